@@ -1,5 +1,6 @@
 //! Talks to a running daemon over its Unix socket.
 
+use crate::admin::routes::ROOT;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -86,24 +87,45 @@ fn group_name(groups: &str, id: u32) -> Option<String> {
     })
 }
 
-/// Sends one request.
+/// Sends one request to an operation of the interface (`admin/routes.rs`).
 ///
 /// # Errors
 /// [`ClientFault`]; a refusal by the daemon is an answer.
 pub fn ask(socket: &Path, method: &str, path: &str) -> Result<Answer, ClientFault> {
+    send(socket, method, path, &[], "")
+}
+
+/// Sends one request with headers and a body.
+///
+/// # Errors
+/// [`ClientFault`]; a refusal by the daemon is an answer.
+pub fn send(
+    socket: &Path,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Answer, ClientFault> {
     let mut stream = UnixStream::connect(socket).map_err(|why| ClientFault::of(why, socket))?;
     let broken = |why: io::Error| ClientFault::Broken(why.to_string());
     stream.set_read_timeout(Some(LIMIT)).map_err(broken)?;
     stream.set_write_timeout(Some(LIMIT)).map_err(broken)?;
-    let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: causeway\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).map_err(broken)?;
+    let mut head =
+        format!("{method} {ROOT}{path} HTTP/1.1\r\nHost: causeway\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let request = format!("{head}Content-Length: {}\r\n\r\n{body}", body.len());
+    // Who is refused in the middle of a long request finds the answer there.
+    let written = stream.write_all(request.as_bytes());
     let mut bytes = Vec::new();
-    stream
-        .take(MAX_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(broken)?;
+    match stream.take(MAX_BYTES).read_to_end(&mut bytes) {
+        Err(why) if why.kind() != io::ErrorKind::ConnectionReset => return Err(broken(why)),
+        Ok(_) | Err(_) => {}
+    }
+    if bytes.is_empty() {
+        written.map_err(broken)?;
+    }
     parse(&bytes).ok_or_else(|| ClientFault::Broken("not HTTP".to_owned()))
 }
 

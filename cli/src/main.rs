@@ -2,13 +2,15 @@
 #![forbid(unsafe_code)]
 
 use causeway::command::config::Configuration;
+use causeway::command::import::Import;
 use causeway::command::monitoring::Monitoring;
 use causeway::command::node::{Calls, Connection, Drain};
 use causeway::command::parse::Parse;
 use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
 use causeway::command::{
-    certify, check, config, exit, init, lab, media, monitoring, node, parse, route, teams, tenant,
+    audit, certify, check, config, exit, import, init, lab, media, monitoring, node, parse, route,
+    teams, tenant,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -44,6 +46,11 @@ enum Command {
     },
     /// Write a starter configuration
     Init(init::Init),
+    /// Make a configuration of what other products and spreadsheets have
+    Import {
+        #[command(subcommand)]
+        command: Import,
+    },
     /// Alerts for Prometheus, dashboards for Grafana, and what every metric means
     Monitoring {
         #[command(subcommand)]
@@ -109,6 +116,10 @@ enum Command {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Who changed what on this node, and whether the log of it is whole
+    Audit(audit::Audit),
+    /// The document of the operator's interface (OpenAPI 3.1)
+    Api,
     /// SIP messages
     Sip {
         #[command(subcommand)]
@@ -243,6 +254,7 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Config { command } => config::run(&command, out),
         Command::Init(arguments) => init::run(&arguments, out),
+        Command::Import { command } => import::run(&command, out),
         Command::Monitoring { wanted } => monitoring::run(&wanted, out),
         Command::Route {
             command: Routes::Test(arguments),
@@ -287,6 +299,11 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
                 (false, false) => Drain::Gently,
             };
             node::drain(&connection, wish, out)
+        }
+        Command::Audit(arguments) => audit::run(&arguments, out),
+        Command::Api => {
+            writeln!(out, "{:#}", causeway::admin::document())?;
+            Ok(exit::OK)
         }
         Command::Sip {
             command: Explain::Parse(arguments),

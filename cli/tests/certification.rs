@@ -39,7 +39,9 @@ fn a_short_run_passes_and_is_written_in_every_form() {
         .iter()
         .map(|case| case["verdict"].as_str().unwrap())
         .collect();
-    assert_eq!(verdicts, ["passed", "passed", "not written"]);
+    assert_eq!(verdicts, ["passed", "passed", "not applicable"]);
+    let why = cases[2]["reasons"][0].as_str().unwrap();
+    assert!(why.contains("does not have \"presence\""), "{why}");
     let given_up = &cases[1];
     assert_eq!(given_up["id"], "TC-INB-003");
     let ladder = given_up["ladder"].as_array().unwrap();
@@ -116,6 +118,37 @@ fn attacks_and_fraud_are_held_off_and_figures_follow_their_definition() {
     let figures = cases.iter().find(|case| case["id"] == "TC-SYS-013");
     let note = figures.unwrap()["notes"][0].as_str().unwrap();
     assert_eq!(note, "short form: 20 calls; with --soak it is 100");
+}
+
+/// Each with its reaction, and the figure that counts it.
+#[test]
+fn who_and_what_must_not_be_believed_is_refused_and_counted() {
+    let cases = [
+        "TC-CON-002",
+        "TC-CON-004",
+        "TC-CON-007",
+        "TC-CON-008",
+        "TC-CON-009",
+        "TC-CON-010",
+        "TC-CON-012",
+        "TC-OUT-013",
+        "TC-XFR-004",
+        "TC-MED-005",
+        "TC-ICE-004",
+        "TC-EMG-002",
+    ];
+    let (code, out, errors) = certify(&[&["run"], &cases[..], &["--json"]].concat());
+    assert_eq!(code, Some(0), "{out}\n{errors}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["all"]["passed"], cases.len(), "{errors}");
+}
+
+#[test]
+fn each_codec_alone_is_heard_both_ways_or_refused() {
+    let (code, out, errors) = certify(&["run", "TC-MED-006", "--json"]);
+    assert_eq!(code, Some(0), "{out}\n{errors}");
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["all"]["passed"], 1, "{errors}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use tokio::net::UdpSocket;
 
 pub(crate) struct Node {
     pub(crate) daemon: Arc<Daemon>,
-    directory: TempDir,
+    pub(crate) directory: TempDir,
     pub(crate) lines: Lines,
 }
 
@@ -28,30 +28,51 @@ impl Node {
     /// then there is another try with other ports.
     pub(crate) async fn start_with(change: impl Fn(String) -> String) -> Self {
         for tries_left in (0..5).rev() {
-            let (directory, config) = configured(&change);
-            let lines = Lines::default();
-            let (log, _) = Log::start(Level::Debug, Form::Text, lines.clone()).unwrap();
-            let options = Options {
-                config,
-                shards: 2,
-                state: None,
-            };
-            match Daemon::start(options, log).await {
-                Ok(daemon) => {
-                    return Self {
-                        daemon,
-                        directory,
-                        lines,
-                    };
-                }
-                Err(fault) => {
-                    let fault = fault.to_string();
+            let (directory, _) = configured(&change);
+            match Self::start_in(directory).await {
+                Ok(node) => return node,
+                Err((_, fault)) => {
                     let is_taken = fault.contains("Address already in use");
                     assert!(is_taken && tries_left > 0, "{fault}");
                 }
             }
         }
         unreachable!("the last try panics");
+    }
+
+    /// Starts with the configuration of a node that was stopped. Another program may have one of its ports for a moment.
+    pub(crate) async fn again(mut directory: TempDir) -> Self {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            directory = match Self::start_in(directory).await {
+                Ok(node) => return node,
+                Err((directory, fault)) => {
+                    let is_taken = fault.contains("Address already in use");
+                    let now = std::time::Instant::now();
+                    assert!(is_taken && now < deadline, "{fault}");
+                    directory
+                }
+            };
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn start_in(directory: TempDir) -> Result<Self, (TempDir, String)> {
+        let lines = Lines::default();
+        let (log, _) = Log::start(Level::Debug, Form::Text, lines.clone()).unwrap();
+        let options = Options {
+            config: directory.path().join("causeway.toml"),
+            shards: 2,
+            state: None,
+        };
+        match Daemon::start(options, log).await {
+            Ok(daemon) => Ok(Self {
+                daemon,
+                directory,
+                lines,
+            }),
+            Err(fault) => Err((directory, fault.to_string())),
+        }
     }
 
     pub(crate) async fn ask(&self, method: &'static str, path: &str) -> Answer {
@@ -387,6 +408,31 @@ async fn a_call_that_fails_leaves_a_record_a_ladder_and_an_explanation() {
         "{ladder}"
     );
     assert!(ladder.contains("[[route]]"), "{ladder}");
+    // Records are written a moment after the call.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        let found = node
+            .ask("GET", "/records?number=15550100&limit=5")
+            .await
+            .body;
+        let found: serde_json::Value = serde_json::from_str(&found).unwrap();
+        if found["records"][0]["call"] == id {
+            assert_eq!(found["is_whole"], true, "{found}");
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{found}");
+    }
+    let of_nobody = node
+        .ask("GET", "/records?number=15550100&trunk=nobody")
+        .await;
+    assert!(
+        of_nobody.body.contains("\"records\":[]"),
+        "{}",
+        of_nobody.body
+    );
+    let (code, table, _) = types(&node, &["call", "search", "--number", "5550100"]).await;
+    assert_eq!(code, Some(0));
+    assert!(table.contains(id) && table.contains("no_route"), "{table}");
     assert_eq!(node.ask("GET", "/calls/ffff").await.status, 404);
     assert_eq!(node.ask("GET", "/calls/x-y").await.status, 400);
     node.daemon.shutdown().await;
@@ -732,6 +778,14 @@ impl Phone {
         }
     }
 
+    /// Nothing that was sent before waits to be heard.
+    pub(crate) fn hears_nothing(&self) {
+        let mut buffer = vec![0; 65_536];
+        if let Ok(length) = self.socket.try_recv(&mut buffer) {
+            panic!("{}", String::from_utf8_lossy(&buffer[..length]));
+        }
+    }
+
     /// Answers a request with 200 and, if given, a body.
     async fn accepts(&self, request: &str, to: SocketAddr, body: &str) {
         self.answers("200 OK", request, to, body).await;
@@ -787,7 +841,7 @@ fn header<'m>(message: &'m str, name: &str) -> &'m str {
 }
 
 /// What the caller says within its dialog, after this answer to its INVITE.
-fn within(answer: &str, method: &str, number: u32, from: SocketAddr) -> String {
+pub(crate) fn within(answer: &str, method: &str, number: u32, from: SocketAddr) -> String {
     let call = header(answer, "Call-ID");
     let target = header(answer, "Contact")
         .trim_start_matches('<')

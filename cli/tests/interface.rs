@@ -27,7 +27,7 @@ async fn lengths_that_are_none_and_other_protocols_are_refused_and_the_next_requ
     let (directory, _) = configured(|text| text);
     let daemon = started(directory.path()).await;
     let socket: PathBuf = directory.path().join("run/api.sock");
-    let head = "POST /reload HTTP/1.1\r\nHost: x\r\n";
+    let head = "POST /api/v1/reload HTTP/1.1\r\nHost: x\r\n";
     let mut bad: Vec<Vec<u8>> = ["-1", "+1", "0x1", "4294967296999999999999", "1, 2", "x"]
         .iter()
         .map(|length| format!("{head}Content-Length: {length}\r\n\r\n").into_bytes())

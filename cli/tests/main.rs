@@ -1,12 +1,15 @@
 //! The daemon and its commands as others see them: sockets, files, processes. One program, because most of
 //! it waits: for timers, for audio, for a daemon to start.
 
+mod api;
 mod certification;
 mod certify;
 mod check;
 mod daemon;
 mod datagram;
 mod dns;
+mod handshake;
+mod import;
 mod interface;
 mod lab;
 mod nameserver;
@@ -14,6 +17,7 @@ mod onboarding;
 mod one_way;
 mod patience;
 mod records;
+mod relay;
 mod renewal;
 mod restart;
 mod results;
@@ -22,6 +26,7 @@ mod stir;
 mod stream;
 mod support;
 mod tls;
+mod transcoded;
 mod vanished;
 
 /// A file that is no module would be tests that nobody runs.

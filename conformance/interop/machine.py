@@ -73,13 +73,13 @@ class Machine:
         self.run("chown", owner, path)
         self.run("chmod", mode, path)
 
-    def show(self, name):
-        """A property of the unit."""
-        return self.run("systemctl", "show", "causeway", "--value", "-p", name)[1].strip()
+    def show(self, name, unit="causeway"):
+        """A property of a unit."""
+        return self.run("systemctl", "show", unit, "--value", "-p", name)[1].strip()
 
-    def journal(self):
-        """What the daemon has logged."""
-        return self.run("journalctl", "-u", "causeway", "-o", "cat", "--no-pager")[1]
+    def journal(self, unit="causeway"):
+        """What a unit has logged."""
+        return self.run("journalctl", "-u", unit, "-o", "cat", "--no-pager")[1]
 
     def logs(self, text):
         """Whether the journal has it, or gets it: what is logged is written there a little later."""

@@ -6,7 +6,7 @@
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
-    PKCS_RSA_SHA256, SanType,
+    PKCS_RSA_SHA256, SanType, date_time_ymd,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -143,6 +143,28 @@ impl Authority {
             params.not_after = until.into();
             Ok(())
         })
+    }
+
+    /// The same whose time is over.
+    ///
+    /// # Errors
+    /// [`CaFault`], when a name cannot stand in a certificate.
+    pub fn issue_expired(&self, names: &[&str]) -> Result<Identity, CaFault> {
+        self.issue_with(&KeyPair::generate_for(&PKCS_RSA_SHA256)?, |params| {
+            params.subject_alt_names = dns_names(names)?;
+            params.not_before = date_time_ymd(2020, 1, 1);
+            params.not_after = date_time_ymd(2021, 1, 1);
+            Ok(())
+        })
+    }
+
+    /// The same for mail, so neither for servers nor for clients.
+    ///
+    /// # Errors
+    /// [`CaFault`], when a name cannot stand in a certificate.
+    pub fn issue_for_mail(&self, names: &[&str]) -> Result<Identity, CaFault> {
+        let key = KeyPair::generate_for(&PKCS_RSA_SHA256)?;
+        self.issue_for(names, &key, &[ExtendedKeyUsagePurpose::EmailProtection])
     }
 
     /// One that says a name as its common name alone.

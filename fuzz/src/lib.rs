@@ -17,7 +17,9 @@ mod config;
 mod frame;
 mod framer;
 mod header;
+mod import;
 mod location;
+mod media_wire;
 mod message;
 mod ng;
 mod packet;
@@ -97,6 +99,10 @@ pub static TARGETS: &[Target] = &[
         run: location::check,
     },
     Target {
+        name: "media_wire",
+        run: media_wire::check,
+    },
+    Target {
         name: "ng",
         run: ng::check,
     },
@@ -123,5 +129,9 @@ pub static TARGETS: &[Target] = &[
     Target {
         name: "config",
         run: config::check,
+    },
+    Target {
+        name: "import",
+        run: import::check,
     },
 ];

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use media_api::{
-    CryptoKey, EndpointId, Family, LocalEndpoint, LocalStream, Negotiated, ProtectionWanted,
-    RealmId, Suite,
+    CryptoKey, EndpointId, Family, Fingerprint, HashFunction, LocalEndpoint, LocalStream,
+    Negotiated, ProtectionWanted, RealmId, Suite,
 };
-use sbc_core::media::{Formats, Ice, MediaImage, Profile, interwork, read};
+use sbc_core::media::{Formats, Ice, MediaImage, Profile, Srtp, interwork, read};
 use sbc_core::sdp::{Crypto, Description, KeyParam, Limits, base64_encode, explain, redact};
 use std::sync::Arc;
 
@@ -25,6 +25,8 @@ pub(crate) fn check(data: &[u8]) {
         (carrier(), teams()),
         (teams(), carrier()),
         (carrier(), carrier()),
+        (handshaking(), teams()),
+        (carrier(), handshaking()),
     ] {
         offered(&seen, &x, &y);
         answered(&seen, &x, &y);
@@ -41,6 +43,7 @@ fn viewed(seen: &Description) {
     for media in seen.media() {
         let _ = (media.fax(), media.setup(), media.rtcp(), media.ptime_ms());
         let _ = (media.candidates().count(), media.fingerprints());
+        let _ = media.tls_id();
         let _ = (media.rtpmaps().count(), media.fmtps().count());
         keys.extend(media.cryptos().into_iter().flatten().flat_map(|crypto| {
             let text = |param: &KeyParam<'_>| base64_encode(&param.expose_key_and_salt());
@@ -57,7 +60,7 @@ fn viewed(seen: &Description) {
             "a key is shown"
         );
     }
-    for profile in [teams(), carrier()] {
+    for profile in [teams(), carrier(), handshaking()] {
         assert_eq!(read(seen, &profile).lines.len(), seen.media().len());
     }
 }
@@ -236,6 +239,14 @@ fn carrier() -> Arc<Profile> {
     Arc::new(Profile::carrier(RealmId(0), Family::V4))
 }
 
+/// With keys of DTLS handshakes.
+fn handshaking() -> Arc<Profile> {
+    Arc::new(Profile {
+        srtp: Srtp::Dtls,
+        ..Profile::carrier(RealmId(0), Family::V4)
+    })
+}
+
 /// With every suite, as an operator may name them.
 fn teams() -> Arc<Profile> {
     Arc::new(Profile {
@@ -254,6 +265,9 @@ fn leg(profile: &Arc<Profile>, number: u8) -> MediaImage {
         Ice::Off => image,
         Ice::Lite => image.with_ice([number; 16]),
     };
+    if profile.srtp == Srtp::Dtls {
+        image = image.with_dtls([number; 16]);
+    }
     let keys = match &image.spec().streams[0].protection {
         ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
         ProtectionWanted::Sdes(suites) => suites
@@ -270,7 +284,8 @@ fn leg(profile: &Arc<Profile>, number: u8) -> MediaImage {
             rtp: ([203, 0, 113, number], 20_000).into(),
             rtcp: ([203, 0, 113, number], 20_001).into(),
             keys,
-            fingerprint: None,
+            fingerprint: Fingerprint::new(HashFunction::Sha256, vec![number; 32])
+                .filter(|_| profile.srtp == Srtp::Dtls),
         }],
     });
     image

@@ -56,7 +56,7 @@ macro_rules! replays {
     };
 }
 
-replays! { message framer header uri sdp transaction call frame packet passport location ng srtp stun session codec registrar config }
+replays! { message framer header uri sdp transaction call frame packet passport location media_wire ng srtp stun session codec registrar config import }
 
 /// A target that is forgotten in one of the places would look as if it had found nothing.
 #[test]

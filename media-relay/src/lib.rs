@@ -21,7 +21,9 @@ mod e_model;
 mod entropy;
 pub mod g711;
 mod io;
+mod noise;
 pub mod packet;
+mod remote;
 pub mod session;
 mod sound;
 pub mod srtp;
@@ -34,5 +36,8 @@ pub use control::totals::{RealmTotals, RelayTotals};
 pub use control::{EventSink, Relay, RelayConfig, StartError};
 pub use entropy::{Entropy, NoEntropy};
 pub use io::{AddressReport, Backend, BackendReport, Runs};
+#[doc(hidden)]
+pub use remote::Said;
+pub use remote::{Host, HostHandle, HostOptions, Met, Remote, RemoteFault};
 pub use sound::{Recordings, RecordingsFault};
 pub use time::{Timestamp, WallOffset};

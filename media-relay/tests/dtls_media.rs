@@ -247,6 +247,52 @@ fn strangers_and_early_birds_are_not_answered() {
     assert_talks(&mut bench, &peer, 1);
 }
 
+/// Behind a NAT there may be others as well, and an address alone proves nothing (MED-033).
+#[test]
+fn whoever_asks_first_does_not_shut_out_a_peer_behind_nat() {
+    let (nat, neighbour) = (address("192.0.2.99:5000"), address("192.0.2.99:6000"));
+    for role in [DtlsRole::Passive, DtlsRole::Active] {
+        let (mut bench, mut peer) = half_secure(true);
+        bench.answer(
+            A,
+            NegotiatedStream {
+                source: SourcePolicy::Restricted {
+                    signalling: Some(nat.ip()),
+                },
+                ..peer.terms(role)
+            },
+        );
+        let mut stranger = Peer {
+            ours: peer.ours.clone(),
+            identity: Identity::generate().unwrap(),
+            channels: Vec::new(),
+            is_mux: true,
+        };
+        stranger.begin(DtlsRole::Passive, bench.now);
+        let mut hello = Vec::new();
+        let other = &mut stranger.channels[0].association;
+        other.tick(bench.now, |packet| hello = packet.to_vec());
+        stranger.begin(DtlsRole::Passive, bench.now);
+        stranger.channels[0].at = neighbour;
+        match role {
+            // To the end, under a certificate that is not the peer's.
+            DtlsRole::Passive => stranger.run(&mut bench, 500),
+            DtlsRole::Active => deliver(&mut bench, SocketId(0), neighbour, &hello),
+        }
+        peer.begin(role, bench.now);
+        // Who waits for us is where it says; who begins is seen behind its NAT.
+        if role == DtlsRole::Passive {
+            peer.channels[0].at = nat;
+        }
+        peer.run(&mut bench, 3_000);
+        assert!(peer.channels[0].keys.is_some(), "{role:?}");
+        assert!(failures(&bench).is_empty());
+        // Now it is known where it is.
+        let dropped = bench.send(A, neighbour, &hello);
+        assert_eq!(dropped, Err(DropReason::Source), "{role:?}");
+    }
+}
+
 #[test]
 fn a_repeated_agreement_keeps_the_keys_and_another_certificate_makes_new_ones() {
     let (mut bench, mut peer) = half_secure(true);

@@ -2,40 +2,20 @@
 
 mod common;
 
-use common::{A, B, endless, terms, tone};
+use common::{A, B, endless, realm, terms, tone};
 use media_api::*;
 use media_relay::srtp::{Receiver as SrtpReceiver, Sender};
 use media_relay::{
-    Backend, EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Recordings, Relay, RelayConfig,
-    StartError, Timestamp,
+    Entropy, LocalAddress, Realm, Recordings, Relay, RelayConfig, StartError, Timestamp,
 };
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
+
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// A realm on a loopback address that no other test and no other process uses, so that a small range
-/// of ports is free as a whole.
-fn realm(ports: u16) -> Realm {
-    static TESTS: AtomicU8 = AtomicU8::new(1);
-    let [.., high, low] = std::process::id().to_be_bytes();
-    let address = Ipv4Addr::new(127, high | 1, low, TESTS.fetch_add(1, Ordering::Relaxed));
-    let probe = UdpSocket::bind((address, 0)).unwrap();
-    let first_port = (probe.local_addr().unwrap().port() & !1).min(u16::MAX - ports - 1);
-    Realm {
-        id: RealmId(0),
-        v4: Some(LocalAddress::direct(IpAddr::V4(address))),
-        v6: None,
-        first_port,
-        last_port: first_port + ports,
-        dscp: EXPEDITED_FORWARDING,
-        backend: Backend::Sockets,
-    }
-}
 
 fn start(realm: Realm) -> (Relay, Receiver<Event>) {
     let (events, received) = mpsc::channel();

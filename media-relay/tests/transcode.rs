@@ -7,6 +7,7 @@ use media_api::*;
 use media_relay::codec::{Coding, Decoder, Encoder, MAX_PAYLOAD_BYTES};
 use media_relay::g711::Law;
 use media_relay::session::{Outcome, SocketId};
+use media_relay::srtp::{MAX_TRAILER_BYTES, Sender};
 use media_relay::transcode::{Job, Pipe, Recoded};
 use media_relay::{
     Backend, EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Relay, RelayConfig, Timestamp,
@@ -115,7 +116,7 @@ fn handing_over_and_taking_back_allocate_nothing() {
             let work = || {
                 bench
                     .session
-                    .recoded(&mut recoded, bench.now, &mut bench.out)
+                    .recoded(&mut recoded, bench.now, &mut bench.out);
             };
             allocated += allocation_counter::measure(work).count_total;
             sent += bench.out.packets().count();
@@ -426,7 +427,7 @@ fn what_a_pipe_still_makes_is_left_out_once_audio_passes_as_it_is() {
     let due: Timestamp = pipe.due();
     assert!(pipe.next(due, &job, &mut recoded));
     bench.out.clear();
-    bench.session.recoded(&mut recoded, due, &mut bench.out);
+    assert!(bench.session.recoded(&mut recoded, due, &mut bench.out));
     assert_eq!(bench.out.packets().count(), 1);
     let terms = NegotiatedStream {
         payloads: vec![g722()],
@@ -438,6 +439,104 @@ fn what_a_pipe_still_makes_is_left_out_once_audio_passes_as_it_is() {
     assert!(matches!(outcome, Outcome::Forward(_)), "{outcome:?}");
     bench.out.clear();
     assert!(pipe.next(due, &job, &mut recoded));
-    bench.session.recoded(&mut recoded, due, &mut bench.out);
+    let is_heard = bench.session.recoded(&mut recoded, due, &mut bench.out);
+    assert!(!is_heard, "the pipe is over");
     assert_eq!(bench.out.packets().count(), 0);
+}
+
+#[test]
+fn another_clock_of_what_comes_back_begins_anew_however_often() {
+    let mut bench = joined(vec![pcma()], vec![g722()]);
+    let mut slot = [0; 2048];
+    let mut pipe = None;
+    let mut sent: Vec<common::Rtp> = Vec::new();
+    for at in 0..300u16 {
+        if at % 60 == 0 {
+            let payloads = vec![if at % 120 == 0 { g722() } else { opus() }];
+            bench.answer(
+                B,
+                NegotiatedStream {
+                    payloads,
+                    ..terms(peer_b())
+                },
+            );
+        }
+        bench.wait_ms(20);
+        let voice = rtp(8, at, u32::from(at) * 160, 9, &[0x35; 160]);
+        let Outcome::Recode(recode) = packet(&mut bench, &voice, &mut slot) else {
+            panic!("nothing in common")
+        };
+        let job = Job::new(0, common::SESSION, &recode, &slot, bench.now).unwrap();
+        let pipe = pipe.get_or_insert_with(|| Pipe::new(&job, 1));
+        pipe.take(&job);
+        bench.made();
+        let mut recoded = Recoded::default();
+        while pipe.due() <= bench.now {
+            assert!(pipe.next(bench.now, &job, &mut recoded));
+            assert!(
+                bench
+                    .session
+                    .recoded(&mut recoded, bench.now, &mut bench.out)
+            );
+        }
+        sent.extend(bench.made().iter().map(|(_, packet)| read(packet)));
+    }
+    assert!(sent.len() > 290);
+    let mut changes = 0;
+    for two in sent.windows(2) {
+        let step = two[1].timestamp.wrapping_sub(two[0].timestamp);
+        let usual = if two[1].payload_type == 9 { 160 } else { 960 };
+        let is_change = two[0].payload_type != two[1].payload_type;
+        changes += usize::from(is_change);
+        assert_eq!(two[1].sequence, two[0].sequence.wrapping_add(1));
+        assert!(
+            step == usual || is_change && step <= 2 * usual,
+            "{step} at {changes}"
+        );
+    }
+    assert_eq!(changes, 4);
+}
+
+#[test]
+fn speech_before_its_key_is_transcoded_when_that_comes() {
+    let key = |seed| CryptoKey::new(Suite::AesCm128HmacSha1_80, vec![seed; 30]).unwrap();
+    let wanted = ProtectionWanted::Sdes(vec![Suite::AesCm128HmacSha1_80]);
+    let mut bench = Bench::allocated([wanted, ProtectionWanted::None]);
+    let g722_terms = NegotiatedStream {
+        payloads: vec![g722()],
+        ..terms(peer_b())
+    };
+    bench.answer(B, g722_terms);
+    bench.join(0);
+    let sender = Sender::new(&key(2));
+    let mut slot = [0; 2048];
+    for at in 0..4u16 {
+        let mut voice = rtp(8, at, u32::from(at) * 160, 9, &[0x35 + at as u8; 160]);
+        let length = voice.len();
+        voice.resize(length + MAX_TRAILER_BYTES, 0);
+        let length = sender.protect_rtp(&mut voice, length, at.into()).unwrap();
+        let outcome = packet(&mut bench, &voice[..length], &mut slot);
+        assert_eq!(outcome, Outcome::Kept);
+        bench.wait_ms(20);
+    }
+    bench.out.clear();
+    let agreed = NegotiatedStream {
+        protection: Protection::Sdes {
+            local: key(1),
+            remote: key(2),
+        },
+        payloads: vec![pcma()],
+        ..terms(peer_a())
+    };
+    bench.answer(A, agreed);
+    let recodes = bench.out.recodes();
+    let all: Vec<(u64, u32, Vec<u8>)> = recodes
+        .map(|(recode, buffer)| {
+            let payload = buffer[recode.payload.clone()].to_vec();
+            (recode.extended & 0xffff, recode.timestamp, payload)
+        })
+        .collect();
+    let wanted = (0..4u8).map(|at| (at.into(), u32::from(at) * 160, vec![0x35 + at; 160]));
+    assert_eq!(all, wanted.collect::<Vec<_>>());
+    assert_eq!(bench.out.received.len(), 4);
 }

@@ -75,6 +75,8 @@ pub enum CauseCode {
     MediaUnavailable,
     /// No media arrived for too long.
     MediaTimeout,
+    /// The handshake that makes the keys of the media failed (MED-133).
+    HandshakeFailed,
     /// All targets were unreachable: connect, TLS or DNS.
     PeerUnreachable,
     /// A target accepted the connection but did not answer.
@@ -99,7 +101,7 @@ pub enum CauseCode {
 
 impl CauseCode {
     /// Every code, for metrics and documentation.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::NormalClearing,
         Self::CallerCancelled,
         Self::PeerRejected,
@@ -113,6 +115,7 @@ impl CauseCode {
         Self::MediaIncompatible,
         Self::MediaUnavailable,
         Self::MediaTimeout,
+        Self::HandshakeFailed,
         Self::PeerUnreachable,
         Self::PeerTimeout,
         Self::NoAck,
@@ -141,6 +144,7 @@ impl CauseCode {
             Self::MediaIncompatible => "media_incompatible",
             Self::MediaUnavailable => "media_unavailable",
             Self::MediaTimeout => "media_timeout",
+            Self::HandshakeFailed => "handshake_failed",
             Self::PeerUnreachable => "peer_unreachable",
             Self::PeerTimeout => "peer_timeout",
             Self::NoAck => "no_ack",

@@ -61,8 +61,8 @@ impl Mint {
         Secret::new(&random)
     }
 
-    /// A secret that a leg's ICE credentials are drawn from.
-    pub(crate) fn ice_secret(&mut self) -> [u8; 16] {
+    /// A secret that a leg's ICE credentials or names of DTLS associations are drawn from.
+    pub(crate) fn leg_secret(&mut self) -> [u8; 16] {
         let mut random = [0; 16];
         self.stream.fill_bytes(&mut random);
         random

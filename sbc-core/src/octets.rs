@@ -152,28 +152,29 @@ pub(crate) fn ipv4(text: &[u8]) -> Option<Ipv4Addr> {
 /// Reads the IPv4 address that a text begins with, up to the first octet that is no digit and no dot
 /// behind a digit; returns what is left.
 pub(crate) fn ipv4_begin(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
-    let mut address = [0_u8; 4];
-    let mut parts = address.iter_mut();
-    let mut part = parts.next()?;
-    let (mut number, mut digits, mut end) = (0_u16, 0, 0);
-    for octet in text {
-        match octet {
-            b'0'..=b'9' if digits == 0 || (number > 0 && digits < 3) => {
-                number = 10 * number + u16::from(octet - b'0');
-                digits += 1;
-            }
-            b'.' if digits > 0 => {
-                *part = u8::try_from(number).ok()?;
-                part = parts.next()?;
-                (number, digits) = (0, 0);
-            }
-            _ => break,
+    let (mut address, mut rest) = ([0_u8; 4], text);
+    for (at, part) in address.iter_mut().enumerate() {
+        if at > 0 {
+            rest = rest.strip_prefix(b".")?;
         }
-        end += 1;
+        (*part, rest) = ipv4_part(rest)?;
     }
-    *part = u8::try_from(number).ok().filter(|_| digits > 0)?;
-    let is_whole = parts.next().is_none();
-    is_whole.then(|| (Ipv4Addr::from(address), text.get(end..).unwrap_or_default()))
+    (rest.first() != Some(&b'.')).then(|| (Ipv4Addr::from(address), rest))
+}
+
+/// One number of an address, up to 255; a zero that others follow ends it.
+fn ipv4_part(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |at: usize| {
+        let digit = text.get(at)?.wrapping_sub(b'0');
+        (digit < 10).then_some(u16::from(digit))
+    };
+    let mut number = digit(0)?;
+    let mut length = 1;
+    while let Some(next) = digit(length).filter(|_| number > 0 && length < 3) {
+        number = 10 * number + next;
+        length += 1;
+    }
+    Some((u8::try_from(number).ok()?, text.get(length..)?))
 }
 
 #[cfg(test)]

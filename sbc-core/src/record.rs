@@ -97,6 +97,9 @@ pub struct Record {
     /// Legs whose media did not get through, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub one_way: Vec<OneWayRecord>,
+    /// What was transcoded, each direction by itself, in order (MED-240).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub transcoded: Vec<TranscodedRecord>,
     /// Every transfer that was tried, in order (SIP-811).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub transfers: Vec<TransferRecord>,
@@ -389,6 +392,21 @@ pub struct OneWayRecord {
     pub at_ms: u64,
     /// For how long; nothing if it never ended.
     pub lasted_ms: Option<u32>,
+}
+
+/// Audio of one leg that reached another one in another codec.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct TranscodedRecord {
+    /// Whose audio.
+    pub leg: LegId,
+    /// Who heard it.
+    pub heard_by: LegId,
+    /// The codec that it came in.
+    pub from: String,
+    /// The codec that it was heard in.
+    pub to: String,
+    /// From the INVITE to when it was agreed on, in milliseconds.
+    pub at_ms: u64,
 }
 
 /// Media of a call in progress.

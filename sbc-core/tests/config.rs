@@ -275,6 +275,33 @@ fn a_carrier_with_srtp_has_faxes_in_the_audio_unless_it_is_written_otherwise() {
     assert_eq!(secured, (Srtp::Required, FaxMode::G711, usual.clone()));
     let asked = carrier("srtp = \"required\"\nfax = \"t38\"\n");
     assert_eq!(asked, (Srtp::Required, FaxMode::T38, usual));
+    let handshaking = carrier("srtp = \"dtls\"\n");
+    assert_eq!(handshaking, (Srtp::Dtls, FaxMode::G711, vec![]));
+}
+
+/// A fingerprint is no secret, so DTLS-SRTP asks for no TLS (MED-130).
+#[test]
+fn dtls_may_be_written_over_any_transport_and_is_shown_as_it_is_in_force() {
+    let text = BASE.replacen("codecs =", "srtp = \"dtls\"\ncodecs =", 1);
+    let loaded = valid(&text);
+    let trunk = &loaded.config.trunks[&sbc_core::id::TrunkName::new("carrier")];
+    assert_eq!(trunk.media.profile.srtp, Srtp::Dtls);
+    let all = effective(&[Source::new("test.toml", text)], &loaded);
+    let settings = all
+        .into_iter()
+        .filter(|one| one.name.as_deref() == Some("carrier"));
+    let mut settings = settings.flat_map(|one| one.settings);
+    let shown = settings.find(|one| one.key == "srtp").unwrap();
+    assert_eq!(shown.value, "\"dtls\"");
+    let text = BASE.replacen("fqdn =", "srtp = \"dtls\"\nfqdn =", 1);
+    let Err(findings) = load(&[Source::new("test.toml", text)], &Assumed::default(), None) else {
+        panic!("Teams has no DTLS-SRTP");
+    };
+    let finding = findings.to_text();
+    assert!(
+        finding.contains("SDES") && finding.contains("remove the key"),
+        "{finding}"
+    );
 }
 
 #[test]
@@ -490,6 +517,27 @@ fn a_reload_is_told_apart_by_what_the_shell_must_do() {
     assert!(changes(&first, &asking).dns);
     let servers: Vec<String> = asking.shell.dns.iter().map(ToString::to_string).collect();
     assert_eq!(servers, ["192.0.2.53:53", "[2001:db8::53]:53"]);
+}
+
+#[test]
+fn a_relay_of_its_own_is_named_by_an_absolute_path() {
+    let relay = |path: &str| format!("{BASE}[media]\nrelay = \"{path}\"\n");
+    let own = valid(&relay("/run/causeway-media/media.sock"));
+    assert_eq!(
+        own.shell.relay.as_deref(),
+        Some("/run/causeway-media/media.sock")
+    );
+    let first = valid(BASE);
+    assert_eq!(first.shell.relay, None, "in the daemon, unless asked for");
+    assert!(changes(&first, &own).relay && !changes(&own, &own).relay);
+    for path in ["media.sock", &format!("/{}", "a".repeat(107))] {
+        let findings = load_text(&relay(path)).unwrap_err();
+        let finding = &findings.errors[0];
+        assert!(finding.cause.contains("is no path of a socket"));
+        assert!(finding.help.as_ref().unwrap().contains("absolute path"));
+    }
+    let findings = load_text(&format!("{BASE}[media]\n")).unwrap_err();
+    assert!(findings.errors[0].cause.contains("relay"));
 }
 
 #[test]

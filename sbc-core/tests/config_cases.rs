@@ -82,6 +82,16 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "dtmf = \"info\"\ninfo = §\"refuse\"\ncodecs =",
     ),
     (
+        Code::Contradiction,
+        "codecs =",
+        "srtp = \"dtls\"\nsrtp_suites = §[\"AES_CM_128_HMAC_SHA1_80\"]\ncodecs =",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = \"sbc1.contoso.example\"\nsrtp = §\"dtls\"",
+    ),
+    (
         Code::TeamsRule,
         "fqdn = \"sbc1.contoso.example\"",
         "fqdn = \"sbc1.contoso.example\"\nrel100 = §\"auto\"",

@@ -41,6 +41,7 @@ fn profile(words: &str) -> Profile {
             "hold=zero" => profile.hold = HoldForm::Zero,
             "hold=hidden" => profile.hold = HoldForm::Hidden,
             "srtp" => profile.srtp = Srtp::Required,
+            "dtls" => profile.srtp = Srtp::Dtls,
             "bypass" => profile.ice = Ice::Lite,
             "suites=80,32" => {
                 profile.suites = vec![Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32];
@@ -112,6 +113,13 @@ impl Stage {
             Protection::None => self.out.push_str(" plain"),
             Protection::Dtls(terms) => {
                 let _ = write!(self.out, " dtls {:?}", terms.role);
+                for own in &terms.fingerprints {
+                    let name = own.function().name();
+                    let _ = write!(self.out, " {name} {:02x}", own.digest()[0]);
+                }
+                if !terms.tls_id.is_empty() {
+                    let _ = write!(self.out, " {}", terms.tls_id);
+                }
             }
             Protection::Sdes { local, remote } => {
                 let mark = |key: &CryptoKey| key.expose_key_and_salt()[0];

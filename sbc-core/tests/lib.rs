@@ -18,6 +18,7 @@ mod crossing;
 mod dialogs;
 mod digits;
 mod diversion;
+mod dtls;
 mod early_media;
 mod early_update;
 mod emergency;

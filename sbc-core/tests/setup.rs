@@ -4,6 +4,7 @@ use crate::world;
 
 use sbc_core::cause::CauseCode;
 use sbc_core::event::Happened;
+use sbc_core::input::Input;
 use sbc_core::record::Disposition;
 use sbc_core::sip::{HeaderName, Method};
 use world::*;
@@ -257,6 +258,63 @@ fn without_media_ports_no_invite_leaves() {
     shard.next_response(503);
     assert!(shard.sent.is_empty());
     assert_eq!(shard.records[0].cause.code, CauseCode::MediaUnavailable);
+}
+
+#[test]
+fn a_call_whose_media_relay_has_ended_is_ended_and_says_so() {
+    let (mut shard, invite) = called_out("lost1");
+    let session = match shard.media.first() {
+        Some(media_api::Command::Allocate { session, .. }) => *session,
+        other => panic!("{other:?}"),
+    };
+    shard.teams_says(&response(
+        &invite.message,
+        "200 OK",
+        "y",
+        TEAMS_CONTACT,
+        TEAMS_SDP,
+    ));
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    shard.carrier_says(&in_dialog(
+        &ok,
+        "ACK",
+        10,
+        &format!("{}lost1ack", world::call::VIA),
+    ));
+    shard.apply(Input::Media(media_api::Event::Lost { session }));
+    for _ in 0..2 {
+        let bye = shard.next_request(Method::Bye).message;
+        let reason = bye.raw(HeaderName::Reason).expect("a reason");
+        assert_eq!(reason, "Q.850;cause=41");
+    }
+    // The relay that comes next knows nothing of this session.
+    let last = shard.media.last();
+    assert!(!matches!(
+        last,
+        Some(media_api::Command::Release { endpoint: None, .. })
+    ));
+    shard.pass(std::time::Duration::from_secs(40));
+    let record = &shard.records[0];
+    assert_eq!(record.cause.code, CauseCode::MediaUnavailable);
+    assert!(
+        record
+            .cause
+            .because
+            .0
+            .contains(&"media relay ended".to_owned())
+    );
+    let told = sbc_core::report::explain(record);
+    assert!(format!("{told:?}").contains("the media of the call were lost: media relay ended"));
+
+    // Before the answer the caller may try another node.
+    let (mut shard, _) = called_out("lost2");
+    let session = match shard.media.first() {
+        Some(media_api::Command::Allocate { session, .. }) => *session,
+        other => panic!("{other:?}"),
+    };
+    shard.apply(Input::Media(media_api::Event::Lost { session }));
+    shard.next_response(503);
 }
 
 #[test]

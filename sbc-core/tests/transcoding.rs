@@ -108,3 +108,140 @@ fn what_an_operator_says_of_transcoding_is_checked() {
         assert!(findings.contains(told), "{findings}");
     }
 }
+
+/// Teams' answer with this codec alone.
+fn teams_with(number: u8, map: &str) -> String {
+    let sdp = TEAMS_SDP.replace("RTP/SAVP 8 0 101", &format!("RTP/SAVP {number} 101"));
+    let sdp = sdp.replace("a=rtpmap:0 PCMU/8000\n", "");
+    sdp.replace("rtpmap:8 PCMA/8000", &format!("rtpmap:{number} {map}"))
+}
+
+/// A number that a trunk with nothing but G.722 takes.
+const WIDE: &str = "
+[[trunk]]
+name = \"wide\"
+preset = \"carrier\"
+tenant = \"*\"
+realm = \"carrier\"
+targets = [\"198.51.100.60:5060;udp\"]
+accept_from = [\"198.51.100.60\"]
+codecs = [\"G722\"]
+
+[[route]]
+name = \"wide\"
+match = { called_in = \"tenant:contoso\", called = '^\\+493023125999$', from_trunk = \"carrier-a\" }
+to = [{ trunk = \"wide\" }]
+";
+
+/// How many places among those that are transcoded a call has at each moment that `play` marks: those that
+/// it has more where they are limited.
+fn counted(config: &str, play: impl Fn(&mut Shard, &mut dyn FnMut(&Shard))) -> Vec<usize> {
+    let all = ["\n[limits]\ntranscoding = 5\n", ""].map(|limits| {
+        let mut shard = Shard::with(config_of(&format!("{config}{limits}")));
+        let mut places = Vec::new();
+        play(&mut shard, &mut |shard| {
+            places.push(shard.core.census().places)
+        });
+        places
+    });
+    let pairs = all[0].iter().zip(&all[1]);
+    pairs.map(|(limited, free)| limited - free).collect()
+}
+
+fn answered(
+    shard: &mut Shard,
+    invite: &sbc_core::sip::Message,
+    sdp: &str,
+) -> sbc_core::sip::Message {
+    shard.teams_says(&response(invite, "200 OK", "x1", TEAMS_CONTACT, sdp));
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{}ack", call::VIA)));
+    ok
+}
+
+fn ends(shard: &mut Shard, ok: &sbc_core::sip::Message) {
+    shard.carrier_says(&in_dialog(ok, "BYE", 12, &format!("{}bye", call::VIA)));
+    shard.next_response(200);
+    let bye = shard.next_request(Method::Bye).message;
+    shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    shard.pass(std::time::Duration::from_secs(60));
+}
+
+#[test]
+fn a_transcoded_call_counts_once_and_its_record_says_what_became_of_what() {
+    let opus = teams_with(96, "opus/48000/2");
+    let g722 = teams_with(9, "G722/8000");
+    for (line, sdp, wanted, codec) in [
+        // Nothing in common; or a codec that was offered on top, chosen by who is called.
+        (WIDEBAND, &g722, [1, 1, 0], Some("G722")),
+        ("transcode = [\"opus\"]", &opus, [0, 1, 0], Some("opus")),
+        (
+            "transcode = [\"opus\"]",
+            &TEAMS_SDP.to_owned(),
+            [0, 0, 0],
+            None,
+        ),
+    ] {
+        let places = counted(&with(line), |shard, mark| {
+            shard.carrier_says(&carrier_invite("one", CARRIER_SDP));
+            shard.next_response(100);
+            let invite = shard.next_request(Method::Invite).message;
+            mark(shard);
+            let ok = answered(shard, &invite, sdp);
+            mark(shard);
+            ends(shard, &ok);
+            mark(shard);
+            let record = shard.records.last().expect("a record");
+            let told: Vec<_> = record
+                .transcoded
+                .iter()
+                .map(|own| (own.leg.0, own.heard_by.0, &own.from[..], &own.to[..]))
+                .collect();
+            match codec {
+                Some(codec) => assert_eq!(told, [(0, 1, "PCMA", codec), (1, 0, codec, "PCMA")]),
+                None => assert_eq!(told, []),
+            }
+        });
+        assert_eq!(places, wanted, "{line}");
+    }
+}
+
+#[test]
+fn a_call_without_an_offer_and_the_target_of_a_transfer_count_before_they_ring() {
+    let late = counted(&with(WIDEBAND), |shard, mark| {
+        shard.carrier_says(&carrier_invite("one", ""));
+        shard.next_response(100);
+        shard.next_request(Method::Invite);
+        mark(shard);
+        shard.carrier_says(&carrier_cancel("one"));
+        shard.pass(std::time::Duration::from_secs(60));
+        mark(shard);
+    });
+    assert_eq!(late, [1, 0]);
+    let config = CONFIG.replacen("[[route]]", &format!("{WIDE}\n[[route]]"), 1);
+    let transferred = counted(&config, |shard, mark| {
+        shard.carrier_says(&carrier_invite("one", CARRIER_SDP));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        let ok = answered(shard, &invite, TEAMS_SDP);
+        mark(shard);
+        let refer = in_dialog(&ok, "REFER", 11, &format!("{}refer", call::VIA));
+        let lines =
+            "Refer-To: <sip:+493023125999@192.0.2.11>\nContact: <sip:gw@198.51.100.20:5060>\n";
+        shard.carrier_says(&refer.replace("Content-Length", &format!("{lines}Content-Length")));
+        shard.next_response(202);
+        let notify = shard.next_request(Method::Notify).message;
+        shard.carrier_says(&response(&notify, "200 OK", "", "", ""));
+        let target = shard.next_request(Method::Invite).message;
+        assert!(
+            call::formats(&target).starts_with("9"),
+            "{}",
+            call::formats(&target)
+        );
+        mark(shard);
+        shard.pass(std::time::Duration::from_secs(400));
+        mark(shard);
+    });
+    assert_eq!(transferred, [0, 1, 0]);
+}

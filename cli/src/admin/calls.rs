@@ -6,6 +6,7 @@ use crate::daemon::stop::ANSWER;
 use crate::sink::log::wall_clock;
 use crate::sink::trace::is_meant;
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use sbc_core::id::CallId;
@@ -19,7 +20,18 @@ use std::sync::Arc;
 /// Records listed at most.
 const RECENT: usize = 100;
 
-pub(super) async fn list(State(access): State<Access>) -> Result<Json<Vec<CallView>>, Problem> {
+/// Which calls are listed.
+#[derive(Deserialize)]
+pub(super) struct CallWish {
+    trunk: Option<String>,
+    longer: Option<u64>,
+}
+
+pub(super) async fn list(
+    State(access): State<Access>,
+    wish: Result<Query<CallWish>, QueryRejection>,
+) -> Result<Json<Vec<CallView>>, Problem> {
+    let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
     let now = wall_clock();
     let view = |call: CallSummary| CallView {
@@ -29,7 +41,13 @@ pub(super) async fn list(State(access): State<Access>) -> Result<Json<Vec<CallVi
         },
         call,
     };
-    Ok(Json(calls(&daemon).await?.into_iter().map(view).collect()))
+    let all = calls(&daemon).await?.into_iter().map(view);
+    let is_meant = |one: &CallView| {
+        let trunk = wish.trunk.as_ref();
+        trunk.is_none_or(|trunk| one.call.from_trunk.as_str() == trunk)
+            && wish.longer.is_none_or(|seconds| one.seconds >= seconds)
+    };
+    Ok(Json(all.filter(is_meant).collect()))
 }
 
 /// A call in progress and its age.
@@ -107,8 +125,9 @@ pub(super) struct TraceWish {
 pub(super) async fn trace(
     State(access): State<Access>,
     Path(id): Path<String>,
-    Query(wish): Query<TraceWish>,
+    wish: Result<Query<TraceWish>, QueryRejection>,
 ) -> Result<String, Problem> {
+    let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
     let call = identify(&daemon, &id).await?;
     let trace = daemon

@@ -1,35 +1,36 @@
 //! The operator's interface: HTTP on a Unix socket, and its read-only part on a TCP listener.
 //!
-//! | path                      | where | what                                        |
-//! |---------------------------|-------|---------------------------------------------|
-//! | `GET /metrics`            | both  | Prometheus text                             |
-//! | `GET /healthz`            | both  | 200 while every thread makes progress       |
-//! | `GET /readyz`             | both  | 200 while new calls can be put through      |
-//! | `GET /startupz`           | both  | 200 once the sockets are served             |
-//! | `GET /status`             | Unix  | the node in one object                      |
-//! | `GET /media`              | Unix  | what serves the media of each address       |
-//! | `GET /calls`              | Unix  | calls in progress                           |
-//! | `GET /calls/recent`       | Unix  | records of calls that ended                 |
-//! | `GET /calls/{id}`         | Unix  | one call: its record, its explanation       |
-//! | `GET /calls/{id}/trace`   | Unix  | its ladder as text; `?messages=true` in full|
-//! | `POST /calls/{id}/hangup` | Unix  | ends it                                     |
-//! | `POST /reload`            | Unix  | as SIGHUP                                   |
-//! | `POST /drain`, `/undrain` | Unix  | no new calls, or again                      |
+//! | path              | where | what                                             |
+//! |-------------------|-------|--------------------------------------------------|
+//! | `GET /metrics`    | both  | Prometheus text                                  |
+//! | `GET /healthz`    | both  | 200 while every thread makes progress            |
+//! | `GET /readyz`     | both  | 200 while new calls can be put through           |
+//! | `GET /startupz`   | both  | 200 once the sockets are served                  |
+//! | `/api/v1/…`       | Unix  | the operations of `routes.rs`, and `openapi.json`|
 //!
-//! Who may open the socket is decided by its file mode: owner and group.
+//! Who may open the socket is decided by its file mode: owner and group. What they change is written into the audit
+//! log.
 
 mod bounded;
 mod calls;
+mod config;
+mod events;
 mod node;
+mod openapi;
+mod records;
+pub(crate) mod routes;
+mod shape;
 mod teams;
+mod who;
 
 use crate::daemon::Daemon;
 use crate::daemon::net::bind_advice;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -42,6 +43,8 @@ use tokio::task::JoinHandle;
 
 /// Mode of the socket: owner and group.
 const SOCKET_MODE: u32 = 0o660;
+/// Longest body of a request (SEC-153).
+const MOST_SENT: usize = 1024 * 1024;
 /// How long requests may finish when the daemon stops.
 const LAST_REQUESTS: Duration = Duration::from_secs(1);
 
@@ -183,7 +186,12 @@ impl Admin {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
         let mut tasks = Vec::new();
-        let everything = readable().merge(operable()).with_state(access.clone());
+        let operable = readable().merge(routes::operations(&access));
+        let everything = readable()
+            .nest(routes::ROOT, operable)
+            .layer(DefaultBodyLimit::max(MOST_SENT))
+            .with_state(access.clone());
+        let everything = everything.into_make_service_with_connect_info::<who::Who>();
         let ends = until(stopped.clone());
         tasks.push(tokio::spawn(async move {
             let _ = axum::serve(unix, everything)
@@ -228,6 +236,11 @@ impl Admin {
     }
 }
 
+/// The document of the interface.
+pub fn document() -> serde_json::Value {
+    openapi::document()
+}
+
 /// What to do when the socket cannot be made.
 fn advice(why: &io::Error) -> &'static str {
     match why.kind() {
@@ -248,23 +261,6 @@ fn readable() -> Router<Access> {
         .route("/healthz", get(node::health))
         .route("/readyz", get(node::ready))
         .route("/startupz", get(node::started))
-}
-
-fn operable() -> Router<Access> {
-    Router::new()
-        .route("/status", get(node::status))
-        .route("/media", get(node::media))
-        .route("/teams", get(teams::teams))
-        .route("/figures", get(teams::figures))
-        .route("/reload", post(node::reload))
-        .route("/drain", post(node::fade))
-        .route("/drain/now", post(node::drain))
-        .route("/undrain", post(node::undrain))
-        .route("/calls", get(calls::list))
-        .route("/calls/recent", get(calls::recent))
-        .route("/calls/{id}", get(calls::show))
-        .route("/calls/{id}/trace", get(calls::trace))
-        .route("/calls/{id}/hangup", post(calls::hang_up))
 }
 
 /// The bound Unix socket, which is removed with this value unless it is kept, together with the

@@ -5,8 +5,8 @@ use crate::daemon::Daemon;
 use crate::sink::metrics::PeerHealth;
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, IF_MATCH};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sbc_core::config::{Config, Preset, Trunk};
 use sbc_core::trunk::{RegistrationState, TargetState};
@@ -58,6 +58,7 @@ async fn not_ready(daemon: &Daemon) -> Vec<String> {
         reasons.push("draining: no new calls are taken".to_owned());
     }
     reasons.extend(daemon.health().stuck().map(|stuck| stuck.to_string()));
+    reasons.extend(daemon.health().media_trouble());
     reasons.extend(cut_off(daemon).await);
     reasons
 }
@@ -290,8 +291,19 @@ fn of_host<'a>(
     known.iter().filter(own)
 }
 
-pub(super) async fn reload(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+pub(super) async fn reload(
+    State(access): State<Access>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
+    if let Some(wanted) = headers.get(IF_MATCH) {
+        let generation = daemon.loaded().lock().await.config.generation;
+        let is_meant = wanted == "*" || *wanted == format!("\"{generation}\"");
+        if !is_meant {
+            let why = format!("generation {generation} is in use: somebody has reloaded since");
+            return Err(Problem::new(StatusCode::PRECONDITION_FAILED, why));
+        }
+    }
     match daemon.reload().await {
         Ok(_) => {
             let generation = daemon.loaded().lock().await.config.generation;

@@ -1,32 +1,39 @@
-//! `causeway media`: the relay as a process of its own, for a SIP proxy that speaks the ng protocol.
+//! `causeway media`: the relay as a process of its own, for the daemon or for a SIP proxy that speaks the ng protocol.
 
 use crate::command::exit;
+use crate::daemon::health::{Stuck, stuck_media};
+use crate::daemon::notify;
 use crate::daemon::run::FAILED;
 use crate::daemon::secrecy;
 use crate::ng::{Fault, Interface, Options, Service};
 use clap::{Args, ValueEnum};
-use media_relay::{Backend, Runs};
+use media_relay::{Backend, Host, HostOptions, RelayConfig, Runs};
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Arguments of `causeway media`.
 #[derive(Args, Debug)]
 pub struct Alone {
+    /// Serve the daemon whose configuration names this socket under [media] relay. Addresses, ports and backend come
+    /// from there. Only processes of this user and of root are served
+    #[arg(
+        long,
+        value_name = "PATH",
+        conflicts_with_all = ["ng", "interfaces", "ports", "backend", "timeout"],
+        required_unless_present = "ng"
+    )]
+    socket: Option<PathBuf>,
     /// Where the proxy sends its requests, over UDP and TCP, such as 127.0.0.1:2223. Whoever reaches it commands
     /// the relay: keep it on this machine or behind a firewall
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    ng: SocketAddr,
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "interfaces")]
+    ng: Option<SocketAddr>,
     /// Where media are received: [NAME/]ADDRESS[!ADVERTISED]. Several with names serve the proxy's "direction"; an
     /// IPv4 and an IPv6 address may share a name
-    #[arg(
-        long = "address",
-        alias = "interface",
-        required = true,
-        value_name = "INTERFACE"
-    )]
+    #[arg(long = "address", alias = "interface", value_name = "INTERFACE")]
     interfaces: Vec<Interface>,
     /// UDP ports of media
     #[arg(long, value_name = "FIRST-LAST", default_value = "10000-38000", value_parser = ports)]
@@ -69,11 +76,108 @@ pub fn run(arguments: &Alone, out: &mut dyn Write) -> io::Result<u8> {
         eprintln!("causeway media: {lacking}");
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = arguments.workers.map_or(cores, usize::from);
+    match (&arguments.socket, arguments.ng) {
+        (Some(path), _) => serve_daemon(path, workers, out),
+        (None, Some(ng)) => serve_proxy(ng, workers, arguments, out),
+        // The parser asks for one of them.
+        (None, None) => Ok(exit::USAGE),
+    }
+}
+
+/// Runs the relay of a daemon until a signal comes.
+fn serve_daemon(path: &Path, workers: usize, out: &mut dyn Write) -> io::Result<u8> {
+    let options = HostOptions {
+        workers,
+        quarantine: RelayConfig::QUARANTINE,
+    };
+    let host = match Host::open(path, options) {
+        Ok(host) => host,
+        Err(why) => {
+            eprintln!(
+                "causeway media: cannot listen at {}: {why}; its directory must exist and belong to this user",
+                path.display()
+            );
+            return Ok(FAILED);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let handle = host.handle();
+    let (mut terminate, mut interrupt) = {
+        let _inside = runtime.enter();
+        (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        )
+    };
+    writeln!(out, "a daemon is awaited at {}", path.display())?;
+    out.flush()?;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let warn = {
+        let tell = tell.clone();
+        move |stuck: Stuck| drop(tell.send(stuck.to_string()))
+    };
+    let serving = std::thread::Builder::new()
+        .name("media-host".into())
+        .spawn(move || {
+            // The output is locked by whoever called us: only this thread may write to it.
+            host.serve(move |words| drop(tell.send(words.to_owned())));
+        })?;
+    notify::ready("serving");
+    runtime.block_on(async {
+        let looked_at = handle.clone();
+        let stuck = move || stuck_media(looked_at.longest_silence());
+        let mut watchdog = std::pin::pin!(notify::watchdog(stuck, warn));
+        loop {
+            tokio::select! {
+                () = &mut watchdog => {}
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                Some(words) = told.recv() => {
+                    // Media go on when nobody reads what we say.
+                    let _ = writeln!(out, "{words}").and_then(|()| out.flush());
+                }
+            }
+        }
+    });
+    notify::stopping("ending the calls of the daemon");
+    handle.end();
+    let _ = serving.join();
+    Ok(exit::OK)
+}
+
+/// Whether requests may come from other machines of the world.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(own) => !(own.is_loopback() || own.is_private() || own.is_link_local()),
+        // fc00::/7 and fe80::/10 are those of a site and of a link.
+        IpAddr::V6(own) => {
+            let first = own.segments()[0];
+            !(own.is_loopback() || first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80)
+        }
+    }
+}
+
+/// Runs the relay of a proxy until a signal comes.
+fn serve_proxy(
+    ng: SocketAddr,
+    workers: usize,
+    arguments: &Alone,
+    out: &mut dyn Write,
+) -> io::Result<u8> {
+    if is_public(ng.ip()) {
+        eprintln!(
+            "causeway media: warning: {ng} can be reached from outside, and whoever reaches it commands the relay and \
+             hears keys; listen on a loopback or private address, or let a firewall admit the proxy alone"
+        );
+    }
     let options = Options {
-        ng: arguments.ng,
+        ng,
         interfaces: arguments.interfaces.clone(),
         ports: arguments.ports.clone(),
-        workers: arguments.workers.map_or(cores, usize::from),
+        workers,
         backend: match arguments.backend {
             Wanted::Socket => Backend::Sockets,
             Wanted::Auto | Wanted::Xdp => Backend::Xdp,
@@ -111,7 +215,7 @@ pub fn run(arguments: &Alone, out: &mut dyn Write) -> io::Result<u8> {
         }
         writeln!(out, "requests are heard on {}", service.address()?)?;
         out.flush()?;
-        crate::daemon::notify::ready("serving");
+        notify::ready("serving");
         let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -121,4 +225,27 @@ pub fn run(arguments: &Alone, out: &mut dyn Write) -> io::Result<u8> {
         service.serve(stop).await;
         Ok(exit::OK)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_others_reach_is_public_and_so_is_every_address() {
+        for (text, wanted) in [
+            ("127.0.0.1", false),
+            ("10.1.2.3", false),
+            ("192.168.7.1", false),
+            ("::1", false),
+            ("fd00::7", false),
+            ("fe80::1", false),
+            ("0.0.0.0", true),
+            ("203.0.113.7", true),
+            ("::", true),
+            ("2001:db8::1", true),
+        ] {
+            assert_eq!(is_public(text.parse().unwrap()), wanted, "{text}");
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! Operator commands. Each takes its arguments and where to print, and returns an exit code.
 
+pub mod audit;
 pub mod certification;
 pub mod certify;
 pub mod check;
 pub mod config;
+pub mod import;
 pub mod init;
 pub mod lab;
 pub mod load;

@@ -25,6 +25,18 @@ pub enum Calls {
     List,
     /// List calls that have ended, latest first
     Recent,
+    /// Find records of calls in the spool, latest first
+    Search {
+        /// Digits of the calling or called number
+        #[arg(long)]
+        number: Option<String>,
+        /// A trunk, whichever way the calls went
+        #[arg(long)]
+        trunk: Option<String>,
+        /// So many at most
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+    },
     /// Print the ladder of a call and, if it failed, who, where, why and what to change
     Show {
         /// The call, or the first or last digits of its identifier
@@ -74,15 +86,32 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
                 return writeln!(out, "no call has ended within the last 15 minutes");
             }
             let rows: Vec<Value> = rows.iter().map(recent_row).collect();
-            table(
-                &rows,
-                &[
-                    "call", "start", "from", "to", "calling", "called", "outcome", "cause",
-                    "talked",
-                ],
-                out,
-            )
+            table(&rows, &RECORD_COLUMNS, out)
         }),
+        Calls::Search {
+            number,
+            trunk,
+            limit,
+        } => {
+            let mut path = format!("/records?limit={limit}");
+            for (name, value) in [("number", number), ("trunk", trunk)] {
+                if let Some(value) = value {
+                    path.push_str(&format!("&{name}={}", quoted(value)));
+                }
+            }
+            get(to, &path, out, |answer, out| {
+                let rows = answer["records"].as_array().map_or(&[][..], Vec::as_slice);
+                if rows.is_empty() {
+                    return writeln!(out, "no record in the spool is of such a call");
+                }
+                let rows: Vec<Value> = rows.iter().map(recent_row).collect();
+                table(&rows, &RECORD_COLUMNS, out)?;
+                match answer["is_whole"].as_bool() {
+                    Some(false) => writeln!(out, "there are more: ask for fewer, or raise --limit"),
+                    _ => Ok(()),
+                }
+            })
+        }
         Calls::Show { id, messages } => show(to, id, *messages, out),
         Calls::Hangup { id, yes } => hang_up(to, id, *yes, out),
     }
@@ -348,6 +377,19 @@ fn segment(id: &str) -> String {
     } else {
         "-".to_owned()
     }
+}
+
+const RECORD_COLUMNS: [&str; 9] = [
+    "call", "start", "from", "to", "calling", "called", "outcome", "cause", "talked",
+];
+
+/// A value as it may stand in a query (RFC 3986 §2.1).
+fn quoted(value: &str) -> String {
+    let octet = |octet: u8| match octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
+        true => char::from(octet).to_string(),
+        false => format!("%{octet:02X}"),
+    };
+    value.bytes().map(octet).collect()
 }
 
 fn recent_row(record: &Value) -> Value {

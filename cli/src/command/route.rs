@@ -83,7 +83,7 @@ pub fn test(arguments: &Test, out: &mut dyn Write) -> io::Result<u8> {
     };
     match arguments.json {
         true => {
-            serde_json::to_writer_pretty(&mut *out, &json(&played))?;
+            serde_json::to_writer_pretty(&mut *out, &as_json(&played))?;
             writeln!(out)?;
         }
         false => print(&played, out)?,
@@ -195,7 +195,8 @@ fn shown(text: &str) -> String {
     text.chars().map(sbc_core::display::shown).collect()
 }
 
-fn json(played: &Played) -> serde_json::Value {
+/// Everything that is printed, as one object.
+pub(crate) fn as_json(played: &Played) -> serde_json::Value {
     let text = |message: &Message| String::from_utf8_lossy(message.bytes()).into_owned();
     let tries: Vec<serde_json::Value> = played
         .tries

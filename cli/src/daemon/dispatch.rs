@@ -1,11 +1,11 @@
 //! Effects of one shard to the outside, in order, without ever waiting.
 
 use crate::daemon::inbox::{Inbox, Inboxes};
+use crate::daemon::media::Plane;
 use crate::daemon::net::Net;
 use crate::daemon::resolver::Resolver;
 use crate::daemon::stir::Signers;
 use crate::sink::Sinks;
-use media_relay::Relay;
 use sbc_core::effect::{Effect, Effects, KeepAlive};
 use sbc_core::event::Happened;
 use sbc_core::id::{CommandId, QueryId, ShardId};
@@ -34,7 +34,7 @@ pub struct Dispatch {
     /// Signatures.
     pub signers: Signers,
     /// Media.
-    pub relay: Arc<Relay>,
+    pub relay: Arc<Plane>,
     /// Records, log, ladders, metrics.
     pub sinks: Sinks,
     /// Operators who wait for an answer.

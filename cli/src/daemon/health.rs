@@ -1,7 +1,7 @@
 //! Whether every thread that calls depend on makes progress: what the watchdog and the probes tell.
 
+use crate::daemon::media::Plane;
 use crate::daemon::shard::Heartbeat;
-use media_relay::Relay;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,7 +14,7 @@ const STUCK: Duration = Duration::from_secs(3);
 pub struct Health {
     shards: Vec<Arc<Heartbeat>>,
     /// Gone once the daemon stops.
-    relay: Weak<Relay>,
+    relay: Weak<Plane>,
 }
 
 /// A thread that makes no progress.
@@ -33,7 +33,7 @@ impl fmt::Display for Stuck {
 }
 
 impl Health {
-    pub(super) fn new(shards: Vec<Arc<Heartbeat>>, relay: &Arc<Relay>) -> Self {
+    pub(super) fn new(shards: Vec<Arc<Heartbeat>>, relay: &Arc<Plane>) -> Self {
         Self {
             shards,
             relay: Arc::downgrade(relay),
@@ -45,6 +45,11 @@ impl Health {
         self.shards.len()
     }
 
+    /// Why no new calls can have media, where the relay is a process of its own.
+    pub fn media_trouble(&self) -> Option<String> {
+        self.relay.upgrade().and_then(|relay| relay.trouble())
+    }
+
     /// The thread that is worst off, if it is stuck.
     pub fn stuck(&self) -> Option<Stuck> {
         let shards = self.shards.iter().map(|shard| Stuck {
@@ -52,11 +57,20 @@ impl Health {
             age: shard.age(),
         });
         let relay = self.relay.upgrade();
-        let media = relay.map(|relay| Stuck {
-            who: "a media worker",
-            age: relay.longest_silence(),
-        });
-        worst(shards.chain(media))
+        let silence = relay.and_then(|relay| relay.longest_silence());
+        worst(shards.chain(silence.map(media)))
+    }
+}
+
+/// The media worker that is worst off, if it is stuck.
+pub fn stuck_media(silence: Duration) -> Option<Stuck> {
+    worst(std::iter::once(media(silence)))
+}
+
+fn media(age: Duration) -> Stuck {
+    Stuck {
+        who: "a media worker",
+        age,
     }
 }
 
@@ -75,10 +89,7 @@ mod tests {
             who: "a shard",
             age: Duration::from_millis(ms),
         };
-        let media = |ms| Stuck {
-            who: "a media worker",
-            age: Duration::from_millis(ms),
-        };
+        let media = |ms| media(Duration::from_millis(ms));
         let told = |all: &[Stuck]| worst(all.iter().copied()).map(|stuck| stuck.to_string());
         assert_eq!(told(&[shard(500), shard(3000), media(250)]), None);
         assert_eq!(

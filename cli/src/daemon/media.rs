@@ -1,14 +1,14 @@
-//! The media relay in this process: its events find their shard, its totals become metrics.
+//! The media relay, in this process or in one of its own: its events find their shard, its totals become metrics.
 
 use crate::daemon::inbox::Inboxes;
 use crate::daemon::net::bind_advice;
 use crate::sink::log::Log;
 use crate::sink::metrics::{MediaFigures, RealmFigures};
 use media_relay::{
-    Backend, Entropy, EventSink, LocalAddress, Realm, Recordings, RecordingsFault, Relay,
-    RelayConfig, RelayTotals, Runs,
+    Backend, BackendReport, Entropy, EventSink, LocalAddress, Met, Realm, Recordings,
+    RecordingsFault, Relay, RelayConfig, RelayTotals, Remote, RemoteFault, Runs,
 };
-use sbc_core::config::{Config, MediaBackend};
+use sbc_core::config::{Config, Loaded, MediaBackend};
 use sbc_core::id::{RealmName, ShardId};
 use sbc_core::input::Input;
 use serde::Serialize;
@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// How often to look whether media is served in another way.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a relay in a process of its own may take to be there: the two start together.
+const MEETING: Duration = Duration::from_secs(10);
 
 /// An address of a realm that cannot be used for media.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +38,13 @@ pub struct AddressFault {
     pub why: io::Error,
 }
 
-/// Tries every media address; the relay itself stops at the first that it cannot have.
-pub fn unusable(config: &Config) -> Vec<AddressFault> {
+/// Tries every media address; the relay itself stops at the first that it cannot have. Those of a relay in a process
+/// of its own are that one's business: it need not see the same network.
+pub fn unusable(loaded: &Loaded) -> Vec<AddressFault> {
+    let Loaded { config, shell, .. } = loaded;
+    if shell.relay.is_some() {
+        return Vec::new();
+    }
     let addresses = config.realms.values().flat_map(|realm| {
         let v4 = realm.v4.map(IpAddr::V4);
         let v6 = realm.v6.map(IpAddr::V6);
@@ -68,25 +75,92 @@ pub enum MediaFault {
     /// The relay cannot keep all recordings.
     #[error("{0}")]
     Sounds(RecordingsFault),
+    /// The relay in its own process is not there, or refuses.
+    #[error("{0}")]
+    Remote(RemoteFault),
 }
 
-/// Starts the relay for the realms of a configuration.
+/// Where media are relayed.
+#[derive(Debug)]
+pub enum Plane {
+    /// In this process.
+    Here(Box<Relay>),
+    /// In a process of its own.
+    There(Remote),
+}
+
+impl Plane {
+    /// See [`Relay::command`].
+    pub fn command(&self, command: media_api::Command) {
+        match self {
+            Self::Here(relay) => relay.command(command),
+            Self::There(remote) => remote.command(command),
+        }
+    }
+
+    /// See [`Relay::set_recordings`].
+    pub fn set_recordings(&self, recordings: Recordings) {
+        match self {
+            Self::Here(relay) => relay.set_recordings(recordings),
+            Self::There(remote) => remote.set_recordings(recordings),
+        }
+    }
+
+    /// See [`Relay::longest_silence`]; of a worker in this process.
+    pub fn longest_silence(&self) -> Option<Duration> {
+        match self {
+            Self::Here(relay) => Some(relay.longest_silence()),
+            // Ending this process would not help the other.
+            Self::There(_) => None,
+        }
+    }
+
+    /// Why no new calls can have media.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Here(_) => None,
+            Self::There(remote) => remote.trouble(),
+        }
+    }
+
+    /// Relays that have ended under the daemon.
+    fn lost(&self) -> u64 {
+        match self {
+            Self::Here(_) => 0,
+            Self::There(remote) => remote.lost(),
+        }
+    }
+
+    fn totals(&self) -> RelayTotals {
+        match self {
+            Self::Here(relay) => relay.totals(),
+            Self::There(remote) => remote.totals(),
+        }
+    }
+
+    fn backend(&self) -> Option<BackendReport> {
+        match self {
+            Self::Here(relay) => Some(relay.backend()),
+            Self::There(remote) => remote.backend(),
+        }
+    }
+}
+
+/// Starts the relay for the realms of a configuration, or meets the one that its process runs. Call where waiting is
+/// allowed.
 ///
 /// # Errors
-/// [`MediaFault`] when no address can be bound, no ports are left to use, or no thread can be made.
-pub fn start(config: &Config, inboxes: Inboxes) -> Result<Relay, MediaFault> {
+/// [`MediaFault`] when no address can be bound, no ports are left to use, no thread can be made, or nobody is met.
+pub fn start(
+    config: &Config,
+    relay: Option<&str>,
+    inboxes: Inboxes,
+    log: Log,
+) -> Result<Plane, MediaFault> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let relay_config = RelayConfig {
-        realms: config
-            .realms
-            .values()
-            .map(|realm| realm_of(realm))
-            .collect(),
-        // One core is left to signalling.
-        workers: cores.saturating_sub(1).max(1),
-        quarantine: RelayConfig::QUARANTINE,
-        entropy: Entropy::from_system().map_err(|_| MediaFault::Entropy)?,
-    };
+    let realms = config.realms.values();
+    let realms: Vec<Realm> = realms.map(|realm| realm_of(realm)).collect();
+    let recordings = recordings(config).map_err(MediaFault::Sounds)?;
     let sink: EventSink = Box::new(move |event| {
         let shard = ShardId(u8::try_from(event.session().shard()).unwrap_or(u8::MAX));
         if let Some(inbox) = inboxes.of(shard) {
@@ -94,10 +168,50 @@ pub fn start(config: &Config, inboxes: Inboxes) -> Result<Relay, MediaFault> {
             let _ = inbox.push(Input::Media(event));
         }
     });
-    let recordings = recordings(config).map_err(MediaFault::Sounds)?;
+    if let Some(path) = relay {
+        let told = path.to_owned();
+        let met = move |met| tell_met(&log, &told, met);
+        let remote = Remote::start(path.into(), realms, MEETING, sink, met);
+        let remote = remote.map_err(MediaFault::Remote)?;
+        remote.set_recordings(recordings);
+        return Ok(Plane::There(remote));
+    }
+    let relay_config = RelayConfig {
+        realms,
+        // One core is left to signalling.
+        workers: cores.saturating_sub(1).max(1),
+        quarantine: RelayConfig::QUARANTINE,
+        entropy: Entropy::from_system().map_err(|_| MediaFault::Entropy)?,
+    };
     let relay = Relay::start(relay_config, sink).map_err(MediaFault::Start)?;
     relay.set_recordings(recordings);
-    Ok(relay)
+    Ok(Plane::Here(Box::new(relay)))
+}
+
+fn tell_met(log: &Log, path: &str, met: Met) {
+    match met {
+        Met::Begun => log
+            .info("media_relay", "the media relay serves")
+            .with("socket", path)
+            .send(),
+        Met::Ended { why, sessions } => log
+            .error(
+                "media_relay",
+                "the media relay ended; calls that had media there end",
+            )
+            .with("socket", path)
+            .with("because", why)
+            .with("sessions", sessions)
+            .send(),
+        Met::Waiting { why } => log
+            .warn(
+                "media_relay",
+                "no media relay: calls are refused with 503 until there is one",
+            )
+            .with("socket", path)
+            .with("because", why)
+            .send(),
+    }
 }
 
 /// What can be played under a configuration.
@@ -148,14 +262,16 @@ pub struct Served {
 }
 
 /// How every address is served at the moment.
-pub fn served(config: &Config, relay: &Relay) -> Vec<Served> {
+pub fn served(config: &Config, plane: &Plane) -> Vec<Served> {
+    let Some(report) = plane.backend() else {
+        return unserved(config, &plane.trouble().unwrap_or_default());
+    };
     let name = |id| {
         let mut realms = config.realms.values();
         let realm = realms.find(|realm| realm.id == id);
         realm.map(|realm| realm.name.clone())
     };
-    let addresses = relay.backend().addresses.into_iter();
-    let served = addresses.filter_map(|report| {
+    let served = report.addresses.into_iter().filter_map(|report| {
         let (backend, zero_copy) = match report.runs {
             Runs::Sockets => ("socket", false),
             Runs::Xdp {
@@ -177,8 +293,27 @@ pub fn served(config: &Config, relay: &Relay) -> Vec<Served> {
     served.collect()
 }
 
+/// What is said of every address while there is no relay.
+fn unserved(config: &Config, why: &str) -> Vec<Served> {
+    let of = |realm: &sbc_core::config::Realm, address| Served {
+        realm: realm.name.clone(),
+        address,
+        interface: None,
+        backend: "none",
+        zero_copy: false,
+        dropped: 0,
+        because: Some(why.to_owned()),
+    };
+    let realms = config.realms.values().flat_map(|realm| {
+        let v4 = realm.v4.map(IpAddr::V4).into_iter();
+        v4.chain(realm.v6.map(IpAddr::V6))
+            .map(move |address| of(realm, address))
+    });
+    realms.collect()
+}
+
 /// Tells how media is served, and again whenever that changes, for as long as there is a relay.
-pub async fn tell(config: Arc<Config>, relay: Weak<Relay>, log: Log) {
+pub async fn tell(config: Arc<Config>, relay: Weak<Plane>, log: Log) {
     let mut told: Vec<Served> = Vec::new();
     while let Some(relay) = relay.upgrade() {
         let now = served(&config, &relay);
@@ -219,10 +354,11 @@ pub async fn tell(config: Arc<Config>, relay: Weak<Relay>, log: Log) {
     }
 }
 
-/// Reads the relay's totals, with the configured names of its realms.
+/// Reads the relay's totals, with the configured names of its realms. Metrics may outlive the daemon's calls, and must
+/// not keep the relay alive.
 pub fn figures(
     config: &Config,
-    relay: Arc<Relay>,
+    relay: Weak<Plane>,
 ) -> impl Fn() -> MediaFigures + Send + Sync + use<> {
     let names: BTreeMap<_, RealmName> = config
         .realms
@@ -230,9 +366,13 @@ pub fn figures(
         .map(|realm| (realm.id.0, realm.name.clone()))
         .collect();
     move || {
+        let Some(relay) = relay.upgrade() else {
+            return MediaFigures::default();
+        };
         let RelayTotals {
             realms,
             sessions,
+            transcodes,
             panics,
         } = relay.totals();
         let realms = realms.into_iter().filter_map(|totals| {
@@ -249,7 +389,10 @@ pub fn figures(
         MediaFigures {
             realms: realms.collect(),
             sessions,
+            transcodes,
             panics,
+            has_relay: relay.trouble().is_none(),
+            relays_lost: relay.lost(),
         }
     }
 }

@@ -25,18 +25,19 @@ mod strain;
 
 use crate::admin::{Admin, AdminFault, Doors};
 use crate::sink::Sinks;
+use crate::sink::audit::Audit;
 use crate::sink::bindings::{Keeper, KeeperWriter, Kept};
 use crate::sink::cdr::{Cdr, CdrWriter};
 use crate::sink::lent::{Bell, LentWriter};
 use crate::sink::log::Log;
 use crate::sink::metrics::{MediaCollector, Metrics, SpendCollector, UpState};
+use crate::sink::news::News;
 use crate::sink::spending::SpendWriter;
 use crate::sink::trace::Traces;
 use dispatch::{Dispatch, Replies};
 use health::Health;
 use inbox::{Inbox, Inboxes};
 use media::{AddressFault, MediaFault};
-use media_relay::Relay;
 use net::{BindFault, Net, Opened};
 use reload::ReloadFault;
 use resolver::Resolver;
@@ -140,7 +141,7 @@ pub struct Daemon {
     signers: Signers,
     resolver: Resolver,
     health: Health,
-    relay: Weak<Relay>,
+    relay: Weak<media::Plane>,
     is_draining: AtomicBool,
     is_stopping: AtomicBool,
     parts: Mutex<Option<Parts>>,
@@ -149,7 +150,7 @@ pub struct Daemon {
 /// What is taken apart when the daemon stops.
 struct Parts {
     shards: Vec<Shard>,
-    relay: Arc<Relay>,
+    relay: Arc<media::Plane>,
     records: Option<CdrWriter>,
     keeper: Option<KeeperWriter>,
     spending: Option<SpendWriter>,
@@ -207,6 +208,8 @@ impl Daemon {
         let together = Together::default();
         let lent = lent(options.state.as_deref(), &together, &log)?;
         let sinks = Sinks {
+            audit: audited(options.state.as_deref(), &log)?,
+            news: News::default(),
             log,
             metrics: Arc::clone(&metrics),
             proxies: Arc::default(),
@@ -215,10 +218,18 @@ impl Daemon {
             keeper: kept.keeper,
             lent: lent.as_ref().map(|(_, bell)| bell.clone()),
         };
-        let relay = media::start(&config, inboxes.clone()).map_err(StartFault::Media)?;
+        let relay = {
+            let (config, log) = (Arc::clone(&config), sinks.log.clone());
+            let (inboxes, path) = (inboxes.clone(), loaded.shell.relay.clone());
+            let started = move || media::start(&config, path.as_deref(), inboxes, log);
+            let started = tokio::task::spawn_blocking(started).await;
+            started
+                .map_err(|fault| StartFault::System(fault.to_string()))?
+                .map_err(StartFault::Media)?
+        };
         let relay = Arc::new(relay);
         let collector = MediaCollector::new(
-            Box::new(media::figures(&config, Arc::clone(&relay))),
+            Box::new(media::figures(&config, Arc::downgrade(&relay))),
             metrics.panics.with_label_values(&["media"]),
         );
         collector
@@ -409,7 +420,7 @@ impl Daemon {
         &self.replies
     }
 
-    fn config_path(&self) -> &Path {
+    pub(crate) fn config_path(&self) -> &Path {
         &self.config_path
     }
 
@@ -454,7 +465,7 @@ async fn open(
 ) -> Result<(Opened, Doors), Vec<PlaceFault>> {
     let listeners = net.open(&loaded.config);
     let doors = Doors::open(Path::new(&loaded.shell.api), loaded.shell.metrics).await;
-    let mut faults: Vec<PlaceFault> = media::unusable(&loaded.config)
+    let mut faults: Vec<PlaceFault> = media::unusable(loaded)
         .into_iter()
         .map(PlaceFault::Media)
         .collect();
@@ -534,6 +545,15 @@ fn lent(
     };
     let writer = LentWriter::start(directory, together.elins(), Instant::now(), log.clone());
     writer.map(Some).map_err(|why| no_state(directory, why))
+}
+
+/// Who changes what is written down where there is a directory for it.
+fn audited(directory: Option<&Path>, log: &Log) -> Result<Option<Audit>, StartFault> {
+    let Some(directory) = directory else {
+        return Ok(None);
+    };
+    let opened = Audit::open(directory, log.clone());
+    opened.map(Some).map_err(|why| no_state(directory, why))
 }
 
 fn no_state(directory: &Path, why: io::Error) -> StartFault {

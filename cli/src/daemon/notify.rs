@@ -1,6 +1,6 @@
 //! What the service manager is told: ready, reloading, stopping, and that every thread lives.
 
-use crate::daemon::health::Health;
+use crate::daemon::health::Stuck;
 use crate::sink::log::Log;
 use sd_notify::NotifyState;
 use std::time::Duration;
@@ -31,28 +31,28 @@ pub fn stopping(status: &str) {
     tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
 
-/// Tells that we live as long as every shard and media worker does; says nothing more once one is
-/// stuck, so that the service manager acts. Ends when the task is ended.
-pub async fn watchdog(health: Health, log: Log) {
-    let Some(limit) = sd_notify::watchdog_enabled() else {
-        // Without a service manager a stuck thread is still worth a line.
-        return watch(&health, &log, LOOK, || {}).await;
-    };
-    watch(&health, &log, limit / 2, || tell(&[NotifyState::Watchdog])).await;
-}
-
-async fn watch(health: &Health, log: &Log, interval: Duration, alive: impl Fn()) {
+/// Tells that we live as long as no thread is stuck; says nothing more once one is, so that the service manager
+/// acts. `warn` hears of it. Ends when the task is ended.
+pub async fn watchdog(stuck: impl Fn() -> Option<Stuck>, warn: impl Fn(Stuck)) {
+    let limit = sd_notify::watchdog_enabled();
+    // Without a service manager a stuck thread is still worth a line.
+    let interval = limit.map_or(LOOK, |limit| limit / 2);
     let mut ticks = tokio::time::interval(interval.max(Duration::from_millis(100)));
     loop {
         ticks.tick().await;
-        match health.stuck() {
-            Some(stuck) => log
-                .error("stuck", stuck)
-                .with("for_ms", stuck.age.as_millis())
-                .send(),
-            None => alive(),
+        match stuck() {
+            Some(stuck) => warn(stuck),
+            None if limit.is_some() => tell(&[NotifyState::Watchdog]),
+            None => {}
         }
     }
+}
+
+/// A line of the log about a thread that is stuck.
+pub fn log_stuck(log: &Log, stuck: Stuck) {
+    log.error("stuck", stuck)
+        .with("for_ms", stuck.age.as_millis())
+        .send();
 }
 
 fn tell(states: &[NotifyState<'_>]) {

@@ -103,6 +103,9 @@ impl Daemon {
                     .info("reload", "configuration is in use")
                     .with("generation", loaded.config.generation)
                     .send();
+                let generation = loaded.config.generation;
+                let told = serde_json::json!({ "generation": generation });
+                self.sinks().news.tell("config.reload", told);
                 *running = loaded;
                 Ok(changed)
             }
@@ -151,14 +154,21 @@ impl Daemon {
         let loaded = load(self.config_path(), Some(running))?;
         let changed = changes(running, &loaded);
         if !changed.realms.is_empty() {
-            return Err(ReloadFault::NeedsRestart(
-                "a realm's addresses, ports, marking or media backend",
-            ));
+            return Err(ReloadFault::NeedsRestart(match running.shell.relay {
+                None => "a realm's addresses, ports, marking or media backend",
+                Some(_) => {
+                    "a realm's addresses, ports, marking or media backend, which the media relay learns from the \
+                     daemon when that starts,"
+                }
+            }));
         }
         if changed.api || changed.metrics {
             return Err(ReloadFault::NeedsRestart(
                 "the address of [api] or [metrics]",
             ));
+        }
+        if changed.relay {
+            return Err(ReloadFault::NeedsRestart("the relay in [media]"));
         }
         if changed.dns {
             return Err(ReloadFault::NeedsRestart("the servers in [dns]"));

@@ -77,7 +77,11 @@ async fn serve(options: Options, log: &Log, holder: Option<Holder>) -> u8 {
             };
         }
     };
-    let watchdog = tokio::spawn(notify::watchdog(daemon.health().clone(), log.clone()));
+    let watchdog = {
+        let (health, log) = (daemon.health().clone(), log.clone());
+        let warn = move |stuck| notify::log_stuck(&log, stuck);
+        tokio::spawn(notify::watchdog(move || health.stuck(), warn))
+    };
     log.info("ready", "serving")
         .with("version", env!("CARGO_PKG_VERSION"))
         .send();

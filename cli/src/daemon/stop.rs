@@ -45,6 +45,9 @@ impl Daemon {
         } else {
             UpState::Active
         });
+        let state = if is_draining { "draining" } else { "active" };
+        let told = serde_json::json!({ "state": state });
+        self.sinks().news.tell("node.state", told);
         for inbox in self.inboxes().all() {
             self.replies().ask(inbox, command.clone(), ANSWER).await;
         }

@@ -99,7 +99,7 @@ impl Customer {
 }
 
 /// Text in quotes, as TOML has it.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for character in text.chars() {
         match character {

@@ -14,6 +14,8 @@ pub mod steps;
 pub mod teams;
 pub mod translation;
 
+pub(crate) use customer::quoted;
+
 use std::fmt;
 
 /// How a step went.

@@ -2,22 +2,26 @@
 //!
 //! Every sink has a bounded queue or a bounded store and never makes its caller wait (OPS-001).
 
+pub mod audit;
 pub mod bindings;
 pub mod cdr;
 pub mod lent;
 pub mod log;
 pub mod metrics;
+pub mod news;
 pub mod proxies;
 pub mod spending;
 pub mod trace;
 mod whole;
 
+use audit::Audit;
 use bindings::Keeper;
 use bytes::Bytes;
 use cdr::Cdr;
 use lent::Bell;
 use log::{Level, Log};
 use metrics::Metrics;
+use news::News;
 use proxies::Proxies;
 use sbc_core::auth::Refused;
 use sbc_core::event::{Event, Happened};
@@ -46,6 +50,10 @@ pub struct Sinks {
     pub cdr: Option<Cdr>,
     /// What is registered, for after a restart; `None` keeps nothing.
     pub keeper: Option<Keeper>,
+    /// Who changed what; `None` writes nothing down.
+    pub audit: Option<Audit>,
+    /// What happens, for whoever listens.
+    pub news: News,
     /// Rings when a number may have been lent to who calls for help; `None` keeps nothing.
     pub lent: Option<Bell>,
 }
@@ -59,6 +67,7 @@ impl Sinks {
         self.metrics.registrations.apply(event);
         self.metrics.bindings.apply(event);
         self.proxies.apply(event);
+        self.news.apply(event);
         if let Some(keeper) = &self.keeper {
             keeper.apply(event);
         }
@@ -230,6 +239,8 @@ mod tests {
     fn ladders_and_what_is_only_for_debugging_stop_while_any_shard_is_loaded() {
         let (log, writer) = Log::start(Level::Debug, log::Form::Text, std::io::sink()).unwrap();
         let sinks = Sinks {
+            audit: None,
+            news: News::default(),
             log,
             metrics: Arc::new(Metrics::new().unwrap()),
             proxies: Arc::default(),

@@ -93,11 +93,15 @@ pub enum Need {
     Hosting,
     /// Gives numbers to callers for help.
     Elin,
+    /// Reads and sets the presence of users, and routes by it.
+    Presence,
+    /// Lets operators sign in with Entra.
+    SignIn,
 }
 
 impl Need {
     /// What a subject that somebody else configured may have.
-    pub const OF_OTHERS: [Self; 8] = [
+    pub const OF_OTHERS: [Self; 10] = [
         Self::Transfers,
         Self::Bypass,
         Self::Optimization,
@@ -106,6 +110,8 @@ impl Need {
         Self::Branch,
         Self::Hosting,
         Self::Elin,
+        Self::Presence,
+        Self::SignIn,
     ];
 
     /// Its word in a subject's file.
@@ -120,6 +126,8 @@ impl Need {
             Self::Branch => "branch",
             Self::Hosting => "hosting",
             Self::Elin => "elin",
+            Self::Presence => "presence",
+            Self::SignIn => "sign-in",
         }
     }
 }

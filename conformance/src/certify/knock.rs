@@ -4,6 +4,7 @@ use super::case::PATIENCE;
 use super::stage::Stage;
 use super::verdict::Failure;
 use crate::ca::Identity;
+use crate::lab::daemon::Daemon;
 use crate::peer::flow::{Flow, connection};
 use crate::peer::message::{Draft, Message};
 use crate::peer::teams::connect_from;
@@ -62,7 +63,31 @@ impl Stage {
             None => tls::connector(identity, self.roots.clone()),
         };
         let connector = connector.map_err(|fault| fault.to_string())?;
-        try_door(from, self.door, &self.trunk().fqdn, &connector).await
+        let fqdn = self.trunk().fqdn;
+        try_door(from, self.door, (&fqdn, &fqdn), &connector).await
+    }
+
+    /// The same of who asks for a name that nobody here has, or for none.
+    ///
+    /// # Errors
+    /// The rule `ladder`, when the stranger could not even try.
+    pub async fn knock_asking(
+        &self,
+        from: IpAddr,
+        identity: &Identity,
+        asks_for: Option<&str>,
+    ) -> Result<Door, Failure> {
+        let fqdn = self.trunk().fqdn;
+        let ladder = |why: String| Failure::new("ladder", why);
+        let connector = tls::connector_to(&fqdn, asks_for.is_some(), identity, self.roots.clone());
+        let connector = connector.map_err(|fault| ladder(fault.to_string()))?;
+        let tried = try_door(
+            from,
+            self.door,
+            (&fqdn, asks_for.unwrap_or(&fqdn)),
+            &connector,
+        );
+        tried.await.map_err(ladder)
     }
 
     /// What our program says of a configuration that differs from that of the stage in one text:
@@ -94,6 +119,71 @@ impl Stage {
         let (is_taken, text) = (output.status.success(), self.as_told(text));
         Ok((is_taken, text))
     }
+
+    /// Lines in which our daemon tells its operator something with this word; waits for the first. Lines are
+    /// gathered before they are written.
+    pub async fn logged(&self, word: &str) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.daemon.as_ref().map(Daemon::log).unwrap_or_default();
+            let log = self.as_told(log);
+            let lines = log.lines().filter(|line| line.contains(word));
+            let lines: Vec<String> = lines.map(str::to_owned).collect();
+            if !lines.is_empty() || Instant::now() > deadline {
+                return lines;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A figure of our daemon with this name and these labels, `None` if there is none.
+    ///
+    /// # Errors
+    /// The rule `ladder`, when it cannot be asked.
+    pub async fn figure(&self, name: &str, labels: &[&str]) -> Result<Option<f64>, Failure> {
+        Ok(figure(&self.ask("/metrics").await?, name, labels))
+    }
+
+    /// Waits until that figure is above a value; gives the last one.
+    pub async fn figure_above(&self, name: &str, labels: &[&str], value: f64) -> Option<f64> {
+        let is_it = |text: &str| figure(text, name, labels).is_some_and(|it| it > value);
+        let told = self.ask_until("/metrics", PATIENCE, is_it).await;
+        figure(&told.unwrap_or_else(|last| last), name, labels)
+    }
+}
+
+impl Stage {
+    /// A figure of our daemon with this name and these labels counts what has just happened.
+    pub async fn counts(&self, rule: &str, name: &str, labels: &[&str]) {
+        if self.daemon.is_none() {
+            return;
+        }
+        let counted = self.figure_above(name, labels, 0.0).await;
+        self.check(rule, counted > Some(0.0), || {
+            format!("{name} with {labels:?} counts nothing of it")
+        });
+    }
+
+    /// The same of handshakes of the context that Teams meets: `dir` is `in` or `out`.
+    pub async fn counts_handshakes(&self, rule: &str, dir: &str, result: &str) {
+        let labels = [
+            "context=\"teams\"",
+            &format!("dir=\"{dir}\""),
+            &format!("result=\"{result}\""),
+        ];
+        self.counts(rule, "sbc_tls_handshakes_total", &labels).await;
+    }
+}
+
+/// The sum of a figure over all lines with this name and these labels.
+fn figure(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let values = text.lines().filter_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let (own, more) = series.split_once('{').unwrap_or((series, ""));
+        let is_it = own == name && labels.iter().all(|label| more.contains(label));
+        is_it.then(|| value.parse::<f64>().ok())?
+    });
+    values.reduce(|sum, value| sum + value)
 }
 
 /// A connection of a peer that nobody watches, for what no peer of ours would write.
@@ -215,14 +305,14 @@ fn options(from: IpAddr, fqdn: &str, port: u16, call: &str) -> Result<Vec<u8>, S
         .map_err(|fault| fault.to_string())
 }
 
-/// Knocks at `to`. `Err` says why nothing is known of the door.
+/// Knocks at `to`, asks TLS for `asked` and means `fqdn`. `Err` says why nothing is known of the door.
 async fn try_door(
     from: IpAddr,
     to: SocketAddr,
-    fqdn: &str,
+    (fqdn, asked): (&str, &str),
     connector: &TlsConnector,
 ) -> Result<Door, String> {
-    let name = ServerName::try_from(fqdn.to_owned()).map_err(|why| why.to_string())?;
+    let name = ServerName::try_from(asked.to_owned()).map_err(|why| why.to_string())?;
     let stream = match connect_from(from, to).await {
         Ok(stream) => stream,
         Err(why) if why.kind() == ErrorKind::ConnectionReset => {
@@ -285,7 +375,7 @@ mod tests {
             let (stream, _) = listener.accept().await.unwrap();
             let _ = acceptor.accept(stream).await;
         };
-        tokio::join!(try_door(HERE, to, FQDN, &connector), serve).0
+        tokio::join!(try_door(HERE, to, (FQDN, FQDN), &connector), serve).0
     }
 
     #[tokio::test]
@@ -312,7 +402,7 @@ mod tests {
         let to = socket.local_addr().unwrap();
         let roots = Authority::new("a").unwrap().roots().unwrap();
         let connector = tls::connector(None, roots).unwrap();
-        let door = try_door(HERE, to, FQDN, &connector).await;
+        let door = try_door(HERE, to, (FQDN, FQDN), &connector).await;
         assert!(
             door.clone().is_err_and(|why| why.contains("no connection")),
             "{door:?}"

@@ -337,6 +337,7 @@ impl Talk {
     pub async fn caller_ends(&mut self) -> Played {
         let (bye, ended) =
             tokio::join!(self.caller.leg.hang_up(), self.called.leg.hung_up(PATIENCE));
+        self.is_done();
         Ok(bye.and(ended)?)
     }
 
@@ -347,7 +348,13 @@ impl Talk {
     pub async fn called_ends(&mut self) -> Played {
         let (bye, ended) =
             tokio::join!(self.called.leg.hang_up(), self.caller.leg.hung_up(PATIENCE));
+        self.is_done();
         Ok(bye.and(ended)?)
+    }
+
+    fn is_done(&self) {
+        self.caller.voice.is_done();
+        self.called.voice.is_done();
     }
 
     /// The call is talked for so long.

@@ -66,6 +66,8 @@ pub struct Kit {
 
 /// Roots that an SBC must trust (TDR-TLS-010).
 const ANCHORS: usize = 7;
+/// How many of them have keys on P-384.
+const ANCHORS_P384: usize = 3;
 
 impl Kit {
     /// Makes keys and certificates.
@@ -83,7 +85,7 @@ impl Kit {
             elsewhere: authority.issue(&names[..1])?,
             anchors: (1..=ANCHORS)
                 .map(|number| match number {
-                    1 => Authority::p384("Anchor 1"),
+                    ..=ANCHORS_P384 => Authority::p384(&format!("Anchor {number}")),
                     _ => Authority::new(&format!("Anchor {number}")),
                 })
                 .collect::<Result<_, _>>()?,
@@ -231,7 +233,7 @@ impl Stage {
         if setting.has_branch {
             ground.takes_branch().await?;
         }
-        let (ports, daemon) = start(program, &folder, &ground, &setting, mutation).await?;
+        // Keys take their time, and the daemon does not wait for peers that are not there yet.
         let mut identities = [
             kit.proxy.clone(),
             kit.proxy.clone(),
@@ -251,6 +253,7 @@ impl Stage {
                 )?;
             }
         }
+        let (ports, daemon) = start(program, &folder, &ground, &setting, mutation).await?;
         let trust = Trust {
             identities,
             roots: kit.authority.roots()?,

@@ -39,7 +39,7 @@ pub struct Other {
 }
 
 /// What our own daemon does not have.
-const MISSING: [Need; 1] = [Need::Pair];
+const MISSING: [Need; 3] = [Need::Pair, Need::Presence, Need::SignIn];
 
 impl Subject {
     /// Name, for the report.
@@ -96,7 +96,8 @@ proxies = ["192.0.2.21:5061", "192.0.2.22:5061", "192.0.2.23:5061"]
 carrier = "192.0.2.10:5060"
 # ca.pem (root of all), proxy.pem and proxy.key (the proxies' chain and key)
 certificates = "/etc/sbc-lab"
-# What it has beyond calls: transfers, bypass, optimization, graph, pair, branch, hosting, elin
+# What it has beyond calls: transfers, bypass, optimization, graph, pair, branch, hosting, elin,
+# presence, sign-in
 has = ["transfers"]
 # Of a pair: the command that ends the active node
 # fail_over = ["ssh", "sbc1.test.example", "systemctl", "kill", "--signal=KILL", "sbc"]

@@ -108,7 +108,7 @@ impl Daemon {
     async fn request(&self, method: &str, path: &str) -> Result<String, LabFault> {
         let asked = async {
             let stream = UnixStream::connect(&self.socket).await?;
-            http::ask(stream, method, path).await
+            http::ask(stream, method, &format!("/api/v1{path}")).await
         };
         let fault = |why: String| LabFault::Unanswered {
             path: path.to_owned(),

@@ -1,6 +1,6 @@
 //! What a peer measured of the media that it received.
 
-use super::tone::{Codec, share_at};
+use super::tone::{Codec, Coder, share_at};
 use crate::lock::lock;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -70,7 +70,7 @@ impl Figures {
 #[derive(Debug)]
 pub struct Meter {
     ledger: Ledger,
-    codec: Codec,
+    coder: Coder,
     hz: f64,
     figures: Figures,
     seen: HashSet<u16>,
@@ -86,7 +86,7 @@ impl Meter {
     pub fn new(ledger: Ledger, codec: Codec, hz: f64) -> Self {
         Self {
             ledger,
-            codec,
+            coder: codec.coder(),
             hz,
             figures: Figures::default(),
             seen: HashSet::new(),
@@ -134,8 +134,9 @@ impl Meter {
             self.figures.exact += 1;
             self.delays.push(at.saturating_duration_since(sent));
         }
+        let coder = &mut self.coder;
         self.samples
-            .extend(payload.iter().map(|octet| self.codec.decode(*octet)));
+            .extend(payload.iter().map(|octet| coder.decode(*octet)));
     }
 
     /// The result, when the other peer has sent `sent` packets.

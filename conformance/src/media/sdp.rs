@@ -43,11 +43,12 @@ pub struct OfferedKey {
 }
 
 impl Media {
-    /// The first G.711 variant of the description.
+    /// The first G.711 variant of the description; G.722 only where there is none.
     pub fn codec(&self) -> Option<Codec> {
-        self.formats
-            .iter()
-            .find_map(|format| Codec::of(&format.encoding))
+        let known = self.formats.iter();
+        let mut known = known.filter_map(|format| Codec::of(&format.encoding));
+        let first = known.clone().next();
+        known.find(|codec| *codec != Codec::G722).or(first)
     }
 }
 

@@ -91,13 +91,13 @@ pub(super) fn in_order(mut packets: Vec<&Kept>, codec: Codec) -> Vec<i16> {
     };
     let after = |timestamp: u32, other: u32| timestamp.wrapping_sub(other).cast_signed();
     packets.sort_by_key(|one| after(one.timestamp, first));
-    let (mut samples, mut end) = (Vec::new(), first);
+    let (mut samples, mut end, mut coder) = (Vec::new(), first, codec.coder());
     for one in packets {
         let missing = after(one.timestamp, end);
         if (1..=LONGEST_SILENCE).contains(&missing) {
             samples.extend(std::iter::repeat_n(0, missing.unsigned_abs() as usize));
         }
-        samples.extend(one.payload.iter().map(|octet| codec.decode(*octet)));
+        samples.extend(one.payload.iter().map(|octet| coder.decode(*octet)));
         end = one.timestamp.wrapping_add(one.payload.len() as u32);
     }
     samples
@@ -168,8 +168,9 @@ impl State {
 
     /// A report was sent just now, and the next is due.
     pub(super) fn report_was_due(&mut self) {
-        if let Some(since) = self.reported.replace(Instant::now()) {
+        if let Some(since) = &mut self.reported {
             let gap = since.elapsed();
+            *since = Instant::now();
             self.heard.longest_without_report = self.heard.longest_without_report.max(gap);
         }
     }

@@ -1,5 +1,6 @@
-//! A tone in G.711, and hearing whether it is there.
+//! A tone in G.711 or G.722, and hearing whether it is there.
 
+use super::g722::Band;
 use super::sdp::Format;
 use std::f64::consts::TAU;
 
@@ -10,13 +11,26 @@ pub const SAMPLES: usize = 160;
 /// Peak of the tone, about a third of full scale.
 const PEAK: f64 = 10_000.0;
 
-/// A variant of G.711.
+/// A codec with an octet for each sample.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Codec {
-    /// A-law.
+    /// G.711, A-law.
     Pcma,
-    /// µ-law.
+    /// G.711, µ-law.
     Pcmu,
+    /// G.722, of which two samples of 16,000 Hz share an octet: its lower half has what we play.
+    G722,
+}
+
+/// What turns samples into octets, or octets into samples.
+#[derive(Clone, Debug)]
+pub enum Coder {
+    /// G.711, A-law.
+    Pcma,
+    /// G.711, µ-law.
+    Pcmu,
+    /// G.722, which remembers what was before.
+    G722(Box<Band>),
 }
 
 impl Codec {
@@ -25,6 +39,8 @@ impl Codec {
         match encoding.to_ascii_uppercase().as_str() {
             "PCMA/8000" | "PCMA/8000/1" => Some(Self::Pcma),
             "PCMU/8000" | "PCMU/8000/1" => Some(Self::Pcmu),
+            // Its clock is wrong on purpose (RFC 3551 §4.5.2).
+            "G722/8000" | "G722/8000/1" => Some(Self::G722),
             _ => None,
         }
     }
@@ -34,6 +50,7 @@ impl Codec {
         match self {
             Self::Pcma => "PCMA",
             Self::Pcmu => "PCMU",
+            Self::G722 => "G722",
         }
     }
 
@@ -42,6 +59,16 @@ impl Codec {
         match self {
             Self::Pcma => 8,
             Self::Pcmu => 0,
+            Self::G722 => 9,
+        }
+    }
+
+    /// Begins a stream.
+    pub fn coder(self) -> Coder {
+        match self {
+            Self::Pcma => Coder::Pcma,
+            Self::Pcmu => Coder::Pcmu,
+            Self::G722 => Coder::G722(Box::default()),
         }
     }
 
@@ -52,10 +79,13 @@ impl Codec {
             encoding: format!("{}/8000", self.name()),
         }
     }
+}
 
-    /// One sample to one octet (ITU-T G.711).
-    pub fn encode(self, sample: i16) -> u8 {
+impl Coder {
+    /// One sample to one octet (ITU-T G.711, G.722).
+    pub fn encode(&mut self, sample: i16) -> u8 {
         match self {
+            Self::G722(band) => band.encode(sample),
             Self::Pcma => {
                 let is_negative = sample < 0;
                 let level = if is_negative { !sample } else { sample } >> 3;
@@ -78,8 +108,9 @@ impl Codec {
     }
 
     /// One octet to one sample.
-    pub fn decode(self, octet: u8) -> i16 {
+    pub fn decode(&mut self, octet: u8) -> i16 {
         match self {
+            Self::G722(band) => band.decode(octet),
             Self::Pcma => {
                 let code = octet ^ 0x55;
                 let (segment, step) = (code >> 4 & 7, i16::from(code & 0x0F));
@@ -110,6 +141,7 @@ pub struct Tone {
     /// The second of a key.
     and: Option<f64>,
     sample: u64,
+    coder: Option<(Codec, Coder)>,
 }
 
 impl Tone {
@@ -120,6 +152,7 @@ impl Tone {
             hz,
             and: None,
             sample: 0,
+            coder: None,
         }
     }
 
@@ -133,6 +166,7 @@ impl Tone {
             hz: ROWS[row],
             and: Some(COLUMNS[keys.find(key)?]),
             sample: 0,
+            coder: None,
         })
     }
 
@@ -145,16 +179,20 @@ impl Tone {
     pub fn take(&mut self, codec: Codec, samples: usize) -> Vec<u8> {
         let first = self.sample;
         self.sample += samples as u64;
-        (first..self.sample)
+        let known = self.coder.take().filter(|(of, _)| *of == codec);
+        let (_, mut coder) = known.unwrap_or_else(|| (codec, codec.coder()));
+        let octets = (first..self.sample)
             .map(|sample| {
                 let sine = |hz: f64| (hz * sample as f64 / f64::from(RATE) * TAU).sin();
                 let level = match self.and {
                     Some(and) => (sine(self.hz) + sine(and)) / 2.0,
                     None => sine(self.hz),
                 };
-                codec.encode((level * PEAK) as i16)
+                coder.encode((level * PEAK) as i16)
             })
-            .collect()
+            .collect();
+        self.coder = Some((codec, coder));
+        octets
     }
 }
 
@@ -175,6 +213,20 @@ pub fn share_at(hz: f64, samples: &[i16]) -> f64 {
     2.0 * power / (samples.len() as f64 * total)
 }
 
+/// The same in pieces of a tenth of a second: where somebody holds packets against jitter, the tone jumps in time
+/// between them, which is heard as a click and as no other tone.
+pub fn share_by_pieces(hz: f64, samples: &[i16]) -> f64 {
+    let energy = |piece: &[i16]| piece.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>();
+    let pieces = samples.chunks(RATE as usize / 10);
+    let at_hz: f64 = pieces
+        .map(|piece| share_at(hz, piece) * energy(piece))
+        .sum();
+    match energy(samples) {
+        0.0 => 0.0,
+        all => at_hz / all,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,9 +239,9 @@ mod tests {
             (i16::MAX, 0xAA, 0x80),
             (i16::MIN, 0x2A, 0x00),
         ] {
-            assert_eq!(Codec::Pcma.encode(sample), a, "A-law of {sample}");
+            assert_eq!(Codec::Pcma.coder().encode(sample), a, "A-law of {sample}");
             if sample != -1 {
-                assert_eq!(Codec::Pcmu.encode(sample), mu, "µ-law of {sample}");
+                assert_eq!(Codec::Pcmu.coder().encode(sample), mu, "µ-law of {sample}");
             }
         }
     }
@@ -197,16 +249,18 @@ mod tests {
     #[test]
     fn every_code_comes_back_and_no_sample_strays_far() {
         for codec in [Codec::Pcma, Codec::Pcmu] {
+            let mut coder = codec.coder();
             for octet in 0..=255_u8 {
-                let sample = codec.decode(octet);
+                let sample = coder.decode(octet);
                 // µ-law has two codes for zero.
                 assert!(
-                    codec.encode(sample) == octet || sample == 0,
+                    coder.encode(sample) == octet || sample == 0,
                     "{codec:?} {octet:#x}"
                 );
             }
             for sample in (i16::MIN..=i16::MAX).step_by(7) {
-                let off = i32::from(codec.decode(codec.encode(sample))) - i32::from(sample);
+                let octet = coder.encode(sample);
+                let off = i32::from(coder.decode(octet)) - i32::from(sample);
                 let most = (i32::from(sample).abs() / 24).max(20);
                 assert!(off.abs() <= most, "{codec:?} {sample} is off by {off}");
             }
@@ -217,13 +271,16 @@ mod tests {
     fn the_tone_is_heard_and_another_is_not() {
         let mut tone = Tone::new(437.3);
         let packets: Vec<Vec<u8>> = (0..50).map(|_| tone.next(Codec::Pcma)).collect();
-        let heard: Vec<i16> = packets
-            .concat()
-            .into_iter()
-            .map(|o| Codec::Pcma.decode(o))
-            .collect();
+        let mut coder = Codec::Pcma.coder();
+        let octets = packets.concat().into_iter();
+        let heard: Vec<i16> = octets.map(|octet| coder.decode(octet)).collect();
         assert!(share_at(437.3, &heard) > 0.98);
         assert!(share_at(611.7, &heard) < 0.01);
+        // A jump in the middle is no other tone.
+        let jumped = [&heard[..3_950], &heard[4_000..]].concat();
+        assert!(share_by_pieces(437.3, &jumped) > 0.95);
+        assert!(share_by_pieces(611.7, &jumped) < 0.02);
+        assert_eq!(share_by_pieces(437.3, &[0; 100]), 0.0);
         assert_eq!(share_at(437.3, &[0; 100]), 0.0);
         for (index, packet) in packets.iter().enumerate() {
             assert!(

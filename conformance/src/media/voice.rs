@@ -7,7 +7,7 @@ use super::ice::{Client, Lite};
 use super::sdp::Media;
 use super::secure::{Key, Secure};
 use super::state::{Kept, Link, REPORTS, State, in_order};
-use super::tone::{Codec, Tone, share_at};
+use super::tone::{Codec, Tone, share_by_pieces};
 use crate::impair::Network;
 use crate::lock::lock;
 use crate::peer::fault::PeerFault;
@@ -107,7 +107,7 @@ impl Voice {
         };
         let codec = media
             .codec()
-            .ok_or_else(|| fault("no G.711 in the description".to_owned()))?;
+            .ok_or_else(|| fault("no codec that we have in the description".to_owned()))?;
         let format = |of: &dyn Fn(&str) -> bool| {
             let found = media.formats.iter().find(|format| of(&format.encoding));
             found.map(|format| format.payload_type)
@@ -360,24 +360,48 @@ impl Voice {
         self.heard().audio - before
     }
 
+    /// The call is over: nobody owes reports any more, whether the last one has come or was lost.
+    pub fn is_done(&self) {
+        let mut state = lock(&self.state);
+        if let Some(since) = state.reported.take() {
+            let last = since.elapsed();
+            state.heard.longest_without_report = state.heard.longest_without_report.max(last);
+        }
+    }
+
+    /// Of what is spoken while so much time passes, the share that never comes, by the numbers of packets; 1 if
+    /// nothing comes at all.
+    pub async fn misses_within(&self, time: Duration) -> f64 {
+        let before = lock(&self.state).numbers.clone();
+        sleep(time).await;
+        let state = lock(&self.state);
+        let new: Vec<u16> = state.numbers.difference(&before).map(|it| it.1).collect();
+        let Some(first) = new.first() else {
+            return 1.0;
+        };
+        // Numbers begin anew after the last.
+        let off = new
+            .iter()
+            .map(|number| number.wrapping_sub(*first).cast_signed());
+        let (least, most) = off.fold((0, 0), |(least, most), it| (it.min(least), it.max(most)));
+        let spoken = f64::from(i32::from(most) - i32::from(least) + 1);
+        1.0 - new.len() as f64 / spoken
+    }
+
     /// Whether the last packets since then were this tone, and are not old.
     fn hears(&self, hz: f64, since: Instant) -> bool {
         let state = lock(&self.state);
         let is_fresh = |one: &&Kept| one.came >= since && one.came.elapsed() < PTIME * 30;
         let fresh: Vec<&Kept> = state.kept.iter().filter(is_fresh).collect();
         let heard = in_order(fresh, state.codec);
-        heard.len() >= 10 * 160 && share_at(hz, &heard) > CLEAR
+        heard.len() >= 10 * 160 && share_by_pieces(hz, &heard) > CLEAR
     }
 }
 
 impl Drop for Voice {
     fn drop(&mut self) {
         self.task.abort();
-        let mut state = lock(&self.state);
-        if let Some(since) = state.reported.take() {
-            let last = since.elapsed();
-            state.heard.longest_without_report = state.heard.longest_without_report.max(last);
-        }
+        self.is_done();
     }
 }
 

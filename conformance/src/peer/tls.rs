@@ -2,7 +2,7 @@
 
 use crate::ca::{CaFault, Identity};
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerifier};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::cipher_suite::{
     TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
@@ -156,6 +156,77 @@ pub fn connector_of(
         ..rustls::crypto::aws_lc_rs::default_provider()
     };
     connector_with(identity, roots, Arc::new(provider))
+}
+
+/// The same, but the subject is known by `fqdn`, whatever name it is asked for, or even if it is asked for none.
+///
+/// # Errors
+/// [`CaFault`], when the identity cannot be used.
+pub fn connector_to(
+    fqdn: &str,
+    asks_for_a_name: bool,
+    identity: &Identity,
+    roots: RootCertStore,
+) -> Result<TlsConnector, CaFault> {
+    let provider = provider();
+    let fqdn = ServerName::try_from(fqdn.to_owned())
+        .map_err(|why| rustls::Error::General(why.to_string()))?;
+    let inner =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build();
+    let inner = inner.map_err(|why| rustls::Error::General(why.to_string()))?;
+    let (chain, key) = identity.parts()?;
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS12])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Known { inner, fqdn }))
+        .with_client_auth_cert(chain, key)?;
+    config.enable_sni = asks_for_a_name;
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Believes a server by a name of its own, not by that which was asked for.
+#[derive(Debug)]
+struct Known {
+    inner: Arc<WebPkiServerVerifier>,
+    fqdn: ServerName<'static>,
+}
+
+impl ServerCertVerifier for Known {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        _asked_for: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.inner
+            .verify_server_cert(certificate, chain, &self.fqdn, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
 }
 
 fn connector_with(

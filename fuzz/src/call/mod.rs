@@ -27,7 +27,8 @@ use crate::message::only_answers;
 use bytes::Bytes;
 use media_api::{
     AllocateError, Command as MediaCommand, CryptoKey, Digit, EndpointId, Event as MediaEvent,
-    LocalEndpoint, LocalStream, ProtectionWanted, SessionId, SessionStats,
+    Fingerprint, HashFunction, LocalEndpoint, LocalStream, ProtectionWanted, SessionId,
+    SessionStats,
 };
 use peer::{Actor, Dialog};
 use sbc_core::config::{Assumed, Config, Source, load};
@@ -409,7 +410,9 @@ impl World {
             rtp: ([192, 0, 2, 10], self.next_port).into(),
             rtcp: ([192, 0, 2, 10], self.next_port + 1).into(),
             keys,
-            fingerprint: None,
+            fingerprint: (*protection == ProtectionWanted::Dtls)
+                .then(|| Fingerprint::new(HashFunction::Sha256, vec![9; 32]))
+                .flatten(),
         }
     }
 

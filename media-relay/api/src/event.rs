@@ -151,6 +151,11 @@ pub enum Event {
         /// Final figures.
         stats: SessionStats,
     },
+    /// The session is gone with the process of the relay, and its figures are. The last event of such a session.
+    Lost {
+        /// The session.
+        session: SessionId,
+    },
 }
 
 impl Event {
@@ -170,7 +175,8 @@ impl Event {
             Self::Allocated { .. }
             | Self::Refused { .. }
             | Self::Stats { .. }
-            | Self::Released { .. } => None,
+            | Self::Released { .. }
+            | Self::Lost { .. } => None,
         }
     }
 
@@ -190,7 +196,8 @@ impl Event {
             | Self::Digit { session, .. }
             | Self::Played { session, .. }
             | Self::Stats { session, .. }
-            | Self::Released { session, .. } => *session,
+            | Self::Released { session, .. }
+            | Self::Lost { session } => *session,
         }
     }
 }

@@ -20,6 +20,9 @@
 //! 4. [`Command::Take`] and [`Command::Dial`] turn digits of one form into another ([`Digit`]).
 //! 5. [`Command::Release`] ends it; [`Event::Released`] brings the final statistics, exactly once.
 //!
+//! The relay may run in a process of its own: [`wire`] has the same commands and events as octets. When that process
+//! ends, [`Event::Lost`] is the last event of its sessions.
+//!
 //! The relay never acts on a command that names an unknown session or endpoint; it answers with
 //! [`Event::Refused`] where the command has an answer, and ignores it otherwise.
 #![forbid(unsafe_code)]
@@ -35,6 +38,7 @@ mod id;
 mod quality;
 mod sound;
 mod stats;
+pub mod wire;
 
 pub use command::{BridgePlan, Command, HANDED_OVER_MS, Stage};
 pub use crypto::{CryptoKey, LONGEST_LIFETIME, Suite};

@@ -486,7 +486,8 @@ impl Server {
                     }
                 }
             }
-            Event::FirstMedia { .. }
+            Event::Lost { .. }
+            | Event::FirstMedia { .. }
             | Event::SourcePinned { .. }
             | Event::HandshakeFailed { .. }
             | Event::OneWay { .. }

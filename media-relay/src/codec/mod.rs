@@ -97,10 +97,12 @@ impl Decoder {
             (Coding::G711(_), _) | (_, ..16_000) => 8_000,
             _ => 16_000,
         };
-        let halver = (rate == 8_000).then(Box::default);
         let kind = match coding {
             Coding::G711(law) => DecoderKind::G711(law, Concealer::new(rate)),
-            Coding::G722 => DecoderKind::G722(Box::default(), halver, Concealer::new(rate)),
+            Coding::G722 => {
+                let halver = (rate == 8_000).then(Box::default);
+                DecoderKind::G722(Box::default(), halver, Concealer::new(rate))
+            }
             Coding::Opus => DecoderKind::Opus(Box::new(opus::Decoder::new(rate))),
         };
         Self { kind, rate }
@@ -180,10 +182,12 @@ impl Encoder {
             (Coding::G711(_), _) | (_, ..16_000) => 8_000,
             _ => 16_000,
         };
-        let doubler = (rate == 8_000).then(Box::default);
         let kind = match coding {
             Coding::G711(law) => EncoderKind::G711(law),
-            Coding::G722 => EncoderKind::G722(Box::default(), doubler),
+            Coding::G722 => {
+                let doubler = (rate == 8_000).then(Box::default);
+                EncoderKind::G722(Box::default(), doubler)
+            }
             Coding::Opus => EncoderKind::Opus(Box::new(opus::Encoder::new(rate))),
         };
         Self { kind, rate }

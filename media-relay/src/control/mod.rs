@@ -338,6 +338,7 @@ impl Relay {
         for worker in &self.workers {
             worker.published.add_to(&mut totals);
         }
+        totals.transcodes = self.recoding.as_ref().map_or(0, Class::pipes);
         totals
     }
 
@@ -424,7 +425,7 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
 }
 
 /// The endpoints that a command asks for.
-fn endpoints_of(command: &Command) -> Vec<EndpointId> {
+pub(crate) fn endpoints_of(command: &Command) -> Vec<EndpointId> {
     let Command::Allocate { endpoints, .. } = command else {
         return Vec::new();
     };

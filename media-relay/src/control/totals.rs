@@ -11,8 +11,27 @@ pub struct RelayTotals {
     pub realms: Vec<RealmTotals>,
     /// Media sessions that exist.
     pub sessions: u64,
+    /// Directions of streams that are transcoded.
+    pub transcodes: u64,
     /// Panics caught; each ended one session. Must be zero.
     pub panics: u64,
+}
+
+impl RelayTotals {
+    /// Adds what a relay has counted that has ended: counters go on, sessions and ports ended with it.
+    pub(crate) fn follow(&mut self, past: &Self) {
+        self.panics += past.panics;
+        for before in &past.realms {
+            match self.realms.iter_mut().find(|own| own.realm == before.realm) {
+                Some(own) => own.follow(before),
+                None => self.realms.push(RealmTotals {
+                    ports_used: 0,
+                    ports_total: 0,
+                    ..before.clone()
+                }),
+            }
+        }
+    }
 }
 
 /// Figures of one realm. Counters since the start; workers publish them twice a second or more
@@ -49,6 +68,33 @@ impl RealmTotals {
         self.jitter_us_sum
             .checked_div(self.jitter_samples)
             .unwrap_or(0)
+    }
+
+    fn follow(&mut self, past: &Self) {
+        // Without a wildcard: a counter that is added is added here as well.
+        let Self {
+            realm: _,
+            received_packets,
+            received_bytes,
+            sent_packets,
+            sent_bytes,
+            lost_packets,
+            dropped,
+            jitter_us_sum,
+            jitter_samples,
+            ports_used: _,
+            ports_total: _,
+        } = past;
+        self.received_packets += received_packets;
+        self.received_bytes += received_bytes;
+        self.sent_packets += sent_packets;
+        self.sent_bytes += sent_bytes;
+        self.lost_packets += lost_packets;
+        for (own, before) in self.dropped.iter_mut().zip(dropped) {
+            *own += before;
+        }
+        self.jitter_us_sum += jitter_us_sum;
+        self.jitter_samples += jitter_samples;
     }
 }
 

@@ -7,6 +7,7 @@
 //! ([`MediaSession::recoded`]): one more origin of the outgoing stream, like a sound. So protection, reports,
 //! digits and sounds know nothing of it.
 
+use super::comfort::is_filled;
 use super::digit::dial::Part;
 use super::digit::heard::Told;
 use super::output::{Outcome, Output};
@@ -41,6 +42,8 @@ pub(super) enum Change {
     Law(Law),
     /// They are decoded, and encoded anew.
     Recode(Recipe),
+    /// They are comfort noise for a peer whose audio passes but who has none: noise is made of it.
+    Noise,
     /// They are events, told under another number and clock.
     Event { payload_type: u8, clock_hz: u32 },
 }
@@ -117,7 +120,12 @@ pub(super) fn of(
         return (None, change.unwrap_or(Change::None));
     }
     let Some((to, packet_ms)) = needed else {
-        return (passes, Change::None);
+        let is_made = passes.is_none() && is_noise(binding) && sent.iter().any(is_filled);
+        let change = match is_made {
+            true => Change::Noise,
+            false => Change::None,
+        };
+        return (passes, change);
     };
     let from = Coding::of(&binding.format);
     let recipe = Recipe {
@@ -160,6 +168,11 @@ impl MediaSession {
         out: &mut Output,
     ) -> Result<Outcome, DropReason> {
         match accepted.change {
+            Change::Noise => self.comfort_told((at, to), accepted, slot, now, out),
+            // What is beside it never comes to those who transcode.
+            Change::Recode(recipe) if recipe.from.is_none() && self.changes_law(at) => {
+                self.comfort_told((at, to), accepted, slot, now, out)
+            }
             Change::Recode(recipe) => Ok(Outcome::Recode(Recode {
                 stream: at,
                 recipe,
@@ -191,41 +204,45 @@ impl MediaSession {
     }
 
     /// Audio that comes back from whoever transcodes: it is numbered, protected and put among the packets
-    /// that the session made. Does not allocate once `out` has its memory.
-    pub fn recoded(&mut self, recoded: &mut Recoded, now: Timestamp, out: &mut Output) {
+    /// that the session made. False if nobody can hear it, and what else that pipe makes. Does not allocate
+    /// once `out` has its memory.
+    pub fn recoded(&mut self, recoded: &mut Recoded, now: Timestamp, out: &mut Output) -> bool {
         let Some(own) = self.streams.get(recoded.stream) else {
-            return;
+            return false;
         };
         let Path::Forward { to } = own.path else {
-            return;
+            return false;
         };
         // Nor has what a pipe still makes of the last packets before they pass as they are.
         let face = own.active();
         if !face.is_some_and(|face| face.rules.recode_to(recoded.coding)) {
-            return;
+            return false;
         }
         let Some(target) = self.streams.get_mut(to) else {
-            return;
+            return false;
         };
         let agreed = target.active().map_or(&[][..], |face| &face.terms.payloads);
         let is_it = |own: &&PayloadBinding| Coding::of(&own.format) == Some(recoded.coding);
         // What was on its way when something else was agreed has nobody to hear it.
         let Some(payload_type) = agreed.iter().find(is_it).map(|own| own.send) else {
-            return;
+            return false;
         };
+        let clock_hz = recoded.coding.clock_hz();
+        // A pipe goes on under another clock as something new: what was between has had its own time.
+        let has_wide_clock = u32::from(clock_hz != 8_000);
         let origin = Origin {
             stream: recoded.stream,
-            generation: recoded.epoch | RECODED,
+            generation: RECODED | recoded.epoch << 1 | has_wide_clock,
         };
         let is_beside = target.passing.is_some_and(|event| now < event.until);
         if is_beside || target.is_muted || target.digits.are_sent() {
             target.outgoing.pass_over(origin, recoded.number);
-            return;
+            return true;
         }
         let packet = Accepted {
             marker: false,
             timestamp: recoded.timestamp,
-            clock_hz: recoded.coding.clock_hz(),
+            clock_hz,
             position: Position {
                 extended: recoded.number,
                 generation: origin.generation,
@@ -240,12 +257,22 @@ impl MediaSession {
         let slot = &mut recoded.slot[..];
         // A key that has no index left protects nothing more.
         let Ok(ready) = target.emit(origin, &packet, payload_type, slot, recoded.due) else {
-            return;
+            return true;
         };
         target.generated_packets += 1;
         target.forwarded_at = Some(now);
         let StreamSockets { realm, .. } = target.sockets;
         out.push_generated(realm, to, &ready, slot);
+        true
+    }
+
+    /// Whether what came last on a stream was G.711 for a peer that has the other law.
+    fn changes_law(&self, at: usize) -> bool {
+        let heard = self
+            .streams
+            .get(at)
+            .and_then(|own| own.active().zip(own.format()));
+        heard.is_some_and(|(face, format)| face.rules.changes_law(format))
     }
 
     /// Realm in which a packet came that is transcoded, for totals.

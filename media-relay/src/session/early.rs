@@ -83,10 +83,19 @@ impl MediaSession {
                 let length = kept.bytes.len();
                 slot[..length].copy_from_slice(&kept.bytes);
                 let outcome = self.packet(kept.socket, kept.from, &mut slot, length, now, out);
-                if let Outcome::Forward(forward) = outcome {
-                    let packet = slot.get(forward.range.clone()).unwrap_or_default();
-                    let realm = self.streams[at].sockets.realm;
-                    out.push_forward(&forward, realm, packet);
+                let realm = self.streams[at].sockets.realm;
+                match outcome {
+                    Outcome::Forward(forward) => {
+                        let packet = slot.get(forward.range.clone()).unwrap_or_default();
+                        out.push_forward(&forward, realm, packet);
+                    }
+                    Outcome::Recode(recode) => out.push_recode(recode, realm, &slot),
+                    Outcome::Handed(_)
+                    | Outcome::Report
+                    | Outcome::Taken
+                    | Outcome::Checked
+                    | Outcome::Kept
+                    | Outcome::Dropped(_) => {}
                 }
             }
         }

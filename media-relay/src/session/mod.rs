@@ -5,6 +5,7 @@
 
 mod burst;
 mod change;
+mod comfort;
 mod digit;
 mod digits;
 mod early;
@@ -487,6 +488,7 @@ impl MediaSession {
             return self.release(now, out);
         }
         self.play_on(now, out);
+        self.comfort(now, out);
         self.tick_handshakes(now, out);
         let mut is_over = false;
         for stream in &mut self.streams {
@@ -541,6 +543,7 @@ impl MediaSession {
                     handshakes,
                     stream.retired_deadline(),
                     stream.digits.deadline(),
+                    stream.comfort_deadline(),
                 ]
             })
             .flatten()

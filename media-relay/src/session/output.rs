@@ -107,6 +107,8 @@ pub struct Output {
     pub received: Vec<(RealmId, usize)>,
     /// Keys that are nearly used up.
     pub worn: Vec<Worn>,
+    /// Audio that was kept and is to be transcoded now, with places in `bytes`.
+    recodes: Vec<super::Recode>,
     bytes: Vec<u8>,
     made: Vec<MadeAt>,
     /// Who checks without a password; not emptied.
@@ -144,6 +146,11 @@ impl Output {
         })
     }
 
+    /// Audio for whoever transcodes, and the buffer that it lies in.
+    pub fn recodes(&self) -> impl Iterator<Item = (&super::Recode, &[u8])> {
+        self.recodes.iter().map(|recode| (recode, &self.bytes[..]))
+    }
+
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.events.clear();
@@ -151,6 +158,7 @@ impl Output {
         self.samples.clear();
         self.received.clear();
         self.worn.clear();
+        self.recodes.clear();
         self.bytes.clear();
         self.made.clear();
         self.is_sooner = false;
@@ -163,6 +171,7 @@ impl Output {
             && self.samples.is_empty()
             && self.received.is_empty()
             && self.worn.is_empty()
+            && self.recodes.is_empty()
             && self.made.is_empty()
             && !self.is_sooner
     }
@@ -208,6 +217,16 @@ impl Output {
             packet,
             Some(generated),
         );
+    }
+
+    /// Adds audio that is transcoded late, received in `realm`.
+    pub(super) fn push_recode(&mut self, mut recode: super::Recode, realm: RealmId, slot: &[u8]) {
+        self.received.push((realm, recode.payload.end));
+        let start = self.bytes.len();
+        let payload = slot.get(recode.payload.clone()).unwrap_or_default();
+        self.bytes.extend_from_slice(payload);
+        recode.payload = start..self.bytes.len();
+        self.recodes.push(recode);
     }
 
     fn push(

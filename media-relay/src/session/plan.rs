@@ -62,6 +62,20 @@ impl Rules {
         self.list.iter().any(is_it)
     }
 
+    /// Whether packets of this format become the other law of G.711.
+    pub(super) fn changes_law(&self, format: FormatId) -> bool {
+        let is_it = |rule: &Rule| rule.format == format && matches!(rule.change, Change::Law(_));
+        self.list.iter().any(is_it)
+    }
+
+    /// Whether any of them is comfort noise that the joined peer has not.
+    fn makes_noise(&self) -> bool {
+        let is_it = |rule: &Rule| rule.is_noise && rule.send_as.is_none();
+        self.list
+            .iter()
+            .any(|rule| is_it(rule) && rule.change != Change::None)
+    }
+
     /// Received types are the numbers of our description, sent ones those of the peer's (MED-052).
     fn new<'a>(
         received: impl Iterator<Item = &'a PayloadBinding>,
@@ -133,7 +147,11 @@ pub(super) fn compile(streams: &mut [Stream], partner: impl Fn(usize) -> Option<
             let received = face.terms.payloads.iter();
             face.rules = Rules::new(received.chain(face.retired.bindings()), sent, needed);
         }
+        let makes_noise = faces.iter().any(|face| face.rules.makes_noise());
         streams[at].faces = faces;
+        if let Some(to) = to {
+            streams[to].expect_comfort(makes_noise);
+        }
         // A peer sends what the other side wants to receive, or what it wants itself.
         let wishes = [Some(at), to].into_iter().flatten();
         let shortest = wishes

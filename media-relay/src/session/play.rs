@@ -26,7 +26,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Packet times that are agreed on, in milliseconds.
-const PACKET_TIMES_MS: RangeInclusive<u8> = 10..=60;
+pub(super) const PACKET_TIMES_MS: RangeInclusive<u8> = 10..=60;
 /// Samples of the longest packet.
 const MOST_SAMPLES: usize = *PACKET_TIMES_MS.end() as usize * SAMPLES_PER_MS as usize;
 /// Room for the largest packet.
@@ -38,7 +38,7 @@ const MAX_LATE_US: u64 = 60_000;
 
 /// Media that comes first has to be quiet at least so long: its packets have their own pace, and the
 /// sound must not come between two of them.
-const MIN_QUIET: Duration = Duration::from_millis(100);
+pub(super) const MIN_QUIET: Duration = Duration::from_millis(100);
 
 /// Sounds begin at multiples of this, so that many of them are due in the same turns of a worker.
 const GRID_US: u64 = 5_000;
@@ -348,6 +348,6 @@ impl Outlet {
 }
 
 /// The next multiple of [`GRID_US`].
-fn on_grid(at: Timestamp) -> Timestamp {
+pub(super) fn on_grid(at: Timestamp) -> Timestamp {
     Timestamp(at.0.div_ceil(GRID_US).saturating_mul(GRID_US))
 }

@@ -138,6 +138,14 @@ impl Reception {
         self.source.as_ref().map(|source| source.ssrc)
     }
 
+    /// Where the newest packet lies, if any was accepted.
+    pub(super) fn newest(&self) -> Option<Position> {
+        self.source.as_ref().map(|source| Position {
+            extended: source.highest,
+            generation: self.generation,
+        })
+    }
+
     /// A new agreement: the peer may have a new SSRC at once, and where a hold ends here, its clock
     /// may have stood still meanwhile.
     pub(super) fn expect_change(&mut self, now: Timestamp) {

@@ -13,7 +13,8 @@ use crate::dtls::{self, Association, Identity};
 use crate::srtp::{PeerKeys, Protocol};
 use crate::time::Timestamp;
 use media_api::{
-    CryptoKey, DropReason, EndpointId, Event, HandshakeFault, NegotiatedStream, Protection, Stage,
+    CryptoKey, DropReason, DtlsRole, EndpointId, Event, HandshakeFault, NegotiatedStream,
+    Protection, Stage,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -35,8 +36,10 @@ pub(super) struct Secure {
 #[derive(Debug)]
 struct Channel {
     association: Association,
-    /// Where the peer's part has come from.
-    from: Option<SocketAddr>,
+    /// Where the peer is: only its keys prove that, so nobody is shut out before (MED-033).
+    proven: Option<SocketAddr>,
+    /// Handshakes that others than the described address have begun: the peer behind a NAT is one of them.
+    rivals: Vec<(SocketAddr, Association)>,
     /// Until when the peer may take to begin.
     patience: Timestamp,
     state: State,
@@ -69,7 +72,8 @@ impl Secure {
         let identity = identity?;
         let channel = || Channel {
             association: Association::new(identity, agreed.clone(), now),
-            from: None,
+            proven: None,
+            rivals: Vec::new(),
             patience: now + PATIENCE,
             state: State::Open,
         };
@@ -90,7 +94,46 @@ impl Secure {
     }
 }
 
+/// Handshakes that are begun from other addresses at the same time; the oldest gives way.
+const RIVALS: usize = 4;
+
 impl Channel {
+    /// A datagram of somebody who is not where the peer was described, and may be the peer: it has a handshake of its
+    /// own, so that it can neither disturb nor end that of another (MED-033). The first with keys takes the place of
+    /// all.
+    fn rival(
+        &mut self,
+        identity: &Identity,
+        from: SocketAddr,
+        datagram: &[u8],
+        now: Timestamp,
+        send: impl FnMut(&[u8]),
+    ) -> Option<dtls::Outcome> {
+        let known = self.rivals.iter().position(|(at, _)| *at == from);
+        let (_, mut association) = match known {
+            Some(known) => self.rivals.remove(known),
+            None => {
+                let terms = self.association.terms().clone();
+                (from, Association::new(identity, terms, now))
+            }
+        };
+        match association.packet(datagram, now, send) {
+            Some(keys @ dtls::Outcome::Keys { .. }) => {
+                self.association = association;
+                return Some(keys);
+            }
+            // It is not the peer, or tries again.
+            Some(dtls::Outcome::Failed(_)) => {}
+            None => {
+                if self.rivals.len() == RIVALS {
+                    self.rivals.remove(0);
+                }
+                self.rivals.push((from, association));
+            }
+        }
+        None
+    }
+
     /// When something is due, with somebody to send to.
     fn deadline(&self, stage: Stage) -> Option<Timestamp> {
         match self.state {
@@ -176,11 +219,27 @@ impl Face {
                 (secure.rtcp.as_ref()?, told)
             }
         };
-        channel.from.or(told).filter(|to| reachable(*to))
+        channel.proven.or(told).filter(|to| reachable(*to))
     }
 
-    /// How well an address stands that a part of a handshake has come from. Once the peer is known to be
-    /// somewhere, nobody else disturbs it but from where it was announced (MED-135).
+    /// Whether a part of a handshake from there is one with the peer as far as anybody knows: from where it was
+    /// described, has shown to be, or was found by checks; and always where we begin, as it answers us.
+    fn is_described(&self, part: Part, from: SocketAddr) -> bool {
+        let Some(secure) = self.secure.as_deref() else {
+            return false;
+        };
+        let (channel, told) = match (part, &secure.rtcp) {
+            (Part::Rtcp, Some(rtcp)) => (rtcp, self.terms.remote_rtcp),
+            (Part::Rtp | Part::Rtcp, _) => (&secure.rtp, self.terms.remote_rtp),
+        };
+        from == told
+            || channel.proven.is_some()
+            || self.guard.checked().is_some()
+            || channel.association.terms().role == DtlsRole::Active
+    }
+
+    /// How well an address stands that a part of a handshake has come from. Once the peer has shown by its keys
+    /// where it is, nobody else disturbs it but from where it was announced (MED-135).
     fn handshake_standing(&self, part: Part, from: SocketAddr, now: Timestamp) -> Option<Rank> {
         let secure = self.secure.as_deref()?;
         let (channel, told, rank) = match part {
@@ -195,7 +254,7 @@ impl Face {
                 (secure.rtcp.as_ref()?, told, admits.then_some(Rank::Exact))
             }
         };
-        let is_peer = channel.from.is_none_or(|known| known == from)
+        let is_peer = channel.proven.is_none_or(|known| known == from)
             || from == told
             || self.guard.checked().is_some();
         rank.filter(|_| is_peer)
@@ -293,12 +352,20 @@ impl MediaSession {
         let face = stream.face_of(part, from, now);
         let face = face.ok_or(DropReason::Source)?;
         let realm = stream.sockets.realm;
+        let identity = stream.identity.clone();
+        let is_described = stream.faces[face].is_described(part, from);
         let secure = stream.faces[face].secure.as_mut();
         let channel = secure.and_then(|secure| secure.part(part));
         let channel = channel.ok_or(DropReason::Malformed)?;
-        channel.from = Some(from);
         let send = |packet: &[u8]| out.push_report(realm, socket, from, packet);
-        let outcome = channel.association.packet(datagram, now, send);
+        let outcome = match (is_described, identity) {
+            (false, Some(identity)) => channel.rival(&identity, from, datagram, now, send),
+            (true, _) | (false, None) => channel.association.packet(datagram, now, send),
+        };
+        if let Some(dtls::Outcome::Keys { .. }) = outcome {
+            channel.proven = Some(from);
+            channel.rivals = Vec::new();
+        }
         // It may have begun, or begun anew.
         out.is_sooner = true;
         if let Some(outcome) = outcome {

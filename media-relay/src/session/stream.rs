@@ -4,6 +4,7 @@
 //! order of their answers. All may send to us; we send to the newest.
 
 use super::change::{Change, PassingEvent};
+use super::comfort::Comfort;
 use super::digit::dial::Part as Own;
 use super::digits::Digits;
 use super::early::Early;
@@ -80,8 +81,9 @@ pub(super) struct Stream {
     pub(super) generated_packets: u64,
     format: Option<FormatId>,
     codec_switches: u32,
-    /// Whether comfort noise was the last that came: of RFC 3389, or a frame that is too short for sound.
-    is_quiet: bool,
+    /// Whether comfort noise was the last audio that came: of RFC 3389, or a frame that is too short for
+    /// sound.
+    pub(super) is_quiet: bool,
     /// What came since the agreement consists of.
     pub(super) air: Air,
     /// Codec and source as they were when faces last changed, for figures asked for later.
@@ -104,6 +106,8 @@ pub(super) struct Stream {
     pub(super) identity: Option<Identity>,
     /// The event that its peer is being told under another clock than it came with.
     pub(super) passing: Option<PassingEvent>,
+    /// Noise toward its peer, where that one may need it.
+    pub(super) comfort: Option<Box<Comfort>>,
 }
 
 /// One agreement about the stream.
@@ -209,6 +213,7 @@ impl Stream {
             early: Early::default(),
             identity: None,
             passing: None,
+            comfort: None,
         }
     }
 
@@ -363,6 +368,7 @@ impl Stream {
         self.faces.clear();
         self.senders.clear();
         self.agent.stop();
+        self.comfort = None;
         self.early = Early::default();
         self.digits = Digits::default();
         self.forget_keys();
@@ -649,7 +655,9 @@ impl Stream {
         self.reception
             .measure_jitter(header.timestamp, rule.clock_hz, now);
         let first = self.count_received(length, now);
-        self.is_quiet = rule.is_noise || (!rule.is_event && payload.len() <= QUIET_BYTES);
+        if !rule.is_event && self.reception.newest() == Some(position) {
+            self.is_quiet = rule.is_noise || payload.len() <= QUIET_BYTES;
+        }
         // Noise is part of what is heard with a codec.
         if !rule.is_event && (!rule.is_noise || self.format.is_none()) {
             let before = self.format.replace(rule.format);
@@ -681,6 +689,11 @@ impl Stream {
             Some(_) => self.air.has_sound = true,
             None => {}
         }
+    }
+
+    /// The codec that came last.
+    pub(super) fn format(&self) -> Option<FormatId> {
+        self.format
     }
 
     /// Whether the peer may be silent by its own choice.

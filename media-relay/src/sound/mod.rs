@@ -8,6 +8,7 @@ mod tone;
 
 pub use recordings::{Recordings, RecordingsFault};
 
+use crate::noise::Noise;
 use media_api::{Format, Sound};
 use std::sync::Arc;
 use tone::Oscillator;
@@ -52,7 +53,7 @@ impl Source {
                 let cycle = samples.len() as u64;
                 (Kind::Recording { samples, at: 0 }, cycle)
             }
-            Sound::Noise => (Kind::Noise(Noise::default()), 1),
+            Sound::Noise => (Kind::Noise(Noise::of_level(NOISE_LEVEL)), 1),
         };
         Some(Self {
             kind,
@@ -110,27 +111,7 @@ impl Source {
     }
 }
 
-/// Noise of a quiet room: random enough for an ear (xorshift of 32 bits).
-#[derive(Clone, Debug)]
-struct Noise(u32);
-
-impl Default for Noise {
-    fn default() -> Self {
-        Self(0x9e37_79b9)
-    }
-}
-
-impl Noise {
-    /// The next sample, within ±31: the mean power is that of [`NOISE_LEVEL`].
-    fn sample(&mut self) -> i16 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 17;
-        self.0 ^= self.0 << 5;
-        (self.0 >> 26) as i16 - 32
-    }
-}
-
-/// How loud comfort noise is, in -dBov (RFC 3389 §3): 18.5 of 32,768.
+/// How loud our own noise is, in -dBov (RFC 3389 §3): 18.5 of 32,768.
 const NOISE_LEVEL: u8 = 65;
 
 /// Lets samples fade whose sound ends `left` samples after the first of them.

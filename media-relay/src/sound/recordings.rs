@@ -45,6 +45,9 @@ impl Recordings {
     /// Most samples of all recordings together: 32 MiB, about 35 minutes.
     pub const MAX_SAMPLES: usize = 16 << 20;
 
+    /// Most recordings.
+    pub(crate) const MAX_SOUNDS: usize = 65_536;
+
     /// Takes recordings: 8,000 samples a second, one channel, each with at least one sample.
     ///
     /// # Errors
@@ -67,6 +70,11 @@ impl Recordings {
             }
         }
         Ok(Self(taken))
+    }
+
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (SoundId, &[i16])> {
+        self.0.iter().map(|(name, samples)| (*name, &**samples))
     }
 
     /// The samples of a recording.

@@ -4,7 +4,7 @@
 //! that sleeps because it has no pipe at all has to be woken. A thread that has pipes comes round at least every
 //! five milliseconds.
 
-use super::{Job, Pipe, Recoded};
+use super::{Errand, Job, Pipe, Recoded};
 use crate::io::Waker;
 use crate::worker::Clock;
 use crate::worker::neighbours::place;
@@ -12,7 +12,7 @@ use media_api::SessionId;
 use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
@@ -24,6 +24,8 @@ const MOST_WAITING: usize = 512;
 const TURN: Duration = Duration::from_millis(5);
 /// Longest sleep without any pipe; a missed bell costs no more than this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// Pipes are numbered up to this, and then from zero again: their origins have two bits more.
+const MOST_EPOCHS: u32 = u32::MAX >> 2;
 /// How much less a share of the processor these threads get than those that forward.
 const NICE: i32 = 5;
 
@@ -32,6 +34,7 @@ const NICE: i32 = 5;
 pub(crate) struct Class {
     bells: Arc<[Bell]>,
     is_over: Arc<AtomicBool>,
+    pipes: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -47,7 +50,7 @@ pub(crate) struct Door {
 #[derive(Debug)]
 pub(crate) struct Recoders {
     worker: usize,
-    jobs: Vec<SyncSender<Job>>,
+    errands: Vec<SyncSender<Errand>>,
     bells: Arc<[Bell]>,
 }
 
@@ -61,7 +64,7 @@ struct Bell {
 /// The threads before they begin.
 #[derive(Debug)]
 pub(crate) struct Ready {
-    jobs: Vec<Receiver<Job>>,
+    errands: Vec<Receiver<Errand>>,
     back: Vec<SyncSender<Recoded>>,
     bells: Arc<[Bell]>,
 }
@@ -69,7 +72,7 @@ pub(crate) struct Ready {
 /// Queues between so many workers and so many threads.
 pub(crate) fn prepare(workers: usize, threads: usize) -> (Vec<Door>, Ready) {
     let bells: Arc<[Bell]> = (0..threads).map(|_| Bell::default()).collect();
-    let (senders, jobs): (Vec<_>, Vec<_>) = (0..threads)
+    let (senders, errands): (Vec<_>, Vec<_>) = (0..threads)
         .map(|_| mpsc::sync_channel(MOST_WAITING))
         .unzip();
     let mut back = Vec::with_capacity(workers);
@@ -78,13 +81,18 @@ pub(crate) fn prepare(workers: usize, threads: usize) -> (Vec<Door>, Ready) {
         back.push(sender);
         let recoders = Recoders {
             worker,
-            jobs: senders.clone(),
+            errands: senders.clone(),
             bells: Arc::clone(&bells),
         };
         Door { recoders, recoded }
     });
     let doors = doors.collect();
-    (doors, Ready { jobs, back, bells })
+    let ready = Ready {
+        errands,
+        back,
+        bells,
+    };
+    (doors, ready)
 }
 
 impl Recoders {
@@ -95,11 +103,26 @@ impl Recoders {
 
     /// Gives a payload to its thread; false if that one cannot keep up.
     pub(crate) fn give(&self, job: Job) -> bool {
-        let at = place(job.session, self.jobs.len());
-        let (Some(queue), Some(bell)) = (self.jobs.get(at), self.bells.get(at)) else {
+        self.send(job.session, Errand::Recode(job))
+    }
+
+    /// Nobody hears this: what makes it has to end. Who is too busy to be told is told with the next payload.
+    pub(crate) fn end(&self, recoded: &Recoded) {
+        let errand = Errand::End {
+            session: recoded.session,
+            stream: recoded.stream,
+            epoch: recoded.epoch,
+            coding: recoded.coding,
+        };
+        self.send(recoded.session, errand);
+    }
+
+    fn send(&self, session: SessionId, errand: Errand) -> bool {
+        let at = place(session, self.errands.len());
+        let (Some(queue), Some(bell)) = (self.errands.get(at), self.bells.get(at)) else {
             return false;
         };
-        if queue.try_send(job).is_err() {
+        if queue.try_send(errand).is_err() {
             return false;
         }
         bell.ring();
@@ -127,18 +150,21 @@ impl Ready {
         let mut class = Class {
             bells: Arc::clone(&self.bells),
             is_over: Arc::clone(&is_over),
+            pipes: Arc::default(),
             threads: Vec::new(),
         };
-        for (number, jobs) in self.jobs.into_iter().enumerate() {
+        for (number, errands) in self.errands.into_iter().enumerate() {
             let back = self.back.iter().cloned().zip(wakers.iter().cloned());
             let turner = Turner {
                 number,
-                jobs,
+                errands,
                 back: back.collect(),
                 bells: Arc::clone(&self.bells),
                 is_over: Arc::clone(&is_over),
                 clock,
                 pipes: HashMap::new(),
+                counted: 0,
+                all: Arc::clone(&class.pipes),
                 epoch: 0,
             };
             let name = format!("transcode-{number}");
@@ -146,6 +172,13 @@ impl Ready {
             class.threads.push(thread);
         }
         Ok(class)
+    }
+}
+
+impl Class {
+    /// Pipes of all threads.
+    pub(crate) fn pipes(&self) -> u64 {
+        self.pipes.load(Ordering::Relaxed)
     }
 }
 
@@ -167,12 +200,15 @@ impl Drop for Class {
 /// One thread and its pipes.
 struct Turner {
     number: usize,
-    jobs: Receiver<Job>,
+    errands: Receiver<Errand>,
     back: Vec<(SyncSender<Recoded>, Waker)>,
     bells: Arc<[Bell]>,
     is_over: Arc<AtomicBool>,
     clock: Clock,
     pipes: HashMap<(SessionId, usize), (Job, Pipe)>,
+    /// How many of them are counted among those of all threads.
+    counted: u64,
+    all: Arc<AtomicU64>,
     epoch: u32,
 }
 
@@ -214,7 +250,19 @@ impl Turner {
                     self.back[worker].1.wake();
                 }
             }
+            self.count();
             self.rest(is_idle);
+        }
+    }
+
+    /// Counts the pipes among those of all threads.
+    fn count(&mut self) {
+        let pipes = self.pipes.len() as u64;
+        let more = pipes.wrapping_sub(self.counted);
+        if more != 0 {
+            // What has become less wraps round, and so does the sum.
+            self.all.fetch_add(more, Ordering::Relaxed);
+            self.counted = pipes;
         }
     }
 
@@ -222,13 +270,25 @@ impl Turner {
     fn take(&mut self) -> Option<bool> {
         let mut is_idle = true;
         loop {
-            match self.jobs.try_recv() {
-                Ok(job) => {
+            match self.errands.try_recv() {
+                Ok(Errand::End {
+                    session,
+                    stream,
+                    epoch,
+                    coding,
+                }) => {
+                    is_idle = false;
+                    let known = self.pipes.get(&(session, stream));
+                    if known.is_some_and(|(_, pipe)| pipe.makes(epoch, coding)) {
+                        self.pipes.remove(&(session, stream));
+                    }
+                }
+                Ok(Errand::Recode(job)) => {
                     is_idle = false;
                     let known = self.pipes.entry((job.session, job.stream));
                     let epoch = &mut self.epoch;
                     let (_, pipe) = known.or_insert_with(|| {
-                        *epoch = epoch.wrapping_add(1) & (u32::MAX >> 1);
+                        *epoch = epoch.wrapping_add(1) & MOST_EPOCHS;
                         let pipe = Pipe::new(&job, *epoch);
                         (job.clone(), pipe)
                     });
@@ -265,5 +325,73 @@ impl Turner {
             thread::park_timeout(LONGEST_SLEEP);
         }
         bell.is_asleep.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Coding;
+    use crate::g711::Law;
+    use crate::session::Recode;
+    use crate::time::Timestamp;
+    use crate::transcode::Recipe;
+    use std::time::Instant;
+
+    #[test]
+    fn a_pipe_that_nobody_hears_ends_and_no_other() {
+        let (mut doors, mut ready) = prepare(1, 1);
+        let recoders = doors.remove(0).recoders;
+        let mut turner = Turner {
+            number: 0,
+            errands: ready.errands.remove(0),
+            back: Vec::new(),
+            bells: Arc::clone(&ready.bells),
+            is_over: Arc::default(),
+            clock: Clock::new(Instant::now()),
+            pipes: HashMap::new(),
+            counted: 0,
+            all: Arc::default(),
+            epoch: 0,
+        };
+        let session = SessionId(3);
+        let payload = [0xd5; 160];
+        let recode = |stream| Recode {
+            stream,
+            recipe: Recipe {
+                // A pause, through which a pipe would go on for a minute.
+                from: None,
+                to: Coding::G722,
+                packet_ms: 20,
+            },
+            generation: 0,
+            extended: 7,
+            timestamp: 0,
+            payload: 0..payload.len(),
+        };
+        for stream in [0, 1] {
+            let job = Job::new(0, session, &recode(stream), &payload, Timestamp(0)).unwrap();
+            assert!(recoders.give(job));
+        }
+        assert_eq!(turner.take(), Some(false));
+        let mut made = Recoded::default();
+        let (job, pipe) = turner.pipes.get_mut(&(session, 0)).unwrap();
+        assert!(pipe.next(pipe.due(), job, &mut made));
+        // What it made before it was another one, or made something else, says nothing of it.
+        let mut other = made.clone();
+        other.epoch += 7;
+        recoders.end(&other);
+        other.epoch = made.epoch;
+        other.coding = Coding::G711(Law::A);
+        recoders.end(&other);
+        assert_eq!((turner.take(), turner.pipes.len()), (Some(false), 2));
+        turner.count();
+        assert_eq!(turner.all.load(Ordering::Relaxed), 2);
+        recoders.end(&made);
+        assert_eq!(turner.take(), Some(false));
+        let left: Vec<_> = turner.pipes.keys().collect();
+        assert_eq!(left, [&(session, 1)]);
+        turner.count();
+        assert_eq!(turner.all.load(Ordering::Relaxed), 1);
     }
 }

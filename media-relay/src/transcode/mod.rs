@@ -40,6 +40,31 @@ pub struct Recipe {
     pub packet_ms: u8,
 }
 
+impl Recipe {
+    /// Clock of what is decoded, in Hz.
+    fn clock_hz(self) -> u32 {
+        self.from.map_or(8_000, Coding::clock_hz)
+    }
+}
+
+/// What a transcoding thread is to do.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of them are the large one"
+)]
+pub(crate) enum Errand {
+    /// A payload.
+    Recode(Job),
+    /// Nobody hears what the pipe of a stream makes in this codec: it is over.
+    End {
+        session: SessionId,
+        stream: usize,
+        epoch: u32,
+        coding: Coding,
+    },
+}
+
 /// One payload for a transcoding thread.
 #[derive(Clone, Debug)]
 pub struct Job {

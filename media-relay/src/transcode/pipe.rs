@@ -7,15 +7,18 @@
 //! | only later ones, none lost  | noise of the pause                           | as it is           |
 //! | nothing                     | concealment, then noise                      | grows by that      |
 //! | more than it should         | two packets as one, in quiet moments if can be | shrinks          |
+//! | much too much               | the newest; the others are never decoded     | shrinks            |
 //!
 //! So a clock that is too fast or too slow is followed by whole packets in either direction, and no delay grows
 //! without bound.
 
 use super::jitter::Jitter;
 use super::{Job, Recipe, Recoded};
-use crate::codec::{Coding, Decoder, Encoder};
+use crate::codec::{Coding, Decoder, Doubler, Encoder, Halver};
+use crate::noise::{Noise, USUAL_LEVEL};
 use crate::packet::rtp::HEADER_BYTES;
 use crate::time::Timestamp;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -36,8 +39,6 @@ const JUMP_MS: i64 = 2_000;
 const BETWEEN_MERGES: u32 = 10;
 /// Mean magnitude of a sample below which nobody hears that a packet is missing.
 const QUIET_SAMPLE: i32 = 200;
-/// The level of noise where the peer has told none, in -dBov.
-const USUAL_NOISE: u8 = 70;
 
 /// The state of one direction.
 #[derive(Debug)]
@@ -67,18 +68,25 @@ pub struct Pipe {
     mean_held: f32,
     since_merge: u32,
     noise: Noise,
+    /// Whether the peer has said that it is quiet, and nothing since.
+    is_quiet: bool,
     heard_at: Timestamp,
     first_at: Timestamp,
     due: Timestamp,
     epoch: u32,
     number: u64,
-    timestamp: u32,
+    /// Time that has been made, or left out.
+    made_ms: u64,
+    /// Packets decoded.
+    #[cfg(test)]
+    pub(super) decoded: usize,
 }
 
 #[derive(Debug)]
 struct Held {
     timestamp: i64,
-    is_noise: bool,
+    /// What it is encoded in; `None` for comfort noise.
+    coding: Option<Coding>,
     payload: Vec<u8>,
 }
 
@@ -106,16 +114,24 @@ impl Pipe {
             scratch: Vec::new(),
             mean_held: 0.0,
             since_merge: 0,
-            noise: Noise::default(),
+            noise: Noise::of_level(USUAL_LEVEL),
+            is_quiet: false,
             heard_at: job.arrived,
             first_at: job.arrived,
             due: job.arrived,
             epoch,
             number: 0,
-            timestamp: 0,
+            made_ms: 0,
+            #[cfg(test)]
+            decoded: 0,
         };
         pipe.due = on_grid(job.arrived + pipe.target());
         pipe
+    }
+
+    /// Whether this is what has made a payload, and would make more like it.
+    pub(crate) fn makes(&self, epoch: u32, coding: Coding) -> bool {
+        (self.epoch, self.recipe.to) == (epoch, coding)
     }
 
     /// When [`Self::next`] is wanted.
@@ -125,7 +141,7 @@ impl Pipe {
 
     /// Takes a packet in.
     pub fn take(&mut self, job: &Job) {
-        self.follow(job.recipe);
+        self.follow(job);
         if self.generation != Some(job.generation) {
             self.generation = Some(job.generation);
             self.newest = i64::from(job.timestamp);
@@ -145,7 +161,7 @@ impl Pipe {
         }
         let timestamp_us = timestamp * 1_000_000 / clock_hz;
         let arrived_us = i64::try_from(job.arrived.0).unwrap_or(i64::MAX);
-        if !self.noise.is_told || step > 0 {
+        if !self.is_quiet || step > 0 {
             self.jitter.observe(arrived_us, timestamp_us);
         }
         self.heard_at = job.arrived;
@@ -164,7 +180,7 @@ impl Pipe {
         payload.extend_from_slice(job.payload());
         let held = Held {
             timestamp,
-            is_noise: job.recipe.from.is_none(),
+            coding: job.recipe.from,
             payload,
         };
         self.held.insert(job.extended, held);
@@ -193,7 +209,7 @@ impl Pipe {
         recoded.coding = self.recipe.to;
         recoded.epoch = self.epoch;
         recoded.number = self.number;
-        recoded.timestamp = self.timestamp;
+        recoded.timestamp = (self.made_ms * u64::from(self.recipe.to.clock_hz()) / 1_000) as u32;
         recoded.due = self.due;
         self.number += 1;
         self.advance(1);
@@ -209,29 +225,51 @@ impl Pipe {
     }
 
     fn advance(&mut self, packets: u64) {
-        let units = u64::from(self.recipe.to.clock_hz()) * u64::from(self.recipe.packet_ms) / 1_000;
-        self.timestamp = self.timestamp.wrapping_add((packets * units) as u32);
+        self.made_ms += packets * u64::from(self.recipe.packet_ms);
     }
 
     /// Another codec was agreed on, or the peer has gone over to another one of its own.
-    fn follow(&mut self, recipe: Recipe) {
+    fn follow(&mut self, job: &Job) {
         let before = self.recipe;
-        let from = recipe.from.or(before.from);
-        self.recipe = Recipe { from, ..recipe };
-        if before.to == recipe.to && before.from == from {
-            return;
+        let from = job.recipe.from.or(before.from);
+        let recipe = Recipe { from, ..job.recipe };
+        let rate = joint_rate(recipe);
+        let is_other_clock = before.clock_hz() != recipe.clock_hz();
+        if is_other_clock || self.encoder.rate() != rate {
+            // What has come until now is what it was.
+            while let Some((number, _)) = self.first() {
+                self.hear(number);
+            }
         }
-        let rate = joint_rate(self.recipe);
-        if before.to != recipe.to || self.encoder.rate() != rate {
+        self.recipe = recipe;
+        if is_other_clock {
+            self.newest = i64::from(job.timestamp);
+            self.begin_anew();
+            self.jitter = Jitter::default();
+        }
+        let rate_before = self.encoder.rate();
+        if before.to != recipe.to || rate_before != rate {
             self.encoder = Encoder::new(recipe.to, rate);
-            self.samples.clear();
+            self.stretched = self.stretched * rate as usize / rate_before as usize;
             self.frame = rate as usize / 50;
+            match rate_before.cmp(&rate) {
+                Ordering::Less => {
+                    let mut doubler = Doubler::default();
+                    let pairs = self.samples.iter().flat_map(|own| doubler.double(*own));
+                    self.samples = pairs.collect();
+                }
+                Ordering::Greater => {
+                    let mut halver = Halver::default();
+                    let (pairs, _) = self.samples.as_chunks::<2>();
+                    self.samples = pairs.iter().map(|pair| halver.halve(*pair)).collect();
+                }
+                Ordering::Equal => {}
+            }
         }
     }
 
     fn clock_hz(&self) -> i64 {
-        let from = self.recipe.from.map_or(8_000, Coding::clock_hz);
-        i64::from(from)
+        i64::from(self.recipe.clock_hz())
     }
 
     /// Samples of so many units of the sender's clock, and back.
@@ -305,14 +343,14 @@ impl Pipe {
 
     /// There is nothing: concealment, then noise, while somebody may still come.
     fn stretch(&mut self, target: Duration) -> bool {
-        let quiet = match self.noise.is_told {
+        let quiet = match self.is_quiet {
             true => QUIET_AFTER_NOISE,
             false => QUIET_AFTER_AUDIO,
         };
         if self.due >= self.heard_at + quiet {
             return false;
         }
-        match self.noise.is_told {
+        match self.is_quiet {
             true => self.pause(self.frame),
             false => self.conceal(self.frame, None),
         }
@@ -330,15 +368,26 @@ impl Pipe {
         self.last = Some(number);
         self.next = held.timestamp;
         self.stretched = 0;
-        if held.is_noise {
-            self.noise.take(&held.payload);
+        let Some(coding) = held.coding else {
+            self.is_quiet = true;
+            self.noise.told(&held.payload);
+            self.spare.push(held.payload);
+            return;
+        };
+        self.is_quiet = false;
+        let behind = self.samples_of(self.newest - held.timestamp);
+        if behind > self.samples_in(MOST_HELD) as i64
+            && let Some((_, next)) = self.first()
+        {
+            // However long a packet lasts, no more is decoded than is heard.
+            self.next = next;
             self.spare.push(held.payload);
             return;
         }
-        self.noise.is_told = false;
-        let Some(coding) = self.recipe.from else {
-            return;
-        };
+        #[cfg(test)]
+        {
+            self.decoded += 1;
+        }
         let rate = self.encoder.rate();
         let is_known = |own: &(Coding, Decoder)| own.0 == coding && own.1.rate() == rate;
         if !self.decoder.as_ref().is_some_and(is_known) {
@@ -360,23 +409,19 @@ impl Pipe {
             .len()
             .clamp(rate as usize / 400, rate as usize / 10);
         self.next += self.units_of(self.scratch.len());
-        let newest = self.newest - held.timestamp;
-        let held = self.samples_of(newest).max(0) as f32 + self.scratch.len() as f32;
+        let held = behind.max(0) as f32 + self.scratch.len() as f32;
         self.mean_held += (held - self.mean_held) / 16.0;
         self.since_merge = self.since_merge.saturating_add(1);
-        match self.is_too_much(held) {
+        match self.is_too_much() {
             true => self.merge(),
             false => self.samples.extend_from_slice(&self.scratch),
         }
     }
 
     /// Whether more is held than should be, and this is a moment to hold less.
-    fn is_too_much(&self, held: f32) -> bool {
+    fn is_too_much(&self) -> bool {
         let rate = self.encoder.rate() as f32;
         let usual = self.samples_in(self.target()) as f32 + self.frame as f32 + rate / 200.0;
-        if held > self.samples_in(MOST_HELD) as f32 {
-            return true;
-        }
         let excess = self.mean_held - usual;
         if excess <= 0.0 || self.since_merge < BETWEEN_MERGES {
             return false;
@@ -408,7 +453,11 @@ impl Pipe {
     /// What is heard in place of packets that are lost, of which the next may have a copy.
     fn conceal(&mut self, count: usize, next: Option<u64>) {
         let next = next.and_then(|number| self.held.get(&number));
-        match (&mut self.decoder, next.filter(|next| !next.is_noise)) {
+        let decoded = self.decoder.as_ref().map(|(coding, _)| *coding);
+        match (
+            &mut self.decoder,
+            next.filter(|next| next.coding == decoded),
+        ) {
             (Some((_, decoder)), Some(next)) => {
                 decoder.recover(&next.payload, count, &mut self.samples);
             }
@@ -424,45 +473,6 @@ impl Pipe {
             self.samples.push(sample);
         }
     }
-}
-
-/// Noise of the level that the peer has told (RFC 3389 §3.1).
-#[derive(Debug)]
-struct Noise {
-    /// Whether that was the last that came.
-    is_told: bool,
-    amplitude: i32,
-    state: u32,
-}
-
-impl Default for Noise {
-    fn default() -> Self {
-        Self {
-            is_told: false,
-            amplitude: amplitude(USUAL_NOISE),
-            state: 0x9e37_79b9,
-        }
-    }
-}
-
-impl Noise {
-    fn take(&mut self, payload: &[u8]) {
-        self.is_told = true;
-        self.amplitude = amplitude(payload.first().copied().unwrap_or(USUAL_NOISE) & 0x7f);
-    }
-
-    fn sample(&mut self) -> i16 {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 17;
-        self.state ^= self.state << 5;
-        let unit = i32::from(self.state as i16);
-        ((unit * self.amplitude) >> 15) as i16
-    }
-}
-
-/// The largest sample of even noise of a level in -dBov: the square root of three times its mean.
-fn amplitude(level: u8) -> i32 {
-    (56_755.0 * 10f64.powf(-f64::from(level) / 20.0)).min(32_767.0) as i32
 }
 
 fn joint_rate(recipe: Recipe) -> u32 {

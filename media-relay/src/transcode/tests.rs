@@ -24,13 +24,18 @@ fn job(recipe: Recipe, number: u64, timestamp: u32, payload: &[u8], arrived: u64
 
 /// Frames of 20 ms of a tone of 1 kHz.
 fn tone(coding: Coding, frames: usize) -> Vec<Vec<u8>> {
+    tones(coding, frames, |_| 1_000.0)
+}
+
+/// Frames of 20 ms of a tone each.
+fn tones(coding: Coding, frames: usize, hz: impl Fn(usize) -> f64) -> Vec<Vec<u8>> {
     let rate = coding.joint_rate(coding);
     let mut encoder = Encoder::new(coding, rate);
     let frame = rate as usize / 50;
     let frame_of = |at: usize| {
         let samples: Vec<i16> = (at * frame..(at + 1) * frame)
             .map(|at| {
-                let phase = std::f64::consts::TAU * 1_000.0 * at as f64 / f64::from(rate);
+                let phase = std::f64::consts::TAU * hz(at / frame) * at as f64 / f64::from(rate);
                 (8_000.0 * phase.sin()) as i16
             })
             .collect();
@@ -44,9 +49,13 @@ fn tone(coding: Coding, frames: usize) -> Vec<Vec<u8>> {
 
 /// Share of a tone of 1 kHz in samples, 0 to 1.
 fn share(samples: &[i16], rate: u32) -> f64 {
+    share_of(1_000.0, samples, rate)
+}
+
+fn share_of(hz: f64, samples: &[i16], rate: u32) -> f64 {
     let (mut re, mut im, mut all) = (0.0, 0.0, 1.0);
     for (at, sample) in samples.iter().enumerate() {
-        let phase = std::f64::consts::TAU * 1_000.0 * at as f64 / f64::from(rate);
+        let phase = std::f64::consts::TAU * hz * at as f64 / f64::from(rate);
         re += f64::from(*sample) * phase.cos();
         im += f64::from(*sample) * phase.sin();
         all += f64::from(*sample).powi(2);
@@ -264,4 +273,85 @@ fn another_codec_of_the_peer_is_followed() {
     let made = through(&jobs);
     let samples = decoded(Coding::G722, &made);
     assert!(share(&samples[55 * 320..95 * 320], 16_000) > 0.95);
+}
+
+#[test]
+fn what_is_held_is_decoded_as_what_it_is() {
+    let a_law = recipe(A_LAW, Coding::Opus, 20);
+    let mu_law = recipe(Coding::G711(Law::Mu), Coding::Opus, 20);
+    // Another law; another rate of the samples; another clock, there and back.
+    for (before, after) in [
+        (a_law, mu_law),
+        (a_law, recipe(Coding::G722, Coding::Opus, 20)),
+        (
+            recipe(Coding::Opus, Coding::G722, 20),
+            recipe(A_LAW, Coding::G722, 20),
+        ),
+        (
+            recipe(A_LAW, Coding::G722, 20),
+            recipe(Coding::Opus, Coding::G722, 20),
+        ),
+    ] {
+        // Each frame has a tone of its own, which no concealment can guess.
+        let hz = |at: usize| 400.0 + 100.0 * (at % 16) as f64;
+        let mut jobs = Vec::new();
+        for (first, recipe) in [(0, before), (60, after)] {
+            let from = recipe.from.unwrap();
+            for (at, frame) in tones(from, 120, hz).iter().enumerate().skip(first).take(60) {
+                // Five come at once, so that some are held when the codec changes.
+                let arrived = at as u64 / 5 * 100_000;
+                let timestamp = at as u32 * from.clock_hz() / 50;
+                jobs.push(job(recipe, at as u64, timestamp, frame, arrived));
+            }
+        }
+        let made = through(&jobs);
+        let rate = before.to.joint_rate(before.to);
+        let samples = decoded(before.to, &made);
+        // Whatever is drawn together is one of many.
+        let heard = (45..75).filter(|at| {
+            let around = &samples[rate as usize * at / 50..rate as usize * (at + 15) / 50];
+            let mut windows = around
+                .windows(rate as usize / 50)
+                .step_by(rate as usize / 400);
+            windows.any(|window| share_of(hz(*at), window, rate) > 0.7)
+        });
+        let heard = heard.count();
+        // At most two are drawn together with others while another clock is got used to.
+        let least = if after == mu_law { 30 } else { 28 };
+        assert!(heard >= least, "{before:?} {after:?}: {heard} of 30");
+    }
+}
+
+#[test]
+fn no_more_is_decoded_than_is_heard() {
+    // Whoever sends Opus packets of 120 ms may send a hundred of them in a second.
+    let frames = tone(Coding::Opus, 6);
+    let mut packet = vec![(frames[0][0] & !3) | 3, 6 | 0x80];
+    packet.extend(frames[..5].iter().map(|frame| (frame.len() - 1) as u8));
+    packet.extend(frames.iter().flat_map(|frame| &frame[1..]));
+    let recipe = recipe(Coding::Opus, A_LAW, 20);
+    for step in [5_760, 960] {
+        let mut pipe = None;
+        let mut made = 0;
+        for at in 0..1_000u32 {
+            let arrived = u64::from(at) * 10_000;
+            let job = job(recipe, at.into(), at * step, &packet, arrived);
+            let pipe = pipe.get_or_insert_with(|| Pipe::new(&job, 1));
+            pipe.take(&job);
+            while pipe.due() <= Timestamp(arrived) {
+                assert!(pipe.next(pipe.due(), &job, &mut Recoded::default()));
+                made += 1;
+            }
+        }
+        let heard_ms = made * 20;
+        let decoded_ms = pipe.unwrap().decoded * 120;
+        assert!(
+            made > 400 && decoded_ms > heard_ms / 2,
+            "{made} packets, {decoded_ms} ms"
+        );
+        assert!(
+            decoded_ms < heard_ms * 3 / 2,
+            "{decoded_ms} ms for {heard_ms} ms"
+        );
+    }
 }

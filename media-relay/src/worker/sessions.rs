@@ -240,10 +240,14 @@ impl Sessions {
         now: Timestamp,
         batch: &mut impl Batch,
     ) {
+        let mut is_heard = false;
         if let Some(at) = self.by_id.get(&recoded.session).copied() {
             self.within(at, now, batch, |session, out| {
-                session.recoded(recoded, now, out)
+                is_heard = session.recoded(recoded, now, out);
             });
+        }
+        if !is_heard {
+            self.recoders.end(recoded);
         }
     }
 
@@ -400,6 +404,14 @@ impl Sessions {
                 counters.lost_packets += sample.lost;
                 counters.jitter_us_sum += u64::from(sample.jitter_us);
                 counters.jitter_samples += 1;
+            }
+        }
+        if let Some(Some(entry)) = self.entries.get(at) {
+            let (worker, session) = (self.recoders.worker(), entry.session.id());
+            for (recode, buffer) in out.recodes() {
+                let job = Job::new(worker, session, recode, buffer, now);
+                // Who cannot keep up misses it.
+                let _ = job.is_some_and(|job| self.recoders.give(job));
             }
         }
         for (realm, bytes) in &out.received {

@@ -7,8 +7,11 @@ use media_api::*;
 use media_relay::session::{
     MediaSession, Outcome, Output, SocketId, StreamSockets, local_endpoints,
 };
-use media_relay::{Entropy, Recordings, Timestamp, WallOffset};
-use std::net::SocketAddr;
+use media_relay::{
+    Backend, EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Recordings, Timestamp, WallOffset,
+};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 pub const SESSION: SessionId = SessionId(7);
 pub const A: EndpointId = EndpointId(0);
@@ -62,6 +65,25 @@ pub fn rtp(payload_type: u8, sequence: u16, timestamp: u32, ssrc: u32, payload: 
     packet.extend(ssrc.to_be_bytes());
     packet.extend(payload);
     packet
+}
+
+/// A realm on a loopback address that no other test and no other process uses, so that a small range
+/// of ports is free as a whole.
+pub fn realm(ports: u16) -> Realm {
+    static TESTS: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, high | 1, low, TESTS.fetch_add(1, Ordering::Relaxed));
+    let probe = UdpSocket::bind((address, 0)).unwrap();
+    let first_port = (probe.local_addr().unwrap().port() & !1).min(u16::MAX - ports - 1);
+    Realm {
+        id: RealmId(0),
+        v4: Some(LocalAddress::direct(IpAddr::V4(address))),
+        v6: None,
+        first_port,
+        last_port: first_port + ports,
+        dscp: EXPEDITED_FORWARDING,
+        backend: Backend::Sockets,
+    }
 }
 
 /// A tone with its phases, each of two frequencies and milliseconds.

@@ -3,9 +3,9 @@
 use crate::dice::Dice;
 use crate::topology;
 use media_api::{
-    AllocateError, Command, CryptoKey, EndpointId, EndpointSpec, EndpointStats, Event, Intake,
-    LocalEndpoint, LocalStream, Negotiated, Playing, ProtectionWanted, SessionId, SessionStats,
-    Sound, Stage, StreamIndex, StreamStats,
+    AllocateError, Command, CryptoKey, EndpointId, EndpointSpec, EndpointStats, Event, Fingerprint,
+    HashFunction, Intake, LocalEndpoint, LocalStream, Negotiated, Playing, ProtectionWanted,
+    SessionId, SessionStats, Sound, Stage, StreamIndex, StreamStats,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -294,7 +294,9 @@ impl FakeRelay {
                     rtp: SocketAddr::new(ip, port),
                     rtcp: SocketAddr::new(ip, port + 1),
                     keys,
-                    fingerprint: None,
+                    fingerprint: (stream.protection == ProtectionWanted::Dtls)
+                        .then(|| Fingerprint::new(HashFunction::Sha256, vec![9; 32]))
+                        .flatten(),
                 }
             })
             .collect();

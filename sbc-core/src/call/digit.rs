@@ -184,7 +184,7 @@ impl Call {
 
     /// The two parties whose media meet: of a set-up those that hear each other early, because a mailbox may
     /// want to hear keys before it answers (TDR-MED-024).
-    fn talking(&self) -> Option<(LegId, LegId)> {
+    pub(super) fn talking(&self) -> Option<(LegId, LegId)> {
         if self.bridge.is_some() || !matches!(self.operation, Some(Operation::Setup(_))) {
             return self.bridge;
         }

@@ -3,7 +3,7 @@
 use super::endpoint;
 use crate::effect::Effect;
 use crate::id::LegId;
-use crate::media::{Formats, Ice, MediaImage, Profile};
+use crate::media::{Formats, Ice, MediaImage, Profile, Srtp};
 use crate::plane::Cx;
 use media_api::{
     BridgePlan, Command, Dialled, EndpointId, EndpointSpec, Event, ForkId, Intake, Negotiated,
@@ -21,11 +21,15 @@ pub(super) fn image_of(
 ) -> MediaImage {
     let mint = &mut cx.plane.mint;
     let profile = Arc::clone(profile);
-    let ice = profile.ice;
+    let (ice, srtp) = (profile.ice, profile.srtp);
     let image = MediaImage::new(profile, endpoint(leg), mint.number(), signalling);
-    match ice {
+    let image = match ice {
         Ice::Off => image,
-        Ice::Lite => image.with_ice(mint.ice_secret()),
+        Ice::Lite => image.with_ice(mint.leg_secret()),
+    };
+    match srtp {
+        Srtp::Off | Srtp::Required => image,
+        Srtp::Dtls => image.with_dtls(mint.leg_secret()),
     }
 }
 

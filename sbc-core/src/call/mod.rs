@@ -27,6 +27,7 @@ mod setup;
 mod sound;
 mod teardown;
 mod tell;
+mod transcoded;
 mod transfer;
 
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
@@ -59,7 +60,7 @@ use crossing::Crossings;
 use keys::Keys;
 use local::LocalSide;
 use media::{CallMedia, image_of};
-use media_api::{CryptoKey, Event as MediaEvent, SessionId};
+use media_api::{CryptoKey, Event as MediaEvent, HandshakeFault, SessionId};
 pub(crate) use places::Entrance;
 use places::Places;
 pub(crate) use replace::Newcomer;
@@ -212,6 +213,9 @@ type Timers = crate::deadline::Timers<15>;
 
 /// How long the relay may take to give its final figures.
 const RELAY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Q.850: the network fails for a moment, so that a new call is likely to succeed.
+const TEMPORARY_FAILURE: u8 = 41;
 
 /// An INVITE that ingress and routing let in.
 pub(crate) struct Admitted {
@@ -538,6 +542,9 @@ impl Call {
 
     /// A report of the relay.
     pub(crate) fn media_event(&mut self, cx: &mut Cx<'_>, mut event: MediaEvent) {
+        if let MediaEvent::Lost { .. } = event {
+            return self.media_is_lost(cx, event);
+        }
         if let Some(endpoint) = event.endpoint_mut() {
             *endpoint = self.media.leg_of(*endpoint);
         }
@@ -601,6 +608,10 @@ impl Call {
                 .out
                 .emit(Some(self.id), None, Happened::Media(other.clone())),
         }
+        if let MediaEvent::HandshakeFailed { endpoint, why, .. } = event {
+            self.handshake_failed(cx, LegId(endpoint.0), why);
+            return self.settle(cx);
+        }
         if !self.media.is_last_answer(&event) {
             return self.settle(cx);
         }
@@ -618,6 +629,33 @@ impl Call {
             teardown @ Some(Operation::Teardown(_)) => self.operation = teardown,
         }
         self.settle(cx);
+    }
+
+    /// The process of the relay has ended, and with it the ports that the parties know: the call cannot go on.
+    fn media_is_lost(&mut self, cx: &mut Cx<'_>, event: MediaEvent) {
+        self.timers.stop(Timer::Relay as usize);
+        cx.out.emit(Some(self.id), None, Happened::Media(event));
+        self.media.released(media_api::SessionStats::default());
+        let because = Because::of("media relay ended");
+        let (who, code) = (EndedBy::Us, CauseCode::MediaUnavailable);
+        let reason = Reason::q850(TEMPORARY_FAILURE, None);
+        self.end(cx, who, code, because, &[reason]);
+        self.settle(cx);
+    }
+
+    /// Ends the call if the media of one of its parties have no keys and will have none (MED-133): nobody would
+    /// hear anything, and nothing goes out in the clear instead. A caller that waits is refused.
+    fn handshake_failed(&mut self, cx: &mut Cx<'_>, leg: LegId, why: HandshakeFault) {
+        if self.is_apart(leg) || self.is_theirs_to_end() {
+            return;
+        }
+        let side = match self.side(leg) {
+            EndedBy::A => "the calling side",
+            EndedBy::B | EndedBy::Us => "the called side",
+        };
+        let because = Because::of(format!("the DTLS handshake with {side} failed: {why}"));
+        let code = CauseCode::HandshakeFailed;
+        self.end(cx, EndedBy::Us, code, because, &[]);
     }
 
     /// Ends the call if the relay says that one of the two parties has fallen silent.
@@ -714,6 +752,7 @@ impl Call {
                 self.rate_places(cx);
                 self.run_bills(cx);
                 self.leave_ended_places(cx);
+                self.follow_transcoding(cx);
                 return;
             };
             // Who hears whom before the answer is asked of the set-up while it runs.

@@ -166,6 +166,28 @@ impl Call {
         self.take(cx, A_LEG, trunk, claims, self.places.standing)
     }
 
+    /// Whether the call has a place among those that are transcoded.
+    pub(super) fn counts_as_transcoded(&self) -> bool {
+        self.places.count_on(&Counted::Transcoding)
+    }
+
+    /// Takes the place of a call that is transcoded already, because its parties have chosen that since. No
+    /// limit ends what they say; it counts for those who come.
+    pub(super) fn take_place_to_transcode(&mut self, cx: &mut Cx<'_>, leg: LegId, trunk: &Trunk) {
+        let claims = admission::claim_to_transcode(&self.config);
+        let claims = Vec::from_iter(claims);
+        // Help passes every limit.
+        let _ = self.take(cx, leg, trunk, claims, Standing::Help);
+    }
+
+    /// Gives the places of those that are transcoded back.
+    pub(super) fn leave_places_to_transcode(&mut self, cx: &mut Cx<'_>) {
+        let is_it = |(_, own): &mut (Option<LegId>, Place)| *own.counted() == Counted::Transcoding;
+        for (_, place) in self.places.taken.extract_if(.., is_it) {
+            cx.plane.admission.give_back(place);
+        }
+    }
+
     fn take(
         &mut self,
         cx: &mut Cx<'_>,

@@ -78,6 +78,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         local_media: Vec::new(),
         media: Vec::new(),
         one_way: Vec::new(),
+        transcoded: Vec::new(),
         transfers: Vec::new(),
         conversations: Vec::new(),
         answered_by: None,
@@ -284,6 +285,7 @@ fn disposition(call: &Call) -> Disposition {
         | CauseCode::MediaIncompatible
         | CauseCode::MediaUnavailable
         | CauseCode::MediaTimeout
+        | CauseCode::HandshakeFailed
         | CauseCode::PeerUnreachable
         | CauseCode::PeerTimeout
         | CauseCode::NoAck

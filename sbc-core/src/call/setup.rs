@@ -363,7 +363,7 @@ impl Setup {
             let a = call.leg(A_LEG)?;
             let fits = match &self.offer {
                 Some(offer) => interwork::needs(offer, &a.image, &image).map(|own| own.transcodes),
-                None => Ok(false),
+                None => Ok(interwork::opens_transcoding(&image, a.image.profile())),
             };
             let transcodes = match fits {
                 Ok(transcodes) => transcodes,

@@ -1,6 +1,7 @@
 //! What a reload changes for the shell: sockets to open and close, identities to load, ranges of
 //! media ports to tell the relay. Everything else travels inside the new `Arc<Config>`.
 
+use super::listen::Realm;
 use super::load::Loaded;
 use crate::id::{ListenerName, RealmName, TlsContextName};
 use std::collections::BTreeMap;
@@ -24,7 +25,7 @@ pub struct Changes {
     /// TLS identities whose settings differ. Certificates behind unchanged paths may have been
     /// renewed; the shell loads all of them again on every reload (OPS-121).
     pub tls: BTreeMap<TlsContextName, Change>,
-    /// Realms whose addresses, ports or marking differ; for new calls only.
+    /// Realms whose addresses, ports or marking of media differ.
     pub realms: BTreeMap<RealmName, Change>,
     /// Whether records go elsewhere.
     pub cdr: bool,
@@ -32,6 +33,8 @@ pub struct Changes {
     pub metrics: bool,
     /// Whether the API socket is elsewhere; it moves only at a restart.
     pub api: bool,
+    /// Whether media are relayed by another process; from a restart on.
+    pub relay: bool,
     /// Whether other servers of DNS are asked; from a restart on.
     pub dns: bool,
 }
@@ -48,12 +51,26 @@ pub fn changes(old: &Loaded, new: &Loaded) -> Changes {
     Changes {
         listeners: differences(&old.config.listeners, &new.config.listeners),
         tls: differences(&old.shell.tls, &new.shell.tls),
-        realms: differences(&old.config.realms, &new.config.realms),
+        realms: differences(&for_media(old), &for_media(new)),
         cdr: old.shell.cdr != new.shell.cdr,
         metrics: old.shell.metrics != new.shell.metrics,
         api: old.shell.api != new.shell.api,
+        relay: old.shell.relay != new.shell.relay,
         dns: old.shell.dns != new.shell.dns,
     }
+}
+
+/// Realms as the relay sees them: how signalling is marked is the sockets' own matter.
+fn for_media(loaded: &Loaded) -> BTreeMap<RealmName, Realm> {
+    let realms = loaded.config.realms.iter();
+    let as_seen = realms.map(|(name, realm)| {
+        let realm = Realm {
+            signalling_dscp: 0,
+            ..Realm::clone(realm)
+        };
+        (name.clone(), realm)
+    });
+    as_seen.collect()
 }
 
 fn differences<N: Ord + Clone, T: PartialEq>(

@@ -50,7 +50,9 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
     file
 }
 
-const SINGLES: [&str; 7] = ["node", "limits", "cdr", "metrics", "api", "dns", "stir"];
+const SINGLES: [&str; 8] = [
+    "node", "limits", "media", "cdr", "metrics", "api", "dns", "stir",
+];
 const LISTS: [&str; 11] = [
     "realm",
     "sound",
@@ -158,6 +160,10 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
                 section.missing("servers", "[\"192.0.2.53:53\"]", out);
             }
             section.finish(&["timeout", "search"], out);
+        }
+        "media" => {
+            file.relay = section.required_text("relay", "\"/run/causeway-media/media.sock\"", out);
+            section.finish(&[], out);
         }
         "stir" => file.stir = Some(super::stir::read_table(section, out)),
         _ => {

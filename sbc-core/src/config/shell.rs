@@ -18,6 +18,8 @@ pub struct Shell {
     pub metrics: Option<SocketAddr>,
     /// Path of the API's Unix socket.
     pub api: String,
+    /// Path of the socket of a media relay in a process of its own; `None` has it in the daemon's.
+    pub relay: Option<String>,
     /// Servers of DNS to ask instead of the system's; none asks as the system does. A site whose names mean
     /// other addresses inside has servers for them, which need not be those of the host.
     pub dns: Vec<SocketAddr>,

@@ -47,6 +47,8 @@ pub(super) struct File {
     pub(super) cdr: Option<WrittenCdr>,
     pub(super) metrics: Option<At<SocketAddr>>,
     pub(super) api: Option<At<String>>,
+    /// Path of the socket of the media relay.
+    pub(super) relay: Option<At<String>>,
     pub(super) dns: Option<At<Vec<At<SocketAddr>>>>,
     pub(super) stir: Option<super::stir::WrittenStirTable>,
 }

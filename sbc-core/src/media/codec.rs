@@ -121,10 +121,15 @@ impl Codec {
     }
 
     pub(crate) fn is_called(&self, name: &str) -> bool {
-        // Annex A is bit-compatible with the main body, and some write it into the name.
-        let own = self.name.as_bytes();
-        is_same_word(own, name.as_bytes())
-            || (is_same_word(name.as_bytes(), b"G729") && is_same_word(own, b"G729A"))
+        is_same_word(self.plain_name(), name.as_bytes())
+    }
+
+    /// The name without what some write into it: Annex A of G.729 is bit-compatible with the main body.
+    fn plain_name(&self) -> &[u8] {
+        match self.name.as_bytes() {
+            own if is_same_word(own, b"G729A") => b"G729",
+            own => own,
+        }
     }
 
     /// Whether this is `telephone-event` (RFC 4733).
@@ -140,6 +145,11 @@ impl Codec {
     /// Whether this is comfort noise (RFC 3389).
     pub fn is_comfort_noise(&self) -> bool {
         self.is_called("CN")
+    }
+
+    /// Comfort noise beside codecs of the clock that G.711 has.
+    pub fn comfort_noise() -> Self {
+        Self::named("CN", 8_000)
     }
 
     /// Whether this carries speech: neither events nor comfort noise nor redundancy.
@@ -161,11 +171,7 @@ impl Codec {
     pub fn is_same_encoding(&self, other: &Self) -> bool {
         self.clock_hz == other.clock_hz
             && self.channels.max(1) == other.channels.max(1)
-            && self.is_called(if other.is_called("G729") {
-                "G729"
-            } else {
-                &other.name
-            })
+            && is_same_word(self.plain_name(), other.plain_name())
     }
 
     /// Whether packets of one mean something to the other: there is a [`Codec::common`].
@@ -183,6 +189,10 @@ impl Codec {
     pub fn common(&self, other: &Self) -> Option<Self> {
         if !self.is_same_encoding(other) {
             return None;
+        }
+        if self.fmtp.is_none() && other.fmtp.is_none() && !self.is_telephone_event() {
+            // Most codecs, and then no parameter can differ.
+            return Some(self.clone());
         }
         let fmtp = if self.is_called("G729") {
             self.either_refuses(other, "annexb")

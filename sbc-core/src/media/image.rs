@@ -6,13 +6,15 @@
 //! octet by octet (SIP-312).
 
 use super::codec::Codec;
+use super::dtls::OwnDtls;
 use super::ice::OwnIce;
 use super::profile::{Dtmf, Profile};
 use super::read::{AudioFacts, Facts, FaxFacts};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, Lent, OriginLine, RefusedLine};
 use bytes::Bytes;
 use media_api::{
-    CryptoKey, EndpointId, EndpointSpec, FormatId, LocalEndpoint, LocalStream, Negotiated,
+    CryptoKey, DtlsTerms, EndpointId, EndpointSpec, FormatId, LocalEndpoint, LocalStream,
+    Negotiated, Protection,
 };
 use std::fmt;
 use std::net::IpAddr;
@@ -41,6 +43,8 @@ pub struct MediaImage {
     pending_fax: Option<Box<FaxAgreement>>,
     /// Our agent, where the trunk speaks ICE.
     ice: Option<Box<OwnIce>>,
+    /// Our associations, where the trunk speaks DTLS-SRTP.
+    dtls: Option<Box<OwnDtls>>,
     /// Whether our descriptions say where the other party's media are, not where ours would be.
     is_direct: bool,
 }
@@ -150,6 +154,12 @@ impl Agreement {
         formats.any(|(_, codec)| codec.is_telephone_event())
     }
 
+    /// Whether comfort noise was agreed on.
+    pub(super) fn has_comfort_noise(&self) -> bool {
+        let mut formats = self.formats.iter();
+        formats.any(|(_, codec)| codec.is_comfort_noise())
+    }
+
     /// Whether digits can be heard in the audio, and put into it: it is G.711.
     pub fn has_tones(&self) -> bool {
         self.codec.is_called("PCMA") || self.codec.is_called("PCMU")
@@ -201,6 +211,7 @@ impl MediaImage {
             fax: None,
             pending_fax: None,
             ice: None,
+            dtls: None,
             is_direct: false,
         }
     }
@@ -210,6 +221,15 @@ impl MediaImage {
     pub fn with_ice(self, secret: [u8; 16]) -> Self {
         Self {
             ice: OwnIce::new(secret).map(Box::new),
+            ..self
+        }
+    }
+
+    /// The same leg with DTLS associations whose names come from these random bytes.
+    #[must_use]
+    pub fn with_dtls(self, secret: [u8; 16]) -> Self {
+        Self {
+            dtls: Some(Box::new(OwnDtls::new(secret))),
             ..self
         }
     }
@@ -226,9 +246,14 @@ impl MediaImage {
         if let Some(ice) = &mut ice {
             ice.moved();
         }
+        let mut dtls = self.dtls.clone();
+        if let Some(dtls) = &mut dtls {
+            dtls.moved();
+        }
         Self {
             profile,
             ice,
+            dtls,
             endpoint,
             is_direct: false,
             local: None,
@@ -369,6 +394,9 @@ impl MediaImage {
         if let Some(ice) = &mut self.ice {
             ice.settle(agreed.theirs.ice.as_deref());
         }
+        if let Some(dtls) = &mut self.dtls {
+            dtls.settle();
+        }
         Some(&self.committed.insert(agreed).negotiated)
     }
 
@@ -446,9 +474,34 @@ impl MediaImage {
                 Exchange::Idle | Exchange::Offered(_) | Exchange::OfferedFax(_) => ice.roll_back(),
             }
         }
+        self.begin_dtls(&exchange);
         self.exchange = exchange;
         self.pending = None;
         self.pending_fax = None;
+    }
+
+    fn begin_dtls(&mut self, exchange: &Exchange) {
+        let Some(mut dtls) = self.dtls.take() else {
+            return;
+        };
+        match exchange {
+            Exchange::Received(offer) => {
+                let audio = offer.main().ok().map(|(_, audio)| audio);
+                let peer = audio.and_then(|audio| audio.secured.dtls());
+                dtls.offered(peer, self.handshaken());
+            }
+            Exchange::Idle | Exchange::Offered(_) | Exchange::OfferedFax(_) => dtls.roll_back(),
+        }
+        self.dtls = Some(dtls);
+    }
+
+    /// Under which terms the association is that is in force.
+    pub(super) fn handshaken(&self) -> Option<&DtlsTerms> {
+        let streams = &self.committed.as_ref()?.negotiated.streams;
+        match &streams.first()?.as_ref()?.protection {
+            Protection::Dtls(terms) => Some(terms),
+            Protection::None | Protection::Sdes { .. } => None,
+        }
     }
 
     pub(super) fn agree(&mut self, agreement: Agreement) {
@@ -462,6 +515,11 @@ impl MediaImage {
     /// Our agent, where the trunk speaks ICE.
     pub(super) fn ice(&self) -> Option<&OwnIce> {
         self.ice.as_deref()
+    }
+
+    /// Our associations, where the trunk speaks DTLS-SRTP.
+    pub(super) fn dtls(&self) -> Option<&OwnDtls> {
+        self.dtls.as_deref()
     }
 
     pub(super) fn signalling(&self) -> Option<IpAddr> {

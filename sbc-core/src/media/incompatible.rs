@@ -39,6 +39,14 @@ pub enum Unusable {
     SrtpOff,
     /// No `a=crypto` line has an allowed suite, a sound key and no key identifier (MED-100).
     NoUsableKey,
+    /// DTLS-SRTP where the trunk has none (MED-130).
+    DtlsOff,
+    /// SRTP with keys in the description where the trunk has DTLS-SRTP.
+    DtlsRequired,
+    /// DTLS-SRTP without a fingerprint of SHA-256 or stronger (MED-133).
+    NoFingerprint,
+    /// `a=setup` that is none, `holdconn`, or `actpass` in an answer (RFC 8842 §5).
+    BadSetup,
     /// No connection address, or a host name.
     NoAddress,
     /// An address of the other IP family than the leg's realm has.
@@ -72,6 +80,10 @@ impl Unusable {
             Self::SrtpRequired => "the trunk requires SRTP and the line is plain RTP",
             Self::SrtpOff => "the line is SRTP and the trunk has SRTP switched off",
             Self::NoUsableKey => "no crypto line with an allowed suite and a sound key",
+            Self::DtlsOff => "the line is DTLS-SRTP and the trunk has not srtp = \"dtls\"",
+            Self::DtlsRequired => "the trunk has srtp = \"dtls\" and the line has no DTLS-SRTP",
+            Self::NoFingerprint => "no a=fingerprint line of sha-256, sha-384 or sha-512",
+            Self::BadSetup => "a=setup is none of active, passive and, in an offer, actpass",
             Self::NoAddress => "no usable connection address",
             Self::Family => "connection address is of the other IP family",
             Self::OwnPlace => "connection address is our own, and the port none for media",
@@ -93,7 +105,14 @@ impl Unusable {
                 code: 301,
                 text: "Incompatible network address formats",
             },
-            Self::Transport | Self::SrtpRequired | Self::SrtpOff | Self::NoUsableKey => Warning {
+            Self::Transport
+            | Self::SrtpRequired
+            | Self::SrtpOff
+            | Self::NoUsableKey
+            | Self::DtlsOff
+            | Self::DtlsRequired
+            | Self::NoFingerprint
+            | Self::BadSetup => Warning {
                 code: 302,
                 text: "Incompatible transport protocol",
             },

@@ -10,6 +10,7 @@
 //! calls or sockets.
 
 pub mod codec;
+mod dtls;
 mod ice;
 mod image;
 mod incompatible;
@@ -21,6 +22,7 @@ mod read;
 mod tones;
 
 pub use codec::{CODECS, Codec, Formats};
+pub use dtls::PeerDtls;
 pub use ice::PeerIce;
 pub use image::{Agreement, MediaImage};
 pub use incompatible::{Incompatible, Unusable, Warning};

@@ -33,8 +33,9 @@ pub struct Profile {
     pub codecs: Vec<Codec>,
     /// Whether this peer's audio may be transcoded.
     pub transcode: Transcode,
-    /// Whether comfort noise may be negotiated; it is only if both legs have it (MED-057).
-    pub comfort_noise: bool,
+    /// Whether this peer is offered comfort noise although the other one has none: the relay makes audio of
+    /// it for that one (MED-057, TDR-MED-023).
+    pub offers_noise: bool,
     /// How digits travel.
     pub dtmf: Dtmf,
     /// Whether our offers carry `a=rtcp-mux`. An offered one is always accepted (MED-023).
@@ -81,6 +82,8 @@ pub enum Srtp {
     Off,
     /// SRTP by SDES only; never a fall-back to RTP (MED-100).
     Required,
+    /// SRTP by DTLS only (MED-130); never a fall-back to keys in descriptions or to RTP.
+    Dtls,
 }
 
 /// Whether a trunk speaks ICE (RFC 8445).
@@ -188,7 +191,7 @@ impl Profile {
                 Codec::named("G729", 8000),
             ],
             transcode: Transcode::OnDemand,
-            comfort_noise: true,
+            offers_noise: false,
             dtmf: Dtmf::Rfc4733,
             rtcp_mux: false,
             rtcp_line: RtcpLine::WhenNeeded,
@@ -218,6 +221,7 @@ impl Profile {
                 Codec::named("G722", 8000),
                 Codec::named("G729", 8000).with_fmtp("annexb=no"),
             ],
+            offers_noise: true,
             rtcp_mux: true,
             rtcp_line: RtcpLine::Always,
             hold: HoldForm::Inactive,
@@ -243,6 +247,7 @@ impl Profile {
                 protection: match self.srtp {
                     Srtp::Off => ProtectionWanted::None,
                     Srtp::Required => ProtectionWanted::Sdes(self.suites.clone()),
+                    Srtp::Dtls => ProtectionWanted::Dtls,
                 },
                 ice,
             }],
@@ -260,7 +265,7 @@ impl Profile {
             };
         }
         if codec.is_comfort_noise() {
-            return self.comfort_noise.then(|| codec.clone());
+            return Some(codec.clone());
         }
         self.codecs.iter().find_map(|allowed| {
             if allowed.fmtp.is_none() && codec.is_same_encoding(allowed) {

@@ -1,7 +1,7 @@
 //! What a call needs of a line, by its codec (SIP-1730).
 
 use super::{Codec, Profile, Srtp};
-use media_api::Family;
+use media_api::{Family, Suite};
 
 /// kbit/s in one direction that a call of this profile may need, with RTP, UDP and IP headers: those
 /// of its costliest codec, because which one it will be is not known before the answer.
@@ -27,6 +27,8 @@ fn with_headers(profile: &Profile, bits: u32) -> u32 {
             let tags = profile.suites.iter().map(|suite| suite.rtp_tag_bytes());
             tags.max().unwrap_or(0)
         }
+        // The handshake may choose the one with the longest.
+        Srtp::Dtls => Suite::AeadAes256Gcm.rtp_tag_bytes(),
     };
     // A few octets each.
     let headers = (ip + UDP_AND_RTP + tag as u32) * 8 * packets;
@@ -55,7 +57,7 @@ fn bits(codec: &Codec) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media_api::{RealmId, Suite};
+    use media_api::RealmId;
 
     #[test]
     fn the_costliest_codec_counts_with_its_headers() {
@@ -71,6 +73,9 @@ mod tests {
         assert_eq!(kbits(&profile), 84);
         profile.suites.push(Suite::AeadAes256Gcm);
         assert_eq!(kbits(&profile), 87);
+        profile.srtp = Srtp::Dtls;
+        assert_eq!(kbits(&profile), 87);
+        profile.srtp = Srtp::Required;
         profile.suites.pop();
         profile.family = Family::V6;
         assert_eq!(kbits(&profile), 92);

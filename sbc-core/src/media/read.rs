@@ -1,6 +1,7 @@
 //! A peer's description as facts, under the profile of its trunk.
 
 use super::codec::Codec;
+use super::dtls::PeerDtls;
 use super::ice::PeerIce;
 use super::incompatible::{Incompatible, Unusable};
 use super::profile::{Profile, Srtp};
@@ -83,6 +84,18 @@ pub enum Secured {
     Plain,
     /// SDES: the usable lines, in the peer's order, at least one.
     Sdes(Vec<OfferedKey>),
+    /// DTLS-SRTP: keys come of a handshake.
+    Dtls(PeerDtls),
+}
+
+impl Secured {
+    /// What it says of DTLS, if that is how its media is protected.
+    pub fn dtls(&self) -> Option<&PeerDtls> {
+        match self {
+            Self::Dtls(peer) => Some(peer),
+            Self::Plain | Self::Sdes(_) => None,
+        }
+    }
 }
 
 /// One usable `a=crypto` line.
@@ -199,6 +212,8 @@ fn read_audio(media: &Media<'_>, is_lite: bool, profile: &Profile) -> Result<Aud
         return Err(Unusable::NoCodec);
     }
     let stated = media.direction();
+    // Who does a handshake with another party cannot be told of by us: its lines do not pass.
+    let lends = profile.lends && secured.dtls().is_none() && !ip.is_unspecified();
     Ok(AudioFacts {
         transport: String::from_utf8_lossy(media.transport_text()).into_owned(),
         rtp,
@@ -214,15 +229,16 @@ fn read_audio(media: &Media<'_>, is_lite: bool, profile: &Profile) -> Result<Aud
         ptime_ms: media.ptime_ms().filter(is_packet_time),
         maxptime_ms: media.maxptime_ms().filter(is_packet_time),
         ice: PeerIce::read(media, is_lite, profile).map(Box::new),
-        lent: (profile.lends && !ip.is_unspecified())
-            .then(|| Arc::new(Lent::of(media, rtp, is_lite))),
+        lent: lends.then(|| Arc::new(Lent::of(media, rtp, is_lite))),
     })
 }
 
 fn read_protection(media: &Media<'_>, profile: &Profile) -> Result<Secured, Unusable> {
     match (media.transport(), profile.srtp) {
         (Transport::RtpAvp | Transport::RtpAvpf, Srtp::Off) => Ok(Secured::Plain),
-        (Transport::RtpAvp | Transport::RtpAvpf, Srtp::Required) => Err(Unusable::SrtpRequired),
+        (Transport::RtpAvp | Transport::RtpAvpf, Srtp::Required | Srtp::Dtls) => {
+            Err(Unusable::SrtpRequired)
+        }
         (Transport::RtpSavp | Transport::RtpSavpf, Srtp::Off) => Err(Unusable::SrtpOff),
         (Transport::RtpSavp | Transport::RtpSavpf, Srtp::Required) => {
             let keys = usable_keys(media, &profile.suites);
@@ -232,14 +248,20 @@ fn read_protection(media: &Media<'_>, profile: &Profile) -> Result<Secured, Unus
                 Ok(Secured::Sdes(keys))
             }
         }
+        // Old browsers write the protocol of SDES (MED-130).
+        (Transport::RtpSavp | Transport::RtpSavpf, Srtp::Dtls)
+            if media.fingerprints().is_empty() =>
+        {
+            Err(Unusable::DtlsRequired)
+        }
         (
-            Transport::DtlsSavp
-            | Transport::DtlsSavpf
-            | Transport::Udptl
-            | Transport::Tcp
-            | Transport::Other,
-            _,
-        ) => Err(Unusable::Transport),
+            Transport::DtlsSavp | Transport::DtlsSavpf | Transport::RtpSavp | Transport::RtpSavpf,
+            Srtp::Dtls,
+        ) => PeerDtls::read(media).map(Secured::Dtls),
+        (Transport::DtlsSavp | Transport::DtlsSavpf, Srtp::Off | Srtp::Required) => {
+            Err(Unusable::DtlsOff)
+        }
+        (Transport::Udptl | Transport::Tcp | Transport::Other, _) => Err(Unusable::Transport),
     }
 }
 

@@ -145,7 +145,7 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         CauseCode::CallerNotAllowed | CauseCode::SpendReached => Status::FORBIDDEN,
         CauseCode::LoopDetected => Status::LOOP_DETECTED,
         CauseCode::BadRequest => Status::BAD_REQUEST,
-        CauseCode::MediaIncompatible => Status::NOT_ACCEPTABLE_HERE,
+        CauseCode::MediaIncompatible | CauseCode::HandshakeFailed => Status::NOT_ACCEPTABLE_HERE,
         CauseCode::MediaUnavailable | CauseCode::LimitReached | CauseCode::Preempted => {
             Status::SERVICE_UNAVAILABLE
         }
@@ -160,7 +160,7 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
     let q850 = match cause {
         // No circuit: what a switch says when it is full.
         CauseCode::MediaUnavailable | CauseCode::LimitReached => Some(34),
-        CauseCode::MediaIncompatible => Some(65),
+        CauseCode::MediaIncompatible | CauseCode::HandshakeFailed => Some(65),
         CauseCode::Preempted => Some(8),
         _ => q850_of(status),
     };

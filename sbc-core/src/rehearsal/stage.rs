@@ -13,7 +13,8 @@ use crate::time::{Timestamp, UnixTime};
 use crate::transport::{Flow, Protocol};
 use crate::trunk::{Binding, Bound, Registered, RegistrationState, Standing};
 use media_api::{
-    Command, CryptoKey, Event, LocalEndpoint, LocalStream, Playing, ProtectionWanted, SessionStats,
+    Command, CryptoKey, Event, Fingerprint, HashFunction, LocalEndpoint, LocalStream, Playing,
+    ProtectionWanted, SessionStats,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -263,7 +264,10 @@ impl Stage {
                 rtp: SocketAddr::new(address, port),
                 rtcp: SocketAddr::new(address, port.saturating_add(1)),
                 keys,
-                fingerprint: None,
+                fingerprint: match stream.protection {
+                    ProtectionWanted::Dtls => Fingerprint::new(HashFunction::Sha256, vec![0; 32]),
+                    ProtectionWanted::None | ProtectionWanted::Sdes(_) => None,
+                },
             }
         });
         LocalEndpoint {

@@ -172,7 +172,8 @@ fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
         // Without an attempt it was we who knew no owner of the number.
         CauseCode::NumberUnknown => last.is_some(),
         // The side that sent least is the one that fell silent.
-        CauseCode::MediaTimeout => record
+        // Nothing of the side without keys counts as arrived, either.
+        CauseCode::MediaTimeout | CauseCode::HandshakeFailed => record
             .media
             .iter()
             .min_by_key(|media| (media.packets_in, media.leg))
@@ -258,8 +259,15 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
             details(),
             facts()
         ),
+        CauseCode::MediaUnavailable if record.disposition == Disposition::Answered => {
+            format!("the media of the call were lost{}", facts())
+        }
         CauseCode::MediaUnavailable => format!("no media ports could be reserved{}", facts()),
         CauseCode::MediaTimeout => format!("no media arrived for too long{}", facts()),
+        CauseCode::HandshakeFailed => format!(
+            "the two ends of the media agreed on no keys, so nothing could be heard{}",
+            facts()
+        ),
         CauseCode::PeerUnreachable => format!(
             "no target could be reached{}",
             last.and_then(|attempt| attempt.fault.as_ref())
@@ -386,6 +394,14 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
         CauseCode::MediaTimeout => advice(&[
             "check that the firewall lets the realm's UDP ports through in both directions",
             "behind NAT set advertise of the [[realm]] to the public address",
+        ]),
+        CauseCode::HandshakeFailed => advice(&[
+            "compare a=fingerprint of that side's description in the ladder with the certificate that \
+             its media gateway uses; something between that changes descriptions must leave these lines alone",
+            "open the realm's media ports for UDP in both directions; DTLS goes over the same ports as \
+             the media",
+            "its media gateway must speak DTLS 1.2 with an SRTP profile of AES-128 with SHA-1 tags of 80 bits, \
+             or of AES-GCM; if it has keys in the description instead, write srtp = \"required\" in the trunk",
         ]),
         CauseCode::PeerUnreachable => match last.and_then(|attempt| attempt.fault.as_ref()) {
             Some(fault) => unreachable(fault, &trunk),
@@ -723,6 +739,7 @@ mod tests {
             route: Because::default(),
             media: Vec::new(),
             one_way: Vec::new(),
+            transcoded: Vec::new(),
             transfers: Vec::new(),
             local_media: Vec::new(),
             conversations: Vec::new(),

@@ -1,6 +1,7 @@
 //! What happened to a call, told to a person: as a ladder of its messages and as plain words.
 
 mod explain;
+mod handshake;
 mod ladder;
 mod microsoft;
 mod note;

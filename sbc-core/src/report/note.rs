@@ -1,5 +1,6 @@
 //! One line for a person about one event.
 
+use super::handshake;
 use super::one_way::{Advice, advice, whom};
 use crate::auth::{Refused, Unproven};
 use crate::config::SpendAction;
@@ -299,7 +300,11 @@ fn media(event: &media_api::Event) -> Option<String> {
             ..
         } => format!("no media from leg {} for {silent_ms} ms", endpoint.0),
         Event::HandshakeFailed { endpoint, why, .. } => {
-            format!("the DTLS handshake with leg {} failed: {why}", endpoint.0)
+            let (cause, fix) = handshake::advice(*why);
+            format!(
+                "the DTLS handshake with leg {} failed: {why}; likely {cause}; to change: {fix}",
+                endpoint.0
+            )
         }
         Event::OneWay { endpoint, kind, .. } => {
             let Advice { seen, cause, fix } = advice(*kind);
@@ -332,6 +337,7 @@ fn media(event: &media_api::Event) -> Option<String> {
             endpoint.0
         ),
         Event::Released { .. } => "media released".to_owned(),
+        Event::Lost { .. } => "media relay ended: the ports of this call are gone".to_owned(),
         // What somebody dials is not shown (MED-226).
         Event::DigitBegun { .. } | Event::Digit { .. } | Event::Stats { .. } => return None,
     };

@@ -16,16 +16,10 @@ pub struct Attribute<'a> {
 }
 
 impl<'a> Attribute<'a> {
-    pub(super) fn parse(line: &'a [u8]) -> Self {
-        match text::split_at_mark(line, b':') {
-            Some((name, value)) => Self {
-                name: name.trim_ascii(),
-                value: Some(value.trim_ascii()),
-            },
-            None => Self {
-                name: line.trim_ascii(),
-                value: None,
-            },
+    fn trimmed((name, value): (&'a [u8], Option<&'a [u8]>)) -> Self {
+        Self {
+            name: name.trim_ascii(),
+            value: value.map(<[u8]>::trim_ascii),
         }
     }
 }
@@ -44,23 +38,19 @@ impl<'a> Attributes<'a> {
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = Attribute<'a>> + use<'a> {
-        self.owner
-            .values(self.lines.clone(), b'a')
-            .map(Attribute::parse)
+        self.lines().map(Attribute::trimmed)
+    }
+
+    fn lines(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
+        self.owner.attribute_lines(self.lines.clone())
     }
 
     /// Those with a name. Names are compared without case: RFC 8866 §6 has them case-sensitive,
     /// T.38 and some vendors do not care.
     pub fn named<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = Attribute<'a>> + use<'a, 'n> {
-        self.owner
-            .values(self.lines.clone(), b'a')
-            // Nearly all others are told apart by what they begin with, and need not be taken apart.
-            .filter(move |line| {
-                let begin = line.trim_ascii_start().get(..name.len());
-                begin.is_some_and(|begin| is_same_word(begin, name))
-            })
-            .map(Attribute::parse)
-            .filter(move |attribute| is_same_word(attribute.name, name))
+        self.lines()
+            .filter(move |(own, _)| is_same_word(own.trim_ascii(), name))
+            .map(Attribute::trimmed)
     }
 
     /// Whether there is one with this name.
@@ -75,10 +65,9 @@ impl<'a> Attributes<'a> {
 
     /// The first direction attribute.
     pub fn direction(&self) -> Option<Direction> {
-        // A line with a value has a colon, which none of their names has.
-        self.owner
-            .values(self.lines.clone(), b'a')
-            .find_map(|line| Direction::parse(line.trim_ascii()))
+        self.lines()
+            .filter(|(_, value)| value.is_none())
+            .find_map(|(name, _)| Direction::parse(name.trim_ascii()))
     }
 
     /// Certificate fingerprints.

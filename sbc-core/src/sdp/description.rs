@@ -7,6 +7,7 @@ use super::limits::Limits;
 use super::redact::redact;
 use super::stream::Media;
 use super::text;
+use crate::octets::position_of;
 use bytes::Bytes;
 use std::fmt;
 use std::ops::Range;
@@ -28,6 +29,8 @@ pub struct Description {
 struct Line {
     letter: u8,
     value: Range<usize>,
+    /// Where the name of an attribute ends: at its colon, or with the line.
+    name_end: usize,
 }
 
 /// Index of one media section.
@@ -47,7 +50,7 @@ impl Description {
     /// `v=`, `o=`, `s=` and `t=` lines; unknown line types are kept. The memory used is in
     /// proportion to the body.
     pub fn parse(raw: Bytes, limits: &Limits) -> Result<Self, Fault> {
-        let mut lines = Vec::new();
+        let mut lines = Vec::with_capacity(USUAL_LINES);
         let mut sections: Vec<Section> = Vec::new();
         let mut session_lines = None;
         // Of the section that is being read.
@@ -95,6 +98,7 @@ impl Description {
                 return Err(fault(Offence::NotALine));
             }
             let value_at = at + 2..at + 2 + value.len();
+            let mut name_end = value_at.end;
             match letter {
                 b'v' if value.trim_ascii() != b"0" => return Err(fault(Offence::Version)),
                 b'v' => seen_version = true,
@@ -112,6 +116,9 @@ impl Description {
                     attributes += 1;
                     if attributes > limits.attributes {
                         return Err(fault(Offence::TooManyAttributes));
+                    }
+                    if let Some(colon) = position_of(b':', value) {
+                        name_end = value_at.start + colon;
                     }
                 }
                 b'm' => {
@@ -132,6 +139,7 @@ impl Description {
             lines.push(Line {
                 letter: *letter,
                 value: value_at,
+                name_end,
             });
         }
         if let Some(last) = sections.last_mut() {
@@ -243,6 +251,18 @@ impl Description {
         &self.raw[range.clone()]
     }
 
+    /// The attributes among these lines: the octets of their names, and of their values.
+    pub(super) fn attribute_lines(
+        &self,
+        lines: Range<usize>,
+    ) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> + use<'_> {
+        let attributes = self.lines[lines].iter().filter(|line| line.letter == b'a');
+        attributes.map(|line| {
+            let name = &self.raw[line.value.start..line.name_end];
+            (name, self.raw.get(line.name_end + 1..line.value.end))
+        })
+    }
+
     pub(super) fn values(
         &self,
         lines: Range<usize>,
@@ -254,6 +274,9 @@ impl Description {
             .map(|line| &self.raw[line.value.clone()])
     }
 }
+
+/// Most descriptions have no more.
+const USUAL_LINES: usize = 16;
 
 impl PartialEq for Description {
     fn eq(&self, other: &Self) -> bool {

@@ -4,12 +4,13 @@
 //! unless its number says as much.
 //! Two drafts that are equal and have the same [`OriginLine`] are equal octet by octet.
 
-use super::attribute::Direction;
+use super::attribute::{Direction, Setup};
 use super::fax::Fax;
 use super::lent::Lent;
 use super::stream::Media;
 use crate::octets::{push_address, push_number};
 use bytes::Bytes;
+use media_api::Fingerprint;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -121,6 +122,8 @@ pub struct DraftStream {
     pub maxptime_ms: Option<u32>,
     /// `a=crypto` lines in order.
     pub cryptos: Vec<DraftCrypto>,
+    /// DTLS lines, where keys come of a handshake.
+    pub dtls: Option<Box<DraftDtls>>,
     /// ICE lines. With them the description says that its agent is lite (RFC 8839 §5.3).
     pub ice: Option<Box<DraftIce>>,
     /// The place of the other party's media, which is written instead of all that is said of ours.
@@ -155,6 +158,17 @@ pub struct DraftCrypto {
     pub inline: String,
     /// Lifetime as a power of two, if it is to be written.
     pub lifetime_exponent: Option<u8>,
+}
+
+/// The DTLS lines of a stream of ours (RFC 5763 §5, RFC 8842 §5).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DraftDtls {
+    /// `a=fingerprint` of our certificate.
+    pub fingerprint: Fingerprint,
+    /// `a=setup`.
+    pub setup: Setup,
+    /// `a=tls-id`, if the association has a name.
+    pub tls_id: Option<String>,
 }
 
 /// The ICE lines of a stream of ours (RFC 8839 §5).
@@ -309,6 +323,9 @@ impl DraftStream {
         if let Some(ice) = &self.ice {
             ice.write(out);
         }
+        if let Some(dtls) = &self.dtls {
+            dtls.write(out);
+        }
         for crypto in &self.cryptos {
             out.text("a=crypto:").number(crypto.tag.into());
             out.text(" ").text(crypto.suite).text(" inline:");
@@ -325,6 +342,18 @@ impl Lent {
     fn write(&self, out: &mut Writer) {
         for line in &self.lines {
             out.text("a=").foreign(line).end();
+        }
+    }
+}
+
+impl DraftDtls {
+    fn write(&self, out: &mut Writer) {
+        out.text("a=fingerprint:")
+            .text(&self.fingerprint.to_string())
+            .end();
+        out.text("a=setup:").text(self.setup.name()).end();
+        if let Some(id) = &self.tls_id {
+            out.text("a=tls-id:").text(id).end();
         }
     }
 }
@@ -453,6 +482,7 @@ mod tests {
                 inline: "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz".to_owned(),
                 lifetime_exponent: Some(31),
             }],
+            dtls: None,
             ice: None,
             lent: None,
         }

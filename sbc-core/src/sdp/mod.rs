@@ -31,8 +31,8 @@ pub use crypto::{Crypto, CryptoFault, KeyParam, Lifetime, Mki, SessionParam};
 pub use description::Description;
 pub use difference::Difference;
 pub use draft::{
-    Draft, DraftCandidate, DraftCrypto, DraftFax, DraftFormat, DraftIce, DraftMedia, DraftStream,
-    OriginLine, RefusedLine,
+    Draft, DraftCandidate, DraftCrypto, DraftDtls, DraftFax, DraftFormat, DraftIce, DraftMedia,
+    DraftStream, OriginLine, RefusedLine,
 };
 pub use fault::{Fault, Offence};
 pub use fax::{Fax, FaxRate, FaxRedundancy};

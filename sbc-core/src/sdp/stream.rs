@@ -353,6 +353,16 @@ impl<'a> Media<'a> {
         Setup::parse(self.inherited(b"setup")?.value?)
     }
 
+    /// Whether there is a line for the DTLS role, whatever it says.
+    pub fn has_setup(&self) -> bool {
+        self.inherited(b"setup").is_some()
+    }
+
+    /// Name of the DTLS association, here or of the session (RFC 8842 §4).
+    pub fn tls_id(&self) -> Option<&'a [u8]> {
+        self.inherited(b"tls-id")?.value
+    }
+
     /// Identification of the section (RFC 5888).
     pub fn mid(&self) -> Option<&'a [u8]> {
         self.attributes().value(b"mid")

@@ -36,6 +36,11 @@ impl Part {
             .map_or(Handling::Required, ContentDisposition::handling)
     }
 
+    fn is_multipart(&self) -> bool {
+        let kind = self.content_type.as_ref();
+        kind.is_some_and(ContentType::is_multipart)
+    }
+
     /// Whether this is the description of a session: `application/sdp` whose disposition is
     /// `session`, which is also the default.
     pub fn is_session_description(&self) -> bool {
@@ -50,16 +55,8 @@ impl Part {
 /// All parts of the body in order, nested multiparts taken apart; a body that is no multipart is
 /// its only part, an empty one has none.
 pub fn parts(message: &Message) -> Result<Vec<Part>, ParseFault> {
-    let content = message.body();
-    if content.is_empty() {
+    let Some(whole) = whole(message)? else {
         return Ok(Vec::new());
-    }
-    let whole = Part {
-        content_type: message.get::<ContentType>()?,
-        disposition: message.get::<ContentDisposition>()?,
-        alternatives: None,
-        content,
-        section: None,
     };
     let mut walk = Walk {
         parts: Vec::new(),
@@ -72,10 +69,32 @@ pub fn parts(message: &Message) -> Result<Vec<Part>, ParseFault> {
 
 /// The octets of the session description, wherever it stands in the body.
 pub fn session_description(message: &Message) -> Result<Option<Bytes>, ParseFault> {
+    let Some(whole) = whole(message)? else {
+        return Ok(None);
+    };
+    if !whole.is_multipart() {
+        let found = Some(whole).filter(Part::is_session_description);
+        return Ok(found.map(|part| part.content));
+    }
     let found = parts(message)?
         .into_iter()
         .find(Part::is_session_description);
     Ok(found.map(|part| part.content))
+}
+
+/// The body as one part; nothing if it is empty.
+fn whole(message: &Message) -> Result<Option<Part>, ParseFault> {
+    let content = message.body();
+    if content.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Part {
+        content_type: message.essential::<ContentType>()?.cloned(),
+        disposition: message.get::<ContentDisposition>()?,
+        alternatives: None,
+        content,
+        section: None,
+    }))
 }
 
 /// A `multipart/mixed` of these parts, which have their headers; nothing if there are none, or the

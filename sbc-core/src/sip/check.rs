@@ -165,7 +165,7 @@ impl Message {
         self.get::<MaxForwards>()?;
         self.list::<Route>()?;
         self.list::<RecordRoute>()?;
-        self.get::<ContentType>()?;
+        self.essential::<ContentType>()?;
         self.get::<Expires>()?;
         self.get::<ReferTo>()?;
         self.get::<Replaces>()?;

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::header::{CSeq, CallId, Contact, From, Header, HeaderName, To, Via};
+use super::header::{CSeq, CallId, Contact, ContentType, From, Header, HeaderName, To, Via};
 use super::{Message, ParseFault, Rule, Uri};
 
 type Cell<H> = OnceLock<Result<Option<H>, ParseFault>>;
@@ -16,6 +16,7 @@ pub(super) struct Essentials {
     call_id: Cell<CallId>,
     cseq: Cell<CSeq>,
     contact: Cell<Contact>,
+    content_type: Cell<ContentType>,
     uri: OnceLock<Result<Uri, ParseFault>>,
 }
 
@@ -50,7 +51,15 @@ macro_rules! essential {
     };
 }
 
-essential!(Via: via, From: from, To: to, CallId: call_id, CSeq: cseq, Contact: contact);
+essential!(
+    Via: via,
+    From: from,
+    To: to,
+    CallId: call_id,
+    CSeq: cseq,
+    Contact: contact,
+    ContentType: content_type
+);
 
 impl Message {
     /// The first value of a header that every message has: as [`Message::get`], but read only once

@@ -287,9 +287,16 @@ impl SipUri {
 
     /// Sets the user part from plain text, escaping what must not stand there.
     pub fn set_user_text(&mut self, text: &[u8]) -> Result<(), ParseFault> {
+        let is_plain =
+            |octet: u8| is_unreserved(octet) || matches!(octet, b'+' | b'&' | b'=' | b'$' | b',');
+        if !text.is_empty() && text.iter().all(|&octet| is_plain(octet)) {
+            // Nearly every number and name: nothing is escaped, so nothing need be checked.
+            self.user = Some(Bytes::copy_from_slice(text));
+            return Ok(());
+        }
         let mut user = Vec::with_capacity(text.len());
         for &octet in text {
-            match is_unreserved(octet) || matches!(octet, b'+' | b'&' | b'=' | b'$' | b',') {
+            match is_plain(octet) {
                 true => user.push(octet),
                 false => push_escaped(&mut user, octet),
             }
@@ -666,6 +673,7 @@ fn check_part(part: &Bytes) -> Result<(), ParseFault> {
 }
 
 /// `unreserved / user-unreserved`, and `#`, which telephone systems put there for feature codes.
+#[inline]
 fn is_user_octet(octet: u8) -> bool {
     KINDS[usize::from(octet)] & USER != 0
 }
@@ -676,11 +684,13 @@ fn is_password_octet(octet: u8) -> bool {
 }
 
 /// `paramchar`, and `=`, which base64 brings along.
+#[inline]
 fn is_param_octet(octet: u8) -> bool {
     KINDS[usize::from(octet)] & PARAM != 0
 }
 
 /// `hnv-unreserved`, and `=` and `;`, which peers leave unescaped in an embedded Replaces.
+#[inline]
 fn is_header_octet(octet: u8) -> bool {
     KINDS[usize::from(octet)] & HEADER != 0
 }

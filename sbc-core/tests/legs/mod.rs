@@ -1,14 +1,17 @@
 //! Legs with ports and keys as the relay would hand them out.
 
-use media_api::{CryptoKey, EndpointId, Family, LocalEndpoint, LocalStream, ProtectionWanted};
-use sbc_core::media::{Ice, MediaImage, Profile};
+use media_api::{
+    CryptoKey, EndpointId, Family, Fingerprint, HashFunction, LocalEndpoint, LocalStream,
+    ProtectionWanted,
+};
+use sbc_core::media::{Ice, MediaImage, Profile, Srtp};
 use std::sync::Arc;
 
 /// Leg `number` (from 1) of a call: 203.0.113.`number`, ports from `number` × 1000 + 19000, every
 /// byte of the first key equal to `number` × 17.
 pub(crate) fn leg(profile: Profile, number: u8) -> MediaImage {
     let family = profile.family;
-    let ice = profile.ice;
+    let (ice, srtp) = (profile.ice, profile.srtp);
     let signalling = "198.51.100.1".parse().ok();
     let session_id = u64::from(number) * 1_001;
     let mut image = MediaImage::new(
@@ -19,6 +22,9 @@ pub(crate) fn leg(profile: Profile, number: u8) -> MediaImage {
     );
     if ice == Ice::Lite {
         image = image.with_ice([number * 17; 16]);
+    }
+    if srtp == Srtp::Dtls {
+        image = image.with_dtls([number * 17; 16]);
     }
     let ip = match family {
         Family::V4 => format!("203.0.113.{number}"),
@@ -36,13 +42,15 @@ pub(crate) fn leg(profile: Profile, number: u8) -> MediaImage {
             })
             .collect(),
     };
+    let is_dtls = srtp == Srtp::Dtls;
+    let digest = is_dtls.then(|| vec![number * 17; 32]);
     image.allocated(&LocalEndpoint {
         endpoint: EndpointId(number),
         streams: vec![LocalStream {
             rtp: format!("{ip}:{port}").parse().unwrap(),
             rtcp: format!("{ip}:{}", port + 1).parse().unwrap(),
             keys,
-            fingerprint: None,
+            fingerprint: digest.and_then(|digest| Fingerprint::new(HashFunction::Sha256, digest)),
         }],
     });
     image

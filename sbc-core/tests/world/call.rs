@@ -26,8 +26,13 @@ impl Call {
     }
 
     /// As [`Self::new`], on this shard.
-    pub fn of(mut shard: Shard) -> Self {
-        shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
+    pub fn of(shard: Shard) -> Self {
+        Self::offered(shard, CARRIER_SDP)
+    }
+
+    /// As [`Self::of`], with another offer of the carrier.
+    pub fn offered(mut shard: Shard, sdp: &str) -> Self {
+        shard.carrier_says(&carrier_invite("call", sdp));
         shard.next_response(100);
         let invite = shard.next_request(Method::Invite).message;
         let answer = response(&invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP);

@@ -11,8 +11,8 @@ pub mod two;
 
 use bytes::Bytes;
 use media_api::{
-    Command as MediaCommand, CryptoKey, Event as MediaEvent, LocalEndpoint, LocalStream,
-    ProtectionWanted, SessionId, SessionStats,
+    Command as MediaCommand, CryptoKey, Event as MediaEvent, Fingerprint, HashFunction,
+    LocalEndpoint, LocalStream, ProtectionWanted, SessionId, SessionStats,
 };
 use sbc_core::config::{Assumed, Config, Source, load};
 use sbc_core::core::{Core, Together};
@@ -350,7 +350,9 @@ impl Shard {
             rtp: SocketAddr::from((address, self.next_port)),
             rtcp: SocketAddr::from((address, self.next_port + 1)),
             keys,
-            fingerprint: None,
+            fingerprint: (*protection == ProtectionWanted::Dtls)
+                .then(|| Fingerprint::new(HashFunction::Sha256, vec![9; 32]))
+                .flatten(),
         }
     }
 

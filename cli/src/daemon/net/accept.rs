@@ -260,8 +260,9 @@ fn choose<'s>(
     name.and_then(|name| state.tls.get(name))
 }
 
-/// Names of which a peer's certificate must carry one, empty if any will do; `None` if none of the
-/// trunks that this peer may use has this context.
+/// Names of which a peer's certificate must carry one; `None` if none of the trunks that this peer
+/// may use has this context. A trunk without names adds none: only one whose context asks for no
+/// certificate is loaded so.
 fn accepted_names(
     config: &Config,
     listener: &Listener,
@@ -270,16 +271,11 @@ fn accepted_names(
 ) -> Option<Vec<String>> {
     let mut accepted = Vec::new();
     let mut has_trunk = false;
-    let mut accepts_any = false;
     for trunk in trunks_of(config, listener, source) {
         if trunk.tls.as_ref() == Some(context) {
             has_trunk = true;
-            accepts_any |= trunk.accept_names.is_empty();
             accepted.extend(trunk.accept_names.iter().cloned());
         }
-    }
-    if accepts_any {
-        accepted.clear();
     }
     has_trunk.then_some(accepted)
 }

@@ -7,7 +7,7 @@
 use media_api::DropReason;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{GaugeVec, IntCounterVec, IntGauge, IntGaugeVec, Opts};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 use sbc_core::id::RealmName;
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -19,8 +19,14 @@ pub struct MediaFigures {
     pub realms: Vec<RealmFigures>,
     /// Media sessions that exist.
     pub sessions: u64,
+    /// Directions of streams that are transcoded.
+    pub transcodes: u64,
     /// Panics caught in workers.
     pub panics: u64,
+    /// Whether calls can have media: there is a relay, and it makes progress.
+    pub has_relay: bool,
+    /// Relays in a process of their own that have ended under the daemon.
+    pub relays_lost: u64,
 }
 
 /// Totals of one network side; counters since the start.
@@ -53,7 +59,10 @@ pub struct MediaCollector {
     ports_used: IntGaugeVec,
     ports_total: IntGaugeVec,
     sessions: IntGauge,
-    panics: prometheus::IntCounter,
+    transcodes: IntGauge,
+    relay_up: IntGauge,
+    relays_lost: IntCounter,
+    panics: IntCounter,
     /// Two scrapes at a time would each add the same difference.
     turn: Mutex<()>,
 }
@@ -65,7 +74,7 @@ impl MediaCollector {
     /// If a name is malformed, which a test excludes.
     pub fn new(
         read: Box<dyn Fn() -> MediaFigures + Send + Sync>,
-        panics: prometheus::IntCounter,
+        panics: IntCounter,
     ) -> Result<Self, prometheus::Error> {
         let both = ["realm", "dir"];
         Ok(Self {
@@ -105,6 +114,18 @@ impl MediaCollector {
                 &["realm"],
             )?,
             sessions: IntGauge::new("sbc_media_sessions", "Media sessions that exist.")?,
+            transcodes: IntGauge::new(
+                "sbc_transcodes_active",
+                "Streams that are transcoded now, each direction by itself.",
+            )?,
+            relay_up: IntGauge::new(
+                "sbc_media_relay_up",
+                "1 while there is a media relay that makes progress; without one new calls are refused.",
+            )?,
+            relays_lost: IntCounter::new(
+                "sbc_media_relays_lost_total",
+                "Media relays in a process of their own that have ended, and calls with them.",
+            )?,
             panics,
             turn: Mutex::new(()),
         })
@@ -137,6 +158,9 @@ impl MediaCollector {
                 .set(signed(total));
         }
         self.sessions.set(signed(figures.sessions));
+        self.transcodes.set(signed(figures.transcodes));
+        self.relay_up.set(i64::from(figures.has_relay));
+        raise(&self.relays_lost, figures.relays_lost);
         raise(&self.panics, figures.panics);
     }
 }
@@ -151,6 +175,9 @@ impl Collector for MediaCollector {
         all.extend(self.ports_used.desc());
         all.extend(self.ports_total.desc());
         all.extend(self.sessions.desc());
+        all.extend(self.transcodes.desc());
+        all.extend(self.relay_up.desc());
+        all.extend(self.relays_lost.desc());
         all
     }
 
@@ -165,12 +192,15 @@ impl Collector for MediaCollector {
         all.extend(self.ports_used.collect());
         all.extend(self.ports_total.collect());
         all.extend(self.sessions.collect());
+        all.extend(self.transcodes.collect());
+        all.extend(self.relay_up.collect());
+        all.extend(self.relays_lost.collect());
         all
     }
 }
 
 /// Brings a counter up to a total that somebody else counts.
-fn raise(counter: &prometheus::IntCounter, total: u64) {
+fn raise(counter: &IntCounter, total: u64) {
     let difference = total.saturating_sub(counter.get());
     if difference > 0 {
         counter.inc_by(difference);
@@ -205,7 +235,10 @@ mod tests {
                     ports: (2, 50),
                 }],
                 sessions: 1,
+                transcodes: 2,
                 panics: 0,
+                has_relay: true,
+                relays_lost: 2,
             }
         };
         let panics = metrics.panics.with_label_values(&["media"]);
@@ -220,6 +253,9 @@ mod tests {
         let text = metrics.text();
         assert!(text.contains(&format!("{series} 9")));
         assert!(text.contains("sbc_rtp_lost_packets{realm=\"core\"} -1"));
+        assert!(text.contains("sbc_transcodes_active 2"));
         assert!(text.contains("sbc_media_ports_used{realm=\"core\"} 2"));
+        assert!(text.contains("sbc_media_relay_up 1"));
+        assert!(text.contains("sbc_media_relays_lost_total 2"));
     }
 }

@@ -1,6 +1,8 @@
 //! CON: the subject's certificate from issue to renewal, and whose certificates it believes.
 
 use super::connection::{GREETING, certificate};
+use super::impostor::servers;
+use super::options::verdict;
 use crate::ca::{self, Authority, CaFault, Identity};
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
@@ -8,13 +10,12 @@ use crate::certify::mutation::{Mutation, drop, teams};
 use crate::certify::setting::{FQDN, OwnCertificate};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
-use crate::lab::daemon::Daemon;
 use crate::lab::place::{self, DOMAIN};
 use crate::peer::rules::TeamsRules;
 use crate::peer::teams::{Place, Setup, TeamsProxy};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep};
 
@@ -40,6 +41,11 @@ pub const CASES: &[Case] = &[
                 Mutation::Configuration("/ca.pem", "/sbc.pem"),
             ),
             breaks("TDR-TLS-010", drop(teams("OPTIONS"))),
+            breaks("TDR-TLS-010", drop(teams("INVITE"))),
+            breaks(
+                "TDR-TLS-010",
+                Mutation::Told("result=\"cert_usage\"", "result=\"ok\""),
+            ),
         ],
     )
     .needs(&[Need::Ours])
@@ -57,7 +63,17 @@ pub const CASES: &[Case] = &[
     case(
         "TC-CON-015",
         |stage| Box::pin(ends_soon(stage)),
-        &[breaks("TDR-TLS-018", Mutation::Told("expires in", "has"))],
+        &[
+            breaks("TDR-TLS-018", Mutation::Told("expires in", "has")),
+            breaks(
+                "TDR-TLS-018",
+                Mutation::Told("certificate_expiry", "certificate"),
+            ),
+            breaks(
+                "TDR-TLS-018",
+                Mutation::Told("sbc_tls_certificate_not_after", "sbc_tls_certificate_of"),
+            ),
+        ],
     )
     .needs(&[Need::Ours]),
     case(
@@ -85,6 +101,14 @@ pub const CASES: &[Case] = &[
                 "TDR-TLS-015",
                 Mutation::Told("certificate_refused", "reload"),
             ),
+            breaks(
+                "TDR-TLS-015",
+                Mutation::Told("result=\"alert\"", "result=\"ok\""),
+            ),
+            breaks(
+                "TDR-TLS-015",
+                Mutation::Told("\"status\":200", "\"status\":503"),
+            ),
         ],
     )
     .needs(&[Need::Ours]),
@@ -105,6 +129,8 @@ pub const CASES: &[Case] = &[
 
 /// A certificate of 1024 bits; no library makes one any more, and none needs its key.
 const WEAK: &str = include_str!("weak.pem");
+/// When a certificate in use ends.
+const NOT_AFTER: &str = "sbc_tls_certificate_not_after_timestamp_seconds";
 /// What a renewed certificate says beside the name.
 const RENEWED: &str = "renewed.test.example";
 
@@ -138,6 +164,12 @@ async fn for_servers(stage: &Stage) -> Played {
     stage.check("TDR-TLS-008", is_warned, || {
         format!("taken: {is_taken}; {text}")
     });
+    // And whoever only looks at what runs is told, too.
+    let warnings = stage.logged("for servers only").await;
+    let is_warned = warnings.iter().any(|line| line.contains(" warn "));
+    stage.check("TDR-TLS-008", is_warned, || {
+        format!("the daemon has told its operator {warnings:?}")
+    });
     Ok(())
 }
 
@@ -161,7 +193,11 @@ async fn seven_roots(stage: &Stage) -> Played {
     stage.check("TDR-TLS-010", door.is_closed(), || {
         format!("under an unknown root: {door:?}")
     });
-    Ok(())
+    stage
+        .counts_handshakes("TDR-TLS-010", "in", "cert_unknown_ca")
+        .await;
+    let kinds = ["cert_unknown_ca", "cert_usage"];
+    servers(stage, "TDR-TLS-010", &kinds).await
 }
 
 /// TC-CON-014: in the middle of a call.
@@ -202,15 +238,40 @@ async fn renewed(stage: &Stage) -> Played {
 
 /// TC-CON-015.
 async fn ends_soon(stage: &Stage) -> Played {
+    let rule = "TDR-TLS-018";
     for (days, is_soon) in [(29, true), (60, false)] {
         let identity = stage.kit.authority.issue_until(&[FQDN], days);
         write(stage, "soon", &identity.map_err(certificate)?)?;
         let (is_taken, text) = stage.checks("/sbc.", "/soon.").await?;
         let is_told = text.contains("the certificate expires in");
-        stage.check("TDR-TLS-018", is_taken && is_told == is_soon, || {
+        stage.check(rule, is_taken && is_told == is_soon, || {
             format!("with {days} days left, taken: {is_taken}; {text}")
         });
     }
+    // The same of what is in use: nothing of the one that is good for long, a warning of the other.
+    for days in [60, 29] {
+        let identity = stage.kit.authority.issue_until(&[FQDN], days);
+        write(stage, "sbc", &identity.map_err(certificate)?)?;
+        stage.tell("/reload").await.rule(rule)?;
+    }
+    let lines = stage.logged("certificate_expiry").await;
+    // Part of the last day may be over.
+    let is_day = |line: &String| {
+        ["days_left=28", "days_left=29"]
+            .iter()
+            .any(|it| line.contains(it))
+    };
+    let is_right = lines.len() == 1 && lines.iter().all(is_day);
+    stage.check(rule, is_right, || {
+        format!("of certificates with 60 and with 29 days the operator is told {lines:?}")
+    });
+    let labels = ["context=\"teams\"", "kind=\"own\""];
+    let ends = stage.figure(NOT_AFTER, &labels).await?.unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let days = (ends - now.unwrap_or_default().as_secs_f64()) / 86_400.0;
+    stage.check(rule, (28.0..29.1).contains(&days), || {
+        format!("{NOT_AFTER} is {days} days away, and the certificate in use has 29")
+    });
     Ok(())
 }
 
@@ -256,6 +317,15 @@ async fn probed(stage: &Stage) -> Played {
                 proxy.host()
             )
         });
+        // Whoever is believed sees our certificate, and who is not gets nothing.
+        let shown = proxy.handshakes();
+        let is_shown = match wanted {
+            "ok" => shown.len() == 1 && shown[0].names.iter().any(|name| name == FQDN),
+            _ => shown.is_empty() && line.is_some_and(|line| line.contains("no root")),
+        };
+        stage.check(rule, is_shown, || {
+            format!("{} was shown {shown:?}, told as {line:?}", proxy.host())
+        });
     }
     let calls = stage.tape.requests(Side::Teams, "INVITE").len();
     stage.check(rule, calls == 0, || format!("{calls} calls"));
@@ -278,20 +348,7 @@ async fn probe(stage: &Stage, proxies: &[TeamsProxy]) -> Result<String, Failure>
     Ok(stage.as_told(String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-/// Whether the subject tells its operator with this word. Lines are gathered before they are written.
-async fn is_logged(stage: &Stage, word: &str) -> bool {
-    let deadline = Instant::now() + PATIENCE;
-    while Instant::now() < deadline {
-        let log = stage.daemon.as_ref().map(Daemon::log).unwrap_or_default();
-        if stage.as_told(log).contains(word) {
-            return true;
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
-    false
-}
-
-/// TC-CON-034: the new certificate is of an authority that Teams does not know.
+/// TC-CON-034: what renews certificates has put one of an authority that Teams does not know into place.
 async fn refused_by_teams(stage: &Stage) -> Played {
     let rule = "TDR-TLS-015";
     stage.greeted(GREETING).await?;
@@ -300,10 +357,24 @@ async fn refused_by_teams(stage: &Stage) -> Played {
     let issued = anchor.issue(&[FQDN, RENEWED]);
     write(stage, "sbc", &issued.map_err(certificate)?)?;
     stage.tell("/reload").await.rule(rule)?;
-    let is_told = is_logged(stage, "certificate_refused").await;
+    let told = stage.logged("certificate_refused").await;
+    let is_told = told.iter().any(|line| line.contains(" error "));
     stage.check(rule, is_told, || {
-        "the operator is not told that Teams refuses the new certificate".to_owned()
+        format!("that Teams refuses the new certificate the operator is told as {told:?}")
     });
+    let labels = ["context=\"teams\"", "dir=\"out\"", "result=\"alert\""];
+    let refused = stage
+        .figure_above("sbc_tls_handshakes_total", &labels, 0.0)
+        .await;
+    stage.check(rule, refused > Some(0.0), || {
+        "no figure counts the handshakes that Teams refused".to_owned()
+    });
+    // The trunk stays active: no proxy counts as lost, and Teams still gets its answers.
+    for (index, proxy) in stage.proxies[..3].iter().enumerate() {
+        let told = verdict(stage, index, "\"status\":200", PATIENCE).await;
+        stage.check(rule, told.contains("\"status\":200"), || told.clone());
+        proxy.ping(&stage.trunk()).await.rule(rule)?;
+    }
     // New connections show what Teams takes.
     stage.proxies[0].goes_away().await;
     stage.proxies[0].comes_back().await.map_err(ladder)?;

@@ -1,6 +1,6 @@
 //! CON: connections with Teams, their certificates, and which proxy is called.
 
-use crate::ca::{Authority, CaFault};
+use crate::ca::CaFault;
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
 use crate::certify::ladder::{Called, Caller};
@@ -8,7 +8,6 @@ use crate::certify::mutation::{Mutation, carrier, delay, drop, replace, rewrite,
 use crate::certify::setting::{FQDN, OUTSIDE};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
-use crate::lab::front::Wrong;
 use crate::lab::place::DOMAIN;
 use crate::media::sdp;
 use crate::media::tone::Codec;
@@ -16,8 +15,7 @@ use crate::peer::leg::Parties;
 use crate::peer::tls::SUITES;
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 /// The subject may spread its first OPTIONS over some seconds.
 pub(super) const GREETING: Duration = Duration::from_secs(15);
@@ -39,14 +37,6 @@ pub const CASES: &[Case] = &[
         ],
     ),
     case(
-        "TC-CON-002",
-        |stage| Box::pin(certificate_of_the_peer(stage)),
-        &[
-            breaks("TDR-TLS-003", Mutation::Front(Wrong::Anybody)),
-            breaks("TDR-TLS-011", drop(teams("OPTIONS").status(200))),
-        ],
-    ),
-    case(
         "TC-CON-003",
         |stage| Box::pin(suites(stage)),
         &[
@@ -55,34 +45,12 @@ pub const CASES: &[Case] = &[
         ],
     ),
     case(
-        "TC-CON-004",
-        |stage| Box::pin(old_versions(stage)),
-        &[breaks("TDR-TLS-001", Mutation::Front(Wrong::OldVersions))],
-    ),
-    case(
         "TC-CON-005",
         |stage| Box::pin(certificate_for_servers(stage)),
         &[breaks(
             "TDR-TLS-009",
             Mutation::Configuration("sip.pstnhub.example\"]", "sip.other.example\"]"),
         )],
-    )
-    .needs(&[Need::Ours]),
-    case(
-        "TC-CON-008",
-        |stage| Box::pin(another_name(stage)),
-        &[breaks("TDR-TLS-011", Mutation::Front(Wrong::Anybody))],
-    )
-    .needs(&[Need::Ours]),
-    case(
-        "TC-CON-009",
-        |stage| Box::pin(stranger(stage)),
-        &[breaks("TDR-TLS-012", Mutation::Front(Wrong::Anybody))],
-    ),
-    case(
-        "TC-CON-010",
-        |stage| Box::pin(foreign_address(stage)),
-        &[breaks("TDR-TLS-011", Mutation::Front(Wrong::Anybody))],
     )
     .needs(&[Need::Ours]),
     case(
@@ -226,18 +194,6 @@ async fn own_certificate(stage: &Stage) -> Played {
     Ok(())
 }
 
-/// TC-CON-002.
-async fn certificate_of_the_peer(stage: &Stage) -> Played {
-    let door = stage.knock(stage.addresses.proxies[0], None, None).await?;
-    stage.check("TDR-TLS-003", door.is_closed(), || {
-        format!("without a certificate: {door:?}")
-    });
-    stage.proxies[0]
-        .ping(&stage.trunk())
-        .await
-        .rule("TDR-TLS-011")
-}
-
 /// TC-CON-003.
 async fn suites(stage: &Stage) -> Played {
     let (from, proxy) = (stage.addresses.proxies[0], stage.identity.clone());
@@ -256,39 +212,6 @@ async fn suites(stage: &Stage) -> Played {
     Ok(())
 }
 
-/// A first flight that offers nothing above this version of TLS.
-fn hello(minor: u8) -> Vec<u8> {
-    let mut body = vec![3, minor];
-    body.extend([7; 32]);
-    // No session; ECDHE-RSA and RSA with AES-128; no compression.
-    body.extend([0, 0, 4, 0xC0, 0x13, 0, 0x2F, 1, 0]);
-    let mut handshake = vec![1, 0, 0, body.len() as u8];
-    handshake.extend(body);
-    let mut record = vec![22, 3, 1, 0, handshake.len() as u8];
-    record.extend(handshake);
-    record
-}
-
-/// TC-CON-004.
-async fn old_versions(stage: &Stage) -> Played {
-    for (minor, name) in [(1, "TLS 1.0"), (2, "TLS 1.1")] {
-        let from = stage.addresses.proxies[0];
-        let stream = crate::peer::teams::connect_from(from, stage.door).await;
-        let mut stream = stream.map_err(|why| Failure::new("ladder", why.to_string()))?;
-        let sent = stream.write_all(&hello(minor)).await;
-        sent.map_err(|why| Failure::new("ladder", why.to_string()))?;
-        let mut answer = [0; 7];
-        let read = timeout(PATIENCE, stream.read_exact(&mut answer)).await;
-        // A fatal alert (RFC 5246 §7.2): protocol_version, or that nothing fits.
-        let is_alert = matches!(read, Ok(Ok(_))) && answer[0] == 21 && matches!(answer[6], 70 | 40);
-        let is_refused = is_alert || matches!(read, Ok(Err(_)));
-        stage.check("TDR-TLS-001", is_refused, || {
-            format!("{name}: {read:?} {answer:?}")
-        });
-    }
-    Ok(())
-}
-
 /// TC-CON-005.
 async fn certificate_for_servers(stage: &Stage) -> Played {
     let name = format!("sip.{DOMAIN}");
@@ -301,49 +224,6 @@ async fn certificate_for_servers(stage: &Stage) -> Played {
         .knock(stage.addresses.proxies[0], Some(&identity), None)
         .await?;
     stage.check("TDR-TLS-009", !door.is_closed(), || format!("{door:?}"));
-    Ok(())
-}
-
-/// TC-CON-008.
-async fn another_name(stage: &Stage) -> Played {
-    let identity = stage
-        .kit
-        .authority
-        .issue(&["other.example"])
-        .map_err(certificate)?;
-    let door = stage
-        .knock(stage.addresses.proxies[0], Some(&identity), None)
-        .await?;
-    stage.check("TDR-TLS-011", door.is_closed(), || format!("{door:?}"));
-    Ok(())
-}
-
-/// TC-CON-009.
-async fn stranger(stage: &Stage) -> Played {
-    let other = Authority::new("Somebody else").map_err(certificate)?;
-    let identity = other.issue(&["sip.pstnhub.example"]).map_err(certificate)?;
-    // Addresses of nobody are on this machine, and lead to a subject of ours alone.
-    let nobody = stage.daemon.as_ref().map(|_| stage.addresses.stranger);
-    for from in nobody.into_iter().chain([stage.addresses.proxies[0]]) {
-        let door = stage.knock(from, Some(&identity), None).await?;
-        stage.check("TDR-TLS-012", door.is_closed(), || {
-            format!("from {from}: {door:?}")
-        });
-    }
-    let calls = stage.tape.requests(Side::Carrier, "INVITE").len();
-    stage.check("TDR-SEC-001", calls == 0, || {
-        "the carrier was called".to_owned()
-    });
-    Ok(())
-}
-
-/// TC-CON-010.
-async fn foreign_address(stage: &Stage) -> Played {
-    let identity = stage.identity.clone();
-    let door = stage
-        .knock(stage.addresses.stranger, Some(&identity), None)
-        .await?;
-    stage.check("TDR-TLS-011", door.is_closed(), || format!("{door:?}"));
     Ok(())
 }
 

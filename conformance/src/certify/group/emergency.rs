@@ -29,10 +29,13 @@ pub const CASES: &[Case] = &[
     case(
         "TC-EMG-002",
         |stage| Box::pin(in_other_forms(stage)),
-        &[breaks(
-            "TDR-EMG-002",
-            replace(carrier("INVITE"), "<ca:LOC>", "<ca:loc>"),
-        )],
+        &[
+            breaks(
+                "TDR-EMG-002",
+                replace(carrier("INVITE"), "<ca:LOC>", "<ca:loc>"),
+            ),
+            breaks("TDR-EMG-002", Mutation::Told("why=\"not_xml\"", "why=\"\"")),
+        ],
     )
     .with(with_location),
     case(
@@ -294,6 +297,23 @@ async fn in_other_forms(stage: &Stage) -> Played {
         };
         let invite = reaches(stage, &help, 0, "TDR-EMG-002").await?;
         is_passed_on(stage, &invite, &location);
+    }
+    // What is no location at all must not keep anybody from help.
+    for odd in [
+        "this is no XML",
+        "<presence><tuple>",
+        "<?xml version=\"1.0\"?><a/>",
+    ] {
+        let help = Help {
+            location: Some(odd),
+            ..Help::default()
+        };
+        reaches(stage, &help, 0, "TDR-EMG-002").await?;
+    }
+    let name = "sbc_emergency_locations_unreadable_total";
+    for why in ["not_xml"] {
+        let labels = [&*format!("why=\"{why}\"")];
+        stage.counts("TDR-EMG-002", name, &labels).await;
     }
     Ok(())
 }

@@ -3,10 +3,12 @@
 pub mod agent;
 pub mod bypass;
 pub mod certificate;
+pub mod codecs;
 pub mod connection;
 pub mod digits;
 pub mod emergency;
 pub mod graph;
+pub mod impostor;
 pub mod inbound;
 pub mod media;
 pub mod midcall;
@@ -19,11 +21,12 @@ pub mod resolution;
 pub mod system;
 pub mod transfer;
 
-use super::case::Case;
+use super::case::{Case, Need};
 
 /// Every case that somebody wrote, in the order of the catalogue's groups.
 pub const WRITTEN: &[&[Case]] = &[
     connection::CASES,
+    impostor::CASES,
     certificate::CASES,
     resolution::CASES,
     options::CASES,
@@ -32,6 +35,7 @@ pub const WRITTEN: &[&[Case]] = &[
     midcall::CASES,
     transfer::CASES,
     media::CASES,
+    codecs::CASES,
     digits::CASES,
     packets::CASES,
     bypass::CASES,
@@ -47,4 +51,19 @@ pub const WRITTEN: &[&[Case]] = &[
 pub fn find(id: &str) -> Option<&'static Case> {
     let all = WRITTEN.iter().flat_map(|group| group.iter());
     all.into_iter().find(|case| case.id == id)
+}
+
+/// Cases that nobody wrote, since no subject that was ever certified here has what they are about.
+pub const UNWRITTEN: &[(&str, Need)] = &[
+    ("TC-GRA-005", Need::Presence),
+    ("TC-GRA-006", Need::Presence),
+    ("TC-GRA-007", Need::Presence),
+    ("TC-GRA-008", Need::SignIn),
+    ("TC-GRA-010", Need::Presence),
+];
+
+/// What a case that nobody wrote is about.
+pub fn need_of_unwritten(id: &str) -> Option<Need> {
+    let mut all = UNWRITTEN.iter();
+    all.find_map(|(unwritten, need)| (*unwritten == id).then_some(*need))
 }

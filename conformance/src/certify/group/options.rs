@@ -303,7 +303,12 @@ async fn lost_request(stage: &Stage) -> Played {
 }
 
 /// What our daemon says of its way to a proxy, once it says more than that it has not asked.
-async fn verdict(stage: &Stage, proxy: usize, wanted: &str, patience: Duration) -> String {
+pub(super) async fn verdict(
+    stage: &Stage,
+    proxy: usize,
+    wanted: &str,
+    patience: Duration,
+) -> String {
     let host = stage.proxies[proxy].host().to_owned();
     let of = |told: &str| -> String {
         let rows: Vec<Value> = serde_json::from_str(told).unwrap_or_default();

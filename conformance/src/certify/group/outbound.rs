@@ -155,10 +155,13 @@ pub const CASES: &[Case] = &[
     case(
         "TC-OUT-013",
         |stage| Box::pin(customers_by_name(stage)),
-        &[breaks(
-            "TDR-MT-012",
-            replace(teams("INVITE").statuses(101, 299), "c2.cust", "c1.cust"),
-        )],
+        &[
+            breaks("TDR-MT-012", Mutation::Told("unknown_host", "unknown")),
+            breaks(
+                "TDR-MT-012",
+                replace(teams("INVITE").statuses(101, 299), "c2.cust", "c1.cust"),
+            ),
+        ],
     )
     .needs(&[Need::Ours])
     .with(|setting| setting.has_customers = true),
@@ -542,6 +545,10 @@ async fn customers_by_name(stage: &Stage) -> Played {
         matches!(last.status(), Some(403 | 404)),
         || format!("a name of nobody got {}", last.title()),
     );
+    let labels = ["reason=\"unknown_host\""];
+    stage
+        .counts("TDR-MT-012", "sbc_sip_dropped_total", &labels)
+        .await;
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 //! CON: names and addresses: which machine is found, in the cloud of the trunk, and over which family.
 
 use super::connection::GREETING;
+use super::impostor::servers;
 use crate::certify::case::{Case, Need, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
-use crate::certify::mutation::{Mutation, drop, replace, teams};
+use crate::certify::mutation::{Mutation, carrier, drop, replace, teams};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
 use crate::lab::names::Names;
@@ -25,6 +26,14 @@ pub const CASES: &[Case] = &[
                 ),
             ),
             breaks("TDR-TLS-011", drop(teams("BYE"))),
+            breaks(
+                "TDR-TLS-011",
+                replace(carrier("INVITE").status(502), "502", "480"),
+            ),
+            breaks(
+                "TDR-TLS-011",
+                Mutation::Told("result=\"cert_expired\"", "result=\"ok\""),
+            ),
         ],
     )
     .needs(&[Need::Ours])
@@ -45,6 +54,11 @@ pub const CASES: &[Case] = &[
                 "TDR-DNS-001",
                 Mutation::Told("sbc_dns_stale_served_total", "sbc_dns_of_no_use"),
             ),
+            breaks(
+                "TDR-DNS-001",
+                Mutation::Told("result=\"timeout\"", "result=\"ok\""),
+            ),
+            breaks("TDR-DNS-001", drop(teams("BYE"))),
         ],
     )
     .needs(&[Need::Ours])
@@ -124,7 +138,8 @@ async fn name_of_the_service(stage: &Stage) -> Played {
     stage.check(rule, !shaken.is_empty(), || {
         "nobody has connected to the host in Record-Route".to_owned()
     });
-    Ok(())
+    let kinds = ["cert_expired", "cert_self_signed", "name_mismatch"];
+    servers(stage, rule, &kinds).await
 }
 
 /// TC-CON-036.
@@ -159,33 +174,40 @@ async fn another_address(stage: &Stage) -> Played {
     talk.caller_ends().await
 }
 
-/// TC-CON-024: and the operator is told.
+/// TC-CON-024: without a connection to go on with, so that the last known address is needed; the operator is told.
 async fn nobody_knows_names(stage: &Stage) -> Played {
     let rule = "TDR-DNS-001";
-    let mut talk = stage.to_teams().await.rule(rule)?;
-    talk.caller_ends().await?;
+    let mut before = stage.to_teams().await.rule(rule)?;
     names(stage)?.falls_silent();
     sleep(BELIEVED).await;
-    let began = Instant::now();
-    let mut talk = stage.to_teams().await.rule(rule)?;
-    let took = began.elapsed();
-    stage.check(rule, took < Duration::from_secs(4), || {
-        format!("a call took {took:?} to set up")
-    });
-    talk.caller_ends().await?;
-    let used = |text: &str| {
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("sbc_dns_stale_served_total "));
-        line.and_then(|count| count.parse().ok())
-            .is_some_and(|count: f64| count > 0.0)
-    };
-    let told = stage
-        .ask_until("/metrics", crate::certify::case::PATIENCE, used)
-        .await;
-    stage.check(rule, told.is_ok(), || {
-        "no figure says that old answers are used".to_owned()
-    });
+    stage.proxies[0].breaks_connections();
+    for _ in 0..2 {
+        let began = Instant::now();
+        let mut talk = stage.to_teams().await.rule(rule)?;
+        let took = began.elapsed();
+        stage.check(rule, took < Duration::from_secs(4), || {
+            format!("a call took {took:?} to set up")
+        });
+        talk.caller_ends().await.rule(rule)?;
+    }
+    let mut talk = stage.from_teams().await.rule(rule)?;
+    talk.caller_ends().await.rule(rule)?;
+    before.caller_ends().await.rule(rule)?;
+    for (name, labels, what) in [
+        (
+            "sbc_dns_stale_served_total",
+            &[][..],
+            "that old answers are used",
+        ),
+        (
+            "sbc_dns_queries_total",
+            &["result=\"timeout\""],
+            "that nobody answers",
+        ),
+    ] {
+        let told = stage.figure_above(name, labels, 0.0).await;
+        stage.check(rule, told > Some(0.0), || format!("no figure says {what}"));
+    }
     Ok(())
 }
 

@@ -71,6 +71,14 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-XFR-011", replace(teams("INVITE"), "%3D", "=")),
             breaks("TDR-XFR-011", replace(teams("INVITE"), "aHR0c", "AHR0C")),
+            breaks(
+                "TDR-XFR-010",
+                replace(teams("REFER").status(416), "416", "202"),
+            ),
+            breaks(
+                "TDR-XFR-010",
+                Mutation::Told("result=\"refused\"", "result=\"\""),
+            ),
         ],
     ),
     transfer(
@@ -415,7 +423,44 @@ async fn octet_by_octet(stage: &Stage) -> Played {
     );
     let target = "sip:sip.pstnhub.example:5061;x-m=8:orgid:MiXed-%41;transport=tls;X-Other=b%20";
     let mut new = transferred(stage, &mut talk, target, &by).await?;
-    ends(&mut talk.caller.leg, &mut new.leg).await
+    ends(&mut talk.caller.leg, &mut new.leg).await?;
+    forged(stage).await
+}
+
+/// Strings that are none of Teams': what cannot be called is refused, what is of somebody else leads to Teams
+/// all the same and to nobody else, and who is not in the call transfers nothing. The call goes on.
+async fn forged(stage: &Stage) -> Played {
+    let rule = "TDR-XFR-010";
+    let calls = || stage.tape.requests(Side::Carrier, "INVITE").len();
+    let before = calls();
+    let mut talk = stage.to_teams().await?;
+    let leg = &mut talk.called.leg;
+    for (target, wanted) in [
+        ("<sip:>", 400),
+        ("<sip:+441632960002@sip.pstnhub.example", 400),
+        ("<https://evil.example/a>", 416),
+        ("<sip:sip.pstnhub.example:5061;method=BYE>", 603),
+    ] {
+        let extra = [("Refer-To", target.to_owned())];
+        let answer = leg.ask("REFER", &extra, None).await.rule(rule)?;
+        stage.check(rule, answer.status() == Some(wanted), || {
+            format!("Refer-To: {target} got {}, wanted {wanted}", answer.title())
+        });
+    }
+    let labels = ["result=\"refused\""];
+    stage.counts(rule, "sbc_transfer_total", &labels).await;
+    let foreign = "sip:+19005550100@evil.example:5061;transport=tcp";
+    let mut new = is_referred(stage, leg, foreign, BY).await.rule(rule)?;
+    new.leg.respond(404, "Not Found", None, &[])?;
+    new.leg.acknowledged_failure().await?;
+    is_told_last(stage, leg, 404).await?;
+    let labels = ["result=\"failed\""];
+    stage.counts(rule, "sbc_transfer_total", &labels).await;
+    stage.check(rule, calls() == before, || {
+        "the carrier was called for a transfer".to_owned()
+    });
+    stage.hear_each_other(&talk).await.rule(rule)?;
+    talk.caller_ends().await
 }
 
 /// TC-XFR-005.

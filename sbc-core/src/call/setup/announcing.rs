@@ -45,6 +45,7 @@ fn may_wait(cause: CauseCode) -> bool {
         | CauseCode::MediaIncompatible
         | CauseCode::MediaUnavailable
         | CauseCode::MediaTimeout
+        | CauseCode::HandshakeFailed
         | CauseCode::NoAck
         | CauseCode::InCallFailure
         | CauseCode::TransferFailed

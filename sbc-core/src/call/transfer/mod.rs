@@ -207,7 +207,9 @@ impl Transfer {
         let way = self.way(call);
         while let Some(trunk) = self.trunks.pop_front() {
             let leg = LegId(call.next_leg);
-            if let Err(full) = call.take_places(cx, leg, &trunk, (way.as_ref(), false)) {
+            let image = image_of(cx, &trunk.media.profile, leg, None);
+            let transcodes = call.would_transcode(self.transferee, &image);
+            if let Err(full) = call.take_places(cx, leg, &trunk, (way.as_ref(), transcodes)) {
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, full.to_string());
                 continue;
             }
@@ -218,7 +220,6 @@ impl Transfer {
                 continue;
             }
             call.next_leg = call.next_leg.saturating_add(1);
-            let image = image_of(cx, &trunk.media.profile, leg, None);
             call.media.allocate(cx, vec![image.spec()]);
             let image = Box::new(image);
             self.step = Step::Allocating { leg, trunk, image };

@@ -94,8 +94,12 @@ pub(super) fn trunk(
         transcode: section.texts_or_boolean("transcode", out),
         srtp: section.choice(
             "srtp",
-            &[("off", Srtp::Off), ("required", Srtp::Required)],
-            &["optional", "preferred", "dtls"],
+            &[
+                ("off", Srtp::Off),
+                ("required", Srtp::Required),
+                ("dtls", Srtp::Dtls),
+            ],
+            &["optional", "preferred"],
             out,
         ),
         srtp_suites: section.texts("srtp_suites", out),

@@ -41,6 +41,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Longest path of a socket in octets, on Linux.
+const SOCKET_PATH: usize = 107;
+
 /// A configuration that was accepted.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Loaded {
@@ -236,7 +239,9 @@ impl Load<'_> {
             sources: Default::default(),
             hosting: std::mem::take(&mut self.hosting),
         };
+        let relay = self.relay(file);
         let shell = Shell {
+            relay,
             tls: std::mem::take(&mut self.files),
             cdr,
             metrics: file.metrics.as_ref().map(|at| at.value),
@@ -253,6 +258,26 @@ impl Load<'_> {
             graph,
         };
         Some((config, shell))
+    }
+
+    /// Path of the socket of the media relay.
+    fn relay(&mut self, file: &File) -> Option<String> {
+        let At { value, span } = file.relay.as_ref()?;
+        let fits = value.starts_with('/') && value.len() <= SOCKET_PATH;
+        if !fits {
+            self.out.add(
+                Code::BadForm,
+                span,
+                format!(
+                    "media: relay \"{}\" is no path of a socket",
+                    value.escape_debug()
+                ),
+                Some(format!(
+                    "write an absolute path of at most {SOCKET_PATH} octets, such as \"/run/causeway-media/media.sock\""
+                )),
+            );
+        }
+        fits.then(|| value.clone())
     }
 
     fn node(&mut self, file: &File) -> Option<Node> {

@@ -58,6 +58,13 @@ impl Load<'_> {
         if let Some(at) = written.srtp.as_ref().filter(|at| at.value == Srtp::Off) {
             rule(&at.span, "Teams speaks SRTP only", "remove the key");
         }
+        if let Some(at) = written.srtp.as_ref().filter(|at| at.value == Srtp::Dtls) {
+            rule(
+                &at.span,
+                "Teams takes SRTP keys in the description (SDES) only, no DTLS-SRTP",
+                "remove the key, or write srtp = \"required\"",
+            );
+        }
         if let (Some(tls), false) = (tls, tls.is_some_and(self_verifies)) {
             let span = written
                 .tls

@@ -129,11 +129,16 @@ impl Load<'_> {
                 Some("use targets with ;tls, or srtp = \"off\"".to_owned()),
             );
         }
-        if let (Srtp::Off, Some(suites)) = (profile.srtp, &written.srtp_suites) {
+        let why = match profile.srtp {
+            Srtp::Off => Some("its media is not SRTP"),
+            Srtp::Dtls => Some("its media is DTLS-SRTP, whose handshake chooses the suite"),
+            Srtp::Required => None,
+        };
+        if let (Some(why), Some(suites)) = (why, &written.srtp_suites) {
             self.out.add(
                 Code::Contradiction,
                 &suites.span,
-                format!("{title}: its media is not SRTP, and SRTP suites are named"),
+                format!("{title}: {why}, and SRTP suites are named"),
                 Some("write srtp = \"required\", or remove srtp_suites".to_owned()),
             );
         }
@@ -937,13 +942,13 @@ fn media(
     }
     if let Some(srtp) = &written.srtp {
         profile.srtp = srtp.value;
-        if srtp.value == Srtp::Required {
+        if srtp.value != Srtp::Off {
             // UDPTL is never encrypted (MED-333): it must be asked for.
             profile.fax = FaxMode::G711;
         }
     }
     profile.suites = match (profile.srtp, suites) {
-        (Srtp::Off, _) => Vec::new(),
+        (Srtp::Off | Srtp::Dtls, _) => Vec::new(),
         // The one that everybody has (RFC 4568 §6.2).
         (Srtp::Required, None) => vec![Suite::AesCm128HmacSha1_80],
         (Srtp::Required, Some(suites)) => suites,

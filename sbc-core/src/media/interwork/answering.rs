@@ -32,7 +32,11 @@ pub(super) fn write_answer(
             .iter()
             .find_map(|(id, theirs)| Some((*id, theirs.common(&codec)?)))
             .or_else(|| {
-                let is_turned = codec.is_telephone_event() && other.takes_events_otherwise();
+                // Digits go another way, and comfort noise becomes audio (MED-225, MED-057).
+                let is_turned = match codec.is_comfort_noise() {
+                    true => other.codec.is_made() && lent.is_none(),
+                    false => codec.is_telephone_event() && other.takes_events_otherwise(),
+                };
                 Some((formats.id(&codec)?, codec.clone())).filter(|_| is_turned)
             });
         if let Some((id, codec)) = found
@@ -116,9 +120,9 @@ pub(super) fn write_answer(
         maxptime_ms = stream.maxptime_ms;
     }
 
-    let (protection, cryptos) = match &audio.secured {
-        Secured::Plain => (Protection::None, Vec::new()),
-        Secured::Sdes(_) if lent.is_some() => (Protection::None, Vec::new()),
+    let (protection, cryptos, dtls) = match &audio.secured {
+        Secured::Plain => (Protection::None, Vec::new(), None),
+        Secured::Sdes(_) if lent.is_some() => (Protection::None, Vec::new(), None),
         Secured::Sdes(keys) => {
             let theirs = profile
                 .suites
@@ -131,7 +135,14 @@ pub(super) fn write_answer(
                 .iter()
                 .find(|key| key.suite() == theirs.key.suite());
             let line = own.map(|key| draft_crypto(profile, theirs.tag, theirs.name, key));
-            (protection, line.into_iter().collect())
+            (protection, line.into_iter().collect(), None)
+        }
+        Secured::Dtls(peer) => {
+            let own = leg.dtls().zip(local.fingerprint.as_ref());
+            let (own, fingerprint) = own.ok_or(Unusable::OutOfOrder)?;
+            let role = peer.answered(leg.handshaken());
+            let lines = own.answer(fingerprint, role, peer);
+            (peer.terms(role), Vec::new(), Some(lines))
         }
     };
     // The other leg may go over to another codec of its answer at any time (MED-203). This peer is
@@ -161,6 +172,7 @@ pub(super) fn write_answer(
         ptime_ms: Some(ptime_ms),
         maxptime_ms,
         cryptos,
+        dtls,
         // Who offers without ICE is answered without (RFC 8839 §4.2.2).
         ice: leg
             .ice()

@@ -100,9 +100,13 @@ pub(super) fn transcoded(
     y: &Profile,
     has_common: bool,
 ) -> Vec<Codec> {
-    let is_readable = admitted(audio, x).any(|(_, codec)| codec.is_made());
-    match is_readable && x.may_transcode_with(y) {
-        true => y.made_for(has_common).cloned().collect(),
+    if !x.may_transcode_with(y) {
+        return Vec::new();
+    }
+    let made: Vec<Codec> = y.made_for(has_common).cloned().collect();
+    // Where nothing is to be made, nobody need know whether it could.
+    match !made.is_empty() && admitted(audio, x).any(|(_, codec)| codec.is_made()) {
+        true => made,
         false => Vec::new(),
     }
 }
@@ -110,13 +114,14 @@ pub(super) fn transcoded(
 /// Events under the clocks of codecs that are made: the relay brings them from one clock to another
 /// (MED-220).
 fn events_beside(made: &[Codec], audio: &AudioFacts, x: &Profile, y: &Profile) -> Vec<Codec> {
-    let has_events = admitted(audio, x).any(|(_, codec)| codec.is_telephone_event());
+    if made.is_empty() || !admitted(audio, x).any(|(_, codec)| codec.is_telephone_event()) {
+        return Vec::new();
+    }
     let mut clocks: Vec<u32> = made.iter().map(|codec| codec.clock_hz).collect();
     clocks.sort_unstable();
     clocks.dedup();
     let events = clocks.into_iter().map(Codec::telephone_event);
-    let events = events.filter_map(|codec| y.admit(&codec));
-    events.filter(|_| has_events).collect()
+    events.filter_map(|codec| y.admit(&codec)).collect()
 }
 
 /// Events to offer to a leg with this profile beside these formats although the other leg has none:
@@ -133,6 +138,22 @@ pub(super) fn own_events<'c>(
     clocks.dedup();
     clocks.truncate(if wanted { clocks.len() } else { 0 });
     clocks.into_iter().map(Codec::telephone_event)
+}
+
+/// Comfort noise to offer to a leg beside these formats although the other leg has none: audio is made of
+/// it, in what that one has (MED-057). Where something is agreed, it is what was agreed.
+pub(super) fn own_noise<'c>(
+    leg: &MediaImage,
+    mut formats: impl Iterator<Item = &'c Codec> + Clone,
+) -> Option<Codec> {
+    let noise = Codec::comfort_noise();
+    let is_known = formats.clone().any(|codec| codec.joins(&noise));
+    let is_beside = |codec: &Codec| codec.is_audio() && codec.clock_hz == noise.clock_hz;
+    let is_wanted = match leg.committed() {
+        Some(known) => known.has_comfort_noise(),
+        None => leg.profile().offers_noise,
+    };
+    (is_wanted && !is_known && formats.any(is_beside)).then_some(noise)
 }
 
 /// Moves the codec in use on the leg to the front, so that a hold does not change the codec.
@@ -176,6 +197,10 @@ pub(super) fn allowed(profile: &Profile, direction: Direction) -> Direction {
 pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incompatible> {
     let local = leg.local().ok_or(Unusable::OutOfOrder)?.clone();
     let profile = leg.profile();
+    // Without it nobody could know our certificate, and nothing would ever be heard.
+    if profile.srtp == Srtp::Dtls && local.fingerprint.is_none() {
+        return Err(Unusable::OutOfOrder.into());
+    }
     let mut taken: Vec<(u8, Codec)> = Vec::new();
     for (wanted, codec) in ask.formats {
         // What goes past us has the numbers of who sends it.
@@ -193,6 +218,7 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
         match profile.srtp {
             Srtp::Off => "RTP/AVP",
             Srtp::Required => "RTP/SAVP",
+            Srtp::Dtls => "UDP/TLS/RTP/SAVP",
         },
         |before| before.theirs.transport.as_str(),
     );
@@ -219,6 +245,10 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
             .zip(1..)
             .map(|(key, tag)| draft_crypto(profile, tag, key.suite().name(), key))
             .collect(),
+        dtls: leg
+            .dtls()
+            .zip(local.fingerprint.as_ref())
+            .map(|(own, fingerprint)| own.offer(fingerprint)),
         ice: leg.ice().map(|own| own.draft(&local, is_shared)),
         lent: ask.lent,
     };

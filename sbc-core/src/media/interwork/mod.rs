@@ -32,7 +32,8 @@ use super::read::Facts;
 use crate::sdp::{self, Direction, Draft, DraftMedia};
 use answering::write_answer;
 use asking::{
-    Ask, admitted, carried_formats, number_of, own_events, prefer_current, told_to, write_offer,
+    Ask, admitted, carried_formats, number_of, own_events, own_noise, prefer_current, told_to,
+    write_offer,
 };
 use bytes::Bytes;
 use fax::{answer_fax, offer_fax, take_fax};
@@ -120,6 +121,10 @@ pub fn offer(offer: Facts, x: &mut MediaImage, y: &mut MediaImage) -> Result<Byt
     let (_, audio) = offer.main()?;
     let mut carried = carried_formats(audio, x.profile(), y.profile())?;
     prefer_current(&mut carried, y);
+    if admitted(audio, x.profile()).any(|(_, codec)| codec.is_made()) {
+        let noise = own_noise(y, carried.iter().map(|(_, codec)| codec));
+        carried.extend(noise.map(|codec| (None, codec)));
+    }
     let lent = y.lent_by(audio);
     // Nobody stands between the two who could transcode.
     if lent.is_some() && !carried.iter().any(passes) {
@@ -218,6 +223,12 @@ pub fn is_transcoded(x: &MediaImage, y: &MediaImage) -> bool {
         return false;
     };
     !x.is_fax() && !y.is_fax() && are_transcoded(x, known, y, other)
+}
+
+/// The codecs of two legs whose audio is transcoded, as [`is_transcoded`] says.
+pub fn transcoded<'i>(x: &'i MediaImage, y: &'i MediaImage) -> Option<(&'i Codec, &'i Codec)> {
+    let pair = (&x.latest()?.codec, &y.latest()?.codec);
+    is_transcoded(x, y).then_some(pair)
 }
 
 fn are_transcoded(x: &MediaImage, known: &Agreement, y: &MediaImage, other: &Agreement) -> bool {
@@ -402,6 +413,36 @@ pub fn switch_off(offer: &Facts, x: &mut MediaImage) -> Option<AnsweredAlone> {
     })
 }
 
+/// Whether Y could be offered nothing by [`open`] that X has, so that the call would be transcoded (MED-242).
+pub fn opens_transcoding(y: &MediaImage, x: &Profile) -> bool {
+    let mut codecs = y.profile().codecs.iter();
+    !codecs.any(|codec| x.admit(codec).is_some())
+}
+
+/// Whether X, a new party, has nothing of what [`invite`] would offer it of Y, so that the two would be
+/// transcoded (MED-242).
+pub fn invites_transcoding(x: &MediaImage, y: &MediaImage) -> bool {
+    let Some(other) = y.latest() else {
+        return false;
+    };
+    let formats = able(y.profile(), other);
+    let mut audio = formats.iter().filter(|codec| codec.is_audio());
+    !audio.any(|codec| x.profile().admit(codec).is_some())
+}
+
+/// What Y has agreed on, then everything else that it has said it can do.
+fn able(profile: &Profile, agreement: &Agreement) -> Vec<Codec> {
+    let agreed = agreement.formats.iter().map(|(_, codec)| codec.clone());
+    let able = admitted(&agreement.theirs, profile).map(|(_, codec)| codec);
+    let mut formats: Vec<Codec> = Vec::new();
+    for codec in agreed.chain(able) {
+        if !formats.iter().any(|known| known.joins(&codec)) {
+            formats.push(codec);
+        }
+    }
+    formats
+}
+
 /// Offers to Y from the profiles, because X sent no offer (SIP-510 b, TDR-SIP-004).
 pub fn open(y: &mut MediaImage, x: &Profile) -> Result<Bytes, Incompatible> {
     let mut formats: Vec<(Option<u8>, Codec)> = y
@@ -424,7 +465,7 @@ pub fn open(y: &mut MediaImage, x: &Profile) -> Result<Bytes, Incompatible> {
     let extras = clocks
         .into_iter()
         .map(Codec::telephone_event)
-        .chain([Codec::named("CN", 8000)]);
+        .chain([Codec::comfort_noise()]);
     for extra in extras {
         if let Some(codec) = x.admit(&extra).and_then(|codec| y.profile().admit(&codec)) {
             formats.push((None, codec));
@@ -484,14 +525,7 @@ pub fn tell(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
 /// chooses something else, Y has to be told ([`differs`]).
 pub fn invite(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
     let other = y.latest().ok_or(Unusable::OutOfOrder)?;
-    let agreed = other.formats.iter().map(|(_, codec)| codec.clone());
-    let able = admitted(&other.theirs, y.profile()).map(|(_, codec)| codec);
-    let mut formats: Vec<Codec> = Vec::new();
-    for codec in agreed.chain(able) {
-        if !formats.iter().any(|known| known.joins(&codec)) {
-            formats.push(codec);
-        }
-    }
+    let formats = able(y.profile(), other);
     offer_of(x, (y.profile(), other), formats.iter())
 }
 
@@ -525,6 +559,11 @@ fn offer_of<'c>(
         let offered = formats.iter().map(|(_, codec)| codec);
         let events: Vec<_> = own_events(x.profile(), offered).collect();
         formats.extend(events.into_iter().map(|codec| (None, codec)));
+    }
+    if other.codec.is_made() {
+        let offered = formats.iter().map(|(_, codec)| codec);
+        let noise = own_noise(x, offered);
+        formats.extend(noise.map(|codec| (None, codec)));
     }
     let (direction, zero) = told_to(x.profile(), other.peer_wish);
     let ask = Ask {

@@ -71,6 +71,7 @@ pub(super) fn take_answer(
                 .ok_or(Unusable::NoUsableKey)?;
             sdes(leg.profile(), local, theirs)?
         }
+        Secured::Dtls(peer) => peer.terms(peer.chosen()?),
     };
     let stream = &offer.stream;
     let offered = Direction::from_parts(

@@ -130,8 +130,8 @@ fn versions(min: TlsVersion) -> &'static [&'static SupportedProtocolVersion] {
 
 impl TlsContext {
     /// What a connection accepted in this context uses. `accepted` are the names of which the
-    /// client's certificate must carry one; empty accepts every name that the trust store vouches
-    /// for. The verdict tells afterwards who the client proved to be, or why it was refused.
+    /// client's certificate must carry one; with none every client is refused. The verdict tells
+    /// afterwards who the client proved to be, or why it was refused.
     ///
     /// Sessions are not resumed: a resumed one would skip the verification of the client (SEC-023).
     ///

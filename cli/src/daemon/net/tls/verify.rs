@@ -15,6 +15,7 @@ use rustls::{
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, KeyUsage};
+use x509_parser::public_key::PublicKey;
 
 /// Most certificates of a chain, the first included (SEC-022).
 const MAX_CHAIN: usize = 10;
@@ -42,7 +43,8 @@ impl Verdict {
 /// What both roles have in common.
 struct Check {
     roots: Arc<RootCertStore>,
-    /// Names of which one must be there; empty accepts any.
+    /// Names of which one must be there; with none nobody is accepted: a list that was left empty by
+    /// mistake must not open the door to everyone whom a public CA knows.
     accepted: Vec<String>,
     allow_wildcard: bool,
     revoked: Arc<Revoked>,
@@ -107,12 +109,9 @@ impl Check {
             return Err(Refusal::Revoked);
         }
         let names = CertificateNames::read(end_entity).identities();
-        let is_accepted =
-            self.accepted.is_empty() || any_accepted(&self.accepted, &names, self.allow_wildcard);
-        if is_accepted {
-            Ok(names)
-        } else {
-            Err(Refusal::name(&self.accepted, &names))
+        match any_accepted(&self.accepted, &names, self.allow_wildcard) {
+            true => Ok(names),
+            false => Err(Refusal::name(&self.accepted, &names)),
         }
     }
 }
@@ -191,10 +190,15 @@ fn refuse_odd_rsa_keys<'c>(
                 "not an X.509 certificate".to_owned(),
             ));
         };
-        if let Ok(x509_parser::public_key::PublicKey::RSA(key)) = certificate.public_key().parsed()
-            && !RSA_BITS.contains(&key.key_size())
-        {
-            return Err(Refusal::WeakKey);
+        // A key that cannot be measured is not a good one.
+        match certificate.public_key().parsed() {
+            Ok(PublicKey::RSA(key)) if !RSA_BITS.contains(&key.key_size()) => {
+                return Err(Refusal::WeakKey);
+            }
+            Ok(_) => {}
+            Err(_) => {
+                return Err(Refusal::BadCertificate("its key cannot be read".to_owned()));
+            }
         }
     }
     Ok(())
@@ -342,5 +346,71 @@ impl ServerCertVerifier for ServerVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+    const PEER: &str = "sip.peer.example";
+
+    /// A root, and a certificate under it with this name.
+    fn issued(name: &str) -> (RootCertStore, CertificateDer<'static>) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let root = params.self_signed(&key).unwrap();
+        let issuer = Issuer::new(params, key);
+        let leaf = CertificateParams::new([name.to_owned()]).unwrap();
+        let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &issuer);
+        let mut roots = RootCertStore::empty();
+        roots.add(root.der().clone()).unwrap();
+        (roots, leaf.unwrap().der().clone())
+    }
+
+    fn check(roots: RootCertStore, accepted: &[&str]) -> Check {
+        Check {
+            roots: Arc::new(roots),
+            accepted: accepted.iter().map(|name| (*name).to_owned()).collect(),
+            allow_wildcard: false,
+            revoked: Arc::default(),
+            algorithms: provider().signature_verification_algorithms,
+            verdict: Verdict::default(),
+        }
+    }
+
+    #[test]
+    fn where_no_name_is_wanted_nobody_is_accepted() {
+        let (roots, leaf) = issued(PEER);
+        let wanted = check(roots.clone(), &[PEER]);
+        assert_eq!(wanted.judge(&leaf, &[], UnixTime::now()).unwrap(), [PEER]);
+        let nobody = check(roots, &[]);
+        let answer = nobody.run(&leaf, &[], UnixTime::now());
+        let is_name = |error| {
+            matches!(
+                error,
+                Error::InvalidCertificate(CertificateError::NotValidForName)
+            )
+        };
+        assert!(answer.is_err_and(is_name));
+        let found = nobody.verdict.take().unwrap().unwrap_err();
+        assert_eq!(found.label(), "name_mismatch");
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_measured_is_refused() {
+        let authority = conformance::ca::Authority::new("Test").unwrap();
+        let (chain, _) = authority.issue(&[PEER]).unwrap().parts().unwrap();
+        assert_eq!(refuse_odd_rsa_keys(chain.iter()), Ok(()));
+        // The bit string of a key of 2048 bits, and the sequence in it.
+        const KEY: [u8; 6] = [0x03, 0x82, 0x01, 0x0F, 0x00, 0x30];
+        let mut odd = chain[0].to_vec();
+        let at = odd.windows(KEY.len()).position(|bytes| bytes == KEY);
+        odd[at.unwrap() + KEY.len() - 1] = 0x31;
+        let odd = CertificateDer::from(odd);
+        let refusal = refuse_odd_rsa_keys(std::iter::once(&odd)).unwrap_err();
+        assert_eq!(refusal.label(), "cert_bad");
     }
 }

@@ -1,0 +1,139 @@
+//! The configuration: what is in use, what is on disk, what would become of a call; and who changed what.
+
+use super::{Access, Problem};
+use crate::command::route;
+use crate::config::{load, read_sources};
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::ETAG;
+use axum::response::{IntoResponse, Response};
+use sbc_core::config::{CallIn, changes, effective};
+use sbc_core::id::TrunkName;
+use sbc_core::rehearsal;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// What the files say, every default with its reason, and whether that is in use.
+pub(super) async fn show(State(access): State<Access>) -> Result<Response, Problem> {
+    let daemon = access.daemon()?;
+    let running = daemon.loaded().lock().await.clone();
+    let path = daemon.config_path().to_owned();
+    let read = blocking(move || {
+        let sources = read_sources(&path)?;
+        let loaded = load(&sources, Some(&running.config))?;
+        let is_in_use =
+            changes(&running, &loaded).is_empty() && same(&running.config, &loaded.config);
+        Ok((
+            effective(&sources, &loaded),
+            is_in_use,
+            running.config.generation,
+        ))
+    })
+    .await?;
+    let (objects, is_in_use, generation) =
+        read.map_err(|findings: sbc_core::config::Findings| {
+            let why = "the files on disk cannot be taken into use; POST /config/validate tells why";
+            let places = findings.errors.iter().map(ToString::to_string).collect();
+            let mut problem = Problem::because(StatusCode::UNPROCESSABLE_ENTITY, places);
+            problem.detail = why.to_owned();
+            problem
+        })?;
+    let body = json!({ "generation": generation, "is_in_use": is_in_use, "objects": objects });
+    Ok(([(ETAG, format!("\"{generation}\""))], Json(body)).into_response())
+}
+
+/// Whether two configurations are the same but for their number.
+fn same(one: &sbc_core::config::Config, other: &sbc_core::config::Config) -> bool {
+    let mut other = other.clone();
+    other.generation = one.generation;
+    *one == other
+}
+
+/// Reads the files as a reload would.
+pub(super) async fn validate(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let running = daemon.loaded().lock().await.config.clone();
+    let path = daemon.config_path().to_owned();
+    let read = blocking(move || {
+        let sources = read_sources(&path)?;
+        load(&sources, Some(&running)).map(|loaded| loaded.findings)
+    })
+    .await?;
+    let (valid, findings) = match read {
+        Ok(findings) => (true, findings),
+        Err(findings) => (false, findings),
+    };
+    let all: Vec<_> = findings.errors.iter().chain(&findings.warnings).collect();
+    Ok(Json(
+        json!({ "valid": valid, "findings": all, "omitted": findings.omitted }),
+    ))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wished {
+    trunk: Option<String>,
+    from: String,
+    to: String,
+}
+
+/// Plays a call with the configuration in use.
+pub(super) async fn route(
+    State(access): State<Access>,
+    wished: Result<Json<Wished>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Json(wished) = wished.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let daemon = access.daemon()?;
+    let config = Arc::new(daemon.loaded().lock().await.config.clone());
+    let call = CallIn {
+        trunk: wished.trunk.as_deref().map(TrunkName::new),
+        from: wished.from,
+        to: wished.to,
+        ..CallIn::default()
+    };
+    let played = blocking(move || {
+        rehearsal::play(&config, &call)
+            .map(|played| (route::as_json(&played), played.tries.is_empty()))
+            .map_err(|why| why.to_string())
+    })
+    .await?;
+    let (mut told, refused) =
+        played.map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why))?;
+    told["refused"] = refused.into();
+    Ok(Json(told))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Few {
+    limit: Option<usize>,
+}
+
+/// The last entries of the audit log.
+pub(super) async fn audit(
+    State(access): State<Access>,
+    few: Result<Query<Few>, axum::extract::rejection::QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(few) = few.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Some(audit) = access.daemon()?.sinks().audit.clone() else {
+        let why = "nothing is audited without a directory for state: causeway run --state";
+        return Err(Problem::new(StatusCode::NOT_FOUND, why));
+    };
+    let read = blocking(move || audit.read()).await?;
+    let read =
+        read.map_err(|why| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why.to_string()))?;
+    let most = few.limit.unwrap_or(100).min(1_000);
+    let first = read.entries.len().saturating_sub(most);
+    let entries = read.entries.get(first..).unwrap_or_default();
+    Ok(Json(json!({ "entries": entries, "fault": read.fault })))
+}
+
+/// Work that reads files or takes long: not on a thread that serves calls.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the work was broken off");
+    tokio::task::spawn_blocking(work).await.map_err(failed)
+}

@@ -1,0 +1,74 @@
+//! What happens, as it happens: server-sent events.
+
+use super::{Access, Problem};
+use crate::sink::news::Item;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::time::timeout;
+
+/// Listeners at the same time.
+const MOST: usize = 32;
+static SEATS: std::sync::LazyLock<Arc<Semaphore>> =
+    std::sync::LazyLock::new(|| Arc::new(Semaphore::new(MOST)));
+/// A line without meaning after so long a silence keeps the connection, and shows who has left.
+const BREATH: Duration = Duration::from_secs(15);
+
+struct Listener {
+    news: broadcast::Receiver<Arc<Item>>,
+    number: u64,
+    _seat: OwnedSemaphorePermit,
+}
+
+pub(super) async fn stream(State(access): State<Access>) -> Result<Response, Problem> {
+    let daemon = access.daemon()?;
+    let seat = Arc::clone(&SEATS).try_acquire_owned().map_err(|_| {
+        let why = format!("{MOST} listen already, which is the most that may");
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, why)
+    })?;
+    let listener = Listener {
+        news: daemon.sinks().news.listen(),
+        number: 0,
+        _seat: seat,
+    };
+    let began = stream::iter([Ok::<_, Infallible>(Bytes::from_static(b": listening\n\n"))]);
+    let goes_on = stream::unfold(listener, async |mut listener| {
+        let text = next(&mut listener).await?;
+        Some((Ok(Bytes::from(text)), listener))
+    });
+    let body = Body::from_stream(stream::StreamExt::chain(began, goes_on));
+    let head = [
+        (CONTENT_TYPE, "text/event-stream"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    Ok((head, body).into_response())
+}
+
+/// The next lines; `None` when the daemon ends.
+async fn next(listener: &mut Listener) -> Option<String> {
+    let mut text = String::new();
+    match timeout(BREATH, listener.news.recv()).await {
+        Err(_) => text.push_str(":\n\n"),
+        Ok(Ok(item)) => {
+            listener.number += 1;
+            let (number, kind, data) = (listener.number, item.kind, &item.data);
+            // JSON has no line ends of its own.
+            let _ = write!(text, "id: {number}\nevent: {kind}\ndata: {data}\n\n");
+        }
+        Ok(Err(RecvError::Lagged(missed))) => {
+            let _ = write!(text, "event: missed\ndata: {{\"events\":{missed}}}\n\n");
+        }
+        Ok(Err(RecvError::Closed)) => return None,
+    }
+    Some(text)
+}

@@ -1,0 +1,107 @@
+//! The document of the interface (OpenAPI 3.1), made from the table of its operations.
+
+use super::routes::{Answer, Method, OPERATIONS, Operation, ROOT};
+use serde_json::{Map, Value, json};
+
+/// The document.
+pub(super) fn document() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for operation in OPERATIONS {
+        let of_path = paths
+            .entry(format!("{ROOT}{}", operation.path))
+            .or_insert_with(|| json!({}));
+        let method = match operation.method {
+            Method::Get => "get",
+            Method::Post => "post",
+        };
+        of_path[method] = described(operation);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Causeway",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "What an operator may ask of a node and tell it. Refusals are problems of RFC 9457.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "paths": paths,
+        "components": { "schemas": { "Problem": {
+            "type": "object",
+            "properties": {
+                "status": { "type": "integer" },
+                "title": { "type": "string" },
+                "detail": { "type": "string" },
+                "reasons": { "type": "array", "items": { "type": "string" } },
+            },
+            "required": ["status", "title", "detail"],
+        } } },
+    })
+}
+
+fn described(operation: &Operation) -> Value {
+    let answer = match &operation.answer {
+        Answer::Json(shape) => json!({ "application/json": { "schema": shape.schema() } }),
+        Answer::Lines => json!({ "text/plain": { "schema": { "type": "string" } } }),
+        Answer::Events => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
+    };
+    let mut answers = Map::new();
+    answers.insert(
+        "200".to_owned(),
+        json!({ "description": operation.summary, "content": answer }),
+    );
+    let usual = [
+        (400, "the request cannot be read"),
+        (403, "whoever asks may not do this"),
+        (503, "the daemon is stopping, or too busy to answer"),
+    ];
+    for (status, why) in usual.iter().chain(operation.refusals) {
+        answers.insert(status.to_string(), problem(why));
+    }
+    if operation.body.is_some() {
+        answers.insert("413".to_owned(), problem("the body is longer than 1 MiB"));
+        answers.insert("415".to_owned(), problem("the body is not said to be JSON"));
+    }
+    let in_path = operation.path.contains("{id}").then(|| {
+        json!({
+            "name": "id", "in": "path", "required": true,
+            "description": "a call, or the beginning or end of its name where that is one call's alone",
+            "schema": { "type": "string", "pattern": "^[0-9A-Fa-f]{1,32}$" },
+        })
+    });
+    let in_query = operation.query.iter().map(|(name, meaning, shape)| {
+        json!({
+            "name": name, "in": "query", "required": false,
+            "description": meaning, "schema": shape.schema(),
+        })
+    });
+    let mut described = json!({
+        "operationId": name(operation),
+        "summary": operation.summary,
+        "description": format!("Needs the right `{}`.", operation.right.as_str()),
+        "parameters": in_path.into_iter().chain(in_query).collect::<Vec<Value>>(),
+        "responses": answers,
+    });
+    if let Some(body) = &operation.body {
+        described["requestBody"] = json!({
+            "required": true,
+            "content": { "application/json": { "schema": body.schema() } },
+        });
+    }
+    described
+}
+
+fn problem(why: &str) -> Value {
+    let schema = json!({ "$ref": "#/components/schemas/Problem" });
+    json!({ "description": why, "content": { "application/problem+json": { "schema": schema } } })
+}
+
+/// Such as `get_calls_id_trace`.
+fn name(operation: &Operation) -> String {
+    let method = match operation.method {
+        Method::Get => "get",
+        Method::Post => "post",
+    };
+    let words = operation.path.split(['/', '{', '}']);
+    let words = words.filter(|word| !word.is_empty());
+    words.fold(method.to_owned(), |name, word| format!("{name}_{word}"))
+}

@@ -1,0 +1,420 @@
+//! Every operation of the interface, in one table: who may, what it is for, what it answers. The router, the
+//! document of the interface and the check of rights are made from it, so that they cannot differ.
+
+use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
+use super::who::{Right, guard};
+use super::{Access, calls, config, events, node, records, teams};
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::routing::{MethodRouter, get, post};
+
+/// Where the operations are.
+pub(crate) const ROOT: &str = "/api/v1";
+
+/// One operation.
+pub(super) struct Operation {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) right: Right,
+    pub(super) summary: &'static str,
+    /// What may follow a question mark: name, meaning, shape.
+    pub(super) query: &'static [(&'static str, &'static str, Shape)],
+    pub(super) body: Option<Shape>,
+    pub(super) answer: Answer,
+    /// Statuses other than 200 that it gives for reasons of its own.
+    pub(super) refusals: &'static [(u16, &'static str)],
+    handler: fn() -> MethodRouter<Access>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Method {
+    Get,
+    Post,
+}
+
+/// What comes back with 200.
+pub(super) enum Answer {
+    Json(Shape),
+    Lines,
+    /// Server-sent events.
+    Events,
+}
+
+const CALL: Shape = Object(&[
+    ("call", Text),
+    ("from_trunk", Text),
+    ("to_trunk", Maybe(&Text)),
+    ("calling", Text),
+    ("called", Text),
+    ("state", Text),
+    ("start", Text),
+    ("seconds", Integer),
+]);
+
+const RECORD: Shape = Object(&[
+    ("call", Text),
+    ("start", Text),
+    ("disposition", Text),
+    ("ingress", Any),
+    ("cause", Any),
+]);
+
+const DRAINED: Shape = Object(&[("state", Text), ("calls", Integer)]);
+
+const UNKNOWN_CALL: (u16, &str) = (404, "there is no such call");
+const CALL_NAME: (u16, &str) = (400, "a call is named by up to 32 hexadecimal digits");
+const SEVERAL: (u16, &str) = (409, "several calls begin or end so");
+
+/// All of them, in the order of the document.
+pub(super) const OPERATIONS: &[Operation] = &[
+    Operation {
+        method: Method::Get,
+        path: "/status",
+        right: Right::Read,
+        summary: "The node: state, readiness and why not, calls, peers, registrations, listeners",
+        query: &[],
+        body: None,
+        answer: Answer::Json(Object(&[
+            ("node", Text),
+            ("version", Text),
+            ("state", Text),
+            ("ready", Flag),
+            ("not_ready", List(&Text)),
+            ("uptime_seconds", Integer),
+            ("overload", Text),
+            ("calls", Integer),
+            ("connections", Integer),
+            ("shards", Integer),
+            ("config_generation", Integer),
+            ("tenants", Integer),
+            ("trunks", List(&Text)),
+            (
+                "listeners",
+                List(&Object(&[
+                    ("name", Text),
+                    ("protocol", Text),
+                    ("address", Maybe(&Text)),
+                ])),
+            ),
+            (
+                "peers",
+                List(&Object(&[
+                    ("trunk", Text),
+                    ("peer", Text),
+                    ("state", Text),
+                    ("addresses", List(&Any)),
+                ])),
+            ),
+            ("registrations", List(&Any)),
+            ("bindings", List(&Any)),
+        ])),
+        refusals: &[],
+        handler: || get(node::status),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/media",
+        right: Right::Read,
+        summary: "What serves the media of each address, and why nothing faster",
+        query: &[],
+        body: None,
+        answer: Answer::Json(List(&Any)),
+        refusals: &[],
+        handler: || get(node::media),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/teams",
+        right: Right::Read,
+        summary: "Every proxy of Teams in both directions, with a verdict in words",
+        query: &[],
+        body: None,
+        answer: Answer::Json(List(&Any)),
+        refusals: &[],
+        handler: || get(teams::teams),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/figures",
+        right: Right::Read,
+        summary: "NER, answer ratio, duration and post-dial delay of every trunk that had calls",
+        query: &[],
+        body: None,
+        answer: Answer::Json(List(&Object(&[
+            ("trunk", Text),
+            ("direction", Text),
+            ("is_teams", Flag),
+            (
+                "hour",
+                Object(&[("calls", Integer), ("ner_percent", Maybe(&Number))]),
+            ),
+            ("since_start", Object(&[("calls", Integer)])),
+        ]))),
+        refusals: &[],
+        handler: || get(teams::figures),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/calls",
+        right: Right::Read,
+        summary: "Calls in progress",
+        query: &[
+            ("trunk", "only those that came from this trunk", Text),
+            (
+                "longer",
+                "only those that are at least so many seconds old",
+                Integer,
+            ),
+        ],
+        body: None,
+        answer: Answer::Json(List(&CALL)),
+        refusals: &[],
+        handler: || get(calls::list),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/calls/recent",
+        right: Right::Read,
+        summary: "Records of the last hundred calls that have ended",
+        query: &[],
+        body: None,
+        answer: Answer::Json(List(&RECORD)),
+        refusals: &[],
+        handler: || get(calls::recent),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/calls/{id}",
+        right: Right::Read,
+        summary: "One call: what it is doing or what became of it, explained",
+        query: &[],
+        body: None,
+        answer: Answer::Json(Object(&[
+            ("call", Text),
+            ("summary", Maybe(&Any)),
+            ("live", Maybe(&Any)),
+            ("record", Maybe(&Any)),
+            ("explanation", Maybe(&Text)),
+        ])),
+        refusals: &[CALL_NAME, UNKNOWN_CALL, SEVERAL],
+        handler: || get(calls::show),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/calls/{id}/trace",
+        right: Right::Read,
+        summary: "Its ladder as text",
+        query: &[("messages", "whether messages are shown in full", Flag)],
+        body: None,
+        answer: Answer::Lines,
+        refusals: &[CALL_NAME, UNKNOWN_CALL, SEVERAL],
+        handler: || get(calls::trace),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/calls/{id}/hangup",
+        right: Right::Calls,
+        summary: "Ends it",
+        query: &[],
+        body: None,
+        answer: Answer::Json(Object(&[("call", Text), ("ended", Flag)])),
+        refusals: &[CALL_NAME, UNKNOWN_CALL, SEVERAL],
+        handler: || post(calls::hang_up),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/records",
+        right: Right::Read,
+        summary: "Call records of the spool, newest first",
+        query: &[
+            (
+                "number",
+                "only those with these digits in the calling or called number",
+                Text,
+            ),
+            ("trunk", "only those of this trunk, whichever way", Text),
+            ("call", "only the one of this call", Text),
+            ("limit", "so many at most: 100, and 1000 at most", Integer),
+        ],
+        body: None,
+        answer: Answer::Json(Object(&[("records", List(&Any)), ("is_whole", Flag)])),
+        refusals: &[(404, "no records are written: there is no [cdr]")],
+        handler: || get(records::search),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/config",
+        right: Right::Read,
+        summary: "The configuration on disk, every default with its reason, and whether it is in use; without secrets",
+        query: &[],
+        body: None,
+        answer: Answer::Json(Object(&[
+            ("generation", Integer),
+            ("is_in_use", Flag),
+            ("objects", List(&Any)),
+        ])),
+        refusals: &[(
+            422,
+            "the files on disk have errors, so that they cannot be shown in effect",
+        )],
+        handler: || get(config::show),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/config/validate",
+        right: Right::Configure,
+        summary: "Reads the files as a reload would, and changes nothing",
+        query: &[],
+        body: None,
+        answer: Answer::Json(Object(&[("valid", Flag), ("findings", List(&Any))])),
+        refusals: &[],
+        handler: || post(config::validate),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/reload",
+        right: Right::Configure,
+        summary: "Takes the files into use, as SIGHUP does; refused as a whole or not at all",
+        query: &[],
+        body: None,
+        answer: Answer::Json(Object(&[("config_generation", Integer)])),
+        refusals: &[
+            (412, "If-Match names another generation than the one in use"),
+            (422, "the configuration has errors; nothing has changed"),
+        ],
+        handler: || post(node::reload),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/route/test",
+        right: Right::Read,
+        summary: "What would become of a call: every rule that fires, the request that leaves, or the refusal",
+        query: &[],
+        body: Some(Object(&[
+            ("trunk", Maybe(&Text)),
+            ("from", Text),
+            ("to", Text),
+        ])),
+        answer: Answer::Json(Object(&[
+            ("source", Text),
+            ("protocol", Text),
+            ("received", Text),
+            ("rules", List(&Text)),
+            (
+                "tries",
+                List(&Object(&[
+                    ("trunk", Text),
+                    ("host", Text),
+                    ("remote", Text),
+                    ("protocol", Text),
+                    ("rules", List(&Text)),
+                    ("invite", Text),
+                ])),
+            ),
+            ("refusal", Maybe(&Any)),
+            ("refused", Flag),
+        ])),
+        refusals: &[(
+            422,
+            "the call cannot be played, such as from a trunk that is not there",
+        )],
+        handler: || post(config::route),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/drain",
+        right: Right::Calls,
+        summary: "Takes no new calls; peers are told so by OPTIONS first",
+        query: &[],
+        body: None,
+        answer: Answer::Json(DRAINED),
+        refusals: &[],
+        handler: || post(node::fade),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/drain/now",
+        right: Right::Calls,
+        summary: "Takes no new calls from this moment",
+        query: &[],
+        body: None,
+        answer: Answer::Json(DRAINED),
+        refusals: &[],
+        handler: || post(node::drain),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/undrain",
+        right: Right::Calls,
+        summary: "Takes new calls again",
+        query: &[],
+        body: None,
+        answer: Answer::Json(DRAINED),
+        refusals: &[(409, "the daemon is stopping")],
+        handler: || post(node::undrain),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/events",
+        right: Right::Read,
+        summary: "What happens from now on: call.start, call.answer, call.end, peer.state, registration.state, \
+                  media.one_way, overload.stage, config.reload, node.state",
+        query: &[],
+        body: None,
+        answer: Answer::Events,
+        refusals: &[],
+        handler: || get(events::stream),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/audit",
+        right: Right::Audit,
+        summary: "Who changed what: the last entries, and whether the chain of them is whole",
+        query: &[("limit", "so many at most: 100, and 1000 at most", Integer)],
+        body: None,
+        answer: Answer::Json(Object(&[("entries", List(&Any)), ("fault", Maybe(&Text))])),
+        refusals: &[(404, "nothing is audited without a directory for state")],
+        handler: || get(config::audit),
+    },
+];
+
+/// The operations, each behind its right.
+pub(super) fn operations(access: &Access) -> Router<Access> {
+    let mut router = Router::new();
+    for operation in OPERATIONS {
+        let handler = (operation.handler)();
+        let wanted = (operation.right, operation.method, access.clone());
+        let guarded = handler.layer(from_fn_with_state(wanted, guard));
+        router = router.route(operation.path, guarded);
+    }
+    let document = get(async || super::openapi::document().to_string());
+    let document = document.layer(from_fn(async |request: Request, next: Next| {
+        let mut response = next.run(request).await;
+        let json = axum::http::HeaderValue::from_static("application/json");
+        response
+            .headers_mut()
+            .insert(axum::http::header::CONTENT_TYPE, json);
+        response
+    }));
+    router.route("/openapi.json", document)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn no_operation_is_there_twice_and_what_changes_something_is_no_reading() {
+        let mut seen = BTreeSet::new();
+        for one in OPERATIONS {
+            assert!(seen.insert((one.path, one.method as u8)), "{}", one.path);
+            assert!(one.path.starts_with('/') && !one.summary.is_empty());
+            // What only looks may be asked by POST; what changes something needs more than to read.
+            if one.right == Right::Read && one.method == Method::Post {
+                assert!(one.path.ends_with("/test"), "{}", one.path);
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `causeway audit`: who changed what on this node, and whether the log of it is whole.
+
+use super::exit;
+use super::node::{Connection, get, table};
+use crate::sink::audit;
+use clap::Args;
+use serde_json::Value;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+/// Arguments of `causeway audit`.
+#[derive(Args, Clone, Debug)]
+pub struct Audit {
+    /// Last entries to print
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub last: u16,
+    /// Read this file, such as a copy, instead of asking the daemon
+    #[arg(long)]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Prints the last entries. Returns 3 if the chain of them is broken.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn run(arguments: &Audit, out: &mut dyn Write) -> io::Result<u8> {
+    let mut fault = None;
+    let code = match &arguments.file {
+        None => {
+            let path = format!("/audit?limit={}", arguments.last);
+            get(&arguments.connection, &path, out, |answer, out| {
+                fault = answer["fault"].as_str().map(str::to_owned);
+                print(answer["entries"].as_array().map_or(&[], Vec::as_slice), out)
+            })?
+        }
+        Some(file) => match audit::read(file) {
+            Ok(read) => {
+                let first = read.entries.len().saturating_sub(arguments.last.into());
+                let entries = read.entries.iter().skip(first);
+                let entries: Vec<Value> = entries
+                    .map(serde_json::to_value)
+                    .collect::<Result<_, _>>()?;
+                fault = read.fault;
+                match arguments.connection.json {
+                    true => writeln!(out, "{}", Value::Array(entries))?,
+                    false => print(&entries, out)?,
+                }
+                exit::OK
+            }
+            Err(why) => {
+                eprintln!("causeway: {}: {why}", file.display());
+                exit::USAGE
+            }
+        },
+    };
+    match fault {
+        Some(fault) => {
+            eprintln!("causeway: the log is not whole: {fault}");
+            Ok(exit::INVALID)
+        }
+        None => Ok(code),
+    }
+}
+
+fn print(entries: &[Value], out: &mut dyn Write) -> io::Result<()> {
+    if entries.is_empty() {
+        return writeln!(out, "nothing has been changed by an operator");
+    }
+    let columns = ["number", "at", "who", "source", "what", "status"];
+    table(entries, &columns, out)
+}

@@ -1,0 +1,523 @@
+//! The side of the daemon: the relay behind the socket, as if it were here.
+
+use super::message::{Hello, Report, SAMPLES, ToDaemon, ToHost, Verdict};
+use super::queue::{MOST, Pushed, Queue};
+use crate::control::realm::Realm;
+use crate::control::totals::RelayTotals;
+use crate::control::{EventSink, endpoints_of, session_of};
+use crate::io::BackendReport;
+use crate::sound::Recordings;
+use media_api::wire::{Frames, Reader, Writer};
+use media_api::{AllocateError, Command, EndpointId, Event, SessionId};
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// Octets that may wait before nothing new is begun.
+const BUSY: usize = 1 << 20;
+/// A relay that says nothing for so long is stuck: it reports twice a second.
+const STUCK: Duration = Duration::from_secs(5);
+/// For its first report, which it makes at once.
+const FIRST: Duration = Duration::from_secs(1);
+/// Between two attempts to meet the relay: at first, and at most, as each pause is twice the one before.
+const AGAIN: Duration = Duration::from_millis(50);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(1);
+
+/// What becomes of the connection, for the log. Called on a thread of its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Met {
+    /// The relay serves.
+    Begun,
+    /// It does not any more.
+    Ended {
+        /// Why.
+        why: String,
+        /// Sessions that were lost with it.
+        sessions: usize,
+    },
+    /// It still does not, for another reason than before.
+    Waiting {
+        /// Why.
+        why: String,
+    },
+}
+
+/// Why there is no relay at the start.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RemoteFault {
+    /// Path of the socket.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl fmt::Display for RemoteFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, why } = self;
+        write!(f, "the media relay at {}: {why}", path.display())
+    }
+}
+
+impl std::error::Error for RemoteFault {}
+
+/// A relay in another process. When it ends, sessions are told so, and the next one is met.
+pub struct Remote {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    path: PathBuf,
+    realms: Vec<Realm>,
+    sink: EventSink,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    link: Option<Link>,
+    /// Why there is none.
+    why: String,
+    sessions: HashMap<SessionId, Tracked>,
+    report: Option<(Report, Instant)>,
+    /// What relays have counted that have ended.
+    past: RelayTotals,
+    /// Relays that have ended.
+    lost: u64,
+    recordings: Recordings,
+    is_stopping: bool,
+}
+
+struct Link {
+    queue: Arc<Queue>,
+    socket: UnixStream,
+}
+
+/// What a session would have to be told if the relay ended now.
+#[derive(Debug, Default)]
+struct Tracked {
+    /// Endpoints of each `Allocate` that was not answered.
+    asked: VecDeque<Vec<EndpointId>>,
+    is_reserved: bool,
+}
+
+impl Remote {
+    /// Meets the relay at `path`, for as long as `patience` tries to.
+    ///
+    /// # Errors
+    /// [`RemoteFault`] if there was none in that time, or it refuses.
+    pub fn start(
+        path: PathBuf,
+        realms: Vec<Realm>,
+        patience: Duration,
+        sink: EventSink,
+        tell: impl Fn(Met) + Send + 'static,
+    ) -> Result<Self, RemoteFault> {
+        let shared = Arc::new(Shared {
+            path,
+            realms,
+            sink,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let until = Instant::now() + patience;
+        let fault = |why| RemoteFault {
+            path: shared.path.clone(),
+            why,
+        };
+        let mut pause = AGAIN;
+        let first = loop {
+            match shared.meet() {
+                Ok(met) => break met,
+                Err(Unmet::Refused(why)) => return Err(fault(why)),
+                Err(Unmet::Absent(why)) if Instant::now() >= until => return Err(fault(why)),
+                Err(Unmet::Absent(_)) => {
+                    thread::sleep(pause.min(until.saturating_duration_since(Instant::now())));
+                    pause = (pause * 2).min(AGAIN_AT_MOST);
+                }
+            }
+        };
+        let own = Arc::clone(&shared);
+        let named = thread::Builder::new().name("media-link".into());
+        let thread = named
+            .spawn(move || own.keep(first, &tell))
+            .map_err(|why| fault(why.to_string()))?;
+        let remote = Self {
+            shared: Arc::clone(&shared),
+            thread: Some(thread),
+        };
+        // Whoever asks after the start hears what runs.
+        let state = shared.lock();
+        let waited = shared.changed.wait_timeout_while(state, FIRST, |state| {
+            state.report.is_none() && state.why.is_empty()
+        });
+        drop(waited);
+        Ok(remote)
+    }
+
+    /// As [`crate::Relay::command`]. What the relay has no room for now is refused.
+    pub fn command(&self, command: Command) {
+        let session = session_of(&command);
+        let is_new = matches!(command, Command::Allocate { .. });
+        let is_answered = is_new
+            || matches!(
+                command,
+                Command::Stats { .. } | Command::Release { endpoint: None, .. }
+            );
+        let endpoints = endpoints_of(&command);
+        let is_taken = {
+            let mut state = self.shared.lock();
+            let most = if is_new { BUSY } else { MOST };
+            let pushed = match &state.link {
+                Some(link) => link.queue.push(&ToHost::Command(command), most),
+                None => Pushed::Full,
+            };
+            match (pushed, &state.link) {
+                (Pushed::Taken, _) if is_new => {
+                    let tracked = state.sessions.entry(session).or_default();
+                    tracked.asked.push_back(endpoints.clone());
+                }
+                // It has missed something that it must know.
+                (Pushed::Full, Some(link)) if !is_new => {
+                    let _ = link.socket.shutdown(Shutdown::Both);
+                }
+                _ => {}
+            }
+            pushed == Pushed::Taken
+        };
+        if is_answered && !is_taken {
+            (self.shared.sink)(Event::Refused {
+                session,
+                endpoints,
+                why: AllocateError::Unavailable,
+            });
+        }
+    }
+
+    /// As [`crate::Relay::set_recordings`]; the next relay hears of them as well.
+    pub fn set_recordings(&self, recordings: Recordings) {
+        let mut state = self.shared.lock();
+        state.recordings = recordings;
+        if let Some(link) = &state.link {
+            send_recordings(&link.queue, &state.recordings);
+        }
+    }
+
+    /// The relay's totals by its last report, with what the relays before it have counted.
+    pub fn totals(&self) -> RelayTotals {
+        let state = self.shared.lock();
+        let report = state.report.as_ref();
+        let mut totals =
+            report.map_or_else(RelayTotals::default, |(report, _)| report.totals.clone());
+        totals.follow(&state.past);
+        totals
+    }
+
+    /// How many relays have ended that calls had media on, or might have.
+    pub fn lost(&self) -> u64 {
+        self.shared.lock().lost
+    }
+
+    /// What runs, by its last report.
+    pub fn backend(&self) -> Option<BackendReport> {
+        let state = self.shared.lock();
+        state
+            .report
+            .as_ref()
+            .map(|(report, _)| report.backend.clone())
+    }
+
+    /// Why no new calls can have media, in words; `None` if they can.
+    pub fn trouble(&self) -> Option<String> {
+        let state = self.shared.lock();
+        match (&state.link, &state.report) {
+            (None, _) => Some(format!(
+                "the media relay at {} is not there: {}",
+                self.shared.path.display(),
+                state.why
+            )),
+            (Some(_), Some((report, at))) => {
+                let silence = Duration::from_micros(report.silence_us) + at.elapsed();
+                (silence > STUCK).then(|| {
+                    format!(
+                        "a media worker of the relay at {} made no progress for {} ms",
+                        self.shared.path.display(),
+                        silence.as_millis()
+                    )
+                })
+            }
+            (Some(_), None) => None,
+        }
+    }
+
+    /// Ends the connection, and so every session.
+    pub fn shutdown(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        {
+            let mut state = self.shared.lock();
+            state.is_stopping = true;
+            if let Some(link) = &state.link {
+                // What was said last is still heard.
+                link.queue.close();
+            }
+        }
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote")
+            .field("path", &self.shared.path)
+            .finish_non_exhaustive()
+    }
+}
+
+enum Unmet {
+    /// Nobody is there, or has room yet: that of a daemon before us is kept until its sessions have ended.
+    Absent(String),
+    /// Somebody is, and says no.
+    Refused(String),
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Connects and greets.
+    fn meet(&self) -> Result<(UnixStream, Frames), Unmet> {
+        let absent = |why: io::Error| Unmet::Absent(format!("{why}; is causeway-media running?"));
+        let mut socket = UnixStream::connect(&self.path).map_err(absent)?;
+        socket.set_read_timeout(Some(STUCK)).map_err(absent)?;
+        socket.set_write_timeout(Some(STUCK)).map_err(absent)?;
+        let hello = Hello {
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            realms: self.realms.clone(),
+        };
+        let mut out = Writer::default();
+        hello.write(&mut out);
+        // One that says no at once reads nothing.
+        let written = socket.write_all(out.octets());
+        let mut frames = Frames::default();
+        loop {
+            let frame = frames.next_frame();
+            let frame = frame.map_err(|fault| Unmet::Refused(fault.to_string()))?;
+            if let Some(octets) = frame {
+                return match Reader::whole(octets) {
+                    Ok(Verdict::Welcome) => Ok((socket, frames)),
+                    Ok(Verdict::Busy(why)) => Err(Unmet::Absent(why)),
+                    Ok(Verdict::No(why)) => Err(Unmet::Refused(why)),
+                    Err(fault) => Err(Unmet::Refused(format!(
+                        "what answers is no media relay: {fault}"
+                    ))),
+                };
+            }
+            match socket.read(frames.room()) {
+                Ok(0) => return Err(Unmet::Absent("it hung up without a word".into())),
+                Ok(read) => frames.filled(read),
+                Err(why) => return Err(absent(written.err().unwrap_or(why))),
+            }
+        }
+    }
+
+    /// Serves connection after connection until the end.
+    fn keep(&self, first: (UnixStream, Frames), tell: &dyn Fn(Met)) {
+        let mut next = Some(first);
+        while let Some((socket, frames)) = next.take() {
+            let (mut told, mut pause) = (String::new(), AGAIN);
+            let why = self.serve(socket, frames, tell);
+            let sessions = self.lose(&why);
+            if self.lock().is_stopping {
+                return;
+            }
+            tell(Met::Ended { why, sessions });
+            next = loop {
+                let why = match self.meet() {
+                    Ok(met) => break Some(met),
+                    Err(Unmet::Absent(why) | Unmet::Refused(why)) => why,
+                };
+                self.lock().why.clone_from(&why);
+                if told != why {
+                    told.clone_from(&why);
+                    tell(Met::Waiting { why });
+                }
+                let waited = self
+                    .changed
+                    .wait_timeout_while(self.lock(), pause, |state| !state.is_stopping);
+                pause = (pause * 2).min(AGAIN_AT_MOST);
+                let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+                if state.is_stopping {
+                    return;
+                }
+            };
+        }
+    }
+
+    /// Serves one connection to its end; says why it ended.
+    fn serve(&self, socket: UnixStream, mut frames: Frames, tell: &dyn Fn(Met)) -> String {
+        let queue = Arc::new(Queue::default());
+        let (kept, reader) = match (socket.try_clone(), socket.try_clone()) {
+            (Ok(kept), Ok(reader)) => (kept, reader),
+            (Err(why), _) | (_, Err(why)) => return why.to_string(),
+        };
+        let _ = socket.set_write_timeout(None);
+        {
+            let mut state = self.lock();
+            send_recordings(&queue, &state.recordings);
+            if state.is_stopping {
+                queue.close();
+            }
+            state.link = Some(Link {
+                queue: Arc::clone(&queue),
+                socket: kept,
+            });
+        }
+        // Whoever hears it can give commands.
+        tell(Met::Begun);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let _ = queue.write_to(&socket, STUCK, |_| ());
+                // The host ends what it does for us, and its last words are still read.
+                let _ = socket.shutdown(Shutdown::Write);
+            });
+            let why = self.listen(&reader, &mut frames);
+            queue.close();
+            let _ = reader.shutdown(Shutdown::Both);
+            why
+        })
+    }
+
+    fn listen(&self, mut socket: &UnixStream, frames: &mut Frames) -> String {
+        loop {
+            loop {
+                let frame = match frames.next_frame() {
+                    Ok(Some(frame)) => frame,
+                    Ok(None) => break,
+                    Err(fault) => return format!("what it says cannot be read: {fault}"),
+                };
+                match Reader::whole(frame) {
+                    Ok(ToDaemon::Event(event)) => {
+                        self.lock().track(&event);
+                        (self.sink)(event);
+                    }
+                    Ok(ToDaemon::Report(report)) => {
+                        self.lock().report = Some((report, Instant::now()));
+                        self.changed.notify_all();
+                    }
+                    Ok(ToDaemon::Farewell(why)) => return why,
+                    Err(fault) => return format!("what it says cannot be read: {fault}"),
+                }
+            }
+            match socket.read(frames.room()) {
+                Ok(0) => return "its process has ended".into(),
+                Ok(read) => frames.filled(read),
+                Err(why) if why.kind() == io::ErrorKind::WouldBlock => {
+                    return format!("it has said nothing for {} s", STUCK.as_secs());
+                }
+                Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+                Err(why) => return why.to_string(),
+            }
+        }
+    }
+
+    /// Tells every session that there is no relay any more; returns how many there were.
+    fn lose(&self, why: &str) -> usize {
+        let sessions = {
+            let mut state = self.lock();
+            state.link = None;
+            if let Some((report, _)) = state.report.take() {
+                let mut past = report.totals;
+                past.follow(&state.past);
+                past.sessions = 0;
+                state.past = past;
+            }
+            state.lost += 1;
+            why.clone_into(&mut state.why);
+            std::mem::take(&mut state.sessions)
+        };
+        self.changed.notify_all();
+        let count = sessions.len();
+        for (session, tracked) in sessions {
+            if tracked.is_reserved {
+                (self.sink)(Event::Lost { session });
+                continue;
+            }
+            for endpoints in tracked.asked {
+                (self.sink)(Event::Refused {
+                    session,
+                    endpoints,
+                    why: AllocateError::Unavailable,
+                });
+            }
+        }
+        count
+    }
+}
+
+impl State {
+    /// Remembers what a session has heard.
+    fn track(&mut self, event: &Event) {
+        let session = event.session();
+        match event {
+            Event::Allocated { .. } => {
+                if let Some(tracked) = self.sessions.get_mut(&session) {
+                    tracked.asked.pop_front();
+                    tracked.is_reserved = true;
+                }
+            }
+            Event::Refused { endpoints, .. } if !endpoints.is_empty() => {
+                if let Some(tracked) = self.sessions.get_mut(&session) {
+                    tracked.asked.pop_front();
+                    if tracked.asked.is_empty() && !tracked.is_reserved {
+                        self.sessions.remove(&session);
+                    }
+                }
+            }
+            Event::Released { .. } | Event::Lost { .. } => {
+                self.sessions.remove(&session);
+            }
+            Event::Refused { .. }
+            | Event::FirstMedia { .. }
+            | Event::SourcePinned { .. }
+            | Event::Silent { .. }
+            | Event::OneWay { .. }
+            | Event::OneWayOver { .. }
+            | Event::KeyWorn { .. }
+            | Event::HandshakeFailed { .. }
+            | Event::DigitBegun { .. }
+            | Event::Digit { .. }
+            | Event::Played { .. }
+            | Event::Stats { .. } => {}
+        }
+    }
+}
+
+/// All recordings in parts: they are large, and few.
+fn send_recordings(queue: &Queue, recordings: &Recordings) {
+    for (sound, samples) in recordings.iter() {
+        for part in samples.chunks(SAMPLES) {
+            let _ = queue.push(&ToHost::Samples(sound, part.to_vec()), usize::MAX);
+        }
+    }
+    let _ = queue.push(&ToHost::Recordings, usize::MAX);
+}

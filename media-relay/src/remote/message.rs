@@ -1,0 +1,266 @@
+//! What the two processes say to each other.
+
+use crate::control::realm::{LocalAddress, Realm};
+use crate::control::totals::{RealmTotals, RelayTotals};
+use crate::io::{AddressReport, Backend, BackendReport, Runs};
+use media_api::wire::{
+    DIGEST_OF_NOTHING, LAYOUT, Reader, VERSION, Wire, WireFault, Writer, digest,
+};
+use media_api::{Command, Event, SoundId, wire_layout};
+
+/// How a conversation begins, whatever the version.
+const MAGIC: [u8; 8] = *b"cwmedia\n";
+
+/// Digest of the parts of commands, events and what is beside them.
+const OWN_LAYOUT: u64 = digest(
+    include_bytes!("message.rs"),
+    LAYOUT ^ DIGEST_OF_NOTHING.rotate_left(VERSION as u32),
+);
+
+/// Most samples of one [`ToHost::Samples`].
+pub(super) const SAMPLES: usize = 32 * 1024;
+
+/// The daemon's first word.
+#[derive(PartialEq, Debug)]
+pub(super) struct Hello {
+    /// Version of the program, for people.
+    pub(super) program: String,
+    pub(super) realms: Vec<Realm>,
+}
+
+impl Hello {
+    pub(super) fn write(&self, out: &mut Writer) {
+        out.frame(&Spoken(self));
+    }
+
+    /// Reads a first word.
+    ///
+    /// # Errors
+    /// In words, for the other side.
+    pub(super) fn read(octets: &[u8]) -> Result<Self, String> {
+        let mut from = Reader::new(octets);
+        let begins = <[u8; 8]>::take(&mut from);
+        if begins != Ok(MAGIC) {
+            return Err("what came is not what a causeway daemon begins with".into());
+        }
+        let mut head = || {
+            Ok((
+                u16::take(&mut from)?,
+                u64::take(&mut from)?,
+                String::take(&mut from)?,
+            ))
+        };
+        let (version, layout, program) =
+            head().map_err(|fault: WireFault| format!("the greeting cannot be read: {fault}"))?;
+        if (version, layout) != (VERSION, OWN_LAYOUT) {
+            return Err(format!(
+                "the daemon is causeway {} with form {version}/{layout:016x} of the socket, the relay is causeway {} \
+                 with form {VERSION}/{OWN_LAYOUT:016x}: restart whichever is older, so that both are one program",
+                program.chars().take(40).collect::<String>().escape_debug(),
+                env!("CARGO_PKG_VERSION"),
+            ));
+        }
+        let realms = from.rest();
+        let realms = realms.map_err(|fault| format!("the realms cannot be read: {fault}"))?;
+        Ok(Self { program, realms })
+    }
+}
+
+struct Spoken<'a>(&'a Hello);
+
+impl Wire for Spoken<'_> {
+    fn put(&self, out: &mut Writer) {
+        MAGIC.put(out);
+        VERSION.put(out);
+        OWN_LAYOUT.put(out);
+        self.0.program.put(out);
+        self.0.realms.put(out);
+    }
+
+    fn take(_: &mut Reader<'_>) -> Result<Self, WireFault> {
+        Err(WireFault::Value("greeting"))
+    }
+}
+
+/// The host's first word. Its form is that of every version.
+#[derive(PartialEq, Debug)]
+pub(super) enum Verdict {
+    Welcome,
+    /// Why not, in words.
+    No(String),
+    /// Why not now, in words.
+    Busy(String),
+}
+
+/// What the daemon says.
+#[derive(PartialEq, Debug)]
+pub(super) enum ToHost {
+    Command(Command),
+    /// Part of a recording.
+    Samples(SoundId, Vec<i16>),
+    /// From now on all that came since the last one of these can be played, and nothing else.
+    Recordings,
+}
+
+/// What the host says.
+#[derive(PartialEq, Debug)]
+pub(super) enum ToDaemon {
+    Event(Event),
+    Report(Report),
+    /// Why nothing more comes, in words.
+    Farewell(String),
+}
+
+/// How the relay does, twice a second.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Report {
+    pub(super) totals: RelayTotals,
+    pub(super) silence_us: u64,
+    pub(super) backend: BackendReport,
+}
+
+wire_layout! {
+    enum Verdict {
+        0: Welcome,
+        1: No(why),
+        2: Busy(why),
+    }
+
+    enum ToHost {
+        0: Command(command),
+        1: Samples(sound, samples),
+        2: Recordings,
+    }
+
+    enum ToDaemon {
+        0: Event(event),
+        1: Report(report),
+        2: Farewell(why),
+    }
+
+    struct Report { totals, silence_us, backend }
+    struct Realm { id, v4, v6, first_port, last_port, dscp, backend }
+    struct LocalAddress { bind, advertised }
+
+    enum Backend {
+        0: Sockets,
+        1: Xdp,
+    }
+
+    struct RelayTotals { realms, sessions, transcodes, panics }
+
+    struct RealmTotals {
+        realm, received_packets, received_bytes, sent_packets, sent_bytes, lost_packets, dropped, jitter_us_sum,
+        jitter_samples, ports_used, ports_total,
+    }
+
+    struct AddressReport { realm, address, interface, runs, dropped, because }
+
+    enum Runs {
+        0: Sockets,
+        1: Xdp { is_native, is_zero_copy },
+    }
+}
+
+impl Wire for BackendReport {
+    fn put(&self, out: &mut Writer) {
+        let Self {
+            batch,
+            receive_buffer_bytes,
+            wanted_receive_buffer_bytes,
+            addresses,
+        } = self;
+        for number in [batch, receive_buffer_bytes, wanted_receive_buffer_bytes] {
+            (*number as u64).put(out);
+        }
+        addresses.put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
+        let mut number = || {
+            let number = usize::try_from(u64::take(from)?);
+            number.map_err(|_| WireFault::Value("number"))
+        };
+        Ok(Self {
+            batch: number()?,
+            receive_buffer_bytes: number()?,
+            wanted_receive_buffer_bytes: number()?,
+            addresses: Vec::take(from)?,
+        })
+    }
+}
+
+/// What octets of the socket may be, for the fuzz target: what it reads is private to both sides.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub enum Said {
+    Greeting,
+    Realms,
+    Verdict,
+    ToHost,
+    ToDaemon,
+}
+
+impl Said {
+    /// Reads octets and writes what they mean.
+    ///
+    /// # Errors
+    /// In words, why they mean nothing.
+    pub fn again(self, octets: &[u8]) -> Result<Vec<u8>, String> {
+        fn again<T: Wire>(octets: &[u8]) -> Result<Vec<u8>, String> {
+            let value = Reader::whole::<T>(octets).map_err(|fault| fault.to_string())?;
+            let mut out = Writer::default();
+            value.put(&mut out);
+            Ok(out.octets().to_vec())
+        }
+        match self {
+            Self::Greeting => {
+                let mut out = Writer::default();
+                Spoken(&Hello::read(octets)?).put(&mut out);
+                Ok(out.octets().to_vec())
+            }
+            Self::Realms => again::<Vec<Realm>>(octets),
+            Self::Verdict => again::<Verdict>(octets),
+            Self::ToHost => again::<ToHost>(octets),
+            Self::ToDaemon => again::<ToDaemon>(octets),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media_api::RealmId;
+
+    #[test]
+    fn another_form_of_the_socket_is_refused_in_words_that_name_both() {
+        let hello = Hello {
+            program: "9.9.9".into(),
+            realms: vec![Realm {
+                id: RealmId(3),
+                v4: Some(LocalAddress::direct([192, 0, 2, 1].into())),
+                v6: None,
+                first_port: 20_000,
+                last_port: 29_999,
+                dscp: 46,
+                backend: Backend::Xdp,
+            }],
+        };
+        let mut out = Writer::default();
+        hello.write(&mut out);
+        let octets = &out.octets()[4..];
+        assert_eq!(Hello::read(octets), Ok(hello));
+        let mut other = octets.to_vec();
+        other[MAGIC.len()] ^= 1;
+        let why = Hello::read(&other).unwrap_err();
+        assert!(why.contains("causeway 9.9.9 with form 0/"), "{why}");
+        assert!(why.contains("restart whichever is older"), "{why}");
+        other[0] = b'x';
+        assert!(Hello::read(&other).unwrap_err().contains("daemon begins"));
+        assert!(
+            Hello::read(&octets[..30])
+                .unwrap_err()
+                .contains("too early")
+        );
+    }
+}
