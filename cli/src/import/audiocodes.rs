@@ -6,10 +6,10 @@
 //! | SIPInterface with CpMediaRealm   | realms and listeners                                 |
 //! | TLSContexts                      | TLS identities; certificates and keys are not in it  |
 //! | ProxySet, ProxyIp                | targets                                              |
-//! | IPGroup with IpProfile           | trunks, tenants by their SRD [`peers`]               |
+//! | IPGroup with IpProfile           | trunks, tenants by their SRD (`peers`)               |
 //! | Classification                   | source ranges                                        |
-//! | IP2IPRouting                     | routes [`calls`]                                     |
-//! | IPInbound-, IPOutboundManipulation | transforms [`calls`]                               |
+//! | IP2IPRouting                     | routes (`calls`)                                     |
+//! | IPInbound-, IPOutboundManipulation | transforms (`calls`)                               |
 //!
 //! What these tables say beyond that, and every other table, is noted.
 
