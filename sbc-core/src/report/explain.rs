@@ -396,8 +396,8 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
             "behind NAT set advertise of the [[realm]] to the public address",
         ]),
         CauseCode::HandshakeFailed => advice(&[
-            "compare a=fingerprint of that side's description in the ladder with the certificate that \
-             its media gateway uses; something between that changes descriptions must leave these lines alone",
+            "compare a=fingerprint of that side's description with the certificate of its media gateway: \
+             what changes descriptions on the way must leave it alone",
             "open the realm's media ports for UDP in both directions; DTLS goes over the same ports as \
              the media",
             "its media gateway must speak DTLS 1.2 with an SRTP profile of AES-128 with SHA-1 tags of 80 bits, \
