@@ -400,8 +400,8 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
              what changes descriptions on the way must leave it alone",
             "open the realm's media ports for UDP in both directions; DTLS goes over the same ports as \
              the media",
-            "its media gateway must speak DTLS 1.2 with an SRTP profile of AES-128 with SHA-1 tags of 80 bits, \
-             or of AES-GCM; if it has keys in the description instead, write srtp = \"required\" in the trunk",
+            "its media gateway must speak DTLS 1.2 with SRTP_AES128_CM_HMAC_SHA1_80 or an AES-GCM profile",
+            "if it has its keys in the description instead, write srtp = \"required\" in the trunk",
         ]),
         CauseCode::PeerUnreachable => match last.and_then(|attempt| attempt.fault.as_ref()) {
             Some(fault) => unreachable(fault, &trunk),
