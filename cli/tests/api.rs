@@ -237,6 +237,68 @@ async fn files_are_judged_without_being_used_and_a_reload_may_be_bound_to_what_w
     bench.daemon.shutdown().await;
 }
 
+/// As the spool has it, of a call that went from a trunk to another.
+fn record(call: &str, calling: &str, called: &str, egress: &str) -> String {
+    json!({
+        "call": call, "start": "2026-01-02T03:04:05.678Z", "disposition": "rejected", "duration_ms": 0,
+        "calling": calling, "called": called, "cause": { "code": "no_route" },
+        "ingress": { "trunk": "carrier" }, "egress": [{ "trunk": egress }],
+    })
+    .to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_are_found_by_number_and_trunk_latest_first() {
+    let bench = Bench::start().await;
+    let spool = bench.directory.path().join("cdr");
+    let one = record("01", "+441632960001", "+15550100", "teams");
+    let two = record("02", "+441632960002", "+15550100", "exit");
+    let three = record("03", "+441632960003", "+15550101", "teams");
+    // An end that is torn is passed over.
+    std::fs::write(
+        spool.join("20260102T030405Z.jsonl"),
+        format!("{one}\n{two}\n{{\"call\""),
+    )
+    .unwrap();
+    std::fs::write(spool.join("current.jsonl"), format!("{three}\n")).unwrap();
+    for (query, wanted, is_whole) in [
+        ("", vec!["03", "02", "01"], true),
+        ("?number=15550100", vec!["02", "01"], true),
+        ("?number=960003", vec!["03"], true),
+        ("?trunk=teams", vec!["03", "01"], true),
+        ("?trunk=carrier&number=960002", vec!["02"], true),
+        ("?call=01", vec!["01"], true),
+        ("?limit=2", vec!["03", "02"], false),
+        ("?limit=3", vec!["03", "02", "01"], true),
+        ("?number=nobody", vec![], true),
+    ] {
+        let found = bench.get(&format!("/records{query}")).await;
+        let calls = found["records"].as_array().unwrap().iter();
+        let calls: Vec<&str> = calls.map(|one| one["call"].as_str().unwrap()).collect();
+        assert_eq!(calls, wanted, "{query}");
+        assert_eq!(found["is_whole"], is_whole, "{query}");
+    }
+    let socket = bench.socket();
+    let typed = move || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"));
+        command.args([
+            "call", "search", "--number", "5550100", "--limit", "1", "--socket",
+        ]);
+        command.arg(socket).output().unwrap()
+    };
+    let output = tokio::task::spawn_blocking(typed).await.unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && told.contains("+441632960002"),
+        "{told}"
+    );
+    assert!(
+        !told.contains("+441632960001") && told.contains("there are more"),
+        "{told}"
+    );
+    bench.daemon.shutdown().await;
+}
+
 /// Lines of the stream until one has this text.
 fn heard(reader: &mut impl BufRead, text: &str) -> String {
     let mut all = String::new();
