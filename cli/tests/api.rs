@@ -391,7 +391,7 @@ async fn what_is_changed_is_written_down_with_who_did_it_and_shows_when_it_was_t
     };
     let whole = [lines[0], lines[1], lines[3]];
     assert_eq!(judged(&whole), "");
-    let changed = lines[1].replace("404", "200");
+    let changed = lines[1].replace("\"status\":404", "\"status\":200");
     assert!(judged(&[lines[0], &changed, lines[3]]).contains("entry 2 was changed"));
     assert!(judged(&[lines[0], lines[3]]).contains("taken out"));
     assert!(judged(&[lines[1], lines[0], lines[3]]).contains("taken out or added"));

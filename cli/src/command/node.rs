@@ -107,7 +107,9 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
                 let rows: Vec<Value> = rows.iter().map(recent_row).collect();
                 table(&rows, &RECORD_COLUMNS, out)?;
                 match answer["is_whole"].as_bool() {
-                    Some(false) => writeln!(out, "there are more: say more of them, or raise --limit"),
+                    Some(false) => {
+                        writeln!(out, "there are more: say more of them, or raise --limit")
+                    }
                     _ => Ok(()),
                 }
             })
