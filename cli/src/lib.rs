@@ -8,7 +8,6 @@ pub mod config;
 pub mod daemon;
 pub mod graph;
 pub mod https;
-pub mod import;
 pub mod ng;
 pub mod onboarding;
 pub mod reports;

@@ -1,8 +1,8 @@
 //! `causeway import` on files as they come from other products.
 
 use causeway::command::exit;
-use causeway::import::dispatcher::Around;
-use causeway::import::{Imported, Refused, audiocodes, dispatcher, numbers};
+use causeway_import::dispatcher::Around;
+use causeway_import::{Imported, Refused, audiocodes, dispatcher, numbers};
 use sbc_core::config::{Assumed, Config, Source};
 use std::fs;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ fn loaded(toml: &str, further: &str) -> Config {
 
 /// Whether the line is noted with this in what it is or why.
 fn notes(imported: &Imported, line: &str, text: &str) -> bool {
-    let of_line = |note: &&causeway::import::Note| line.is_empty() || note.what.contains(line);
+    let of_line = |note: &&causeway_import::Note| line.is_empty() || note.what.contains(line);
     let mut all = imported.notes.iter().filter(of_line);
     all.any(|note| note.what.contains(text) || note.why.contains(text))
 }

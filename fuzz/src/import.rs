@@ -1,8 +1,8 @@
 //! Files of other products and lists of numbers: what comes of them is a configuration file that can be read, whatever
 //! they say.
 
-use causeway::import::dispatcher::Around;
-use causeway::import::{Imported, MOST_NOTES, Refused, audiocodes, dispatcher, numbers};
+use causeway_import::dispatcher::Around;
+use causeway_import::{Imported, MOST_NOTES, Refused, audiocodes, dispatcher, numbers};
 use sbc_core::config::{Assumed, Code, Source, load};
 use sbc_core::display::is_steering;
 

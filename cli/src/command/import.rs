@@ -3,7 +3,7 @@
 use super::init::write_file;
 use crate::command::exit;
 use crate::config::{load, read_sources};
-use crate::import::{Imported, MOST_BYTES, Refused, audiocodes, dispatcher, numbers};
+use causeway_import::{Imported, MOST_BYTES, Refused, audiocodes, dispatcher, numbers};
 use clap::{Args, Subcommand};
 use sbc_core::config::{Findings, Source};
 use sbc_core::display::shown;

@@ -1,5 +1,6 @@
 //! A customer that is to be taken into service, and the file that does it.
 
+use causeway_import::quoted;
 use sbc_core::config::{Config, Trunk};
 use sbc_core::id::TrunkName;
 use std::fmt::Write as _;
@@ -95,33 +96,5 @@ impl Customer {
     pub fn asking<'c>(&self, config: &'c Config) -> Option<&'c Arc<Trunk>> {
         let own = config.trunks.get(&self.trunk())?;
         config.trunks.get(own.watched_as())
-    }
-}
-
-/// Text in quotes, as TOML has it.
-pub(crate) fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for character in text.chars() {
-        match character {
-            '"' => quoted.push_str("\\\""),
-            '\\' => quoted.push_str("\\\\"),
-            character if character.is_control() => {
-                let _ = write!(quoted, "\\u{:04X}", u32::from(character));
-            }
-            character => quoted.push(character),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_of_a_customer_cannot_leave_their_quotes() {
-        assert_eq!(quoted("a\"]\n[x"), "\"a\\\"]\\u000A[x\"");
-        assert_eq!(quoted("c:\\"), "\"c:\\\\\"");
     }
 }

@@ -14,8 +14,6 @@ pub mod steps;
 pub mod teams;
 pub mod translation;
 
-pub(crate) use customer::quoted;
-
 use std::fmt;
 
 /// How a step went.

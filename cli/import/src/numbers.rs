@@ -5,7 +5,7 @@
 //! that follow each other become one range; a number that two customers claim belongs to the first.
 
 use super::{Draft, Imported, Refused, draft::word, lines, pattern};
-use crate::onboarding::quoted;
+use crate::quoted;
 use std::collections::BTreeMap;
 
 /// Most rows.

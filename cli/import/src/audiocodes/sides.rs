@@ -2,8 +2,8 @@
 
 use super::peers::Peers;
 use super::{Known, Tables, rest};
-use crate::import::{Draft, draft::word};
-use crate::onboarding::quoted;
+use crate::quoted;
+use crate::{Draft, draft::word};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 

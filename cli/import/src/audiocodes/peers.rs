@@ -2,8 +2,8 @@
 
 use super::sides::Sides;
 use super::{Known, Tables, rest};
-use crate::import::{Draft, Refused, draft::word, host_and_port};
-use crate::onboarding::quoted;
+use crate::quoted;
+use crate::{Draft, Refused, draft::word, host_and_port};
 use sbc_core::config::Cloud;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};

@@ -2,10 +2,10 @@
 
 use super::peers::Peers;
 use super::{Row, Tables, rest};
-use crate::import::Draft;
-use crate::import::draft::word;
-use crate::import::pattern::{Change, Pattern};
-use crate::onboarding::quoted;
+use crate::Draft;
+use crate::draft::word;
+use crate::pattern::{Change, Pattern};
+use crate::quoted;
 use std::collections::BTreeMap;
 
 /// Most trunks of a route.

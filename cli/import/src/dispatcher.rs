@@ -11,7 +11,7 @@
 //! meets until somebody has written the right one.
 
 use super::{Draft, Imported, Refused, draft::word, lines};
-use crate::onboarding::quoted;
+use crate::quoted;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -2,7 +2,7 @@
 //! have, and notes.
 
 use super::{Imported, MOST_NOTES, Note};
-use crate::onboarding::quoted;
+use crate::quoted;
 use sbc_core::display::shown;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Display, Write as _};

@@ -9,12 +9,14 @@ mod draft;
 mod ini;
 pub mod numbers;
 mod pattern;
+mod quoted;
 
 use serde::Serialize;
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 
 pub use draft::Draft;
+pub use quoted::quoted;
 
 /// Most octets of a file.
 pub const MOST_BYTES: usize = 8 << 20;
