@@ -169,7 +169,10 @@ impl Ports {
             what: "find a free port",
             why,
         };
-        let tcp = |ip| TcpListener::bind((ip, 0u16)).and_then(|socket| socket.local_addr());
+        // All are held until the last is found: a port that is free again may be found twice.
+        let tcp = || TcpListener::bind((addresses.teams_side, 0u16)).map_err(system);
+        let held = [tcp()?, tcp()?, tcp()?];
+        let [tls, second_tls, metrics] = held.each_ref().map(TcpListener::local_addr);
         let udp = |ip, port| UdpSocket::bind((ip, port)).and_then(|socket| socket.local_addr());
         let exposed = expose.map(|expose| {
             udp(expose.address, expose.port).map_err(|why| LabFault::Expose {
@@ -178,10 +181,10 @@ impl Ports {
             })
         });
         Ok(Self {
-            tls: tcp(addresses.teams_side).map_err(system)?,
-            second_tls: tcp(addresses.teams_side).map_err(system)?,
+            tls: tls.map_err(system)?,
+            second_tls: second_tls.map_err(system)?,
             udp: udp(addresses.carrier_side, 0).map_err(system)?,
-            metrics: tcp(addresses.teams_side).map_err(system)?,
+            metrics: metrics.map_err(system)?,
             exposed: exposed.transpose()?,
         })
     }
