@@ -43,14 +43,7 @@ struct Destination {
 
 impl Destination {
     fn target(&self) -> String {
-        let host = match self.host.parse::<Ipv6Addr>() {
-            Ok(address) => format!("[{address}]"),
-            Err(_) => self.host.clone(),
-        };
-        match self.port {
-            Some(port) => format!("{host}:{port};{}", self.transport),
-            None => format!("{host};{}", self.transport),
-        }
+        crate::target(&self.host, self.port, self.transport)
     }
 }
 

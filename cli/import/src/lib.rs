@@ -139,6 +139,18 @@ fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     (is_host(&host) || host.parse::<Ipv6Addr>().is_ok()).then_some((host, port))
 }
 
+/// A target as a trunk names it.
+fn target(host: &str, port: Option<u16>, transport: &str) -> String {
+    let host = match host.parse::<Ipv6Addr>() {
+        Ok(address) => Cow::from(format!("[{address}]")),
+        Err(_) => Cow::from(host),
+    };
+    match port {
+        Some(port) => format!("{host}:{port};{transport}"),
+        None => format!("{host};{transport}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! The document of the interface (OpenAPI 3.1), made from the table of its operations.
 
-use super::routes::{Answer, Method, OPERATIONS, Operation, ROOT};
+use super::routes::{Answer, OPERATIONS, Operation, ROOT};
 use serde_json::{Map, Value, json};
 
 /// The document.
@@ -10,10 +10,7 @@ pub(super) fn document() -> Value {
         let of_path = paths
             .entry(format!("{ROOT}{}", operation.path))
             .or_insert_with(|| json!({}));
-        let method = match operation.method {
-            Method::Get => "get",
-            Method::Post => "post",
-        };
+        let method = operation.method.as_str().to_ascii_lowercase();
         of_path[method] = described(operation);
     }
     json!({
@@ -97,11 +94,8 @@ fn problem(why: &str) -> Value {
 
 /// Such as `get_calls_id_trace`.
 fn name(operation: &Operation) -> String {
-    let method = match operation.method {
-        Method::Get => "get",
-        Method::Post => "post",
-    };
+    let method = operation.method.as_str().to_ascii_lowercase();
     let words = operation.path.split(['/', '{', '}']);
     let words = words.filter(|word| !word.is_empty());
-    words.fold(method.to_owned(), |name, word| format!("{name}_{word}"))
+    words.fold(method, |name, word| format!("{name}_{word}"))
 }

@@ -3,11 +3,10 @@
 
 use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
 use super::who::{Right, guard};
-use super::{Access, calls, config, events, node, records, teams};
-use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use super::{Access, calls, config, events, node, openapi, records, teams};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
+use axum::{Json, Router};
 
 /// Where the operations are.
 pub(crate) const ROOT: &str = "/api/v1";
@@ -31,6 +30,15 @@ pub(super) struct Operation {
 pub(super) enum Method {
     Get,
     Post,
+}
+
+impl Method {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
 }
 
 /// What comes back with 200.
@@ -388,16 +396,7 @@ pub(super) fn operations(access: &Access) -> Router<Access> {
         let guarded = handler.layer(from_fn_with_state(wanted, guard));
         router = router.route(operation.path, guarded);
     }
-    let document = get(async || super::openapi::document().to_string());
-    let document = document.layer(from_fn(async |request: Request, next: Next| {
-        let mut response = next.run(request).await;
-        let json = axum::http::HeaderValue::from_static("application/json");
-        response
-            .headers_mut()
-            .insert(axum::http::header::CONTENT_TYPE, json);
-        response
-    }));
-    router.route("/openapi.json", document)
+    router.route("/openapi.json", get(async || Json(openapi::document())))
 }
 
 #[cfg(test)]

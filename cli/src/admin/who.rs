@@ -115,9 +115,7 @@ pub(super) async fn guard(
             .write(Deed {
                 who: who.name,
                 source: who.source,
-                what: format!("{method:?} {path}")
-                    .replace("Post", "POST")
-                    .replace("Get", "GET"),
+                what: format!("{} {path}", method.as_str()),
                 status,
             })
             .await;

@@ -6,7 +6,7 @@ use crate::quoted;
 use crate::{Draft, Refused, draft::word, host_and_port};
 use sbc_core::config::Cloud;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 /// Most IP groups of a file: every two trunks are compared when a configuration is loaded.
 const MOST_PEERS: usize = 1_000;
@@ -53,14 +53,7 @@ struct Target {
 
 impl Target {
     fn text(&self) -> String {
-        let host = match self.host.parse::<Ipv6Addr>() {
-            Ok(address) => format!("[{address}]"),
-            Err(_) => self.host.clone(),
-        };
-        match self.port {
-            Some(port) => format!("{host}:{port};{}", self.transport),
-            None => format!("{host};{}", self.transport),
-        }
+        crate::target(&self.host, self.port, self.transport)
     }
 }
 
