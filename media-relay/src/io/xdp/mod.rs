@@ -331,21 +331,24 @@ impl Outlet {
         is_sent
     }
 
-    /// Has the kernel send what was put.
+    /// Has the kernel send what was put. It does so without the program, too: what was put before the
+    /// program was taken away is not lost.
     fn kick(&mut self) {
         self.put = 0;
         for lane in &mut self.lanes {
             let interface = &self.shared.interfaces[lane.interface];
-            if lane.is_waiting && interface.state() == State::Works && lane.kick().is_err() {
+            if lane.is_waiting && interface.state() != State::Down && lane.kick().is_err() {
                 interface.is_down();
+                // Of an interface that is gone nothing is asked again.
+                lane.is_waiting = interface.state() == State::Down;
             }
         }
     }
 
     /// Whether the kernel has not taken all that it could.
     fn is_behind(&self) -> bool {
-        let works = |lane: &Lane| self.shared.interfaces[lane.interface].state() == State::Works;
-        self.lanes.iter().any(|lane| lane.is_waiting && works(lane))
+        let is_up = |lane: &Lane| self.shared.interfaces[lane.interface].state() != State::Down;
+        self.lanes.iter().any(|lane| lane.is_waiting && is_up(lane))
     }
 
     /// Gives back used frames, has queues filled, takes what the stash lacks. Another worker may be at

@@ -6,6 +6,7 @@ use super::start::start;
 use super::{Batch, Xdp};
 use crate::Timestamp;
 use crate::control::realm::{LocalAddress, Realm};
+use crate::io::AddressReport;
 use crate::session::SocketId;
 use crate::srtp::{Receiver, Sender};
 use crate::{Backend, Entropy, Relay, RelayConfig, Runs};
@@ -561,6 +562,40 @@ fn a_program_that_is_taken_away_costs_no_packet() {
     let by_socket = world.by_socket() - before;
     assert!(by_socket >= 6 * 2 * 2 * 50, "all went by the sockets");
     relay.shutdown();
+}
+
+#[test]
+fn what_was_put_before_the_program_was_taken_away_is_sent() {
+    let Some(world) = World::new() else { return };
+    let mut started = world.within("a", || start(&[realm(21_000)], 1));
+    let (watch, parts) = started.running.as_mut().unwrap();
+    let (mut batch, _waker) = world.within("a", || Xdp::new(parts.remove(0))).unwrap();
+    let ours = SocketAddr::new(OURS[0].parse().unwrap(), 21_000);
+    let socket = world.within("a", || batch.open(ours, 46)).unwrap();
+    let peer = world.within("b", || UdpSocket::bind((THEIRS[0], 0)).unwrap());
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    let to = peer.local_addr().unwrap();
+    let mut heard = [0; 100];
+    // The first go by the socket, until the way is known.
+    let mut number = 0;
+    until("a packet waits in the lane", || {
+        number += 1;
+        batch.wait(Duration::ZERO, &mut Vec::new()).unwrap();
+        assert!(batch.send(socket, to, &[number; 100]));
+        let is_put = batch.outlet.lanes.iter().any(|lane| lane.is_waiting);
+        if !is_put {
+            assert_eq!(peer.recv(&mut heard).unwrap(), 100);
+        }
+        is_put
+    });
+    watch.detach();
+    let runs_by_socket = |report: &AddressReport| report.runs == Runs::Sockets;
+    until("it is noticed", || {
+        watch.reports().iter().any(runs_by_socket)
+    });
+    batch.wait(Duration::ZERO, &mut Vec::new()).unwrap();
+    assert_eq!(peer.recv(&mut heard).unwrap(), 100);
+    assert_eq!(heard, [number; 100]);
 }
 
 #[test]
