@@ -485,6 +485,25 @@ fn noise_fills_what_the_other_side_leaves_empty_and_gives_way_at_once() {
     }
 }
 
+/// A call's first words come a little after its answer.
+#[test]
+fn noise_waits_for_media_that_may_still_begin() {
+    let noise = || Playing {
+        sound: Sound::Noise,
+        times: None,
+        beside: Beside::First { quiet_ms: 1_000 },
+    };
+    let mut bench = Bench::joined();
+    bench.play(B, Some(noise()));
+    assert_eq!(heard(&mut bench, peer_b(), 980), []);
+    bench.voice(A, 1).unwrap();
+    assert_eq!(heard(&mut bench, peer_b(), 900), []);
+    let mut bench = Bench::joined();
+    bench.play(B, Some(noise()));
+    let packets = heard(&mut bench, peer_b(), 2_000);
+    assert!(packets.len().abs_diff(50) <= 1, "{}", packets.len());
+}
+
 #[test]
 fn what_cannot_be_played_is_told_at_once_and_changes_nothing() {
     let mut bench = Bench::joined();

@@ -51,7 +51,7 @@ pub enum Beside {
     /// It is not heard.
     Muted,
     /// It comes first: what we play pauses with its first packet, and goes on when none has come for
-    /// this many milliseconds (SIP-561).
+    /// this many milliseconds (SIP-561). Noise begins when so long has passed without any.
     First {
         /// How long nothing has to come; less than 100 ms counts as 100 ms, because packets have a
         /// pace of their own.

@@ -21,7 +21,7 @@ use crate::packet::rtp;
 use crate::sound::{CLOCK_HZ, Encoding, Recordings, SAMPLES_PER_MS, Source};
 use crate::srtp::MAX_TRAILER_BYTES;
 use crate::time::Timestamp;
-use media_api::{Beside, Content, EndpointId, Event, Playing};
+use media_api::{Beside, Content, EndpointId, Event, Playing, Sound};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -129,6 +129,11 @@ impl MediaSession {
         let free = outgoing
             .last_at()
             .map_or(now, |last| now.max(last + packet));
+        // Noise fills a pause, and nothing has paused yet that may still begin.
+        let free = match (&playing.sound, playing.beside) {
+            (Sound::Noise, Beside::First { quiet_ms }) => free.max(now + quiet(quiet_ms)),
+            _ => free,
+        };
         Some(Playback {
             endpoint,
             source,
@@ -224,6 +229,11 @@ impl MediaSession {
     }
 }
 
+/// How long media that comes first has to be quiet.
+fn quiet(ms: u16) -> Duration {
+    Duration::from_millis(ms.into()).max(MIN_QUIET)
+}
+
 impl Playback {
     /// When [`MediaSession::play_on`] is next wanted for it.
     pub(super) fn due(&self) -> Timestamp {
@@ -264,10 +274,7 @@ impl Playback {
     fn quiet_at(&self, stream: &Stream) -> Option<Timestamp> {
         match self.beside {
             Beside::Muted => None,
-            Beside::First { quiet_ms } => {
-                let quiet = Duration::from_millis(u64::from(quiet_ms)).max(MIN_QUIET);
-                Some(stream.forwarded_at? + quiet)
-            }
+            Beside::First { quiet_ms } => Some(stream.forwarded_at? + quiet(quiet_ms)),
         }
     }
 

@@ -382,6 +382,12 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         "in the header in which we are told",
         "who forwarded a call is told to nobody before the operator says so",
     );
+    add(
+        "fill_pauses",
+        trunk.sounds.fills_pauses.to_string(),
+        "Teams may take a long gap for a failure of media",
+        "a pause is what the other side made of it",
+    );
     let headers = trunk.set_headers.iter();
     add(
         "headers.set",

@@ -57,6 +57,11 @@ pub struct Loaded {
     pub findings: Findings,
 }
 
+/// What is written, or else the default.
+fn chosen<T: Copy>(written: &Option<At<T>>, default: T) -> T {
+    written.as_ref().map_or(default, |at| at.value)
+}
+
 /// How findings name an object. Whose name is no text has none.
 fn titled(kind: &str, name: &str) -> String {
     match name {

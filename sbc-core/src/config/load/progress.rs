@@ -1,9 +1,8 @@
 //! Progress of a trunk's calls: what the operator wrote, and what contradicts it.
 
-use super::Load;
+use super::{Load, chosen};
 use crate::config::finding::Code;
 use crate::config::progress::{ProgressPolicy, Rel100, WrittenProgress};
-use crate::config::source::At;
 use crate::config::{EarlyDialogs, EarlyMedia, LateOffer, Preset};
 use crate::sip::Method;
 use std::time::Duration;
@@ -130,8 +129,4 @@ pub(super) fn methods(usual: Vec<Method>, progress: &ProgressPolicy) -> Vec<Meth
         methods.push(Method::Prack);
     }
     methods
-}
-
-fn chosen<T: Copy>(written: &Option<At<T>>, default: T) -> T {
-    written.as_ref().map_or(default, |at| at.value)
 }

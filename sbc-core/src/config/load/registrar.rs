@@ -1,7 +1,7 @@
 //! Peers that prove who they are and register with us.
 
 use super::account::address_of_record;
-use super::{Load, titled};
+use super::{Load, chosen, titled};
 use crate::auth::{Account, Asker, Digest};
 use crate::config::finding::Code;
 use crate::config::registrar::{Authenticate, Registrar, WrittenAuthenticate, WrittenRegistrar};
@@ -162,7 +162,7 @@ impl Load<'_> {
             longest_s: seconds(longest),
             contacts: written.contacts.as_ref().map_or(5, |at| at.value as usize),
             gin: written.gin.as_ref().is_some_and(|at| at.value),
-            called: super::trunk::chosen(&written.called, Default::default()),
+            called: chosen(&written.called, Default::default()),
             service_route,
         })
     }

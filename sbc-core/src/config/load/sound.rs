@@ -1,9 +1,10 @@
 //! Sounds: what the files hold, and what the trunks make of them.
 
-use super::{Load, titled};
+use super::{Load, chosen, titled};
 use crate::config::Config;
 use crate::config::facts::FileFault;
 use crate::config::finding::Code;
+use crate::config::preset::Defaults;
 use crate::config::sound::{
     Announcement, LONGEST_ANNOUNCEMENT, LONGEST_RECORDING, MOST_SAMPLES, Music, RESERVED,
     Recording, SoundPolicy, WrittenSound, WrittenSounds,
@@ -143,6 +144,7 @@ impl Load<'_> {
         &mut self,
         title: &str,
         written: &WrittenSounds,
+        defaults: &Defaults,
         profile: &mut Profile,
     ) -> SoundPolicy {
         let music = match &written.music {
@@ -205,7 +207,7 @@ impl Load<'_> {
         }
         SoundPolicy {
             music,
-            fills_pauses: written.fill_pauses.as_ref().is_some_and(|at| at.value),
+            fills_pauses: chosen(&written.fill_pauses, defaults.fills_pauses),
             announce,
         }
     }

@@ -1,8 +1,7 @@
 //! Transfers of a trunk: what the operator wrote, and what contradicts it.
 
-use super::Load;
+use super::{Load, chosen};
 use crate::config::finding::Code;
-use crate::config::source::At;
 use crate::config::transfer::{Refer, TransferPolicy, WrittenTransfer};
 use crate::config::{HistoryForm, Preset};
 
@@ -60,8 +59,4 @@ impl Load<'_> {
         }
         policy
     }
-}
-
-fn chosen<T: Copy>(written: &Option<At<T>>, default: T) -> T {
-    written.as_ref().map_or(default, |at| at.value)
 }

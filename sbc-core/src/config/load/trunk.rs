@@ -2,7 +2,7 @@
 
 use super::progress::methods;
 use super::registrar::is_reached_by_binding;
-use super::{Load, is_header_text, titled};
+use super::{Load, chosen, is_header_text, titled};
 use crate::config::finding::Code;
 use crate::config::header::is_configurable;
 use crate::config::name::is_proper_pattern;
@@ -117,7 +117,7 @@ impl Load<'_> {
         media(&mut profile, written, codecs, suites);
         self.transcoding(&title, written, &mut profile);
         self.bypass(&title, written, preset, &realm, &mut profile);
-        let sounds = self.sounds(&title, &written.sounds, &mut profile);
+        let sounds = self.sounds(&title, &written.sounds, &defaults, &mut profile);
         if profile.srtp == Srtp::Required
             && targets.iter().any(|t| t.value.protocol != Protocol::Tls)
             && let Some(srtp) = &written.srtp
@@ -896,10 +896,6 @@ impl Load<'_> {
 fn is_of_microsoft(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     host.ends_with("pstnhub.microsoft.com") || host.ends_with(".teams.microsoft.us")
-}
-
-pub(super) fn chosen<T: Copy>(written: &Option<At<T>>, default: T) -> T {
-    written.as_ref().map_or(default, |at| at.value)
 }
 
 fn resolved(pinned: &PinnedTarget, usual: Protocol) -> TargetAddress {

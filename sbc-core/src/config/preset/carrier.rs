@@ -50,6 +50,7 @@ pub(in crate::config) fn defaults() -> Defaults {
         history: HistoryForm::None,
         number_form: NumberForm::Any,
         set_headers: Vec::new(),
+        fills_pauses: false,
         media: Profile::carrier,
     }
 }

@@ -27,5 +27,6 @@ pub(super) struct Defaults {
     pub(super) history: HistoryForm,
     pub(super) number_form: NumberForm,
     pub(super) set_headers: Vec<(String, String)>,
+    pub(super) fills_pauses: bool,
     pub(super) media: fn(RealmId, Family) -> Profile,
 }

@@ -67,6 +67,8 @@ pub(in crate::config) fn defaults(cloud: Cloud) -> Defaults {
             "X-MS-SBC".to_owned(),
             concat!("Causeway/SBC/", env!("CARGO_PKG_VERSION")).to_owned(),
         )],
+        // Long gaps may be judged as a failure of media (TDR-MED-023).
+        fills_pauses: true,
         media: Profile::teams,
     }
 }
