@@ -297,13 +297,38 @@ fn an_output_file_is_replaced_on_demand_only() {
     fs::write(&target, "mine").unwrap();
     assert_eq!(run(&[]).status.code(), Some(i32::from(exit::REFUSED)));
     assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
-    let replaced = run(&["--force"]);
-    // Its trunks are in no configuration that was named.
-    assert_eq!(replaced.status.code(), Some(i32::from(exit::INVALID)));
-    assert!(replaced.stdout.is_empty());
+    // Its trunks are in no configuration that was named: what is there is better than that.
+    let refused = run(&["--force"]);
+    assert_eq!(refused.status.code(), Some(i32::from(exit::INVALID)));
+    assert!(refused.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("left as it is"));
+    assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
+    fs::remove_file(&target).unwrap();
+    assert_eq!(run(&[]).status.code(), Some(i32::from(exit::INVALID)));
     assert!(fs::read_to_string(&target).unwrap().contains("[[tenant]]"));
     let missing = causeway(&["numbers", "/nonexistent.csv"]);
     assert_eq!(missing.status.code(), Some(i32::from(exit::USAGE)));
+}
+
+#[test]
+fn an_output_file_in_the_configuration_is_compared_with_itself_under_no_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = folder.path().join("conf.d");
+    fs::create_dir(&parts).unwrap();
+    let config = folder.path().join("causeway.toml");
+    fs::write(&config, "[node]\nid = \"sbc1\"\n").unwrap();
+    let list = folder.path().join("list.csv");
+    for numbers in ["+441632960000,contoso\n", "+441632960001,contoso\n"] {
+        fs::write(&list, numbers).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+        let command = command.args(["import", "numbers", "list.csv", "--force", "-f"]);
+        let command = command.arg(&config).args(["-o", "conf.d/numbers.toml"]);
+        let output = command.current_dir(folder.path()).output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(i32::from(exit::OK)), "{told}");
+        let written = fs::read_to_string(parts.join("numbers.toml")).unwrap();
+        assert!(written.contains(&numbers[..13]), "{written}");
+    }
 }
 
 #[test]

@@ -257,7 +257,10 @@ async fn a_daemon_that_is_killed_leaves_the_relay_without_sessions() {
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     let said = relay.says("its sessions have ended");
-    assert!(said.contains(&format!("daemon {}", daemon.id())), "{said}");
+    assert!(
+        said.contains(&format!("daemon, process {}", daemon.id())),
+        "{said}"
+    );
     assert!(path.exists());
 }
 

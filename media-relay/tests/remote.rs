@@ -278,7 +278,7 @@ fn a_daemon_that_dies_leaves_no_ports_behind() {
     let why = refused.unwrap_err().to_string();
     assert!(began.elapsed() >= patience);
     assert!(
-        why.contains(&format!("process {} already", std::process::id())),
+        why.contains(&format!("already, process {}", std::process::id())),
         "{why}"
     );
     // One that is started in place of it waits until it is gone.
@@ -357,6 +357,20 @@ fn a_socket_in_use_is_not_taken_and_one_left_behind_is() {
     running.end();
 }
 
+/// A cleaner of temporary files came by, or another host has the place by now.
+#[test]
+fn a_host_ends_whatever_has_become_of_its_path() {
+    let path = path();
+    let first = host(&path);
+    std::fs::remove_file(&path).unwrap();
+    let second = host(&path);
+    first.end();
+    let daemon = daemon(&path, vec![realm(50)]);
+    daemon.remote.shutdown();
+    second.end();
+    assert!(!path.exists());
+}
+
 /// A host that greets, and then neither reads nor speaks.
 #[test]
 fn a_relay_that_is_stuck_holds_nobody_up() {
@@ -375,6 +389,10 @@ fn a_relay_that_is_stuck_holds_nobody_up() {
         let _ = wait.recv();
     });
     let daemon = daemon(&path, vec![realm(40)]);
+    // Recordings are large, and no reason to refuse a call.
+    let samples = vec![1_i16; 4 << 20];
+    let recordings = Recordings::new([(SoundId(1), samples.into())]).unwrap();
+    daemon.remote.set_recordings(recordings);
     let started = Instant::now();
     let mut number = 0;
     let refused = loop {

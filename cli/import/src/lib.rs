@@ -4,6 +4,7 @@
 //! out in silence; memory is bounded by the limits below, whatever the text says.
 
 pub mod audiocodes;
+mod claims;
 pub mod dispatcher;
 mod draft;
 mod ini;

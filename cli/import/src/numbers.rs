@@ -4,6 +4,7 @@
 //! order); without it they are number, tenant, trunk, comment. Between columns is a comma, a semicolon or a tab. Numbers
 //! that follow each other become one range; a number that two customers claim belongs to the first.
 
+use super::claims::{Claims, Key, Range};
 use super::{Draft, Imported, Refused, draft::word, lines, pattern};
 use crate::quoted;
 use std::collections::BTreeMap;
@@ -13,18 +14,6 @@ const MOST_ROWS: usize = 100_000;
 
 /// Longest expression of a route, in octets: a little less than the loader takes.
 const LONGEST_EXPRESSION: usize = 900;
-
-/// Numbers of one length.
-type Key = (usize, u64);
-
-/// A range that is somebody's, by its first number.
-struct Range {
-    last: u64,
-    owner: usize,
-    /// First and last row that it was made of.
-    lines: (usize, usize),
-    comment: String,
-}
 
 /// A tenant and, where there is one, the trunk that its numbers are reached by.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,7 +58,7 @@ pub fn import(file: &str, octets: &[u8], usual: Option<&str>) -> Result<Imported
         comment: Some(3),
     });
     let mut owners: BTreeMap<Owner, usize> = BTreeMap::new();
-    let mut ranges: BTreeMap<Key, Range> = BTreeMap::new();
+    let mut claims = Claims::default();
     for (count, (line, text)) in rows.enumerate() {
         if count >= MOST_ROWS {
             let (line, most) = (*line, MOST_ROWS);
@@ -113,12 +102,12 @@ pub fn import(file: &str, octets: &[u8], usual: Option<&str>) -> Result<Imported
             lines: (*line, *line),
             comment: word(cell(columns.comment)),
         };
-        claim(&mut ranges, (length, first), range, &mut draft);
+        claim(&mut claims, (length, first), range, &mut draft);
     }
-    if ranges.is_empty() {
+    if claims.is_empty() {
         return Err(Refused::Nothing("a number with its tenant"));
     }
-    write(merged(ranges), &owners, &mut draft);
+    write(merged(claims.into_ranges()), &owners, &mut draft);
     Ok(draft.finish())
 }
 
@@ -238,38 +227,29 @@ fn e164(text: &str) -> Result<Key, Fault> {
 }
 
 /// Adds a range unless somebody else has numbers of it.
-fn claim(
-    ranges: &mut BTreeMap<Key, Range>,
-    (length, first): Key,
-    mut range: Range,
-    draft: &mut Draft,
-) {
+fn claim(claims: &mut Claims, (length, first): Key, mut range: Range, draft: &mut Draft) {
     let claimed = match first == range.last {
         true => format!("+{first}"),
         false => format!("+{first}-+{}", range.last),
     };
-    // Ranges that are there do not overlap: at most the one before reaches into this one.
-    let before = ranges.range(..(length, first)).next_back();
-    let before = before.filter(|((other, _), have)| *other == length && have.last >= first);
-    let begin = before.map_or(first, |((_, begin), _)| *begin);
-    let mut touched: Vec<(Key, usize, u64, usize)> = Vec::new();
-    for (key, have) in ranges.range((length, begin)..=(length, range.last)) {
-        touched.push((*key, have.owner, have.last, have.lines.0));
-        if have.owner != range.owner {
-            draft.note(
-                range.lines.0,
-                claimed.clone(),
-                &format!(
-                    "line {} gives numbers of it to another tenant or trunk, and was first",
-                    have.lines.0
-                ),
-                "leave each number to one of them; nothing of this row is in the result",
-            );
-            return;
-        }
+    if let Some(have) = claims.rival((length, first), range.last, range.owner) {
+        draft.note(
+            range.lines.0,
+            claimed,
+            &format!(
+                "line {} gives numbers of it to another tenant or trunk, and was first",
+                have.lines.0
+            ),
+            "leave each number to one of them; nothing of this row is in the result",
+        );
+        return;
     }
+    let touched = claims.touched((length, first), range.last);
+    let touched: Vec<_> = touched
+        .map(|(key, have)| (*key, have.last, have.lines.0))
+        .collect();
     let mut key = (length, first);
-    for (other, _, last, line) in touched {
+    for (other, last, line) in touched {
         if other.1 <= first && last >= range.last {
             draft.note(
                 range.lines.0,
@@ -285,12 +265,12 @@ fn claim(
             &format!("line {line} has a part of it already; both were put together"),
             "nothing, unless other numbers were meant",
         );
-        if let Some(have) = ranges.remove(&other) {
+        if let Some(have) = claims.remove(other) {
             key.1 = key.1.min(other.1);
             join(&mut range, have);
         }
     }
-    ranges.insert(key, range);
+    claims.insert(key, range);
 }
 
 /// Takes another range of the same owner in.

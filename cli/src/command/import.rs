@@ -74,8 +74,8 @@ pub struct Beside {
 }
 
 /// Converts a file. The result goes to standard output or the output file, what is not in it and what the loader says of it
-/// to standard error. Returns 0 if the loader accepts the result, 3 if something is left to do or nothing could be
-/// converted, 2 without a file, 5 if the output file exists or cannot be written.
+/// to standard error; a file that is there is not replaced by what the loader refuses. Returns 0 if the loader accepts the
+/// result, 3 if something is left to do or nothing could be converted, 2 without a file, 5 if the output file exists or cannot be written.
 ///
 /// # Errors
 /// If standard output cannot be written.
@@ -108,11 +108,6 @@ pub fn run(command: &Import, out: &mut dyn Write) -> io::Result<u8> {
             return Ok(exit::INVALID);
         }
     };
-    if let Some(output) = &common.output
-        && let Err(code) = written(output, &imported.toml, common.force)
-    {
-        return Ok(code);
-    }
     let name = common
         .output
         .as_ref()
@@ -121,13 +116,30 @@ pub fn run(command: &Import, out: &mut dyn Write) -> io::Result<u8> {
         // Numbers are part of a configuration; this is the rest, as far as the loader asks for it.
         sources.push(Source::new("(assumed)", "[node]\nid = \"sbc1\"\n"));
     }
-    // The output file may be in the folder that was read just now.
-    sources.retain(|source| source.path != name);
+    // The output file may be in the folder that was read just now, by another name of it.
+    let file = |path: &Path| path.canonicalize().ok();
+    if let Some(own) = common.output.as_deref().and_then(file) {
+        sources.retain(|source| file(Path::new(&source.path)).is_none_or(|other| other != own));
+    }
     sources.push(Source::new(name, imported.toml.as_str()));
     let (is_valid, findings) = match load(&sources, None) {
         Ok(loaded) => (true, loaded.findings),
         Err(findings) => (false, findings),
     };
+    // What is there may be in use: it is replaced by something that is accepted, or not at all.
+    let is_there = common.output.as_ref().is_some_and(|output| output.exists());
+    let is_kept = !is_valid && common.force && is_there;
+    if let Some(output) = common.output.as_ref().filter(|_| !is_kept)
+        && let Err(code) = written(output, &imported.toml, common.force)
+    {
+        return Ok(code);
+    }
+    if is_kept && let Some(output) = &common.output {
+        let path = output.display();
+        eprintln!(
+            "causeway: {path} was left as it is, since the loader refuses the result; to have that anyway, remove the file first"
+        );
+    }
     match common.json {
         true => report(&imported, common, is_valid, &findings, out)?,
         false => {

@@ -1,4 +1,4 @@
-//! Sockets in batches: the only place of the relay that talks to the kernel.
+//! Sockets in batches, and who is at the other end of one: the only place of the relay that talks to the kernel.
 //!
 //! Each stream has two sockets of its own, so that a packet's destination port alone names its
 //! stream. A batch therefore is what has queued up on one socket; what saves system calls at fifty
@@ -9,6 +9,8 @@
 
 #[allow(unsafe_code)] // JUSTIFICATION: std and rustix have no recvmmsg and sendmmsg.
 mod mmsg;
+#[allow(unsafe_code)] // JUSTIFICATION: rustix cannot tell of processes of other namespaces.
+pub(crate) mod peer;
 #[allow(unsafe_code)] // JUSTIFICATION: rings, frames and ports are memory shared with the kernel.
 mod xdp;
 

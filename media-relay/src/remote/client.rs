@@ -92,6 +92,8 @@ struct State {
     /// Relays that have ended.
     lost: u64,
     recordings: Recordings,
+    /// How often recordings were set.
+    edition: u64,
     is_stopping: bool,
 }
 
@@ -203,10 +205,13 @@ impl Remote {
 
     /// As [`crate::Relay::set_recordings`]; the next relay hears of them as well.
     pub fn set_recordings(&self, recordings: Recordings) {
+        // Long work, for which nobody who gives commands waits.
+        let written = written(&recordings);
         let mut state = self.shared.lock();
         state.recordings = recordings;
+        state.edition += 1;
         if let Some(link) = &state.link {
-            send_recordings(&link.queue, &state.recordings);
+            link.queue.push_large(written);
         }
     }
 
@@ -381,9 +386,18 @@ impl Shared {
             (Err(why), _) | (_, Err(why)) => return why.to_string(),
         };
         let _ = socket.set_write_timeout(None);
+        let (recordings, edition) = {
+            let state = self.lock();
+            (state.recordings.clone(), state.edition)
+        };
+        let known = written(&recordings);
         {
             let mut state = self.lock();
-            send_recordings(&queue, &state.recordings);
+            // They may have changed meanwhile.
+            queue.push_large(match state.edition == edition {
+                true => known,
+                false => written(&state.recordings),
+            });
             if state.is_stopping {
                 queue.close();
             }
@@ -513,11 +527,13 @@ impl State {
 }
 
 /// All recordings in parts: they are large, and few.
-fn send_recordings(queue: &Queue, recordings: &Recordings) {
+fn written(recordings: &Recordings) -> Writer {
+    let mut out = Writer::default();
     for (sound, samples) in recordings.iter() {
         for part in samples.chunks(SAMPLES) {
-            let _ = queue.push(&ToHost::Samples(sound, part.to_vec()), usize::MAX);
+            out.frame(&ToHost::Samples(sound, part.to_vec()));
         }
     }
-    let _ = queue.push(&ToHost::Recordings, usize::MAX);
+    out.frame(&ToHost::Recordings);
+    out
 }

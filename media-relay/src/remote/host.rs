@@ -4,6 +4,7 @@ use super::message::{Hello, Report, ToDaemon, ToHost, Verdict};
 use super::queue::{MOST, Pushed, Queue};
 use crate::control::{EventSink, Relay, RelayConfig};
 use crate::entropy::Entropy;
+use crate::io::peer::peer;
 use crate::sound::Recordings;
 use media_api::SoundId;
 use media_api::wire::{Frames, Reader, Writer};
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,14 +39,16 @@ pub struct HostOptions {
 /// A listening socket for one daemon at a time.
 #[derive(Debug)]
 pub struct Host {
-    listener: UnixListener,
     path: PathBuf,
+    /// Device and number of what we made there.
+    made: (u64, u64),
     options: HostOptions,
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    listener: UnixListener,
     is_over: AtomicBool,
     /// The connection that is served.
     served: Mutex<Option<Served>>,
@@ -54,15 +57,15 @@ struct Shared {
 #[derive(Debug)]
 struct Served {
     socket: UnixStream,
-    /// Process of the daemon.
-    pid: i32,
+    /// Process of the daemon, in words.
+    process: String,
     /// What runs for it, once it has said for which realms.
     relay: Weak<Relay>,
 }
 
 /// A [`Host`] as other threads see it.
 #[derive(Clone, Debug)]
-pub struct HostHandle(Arc<Shared>, PathBuf);
+pub struct HostHandle(Arc<Shared>);
 
 impl Host {
     /// Listens at `path`. What is left there of a host that has ended is taken away.
@@ -89,16 +92,20 @@ impl Host {
         // Whoever connects commands the relay and hears keys. The kernel asks for the right to write.
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         Ok(Self {
-            listener,
             path: path.to_owned(),
+            made: identity(path)?,
             options,
-            shared: Arc::default(),
+            shared: Arc::new(Shared {
+                listener,
+                is_over: AtomicBool::new(false),
+                served: Mutex::default(),
+            }),
         })
     }
 
     /// What other threads have of it while it serves.
     pub fn handle(&self) -> HostHandle {
-        HostHandle(Arc::clone(&self.shared), self.path.clone())
+        HostHandle(Arc::clone(&self.shared))
     }
 
     /// Serves until it is ended. `tell` hears in words who comes and goes.
@@ -106,7 +113,7 @@ impl Host {
         let tell = Arc::new(tell);
         let mut last = None;
         loop {
-            let accepted = self.listener.accept();
+            let accepted = self.shared.listener.accept();
             if self.shared.is_over() {
                 break;
             }
@@ -115,15 +122,15 @@ impl Host {
                 thread::sleep(Duration::from_millis(50));
                 continue;
             };
-            let pid = match admitted(&socket) {
-                Ok(pid) => pid,
+            let process = match admitted(&socket) {
+                Ok(process) => process,
                 Err(why) => {
                     tell(&why);
                     refuse(socket, Verdict::No(why));
                     continue;
                 }
             };
-            if let Some(why) = self.shared.occupy(&socket, pid) {
+            if let Some(why) = self.shared.occupy(&socket, &process) {
                 refuse(socket, Verdict::Busy(why));
                 continue;
             }
@@ -134,10 +141,11 @@ impl Host {
             );
             let named = thread::Builder::new().name("media-daemon".into());
             let serving = named.spawn(move || {
-                let why = talk(&socket, &options, &shared, &*tell, pid);
+                let place = Place(&shared);
+                let why = talk(&socket, &options, &shared, &*tell, &process);
                 // Whoever hears that it is over can have the place.
-                shared.vacate();
-                tell(&format!("daemon {pid}: {why}"));
+                drop(place);
+                tell(&format!("daemon, {process}: {why}"));
             });
             last = serving.ok();
             if last.is_none() {
@@ -147,8 +155,17 @@ impl Host {
         self.shared.hang_up();
         // The parties of its calls hear BYE of RTCP.
         let _ = last.map(thread::JoinHandle::join);
-        let _ = fs::remove_file(&self.path);
+        // There may be another's by now.
+        if identity(&self.path).is_ok_and(|found| found == self.made) {
+            let _ = fs::remove_file(&self.path);
+        }
     }
+}
+
+/// What is at a path, whatever its name.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::symlink_metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }
 
 impl HostHandle {
@@ -162,8 +179,17 @@ impl HostHandle {
     /// Ends the host, and the relay that it runs.
     pub fn end(&self) {
         self.0.is_over.store(true, Ordering::SeqCst);
-        // It waits for somebody to come.
-        let _ = UnixStream::connect(&self.1);
+        // It waits for somebody to come, whatever has become of the path.
+        let _ = rustix::net::shutdown(&self.0.listener, rustix::net::Shutdown::Both);
+    }
+}
+
+/// The only place, which is free again however what is done in it ends.
+struct Place<'a>(&'a Shared);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.vacate();
     }
 }
 
@@ -177,19 +203,19 @@ impl Shared {
     }
 
     /// Takes the only place; says in words why not.
-    fn occupy(&self, socket: &UnixStream, pid: i32) -> Option<String> {
+    fn occupy(&self, socket: &UnixStream, process: &str) -> Option<String> {
         let mut served = self.lock();
         if let Some(other) = &*served {
             return Some(format!(
-                "the relay serves the daemon of process {} already: one relay is for one daemon",
-                other.pid
+                "the relay serves a daemon already, {}: one relay is for one daemon",
+                other.process
             ));
         }
         match socket.try_clone() {
             Ok(socket) => {
                 *served = Some(Served {
                     socket,
-                    pid,
+                    process: process.to_owned(),
                     relay: Weak::new(),
                 });
             }
@@ -216,18 +242,19 @@ impl Shared {
     }
 }
 
-/// The process at the other end, if it may command us: one of our own user, or of root.
-fn admitted(socket: &UnixStream) -> Result<i32, String> {
-    let peer = rustix::net::sockopt::socket_peercred(socket)
-        .map_err(|why| format!("who connects cannot be told: {why}"))?;
-    let own = rustix::process::geteuid();
-    let pid = peer.pid.as_raw_nonzero().get();
-    match peer.uid.is_root() || peer.uid == own {
-        true => Ok(pid),
+/// The process at the other end in words, if it may command us: one of our own user, or of root.
+fn admitted(socket: &UnixStream) -> Result<String, String> {
+    let peer = peer(socket).map_err(|why| format!("who connects cannot be told: {why}"))?;
+    let own = rustix::process::geteuid().as_raw();
+    let process = match peer.pid {
+        Some(pid) => format!("process {pid}"),
+        None => "a process of another container".to_owned(),
+    };
+    match peer.uid == 0 || peer.uid == own {
+        true => Ok(process),
         false => Err(format!(
-            "process {pid} of user {} may not command the relay, which serves user {} and root: run both as one user",
-            peer.uid.as_raw(),
-            own.as_raw()
+            "{process} of user {} may not command the relay, which serves user {own} and root: run both as one user",
+            peer.uid
         )),
     }
 }
@@ -245,7 +272,7 @@ fn talk(
     options: &HostOptions,
     shared: &Shared,
     tell: &dyn Fn(&str),
-    pid: i32,
+    process: &str,
 ) -> String {
     let mut frames = Frames::default();
     let hello = match greeting(socket, &mut frames) {
@@ -279,7 +306,7 @@ fn talk(
         return format!("gone before it was greeted: {why}");
     }
     tell(&format!(
-        "daemon {pid}: media of {realms} realms are served"
+        "daemon, {process}: media of {realms} realms are served"
     ));
     let why = thread::scope(|scope| {
         let writing = scope.spawn(|| {
@@ -295,8 +322,13 @@ fn talk(
         }
         let _ = queue.push(&ToDaemon::Farewell(why.clone()), usize::MAX);
         queue.close();
-        let _ = writing.join();
-        why
+        match writing.join() {
+            Ok(Err(fault)) if fault.kind() == io::ErrorKind::WouldBlock => format!(
+                "it has read nothing for {} s; its sessions have ended",
+                UNHEARD.as_secs()
+            ),
+            _ => why,
+        }
     });
     let _ = socket.shutdown(Shutdown::Both);
     // From here on nobody else has it, so it ends with us, before the place is free.

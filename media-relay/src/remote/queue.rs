@@ -18,9 +18,17 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Waiting {
     out: Writer,
+    /// What is large, and after how many octets of `out` its turn comes. No bound counts it.
+    large: Vec<(usize, Writer)>,
     is_over: bool,
     /// The writer sleeps; otherwise it looks before it does.
     is_idle: bool,
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.out.octets().is_empty() && self.large.is_empty()
+    }
 }
 
 /// How a value was taken.
@@ -45,6 +53,17 @@ impl Queue {
         Pushed::Taken
     }
 
+    /// Appends what was written elsewhere already, since it is large. What else waits is bounded as if it
+    /// were not there.
+    pub(super) fn push_large(&self, written: Writer) {
+        let mut waiting = self.lock();
+        let at = waiting.out.octets().len();
+        waiting.large.push((at, written));
+        if std::mem::take(&mut waiting.is_idle) {
+            self.came.notify_one();
+        }
+    }
+
     /// Nothing more is written, once what waits is.
     pub(super) fn close(&self) {
         self.lock().is_over = true;
@@ -67,9 +86,9 @@ impl Queue {
         socket.write_all(batch.octets())?;
         batch.clear();
         loop {
-            let is_over = {
+            let (is_over, large) = {
                 let mut waiting = self.lock();
-                while waiting.out.octets().is_empty() && !waiting.is_over {
+                while waiting.is_empty() && !waiting.is_over {
                     let left = every.saturating_sub(last.elapsed());
                     if left.is_zero() {
                         break;
@@ -80,13 +99,19 @@ impl Queue {
                     waiting.is_idle = false;
                 }
                 std::mem::swap(&mut waiting.out, &mut batch);
-                waiting.is_over
+                (waiting.is_over, std::mem::take(&mut waiting.large))
             };
             if last.elapsed() >= every {
                 last = std::time::Instant::now();
                 round(&mut batch);
             }
-            socket.write_all(batch.octets())?;
+            let mut written = 0;
+            for (at, large) in large {
+                socket.write_all(&batch.octets()[written..at])?;
+                socket.write_all(large.octets())?;
+                written = at;
+            }
+            socket.write_all(&batch.octets()[written..])?;
             batch.clear();
             if is_over {
                 return Ok(());
