@@ -228,6 +228,56 @@ fn a_peer_whose_certificate_is_another_is_never_heard_and_told_of() {
     assert_eq!(bench.send(B, peer_b(), &voice(1)), Err(DropReason::NoKey));
 }
 
+/// Seen from where nobody described it, so nobody but its certificate can say who it is.
+#[test]
+fn a_peer_behind_nat_whose_certificate_is_another_is_told_of_as_that() {
+    let (mut bench, mut peer) = half_secure(true);
+    let nat = address("192.0.2.99:5000");
+    let mut terms = NegotiatedStream {
+        source: SourcePolicy::Restricted {
+            signalling: Some(nat.ip()),
+        },
+        ..peer.terms(DtlsRole::Passive)
+    };
+    let other = Fingerprint::new(HashFunction::Sha256, vec![7; 32]).unwrap();
+    if let Protection::Dtls(agreed) = &mut terms.protection {
+        agreed.fingerprints = vec![other];
+    }
+    bench.answer(A, terms);
+    peer.begin(DtlsRole::Passive, bench.now);
+    peer.channels[0].at = nat;
+    peer.run(&mut bench, 11_000);
+    assert_eq!(failures(&bench), [HandshakeFault::Fingerprint]);
+}
+
+#[test]
+fn a_peer_that_moves_keeps_the_association_that_it_has_named() {
+    for name in ["", "abcdefghijklmnopqrstuvwx"] {
+        let (mut bench, mut peer) = half_secure(true);
+        let moved = address("192.0.2.77:5000");
+        let mut terms = peer.terms(DtlsRole::Active);
+        if let Protection::Dtls(agreed) = &mut terms.protection {
+            agreed.tls_id = name.into();
+        }
+        bench.answer(A, terms.clone());
+        peer.begin(DtlsRole::Active, bench.now);
+        peer.run(&mut bench, 3_000);
+        terms.remote_rtp = moved;
+        terms.remote_rtcp = moved;
+        bench.answer(A, terms);
+        let (sender, _) = peer.keys(0);
+        let packet = protected(&sender, &voice(1), 1);
+        assert!(bench.send(A, moved, &packet).is_ok(), "the keys go on");
+        bench.run_ms(11_000);
+        // Who names none begins anew where it moves.
+        let wanted: &[HandshakeFault] = match name {
+            "" => &[HandshakeFault::Timeout],
+            _ => &[],
+        };
+        assert_eq!(failures(&bench), wanted, "{name}");
+    }
+}
+
 #[test]
 fn strangers_and_early_birds_are_not_answered() {
     let (mut bench, mut peer) = half_secure(true);

@@ -40,6 +40,8 @@ struct Channel {
     proven: Option<SocketAddr>,
     /// Handshakes that others than the described address have begun: the peer behind a NAT is one of them.
     rivals: Vec<(SocketAddr, Association)>,
+    /// What one of them failed by last, which may have been the peer.
+    rejected: Option<HandshakeFault>,
     /// Until when the peer may take to begin.
     patience: Timestamp,
     state: State,
@@ -74,6 +76,7 @@ impl Secure {
             association: Association::new(identity, agreed.clone(), now),
             proven: None,
             rivals: Vec::new(),
+            rejected: None,
             patience: now + PATIENCE,
             state: State::Open,
         };
@@ -92,6 +95,11 @@ impl Secure {
             Part::Rtcp => self.rtcp.as_mut(),
         }
     }
+}
+
+/// Whether the peer tells its associations apart.
+fn is_named(protection: &Protection) -> bool {
+    matches!(protection, Protection::Dtls(terms) if !terms.tls_id.is_empty())
 }
 
 /// Handshakes that are begun from other addresses at the same time; the oldest gives way.
@@ -123,7 +131,7 @@ impl Channel {
                 return Some(keys);
             }
             // It is not the peer, or tries again.
-            Some(dtls::Outcome::Failed(_)) => {}
+            Some(dtls::Outcome::Failed(why)) => self.rejected = Some(why),
             None => {
                 if self.rivals.len() == RIVALS {
                     self.rivals.remove(0);
@@ -191,8 +199,9 @@ impl Face {
     pub(super) fn keeps_handshake(&self, terms: &NegotiatedStream, moved: bool) -> bool {
         let is_same = self.terms.protection == terms.protection
             && self.terms.rtcp_mux == terms.rtcp_mux
-            // Checks find the peer wherever it is, and its restart is no other party (RFC 8842 §4).
-            && (terms.ice.is_some() || !moved);
+            // Checks find the peer wherever it is, and its restart is no other party. One that has named its
+            // association names another where it moves and begins anew (RFC 8842 §4).
+            && (terms.ice.is_some() || !moved || is_named(&terms.protection));
         let is_sound = |secure: &Secure| !matches!(secure.rtp.state, State::Failed);
         is_same && self.secure.as_deref().is_some_and(is_sound)
     }
@@ -413,7 +422,10 @@ impl MediaSession {
         let is_forgotten = channel.association.deadline().is_none();
         let send = |packet: &[u8]| out.push_report(realm, socket, to, packet);
         let outcome = match is_forgotten {
-            true => Some(dtls::Outcome::Failed(HandshakeFault::Timeout)),
+            true => {
+                let why = channel.rejected.unwrap_or(HandshakeFault::Timeout);
+                Some(dtls::Outcome::Failed(why))
+            }
             false => channel.association.tick(now, send),
         };
         if let Some(outcome) = outcome {
