@@ -246,7 +246,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
             ("limit", "so many at most: 100, and 1000 at most", Integer),
         ],
         body: None,
-        answer: Answer::Json(Object(&[("records", List(&Any)), ("is_whole", Flag)])),
+        answer: Answer::Json(Object(&[
+            ("records", List(&Any)),
+            ("is_whole", Flag),
+            ("has_more", Flag),
+            ("is_read", Flag),
+        ])),
         refusals: &[(404, "no records are written: there is no [cdr]")],
         handler: || get(records::search),
     },

@@ -101,16 +101,23 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
             }
             get(to, &path, out, |answer, out| {
                 let rows = answer["records"].as_array().map_or(&[][..], Vec::as_slice);
-                if rows.is_empty() {
+                let is_read = answer["is_read"].as_bool() != Some(false);
+                if rows.is_empty() && is_read {
                     return writeln!(out, "no record in the spool is of such a call");
                 }
                 let rows: Vec<Value> = rows.iter().map(recent_row).collect();
-                table(&rows, &RECORD_COLUMNS, out)?;
-                match answer["is_whole"].as_bool() {
-                    Some(false) => {
-                        writeln!(out, "there are more: say more of them, or raise --limit")
-                    }
-                    _ => Ok(()),
+                if !rows.is_empty() {
+                    table(&rows, &RECORD_COLUMNS, out)?;
+                }
+                if answer["has_more"].as_bool() == Some(true) {
+                    writeln!(out, "there are more: say more of them, or raise --limit")?;
+                }
+                match is_read {
+                    true => Ok(()),
+                    false => writeln!(
+                        out,
+                        "older files of the spool were not read: one search reads the newest 256 MiB; look into them by grep"
+                    ),
                 }
             })
         }
