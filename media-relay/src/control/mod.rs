@@ -339,6 +339,7 @@ impl Relay {
             worker.published.add_to(&mut totals);
         }
         totals.transcodes = self.recoding.as_ref().map_or(0, Class::pipes);
+        totals.panics += self.recoding.as_ref().map_or(0, Class::panics);
         totals
     }
 

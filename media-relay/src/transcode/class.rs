@@ -35,6 +35,7 @@ pub(crate) struct Class {
     bells: Arc<[Bell]>,
     is_over: Arc<AtomicBool>,
     pipes: Arc<AtomicU64>,
+    panics: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -151,6 +152,7 @@ impl Ready {
             bells: Arc::clone(&self.bells),
             is_over: Arc::clone(&is_over),
             pipes: Arc::default(),
+            panics: Arc::default(),
             threads: Vec::new(),
         };
         for (number, errands) in self.errands.into_iter().enumerate() {
@@ -165,6 +167,7 @@ impl Ready {
                 pipes: HashMap::new(),
                 counted: 0,
                 all: Arc::clone(&class.pipes),
+                panics: Arc::clone(&class.panics),
                 epoch: 0,
             };
             let name = format!("transcode-{number}");
@@ -179,6 +182,11 @@ impl Class {
     /// Pipes of all threads.
     pub(crate) fn pipes(&self) -> u64 {
         self.pipes.load(Ordering::Relaxed)
+    }
+
+    /// Pipes that ended by a panic.
+    pub(crate) fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
     }
 }
 
@@ -209,12 +217,19 @@ struct Turner {
     /// How many of them are counted among those of all threads.
     counted: u64,
     all: Arc<AtomicU64>,
+    panics: Arc<AtomicU64>,
     epoch: u32,
 }
 
-/// Runs what reads a stranger's octets: a panic costs the pipe, and no other call. `None` if there was one.
-fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
-    catch_unwind(AssertUnwindSafe(work)).ok()
+/// Runs what reads a stranger's octets: a panic costs the pipe, and no other call, and is counted. `None` if there
+/// was one.
+fn guarded<T>(panics: &AtomicU64, work: impl FnOnce() -> T) -> Option<T> {
+    let done = catch_unwind(AssertUnwindSafe(work)).ok();
+    if done.is_none() {
+        // Ordering: a figure for people.
+        panics.fetch_add(1, Ordering::Relaxed);
+    }
+    done
 }
 
 impl Turner {
@@ -233,7 +248,8 @@ impl Turner {
             let now = self.clock.now();
             self.pipes.retain(|_, (job, pipe)| {
                 while pipe.due() <= now {
-                    if !guarded(|| pipe.next(now, job, &mut recoded)).unwrap_or(false) {
+                    if !guarded(&self.panics, || pipe.next(now, job, &mut recoded)).unwrap_or(false)
+                    {
                         return false;
                     }
                     // Who cannot keep up misses it.
@@ -292,7 +308,7 @@ impl Turner {
                         let pipe = Pipe::new(&job, *epoch);
                         (job.clone(), pipe)
                     });
-                    if guarded(|| pipe.take(&job)).is_none() {
+                    if guarded(&self.panics, || pipe.take(&job)).is_none() {
                         self.pipes.remove(&(job.session, job.stream));
                     }
                 }
@@ -352,6 +368,7 @@ mod tests {
             pipes: HashMap::new(),
             counted: 0,
             all: Arc::default(),
+            panics: Arc::default(),
             epoch: 0,
         };
         let session = SessionId(3);

@@ -149,11 +149,13 @@ impl Pipe {
             self.jitter = Jitter::default();
         }
         let step = job.timestamp.wrapping_sub(self.newest as u32) as i32;
-        let timestamp = self.newest + i64::from(step);
+        let mut timestamp = self.newest + i64::from(step);
         let clock_hz = self.clock_hz();
         // One timestamp that is far off must not make all that follow it seem late.
         let step_ms = i64::from(step) * 1_000 / clock_hz;
         if step_ms.abs() > JUMP_MS {
+            // However often it jumps, numbers stay small.
+            timestamp = i64::from(job.timestamp);
             self.newest = timestamp;
             self.jitter = Jitter::default();
         } else {

@@ -199,6 +199,18 @@ fn timestamps_that_jump_cost_nothing_that_follows() {
     assert!(outlier > 0.8, "{outlier}");
 }
 
+#[test]
+fn timestamps_that_jump_for_hours_cost_nothing() {
+    let recipe = recipe(A_LAW, Coding::G722, 20);
+    let jobs: Vec<Job> = (0..5_000_u64)
+        .map(|at| {
+            let timestamp = (at as u32).wrapping_mul(i32::MAX as u32);
+            job(recipe, at, timestamp, &[0xd5; 160], at * 1_000)
+        })
+        .collect();
+    assert!(!through(&jobs).is_empty());
+}
+
 /// How long what is heard has been held at the end, for a sender whose clock is off by so many ppm.
 fn held_at_the_end(ppm: i64) -> i64 {
     let recipe = recipe(A_LAW, Coding::G711(Law::Mu), 20);
