@@ -102,10 +102,62 @@ fn told(what: &Happened) -> Option<(&'static str, Value)> {
             "registration.state",
             json!({ "trunk": standing.trunk, "state": standing.state, "because": because }),
         ),
-        Happened::Media(media_api::Event::OneWay { kind, .. }) => {
-            ("media.one_way", json!({ "kind": kind.as_str() }))
-        }
-        Happened::Overload { .. } => ("overload.stage", json!({})),
+        Happened::Media(media_api::Event::OneWay { endpoint, kind, .. }) => (
+            "media.one_way",
+            json!({ "leg": endpoint.0, "kind": kind.as_str() }),
+        ),
+        Happened::Overload {
+            shard,
+            stage,
+            lag_ms,
+            strain,
+        } => (
+            "overload.stage",
+            json!({
+                "shard": shard.0,
+                "stage": stage,
+                "lag_ms": lag_ms,
+                "cpu_per_mille": strain.cpu,
+                "memory_per_mille": strain.memory,
+            }),
+        ),
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media_api::{EndpointId, OneWayKind, SessionId};
+    use sbc_core::id::ShardId;
+    use sbc_core::overload::{Stage, Strain};
+
+    #[test]
+    fn what_is_told_says_which_and_how_much() {
+        let (_, data) = told(&Happened::Overload {
+            shard: ShardId(1),
+            stage: Stage::Heavy,
+            lag_ms: 120,
+            strain: Strain {
+                cpu: 910,
+                memory: 400,
+            },
+        })
+        .unwrap();
+        let wanted = json!({
+            "shard": 1, "stage": "heavy", "lag_ms": 120,
+            "cpu_per_mille": 910, "memory_per_mille": 400,
+        });
+        assert_eq!(data, wanted);
+        let (_, data) = told(&Happened::Media(media_api::Event::OneWay {
+            session: SessionId(7),
+            endpoint: EndpointId(1),
+            kind: OneWayKind::NoPackets,
+        }))
+        .unwrap();
+        assert_eq!(
+            data,
+            json!({ "leg": 1, "kind": OneWayKind::NoPackets.as_str() })
+        );
+    }
 }
