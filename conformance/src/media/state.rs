@@ -8,6 +8,7 @@ use super::tone::{Codec, Tone};
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::Instant;
 
 /// Time between two reports of ours.
@@ -65,6 +66,10 @@ pub(super) struct State {
     pub(super) checks: VecDeque<(Vec<u8>, SocketAddr)>,
     pub(super) stream: Stream,
     pub(super) dialled: VecDeque<(u8, Vec<u8>, bool)>,
+    /// Who says what is heard here.
+    pub(super) passes: Option<UnboundedSender<Vec<u8>>>,
+    /// What somebody else hears, to be said here.
+    pub(super) passed: Option<UnboundedReceiver<Vec<u8>>>,
 }
 
 /// A packet that can still be listened to.
@@ -211,7 +216,10 @@ impl State {
                     }
                     self.stream.noise(NOISE_EVERY * samples as u32)
                 }
-                (None, None) => return None,
+                (None, None) => {
+                    let passed = self.passed.as_mut()?.try_recv().ok()?;
+                    self.stream.packet(&passed)
+                }
             },
         };
         let mut bytes = match &mut link.secure {
@@ -318,6 +326,10 @@ impl State {
         self.heard.audio += 1;
         if let Some(last) = self.last_audio.replace(now) {
             self.heard.longest_gap = self.heard.longest_gap.max(now - last);
+        }
+        if let Some(other) = &self.passes {
+            // Whoever has gone away says nothing more.
+            let _ = other.send(packet.payload.to_vec());
         }
         self.kept.push_back(Kept {
             came: now,

@@ -7,7 +7,7 @@ use super::ice::{Client, Lite};
 use super::sdp::Media;
 use super::secure::{Key, Secure};
 use super::state::{Kept, Link, REPORTS, State, in_order};
-use super::tone::{Codec, Tone, share_by_pieces};
+use super::tone::{Codec, Tone, level, share_by_pieces};
 use crate::impair::Network;
 use crate::lock::lock;
 use crate::peer::fault::PeerFault;
@@ -15,6 +15,7 @@ use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -84,6 +85,8 @@ impl Voice {
             checks: VecDeque::new(),
             stream: Stream::new(8, u64::MAX),
             dialled: VecDeque::new(),
+            passes: None,
+            passed: None,
         }));
         let task = tokio::spawn(run(sockets, Air::new(network), Arc::clone(&state)));
         Ok(Self {
@@ -289,6 +292,17 @@ impl Voice {
         (state.plays, state.pause) = (None, Some(0));
     }
 
+    /// From now on each of the two says what the other hears and nothing of its own, as where a mixer joins
+    /// their calls. Both have the same codec.
+    pub fn joins(&self, other: &Self) {
+        for (from, to) in [(self, other), (other, self)] {
+            let (heard, said) = mpsc::unbounded_channel();
+            lock(&from.state).passes = Some(heard);
+            let mut to = lock(&to.state);
+            (to.plays, to.pause, to.passed) = (None, None, Some(said));
+        }
+    }
+
     /// Sends a digit as an event of 100 ms (RFC 4733 §2.5).
     pub fn dials(&self, digit: char) {
         let Some(event) = "0123456789*#ABCD".find(digit) else {
@@ -358,6 +372,28 @@ impl Voice {
         let before = self.heard().audio;
         sleep(time).await;
         self.heard().audio - before
+    }
+
+    /// The level of the loudest packet that comes while so much time passes, in dBm0; nothing, if none comes.
+    pub async fn loudest_within(&self, time: Duration) -> Option<f64> {
+        let began = Instant::now();
+        let mut loudest = None;
+        while began.elapsed() < time {
+            sleep(PTIME * 5).await;
+            let state = lock(&self.state);
+            let heard = state.kept.iter().filter(|one| one.came >= began);
+            loudest = heard
+                .map(|one| level(&in_order(vec![one], state.codec)))
+                .chain(loudest)
+                .reduce(f64::max);
+        }
+        loudest
+    }
+
+    /// From now on the longest time between two packets with audio is measured anew, and begins now.
+    pub fn measures_gaps(&self) {
+        let mut state = lock(&self.state);
+        (state.heard.longest_gap, state.last_audio) = (Duration::ZERO, Some(Instant::now()));
     }
 
     /// The call is over: nobody owes reports any more, whether the last one has come or was lost.
@@ -486,6 +522,32 @@ mod tests {
     use super::*;
     use crate::media::sdp;
     use std::net::{IpAddr, Ipv4Addr};
+
+    #[tokio::test]
+    async fn what_one_of_two_joined_voices_hears_the_other_one_says() {
+        let here = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let mut all = Vec::new();
+        for _ in 0..4 {
+            all.push(Voice::open("carrier", here, None, None).await.unwrap());
+        }
+        // Two calls, of which the inner ends are joined.
+        for (of, with) in [(0, 1), (1, 0), (2, 3), (3, 2)] {
+            let media = sdp::read(&sdp::carrier_offer(all[with].at, &[Codec::Pcma])).unwrap();
+            all[of].hears_of(&media).unwrap();
+        }
+        let patience = Duration::from_secs(10);
+        all[0].plays(437.3);
+        all[1].joins(&all[2]);
+        assert!(all[3].waits_for(437.3, patience).await);
+        all[3].plays(611.7);
+        assert!(all[0].waits_for(611.7, patience).await);
+        let level = all[0].loudest_within(Duration::from_millis(300)).await;
+        // A third of full scale, which is 3.14 dBm0.
+        assert!(
+            level.is_some_and(|level| (level + 7.2).abs() < 0.5),
+            "{level:?}"
+        );
+    }
 
     #[tokio::test]
     async fn a_tone_that_ended_is_not_heard_again() {

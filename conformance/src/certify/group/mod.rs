@@ -17,6 +17,7 @@ pub mod optimization;
 pub mod options;
 pub mod outbound;
 pub mod packets;
+pub mod replacement;
 pub mod resolution;
 pub mod system;
 pub mod transfer;
@@ -34,6 +35,7 @@ pub const WRITTEN: &[&[Case]] = &[
     outbound::CASES,
     midcall::CASES,
     transfer::CASES,
+    replacement::CASES,
     media::CASES,
     codecs::CASES,
     digits::CASES,
