@@ -12,7 +12,8 @@ use crate::impair::Network;
 use crate::lock::lock;
 use crate::peer::fault::PeerFault;
 use std::collections::{HashSet, VecDeque};
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -25,6 +26,7 @@ const PTIME: Duration = Duration::from_millis(20);
 const SETTLED: Duration = Duration::from_millis(200);
 /// How long a key sounds, and how long nothing follows.
 const PRESS: Duration = Duration::from_millis(100);
+const PRESS_PACKETS: u16 = 5;
 /// Share of the energy that must lie at a tone for it to be heard.
 const CLEAR: f64 = 0.8;
 
@@ -33,6 +35,8 @@ pub struct Voice {
     state: Arc<Mutex<State>>,
     /// Where it listens.
     pub at: SocketAddr,
+    /// The port at which it takes reports, unless they share that of audio.
+    pub reports: u16,
     /// Key that it announces.
     pub key: Key,
     /// For people: `Teams` or `carrier`.
@@ -52,16 +56,39 @@ impl Voice {
         warp: Option<Warp>,
         network: Option<Network>,
     ) -> Result<Self, PeerFault> {
-        let fault = |why| PeerFault::Socket {
-            peer: name.to_owned(),
-            why,
-        };
         let sockets = match at.port() {
             0 => Sockets::open(at.ip()).await,
             _ => Sockets::open_at(at).await,
         };
+        Self::with(name, sockets, warp, network)
+    }
+
+    /// The same with reports at a port that is not the next one.
+    ///
+    /// # Errors
+    /// [`PeerFault::Socket`].
+    pub async fn open_apart(
+        name: &'static str,
+        ip: IpAddr,
+        warp: Option<Warp>,
+        network: Option<Network>,
+    ) -> Result<Self, PeerFault> {
+        Self::with(name, Sockets::open_apart(ip).await, warp, network)
+    }
+
+    fn with(
+        name: &'static str,
+        sockets: io::Result<Sockets>,
+        warp: Option<Warp>,
+        network: Option<Network>,
+    ) -> Result<Self, PeerFault> {
+        let fault = |why| PeerFault::Socket {
+            peer: name.to_owned(),
+            why,
+        };
         let sockets = sockets.map_err(fault)?;
         let at = sockets.address().map_err(fault)?;
+        let reports = sockets.rtcp.local_addr().map_err(fault)?.port();
         let state = Arc::new(Mutex::new(State {
             link: None,
             plays: None,
@@ -92,6 +119,7 @@ impl Voice {
         Ok(Self {
             state,
             at,
+            reports,
             key: Key::random(),
             name,
             task,
@@ -326,8 +354,12 @@ impl Voice {
 
     /// Sounds a key for 100 ms, and is silent for as long.
     pub async fn sounds(&self, key: char) {
+        let begun = self.sequence();
         lock(&self.state).plays = Tone::of_key(key);
-        sleep(PRESS).await;
+        // A busy machine sends packets late, and a key lasts as long as they say.
+        while self.sequence().wrapping_sub(begun) < PRESS_PACKETS {
+            sleep(PTIME / 4).await;
+        }
         self.hushes();
         sleep(PRESS).await;
     }
@@ -511,7 +543,7 @@ async fn run(sockets: Sockets, mut air: Air, state: Arc<Mutex<State>>) {
                 (Way::Out, Port::Rtp) => drop(sockets.rtp.send_to(&bytes, other).await),
                 (Way::Out, Port::Rtcp) => drop(sockets.rtcp.send_to(&bytes, other).await),
                 (Way::In, Port::Rtp) => lock(&state).hears_packet(&bytes, other),
-                (Way::In, Port::Rtcp) => lock(&state).take_report(&bytes),
+                (Way::In, Port::Rtcp) => lock(&state).take_report(&bytes, Port::Rtcp),
             }
         }
     }
@@ -521,7 +553,7 @@ async fn run(sockets: Sockets, mut air: Air, state: Arc<Mutex<State>>) {
 mod tests {
     use super::*;
     use crate::media::sdp;
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
 
     #[tokio::test]
     async fn what_one_of_two_joined_voices_hears_the_other_one_says() {

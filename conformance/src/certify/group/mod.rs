@@ -17,8 +17,10 @@ pub mod optimization;
 pub mod options;
 pub mod outbound;
 pub mod packets;
+pub mod pauses;
 pub mod replacement;
 pub mod resolution;
+pub mod rtcp;
 pub mod system;
 pub mod transfer;
 
@@ -40,6 +42,8 @@ pub const WRITTEN: &[&[Case]] = &[
     codecs::CASES,
     digits::CASES,
     packets::CASES,
+    pauses::CASES,
+    rtcp::CASES,
     bypass::CASES,
     agent::CASES,
     optimization::CASES,
