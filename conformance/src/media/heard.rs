@@ -19,7 +19,7 @@ pub enum Warp {
     ShortEvents,
     /// Comfort noise is lost.
     NoNoise,
-    /// Of a hundred packets three in a row are lost.
+    /// Of a hundred packets fifteen in a row are lost, 300 ms.
     Holes,
     /// What was lost counts as heard.
     Everything,
@@ -31,6 +31,8 @@ pub enum Warp {
     Replays,
     /// Answers to checks of ICE are lost.
     NoAnswers,
+    /// Answers to checks that are made by hand are late.
+    LateAnswers,
     /// With the first audio a check of ICE arrives.
     Checks,
     /// Checks of ICE that must not be answered are.

@@ -318,7 +318,7 @@ impl State {
             }
             return;
         }
-        if self.warp == Some(Warp::Holes) && packet.sequence % 100 < 3 {
+        if self.warp == Some(Warp::Holes) && packet.sequence % 100 < 15 {
             return;
         }
         if self.warp == Some(Warp::Everything) {

@@ -63,9 +63,6 @@ pub const CASES: &[Case] = &[
     .with(|setting| setting.has_customers = true),
 ];
 
-/// Longest time without audio while a party is replaced.
-const GAP: Duration = Duration::from_millis(200);
-
 /// Replaces for the dialog of a leg of Teams.
 fn replaces(leg: &Leg, other_tag: &str, more: &str) -> String {
     let (call, tag) = (leg.call_id(), leg.tag());
@@ -102,12 +99,7 @@ async fn replaced(stage: &Stage) -> Played {
     new.is_answered().await.rule(rule)?;
     let heard = talk.caller.voice.waits_for(TONES.0, PATIENCE).await;
     stage.check(rule, heard, || "who takes over is not heard".to_owned());
-    let gap = talk.caller.voice.heard().longest_gap;
-    // A bad network makes gaps of its own.
-    let is_short = gap <= GAP || stage.kit.network.is_some();
-    stage.check(rule, is_short, || {
-        format!("nothing was heard for {gap:?}, wanted at most {GAP:?}")
-    });
+    stage.is_uninterrupted(rule, &talk.caller.voice);
     talk.called.leg.hung_up(PATIENCE).await.rule(rule)?;
     let mut caller = talk.caller.end();
     caller.may_be_offered(SETTLED).await?;
