@@ -436,6 +436,8 @@ pub enum DropCode {
     ForeignVia,
     /// A request for a dialog we do not know; answered with 481.
     UnknownDialog,
+    /// An INVITE that would replace a dialog of another customer; answered with 403 (TDR-XFR-031).
+    ForeignDialog,
     /// A method that is not served; answered with 405 or 501.
     MethodNotAllowed,
     /// New calls are refused: limit or drain.
@@ -446,7 +448,7 @@ pub enum DropCode {
 
 impl DropCode {
     /// Every code.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Stranger,
         Self::WrongIdentity,
         Self::UnknownHost,
@@ -455,6 +457,7 @@ impl DropCode {
         Self::StrayAck,
         Self::ForeignVia,
         Self::UnknownDialog,
+        Self::ForeignDialog,
         Self::MethodNotAllowed,
         Self::Overload,
         Self::Banned,
@@ -471,6 +474,7 @@ impl DropCode {
             Self::StrayAck => "stray_ack",
             Self::ForeignVia => "foreign_via",
             Self::UnknownDialog => "unknown_dialog",
+            Self::ForeignDialog => "foreign_dialog",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Overload => "overload",
             Self::Banned => "banned",

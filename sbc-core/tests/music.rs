@@ -262,7 +262,7 @@ fn a_transferred_party_hears_music_while_the_target_is_called_and_no_longer() {
 }
 
 #[test]
-fn a_transferred_party_hears_ringing_where_its_trunk_wants_it() {
+fn a_transferred_party_hears_ringing_unless_it_hears_music() {
     let (mut call, invite) = referred("ringback = \"auto\"\nringback_tone = \"us\"");
     assert!(played(&call).is_empty(), "it does not ring yet");
     target_says(&mut call, &invite, "180 Ringing", "");
@@ -270,6 +270,12 @@ fn a_transferred_party_hears_ringing_where_its_trunk_wants_it() {
         panic!("{:?}", played(&call));
     };
     assert!(format!("{playing:?}").contains("hz: [440, 480], ms: 2000"));
+    target_says(&mut call, &invite, "200 OK", TEAMS_SDP);
+    assert_eq!(orders(&call, CARRIER_LEG), [true, false]);
+    // Nobody else makes a tone for who talks already, whatever is so before the answer.
+    let (mut call, invite) = referred("");
+    assert!(played(&call).is_empty(), "it does not ring yet");
+    target_says(&mut call, &invite, "180 Ringing", "");
     target_says(&mut call, &invite, "200 OK", TEAMS_SDP);
     assert_eq!(orders(&call, CARRIER_LEG), [true, false]);
     // After music, where there is some.

@@ -3,6 +3,7 @@
 use crate::world;
 
 use sbc_core::demux::shard_of_message;
+use sbc_core::event::{DropCode, Happened};
 use sbc_core::id::ShardId;
 use sbc_core::mint::Mint;
 use sbc_core::record::{TransferKind, TransferOutcome};
@@ -181,6 +182,8 @@ fn another_trunk_may_not_replace_a_leg() {
     let invite = plain.replace("Content-Length: 0\n\n", &lines);
     call.shard.carrier_says(&with_body(&invite, CARRIER_SDP));
     call.shard.next_response(403);
+    let is_counted = |what: &Happened| matches!(what, Happened::Dropped { why, .. } if *why == DropCode::ForeignDialog);
+    assert!(call.shard.happened.iter().any(is_counted));
     let ack = plain.replace("INVITE", "ACK");
     call.shard.carrier_says(&ack);
     call.lives();

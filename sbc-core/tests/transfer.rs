@@ -111,9 +111,10 @@ fn a_transfer_of_teams_calls_teams_octet_by_octet_and_leaves_the_caller_alone() 
 
     call.shard
         .teams_says(&response(&invite, "180 Ringing", "z1", TEAMS_CONTACT, ""));
-    call.shard.pass(Duration::from_secs(1));
+    call.shard.pass(Duration::from_millis(100));
     let notify = notified(&mut call, ACTIVE, "180 Ringing");
     ok(&mut call, &notify);
+    call.shard.pass(Duration::from_millis(900));
     target_answers(&mut call, &invite);
     let notify = notified(&mut call, LAST, "200 OK");
     assert_eq!(header(&notify, HeaderName::Event), "refer");

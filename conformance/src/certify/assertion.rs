@@ -338,6 +338,8 @@ struct Dialogs {
     routes: BTreeMap<(String, String), Vec<String>>,
     media: BTreeMap<String, String>,
     refused: BTreeSet<(String, u32)>,
+    /// The last description of each call: its session, its version, and the rest.
+    told: BTreeMap<String, (String, u64, String)>,
     /// Local media are the one reason for which media may be elsewhere within a call (TDR-HLD-005).
     may_move: bool,
 }
@@ -380,6 +382,32 @@ impl Dialogs {
         self.routes.entry(key).or_insert(routes);
     }
 
+    /// G6: a call has one session, whose version rises by one with every change and stays without
+    /// (RFC 3264 §8).
+    fn is_told(&mut self, message: &Message, broken: Broken<'_>) {
+        let body = message.description();
+        let Some(origin) = body.lines().find(|line| line.starts_with("o=")) else {
+            return;
+        };
+        let words: Vec<&str> = origin.split(' ').collect();
+        let session = words.get(1).map_or("", |word| word).to_owned();
+        let version: u64 = words
+            .get(2)
+            .and_then(|word| word.parse().ok())
+            .unwrap_or_default();
+        let rest = body.replace(origin, "");
+        let now = (session, version, rest);
+        let before = self
+            .told
+            .insert(message.call_id().to_owned(), now.clone())
+            .unwrap_or_else(|| now.clone());
+        let step = u64::from(now.2 != before.2);
+        if now.0 != before.0 || now.1 != before.1 + step {
+            let (session, version, _) = before;
+            broken("G6", format!("{origin} after {session} {version}"));
+        }
+    }
+
     /// A message of the subject.
     fn received(&mut self, message: &Message, broken: Broken<'_>) {
         if let Ok(media) = sdp::read(&message.body()) {
@@ -392,6 +420,7 @@ impl Dialogs {
                 broken("G7", format!("media is at {at}, was at {before}"));
             }
         }
+        self.is_told(message, broken);
         let (Some(method), Some(tag)) = (message.method(), message.tag("To")) else {
             return;
         };

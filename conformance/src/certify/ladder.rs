@@ -15,6 +15,9 @@ use std::time::Duration;
 /// Tones of the caller and of the called.
 pub const TONES: (f64, f64) = (437.3, 611.7);
 
+/// Longest time without audio where nothing may be interrupted.
+const GAP: Duration = Duration::from_millis(200);
+
 /// Who called, and what his INVITE was.
 pub struct Caller {
     /// His side of the dialog.
@@ -205,6 +208,15 @@ impl Stage {
         let talk = Talk { caller, called }.established().await?;
         self.hear_each_other(&talk).await?;
         Ok(talk)
+    }
+
+    /// What a voice heard since its gaps are measured had no gap. A bad network makes gaps of its own.
+    pub fn is_uninterrupted(&self, rule: &str, voice: &Voice) {
+        let (gap, name) = (voice.heard().longest_gap, voice.name);
+        let is_whole = gap <= GAP || self.kit.network.is_some();
+        self.check(rule, is_whole, || {
+            format!("{name} hears nothing for {gap:?}, wanted at most {GAP:?}")
+        });
     }
 
     /// Both sides play their tones, and each must hear the other.

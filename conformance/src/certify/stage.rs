@@ -559,6 +559,17 @@ impl Stage {
         self.voice_of_teams_at(0).await
     }
 
+    /// A voice of Teams that takes reports at a port of their own.
+    ///
+    /// # Errors
+    /// [`PeerFault::Socket`].
+    pub async fn voice_of_teams_apart(&self) -> Result<Voice, PeerFault> {
+        let (ip, network) = (self.addresses.proxies[0], self.tape.network());
+        let voice = Voice::open_apart("Teams", ip, self.warps.0, network).await?;
+        lock(&self.ears).push(voice.ear());
+        Ok(voice)
+    }
+
     /// A voice of Teams at a port.
     ///
     /// # Errors

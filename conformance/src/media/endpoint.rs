@@ -92,6 +92,17 @@ impl Sockets {
         Ok(Self { rtp, rtcp, stream })
     }
 
+    /// A port for RTP, and one for RTCP that is not the next.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn open_apart(ip: IpAddr) -> io::Result<Self> {
+        // A pair of which nobody uses the first, so that both ports stay apart.
+        let (one, other) = (Self::open(ip).await?, Self::open(ip).await?);
+        let (rtp, rtcp, stream) = (one.rtp, other.rtcp, one.stream);
+        Ok(Self { rtp, rtcp, stream })
+    }
+
     /// Where RTP is received.
     ///
     /// # Errors
@@ -275,6 +286,7 @@ pub(crate) struct Stream {
     count: u32,
     octets: u32,
     left: u64,
+    born: Instant,
 }
 
 impl Stream {
@@ -288,7 +300,15 @@ impl Stream {
             count: 0,
             octets: 0,
             left: packets,
+            born: Instant::now(),
         }
+    }
+
+    /// The time as reports tell it, in units of 1/65536 s (RFC 3550 §4). It begins with 1 s, since 0 says
+    /// nothing, and has nothing to do with that on the wall.
+    pub(crate) fn clock(&self) -> u32 {
+        let since = self.born.elapsed() + Duration::from_secs(1);
+        ((since.as_micros() << 16) / 1_000_000) as u32
     }
 
     /// The next RTP packet (RFC 3550 §5.1); the first carries the marker.
@@ -331,11 +351,11 @@ impl Stream {
         packet
     }
 
-    /// A sender report with a CNAME (RFC 3550 §6.4.1, §6.5.1). The wall clock means nothing here.
+    /// A sender report with a CNAME (RFC 3550 §6.4.1, §6.5.1).
     pub(crate) fn report(&self) -> Vec<u8> {
         let mut report = vec![0x80, 200, 0, 6];
         report.extend(self.ssrc);
-        report.extend([0; 8]);
+        report.extend((u64::from(self.clock()) << 16).to_be_bytes());
         report.extend(self.timestamp.to_be_bytes());
         report.extend(self.count.to_be_bytes());
         report.extend(self.octets.to_be_bytes());

@@ -15,12 +15,24 @@ pub enum Warp {
     NoRtcp,
     /// RTP with events, so digits, is lost.
     NoEvents,
+    /// Events end without having lasted.
+    ShortEvents,
     /// Comfort noise is lost.
     NoNoise,
+    /// Of a hundred packets fifteen in a row are lost, 300 ms.
+    Holes,
+    /// What was lost counts as heard.
+    Everything,
+    /// Reports say nothing of what has arrived.
+    NoBlocks,
+    /// Reports come to the other port.
+    OtherPort,
     /// What the other end sends twice is heard twice.
     Replays,
     /// Answers to checks of ICE are lost.
     NoAnswers,
+    /// Answers to checks that are made by hand are late.
+    LateAnswers,
     /// With the first audio a check of ICE arrives.
     Checks,
     /// Checks of ICE that must not be answered are.
@@ -44,6 +56,8 @@ pub struct Heard {
     pub payload_types: Vec<u8>,
     /// Reports.
     pub reports: u64,
+    /// Those of them that came to the port for RTP.
+    pub reports_beside_audio: u64,
     /// Longest time between two reports, and between the last and now.
     pub longest_without_report: Duration,
     /// Longest time between two audio packets.
@@ -73,4 +87,6 @@ pub struct Told {
     pub lost_indeed: u32,
     /// Jitter, in samples.
     pub jitter: u32,
+    /// Time to the other end and back, without that for which it kept our report; nothing, if it has none.
+    pub round_trip: Option<Duration>,
 }

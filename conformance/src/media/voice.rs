@@ -7,14 +7,16 @@ use super::ice::{Client, Lite};
 use super::sdp::Media;
 use super::secure::{Key, Secure};
 use super::state::{Kept, Link, REPORTS, State, in_order};
-use super::tone::{Codec, Tone, share_by_pieces};
+use super::tone::{Codec, Tone, level, share_by_pieces};
 use crate::impair::Network;
 use crate::lock::lock;
 use crate::peer::fault::PeerFault;
 use std::collections::{HashSet, VecDeque};
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -24,6 +26,7 @@ const PTIME: Duration = Duration::from_millis(20);
 const SETTLED: Duration = Duration::from_millis(200);
 /// How long a key sounds, and how long nothing follows.
 const PRESS: Duration = Duration::from_millis(100);
+const PRESS_PACKETS: u16 = 5;
 /// Share of the energy that must lie at a tone for it to be heard.
 const CLEAR: f64 = 0.8;
 
@@ -32,6 +35,8 @@ pub struct Voice {
     state: Arc<Mutex<State>>,
     /// Where it listens.
     pub at: SocketAddr,
+    /// The port at which it takes reports, unless they share that of audio.
+    pub reports: u16,
     /// Key that it announces.
     pub key: Key,
     /// For people: `Teams` or `carrier`.
@@ -51,16 +56,39 @@ impl Voice {
         warp: Option<Warp>,
         network: Option<Network>,
     ) -> Result<Self, PeerFault> {
-        let fault = |why| PeerFault::Socket {
-            peer: name.to_owned(),
-            why,
-        };
         let sockets = match at.port() {
             0 => Sockets::open(at.ip()).await,
             _ => Sockets::open_at(at).await,
         };
+        Self::with(name, sockets, warp, network)
+    }
+
+    /// The same with reports at a port that is not the next one.
+    ///
+    /// # Errors
+    /// [`PeerFault::Socket`].
+    pub async fn open_apart(
+        name: &'static str,
+        ip: IpAddr,
+        warp: Option<Warp>,
+        network: Option<Network>,
+    ) -> Result<Self, PeerFault> {
+        Self::with(name, Sockets::open_apart(ip).await, warp, network)
+    }
+
+    fn with(
+        name: &'static str,
+        sockets: io::Result<Sockets>,
+        warp: Option<Warp>,
+        network: Option<Network>,
+    ) -> Result<Self, PeerFault> {
+        let fault = |why| PeerFault::Socket {
+            peer: name.to_owned(),
+            why,
+        };
         let sockets = sockets.map_err(fault)?;
         let at = sockets.address().map_err(fault)?;
+        let reports = sockets.rtcp.local_addr().map_err(fault)?.port();
         let state = Arc::new(Mutex::new(State {
             link: None,
             plays: None,
@@ -84,11 +112,14 @@ impl Voice {
             checks: VecDeque::new(),
             stream: Stream::new(8, u64::MAX),
             dialled: VecDeque::new(),
+            passes: None,
+            passed: None,
         }));
         let task = tokio::spawn(run(sockets, Air::new(network), Arc::clone(&state)));
         Ok(Self {
             state,
             at,
+            reports,
             key: Key::random(),
             name,
             task,
@@ -289,6 +320,17 @@ impl Voice {
         (state.plays, state.pause) = (None, Some(0));
     }
 
+    /// From now on each of the two says what the other hears and nothing of its own, as where a mixer joins
+    /// their calls. Both have the same codec.
+    pub fn joins(&self, other: &Self) {
+        for (from, to) in [(self, other), (other, self)] {
+            let (heard, said) = mpsc::unbounded_channel();
+            lock(&from.state).passes = Some(heard);
+            let mut to = lock(&to.state);
+            (to.plays, to.pause, to.passed) = (None, None, Some(said));
+        }
+    }
+
     /// Sends a digit as an event of 100 ms (RFC 4733 §2.5).
     pub fn dials(&self, digit: char) {
         let Some(event) = "0123456789*#ABCD".find(digit) else {
@@ -312,8 +354,12 @@ impl Voice {
 
     /// Sounds a key for 100 ms, and is silent for as long.
     pub async fn sounds(&self, key: char) {
+        let begun = self.sequence();
         lock(&self.state).plays = Tone::of_key(key);
-        sleep(PRESS).await;
+        // A busy machine sends packets late, and a key lasts as long as they say.
+        while self.sequence().wrapping_sub(begun) < PRESS_PACKETS {
+            sleep(PTIME / 4).await;
+        }
         self.hushes();
         sleep(PRESS).await;
     }
@@ -358,6 +404,28 @@ impl Voice {
         let before = self.heard().audio;
         sleep(time).await;
         self.heard().audio - before
+    }
+
+    /// The level of the loudest packet that comes while so much time passes, in dBm0; nothing, if none comes.
+    pub async fn loudest_within(&self, time: Duration) -> Option<f64> {
+        let began = Instant::now();
+        let mut loudest = None;
+        while began.elapsed() < time {
+            sleep(PTIME * 5).await;
+            let state = lock(&self.state);
+            let heard = state.kept.iter().filter(|one| one.came >= began);
+            loudest = heard
+                .map(|one| level(&in_order(vec![one], state.codec)))
+                .chain(loudest)
+                .reduce(f64::max);
+        }
+        loudest
+    }
+
+    /// From now on the longest time between two packets with audio is measured anew, and begins now.
+    pub fn measures_gaps(&self) {
+        let mut state = lock(&self.state);
+        (state.heard.longest_gap, state.last_audio) = (Duration::ZERO, Some(Instant::now()));
     }
 
     /// The call is over: nobody owes reports any more, whether the last one has come or was lost.
@@ -475,7 +543,7 @@ async fn run(sockets: Sockets, mut air: Air, state: Arc<Mutex<State>>) {
                 (Way::Out, Port::Rtp) => drop(sockets.rtp.send_to(&bytes, other).await),
                 (Way::Out, Port::Rtcp) => drop(sockets.rtcp.send_to(&bytes, other).await),
                 (Way::In, Port::Rtp) => lock(&state).hears_packet(&bytes, other),
-                (Way::In, Port::Rtcp) => lock(&state).take_report(&bytes),
+                (Way::In, Port::Rtcp) => lock(&state).take_report(&bytes, Port::Rtcp),
             }
         }
     }
@@ -485,7 +553,33 @@ async fn run(sockets: Sockets, mut air: Air, state: Arc<Mutex<State>>) {
 mod tests {
     use super::*;
     use crate::media::sdp;
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
+
+    #[tokio::test]
+    async fn what_one_of_two_joined_voices_hears_the_other_one_says() {
+        let here = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let mut all = Vec::new();
+        for _ in 0..4 {
+            all.push(Voice::open("carrier", here, None, None).await.unwrap());
+        }
+        // Two calls, of which the inner ends are joined.
+        for (of, with) in [(0, 1), (1, 0), (2, 3), (3, 2)] {
+            let media = sdp::read(&sdp::carrier_offer(all[with].at, &[Codec::Pcma])).unwrap();
+            all[of].hears_of(&media).unwrap();
+        }
+        let patience = Duration::from_secs(10);
+        all[0].plays(437.3);
+        all[1].joins(&all[2]);
+        assert!(all[3].waits_for(437.3, patience).await);
+        all[3].plays(611.7);
+        assert!(all[0].waits_for(611.7, patience).await);
+        let level = all[0].loudest_within(Duration::from_millis(300)).await;
+        // A third of full scale, which is 3.14 dBm0.
+        assert!(
+            level.is_some_and(|level| (level + 7.2).abs() < 0.5),
+            "{level:?}"
+        );
+    }
 
     #[tokio::test]
     async fn a_tone_that_ended_is_not_heard_again() {

@@ -75,10 +75,13 @@ impl Call {
         if !interwork::listens(&own.image) {
             return None;
         }
-        let rings = interlude.has_rung && trunk.progress.ringback != Ringback::Remote;
-        let sound = match rings {
+        let music = music(&self.config, trunk);
+        // No phone rings by itself for who talks already: without music the tone is ours, whoever makes it
+        // before the answer (TDR-XFR-016).
+        let is_ours = trunk.progress.ringback != Ringback::Remote || music.is_none();
+        let sound = match interlude.has_rung && is_ours {
             true => Sound::Tone(trunk.progress.tones.tone(Signal::Ringback)),
-            false => music(&self.config, trunk)?,
+            false => music?,
         };
         // The transferor may still be heard, and the target early; a held party hears neither.
         let beside = match waits && !interlude.is_described {

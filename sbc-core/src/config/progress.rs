@@ -98,7 +98,7 @@ pub enum Ringing {
 /// Who plays the ringing tone to a caller.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Ringback {
-    /// The called side, or the caller's own phone.
+    /// The called side, or the caller's own phone; for who is transferred we, unless it hears music.
     Remote,
     /// We, while it rings and no early media flow; early media that the called side describes are
     /// waited for.

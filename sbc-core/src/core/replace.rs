@@ -42,7 +42,11 @@ impl Core {
             Ok(found) => found,
             Err(status) => {
                 arrived(None, None, flow, &message, out);
-                dropped(DropCode::UnknownDialog, flow, out);
+                let why = match status {
+                    Status::FORBIDDEN => DropCode::ForeignDialog,
+                    _ => DropCode::UnknownDialog,
+                };
+                dropped(why, flow, out);
                 return self.reply(now, id, &message, style, status, out);
             }
         };

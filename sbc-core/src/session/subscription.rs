@@ -10,7 +10,7 @@ use super::news::News;
 use super::timer::SessionTimer;
 use super::uas::hop_back;
 use super::{LegStyle, PeerFacts, Phase, Session, SessionEvent, Timer, Timers, crossing};
-use crate::config::Refer;
+use crate::config::{Preset, Refer};
 use crate::dialog::Dialog;
 use crate::id::{CallId, LegId, TransactionId};
 use crate::plane::Cx;
@@ -32,6 +32,9 @@ const RENEWAL: Duration = Duration::from_secs(45);
 
 /// Progress is not told more often than this (SIP-802).
 const PACE: Duration = Duration::from_secs(1);
+
+/// The same to Teams, whose user waits to see that the target rings (TDR-XFR-014).
+const PACE_OF_TEAMS: Duration = Duration::from_millis(100);
 
 /// A REFER that waits for our answer.
 #[derive(Clone, Debug)]
@@ -252,7 +255,11 @@ impl Session {
             return;
         }
         running.status = status;
-        let due = running.told + PACE;
+        let pace = match self.style.trunk.preset {
+            Preset::Teams => PACE_OF_TEAMS,
+            Preset::Carrier => PACE,
+        };
+        let due = running.told + pace;
         match due <= cx.now.mono {
             true => self.notify(cx),
             false => self.timers.set(Timer::Referral as usize, due),

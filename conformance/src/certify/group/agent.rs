@@ -435,14 +435,21 @@ async fn without_agent(stage: &Stage) -> Played {
 /// TC-ICE-016: checks are answered as long as they come, and nobody misses them while audio comes.
 async fn consent(stage: &Stage) -> Played {
     let (mut talk, _) = client_talks(stage).await?;
-    for _ in 0..10 {
+    let (checks, pause) = match stage.kit.soaks {
+        true => (120, Duration::from_secs(5)),
+        false => (10, Duration::ZERO),
+    };
+    let quiet = stage.size("seconds without a check", 5, 20 * 60);
+    for _ in 0..checks {
+        talk.lasts(pause).await;
         let is_answered = talk.caller.voice.is_answered(PATIENCE).await;
         stage.check("TDR-ICE-003", is_answered, || {
             "a check within the call is not answered".to_owned()
         });
     }
     talk.caller.voice.checks_no_more();
-    let ended = talk.caller.leg.asked("BYE", Duration::from_secs(5)).await;
+    let quiet = Duration::from_secs(quiet.into());
+    let ended = talk.caller.leg.asked("BYE", quiet).await;
     stage.check("TDR-ICE-011", ended.is_err(), || {
         "without checks the call ends, although both are heard".to_owned()
     });

@@ -1,17 +1,21 @@
 //! ICE: media bypass.
 
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
-use crate::certify::ladder::{Caller, Talk};
-use crate::certify::mutation::{Mutation, Warp, drop, replace, teams};
+use crate::certify::ladder::{Caller, TONES, Talk};
+use crate::certify::mutation::{
+    Mutation, Warp, as_method, carrier, drop, replace, rewrite, teams, then,
+};
 use crate::certify::setting::{OUTSIDE, Setting};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
+use crate::media::check::{Check, Reply};
 use crate::media::ice::Lite;
 use crate::media::sdp;
 use crate::media::tone::Codec;
 use crate::media::voice::Voice;
 use crate::peer::message::Message;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The cases.
 pub const CASES: &[Case] = &[
@@ -28,6 +32,9 @@ pub const CASES: &[Case] = &[
                 "TDR-ICE-003",
                 replace(teams("INVITE").first(), "a=ice-pwd:", "a=ice-pwd:x"),
             ),
+            breaks("TDR-ICE-003", Mutation::Media(Warp::LateAnswers)),
+            breaks("TDR-ICE-003", Mutation::Media(Warp::Checks)),
+            breaks("TDR-ICE-002", rewrite(teams("INVITE").first(), two_places)),
             breaks("audio", Mutation::Media(Warp::Silence)),
         ],
     )
@@ -42,6 +49,8 @@ pub const CASES: &[Case] = &[
                 "TDR-ICE-003",
                 replace(teams("INVITE").status(200), "a=ice-ufrag:", "a=ice-ufrag:x"),
             ),
+            breaks("TDR-ICE-003", Mutation::Media(Warp::LateAnswers)),
+            breaks("TDR-ICE-003", Mutation::Media(Warp::Checks)),
             breaks("audio", Mutation::Media(Warp::Silence)),
         ],
     )
@@ -63,6 +72,7 @@ pub const CASES: &[Case] = &[
                 "TDR-ICE-007",
                 replace(teams("INVITE").status(200), "a=ice-pwd:", "a=ice-pwd:x"),
             ),
+            breaks("TDR-ICE-007", Mutation::Media(Warp::Holes)),
         ],
     )
     .needs(&[Need::Bypass])
@@ -80,6 +90,8 @@ pub const CASES: &[Case] = &[
                 ),
             ),
             breaks("ladder", drop(teams("INVITE").status(200).inside())),
+            breaks("TDR-ICE-008", Mutation::Media(Warp::Holes)),
+            breaks("TDR-ICE-008", Mutation::CarrierMedia(Warp::Holes)),
         ],
     )
     .needs(&[Need::Bypass])
@@ -101,14 +113,21 @@ pub const CASES: &[Case] = &[
     case(
         "TC-ICE-011",
         |stage| Box::pin(holds(stage)),
-        &[breaks(
-            "TDR-HLD-004",
-            replace(
-                teams("INVITE").status(200).inside(),
-                "a=ice-ufrag:",
-                "a=ice-ufrag:x",
+        &[
+            breaks(
+                "TDR-HLD-004",
+                replace(
+                    teams("INVITE").status(200).inside(),
+                    "a=ice-ufrag:",
+                    "a=ice-ufrag:x",
+                ),
             ),
-        )],
+            // What tells the carrier of the hold is followed by the end of the call.
+            breaks(
+                "TDR-HLD-004",
+                then(carrier("INVITE").inside(), |text| as_method(text, "BYE")),
+            ),
+        ],
     )
     .needs(&[Need::Bypass])
     .with(with_bypass),
@@ -267,15 +286,58 @@ pub(super) async fn client_answers(stage: &Stage) -> Result<(Talk, Message), Fai
     Ok((talk, invite))
 }
 
+/// A faulty subject: it says that it can be reached at two places.
+fn two_places(text: &str) -> String {
+    let lines = text.lines();
+    let one = lines.filter(|line| line.starts_with("a=candidate:1 1 "));
+    let other: String = one
+        .map(|line| line.replace("a=candidate:1 1 ", "a=candidate:2 1 ") + "\r\n")
+        .collect();
+    text.to_owned() + &other
+}
+
+/// Longest time until a check is answered (TC-ICE-001), how many are made, and of how many that must be so: a
+/// machine that is busy with something else may be late for the others.
+const SOON: Duration = Duration::from_millis(20);
+const CHECKS: usize = 10;
+const IN_TIME: usize = 3;
+
+/// The subject's agent answers checks soon, and has made none of its own.
+async fn answers_alone(stage: &Stage, voice: &Voice, message: &Message) -> Played {
+    let rule = "TDR-ICE-003";
+    let failure = |why| Failure::new(rule, why);
+    let lite = Lite::read(&message.body()).map_err(failure)?;
+    let (at, asker) = (lite.at().map_err(failure)?, stage.asker().await?);
+    let mut times = Vec::new();
+    for _ in 0..CHECKS {
+        let began = Instant::now();
+        let said = asker.asks(at, &Check::of(&lite, "probe")).await;
+        let said = said.map_err(failure)?;
+        times.push(began.elapsed());
+        stage.check(rule, said == Some(Reply::Success), || {
+            format!("a sound check got {said:?}")
+        });
+    }
+    times.sort();
+    stage.check(rule, times[IN_TIME - 1] <= SOON, || {
+        format!("checks are answered after {times:?}, wanted {SOON:?}")
+    });
+    let checks = voice.was_checked();
+    stage.check(rule, checks == 0, || format!("it has sent {checks} checks"));
+    Ok(())
+}
+
 /// TC-ICE-001.
 async fn client_is_called(stage: &Stage) -> Played {
-    let (mut talk, _) = client_answers(stage).await?;
+    let (mut talk, invite) = client_answers(stage).await?;
+    answers_alone(stage, &talk.called.voice, &invite).await?;
     talk.caller_ends().await
 }
 
 /// TC-ICE-002.
 async fn client_calls(stage: &Stage) -> Played {
-    let (mut talk, _) = client_talks(stage).await?;
+    let (mut talk, answer) = client_talks(stage).await?;
+    answers_alone(stage, &talk.caller.voice, &answer).await?;
     talk.caller_ends().await
 }
 
@@ -291,6 +353,9 @@ async fn never_checks(stage: &Stage) -> Played {
     talk.caller_ends().await
 }
 
+/// How long is listened whether anything is missing.
+const HEARD: Duration = Duration::from_millis(2_500);
+
 /// TC-ICE-007: what is nominated before the answer counts with it.
 async fn nominated_early(stage: &Stage) -> Played {
     let mut caller = client_dials(stage).await?;
@@ -302,9 +367,18 @@ async fn nominated_early(stage: &Stage) -> Played {
     let early = caller.leg.hears(183, PATIENCE).await.rule("TDR-ICE-007")?;
     caller.hears_of(&early.message).rule("TDR-ICE-007")?;
     meet(stage, &caller.voice, &early.message).await?;
+    stage
+        .voices_hear_each_other(&caller.voice, &called.voice)
+        .await
+        .rule("TDR-ICE-007")?;
+    // Nothing is checked again.
+    caller.voice.checks_no_more();
+    caller.voice.measures_gaps();
     called.leg.respond(200, "OK", Some(answer), &[])?;
     let answer = caller.is_answered().await?;
     called.leg.acknowledged().await?;
+    tokio::time::sleep(HEARD).await;
+    stage.is_uninterrupted("TDR-ICE-007", &caller.voice);
     let (before, after) = (
         Lite::read(&early.message.body()),
         Lite::read(&answer.body()),
@@ -348,28 +422,60 @@ async fn names_the_pair(stage: &Stage) -> Played {
     let at = media.map_err(|why| Failure::new("TDR-ICE-008", why))?.rtp;
     let line = format!("a=remote-candidates:1 {} {}\r\n", at.ip(), at.port());
     let change = (2, "a=sendrecv", &*line);
+    for voice in [&talk.caller.voice, &talk.called.voice] {
+        voice.measures_gaps();
+    }
     offers_again(stage, &mut talk, &answer, change, "TDR-ICE-008").await?;
+    talk.lasts(HEARD).await;
+    for voice in [&talk.caller.voice, &talk.called.voice] {
+        stage.is_uninterrupted("TDR-ICE-008", voice);
+    }
     stage.hear_each_other(&talk).await?;
     talk.caller_ends().await
 }
 
-/// TC-ICE-010: the client's place in the call is taken by another agent, as when it is escalated.
+/// Whether an agent has begun anew: both its name and its password are others (RFC 5245 §9.1.1.1).
+fn is_new(before: &Lite, after: &Lite) -> bool {
+    before.fragment != after.fragment && before.password != after.password
+}
+
+/// TC-ICE-010: the client's place in the call is taken by another agent, as when it is escalated. Until that one
+/// has nominated, the first is spoken to and answered.
 async fn restarts(stage: &Stage) -> Played {
-    let (mut talk, _) = client_talks(stage).await?;
+    let rule = "TDR-ICE-009";
+    let (mut talk, before) = client_talks(stage).await?;
     let voice = stage.voice_of_teams().await?;
     let lines = of_client(&voice, "")?;
+    let old = std::mem::replace(&mut talk.caller.voice, voice);
     let (mut client, mut carrier) = talk.ends();
-    client.continues_with(voice);
     let description = client.describes(2, "a=sendrecv") + &lines;
     let answer = stage
         .one_changes(&mut client, &mut carrier, description)
         .await?;
-    meet(stage, &talk.caller.voice, &answer)
-        .await
-        .rule("TDR-ICE-009")?;
+    let read = |message: &Message| {
+        let lite = Lite::read(&message.body());
+        lite.map_err(|why| Failure::new(rule, why))
+    };
+    let (before, after) = (read(&before)?, read(&answer)?);
+    stage.check(rule, is_new(&before, &after), || {
+        format!("it said {before:?}, and after a restart {after:?}")
+    });
+    let is_heard = old.waits_for(TONES.1, PATIENCE).await;
+    stage.check(rule, is_heard, || {
+        "before the new pair is nominated nothing comes on the old one".to_owned()
+    });
+    let is_answered = old.is_answered(PATIENCE).await;
+    stage.check(rule, is_answered, || {
+        "before the new pair is nominated checks on the old one are not answered".to_owned()
+    });
+    meet(stage, &talk.caller.voice, &answer).await.rule(rule)?;
+    std::mem::drop(old);
     stage.hear_each_other(&talk).await?;
     talk.caller_ends().await
 }
+
+/// How long a call is on hold: Teams itself ends one that it hears nothing of after 25 s.
+const HELD: Duration = Duration::from_secs(26);
 
 /// TC-ICE-011: checks are answered while nothing flows.
 async fn holds(stage: &Stage) -> Played {
@@ -379,6 +485,11 @@ async fn holds(stage: &Stage) -> Played {
     let is_answered = talk.caller.voice.is_answered(PATIENCE).await;
     stage.check(rule, is_answered, || {
         "checks are not answered during hold".to_owned()
+    });
+    let (one, other) = (&mut talk.caller.leg, &mut talk.called.leg);
+    let (of_one, of_other) = tokio::join!(one.asked("BYE", HELD), other.asked("BYE", HELD));
+    stage.check(rule, of_one.is_err() && of_other.is_err(), || {
+        format!("a hold of {HELD:?} ends the call")
     });
     offers_again(stage, &mut talk, &answer, (3, "a=sendrecv", ""), rule).await?;
     stage.hear_each_other(&talk).await?;
@@ -401,19 +512,35 @@ async fn both_lite(stage: &Stage) -> Played {
     talk.caller_ends().await
 }
 
-/// TC-ICE-014: an answer without candidates is one of a media processor.
+/// TC-ICE-014: an answer without candidates is one of a media processor; another has candidates, at an address of
+/// its own.
 async fn media_processor(stage: &Stage) -> Played {
     let caller = stage.carrier_dials().await?;
     let called = stage.teams_is_called().await?;
     is_lite(stage, called.invite()?);
     let mut talk = stage.answered(caller, called).await?;
-    talk.caller_ends().await
+    talk.caller_ends().await?;
+    let mut caller = stage.carrier_dials().await?;
+    let mut called = stage.teams_is_called().await?;
+    let invite = called.invite()?.clone();
+    called.voice = stage.voice_of_teams_elsewhere().await?;
+    let answer = of_client(&called.voice, &called.answer(Codec::Pcma))?;
+    called.leg.respond(200, "OK", Some(answer), &[])?;
+    caller.is_answered().await?;
+    called.leg.acknowledged().await?;
+    meet(stage, &called.voice, &invite).await?;
+    let mut talk = Talk { caller, called };
+    stage.hear_each_other(&talk).await?;
+    talk.called_ends().await
 }
 
-/// TC-ICE-018.
+/// TC-ICE-018: the candidate is where nobody listens.
 async fn without_bypass(stage: &Stage) -> Played {
     let voice = stage.voice_of_teams().await?;
     let offer = client(&sdp::teams_offer(voice.at, &voice.key), false);
+    let (own, other) = (voice.at.ip(), stage.addresses.elsewhere);
+    let (own, other) = (format!("2130706431 {own} "), format!("2130706431 {other} "));
+    let offer = offer.replace(&own, &other);
     let mut caller = stage.teams_offers(0, OUTSIDE, voice, offer, |_| {}).await?;
     let mut called = stage.carrier_is_called().await?;
     called.leg.respond(180, "Ringing", None, &[])?;
@@ -431,4 +558,23 @@ async fn without_bypass(stage: &Stage) -> Played {
     let mut talk = Talk { caller, called };
     stage.hear_each_other(&talk).await?;
     talk.caller_ends().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_that_keeps_its_name_or_its_password_has_not_begun_anew() {
+        let lite = |fragment: &str, password: &str| Lite {
+            fragment: fragment.to_owned(),
+            password: password.to_owned(),
+            candidate: String::new(),
+        };
+        let before = lite("a", "b");
+        assert!(is_new(&before, &lite("c", "d")));
+        for same in [lite("a", "d"), lite("c", "b"), before.clone()] {
+            assert!(!is_new(&before, &same), "{same:?}");
+        }
+    }
 }

@@ -14,6 +14,7 @@ pub const CASES: &[Case] = &[case(
     &[
         breaks("TDR-MED-024", Mutation::Media(Warp::NoEvents)),
         breaks("TDR-MED-024", Mutation::CarrierMedia(Warp::NoEvents)),
+        breaks("TDR-MED-024", Mutation::Media(Warp::ShortEvents)),
         breaks("TDR-MED-024", drop(carrier("INFO").status(200))),
     ],
 )];

@@ -4,13 +4,16 @@ use super::bypass::with_bypass;
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::change::SETTLED;
 use crate::certify::ladder::Caller;
-use crate::certify::mutation::{Mutation, carrier, drop, replace, teams, with, without};
+use crate::certify::mutation::{
+    Mutation, carrier, drop, replace, rewrite, teams, then, with, without,
+};
 use crate::certify::setting::{OUTSIDE, Setting, USER, USER_2};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
 use crate::media::sdp;
 use crate::peer::leg::Parties;
 use crate::peer::message::Message;
+use std::collections::BTreeSet;
 
 /// The cases.
 pub const CASES: &[Case] = &[
@@ -23,6 +26,15 @@ pub const CASES: &[Case] = &[
                 replace(carrier("INVITE"), "<ca:LOC>", "<ca:loc>"),
             ),
             breaks("TDR-EMG-002", without(carrier("INVITE"), "Geolocation")),
+            breaks(
+                "TDR-EMG-002",
+                replace(carrier("INVITE"), "Content-ID: ", "Content-Id: "),
+            ),
+            breaks("TDR-EMG-002", rewrite(carrier("INVITE"), with_odd_line)),
+            breaks(
+                "TDR-EMG-001",
+                Mutation::Told("sbc_emergency_calls_total", "sbc_other_total"),
+            ),
         ],
     )
     .with(with_location),
@@ -53,18 +65,30 @@ pub const CASES: &[Case] = &[
     case(
         "TC-EMG-004",
         |stage| Box::pin(numbers_for_help(stage)),
-        &[breaks(
-            "TDR-EMG-001",
-            Mutation::Configuration("\"933\"", "\"934\""),
-        )],
+        &[
+            breaks("TDR-EMG-001", Mutation::Configuration("\"933\"", "\"934\"")),
+            // Nobody is screened, so that it is not seen whether calls for help are.
+            breaks(
+                "TDR-EMG-006",
+                Mutation::Configuration("calls_per_minute = 1", "calls_per_minute = 90"),
+            ),
+        ],
     )
-    .with(|setting| helps(setting, "carrier-2")),
+    .with(|setting| {
+        helps(setting, "carrier-2");
+        setting.more.push_str(SCREEN);
+    }),
     case(
         "TC-EMG-005",
         |stage| Box::pin(shown_as_place(stage)),
         &[breaks(
             "TDR-EMG-005",
-            replace(carrier("INVITE"), "+441632960190@", "+441632960100@"),
+            rewrite(carrier("INVITE"), |text| {
+                let last = |at: usize| format!("+44163296019{at}@");
+                (0..3).fold(text.to_owned(), |text, at| {
+                    text.replace(&last(at), "+441632960100@")
+                })
+            }),
         )],
     )
     .needs(&[Need::Elin])
@@ -86,36 +110,64 @@ pub const CASES: &[Case] = &[
     case(
         "TC-EMG-007",
         |stage| Box::pin(no_number_left(stage)),
-        &[breaks(
-            "TDR-EMG-005",
-            replace(
-                teams("INVITE"),
-                "sip:+441632960101@sip",
-                "sip:+441632960100@sip",
+        &[
+            breaks(
+                "TDR-EMG-005",
+                replace(
+                    teams("INVITE"),
+                    "sip:+441632960103@sip",
+                    "sip:+441632960100@sip",
+                ),
             ),
-        )],
+            breaks(
+                "TDR-EMG-005",
+                replace(
+                    teams("INVITE"),
+                    "sip:+441632960101@sip",
+                    "sip:+441632960103@sip",
+                ),
+            ),
+            breaks(
+                "TDR-EMG-005",
+                Mutation::Told("sbc_emergency_elins_reused_total", "sbc_other_total"),
+            ),
+        ],
     )
     .needs(&[Need::Elin])
     .with(with_places),
     case(
         "TC-EMG-008",
         |stage| Box::pin(first_trunk_fails(stage)),
-        &[breaks(
-            "TDR-EMG-006",
-            Mutation::Configuration(
-                "{ trunk = \"carrier\" }, { trunk = \"carrier-2\" }",
-                "{ trunk = \"carrier\" }",
+        &[
+            breaks(
+                "TDR-EMG-006",
+                Mutation::Configuration(
+                    "{ trunk = \"carrier\" }, { trunk = \"carrier-2\" }",
+                    "{ trunk = \"carrier\" }",
+                ),
             ),
-        )],
+            breaks(
+                "TDR-EMG-006",
+                then(teams("INVITE").status(100), |text| {
+                    text.replacen("SIP/2.0 100 Trying", "SIP/2.0 403 Forbidden", 1)
+                }),
+            ),
+        ],
     )
     .with(|setting| helps(setting, "carrier\" }, { trunk = \"carrier-2")),
     case(
         "TC-EMG-009",
         |stage| Box::pin(without_location(stage)),
-        &[breaks(
-            "TDR-EMG-002",
-            with(carrier("INVITE"), "Geolocation: <cid:1@contoso.example>"),
-        )],
+        &[
+            breaks(
+                "TDR-EMG-002",
+                with(carrier("INVITE"), "Geolocation: <cid:1@contoso.example>"),
+            ),
+            breaks(
+                "TDR-EMG-002",
+                Mutation::Configuration("location = false", "location = true"),
+            ),
+        ],
     )
     .with(|setting| {
         helps(setting, "carrier");
@@ -143,10 +195,13 @@ pub const CASES: &[Case] = &[
     case(
         "TC-EMG-012",
         |stage| Box::pin(methods(stage)),
-        &[breaks(
-            "TDR-EMG-004",
-            replace(carrier("INVITE"), "<gp:method>CLS", "<gp:method>LIS"),
-        )],
+        &[
+            breaks(
+                "TDR-EMG-004",
+                replace(carrier("INVITE"), "<gp:method>CLS", "<gp:method>LIS"),
+            ),
+            breaks("TDR-EMG-004", Mutation::Told("GUESS", "LIS")),
+        ],
     )
     .with(with_location),
 ];
@@ -186,6 +241,19 @@ fn location(elin: &str, method: &str) -> String {
     )
 }
 
+/// A location as part of a body.
+fn part(location: &str) -> String {
+    format!(
+        "Content-Type: application/pidf+xml\r\nContent-ID: <1@contoso.example>\r\n\
+         Content-Transfer-Encoding: binary\r\n\r\n{location}"
+    )
+}
+
+/// A faulty subject: it passes on what Teams says of its own media.
+fn with_odd_line(text: &str) -> String {
+    text.replacen("s=-\r\n", "s=-\r\na=label:main-audio\r\n", 1)
+}
+
 /// How a call for help is written.
 struct Help<'h> {
     from: &'h str,
@@ -215,10 +283,7 @@ async fn calls(stage: &Stage, help: &Help<'_>) -> Result<Caller, Failure> {
     let offer = sdp::teams_offer(voice.at, &voice.key);
     let body = help.location.map(|location| {
         let description = format!("Content-Type: application/sdp\r\n\r\n{offer}");
-        let place = format!(
-            "Content-Type: application/pidf+xml\r\nContent-ID: <1@contoso.example>\r\n\
-             Content-Transfer-Encoding: binary\r\n\r\n{location}"
-        );
+        let place = part(location);
         let limit = format!("--{}", help.boundary);
         let (first, second) = match help.is_reversed {
             true => (place, description),
@@ -262,7 +327,7 @@ async fn reaches(
 
 /// A location reached the carrier as it was written, and its header with it.
 fn is_passed_on(stage: &Stage, invite: &Message, location: &str) {
-    let passed = invite.body().contains(location.trim_end());
+    let passed = invite.body().contains(part(location).trim_end());
     stage.check("TDR-EMG-002", passed, || {
         "the carrier does not get the location as Teams wrote it".to_owned()
     });
@@ -270,6 +335,14 @@ fn is_passed_on(stage: &Stage, invite: &Message, location: &str) {
     let is_named = place.contains("cid:1@contoso.example");
     stage.check("TDR-EMG-002", is_named, || {
         format!("Geolocation is \"{place}\"")
+    });
+    // Of the description nothing of Teams is left: not its attributes, not its keys.
+    let description = invite.description();
+    let left = ["a=label:", "a=crypto:", "a=mid:"];
+    let left = left.iter().find(|left| description.contains(**left));
+    let is_own = description.contains("m=audio ") && left.is_none();
+    stage.check("TDR-EMG-002", is_own, || {
+        format!("the description that the carrier gets has {left:?}: {description}")
     });
 }
 
@@ -282,6 +355,10 @@ async fn located(stage: &Stage) -> Played {
     };
     let invite = reaches(stage, &help, 0, "TDR-EMG-002").await?;
     is_passed_on(stage, &invite, &location);
+    // It was one for help, and so comes before others.
+    stage
+        .counts("TDR-EMG-001", "sbc_emergency_calls_total", &[])
+        .await;
     Ok(())
 }
 
@@ -340,8 +417,19 @@ fn is_as_dialled(stage: &Stage, invite: &Message, number: &str, rule: &str) {
     });
 }
 
-/// TC-EMG-004.
+/// Whoever calls more than once a minute is taken for a fraud, whom he may call.
+const SCREEN: &str = "[[limit]]\nname = \"screen\"\nmatch = { tenant = \"customer\" }\n\
+     calls_per_minute = 1\nrefuse = \"403\"\n";
+
+/// TC-EMG-004: while ordinary calls are screened.
 async fn numbers_for_help(stage: &Stage) -> Played {
+    stage.from_teams().await?.caller_ends().await?;
+    let mut second = stage.teams_dials().await?;
+    let refused = second.is_refused();
+    let refused = tokio::time::timeout(SETTLED, refused).await;
+    stage.check("TDR-EMG-006", matches!(refused, Ok(Ok(_))), || {
+        "ordinary calls are not screened, so that nothing is shown of others".to_owned()
+    });
     for number in ["112", "911", "999", "933"] {
         let help = Help {
             number,
@@ -353,7 +441,7 @@ async fn numbers_for_help(stage: &Stage) -> Played {
     Ok(())
 }
 
-/// A call for help of a user in a place with these numbers: From as the carrier sees it.
+/// A call for help of a user in a place with these numbers: whom the carrier takes for the caller.
 async fn shown(stage: &Stage, from: &str, numbers: &str) -> Result<String, Failure> {
     let location = location(numbers, "LIS");
     let help = Help {
@@ -362,20 +450,29 @@ async fn shown(stage: &Stage, from: &str, numbers: &str) -> Result<String, Failu
         ..Help::default()
     };
     let invite = reaches(stage, &help, 0, "TDR-EMG-005").await?;
-    Ok(invite.line("From").unwrap_or_default().to_owned())
+    let user = |name: &str| {
+        let uri = invite.line(name).and_then(|line| line.split_once("sip:"));
+        uri.and_then(|(_, rest)| Some(rest.split_once('@')?.0.to_owned()))
+    };
+    let shown = user("From").unwrap_or_default();
+    let asserted = user("P-Asserted-Identity").unwrap_or_else(|| shown.clone());
+    stage.check("TDR-EMG-005", asserted == shown, || {
+        format!("From is {shown}, P-Asserted-Identity {asserted}")
+    });
+    Ok(shown)
 }
 
-/// TC-EMG-005.
+/// Numbers of a place, the first with hyphens.
+const PLACE: &str = "+44-1632-960190;+441632960191;+441632960192";
+const OF_PLACE: [&str; 3] = ["+441632960190", "+441632960191", "+441632960192"];
+
+/// TC-EMG-005: the number leads back to who was lent it.
 async fn shown_as_place(stage: &Stage) -> Played {
-    let numbers = "+44-1632-960190;+441632960191;+441632960192";
-    let from = shown(stage, USER, numbers).await?;
-    let is_place = ["190@", "191@", "192@"]
-        .iter()
-        .any(|end| from.contains(&format!("sip:+441632960{end}")));
-    stage.check("TDR-EMG-005", is_place, || {
-        format!("From is {from}, the place has {numbers}")
+    let from = shown(stage, USER, PLACE).await?;
+    stage.check("TDR-EMG-005", OF_PLACE.contains(&&*from), || {
+        format!("From is {from}, the place has {PLACE}")
     });
-    Ok(())
+    calls_back(stage, &from, USER).await
 }
 
 /// The carrier calls back; who is called at Teams must be this user.
@@ -399,15 +496,30 @@ async fn called_back(stage: &Stage) -> Played {
     calls_back(stage, "+441632960190", USER).await
 }
 
-/// TC-EMG-007: two callers and one number.
+/// TC-EMG-007: four callers and three numbers, of which the last caller gets that of the first.
 async fn no_number_left(stage: &Stage) -> Played {
-    for user in [USER, USER_2] {
-        let from = shown(stage, user, "+441632960190").await?;
-        stage.check("TDR-EMG-005", from.contains("sip:+441632960190@"), || {
-            format!("From is {from}")
-        });
+    let rule = "TDR-EMG-005";
+    let users = [USER, USER_2, "+441632960102", "+441632960103"];
+    let mut lent = Vec::new();
+    for user in users {
+        lent.push(shown(stage, user, PLACE).await?);
     }
-    calls_back(stage, "+441632960190", USER_2).await
+    let different: BTreeSet<&str> = lent[..3].iter().map(String::as_str).collect();
+    stage.check(rule, different == BTreeSet::from(OF_PLACE), || {
+        format!("three callers are shown as {different:?}, the place has {PLACE}")
+    });
+    stage.check(rule, lent[3] == lent[0], || {
+        format!(
+            "the fourth is shown as {}, the oldest is {}",
+            lent[3], lent[0]
+        )
+    });
+    let name = "sbc_emergency_elins_reused_total";
+    stage.counts(rule, name, &[]).await;
+    for (number, user) in [(&lent[0], users[3]), (&lent[1], users[1])] {
+        calls_back(stage, number, user).await?;
+    }
+    Ok(())
 }
 
 /// TC-EMG-008.
@@ -488,9 +600,11 @@ async fn methods(stage: &Stage) -> Played {
         });
     }
     let told = |told: &str| {
-        ["CLS", "MANUAL"]
+        // A record may write it in capitals.
+        let told = told.to_ascii_uppercase();
+        ["LIS", "ASSIST", "CLS", "MANUAL", "GUESS"]
             .iter()
-            .all(|method| told.contains(&format!("\"method\":\"{method}\"")))
+            .all(|method| told.contains(&format!("\"METHOD\":\"{method}\"")))
     };
     let told = stage.ask_until("/calls/recent", PATIENCE, told).await;
     stage.check("TDR-EMG-004", told.is_ok(), || {

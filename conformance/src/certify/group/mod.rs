@@ -17,7 +17,10 @@ pub mod optimization;
 pub mod options;
 pub mod outbound;
 pub mod packets;
+pub mod pauses;
+pub mod replacement;
 pub mod resolution;
+pub mod rtcp;
 pub mod system;
 pub mod transfer;
 
@@ -34,10 +37,13 @@ pub const WRITTEN: &[&[Case]] = &[
     outbound::CASES,
     midcall::CASES,
     transfer::CASES,
+    replacement::CASES,
     media::CASES,
     codecs::CASES,
     digits::CASES,
     packets::CASES,
+    pauses::CASES,
+    rtcp::CASES,
     bypass::CASES,
     agent::CASES,
     optimization::CASES,

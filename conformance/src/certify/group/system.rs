@@ -7,7 +7,7 @@ mod operation;
 mod soak;
 
 use crate::certify::case::{Case, Need, breaks, case};
-use crate::certify::mutation::{Mutation, Warp, carrier, delay, drop, replace, teams};
+use crate::certify::mutation::{Mutation, Warp, carrier, delay, drop, replace, teams, without};
 use crate::lab::front::Wrong;
 use std::time::Duration;
 
@@ -136,6 +136,10 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(neighbours::communication_services(stage)),
         &[
             breaks("TDR-ACS-001", drop(carrier("INVITE").status(181))),
+            breaks(
+                "TDR-ACS-001",
+                without(teams("INVITE").status(200), "Session-Expires"),
+            ),
             breaks(
                 "TDR-ACS-001",
                 replace(teams("INVITE").first(), "m=audio", "a=ice-lite\r\nm=audio"),

@@ -1,6 +1,7 @@
 //! Customers, nodes and services beside each other.
 
 use crate::certify::case::{PATIENCE, Played, Step};
+use crate::certify::evidence::Side;
 use crate::certify::ladder::{Caller, Talk};
 use crate::certify::setting::{CUSTOMER_NUMBERS, CUSTOMERS, DERIVED, FQDN, OUTSIDE, SECOND, USER};
 use crate::certify::stage::Stage;
@@ -187,6 +188,13 @@ pub(super) async fn communication_services(stage: &Stage) -> Played {
     let caller = stage.teams_dials_as(0, OUTSIDE, change).await?;
     let called = stage.carrier_is_called().await.rule("TDR-ACS-001")?;
     let mut talk = stage.answered(caller, called).await?;
+    let told = stage.tape.of_subject(Side::Teams);
+    let has_timer = told.iter().any(|(_, _, message)| {
+        message.status() == Some(200) && message.line("Session-Expires").is_some()
+    });
+    stage.check("TDR-ACS-001", has_timer, || {
+        "the session time that the service asks for is not answered".to_owned()
+    });
     talk.called_ends().await?;
 
     let mut caller = stage.carrier_dials().await?;
