@@ -601,6 +601,26 @@ fn server_of(
 }
 
 #[tokio::test]
+async fn a_client_of_an_old_version_is_told_that_this_is_the_reason() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let world = World::new();
+    for minor in [1, 2] {
+        let mut stream = world.tcp("tls").await;
+        // No session, ECDHE-RSA with AES-128, no compression, and no extensions.
+        let mut body = vec![3, minor];
+        body.extend([7; 32]);
+        body.extend([0, 0, 2, 0xC0, 0x13, 1, 0]);
+        let length = u8::try_from(body.len()).unwrap();
+        let mut flight = vec![22, 3, 1, 0, length + 4, 1, 0, 0, length];
+        flight.extend(body);
+        stream.write_all(&flight).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        assert_eq!(answer, [21, 3, 1, 0, 2, 2, 70], "a fatal protocol_version");
+    }
+}
+
+#[tokio::test]
 async fn both_versions_of_tls_are_spoken_and_the_older_only_where_it_is_allowed() {
     use rustls::version::{TLS12, TLS13};
     let strict = |text: String| {

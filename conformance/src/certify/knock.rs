@@ -5,6 +5,8 @@ use super::stage::Stage;
 use super::verdict::Failure;
 use crate::ca::Identity;
 use crate::lab::daemon::Daemon;
+use crate::media::sdp;
+use crate::media::secure::Key;
 use crate::peer::flow::{Flow, connection};
 use crate::peer::message::{Draft, Message};
 use crate::peer::teams::connect_from;
@@ -64,7 +66,28 @@ impl Stage {
         };
         let connector = connector.map_err(|fault| fault.to_string())?;
         let fqdn = self.trunk().fqdn;
-        try_door(from, self.door, (&fqdn, &fqdn), &connector).await
+        let request = options(from, &fqdn, self.door.port(), &random::word::<8>())?;
+        try_door(from, self.door, &fqdn, &connector, request).await
+    }
+
+    /// Connects from an address with a certificate, and calls a number under Microsoft's names.
+    ///
+    /// # Errors
+    /// The rule `ladder`, when the stranger could not even try.
+    pub async fn knock_calling(
+        &self,
+        from: IpAddr,
+        identity: &Identity,
+        number: &str,
+    ) -> Result<Door, Failure> {
+        let fqdn = self.trunk().fqdn;
+        let tried = async {
+            let connector = tls::connector(Some(identity), self.roots.clone());
+            let connector = connector.map_err(|fault| fault.to_string())?;
+            let request = invite(from, &fqdn, self.door.port(), number)?;
+            try_door(from, self.door, &fqdn, &connector, request).await
+        };
+        tried.await.map_err(|why| Failure::new("ladder", why))
     }
 
     /// The same of who asks for a name that nobody here has, or for none.
@@ -81,11 +104,13 @@ impl Stage {
         let ladder = |why: String| Failure::new("ladder", why);
         let connector = tls::connector_to(&fqdn, asks_for.is_some(), identity, self.roots.clone());
         let connector = connector.map_err(|fault| ladder(fault.to_string()))?;
+        let request = options(from, &fqdn, self.door.port(), &random::word::<8>());
         let tried = try_door(
             from,
             self.door,
-            (&fqdn, asks_for.unwrap_or(&fqdn)),
+            asks_for.unwrap_or(&fqdn),
             &connector,
+            request.map_err(ladder)?,
         );
         tried.await.map_err(ladder)
     }
@@ -176,7 +201,7 @@ impl Stage {
 }
 
 /// The sum of a figure over all lines with this name and these labels.
-fn figure(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+pub(super) fn figure(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
     let values = text.lines().filter_map(|line| {
         let (series, value) = line.rsplit_once(' ')?;
         let (own, more) = series.split_once('{').unwrap_or((series, ""));
@@ -305,12 +330,37 @@ fn options(from: IpAddr, fqdn: &str, port: u16, call: &str) -> Result<Vec<u8>, S
         .map_err(|fault| fault.to_string())
 }
 
-/// Knocks at `to`, asks TLS for `asked` and means `fqdn`. `Err` says why nothing is known of the door.
+/// A call under Microsoft's names (TDR-TLS-012).
+fn invite(from: IpAddr, fqdn: &str, port: u16, number: &str) -> Result<Vec<u8>, String> {
+    let at = SocketAddr::new(from, 40_000);
+    let via = format!("SIP/2.0/TLS {from};branch=z9hG4bK{}", random::word::<8>());
+    let caller = format!(
+        "<sip:+441632960100@sip.pstnhub.example>;tag={}",
+        random::word::<6>()
+    );
+    Draft::request(
+        "INVITE",
+        &format!("sip:{number}@{fqdn}:{port};user=phone;transport=tls"),
+    )
+    .with("Via", via)
+    .with("From", caller)
+    .with("To", format!("<sip:{number}@{fqdn};user=phone>"))
+    .with("Call-ID", random::word::<8>())
+    .with("CSeq", "1 INVITE")
+    .with("Max-Forwards", 70)
+    .with("Contact", "<sip:sip.pstnhub.example:5061;transport=tls>")
+    .sdp(sdp::teams_offer(at, &Key::random()))
+    .build(true)
+    .map_err(|fault| fault.to_string())
+}
+
+/// Knocks at `to`, asks TLS for `asked`, and then asks this. `Err` says why nothing is known of the door.
 async fn try_door(
     from: IpAddr,
     to: SocketAddr,
-    (fqdn, asked): (&str, &str),
+    asked: &str,
     connector: &TlsConnector,
+    request: Vec<u8>,
 ) -> Result<Door, String> {
     let name = ServerName::try_from(asked.to_owned()).map_err(|why| why.to_string())?;
     let stream = match connect_from(from, to).await {
@@ -336,8 +386,7 @@ async fn try_door(
             .and_then(|message| message.status());
         let _ = seen.send(status.unwrap_or_default());
     });
-    let options = options(from, fqdn, to.port(), &random::word::<8>())?;
-    flow.send(options);
+    flow.send(request);
     tokio::select! {
         () = work => Ok(Door::Closed("closed without an answer".to_owned())),
         Some(status) = answers.recv() => Ok(Door::Answered(status)),
@@ -375,7 +424,7 @@ mod tests {
             let (stream, _) = listener.accept().await.unwrap();
             let _ = acceptor.accept(stream).await;
         };
-        tokio::join!(try_door(HERE, to, (FQDN, FQDN), &connector), serve).0
+        tokio::join!(try_door(HERE, to, FQDN, &connector, Vec::new()), serve).0
     }
 
     #[tokio::test]
@@ -402,7 +451,7 @@ mod tests {
         let to = socket.local_addr().unwrap();
         let roots = Authority::new("a").unwrap().roots().unwrap();
         let connector = tls::connector(None, roots).unwrap();
-        let door = try_door(HERE, to, (FQDN, FQDN), &connector).await;
+        let door = try_door(HERE, to, FQDN, &connector, Vec::new()).await;
         assert!(
             door.clone().is_err_and(|why| why.contains("no connection")),
             "{door:?}"

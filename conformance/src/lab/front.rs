@@ -3,6 +3,7 @@
 
 use crate::ca::Identity;
 use crate::peer::flow::connection;
+use crate::peer::hello::{is_weak, suites_of};
 use crate::peer::leg::reply;
 use crate::peer::message::Message;
 use crate::peer::tls;
@@ -20,7 +21,14 @@ pub enum Wrong {
     Anybody,
     /// It agrees to the version of TLS that is offered, however old.
     OldVersions,
+    /// It agrees to any suite that is offered, however weak.
+    WeakSuites,
+    /// It ends a handshake without saying that the version is the reason.
+    VagueAlert,
 }
+
+/// A fatal alert that only says that the handshake failed (RFC 5246 §7.2).
+const HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 1, 0, 2, 2, 40];
 
 /// The front; it ends with this value.
 pub struct Front {
@@ -49,6 +57,14 @@ impl Front {
                     let _ = match wrong {
                         Wrong::Anybody => welcomes(stream, remote, acceptor).await,
                         Wrong::OldVersions => agrees(stream).await,
+                        Wrong::WeakSuites => {
+                            let offered = suites_of(&stream).await;
+                            match offered.iter().all(|suite| is_weak(*suite)) {
+                                true => agrees(stream).await,
+                                false => welcomes(stream, remote, acceptor).await,
+                            }
+                        }
+                        Wrong::VagueAlert => ends(stream).await,
                     };
                 });
             }
@@ -73,6 +89,12 @@ async fn welcomes(stream: TcpStream, remote: SocketAddr, acceptor: TlsAcceptor) 
     work.await;
     drop(flow);
     Ok(())
+}
+
+/// Takes what comes and answers with an alert that explains nothing.
+async fn ends(mut stream: TcpStream) -> io::Result<()> {
+    stream.read(&mut [0; 1_024]).await?;
+    stream.write_all(&HANDSHAKE_FAILURE).await
 }
 
 /// Takes a first flight and says hello in the same version (RFC 5246 §7.4.1.3), with the first suite.

@@ -13,6 +13,8 @@ pub enum Warp {
     WrongKey,
     /// No RTCP.
     NoRtcp,
+    /// RTCP arrives in the clear.
+    PlainReports,
     /// RTP with events, so digits, is lost.
     NoEvents,
     /// Events end without having lasted.
@@ -50,7 +52,7 @@ pub struct Heard {
     pub noise: u64,
     /// Packets in the clear on a stream that must be secured.
     pub plain: u64,
-    /// Packets that are not authentic.
+    /// Packets and reports that are not authentic.
     pub forged: u64,
     /// Payload types that were heard, in the order of their first packet.
     pub payload_types: Vec<u8>,

@@ -358,12 +358,15 @@ impl State {
             return;
         }
         let secure = self.link.as_mut().and_then(|link| link.secure.as_mut());
-        let opened = match secure {
-            Some(_) if self.warp == Some(Warp::WrongKey) => None,
-            Some(secure) => secure.open_rtcp(bytes).ok(),
-            None => is_rtcp(bytes).then(|| bytes.to_vec()),
+        let opened = match (secure, self.warp) {
+            (Some(_), Some(Warp::WrongKey | Warp::PlainReports)) => None,
+            (Some(secure), _) => secure.open_rtcp(bytes).ok(),
+            // Keys are not known yet.
+            (None, _) if self.is_secured => return,
+            (None, _) => is_rtcp(bytes).then(|| bytes.to_vec()),
         };
         let Some(opened) = opened else {
+            self.heard.forged += u64::from(self.is_secured && is_rtcp(bytes));
             return;
         };
         let block = block(&opened, self.stream.ssrc).filter(|_| self.warp != Some(Warp::NoBlocks));

@@ -152,6 +152,7 @@ impl Branch {
             contact: format!("<sip:{user}@{};transport=tls>", self.address),
             record_route: None,
             invite: vec![("Supported", "timer".to_owned())],
+            bye: Vec::new(),
         }
     }
 

@@ -154,6 +154,7 @@ impl Carrier {
             contact: format!("<sip:{user}@{}>", self.address),
             record_route: None,
             invite: vec![("Supported", "timer".to_owned())],
+            bye: Vec::new(),
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Manner {
     pub record_route: Option<String>,
     /// Further header fields of an INVITE.
     pub invite: Vec<(&'static str, String)>,
+    /// Further header fields of a BYE.
+    pub bye: Vec<(&'static str, String)>,
 }
 
 /// Whom an INVITE is for and whom it is from.
@@ -324,7 +326,10 @@ impl Leg {
     /// # Errors
     /// [`PeerFault`], when it does not.
     pub async fn hang_up(&mut self) -> Result<(), PeerFault> {
-        let draft = self.request("BYE");
+        let mut draft = self.request("BYE");
+        for (name, value) in &self.manner.bye {
+            draft = draft.with(name, value);
+        }
         let bytes = self.agent.write(draft)?;
         self.agent.send(&self.flow, bytes);
         let cseq = self.cseq;

@@ -14,6 +14,7 @@ pub mod carrier;
 pub mod claims;
 pub mod fault;
 pub mod flow;
+pub mod hello;
 pub mod leg;
 pub mod message;
 mod post;

@@ -12,6 +12,7 @@ use super::carrier::{called_number, tagged};
 use super::claims::{ANY, Claims};
 use super::fault::PeerFault;
 use super::flow::{Flow, connection};
+use super::hello::suites_of;
 use super::leg::{Leg, Manner, PATIENCE, Parties, reply};
 use super::message::{Draft, Message, uri_of};
 use super::rules::{TeamsRules, TeamsTrunk};
@@ -62,6 +63,8 @@ pub struct Handshake {
     pub names: Vec<String>,
     /// TLS version.
     pub version: String,
+    /// Suites that it offered.
+    pub offered: Vec<u16>,
 }
 
 struct Shared {
@@ -192,6 +195,11 @@ impl TeamsProxy {
     /// Names of the certificates of the connections that SBCs made and that are open.
     pub fn open_connections(&self) -> Vec<Vec<String>> {
         lock(&self.shared.open).values().cloned().collect()
+    }
+
+    /// Whether the connection that an SBC made from there is open.
+    pub fn is_connected_from(&self, remote: SocketAddr) -> bool {
+        lock(&self.shared.open).contains_key(&remote)
     }
 
     /// Handshakes that failed, with the reason.
@@ -369,6 +377,10 @@ impl Shared {
                 ("Supported", "timer".to_owned()),
                 ("Session-Expires", "3600".to_owned()),
             ],
+            bye: vec![(
+                "Reason",
+                format!("Q.850;cause=16;text=\"{};540000\"", random::guid()),
+            )],
         }
     }
 
@@ -507,6 +519,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared
         let acceptor = acceptor.clone();
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
+            let offered = suites_of(&stream).await;
             match acceptor.accept(stream).await {
                 Ok(stream) => {
                     let session = stream.get_ref().1;
@@ -517,6 +530,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared
                         chain: chain.map_or(0, <[_]>::len),
                         names: names.clone(),
                         version: format!("{:?}", session.protocol_version()),
+                        offered,
                     });
                     let agent = shared.agent.clone();
                     let receive = move |flow: &Flow, bytes: &[u8]| agent.receive(flow, bytes);
@@ -551,7 +565,7 @@ async fn serve(shared: Arc<Shared>, mut strangers: mpsc::UnboundedReceiver<Recei
         match (request.message.method().as_deref(), refusal) {
             (Some("ACK") | None, _) => {}
             (Some(_), Some((status, reason))) => {
-                let text = format!("Q.850;cause=63;text=\"{};{reason}\"", random::word::<16>());
+                let text = format!("Q.850;cause=63;text=\"{};{reason}\"", random::guid());
                 answer(status, phrase(status), Some(text));
             }
             (Some("OPTIONS"), None) => {
@@ -576,7 +590,7 @@ async fn serve(shared: Arc<Shared>, mut strangers: mpsc::UnboundedReceiver<Recei
                 } else if let Some(request) = shared.claims.give(&number, request) {
                     let text = format!(
                         "Q.850;cause=1;text=\"{};Number not found in the tenant.\"",
-                        random::word::<16>()
+                        random::guid()
                     );
                     let draft = reply(&request.message, 404, "Not Found", Some(&tagged(&request)))
                         .with("Server", PRODUCT)

@@ -26,8 +26,16 @@ pub const SUITES: [SupportedCipherSuite; 2] = [
 ];
 
 fn provider() -> Arc<CryptoProvider> {
+    provider_with(SUITES.to_vec())
+}
+
+fn provider_of(suite: SupportedCipherSuite) -> Arc<CryptoProvider> {
+    provider_with(vec![suite])
+}
+
+fn provider_with(cipher_suites: Vec<SupportedCipherSuite>) -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
-        cipher_suites: SUITES.to_vec(),
+        cipher_suites,
         ..rustls::crypto::aws_lc_rs::default_provider()
     })
 }
@@ -37,7 +45,26 @@ fn provider() -> Arc<CryptoProvider> {
 /// # Errors
 /// [`CaFault`], when the identity cannot be used.
 pub fn acceptor(identity: &Identity, roots: RootCertStore) -> Result<TlsAcceptor, CaFault> {
-    let provider = provider();
+    acceptor_with(identity, roots, provider())
+}
+
+/// The same with only one of the suites.
+///
+/// # Errors
+/// [`CaFault`], when the identity cannot be used.
+pub fn acceptor_of(
+    suite: SupportedCipherSuite,
+    identity: &Identity,
+    roots: RootCertStore,
+) -> Result<TlsAcceptor, CaFault> {
+    acceptor_with(identity, roots, provider_of(suite))
+}
+
+fn acceptor_with(
+    identity: &Identity,
+    roots: RootCertStore,
+    provider: Arc<CryptoProvider>,
+) -> Result<TlsAcceptor, CaFault> {
     let (roots, general) = (Arc::new(roots), |fault: VerifierBuilderError| {
         rustls::Error::General(fault.to_string())
     });
@@ -151,11 +178,7 @@ pub fn connector_of(
     identity: Option<&Identity>,
     roots: RootCertStore,
 ) -> Result<TlsConnector, CaFault> {
-    let provider = CryptoProvider {
-        cipher_suites: vec![suite],
-        ..rustls::crypto::aws_lc_rs::default_provider()
-    };
-    connector_with(identity, roots, Arc::new(provider))
+    connector_with(identity, roots, provider_of(suite))
 }
 
 /// The same, but the subject is known by `fqdn`, whatever name it is asked for, or even if it is asked for none.

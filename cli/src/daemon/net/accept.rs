@@ -6,7 +6,7 @@
 
 use super::admission::Room;
 use super::stream::{self, Connection};
-use super::tls::{Refusal, Shown, TlsContext, Verdict, shown};
+use super::tls::{Refusal, Shown, TlsContext, Verdict, shown, turns_away};
 use super::{Shared, State, options};
 use crate::sink::metrics::Direction;
 use sbc_core::config::{Config, Listener, Trunk};
@@ -187,9 +187,12 @@ async fn handshake(
 async fn shake(
     state: &State,
     peer: &Peer,
-    stream: TcpStream,
+    mut stream: TcpStream,
     context_name: &mut Option<TlsContextName>,
 ) -> Result<(TlsStream<TcpStream>, Option<PeerIdentity>), Refusal> {
+    if turns_away(&mut stream).await {
+        return Err(Refusal::Version);
+    }
     let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream)
         .await
         .map_err(|error| Refusal::of_io(&error))?;

@@ -10,7 +10,7 @@ use crate::certify::mutation::{Mutation, drop, teams};
 use crate::certify::setting::{FQDN, OwnCertificate};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
-use crate::lab::place::{self, DOMAIN};
+use crate::lab::place::{self, DOMAIN, REGIONS};
 use crate::peer::rules::TeamsRules;
 use crate::peer::teams::{Place, Setup, TeamsProxy};
 use std::collections::BTreeSet;
@@ -53,10 +53,19 @@ pub const CASES: &[Case] = &[
     case(
         "TC-CON-014",
         |stage| Box::pin(renewed(stage)),
-        &[breaks(
-            "TDR-TLS-013",
-            Mutation::Configuration("drain = \"1s\"", "drain = \"1h\""),
-        )],
+        &[
+            breaks(
+                "TDR-TLS-013",
+                Mutation::Configuration("drain = \"1s\"", "drain = \"1h\""),
+            ),
+            breaks(
+                "TDR-TLS-013",
+                Mutation::Configuration(
+                    "[[trunk]]\nname = \"teams\"\n",
+                    "[[trunk]]\nname = \"teams\"\noptions = { interval = \"170s\" }\n",
+                ),
+            ),
+        ],
     )
     .needs(&[Need::Ours])
     .with(|setting| setting.tls.push_str("drain = \"1s\"\n")),
@@ -131,6 +140,8 @@ pub const CASES: &[Case] = &[
 const WEAK: &str = include_str!("weak.pem");
 /// When a certificate in use ends.
 const NOT_AFTER: &str = "sbc_tls_certificate_not_after_timestamp_seconds";
+/// OPTIONS come so often, and a little later.
+const OPTIONS: Duration = Duration::from_secs(66);
 /// What a renewed certificate says beside the name.
 const RENEWED: &str = "renewed.test.example";
 
@@ -173,8 +184,8 @@ async fn for_servers(stage: &Stage) -> Played {
     Ok(())
 }
 
-/// TC-CON-007: the three proxies show certificates under three of the roots, one with keys on P-384, and
-/// clients come with one under each.
+/// TC-CON-007: three of the roots have keys on P-384. The proxies show certificates under the first three, the first
+/// proxy then under each of the others, and clients come with one under each.
 async fn seven_roots(stage: &Stage) -> Played {
     stage.greeted(GREETING).await.rule("TDR-TLS-010")?;
     let name = format!("sip.{DOMAIN}");
@@ -185,6 +196,21 @@ async fn seven_roots(stage: &Stage) -> Played {
         stage.check("TDR-TLS-010", !door.is_closed(), || {
             format!("under anchor {number}: {door:?}")
         });
+    }
+    let first = &stage.proxies[0];
+    for (number, anchor) in (1..).zip(&stage.kit.anchors).skip(REGIONS.len()) {
+        let identity = anchor.issue(&[first.host()]).map_err(certificate)?;
+        first.goes_away().await;
+        let back = first.comes_back_as(&identity, stage.roots.clone());
+        back.await.map_err(ladder)?;
+        // Who believes it no more fails in the call.
+        is_connected(first).await;
+        let talk = stage.to_teams().await;
+        let talk = talk.map_err(|failure| {
+            let why = format!("a proxy under anchor {number}: {}", failure.why);
+            Failure::new("TDR-TLS-010", why)
+        });
+        talk?.caller_ends().await?;
     }
     let unknown = Authority::new("Unknown anchor").map_err(certificate)?;
     let identity = unknown.issue(&[&name]).map_err(certificate)?;
@@ -207,12 +233,19 @@ async fn renewed(stage: &Stage) -> Played {
     let mut talk = stage.to_teams().await?;
     let renewed = stage.kit.authority.issue(&[FQDN, RENEWED]);
     write(stage, "sbc", &renewed.map_err(certificate)?)?;
+    let (before, reloaded) = (stage.tape.now(), Instant::now());
     stage.tell("/reload").await.rule(rule)?;
     // What begins from now on shows the new one.
     let caller = stage.carrier_dials().await?;
     let called = stage.teams_is_called().await.rule(rule)?;
     let mut second = stage.answered(caller, called).await.rule(rule)?;
     let is_old = |names: &Vec<String>| !names.iter().any(|name| name == RENEWED);
+    let shown = stage.proxies[0].handshakes().pop().map(|last| last.names);
+    stage.check(
+        rule,
+        shown.as_ref().is_some_and(|names| !is_old(names)),
+        || format!("the last connection shows {shown:?}, wanted the renewed certificate"),
+    );
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         let proxies = stage.proxies.iter();
@@ -233,7 +266,24 @@ async fn renewed(stage: &Stage) -> Played {
     stage.hear_each_other(&talk).await.rule(rule)?;
     stage.proxies[0].ping(&stage.trunk()).await.rule(rule)?;
     second.caller_ends().await.rule(rule)?;
-    talk.caller_ends().await.rule(rule)
+    talk.caller_ends().await.rule(rule)?;
+    // Each proxy hears of us again, with the new one, as soon as OPTIONS are due.
+    while reloaded.elapsed() < OPTIONS && !are_asked(stage, before) {
+        sleep(Duration::from_millis(50)).await;
+    }
+    stage.check(rule, are_asked(stage, before), || {
+        format!("not every proxy got OPTIONS within {OPTIONS:?} of the reload")
+    });
+    Ok(())
+}
+
+/// Whether every proxy got OPTIONS after that time of the tape.
+fn are_asked(stage: &Stage, since: Duration) -> bool {
+    let all = stage.tape.requests(Side::Teams, "OPTIONS");
+    let is_asked = |host: &str| all.iter().any(|(at, peer, _)| *at > since && peer == host);
+    stage.proxies[..REGIONS.len()]
+        .iter()
+        .all(|proxy| is_asked(proxy.host()))
 }
 
 /// TC-CON-015.
@@ -378,14 +428,9 @@ async fn refused_by_teams(stage: &Stage) -> Played {
     // New connections show what Teams takes.
     stage.proxies[0].goes_away().await;
     stage.proxies[0].comes_back().await.map_err(ladder)?;
-    // A call on the connection that breaks would rightly go on at the next proxy.
-    let deadline = Instant::now() + GREETING;
-    while stage.proxies[0].open_connections().is_empty() {
-        if Instant::now() > deadline {
-            let why = format!("nobody has connected again within {GREETING:?}");
-            return Err(Failure::new(rule, why));
-        }
-        sleep(Duration::from_millis(50)).await;
+    if !is_connected(&stage.proxies[0]).await {
+        let why = format!("nobody has connected again within {GREETING:?}");
+        return Err(Failure::new(rule, why));
     }
     let mut second = stage.to_teams().await.rule(rule)?;
     second.caller_ends().await.rule(rule)?;
@@ -399,6 +444,16 @@ async fn refused_by_teams(stage: &Stage) -> Played {
     }
     stage.hear_each_other(&talk).await.rule(rule)?;
     talk.caller_ends().await.rule(rule)
+}
+
+/// Whether a proxy that was away is connected again: a call on the connection that breaks would rightly go on at the
+/// next one.
+pub(super) async fn is_connected(proxy: &TeamsProxy) -> bool {
+    let deadline = Instant::now() + GREETING;
+    while proxy.open_connections().is_empty() && Instant::now() < deadline {
+        sleep(Duration::from_millis(50)).await;
+    }
+    !proxy.open_connections().is_empty()
 }
 
 /// TC-CON-035.

@@ -1,27 +1,38 @@
 //! CON: connections with Teams, their certificates, and which proxy is called.
 
+use super::certificate::is_connected;
+use super::impostor::{WEAK, first_words};
 use crate::ca::CaFault;
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
-use crate::certify::evidence::Side;
-use crate::certify::ladder::{Called, Caller};
-use crate::certify::mutation::{Mutation, carrier, delay, drop, replace, rewrite, teams};
+use crate::certify::mutation::{Mutation, carrier, drop, replace, rewrite, teams};
 use crate::certify::setting::{FQDN, OUTSIDE};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
+use crate::lab::front::Wrong;
 use crate::lab::place::DOMAIN;
 use crate::media::sdp;
 use crate::media::tone::Codec;
+use crate::peer::hello::{hello, is_weak};
 use crate::peer::leg::Parties;
 use crate::peer::tls::SUITES;
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// The subject may spread its first OPTIONS over some seconds.
 pub(super) const GREETING: Duration = Duration::from_secs(15);
 
-/// Proxies close what was quiet for longer.
-const QUIET: Duration = Duration::from_secs(6);
+/// Seconds after which proxies close what was quiet, and those for which they keep it at most.
+const QUIET: u32 = 6;
+const IDLE: u32 = 1_800;
+
+/// The first octet of a record that is an alert (RFC 5246 §6.2.1).
+const ALERT: u8 = 21;
+/// The two documented suites that a library may lack.
+const CBC: [(u16, &str); 2] = [
+    (0xC028, "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384"),
+    (0xC027, "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256"),
+];
 
 /// The cases.
 pub const CASES: &[Case] = &[
@@ -42,6 +53,8 @@ pub const CASES: &[Case] = &[
         &[
             // Its certificate is for other suites then.
             breaks("TDR-TLS-002", Mutation::Configuration("/sbc.", "/ecdsa.")),
+            breaks("TDR-TLS-002", Mutation::Front(Wrong::WeakSuites)),
+            breaks("TDR-TLS-002", drop(teams("INVITE"))),
         ],
     ),
     case(
@@ -71,58 +84,22 @@ pub const CASES: &[Case] = &[
     )
     .needs(&[Need::Ours]),
     case(
-        "TC-CON-016",
-        |stage| Box::pin(first_proxy(stage)),
-        &[breaks("TDR-CON-001", drop(teams("INVITE")))],
-    ),
-    case(
-        "TC-CON-017",
-        |stage| Box::pin(refused_connection(stage)),
-        &[breaks(
-            "TDR-DNS-002",
-            delay(teams("INVITE"), Duration::from_secs(6)),
-        )],
-    ),
-    case(
-        "TC-CON-018",
-        |stage| Box::pin(stalled_handshake(stage)),
-        &[breaks("TDR-DNS-002", drop(teams("INVITE")))],
-    ),
-    case(
-        "TC-CON-019",
-        |stage| Box::pin(asked_to_wait(stage)),
-        &[breaks("TDR-DNS-003", drop(teams("ACK")))],
-    ),
-    case(
-        "TC-CON-020",
-        |stage| Box::pin(final_refusals(stage)),
-        &[breaks(
-            "TDR-DNS-004",
-            replace(carrier("INVITE").statuses(400, 699), "486", "503"),
-        )],
-    ),
-    case(
-        "TC-CON-021",
-        |stage| Box::pin(nobody_there(stage)),
-        &[breaks(
-            "TDR-DNS-002",
-            drop(carrier("INVITE").statuses(400, 699)),
-        )],
-    ),
-    case(
-        "TC-CON-022",
-        |stage| Box::pin(proxy_comes_back(stage)),
-        &[breaks("TDR-DNS-005", drop(teams("INVITE")))],
-    ),
-    case(
         "TC-CON-025",
         |stage| Box::pin(long_description(stage)),
-        &[breaks(
-            "TDR-TCP-003",
-            rewrite(carrier("INVITE"), |text| {
-                text.to_owned() + &"a=x:y\r\n".repeat(300)
-            }),
-        )],
+        &[
+            breaks(
+                "TDR-TCP-003",
+                rewrite(carrier("INVITE"), |text| {
+                    text.to_owned() + &"a=y:x\r\n".repeat(300)
+                }),
+            ),
+            breaks(
+                "TDR-TCP-003",
+                rewrite(carrier("INVITE"), |text| {
+                    text.to_owned() + "a=ice-ufrag:none\r\n"
+                }),
+            ),
+        ],
     ),
     case(
         "TC-CON-026",
@@ -186,7 +163,10 @@ async fn own_certificate(stage: &Stage) -> Played {
                 shaken.names.contains(&stage.trunk().fqdn),
                 || format!("{host} got a certificate for {:?}", shaken.names),
             );
-            stage.check("TDR-TLS-001", shaken.version.contains("TLSv1_2"), || {
+            let is_new = ["TLSv1_2", "TLSv1_3"]
+                .iter()
+                .any(|it| shaken.version.contains(it));
+            stage.check("TDR-TLS-001", is_new, || {
                 format!("{host}: {}", shaken.version)
             });
         }
@@ -209,6 +189,60 @@ async fn suites(stage: &Stage) -> Played {
     stage.check("TDR-TLS-002", door.is_closed(), || {
         format!("another suite: {door:?}")
     });
+    weak_suites(stage).await?;
+    suites_of_proxies(stage).await
+}
+
+/// Suites of TLS 1.2 that nobody may agree to. Those with CBC may be had or not, which is only told.
+async fn weak_suites(stage: &Stage) -> Played {
+    for suite in WEAK {
+        let (answer, read) = first_words(stage, &hello(3, &[suite])).await?;
+        let is_refused = matches!(read, Some(Ok(_))) && answer[0] == ALERT;
+        stage.check("TDR-TLS-002", is_refused, || {
+            format!("the suite {suite:#06x} alone: {read:?} {answer:?}, wanted an alert")
+        });
+    }
+    for (suite, name) in CBC {
+        let (answer, _) = first_words(stage, &hello(3, &[suite])).await?;
+        let what = match answer[0] {
+            ALERT => "refused",
+            _ => "taken",
+        };
+        stage.note(format!("{name} is {what}; either is right"));
+    }
+    Ok(())
+}
+
+/// The other way: a proxy that has one of the two suites is reached, and none is offered a weak one.
+async fn suites_of_proxies(stage: &Stage) -> Played {
+    let ladder = |why: std::io::Error| Failure::new("ladder", why.to_string());
+    let proxy = &stage.proxies[0];
+    for suite in SUITES {
+        proxy.goes_away().await;
+        let back = proxy.comes_back_with(suite, &stage.identity, stage.roots.clone());
+        back.await.map_err(ladder)?;
+        is_connected(proxy).await;
+        let mut talk = stage.to_teams().await.rule("TDR-TLS-002")?;
+        talk.caller_ends().await?;
+    }
+    for proxy in &stage.proxies[..3] {
+        for shaken in proxy.handshakes() {
+            let weak: Vec<u16> = shaken
+                .offered
+                .iter()
+                .copied()
+                .filter(|it| is_weak(*it))
+                .collect();
+            let is_right = weak.is_empty() && !shaken.offered.is_empty();
+            stage.check("TDR-TLS-002", is_right, || {
+                format!(
+                    "{} was offered {:#06x?}, of which {weak:#06x?} are weak",
+                    proxy.host(),
+                    shaken.offered
+                )
+            });
+        }
+    }
     Ok(())
 }
 
@@ -250,152 +284,49 @@ async fn wildcard(stage: &Stage) -> Played {
     Ok(())
 }
 
-/// A call to Teams that this proxy gets.
-async fn call_at(stage: &Stage, proxy: usize) -> Result<(Caller, Called), Failure> {
-    let caller = stage.carrier_dials().await?;
-    let called = stage.proxy_is_called(proxy).await?;
-    Ok((caller, called))
-}
-
-async fn ends_busy(mut caller: Caller, mut called: Called) -> Played {
-    called.leg.respond(486, "Busy Here", None, &[])?;
-    called.leg.acknowledged_failure().await?;
-    caller.is_refused().await.map(std::mem::drop)
-}
-
-/// TC-CON-016.
-async fn first_proxy(stage: &Stage) -> Played {
-    for _ in 0..3 {
-        let (caller, called) = call_at(stage, 0).await.rule("TDR-CON-001")?;
-        ends_busy(caller, called).await?;
-    }
-    let invites = stage.tape.requests(Side::Teams, "INVITE");
-    let first = stage.proxies[0].host();
-    let others = invites.iter().filter(|(_, peer, _)| peer != first).count();
-    stage.check("TDR-CON-001", others == 0, || {
-        format!("{others} calls went elsewhere")
-    });
-    Ok(())
-}
-
-/// TC-CON-017.
-async fn refused_connection(stage: &Stage) -> Played {
-    stage.proxies[0].goes_away().await;
-    let began = Instant::now();
-    let (caller, called) = call_at(stage, 1).await.rule("TDR-DNS-002")?;
-    let took = began.elapsed();
-    stage.check("TDR-DNS-002", took < Duration::from_secs(4), || {
-        format!("after {took:?}")
-    });
-    let mut talk = stage.answered(caller, called).await?;
-    talk.caller_ends().await
-}
-
-/// TC-CON-018.
-async fn stalled_handshake(stage: &Stage) -> Played {
-    let stalled = stage.proxies[0].stalls().await;
-    stalled.map_err(|why| Failure::new("ladder", why.to_string()))?;
-    let caller = stage.carrier_dials().await?;
-    let called = stage.proxy_is_called(1).await.rule("TDR-DNS-002")?;
-    let mut talk = stage.answered(caller, called).await?;
-    talk.caller_ends().await
-}
-
-/// TC-CON-019.
-async fn asked_to_wait(stage: &Stage) -> Played {
-    let caller = stage.carrier_dials().await?;
-    let mut first = stage.teams_is_called().await?;
-    let after = [("Retry-After", "1".to_owned())];
-    first
-        .leg
-        .respond(503, "Service Unavailable", None, &after)?;
-    first.leg.acknowledged_failure().await.rule("TDR-DNS-003")?;
-    let called = stage.proxy_is_called(1).await.rule("TDR-DNS-003")?;
-    let mut talk = stage.answered(caller, called).await?;
-    talk.caller_ends().await
-}
-
-/// TC-CON-020.
-async fn final_refusals(stage: &Stage) -> Played {
-    for status in [603, 486, 404, 403, 480] {
-        let (mut caller, mut called) = call_at(stage, 0).await?;
-        called.leg.respond(status, "Refused", None, &[])?;
-        called.leg.acknowledged_failure().await?;
-        let last = caller.is_refused().await?;
-        let got = last.status().unwrap_or_default();
-        stage.check("TDR-DNS-004", got == status, || {
-            format!("{status} became {got}")
-        });
-    }
-    let invites = stage.tape.requests(Side::Teams, "INVITE");
-    stage.check("TDR-DNS-004", invites.len() == 5, || {
-        format!("{} INVITEs for five calls", invites.len())
-    });
-    Ok(())
-}
-
-/// TC-CON-021.
-async fn nobody_there(stage: &Stage) -> Played {
-    for proxy in &stage.proxies[..3] {
-        proxy.goes_away().await;
-    }
-    let began = Instant::now();
-    let mut caller = stage.carrier_dials().await?;
-    let last = caller.is_refused().await.rule("TDR-DNS-002")?;
-    let took = began.elapsed();
-    stage.check("TDR-DNS-002", took < Duration::from_secs(15), || {
-        format!("after {took:?}")
-    });
-    let status = last.status().unwrap_or_default();
-    stage.check("TDR-DNS-002", matches!(status, 500..=504), || {
-        format!("got {}", last.title())
-    });
-    Ok(())
-}
-
-/// TC-CON-022. The subject may ask the proxy a few times before it believes.
-async fn proxy_comes_back(stage: &Stage) -> Played {
-    stage.greeted(GREETING).await?;
-    stage.proxies[0].goes_away().await;
-    let (caller, called) = call_at(stage, 1).await.rule("TDR-DNS-005")?;
-    ends_busy(caller, called).await?;
-    let back = stage.proxies[0].comes_back().await;
-    back.map_err(|why| Failure::new("ladder", why.to_string()))?;
-    let deadline = Instant::now() + Duration::from_secs(200);
-    while Instant::now() < deadline {
-        let caller = stage.carrier_dials().await?;
-        let (proxy, called) = tokio::select! {
-            called = stage.proxy_is_called(0) => (0, called?),
-            called = stage.proxy_is_called(1) => (1, called?),
-        };
-        ends_busy(caller, called).await?;
-        if proxy == 0 {
-            return Ok(());
-        }
-        sleep(Duration::from_secs(3)).await;
-    }
-    Err(Failure::new(
-        "TDR-DNS-005",
-        "the first proxy is back for 200 s and gets no call",
-    ))
-}
-
-/// TC-CON-025.
+/// TC-CON-025: of what fills the description nothing is of use on the other side.
 async fn long_description(stage: &Stage) -> Played {
     let voice = stage.voice_of_teams().await?;
     let mut offer = sdp::teams_offer(voice.at, &voice.key);
+    offer += "a=ice-ufrag:none\r\na=ice-pwd:ofAnyUseToAnybodyElseThere\r\n";
     let mut number = 0;
     while offer.len() < 6 * 1024 {
         number += 1;
         let value = "of no use to anybody else ".repeat(8);
-        offer.push_str(&format!("a=x-microsoft-thing:{number} {value}\r\n"));
+        offer += &format!("a=x-microsoft-thing:{number} {value}\r\n");
+        offer += &format!("a=candidate:{number} 1 UDP 1 192.0.2.{number} 40000 typ host\r\n");
     }
-    let caller = stage.teams_offers(0, OUTSIDE, voice, offer, |_| {}).await?;
-    let called = stage.carrier_is_called().await?;
-    let length = called.invite()?.text().len();
+    let fills = |parties: &mut Parties| {
+        let lines = (0..10).map(|number| ("X-Filler", format!("{number} {}", "x".repeat(180))));
+        parties.extra.extend(lines);
+    };
+    let caller = stage.teams_offers(0, OUTSIDE, voice, offer, fills).await?;
+    stage.check("ladder", caller.invite.len() >= 8 * 1024, || {
+        format!(
+            "the INVITE of Teams has {} octets only",
+            caller.invite.len()
+        )
+    });
+    let called = stage.carrier_is_called().await.rule("TDR-TCP-003")?;
+    let invite = called.invite()?;
+    let length = invite.text().len();
     stage.check("TDR-TCP-003", length <= 1_300, || {
         format!("the INVITE to the carrier has {length} octets, too many for UDP")
     });
+    let body = invite.body();
+    for useless in [
+        "a=ice",
+        "a=candidate",
+        "a=crypto",
+        "SILK",
+        "SIREN",
+        "RED/",
+        "a=x-",
+    ] {
+        stage.check("TDR-TCP-003", !body.contains(useless), || {
+            format!("the carrier is told of {useless}:\n{body}")
+        });
+    }
     let mut talk = stage.answered(caller, called).await?;
     talk.caller_ends().await
 }
@@ -502,7 +433,8 @@ async fn churn(stage: &Stage) -> Played {
         format!("{connections} connections")
     });
     // What is quiet for longer than proxies keep it is used again, or replaced without a word.
-    sleep(QUIET).await;
+    let quiet = stage.size("seconds without a message", QUIET, IDLE);
+    sleep(Duration::from_secs(quiet.into())).await;
     for _ in 0..3 {
         let mut talk = stage.to_teams().await.rule("TDR-TCP-001")?;
         talk.caller_ends().await.rule("TDR-TCP-001")?;

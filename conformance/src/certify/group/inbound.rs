@@ -25,6 +25,12 @@ pub const CASES: &[Case] = &[
             breaks("TDR-SIP-021", drop(teams("ACK"))),
             breaks("audio", Mutation::Media(Warp::Silence)),
             breaks("audio", Mutation::CarrierMedia(Warp::Silence)),
+            // By this name Microsoft's support would find the call.
+            breaks("G14", Mutation::Told("end_reason", "reason_of_end")),
+            breaks(
+                "G14",
+                Mutation::Told("\"tenant\":\"customer\"", "\"tenant\":null"),
+            ),
         ],
     ),
     case(
@@ -33,6 +39,27 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-SIP-040", replace(teams("BYE"), ":443;", ":5061;")),
             breaks("TDR-SIP-040", without(teams("BYE"), "Route")),
+            // Another trunk's name, which is known all the same.
+            breaks(
+                "G1",
+                replace(teams("INVITE"), "sbc1.test.example:", "sbc2.test.example:"),
+            ),
+            breaks("G10", Mutation::Media(Warp::PlainReports)),
+            breaks(
+                "G12",
+                Mutation::Told(
+                    "sbc_media_ports_used{realm=\"teams\"} 0",
+                    "sbc_media_ports_used{realm=\"teams\"} 1",
+                ),
+            ),
+            breaks(
+                "G13",
+                replace(
+                    carrier("INVITE").statuses(180, 200),
+                    "Via: SIP/2.0/",
+                    "Via: SIP/2/",
+                ),
+            ),
         ],
     ),
     case(

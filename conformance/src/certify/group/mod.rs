@@ -7,6 +7,7 @@ pub mod codecs;
 pub mod connection;
 pub mod digits;
 pub mod emergency;
+pub mod failover;
 pub mod graph;
 pub mod impostor;
 pub mod inbound;
@@ -29,6 +30,7 @@ use super::case::{Case, Need};
 /// Every case that somebody wrote, in the order of the catalogue's groups.
 pub const WRITTEN: &[&[Case]] = &[
     connection::CASES,
+    failover::CASES,
     impostor::CASES,
     certificate::CASES,
     resolution::CASES,

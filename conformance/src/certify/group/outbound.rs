@@ -28,6 +28,21 @@ pub const CASES: &[Case] = &[
             breaks("ladder", drop(teams("BYE"))),
             breaks("audio", Mutation::Media(Warp::Silence)),
             breaks("G14", Mutation::Told("call_id", "id_of_call")),
+            breaks(
+                "G1",
+                replace(
+                    teams("INVITE").status(200),
+                    "@sbc1.test.example:",
+                    "@sbc2.test.example:",
+                ),
+            ),
+            breaks(
+                "G2",
+                with(
+                    teams("INVITE").status(200),
+                    "Record-Route: <sip:sbc1.test.example;lr>",
+                ),
+            ),
         ],
     ),
     case(

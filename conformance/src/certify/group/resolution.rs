@@ -8,6 +8,7 @@ use crate::certify::mutation::{Mutation, carrier, drop, replace, teams};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
 use crate::lab::names::Names;
+use crate::lab::place::DOMAIN;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -68,6 +69,7 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(national_cloud(stage)),
         &[
             breaks("TDR-CON-001", drop(teams("OPTIONS"))),
+            breaks("TDR-CON-005", Mutation::Told("port 5061 only", "any port")),
             breaks(
                 "TDR-CON-005",
                 Mutation::Configuration(
@@ -156,6 +158,11 @@ async fn along_the_route(stage: &Stage) -> Played {
     stage.check(rule, names(stage)?.was_asked(&host), || {
         format!("nobody has asked where {host} is")
     });
+    // At port 443 nobody listens here; who wants to go there has to find it first.
+    let contact = format!("api-du-a.{DOMAIN}");
+    stage.check(rule, !names(stage)?.was_asked(&contact), || {
+        format!("somebody looks for {contact}, which is Teams' Contact and not on the route")
+    });
     Ok(())
 }
 
@@ -243,6 +250,12 @@ async fn national_cloud(stage: &Stage) -> Played {
     stage.check("TDR-CON-005", is_right, || {
         "OPTIONS name another port than 5061".to_owned()
     });
+    let (is_taken, text) = stage.checks("port = 5061", "port = 5062").await?;
+    stage.check(
+        "TDR-CON-005",
+        !is_taken && text.contains("port 5061 only"),
+        || format!("with another port it was taken: {is_taken}; {text}"),
+    );
     let identity = stage.identity.clone();
     let from = stage.addresses.proxies[0];
     let door = stage.knock(from, Some(&identity), None).await?;

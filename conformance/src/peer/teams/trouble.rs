@@ -4,7 +4,7 @@ use super::{TeamsProxy, accept};
 use crate::ca::Identity;
 use crate::lock::lock;
 use crate::peer::tls;
-use rustls::RootCertStore;
+use rustls::{RootCertStore, SupportedCipherSuite};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+use tokio_rustls::TlsAcceptor;
 
 /// How long it tries to be where it was.
 const RETURN: Duration = Duration::from_secs(2);
@@ -65,12 +66,7 @@ impl TeamsProxy {
     /// # Errors
     /// What the operating system says.
     pub async fn comes_back(&self) -> io::Result<()> {
-        let listener = self.listens_again().await?;
-        let (acceptor, shared) = (self.acceptor.clone(), Arc::clone(&self.shared));
-        lock(&self.listening)
-            .0
-            .spawn(accept(listener, acceptor, shared));
-        Ok(())
+        self.listens_with(self.acceptor.clone()).await
     }
 
     /// Listens again where it was, with another certificate.
@@ -79,6 +75,24 @@ impl TeamsProxy {
     /// What the operating system says, or why the certificate cannot be used.
     pub async fn comes_back_as(&self, identity: &Identity, roots: RootCertStore) -> io::Result<()> {
         let acceptor = tls::acceptor(identity, roots).map_err(io::Error::other)?;
+        self.listens_with(acceptor).await
+    }
+
+    /// Listens again where it was, and agrees to one suite alone.
+    ///
+    /// # Errors
+    /// What the operating system says, or why the certificate cannot be used.
+    pub async fn comes_back_with(
+        &self,
+        suite: SupportedCipherSuite,
+        identity: &Identity,
+        roots: RootCertStore,
+    ) -> io::Result<()> {
+        let acceptor = tls::acceptor_of(suite, identity, roots).map_err(io::Error::other)?;
+        self.listens_with(acceptor).await
+    }
+
+    async fn listens_with(&self, acceptor: TlsAcceptor) -> io::Result<()> {
         let listener = self.listens_again().await?;
         let shared = Arc::clone(&self.shared);
         let listen = accept(listener, acceptor, shared);

@@ -7,11 +7,13 @@
 //! Path validation is webpki's. The name check comes after it and is ours, because webpki knows no
 //! `sip:` URI in the subjectAltName and always accepts wildcards (RFC 5922 §7, SEC-082).
 
+mod hello;
 mod material;
 mod names;
 mod refusal;
 mod verify;
 
+pub(super) use hello::turns_away;
 use material::KnownRoots;
 pub use material::{CertificateFacts, MaterialFault, TlsContext};
 pub use names::CertificateNames;

@@ -1,0 +1,252 @@
+//! CON: which proxy is called when some of them are in trouble.
+
+use super::connection::GREETING;
+use crate::certify::case::{Case, Played, Step, breaks, case};
+use crate::certify::evidence::Side;
+use crate::certify::ladder::{Called, Caller};
+use crate::certify::mutation::{Mutation, carrier, delay, drop, replace, teams};
+use crate::certify::stage::Stage;
+use crate::certify::verdict::Failure;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// A handshake that does not go on for so long is given up, and the next proxy called.
+const HANDSHAKE: Duration = Duration::from_secs(7);
+/// A connection that is out of use ends when nothing can wait for an answer there, 64 times T1 (RFC 3261
+/// §17.1.1.2); and a little later.
+const RETIRED: Duration = Duration::from_secs(36);
+
+/// The cases.
+pub const CASES: &[Case] = &[
+    case(
+        "TC-CON-016",
+        |stage| Box::pin(first_proxy(stage)),
+        &[breaks("TDR-CON-001", drop(teams("INVITE")))],
+    ),
+    case(
+        "TC-CON-017",
+        |stage| Box::pin(refused_connection(stage)),
+        &[breaks(
+            "TDR-DNS-002",
+            delay(teams("INVITE"), Duration::from_secs(6)),
+        )],
+    ),
+    case(
+        "TC-CON-018",
+        |stage| Box::pin(stalled_handshake(stage)),
+        &[breaks(
+            "TDR-DNS-002",
+            delay(teams("INVITE"), Duration::from_secs(8)),
+        )],
+    ),
+    case(
+        "TC-CON-019",
+        |stage| Box::pin(asked_to_wait(stage)),
+        &[
+            breaks("TDR-DNS-003", drop(teams("ACK"))),
+            breaks("TDR-DNS-003", drop(teams("INVITE"))),
+        ],
+    ),
+    case(
+        "TC-CON-020",
+        |stage| Box::pin(final_refusals(stage)),
+        &[breaks(
+            "TDR-DNS-004",
+            replace(carrier("INVITE").statuses(400, 699), "486", "503"),
+        )],
+    ),
+    case(
+        "TC-CON-021",
+        |stage| Box::pin(nobody_there(stage)),
+        &[
+            breaks("TDR-DNS-002", drop(carrier("INVITE").statuses(400, 699))),
+            breaks(
+                "TDR-DNS-002",
+                replace(
+                    carrier("INVITE").statuses(502, 503),
+                    "SIP/2.0 50",
+                    "SIP/2.0 40",
+                ),
+            ),
+            breaks("TDR-DNS-002", Mutation::Told("target_failed", "target")),
+        ],
+    ),
+    case(
+        "TC-CON-022",
+        |stage| Box::pin(proxy_comes_back(stage)),
+        &[breaks("TDR-DNS-005", drop(teams("INVITE")))],
+    ),
+];
+
+/// A call to Teams that this proxy gets.
+async fn call_at(stage: &Stage, proxy: usize) -> Result<(Caller, Called), Failure> {
+    let caller = stage.carrier_dials().await?;
+    let called = stage.proxy_is_called(proxy).await?;
+    Ok((caller, called))
+}
+
+async fn ends_busy(mut caller: Caller, mut called: Called) -> Played {
+    called.leg.respond(486, "Busy Here", None, &[])?;
+    called.leg.acknowledged_failure().await?;
+    caller.is_refused().await.map(std::mem::drop)
+}
+
+/// TC-CON-016.
+async fn first_proxy(stage: &Stage) -> Played {
+    for _ in 0..3 {
+        let (caller, called) = call_at(stage, 0).await.rule("TDR-CON-001")?;
+        ends_busy(caller, called).await?;
+    }
+    let invites = stage.tape.requests(Side::Teams, "INVITE");
+    let first = stage.proxies[0].host();
+    let others = invites.iter().filter(|(_, peer, _)| peer != first).count();
+    stage.check("TDR-CON-001", others == 0, || {
+        format!("{others} calls went elsewhere")
+    });
+    Ok(())
+}
+
+/// TC-CON-017.
+async fn refused_connection(stage: &Stage) -> Played {
+    stage.proxies[0].goes_away().await;
+    let began = Instant::now();
+    let (caller, called) = call_at(stage, 1).await.rule("TDR-DNS-002")?;
+    let took = began.elapsed();
+    stage.check("TDR-DNS-002", took <= Duration::from_secs(3), || {
+        format!("after {took:?}")
+    });
+    let mut talk = stage.answered(caller, called).await?;
+    talk.caller_ends().await
+}
+
+/// TC-CON-018.
+async fn stalled_handshake(stage: &Stage) -> Played {
+    let stalled = stage.proxies[0].stalls().await;
+    stalled.map_err(|why| Failure::new("ladder", why.to_string()))?;
+    let began = Instant::now();
+    let caller = stage.carrier_dials().await?;
+    let called = stage.proxy_is_called(1).await.rule("TDR-DNS-002")?;
+    let took = began.elapsed();
+    stage.check("TDR-DNS-002", took < HANDSHAKE, || {
+        format!("the next proxy is called after {took:?}")
+    });
+    let mut talk = stage.answered(caller, called).await?;
+    talk.caller_ends().await
+}
+
+/// TC-CON-019. The tape has messages and not connections, so that no change to it keeps one open: here nothing
+/// but a daemon that does shows that the case can fail.
+async fn asked_to_wait(stage: &Stage) -> Played {
+    let rule = "TDR-DNS-003";
+    let proxy = &stage.proxies[0];
+    let caller = stage.carrier_dials().await?;
+    let mut first = stage.teams_is_called().await.rule(rule)?;
+    let invitation = first.leg.invitation();
+    let connection = invitation.map(|invite| invite.flow.remote);
+    let connection = connection.ok_or_else(|| Failure::new("ladder", "there is no INVITE"))?;
+    let after = [("Retry-After", "1".to_owned())];
+    first
+        .leg
+        .respond(503, "Service Unavailable", None, &after)?;
+    let refused = Instant::now();
+    first.leg.acknowledged_failure().await.rule(rule)?;
+    let called = stage.proxy_is_called(1).await.rule(rule)?;
+    let mut talk = stage.answered(caller, called).await?;
+    talk.caller_ends().await?;
+    // The second is over: the first proxy is called again, over another connection.
+    sleep(Duration::from_millis(1_100).saturating_sub(refused.elapsed())).await;
+    let caller = stage.carrier_dials().await?;
+    let called = stage.proxy_is_called(0).await.rule(rule)?;
+    let another = called.leg.invitation().map(|invite| invite.flow.remote);
+    stage.check(rule, another != Some(connection), || {
+        "the connection that brought 503 with Retry-After is used for a new call".to_owned()
+    });
+    ends_busy(caller, called).await?;
+    while proxy.is_connected_from(connection) && refused.elapsed() < RETIRED {
+        sleep(Duration::from_millis(50)).await;
+    }
+    stage.check(rule, !proxy.is_connected_from(connection), || {
+        format!("the connection that brought 503 with Retry-After is open after {RETIRED:?}")
+    });
+    Ok(())
+}
+
+/// TC-CON-020.
+async fn final_refusals(stage: &Stage) -> Played {
+    for status in [603, 486, 404, 403, 480] {
+        let (mut caller, mut called) = call_at(stage, 0).await?;
+        called.leg.respond(status, "Refused", None, &[])?;
+        called.leg.acknowledged_failure().await?;
+        let last = caller.is_refused().await?;
+        let got = last.status().unwrap_or_default();
+        stage.check("TDR-DNS-004", got == status, || {
+            format!("{status} became {got}")
+        });
+    }
+    let invites = stage.tape.requests(Side::Teams, "INVITE");
+    stage.check("TDR-DNS-004", invites.len() == 5, || {
+        format!("{} INVITEs for five calls", invites.len())
+    });
+    Ok(())
+}
+
+/// TC-CON-021. The catalogue has 503 for the caller alone; a carrier that gets it leaves us alone for a while, other
+/// customers' calls included, so that 502 is as right (SIP-1721).
+async fn nobody_there(stage: &Stage) -> Played {
+    for proxy in &stage.proxies[..3] {
+        proxy.goes_away().await;
+    }
+    let began = Instant::now();
+    let mut caller = stage.carrier_dials().await?;
+    let last = caller.is_refused().await.rule("TDR-DNS-002")?;
+    let took = began.elapsed();
+    stage.check("TDR-DNS-002", took < Duration::from_secs(15), || {
+        format!("after {took:?}")
+    });
+    let status = last.status().unwrap_or_default();
+    stage.check("TDR-DNS-002", matches!(status, 502 | 503), || {
+        format!("got {}", last.title())
+    });
+    if stage.daemon.is_none() {
+        return Ok(());
+    }
+    for proxy in &stage.proxies[..3] {
+        let of_it = format!(", {}: ", proxy.host());
+        let told = stage.logged(&of_it).await;
+        let is_told = told.iter().any(|line| line.contains("target_failed"));
+        stage.check("TDR-DNS-002", is_told, || {
+            format!(
+                "that {} cannot be reached the operator is not told",
+                proxy.host()
+            )
+        });
+    }
+    Ok(())
+}
+
+/// TC-CON-022. The subject may ask the proxy a few times before it believes.
+async fn proxy_comes_back(stage: &Stage) -> Played {
+    stage.greeted(GREETING).await?;
+    stage.proxies[0].goes_away().await;
+    let (caller, called) = call_at(stage, 1).await.rule("TDR-DNS-005")?;
+    ends_busy(caller, called).await?;
+    let back = stage.proxies[0].comes_back().await;
+    back.map_err(|why| Failure::new("ladder", why.to_string()))?;
+    let deadline = Instant::now() + Duration::from_secs(200);
+    while Instant::now() < deadline {
+        let caller = stage.carrier_dials().await?;
+        let (proxy, called) = tokio::select! {
+            called = stage.proxy_is_called(0) => (0, called?),
+            called = stage.proxy_is_called(1) => (1, called?),
+        };
+        ends_busy(caller, called).await?;
+        if proxy == 0 {
+            return Ok(());
+        }
+        sleep(Duration::from_secs(3)).await;
+    }
+    Err(Failure::new(
+        "TDR-DNS-005",
+        "the first proxy is back for 200 s and gets no call",
+    ))
+}
