@@ -296,7 +296,7 @@ async fn open(shared: &Shared, hop: &Hop) -> Result<Open, FlowFault> {
         (Some(tls), Protocol::Tls) => {
             let Some(context) = state.tls.get(&tls.context) else {
                 return Err(FlowFault::Handshake(format!(
-                    "there is no TLS context \"{}\"",
+                    "the TLS identity \"{}\" has no certificate yet",
                     tls.context
                 )));
             };
