@@ -3,7 +3,9 @@
 
 use crate::authority::Acme;
 use crate::daemon::{Node, configured, free_port, private};
-use crate::support::{Authority, PATIENCE, client, options, read_until, write, write_text};
+use crate::support::{
+    Authority, PATIENCE, believing, client, options, read_until, write, write_text,
+};
 
 use causeway::command::cert::{self, Certs};
 use causeway::command::node::Connection;
@@ -17,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
 
 const SBC: &str = "sbc.contoso.example";
@@ -38,6 +40,14 @@ impl Bench {
 
     /// With these keys of the identity, and these of the account.
     async fn with(of_identity: &str, of_account: &str) -> Self {
+        Self::changed(of_identity, of_account, |text| text).await
+    }
+
+    async fn changed(
+        of_identity: &str,
+        of_account: &str,
+        change: impl Fn(String) -> String,
+    ) -> Self {
         let (authority, peers) = (Acme::start().await, Authority::new());
         let page = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let (directory, config) = configured(|text| {
@@ -46,7 +56,7 @@ impl Bench {
                 line if line.ends_with("contoso.key\" }") => of_identity,
                 line => line,
             });
-            let text = lines.collect::<Vec<_>>().join("\n");
+            let text = change(lines.collect::<Vec<_>>().join("\n"));
             format!(
                 "{text}\n\n[acme]\ndirectory = \"{}\"\nhttps_roots = \"DIR/web.pem\"\nfolder = \"DIR/acme\"\n\
                  contact = [\"noc@example.com\"]\n{of_account}\n",
@@ -141,15 +151,23 @@ impl Running {
 
     /// A connection that proves who we are by what the authority issues.
     async fn connected(&self, authority: &Acme) -> std::io::Result<TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        let root = CertificateDer::from_pem_slice(authority.root_pem().as_bytes()).unwrap();
-        roots.add(root).unwrap();
+        self.connected_with(roots(&authority.root_pem())).await
+    }
+
+    async fn connected_with(&self, roots: RootCertStore) -> std::io::Result<TlsStream<TcpStream>> {
         let leaf = self.peers.leaf(&[PEER]);
         let at = self.node.daemon.net().address(&"tls".into()).unwrap();
         let stream = TcpStream::connect(at).await?;
         let name = ServerName::try_from(SBC).unwrap();
         client(roots, Some(&leaf)).connect(name, stream).await
     }
+}
+
+fn roots(pem: &str) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    roots.add(root).unwrap();
+    roots
 }
 
 /// What a server has shown: its own certificate, and how many in all.
@@ -218,7 +236,7 @@ async fn an_authority_issues_the_first_certificate_and_peers_see_it_at_once() {
     );
     assert_eq!(
         (&row["days_left"], &row["failures"]),
-        (&89.into(), &0.into())
+        (&90.into(), &0.into())
     );
     // When a third is left, or up to a twentieth of the whole earlier.
     let next = sbc_core::time::UnixTime::of_rfc3339(row["next_order"].as_str().unwrap()).unwrap();
@@ -352,7 +370,7 @@ async fn an_authority_that_is_gone_takes_no_certificate_away() {
     running.node.logged("the one before stays in use").await;
     let log = running.node.lines.text();
     assert!(
-        log.contains("days_left=89") && log.contains("is not reached"),
+        log.contains("days_left=90") && log.contains("is not reached"),
         "{log}"
     );
     assert_eq!(shown(&running.connected(&authority).await.unwrap()), before);
@@ -383,6 +401,8 @@ async fn an_order_that_a_restart_interrupts_goes_on() {
     // Nothing is shown instead of a certificate that is not there.
     assert!(running.connected(&authority).await.is_err());
     let running = running.again().await;
+    // The page is there again although the authority was told of it before.
+    until(|| std::net::TcpStream::connect(page).is_ok()).await;
     authority.behaves(|manner| manner.looks = true);
     running.ended("issued", 1).await;
     running.connected(&authority).await.unwrap();
@@ -443,6 +463,70 @@ async fn who_the_authority_knows_already_is_told_with_a_key_of_theirs() {
     running.ended("issued", 1).await;
     assert_eq!(authority.seen().forged, Vec::<String>::new());
     running.node.daemon.shutdown().await;
+}
+
+/// Teams believes its programme's authorities alone: what is issued by another one must not replace what works.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_teams_refuses_is_not_put_into_use_and_not_found_there_after_a_restart() {
+    let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = proxy.local_addr().unwrap();
+    let of_teams = |text: String| {
+        let (own, others) = text.split_once("name = \"teams-fabrikam\"").unwrap();
+        let own = own.replace(
+            "name = \"teams-contoso\"",
+            "name = \"teams-contoso\"\npreset = \"teams\"",
+        );
+        let plain = "targets = [\"sip.peer.example:5061;tls\"]";
+        assert!(own.contains(plain));
+        let pinned = format!(
+            "targets = [{{ address = \"sip.peer.example:5061;tls\", connect_to = [\"{at}\"] }}]"
+        );
+        format!(
+            "{}name = \"teams-fabrikam\"{others}",
+            own.replace(plain, &pinned)
+        )
+    };
+    let names = format!("names = [\"{SBC}\"]");
+    let (running, authority) = Bench::changed(&names, "listen = \"PAGE\"", of_teams)
+        .await
+        .start()
+        .await;
+    running.ended("issued", 1).await;
+    let known = authority.root_pem();
+    let acceptor = believing(roots(&known), &running.peers.leaf(&[PEER]));
+    let (told, mut shaken) = tokio::sync::mpsc::unbounded_channel();
+    let proxies = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = proxy.accept().await {
+            let stream = acceptor.accept(stream).await;
+            let _ = told.send(stream.is_ok());
+            held.extend(stream);
+        }
+    });
+    // After a restart the proxy is asked at once.
+    let running = running.again().await;
+    let is_shaken = async { while shaken.recv().await != Some(true) {} };
+    tokio::time::timeout(PATIENCE, is_shaken).await.unwrap();
+    let before = shown(&running.connected(&authority).await.unwrap());
+    authority.moves();
+    assert_eq!(running.renew().await.0, 200);
+    running.ended("refused_by_teams", 1).await;
+    running
+        .node
+        .logged("choose an authority of Microsoft's root programme")
+        .await;
+    assert_eq!(
+        shown(&running.connected_with(roots(&known)).await.unwrap()),
+        before
+    );
+    assert!(running.folder().join("contoso.refused").exists());
+    let running = running.again().await;
+    assert_eq!(
+        shown(&running.connected_with(roots(&known)).await.unwrap()),
+        before
+    );
+    running.node.daemon.shutdown().await;
+    proxies.abort();
 }
 
 /// A program, made by another process: one that this one has open for writing cannot be run by any of its threads.

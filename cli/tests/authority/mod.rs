@@ -122,20 +122,13 @@ impl Acme {
         let address = listener.local_addr().unwrap();
         let web = Authority::new();
         let base = format!("https://{address}");
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let name = "Test Issuing Authority";
-        params
-            .distinguished_name
-            .push(rcgen::DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
         let books = Books {
             base: base.clone(),
-            issuer: CertifiedIssuer::self_signed(params, key).unwrap(),
+            issuer: issuer(),
             manner: Manner {
                 page: None,
                 records: Box::new(Vec::new),
-                lifetime: (3_600, 90 * 86_400),
+                lifetime: (3_600, 90 * 86_400 + 3_600),
                 limited: None,
                 bad_nonces: 0,
                 looks: true,
@@ -185,6 +178,11 @@ impl Acme {
         self.books().seen.clone()
     }
 
+    /// Issues with another key from now on, which nobody knows yet.
+    pub fn moves(&self) {
+        self.books().issuer = issuer();
+    }
+
     /// What leads to what it issues.
     pub fn root_pem(&self) -> String {
         self.books().issuer.pem()
@@ -193,6 +191,16 @@ impl Acme {
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap()
     }
+}
+
+fn issuer() -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let name = "Test Issuing Authority";
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, name);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
 async fn serve(
@@ -555,7 +563,10 @@ impl Books {
             .into_iter()
             .filter(|name| Some(name.as_str()) != self.manner.forgets);
         let mut params = CertificateParams::new(kept.collect::<Vec<_>>()).unwrap();
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![
+            ExtendedKeyUsagePurpose::ServerAuth,
+            ExtendedKeyUsagePurpose::ClientAuth,
+        ];
         let (before, after) = self.manner.lifetime;
         let now = SystemTime::now();
         params.not_before = (now - Duration::from_secs(before)).into();

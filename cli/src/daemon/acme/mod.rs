@@ -188,11 +188,9 @@ impl Acme {
 
     fn publish(&self, daemon: &Daemon) {
         let state = self.lock();
-        let due = state
-            .managed
-            .iter()
-            .map(|(name, own)| (name, own.plan.due()));
-        daemon.sinks().metrics.acme.set_next(due);
+        let standing = state.managed.iter();
+        let standing = standing.map(|(name, own)| (name, own.plan.due(), own.plan.failures()));
+        daemon.sinks().metrics.acme.set(standing);
     }
 
     /// One order, and what follows from it.

@@ -250,3 +250,16 @@ async fn new_key() -> Result<KeyPair, Fault> {
     made.map_err(|why| unusable(why.to_string()))?
         .map_err(|why| unusable(why.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_key_that_was_kept_is_read_back() {
+        let key = new_key().await.unwrap();
+        let again = KeyPair::from_pem(&key.serialize_pem()).unwrap();
+        assert_eq!(again.serialize_pem(), key.serialize_pem());
+        assert_eq!(again.algorithm(), &PKCS_RSA_SHA256);
+    }
+}

@@ -1,7 +1,7 @@
 //! Certificates that an authority issues, in figures.
 
 use super::Maker;
-use prometheus::{GaugeVec, IntCounterVec};
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 use sbc_core::id::TlsContextName;
 use sbc_core::time::UnixTime;
 
@@ -23,6 +23,7 @@ const RESULTS: [&str; 10] = [
 pub struct AcmeMetrics {
     orders: IntCounterVec,
     next: GaugeVec,
+    failures: IntGaugeVec,
 }
 
 impl AcmeMetrics {
@@ -32,6 +33,11 @@ impl AcmeMetrics {
                 "sbc_acme_orders_total",
                 "Orders of certificates that have ended, by how.",
                 &["context", "result"],
+            )?,
+            failures: maker.gauges(
+                "sbc_acme_failures",
+                "Orders in a row that have come to nothing; 0 once a certificate is issued.",
+                &["context"],
             )?,
             next: maker.float_gauges(
                 "sbc_acme_next_order_timestamp_seconds",
@@ -47,13 +53,20 @@ impl AcmeMetrics {
         self.orders.with_label_values(&of).inc();
     }
 
-    /// When the next ones are, of every identity that has any.
-    pub fn set_next<'n>(&self, due: impl Iterator<Item = (&'n TlsContextName, Option<UnixTime>)>) {
+    /// How things stand with every identity that has its certificate from an authority: when the next order is,
+    /// and failures in a row.
+    pub fn set<'n>(
+        &self,
+        standing: impl Iterator<Item = (&'n TlsContextName, Option<UnixTime>, u32)>,
+    ) {
         self.next.reset();
-        for (context, at) in due {
+        self.failures.reset();
+        for (context, at, failures) in standing {
             let seconds = at.map_or(0.0, |at| at.as_micros() as f64 / 1e6);
             let context = context.as_str();
             self.next.with_label_values(&[context]).set(seconds);
+            let count = i64::from(failures);
+            self.failures.with_label_values(&[context]).set(count);
             // A counter that appears with its first failure hides that failure from rate().
             for result in RESULTS {
                 self.orders.with_label_values(&[context, result]);
