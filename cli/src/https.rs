@@ -1,18 +1,29 @@
 //! One HTTPS request over one connection: bounded headers, a bounded body, nothing followed.
 
+use crate::daemon::net::tls::provider;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_LENGTH;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use sbc_core::time::UnixTime;
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 /// Most octets of an answer's headers.
 const LARGEST_HEAD: usize = 128 * 1024;
+/// Longest time for a connection to one address.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Addresses of a name that are tried.
+const MAX_TRIES: usize = 4;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -30,6 +41,45 @@ pub struct Answer {
     /// Status and headers.
     pub response: Response<Incoming>,
     _connection: Aborted,
+}
+
+/// Believes servers whose certificates lead to these roots.
+pub fn believing(roots: RootCertStore) -> TlsConnector {
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap_or_else(|_| unreachable!("the provider knows TLS 1.2 and 1.3"))
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(config))
+}
+
+/// Connects to the first of a server's addresses that answers.
+///
+/// # Errors
+/// Why the last one that was tried did not.
+pub async fn connect(addresses: Vec<SocketAddr>) -> Result<TcpStream, String> {
+    let mut last = "it has no address".to_owned();
+    for address in addresses.into_iter().take(MAX_TRIES) {
+        match timeout(CONNECT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(why)) => last = format!("{address}: {why}"),
+            Err(_) => last = format!("{address}: no answer within {} s", CONNECT.as_secs()),
+        }
+    }
+    Err(last)
+}
+
+/// How long a server asks us to wait: seconds, or a time (RFC 9110 §10.2.3).
+pub fn pause(text: &str, now: UnixTime) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse::<u32>() {
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    let until = UnixTime::of_rfc1123(text.trim().as_bytes())?;
+    // A header tells whole seconds.
+    let second = |at: UnixTime| at.as_micros() / 1_000_000;
+    Some(Duration::from_secs(
+        second(until).saturating_sub(second(now)),
+    ))
 }
 
 /// Asks a server that proves to have this name.
@@ -95,5 +145,25 @@ struct Aborted(JoinHandle<()>);
 impl Drop for Aborted {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_seconds_or_a_time() {
+        let now = UnixTime::of_rfc3339("2026-08-01T10:00:00Z").unwrap();
+        for (text, wait) in [
+            ("7", Some(7)),
+            (" 0 ", Some(0)),
+            ("Sat, 01 Aug 2026 10:01:00 GMT", Some(60)),
+            ("Sat, 01 Aug 2026 09:00:00 GMT", Some(0)),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            assert_eq!(pause(text, now), wait.map(Duration::from_secs), "{text}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The binary `causeway`: parse arguments, run the daemon or one command.
 #![forbid(unsafe_code)]
 
+use causeway::command::cert::Certs;
 use causeway::command::config::Configuration;
 use causeway::command::import::Import;
 use causeway::command::monitoring::Monitoring;
@@ -9,8 +10,8 @@ use causeway::command::parse::Parse;
 use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
 use causeway::command::{
-    audit, certify, check, config, exit, import, init, lab, media, monitoring, node, parse, route,
-    teams, tenant,
+    audit, cert, certify, check, config, exit, import, init, lab, media, monitoring, node, parse,
+    route, teams, tenant,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -91,6 +92,14 @@ enum Command {
     Teams {
         #[command(subcommand)]
         command: Teams,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Certificates of ours: how long each is good; get a new one
+    #[command(visible_alias = "certs")]
+    Cert {
+        #[command(subcommand)]
+        command: Certs,
         #[command(flatten)]
         connection: Connection,
     },
@@ -286,6 +295,10 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             command,
             connection,
         } => teams::run(&command, &connection, out),
+        Command::Cert {
+            command,
+            connection,
+        } => cert::run(&command, &connection, out),
         Command::Tenant { command } => tenant::run(&command, out),
         Command::Reload { connection } => node::reload(&connection, out),
         Command::Drain {

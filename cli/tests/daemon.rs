@@ -85,7 +85,7 @@ impl Node {
     }
 
     /// Waits for a line with this text: the log has a thread of its own.
-    async fn logged(&self, text: &str) {
+    pub(crate) async fn logged(&self, text: &str) {
         let deadline = std::time::Instant::now() + PATIENCE;
         while !self.lines.text().contains(text) {
             let now = std::time::Instant::now();
@@ -150,7 +150,7 @@ pub(crate) fn private(path: &std::path::Path) {
 /// A port that nobody uses at the moment, neither for datagrams nor for connections, and that no other test of
 /// this process gets. It is below those that the kernel gives away: a connection of somebody could have one of
 /// them by the time it is wanted.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
         // Ordering: only uniqueness matters.

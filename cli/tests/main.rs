@@ -1,7 +1,9 @@
 //! The daemon and its commands as others see them: sockets, files, processes. One program, because most of
 //! it waits: for timers, for audio, for a daemon to start.
 
+mod acme;
 mod api;
+mod authority;
 mod certification;
 mod certify;
 mod check;

@@ -6,14 +6,11 @@ use causeway::daemon::expiry;
 use causeway::daemon::net::Patience;
 use causeway::daemon::net::tls::TlsStore;
 use causeway::sink::log::{Form, Level, Log};
-use rustls::server::WebPkiClientVerifier;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use support::{
-    Authority, Leaf, World, accept_tls, listener, options, read_to_close, read_until, tls_hop,
+    Authority, World, accept_tls, believing, listener, options, read_to_close, read_until, tls_hop,
     write_leaf, write_text,
 };
-use tokio_rustls::TlsAcceptor;
 
 const PEER: &str = "sip.peer.example";
 const SBC: &str = "sbc.contoso.example";
@@ -84,28 +81,13 @@ async fn connections_of_an_identity_with_a_time_to_drain_end_whosever_they_are()
     world.logged("certificate_renewed").await;
 }
 
-/// A server that believes clients of one authority alone, as Teams does.
-fn believing(authority: &Authority, leaf: &Leaf) -> TlsAcceptor {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let roots = Arc::new(authority.roots());
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&provider));
-    let (chain, key) = leaf.parts();
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier.build().unwrap())
-        .with_single_cert(chain, key)
-        .unwrap();
-    TlsAcceptor::from(Arc::new(config))
-}
-
 /// An authority that Teams does not take shows only when a proxy ends the handshake, and with TLS 1.3 after it.
 #[tokio::test]
 async fn a_certificate_that_teams_refuses_is_not_put_into_use() {
     let world = of_teams();
     let leaf = world.authority.leaf(&[PEER]);
     let (peer, address) = listener().await;
-    let acceptor = believing(&world.authority, &leaf);
+    let acceptor = believing(world.authority.roots(), &leaf);
     world.send(&tls_hop("contoso", address), &options("one"), 1);
     let (stream, _) = peer.accept().await.unwrap();
     let mut first = acceptor.accept(stream).await.unwrap();

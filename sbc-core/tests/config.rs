@@ -134,6 +134,7 @@ impl Facts for Machine {
             Secret::Env(_) => return Err(FileFault::Unreadable("it is not set".into())),
             Secret::File(path) if path == "/empty" => (b"\n", false),
             Secret::File(path) if path == "/two-lines" => (b"one\ntwo\n", false),
+            Secret::File(path) if path == "/hmac" => (b"c2VjcmV0LWtleQ\n", false),
             Secret::File(path) => (b"canary-secret\n", path == "/exposed"),
             Secret::Credential(_) => (b"canary-secret", false),
         };

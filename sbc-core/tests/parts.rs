@@ -1,5 +1,6 @@
 //! Parts of the core beside corpora, other parsers and random input.
 
+mod acme;
 mod config;
 mod config_cases;
 mod config_files;

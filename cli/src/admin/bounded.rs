@@ -1,4 +1,4 @@
-//! Connections of the read-only listener: few at a time and none for long, so that whoever reaches it
+//! Connections of a listener that anybody may reach: few at a time and none for long, so that whoever reaches it
 //! cannot take the descriptors that calls need.
 
 use axum::serve::Listener;
@@ -19,7 +19,7 @@ const MOST: usize = 64;
 const LIFE: Duration = Duration::from_secs(60);
 
 /// A listener with bounds.
-pub(super) struct Bounded {
+pub(crate) struct Bounded {
     tcp: TcpListener,
     seats: Arc<Semaphore>,
     life: Duration,
@@ -27,7 +27,7 @@ pub(super) struct Bounded {
 
 impl Bounded {
     /// The same socket with bounds.
-    pub(super) fn new(tcp: TcpListener) -> Self {
+    pub(crate) fn new(tcp: TcpListener) -> Self {
         Self {
             tcp,
             seats: Arc::new(Semaphore::new(MOST)),
@@ -60,7 +60,7 @@ impl Listener for Bounded {
 }
 
 /// A connection that fails when its time is over, whatever it is doing.
-pub(super) struct Mortal {
+pub(crate) struct Mortal {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
     _seat: OwnedSemaphorePermit,

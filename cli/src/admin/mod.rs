@@ -11,8 +11,9 @@
 //! Who may open the socket is decided by its file mode: owner and group. What they change is written into the audit
 //! log.
 
-mod bounded;
+pub(crate) mod bounded;
 mod calls;
+mod certs;
 mod config;
 mod events;
 mod node;

@@ -65,6 +65,13 @@ fn described(operation: &Operation) -> Value {
             "schema": { "type": "string", "pattern": "^[0-9A-Fa-f]{1,32}$" },
         })
     });
+    let of_context = operation.path.contains("{context}").then(|| {
+        json!({
+            "name": "context", "in": "path", "required": true,
+            "description": "the name of a [[tls]]",
+            "schema": { "type": "string" },
+        })
+    });
     let in_query = operation.query.iter().map(|(name, meaning, shape)| {
         json!({
             "name": name, "in": "query", "required": false,
@@ -75,7 +82,7 @@ fn described(operation: &Operation) -> Value {
         "operationId": name(operation),
         "summary": operation.summary,
         "description": format!("Needs the right `{}`.", operation.right.as_str()),
-        "parameters": in_path.into_iter().chain(in_query).collect::<Vec<Value>>(),
+        "parameters": in_path.into_iter().chain(of_context).chain(in_query).collect::<Vec<Value>>(),
         "responses": answers,
     });
     if let Some(body) = &operation.body {

@@ -3,7 +3,7 @@
 
 use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
 use super::who::{Right, guard};
-use super::{Access, calls, config, events, node, openapi, records, teams};
+use super::{Access, calls, certs, config, events, node, openapi, records, teams};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
@@ -130,6 +130,46 @@ pub(super) const OPERATIONS: &[Operation] = &[
         answer: Answer::Json(List(&Any)),
         refusals: &[],
         handler: || get(node::media),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/certs",
+        right: Right::Read,
+        summary: "Certificates of ours: how long each is good, and how the next one of an authority stands",
+        query: &[],
+        body: None,
+        answer: Answer::Json(List(&Object(&[
+            ("context", Text),
+            ("issued_by", Text),
+            ("file", Text),
+            ("names", List(&Text)),
+            ("state", Text),
+            ("until", Maybe(&Text)),
+            ("days_left", Maybe(&Integer)),
+            ("next_order", Maybe(&Text)),
+            ("last_order", Maybe(&Text)),
+            ("failures", Maybe(&Integer)),
+            ("because", Maybe(&Text)),
+        ]))),
+        refusals: &[],
+        handler: || get(certs::list),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/certs/{context}/renew",
+        right: Right::Configure,
+        summary: "Asks the authority for a new certificate now; what comes of it is an event",
+        query: &[],
+        body: None,
+        answer: Answer::Json(Object(&[("context", Text), ("ordered", Flag)])),
+        refusals: &[
+            (
+                404,
+                "no authority issues the certificate of such an identity",
+            ),
+            (409, "the authority wants to be left alone for a while"),
+        ],
+        handler: || post(certs::renew),
     },
     Operation {
         method: Method::Get,
@@ -372,7 +412,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/events",
         right: Right::Read,
         summary: "What happens from now on: call.start, call.answer, call.end, peer.state, registration.state, \
-                  media.one_way, overload.stage, config.reload, node.state",
+                  media.one_way, overload.stage, config.reload, node.state, certificate.issued, certificate.failed",
         query: &[],
         body: None,
         answer: Answer::Events,

@@ -323,7 +323,7 @@ pub(super) fn get(
     Ok(exit::OK)
 }
 
-fn post(to: &Connection, path: &str, out: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn post(to: &Connection, path: &str, out: &mut dyn Write) -> io::Result<u8> {
     let answer = match request(&to.socket, "POST", path) {
         Ok(answer) => answer,
         Err(code) => return Ok(code),
@@ -393,7 +393,7 @@ const RECORD_COLUMNS: [&str; 9] = [
 ];
 
 /// A value as it may stand in a query (RFC 3986 §2.1).
-fn quoted(value: &str) -> String {
+pub(super) fn quoted(value: &str) -> String {
     let octet = |octet: u8| match octet.is_ascii_alphanumeric() || b"-._~".contains(&octet) {
         true => char::from(octet).to_string(),
         false => format!("%{octet:02X}"),

@@ -49,8 +49,16 @@ fn warn_of_lists(context: &TlsContext, now: i64, log: &Log) {
 
 fn warn_of(context: &TlsContext, now: i64, log: &Log) {
     let facts = context.facts();
-    let days = (facts.not_after - now).div_euclid(86_400);
+    let left = facts.not_after - now;
+    let days = left.div_euclid(86_400);
+    // A short one is renewed by ourselves long after the rest of its life is short.
+    let is_late = left < (facts.not_after - facts.not_before) / 4;
     let (level, text) = match days {
+        0.. if context.is_issued_here() && !is_late => return,
+        0..=SOON if context.is_issued_here() => (
+            Level::Error,
+            "our certificate ends soon, and no authority has issued another one; \"causeway cert status\" tells why",
+        ),
         ..0 => (
             Level::Error,
             "our certificate has expired and every peer refuses it; renew it and reload",

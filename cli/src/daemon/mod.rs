@@ -6,6 +6,7 @@
 //! stop:  drain ─► BYE ─► sockets ─► shards ─► relay ─► records ─► log
 //! ```
 
+pub mod acme;
 pub mod dispatch;
 pub mod expiry;
 pub mod health;
@@ -34,6 +35,7 @@ use crate::sink::metrics::{MediaCollector, Metrics, SpendCollector, UpState};
 use crate::sink::news::News;
 use crate::sink::spending::SpendWriter;
 use crate::sink::trace::Traces;
+use acme::Acme;
 use dispatch::{Dispatch, Replies};
 use health::Health;
 use inbox::{Inbox, Inboxes};
@@ -139,6 +141,7 @@ pub struct Daemon {
     replies: Arc<Replies>,
     net: Net,
     signers: Signers,
+    acme: Arc<Acme>,
     resolver: Resolver,
     health: Health,
     relay: Weak<media::Plane>,
@@ -159,6 +162,7 @@ struct Parts {
     media: JoinHandle<()>,
     strain: JoinHandle<()>,
     expiry: JoinHandle<()>,
+    acme: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -265,6 +269,7 @@ impl Daemon {
             replies,
             net,
             signers,
+            acme: Arc::default(),
             resolver,
             health: Health::new(
                 shards
@@ -310,6 +315,7 @@ impl Daemon {
                 daemon.sinks.log.clone(),
                 expiry::AGAIN,
             )),
+            acme: tokio::spawn(Arc::clone(&daemon.acme).run(Arc::downgrade(&daemon))),
         });
         metrics.set_state(UpState::Active);
         Ok(daemon)
@@ -324,6 +330,7 @@ impl Daemon {
         parts.media.abort();
         parts.strain.abort();
         parts.expiry.abort();
+        parts.acme.abort();
         self.net.shutdown(Duration::from_secs(2)).await;
         parts.admin.stop().await;
         // These wait for threads, which must not hold up the runtime's own.
@@ -378,6 +385,11 @@ impl Daemon {
     /// Where facts go.
     pub fn sinks(&self) -> &Sinks {
         &self.sinks
+    }
+
+    /// Certificates that an authority issues.
+    pub fn acme(&self) -> &Acme {
+        &self.acme
     }
 
     /// Signatures of callers.

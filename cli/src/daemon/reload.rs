@@ -207,23 +207,13 @@ impl Daemon {
         Ok((loaded, changed))
     }
 
-    /// Tells the metrics which configuration and certificates are in use.
+    /// Tells the metrics which configuration and certificates are in use, and who gets certificates which.
     pub(super) fn publish(&self, loaded: &Loaded, tls: &TlsStore) {
         let now = wall_clock().as_micros() as f64 / 1e6;
         let metrics = &self.sinks().metrics;
         metrics.config_loaded(loaded.config.generation, now);
-        metrics.set_certificates(tls.iter().flat_map(|context| {
-            let own = std::iter::once((context.facts(), "own"));
-            let cas = context.cas().iter().map(|ca| (ca, "ca"));
-            own.chain(cas).map(|(facts, kind)| {
-                (
-                    context.name(),
-                    facts.subject.as_str(),
-                    kind,
-                    facts.not_after,
-                )
-            })
-        }));
+        self.publish_certificates(tls);
+        self.acme().configure(loaded, tls);
         metrics.set_lists_until(self.signers().lists_until());
         metrics.registrations.keep(|trunk| {
             let trunk = loaded.config.trunks.get(trunk);
@@ -237,6 +227,23 @@ impl Daemon {
             log_finding(&self.sinks().log, Level::Warn, finding);
         }
         expiry::warn(tls, &self.sinks().log);
+    }
+
+    /// Tells the metrics which certificates are in use.
+    pub(super) fn publish_certificates(&self, tls: &TlsStore) {
+        let metrics = &self.sinks().metrics;
+        metrics.set_certificates(tls.iter().flat_map(|context| {
+            let own = std::iter::once((context.facts(), "own"));
+            let cas = context.cas().iter().map(|ca| (ca, "ca"));
+            own.chain(cas).map(|(facts, kind)| {
+                (
+                    context.name(),
+                    facts.subject.as_str(),
+                    kind,
+                    facts.not_after,
+                )
+            })
+        }));
     }
 }
 

@@ -3,7 +3,6 @@
 
 use super::fault::GraphFault;
 use crate::config::read_roots;
-use crate::daemon::net::tls::provider;
 use crate::daemon::resolver::Resolver;
 use crate::https::{self, AskFault};
 use http_body_util::Full;
@@ -18,7 +17,6 @@ use sbc_core::time::UnixTime;
 use sbc_core::transport::Protocol;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpStream;
@@ -27,10 +25,6 @@ use tokio_rustls::TlsConnector;
 
 /// Longest time for one answer; Graph takes its time for a page of a thousand rows.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Longest time for a connection to one address.
-const CONNECT: Duration = Duration::from_secs(10);
-/// Addresses of a name that are tried.
-const MAX_TRIES: usize = 4;
 /// Most octets of an answer: a page has about one million.
 const LARGEST: usize = 16 << 20;
 /// How often a request is made again because its server is busy.
@@ -71,13 +65,8 @@ impl Reach {
         elsewhere: BTreeMap<String, SocketAddr>,
     ) -> Result<Self, FileFault> {
         let (roots, _) = read_roots(roots)?;
-        let config = rustls::ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .unwrap_or_else(|_| unreachable!("the provider knows TLS 1.2 and 1.3"))
-            .with_root_certificates(roots)
-            .with_no_client_auth();
         Ok(Self {
-            connector: TlsConnector::from(Arc::new(config)),
+            connector: https::believing(roots),
             resolver,
             elsewhere,
             clock: AtomicI64::new(i64::MIN),
@@ -153,7 +142,7 @@ impl Reach {
                 .store(seconds(told) - seconds(now), Ordering::Relaxed);
         }
         let wait = answer.header(RETRY_AFTER);
-        let wait = wait.and_then(|text| pause(text, told.unwrap_or(now)));
+        let wait = wait.and_then(|text| https::pause(text, told.unwrap_or(now)));
         let request_id = answer.header(HeaderName::from_static("request-id"));
         let request_id = request_id.map(|text| text.chars().take(64).collect());
         let status = answer.response.status();
@@ -181,31 +170,14 @@ impl Reach {
                 }
             }
         };
-        let mut last = "no time for it".to_owned();
-        for address in addresses.into_iter().take(MAX_TRIES) {
-            match timeout(CONNECT, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(why)) => last = format!("{address}: {why}"),
-                Err(_) => last = format!("{address}: no answer within {} s", CONNECT.as_secs()),
-            }
-        }
-        Err(GraphFault::Unreachable { host, why: last })
+        let stream = https::connect(addresses).await;
+        stream.map_err(|why| GraphFault::Unreachable { host, why })
     }
 
     pub(super) fn clock_ahead_s(&self) -> Option<i64> {
         let ahead = self.clock.load(Ordering::Relaxed);
         (ahead != i64::MIN).then_some(ahead)
     }
-}
-
-/// How long a server asks us to wait: seconds, or a time (RFC 9110 §10.2.3).
-fn pause(text: &str, now: UnixTime) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse::<u32>() {
-        return Some(Duration::from_secs(seconds.into()));
-    }
-    let until = UnixTime::of_rfc1123(text.as_bytes())?;
-    let seconds = seconds(until).saturating_sub(seconds(now));
-    Some(Duration::from_secs(seconds.try_into().unwrap_or(0)))
 }
 
 fn seconds(at: UnixTime) -> i64 {
@@ -240,21 +212,6 @@ pub(super) const FORM: (header::HeaderName, &str) =
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pause_is_seconds_or_a_time() {
-        let now = UnixTime::of_rfc3339("2026-08-01T10:00:00Z").unwrap();
-        for (text, wait) in [
-            ("7", Some(7)),
-            (" 0 ", Some(0)),
-            ("Sat, 01 Aug 2026 10:01:00 GMT", Some(60)),
-            ("Sat, 01 Aug 2026 09:00:00 GMT", Some(0)),
-            ("-1", None),
-            ("soon", None),
-        ] {
-            assert_eq!(pause(text, now), wait.map(Duration::from_secs), "{text}");
-        }
-    }
 
     #[test]
     fn what_a_form_cannot_carry_is_escaped() {

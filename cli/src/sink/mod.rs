@@ -12,7 +12,7 @@ pub mod news;
 pub mod proxies;
 pub mod spending;
 pub mod trace;
-mod whole;
+pub(crate) mod whole;
 
 use audit::Audit;
 use bindings::Keeper;

@@ -22,7 +22,7 @@ struct Versioned {
 ///
 /// # Errors
 /// If it cannot be read, is too long, damaged, or of another version.
-pub(super) fn read<T: DeserializeOwned>(
+pub(crate) fn read<T: DeserializeOwned>(
     path: &Path,
     version: u32,
     version_of: impl Fn(&T) -> u32,
@@ -53,12 +53,20 @@ pub(super) fn read<T: DeserializeOwned>(
 ///
 /// # Errors
 /// If that fails; the old one is there still.
-pub(super) fn write<T: Serialize>(path: &Path, whole: &T) -> io::Result<()> {
+pub(crate) fn write<T: Serialize>(path: &Path, whole: &T) -> io::Result<()> {
+    write_octets(path, &serde_json::to_vec(whole)?)
+}
+
+/// As [`write`], for a file of another form.
+///
+/// # Errors
+/// If that fails; the old one is there still.
+pub(crate) fn write_octets(path: &Path, whole: &[u8]) -> io::Result<()> {
     let beside: PathBuf = path.with_extension("new");
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(MODE);
     let mut file = options.open(&beside)?;
-    file.write_all(&serde_json::to_vec(whole)?)?;
+    file.write_all(whole)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
     match path.parent() {

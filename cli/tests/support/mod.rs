@@ -14,6 +14,7 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use sbc_core::config::{Assumed, Config, Loaded, Source};
 use sbc_core::id::{ListenerName, ShardId, TlsContextName, TransactionId};
@@ -148,6 +149,19 @@ pub fn server(leaf: &Leaf) -> TlsAcceptor {
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// A server that believes clients of these authorities alone, as Teams does.
+pub fn believing(roots: RootCertStore, leaf: &Leaf) -> TlsAcceptor {
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), builder_provider());
+    let (chain, key) = leaf.parts();
+    let config = ServerConfig::builder_with_provider(builder_provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
         .with_single_cert(chain, key)
         .unwrap();
     TlsAcceptor::from(Arc::new(config))

@@ -6,7 +6,7 @@ use super::inherit::{self, Carriers};
 use super::load::Loaded;
 use super::source::{Lines, Source, Span};
 use super::{HistoryForm, Preset, Trunk, UserPhone};
-use crate::id::{TenantName, TrunkName};
+use crate::id::{TenantName, TlsContextName, TrunkName};
 use crate::media::{Srtp, Transcode};
 use serde::Serialize;
 use std::time::Duration;
@@ -112,6 +112,27 @@ impl Reader<'_> {
                 value: access.cloud.as_str().to_owned(),
                 because: "that of the tenant's trunks".to_owned(),
             });
+        }
+        let identity = name.filter(|_| kind == "tls").map(TlsContextName::new);
+        if let Some(files) = identity.and_then(|name| loaded.shell.tls.get(&name))
+            && files.issued_for.is_some()
+        {
+            settings.push(Setting {
+                key: "cert".to_owned(),
+                value: files.cert.clone(),
+                because:
+                    "acme = true: the authority of [acme] issues it, the key is in the same file"
+                        .to_owned(),
+            });
+        }
+        if let (Some(account), "acme") = (&loaded.shell.acme, kind) {
+            settings.extend(
+                account
+                    .usual()
+                    .into_iter()
+                    .filter(|own| !hides(&settings, own))
+                    .collect::<Vec<_>>(),
+            );
         }
         Effective {
             kind: kind.to_owned(),

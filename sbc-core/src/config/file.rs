@@ -50,8 +50,8 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
     file
 }
 
-const SINGLES: [&str; 8] = [
-    "node", "limits", "media", "cdr", "metrics", "api", "dns", "stir",
+const SINGLES: [&str; 9] = [
+    "node", "limits", "media", "cdr", "metrics", "api", "dns", "stir", "acme",
 ];
 const LISTS: [&str; 11] = [
     "realm",
@@ -166,6 +166,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             section.finish(&[], out);
         }
         "stir" => file.stir = Some(super::stir::read_table(section, out)),
+        "acme" => file.acme = Some(super::acme::read(section, out)),
         _ => {
             file.api = section.required_text("unix", "\"/run/causeway/api.sock\"", out);
             section.finish(&["listen", "tls", "users"], out);
@@ -347,15 +348,23 @@ const DSCP: [(&str, u8); 8] = [
 ];
 
 fn tls(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenTls {
-    let cert = section.required_text("cert", "\"/etc/causeway/tls/sbc.pem\"", out);
+    let acme = section.boolean("acme", out);
+    let is_issued = acme.as_ref().is_some_and(|at| at.value);
+    let cert = match is_issued {
+        true => section.text("cert", out),
+        false => section.required_text("cert", "\"/etc/causeway/tls/sbc.pem\"", out),
+    };
     let key = secret(&mut section, "key", out);
-    if !section.has("key") {
+    if !section.has("key") && !is_issued {
         section.missing("key", "{ file = \"/etc/causeway/tls/sbc.key\" }", out);
     }
+    section.refuse_empty("names", "[\"sbc.example.com\"]", out);
     let tls = WrittenTls {
         name,
         cert,
         key,
+        acme,
+        names: section.texts("names", out),
         client_ca: section.text("client_ca", out),
         verify_client: section.choice(
             "verify_client",
@@ -377,7 +386,7 @@ fn tls(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Writt
         crl: section.text("crl", out),
         crl_issuers: section.text("crl_issuers", out),
     };
-    section.finish(&["acme", "ocsp", "ciphers"], out);
+    section.finish(&["ocsp", "ciphers"], out);
     tls
 }
 

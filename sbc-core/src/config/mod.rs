@@ -6,6 +6,7 @@
 
 mod able;
 mod account;
+mod acme;
 mod authorities;
 mod case;
 mod cloud;
@@ -49,6 +50,7 @@ mod value;
 mod written;
 
 pub use able::{Able, Derived};
+pub use acme::{AcmeAccount, AcmeProof, ExternalAccount};
 pub use case::{CallIn, Case, MOST_CASES, What, Wish, parse_header};
 pub use cloud::Cloud;
 pub use diff::{Change, Changes, changes};

@@ -1,7 +1,7 @@
 //! The part of the configuration that only the shell needs: files, sockets of the operator.
 
 use super::written::{Secret, TlsVersion};
-use super::{GraphAccess, VerifyClient};
+use super::{AcmeAccount, GraphAccess, VerifyClient};
 use crate::id::{TenantName, TlsContextName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -27,6 +27,8 @@ pub struct Shell {
     pub stir: Option<StirFiles>,
     /// How the reports of Microsoft about customers' calls are read.
     pub graph: BTreeMap<TenantName, GraphAccess>,
+    /// The authority that issues certificates by itself; `None` if all are files of somebody else.
+    pub acme: Option<AcmeAccount>,
 }
 
 /// What `client_ca` says for the roots of Microsoft's certificates, which are part of the program
@@ -54,6 +56,9 @@ pub struct TlsFiles {
     pub drain: Option<Duration>,
     /// Lists of certificates of peers that were revoked; `None` looks at none.
     pub revoked: Option<RevokedFiles>,
+    /// Names of the certificate that the daemon itself gets from the authority of [`Shell::acme`]; `None` if
+    /// somebody else writes the files. Before the first one is issued there are none.
+    pub issued_for: Option<Vec<String>>,
 }
 
 /// Where lists of revoked certificates come from.

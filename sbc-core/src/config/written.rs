@@ -51,6 +51,7 @@ pub(super) struct File {
     pub(super) relay: Option<At<String>>,
     pub(super) dns: Option<At<Vec<At<SocketAddr>>>>,
     pub(super) stir: Option<super::stir::WrittenStirTable>,
+    pub(super) acme: Option<super::acme::WrittenAcme>,
 }
 
 pub(super) struct WrittenNode {
@@ -76,6 +77,9 @@ pub(super) struct WrittenTls {
     pub(super) name: At<String>,
     pub(super) cert: Option<At<String>>,
     pub(super) key: Option<At<Secret>>,
+    /// Whether the daemon gets the certificate itself, for these names.
+    pub(super) acme: Option<At<bool>>,
+    pub(super) names: Option<At<Vec<At<String>>>>,
     pub(super) client_ca: Option<At<String>>,
     pub(super) verify_client: Option<At<VerifyClient>>,
     pub(super) drain: Option<At<Duration>>,

@@ -44,6 +44,17 @@ pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// The bytes that text of the alphabet for URLs stands for (RFC 4648 §5), with padding or without. The usual
+/// alphabet is taken as well: keys are copied from where either is shown.
+pub fn decode_url(text: &[u8]) -> Option<Vec<u8>> {
+    let usual = text.iter().map(|letter| match letter {
+        b'-' => b'+',
+        b'_' => b'/',
+        other => *other,
+    });
+    decode(&usual.collect::<Vec<u8>>())
+}
+
 /// Base64 with padding.
 pub fn encode(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
@@ -93,5 +104,14 @@ mod tests {
         ] {
             assert!(decode(text.as_bytes()).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn text_for_urls_is_read_in_either_alphabet() {
+        let octets = [0xfb, 0xff, 0xfe, 0x01];
+        for text in ["-__-AQ", "-__-AQ==", "+//+AQ=="] {
+            assert_eq!(decode_url(text.as_bytes()).as_deref(), Some(&octets[..]));
+        }
+        assert_eq!(decode_url(b"no base64!"), None);
     }
 }

@@ -24,7 +24,9 @@ mod stream;
 mod text;
 
 pub use attribute::{Attribute, Attributes, Direction, Fingerprint, Fmtp, Rtcp, RtpMap, Setup};
-pub use base64::{decode as base64_decode, encode as base64_encode};
+pub use base64::{
+    decode as base64_decode, decode_url as base64_url_decode, encode as base64_encode,
+};
 pub use candidate::{Candidate, CandidateKind};
 pub use connection::{Address, Bandwidth, Connection, Origin};
 pub use crypto::{Crypto, CryptoFault, KeyParam, Lifetime, Mki, SessionParam};

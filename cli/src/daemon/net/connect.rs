@@ -289,17 +289,16 @@ struct Open {
 
 async fn open(shared: &Shared, hop: &Hop) -> Result<Open, FlowFault> {
     let state = shared.state.load_full();
+    // Nobody is troubled with a connection over which nothing can be said.
+    if let Some(tls) = &hop.tls {
+        context_of(&state, tls)?;
+    }
     let (stream, local, to_shake) = dial(shared, &state.config, hop).await?;
     // To connect may have taken long.
     let state = shared.state.load_full();
     let (io, identity) = match (&hop.tls, hop.protocol) {
         (Some(tls), Protocol::Tls) => {
-            let Some(context) = state.tls.get(&tls.context) else {
-                return Err(FlowFault::Handshake(format!(
-                    "there is no TLS context \"{}\"",
-                    tls.context
-                )));
-            };
+            let context = context_of(&state, tls)?;
             let (stream, identity) = shake(shared, hop, tls, context, (stream, to_shake)).await?;
             (Io::Tls(Box::new(stream)), Some(identity))
         }
@@ -316,6 +315,17 @@ async fn open(shared: &Shared, hop: &Hop) -> Result<Open, FlowFault> {
         identity,
         state,
     })
+}
+
+/// The identity that a connection is made with.
+fn context_of<'s>(state: &'s State, tls: &TlsHop) -> Result<&'s Arc<TlsContext>, FlowFault> {
+    let why = || {
+        let name = &tls.context;
+        FlowFault::Handshake(format!(
+            "the TLS identity \"{name}\" has no certificate yet"
+        ))
+    };
+    state.tls.get(&tls.context).ok_or_else(why)
 }
 
 /// Connects from the listener's address; says where from, and how long a handshake may take.

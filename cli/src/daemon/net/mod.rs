@@ -458,6 +458,16 @@ impl Net {
         self.running().get(listener).map(|running| running.address)
     }
 
+    /// Puts identities into use with the configuration that is there.
+    pub fn use_identities(&self, tls: Arc<TlsStore>) {
+        self.apply(self.config(), tls, Opened(Vec::new()));
+    }
+
+    /// The configuration in use.
+    pub fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.shared.state.load().config)
+    }
+
     /// Identities in use.
     pub fn identities(&self) -> Arc<TlsStore> {
         Arc::clone(&self.shared.state.load().tls)

@@ -3,6 +3,7 @@
 //! Label values come from the configuration or from closed lists, never from the network, so the
 //! number of series is bounded by the configuration (operations, section 2).
 
+mod acme;
 mod bindings;
 mod calls;
 mod delivery;
@@ -14,6 +15,7 @@ mod process;
 mod registrations;
 mod spending;
 
+pub use acme::AcmeMetrics;
 pub use bindings::BindingMetrics;
 pub use calls::{CallMetrics, PeerHealth};
 pub use delivery::DeliveryMetrics;
@@ -52,6 +54,8 @@ pub struct Metrics {
     pub registrations: RegistrationMetrics,
     /// What peers have registered with us.
     pub bindings: BindingMetrics,
+    /// Certificates that an authority issues.
+    pub acme: AcmeMetrics,
     /// Panics caught, by component; must be 0.
     pub panics: IntCounterVec,
     /// Lines, records and entries lost because a sink did not keep up, by queue.
@@ -195,6 +199,7 @@ impl Metrics {
             help: HelpMetrics::new(&maker)?,
             registrations: RegistrationMetrics::new(&maker)?,
             bindings: BindingMetrics::new(&maker)?,
+            acme: AcmeMetrics::new(&maker)?,
             panics: maker.counters(
                 "sbc_panics_total",
                 "Panics that were caught; must be 0.",

@@ -5,6 +5,7 @@
 //! one mistake does not show as ten.
 
 mod account;
+mod acme;
 mod bypass;
 mod cases;
 mod graph;
@@ -198,8 +199,10 @@ impl Load<'_> {
         let limits = self.node_limits(file);
         self.interfaces = self.interfaces(file);
         self.build_realms(file, previous);
-        self.build_tls(file);
+        let acme_folder = self.acme_folder(file);
+        self.build_tls(file, &acme_folder);
         self.build_listeners(file);
+        let acme = self.acme_table(file, acme_folder);
         self.build_sounds(file, previous);
         self.build_tenants(file);
         self.build_trunks(file);
@@ -261,6 +264,7 @@ impl Load<'_> {
                 .collect(),
             stir: stir_files,
             graph,
+            acme,
         };
         Some((config, shell))
     }

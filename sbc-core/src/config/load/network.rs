@@ -8,7 +8,7 @@ use crate::config::source::{At, Span};
 use crate::config::value;
 use crate::config::written::{File, TlsVersion, WrittenListener, WrittenRealm, WrittenTls};
 use crate::config::{
-    Config, IpNet, Listener, MediaBackend, Realm, TargetAddress, TlsContext, VerifyClient,
+    Config, IpNet, Listener, MediaBackend, Realm, Secret, TargetAddress, TlsContext, VerifyClient,
 };
 use crate::id::{ListenerName, RealmName, TlsContextName};
 use crate::media::OwnPlaces;
@@ -23,6 +23,15 @@ use std::time::Duration;
 /// Nothing at an address is for media.
 #[expect(clippy::reversed_empty_ranges, reason = "it is meant to be empty")]
 const NO_PORTS: RangeInclusive<u16> = 1..=0;
+
+/// Where the certificate of an identity is, and what is known of it.
+pub(super) struct Place {
+    pub(super) cert: String,
+    pub(super) key: Secret,
+    pub(super) names: Vec<String>,
+    pub(super) is_readable: bool,
+    pub(super) issued_for: Option<Vec<String>>,
+}
 
 impl Load<'_> {
     /// Our addresses where this trunk's media may not be sent, with the ports that are for media. Where
@@ -285,12 +294,12 @@ impl Load<'_> {
         Some(at.value.clone())
     }
 
-    pub(super) fn build_tls(&mut self, file: &File) {
+    pub(super) fn build_tls(&mut self, file: &File, acme_folder: &str) {
         for written in &file.tls {
             let is_new = self.tls.declare(&written.name, &mut self.out);
             let name = TlsContextName::new(&written.name.value);
-            if let (Some((facts, files)), true) = (self.tls_context(written, name.clone()), is_new)
-            {
+            let context = self.tls_context(written, name.clone(), acme_folder);
+            if let (Some((facts, files)), true) = (context, is_new) {
                 if let Some(files) = files {
                     self.files.insert(name.clone(), files);
                 }
@@ -307,6 +316,7 @@ impl Load<'_> {
         &mut self,
         written: &WrittenTls,
         name: TlsContextName,
+        acme_folder: &str,
     ) -> Option<(TlsContext, Option<TlsFiles>)> {
         let title = titled("tls", name.as_str());
         let verify_client = match (&written.verify_client, &written.client_ca) {
@@ -335,11 +345,22 @@ impl Load<'_> {
             None => {}
         }
         let revoked = self.revoked_peers(&title, written);
-        let (cert, key) = (written.cert.as_ref()?, written.key.as_ref()?);
         let allow_wildcard = written.allow_wildcard.as_ref().is_some_and(|at| at.value);
-        let names = self.certificate(&title, cert);
-        self.private_key(&title, cert, key);
-        let is_readable = names.is_some();
+        let place = match self.is_issued_here(&title, written) {
+            true => self.issued_here(&title, written, acme_folder),
+            false => {
+                let (cert, key) = (written.cert.as_ref()?, written.key.as_ref()?);
+                let names = self.certificate(&title, cert);
+                self.private_key(&title, cert, key);
+                Place {
+                    cert: cert.value.clone(),
+                    key: key.value.clone(),
+                    is_readable: names.is_some(),
+                    names: names.unwrap_or_default(),
+                    issued_for: None,
+                }
+            }
+        };
         let drains = Duration::from_secs(1)..=Duration::from_secs(86_400);
         let drain = written.drain.as_ref().map(|at| {
             let title = format!("{title}: drain");
@@ -347,21 +368,22 @@ impl Load<'_> {
         });
         let context = TlsContext {
             name,
-            names: names.unwrap_or_default(),
+            names: place.names,
             verify_client,
             allow_wildcard,
         };
         let files = TlsFiles {
-            cert: cert.value.clone(),
-            key: key.value.clone(),
+            cert: place.cert,
+            key: place.key,
             client_ca: written.client_ca.as_ref().map(|at| at.value.clone()),
             verify_client,
             min: written.min.as_ref().map_or(TlsVersion::V1_2, |at| at.value),
             allow_wildcard,
             drain,
             revoked,
+            issued_for: place.issued_for,
         };
-        Some((context, is_readable.then_some(files)))
+        Some((context, place.is_readable.then_some(files)))
     }
 
     /// Lists of peers' certificates that were revoked. What they do not name is good (TDR-TLS-017).

@@ -62,6 +62,8 @@ pub struct CertificateFacts {
     pub subject: String,
     /// Its DNS names and SIP domains, lower case.
     pub names: Vec<String>,
+    /// Begin of validity in seconds since 1970.
+    pub not_before: i64,
     /// End of validity in seconds since 1970.
     pub not_after: i64,
 }
@@ -77,6 +79,7 @@ pub struct TlsContext {
     allow_wildcard: bool,
     drain: Option<Duration>,
     revoked: Arc<Revoked>,
+    is_issued_here: bool,
 }
 
 /// Roots that peers are verified against, and what they say.
@@ -162,6 +165,7 @@ impl TlsContext {
             allow_wildcard: files.allow_wildcard,
             drain: files.drain,
             revoked: Arc::new(revoked),
+            is_issued_here: files.issued_for.is_some(),
         })
     }
 
@@ -202,7 +206,13 @@ impl TlsContext {
             allow_wildcard: self.allow_wildcard,
             drain: self.drain,
             revoked: Arc::clone(&self.revoked),
+            is_issued_here: self.is_issued_here,
         }
+    }
+
+    /// Whether the daemon itself renews the certificate.
+    pub fn is_issued_here(&self) -> bool {
+        self.is_issued_here
     }
 
     /// How long connections of Teams with the certificate before this one go on, if not as long as usual.
@@ -291,6 +301,7 @@ fn facts(der: &CertificateDer<'_>) -> Option<CertificateFacts> {
             .or_else(|| all.first().cloned())
             .unwrap_or_default(),
         names: all,
+        not_before: certificate.validity().not_before.timestamp(),
         not_after: certificate.validity().not_after.timestamp(),
     })
 }

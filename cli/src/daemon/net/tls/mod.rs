@@ -27,6 +27,7 @@ use rustls::{ClientConfig, SupportedProtocolVersion};
 use sbc_core::config::{TlsFiles, TlsVersion, VerifyClient, covers};
 use sbc_core::id::TlsContextName;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 /// All TLS identities by name.
@@ -39,7 +40,8 @@ impl TlsStore {
     /// Loads every identity.
     ///
     /// # Errors
-    /// Every fault, with the context it belongs to; nothing is half loaded.
+    /// Every fault, with the context it belongs to; nothing is half loaded. An identity whose first
+    /// certificate an authority has yet to issue is no fault: it is not there before.
     pub fn load<'f>(
         files: impl IntoIterator<Item = (&'f TlsContextName, &'f TlsFiles)>,
     ) -> Result<Self, Vec<(TlsContextName, MaterialFault)>> {
@@ -47,6 +49,9 @@ impl TlsStore {
         let mut faults = Vec::new();
         let mut known = KnownRoots::new();
         for (name, files) in files {
+            if files.issued_for.is_some() && !Path::new(&files.cert).exists() {
+                continue;
+            }
             match TlsContext::load_among(name.clone(), files, &mut known) {
                 Ok(context) => {
                     store.contexts.insert(name.clone(), Arc::new(context));
