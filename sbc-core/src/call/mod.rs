@@ -743,6 +743,7 @@ impl Call {
                 self.events = VecDeque::new();
                 self.is_answer_told |= self.caller_has_answer();
                 self.proceed(cx);
+                self.conclude_moves(cx);
                 self.direct_digits(cx);
                 self.hear_requests();
                 self.move_media(cx);

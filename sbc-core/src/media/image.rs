@@ -47,6 +47,8 @@ pub struct MediaImage {
     dtls: Option<Box<OwnDtls>>,
     /// Whether our descriptions say where the other party's media are, not where ours would be.
     is_direct: bool,
+    /// The leg at the endpoint that it moves away from, until its peer agrees to that.
+    before: Option<Box<MediaImage>>,
 }
 
 /// What one completed exchange agreed for a fax.
@@ -213,6 +215,7 @@ impl MediaImage {
             ice: None,
             dtls: None,
             is_direct: false,
+            before: None,
         }
     }
 
@@ -261,7 +264,29 @@ impl MediaImage {
             in_force: None,
             exchange: Exchange::Idle,
             pending: None,
+            before: None,
             ..self.clone()
+        }
+    }
+
+    /// From now on the peer is told of the endpoint of `moved`. The next exchange decides: where it comes to
+    /// nothing the leg is at its present one, as if nothing had been.
+    pub fn tell_of(&mut self, moved: Self) {
+        let before = std::mem::replace(self, moved);
+        self.before = Some(Box::new(before));
+    }
+
+    /// Goes back to the endpoint that the peer knows. What was written since was read: versions, numbers
+    /// and names go on.
+    fn stay(&mut self, before: Self) {
+        let told = std::mem::replace(self, before);
+        (self.written, self.numbers) = (told.written, told.numbers);
+        self.is_direct = told.is_direct;
+        if let (Some(ice), Some(told)) = (&mut self.ice, &told.ice) {
+            ice.count_on(told);
+        }
+        if let (Some(dtls), Some(told)) = (&mut self.dtls, &told.dtls) {
+            dtls.count_on(told);
         }
     }
 
@@ -384,6 +409,7 @@ impl MediaImage {
             return None;
         }
         self.exchange = Exchange::Idle;
+        self.before = None;
         self.in_force = self.written.as_ref().map(|ours| Arc::clone(&ours.draft));
         self.fax = self.pending_fax.take();
         if let Some(fax) = &self.fax {
@@ -419,8 +445,11 @@ impl MediaImage {
         })
     }
 
-    /// Ends the exchange without effect: what was in force stays (SIP-502).
+    /// Ends the exchange without effect: what was in force stays (SIP-502), and so does the endpoint.
     pub fn rollback(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.stay(*before);
+        }
         self.begin(Exchange::Idle);
     }
 
