@@ -535,6 +535,9 @@ impl Call {
         let mut up = Vec::new();
         if let Some(leg) = self.legs.get_mut(&leg) {
             step(&mut leg.session, cx, &mut up);
+            if let Some(peer) = leg.session.facts().remote {
+                leg.image.is_heard_from(peer.ip());
+            }
         }
         self.events.extend(up.into_iter().map(|event| (leg, event)));
         self.settle(cx);

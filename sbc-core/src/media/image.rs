@@ -14,7 +14,7 @@ use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, Lent, OriginLine, Re
 use bytes::Bytes;
 use media_api::{
     CryptoKey, DtlsTerms, EndpointId, EndpointSpec, FormatId, LocalEndpoint, LocalStream,
-    Negotiated, Protection,
+    Negotiated, Protection, SourcePolicy,
 };
 use std::fmt;
 use std::net::IpAddr;
@@ -551,8 +551,14 @@ impl MediaImage {
         self.dtls.as_deref()
     }
 
-    pub(super) fn signalling(&self) -> Option<IpAddr> {
-        self.signalling
+    /// The address that the peer's signalling comes from, as soon as that is known.
+    pub fn is_heard_from(&mut self, signalling: IpAddr) {
+        self.signalling = Some(signalling);
+    }
+
+    /// How the media of the peer are found, which describes itself at this address.
+    pub(super) fn source_policy(&self, described: IpAddr) -> SourcePolicy {
+        self.profile.source_policy(described, self.signalling)
     }
 
     /// The number that an offer of ours uses for `codec`: the one bound before, its static one,
