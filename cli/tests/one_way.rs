@@ -30,7 +30,7 @@ const FAULTS: [(OneWayKind, &[&str]); 4] = [
     ),
     (
         OneWayKind::WrongSource,
-        &["address that its description does not name", "media_source"],
+        &["address that its description does not name", "nat = "],
     ),
     (
         OneWayKind::DecryptFailures,

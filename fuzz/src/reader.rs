@@ -30,8 +30,8 @@ impl<'a> Reader<'a> {
         self.octet() & 1 == 1
     }
 
-    pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[usize::from(self.octet()) % choices.len()]
+    pub(crate) fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[usize::from(self.octet()) % choices.len()].clone()
     }
 
     /// The next `length` bytes, or what is left.

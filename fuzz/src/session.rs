@@ -7,9 +7,10 @@
 use crate::reader::Reader;
 use media_api::{
     Beside, BridgePlan, Command, Content, CryptoKey, Dialled, Digit, Direction, EndpointId,
-    EndpointSpec, Event, Family, ForkId, Format, FormatId, Intake, Negotiated, NegotiatedStream,
-    PayloadBinding, Playing, Protection, ProtectionWanted, RealmId, SessionId, Signal, Sound,
-    SoundId, SourcePolicy, Stage, StreamKind, StreamSpec, Suite, TelephoneEvent, Tone, TonePhase,
+    EndpointSpec, Event, Family, ForkId, Format, FormatId, Intake, Nearby, Negotiated,
+    NegotiatedStream, PayloadBinding, Playing, Protection, ProtectionWanted, RealmId, SessionId,
+    Signal, Sound, SoundId, SourcePolicy, Stage, StreamKind, StreamSpec, Suite, TelephoneEvent,
+    Tone, TonePhase,
 };
 use media_relay::packet::rtcp::Compound;
 use media_relay::packet::rtp::RtpHeader;
@@ -308,10 +309,12 @@ impl Bench {
             payloads: payloads(input.octet()),
             source: input.pick(&[
                 SourcePolicy::Signalled,
-                SourcePolicy::Restricted { signalling: None },
-                SourcePolicy::Restricted {
+                SourcePolicy::Restricted(Nearby::default()),
+                SourcePolicy::Restricted(Nearby {
                     signalling: Some(remote_rtp.ip()),
-                },
+                    ..Nearby::default()
+                }),
+                SourcePolicy::Open(Nearby::default()),
             ]),
             ice: None,
             ptime_ms: 10 + input.octet() % 51,

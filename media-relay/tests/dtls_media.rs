@@ -306,9 +306,10 @@ fn whoever_asks_first_does_not_shut_out_a_peer_behind_nat() {
         bench.answer(
             A,
             NegotiatedStream {
-                source: SourcePolicy::Restricted {
+                source: SourcePolicy::Restricted(Nearby {
                     signalling: Some(nat.ip()),
-                },
+                    ..Nearby::default()
+                }),
                 ..peer.terms(role)
             },
         );

@@ -11,7 +11,7 @@ fn fax(remote: SocketAddr) -> NegotiatedStream {
         content: Content::Udptl,
         remote_rtcp: SocketAddr::new(remote.ip(), 0),
         payloads: Vec::new(),
-        source: SourcePolicy::Restricted { signalling: None },
+        source: SourcePolicy::Restricted(Nearby::default()),
         ice: None,
         ptime_ms: 10,
         ..terms(remote)

@@ -245,9 +245,10 @@ fn hold_by_a_blank_address_does_not_forget_where_the_peer_was_found() {
     let nat = address("198.51.100.77:31000");
     let behind_nat = |remote: &str, direction| NegotiatedStream {
         direction,
-        source: SourcePolicy::Restricted {
+        source: SourcePolicy::Restricted(Nearby {
             signalling: Some(nat.ip()),
-        },
+            ..Nearby::default()
+        }),
         ..terms(address(remote))
     };
     let mut bench = Bench::joined();

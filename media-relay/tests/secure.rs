@@ -127,7 +127,7 @@ fn srtp_on_both_legs_uses_four_different_keys_across_the_roll_over() {
 #[test]
 fn forged_packets_move_nothing() {
     let (mut bench, peer, _) = half_secure();
-    let restricted = SourcePolicy::Restricted { signalling: None };
+    let restricted = SourcePolicy::Restricted(Nearby::default());
     let ours = bench.local[0].streams[0].keys[0].clone();
     let secured = secure(peer_a(), &ours, &key(1));
     bench.answer(
@@ -165,7 +165,7 @@ fn forged_packets_move_nothing() {
 #[test]
 fn an_authentic_packet_from_another_port_is_proof_enough_and_a_replay_is_not() {
     let (mut bench, peer, ours) = half_secure();
-    let restricted = SourcePolicy::Restricted { signalling: None };
+    let restricted = SourcePolicy::Restricted(Nearby::default());
     let secured = secure(peer_a(), &ours, &key(1));
     bench.answer(
         A,

@@ -9,7 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 
 fn restricted(remote: SocketAddr, signalling: Option<IpAddr>) -> NegotiatedStream {
     NegotiatedStream {
-        source: SourcePolicy::Restricted { signalling },
+        source: SourcePolicy::Restricted(Nearby {
+            signalling,
+            ..Nearby::default()
+        }),
         ..terms(remote)
     }
 }
@@ -22,7 +25,7 @@ fn sprayer() -> SocketAddr {
 fn a_sprayer_gets_nothing_and_nothing_of_it_is_heard() {
     for policy in [
         SourcePolicy::Signalled,
-        SourcePolicy::Restricted { signalling: None },
+        SourcePolicy::Restricted(Nearby::default()),
     ] {
         let mut bench = Bench::joined();
         bench.answer(
@@ -115,6 +118,37 @@ fn a_peer_behind_nat_is_found_by_three_packets_and_answered_there() {
     };
     assert!(bench.events().contains(&pinned));
     assert_eq!(bench.stats(A).source, Some(nat));
+}
+
+#[test]
+fn an_open_trunk_learns_a_stranger_that_comes_soon_and_nobody_else_then() {
+    let mut bench = Bench::joined();
+    let open = || NegotiatedStream {
+        source: SourcePolicy::Open(Nearby::default()),
+        ..terms(address("192.168.1.5:4000"))
+    };
+    bench.answer(A, open());
+    let voice = |sequence| rtp(8, sequence, 0, 1, b"x");
+    assert!(bench.send(A, sprayer(), &voice(1)).is_err());
+    assert!(bench.send(A, sprayer(), &voice(2)).is_err());
+    assert!(bench.send(A, sprayer(), &voice(3)).is_ok());
+    let (to, _) = bench.send(B, peer_b(), &rtp(8, 1, 0, 2, b"x")).unwrap();
+    assert_eq!(to, sprayer());
+    let second = address("203.0.113.67:4000");
+    for sequence in 1..9 {
+        let refused = bench.send(A, second, &voice(sequence));
+        assert_eq!(refused, Err(DropReason::Source));
+    }
+    // Another description begins anew; who comes too late is a stranger as everywhere.
+    let mut bench = Bench::joined();
+    bench.answer(A, open());
+    bench.wait_ms(3_000);
+    for sequence in 1..9 {
+        let refused = bench.send(A, sprayer(), &voice(sequence));
+        assert_eq!(refused, Err(DropReason::Source));
+    }
+    let (to, _) = bench.send(B, peer_b(), &rtp(8, 1, 0, 2, b"x")).unwrap();
+    assert_eq!(to, address("192.168.1.5:4000"));
 }
 
 #[test]

@@ -460,6 +460,11 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "addresses = [\"127.0.0.9\"]\nports = \"20000-29999\"\nmedia_backend = §\"auto\"",
     ),
     (
+        Code::OpenMedia,
+        "tenant = \"*\"\nrealm = \"inside\"",
+        "tenant = \"*\"\nrealm = \"inside\"\nnat = §\"open\"",
+    ),
+    (
         Code::NoClientAuth,
         "cert = \"/tls/sbc.pem\"",
         "cert = \"/server-only\"",

@@ -40,6 +40,7 @@ mod kept;
 mod ladder;
 mod late_early;
 mod late_offer;
+mod learning;
 mod legs;
 mod limits;
 mod listeners;

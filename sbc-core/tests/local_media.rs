@@ -3,7 +3,7 @@
 
 use crate::world;
 
-use media_api::Command;
+use media_api::{Command, EndpointId};
 use sbc_core::config::{Assumed, Code, Config, Loaded, Source, effective, load};
 use sbc_core::id::RealmName;
 use sbc_core::input::Input;
@@ -356,6 +356,129 @@ fn assert_is_joined_elsewhere(shard: &Shard) {
         _ => None,
     });
     assert!(last == Some(a) || last == Some(b), "{last:?}");
+}
+
+/// The endpoints that were reserved and those that were given back, in order.
+fn endpoints(shard: &Shard) -> (Vec<EndpointId>, Vec<EndpointId>) {
+    let (mut reserved, mut released) = (Vec::new(), Vec::new());
+    for command in &shard.media {
+        match command {
+            Command::Allocate { endpoints, .. } => {
+                reserved.extend(endpoints.iter().map(|own| own.endpoint));
+            }
+            Command::Release { endpoint, .. } => released.extend(*endpoint),
+            _ => {}
+        }
+    }
+    (reserved, released)
+}
+
+/// A call of the carrier for which Teams has just been offered the external address; our INVITE, our 200 and
+/// the offer.
+fn being_told() -> (Shard, Message, Message, Message) {
+    let (mut shard, invite) = calling(central());
+    let lines = lines("external", "sbc1.contoso.example");
+    let ok = teams_answers(&mut shard, &invite, OWN_ROUTE, &lines);
+    let offer = next_offer(&mut shard).expect("a re-INVITE");
+    assert_eq!(address(&offer), EXTERNAL);
+    (shard, invite, ok, offer)
+}
+
+#[test]
+fn media_stay_where_they_are_until_the_other_address_is_agreed_to_and_if_it_is_not() {
+    let (mut shard, invite, ok, offer) = being_told();
+    let (reserved, released) = endpoints(&shard);
+    assert_eq!((reserved.len(), released.len()), (3, 0), "nothing is over");
+    let later = shard.media.len();
+    let no = response(&offer, "488 Not Acceptable Here", "", TEAMS_CONTACT, "");
+    shard.teams_says(&no);
+    shard.next_request(Method::Ack);
+    shard.pass(Duration::from_secs(5));
+    assert!(next_offer(&mut shard).is_none(), "it has been refused");
+    let (_, released) = endpoints(&shard);
+    assert_eq!(released, reserved[2..], "the new port alone");
+    let is_change = |own: &&Command| !matches!(own, Command::Release { .. });
+    let changes = shard.media[later..].iter().filter(is_change);
+    assert_eq!(changes.count(), 0, "paths and keys are untouched");
+    // What Teams says later is answered at the address that is in force.
+    let head = callee_request(&invite, "x1", "INVITE", 70, TEAMS_CONTACT);
+    let reinvite = with_body(
+        head.split("Content-Length").next().expect("a head"),
+        &ice_sdp(),
+    );
+    shard.teams_says(&reinvite);
+    shard.next_response(100);
+    let answer = shard.next_response(200).message;
+    assert_eq!(address(&answer), INTERNAL);
+    shard.teams_says(&callee_request(&invite, "x1", "ACK", 70, ""));
+    let via = "SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bKbye";
+    shard.carrier_says(&in_dialog(&ok, "BYE", 11, via));
+    shard.next_response(200);
+    let bye = shard.next_request(Method::Bye).message;
+    shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    shard.pass(Duration::from_secs(40));
+    let record = shard.records.pop().expect("a record");
+    let rule = &record.local_media[1].choice.rule;
+    let said = "the other address was not agreed to, and nothing has moved";
+    assert!(rule.ends_with(said), "{rule}");
+}
+
+#[test]
+fn an_address_whose_offer_crossed_another_is_offered_again() {
+    let (mut shard, _, _, offer) = being_told();
+    let (reserved, _) = endpoints(&shard);
+    let no = response(&offer, "491 Request Pending", "", TEAMS_CONTACT, "");
+    shard.teams_says(&no);
+    shard.next_request(Method::Ack);
+    shard.pass(Duration::from_secs(5));
+    let offer = next_offer(&mut shard).expect("another re-INVITE");
+    assert_eq!(address(&offer), EXTERNAL);
+    assert_eq!(
+        endpoints(&shard).1,
+        reserved[2..],
+        "the one of the first try"
+    );
+    shard.teams_says(&response(&offer, "200 OK", "", TEAMS_CONTACT, &ice_sdp()));
+    shard.next_request(Method::Ack);
+    assert_eq!(endpoints(&shard).1.len(), 2);
+    assert_is_moved_last(&shard);
+}
+
+/// The endpoint that was reserved last has what is agreed.
+fn assert_is_moved_last(shard: &Shard) {
+    let last = endpoints(shard).0.pop().expect("an endpoint");
+    let answered = shard.media.iter().rev().find_map(|command| match command {
+        Command::Answer { endpoint, .. } => Some(*endpoint),
+        _ => None,
+    });
+    assert_eq!(answered, Some(last));
+}
+
+#[test]
+fn an_offer_from_another_place_that_comes_to_nothing_moves_nothing() {
+    let target = "sbc1.contoso.example";
+    let (mut shard, ok) = answered(central(), &lines("internal", target));
+    let bare = in_dialog(&ok, "INVITE", 2, &format!("{TLS_VIA}2"));
+    let contact = format!("{TEAMS_CONTACT}{}", lines("external", target));
+    let head = bare.replace("Content-Length: 0\n\n", &contact);
+    let keyless = ice_sdp().replace("a=crypto", "a=x-crypto");
+    let before = shard.media.len();
+    shard.teams_says(&with_body(&head, &keyless));
+    shard.next_response(100);
+    let refused = shard.next_response(488).message;
+    shard.teams_says(&response_ack(&refused));
+    let [
+        Command::Allocate { endpoints, .. },
+        Command::Release { endpoint, .. },
+    ] = &shard.media[before..]
+    else {
+        panic!("{:?}", &shard.media[before..])
+    };
+    assert_eq!(*endpoint, Some(endpoints[0].endpoint));
+    // The same from inside is no move, and answered as ever.
+    offers(&mut shard, &ok, 3, &lines("internal", target));
+    shard.next_response(100);
+    assert_eq!(address(&shard.next_response(200).message), INTERNAL);
 }
 
 #[test]

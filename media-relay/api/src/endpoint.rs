@@ -4,7 +4,8 @@ use crate::{
     CryptoKey, DtlsTerms, EndpointId, Fingerprint, IceCredentials, IceTerms, RealmId, Suite,
 };
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// IP family of an endpoint's sockets.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -225,13 +226,88 @@ pub struct PayloadBinding {
 }
 
 /// How the source address of a peer's media is found and fixed (MED-030).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum SourcePolicy {
     /// Only the address in the peer's SDP may send.
     Signalled,
     /// Learn within a short window, rank by closeness to what was signalled, then pin (MED-031).
-    Restricted {
-        /// Address the peer's signalling comes from, a candidate of the lowest rank.
-        signalling: Option<std::net::IpAddr>,
-    },
+    Restricted(Nearby),
+    /// As `Restricted`, and within the window a stranger may be learnt where nobody else was heard.
+    Open(Nearby),
+}
+
+/// Where else than at its described address a peer may be.
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
+pub struct Nearby {
+    /// Addresses that are known to be the peer's.
+    pub ranges: AddressRanges,
+    /// Address the peer's signalling comes from, which ranks below those.
+    pub signalling: Option<IpAddr>,
+}
+
+/// Ranges of addresses, looked up in logarithmic time. Copies share them.
+#[derive(Clone, PartialEq, Eq, Hash, Default, Debug)]
+pub struct AddressRanges(Option<Arc<[(IpAddr, IpAddr)]>>);
+
+impl AddressRanges {
+    /// From the first and the last address of each range, in any order.
+    pub fn of(ranges: impl IntoIterator<Item = (IpAddr, IpAddr)>) -> Self {
+        let mut all: Vec<_> = ranges.into_iter().filter(|own| own.0 <= own.1).collect();
+        all.sort_unstable();
+        // Where one ends behind the begin of the next the two are one; so each begins behind all before it.
+        all.dedup_by(|next, kept| {
+            let is_within = next.0 <= kept.1;
+            if is_within {
+                kept.1 = kept.1.max(next.1);
+            }
+            is_within
+        });
+        Self((!all.is_empty()).then(|| all.into()))
+    }
+
+    /// Whether an address is in one of them.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let all = self.list();
+        let behind = all.partition_point(|(first, _)| *first <= address);
+        let nearest = behind.checked_sub(1).and_then(|at| all.get(at));
+        nearest.is_some_and(|(_, last)| address <= *last)
+    }
+
+    /// First and last addresses, in order.
+    pub fn list(&self) -> &[(IpAddr, IpAddr)] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_found_in_ranges_that_overlap_and_in_no_gap() {
+        let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
+        let ranges = AddressRanges::of([
+            (ip("203.0.113.64"), ip("203.0.113.79")),
+            (ip("192.0.2.0"), ip("192.0.2.255")),
+            (ip("192.0.2.16"), ip("192.0.2.31")),
+            (ip("203.0.113.70"), ip("203.0.113.90")),
+            (ip("2001:db8::"), ip("2001:db8::ffff")),
+            (ip("198.51.100.9"), ip("198.51.100.1")),
+        ]);
+        assert_eq!(ranges.list().len(), 3, "{ranges:?}");
+        for (address, wanted) in [
+            ("192.0.2.0", true),
+            ("192.0.2.200", true),
+            ("192.0.3.0", false),
+            ("203.0.113.63", false),
+            ("203.0.113.85", true),
+            ("203.0.113.91", false),
+            ("198.51.100.5", false),
+            ("2001:db8::9", true),
+            ("2001:db8::1:0", false),
+        ] {
+            assert_eq!(ranges.contains(ip(address)), wanted, "{address}");
+        }
+        assert!(!AddressRanges::default().contains(ip("192.0.2.1")));
+    }
 }

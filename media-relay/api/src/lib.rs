@@ -45,9 +45,9 @@ pub use crypto::{CryptoKey, LONGEST_LIFETIME, Suite};
 pub use digit::{Dialled, Digit, Intake, Signal};
 pub use dtls::{DtlsRole, DtlsTerms, Fingerprint, HandshakeFault, HashFunction};
 pub use endpoint::{
-    Content, Direction, EndpointSpec, Family, Format, FormatId, LocalEndpoint, LocalStream,
-    Negotiated, NegotiatedStream, PayloadBinding, Protection, ProtectionWanted, SourcePolicy,
-    StreamKind, StreamSpec, TelephoneEvent,
+    AddressRanges, Content, Direction, EndpointSpec, Family, Format, FormatId, LocalEndpoint,
+    LocalStream, Nearby, Negotiated, NegotiatedStream, PayloadBinding, Protection,
+    ProtectionWanted, SourcePolicy, StreamKind, StreamSpec, TelephoneEvent,
 };
 pub use event::{AllocateError, Event, OneWayKind};
 pub use ice::{IceCandidate, IceComponent, IceCredentials, IceTerms, is_ice_char};

@@ -46,9 +46,13 @@ fn stream() -> NegotiatedStream {
                 telephone_event: TelephoneEvent::Yes,
             },
         }],
-        source: SourcePolicy::Restricted {
+        source: SourcePolicy::Restricted(Nearby {
+            ranges: AddressRanges::of([(
+                "192.0.2.0".parse().unwrap(),
+                "192.0.2.15".parse().unwrap(),
+            )]),
             signalling: Some("203.0.113.9".parse().unwrap()),
-        },
+        }),
         ice: Some(Box::new(IceTerms {
             local: credentials(),
             remote_fragment: "peer".into(),

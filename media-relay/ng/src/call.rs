@@ -333,7 +333,14 @@ impl Call {
             let common = self.formats.common(&line.payloads, &answer.payloads);
             towards_offerer[slot] = Some(NegotiatedStream {
                 protection,
-                ..agreed_with(line, &answer, is_muxed, offer.source, &common, false)
+                ..agreed_with(
+                    line,
+                    &answer,
+                    is_muxed,
+                    offer.source.clone(),
+                    &common,
+                    false,
+                )
             });
             let is_muxed = offered.is_mux_offered && answer.is_muxed;
             let source = Line::source(wishes);

@@ -2,7 +2,7 @@
 
 use crate::formats::Payload;
 use crate::request::{Transport as Wanted, Wishes};
-use media_api::{Content, CryptoKey, Direction, SourcePolicy, Suite};
+use media_api::{Content, CryptoKey, Direction, Nearby, SourcePolicy, Suite};
 use sbc_core::sdp::{Direction as Written, Media, MediaKind, Transport};
 use std::net::{IpAddr, SocketAddr};
 
@@ -102,9 +102,10 @@ impl Line {
     pub(crate) fn source(wishes: &Wishes) -> SourcePolicy {
         match wishes.is_asymmetric {
             true => SourcePolicy::Signalled,
-            false => SourcePolicy::Restricted {
+            false => SourcePolicy::Restricted(Nearby {
                 signalling: wishes.received_from,
-            },
+                ..Nearby::default()
+            }),
         }
     }
 }

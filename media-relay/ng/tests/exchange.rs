@@ -2,7 +2,7 @@
 
 mod support;
 
-use media_api::{Content, Direction, Protection, SourcePolicy, Suite};
+use media_api::{Content, Direction, Nearby, Protection, SourcePolicy, Suite};
 use serde_json::{Value, json};
 use support::{Site, key};
 
@@ -60,7 +60,13 @@ fn a_plain_call_goes_through_with_everything_else_as_written() {
     assert_eq!(numbers(&a.payloads), [(0, 0), (96, 101)]);
     assert_eq!(numbers(&b.payloads), [(0, 0), (101, 96)]);
     let signalling = Some("192.0.2.9".parse().unwrap());
-    assert_eq!(a.source, SourcePolicy::Restricted { signalling });
+    assert_eq!(
+        a.source,
+        SourcePolicy::Restricted(Nearby {
+            signalling,
+            ..Nearby::default()
+        })
+    );
     assert_eq!(b.source, SourcePolicy::Signalled);
 }
 

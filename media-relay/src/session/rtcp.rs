@@ -256,7 +256,7 @@ impl Stream {
         if from != face.terms.remote_rtcp
             && !is_mux
             && (is_known || face.is_secure())
-            && matches!(face.terms.source, SourcePolicy::Restricted { .. })
+            && !matches!(face.terms.source, SourcePolicy::Signalled)
         {
             self.reports.source = Some(from);
         }

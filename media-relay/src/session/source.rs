@@ -4,14 +4,16 @@
 //! |------|-----------------------------------------|
 //! | 1    | exactly the address in the peer's SDP   |
 //! | 2    | its IP address, another port            |
+//! | 3    | an IP address known to be the peer's    |
 //! | 4    | the IP address of the peer's signalling |
+//! | 5    | anybody, where that is allowed          |
 //!
-//! Anything else is a stranger and never changes a thing. (Rank 3 is the trunk's own address list,
-//! which the contract does not carry yet.)
+//! Anything else is a stranger and never changes a thing.
 //!
-//! The window of MED-031 is counted from the first candidate's packet instead of from the
-//! description: behind NAT the callee's first packet often comes much later than the caller's
-//! offer, and since only ranked addresses are candidates, waiting opens nothing to a stranger.
+//! The window of MED-031 opens with each description. Only in it is a stranger a candidate. Who has a rank
+//! may also be heard for the first time when it is over, and opens it once more: behind a NAT the first
+//! packet may come late, from a peer that is muted or sends nothing in silence, and waiting for it opens
+//! nothing to a stranger.
 //!
 //! With ICE checks decide instead of ranks ([`Checked`]).
 
@@ -38,11 +40,19 @@ const REBIND_GAP: u16 = 3000;
 pub(super) enum Rank {
     Exact = 1,
     SameHost = 2,
+    OwnRange = 3,
     Signalling = 4,
+    Stranger = 5,
 }
 
 impl Rank {
-    pub(super) const ALL: [Self; 3] = [Self::Exact, Self::SameHost, Self::Signalling];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Exact,
+        Self::SameHost,
+        Self::OwnRange,
+        Self::Signalling,
+        Self::Stranger,
+    ];
 }
 
 /// What is known of a packet when its source is judged.
@@ -73,7 +83,7 @@ pub(super) struct SourceGuard {
     policy: SourcePolicy,
     pinned: Option<Pin>,
     candidate: Option<Candidate>,
-    window_until: Option<Timestamp>,
+    window_until: Timestamp,
     rebinds: u8,
     rebinds_since: Timestamp,
     /// With ICE: what takes the place of ranks.
@@ -97,16 +107,23 @@ struct Candidate {
 }
 
 impl SourceGuard {
-    pub(super) fn new(signalled: SocketAddr, policy: SourcePolicy) -> Self {
+    pub(super) fn new(signalled: SocketAddr, policy: SourcePolicy, now: Timestamp) -> Self {
         Self {
             signalled,
             policy,
             pinned: None,
             candidate: None,
-            window_until: None,
+            window_until: now + WINDOW,
             rebinds: 0,
             rebinds_since: Timestamp(0),
             checked: None,
+        }
+    }
+
+    /// The peer has described itself again, as before: who has not been heard yet is waited for anew.
+    pub(super) fn described(&mut self, now: Timestamp) {
+        if self.pinned.is_none() {
+            self.window_until = now + WINDOW;
         }
     }
 
@@ -121,8 +138,8 @@ impl SourceGuard {
     }
 
     /// Whether these are the facts the guard was made from.
-    pub(super) fn guards(&self, signalled: SocketAddr, policy: SourcePolicy) -> bool {
-        self.names(signalled) && self.policy == policy
+    pub(super) fn guards(&self, signalled: SocketAddr, policy: &SourcePolicy) -> bool {
+        self.names(signalled) && self.policy == *policy
     }
 
     /// Whether a description with this address names the same place. A blank one says that nothing
@@ -141,11 +158,9 @@ impl SourceGuard {
         if let Some(checked) = &self.checked {
             return checked.target(self.pinned()).unwrap_or(NOWHERE);
         }
-        match (self.policy, &self.pinned) {
-            (SourcePolicy::Restricted { .. }, Some(pin)) => pin.address,
-            (SourcePolicy::Restricted { .. }, None) | (SourcePolicy::Signalled, _) => {
-                self.signalled
-            }
+        match &self.pinned {
+            Some(pin) if self.learns() => pin.address,
+            Some(_) | None => self.signalled,
         }
     }
 
@@ -156,7 +171,7 @@ impl SourceGuard {
         }
         let rank = self.rank(from)?;
         match &self.pinned {
-            None => Some(rank),
+            None => (rank < Rank::Stranger || self.is_open(now)).then_some(rank),
             Some(pin) if pin.address == from => Some(Rank::Exact),
             Some(pin) => (self.may_improve(pin, rank, now) || self.may_rebind(pin, rank, now))
                 .then_some(rank),
@@ -198,11 +213,16 @@ impl SourceGuard {
         {
             return Learned::NotYet;
         }
-        let window_until = *self.window_until.get_or_insert(now + WINDOW);
+        if self.pinned.is_none() && !self.is_open(now) {
+            if rank == Rank::Stranger {
+                return Learned::NotYet;
+            }
+            self.window_until = now + WINDOW;
+        }
         if !self.proven(from, rank, evidence) {
             return Learned::NotYet;
         }
-        if self.pinned.is_some() && now >= window_until {
+        if self.pinned.is_some() && !self.is_open(now) {
             if now.since_us(self.rebinds_since) >= MINUTE_US {
                 self.rebinds = 0;
                 self.rebinds_since = now;
@@ -236,10 +256,8 @@ impl SourceGuard {
         if from == signalled {
             return true;
         }
-        match (self.policy, &self.pinned) {
-            (SourcePolicy::Restricted { .. }, Some(pin)) => pin.address.ip() == from.ip(),
-            (SourcePolicy::Restricted { .. }, None) | (SourcePolicy::Signalled, _) => false,
-        }
+        let pinned = self.pinned.as_ref().filter(|_| self.learns());
+        pinned.is_some_and(|pin| pin.address.ip() == from.ip())
     }
 
     /// Takes an address that is no question any more.
@@ -261,20 +279,32 @@ impl SourceGuard {
         if from == self.signalled {
             return Some(Rank::Exact);
         }
-        match self.policy {
-            SourcePolicy::Signalled => None,
-            SourcePolicy::Restricted { .. } if from.ip() == self.signalled.ip() => {
-                Some(Rank::SameHost)
-            }
-            SourcePolicy::Restricted { signalling } if signalling == Some(from.ip()) => {
-                Some(Rank::Signalling)
-            }
-            SourcePolicy::Restricted { .. } => None,
+        let (nearby, stranger) = match &self.policy {
+            SourcePolicy::Signalled => return None,
+            SourcePolicy::Restricted(nearby) => (nearby, None),
+            SourcePolicy::Open(nearby) => (nearby, Some(Rank::Stranger)),
+        };
+        if from.ip() == self.signalled.ip() {
+            Some(Rank::SameHost)
+        } else if nearby.ranges.contains(from.ip()) {
+            Some(Rank::OwnRange)
+        } else if nearby.signalling == Some(from.ip()) {
+            Some(Rank::Signalling)
+        } else {
+            stranger
         }
     }
 
+    fn learns(&self) -> bool {
+        !matches!(self.policy, SourcePolicy::Signalled)
+    }
+
+    fn is_open(&self, now: Timestamp) -> bool {
+        now < self.window_until
+    }
+
     fn may_improve(&self, pin: &Pin, rank: Rank, now: Timestamp) -> bool {
-        rank < pin.rank && self.window_until.is_some_and(|until| now < until)
+        rank < pin.rank && self.is_open(now)
     }
 
     fn may_rebind(&self, pin: &Pin, rank: Rank, now: Timestamp) -> bool {
@@ -320,6 +350,7 @@ fn continues(last: &Evidence, next: &Evidence) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use media_api::{AddressRanges, Nearby};
 
     fn address(text: &str) -> SocketAddr {
         text.parse().unwrap()
@@ -335,10 +366,38 @@ mod tests {
     }
 
     fn restricted() -> SourceGuard {
-        let policy = SourcePolicy::Restricted {
+        SourceGuard::new(
+            address("192.0.2.1:4000"),
+            SourcePolicy::Restricted(nearby()),
+            T0,
+        )
+    }
+
+    fn open() -> SourceGuard {
+        SourceGuard::new(address("192.0.2.1:4000"), SourcePolicy::Open(nearby()), T0)
+    }
+
+    /// When the peer described itself.
+    const T0: Timestamp = Timestamp(0);
+
+    fn nearby() -> Nearby {
+        let range = ([203, 0, 113, 0].into(), [203, 0, 113, 15].into());
+        Nearby {
+            ranges: AddressRanges::of([range]),
             signalling: Some([198, 51, 100, 9].into()),
-        };
-        SourceGuard::new(address("192.0.2.1:4000"), policy)
+        }
+    }
+
+    /// Whether three packets in a row are enough for an address at this time.
+    fn is_learnt(guard: &mut SourceGuard, from: &str, now: Timestamp) -> bool {
+        let from = address(from);
+        (1..=3).all(|sequence| {
+            let wanted = match sequence {
+                3 => Learned::Pinned,
+                _ => Learned::NotYet,
+            };
+            guard.standing(from, now).is_some() && guard.learn(from, plain(sequence), now) == wanted
+        })
     }
 
     #[test]
@@ -365,7 +424,7 @@ mod tests {
     fn strangers_have_no_standing_in_either_mode() {
         let stranger = address("203.0.113.66:4000");
         assert_eq!(restricted().standing(stranger, Timestamp(0)), None);
-        let strict = SourceGuard::new(address("192.0.2.1:4000"), SourcePolicy::Signalled);
+        let strict = SourceGuard::new(address("192.0.2.1:4000"), SourcePolicy::Signalled, T0);
         assert_eq!(
             strict.standing(address("192.0.2.1:4002"), Timestamp(0)),
             None
@@ -387,6 +446,56 @@ mod tests {
             let standing = guard.standing(exact, Timestamp(later_us));
             assert_eq!(standing.is_some(), wanted);
         }
+    }
+
+    #[test]
+    fn an_address_of_the_peers_own_is_better_than_that_of_its_signalling() {
+        let (own, signalling) = ("203.0.113.7:7000", "198.51.100.9:7000");
+        for (first, second, moves) in [(own, signalling, false), (signalling, own, true)] {
+            let mut guard = restricted();
+            assert!(is_learnt(&mut guard, first, T0), "{first}");
+            assert_eq!(
+                is_learnt(&mut guard, second, Timestamp(1)),
+                moves,
+                "{second}"
+            );
+        }
+        assert!(!is_learnt(&mut restricted(), "203.0.113.16:7000", T0));
+    }
+
+    #[test]
+    fn who_has_a_rank_may_be_heard_late_and_opens_the_window_then() {
+        let late = Timestamp(60_000_000);
+        let mut guard = restricted();
+        assert!(is_learnt(&mut guard, "198.51.100.9:7000", late));
+        let soon = Timestamp(62_000_000);
+        guard.learn(address("198.51.100.9:7000"), plain(4), soon);
+        let exact = address("192.0.2.1:4000");
+        assert_eq!(guard.learn(exact, plain(1), soon), Learned::Pinned);
+    }
+
+    #[test]
+    fn a_stranger_is_learnt_only_in_the_window_and_by_nobodys_leave_but_an_open_trunks() {
+        let stranger = "203.0.113.66:4000";
+        let (within, after) = (Timestamp(2_900_000), Timestamp(3_000_000));
+        assert!(is_learnt(&mut open(), stranger, within));
+        assert!(!is_learnt(&mut restricted(), stranger, within));
+        let mut guard = open();
+        assert!(!is_learnt(&mut guard, stranger, after));
+        // The same description once more, such as that of the answer after ringing.
+        guard.described(after);
+        assert!(is_learnt(&mut guard, stranger, Timestamp(5_900_000)));
+        // One stranger is as good as another, and whoever has a rank is better.
+        assert!(!is_learnt(
+            &mut guard,
+            "203.0.113.67:4000",
+            Timestamp(5_950_000)
+        ));
+        assert!(is_learnt(
+            &mut guard,
+            "203.0.113.7:4000",
+            Timestamp(5_990_000)
+        ));
     }
 
     #[test]

@@ -384,7 +384,7 @@ impl Stream {
             ),
         };
         let secure = Secure::new(self.identity.as_ref(), &terms, now);
-        let guard = self.guard(&terms, None);
+        let guard = self.guard(&terms, None, now);
         Face {
             fork: ForkId(0),
             stage: Stage::Preview,
@@ -399,8 +399,13 @@ impl Stream {
     }
 
     /// Source rules for an agreement. `before` is where was sent to until now.
-    fn guard(&mut self, terms: &NegotiatedStream, before: Option<SocketAddr>) -> SourceGuard {
-        let mut guard = SourceGuard::new(terms.remote_rtp, terms.source);
+    fn guard(
+        &mut self,
+        terms: &NegotiatedStream,
+        before: Option<SocketAddr>,
+        now: Timestamp,
+    ) -> SourceGuard {
+        let mut guard = SourceGuard::new(terms.remote_rtp, terms.source.clone(), now);
         if let Some(ice) = &terms.ice {
             self.agent.serve(&ice.local);
             let pairs = self.agent.pairs(ice);
@@ -416,7 +421,7 @@ impl Stream {
         // The evidence of one kind of packets says nothing about the other.
         let same_guard = face.terms.content == terms.content
             && face.terms.ice == terms.ice
-            && face.guard.guards(terms.remote_rtp, terms.source);
+            && face.guard.guards(terms.remote_rtp, &terms.source);
         // With ICE another default address means nothing, and other fragments mean another party.
         let moved = match (&face.terms.ice, &terms.ice) {
             (Some(before), Some(after)) => before.remote_fragment != after.remote_fragment,
@@ -447,11 +452,12 @@ impl Stream {
             }
         };
         let guard = if same_guard {
+            face.guard.described(now);
             face.guard
         } else {
             // What was sent to goes on until checks say better (MED-157).
             let before = face.guard.destination();
-            self.guard(&terms, Some(before).filter(|at| reachable(*at)))
+            self.guard(&terms, Some(before).filter(|at| reachable(*at)), now)
         };
         Face {
             terms,

@@ -1,9 +1,9 @@
 //! On which side of a company's edge a leg's media are, and their way from one side to the other within
 //! the call (TDR-LMO-010, TDR-LMO-020).
 //!
-//! The relay is asked for a port on the other side while everything goes on. Once it is there the leg
-//! moves to it, and its peer hears of that in our answer to its offer, or in an offer of ours
-//! ([`super::tell`]).
+//! The relay is asked for a port on the other side while everything goes on. Once it is there the peer is
+//! told of it in our answer to its offer, or in an offer of ours ([`super::tell`]), and the leg moves when
+//! that is agreed. Until then, and after a refusal, media are where they were.
 
 use super::direct::may_go_past_us;
 use super::{A_LEG, Call, endpoint};
@@ -27,6 +27,8 @@ pub(super) struct LocalSide {
     side: Option<Side>,
     is_due: bool,
     moving: Option<Moving>,
+    /// Where the leg still is while its peer is being told of another place.
+    told_from: Option<Side>,
 }
 
 /// A move for which the relay reserves a port.
@@ -51,6 +53,11 @@ impl LocalSide {
     /// Whether the leg will soon be elsewhere: nothing is offered to it before.
     pub(super) fn is_moving(&self) -> bool {
         self.is_due || self.moving.is_some()
+    }
+
+    /// Whether its peer is being told of another place.
+    pub(super) fn is_told(&self) -> bool {
+        self.told_from.is_some()
     }
 }
 
@@ -334,10 +341,9 @@ impl Call {
                     image.allocated(local);
                 }
                 image.set_direct(leg.image.is_direct());
-                leg.image = image;
-                // The relay forgets with the old port what it was told about its digits.
-                leg.keys.intake = Default::default();
-                self.media.move_to(cx, endpoint(id), asked);
+                leg.image.tell_of(image);
+                leg.local.told_from = Some(before);
+                self.media.prepare_move(endpoint(id), asked);
                 None
             }
             MediaEvent::Allocated { .. } => {
@@ -350,11 +356,7 @@ impl Call {
             }
             _ => {
                 leg.local.side = Some(before);
-                let mut own = self.record.local_media.iter_mut().rev();
-                if let Some(own) = own.find(|own| own.leg == id) {
-                    let rule = &mut own.choice.rule;
-                    rule.push_str("; its realm has no media port left, and nothing has moved");
-                }
+                self.has_not_moved(id, "its realm has no media port left");
                 Some(Status::NOT_ACCEPTABLE_HERE)
             }
         };
@@ -366,6 +368,53 @@ impl Call {
             (None, Some(_)) => {}
         }
         true
+    }
+
+    /// What came to nothing says nothing of a leg's move: that is tried again.
+    pub(super) fn move_again(&mut self, leg: LegId) {
+        if let Some(leg) = self.leg(leg) {
+            leg.local.is_due |= leg.local.is_told();
+        }
+    }
+
+    fn has_not_moved(&mut self, id: LegId, why: &str) {
+        let mut own = self.record.local_media.iter_mut().rev();
+        if let Some(own) = own.find(|own| own.leg == id) {
+            let rule = &mut own.choice.rule;
+            rule.push_str(&format!("; {why}, and nothing has moved"));
+        }
+    }
+
+    /// Ends the moves that the peers have agreed to, or have not.
+    pub(super) fn conclude_moves(&mut self, cx: &mut Cx<'_>) {
+        let told = |(_, leg): &(&LegId, &super::Leg)| leg.local.told_from.is_some();
+        let told: Vec<LegId> = self.legs.iter().filter(told).map(|(id, _)| *id).collect();
+        for id in told {
+            self.conclude_move(cx, id);
+        }
+    }
+
+    fn conclude_move(&mut self, cx: &mut Cx<'_>, id: LegId) {
+        let prepared = self.media.prepared(endpoint(id));
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
+        let Some(to) = prepared else {
+            leg.local.told_from = None;
+            // The relay forgets with the old port what it was told about its digits, and its keys.
+            leg.keys.intake = Default::default();
+            leg.fresh_key = None;
+            return;
+        };
+        if leg.image.endpoint() == to {
+            return;
+        }
+        let before = leg.local.told_from.take();
+        if !leg.local.is_due {
+            leg.local.side = before;
+            self.has_not_moved(id, "the other address was not agreed to");
+        }
+        self.media.give_up_move(cx, endpoint(id));
     }
 
     /// The offer that waited for a move has gone.

@@ -54,6 +54,9 @@ pub(crate) struct CallMedia {
     deaf: Vec<EndpointId>,
     /// Legs whose media went to another endpoint than their own, and to which, the latest last.
     moved: Vec<(EndpointId, EndpointId)>,
+    /// Legs whose peer is being told of another endpoint, and of which: the present one goes on until that
+    /// is agreed.
+    moving: Vec<(EndpointId, EndpointId)>,
 }
 
 #[derive(Debug)]
@@ -77,6 +80,7 @@ impl CallMedia {
             playing: Vec::new(),
             deaf: Vec::new(),
             moved: Vec::new(),
+            moving: Vec::new(),
         }
     }
 
@@ -90,7 +94,7 @@ impl CallMedia {
 
     /// The own endpoint of the leg whose media this one has, or had.
     pub(crate) fn leg_of(&self, endpoint: EndpointId) -> EndpointId {
-        let mut moves = self.moved.iter();
+        let mut moves = self.moved.iter().chain(&self.moving);
         moves
             .find(|(_, now)| *now == endpoint)
             .map_or(endpoint, |(leg, _)| *leg)
@@ -113,8 +117,33 @@ impl CallMedia {
         self.command(cx, release);
     }
 
+    /// A leg's media are to go on at another endpoint, as soon as its peer agrees to it.
+    pub(crate) fn prepare_move(&mut self, own: EndpointId, to: EndpointId) {
+        self.moving.push((own, to));
+    }
+
+    /// The endpoint that a leg's peer is being told of.
+    pub(crate) fn prepared(&self, own: EndpointId) -> Option<EndpointId> {
+        let mut moves = self.moving.iter();
+        moves.find(|(leg, _)| *leg == own).map(|(_, to)| *to)
+    }
+
+    /// A leg's media stay where they are: its peer does not want them elsewhere, or the leg is over.
+    pub(crate) fn give_up_move(&mut self, cx: &mut Cx<'_>, own: EndpointId) {
+        if let Some(to) = self.take_prepared(own)
+            && self.is_active()
+        {
+            self.release_beside(cx, to);
+        }
+    }
+
+    fn take_prepared(&mut self, own: EndpointId) -> Option<EndpointId> {
+        let at = self.moving.iter().position(|(leg, _)| *leg == own)?;
+        Some(self.moving.swap_remove(at).1)
+    }
+
     /// A leg's media go on at another endpoint; its present one is given back.
-    pub(crate) fn move_to(&mut self, cx: &mut Cx<'_>, own: EndpointId, to: EndpointId) {
+    fn move_to(&mut self, cx: &mut Cx<'_>, own: EndpointId, to: EndpointId) {
         self.drop_endpoint(cx, own);
         self.deaf.retain(|deaf| *deaf != own);
         self.moved.push((own, to));
@@ -142,7 +171,7 @@ impl CallMedia {
         );
     }
 
-    /// Tells what was agreed on an endpoint.
+    /// Tells what was agreed on an endpoint; a move that waited for it is made first.
     pub(crate) fn agreed(
         &mut self,
         cx: &mut Cx<'_>,
@@ -151,6 +180,11 @@ impl CallMedia {
         negotiated: Negotiated,
         stage: Stage,
     ) {
+        if stage == Stage::Final
+            && let Some(to) = self.take_prepared(endpoint)
+        {
+            self.move_to(cx, endpoint, to);
+        }
         let session = self.session;
         // It may have gone over to a codec that something can be played in.
         self.deaf.retain(|own| *own != endpoint);
@@ -274,6 +308,7 @@ impl CallMedia {
     /// Gives one endpoint back.
     pub(crate) fn drop_endpoint(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId) {
         self.play(cx, endpoint, None);
+        self.give_up_move(cx, endpoint);
         let endpoint = Some(self.now(endpoint));
         self.command(
             cx,

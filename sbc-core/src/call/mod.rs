@@ -535,6 +535,9 @@ impl Call {
         let mut up = Vec::new();
         if let Some(leg) = self.legs.get_mut(&leg) {
             step(&mut leg.session, cx, &mut up);
+            if let Some(peer) = leg.session.facts().remote {
+                leg.image.is_heard_from(peer.ip());
+            }
         }
         self.events.extend(up.into_iter().map(|event| (leg, event)));
         self.settle(cx);
@@ -743,6 +746,7 @@ impl Call {
                 self.events = VecDeque::new();
                 self.is_answer_told |= self.caller_has_answer();
                 self.proceed(cx);
+                self.conclude_moves(cx);
                 self.direct_digits(cx);
                 self.hear_requests();
                 self.move_media(cx);

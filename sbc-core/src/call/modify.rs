@@ -44,9 +44,12 @@ impl Call {
     }
 
     pub(super) fn refuse_offer_of(&mut self, cx: &mut Cx<'_>, leg: LegId, status: Status) {
-        if let Some(leg) = self.leg(leg) {
-            leg.image.rollback();
-            leg.session.refuse_offer(cx, status);
+        let Some(own) = self.leg(leg) else { return };
+        own.image.rollback();
+        own.session.refuse_offer(cx, status);
+        // It has crossed an offer of ours that was still to be made.
+        if own.telling.is_stale() {
+            self.move_again(leg);
         }
     }
 

@@ -50,6 +50,13 @@ pub(super) struct Telling {
     times: u8,
 }
 
+impl Telling {
+    /// Whether the peer does not know what is in force, and has not been offered it yet.
+    pub(super) fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+}
+
 /// How often a leg is told of the other between two offers of the peers. Peers that answer each
 /// telling with another wish would keep us telling for ever.
 const MOST_TELLINGS: u8 = 4;
@@ -213,6 +220,8 @@ impl Call {
                 Change::Tell(wanted) => {
                     leg.image.keep_key();
                     leg.telling.refused = wanted;
+                    // It may send where nothing is any more.
+                    leg.telling.is_stale = leg.local.is_told();
                 }
                 Change::Ask { .. } | Change::Forgotten => leg.telling.is_stale = true,
             }
@@ -276,8 +285,9 @@ impl Call {
         match change {
             Change::Tell(wanted) => {
                 self.unchanged(cx, leg, None, status);
-                if !again {
-                    self.wont_be_told(cx, leg, wanted);
+                match again {
+                    true => self.move_again(leg),
+                    false => self.wont_be_told(cx, leg, wanted),
                 }
             }
             Change::Ask { asker } => self.unchanged(cx, leg, Some(asker), passed_on(status)),

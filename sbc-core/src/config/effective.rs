@@ -277,6 +277,12 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
             "the one that everybody has",
         );
     }
+    add(
+        "nat",
+        word(&profile.source),
+        "its media may come from another address than it describes, which keys prove",
+        "its description is believed, unless it names an address that cannot be reached",
+    );
     let codecs = profile.codecs.iter();
     add(
         "codecs",

@@ -144,6 +144,8 @@ codes! {
     NameInSubjectOnly = "W0114",
     /// AF_XDP is asked for where packets never leave the host.
     XdpOnLoopback = "W0115",
+    /// Whoever sends first to a port of a call may be taken for its peer.
+    OpenMedia = "W0116",
 }
 
 impl Code {

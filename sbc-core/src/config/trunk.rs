@@ -369,6 +369,11 @@ impl IpNet {
         }
     }
 
+    /// Whether it is so wide that it says nothing of who is there.
+    pub fn admits_strangers(&self) -> bool {
+        self.prefix < if self.address.is_ipv4() { 8 } else { 16 }
+    }
+
     /// Whether it is one address only.
     pub fn is_single(&self) -> bool {
         *self == Self::single(self.address)
@@ -386,6 +391,20 @@ impl IpNet {
                 let host_bits = 128_u32.saturating_sub(u32::from(self.prefix));
                 let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
                 IpAddr::from((u128::from(address) & mask).to_be_bytes())
+            }
+        }
+    }
+
+    /// The last address of the range.
+    pub fn last(&self) -> IpAddr {
+        match self.first() {
+            IpAddr::V4(first) => {
+                let hosts = u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
+                IpAddr::from((u32::from(first) | hosts).to_be_bytes())
+            }
+            IpAddr::V6(first) => {
+                let hosts = u128::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
+                IpAddr::from((u128::from(first) | hosts).to_be_bytes())
             }
         }
     }

@@ -164,7 +164,7 @@ pub(super) struct WrittenTrunk {
     pub(super) dtmf: Option<At<Dtmf>>,
     pub(super) hold: Option<At<HoldForm>>,
     pub(super) fax: Option<At<FaxMode>>,
-    pub(super) media_source: Option<At<SourceMode>>,
+    pub(super) nat: Option<At<SourceMode>>,
     pub(super) ptime: Option<At<u64>>,
     pub(super) low_media_ports: Option<At<bool>>,
     pub(super) media_bypass: Option<At<bool>>,

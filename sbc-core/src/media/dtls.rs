@@ -144,6 +144,11 @@ impl OwnDtls {
         self.pending = None;
     }
 
+    /// Never names again what was named at other ports.
+    pub(super) fn count_on(&mut self, other: &Self) {
+        self.made = other.made;
+    }
+
     /// The peer offers: another association, if it is another peer than the one before, or has taken another role.
     pub(super) fn offered(&mut self, peer: Option<&PeerDtls>, before: Option<&DtlsTerms>) {
         self.pending = None;

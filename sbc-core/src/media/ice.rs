@@ -152,6 +152,11 @@ impl OwnIce {
         self.peer = None;
     }
 
+    /// Never makes again what an agent at other ports has made.
+    pub(super) fn count_on(&mut self, other: &Self) {
+        self.made = other.made;
+    }
+
     /// The peer offers. A restart of its agent is one of ours.
     pub(super) fn offered(&mut self, peer: Option<&PeerIce>) {
         self.pending = None;

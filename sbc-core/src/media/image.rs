@@ -14,7 +14,7 @@ use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, Lent, OriginLine, Re
 use bytes::Bytes;
 use media_api::{
     CryptoKey, DtlsTerms, EndpointId, EndpointSpec, FormatId, LocalEndpoint, LocalStream,
-    Negotiated, Protection,
+    Negotiated, Protection, SourcePolicy,
 };
 use std::fmt;
 use std::net::IpAddr;
@@ -47,6 +47,8 @@ pub struct MediaImage {
     dtls: Option<Box<OwnDtls>>,
     /// Whether our descriptions say where the other party's media are, not where ours would be.
     is_direct: bool,
+    /// The leg at the endpoint that it moves away from, until its peer agrees to that.
+    before: Option<Box<MediaImage>>,
 }
 
 /// What one completed exchange agreed for a fax.
@@ -213,6 +215,7 @@ impl MediaImage {
             ice: None,
             dtls: None,
             is_direct: false,
+            before: None,
         }
     }
 
@@ -261,7 +264,29 @@ impl MediaImage {
             in_force: None,
             exchange: Exchange::Idle,
             pending: None,
+            before: None,
             ..self.clone()
+        }
+    }
+
+    /// From now on the peer is told of the endpoint of `moved`. The next exchange decides: where it comes to
+    /// nothing the leg is at its present one, as if nothing had been.
+    pub fn tell_of(&mut self, moved: Self) {
+        let before = std::mem::replace(self, moved);
+        self.before = Some(Box::new(before));
+    }
+
+    /// Goes back to the endpoint that the peer knows. What was written since was read: versions, numbers
+    /// and names go on.
+    fn stay(&mut self, before: Self) {
+        let told = std::mem::replace(self, before);
+        (self.written, self.numbers) = (told.written, told.numbers);
+        self.is_direct = told.is_direct;
+        if let (Some(ice), Some(told)) = (&mut self.ice, &told.ice) {
+            ice.count_on(told);
+        }
+        if let (Some(dtls), Some(told)) = (&mut self.dtls, &told.dtls) {
+            dtls.count_on(told);
         }
     }
 
@@ -384,6 +409,7 @@ impl MediaImage {
             return None;
         }
         self.exchange = Exchange::Idle;
+        self.before = None;
         self.in_force = self.written.as_ref().map(|ours| Arc::clone(&ours.draft));
         self.fax = self.pending_fax.take();
         if let Some(fax) = &self.fax {
@@ -419,8 +445,11 @@ impl MediaImage {
         })
     }
 
-    /// Ends the exchange without effect: what was in force stays (SIP-502).
+    /// Ends the exchange without effect: what was in force stays (SIP-502), and so does the endpoint.
     pub fn rollback(&mut self) {
+        if let Some(before) = self.before.take() {
+            self.stay(*before);
+        }
         self.begin(Exchange::Idle);
     }
 
@@ -522,8 +551,14 @@ impl MediaImage {
         self.dtls.as_deref()
     }
 
-    pub(super) fn signalling(&self) -> Option<IpAddr> {
-        self.signalling
+    /// The address that the peer's signalling comes from, as soon as that is known.
+    pub fn is_heard_from(&mut self, signalling: IpAddr) {
+        self.signalling = Some(signalling);
+    }
+
+    /// How the media of the peer are found, which describes itself at this address.
+    pub(super) fn source_policy(&self, described: IpAddr) -> SourcePolicy {
+        self.profile.source_policy(described, self.signalling)
     }
 
     /// The number that an offer of ours uses for `codec`: the one bound before, its static one,

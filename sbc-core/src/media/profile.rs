@@ -2,9 +2,10 @@
 
 use super::codec::Codec;
 use super::own::OwnPlaces;
+use crate::transport::nat::{hides, is_inside};
 use media_api::{
-    EndpointId, EndpointSpec, Family, IceCredentials, ProtectionWanted, RealmId, SourcePolicy,
-    StreamKind, StreamSpec, Suite,
+    AddressRanges, EndpointId, EndpointSpec, Family, IceCredentials, Nearby, ProtectionWanted,
+    RealmId, SourcePolicy, StreamKind, StreamSpec, Suite,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct Profile {
     pub ptime_ms: u8,
     /// How the source of the peer's media is found.
     pub source: SourceMode,
+    /// Addresses that are known to be the peer's.
+    pub ranges: AddressRanges,
     /// How faxes travel.
     pub fax: FaxMode,
     /// Whether `a=rtpmap` is written of payload types that RFC 3551 has given a meaning.
@@ -167,9 +170,13 @@ pub enum OneWay {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum SourceMode {
     /// Only the address in SDP may send.
-    Signalled,
+    Off,
+    /// As `Restricted` for a peer whose description shows that it is behind a NAT (MED-310), else as `Off`.
+    Auto,
     /// Learnt within bounds, then fixed.
     Restricted,
+    /// As `Restricted`; a stranger that sends first is taken for the peer.
+    Open,
 }
 
 impl Profile {
@@ -199,7 +206,8 @@ impl Profile {
             plays_music: false,
             one_way: OneWay::Understood,
             ptime_ms: 20,
-            source: SourceMode::Restricted,
+            source: SourceMode::Auto,
+            ranges: AddressRanges::default(),
             fax: FaxMode::T38,
             maps_static: true,
             ice: Ice::Off,
@@ -226,6 +234,7 @@ impl Profile {
             rtcp_line: RtcpLine::Always,
             hold: HoldForm::Inactive,
             one_way: OneWay::Never,
+            source: SourceMode::Restricted,
             fax: FaxMode::G711,
             ..Self::carrier(realm, family)
         }
@@ -293,10 +302,26 @@ impl Profile {
         codecs.filter(move |codec| !has_common || always(codec))
     }
 
-    pub(super) fn source_policy(&self, signalling: Option<IpAddr>) -> SourcePolicy {
+    /// How the media of a peer are found that describes itself at `described`, and whose signalling comes
+    /// from `signalling`. A blank address says nothing, so that hold does not look like a way out of a NAT.
+    pub(super) fn source_policy(
+        &self,
+        described: IpAddr,
+        signalling: Option<IpAddr>,
+    ) -> SourcePolicy {
+        let is_hidden = |heard: IpAddr| match described.is_unspecified() {
+            true => !is_inside(heard),
+            false => hides(described, heard),
+        };
+        let nearby = Nearby {
+            ranges: self.ranges.clone(),
+            signalling,
+        };
         match self.source {
-            SourceMode::Signalled => SourcePolicy::Signalled,
-            SourceMode::Restricted => SourcePolicy::Restricted { signalling },
+            SourceMode::Off => SourcePolicy::Signalled,
+            SourceMode::Auto if !signalling.is_some_and(is_hidden) => SourcePolicy::Signalled,
+            SourceMode::Auto | SourceMode::Restricted => SourcePolicy::Restricted(nearby),
+            SourceMode::Open => SourcePolicy::Open(nearby),
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) const fn advice(kind: OneWayKind) -> Advice {
         OneWayKind::WrongSource => Advice {
             seen: "its packets come from an address that its description does not name, and are dropped",
             cause: "the peer is behind a NAT, or sends media from another host than it announces",
-            fix: "set media_source = \"restricted\" on its trunk if it is behind a NAT; otherwise have the peer announce the address \
+            fix: "set nat = \"restricted\" on its trunk if it is behind a NAT; otherwise have the peer announce the address \
                   that it sends from",
         },
         OneWayKind::DecryptFailures => Advice {
@@ -71,7 +71,7 @@ pub(super) const fn advice(kind: OneWayKind) -> Advice {
             cause: "a firewall or NAT on the way to the peer, a media address in its description that is not its own, or a key \
                     of ours that it does not use",
             fix: "look whether the address in the peer's description can be reached from the realm; behind a NAT \
-                  set media_source = \"restricted\" on its trunk; otherwise have the peer's side look at what it drops",
+                  set nat = \"restricted\" on its trunk; otherwise have the peer's side look at what it drops",
         },
         OneWayKind::Silence => Advice {
             seen: "its packets have carried nothing but digital silence since the answer",

@@ -127,8 +127,11 @@ wire_layout! {
 
     enum SourcePolicy {
         0: Signalled,
-        1: Restricted { signalling },
+        1: Restricted(nearby),
+        2: Open(nearby),
     }
+
+    struct Nearby { ranges, signalling }
 
     enum Suite {
         0: AesCm128HmacSha1_80,

@@ -1,5 +1,7 @@
 //! Numbers, texts, lists and addresses as octets.
 
+use crate::AddressRanges;
+
 use super::{Reader, Wire, WireFault, Writer};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -71,6 +73,23 @@ impl<T: Wire> Wire for Vec<T> {
         let length = from.length()?;
         // An element may be much larger than its octets: room grows with what has been read.
         (0..length).map(|_| T::take(from)).collect()
+    }
+}
+
+impl Wire for AddressRanges {
+    fn put(&self, out: &mut Writer) {
+        out.length(self.list().len());
+        self.list().iter().for_each(|range| range.put(out));
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
+        let written = Vec::<(IpAddr, IpAddr)>::take(from)?;
+        let ranges = Self::of(written.iter().copied());
+        // In order and apart: there is one way to write them.
+        let is_own_form = ranges.list() == written;
+        is_own_form
+            .then_some(ranges)
+            .ok_or(WireFault::Value("ranges"))
     }
 }
 

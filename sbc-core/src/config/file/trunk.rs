@@ -131,13 +131,15 @@ pub(super) fn trunk(
             &["gateway"],
             out,
         ),
-        media_source: section.choice(
-            "media_source",
+        nat: section.choice(
+            "nat",
             &[
-                ("signalled", SourceMode::Signalled),
+                ("off", SourceMode::Off),
+                ("auto", SourceMode::Auto),
                 ("restricted", SourceMode::Restricted),
+                ("open", SourceMode::Open),
             ],
-            &["open"],
+            &[],
             out,
         ),
         ptime: section.number("ptime", 10..=60, out),
@@ -235,7 +237,6 @@ pub(super) fn trunk(
             "schedule",
             "ice",
             "bypass",
-            "nat",
             "on_remove",
             "outbound_proxy",
         ],

@@ -13,6 +13,7 @@ mod hosting;
 mod identity;
 mod limits;
 mod local_media;
+mod media;
 mod msgraph;
 mod named;
 mod network;

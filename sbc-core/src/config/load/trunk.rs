@@ -1,5 +1,6 @@
 //! Trunks: defaults of the preset, and what the operator wrote over them.
 
+use super::media::{media, media_ranges};
 use super::progress::methods;
 use super::registrar::is_reached_by_binding;
 use super::{Load, chosen, is_header_text, titled};
@@ -19,10 +20,10 @@ use crate::config::{
 };
 use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
-use crate::media::{Codec, Dtmf, FaxMode, Profile, Srtp};
+use crate::media::{Dtmf, SourceMode, Srtp};
 use crate::sip::HeaderName;
 use crate::transport::Protocol;
-use media_api::{Family, Suite};
+use media_api::Family;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,7 +115,13 @@ impl Load<'_> {
         let mut profile = (defaults.media)(realm.id, family);
         profile.local = realm.of(family);
         profile.own = Arc::new(self.own_places(&accept_from, &targets));
+        profile.ranges = media_ranges(&accept_from, &targets);
+        if written.registrar.is_some() {
+            // Phones and their like are behind NATs more often than not.
+            profile.source = SourceMode::Restricted;
+        }
         media(&mut profile, written, codecs, suites);
+        self.learning(&title, written);
         self.transcoding(&title, written, &mut profile);
         self.bypass(&title, written, preset, &realm, &mut profile);
         let sounds = self.sounds(&title, &written.sounds, &defaults, &mut profile);
@@ -536,11 +543,8 @@ impl Load<'_> {
         let proves_identity = tls.is_some_and(|tls| tls.verify_client == VerifyClient::Require);
         if let Some(list) = &written.accept_from {
             for at in &list.value {
-                let least = match at.value.address {
-                    IpAddr::V4(_) => 8,
-                    IpAddr::V6(_) => 16,
-                };
-                if at.value.prefix < least && !proves_identity && written.authenticate.is_none() {
+                if at.value.admits_strangers() && !proves_identity && written.authenticate.is_none()
+                {
                     self.out.add(
                         Code::OpenSource,
                         &at.span,
@@ -914,48 +918,5 @@ fn resolved(pinned: &PinnedTarget, usual: Protocol) -> TargetAddress {
         protocol,
         lookup,
         connect_to: pinned.connect_to.clone(),
-    }
-}
-
-fn media(
-    profile: &mut Profile,
-    written: &WrittenTrunk,
-    codecs: Option<Vec<Codec>>,
-    suites: Option<Vec<Suite>>,
-) {
-    if let Some(codecs) = codecs {
-        // Parameters that the preset has for a codec stay, such as G.729 without annex B.
-        profile.codecs = codecs
-            .into_iter()
-            .map(|codec| {
-                let known = profile
-                    .codecs
-                    .iter()
-                    .find(|own| own.is_same_encoding(&codec));
-                known.cloned().unwrap_or(codec)
-            })
-            .collect();
-    }
-    if let Some(srtp) = &written.srtp {
-        profile.srtp = srtp.value;
-        if srtp.value != Srtp::Off {
-            // UDPTL is never encrypted (MED-333): it must be asked for.
-            profile.fax = FaxMode::G711;
-        }
-    }
-    profile.suites = match (profile.srtp, suites) {
-        (Srtp::Off | Srtp::Dtls, _) => Vec::new(),
-        // The one that everybody has (RFC 4568 §6.2).
-        (Srtp::Required, None) => vec![Suite::AesCm128HmacSha1_80],
-        (Srtp::Required, Some(suites)) => suites,
-    };
-    profile.dtmf = chosen(&written.dtmf, profile.dtmf);
-    profile.hold = chosen(&written.hold, profile.hold);
-    profile.fax = chosen(&written.fax, profile.fax);
-    profile.source = chosen(&written.media_source, profile.source);
-    profile.maps_static = chosen(&written.udp_oversize, UdpOversize::Tcp) != UdpOversize::Slim;
-    profile.low_ports = chosen(&written.low_media_ports, profile.low_ports);
-    if let Some(ptime) = &written.ptime {
-        profile.ptime_ms = ptime.value as u8;
     }
 }

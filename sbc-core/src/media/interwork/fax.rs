@@ -103,7 +103,7 @@ fn agreement(
             direction: Direction::SendReceive,
             protection: Protection::None,
             payloads: Vec::new(),
-            source: leg.profile().source_policy(leg.signalling()),
+            source: leg.source_policy(theirs.address.ip()),
             ice: None,
             ptime_ms: PACKET_TIME_MS,
         })],

@@ -69,7 +69,7 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
         ),
         protection,
         payloads: bindings,
-        source: leg.profile().source_policy(leg.signalling()),
+        source: leg.source_policy(audio.rtp.ip()),
         ice: leg
             .ice()
             .zip(audio.ice.as_deref())

@@ -1,0 +1,88 @@
+//! Media of a trunk: what the operator wrote over the defaults of its preset.
+
+use super::Load;
+use super::trunk::chosen;
+use crate::config::finding::Code;
+use crate::config::source::At;
+use crate::config::written::WrittenTrunk;
+use crate::config::{IpNet, TargetAddress, UdpOversize};
+use crate::media::{Codec, FaxMode, Profile, SourceMode, Srtp};
+use media_api::{AddressRanges, Suite};
+use std::net::SocketAddr;
+
+impl Load<'_> {
+    /// Warns of a trunk whose peer anybody can be (MED-030).
+    pub(super) fn learning(&mut self, title: &str, written: &WrittenTrunk) {
+        if let Some(open) = written
+            .nat
+            .as_ref()
+            .filter(|at| at.value == SourceMode::Open)
+        {
+            self.out.add(
+                Code::OpenMedia,
+                &open.span,
+                format!(
+                    "{title}: whoever sends first to a port of a call is taken for its peer, and hears the other party"
+                ),
+                Some(
+                    "list the addresses that its media come from in accept_from, and write nat = \"restricted\""
+                        .to_owned(),
+                ),
+            );
+        }
+    }
+}
+
+pub(super) fn media(
+    profile: &mut Profile,
+    written: &WrittenTrunk,
+    codecs: Option<Vec<Codec>>,
+    suites: Option<Vec<Suite>>,
+) {
+    if let Some(codecs) = codecs {
+        // Parameters that the preset has for a codec stay, such as G.729 without annex B.
+        profile.codecs = codecs
+            .into_iter()
+            .map(|codec| {
+                let known = profile
+                    .codecs
+                    .iter()
+                    .find(|own| own.is_same_encoding(&codec));
+                known.cloned().unwrap_or(codec)
+            })
+            .collect();
+    }
+    if let Some(srtp) = &written.srtp {
+        profile.srtp = srtp.value;
+        if srtp.value != Srtp::Off {
+            // UDPTL is never encrypted (MED-333): it must be asked for.
+            profile.fax = FaxMode::G711;
+        }
+    }
+    profile.suites = match (profile.srtp, suites) {
+        (Srtp::Off | Srtp::Dtls, _) => Vec::new(),
+        // The one that everybody has (RFC 4568 §6.2).
+        (Srtp::Required, None) => vec![Suite::AesCm128HmacSha1_80],
+        (Srtp::Required, Some(suites)) => suites,
+    };
+    profile.dtmf = chosen(&written.dtmf, profile.dtmf);
+    profile.hold = chosen(&written.hold, profile.hold);
+    profile.fax = chosen(&written.fax, profile.fax);
+    profile.source = chosen(&written.nat, profile.source);
+    profile.maps_static = chosen(&written.udp_oversize, UdpOversize::Tcp) != UdpOversize::Slim;
+    profile.low_ports = chosen(&written.low_media_ports, profile.low_ports);
+    if let Some(ptime) = &written.ptime {
+        profile.ptime_ms = ptime.value as u8;
+    }
+}
+
+/// Addresses that media of a trunk's peer may come from although it does not describe them (MED-031). A
+/// range so wide that it says nothing of who is there is left out.
+pub(super) fn media_ranges(accept_from: &[IpNet], targets: &[At<TargetAddress>]) -> AddressRanges {
+    let hosts = targets.iter().filter_map(|at| at.value.host.parse().ok());
+    let pinned = targets.iter().flat_map(|at| &at.value.connect_to);
+    let single = hosts.chain(pinned.map(SocketAddr::ip)).map(IpNet::single);
+    let own = accept_from.iter().filter(|net| !net.admits_strangers());
+    let known = own.copied().chain(single);
+    AddressRanges::of(known.map(|net| (net.first(), net.last())))
+}
