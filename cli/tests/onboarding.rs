@@ -261,6 +261,7 @@ async fn who_picks_up_as_the_test_call_is_given_up_is_not_left_on_the_line() {
             contact: "<sip:user.pstnhub.example:443>".to_owned(),
             record_route: None,
             invite: Vec::new(),
+            bye: Vec::new(),
         };
         let mut leg = Leg::invited(bench.proxy.agent(), Arc::new(manner), invite);
         leg.respond(180, "Ringing", None, &[]).unwrap();

@@ -234,9 +234,10 @@ fn a_peer_behind_nat_whose_certificate_is_another_is_told_of_as_that() {
     let (mut bench, mut peer) = half_secure(true);
     let nat = address("192.0.2.99:5000");
     let mut terms = NegotiatedStream {
-        source: SourcePolicy::Restricted {
+        source: SourcePolicy::Restricted(Nearby {
             signalling: Some(nat.ip()),
-        },
+            ..Nearby::default()
+        }),
         ..peer.terms(DtlsRole::Passive)
     };
     let other = Fingerprint::new(HashFunction::Sha256, vec![7; 32]).unwrap();

@@ -93,7 +93,8 @@ async fn welcomes(stream: TcpStream, remote: SocketAddr, acceptor: TlsAcceptor) 
 
 /// Takes what comes and answers with an alert that explains nothing.
 async fn ends(mut stream: TcpStream) -> io::Result<()> {
-    stream.read(&mut [0; 1_024]).await?;
+    // However much comes first.
+    let _taken = stream.read(&mut [0; 1_024]).await?;
     stream.write_all(&HANDSHAKE_FAILURE).await
 }
 

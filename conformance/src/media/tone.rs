@@ -196,12 +196,16 @@ impl Tone {
     }
 }
 
+/// Level of a sine at full scale in dBm0.
+#[expect(clippy::approx_constant, reason = "a level that only looks like pi")]
+const FULL_SCALE: f64 = 3.14;
+
 /// The level of samples in dBm0, of which a sine at full scale has 3.14 (ITU-T G.711 §4).
 pub fn level(samples: &[i16]) -> f64 {
     let total: f64 = samples.iter().map(|s| f64::from(*s).powi(2)).sum();
     let mean = total / samples.len().max(1) as f64;
     let full = f64::from(i16::MAX).powi(2) / 2.0;
-    10.0 * (mean / full).log10() + 3.14
+    10.0 * (mean / full).log10() + FULL_SCALE
 }
 
 /// Share of the energy of `samples` that lies at `hz`: 1 for that tone alone, 0 for silence

@@ -1,7 +1,6 @@
 //! Media of a trunk: what the operator wrote over the defaults of its preset.
 
-use super::Load;
-use super::trunk::chosen;
+use super::{Load, chosen};
 use crate::config::finding::Code;
 use crate::config::source::At;
 use crate::config::written::WrittenTrunk;
