@@ -52,6 +52,7 @@ mod neighbours;
 mod new_key;
 mod numbers;
 mod odd_answers;
+mod optional_srtp;
 mod overlap;
 mod overload;
 mod own_places;

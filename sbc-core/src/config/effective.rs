@@ -7,7 +7,7 @@ use super::load::Loaded;
 use super::source::{Lines, Source, Span};
 use super::{HistoryForm, Preset, Trunk, UserPhone};
 use crate::id::{TenantName, TrunkName};
-use crate::media::{Srtp, Transcode};
+use crate::media::Transcode;
 use serde::Serialize;
 use std::time::Duration;
 use toml::Spanned;
@@ -248,12 +248,18 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         "Teams speaks SRTP only",
         "keys in SDP would travel readable without TLS",
     );
-    if profile.srtp == Srtp::Required {
+    if profile.srtp.is_by_description() {
         add(
             "srtp_suites",
             listed(profile.suites.iter().map(|suite| suite.name().to_owned())),
             "the one that Microsoft documents",
             "the one that everybody has",
+        );
+        add(
+            "best_effort_srtp",
+            profile.keys_on_plain.to_string(),
+            "Teams offers SRTP as such",
+            "keys on a line of plain RTP mean nothing in any standard",
         );
     }
     add(

@@ -26,6 +26,9 @@ pub struct Profile {
     pub low_ports: bool,
     /// Whether media is SRTP.
     pub srtp: Srtp,
+    /// Whether keys count that this peer writes on a line of plain RTP, as equipment does that leaves SRTP
+    /// to whoever understands it. We write them there in answer to such an offer only.
+    pub keys_on_plain: bool,
     /// Allowed suites, preferred first; used when SRTP is on.
     pub suites: Vec<Suite>,
     /// Lifetime written behind our keys as a power of two, if any (TDR-MED-002).
@@ -83,10 +86,19 @@ pub enum Transcode {
 pub enum Srtp {
     /// Plain RTP only.
     Off,
+    /// SRTP by SDES where the peer takes it, plain RTP where it offers that, or refuses keys.
+    Optional,
     /// SRTP by SDES only; never a fall-back to RTP (MED-100).
     Required,
     /// SRTP by DTLS only (MED-130); never a fall-back to keys in descriptions or to RTP.
     Dtls,
+}
+
+impl Srtp {
+    /// Whether keys travel in descriptions.
+    pub const fn is_by_description(self) -> bool {
+        matches!(self, Self::Optional | Self::Required)
+    }
 }
 
 /// Whether a trunk speaks ICE (RFC 8445).
@@ -189,6 +201,7 @@ impl Profile {
             own: Arc::default(),
             low_ports: false,
             srtp: Srtp::Off,
+            keys_on_plain: false,
             suites: Vec::new(),
             lifetime_exponent: None,
             codecs: vec![
@@ -255,7 +268,7 @@ impl Profile {
                 kind: StreamKind::Audio,
                 protection: match self.srtp {
                     Srtp::Off => ProtectionWanted::None,
-                    Srtp::Required => ProtectionWanted::Sdes(self.suites.clone()),
+                    Srtp::Optional | Srtp::Required => ProtectionWanted::Sdes(self.suites.clone()),
                     Srtp::Dtls => ProtectionWanted::Dtls,
                 },
                 ice,

@@ -96,12 +96,14 @@ pub(super) fn trunk(
             "srtp",
             &[
                 ("off", Srtp::Off),
+                ("optional", Srtp::Optional),
                 ("required", Srtp::Required),
                 ("dtls", Srtp::Dtls),
             ],
-            &["optional", "preferred"],
+            &["preferred"],
             out,
         ),
+        best_effort_srtp: section.boolean("best_effort_srtp", out),
         srtp_suites: section.texts("srtp_suites", out),
         dtmf: section.choice(
             "dtmf",

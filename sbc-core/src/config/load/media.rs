@@ -7,6 +7,7 @@ use crate::config::source::At;
 use crate::config::written::WrittenTrunk;
 use crate::config::{IpNet, TargetAddress, UdpOversize};
 use crate::media::{Codec, FaxMode, Profile, SourceMode, Srtp};
+use crate::transport::Protocol;
 use media_api::{AddressRanges, Suite};
 use std::net::SocketAddr;
 
@@ -28,6 +29,52 @@ impl Load<'_> {
                     "list the addresses that its media come from in accept_from, and write nat = \"restricted\""
                         .to_owned(),
                 ),
+            );
+        }
+    }
+
+    /// What protects the media of a trunk, where it cannot be as it is written (MED-021, MED-104).
+    pub(super) fn protection(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        profile: &Profile,
+        targets: &[At<TargetAddress>],
+    ) {
+        if profile.srtp.is_by_description()
+            && targets.iter().any(|t| t.value.protocol != Protocol::Tls)
+            && let Some(srtp) = &written.srtp
+        {
+            self.out.add(
+                Code::Contradiction,
+                &srtp.span,
+                format!("{title}: SRTP keys would travel readable, its signalling is not TLS"),
+                Some("use targets with ;tls, or srtp = \"off\"".to_owned()),
+            );
+        }
+        let why = match profile.srtp {
+            Srtp::Off => Some("its media is not SRTP"),
+            Srtp::Dtls => Some("its media is DTLS-SRTP, whose handshake chooses the suite"),
+            Srtp::Optional | Srtp::Required => None,
+        };
+        if let (Some(why), Some(suites)) = (why, &written.srtp_suites) {
+            self.out.add(
+                Code::Contradiction,
+                &suites.span,
+                format!("{title}: {why}, and SRTP suites are named"),
+                Some("write srtp = \"required\", or remove srtp_suites".to_owned()),
+            );
+        }
+        if !profile.srtp.is_by_description()
+            && let Some(at) = written.best_effort_srtp.as_ref().filter(|at| at.value)
+        {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!(
+                    "{title}: keys are taken on lines of plain RTP, and its media has no such keys"
+                ),
+                Some("write srtp = \"optional\", or remove best_effort_srtp".to_owned()),
             );
         }
     }
@@ -62,9 +109,10 @@ pub(super) fn media(
     profile.suites = match (profile.srtp, suites) {
         (Srtp::Off | Srtp::Dtls, _) => Vec::new(),
         // The one that everybody has (RFC 4568 §6.2).
-        (Srtp::Required, None) => vec![Suite::AesCm128HmacSha1_80],
-        (Srtp::Required, Some(suites)) => suites,
+        (Srtp::Optional | Srtp::Required, None) => vec![Suite::AesCm128HmacSha1_80],
+        (Srtp::Optional | Srtp::Required, Some(suites)) => suites,
     };
+    profile.keys_on_plain = chosen(&written.best_effort_srtp, profile.keys_on_plain);
     profile.dtmf = chosen(&written.dtmf, profile.dtmf);
     profile.hold = chosen(&written.hold, profile.hold);
     profile.fax = chosen(&written.fax, profile.fax);

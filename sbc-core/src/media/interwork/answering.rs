@@ -121,6 +121,8 @@ pub(super) fn write_answer(
     }
 
     let (protection, cryptos, dtls) = match &audio.secured {
+        // Whoever has begun with keys goes on with them (MED-100).
+        Secured::Plain if leg.has_keys() => return Err(Unusable::SrtpRequired.into()),
         Secured::Plain => (Protection::None, Vec::new(), None),
         Secured::Sdes(_) if lent.is_some() => (Protection::None, Vec::new(), None),
         Secured::Sdes(keys) => {

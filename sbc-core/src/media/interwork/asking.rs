@@ -4,7 +4,7 @@ use super::super::codec::Codec;
 use super::super::image::{Exchange, MediaImage, OurOffer};
 use super::super::incompatible::{Incompatible, Unusable};
 use super::super::profile::{HoldForm, OneWay, Profile, Srtp};
-use super::super::read::AudioFacts;
+use super::super::read::{AudioFacts, Secured};
 use super::parts::{draft_crypto, draft_format, rtcp_line};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, Lent, RefusedLine};
 use bytes::Bytes;
@@ -217,11 +217,16 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
     let transport = before.map_or(
         match profile.srtp {
             Srtp::Off => "RTP/AVP",
-            Srtp::Required => "RTP/SAVP",
+            Srtp::Optional | Srtp::Required => "RTP/SAVP",
             Srtp::Dtls => "UDP/TLS/RTP/SAVP",
         },
         |before| before.theirs.transport.as_str(),
     );
+    // What is agreed stays: a leg without keys is not asked for them again.
+    let has_keys = match before {
+        Some(before) => matches!(before.theirs.secured, Secured::Sdes(_)),
+        None => profile.srtp.is_by_description(),
+    };
     let rtcp_mux = profile.rtcp_mux || before.is_some_and(|before| before.theirs.rtcp_mux);
     // Who has declined to share the port has reports at their own, whatever is asked again.
     let is_shared = rtcp_mux && before.is_none_or(|before| before.theirs.rtcp_mux);
@@ -241,6 +246,7 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
         cryptos: profile
             .suites
             .iter()
+            .filter(|_| has_keys)
             .filter_map(|suite| local.keys.iter().find(|key| key.suite() == *suite))
             .zip(1..)
             .map(|(key, tag)| draft_crypto(profile, tag, key.suite().name(), key))
