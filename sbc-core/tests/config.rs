@@ -278,6 +278,9 @@ fn srtp_may_be_optional_over_tls_and_keys_may_stand_on_plain_lines_where_there_a
     assert_eq!(said, [Code::Contradiction], "keys would travel readable");
     let said = codes("best_effort_srtp = true", udp);
     assert_eq!(said, [Code::Contradiction], "there are no keys");
+    let said = codes("allow_sha1 = true", udp);
+    assert_eq!(said, [Code::Contradiction], "there is no handshake");
+    assert_eq!(codes("srtp = \"dtls\"\nallow_sha1 = true", udp), []);
     let said = codes("srtp = \"optional\"\nbest_effort_srtp = true", tls);
     assert!(!said.contains(&Code::Contradiction), "{said:?}");
     let teams = BASE.replacen(

@@ -7,7 +7,7 @@ use super::load::Loaded;
 use super::source::{Lines, Source, Span};
 use super::{HistoryForm, Preset, Trunk, UserPhone};
 use crate::id::{TenantName, TrunkName};
-use crate::media::Transcode;
+use crate::media::{Srtp, Transcode};
 use serde::Serialize;
 use std::time::Duration;
 use toml::Spanned;
@@ -248,6 +248,14 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         "Teams speaks SRTP only",
         "keys in SDP would travel readable without TLS",
     );
+    if profile.srtp == Srtp::Dtls {
+        add(
+            "allow_sha1",
+            profile.takes_sha1.to_string(),
+            "Teams has no DTLS-SRTP",
+            "a certificate can be made to fit a fingerprint of SHA-1",
+        );
+    }
     if profile.srtp.is_by_description() {
         add(
             "srtp_suites",

@@ -156,6 +156,7 @@ pub(super) struct WrittenTrunk {
     pub(super) codecs: Option<At<Vec<At<String>>>>,
     pub(super) transcode: Option<At<super::read::TextsOrBoolean>>,
     pub(super) srtp: Option<At<Srtp>>,
+    pub(super) allow_sha1: Option<At<bool>>,
     pub(super) best_effort_srtp: Option<At<bool>>,
     pub(super) srtp_suites: Option<At<Vec<At<String>>>>,
     pub(super) dtmf: Option<At<Dtmf>>,

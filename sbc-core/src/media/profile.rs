@@ -29,6 +29,8 @@ pub struct Profile {
     /// Whether keys count that this peer writes on a line of plain RTP, as equipment does that leaves SRTP
     /// to whoever understands it. We write them there in answer to such an offer only.
     pub keys_on_plain: bool,
+    /// Whether a certificate of this peer is known by a fingerprint of SHA-1 alone (MED-130).
+    pub takes_sha1: bool,
     /// Allowed suites, preferred first; used when SRTP is on.
     pub suites: Vec<Suite>,
     /// Lifetime written behind our keys as a power of two, if any (TDR-MED-002).
@@ -202,6 +204,7 @@ impl Profile {
             low_ports: false,
             srtp: Srtp::Off,
             keys_on_plain: false,
+            takes_sha1: false,
             suites: Vec::new(),
             lifetime_exponent: None,
             codecs: vec![

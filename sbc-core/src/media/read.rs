@@ -262,7 +262,7 @@ fn read_protection(media: &Media<'_>, profile: &Profile) -> Result<Secured, Unus
         (
             Transport::DtlsSavp | Transport::DtlsSavpf | Transport::RtpSavp | Transport::RtpSavpf,
             Srtp::Dtls,
-        ) => PeerDtls::read(media).map(Secured::Dtls),
+        ) => PeerDtls::read(media, profile.takes_sha1).map(Secured::Dtls),
         (
             Transport::DtlsSavp | Transport::DtlsSavpf,
             Srtp::Off | Srtp::Optional | Srtp::Required,

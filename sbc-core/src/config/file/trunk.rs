@@ -103,6 +103,7 @@ pub(super) fn trunk(
             &["preferred"],
             out,
         ),
+        allow_sha1: section.boolean("allow_sha1", out),
         best_effort_srtp: section.boolean("best_effort_srtp", out),
         srtp_suites: section.texts("srtp_suites", out),
         dtmf: section.choice(

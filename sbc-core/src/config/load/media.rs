@@ -65,6 +65,18 @@ impl Load<'_> {
                 Some("write srtp = \"required\", or remove srtp_suites".to_owned()),
             );
         }
+        if profile.srtp != Srtp::Dtls
+            && let Some(at) = written.allow_sha1.as_ref().filter(|at| at.value)
+        {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!(
+                    "{title}: fingerprints of SHA-1 are allowed, and its media is not DTLS-SRTP"
+                ),
+                Some("write srtp = \"dtls\", or remove allow_sha1".to_owned()),
+            );
+        }
         if !profile.srtp.is_by_description()
             && let Some(at) = written.best_effort_srtp.as_ref().filter(|at| at.value)
         {
@@ -112,6 +124,7 @@ pub(super) fn media(
         (Srtp::Optional | Srtp::Required, None) => vec![Suite::AesCm128HmacSha1_80],
         (Srtp::Optional | Srtp::Required, Some(suites)) => suites,
     };
+    profile.takes_sha1 = chosen(&written.allow_sha1, profile.takes_sha1);
     profile.keys_on_plain = chosen(&written.best_effort_srtp, profile.keys_on_plain);
     profile.dtmf = chosen(&written.dtmf, profile.dtmf);
     profile.hold = chosen(&written.hold, profile.hold);
