@@ -12,6 +12,7 @@ mod branch;
 mod bypass;
 mod challenge;
 mod clouds;
+mod codec_choice;
 mod common_name;
 mod connected;
 mod crossing;

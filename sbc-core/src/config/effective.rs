@@ -284,6 +284,24 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         "what carriers usually have",
     );
     add(
+        "codec_order",
+        if profile.own_order { "local" } else { "remote" }.to_owned(),
+        "who calls says what it likes best",
+        "who calls says what it likes best",
+    );
+    add(
+        "answer_codecs",
+        if profile.answers_all { "all" } else { "one" }.to_owned(),
+        "with one codec nobody changes it in the middle of a call",
+        "with one codec nobody changes it in the middle of a call",
+    );
+    add(
+        "single_codec",
+        profile.one_codec.to_string(),
+        "Teams answers with one codec",
+        "most peers may answer with several and keep to the first",
+    );
+    add(
         "transcode",
         match &profile.transcode {
             Transcode::Never => "false".to_owned(),

@@ -35,8 +35,16 @@ pub struct Profile {
     pub suites: Vec<Suite>,
     /// Lifetime written behind our keys as a power of two, if any (TDR-MED-002).
     pub lifetime_exponent: Option<u8>,
-    /// Allowed audio codecs. Their order counts only where no offer gives one.
+    /// Allowed audio codecs. Their order counts where no offer gives one, or [`Self::own_order`] says so.
     pub codecs: Vec<Codec>,
+    /// Whether calls from and to this peer are offered on in the order of its codecs here, not in that of the
+    /// caller (MED-200).
+    pub own_order: bool,
+    /// Whether our answers name every codec that both parties have, not only the one to use (MED-201).
+    pub answers_all: bool,
+    /// Whether a peer that has answered with several codecs is offered the one in use again, alone: it cannot
+    /// stand that we might change (MED-205).
+    pub one_codec: bool,
     /// Whether this peer's audio may be transcoded.
     pub transcode: Transcode,
     /// Whether this peer is offered comfort noise although the other one has none: the relay makes audio of
@@ -213,6 +221,9 @@ impl Profile {
                 Codec::named("G722", 8000),
                 Codec::named("G729", 8000),
             ],
+            own_order: false,
+            answers_all: false,
+            one_codec: false,
             transcode: Transcode::OnDemand,
             offers_noise: false,
             dtmf: Dtmf::Rfc4733,

@@ -91,6 +91,19 @@ pub(super) fn trunk(
         accept_names: section.texts("accept_names", out),
         trusted: section.boolean("trusted", out),
         codecs: section.texts("codecs", out),
+        codec_order: section.choice(
+            "codec_order",
+            &[("remote", CodecOrder::Remote), ("local", CodecOrder::Local)],
+            &[],
+            out,
+        ),
+        answer_codecs: section.choice(
+            "answer_codecs",
+            &[("one", AnswerCodecs::One), ("all", AnswerCodecs::All)],
+            &[],
+            out,
+        ),
+        single_codec: section.boolean("single_codec", out),
         transcode: section.texts_or_boolean("transcode", out),
         srtp: section.choice(
             "srtp",

@@ -4,7 +4,7 @@ use super::Load;
 use super::trunk::chosen;
 use crate::config::finding::Code;
 use crate::config::source::At;
-use crate::config::written::WrittenTrunk;
+use crate::config::written::{AnswerCodecs, CodecOrder, WrittenTrunk};
 use crate::config::{IpNet, TargetAddress, UdpOversize};
 use crate::media::{Codec, FaxMode, Profile, SourceMode, Srtp};
 use crate::transport::Protocol;
@@ -29,6 +29,21 @@ impl Load<'_> {
                     "list the addresses that its media come from in accept_from, and write nat = \"restricted\""
                         .to_owned(),
                 ),
+            );
+        }
+    }
+
+    /// A peer that cannot stand several codecs is told of one.
+    pub(super) fn codec_choice(&mut self, title: &str, written: &WrittenTrunk, profile: &Profile) {
+        if let Some(at) = written.answer_codecs.as_ref()
+            && profile.one_codec
+            && profile.answers_all
+        {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: its peer is to have one codec, and is answered with all"),
+                Some("write answer_codecs = \"one\", or remove single_codec".to_owned()),
             );
         }
     }
@@ -124,6 +139,13 @@ pub(super) fn media(
         (Srtp::Optional | Srtp::Required, None) => vec![Suite::AesCm128HmacSha1_80],
         (Srtp::Optional | Srtp::Required, Some(suites)) => suites,
     };
+    profile.one_codec = chosen(&written.single_codec, profile.one_codec);
+    if let Some(order) = &written.codec_order {
+        profile.own_order = order.value == CodecOrder::Local;
+    }
+    if let Some(answer) = &written.answer_codecs {
+        profile.answers_all = answer.value == AnswerCodecs::All;
+    }
     profile.takes_sha1 = chosen(&written.allow_sha1, profile.takes_sha1);
     profile.keys_on_plain = chosen(&written.best_effort_srtp, profile.keys_on_plain);
     profile.dtmf = chosen(&written.dtmf, profile.dtmf);

@@ -122,6 +122,7 @@ impl Load<'_> {
         }
         media(&mut profile, written, codecs, suites);
         self.learning(&title, written);
+        self.codec_choice(&title, written, &profile);
         self.transcoding(&title, written, &mut profile);
         self.bypass(&title, written, preset, &realm, &mut profile);
         let sounds = self.sounds(&title, &written.sounds, &mut profile);

@@ -156,6 +156,19 @@ pub(super) fn own_noise<'c>(
     (is_wanted && !is_known && formats.any(is_beside)).then_some(noise)
 }
 
+/// Puts audio in the order of one of the two trunks, where it has an order of its own; the called one's
+/// counts first. What passes stays before what would have to be made (MED-200).
+pub(super) fn in_own_order(formats: &mut [(Option<u8>, Codec)], x: &Profile, y: &Profile) {
+    let Some(own) = [y, x].into_iter().find(|profile| profile.own_order) else {
+        return;
+    };
+    let place = |codec: &Codec| own.codecs.iter().position(|own| own.joins(codec));
+    formats.sort_by_key(|(number, codec)| match codec.is_audio() {
+        true => (number.is_none(), place(codec).unwrap_or(usize::MAX)),
+        false => (true, usize::MAX),
+    });
+}
+
 /// Moves the codec in use on the leg to the front, so that a hold does not change the codec.
 pub(super) fn prefer_current(carried: &mut Vec<(Option<u8>, Codec)>, y: &MediaImage) {
     let Some(current) = y.committed() else {
