@@ -25,6 +25,8 @@ pub(crate) fn check(data: &[u8]) {
         (carrier(), teams()),
         (teams(), carrier()),
         (carrier(), carrier()),
+        (either(), teams()),
+        (carrier(), either()),
         (handshaking(), teams()),
         (carrier(), handshaking()),
     ] {
@@ -60,7 +62,7 @@ fn viewed(seen: &Description) {
             "a key is shown"
         );
     }
-    for profile in [teams(), carrier(), handshaking()] {
+    for profile in [teams(), carrier(), either(), handshaking()] {
         assert_eq!(read(seen, &profile).lines.len(), seen.media().len());
     }
 }
@@ -237,6 +239,16 @@ fn is_usable(negotiated: &Negotiated) {
 
 fn carrier() -> Arc<Profile> {
     Arc::new(Profile::carrier(RealmId(0), Family::V4))
+}
+
+/// Which takes keys wherever they stand, and does without.
+fn either() -> Arc<Profile> {
+    Arc::new(Profile {
+        srtp: Srtp::Optional,
+        suites: vec![Suite::AesCm128HmacSha1_80],
+        keys_on_plain: true,
+        ..Profile::carrier(RealmId(0), Family::V4)
+    })
 }
 
 /// With keys of DTLS handshakes.

@@ -260,6 +260,40 @@ fn a_trunk_has_the_suites_that_are_written_in_their_order() {
 
 /// UDPTL is never encrypted, so who asks for SRTP has not asked for it (MED-333).
 #[test]
+fn srtp_may_be_optional_over_tls_and_keys_may_stand_on_plain_lines_where_there_are_keys() {
+    let with = |lines: &str, target: &str| {
+        let text = BASE
+            .replacen("codecs =", &format!("{lines}\ncodecs ="), 1)
+            .replacen("198.51.100.20:5060;udp", target, 1);
+        load_text(&text)
+    };
+    let tls = "sip.example.net:5061;tls";
+    let codes = |lines: &str, target: &str| -> Vec<Code> {
+        match with(lines, target) {
+            Ok(_) => Vec::new(),
+            Err(findings) => findings.errors.iter().map(|own| own.code).collect(),
+        }
+    };
+    let udp = "198.51.100.20:5060;udp";
+    let said = codes("srtp = \"optional\"", udp);
+    assert_eq!(said, [Code::Contradiction], "keys would travel readable");
+    let said = codes("best_effort_srtp = true", udp);
+    assert_eq!(said, [Code::Contradiction], "there are no keys");
+    let said = codes("allow_sha1 = true", udp);
+    assert_eq!(said, [Code::Contradiction], "there is no handshake");
+    assert_eq!(codes("srtp = \"dtls\"\nallow_sha1 = true", udp), []);
+    let said = codes("srtp = \"optional\"\nbest_effort_srtp = true", tls);
+    assert!(!said.contains(&Code::Contradiction), "{said:?}");
+    let teams = BASE.replacen(
+        "preset = \"teams\"",
+        "preset = \"teams\"\nsrtp = \"optional\"",
+        1,
+    );
+    let refused = load_text(&teams).unwrap_err();
+    assert!(refused.errors.iter().any(|own| own.code == Code::TeamsRule));
+}
+
+#[test]
 fn a_carrier_with_srtp_has_faxes_in_the_audio_unless_it_is_written_otherwise() {
     let carrier = |keys: &str| {
         let secured = "realm = \"outside\"\ntls = \"teams\"\ntargets = [\"198.51.100.20:5061;tls\"]\naccept_names = [\"sip.carrier.example\"]\n";

@@ -4,8 +4,8 @@
 use crate::world;
 
 use media_api::{
-    Command, DtlsRole, DtlsTerms, EndpointId, Event, HandshakeFault, Protection, ProtectionWanted,
-    SessionId, StreamIndex,
+    Command, DtlsRole, DtlsTerms, EndpointId, Event, HandshakeFault, HashFunction, Protection,
+    ProtectionWanted, SessionId, StreamIndex,
 };
 use sbc_core::cause::{CauseCode, EndedBy};
 use sbc_core::input::Input;
@@ -38,6 +38,36 @@ fn shard() -> Shard {
     Shard::with(config_of(
         &CONFIG.replace(codecs, &format!("srtp = \"dtls\"\n{codecs}")),
     ))
+}
+
+/// A call whose caller has a certificate that only SHA-1 tells of, as its trunk allows it or not.
+#[test]
+fn a_fingerprint_of_sha1_alone_does_where_the_operator_says_so() {
+    let codecs = "codecs = [\"PCMA\", \"PCMU\"]";
+    let weak = format!("sha-1 {}", ["AB"; 20].join(":"));
+    let strong = format!("sha-256 {}", ["AA"; 32].join(":"));
+    let both = format!("{weak}\na=fingerprint:{strong}");
+    for (line, fingerprints, wanted) in [
+        ("", &weak, None),
+        ("allow_sha1 = true\n", &weak, Some(HashFunction::Sha1)),
+        ("allow_sha1 = true\n", &both, Some(HashFunction::Sha256)),
+        ("", &both, Some(HashFunction::Sha256)),
+    ] {
+        let lines = format!("srtp = \"dtls\"\n{line}{codecs}");
+        let mut shard = Shard::with(config_of(&CONFIG.replace(codecs, &lines)));
+        let sdp = carrier("actpass", "AA", ONE).replace(&strong, fingerprints);
+        let Some(function) = wanted else {
+            shard.carrier_says(&carrier_invite("weak", &sdp));
+            shard.next_response(100);
+            shard.next_response(488);
+            continue;
+        };
+        let call = Call::offered(shard, &sdp);
+        let [only] = &terms(&call.shard).fingerprints[..] else {
+            panic!("one of {fingerprints}")
+        };
+        assert_eq!(only.function(), function, "{line}{fingerprints}");
+    }
 }
 
 fn answered() -> Call {

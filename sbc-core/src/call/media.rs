@@ -28,7 +28,7 @@ pub(super) fn image_of(
         Ice::Lite => image.with_ice(mint.leg_secret()),
     };
     match srtp {
-        Srtp::Off | Srtp::Required => image,
+        Srtp::Off | Srtp::Optional | Srtp::Required => image,
         Srtp::Dtls => image.with_dtls(mint.leg_secret()),
     }
 }

@@ -538,6 +538,9 @@ impl Call {
             if let Some(peer) = leg.session.facts().remote {
                 leg.image.is_heard_from(peer.ip());
             }
+            if leg.session.is_keyless() {
+                leg.image.goes_without_keys();
+            }
         }
         self.events.extend(up.into_iter().map(|event| (leg, event)));
         self.settle(cx);

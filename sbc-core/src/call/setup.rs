@@ -603,6 +603,7 @@ impl Setup {
             from: Arc::clone(&self.trunk),
             passed: self.passed(&trunk),
             reach,
+            keyless: offer.as_ref().and_then(|_| image.without_keys()),
             offer,
             is_emergency: self.is_emergency,
             is_urgent: call.places.are_urgent(),

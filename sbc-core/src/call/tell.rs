@@ -81,7 +81,7 @@ impl Call {
         // Both legs lack the codec of the other; the caller is the one that was told too early.
         let lacks = leg == super::A_LEG && interwork::lacks_codec(x, y);
         let (wanted, owes) = (interwork::wanted(x, y), interwork::owes(x, y));
-        let owes = owes || differs || lacks || interwork::is_misled(x, y);
+        let owes = owes || differs || lacks || interwork::is_misled(x, y) || interwork::is_loose(x);
         let other_moves = self
             .legs
             .get(&other)

@@ -269,12 +269,26 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         "Teams speaks SRTP only",
         "keys in SDP would travel readable without TLS",
     );
-    if profile.srtp == Srtp::Required {
+    if profile.srtp == Srtp::Dtls {
+        add(
+            "allow_sha1",
+            profile.takes_sha1.to_string(),
+            "Teams has no DTLS-SRTP",
+            "a certificate can be made to fit a fingerprint of SHA-1",
+        );
+    }
+    if profile.srtp.is_by_description() {
         add(
             "srtp_suites",
             listed(profile.suites.iter().map(|suite| suite.name().to_owned())),
             "the one that Microsoft documents",
             "the one that everybody has",
+        );
+        add(
+            "best_effort_srtp",
+            profile.keys_on_plain.to_string(),
+            "Teams offers SRTP as such",
+            "keys on a line of plain RTP mean nothing in any standard",
         );
     }
     add(
@@ -289,6 +303,24 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         listed(codecs.map(|codec| codec.name.to_string())),
         "what Teams offers and needs no transcoding",
         "what carriers usually have",
+    );
+    add(
+        "codec_order",
+        if profile.own_order { "local" } else { "remote" }.to_owned(),
+        "who calls says what it likes best",
+        "who calls says what it likes best",
+    );
+    add(
+        "answer_codecs",
+        if profile.answers_all { "all" } else { "one" }.to_owned(),
+        "with one codec nobody changes it in the middle of a call",
+        "with one codec nobody changes it in the middle of a call",
+    );
+    add(
+        "single_codec",
+        profile.one_codec.to_string(),
+        "Teams answers with one codec",
+        "most peers may answer with several and keep to the first",
     );
     add(
         "transcode",

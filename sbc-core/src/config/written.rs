@@ -160,6 +160,11 @@ pub(super) struct WrittenTrunk {
     pub(super) codecs: Option<At<Vec<At<String>>>>,
     pub(super) transcode: Option<At<super::read::TextsOrBoolean>>,
     pub(super) srtp: Option<At<Srtp>>,
+    pub(super) codec_order: Option<At<CodecOrder>>,
+    pub(super) answer_codecs: Option<At<AnswerCodecs>>,
+    pub(super) single_codec: Option<At<bool>>,
+    pub(super) allow_sha1: Option<At<bool>>,
+    pub(super) best_effort_srtp: Option<At<bool>>,
     pub(super) srtp_suites: Option<At<Vec<At<String>>>>,
     pub(super) dtmf: Option<At<Dtmf>>,
     pub(super) hold: Option<At<HoldForm>>,
@@ -356,4 +361,22 @@ pub(super) struct WrittenCdr {
     pub(super) spool: Option<At<String>>,
     pub(super) rotate: Option<At<u64>>,
     pub(super) pairs: Option<At<bool>>,
+}
+
+/// In whose order codecs are offered on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum CodecOrder {
+    /// In that of the caller.
+    Remote,
+    /// In that of the trunk.
+    Local,
+}
+
+/// Which codecs an answer of ours names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum AnswerCodecs {
+    /// The one to use.
+    One,
+    /// Every one that both have.
+    All,
 }

@@ -25,7 +25,7 @@ use std::ops::RangeInclusive;
 pub struct PeerDtls {
     /// Its role, if it says one; never `holdconn`.
     pub setup: Option<Setup>,
-    /// Of its certificate: SHA-256 or stronger, at least one.
+    /// Of its certificate: SHA-256 or stronger, or SHA-1 where that is allowed; at least one.
     pub fingerprints: Vec<Fingerprint>,
     /// `a=tls-id`; empty without one.
     pub tls_id: String,
@@ -39,16 +39,20 @@ const TLS_ID: RangeInclusive<usize> = 20..=255;
 impl PeerDtls {
     /// What a line says, here or at the level of the session.
     ///
-    /// SHA-1 proves nothing any more: it is passed over beside a better function, and does not do alone. A role
+    /// SHA-1 proves next to nothing any more: it is passed over beside a better function, and does alone only
+    /// where `takes_sha1` says so. A role
     /// of `holdconn` is none (RFC 8842 §5.1). A `tls-id` that is none is as good as missing: the fingerprints say who
     /// the peer is.
-    pub(super) fn read(media: &Media<'_>) -> Result<Self, Unusable> {
+    pub(super) fn read(media: &Media<'_>, takes_sha1: bool) -> Result<Self, Unusable> {
         let written = media.fingerprints();
         let written = written.iter().take(MAX_FINGERPRINTS);
-        let fingerprints: Vec<_> = written
+        let mut fingerprints: Vec<_> = written
             .filter_map(|own| Fingerprint::parse(own.hash, own.digest))
-            .filter(|own| own.function() != HashFunction::Sha1)
             .collect();
+        let is_weak = |own: &Fingerprint| own.function() == HashFunction::Sha1;
+        if !takes_sha1 || !fingerprints.iter().all(is_weak) {
+            fingerprints.retain(|own| !is_weak(own));
+        }
         if fingerprints.is_empty() {
             return Err(Unusable::NoFingerprint);
         }

@@ -8,8 +8,8 @@
 use super::codec::Codec;
 use super::dtls::OwnDtls;
 use super::ice::OwnIce;
-use super::profile::{Dtmf, Profile};
-use super::read::{AudioFacts, Facts, FaxFacts};
+use super::profile::{Dtmf, Profile, Srtp};
+use super::read::{AudioFacts, Facts, FaxFacts, Secured};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, Lent, OriginLine, RefusedLine};
 use bytes::Bytes;
 use media_api::{
@@ -522,6 +522,38 @@ impl MediaImage {
             Exchange::Idle | Exchange::Offered(_) | Exchange::OfferedFax(_) => dtls.roll_back(),
         }
         self.dtls = Some(dtls);
+    }
+
+    /// Whether what is in force has keys of descriptions.
+    pub(super) fn has_keys(&self) -> bool {
+        let committed = self.committed.as_ref();
+        committed.is_some_and(|own| matches!(own.theirs.secured, Secured::Sdes(_)))
+    }
+
+    /// Our first offer as it would be without keys, for a peer that may refuse them (MED-021).
+    pub fn without_keys(&self) -> Option<Bytes> {
+        self.clone().goes_without_keys()
+    }
+
+    /// The peer has refused keys, and has been offered the same without. Returns that offer; `None` where
+    /// there is nothing to leave out.
+    pub fn goes_without_keys(&mut self) -> Option<Bytes> {
+        let Exchange::Offered(offer) = &self.exchange else {
+            return None;
+        };
+        let is_due = self.profile.srtp == Srtp::Optional && self.committed.is_none();
+        if !is_due || offer.stream.cryptos.is_empty() {
+            return None;
+        }
+        let mut offer = offer.clone();
+        offer.stream.transport = "RTP/AVP".to_owned();
+        offer.stream.cryptos.clear();
+        *offer.slots.get_mut(offer.main)? = RefusedLine::of_stream(&offer.stream);
+        let mut draft = Draft::clone(&self.written.as_ref()?.draft);
+        *draft.media.get_mut(offer.main)? = DraftMedia::Stream(offer.stream.clone());
+        let body = self.write(draft);
+        self.begin(Exchange::Offered(offer));
+        Some(body)
     }
 
     /// Under which terms the association is that is in force.

@@ -26,12 +26,25 @@ pub struct Profile {
     pub low_ports: bool,
     /// Whether media is SRTP.
     pub srtp: Srtp,
+    /// Whether keys count that this peer writes on a line of plain RTP, as equipment does that leaves SRTP
+    /// to whoever understands it. We write them there in answer to such an offer only.
+    pub keys_on_plain: bool,
+    /// Whether a certificate of this peer is known by a fingerprint of SHA-1 alone (MED-130).
+    pub takes_sha1: bool,
     /// Allowed suites, preferred first; used when SRTP is on.
     pub suites: Vec<Suite>,
     /// Lifetime written behind our keys as a power of two, if any (TDR-MED-002).
     pub lifetime_exponent: Option<u8>,
-    /// Allowed audio codecs. Their order counts only where no offer gives one.
+    /// Allowed audio codecs. Their order counts where no offer gives one, or [`Self::own_order`] says so.
     pub codecs: Vec<Codec>,
+    /// Whether calls from and to this peer are offered on in the order of its codecs here, not in that of the
+    /// caller (MED-200).
+    pub own_order: bool,
+    /// Whether our answers name every codec that both parties have, not only the one to use (MED-201).
+    pub answers_all: bool,
+    /// Whether a peer that has answered with several codecs is offered the one in use again, alone: it cannot
+    /// stand that we might change (MED-205).
+    pub one_codec: bool,
     /// Whether this peer's audio may be transcoded.
     pub transcode: Transcode,
     /// Whether this peer is offered comfort noise although the other one has none: the relay makes audio of
@@ -83,10 +96,19 @@ pub enum Transcode {
 pub enum Srtp {
     /// Plain RTP only.
     Off,
+    /// SRTP by SDES where the peer takes it, plain RTP where it offers that, or refuses keys.
+    Optional,
     /// SRTP by SDES only; never a fall-back to RTP (MED-100).
     Required,
     /// SRTP by DTLS only (MED-130); never a fall-back to keys in descriptions or to RTP.
     Dtls,
+}
+
+impl Srtp {
+    /// Whether keys travel in descriptions.
+    pub const fn is_by_description(self) -> bool {
+        matches!(self, Self::Optional | Self::Required)
+    }
 }
 
 /// Whether a trunk speaks ICE (RFC 8445).
@@ -189,6 +211,8 @@ impl Profile {
             own: Arc::default(),
             low_ports: false,
             srtp: Srtp::Off,
+            keys_on_plain: false,
+            takes_sha1: false,
             suites: Vec::new(),
             lifetime_exponent: None,
             codecs: vec![
@@ -197,6 +221,9 @@ impl Profile {
                 Codec::named("G722", 8000),
                 Codec::named("G729", 8000),
             ],
+            own_order: false,
+            answers_all: false,
+            one_codec: false,
             transcode: Transcode::OnDemand,
             offers_noise: false,
             dtmf: Dtmf::Rfc4733,
@@ -255,7 +282,7 @@ impl Profile {
                 kind: StreamKind::Audio,
                 protection: match self.srtp {
                     Srtp::Off => ProtectionWanted::None,
-                    Srtp::Required => ProtectionWanted::Sdes(self.suites.clone()),
+                    Srtp::Optional | Srtp::Required => ProtectionWanted::Sdes(self.suites.clone()),
                     Srtp::Dtls => ProtectionWanted::Dtls,
                 },
                 ice,

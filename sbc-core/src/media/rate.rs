@@ -23,7 +23,7 @@ fn with_headers(profile: &Profile, bits: u32) -> u32 {
     };
     let tag = match profile.srtp {
         Srtp::Off => 0,
-        Srtp::Required => {
+        Srtp::Optional | Srtp::Required => {
             let tags = profile.suites.iter().map(|suite| suite.rtp_tag_bytes());
             tags.max().unwrap_or(0)
         }

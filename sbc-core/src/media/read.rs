@@ -235,12 +235,17 @@ fn read_audio(media: &Media<'_>, is_lite: bool, profile: &Profile) -> Result<Aud
 
 fn read_protection(media: &Media<'_>, profile: &Profile) -> Result<Secured, Unusable> {
     match (media.transport(), profile.srtp) {
-        (Transport::RtpAvp | Transport::RtpAvpf, Srtp::Off) => Ok(Secured::Plain),
+        (Transport::RtpAvp | Transport::RtpAvpf, Srtp::Optional | Srtp::Required)
+            if profile.keys_on_plain && !usable_keys(media, &profile.suites).is_empty() =>
+        {
+            Ok(Secured::Sdes(usable_keys(media, &profile.suites)))
+        }
+        (Transport::RtpAvp | Transport::RtpAvpf, Srtp::Off | Srtp::Optional) => Ok(Secured::Plain),
         (Transport::RtpAvp | Transport::RtpAvpf, Srtp::Required | Srtp::Dtls) => {
             Err(Unusable::SrtpRequired)
         }
         (Transport::RtpSavp | Transport::RtpSavpf, Srtp::Off) => Err(Unusable::SrtpOff),
-        (Transport::RtpSavp | Transport::RtpSavpf, Srtp::Required) => {
+        (Transport::RtpSavp | Transport::RtpSavpf, Srtp::Optional | Srtp::Required) => {
             let keys = usable_keys(media, &profile.suites);
             if keys.is_empty() {
                 Err(Unusable::NoUsableKey)
@@ -257,10 +262,11 @@ fn read_protection(media: &Media<'_>, profile: &Profile) -> Result<Secured, Unus
         (
             Transport::DtlsSavp | Transport::DtlsSavpf | Transport::RtpSavp | Transport::RtpSavpf,
             Srtp::Dtls,
-        ) => PeerDtls::read(media).map(Secured::Dtls),
-        (Transport::DtlsSavp | Transport::DtlsSavpf, Srtp::Off | Srtp::Required) => {
-            Err(Unusable::DtlsOff)
-        }
+        ) => PeerDtls::read(media, profile.takes_sha1).map(Secured::Dtls),
+        (
+            Transport::DtlsSavp | Transport::DtlsSavpf,
+            Srtp::Off | Srtp::Optional | Srtp::Required,
+        ) => Err(Unusable::DtlsOff),
         (Transport::Udptl | Transport::Tcp | Transport::Other, _) => Err(Unusable::Transport),
     }
 }

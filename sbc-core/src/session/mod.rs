@@ -489,6 +489,11 @@ impl Session {
         self.timers.next()
     }
 
+    /// Whether our offer has lost its keys, which the peer has refused.
+    pub(crate) fn is_keyless(&self) -> bool {
+        matches!(&self.phase, Phase::Outgoing(outgoing) if outgoing.is_keyless())
+    }
+
     /// What is known about the peer.
     pub fn facts(&self) -> &PeerFacts {
         &self.facts

@@ -63,6 +63,8 @@ pub struct Outset {
     pub reach: Reach,
     /// Our offer; nothing where the called party is to make one.
     pub offer: Option<Bytes>,
+    /// The same without keys, for a peer that refuses them.
+    pub keyless: Option<Bytes>,
     /// Whether somebody calls for help.
     pub is_emergency: bool,
     /// Whether it goes before other calls where a peer can take some only.
@@ -114,6 +116,8 @@ pub(crate) struct Outgoing {
     is_again: bool,
     /// The peer refused to be required to send reliable provisionals (SIP-523).
     is_lenient: bool,
+    /// Whether our offer goes without the keys that the peer has refused.
+    is_keyless: bool,
     /// What is left out of it.
     diet: Diet,
     /// Whether somebody wants to know why it is written as it is.
@@ -233,6 +237,7 @@ impl Outgoing {
             tries: Tries::default(),
             is_again: false,
             is_lenient: false,
+            is_keyless: false,
             diet: Diet::None,
             explains: cx.plane.explains,
         }
@@ -296,6 +301,11 @@ impl Outgoing {
         self.cseq += 1;
         self.addresses
             .push_front((answered.target.clone(), answered.hop.remote));
+    }
+
+    /// Whether our offer goes without the keys that the peer has refused.
+    pub(super) fn is_keyless(&self) -> bool {
+        self.is_keyless
     }
 
     fn left(&self) -> usize {
@@ -636,6 +646,16 @@ impl Session {
             outgoing.again(&current);
             return self.next_target(cx, None, up);
         }
+        if refuses_media(status)
+            && !is_cancelled
+            && let Some(keyless) = outgoing.outset.keyless.take()
+        {
+            // It may lack SRTP and nothing else (MED-021).
+            outgoing.outset.offer = Some(keyless);
+            outgoing.is_keyless = true;
+            outgoing.again(&current);
+            return self.next_target(cx, None, up);
+        }
         if is_challenge(status) && !is_cancelled {
             match outgoing.answer_challenge(cx, &self.style, &current, message) {
                 Ok(()) => return self.next_target(cx, None, up),
@@ -817,6 +837,11 @@ impl Session {
 
 /// Whether a failure of this try leads to another address: once somebody was reached through it,
 /// only where the trunk says so (SIP-1703).
+/// Whether a status says that a description cannot be used; 415 comes from peers that know no SRTP at all.
+fn refuses_media(status: Status) -> bool {
+    matches!(status.code(), 415 | 488 | 606)
+}
+
 fn may_go_on(style: &LegStyle, current: &Try) -> bool {
     !current.has_progress
         || style

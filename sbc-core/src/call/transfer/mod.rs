@@ -316,6 +316,7 @@ impl Transfer {
             from,
             passed: self.wish.lines(&by, &trunk, self.replays),
             reach: self.reach,
+            keyless: image.without_keys(),
             offer: Some(offer),
             is_emergency: false,
             is_urgent: call.places.are_urgent(),

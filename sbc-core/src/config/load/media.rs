@@ -3,9 +3,10 @@
 use super::{Load, chosen};
 use crate::config::finding::Code;
 use crate::config::source::At;
-use crate::config::written::WrittenTrunk;
+use crate::config::written::{AnswerCodecs, CodecOrder, WrittenTrunk};
 use crate::config::{IpNet, TargetAddress, UdpOversize};
 use crate::media::{Codec, FaxMode, Profile, SourceMode, Srtp};
+use crate::transport::Protocol;
 use media_api::{AddressRanges, Suite};
 use std::net::SocketAddr;
 
@@ -27,6 +28,79 @@ impl Load<'_> {
                     "list the addresses that its media come from in accept_from, and write nat = \"restricted\""
                         .to_owned(),
                 ),
+            );
+        }
+    }
+
+    /// A peer that cannot stand several codecs is told of one.
+    pub(super) fn codec_choice(&mut self, title: &str, written: &WrittenTrunk, profile: &Profile) {
+        if let Some(at) = written.answer_codecs.as_ref()
+            && profile.one_codec
+            && profile.answers_all
+        {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: its peer is to have one codec, and is answered with all"),
+                Some("write answer_codecs = \"one\", or remove single_codec".to_owned()),
+            );
+        }
+    }
+
+    /// What protects the media of a trunk, where it cannot be as it is written (MED-021, MED-104).
+    pub(super) fn protection(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        profile: &Profile,
+        targets: &[At<TargetAddress>],
+    ) {
+        if profile.srtp.is_by_description()
+            && targets.iter().any(|t| t.value.protocol != Protocol::Tls)
+            && let Some(srtp) = &written.srtp
+        {
+            self.out.add(
+                Code::Contradiction,
+                &srtp.span,
+                format!("{title}: SRTP keys would travel readable, its signalling is not TLS"),
+                Some("use targets with ;tls, or srtp = \"off\"".to_owned()),
+            );
+        }
+        let why = match profile.srtp {
+            Srtp::Off => Some("its media is not SRTP"),
+            Srtp::Dtls => Some("its media is DTLS-SRTP, whose handshake chooses the suite"),
+            Srtp::Optional | Srtp::Required => None,
+        };
+        if let (Some(why), Some(suites)) = (why, &written.srtp_suites) {
+            self.out.add(
+                Code::Contradiction,
+                &suites.span,
+                format!("{title}: {why}, and SRTP suites are named"),
+                Some("write srtp = \"required\", or remove srtp_suites".to_owned()),
+            );
+        }
+        if profile.srtp != Srtp::Dtls
+            && let Some(at) = written.allow_sha1.as_ref().filter(|at| at.value)
+        {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!(
+                    "{title}: fingerprints of SHA-1 are allowed, and its media is not DTLS-SRTP"
+                ),
+                Some("write srtp = \"dtls\", or remove allow_sha1".to_owned()),
+            );
+        }
+        if !profile.srtp.is_by_description()
+            && let Some(at) = written.best_effort_srtp.as_ref().filter(|at| at.value)
+        {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!(
+                    "{title}: keys are taken on lines of plain RTP, and its media has no such keys"
+                ),
+                Some("write srtp = \"optional\", or remove best_effort_srtp".to_owned()),
             );
         }
     }
@@ -61,9 +135,18 @@ pub(super) fn media(
     profile.suites = match (profile.srtp, suites) {
         (Srtp::Off | Srtp::Dtls, _) => Vec::new(),
         // The one that everybody has (RFC 4568 §6.2).
-        (Srtp::Required, None) => vec![Suite::AesCm128HmacSha1_80],
-        (Srtp::Required, Some(suites)) => suites,
+        (Srtp::Optional | Srtp::Required, None) => vec![Suite::AesCm128HmacSha1_80],
+        (Srtp::Optional | Srtp::Required, Some(suites)) => suites,
     };
+    profile.one_codec = chosen(&written.single_codec, profile.one_codec);
+    if let Some(order) = &written.codec_order {
+        profile.own_order = order.value == CodecOrder::Local;
+    }
+    if let Some(answer) = &written.answer_codecs {
+        profile.answers_all = answer.value == AnswerCodecs::All;
+    }
+    profile.takes_sha1 = chosen(&written.allow_sha1, profile.takes_sha1);
+    profile.keys_on_plain = chosen(&written.best_effort_srtp, profile.keys_on_plain);
     profile.dtmf = chosen(&written.dtmf, profile.dtmf);
     profile.hold = chosen(&written.hold, profile.hold);
     profile.fax = chosen(&written.fax, profile.fax);

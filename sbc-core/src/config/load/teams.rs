@@ -55,7 +55,8 @@ impl Load<'_> {
                 "remove targets: without the key the names of the cloud are called",
             );
         }
-        if let Some(at) = written.srtp.as_ref().filter(|at| at.value == Srtp::Off) {
+        let is_less = |at: &&At<Srtp>| matches!(at.value, Srtp::Off | Srtp::Optional);
+        if let Some(at) = written.srtp.as_ref().filter(is_less) {
             rule(&at.span, "Teams speaks SRTP only", "remove the key");
         }
         if let Some(at) = written.srtp.as_ref().filter(|at| at.value == Srtp::Dtls) {

@@ -20,7 +20,7 @@ use crate::config::{
 };
 use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
-use crate::media::{Dtmf, SourceMode, Srtp};
+use crate::media::{Dtmf, SourceMode};
 use crate::sip::HeaderName;
 use crate::transport::Protocol;
 use media_api::Family;
@@ -122,33 +122,11 @@ impl Load<'_> {
         }
         media(&mut profile, written, codecs, suites);
         self.learning(&title, written);
+        self.codec_choice(&title, written, &profile);
         self.transcoding(&title, written, &mut profile);
         self.bypass(&title, written, preset, &realm, &mut profile);
         let sounds = self.sounds(&title, &written.sounds, &defaults, &mut profile);
-        if profile.srtp == Srtp::Required
-            && targets.iter().any(|t| t.value.protocol != Protocol::Tls)
-            && let Some(srtp) = &written.srtp
-        {
-            self.out.add(
-                Code::Contradiction,
-                &srtp.span,
-                format!("{title}: SRTP keys would travel readable, its signalling is not TLS"),
-                Some("use targets with ;tls, or srtp = \"off\"".to_owned()),
-            );
-        }
-        let why = match profile.srtp {
-            Srtp::Off => Some("its media is not SRTP"),
-            Srtp::Dtls => Some("its media is DTLS-SRTP, whose handshake chooses the suite"),
-            Srtp::Required => None,
-        };
-        if let (Some(why), Some(suites)) = (why, &written.srtp_suites) {
-            self.out.add(
-                Code::Contradiction,
-                &suites.span,
-                format!("{title}: {why}, and SRTP suites are named"),
-                Some("write srtp = \"required\", or remove srtp_suites".to_owned()),
-            );
-        }
+        self.protection(&title, written, &profile, &targets);
         let dtmf = profile.dtmf;
         if let (Dtmf::Info, Some(refused)) = (dtmf, written.crossing.refuses_info()) {
             self.out.add(

@@ -61,7 +61,7 @@ pub(super) fn write_answer(
             }
         }
     }
-    // One audio codec (MED-201): the other leg's first, unless this peer was told another one in a
+    // One audio codec, or one before the others (MED-201): the other leg's first, unless this peer was told another one in a
     // preview and the other leg can do that too.
     let told = told.filter(|(told, _)| {
         let is_shared = other.formats.iter().any(|(id, _)| *id == told.format);
@@ -83,11 +83,18 @@ pub(super) fn write_answer(
         })
         .cloned()
         .ok_or(Unusable::NoCommonCodec)?;
+    let mut answered = vec![chosen.clone()];
+    if profile.answers_all {
+        let others = common
+            .iter()
+            .filter(|own| own.2.is_audio() && own.1 != chosen.1);
+        answered.extend(others.cloned());
+    }
+    let clocks: Vec<u32> = answered.iter().map(|own| own.2.clock_hz).collect();
     let companions = common
         .iter()
-        .filter(|(_, _, codec)| !codec.is_audio() && codec.clock_hz == chosen.2.clock_hz)
-        .cloned();
-    let mut answered: Vec<_> = std::iter::once(chosen.clone()).chain(companions).collect();
+        .filter(|(_, _, codec)| !codec.is_audio() && clocks.contains(&codec.clock_hz));
+    answered.extend(companions.cloned());
     if lent.is_some() {
         // Nobody stands between the two: the answer is all of the other party's, in its numbers.
         let of = |(id, _): &(FormatId, Codec)| common.iter().find(|(_, known, _)| known == id);
@@ -121,6 +128,8 @@ pub(super) fn write_answer(
     }
 
     let (protection, cryptos, dtls) = match &audio.secured {
+        // Whoever has begun with keys goes on with them (MED-100).
+        Secured::Plain if leg.has_keys() => return Err(Unusable::SrtpRequired.into()),
         Secured::Plain => (Protection::None, Vec::new(), None),
         Secured::Sdes(_) if lent.is_some() => (Protection::None, Vec::new(), None),
         Secured::Sdes(keys) => {

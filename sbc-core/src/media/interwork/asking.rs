@@ -4,7 +4,7 @@ use super::super::codec::Codec;
 use super::super::image::{Exchange, MediaImage, OurOffer};
 use super::super::incompatible::{Incompatible, Unusable};
 use super::super::profile::{HoldForm, OneWay, Profile, Srtp};
-use super::super::read::AudioFacts;
+use super::super::read::{AudioFacts, Secured};
 use super::parts::{draft_crypto, draft_format, rtcp_line};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, Lent, RefusedLine};
 use bytes::Bytes;
@@ -156,6 +156,19 @@ pub(super) fn own_noise<'c>(
     (is_wanted && !is_known && formats.any(is_beside)).then_some(noise)
 }
 
+/// Puts audio in the order of one of the two trunks, where it has an order of its own; the called one's
+/// counts first. What passes stays before what would have to be made (MED-200).
+pub(super) fn in_own_order(formats: &mut [(Option<u8>, Codec)], x: &Profile, y: &Profile) {
+    let Some(own) = [y, x].into_iter().find(|profile| profile.own_order) else {
+        return;
+    };
+    let place = |codec: &Codec| own.codecs.iter().position(|own| own.joins(codec));
+    formats.sort_by_key(|(number, codec)| match codec.is_audio() {
+        true => (number.is_none(), place(codec).unwrap_or(usize::MAX)),
+        false => (true, usize::MAX),
+    });
+}
+
 /// Moves the codec in use on the leg to the front, so that a hold does not change the codec.
 pub(super) fn prefer_current(carried: &mut Vec<(Option<u8>, Codec)>, y: &MediaImage) {
     let Some(current) = y.committed() else {
@@ -217,11 +230,16 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
     let transport = before.map_or(
         match profile.srtp {
             Srtp::Off => "RTP/AVP",
-            Srtp::Required => "RTP/SAVP",
+            Srtp::Optional | Srtp::Required => "RTP/SAVP",
             Srtp::Dtls => "UDP/TLS/RTP/SAVP",
         },
         |before| before.theirs.transport.as_str(),
     );
+    // What is agreed stays: a leg without keys is not asked for them again.
+    let has_keys = match before {
+        Some(before) => matches!(before.theirs.secured, Secured::Sdes(_)),
+        None => profile.srtp.is_by_description(),
+    };
     let rtcp_mux = profile.rtcp_mux || before.is_some_and(|before| before.theirs.rtcp_mux);
     // Who has declined to share the port has reports at their own, whatever is asked again.
     let is_shared = rtcp_mux && before.is_none_or(|before| before.theirs.rtcp_mux);
@@ -241,6 +259,7 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
         cryptos: profile
             .suites
             .iter()
+            .filter(|_| has_keys)
             .filter_map(|suite| local.keys.iter().find(|key| key.suite() == *suite))
             .zip(1..)
             .map(|(key, tag)| draft_crypto(profile, tag, key.suite().name(), key))

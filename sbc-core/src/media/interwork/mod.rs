@@ -32,8 +32,8 @@ use super::read::Facts;
 use crate::sdp::{self, Direction, Draft, DraftMedia};
 use answering::write_answer;
 use asking::{
-    Ask, admitted, carried_formats, number_of, own_events, own_noise, prefer_current, told_to,
-    write_offer,
+    Ask, admitted, carried_formats, in_own_order, number_of, own_events, own_noise, prefer_current,
+    told_to, write_offer,
 };
 use bytes::Bytes;
 use fax::{answer_fax, offer_fax, take_fax};
@@ -120,6 +120,7 @@ pub fn offer(offer: Facts, x: &mut MediaImage, y: &mut MediaImage) -> Result<Byt
     }
     let (_, audio) = offer.main()?;
     let mut carried = carried_formats(audio, x.profile(), y.profile())?;
+    in_own_order(&mut carried, x.profile(), y.profile());
     prefer_current(&mut carried, y);
     if admitted(audio, x.profile()).any(|(_, codec)| codec.is_made()) {
         let noise = own_noise(y, carried.iter().map(|(_, codec)| codec));
@@ -264,6 +265,15 @@ pub fn owes(x: &MediaImage, y: &MediaImage) -> bool {
         _ => false,
     };
     sends_other || hears_other
+}
+
+/// Whether X has answered our offer with several codecs, and is to have one (MED-205).
+pub fn is_loose(x: &MediaImage) -> bool {
+    let audio = |own: &Agreement| own.formats.iter().filter(|own| own.1.is_audio()).count();
+    x.profile().one_codec
+        && !x.is_fax()
+        && !x.is_sent_past_us()
+        && x.committed().is_some_and(|known| audio(known) > 1)
 }
 
 /// Whether X was told of another place than the one where its media are to go now: that of Y, or ours
@@ -509,14 +519,16 @@ pub fn tell(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
         .committed()
         .filter(|known| are_transcoded(x, known, y, other))
     {
-        let formats: Vec<Codec> = known
-            .formats
-            .iter()
-            .map(|(_, codec)| codec.clone())
+        let is_used = |codec: &Codec| !codec.is_audio() || codec.joins(&known.codec);
+        let all = known.formats.iter().map(|(_, codec)| codec);
+        let formats: Vec<Codec> = all
+            .filter(|codec| !x.profile().one_codec || is_used(codec))
+            .cloned()
             .collect();
         return offer_of(x, (y.profile(), other), formats.iter());
     }
     let formats = other.formats.iter().map(|(_, codec)| codec);
+    // The codec in use alone.
     let takes = |codec: &&Codec| !codec.is_audio() || codec.joins(&other.codec);
     offer_of(x, (y.profile(), other), formats.filter(takes))
 }

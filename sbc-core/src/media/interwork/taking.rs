@@ -45,7 +45,11 @@ pub(super) fn take_answer(
         agreed.push((id, codec));
     }
     let is_past_us = offer.stream.lent.is_some();
+    let has_keys = !offer.stream.cryptos.is_empty();
     let protection = match &audio.secured {
+        // The answer has the transport of the offer (MED-022).
+        Secured::Plain if has_keys && !is_past_us => return Err(Unusable::SrtpRequired.into()),
+        Secured::Sdes(_) if !has_keys && !is_past_us => return Err(Unusable::SrtpOff.into()),
         Secured::Plain => Protection::None,
         Secured::Sdes(_) if is_past_us => Protection::None,
         Secured::Sdes(keys) => {
