@@ -200,6 +200,29 @@ fn keys_that_differ_are_told_at_the_beginning_and_in_the_middle_of_a_call_and_wh
 }
 
 #[test]
+fn a_stream_of_which_most_is_forged_is_told_although_some_of_it_is_heard() {
+    for (forged_of_ten, is_told) in [(4, false), (6, true)] {
+        let (bench, protect) = secured();
+        let mut call = Call::of(bench);
+        call.run_ms(10_000, |bench, n| {
+            let _ = bench.send(B, peer_b(), &protect(n, n % 10 >= forged_of_ten));
+        });
+        if !is_told {
+            call.assert_silent("four of ten");
+            continue;
+        }
+        call.assert_told(OneWayKind::DecryptFailures, 0);
+        call.told.clear();
+        call.run_ms(1_000, |bench, n| {
+            bench.send(B, peer_b(), &protect(n, true)).unwrap();
+        });
+        let [Told::Over(B, OneWayKind::DecryptFailures, _)] = call.told[..] else {
+            panic!("{:?}", call.told);
+        };
+    }
+}
+
+#[test]
 fn media_that_stop_in_the_middle_are_told_in_three_seconds_and_again_if_it_happens_again() {
     let mut call = Call::new();
     call.run_ms(30_000, speak);

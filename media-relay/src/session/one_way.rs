@@ -11,6 +11,7 @@
 //! | Watching | none for the limit, no excuse, the other side's come | fault | Told |
 //! | Watching | digital silence and nothing else for ten seconds | fault | Told     |
 //! | Watching | it says that ours do not come                    | fault | Told     |
+//! | Watching | more of its packets are forged than are not      | fault | Told     |
 //! | Told     | its media come (or a sound)                      | heard | Watching |
 //! | any      | hold, the end                                    | heard if Told | Off |
 //!
@@ -49,6 +50,8 @@ const EVIDENCE: u32 = 10;
 #[derive(Debug, Default)]
 pub(super) struct OneWay {
     state: State,
+    /// Packets when it was last looked at.
+    counted: Count,
     /// Drops when its media were last seen to come.
     before: Suspects,
     /// When to look next.
@@ -76,6 +79,8 @@ struct Seen {
     heard_at: Option<Timestamp>,
     /// Drops that are evidence.
     suspects: Suspects,
+    /// What has come at all.
+    count: Count,
     /// It pauses by its own choice: it has done so before, or comfort noise was the last that came.
     pauses: bool,
     /// Its reports.
@@ -97,6 +102,31 @@ pub(super) struct Air {
     pub(super) dead: u32,
     /// A packet of anything else has come.
     pub(super) has_sound: bool,
+}
+
+/// Packets that are authentic, and packets that are not; both wrap.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Count {
+    forged: u32,
+    received: u32,
+}
+
+impl Count {
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            forged: self.forged.wrapping_sub(before.forged),
+            received: self.received.wrapping_sub(before.received),
+        }
+    }
+
+    fn is_mostly_forged(&self) -> bool {
+        self.forged >= EVIDENCE && self.forged > self.received
+    }
+
+    /// Whether packets come, and none of them is forged.
+    fn is_sound(&self) -> bool {
+        self.received > 0 && self.forged == 0
+    }
 }
 
 /// Dropped packets that say why nothing is heard.
@@ -214,6 +244,10 @@ impl MediaSession {
         for stream in streams {
             seen.heard_at = seen.heard_at.max(stream.rtp_at);
             seen.suspects.add(&stream.dropped, stream.has_checks());
+            let forged = stream.dropped[DropReason::Authentication as usize] as u32;
+            seen.count.forged = seen.count.forged.wrapping_add(forged);
+            let received = stream.received_packets as u32;
+            seen.count.received = seen.count.received.wrapping_add(received);
             seen.pauses |= stream.pauses();
             seen.is_deaf |= stream.reports.hearing.is_deaf();
             seen.lacks_checks |= stream.lacks_checks();
@@ -236,6 +270,7 @@ impl OneWay {
             (true, State::Off) => {
                 self.state = State::Watching { since: now };
                 self.before = seen.suspects;
+                self.counted = seen.count;
                 self.due = Some(now + LIMIT);
                 return true;
             }
@@ -277,9 +312,15 @@ impl OneWay {
                         self.before = seen.suspects;
                     }
                     self.due = Some(overdue_at);
+                    let came = seen.count.since(&self.counted);
+                    self.counted = seen.count;
                     let is_dead = is_dead(since, seen, other, now);
                     let dead = is_dead.then_some(OneWayKind::Silence);
-                    seen.is_deaf.then_some(OneWayKind::NotReceived).or(dead)
+                    let forged = came.is_mostly_forged();
+                    forged
+                        .then_some(OneWayKind::DecryptFailures)
+                        .or(seen.is_deaf.then_some(OneWayKind::NotReceived))
+                        .or(dead)
                 } else {
                     let is_new = now < overdue_at + STILL_NEW;
                     self.due = Some(now + if is_new { AGAIN } else { SELDOM });
@@ -291,17 +332,20 @@ impl OneWay {
                     since: missed_since,
                     at: now,
                 };
+                self.counted = seen.count;
                 self.due = Some(now + AGAIN);
                 Some(Verdict::Fault(kind))
             }
             (State::Told { kind, since, at }, other) => {
                 self.due = Some(now + AGAIN);
+                let came = seen.count.since(&self.counted);
+                self.counted = seen.count;
                 let is_heard = match kind {
                     OneWayKind::Silence => seen.air.has_sound,
                     OneWayKind::NotReceived => !seen.is_deaf,
+                    OneWayKind::DecryptFailures => came.is_sound(),
                     OneWayKind::NoPackets
                     | OneWayKind::WrongSource
-                    | OneWayKind::DecryptFailures
                     | OneWayKind::WrongPayloadType
                     | OneWayKind::NoChecks
                     | OneWayKind::NoHandshake

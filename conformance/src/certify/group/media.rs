@@ -579,8 +579,8 @@ async fn with_fingerprint(stage: &Stage) -> Played {
     heard_and_ended(stage, talk, rule).await
 }
 
-/// TC-MED-024: a twentieth, which is dropped and counted; and then all, which an operator hears of. The call goes
-/// on. Between a half and all there are the counters alone.
+/// TC-MED-024: a twentieth, which is dropped and counted; and then two thirds, which an operator hears of. The call
+/// goes on.
 async fn some_forged(stage: &Stage) -> Played {
     let rule = "TDR-MON-003";
     let (talk, _) = offered(stage, str::to_owned).await?;
@@ -597,7 +597,7 @@ async fn some_forged(stage: &Stage) -> Played {
     });
     let labels = ["reason=\"authentication\""];
     stage.counts(rule, "sbc_rtp_dropped_total", &labels).await;
-    talk.caller.voice.spoils_two_of(2);
+    talk.caller.voice.spoils_two_of(3);
     let labels = ["kind=\"decrypt_failures\"", "trunk=\"teams\""];
     stage.counts(rule, "sbc_rtp_one_way_total", &labels).await;
     talk.caller.voice.spoils_two_of(1_000);
