@@ -12,7 +12,7 @@ pub enum Certs {
     Status,
     /// Ask the authority for a new certificate now
     Renew {
-        /// The [[tls]] it is for
+        /// Name of the TLS identity it is for
         name: String,
     },
 }
