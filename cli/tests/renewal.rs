@@ -114,6 +114,56 @@ async fn a_certificate_that_teams_refuses_is_not_put_into_use() {
     others.abort();
 }
 
+/// A carrier behind the same identity asks for no certificate, and so takes any.
+#[tokio::test]
+async fn what_another_peer_takes_is_no_word_of_teams() {
+    let world = World::patient(Patience::default(), |text| {
+        let named = "name = \"teams-contoso\"";
+        let text = text.replace(named, &format!("{named}\npreset = \"teams\""));
+        text.replacen(
+            "accept_from = [\"127.0.0.0/8\"]",
+            "accept_from = [\"127.0.0.1\"]",
+            1,
+        )
+    });
+    let leaf = world.authority.leaf(&[PEER]);
+    let (teams, address) = listener().await;
+    let acceptor = believing(world.authority.roots(), &leaf);
+    world.send(&tls_hop("contoso", address), &options("one"), 1);
+    let (stream, _) = teams.accept().await.unwrap();
+    let mut first = acceptor.accept(stream).await.unwrap();
+    read_until(&mut first, "Call-ID: one").await;
+    let carrier = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let address = carrier.local_addr().unwrap();
+    world.send(&tls_hop("contoso", address), &options("two"), 2);
+    let mut second = accept_tls(&carrier, &leaf).await;
+    read_until(&mut second, "Call-ID: two").await;
+    let at_teams = tokio::spawn(async move {
+        while let Ok((stream, _)) = teams.accept().await {
+            // The error is what this test is about.
+            let _ = acceptor.accept(stream).await;
+        }
+    });
+    let at_carrier = tokio::spawn(async move {
+        let mut held = Vec::new();
+        loop {
+            held.push(accept_tls(&carrier, &leaf).await);
+        }
+    });
+    write_leaf(
+        world.directory.path(),
+        "contoso",
+        &Authority::new().leaf(&[SBC]),
+    );
+    let store = world.identities_on_disk();
+    let (name, before) = ("contoso".into(), world.net.identities());
+    let proven = world.net.proven(&world.config, store).await;
+    let (old, new) = (before.get(&name).unwrap(), proven.get(&name).unwrap());
+    assert!(new.shows_the_same(old));
+    at_teams.abort();
+    at_carrier.abort();
+}
+
 #[tokio::test]
 async fn a_connection_that_is_out_of_use_takes_nothing_new_and_ends() {
     let world = of_teams();

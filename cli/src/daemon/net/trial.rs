@@ -9,7 +9,8 @@
 use super::connect::{dial, shake};
 use super::tls::{TlsContext, TlsStore};
 use super::{Net, Shared};
-use sbc_core::config::{Config, Preset};
+use sbc_core::config::{Config, Preset, Trunk};
+use sbc_core::policy::ingress::accepts_source;
 use sbc_core::transport::{FlowFault, FlowKey, Hop};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,8 +37,10 @@ impl Net {
         let before = self.identities();
         let new: Vec<Arc<TlsContext>> = tls.renewed(&before).cloned().collect();
         for context in new {
-            let (Some(old), true) = (before.get(context.name()), is_of_teams(config, &context))
-            else {
+            let (Some(old), Some(_)) = (
+                before.get(context.name()),
+                of_teams(config, &context).next(),
+            ) else {
                 continue;
             };
             if self.is_refused(config, &context, old).await {
@@ -54,7 +57,11 @@ impl Net {
         old: &Arc<TlsContext>,
     ) -> bool {
         let mut trials = JoinSet::new();
-        for key in self.shared.pool.keys_of(context.name()) {
+        let mut keys = self.shared.pool.keys_of(context.name());
+        keys.retain(|key| {
+            of_teams(config, context).any(|trunk| accepts_source(trunk, key.remote.ip()))
+        });
+        for key in keys {
             let (shared, config) = (Arc::clone(&self.shared), Arc::clone(config));
             let (context, old) = (Arc::clone(context), Arc::clone(old));
             trials.spawn(async move {
@@ -90,9 +97,11 @@ impl Net {
     }
 }
 
-fn is_of_teams(config: &Config, context: &TlsContext) -> bool {
-    let mut trunks = config.trunks.values();
-    trunks.any(|trunk| trunk.preset == Preset::Teams && trunk.tls.as_ref() == Some(context.name()))
+/// Trunks of Teams that show this identity.
+fn of_teams<'a>(config: &'a Config, context: &'a TlsContext) -> impl Iterator<Item = &'a Arc<Trunk>> {
+    let trunks = config.trunks.values();
+    trunks
+        .filter(|trunk| trunk.preset == Preset::Teams && trunk.tls.as_ref() == Some(context.name()))
 }
 
 async fn tried(shared: &Shared, config: &Config, context: &TlsContext, key: FlowKey) -> Opinion {
