@@ -252,7 +252,10 @@ fn silence_ends_no_call_that_only_those_who_help_may_end() {
                 endpoint,
                 silent_ms: 300_000,
             }));
+            // Elsewhere whoever is silent is asked whether he is there.
             assert_eq!(help.shard.sent.is_empty(), lives, "{keys}");
+            let asks = |sent: &Sent| *sent.message.method() == Method::Options;
+            assert!(help.shard.sent.iter().all(asks), "{keys}");
         }
     }
 }

@@ -24,6 +24,7 @@ mod early_media;
 mod early_update;
 mod emergency;
 mod emergency_hold;
+mod emergency_ways;
 mod ending;
 mod fax;
 mod flood;

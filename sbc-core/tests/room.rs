@@ -220,7 +220,7 @@ fn so_many_calls_in_a_minute_give_way_and_calls_for_help_are_tried_all_the_same(
     let told = told.filter(|what| matches!(what, Happened::PreemptionLimited { .. }));
     assert_eq!(told.count(), 2);
     // One more in half a minute; by then nobody has helped, and others have taken the room.
-    shard.pass(Duration::from_secs(31));
+    shard.pass(Duration::from_secs(45));
     shard.sent.clear();
     for call in 5..7 {
         talks(&mut shard, &format!("usual{call}"));

@@ -3,7 +3,11 @@
 use super::{Call, Operation, Timer};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::event::Happened;
+use crate::id::LegId;
 use crate::plane::Cx;
+use crate::policy::emergency;
+use media_api::Event as MediaEvent;
+use std::time::Duration;
 
 impl Call {
     /// Expired timers of the call and its legs.
@@ -76,7 +80,7 @@ impl Call {
 
     /// Early media are free of charge, so they must not last for ever (SIP-562).
     fn early_media_is_over(&mut self, cx: &mut Cx<'_>) {
-        if self.answered.is_none() {
+        if self.answered.is_none() && !self.record.emergency {
             let because = Because::of("the longest time of media before the answer is over");
             let status = crate::sip::Status::REQUEST_TERMINATED;
             let (by, code) = (EndedBy::Us, CauseCode::NoAnswer);
@@ -84,7 +88,62 @@ impl Call {
         }
     }
 
+    /// Ends the call if the relay says that one of the two parties has fallen silent.
+    pub(super) fn heard_nothing(&mut self, cx: &mut Cx<'_>, event: &MediaEvent) {
+        let MediaEvent::Silent {
+            endpoint,
+            silent_ms,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let leg = LegId(endpoint.0);
+        if self.is_apart(leg) || self.is_theirs_to_end() {
+            return;
+        }
+        if self.record.emergency {
+            // It may hold a receiver that sends nothing.
+            if let Some(silent) = self.leg(leg) {
+                silent.session.asks_whether_there(cx);
+            }
+            return;
+        }
+        let side = match self.side(leg) {
+            EndedBy::A => "the calling side",
+            EndedBy::B | EndedBy::Us => "the called side",
+        };
+        let because = Because::of(format!("no media from {side} for {silent_ms} ms"));
+        self.end(cx, EndedBy::Us, CauseCode::MediaTimeout, because, &[]);
+    }
+
+    /// How long it may take until somebody answers. Those who help may be busy for long.
+    pub(super) fn longest_setup(&self) -> Duration {
+        let usual = self.config.limits.max_setup;
+        match self.record.emergency {
+            true => usual.max(emergency::LONGEST_SETUP),
+            false => usual,
+        }
+    }
+
+    /// Of a call for help the parties are asked whether they are there: no time of ours ends it.
+    fn is_examined(&mut self, cx: &mut Cx<'_>) {
+        let talking: Vec<LegId> = self
+            .bridge
+            .into_iter()
+            .flat_map(<[LegId; 2]>::from)
+            .collect();
+        for leg in talking {
+            if let Some(leg) = self.leg(leg) {
+                leg.session.asks_whether_there(cx);
+            }
+        }
+    }
+
     fn limit_reached(&mut self, cx: &mut Cx<'_>) {
+        if self.answered.is_some() && self.record.emergency {
+            return self.is_examined(cx);
+        }
         let (code, what) = match self.answered {
             Some(_) => (CauseCode::LimitReached, "longest call duration"),
             None => (CauseCode::NoAnswer, "longest set-up time"),

@@ -314,10 +314,9 @@ impl Call {
             asking: Vec::new(),
             config,
         };
-        call.timers.set(
-            Timer::Limit as usize,
-            cx.now.mono + call.config.limits.max_setup,
-        );
+        let longest = call.longest_setup();
+        call.timers
+            .set(Timer::Limit as usize, cx.now.mono + longest);
         cx.out.emit(
             Some(call.id),
             Some(A_LEG),
@@ -662,28 +661,6 @@ impl Call {
         let because = Because::of(format!("the DTLS handshake with {side} failed: {why}"));
         let code = CauseCode::HandshakeFailed;
         self.end(cx, EndedBy::Us, code, because, &[]);
-    }
-
-    /// Ends the call if the relay says that one of the two parties has fallen silent.
-    fn heard_nothing(&mut self, cx: &mut Cx<'_>, event: &MediaEvent) {
-        let MediaEvent::Silent {
-            endpoint,
-            silent_ms,
-            ..
-        } = event
-        else {
-            return;
-        };
-        let leg = LegId(endpoint.0);
-        if self.is_apart(leg) || self.is_theirs_to_end() {
-            return;
-        }
-        let side = match self.side(leg) {
-            EndedBy::A => "the calling side",
-            EndedBy::B | EndedBy::Us => "the called side",
-        };
-        let because = Because::of(format!("no media from {side} for {silent_ms} ms"));
-        self.end(cx, EndedBy::Us, CauseCode::MediaTimeout, because, &[]);
     }
 
     /// Which side of the call a leg stands on; whoever takes another's place stands on its side.

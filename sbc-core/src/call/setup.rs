@@ -31,7 +31,7 @@ use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::{LateOffer, Preset, Rel100, TransformScope, Trunk};
+use crate::config::{LateOffer, Preset, Rel100, TargetAddress, TransformScope, Trunk};
 use crate::event::Happened;
 use crate::id::LegId;
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
@@ -57,6 +57,7 @@ use progress::{Heard, ended_for};
 use redirect::Redirects;
 use ringback::Ringback;
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use vouch::Verifying;
@@ -128,6 +129,8 @@ pub(super) struct Attempt {
     pub(super) level: u8,
     /// The way there, where a redirection has chosen another one.
     way: Option<Arc<OtherWay>>,
+    /// What a call for help has left for later of its trunk: nothing else is tried.
+    untried: Vec<(TargetAddress, SocketAddr)>,
 }
 
 impl Attempt {
@@ -218,7 +221,8 @@ impl Setup {
             return refuse_interval(call, cx, &admitted.trunk, &least);
         }
         let has_support = a.is_some_and(|a| a.session.has_support());
-        if admitted.trunk.progress.rel100 == Rel100::Required && !has_support {
+        let is_required = admitted.trunk.progress.rel100 == Rel100::Required;
+        if is_required && !has_support && !admitted.is_emergency {
             return progress::refuse_unreliable(call, cx, &admitted.trunk);
         }
         let offer = match offer_of(&admitted.request, &admitted.trunk) {
@@ -254,6 +258,7 @@ impl Setup {
             caller: Arc::clone(&caller),
             level: 0,
             way: None,
+            untried: Vec::new(),
         });
         let attempts = attempts.collect();
         let setup = Self {
@@ -581,6 +586,7 @@ impl Setup {
             trunk,
             called,
             mut caller,
+            untried,
             ..
         } = attempt;
         let dialled = called.number.clone();
@@ -607,12 +613,14 @@ impl Setup {
             offer,
             is_emergency: self.is_emergency,
             is_urgent: call.places.are_urgent(),
+            is_last: self.attempts.is_empty(),
+            untried,
             hears_ends: call.leg(A_LEG).is_some_and(|a| a.session.sees_forks()),
             verbatim: None,
             vouched: self.vouched.clone(),
             parts: match self.is_emergency {
                 true => emergency::parts(&self.request, &trunk),
-                false => Vec::new(),
+                false => emergency::Parts::default(),
             },
         };
         let style = LegStyle {

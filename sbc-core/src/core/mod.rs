@@ -29,7 +29,7 @@ use crate::mint::Mint;
 use crate::overload::Overload;
 use crate::plane::{Asker, Cx, Plane};
 use crate::policy::ingress::{self, Addressed, Ingress};
-use crate::policy::secure;
+use crate::policy::{emergency, secure};
 use crate::session::{LegStyle, hop_back, orphan};
 use crate::sip::header::Replaces;
 use crate::sip::{
@@ -799,7 +799,11 @@ impl Core {
             return self.registering(now, id, flow, &message, &style, own, out);
         }
         let capabilities = style.capabilities();
-        if let Err(rejection) = capabilities.check(&message) {
+        let is_unheard_of = |rejection: &Rejection| {
+            let config = &self.plane.config;
+            rejection.why != Objection::MediaType || !emergency::seems(config, &ingress, &message)
+        };
+        if let Some(rejection) = capabilities.check(&message).err().filter(is_unheard_of) {
             arrived(None, None, flow, &message, out);
             let why = match rejection.why {
                 Objection::UnknownMethod | Objection::MethodNotAllowed => {

@@ -45,6 +45,10 @@ const PATIENCE: Duration = Duration::from_secs(6);
 /// (SIP-1405).
 pub const SPARED: Duration = Duration::from_secs(30 * 60);
 
+/// How long a call for help may ring, or wait in the queue of those who help, whatever limit other calls have:
+/// both sides may have gone without a word.
+pub const LONGEST_SETUP: Duration = Duration::from_secs(3_600);
+
 /// How routes name a location that does not say how it was found, or none.
 const UNSAID: &str = "NONE";
 
@@ -125,6 +129,13 @@ pub fn is_number(config: &Config, tenant: Option<&TenantName>, dialled: &str) ->
         // Whose call it is would take long to find out; no customer has such a number otherwise.
         None => config.tenants.values().any(|own| in_list(own)),
     }
+}
+
+/// Whether a request seems to call for help, by what was dialled or by the mark of a trusted peer: its parts are
+/// for whoever helps to understand.
+pub fn seems(config: &Config, ingress: &Ingress, message: &Message) -> bool {
+    let is_marked = || has_priority(message) || has_location(message);
+    is_dialled(config, ingress, message) || (ingress.trunk.trusted && is_marked())
 }
 
 /// The numbers by which customers call for help, for a shell that sorts what it has not read yet.
@@ -306,23 +317,28 @@ fn is_emergency_data(value: &[u8]) -> bool {
     is_any && are_all
 }
 
-/// Parts of the body that pass unchanged: locations, with their headers octet by octet, because
-/// Geolocation refers to their Content-ID.
-pub fn parts(message: &Message, to: &Trunk) -> Vec<Bytes> {
-    if !to.send_location {
-        return Vec::new();
-    }
-    let parts = body::parts(message).unwrap_or_default();
-    parts
-        .iter()
-        .filter(|part| is_location(part))
-        .filter_map(|part| part.section.clone())
-        .collect()
+/// Parts that pass beside our description, octet by octet with their headers.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Parts {
+    /// In order.
+    pub sections: Vec<Bytes>,
+    /// How many of them stand before the description.
+    pub before: usize,
 }
 
-/// A body of our description and the parts that pass.
-pub fn with_parts(description: Bytes, parts: &[Bytes], boundary: &str) -> (ContentType, Bytes) {
-    if parts.is_empty() {
+/// Parts of the body that pass unchanged: all but the description, because Geolocation and Call-Info refer to
+/// their Content-ID, and who helps may know more of them than we do (TDR-EMG-002, RFC 7852).
+pub fn parts(message: &Message, to: &Trunk) -> Parts {
+    if !to.send_location {
+        return Parts::default();
+    }
+    let (sections, before) = body::beside_description(message).unwrap_or_default();
+    Parts { sections, before }
+}
+
+/// A body of our description and the parts that pass, each in its place.
+pub fn with_parts(description: Bytes, parts: &Parts, boundary: &str) -> (ContentType, Bytes) {
+    if parts.sections.is_empty() {
         return (ContentType::sdp(), description);
     }
     let own = [
@@ -330,8 +346,8 @@ pub fn with_parts(description: Bytes, parts: &[Bytes], boundary: &str) -> (Conte
         &description,
     ]
     .concat();
-    let mut sections = vec![Bytes::from(own)];
-    sections.extend_from_slice(parts);
+    let mut sections = parts.sections.clone();
+    sections.insert(parts.before.min(sections.len()), Bytes::from(own));
     let mixed = body::mixed(&sections, boundary);
     mixed.unwrap_or((ContentType::sdp(), description))
 }

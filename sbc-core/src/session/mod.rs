@@ -219,6 +219,8 @@ pub struct Rejection {
     pub fault: Option<TargetFault>,
     /// The peer's response, if a peer refused.
     pub said: Option<Said>,
+    /// Addresses of a call for help that were left for later.
+    pub untried: Vec<(TargetAddress, SocketAddr)>,
 }
 
 /// Names of a session's timers.
@@ -252,9 +254,11 @@ enum Timer {
     Referring = 12,
     /// A NAT before the peer is to be shown that its way is in use.
     Way = 13,
+    /// Whether the peer is there is asked again.
+    Examine = 14,
 }
 
-type Timers = crate::deadline::Timers<14>;
+type Timers = crate::deadline::Timers<15>;
 
 /// The INVITE usage of one leg.
 #[derive(Debug)]
@@ -281,6 +285,8 @@ pub struct Session {
     referral: Referral,
     /// Our OPTIONS within the dialog that found nobody, in a row.
     unheard: u8,
+    /// What is known of a peer that nothing but its own absence parts from the call.
+    examined: Option<ping::Examined>,
     /// Until when a session that nobody refreshes is not ended (SIP-1405).
     spared_until: Option<Timestamp>,
     /// The peer's BYE is refused: those who help have not hung up yet (SIP-1405).
@@ -397,6 +403,7 @@ impl Session {
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
             spared_until: None,
+            examined: None,
             refuses_bye: false,
             crossing: crossing::Waiting::default(),
             referral: Referral::default(),
@@ -438,6 +445,7 @@ impl Session {
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
             spared_until: None,
+            examined: None,
             refuses_bye: false,
             crossing: crossing::Waiting::default(),
             referral: Referral::default(),
@@ -745,7 +753,7 @@ impl Session {
         while let Some(timer) = self.timers.expired(cx.now.mono) {
             match timer {
                 t if t == Timer::Response as usize => self.response_timeout(cx, up),
-                t if t == Timer::Ring as usize => self.ring_timeout(cx),
+                t if t == Timer::Ring as usize => self.ring_timeout(cx, up),
                 t if t == Timer::RepeatOk as usize => self.repeat_ok(cx),
                 t if t == Timer::AwaitAck as usize => self.no_ack(cx, up),
                 t if t == Timer::Offer as usize => self.offer_timeout(cx),
@@ -756,6 +764,7 @@ impl Session {
                 t if t == Timer::RepeatProvisional as usize => self.repeat_provisional(cx),
                 t if t == Timer::Referral as usize => self.referral_is_due(cx),
                 t if t == Timer::Way as usize => self.way_is_due(cx),
+                t if t == Timer::Examine as usize => self.asks_whether_there(cx),
                 t if t == Timer::Referring as usize => self.referring_is_due(cx, up),
                 _ => self.refresh_progress(cx),
             }
@@ -882,6 +891,7 @@ impl Rejection {
             was_heard: false,
             fault: Some(fault),
             said: None,
+            untried: Vec::new(),
         }
     }
 
@@ -898,6 +908,7 @@ impl Rejection {
             was_heard: true,
             fault: None,
             said: Some(Said::new(message)),
+            untried: Vec::new(),
         }
     }
 }

@@ -210,7 +210,7 @@ impl Session {
         match method {
             Method::Invite => self.offer_ended(cx, status, message, up),
             Method::Update => self.update_ended(cx, status, message, up),
-            Method::Options => self.ping_ended(cx, Some(status), up),
+            Method::Options => self.ping_ended(cx, Some(status), true, up),
             Method::Info | Method::Message | Method::Refer => {
                 let status = super::crossing::told(&method, Some(status));
                 up.push(SessionEvent::Carried { status });
@@ -364,7 +364,7 @@ impl Session {
                 let again = self.news.is_saying(&Method::Update) && self.pauses(cx, LONGEST_PAUSE);
                 self.news.refused(&Method::Update, again);
             }
-            (_, Method::Options) => self.ping_ended(cx, None, up),
+            (_, Method::Options) => self.ping_ended(cx, None, is_silence, up),
             (_, method @ (Method::Info | Method::Message | Method::Refer)) => {
                 let status = super::crossing::told(&method, None);
                 up.push(SessionEvent::Carried { status });

@@ -93,6 +93,7 @@ impl Session {
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
             spared_until: None,
+            examined: None,
             refuses_bye: false,
             crossing: super::crossing::Waiting::default(),
             referral: Referral::later(),

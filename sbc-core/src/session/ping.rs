@@ -21,7 +21,71 @@ const WAY_PAUSE: (Duration, Duration) = (Duration::from_secs(24), Duration::from
 /// Longest pause before a question is repeated that found nobody.
 const AGAIN: Duration = Duration::from_secs(30);
 
+/// What unanswered questions count of whoever is on the line for help: silence and 481 more than a way that fails,
+/// which may be mended.
+const SILENCE: u8 = 5;
+const NO_WAY: u8 = 1;
+/// When they prove that nobody is there.
+const PROVEN: u8 = 10;
+
+/// How often a peer is asked that was in doubt and has answered.
+const WATCH: Duration = Duration::from_secs(300);
+
+/// What is known of a peer that is asked whether it is there, because no time alone ends a call for help.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Examined {
+    /// What questions without answer count.
+    against: u8,
+}
+
 impl Session {
+    /// Something of ours would end the call because nothing is heard of the peer, or because it takes long: of
+    /// a call for help the peer itself is asked, and only silence ends it (TDR-EMG-006).
+    pub(crate) fn asks_whether_there(&mut self, cx: &mut Cx<'_>) {
+        self.examined.get_or_insert_default();
+        self.asks(cx);
+    }
+
+    /// A question of these has its answer.
+    fn is_examined(
+        &mut self,
+        cx: &mut Cx<'_>,
+        status: Option<Status>,
+        is_lost: bool,
+        is_silence: bool,
+        up: &mut Vec<SessionEvent>,
+    ) {
+        let Some(examined) = &mut self.examined else {
+            return;
+        };
+        let again = match is_lost {
+            true => AGAIN,
+            false => WATCH,
+        };
+        examined.against = match (is_lost, is_silence) {
+            (false, _) => 0,
+            (true, true) => examined.against.saturating_add(SILENCE),
+            (true, false) => examined.against.saturating_add(NO_WAY),
+        };
+        if examined.against < PROVEN {
+            self.timers
+                .set(Timer::Examine as usize, cx.now.mono + again);
+            return;
+        }
+        self.is_gone(cx, status, up);
+    }
+
+    /// Nobody is there any more.
+    fn is_gone(&mut self, cx: &mut Cx<'_>, status: Option<Status>, up: &mut Vec<SessionEvent>) {
+        self.timers.stop(Timer::Examine as usize);
+        let reason = Reason::q850(TIMER_EXPIRED, None).to_bytes();
+        self.hang_up(cx, Status::REQUEST_TIMEOUT, Some(reason));
+        up.push(SessionEvent::Ended(Ending::Lost {
+            method: Method::Options,
+            status,
+        }));
+    }
+
     /// Asks again after the trunk's pause: something of the peer has just been heard.
     pub(super) fn pings_later(&mut self, cx: &Cx<'_>) {
         if let Some(pause) = self.style.trunk.dialog_ping {
@@ -74,11 +138,12 @@ impl Session {
         confirmed.link.send(cx, &self.style, wanted);
     }
 
-    /// A question has its answer; `None` if there was none.
+    /// A question has its answer; `None` if there was none, because the peer is silent or there is no way to it.
     pub(super) fn ping_ended(
         &mut self,
         cx: &mut Cx<'_>,
         status: Option<Status>,
+        is_silence: bool,
         up: &mut Vec<SessionEvent>,
     ) {
         // Any other refusal comes from somebody who is there, and does not answer such questions.
@@ -88,6 +153,12 @@ impl Session {
                 Status::REQUEST_TIMEOUT | Status::CALL_DOES_NOT_EXIST
             )
         });
+        if self.examined.is_some() {
+            if !is_lost {
+                self.pings_later(cx);
+            }
+            return self.is_examined(cx, status, is_lost, is_silence, up);
+        }
         if !is_lost {
             self.unheard = 0;
             return self.pings_later(cx);
@@ -105,11 +176,6 @@ impl Session {
             }
             return;
         }
-        let reason = Reason::q850(TIMER_EXPIRED, None).to_bytes();
-        self.hang_up(cx, Status::REQUEST_TIMEOUT, Some(reason));
-        up.push(SessionEvent::Ended(Ending::Lost {
-            method: Method::Options,
-            status,
-        }));
+        self.is_gone(cx, status, up);
     }
 }

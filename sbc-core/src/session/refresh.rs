@@ -139,6 +139,9 @@ impl Session {
             self.timers.set(Timer::Expiry as usize, until);
             return;
         }
+        if self.spared_until.is_some() {
+            return self.asks_whether_there(cx);
+        }
         let reason = Reason::q850(TIMER_EXPIRED, None).to_bytes();
         self.hang_up(cx, Status::REQUEST_TIMEOUT, Some(reason));
         up.push(SessionEvent::Ended(Ending::Expired { interval_s }));

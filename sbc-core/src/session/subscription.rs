@@ -151,6 +151,7 @@ impl Session {
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
             spared_until: None,
+            examined: None,
             refuses_bye: false,
             unheard: 0,
             crossing: crossing::Waiting::default(),

@@ -47,6 +47,8 @@ const MAX_EARLY_DIALOGS: usize = 64;
 
 /// Most addresses that one leg tries (SIP-1704).
 const MAX_TRIES: u32 = 6;
+/// The same for a call for help, which should find every one that there is (TDR-EMG-006).
+const MAX_TRIES_FOR_HELP: u32 = 64;
 
 /// What a new leg says in its INVITE; how it is written depends on the target.
 #[derive(Clone, PartialEq, Debug)]
@@ -69,6 +71,11 @@ pub struct Outset {
     pub is_emergency: bool,
     /// Whether it goes before other calls where a peer can take some only.
     pub is_urgent: bool,
+    /// Whether no other trunk is left. A call for help then waits as long as anybody may answer, and tries what
+    /// something speaks against; before, it leaves that for later.
+    pub is_last: bool,
+    /// Addresses of the trunk that a call for help has left for later: nothing else is tried.
+    pub untried: Vec<(TargetAddress, SocketAddr)>,
     /// Whether the caller is told of the end of each early dialog.
     pub hears_ends: bool,
     /// The URI to call, octet by octet, instead of the number at the target.
@@ -76,7 +83,7 @@ pub struct Outset {
     /// What the caller's signatures say.
     pub vouched: Option<Arc<Vouched>>,
     /// Parts of the A leg's body that pass unchanged beside our offer.
-    pub parts: Vec<Bytes>,
+    pub parts: emergency::Parts,
 }
 
 /// An INVITE of ours on its way.
@@ -189,7 +196,8 @@ impl Outgoing {
         if let Some(register) = register.filter(|_| !is_redirected) {
             let standing = cx.plane.standings.get(trunk);
             let standing = standing.filter(|standing| standing.is_registered());
-            if register.is_required {
+            // Some take calls for help from anybody.
+            if register.is_required && !outset.is_emergency {
                 // Some providers know us only where we are registered (SIP-1626).
                 targets.clear();
                 let fault = TargetFault::NotRegistered;
@@ -213,6 +221,10 @@ impl Outgoing {
             addresses.extend(found);
             let fault = TargetFault::NoBinding;
             best = bindings.is_empty().then(|| Rejection::local(fault));
+        }
+        if !outset.untried.is_empty() {
+            targets.clear();
+            addresses = outset.untried.iter().cloned().collect();
         }
         Self {
             outset,
@@ -309,10 +321,30 @@ impl Outgoing {
     }
 
     fn left(&self) -> usize {
-        match self.attempts < MAX_TRIES {
+        match self.may_try_more() {
             true => self.targets.len() + self.addresses.len() + self.doubtful.len(),
             false => 0,
         }
+    }
+
+    /// Whether it has not been to as many addresses as it may.
+    fn may_try_more(&self) -> bool {
+        let most = match self.outset.is_emergency {
+            true => MAX_TRIES_FOR_HELP,
+            false => MAX_TRIES,
+        };
+        self.attempts < most
+    }
+
+    /// Whether what speaks against an address is left for when no other trunk is left either: somebody calls
+    /// for help, whom anybody may help, those first who can be reached for all we know (TDR-EMG-006).
+    fn defers(&self) -> bool {
+        self.outset.is_emergency && !self.outset.is_last && self.outset.untried.is_empty()
+    }
+
+    /// Whether the present target is all that is left to somebody who calls for help.
+    fn is_last_hope(&self) -> bool {
+        self.outset.is_emergency && self.outset.is_last && self.left() == 0
     }
 
     /// The INVITE for one target, and the From of its dialog.
@@ -483,7 +515,10 @@ impl Session {
         let Phase::Outgoing(outgoing) = &mut self.phase else {
             return;
         };
-        let Some(current) = outgoing.current.take() else {
+        let is_last_hope = outgoing.is_last_hope();
+        let is_given_up = |current: &mut Try| !is_last_hope || current.is_unheard_detour();
+        // The end of its transaction is time enough where nobody else is left to help.
+        let Some(current) = outgoing.current.take_if(is_given_up) else {
             return;
         };
         if current.is_unheard_detour() {
@@ -511,10 +546,13 @@ impl Session {
     }
 
     /// It has been ringing for too long: CANCEL, and wait for its 487.
-    pub(super) fn ring_timeout(&mut self, cx: &mut Cx<'_>) {
+    pub(super) fn ring_timeout(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {
         let Phase::Outgoing(outgoing) = &mut self.phase else {
             return;
         };
+        if outgoing.outset.is_emergency {
+            return self.rings_for_help(cx, up);
+        }
         let Some(current) = &outgoing.current else {
             return;
         };
@@ -527,6 +565,23 @@ impl Session {
         cx.plane
             .transactions
             .cancel(cx.now.mono, current.id, None, cx.out);
+    }
+
+    /// Whoever calls for help stays in the queue of those who have taken the call, however long it is. Only who
+    /// has said nothing but 100 makes way, and only for somebody else.
+    fn rings_for_help(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {
+        let Phase::Outgoing(outgoing) = &mut self.phase else {
+            return;
+        };
+        let is_last_hope = outgoing.is_last_hope();
+        let makes_way = |current: &mut Try| !current.has_progress && !is_last_hope;
+        let Some(current) = outgoing.current.take_if(makes_way) else {
+            return;
+        };
+        outgoing.rank(Rejection::local(TargetFault::Timeout));
+        let target = current.target.clone();
+        self.abandon(cx, current, None);
+        self.next_target(cx, Some((target, TargetFault::Timeout)), up);
     }
 
     /// A response to an INVITE of ours.
@@ -668,8 +723,10 @@ impl Session {
         // 503 means this server, not the number: the peer's next server may do better
         // (RFC 3263 §4.3, TDR-DNS-003). Every other status is the peer's answer.
         outgoing.tries_no_other();
-        let may_go_on = may_go_on(&self.style, &current);
+        let may_go_on = may_go_on(&self.style, outgoing.outset.is_emergency, &current);
         let is_servers = status == Status::SERVICE_UNAVAILABLE
+            // Whatever one says of a call for help, another may help.
+            || outgoing.outset.is_emergency
             // The proxy before a contact has lost its flow; another contact may have one (RFC 5626 §5.3).
             || status == Status::FLOW_FAILED && outgoing.binding_of(&current.target).is_some();
         if is_servers && outgoing.left() > 0 && may_go_on {
@@ -826,24 +883,31 @@ impl Session {
             return;
         };
         self.timers.clear();
-        let rejection = outgoing
-            .best
-            .take()
-            .unwrap_or_else(|| Rejection::local(TargetFault::Resolve(ResolveFault::NotFound)));
+        let untried = std::mem::take(&mut outgoing.doubtful);
+        let fault = match untried.is_empty() {
+            true => TargetFault::Resolve(ResolveFault::NotFound),
+            false => TargetFault::Down,
+        };
+        let best = outgoing.best.take();
+        let rejection = Rejection {
+            untried: untried.into(),
+            ..best.unwrap_or_else(|| Rejection::local(fault))
+        };
         self.finish(cx);
         up.push(SessionEvent::Rejected(rejection));
     }
 }
 
-/// Whether a failure of this try leads to another address: once somebody was reached through it,
-/// only where the trunk says so (SIP-1703).
 /// Whether a status says that a description cannot be used; 415 comes from peers that know no SRTP at all.
 fn refuses_media(status: Status) -> bool {
     matches!(status.code(), 415 | 488 | 606)
 }
 
-fn may_go_on(style: &LegStyle, current: &Try) -> bool {
+/// Whether a failure of this try leads to another address: once somebody was reached through it,
+/// only where the trunk says so (SIP-1703), and for whoever calls for help.
+fn may_go_on(style: &LegStyle, is_emergency: bool, current: &Try) -> bool {
     !current.has_progress
+        || is_emergency
         || style
             .trunk
             .reroute_on

@@ -82,6 +82,86 @@ pub fn session_description(message: &Message) -> Result<Option<Bytes>, ParseFaul
     Ok(found.map(|part| part.content))
 }
 
+/// What stands in a body beside its session description, in order, each part with its headers octet by octet,
+/// and how many of them stand before the description. A multipart within it stays whole, unless the
+/// description is in it.
+pub fn beside_description(message: &Message) -> Result<(Vec<Bytes>, usize), ParseFault> {
+    let Some(whole) = whole(message)? else {
+        return Ok((Vec::new(), 0));
+    };
+    // Its limits hold for what is found below as well.
+    let all = parts(message)?;
+    if !whole.is_multipart() {
+        let is_other = !whole.content_type.as_ref().is_none_or(ContentType::is_sdp);
+        let sections = is_other.then(|| alone(message, &whole.content));
+        return Ok((sections.into_iter().collect(), 0));
+    }
+    let mut beside = Beside {
+        limits: *message.limits(),
+        sections: Vec::new(),
+        before: None,
+        has_description: all.iter().any(Part::is_session_description),
+    };
+    beside.visit(&whole)?;
+    Ok((beside.sections, beside.before.unwrap_or_default()))
+}
+
+/// A body that is no multipart, as a part of one.
+fn alone(message: &Message, content: &Bytes) -> Bytes {
+    let mut section = Vec::with_capacity(content.len() + 128);
+    let names = ["Content-Type", "Content-ID", "Content-Disposition"];
+    for name in names {
+        if let Some(value) = message.raw_named(name) {
+            section.extend_from_slice(name.as_bytes());
+            section.extend_from_slice(b": ");
+            section.extend_from_slice(&value);
+            section.extend_from_slice(b"\r\n");
+        }
+    }
+    section.extend_from_slice(b"\r\n");
+    section.extend_from_slice(content);
+    Bytes::from(section)
+}
+
+/// What is found beside a description.
+struct Beside {
+    limits: Limits,
+    sections: Vec<Bytes>,
+    before: Option<usize>,
+    has_description: bool,
+}
+
+impl Beside {
+    fn visit(&mut self, multipart: &Part) -> Result<(), ParseFault> {
+        let limits = self.limits;
+        let walk = || Walk {
+            parts: Vec::new(),
+            multiparts: 0,
+            limits,
+        };
+        let kind = multipart.content_type.as_ref();
+        let boundary = kind.and_then(|kind| kind.params.value("boundary"));
+        let sections = split(&multipart.content, boundary.ok_or(fault(Rule::Boundary))?)?;
+        for section in sections {
+            let part = walk().section(&section, None)?;
+            if part.is_multipart() && self.has_description {
+                let mut inside = walk();
+                inside.visit(part.clone(), 1)?;
+                if inside.parts.iter().any(Part::is_session_description) {
+                    self.visit(&part)?;
+                    continue;
+                }
+            }
+            if part.is_session_description() {
+                self.before.get_or_insert(self.sections.len());
+            } else if !part.content_type.as_ref().is_some_and(ContentType::is_sdp) {
+                self.sections.push(section);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// The body as one part; nothing if it is empty.
 fn whole(message: &Message) -> Result<Option<Part>, ParseFault> {
     let content = message.body();
@@ -283,6 +363,30 @@ mod tests {
         assert_eq!(parts(&message).unwrap().len(), 3);
         assert_eq!(session_description(&message).unwrap().unwrap(), "v=0\r\n");
         assert_eq!(status(&message), None);
+    }
+
+    #[test]
+    fn what_stands_beside_the_description_keeps_its_order_and_its_octets() {
+        let multipart = "Content-Type: multipart/alternative;boundary=in\r\n\r\n--in\r\n\
+            Content-Type: text/plain\r\n\r\nx\r\n--in--";
+        let body = format!(
+            "--a b\r\nContent-ID: <1@h>\r\n\r\none\r\n--a b\r\n{multipart}\r\n--a b\r\n\
+             Content-Type: application/sdp\r\n\r\nv=0\r\n\r\n--a b\r\n\
+             Content-Type: application/x\r\n\r\n\0\r\n--a b--"
+        );
+        let (sections, before) = beside_description(&message(MIXED, &body)).unwrap();
+        let last = "Content-Type: application/x\r\n\r\n\0";
+        assert_eq!(sections, ["Content-ID: <1@h>\r\n\r\none", multipart, last]);
+        assert_eq!(before, 2);
+        let alone = message(
+            "Content-Type: application/pidf+xml\r\nContent-ID: <2@h>\r\n",
+            "<a/>",
+        );
+        let (sections, before) = beside_description(&alone).unwrap();
+        let section = "Content-Type: application/pidf+xml\r\nContent-ID: <2@h>\r\n\r\n<a/>";
+        assert_eq!((sections, before), (vec![Bytes::from(section)], 0));
+        let sdp = message("Content-Type: application/sdp\r\n", "v=0\r\n");
+        assert_eq!(beside_description(&sdp), Ok((Vec::new(), 0)));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::super::{A_LEG, Call, Operation, Timer, endpoint, images, record, teardown_reason};
 use super::redirect::{self, Onward};
-use super::{Failed, Setup, Step, parse, refuse, refuse_offer, warning_code};
+use super::{Attempt, Failed, Setup, Step, parse, refuse, refuse_offer, warning_code};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::EmergencyHold;
 use crate::event::{Happened, TargetFault};
@@ -109,6 +109,7 @@ impl Setup {
         call.timers.stop(Timer::Limit as usize);
         let longest = call.config.limits.max_duration;
         if !longest.is_zero() {
+            // Of a call for help it is when the parties are asked whether they are there.
             call.timers
                 .set(Timer::Limit as usize, cx.now.mono + longest);
         }
@@ -168,10 +169,15 @@ impl Setup {
         let tries_next = tries_next || (self.is_emergency && failure != Failure::Cancelled);
         let mut because = mapped.because;
         let is_alone = self.beside.is_empty();
+        self.comes_back(leg, &rejection);
         let onward = match self.at_once {
             true => None,
             false => self.redirection(call, cx, leg, &rejection),
         };
+        // Whoever calls for help is not sent away while there is another way.
+        let onward = onward.filter(|onward| {
+            !self.is_emergency || matches!(onward.value, Onward::Attempts | Onward::Nowhere)
+        });
         if let Some(onward) = onward {
             because.0.extend(onward.because.0);
             match onward.value {
@@ -243,6 +249,19 @@ impl Setup {
             call.media.drop_endpoint(cx, endpoint(leg));
         }
         self.next_attempt(call, cx)
+    }
+
+    /// What a call for help has left for later of a trunk is tried when all other trunks have been (TDR-EMG-006).
+    fn comes_back(&mut self, leg: LegId, rejection: &Rejection) {
+        let Step::Inviting { leg: own, attempt } = &self.step else {
+            return;
+        };
+        if *own == leg && self.is_emergency && !rejection.untried.is_empty() {
+            self.attempts.push_back(Attempt {
+                untried: rejection.untried.clone(),
+                ..attempt.clone()
+            });
+        }
     }
 
     /// One of several that are called at once is not called any more.

@@ -170,6 +170,7 @@ impl Redirects {
                 caller: Arc::clone(&caller),
                 level: attempt.level + 1,
                 way: way.clone(),
+                untried: Vec::new(),
             }));
         }
         attempts.truncate(MOST_ATTEMPTS.saturating_sub(self.made));

@@ -32,6 +32,7 @@ use crate::media::{Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::policy::circle::Reach;
 use crate::policy::diversion::Trail;
+use crate::policy::emergency;
 use crate::policy::identity::{Caller, Wishes};
 use crate::policy::number::{self, Calling, Number};
 use crate::policy::response;
@@ -320,10 +321,15 @@ impl Transfer {
             offer: Some(offer),
             is_emergency: false,
             is_urgent: call.places.are_urgent(),
+            is_last: false,
+            untried: Vec::new(),
             hears_ends: false,
             verbatim: self.plan.is_verbatim.then(|| self.wish.target.clone()),
             vouched: None,
-            parts: self.wish.parts(&by, &trunk),
+            parts: emergency::Parts {
+                sections: self.wish.parts(&by, &trunk),
+                before: 1,
+            },
         };
         let style = LegStyle {
             config: Arc::clone(&call.config),

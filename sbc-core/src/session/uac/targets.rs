@@ -1,6 +1,6 @@
 //! Which address a leg tries next, and how an attempt at it begins.
 
-use super::{Diet, MAX_TRIES, Try, may_go_on};
+use super::{Diet, Try, may_go_on};
 use crate::auth::Tries;
 use crate::config::{TargetAddress, UdpOversize};
 use crate::event::{Happened, OversizeAction, TargetFault};
@@ -33,12 +33,31 @@ impl Session {
             let Phase::Outgoing(outgoing) = &mut self.phase else {
                 return;
             };
-            if outgoing.attempts >= MAX_TRIES && !outgoing.is_again {
+            if !outgoing.may_try_more() && !outgoing.is_again {
                 return self.give_up(cx, up);
             }
+            let is_emergency = outgoing.outset.is_emergency;
+            // What was left for later has its turn.
+            let is_late = !outgoing.outset.untried.is_empty();
             if let Some((target, remote)) = outgoing.addresses.pop_front() {
-                let place = Place::of(&self.style.trunk, target.protocol, remote);
-                match cx.plane.health.admits(cx.now.mono, &place) {
+                let trunk = &self.style.trunk;
+                let place = Place::of(trunk, target.protocol, remote);
+                // Somebody who calls for help is not kept from anybody, whatever was asked of us (TDR-EMG-006).
+                let is_paused = || {
+                    let quarantine = &cx.plane.quarantine;
+                    quarantine.holds(cx.now.mono, &trunk.name, target.protocol, remote)
+                };
+                let footing = match cx.plane.health.admits(cx.now.mono, &place) {
+                    Footing::Bad | Footing::Busy if is_late => Footing::Good,
+                    Footing::Good
+                        if is_emergency && !is_late && !outgoing.is_again && is_paused() =>
+                    {
+                        Footing::Bad
+                    }
+                    Footing::Busy if is_emergency => Footing::Bad,
+                    footing => footing,
+                };
+                match footing {
                     Footing::Good => {
                         if self.races(cx, &target, remote) {
                             return;
@@ -59,7 +78,7 @@ impl Session {
                 continue;
             }
             let Some(target) = outgoing.targets.pop_front() else {
-                if self.try_doubtful(cx) {
+                if !outgoing.defers() && self.try_doubtful(cx) {
                     return;
                 }
                 return self.give_up(cx, up);
@@ -120,7 +139,7 @@ impl Session {
                 return false;
             };
             let trunk = &self.style.trunk;
-            let may_try = outgoing.attempts > 0 || {
+            let may_try = outgoing.attempts > 0 || outgoing.outset.is_emergency || {
                 let health = &mut cx.plane.health;
                 health.may_try(cx.now.mono, &trunk.name, trunk.all_down)
             };
@@ -188,7 +207,9 @@ impl Session {
         }
         let trunk = &self.style.trunk.name;
         let quarantine = &cx.plane.quarantine;
-        if quarantine.holds(cx.now.mono, trunk, target.protocol, remote) {
+        if !outgoing.outset.is_emergency
+            && quarantine.holds(cx.now.mono, trunk, target.protocol, remote)
+        {
             self.pass_by(cx, target, remote, TargetFault::Quarantined);
             return false;
         }
@@ -430,7 +451,7 @@ impl Session {
         outgoing.rank(Rejection::local(fault.clone()));
         let place = current.place(&self.style.trunk);
         cx.plane.health.failed(cx.now.mono, place);
-        if !may_go_on(&self.style, &current) {
+        if !may_go_on(&self.style, outgoing.outset.is_emergency, &current) {
             self.facts.ways.extend(left_with(&fault));
             return self.give_up(cx, up);
         }
