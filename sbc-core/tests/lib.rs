@@ -46,6 +46,7 @@ mod legs;
 mod limits;
 mod listeners;
 mod local_media;
+mod local_transfers;
 mod locate;
 mod lost_way;
 mod music;

@@ -27,6 +27,7 @@ mod vouch;
 
 use super::local::profile_of;
 use super::media::image_of;
+use super::names::MOST_NAMES;
 use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
@@ -356,8 +357,11 @@ impl Setup {
         while let Some(attempt) = self.attempts.pop_front() {
             let attempt = attempt.after(&self.tried);
             let trunk = &attempt.trunk;
-            let leg = LegId(call.next_leg);
-            call.next_leg = call.next_leg.saturating_add(1);
+            let Some(leg) = call.take_name() else {
+                let mapped = response::own(CauseCode::InternalError, &self.trunk);
+                self.failed_here(mapped, Because::of(MOST_NAMES));
+                return None;
+            };
             let guess = trunk.local_media.is_some().then(Choice::guess);
             let image = image_of(cx, profile_of(trunk, guess.as_ref()), leg, None);
             let a = call.leg(A_LEG)?;

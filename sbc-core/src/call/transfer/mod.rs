@@ -18,7 +18,9 @@ mod relay;
 
 pub(super) use relay::{Nameless, Relayed};
 
+use super::local::profile_of;
 use super::media::image_of;
+use super::names::MOST_NAMES;
 use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::sound::Interlude;
@@ -33,6 +35,7 @@ use crate::plane::Cx;
 use crate::policy::circle::Reach;
 use crate::policy::diversion::Trail;
 use crate::policy::identity::{Caller, Wishes};
+use crate::policy::local_media::Choice;
 use crate::policy::number::{self, Calling, Number};
 use crate::policy::response;
 use crate::policy::transfer::{Plan, Refused, Wish};
@@ -206,8 +209,13 @@ impl Transfer {
         self.early_answers.clear();
         let way = self.way(call);
         while let Some(trunk) = self.trunks.pop_front() {
-            let leg = LegId(call.next_leg);
-            let image = image_of(cx, &trunk.media.profile, leg, None);
+            let Some(leg) = call.next_name() else {
+                let because = MOST_NAMES.to_owned();
+                self.failed_because(call, Status::SERVER_INTERNAL_ERROR, because);
+                return self.failed(call, cx);
+            };
+            let guess = trunk.local_media.is_some().then(Choice::guess);
+            let image = image_of(cx, profile_of(&trunk, guess.as_ref()), leg, None);
             let transcodes = call.would_transcode(self.transferee, &image);
             if let Err(full) = call.take_places(cx, leg, &trunk, (way.as_ref(), transcodes)) {
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, full.to_string());
@@ -219,7 +227,7 @@ impl Transfer {
                 self.failed_because(call, spent.refused().status, spent.to_string());
                 continue;
             }
-            call.next_leg = call.next_leg.saturating_add(1);
+            call.take_name();
             call.media.allocate(cx, vec![image.spec()]);
             let image = Box::new(image);
             self.step = Step::Allocating { leg, trunk, image };
@@ -339,6 +347,7 @@ impl Transfer {
         let attempt = record::attempt(leg, dialled, &session);
         call.record.egress.push(attempt);
         call.legs.insert(leg, Leg::new(session, image));
+        call.guesses(cx, leg);
         call.events.extend(up.into_iter().map(|event| (leg, event)));
         self.step = Step::Inviting { leg };
         Some(Operation::Transfer(self))
@@ -399,6 +408,7 @@ impl Transfer {
                 let goes_on = self.answered(call, cx, leg, &early, description);
                 if call.other(leg).is_some() {
                     call.hear_identity(leg, &said);
+                    call.comes_from(cx, leg, &said);
                 }
                 goes_on
             }
@@ -531,6 +541,7 @@ impl Transfer {
                         .session
                         .hang_up(cx, Status::NOT_ACCEPTABLE_HERE, None);
                 }
+                call.media.drop_endpoint(cx, endpoint(leg));
                 return self.failed(call, cx);
             }
         };
@@ -657,7 +668,8 @@ impl Transfer {
         }
         let x = call.leg(self.transferor)?;
         let is_there = x.session.is_confirmed();
-        if !call.is_held() {
+        // Whoever has left has no port any more.
+        if is_there && !call.is_held() {
             let silence_ms = call.silence_ms();
             self.join(call, cx, self.transferor, silence_ms);
         }
@@ -721,8 +733,9 @@ impl Call {
         message: &Message,
     ) {
         let asked = Asked::new(id, flow, message);
-        let observer = LegId(self.next_leg);
-        self.next_leg = self.next_leg.saturating_add(1);
+        let Some(observer) = self.take_name() else {
+            return self.refuse_outside(cx, style, id, message, Status::SERVER_INTERNAL_ERROR);
+        };
         let own = LegStyle {
             config: Arc::clone(&self.config),
             ..style.clone()
@@ -730,13 +743,8 @@ impl Call {
         let image = image_of(cx, &style.trunk.media.profile, observer, None);
         let Some(session) = Session::observer(cx, (self.id, observer), own, &asked) else {
             // What cannot make a dialog can have no subscription.
-            self.next_leg = observer.0;
-            let tag = Token::from_minted(cx.plane.mint.tag());
-            let status = Status::BAD_REQUEST;
-            let response = ResponseBuilder::to(message, status, Some(&tag));
-            let bytes = style.sign_response(response).build();
-            let (now, table) = (cx.now.mono, &mut cx.plane.transactions);
-            return table.respond(now, id, status, bytes, cx.out);
+            self.give_name_back(observer);
+            return self.refuse_outside(cx, style, id, message, Status::BAD_REQUEST);
         };
         self.legs.insert(observer, Leg::new(session, image));
         let is_told = self.legs.get(&leg);
@@ -759,9 +767,25 @@ impl Call {
         if !is_begun && self.legs.get(&observer).is_some_and(is_over) {
             // As if it had never been: a name is free for the next, of which there may be any number.
             self.legs.remove(&observer);
-            self.next_leg = observer.0;
+            self.give_name_back(observer);
         }
         self.settle(cx);
+    }
+
+    /// Refuses a REFER outside of its dialog before it has one of its own.
+    fn refuse_outside(
+        &self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        id: TransactionId,
+        message: &Message,
+        status: Status,
+    ) {
+        let tag = Token::from_minted(cx.plane.mint.tag());
+        let response = ResponseBuilder::to(message, status, Some(&tag));
+        let bytes = style.sign_response(response).build();
+        let (now, table) = (cx.now.mono, &mut cx.plane.transactions);
+        table.respond(now, id, status, bytes, cx.out);
     }
 
     /// Refuses a REFER; everything goes on as it was.
