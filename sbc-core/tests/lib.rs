@@ -49,6 +49,7 @@ mod local_media;
 mod local_transfers;
 mod locate;
 mod lost_way;
+mod media_refused;
 mod music;
 mod neighbours;
 mod new_key;

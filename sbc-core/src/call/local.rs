@@ -10,7 +10,7 @@ use super::names::MOST_NAMES;
 use super::{A_LEG, Call, endpoint};
 use crate::cause::Because;
 use crate::config::Trunk;
-use crate::event::Happened;
+use crate::event::{Happened, MediaRefusal};
 use crate::id::LegId;
 use crate::media::{MediaImage, Profile};
 use crate::plane::Cx;
@@ -267,6 +267,7 @@ impl Call {
                     ..Choice::external(refusal.because.0.join("; "))
                 };
                 self.chosen(cx, leg, choice, None);
+                self.media_refused(cx, leg, MediaRefusal::Path);
                 return Err(status);
             }
             Some(Ok(choice)) => choice,
@@ -411,6 +412,9 @@ impl Call {
             }
             _ => {
                 leg.local.side = Some(before);
+                if let MediaEvent::Refused { why, .. } = event {
+                    self.media_refused(cx, id, MediaRefusal::Relay(*why));
+                }
                 self.has_not_moved(id, "its realm has no media port left");
                 Some(Status::NOT_ACCEPTABLE_HERE)
             }

@@ -22,6 +22,7 @@ mod names;
 mod pickup;
 mod places;
 mod record;
+mod refused;
 mod replace;
 pub(crate) mod room;
 mod setup;

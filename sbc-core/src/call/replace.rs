@@ -13,7 +13,7 @@ use super::media::image_of;
 use super::{Call, Leg, Operation, endpoint, images, record};
 use crate::cause::{Because, EndedBy};
 use crate::config::Trunk;
-use crate::event::Happened;
+use crate::event::{Happened, MediaRefusal};
 use crate::id::{LegId, TenantName, TransactionId};
 use crate::media::{Facts, Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
@@ -168,9 +168,13 @@ impl Arrival {
         let spec = image.spec();
         let side = choice.map_or(Side::External, |choice| choice.side);
         let said = by.request.clone();
+        let refused = |cx: &mut Cx<'_>, why: MediaRefusal| {
+            call.media_refused_on(cx, Some(leg), &by.trunk, why);
+            Status::NOT_ACCEPTABLE_HERE
+        };
         let offer = match &local {
-            Ok(_) => offer_of(&by.request, &by.trunk).map_err(|_| Status::NOT_ACCEPTABLE_HERE),
-            Err(refusal) => Err(refusal.status),
+            Ok(_) => offer_of(&by.request, &by.trunk).map_err(|why| refused(cx, (&why).into())),
+            Err(_) => Err(refused(cx, MediaRefusal::Path)),
         };
         let session = Session::incoming(
             cx,
@@ -255,7 +259,10 @@ impl Replace {
     ) -> Option<Operation> {
         match event {
             MediaEvent::Allocated { endpoints, .. } => self.answer(call, cx, &endpoints),
-            MediaEvent::Refused { .. } => self.failed(call, cx, Status::SERVICE_UNAVAILABLE),
+            MediaEvent::Refused { why, .. } => {
+                call.media_refused(cx, self.newcomer, MediaRefusal::Relay(why));
+                self.failed(call, cx, Status::SERVICE_UNAVAILABLE)
+            }
             event => {
                 call.operation = Some(Operation::Replace(self));
                 call.heard_nothing(cx, &event);
@@ -275,7 +282,10 @@ impl Replace {
         let parties = (self.newcomer, self.partner);
         let body = match describe(call, cx, parties, endpoints, offer) {
             Ok(body) => body,
-            Err(_) => return self.failed(call, cx, Status::NOT_ACCEPTABLE_HERE),
+            Err(why) => {
+                call.media_refused(cx, self.newcomer, &why);
+                return self.failed(call, cx, Status::NOT_ACCEPTABLE_HERE);
+            }
         };
         let is_a = call.side(self.replaced) == EndedBy::A;
         let (a, b) = match is_a {

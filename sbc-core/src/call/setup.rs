@@ -33,7 +33,7 @@ use super::places::OtherWay;
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
 use crate::config::{LateOffer, Preset, Rel100, TransformScope, Trunk};
-use crate::event::Happened;
+use crate::event::{Happened, MediaRefusal};
 use crate::id::LegId;
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
@@ -372,6 +372,7 @@ impl Setup {
             let transcodes = match fits {
                 Ok(transcodes) => transcodes,
                 Err(incompatible) => {
+                    call.media_refused_on(cx, None, trunk, &incompatible);
                     self.fail(&incompatible);
                     continue;
                 }
@@ -455,6 +456,7 @@ impl Setup {
                 self.invite_all(call, cx, group, &endpoints)
             }
             (MediaEvent::Refused { why, .. }, Step::Allocating(_)) => {
+                call.media_refused(cx, A_LEG, MediaRefusal::Relay(why));
                 // Before any INVITE went out: the caller may try another node (MED-011).
                 let mapped = response::own(CauseCode::MediaUnavailable, &self.trunk);
                 let because = Because::of(format!("the media relay refused: {why:?}"));
@@ -530,6 +532,7 @@ impl Setup {
             match self.invite(call, cx, own, endpoints, reach) {
                 Ok(()) => ringing.push((leg, attempt)),
                 Err(incompatible) => {
+                    call.media_refused_on(cx, None, &attempt.trunk, &incompatible);
                     self.fail(&incompatible);
                     call.media.drop_endpoint(cx, endpoint(leg));
                     call.leave_places(cx, leg);
@@ -918,6 +921,7 @@ fn refuse_offer(
     cx: &mut Cx<'_>,
     incompatible: &Incompatible,
 ) -> Option<Operation> {
+    call.media_refused(cx, A_LEG, incompatible);
     let a = &call.legs.get(&A_LEG)?.session;
     let mapped = response::own(CauseCode::MediaIncompatible, &a.style().trunk);
     let because = Because::of(incompatible.because.text());

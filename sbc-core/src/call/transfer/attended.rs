@@ -200,6 +200,7 @@ impl Transfer {
                 Some(Operation::Transfer(self))
             }
             Err(incompatible) => {
+                call.media_refused(cx, leg, &incompatible);
                 let because = incompatible.because.text().to_owned();
                 self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because);
                 self.let_go(call, cx, leg)
@@ -228,6 +229,7 @@ impl Transfer {
                 goes_on
             }
             Err(incompatible) => {
+                call.media_refused(cx, leg, &incompatible);
                 let because = incompatible.because.text().to_owned();
                 self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because);
                 self.let_go(call, cx, leg)

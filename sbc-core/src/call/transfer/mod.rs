@@ -27,7 +27,7 @@ use super::sound::Interlude;
 use super::{Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::{Preset, TransformScope, Trunk};
-use crate::event::Happened;
+use crate::event::{Happened, MediaRefusal};
 use crate::id::{LegId, ShardId, TransactionId};
 use crate::letter::Fetch;
 use crate::media::{Incompatible, MediaImage, Unusable, interwork, read};
@@ -269,11 +269,13 @@ impl Transfer {
                 self.adopted(call, leg, &endpoints)
             }
             (MediaEvent::Refused { why, .. }, Step::Adopting { leg }) => {
+                call.media_refused(cx, leg, MediaRefusal::Relay(why));
                 let because = format!("the media relay refused: {why:?}");
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, because);
                 self.let_go(call, cx, leg)
             }
-            (MediaEvent::Refused { why, .. }, Step::Allocating { leg, .. }) => {
+            (MediaEvent::Refused { why, .. }, Step::Allocating { leg, trunk, .. }) => {
+                call.media_refused_on(cx, None, &trunk, MediaRefusal::Relay(why));
                 let because = format!("the media relay refused: {why:?}");
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, because);
                 call.leave_places(cx, leg);
@@ -306,6 +308,7 @@ impl Transfer {
         let offer = match interwork::invite(&mut image, &y.image) {
             Ok(offer) => offer,
             Err(incompatible) => {
+                call.media_refused_on(cx, None, &trunk, &incompatible);
                 let because = incompatible.because.text();
                 self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because.to_owned());
                 call.media.drop_endpoint(cx, endpoint(leg));
@@ -533,6 +536,7 @@ impl Transfer {
         let negotiated = match settled {
             Ok(negotiated) => negotiated,
             Err(incompatible) => {
+                call.media_refused(cx, leg, &incompatible);
                 let because = incompatible.because.text().to_owned();
                 self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because);
                 if let Some(target) = call.leg(leg) {
