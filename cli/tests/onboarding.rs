@@ -4,7 +4,8 @@ use crate::nameserver::{Nameserver, a};
 
 use causeway::command::exit;
 use causeway::command::teams::{self, Gateways, Probe, Teams};
-use causeway::command::tenant::{self, Add, Rules, Tenants};
+use causeway::command::tenant::{self, Add, LocalMedia, Rules, Tenants};
+use causeway::onboarding::customer::BypassMode;
 use causeway::onboarding::powershell::Media;
 use conformance::ca::Authority;
 use conformance::peer::carrier::tagged;
@@ -84,6 +85,7 @@ impl Bench {
             realm: None,
             tls: None,
             media: Media::Processed,
+            local: LocalMedia::default(),
             call: None,
             dns: vec![self.dns.address],
             offline: false,
@@ -346,7 +348,6 @@ async fn a_customer_may_have_a_trunk_of_its_own_and_media_that_pass_by() {
     for (media, words) in [
         (Media::Processed, "-MediaBypass $false"),
         (Media::Bypass, "-MediaBypass $true"),
-        (Media::Lmo, "-GatewaySiteID \"Site1\""),
     ] {
         let (_, text) = bench
             .add(Add {
@@ -362,6 +363,89 @@ async fn a_customer_may_have_a_trunk_of_its_own_and_media_that_pass_by() {
         ] {
             assert!(text.contains(words), "{words}\n{text}");
         }
+        let bypasses = media == Media::Bypass;
+        assert_eq!(text.contains("\nmedia_bypass = true\n"), bypasses, "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn media_that_stay_in_the_sites_of_a_customer_are_drafted_and_told_to_its_tenant() {
+    let carried = [BASE, "sbc1.fabrikam.example", "proxy.fabrikam.example"];
+    let bench = Bench::new(&["sbc1.fabrikam.example"], &carried).await;
+    let central = Add {
+        fqdn: "sbc1.fabrikam.example".to_owned(),
+        own: true,
+        pstn: Some("carrier-a".to_owned()),
+        offline: true,
+        media: Media::Lmo,
+        local: LocalMedia {
+            internal: Some("carrier".to_owned()),
+            site: Some("Vietnam".to_owned()),
+            ..LocalMedia::default()
+        },
+        ..bench.wish()
+    };
+    let has = |text: &str, words: &str| assert!(text.contains(words), "{words}\n{text}");
+    let (_, text) = bench.add(central.clone()).await;
+    has(step(&text, "configuration"), " ok ");
+    has(
+        &text,
+        "media_bypass = true\nlocal_media = { internal = \"carrier\", site = \"Vietnam\" }\n",
+    );
+    has(&text, "New-CsTenantNetworkSite -NetworkSiteID \"Vietnam\"");
+    has(
+        &text,
+        "Set-CsOnlinePSTNGateway -Identity \"sbc1.fabrikam.example\" -GatewaySiteID \"Vietnam\" \
+         -MediaBypass $true `\n   -BypassMode \"Always\"\n",
+    );
+
+    let behind = Add {
+        local: LocalMedia {
+            proxy: Some("Proxy.fabrikam.example".to_owned()),
+            bypass_mode: BypassMode::Local,
+            ..central.local.clone()
+        },
+        ..central.clone()
+    };
+    let (_, text) = bench.add(behind.clone()).await;
+    has(step(&text, "configuration"), " ok ");
+    has(&text, ", proxy = \"proxy.fabrikam.example\", site = ");
+    has(
+        &text,
+        "New-CsOnlinePSTNGateway -Fqdn proxy.fabrikam.example ",
+    );
+    has(
+        &text,
+        "-BypassMode \"OnlyForLocalUsers\" -ProxySBC \"proxy.fabrikam.example\"\n",
+    );
+
+    // A trunk behind us without SRTP: the loader says why media cannot go past us.
+    let local = LocalMedia {
+        downstream: Some("carrier-a".to_owned()),
+        ..behind.local.clone()
+    };
+    let (code, text) = bench.add(Add { local, ..behind }).await;
+    assert_eq!(code, exit::INVALID, "{text}");
+    has(&text, "downstream = \"carrier-a\"");
+    has(step(&text, "configuration"), "cannot go past us");
+
+    // What does not fit is refused before anything is drafted.
+    let without = Add {
+        local: LocalMedia::default(),
+        ..central.clone()
+    };
+    let hosted = Add {
+        own: false,
+        pstn: None,
+        ..central.clone()
+    };
+    let processed = Add {
+        media: Media::Processed,
+        ..central
+    };
+    for wish in [without, hosted, processed] {
+        let (code, text) = bench.add(wish).await;
+        assert_eq!((code, text.as_str()), (exit::USAGE, ""));
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::auth::{Refused, Unanswered};
 use crate::cause::Because;
 use crate::id::{CallId, LegId, ListenerName, ShardId, TenantName, TrunkName};
+use crate::media::{Incompatible, Unusable};
 use crate::overload::{Stage, Strain};
 use crate::pidf;
 use crate::policy::admission::Full;
@@ -15,7 +16,9 @@ use crate::stir::Fault;
 use crate::transport::{FlowFault, Protocol};
 use crate::trunk::{Bound, Standing, TargetId, TargetState};
 use bytes::Bytes;
+use media_api::AllocateError;
 use serde::Serialize;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -32,6 +35,54 @@ pub struct Event {
     pub leg: Option<LegId>,
     /// What happened.
     pub what: Happened,
+}
+
+/// Why media cannot be served.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum MediaRefusal {
+    /// What a peer described, or what two trunks have in common.
+    Description(Unusable),
+    /// The relay reserves nothing.
+    Relay(AllocateError),
+    /// The path that Teams names leads elsewhere.
+    Path,
+}
+
+impl MediaRefusal {
+    /// A stable code.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Description(why) => why.as_str(),
+            Self::Relay(AllocateError::PortsExhausted) => "ports_exhausted",
+            Self::Relay(AllocateError::NoAddress) => "no_local_address",
+            Self::Relay(AllocateError::Socket) => "socket",
+            Self::Relay(AllocateError::Conflict) => "relay_conflict",
+            Self::Relay(AllocateError::Unavailable) => "relay_unavailable",
+            Self::Path => "path",
+        }
+    }
+}
+
+impl From<Unusable> for MediaRefusal {
+    fn from(why: Unusable) -> Self {
+        Self::Description(why)
+    }
+}
+
+impl From<&Incompatible> for MediaRefusal {
+    fn from(why: &Incompatible) -> Self {
+        Self::Description(why.because)
+    }
+}
+
+impl fmt::Display for MediaRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Description(why) => why.fmt(f),
+            Self::Relay(why) => write!(f, "the media relay reserves no port: {why:?}"),
+            Self::Path => f.write_str("the path that Teams names does not lead to this trunk"),
+        }
+    }
 }
 
 /// What happened.
@@ -183,6 +234,13 @@ pub enum Happened {
         largest: usize,
         /// What is done about it.
         action: OversizeAction,
+    },
+    /// Media cannot be served: a description is refused, or there is no port.
+    MediaRefused {
+        /// Trunk of the leg.
+        trunk: TrunkName,
+        /// Why.
+        why: MediaRefusal,
     },
     /// An offer of ours within the call was refused; the call goes on as it was.
     OfferRefused {

@@ -15,9 +15,9 @@ use std::time::Duration;
 use world::call::*;
 use world::*;
 
-const TLS_VIA: &str = "SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bK";
-const INTERNAL: &str = "10.20.0.10";
-const EXTERNAL: &str = "192.0.2.10";
+pub(crate) const TLS_VIA: &str = "SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bK";
+pub(crate) const INTERNAL: &str = "10.20.0.10";
+pub(crate) const EXTERNAL: &str = "192.0.2.10";
 const PROXY: &str = "proxysbc.contoso.example";
 
 /// A configuration with this table; we are called `sbc1.contoso.example`.
@@ -48,15 +48,15 @@ fn config_with(local_media: &str) -> Arc<Config> {
     Arc::new(loaded(&text_with(local_media)).1.config)
 }
 
-fn central() -> Arc<Config> {
+pub(crate) fn central() -> Arc<Config> {
     config_with("{ internal = \"inside\", site = \"Vietnam\" }")
 }
 
-fn proxy() -> Arc<Config> {
+pub(crate) fn proxy() -> Arc<Config> {
     config_with("{ internal = \"inside\", proxy = \"ProxySBC.contoso.example\" }")
 }
 
-fn ice_sdp() -> String {
+pub(crate) fn ice_sdp() -> String {
     let ice = "a=rtcp-mux\na=ice-ufrag:FyL2\na=ice-pwd:yT0lqQrFg8jBqJ0pW3cFyL2\n\
                a=candidate:1 1 UDP 2130706431 198.51.100.77 50010 typ host\n";
     TEAMS_SDP.replace("a=rtcp-mux\n", ice)
@@ -64,7 +64,7 @@ fn ice_sdp() -> String {
 
 /// The one address that a description of ours has, in its candidate as in its `c=` line. Its origin stays
 /// what it was (RFC 3264 §8).
-fn address(message: &Message) -> String {
+pub(crate) fn address(message: &Message) -> String {
     let body = body(message);
     let rest: Vec<&str> = body
         .lines()
@@ -89,7 +89,7 @@ fn address(message: &Message) -> String {
 }
 
 /// The lines that Teams adds for a user and a path.
-fn lines(location: &str, path: &str) -> String {
+pub(crate) fn lines(location: &str, path: &str) -> String {
     format!("X-MS-UserLocation: {location}\nX-MS-MediaPath: {path}\n")
 }
 
@@ -103,7 +103,7 @@ fn called(config: Arc<Config>, lines: &str) -> Shard {
 }
 
 /// The address that Teams is told in our 183 and in our 200, and the answered call.
-fn answered(config: Arc<Config>, lines: &str) -> (Shard, Message) {
+pub(crate) fn answered(config: Arc<Config>, lines: &str) -> (Shard, Message) {
     let mut shard = called(config, lines);
     shard.next_response(100);
     let invite = shard.next_request(Method::Invite).message;
@@ -253,7 +253,7 @@ fn a_path_that_is_not_ours_is_refused_and_nothing_is_told() {
 }
 
 /// The ACK of a refusal.
-fn response_ack(refused: &Message) -> String {
+pub(crate) fn response_ack(refused: &Message) -> String {
     let value = |name| String::from_utf8_lossy(&refused.raw(name).expect("header")).into_owned();
     format!(
         "ACK sip:+498999998001@sbc1.contoso.example:5061 SIP/2.0\nVia: {}\nFrom: {}\nTo: {}\n\
@@ -266,7 +266,7 @@ fn response_ack(refused: &Message) -> String {
 }
 
 /// A call of the carrier that has reached Teams, and our INVITE.
-fn calling(config: Arc<Config>) -> (Shard, Message) {
+pub(crate) fn calling(config: Arc<Config>) -> (Shard, Message) {
     let mut shard = Shard::with(config);
     shard.carrier_says(&carrier_invite("lmo", CARRIER_SDP));
     shard.next_response(100);
@@ -275,7 +275,12 @@ fn calling(config: Arc<Config>) -> (Shard, Message) {
 }
 
 /// Teams rings, and answers with these lines; our 200 to the carrier, acknowledged.
-fn teams_answers(shard: &mut Shard, invite: &Message, routes: &str, lines: &str) -> Message {
+pub(crate) fn teams_answers(
+    shard: &mut Shard,
+    invite: &Message,
+    routes: &str,
+    lines: &str,
+) -> Message {
     shard.teams_says(&response(invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
     shard.next_response(180);
     let contact = format!("Contact: <sip:203.0.113.1:443;x-i=1>\n{routes}{lines}");
@@ -287,14 +292,14 @@ fn teams_answers(shard: &mut Shard, invite: &Message, routes: &str, lines: &str)
     ok
 }
 
-fn next_offer(shard: &mut Shard) -> Option<Message> {
+pub(crate) fn next_offer(shard: &mut Shard) -> Option<Message> {
     let is_offer =
         |sent: &Sent| sent.message.is_request() && *sent.message.method() == Method::Invite;
     let at = shard.sent.iter().position(is_offer)?;
     shard.sent.remove(at).map(|sent| sent.message)
 }
 
-const OWN_ROUTE: &str = "Record-Route: <sip:203.0.113.1:5061;transport=tls;lr>\n";
+pub(crate) const OWN_ROUTE: &str = "Record-Route: <sip:203.0.113.1:5061;transport=tls;lr>\n";
 
 #[test]
 fn a_right_guess_is_left_alone() {
@@ -359,7 +364,7 @@ fn assert_is_joined_elsewhere(shard: &Shard) {
 }
 
 /// The endpoints that were reserved and those that were given back, in order.
-fn endpoints(shard: &Shard) -> (Vec<EndpointId>, Vec<EndpointId>) {
+pub(crate) fn endpoints(shard: &Shard) -> (Vec<EndpointId>, Vec<EndpointId>) {
     let (mut reserved, mut released) = (Vec::new(), Vec::new());
     for command in &shard.media {
         match command {
@@ -579,7 +584,7 @@ fn a_central_sbc_writes_no_record_route() {
 }
 
 /// An offer of Teams within its call, with these lines.
-fn offers(shard: &mut Shard, ok: &Message, cseq: u32, lines: &str) {
+pub(crate) fn offers(shard: &mut Shard, ok: &Message, cseq: u32, lines: &str) {
     let bare = in_dialog(ok, "INVITE", cseq, &format!("{TLS_VIA}{cseq}"));
     let contact = format!("Contact: <sip:api.example.com:443;x-i=1;x-c=2>\n{lines}");
     let head = bare.replace("Content-Length: 0\n\n", &contact);

@@ -331,3 +331,47 @@ fn a_held_party_goes_on_hearing_the_same_music_while_it_is_transferred() {
         Some(Command::Release { .. })
     ));
 }
+
+#[test]
+fn a_hold_of_the_transferor_while_its_target_rings_ends_with_the_transfer_or_outlives_its_failure()
+{
+    let notified = |call: &mut Call| {
+        let is_notify =
+            |sent: &Sent| sent.message.is_request() && *sent.message.method() == Method::Notify;
+        while let Some(at) = call.shard.sent.iter().position(is_notify) {
+            let notify = call.shard.sent.remove(at).expect("there").message;
+            let ok = response(&notify, "200 OK", "", "", "");
+            call.shard.teams_says(&ok);
+        }
+    };
+    // The target answers: the carrier's caller is taken out of a hold that it was never told of.
+    let (mut call, invite) = referred("");
+    target_says(&mut call, &invite, "180 Ringing", "");
+    call.shard.pass(Duration::from_secs(1));
+    notified(&mut call);
+    teams_offers(&mut call, 2, "inactive");
+    assert_eq!(orders(&call, CARRIER_LEG), [true], "the tone goes on");
+    target_says(&mut call, &invite, "200 OK", TEAMS_SDP);
+    call.shard.next_request(Method::Ack);
+    notified(&mut call);
+    call.shard.pass(Duration::from_secs(2));
+    assert_eq!(orders(&call, CARRIER_LEG), [true, false]);
+    assert!(call.shard.sent.is_empty(), "and hears of nothing");
+    call.teams_says("BYE", 3, "");
+    call.shard.next_response(200);
+    call.lives_on(&invite);
+    // The target refuses: the hold is told, and the resumption as well.
+    let (mut call, invite) = referred("");
+    target_says(&mut call, &invite, "180 Ringing", "");
+    call.shard.pass(Duration::from_secs(1));
+    notified(&mut call);
+    teams_offers(&mut call, 2, "inactive");
+    target_says(&mut call, &invite, "486 Busy Here", "");
+    call.shard.next_request(Method::Ack);
+    notified(&mut call);
+    carrier_is_told(&mut call, "inactive", "inactive");
+    assert_eq!(orders(&call, CARRIER_LEG), [true, false]);
+    teams_offers(&mut call, 3, "sendrecv");
+    carrier_is_told(&mut call, "sendrecv", "sendrecv");
+    call.lives();
+}

@@ -24,6 +24,7 @@ const OUTSIDE_US: &str = "192.0.2.10";
 /// Where media of the SBC behind us are, and of a client.
 const BRANCH_MEDIA: &str = "10.20.0.98";
 const CLIENT: &str = "198.51.100.77";
+const OTHER_CLIENT: &str = "198.51.100.78";
 
 const LOCAL: &str =
     "{ internal = \"inside\", proxy = \"proxysbc.contoso.example\", downstream = \"branch\" }";
@@ -118,6 +119,18 @@ fn is_place_of(message: &Message, at: &str, key: &str) {
         "nothing of ours\n{body}"
     );
     assert_eq!(body.contains("a=ice-lite"), key == "bRch", "{body}");
+}
+
+/// Whose place a message tells, whatever codecs are left.
+fn is_told_of(message: &Message, at: &str, key: &str) {
+    let body = body(message);
+    for line in [
+        format!("c=IN IP4 {at}"),
+        format!("a=ice-ufrag:{key}"),
+        format!("a=candidate:1 1 UDP 2130706431 {at} 50010 typ host"),
+    ] {
+        assert!(body.lines().any(|own| own == line), "{line}\n{body}");
+    }
 }
 
 /// That a message tells our own address.
@@ -582,4 +595,52 @@ fn media_come_here_when_another_party_takes_a_place_in_the_call() {
         sent.hop.remote.to_string().starts_with("10.") && *sent.message.method() == Method::Invite
     });
     is_ours(&told.expect("the branch is told").message, INSIDE_US);
+}
+
+#[test]
+fn a_target_in_the_branch_and_the_sbc_there_are_told_of_each_other() {
+    let (mut shard, invite) = calling();
+    answered_by_teams(&mut shard, &invite, &at_branch());
+    let target = "sip:sip.pstnhub.microsoft.com:5061;transport=tls;x-m=8:orgid:0";
+    let lines = format!("REFER-TO: <{target}>\nCONTACT: <sip:api.example.com:443;x-i=1>\n");
+    shard.teams_says(&callee_request(&invite, "x1", "REFER", 1, &lines));
+    shard.next_response(202);
+    let notify = shard.next_request(Method::Notify).message;
+    shard.teams_says(&response(&notify, "200 OK", "", "", ""));
+    let asked = shard.next_request(Method::Invite).message;
+    is_ours(&asked, INSIDE_US);
+    let contact = format!("{TEAMS_CONTACT}{}", at_branch());
+    let elsewhere = of_client().replace(CLIENT, OTHER_CLIENT);
+    shard.teams_says(&response(&asked, "200 OK", "z1", &contact, &elsewhere));
+    shard.next_request(Method::Ack);
+    let notify = shard.next_request(Method::Notify).message;
+    shard.teams_says(&response(&notify, "200 OK", "", "", ""));
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        let is_offer =
+            |sent: &Sent| sent.message.is_request() && *sent.message.method() == Method::Invite;
+        let Some(at) = shard.sent.iter().position(is_offer) else {
+            break;
+        };
+        let offer = shard.sent.remove(at).expect("there").message;
+        let is_branch = header(&offer, HeaderName::CallId) != header(&asked, HeaderName::CallId);
+        match is_branch {
+            true => {
+                is_told_of(&offer, OTHER_CLIENT, "cLnt");
+                let ok = response(&offer, "200 OK", "", BRANCH_CONTACT, &of_branch());
+                shard.receive(branch_flow(), &ok);
+            }
+            false => {
+                is_told_of(&offer, BRANCH_MEDIA, "bRch");
+                shard.teams_says(&response(&offer, "200 OK", "", TEAMS_CONTACT, &elsewhere));
+            }
+        }
+        let is_ack = |sent: &Sent| *sent.message.method() == Method::Ack;
+        let ack = shard.sent.iter().position(is_ack).expect("an ACK");
+        shard.sent.remove(ack);
+        told.push(is_branch);
+        shard.pass(Duration::from_secs(1));
+    }
+    told.sort_unstable();
+    assert_eq!(told, [false, true], "each once");
 }

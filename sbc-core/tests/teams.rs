@@ -555,6 +555,79 @@ fn the_target_of_a_transfer_is_called_once_unless_nobody_got_the_call() {
 }
 
 #[test]
+fn whatever_a_target_refuses_with_teams_is_told_once_and_has_its_call_back() {
+    let refer_it = |call: &mut Call| {
+        call.teams_says("REFER", 1, &refer(REFER_TO, "a"));
+        call.shard.next_response(202);
+        let notify = call.shard.next_request(Method::Notify).message;
+        let ok = response(&notify, "200 OK", "", "", "");
+        call.shard.teams_says(&ok);
+        call.shard.next_request(Method::Invite)
+    };
+    let told = |call: &mut Call| {
+        let notify = call.shard.next_request(Method::Notify).message;
+        let state = header(&notify, HeaderName::SubscriptionState);
+        assert_eq!(state, "terminated;reason=noresource");
+        let ok = response(&notify, "200 OK", "", "", "");
+        call.shard.teams_says(&ok);
+        let text = body(&notify);
+        text.split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    for (status, lines) in [
+        (
+            "302 Moved Temporarily",
+            "Contact: <sip:x@sip.example.com>\n",
+        ),
+        ("400 Bad Request", ""),
+        (
+            "401 Unauthorized",
+            "WWW-Authenticate: Digest realm=\"x\", nonce=\"1\"\n",
+        ),
+        ("403 Forbidden", ""),
+        ("404 Not Found", "X-MS: 10202\n"),
+        ("408 Request Timeout", ""),
+        ("480 Temporarily Unavailable", ""),
+        ("486 Busy Here", ""),
+        ("488 Not Acceptable Here", ""),
+        ("500 Server Internal Error", ""),
+        ("503 Service Unavailable", "Retry-After: 1\n"),
+        ("504 Server Time-out", ""),
+        ("600 Busy Everywhere", ""),
+        ("603 Decline", ""),
+    ] {
+        let mut call = Call::new();
+        let invite = refer_it(&mut call);
+        let answer = response(&invite.message, status, "z", lines, "");
+        call.shard.teams_says(&answer);
+        call.shard.next_request(Method::Ack);
+        assert_eq!(told(&mut call), status[..3], "{status}");
+        call.shard.pass(Duration::from_secs(20));
+        assert!(
+            call.shard.sent.is_empty(),
+            "nobody else is called: {status}"
+        );
+        call.lives();
+    }
+    // No data centre is reached: each is tried once, and then it is told.
+    let mut call = Call::new();
+    let mut invite = refer_it(&mut call);
+    for tried in 1.. {
+        call.shard.apply(Input::SendFailed {
+            transaction: invite.transaction.expect("one"),
+            why: sbc_core::transport::FlowFault::TlsCertificate("expired".to_owned()),
+        });
+        let next = call.shard.sent.front().expect("something").message.clone();
+        if *next.method() == Method::Notify {
+            assert_eq!(tried, 2, "both of the configuration");
+            break;
+        }
+        invite = call.shard.next_request(Method::Invite);
+    }
+    assert_eq!(told(&mut call), "503");
+    call.lives();
+}
+
+#[test]
 fn a_replacing_invite_may_come_from_another_machine_of_teams() {
     let mut call = Call::new();
     let tag = header(&call.invite, HeaderName::From);

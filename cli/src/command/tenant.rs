@@ -6,7 +6,7 @@ use crate::command::exit;
 use crate::config::{load, read_sources};
 use crate::daemon::resolver::Resolver;
 use crate::onboarding::Outcome;
-use crate::onboarding::customer::{Customer, Kind};
+use crate::onboarding::customer::{BypassMode, Customer, Kind, Local};
 use crate::onboarding::powershell::{self, Media};
 use crate::onboarding::steps::{self, Step};
 use crate::onboarding::translation;
@@ -56,9 +56,12 @@ pub struct Add {
     /// TLS identity, for --own
     #[arg(long)]
     pub tls: Option<String>,
-    /// How media go, for what is printed for the customer's side
+    /// How media go: for the trunk, and for what is printed for the customer's side
     #[arg(long, value_enum, default_value_t)]
     pub media: Media,
+    /// What there is to say of local media
+    #[command(flatten)]
+    pub local: LocalMedia,
     /// Call this number of the customer until it rings
     #[arg(long, value_name = "NUMBER")]
     pub call: Option<String>,
@@ -75,6 +78,54 @@ pub struct Add {
     /// Main file; conf.d/*.toml beside it belong to it
     #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
     pub config: PathBuf,
+}
+
+/// What `--media lmo` needs beside.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug, Default)]
+pub struct LocalMedia {
+    /// Realm with our address inside the customer's network, for --media lmo
+    #[arg(long, value_name = "REALM")]
+    pub internal: Option<String>,
+    /// Network site of the SBC as the tenant spells it, for --media lmo
+    #[arg(long, requires = "internal")]
+    pub site: Option<String>,
+    /// Our own name, where --fqdn is that of an SBC behind us, for --media lmo
+    #[arg(long, value_name = "FQDN", requires = "internal")]
+    pub proxy: Option<String>,
+    /// Trunk to the SBC behind us, where its media may go past us, for --media lmo
+    #[arg(long, value_name = "TRUNK", requires = "proxy")]
+    pub downstream: Option<String>,
+    /// For whom media stay inside, for --media lmo
+    #[arg(long, value_enum, default_value_t, requires = "internal")]
+    pub bypass_mode: BypassMode,
+}
+
+impl LocalMedia {
+    /// What there is to say of local media; an error where it does not fit the rest.
+    fn told(&self, media: Media, kind: &Kind) -> Result<Option<Local>, String> {
+        match (media, &self.internal, kind) {
+            (Media::Processed | Media::Bypass, None, _) => Ok(None),
+            (Media::Processed | Media::Bypass, Some(_), _) => {
+                Err("--internal and what goes with it is for --media lmo".to_owned())
+            }
+            // A gateway object, which says site and mode, is made in one's own tenant only.
+            (Media::Lmo, _, Kind::Hosted { .. }) => Err(
+                "local media belong to a gateway of the customer's own tenant, which a derived trunk has not: \
+                 use --own and --pstn TRUNK"
+                    .to_owned(),
+            ),
+            (Media::Lmo, None, Kind::Own { .. }) => Err(
+                "--media lmo needs the realm with our address inside: --internal REALM".to_owned(),
+            ),
+            (Media::Lmo, Some(internal), Kind::Own { .. }) => Ok(Some(Local {
+                internal: internal.clone(),
+                proxy: self.proxy.as_ref().map(|name| name.to_ascii_lowercase()),
+                downstream: self.downstream.clone(),
+                site: self.site.clone(),
+                mode: self.bypass_mode,
+            })),
+        }
+    }
 }
 
 /// Arguments of `causeway tenant rules`.
@@ -254,6 +305,8 @@ fn customer(arguments: &Add, config: &Config) -> Result<Customer, String> {
         fqdn: arguments.fqdn.to_ascii_lowercase(),
         numbers: arguments.numbers.clone(),
         calls: arguments.calls,
+        local: arguments.local.told(arguments.media, &kind)?,
+        media: arguments.media,
         kind,
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::daemon::inbox::{Inbox, Inboxes};
 use crate::daemon::media::Plane;
-use crate::daemon::net::Net;
+use crate::daemon::net::{Net, Order};
 use crate::daemon::resolver::Resolver;
 use crate::daemon::stir::Signers;
 use crate::sink::Sinks;
@@ -29,6 +29,8 @@ pub struct Dispatch {
     pub runtime: Handle,
     /// Sockets.
     pub net: Net,
+    /// Which of its messages have to wait for others.
+    pub order: Order,
     /// Names.
     pub resolver: Resolver,
     /// Signatures.
@@ -53,7 +55,9 @@ impl Dispatch {
                     call,
                 } => {
                     self.sinks.sent(call, &hop, &bytes);
-                    self.net.send(self.inbox.shard(), &hop, bytes, transaction);
+                    let from = (self.inbox.shard(), call);
+                    self.net
+                        .send_in_order(&mut self.order, from, &hop, bytes, transaction);
                 }
                 Effect::RetireFlow(flow) => self.net.retire_flow(flow),
                 Effect::KeepAlive(KeepAlive::Datagram { hop, bytes }) => {

@@ -251,6 +251,7 @@ impl Daemon {
                 inboxes: inboxes.clone(),
                 runtime: Handle::current(),
                 net: net.clone(),
+                order: net::Order::default(),
                 resolver: resolver.clone(),
                 signers: signers.clone(),
                 relay: Arc::clone(&relay),

@@ -1,5 +1,6 @@
 //! A customer that is to be taken into service, and the file that does it.
 
+use super::powershell::Media;
 use causeway_import::quoted;
 use sbc_core::config::{Config, Trunk};
 use sbc_core::id::TrunkName;
@@ -20,6 +21,63 @@ pub struct Customer {
     pub calls: Option<u32>,
     /// How its trunk is made.
     pub kind: Kind,
+    /// How media go.
+    pub media: Media,
+    /// What there is to say of local media, with [`Media::Lmo`].
+    pub local: Option<Local>,
+}
+
+/// Local media of a customer (TDR-LMO-010).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Local {
+    /// Realm with our address inside the customer's network.
+    pub internal: String,
+    /// Our name as the proxy in front of the SBC that the customer's trunk names.
+    pub proxy: Option<String>,
+    /// Trunk to that SBC.
+    pub downstream: Option<String>,
+    /// Network site of the SBC.
+    pub site: Option<String>,
+    /// For whom media stay inside.
+    pub mode: BypassMode,
+}
+
+/// For whom media stay inside, as Teams calls it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, clap::ValueEnum)]
+pub enum BypassMode {
+    /// For everybody inside, at whatever site.
+    #[default]
+    Always,
+    /// For users at the SBC's own site.
+    Local,
+}
+
+impl BypassMode {
+    /// The word of Teams.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::Local => "OnlyForLocalUsers",
+        }
+    }
+}
+
+impl Local {
+    /// The table of the trunk.
+    fn draft(&self) -> String {
+        let optional = [
+            ("proxy", &self.proxy),
+            ("downstream", &self.downstream),
+            ("site", &self.site),
+        ];
+        let mut text = format!("local_media = {{ internal = {}", quoted(&self.internal));
+        for (key, value) in optional {
+            if let Some(value) = value {
+                let _ = write!(text, ", {key} = {}", quoted(value));
+            }
+        }
+        text + " }\n"
+    }
 }
 
 /// How the trunk of a customer is made.
@@ -60,11 +118,16 @@ impl Customer {
             let _ = writeln!(text, "limits = {{ calls = {calls} }}");
         }
         let fqdn = quoted(&self.fqdn);
+        let mut media = match self.media {
+            Media::Processed => String::new(),
+            Media::Bypass | Media::Lmo => "media_bypass = true\n".to_owned(),
+        };
+        media += &self.local.as_ref().map(Local::draft).unwrap_or_default();
         match &self.kind {
             Kind::Hosted { carrier } => {
                 let _ = write!(
                     text,
-                    "\n[[trunk]]\nname = {trunk}\ninherits = {}\ntenant = {name}\nfqdn = {fqdn}\n",
+                    "\n[[trunk]]\nname = {trunk}\ninherits = {}\ntenant = {name}\nfqdn = {fqdn}\n{media}",
                     quoted(carrier)
                 );
             }
@@ -79,7 +142,7 @@ impl Customer {
                 }
                 let _ = write!(
                     text,
-                    "fqdn = {fqdn}\n\n[[route]]\nname = {}\nmatch = {{ called_in = {} }}\n\
+                    "fqdn = {fqdn}\n{media}\n[[route]]\nname = {}\nmatch = {{ called_in = {} }}\n\
                      to = [{{ trunk = {trunk} }}]\n\n[[route]]\nname = {}\n\
                      match = {{ from_trunk = {trunk} }}\nto = [{{ trunk = {} }}]\n",
                     quoted(&format!("to-{}", self.name)),

@@ -1,7 +1,7 @@
 //! What is to be typed on the other side: PowerShell for the tenant's administrator that fits the
 //! configuration (TDR-CMD-001).
 
-use super::customer::{Customer, Kind};
+use super::customer::{Customer, Kind, Local};
 use sbc_core::config::{Config, Trunk};
 use std::fmt::Write as _;
 
@@ -58,21 +58,40 @@ pub fn script(customer: &Customer, config: &Config, media: Media) -> String {
          -PhoneNumberType DirectRouting\n",
         first_number(customer)
     );
-    if media == Media::Lmo {
-        let _ = write!(
-            text,
-            "# Sites, with your own addresses and names; the site is spelled the same everywhere\n\
-             New-CsTenantTrustedIPAddress -IPAddress 192.0.2.1 -MaskBits 32\n\
-             New-CsTenantNetworkRegion -NetworkRegionID \"Region1\"\n\
-             New-CsTenantNetworkSite -NetworkSiteID \"Site1\" -NetworkRegionID \"Region1\"\n\
-             New-CsTenantNetworkSubnet -SubnetID 198.51.100.0 -MaskBits 24 -NetworkSiteID \"Site1\"\n\
-             Set-CsOnlinePSTNGateway -Identity {fqdn} -GatewaySiteID \"Site1\" -MediaBypass $true `\n   \
-             -BypassMode \"Always\"\n\
-             # and -ProxySBC \"proxy.{0}\" where another SBC stands before this one\n",
-            parent(fqdn)
-        );
+    if let (Media::Lmo, Some(local)) = (media, &customer.local) {
+        sites(&mut text, fqdn, port, local);
     }
     text
+}
+
+/// Sites and the way of media within them (TDR-LMO-010). What only the customer knows are examples.
+fn sites(text: &mut String, fqdn: &str, port: u16, local: &Local) {
+    let site = local.site.as_deref().unwrap_or("Site1");
+    if let Some(proxy) = &local.proxy {
+        let _ = write!(
+            text,
+            "# The proxy in front of {fqdn}: Teams has a connection with it alone\n\
+             New-CsOnlinePSTNGateway -Fqdn {proxy} -SipSignalingPort {port} -SendSipOptions $true `\n   \
+             -MediaBypass $true -Enabled $true\n"
+        );
+    }
+    let _ = write!(
+        text,
+        "# Sites, with your own addresses; the site is spelled the same everywhere, and case matters\n\
+         # The public addresses from which your users reach the internet\n\
+         New-CsTenantTrustedIPAddress -IPAddress 192.0.2.1 -MaskBits 32\n\
+         New-CsTenantNetworkRegion -NetworkRegionID \"Region1\"\n\
+         New-CsTenantNetworkSite -NetworkSiteID \"{site}\" -NetworkRegionID \"Region1\"\n\
+         # Every subnet of the site with users in it\n\
+         New-CsTenantNetworkSubnet -SubnetID 198.51.100.0 -MaskBits 24 -NetworkSiteID \"{site}\"\n\
+         Set-CsOnlinePSTNGateway -Identity \"{fqdn}\" -GatewaySiteID \"{site}\" -MediaBypass $true `\n   \
+         -BypassMode \"{}\"",
+        local.mode.as_str()
+    );
+    if let Some(proxy) = &local.proxy {
+        let _ = write!(text, " -ProxySBC \"{proxy}\"");
+    }
+    text.push('\n');
 }
 
 fn gateway(text: &mut String, fqdn: &str, port: u16, calls: Option<u32>, media: Media) {

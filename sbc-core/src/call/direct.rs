@@ -29,10 +29,17 @@ impl Call {
         self.mark_direct(true);
     }
 
+    /// As [`Self::go_direct`], for two parties who have not been told yet: what each has to be told follows.
+    pub(super) fn go_direct_once_told(&mut self, a: LegId, b: LegId) {
+        self.go_direct(a, b);
+        self.is_direct_untold = true;
+    }
+
     /// Media come back to us.
     pub(super) fn anchor(&mut self) {
         self.mark_direct(false);
         self.direct = None;
+        self.is_direct_untold = false;
     }
 
     /// Whether media of this leg go past us.
@@ -59,6 +66,8 @@ impl Call {
         let changes = |leg: &super::Leg| leg.telling.change.is_some() || leg.local.is_moving();
         let is_quiet = !legs().any(|leg| leg.image.is_negotiating() || changes(leg));
         let is_agreed = legs().all(|leg| leg.image.is_sent_past_us());
+        self.is_direct_untold &= !is_agreed && (self.may_be_told(a, b) || self.may_be_told(b, a));
+        let is_quiet = is_quiet && !self.is_direct_untold;
         if self.bridge != Some((a, b)) || (is_quiet && !is_agreed) {
             self.anchor();
         }

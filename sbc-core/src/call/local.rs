@@ -6,10 +6,11 @@
 //! that is agreed. Until then, and after a refusal, media are where they were.
 
 use super::direct::may_go_past_us;
+use super::names::MOST_NAMES;
 use super::{A_LEG, Call, endpoint};
 use crate::cause::Because;
 use crate::config::Trunk;
-use crate::event::Happened;
+use crate::event::{Happened, MediaRefusal};
 use crate::id::LegId;
 use crate::media::{MediaImage, Profile};
 use crate::plane::Cx;
@@ -17,7 +18,7 @@ use crate::policy::local_media::{self, Choice, Faced, Side};
 use crate::record::LocalMediaRecord;
 use crate::sip::{Message, Status};
 use bytes::Bytes;
-use media_api::{EndpointId, Event as MediaEvent};
+use media_api::Event as MediaEvent;
 use std::sync::Arc;
 
 /// Where a leg's media are. Nothing of it holds for a trunk without local media.
@@ -50,6 +51,19 @@ impl LocalSide {
         }
     }
 
+    /// A leg that comes from another call, on the side where its media were there.
+    pub(super) fn of_image(trunk: &Trunk, image: &MediaImage) -> Self {
+        let internal = trunk.local_media.as_ref().map(|local| &local.internal);
+        let is_internal = internal.is_some_and(|own| own.realm == image.profile().realm);
+        Self::on(
+            trunk,
+            match is_internal {
+                true => Side::Internal,
+                false => Side::External,
+            },
+        )
+    }
+
     /// Whether the leg will soon be elsewhere: nothing is offered to it before.
     pub(super) fn is_moving(&self) -> bool {
         self.is_due || self.moving.is_some()
@@ -77,6 +91,16 @@ pub(super) fn of_request(
             Ok(Some(Choice::external(refusal.because.0.join("; "))))
         }
         Some(decided) => decided.map(Some),
+    }
+}
+
+/// What an answer of Teams says of the place of its user. There is a call already, which goes on without
+/// anything that we could be asked for by mistake.
+fn said_by(trunk: &Trunk, answer: &Message) -> Choice {
+    match local_media::decide(trunk, answer) {
+        None => Choice::usual(),
+        Some(Ok(choice)) => choice,
+        Some(Err(refusal)) => Choice::external(refusal.because.0.join("; ")),
     }
 }
 
@@ -167,12 +191,7 @@ impl Call {
         let Some((trunk, side)) = self.local_side(leg) else {
             return;
         };
-        let choice = match local_media::decide(&trunk, answer) {
-            None => Choice::usual(),
-            Some(Ok(choice)) => choice,
-            // The call has an answer: it goes on without anything that we could be asked for by mistake.
-            Some(Err(refusal)) => Choice::external(refusal.because.0.join("; ")),
-        };
+        let choice = said_by(&trunk, answer);
         let is_direct = self.is_direct(leg);
         let choice = match is_direct {
             true => choice,
@@ -189,6 +208,33 @@ impl Call {
         }
         let moved = "the answer says otherwise than was guessed: re-INVITE with the other address";
         self.chosen(cx, leg, choice, (differs || comes_back).then_some(moved));
+    }
+
+    /// As [`Self::answered_from`], for who takes a place in a call that is there: the target of a transfer by its
+    /// answer, or a newcomer by its INVITE. Where Teams says so, and the other party is the SBC behind us, media go
+    /// past us once both have been told.
+    pub(super) fn comes_from(&mut self, cx: &mut Cx<'_>, leg: LegId, said: &Message) {
+        let Some((trunk, side)) = self.local_side(leg) else {
+            return;
+        };
+        let choice = said_by(&trunk, said);
+        let behind = self.other(leg).and_then(|other| self.trunk_of(other));
+        let can_go = behind.is_some_and(|other| may_go_past_us(&trunk, &other));
+        let choice = match (choice.faced, self.bridge.filter(|_| can_go)) {
+            (Faced::Downstream, Some((a, b))) => {
+                self.go_direct_once_told(a, b);
+                choice
+            }
+            (Faced::Downstream, None) => choice.at_us("the other party is not behind us"),
+            (Faced::Us, _) => choice,
+        };
+        let differs = choice.side != side;
+        if let (true, Some(own)) = (differs, self.leg(leg)) {
+            own.local.side = Some(choice.side);
+            own.local.is_due = true;
+        }
+        let moved = "the answer says otherwise than was guessed: re-INVITE with the other address";
+        self.chosen(cx, leg, choice, differs.then_some(moved));
     }
 
     fn local_side(&self, leg: LegId) -> Option<(Arc<Trunk>, Side)> {
@@ -221,6 +267,7 @@ impl Call {
                     ..Choice::external(refusal.because.0.join("; "))
                 };
                 self.chosen(cx, leg, choice, None);
+                self.media_refused(cx, leg, MediaRefusal::Path);
                 return Err(status);
             }
             Some(Ok(choice)) => choice,
@@ -290,8 +337,17 @@ impl Call {
         let Some((trunk, side)) = self.local_side(leg) else {
             return;
         };
-        let to = EndpointId(self.next_leg);
-        self.next_leg = self.next_leg.saturating_add(1);
+        let Some(to) = self.take_name().map(endpoint) else {
+            if let Some(own) = self.leg(leg) {
+                own.local.side = Some(side.other());
+                own.local.is_due = false;
+            }
+            self.has_not_moved(leg, MOST_NAMES);
+            if offer.is_some() {
+                self.refuse_offer_of(cx, leg, Status::NOT_ACCEPTABLE_HERE);
+            }
+            return;
+        };
         let Some(own) = self.leg(leg) else {
             return;
         };
@@ -323,10 +379,10 @@ impl Call {
         let Some(id) = found.map(|(id, _)| *id) else {
             return false;
         };
-        let is_quiet = self.operation.is_none();
         let Some(leg) = self.legs.get_mut(&id) else {
             return true;
         };
+        let is_quiet = self.operation.is_none() && !leg.session.is_over();
         let Some(Moving {
             mut image,
             before,
@@ -356,6 +412,9 @@ impl Call {
             }
             _ => {
                 leg.local.side = Some(before);
+                if let MediaEvent::Refused { why, .. } = event {
+                    self.media_refused(cx, id, MediaRefusal::Relay(*why));
+                }
                 self.has_not_moved(id, "its realm has no media port left");
                 Some(Status::NOT_ACCEPTABLE_HERE)
             }

@@ -47,6 +47,8 @@ pub(crate) struct CallMedia {
     is_reserved: bool,
     /// The first of the endpoints that were asked for last.
     asked_last: Option<EndpointId>,
+    /// Endpoints that were asked for and have not been given back.
+    held: Vec<EndpointId>,
     plan: BridgePlan,
     /// What endpoints hear of ours.
     playing: Vec<(EndpointId, Playing)>,
@@ -76,6 +78,7 @@ impl CallMedia {
             state: State::Unused,
             is_reserved: false,
             asked_last: None,
+            held: Vec::new(),
             plan: BridgePlan::default(),
             playing: Vec::new(),
             deaf: Vec::new(),
@@ -101,13 +104,18 @@ impl CallMedia {
     }
 
     /// Reserves an endpoint to which a leg may move; answered by an event.
-    pub(crate) fn allocate_beside(&self, cx: &mut Cx<'_>, spec: EndpointSpec) {
+    pub(crate) fn allocate_beside(&mut self, cx: &mut Cx<'_>, spec: EndpointSpec) {
+        self.held.push(spec.endpoint);
         let (session, endpoints) = (self.session, vec![spec]);
         self.command(cx, Command::Allocate { session, endpoints });
     }
 
     /// Gives back an endpoint to which no leg has moved.
-    pub(crate) fn release_beside(&self, cx: &mut Cx<'_>, endpoint: EndpointId) {
+    pub(crate) fn release_beside(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId) {
+        let Some(at) = self.held.iter().position(|own| *own == endpoint) else {
+            return;
+        };
+        self.held.swap_remove(at);
         let (session, endpoint) = (self.session, Some(endpoint));
         let release = Command::Release {
             session,
@@ -162,6 +170,7 @@ impl CallMedia {
     pub(crate) fn allocate(&mut self, cx: &mut Cx<'_>, endpoints: Vec<EndpointSpec>) {
         self.state = State::Active;
         self.asked_last = endpoints.first().map(|spec| spec.endpoint);
+        self.held.extend(endpoints.iter().map(|spec| spec.endpoint));
         self.command(
             cx,
             Command::Allocate {
@@ -305,19 +314,21 @@ impl CallMedia {
         }
     }
 
-    /// Gives one endpoint back.
+    /// Whether the endpoint of a leg has not been given back.
+    pub(crate) fn holds(&self, endpoint: EndpointId) -> bool {
+        self.held.contains(&self.now(endpoint))
+    }
+
+    /// Gives one endpoint back, unless that was done before.
     pub(crate) fn drop_endpoint(&mut self, cx: &mut Cx<'_>, endpoint: EndpointId) {
         self.play(cx, endpoint, None);
         self.give_up_move(cx, endpoint);
-        let endpoint = Some(self.now(endpoint));
-        self.command(
-            cx,
-            Command::Release {
-                session: self.session,
-                endpoint,
-                drain_ms: 0,
-            },
-        );
+        self.release_beside(cx, self.now(endpoint));
+    }
+
+    /// The relay has reserved none of these.
+    pub(crate) fn not_held(&mut self, endpoints: &[EndpointId]) {
+        self.held.retain(|own| !endpoints.contains(own));
     }
 
     /// What the party of an endpoint still sends here goes to another session, in which it goes on.

@@ -18,9 +18,11 @@ mod keys;
 mod local;
 mod media;
 mod modify;
+mod names;
 mod pickup;
 mod places;
 mod record;
+mod refused;
 mod replace;
 pub(crate) mod room;
 mod setup;
@@ -110,6 +112,8 @@ pub(crate) struct Call {
     bridge: Option<(LegId, LegId)>,
     /// The two legs whose media go past us.
     direct: Option<(LegId, LegId)>,
+    /// Those two have not been told of it yet.
+    is_direct_untold: bool,
     /// The leg that came last into the conversation, after its set-up: the other one follows its
     /// choice of codec.
     newcomer: Option<LegId>,
@@ -303,6 +307,7 @@ impl Call {
             ends,
             bridge: None,
             direct: None,
+            is_direct_untold: false,
             newcomer: None,
             parting: None,
             timers: Timers::default(),
@@ -550,6 +555,9 @@ impl Call {
         if let MediaEvent::Lost { .. } = event {
             return self.media_is_lost(cx, event);
         }
+        if let MediaEvent::Refused { endpoints, .. } = &event {
+            self.media.not_held(endpoints);
+        }
         if let Some(endpoint) = event.endpoint_mut() {
             *endpoint = self.media.leg_of(*endpoint);
         }
@@ -736,6 +744,7 @@ impl Call {
                 self.rate_places(cx);
                 self.run_bills(cx);
                 self.leave_ended_places(cx);
+                self.free_departed(cx);
                 self.follow_transcoding(cx);
                 return;
             };

@@ -72,7 +72,13 @@ impl Call {
         }
         let answered = match interwork::switch_off(&facts, x) {
             Some(answered) => answered,
-            None => interwork::answer_alone(facts, x, y, formats).map_err(|why| status_of(&why))?,
+            None => match interwork::answer_alone(facts, x, y, formats) {
+                Ok(answered) => answered,
+                Err(why) => {
+                    self.media_refused(cx, leg, &why);
+                    return Err(status_of(&why));
+                }
+            },
         };
         x.commit();
         let (to, fork) = (endpoint(leg), ForkId::default());

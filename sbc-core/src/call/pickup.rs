@@ -11,7 +11,7 @@ use crate::media::Facts;
 use crate::plane::Cx;
 use crate::record::TransferOutcome;
 use crate::session::Rejection;
-use crate::sip::Status;
+use crate::sip::{Message, Status};
 use media_api::LocalEndpoint;
 
 /// Somebody who picks a call up and waits for a port.
@@ -20,6 +20,8 @@ pub(super) struct Pickup {
     pub(super) newcomer: LegId,
     /// Nothing if its INVITE has no description.
     pub(super) offer: Option<Facts>,
+    /// Its INVITE, which says where its user is.
+    said: Message,
     /// Line in the record.
     record: usize,
     /// What the called side says meanwhile.
@@ -40,6 +42,7 @@ impl Pickup {
         let mut pickup = Self {
             newcomer: arrival.leg,
             offer: None,
+            said: arrival.said,
             record: arrival.record,
             waits: None,
         };
@@ -50,7 +53,7 @@ impl Pickup {
                 call.media.allocate(cx, vec![arrival.spec]);
                 return Some(pickup);
             }
-            (Err(_), _) => Status::NOT_ACCEPTABLE_HERE,
+            (Err(status), _) => status,
             (_, Err(_)) => Status::SERVICE_UNAVAILABLE,
         };
         pickup.fails(call, cx, status);
@@ -72,6 +75,7 @@ impl Pickup {
 
     /// The newcomer has the call.
     pub(super) fn succeeds(&self, call: &mut Call, cx: &mut Cx<'_>) {
+        call.comes_from(cx, self.newcomer, &self.said);
         self.note(call, cx, TransferOutcome::Completed, Status::OK);
     }
 

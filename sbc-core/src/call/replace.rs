@@ -8,15 +8,17 @@
 //!
 //! What the remaining party has to be told of the new one is derived and offered by `tell`.
 
+use super::local::{self, LocalSide, profile_of};
 use super::media::image_of;
 use super::{Call, Leg, Operation, endpoint, images, record};
 use crate::cause::{Because, EndedBy};
 use crate::config::Trunk;
-use crate::event::Happened;
+use crate::event::{Happened, MediaRefusal};
 use crate::id::{LegId, TenantName, TransactionId};
 use crate::media::{Facts, Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::policy::identity::Caller;
+use crate::policy::local_media::{Choice, Side};
 use crate::record::{TransferKind, TransferOutcome, TransferRecord};
 use crate::sdp::{Description, Limits};
 use crate::session::{LegStyle, Refusal, Session, SessionEvent, Standing};
@@ -48,6 +50,8 @@ pub(super) struct Replace {
     newcomer: LegId,
     /// Nothing if the INVITE has no description.
     offer: Option<Facts>,
+    /// Its INVITE.
+    said: Message,
     record: usize,
 }
 
@@ -66,6 +70,7 @@ impl Call {
         let Some(replaced) = self.legs.get(&leg) else {
             return Err(Status::CALL_DOES_NOT_EXIST);
         };
+        let has_room = self.next_name().is_some();
         let standing = replaced.session.standing(replaces);
         let own = &replaced.session.style().trunk;
         let is_same_customer = tenant.is_some() && tenant == self.tenant.as_ref();
@@ -76,7 +81,7 @@ impl Call {
             Some(Standing::Ended) => Err(Status::DECLINE),
             // Whoever calls us has begun that dialog itself: nobody but we can answer it.
             Some(Standing::Calling) => Err(Status::CALL_DOES_NOT_EXIST),
-            Some(Standing::Called) if self.record.transfers.len() >= MOST_TRIES => {
+            Some(Standing::Called) if self.record.transfers.len() >= MOST_TRIES || !has_room => {
                 Err(Status::DECLINE)
             }
             Some(Standing::Called) => match &self.operation {
@@ -87,7 +92,7 @@ impl Call {
             },
             Some(Standing::Confirmed) if replaces.early_only => Err(Status::BUSY_HERE),
             Some(Standing::Confirmed) if self.other(leg).is_none() => Err(Status::DECLINE),
-            Some(Standing::Confirmed) if self.record.transfers.len() >= MOST_TRIES => {
+            Some(Standing::Confirmed) if self.record.transfers.len() >= MOST_TRIES || !has_room => {
                 Err(Status::DECLINE)
             }
             Some(Standing::Confirmed) => match &self.operation {
@@ -126,8 +131,10 @@ impl Call {
 pub(super) struct Arrival {
     pub(super) leg: LegId,
     pub(super) trunk: Arc<Trunk>,
-    /// What its INVITE offers; nothing if it has no description.
-    pub(super) offer: Result<Option<Facts>, Incompatible>,
+    /// What its INVITE offers; nothing if it has no description, and a status if it cannot be served.
+    pub(super) offer: Result<Option<Facts>, Status>,
+    /// Its INVITE, which says where its user is.
+    pub(super) said: Message,
     pub(super) spec: EndpointSpec,
     /// Its line in the call's record.
     pub(super) record: usize,
@@ -142,8 +149,7 @@ impl Arrival {
         partner: LegId,
         by: Newcomer,
     ) -> Self {
-        let leg = LegId(call.next_leg);
-        call.next_leg = call.next_leg.saturating_add(1);
+        let leg = call.take_spare_name();
         let place = call.legs.get(&replaced).map(|own| own.session.style());
         let style = LegStyle {
             config: Arc::clone(&call.config),
@@ -155,9 +161,21 @@ impl Arrival {
             trunk: Arc::clone(&by.trunk),
         };
         let signalling = Some(by.flow.remote.ip());
-        let image = image_of(cx, &by.trunk.media.profile, leg, signalling);
+        // Where its user is, it says as a call of its own would (TDR-LMO-010).
+        let local = local::of_request(&by.trunk, &by.request, false);
+        let choice = local.as_ref().ok().and_then(Option::as_ref);
+        let image = image_of(cx, profile_of(&by.trunk, choice), leg, signalling);
         let spec = image.spec();
-        let offer = offer_of(&by.request, &by.trunk);
+        let side = choice.map_or(Side::External, |choice| choice.side);
+        let said = by.request.clone();
+        let refused = |cx: &mut Cx<'_>, why: MediaRefusal| {
+            call.media_refused_on(cx, Some(leg), &by.trunk, why);
+            Status::NOT_ACCEPTABLE_HERE
+        };
+        let offer = match &local {
+            Ok(_) => offer_of(&by.request, &by.trunk).map_err(|why| refused(cx, (&why).into())),
+            Err(_) => Err(refused(cx, MediaRefusal::Path)),
+        };
         let session = Session::incoming(
             cx,
             (call.id, leg),
@@ -166,7 +184,15 @@ impl Arrival {
             by.flow,
             by.request,
         );
-        call.legs.insert(leg, Leg::new(session, image));
+        let own = Leg {
+            local: LocalSide::on(&by.trunk, side),
+            ..Leg::new(session, image)
+        };
+        call.legs.insert(leg, own);
+        if let Err(refusal) = local {
+            let choice = Choice::external(refusal.because.0.join("; "));
+            call.chosen(cx, leg, choice, None);
+        }
         let at_ms = call.elapsed_ms(cx.now);
         call.record.transfers.push(TransferRecord {
             at_ms,
@@ -187,6 +213,7 @@ impl Arrival {
             leg,
             trunk: by.trunk,
             offer,
+            said,
             spec,
             record: call.record.transfers.len() - 1,
         }
@@ -207,11 +234,12 @@ impl Replace {
             partner,
             newcomer: arrival.leg,
             offer: None,
+            said: arrival.said,
             record: arrival.record,
         };
         let offer = match arrival.offer {
             Ok(offer) => offer,
-            Err(_) => return replace.failed(call, cx, Status::NOT_ACCEPTABLE_HERE),
+            Err(status) => return replace.failed(call, cx, status),
         };
         let taken = call.take_places_instead(cx, arrival.leg, &arrival.trunk, replaced);
         if taken.is_err() {
@@ -231,7 +259,10 @@ impl Replace {
     ) -> Option<Operation> {
         match event {
             MediaEvent::Allocated { endpoints, .. } => self.answer(call, cx, &endpoints),
-            MediaEvent::Refused { .. } => self.failed(call, cx, Status::SERVICE_UNAVAILABLE),
+            MediaEvent::Refused { why, .. } => {
+                call.media_refused(cx, self.newcomer, MediaRefusal::Relay(why));
+                self.failed(call, cx, Status::SERVICE_UNAVAILABLE)
+            }
             event => {
                 call.operation = Some(Operation::Replace(self));
                 call.heard_nothing(cx, &event);
@@ -251,7 +282,10 @@ impl Replace {
         let parties = (self.newcomer, self.partner);
         let body = match describe(call, cx, parties, endpoints, offer) {
             Ok(body) => body,
-            Err(_) => return self.failed(call, cx, Status::NOT_ACCEPTABLE_HERE),
+            Err(why) => {
+                call.media_refused(cx, self.newcomer, &why);
+                return self.failed(call, cx, Status::NOT_ACCEPTABLE_HERE);
+            }
         };
         let is_a = call.side(self.replaced) == EndedBy::A;
         let (a, b) = match is_a {
@@ -268,6 +302,7 @@ impl Replace {
         call.bridge = Some((a, b));
         call.newcomer = Some(self.newcomer);
         call.tellings_begin_anew();
+        call.comes_from(cx, self.newcomer, &self.said);
         call.introduce(self.newcomer);
         call.introduce(self.partner);
         let line = (self.record, self.newcomer);

@@ -27,12 +27,13 @@ mod vouch;
 
 use super::local::profile_of;
 use super::media::image_of;
+use super::names::MOST_NAMES;
 use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
 use crate::config::{LateOffer, Preset, Rel100, TargetAddress, TransformScope, Trunk};
-use crate::event::Happened;
+use crate::event::{Happened, MediaRefusal};
 use crate::id::LegId;
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
@@ -361,8 +362,11 @@ impl Setup {
         while let Some(attempt) = self.attempts.pop_front() {
             let attempt = attempt.after(&self.tried);
             let trunk = &attempt.trunk;
-            let leg = LegId(call.next_leg);
-            call.next_leg = call.next_leg.saturating_add(1);
+            let Some(leg) = call.take_name() else {
+                let mapped = response::own(CauseCode::InternalError, &self.trunk);
+                self.failed_here(mapped, Because::of(MOST_NAMES));
+                return None;
+            };
             let guess = trunk.local_media.is_some().then(Choice::guess);
             let image = image_of(cx, profile_of(trunk, guess.as_ref()), leg, None);
             let a = call.leg(A_LEG)?;
@@ -373,6 +377,7 @@ impl Setup {
             let transcodes = match fits {
                 Ok(transcodes) => transcodes,
                 Err(incompatible) => {
+                    call.media_refused_on(cx, None, trunk, &incompatible);
                     self.fail(&incompatible);
                     continue;
                 }
@@ -456,6 +461,7 @@ impl Setup {
                 self.invite_all(call, cx, group, &endpoints)
             }
             (MediaEvent::Refused { why, .. }, Step::Allocating(_)) => {
+                call.media_refused(cx, A_LEG, MediaRefusal::Relay(why));
                 // Before any INVITE went out: the caller may try another node (MED-011).
                 let mapped = response::own(CauseCode::MediaUnavailable, &self.trunk);
                 let because = Because::of(format!("the media relay refused: {why:?}"));
@@ -531,6 +537,7 @@ impl Setup {
             match self.invite(call, cx, own, endpoints, reach) {
                 Ok(()) => ringing.push((leg, attempt)),
                 Err(incompatible) => {
+                    call.media_refused_on(cx, None, &attempt.trunk, &incompatible);
                     self.fail(&incompatible);
                     call.media.drop_endpoint(cx, endpoint(leg));
                     call.leave_places(cx, leg);
@@ -922,6 +929,7 @@ fn refuse_offer(
     cx: &mut Cx<'_>,
     incompatible: &Incompatible,
 ) -> Option<Operation> {
+    call.media_refused(cx, A_LEG, incompatible);
     let a = &call.legs.get(&A_LEG)?.session;
     let mapped = response::own(CauseCode::MediaIncompatible, &a.style().trunk);
     let because = Because::of(incompatible.because.text());

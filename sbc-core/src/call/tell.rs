@@ -73,6 +73,16 @@ impl Call {
         }
     }
 
+    /// Whether a leg does not know yet where the other one's media are, and nothing keeps it from being told.
+    pub(super) fn may_be_told(&mut self, leg: LegId, other: LegId) -> bool {
+        let Some((x, y)) = images(&mut self.legs, leg, other) else {
+            return false;
+        };
+        let (wanted, is_misled) = (interwork::wanted(x, y), interwork::is_misled(x, y));
+        let telling = self.legs.get(&leg).map(|own| own.telling);
+        is_misled && telling.is_some_and(|own| own.refused != wanted && own.times < MOST_TELLINGS)
+    }
+
     fn tell_leg(&mut self, cx: &mut Cx<'_>, leg: LegId, other: LegId) {
         let Some((x, y)) = images(&mut self.legs, leg, other) else {
             return;

@@ -70,6 +70,33 @@ pub enum Unusable {
 }
 
 impl Unusable {
+    /// A stable code.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotAudio => "not_audio",
+            Self::OverLimit => "too_many_lines",
+            Self::PortZero => "port_zero",
+            Self::Transport => "transport",
+            Self::SrtpRequired => "srtp_missing",
+            Self::SrtpOff => "srtp_off",
+            Self::NoUsableKey => "no_usable_key",
+            Self::DtlsOff => "dtls_off",
+            Self::DtlsRequired => "dtls_missing",
+            Self::NoFingerprint => "no_fingerprint",
+            Self::BadSetup => "dtls_setup",
+            Self::NoAddress => "no_address",
+            Self::Family => "address_family",
+            Self::OwnPlace => "own_address",
+            Self::LowPort => "low_port",
+            Self::PortCount => "port_count",
+            Self::NoCodec => "no_codec",
+            Self::NoCommonCodec => "no_common_codec",
+            Self::NoFax => "no_fax",
+            Self::AnswerMismatch => "answer_mismatch",
+            Self::OutOfOrder => "out_of_order",
+        }
+    }
+
     /// The reason in words, without a full stop.
     pub const fn text(self) -> &'static str {
         match self {

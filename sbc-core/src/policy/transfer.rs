@@ -14,7 +14,7 @@ use crate::policy::number::{self, Number};
 use crate::policy::{header, route, secure, uui};
 use crate::sip::body;
 use crate::sip::header::{Header, ReferTo, ReferredBy, Replaces, Require, UserToUser};
-use crate::sip::{HeaderName, Message, SipUri, Status, Uri, WrittenUri, unescape};
+use crate::sip::{HeaderName, MAX_URI, Message, SipUri, Status, Uri, WrittenUri, unescape};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -56,8 +56,9 @@ pub struct Plan {
     pub route: Option<RouteName>,
 }
 
-/// Longest Referred-By that is passed on, octets (TDR-XFR-013).
-const LONGEST_REFERRED_BY: usize = 4096;
+/// Longest Refer-To and Referred-By that are taken, octets. What is longer is refused and never cut: it means
+/// something to its sender as a whole (TDR-XFR-013). A URI in them may have 4,096.
+const LONGEST_HEADER: usize = 8_192;
 
 /// Longest proof of who refers that is passed on, octets.
 const LONGEST_TOKEN: usize = 8_192;
@@ -73,8 +74,23 @@ impl Wish {
             because: Because::of(why),
         };
         let malformed = |_| refused(Status::BAD_REQUEST, "Refer-To cannot be read");
-        let refer_to = request.get::<ReferTo>().map_err(malformed)?;
+        let referred_by = request.raw(HeaderName::ReferredBy);
         let raw = request.raw(HeaderName::ReferTo);
+        let too_long = |name, octets, most| {
+            let why = format!("{name} has {octets} octets, and at most {most} are taken");
+            refused(Status::MESSAGE_TOO_LARGE, &why)
+        };
+        for (name, value) in [("Refer-To", &raw), ("Referred-By", &referred_by)] {
+            if let Some(long) = value.as_ref().filter(|own| own.len() > LONGEST_HEADER) {
+                return Err(too_long(name, long.len(), LONGEST_HEADER));
+            }
+        }
+        if let Some(uri) = raw.as_ref().and_then(|value| bracketed(value))
+            && uri.len() > MAX_URI
+        {
+            return Err(too_long("the URI of Refer-To", uri.len(), MAX_URI));
+        }
+        let refer_to = request.get::<ReferTo>().map_err(malformed)?;
         let (Some(refer_to), Some(raw)) = (refer_to, raw) else {
             return Err(refused(Status::BAD_REQUEST, "Refer-To is missing"));
         };
@@ -93,18 +109,27 @@ impl Wish {
             ));
         }
         let replaces = refer_to.replaces().map_err(malformed)?;
-        let referred_by = request.raw(HeaderName::ReferredBy).filter(|value| {
-            let is_control = |octet: &u8| octet.is_ascii_control() && *octet != b'\t';
-            value.len() <= LONGEST_REFERRED_BY && !value.iter().any(is_control)
-        });
+        let is_control = |octet: &u8| octet.is_ascii_control() && *octet != b'\t';
+        if referred_by
+            .as_ref()
+            .is_some_and(|value| value.iter().any(is_control))
+        {
+            let why = "Referred-By has control characters";
+            return Err(refused(Status::BAD_REQUEST, why));
+        }
+        let token = referred_by.as_ref().and_then(|_| token_of(request));
+        if token
+            .as_ref()
+            .is_some_and(|token| token.len() > LONGEST_TOKEN)
+        {
+            let why = "the part of the body that proves who refers is above 8,192 octets";
+            return Err(refused(Status::MESSAGE_TOO_LARGE, why));
+        }
         Ok(Self {
             target: WrittenUri::of_refer_to(&raw).map_err(malformed)?,
             headers: headers_of(refer_to.uri()),
             replaces,
-            token: match referred_by {
-                Some(_) => token_of(request),
-                None => None,
-            },
+            token,
             referred_by,
         })
     }
@@ -288,8 +313,14 @@ fn tells_referrer(by: &Trunk, to: &Trunk) -> bool {
 /// The part of a REFER's body that its Referred-By names.
 fn token_of(request: &Message) -> Option<Bytes> {
     let referred_by = request.get::<ReferredBy>().ok().flatten()?;
-    let token = body::section_named(request, referred_by.0.params.value("cid")?)?;
-    Some(token).filter(|token| token.len() <= LONGEST_TOKEN)
+    body::section_named(request, referred_by.0.params.value("cid")?)
+}
+
+/// What stands in the brackets of a value.
+fn bracketed(value: &[u8]) -> Option<&[u8]> {
+    let open = memchr::memchr(b'<', value)?;
+    let rest = value.get(open + 1..)?;
+    rest.get(..memchr::memchr(b'>', rest)?)
 }
 
 /// Writes text for the headers part of a URI (RFC 3261 §25.1): whatever may have a meaning there is
@@ -343,6 +374,37 @@ mod tests {
         assert_eq!(status("Refer-To: <http://example.com/>\r\n"), 416);
         assert_eq!(status("Refer-To: <sip:a@example.com;method=BYE>\r\n"), 603);
         assert_eq!(status("Refer-To: <sip:a@example.com?Replaces=1>\r\n"), 400);
+    }
+
+    #[test]
+    fn what_is_too_long_is_refused_with_its_measure_and_never_cut() {
+        let target = |octets: usize| {
+            let uri = format!("sip:sip.pstnhub.microsoft.com;x-m={}", "m".repeat(octets));
+            let cut: String = uri.chars().take(octets).collect();
+            format!("Refer-To: <{cut}>\r\n")
+        };
+        let by = |octets: usize| {
+            let value = format!("<sip:h;x-tt={}>", "t".repeat(octets - 13));
+            format!("{}Referred-By: {value}\r\n", target(80))
+        };
+        let wish = Wish::of(&refer(&by(8_192))).expect("a wish");
+        assert_eq!(wish.referred_by.map(|value| value.len()), Some(8_192));
+        let wish = Wish::of(&refer(&target(4_096))).expect("a wish");
+        assert_eq!(wish.target.as_bytes().len(), 4_096);
+        for (lines, cause) in [
+            (
+                by(8_193),
+                "Referred-By has 8193 octets, and at most 8192 are taken",
+            ),
+            (
+                target(4_097),
+                "the URI of Refer-To has 4097 octets, and at most 4096 are taken",
+            ),
+        ] {
+            let refused = Wish::of(&refer(&lines)).expect_err("refused");
+            assert_eq!(refused.status.code(), 513);
+            assert_eq!(refused.because, Because::of(cause));
+        }
     }
 
     #[test]

@@ -129,6 +129,9 @@ pub fn note(what: &Happened) -> Option<String> {
             };
             format!("trunk \"{trunk}\" answers otherwise than before, {what}")
         }
+        Happened::MediaRefused { trunk, why } => {
+            format!("media of trunk \"{trunk}\" cannot be served: {why}")
+        }
         Happened::OfferRefused { status, again } => {
             let next = if *again {
                 "asked again later"

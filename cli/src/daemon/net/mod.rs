@@ -12,6 +12,7 @@
 
 mod accept;
 mod admission;
+mod behind;
 mod connect;
 pub(crate) mod options;
 mod patience;
@@ -28,6 +29,7 @@ use crate::daemon::inbox::Inboxes;
 use crate::sink::log::Log;
 use crate::sink::metrics::{Direction, ListenerMetrics, Metrics};
 use arc_swap::ArcSwap;
+pub use behind::Order;
 use bytes::Bytes;
 pub use patience::Patience;
 use pool::{Found, Line, Outgoing, Pings, Pool, Queue};

@@ -1,6 +1,7 @@
 //! Connections by flow and by key, the write queue of each, and how many there may be.
 
 use super::admission::Rooms;
+use super::behind::Behind;
 use super::tls::Shown;
 use bytes::Bytes;
 use sbc_core::config::is_same_name;
@@ -57,6 +58,8 @@ pub(super) struct Line {
     /// The certificates of the peer.
     shown: OnceLock<Shown>,
     closing: watch::Sender<Option<FlowFault>>,
+    /// What waits for messages here.
+    pub(super) behind: Behind,
 }
 
 /// The reading end of a write queue.
@@ -81,6 +84,7 @@ impl Line {
             is_used: AtomicBool::new(false),
             shown: OnceLock::new(),
             closing,
+            behind: Behind::default(),
         };
         let queue = Queue {
             messages,
@@ -109,6 +113,7 @@ impl Line {
             // Ordering: a fact that stays, and nothing else is published through it.
             self.is_used.store(true, Ordering::Relaxed);
         }
+        self.behind.given();
         // Ordering: only the sum matters; nothing else is published through it.
         let before = self.queued_bytes.fetch_add(length, Ordering::Relaxed);
         let refused = if before + length > QUEUE_BYTES {
@@ -128,6 +133,7 @@ impl Line {
             return Ok(());
         };
         self.queued_bytes.fetch_sub(length, Ordering::Relaxed);
+        self.behind.done(1);
         if fault == FlowFault::QueueFull {
             self.close(FlowFault::QueueFull);
         }

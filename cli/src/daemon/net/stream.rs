@@ -266,6 +266,7 @@ impl<'a> Connection<'a> {
                 self.write_all(writer, &whole.concat()).await?;
             }
         }
+        self.line.behind.done(batch.len() as u64);
         for outgoing in batch.drain(..) {
             if outgoing.bytes.len() > pool::PONG_BYTES {
                 self.metrics.sent(&outgoing.bytes);
@@ -418,6 +419,7 @@ pub(super) async fn refuse_rest(
             shared.send_failed(shard, transaction, fault.clone());
         }
     }
+    line.behind.ends();
 }
 
 /// What every shard hears when a flow is gone: any of them may hold calls on it.

@@ -23,6 +23,7 @@ pub struct CallMetrics {
     setup: HistogramVec,
     reroutes: IntCounterVec,
     transfers: IntCounterVec,
+    media_refused: IntCounterVec,
     oversize: IntCounterVec,
     lost_keys: IntCounterVec,
     spent: IntCounterVec,
@@ -144,6 +145,11 @@ impl CallMetrics {
                 "sbc_transfer_total",
                 "Transfers, by the trunk that asked for them and by how they ended.",
                 &["trunk", "type", "result"],
+            )?,
+            media_refused: maker.counters(
+                "sbc_media_refused_total",
+                "Offers and attempts whose media could not be served, by trunk and reason.",
+                &["trunk", "reason"],
             )?,
             peer_up: maker.float_gauges(
                 "sbc_peer_up",
@@ -268,6 +274,10 @@ impl CallMetrics {
                 self.transfers
                     .with_label_values(&[trunk.as_str(), kind.as_str(), outcome.as_str()])
                     .inc();
+            }
+            (Happened::MediaRefused { trunk, why }, _) => {
+                let labels = [trunk.as_str(), why.as_str()];
+                self.media_refused.with_label_values(&labels).inc();
             }
             (Happened::Verified { fault, .. }, _) => {
                 let result = fault.map_or("passed", |fault| fault.label());

@@ -12,6 +12,8 @@
 //! is told.
 
 use super::{Step, Transfer};
+use crate::call::local::LocalSide;
+use crate::call::names::MOST_NAMES;
 use crate::call::{A_LEG, Call, Leg, Operation, Timer, endpoint, record};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::Preset;
@@ -74,6 +76,11 @@ impl Transfer {
         cx: &mut Cx<'_>,
         mut fetch: Fetch,
     ) -> Option<Operation> {
+        if call.next_name().is_none() {
+            let because = MOST_NAMES.to_owned();
+            self.failed_because(call, Status::SERVER_INTERNAL_ERROR, because);
+            return self.failed(call, cx);
+        }
         let Some(home) = self.homes.pop_front() else {
             return self.call_anew(call, cx);
         };
@@ -193,6 +200,7 @@ impl Transfer {
                 Some(Operation::Transfer(self))
             }
             Err(incompatible) => {
+                call.media_refused(cx, leg, &incompatible);
                 let because = incompatible.because.text().to_owned();
                 self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because);
                 self.let_go(call, cx, leg)
@@ -221,6 +229,7 @@ impl Transfer {
                 goes_on
             }
             Err(incompatible) => {
+                call.media_refused(cx, leg, &incompatible);
                 let because = incompatible.because.text().to_owned();
                 self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because);
                 self.let_go(call, cx, leg)
@@ -320,13 +329,17 @@ impl Call {
 
     /// Makes a leg of a party that another call has handed over.
     fn take_in(&mut self, cx: &mut Cx<'_>, party: &Party) -> LegId {
-        let leg = LegId(self.next_leg);
-        self.next_leg = self.next_leg.saturating_add(1);
+        let leg = self.take_spare_name();
         let session = Session::import(cx, (self.id, leg), &party.parcel);
         let image = party.image.moved(endpoint(leg));
         let trunk = Arc::clone(&session.style().trunk);
         record::came(self, leg, &trunk, &party.caller);
-        self.legs.insert(leg, Leg::new(session, image));
+        let local = LocalSide::of_image(&trunk, &image);
+        let own = Leg {
+            local,
+            ..Leg::new(session, image)
+        };
+        self.legs.insert(leg, own);
         self.parties.insert(leg, Arc::clone(&party.caller));
         if let Some(record) = self.record.transfers.last_mut() {
             let because = format!("its party comes from call {}", party.from);
@@ -360,6 +373,8 @@ impl Call {
         let is_quiet = self.operation.is_none()
             && z.session.is_quiet()
             && z.telling.change.is_none()
+            && !z.local.is_moving()
+            && !z.local.is_told()
             && !z.image.is_negotiating();
         match is_quiet {
             true => Ok(party),

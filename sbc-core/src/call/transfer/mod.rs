@@ -18,14 +18,16 @@ mod relay;
 
 pub(super) use relay::{Nameless, Relayed};
 
+use super::local::profile_of;
 use super::media::image_of;
+use super::names::MOST_NAMES;
 use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::sound::Interlude;
 use super::{Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::{Preset, TransformScope, Trunk};
-use crate::event::Happened;
+use crate::event::{Happened, MediaRefusal};
 use crate::id::{LegId, ShardId, TransactionId};
 use crate::letter::Fetch;
 use crate::media::{Incompatible, MediaImage, Unusable, interwork, read};
@@ -34,6 +36,7 @@ use crate::policy::circle::Reach;
 use crate::policy::diversion::Trail;
 use crate::policy::emergency;
 use crate::policy::identity::{Caller, Wishes};
+use crate::policy::local_media::Choice;
 use crate::policy::number::{self, Calling, Number};
 use crate::policy::response;
 use crate::policy::transfer::{Plan, Refused, Wish};
@@ -207,8 +210,13 @@ impl Transfer {
         self.early_answers.clear();
         let way = self.way(call);
         while let Some(trunk) = self.trunks.pop_front() {
-            let leg = LegId(call.next_leg);
-            let image = image_of(cx, &trunk.media.profile, leg, None);
+            let Some(leg) = call.next_name() else {
+                let because = MOST_NAMES.to_owned();
+                self.failed_because(call, Status::SERVER_INTERNAL_ERROR, because);
+                return self.failed(call, cx);
+            };
+            let guess = trunk.local_media.is_some().then(Choice::guess);
+            let image = image_of(cx, profile_of(&trunk, guess.as_ref()), leg, None);
             let transcodes = call.would_transcode(self.transferee, &image);
             if let Err(full) = call.take_places(cx, leg, &trunk, (way.as_ref(), transcodes)) {
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, full.to_string());
@@ -220,7 +228,7 @@ impl Transfer {
                 self.failed_because(call, spent.refused().status, spent.to_string());
                 continue;
             }
-            call.next_leg = call.next_leg.saturating_add(1);
+            call.take_name();
             call.media.allocate(cx, vec![image.spec()]);
             let image = Box::new(image);
             self.step = Step::Allocating { leg, trunk, image };
@@ -262,11 +270,13 @@ impl Transfer {
                 self.adopted(call, leg, &endpoints)
             }
             (MediaEvent::Refused { why, .. }, Step::Adopting { leg }) => {
+                call.media_refused(cx, leg, MediaRefusal::Relay(why));
                 let because = format!("the media relay refused: {why:?}");
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, because);
                 self.let_go(call, cx, leg)
             }
-            (MediaEvent::Refused { why, .. }, Step::Allocating { leg, .. }) => {
+            (MediaEvent::Refused { why, .. }, Step::Allocating { leg, trunk, .. }) => {
+                call.media_refused_on(cx, None, &trunk, MediaRefusal::Relay(why));
                 let because = format!("the media relay refused: {why:?}");
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, because);
                 call.leave_places(cx, leg);
@@ -299,6 +309,7 @@ impl Transfer {
         let offer = match interwork::invite(&mut image, &y.image) {
             Ok(offer) => offer,
             Err(incompatible) => {
+                call.media_refused_on(cx, None, &trunk, &incompatible);
                 let because = incompatible.because.text();
                 self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because.to_owned());
                 call.media.drop_endpoint(cx, endpoint(leg));
@@ -345,6 +356,7 @@ impl Transfer {
         let attempt = record::attempt(leg, dialled, &session);
         call.record.egress.push(attempt);
         call.legs.insert(leg, Leg::new(session, image));
+        call.guesses(cx, leg);
         call.events.extend(up.into_iter().map(|event| (leg, event)));
         self.step = Step::Inviting { leg };
         Some(Operation::Transfer(self))
@@ -405,6 +417,7 @@ impl Transfer {
                 let goes_on = self.answered(call, cx, leg, &early, description);
                 if call.other(leg).is_some() {
                     call.hear_identity(leg, &said);
+                    call.comes_from(cx, leg, &said);
                 }
                 goes_on
             }
@@ -529,6 +542,7 @@ impl Transfer {
         let negotiated = match settled {
             Ok(negotiated) => negotiated,
             Err(incompatible) => {
+                call.media_refused(cx, leg, &incompatible);
                 let because = incompatible.because.text().to_owned();
                 self.failed_because(call, Status::NOT_ACCEPTABLE_HERE, because);
                 if let Some(target) = call.leg(leg) {
@@ -537,6 +551,7 @@ impl Transfer {
                         .session
                         .hang_up(cx, Status::NOT_ACCEPTABLE_HERE, None);
                 }
+                call.media.drop_endpoint(cx, endpoint(leg));
                 return self.failed(call, cx);
             }
         };
@@ -663,7 +678,8 @@ impl Transfer {
         }
         let x = call.leg(self.transferor)?;
         let is_there = x.session.is_confirmed();
-        if !call.is_held() {
+        // Whoever has left has no port any more.
+        if is_there && !call.is_held() {
             let silence_ms = call.silence_ms();
             self.join(call, cx, self.transferor, silence_ms);
         }
@@ -727,8 +743,9 @@ impl Call {
         message: &Message,
     ) {
         let asked = Asked::new(id, flow, message);
-        let observer = LegId(self.next_leg);
-        self.next_leg = self.next_leg.saturating_add(1);
+        let Some(observer) = self.take_name() else {
+            return self.refuse_outside(cx, style, id, message, Status::SERVER_INTERNAL_ERROR);
+        };
         let own = LegStyle {
             config: Arc::clone(&self.config),
             ..style.clone()
@@ -736,13 +753,8 @@ impl Call {
         let image = image_of(cx, &style.trunk.media.profile, observer, None);
         let Some(session) = Session::observer(cx, (self.id, observer), own, &asked) else {
             // What cannot make a dialog can have no subscription.
-            self.next_leg = observer.0;
-            let tag = Token::from_minted(cx.plane.mint.tag());
-            let status = Status::BAD_REQUEST;
-            let response = ResponseBuilder::to(message, status, Some(&tag));
-            let bytes = style.sign_response(response).build();
-            let (now, table) = (cx.now.mono, &mut cx.plane.transactions);
-            return table.respond(now, id, status, bytes, cx.out);
+            self.give_name_back(observer);
+            return self.refuse_outside(cx, style, id, message, Status::BAD_REQUEST);
         };
         self.legs.insert(observer, Leg::new(session, image));
         let is_told = self.legs.get(&leg);
@@ -765,9 +777,25 @@ impl Call {
         if !is_begun && self.legs.get(&observer).is_some_and(is_over) {
             // As if it had never been: a name is free for the next, of which there may be any number.
             self.legs.remove(&observer);
-            self.next_leg = observer.0;
+            self.give_name_back(observer);
         }
         self.settle(cx);
+    }
+
+    /// Refuses a REFER outside of its dialog before it has one of its own.
+    fn refuse_outside(
+        &self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        id: TransactionId,
+        message: &Message,
+        status: Status,
+    ) {
+        let tag = Token::from_minted(cx.plane.mint.tag());
+        let response = ResponseBuilder::to(message, status, Some(&tag));
+        let bytes = style.sign_response(response).build();
+        let (now, table) = (cx.now.mono, &mut cx.plane.transactions);
+        table.respond(now, id, status, bytes, cx.out);
     }
 
     /// Refuses a REFER; everything goes on as it was.
