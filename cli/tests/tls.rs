@@ -253,6 +253,28 @@ async fn a_source_with_too_many_unfinished_handshakes_is_refused_and_counted() {
     world.logged("why=too_many_handshakes_from_source").await;
 }
 
+/// A proxy of Teams has the same address for all customers, and a connection is for one name.
+#[tokio::test]
+async fn a_source_that_serves_many_trunks_may_be_in_many_handshakes() {
+    let world = World::with(|text| {
+        let trunks = (0..40).map(|number| {
+            format!(
+                "[[trunk]]\nname = \"customer-{number}\"\ntenant = \"*\"\nrealm = \"core\"\ntls = \"contoso\"\n\
+                 targets = [{{ address = \"sip{number}.peer.example;tls\", connect_to = [\"127.0.0.1:9\"] }}]\n\
+                 accept_from = [\"127.0.0.1\"]\naccept_names = [\"sip{number}.peer.example\"]\n\n"
+            )
+        });
+        trunks.fold(text, |text, trunk| text + "\n" + &trunk)
+    });
+    let mut silent = Vec::new();
+    for _ in 0..70 {
+        silent.push(world.tcp("tls").await);
+    }
+    gets_in(&world, &world.authority.leaf(&[PEER])).await;
+    assert!(!world.metrics.text().contains("from_source"));
+    assert_eq!(silent.len(), 70);
+}
+
 #[tokio::test]
 async fn the_certificate_is_chosen_by_the_name_asked_for() {
     let world = World::new();

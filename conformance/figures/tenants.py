@@ -2,7 +2,7 @@
 """What hosted tenants cost that nobody calls: the start with TENANTS tenants (default 1,000) that have a
 certificate each, resident memory per tenant beside a node with one, and the exchange of all certificates by
 one reload while CLIENTS clients shake hands for tenants by chance, HANDSHAKES a second each, and RATE calls a second (default 200) go through
-connections of CONNECTIONS tenants (default 50): none may fail, and no connection may be lost.
+connections of CONNECTIONS tenants (default 200): none may fail, and no connection may be lost.
 
 Certificates share KEYS keys (default 20), because a key takes longer to make than all else here."""
 
@@ -27,7 +27,7 @@ KEYS = int(os.environ.get("KEYS", "20"))
 CLIENTS = int(os.environ.get("CLIENTS", "2"))
 HANDSHAKES = int(os.environ.get("HANDSHAKES", "20"))
 RATE = int(os.environ.get("RATE", "200"))
-CONNECTIONS = int(os.environ.get("CONNECTIONS", "50"))
+CONNECTIONS = int(os.environ.get("CONNECTIONS", "200"))
 BASE = "customers.adatum.example"
 PROXY = "sip.pstnhub.example"
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))

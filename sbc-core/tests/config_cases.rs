@@ -96,6 +96,20 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "fqdn = \"sbc1.contoso.example\"",
         "fqdn = \"sbc1.contoso.example\"\nrel100 = §\"auto\"",
     ),
+    (Code::TeamsRule, "fqdn =", "dtmf = §\"inband\"\nfqdn ="),
+    (Code::TeamsRule, "fqdn =", "dtmf = §\"info\"\nfqdn ="),
+    (Code::TeamsRule, "fqdn =", "fax = §\"t38\"\nfqdn ="),
+    (
+        Code::TeamsRule,
+        "fqdn =",
+        "best_effort_srtp = §true\nfqdn =",
+    ),
+    (Code::TeamsRule, "fqdn =", "refer_status = §\"200\"\nfqdn ="),
+    (
+        Code::TeamsRule,
+        "fqdn =",
+        "session_timer = { expires = \"30m\" }\nmedia_bypass = §true\nfqdn =",
+    ),
     (
         Code::OutOfRange,
         "codecs =",

@@ -2,33 +2,46 @@
 
 use crate::world;
 
+use sbc_core::config::Config;
+use sbc_core::media::Dtmf;
 use sbc_core::sip::{HeaderName, Message, Method};
+use std::sync::Arc;
 use std::time::Duration;
 use world::call::*;
 use world::*;
 
-/// Both trunks let both cross, and say how digits travel.
-pub(crate) fn config(dtmf: &str) -> String {
+/// Both trunks let both cross, and digits travel so on both.
+pub(crate) fn config(dtmf: Dtmf) -> Arc<Config> {
+    let word = match dtmf {
+        Dtmf::Rfc4733 => "rfc4733",
+        Dtmf::Info => "info",
+        Dtmf::Inband => "inband",
+        Dtmf::Auto => "auto",
+    };
+    with_digits_of_teams(&text(&format!("dtmf = \"{word}\"\n")), dtmf)
+}
+
+fn text(of_carrier: &str) -> String {
     CONFIG
         .replace(
             "codecs = [\"PCMA\", \"PCMU\"]\n",
             &format!(
-                "codecs = [\"PCMA\", \"PCMU\"]\ninfo = \"relay\"\nmessage = \"relay\"\n{dtmf}"
+                "codecs = [\"PCMA\", \"PCMU\"]\ninfo = \"relay\"\nmessage = \"relay\"\n{of_carrier}"
             ),
         )
         .replace(
             "preset = \"teams\"\n",
-            &format!("preset = \"teams\"\ninfo = \"relay\"\nmessage = \"relay\"\n{dtmf}"),
+            "preset = \"teams\"\ninfo = \"relay\"\nmessage = \"relay\"\n",
         )
 }
 
-fn up(config: &str) -> Call {
-    Call::with(config)
+fn up(config: Arc<Config>) -> Call {
+    Call::of(Shard::with(config))
 }
 
 pub(crate) const RELAY: &str = "Content-Type: application/dtmf-relay\n";
 pub(crate) const FIVE: &str = "Signal=5\nDuration=160\n";
-pub(crate) const BY_INFO: &str = "dtmf = \"info\"\n";
+pub(crate) const BY_INFO: Dtmf = Dtmf::Info;
 
 fn carried(call: &mut Call) -> Message {
     call.shard.next_request(Method::Info).message
@@ -40,7 +53,7 @@ fn answers(call: &mut Call, request: &Message, start: &str) {
 
 #[test]
 fn a_digit_in_info_reaches_the_other_party_whose_answer_counts() {
-    let mut call = up(&config(BY_INFO));
+    let mut call = up(config(BY_INFO));
     call.says("INFO", RELAY, FIVE);
     let info = carried(&mut call);
     assert_eq!(&info.body()[..], b"Signal=5\r\nDuration=160\r\n");
@@ -74,7 +87,7 @@ fn a_digit_in_info_reaches_the_other_party_whose_answer_counts() {
 
 #[test]
 fn digits_keep_their_order_and_one_is_on_its_way_at_a_time() {
-    let mut call = up(&config(BY_INFO));
+    let mut call = up(config(BY_INFO));
     for digit in 1..=9 {
         call.says("INFO", RELAY, &format!("Signal={digit}\n"));
     }
@@ -102,7 +115,7 @@ fn digits_keep_their_order_and_one_is_on_its_way_at_a_time() {
 
 #[test]
 fn what_crosses_has_one_hop_less_and_none_left_goes_nowhere() {
-    let mut call = up(&config(BY_INFO));
+    let mut call = up(config(BY_INFO));
     let with_hops = |call: &mut Call, hops: &str| {
         call.cseq += 1;
         let via = format!("{VIA}{}", call.cseq);
@@ -133,7 +146,7 @@ fn what_crosses_has_one_hop_less_and_none_left_goes_nowhere() {
 #[test]
 fn a_digit_that_travels_in_the_media_is_not_told_again() {
     // Where both have tones, INFO waits for its tone and never crosses itself.
-    let mut call = up(&config("dtmf = \"inband\"\n"));
+    let mut call = up(config(Dtmf::Inband));
     call.says("INFO", RELAY, FIVE);
     call.refused(200);
     call.shard.pass(std::time::Duration::from_millis(500));
@@ -142,7 +155,7 @@ fn a_digit_that_travels_in_the_media_is_not_told_again() {
     assert!(!call.shard.media.iter().any(is_dialled) && call.shard.sent.is_empty());
     call.lives();
     // Where both have events INFO never crosses itself.
-    let mut call = up(&config(""));
+    let mut call = up(config(Dtmf::Rfc4733));
     call.says("INFO", RELAY, FIVE);
     call.refused(200);
     assert!(call.shard.sent.is_empty());
@@ -151,7 +164,7 @@ fn a_digit_that_travels_in_the_media_is_not_told_again() {
 
 #[test]
 fn what_info_may_not_carry_is_refused_and_the_call_lives() {
-    let mut call = up(&config(BY_INFO));
+    let mut call = up(config(BY_INFO));
     for (lines, body, code) in [
         ("Content-Type: application/dtmf\n", "x", 400),
         (RELAY, "Signal=55\n", 400),
@@ -181,7 +194,7 @@ fn what_info_may_not_carry_is_refused_and_the_call_lives() {
 
 #[test]
 fn a_message_within_a_call_crosses_as_text_only() {
-    let mut call = up(&config(""));
+    let mut call = up(config(Dtmf::Rfc4733));
     call.says("MESSAGE", "Content-Type: text/plain\n", "hello\n");
     let message = call.shard.next_request(Method::Message).message;
     assert_eq!(&message.body()[..], b"hello\r\n");
@@ -195,11 +208,11 @@ fn a_message_within_a_call_crosses_as_text_only() {
 
 #[test]
 fn a_party_whose_trunk_takes_none_gets_none() {
-    let only_carrier = config("").replace(
+    let only_carrier = text("").replace(
         "preset = \"teams\"\ninfo = \"relay\"\nmessage = \"relay\"\n",
         "preset = \"teams\"\n",
     );
-    let mut call = up(&only_carrier);
+    let mut call = Call::with(&only_carrier);
     call.says("MESSAGE", "Content-Type: text/plain\n", "hello\n");
     call.refused(488);
     call.teams_says("INFO", 1, "");
@@ -209,7 +222,7 @@ fn a_party_whose_trunk_takes_none_gets_none() {
 
 #[test]
 fn a_request_that_waits_is_answered_when_the_call_ends() {
-    let mut call = up(&config(BY_INFO));
+    let mut call = up(config(BY_INFO));
     call.says("INFO", RELAY, FIVE);
     let info = carried(&mut call);
     call.says("BYE", "", "");
@@ -233,7 +246,7 @@ fn a_request_that_waits_is_answered_when_the_call_ends() {
 
 #[test]
 fn a_party_that_never_answers_info_costs_nobody_the_call() {
-    let mut call = up(&config(BY_INFO));
+    let mut call = up(config(BY_INFO));
     call.says("INFO", RELAY, FIVE);
     let first = carried(&mut call);
     call.says("INFO", RELAY, "Signal=6\n");
@@ -266,7 +279,7 @@ fn a_party_that_never_answers_info_costs_nobody_the_call() {
 
 #[test]
 fn whoever_goes_on_sending_is_answered_in_time_all_the_same() {
-    let mut call = up(&config(BY_INFO));
+    let mut call = up(config(BY_INFO));
     call.says("INFO", RELAY, FIVE);
     carried(&mut call);
     let first = call.cseq;

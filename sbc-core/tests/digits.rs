@@ -5,9 +5,12 @@ use crate::world;
 use media_api::{
     Command, Dialled, Digit, EndpointId, Event as MediaEvent, Intake, SessionId, Signal,
 };
+use sbc_core::config::Config;
 use sbc_core::event::Happened;
 use sbc_core::input::Input;
+use sbc_core::media::Dtmf;
 use sbc_core::sip::{HeaderName, Message, Method};
+use std::sync::Arc;
 use std::time::Duration;
 use world::call::*;
 use world::*;
@@ -16,21 +19,23 @@ const CARRIER: EndpointId = EndpointId(0);
 const TEAMS: EndpointId = EndpointId(1);
 const RELAY: &str = "Content-Type: application/dtmf-relay\n";
 
-/// How the carrier's digits travel, and those of Teams.
-fn config(carrier: &str, teams: &str) -> String {
-    CONFIG
-        .replace(
-            "codecs = [\"PCMA\", \"PCMU\"]\n",
-            &format!("codecs = [\"PCMA\", \"PCMU\"]\ndtmf = \"{carrier}\"\n"),
-        )
-        .replace(
-            "preset = \"teams\"\n",
-            &format!("preset = \"teams\"\ndtmf = \"{teams}\"\n"),
-        )
+/// How the carrier's digits travel, and those of the other trunk.
+fn config(carrier: &str, other: &str) -> Arc<Config> {
+    let text = CONFIG.replace(
+        "codecs = [\"PCMA\", \"PCMU\"]\n",
+        &format!("codecs = [\"PCMA\", \"PCMU\"]\ndtmf = \"{carrier}\"\n"),
+    );
+    let dtmf = match other {
+        "rfc4733" => Dtmf::Rfc4733,
+        "inband" => Dtmf::Inband,
+        "info" => Dtmf::Info,
+        _ => panic!("digits do not travel by {other}"),
+    };
+    with_digits_of_teams(&text, dtmf)
 }
 
 fn up(carrier: &str, teams: &str) -> Call {
-    Call::with(&config(carrier, teams))
+    Call::of(Shard::with(config(carrier, teams)))
 }
 
 fn session(call: &Call) -> SessionId {
@@ -266,7 +271,7 @@ fn auto_is_events_else_info_else_tones() {
 
     // A caller without events that takes INFO as far as it has said.
     let without = |lines: &str| {
-        let mut shard = Shard::with(config_of(&config("auto", "rfc4733")));
+        let mut shard = Shard::with(config("auto", "rfc4733"));
         let sdp = CARRIER_SDP.replace(" 101\n", "\n");
         let sdp = sdp.replace("a=rtpmap:101 telephone-event/8000\na=fmtp:101 0-15\n", "");
         let invite = carrier_invite("auto", &sdp);
@@ -303,11 +308,7 @@ fn auto_is_events_else_info_else_tones() {
 
 #[test]
 fn a_key_told_by_tone_and_by_info_reaches_the_other_leg_once() {
-    let both = config("inband", "rfc4733").replace(
-        "dtmf = \"inband\"\n",
-        "dtmf = \"inband\"\ninfo = \"relay\"\n",
-    );
-    let mut call = Call::with(&both);
+    let mut call = up("inband\"\ninfo = \"relay", "rfc4733");
     let info = |call: &mut Call| {
         call.says("INFO", RELAY, "Signal=9\nDuration=100\n");
         call.refused(200);
@@ -479,7 +480,7 @@ fn info_for_digits_is_allowed_where_they_travel_in_it() {
 /// A mailbox may want to hear keys before it answers (TDR-MED-024).
 /// A call of the carrier whose media Teams sends before it answers; `ok` is its 183.
 fn early(carrier: &str, teams: &str) -> Call {
-    let mut shard = Shard::with(config_of(&config(carrier, teams)));
+    let mut shard = Shard::with(config(carrier, teams));
     shard.carrier_says(&carrier_invite("early", CARRIER_SDP));
     shard.next_response(100);
     let invite = shard.next_request(Method::Invite).message;
@@ -522,7 +523,7 @@ fn keys_in_info_reach_teams_before_it_answers() {
 
 #[test]
 fn a_key_before_anybody_hears_is_refused_and_ends_nothing() {
-    let mut shard = Shard::with(config_of(&config("info", "rfc4733")));
+    let mut shard = Shard::with(config("info", "rfc4733"));
     shard.carrier_says(&carrier_invite("early", CARRIER_SDP));
     shard.next_response(100);
     let invite = shard.next_request(Method::Invite).message;

@@ -3,8 +3,12 @@
 use crate::world;
 
 use media_api::{Command, Content, CryptoKey, EndpointId, Event, StreamIndex, Suite};
+use sbc_core::config::Config;
+use sbc_core::id::TrunkName;
 use sbc_core::input::Input;
+use sbc_core::media::FaxMode;
 use sbc_core::sip::{Message, Method};
+use std::sync::Arc;
 use std::time::Duration;
 use world::call::*;
 use world::*;
@@ -41,11 +45,13 @@ a=T38FaxRateManagement:transferredTCF
 a=T38FaxUdpEC:t38UDPRedundancy
 ";
 
-/// The usual configuration, but with T.38 on the second trunk too.
+/// The usual configuration, but with T.38 on the second trunk too, which the loader would refuse of Teams.
 fn with_t38() -> Call {
-    let anchor = "preset = \"teams\"\n";
-    assert!(CONFIG.contains(anchor));
-    Call::with(&CONFIG.replace(anchor, &format!("{anchor}fax = \"t38\"\n")))
+    let mut config = Config::clone(&config());
+    let name = TrunkName::new("teams-contoso");
+    let trunk = Arc::make_mut(config.trunks.get_mut(&name).expect("a trunk"));
+    Arc::make_mut(&mut trunk.media.profile).fax = FaxMode::T38;
+    Call::of(Shard::with(Arc::new(config)))
 }
 
 fn body(message: &Message) -> String {

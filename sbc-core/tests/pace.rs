@@ -107,7 +107,7 @@ fn whatever_else_comes_too_fast_is_refused_too() {
 
 #[test]
 fn a_storm_of_digits_reaches_the_other_party_at_the_permitted_rate() {
-    let mut call = Call::with(&config(BY_INFO));
+    let mut call = Call::of(Shard::with(config(BY_INFO)));
     let (mut carried, mut refused) = (0, 0);
     for _ in 0..300 {
         call.says("INFO", RELAY, FIVE);

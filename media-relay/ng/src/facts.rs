@@ -122,7 +122,9 @@ pub(crate) fn transport_of(media: &Media<'_>) -> Option<Wanted> {
 }
 
 fn keys(media: &Media<'_>) -> Result<Vec<(u32, CryptoKey)>, Unused> {
-    let usable = sbc_core::media::usable_keys(media, &SUITES);
+    let mut usable = sbc_core::media::usable_keys(media, &SUITES);
+    // A line with a key identifier is for where there is nothing else.
+    usable.sort_by_key(|own| !own.is_bare());
     match usable.is_empty() {
         true => Err(Unused::Keys),
         false => Ok(usable.into_iter().map(|own| (own.tag, own.key)).collect()),

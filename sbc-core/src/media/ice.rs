@@ -72,6 +72,12 @@ impl PeerIce {
         })
     }
 
+    /// Whether checks find this peer, wherever its description says that it is: it makes them, and can be sent
+    /// to at some place of its candidates.
+    pub(super) fn is_found_by_checks(&self) -> bool {
+        !self.is_lite && !self.candidates.is_empty()
+    }
+
     /// Whether an agent with these credentials is another one, or has begun anew (RFC 8839 §4.4.1.1.1):
     /// fragment and password differ, on whatever level they stand.
     fn is_restart_of(&self, before: &Self) -> bool {

@@ -46,13 +46,14 @@ pub struct FaxFacts {
 pub struct AudioFacts {
     /// Transport protocol as written.
     pub transport: String,
-    /// Where the peer wants RTP; unspecified address if it must not be sent any (SIP-508).
+    /// Where the peer wants RTP; unspecified address if it must not be sent any (SIP-508), or if checks alone
+    /// find it.
     pub rtp: SocketAddr,
     /// Where the peer wants RTCP if it is not multiplexed; port 0 if it wants none at all (MED-024).
     pub rtcp: SocketAddr,
     /// Whether the peer can have RTP and RTCP on one port.
     pub rtcp_mux: bool,
-    /// What the peer does: with an unspecified address it does not receive.
+    /// What the peer does: with an unspecified address it does not receive, unless checks find it.
     pub direction: Direction,
     /// Payload types in the peer's order; unknown ones without codec.
     pub payloads: Vec<Payload>,
@@ -82,7 +83,7 @@ pub struct Payload {
 pub enum Secured {
     /// Plain RTP.
     Plain,
-    /// SDES: the usable lines, in the peer's order, at least one.
+    /// SDES: the usable lines, in the peer's order, at least one. Those with a key identifier among them.
     Sdes(Vec<OfferedKey>),
     /// DTLS-SRTP: keys come of a handshake.
     Dtls(PeerDtls),
@@ -197,7 +198,14 @@ fn read_audio(media: &Media<'_>, is_lite: bool, profile: &Profile) -> Result<Aud
         return Err(Unusable::PortZero);
     }
     let secured = read_protection(media, profile)?;
-    let ip = read_place(media, profile)?;
+    let ice = PeerIce::read(media, is_lite, profile);
+    // Where checks decide, the address of the line is a default that nobody needs (TDR-MED-043), and a
+    // blank one holds nobody (RFC 8839 §4.4.1.1.1).
+    let is_found = ice.as_ref().is_some_and(PeerIce::is_found_by_checks);
+    let ip = match read_place(media, profile) {
+        Err(fault) if is_found && fault != Unusable::PortCount => unspecified(profile.family),
+        place => place?,
+    };
     let rtp = SocketAddr::new(ip, media.port());
     let rtcp_mux = media.rtcp_mux();
     let payloads = read_payloads(media, rtcp_mux);
@@ -212,6 +220,7 @@ fn read_audio(media: &Media<'_>, is_lite: bool, profile: &Profile) -> Result<Aud
         return Err(Unusable::NoCodec);
     }
     let stated = media.direction();
+    let may_be_sent = is_found || !ip.is_unspecified();
     // Who does a handshake with another party cannot be told of by us: its lines do not pass.
     let lends = profile.lends && secured.dtls().is_none() && !ip.is_unspecified();
     Ok(AudioFacts {
@@ -223,12 +232,12 @@ fn read_audio(media: &Media<'_>, is_lite: bool, profile: &Profile) -> Result<Aud
             read_rtcp(media, rtp, profile)
         },
         rtcp_mux,
-        direction: Direction::from_parts(stated.sends(), stated.receives() && !ip.is_unspecified()),
+        direction: Direction::from_parts(stated.sends(), stated.receives() && may_be_sent),
         payloads,
         secured,
         ptime_ms: media.ptime_ms().filter(is_packet_time),
         maxptime_ms: media.maxptime_ms().filter(is_packet_time),
-        ice: PeerIce::read(media, is_lite, profile).map(Box::new),
+        ice: ice.map(Box::new),
         lent: lends.then(|| Arc::new(Lent::of(media, rtp, is_lite))),
     })
 }
@@ -271,10 +280,17 @@ fn read_protection(media: &Media<'_>, profile: &Profile) -> Result<Secured, Unus
     }
 }
 
-/// The keys of the lines that may be used. A line with a key identifier counts only where there is
-/// none without: those are understood by everybody (MED-106, TDR-MED-003).
+impl OfferedKey {
+    /// Whether packets with this key carry no identifier of it. Of an offer, a line with one counts only
+    /// where there is none without: those are understood by everybody (MED-106, TDR-MED-003).
+    pub fn is_bare(&self) -> bool {
+        self.key.identifier().is_empty()
+    }
+}
+
+/// The keys of the lines that may be used, in the peer's order.
 pub fn usable_keys(media: &Media<'_>, suites: &[Suite]) -> Vec<OfferedKey> {
-    let mut keys: Vec<OfferedKey> = media
+    media
         .cryptos()
         .into_iter()
         .filter_map(|crypto| {
@@ -298,11 +314,7 @@ pub fn usable_keys(media: &Media<'_>, suites: &[Suite]) -> Vec<OfferedKey> {
                 },
             })
         })
-        .collect();
-    if keys.iter().any(|key| key.key.identifier().is_empty()) {
-        keys.retain(|key| key.key.identifier().is_empty());
-    }
-    keys
+        .collect()
 }
 
 /// The address of a line, if its media may be sent there.
@@ -341,10 +353,7 @@ fn read_address(media: &Media<'_>, profile: &Profile) -> Result<IpAddr, Unusable
     let family = profile.family;
     let address = media.connection().ok_or(Unusable::NoAddress)?.address;
     if address.is_unknown() {
-        return Ok(match family {
-            Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
-            Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
-        });
+        return Ok(unspecified(family));
     }
     let ip = address.ip().ok_or(Unusable::NoAddress)?;
     if !is_sendable(ip, profile.local) {
@@ -358,6 +367,13 @@ fn read_address(media: &Media<'_>, profile: &Profile) -> Result<IpAddr, Unusable
         Ok(ip)
     } else {
         Err(Unusable::Family)
+    }
+}
+
+fn unspecified(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+        Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
     }
 }
 

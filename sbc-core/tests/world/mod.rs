@@ -19,10 +19,11 @@ use sbc_core::core::{Core, Together};
 use sbc_core::effect::{Effect, Effects, KeepAlive};
 use sbc_core::event::Happened;
 use sbc_core::id::{
-    CommandId, FlowId, ListenerName, QueryId, ShardId, TlsContextName, TransactionId,
+    CommandId, FlowId, ListenerName, QueryId, ShardId, TlsContextName, TransactionId, TrunkName,
 };
 use sbc_core::input::{Answered, Input};
 use sbc_core::letter::Letter;
+use sbc_core::media::Dtmf;
 use sbc_core::mint::Mint;
 use sbc_core::query::Query;
 use sbc_core::record::Record;
@@ -189,6 +190,19 @@ pub fn config_of(text: &str) -> Arc<Config> {
         Ok(loaded) => Arc::new(loaded.config),
         Err(findings) => panic!("{}", findings.to_text()),
     }
+}
+
+/// The configuration with another way of digits on the trunk of Teams, which stands for any there: of Teams itself
+/// the loader refuses all but events.
+pub fn with_digits_of_teams(text: &str, dtmf: Dtmf) -> Arc<Config> {
+    let mut config = Config::clone(&config_of(text));
+    let name = TrunkName::new("teams-contoso");
+    let trunk = Arc::make_mut(config.trunks.get_mut(&name).expect("a trunk"));
+    Arc::make_mut(&mut trunk.media.profile).dtmf = dtmf;
+    if dtmf == Dtmf::Info {
+        trunk.allow.push(Method::Info);
+    }
+    Arc::new(config)
 }
 
 impl Shard {

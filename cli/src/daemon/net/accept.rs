@@ -59,8 +59,9 @@ fn accepted(shared: &Arc<Shared>, name: &ListenerName, stream: TcpStream, remote
         return;
     };
     let is_tls = listener.protocol == Protocol::Tls;
-    let seats = Seat::take(shared, source, Room::Connections).and_then(|seat| {
-        let shaking = is_tls.then(|| Seat::take(shared, source, Room::Handshakes));
+    let trunks = || trunks_of(&state.config, &listener, source).count();
+    let seats = Seat::take(shared, source, Room::Connections, trunks).and_then(|seat| {
+        let shaking = is_tls.then(|| Seat::take(shared, source, Room::Handshakes, trunks));
         Ok((seat, shaking.transpose()?))
     });
     let (seat, shaking) = match seats {
@@ -303,10 +304,15 @@ struct Seat {
 
 impl Seat {
     /// Takes one; the error is a metric label value.
-    fn take(shared: &Arc<Shared>, source: IpAddr, room: Room) -> Result<Self, &'static str> {
+    fn take(
+        shared: &Arc<Shared>,
+        source: IpAddr,
+        room: Room,
+        trunks: impl FnOnce() -> usize,
+    ) -> Result<Self, &'static str> {
         shared
             .pool
-            .with_rooms(|rooms| rooms.seats(room).take(source))
+            .with_rooms(|rooms| rooms.seats(room).take(source, trunks))
             .map_err(|why| why.label(room))?;
         Ok(Self {
             shared: Arc::clone(shared),

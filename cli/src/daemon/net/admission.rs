@@ -6,20 +6,26 @@ use std::net::IpAddr;
 
 /// Accepted connections in total.
 const MAX_TOTAL: usize = 20_000;
-/// Accepted connections from one address (IPv6: one /64). Strangers never get this far; a trunk's
-/// peer that opens more is broken.
+/// Accepted connections from one address (IPv6: one /64) that serves a few trunks at most. Strangers never
+/// get this far; a trunk's peer that opens more is broken.
 const MAX_PER_SOURCE: usize = 64;
+/// Of one that serves more trunks, for each of them: proxies of Teams have the same addresses for all customers,
+/// and a connection is for one name, so that there is one at least for each (TDR-MT-012).
+const CONNECTIONS_PER_TRUNK: usize = 8;
 
 /// Handshakes that may be unfinished in total: a tenth of all connections.
 const MAX_SHAKING: usize = MAX_TOTAL / 10;
 /// Unfinished handshakes of one source: a peer that connects and then says nothing takes away its
 /// own seats, not those of others.
 const MAX_SHAKING_PER_SOURCE: usize = 16;
+/// Of one that serves more trunks, for each of them: after a restart of ours all come at once.
+const SHAKING_PER_TRUNK: usize = 2;
 
 /// Seats of one kind that are taken.
 pub(super) struct Seats {
     most: usize,
     most_per_source: usize,
+    most_per_trunk: usize,
     total: usize,
     by_source: HashMap<IpAddr, usize>,
 }
@@ -42,8 +48,8 @@ pub(super) struct Rooms {
 impl Default for Rooms {
     fn default() -> Self {
         Self {
-            connections: Seats::new(MAX_TOTAL, MAX_PER_SOURCE),
-            handshakes: Seats::new(MAX_SHAKING, MAX_SHAKING_PER_SOURCE),
+            connections: Seats::new(MAX_TOTAL, MAX_PER_SOURCE, CONNECTIONS_PER_TRUNK),
+            handshakes: Seats::new(MAX_SHAKING, MAX_SHAKING_PER_SOURCE, SHAKING_PER_TRUNK),
         }
     }
 }
@@ -59,23 +65,32 @@ impl Rooms {
 }
 
 impl Seats {
-    fn new(most: usize, most_per_source: usize) -> Self {
+    fn new(most: usize, most_per_source: usize, most_per_trunk: usize) -> Self {
         Self {
             most,
             most_per_source,
+            most_per_trunk,
             total: 0,
             by_source: HashMap::new(),
         }
     }
 
-    /// Takes a seat.
-    pub(super) fn take(&mut self, source: IpAddr) -> Result<(), NoSeat> {
+    /// Takes a seat. How many trunks the source serves is asked only where it matters; however many they
+    /// are, half of all seats is for others.
+    pub(super) fn take(
+        &mut self,
+        source: IpAddr,
+        trunks: impl FnOnce() -> usize,
+    ) -> Result<(), NoSeat> {
         if self.total >= self.most {
             return Err(NoSeat::Total);
         }
         let count = self.by_source.entry(group(source)).or_insert(0);
         if *count >= self.most_per_source {
-            return Err(NoSeat::Source);
+            let of_trunks = trunks().saturating_mul(self.most_per_trunk);
+            if *count >= of_trunks.min(self.most / 2) {
+                return Err(NoSeat::Source);
+            }
         }
         *count += 1;
         self.total += 1;
@@ -135,11 +150,38 @@ mod tests {
         let source = "2001:db8::1".parse().unwrap();
         let neighbour = "2001:db8::2".parse().unwrap();
         for _ in 0..MAX_PER_SOURCE {
-            seats.take(source).unwrap();
+            seats.take(source, || 1).unwrap();
         }
-        assert_eq!(seats.take(neighbour), Err(NoSeat::Source));
-        assert_eq!(seats.take("192.0.2.1".parse().unwrap()), Ok(()));
+        assert_eq!(seats.take(neighbour, || 1), Err(NoSeat::Source));
+        assert_eq!(seats.take("192.0.2.1".parse().unwrap(), || 1), Ok(()));
         seats.give_back(neighbour);
-        assert_eq!(seats.take(source), Ok(()));
+        assert_eq!(seats.take(source, || 1), Ok(()));
+    }
+
+    #[test]
+    fn a_source_that_serves_many_trunks_gets_a_share_for_each_and_never_more_than_half() {
+        for (room, most) in [
+            (Room::Connections, MAX_TOTAL),
+            (Room::Handshakes, MAX_SHAKING),
+        ] {
+            let mut rooms = Rooms::default();
+            let seats = rooms.seats(room);
+            let source = "192.0.2.1".parse().unwrap();
+            let mut taken = |trunks: usize| {
+                let mut count = 0;
+                while seats.take(source, || trunks).is_ok() {
+                    count += 1;
+                }
+                (0..count).for_each(|_| seats.give_back(source));
+                count
+            };
+            let (alone, each) = match room {
+                Room::Connections => (64, 8),
+                Room::Handshakes => (16, 2),
+            };
+            assert_eq!((taken(0), taken(1), taken(8)), (alone, alone, alone));
+            assert_eq!(taken(100), 100 * each);
+            assert_eq!(taken(100_000), most / 2);
+        }
     }
 }

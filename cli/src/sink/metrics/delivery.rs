@@ -50,6 +50,15 @@ impl Outcome {
         match record.disposition {
             Disposition::Answered => Self::Answered,
             Disposition::Busy => Self::Busy,
+            Disposition::NoAnswer
+                if record.cause.status == Some(408)
+                    && record
+                        .egress
+                        .iter()
+                        .all(|own| own.first_progress_ms.is_none()) =>
+            {
+                Self::Failed
+            }
             Disposition::NoAnswer => Self::NoAnswer,
             Disposition::Cancelled => Self::Cancelled,
             Disposition::Rejected
@@ -67,7 +76,9 @@ impl Outcome {
         match attempt.status {
             Some(200) => Self::Answered,
             Some(486 | 600) => Self::Busy,
-            Some(408 | 480) => Self::NoAnswer,
+            Some(480) => Self::NoAnswer,
+            // Of a proxy it says that something behind it did not react; only who has rung was called.
+            Some(408) if attempt.first_progress_ms.is_some() => Self::NoAnswer,
             Some(487) => Self::Cancelled,
             Some(status) if is_declined(status) => Self::Rejected,
             Some(_) => Self::Failed,

@@ -5,10 +5,10 @@ use crate::config::authorities;
 use crate::config::finding::Code;
 use crate::config::name::covers;
 use crate::config::source::{At, Span};
-use crate::config::written::{WrittenPreset, WrittenTrunk};
+use crate::config::written::{WrittenPreset, WrittenSessionTimer, WrittenTrunk};
 use crate::config::{Cloud, TargetAddress, TlsContext, VerifyClient};
 use crate::id::ListenerName;
-use crate::media::Srtp;
+use crate::media::{Dtmf, FaxMode, Srtp};
 use crate::transport::Protocol;
 use media_api::Suite;
 
@@ -64,6 +64,37 @@ impl Load<'_> {
                 &at.span,
                 "Teams takes SRTP keys in the description (SDES) only, no DTLS-SRTP",
                 "remove the key, or write srtp = \"required\"",
+            );
+        }
+        if let Some(at) = written.best_effort_srtp.as_ref().filter(|at| at.value) {
+            rule(
+                &at.span,
+                "Teams speaks SRTP only, and keys would be taken on lines of plain RTP",
+                "remove the key",
+            );
+        }
+        let is_no_event = |at: &&At<Dtmf>| matches!(at.value, Dtmf::Info | Dtmf::Inband);
+        if let Some(at) = written.dtmf.as_ref().filter(is_no_event) {
+            rule(
+                &at.span,
+                "Teams knows digits as telephone events only",
+                "remove the key; what the other party says by INFO or tones follows the dtmf of its own trunk",
+            );
+        }
+        if let Some(at) = written.fax.as_ref().filter(|at| at.value == FaxMode::T38) {
+            rule(
+                &at.span,
+                "Teams has no T.38",
+                "remove the key, and route fax numbers to a trunk of their own",
+            );
+        }
+        if let Some(at) = written.media_bypass.as_ref().filter(|at| at.value)
+            && let Some(WrittenSessionTimer::Of { .. }) = written.session_timer
+        {
+            rule(
+                &at.span,
+                "Teams has no session timers on calls with media bypass, and session_timer asks for them",
+                "remove session_timer: media shows whether such a call lives",
             );
         }
         if let (Some(tls), false) = (tls, tls.is_some_and(self_verifies)) {

@@ -47,6 +47,17 @@ impl Load<'_> {
                 Some("write refer = \"local\", or remove the key".to_owned()),
             );
         }
+        if let Some(at) = &written.accepted
+            && preset == Preset::Teams
+            && at.value != usual.accepted
+        {
+            self.out.add(
+                Code::TeamsRule,
+                &at.span,
+                format!("{title}: Teams expects 202 to its REFER"),
+                Some("remove refer_status".to_owned()),
+            );
+        }
         if policy.refer == Refer::Refuse
             && let Some(at) = &written.accepted
         {

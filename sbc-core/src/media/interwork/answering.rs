@@ -4,11 +4,11 @@ use super::super::codec::{Codec, Formats};
 use super::super::image::{Agreement, MediaImage};
 use super::super::incompatible::{Incompatible, Unusable};
 use super::super::profile::Profile;
-use super::super::read::{Facts, Secured};
+use super::super::read::{Facts, OfferedKey, Secured};
 use super::asking::{admitted, allowed, number_of, told_to};
 use super::parts::{Outcome, complete, draft_crypto, draft_format, rtcp_line, sdes};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, RefusedLine};
-use media_api::{FormatId, PayloadBinding, Protection};
+use media_api::{FormatId, PayloadBinding, Protection, Suite};
 
 /// Writes our answer to an offer, given what is agreed on the other leg, under which profile, and what this
 /// peer was told in answer to the same offer before.
@@ -133,11 +133,13 @@ pub(super) fn write_answer(
         Secured::Plain => (Protection::None, Vec::new(), None),
         Secured::Sdes(_) if lent.is_some() => (Protection::None, Vec::new(), None),
         Secured::Sdes(keys) => {
-            let theirs = profile
-                .suites
-                .iter()
-                .find_map(|suite| keys.iter().find(|key| key.key.suite() == *suite))
-                .ok_or(Unusable::NoUsableKey)?;
+            let has_bare = keys.iter().any(OfferedKey::is_bare);
+            let of = |suite: &Suite| {
+                let mut good = keys.iter().filter(|key| key.is_bare() || !has_bare);
+                good.find(|key| key.key.suite() == *suite)
+            };
+            let theirs = profile.suites.iter().find_map(of);
+            let theirs = theirs.ok_or(Unusable::NoUsableKey)?;
             let protection = sdes(profile, local, theirs)?;
             let own = local
                 .keys

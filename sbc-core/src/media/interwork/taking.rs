@@ -53,26 +53,19 @@ pub(super) fn take_answer(
         Secured::Plain => Protection::None,
         Secured::Sdes(_) if is_past_us => Protection::None,
         Secured::Sdes(keys) => {
-            let ours = |key: &&OfferedKey| {
-                offer
-                    .stream
-                    .cryptos
-                    .iter()
-                    .any(|crypto| crypto.suite == key.key.suite().name())
+            let is_ours = |key: &OfferedKey, has_tag: bool| {
+                offer.stream.cryptos.iter().any(|crypto| {
+                    crypto.suite == key.key.suite().name() && (!has_tag || crypto.tag == key.tag)
+                })
             };
-            let has_tag =
-                |key: &&OfferedKey| {
-                    offer.stream.cryptos.iter().any(|crypto| {
-                        crypto.tag == key.tag && crypto.suite == key.key.suite().name()
-                    })
-                };
-            // The tag should be one of ours, but the suite alone says which key is meant, and
-            // Teams was seen to answer with tags of its own (TDR-MED-003).
-            let theirs = keys
-                .iter()
-                .find(has_tag)
-                .or_else(|| keys.iter().find(ours))
-                .ok_or(Unusable::NoUsableKey)?;
+            // The tag should be one of ours, and there only one line (RFC 4568 §7.1.2). Teams was seen to
+            // write two, one with a key identifier, and tags of its own: then the suite alone says which
+            // key of ours is meant, and an identifier that we did not offer counts only where there is
+            // nothing else (TDR-MED-003, MED-106).
+            let mut good: Vec<&OfferedKey> =
+                keys.iter().filter(|key| is_ours(key, false)).collect();
+            good.sort_by_key(|key| (!is_ours(key, true), !key.is_bare()));
+            let theirs = good.first().copied().ok_or(Unusable::NoUsableKey)?;
             sdes(leg.profile(), local, theirs)?
         }
         Secured::Dtls(peer) => peer.terms(peer.chosen()?),
