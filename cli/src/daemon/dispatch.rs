@@ -55,6 +55,9 @@ impl Dispatch {
                     self.sinks.sent(call, &hop, &bytes);
                     self.net.send(self.inbox.shard(), &hop, bytes, transaction);
                 }
+                Effect::Withdraw { hop, transaction } => {
+                    self.net.withdraw(self.inbox.shard(), &hop, transaction);
+                }
                 Effect::RetireFlow(flow) => self.net.retire_flow(flow),
                 Effect::KeepAlive(KeepAlive::Datagram { hop, bytes }) => {
                     self.net.datagram(&hop, bytes);

@@ -37,6 +37,10 @@ impl Session {
                 return self.give_up(cx, up);
             }
             if let Some((target, remote)) = outgoing.addresses.pop_front() {
+                if outgoing.has_had_its_turn(&self.style.trunk) {
+                    outgoing.later.push_back((target, remote));
+                    continue;
+                }
                 let place = Place::of(&self.style.trunk, target.protocol, remote);
                 match cx.plane.health.admits(cx.now.mono, &place) {
                     Footing::Good => {
@@ -58,7 +62,12 @@ impl Session {
                 }
                 continue;
             }
+            outgoing.attempts_before = outgoing.attempts;
             let Some(target) = outgoing.targets.pop_front() else {
+                if !outgoing.later.is_empty() {
+                    outgoing.addresses.append(&mut outgoing.later);
+                    continue;
+                }
                 if self.try_doubtful(cx) {
                     return;
                 }
