@@ -41,6 +41,14 @@ pub enum Effect {
         /// Who the peer is.
         identity: Arc<PeerIdentity>,
     },
+    /// Leave a request unwritten if it still waits for its connection to be made: nobody wants it any more.
+    /// Then it comes back as [`crate::input::Input::SendFailed`]; one that is on its way stays there.
+    Withdraw {
+        /// Where it was to go.
+        hop: Hop,
+        /// Its transaction.
+        transaction: TransactionId,
+    },
     /// Use a connection for nothing new, and end it once nothing of ours can wait there (TDR-DNS-003).
     RetireFlow(FlowId),
     /// Ask something slow; answered by [`crate::input::Input::Outcome`].

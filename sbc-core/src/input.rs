@@ -51,6 +51,15 @@ pub enum Input {
         /// Why.
         why: FlowFault,
     },
+    /// An INVITE of ours waits for its connection to be made, and how long that may take; zero when it has
+    /// been written now. Told only of one that had to wait: the time for its first response begins when it
+    /// is written (TDR-DNS-002).
+    Leaves {
+        /// Its transaction.
+        transaction: TransactionId,
+        /// Longest time until it is written or [`Input::SendFailed`] comes.
+        within: Duration,
+    },
     /// Answer to a query.
     Outcome(QueryId, Outcome),
     /// Report of the media relay.

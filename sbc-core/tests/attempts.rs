@@ -77,7 +77,8 @@ fn a_called_side_with_endless_phones_fills_no_memory() {
             _ => None,
         })
         .collect();
-    assert!(forks.len() <= 64, "{} forks", forks.len());
+    // Teams alone may ring 32 (TDR-SIP-016).
+    assert!((32..=64).contains(&forks.len()), "{} forks", forks.len());
     // Whoever answers is heard all the same.
     let answer = response(&invite, "200 OK", "late", TEAMS_CONTACT, TEAMS_SDP);
     shard.sent.clear();
@@ -549,16 +550,16 @@ fn every_final_failure_crosses_as_the_table_says() {
         (305, 480, 480),
         (380, 480, 480),
         (400, 500, 503),
-        (401, 403, 403),
+        (401, 403, 503),
         (402, 500, 503),
         (403, 403, 403),
         (404, 404, 404),
         (405, 500, 503),
         (406, 488, 488),
-        (407, 403, 403),
-        (408, 408, 480),
+        (407, 403, 503),
+        (408, 408, 408),
         (410, 410, 410),
-        (412, 500, 503),
+        (412, 484, 503),
         (413, 413, 413),
         (414, 414, 414),
         (415, 488, 488),

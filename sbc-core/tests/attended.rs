@@ -366,7 +366,8 @@ fn a_party_that_nobody_wants_any_more_is_sent_away_without_a_name_server() {
     shard.carrier_says(&carrier_invite("second", CARRIER_SDP));
     shard.next_response(100);
     let invite = shard.next_request(Method::Invite).message;
-    let contact = "Contact: <sip:phone.example.net:5061;transport=tls>\n";
+    let contact = "Contact: <sip:phone.example.net:443>\n\
+                   Record-Route: <sip:proxy.example.net:5061;transport=tls;lr>\n";
     shard.teams_says(&response(&invite, "200 OK", "z1", contact, TEAMS_SDP));
     let ok_of_second = shard.next_response(200).message;
     let (query, _) = shard.queries.pop_front().expect("a question");

@@ -193,7 +193,7 @@ fn a_wrong_password_is_tried_once_and_named_in_the_record() {
         header(&ack, HeaderName::ProxyAuthorization),
         header(&second, HeaderName::ProxyAuthorization)
     );
-    let refused = shard.next_response(403);
+    let refused = shard.next_response(503);
     assert!(
         !text(&refused).contains("carrier.example"),
         "it is ours alone"
@@ -215,7 +215,7 @@ fn nonces_that_change_for_ever_end_after_three_invites() {
     proves_itself(&third, "00000001");
     refuses(&mut shard, &third, "407 No", &asks("n3"));
     shard.next_request(Method::Ack);
-    shard.next_response(403);
+    shard.next_response(503);
     assert!(shard.sent.is_empty());
     shard.settles();
 }
@@ -226,7 +226,7 @@ fn another_realm_gets_no_credentials() {
     let lines = asks("n1").replace("carrier.example", "evil.example");
     refuses(&mut shard, &first.message, "407 No", &lines);
     shard.next_request(Method::Ack);
-    shard.next_response(403);
+    shard.next_response(503);
     assert!(shard.sent.is_empty(), "nothing more goes to the carrier");
     assert!(told(&shard)[0].contains("realm \"evil.example\""));
     shard.settles();
@@ -237,7 +237,7 @@ fn a_trunk_without_account_says_so() {
     let (mut shard, first) = called_in(CONFIG, "none");
     refuses(&mut shard, &first.message, "401 No", "");
     shard.next_request(Method::Ack);
-    shard.next_response(403);
+    shard.next_response(503);
     shard.settles();
     let reason = shard.records[0].egress[0].reason.clone().unwrap();
     assert!(reason.contains("no \"digest\" account"), "{reason}");

@@ -99,6 +99,7 @@ mod switched_off;
 mod takes;
 mod teams;
 mod teams_sounds;
+mod teams_targets;
 mod ties;
 mod transcoding;
 mod transfer;

@@ -2,7 +2,7 @@
 //! what the other leg may see.
 
 use sbc_core::cause::CauseCode;
-use sbc_core::config::{Assumed, Config, Source, TransformScope, load};
+use sbc_core::config::{Assumed, Config, Preset, Source, TransformScope, load};
 use sbc_core::event::DropCode;
 use sbc_core::id::{FlowId, ShardId, TenantName};
 use sbc_core::mint::Mint;
@@ -434,6 +434,9 @@ fn extensions_survive_in_the_called_number() {
             .to_string()
             .starts_with("sip:+493023125001;ext=12@sip.")
     );
+    // And in To, where users share the number (TDR-SIP-011).
+    let to = out.to.uri.to_string();
+    assert!(to.starts_with("sip:+493023125001;ext=12@sip."), "{to}");
 }
 
 #[test]
@@ -485,8 +488,19 @@ fn a_caller_who_wants_to_be_hidden_is_anonymous() {
         "+493023125001",
     );
     let text = written(&out);
-    assert!(!text.contains("171555") && !text.contains("Bob"), "{text}");
-    assert!(out.privacy.unwrap().has("id"));
+    assert!(
+        !text.contains("17139200") && !text.contains("Bob"),
+        "{text}"
+    );
+    let anonymous = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
+    let from = |out: &identity::Outgoing| {
+        sbc_core::sip::header::From(sbc_core::sip::Address {
+            addr: out.from.clone(),
+            params: Default::default(),
+        })
+    };
+    assert_eq!(from(&out).to_bytes(), anonymous, "TDR-SIP-015");
+    assert_eq!(out.privacy.as_ref().unwrap().to_bytes(), "id");
     let broken = "From: <sip:017139200@h.example>;tag=1\r\nPrivacy: ;;\r\n";
     let out = leave(
         &config,
@@ -495,10 +509,12 @@ fn a_caller_who_wants_to_be_hidden_is_anonymous() {
         "teams-contoso",
         "+493023125001",
     );
+    let text = written(&out);
     assert!(
-        !written(&out).contains("171555"),
-        "an unreadable wish is the strictest wish"
+        !text.contains("17139200"),
+        "an unreadable wish is the strictest wish: {text}"
     );
+    assert_eq!(from(&out).to_bytes(), anonymous);
 }
 
 #[test]
@@ -589,8 +605,8 @@ fn status_mapping_between_legs_is_the_one_of_the_table() {
     // From the B leg; to a carrier; to Teams.
     for (got, to_carrier, to_teams) in [
         (302, 480, 480),
-        (401, 403, 403),
-        (407, 403, 403),
+        (401, 403, 503),
+        (407, 403, 503),
         (403, 403, 403),
         (404, 404, 404),
         (408, 408, 480),
@@ -683,6 +699,14 @@ fn the_next_attempt_is_made_for_trouble_of_trunks_and_never_against_a_user() {
     assert!(next(503, &[], carrier) && next(500, &[], carrier) && next(503, &[], teams));
     assert!(!next(486, &[], carrier) && !next(404, &[], carrier) && !next(500, &[], teams));
     assert!(!next(603, &[], teams) && !next(600, &reason("Q.850;cause=34"), carrier));
+    // What Teams says is about the call (TDR-DNS-004).
+    for cause in 0..=127 {
+        let given = [Reason::q850(cause, None)];
+        for code in (400..500).chain(600..700).filter(|code| *code != 408) {
+            assert!(!next(code, &given, teams), "{code}, cause {cause}");
+        }
+        assert!(next(503, &given, teams), "{cause}");
+    }
     assert!(
         !next(503, &reason("Q.850;cause=17"), carrier),
         "the user is busy, whatever the status"
@@ -837,10 +861,11 @@ fn tables_of_causes_are_total_and_agree_where_they_can() {
     let config = config();
     for trunk in config.trunks.values() {
         for cause in CauseCode::ALL {
-            assert!(
-                (400..700).contains(&own(cause, trunk).status.code()),
-                "{cause}"
-            );
+            let told = own(cause, trunk).status.code();
+            assert!((400..700).contains(&told), "{cause}");
+            // What is wrong with us, another SBC may do well (TDR-ERR-011).
+            let is_right = trunk.preset != Preset::Teams || !matches!(told, 500..=502 | 505..=599);
+            assert!(is_right, "{cause} is told to Teams as {told}");
         }
     }
 }

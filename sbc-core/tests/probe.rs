@@ -114,29 +114,6 @@ fn an_answer_makes_a_target_alive_and_silence_makes_it_dead() {
 }
 
 #[test]
-fn a_refusal_of_teams_is_no_sign_of_health() {
-    let mut shard = started();
-    shard.pass(Duration::from_secs(5));
-    let probe = shard
-        .sent
-        .iter()
-        .find(|sent| sent.hop.remote.to_string() == TEAMS)
-        .cloned();
-    let answer = response(
-        &probe.expect("a probe").message,
-        "403 Forbidden",
-        "x",
-        "",
-        "",
-    );
-    shard.teams_says(&answer);
-    assert_eq!(
-        health(&shard),
-        [("sip.pstnhub.microsoft.com".to_owned(), false)]
-    );
-}
-
-#[test]
 fn a_reload_that_changes_nothing_sends_nothing() {
     let mut shard = started();
     shard.pass(Duration::from_secs(59));

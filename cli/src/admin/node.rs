@@ -80,7 +80,7 @@ async fn cut_off(daemon: &Daemon) -> Vec<String> {
     let config = daemon.loaded().lock().await.config.clone();
     let known = daemon.sinks().metrics.calls.peers();
     let is_down = |trunk: &Trunk, host: &str| match of_target(&known, trunk, host) {
-        Health::Down | Health::Busy | Health::Unheard => true,
+        Health::Down | Health::Busy | Health::Refuses | Health::Unheard => true,
         Health::Up | Health::NotProbed => false,
     };
     let sides = [
@@ -238,6 +238,8 @@ fn bindings(daemon: &Daemon, config: &Config) -> Vec<Value> {
 /// What is known of a target.
 enum Health {
     Up,
+    /// It answers, but not that it knows us.
+    Refuses,
     /// It answers, and wants no new calls.
     Busy,
     Down,
@@ -251,6 +253,7 @@ impl Health {
     fn word(&self) -> &'static str {
         match self {
             Self::Up => "up",
+            Self::Refuses => "refuses",
             Self::Busy => "busy",
             Self::Down => "down",
             Self::Unheard => "no answer yet",
@@ -266,6 +269,7 @@ fn of_target(known: &[PeerHealth], trunk: &Trunk, host: &str) -> Health {
     }
     match of_host(known, trunk, host).map(|peer| peer.state).min() {
         Some(TargetState::Up) => Health::Up,
+        Some(TargetState::Refuses) => Health::Refuses,
         Some(TargetState::Busy) => Health::Busy,
         Some(TargetState::Down | TargetState::Gone) => Health::Down,
         None => Health::Unheard,

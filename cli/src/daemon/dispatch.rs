@@ -59,6 +59,9 @@ impl Dispatch {
                     self.net
                         .send_in_order(&mut self.order, from, &hop, bytes, transaction);
                 }
+                Effect::Withdraw { hop, transaction } => {
+                    self.net.withdraw(self.inbox.shard(), &hop, transaction);
+                }
                 Effect::RetireFlow(flow) => self.net.retire_flow(flow),
                 Effect::KeepAlive(KeepAlive::Datagram { hop, bytes }) => {
                     self.net.datagram(&hop, bytes);

@@ -233,6 +233,7 @@ fn lane(input: &Input) -> Lane {
         Input::Malformed { .. } => Lane::New,
         Input::FlowLost { .. }
         | Input::SendFailed { .. }
+        | Input::Leaves { .. }
         | Input::Outcome(..)
         | Input::Media(_)
         | Input::TargetHealth { .. }

@@ -170,6 +170,7 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
         Happened::TargetFailed { .. } => (Level::Warn, "target_failed"),
         Happened::TargetHealth { state, .. } => match state {
             TargetState::Up => (Level::Info, "target_up"),
+            TargetState::Refuses => (Level::Warn, "target_refuses"),
             TargetState::Busy => (Level::Warn, "target_busy"),
             TargetState::Down => (Level::Warn, "target_down"),
             TargetState::Gone => (Level::Info, "target_gone"),

@@ -304,6 +304,7 @@ impl World {
                 self.happened(event.call, event.what);
             }
             Effect::RetireFlow(_)
+            | Effect::Withdraw { .. }
             | Effect::KeepAlive(_)
             | Effect::Alias { .. }
             | Effect::Letter(..)

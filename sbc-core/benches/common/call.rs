@@ -232,6 +232,7 @@ impl Bench {
                     }
                     Effect::Query(..)
                     | Effect::RetireFlow(_)
+                    | Effect::Withdraw { .. }
                     | Effect::KeepAlive(_)
                     | Effect::Alias { .. }
                     | Effect::Letter(..)

@@ -373,6 +373,8 @@ impl<'a> World<'a> {
             }
             // Whatever waits on it is still answered there; new connections are made anyway.
             Effect::RetireFlow(_) => {}
+            // What is sent here is on its way at once.
+            Effect::Withdraw { .. } => {}
             Effect::Query(id, query) => {
                 let at = self.now.since(Timestamp::ZERO);
                 let (delay, outcome) = self.resolver.answer(at, &query, &self.scenario.faults);

@@ -483,6 +483,19 @@ impl Call {
         });
     }
 
+    /// The INVITE of a leg waits for its connection, or has been written after it did.
+    pub(crate) fn invite_leaves(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        id: TransactionId,
+        within: Duration,
+    ) {
+        self.with_session(cx, leg, |session, cx, _| {
+            session.invite_leaves(cx, id, within);
+        });
+    }
+
     /// A request within one of the dialogs.
     pub(crate) fn request(
         &mut self,

@@ -159,6 +159,17 @@ impl Core {
                 table.send_failed(now.mono, transaction, why, out, &mut up);
                 self.indicate(now, up, None, out);
             }
+            Input::Leaves {
+                transaction,
+                within,
+            } => {
+                let owner = self.plane.transactions.owner(transaction);
+                if let Some(Owner::Leg(call, leg)) = owner {
+                    self.with_call(now, call, out, |call, cx| {
+                        call.invite_leaves(cx, leg, transaction, within);
+                    });
+                }
+            }
             Input::Outcome(query, outcome) => match self.plane.queries.close(query) {
                 Some(Asker::Leg(call, leg)) => {
                     self.with_call(now, call, out, |call, cx| {

@@ -44,21 +44,26 @@ pub enum Failure {
 /// `reasons` are the Reason values of the B leg's response. Towards Teams the Q.850 value decides,
 /// because the status decides there whether the call is tried elsewhere (TDR-ERR-010, Annex B).
 pub fn mapped(failure: Failure, reasons: &[Reason], to: &Trunk) -> Decision<Mapped> {
-    mapped_warned(failure, reasons, None, to)
+    mapped_warned(failure, reasons, None, true, to)
 }
 
 /// As [`mapped`], of a response whose Warning has this code: of 488 and 606 it says whether the media
-/// did not fit (RFC 3398 §8.2.6.1).
+/// did not fit (RFC 3398 §8.2.6.1). Of 408 it counts whether anybody was reached before: then it is a
+/// user who did not answer, else a peer that reaches nobody.
 pub fn mapped_warned(
     failure: Failure,
     reasons: &[Reason],
     warning: Option<u16>,
+    has_progress: bool,
     to: &Trunk,
 ) -> Decision<Mapped> {
     let given = q850_of_reasons(reasons);
     let (status, cause, fact) = match failure {
         Failure::Status(status) => (
-            from_peer(status, given, to.preset),
+            match (status, given, to.preset) {
+                (Status::REQUEST_TIMEOUT, None, Preset::Teams) if !has_progress => status,
+                _ => from_peer(status, given, to.preset),
+            },
             cause_of(status, given),
             format!("the called side answered {status}"),
         ),
@@ -103,6 +108,12 @@ pub fn mapped_warned(
         },
         // Every refusal towards Teams has a cause (TDR-ERR-010).
         Failure::Status(Status::REQUEST_TERMINATED) if to.preset == Preset::Teams => Some(31),
+        // Temporary failure: the trunk's, not the caller's.
+        Failure::Status(Status::UNAUTHORIZED | Status::PROXY_AUTHENTICATION_REQUIRED)
+            if to.preset == Preset::Teams =>
+        {
+            Some(41)
+        }
         Failure::Status(status) => q850_of(status),
         Failure::Cancelled => None,
         Failure::NoResponse => Some(102),
@@ -155,7 +166,11 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         | CauseCode::NoAck
         | CauseCode::InCallFailure
         | CauseCode::TransferFailed
-        | CauseCode::InternalError => Status::SERVER_INTERNAL_ERROR,
+        | CauseCode::InternalError => match to.preset {
+            // Trouble of ours: Teams tries the next SBC for that alone (TDR-ERR-011).
+            Preset::Teams => Status::SERVICE_UNAVAILABLE,
+            Preset::Carrier => Status::SERVER_INTERNAL_ERROR,
+        },
     };
     let q850 = match cause {
         // No circuit: what a switch says when it is full.
@@ -222,6 +237,12 @@ pub fn tries_next(status: Status, reasons: &[Reason], trunk: &Trunk) -> bool {
     }
     let listed = &trunk.reroute_on;
     let lists_causes = listed.iter().any(|code| *code < 128);
+    // The causes of Teams are about what it has made of a call, not about the trunk: its status alone says
+    // whether another data centre may do better, and no 4xx but a time-out does (TDR-DNS-004).
+    if trunk.preset == Preset::Teams {
+        let is_definitive = matches!(status.code(), 400..=407 | 409..=499);
+        return !is_definitive && listed.contains(&status.code());
+    }
     match q850_of_reasons(reasons) {
         Some(1 | 16 | 17 | 18 | 19 | 21 | 22 | 28) => false,
         Some(cause) if lists_causes && listed.contains(&u16::from(cause)) => true,
@@ -246,6 +267,12 @@ pub fn softened(status: Status, trunk: &Trunk) -> Status {
 /// Reason headers for the other leg's BYE or CANCEL: what the first leg gave, else normal clearing.
 pub fn reasons_for_teardown(reasons: &[Reason], to: &Trunk) -> Vec<Reason> {
     told(reasons, q850_of_reasons(reasons).or(Some(16)), to)
+}
+
+/// The Reason of a CANCEL for who need not be told of a missed call (TDR-SIP-022).
+pub fn answered_elsewhere() -> Reason {
+    let text = QuotedText::new(Bytes::from_static(b"Call completed elsewhere")).ok();
+    Reason::sip(200, text)
 }
 
 /// The first usable Q.850 value of Reason headers.
@@ -319,7 +346,9 @@ fn from_peer(status: Status, q850: Option<u8>, to: Preset) -> Status {
     let status = match status.code() {
         // We follow no redirections, and passing them would show the B side's addresses.
         300..=399 => Status::TEMPORARILY_UNAVAILABLE,
-        // Nobody on the A side could answer a challenge that was meant for us.
+        // Nobody on the A side could answer a challenge that was meant for us, and it says nothing of the
+        // caller: another SBC of the customer may be let in (TDR-ERR-011).
+        401 | 407 if to == Preset::Teams => Status::SERVICE_UNAVAILABLE,
         401 | 407 => Status::FORBIDDEN,
         406 | 415 => Status::NOT_ACCEPTABLE_HERE,
         // Without a CANCEL of ours the call was not terminated by its caller.
@@ -340,9 +369,11 @@ fn from_peer(status: Status, q850: Option<u8>, to: Preset) -> Status {
         | 488
         | 493
         | 494 => status,
-        // Whatever it is about, it is the number (TDR-SIP-023: Teams says 412 for one of a wrong form).
+        // Whatever it is about, it is the number.
         400..=499 if q850 == Some(1) => Status::NOT_FOUND,
         400..=499 if q850 == Some(28) => Status::ADDRESS_INCOMPLETE,
+        // Teams says so of a number of a wrong form, and nobody else says it of a call (TDR-SIP-023).
+        412 if to == Preset::Carrier => Status::ADDRESS_INCOMPLETE,
         // The peer refuses the form of our request; the caller's was another one.
         400..=499 => Status::SERVER_INTERNAL_ERROR,
         // About one carrier; the A side must not take it as a word about us (RFC 3261 §16.7).
@@ -412,10 +443,7 @@ fn told(reasons: &[Reason], q850: Option<u8>, to: &Trunk) -> Vec<Reason> {
         .find(|reason| reason.is("SIP"))
         .and_then(Reason::cause);
     match sip {
-        Some(200) => {
-            let text = QuotedText::new(Bytes::from_static(b"Call completed elsewhere")).ok();
-            list.push(Reason::sip(200, text));
-        }
+        Some(200) => list.push(answered_elsewhere()),
         Some(488) => list.push(Reason::sip(488, None)),
         Some(_) | None => {}
     }
@@ -479,7 +507,8 @@ mod tests {
         };
         assert_eq!(of(412, Some(28)), 484);
         assert_eq!(of(412, Some(1)), 404);
-        assert_eq!(of(412, None), 500);
+        assert_eq!(of(412, None), 484);
+        assert_eq!(of(405, None), 500);
         assert_eq!(of(486, Some(28)), 486);
     }
 }

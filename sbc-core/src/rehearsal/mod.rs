@@ -223,6 +223,7 @@ impl Rehearsal {
             Effect::Emit(event) => self.hear(event.what),
             // A rehearsal has one shard, which writes to nobody.
             Effect::RetireFlow(_)
+            | Effect::Withdraw { .. }
             | Effect::KeepAlive(_)
             | Effect::Alias { .. }
             | Effect::Letter(..)

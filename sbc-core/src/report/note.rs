@@ -173,6 +173,7 @@ pub fn note(what: &Happened) -> Option<String> {
             let at = at.unwrap_or_default();
             let state = match state {
                 TargetState::Up => "answers",
+                TargetState::Refuses => "answers but does not know us",
                 TargetState::Busy => "wants no new calls",
                 TargetState::Down => "does not answer",
                 TargetState::Gone => "is not watched any more",

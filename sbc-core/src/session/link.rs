@@ -4,7 +4,7 @@
 //! cannot be resolved, they go where the peer was last heard, which is better than nowhere.
 
 use crate::auth::Tries;
-use crate::config::{Listener, Symmetric, UdpOversize};
+use crate::config::{Listener, Preset, Symmetric, UdpOversize};
 use crate::dialog::{Dialog, NextHop};
 use crate::event::{Happened, OversizeAction};
 use crate::id::{CallId, LegId, QueryId, TransactionId};
@@ -388,7 +388,7 @@ impl Link {
             self.way = Way::Unknown;
             return;
         }
-        if self.is_symmetric(style) {
+        if self.is_symmetric(style) || self.names_no_proxy(style) {
             // What a peer behind a NAT calls itself, nobody outside can reach (SIP-107).
             self.way = Way::Known(next, self.fallback.clone());
             return self.flush(cx, style);
@@ -420,6 +420,12 @@ impl Link {
                 self.way = Way::Asking(query, next);
             }
         }
+    }
+
+    /// Whether the dialog has no route although its peer is Teams: its Contact names a port where no SIP is
+    /// spoken (TDR-SIP-040).
+    fn names_no_proxy(&self, style: &LegStyle) -> bool {
+        style.trunk.preset == Preset::Teams && self.dialog.route_set.is_empty()
     }
 
     /// The protocol a peer names; without one the leg's own. A TLS leg never leaves TLS.

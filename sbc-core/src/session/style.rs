@@ -3,7 +3,7 @@
 //! Every address and name that a message of ours carries comes from here, and here they come from
 //! the leg's own trunk and listener; nothing of the other leg can slip in (SIP-105, SIP-420).
 
-use crate::config::{Config, Listener, Lookup, TargetAddress, Trunk, UriScheme};
+use crate::config::{Config, Listener, Lookup, Preset, TargetAddress, Trunk, UriScheme};
 use crate::locate::{Families, LocateSpec};
 use crate::policy::header::fixed;
 use crate::policy::identity::our_host;
@@ -13,6 +13,7 @@ use crate::sip::{
 };
 use crate::transport::{Flow, Hop, Protocol, TlsHop, overload};
 use bytes::Bytes;
+use media_api::Family;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -107,10 +108,14 @@ impl LegStyle {
                 false => usual == *protocol,
             })
             .collect();
+        // Teams is reached over the family that the trunk has there, signalling as media (TDR-CON-010).
+        let only = (self.trunk.preset == Preset::Teams).then_some(self.trunk.media.profile.family);
         let has = |is_v4: bool| {
-            listeners().any(|listener| {
-                protocols.contains(&listener.protocol) && listener.bind.is_ipv4() == is_v4
-            })
+            let is_wanted = only.is_none_or(|only| (only == Family::V4) == is_v4);
+            is_wanted
+                && listeners().any(|listener| {
+                    protocols.contains(&listener.protocol) && listener.bind.is_ipv4() == is_v4
+                })
         };
         LocateSpec {
             domain: host.to_owned(),
@@ -140,7 +145,10 @@ impl LegStyle {
         if self.trunk.habits.overload_control {
             overload::ask(&mut via);
         }
-        if self.trunk.habits.connection_reuse && listener.protocol == Protocol::Tls {
+        // Microsoft's own examples offer it; connections of Teams are used for requests of ours only where
+        // the operator wants that (TDR-TCP-001).
+        let offers = self.trunk.habits.connection_reuse || self.trunk.preset == Preset::Teams;
+        if offers && listener.protocol == Protocol::Tls {
             via.params.set(Token::parse(ALIAS).ok()?, None);
         }
         Some(via)

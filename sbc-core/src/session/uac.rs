@@ -24,10 +24,11 @@ use crate::policy::circle::Reach;
 use crate::policy::emergency;
 use crate::policy::identity::{self, Caller, Rewrites, Signed, Towards};
 use crate::policy::number::{self, Number};
+use crate::policy::response::answered_elsewhere;
 use crate::query::ResolveFault;
 use crate::report::name_in_contact;
 use crate::session::{LegStyle, orphan};
-use crate::sip::header::{CSeq, CallId, From, OptionTag, Reason, Route, To};
+use crate::sip::header::{CSeq, CallId, From, Header, OptionTag, Reason, Route, To};
 use crate::sip::{
     Address, Class, HeaderName, Message, Method, NameAddr, RequestBuilder, Status, Token,
     WrittenUri,
@@ -41,9 +42,13 @@ use early::{differs, established};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Most early dialogs kept of one INVITE; Teams alone may ring 32 endpoints (TDR-SIP-016).
 const MAX_EARLY_DIALOGS: usize = 64;
+
+/// Most addresses of one name of Teams that are tried before its next name (TDR-DNS-002).
+const TRIES_PER_NAME: u32 = 2;
 
 /// Most addresses that one leg tries (SIP-1704).
 const MAX_TRIES: u32 = 6;
@@ -98,6 +103,10 @@ pub(crate) struct Outgoing {
     /// Addresses that are down, for when nothing else is left.
     doubtful: VecDeque<(TargetAddress, SocketAddr)>,
     attempts: u32,
+    /// As many as were made before the present target.
+    attempts_before: u32,
+    /// Addresses of names of Teams that wait until all names have had their turn.
+    later: VecDeque<(TargetAddress, SocketAddr)>,
     /// Hops that the registrar prescribes (RFC 3608).
     service_route: Vec<Route>,
     /// Identities that the registrar has for us, where they count (RFC 3455).
@@ -234,6 +243,8 @@ impl Outgoing {
             addresses,
             doubtful: VecDeque::new(),
             attempts: 0,
+            attempts_before: 0,
+            later: VecDeque::new(),
             service_route,
             identities,
             bindings,
@@ -320,9 +331,20 @@ impl Outgoing {
         self.is_keyless
     }
 
+    /// Whether the present name of Teams has had its turn while other names have not: a data centre that is
+    /// gone has many addresses, and a caller little patience.
+    fn has_had_its_turn(&self, trunk: &Trunk) -> bool {
+        trunk.preset == Preset::Teams
+            && !self.is_again
+            && !self.targets.is_empty()
+            && self.attempts.saturating_sub(self.attempts_before) >= TRIES_PER_NAME
+    }
+
     fn left(&self) -> usize {
         match self.may_try_more() {
-            true => self.targets.len() + self.addresses.len() + self.doubtful.len(),
+            true => {
+                self.targets.len() + self.addresses.len() + self.later.len() + self.doubtful.len()
+            }
             false => 0,
         }
     }
@@ -503,6 +525,7 @@ impl Outgoing {
         if self.outset.verbatim.is_some() {
             self.targets.clear();
             self.addresses.clear();
+            self.later.clear();
             self.doubtful.clear();
         }
     }
@@ -532,8 +555,25 @@ impl Session {
         let place = current.place(&self.style.trunk);
         cx.plane.health.failed(cx.now.mono, place);
         let target = current.target.clone();
-        self.abandon(cx, current, None);
+        // The same user is called by another way now: Teams is not to note a missed call beside that
+        // (TDR-SIP-022).
+        let goes_on = outgoing.left() > 0 && self.style.trunk.preset == Preset::Teams;
+        let reason = goes_on.then(|| answered_elsewhere().to_bytes());
+        self.abandon(cx, current, reason);
         self.next_target(cx, Some((target, TargetFault::Timeout)), up);
+    }
+
+    /// The INVITE waits for its connection, which may take so long; nothing when it has been written now.
+    /// Connecting, shaking hands and answering have a time each (TDR-DNS-002).
+    pub(crate) fn invite_leaves(&mut self, cx: &Cx<'_>, id: TransactionId, within: Duration) {
+        let Phase::Outgoing(outgoing) = &self.phase else {
+            return;
+        };
+        let current = outgoing.current.as_ref();
+        if current.is_some_and(|current| current.id == id && !current.is_heard) {
+            let limit = cx.now.mono + within + self.style.trunk.timers.response_timeout;
+            self.timers.set(Timer::Response as usize, limit);
+        }
     }
 
     /// Cancels a try and remembers it until its transaction has its end: it may still be answered.
@@ -558,6 +598,7 @@ impl Session {
         };
         outgoing.targets.clear();
         outgoing.addresses.clear();
+        outgoing.later.clear();
         outgoing.doubtful.clear();
         let mut rejection = Rejection::local(TargetFault::Timeout);
         rejection.was_heard = true;

@@ -14,7 +14,7 @@ use super::server::{self, Server};
 use super::{Indication, Owner, Sender, TimerSet, Verdict};
 use crate::config::Merged;
 use crate::deadline::DeadlineQueue;
-use crate::effect::Effects;
+use crate::effect::{Effect, Effects};
 use crate::event::{DropCode, Happened};
 use crate::hashed::{Digested, Minted, Secret};
 use crate::id::{FlowId, TransactionId};
@@ -282,10 +282,22 @@ impl Table {
             return;
         };
         let cancel = machine.cancel(now, reason);
+        if machine.state == invite_client::State::Calling && entry.hop.protocol.is_reliable() {
+            let hop = entry.hop.clone();
+            out.push(Effect::Withdraw {
+                hop,
+                transaction: invite,
+            });
+        }
         self.look_after(invite);
         if let Some(bytes) = cancel {
             self.send_cancel(now, invite, bytes, out);
         }
+    }
+
+    /// Who a transaction belongs to.
+    pub fn owner(&self, id: TransactionId) -> Option<Owner> {
+        self.entries.get(&id).map(|entry| entry.owner)
     }
 
     fn send_cancel(

@@ -41,6 +41,8 @@ pub enum TargetState {
     Up,
     /// It answers with 503: it is there and wants no new calls.
     Busy,
+    /// It answers, but not that it knows us: whoever calls may fare better (TDR-OPT-004).
+    Refuses,
     /// It does not answer.
     Down,
     /// It is not one of the target's addresses any more (SIP-1706).
@@ -53,6 +55,7 @@ impl TargetState {
         match self {
             Self::Up => "up",
             Self::Busy => "busy",
+            Self::Refuses => "refuses",
             Self::Down => "down",
             Self::Gone => "gone",
         }
@@ -107,7 +110,9 @@ impl Health {
         };
         let place = (target.trunk.clone(), target.protocol, remote);
         match state {
-            TargetState::Up | TargetState::Gone => self.probed.remove(&place),
+            TargetState::Up | TargetState::Refuses | TargetState::Gone => {
+                self.probed.remove(&place)
+            }
             TargetState::Busy | TargetState::Down => self.probed.insert(place, state),
         };
     }

@@ -222,6 +222,8 @@ impl Probes {
         let finding = match status {
             Status::SERVICE_UNAVAILABLE => Finding::Busy,
             _ if watch.ok.contains(&status.code()) => Finding::Answers,
+            // Whatever Teams says of us, it is there (TDR-OPT-004).
+            _ if watch.style.trunk.preset == Preset::Teams => Finding::Refuses,
             _ => Finding::Silent,
         };
         let because = format!("answered {status}");

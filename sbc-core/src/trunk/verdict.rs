@@ -24,6 +24,8 @@ pub(super) struct Verdict {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Finding {
     Answers,
+    /// It answers, and not as who knows us would.
+    Refuses,
     /// It answers that it wants no new calls.
     Busy,
     Silent,
@@ -36,6 +38,7 @@ impl Verdict {
     pub(super) fn hears(&mut self, finding: Finding) -> Option<TargetState> {
         let state = match finding {
             Finding::Answers => TargetState::Up,
+            Finding::Refuses => TargetState::Refuses,
             Finding::Busy => TargetState::Busy,
             Finding::Silent | Finding::Unreachable => TargetState::Down,
         };
@@ -47,7 +50,7 @@ impl Verdict {
         let needed = match (self.state, finding) {
             (None, _) | (_, Finding::Unreachable | Finding::Busy) => 1,
             (Some(TargetState::Down), _) if self.was_alive => UP_AFTER,
-            (Some(_), Finding::Answers) => 1,
+            (Some(_), Finding::Answers | Finding::Refuses) => 1,
             (Some(_), Finding::Silent) => DOWN_AFTER,
         };
         if self.against < needed {
@@ -82,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_503_is_believed_at_once_and_so_is_its_end() {
-        use Finding::{Answers, Busy, Silent, Unreachable};
+        use Finding::{Answers, Busy, Refuses, Silent, Unreachable};
         use TargetState::{Down, Up};
         assert_eq!(told(&[Answers, Busy, Answers]), [Up, TargetState::Busy, Up]);
         assert_eq!(told(&[Busy, Busy, Answers]), [TargetState::Busy, Up]);
@@ -94,5 +97,9 @@ mod tests {
             [Up, Down, Up]
         );
         assert_eq!(told(&[Silent, Answers]), [Down, Up]);
+        assert_eq!(
+            told(&[Refuses, Refuses, Answers, Refuses]),
+            [TargetState::Refuses, Up, TargetState::Refuses]
+        );
     }
 }

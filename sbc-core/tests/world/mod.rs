@@ -160,6 +160,8 @@ pub struct Shard {
     pub keep_alives: VecDeque<KeepAlive>,
     /// Connections that are out of use.
     pub retired: Vec<FlowId>,
+    /// INVITEs that need not be written any more.
+    pub withdrawn: Vec<TransactionId>,
     /// Addresses whose peers may get requests on connections of their own.
     pub aliases: Vec<SocketAddr>,
     /// Letters to other shards.
@@ -233,6 +235,7 @@ impl Shard {
             queries: VecDeque::new(),
             keep_alives: VecDeque::new(),
             retired: Vec::new(),
+            withdrawn: Vec::new(),
             aliases: Vec::new(),
             letters: VecDeque::new(),
             replies: Vec::new(),
@@ -293,6 +296,7 @@ impl Shard {
                     Effect::KeepAlive(what) => self.keep_alives.push_back(what),
                     Effect::Alias { remote, .. } => self.aliases.push(remote),
                     Effect::RetireFlow(flow) => self.retired.push(flow),
+                    Effect::Withdraw { transaction, .. } => self.withdrawn.push(transaction),
                     Effect::Reply(id, answer) => self.replies.push((id, answer)),
                 }
             }

@@ -278,6 +278,15 @@ fn patience(shared: &Shared, config: &Config, hop: &Hop) -> (Duration, Duration)
     )
 }
 
+/// How long it may take at most until a connection is there.
+pub(super) fn longest(shared: &Shared, hop: &Hop) -> Duration {
+    let (connect, handshake) = patience(shared, &shared.state.load().config, hop);
+    match hop.protocol {
+        Protocol::Tls => connect + handshake,
+        Protocol::Tcp | Protocol::Udp => connect,
+    }
+}
+
 /// A connection on which everything is agreed.
 struct Open {
     io: Io,

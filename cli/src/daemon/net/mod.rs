@@ -382,7 +382,7 @@ impl Net {
             }
             return;
         }
-        let mut outgoing = Outgoing { bytes, owner };
+        let mut outgoing = Outgoing::new(bytes, owner);
         if let Some(line) = hop.flow.and_then(|flow| self.shared.pool.by_flow(flow)) {
             match line.offer(outgoing) {
                 Ok(()) => return,
@@ -396,7 +396,7 @@ impl Net {
         for _ in 0..3 {
             match self.shared.pool.line_for(&key, || self.shared.new_line()) {
                 Found::Failed(fault) => return self.failed(outgoing.owner, fault),
-                Found::Line(line) => match line.offer(outgoing) {
+                Found::Line(line) => match self.queue(hop, &line, outgoing) {
                     Ok(()) => return,
                     Err((rest, FlowFault::Closed)) => {
                         self.shared.pool.remove(&line, Some(&key));
@@ -405,7 +405,7 @@ impl Net {
                     Err((rest, fault)) => return self.failed(rest.owner, fault),
                 },
                 Found::Open(line, queue) => {
-                    let offered = line.offer(outgoing);
+                    let offered = self.queue(hop, &line, outgoing);
                     connect::start(&self.shared, hop.clone(), line, queue);
                     if let Err((rest, fault)) = offered {
                         self.failed(rest.owner, fault);
@@ -415,6 +415,32 @@ impl Net {
             }
         }
         self.failed(outgoing.owner, FlowFault::Closed);
+    }
+
+    /// Queues a message on a connection that may still have to be made. Whoever sent an INVITE is told that
+    /// before it can be written.
+    fn queue(
+        &self,
+        hop: &Hop,
+        line: &Line,
+        mut outgoing: Outgoing,
+    ) -> Result<(), (Outgoing, FlowFault)> {
+        if line.will_wait(&mut outgoing)
+            && let Some((shard, transaction)) = outgoing.owner
+        {
+            let within = connect::longest(&self.shared, hop);
+            self.shared.leaves(shard, transaction, within);
+        }
+        line.offer(outgoing)
+    }
+
+    /// Leaves an INVITE unwritten that still waits for its connection to be made.
+    pub fn withdraw(&self, shard: ShardId, hop: &Hop, transaction: TransactionId) {
+        let line = self.shared.pool.by_key(&hop.key());
+        if line.is_some_and(|line| line.waits_no_more((shard, transaction))) {
+            self.shared
+                .send_failed(shard, transaction, FlowFault::Closed);
+        }
     }
 
     /// Sends a datagram that is no SIP message, if that is possible.
@@ -664,6 +690,16 @@ impl Shared {
         if let Some(inbox) = self.inboxes.of(shard) {
             // Reports of our own side are always taken.
             let _ = inbox.push(Input::SendFailed { transaction, why });
+        }
+    }
+
+    fn leaves(&self, shard: ShardId, transaction: TransactionId, within: Duration) {
+        if let Some(inbox) = self.inboxes.of(shard) {
+            // Reports of our own side are always taken.
+            let _ = inbox.push(Input::Leaves {
+                transaction,
+                within,
+            });
         }
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sbc_core::config::is_same_name;
 use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
 use sbc_core::transport::{Flow, FlowFault, FlowKey, PeerIdentity, TlsHop};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -34,6 +34,19 @@ const MAX_REMEMBERED: usize = 4096;
 pub(super) struct Outgoing {
     pub(super) bytes: Bytes,
     pub(super) owner: Option<(ShardId, TransactionId)>,
+    /// Whether its owner was told that it waits for the connection.
+    pub(super) has_waited: bool,
+}
+
+impl Outgoing {
+    /// A message that nobody need be told of but for its failure.
+    pub(super) fn new(bytes: Bytes, owner: Option<(ShardId, TransactionId)>) -> Self {
+        Self {
+            bytes,
+            owner,
+            has_waited: false,
+        }
+    }
 }
 
 /// How a connection that we opened is pinged.
@@ -53,6 +66,9 @@ pub(super) struct Line {
     is_up: watch::Sender<Option<bool>>,
     queue: mpsc::Sender<Outgoing>,
     queued_bytes: AtomicUsize,
+    /// INVITEs that were queued while it was being opened, and that are still wanted. At most what the queue
+    /// holds.
+    waiting: Mutex<HashSet<(ShardId, TransactionId)>>,
     /// Whether a message was ever to be written.
     is_used: AtomicBool,
     /// The certificates of the peer.
@@ -81,6 +97,7 @@ impl Line {
             is_up: watch::channel(None).0,
             queue,
             queued_bytes: AtomicUsize::new(0),
+            waiting: Mutex::default(),
             is_used: AtomicBool::new(false),
             shown: OnceLock::new(),
             closing,
@@ -151,6 +168,30 @@ impl Line {
         self.queue.capacity() < QUEUE_MESSAGES / 2
             // Ordering: an estimate.
             || self.queued_bytes.load(Ordering::Relaxed) > QUEUE_BYTES / 2
+    }
+
+    /// Notes that an INVITE will wait for the connection; says whether it will.
+    pub(super) fn will_wait(&self, outgoing: &mut Outgoing) -> bool {
+        let Some(owner) = outgoing.owner else {
+            return false;
+        };
+        let waits = self.is_up.borrow().is_none() && outgoing.bytes.starts_with(b"INVITE ");
+        if waits {
+            outgoing.has_waited = true;
+            self.waiting().insert(owner);
+        }
+        waits
+    }
+
+    /// What has waited for the connection is to be written, or is not wanted any more; says whether that is
+    /// still open. Whoever asks first decides.
+    pub(super) fn waits_no_more(&self, owner: (ShardId, TransactionId)) -> bool {
+        self.waiting().remove(&owner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashSet<(ShardId, TransactionId)>> {
+        // A set is whole between any two statements.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the connection is there, or will never be; says which.
@@ -401,6 +442,11 @@ impl Pool {
         tables.aliases.insert((listener, remote), alias);
     }
 
+    /// The connection with this key, if it lives or is being opened.
+    pub(super) fn by_key(&self, key: &FlowKey) -> Option<Arc<Line>> {
+        self.lock().by_key.get(key).map(Arc::clone)
+    }
+
     /// Whether a connection with this key lives or is being opened.
     pub(super) fn has(&self, key: &FlowKey) -> bool {
         self.lock().by_key.contains_key(key)
@@ -568,10 +614,7 @@ mod tests {
     #[test]
     fn a_full_queue_fails_the_connection() {
         let (line, queue) = new_line(1);
-        let message = || Outgoing {
-            bytes: Bytes::from_static(b"x"),
-            owner: None,
-        };
+        let message = || Outgoing::new(Bytes::from_static(b"x"), None);
         for _ in 0..QUEUE_MESSAGES {
             line.offer(message()).unwrap();
         }
@@ -583,10 +626,7 @@ mod tests {
     #[test]
     fn queued_bytes_are_bounded_too() {
         let (line, _queue) = new_line(1);
-        let big = Outgoing {
-            bytes: Bytes::from(vec![0; QUEUE_BYTES + 1]),
-            owner: None,
-        };
+        let big = Outgoing::new(Bytes::from(vec![0; QUEUE_BYTES + 1]), None);
         assert!(line.offer(big).is_err());
     }
 }

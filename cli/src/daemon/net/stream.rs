@@ -150,10 +150,7 @@ impl<'a> Connection<'a> {
                         if pongs.count(Duration::from_secs(1)) > PONGS_PER_SECOND {
                             return FlowFault::NotSip;
                         }
-                        let pong = Outgoing {
-                            bytes: Bytes::from_static(b"\r\n"),
-                            owner: None,
-                        };
+                        let pong = Outgoing::new(Bytes::from_static(b"\r\n"), None);
                         if let Err((_, fault)) = self.line.offer(pong) {
                             return fault;
                         }
@@ -254,12 +251,23 @@ impl<'a> Connection<'a> {
         writer: &mut (impl AsyncWrite + Unpin),
         batch: &mut Vec<Outgoing>,
     ) -> Result<(), FlowFault> {
+        batch.retain(|outgoing| {
+            let is_wanted = match outgoing.owner {
+                Some(owner) if outgoing.has_waited => self.line.waits_no_more(owner),
+                Some(_) | None => true,
+            };
+            if !is_wanted {
+                self.line.taken(outgoing.bytes.len());
+            }
+            is_wanted
+        });
         // Before they are written: whatever ends the connection meanwhile, their owners hear of it.
         for outgoing in batch.iter() {
             self.line.taken(outgoing.bytes.len());
             self.remember(outgoing);
         }
         match batch.as_slice() {
+            [] => return Ok(()),
             [single] => self.write_all(writer, &single.bytes).await?,
             several => {
                 let whole: Vec<&[u8]> = several.iter().map(|each| each.bytes.as_ref()).collect();
@@ -268,6 +276,9 @@ impl<'a> Connection<'a> {
         }
         self.line.behind.done(batch.len() as u64);
         for outgoing in batch.drain(..) {
+            if let Some((shard, transaction)) = outgoing.owner.filter(|_| outgoing.has_waited) {
+                self.shared.leaves(shard, transaction, Duration::ZERO);
+            }
             if outgoing.bytes.len() > pool::PONG_BYTES {
                 self.metrics.sent(&outgoing.bytes);
             }

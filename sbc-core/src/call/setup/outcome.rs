@@ -7,7 +7,7 @@ use super::super::{A_LEG, Call, Operation, Timer, endpoint, images, record, tear
 use super::redirect::{self, Onward};
 use super::{Attempt, Failed, Setup, Step, parse, refuse, refuse_offer, warning_code};
 use crate::cause::{Because, CauseCode, EndedBy};
-use crate::config::EmergencyHold;
+use crate::config::{EmergencyHold, Preset};
 use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
@@ -154,11 +154,24 @@ impl Setup {
             (failure, _) => failure,
         };
         let warning = rejection.said.as_ref().and_then(|said| warning_code(said));
-        let mapped = response::mapped_warned(failure, &rejection.reasons, warning, &self.trunk);
+        let called = call.leg(leg);
+        let has_progress =
+            called.is_some_and(|leg| leg.session.facts().first_progress_ms.is_some());
+        let mapped = response::mapped_warned(
+            failure,
+            &rejection.reasons,
+            warning,
+            has_progress,
+            &self.trunk,
+        );
+        let is_teams = b_trunk
+            .as_ref()
+            .is_some_and(|trunk| trunk.preset == Preset::Teams);
         let tries_next = match failure {
             // Who goes on dialling hears at once that more is wanted; for anybody else the number is all
             // there is, and another way may know it (SIP-580).
-            Failure::Status(Status::ADDRESS_INCOMPLETE) => !self.trunk.overlap,
+            // Teams knows all its numbers.
+            Failure::Status(Status::ADDRESS_INCOMPLETE) if !is_teams => !self.trunk.overlap,
             Failure::Status(status) => b_trunk
                 .as_ref()
                 .is_some_and(|trunk| response::tries_next(status, &rejection.reasons, trunk)),

@@ -40,6 +40,10 @@ impl Session {
             // What was left for later has its turn.
             let is_late = !outgoing.outset.untried.is_empty();
             if let Some((target, remote)) = outgoing.addresses.pop_front() {
+                if outgoing.has_had_its_turn(&self.style.trunk) {
+                    outgoing.later.push_back((target, remote));
+                    continue;
+                }
                 let trunk = &self.style.trunk;
                 let place = Place::of(trunk, target.protocol, remote);
                 // Somebody who calls for help is not kept from anybody, whatever was asked of us (TDR-EMG-006).
@@ -77,7 +81,12 @@ impl Session {
                 }
                 continue;
             }
+            outgoing.attempts_before = outgoing.attempts;
             let Some(target) = outgoing.targets.pop_front() else {
+                if !outgoing.later.is_empty() {
+                    outgoing.addresses.append(&mut outgoing.later);
+                    continue;
+                }
                 if !outgoing.defers() && self.try_doubtful(cx) {
                     return;
                 }
