@@ -473,6 +473,7 @@ impl Stream {
         match self.senders.iter().position(|context| context.key == *key) {
             Some(at) => at,
             None => {
+                self.outgoing.begin_key();
                 self.senders.reserve_exact(1);
                 self.senders.push(SendContext {
                     key: key.clone(),
