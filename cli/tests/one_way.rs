@@ -130,6 +130,7 @@ fn terms(peer: &UdpSocket, local: &LocalStream) -> NegotiatedStream {
         source: SourcePolicy::Signalled,
         ice: None,
         ptime_ms: 20,
+        reports: None,
     }
 }
 

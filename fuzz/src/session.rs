@@ -318,6 +318,7 @@ impl Bench {
             ]),
             ice: None,
             ptime_ms: 10 + input.octet() % 51,
+            reports: None,
         };
         let endpoint = side.endpoint;
         let terms = match input.octet() {

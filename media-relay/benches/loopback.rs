@@ -99,6 +99,7 @@ fn call(relay: &Relay, events: &mpsc::Receiver<Event>, number: u64, secure: bool
                     source: SourcePolicy::Signalled,
                     ice: None,
                     ptime_ms: 20,
+                    reports: None,
                 })],
             },
             stage: Stage::Final,

@@ -78,6 +78,7 @@ fn answer(session: SessionId, endpoint: EndpointId, local: &LocalStream) -> Comm
         source: SourcePolicy::Signalled,
         ice: None,
         ptime_ms: 20,
+        reports: None,
     };
     Command::Answer {
         session,

@@ -84,6 +84,7 @@ fn go_on(session: SessionId, local: &[LocalEndpoint], command: &dyn Fn(Command))
             source: SourcePolicy::Signalled,
             ice: None,
             ptime_ms: 20,
+            reports: None,
         };
         command(Command::Answer {
             session,

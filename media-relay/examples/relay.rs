@@ -148,6 +148,7 @@ fn answer(
         ice: None,
         // Figures try up to 190 packets a second and stream; twice the agreed rate is let through.
         ptime_ms: 10,
+        reports: None,
     };
     relay.command(Command::Answer {
         session,

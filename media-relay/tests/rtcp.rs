@@ -304,3 +304,71 @@ fn a_peer_without_bandwidth_for_reports_gets_none() {
     });
     assert!(bench.made().iter().all(|(to, _)| to.ip() == peer_b().ip()));
 }
+
+/// How many reports A's peer gets in an hour in which both sides talk, or only B's.
+fn reports_in_an_hour(reports: Option<ReportBandwidth>, both_talk: bool) -> usize {
+    let mut bench = Bench::joined();
+    let terms = NegotiatedStream {
+        reports,
+        ..terms(peer_a())
+    };
+    bench.answer(A, terms);
+    let mut count = 0;
+    for second in 0..3_600 {
+        let made = bench.run_ms(1_000);
+        count += made
+            .iter()
+            .filter(|(to, _)| to.ip() == peer_a().ip())
+            .count();
+        bench.voice(B, second).unwrap();
+        if both_talk {
+            bench.voice(A, second).unwrap();
+        }
+    }
+    count
+}
+
+#[test]
+fn intervals_follow_the_bandwidth_that_the_peer_leaves_for_reports() {
+    let left = |senders, receivers| Some(ReportBandwidth { senders, receivers });
+    // A report has 116 octets with UDP and IP, 92 if nothing is heard.
+    for (reports, both_talk, seconds) in [
+        // Plenty, or nothing said: a report in 2.5 to 4.95 s.
+        (None, true, 3.7),
+        (left(600, 2_000), true, 3.7),
+        // Both send, and share what there is.
+        (left(50, 50), true, 18.6 / 1.218),
+        (left(0, 100), true, 18.6 / 1.218),
+        // We alone send, and have what senders have.
+        (left(50, 50), false, 14.7 / 1.218),
+    ] {
+        let count = reports_in_an_hour(reports, both_talk);
+        let mean = 3_600.0 / count as f64;
+        assert!(
+            (mean / seconds - 1.0).abs() < 0.1,
+            "{reports:?} {both_talk}: every {mean} s, not {seconds}"
+        );
+    }
+}
+
+#[test]
+fn who_has_no_share_of_the_bandwidth_sends_no_reports() {
+    let only_senders = Some(ReportBandwidth {
+        senders: 2_000,
+        receivers: 0,
+    });
+    let mut bench = Bench::joined();
+    let terms = NegotiatedStream {
+        reports: only_senders,
+        ..terms(peer_a())
+    };
+    bench.answer(A, terms);
+    let made = bench.run_ms(30_000);
+    let is_to_a = |to: std::net::SocketAddr| to.ip() == peer_a().ip();
+    assert!(!made.iter().any(|(to, _)| is_to_a(*to)), "we send nothing");
+    for sequence in 0..1_000 {
+        bench.voice(B, sequence).unwrap();
+        bench.run_ms(20);
+    }
+    assert!(bench.stats(A).sent_rtcp > 0, "we send");
+}

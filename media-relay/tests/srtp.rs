@@ -286,6 +286,42 @@ fn a_restarted_counter_is_found_after_twenty_failures_and_silence() {
     assert_eq!(heard, Some(20));
 }
 
+/// Packets with these indices, 20 ms apart, until one is heard after those of `before`: how many are not.
+fn unheard(
+    before: impl IntoIterator<Item = u64>,
+    after: impl IntoIterator<Item = u64>,
+) -> Option<usize> {
+    let sender = Sender::new(&key(Suite::AesCm128HmacSha1_80));
+    let mut receiver = Receiver::new(&key(Suite::AesCm128HmacSha1_80));
+    for index in before {
+        let mut packet = protect(&sender, &rtp(index as u16, 7, b"voice"), index);
+        assert!(receiver.unprotect_rtp(&mut packet, NOW).is_ok());
+    }
+    let mut now = NOW;
+    after.into_iter().position(|index| {
+        now = Timestamp(now.0 + 20_000);
+        let mut packet = protect(&sender, &rtp(index as u16, 7, b"voice"), index);
+        receiver.unprotect_rtp(&mut packet, now).is_ok()
+    })
+}
+
+#[test]
+fn a_peer_that_has_gone_on_unheard_for_more_than_half_a_cycle_is_found_again() {
+    let by_steps = |last: u64| (last & 0x3fff..=last).step_by(0x4000);
+    // Half a cycle and a little, so that the guess lies before the very first packet.
+    assert_eq!(unheard([100], 40_000..40_100), Some(20));
+    // Nearly a whole one, so that the guess looks like a repetition.
+    assert_eq!(unheard([30_000], 0x1_2000..0x1_2064), Some(20));
+    assert_eq!(unheard(by_steps(0x3_8000), 0x4_7c00..0x4_7c64), Some(20));
+    // More than a whole one.
+    assert_eq!(unheard(by_steps(0x3_1000), 0x4_2000..0x4_2064), Some(20));
+}
+
+#[test]
+fn a_peer_that_was_not_heard_until_its_numbers_had_gone_round_is_heard() {
+    assert_eq!(unheard([], 0x1_0003..0x1_0010), Some(0));
+}
+
 #[test]
 fn a_burst_of_bad_packets_does_not_open_the_door_to_a_recording() {
     let sender = Sender::new(&key(Suite::AesCm128HmacSha1_80));

@@ -166,6 +166,99 @@ fn an_event_is_told_under_the_clock_of_the_other_side_and_stays_one() {
     );
 }
 
+/// What leaves for each packet of an event, given by sequence number, timestamp, event, flags and units: timestamp,
+/// units, flags and marker.
+fn told_under_48_khz(packets: &[(u16, u32, u8, u8, u16)]) -> Vec<(u32, u16, u8, bool)> {
+    let mut bench = joined(vec![pcma(), events(8_000)], vec![opus(), events(48_000)]);
+    let mut slot = [0; 2048];
+    let mut told = Vec::new();
+    for (sequence, timestamp, event, flags, units) in packets {
+        let [high, low] = units.to_be_bytes();
+        let payload = [*event, *flags, high, low];
+        let event = rtp(101, *sequence, *timestamp, 9, &payload);
+        assert_eq!(packet(&mut bench, &event, &mut slot), Outcome::Taken);
+        told.extend(bench.made().into_iter().map(|(_, packet)| read(&packet)));
+        bench.wait_ms(50);
+    }
+    let numbers = told.windows(2);
+    assert!(
+        numbers
+            .into_iter()
+            .all(|two| two[1].sequence == two[0].sequence.wrapping_add(1))
+    );
+    let units = |own: &common::Rtp| u16::from_be_bytes([own.payload[2], own.payload[3]]);
+    let of = |own: &common::Rtp| {
+        let since = own.timestamp.wrapping_sub(told[0].timestamp);
+        (since, units(own), own.payload[1], own.marker)
+    };
+    told.iter().map(of).collect()
+}
+
+#[test]
+fn an_event_that_is_too_long_for_a_faster_clock_goes_on_in_further_segments() {
+    // 1.3 s, 1.4 s, the same once more, and twice the end after 4.1 s.
+    let told = told_under_48_khz(&[
+        (7, 8_000, 5, 10, 10_400),
+        (8, 8_000, 5, 10, 11_200),
+        (9, 8_000, 5, 10, 11_200),
+        (10, 8_000, 5, 0x8a, 32_800),
+        (11, 8_000, 5, 0x8a, 32_800),
+    ]);
+    let full = 0xffff;
+    let segment = u32::from(full);
+    assert_eq!(
+        told,
+        [
+            (0, 62_400, 10, true),
+            (0, full, 10, false),
+            (segment, 1_665, 10, false),
+            (segment, 1_665, 10, false),
+            (segment, full, 10, false),
+            (2 * segment, full, 10, false),
+            (3 * segment, 195, 0x8a, false),
+            (3 * segment, 195, 0x8a, false),
+        ]
+    );
+}
+
+#[test]
+fn segments_of_the_sender_are_one_event_on_the_other_side_as_well() {
+    let told = told_under_48_khz(&[
+        (7, 8_000, 5, 10, 0xffff),
+        (8, 8_000 + 0xffff, 5, 10, 400),
+        // Late, of the first segment.
+        (6, 8_000, 5, 10, 0xff00),
+        (9, 8_000 + 0xffff, 5, 0x8a, 800),
+    ]);
+    let segment = 0xffff_u32;
+    let markers = told.iter().filter(|own| own.3).count();
+    assert_eq!(markers, 1, "one event: {told:?}");
+    assert_eq!(told[..6].iter().map(|own| own.0).collect::<Vec<_>>(), {
+        (0..6).map(|at| at * segment).collect::<Vec<_>>()
+    });
+    assert_eq!(
+        told[6..],
+        [
+            (5 * segment, 0xffff, 10, false),
+            (6 * segment, 2_400, 10, false),
+            (6 * segment, 4_800, 0x8a, false)
+        ]
+    );
+}
+
+#[test]
+fn a_late_end_of_the_event_before_is_no_event_of_its_own() {
+    let told = told_under_48_khz(&[
+        (7, 8_000, 5, 10, 400),
+        (8, 8_000, 5, 0x8a, 800),
+        (10, 9_600, 5, 10, 400),
+        (9, 8_000, 5, 0x8a, 800),
+        (11, 9_600, 5, 0x8a, 800),
+    ]);
+    let markers: Vec<_> = told.iter().filter(|own| own.3).collect();
+    assert_eq!((markers.len(), told.len()), (2, 4), "{told:?}");
+}
+
 #[test]
 fn an_event_changes_its_clock_also_where_the_audio_passes() {
     let mut bench = joined(

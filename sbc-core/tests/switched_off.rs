@@ -2,7 +2,7 @@
 
 use crate::world;
 
-use media_api::{Command, Direction, EndpointId};
+use media_api::{Command, Direction, EndpointId, NegotiatedStream};
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
 use world::call::*;
@@ -25,18 +25,37 @@ fn reoffers(call: &mut Call, sdp: &str) -> Message {
     ok
 }
 
-/// What the relay is told last for a leg.
-fn direction(call: &Call, of: u8) -> Direction {
+/// What the relay is told last for an endpoint; nothing of a stream that is closed.
+fn stream(call: &Call, of: u8) -> Option<NegotiatedStream> {
     let mut commands = call.shard.media.iter().rev();
     let last = commands.find_map(|command| match command {
         Command::Answer {
             endpoint,
             negotiated,
             ..
-        } if *endpoint == EndpointId(of) => Some(negotiated.streams[0].as_ref()?.direction),
+        } if *endpoint == EndpointId(of) => Some(negotiated.streams[0].clone()),
         _ => None,
     });
     last.expect("an agreement")
+}
+
+fn direction(call: &Call, of: u8) -> Option<Direction> {
+    stream(call, of).map(|stream| stream.direction)
+}
+
+/// Whether the relay has been told to give an endpoint back.
+fn is_released(call: &Call, of: u8) -> bool {
+    call.shard.media.iter().any(|command| {
+        matches!(command, Command::Release { endpoint, .. } if *endpoint == Some(EndpointId(of)))
+    })
+}
+
+fn port(message: &Message) -> String {
+    let body = body(message);
+    let line = body.lines().find_map(|line| line.strip_prefix("m=audio "));
+    line.and_then(|line| line.split(' ').next())
+        .unwrap()
+        .to_owned()
 }
 
 /// Teams is told, and answers in the same way.
@@ -56,17 +75,20 @@ fn a_stream_that_is_switched_off_is_agreed_to_and_can_be_switched_on_again() {
     let off = CARRIER_SDP.replace("m=audio 6000", "m=audio 0");
     let ok = reoffers(&mut call, &off);
     assert!(body(&ok).contains("m=audio 0 RTP/AVP"), "{}", body(&ok));
-    assert_eq!(direction(&call, 0), Direction::Inactive);
+    assert_eq!(direction(&call, 0), None, "closed");
     told(&mut call, "inactive");
-    assert_eq!(direction(&call, 1), Direction::Inactive);
+    assert_eq!(direction(&call, 1), Some(Direction::Inactive));
     // Nobody is missed, and nothing is offered that it did not ask for.
     call.shard.pass(Duration::from_secs(300));
     assert!(call.shard.sent.is_empty() && call.shard.records.is_empty());
     let ok = reoffers(&mut call, CARRIER_SDP);
     assert!(!body(&ok).contains("m=audio 0") && body(&ok).contains("a=sendrecv"));
-    assert_eq!(direction(&call, 0), Direction::SendReceive);
+    // It is another stream, at another endpoint.
+    assert_eq!(direction(&call, 2), Some(Direction::SendReceive));
+    assert!(is_released(&call, 0));
+    assert_ne!(port(&ok), port(&call.ok));
     told(&mut call, "sendrecv");
-    assert_eq!(direction(&call, 1), Direction::SendReceive);
+    assert_eq!(direction(&call, 1), Some(Direction::SendReceive));
     call.lives();
 }
 
@@ -110,7 +132,7 @@ fn a_bandwidth_of_nothing_is_no_hold() {
     let none = CARRIER_SDP.replace("a=rtpmap:101", "b=AS:0\na=rtpmap:101");
     let ok = reoffers(&mut call, &none);
     assert!(body(&ok).contains("a=sendrecv"));
-    assert_eq!(direction(&call, 0), Direction::SendReceive);
+    assert_eq!(direction(&call, 0), Some(Direction::SendReceive));
     assert!(call.shard.sent.is_empty(), "nobody is told of a hold");
     call.lives();
 }

@@ -114,6 +114,18 @@ pub struct NegotiatedStream {
     pub ice: Option<Box<IceTerms>>,
     /// Packet time that we should send with, in milliseconds (10–60).
     pub ptime_ms: u8,
+    /// What reports may take up; `None` where the peer does not say.
+    pub reports: Option<ReportBandwidth>,
+}
+
+/// Bandwidth that a peer leaves for the reports of both sides, in bit/s (RFC 3556). Intervals between ours follow it
+/// (RFC 3550 §6.3.1); who has none of it sends none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ReportBandwidth {
+    /// Of those that send media.
+    pub senders: u32,
+    /// Of all others.
+    pub receivers: u32,
 }
 
 /// What the datagrams of a stream are. Both sides of a path must agree, else nothing passes.

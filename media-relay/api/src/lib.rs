@@ -47,7 +47,7 @@ pub use dtls::{DtlsRole, DtlsTerms, Fingerprint, HandshakeFault, HashFunction};
 pub use endpoint::{
     AddressRanges, Content, Direction, EndpointSpec, Family, Format, FormatId, LocalEndpoint,
     LocalStream, Nearby, Negotiated, NegotiatedStream, PayloadBinding, Protection,
-    ProtectionWanted, SourcePolicy, StreamKind, StreamSpec, TelephoneEvent,
+    ProtectionWanted, ReportBandwidth, SourcePolicy, StreamKind, StreamSpec, TelephoneEvent,
 };
 pub use event::{AllocateError, Event, OneWayKind};
 pub use ice::{IceCandidate, IceComponent, IceCredentials, IceTerms, is_ice_char};

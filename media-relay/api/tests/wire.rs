@@ -63,6 +63,7 @@ fn stream() -> NegotiatedStream {
             }],
         })),
         ptime_ms: 20,
+        reports: None,
     }
 }
 

@@ -538,6 +538,7 @@ fn agreed_with(
         source,
         ice: None,
         ptime_ms: party.ptime_ms,
+        reports: party.reports,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::formats::Payload;
 use crate::request::{Transport as Wanted, Wishes};
-use media_api::{Content, CryptoKey, Direction, Nearby, SourcePolicy, Suite};
+use media_api::{Content, CryptoKey, Direction, Nearby, ReportBandwidth, SourcePolicy, Suite};
 use sbc_core::sdp::{Direction as Written, Media, MediaKind, Transport};
 use std::net::{IpAddr, SocketAddr};
 
@@ -23,6 +23,7 @@ pub(crate) struct Line {
     /// How the party protects its media.
     pub(crate) protection: Protection,
     pub(crate) ptime_ms: u8,
+    pub(crate) reports: Option<ReportBandwidth>,
 }
 
 /// Keys of a line.
@@ -90,6 +91,7 @@ impl Line {
                 .and_then(|ms| u8::try_from(ms).ok())
                 .filter(|ms| (10..=60).contains(ms))
                 .unwrap_or(20),
+            reports: sbc_core::media::report_bandwidth(media),
         })
     }
 

@@ -30,6 +30,12 @@ use std::time::Duration;
 const EVENT_LASTS: Duration = Duration::from_millis(150);
 /// Bytes of an event in a packet.
 const EVENT_BYTES: usize = 4;
+/// Set in the flags of its last packets.
+const END: u8 = 0x80;
+/// The longest that one segment of an event can say.
+const SEGMENT: u16 = 0xffff;
+/// Segments that one packet may be told in: that at 8 kHz of a second under 48 kHz fills six.
+const MOST_SEGMENTS: u64 = 8;
 /// Set in the generation of an origin that is transcoded, which the receiving stream never counts up to.
 const RECODED: u32 = 1 << 31;
 
@@ -65,14 +71,22 @@ pub struct Recode {
     pub payload: Range<usize>,
 }
 
-/// An event on its way under another clock.
+/// An event on its way under another clock. Where its field cannot say how long it lasts, it goes on in a further
+/// segment, whose timestamp is later by as much (RFC 4733 §2.5.1.3); either side has segments of its own.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PassingEvent {
     event: u8,
-    /// Sequence space and timestamp that it came with.
+    /// Sequence space and timestamp that its present segment came with.
     came: (u32, u32),
-    /// Timestamp that it leaves with, and since when.
+    /// Units of the segments that came before that one.
+    came_before: u64,
+    /// Number of its newest packet.
+    newest: u64,
+    is_over: bool,
+    /// Timestamp that its present segment leaves with, and since when.
     leaves: (u32, Timestamp),
+    /// Units of the segments that left before that one.
+    left_before: u64,
     /// Until when no audio is sent beside it.
     until: Timestamp,
 }
@@ -292,38 +306,105 @@ impl Stream {
         now: Timestamp,
         out: &mut Output,
     ) {
-        let came = (accepted.position.generation, accepted.timestamp);
-        let is_known = |event: &PassingEvent| event.came == came && event.event == told.event;
-        let known = self.passing.filter(is_known);
-        let leaves = known.map_or_else(
-            || (self.outgoing.continued(clock_hz, now).0, now),
-            |event| event.leaves,
-        );
-        let until = match told.is_end {
+        let Position {
+            extended,
+            generation,
+        } = accepted.position;
+        let same = self.passing.filter(|own| own.came.0 == generation);
+        let known = same.and_then(|own| own.gone_on(told, accepted.timestamp));
+        if known.is_none() && same.is_some_and(|own| extended < own.newest) {
+            // What is left of an event before the present one would be told as another one.
+            return;
+        }
+        let mut marker = known.is_none();
+        let mut event = known.unwrap_or_else(|| PassingEvent {
+            event: told.event,
+            came: (generation, accepted.timestamp),
+            came_before: 0,
+            newest: extended,
+            is_over: false,
+            leaves: (self.outgoing.continued(clock_hz, now).0, now),
+            left_before: 0,
+            until: now,
+        });
+        event.newest = event.newest.max(extended);
+        event.is_over |= told.is_end;
+        event.until = match event.is_over {
             true => now,
             false => now + EVENT_LASTS,
         };
-        self.passing = Some(PassingEvent {
-            event: told.event,
-            came,
-            leaves,
-            until,
-        });
-        let units = u64::from(told.units) * u64::from(clock_hz);
+        let units = (event.came_before + u64::from(told.units)) * u64::from(clock_hz);
         let units = units / u64::from(accepted.clock_hz.max(1));
-        // What lasts longer than the field can say has lasted at least so long.
-        let [high, low] = u16::try_from(units).unwrap_or(u16::MAX).to_be_bytes();
+        let Some(left) = units.checked_sub(event.left_before) else {
+            // A late packet of a segment that has been told to its end.
+            self.passing = Some(event);
+            return;
+        };
+        let full = u64::from(SEGMENT);
+        let segments = left.saturating_sub(1) / full;
+        let tells = |flags: u8, units: u16| {
+            let [high, low] = units.to_be_bytes();
+            [told.event, flags, high, low]
+        };
+        for segment in 0..segments {
+            if segments - segment <= MOST_SEGMENTS {
+                let payload = tells(flags & !END, SEGMENT);
+                self.tell_event(at, &payload, marker, &event, (payload_type, clock_hz), out);
+                marker = false;
+            }
+            event.begin_segment(clock_hz);
+        }
+        let rest = u16::try_from(left - segments * full).unwrap_or(SEGMENT);
+        let payload = tells(flags, rest);
+        self.tell_event(at, &payload, marker, &event, (payload_type, clock_hz), out);
+        self.passing = Some(event);
+    }
+
+    /// Sends one packet of an event that passes.
+    fn tell_event(
+        &mut self,
+        at: usize,
+        payload: &[u8; EVENT_BYTES],
+        marker: bool,
+        event: &PassingEvent,
+        (payload_type, clock_hz): (u8, u32),
+        out: &mut Output,
+    ) {
         let mut room = [0; HEADER_BYTES + EVENT_BYTES + MAX_TRAILER_BYTES];
-        let payload = [told.event, flags, high, low];
-        room[HEADER_BYTES..HEADER_BYTES + EVENT_BYTES].copy_from_slice(&payload);
+        room[HEADER_BYTES..HEADER_BYTES + EVENT_BYTES].copy_from_slice(payload);
         let part = Part {
             payload_type,
-            marker: known.is_none(),
-            timestamp: leaves.0,
-            since: leaves.1,
+            marker,
+            timestamp: event.leaves.0,
+            since: event.leaves.1,
             clock_hz,
             length: EVENT_BYTES,
         };
         self.emit_own(at, &part, &mut room, out);
+    }
+}
+
+impl PassingEvent {
+    /// The event as it goes on with a packet of this timestamp; `None` if that is another event.
+    fn gone_on(mut self, told: Told, timestamp: u32) -> Option<Self> {
+        if self.event != told.event {
+            return None;
+        }
+        match timestamp.wrapping_sub(self.came.1) {
+            0 => {}
+            step if step == u32::from(SEGMENT) && !self.is_over => {
+                self.came.1 = timestamp;
+                self.came_before += u64::from(SEGMENT);
+            }
+            _ => return None,
+        }
+        Some(self)
+    }
+
+    fn begin_segment(&mut self, clock_hz: u32) {
+        let lasts = u64::from(SEGMENT) * 1_000_000 / u64::from(clock_hz.max(1));
+        self.leaves.0 = self.leaves.0.wrapping_add(u32::from(SEGMENT));
+        self.leaves.1 += Duration::from_micros(lasts);
+        self.left_before += u64::from(SEGMENT);
     }
 }

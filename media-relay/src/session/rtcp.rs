@@ -9,10 +9,18 @@ use crate::packet::rtcp::{Compound, Packet, ReportBlock, SenderInfo, Writer};
 use crate::packet::rtp::MAX_PACKET_BYTES;
 use crate::srtp::{MAX_TRAILER_BYTES, Protocol};
 use crate::time::{Timestamp, WallOffset};
-use media_api::{DropReason, SourcePolicy, VoipMetrics};
+use media_api::{DropReason, ReportBandwidth, SourcePolicy, VoipMetrics};
 use std::net::SocketAddr;
 use std::ops::Range;
 
+/// The time between reports that a small bandwidth prolongs, in microseconds (RFC 3550 §6.2).
+const USUAL_US: u64 = 5_000_000;
+/// The longest that it gets by that.
+const LONGEST_US: u64 = 600_000_000;
+/// What an interval is divided by, e − 3/2 (RFC 3550 §6.3.1), in thousandths.
+const COMPENSATION: u64 = 1_218;
+/// IPv4 and UDP, which count as part of a report.
+const BELOW_BYTES: u64 = 28;
 /// Least and greatest time before the first report, in microseconds (RFC 3550 §6.2).
 const FIRST_INTERVAL_US: Range<u64> = 1_250_000..3_750_000;
 /// Least and greatest time between reports. RFC 3550 §6.3.1 would go up to 6.2 s; Teams wants one at
@@ -30,6 +38,8 @@ const REPORT_BYTES: usize = 28 + 24 + 36 + 8 + MAX_TRAILER_BYTES;
 /// Report state of one stream.
 #[derive(Debug)]
 pub(super) struct Reports {
+    /// Bytes of the last one, with what is below it.
+    bytes: u64,
     /// Canonical name: 96 random bits in hexadecimal, nothing about user or host (RFC 7022).
     name: [u8; 24],
     due: Option<Timestamp>,
@@ -160,6 +170,8 @@ impl Reports {
             }
         }
         Self {
+            // As long as most are.
+            bytes: BELOW_BYTES + 52 + 36,
             name,
             due: None,
             are_over: false,
@@ -179,10 +191,28 @@ impl Reports {
     }
 
     /// Something was agreed: reports begin if they have not.
-    pub(super) fn begin(&mut self, now: Timestamp) {
+    pub(super) fn begin(&mut self, bandwidth: Option<ReportBandwidth>, now: Timestamp) {
         if self.due.is_none() && !self.are_over {
-            self.schedule(FIRST_INTERVAL_US, now);
+            let slow = self.slow_interval(bandwidth, Senders::BOTH);
+            // Half of what it is later.
+            let first = slow.map_or(FIRST_INTERVAL_US, |slow| slow.start / 2..slow.end / 2);
+            self.schedule(first, now);
         }
+    }
+
+    /// Least and greatest time to the next report where bandwidth makes it longer than usual (RFC 3550 §6.3.1).
+    fn slow_interval(
+        &self,
+        bandwidth: Option<ReportBandwidth>,
+        senders: Senders,
+    ) -> Option<Range<u64>> {
+        let (bps, parties) = senders.share(bandwidth?);
+        // Whoever has none may have some when it begins to send.
+        let us = (self.bytes * 8 * 1_000_000 * parties).checked_div(bps)?;
+        let us = us.min(LONGEST_US);
+        // Reconsideration, which is left out, would make it longer by as much.
+        let at = |tenths: u64| us * tenths * 100 / COMPENSATION;
+        (us > USUAL_US).then(|| at(5)..at(15))
     }
 
     /// The peer announced another RTCP address.
@@ -314,8 +344,18 @@ impl Stream {
     /// Sends a report if one is due.
     pub(super) fn report_if_due(&mut self, now: Timestamp, wall: WallOffset, out: &mut Output) {
         if self.reports.due.is_some_and(|due| due <= now) {
-            self.reports.schedule(INTERVAL_US, now);
-            self.report(now, wall, Ending::No, out);
+            let bandwidth = self.active().and_then(|face| face.terms.reports);
+            let senders = Senders {
+                we: self.outgoing.packets > self.reports.packets_reported,
+                peer: self
+                    .rtp_at
+                    .is_some_and(|at| now.since_us(at) < 2 * USUAL_US),
+            };
+            let slow = self.reports.slow_interval(bandwidth, senders);
+            self.reports.schedule(slow.unwrap_or(INTERVAL_US), now);
+            if bandwidth.is_none_or(|bandwidth| senders.share(bandwidth).0 > 0) {
+                self.report(now, wall, Ending::No, out);
+            }
         }
     }
 
@@ -364,6 +404,7 @@ impl Stream {
         let length = writer.len();
         if let Some(length) = self.protect_report(&mut buffer, length) {
             self.reports.sent += 1;
+            self.reports.bytes = BELOW_BYTES + length as u64;
             out.push_report(self.sockets.realm, socket, to, &buffer[..length]);
         }
     }
@@ -383,6 +424,34 @@ impl Stream {
             (self.sockets.rtcp, known.unwrap_or(face.terms.remote_rtcp))
         };
         reachable(to).then_some((socket, to))
+    }
+}
+
+/// Which of the two parties send media.
+#[derive(Clone, Copy, Debug)]
+struct Senders {
+    we: bool,
+    peer: bool,
+}
+
+impl Senders {
+    const BOTH: Self = Self {
+        we: true,
+        peer: true,
+    };
+
+    /// The bandwidth that our reports have a share of, in bit/s, and of how many parties it is: where few send, they
+    /// have one of their own (RFC 3550 §6.3.1).
+    fn share(self, bandwidth: ReportBandwidth) -> (u64, u64) {
+        let ReportBandwidth { senders, receivers } = bandwidth;
+        let (of_senders, of_receivers) = (u64::from(senders), u64::from(receivers));
+        let all = of_senders + of_receivers;
+        let count = u64::from(self.we) + u64::from(self.peer);
+        match (count * all <= 2 * of_senders, self.we) {
+            (true, true) => (of_senders, count),
+            (true, false) => (of_receivers, 2 - count),
+            (false, _) => (all, 2),
+        }
     }
 }
 

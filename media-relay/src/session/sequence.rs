@@ -8,6 +8,9 @@ use crate::entropy::Entropy;
 use crate::time::Timestamp;
 use std::time::Duration;
 
+/// Packets under a new key that a peer may miss: five seconds, for which it has the one before, too.
+const KEY_MARGIN: u64 = 250;
+
 /// Where a packet that we send comes from. A new origin starts a new epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Origin {
@@ -103,6 +106,18 @@ impl Outgoing {
     /// starts a new epoch, so that the peer does not take the pause for loss.
     pub(super) fn interrupt(&mut self, stream: usize) {
         self.epoch = self.epoch.filter(|epoch| epoch.origin.stream != stream);
+    }
+
+    /// The first packet under a new key begins roll-over counter zero (MED-113). Near the end of a cycle the next
+    /// one is begun instead: a peer that has the key only when the numbers have gone round would never find the
+    /// counter (RFC 4568 §6.4.1).
+    pub(super) fn begin_key(&mut self) {
+        let left = 0xffff - (self.highest & 0xffff);
+        if self.last.is_some() && left < KEY_MARGIN {
+            self.highest |= 0xffff;
+            self.sent = 0;
+            self.epoch = None;
+        }
     }
 
     /// Numbers for a packet, or `None` if its place has been used already: a sequence number is
@@ -376,6 +391,26 @@ mod tests {
         // Late ones have no place any more.
         assert_eq!(out.stamp(A, 70_006, 960, 8000, Timestamp(140_000)), None);
         assert_eq!(out.stamp(A, 70_001, 160, 8000, Timestamp(140_000)), None);
+    }
+
+    #[test]
+    fn a_new_key_does_not_begin_just_before_the_numbers_go_round() {
+        for (left, wanted) in [(400u64, 1u64), (249, 250), (1, 2), (0, 1)] {
+            let mut out = outgoing();
+            let first = out.stamp(A, 70_000, 0, 8000, Timestamp(0)).unwrap();
+            let steps = (0x1_0000 - left - 1) - (first.extended & 0xffff);
+            let before = out.stamp(A, 70_000 + steps, 0, 8000, Timestamp(0)).unwrap();
+            assert_eq!(before.extended & 0xffff, 0xffff - left);
+            out.begin_key();
+            let next = out.stamp(A, 70_001 + steps, 160, 8000, Timestamp(20_000));
+            let next = next.unwrap();
+            assert_eq!(next.extended - before.extended, wanted, "{left} left");
+            let late = out.stamp(A, 69_999 + steps, 0, 8000, Timestamp(20_000));
+            assert!(
+                late.is_none_or(|late| late.extended < before.extended),
+                "{left} left"
+            );
+        }
     }
 
     #[test]

@@ -351,7 +351,8 @@ impl Stream {
         self.faces.reserve_exact(1);
         self.faces.insert(at, face);
         self.forget_keys();
-        self.reports.begin(now);
+        let bandwidth = self.active().and_then(|face| face.terms.reports);
+        self.reports.begin(bandwidth, now);
         self.ratings.begin(now);
     }
 
@@ -473,6 +474,7 @@ impl Stream {
         match self.senders.iter().position(|context| context.key == *key) {
             Some(at) => at,
             None => {
+                self.outgoing.begin_key();
                 self.senders.reserve_exact(1);
                 self.senders.push(SendContext {
                     key: key.clone(),

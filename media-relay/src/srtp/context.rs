@@ -22,6 +22,8 @@ const LAST_RTCP_INDEX: u32 = (1 << 31) - 1;
 const MAX_SOURCES: usize = 8;
 /// Authentication failures in a row after which a restarted roll-over counter is tried (MED-115).
 const FAILURES_BEFORE_RESYNC: u8 = 20;
+/// Half of the sequence numbers.
+const HALF_CYCLE: u16 = 1 << 15;
 /// Silence of authentic packets that must come with those failures. Without it, somebody who can
 /// inject twenty bad packets between two good ones could replay an old recording through the resync.
 const SILENCE_BEFORE_RESYNC_US: u64 = 300_000;
@@ -218,31 +220,33 @@ impl Receiver {
             .iter()
             .position(|source| source.ssrc == header.ssrc);
         let source = known.and_then(|at| self.sources.get(at));
-        let index = match source.and_then(|source| source.highest) {
+        let guess = match source.and_then(|source| source.highest) {
             None => Some(u64::from(header.sequence)),
             Some(highest) => guess_index(highest, header.sequence),
         };
-        let Some(index) = index else {
-            return Err(SrtpFault::Replay);
-        };
-        if source.is_some_and(|source| !source.rtp.admits(index)) {
-            return Err(SrtpFault::Replay);
-        }
-        let Some(opened) = self.open_at(index, &header, message, tag).or_else(|| {
-            let others = self.other_indices(known, &header, index, now);
+        let is_new = |index: &u64| source.is_none_or(|source| source.rtp.admits(*index));
+        let index = guess.filter(is_new);
+        let opened = index.and_then(|index| self.open_at(index, &header, message, tag));
+        let Some(opened) = opened.or_else(|| {
+            let others = self.other_indices(known, &header, guess, now);
             let mut others = others.into_iter().flatten();
             others.find_map(|other| self.open_at(other, &header, message, tag))
         }) else {
-            // The only thing that a bad packet may move: how often this happened.
+            // The only thing that a bad packet may move: how often this happened. What looks like a repetition
+            // counts, too: it is what a peer sends that has gone on for half a cycle or more unheard.
             if let Some(source) = known.and_then(|at| self.sources.get_mut(at)) {
                 source.failures = source.failures.saturating_add(1);
             }
-            return Err(SrtpFault::Authentication);
+            return Err(match index {
+                Some(_) => SrtpFault::Authentication,
+                None => SrtpFault::Replay,
+            });
         };
         self.is_worn |= self.wear.count();
-        self.resyncs += u64::from(opened != index);
+        let is_found = Some(opened) != index;
+        self.resyncs += u64::from(is_found);
         let source = self.source(known, header.ssrc);
-        if opened != index {
+        if is_found {
             source.rtp = ReplayWindow::new();
             source.highest = None;
         }
@@ -330,25 +334,25 @@ impl Receiver {
         Ok(length)
     }
 
-    /// What else the index may be if the guess is not authentic. After many failures, or with a
-    /// reason: a roll-over counter of 0 and the neighbours of the guess; and for an SSRC that is new
-    /// under this key, the counter it had under the key before. Only an authentic packet moves
-    /// anything (MED-115).
+    /// What else the index may be if the guess is not authentic, or cannot be. After many failures, or with a
+    /// reason: a roll-over counter of 0 and the neighbours of the guess; and for an SSRC that is new under this
+    /// key, the counter it had under the key before, or 1: it may have begun near the end of a cycle, and what
+    /// came before that end was lost. Only an authentic packet moves anything (MED-115).
     fn other_indices(
         &self,
         known: Option<usize>,
         header: &RtpHeader,
-        guess: u64,
+        guess: Option<u64>,
         now: Timestamp,
     ) -> [Option<u64>; 3] {
-        let guessed = (guess >> 16) as u32;
         let source = known.and_then(|at| self.sources.get(at));
-        let others = match source.filter(|source| source.highest.is_some()) {
-            Some(source) => {
+        let others = match source.and_then(|source| Some((source, source.highest?))) {
+            Some((source, highest)) => {
                 let is_stuck = source.failures >= FAILURES_BEFORE_RESYNC
                     && now.since_us(source.authentic_at) >= SILENCE_BEFORE_RESYNC_US;
+                let near = (guess.unwrap_or(highest) >> 16) as u32;
                 match is_stuck || self.restart_expected {
-                    true => [Some(0), guessed.checked_add(1), guessed.checked_sub(1)],
+                    true => [Some(0), near.checked_add(1), near.checked_sub(1)],
                     false => [None; 3],
                 }
             }
@@ -356,11 +360,13 @@ impl Receiver {
                 let mut before = self.before.iter();
                 let before = before.find(|(ssrc, _)| *ssrc == header.ssrc);
                 let index = before.and_then(|(_, highest)| guess_index(*highest, header.sequence));
-                [index.map(|index| (index >> 16) as u32), None, None]
+                let went_round = (header.sequence < HALF_CYCLE).then_some(1);
+                [index.map(|index| (index >> 16) as u32), went_round, None]
             }
         };
+        let guessed = guess.map(|guess| (guess >> 16) as u32);
         others.map(|roll_over| {
-            let roll_over = roll_over.filter(|roll_over| *roll_over != guessed)?;
+            let roll_over = roll_over.filter(|roll_over| Some(*roll_over) != guessed)?;
             Some((u64::from(roll_over) << 16) | u64::from(header.sequence))
         })
     }

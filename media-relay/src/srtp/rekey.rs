@@ -186,8 +186,13 @@ impl PeerKeys {
                 }
                 Ok(length)
             }
-            Err(SrtpFault::Authentication) if now < old.until => {
-                ring.open(old.id, protocol, packet, now)
+            // What was on its way when the keys changed may also look like a repetition under the new one.
+            Err(fault @ (SrtpFault::Authentication | SrtpFault::Replay)) if now < old.until => {
+                let opened = ring.open(old.id, protocol, packet, now);
+                opened.map_err(|old| match old {
+                    SrtpFault::Authentication => fault,
+                    _ => old,
+                })
             }
             Err(fault) => {
                 if now >= old.until {

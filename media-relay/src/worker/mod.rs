@@ -487,6 +487,7 @@ mod tests {
             source: SourcePolicy::Signalled,
             ice: None,
             ptime_ms: 20,
+            reports: None,
         };
         Command::Answer {
             session,

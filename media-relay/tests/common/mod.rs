@@ -55,6 +55,7 @@ pub fn terms(remote: SocketAddr) -> NegotiatedStream {
         source: SourcePolicy::Signalled,
         ice: None,
         ptime_ms: 20,
+        reports: None,
     }
 }
 

@@ -455,6 +455,7 @@ mod tests {
             source: SourcePolicy::Signalled,
             ice: None,
             ptime_ms: 20,
+            reports: None,
         };
         let answer = Command::Answer {
             session: SESSION,

@@ -1,5 +1,6 @@
 //! On which side of a company's edge a leg's media are, and their way from one side to the other within
-//! the call (TDR-LMO-010, TDR-LMO-020).
+//! the call (TDR-LMO-010, TDR-LMO-020). A stream that is switched on again goes the same way, to another port on the
+//! same side (MED-025).
 //!
 //! The relay is asked for a port on the other side while everything goes on. Once it is there the peer is
 //! told of it in our answer to its offer, or in an offer of ours ([`super::tell`]), and the leg moves when
@@ -29,15 +30,23 @@ pub(super) struct LocalSide {
     is_due: bool,
     moving: Option<Moving>,
     /// Where the leg still is while its peer is being told of another place.
-    told_from: Option<Side>,
+    told_from: Option<Before>,
+}
+
+/// What a leg moves from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Before {
+    /// The other side.
+    Side(Side),
+    /// A port of a stream that was switched off.
+    Off,
 }
 
 /// A move for which the relay reserves a port.
 #[derive(Debug)]
 struct Moving {
     image: MediaImage,
-    /// Where the leg was before.
-    before: Side,
+    from: Before,
     /// What the peer offers and waits for our answer to.
     offer: Option<Option<Bytes>>,
 }
@@ -353,14 +362,33 @@ impl Call {
         };
         let profile = Arc::clone(local_media::profile_on(&trunk, side));
         let image = own.image.moved_to(to, profile);
-        let spec = image.spec();
         own.local.is_due = false;
-        own.local.moving = Some(Moving {
-            image,
-            before: side.other(),
-            offer,
-        });
-        self.media.allocate_beside(cx, spec);
+        self.await_port(cx, leg, image, Before::Side(side.other()), offer);
+    }
+
+    /// A peer offers a stream again that it had switched off: its offer waits for a port and keys of its own.
+    pub(super) fn begin_anew(&mut self, cx: &mut Cx<'_>, leg: LegId, offer: Option<Bytes>) {
+        let to = EndpointId(self.next_leg);
+        self.next_leg = self.next_leg.saturating_add(1);
+        if let Some(own) = self.leg(leg) {
+            let image = own.image.moved(to);
+            self.await_port(cx, leg, image, Before::Off, Some(offer));
+        }
+    }
+
+    fn await_port(
+        &mut self,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        image: MediaImage,
+        from: Before,
+        offer: Option<Option<Bytes>>,
+    ) {
+        let spec = image.spec();
+        if let Some(own) = self.leg(leg) {
+            own.local.moving = Some(Moving { image, from, offer });
+            self.media.allocate_beside(cx, spec);
+        }
     }
 
     /// Takes what the relay says of a port for a move; anything else is not for here.
@@ -385,7 +413,7 @@ impl Call {
         let is_quiet = self.operation.is_none() && !leg.session.is_over();
         let Some(Moving {
             mut image,
-            before,
+            from,
             offer,
         }) = leg.local.moving.take()
         else {
@@ -398,24 +426,28 @@ impl Call {
                 }
                 image.set_direct(leg.image.is_direct());
                 leg.image.tell_of(image);
-                leg.local.told_from = Some(before);
+                leg.local.told_from = Some(from);
                 self.media.prepare_move(endpoint(id), asked);
                 None
             }
             MediaEvent::Allocated { .. } => {
                 // A transfer has begun meanwhile: what is due is looked at again after it.
-                leg.local.is_due = true;
+                leg.local.is_due = from != Before::Off;
                 if self.media.is_active() {
                     self.media.release_beside(cx, asked);
                 }
                 Some(Status::REQUEST_PENDING)
             }
             _ => {
-                leg.local.side = Some(before);
+                if let Before::Side(before) = from {
+                    leg.local.side = Some(before);
+                }
                 if let MediaEvent::Refused { why, .. } = event {
                     self.media_refused(cx, id, MediaRefusal::Relay(*why));
                 }
-                self.has_not_moved(id, "its realm has no media port left");
+                if matches!(from, Before::Side(_)) {
+                    self.has_not_moved(id, "its realm has no media port left");
+                }
                 Some(Status::NOT_ACCEPTABLE_HERE)
             }
         };
@@ -432,7 +464,7 @@ impl Call {
     /// What came to nothing says nothing of a leg's move: that is tried again.
     pub(super) fn move_again(&mut self, leg: LegId) {
         if let Some(leg) = self.leg(leg) {
-            leg.local.is_due |= leg.local.is_told();
+            leg.local.is_due |= matches!(leg.local.told_from, Some(Before::Side(_)));
         }
     }
 
@@ -469,8 +501,8 @@ impl Call {
             return;
         }
         let before = leg.local.told_from.take();
-        if !leg.local.is_due {
-            leg.local.side = before;
+        if let Some(Before::Side(before)) = before.filter(|_| !leg.local.is_due) {
+            leg.local.side = Some(before);
             self.has_not_moved(id, "the other address was not agreed to");
         }
         self.media.give_up_move(cx, endpoint(id));

@@ -22,10 +22,31 @@ impl Call {
     pub(super) fn peer_offer(&mut self, cx: &mut Cx<'_>, leg: LegId, offer: Option<Bytes>) {
         self.tellings_begin_anew();
         match self.offered_from(cx, leg, offer) {
+            Ok(Some(offer)) if self.switches_on(leg, offer.as_ref()) => {
+                self.begin_anew(cx, leg, offer);
+            }
             Ok(Some(offer)) => self.answer_offer_of(cx, leg, offer),
             // It waits for a port.
             Ok(None) => {}
             Err(status) => self.refuse_offer_of(cx, leg, status),
+        }
+    }
+
+    /// Whether an offer has a stream again that was switched off.
+    fn switches_on(&self, leg: LegId, offer: Option<&Bytes>) -> bool {
+        let Some(own) = self
+            .legs
+            .get(&leg)
+            .filter(|own| own.image.is_switched_off())
+        else {
+            return false;
+        };
+        let offer = offer.map(|offer| Description::parse(offer.clone(), &Limits::default()));
+        match offer {
+            Some(Ok(offer)) => read(&offer, own.image.profile()).main().is_ok(),
+            Some(Err(_)) => false,
+            // Our own offer has it.
+            None => true,
         }
     }
 

@@ -315,6 +315,12 @@ impl MediaImage {
         }
     }
 
+    /// Whether the only stream is switched off: what comes after it is another one, at another endpoint (MED-025).
+    pub fn is_switched_off(&self) -> bool {
+        let streams = self.committed.as_ref().map(|own| &own.negotiated.streams);
+        streams.is_some_and(|all| all.iter().all(Option::is_none)) && !self.is_sent_past_us()
+    }
+
     /// Whether the peer was told where the other party's media are.
     pub fn is_sent_past_us(&self) -> bool {
         self.stream().is_some_and(|own| own.lent.is_some())

@@ -32,6 +32,6 @@ pub use profile::{
 };
 pub use read::{
     AudioFacts, Facts, FaxFacts, LineFacts, OfferedKey, Payload, Secured, is_sendable, read,
-    usable_keys,
+    report_bandwidth, usable_keys,
 };
 pub use tones::{COUNTRIES, Signal, Tones, silence};

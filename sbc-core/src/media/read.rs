@@ -8,7 +8,7 @@ use super::profile::{Profile, Srtp};
 use crate::sdp::{
     Description, Direction, Fax, Lent, Lifetime, Media, MediaKind, RefusedLine, Transport,
 };
-use media_api::{CryptoKey, Family, Suite};
+use media_api::{CryptoKey, Family, ReportBandwidth, Suite};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -63,6 +63,8 @@ pub struct AudioFacts {
     pub ptime_ms: Option<u32>,
     /// Longest packet time that the peer takes, in milliseconds.
     pub maxptime_ms: Option<u32>,
+    /// What it leaves for reports, if it says so.
+    pub reports: Option<ReportBandwidth>,
     /// What it says of its ICE agent, on a trunk that speaks ICE.
     pub ice: Option<Box<PeerIce>>,
     /// Its place in its own words, where somebody else may be told of it and there is one.
@@ -237,6 +239,7 @@ fn read_audio(media: &Media<'_>, is_lite: bool, profile: &Profile) -> Result<Aud
         secured,
         ptime_ms: media.ptime_ms().filter(is_packet_time),
         maxptime_ms: media.maxptime_ms().filter(is_packet_time),
+        reports: report_bandwidth(media),
         ice: ice.map(Box::new),
         lent: lends.then(|| Arc::new(Lent::of(media, rtp, is_lite))),
     })
@@ -400,6 +403,21 @@ fn is_packet_time(ms: &u32) -> bool {
     *ms <= 200
 }
 
+/// What a description leaves for reports: as it says, else a twentieth of the line's bandwidth, a quarter of that for
+/// senders (RFC 3556 §2); `None` if it says neither. What it does not say of one kind has no bound.
+pub fn report_bandwidth(media: &Media<'_>) -> Option<ReportBandwidth> {
+    let said = |modifier: &[u8]| media.bandwidth(modifier);
+    let total = said(b"TIAS").or_else(|| Some(said(b"AS")?.saturating_mul(1_000)));
+    let share = total.filter(|total| *total > 0).map(|total| total / 20);
+    let senders = said(b"RS").or_else(|| share.map(|share| share / 4));
+    let receivers = said(b"RR").or_else(|| share.map(|share| share - share / 4));
+    let bounded = |bps: Option<u64>| u32::try_from(bps?).ok();
+    (senders.is_some() || receivers.is_some()).then(|| ReportBandwidth {
+        senders: bounded(senders).unwrap_or(u32::MAX),
+        receivers: bounded(receivers).unwrap_or(u32::MAX),
+    })
+}
+
 /// Whether the peer leaves RTCP no bandwidth, for senders and receivers alike (RFC 3556 §2).
 fn has_no_reports(media: &Media<'_>) -> bool {
     [b"RS", b"RR"]
@@ -443,4 +461,36 @@ fn read_payloads(media: &Media<'_>, rtcp_mux: bool) -> Vec<Payload> {
         }
     }
     payloads
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sdp::Limits;
+    use bytes::Bytes;
+
+    #[test]
+    fn what_is_left_for_reports_is_what_is_said_or_a_share_of_the_line() {
+        let most = u32::MAX;
+        for (of_session, of_line, wanted) in [
+            ("", "", None),
+            ("", "b=AS:0\r\n", None),
+            ("", "b=AS:64\r\n", Some((800, 2_400))),
+            ("b=AS:64\r\n", "b=TIAS:64400\r\n", Some((805, 2_415))),
+            ("", "b=RS:600\r\nb=RR:2000\r\n", Some((600, 2_000))),
+            ("b=RS:0\r\n", "b=RR:2000\r\n", Some((0, 2_000))),
+            ("", "b=RR:0\r\n", Some((most, 0))),
+            ("b=RR:0\r\n", "b=AS:64\r\n", Some((800, 0))),
+            ("", "b=RS:99999999999\r\nb=RR:1\r\n", Some((most, 1))),
+        ] {
+            let text = format!(
+                "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\n{of_session}t=0 0\r\n\
+                 m=audio 4000 RTP/AVP 8\r\n{of_line}"
+            );
+            let description = Description::parse(Bytes::from(text), &Limits::default()).unwrap();
+            let media = description.media().next().unwrap();
+            let left = report_bandwidth(&media).map(|own| (own.senders, own.receivers));
+            assert_eq!(left, wanted, "{of_session} {of_line}");
+        }
+    }
 }

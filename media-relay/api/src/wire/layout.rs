@@ -96,7 +96,10 @@ wire_layout! {
 
     struct NegotiatedStream {
         content, remote_rtp, remote_rtcp, rtcp_mux, direction, protection, payloads, source, ice, ptime_ms,
+        reports,
     }
+
+    struct ReportBandwidth { senders, receivers }
 
     enum Content {
         0: Rtp,

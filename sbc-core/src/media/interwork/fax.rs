@@ -106,6 +106,7 @@ fn agreement(
             source: leg.source_policy(theirs.address.ip()),
             ice: None,
             ptime_ms: PACKET_TIME_MS,
+            reports: None,
         })],
     };
     FaxAgreement {

@@ -410,9 +410,8 @@ pub fn switch_off(offer: &Facts, x: &mut MediaImage) -> Option<AnsweredAlone> {
         .collect();
     ours.ours = Direction::Inactive;
     ours.peer_wish = Direction::Inactive;
-    for stream in ours.negotiated.streams.iter_mut().flatten() {
-        stream.direction = media_api::Direction::Inactive;
-    }
+    // The relay ends it: no report, no key, no source of it counts any more (MED-025).
+    ours.negotiated.streams.fill(None);
     let negotiated = ours.negotiated.clone();
     let body = decline(offer, x)?;
     x.begin(Exchange::Received(offer.clone()));

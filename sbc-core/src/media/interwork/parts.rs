@@ -76,6 +76,7 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
             .and_then(|(own, peer)| own.terms(peer)),
         // 10 to 60 fits.
         ptime_ms: u8::try_from(ptime_ms).unwrap_or(20),
+        reports: audio.reports,
     });
     let negotiated = Negotiated {
         streams: vec![stream],

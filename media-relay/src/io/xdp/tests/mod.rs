@@ -165,6 +165,7 @@ impl Call {
                 source: SourcePolicy::Signalled,
                 ice: None,
                 ptime_ms: 10,
+                reports: None,
             };
             relay.command(Command::Answer {
                 session,
