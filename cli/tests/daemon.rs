@@ -549,7 +549,20 @@ async fn a_draining_node_is_not_ready_and_takes_calls_again_afterwards() {
         "{told}"
     );
     assert_eq!(node.ask("GET", "/startupz").await.status, 200);
+    // Teams may call for a while, and then nobody does.
+    let state = async || {
+        let told = node.ask("GET", "/status").await.body;
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        told["state"].clone()
+    };
+    assert_eq!(state().await, "draining");
+    assert_eq!(node.ask("POST", "/drain/now").await.status, 200);
+    assert_eq!(state().await, "drained");
+    // A wish for more time comes too late.
+    assert_eq!(node.ask("POST", "/drain").await.status, 200);
+    assert_eq!(state().await, "drained");
     assert_eq!(node.ask("POST", "/undrain").await.status, 200);
+    assert_eq!(state().await, "active");
     assert_eq!(node.ask("GET", "/readyz").await.status, 200);
     // Who stops does not take that back.
     node.daemon.begin_stop().await;

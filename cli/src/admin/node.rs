@@ -106,6 +106,7 @@ async fn cut_off(daemon: &Daemon) -> Vec<String> {
 pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
     let reasons = not_ready(&daemon).await;
+    let is_drained = daemon.is_drained().await;
     let loaded = daemon.loaded().lock().await;
     let listeners: Vec<Value> = loaded
         .config
@@ -124,6 +125,7 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
         "version": env!("CARGO_PKG_VERSION"),
         "state": match (daemon.is_stopping(), daemon.is_draining()) {
             (true, _) => "stopping",
+            (false, true) if is_drained => "drained",
             (false, true) => "draining",
             (false, false) => "active",
         },

@@ -223,6 +223,11 @@ fn facts(fields: &Map<String, Value>) -> Vec<(&'static str, String)> {
     let text = |name: &str| plain(fields.get(name).unwrap_or(&Value::Null));
     let state = match text("state").as_str() {
         "draining" => "draining; \"causeway drain --off\" takes new calls again".to_owned(),
+        "drained" => {
+            "drained: nobody calls it any more and no call is left; stop it, or take new calls \
+                      again with \"causeway drain --off\""
+                .to_owned()
+        }
         state => state.to_owned(),
     };
     let mut facts = vec![

@@ -147,6 +147,8 @@ pub struct Daemon {
     relay: Weak<media::Plane>,
     is_draining: AtomicBool,
     is_stopping: AtomicBool,
+    /// Until then Teams may call although the node drains.
+    fades_until: Mutex<Option<tokio::time::Instant>>,
     parts: Mutex<Option<Parts>>,
 }
 
@@ -282,6 +284,7 @@ impl Daemon {
             relay: Arc::downgrade(&relay),
             is_draining: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
+            fades_until: Mutex::default(),
             parts: Mutex::new(None),
             loaded: tokio::sync::Mutex::new(loaded),
         });

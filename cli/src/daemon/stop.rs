@@ -2,7 +2,9 @@
 
 use crate::daemon::Daemon;
 use crate::sink::metrics::UpState;
+use sbc_core::core::FADING;
 use sbc_core::input::{Answered, Command};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -29,13 +31,39 @@ impl Daemon {
     /// Takes no new calls any more but those of Teams, until it prefers other SBCs (TDR-OPT-010). Says how many
     /// calls live.
     pub async fn fade(&self) -> usize {
+        self.fades(Some(Instant::now() + FADING));
         self.tell_draining(true, Command::Fade).await
     }
 
     /// Takes no new calls any more, or takes them again. Says how many calls live.
     pub async fn drain(&self, is_draining: bool) -> usize {
+        self.fades(None);
         self.tell_draining(is_draining, Command::Drain(is_draining))
             .await
+    }
+
+    /// Until when Teams may call although the node drains: a second wish gives it no more time.
+    fn fades(&self, until: Option<Instant>) {
+        let is_draining = self.is_draining();
+        let mut own = self
+            .fades_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *own = match is_draining {
+            true => until.and(*own),
+            false => until,
+        };
+    }
+
+    /// Whether nothing is lost when the node goes: it drains, nobody calls it any more, and no call lives
+    /// (TDR-OPT-010).
+    pub async fn is_drained(&self) -> bool {
+        let fades_until = *self
+            .fades_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let is_over = fades_until.is_none_or(|until| Instant::now() >= until);
+        self.is_draining() && is_over && self.live_calls().await == 0
     }
 
     async fn tell_draining(&self, is_draining: bool, command: Command) -> usize {

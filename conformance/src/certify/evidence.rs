@@ -104,6 +104,31 @@ impl Tape {
         all
     }
 
+    /// How long each request of a peer with this method, outside of dialogs, waited for an answer with this status.
+    pub fn waits(&self, side: Side, method: &str, status: u16) -> Vec<Duration> {
+        let seen = self.seen();
+        let messages = || {
+            let own = seen.iter().filter(|one| one.side == side);
+            own.filter_map(|one| Some((one, one.message.as_ref().ok()?)))
+        };
+        let asked = messages().filter(|(one, message)| {
+            one.from == From::Peer
+                && message.method().as_deref() == Some(method)
+                && message.tag("To").is_none()
+        });
+        let answered = |asked: &Message| {
+            let mut answers = messages().filter(|(one, message)| {
+                one.from == From::Subject
+                    && message.status() == Some(status)
+                    && message.branch() == asked.branch()
+            });
+            answers.next().map(|(one, _)| one.at)
+        };
+        asked
+            .filter_map(|(one, message)| Some(answered(message)?.saturating_sub(one.at)))
+            .collect()
+    }
+
     fn note(&self, at: Duration, peer: &str, flow: &Flow, from: From, bytes: &[u8]) {
         let message = Message::parse(bytes).map_err(|fault| fault.to_string());
         let is_lost = |message: &Message| {

@@ -232,6 +232,24 @@ pub fn as_method(text: &str, method: &str) -> String {
     without_line(&format!("{other}\r\n\r\n"), "Content-Type")
 }
 
+/// A BYE in the dialog of an answer.
+pub fn bye_after(answer: &str) -> String {
+    let head = answer.split("\r\n\r\n").next().unwrap_or_default();
+    let lines = head.split("\r\n").filter_map(|line| {
+        let (name, value) = line.split_once(": ").unwrap_or(("", line));
+        match name {
+            "" => Some("BYE sip:anyone@example.com SIP/2.0".to_owned()),
+            "From" => Some(format!("To: {value}")),
+            "To" => Some(format!("From: {value}")),
+            "CSeq" => Some("CSeq: 99 BYE".to_owned()),
+            "Content-Type" => None,
+            _ => Some(line.to_owned()),
+        }
+    });
+    let text = lines.collect::<Vec<_>>().join("\r\n");
+    again(&format!("{text}\r\n\r\n"))
+}
+
 /// Without header lines of this name.
 pub fn without_line(text: &str, name: &str) -> String {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));

@@ -49,6 +49,8 @@ pub struct Setting {
     pub has_second_carrier: bool,
     /// Whether there are two customers behind the trunk, each with its own name.
     pub has_customers: bool,
+    /// How many further customers are behind the trunk, each with a trunk that is derived from it.
+    pub hosted: usize,
     /// Whether an SBC of a branch stands in the place of the carriers.
     pub has_branch: bool,
     /// Whether there is a second trunk of the same customer, with a name and a port of its own.
@@ -97,6 +99,8 @@ pub enum OwnCertificate {
     Both,
     /// Servers alone.
     Servers,
+    /// Servers and clients, and every name one label below that of the trunk.
+    Below,
 }
 
 /// Where everybody is.
@@ -215,6 +219,7 @@ verify_client = "require"
         if self.has_customers {
             self.write_customers(&mut text, addresses, peers);
         }
+        self.write_hosted(&mut text);
         self.write_carriers(&mut text, peers);
         if let Some(at) = peers.branch {
             write_branch(&mut text, at, ports.udp.port());
@@ -344,6 +349,36 @@ to = [{{ trunk = "{carrier}" }}]
                 addresses,
                 peers,
                 &more,
+            );
+        }
+    }
+
+    /// Customers who have all but their names from the trunk.
+    fn write_hosted(&self, text: &mut String) {
+        for number in 1..=self.hosted {
+            let _ = write!(
+                text,
+                r#"
+[[tenant]]
+name = "h{number}"
+numbers = ["+44163297{number:02}00-+44163297{number:02}99"]
+
+[[trunk]]
+name = "teams-h{number}"
+inherits = "teams"
+tenant = "h{number}"
+fqdn = "h{number}.{FQDN}"
+
+[[route]]
+name = "to-h{number}"
+match = {{ called_in = "tenant:h{number}" }}
+to = [{{ trunk = "teams-h{number}" }}]
+
+[[route]]
+name = "from-h{number}"
+match = {{ from_trunk = "teams-h{number}" }}
+to = [{{ trunk = "carrier" }}]
+"#
             );
         }
     }
@@ -513,6 +548,7 @@ impl Setting {
         texts.iter().all(|text| text.is_empty())
             && !self.has_second_carrier
             && !self.has_customers
+            && self.hosted == 0
             && !self.has_branch
             && !self.has_second_trunk
             && !self.has_appliance

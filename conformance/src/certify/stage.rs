@@ -201,6 +201,7 @@ impl Stage {
         let own = match setting.certificate {
             OwnCertificate::Both => kit.sbc.clone(),
             OwnCertificate::Servers => kit.authority.issue_for_servers(&[FQDN])?,
+            OwnCertificate::Below => kit.authority.issue(&[FQDN, &format!("*.{FQDN}")])?,
         };
         place::write(folder.path(), "sbc.pem", &own.chain_pem)?;
         place::write(folder.path(), "sbc.key", &own.key_pem)?;

@@ -21,6 +21,8 @@ pub enum Warp {
     ShortEvents,
     /// Comfort noise is lost.
     NoNoise,
+    /// What was heard in the first half second is heard for ever.
+    Stuck,
     /// Of a hundred packets fifteen in a row are lost, 300 ms.
     Holes,
     /// What was lost counts as heard.

@@ -54,6 +54,8 @@ pub(super) struct State {
     pub(super) spoilt: Option<u16>,
     /// Of so many packets one comes again, and with it one of long ago.
     pub(super) copied: Option<u16>,
+    /// What was heard first, where that is heard for ever.
+    pub(super) beginning: Vec<Vec<u8>>,
     /// Time between two packets.
     pub(super) ptime: Duration,
     /// Packets of ours, of which the oldest is the one of long ago.
@@ -343,14 +345,28 @@ impl State {
             // Whoever has gone away says nothing more.
             let _ = other.send(packet.payload.to_vec());
         }
+        let payload = match self.warp {
+            Some(Warp::Stuck) => self.stuck(packet.payload),
+            _ => packet.payload.to_vec(),
+        };
         self.kept.push_back(Kept {
             came: now,
             timestamp: packet.timestamp,
-            payload: packet.payload.to_vec(),
+            payload,
         });
         while self.kept.len() > KEPT {
             self.kept.pop_front();
         }
+    }
+
+    /// What is heard instead of it by who hears the beginning for ever.
+    fn stuck(&mut self, payload: &[u8]) -> Vec<u8> {
+        if self.beginning.len() < KEPT {
+            self.beginning.push(payload.to_vec());
+            return payload.to_vec();
+        }
+        let number = usize::try_from(self.heard.audio).unwrap_or_default();
+        self.beginning[number % KEPT].clone()
     }
 
     pub(super) fn take_report(&mut self, bytes: &[u8], port: Port) {

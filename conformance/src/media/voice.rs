@@ -104,6 +104,7 @@ impl Voice {
             warp,
             spoilt: None,
             copied: None,
+            beginning: Vec::new(),
             ptime: PTIME,
             past: VecDeque::new(),
             gone: None,

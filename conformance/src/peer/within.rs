@@ -93,14 +93,25 @@ impl Leg {
     /// # Errors
     /// [`PeerFault`], when the CANCEL is not answered with 200.
     pub async fn cancel(&mut self) -> Result<(), PeerFault> {
+        self.cancel_with(&[]).await
+    }
+
+    /// The same with further header fields.
+    ///
+    /// # Errors
+    /// [`PeerFault`], when the CANCEL is not answered with 200.
+    pub async fn cancel_with(&mut self, extra: &[(&str, String)]) -> Result<(), PeerFault> {
         let number = self.cseq;
-        let draft = Draft::request("CANCEL", &self.target)
+        let mut draft = Draft::request("CANCEL", &self.target)
             .with("Via", self.via(&self.branch))
             .with("Max-Forwards", 70)
             .with("From", &self.local)
             .with("To", &self.remote)
             .with("Call-ID", &self.call_id)
             .with("CSeq", format!("{number} CANCEL"));
+        for (name, value) in extra {
+            draft = draft.with(name, value);
+        }
         let bytes = self.agent.write(draft)?;
         self.agent.send(&self.flow, bytes);
         let answer = self

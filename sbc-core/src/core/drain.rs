@@ -40,4 +40,4 @@ impl Core {
 
 /// Teams calls an SBC last that has not asked it for five minutes; the last OPTIONS may have left just before
 /// (TDR-OPT-010).
-pub(super) const FADING: Duration = Duration::from_secs(330);
+pub const FADING: Duration = Duration::from_secs(330);

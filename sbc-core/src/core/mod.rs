@@ -41,6 +41,7 @@ use crate::transaction::{Indication, Owner, TimerSet};
 use crate::transport::{Flow, Protocol};
 use crate::trunk::{Probes, Registrars, Registrations};
 use adrift::Adrift;
+pub use drain::FADING;
 use media_api::SessionId;
 use options::asks_for_pause;
 use prove::Proven;

@@ -31,7 +31,12 @@ const TABLE: &[SubCode] = &[
         "our 200 got no ACK that Teams saw",
         "see in the ladder where our ACK went",
     ),
-    of(10_037, "no endpoint of the user is there", ""),
+    of(
+        10_037,
+        "no endpoint of the user is there",
+        "where no user is ever found, Azure Communication Services may have the trunk's name, too: take \
+         another for one of them",
+    ),
     of(10_140, "the bot is not set up", ""),
     of(10_191, "voicemail is switched off", ""),
     of(10_199, "private calls are switched off", ""),

@@ -5,7 +5,7 @@ use crate::certify::change::{End, SETTLED, again, direction};
 use crate::certify::evidence::Side;
 use crate::certify::ladder::Talk;
 use crate::certify::mutation::{
-    self, as_method, carrier, drop, replace, rewrite, teams, then, with, without_line,
+    as_method, bye_after, carrier, drop, replace, rewrite, teams, then, with, without_line,
 };
 use crate::certify::setting::OUTSIDE;
 use crate::certify::stage::Stage;
@@ -549,24 +549,6 @@ async fn interval_too_small(stage: &Stage) -> Played {
     called.leg.respond(486, "Busy Here", None, &[])?;
     called.leg.acknowledged_failure().await?;
     caller.is_refused().await.map(std::mem::drop)
-}
-
-/// A BYE in the dialog of an answer.
-fn bye_after(answer: &str) -> String {
-    let head = answer.split("\r\n\r\n").next().unwrap_or_default();
-    let lines = head.split("\r\n").filter_map(|line| {
-        let (name, value) = line.split_once(": ").unwrap_or(("", line));
-        match name {
-            "" => Some("BYE sip:anyone@example.com SIP/2.0".to_owned()),
-            "From" => Some(format!("To: {value}")),
-            "To" => Some(format!("From: {value}")),
-            "CSeq" => Some("CSeq: 99 BYE".to_owned()),
-            "Content-Type" => None,
-            _ => Some(line.to_owned()),
-        }
-    });
-    let text = lines.collect::<Vec<_>>().join("\r\n");
-    mutation::again(&format!("{text}\r\n\r\n"))
 }
 
 /// TC-MID-015: on hold for several times what silence ends a call after.

@@ -19,8 +19,10 @@ pub mod options;
 pub mod outbound;
 pub mod packets;
 pub mod pauses;
+pub mod refusal;
 pub mod replacement;
 pub mod resolution;
+pub mod ringing;
 pub mod rtcp;
 pub mod system;
 pub mod transfer;
@@ -36,6 +38,8 @@ pub const WRITTEN: &[&[Case]] = &[
     resolution::CASES,
     options::CASES,
     inbound::CASES,
+    ringing::CASES,
+    refusal::CASES,
     outbound::CASES,
     midcall::CASES,
     transfer::CASES,

@@ -1,7 +1,7 @@
 //! SYS: customers, limits, attacks, load.
 
 mod figures;
-mod hostile;
+pub(super) mod hostile;
 mod neighbours;
 mod operation;
 mod soak;
