@@ -368,8 +368,9 @@ impl Call {
 
     /// A peer offers a stream again that it had switched off: its offer waits for a port and keys of its own.
     pub(super) fn begin_anew(&mut self, cx: &mut Cx<'_>, leg: LegId, offer: Option<Bytes>) {
-        let to = EndpointId(self.next_leg);
-        self.next_leg = self.next_leg.saturating_add(1);
+        let Some(to) = self.take_name().map(endpoint) else {
+            return self.refuse_offer_of(cx, leg, Status::NOT_ACCEPTABLE_HERE);
+        };
         if let Some(own) = self.leg(leg) {
             let image = own.image.moved(to);
             self.await_port(cx, leg, image, Before::Off, Some(offer));
