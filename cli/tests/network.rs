@@ -306,7 +306,7 @@ async fn who_opens_connections_and_says_nothing_holds_up_nobody() {
     }
     // One more of the same source is closed before it has said anything; a handshake takes 5 s at most.
     let mut surplus = TcpStream::connect(desk.address).await.unwrap();
-    for mut stream in std::iter::once(&mut surplus).chain(&mut silent) {
+    for stream in std::iter::once(&mut surplus).chain(&mut silent) {
         let read = timeout(PATIENCE, stream.read_u8()).await;
         assert!(matches!(read, Ok(Err(_))), "{read:?}");
         let _ = stream.flush().await;

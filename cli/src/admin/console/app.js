@@ -70,7 +70,7 @@ async function show(isAgain) {
     if (kept) main.querySelector(`[data-key="${CSS.escape(kept)}"]`)?.focus();
     at('trouble').hidden = true;
     document.title = `${main.querySelector('h1')?.textContent || 'Causeway'} – Causeway`;
-    if (!isAgain) { main.focus(); }
+    if (!isAgain) { scrollTo(0, 0); main.focus({ preventScroll: true }); }
   } catch (fault) {
     if (own !== turn) return;
     if (fault instanceof Refused && fault.status === 401) { dropToken(); signIn(fault.message); return; }

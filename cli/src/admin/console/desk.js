@@ -123,7 +123,7 @@ export async function route() {
     const told = await post('/route/test', { trunk, from: form.get('from'), to: form.get('to') });
     return [
       section(told.refused ? 'It is refused' : 'It goes on',
-        told.refused ? make('pre', { class: 'bad' }, JSON.stringify(told.refusal, null, 2)) : '',
+        told.refusal ? make('p', { class: 'bad' }, `${told.refusal.status} ${told.refusal.cause}: ${(told.refusal.because || []).join('; ')}`) : '',
         make('ol', {}, told.rules.map((rule) => make('li', {}, rule)))),
       ...told.tries.map((one, at) => section(`Attempt ${at + 1}: ${one.trunk}`,
         make('p', {}, `${one.host}, ${one.remote}, ${one.protocol}`),

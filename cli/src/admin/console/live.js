@@ -55,7 +55,8 @@ export async function overview() {
 function verdict(told) {
   const live = told?.live;
   if (!live) return toned('not known', 'soft');
-  if (live.one_way.length > 0) return toned(`one-way: ${live.one_way.map((one) => `leg ${one.leg} ${one.direction || ''}`).join(', ')}`, 'bad');
+  const now = live.one_way.filter((one) => one.lasted_ms === null);
+  if (now.length > 0) return toned(`one-way: ${now.map((one) => `leg ${one.leg}, ${one.direction}: ${one.kind.replaceAll('_', ' ')}`).join('; ')}`, 'bad');
   const heard = live.media.filter((leg) => leg.packets_in > 0).length;
   return heard > 1 ? toned('both ways', 'good') : toned('no audio yet', 'warn');
 }
