@@ -58,7 +58,10 @@ async function show(isAgain) {
   const page = PAGES.find(([id]) => id === (isCall ? 'calls' : name)) || PAGES[0];
   for (const link of at('pages').children) {
     const isHere = link.dataset.page === page[0];
-    if (isHere) link.setAttribute('aria-current', 'page'); else link.removeAttribute('aria-current');
+    if (isHere) {
+      link.setAttribute('aria-current', 'page');
+      if (!isAgain) link.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    } else link.removeAttribute('aria-current');
   }
   const again = isCall ? 3000 : page[3];
   try {
