@@ -12,10 +12,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
@@ -134,6 +135,23 @@ impl Desk {
         assert_eq!(read.fault, None);
         read.entries
     }
+}
+
+/// A file of the configuration that a reload reads for as long as the test wants.
+fn slow_file(node: &Path) -> PathBuf {
+    let folder = node.join("conf.d");
+    std::fs::create_dir(&folder).unwrap();
+    let slow = folder.join("slow.toml");
+    let made = std::process::Command::new("mkfifo").arg(&slow).status();
+    assert!(made.unwrap().success());
+    slow
+}
+
+/// Waits until a reload reads such a file; it goes on once what this says is closed.
+async fn begun(slow: PathBuf) -> File {
+    let opening = move || std::fs::OpenOptions::new().write(true).open(slow);
+    let opened = timeout(PATIENCE, tokio::task::spawn_blocking(opening)).await;
+    opened.expect("a reload").unwrap().unwrap()
 }
 
 fn write_hash(folder: &Path, name: &str, token: &str) {
@@ -321,11 +339,15 @@ async fn who_opens_connections_and_says_nothing_holds_up_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_asked_for_is_done_and_written_down_though_nobody_waits_for_the_answer() {
     let desk = Desk::start().await;
+    let slow = slow_file(desk.directory.path());
     let socket = desk.directory.path().join("run/api.sock");
     let mut line = UnixStream::connect(&socket).unwrap();
     line.write_all(b"POST /api/v1/reload HTTP/1.1\r\nHost: x\r\n\r\n")
         .unwrap();
+    // It has begun, and nobody waits any more when it goes on.
+    let file = begun(slow).await;
     drop(line);
+    drop(file);
     let deadline = std::time::Instant::now() + PATIENCE;
     while desk.entries().is_empty() {
         assert!(std::time::Instant::now() < deadline, "not written down");
@@ -339,11 +361,7 @@ async fn what_was_asked_for_is_done_and_written_down_though_nobody_waits_for_the
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reload_that_takes_long_holds_up_no_other_question_and_the_next_one_is_judged_by_it() {
     let desk = Desk::start().await;
-    let folder = desk.directory.path().join("conf.d");
-    std::fs::create_dir(&folder).unwrap();
-    let slow = folder.join("slow.toml");
-    let made = std::process::Command::new("mkfifo").arg(&slow).status();
-    assert!(made.unwrap().success());
+    let slow = slow_file(desk.directory.path());
     let both = async {
         tokio::join!(
             desk.local("POST", "/reload", true),
@@ -351,10 +369,7 @@ async fn a_reload_that_takes_long_holds_up_no_other_question_and_the_next_one_is
         )
     };
     let meanwhile = async {
-        // This opens once somebody reads there.
-        let path = slow.clone();
-        let opening = move || std::fs::OpenOptions::new().write(true).open(path);
-        let file = tokio::task::spawn_blocking(opening).await.unwrap();
+        let file = begun(slow).await;
         let status = desk.local("GET", "/status", false).await;
         let ready = desk.local("GET", "/readyz", false).await;
         let token = Some("token-viewer");

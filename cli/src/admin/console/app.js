@@ -15,11 +15,15 @@ const PAGES = [
   ['records', 'Records', records, 0],
 ];
 
+// Whoever has left the desk without a word is signed out (milliseconds).
+const IDLE = 30 * 60 * 1000;
+
 const at = (id) => document.getElementById(id);
 const main = at('main');
 let me = null;
 let turn = 0;
 let timer;
+let touched = Date.now();
 
 function tell(fault) {
   const words = fault instanceof Refused ? fault.message : `the node cannot be reached: ${fault.message}`;
@@ -100,6 +104,8 @@ async function start() {
   await show(false);
 }
 
+for (const sign of ['pointerdown', 'keydown', 'wheel']) addEventListener(sign, () => { touched = Date.now(); }, { passive: true });
+setInterval(() => { if (me && Date.now() - touched > IDLE) { dropToken(); signIn('nobody was there for half an hour'); } }, 10000);
 addEventListener('hashchange', () => { if (me && location.hash.startsWith('#/')) show(false); });
 addEventListener('causeway-again', () => show(false));
 at('leave').addEventListener('click', () => { dropToken(); signIn(); });
