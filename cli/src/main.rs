@@ -11,7 +11,7 @@ use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
 use causeway::command::{
     audit, cert, certify, check, config, exit, import, init, lab, media, monitoring, node, parse,
-    route, teams, tenant,
+    route, teams, tenant, token,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -127,6 +127,8 @@ enum Command {
     },
     /// Who changed what on this node, and whether the log of it is whole
     Audit(audit::Audit),
+    /// Make a token for somebody who uses the interface over the network
+    Token(token::Token),
     /// The document of the operator's interface (OpenAPI 3.1)
     Api,
     /// SIP messages
@@ -314,6 +316,7 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             node::drain(&connection, wish, out)
         }
         Command::Audit(arguments) => audit::run(&arguments, out),
+        Command::Token(arguments) => token::run(&arguments, out),
         Command::Api => {
             writeln!(out, "{:#}", causeway::admin::document())?;
             Ok(exit::OK)

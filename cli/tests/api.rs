@@ -389,11 +389,14 @@ async fn what_is_changed_is_written_down_with_who_did_it_and_shows_when_it_was_t
         std::fs::write(&file, lines.join("\n") + "\n").unwrap();
         written(&folder).1.unwrap_or_default()
     };
-    let whole = [lines[0], lines[1], lines[3]];
-    assert_eq!(judged(&whole), "");
+    // What was torn is gone, and it is told.
+    assert!(lines[2].contains("took 16 octets off the end"), "{text}");
+    assert_eq!(judged(&lines), "");
     let changed = lines[1].replace("\"status\":404", "\"status\":200");
-    assert!(judged(&[lines[0], &changed, lines[3]]).contains("entry 2 was changed"));
-    assert!(judged(&[lines[0], lines[3]]).contains("taken out"));
-    assert!(judged(&[lines[1], lines[0], lines[3]]).contains("taken out or added"));
-    assert!(judged(&[lines[0], "rubbish", lines[1], lines[3]]).contains("line 2 is no entry"));
+    assert!(judged(&[lines[0], &changed, lines[2], lines[3]]).contains("entry 2 was changed"));
+    assert!(judged(&[lines[0], lines[2], lines[3]]).contains("taken out"));
+    assert!(judged(&[lines[1], lines[0], lines[2], lines[3]]).contains("taken out or added"));
+    assert!(
+        judged(&[lines[0], "rubbish", lines[1], lines[2], lines[3]]).contains("line 2 is no entry")
+    );
 }

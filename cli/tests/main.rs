@@ -15,6 +15,7 @@ mod import;
 mod interface;
 mod lab;
 mod nameserver;
+mod network;
 mod onboarding;
 mod one_way;
 mod patience;

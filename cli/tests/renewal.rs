@@ -107,7 +107,9 @@ async fn a_certificate_that_teams_refuses_is_not_put_into_use() {
             new.shows_the_same(old)
         };
         assert!(!shows_as_before(&store));
-        let proven = world.net.proven(&world.config, store).await;
+        let (proven, kept) = world.net.proven(&world.config, store).await;
+        let kept: Vec<_> = kept.iter().map(|kept| kept.context.as_str()).collect();
+        assert_eq!(kept.is_empty(), is_taken, "{kept:?}");
         assert_eq!(shows_as_before(&proven), !is_taken);
     }
     world.logged("certificate_refused").await;

@@ -443,6 +443,15 @@ pub struct CallSummary {
     pub answered: Option<UnixTime>,
 }
 
+impl CallSummary {
+    /// Takes out what is nobody's business who may not see numbers.
+    pub fn hide_numbers(&mut self) {
+        for number in [&mut self.calling, &mut self.called] {
+            *number = "hidden".to_owned();
+        }
+    }
+}
+
 fn one_way_kind<S: Serializer>(kind: &OneWayKind, to: S) -> Result<S::Ok, S::Error> {
     let mut map = to.serialize_map(Some(2))?;
     map.serialize_entry("kind", kind.as_str())?;

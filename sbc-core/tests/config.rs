@@ -10,6 +10,7 @@ use sbc_core::config::{
     Preset, Secret, Source, Validity, changes, effective, load, starter,
 };
 use sbc_core::media::{FaxMode, Srtp};
+use sbc_core::time::UnixTime;
 use sbc_core::transport::Protocol;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -134,6 +135,13 @@ impl Facts for Machine {
             Secret::Env(_) => return Err(FileFault::Unreadable("it is not set".into())),
             Secret::File(path) if path == "/empty" => (b"\n", false),
             Secret::File(path) if path == "/two-lines" => (b"one\ntwo\n", false),
+            Secret::File(path) if path.starts_with("/sha256/") => {
+                let digit = path.rsplit('/').next().unwrap_or_default();
+                return Ok(Password {
+                    octets: format!("sha256:{}\n", digit.repeat(64)).into_bytes().into(),
+                    is_exposed: false,
+                });
+            }
             Secret::File(path) if path == "/hmac" => (b"c2VjcmV0LWtleQ\n", false),
             Secret::File(path) => (b"canary-secret\n", path == "/exposed"),
             Secret::Credential(_) => (b"canary-secret", false),
@@ -159,6 +167,17 @@ impl Facts for Machine {
             "/unsigned" => Err(FileFault::Unusable("a list in it is not signed".into())),
             // Such lists hold for hours.
             path => self.roots(path).map(|_| Validity::Valid { days_left: 0 }),
+        }
+    }
+
+    fn until(&self, end: UnixTime) -> Validity {
+        // It is the first of August.
+        let now = UnixTime::of_day("2026-08-01").unwrap();
+        match end.as_micros().checked_sub(now.as_micros()) {
+            Some(left) => Validity::Valid {
+                days_left: u32::try_from(left / 86_400_000_000).unwrap(),
+            },
+            None => Validity::Expired,
         }
     }
 

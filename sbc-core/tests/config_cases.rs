@@ -615,4 +615,74 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "preset = \"teams\"",
         "preset = \"teams\"\ntargets = [§\"52.112.0.1:5061;tls\"]",
     ),
+    (
+        Code::TokenEnds,
+        "[metrics]\n",
+        "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n[[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/1\" }\nexpires = §\"2026-08-09\"\n[metrics]\n",
+    ),
+    (
+        Code::TokenEnds,
+        "[metrics]\n",
+        "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n[[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/1\" }\nexpires = §\"2026-07-31T00:00:00Z\"\n[metrics]\n",
+    ),
+    (
+        Code::BadForm,
+        "[metrics]\n",
+        "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n[[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/1\" }\nexpires = §\"tomorrow\"\n[metrics]\n",
+    ),
+    (
+        Code::UnknownValue,
+        "[metrics]\n",
+        "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n[[api.user]]\nname = \"noc\"\nrole = §\"root\"\ntoken = { file = \"/sha256/1\" }\n[metrics]\n",
+    ),
+    (
+        Code::SecretMissing,
+        "[metrics]\n",
+        "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n[[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = §{ file = \"/a-token\" }\n[metrics]\n",
+    ),
+    (
+        Code::WrongType,
+        "[metrics]\n",
+        "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n[[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = §\"cw_0123\"\n[metrics]\n",
+    ),
+    (
+        Code::DuplicateName,
+        "[metrics]\n",
+        "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n[[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/1\" }\n[[api.user]]\nname = \"other\"\nrole = \"viewer\"\ntoken = §{ file = \"/sha256/1\" }\n[metrics]\n",
+    ),
+    (
+        Code::DuplicateName,
+        "[metrics]\n",
+        "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n[[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/1\" }\n[[api.user]]\nname = §\"noc\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/2\" }\n[metrics]\n",
+    ),
+    (
+        Code::MissingKey,
+        "[metrics]\n",
+        "[api]\nlisten = §\"127.0.0.1:8443\"\ntls = \"teams\"\n[metrics]\n",
+    ),
+    (
+        Code::MissingKey,
+        "[metrics]\n",
+        "[api]\nlisten = §\"127.0.0.1:8443\"\n[[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/1\" }\n[metrics]\n",
+    ),
+    (
+        Code::UnknownName,
+        "[metrics]\n",
+        "[api]\nlisten = \"127.0.0.1:8443\"\ntls = §\"tems\"\n[[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/1\" }\n[metrics]\n",
+    ),
+    (
+        Code::PortConflict,
+        "[metrics]\n",
+        "[api]\nlisten = §\"127.0.0.1:9464\"\ntls = \"teams\"\n[[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/1\" }\n[metrics]\n",
+    ),
+    (
+        Code::Contradiction,
+        "[metrics]\n",
+        "[api]\nunix = \"/run/x\"\ntls = §\"teams\"\n[metrics]\n",
+    ),
+    (
+        Code::Contradiction,
+        "[metrics]\n",
+        "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n[[api.user]]\nname = \"noc\"\nrole = \"admin\"\ntoken = { file = \"/sha256/1\" }\nnumbers = §true\n[metrics]\n",
+    ),
 ];

@@ -17,6 +17,8 @@ use tokio::time::{Sleep, sleep};
 const MOST: usize = 64;
 /// How long one may last. Who asks regularly connects again.
 const LIFE: Duration = Duration::from_secs(60);
+/// How long somebody may take nothing of an answer.
+const STALL: Duration = Duration::from_secs(10);
 
 /// A listener with bounds.
 pub(crate) struct Bounded {
@@ -34,6 +36,15 @@ impl Bounded {
             life: LIFE,
         }
     }
+
+    /// So many connections, each so long.
+    pub(crate) fn within(tcp: TcpListener, most: usize, life: Duration) -> Self {
+        Self {
+            tcp,
+            seats: Arc::new(Semaphore::new(most)),
+            life,
+        }
+    }
 }
 
 impl Listener for Bounded {
@@ -47,6 +58,7 @@ impl Listener for Bounded {
                 let mortal = Mortal {
                     stream,
                     end: Box::pin(sleep(self.life)),
+                    stall: None,
                     _seat: seat,
                 };
                 return (mortal, remote);
@@ -63,6 +75,8 @@ impl Listener for Bounded {
 pub(crate) struct Mortal {
     stream: TcpStream,
     end: Pin<Box<Sleep>>,
+    /// Runs while nothing can be written.
+    stall: Option<Pin<Box<Sleep>>>,
     _seat: OwnedSemaphorePermit,
 }
 
@@ -97,7 +111,14 @@ impl AsyncWrite for Mortal {
         cx: &mut Context<'_>,
         octets: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_io(cx, |stream, cx| stream.poll_write(cx, octets))
+        let done = self.poll_io(cx, |stream, cx| stream.poll_write(cx, octets));
+        if done.is_ready() {
+            self.stall = None;
+            return done;
+        }
+        let stall = self.stall.get_or_insert_with(|| Box::pin(sleep(STALL)));
+        ready!(stall.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,5 +1,6 @@
 //! Calls: in progress, recent, one of them with its ladder, and ending one.
 
+use super::who::Who;
 use super::{Access, Problem};
 use crate::daemon::Daemon;
 use crate::daemon::stop::ANSWER;
@@ -7,7 +8,7 @@ use crate::sink::log::wall_clock;
 use crate::sink::trace::is_meant;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
 use sbc_core::id::CallId;
 use sbc_core::input::{Answered, Command};
@@ -29,6 +30,7 @@ pub(super) struct CallWish {
 
 pub(super) async fn list(
     State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
     wish: Result<Query<CallWish>, QueryRejection>,
 ) -> Result<Json<Vec<CallView>>, Problem> {
     let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
@@ -47,7 +49,13 @@ pub(super) async fn list(
         trunk.is_none_or(|trunk| one.call.from_trunk.as_str() == trunk)
             && wish.longer.is_none_or(|seconds| one.seconds >= seconds)
     };
-    Ok(Json(all.filter(is_meant).collect()))
+    let hide = |mut one: CallView| {
+        if !who.sees_numbers() {
+            one.call.hide_numbers();
+        }
+        one
+    };
+    Ok(Json(all.filter(is_meant).map(hide).collect()))
 }
 
 /// A call in progress and its age.
@@ -89,16 +97,21 @@ impl serde::Serialize for RecordView {
 
 pub(super) async fn show(
     State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
     let call = identify(&daemon, &id).await?;
     let trace = daemon.sinks().traces.get(call);
     let record = trace.as_ref().and_then(|trace| trace.record.clone());
-    let summary = match record {
+    let mut summary = match record {
         Some(_) => None,
         None => calls(&daemon).await?.into_iter().find(|c| c.call == call),
     };
+    if let (Some(summary), false) = (&mut summary, who.sees_numbers()) {
+        summary.hide_numbers();
+    }
+    let told = record.as_deref().filter(|_| who.sees_numbers());
     if record.is_none() && summary.is_none() && trace.is_none() {
         return Err(unknown(&id));
     }
@@ -110,8 +123,9 @@ pub(super) async fn show(
         "call": call,
         "summary": summary,
         "live": live,
-        "record": record.as_deref(),
-        "explanation": record.as_deref().map(explain),
+        "heard": live.as_ref().map_or_else(Vec::new, |live| quality(&live.media, &live.one_way)),
+        "record": told,
+        "explanation": told.map(explain),
     })))
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 pub(super) async fn list(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let loaded = daemon.loaded().lock().await;
+    let loaded = daemon.loaded();
     let (used, now) = (daemon.net().identities(), wall_clock());
     let rows = loaded.shell.tls.iter().map(|(name, files)| {
         let facts = used.get(name).map(|context| context.facts());

@@ -9,17 +9,18 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
-use sbc_core::config::{CallIn, changes, effective};
+use sbc_core::config::{CallIn, Findings, Source, changes, effective};
 use sbc_core::id::TrunkName;
 use sbc_core::rehearsal;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tokio::sync::Mutex;
 
 /// What the files say, every default with its reason, and whether that is in use.
 pub(super) async fn show(State(access): State<Access>) -> Result<Response, Problem> {
     let daemon = access.daemon()?;
-    let running = daemon.loaded().lock().await.clone();
+    let running = daemon.loaded();
     let path = daemon.config_path().to_owned();
     let read = blocking(move || {
         let sources = read_sources(&path)?;
@@ -33,14 +34,13 @@ pub(super) async fn show(State(access): State<Access>) -> Result<Response, Probl
         ))
     })
     .await?;
-    let (objects, is_in_use, generation) =
-        read.map_err(|findings: sbc_core::config::Findings| {
-            let why = "the files on disk cannot be taken into use; POST /config/validate tells why";
-            let places = findings.errors.iter().map(ToString::to_string).collect();
-            let mut problem = Problem::because(StatusCode::UNPROCESSABLE_ENTITY, places);
-            problem.detail = why.to_owned();
-            problem
-        })?;
+    let (objects, is_in_use, generation) = read.map_err(|findings: Findings| {
+        let why = "the files on disk cannot be taken into use; POST /config/validate tells why";
+        let places = findings.errors.iter().map(ToString::to_string).collect();
+        let mut problem = Problem::because(StatusCode::UNPROCESSABLE_ENTITY, places);
+        problem.detail = why.to_owned();
+        problem
+    })?;
     let body = json!({ "generation": generation, "is_in_use": is_in_use, "objects": objects });
     Ok(([(ETAG, format!("\"{generation}\""))], Json(body)).into_response())
 }
@@ -55,21 +55,47 @@ fn same(one: &sbc_core::config::Config, other: &sbc_core::config::Config) -> boo
 /// Reads the files as a reload would.
 pub(super) async fn validate(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let running = daemon.loaded().lock().await.config.clone();
+    let running = daemon.loaded().config.clone();
     let path = daemon.config_path().to_owned();
     let read = blocking(move || {
         let sources = read_sources(&path)?;
         load(&sources, Some(&running)).map(|loaded| loaded.findings)
     })
     .await?;
-    let (valid, findings) = match read {
+    Ok(Json(as_judged(read)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Candidate {
+    text: String,
+}
+
+/// Judges a text that nobody has written to disk yet.
+pub(super) async fn candidate(
+    State(access): State<Access>,
+    candidate: Result<Json<Candidate>, JsonRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Json(candidate) = candidate.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let running = access.daemon()?.loaded();
+    // Each may take a while of one processor: one after the other.
+    static TURN: Mutex<()> = Mutex::const_new(());
+    let _turn = TURN.lock().await;
+    let judged = blocking(move || {
+        let sources = [Source::new("candidate", candidate.text)];
+        load(&sources, Some(&running.config)).map(|loaded| loaded.findings)
+    })
+    .await?;
+    Ok(Json(as_judged(judged)))
+}
+
+fn as_judged(judged: Result<Findings, Findings>) -> Value {
+    let (valid, findings) = match judged {
         Ok(findings) => (true, findings),
         Err(findings) => (false, findings),
     };
     let all: Vec<_> = findings.errors.iter().chain(&findings.warnings).collect();
-    Ok(Json(
-        json!({ "valid": valid, "findings": all, "omitted": findings.omitted }),
-    ))
+    json!({ "valid": valid, "findings": all, "omitted": findings.omitted })
 }
 
 #[derive(Deserialize)]
@@ -87,7 +113,7 @@ pub(super) async fn route(
 ) -> Result<Json<Value>, Problem> {
     let Json(wished) = wished.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
-    let config = Arc::new(daemon.loaded().lock().await.config.clone());
+    let config = Arc::new(daemon.loaded().config.clone());
     let call = CallIn {
         trunk: wished.trunk.as_deref().map(TrunkName::new),
         from: wished.from,

@@ -1,21 +1,26 @@
-//! The operator's interface: HTTP on a Unix socket, and its read-only part on a TCP listener.
+//! The operator's interface: HTTP on a Unix socket, its readable part on a TCP listener, and its operations over TLS
+//! for whoever has a token.
 //!
-//! | path              | where | what                                             |
-//! |-------------------|-------|--------------------------------------------------|
-//! | `GET /metrics`    | both  | Prometheus text                                  |
-//! | `GET /healthz`    | both  | 200 while every thread makes progress            |
-//! | `GET /readyz`     | both  | 200 while new calls can be put through           |
-//! | `GET /startupz`   | both  | 200 once the sockets are served                  |
-//! | `/api/v1/…`       | Unix  | the operations of `routes.rs`, and `openapi.json`|
+//! | path              | where             | what                                             |
+//! |-------------------|-------------------|--------------------------------------------------|
+//! | `GET /metrics`    | Unix, `[metrics]` | Prometheus text                                  |
+//! | `GET /healthz`    | Unix, `[metrics]` | 200 while every thread makes progress            |
+//! | `GET /readyz`     | Unix, `[metrics]` | 200 while new calls can be put through           |
+//! | `GET /startupz`   | Unix, `[metrics]` | 200 once the sockets are served                  |
+//! | `GET /`           | `[api]` TLS       | the console, for browsers                        |
+//! | `/api/v1/…`       | Unix, `[api]` TLS | the operations of `routes.rs`, and `openapi.json`|
 //!
-//! Who may open the socket is decided by its file mode: owner and group. What they change is written into the audit
-//! log.
+//! Who may open the socket is decided by its file mode: owner and group. Who comes over the network has a role
+//! (`gate.rs`). What they change is written into the audit log (`who.rs`).
 
 pub(crate) mod bounded;
 mod calls;
 mod certs;
 mod config;
+mod console;
 mod events;
+mod gate;
+mod network;
 mod node;
 mod openapi;
 mod records;
@@ -28,10 +33,16 @@ use crate::daemon::Daemon;
 use crate::daemon::net::bind_advice;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use sbc_core::config::ApiListen;
+use sbc_core::id::TlsContextName;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -71,6 +82,17 @@ pub enum AdminFault {
         /// What the operating system said.
         why: io::Error,
     },
+    /// The listener for whoever has a token.
+    #[error(
+        "api listener {address}: {why}{}; or choose another address in [api]",
+        bind_advice(why)
+    )]
+    Network {
+        /// Its address.
+        address: SocketAddr,
+        /// What the operating system said.
+        why: io::Error,
+    },
 }
 
 /// The running interface.
@@ -79,6 +101,7 @@ pub struct Admin {
     tasks: Vec<JoinHandle<()>>,
     socket: Option<PathBuf>,
     metrics: Option<SocketAddr>,
+    network: Option<SocketAddr>,
 }
 
 /// What request handlers work on. The daemon may be gone while a request is still open.
@@ -142,14 +165,19 @@ impl IntoResponse for Problem {
 pub struct Doors {
     unix: OperatorSocket,
     tcp: Option<TcpListener>,
+    network: Option<(TcpListener, TlsContextName)>,
 }
 
 impl Doors {
-    /// Opens both.
+    /// Opens all.
     ///
     /// # Errors
     /// Everything that cannot be opened; nothing is open then.
-    pub async fn open(socket: &Path, metrics: Option<SocketAddr>) -> Result<Self, Vec<AdminFault>> {
+    pub async fn open(
+        socket: &Path,
+        metrics: Option<SocketAddr>,
+        network: Option<&ApiListen>,
+    ) -> Result<Self, Vec<AdminFault>> {
         let mut faults = Vec::new();
         let unix = OperatorSocket::bind(socket).await;
         let tcp = match metrics {
@@ -162,8 +190,19 @@ impl Doors {
             },
             None => None,
         };
+        let network = match network {
+            Some(ApiListen { address, tls }) => match TcpListener::bind(address).await {
+                Ok(bound) => Some((bound, tls.clone())),
+                Err(why) => {
+                    let address = *address;
+                    faults.push(AdminFault::Network { address, why });
+                    None
+                }
+            },
+            None => None,
+        };
         match unix {
-            Ok(unix) if faults.is_empty() => Ok(Self { unix, tcp }),
+            Ok(unix) if faults.is_empty() => Ok(Self { unix, tcp, network }),
             Ok(_) => Err(faults),
             Err(why) => {
                 let path = socket.to_owned();
@@ -178,7 +217,7 @@ impl Admin {
     /// Serves what is open.
     pub fn start(daemon: &Arc<Daemon>, doors: Doors) -> Self {
         let access = Access(Arc::downgrade(daemon));
-        let Doors { unix, tcp } = doors;
+        let Doors { unix, tcp, network } = doors;
         let (unix, socket) = unix.keep();
         let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
         let (stop, stopped) = watch::channel(false);
@@ -188,8 +227,7 @@ impl Admin {
         };
         let mut tasks = Vec::new();
         let operable = readable().merge(routes::operations(&access));
-        let everything = readable()
-            .nest(routes::ROOT, operable)
+        let everything = or_problem(readable().nest(routes::ROOT, operable))
             .layer(DefaultBodyLimit::max(MOST_SENT))
             .with_state(access.clone());
         let everything = everything.into_make_service_with_connect_info::<who::Who>();
@@ -199,8 +237,16 @@ impl Admin {
                 .with_graceful_shutdown(ends)
                 .await;
         }));
+        let at_network = network.as_ref().and_then(|(tcp, _)| tcp.local_addr().ok());
+        if let Some((tcp, context)) = network {
+            let router = for_the_network(&access);
+            let ends = stopped.clone();
+            let daemon = Arc::downgrade(daemon);
+            let serving = network::run(tcp, context, daemon, router, ends);
+            tasks.push(tokio::spawn(serving));
+        }
         if let Some(tcp) = tcp {
-            let figures = readable().with_state(access);
+            let figures = or_problem(readable()).with_state(access);
             let ends = until(stopped);
             tasks.push(tokio::spawn(async move {
                 let tcp = bounded::Bounded::new(tcp);
@@ -212,6 +258,7 @@ impl Admin {
             tasks,
             socket,
             metrics: address,
+            network: at_network,
         }
     }
 
@@ -220,7 +267,12 @@ impl Admin {
         self.metrics
     }
 
-    /// Finishes open requests and closes both.
+    /// Address of the listener for whoever has a token, if there is one.
+    pub fn network_address(&self) -> Option<SocketAddr> {
+        self.network
+    }
+
+    /// Finishes open requests and closes all.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
         for mut task in self.tasks {
@@ -262,6 +314,51 @@ fn readable() -> Router<Access> {
         .route("/healthz", get(node::health))
         .route("/readyz", get(node::ready))
         .route("/startupz", get(node::started))
+}
+
+/// What is not there, and what cannot be done so, as a problem too.
+fn or_problem(router: Router<Access>) -> Router<Access> {
+    let absent = async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path");
+    let otherwise = async || {
+        let why = "this path knows other methods, which Allow tells";
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, why)
+    };
+    router
+        .fallback(absent)
+        .method_not_allowed_fallback(otherwise)
+}
+
+/// The console, and the operations behind a token.
+fn for_the_network(access: &Access) -> Router {
+    let gate = (access.clone(), Arc::new(gate::Gate::default()));
+    let operable = or_problem(routes::operations(access))
+        .layer(from_fn_with_state(gate, gate::authenticate))
+        .layer(DefaultBodyLimit::max(MOST_SENT));
+    or_problem(console::pages().nest(routes::ROOT, operable))
+        .layer(map_response(guarded))
+        .with_state(access.clone())
+}
+
+/// What browsers are to keep to (SEC-152).
+async fn guarded(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+             require-trusted-types-for 'script'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+        .entry(CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+    response
 }
 
 /// The bound Unix socket, which is removed with this value unless it is kept, together with the

@@ -2,6 +2,7 @@
 
 use super::{Access, Problem};
 use crate::daemon::Daemon;
+use crate::daemon::reload::ReloadFault;
 use crate::sink::metrics::PeerHealth;
 use axum::Json;
 use axum::extract::State;
@@ -41,7 +42,7 @@ pub(super) async fn health(State(access): State<Access>) -> Result<Json<Value>, 
 
 pub(super) async fn ready(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let reasons = not_ready(&daemon).await;
+    let reasons = not_ready(&daemon);
     match reasons.is_empty() {
         true => Ok(Json(json!({ "ready": true }))),
         false => Err(Problem::because(StatusCode::SERVICE_UNAVAILABLE, reasons)),
@@ -49,7 +50,7 @@ pub(super) async fn ready(State(access): State<Access>) -> Result<Json<Value>, P
 }
 
 /// Why new calls cannot be put through.
-async fn not_ready(daemon: &Daemon) -> Vec<String> {
+fn not_ready(daemon: &Daemon) -> Vec<String> {
     let mut reasons = Vec::new();
     if !daemon.is_serving() {
         reasons.push("the sockets are not served".to_owned());
@@ -59,7 +60,7 @@ async fn not_ready(daemon: &Daemon) -> Vec<String> {
     }
     reasons.extend(daemon.health().stuck().map(|stuck| stuck.to_string()));
     reasons.extend(daemon.health().media_trouble());
-    reasons.extend(cut_off(daemon).await);
+    reasons.extend(cut_off(daemon));
     reasons
 }
 
@@ -76,8 +77,9 @@ pub(super) async fn started(State(access): State<Access>) -> Result<Json<Value>,
 
 /// Sides of which no target answers, or has answered yet: a call needs both. Of a trunk that is not
 /// probed nothing can be known, so it counts as answering.
-async fn cut_off(daemon: &Daemon) -> Vec<String> {
-    let config = daemon.loaded().lock().await.config.clone();
+fn cut_off(daemon: &Daemon) -> Vec<String> {
+    let loaded = daemon.loaded();
+    let config = &loaded.config;
     let known = daemon.sinks().metrics.calls.peers();
     let is_down = |trunk: &Trunk, host: &str| match of_target(&known, trunk, host) {
         Health::Down | Health::Busy | Health::Refuses | Health::Unheard => true,
@@ -105,9 +107,9 @@ async fn cut_off(daemon: &Daemon) -> Vec<String> {
 
 pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let reasons = not_ready(&daemon).await;
+    let reasons = not_ready(&daemon);
     let is_drained = daemon.is_drained().await;
-    let loaded = daemon.loaded().lock().await;
+    let loaded = daemon.loaded();
     let listeners: Vec<Value> = loaded
         .config
         .listeners
@@ -148,7 +150,7 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
 
 /// What serves the media of each address, and why nothing faster.
 pub(super) async fn media(State(access): State<Access>) -> Result<Json<Value>, Problem> {
-    Ok(Json(json!(access.daemon()?.media_served().await)))
+    Ok(Json(json!(access.daemon()?.media_served())))
 }
 
 /// Every target, in the order in which each trunk calls them.
@@ -302,18 +304,24 @@ pub(super) async fn reload(
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    if let Some(wanted) = headers.get(IF_MATCH) {
-        let generation = daemon.loaded().lock().await.config.generation;
-        let is_meant = wanted == "*" || *wanted == format!("\"{generation}\"");
-        if !is_meant {
-            let why = format!("generation {generation} is in use: somebody has reloaded since");
-            return Err(Problem::new(StatusCode::PRECONDITION_FAILED, why));
+    let is_meant = |generation: u64| {
+        let wanted = headers.get(IF_MATCH);
+        wanted.is_none_or(|wanted| wanted == "*" || *wanted == format!("\"{generation}\""))
+    };
+    match daemon.reload_if(is_meant).await {
+        Ok(done) => {
+            let kept: Vec<Value> = done
+                .kept
+                .iter()
+                .map(|kept| json!({ "context": kept.context, "because": kept.because }))
+                .collect();
+            Ok(Json(
+                json!({ "config_generation": done.generation, "kept": kept }),
+            ))
         }
-    }
-    match daemon.reload().await {
-        Ok(_) => {
-            let generation = daemon.loaded().lock().await.config.generation;
-            Ok(Json(json!({ "config_generation": generation })))
+        Err(ReloadFault::Other(generation)) => {
+            let why = format!("generation {generation} is in use: somebody has reloaded since");
+            Err(Problem::new(StatusCode::PRECONDITION_FAILED, why))
         }
         Err(fault) => Err(Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,

@@ -22,7 +22,11 @@ pub(super) fn document() -> Value {
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "paths": paths,
-        "components": { "schemas": { "Problem": {
+        "security": [{ "token": [] }, {}],
+        "components": { "securitySchemes": { "token": {
+            "type": "http", "scheme": "bearer",
+            "description": "Over the network; whoever may open the socket needs none. `causeway token` makes one.",
+        } }, "schemas": { "Problem": {
             "type": "object",
             "properties": {
                 "status": { "type": "integer" },
@@ -48,13 +52,22 @@ fn described(operation: &Operation) -> Value {
     );
     let usual = [
         (400, "the request cannot be read"),
+        (
+            401,
+            "over the network: no token, or one that is nobody's or has expired",
+        ),
         (403, "whoever asks may not do this"),
+        (
+            429,
+            "over the network: too many requests, or too many wrong tokens",
+        ),
         (503, "the daemon is stopping, or too busy to answer"),
     ];
     for (status, why) in usual.iter().chain(operation.refusals) {
         answers.insert(status.to_string(), problem(why));
     }
     if operation.body.is_some() {
+        answers.insert("408".to_owned(), problem("the body took longer than 10 s"));
         answers.insert("413".to_owned(), problem("the body is longer than 1 MiB"));
         answers.insert("415".to_owned(), problem("the body is not said to be JSON"));
     }

@@ -32,7 +32,7 @@ pub(super) async fn search(
 ) -> Result<Json<Value>, Problem> {
     let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
-    let spool = daemon.loaded().lock().await.shell.cdr.clone();
+    let spool = daemon.loaded().shell.cdr.clone();
     let Some(spool) = spool else {
         let why = "no records are written: there is no [cdr] in the configuration";
         return Err(Problem::new(StatusCode::NOT_FOUND, why));

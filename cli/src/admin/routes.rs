@@ -3,7 +3,7 @@
 
 use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
 use super::who::{Right, guard};
-use super::{Access, calls, certs, config, events, node, openapi, records, teams};
+use super::{Access, calls, certs, config, events, node, openapi, records, teams, who};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
@@ -68,6 +68,14 @@ const RECORD: Shape = Object(&[
     ("cause", Any),
 ]);
 
+const EXPLANATION: Shape = Object(&[
+    ("who", Text),
+    ("place", Text),
+    ("why", Text),
+    ("change", List(&Text)),
+    ("attempts", List(&Text)),
+]);
+
 const DRAINED: Shape = Object(&[("state", Text), ("calls", Integer)]);
 
 const UNKNOWN_CALL: (u16, &str) = (404, "there is no such call");
@@ -119,6 +127,21 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ])),
         refusals: &[],
         handler: || get(node::status),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/me",
+        right: Right::Read,
+        summary: "Who asks, and what they may do",
+        query: &[],
+        body: None,
+        answer: Answer::Json(Object(&[
+            ("name", Text),
+            ("role", Maybe(&Text)),
+            ("rights", List(&Text)),
+        ])),
+        refusals: &[],
+        handler: || get(who::me),
     },
     Operation {
         method: Method::Get,
@@ -223,7 +246,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         method: Method::Get,
         path: "/calls/recent",
-        right: Right::Read,
+        right: Right::Numbers,
         summary: "Records of the last hundred calls that have ended",
         query: &[],
         body: None,
@@ -242,8 +265,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
             ("call", Text),
             ("summary", Maybe(&Any)),
             ("live", Maybe(&Any)),
+            ("heard", List(&Text)),
             ("record", Maybe(&Any)),
-            ("explanation", Maybe(&Text)),
+            ("explanation", Maybe(&EXPLANATION)),
         ])),
         refusals: &[CALL_NAME, UNKNOWN_CALL, SEVERAL],
         handler: || get(calls::show),
@@ -251,7 +275,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         method: Method::Get,
         path: "/calls/{id}/trace",
-        right: Right::Read,
+        right: Right::Numbers,
         summary: "Its ladder as text",
         query: &[("messages", "whether messages are shown in full", Flag)],
         body: None,
@@ -273,7 +297,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         method: Method::Get,
         path: "/records",
-        right: Right::Read,
+        right: Right::Numbers,
         summary: "Call records of the spool, newest first",
         query: &[
             (
@@ -326,12 +350,30 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         method: Method::Post,
+        path: "/config/candidate",
+        right: Right::Configure,
+        summary: "Judges a text as if it were all of the configuration, and keeps nothing of it",
+        query: &[],
+        body: Some(Object(&[("text", Text)])),
+        answer: Answer::Json(Object(&[("valid", Flag), ("findings", List(&Any))])),
+        refusals: &[],
+        handler: || post(config::candidate),
+    },
+    Operation {
+        method: Method::Post,
         path: "/reload",
         right: Right::Configure,
-        summary: "Takes the files into use, as SIGHUP does; refused as a whole or not at all",
+        summary: "Takes the files into use, as SIGHUP does; refused as a whole or not at all. An identity whose new \
+                  certificate Teams refuses is kept with its old one, and named",
         query: &[],
         body: None,
-        answer: Answer::Json(Object(&[("config_generation", Integer)])),
+        answer: Answer::Json(Object(&[
+            ("config_generation", Integer),
+            (
+                "kept",
+                List(&Object(&[("context", Text), ("because", Text)])),
+            ),
+        ])),
         refusals: &[
             (412, "If-Match names another generation than the one in use"),
             (422, "the configuration has errors; nothing has changed"),
@@ -410,7 +452,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         method: Method::Get,
         path: "/events",
-        right: Right::Read,
+        right: Right::Numbers,
         summary: "What happens from now on: call.start, call.answer, call.end, peer.state, registration.state, \
                   media.one_way, overload.stage, config.reload, node.state, certificate.issued, certificate.failed",
         query: &[],
@@ -441,7 +483,8 @@ pub(super) fn operations(access: &Access) -> Router<Access> {
         let guarded = handler.layer(from_fn_with_state(wanted, guard));
         router = router.route(operation.path, guarded);
     }
-    router.route("/openapi.json", get(async || Json(openapi::document())))
+    let document = get(async || Json(openapi::document()));
+    router.route("/openapi.json", document)
 }
 
 #[cfg(test)]
@@ -456,7 +499,7 @@ mod tests {
             assert!(seen.insert((one.path, one.method as u8)), "{}", one.path);
             assert!(one.path.starts_with('/') && !one.summary.is_empty());
             // What only looks may be asked by POST; what changes something needs more than to read.
-            if one.right == Right::Read && one.method == Method::Post {
+            if !one.right.changes() && one.method == Method::Post {
                 assert!(one.path.ends_with("/test"), "{}", one.path);
             }
         }

@@ -28,7 +28,7 @@ const FRESH: u64 = 180;
 
 pub(super) async fn teams(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let config = daemon.loaded().lock().await.config.clone();
+    let config = daemon.loaded().config.clone();
     let proxies = &daemon.sinks().proxies;
     let now = now();
     let trunks = config.trunks.values();
@@ -67,7 +67,7 @@ pub(super) async fn teams(State(access): State<Access>) -> Result<Json<Value>, P
 /// TDR-MON-003).
 pub(super) async fn figures(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let config = daemon.loaded().lock().await.config.clone();
+    let config = daemon.loaded().config.clone();
     let figures = daemon.sinks().metrics.delivery.figures.at(now());
     let row = |figure: &Figure| {
         let preset = config.trunks.get(&figure.trunk).map(|trunk| trunk.preset);

@@ -1,21 +1,35 @@
 //! Who asks, what they may do, and the entry in the audit log for what they have done (SEC-150, SEC-151, SEC-154).
 
 use super::routes::Method;
-use super::{Access, Problem};
+use super::{Access, MOST_SENT, Problem};
 use crate::sink::audit::Deed;
+use axum::Json;
+use axum::body::Body;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use sbc_core::config::{ApiRole, ApiUser};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::net::UnixListener;
+use tokio::time::timeout;
+
+/// How long a body may take.
+const BODY: Duration = Duration::from_secs(10);
 
 /// What an operation needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Right {
     /// To look.
     Read,
+    /// To look at who calls whom.
+    Numbers,
     /// To end calls and to drain.
     Calls,
     /// To take configurations into use.
@@ -28,9 +42,18 @@ impl Right {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
+            Self::Numbers => "numbers",
             Self::Calls => "calls",
             Self::Configure => "configure",
             Self::Audit => "audit",
+        }
+    }
+
+    /// Whether what needs it changes something.
+    pub(super) const fn changes(self) -> bool {
+        match self {
+            Self::Read | Self::Numbers | Self::Audit => false,
+            Self::Calls | Self::Configure => true,
         }
     }
 }
@@ -42,11 +65,47 @@ pub(super) struct Who {
     name: String,
     /// Where they are.
     source: String,
+    role: Option<ApiRole>,
     /// What they may do; whoever may open the socket may do everything.
     rights: &'static [Right],
 }
 
-const EVERYTHING: &[Right] = &[Right::Read, Right::Calls, Right::Configure, Right::Audit];
+const EVERYTHING: &[Right] = &[
+    Right::Read,
+    Right::Numbers,
+    Right::Calls,
+    Right::Configure,
+    Right::Audit,
+];
+
+/// What a role may do.
+const fn rights(role: ApiRole, sees_numbers: bool) -> &'static [Right] {
+    match role {
+        ApiRole::Viewer if sees_numbers => &[Right::Read, Right::Numbers],
+        ApiRole::Viewer => &[Right::Read],
+        ApiRole::Operator => &[Right::Read, Right::Numbers, Right::Calls],
+        ApiRole::Engineer => &[Right::Read, Right::Numbers, Right::Calls, Right::Configure],
+        ApiRole::Auditor => &[Right::Read, Right::Numbers, Right::Audit],
+        ApiRole::Admin => EVERYTHING,
+    }
+}
+
+impl Who {
+    /// Somebody who has shown a token.
+    pub(super) fn of_user(user: &ApiUser, remote: SocketAddr) -> Self {
+        Self {
+            name: format!("{} ({})", user.name, user.role.as_str()),
+            source: remote.to_string(),
+            role: Some(user.role),
+            rights: rights(user.role, user.numbers),
+        }
+    }
+
+    /// Whether they may see who calls whom.
+    pub(super) fn sees_numbers(&self) -> bool {
+        self.rights.contains(&Right::Numbers)
+    }
+}
 
 impl Connected<IncomingStream<'_, UnixListener>> for Who {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
@@ -62,9 +121,16 @@ impl Connected<IncomingStream<'_, UnixListener>> for Who {
         Self {
             name,
             source,
+            role: None,
             rights: EVERYTHING,
         }
     }
+}
+
+/// Who asks.
+pub(super) async fn me(ConnectInfo(who): ConnectInfo<Who>) -> Json<Value> {
+    let rights: Vec<&str> = who.rights.iter().map(|right| right.as_str()).collect();
+    Json(json!({ "name": who.name, "role": who.role.map(ApiRole::as_str), "rights": rights }))
 }
 
 /// A user's name, as far as the system's own file tells it.
@@ -81,44 +147,71 @@ fn user(uid: u32) -> String {
     }
 }
 
-/// Lets through who may; and writes down what was changed, before it is answered.
+/// Lets through who may; and writes down what was changed, before it is answered, and whether or not whoever asked
+/// still waits for the answer.
 pub(super) async fn guard(
     State((right, method, access)): State<(Right, Method, Access)>,
     ConnectInfo(who): ConnectInfo<Who>,
     request: Request,
     next: Next,
 ) -> Response {
-    let path = request.uri().path().to_owned();
-    let may = who.rights.contains(&right);
-    if method == Method::Get && may {
-        return next.run(request).await;
-    }
-    let is_change = right != Right::Read;
     let audit = access
         .daemon()
         .ok()
         .and_then(|daemon| daemon.sinks().audit.clone());
-    let response = match may {
-        true => next.run(request).await,
-        false => {
-            let why = format!(
-                "{} may not do this: it needs the right to {}",
-                who.name,
-                right.as_str()
-            );
-            Problem::new(StatusCode::FORBIDDEN, why).into_response()
-        }
+    let mut deed = Deed {
+        who: who.name.clone(),
+        source: who.source.clone(),
+        what: format!("{} {}", method.as_str(), request.uri().path()),
+        status: StatusCode::FORBIDDEN.as_u16(),
     };
-    if let Some(audit) = audit.filter(|_| is_change) {
-        let status = response.status().as_u16();
-        audit
-            .write(Deed {
-                who: who.name,
-                source: who.source,
-                what: format!("{} {path}", method.as_str()),
-                status,
-            })
-            .await;
+    if !who.rights.contains(&right) {
+        let why = format!(
+            "{} may not do this: it needs the right to {}",
+            who.name,
+            right.as_str()
+        );
+        if let Some(audit) = audit {
+            audit.refused(deed).await;
+        }
+        return Problem::new(StatusCode::FORBIDDEN, why).into_response();
     }
-    response
+    if method == Method::Get {
+        return next.run(request).await;
+    }
+    let (head, body) = request.into_parts();
+    // On its own: who hangs up ends the wait, and neither the deed nor its entry.
+    let done = tokio::spawn(async move {
+        let response = match whole(head, body).await {
+            Ok(request) => next.run(request).await,
+            Err(problem) => problem.into_response(),
+        };
+        if let Some(audit) = audit.filter(|_| right.changes()) {
+            deed.status = response.status().as_u16();
+            audit.write(deed).await;
+        }
+        response
+    });
+    done.await.unwrap_or_else(|_| {
+        let why = "the work was broken off";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why).into_response()
+    })
+}
+
+/// A request with all of its body, which is neither long nor slow (SEC-153).
+async fn whole(head: Parts, body: Body) -> Result<Request, Problem> {
+    let read = Limited::new(body, MOST_SENT).collect();
+    let problem = |status, why: &str| Err(Problem::new(status, why));
+    match timeout(BODY, read).await {
+        Ok(Ok(body)) => Ok(Request::from_parts(head, Body::from(body.to_bytes()))),
+        Ok(Err(fault)) if fault.is::<LengthLimitError>() => problem(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is longer than 1 MiB",
+        ),
+        Ok(Err(_)) => problem(StatusCode::BAD_REQUEST, "the body ended too early"),
+        Err(_) => problem(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body took longer than 10 s",
+        ),
+    }
 }

@@ -18,6 +18,7 @@ pub mod records;
 pub mod route;
 pub mod teams;
 pub mod tenant;
+pub mod token;
 
 /// Exit codes of every command (OPS-090).
 pub mod exit {

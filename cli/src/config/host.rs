@@ -10,6 +10,7 @@ use rustls::sign::CertifiedKey;
 use sbc_core::config::{
     Certificate, Facts, FileFault, Key, MICROSOFT_ROOTS, Password, Secret, Validity,
 };
+use sbc_core::time::UnixTime;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -185,6 +186,11 @@ impl Facts for Host {
 
     fn recording(&self, folder: &str, file: &str) -> Result<Arc<[i16]>, FileFault> {
         super::wav::read(folder, file)
+    }
+
+    fn until(&self, end: UnixTime) -> Validity {
+        let end = i64::try_from(end.as_micros() / 1_000_000).unwrap_or(i64::MAX);
+        validity(0, end, now())
     }
 
     fn directory(&self, path: &str) -> Result<(), FileFault> {

@@ -36,6 +36,7 @@ use crate::sink::news::News;
 use crate::sink::spending::SpendWriter;
 use crate::sink::trace::Traces;
 use acme::Acme;
+use arc_swap::ArcSwap;
 use dispatch::{Dispatch, Replies};
 use health::Health;
 use inbox::{Inbox, Inboxes};
@@ -135,7 +136,10 @@ fn lines(faults: &[PlaceFault]) -> String {
 pub struct Daemon {
     config_path: PathBuf,
     started: Instant,
-    loaded: tokio::sync::Mutex<Loaded>,
+    /// The configuration in use. Whoever only looks never waits for a reload.
+    loaded: ArcSwap<Loaded>,
+    /// Held by whoever changes it, or what follows from it.
+    turn: tokio::sync::Mutex<()>,
     sinks: Sinks,
     inboxes: Inboxes,
     replies: Arc<Replies>,
@@ -286,7 +290,8 @@ impl Daemon {
             is_stopping: AtomicBool::new(false),
             fades_until: Mutex::default(),
             parts: Mutex::new(None),
-            loaded: tokio::sync::Mutex::new(loaded),
+            loaded: ArcSwap::from_pointee(loaded),
+            turn: tokio::sync::Mutex::default(),
         });
         let admin = Admin::start(&daemon, doors);
         daemon
@@ -299,7 +304,7 @@ impl Daemon {
             // The shards know the configuration; this starts what needs open sockets: the probes.
             let _ = inbox.push(Input::Config(Arc::clone(&config)));
         }
-        daemon.publish(&*daemon.loaded.lock().await, &tls);
+        daemon.publish(&daemon.loaded(), &tls);
         *daemon.parts() = Some(Parts {
             shards,
             relay,
@@ -402,8 +407,8 @@ impl Daemon {
     }
 
     /// How media is served at the moment; nothing once the relay has stopped.
-    pub async fn media_served(&self) -> Vec<media::Served> {
-        let loaded = self.loaded.lock().await;
+    pub fn media_served(&self) -> Vec<media::Served> {
+        let loaded = self.loaded();
         let relay = self.relay.upgrade();
         relay.map_or_else(Vec::new, |relay| media::served(&loaded.config, &relay))
     }
@@ -424,8 +429,13 @@ impl Daemon {
     }
 
     /// The configuration in use.
-    pub fn loaded(&self) -> &tokio::sync::Mutex<Loaded> {
-        &self.loaded
+    pub fn loaded(&self) -> Arc<Loaded> {
+        self.loaded.load_full()
+    }
+
+    /// Whoever changes the configuration or what follows from it, holds this.
+    fn turn(&self) -> &tokio::sync::Mutex<()> {
+        &self.turn
     }
 
     pub(crate) fn inboxes(&self) -> &Inboxes {
@@ -480,7 +490,12 @@ async fn open(
     state: Option<&Path>,
 ) -> Result<(Opened, Doors), Vec<PlaceFault>> {
     let listeners = net.open(&loaded.config);
-    let doors = Doors::open(Path::new(&loaded.shell.api), loaded.shell.metrics).await;
+    let doors = Doors::open(
+        Path::new(&loaded.shell.api),
+        loaded.shell.metrics,
+        loaded.shell.api_listen.as_ref(),
+    )
+    .await;
     let mut faults: Vec<PlaceFault> = media::unusable(loaded)
         .into_iter()
         .map(PlaceFault::Media)

@@ -2,8 +2,8 @@
 //!
 //! Any failure leaves everything as it was and says why.
 
-use crate::daemon::net::BindFault;
 use crate::daemon::net::tls::{MaterialFault, TlsStore};
+use crate::daemon::net::{BindFault, Kept};
 use crate::daemon::stir::{Trust, TrustFault};
 use crate::daemon::{Daemon, expiry, media};
 use crate::sink::log::{Level, Log, wall_clock};
@@ -29,6 +29,8 @@ pub enum ReloadFault {
     Bind(Vec<BindFault>),
     /// Something that is only set up at start was changed.
     NeedsRestart(&'static str),
+    /// Another configuration is in use than was meant: the one of this number.
+    Other(u64),
 }
 
 impl fmt::Display for ReloadFault {
@@ -48,6 +50,7 @@ impl fmt::Display for ReloadFault {
                 Ok(())
             }
             Self::Trust(fault) => writeln!(f, "{fault}"),
+            Self::Other(generation) => write!(f, "generation {generation} is in use"),
             Self::Sounds(fault) => writeln!(f, "{fault}"),
             Self::NeedsRestart(what) => write!(
                 f,
@@ -88,26 +91,56 @@ pub fn trust(loaded: &Loaded) -> Result<Option<Trust>, ReloadFault> {
     Trust::load(loaded).map_err(ReloadFault::Trust)
 }
 
+/// What a reload has done.
+#[derive(Clone, Debug)]
+pub struct Reloaded {
+    /// What the shell had to do.
+    pub changes: Changes,
+    /// Number of the configuration in use.
+    pub generation: u64,
+    /// Identities whose certificate on disk is not the one in use.
+    pub kept: Vec<Kept>,
+}
+
 impl Daemon {
     /// Puts the configuration on disk into use. Reloads are done one after the other.
     ///
     /// # Errors
     /// [`ReloadFault`]; the running configuration stays.
-    pub async fn reload(&self) -> Result<Changes, ReloadFault> {
-        let mut running = self.loaded().lock().await;
-        let result = self.try_reload(&running).await;
-        match result {
-            Ok((loaded, changed)) => {
-                self.sinks()
+    pub async fn reload(&self) -> Result<Reloaded, ReloadFault> {
+        self.reload_if(|_| true).await
+    }
+
+    /// The same, if the number of the configuration that is in use when its turn has come is one that is meant.
+    ///
+    /// # Errors
+    /// [`ReloadFault`]; the running configuration stays.
+    pub async fn reload_if(
+        &self,
+        is_meant: impl Fn(u64) -> bool + Send,
+    ) -> Result<Reloaded, ReloadFault> {
+        let _turn = self.turn().lock().await;
+        let running = self.loaded();
+        if !is_meant(running.config.generation) {
+            return Err(ReloadFault::Other(running.config.generation));
+        }
+        match self.try_reload(running).await {
+            Ok((loaded, changes, kept)) => {
+                let generation = loaded.config.generation;
+                let line = self
+                    .sinks()
                     .log
                     .info("reload", "configuration is in use")
-                    .with("generation", loaded.config.generation)
-                    .send();
-                let generation = loaded.config.generation;
+                    .with("generation", generation);
+                line.send();
                 let told = serde_json::json!({ "generation": generation });
                 self.sinks().news.tell("config.reload", told);
-                *running = loaded;
-                Ok(changed)
+                self.loaded.store(Arc::new(loaded));
+                Ok(Reloaded {
+                    changes,
+                    generation,
+                    kept,
+                })
             }
             Err(fault) => {
                 self.sinks().metrics.config_refused();
@@ -137,7 +170,7 @@ impl Daemon {
                 }
                 text.lines().count()
             }
-            ReloadFault::NeedsRestart(_) => {
+            ReloadFault::NeedsRestart(_) | ReloadFault::Other(_) => {
                 log.error("config", fault).send();
                 1
             }
@@ -150,9 +183,14 @@ impl Daemon {
         .send();
     }
 
-    async fn try_reload(&self, running: &Loaded) -> Result<(Loaded, Changes), ReloadFault> {
-        let loaded = load(self.config_path(), Some(running))?;
-        let changed = changes(running, &loaded);
+    async fn try_reload(
+        &self,
+        running: Arc<Loaded>,
+    ) -> Result<(Loaded, Changes, Vec<Kept>), ReloadFault> {
+        let path = self.config_path().to_owned();
+        let before = Arc::clone(&running);
+        let loaded = aside(move || load(&path, Some(&before))).await?;
+        let changed = changes(&running, &loaded);
         if !changed.realms.is_empty() {
             return Err(ReloadFault::NeedsRestart(match running.shell.relay {
                 None => "a realm's addresses, ports, marking or media backend",
@@ -176,11 +214,15 @@ impl Daemon {
         if running.shell.cdr.is_some() != loaded.shell.cdr.is_some() {
             return Err(ReloadFault::NeedsRestart("whether [cdr] is written"));
         }
-        let tls = identities(&loaded)?;
-        let trust = trust(&loaded)?;
-        let recordings = media::recordings(&loaded.config).map_err(ReloadFault::Sounds)?;
+        let (loaded, tls, trust, recordings) = aside(move || {
+            let (tls, trust) = (identities(&loaded)?, trust(&loaded)?);
+            let recordings = media::recordings(&loaded.config).map_err(ReloadFault::Sounds)?;
+            Ok((loaded, tls, trust, recordings))
+        })
+        .await?;
         let config = Arc::new(loaded.config.clone());
-        let tls = Arc::new(self.net().proven(&config, tls).await);
+        let (tls, kept) = self.net().proven(&config, tls).await;
+        let tls = Arc::new(tls);
         let opened = self
             .net()
             .reopen(&config)
@@ -204,7 +246,7 @@ impl Daemon {
             cdr.relocate(spool);
         }
         self.publish(&loaded, &tls);
-        Ok((loaded, changed))
+        Ok((loaded, changed, kept))
     }
 
     /// Tells the metrics which configuration and certificates are in use, and who gets certificates which.
@@ -244,6 +286,20 @@ impl Daemon {
                 )
             })
         }));
+    }
+}
+
+/// Does what reads files or takes long where no call waits for it.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ReloadFault> + Send + 'static,
+) -> Result<T, ReloadFault> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(fault) => match fault.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and the daemon with it.
+            Err(_) => Err(ReloadFault::NeedsRestart("a daemon that is stopping")),
+        },
     }
 }
 

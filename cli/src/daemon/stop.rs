@@ -2,6 +2,7 @@
 
 use crate::daemon::Daemon;
 use crate::sink::metrics::UpState;
+use futures_util::future::join_all;
 use sbc_core::core::FADING;
 use sbc_core::input::{Answered, Command};
 use std::sync::PoisonError;
@@ -76,9 +77,10 @@ impl Daemon {
         let state = if is_draining { "draining" } else { "active" };
         let told = serde_json::json!({ "state": state });
         self.sinks().news.tell("node.state", told);
-        for inbox in self.inboxes().all() {
-            self.replies().ask(inbox, command.clone(), ANSWER).await;
-        }
+        // A shard that does not answer keeps none of the others from hearing it.
+        let told = self.inboxes().all().iter();
+        let told = told.map(|inbox| self.replies().ask(inbox, command.clone(), ANSWER));
+        join_all(told).await;
         self.live_calls().await
     }
 

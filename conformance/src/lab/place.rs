@@ -153,6 +153,8 @@ pub struct Ports {
     pub udp: SocketAddr,
     /// Metrics and probes.
     pub metrics: SocketAddr,
+    /// The console and the API.
+    pub console: SocketAddr,
     /// TLS towards Teams for one more trunk, or one more node.
     pub second_tls: SocketAddr,
     /// UDP towards whoever joins in.
@@ -171,8 +173,8 @@ impl Ports {
         };
         // All are held until the last is found: a port that is free again may be found twice.
         let tcp = || TcpListener::bind((addresses.teams_side, 0u16)).map_err(system);
-        let held = [tcp()?, tcp()?, tcp()?];
-        let [tls, second_tls, metrics] = held.each_ref().map(TcpListener::local_addr);
+        let held = [tcp()?, tcp()?, tcp()?, tcp()?];
+        let [tls, second_tls, metrics, console] = held.each_ref().map(TcpListener::local_addr);
         let udp = |ip, port| UdpSocket::bind((ip, port)).and_then(|socket| socket.local_addr());
         let exposed = expose.map(|expose| {
             udp(expose.address, expose.port).map_err(|why| LabFault::Expose {
@@ -185,6 +187,7 @@ impl Ports {
             second_tls: second_tls.map_err(system)?,
             udp: udp(addresses.carrier_side, 0).map_err(system)?,
             metrics: metrics.map_err(system)?,
+            console: console.map_err(system)?,
             exposed: exposed.transpose()?,
         })
     }
@@ -262,7 +265,8 @@ pub(crate) fn quoted(path: &Path) -> String {
 
 fn configuration(folder: &Path, ports: &Ports, peers: &Peers) -> String {
     let at = quoted(folder);
-    let (tls, udp, metrics) = (ports.tls, ports.udp, ports.metrics);
+    let (tls, udp) = (ports.tls, ports.udp);
+    let (metrics, console) = (ports.metrics, ports.console);
     let mut text = format!(
         r#"# Written by `causeway lab`. Change it and try: causeway reload --socket {at}/api.sock
 
@@ -427,6 +431,13 @@ listen = "{metrics}"
 
 [api]
 unix = "{at}/api.sock"
+listen = "{console}"
+tls = "contoso"
+
+[[api.user]]
+name = "lab"
+role = "admin"
+token = {{ file = "{at}/token.hash" }}
 "#
     );
     text

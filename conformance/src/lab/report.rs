@@ -183,6 +183,12 @@ impl<'o> Report<'o> {
             writeln!(out, "  {program} {command} --socket {socket}")?;
         }
         writeln!(out, "  curl http://{}/metrics\n", world.ports.metrics)?;
+        writeln!(
+            out,
+            "  console        https://{} (a browser must be told to trust it)",
+            world.ports.console
+        )?;
+        writeln!(out, "  its token      {}", world.token)?;
         writeln!(out, "  configuration  {folder}/causeway.toml")?;
         writeln!(out, "  root of trust  {folder}/ca.pem")?;
         writeln!(out, "  log            {folder}/causeway.log")?;

@@ -36,6 +36,8 @@ pub struct World {
     pub proxies: Vec<TeamsProxy>,
     /// The daemon.
     pub daemon: Daemon,
+    /// Token for the console and the API.
+    pub token: String,
     /// Path of the binary.
     pub program: std::path::PathBuf,
     /// When it all began.
@@ -71,6 +73,7 @@ impl World {
             proxies: [one.address, two.address, three.address],
         };
         report.peers(&peers)?;
+        let token = token(&options.program, folder.path()).await?;
         let (ports, daemon) = start_daemon(options, folder.path(), &addresses, &peers).await?;
         report.daemon(&daemon, &ports, folder.path())?;
 
@@ -110,6 +113,7 @@ impl World {
             carrier,
             proxies,
             daemon,
+            token,
             program: options.program.clone(),
             began,
             folder,
@@ -177,6 +181,26 @@ fn trunk(tenant: &Tenant, ports: &Ports) -> TeamsTrunk {
     TeamsTrunk {
         fqdn: tenant.fqdn.to_owned(),
         port: ports.tls.port(),
+    }
+}
+
+/// A token that may do everything in this lab, as the operator's command makes one. Its hash goes into the folder.
+async fn token(program: &Path, folder: &Path) -> Result<String, LabFault> {
+    let what = "make a token";
+    let mut command = tokio::process::Command::new(program);
+    command.args(["token", "lab", "--role", "admin", "--days", "1", "--json"]);
+    let made = command.output().await;
+    let made = made.map_err(|why| LabFault::System { what, why })?;
+    let told: serde_json::Value = serde_json::from_slice(&made.stdout).unwrap_or_default();
+    match (told["token"].as_str(), told["hash"].as_str()) {
+        (Some(token), Some(hash)) => {
+            place::write(folder, "token.hash", hash)?;
+            Ok(token.to_owned())
+        }
+        _ => Err(LabFault::System {
+            what,
+            why: std::io::Error::other("the command printed none"),
+        }),
     }
 }
 

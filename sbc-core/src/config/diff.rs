@@ -31,7 +31,7 @@ pub struct Changes {
     pub cdr: bool,
     /// Whether metrics are served elsewhere.
     pub metrics: bool,
-    /// Whether the API socket is elsewhere; it moves only at a restart.
+    /// Whether the API is served elsewhere; it moves only at a restart.
     pub api: bool,
     /// Whether media are relayed by another process; from a restart on.
     pub relay: bool,
@@ -54,7 +54,7 @@ pub fn changes(old: &Loaded, new: &Loaded) -> Changes {
         realms: differences(&for_media(old), &for_media(new)),
         cdr: old.shell.cdr != new.shell.cdr,
         metrics: old.shell.metrics != new.shell.metrics,
-        api: old.shell.api != new.shell.api,
+        api: old.shell.api != new.shell.api || old.shell.api_listen != new.shell.api_listen,
         relay: old.shell.relay != new.shell.relay,
         dns: old.shell.dns != new.shell.dns,
     }

@@ -5,6 +5,7 @@
 //! simulator use [`Assumed`].
 
 use super::written::Secret;
+use crate::time::UnixTime;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -33,6 +34,9 @@ pub trait Facts {
     /// channel, at least one and no more than ten minutes. A link that leads out of the folder is not
     /// followed.
     fn recording(&self, folder: &str, file: &str) -> Result<Arc<[i16]>, FileFault>;
+
+    /// How far away a time is: it is valid until then.
+    fn until(&self, end: UnixTime) -> Validity;
 
     /// Whether a directory exists, or can be made.
     fn directory(&self, path: &str) -> Result<(), FileFault>;
@@ -164,6 +168,10 @@ impl Facts for Assumed {
 
     fn recording(&self, _folder: &str, _file: &str) -> Result<Arc<[i16]>, FileFault> {
         Ok(vec![0; super::sound::SAMPLES_PER_SECOND].into())
+    }
+
+    fn until(&self, _end: UnixTime) -> Validity {
+        Validity::Valid { days_left: 365 }
     }
 
     fn directory(&self, _path: &str) -> Result<(), FileFault> {

@@ -168,8 +168,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
         "stir" => file.stir = Some(super::stir::read_table(section, out)),
         "acme" => file.acme = Some(super::acme::read(section, out)),
         _ => {
-            file.api = section.required_text("unix", "\"/run/causeway/api.sock\"", out);
-            section.finish(&["listen", "tls", "users"], out);
+            file.api = super::api::read(section, out);
         }
     }
 }

@@ -146,6 +146,8 @@ codes! {
     XdpOnLoopback = "W0115",
     /// Whoever sends first to a port of a call may be taken for its peer.
     OpenMedia = "W0116",
+    /// The token of a user of the API has expired, or does within 14 days.
+    TokenEnds = "W0118",
 }
 
 impl Code {

@@ -7,6 +7,7 @@
 mod able;
 mod account;
 mod acme;
+mod api;
 mod authorities;
 mod case;
 mod cloud;
@@ -51,6 +52,7 @@ mod written;
 
 pub use able::{Able, Derived};
 pub use acme::{AcmeAccount, AcmeProof, ExternalAccount};
+pub use api::{ApiListen, ApiRole, ApiUser, TokenHash};
 pub use case::{CallIn, Case, MOST_CASES, What, Wish, parse_header};
 pub use cloud::Cloud;
 pub use diff::{Change, Changes, changes};

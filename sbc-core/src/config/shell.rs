@@ -1,7 +1,7 @@
 //! The part of the configuration that only the shell needs: files, sockets of the operator.
 
 use super::written::{Secret, TlsVersion};
-use super::{AcmeAccount, GraphAccess, VerifyClient};
+use super::{AcmeAccount, ApiListen, ApiUser, GraphAccess, VerifyClient};
 use crate::id::{TenantName, TlsContextName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,6 +18,10 @@ pub struct Shell {
     pub metrics: Option<SocketAddr>,
     /// Path of the API's Unix socket.
     pub api: String,
+    /// Where the API is served over the network; `None` serves it on the socket only.
+    pub api_listen: Option<ApiListen>,
+    /// Who may use it there, in the order of their names.
+    pub api_users: Vec<ApiUser>,
     /// Path of the socket of a media relay in a process of its own; `None` has it in the daemon's.
     pub relay: Option<String>,
     /// Servers of DNS to ask instead of the system's; none asks as the system does. A site whose names mean

@@ -46,7 +46,7 @@ pub(super) struct File {
     pub(super) limits: WrittenNodeLimits,
     pub(super) cdr: Option<WrittenCdr>,
     pub(super) metrics: Option<At<SocketAddr>>,
-    pub(super) api: Option<At<String>>,
+    pub(super) api: super::api::WrittenApi,
     /// Path of the socket of the media relay.
     pub(super) relay: Option<At<String>>,
     pub(super) dns: Option<At<Vec<At<SocketAddr>>>>,

@@ -26,7 +26,8 @@ impl Daemon {
         store: &Store,
     ) -> Result<Lifetime, Fault> {
         // No reload comes between.
-        let running = self.loaded().lock().await;
+        let _turn = self.turn().lock().await;
+        let running = self.loaded();
         let files = running.shell.tls.get(identity);
         let files = files.filter(|files| files.issued_for.as_deref() == Some(names));
         let path = candidate.display().to_string();
@@ -52,7 +53,7 @@ impl Daemon {
         let config = self.net().config();
         let mut tls = (*self.net().identities()).clone();
         tls.put(Arc::clone(&context));
-        let tls = self.net().proven(&config, tls).await;
+        let (tls, _) = self.net().proven(&config, tls).await;
         let is_taken = tls
             .get(identity)
             .is_some_and(|own| own.shows_the_same(&context));

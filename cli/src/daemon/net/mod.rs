@@ -54,6 +54,7 @@ use std::time::Duration;
 use tls::{Refusal, TlsStore};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
+pub use trial::Kept;
 use udp::Udp;
 
 /// What a reload replaces as a whole.

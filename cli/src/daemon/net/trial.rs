@@ -10,6 +10,7 @@ use super::connect::{dial, shake};
 use super::tls::{TlsContext, TlsStore};
 use super::{Net, Shared};
 use sbc_core::config::{Config, Preset, Trunk};
+use sbc_core::id::TlsContextName;
 use sbc_core::policy::ingress::accepts_source;
 use sbc_core::transport::{FlowFault, FlowKey, Hop};
 use std::sync::Arc;
@@ -20,6 +21,18 @@ use tokio::time::timeout;
 
 /// With TLS 1.3 a refusal comes when the handshake looks complete: so long it is waited for.
 const SECOND_THOUGHTS: Duration = Duration::from_millis(500);
+
+const REFUSED: &str = "Teams refuses our new certificate; the one before stays in use until a reload with one that \
+                       Teams takes, from a public authority of Microsoft's programme and with its whole chain";
+
+/// An identity whose certificate on disk is not the one in use.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// The identity.
+    pub context: TlsContextName,
+    /// Why, and what to do.
+    pub because: &'static str,
+}
 
 /// What a proxy thinks of a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,7 +46,8 @@ enum Opinion {
 impl Net {
     /// Tries the certificates that are new and belong to Teams. Those that are refused are exchanged for the ones
     /// in use.
-    pub async fn proven(&self, config: &Arc<Config>, mut tls: TlsStore) -> TlsStore {
+    pub async fn proven(&self, config: &Arc<Config>, mut tls: TlsStore) -> (TlsStore, Vec<Kept>) {
+        let mut kept = Vec::new();
         let before = self.identities();
         let new: Vec<Arc<TlsContext>> = tls.renewed(&before).cloned().collect();
         for context in new {
@@ -44,10 +58,14 @@ impl Net {
                 continue;
             };
             if self.is_refused(config, &context, old).await {
+                kept.push(Kept {
+                    context: context.name().clone(),
+                    because: REFUSED,
+                });
                 tls.put(Arc::new(context.showing(old)));
             }
         }
-        tls
+        (tls, kept)
     }
 
     async fn is_refused(
@@ -86,9 +104,7 @@ impl Net {
         let Some((remote, _)) = refused.filter(|_| !is_taken) else {
             return false;
         };
-        let text = "Teams refuses our new certificate; the one before stays in use until a reload with one that \
-                    Teams takes, from a public authority of Microsoft's programme and with its whole chain";
-        let line = self.shared.log.error("certificate_refused", text);
+        let line = self.shared.log.error("certificate_refused", REFUSED);
         line.with("context", context.name())
             .with("subject", &context.facts().subject)
             .with("remote", remote)

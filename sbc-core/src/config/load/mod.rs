@@ -6,6 +6,7 @@
 
 mod account;
 mod acme;
+mod api;
 mod bypass;
 mod cases;
 mod graph;
@@ -220,6 +221,7 @@ impl Load<'_> {
         let cdr = self.cdr(file);
         let (stir, stir_files) = self.stir_table(file);
         let graph = self.build_graph(file);
+        let (api_listen, api_users) = self.build_api(file);
         if self.out.has_errors() {
             return None;
         }
@@ -256,8 +258,11 @@ impl Load<'_> {
             metrics: file.metrics.as_ref().map(|at| at.value),
             api: file
                 .api
+                .unix
                 .as_ref()
                 .map_or_else(|| DEFAULT_API.to_owned(), |at| at.value.clone()),
+            api_listen,
+            api_users,
             dns: file
                 .dns
                 .iter()

@@ -166,6 +166,23 @@ impl TlsContext {
         Ok(Arc::new(config))
     }
 
+    /// What a connection of an operator uses that is accepted in this context: TLS 1.3, whatever is spoken with
+    /// peers, and no certificate of the other side, who shows a token (SEC-150).
+    ///
+    /// # Errors
+    /// If key and certificate cannot be used together, which loading excludes.
+    pub(crate) fn serve(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&ONLY_13)?
+            .with_client_cert_verifier(WebPkiClientVerifier::no_client_auth())
+            .with_cert_resolver(self.server_resolver());
+        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.max_early_data_size = 0;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+
     /// What a connection opened in this context uses. `wanted` are the names of which the server's
     /// certificate must carry one.
     ///

@@ -1,0 +1,112 @@
+// The frame: who is signed in, which page is shown, and when it is asked for again.
+
+import { Refused, dropToken, get, hasToken, keepToken } from './client.js';
+import { field, make, title } from './dom.js';
+import { call, calls, overview } from './live.js';
+import { certificates, configuration, records, route, teams } from './desk.js';
+
+const PAGES = [
+  ['overview', 'Overview', overview, 3000],
+  ['calls', 'Calls', calls, 2000],
+  ['teams', 'Trunks and Teams', teams, 10000],
+  ['certificates', 'Certificates', certificates, 0],
+  ['configuration', 'Configuration', configuration, 0],
+  ['route', 'Route simulator', route, 0],
+  ['records', 'Records', records, 0],
+];
+
+// Whoever has left the desk without a word is signed out (milliseconds).
+const IDLE = 30 * 60 * 1000;
+
+const at = (id) => document.getElementById(id);
+const main = at('main');
+let me = null;
+let turn = 0;
+let timer;
+let touched = Date.now();
+
+function tell(fault) {
+  const words = fault instanceof Refused ? fault.message : `the node cannot be reached: ${fault.message}`;
+  at('trouble').textContent = words;
+  at('trouble').hidden = false;
+}
+
+function signIn(why) {
+  clearTimeout(timer);
+  turn += 1;
+  me = null;
+  at('pages').hidden = true;
+  at('me').hidden = true;
+  const entered = async (event) => {
+    event.preventDefault();
+    keepToken(new FormData(event.target).get('token').trim());
+    await start();
+  };
+  main.replaceChildren(
+    title('Sign in'),
+    make('form', { class: 'card', onsubmit: entered },
+      field('Token', 'token', { type: 'password', required: true, autocomplete: 'off', spellcheck: 'false' }),
+      make('p', { class: 'soft' }, 'causeway token NAME --role ROLE makes one. It stays in this tab, until it is closed.'),
+      make('button', { class: 'main' }, 'Sign in')),
+  );
+  at('trouble').hidden = !why;
+  at('trouble').textContent = why || '';
+  at('field-token').focus();
+}
+
+async function show(isAgain) {
+  clearTimeout(timer);
+  const own = ++turn;
+  const [name, ...rest] = decodeURIComponent(location.hash.slice(2)).split('/');
+  const isCall = name === 'call';
+  const page = PAGES.find(([id]) => id === (isCall ? 'calls' : name)) || PAGES[0];
+  for (const link of at('pages').children) {
+    const isHere = link.dataset.page === page[0];
+    if (isHere) {
+      link.setAttribute('aria-current', 'page');
+      if (!isAgain) link.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    } else link.removeAttribute('aria-current');
+  }
+  const again = isCall ? 3000 : page[3];
+  try {
+    const inside = isCall ? await call(rest[0], me) : await page[2](me);
+    if (own !== turn) return;
+    // Nobody's place on the page is lost by what only changes figures.
+    const kept = isAgain && main.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    main.replaceChildren(...inside);
+    if (kept) main.querySelector(`[data-key="${CSS.escape(kept)}"]`)?.focus();
+    at('trouble').hidden = true;
+    document.title = `${main.querySelector('h1')?.textContent || 'Causeway'} – Causeway`;
+    if (!isAgain) { scrollTo(0, 0); main.focus({ preventScroll: true }); }
+  } catch (fault) {
+    if (own !== turn) return;
+    if (fault instanceof Refused && fault.status === 401) { dropToken(); signIn(fault.message); return; }
+    if (!isAgain) main.replaceChildren(title(page[1]));
+    tell(fault);
+  }
+  if (again > 0) timer = setTimeout(() => show(true), document.hidden ? again * 5 : again);
+}
+
+async function start() {
+  if (!hasToken()) { signIn(); return; }
+  try {
+    me = await get('/me');
+  } catch (fault) {
+    if (fault instanceof Refused) { dropToken(); signIn(fault.message); return; }
+    tell(fault);
+    timer = setTimeout(start, 3000);
+    return;
+  }
+  at('pages').replaceChildren(...PAGES.map(([id, words]) => make('a', { href: `#/${id}`, 'data-page': id }, words)));
+  at('pages').hidden = false;
+  at('me').hidden = false;
+  at('who').textContent = me.name;
+  await show(false);
+}
+
+for (const sign of ['pointerdown', 'keydown', 'wheel']) addEventListener(sign, () => { touched = Date.now(); }, { passive: true });
+setInterval(() => { if (me && Date.now() - touched > IDLE) { dropToken(); signIn('nobody was there for half an hour'); } }, 10000);
+addEventListener('hashchange', () => { if (me && location.hash.startsWith('#/')) show(false); });
+addEventListener('causeway-again', () => show(false));
+at('leave').addEventListener('click', () => { dropToken(); signIn(); });
+start();

@@ -1,0 +1,174 @@
+// What an operator looks up and tries: trunks, certificates, configuration, routes, records.
+
+import { Refused, get, post, quoted } from './client.js';
+import { duration, field, make, moment, section, table, title, toned } from './dom.js';
+
+// Runs what a form asks for, into the place below it.
+function asking(place, ask) {
+  return async (event) => {
+    event.preventDefault();
+    const button = event.target.querySelector('button');
+    button.disabled = true;
+    place.setAttribute('aria-busy', 'true');
+    try {
+      place.replaceChildren(...await ask(new FormData(event.target)));
+    } catch (fault) {
+      const reasons = fault instanceof Refused ? fault.reasons : [];
+      place.replaceChildren(make('p', { class: 'bad', role: 'alert' }, fault.message), ...reasons.map((why) => make('p', {}, why)));
+    } finally {
+      button.disabled = false;
+      place.removeAttribute('aria-busy');
+    }
+  };
+}
+
+const result = () => make('div', { 'aria-live': 'polite', 'data-result': true });
+
+export async function teams() {
+  const [status, rows] = await Promise.all([get('/status'), get('/teams')]);
+  const tone = (verdict) => (verdict === 'active' ? 'good' : verdict.startsWith('not asked') || verdict.startsWith('as trunk') ? 'soft' : 'warn');
+  return [
+    title('Trunks and Teams'),
+    section('Microsoft Teams', table('Teams', [
+      ['trunk', (row) => row.trunk],
+      ['way', (row) => ({ to: 'we ask', from: 'Teams asks', name: 'our name' }[row.direction] || row.direction)],
+      ['proxy', (row) => row.proxy],
+      ['result', (row) => row.result],
+      ['age', (row) => duration(row.age_seconds)],
+      ['preferred for', (row) => duration(row.demoted_in_seconds)],
+      ['verdict', (row) => toned(row.verdict, tone(row.verdict))],
+    ], rows, 'there is no Teams trunk')),
+    section(`Trunks (${status.trunks.length}), tenants (${status.tenants})`, table('Trunks', [
+      ['trunk', (name) => name],
+      ['peers', (name) => {
+        const own = status.peers.filter((peer) => peer.trunk === name);
+        return own.map((peer) => `${peer.peer}: ${peer.state}`).join(', ');
+      }],
+    ], status.trunks)),
+  ];
+}
+
+export async function certificates(me) {
+  const rows = await get('/certs');
+  const renew = (name) => async (event) => {
+    event.target.disabled = true;
+    try { await post(`/certs/${quoted(name)}/renew`); event.target.textContent = 'ordered'; } catch (fault) { event.target.textContent = fault.message; }
+  };
+  const tone = (days) => (days === null ? 'warn' : days < 3 ? 'bad' : days < 21 ? 'warn' : 'good');
+  return [title('Certificates'), section('Ours', table('Certificates', [
+    ['name', (row) => row.context],
+    ['for', (row) => row.names.join(', ')],
+    ['from', (row) => row.issued_by],
+    ['state', (row) => toned(row.state, row.state === 'in use' ? 'good' : 'bad')],
+    ['until', (row) => moment(row.until)],
+    ['days left', (row) => toned(row.days_left ?? '–', tone(row.days_left))],
+    ['last failure', (row) => row.because],
+    ['', (row) => (row.issued_by === 'acme' && me.rights.includes('configure')
+      ? make('button', { type: 'button', onclick: renew(row.context) }, 'Renew now') : ' ')],
+  ], rows, 'there is no [[tls]]'))];
+}
+
+function findings(judged) {
+  const line = (one) => make('li', { class: one.severity },
+    make('strong', {}, `${one.code} `), one.place ? `${one.place.file}:${one.place.line}:${one.place.column} ` : '', one.cause,
+    one.help ? make('div', { class: 'soft' }, one.help) : '');
+  const words = judged.valid ? toned('It can be taken into use.', 'good') : toned('It is refused.', 'bad');
+  return [make('p', {}, words, ` ${judged.findings.length} findings.`), make('ul', { class: 'findings' }, judged.findings.map(line))];
+}
+
+export async function configuration(me) {
+  const mayChange = me.rights.includes('configure');
+  const [disk, inForce, judged, reloaded] = [result(), result(), result(), result()];
+  try {
+    const shown = await get('/config');
+    inForce.replaceChildren(
+      make('p', {}, `Generation ${shown.generation}. `,
+        shown.is_in_use ? toned('What is on disk is in use.', 'good') : toned('What is on disk is not in use yet.', 'warn')),
+      ...shown.objects.map((one) => make('details', {},
+        make('summary', {}, `${one.kind}${one.name ? ` ${one.name}` : ''}`),
+        table(`${one.kind} ${one.name || ''}`, [['key', (own) => own.key], ['value', (own) => own.value], ['because', (own) => own.because]], one.settings))));
+  } catch (fault) {
+    if (!(fault instanceof Refused) || fault.status !== 422) throw fault;
+    inForce.replaceChildren(make('p', { class: 'bad' }, fault.message), ...fault.reasons.map((why) => make('pre', {}, why)));
+  }
+  const parts = [title('Configuration')];
+  if (mayChange) {
+    const reload = asking(reloaded, async () => {
+      const done = await post('/reload');
+      return [make('p', { class: 'good' }, `Generation ${done.config_generation} is in use.`),
+        ...done.kept.map((kept) => make('p', { class: 'bad' }, `${kept.context}: ${kept.because}`))];
+    });
+    parts.push(
+      section('On disk', make('form', { onsubmit: asking(disk, async () => findings(await post('/config/validate'))) },
+        make('button', { id: 'validate' }, 'Check the files')), disk,
+      make('form', { onsubmit: (event) => { event.preventDefault(); if (confirm('Take the files into use?')) reload(event); } },
+        make('button', { id: 'reload' }, 'Take them into use')), reloaded),
+      section('A candidate', make('form', {
+        onsubmit: asking(judged, async (form) => findings(await post('/config/candidate', { text: form.get('text') }))),
+      },
+      make('label', { for: 'candidate' }, 'Text of a whole configuration; it is judged on the node and kept nowhere'),
+      make('textarea', { id: 'candidate', name: 'text', spellcheck: 'false', required: true }),
+      make('button', { class: 'main', id: 'judge' }, 'Check this text')), judged),
+    );
+  }
+  parts.push(section('What holds, and why', inForce));
+  return parts;
+}
+
+export async function route() {
+  const status = await get('/status');
+  const place = result();
+  const ask = asking(place, async (form) => {
+    const trunk = form.get('trunk') || null;
+    const told = await post('/route/test', { trunk, from: form.get('from'), to: form.get('to') });
+    return [
+      section(told.refused ? 'It is refused' : 'It goes on',
+        told.refusal ? make('p', { class: 'bad' }, `${told.refusal.status} ${told.refusal.cause}: ${(told.refusal.because || []).join('; ')}`) : '',
+        make('ol', {}, told.rules.map((rule) => make('li', {}, rule)))),
+      ...told.tries.map((one, at) => section(`Attempt ${at + 1}: ${one.trunk}`,
+        make('p', {}, `${one.host}, ${one.remote}, ${one.protocol}`),
+        make('ol', {}, one.rules.map((rule) => make('li', {}, rule))),
+        make('pre', { tabindex: 0 }, one.invite))),
+    ];
+  });
+  const trunks = [make('option', { value: '' }, 'as its source tells'), ...status.trunks.map((name) => make('option', {}, name))];
+  return [title('Route simulator'),
+    make('form', { class: 'card', onsubmit: ask },
+      make('div', { class: 'fields' },
+        make('div', {}, make('label', { for: 'field-trunk' }, 'From trunk'), make('select', { id: 'field-trunk', name: 'trunk' }, trunks)),
+        field('Calling number', 'from', { required: true, inputmode: 'tel' }),
+        field('Called number', 'to', { required: true, inputmode: 'tel' }),
+        make('button', { class: 'main' }, 'Play the call'))),
+    place];
+}
+
+export async function records(me) {
+  if (!me.rights.includes('numbers')) {
+    return [title('Records'), make('p', { class: 'soft' }, 'Your role does not see who called whom.')];
+  }
+  const place = result();
+  const ask = asking(place, async (form) => {
+    const query = new URLSearchParams([...form].filter(([, value]) => value !== ''));
+    const found = await get(`/records?${query}`);
+    const more = found.has_more || !found.is_read;
+    return [section(`Found (${found.records.length})`, table('Records', [
+      ['call', (one) => make('a', { href: `#/call/${one.call}` }, String(one.call).slice(-8))],
+      ['start', (one) => moment(one.start)],
+      ['from', (one) => one.calling],
+      ['to', (one) => one.called],
+      ['in', (one) => one.ingress?.trunk],
+      ['out', (one) => (one.egress || []).map((leg) => leg.trunk).join(', ')],
+      ['outcome', (one) => one.disposition],
+      ['length', (one) => duration((one.duration_ms || 0) / 1000)],
+    ], found.records, 'no record is of such a call'),
+    more ? make('p', { class: 'warn' }, 'There may be more: say more of them, or raise the limit.') : '')];
+  });
+  return [title('Records'),
+    make('form', { class: 'card', onsubmit: ask },
+      make('div', { class: 'fields' },
+        field('Digits of a number', 'number', { inputmode: 'tel' }),
+        field('Trunk', 'trunk'),
+        field('At most', 'limit', { type: 'number', min: 1, max: 1000, value: 100 }),
+        make('button', { class: 'main' }, 'Search'))),
+    place];
+}

@@ -1,0 +1,340 @@
+//! Who may come in over the network: a token, compared in constant time; bounds for whoever has none and for whoever
+//! has one (SEC-150, SEC-152, SEC-153). Nothing here concerns the Unix socket.
+
+use super::who::Who;
+use super::{Access, Problem};
+use crate::sink::audit::Deed;
+use crate::sink::log::wall_clock;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use sbc_core::config::ApiUser;
+use sbc_core::time::UnixTime;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use subtle::ConstantTimeEq;
+
+/// Longest token that is looked at, octets.
+const LONGEST: usize = 256;
+/// Requests of one user in a second, and at once.
+const RATE: f64 = 50.0;
+const BURST: f64 = 100.0;
+/// Wrong tokens of one source in a minute; then it is told to wait.
+const FAILURES: f64 = 5.0;
+/// Sources of wrong tokens that are remembered.
+const SOURCES: usize = 1_024;
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Remote(pub(super) SocketAddr);
+
+/// What is counted.
+#[derive(Default)]
+pub(super) struct Gate(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    users: HashMap<String, Bucket>,
+    sources: HashMap<IpAddr, Bucket>,
+}
+
+/// Allowance that grows with time.
+struct Bucket {
+    left: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn full(of: f64, at: Instant) -> Self {
+        Self { left: of, at }
+    }
+
+    /// Takes one, if there is one.
+    fn take(&mut self, now: Instant, per_second: f64, most: f64) -> bool {
+        let grown = now.saturating_duration_since(self.at).as_secs_f64() * per_second;
+        (self.left, self.at) = ((self.left + grown).min(most), now);
+        let has = self.left >= 1.0;
+        if has {
+            self.left -= 1.0;
+        }
+        has
+    }
+}
+
+/// Why somebody does not come in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Refused {
+    /// No token, or one that is nobody's.
+    Unknown(&'static str),
+    /// The token of this user has expired.
+    Expired(String),
+    /// Too many wrong tokens from there.
+    Wait,
+    /// This user asks too much.
+    TooFast(String),
+}
+
+impl Gate {
+    fn admit<'u>(
+        &self,
+        users: &'u [ApiUser],
+        headers: &HeaderMap,
+        remote: SocketAddr,
+        (now, wall): (Instant, UnixTime),
+    ) -> Result<&'u ApiUser, Refused> {
+        let known = token(headers).map_or(Err(NO_TOKEN), |token| {
+            owner(users, token).ok_or("this token is nobody's")
+        });
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let user = match known {
+            Ok(user) => user,
+            // Who shows nothing has not tried anything.
+            Err(why) if why == NO_TOKEN => return Err(Refused::Unknown(why)),
+            Err(why) => {
+                return Err(match counts.has_failed(source(remote.ip()), now) {
+                    true => Refused::Unknown(why),
+                    false => Refused::Wait,
+                });
+            }
+        };
+        if user.expires.is_some_and(|end| end <= wall) {
+            return Err(Refused::Expired(user.name.clone()));
+        }
+        let bucket = counts.users.entry(user.name.clone());
+        let bucket = bucket.or_insert_with(|| Bucket::full(BURST, now));
+        match bucket.take(now, RATE, BURST) {
+            true => Ok(user),
+            false => Err(Refused::TooFast(user.name.clone())),
+        }
+    }
+}
+
+impl Counts {
+    /// Whether a wrong token from there is still answered as such.
+    fn has_failed(&mut self, source: IpAddr, now: Instant) -> bool {
+        if self.sources.len() >= SOURCES && !self.sources.contains_key(&source) {
+            // Those that have waited longest are forgotten first.
+            let oldest = self.sources.iter().min_by_key(|(_, bucket)| bucket.at);
+            if let Some(oldest) = oldest.map(|(source, _)| *source) {
+                self.sources.remove(&oldest);
+            }
+        }
+        let bucket = self.sources.entry(source);
+        let bucket = bucket.or_insert_with(|| Bucket::full(FAILURES, now));
+        bucket.take(now, FAILURES / 60.0, FAILURES)
+    }
+}
+
+const NO_TOKEN: &str = "write Authorization: Bearer and a token, as causeway token makes them";
+
+/// Who has a whole network of IPv6 is one source.
+fn source(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => {
+            let network = u128::from(ip) & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from(network))
+        }
+        ip => ip,
+    }
+}
+
+fn token(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let (Some(one), None) = (all.next(), all.next()) else {
+        return None;
+    };
+    let (scheme, token) = one.as_bytes().split_at_checked(7)?;
+    let is_one = scheme.eq_ignore_ascii_case(b"bearer ");
+    let token = token.trim_ascii();
+    (is_one && !token.is_empty() && token.len() <= LONGEST).then_some(token)
+}
+
+/// Every hash is compared, whichever it is.
+fn owner<'u>(users: &'u [ApiUser], token: &[u8]) -> Option<&'u ApiUser> {
+    let hash = Sha256::digest(token);
+    users.iter().fold(None, |found, user| {
+        match bool::from(hash.as_slice().ct_eq(user.token.octets())) {
+            true => Some(user),
+            false => found,
+        }
+    })
+}
+
+/// Lets in who has a token, as themselves.
+pub(super) async fn authenticate(
+    State((access, gate)): State<(Access, Arc<Gate>)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let daemon = match access.daemon() {
+        Ok(daemon) => daemon,
+        Err(problem) => return problem.into_response(),
+    };
+    let Some(Remote(remote)) = request.extensions().get::<Remote>().copied() else {
+        let why = "nobody knows where this comes from";
+        return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why).into_response();
+    };
+    let loaded = daemon.loaded();
+    let users = &loaded.shell.api_users;
+    let times = (Instant::now(), wall_clock());
+    let refused = match gate.admit(users, request.headers(), remote, times) {
+        Ok(user) => {
+            let who = Who::of_user(user, remote);
+            request.extensions_mut().insert(ConnectInfo(who));
+            return next.run(request).await;
+        }
+        Err(refused) => refused,
+    };
+    let (status, who, why) = match &refused {
+        Refused::Unknown(why) => (
+            StatusCode::UNAUTHORIZED,
+            "nobody known".to_owned(),
+            (*why).to_owned(),
+        ),
+        Refused::Expired(name) => (
+            StatusCode::UNAUTHORIZED,
+            name.clone(),
+            format!("the token of {name} has expired: causeway token makes another one"),
+        ),
+        Refused::Wait => (
+            StatusCode::TOO_MANY_REQUESTS,
+            "nobody known".to_owned(),
+            "too many wrong tokens come from there: wait a minute".to_owned(),
+        ),
+        Refused::TooFast(name) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            name.clone(),
+            format!("{name} asks more than 50 times a second"),
+        ),
+    };
+    if let Some(audit) = &daemon.sinks().audit {
+        let what = format!("{} {}", request.method(), request.uri().path());
+        let source = remote.to_string();
+        let status = status.as_u16();
+        audit
+            .refused(Deed {
+                who,
+                source,
+                what,
+                status,
+            })
+            .await;
+    }
+    let mut response = Problem::new(status, why).into_response();
+    let (name, value) = match refused {
+        Refused::Unknown(_) | Refused::Expired(_) => {
+            (WWW_AUTHENTICATE, "Bearer realm=\"causeway\"")
+        }
+        Refused::Wait => (RETRY_AFTER, "60"),
+        Refused::TooFast(_) => (RETRY_AFTER, "1"),
+    };
+    let value = HeaderValue::from_static(value);
+    response.headers_mut().insert(name, value);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sbc_core::config::{ApiRole, TokenHash};
+    use std::time::Duration;
+
+    fn user(name: &str, expires: Option<u64>) -> ApiUser {
+        let hash = Sha256::digest(format!("token of {name}"));
+        let digits: String = hash.iter().map(|octet| format!("{octet:02x}")).collect();
+        ApiUser {
+            name: name.to_owned(),
+            role: ApiRole::Viewer,
+            numbers: false,
+            token: TokenHash::parse(&format!("sha256:{digits}")).unwrap(),
+            expires: expires.map(|second| UnixTime::from_micros(second * 1_000_000)),
+        }
+    }
+
+    fn with(value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, value.parse().unwrap());
+        headers
+    }
+
+    fn at(second: u64) -> (Instant, UnixTime) {
+        static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+        let wall = UnixTime::from_micros(second * 1_000_000);
+        (*START + Duration::from_secs(second), wall)
+    }
+
+    const REMOTE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4_000);
+
+    #[test]
+    fn who_has_a_token_comes_in_as_themselves_until_it_ends() {
+        let users = [user("noc", None), user("old", Some(100))];
+        let gate = Gate::default();
+        let admit = |value: &str, second| {
+            let admitted = gate.admit(&users, &with(value), REMOTE, at(second));
+            admitted.map(|user| user.name.clone())
+        };
+        assert_eq!(admit("Bearer token of noc", 1).as_deref(), Ok("noc"));
+        assert_eq!(admit("bearer  token of old", 99).as_deref(), Ok("old"));
+        assert_eq!(
+            admit("Bearer token of old", 100),
+            Err(Refused::Expired("old".to_owned()))
+        );
+        for nobody in ["Basic token of noc", "Bearer", "Bearer ", "token of noc"] {
+            let refused = admit(nobody, 200);
+            assert_eq!(refused, Err(Refused::Unknown(NO_TOKEN)), "{nobody}");
+        }
+        let mut twice = with("Bearer token of noc");
+        twice.append(AUTHORIZATION, "Bearer token of noc".parse().unwrap());
+        let refused = gate.admit(&users, &twice, REMOTE, at(200));
+        assert_eq!(refused.unwrap_err(), Refused::Unknown(NO_TOKEN));
+    }
+
+    #[test]
+    fn wrong_tokens_are_counted_by_source_and_keep_nobody_out_who_has_one() {
+        let users = [user("noc", None)];
+        let gate = Gate::default();
+        let admit = |value: &str, remote, second| {
+            let admitted = gate.admit(&users, &with(value), remote, at(second));
+            admitted.map(|user| user.name.clone())
+        };
+        let wrong = |remote, second| admit("Bearer x", remote, second).unwrap_err();
+        for _ in 0..5 {
+            assert!(matches!(wrong(REMOTE, 1), Refused::Unknown(_)));
+        }
+        assert_eq!(wrong(REMOTE, 1), Refused::Wait);
+        assert!(admit("Bearer token of noc", REMOTE, 1).is_ok());
+        let neighbour = SocketAddr::new("2001:db8::1".parse().unwrap(), 1);
+        assert!(matches!(wrong(neighbour, 1), Refused::Unknown(_)));
+        for host in 2..6 {
+            let same = SocketAddr::new(format!("2001:db8::{host}").parse().unwrap(), 1);
+            wrong(same, 1);
+        }
+        assert_eq!(wrong(neighbour, 1), Refused::Wait);
+        assert!(matches!(wrong(REMOTE, 14), Refused::Unknown(_)));
+        // However many there are, few are remembered.
+        for host in 0..3_000_u32 {
+            let other = IpAddr::V4((0x0a00_0000 + host).into());
+            wrong(SocketAddr::new(other, 1), 20);
+        }
+        assert!(gate.0.lock().unwrap().sources.len() <= SOURCES);
+    }
+
+    #[test]
+    fn a_user_who_asks_without_pause_waits_and_no_other() {
+        let users = [user("noc", None), user("else", None)];
+        let gate = Gate::default();
+        let ask = |name: &str, second| {
+            let headers = with(&format!("Bearer token of {name}"));
+            gate.admit(&users, &headers, REMOTE, at(second)).is_ok()
+        };
+        let served = (0..500).filter(|_| ask("noc", 1)).count();
+        assert_eq!(served, 100);
+        assert!(ask("else", 1));
+        assert!(ask("noc", 2));
+    }
+}

@@ -1,0 +1,393 @@
+//! The operator's interface over the network: who comes in, what they may do, and what becomes of everybody else.
+
+use crate::daemon::{configured, free_port, private};
+use crate::restart::started;
+use crate::support::{PATIENCE, client};
+
+use causeway::client::{Answer, send};
+use causeway::daemon::Daemon;
+use causeway::sink::audit;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+
+const ROLES: [&str; 5] = ["viewer", "operator", "engineer", "auditor", "admin"];
+
+struct Desk {
+    directory: TempDir,
+    daemon: Arc<Daemon>,
+    address: SocketAddr,
+}
+
+/// An answer as a browser sees it.
+#[derive(Debug)]
+struct Page {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Desk {
+    /// A node that knows one user of each role, whose token is `token-ROLE`, and one whose token has expired.
+    async fn start() -> Self {
+        let port = AtomicU16::new(0);
+        let (directory, _) = configured(|mut text| {
+            let own = free_port();
+            // Ordering: one thread.
+            port.store(own, Ordering::Relaxed);
+            let listen = format!("[api]\nlisten = \"127.0.0.1:{own}\"\ntls = \"contoso\"\n");
+            text = text.replace("[api]\n", &listen);
+            let folder = text
+                .lines()
+                .find_map(|line| {
+                    line.strip_prefix("unix = \"")?
+                        .strip_suffix("/run/api.sock\"")
+                })
+                .unwrap()
+                .to_owned();
+            for role in ROLES {
+                text.push_str(&format!(
+                    "[[api.user]]\nname = \"{role}\"\nrole = \"{role}\"\ntoken = {{ file = \"{folder}/{role}.hash\" }}\n"
+                ));
+            }
+            text.push_str(&format!(
+                "[[api.user]]\nname = \"gone\"\nrole = \"admin\"\nexpires = \"2020-01-01\"\ntoken = {{ file = \"{folder}/gone.hash\" }}\n"
+            ));
+            text
+        });
+        for name in ROLES.iter().chain(&["gone"]) {
+            write_hash(directory.path(), name, &format!("token-{name}"));
+        }
+        let daemon = started(directory.path()).await;
+        let address = SocketAddr::from(([127, 0, 0, 1], port.into_inner()));
+        Self {
+            directory,
+            daemon,
+            address,
+        }
+    }
+
+    async fn connect(&self) -> TlsStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        let pem = self.directory.path().join("ca.pem");
+        roots
+            .add(CertificateDer::from_pem_file(pem).unwrap())
+            .unwrap();
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let name = ServerName::try_from("sbc.contoso.example").unwrap();
+        client(roots, None).connect(name, stream).await.unwrap()
+    }
+
+    async fn ask(&self, method: &str, path: &str, token: Option<&str>, body: &str) -> Page {
+        let mut stream = self.connect().await;
+        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+        if let Some(token) = token {
+            head.push_str(&format!("Authorization: Bearer {token}\r\n"));
+        }
+        if !body.is_empty() {
+            head.push_str(&format!(
+                "Content-Type: application/json\r\nContent-Length: {}\r\n",
+                body.len()
+            ));
+        }
+        let request = format!("{head}\r\n{body}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut octets = Vec::new();
+        let reading = stream.read_to_end(&mut octets);
+        let _ = timeout(PATIENCE, reading).await.expect("an answer");
+        let text = String::from_utf8_lossy(&octets).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+        Page {
+            status: head[9..12].parse().unwrap(),
+            head: head.to_ascii_lowercase(),
+            body: body.to_owned(),
+        }
+    }
+
+    async fn local(&self, method: &'static str, path: &'static str, if_match: bool) -> Answer {
+        let socket = self.directory.path().join("run/api.sock");
+        let asking = tokio::task::spawn_blocking(move || {
+            let headers: &[(&str, &str)] = match if_match {
+                true => &[("If-Match", "\"1\"")],
+                false => &[],
+            };
+            send(&socket, method, path, headers, "")
+        });
+        asking.await.unwrap().unwrap()
+    }
+
+    fn entries(&self) -> Vec<audit::Entry> {
+        let read = audit::read(&self.directory.path().join("state").join(audit::FILE)).unwrap();
+        assert_eq!(read.fault, None);
+        read.entries
+    }
+}
+
+/// A file of the configuration that a reload reads for as long as the test wants.
+fn slow_file(node: &Path) -> PathBuf {
+    let folder = node.join("conf.d");
+    std::fs::create_dir(&folder).unwrap();
+    let slow = folder.join("slow.toml");
+    let made = std::process::Command::new("mkfifo").arg(&slow).status();
+    assert!(made.unwrap().success());
+    slow
+}
+
+/// Waits until a reload reads such a file; it goes on once what this says is closed.
+async fn begun(slow: PathBuf) -> File {
+    let opening = move || std::fs::OpenOptions::new().write(true).open(slow);
+    let opened = timeout(PATIENCE, tokio::task::spawn_blocking(opening)).await;
+    opened.expect("a reload").unwrap().unwrap()
+}
+
+fn write_hash(folder: &Path, name: &str, token: &str) {
+    let hash = Sha256::digest(token);
+    let digits: String = hash.iter().map(|octet| format!("{octet:02x}")).collect();
+    let path = folder.join(format!("{name}.hash"));
+    std::fs::write(&path, format!("sha256:{digits}\n")).unwrap();
+    private(&path);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_operation_is_for_those_roles_that_have_its_right() {
+    let desk = Desk::start().await;
+    let document = causeway::admin::document();
+    let rights = [
+        ("viewer", vec!["read"]),
+        ("operator", vec!["read", "numbers", "calls"]),
+        ("engineer", vec!["read", "numbers", "calls", "configure"]),
+        ("auditor", vec!["read", "numbers", "audit"]),
+        (
+            "admin",
+            vec!["read", "numbers", "calls", "configure", "audit"],
+        ),
+    ];
+    for (role, rights) in rights {
+        let token = format!("token-{role}");
+        let me = desk.ask("GET", "/api/v1/me", Some(&token), "").await;
+        let me: Value = serde_json::from_str(&me.body).unwrap();
+        assert_eq!((&me["role"], &me["rights"]), (&json!(role), &json!(rights)));
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            let path = path.replace("{id}", "ffff").replace("{context}", "x");
+            for (method, operation) in operations.as_object().unwrap() {
+                let needs = operation["description"].as_str().unwrap();
+                let may = rights
+                    .iter()
+                    .any(|right| needs.contains(&format!("`{right}`")));
+                // Those do something, or do not end.
+                if may && (method == "post" || path.ends_with("/events")) {
+                    continue;
+                }
+                let method = method.to_ascii_uppercase();
+                let page = desk.ask(&method, &path, Some(&token), "").await;
+                assert_eq!(
+                    page.status == 403,
+                    !may,
+                    "{role}: {method} {path}: {page:?}"
+                );
+                assert!(page.status != 401 && page.status != 429, "{page:?}");
+                assert!(
+                    may || page.head.contains("application/problem+json"),
+                    "{page:?}"
+                );
+            }
+        }
+    }
+    let done = desk
+        .ask("POST", "/api/v1/drain/now", Some("token-operator"), "")
+        .await;
+    assert_eq!(done.status, 200, "{done:?}");
+    let entries = desk.entries();
+    let last = entries.last().unwrap();
+    assert_eq!((last.what.as_str(), last.status), ("POST /drain/now", 200));
+    assert_eq!(last.who, "operator (operator)");
+    assert!(last.source.starts_with("127.0.0.1:"), "{last:?}");
+    assert!(
+        entries
+            .iter()
+            .any(|one| one.status == 403 && one.who.starts_with("viewer"))
+    );
+    desk.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_no_token_learns_nothing_and_is_written_down() {
+    let desk = Desk::start().await;
+    for path in ["/api/v1/status", "/api/v1/nothing", "/api/v1/openapi.json"] {
+        let page = desk.ask("GET", path, None, "").await;
+        assert_eq!(page.status, 401, "{path}: {page:?}");
+        assert!(page.head.contains("www-authenticate: bearer"), "{page:?}");
+        let problem: Value = serde_json::from_str(&page.body).unwrap();
+        assert_eq!(problem["status"], 401);
+    }
+    let expired = desk
+        .ask("GET", "/api/v1/status", Some("token-gone"), "")
+        .await;
+    assert!(
+        expired.status == 401 && expired.body.contains("expired"),
+        "{expired:?}"
+    );
+    for _ in 0..5 {
+        assert_eq!(
+            desk.ask("GET", "/api/v1/status", Some("x"), "")
+                .await
+                .status,
+            401
+        );
+    }
+    let page = desk.ask("GET", "/api/v1/status", Some("x"), "").await;
+    assert!(
+        page.status == 429 && page.head.contains("retry-after: 60"),
+        "{page:?}"
+    );
+    // Whoever has a token is not kept out by whoever has none.
+    let page = desk
+        .ask("GET", "/api/v1/status", Some("token-viewer"), "")
+        .await;
+    assert_eq!(page.status, 200, "{page:?}");
+    for header in [
+        "cache-control: no-store",
+        "x-content-type-options: nosniff",
+        "content-security-policy: default-src 'none'",
+        "strict-transport-security:",
+    ] {
+        assert!(page.head.contains(header), "{header}: {page:?}");
+    }
+    assert!(!page.head.contains("access-control") && !page.head.contains("set-cookie"));
+    let admin = Some("token-admin");
+    let absent = desk.ask("GET", "/api/v1/nothing", admin, "").await;
+    let wrong = desk.ask("DELETE", "/api/v1/status", admin, "").await;
+    let outside = desk.ask("GET", "/../etc/passwd", admin, "").await;
+    for (page, status) in [(&absent, 404), (&wrong, 405), (&outside, 404)] {
+        assert_eq!(page.status, status, "{page:?}");
+        assert!(page.head.contains("application/problem+json"), "{page:?}");
+    }
+    assert!(wrong.head.contains("allow: get"), "{wrong:?}");
+    let told: Vec<u16> = desk.entries().iter().map(|one| one.status).collect();
+    assert!(
+        told.iter().filter(|status| **status == 401).count() >= 6,
+        "{told:?}"
+    );
+    assert!(told.contains(&429), "{told:?}");
+    desk.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_replaced_by_a_reload_and_a_body_is_bounded() {
+    let desk = Desk::start().await;
+    let candidate = json!({ "text": "[node]\nidd = \"x\"\n" }).to_string();
+    let ask = |token: &'static str, body: String| {
+        let desk = &desk;
+        async move {
+            desk.ask("POST", "/api/v1/config/candidate", Some(token), &body)
+                .await
+        }
+    };
+    let judged = ask("token-engineer", candidate.clone()).await;
+    assert_eq!(judged.status, 200, "{judged:?}");
+    let judged: Value = serde_json::from_str(&judged.body).unwrap();
+    assert_eq!(judged["valid"], false);
+    assert_eq!(
+        judged["findings"][0]["place"]["file"], "candidate",
+        "{judged}"
+    );
+    let long = json!({ "text": "x".repeat(2 << 20) }).to_string();
+    assert_eq!(ask("token-engineer", long).await.status, 413);
+    write_hash(desk.directory.path(), "engineer", "another");
+    let reloaded = desk.local("POST", "/reload", false).await;
+    assert_eq!(reloaded.status, 200, "{}", reloaded.body);
+    assert_eq!(ask("token-engineer", candidate.clone()).await.status, 401);
+    assert_eq!(ask("another", candidate).await.status, 200);
+    desk.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_opens_connections_and_says_nothing_holds_up_nobody() {
+    let desk = Desk::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..16 {
+        silent.push(TcpStream::connect(desk.address).await.unwrap());
+    }
+    // One more of the same source is closed before it has said anything; a handshake takes 5 s at most.
+    let mut surplus = TcpStream::connect(desk.address).await.unwrap();
+    for stream in std::iter::once(&mut surplus).chain(&mut silent) {
+        let read = timeout(PATIENCE, stream.read_u8()).await;
+        assert!(matches!(read, Ok(Err(_))), "{read:?}");
+        let _ = stream.flush().await;
+    }
+    let page = desk
+        .ask("GET", "/api/v1/me", Some("token-viewer"), "")
+        .await;
+    assert_eq!(page.status, 200, "{page:?}");
+    desk.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_asked_for_is_done_and_written_down_though_nobody_waits_for_the_answer() {
+    let desk = Desk::start().await;
+    let slow = slow_file(desk.directory.path());
+    let socket = desk.directory.path().join("run/api.sock");
+    let mut line = UnixStream::connect(&socket).unwrap();
+    line.write_all(b"POST /api/v1/reload HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    // It has begun, and nobody waits any more when it goes on.
+    let file = begun(slow).await;
+    drop(line);
+    drop(file);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while desk.entries().is_empty() {
+        assert!(std::time::Instant::now() < deadline, "not written down");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(desk.entries()[0].status, 200);
+    assert_eq!(desk.daemon.loaded().config.generation, 2);
+    desk.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_takes_long_holds_up_no_other_question_and_the_next_one_is_judged_by_it() {
+    let desk = Desk::start().await;
+    let slow = slow_file(desk.directory.path());
+    let both = async {
+        tokio::join!(
+            desk.local("POST", "/reload", true),
+            desk.local("POST", "/reload", true),
+        )
+    };
+    let meanwhile = async {
+        let file = begun(slow).await;
+        let status = desk.local("GET", "/status", false).await;
+        let ready = desk.local("GET", "/readyz", false).await;
+        let token = Some("token-viewer");
+        let over_there = desk.ask("GET", "/api/v1/status", token, "").await;
+        drop(file);
+        (status, ready, over_there)
+    };
+    let all = timeout(PATIENCE, async { tokio::join!(both, meanwhile) });
+    let ((one, other), (status, ready, over_there)) = all.await.expect("nobody waits for nobody");
+    let status: Value = serde_json::from_str(&status.body).unwrap();
+    assert_eq!(status["config_generation"], 1);
+    assert!([200, 503].contains(&ready.status), "{}", ready.body);
+    assert_eq!(over_there.status, 200);
+    let mut told = [one.status, other.status];
+    told.sort_unstable();
+    assert_eq!(told, [200, 412], "{one:?} {other:?}");
+    let done = if one.status == 200 { one } else { other };
+    let done: Value = serde_json::from_str(&done.body).unwrap();
+    assert_eq!(done, json!({ "config_generation": 2, "kept": [] }));
+    desk.daemon.shutdown().await;
+}

@@ -1,0 +1,204 @@
+//! The operator's interface over the network, and who may use it.
+
+use super::Load;
+use crate::config::api::{WrittenApi, WrittenUser};
+use crate::config::facts::Validity;
+use crate::config::finding::Code;
+use crate::config::source::At;
+use crate::config::value::is_object_name;
+use crate::config::written::File;
+use crate::config::{ApiListen, ApiRole, ApiUser, Listener, TokenHash};
+use crate::id::TlsContextName;
+use crate::transport::Protocol;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// Users at most: each request is compared with all of them.
+const MOST_USERS: usize = 256;
+/// A token that ends within so many days is told.
+const SOON: u32 = 14;
+
+impl Load<'_> {
+    /// Where the interface listens, and whom it knows.
+    pub(super) fn build_api(&mut self, file: &File) -> (Option<ApiListen>, Vec<ApiUser>) {
+        let written = &file.api;
+        let listen = self.api_listener(file, written);
+        if written.users.len() > MOST_USERS
+            && let Some(user) = written.users.get(MOST_USERS)
+        {
+            self.out.add(
+                Code::OutOfRange,
+                &user.span,
+                format!("api: more than {MOST_USERS} users"),
+                Some("let programs that do the same share a user".to_owned()),
+            );
+        }
+        let mut users: BTreeMap<String, ApiUser> = BTreeMap::new();
+        for user in &written.users {
+            let Some(user) = self.api_user(user, &users) else {
+                continue;
+            };
+            users.insert(user.name.clone(), user);
+        }
+        if let (Some(at), true) = (&written.listen, written.users.is_empty()) {
+            self.out.add(
+                Code::MissingKey,
+                &at.span,
+                "api: nobody may use the interface over the network: it has no user",
+                Some("run causeway token NAME --role viewer, and add what it prints".to_owned()),
+            );
+        }
+        (listen, users.into_values().collect())
+    }
+
+    fn api_listener(&mut self, file: &File, written: &WrittenApi) -> Option<ApiListen> {
+        let Some(at) = &written.listen else {
+            let tls = written.tls.as_ref().map(|at| ("tls", &at.span));
+            let user = written.users.first().map(|user| ("user", &user.span));
+            if let Some((key, span)) = tls.or(user) {
+                self.out.add(
+                    Code::Contradiction,
+                    span,
+                    format!("api: \"{key}\" is for an interface over the network, and there is none"),
+                    Some(
+                        "write listen = \"192.0.2.10:8443\", an address of the management network, or remove it"
+                            .to_owned(),
+                    ),
+                );
+            }
+            return None;
+        };
+        self.api_port(file, at);
+        let Some(tls) = &written.tls else {
+            self.out.add(
+                Code::MissingKey,
+                &at.span,
+                "api: nothing says which certificate the interface shows",
+                Some("write tls = \"NAME\", the name of a [[tls]]".to_owned()),
+            );
+            return None;
+        };
+        self.tls.find(tls, "api", &mut self.out)?;
+        Some(ApiListen {
+            address: at.value,
+            tls: TlsContextName::new(&tls.value),
+        })
+    }
+
+    fn api_port(&mut self, file: &File, at: &At<SocketAddr>) {
+        let meets = |other: SocketAddr| {
+            other.port() == at.value.port()
+                && (other.ip() == at.value.ip()
+                    || at.value.ip().is_unspecified()
+                    || other.ip().is_unspecified())
+        };
+        let is_rival = |own: &Listener| own.protocol != Protocol::Udp && meets(own.bind);
+        let mut listeners = self.listeners.valid.values().map(|(own, _)| own);
+        let rival = listeners.find(|own| is_rival(own));
+        let rival = rival.map(|rival| format!("listener \"{}\"", rival.name));
+        let metrics = file.metrics.as_ref().filter(|other| meets(other.value));
+        if let Some(rival) = rival.or_else(|| metrics.map(|_| "[metrics]".to_owned())) {
+            let cause = format!("api: {rival} uses port {} already", at.value.port());
+            let help = Some("listen on another port".to_owned());
+            self.out.add(Code::PortConflict, &at.span, cause, help);
+        }
+        if at.value.port() == 0 {
+            self.out.add(
+                Code::OutOfRange,
+                &at.span,
+                "api: port 0 is another one after every start",
+                Some("write a port, such as 8443".to_owned()),
+            );
+        }
+    }
+
+    fn api_user(
+        &mut self,
+        written: &WrittenUser,
+        known: &BTreeMap<String, ApiUser>,
+    ) -> Option<ApiUser> {
+        let name = written.name.as_ref()?;
+        let title = format!("api: user \"{}\"", name.value.escape_debug());
+        if !is_object_name(&name.value) {
+            self.out.add(
+                Code::BadForm,
+                &name.span,
+                format!("{title}: this cannot be a name"),
+                Some("use 1 to 64 letters, digits, \"-\", \"_\" and \".\"".to_owned()),
+            );
+        }
+        if known.contains_key(&name.value) {
+            self.out.add(
+                Code::DuplicateName,
+                &name.span,
+                format!("{title}: there is another one of this name"),
+                Some("give each its own name, which the audit log tells".to_owned()),
+            );
+        }
+        let place = written.token.as_ref()?;
+        self.shared_secret(&title, "token", place)?;
+        let found = self.facts.password(&place.value).ok()?;
+        let hash = std::str::from_utf8(found.octets.trim_ascii());
+        let hash = hash.ok().and_then(TokenHash::parse);
+        let Some(token) = hash else {
+            self.out.add(
+                Code::SecretMissing,
+                &place.span,
+                format!("{title}: what is in {} is no hash of a token", place.value),
+                Some(
+                    "write sha256: and 64 hexadecimal digits there, as causeway token prints them; the token \
+                     itself is for its user alone"
+                        .to_owned(),
+                ),
+            );
+            return None;
+        };
+        if let Some(twin) = known.values().find(|other| other.token == token) {
+            self.out.add(
+                Code::DuplicateName,
+                &place.span,
+                format!("{title}: user \"{}\" has the same token", twin.name),
+                Some("make a token for each, so that the audit log tells who it was".to_owned()),
+            );
+        }
+        let role = written.role.as_ref()?.value;
+        if let Some(at) = &written.numbers
+            && role != ApiRole::Viewer
+        {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: only a viewer can be kept from seeing numbers"),
+                Some("remove numbers, or write role = \"viewer\"".to_owned()),
+            );
+        }
+        if let Some(at) = &written.expires {
+            let help = || {
+                Some(format!(
+                    "run causeway token {} --role {}, and replace the hash",
+                    name.value,
+                    role.as_str()
+                ))
+            };
+            let cause = match self.facts.until(at.value) {
+                Validity::Expired | Validity::NotYet => {
+                    Some(format!("{title}: the token has expired and is refused"))
+                }
+                Validity::Valid { days_left } if days_left <= SOON => {
+                    Some(format!("{title}: the token expires in {days_left} days"))
+                }
+                Validity::Valid { .. } => None,
+            };
+            if let Some(cause) = cause {
+                self.out.add(Code::TokenEnds, &at.span, cause, help());
+            }
+        }
+        Some(ApiUser {
+            name: name.value.clone(),
+            role,
+            numbers: written.numbers.as_ref().is_some_and(|at| at.value),
+            token,
+            expires: written.expires.as_ref().map(|at| at.value),
+        })
+    }
+}
