@@ -184,6 +184,68 @@ async fn a_connection_that_is_out_of_use_takes_nothing_new_and_ends() {
 }
 
 #[tokio::test]
+async fn an_identity_with_another_name_keeps_its_connections_and_its_certificate() {
+    let world = of_teams();
+    let leaf = world.authority.leaf(&[PEER]);
+    let mut theirs = world.tls(Some(&leaf), SBC).await.unwrap();
+    write_text(&mut theirs, &options("before")).await;
+    let (flow, _) = world.received().await;
+    assert_eq!(flow.identity.unwrap().context.as_str(), "contoso");
+    let (peer, address) = listener().await;
+    world.send(&tls_hop("contoso", address), &options("one"), 1);
+    let mut ours = accept_tls(&peer, &leaf).await;
+    read_until(&mut ours, "Call-ID: one").await;
+
+    let named = |from: &str, to: &str| {
+        let mut files = world.loaded().shell.tls;
+        let own = files.remove(&from.into()).unwrap();
+        files.insert(to.into(), own);
+        TlsStore::load(&files).unwrap()
+    };
+    world.uses(named("contoso", "contoso-2"));
+    // What the peer says on the old connection is said to the new name.
+    write_text(&mut theirs, &options("after")).await;
+    let (flow, _) = world.received().await;
+    assert_eq!(flow.identity.unwrap().context.as_str(), "contoso-2");
+    // Calls of before know the old name: their connection is there, and made again when it is lost.
+    world.send(&tls_hop("contoso", address), &options("two"), 2);
+    read_until(&mut ours, "Call-ID: two").await;
+    // Who has spoken is tried again at once.
+    write_text(&mut ours, &options("in")).await;
+    world.received().await;
+    drop(ours);
+    world.flow_lost().await;
+    world.send(&tls_hop("contoso", address), &options("three"), 3);
+    let mut again = accept_tls(&peer, &leaf).await;
+    read_until(&mut again, "Call-ID: three").await;
+
+    // Another name and another certificate: as with any renewal, what was made before ends.
+    let renewed = world.authority.leaf(&[SBC]);
+    write_leaf(world.directory.path(), "contoso", &renewed);
+    world.uses(named("contoso", "contoso-3"));
+    world.send(&tls_hop("contoso-3", address), &options("four"), 4);
+    let mut new = accept_tls(&peer, &leaf).await;
+    read_until(&mut new, "Call-ID: four").await;
+}
+
+#[tokio::test]
+async fn an_identity_that_is_gone_still_serves_the_calls_of_its_time() {
+    let world = World::new();
+    let leaf = world.authority.leaf(&[PEER]);
+    let (peer, address) = listener().await;
+    let mut files = world.loaded().shell.tls;
+    files.remove(&"contoso".into()).unwrap();
+    world.uses(TlsStore::load(&files).unwrap());
+    world.send(&tls_hop("contoso", address), &options("one"), 1);
+    let mut ours = accept_tls(&peer, &leaf).await;
+    read_until(&mut ours, "Call-ID: one").await;
+    // A name that never was is refused.
+    world.send(&tls_hop("nobody", address), &options("two"), 2);
+    let (transaction, _) = world.send_failed().await;
+    assert_eq!(transaction.0, 2);
+}
+
+#[tokio::test]
 async fn a_certificate_that_ends_soon_is_told_again_and_again_until_it_is_renewed() {
     let world = World::new();
     let ends_in = |days: u64| {

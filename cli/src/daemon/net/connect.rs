@@ -334,7 +334,7 @@ fn context_of<'s>(state: &'s State, tls: &TlsHop) -> Result<&'s Arc<TlsContext>,
             "the TLS identity \"{name}\" has no certificate yet"
         ))
     };
-    state.tls.get(&tls.context).ok_or_else(why)
+    state.tls.of_hop(&tls.context).ok_or_else(why)
 }
 
 /// Connects from the listener's address; says where from, and how long a handshake may take.

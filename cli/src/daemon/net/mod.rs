@@ -288,6 +288,8 @@ impl Net {
     /// were made with an old certificate, and those of peers whose certificate is revoked now. Opened sockets begin to serve, those no longer wanted stop
     /// taking new work.
     pub fn apply(&self, config: Arc<Config>, tls: Arc<TlsStore>, opened: Opened) {
+        let known = self.shared.state.load_full();
+        let tls = Arc::new(TlsStore::clone(&tls).succeeding(&known.tls));
         let before = self.shared.state.swap(Arc::new(State {
             config: Arc::clone(&config),
             tls: Arc::clone(&tls),
@@ -613,7 +615,7 @@ impl Shared {
             return;
         };
         let input = Input::Received {
-            flow: flow.clone(),
+            flow: self.state.load().tls.present(flow),
             message,
         };
         if inbox.push(input).is_err() {

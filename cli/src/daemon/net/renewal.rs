@@ -47,7 +47,13 @@ impl Shared {
         among: impl Fn(&Held) -> bool,
     ) {
         let mut count = 0;
-        for context in tls.renewed(before) {
+        let same_name = tls.renewed(before).map(|context| (context.name(), context));
+        // An identity may have got another name with its other certificate.
+        let other_name = tls.renamed().filter(|(name, former, successor)| {
+            before.get(name).is_some() && !successor.shows_the_same(former)
+        });
+        let other_name = other_name.map(|(name, _, successor)| (name, successor));
+        for (name, context) in same_name.chain(other_name) {
             let is_of_teams = |remote: SocketAddr| {
                 config.trunks.values().any(|trunk| {
                     trunk.preset == Preset::Teams
@@ -56,7 +62,7 @@ impl Shared {
                 })
             };
             let is_meant = |held: &Held| {
-                held.context.as_ref() == Some(context.name())
+                held.context.as_ref() == Some(name)
                     && (context.drain().is_some() || is_of_teams(held.remote))
                     && among(held)
             };
@@ -74,7 +80,7 @@ impl Shared {
     /// was here before.
     pub(super) fn end_revoked(&self, tls: &TlsStore, among: impl Fn(&Held) -> bool) {
         let is_revoked = |held: &Held| {
-            let context = held.context.as_ref().and_then(|name| tls.get(name));
+            let context = held.context.as_ref().and_then(|name| tls.of_hop(name));
             let both = context.zip(held.line.shown());
             both.is_some_and(|(context, shown)| context.has_revoked(shown)) && among(held)
         };

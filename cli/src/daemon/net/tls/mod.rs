@@ -11,6 +11,7 @@ mod hello;
 mod material;
 mod names;
 mod refusal;
+mod succession;
 mod verify;
 
 pub(super) use hello::turns_away;
@@ -34,6 +35,8 @@ use std::sync::Arc;
 #[derive(Clone, Default)]
 pub struct TlsStore {
     contexts: BTreeMap<TlsContextName, Arc<TlsContext>>,
+    /// Those that were configured before, by their names then.
+    former: BTreeMap<TlsContextName, succession::Former>,
 }
 
 impl TlsStore {
