@@ -21,7 +21,7 @@ pub enum Warp {
     ShortEvents,
     /// Comfort noise is lost.
     NoNoise,
-    /// What was heard in the first half second is heard for ever.
+    /// What was heard first is heard for ever.
     Stuck,
     /// Of a hundred packets fifteen in a row are lost, 300 ms.
     Holes,
@@ -66,6 +66,8 @@ pub struct Heard {
     pub longest_without_report: Duration,
     /// Longest time between two audio packets.
     pub longest_gap: Duration,
+    /// Most packets in a row that are missing in one stream, by their numbers.
+    pub longest_hole: u16,
     /// Digits, each once, at the first packet of its event.
     pub digits: String,
     /// How long each was in samples, and how loud in dBm0 below zero, as the end of its event says.

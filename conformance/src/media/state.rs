@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 /// Time between two reports of ours.
 pub(super) const REPORTS: Duration = Duration::from_secs(2);
+/// Packets that are the beginning of what is heard: less than what is listened to.
+const BEGINNING: usize = 8;
 /// Packets that are kept to be listened to: half a second.
 const KEPT: usize = 25;
 /// So many samples that are missing between two packets are heard as silence; more is another stream.
@@ -54,6 +56,8 @@ pub(super) struct State {
     pub(super) spoilt: Option<u16>,
     /// Of so many packets one comes again, and with it one of long ago.
     pub(super) copied: Option<u16>,
+    /// Source and number of the newest packet with audio.
+    pub(super) last_number: Option<([u8; 4], u16)>,
     /// What was heard first, where that is heard for ever.
     pub(super) beginning: Vec<Vec<u8>>,
     /// Time between two packets.
@@ -338,6 +342,15 @@ impl State {
             self.heard.lengths.push(packet.payload.len());
         }
         self.heard.audio += 1;
+        let before = self.last_number.replace((packet.source, packet.sequence));
+        if let Some((_, last)) = before.filter(|(source, _)| *source == packet.source) {
+            let ahead = packet.sequence.wrapping_sub(last);
+            match ahead < 0x8000 {
+                true => self.heard.longest_hole = self.heard.longest_hole.max(ahead - 1),
+                // It comes late, and the newest stays the newest.
+                false => self.last_number = before,
+            }
+        }
         if let Some(last) = self.last_audio.replace(now) {
             self.heard.longest_gap = self.heard.longest_gap.max(now - last);
         }
@@ -361,12 +374,12 @@ impl State {
 
     /// What is heard instead of it by who hears the beginning for ever.
     fn stuck(&mut self, payload: &[u8]) -> Vec<u8> {
-        if self.beginning.len() < KEPT {
+        if self.beginning.len() < BEGINNING {
             self.beginning.push(payload.to_vec());
             return payload.to_vec();
         }
         let number = usize::try_from(self.heard.audio).unwrap_or_default();
-        self.beginning[number % KEPT].clone()
+        self.beginning[number % BEGINNING].clone()
     }
 
     pub(super) fn take_report(&mut self, bytes: &[u8], port: Port) {

@@ -104,6 +104,7 @@ impl Voice {
             warp,
             spoilt: None,
             copied: None,
+            last_number: None,
             beginning: Vec::new(),
             ptime: PTIME,
             past: VecDeque::new(),
@@ -483,6 +484,12 @@ pub struct Ear {
 }
 
 impl Ear {
+    /// From now on the most packets in a row that are missing are counted anew.
+    pub fn measures_holes(&self) {
+        let mut state = lock(&self.state);
+        (state.heard.longest_hole, state.last_number) = (0, None);
+    }
+
     /// What came so far.
     pub fn heard(&self) -> Heard {
         lock(&self.state).so_far()

@@ -616,7 +616,7 @@ async fn service_hears_digits(stage: &Stage) -> Played {
 /// TC-INB-022.
 async fn many_forks(stage: &Stage) -> Played {
     // What the first call takes is not counted.
-    let mut talk = stage.to_teams().await?;
+    let mut talk = stage.to_teams().await.rule("TDR-SIP-016")?;
     talk.called_ends().await?;
     let before = resident(stage);
     let mut caller = stage.carrier_dials().await?;
@@ -639,9 +639,9 @@ async fn many_forks(stage: &Stage) -> Played {
 /// Trunks whose calls are made in other ways: of which preset, and the further keys.
 const OTHERWISE: [(&str, &str); 10] = [
     (TEAMS, "session_timer = false"),
-    (TEAMS, "refer = \"refuse\""),
+    (TEAMS, "refer_status = \"200\""),
     (TEAMS, "identity = { contact_user = \"none\" }"),
-    (TEAMS, "identity = { user_phone = \"never\" }"),
+    (TEAMS, "progress_within = \"5s\""),
     (TEAMS, "identity = { egress = \"pai+from\" }"),
     (
         TEAMS,

@@ -3,9 +3,10 @@
 use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
 use crate::certify::change::{End, SETTLED, again, direction};
 use crate::certify::evidence::Side;
-use crate::certify::ladder::Talk;
+use crate::certify::ladder::{TONES, Talk};
 use crate::certify::mutation::{
-    as_method, bye_after, carrier, drop, replace, rewrite, teams, then, with, without_line,
+    Mutation, Warp, again as another, as_method, bye_after, carrier, delay, drop, replace, rewrite,
+    teams, then, with, without_line,
 };
 use crate::certify::setting::OUTSIDE;
 use crate::certify::stage::Stage;
@@ -31,15 +32,49 @@ pub const CASES: &[Case] = &[
                 ),
             ),
             breaks("TDR-HLD-002", drop(teams("INVITE").status(200).inside())),
+            breaks(
+                "TDR-HLD-002",
+                replace(
+                    teams("INVITE").status(200).inside(),
+                    "a=sendrecv",
+                    "a=inactive",
+                ),
+            ),
+            breaks(
+                "TDR-HLD-003",
+                rewrite(carrier("INVITE").inside(), with_no_port),
+            ),
+            breaks("TDR-HLD-003", Mutation::Media(Warp::NoRtcp)),
+            breaks(
+                "TDR-HLD-002",
+                delay(
+                    teams("INVITE").status(200).inside(),
+                    Duration::from_millis(1_500),
+                ),
+            ),
         ],
     ),
     case(
         "TC-MID-002",
         |stage| Box::pin(carrier_holds(stage)),
-        &[breaks(
-            "TDR-HLD-001",
-            replace(teams("INVITE").inside(), "a=inactive", "a=sendonly"),
-        )],
+        &[
+            breaks(
+                "TDR-HLD-001",
+                replace(teams("INVITE").inside(), "a=inactive", "a=sendonly"),
+            ),
+            breaks(
+                "TDR-HLD-001",
+                rewrite(carrier("INVITE").status(200).inside(), with_both_ways),
+            ),
+            breaks(
+                "TDR-HLD-001",
+                replace(
+                    carrier("INVITE").status(200).inside(),
+                    "a=sendrecv",
+                    "a=inactive",
+                ),
+            ),
+        ],
     ),
     case(
         "TC-MID-003",
@@ -58,26 +93,35 @@ pub const CASES: &[Case] = &[
     case(
         "TC-MID-004",
         |stage| Box::pin(music_of_teams(stage)),
-        &[breaks(
-            "TDR-MED-007",
-            replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
-        )],
+        &[
+            breaks(
+                "TDR-MED-007",
+                replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
+            ),
+            breaks("TDR-MED-007", Mutation::CarrierMedia(Warp::Stuck)),
+        ],
     ),
     case(
         "TC-MID-005",
         |stage| Box::pin(another_key(stage)),
-        &[breaks(
-            "TDR-MED-007",
-            replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
-        )],
+        &[
+            breaks(
+                "TDR-MED-007",
+                replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
+            ),
+            breaks("TDR-MED-007", Mutation::CarrierMedia(Warp::Stuck)),
+        ],
     ),
     case(
         "TC-MID-006",
         |stage| Box::pin(the_same_key(stage)),
-        &[breaks(
-            "TDR-MED-007",
-            replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
-        )],
+        &[
+            breaks(
+                "TDR-MED-007",
+                replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
+            ),
+            breaks("TDR-MED-007", Mutation::CarrierMedia(Warp::Holes)),
+        ],
     ),
     case(
         "TC-MID-007",
@@ -96,10 +140,17 @@ pub const CASES: &[Case] = &[
     case(
         "TC-MID-008",
         |stage| Box::pin(conference(stage)),
-        &[breaks(
-            "TDR-HLD-007",
-            replace(teams("INVITE").status(200).inside(), "200 OK", "488 No"),
-        )],
+        &[
+            breaks(
+                "TDR-HLD-007",
+                replace(teams("INVITE").status(200).inside(), "200 OK", "488 No"),
+            ),
+            breaks("TDR-HLD-007", Mutation::CarrierMedia(Warp::Stuck)),
+            breaks(
+                "TDR-HLD-007",
+                then(carrier("INVITE").status(200), bye_after),
+            ),
+        ],
     ),
     case(
         "TC-MID-009",
@@ -114,6 +165,14 @@ pub const CASES: &[Case] = &[
                 then(teams("ACK"), |ack| as_method(ack, "INFO")),
             ),
             breaks("TDR-TMR-003", drop(carrier("INVITE").status(200).inside())),
+            breaks(
+                "TDR-TMR-003",
+                then(teams("ACK"), |ack| as_method(ack, "INVITE")),
+            ),
+            breaks(
+                "TDR-TMR-003",
+                replace(carrier("UPDATE").status(200), "200 OK", "500 No"),
+            ),
         ],
     ),
     case(
@@ -129,21 +188,36 @@ pub const CASES: &[Case] = &[
                     "m=audio 3",
                 ),
             ),
+            breaks(
+                "TDR-HLD-005",
+                then(teams("INVITE").first(), |text| {
+                    another(text).replace("m=audio 2", "m=audio 3")
+                }),
+            ),
         ],
     ),
     case(
         "TC-MID-011",
         |stage| Box::pin(both_at_once(stage)),
-        &[breaks(
-            "TDR-HLD-006",
-            replace(teams("INVITE").status(491), "491", "500"),
-        )],
+        &[
+            breaks(
+                "TDR-HLD-006",
+                replace(teams("INVITE").status(491), "491", "500"),
+            ),
+            breaks(
+                "TDR-HLD-006",
+                replace(teams("INVITE").inside(), "a=inactive", "a=sendonly"),
+            ),
+            breaks("TDR-HLD-006", Mutation::CarrierMedia(Warp::Stuck)),
+        ],
     ),
     case(
         "TC-MID-012",
         |stage| Box::pin(refreshes_stop(stage)),
         &[
             breaks("TDR-TMR-002", drop(teams("BYE"))),
+            breaks("TDR-TMR-002", drop(carrier("BYE"))),
+            breaks("TDR-TMR-002", then(teams("INVITE").status(200), bye_after)),
             breaks(
                 "TDR-TMR-002",
                 replace(
@@ -210,6 +284,10 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(parked(stage)),
         &[
             breaks(
+                "audio",
+                replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
+            ),
+            breaks(
                 "TDR-HLD-003",
                 replace(
                     teams("INVITE").status(200).inside(),
@@ -230,47 +308,125 @@ const INACTIVE: &str = "a=inactive";
 /// Packets that were on their way when a stream was held.
 const ON_THE_WAY: u64 = 5;
 /// How long it is listened whether a held stream is silent.
-const WHILE: Duration = Duration::from_secs(2);
-/// More than silence may last where nothing is held; see the case's configuration.
-const SILENCE: Duration = Duration::from_secs(6);
+const WHILE: Duration = Duration::from_secs(10);
 /// A Contact that Teams changes to.
 const MOVED: &str = "<sip:api-du-b.pstnhub.example:443;x-i=other;x-c=moved/d/8/1>";
 
-/// Teams holds: it is answered so, and hears nothing then.
+/// A hold of nobody: no port.
+fn with_no_port(text: &str) -> String {
+    let lines = text
+        .split("\r\n")
+        .map(|line| match line.strip_prefix("m=audio ") {
+            Some(rest) => {
+                let (_, rest) = rest.split_once(' ').unwrap_or(("", rest));
+                format!("m=audio 0 {rest}")
+            }
+            None => line.to_owned(),
+        });
+    lines.collect::<Vec<_>>().join("\r\n")
+}
+
+/// Audio both ways, whatever was agreed.
+fn with_both_ways(text: &str) -> String {
+    ["a=recvonly", "a=inactive"]
+        .iter()
+        .fold(text.to_owned(), |text, line| text.replace(line, SENDRECV))
+}
+
+/// Teams holds: it is answered so and hears nothing then but reports. What the carrier is told of it is a hold.
 async fn is_held(stage: &Stage, talk: &mut Talk, version: u32) -> Played {
+    let rule = "TDR-HLD-003";
+    let before = stage.tape.requests(Side::Carrier, "INVITE").len();
     let (mut caller, mut called) = talk.ends();
     let held = caller.describes(version, INACTIVE);
     let answer = stage.one_changes(&mut caller, &mut called, held).await;
     let answer = answer.rule("TDR-HLD-002")?;
-    stage.check("TDR-HLD-003", direction(&answer) == INACTIVE, || {
+    stage.check(rule, direction(&answer) == INACTIVE, || {
         format!("the answer to inactive is {}", direction(&answer))
     });
+    let told = stage
+        .tape
+        .requests(Side::Carrier, "INVITE")
+        .split_off(before);
+    for (_, _, offer) in told {
+        let direction = direction(&offer);
+        let port = sdp::read(&offer.body()).map(|media| media.rtp.port());
+        let is_hold = matches!(direction, INACTIVE | "a=sendonly") && port.is_ok_and(|at| at != 0);
+        stage.check(rule, is_hold, || {
+            format!(
+                "the carrier is told {direction} at port {:?}",
+                sdp::read(&offer.body()).map(|media| media.rtp.port())
+            )
+        });
+    }
+    let reports = caller.voice.heard().reports;
     let heard = caller.voice.hears_within(WHILE).await;
-    stage.check("TDR-HLD-003", heard <= ON_THE_WAY, || {
+    stage.check(rule, heard <= ON_THE_WAY, || {
         format!("{heard} packets with audio within {WHILE:?} of hold")
+    });
+    let now = caller.voice.heard();
+    let is_alive = now.reports > reports || stage.kit.network.is_some();
+    stage.check(rule, is_alive, || {
+        format!("no report within {WHILE:?} of hold")
     });
     Ok(())
 }
 
-/// Teams resumes, with audio at once.
-async fn is_resumed(stage: &Stage, talk: &mut Talk, version: u32) -> Played {
+/// Teams resumes, and audio is back soon, of some times once: a machine may be busy with something else.
+async fn is_resumed(stage: &Stage, talk: &mut Talk, version: u32) -> Result<bool, Failure> {
     let (mut caller, mut called) = talk.ends();
+    for voice in [&caller.voice, &called.voice] {
+        voice.plays(TONES.0);
+    }
     let resumed = caller.describes(version, SENDRECV);
-    let answer = stage.one_changes(&mut caller, &mut called, resumed).await;
+    let earlier = [caller.voice.heard().audio, called.voice.heard().audio];
+    let began = tokio::time::Instant::now();
+    let back = [caller.voice.ear(), called.voice.ear()];
+    let returns = async {
+        loop {
+            let now = back.each_ref().map(|ear| ear.heard().audio);
+            let is_back = now
+                .iter()
+                .zip(earlier)
+                .all(|(now, before)| *now > before + ON_THE_WAY);
+            if is_back || began.elapsed() > PATIENCE {
+                return began.elapsed();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let (answer, took) = tokio::join!(
+        stage.one_changes(&mut caller, &mut called, resumed),
+        returns
+    );
     let answer = answer.rule("TDR-HLD-002")?;
     stage.check("TDR-HLD-002", direction(&answer) == SENDRECV, || {
         format!("the answer to sendrecv is {}", direction(&answer))
     });
-    stage.hear_each_other(talk).await.rule("TDR-HLD-002")
+    stage.hear_each_other(talk).await.rule("TDR-HLD-002")?;
+    // Packets that were waited for took their time, too.
+    Ok(took <= RETURNS + PTIME * ON_THE_WAY as u32)
 }
 
 /// TC-MID-001.
 async fn teams_holds(stage: &Stage) -> Played {
     let mut talk = stage.from_teams().await?;
-    is_held(stage, &mut talk, 1).await?;
-    is_resumed(stage, &mut talk, 2).await?;
+    for round in 0..ROUNDS {
+        is_held(stage, &mut talk, 2 * round + 1).await?;
+        if is_resumed(stage, &mut talk, 2 * round + 2).await? || stage.kit.network.is_some() {
+            return talk.caller_ends().await;
+        }
+    }
+    stage.check("TDR-HLD-002", false, || {
+        format!("of {ROUNDS} times audio was never back within {RETURNS:?}")
+    });
     talk.caller_ends().await
 }
+
+/// How often Teams holds until audio has come back soon enough once, and how soon that is.
+const ROUNDS: u32 = 3;
+const RETURNS: Duration = Duration::from_millis(500);
+const PTIME: Duration = Duration::from_millis(20);
 
 /// The carrier holds in its way and resumes; Teams, if it is told, is told inactive, and where
 /// audio really goes.
@@ -278,7 +434,11 @@ async fn held_by_carrier(stage: &Stage, hold: impl Fn(&End<'_>) -> String) -> Pl
     let mut talk = stage.to_teams().await?;
     let (mut caller, mut called) = talk.ends();
     let held = hold(&caller);
-    caller.offers(held).await.rule("TDR-HLD-001")?;
+    let answer = caller.offers(held).await.rule("TDR-HLD-001")?;
+    let is_agreed = matches!(direction(&answer), INACTIVE | "a=recvonly");
+    stage.check("TDR-HLD-001", is_agreed, || {
+        format!("the carrier's hold is answered with {}", direction(&answer))
+    });
     if let Some(offer) = called.may_be_offered(SETTLED).await? {
         stage.check("TDR-HLD-001", direction(&offer) == INACTIVE, || {
             format!("Teams is told {}, wanted inactive", direction(&offer))
@@ -289,7 +449,10 @@ async fn held_by_carrier(stage: &Stage, hold: impl Fn(&End<'_>) -> String) -> Pl
         });
     }
     let resumed = caller.describes(2, SENDRECV);
-    caller.offers(resumed).await.rule("TDR-HLD-001")?;
+    let answer = caller.offers(resumed).await.rule("TDR-HLD-001")?;
+    stage.check("TDR-HLD-001", direction(&answer) == SENDRECV, || {
+        format!("its end is answered with {}", direction(&answer))
+    });
     called.may_be_offered(SETTLED).await?;
     stage.hear_each_other(&talk).await?;
     talk.caller_ends().await
@@ -336,7 +499,8 @@ async fn moves_to_machine(
 
 /// TC-MID-004.
 async fn music_of_teams(stage: &Stage) -> Played {
-    let mut talk = stage.from_teams().await?;
+    // Packets were counted through, so that the new stream begins with another count.
+    let mut talk = counted_through(stage).await?;
     let (mut caller, mut called) = talk.ends();
     moves_to_machine(stage, &mut caller, &mut called, 1, "TDR-MED-007").await?;
     talk.caller_ends().await
@@ -372,9 +536,22 @@ async fn another_key(stage: &Stage) -> Played {
 async fn the_same_key(stage: &Stage) -> Played {
     let mut talk = counted_through(stage).await?;
     let (mut caller, mut called) = talk.ends();
+    let ears = [caller.voice.ear(), called.voice.ear()];
+    for ear in &ears {
+        ear.measures_holes();
+    }
     let offer = caller.describes(1, SENDRECV);
     let changed = stage.one_changes(&mut caller, &mut called, offer).await;
     changed.rule("TDR-MED-007")?;
+    talk.lasts(Duration::from_secs(2)).await;
+    for ear in &ears {
+        let hole = ear.heard().longest_hole;
+        stage.check(
+            "TDR-MED-007",
+            hole == 0 || stage.kit.network.is_some(),
+            || format!("{} misses {hole} packets in a row", ear.name),
+        );
+    }
     stage.hear_each_other(&talk).await.rule("TDR-MED-007")?;
     talk.caller_ends().await
 }
@@ -404,6 +581,10 @@ async fn conference(stage: &Stage) -> Played {
     for version in 1..=2 {
         moves_to_machine(stage, &mut called, &mut caller, version, "TDR-HLD-007").await?;
     }
+    let is_ended = !stage.tape.requests(Side::Carrier, "BYE").is_empty();
+    stage.check("TDR-HLD-007", !is_ended, || {
+        "the carrier's call is ended".to_owned()
+    });
     talk.caller_ends().await
 }
 
@@ -519,8 +700,13 @@ async fn refreshes_stop(stage: &Stage) -> Played {
     } = talk;
     // It ends a third of the interval before its end (RFC 4028 §10).
     let interval = Duration::from_secs(90);
+    let began = tokio::time::Instant::now();
     let (teams, carrier) = tokio::join!(caller.leg.hung_up(interval), called.leg.hung_up(interval));
     teams.rule("TDR-TMR-002")?;
+    let took = began.elapsed();
+    stage.check("TDR-TMR-002", took > interval / 2, || {
+        format!("the session ends after {took:?} of {interval:?}")
+    });
     carrier.rule("TDR-TMR-002")
 }
 
@@ -557,9 +743,11 @@ async fn silent_on_hold(stage: &Stage) -> Played {
     is_held(stage, &mut talk, 1).await?;
     talk.caller.voice.hushes();
     talk.called.voice.hushes();
+    let seconds = stage.size("seconds of hold, where 3 s of silence end a call", 6, 600);
+    let silence = Duration::from_secs(u64::from(seconds));
     let (teams, carrier) = tokio::join!(
-        talk.caller.leg.asked("BYE", SILENCE),
-        talk.called.leg.asked("BYE", SILENCE)
+        talk.caller.leg.asked("BYE", silence),
+        talk.called.leg.asked("BYE", silence)
     );
     stage.check("TDR-HLD-003", teams.is_err() && carrier.is_err(), || {
         "silence on hold ends the call".to_owned()

@@ -501,7 +501,7 @@ async fn says_what_it_is(stage: &Stage) -> Played {
     let mut talk = stage.to_teams().await?;
     talk.caller_ends().await?;
     let mut talk = stage.from_teams().await?;
-    talk.called_ends().await?;
+    talk.caller_ends().await?;
     for (_, _, message) in stage.tape.of_subject(Side::Teams) {
         let wants = match (message.method().as_deref(), message.status()) {
             (Some("INVITE" | "OPTIONS" | "BYE"), _) => true,

@@ -33,8 +33,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-SIP-019",
                 Mutation::Told(
-                    "sbc_rtp_dropped_total{reason=\"authentication\"} 0",
-                    "sbc_rtp_dropped_total{reason=\"authentication\"} 7",
+                    "reason=\"authentication\"} 0",
+                    "reason=\"authentication\"} 7",
                 ),
             ),
         ],

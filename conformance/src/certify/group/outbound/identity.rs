@@ -1,0 +1,233 @@
+//! Who calls from Teams, for whom, and what the carrier is told of it.
+
+use super::is_status;
+use crate::certify::case::{Played, Step};
+use crate::certify::evidence::Side;
+use crate::certify::setting::{CUSTOMERS, FQDN, OUTSIDE};
+use crate::certify::stage::Stage;
+use crate::certify::verdict::Failure;
+use crate::peer::leg::Parties;
+use crate::peer::message::Message;
+
+/// A carrier that is trusted, one that wants the older header, and one that is not trusted.
+pub(super) const TRUSTED: &str = "trusted = true\nidentity = { egress = \"pai+from\" }\n";
+const OLDER: &str = "trusted = true\nidentity = { egress = \"rpid+from\" }\n";
+const UNTRUSTED: &str = "trusted = false\nidentity = { egress = \"pai+from\" }\n";
+
+/// A call whose caller is asserted and hidden; the INVITE that the carrier gets.
+async fn hidden(stage: &Stage) -> Result<Message, Failure> {
+    let change = |parties: &mut Parties| {
+        parties.from = "<sip:anonymous@anonymous.invalid>".to_owned();
+        let asserted = "<tel:+441632960100>,<sip:+441632960100@sip.pstnhub.example>";
+        parties
+            .extra
+            .push(("P-Asserted-Identity", asserted.to_owned()));
+        parties.extra.push(("Privacy", "id".to_owned()));
+    };
+    let mut caller = stage.teams_dials_as(0, OUTSIDE, change).await?;
+    let mut called = stage.carrier_is_called().await?;
+    let invite = called.invite()?.clone();
+    called.leg.respond(486, "Busy Here", None, &[])?;
+    called.leg.acknowledged_failure().await?;
+    caller.is_refused().await?;
+    Ok(invite)
+}
+
+/// TC-OUT-011.
+pub(super) async fn asserted_and_hidden(stage: &Stage) -> Played {
+    who_is_trusted(stage).await?;
+    if !stage.reconfigures(TRUSTED, OLDER).await? {
+        return Ok(());
+    }
+    let invite = hidden(stage).await?;
+    let told = invite.line("Remote-Party-ID").unwrap_or_default();
+    let is_right = told.contains("+441632960100") && told.contains("privacy=full");
+    stage.check("TDR-CID-002", is_right, || {
+        format!("Remote-Party-ID is \"{told}\"")
+    });
+    stage.reconfigures(OLDER, UNTRUSTED).await?;
+    let invite = hidden(stage).await?;
+    let is_kept = !invite
+        .text()
+        .split("\r\n\r\n")
+        .next()
+        .unwrap_or_default()
+        .contains("441632960100");
+    stage.check("TDR-CID-002", is_kept, || {
+        "the hidden number shows to a carrier that is not trusted".to_owned()
+    });
+    Ok(())
+}
+
+/// Who is trusted is told who calls, however Teams writes it.
+async fn who_is_trusted(stage: &Stage) -> Played {
+    for together in [true, false] {
+        let change = |parties: &mut Parties| {
+            parties.from = "<sip:anonymous@anonymous.invalid>".to_owned();
+            let uris = [
+                "<tel:+441632960100>",
+                "<sip:+441632960100@sip.pstnhub.example>",
+            ];
+            let name = "P-Asserted-Identity";
+            match together {
+                true => parties.extra.push((name, uris.join(","))),
+                false => parties.extra.extend(uris.map(|uri| (name, uri.to_owned()))),
+            }
+            parties.extra.push(("Privacy", "id".to_owned()));
+        };
+        let mut caller = stage.teams_dials_as(0, OUTSIDE, change).await?;
+        let mut called = stage.carrier_is_called().await?;
+        let invite = called.invite()?;
+        let asserted = invite.values("P-Asserted-Identity").join(", ");
+        stage.check("TDR-CID-002", asserted.contains("+441632960100"), || {
+            format!("P-Asserted-Identity is \"{asserted}\"")
+        });
+        let privacy = invite.line("Privacy").unwrap_or_default();
+        stage.check("TDR-CID-003", privacy.contains("id"), || {
+            format!("Privacy is \"{privacy}\"")
+        });
+        let from = invite.line("From").unwrap_or_default();
+        stage.check("TDR-CID-003", !from.contains("+441632960100"), || {
+            format!("From is {from}")
+        });
+        called.leg.respond(486, "Busy Here", None, &[])?;
+        called.leg.acknowledged_failure().await?;
+        caller.is_refused().await?;
+    }
+    Ok(())
+}
+
+/// TC-OUT-013.
+pub(super) async fn customers_by_name(stage: &Stage) -> Played {
+    let numbers = ["+441632960200", "+441632960300"];
+    for (index, (fqdn, number)) in CUSTOMERS.iter().zip(numbers).enumerate() {
+        let change = |parties: &mut Parties| {
+            parties.uri = parties.uri.replace(FQDN, fqdn);
+            parties.to = parties.to.replace(FQDN, fqdn);
+            parties.from = parties.from.replace("+441632960100", number);
+        };
+        let caller = stage.teams_dials_as(0, OUTSIDE, change).await?;
+        // Each has a carrier of its own.
+        let called = stage.carrier_is_called_at(index).await;
+        let called = called.rule("TDR-MT-012")?;
+        let mut talk = stage.answered(caller, called).await?;
+        talk.caller_ends().await?;
+    }
+    // The number of one is no number of the other.
+    let foreign = |parties: &mut Parties| {
+        parties.uri = parties.uri.replace(FQDN, CUSTOMERS[0]);
+        parties.to = parties.to.replace(FQDN, CUSTOMERS[0]);
+        parties.from = parties.from.replace("+441632960100", numbers[1]);
+    };
+    let mut caller = stage.teams_dials_as(0, OUTSIDE, foreign).await?;
+    let last = caller.is_refused().await.rule("TDR-MT-015")?;
+    stage.check("TDR-MT-015", last.status() == Some(403), || {
+        format!("another customer's number got {}", last.title())
+    });
+    let answers = stage.tape.of_subject(Side::Teams).into_iter();
+    let contacts: Vec<String> = answers
+        .filter(|(_, _, message)| is_status(message, 200))
+        .map(|(_, _, message)| message.line("Contact").unwrap_or_default().to_owned())
+        .collect();
+    for (fqdn, contact) in CUSTOMERS.iter().zip(&contacts) {
+        stage.check("TDR-MT-012", contact.contains(fqdn), || {
+            format!("{fqdn} was called, Contact is {contact}")
+        });
+    }
+    let unknown =
+        |parties: &mut Parties| parties.uri = parties.uri.replace(FQDN, "c9.other.example");
+    let mut caller = stage.teams_dials_as(0, OUTSIDE, unknown).await?;
+    let last = caller.is_refused().await.rule("TDR-MT-012")?;
+    stage.check(
+        "TDR-MT-012",
+        matches!(last.status(), Some(403 | 404)),
+        || format!("a name of nobody got {}", last.title()),
+    );
+    let labels = ["reason=\"unknown_host\""];
+    stage
+        .counts("TDR-MT-012", "sbc_sip_dropped_total", &labels)
+        .await;
+    Ok(())
+}
+
+/// TC-OUT-014.
+pub(super) async fn foreign_number(stage: &Stage) -> Played {
+    let change = |parties: &mut Parties| {
+        parties.from = parties.from.replace("+441632960100", "+441632960999");
+    };
+    let mut caller = stage.teams_dials_as(0, OUTSIDE, change).await?;
+    let last = caller.leg.final_response().await?;
+    stage.check("TDR-MT-015", last.status() == Some(403), || {
+        format!("got {}", last.title())
+    });
+    let calls = stage.tape.requests(Side::Carrier, "INVITE").len();
+    stage.check("TDR-MT-015", calls == 0, || {
+        "the carrier was called all the same".to_owned()
+    });
+    let labels = ["caller_not_allowed"];
+    stage
+        .counts("TDR-MT-015", "sbc_calls_ended_total", &labels)
+        .await;
+    // Who forwards a call shows the number of its caller.
+    let forwards = |parties: &mut Parties| {
+        change(parties);
+        let history =
+            "<sip:+441632960100@sip.pstnhub.example;user=phone?Reason=SIP%3Bcause%3D302>;index=1";
+        parties.extra.push(("History-Info", history.to_owned()));
+    };
+    let mut caller = stage.teams_dials_as(0, OUTSIDE, forwards).await?;
+    let mut called = stage.carrier_is_called().await.rule("TDR-SIP-036")?;
+    called.leg.respond(486, "Busy Here", None, &[])?;
+    called.leg.acknowledged_failure().await?;
+    caller.is_refused().await?;
+    let calls = stage.tape.requests(Side::Carrier, "INVITE").len();
+    stage.check("TDR-MT-015", calls == 1, || {
+        format!("the carrier was called {calls} times, and one call was allowed")
+    });
+    Ok(())
+}
+
+/// A forwarded call with this history; the INVITE that the carrier gets, and the refusal.
+async fn with_history(stage: &Stage, history: &'static str) -> Result<Message, Failure> {
+    let change = |parties: &mut Parties| parties.extra.push(("History-Info", history.to_owned()));
+    let mut caller = stage.teams_dials_as(0, OUTSIDE, change).await?;
+    let mut called = stage.carrier_is_called().await?;
+    let invite = called.invite()?.clone();
+    called.leg.respond(486, "Busy Here", None, &[])?;
+    called.leg.acknowledged_failure().await?;
+    caller.is_refused().await?;
+    Ok(invite)
+}
+
+/// TC-OUT-016.
+pub(super) async fn forwarded(stage: &Stage) -> Played {
+    for history in [
+        "<sip:+441632960107@sip.pstnhub.example>;index=1,<sip:+441632960001@sip.pstnhub.example;cause=302>;index=1.1",
+        "<sip:+441632960107@sip.pstnhub.example:5061;user=phone?Reason=SIP%3Bcause%3D302%3Btext%3D%22Moved%20Temporarily%22>;index=1,<sip:+441632960001@sip.pstnhub.example:5061;user=phone?Reason=SIP%3Bcause%3D486>;index=1.1",
+        // Unescaped, as the documentation has it.
+        "<sip:+441632960107@sip.pstnhub.example;user=phone?Reason=SIP;cause=302;text=\"Move Temporarily\">;index=1,<sip:+441632960001@sip.pstnhub.example;user=phone?Reason=SIP;cause=496>;index=1.1",
+    ] {
+        let invite = with_history(stage, history).await?;
+        let told = invite.values("History-Info").join(", ");
+        stage.check("TDR-FWD-001", told.contains("+441632960107"), || {
+            format!("who forwarded is not told: History-Info is \"{told}\"")
+        });
+        let diversion = invite.values("Diversion").join(", ");
+        stage.check("TDR-FWD-001", diversion.contains("+441632960107"), || {
+            format!("Diversion is \"{diversion}\"")
+        });
+    }
+    Ok(())
+}
+
+/// TC-OUT-017.
+pub(super) async fn hidden_history(stage: &Stage) -> Played {
+    let history = "<sip:+441632960107@sip.pstnhub.example?Privacy=history>;index=1,\
+                   <sip:+441632960001@sip.pstnhub.example;cause=302>;index=1.1";
+    let invite = with_history(stage, history).await?;
+    let text = invite.text();
+    stage.check("TDR-FWD-002", !text.contains("441632960107"), || {
+        "who forwarded shows although the history is private".to_owned()
+    });
+    Ok(())
+}
