@@ -274,6 +274,7 @@ impl Stream {
         let Ok(ready) = self.emit(origin, &packet, pack.payload_type, &mut room, now) else {
             return;
         };
+        self.generated_packets += 1;
         self.forwarded_at = Some(now);
         let StreamSockets { realm, .. } = self.sockets;
         out.push_generated(realm, to, &ready, &room);
