@@ -487,7 +487,8 @@ impl Bench {
         };
         let packet_ms = (length - 12) / per_ms;
         assert_eq!((length - 12) % per_ms, 0);
-        assert!((10..=60).contains(&packet_ms), "{packet_ms} ms");
+        // What is packed anew may end before it fills a packet.
+        assert!((1..=60).contains(&packet_ms), "{packet_ms} ms");
     }
 
     /// Every datagram, and every packet of a sound or a digit, counts in exactly one outcome (MED-003).

@@ -70,6 +70,14 @@ fn gaps_and_reordering_of_the_source_are_seen_by_the_peer() {
 fn packets_of_ten_to_sixty_milliseconds_pass_as_they_are() {
     for ms in [10_u16, 20, 30, 40, 60] {
         let mut bench = Bench::joined();
+        let ptime_ms = ms as u8;
+        bench.answer(
+            B,
+            NegotiatedStream {
+                ptime_ms,
+                ..terms(peer_b())
+            },
+        );
         let mut before: Option<common::Rtp> = None;
         for sequence in 1..=20 {
             let samples = ms * 8;
@@ -344,7 +352,8 @@ fn a_peer_that_was_asked_for_short_packets_may_send_them() {
     for sequence in 0..12_000u16 {
         // A little more than asked for: digits, a clock that is fast.
         bench.now.0 += 9_500;
-        bench.voice(A, sequence).unwrap();
+        let packet = rtp(8, sequence, u32::from(sequence) * 80, 9, &[0xd5; 80]);
+        bench.send(A, peer_a(), &packet).unwrap();
     }
 }
 

@@ -67,11 +67,11 @@ fn packet(bench: &mut Bench, packet: &[u8], slot: &mut [u8]) -> Outcome {
 fn the_two_laws_are_exchanged_where_the_packet_lies() {
     let mut bench = joined(vec![pcma()], vec![pcmu()]);
     let (_, sent) = bench
-        .send(A, peer_a(), &rtp(8, 1, 160, 9, &[0xd5; 240]))
+        .send(A, peer_a(), &rtp(8, 1, 160, 9, &[0xd5; 160]))
         .unwrap();
     let heard = read(&sent);
     let mu_law = Law::Mu.encode(Law::A.decode(0xd5));
-    assert_eq!((heard.payload_type, heard.payload), (0, vec![mu_law; 240]));
+    assert_eq!((heard.payload_type, heard.payload), (0, vec![mu_law; 160]));
 }
 
 #[test]

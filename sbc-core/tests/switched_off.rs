@@ -2,7 +2,7 @@
 
 use crate::world;
 
-use media_api::{Command, Direction, EndpointId, NegotiatedStream};
+use media_api::{Command, Direction, EndpointId, NegotiatedStream, ProtectionWanted};
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
 use world::call::*;
@@ -115,6 +115,53 @@ fn the_other_side_may_hold_and_hang_up_while_a_stream_is_off() {
     call.shard.next_response(200);
     let bye = call.shard.next_request(Method::Bye).message;
     assert_eq!(header(&bye, HeaderName::CallId), "call");
+}
+
+/// The same for the carrier.
+fn carrier_told(call: &mut Call, direction: &str) {
+    let told = call.shard.next_request(Method::Invite).message;
+    let line = format!("a={direction}");
+    assert!(body(&told).contains(&line), "{}", body(&told));
+    let answer = CARRIER_SDP.replace("a=rtpmap:101", &format!("{line}\na=rtpmap:101"));
+    let text = response(&told, "200 OK", "", CARRIER_CONTACT, &answer);
+    call.shard.carrier_says(&text);
+    call.shard.next_request(Method::Ack);
+}
+
+#[test]
+fn a_stream_of_teams_that_comes_back_has_new_keys() {
+    let mut call = Call::new();
+    let offers = |call: &mut Call, cseq: u32, sdp: &str| {
+        let bare = callee_request(&call.invite, "x1", "INVITE", cseq, TEAMS_CONTACT);
+        let text = with_body(&bare.replace("Content-Length: 0\n\n", ""), sdp);
+        call.shard.teams_says(&text);
+        call.shard.next_response(100);
+        let ok = call.shard.next_response(200).message;
+        call.teams_says("ACK", cseq, "");
+        ok
+    };
+    let off = TEAMS_SDP.replace("m=audio 50000", "m=audio 0");
+    assert_ne!(off, TEAMS_SDP);
+    let ok = offers(&mut call, 1, &off);
+    assert!(body(&ok).contains("m=audio 0 "), "{}", body(&ok));
+    assert_eq!(direction(&call, 1), None);
+    carrier_told(&mut call, "inactive");
+    let ok = offers(&mut call, 2, TEAMS_SDP);
+    let mut asked = call.shard.media.iter();
+    let wanted = asked.find_map(|command| match command {
+        Command::Allocate { endpoints, .. } if endpoints[0].endpoint == EndpointId(2) => {
+            Some(&endpoints[0].streams[0].protection)
+        }
+        _ => None,
+    });
+    assert!(
+        matches!(wanted, Some(ProtectionWanted::Sdes(_))),
+        "{wanted:?}"
+    );
+    assert_ne!(port(&ok), port(&call.invite));
+    assert!(is_released(&call, 1));
+    carrier_told(&mut call, "sendrecv");
+    call.lives();
 }
 
 #[test]

@@ -73,6 +73,37 @@ fn no_more_calls_are_transcoded_than_there_may_be() {
 }
 
 #[test]
+fn what_is_offered_on_top_has_a_place_before_it_rings_and_is_left_out_without_one() {
+    let text = with("transcode = [\"opus\"]") + "\n[limits]\ntranscoding = 1\n";
+    let mut shard = Shard::with(config_of(&text));
+    let mut offered = |id: &str| {
+        shard.carrier_says(&carrier_invite(id, CARRIER_SDP));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        let body = String::from_utf8(invite.body().to_vec()).unwrap();
+        assert!(body.contains("PCMA/8000"), "{body}");
+        (invite, body.contains("opus"))
+    };
+    let (first, has_opus) = offered("one");
+    assert!(has_opus);
+    assert!(
+        !offered("two").1,
+        "the only place is that of the first call"
+    );
+    // Who is called takes what passes, and the place goes back.
+    answered(&mut shard, &first, TEAMS_SDP);
+    let mut again = |id: &str| {
+        shard.carrier_says(&carrier_invite(id, CARRIER_SDP));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        String::from_utf8(invite.body().to_vec())
+            .unwrap()
+            .contains("opus")
+    };
+    assert!(again("three"));
+}
+
+#[test]
 fn what_an_operator_says_of_transcoding_is_checked() {
     let transcode = |line: &str| {
         let config = config_of(&with(line));
@@ -175,11 +206,11 @@ fn a_transcoded_call_counts_once_and_its_record_says_what_became_of_what() {
     for (line, sdp, wanted, codec) in [
         // Nothing in common; or a codec that was offered on top, chosen by who is called.
         (WIDEBAND, &g722, [1, 1, 0], Some("G722")),
-        ("transcode = [\"opus\"]", &opus, [0, 1, 0], Some("opus")),
+        ("transcode = [\"opus\"]", &opus, [1, 1, 0], Some("opus")),
         (
             "transcode = [\"opus\"]",
             &TEAMS_SDP.to_owned(),
-            [0, 0, 0],
+            [1, 0, 0],
             None,
         ),
     ] {

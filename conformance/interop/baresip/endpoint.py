@@ -68,7 +68,7 @@ class Baresip:
     """One user agent at 127.0.0.1: the kernel chooses that source for its media in any case."""
 
     def __init__(self, folder, number, transport, certificate=None, authority=None, names=None,
-                 options="", port=None, preload=None, keylog=None, account=None):
+                 options="", port=None, preload=None, keylog=None, account=None, modules=()):
         self.folder = folder / f"baresip-{number.lstrip('+')}-{time.monotonic_ns()}"
         (self.folder / "audio").mkdir(parents=True)
         self.number = number
@@ -85,6 +85,7 @@ class Baresip:
         (self.folder / "contacts").write_text("")
         (self.folder / "config").write_text(
             MODULES.format(path=module_path())
+            + "".join(f"module {module}\n" for module in modules)
             + f"sip_listen 127.0.0.1:{self.port}\nnet_interface 127.0.0.1\n"
             + (f"sip_certificate {certificate}\n" if certificate else "")
             + (f"sip_cafile {authority}\nsip_verify_server yes\n" if authority else "")

@@ -37,7 +37,7 @@ pub struct StreamStats {
     pub sent_packets: u64,
     /// Their bytes, RTP header and payload, without SRTP tag.
     pub sent_bytes: u64,
-    /// RTP packets that the relay made: tones and recordings. Those that the operating system took
+    /// RTP packets that the relay made: tones and recordings, what is transcoded or packed anew. Those that the operating system took
     /// are among the packets sent.
     pub generated_packets: u64,
     /// RTCP packets received and accepted.

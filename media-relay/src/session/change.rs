@@ -254,7 +254,6 @@ impl MediaSession {
             return true;
         }
         let packet = Accepted {
-            marker: false,
             timestamp: recoded.timestamp,
             clock_hz,
             position: Position {
@@ -263,10 +262,7 @@ impl MediaSession {
             },
             payload: HEADER_BYTES..HEADER_BYTES + recoded.length,
             send_as: Some(payload_type),
-            first: false,
-            is_event: false,
-            law: None,
-            change: Change::None,
+            ..Accepted::ours()
         };
         let slot = &mut recoded.slot[..];
         // A key that has no index left protects nothing more.

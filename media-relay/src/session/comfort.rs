@@ -16,7 +16,6 @@
 //! its end (MED-050).
 
 use super::MediaSession;
-use super::change::Change;
 use super::output::{Outcome, Output};
 use super::plan::Path;
 use super::play::{MIN_QUIET, PACKET_TIMES_MS, on_grid};
@@ -212,7 +211,6 @@ impl Stream {
         if late == 0 && !self.is_muted && !self.digits.are_sent() {
             let (payload, mut slot) = comfort.packet(run.coding, packet_ms);
             let accepted = Accepted {
-                marker: false,
                 timestamp: run.timestamp,
                 clock_hz: run.coding.clock_hz(),
                 position: Position {
@@ -221,10 +219,7 @@ impl Stream {
                 },
                 payload: HEADER_BYTES..HEADER_BYTES + payload,
                 send_as: Some(payload_type),
-                first: false,
-                is_event: false,
-                law: None,
-                change: Change::None,
+                ..Accepted::ours()
             };
             let origin = Origin {
                 stream: at,

@@ -20,6 +20,7 @@ mod play;
 mod quality;
 mod rate;
 mod rating;
+mod repack;
 mod reported;
 mod retired;
 mod rtcp;
@@ -316,6 +317,9 @@ impl MediaSession {
             let position = accepted.position;
             target.outgoing.pass_over(origin, position.extended);
         }
+        if taken != Taken::Not || is_muted || send_as.is_none() {
+            self.interrupt_packing(at);
+        }
         match taken {
             Taken::Digit => return Ok(Outcome::Taken),
             Taken::Beside => return Err(DropReason::Muted),
@@ -326,6 +330,7 @@ impl MediaSession {
         if send_as.is_none() && change != Change::None {
             return self.pass_changed((at, to), accepted, slot, now, out);
         }
+        let target = self.streams.get_mut(to).ok_or(DropReason::NoPath)?;
         let Some(send_as) = send_as else {
             target
                 .outgoing
@@ -335,6 +340,10 @@ impl MediaSession {
         if let (Change::Law(law), Some(octets)) = (change, slot.get_mut(payload.clone())) {
             law.to_other(octets);
         }
+        if let Some(sent) = self.repacked((at, to), accepted, send_as, slot, now, out) {
+            return sent;
+        }
+        let target = self.streams.get_mut(to).ok_or(DropReason::NoPath)?;
         let ready = target.emit(origin, accepted, send_as, slot, now)?;
         target.forwarded_at = Some(now);
         Ok(Outcome::Forward(Forward {

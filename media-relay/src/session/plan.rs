@@ -4,6 +4,7 @@
 //! packet path looks at nothing else of a negotiation.
 
 use super::change::{self, Change};
+use super::repack::Packing;
 use super::stream::{Face, Stream};
 use crate::codec::Coding;
 use crate::g711::Law;
@@ -35,6 +36,8 @@ pub(super) struct Rule {
     pub(super) send_as: Option<u8>,
     /// What becomes of it where the joined peer has another format instead.
     pub(super) change: Change,
+    /// How it can be cut, if it can.
+    pub(super) packing: Option<Packing>,
 }
 
 /// Rules of one face by received payload type.
@@ -101,6 +104,7 @@ impl Rules {
                 law: Law::of(&binding.format.name, binding.format.clock_hz),
                 send_as,
                 change,
+                packing: Packing::of(&binding.format),
             });
         }
         rules

@@ -12,7 +12,6 @@
 //! | agreed on no format  | any                    | the sound ends, and this is told        |
 
 use super::MediaSession;
-use super::change::Change;
 use super::output::Output;
 use super::quality::Position;
 use super::sequence::Origin;
@@ -295,10 +294,7 @@ impl Playback {
             },
             payload: start..end,
             send_as: Some(outlet.payload_type),
-            first: false,
-            is_event: false,
-            law: None,
-            change: Change::None,
+            ..Accepted::ours()
         };
         let origin = Origin {
             stream: outlet.stream,

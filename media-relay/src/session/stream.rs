@@ -14,6 +14,7 @@ use super::plan::{Path, Rule, Rules};
 use super::quality::{Position, Reception};
 use super::rate::RateLimit;
 use super::rating::{Conditions, Ratings};
+use super::repack::{Packing, Repack};
 use super::retired::Retired;
 use super::rtcp::Reports;
 use super::secure::Secure;
@@ -106,6 +107,8 @@ pub(super) struct Stream {
     pub(super) identity: Option<Identity>,
     /// The event that its peer is being told under another clock than it came with.
     pub(super) passing: Option<PassingEvent>,
+    /// How what it sends is packed anew.
+    pub(super) repack: Option<Box<Repack>>,
     /// Noise toward its peer, where that one may need it.
     pub(super) comfort: Option<Box<Comfort>>,
 }
@@ -162,6 +165,30 @@ pub(super) struct Accepted {
     pub(super) law: Option<Law>,
     /// What becomes of it where the joined peer has another format instead.
     pub(super) change: Change,
+    /// How it can be cut, if it can.
+    pub(super) packing: Option<Packing>,
+}
+
+impl Accepted {
+    /// A packet of our own making, without anything in it yet.
+    pub(super) fn ours() -> Self {
+        Self {
+            marker: false,
+            timestamp: 0,
+            clock_hz: 0,
+            position: Position {
+                extended: 0,
+                generation: 0,
+            },
+            payload: 0..0,
+            send_as: None,
+            first: false,
+            is_event: false,
+            law: None,
+            change: Change::None,
+            packing: None,
+        }
+    }
 }
 
 /// Where a finished packet lies and goes to.
@@ -213,6 +240,7 @@ impl Stream {
             early: Early::default(),
             identity: None,
             passing: None,
+            repack: None,
             comfort: None,
         }
     }
@@ -683,6 +711,7 @@ impl Stream {
             is_event: rule.is_event,
             law: rule.law,
             change: rule.change,
+            packing: rule.packing,
         })
     }
 

@@ -171,6 +171,13 @@ impl Call {
         self.places.count_on(&Counted::Transcoding)
     }
 
+    /// Whether the call has such a place, or there is one for it.
+    pub(super) fn has_place_to_transcode(&self, cx: &Cx<'_>) -> bool {
+        let claims = admission::claim_to_transcode(&self.config);
+        let claims = Vec::from_iter(claims);
+        self.counts_as_transcoded() || cx.plane.admission.lacking(&claims, 0).is_empty()
+    }
+
     /// Takes the place of a call that is transcoded already, because its parties have chosen that since. No
     /// limit ends what they say; it counts for those who come.
     pub(super) fn take_place_to_transcode(&mut self, cx: &mut Cx<'_>, leg: LegId, trunk: &Trunk) {

@@ -371,18 +371,28 @@ impl Setup {
             let image = image_of(cx, profile_of(trunk, guess.as_ref()), leg, None);
             let a = call.leg(A_LEG)?;
             let fits = match &self.offer {
-                Some(offer) => interwork::needs(offer, &a.image, &image).map(|own| own.transcodes),
-                None => Ok(interwork::opens_transcoding(&image, a.image.profile())),
+                Some(offer) => interwork::needs(offer, &a.image, &image)
+                    .map(|own| (own.transcodes, own.may_transcode)),
+                None => Ok((
+                    interwork::opens_transcoding(&image, a.image.profile()),
+                    false,
+                )),
             };
-            let transcodes = match fits {
-                Ok(transcodes) => transcodes,
+            let (transcodes, may_transcode) = match fits {
+                Ok(fits) => fits,
                 Err(incompatible) => {
                     call.media_refused_on(cx, None, trunk, &incompatible);
                     self.fail(&incompatible);
                     continue;
                 }
             };
-            let way = (attempt.way.as_deref(), transcodes);
+            // What is offered on top is left out where there is no place for it.
+            let has_extras = may_transcode && call.has_place_to_transcode(cx);
+            let image = match may_transcode && !transcodes && !has_extras {
+                true => image.without_extras(),
+                false => image,
+            };
+            let way = (attempt.way.as_deref(), transcodes || has_extras);
             if let Err(full) = call.take_places(cx, leg, trunk, way) {
                 let full = full.refused();
                 let mapped = response::own_as(full.cause, full.status, &self.trunk);

@@ -8,7 +8,7 @@
 use super::codec::Codec;
 use super::dtls::OwnDtls;
 use super::ice::OwnIce;
-use super::profile::{Dtmf, Profile, Srtp};
+use super::profile::{Dtmf, Profile, Srtp, Transcode};
 use super::read::{AudioFacts, Facts, FaxFacts, Secured};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, Lent, OriginLine, RefusedLine};
 use bytes::Bytes;
@@ -304,6 +304,20 @@ impl MediaImage {
     /// The place that this leg's descriptions tell of, where it is the other party's.
     pub(super) fn lent_by(&self, other: &AudioFacts) -> Option<Arc<Lent>> {
         other.lent.clone().filter(|_| self.is_direct)
+    }
+
+    /// The same leg, which is offered nothing that would be made of something else as long as there is another codec:
+    /// there is no room for that (MED-242).
+    #[must_use]
+    pub fn without_extras(self) -> Self {
+        let mut profile = Profile::clone(&self.profile);
+        if let Transcode::Offered(_) = profile.transcode {
+            profile.transcode = Transcode::OnDemand;
+        }
+        Self {
+            profile: Arc::new(profile),
+            ..self
+        }
     }
 
     /// Our stream that is in force.

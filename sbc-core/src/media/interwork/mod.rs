@@ -50,6 +50,8 @@ pub struct Needs {
     pub y: EndpointSpec,
     /// Whether the two have nothing in common, so that the call will be transcoded (MED-242).
     pub transcodes: bool,
+    /// Whether the other leg is offered something on top that is made of what there is, so that the call may be.
+    pub may_transcode: bool,
 }
 
 /// An answer carried over.
@@ -102,6 +104,7 @@ pub fn needs(offer: &Facts, x: &MediaImage, y: &MediaImage) -> Result<Needs, Inc
         x: x.spec(),
         y: y.spec(),
         transcodes: !carried.iter().any(passes),
+        may_transcode: carried.iter().any(|own| own.1.is_audio() && !passes(own)),
     })
 }
 

@@ -157,7 +157,8 @@ impl Call {
                     send: 8,
                     id: FormatId(0),
                     format: Format {
-                        name: "PCMA".into(),
+                        // What comes is longer than what is agreed, and this is never packed anew.
+                        name: "G726-32".into(),
                         clock_hz: 8000,
                         telephone_event: TelephoneEvent::No,
                     },

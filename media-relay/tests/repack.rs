@@ -1,0 +1,165 @@
+//! Audio of a codec that both peers have, in packets as long as each asks for.
+
+mod common;
+
+use common::{A, B, Bench, codec, pcma, peer_a, peer_b, read, rtp, terms};
+use media_api::*;
+
+fn joined(payloads: Vec<PayloadBinding>, ptime_ms: u8) -> Bench {
+    let mut bench = Bench::joined();
+    bench.answer(
+        A,
+        NegotiatedStream {
+            payloads: payloads.clone(),
+            ..terms(peer_a())
+        },
+    );
+    bench.answer(
+        B,
+        NegotiatedStream {
+            payloads,
+            ptime_ms,
+            ..terms(peer_b())
+        },
+    );
+    bench
+}
+
+/// What leaves for a packet of A's.
+fn sends(bench: &mut Bench, packet: &[u8]) -> Vec<common::Rtp> {
+    let forwarded = bench.send_or_end(A, peer_a(), packet);
+    let made = bench.made().into_iter().chain(forwarded);
+    made.map(|(to, packet)| {
+        assert_eq!(to, peer_b());
+        read(&packet)
+    })
+    .collect()
+}
+
+/// Octets that all differ from their neighbours.
+fn speech(from: usize, octets: usize) -> Vec<u8> {
+    (from..from + octets).map(|at| (at * 7) as u8).collect()
+}
+
+#[test]
+fn audio_is_cut_and_joined_as_the_peer_asks_for() {
+    let g729 = || codec(18, 18, 5, "G729", 8_000);
+    let g722 = || codec(9, 9, 6, "G722", 8_000);
+    for (binding, per_10_ms) in [(pcma(), 80), (g722(), 80), (g729(), 10)] {
+        for (from_ms, to_ms) in [
+            (10, 20),
+            (20, 10),
+            (20, 30),
+            (30, 20),
+            (60, 20),
+            (20, 60),
+            (40, 30),
+        ] {
+            let mut bench = joined(vec![binding.clone()], to_ms);
+            let octets = per_10_ms * from_ms / 10;
+            let mut heard = Vec::new();
+            for at in 0..60 {
+                let payload = speech(at * octets, octets);
+                let timestamp = at as u32 * from_ms as u32 * 8;
+                let sent = rtp(binding.receive, 60_000 + at as u16, timestamp, 9, &payload);
+                heard.extend(sends(&mut bench, &sent));
+                bench.wait_ms(from_ms as u64);
+            }
+            let what = format!("{} {from_ms} to {to_ms}", binding.format.name);
+            let wanted = per_10_ms * usize::from(to_ms) / 10;
+            let all: Vec<u8> = heard.iter().flat_map(|own| own.payload.clone()).collect();
+            assert_eq!(all, speech(0, all.len()), "{what}");
+            assert!(60 * octets - all.len() < wanted, "{what}");
+            for two in heard.windows(2) {
+                assert_eq!(two[0].payload.len(), wanted, "{what}");
+                assert_eq!(two[1].sequence, two[0].sequence.wrapping_add(1), "{what}");
+                let step = two[1].timestamp.wrapping_sub(two[0].timestamp);
+                assert_eq!(step, u32::from(to_ms) * 8, "{what}");
+                assert!(!two[1].marker, "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_loss_stays_a_gap_a_pause_none_and_nothing_comes_twice_or_late() {
+    let mut bench = joined(vec![pcma()], 10);
+    let voice = |bench: &mut Bench, sequence: u16, timestamp: u32| {
+        bench.wait_ms(20);
+        let packet = rtp(8, sequence, timestamp, 9, &speech(0, 160));
+        sends(bench, &packet)
+    };
+    let first = voice(&mut bench, 1, 160);
+    assert_eq!(first.len(), 2);
+    // Three of 20 ms are lost, which are six of 10 ms.
+    let after = voice(&mut bench, 5, 800);
+    assert_eq!(after[0].sequence.wrapping_sub(first[1].sequence), 7);
+    assert_eq!(after[0].timestamp.wrapping_sub(first[1].timestamp), 560);
+    let late = rtp(8, 3, 480, 9, &speech(0, 160));
+    assert_eq!(bench.send(A, peer_a(), &late), Err(DropReason::Sequence));
+    let pause = voice(&mut bench, 6, 8_000);
+    assert_eq!(pause[0].sequence.wrapping_sub(after[1].sequence), 1);
+    assert_eq!(pause[0].timestamp.wrapping_sub(after[1].timestamp), 7_120);
+}
+
+#[test]
+fn an_event_between_keeps_its_timestamp_and_its_place() {
+    let events = codec(101, 101, 2, "telephone-event", 8_000);
+    let mut bench = joined(vec![pcma(), events], 30);
+    let mut heard = Vec::new();
+    for at in 0..12u16 {
+        let timestamp = u32::from(at) * 160;
+        let packet = match at {
+            5..=7 => {
+                let end = if at == 7 { 0x8a } else { 10 };
+                rtp(101, at, 800, 9, &[5, end, 0, 160])
+            }
+            _ => rtp(8, at, timestamp, 9, &speech(usize::from(at) * 160, 160)),
+        };
+        heard.extend(sends(&mut bench, &packet));
+        bench.wait_ms(20);
+    }
+    for two in heard.windows(2) {
+        assert_eq!(two[1].sequence, two[0].sequence.wrapping_add(1));
+    }
+    let events: Vec<_> = heard.iter().filter(|own| own.payload_type == 101).collect();
+    assert_eq!(events.len(), 3);
+    assert!(
+        events
+            .iter()
+            .all(|own| own.timestamp == events[0].timestamp)
+    );
+    let audio: usize = heard
+        .iter()
+        .filter(|own| own.payload_type == 8)
+        .map(|own| own.payload.len())
+        .sum();
+    // 100 ms before the event, and of the 80 ms after it what fills a packet.
+    assert_eq!(audio, 100 * 8 + 60 * 8);
+}
+
+#[test]
+fn what_something_of_ours_was_heard_in_place_of_leaves_no_gap() {
+    let mut bench = joined(vec![pcma()], 10);
+    let mut heard = Vec::new();
+    for at in 0..100u16 {
+        match at {
+            10 => bench.play(B, common::endless(common::tone(&[([425, 0], 0)]))),
+            40 => bench.play(B, None),
+            _ => {}
+        }
+        let packet = rtp(8, at, u32::from(at) * 160, 9, &speech(0, 160));
+        heard.extend(sends(&mut bench, &packet));
+        heard.extend(
+            bench
+                .run_ms(20)
+                .into_iter()
+                .filter(|(to, _)| *to == peer_b())
+                .map(|(_, own)| read(&own)),
+        );
+    }
+    assert!(heard.len() > 150, "{}", heard.len());
+    for two in heard.windows(2) {
+        assert_eq!(two[1].sequence, two[0].sequence.wrapping_add(1));
+    }
+}
