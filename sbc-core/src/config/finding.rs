@@ -146,6 +146,10 @@ codes! {
     XdpOnLoopback = "W0115",
     /// Whoever sends first to a port of a call may be taken for its peer.
     OpenMedia = "W0116",
+    /// Teams and another peer that speaks TLS come to one listener.
+    SharedListener = "W0120",
+    /// No call of Teams goes where its media would go past us.
+    DownstreamNotCalled = "W0121",
 }
 
 impl Code {
