@@ -104,6 +104,90 @@ fn srtp_on_one_leg_is_plain_on_the_other_both_ways() {
     }
 }
 
+/// The usual case without media bypass: A is a processor that talks before its answer is here (TDR-MED-009), from
+/// where it will describe itself, or from behind a NAT.
+#[test]
+fn what_came_before_its_key_is_heard_without_checks_too() {
+    let restricted = || SourcePolicy::Restricted(Nearby::default());
+    let elsewhere = address("192.0.2.200:40000");
+    for (policy, from, heard) in [
+        (SourcePolicy::Signalled, peer_a(), 25),
+        (restricted(), peer_a(), 25),
+        (restricted(), elsewhere, 0),
+    ] {
+        let wanted = ProtectionWanted::Sdes(vec![SUITE]);
+        let mut bench = Bench::allocated([wanted, ProtectionWanted::None]);
+        let ours = bench.local[0].streams[0].keys[0].clone();
+        bench.answer(B, terms(peer_b()));
+        bench.join(0);
+        let peer = SecurePeer::new(&key(1), &ours);
+        for index in 1..=40 {
+            assert_eq!(bench.send_or_end(A, from, &peer.voice(index)), None);
+            bench.wait_ms(20);
+        }
+        let agreed = NegotiatedStream {
+            source: policy.clone(),
+            ..secure(peer_a(), &ours, &key(1))
+        };
+        bench.answer(A, agreed);
+        let late: Vec<_> = bench.made();
+        let numbers: Vec<u16> = late.iter().map(|(_, own)| read(own).sequence).collect();
+        assert_eq!(numbers.len(), heard, "{policy:?} {from}");
+        let is_in_order = numbers
+            .windows(2)
+            .all(|two| two[1] == two[0].wrapping_add(1));
+        assert!(is_in_order && late.iter().all(|(to, _)| *to == peer_b()));
+        // It goes on where it was.
+        let (to, next) = bench.send(A, peer_a(), &peer.voice(41)).unwrap();
+        assert_eq!(to, peer_b());
+        let follows = numbers
+            .last()
+            .is_none_or(|last| read(&next).sequence == last.wrapping_add(1));
+        assert!(follows);
+    }
+}
+
+/// Nothing that was kept stays for ever: forged packets and old ones are dropped with the key, and what the other
+/// party has no format for, too.
+#[test]
+fn what_came_before_its_key_is_changed_for_a_party_with_another_codec_and_nothing_stays() {
+    let wanted = ProtectionWanted::Sdes(vec![SUITE]);
+    let mut bench = Bench::allocated([wanted, ProtectionWanted::None]);
+    let ours = bench.local[0].streams[0].keys[0].clone();
+    let pcmu = NegotiatedStream {
+        payloads: vec![common::codec(0, 0, 7, "PCMU", 8_000)],
+        ..terms(peer_b())
+    };
+    bench.answer(B, pcmu);
+    bench.join(0);
+    let (peer, forger) = (
+        SecurePeer::new(&key(1), &ours),
+        SecurePeer::new(&key(2), &ours),
+    );
+    let voice = |index: u64| {
+        let plain = rtp(8, index as u16, index as u32 * 160, 0x2222, &[0xd5; 160]);
+        peer.protect(&plain, index)
+    };
+    bench.send_or_end(A, peer_a(), &voice(1));
+    bench.wait_ms(501);
+    bench.send_or_end(A, peer_a(), &voice(2));
+    bench.send_or_end(A, peer_a(), &forger.voice(3));
+    bench.answer(A, secure(peer_a(), &ours, &key(1)));
+    let late = bench.made();
+    let [(to, packet)] = &late[..] else {
+        panic!("{late:?}")
+    };
+    let heard = read(packet);
+    assert_eq!((*to, heard.payload_type), (peer_b(), 0));
+    assert_eq!(heard.payload, [0xfe; 160], "the same in the other law");
+    let stats = bench.stats(A);
+    assert_eq!(stats.dropped(DropReason::NoPath), 1);
+    assert_eq!(stats.dropped(DropReason::Authentication), 1);
+    bench.wait_ms(1_000);
+    bench.answer(A, secure(peer_a(), &ours, &key(1)));
+    assert_eq!(bench.made(), []);
+}
+
 #[test]
 fn srtp_on_both_legs_uses_four_different_keys_across_the_roll_over() {
     let wanted = || ProtectionWanted::Sdes(vec![SUITE]);

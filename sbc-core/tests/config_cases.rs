@@ -26,6 +26,20 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
          [[listen]]\nrealm = \"behind\"\ntransport = \"tls\"\ntls = \"teams\"\n",
     ),
     (
+        Code::DownstreamNotCalled,
+        "fqdn = \"sbc1.contoso.example\"\n",
+        "fqdn = \"sbc1.contoso.example\"\nmedia_bypass = true\n\
+         local_media = { internal = \"inside\", proxy = \"proxysbc.contoso.example\", downstream = §\"branch\" }\n\
+         [[trunk]]\nname = \"branch\"\ntenant = \"*\"\nrealm = \"outside\"\nsrtp = \"required\"\n\
+         targets = [\"branch.contoso.example;tls\"]\n",
+    ),
+    (
+        Code::SharedListener,
+        "fqdn = \"sbc1.contoso.example\"\n",
+        "fqdn = \"sbc1.contoso.example\"\n[[trunk]]\nname = §\"pbx\"\ntenant = \"*\"\nrealm = \"outside\"\n\
+         targets = [\"pbx.contoso.example;tls\"]\n",
+    ),
+    (
         Code::BranchMediaThroughUs,
         "fqdn =",
         "media_bypass = true\n\

@@ -10,7 +10,7 @@ use sbc_core::event::Happened;
 use sbc_core::id::ShardId;
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
-use world::call::header;
+use world::call::{Call, header};
 use world::*;
 
 const TEAMS_TRUNK: &str = "name = \"teams-contoso\"";
@@ -630,6 +630,30 @@ fn a_customer_may_call_a_range_only_so_often_in_a_minute_and_an_hour() {
 }
 
 #[test]
+fn what_teams_says_within_a_call_has_the_same_bounds_and_ends_it_all_the_same() {
+    let long = format!("X-LONG: {}\n", "a".repeat(9 << 10));
+    let contact = format!("{TEAMS_CONTACT}{long}");
+    let mut call = Call::new();
+    let refer =
+        format!("{TEAMS_CONTACT}Refer-To: <sip:+498999998002@sip.pstnhub.microsoft.com>\n{long}");
+    for (cseq, method, lines) in [
+        (1, "INVITE", &contact),
+        (2, "REFER", &refer),
+        (3, "INFO", &long),
+    ] {
+        call.teams_says(method, cseq, lines);
+        call.shard.next_response(400);
+        if method == "INVITE" {
+            call.teams_says("ACK", cseq, "");
+        }
+        assert!(call.shard.sent.is_empty(), "{method}");
+    }
+    call.teams_says("BYE", 4, &long);
+    call.shard.next_response(200);
+    call.shard.next_request(Method::Bye);
+}
+
+#[test]
 fn an_invite_of_teams_may_be_large_and_not_endless() {
     let with = |id: &str, lines: &str| teams_invite(id).replace("CSEQ:", &format!("{lines}CSEQ:"));
     let line = |octets: usize| format!("X-LONG: {}\n", "a".repeat(octets));
@@ -659,6 +683,23 @@ fn an_invite_of_teams_may_be_large_and_not_endless() {
                 assert!(why(&shard).contains(reason), "{}", why(&shard));
             }
         }
+    }
+    // A body may be long, and not endless. This one is too long for a description, which is another matter.
+    let with = |octets: usize| {
+        let head = teams_invite("body");
+        let head = head.split("Content-Type").next().expect("its head");
+        let line = format!("a=x-long:{}\n", "b".repeat(1_000));
+        let invite = with_body(head, &line.repeat(120));
+        // Line ends have two octets on the wire.
+        let spare = octets - invite.replace('\n', "\r\n").len();
+        let last = format!("a={}\n", "c".repeat(spare - 4));
+        with_body(head, &format!("{}{last}", line.repeat(120)))
+    };
+    for (octets, status) in [(128 << 10, 488), ((128 << 10) + 1, 513)] {
+        let mut shard = Shard::new();
+        shard.teams_says(&with(octets));
+        shard.next_response(100);
+        shard.next_response(status);
     }
     // Others have the bounds of every message alone.
     let mut shard = Shard::new();

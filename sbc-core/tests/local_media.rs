@@ -634,6 +634,101 @@ fn an_offer_by_a_strange_path_is_refused_and_the_call_goes_on() {
     assert!(shard.records.is_empty());
 }
 
+/// A call of the carrier that Teams has answered from outside, and whose port there the relay has been asked for; our
+/// INVITE.
+fn on_its_way() -> (Shard, Message) {
+    let (mut shard, invite) = calling(central());
+    shard.hold_media = true;
+    let lines = lines("external", "sbc1.contoso.example");
+    // The port of the call itself was there before.
+    teams_answers(&mut shard, &invite, OWN_ROUTE, &lines);
+    assert!(next_offer(&mut shard).is_none());
+    (shard, invite)
+}
+
+/// Who was called offers within the call, from this place.
+fn callee_offers(shard: &mut Shard, invite: &Message, cseq: u32, location: &str) {
+    let contact = format!(
+        "Contact: <sip:api.example.com:443;x-i=1;x-c=2>\n{}",
+        lines(location, "sbc1.contoso.example")
+    );
+    let head = callee_request(invite, "x1", "INVITE", cseq, &contact);
+    let head = head.split("Content-Length").next().expect("its head");
+    shard.teams_says(&with_body(head, &ice_sdp()));
+    shard.next_response(100);
+}
+
+/// The relay has the port that it was asked for last.
+fn port_is_there(shard: &mut Shard) {
+    let asked = shard.asked().pop().expect("a port outside");
+    shard.hold_media = false;
+    let late = shard.relay(&asked).expect("an answer");
+    shard.apply(Input::Media(late));
+}
+
+#[test]
+fn an_offer_from_where_the_leg_is_going_waits_for_the_port_there() {
+    let (mut shard, invite) = on_its_way();
+    callee_offers(&mut shard, &invite, 1, "external");
+    assert!(
+        shard.sent.is_empty(),
+        "the inside address is not for outside"
+    );
+    port_is_there(&mut shard);
+    assert_eq!(address(&shard.next_response(200).message), EXTERNAL);
+    let ack = callee_request(&invite, "x1", "ACK", 1, "");
+    shard.teams_says(&ack);
+    shard.pass(Duration::from_secs(3));
+    assert!(next_offer(&mut shard).is_none(), "it knows");
+    let (reserved, released) = endpoints(&shard);
+    assert_eq!((reserved.len(), released.len()), (3, 1));
+    assert!(reserved[..2].contains(&released[0]), "the port inside");
+}
+
+#[test]
+fn an_offer_from_where_the_leg_still_is_is_answered_there_and_the_port_goes_back() {
+    let (mut shard, invite) = on_its_way();
+    callee_offers(&mut shard, &invite, 1, "internal");
+    assert_eq!(address(&shard.next_response(200).message), INTERNAL);
+    let ack = callee_request(&invite, "x1", "ACK", 1, "");
+    shard.teams_says(&ack);
+    port_is_there(&mut shard);
+    shard.pass(Duration::from_secs(3));
+    assert!(next_offer(&mut shard).is_none());
+    let (reserved, released) = endpoints(&shard);
+    assert_eq!(reserved.len(), 3);
+    assert_eq!(released, reserved[2..]);
+    // And from outside again, there once more.
+    callee_offers(&mut shard, &invite, 2, "external");
+    assert_eq!(address(&shard.next_response(200).message), EXTERNAL);
+}
+
+#[test]
+fn a_call_for_help_goes_on_outside_where_an_offer_comes_by_a_strange_path() {
+    let text = text_with("{ internal = \"inside\", site = \"Vietnam\" }");
+    let text = text.replacen("numbers = [", "emergency = [\"112\"]\nnumbers = [", 1);
+    let mut shard = Shard::with(Arc::new(loaded(&text).1.config));
+    let invite = teams_invite("lmo").replace("sip:+498999998001@", "sip:112@");
+    let head = invite.split("Content-Type").next().expect("its head");
+    let inside = lines("internal", "sbc1.contoso.example");
+    shard.teams_says(&with_body(&format!("{head}{inside}"), &ice_sdp()));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let answer = response(&invite, "200 OK", "b1", CARRIER_CONTACT, CARRIER_SDP);
+    shard.carrier_says(&answer);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    shard.teams_says(&in_dialog(&ok, "ACK", 1, &format!("{TLS_VIA}ack")));
+    offers(
+        &mut shard,
+        &ok,
+        2,
+        &lines("internal", "other.contoso.example"),
+    );
+    shard.next_response(100);
+    assert_eq!(address(&shard.next_response(200).message), EXTERNAL);
+}
+
 #[test]
 fn an_offer_from_outside_is_refused_rather_than_told_the_inside_address() {
     let target = "sbc1.contoso.example";

@@ -290,6 +290,42 @@ fn a_user_in_the_branch_and_its_sbc_are_told_of_each_other() {
     );
 }
 
+/// The SBC behind us has more places than one; Teams takes no more, and no way around (TDR-ICE-002, TDR-LMO-011).
+#[test]
+fn teams_is_told_of_one_place_of_the_branch_and_of_nothing_behind_it() {
+    let several = of_branch().replace(
+        "a=crypto",
+        "a=candidate:1 2 UDP 2130706430 10.20.0.98 50011 typ host\n\
+         a=candidate:2 1 UDP 16 203.0.113.98 50010 typ srflx raddr 10.20.0.98 rport 50010\n\
+         a=candidate:3 1 UDP 15 2001:db8::98 50010 typ host\na=ice-options:ice2\na=crypto",
+    );
+    let (mut shard, invite) = called(&at_branch());
+    let ok = response(&invite, "200 OK", "b1", BRANCH_CONTACT, &several);
+    shard.receive(branch_flow(), &ok);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    is_place_of(&ok, BRANCH_MEDIA, "bRch");
+    let told = body(&ok);
+    assert!(
+        !told.contains("raddr") && !told.contains("ice-options"),
+        "{told}"
+    );
+}
+
+#[test]
+fn media_come_here_where_no_candidate_of_the_branch_is_at_its_address() {
+    let elsewhere = of_branch().replace("10.20.0.98 50010 typ", "203.0.113.98 50010 typ");
+    let (mut shard, invite) = called(&at_branch());
+    let ok = response(&invite, "200 OK", "b1", BRANCH_CONTACT, &elsewhere);
+    shard.receive(branch_flow(), &ok);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    is_ours(&ok, INSIDE_US);
+    shard.teams_says(&in_dialog(&ok, "ACK", 1, &format!("{TLS_VIA}ack")));
+    shard.pass(Duration::from_secs(1));
+    is_ours(&shard.next_request(Method::Invite).message, INSIDE_US);
+}
+
 /// Two phones of the branch: one has early media, the other one answers.
 #[test]
 fn who_answers_in_the_branch_is_told_once_the_call_is_set_up_though_another_was_heard_early() {

@@ -857,3 +857,64 @@ fn what_microsoft_would_refuse_of_a_trunk_is_refused_here_first() {
     assert!(is_taken(named(&long)), "63 characters");
     assert!(!is_taken(named(&longer)) && !is_taken(named(tenant)));
 }
+
+/// Communication Services forwards with a cause in the Request-URI, always tells the history and always has a timer
+/// (TDR-ACS-001).
+#[test]
+fn a_call_of_communication_services_is_one_of_teams() {
+    let config = CONFIG.replace(
+        "codecs = [\"PCMA\", \"PCMU\"]\n",
+        "codecs = [\"PCMA\", \"PCMU\"]\nidentity = { diversion = \"diversion\" }\n",
+    );
+    let mut shard = Shard::with(config_of(&config));
+    let history = "HISTORY-INFO: <sip:+493023125111@sip.pstnhub.microsoft.com:5061;user=phone?Reason=SIP%3B\
+                   cause%3D302%3Btext%3D%22Moved%20Temporarily%22>;index=1,\
+                   <sip:+498999998001@sip.pstnhub.microsoft.com:5061;user=phone>;index=1.1\n";
+    let invite = teams_invite("acs")
+        .replace(";transport=tls SIP/2.0", ";transport=tls;cause=302 SIP/2.0")
+        .replace(
+            "MAX-FORWARDS",
+            &format!("{history}SUPPORTED: timer\nSESSION-EXPIRES: 3600;refresher=uac\nMIN-SE: 300\nMAX-FORWARDS"),
+        );
+    shard.teams_says(&invite);
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let target = String::from_utf8_lossy(invite.bytes()).into_owned();
+    let target = target.lines().next().expect("a start line").to_owned();
+    assert!(
+        target.starts_with("INVITE sip:+498999998001@198.51.100.20"),
+        "{target}"
+    );
+    let diversion = header(&invite, HeaderName::Diversion);
+    assert!(diversion.contains("+493023125111@"), "{diversion}");
+    assert!(diversion.contains("reason=unconditional"), "{diversion}");
+    let answer = response(&invite, "200 OK", "b1", CARRIER_CONTACT, CARRIER_SDP);
+    shard.carrier_says(&answer);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    let timer = header(&ok, HeaderName::SessionExpires);
+    assert!(
+        timer.starts_with("3600") || timer.starts_with("1800"),
+        "{timer}"
+    );
+    assert!(timer.ends_with("refresher=uac"), "{timer}");
+}
+
+#[test]
+fn a_call_that_communication_services_forwards_goes_on() {
+    let (mut shard, invite) = called_out("acs");
+    let invite = invite.message;
+    shard.teams_says(&response(
+        &invite,
+        "181 Call Is Being Forwarded",
+        "x1",
+        TEAMS_CONTACT,
+        "",
+    ));
+    shard.next_response(181);
+    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+    shard.next_response(180);
+    shard.teams_says(&response(&invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP));
+    shard.next_request(Method::Ack);
+    shard.next_response(200);
+}

@@ -29,6 +29,8 @@ pub(super) struct LocalSide {
     side: Option<Side>,
     is_due: bool,
     moving: Option<Moving>,
+    /// Ports that the relay was asked for and that nobody wants any more.
+    unwanted: Vec<EndpointId>,
     /// Where the leg still is while its peer is being told of another place.
     told_from: Option<Before>,
 }
@@ -81,6 +83,15 @@ impl LocalSide {
     /// Whether its peer is being told of another place.
     pub(super) fn is_told(&self) -> bool {
         self.told_from.is_some()
+    }
+
+    /// The leg stays where it is. A port that was asked for goes back once it is there.
+    fn stays(&mut self, side: Side) {
+        self.side = Some(side);
+        self.is_due = false;
+        let moving = self.moving.take();
+        self.unwanted
+            .extend(moving.map(|moving| moving.image.endpoint()));
     }
 }
 
@@ -269,6 +280,10 @@ impl Call {
         let decided = request.and_then(|request| local_media::decide(&trunk, request));
         let choice = match decided {
             None => return Ok(Some(offer)),
+            // Who calls for help is not refused because a path is odd.
+            Some(Err(refusal)) if self.record.emergency => {
+                Choice::external(refusal.because.0.join("; "))
+            }
             Some(Err(refusal)) => {
                 let status = refusal.status;
                 let choice = Choice {
@@ -289,11 +304,31 @@ impl Call {
             .rev()
             .find(|own| own.leg == leg);
         let other_place = "an offer of Teams says that the user's place is another";
-        if choice.side == side {
+        let own = self.legs.get(&leg);
+        let is_going = own.is_some_and(|own| own.local.is_moving());
+        if choice.side == side && !is_going {
             let has_moved = is_known.is_some_and(|known| known.choice.faced != choice.faced);
             if is_known.is_none_or(|known| known.choice != choice) {
                 self.chosen(cx, leg, choice, has_moved.then_some(other_place));
             }
+            return Ok(Some(offer));
+        }
+        if choice.side == side {
+            // The leg is on its way there. Where it still is, is the address of the other side.
+            self.chosen(cx, leg, choice, None);
+            let moving = self.leg(leg).and_then(|own| own.local.moving.as_mut());
+            match moving {
+                Some(moving) => moving.offer = Some(offer),
+                None => self.begin_move(cx, leg, Some(offer)),
+            }
+            return Ok(None);
+        }
+        if is_going {
+            // It never was where it should have gone, and is where its peer wants it.
+            if let Some(own) = self.leg(leg) {
+                own.local.stays(choice.side);
+            }
+            self.chosen(cx, leg, choice, None);
             return Ok(Some(offer));
         }
         if let Some(own) = self.leg(leg) {
@@ -400,6 +435,16 @@ impl Call {
             _ => None,
         };
         let Some(asked) = asked else { return false };
+        let is_unwanted = self.legs.values_mut().any(|leg| {
+            let at = leg.local.unwanted.iter().position(|own| *own == asked);
+            at.map(|at| leg.local.unwanted.swap_remove(at)).is_some()
+        });
+        if is_unwanted {
+            if matches!(event, MediaEvent::Allocated { .. }) && self.media.is_active() {
+                self.media.release_beside(cx, asked);
+            }
+            return true;
+        }
         let is_asked = |leg: &super::Leg| {
             let moving = leg.local.moving.as_ref();
             moving.is_some_and(|moving| moving.image.endpoint() == asked)

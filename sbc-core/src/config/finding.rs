@@ -148,6 +148,10 @@ codes! {
     OpenMedia = "W0116",
     /// The token of a user of the API has expired, or does within 14 days.
     TokenEnds = "W0118",
+    /// Teams and another peer that speaks TLS come to one listener.
+    SharedListener = "W0120",
+    /// No call of Teams goes where its media would go past us.
+    DownstreamNotCalled = "W0121",
 }
 
 impl Code {

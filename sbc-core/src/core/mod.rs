@@ -29,7 +29,7 @@ use crate::mint::Mint;
 use crate::overload::Overload;
 use crate::plane::{Asker, Cx, Plane};
 use crate::policy::ingress::{self, Addressed, Ingress};
-use crate::policy::{emergency, secure};
+use crate::policy::{bound, emergency, secure};
 use crate::session::{LegStyle, hop_back, orphan};
 use crate::sip::header::Replaces;
 use crate::sip::{
@@ -764,7 +764,15 @@ impl Core {
         }
         let timers = TimerSet::from(&style.trunk.timers);
         self.plane.transactions.set_timers(now.mono, id, timers);
-        if let Some(tag) = to_tag(&message) {
+        let tag = to_tag(&message);
+        if bound::is_for_any(&message, tag.is_some())
+            && let Some(refusal) = bound::refusal(&message, &style.trunk)
+        {
+            arrived(None, None, flow, &message, out);
+            dropped(DropCode::Malformed, flow, out);
+            return self.reply(now, id, &message, &style, refusal.status, out);
+        }
+        if let Some(tag) = tag {
             return match self.plane.dialogs.find(&tag) {
                 Lookup::Live(call, leg) if !self.admits(call, leg, &style.trunk, flow) => {
                     arrived(None, None, flow, &message, out);

@@ -802,11 +802,12 @@ mod tests {
 
     #[test]
     fn what_goes_past_us_is_not_transcoded() {
+        use super::super::profile::Lends;
         let formats = &mut Default::default();
         let party = |codec: &str| {
             let mut party = image();
             let profile = Arc::make_mut(&mut party.profile);
-            (profile.codecs, profile.lends) = (vec![Codec::named(codec, 8000)], true);
+            (profile.codecs, profile.lends) = (vec![Codec::named(codec, 8000)], Lends::Whole);
             party
         };
         for is_direct in [false, true] {

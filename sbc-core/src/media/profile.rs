@@ -76,7 +76,18 @@ pub struct Profile {
     /// Whether we are a lite ICE agent for this peer.
     pub ice: Ice,
     /// Whether others may be told where this peer's media are, to reach it without us (MED-312).
-    pub lends: bool,
+    pub lends: Lends,
+}
+
+/// What others may be told of where a peer's media are (MED-312).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Lends {
+    /// Nothing: its media come to us.
+    Never,
+    /// All that it says, in its words.
+    Whole,
+    /// Its one default address: Teams takes no more (TDR-ICE-002, TDR-LMO-011).
+    OneAddress,
 }
 
 /// Whether a peer's audio may be transcoded (MED-200). Both trunks of a call have a say.
@@ -238,7 +249,7 @@ impl Profile {
             fax: FaxMode::T38,
             maps_static: true,
             ice: Ice::Off,
-            lends: false,
+            lends: Lends::Never,
         }
     }
 

@@ -4,7 +4,7 @@ use super::codec::Codec;
 use super::dtls::PeerDtls;
 use super::ice::PeerIce;
 use super::incompatible::{Incompatible, Unusable};
-use super::profile::{Profile, Srtp};
+use super::profile::{Lends, Profile, Srtp};
 use crate::sdp::{
     Description, Direction, Fax, Lent, Lifetime, Media, MediaKind, RefusedLine, Transport,
 };
@@ -224,7 +224,15 @@ fn read_audio(media: &Media<'_>, is_lite: bool, profile: &Profile) -> Result<Aud
     let stated = media.direction();
     let may_be_sent = is_found || !ip.is_unspecified();
     // Who does a handshake with another party cannot be told of by us: its lines do not pass.
-    let lends = profile.lends && secured.dtls().is_none() && !ip.is_unspecified();
+    let lends = match secured.dtls().is_some() || ip.is_unspecified() {
+        true => Lends::Never,
+        false => profile.lends,
+    };
+    let lent = match lends {
+        Lends::Never => None,
+        Lends::Whole => Some(Lent::of(media, rtp, is_lite)),
+        Lends::OneAddress => Lent::one_of(media, rtp, is_lite),
+    };
     Ok(AudioFacts {
         transport: String::from_utf8_lossy(media.transport_text()).into_owned(),
         rtp,
@@ -241,7 +249,7 @@ fn read_audio(media: &Media<'_>, is_lite: bool, profile: &Profile) -> Result<Aud
         maxptime_ms: media.maxptime_ms().filter(is_packet_time),
         reports: report_bandwidth(media),
         ice: ice.map(Box::new),
-        lent: lends.then(|| Arc::new(Lent::of(media, rtp, is_lite))),
+        lent: lent.map(Arc::new),
     })
 }
 

@@ -1,10 +1,11 @@
-//! How large an INVITE of Teams may be (TDR-SEC-005): within what is taken of anybody (SIP-001), but far
-//! above what Teams has ever sent. Calls for help pass, because a location may be long.
+//! How large a request of Teams may be (TDR-SEC-005): within what is taken of anybody (SIP-001), but far
+//! above what Teams has ever sent. Calls for help pass, because a location may be long, and so does what ends a
+//! call. Of responses nobody can be told that they are too large: they have the bounds of every message.
 
 use crate::cause::{Because, CauseCode};
 use crate::config::{Preset, Trunk};
 use crate::policy::Refusal;
-use crate::sip::{Message, Status};
+use crate::sip::{Message, Method, Status};
 
 /// Octets of one header line.
 const HEADER: usize = 8 << 10;
@@ -13,8 +14,18 @@ const HEADERS: usize = 100;
 /// Octets of the message.
 const MESSAGE: usize = 128 << 10;
 
-/// The refusal of an INVITE of Teams that is larger.
-pub fn refusal(invite: &Message, from: &Trunk) -> Option<Refusal> {
+/// Whether a request is looked at before it is known what it is for. An INVITE that begins a call is not: it may
+/// be one for help. Nor is what ends something, or cannot be answered.
+pub fn is_for_any(request: &Message, is_within: bool) -> bool {
+    match request.method() {
+        Method::Ack | Method::Bye | Method::Cancel => false,
+        Method::Invite => is_within,
+        _ => true,
+    }
+}
+
+/// The refusal of a request of Teams that is larger.
+pub fn refusal(request: &Message, from: &Trunk) -> Option<Refusal> {
     if from.preset != Preset::Teams {
         return None;
     }
@@ -25,13 +36,13 @@ pub fn refusal(invite: &Message, from: &Trunk) -> Option<Refusal> {
             because: Because::of(why),
         })
     };
-    let octets = invite.bytes().len();
+    let octets = request.bytes().len();
     if octets > MESSAGE {
         let why = format!("it has {octets} octets, and Teams may send {MESSAGE}");
         return refusal(Status::MESSAGE_TOO_LARGE, why);
     }
     let (mut lines, mut longest) = (0, 0);
-    for line in invite.headers() {
+    for line in request.headers() {
         lines += 1;
         longest = longest.max(line.raw_name().len() + line.value().len());
     }

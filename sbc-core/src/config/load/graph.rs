@@ -28,6 +28,8 @@ impl Load<'_> {
         self.tenant_crossings(routes);
         self.unreachable_routes(routes);
         self.unused_trunks(routes);
+        self.shared_listeners();
+        self.downstreams_not_called(file, routes);
     }
 
     fn overlapping_media_ports(&mut self, file: &File) {
@@ -401,6 +403,70 @@ impl Load<'_> {
                         .to_owned(),
                 ),
             );
+        }
+    }
+}
+
+impl Load<'_> {
+    /// What reaches the listener of Teams is to be Teams (TDR-SEC-002). Source, certificate and name tell others
+    /// from it all the same, so this is no error.
+    fn shared_listeners(&mut self) {
+        let is_teams = |trunk: &Trunk| trunk.preset == Preset::Teams;
+        let of_teams: BTreeMap<&ListenerName, &TrunkName> = self
+            .trunks
+            .valid
+            .values()
+            .filter(|(trunk, _)| is_teams(trunk))
+            .flat_map(|(trunk, _)| trunk.listeners.iter().map(|own| (own, &trunk.name)))
+            .collect();
+        let mut found = Vec::new();
+        for (trunk, span) in self.trunks.valid.values().filter(|(own, _)| !is_teams(own)) {
+            let mut shared = trunk.listeners.iter();
+            let shared = shared.find_map(|own| Some((own, of_teams.get(own)?)));
+            if let Some((listener, teams)) = shared {
+                let cause = format!(
+                    "trunk \"{}\": its peer comes to listener \"{listener}\", which is that of Teams \
+                     (trunk \"{teams}\")",
+                    trunk.name
+                );
+                found.push((span.clone(), cause));
+            }
+        }
+        for (span, cause) in found {
+            let help = "give it a realm, or a [[listen]] with a TLS identity and port, of its own";
+            self.out
+                .add(Code::SharedListener, &span, cause, Some(help.to_owned()));
+        }
+    }
+
+    /// A proxy sends calls on to the SBC that its media are to reach (TDR-LMO-010).
+    fn downstreams_not_called(&mut self, file: &File, routes: &[(Route, RoutePlaces)]) {
+        for written in &file.trunks {
+            let local = written.local_media.as_ref();
+            let Some(at) = local.and_then(|local| local.downstream.as_ref()) else {
+                continue;
+            };
+            let name = TrunkName::new(&written.name.value);
+            let downstream = TrunkName::new(&at.value);
+            let is_led = routes.iter().any(|(route, _)| {
+                let from = route.when.from_trunk.as_ref();
+                from.is_none_or(|from| *from == name)
+                    && route.to.iter().any(|to| to.trunk == downstream)
+            });
+            if !is_led && !routes.is_empty() && self.trunks.valid.contains_key(&downstream) {
+                self.out.add(
+                    Code::DownstreamNotCalled,
+                    &at.span,
+                    format!(
+                        "trunk \"{name}\": local_media: no route leads its calls to \"{downstream}\", so that \
+                         their media never go past us"
+                    ),
+                    Some(format!(
+                        "write a [[route]] with match = {{ from_trunk = \"{name}\" }} and to = [{{ trunk = \
+                         \"{downstream}\" }}]"
+                    )),
+                );
+            }
         }
     }
 }

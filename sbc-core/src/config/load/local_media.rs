@@ -8,7 +8,7 @@ use crate::config::value::is_host_name;
 use crate::config::written::File;
 use crate::config::{LocalMedia, Preset, Realm, TlsContext, Trunk};
 use crate::id::TrunkName;
-use crate::media::{Ice, Profile};
+use crate::media::{Ice, Lends, Profile};
 use media_api::Family;
 use std::sync::Arc;
 
@@ -176,9 +176,14 @@ impl Load<'_> {
                 continue;
             };
             let trunk = Arc::make_mut(trunk);
-            Arc::make_mut(&mut trunk.media.profile).lends = true;
+            // Who is told of a user of Teams may choose; Teams takes one address.
+            let lends = match name == teams {
+                true => Lends::Whole,
+                false => Lends::OneAddress,
+            };
+            Arc::make_mut(&mut trunk.media.profile).lends = lends;
             if let Some(local) = trunk.local_media.as_mut().filter(|_| name == teams) {
-                Arc::make_mut(&mut local.internal).lends = true;
+                Arc::make_mut(&mut local.internal).lends = lends;
                 local.downstream = Some(downstream.clone());
             }
         }
