@@ -373,7 +373,7 @@ impl Setup {
                 }
             };
             let way = (attempt.way.as_deref(), transcodes);
-            if let Err(full) = call.take_places(cx, leg, trunk, way) {
+            if let Err(full) = call.take_places(cx, (leg, None), trunk, way) {
                 let full = full.refused();
                 let mapped = response::own_as(full.cause, full.status, &self.trunk);
                 self.failed_here(mapped, full.because);
