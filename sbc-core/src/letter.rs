@@ -47,7 +47,7 @@ pub(crate) enum Content {
         /// The name; nothing if there is no such dialog.
         name: Option<Replaces>,
     },
-    /// A request within a dialog that was handed over.
+    /// A request within a dialog that was handed over, or about it.
     Request {
         /// What it arrived on.
         flow: Flow,

@@ -3,14 +3,16 @@
 use crate::world;
 
 use media_api::Command as MediaCommand;
+use sbc_core::demux::shard_of_message;
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
 use sbc_core::id::ShardId;
 use sbc_core::input::Input;
 use sbc_core::record::{TransferKind, TransferOutcome};
-use sbc_core::sip::{HeaderName, Message, Method};
+use sbc_core::sip::{HeaderName, Limits, Message, Method};
 use std::time::Duration;
 use world::call::*;
+use world::two::two_carriers;
 use world::*;
 
 /// A call of the carrier that Teams has answered: our INVITE to Teams, and our 200 to the carrier.
@@ -355,6 +357,179 @@ fn calls_of_two_shards_are_joined_and_what_still_comes_to_the_old_one_is_passed_
         assert_eq!(shard.records.len(), 1);
         shard.settles();
     }
+}
+
+/// An INVITE of Teams in the place of the party of a call that it has answered with this tag.
+fn replacing(call: &Up, tag: &str) -> String {
+    let from = header(&call.invite, HeaderName::From);
+    let ours = from.split(";tag=").nth(1).expect("a tag");
+    let id = header(&call.invite, HeaderName::CallId);
+    let plain = teams_invite("newcomer");
+    let (head, _) = plain.split_once("Content-Type").expect("a body");
+    let line = format!("Replaces: {id};to-tag={ours};from-tag={tag}\n");
+    with_body(&format!("{head}{line}"), TEAMS_SDP)
+}
+
+#[test]
+fn who_takes_the_place_of_a_party_finds_it_where_it_is_now() {
+    for cancels in [false, true] {
+        let (mut pair, first, second) = Pair::up();
+        accepted(&mut pair.0[0], &first, &second);
+        pair.post();
+        let bye = pair.0[1].next_request(Method::Bye).message;
+        ok(&mut pair.0[1], &bye);
+        reinvited(&mut pair.0[0], &second.invite);
+        notified(&mut pair.0[0], "200 OK");
+        pair.post();
+        // Our tag in the dialog names the shard that it has left.
+        let invite = replacing(&second, "z1");
+        pair.0[0].hold_media = cancels;
+        pair.0[1].teams_says(&invite);
+        assert!(pair.0[1].sent.is_empty(), "{}", text(&pair.0[1].sent[0]));
+        pair.post();
+        pair.0[0].next_response(100);
+        if cancels {
+            let head = invite.split("Replaces").next().expect("a head");
+            let cancel = format!("{head}Content-Length: 0\n\n")
+                .replace("INVITE sip", "CANCEL sip")
+                .replace("1 INVITE", "1 CANCEL");
+            let bare = cancel.replace('\n', "\r\n");
+            let message = Message::parse(bare.into(), &Limits::default()).expect("a CANCEL");
+            let home = usize::from(shard_of_message(&message, 2).0);
+            pair.0[home].teams_says(&cancel);
+            pair.post();
+            pair.0[0].next_response(200);
+            pair.0[0].next_response(487);
+            continue;
+        }
+        let answer = pair.0[0].next_response(200).message;
+        let bye = bye_in(&mut pair.0[0], &second);
+        ok(&mut pair.0[0], &bye);
+        let via = "SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bKn";
+        pair.0[0].teams_says(&in_dialog(&answer, "ACK", 1, &format!("{via}1")));
+        pair.0[0].teams_says(&in_dialog(&answer, "BYE", 2, &format!("{via}2")));
+        pair.0[0].next_response(200);
+    }
+}
+
+/// What the second carrier says.
+fn other_says(shard: &mut Shard, text: &str) {
+    let mut flow = carrier_flow();
+    flow.remote = "198.51.100.40:5060".parse().expect("an address");
+    let (theirs, ours) = (
+        "SIP/2.0/TLS 203.0.113.1:5061",
+        "SIP/2.0/UDP 198.51.100.40:5060",
+    );
+    shard.receive(flow, &text.replace(theirs, ours));
+}
+
+const OTHER: &str = "Contact: <sip:gw@198.51.100.40:5060>\n";
+
+/// A call of the carrier that the second carrier has answered.
+fn up_elsewhere(shard: &mut Shard, call_id: &str, tag: &str) -> Up {
+    shard.carrier_says(&carrier_invite(call_id, CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    other_says(shard, &response(&invite, "200 OK", tag, OTHER, CARRIER_SDP));
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{VIA}ack{call_id}")));
+    Up { invite, ok }
+}
+
+#[test]
+fn a_party_that_changed_its_shard_may_transfer_what_it_is_in() {
+    let config = two_carriers("", "");
+    let mut pair = Pair([0, 1].map(|n| Shard::one_of(config_of(&config), ShardId(n), 2)));
+    let first = up_elsewhere(&mut pair.0[0], "first", "y1");
+    let second = up_elsewhere(&mut pair.0[1], "second", "z1");
+    // The carrier leaves, and z1 is of shard 0 now.
+    accepted(&mut pair.0[0], &first, &second);
+    pair.post();
+    let bye = pair.0[1].next_request(Method::Bye).message;
+    ok(&mut pair.0[1], &bye);
+    let again = pair.0[0].next_request(Method::Invite).message;
+    let answer = response(&again, "200 OK", "", OTHER, CARRIER_SDP);
+    other_says(&mut pair.0[0], &answer);
+    pair.0[0].next_request(Method::Ack);
+    notified(&mut pair.0[0], "200 OK");
+    pair.0[0].carrier_says(&in_dialog(&first.ok, "BYE", 12, &format!("{VIA}bye")));
+    pair.0[0].next_response(200);
+    pair.post();
+    // It is called once more, on the shard that it has left, and lets that caller talk to y1 instead.
+    let third = up_elsewhere(&mut pair.0[1], "third", "w1");
+    let from = header(&second.invite, HeaderName::From);
+    let ours = from.split(";tag=").nth(1).expect("a tag");
+    let id = header(&second.invite, HeaderName::CallId);
+    let lines = format!(
+        "Refer-To: <sip:+493023125999@192.0.2.11?Replaces={id}%3Bto-tag%3D{ours}%3Bfrom-tag%3Dz1>\n{OTHER}"
+    );
+    let refer = callee_request(&third.invite, "w1", "REFER", 1, &lines);
+    other_says(&mut pair.0[1], &refer);
+    pair.0[1].next_response(202);
+    let notify = pair.0[1].next_request(Method::Notify).message;
+    other_says(&mut pair.0[1], &response(&notify, "200 OK", "", "", ""));
+    pair.post();
+    let bye = bye_in(&mut pair.0[0], &second);
+    other_says(&mut pair.0[0], &response(&bye, "200 OK", "", "", ""));
+    let again = pair.0[1].next_request(Method::Invite).message;
+    assert_eq!(
+        header(&again, HeaderName::CallId),
+        header(&first.invite, HeaderName::CallId)
+    );
+    let answer = response(&again, "200 OK", "", OTHER, CARRIER_SDP);
+    other_says(&mut pair.0[1], &answer);
+    pair.0[1].next_request(Method::Ack);
+    let notify = pair.0[1].next_request(Method::Notify).message;
+    assert_eq!(notify.body(), "SIP/2.0 200 OK\r\n");
+}
+
+#[test]
+fn a_refer_from_outside_finds_the_dialog_that_it_names_where_it_is_now() {
+    let route = r#"
+[[route]]
+name = "abroad"
+match = { called_in = "tenant:contoso", from_trunk = "b" }
+to = [{ trunk = "carrier-a" }]
+"#;
+    let config = format!("{}{route}", two_carriers("", ""));
+    let mut pair = Pair([0, 1].map(|n| Shard::one_of(config_of(&config), ShardId(n), 2)));
+    let first = up_elsewhere(&mut pair.0[0], "first", "y1");
+    let second = up_elsewhere(&mut pair.0[1], "second", "z1");
+    accepted(&mut pair.0[0], &first, &second);
+    pair.post();
+    let bye = pair.0[1].next_request(Method::Bye).message;
+    ok(&mut pair.0[1], &bye);
+    let again = pair.0[0].next_request(Method::Invite).message;
+    let answer = response(&again, "200 OK", "", OTHER, CARRIER_SDP);
+    other_says(&mut pair.0[0], &answer);
+    pair.0[0].next_request(Method::Ack);
+    notified(&mut pair.0[0], "200 OK");
+    pair.post();
+    let from = header(&second.invite, HeaderName::From);
+    let ours = from.split(";tag=").nth(1).expect("a tag");
+    let id = header(&second.invite, HeaderName::CallId);
+    let refer = format!(
+        "REFER sip:+493023125456@192.0.2.11:5060 SIP/2.0
+Via: SIP/2.0/UDP 198.51.100.40:5060;branch=z9hG4bKoutside;rport
+Max-Forwards: 69
+From: <sip:+498999998001@198.51.100.40>;tag=r1
+To: <sip:+493023125456@192.0.2.11>
+Call-ID: outside
+CSeq: 1 REFER
+Refer-To: <sip:+493023125999@192.0.2.11>
+Target-Dialog: {id};local-tag=z1;remote-tag={ours}
+{OTHER}Content-Length: 0
+
+"
+    );
+    other_says(&mut pair.0[1], &refer);
+    assert!(pair.0[1].sent.is_empty(), "{}", text(&pair.0[1].sent[0]));
+    pair.post();
+    pair.0[0].next_response(202);
+    pair.0[0].next_request(Method::Notify);
+    let invite = pair.0[0].next_request(Method::Invite);
+    assert_eq!(invite.hop.remote.to_string(), CARRIER);
 }
 
 #[test]

@@ -300,12 +300,21 @@ fn reasons_in_every_spelling_of_teams_are_diversions() {
             "{entry}"
         );
     }
-    // A code that the documentation prints and no table has.
-    let odd = "History-Info: <sip:+491@h.example?Reason=SIP%3Bcause%3D496>;index=1\r\n";
-    assert_eq!(
-        diversion(odd, "diversion"),
-        ["<sip:+491@192.0.2.10>;reason=unknown;counter=1;privacy=off"]
-    );
+    // A code that the documentation prints and no table has, and others of three digits.
+    for code in ["496", "200", "016", "999"] {
+        let odd =
+            format!("History-Info: <sip:+491@h.example?Reason=SIP%3Bcause%3D{code}>;index=1\r\n");
+        assert_eq!(
+            diversion(&odd, "diversion"),
+            ["<sip:+491@192.0.2.10>;reason=unknown;counter=1;privacy=off"],
+            "{code}"
+        );
+        let told = history(&odd, "history-info");
+        assert!(
+            told[0].contains(&format!("Reason=SIP%3Bcause%3D{code}")),
+            "{told:?}"
+        );
+    }
 }
 
 #[test]
@@ -341,6 +350,32 @@ fn broken_lists_are_read_as_far_as_they_go() {
         "History-Info: {}\r\n",
         vec!["<sip:+491@h.example;cause=302>;index=1"; 60].join(",")
     );
-    assert!(history(&many, "history-info").len() <= 20);
-    assert!(diversion(&many, "diversion").len() <= 20);
+    assert_eq!(history(&many, "history-info").len(), 20);
+    assert_eq!(diversion(&many, "diversion").len(), 19);
+    // One entry that cannot be read takes no other one with it, whichever header it is in.
+    let odd = HISTORY.replacen("History-Info: ", "History-Info: <<>>;index,", 1);
+    assert_ne!(odd, HISTORY);
+    assert_eq!(
+        diversion(&odd, "diversion"),
+        diversion(HISTORY, "diversion")
+    );
+    let odd = THREE.replacen("Diversion: ", "Diversion: <:>;reason,", 1);
+    assert_eq!(diversion(&odd, "diversion"), diversion(THREE, "diversion"));
+}
+
+#[test]
+fn a_private_entry_stays_hidden_although_the_caller_hides_nothing() {
+    let open = format!("Privacy: none\r\n{HISTORY}");
+    let told = told_of(&open, "both");
+    let all = values(&told.history).join(" ") + &values(&told.diversion).join(" ");
+    assert!(!all.contains("+492"), "{all}");
+    // Of the others nothing is hidden then, whatever else the caller asks for.
+    let both = format!("Privacy: none;history\r\n{HISTORY}");
+    for lines in [&open, &both] {
+        let told = told_of(lines, "both");
+        for list in [values(&told.history), values(&told.diversion)] {
+            let list = list.join(" ");
+            assert!(list.contains("+491") && list.contains("+493@"), "{list}");
+        }
+    }
 }

@@ -136,18 +136,30 @@ fn a_service_urn_is_a_call_for_help_to_the_first_number_of_the_list() {
 }
 
 #[test]
-fn what_a_trusted_peer_marks_is_believed_if_a_route_for_help_takes_it() {
+fn what_teams_marks_is_believed_and_what_others_mark_if_a_route_for_help_takes_it() {
     let marked = dialled("911").replace("MAX-FORWARDS", "PRIORITY: emergency\nMAX-FORWARDS");
     let (shard, invite) = called(&helping(), &marked);
     assert_eq!(invite.hop.remote.to_string(), "198.51.100.50:5060");
     assert!(is_alarmed(&shard));
-    // Without such a route the mark means nothing.
-    let (shard, invite) = called(CONFIG, &marked);
-    assert_eq!(invite.hop.remote.to_string(), CARRIER);
-    assert!(!is_alarmed(&shard));
-    // And it means nothing from a peer that is not trusted.
+    // Without such a route Teams is believed, and the usual ones carry it.
+    for marked in [marked, with_location("911")] {
+        let (shard, invite) = called(CONFIG, &marked);
+        assert_eq!(invite.hop.remote.to_string(), CARRIER);
+        assert!(is_alarmed(&shard));
+    }
+    // Nobody else is: a mark must not be a way past every limit.
+    let trusting = CONFIG.replace(
+        "name = \"carrier-a\"",
+        "trusted = true\nname = \"carrier-a\"",
+    );
     let text = carrier_invite("x", CARRIER_SDP);
     let marked = text.replace("Max-Forwards", "Priority: emergency\nMax-Forwards");
+    let mut shard = Shard::with(config_of(&trusting));
+    shard.carrier_says(&marked);
+    shard.next_response(100);
+    shard.next_request(Method::Invite);
+    assert!(!is_alarmed(&shard));
+    // And it means nothing from a peer that is not trusted.
     let mut shard = Shard::with(config_of(&helping()));
     shard.carrier_says(&marked);
     shard.next_response(100);
@@ -319,8 +331,9 @@ fn a_location_passes_octet_by_octet_beside_our_description() {
 
 #[test]
 fn a_location_is_nobody_elses_business() {
-    // In a call that is none for help.
-    let plain = CONFIG.to_owned();
+    // In a call that is none for help, as far as anybody who is believed says.
+    let preset = "preset = \"teams\"";
+    let plain = CONFIG.replace(preset, &format!("{preset}\ntrusted = false"));
     let (_, invite) = called(&plain, &with_location("+498999998001"));
     let sent = text(&invite);
     assert!(

@@ -1,11 +1,12 @@
 //! Hosting: one carrier trunk towards Teams, and customers that are a name, numbers and a tenant.
 
+use crate::world::call::header;
 use crate::world::*;
 
 use sbc_core::config::{Assumed, Code, Config, Findings, Source, effective, load};
 use sbc_core::event::Happened;
 use sbc_core::input::Input;
-use sbc_core::sip::Method;
+use sbc_core::sip::{HeaderName, Message, Method};
 use sbc_core::transport::Protocol;
 use sbc_core::trunk::{TargetId, TargetState};
 use std::collections::BTreeSet;
@@ -287,6 +288,49 @@ fn a_route_to_the_carrier_trunk_leads_to_the_customers_own_and_back() {
             if tenant.as_str() == "fabrikam" && trunk.as_str() == "teams-fabrikam")
     });
     assert!(admitted, "{:?}", shard.happened);
+}
+
+#[test]
+fn a_customer_may_not_replace_a_leg_of_another_one() {
+    for is_answered in [false, true] {
+        let mut shard = Shard::with(hosting(HOSTING));
+        let call = carrier_invite("call", CARRIER_SDP).replace("+493023125456", "+493023126456");
+        shard.carrier_says(&call);
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        assert!(text_of(&invite).contains("fabrikam.customers.adatum.example"));
+        let status = match is_answered {
+            true => "200 OK",
+            false => "180 Ringing",
+        };
+        let sdp = if is_answered { TEAMS_SDP } else { "" };
+        shard.teams_says(&response(&invite, status, "x1", TEAMS_CONTACT, sdp));
+        if is_answered {
+            shard.next_request(Method::Ack);
+        }
+        shard.next_response(if is_answered { 200 } else { 180 });
+        // The same machines of Microsoft speak for both.
+        let from = header(&invite, HeaderName::From);
+        let ours = from.split(";tag=").nth(1).expect("a tag");
+        let id = header(&invite, HeaderName::CallId);
+        let line = format!("Replaces: {id};to-tag={ours};from-tag=x1\n");
+        let newcomer = |customer: &str| {
+            let host = format!("{customer}.customers.adatum.example");
+            let plain = teams_invite(customer).replace("sbc1.contoso.example", &host);
+            let (head, _) = plain.split_once("Content-Type").expect("a body");
+            with_body(&format!("{head}{line}"), TEAMS_SDP)
+        };
+        shard.teams_says(&newcomer("contoso"));
+        shard.next_response(403);
+        assert!(shard.sent.is_empty(), "{}", text(&shard.sent[0]));
+        // Its own may.
+        shard.teams_says(&newcomer("fabrikam"));
+        shard.next_response(100);
+    }
+}
+
+fn text_of(message: &Message) -> String {
+    String::from_utf8_lossy(message.bytes()).into_owned()
 }
 
 #[test]

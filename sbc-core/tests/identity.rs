@@ -96,6 +96,73 @@ fn a_trunk_is_shown_the_party_that_it_asks_for() {
 }
 
 #[test]
+fn a_private_diverting_party_is_not_shown_to_strangers_in_any_header() {
+    let private = DIVERTED.replace("?Reason", "?Privacy=history&Reason");
+    let asked = format!("Privacy: history\n{DIVERTED}");
+    let told = |keys: &str, lines: &str| outward(&carrier_with(keys), lines).1;
+    for lines in [&private, &asked] {
+        let invite = told("identity = { from = \"diverting\" }", lines);
+        assert!(from(&invite).contains("+493023125456"), "{lines}");
+        assert!(!body_of(&invite).contains("3023125777"), "{lines}");
+        // The network asks for a number of its customer; nobody behind it is to see that.
+        for form in ["pai", "ppi"] {
+            let keys =
+                format!("identity = {{ asserted = \"diverting\", egress = \"{form}+from\" }}");
+            let invite = told(&keys, lines);
+            let header = match form {
+                "pai" => "P-Asserted-Identity",
+                _ => "P-Preferred-Identity",
+            };
+            let number = "<sip:+493023125777@192.0.2.11>";
+            assert_eq!(value(&invite, header).as_deref(), Some(number));
+            assert_eq!(value(&invite, "Privacy").as_deref(), Some("id"), "{form}");
+        }
+        let keys = "identity = { asserted = \"diverting\", egress = \"rpid+from\" }";
+        let rpid = value(&told(keys, lines), "Remote-Party-ID").expect("a party");
+        assert!(rpid.contains("privacy=full"), "{rpid}");
+        // Within the trust domain it is shown, and the wish travels on.
+        let invite = told("trusted = true\nidentity = { from = \"diverting\" }", lines);
+        assert!(from(&invite).contains("+493023125777"), "{lines}");
+    }
+    // That the caller hides nothing is no word about others.
+    let none = format!("Privacy: none\n{private}");
+    let invite = told(
+        "identity = { from = \"diverting\", diversion = \"both\" }",
+        &none,
+    );
+    assert!(!body_of(&invite).contains("3023125777"));
+    let invite = told("identity = { asserted = \"diverting\" }", &none);
+    assert_eq!(value(&invite, "Privacy").as_deref(), Some("id"));
+}
+
+/// The whole message, to look for what must not be in it.
+fn body_of(message: &Message) -> String {
+    String::from_utf8_lossy(message.bytes()).into_owned()
+}
+
+#[test]
+fn who_transferred_a_call_is_shown_where_no_diversion_tells_a_number() {
+    let keys = "identity = { from = \"diverting\", asserted = \"diverting\" }";
+    let by = "Referred-By: <sip:+493023125888@sip.pstnhub.microsoft.com:5061;x-m=8:orgid:1>\n";
+    let (_, invite) = outward(&carrier_with(keys), by);
+    assert_eq!(from(&invite), "<sip:+493023125888@192.0.2.11>");
+    let number = value(&invite, "P-Asserted-Identity").expect("a number");
+    assert_eq!(number, "<sip:+493023125888@192.0.2.11>");
+    // Diversions come first, and what names nobody says nothing.
+    let (_, invite) = outward(&carrier_with(keys), &format!("{DIVERTED}{by}"));
+    assert!(from(&invite).contains("+493023125777"));
+    let nobody = "Referred-By: <sip:sip.pstnhub.microsoft.com:5061;x-m=8:orgid:1>\n";
+    let (_, invite) = outward(&carrier_with(keys), nobody);
+    assert!(from(&invite).contains("+493023125456"));
+    assert_eq!(value(&invite, "P-Asserted-Identity"), None);
+    // Anybody may write it; only a trusted peer is believed.
+    let text =
+        carrier_with(keys).replace("preset = \"teams\"", "preset = \"teams\"\ntrusted = false");
+    let (_, invite) = outward(&text, by);
+    assert!(from(&invite).contains("+493023125456"));
+}
+
+#[test]
 fn an_identity_is_asserted_in_the_header_that_the_trunk_knows() {
     let identity = "P-Asserted-Identity: \"Ada L\" <sip:+493023125456@contoso.example>\n";
     for (form, name, wanted) in [
@@ -444,6 +511,19 @@ fn a_call_that_was_diverted_five_times_ends_here() {
     shard.carrier_says(&diversions(5));
     shard.next_response(100);
     shard.next_response(482);
+    // More than are read of a list, and one that cannot be read, hide nothing.
+    let odd = diversions(5).replacen("<sip:+498999998555@198.51.100.20>", "sip:@@", 1);
+    let six = diversions(6).replacen("<sip:+498999998555@198.51.100.20>", "sip:@@", 1);
+    for invite in [diversions(40), six] {
+        let mut shard = Shard::new();
+        shard.carrier_says(&invite);
+        shard.next_response(100);
+        shard.next_response(482);
+    }
+    let mut shard = Shard::new();
+    shard.carrier_says(&odd);
+    shard.next_response(100);
+    shard.next_request(Method::Invite);
     let mut shard = Shard::new();
     shard.carrier_says(&diversions(4));
     shard.next_response(100);

@@ -375,3 +375,93 @@ fn a_hold_of_the_transferor_while_its_target_rings_ends_with_the_transfer_or_out
     carrier_is_told(&mut call, "sendrecv", "sendrecv");
     call.lives();
 }
+
+#[test]
+fn a_party_that_was_told_of_the_hold_is_told_otherwise_as_soon_as_its_target_rings() {
+    let rings = [
+        ("180 Ringing", ""),
+        ("183 Session Progress", ""),
+        ("183 Session Progress", TEAMS_SDP),
+    ];
+    for (status, sdp) in rings {
+        let mut call = held("");
+        teams_offers(&mut call, 1, "inactive");
+        carrier_is_told(&mut call, "inactive", "inactive");
+        let refer = format!(
+            "Refer-To: <{TARGET}>\nReferred-By: <sip:sip.pstnhub.microsoft.com:5061>\n{CONTACT}"
+        );
+        call.teams_says("REFER", 2, &refer);
+        call.shard.next_response(202);
+        let notify = call.shard.next_request(Method::Notify).message;
+        call.shard
+            .teams_says(&response(&notify, "200 OK", "", "", ""));
+        let invite = call.shard.next_request(Method::Invite).message;
+        assert!(call.shard.sent.is_empty(), "nothing to hear yet");
+        target_says(&mut call, &invite, status, sdp);
+        // Not that somebody talks again, but that there is something to hear.
+        carrier_is_told(&mut call, "sendrecv", "sendrecv");
+        assert_eq!(orders(&call, CARRIER_LEG), [true], "{status}");
+        target_says(&mut call, &invite, status, sdp);
+        call.shard.pass(Duration::from_secs(2));
+        let notify = call.shard.next_request(Method::Notify).message;
+        call.shard
+            .teams_says(&response(&notify, "200 OK", "", "", ""));
+        assert!(call.shard.sent.is_empty(), "{}", text(&call.shard.sent[0]));
+        // Nobody comes: it is on hold as before.
+        target_says(&mut call, &invite, "486 Busy Here", "");
+        call.shard.next_request(Method::Ack);
+        let notify = call.shard.next_request(Method::Notify).message;
+        call.shard
+            .teams_says(&response(&notify, "200 OK", "", "", ""));
+        assert_eq!(orders(&call, CARRIER_LEG), [true, false], "{status}");
+        carrier_is_told(&mut call, "inactive", "inactive");
+        call.lives();
+    }
+}
+
+#[test]
+fn a_held_party_that_hears_ringing_need_not_be_told_of_the_answer() {
+    let mut call = held("");
+    teams_offers(&mut call, 1, "inactive");
+    carrier_is_told(&mut call, "inactive", "inactive");
+    let refer = format!(
+        "Refer-To: <{TARGET}>\nReferred-By: <sip:sip.pstnhub.microsoft.com:5061>\n{CONTACT}"
+    );
+    call.teams_says("REFER", 2, &refer);
+    call.shard.next_response(202);
+    let notify = call.shard.next_request(Method::Notify).message;
+    call.shard
+        .teams_says(&response(&notify, "200 OK", "", "", ""));
+    let invite = call.shard.next_request(Method::Invite).message;
+    target_says(&mut call, &invite, "180 Ringing", "");
+    // It is answered before the one who waits has said that it listens.
+    let told = call.shard.next_request(Method::Invite).message;
+    target_says(&mut call, &invite, "200 OK", TEAMS_SDP);
+    call.shard.next_request(Method::Ack);
+    let notify = call.shard.next_request(Method::Notify).message;
+    call.shard
+        .teams_says(&response(&notify, "200 OK", "", "", ""));
+    let answer = response(&told, "200 OK", "", CARRIER_CONTACT, CARRIER_SDP);
+    call.shard.carrier_says(&answer);
+    call.shard.next_request(Method::Ack);
+    assert!(call.shard.sent.is_empty(), "{}", text(&call.shard.sent[0]));
+    // Who refuses that is told again when there is somebody.
+    let mut call = held("");
+    teams_offers(&mut call, 1, "inactive");
+    carrier_is_told(&mut call, "inactive", "inactive");
+    call.teams_says("REFER", 2, &refer);
+    call.shard.next_response(202);
+    call.shard.next_request(Method::Notify);
+    let invite = call.shard.next_request(Method::Invite).message;
+    target_says(&mut call, &invite, "180 Ringing", "");
+    let told = call.shard.next_request(Method::Invite).message;
+    let refusal = response(&told, "488 Not Acceptable Here", "", "", "");
+    call.shard.carrier_says(&refusal);
+    call.shard.next_request(Method::Ack);
+    assert!(call.shard.sent.is_empty(), "{}", text(&call.shard.sent[0]));
+    target_says(&mut call, &invite, "200 OK", TEAMS_SDP);
+    call.shard.next_request(Method::Ack);
+    call.shard.next_request(Method::Notify);
+    let told = call.shard.next_request(Method::Invite).message;
+    assert!(body(&told).contains("a=sendrecv\r\n"), "{}", body(&told));
+}

@@ -391,8 +391,8 @@ fn a_route_may_ask_how_the_location_was_found() {
         ("CLS", asks),
         ("manual", asks),
         ("", asks),
-        // Nobody asked for this one: it takes the usual ways.
-        ("GPS", CARRIER),
+        // Nobody asked for this one: any way of those who help is better than the usual ones.
+        ("GPS", sure),
     ] {
         let mut shard = Shard::with(config_of(&config));
         let invite = calls(
@@ -415,7 +415,42 @@ fn a_route_may_ask_how_the_location_was_found() {
     let marked =
         located("h1", "+493023125456", &location("", "GPS")).replace("sip:112@", "sip:911@");
     let invite = calls(&mut shard, &marked);
-    assert_eq!(invite.hop.remote.to_string(), CARRIER);
+    assert_eq!(invite.hop.remote.to_string(), sure);
+}
+
+#[test]
+fn a_call_for_help_is_not_refused_for_how_its_location_was_found() {
+    // One route for help, for what is sure, and usual ones for numbers in full form alone.
+    let only = "name = \"help\"\nmatch = { emergency = true";
+    let usual = "match = { from_trunk = \"teams-contoso\"";
+    let last = "[[route]]\nname = \"last-resort\"\nmatch = { emergency = true }\n\
+                to = [{ trunk = \"fabrikam-line\" }]\nany_tenant = true\n";
+    let transform = "called = [{ match = '^(\\d+)$', set = '+49$1' }]";
+    let text = helping();
+    assert!(text.contains(only) && text.contains(usual) && text.contains(last));
+    assert!(text.contains(transform));
+    let text = text
+        .replace(last, "")
+        .replace(transform, "called = [{ match = '^(x)$', set = '+49$1' }]")
+        .replace(
+            only,
+            &format!("{only}, location_method = [\"LIS\", \"ASSIST\"]"),
+        )
+        .replace(usual, &format!("{usual}, called = \"^\\\\+\""));
+    let without = help("h1", "+493023125456");
+    let with = |method: &str| located("h1", "+493023125456", &location("", method));
+    for (what, invite) in [
+        ("LIS", with("LIS")),
+        ("MANUAL", with("Manual")),
+        ("GPS", with("GPS")),
+        ("unsaid", with("")),
+        ("none", without),
+    ] {
+        let mut shard = Shard::with(config_of(&text));
+        let invite = calls(&mut shard, &invite);
+        let way = invite.hop.remote.to_string();
+        assert_eq!(way, "198.51.100.50:5060", "{what}");
+    }
 }
 
 #[test]

@@ -568,23 +568,83 @@ fn more_than_five_transfers_run_in_circles() {
     transferred_at_most(Call::new(), 5);
 }
 
-/// Each of them is tried, and no further one.
+/// So often it comes to somebody else, and not once more.
 fn transferred_at_most(mut call: Call, most: u32) {
-    for cseq in 1..=most {
-        call.teams_says("REFER", cseq, &teams_refer());
+    let mut invite: Option<Message> = None;
+    for lap in 0..=most {
+        let refer = teams_refer();
+        match &invite {
+            None => call.teams_says("REFER", 1, &refer),
+            Some(invite) => {
+                let request = callee_request(invite, &format!("z{lap}"), "REFER", 1, &refer);
+                let request = request.replace("z9hG4bK", &format!("z9hG4bKlap{lap}"));
+                call.shard.teams_says(&request);
+            }
+        }
+        if lap == most {
+            call.shard.next_response(603);
+            break;
+        }
         call.shard.next_response(202);
         let notify = call.shard.next_request(Method::Notify).message;
         ok(&mut call, &notify);
+        let next = call.shard.next_request(Method::Invite).message;
+        let tag = format!("z{}", lap + 1);
+        let answer = response(&next, "200 OK", &tag, TEAMS_CONTACT, TEAMS_SDP);
+        call.shard.teams_says(&answer);
+        call.shard.next_request(Method::Ack);
+        let notify = call.shard.next_request(Method::Notify).message;
+        ok(&mut call, &notify);
+        let bye = match &invite {
+            None => {
+                call.teams_says("BYE", 2, "");
+                None
+            }
+            Some(invite) => Some(callee_request(invite, &format!("z{lap}"), "BYE", 2, "")),
+        };
+        if let Some(bye) = bye {
+            let bye = bye.replace("z9hG4bK", &format!("z9hG4bKbye{lap}"));
+            call.shard.teams_says(&bye);
+        }
+        call.shard.next_response(200);
+        invite = Some(next);
+    }
+    assert!(call.shard.sent.is_empty());
+}
+
+#[test]
+fn targets_that_refuse_do_not_use_up_the_transfers_of_a_call_but_have_an_end_too() {
+    let mut call = Call::new();
+    let busy = |call: &mut Call, cseq: u32| {
+        call.teams_says("REFER", cseq, &teams_refer());
+        call.shard.next_response(202);
+        let notify = call.shard.next_request(Method::Notify).message;
+        ok(call, &notify);
         let invite = call.shard.next_request(Method::Invite).message;
         call.shard
             .teams_says(&response(&invite, "486 Busy Here", "z1", "", ""));
         call.shard.next_request(Method::Ack);
         let notify = call.shard.next_request(Method::Notify).message;
-        ok(&mut call, &notify);
+        ok(call, &notify);
+    };
+    for cseq in 1..=32 {
+        busy(&mut call, cseq);
     }
-    call.teams_says("REFER", most + 1, &teams_refer());
+    call.teams_says("REFER", 33, &teams_refer());
     call.shard.next_response(603);
     call.lives();
+    // Five colleagues are busy, and the sixth answers.
+    let mut call = Call::new();
+    for cseq in 1..=5 {
+        busy(&mut call, cseq);
+    }
+    call.teams_says("REFER", 6, &teams_refer());
+    call.shard.next_response(202);
+    let notify = call.shard.next_request(Method::Notify).message;
+    ok(&mut call, &notify);
+    let invite = call.shard.next_request(Method::Invite).message;
+    target_answers(&mut call, &invite);
+    notified(&mut call, LAST, "200 OK");
 }
 
 #[test]
@@ -677,6 +737,72 @@ fn the_time_to_leave_of_one_transfer_ends_nothing_of_the_next() {
     call.shard.teams_says(&answer);
     call.shard.next_request(Method::Ack);
     notified(&mut call, LAST, "200 OK");
+}
+
+#[test]
+fn whoever_has_transferred_has_its_own_time_to_leave() {
+    // Teams does not leave, and 5 s later the party that it left behind transfers who came.
+    let (mut call, invite) = referred_by_teams();
+    target_answers(&mut call, &invite);
+    let notify = notified(&mut call, LAST, "200 OK");
+    ok(&mut call, &notify);
+    call.shard.pass(Duration::from_secs(5));
+    call.says("REFER", REFER, "");
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    ok(&mut call, &notify);
+    let next = call.shard.next_request(Method::Invite).message;
+    let answer = response(&next, "200 OK", "n1", TEAMS_CONTACT, TEAMS_SDP);
+    call.shard.teams_says(&answer);
+    call.shard.next_request(Method::Ack);
+    let notify = notified(&mut call, LAST, "200 OK");
+    ok(&mut call, &notify);
+    // The carrier has 3 s.
+    call.shard.pass(Duration::from_millis(3_100));
+    let bye = call.shard.next_request(Method::Bye);
+    assert_eq!(bye.hop.remote.to_string(), CARRIER);
+    ok(&mut call, &bye.message);
+    call.shard.pass(Duration::from_secs(20));
+    assert!(call.shard.sent.is_empty(), "{}", text(&call.shard.sent[0]));
+    // And Teams has 32.
+    call.shard.pass(Duration::from_secs(5));
+    let bye = call.shard.next_request(Method::Bye);
+    assert_ne!(bye.hop.remote.to_string(), CARRIER);
+}
+
+#[test]
+fn a_full_trunk_lets_its_own_calls_be_transferred() {
+    let name = "name = \"teams-contoso\"";
+    let config = CONFIG.replacen(name, &format!("{name}\nlimits = {{ calls = 1 }}"), 1);
+    let mut call = Call::with(&config);
+    call.teams_says("REFER", 1, &teams_refer());
+    call.shard.next_response(202);
+    let notify = notified(&mut call, ACTIVE, "100 Trying");
+    ok(&mut call, &notify);
+    let invite = call.shard.next_request(Method::Invite).message;
+    // Others still wait for a place.
+    call.shard
+        .carrier_says(&carrier_invite("other", CARRIER_SDP));
+    call.shard.next_response(100);
+    call.shard.next_response(503);
+    target_answers(&mut call, &invite);
+    let notify = notified(&mut call, LAST, "200 OK");
+    ok(&mut call, &notify);
+    call.teams_says("BYE", 2, "");
+    call.shard.next_response(200);
+    // One has left, and one is there.
+    let other = carrier_invite("third", CARRIER_SDP);
+    call.shard.carrier_says(&other);
+    call.shard.next_response(100);
+    call.shard.next_response(503);
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye).message;
+    ok(&mut call, &bye);
+    let other = carrier_invite("fourth", CARRIER_SDP);
+    call.shard.carrier_says(&other);
+    call.shard.next_response(100);
+    call.shard.next_request(Method::Invite);
 }
 
 #[test]

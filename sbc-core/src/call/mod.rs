@@ -125,7 +125,7 @@ pub(crate) struct Call {
     /// REFERs that the other party carries out.
     relayed: Vec<Relayed>,
     /// Legs whose transfer is done and that should leave.
-    leaving: Vec<LegId>,
+    leaving: Vec<(LegId, Timestamp)>,
     /// Why nobody vouches for the caller, if it is to be told (RFC 9410).
     unvouched: Option<crate::stir::Fault>,
     /// When the caller for help has hung up, and those who help have not.

@@ -1,7 +1,7 @@
 //! What a call takes of limits: some as a whole, some with each leg, given back as soon as the leg
 //! has its end (SIP-1730).
 
-use super::{A_LEG, Call, Room, room};
+use super::{A_LEG, Call, Leg, Room, room};
 use crate::config::{CallLimits, Trunk};
 use crate::event::Happened;
 use crate::id::{LegId, RouteName};
@@ -93,14 +93,23 @@ impl Call {
 
     /// Takes the places of a leg towards a trunk, and those of the way there where that is not the way
     /// that the call was let in on; and one of those that are transcoded.
+    ///
+    /// Where another leg of the same trunk is about to leave for it (TDR-XFR-020), it leaves as many on the
+    /// trunk as this one takes, so none are asked for there.
     pub(super) fn take_places(
         &mut self,
         cx: &mut Cx<'_>,
-        leg: LegId,
+        (leg, leaves): (LegId, Option<LegId>),
         trunk: &Trunk,
         (way, is_transcoded): (Option<&OtherWay>, bool),
     ) -> Result<(), Full> {
         let mut claims = admission::claims_outbound(trunk);
+        let leaves = leaves.and_then(|leg| self.legs.get(&leg));
+        let is_of_trunk =
+            |own: &Leg| own.session.is_confirmed() && own.session.style().trunk.name == trunk.name;
+        if leaves.is_some_and(is_of_trunk) {
+            self.take(cx, leg, trunk, std::mem::take(&mut claims), Standing::Help)?;
+        }
         if is_transcoded {
             claims.extend(admission::claim_to_transcode(&self.config));
         }
@@ -124,7 +133,11 @@ impl Call {
             let by = (self.id, &self.record.ingress.trunk);
             room::ask_for(cx.plane, by, lacking);
         }
-        self.take(cx, leg, trunk, claims, self.places.standing)
+        let taken = self.take(cx, leg, trunk, claims, self.places.standing);
+        if taken.is_err() {
+            self.leave_places(cx, leg);
+        }
+        taken
     }
 
     /// Takes the places of a leg that came from a trunk in the place of another one. Where that is of

@@ -393,7 +393,7 @@ impl Setup {
                 false => image,
             };
             let way = (attempt.way.as_deref(), transcodes || has_extras);
-            if let Err(full) = call.take_places(cx, leg, trunk, way) {
+            if let Err(full) = call.take_places(cx, (leg, None), trunk, way) {
                 let full = full.refused();
                 let mapped = response::own_as(full.cause, full.status, &self.trunk);
                 self.failed_here(mapped, full.because);

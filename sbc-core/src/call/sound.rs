@@ -28,10 +28,17 @@ const TONE_MS: u64 = 5_000;
 pub(super) struct Interlude {
     /// Who waits.
     pub(super) transferee: LegId,
-    /// The target rings.
+    /// The target rings, or says without a word for it that it is reached.
     pub(super) has_rung: bool,
     /// The target has described early media.
     pub(super) is_described: bool,
+}
+
+impl Interlude {
+    /// Whether there is anything to hear of the target.
+    pub(super) fn has_sound(&self) -> bool {
+        self.has_rung || self.is_described
+    }
 }
 
 impl Call {

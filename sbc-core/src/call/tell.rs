@@ -5,7 +5,8 @@
 //! other leg ([`interwork::owes`]). So it does not matter in which order changes of both sides
 //! cross, and a glare only delays: when a leg is free again, what it still has to know is offered.
 
-use super::{Call, endpoint, images};
+use super::sound::Interlude;
+use super::{Call, Operation, endpoint, images};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::event::Happened;
 use crate::id::LegId;
@@ -64,12 +65,55 @@ const MOST_TELLINGS: u8 = 4;
 impl Call {
     /// Tells each leg what it does not know of the other, where there is room for an offer.
     pub(super) fn tell(&mut self, cx: &mut Cx<'_>) {
-        if self.operation.is_some() {
+        match &self.operation {
+            None => {
+                if let Some((a, b)) = self.bridge {
+                    self.tell_leg(cx, a, b);
+                    self.tell_leg(cx, b, a);
+                }
+            }
+            Some(Operation::Transfer(transfer)) => {
+                if let Some(own) = transfer.interlude().filter(Interlude::has_sound) {
+                    self.tell_of_ringing(cx, own.transferee);
+                }
+            }
+            Some(Operation::Setup(_) | Operation::Replace(_) | Operation::Teardown(_)) => {}
+        }
+    }
+
+    /// A transferred party that was told of a hold is told that it is over as soon as there is something to
+    /// hear of the target (SIP-804). If the transfer fails it owes to know of the hold again, as always.
+    fn tell_of_ringing(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        let wanted = Some(Direction::SendRecv);
+        let Some(other) = self.other(leg) else { return };
+        let Some(told) = self.legs.get(&leg) else {
+            return;
+        };
+        let may_be_told = told.telling.refused != wanted && told.telling.times < MOST_TELLINGS;
+        let is_free = told.telling.change.is_none() && told.session.may_offer();
+        let waits = told.image.is_negotiating() || told.local.is_moving();
+        if !interwork::misses_ringing(&told.image) || !may_be_told || !is_free || waits {
             return;
         }
-        if let Some((a, b)) = self.bridge {
-            self.tell_leg(cx, a, b);
-            self.tell_leg(cx, b, a);
+        let offer = images(&mut self.legs, leg, other)
+            .ok_or(Unusable::OutOfOrder.into())
+            .and_then(|(x, y)| interwork::tell_ringing(x, y));
+        let Some(told) = self.legs.get_mut(&leg) else {
+            return;
+        };
+        match offer {
+            Ok(offer) => {
+                told.telling.change = Some(Change::Tell(wanted));
+                told.session.offer(cx, offer);
+            }
+            Err(_) => told.telling.refused = wanted,
+        }
+    }
+
+    /// Somebody else is at the other end of a leg: what it would not hear of the one before it may of this.
+    pub(super) fn tell_of_newcomer(&mut self, leg: LegId) {
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            leg.telling.refused = None;
         }
     }
 

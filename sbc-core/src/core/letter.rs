@@ -4,12 +4,12 @@ use super::{Core, Together};
 use crate::demux::shard_of_call_id;
 use crate::dialog::Lookup;
 use crate::effect::{Effect, Effects};
-use crate::id::LegId;
+use crate::id::{LegId, ShardId};
 use crate::letter::{CALLED_ANEW, Content, Fetch, Letter, Naming, Party};
 use crate::plane::Cx;
 use crate::session::Session;
-use crate::sip::header::Replaces;
-use crate::sip::{HeaderName, Message, Method, Status};
+use crate::sip::header::{Replaces, TargetDialog};
+use crate::sip::{HeaderName, Message, Method, Status, Token};
 use crate::time::Now;
 use crate::transaction::Owner;
 use crate::transport::Flow;
@@ -49,6 +49,15 @@ impl Core {
 
     /// Reads a letter.
     pub(super) fn read(&mut self, now: Now, letter: &Letter, out: &mut Effects) {
+        let asked = match letter.content() {
+            Content::Fetch(fetch) => Some(&fetch.replaces),
+            Content::Name(naming) => Some(&naming.replaces),
+            _ => None,
+        };
+        if let Some(shard) = asked.and_then(|named| self.moved_to(named)) {
+            // What was handed over is asked for where it is now.
+            return self.plane.letters.push_back((shard, letter.clone()));
+        }
         match letter.content() {
             Content::Fetch(fetch) => {
                 let outcome = self.hand_over(now, fetch, out).map(Box::new);
@@ -147,10 +156,17 @@ impl Core {
             out.push(Effect::Letter(*shard, letter));
             return true;
         }
-        let Some(tag) = message.to_tag().filter(|_| message.is_request()) else {
+        if !message.is_request() {
             return false;
+        }
+        let found = match message.to_tag() {
+            Some(tag) => self.plane.dialogs.find(tag),
+            None => match named_by(message) {
+                Some(tag) => self.plane.dialogs.find(tag.as_bytes()),
+                None => return false,
+            },
         };
-        let Lookup::Moved(shard) = self.plane.dialogs.find(tag) else {
+        let Lookup::Moved(shard) = found else {
             return false;
         };
         if self.plane.transactions.owner_of(message) != Owner::Nobody {
@@ -160,6 +176,19 @@ impl Core {
         let letter = Letter::new(Content::Request { flow, message });
         out.push(Effect::Letter(shard, letter));
         true
+    }
+
+    /// The shard that a dialog was handed over to, if neither of its ends is here.
+    fn moved_to(&self, named: &Replaces) -> Option<ShardId> {
+        let mut moved = None;
+        for replaces in both_ways(named) {
+            match self.plane.dialogs.find(replaces.to_tag.as_bytes()) {
+                Lookup::Live(..) => return None,
+                Lookup::Moved(shard) => moved = Some(shard),
+                Lookup::Ended(..) | Lookup::Unknown => {}
+            }
+        }
+        moved
     }
 
     /// Gives a dialog of a call of this shard a name that may be told.
@@ -207,6 +236,19 @@ impl Core {
             return Ok(given);
         }
         Err(Status::CALL_DOES_NOT_EXIST)
+    }
+}
+
+/// Our tag of the dialog that a request outside of it is about (RFC 3891, RFC 4538).
+fn named_by(message: &Message) -> Option<Token> {
+    match *message.method() {
+        Method::Invite if message.has(HeaderName::Replaces) => {
+            Some(message.get::<Replaces>().ok()??.to_tag)
+        }
+        Method::Refer if message.has(HeaderName::TargetDialog) => {
+            Some(message.get::<TargetDialog>().ok()??.remote_tag)
+        }
+        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@
 //! for. Limits, draining and the number of attempts do not apply to them.
 
 use crate::cause::Because;
-use crate::config::{Config, Route, Tenant, Trunk};
+use crate::config::{Config, Preset, Route, Tenant, Trunk};
 use crate::id::TenantName;
 use crate::policy::identity::Caller;
 use crate::policy::ingress::Ingress;
@@ -79,8 +79,9 @@ pub fn decide(
         route.when.emergency
             && route::matches(route, ingress, tenant, None, &called.number, calling)
     });
-    if sign == Sign::Claim && !is_for_help {
-        // Somebody says so, and nothing that the operator wrote agrees.
+    if sign == Sign::Claim && !is_for_help && ingress.trunk.preset != Preset::Teams {
+        // Somebody says so, and nothing that the operator wrote agrees. Teams marks what its customer's
+        // policy makes a call for help, and nothing that a user could write (TDR-EMG-003).
         return None;
     }
     let place = Place::of(of_tenant, ingress, message, calling);
@@ -222,7 +223,8 @@ pub(super) fn is_location(part: &Part) -> bool {
         .is_some_and(|kind| kind.is("application", "pidf+xml"))
 }
 
-/// Routes for calls for help first, then every other that would take the call; each trunk once.
+/// Routes for calls for help first, then every other that would take the call; each trunk once. How the
+/// location was found says which of the former come first, never that there is no way (TDR-EMG-004).
 fn plan<'c>(
     config: &'c Config,
     ingress: &Ingress,
@@ -233,11 +235,13 @@ fn plan<'c>(
 ) -> (Vec<Arc<Trunk>>, Vec<&'c str>) {
     let mut attempts: Vec<Arc<Trunk>> = Vec::new();
     let mut names = Vec::new();
-    for wants_help in [true, false] {
+    for (wants_help, fits) in [(true, true), (true, false), (false, true)] {
         let routes = config.routes.iter().filter(|route| {
             let mut methods = route.when.location_methods.iter();
+            let is_wanted =
+                methods.len() == 0 || methods.any(|own| own == method.unwrap_or(UNSAID));
             route.when.emergency == wants_help
-                && (methods.len() == 0 || methods.any(|own| own == method.unwrap_or(UNSAID)))
+                && is_wanted == fits
                 && route::matches(route, ingress, tenant, None, called, calling)
         });
         for route in routes {

@@ -270,6 +270,20 @@ impl Message {
         Ok(values)
     }
 
+    /// As [`Self::list`], of a header of which a part is better than nothing: values that cannot be read are
+    /// left out, and so are those beyond the limit.
+    pub fn list_of_readable<H: Header>(&self) -> Vec<H> {
+        let mut values = Vec::new();
+        let id = H::NAME.id();
+        for line in self.0.lines.iter().filter(|line| line.id == id) {
+            let text = line.value(&self.0);
+            let parts = split_commas(&text);
+            let readable = parts.filter_map(|part| H::parse(&text.slice_ref(part)).ok());
+            values.extend(readable.take(self.0.limits.list_values - values.len()));
+        }
+        values
+    }
+
     /// Whether one of the lists that we act on in responses has more values than are read: what it
     /// says is then not what its sender means (SIP-001).
     pub fn has_endless_list(&self) -> bool {

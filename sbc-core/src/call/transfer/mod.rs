@@ -63,6 +63,9 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(3);
 /// Teams leaves by itself, and only if it does not is there anything to do for us (TDR-XFR-015).
 const TEAMS_LEAVES_WITHIN: Duration = Duration::from_secs(32);
 
+/// Most transfers that are tried of a call, those counted that came to nothing: its record has all of them.
+const MOST_TRIES: usize = 32;
+
 /// Most early dialogs whose media is listened to.
 const MOST_FORKS: usize = 64;
 
@@ -218,7 +221,10 @@ impl Transfer {
             let guess = trunk.local_media.is_some().then(Choice::guess);
             let image = image_of(cx, profile_of(&trunk, guess.as_ref()), leg, None);
             let transcodes = call.would_transcode(self.transferee, &image);
-            if let Err(full) = call.take_places(cx, leg, &trunk, (way.as_ref(), transcodes)) {
+            let leaves = Some(self.transferor);
+            if let Err(full) =
+                call.take_places(cx, (leg, leaves), &trunk, (way.as_ref(), transcodes))
+            {
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, full.to_string());
                 continue;
             }
@@ -468,12 +474,12 @@ impl Transfer {
         early: &Bytes,
         description: Option<Bytes>,
     ) -> Option<Operation> {
-        if let Some(observer) = call.leg(self.observer)
-            && (180..=183).contains(&status.code())
-        {
+        let is_progress = (180..=183).contains(&status.code());
+        if let Some(observer) = call.leg(self.observer).filter(|_| is_progress) {
             observer.session.refer_progress(cx, status);
         }
-        self.has_rung |= status == Status::RINGING;
+        // Teams sends no ringing of its own, and need not say 180 (TDR-XFR-016).
+        self.has_rung |= is_progress;
         let Some(description) = description else {
             return Some(Operation::Transfer(self));
         };
@@ -589,6 +595,7 @@ impl Transfer {
         call.bridge = Some(pair);
         call.newcomer = Some(leg);
         call.tellings_begin_anew();
+        call.tell_of_newcomer(self.transferee);
         call.timers.stop(Timer::Transfer as usize);
         if let Some(record) = call.record.transfers.get_mut(self.record) {
             record.leg = Some(leg);
@@ -602,9 +609,8 @@ impl Transfer {
                 Preset::Teams => TEAMS_LEAVES_WITHIN,
                 Preset::Carrier => LEAVE_WITHIN,
             };
-            let limit = cx.now.mono + patience;
-            call.timers.set(Timer::Leave as usize, limit);
-            call.leaving.push(self.transferor);
+            call.leaving.push((self.transferor, cx.now.mono + patience));
+            call.wait_for_leaving();
         }
     }
 
@@ -721,8 +727,15 @@ impl Transfer {
 
 impl Call {
     /// Whether the call has been transferred as often as whoever asks may have it (SIP-809).
+    ///
+    /// Targets that refuse move nothing, and whoever tries one colleague after the other is in no circle.
     fn has_moved_enough(&self, by: &Leg) -> bool {
-        self.record.transfers.len() >= by.session.style().trunk.transfers.most
+        let all = &self.record.transfers;
+        let most = by.session.style().trunk.transfers.most;
+        let moves = all
+            .iter()
+            .filter(|own| own.outcome == TransferOutcome::Completed);
+        moves.count() >= most || all.len() >= most.max(MOST_TRIES)
     }
 
     /// Whether a leg talks in the dialog that is named.
@@ -832,10 +845,20 @@ impl Call {
         }
     }
 
-    /// Whoever has transferred the call and has not left is sent away. Others that have no part in the
+    /// Wakes the call when the first of those who should leave has had its time.
+    fn wait_for_leaving(&mut self) {
+        if let Some(limit) = self.leaving.iter().map(|(_, limit)| *limit).min() {
+            self.timers.set(Timer::Leave as usize, limit);
+        }
+    }
+
+    /// Whoever has transferred the call and has not left in its time is sent away. Others that have no part in the
     /// conversation may be about to get one: the target of the next transfer, or who replaces a party.
     pub(super) fn release_others(&mut self, cx: &mut Cx<'_>) {
-        for leg in std::mem::take(&mut self.leaving) {
+        let now = cx.now.mono;
+        let due: Vec<_> = self.leaving.extract_if(.., |own| own.1 <= now).collect();
+        self.wait_for_leaving();
+        for (leg, _) in due {
             if self.is_apart(leg)
                 && let Some(leg) = self.leg(leg)
             {
@@ -869,6 +892,7 @@ impl Call {
             preferred: None,
             privacy: Wishes::default(),
             trail: Trail::default(),
+            referred_by: None,
         })
     }
 }

@@ -317,6 +317,15 @@ pub fn is_left_waiting(x: &MediaImage, y: &MediaImage) -> bool {
     is_meant && listens(x) && !y.is_fax() && y.committed().is_some_and(is_idle)
 }
 
+/// Whether X would listen, but was told of a hold, so that it cannot hear how somebody rings who is about to
+/// take the place of who holds it (SIP-804).
+pub fn misses_ringing(x: &MediaImage) -> bool {
+    let agreed = x
+        .committed()
+        .filter(|_| !x.is_fax() && !x.is_sent_past_us());
+    agreed.is_some_and(|known| !known.ours.sends() && known.peer_wish.receives())
+}
+
 /// Whether X was told another codec early than Y has in the end (SIP-312).
 pub fn lacks_codec(x: &MediaImage, y: &MediaImage) -> bool {
     let (Some(known), Some(other)) = (x.committed(), y.committed()) else {
@@ -509,13 +518,24 @@ pub fn join(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
     let other = y.latest().ok_or(Unusable::OutOfOrder)?;
     offer_of(
         x,
-        (y.profile(), other),
+        (y.profile(), other, other.peer_wish),
         other.formats.iter().map(|(_, codec)| codec),
     )
 }
 
 /// Tells X what Y wants ([`owes`]), with the codec in use alone: there is none to choose.
 pub fn tell(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
+    let wish = y.latest().ok_or(Unusable::OutOfOrder)?.peer_wish;
+    tell_as(x, y, wish)
+}
+
+/// Tells X that Y does not hold it any more, because somebody rings who takes Y's place
+/// ([`misses_ringing`]).
+pub fn tell_ringing(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
+    tell_as(x, y, Direction::SendRecv)
+}
+
+fn tell_as(x: &mut MediaImage, y: &MediaImage, wish: Direction) -> Result<Bytes, Incompatible> {
     let other = y.latest().ok_or(Unusable::OutOfOrder)?;
     if let Some(known) = x
         .committed()
@@ -527,12 +547,12 @@ pub fn tell(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
             .filter(|codec| !x.profile().one_codec || is_used(codec))
             .cloned()
             .collect();
-        return offer_of(x, (y.profile(), other), formats.iter());
+        return offer_of(x, (y.profile(), other, wish), formats.iter());
     }
     let formats = other.formats.iter().map(|(_, codec)| codec);
     // The codec in use alone.
     let takes = |codec: &&Codec| !codec.is_audio() || codec.joins(&other.codec);
-    offer_of(x, (y.profile(), other), formats.filter(takes))
+    offer_of(x, (y.profile(), other, wish), formats.filter(takes))
 }
 
 /// Offers to X, a new party, everything that Y has said it can do, what is in use first. If X
@@ -540,12 +560,12 @@ pub fn tell(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
 pub fn invite(x: &mut MediaImage, y: &MediaImage) -> Result<Bytes, Incompatible> {
     let other = y.latest().ok_or(Unusable::OutOfOrder)?;
     let formats = able(y.profile(), other);
-    offer_of(x, (y.profile(), other), formats.iter())
+    offer_of(x, (y.profile(), other, other.peer_wish), formats.iter())
 }
 
 fn offer_of<'c>(
     x: &mut MediaImage,
-    (other_profile, other): (&Profile, &Agreement),
+    (other_profile, other, wish): (&Profile, &Agreement, Direction),
     formats: impl Iterator<Item = &'c Codec>,
 ) -> Result<Bytes, Incompatible> {
     let lent = x.lent_by(&other.theirs);
@@ -579,7 +599,7 @@ fn offer_of<'c>(
         let noise = own_noise(x, offered);
         formats.extend(noise.map(|codec| (None, codec)));
     }
-    let (direction, zero) = told_to(x.profile(), other.peer_wish);
+    let (direction, zero) = told_to(x.profile(), wish);
     let ask = Ask {
         formats,
         direction,

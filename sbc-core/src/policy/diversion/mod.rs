@@ -184,7 +184,8 @@ impl Trail {
                 .uri()
                 .params()
                 .and_then(|params| params.value("cause"))
-                .and_then(|text| three_digits(text));
+                .and_then(|text| three_digits(text))
+                .filter(|cause| (300..700).contains(cause));
             steps.push(Step {
                 uri: bare(entry.uri()),
                 index,
@@ -299,9 +300,12 @@ impl Trail {
 
     /// Who diverted the call last.
     pub fn diverting(&self) -> Option<Number> {
-        self.diversions()
-            .last()
-            .and_then(|last| Number::of(&last.uri))
+        Number::of(&self.last_diversion()?.uri)
+    }
+
+    /// The diversion that came last.
+    pub fn last_diversion(&self) -> Option<Diverted> {
+        self.diversions().pop()
     }
 
     /// Sees to it that the trail ends with the target that we were asked for. A last target that is
@@ -540,17 +544,16 @@ fn header_of(uri: &Uri, name: &str) -> Option<String> {
     Some(unescaped)
 }
 
-/// The number behind `cause=`, if it can be a status of SIP.
+/// The number behind `cause=`, whatever it means: an entry with one was left again (TDR-FWD-001).
 fn cause_in(text: &str) -> Option<u16> {
     let lower = text.to_ascii_lowercase();
     three_digits(lower.split_once("cause=")?.1.get(..3)?.as_bytes())
 }
 
 fn three_digits(text: &[u8]) -> Option<u16> {
-    let text = std::str::from_utf8(text)
-        .ok()
-        .filter(|text| text.len() == 3)?;
-    text.parse().ok().filter(|code| (300..700).contains(code))
+    let text = std::str::from_utf8(text).ok()?;
+    let is_code = text.len() == 3 && text.bytes().all(|octet| octet.is_ascii_digit());
+    text.parse().ok().filter(|_| is_code)
 }
 
 /// The party that a counter speaks of.

@@ -31,8 +31,9 @@ impl Teller<'_> {
     }
 
     fn entry(&self, step: &Step) -> Option<HistoryInfo> {
-        let wants_hiding = self.privacy.history || self.privacy.hides_caller() || step.is_private;
-        let hides = self.leaves_trust && !self.privacy.none && wants_hiding;
+        // `none` is the caller's word about itself, and opens nobody else's entry.
+        let hides_all = self.privacy.history || self.privacy.hides_caller();
+        let hides = self.leaves_trust && (step.is_private || (hides_all && !self.privacy.none));
         let uri = match hides {
             true => anonymous().ok()?.uri,
             false => self.with_facts(step)?,
@@ -57,7 +58,7 @@ impl Teller<'_> {
             headers.push("Privacy=history".to_owned());
         }
         if let Some(left) = step.left {
-            headers.push(format!("Reason=SIP%3Bcause%3D{left}"));
+            headers.push(format!("Reason=SIP%3Bcause%3D{left:03}"));
         }
         if step.cause.is_some() || !headers.is_empty() {
             uri = as_sip(uri)?;
@@ -83,7 +84,7 @@ impl Teller<'_> {
         });
         let made = own.iter().rev().filter_map(|diverted| {
             let is_private = diverted.is_private && !self.is_trusted;
-            let uri = match is_private || (self.leaves_trust && self.privacy.history) {
+            let uri = match is_private || self.hides_diversions() {
                 true => anonymous().ok()?.uri,
                 false => self.target(&diverted.uri)?,
             };
@@ -106,10 +107,14 @@ impl Teller<'_> {
         made.chain(kept).take(MOST_STEPS).collect()
     }
 
+    /// Whether the caller wants all who diverted the call hidden here.
+    fn hides_diversions(&self) -> bool {
+        self.leaves_trust && self.privacy.history && !self.privacy.none
+    }
+
     fn kept(&self, entry: &Diversion) -> Option<Diversion> {
         let wants_privacy = super::wants_privacy(entry);
-        let hides = (wants_privacy && !self.is_trusted)
-            || (self.leaves_trust && self.privacy.history && !self.privacy.none);
+        let hides = (wants_privacy && !self.is_trusted) || self.hides_diversions();
         let uri = match hides {
             true => anonymous().ok()?.uri,
             false => self.target(entry.uri())?,

@@ -21,7 +21,8 @@ use crate::policy::Refusal;
 use crate::policy::diversion::Trail;
 use crate::policy::number::{self, Calling, Number};
 use crate::sip::header::{
-    Diversion, HistoryInfo, PAssertedIdentity, PPreferredIdentity, Privacy, RemotePartyId,
+    Diversion, HistoryInfo, PAssertedIdentity, PPreferredIdentity, Privacy, ReferredBy,
+    RemotePartyId,
 };
 use crate::sip::{DisplayName, Message, Status, Uri};
 
@@ -41,6 +42,8 @@ pub struct Caller {
     pub privacy: Wishes,
     /// Earlier targets of the call.
     pub trail: Trail,
+    /// Who has transferred the call to us, as a trusted peer says (Referred-By).
+    pub referred_by: Option<Number>,
 }
 
 impl Caller {
@@ -184,12 +187,16 @@ pub fn caller(message: &Message, trunk: &Trunk) -> Caller {
         .unwrap_or_default()
         .first()
         .and_then(|value| Number::of(value.uri()));
-    let history: Vec<HistoryInfo> = message.list().unwrap_or_default();
-    let diversion: Vec<Diversion> = message.list().unwrap_or_default();
+    // A call that loops brings long lists, and a peer may write one of its entries in its own way: neither
+    // makes the rest unsaid.
+    let history: Vec<HistoryInfo> = message.list_of_readable();
+    let diversion: Vec<Diversion> = message.list_of_readable();
     let trail = match message.uri() {
         Ok(called) => Trail::of(&history, diversion, called),
         Err(_) => Trail::default(),
     };
+    let referred_by = message.get::<ReferredBy>().ok().flatten();
+    let referred_by = referred_by.filter(|_| trunk.trusted);
     Caller {
         selected: selected.unwrap_or_else(|| calling.number.clone()),
         calling,
@@ -197,6 +204,7 @@ pub fn caller(message: &Message, trunk: &Trunk) -> Caller {
         preferred,
         privacy,
         trail,
+        referred_by: referred_by.and_then(|value| Number::of(value.uri())),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::config::{
     AssertedForm, ContactUser, FromHost, HistoryForm, Listener, Lookup, OnError, Party, Preset,
     TargetAddress, Trunk, UriScheme, UserPhone,
 };
-use crate::policy::diversion::{Step, Told, Trail, told};
+use crate::policy::diversion::{Diverted, Step, Told, Trail, told};
 use crate::policy::number::{ANONYMOUS, Number, is_sound};
 use crate::sip::header::{
     Diversion, HistoryInfo, PAssertedIdentity, PPreferredIdentity, Privacy, RemotePartyId,
@@ -206,7 +206,9 @@ pub fn outgoing(
         }
         AssertedForm::Rpid => {
             let screened = caller.asserted.first().and_then(|own| own.screened);
-            let hides = hides || caller.privacy.id && !caller.privacy.none;
+            let hides = hides
+                || caller.privacy.id && !caller.privacy.none
+                || hides_party(caller, to.identity.asserted, &towards);
             out.remote_party = asserted
                 .into_iter()
                 .next()
@@ -254,17 +256,35 @@ fn shown_in_from<'c>(
     if calling.is_withheld || (wants_hiding && !towards.is_emergency) {
         return None;
     }
-    Some(match party(caller, towards.to.identity.from, towards.to) {
+    let shown = party(caller, towards.to.identity.from, towards.to);
+    // Who does not want to be shown as who forwarded the call is not shown as who calls either.
+    let shown = shown.filter(|_| !hides_party(caller, towards.to.identity.from, towards));
+    Some(match shown {
         Some(number) => (number, None),
         None => (calling.number.clone(), calling.display.as_ref()),
     })
+}
+
+/// Whether a party other than the caller does not want to be shown where the call goes: by its own entry,
+/// whatever the caller says for itself, or by a wish for all earlier targets (TDR-FWD-002).
+fn hides_party(caller: &Caller, party: Party, towards: &Towards<'_>) -> bool {
+    let wishes = caller.privacy;
+    let is_private = |last: Diverted| last.is_private || (wishes.history && !wishes.none);
+    party == Party::Diverting
+        && !towards.is_within_trust()
+        && !towards.is_emergency
+        && caller.trail.last_diversion().is_some_and(is_private)
 }
 
 /// The number of a party that is not the caller, if the call has it.
 fn party(caller: &Caller, party: Party, to: &Trunk) -> Option<Number> {
     match party {
         Party::Caller => None,
-        Party::Diverting => caller.trail.diverting(),
+        // A transfer is told by Referred-By alone (TDR-FWD-004).
+        Party::Diverting => match caller.trail.last_diversion() {
+            Some(last) => Number::of(&last.uri),
+            None => caller.referred_by.clone(),
+        },
         Party::Pilot => to.identity.pilot.as_ref().map(|number| Number {
             raw: number.clone(),
             number: number.clone(),
@@ -473,11 +493,13 @@ fn privacy(
 ) -> Result<Option<Privacy>, ParseFault> {
     let token = |text: &'static str| Token::parse(Bytes::from_static(text.as_bytes()));
     let wishes = caller.privacy;
-    if wishes.none && !is_anonymous {
+    // The network needs the number of its customer, and nobody else is to see it.
+    let hides_party = has_asserted && hides_party(caller, towards.to.identity.asserted, towards);
+    if wishes.none && !is_anonymous && !hides_party {
         return Privacy::new(vec![token("none")?]).map(Some);
     }
     let mut left = Vec::new();
-    if (wishes.id || is_anonymous) && (towards.to.trusted || has_asserted) {
+    if (wishes.id || is_anonymous || hides_party) && (towards.to.trusted || has_asserted) {
         left.push(token("id")?);
     }
     if wishes.history && towards.is_within_trust() && towards.to.history != HistoryForm::None {
