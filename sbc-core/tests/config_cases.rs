@@ -97,6 +97,21 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "fqdn = \"sbc1.contoso.example\"\nrel100 = §\"auto\"",
     ),
     (
+        Code::TeamsRule,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = \"sbc1.contoso.example\"\nsix_xx_stops = §false",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = \"sbc1.contoso.example\"\nreroute_on = [503, 408, §486]",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = \"sbc1.contoso.example\"\nreroute_on = [§34, 503]",
+    ),
+    (
         Code::OutOfRange,
         "codecs =",
         "session_timer = { expires = \"5m\", min_se = §\"6m\" }\ncodecs =",
