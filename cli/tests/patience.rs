@@ -6,7 +6,8 @@
 use crate::support;
 
 use causeway::daemon::net::Patience;
-use sbc_core::id::FlowId;
+use sbc_core::id::{FlowId, ShardId, TransactionId};
+use sbc_core::input::Input;
 use sbc_core::query::Runner;
 use sbc_core::transport::FlowFault;
 use socket2::{Domain, Socket, Type};
@@ -80,7 +81,8 @@ async fn a_message_that_comes_octet_by_octet_does_not_keep_its_connection() {
     let mut stream = world.tcp("tcp").await;
     let trickle = async {
         loop {
-            write_text(&mut stream, "INVITE ").await;
+            // It may be closed before that is told.
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"INVITE ").await;
             tokio::time::sleep(ms(20)).await;
         }
     };
@@ -322,6 +324,93 @@ async fn who_has_answered_a_ping_must_answer_the_next() {
     write_text(&mut stream, "\r\n").await;
     // Nothing is read or answered any more.
     assert_eq!(world.flow_lost().await, FlowFault::Idle);
+}
+
+#[tokio::test]
+async fn a_line_end_that_comes_late_is_no_answer_to_a_ping() {
+    let pong = ms(100);
+    let world = world(Patience { pong, ..eager() });
+    let (mut stream, _) = opened(&world).await;
+    let begun = Instant::now();
+    while begun.elapsed() < 3 * pong {
+        read_until(&mut stream, PING).await;
+    }
+    write_text(&mut stream, "\r\n").await;
+    // Nobody counts on answers now: it lives far longer than one may take.
+    let begun = Instant::now();
+    while begun.elapsed() < 5 * pong {
+        read_until(&mut stream, PING).await;
+    }
+    write_text(&mut stream, &options("still")).await;
+    assert_eq!(call_id(&world.received().await.1), "still");
+}
+
+/// TDR-TCP-001: Teams answers no pings, and a stray line end of it is none either.
+#[tokio::test]
+async fn no_line_end_of_teams_is_an_answer_to_a_ping() {
+    let pong = ms(300);
+    let fqdn = "fqdn = \"sbc.contoso.example\"";
+    let world = World::patient(Patience { pong, ..eager() }, |text| {
+        text.replace(fqdn, &format!("preset = \"teams\"\n{fqdn}"))
+    });
+    let leaf = world.authority.leaf(&[PEER]);
+    let (peer, address) = listener().await;
+    world.send(&tls_hop("contoso", address), &options("out"), 1);
+    let mut stream = accept_tls(&peer, &leaf).await;
+    read_until(&mut stream, PING).await;
+    write_text(&mut stream, "\r\n").await;
+    let begun = Instant::now();
+    while begun.elapsed() < 3 * pong {
+        read_until(&mut stream, PING).await;
+    }
+    write_text(&mut stream, &options("still")).await;
+    assert_eq!(call_id(&world.received().await.1), "still");
+}
+
+fn invite(call_id: &str) -> String {
+    options(call_id).replace("OPTIONS", "INVITE")
+}
+
+/// TDR-DNS-002: the core is told how long it may take until an INVITE is written, and when it was; until then
+/// it may be taken back.
+#[tokio::test]
+async fn an_invite_that_waits_for_its_connection_may_be_taken_back() {
+    let world = world(usual());
+    let leaf = world.authority.leaf(&[PEER]);
+    let (peer, address) = listener().await;
+    let hop = tls_hop("contoso", address);
+    let leaves = |input| match input {
+        Input::Leaves {
+            transaction,
+            within,
+        } => Some((transaction.0, within)),
+        _ => None,
+    };
+    let longest = usual().connect + usual().handshake;
+    for number in [1, 2] {
+        world.send(&hop, &invite(&format!("invite{number}")), number);
+        assert_eq!(world.input(leaves).await, (number, longest));
+    }
+    world.net.withdraw(ShardId(0), &hop, TransactionId(1));
+    assert_eq!(
+        world.send_failed().await,
+        (TransactionId(1), FlowFault::Closed)
+    );
+    let mut stream = accept_tls(&peer, &leaf).await;
+    let read = read_until(&mut stream, "Call-ID: invite2").await;
+    assert!(!read.contains("invite1"), "{read}");
+    assert_eq!(world.input(leaves).await, (2, Duration::ZERO));
+    // What is on its way stays there, and what finds its connection waits for nothing.
+    world.net.withdraw(ShardId(0), &hop, TransactionId(2));
+    world.send(&hop, &invite("invite3"), 3);
+    read_until(&mut stream, "Call-ID: invite3").await;
+    write_text(&mut stream, &options("in")).await;
+    let next = |input| match input {
+        Input::Received { .. } => Some(true),
+        Input::Leaves { .. } | Input::SendFailed { .. } => Some(false),
+        _ => None,
+    };
+    assert!(world.input(next).await);
 }
 
 #[tokio::test]

@@ -67,7 +67,13 @@ async fn connections_with_teams_end_when_our_certificate_is_another_one() {
 
 #[tokio::test]
 async fn connections_of_an_identity_with_a_time_to_drain_end_whosever_they_are() {
-    let world = World::new();
+    // However short that time is: no request of ours loses its answer.
+    let answered = Duration::from_millis(300);
+    let patience = Patience {
+        answered,
+        ..Patience::default()
+    };
+    let world = World::patient(patience, |text| text);
     let leaf = world.authority.leaf(&[PEER]);
     let mut theirs = world.tls(Some(&leaf), SBC).await.unwrap();
     write_text(&mut theirs, &options("theirs")).await;
@@ -76,8 +82,10 @@ async fn connections_of_an_identity_with_a_time_to_drain_end_whosever_they_are()
     write_leaf(world.directory.path(), "contoso", &renewed);
     let mut files = world.loaded().shell.tls;
     files.get_mut(&"contoso".into()).unwrap().drain = Some(Duration::from_millis(1));
+    let begun = std::time::Instant::now();
     world.uses(TlsStore::load(&files).unwrap());
     assert_eq!(read_to_close(&mut theirs).await, b"");
+    assert!(begun.elapsed() >= answered);
     world.logged("certificate_renewed").await;
 }
 

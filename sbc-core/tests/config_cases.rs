@@ -125,6 +125,21 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "session_timer = { expires = \"30m\" }\nmedia_bypass = §true\nfqdn =",
     ),
     (
+        Code::TeamsRule,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = \"sbc1.contoso.example\"\nsix_xx_stops = §false",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = \"sbc1.contoso.example\"\nreroute_on = [503, 408, §486]",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn = \"sbc1.contoso.example\"",
+        "fqdn = \"sbc1.contoso.example\"\nreroute_on = [§34, 503]",
+    ),
+    (
         Code::OutOfRange,
         "codecs =",
         "session_timer = { expires = \"5m\", min_se = §\"6m\" }\ncodecs =",

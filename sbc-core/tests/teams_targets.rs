@@ -273,6 +273,76 @@ fn a_refusal_of_our_options_is_shown_and_keeps_no_call_back() {
     assert_eq!(shard.invited(), [SECOND]);
 }
 
+/// TDR-DNS-005: three failures and two answers are those of a name, whose addresses Microsoft changes.
+#[test]
+fn what_is_held_of_a_name_outlives_its_addresses() {
+    let config = config_of(&named("").replace(
+        "    { address = \"sip2.pstnhub.microsoft.com:5061;tls\" },\n",
+        "",
+    ));
+    let mut shard = Shard::with(config.clone());
+    shard.apply(Input::Config(config));
+    // A minute, in which the name has this address; whoever is asked there answers, or cannot be reached.
+    let minute = |shard: &mut Shard, last: u8, answers: bool| {
+        let mut asked = 0;
+        for _ in 0..60 {
+            shard.pass(Duration::from_secs(1));
+            while let Some((id, _)) = shard.queries.pop_front() {
+                let server = Server {
+                    priority: 0,
+                    weight: 0,
+                    port: 5061,
+                    addresses: vec![[203, 0, 113, last].into()],
+                };
+                let found = Outcome::Located(vec![Service {
+                    protocol: Protocol::Tls,
+                    servers: vec![server],
+                }]);
+                shard.apply(Input::Outcome(id, found));
+            }
+            while let Some(sent) = shard.sent.pop_front() {
+                if sent.hop.protocol != Protocol::Tls || sent.message.is_response() {
+                    continue;
+                }
+                asked += 1;
+                let is_there = sent.hop.remote.ip().to_string() == format!("203.0.113.{last}");
+                match answers && is_there {
+                    true => {
+                        shard.teams_says(&response(&sent.message, "200 OK", "x", "", ""));
+                    }
+                    false => shard.apply(Input::SendFailed {
+                        transaction: sent.transaction.expect("one"),
+                        why: FlowFault::ConnectTimeout,
+                    }),
+                }
+            }
+        }
+        assert!(asked >= 1);
+    };
+    minute(&mut shard, 11, true);
+    minute(&mut shard, 11, false);
+    shard.happened.clear();
+    minute(&mut shard, 12, true);
+    let told = |shard: &Shard| -> Vec<(String, TargetState)> {
+        let all = shard.happened.iter().filter_map(|what| match what {
+            Happened::TargetHealth { target, state, .. } if target.protocol == Protocol::Tls => {
+                let remote = target.remote.map(|at| at.ip().to_string());
+                Some((remote.unwrap_or_default(), *state))
+            }
+            _ => None,
+        });
+        all.collect()
+    };
+    let (old, new) = ("203.0.113.11".to_owned(), "203.0.113.12".to_owned());
+    assert_eq!(
+        told(&shard),
+        [(old, TargetState::Gone), (new.clone(), TargetState::Down)],
+        "one answer may be luck"
+    );
+    minute(&mut shard, 12, true);
+    assert_eq!(told(&shard).pop(), Some((new, TargetState::Up)));
+}
+
 /// TDR-DNS-004: whatever Reason says beside it.
 #[test]
 fn a_definitive_answer_of_teams_is_the_last_word() {

@@ -211,6 +211,13 @@ fn allow(message: &Message, out: &mut Vec<Breach>) {
 
 /// Numbers of an INVITE, and an offer in it.
 fn invite(message: &Message, out: &mut Vec<Breach>) {
+    if message.body().is_empty() {
+        out.push(Breach::refused(
+            "TDR-SIP-004",
+            "INVITE without an offer",
+            488,
+        ));
+    }
     if message.tag("To").is_some() {
         return;
     }
@@ -232,13 +239,6 @@ fn invite(message: &Message, out: &mut Vec<Breach>) {
         out.push(Breach::noted(
             "TDR-SIP-010",
             "the Request-URI lacks ;user=phone",
-        ));
-    }
-    if message.body().is_empty() {
-        out.push(Breach::refused(
-            "TDR-SIP-004",
-            "INVITE without an offer",
-            488,
         ));
     }
 }
@@ -487,6 +487,18 @@ mod tests {
             let text = good().replacen(right, wrong, 1);
             assert_ne!(text, good(), "{right} is not there");
             assert_eq!(broken(&text), [(rule, refuse)], "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_invite_without_an_offer_is_found_within_a_dialog_too() {
+        let good = good();
+        let (head, _) = good.split_once("\r\nContent-Type").unwrap();
+        let bare = format!("{head}\r\nContent-Length: 0\r\n\r\n");
+        let again = bare.replace("example;user=phone>\r\nCall", "example>;tag=2\r\nCall");
+        assert_ne!(again, bare);
+        for text in [bare, again] {
+            assert_eq!(broken(&text), [("TDR-SIP-004", Some(488))], "{text}");
         }
     }
 

@@ -10,7 +10,7 @@ use sbc_core::record::Disposition;
 use sbc_sim::actor::{Change, Ending, Hold, Oddity, Script, Wanted};
 use sbc_sim::fault::Trouble;
 use sbc_sim::scenario::{Happening, PlannedCall, Scenario};
-use sbc_sim::topology::{NORTH_1, STRANGER, TEAMS_1, TEAMS_2};
+use sbc_sim::topology::{NORTH_1, STRANGER, TEAMS_1, TEAMS_2, TEAMS_3, TENANTS, fqdn};
 use sbc_sim::world::Run;
 
 type Plan = fn(usize) -> PlannedCall;
@@ -407,14 +407,21 @@ fn tenants_share_the_addresses_of_teams_and_nothing_else() {
 #[test]
 fn options_of_teams_are_answered_for_every_tenant() {
     let run = clean(&Scenario::quiet(21));
-    let answered = run
-        .sent
-        .iter()
-        .filter(|(_, _, wire)| wire.status() == Some(200));
-    assert!(
-        answered.count() >= 3 * 2 * 4,
-        "three proxies probe two tenants every minute"
-    );
+    // Three proxies ask two tenants every minute, and each answer names the tenant that was asked (TDR-OPT-005).
+    for tenant in 0..TENANTS.len() {
+        let asked = fqdn(tenant);
+        let contact = format!("sip:{asked}:5061;transport=tls");
+        for proxy in [TEAMS_1, TEAMS_2, TEAMS_3] {
+            let answers = run.sent.iter().filter(|(_, actor, wire)| {
+                *actor == Some(proxy)
+                    && wire.status() == Some(200)
+                    && wire.cseq().is_some_and(|(_, method)| method == "OPTIONS")
+                    && wire.contact().as_deref() == Some(&contact)
+            });
+            let count = answers.count();
+            assert!(count >= 4, "{asked}: {count}");
+        }
+    }
 }
 
 #[test]

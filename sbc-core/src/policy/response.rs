@@ -167,7 +167,7 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         | CauseCode::InCallFailure
         | CauseCode::TransferFailed
         | CauseCode::InternalError => match to.preset {
-            // Trouble of ours: Teams tries the next SBC for that alone (TDR-ERR-011).
+            // No other 5xx is documented there.
             Preset::Teams => Status::SERVICE_UNAVAILABLE,
             Preset::Carrier => Status::SERVER_INTERNAL_ERROR,
         },

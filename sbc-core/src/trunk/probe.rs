@@ -111,7 +111,8 @@ impl Probes {
                     let due = cx.now.mono + cx.plane.mint.delay(Duration::ZERO, JITTER);
                     let fixed = style.fixed_addresses(target);
                     for remote in &fixed {
-                        self.watch_address(id, target.protocol, *remote, due);
+                        let verdict = Verdict::default();
+                        self.watch_address(id, target.protocol, *remote, due, verdict);
                     }
                     let due = fixed.is_empty().then_some(due);
                     if let Some(due) = due {
@@ -268,6 +269,12 @@ impl Probes {
             Outcome::ResolveFailed(why) => (Vec::new(), Some(*why)),
         };
         let own = |probe: &Probe| probe.watch == id;
+        // Microsoft moves its names from address to address: what is held is held of the name (TDR-DNS-005).
+        let known = self.probes.values().filter(|probe| own(probe));
+        let known = known.map(|probe| probe.verdict);
+        let known = known.filter(|verdict| verdict.state().is_some());
+        let best = known.min_by_key(|verdict| verdict.state());
+        let inherited = best.filter(|_| watch.style.trunk.preset == Preset::Teams);
         // Only a clear no takes addresses away; a resolver that fails says nothing about them.
         if why.is_none_or(|why| why == ResolveFault::NotFound) {
             self.forget(cx, watch, |probe| {
@@ -277,7 +284,12 @@ impl Probes {
         for (protocol, remote) in &found {
             let mut known = self.probes.values().filter(|probe| own(probe));
             if !known.any(|probe| (probe.protocol, probe.remote) == (*protocol, *remote)) {
-                self.watch_address(id, *protocol, *remote, cx.now.mono);
+                let verdict = inherited.unwrap_or_default();
+                self.watch_address(id, *protocol, *remote, cx.now.mono, verdict);
+                if let Some(state) = verdict.state() {
+                    let because = "as the other addresses of the name";
+                    watch.tell(cx, Some((*protocol, *remote)), state, because);
+                }
             }
         }
         if let Some(why) = why {
@@ -310,6 +322,7 @@ impl Probes {
         protocol: Protocol,
         remote: SocketAddr,
         due: Timestamp,
+        verdict: Verdict,
     ) {
         let id = self.id();
         self.due.push(due, id);
@@ -321,7 +334,7 @@ impl Probes {
                 remote,
                 waits_for: None,
                 due,
-                verdict: Verdict::default(),
+                verdict,
             },
         );
     }

@@ -8,7 +8,7 @@ use super::tls::{Refusal, TlsContext, Verdict, shown};
 use super::{Shared, State, options};
 use crate::sink::metrics::Direction;
 use rustls::pki_types::ServerName;
-use sbc_core::config::{Config, Trunk};
+use sbc_core::config::{Config, Preset, Trunk};
 use sbc_core::policy::ingress::accepts_source;
 use sbc_core::query::Runner;
 use sbc_core::transport::{Flow, FlowFault, Hop, PeerIdentity, Protocol, TlsHop};
@@ -142,7 +142,8 @@ async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue
             is_answered: true,
         });
     }
-    let connection = Connection::new(shared, &flow, line, Direction::Out, &metrics);
+    let connection = Connection::new(shared, &flow, line, Direction::Out, &metrics)
+        .without_pongs(is_teams(shared, hop));
     let fault = match io {
         Io::Tcp(io) => connection.run(io, &mut queue).await,
         Io::Tls(io) => connection.run(io, &mut queue).await,
@@ -228,11 +229,21 @@ fn is_of_certificate(fault: &FlowFault) -> bool {
 
 /// Whether the peer of a hop is known to answer pings.
 fn answers_pings(shared: &Shared, hop: &Hop) -> bool {
+    is_of(shared, hop, |trunk| trunk.habits.crlf_pong)
+}
+
+/// Whether the peer of a hop is Teams, which answers no pings (TDR-TCP-001).
+fn is_teams(shared: &Shared, hop: &Hop) -> bool {
+    is_of(shared, hop, |trunk| trunk.preset == Preset::Teams)
+}
+
+/// Whether a hop leads to a trunk of this kind.
+fn is_of(shared: &Shared, hop: &Hop, is_kind: impl Fn(&Trunk) -> bool) -> bool {
     let state = shared.state.load();
     let context = hop.tls.as_ref().map(|tls| &tls.context);
     let source = hop.remote.ip().to_canonical();
     state.config.trunks.values().any(|trunk| {
-        trunk.habits.crlf_pong
+        is_kind(trunk)
             && trunk.listeners.contains(&hop.listener)
             && trunk.tls.as_ref() == context
             && accepts_source(trunk, source)

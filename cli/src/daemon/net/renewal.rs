@@ -66,8 +66,10 @@ impl Shared {
                     && (context.drain().is_some() || is_of_teams(held.remote))
                     && among(held)
             };
-            let usual = self.patience.renewed;
-            count += self.retire_connections(is_meant, context.drain().unwrap_or(usual));
+            // However short that is to be, requests of ours that may still get their first response there are
+            // waited for; later ones come on any connection.
+            let wanted = context.drain().unwrap_or(self.patience.renewed);
+            count += self.retire_connections(is_meant, wanted.max(self.patience.answered));
         }
         if count > 0 {
             let log = &self.log;

@@ -53,6 +53,8 @@ pub(super) struct Connection<'a> {
     /// When our last ping was sent, while its answer is outstanding.
     pinged: Mutex<Option<Instant>>,
     peer_pongs: AtomicBool,
+    /// Whether line ends of the peer can be answers to pings.
+    may_pong: bool,
 }
 
 impl<'a> Connection<'a> {
@@ -73,6 +75,15 @@ impl<'a> Connection<'a> {
             waiting: Mutex::new(VecDeque::new()),
             pinged: Mutex::new(None),
             peer_pongs: AtomicBool::new(false),
+            may_pong: true,
+        }
+    }
+
+    /// The same with a peer whose line ends answer no pings, whenever they come.
+    pub(super) fn without_pongs(self, is_without: bool) -> Self {
+        Self {
+            may_pong: !is_without,
+            ..self
         }
     }
 
@@ -165,7 +176,12 @@ impl<'a> Connection<'a> {
                     }
                 }
             }
-            if maybe_pong && lock(&self.pinged).take().is_some() {
+            // What comes later, or from who answers no pings, is a stray line end.
+            if maybe_pong
+                && let Some(pinged) = lock(&self.pinged).take()
+                && self.may_pong
+                && pinged.elapsed() <= self.shared.patience.pong
+            {
                 self.peer_pongs.store(true, ORDER);
             }
             message_begun = framer
@@ -251,23 +267,17 @@ impl<'a> Connection<'a> {
         writer: &mut (impl AsyncWrite + Unpin),
         batch: &mut Vec<Outgoing>,
     ) -> Result<(), FlowFault> {
-        batch.retain(|outgoing| {
-            let is_wanted = match outgoing.owner {
-                Some(owner) if outgoing.has_waited => self.line.waits_no_more(owner),
-                Some(_) | None => true,
-            };
-            if !is_wanted {
-                self.line.taken(outgoing.bytes.len());
-            }
-            is_wanted
-        });
         // Before they are written: whatever ends the connection meanwhile, their owners hear of it.
-        for outgoing in batch.iter() {
+        for outgoing in batch.iter_mut() {
             self.line.taken(outgoing.bytes.len());
+            let is_wanted = |owner| !outgoing.has_waited || self.line.waits_no_more(owner);
+            if !outgoing.owner.is_none_or(is_wanted) {
+                // Taken back; it only has its place here.
+                *outgoing = Outgoing::new(Bytes::new(), None);
+            }
             self.remember(outgoing);
         }
         match batch.as_slice() {
-            [] => return Ok(()),
             [single] => self.write_all(writer, &single.bytes).await?,
             several => {
                 let whole: Vec<&[u8]> = several.iter().map(|each| each.bytes.as_ref()).collect();

@@ -85,6 +85,18 @@ impl Load<'_> {
                 Some("remove the key, or write rel100 = \"never\"".to_owned()),
             );
         }
+        if let Some(at) = &written.six_xx_stops
+            && preset == Preset::Teams
+            && !at.value
+        {
+            // Whoever declines would be called again and again (TDR-DNS-004).
+            self.out.add(
+                Code::TeamsRule,
+                &at.span,
+                format!("{title}: a 6xx of Teams is the last word of its user"),
+                Some("remove the key".to_owned()),
+            );
+        }
         if let Some(at) = &written.reliable_sdp
             && at.value
             && rel100 == Rel100::Never

@@ -70,7 +70,7 @@ impl Load<'_> {
         let options = self.options(&title, written, &defaults, preset);
         let session_timer = self.session_timer(&title, written, defaults.session_timer);
         let dialog_ping = self.dialog_ping(&title, written, session_timer.is_some());
-        let reroute_on = self.reroute_on(&title, written, &defaults);
+        let reroute_on = self.reroute_on(&title, written, &defaults, preset);
         let pass_headers = self.headers(&title, "pass", &written.pass_headers);
         let strip_headers = self.headers(&title, "strip", &written.strip_headers);
         let set_headers = self.set_headers(&title, written, &defaults);
@@ -684,7 +684,13 @@ impl Load<'_> {
         })
     }
 
-    fn reroute_on(&mut self, title: &str, written: &WrittenTrunk, defaults: &Defaults) -> Vec<u16> {
+    fn reroute_on(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        defaults: &Defaults,
+        preset: Preset,
+    ) -> Vec<u16> {
         let Some(list) = &written.reroute_on else {
             return defaults.reroute_on.clone();
         };
@@ -706,6 +712,16 @@ impl Load<'_> {
                 &at.span,
                 format!("{title}: {} is the last word of the called party", at.value),
                 Some("a 6xx is never tried elsewhere; remove it".to_owned()),
+            );
+        }
+        let is_final = |value: u64| matches!(value, 1..128 | 400..=407 | 409..500);
+        let of_teams = list.iter().filter(|_| preset == Preset::Teams);
+        for at in of_teams.filter(|at| is_final(at.value)) {
+            self.out.add(
+                Code::TeamsRule,
+                &at.span,
+                format!("{title}: {} of Teams is about the call, not about the trunk", at.value),
+                Some("list 408 and statuses from 500 to 599 alone: another data centre says the same (TDR-DNS-004)".to_owned()),
             );
         }
         list.iter().map(|at| at.value as u16).collect()
