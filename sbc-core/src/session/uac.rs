@@ -532,6 +532,10 @@ impl Session {
         let place = current.place(&self.style.trunk);
         cx.plane.health.failed(cx.now.mono, place);
         let target = current.target.clone();
+        if self.style.trunk.preset == Preset::Teams && !outgoing.outset.is_emergency {
+            // A data centre that is silent at one address is not looked for at its others (TDR-DNS-002).
+            outgoing.addresses.retain(|(other, _)| *other != target);
+        }
         self.abandon(cx, current, None);
         self.next_target(cx, Some((target, TargetFault::Timeout)), up);
     }
