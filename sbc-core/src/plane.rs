@@ -1,7 +1,7 @@
 //! What the sessions of a shard share: transactions, dialog index, identifiers, open questions.
 
 use crate::auth::{Guard, Nonces};
-use crate::config::{Config, Merged, Trunk};
+use crate::config::{Config, Trunk};
 use crate::dialog::{Aliases, DialogTable};
 use crate::effect::{Effect, Effects};
 use crate::expiring::Expiring;
@@ -21,8 +21,9 @@ use crate::session::AckStore;
 use crate::sip::Message;
 use crate::stir::VerifySpec;
 use crate::time::{Now, Timestamp};
-use crate::transaction::{Indication, Table};
+use crate::transaction::{Indication, Manners, Table};
 use crate::transport::{Flow, Hop};
+use crate::trunk::asked::Asked;
 use crate::trunk::{Bindings, Health, Quarantine, Relief, Standings};
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -54,6 +55,8 @@ pub(crate) struct Plane {
     pub(crate) circles: Circles,
     pub(crate) preemptions: Preemptions,
     pub(crate) elins: Elins,
+    /// When Teams was asked.
+    pub(crate) asked: Asked,
     pub(crate) watch: Watch,
     pub(crate) quarantine: Quarantine,
     pub(crate) relief: Relief,
@@ -90,6 +93,7 @@ impl Plane {
             circles: Circles::default(),
             preemptions: Preemptions::default(),
             elins: Elins::default(),
+            asked: Asked::default(),
             watch: Watch::default(),
             quarantine: Quarantine::default(),
             relief: Relief::default(),
@@ -111,12 +115,12 @@ impl Plane {
         now: Timestamp,
         flow: &Flow,
         message: Message,
-        merged: Merged,
+        manners: &Manners,
         out: &mut Effects,
         up: &mut Vec<Indication>,
     ) {
         let (table, mint) = (&mut self.transactions, &mut self.mint);
-        table.received_under(now, flow, message, merged, mint, out, up);
+        table.received_under(now, flow, message, manners, mint, out, up);
     }
 
     /// User part of our Contact on a trunk that is registered: what the registrar knows us by.

@@ -51,6 +51,7 @@ transport = "udp"
 [[tenant]]
 name = "contoso"
 numbers = ["+493023125000-+493023125999"]
+emergency = ["112"]
 
 [[tenant]]
 name = "fabrikam"
@@ -370,6 +371,17 @@ fn a_password_is_in_no_finding_and_no_form_of_the_configuration() {
     let findings = all(load_text(&exposed));
     assert!(!findings.is_empty());
     assert!(!format!("{findings:?}").contains("canary"));
+}
+
+#[test]
+fn whoever_says_that_nobody_calls_for_help_is_not_warned() {
+    let list = "emergency = [\"112\"]\n";
+    let codes = |list_now: &str| -> Vec<Code> {
+        let findings = all(load_text(&BASE.replacen(list, list_now, 1)));
+        findings.iter().map(|finding| finding.code).collect()
+    };
+    assert_eq!(codes("emergency = []\n"), []);
+    assert_eq!(codes(""), [Code::NoEmergency]);
 }
 
 #[test]

@@ -508,6 +508,11 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "tenant = \"*\"\nrealm = \"inside\"\nnat = §\"open\"",
     ),
     (
+        Code::NoEmergency,
+        "name = \"contoso\"\nnumbers = [\"+493023125000-+493023125999\"]\nemergency = [\"112\"]",
+        "name = §\"contoso\"\nnumbers = [\"+493023125000-+493023125999\"]",
+    ),
+    (
         Code::NoClientAuth,
         "cert = \"/tls/sbc.pem\"",
         "cert = \"/server-only\"",

@@ -98,6 +98,7 @@ mod stir_pass;
 mod switched_off;
 mod takes;
 mod teams;
+mod teams_refused;
 mod teams_sounds;
 mod teams_targets;
 mod ties;

@@ -3,11 +3,15 @@
 use crate::world;
 
 use sbc_core::config::{Assumed, Source, load};
+use sbc_core::core::Together;
 use sbc_core::event::Happened;
 use sbc_core::id::{CommandId, FlowId};
 use sbc_core::input::{Command, Input};
 use sbc_core::sip::header::Via;
 use sbc_core::sip::{HeaderName, Message, Method};
+use sbc_core::transport::FlowFault;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use world::call::*;
 use world::*;
@@ -157,6 +161,80 @@ fn teams_is_never_asked_more_often_than_once_a_minute_whatever_it_answers() {
             assert!((600..=651).contains(&pause), "{answer:?}: {pause}");
         }
     }
+}
+
+/// When each Microsoft name is asked within this time, in tenths of seconds from now.
+fn asked_within(shard: &mut Shard, tenths: u64) -> BTreeMap<String, Vec<u64>> {
+    let mut asked: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for tenth in 0..tenths {
+        shard.pass(Duration::from_millis(100));
+        while let Some(sent) = shard.sent.pop_front() {
+            let to = header(&sent.message, HeaderName::To);
+            if *sent.message.method() == Method::Options && to.contains("pstnhub") {
+                asked.entry(to).or_default().push(tenth);
+                let remote = sent.hop.remote;
+                let ok = response(&sent.message, "200 OK", "x", "", "");
+                shard.receive(
+                    sbc_core::transport::Flow {
+                        remote,
+                        ..teams_flow()
+                    },
+                    &ok,
+                );
+            }
+        }
+    }
+    asked
+}
+
+#[test]
+fn a_name_of_teams_is_asked_once_a_minute_however_many_addresses_and_reloads_there_are() {
+    let one = "connect_to = [\"203.0.113.1:5061\"]";
+    let three = "connect_to = [\"203.0.113.1:5061\", \"203.0.113.4:5061\", \"203.0.113.5:5061\"]";
+    let many = config_of(&CONFIG.replace(one, three));
+    let mut shard = Shard::new();
+    shard.apply(Input::Config(Arc::clone(&many)));
+    let asked = asked_within(&mut shard, 6_000);
+    assert_eq!(asked.len(), 2);
+    for (name, times) in &asked {
+        for pair in times.windows(2) {
+            let pause = pair[1] - pair[0];
+            assert!((600..=660).contains(&pause), "{name}: {pause}");
+        }
+    }
+    // Another list of addresses is another target; the names are the same.
+    let mut shard = Shard::new();
+    shard.apply(Input::Config(Arc::clone(&many)));
+    assert_eq!(asked_within(&mut shard, 60).len(), 2);
+    for config in [config(), many] {
+        shard.apply(Input::Config(config));
+        let asked = asked_within(&mut shard, 200);
+        assert!(asked.is_empty(), "{asked:?}");
+    }
+    assert_eq!(asked_within(&mut shard, 300).len(), 2);
+}
+
+#[test]
+fn a_restart_within_the_minute_asks_nobody_a_second_time() {
+    let before = Together::default();
+    let mut shard = Shard::new().counting(&before);
+    shard.apply(Input::Config(config()));
+    assert_eq!(asked_within(&mut shard, 60).len(), 2);
+    let written = before.asked().written(0, shard.now.mono, shard.now.wall);
+    let (_, written) = written.expect("they were asked");
+    let after = Together::default();
+    let mut again = Shard::new();
+    assert_eq!(
+        after
+            .asked()
+            .restore(&written, again.now.mono, shard.now.wall),
+        2
+    );
+    again = again.counting(&after);
+    again.apply(Input::Config(config()));
+    let asked = asked_within(&mut again, 500);
+    assert!(asked.is_empty(), "{asked:?}");
+    assert_eq!(asked_within(&mut again, 200).len(), 2);
 }
 
 #[test]
@@ -350,14 +428,15 @@ fn a_recorded_route_with_a_name_is_resolved_by_ordinary_dns() {
         asked.contains("sip-du-a-eu.pstnhub.microsoft.com"),
         "{asked}"
     );
-    let found = vec!["203.0.113.7:5061".parse().expect("address")];
+    let found = ["203.0.113.7:5061", "203.0.113.8:5061"];
+    let found = found.map(|own| own.parse().expect("address")).to_vec();
     shard.apply(Input::Outcome(
         id,
         sbc_core::query::Outcome::Resolved(found),
     ));
     let bye = shard.next_request(Method::Bye);
     assert_eq!(bye.hop.remote.to_string(), "203.0.113.7:5061");
-    let tls = bye.hop.tls.expect("TLS");
+    let tls = bye.hop.tls.clone().expect("TLS");
     // Not the host of the route: that of the service (TDR-TLS-011).
     assert!(
         tls.accept_names
@@ -365,6 +444,21 @@ fn a_recorded_route_with_a_name_is_resolved_by_ordinary_dns() {
         "{:?}",
         tls.accept_names
     );
+    // Where no connection is made, its other address is tried (TDR-DNS-006).
+    let fails = |shard: &mut Shard, sent: &Sent| {
+        shard.apply(Input::SendFailed {
+            transaction: sent.transaction.expect("a transaction"),
+            why: FlowFault::Closed,
+        });
+    };
+    let first = bye.message.raw(HeaderName::CSeq);
+    fails(&mut shard, &bye);
+    let second = shard.next_request(Method::Bye);
+    assert_eq!(second.hop.remote.to_string(), "203.0.113.8:5061");
+    assert_ne!(second.message.raw(HeaderName::CSeq), first);
+    fails(&mut shard, &second);
+    assert!(shard.sent.is_empty(), "no more are left");
+    shard.settles();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use sbc_core::id::{CallId, FlowId, LegId, ListenerName, ShardId, TransactionId};
 use sbc_core::mint::Mint;
 use sbc_core::sip::{HeaderName, Limits, Message, Method, ResponseBuilder, Status};
 use sbc_core::time::Timestamp;
-use sbc_core::transaction::{Bounds, Indication, Owner, Table, TimerSet};
+use sbc_core::transaction::{Bounds, Indication, Manners, Owner, Table, TimerSet};
 use sbc_core::transport::{Flow, FlowFault, Hop, Protocol};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -81,7 +81,10 @@ impl Bench {
             self.now,
             &flow,
             message,
-            self.merged,
+            &Manners {
+                merged: self.merged,
+                ..Manners::default()
+            },
             &mut self.mint,
             &mut out,
             &mut self.up,

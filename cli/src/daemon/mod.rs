@@ -26,6 +26,7 @@ mod strain;
 
 use crate::admin::{Admin, AdminFault, Doors};
 use crate::sink::Sinks;
+use crate::sink::asked::AskedWriter;
 use crate::sink::audit::Audit;
 use crate::sink::bindings::{Keeper, KeeperWriter, Kept};
 use crate::sink::cdr::{Cdr, CdrWriter};
@@ -164,6 +165,7 @@ struct Parts {
     keeper: Option<KeeperWriter>,
     spending: Option<SpendWriter>,
     lent: Option<(LentWriter, Bell)>,
+    asked: Option<AskedWriter>,
     admin: Admin,
     media: JoinHandle<()>,
     strain: JoinHandle<()>,
@@ -217,6 +219,7 @@ impl Daemon {
         let kept = kept(options.state.as_deref(), &log)?;
         let together = Together::default();
         let lent = lent(options.state.as_deref(), &together, &log)?;
+        let asked = asked(options.state.as_deref(), &together, &log)?;
         let sinks = Sinks {
             audit: audited(options.state.as_deref(), &log)?,
             news: News::default(),
@@ -312,6 +315,7 @@ impl Daemon {
             keeper: kept.writer,
             spending,
             lent,
+            asked,
             admin,
             media: tokio::spawn(media::tell(
                 Arc::clone(&config),
@@ -359,6 +363,9 @@ impl Daemon {
             }
             if let Some((lent, bell)) = parts.lent {
                 lent.finish(Some(&bell));
+            }
+            if let Some(asked) = parts.asked {
+                asked.finish();
             }
         });
         let _ = ending.await;
@@ -575,6 +582,19 @@ fn lent(
         return Ok(None);
     };
     let writer = LentWriter::start(directory, together.elins(), Instant::now(), log.clone());
+    writer.map(Some).map_err(|why| no_state(directory, why))
+}
+
+/// Takes over when Teams was asked before a restart, and keeps when it is asked from now on.
+fn asked(
+    directory: Option<&Path>,
+    together: &Together,
+    log: &Log,
+) -> Result<Option<AskedWriter>, StartFault> {
+    let Some(directory) = directory else {
+        return Ok(None);
+    };
+    let writer = AskedWriter::start(directory, together.asked(), Instant::now(), log.clone());
     writer.map(Some).map_err(|why| no_state(directory, why))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Every sink has a bounded queue or a bounded store and never makes its caller wait (OPS-001).
 
+pub mod asked;
 pub mod audit;
 pub mod bindings;
 pub mod cdr;

@@ -477,10 +477,7 @@ fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wr
             .parsed_list("local_numbers", value::numbers, out)
             .map(|list| list.value)
             .unwrap_or_default(),
-        emergency: section
-            .texts("emergency", out)
-            .map(|list| list.value)
-            .unwrap_or_default(),
+        emergency: section.texts("emergency", out),
         elins: elin::elins(&mut section, out),
         elin_from_location: section.boolean("elin_from_location", out),
         elin_callback: section.parsed("elin_callback", value::duration, out),

@@ -146,6 +146,8 @@ codes! {
     XdpOnLoopback = "W0115",
     /// Whoever sends first to a port of a call may be taken for its peer.
     OpenMedia = "W0116",
+    /// Users at Teams could not call for help: no numbers for that are listed, nor that there are none.
+    NoEmergency = "W0117",
     /// The token of a user of the API has expired, or does within 14 days.
     TokenEnds = "W0118",
     /// Teams and another peer that speaks TLS come to one listener.

@@ -133,7 +133,8 @@ pub(super) struct WrittenTenant {
     pub(super) name: At<String>,
     pub(super) numbers: Vec<At<NumberRange>>,
     pub(super) local_numbers: Vec<At<NumberRange>>,
-    pub(super) emergency: Vec<At<String>>,
+    /// The list, if there is one: an empty one says that nobody calls for help there.
+    pub(super) emergency: Option<At<Vec<At<String>>>>,
     pub(super) elins: Vec<WrittenElin>,
     pub(super) elin_from_location: Option<At<bool>>,
     pub(super) elin_callback: Option<At<Duration>>,

@@ -31,6 +31,7 @@ impl Core {
         self.plane.circles = together.circles.beside();
         self.plane.preemptions = together.preemptions.clone();
         self.plane.elins = together.elins.clone();
+        self.plane.asked = together.asked.clone();
         self.plane.watch = together.watch.clone();
         self.live = together.live.beside();
         self.adrift = together.adrift.beside();

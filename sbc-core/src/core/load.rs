@@ -66,7 +66,8 @@ impl Core {
         dropped(DropCode::Overload, flow, out);
         if let Some(mut head) = RequestHead::of(message) {
             let status = Status::SERVICE_UNAVAILABLE;
-            answer_without_state(flow, status, &mut head, retry_after, out);
+            let whose = (&*self.plane.config, &*ingress.trunk);
+            answer_without_state(whose, flow, status, &mut head, retry_after, out);
         }
         true
     }

@@ -17,7 +17,7 @@ mod together;
 mod ways;
 
 use crate::call::{A_LEG, Call};
-use crate::config::{Config, Merged, Trunk};
+use crate::config::{Config, Trunk};
 use crate::deadline::DeadlineQueue;
 use crate::dialog::{Lookup, contact};
 use crate::effect::{Effect, Effects};
@@ -37,7 +37,7 @@ use crate::sip::{
     RequestHead, ResponseBuilder, Status, Token,
 };
 use crate::time::{Now, Timestamp};
-use crate::transaction::{Indication, Owner, TimerSet};
+use crate::transaction::{Indication, Manners, Owner, TimerSet};
 use crate::transport::{Flow, Protocol};
 use crate::trunk::{Probes, Registrars, Registrations};
 use adrift::Adrift;
@@ -45,7 +45,7 @@ pub use drain::FADING;
 use media_api::SessionId;
 use options::asks_for_pause;
 use prove::Proven;
-use stateless::{answer_statelessly, is_stateless_tag};
+use stateless::{answer_statelessly, is_stateless_tag, manners, reasons};
 use std::sync::Arc;
 use sweep::Sweeper;
 use together::Live;
@@ -398,9 +398,9 @@ impl Core {
             let owner = self.plane.transactions.owner_of(&message);
             arrived_in_transaction(owner, flow, &message, out);
             let mut up = Vec::new();
-            let merged = Merged::default();
+            let manners = Manners::default();
             self.plane
-                .receive(now.mono, flow, message, merged, out, &mut up);
+                .receive(now.mono, flow, message, &manners, out, &mut up);
             return self.indicate(now, up, None, out);
         }
         if self.passes_on(flow, &message, out) {
@@ -416,7 +416,8 @@ impl Core {
             Err(DropCode::UnknownHost) => {
                 dropped(DropCode::UnknownHost, flow, out);
                 if let Some(mut head) = RequestHead::of(&message) {
-                    answer_statelessly(flow, Status::NOT_FOUND, &mut head, out);
+                    let config = &self.plane.config;
+                    answer_statelessly(config, flow, Status::NOT_FOUND, &mut head, out);
                 }
                 return;
             }
@@ -446,9 +447,9 @@ impl Core {
         allow_alias(flow, &message, &ingress.trunk, out);
         arrived_in_transaction(owner, flow, &message, out);
         let mut up = Vec::new();
-        let merged = ingress.trunk.habits.merged;
+        let manners = manners(&self.plane.config, &ingress.trunk);
         self.plane
-            .receive(now.mono, flow, message, merged, out, &mut up);
+            .receive(now.mono, flow, message, &manners, out, &mut up);
         self.indicate(now, up, Some(ingress), out);
     }
 
@@ -485,7 +486,7 @@ impl Core {
         let Reaction::Answer { status, mut head } = rejected.reaction else {
             return;
         };
-        answer_statelessly(flow, status, &mut head, out);
+        answer_statelessly(config, flow, status, &mut head, out);
     }
 
     fn command(&mut self, now: Now, id: CommandId, command: Command, out: &mut Effects) {
@@ -904,6 +905,7 @@ impl Core {
     ) {
         let tag = Token::from_minted(self.plane.mint.tag());
         let response = finish(ResponseBuilder::to(message, status, Some(&tag)));
+        let response = response.headers(&reasons(&style.trunk, message.method(), status));
         let bytes = style.sign_response(response).build();
         self.plane
             .transactions
@@ -929,6 +931,8 @@ impl Core {
             return;
         };
         let response = capabilities.refuse(&head, rejection, Some(&tag));
+        let reasons = reasons(&style.trunk, message.method(), rejection.status);
+        let response = response.headers(&reasons);
         let bytes = style.sign_response(response).build();
         self.plane
             .transactions

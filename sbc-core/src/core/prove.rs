@@ -56,7 +56,13 @@ impl Core {
                 Lookup::Unknown => {
                     dropped(DropCode::UnknownDialog, flow, out);
                     if let Some(mut head) = RequestHead::of(message) {
-                        answer_statelessly(flow, Status::CALL_DOES_NOT_EXIST, &mut head, out);
+                        answer_statelessly(
+                            &self.plane.config,
+                            flow,
+                            Status::CALL_DOES_NOT_EXIST,
+                            &mut head,
+                            out,
+                        );
                     }
                     return Proven::Done;
                 }
@@ -70,7 +76,13 @@ impl Core {
         }
         if *message.method() == Method::Cancel {
             if let Some(mut head) = RequestHead::of(message) {
-                answer_statelessly(flow, Status::CALL_DOES_NOT_EXIST, &mut head, out);
+                answer_statelessly(
+                    &self.plane.config,
+                    flow,
+                    Status::CALL_DOES_NOT_EXIST,
+                    &mut head,
+                    out,
+                );
             }
             return Proven::Done;
         }

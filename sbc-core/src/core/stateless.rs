@@ -1,7 +1,13 @@
 //! Answers without a transaction, for requests that must cost next to nothing.
 
+use crate::config::{Config, Preset, ReasonForm, Trunk};
 use crate::effect::{Effect, Effects};
+use crate::policy::header::fixed;
+use crate::policy::{ingress, response};
+use crate::sip::Method;
+use crate::sip::header::{Header, Reason};
 use crate::sip::{HeaderName, RequestHead, ResponseBuilder, Status, Token};
+use crate::transaction::Manners;
 use crate::transport::via::{ResponseTarget, datagram_target, note_source};
 use crate::transport::{Flow, Hop, Protocol};
 use bytes::Bytes;
@@ -9,15 +15,23 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Answers a request that gets no transaction (RFC 3261 §8.2.7).
 pub(super) fn answer_statelessly(
+    config: &Config,
     flow: &Flow,
     status: Status,
     head: &mut RequestHead,
     out: &mut Effects,
 ) {
-    answer_without_state(flow, status, head, None, out);
+    // Whose it is may not be known: all that Teams uses are alike in this.
+    let mut trunks = config.trunks.values();
+    let teams = trunks
+        .find(|trunk| trunk.preset == Preset::Teams && ingress::admits_flow(config, trunk, flow));
+    let lines = teams.map(|trunk| lines_of(config, trunk, head, status));
+    answer_with(flow, status, head, &lines.unwrap_or_default(), out);
 }
 
+/// The same to a trunk that is known.
 pub(super) fn answer_without_state(
+    (config, trunk): (&Config, &Trunk),
     flow: &Flow,
     status: Status,
     head: &mut RequestHead,
@@ -25,8 +39,52 @@ pub(super) fn answer_without_state(
     out: &mut Effects,
 ) {
     let line = |seconds: u64| (HeaderName::RetryAfter, Bytes::from(seconds.to_string()));
-    let lines: Vec<_> = retry_after_s.map(line).into_iter().collect();
+    let mut lines: Vec<_> = retry_after_s.map(line).into_iter().collect();
+    lines.extend(lines_of(config, trunk, head, status));
     answer_with(flow, status, head, &lines, out);
+}
+
+/// How a trunk's peer is answered before anybody has taken its request.
+pub(super) fn manners(config: &Config, trunk: &Trunk) -> Manners {
+    Manners {
+        merged: trunk.habits.merged,
+        lines: who_we_are(config, trunk),
+        says_why: says_why(trunk),
+    }
+}
+
+/// Who we are, for Teams, in every response (TDR-OPT-011).
+fn who_we_are(config: &Config, trunk: &Trunk) -> Vec<(HeaderName, Bytes)> {
+    if trunk.preset != Preset::Teams {
+        return Vec::new();
+    }
+    let server = config.node.user_agent.as_ref();
+    let server = server.map(|own| (HeaderName::Server, Bytes::from(own.clone())));
+    let fixed = fixed(trunk).map(|(name, value)| (name, Bytes::from(value.to_owned())));
+    server.into_iter().chain(fixed).collect()
+}
+
+fn says_why(trunk: &Trunk) -> bool {
+    trunk.preset == Preset::Teams && trunk.habits.reason == ReasonForm::Q850
+}
+
+/// Why Teams is refused a call before it is one, in terms of Q.850 (Annex B of our Teams requirements).
+pub(super) fn reasons(trunk: &Trunk, method: &Method, status: Status) -> Option<Reason> {
+    let cause = response::q850_of(status)?;
+    (says_why(trunk) && *method == Method::Invite).then(|| Reason::q850(cause, None))
+}
+
+fn lines_of(
+    config: &Config,
+    trunk: &Trunk,
+    head: &RequestHead,
+    status: Status,
+) -> Vec<(HeaderName, Bytes)> {
+    let mut lines = who_we_are(config, trunk);
+    let method = head.method.as_ref();
+    let why = method.and_then(|method| reasons(trunk, method, status));
+    lines.extend(why.map(|why| (HeaderName::Reason, why.to_bytes())));
+    lines
 }
 
 /// The same with lines of its own.

@@ -1,5 +1,5 @@
 //! What all shards of a node count together: the limits on calls, set-ups that may be circles, calls that
-//! give way to others, numbers that are lent to those who call for help, what is usual of calls, how many calls there are, and
+//! give way to others, numbers that are lent to those who call for help, when Teams was asked, what is usual of calls, how many calls there are, and
 //! how many of them their callers have left.
 //!
 //! A limit is one of the node, and which shard a call falls to is chance: shards that counted each for
@@ -15,6 +15,7 @@ use crate::policy::preempt::Preemptions;
 use crate::policy::spend::Spending;
 use crate::policy::spend::books::Books;
 use crate::policy::unusual::Watch;
+use crate::trunk::asked::Asked;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -26,6 +27,7 @@ pub struct Together {
     pub(super) circles: Circles,
     pub(super) preemptions: Preemptions,
     pub(super) elins: Elins,
+    pub(super) asked: Asked,
     pub(super) watch: Watch,
     pub(super) live: Live,
     pub(super) adrift: Adrift,
@@ -35,6 +37,11 @@ impl Together {
     /// Numbers that are lent to who calls for help, for those who keep them over a restart.
     pub fn elins(&self) -> Elins {
         self.elins.clone()
+    }
+
+    /// When each proxy of Teams was asked last, for those who keep it over a restart.
+    pub fn asked(&self) -> Asked {
+        self.asked.clone()
     }
 
     /// What was spent, for those who keep it over a restart and show it.

@@ -408,7 +408,8 @@ fn for_teams(status: Status, q850: Option<u8>) -> Status {
         // Ringing that ended with 408 at the carrier is a user who did not answer.
         (None, 408) => Status::TEMPORARILY_UNAVAILABLE,
         // Undocumented there; 503 is what Microsoft understands as trouble of the trunk.
-        (None, 500 | 502) => Status::SERVICE_UNAVAILABLE,
+        (Some(_) | None, 503 | 504) => status,
+        (Some(_) | None, 500..=599) => Status::SERVICE_UNAVAILABLE,
         (Some(_) | None, _) => status,
     }
 }

@@ -35,6 +35,11 @@ pub fn screen(
         let number = inside(number);
         tenant.has(&number)
     };
+    // The rules for redirecting numbers, which are those for calling ones where there are no others.
+    let is_own_diverting = |number: &str| {
+        let number = number::transform_redirecting(config, &scope, number).value;
+        tenant.has(&number)
+    };
     let pilot = trunk.identity.pilot.as_ref();
     // A wish: it is heard if the number is the customer's, and is the main number otherwise.
     if let Some(wanted) = caller.preferred.take().filter(|_| !trunk.trusted) {
@@ -58,7 +63,7 @@ pub fn screen(
     if caller
         .trail
         .diverting()
-        .is_some_and(|number| is_own(&number.number))
+        .is_some_and(|number| is_own_diverting(&number.number))
     {
         return Ok(Some("forwarded"));
     }

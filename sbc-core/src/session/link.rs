@@ -8,7 +8,7 @@ use crate::config::{Listener, Preset, Symmetric, UdpOversize};
 use crate::dialog::{Dialog, NextHop};
 use crate::event::{Happened, OversizeAction};
 use crate::id::{CallId, LegId, QueryId, TransactionId};
-use crate::locate::in_order;
+use crate::locate::{MAX_ADDRESSES, in_order};
 use crate::plane::{Asker, Cx};
 use crate::query::{Outcome, ResolveSpec};
 use crate::session::challenge::Proofs;
@@ -19,6 +19,7 @@ use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
 use crate::transport::{Flow, Hop, Protocol, nat};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -43,6 +44,10 @@ pub(crate) struct Link {
     detours: Vec<(TransactionId, Waiting)>,
     /// The peer does not take over TCP what is too large for UDP.
     has_no_stream: bool,
+    /// Other addresses of the next hop's name, for when the one in use fails (TDR-DNS-006, RFC 3263 §4.3).
+    others: VecDeque<Hop>,
+    /// Requests without a final response that could go to one of them.
+    movable: Vec<(TransactionId, Hop, Waiting)>,
 }
 
 /// An ACK that lacks its answer.
@@ -133,6 +138,8 @@ impl Link {
             open: Vec::new(),
             detours: Vec::new(),
             has_no_stream: false,
+            others: VecDeque::new(),
+            movable: Vec::new(),
         }
     }
 
@@ -186,27 +193,27 @@ impl Link {
             return;
         };
         let next = next.clone();
-        let hop = match outcome {
-            Outcome::Resolved(addresses) => addresses
-                .iter()
-                .find_map(|remote| self.hop_to(style, &next, *remote))
-                .unwrap_or_else(|| self.fallback.clone()),
+        let mut hops: VecDeque<Hop> = match outcome {
+            Outcome::Resolved(addresses) => {
+                let hops = addresses.iter().take(MAX_ADDRESSES);
+                hops.filter_map(|remote| self.hop_to(style, &next, *remote))
+                    .collect()
+            }
             Outcome::Located(services) => {
                 let places = in_order(services, style.trunk.prefer, &mut cx.plane.mint);
-                let mut hops = places.into_iter().map(|(protocol, remote)| {
+                let hops = places.into_iter().filter_map(|(protocol, remote)| {
                     let next = NextHop {
                         protocol: Some(protocol),
                         ..next.clone()
                     };
                     self.hop_to(style, &next, remote)
                 });
-                hops.find_map(|hop| hop)
-                    .unwrap_or_else(|| self.fallback.clone())
+                hops.collect()
             }
-            Outcome::Won(_) | Outcome::Verified(_) | Outcome::ResolveFailed(_) => {
-                self.fallback.clone()
-            }
+            Outcome::Won(_) | Outcome::Verified(_) | Outcome::ResolveFailed(_) => VecDeque::new(),
         };
+        let hop = hops.pop_front().unwrap_or_else(|| self.fallback.clone());
+        self.others = hops;
         self.way = Way::Known(next, hop);
         self.flush(cx, style);
     }
@@ -319,6 +326,7 @@ impl Link {
     /// A request of ours has its final response or will never get one.
     pub(crate) fn close(&mut self, id: TransactionId) -> Option<Open> {
         self.detours.retain(|(own, _)| *own != id);
+        self.movable.retain(|(own, ..)| *own != id);
         let at = self.open.iter().position(|open| open.id == id)?;
         Some(self.open.swap_remove(at))
     }
@@ -339,6 +347,38 @@ impl Link {
         self.close(id);
         self.send_again(cx, style, waiting.wanted, waiting.tries);
         true
+    }
+
+    /// A request of ours found nobody at its address: it goes to another one of the same name, as all that come
+    /// after it. Says whether there is one.
+    pub(super) fn another_way(
+        &mut self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        id: TransactionId,
+    ) -> bool {
+        let Some(at) = self.movable.iter().position(|(own, ..)| *own == id) else {
+            return false;
+        };
+        let (_, tried, waiting) = self.movable.swap_remove(at);
+        let Way::Known(_, current) = &mut self.way else {
+            return false;
+        };
+        if *current == tried {
+            let Some(other) = self.others.pop_front() else {
+                return false;
+            };
+            *current = other;
+        }
+        self.bye.take_if(|bye| *bye == id);
+        self.close(id);
+        self.send_again(cx, style, waiting.wanted, waiting.tries);
+        true
+    }
+
+    /// Whether a request that fails may go to another address.
+    pub(super) fn is_movable(&self, id: TransactionId) -> bool {
+        self.movable.iter().any(|(own, ..)| *own == id)
     }
 
     /// The method of a request that took a way of its own for its size.
@@ -501,9 +541,14 @@ impl Link {
                 }
                 let method = &Method::Bye;
                 let request = style.sign_request(request);
+                let again = tries.clone();
                 let (request, proof) = self.proofs.sign(cx, style, hop, method, request, tries);
                 let id = self.start(cx, style, hop, method, &branch, request.build());
                 self.bye = Some(id);
+                let wanted = || Wanted::Bye {
+                    lines: lines.clone(),
+                };
+                self.may_move(id, hop, wanted, again);
                 self.proofs.sent(id, proof, Wanted::Bye { lines });
             }
             Wanted::Request(errand) => {
@@ -548,9 +593,27 @@ impl Link {
                         tries: again,
                     };
                     self.detours.push((id, waiting));
+                } else {
+                    let wanted = || Wanted::Request(errand.clone());
+                    self.may_move(id, hop, wanted, again);
                 }
                 self.proofs.sent(id, proof, Wanted::Request(errand));
             }
+        }
+    }
+
+    /// Remembers a request for as long as it could go elsewhere.
+    fn may_move(
+        &mut self,
+        id: TransactionId,
+        hop: &Hop,
+        wanted: impl FnOnce() -> Wanted,
+        tries: Tries,
+    ) {
+        if !self.others.is_empty() {
+            let wanted = wanted();
+            let waiting = Waiting { wanted, tries };
+            self.movable.push((id, hop.clone(), waiting));
         }
     }
 

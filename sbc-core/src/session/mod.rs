@@ -616,6 +616,11 @@ impl Session {
         if why.is_some() && self.goes_without_detour(cx, id) {
             return;
         }
+        let is_movable = |link: &Link| link.is_movable(id);
+        let link = link_where(&mut self.phase, &mut self.strays, is_movable);
+        if link.is_some_and(|link| link.another_way(cx, &self.style, id)) {
+            return;
+        }
         if self.unfinished.remove(&id).is_some() || self.own_failed(cx, id, why.as_ref(), up) {
             return;
         }

@@ -555,6 +555,12 @@ impl Session {
         let place = current.place(&self.style.trunk);
         cx.plane.health.failed(cx.now.mono, place);
         let target = current.target.clone();
+        if self.style.trunk.preset == Preset::Teams && !outgoing.outset.is_emergency {
+            // A data centre that is silent at one address is not looked for at its others (TDR-DNS-002).
+            let is_other = |(other, _): &(TargetAddress, SocketAddr)| *other != target;
+            outgoing.addresses.retain(is_other);
+            outgoing.later.retain(is_other);
+        }
         // The same user is called by another way now: Teams is not to note a missed call beside that
         // (TDR-SIP-022).
         let goes_on = outgoing.left() > 0 && self.style.trunk.preset == Preset::Teams;

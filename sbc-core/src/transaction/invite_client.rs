@@ -247,7 +247,13 @@ impl InviteClient {
             // (RFC 3261 §22.1).
             .copy(&invite, HeaderName::Authorization)
             .copy(&invite, HeaderName::ProxyAuthorization);
-        Some(request)
+        // Teams is told in every request who we are (TDR-OPT-011).
+        Some(match HeaderName::parse("X-MS-SBC") {
+            Ok(own) if invite.has(&own) => request
+                .copy(&invite, HeaderName::UserAgent)
+                .copy(&invite, own),
+            Ok(_) | Err(_) => request,
+        })
     }
 
     /// Our own INVITE, read back only when an ACK or CANCEL has to be derived from it.

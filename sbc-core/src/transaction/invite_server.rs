@@ -103,6 +103,11 @@ impl InviteServer {
         }
     }
 
+    /// Whether it may still become a call, or is one.
+    pub(super) fn lives(&self) -> bool {
+        matches!(self.state, State::Proceeding | State::Accepted)
+    }
+
     /// Whether no final response was given yet.
     pub(super) fn is_open(&self) -> bool {
         self.state == State::Proceeding

@@ -16,9 +16,10 @@ mod timer;
 pub use table::{Bounds, MAX_SERVER_TRANSACTIONS, Table, TableSizes, Unreturned};
 pub use timer::TimerSet;
 
+use crate::config::Merged;
 use crate::effect::{Effect, Effects};
 use crate::id::{CallId, FlowId, LegId, TransactionId};
-use crate::sip::Message;
+use crate::sip::{HeaderName, Message};
 use crate::transport::{Flow, FlowFault, Hop};
 use bytes::Bytes;
 
@@ -126,6 +127,17 @@ pub enum Indication {
         /// Its owner.
         owner: Owner,
     },
+}
+
+/// How a peer is answered before anybody has taken its request.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Manners {
+    /// What becomes of merged requests.
+    pub merged: Merged,
+    /// Lines of every response: who we are, for Teams (TDR-OPT-011).
+    pub lines: Vec<(HeaderName, Bytes)>,
+    /// Whether a refusal says why in terms of Q.850 (Annex B of our Teams requirements).
+    pub says_why: bool,
 }
 
 /// What a machine wants done besides changing its own state. Its table knows the rest.

@@ -11,7 +11,7 @@ use super::key::{
     ClientKey, SentBy, ServerKey, client_key, has_one_via, merge_key, own_sent_by, server_key,
 };
 use super::server::{self, Server};
-use super::{Indication, Owner, Sender, TimerSet, Verdict};
+use super::{Indication, Manners, Owner, Sender, TimerSet, Verdict};
 use crate::config::Merged;
 use crate::deadline::DeadlineQueue;
 use crate::effect::{Effect, Effects};
@@ -19,8 +19,8 @@ use crate::event::{DropCode, Happened};
 use crate::hashed::{Digested, Minted, Secret};
 use crate::id::{FlowId, TransactionId};
 use crate::mint::Mint;
-use crate::sip::header::{CSeq, CallId, From, To};
-use crate::sip::{Message, Method, ResponseBuilder, Status, Token};
+use crate::sip::header::{CSeq, CallId, From, Reason, To};
+use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transport::via::{ResponseTarget, datagram_target, reconnect_target, with_source};
 use crate::transport::{Flow, FlowFault, Hop, Protocol, TlsHop};
@@ -53,6 +53,15 @@ impl Default for Bounds {
             per_source: MAX_PER_SOURCE,
         }
     }
+}
+
+/// Q.850: the routing is in error, which is what a circle is.
+const LOOP_CAUSE: u8 = 25;
+
+fn with_lines(response: ResponseBuilder, lines: &[(HeaderName, Bytes)]) -> ResponseBuilder {
+    lines.iter().fold(response, |response, (name, value)| {
+        response.raw_if_valid(name, value)
+    })
 }
 
 /// All transactions of one shard.
@@ -413,17 +422,17 @@ impl Table {
         out: &mut Effects,
         up: &mut Vec<Indication>,
     ) {
-        self.received_under(now, flow, message, Merged::Refuse, mint, out, up);
+        self.received_under(now, flow, message, &Manners::default(), mint, out, up);
     }
 
-    /// As [`Self::received`], from a peer whose merged requests are treated like this (SIP-203).
+    /// As [`Self::received`], from a peer that is dealt with like this (SIP-203).
     #[allow(clippy::too_many_arguments, reason = "the values have no common type")]
     pub fn received_under(
         &mut self,
         now: Timestamp,
         flow: &Flow,
         message: Message,
-        merged: Merged,
+        manners: &Manners,
         mint: &mut Mint,
         out: &mut Effects,
         up: &mut Vec<Indication>,
@@ -439,10 +448,10 @@ impl Table {
                 flow: flow.clone(),
                 message,
             }),
-            (_, Some(id)) => self.repeated(id, out),
+            (_, Some(id)) => self.repeated(id, flow, &message, out),
             (_, None) => {
                 let message = with_source(message, flow.remote);
-                self.new_request(now, flow, key, message, merged, mint, out, up);
+                self.new_request(now, flow, key, message, manners, mint, out, up);
             }
         }
     }
@@ -518,10 +527,16 @@ impl Table {
         self.look_after(id);
     }
 
-    fn repeated(&mut self, id: TransactionId, out: &mut Effects) {
+    fn repeated(&mut self, id: TransactionId, flow: &Flow, message: &Message, out: &mut Effects) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
+        // Whoever repeats it over another connection waits there, and may have lost the first one.
+        let has_moved = flow.protocol.is_reliable() && entry.hop.flow != Some(flow.id);
+        if let Some(hop) = has_moved.then(|| way_back(flow, message)).flatten() {
+            let tls = entry.hop.tls.take();
+            entry.hop = Hop { tls, ..hop };
+        }
         let mut to = Sender {
             id,
             owner: entry.owner,
@@ -542,7 +557,7 @@ impl Table {
         flow: &Flow,
         key: Option<ServerKey>,
         message: Message,
-        merged: Merged,
+        manners: &Manners,
         mint: &mut Mint,
         out: &mut Effects,
         up: &mut Vec<Indication>,
@@ -558,19 +573,25 @@ impl Table {
             let flow = flow.clone();
             return up.push(Indication::Unmatched { flow, message });
         };
-        let merge = merge_key(self.secret, &message).filter(|_| merged == Merged::Refuse);
-        let is_merged = merge
-            .as_ref()
-            .is_some_and(|merge| self.merges.contains_key(merge));
-        let id = self.open(now, key, merge, source, hop, &message);
+        let merge = merge_key(self.secret, &message).filter(|_| manners.merged == Merged::Refuse);
+        let first = merge.as_ref().and_then(|merge| self.merges.get(merge));
+        let is_merged = first.is_some_and(|first| self.lives(*first));
+        let id = self.open(now, key, merge, source, hop, (&message, &manners.lines));
+        if let Some(merge) = merge.filter(|_| !is_merged) {
+            self.merges.insert(merge, id);
+        }
         match message.method() {
             _ if is_merged => {
                 let tag = Token::from_minted(mint.tag());
-                let bytes =
-                    ResponseBuilder::to(&message, Status::LOOP_DETECTED, Some(&tag)).build();
-                self.respond(now, id, Status::LOOP_DETECTED, bytes, out);
+                let status = Status::LOOP_DETECTED;
+                let mut response = ResponseBuilder::to(&message, status, Some(&tag));
+                if manners.says_why {
+                    response = response.header(&Reason::q850(LOOP_CAUSE, None));
+                }
+                let bytes = with_lines(response, &manners.lines).build();
+                self.respond(now, id, status, bytes, out);
             }
-            Method::Cancel => self.cancelled(now, id, message, mint, out, up),
+            Method::Cancel => self.cancelled(now, id, message, &manners.lines, mint, out, up),
             _ => up.push(Indication::Request {
                 id,
                 flow: flow.clone(),
@@ -590,12 +611,13 @@ impl Table {
         merge: Option<ServerKey>,
         source: IpAddr,
         hop: Hop,
-        message: &Message,
+        (message, lines): (&Message, &[(HeaderName, Bytes)]),
     ) -> TransactionId {
         let id = self.new_id();
         let timers = TimerSet::default();
         let is_reliable = hop.protocol.is_reliable();
-        let trying = ResponseBuilder::to(message, Status::TRYING, None).build();
+        let trying = ResponseBuilder::to(message, Status::TRYING, None);
+        let trying = with_lines(trying, lines).build();
         let machine = match message.method() {
             Method::Invite => {
                 let machine = InviteServer::start(now, timers, is_reliable, trying);
@@ -604,9 +626,6 @@ impl Table {
             _ => Machine::Server(Box::new(Server::start(now, timers, is_reliable, trying))),
         };
         self.servers.insert(key, id);
-        if let Some(merge) = &merge {
-            self.merges.entry(*merge).or_insert(id);
-        }
         *self.sources.entry(source).or_insert(0) += 1;
         let keys = Keys::Server { key, merge, source };
         let entry = Entry {
@@ -621,12 +640,24 @@ impl Table {
         id
     }
 
+    /// Whether a request is still of consequence: not an INVITE that we have refused, whose sender may not have
+    /// heard it and may try once more by another way (TDR-ERR-012).
+    fn lives(&self, id: TransactionId) -> bool {
+        let entry = self.entries.get(&id);
+        entry.is_some_and(|entry| match &entry.machine {
+            Machine::InviteServer(machine) => machine.lives(),
+            Machine::Server(_) | Machine::InviteClient(_) | Machine::Client(_) => true,
+        })
+    }
+
     /// A CANCEL in its own transaction `id` (SIP-219).
+    #[allow(clippy::too_many_arguments, reason = "the values have no common type")]
     fn cancelled(
         &mut self,
         now: Timestamp,
         id: TransactionId,
         message: Message,
+        lines: &[(HeaderName, Bytes)],
         mint: &mut Mint,
         out: &mut Effects,
         up: &mut Vec<Indication>,
@@ -642,7 +673,8 @@ impl Table {
             None => Status::CALL_DOES_NOT_EXIST,
         };
         let tag = Token::from_minted(mint.tag());
-        let bytes = ResponseBuilder::to(&message, status, Some(&tag)).build();
+        let response = ResponseBuilder::to(&message, status, Some(&tag));
+        let bytes = with_lines(response, lines).build();
         let told = match invite {
             Some((invite, entry)) => match &entry.machine {
                 Machine::InviteServer(machine) if machine.is_open() => Some((invite, entry.owner)),

@@ -1,5 +1,6 @@
 //! Trunks: what is known about peers apart from any call.
 
+pub mod asked;
 mod binding;
 mod circuit;
 mod health;

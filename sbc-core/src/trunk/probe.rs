@@ -6,10 +6,14 @@
 //! that is a name is looked up as often as it is probed; addresses that it has no more are forgotten
 //! (SIP-1706).
 //!
+//! Of Teams each of its names is asked once for each name of ours, at one of its addresses at a time, and whoever
+//! else asks the same hears the answer too [`super::asked`].
+//!
 //! One that does not answer is asked more often, unless it is Teams, which counts too many OPTIONS
 //! as an offence (TDR-OPT-006). Teams prefers SBCs that ask it, so it is not asked while the node drains
 //! (TDR-OPT-010).
 
+use super::asked::{Pair, SHORTEST};
 use super::health::{TargetId, TargetState};
 use super::verdict::{Finding, Verdict};
 use crate::config::{Config, Lookup, Preset, TargetAddress, UriScheme};
@@ -134,6 +138,10 @@ impl Probes {
                 },
             );
         }
+        let pairs: Vec<Pair> = self.watches.values().filter_map(Watch::pair).collect();
+        cx.plane
+            .asked
+            .keep(cx.now.mono, |pair| pairs.contains(pair));
         for (id, watch) in before {
             self.forget(cx, &watch, |probe| probe.watch == id);
             if watch.is_lost {
@@ -170,6 +178,15 @@ impl Probes {
                 continue;
             };
             if probe.due > cx.now.mono {
+                continue;
+            }
+            let asked = &cx.plane.asked;
+            let free = watch.pair().and_then(|pair| asked.free(cx.now.mono, &pair));
+            if let Some(free) = free {
+                // Whoever of several is first after the pause is asked.
+                let more = watch.interval.saturating_sub(SHORTEST);
+                probe.due = free + more + cx.plane.mint.delay(Duration::ZERO, JITTER);
+                self.due.push(probe.due, id);
                 continue;
             }
             probe.due = cx.now.mono + probe.pause(cx, watch);
@@ -365,13 +382,37 @@ impl Probes {
         status: Option<Status>,
         because: String,
     ) {
-        let Some(probe) = self.probes.get_mut(&id) else {
+        let Some(probe) = self.probes.get(&id) else {
             return;
         };
         let Some(watch) = self.watches.get(&probe.watch) else {
             return;
         };
         watch.tell_exchange(cx, Some(probe.remote), status, &because);
+        let (at, pair) = ((probe.protocol, probe.remote), watch.pair());
+        self.hears(cx, id, finding, &because);
+        let same = pair.into_iter().flat_map(|pair| {
+            let others = self.probes.iter().filter(|(other, probe)| {
+                let watch = self.watches.get(&probe.watch);
+                **other != id
+                    && (probe.protocol, probe.remote) == at
+                    && watch.and_then(Watch::pair).as_ref() == Some(&pair)
+            });
+            others.map(|(other, _)| *other).collect::<Vec<_>>()
+        });
+        for other in same.collect::<Vec<_>>() {
+            self.hears(cx, other, finding, &because);
+        }
+    }
+
+    /// A probe's address has this result, whoever has asked.
+    fn hears(&mut self, cx: &mut Cx<'_>, id: u32, finding: Finding, because: &str) {
+        let Some(probe) = self.probes.get_mut(&id) else {
+            return;
+        };
+        let Some(watch) = self.watches.get(&probe.watch) else {
+            return;
+        };
         let changed = probe.verdict.hears(finding);
         let due = match probe.verdict.is_in_doubt() {
             true => probe.due.min(cx.now.mono + probe.pause(cx, watch)),
@@ -382,7 +423,7 @@ impl Probes {
             self.due.push(due, id);
         }
         if let Some(state) = changed {
-            watch.tell(cx, Some((probe.protocol, probe.remote)), state, &because);
+            watch.tell(cx, Some((probe.protocol, probe.remote)), state, because);
         }
     }
 
@@ -400,6 +441,17 @@ impl Probes {
 }
 
 impl Watch {
+    /// Our name and that of the proxy, where it is one of Teams.
+    fn pair(&self) -> Option<Pair> {
+        let trunk = &self.style.trunk;
+        let own = || match &trunk.fqdn {
+            Some(fqdn) => fqdn.to_ascii_lowercase(),
+            None => trunk.name.to_string(),
+        };
+        let is_teams = trunk.preset == Preset::Teams;
+        is_teams.then(|| (own(), self.target.host.to_ascii_lowercase()))
+    }
+
     /// Tells how an exchange with a proxy of Teams went.
     fn tell_exchange(
         &self,
@@ -458,7 +510,12 @@ impl Probe {
         // Whoever asked to be left alone is not asked how it is (SIP-1720).
         let (style, protocol, remote) = (&watch.style, self.protocol, self.remote);
         let quarantine = &cx.plane.quarantine;
-        if quarantine.holds(cx.now.mono, &style.trunk.name, protocol, remote) {
+        let pair = watch.pair();
+        let is_overdue = |pair: &Pair| cx.plane.asked.is_overdue(cx.now.mono, pair);
+        if quarantine.holds(cx.now.mono, &style.trunk.name, protocol, remote)
+            // Teams would take us for dead.
+            && !pair.as_ref().is_some_and(is_overdue)
+        {
             return Ok(());
         }
         let hop = style.hop(protocol, remote, &watch.target.host);
@@ -480,6 +537,9 @@ impl Probe {
         let method = &Method::Options;
         let sent = table.request(now, method, &branch, bytes, hop, timers, owner, cx.out);
         self.waits_for = Some(sent);
+        if let Some(pair) = pair {
+            cx.plane.asked.note(now, pair);
+        }
         Ok(())
     }
 }

@@ -211,6 +211,7 @@ impl Load<'_> {
         self.build_downstreams(file);
         self.build_hosting(file);
         self.check_elins(file);
+        self.unheard_help(file);
         let transforms = self.build_transforms(file);
         let routes = self.build_routes(file);
         let number_limits = self.build_limits(file);

@@ -5,7 +5,8 @@ use crate::config::finding::Code;
 use crate::config::source::{At, Span};
 use crate::config::written::{File, WrittenHop, WrittenRoute, WrittenTenant, WrittenTransform};
 use crate::config::{
-    Elin, NumberRange, Route, RouteMatch, RouteTarget, Tenant, Transform, TransformScope,
+    Elin, NumberRange, Preset, Route, RouteMatch, RouteTarget, Tenant, Transform, TransformScope,
+    Trunk,
 };
 use crate::id::{RouteName, TenantName, TransformName, TrunkName};
 use regex::{Regex, RegexBuilder};
@@ -50,7 +51,11 @@ impl Load<'_> {
     }
 
     fn emergency_numbers(&mut self, written: &WrittenTenant) -> Vec<String> {
-        for at in &written.emergency {
+        let numbers = written.emergency.as_ref();
+        let numbers = numbers
+            .map(|list| list.value.as_slice())
+            .unwrap_or_default();
+        for at in numbers {
             let is_number = (2..=15).contains(&at.value.len())
                 && at.value.bytes().all(|digit| digit.is_ascii_digit());
             if !is_number {
@@ -66,11 +71,36 @@ impl Load<'_> {
                 );
             }
         }
-        written
-            .emergency
-            .iter()
-            .map(|at| at.value.clone())
-            .collect()
+        numbers.iter().map(|at| at.value.clone()).collect()
+    }
+
+    /// A customer whose users are at Teams can call for help, and its operator should have said by which
+    /// numbers, or that nobody does (TDR-EMG-001).
+    pub(super) fn unheard_help(&mut self, file: &File) {
+        for written in file.tenants.iter().filter(|own| own.emergency.is_none()) {
+            let is_its = |trunk: &Trunk| {
+                let tenant = trunk.tenant.as_ref();
+                trunk.preset == Preset::Teams
+                    && tenant.is_some_and(|own| own.as_str() == written.name.value)
+            };
+            let mut trunks = self.trunks.valid.values();
+            if trunks.any(|(trunk, _)| is_its(trunk)) {
+                self.out.add(
+                    Code::NoEmergency,
+                    &written.name.span,
+                    format!(
+                        "{}: it has users at Teams and no numbers that call for help: their calls to 112 or 911 are \
+                         like all others",
+                        titled("tenant", &written.name.value)
+                    ),
+                    Some(
+                        "write emergency = [\"112\"] with the numbers of its country, or emergency = [] if nobody \
+                         there can call for help"
+                            .to_owned(),
+                    ),
+                );
+            }
+        }
     }
 
     /// The numbers of a tenant's places. Whether their trunks are there is seen once those are known.
