@@ -84,6 +84,7 @@ mod registrar;
 mod rehearsal;
 mod reinvite;
 mod relay;
+mod reloaded;
 mod replaces;
 mod reports;
 mod restored;

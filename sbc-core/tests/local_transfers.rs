@@ -206,7 +206,7 @@ fn a_call_that_has_used_all_names_refuses_what_needs_another_and_goes_on() {
         .filter(|sent| *sent.message.method() == Method::Notify);
     let last = last
         .map(|sent| body(&sent.message))
-        .last()
+        .next_back()
         .expect("it is told");
     assert_eq!(last, "SIP/2.0 500 Server Internal Error\r\n");
     assert!(shard.records.is_empty(), "the call goes on");

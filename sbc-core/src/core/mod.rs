@@ -413,6 +413,15 @@ impl Core {
         };
         let ingress = match ingress {
             Ok(ingress) => ingress,
+            // What has an answer has it again, though its sender is not configured any more.
+            Err(_) if self.plane.transactions.repeats(&message, flow.remote.ip()) => {
+                let owner = self.plane.transactions.owner_of(&message);
+                arrived_in_transaction(owner, flow, &message, out);
+                let (mut up, merged) = (Vec::new(), Merged::default());
+                self.plane
+                    .receive(now.mono, flow, message, merged, out, &mut up);
+                return self.indicate(now, up, None, out);
+            }
             Err(DropCode::UnknownHost) => {
                 dropped(DropCode::UnknownHost, flow, out);
                 if let Some(mut head) = RequestHead::of(&message) {
@@ -454,7 +463,8 @@ impl Core {
     }
 
     /// Whose request it is, or how it is dropped. A peer that the configuration does not know any
-    /// more may still speak in the dialogs of its running calls.
+    /// more may still speak in the dialogs of its running calls, and in the transactions of those that are
+    /// set up: it may repeat its INVITE, and cancel it.
     fn identify(&self, flow: &Flow, message: &Message) -> Result<Ingress, DropCode> {
         let standings = &self.plane.standings;
         let addressed = Addressed::of(message);
@@ -466,6 +476,10 @@ impl Core {
                 .and_then(|lookup| match lookup {
                     Lookup::Live(call, leg) => Some((&self.calls.get(&call)?.call, leg)),
                     Lookup::Ended(..) | Lookup::Moved(_) | Lookup::Unknown => None,
+                })
+                .or_else(|| match self.plane.transactions.owner_of(message) {
+                    Owner::Leg(call, leg) => Some((&self.calls.get(&call)?.call, leg)),
+                    _ => None,
                 })
                 .ok_or(why)?;
             match call.proven_peer(leg, flow) {

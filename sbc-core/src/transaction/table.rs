@@ -216,6 +216,19 @@ impl Table {
         knows(request.method()) || *request.method() == Method::Cancel && knows(&Method::Invite)
     }
 
+    /// Whether a request repeats one that has a transaction and came from the same address, or is the ACK of its
+    /// refusal.
+    pub fn repeats(&self, request: &Message, source: IpAddr) -> bool {
+        let method = match request.method() {
+            Method::Ack => &Method::Invite,
+            method => method,
+        };
+        let key = server_key(self.secret, request, method);
+        let id = key.and_then(|key| self.servers.get(&key));
+        let entry = id.and_then(|id| self.entries.get(id));
+        entry.is_some_and(|entry| entry.hop.remote.ip() == source)
+    }
+
     /// When [`Self::tick`] is next wanted.
     pub fn next_deadline(&self) -> Option<Timestamp> {
         self.deadlines.next()
