@@ -90,7 +90,9 @@ pub const CASES: &[Case] = &[
         "TC-OPT-003",
         |stage| Box::pin(never_faster(stage)),
         &[breaks("TDR-OPT-006", twice(teams("OPTIONS")))],
-    ),
+    )
+    .needs(&[Need::Restart])
+    .with(|setting| setting.has_state = true),
     case(
         "TC-OPT-004",
         |stage| Box::pin(lost_request(stage)),
@@ -352,6 +354,7 @@ async fn never_faster(stage: &Stage) -> Played {
     if stage.daemon.is_some() {
         stage.tell("/reload").await?;
     }
+    stage.restarts().await?;
     sleep(Duration::from_secs(130)).await;
     for (host, between) in intervals(stage) {
         for time in between {
