@@ -77,6 +77,8 @@ pub struct Case {
 pub enum Need {
     /// We write its configuration and start it.
     Ours,
+    /// We can end it and start it again.
+    Restart,
     /// It names a dialog that was transferred.
     Transfers,
     /// Media bypass with ICE.
@@ -118,6 +120,7 @@ impl Need {
     pub fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
+            Self::Restart => "restart",
             Self::Transfers => "transfers",
             Self::Bypass => "bypass",
             Self::Optimization => "optimization",

@@ -12,6 +12,20 @@ use std::io;
 use std::sync::Arc;
 use tokio::process::Command;
 
+/// Runs a command of the subject's file.
+async fn does(key: &str, command: &[String]) -> Result<(), Failure> {
+    let fault = |why: String| Failure::new("ladder", format!("{key}: {why}"));
+    let [program, arguments @ ..] = command else {
+        return Err(fault("no command".to_owned()));
+    };
+    let ended = Command::new(program).args(arguments).status().await;
+    match ended {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(fault(format!("{program} ended with {status}"))),
+        Err(why) => Err(fault(format!("{program}: {why}"))),
+    }
+}
+
 impl Stage {
     /// Starts one more node of ours, with the second name and place.
     ///
@@ -82,19 +96,24 @@ impl Stage {
     /// # Errors
     /// The rule `ladder`.
     pub async fn fails_over(&self) -> Result<(), Failure> {
-        let fault = |why: String| Failure::new("ladder", why);
-        let [program, arguments @ ..] = self.fail_over.as_slice() else {
-            return Err(fault(
+        if self.fail_over.is_empty() {
+            return Err(Failure::new(
+                "ladder",
                 "the subject's file says \"pair\" and not how its active node is ended: write \
-                 fail_over = [\"command\", \"argument\"]"
-                    .to_owned(),
+                 fail_over = [\"command\", \"argument\"]",
             ));
-        };
-        let ended = Command::new(program).args(arguments).status().await;
-        match ended {
-            Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(fault(format!("fail_over: {program} ended with {status}"))),
-            Err(why) => Err(fault(format!("fail_over: {program}: {why}"))),
+        }
+        does("fail_over", &self.fail_over).await
+    }
+
+    /// Ends the subject and starts it again: ours as a service manager does, another as its file says.
+    ///
+    /// # Errors
+    /// The rule `ladder`.
+    pub async fn restarts(&self) -> Result<(), Failure> {
+        match &self.daemon {
+            Some(daemon) => Ok(daemon.restart().await?),
+            None => does("restart", &self.restart).await,
         }
     }
 

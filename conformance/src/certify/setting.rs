@@ -76,6 +76,8 @@ pub struct Setting {
     pub has_names: bool,
     /// The national cloud of the trunk and the name of its one proxy, which is asked for.
     pub cloud: Option<(&'static str, &'static str)>,
+    /// Whether it keeps what outlives a restart.
+    pub has_state: bool,
     /// Whether Teams is reached over IPv6.
     pub is_v6: bool,
     /// Whether clients of Teams reach it at an address that is not its own.

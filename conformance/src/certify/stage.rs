@@ -145,6 +145,8 @@ pub struct Stage {
     pub(super) more_nodes: Mutex<Vec<Arc<Daemon>>>,
     /// What lets another SBC fail over.
     pub(super) fail_over: Vec<String>,
+    /// What starts another SBC anew.
+    pub(super) restart: Vec<String>,
     folder: Option<Folder>,
 }
 
@@ -328,6 +330,7 @@ impl Stage {
         let mut stage = Self::with_peers(ground, trust, tape, &other.fqdn, &sides)?;
         stage.setting = setting;
         stage.fail_over.clone_from(&other.fail_over);
+        stage.restart.clone_from(&other.restart);
         stage.break_by(mutation).await?;
         Ok(stage)
     }
@@ -435,6 +438,7 @@ impl Stage {
             program: None,
             more_nodes: Mutex::default(),
             fail_over: Vec::new(),
+            restart: Vec::new(),
             folder: None,
         })
     }
@@ -800,7 +804,17 @@ async fn start(
             text = text.replace(from, to);
         }
         place::write(folder.path(), "causeway.toml", &text)?;
-        match Daemon::start(program, folder.path(), ports.metrics, false).await {
+        let state = folder.path().join("state");
+        if setting.has_state {
+            std::fs::create_dir_all(&state).map_err(|why| LabFault::File {
+                path: state.clone(),
+                why,
+            })?;
+        }
+        let state = setting.has_state.then_some(state.as_path());
+        let started =
+            Daemon::start_keeping(program, folder.path(), ports.metrics, false, state).await;
+        match started {
             Ok(daemon) => return Ok((ports, daemon)),
             Err(LabFault::Ended { log, .. }) if attempt < STARTS && log.contains("in use") => {
                 attempt += 1;

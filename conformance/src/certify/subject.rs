@@ -36,6 +36,8 @@ pub struct Other {
     pub has: Vec<String>,
     /// Command that ends the active node of a pair; empty if there is none.
     pub fail_over: Vec<String>,
+    /// Command that ends it and starts it again; empty if there is none.
+    pub restart: Vec<String>,
 }
 
 /// What our own daemon does not have.
@@ -54,12 +56,18 @@ impl Subject {
     pub fn lacks(&self, needs: &[Need]) -> Option<String> {
         let missing = |need: &&Need| match self {
             Self::Ours(_) => MISSING.contains(need),
+            Self::Other(other) if **need == Need::Restart => other.restart.is_empty(),
             Self::Other(other) => !other.has.iter().any(|has| has == need.name()),
         };
         let need = needs.iter().find(missing)?;
         Some(match (self, need) {
             (Self::Other(_), Need::Ours) => {
                 "needs a configuration of its own, and this subject is configured by others"
+                    .to_owned()
+            }
+            (Self::Other(_), Need::Restart) => {
+                "needs a restart, and the subject's file does not say how: write restart = \
+                 [\"command\", \"argument\"]"
                     .to_owned()
             }
             _ => format!("{} does not have \"{}\"", self.name(), need.name()),
@@ -101,6 +109,8 @@ certificates = "/etc/sbc-lab"
 has = ["transfers"]
 # Of a pair: the command that ends the active node
 # fail_over = ["ssh", "sbc1.test.example", "systemctl", "kill", "--signal=KILL", "sbc"]
+# The command that ends it and starts it again, if there is one
+# restart = ["ssh", "sbc1.test.example", "systemctl", "restart", "sbc"]
 # Calls to +441632960100 to +441632960199 must go to Teams, all others from Teams to the carrier.
 "#;
 
@@ -165,6 +175,7 @@ impl Other {
             certificates: text("certificates")?.into(),
             has,
             fail_over: list("fail_over"),
+            restart: list("restart"),
         })
     }
 
@@ -185,6 +196,11 @@ mod tests {
         let subject = Subject::Other(Box::new(other));
         assert_eq!(subject.lacks(&[Need::Transfers]), None);
         assert!(subject.lacks(&[Need::Bypass]).unwrap().contains("bypass"));
+        let why = subject.lacks(&[Need::Restart]).unwrap();
+        assert!(why.contains("write restart ="), "{why}");
+        let able = EXAMPLE.replace("# restart =", "restart =");
+        let able = Subject::Other(Box::new(Other::parse(&able).unwrap()));
+        assert_eq!(able.lacks(&[Need::Restart]), None);
         let broken = EXAMPLE.replace("[\"transfers\"]", "[\"transfer\"]");
         let why = Other::parse(&broken).unwrap_err();
         assert!(why.contains("\"transfer\" is unknown"), "{why}");

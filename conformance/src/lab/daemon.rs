@@ -7,9 +7,11 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long it may take to get ready.
@@ -22,11 +24,63 @@ const TAIL: usize = 12;
 /// A running daemon. It ends with this value, and with this process: however that ends, even by a
 /// signal that nobody can catch, the system closes the pipe whose other end the daemon watches.
 pub struct Daemon {
-    child: Child,
-    _alive: Option<ChildStdin>,
-    pid: u32,
+    running: Mutex<Running>,
+    pid: AtomicU32,
+    manner: Manner,
     socket: PathBuf,
     log: PathBuf,
+}
+
+/// Its process, and the pipe that it watches.
+struct Running {
+    child: Child,
+    _alive: Option<ChildStdin>,
+}
+
+/// How it is started, each time.
+struct Manner {
+    program: PathBuf,
+    folder: PathBuf,
+    metrics: SocketAddr,
+    keep: bool,
+    state: Option<PathBuf>,
+}
+
+impl Manner {
+    fn spawn(&self, log: &Path) -> Result<Running, LabFault> {
+        let file = File::options().append(true).create(true).open(log);
+        let file = file.map_err(|why| LabFault::File {
+            path: log.to_owned(),
+            why,
+        })?;
+        let mut command = Command::new(&self.program);
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(self.folder.join("causeway.toml"))
+            .args(["--log-form", "text"])
+            .arg("--end-with-stdin")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(file)
+            // Ctrl-C is for the lab, which ends the daemon in order.
+            .process_group(0)
+            .kill_on_drop(true);
+        if !self.keep {
+            command.arg("--remove-folder").arg(&self.folder);
+        }
+        if let Some(state) = &self.state {
+            command.arg("--state").arg(state);
+        }
+        let mut child = command.spawn().map_err(|why| LabFault::System {
+            what: "start the daemon",
+            why,
+        })?;
+        Ok(Running {
+            _alive: child.stdin.take(),
+            child,
+        })
+    }
 }
 
 impl Daemon {
@@ -41,37 +95,35 @@ impl Daemon {
         metrics: SocketAddr,
         keep: bool,
     ) -> Result<Self, LabFault> {
+        Self::start_keeping(program, folder, metrics, keep, None).await
+    }
+
+    /// The same, where it keeps in a folder what outlives a restart.
+    ///
+    /// # Errors
+    /// [`LabFault::Ended`] or [`LabFault::NotReady`], with the end of its log.
+    pub async fn start_keeping(
+        program: &Path,
+        folder: &Path,
+        metrics: SocketAddr,
+        keep: bool,
+        state: Option<&Path>,
+    ) -> Result<Self, LabFault> {
         let log = folder.join("causeway.log");
-        let file = File::create(&log).map_err(|why| LabFault::File {
-            path: log.clone(),
-            why,
-        })?;
-        let mut command = Command::new(program);
-        command
-            .arg("run")
-            .arg("--config")
-            .arg(folder.join("causeway.toml"))
-            .args(["--log-form", "text"])
-            .arg("--end-with-stdin")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(file)
-            // Ctrl-C is for the lab, which ends the daemon in order.
-            .process_group(0)
-            .kill_on_drop(true);
-        if !keep {
-            command.arg("--remove-folder").arg(folder);
-        }
-        let system = |why| LabFault::System {
-            what: "start the daemon",
-            why,
+        // What is told before a restart stays.
+        let _ = std::fs::remove_file(&log);
+        let manner = Manner {
+            program: program.to_owned(),
+            folder: folder.to_owned(),
+            metrics,
+            keep,
+            state: state.map(Path::to_owned),
         };
-        let mut child = command.spawn().map_err(system)?;
-        let pid = child.id().unwrap_or_default();
-        let mut daemon = Self {
-            _alive: child.stdin.take(),
-            child,
-            pid,
+        let running = manner.spawn(&log)?;
+        let daemon = Self {
+            pid: running.child.id().unwrap_or_default().into(),
+            running: running.into(),
+            manner,
             socket: folder.join("api.sock"),
             log,
         };
@@ -79,9 +131,24 @@ impl Daemon {
         Ok(daemon)
     }
 
+    /// Ends it as a service manager does and starts it again, with the same files.
+    ///
+    /// # Errors
+    /// [`LabFault::Ended`] or [`LabFault::NotReady`], with the end of its log.
+    pub async fn restart(&self) -> Result<(), LabFault> {
+        self.ends().await;
+        let running = self.manner.spawn(&self.log)?;
+        // Ordering: the number stands for itself.
+        let pid = running.child.id().unwrap_or_default();
+        self.pid.store(pid, Ordering::Relaxed);
+        *self.running.lock().await = running;
+        self.ready(self.manner.metrics).await
+    }
+
     /// Its process.
     pub fn pid(&self) -> u32 {
-        self.pid
+        // Ordering: the number stands for itself.
+        self.pid.load(Ordering::Relaxed)
     }
 
     /// Its operators' socket.
@@ -141,31 +208,37 @@ impl Daemon {
     }
 
     /// Ends it as a service manager does. Says its exit status.
-    pub async fn stop(mut self) -> String {
+    pub async fn stop(self) -> String {
+        self.ends().await
+    }
+
+    async fn ends(&self) -> String {
+        let mut running = self.running.lock().await;
         for patience in STOP {
-            self.terminate();
-            if let Ok(status) = timeout(patience, self.child.wait()).await {
+            self.terminate(&running.child);
+            if let Ok(status) = timeout(patience, running.child.wait()).await {
                 return status.map_or_else(|why| why.to_string(), |status| status.to_string());
             }
         }
         // Nothing is left to ask for; what it was doing is in its log.
-        let _ = self.child.kill().await;
+        let _ = running.child.kill().await;
         let waited: Duration = STOP.iter().sum();
         format!("killed after {} s", waited.as_secs())
     }
 
-    fn terminate(&self) {
-        let id = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        if let (Some(id), Some(_)) = (id, self.child.id()) {
+    fn terminate(&self, child: &Child) {
+        let id = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        if let (Some(id), Some(_)) = (id, child.id()) {
             // It may have ended this very moment, which is what is wanted.
             let _ = kill_process(id, Signal::TERM);
         }
     }
 
-    async fn ready(&mut self, metrics: SocketAddr) -> Result<(), LabFault> {
+    async fn ready(&self, metrics: SocketAddr) -> Result<(), LabFault> {
         let deadline = Instant::now() + START;
         loop {
-            if let Ok(Some(status)) = self.child.try_wait() {
+            let ended = self.running.lock().await.child.try_wait();
+            if let Ok(Some(status)) = ended {
                 return Err(LabFault::Ended {
                     status: status.to_string(),
                     log: self.log_tail(),

@@ -21,6 +21,8 @@ pub enum Warp {
     ShortEvents,
     /// Comfort noise is lost.
     NoNoise,
+    /// After a pause the first second is lost.
+    Late,
     /// What was heard first is heard for ever.
     Stuck,
     /// Of a hundred packets fifteen in a row are lost, 300 ms.

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 /// Time between two reports of ours.
 pub(super) const REPORTS: Duration = Duration::from_secs(2);
+/// A pause, and what is lost after it.
+const LATE: Duration = Duration::from_secs(1);
 /// Packets that are the beginning of what is heard: less than what is listened to.
 const BEGINNING: usize = 8;
 /// Packets that are kept to be listened to: half a second.
@@ -56,6 +58,8 @@ pub(super) struct State {
     pub(super) spoilt: Option<u16>,
     /// Of so many packets one comes again, and with it one of long ago.
     pub(super) copied: Option<u16>,
+    /// Until then nothing is heard.
+    pub(super) deaf_until: Option<Instant>,
     /// Source and number of the newest packet with audio.
     pub(super) last_number: Option<([u8; 4], u16)>,
     /// What was heard first, where that is heard for ever.
@@ -337,6 +341,15 @@ impl State {
         self.heard.repeated += u64::from(!is_new || self.warp == Some(Warp::Replays));
         if !is_new {
             return;
+        }
+        if self.warp == Some(Warp::Late) {
+            let last = self.last_audio.replace(now);
+            if last.is_some_and(|last| now - last > LATE) {
+                self.deaf_until = Some(now + LATE);
+            }
+            if self.deaf_until.is_some_and(|until| now < until) {
+                return;
+            }
         }
         if !self.heard.lengths.contains(&packet.payload.len()) {
             self.heard.lengths.push(packet.payload.len());

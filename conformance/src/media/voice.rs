@@ -104,6 +104,7 @@ impl Voice {
             warp,
             spoilt: None,
             copied: None,
+            deaf_until: None,
             last_number: None,
             beginning: Vec::new(),
             ptime: PTIME,

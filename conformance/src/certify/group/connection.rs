@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 /// The subject may spread its first OPTIONS over some seconds.
-pub(super) const GREETING: Duration = Duration::from_secs(15);
+pub(super) const GREETING: Duration = Duration::from_secs(80);
 
 /// Seconds after which proxies close what was quiet, and those for which they keep it at most.
 const QUIET: u32 = 6;
