@@ -68,7 +68,7 @@ class Baresip:
     """One user agent at 127.0.0.1: the kernel chooses that source for its media in any case."""
 
     def __init__(self, folder, number, transport, certificate=None, authority=None, names=None,
-                 options="", port=None, preload=None, keylog=None, account=None, modules=()):
+                 options="", port=None, preload=None, keylog=None, account=None, modules=(), variables=None):
         self.folder = folder / f"baresip-{number.lstrip('+')}-{time.monotonic_ns()}"
         (self.folder / "audio").mkdir(parents=True)
         self.number = number
@@ -94,7 +94,7 @@ class Baresip:
             f"ausrc_srate 8000\nausrc_channels 1\nauplay_srate 8000\nauplay_channels 1\n"
             f"jitter_buffer_delay 5-20\nsnd_path {self.folder}/audio\n"
             f"call_local_timeout 30\nctrl_tcp_listen 127.0.0.1:{self.control_port}\n")
-        environment = dict(os.environ, LC_ALL="C")
+        environment = dict(os.environ, LC_ALL="C") | (variables or {})
         if authority:
             (self.folder / "openssl.cnf").write_text(OPENSSL)
             environment["OPENSSL_CONF"] = str(self.folder / "openssl.cnf")
