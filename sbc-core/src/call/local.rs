@@ -19,7 +19,7 @@ use crate::policy::local_media::{self, Choice, Faced, Side};
 use crate::record::LocalMediaRecord;
 use crate::sip::{Message, Status};
 use bytes::Bytes;
-use media_api::Event as MediaEvent;
+use media_api::{EndpointId, Event as MediaEvent};
 use std::sync::Arc;
 
 /// Where a leg's media are. Nothing of it holds for a trunk without local media.

@@ -417,9 +417,9 @@ impl Core {
             Err(_) if self.plane.transactions.repeats(&message, flow.remote.ip()) => {
                 let owner = self.plane.transactions.owner_of(&message);
                 arrived_in_transaction(owner, flow, &message, out);
-                let (mut up, merged) = (Vec::new(), Merged::default());
+                let (mut up, manners) = (Vec::new(), Manners::default());
                 self.plane
-                    .receive(now.mono, flow, message, merged, out, &mut up);
+                    .receive(now.mono, flow, message, &manners, out, &mut up);
                 return self.indicate(now, up, None, out);
             }
             Err(DropCode::UnknownHost) => {
