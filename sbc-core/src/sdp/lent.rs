@@ -163,8 +163,9 @@ mod tests {
             let media = text.media().next().unwrap();
             let at = format!("{}:4000", at.rsplit(' ').next().unwrap());
             let lent = Lent::one_of(&media, at.parse().ok()?, true)?;
-            let words = |line: &Box<[u8]>| String::from_utf8_lossy(line).into_owned();
-            Some(lent.lines.iter().map(words).collect::<Vec<_>>().join(" | "))
+            let words = |line: &[u8]| String::from_utf8_lossy(line).into_owned();
+            let lines: Vec<_> = lent.lines.iter().map(|line| words(line)).collect();
+            Some(lines.join(" | "))
         };
         let all = [
             "1 1 UDP 2130706431 10.0.0.1 4000 typ host",
