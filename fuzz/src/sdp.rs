@@ -5,7 +5,7 @@ use media_api::{
     CryptoKey, EndpointId, Family, Fingerprint, HashFunction, LocalEndpoint, LocalStream,
     Negotiated, ProtectionWanted, RealmId, Suite,
 };
-use sbc_core::media::{Formats, Ice, MediaImage, Profile, Srtp, interwork, read};
+use sbc_core::media::{Formats, Ice, Lends, MediaImage, Profile, Srtp, interwork, read};
 use sbc_core::sdp::{Crypto, Description, KeyParam, Limits, base64_encode, explain, redact};
 use std::sync::Arc;
 
@@ -264,7 +264,7 @@ fn teams() -> Arc<Profile> {
     Arc::new(Profile {
         ice: Ice::Lite,
         suites: Suite::ALL.to_vec(),
-        lends: true,
+        lends: Lends::Whole,
         ..Profile::teams(RealmId(1), Family::V4)
     })
 }

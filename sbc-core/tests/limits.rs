@@ -662,7 +662,7 @@ fn an_invite_of_teams_may_be_large_and_not_endless() {
         (
             "longer",
             line(9 << 10),
-            Some("a header line has 9222 octets"),
+            Some("a header has 9216 octets"),
         ),
         ("many", "X-MANY: 1\n".repeat(80), None),
         (

@@ -30,7 +30,7 @@ use sbc_core::id::{
     ListenerName, RealmName, RouteName, SoundName, TenantName, TlsContextName, TrunkName,
 };
 use sbc_core::locate::{FamilyOrder, Kind, Question, Record};
-use sbc_core::media::{Dtmf, HoldForm, Ice, Profile};
+use sbc_core::media::{Dtmf, HoldForm, Ice, Lends, Profile};
 use sbc_core::sip::Method;
 use sbc_core::transport::Protocol;
 use std::collections::BTreeMap;
@@ -572,9 +572,9 @@ fn stand_before_north(trunk: &mut Trunk) {
     if trunk.name.as_str() == "north" {
         let profile = Arc::make_mut(&mut trunk.media.profile);
         (profile.srtp, profile.suites) = (teams.srtp, teams.suites);
-        profile.lends = true;
+        profile.lends = Lends::OneAddress;
     } else if is_first && trunk.preset == Preset::Teams {
-        Arc::make_mut(&mut trunk.media.profile).lends = true;
+        Arc::make_mut(&mut trunk.media.profile).lends = Lends::Whole;
         guess_inside(trunk);
         if let Some(local) = &mut trunk.local_media {
             local.proxy = Some(PROXY.to_owned());

@@ -5,9 +5,9 @@
 use crate::cause::{Because, CauseCode};
 use crate::config::{Preset, Trunk};
 use crate::policy::Refusal;
-use crate::sip::{Message, Method, Status};
+use crate::sip::{HeaderName, Message, Method, Status};
 
-/// Octets of one header line.
+/// Octets of one header value.
 const HEADER: usize = 8 << 10;
 /// Header lines.
 const HEADERS: usize = 100;
@@ -15,11 +15,11 @@ const HEADERS: usize = 100;
 const MESSAGE: usize = 128 << 10;
 
 /// Whether a request is looked at before it is known what it is for. An INVITE that begins a call is not: it may
-/// be one for help. Nor is what ends something, or cannot be answered.
+/// be one for help; one that takes a place in a call is. Nor is what ends something, or cannot be answered.
 pub fn is_for_any(request: &Message, is_within: bool) -> bool {
     match request.method() {
         Method::Ack | Method::Bye | Method::Cancel => false,
-        Method::Invite => is_within,
+        Method::Invite => is_within || request.has(HeaderName::Replaces),
         _ => true,
     }
 }
@@ -44,14 +44,14 @@ pub fn refusal(request: &Message, from: &Trunk) -> Option<Refusal> {
     let (mut lines, mut longest) = (0, 0);
     for line in request.headers() {
         lines += 1;
-        longest = longest.max(line.raw_name().len() + line.value().len());
+        longest = longest.max(line.value().len());
     }
     if lines > HEADERS {
         let why = format!("it has {lines} header lines, and Teams may send {HEADERS}");
         return refusal(Status::BAD_REQUEST, why);
     }
     if longest > HEADER {
-        let why = format!("a header line has {longest} octets, and Teams may send {HEADER}");
+        let why = format!("a header has {longest} octets, and Teams may send {HEADER}");
         return refusal(Status::BAD_REQUEST, why);
     }
     None
