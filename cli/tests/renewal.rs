@@ -167,9 +167,10 @@ async fn what_another_peer_takes_is_no_word_of_teams() {
     );
     let store = world.identities_on_disk();
     let (name, before) = ("contoso".into(), world.net.identities());
-    let proven = world.net.proven(&world.config, store).await;
+    let (proven, kept) = world.net.proven(&world.config, store).await;
     let (old, new) = (before.get(&name).unwrap(), proven.get(&name).unwrap());
     assert!(new.shows_the_same(old));
+    assert_eq!(kept.len(), 1);
     at_teams.abort();
     at_carrier.abort();
 }
