@@ -298,8 +298,8 @@ fn every_class_of_refusal_reaches_the_caller_as_something_it_may_know() {
             (603, 603),
             (604, 604),
             (606, 606),
-            (401, 403),
-            (407, 403),
+            (401, 503),
+            (407, 503),
             (487, 480),
         ] {
             let call = |n| plan(n).answering(|s| *s = Script::refusing(n, theirs));

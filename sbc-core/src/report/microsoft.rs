@@ -34,8 +34,7 @@ const TABLE: &[SubCode] = &[
     of(
         10_037,
         "no endpoint of the user is there",
-        "where no user is ever found, Azure Communication Services may have the trunk's name, too: take \
-         another for one of them",
+        "where it is so for all, Azure Communication Services may have the trunk's name, too",
     ),
     of(10_140, "the bot is not set up", ""),
     of(10_191, "voicemail is switched off", ""),

@@ -637,9 +637,8 @@ async fn many_forks(stage: &Stage) -> Played {
 }
 
 /// Trunks whose calls are made in other ways: of which preset, and the further keys.
-const OTHERWISE: [(&str, &str); 10] = [
+const OTHERWISE: [(&str, &str); 9] = [
     (TEAMS, "session_timer = false"),
-    (TEAMS, "refer_status = \"200\""),
     (TEAMS, "identity = { contact_user = \"none\" }"),
     (TEAMS, "progress_within = \"5s\""),
     (TEAMS, "identity = { egress = \"pai+from\" }"),

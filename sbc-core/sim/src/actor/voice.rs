@@ -17,7 +17,7 @@ pub(crate) struct Voice {
     origin: SocketAddr,
     /// Master keys with salts in base64, one per suite that is offered.
     keys: [String; 2],
-    /// Whether it has an ICE agent, as clients of Teams do and media processors do not; how often that
+    /// Whether it has an ICE agent, as clients of Teams and SBCs of branches do and media processors do not; how often that
     /// has begun anew.
     agent: Option<u32>,
     version: u64,
@@ -43,7 +43,9 @@ impl Voice {
     pub(crate) fn new(dialect: &Dialect, media: SocketAddr, dice: &mut Dice) -> Self {
         // 40 characters for 30 bytes.
         let keys = [dice.word(40), dice.word(40)];
-        let has_agent = dialect.is_teams() && keys[0].bytes().next().is_some_and(|c| c % 2 == 0);
+        // Others with keys are SBCs of branches, whose media go to clients of Teams directly.
+        let is_client = keys[0].bytes().next().is_some_and(|c| c % 2 == 0);
+        let has_agent = dialect.has_keys() && (is_client || !dialect.is_teams());
         Self {
             is_teams: dialect.is_teams(),
             has_keys: dialect.has_keys(),
