@@ -494,53 +494,6 @@ fn teams_may_not_ask_for_sessions_below_five_minutes() {
     assert_eq!(header(&refused, HeaderName::MinSe), "300");
 }
 
-#[test]
-fn a_key_of_session_timer_leaves_the_others_as_they_are() {
-    let preset = "preset = \"teams\"";
-    let config = CONFIG.replace(
-        preset,
-        &format!("{preset}\nsession_timer = {{ refresher = \"auto\" }}"),
-    );
-    let mut shard = Shard::with(config_of(&config));
-    shard.carrier_says(&carrier_invite("in", CARRIER_SDP));
-    shard.next_response(100);
-    let invite = shard.next_request(Method::Invite).message;
-    assert_eq!(header(&invite, HeaderName::SessionExpires), "3600");
-    assert_eq!(header(&invite, HeaderName::MinSe), "300");
-    let mut shard = Shard::with(config_of(&config));
-    let short = observed_invite()
-        .replace("SESSION-EXPIRES: 3600", "SESSION-EXPIRES: 90")
-        .replace("MIN-SE: 300\n", "");
-    shard.teams_says(&short);
-    shard.next_response(100);
-    let refused = shard.next_response(422).message;
-    assert_eq!(header(&refused, HeaderName::MinSe), "300");
-}
-
-#[test]
-fn a_422_that_wants_less_than_was_offered_shortens_nothing() {
-    let preset = "preset = \"teams\"";
-    let keys = "session_timer = { min_se = \"90s\" }";
-    let mut shard = Shard::with(config_of(
-        &CONFIG.replace(preset, &format!("{preset}\n{keys}")),
-    ));
-    shard.carrier_says(&carrier_invite("in", CARRIER_SDP));
-    shard.next_response(100);
-    let invite = shard.next_request(Method::Invite).message;
-    shard.teams_says(&response(
-        &invite,
-        "422 Session Interval Too Small",
-        "x1",
-        "Min-SE: 400\n",
-        "",
-    ));
-    shard.next_request(Method::Ack);
-    let again = shard.next_request(Method::Invite).message;
-    let wanted = header(&again, HeaderName::SessionExpires);
-    assert_eq!(wanted.split(';').next(), Some("3600"));
-    assert_eq!(header(&again, HeaderName::MinSe), "400");
-}
-
 /// What Teams writes into a transfer: strings that mean something to it alone.
 const REFER_TO: &str = "sip:sip.pstnhub.microsoft.com:5061;transport=tls;x-m=8:orgid:AAAAaaaa-bbbb-cccc-dddd-eeeeeeeeeeee;x-t=Tt%3D";
 
