@@ -111,6 +111,55 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "fqdn = \"sbc1.contoso.example\"\nrel100 = §\"auto\"",
     ),
     (Code::TeamsRule, "fqdn =", "dtmf = §\"inband\"\nfqdn ="),
+    (Code::TeamsRule, "fqdn =", "hold = §\"zero\"\nfqdn ="),
+    (
+        Code::TeamsRule,
+        "fqdn =",
+        "session_timer = { expires = §\"299s\" }\nfqdn =",
+    ),
+    (Code::TeamsRule, "fqdn =", "update = §true\nfqdn ="),
+    (
+        Code::TeamsRule,
+        "fqdn =",
+        "early_dialogs = §\"transparent\"\nfqdn =",
+    ),
+    (Code::TeamsRule, "fqdn =", "reason = §\"none\"\nfqdn ="),
+    (
+        Code::TeamsRule,
+        "fqdn =",
+        "identity = { from_host = §\"peer\" }\nfqdn =",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn =",
+        "identity = { transport_param = §false }\nfqdn =",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn =",
+        "identity = { user_phone = §\"never\" }\nfqdn =",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn =",
+        "identity = { number_format = §\"any\" }\nfqdn =",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn =",
+        "targets = [§\"sip.pstnhub.microsoft.com:5062;tls\"]\nfqdn =",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn =",
+        "targets = [§\"sip.pstnhub.microsoft.com\"]\nfqdn =",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn = \"sbc1.contoso.example\"\n",
+        "fqdn = \"sbc1.contoso.example\"\n[[trunk]]\nname = \"bypass\"\npreset = \"teams\"\n\
+         tenant = \"contoso\"\nrealm = \"outside\"\nmedia_bypass = §true\nfqdn = \"b.wild.example\"\n",
+    ),
     (Code::TeamsRule, "fqdn =", "dtmf = §\"info\"\nfqdn ="),
     (Code::TeamsRule, "fqdn =", "fax = §\"t38\"\nfqdn ="),
     (

@@ -284,6 +284,22 @@ fn callers_that_show_a_foreign_number_pass_show_another_or_are_refused() {
     assert!(shown(&mut shard).contains("+493023125456"));
     let mut shard = call(&rejecting, &foreign(DIVERTED));
     assert!(shown(&mut shard).contains("+15550100"));
+    // Whoever forwards or transfers need not have a number of the customer's, or any at all.
+    let user = DIVERTED.replace("+493023125777", "john");
+    let elsewhere = DIVERTED.replace("+493023125777", "+15550177");
+    let transferred = "Referred-By: <sip:sip.pstnhub.microsoft.com:5061;x-m=8:orgid:1>\n";
+    assert!(user.contains("john") && elsewhere.contains("+15550177"));
+    for lines in [&user, &elsewhere, transferred] {
+        let mut shard = call(&rejecting, &foreign(lines));
+        assert!(shown(&mut shard).contains("+15550100"), "{lines}");
+        shard.pass(std::time::Duration::from_secs(400));
+        assert_eq!(shard.records[0].screening, Some("forwarded"), "{lines}");
+    }
+    // Anybody may write such lines: only who is trusted is believed.
+    let distrusted = teams_with("identity = { screening = \"reject\" }\ntrusted = false");
+    for lines in [&user, &elsewhere, transferred] {
+        call(&distrusted, &foreign(lines)).next_response(403);
+    }
     let withheld = teams_invite("anon").replace(
         "<sip:+493023125456@sip.pstnhub.microsoft.com:5061;user=phone>",
         "<sip:anonymous@anonymous.invalid>",

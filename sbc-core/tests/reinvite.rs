@@ -597,3 +597,16 @@ fn a_trunk_may_have_every_offer_asked_of_the_other_side() {
         assert!(call.shard.sent.is_empty(), "all is told");
     }
 }
+
+#[test]
+fn teams_is_not_asked_about_an_offer_that_says_nothing_new() {
+    let key = "codecs = [\"PCMA\", \"PCMU\"]";
+    let config = CONFIG.replace(key, &format!("{key}\nreinvite = \"always_relay\""));
+    let mut call = Call::with(&config);
+    call.says("INVITE", &format!("{CONTACT}{SDP}"), CARRIER_SDP);
+    call.shard.next_response(100);
+    call.shard.next_response(200);
+    acknowledges(&mut call);
+    call.shard.pass(Duration::from_secs(20));
+    assert!(call.shard.sent.is_empty(), "a refresh is nobody else's");
+}

@@ -621,3 +621,36 @@ fn a_trunk_may_do_without() {
     call.shard.next_response(100);
     call.refused(420);
 }
+
+#[test]
+fn a_key_of_session_timer_leaves_the_others_as_they_are() {
+    let config = with_teams("session_timer = { refresher = \"auto\" }");
+    let mut shard = Shard::with(config_of(&config));
+    shard.carrier_says(&carrier_invite("in", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    has(&invite, HeaderName::SessionExpires, "3600");
+    has(&invite, HeaderName::MinSe, "300");
+    let mut shard = Shard::with(config_of(&config));
+    let lines = "SUPPORTED: timer\nSESSION-EXPIRES: 90\nMAX-FORWARDS";
+    shard.teams_says(&teams_invite("short").replace("MAX-FORWARDS", lines));
+    shard.next_response(100);
+    let refused = shard.next_response(422).message;
+    has(&refused, HeaderName::MinSe, "300");
+}
+
+#[test]
+fn a_422_that_wants_less_than_was_offered_shortens_nothing() {
+    let config = with_teams("session_timer = { min_se = \"90s\" }");
+    let mut shard = Shard::with(config_of(&config));
+    shard.carrier_says(&carrier_invite("in", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let (status, least) = ("422 Session Interval Too Small", "Min-SE: 400\n");
+    shard.teams_says(&response(&invite, status, "x1", least, ""));
+    shard.next_request(Method::Ack);
+    let again = shard.next_request(Method::Invite).message;
+    let wanted = header(&again, HeaderName::SessionExpires);
+    assert_eq!(wanted.split(';').next(), Some("3600"));
+    has(&again, HeaderName::MinSe, "400");
+}

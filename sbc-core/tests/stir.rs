@@ -20,6 +20,9 @@ const VERIFY: &str = "stir = \"verify\"";
 const REJECT: &str = "stir = \"verify\"\nstir_failure = \"reject\"";
 const PASS: &str = "stir = \"pass\"";
 
+/// A trunk of Teams that wants to hear of it.
+const TOLD: &str = "stir = \"pass\"\nverstat = \"plain\"";
+
 fn with_lines(invite: &str, lines: &str) -> String {
     invite.replacen("Max-Forwards", &format!("{lines}Max-Forwards"), 1)
 }
@@ -67,7 +70,7 @@ fn record(mut shard: Shard, invite: &Message) -> sbc_core::record::Record {
 
 #[test]
 fn a_call_waits_until_its_signature_is_found_to_be_good() {
-    let mut shard = shard_with(VERIFY, PASS);
+    let mut shard = shard_with(VERIFY, TOLD);
     let signature = shaken();
     calls(&mut shard, &line(&signature));
     assert!(shard.sent.is_empty(), "nobody is called yet");
@@ -121,7 +124,7 @@ fn a_call_that_nobody_vouches_for_goes_on_and_both_sides_are_told() {
             "STIR;cause=436;text=\"Bad Identity Info\"",
         ),
     ] {
-        let mut shard = shard_with(VERIFY, PASS);
+        let mut shard = shard_with(VERIFY, TOLD);
         calls(&mut shard, &line(&shaken()));
         answers(&mut shard, Err(found));
         let invite = shard.next_request(Method::Invite).message;
@@ -377,7 +380,7 @@ fn a_signature_of_another_call_does_not_help() {
     shard.carrier_says(&with_lines(&invite, &(line(&shaken()) + pai)));
     shard.next_response(100);
     shard.next_response(438);
-    let asserts = format!("{PASS}\nidentity = {{ egress = \"pai+from\" }}");
+    let asserts = format!("{TOLD}\nidentity = {{ egress = \"pai+from\" }}");
     let mut shard = shard_with(&format!("{REJECT}\ntrusted = true"), &asserts);
     shard.carrier_says(&with_lines(&invite, &(line(&shaken()) + pai)));
     shard.next_response(100);
@@ -437,7 +440,7 @@ fn a_call_waits_for_a_bounded_time_only() {
         (VERIFY, 500, None),
     ] {
         let timeout = format!("[stir]\ntimeout = \"{patience}ms\"");
-        let config = world_with(policy, PASS).replace("[stir]", &timeout);
+        let config = world_with(policy, TOLD).replace("[stir]", &timeout);
         let mut shard = Shard::with(config_of(&config));
         calls(&mut shard, &line(&shaken()));
         shard.pass(Duration::from_millis(patience - 1));
@@ -503,7 +506,7 @@ fn what_an_untrusted_peer_says_of_its_caller_is_not_passed_on() {
             (PASS, None),
             (VERIFY, Some("verstat=No-TN-Validation")),
         ] {
-            let mut shard = shard_with(carrier, PASS);
+            let mut shard = shard_with(carrier, TOLD);
             shard.carrier_says(invite);
             shard.next_response(100);
             let out = shard.next_request(Method::Invite).message;
@@ -514,7 +517,7 @@ fn what_an_untrusted_peer_says_of_its_caller_is_not_passed_on() {
         }
         // A trusted one has looked into it; whatever its network adds to the value stays there.
         for mode in [PASS, VERIFY] {
-            let mut shard = shard_with(&format!("{mode}\ntrusted = true"), PASS);
+            let mut shard = shard_with(&format!("{mode}\ntrusted = true"), TOLD);
             shard.carrier_says(&invite.replace("Validation-Passed", "Validation-Passed-Foo"));
             shard.next_response(100);
             let out = shard.next_request(Method::Invite).message;
@@ -530,14 +533,25 @@ fn what_an_untrusted_peer_says_of_its_caller_is_not_passed_on() {
 #[test]
 fn a_trunk_says_whether_and_how_its_peer_is_told() {
     for (teams, said) in [
-        (PASS.to_owned(), Some("verstat=TN-Validation-Passed@")),
+        (PASS.to_owned(), None),
+        (
+            format!("{PASS}\nverstat = \"plain\""),
+            Some("verstat=TN-Validation-Passed@"),
+        ),
         (
             format!("{PASS}\nverstat = \"level\""),
             Some("verstat=TN-Validation-Passed-A@"),
         ),
         (format!("{PASS}\nverstat = \"none\""), None),
-        (format!("{PASS}\ntrusted = false"), None),
-        (String::new(), Some("verstat=TN-Validation-Passed@")),
+        (
+            format!("{PASS}\nverstat = \"plain\"\ntrusted = false"),
+            None,
+        ),
+        (String::new(), None),
+        (
+            "verstat = \"plain\"".to_owned(),
+            Some("verstat=TN-Validation-Passed@"),
+        ),
     ] {
         let mut shard = shard_with(VERIFY, &teams);
         calls(&mut shard, &line(&shaken()));

@@ -8,6 +8,7 @@
 
 use super::tell::status_of;
 use super::{Call, endpoint, images};
+use crate::config::Preset;
 use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
@@ -80,13 +81,17 @@ impl Call {
         let description = Description::parse(offer, &Limits::default())
             .map_err(|_| unusable(Unusable::NotAudio))?;
         let own = self.legs.get(&leg).map(|leg| leg.session.style());
-        let always = own.is_some_and(|style| style.trunk.relays_offers);
+        let relays = own.is_some_and(|style| style.trunk.relays_offers);
+        let asked = self.legs.get(&other).map(|leg| leg.session.style());
+        let is_to_teams = asked.is_some_and(|style| style.trunk.preset == Preset::Teams);
         let is_direct = self.is_direct(leg);
         let formats = &mut self.media.formats;
         let (x, y) = images(&mut self.legs, leg, other).ok_or(unusable(Unusable::OutOfOrder))?;
         let facts = read(&description, x.profile());
         let concerns_other =
             is_direct && !(x.is_sent_past_us() && interwork::says_nothing_new(&facts, x));
+        // Teams never hears of a refresh (TDR-TMR-003).
+        let always = relays && !(is_to_teams && interwork::says_nothing_new(&facts, x));
         let is_media = facts.main().is_ok() || facts.fax().is_some();
         if is_media && (always || concerns_other || !interwork::keeps_codec(&facts, x, y)) {
             return self.ask(cx, leg, other, &description);

@@ -4,7 +4,7 @@
 
 use super::finding::Collector;
 use super::read::Section;
-use super::source::At;
+use super::source::{At, Span};
 use crate::media::Dtmf;
 use crate::sip::Method;
 
@@ -44,6 +44,12 @@ impl WrittenCrossing {
     /// Whether every offer within a call crosses, whatever it changes.
     pub(super) fn relays_offers(&self) -> bool {
         self.reinvite.as_ref().is_some_and(|at| at.value)
+    }
+
+    /// Where UPDATE is asked for, if it is.
+    pub(super) fn asks_update(&self) -> Option<&Span> {
+        let at = self.update.as_ref().filter(|at| at.value);
+        at.map(|at| &at.span)
     }
 
     /// Where INFO is refused, if that is what was written.

@@ -3,7 +3,7 @@
 use super::file::pairs;
 use super::finding::{Code, Collector};
 use super::read::Section;
-use super::source::At;
+use super::source::{At, Span};
 use super::tie::{self, TieBreak, WrittenTieBreak};
 use crate::config::Preset;
 use std::time::Duration;
@@ -183,6 +183,13 @@ impl Habits {
 const NAT_PACE: Duration = Duration::from_secs(25);
 
 impl WrittenHabits {
+    /// Where it says that the peer is not told why, if it does.
+    pub(super) fn hides_reason(&self) -> Option<&Span> {
+        let at = self.reason.as_ref();
+        let at = at.filter(|at| at.value == ReasonForm::None);
+        at.map(|at| &at.span)
+    }
+
     /// The usual pace of probes to the peer: faster than another's if it is behind a NAT by the operator's
     /// word, so that the way to it stays open while there is no call (SIP-107).
     pub(super) fn probe_pace(&self, usual: Duration) -> Duration {

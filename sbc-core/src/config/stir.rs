@@ -13,7 +13,7 @@ pub struct StirPolicy {
     pub mode: StirMode,
     /// What becomes of a call that nobody vouches for.
     pub failure: StirFailure,
-    /// How its peer is told of what came of a verification, if it is trusted.
+    /// How its peer is told of what came of a verification, if it is trusted; Teams only where it is written.
     pub verstat: VerstatForm,
 }
 

@@ -4,7 +4,7 @@
 //! shared trunk calls from the world, and shows what the world gave him.
 
 use crate::cause::{Because, CauseCode};
-use crate::config::{Config, Screening, TransformScope};
+use crate::config::{Config, Preset, Screening, TransformScope};
 use crate::policy::Refusal;
 use crate::policy::identity::Caller;
 use crate::policy::ingress::Ingress;
@@ -65,6 +65,12 @@ pub fn screen(
         .diverting()
         .is_some_and(|number| is_own_diverting(&number.number))
     {
+        return Ok(Some("forwarded"));
+    }
+    // At Teams he need not have a number of the customer's: queues, attendants and users without one
+    // forward and transfer, too.
+    let is_teams = trunk.preset == Preset::Teams && trunk.trusted;
+    if is_teams && (caller.is_referred || caller.trail.last_diversion().is_some()) {
         return Ok(Some("forwarded"));
     }
     match (trunk.identity.screening, pilot) {

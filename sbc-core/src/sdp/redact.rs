@@ -3,14 +3,15 @@
 const SECRET: &str = "<secret>";
 
 /// Text with every `inline:` key, every `a=ice-pwd` value, every `k=` line, the digest of every pair of
-/// credentials, the password of every SIP URI (RFC 3261 §19.1.1), the `x-tt` of every URI of Teams, every
-/// location, and the key that an INFO names (which may be one of a card number, MED-226) replaced by
+/// credentials, the password of every SIP URI (RFC 3261 §19.1.1), the `x-tt` of every URI of Teams (escaped
+/// within another one, too), every location, in a body as in a Geolocation header (RFC 6442), and the key that an INFO names (which may be one of a card number, MED-226) replaced by
 /// `<secret>`. Works on a bare description as well as on a whole SIP message around it; bytes that are not
 /// UTF-8 come out as the replacement character.
 pub fn redact(text: &[u8]) -> String {
     let text = String::from_utf8_lossy(text);
     let mut out = String::with_capacity(text.len());
     let mut location = Location::None;
+    let mut is_place = false;
     // In `application/dtmf` the body is the key.
     let (mut is_body, mut is_key) = (false, false);
     for line in text.split_inclusive('\n') {
@@ -19,7 +20,7 @@ pub fn redact(text: &[u8]) -> String {
         let at = out.len();
         location = location.after(content);
         match location {
-            Location::None | Location::Announced => {}
+            Location::None | Location::Typed | Location::Announced => {}
             Location::Begins => {
                 out.push_str(SECRET);
                 out.push_str(end);
@@ -28,8 +29,14 @@ pub fn redact(text: &[u8]) -> String {
             Location::GoesOn => continue,
         }
         is_body |= content.is_empty();
+        is_place = !is_body && (is_geolocation(content) || is_place && is_folded(content));
         is_key |= !is_body && is_key_type(content);
-        if starts_with(content, "k=") {
+        if is_place {
+            let name = content.find(':').filter(|_| !is_folded(content));
+            out.push_str(&content[..name.map_or(0, |at| at + 1)]);
+            out.push(' ');
+            out.push_str(SECRET);
+        } else if starts_with(content, "k=") {
             out.push_str(&content[..2]);
             out.push_str(SECRET);
         } else if let Some(at) = key_at(content) {
@@ -59,6 +66,8 @@ pub fn redact(text: &[u8]) -> String {
 enum Location {
     /// There is none here.
     None,
+    /// A header that names a type, and goes on in the next line.
+    Typed,
     /// Its type was named, and its headers go on.
     Announced,
     /// Its first line.
@@ -69,14 +78,18 @@ enum Location {
 
 impl Location {
     fn after(self, line: &str) -> Self {
-        let is_type = ["content-type:", "c:", "content-type ", "c "]
-            .iter()
-            .any(|name| starts_with(line, name));
+        let name = line.split_once(':').map_or("", |(name, _)| name.trim_end());
+        let is_type = name.eq_ignore_ascii_case("content-type") || name.eq_ignore_ascii_case("c");
         match self {
-            Self::None if is_type && line.to_ascii_lowercase().contains("pidf+xml") => {
-                Self::Announced
+            Self::None | Self::Typed
+                if is_type || matches!(self, Self::Typed) && is_folded(line) =>
+            {
+                match line.to_ascii_lowercase().contains("pidf+xml") {
+                    true => Self::Announced,
+                    false => Self::Typed,
+                }
             }
-            Self::None => Self::None,
+            Self::None | Self::Typed => Self::None,
             Self::Announced if line.is_empty() => Self::Begins,
             Self::Announced => Self::Announced,
             Self::Begins | Self::GoesOn if line.starts_with("--") => Self::None,
@@ -85,21 +98,69 @@ impl Location {
     }
 }
 
-/// Hides what replaces a call of Teams: `;x-tt=…` in a URI.
+/// Whether this header line says where somebody is.
+fn is_geolocation(line: &str) -> bool {
+    let name = line.split_once(':').map(|(name, _)| name.trim_end());
+    name.is_some_and(|name| name.eq_ignore_ascii_case("geolocation"))
+}
+
+/// Whether this line belongs to the header before it (RFC 3261 §7.3.1).
+fn is_folded(line: &str) -> bool {
+    line.starts_with([' ', '\t'])
+}
+
+/// Hides what replaces a call of Teams: `;x-tt=…` in a URI, or the same escaped in a header of a URI.
 fn hide_tokens(out: &mut String, from: usize) {
-    const MARK: &[u8] = b";x-tt=";
     let mut at = from;
-    while let Some(found) = out.as_bytes().get(at..).and_then(|rest| {
-        let mut windows = rest.windows(MARK.len());
-        windows.position(|window| window.eq_ignore_ascii_case(MARK))
-    }) {
-        let begin = at + found + MARK.len();
-        let is_end = |letter: char| letter.is_ascii_whitespace() || ";>?,\"".contains(letter);
+    while let Some((begin, is_escaped)) = next_token(out, at) {
         let rest = &out[begin..];
-        let end = begin + rest.find(is_end).unwrap_or(rest.len());
+        // What ends it is escaped with it.
+        let is_end = |(at, letter): &(usize, char)| {
+            let escape = rest.as_bytes().get(at + 1..at + 3).unwrap_or_default();
+            let ends = [b"3b", b"3e", b"3f", b"2c"];
+            letter.is_ascii_whitespace()
+                || ";>?&,\"".contains(*letter)
+                || is_escaped
+                    && *letter == '%'
+                    && ends.iter().any(|end| escape.eq_ignore_ascii_case(*end))
+        };
+        let end = rest.char_indices().find(is_end);
+        let end = begin + end.map_or(rest.len(), |(at, _)| at);
         out.replace_range(begin..end, SECRET);
         at = begin + SECRET.len();
     }
+}
+
+/// Where the value of the next `x-tt` begins, and whether the URI that it belongs to is escaped.
+fn next_token(text: &str, from: usize) -> Option<(usize, bool)> {
+    const NAME: &[u8] = b"x-tt";
+    let octets = text.as_bytes().get(from..)?;
+    (0..octets.len()).find_map(|at| {
+        let value = octets[at..].get(..NAME.len())?;
+        if !value.eq_ignore_ascii_case(NAME) {
+            return None;
+        }
+        let rest = &octets[at + NAME.len()..];
+        let blanks = rest
+            .iter()
+            .take_while(|octet| octet.is_ascii_whitespace())
+            .count();
+        let rest = &rest[blanks..];
+        let is_escaped = rest
+            .get(..3)
+            .is_some_and(|start| start.eq_ignore_ascii_case(b"%3d"));
+        let mark = match rest.first() {
+            Some(b'=') => 1,
+            _ if is_escaped => 3,
+            _ => return None,
+        };
+        let rest = &rest[mark..];
+        let after = rest
+            .iter()
+            .take_while(|octet| octet.is_ascii_whitespace())
+            .count();
+        Some((from + at + NAME.len() + blanks + mark + after, is_escaped))
+    })
 }
 
 /// Where the key stands in a line of `application/dtmf-relay`, written as loosely as it is read.
@@ -264,6 +325,42 @@ mod tests {
             redact(text.as_bytes()),
             "REFERRED-BY: <sip:h;x-m=8:orgid:1;X-TT=<secret>;x-ti=2>, <sip:h;x-tt=<secret>>\r\n"
         );
+    }
+
+    #[test]
+    fn what_replaces_a_call_is_hidden_in_every_form_that_is_read() {
+        for (text, shown) in [
+            (
+                "Refer-To: <sip:h?Referred-By=%3Csip%3Ah%3Bx-tt%3DaHR0%253D%3Bx-ti%3D2%3E>",
+                "Refer-To: <sip:h?Referred-By=%3Csip%3Ah%3Bx-tt%3D<secret>%3Bx-ti%3D2%3E>",
+            ),
+            ("r: <sip:h>;x-tt = aHR0;a", "r: <sip:h>;x-tt = <secret>;a"),
+            ("b: <sip:h;\r\n x-tt=aHR0>", "b: <sip:h;\r\n x-tt=<secret>>"),
+            ("b: <sip:h?x-tt=aHR0&b=c>", "b: <sip:h?x-tt=<secret>&b=c>"),
+            ("Subject: x-tt", "Subject: x-tt"),
+        ] {
+            assert_eq!(redact(text.as_bytes()), shown);
+        }
+    }
+
+    #[test]
+    fn where_somebody_is_is_hidden_in_headers_too() {
+        for (text, shown) in [
+            (
+                "GEOLOCATION : <https://lis.example.com/ada>,\r\n <geo:52.5,13.4>\r\nTo: <sip:h>\r\n",
+                "GEOLOCATION : <secret>\r\n <secret>\r\nTo: <sip:h>\r\n",
+            ),
+            (
+                "Geolocation-Routing: yes\r\n\r\nGeolocation: x",
+                "Geolocation-Routing: yes\r\n\r\nGeolocation: x",
+            ),
+            (
+                "Content-Type :\r\n application/pidf+xml\r\n\r\n<presence/>",
+                "Content-Type :\r\n application/pidf+xml\r\n<secret>\r\n",
+            ),
+        ] {
+            assert_eq!(redact(text.as_bytes()), shown);
+        }
     }
 
     #[test]

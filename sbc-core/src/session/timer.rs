@@ -189,7 +189,7 @@ impl SessionTimer {
             return false;
         }
         self.min_se_s = least.seconds;
-        policy.expires_s = least.seconds;
+        policy.expires_s = policy.expires_s.max(least.seconds);
         if let Some(agreed) = &mut self.agreed {
             agreed.interval_s = agreed.interval_s.max(least.seconds);
         }

@@ -893,6 +893,7 @@ impl Call {
             privacy: Wishes::default(),
             trail: Trail::default(),
             referred_by: None,
+            is_referred: false,
         })
     }
 }

@@ -23,6 +23,7 @@ impl Load<'_> {
         self.metrics_port(file);
         self.overlapping_numbers(file);
         self.ambiguous_ingress();
+        self.bypass_apart(file);
         self.schemes();
         self.shared_realms();
         self.tenant_crossings(routes);

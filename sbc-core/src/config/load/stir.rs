@@ -6,12 +6,18 @@ use crate::config::shell::{SYSTEM_ROOTS, StirFiles};
 use crate::config::source::At;
 use crate::config::stir::WrittenStir;
 use crate::config::written::File;
-use crate::config::{StirMode, StirPolicy, StirTimes, Validity};
+use crate::config::{Preset, StirMode, StirPolicy, StirTimes, Validity, VerstatForm};
 use std::time::Duration;
 
 impl Load<'_> {
-    /// The policy of a trunk.
-    pub(super) fn stir(&mut self, title: &str, written: &WrittenStir) -> StirPolicy {
+    /// The policy of a trunk. What Teams makes of `verstat` is not documented: it is told where somebody
+    /// asked for it (TDR-CID-005).
+    pub(super) fn stir(
+        &mut self,
+        title: &str,
+        written: &WrittenStir,
+        preset: Preset,
+    ) -> StirPolicy {
         let mode = written.mode.as_ref().map_or(StirMode::Off, |at| at.value);
         if let (Some(failure), false) = (&written.failure, mode == StirMode::Verify) {
             self.out.add(
@@ -27,10 +33,11 @@ impl Load<'_> {
                 .failure
                 .as_ref()
                 .map_or_else(Default::default, |at| at.value),
-            verstat: written
-                .verstat
-                .as_ref()
-                .map_or_else(Default::default, |at| at.value),
+            verstat: match (&written.verstat, preset) {
+                (Some(at), _) => at.value,
+                (None, Preset::Teams) => VerstatForm::None,
+                (None, Preset::Carrier) => VerstatForm::default(),
+            },
         }
     }
 

@@ -1,16 +1,22 @@
 //! What Teams demands of a trunk, and of the certificate behind it.
 
 use super::Load;
+use super::trunk::is_of_microsoft;
 use crate::config::authorities;
 use crate::config::finding::Code;
 use crate::config::name::covers;
 use crate::config::source::{At, Span};
-use crate::config::written::{WrittenPreset, WrittenSessionTimer, WrittenTrunk};
-use crate::config::{Cloud, TargetAddress, TlsContext, VerifyClient};
+use crate::config::written::{File, WrittenPreset, WrittenSessionTimer, WrittenTrunk};
+use crate::config::{
+    Cloud, EarlyDialogs, Lookup, NumberForm, Preset, TargetAddress, TlsContext, Trunk, UserPhone,
+    VerifyClient,
+};
 use crate::id::ListenerName;
-use crate::media::{Dtmf, FaxMode, Srtp};
+use crate::media::{Dtmf, FaxMode, HoldForm, Ice, Srtp};
 use crate::transport::Protocol;
 use media_api::Suite;
+use std::sync::Arc;
+use std::time::Duration;
 
 impl Load<'_> {
     /// What Direct Routing demands of every trunk, and what would only fail at the first call. An appliance
@@ -88,6 +94,27 @@ impl Load<'_> {
                 "remove the key, and route fax numbers to a trunk of their own",
             );
         }
+        for (span, cause) in wrong_keys(written) {
+            rule(span, cause, "remove the key");
+        }
+        if let Some(WrittenSessionTimer::Of { expires, .. }) = &written.session_timer
+            && let Some(at) = expires.as_ref().filter(|at| at.value < LEAST_SESSION)
+        {
+            rule(
+                &at.span,
+                "Teams is never asked for sessions below five minutes",
+                "write expires = \"300s\" or more",
+            );
+        }
+        for at in targets.iter().filter(|at| is_of_microsoft(&at.value.host)) {
+            if at.value.lookup != Lookup::Addresses || at.value.port != Cloud::PORT {
+                rule(
+                    &at.span,
+                    "Teams is reached at port 5061 of its names, whose addresses alone are asked for",
+                    "remove targets, or write the name with :5061;tls",
+                );
+            }
+        }
         if let Some(at) = written.media_bypass.as_ref().filter(|at| at.value)
             && let Some(WrittenSessionTimer::Of { .. }) = written.session_timer
         {
@@ -120,6 +147,39 @@ impl Load<'_> {
             let cloud = written.cloud.as_ref();
             let cloud = cloud.map_or(Cloud::default(), |at| at.value);
             self.certificate_for_teams(title, written, tls, cloud);
+        }
+    }
+
+    /// Trunks of a customer with and without media bypass differ in name and in port (TDR-SIP-043). Those of
+    /// two customers are two SBCs to Teams, which tells them apart by their names.
+    pub(super) fn bypass_apart(&mut self, file: &File) {
+        let trunks: Vec<Arc<Trunk>> = {
+            let all = self.trunks.valid.values().map(|(trunk, _)| trunk);
+            let own = all.filter(|trunk| trunk.preset == Preset::Teams);
+            own.cloned().collect()
+        };
+        let is_bypass = |trunk: &Trunk| trunk.media.profile.ice == Ice::Lite;
+        for bypass in trunks.iter().filter(|trunk| is_bypass(trunk)) {
+            let rival = trunks.iter().find(|other| {
+                let shares = |name| bypass.listeners.contains(name);
+                !is_bypass(other)
+                    && other.tenant == bypass.tenant
+                    && other.listeners.iter().any(shares)
+            });
+            let written = file.trunks.iter();
+            let mut written = written.filter(|own| own.name.value == bypass.name.as_str());
+            let at = written.find_map(|own| own.media_bypass.as_ref());
+            if let (Some(rival), Some(at)) = (rival, at) {
+                self.out.add(
+                    Code::TeamsRule,
+                    &at.span,
+                    format!(
+                        "trunk \"{}\": with media bypass it shares the port of trunk \"{}\", which has none",
+                        bypass.name, rival.name
+                    ),
+                    Some("give one of them a [[listen]] with a port and [[tls]] of its own".to_owned()),
+                );
+            }
         }
     }
 
@@ -358,6 +418,66 @@ fn not_covered(names: &[String], fqdn: &str) -> String {
         "{carried}: request one for *.{below}, or call the trunk {first}.{parent} here and in Teams"
     )
 }
+
+/// Keys that break what Direct Routing demands, each with the reason.
+fn wrong_keys(written: &WrittenTrunk) -> impl Iterator<Item = (&Span, &'static str)> {
+    let identity = &written.identity;
+    let keys = [
+        (
+            spot(&written.hold, |hold| *hold == HoldForm::Zero),
+            // TDR-HLD-001
+            "Teams knows no hold by c=0.0.0.0",
+        ),
+        (
+            written.crossing.asks_update(),
+            // TDR-SIP-001
+            "Teams knows no UPDATE",
+        ),
+        (
+            written.habits.hides_reason(),
+            // TDR-SIP-022
+            "Teams tells a call that was missed from one that was taken elsewhere by Reason",
+        ),
+        (
+            spot(&written.progress.early_dialogs, |way| {
+                *way == EarlyDialogs::Transparent
+            }),
+            // TDR-SIP-034
+            "Teams is shown one early dialog, however many phones ring",
+        ),
+        (
+            spot(&identity.from_host, |host| host != "own"),
+            // TDR-SIP-012, TDR-MT-010
+            "Teams takes calls from the name of the SBC only",
+        ),
+        (
+            spot(&identity.transport_param, |is_written| !is_written),
+            // TDR-SIP-013
+            "Teams wants transport=tls in Contact",
+        ),
+        (
+            spot(&identity.user_phone, |form| *form == UserPhone::Never),
+            // TDR-SIP-010
+            "Teams takes numbers with user=phone",
+        ),
+        (
+            spot(&identity.number_form, |form| *form == NumberForm::Any),
+            // TDR-NUM-002
+            "Teams looks nobody up by a name",
+        ),
+    ];
+    keys.into_iter()
+        .filter_map(|(span, cause)| Some((span?, cause)))
+}
+
+/// Where a key is written, if its value is wrong.
+fn spot<T>(written: &Option<At<T>>, is_wrong: impl Fn(&T) -> bool) -> Option<&Span> {
+    let at = written.as_ref().filter(|at| is_wrong(&at.value));
+    at.map(|at| &at.span)
+}
+
+/// Shortest session that Teams is asked for (TDR-TMR-004).
+const LEAST_SESSION: Duration = Duration::from_secs(300);
 
 /// Bits of an RSA key that Teams takes (TDR-TLS-005).
 const LEAST_RSA_BITS: u32 = 2048;

@@ -224,7 +224,7 @@ impl Load<'_> {
             overlap: written.crossing.overlaps(),
             relays_offers: written.crossing.relays_offers(),
             transfers,
-            stir: self.stir(&title, &written.stir),
+            stir: self.stir(&title, &written.stir, preset),
             pass_headers,
             strip_headers,
             set_headers,
@@ -674,7 +674,8 @@ impl Load<'_> {
             &format!("{title}: session_timer: min_se"),
             min_se,
             shortest..=expires,
-            shortest,
+            // Of Teams, what it announces itself (TDR-TMR-004).
+            expires.min(Duration::from_secs(u64::from(usual.min_se_s))),
         );
         Some(SessionTimer {
             // Both are bounded above.
@@ -891,7 +892,7 @@ impl Load<'_> {
 }
 
 /// Whether a name is one of Teams, in any cloud.
-fn is_of_microsoft(host: &str) -> bool {
+pub(super) fn is_of_microsoft(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
     host.ends_with("pstnhub.microsoft.com") || host.ends_with(".teams.microsoft.us")
 }

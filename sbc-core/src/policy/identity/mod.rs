@@ -44,6 +44,8 @@ pub struct Caller {
     pub trail: Trail,
     /// Who has transferred the call to us, as a trusted peer says (Referred-By).
     pub referred_by: Option<Number>,
+    /// Whether a trusted peer says that somebody has transferred the call to us, whoever that is.
+    pub is_referred: bool,
 }
 
 impl Caller {
@@ -204,6 +206,7 @@ pub fn caller(message: &Message, trunk: &Trunk) -> Caller {
         preferred,
         privacy,
         trail,
+        is_referred: referred_by.is_some(),
         referred_by: referred_by.and_then(|value| Number::of(value.uri())),
     }
 }
