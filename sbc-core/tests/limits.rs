@@ -659,11 +659,7 @@ fn an_invite_of_teams_may_be_large_and_not_endless() {
     let line = |octets: usize| format!("X-LONG: {}\n", "a".repeat(octets));
     for (id, lines, why_not) in [
         ("long", line(8_000), None),
-        (
-            "longer",
-            line(9 << 10),
-            Some("a header has 9216 octets"),
-        ),
+        ("longer", line(9 << 10), Some("a header has 9216 octets")),
         ("many", "X-MANY: 1\n".repeat(80), None),
         (
             "more",

@@ -114,7 +114,10 @@ impl Net {
 }
 
 /// Trunks of Teams that show this identity.
-fn of_teams<'a>(config: &'a Config, context: &'a TlsContext) -> impl Iterator<Item = &'a Arc<Trunk>> {
+fn of_teams<'a>(
+    config: &'a Config,
+    context: &'a TlsContext,
+) -> impl Iterator<Item = &'a Arc<Trunk>> {
     let trunks = config.trunks.values();
     trunks
         .filter(|trunk| trunk.preset == Preset::Teams && trunk.tls.as_ref() == Some(context.name()))
