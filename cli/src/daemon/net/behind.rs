@@ -48,8 +48,10 @@ impl Behind {
         let done = self.done.fetch_add(count, Ordering::Relaxed) + count;
         let mut waiting = self.lock();
         // They are sent under the lock, or a later one could be first.
-        while let Some((_, job)) = waiting.jobs.pop_front_if(|(mark, _)| *mark <= done) {
-            job();
+        while waiting.jobs.front().is_some_and(|(mark, _)| *mark <= done) {
+            if let Some((_, job)) = waiting.jobs.pop_front() {
+                job();
+            }
         }
     }
 

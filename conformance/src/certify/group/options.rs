@@ -508,11 +508,10 @@ async fn says_what_it_is(stage: &Stage) -> Played {
     let mut talk = stage.from_teams().await?;
     talk.caller_ends().await?;
     for (_, _, message) in stage.tape.of_subject(Side::Teams) {
-        let wants = match (message.method().as_deref(), message.status()) {
-            (Some("INVITE" | "OPTIONS" | "BYE"), _) => true,
-            (None, Some(101..=299)) => true,
-            _ => false,
-        };
+        let wants = matches!(
+            (message.method().as_deref(), message.status()),
+            (Some("INVITE" | "OPTIONS" | "BYE"), _) | (None, Some(101..=299))
+        );
         let said = message.line("X-MS-SBC").unwrap_or_default();
         let is_right = said.split('/').filter(|part| !part.is_empty()).count() == 3;
         stage.check("TDR-OPT-011", !wants || is_right, || {
