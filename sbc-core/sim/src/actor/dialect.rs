@@ -132,6 +132,15 @@ impl Dialect {
         }
     }
 
+    /// Whether it has an ICE agent, if that may be so. Users whose media go past us are clients of Teams, others may
+    /// be behind a media processor; SBCs of branches have one.
+    pub fn has_agent(&self, by_chance: bool) -> bool {
+        match self {
+            Self::Teams { user, .. } => by_chance || user.is_some(),
+            Self::Carrier { has_keys, .. } => *has_keys,
+        }
+    }
+
     /// Whether this is Teams, which speaks SRTP and knows no one-way streams.
     pub fn is_teams(&self) -> bool {
         matches!(self, Self::Teams { .. })

@@ -43,9 +43,7 @@ impl Voice {
     pub(crate) fn new(dialect: &Dialect, media: SocketAddr, dice: &mut Dice) -> Self {
         // 40 characters for 30 bytes.
         let keys = [dice.word(40), dice.word(40)];
-        // Others with keys are SBCs of branches, whose media go to clients of Teams directly.
-        let is_client = keys[0].bytes().next().is_some_and(|c| c % 2 == 0);
-        let has_agent = dialect.has_keys() && (is_client || !dialect.is_teams());
+        let has_agent = dialect.has_agent(keys[0].bytes().next().is_some_and(|c| c % 2 == 0));
         Self {
             is_teams: dialect.is_teams(),
             has_keys: dialect.has_keys(),
