@@ -25,11 +25,11 @@ fn joined(payloads: Vec<PayloadBinding>, ptime_ms: u8) -> Bench {
     bench
 }
 
-/// What leaves for a packet of A's.
+/// What leaves for a packet of A's, in the order in which a worker sends it: what goes on first.
 fn sends(bench: &mut Bench, packet: &[u8]) -> Vec<common::Rtp> {
     let forwarded = bench.send_or_end(A, peer_a(), packet);
-    let made = bench.made().into_iter().chain(forwarded);
-    made.map(|(to, packet)| {
+    let all = forwarded.into_iter().chain(bench.made());
+    all.map(|(to, packet)| {
         assert_eq!(to, peer_b());
         read(&packet)
     })

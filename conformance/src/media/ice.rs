@@ -21,6 +21,8 @@ const CONSENT: Duration = Duration::from_millis(200);
 pub struct Client {
     agent: Agent,
     at: SocketAddr,
+    /// It says nothing any more, and still hears what is on its way.
+    rests: bool,
     /// What has come from the other side.
     pub heard: Arc<Heard>,
 }
@@ -154,6 +156,7 @@ impl Client {
         Ok(Self {
             agent,
             at,
+            rests: false,
             heard: Arc::default(),
         })
     }
@@ -216,6 +219,11 @@ impl Client {
         true
     }
 
+    /// From now on it makes no checks; answers to those that it has made are still taken.
+    pub fn rests(&mut self) {
+        self.rests = true;
+    }
+
     /// When [`Self::ticks`] is next wanted.
     pub fn due(&mut self) -> Instant {
         let later = Instant::now() + CONSENT;
@@ -233,7 +241,7 @@ impl Client {
 
     /// What it wants to send now.
     pub fn sends(&mut self) -> Option<(Vec<u8>, SocketAddr)> {
-        let next = self.agent.poll_write()?;
+        let next = self.agent.poll_write().filter(|_| !self.rests)?;
         Some((next.message.to_vec(), next.transport.peer_addr))
     }
 }

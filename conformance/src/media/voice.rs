@@ -289,7 +289,9 @@ impl Voice {
 
     /// Its agent makes no checks any more.
     pub fn checks_no_more(&self) {
-        lock(&self.state).client = None;
+        if let Some(client) = &mut lock(&self.state).client {
+            client.rests();
+        }
     }
 
     /// Sends a check that was made by hand; what is answered to it is nobody's.

@@ -90,9 +90,9 @@ impl MediaSession {
                         out.push_forward(&forward, realm, packet);
                     }
                     Outcome::Recode(recode) => out.push_recode(recode, realm, &slot),
+                    Outcome::Taken => out.received.push((realm, 0)),
                     Outcome::Handed(_)
                     | Outcome::Report
-                    | Outcome::Taken
                     | Outcome::Checked
                     | Outcome::Kept
                     | Outcome::Dropped(_) => {}

@@ -103,7 +103,8 @@ pub struct Output {
     pub freed: Vec<SocketId>,
     /// Figures for the realms' totals.
     pub samples: Vec<Sample>,
-    /// RTP that was kept and has been accepted now: realm and bytes of each packet, for totals.
+    /// RTP that was kept and has been accepted now: realm and bytes of each packet, for totals; of what went
+    /// into packets of ours, no bytes.
     pub received: Vec<(RealmId, usize)>,
     /// Keys that are nearly used up.
     pub worn: Vec<Worn>,

@@ -8,7 +8,7 @@ use super::output::{Outcome, Output};
 use super::quality::Position;
 use super::sequence::Origin;
 use super::stream::{Accepted, Stream};
-use super::{Forward, MediaSession, StreamSockets};
+use super::{MediaSession, StreamSockets};
 use crate::packet::rtp::HEADER_BYTES;
 use crate::srtp::MAX_TRAILER_BYTES;
 use crate::time::Timestamp;
@@ -200,16 +200,11 @@ impl MediaSession {
                 generation: packet.position.generation,
             };
             let ready = target.emit(origin, &packet, send_as, slot, now)?;
+            target.generated_packets += 1;
             target.forwarded_at = Some(now);
-            return Ok(Outcome::Forward(Forward {
-                socket: ready.socket,
-                to: ready.to,
-                range: ready.range,
-                realm: target.sockets.realm,
-                received_bytes: accepted.payload.end,
-                plain_bytes: ready.plain_bytes,
-                stream: to,
-            }));
+            // It leaves behind what was held before it, not ahead of it with what is forwarded.
+            out.push_generated(target.sockets.realm, to, &ready, slot);
+            return Ok(Outcome::Taken);
         };
         let payload = slot.get(accepted.payload.clone());
         let mut rest = payload.ok_or(DropReason::Malformed)?;
