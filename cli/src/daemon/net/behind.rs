@@ -32,6 +32,8 @@ pub(super) struct Behind {
 #[derive(Default)]
 struct Waiting {
     is_over: bool,
+    /// Somebody sends, and looks again before the end.
+    is_sending: bool,
     jobs: VecDeque<(u64, Job)>,
 }
 
@@ -44,15 +46,9 @@ impl Behind {
 
     /// So many messages are written, or will never be: what waited for them goes.
     pub(super) fn done(&self, count: u64) {
-        // Ordering: the lock orders this with those who are about to wait.
-        let done = self.done.fetch_add(count, Ordering::Relaxed) + count;
-        let mut waiting = self.lock();
-        // They are sent under the lock, or a later one could be first.
-        while waiting.jobs.front().is_some_and(|(mark, _)| *mark <= done) {
-            if let Some((_, job)) = waiting.jobs.pop_front() {
-                job();
-            }
-        }
+        // Ordering: the lock orders this with those who are about to wait, and with whoever sends.
+        self.done.fetch_add(count, Ordering::Relaxed);
+        self.send_due();
     }
 
     /// What has been given until now.
@@ -64,22 +60,44 @@ impl Behind {
     /// Sends something as soon as all is done up to a mark, which may be at once.
     pub(super) fn follow(&self, mark: u64, job: Job) {
         let mut waiting = self.lock();
-        // Ordering: as where it is counted.
-        let is_done = self.done.load(Ordering::Relaxed) >= mark;
-        let has_room = waiting.jobs.len() < MOST_WAITING;
-        match has_room && !waiting.is_over && !(is_done && waiting.jobs.is_empty()) {
-            true => waiting.jobs.push_back((mark, job)),
-            false => job(),
+        if waiting.jobs.len() >= MOST_WAITING {
+            drop(waiting);
+            return job();
         }
+        waiting.jobs.push_back((mark, job));
+        drop(waiting);
+        self.send_due();
     }
 
     /// Nothing is written any more.
     pub(super) fn ends(&self) {
+        self.lock().is_over = true;
+        self.send_due();
+    }
+
+    /// Sends what need not wait any more. One thread does, or a later message could be first; and without the lock,
+    /// because a message that is refused counts as done, perhaps on this very connection.
+    fn send_due(&self) {
         let mut waiting = self.lock();
-        waiting.is_over = true;
-        for (_, job) in waiting.jobs.drain(..) {
-            job();
+        if std::mem::replace(&mut waiting.is_sending, true) {
+            return;
         }
+        loop {
+            // Ordering: as where it is counted.
+            let done = self.done.load(Ordering::Relaxed);
+            let is_over = waiting.is_over;
+            let first = waiting.jobs.front();
+            if !first.is_some_and(|(mark, _)| is_over || *mark <= done) {
+                break;
+            }
+            let Some((_, job)) = waiting.jobs.pop_front() else {
+                break;
+            };
+            drop(waiting);
+            job();
+            waiting = self.lock();
+        }
+        waiting.is_sending = false;
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -188,6 +206,32 @@ mod tests {
         behind.ends();
         noted(&behind, behind.mark(), 2, &log);
         assert_eq!(*log.lock().unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn what_follows_may_be_refused_by_the_connection_that_it_followed() {
+        let (behind, log) = (Arc::new(Behind::default()), Arc::default());
+        let refused = |mark: u64, name: u8| {
+            let (own, log): (_, Arc<Mutex<Vec<u8>>>) = (Arc::clone(&behind), Arc::clone(&log));
+            let job = move || {
+                own.given();
+                own.done(1);
+                log.lock().unwrap().push(name);
+            };
+            behind.follow(mark, Box::new(job));
+        };
+        refused(0, 1);
+        behind.given();
+        let mark = behind.mark();
+        refused(mark, 2);
+        refused(mark, 3);
+        assert_eq!(*log.lock().unwrap(), [1]);
+        behind.done(1);
+        assert_eq!(*log.lock().unwrap(), [1, 2, 3]);
+        behind.given();
+        refused(behind.mark(), 4);
+        behind.ends();
+        assert_eq!(*log.lock().unwrap(), [1, 2, 3, 4]);
     }
 
     #[test]

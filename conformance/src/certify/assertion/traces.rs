@@ -197,13 +197,14 @@ async fn has_records(stage: &Stage, wanted: &Wanted, deadline: Instant) -> Resul
         for told in stage.ask_all("/calls/recent").await.unwrap_or_default() {
             records.extend(serde_json::from_str::<Vec<Value>>(&told).unwrap_or_default());
         }
-        // What ended long ago is in the files of records only.
-        if stage.kit.soaks {
+        let mut missing = wanted.missing(&records);
+        // What ended long ago, or before a restart, is in the files of records only.
+        if !missing.is_empty() {
             let spooled = stage.as_told(stage.spooled());
             let lines = spooled.lines();
             records.extend(lines.filter_map(|line| serde_json::from_str(line).ok()));
+            missing = wanted.missing(&records);
         }
-        let missing = wanted.missing(&records);
         if missing.is_empty() {
             return Ok(());
         }
