@@ -4,9 +4,7 @@
 //! Times are compared, not judged: both kinds take turns, and the best turn of each counts, which what else the
 //! machine does hardly changes.
 
-mod common;
-
-use common::{A, B, Bench, address, peer_a, peer_b, rtp, terms};
+use crate::common::{A, B, Bench, address, peer_a, peer_b, rtp, terms};
 use media_api::*;
 use media_relay::session::{Outcome, SocketId};
 use media_relay::srtp::{MAX_TRAILER_BYTES, Sender};
@@ -33,7 +31,7 @@ fn bench(is_secure: bool) -> Bench {
             ..terms(peer_a())
         };
         bench.answer(A, terms);
-        bench.answer(B, common::terms(peer_b()));
+        bench.answer(B, crate::common::terms(peer_b()));
     }
     bench
 }

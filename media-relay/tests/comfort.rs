@@ -1,8 +1,6 @@
 //! Comfort noise of one side alone (RFC 3389, MED-057): the other side hears noise as audio.
 
-mod common;
-
-use common::{A, B, Bench, Rtp, codec, pcma, peer_a, peer_b, read, rtp, terms};
+use crate::common::{A, B, Bench, Rtp, codec, pcma, peer_a, peer_b, read, rtp, terms};
 use media_api::*;
 use media_relay::codec::{Coding, Decoder};
 use media_relay::session::{Outcome, SocketId};

@@ -1,9 +1,7 @@
 //! Digits between two legs that are told of them differently: events of RFC 4733, tones in G.711, and what
 //! signalling brings and takes (MED-220 to MED-225).
 
-mod common;
-
-use common::{A, B, Bench, Rtp, codec, peer_a, peer_b, read, rtp, terms};
+use crate::common::{A, B, Bench, Rtp, codec, peer_a, peer_b, read, rtp, terms};
 use media_api::*;
 use media_relay::Entropy;
 use media_relay::g711::Law;
@@ -50,7 +48,7 @@ fn bench(of_a: Means, of_b: Means) -> Bench {
 
 fn take(bench: &mut Bench, endpoint: EndpointId, intake: Intake) {
     bench.command(Command::Take {
-        session: common::SESSION,
+        session: crate::common::SESSION,
         endpoint,
         intake,
     });
@@ -58,7 +56,7 @@ fn take(bench: &mut Bench, endpoint: EndpointId, intake: Intake) {
 
 fn dial(bench: &mut Bench, endpoint: EndpointId, symbol: char, ms: u16, signal: Signal) {
     bench.command(Command::Dial {
-        session: common::SESSION,
+        session: crate::common::SESSION,
         endpoint,
         dialled: Dialled {
             digit: digit(symbol),
@@ -395,7 +393,7 @@ fn nobody_is_heard_beside_an_event_and_what_passes_keeps_its_timestamp() {
     );
     assert_eq!(passed[5].timestamp.wrapping_sub(passed[0].timestamp), 640);
     // What passes is told as it begins, and at its end.
-    let (session, endpoint, digit) = (common::SESSION, A, digit('5'));
+    let (session, endpoint, digit) = (crate::common::SESSION, A, digit('5'));
     let told: Vec<Event> = bench
         .events()
         .into_iter()
@@ -512,7 +510,7 @@ fn an_event_without_an_end_is_told_in_time_though_nothing_comes() {
     assert!(bench.events().is_empty());
     bench.run_ms(1);
     let wanted = Event::Digit {
-        session: common::SESSION,
+        session: crate::common::SESSION,
         endpoint: A,
         digit: digit('#'),
         duration_ms: 20,

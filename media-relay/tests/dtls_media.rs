@@ -1,8 +1,6 @@
 //! Sessions whose keys come of DTLS handshakes: both roles, both kinds of ports, and everything that may go wrong.
 
-mod common;
-
-use common::{A, B, Bench, SESSION, address, peer_a, peer_b, read, rtp, terms};
+use crate::common::{A, B, Bench, SESSION, address, peer_a, peer_b, read, rtp, terms};
 use media_api::*;
 use media_relay::Timestamp;
 use media_relay::dtls::{Association, Identity, Outcome};

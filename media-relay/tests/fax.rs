@@ -1,8 +1,6 @@
 //! Faxes over UDPTL: what passes, what does not, and that audio comes back (MED-330 to MED-332).
 
-mod common;
-
-use common::{A, B, Bench, address, peer_a, peer_b, terms};
+use crate::common::{A, B, Bench, address, peer_a, peer_b, terms};
 use media_api::*;
 use std::net::SocketAddr;
 

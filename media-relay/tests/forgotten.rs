@@ -1,8 +1,6 @@
 //! Keys of a call that has ended are nowhere in memory any more (MED-004, MED-119).
 
-mod common;
-
-use common::{A, B, Bench, peer_a, peer_b, rtp, terms};
+use crate::common::{A, B, Bench, peer_a, peer_b, rtp, terms};
 use media_api::*;
 use media_relay::srtp::{MAX_TRAILER_BYTES, Sender};
 use std::fs::{self, File};

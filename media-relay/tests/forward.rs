@@ -1,8 +1,6 @@
 //! What a forwarded packet looks like: headers, payload types, directions, forks.
 
-mod common;
-
-use common::{A, B, Bench, address, codec, pcma, peer_a, peer_b, read, rtp, terms};
+use crate::common::{A, B, Bench, address, codec, pcma, peer_a, peer_b, read, rtp, terms};
 use media_api::*;
 
 fn hex(text: &str) -> Vec<u8> {
@@ -78,7 +76,7 @@ fn packets_of_ten_to_sixty_milliseconds_pass_as_they_are() {
                 ..terms(peer_b())
             },
         );
-        let mut before: Option<common::Rtp> = None;
+        let mut before: Option<crate::common::Rtp> = None;
         for sequence in 1..=20 {
             let samples = ms * 8;
             let payload = vec![0x55; usize::from(samples)];
@@ -318,7 +316,7 @@ fn nothing_passes_before_an_answer_or_without_a_bridge() {
     bench.join(0);
     assert!(bench.voice(A, 3).is_ok());
     bench.command(Command::Update {
-        session: common::SESSION,
+        session: crate::common::SESSION,
         plan: BridgePlan::default(),
     });
     assert_eq!(bench.voice(A, 4), Err(DropReason::NoPath));
@@ -433,7 +431,7 @@ fn a_failed_offer_leaves_media_as_it_was() {
     let elsewhere = terms(address("198.51.100.99:7000"));
     bench.answer_as(B, elsewhere, ForkId(0), Stage::Preview);
     bench.command(Command::Rollback {
-        session: common::SESSION,
+        session: crate::common::SESSION,
         endpoint: B,
     });
     bench.wait_ms(20);
@@ -449,7 +447,7 @@ fn a_removed_endpoint_frees_its_sockets_and_the_other_stays() {
     let mut bench = Bench::joined();
     bench.voice(A, 1).unwrap();
     bench.command(Command::Release {
-        session: common::SESSION,
+        session: crate::common::SESSION,
         endpoint: Some(B),
         drain_ms: 0,
     });
@@ -462,12 +460,12 @@ fn a_removed_endpoint_frees_its_sockets_and_the_other_stays() {
             .all(|event| !matches!(event, Event::Released { .. }))
     );
     bench.command(Command::Release {
-        session: common::SESSION,
+        session: crate::common::SESSION,
         endpoint: None,
         drain_ms: 0,
     });
     bench.command(Command::Release {
-        session: common::SESSION,
+        session: crate::common::SESSION,
         endpoint: None,
         drain_ms: 0,
     });
@@ -493,7 +491,7 @@ fn what_is_on_its_way_when_a_session_ends_is_still_let_through() {
     let mut bench = Bench::joined();
     bench.voice(A, 1).unwrap();
     let end = |drain_ms| Command::Release {
-        session: common::SESSION,
+        session: crate::common::SESSION,
         endpoint: None,
         drain_ms,
     };

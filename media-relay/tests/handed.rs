@@ -1,9 +1,9 @@
 //! A party that another session hands over: its old ports are received on until it uses the new ones,
 //! ten seconds at most (SIP-506).
 
-mod common;
-
-use common::{A, B, Bench, Rtp, SESSION, codec, endless, pcma, peer_b, read, rtp, terms, tone};
+use crate::common::{
+    A, B, Bench, Rtp, SESSION, codec, endless, pcma, peer_b, read, rtp, terms, tone,
+};
 use media_api::{
     Command, Dialled, Digit, DropReason, Event, HANDED_OVER_MS, Intake, NegotiatedStream,
     SessionId, Signal,
@@ -286,6 +286,6 @@ fn a_call_that_has_not_agreed_with_the_party_yet_or_does_not_know_it_lets_nothin
 fn a_stranger_at_the_old_ports_is_not_heard() {
     let mut old = left();
     let packet = rtp(8, 2, 320, 0x1001, &[0xd5; 160]);
-    let sent = old.send(B, common::address("198.51.100.66:6000"), &packet);
+    let sent = old.send(B, crate::common::address("198.51.100.66:6000"), &packet);
     assert_eq!(sent, Err(DropReason::Source));
 }

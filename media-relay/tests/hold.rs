@@ -1,8 +1,6 @@
 //! Hold, resume, silence and one-way media.
 
-mod common;
-
-use common::{A, B, Bench, address, peer_a, peer_b, rtp, terms};
+use crate::common::{A, B, Bench, address, peer_a, peer_b, rtp, terms};
 use media_api::*;
 
 fn held(peer: std::net::SocketAddr) -> NegotiatedStream {

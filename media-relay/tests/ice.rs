@@ -1,9 +1,7 @@
 //! The lite agent of a stream: what it answers, and to whom (RFC 8445 §7.3).
 
-mod common;
-
-use common::ice::*;
-use common::*;
+use crate::common::ice::*;
+use crate::common::*;
 use media_api::*;
 use media_relay::session::Output;
 use media_relay::session::{Outcome, SocketId};

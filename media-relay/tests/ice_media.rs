@@ -1,10 +1,8 @@
 //! What checks do to the media: where they go and where they may come from (TDR-ICE-005 to TDR-ICE-010,
 //! TDR-MED-009).
 
-mod common;
-
-use common::ice::*;
-use common::*;
+use crate::common::ice::*;
+use crate::common::*;
 use media_api::*;
 use std::net::SocketAddr;
 

@@ -1,8 +1,6 @@
 //! Counters equal the truth of what the network did (MED-061, section 21 of the requirements).
 
-mod common;
-
-use common::{A, Bench, peer_a, rtp};
+use crate::common::{A, Bench, peer_a, rtp};
 use media_api::*;
 use proptest::prelude::*;
 
@@ -79,7 +77,7 @@ proptest! {
             if let (true, Some(first)) = (is_rtp, bytes.first_mut()) {
                 *first = 0x80 | *first & 0x3f;
             }
-            let from = if socket < 2 { peer_a() } else { common::peer_b() };
+            let from = if socket < 2 { peer_a() } else { crate::common::peer_b() };
             let length = bytes.len();
             bytes.resize(length + 14, 0);
             bench.session.packet(

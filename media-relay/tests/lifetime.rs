@@ -1,8 +1,6 @@
 //! Keys that may protect few packets only (MED-107).
 
-mod common;
-
-use common::{A, B, Bench, peer_a, peer_b, rtp, terms};
+use crate::common::{A, B, Bench, peer_a, peer_b, rtp, terms};
 use media_api::*;
 use media_relay::session::Worn;
 use media_relay::srtp::{MAX_TRAILER_BYTES, Sender};

@@ -1,8 +1,6 @@
 //! The verdict on one-way audio: each kind within its time, and no false one.
 
-mod common;
-
-use common::{A, B, Bench, address, codec, pcma, peer_a, peer_b, rtp, terms};
+use crate::common::{A, B, Bench, address, codec, pcma, peer_a, peer_b, rtp, terms};
 use media_api::*;
 use media_relay::packet::rtcp::{ReportBlock, SenderInfo, Writer};
 use media_relay::srtp::Sender;
@@ -536,7 +534,7 @@ fn the_end_of_a_call_tells_nothing_more() {
     call.run_ms(5_000, nothing);
     call.told.clear();
     call.bench.command(Command::Release {
-        session: common::SESSION,
+        session: crate::common::SESSION,
         endpoint: None,
         drain_ms: 0,
     });
@@ -549,7 +547,7 @@ fn the_end_of_a_call_tells_nothing_more() {
     let mut call = Call::new();
     call.run_ms(5_000, speak);
     call.bench.command(Command::Release {
-        session: common::SESSION,
+        session: crate::common::SESSION,
         endpoint: None,
         drain_ms: 5_000,
     });

@@ -1,8 +1,6 @@
 //! What is known of the quality of a call: ratings, the worst interval, bursts, what peers report.
 
-mod common;
-
-use common::{A, B, Bench, address, codec, pcma, peer_a, peer_b, rtp, terms};
+use crate::common::{A, B, Bench, address, codec, pcma, peer_a, peer_b, rtp, terms};
 use media_api::*;
 use media_relay::packet::rtcp::{ReportBlock, SenderInfo, Writer};
 use media_relay::session::Outcome;

@@ -1,8 +1,6 @@
 //! The whole relay over loopback sockets.
 
-mod common;
-
-use common::{A, B, endless, realm, terms, tone};
+use crate::common::{A, B, endless, realm, terms, tone};
 use media_api::*;
 use media_relay::srtp::{Receiver as SrtpReceiver, Sender};
 use media_relay::{
@@ -152,11 +150,11 @@ fn audio_flows_both_ways_and_the_session_ends_with_figures() {
     for sequence in 0..20u16 {
         for (from, to) in [(0, 1), (1, 0)] {
             let payload = [sequence as u8 + from as u8; 160];
-            let packet = common::rtp(8, sequence, u32::from(sequence) * 160, 77, &payload);
+            let packet = crate::common::rtp(8, sequence, u32::from(sequence) * 160, 77, &payload);
             peers[from].send_to(&packet, ports[from]).unwrap();
             let (length, source) = peers[to].recv_from(&mut buffer).unwrap();
             assert_eq!(source, ports[to]);
-            let heard = common::read(&buffer[..length]);
+            let heard = crate::common::read(&buffer[..length]);
             assert_eq!(heard.payload, payload);
             assert_ne!(heard.ssrc, 77);
         }
@@ -216,7 +214,7 @@ fn many_peers_hear_their_sounds_in_time_and_the_totals_count_them() {
     let mut buffer = [0; 2000];
     let mut hear = |peer: &UdpSocket| {
         let length = peer.recv(&mut buffer).unwrap();
-        common::read(&buffer[..length])
+        crate::common::read(&buffer[..length])
     };
     for (_, peer) in &peers {
         let mut before = hear(peer);
@@ -606,7 +604,7 @@ fn a_secured_ipv4_leg_talks_to_a_plain_ipv6_leg_and_the_totals_add_up() {
     settle(&relay, &events, session);
     let mut buffer = [0; 2000];
     for sequence in 0..50u16 {
-        let plain = common::rtp(8, sequence, u32::from(sequence) * 160, 77, &[9; 160]);
+        let plain = crate::common::rtp(8, sequence, u32::from(sequence) * 160, 77, &[9; 160]);
         let mut packet = [&plain[..], &[0; 14]].concat();
         let length = sender
             .protect_rtp(&mut packet, plain.len(), sequence.into())
@@ -615,13 +613,13 @@ fn a_secured_ipv4_leg_talks_to_a_plain_ipv6_leg_and_the_totals_add_up() {
             .unwrap();
         let (length, source) = b.recv_from(&mut buffer).unwrap();
         assert_eq!(source, local[1].streams[0].rtp);
-        assert_eq!(common::read(&buffer[..length]).payload, [9; 160]);
+        assert_eq!(crate::common::read(&buffer[..length]).payload, [9; 160]);
         b.send_to(&plain, local[1].streams[0].rtp).unwrap();
         let (length, _) = a.recv_from(&mut buffer).unwrap();
         let length = receiver
             .unprotect_rtp(&mut buffer[..length], Timestamp(0))
             .unwrap();
-        assert_eq!(common::read(&buffer[..length]).payload, [9; 160]);
+        assert_eq!(crate::common::read(&buffer[..length]).payload, [9; 160]);
     }
     b.send_to(b"noise", local[1].streams[0].rtp).unwrap();
     // Totals are published a few times a second.
@@ -697,7 +695,8 @@ fn a_party_that_changes_to_a_session_of_another_worker_is_heard_from_its_old_por
     settle(&relay, &events, new);
     let mut buffer = [0; 2000];
     let mut hear = |port: SocketAddr, octet: u8, sequence: u16| {
-        let mut packet = common::rtp(8, sequence, u32::from(sequence) * 160, 77, &[octet; 160]);
+        let mut packet =
+            crate::common::rtp(8, sequence, u32::from(sequence) * 160, 77, &[octet; 160]);
         let plain = packet.len();
         packet.resize(plain + 64, 0);
         let sender = Sender::new(&key(suite, octet));
@@ -705,7 +704,7 @@ fn a_party_that_changes_to_a_session_of_another_worker_is_heard_from_its_old_por
         let length = sender.protect_rtp(&mut packet, plain, index).unwrap();
         party.send_to(&packet[..length], port).unwrap();
         let (length, _) = other.recv_from(&mut buffer).unwrap();
-        common::read(&buffer[..length])
+        crate::common::read(&buffer[..length])
     };
     // With the keys of the old call, and then with those of the new one.
     let before = hear(ports[0], 1, 10);

@@ -1,8 +1,6 @@
 //! The relay in a process of its own, with both sides in this one: what passes, and how either side ends.
 
-mod common;
-
-use common::{A, B, realm, terms};
+use crate::common::{A, B, realm, terms};
 use media_api::wire::{Frames, Writer};
 use media_api::*;
 use media_relay::{Host, HostHandle, HostOptions, Met, Realm, RealmTotals, Recordings, Remote};
@@ -166,11 +164,11 @@ fn a_call_is_carried_as_by_a_relay_in_the_same_process() {
         "told in order"
     );
     peers[1].set_read_timeout(Some(PATIENCE)).unwrap();
-    let packet = common::rtp(8, 1, 160, 7, &[0xd5; 160]);
+    let packet = crate::common::rtp(8, 1, 160, 7, &[0xd5; 160]);
     peers[0].send_to(&packet, local[0].streams[0].rtp).unwrap();
     let mut heard = [0; 400];
     let length = peers[1].recv(&mut heard).unwrap();
-    assert_eq!(common::read(&heard[..length]).payload, [0xd5; 160]);
+    assert_eq!(crate::common::read(&heard[..length]).payload, [0xd5; 160]);
     assert!(matches!(
         daemon.next(),
         Event::FirstMedia { .. } | Event::SourcePinned { .. }
@@ -190,7 +188,7 @@ fn a_call_is_carried_as_by_a_relay_in_the_same_process() {
         }),
     });
     let length = peers[1].recv(&mut heard).unwrap();
-    assert_eq!(common::read(&heard[..length]).payload.len(), 160);
+    assert_eq!(crate::common::read(&heard[..length]).payload.len(), 160);
     let received = |own: &RealmTotals| own.received_packets > 0;
     wait_until(|| daemon.remote.totals().realms.first().is_some_and(received));
     assert_eq!(daemon.remote.backend().unwrap().addresses.len(), 1);

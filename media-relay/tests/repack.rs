@@ -1,8 +1,6 @@
 //! Audio of a codec that both peers have, in packets as long as each asks for.
 
-mod common;
-
-use common::{A, B, Bench, codec, pcma, peer_a, peer_b, read, rtp, terms};
+use crate::common::{A, B, Bench, codec, pcma, peer_a, peer_b, read, rtp, terms};
 use media_api::*;
 
 fn joined(payloads: Vec<PayloadBinding>, ptime_ms: u8) -> Bench {
@@ -26,7 +24,7 @@ fn joined(payloads: Vec<PayloadBinding>, ptime_ms: u8) -> Bench {
 }
 
 /// What leaves for a packet of A's, in the order in which a worker sends it: what goes on first.
-fn sends(bench: &mut Bench, packet: &[u8]) -> Vec<common::Rtp> {
+fn sends(bench: &mut Bench, packet: &[u8]) -> Vec<crate::common::Rtp> {
     let forwarded = bench.send_or_end(A, peer_a(), packet);
     let all = forwarded.into_iter().chain(bench.made());
     all.map(|(to, packet)| {
@@ -144,7 +142,10 @@ fn what_something_of_ours_was_heard_in_place_of_leaves_no_gap() {
     let mut heard = Vec::new();
     for at in 0..100u16 {
         match at {
-            10 => bench.play(B, common::endless(common::tone(&[([425, 0], 0)]))),
+            10 => bench.play(
+                B,
+                crate::common::endless(crate::common::tone(&[([425, 0], 0)])),
+            ),
             40 => bench.play(B, None),
             _ => {}
         }

@@ -1,8 +1,6 @@
 //! RTCP is ended on each leg: what we report, and what we take from reports.
 
-mod common;
-
-use common::{A, B, Bench, SESSION, address, peer_a, peer_b, rtp, terms};
+use crate::common::{A, B, Bench, SESSION, address, peer_a, peer_b, rtp, terms};
 use media_api::*;
 use media_relay::packet::rtcp::{Compound, Packet, ReportBlock, SenderInfo, Writer};
 use media_relay::session::{Outcome, SocketId};

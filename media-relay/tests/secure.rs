@@ -1,8 +1,6 @@
 //! Sessions with SRTP on one or both legs: keys, re-keying, forks, forged packets.
 
-mod common;
-
-use common::{A, B, Bench, SESSION, address, peer_a, peer_b, read, rtp, terms};
+use crate::common::{A, B, Bench, SESSION, address, peer_a, peer_b, read, rtp, terms};
 use media_api::*;
 use media_relay::packet::rtcp::{Compound, Packet};
 use media_relay::session::Outcome;
@@ -155,7 +153,7 @@ fn what_came_before_its_key_is_changed_for_a_party_with_another_codec_and_nothin
     let mut bench = Bench::allocated([wanted, ProtectionWanted::None]);
     let ours = bench.local[0].streams[0].keys[0].clone();
     let pcmu = NegotiatedStream {
-        payloads: vec![common::codec(0, 0, 7, "PCMU", 8_000)],
+        payloads: vec![crate::common::codec(0, 0, 7, "PCMU", 8_000)],
         ..terms(peer_b())
     };
     bench.answer(B, pcmu);

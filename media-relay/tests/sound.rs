@@ -1,9 +1,9 @@
 //! Sounds of ours in the stream toward a peer: numbers, pace, and who comes first.
 
-mod common;
-
-use common::{A, B, Bench, Rtp, SESSION, address, codec, endless, peer_a, peer_b, read, rtp};
-use common::{terms, tone};
+use crate::common::{
+    A, B, Bench, Rtp, SESSION, address, codec, endless, peer_a, peer_b, read, rtp,
+};
+use crate::common::{terms, tone};
 use media_api::*;
 use media_relay::Timestamp;
 use media_relay::srtp::Receiver;

@@ -1,8 +1,6 @@
 //! RTP bleed and RTP inject: strangers are neither heard nor answered (MED-030 to MED-038).
 
-mod common;
-
-use common::{A, B, Bench, SESSION, address, peer_a, peer_b, rtp, terms};
+use crate::common::{A, B, Bench, SESSION, address, peer_a, peer_b, rtp, terms};
 use media_api::*;
 use media_relay::session::{Outcome, SocketId};
 use std::net::{IpAddr, SocketAddr};

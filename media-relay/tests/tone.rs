@@ -1,8 +1,6 @@
 //! What a peer hears when it decodes our packets: the right frequencies at the right level and time.
 
-mod common;
-
-use common::{B, Bench, codec, endless, peer_b, read, terms, tone};
+use crate::common::{B, Bench, codec, endless, peer_b, read, terms, tone};
 use media_api::*;
 use media_relay::Recordings;
 

@@ -1,8 +1,6 @@
 //! Peers without a common codec hear each other: through a session, and through the relay over loopback.
 
-mod common;
-
-use common::{A, B, Bench, codec, peer_a, peer_b, read, rtp, terms};
+use crate::common::{A, B, Bench, codec, peer_a, peer_b, read, rtp, terms};
 use media_api::*;
 use media_relay::codec::{Coding, Decoder, Encoder, MAX_PAYLOAD_BYTES};
 use media_relay::g711::Law;
@@ -106,7 +104,7 @@ fn handing_over_and_taking_back_allocate_nothing() {
         let Some(Outcome::Recode(recode)) = outcome else {
             panic!("{outcome:?}")
         };
-        let job = Job::new(0, common::SESSION, &recode, &slot, bench.now).unwrap();
+        let job = Job::new(0, crate::common::SESSION, &recode, &slot, bench.now).unwrap();
         // What happens here happens on another thread.
         let pipe = pipe.get_or_insert_with(|| Pipe::new(&job, 1));
         pipe.take(&job);
@@ -186,8 +184,8 @@ fn told_under_48_khz(packets: &[(u16, u32, u8, u8, u16)]) -> Vec<(u32, u16, u8, 
             .into_iter()
             .all(|two| two[1].sequence == two[0].sequence.wrapping_add(1))
     );
-    let units = |own: &common::Rtp| u16::from_be_bytes([own.payload[2], own.payload[3]]);
-    let of = |own: &common::Rtp| {
+    let units = |own: &crate::common::Rtp| u16::from_be_bytes([own.payload[2], own.payload[3]]);
+    let of = |own: &crate::common::Rtp| {
         let since = own.timestamp.wrapping_sub(told[0].timestamp);
         (since, units(own), own.payload[1], own.marker)
     };
@@ -489,10 +487,13 @@ fn who_hears_a_sound_of_ours_hears_nobody_beside_it() {
     let Outcome::Recode(recode) = packet(&mut bench, &voice, &mut slot) else {
         panic!("G.722 comes first")
     };
-    let job = Job::new(0, common::SESSION, &recode, &slot, bench.now).unwrap();
+    let job = Job::new(0, crate::common::SESSION, &recode, &slot, bench.now).unwrap();
     let mut pipe = Pipe::new(&job, 1);
     pipe.take(&job);
-    bench.play(B, common::endless(common::tone(&[([440, 0], 1_000)])));
+    bench.play(
+        B,
+        crate::common::endless(crate::common::tone(&[([440, 0], 1_000)])),
+    );
     bench.out.clear();
     let mut recoded = Recoded::default();
     let due: Timestamp = pipe.due();
@@ -513,7 +514,7 @@ fn what_a_pipe_still_makes_is_left_out_once_audio_passes_as_it_is() {
     let Outcome::Recode(recode) = packet(&mut bench, &voice, &mut slot) else {
         panic!("nothing in common")
     };
-    let job = Job::new(0, common::SESSION, &recode, &slot, bench.now).unwrap();
+    let job = Job::new(0, crate::common::SESSION, &recode, &slot, bench.now).unwrap();
     let mut pipe = Pipe::new(&job, 1);
     pipe.take(&job);
     let mut recoded = Recoded::default();
@@ -542,7 +543,7 @@ fn another_clock_of_what_comes_back_begins_anew_however_often() {
     let mut bench = joined(vec![pcma()], vec![g722()]);
     let mut slot = [0; 2048];
     let mut pipe = None;
-    let mut sent: Vec<common::Rtp> = Vec::new();
+    let mut sent: Vec<crate::common::Rtp> = Vec::new();
     for at in 0..300u16 {
         if at % 60 == 0 {
             let payloads = vec![if at % 120 == 0 { g722() } else { opus() }];
@@ -559,7 +560,7 @@ fn another_clock_of_what_comes_back_begins_anew_however_often() {
         let Outcome::Recode(recode) = packet(&mut bench, &voice, &mut slot) else {
             panic!("nothing in common")
         };
-        let job = Job::new(0, common::SESSION, &recode, &slot, bench.now).unwrap();
+        let job = Job::new(0, crate::common::SESSION, &recode, &slot, bench.now).unwrap();
         let pipe = pipe.get_or_insert_with(|| Pipe::new(&job, 1));
         pipe.take(&job);
         bench.made();

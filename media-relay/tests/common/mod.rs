@@ -1,5 +1,5 @@
 //! What the relay's tests share: a session with two endpoints, and peers that speak to it.
-#![allow(dead_code, unreachable_pub)] // Each test binary uses its own part.
+#![allow(dead_code, unreachable_pub)] // `allocation` uses a part of it.
 
 pub mod ice;
 

@@ -1,10 +1,8 @@
 //! Calls over a trunk with media bypass: clients with an ICE agent and processors without one, restarts,
 //! and faults that the checker of agents finds.
 
-mod common;
-
-use common::planted::{editing, finds, rules, tampered};
-use common::{clean, ms, secs};
+use crate::common::planted::{editing, finds, rules, tampered};
+use crate::common::{clean, ms, secs};
 use media_api::Command;
 use sbc_core::effect::Effect;
 use sbc_sim::actor::{Change, Hold, Wanted};

@@ -1,8 +1,6 @@
 //! One call, one behaviour each: set-up, progress, cancellation and the end.
 
-mod common;
-
-use common::{clean, ms, secs};
+use crate::common::{clean, ms, secs};
 use sbc_core::cause::{CauseCode, EndedBy};
 use sbc_core::event::Happened;
 use sbc_core::record::Disposition;

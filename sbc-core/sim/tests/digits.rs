@@ -1,10 +1,8 @@
 //! Keys pressed on either side, told in every way, between legs of every way: each reaches the other party
 //! once, in order, and in that one's way. The faults planted into them are found.
 
-mod common;
-
-use common::planted::finds;
-use common::{clean, ms, secs};
+use crate::common::planted::finds;
+use crate::common::{clean, ms, secs};
 use media_api::{Command, Digit};
 use sbc_core::effect::Effect;
 use sbc_core::media::Dtmf;
@@ -97,7 +95,7 @@ fn in_both(ways: [Dtmf; 2], media_after: Option<u64>) -> Scenario {
         })
     });
     scenario.setting.dtmf = Some(ways);
-    let begin = common::clean(&scenario)
+    let begin = crate::common::clean(&scenario)
         .sent
         .iter()
         .find_map(|(at, _, wire)| {

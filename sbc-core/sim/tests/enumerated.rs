@@ -1,9 +1,7 @@
 //! Small spaces, complete: forms of hold on both sides in every order, offers and the reactions to
 //! them, and changes of both parties around the same moment.
 
-mod common;
-
-use common::{ms, secs};
+use crate::common::{ms, secs};
 use sbc_core::cause::CauseCode;
 use sbc_sim::actor::{Act, Change, Codecs, Ending, HOLDS, Hold, PartyView, Reaction, Wanted};
 use sbc_sim::report::{failure, play};

@@ -1,10 +1,8 @@
 //! The checkers are checked: a fault planted into the effects of the product must be found, by the
 //! rule that is there for it. A checker that cannot fail proves nothing.
 
-mod common;
-
-use common::planted::{editing, finds, following, rules, tampered};
-use common::{ms, secs};
+use crate::common::planted::{editing, finds, following, rules, tampered};
+use crate::common::{ms, secs};
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
 use sbc_core::id::{ShardId, TlsContextName};

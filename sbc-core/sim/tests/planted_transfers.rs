@@ -1,9 +1,7 @@
 //! Faults planted into transfers: the checker of NOTIFY finds each.
 
-mod common;
-
-use common::planted::{editing, finds, rules, tampered};
-use common::{ms, secs};
+use crate::common::planted::{editing, finds, rules, tampered};
+use crate::common::{ms, secs};
 use sbc_sim::actor::{Change, Leave, Script, Wanted};
 use sbc_sim::scenario::{PlannedCall, Scenario};
 use sbc_sim::topology::{NORTH_1, TEAMS_1};

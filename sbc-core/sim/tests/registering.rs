@@ -1,10 +1,8 @@
 //! Worlds with peers that register, and with somebody who would like to be one of them. The faults planted
 //! into them are found by the rules that are theirs.
 
-mod common;
-
-use common::planted::{editing, finds};
-use common::{clean, ms, secs};
+use crate::common::planted::{editing, finds};
+use crate::common::{clean, ms, secs};
 use sbc_core::effect::Effect;
 use sbc_core::event::{DropCode, Happened};
 use sbc_core::record::Disposition;

@@ -1,10 +1,8 @@
 //! Worlds whose operator has configured something otherwise than usual: trunks that ring all at once, and
 //! REFER that is passed on. The faults planted into them are found by the rules that are theirs.
 
-mod common;
-
-use common::planted::{editing, finds};
-use common::{clean, ms, secs};
+use crate::common::planted::{editing, finds};
+use crate::common::{clean, ms, secs};
 use sbc_core::policy::local_media::Faced;
 use sbc_core::record::{Disposition, TransferKind, TransferOutcome};
 use sbc_sim::actor::{By, Change, Hold, Leave, Script, Wanted};

@@ -1,10 +1,8 @@
 //! Worlds whose parties hear something of the SBC while they wait, and the faults that the rules about that
 //! find.
 
-mod common;
-
-use common::planted::finds;
-use common::{clean, ms, secs};
+use crate::common::planted::finds;
+use crate::common::{clean, ms, secs};
 use media_api::{Command, Playing, Sound};
 use sbc_core::effect::Effect;
 use sbc_sim::actor::{Change, Hold, Leave, Script, Wanted};

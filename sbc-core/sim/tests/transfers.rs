@@ -1,9 +1,7 @@
 //! Transfers in the simulator: who is left talks, whoever asked hears of the end once, and the
 //! transferor may leave at any moment.
 
-mod common;
-
-use common::{clean, ms, secs};
+use crate::common::{clean, ms, secs};
 use sbc_core::record::TransferOutcome;
 use sbc_sim::actor::{Act, Cancel, Change, Ending, Leave, PartyView, Script, Wanted};
 use sbc_sim::fault::Trouble;

@@ -1,8 +1,6 @@
 //! What goes wrong around a call: the network, the relay, strangers, broken peers, the operator.
 
-mod common;
-
-use common::{clean, ms, secs};
+use crate::common::{clean, ms, secs};
 use sbc_core::cause::CauseCode;
 use sbc_core::event::{DropCode, Happened};
 use sbc_core::query::ResolveFault;

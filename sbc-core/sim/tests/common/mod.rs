@@ -1,5 +1,4 @@
 //! What scenario tests share.
-#![allow(dead_code, reason = "each test crate uses a part")]
 
 pub(crate) mod planted;
 

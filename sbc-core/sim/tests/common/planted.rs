@@ -1,5 +1,4 @@
 //! The product with a fault planted into its effects.
-#![allow(dead_code, reason = "each test crate uses a part")]
 
 use sbc_core::effect::{Effect, Effects};
 use sbc_core::id::ShardId;
