@@ -250,6 +250,26 @@ fn is_of(shared: &Shared, hop: &Hop, is_kind: impl Fn(&Trunk) -> bool) -> bool {
     })
 }
 
+/// Whether an identity of Teams' trunks alone would be shown to somebody at an address that Teams does not have, as
+/// a forged answer of DNS or a Contact may want it (TDR-TLS-011).
+fn is_beyond_teams(config: &Config, hop: &Hop) -> bool {
+    let Some(tls) = &hop.tls else {
+        return false;
+    };
+    let sharing = config.trunks.values().filter(|trunk| {
+        trunk.listeners.contains(&hop.listener) && trunk.tls.as_ref() == Some(&tls.context)
+    });
+    let source = hop.remote.ip().to_canonical();
+    let mut is_of_teams = false;
+    for trunk in sharing {
+        if trunk.preset != Preset::Teams || accepts_source(trunk, source) {
+            return false;
+        }
+        is_of_teams = true;
+    }
+    is_of_teams
+}
+
 /// Whether a trunk that probes its targets uses this hop.
 fn is_watched(shared: &Shared, hop: &Hop) -> bool {
     let state = shared.state.load();
@@ -359,6 +379,13 @@ pub(super) async fn dial(
         .get(&hop.listener)
         .filter(|listener| listener.bind.is_ipv4() == hop.remote.is_ipv4())
         .ok_or(FlowFault::NoListener)?;
+    if is_beyond_teams(config, hop) {
+        let why = format!(
+            "{} is outside of the ranges of Teams (accept_from): does DNS say where Teams is?",
+            hop.remote.ip()
+        );
+        return Err(FlowFault::Connect(why));
+    }
     let broken = |error: std::io::Error| FlowFault::Connect(error.to_string());
     let socket = match hop.remote {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
@@ -451,5 +478,47 @@ pub(super) async fn shake(
             Some(Err(refusal)) => refusal,
             Some(Ok(_)) | None => Refusal::of_io(&error),
         })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sbc_core::config::{Assumed, Source, load, starter};
+
+    #[test]
+    fn the_identity_of_teams_is_shown_to_nobody_elsewhere() {
+        let facts = Assumed::with_names(["sbc1.contoso.example"]);
+        let sources = [Source::new("causeway.toml", starter())];
+        let config = load(&sources, &facts, None).unwrap().config;
+        let teams = |trunk: &&Arc<Trunk>| trunk.preset == Preset::Teams;
+        let trunk = config.trunks.values().find(teams).unwrap();
+        let at = |remote: &str| Hop {
+            listener: trunk.listeners[0].clone(),
+            protocol: Protocol::Tls,
+            remote: remote.parse().unwrap(),
+            tls: Some(Arc::new(TlsHop {
+                context: trunk.tls.clone().unwrap(),
+                server_name: "sip.pstnhub.microsoft.com".to_owned(),
+                accept_names: Vec::new(),
+                takes_alias: false,
+            })),
+            flow: None,
+        };
+        assert!(!is_beyond_teams(&config, &at("52.112.0.14:5061")));
+        assert!(is_beyond_teams(&config, &at("203.0.113.9:5061")));
+        let without = Hop {
+            tls: None,
+            ..at("203.0.113.9:5061")
+        };
+        assert!(!is_beyond_teams(&config, &without));
+        // Where somebody else shows it as well, it is not known who is met.
+        let shared = starter().to_owned()
+            + "[[trunk]]\nname = \"exchange\"\npreset = \"carrier\"\ntenant = \"contoso\"\nrealm = \"teams\"\n\
+               tls = \"teams\"\ntargets = [\"198.51.100.44:5061;tls\"]\naccept_from = [\"198.51.100.44\"]\n\
+               accept_names = [\"exchange.contoso.example\"]\n";
+        let config = load(&[Source::new("causeway.toml", &shared)], &facts, None);
+        let config = config.unwrap_or_else(|f| panic!("{}", f.to_text())).config;
+        assert!(!is_beyond_teams(&config, &at("203.0.113.9:5061")));
     }
 }
