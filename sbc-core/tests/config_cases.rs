@@ -111,6 +111,7 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "fqdn = \"sbc1.contoso.example\"\nrel100 = §\"auto\"",
     ),
     (Code::TeamsRule, "fqdn =", "dtmf = §\"inband\"\nfqdn ="),
+    (Code::TeamsRule, "fqdn =", "dtmf = §\"auto\"\nfqdn ="),
     (Code::TeamsRule, "fqdn =", "hold = §\"zero\"\nfqdn ="),
     (
         Code::TeamsRule,
@@ -118,6 +119,9 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "session_timer = { expires = §\"299s\" }\nfqdn =",
     ),
     (Code::TeamsRule, "fqdn =", "update = §true\nfqdn ="),
+    (Code::TeamsRule, "fqdn =", "info = §\"relay\"\nfqdn ="),
+    (Code::TeamsRule, "fqdn =", "message = §\"relay\"\nfqdn ="),
+    (Code::TeamsRule, "fqdn =", "trusted = §false\nfqdn ="),
     (
         Code::TeamsRule,
         "fqdn =",

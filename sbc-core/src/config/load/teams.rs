@@ -79,7 +79,7 @@ impl Load<'_> {
                 "remove the key",
             );
         }
-        let is_no_event = |at: &&At<Dtmf>| matches!(at.value, Dtmf::Info | Dtmf::Inband);
+        let is_no_event = |at: &&At<Dtmf>| at.value != Dtmf::Rfc4733;
         if let Some(at) = written.dtmf.as_ref().filter(is_no_event) {
             rule(
                 &at.span,
@@ -432,6 +432,16 @@ fn wrong_keys(written: &WrittenTrunk) -> impl Iterator<Item = (&Span, &'static s
             written.crossing.asks_update(),
             // TDR-SIP-001
             "Teams knows no UPDATE",
+        ),
+        (
+            written.crossing.relays(),
+            // TDR-SIP-001
+            "Teams knows no INFO and no MESSAGE",
+        ),
+        (
+            spot(&written.trusted, |is_trusted| !is_trusted),
+            // TDR-CID-002, TDR-EMG-003
+            "what Teams says of callers, and which calls it marks as calls for help, must be believed",
         ),
         (
             written.habits.hides_reason(),
