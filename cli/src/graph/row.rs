@@ -1,7 +1,8 @@
 //! A row of Microsoft's report: one call over a Direct Routing trunk, as Microsoft saw it (TDG-CDR-002).
 //!
 //! What is not known is passed over, and kinds of calls that nobody has heard of are kept as they are: the
-//! list grows. Years before 1970 stand for "never".
+//! list grows. Years before 1970 stand for "never". Who the user is (`userId`, `userPrincipalName`,
+//! `userDisplayName`) is not read: no comparison needs it, and it is nobody's business here.
 
 use sbc_core::time::UnixTime;
 use serde::{Serialize, Serializer};
@@ -23,6 +24,9 @@ pub struct Row {
     /// When it failed, if it did.
     #[serde(serialize_with = "optional_rfc3339")]
     pub failed: Option<UnixTime>,
+    /// When it ended.
+    #[serde(serialize_with = "optional_rfc3339")]
+    pub ended: Option<UnixTime>,
     /// Seconds that it was connected.
     pub duration_s: u64,
     /// Kind, such as `ByotIn`.
@@ -74,9 +78,13 @@ impl Row {
             correlation_id: Some(correlation_id).filter(|id| !id.is_empty()),
             invite: at("inviteDateTime").or_else(|| at("startDateTime"))?,
             failed: at("failureDateTime"),
+            ended: at("endDateTime"),
             duration_s: number("duration"),
             call_type: text("callType"),
-            is_successful: row["successfulCall"].as_bool().unwrap_or(false),
+            // A row that does not say so tells it by how long they talked.
+            is_successful: row["successfulCall"]
+                .as_bool()
+                .unwrap_or_else(|| number("duration") > 0),
             caller: text("callerNumber"),
             callee: text("calleeNumber"),
             sip_code: number("finalSipCode").try_into().unwrap_or(0),
@@ -128,6 +136,7 @@ mod tests {
             "inviteDateTime": "2026-08-01T00:00:00Z",
             "startDateTime": "2026-08-01T00:00:05.7119999Z",
             "failureDateTime": "0001-01-01T00:00:00Z",
+            "endDateTime": "2026-08-01T00:00:46Z",
             "duration": 41,
             "callType": "ByotQuantum",
             "successfulCall": true,
@@ -142,6 +151,14 @@ mod tests {
         });
         let read = Row::read(&row).unwrap();
         assert_eq!((read.failed, read.way()), (None, None));
+        assert_eq!(read.ended.unwrap().rfc3339(), "2026-08-01T00:00:46.000Z");
+        // Who does not say whether it was connected says for how long.
+        for (duration, is_successful) in [(41, true), (0, false)] {
+            let mut unsaid = row.clone();
+            unsaid["duration"] = json!(duration);
+            unsaid.as_object_mut().unwrap().remove("successfulCall");
+            assert_eq!(Row::read(&unsaid).unwrap().is_successful, is_successful);
+        }
         assert_eq!(read.call_type, "ByotQuantum");
         assert_eq!(read.trunk, "sbc1.contoso.example");
         assert_eq!((read.callee.as_str(), read.sub_code), ("", 540_000));
