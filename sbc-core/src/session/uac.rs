@@ -326,6 +326,13 @@ impl Outgoing {
             .push_front((answered.target.clone(), answered.hop.remote));
     }
 
+    /// As [`Self::again`], where the request says something else: challenges to its predecessor are not its own
+    /// (SIP-1610).
+    fn again_otherwise(&mut self, answered: &Try) {
+        self.tries = Tries::default();
+        self.again(answered);
+    }
+
     /// Whether our offer goes without the keys that the peer has refused.
     pub(super) fn is_keyless(&self) -> bool {
         self.is_keyless
@@ -734,7 +741,7 @@ impl Session {
         let is_too_small = status == Status::SESSION_INTERVAL_TOO_SMALL && !is_cancelled;
         if is_too_small && self.timer.lengthens(message) {
             // The same request to the same address, with the interval that is wanted (SIP-706).
-            outgoing.again(&current);
+            outgoing.again_otherwise(&current);
             return self.next_target(cx, None, up);
         }
         if status == Status::BAD_EXTENSION
@@ -745,7 +752,7 @@ impl Session {
         {
             // What we require it cannot do; the caller can be served all the same (SIP-523).
             outgoing.is_lenient = true;
-            outgoing.again(&current);
+            outgoing.again_otherwise(&current);
             return self.next_target(cx, None, up);
         }
         if refuses_media(status)
@@ -755,7 +762,7 @@ impl Session {
             // It may lack SRTP and nothing else (MED-021).
             outgoing.outset.offer = Some(keyless);
             outgoing.is_keyless = true;
-            outgoing.again(&current);
+            outgoing.again_otherwise(&current);
             return self.next_target(cx, None, up);
         }
         if is_challenge(status) && !is_cancelled {
