@@ -215,7 +215,7 @@ fn whoever_calls_for_help_may_wait_as_long_as_it_rings() {
 fn who_says_only_100_makes_way_for_somebody_else_and_for_nobody() {
     let (mut shard, invite) = reached(&alone(""));
     says(&mut shard, &invite, "100 Trying", "", "");
-    shard.pass(Duration::from_secs(181));
+    shard.pass(Duration::from_secs(186));
     let said: Vec<(Method, String)> = shard
         .sent
         .drain(..)

@@ -118,6 +118,8 @@ pub(crate) struct Outgoing {
     rivals: Vec<(SocketAddr, SocketAddr)>,
     /// Connections to an address and to its rival are on their way.
     racing: Option<(QueryId, SocketAddr)>,
+    /// The address that lets this call pass, which may be its only one (SIP-1710).
+    admitted: Option<SocketAddr>,
     current: Option<Try>,
     pub(super) early: BTreeMap<Bytes, Early>,
     /// Tags of early dialogs that the caller has left.
@@ -251,6 +253,7 @@ impl Outgoing {
             asking: None,
             rivals: Vec::new(),
             racing: None,
+            admitted: None,
             current: None,
             early: BTreeMap::new(),
             left: BTreeSet::new(),
@@ -707,6 +710,11 @@ impl Session {
         match status.class() {
             Class::Provisional if status == Status::TRYING => {}
             Class::Provisional => {
+                if self.timers.is_set(Timer::Ring as usize) {
+                    // Whoever says something is there: Timer C begins anew (RFC 3261 §16.7).
+                    let limit = cx.now.mono + self.style.trunk.timers.ring_timeout;
+                    self.timers.set(Timer::Ring as usize, limit);
+                }
                 let waited = cx.now.mono.since(outgoing.started).as_millis();
                 let first = &mut self.facts.first_progress_ms;
                 *first = first.or(u64::try_from(waited).ok());
