@@ -218,7 +218,8 @@ impl Setup {
             }
         };
         let a = call.legs.get(&A_LEG);
-        if let Some(least) = a.and_then(|a| a.session.least_interval(&admitted.request)) {
+        let least = a.and_then(|a| a.session.least_interval(&admitted.request));
+        if let Some(least) = least.filter(|_| !admitted.is_emergency) {
             return refuse_interval(call, cx, &admitted.trunk, &least);
         }
         let has_support = a.is_some_and(|a| a.session.has_support());
