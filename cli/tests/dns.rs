@@ -62,6 +62,7 @@ fn spec(domain: &str) -> LocateSpec {
             v4: true,
             v6: false,
         },
+        is_foreign: false,
     }
 }
 
@@ -195,6 +196,66 @@ async fn a_server_that_says_nothing_costs_a_bounded_time_and_nobody_else_any() {
     );
     assert!(
         begun.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn whatever_names_peers_bring_those_of_the_operator_do_not_wait_for_them() {
+    let bench = Bench::new().await;
+    bench.dns.set("host.example.com", vec![a("192.0.2.1")]);
+    let mut asking = tokio::task::JoinSet::new();
+    let begun = Instant::now();
+    for at in 0..600 {
+        let name = format!("silent{at}.example.com");
+        bench.dns.reply(&name, Reply::Nothing);
+        let resolver = bench.resolver.clone();
+        asking.spawn(async move {
+            let foreign = LocateSpec {
+                is_foreign: true,
+                ..spec(&name)
+            };
+            resolver.locate(&foreign).await
+        });
+    }
+    // What is too much is refused at once, and nothing waits for longer than one look-up may take.
+    let refused = asking.join_next().await.unwrap().unwrap();
+    assert_eq!(refused, Outcome::ResolveFailed(ResolveFault::ServerFailure));
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    assert!(bench.addresses("host.example.com").await.is_ok());
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    // The same name is asked for anew where the operator has written it.
+    bench.dns.set("silent0.example.com", vec![a("192.0.2.9")]);
+    bench.dns.reply("silent0.example.com", Reply::Records);
+    assert!(bench.addresses("silent0.example.com").await.is_ok());
+    assert!(begun.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn the_last_answer_serves_also_who_waits_for_a_turn() {
+    let bench = Bench::new().await;
+    let dns = &bench.dns;
+    dns.lifetime(1);
+    dns.set("host.example.com", vec![a("192.0.2.1")]);
+    assert!(bench.addresses("host.example.com").await.is_ok());
+    // The shortest lifetime that is believed is five seconds.
+    tokio::time::sleep(Duration::from_millis(5_200)).await;
+    let mut asking = tokio::task::JoinSet::new();
+    for at in 0..200 {
+        let name = format!("silent{at}.example.com");
+        dns.reply(&name, Reply::Nothing);
+        let resolver = bench.resolver.clone();
+        asking.spawn(async move { resolver.locate(&spec(&name)).await });
+    }
+    while bench.resolver.waiting() < 100 {
+        tokio::task::yield_now().await;
+    }
+    let begun = Instant::now();
+    let found = bench.addresses("host.example.com").await;
+    assert_eq!(found.unwrap(), ["192.0.2.1:5060".to_owned()]);
+    assert!(
+        begun.elapsed() < Duration::from_millis(2_500),
         "{:?}",
         begun.elapsed()
     );

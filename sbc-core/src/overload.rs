@@ -299,7 +299,7 @@ impl NewCall<'_> {
     /// An emergency, or a call that a trusted peer marks as more important than others.
     fn is_urgent(&self) -> bool {
         let marked = self.ingress.trunk.trusted && self.request.has(HeaderName::ResourcePriority);
-        marked || emergency::is_dialled(self.config, self.ingress, self.request)
+        marked || emergency::seems(self.config, self.ingress, self.request)
     }
 }
 

@@ -144,6 +144,32 @@ fn a_challenged_invite_goes_out_again_in_the_same_call_with_credentials() {
 }
 
 #[test]
+fn challenges_of_a_request_that_was_corrected_do_not_count_for_the_next_one() {
+    let timers = |text: &str| {
+        text.replace(
+            "digest = {",
+            "session_timer = { expires = \"1800s\" }\ndigest = {",
+        )
+    };
+    let (mut shard, first) = called_in(&timers(&account()), "corrected");
+    let start = "407 Proxy Authentication Required";
+    let again = |shard: &mut Shard, invite: &Message, start: &str, lines: &str| {
+        refuses(shard, invite, start, lines);
+        shard.next_request(Method::Ack);
+        shard.next_request(Method::Invite).message
+    };
+    // Each nonce is for one request.
+    let second = again(&mut shard, &first.message, start, &asks("n1"));
+    let small = "422 Session Interval Too Small";
+    let third = again(&mut shard, &second, small, "Min-SE: 5000\n");
+    let fourth = again(&mut shard, &third, start, &asks("n2"));
+    assert!(header(&fourth, HeaderName::SessionExpires).starts_with("5000"));
+    proves_itself(&fourth, "00000001");
+    answered(&mut shard, &fourth);
+    assert!(told(&shard).is_empty());
+}
+
+#[test]
 fn the_ack_of_a_second_phone_that_answers_after_the_call_has_the_credentials_of_its_invite() {
     let (mut shard, _, second) = challenged("late");
     let answer = response(&second, "200 OK", "x1", CARRIER_CONTACT, CARRIER_SDP);

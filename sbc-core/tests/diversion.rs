@@ -364,6 +364,23 @@ fn broken_lists_are_read_as_far_as_they_go() {
 }
 
 #[test]
+fn both_forms_hide_the_same_parties() {
+    for (wish, is_hidden) in [
+        ("history", true),
+        ("header", true),
+        ("user", false),
+        ("id", false),
+    ] {
+        let told = told_of(&format!("Privacy: {wish}\r\n{HISTORY}"), "both");
+        for list in [values(&told.history), values(&told.diversion)] {
+            let list = list.join(" ");
+            assert_eq!(list.contains("+491"), !is_hidden, "{wish}: {list}");
+            assert!(!list.contains("+492"), "{wish}: {list}");
+        }
+    }
+}
+
+#[test]
 fn a_private_entry_stays_hidden_although_the_caller_hides_nothing() {
     let open = format!("Privacy: none\r\n{HISTORY}");
     let told = told_of(&open, "both");

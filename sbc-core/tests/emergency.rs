@@ -136,6 +136,38 @@ fn a_service_urn_is_a_call_for_help_to_the_first_number_of_the_list() {
 }
 
 #[test]
+fn a_caller_of_a_shared_trunk_who_is_nobodys_calls_for_help_too() {
+    let shared = helping().replace(
+        "name = \"fabrikam\"",
+        "name = \"fabrikam\"\nemergency = [\"999\"]",
+    );
+    for from in [
+        "sip:anonymous@anonymous.invalid",
+        "sip:27@198.51.100.20",
+        "sip:+498999998001@198.51.100.20",
+    ] {
+        for number in ["112", "999"] {
+            let text = carrier_invite("nobody", CARRIER_SDP)
+                .replace("sip:+493023125456@", &format!("sip:{number}@"))
+                .replace("sip:+498999998001@198.51.100.20", from);
+            let mut shard = Shard::with(config_of(&shared));
+            shard.carrier_says(&text);
+            shard.next_response(100);
+            let invite = shard.next_request(Method::Invite);
+            assert_eq!(
+                uri(&invite),
+                format!("sip:{number}@198.51.100.50"),
+                "{from}"
+            );
+            assert!(is_alarmed(&shard));
+        }
+    }
+    // Of a customer only its own list counts.
+    let (shard, _) = called(&shared, &dialled("999"));
+    assert!(!is_alarmed(&shard));
+}
+
+#[test]
 fn what_teams_marks_is_believed_and_what_others_mark_if_a_route_for_help_takes_it() {
     let marked = dialled("911").replace("MAX-FORWARDS", "PRIORITY: emergency\nMAX-FORWARDS");
     let (shard, invite) = called(&helping(), &marked);
@@ -281,7 +313,7 @@ fn a_law_may_keep_hidden_who_calls_for_help() {
 const PIDF: &str = "<?xml version=\"1.0\"?>\n<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
      entity=\"pres:a@contoso.example\"><tuple id=\"0\"/></presence>\n";
 
-fn with_location(number: &str) -> String {
+pub(crate) fn with_location(number: &str) -> String {
     let body = format!(
         "--b1\nContent-Type: application/pidf+xml\nContent-ID: <12345@contoso.example>\n\n{PIDF}\n\
          --b1\nContent-Type: application/sdp\n\n{TEAMS_SDP}\n--b1--\n"

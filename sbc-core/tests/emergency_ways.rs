@@ -5,9 +5,10 @@ use crate::world;
 use crate::emergency::{dialled, helping, refuse};
 use media_api::{Command as MediaCommand, EndpointId, Event as MediaEvent};
 use sbc_core::input::Input;
-use sbc_core::sip::{Message, Method, body};
+use sbc_core::sip::{HeaderName, Message, Method, body};
 use sbc_core::transport::Flow;
 use std::time::Duration;
+use world::call::header;
 use world::*;
 
 /// Those who help have two places.
@@ -212,10 +213,34 @@ fn whoever_calls_for_help_may_wait_as_long_as_it_rings() {
 }
 
 #[test]
+fn a_call_for_help_is_not_refused_for_its_session_interval() {
+    let asks = "SUPPORTED: timer\nSESSION-EXPIRES: 120\nMAX-FORWARDS";
+    let mut shard = Shard::with(config_of(&helping()));
+    shard.teams_says(&help("a").replace("MAX-FORWARDS", asks));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    says(&mut shard, &invite, "200 OK", CARRIER_CONTACT, CARRIER_SDP);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    // Never more than it has asked for (RFC 4028 §9).
+    let told = header(&ok, HeaderName::SessionExpires);
+    assert_eq!(told.split(';').next(), Some("120"));
+    let tls = "SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bK";
+    shard.teams_says(&in_dialog(&ok, "ACK", 1, &format!("{tls}ack")));
+    // Nor are its refreshes.
+    let refresh = in_dialog(&ok, "INVITE", 2, &format!("{tls}refresh"));
+    let lines = "Supported: timer\nSession-Expires: 120\nContact: <sip:203.0.113.1:443>\n";
+    let refresh = refresh.replace("Content-Length: 0\n\n", lines);
+    shard.teams_says(&with_body(&refresh, TEAMS_SDP));
+    shard.next_response(100);
+    shard.next_response(200);
+}
+
+#[test]
 fn who_says_only_100_makes_way_for_somebody_else_and_for_nobody() {
     let (mut shard, invite) = reached(&alone(""));
     says(&mut shard, &invite, "100 Trying", "", "");
-    shard.pass(Duration::from_secs(181));
+    shard.pass(Duration::from_secs(186));
     let said: Vec<(Method, String)> = shard
         .sent
         .drain(..)

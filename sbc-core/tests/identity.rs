@@ -242,7 +242,18 @@ fn a_remote_party_id_of_a_trusted_peer_is_an_asserted_identity() {
     let called = rpid.replace("party=calling", "party=called");
     let (_, invite) = inward(&config, &format!("{called}\n"));
     assert_eq!(value(&invite, "P-Asserted-Identity"), None);
-    // From a peer that is not trusted it is nothing.
+    // The wish counts beside another identity as well.
+    let other = "P-Asserted-Identity: <sip:+498999998777@198.51.100.20>\n";
+    let (_, invite) = inward(&config, &format!("{rpid};privacy=full\n{other}"));
+    assert!(from(&invite).contains("anonymous.invalid"));
+    assert_eq!(value(&invite, "Privacy").as_deref(), Some("id"));
+    // From a peer that is not trusted it says nothing, except that the caller wants to be hidden.
+    let (_, invite) = inward(CONFIG, &format!("{rpid};privacy=full\n"));
+    assert!(
+        from(&invite).contains("anonymous.invalid"),
+        "{}",
+        from(&invite)
+    );
     let (mut shard, invite) = inward(CONFIG, &format!("{rpid}\n"));
     assert!(!text_of(&invite).contains("+498999998555"));
     shard.pass(std::time::Duration::from_secs(400));

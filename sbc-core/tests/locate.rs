@@ -152,6 +152,7 @@ fn a_target_asks_as_much_as_was_left_open() {
             protocols: vec![Protocol::Tcp, Protocol::Udp],
             is_open: true,
             families: v4,
+            is_foreign: false,
         },
         "only what our listeners can use"
     );

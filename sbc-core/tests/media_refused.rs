@@ -5,6 +5,7 @@ use crate::world;
 use sbc_core::event::{Happened, MediaRefusal};
 use sbc_core::media::Unusable;
 use sbc_core::sip::Method;
+use std::time::Duration;
 use world::call::*;
 use world::*;
 
@@ -56,6 +57,79 @@ fn ports_that_are_not_there_are_told_too() {
     shard.carrier_says(&carrier_invite("ports", CARRIER_SDP));
     shard.next_response(100);
     assert_eq!(told(&shard), [("carrier-a".to_owned(), "ports_exhausted")]);
+}
+
+/// Two carriers for the calls of Teams, the first of them in a realm of its own that has no ports.
+fn full_first(of_route: &str, keys: &str) -> Shard {
+    let text = CONFIG.replace(
+        "to = [{ trunk = \"carrier-a\" }]",
+        &format!("to = [{{ trunk = \"full\" }}, {{ trunk = \"carrier-a\" }}]\n{of_route}"),
+    );
+    let text = text.replace("numbers = [", "emergency = [\"112\"]\nnumbers = [");
+    let text = text
+        + keys
+        + r#"
+[[realm]]
+name = "narrow"
+addresses = ["192.0.2.12"]
+ports = "20000-29999"
+[[listen]]
+realm = "narrow"
+transport = "udp"
+port = 5060
+[[trunk]]
+name = "full"
+tenant = "*"
+realm = "narrow"
+targets = ["198.51.100.70:5060;udp"]
+[[route]]
+name = "help"
+match = { emergency = true }
+to = [{ trunk = "full" }, { trunk = "carrier-a" }]
+"#;
+    let config = config_of(&text);
+    let narrow = config
+        .realms
+        .values()
+        .find(|realm| realm.name.as_str() == "narrow")
+        .expect("a realm");
+    let full = narrow.id;
+    let mut shard = Shard::with(config);
+    shard.full.push(full);
+    shard
+}
+
+#[test]
+fn where_one_realm_has_no_ports_trunks_in_others_are_called() {
+    let mut shard = full_first("", "");
+    shard.teams_says(&teams_invite("narrow"));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    assert_eq!(invite.hop.remote.to_string(), CARRIER);
+    assert_eq!(told(&shard), [("full".to_owned(), "ports_exhausted")]);
+    // What those say counts, and what was never asked for is not released.
+    shard.carrier_says(&response(&invite.message, "486 Busy Here", "b", "", ""));
+    shard.next_request(Method::Ack);
+    shard.next_response(486);
+    // Help is called there too: at once where nobody gives way, and when nobody is left who could.
+    for (keys, patience) in [("[limits]\npreempt = false\n", 0), ("", 2)] {
+        let mut shard = full_first("", keys);
+        shard.teams_says(&teams_invite("help").replace("sip:+498999998001@", "sip:112@"));
+        shard.next_response(100);
+        shard.pass(Duration::from_secs(patience));
+        let invite = shard.next_request(Method::Invite);
+        assert_eq!(invite.hop.remote.to_string(), CARRIER);
+    }
+}
+
+#[test]
+fn of_several_who_are_called_at_once_those_with_ports_are_called() {
+    let mut shard = full_first("ring = \"at_once\"", "");
+    shard.teams_says(&teams_invite("both"));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    assert_eq!(invite.hop.remote.to_string(), CARRIER);
+    assert!(shard.sent.is_empty());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Neighbours that tell each other how loaded they are (SIP-1723, RFC 7339), by hand.
 
+use crate::emergency::with_location;
 use crate::world;
 
 use sbc_core::event::TargetFault;
@@ -163,7 +164,7 @@ fn a_call_that_every_neighbour_spares_itself_is_refused_and_says_why_and_help_is
 }
 
 #[test]
-fn an_emergency_is_known_by_its_number_when_there_is_no_time() {
+fn an_emergency_is_known_by_its_number_and_its_mark_when_there_is_no_time() {
     let text = CONFIG.replace(
         "numbers = [\"+493023125000-+493023125999\"]",
         "numbers = [\"+493023125000-+493023125999\"]\nemergency = [\"112\"]",
@@ -175,6 +176,17 @@ fn an_emergency_is_known_by_its_number_when_there_is_no_time() {
     shard.teams_says(&teams_invite("help").replace("sip:+498999998001@", "sip:112@"));
     shard.next_response(100);
     shard.next_request(Method::Invite);
+    // What Teams marks is one whatever number it has: by its priority, or by a location.
+    let other = teams_invite("marked").replace("sip:+498999998001@", "sip:933@");
+    let marked = other.replace("MAX-FORWARDS", "PRIORITY: emergency\nMAX-FORWARDS");
+    let placed = with_location("911").replace("help", "placed");
+    for invite in [marked, placed] {
+        shard.teams_says(&invite);
+        shard.next_response(100);
+        shard.next_request(Method::Invite);
+    }
+    shard.teams_says(&other.replace("marked", "unmarked"));
+    shard.next_response(503);
 }
 
 #[test]

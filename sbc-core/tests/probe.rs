@@ -114,6 +114,35 @@ fn an_answer_makes_a_target_alive_and_silence_makes_it_dead() {
 }
 
 #[test]
+fn whatever_a_carrier_answers_it_is_there_unless_a_proxy_got_no_answer() {
+    let codes = [
+        302, 402, 409, 413, 421, 487, 489, 491, 505, 580, 607, 408, 503,
+    ];
+    for code in codes {
+        let mut shard = started();
+        shard.pass(Duration::from_secs(5));
+        let probe = shard
+            .sent
+            .iter()
+            .find(|sent| sent.hop.remote.to_string() == Watched::TARGET)
+            .cloned();
+        let answer = response(
+            &probe.expect("a probe").message,
+            &format!("{code} No"),
+            "x",
+            "",
+            "",
+        );
+        shard.carrier_says(&answer);
+        let is_up = matches!(
+            health(&shard).as_slice(),
+            [(host, true)] if host == "198.51.100.20"
+        );
+        assert_eq!(is_up, ![408, 503].contains(&code), "{code}");
+    }
+}
+
+#[test]
 fn a_reload_that_changes_nothing_sends_nothing() {
     let mut shard = started();
     shard.pass(Duration::from_secs(59));

@@ -260,6 +260,45 @@ fn too_short_a_life_is_asked_for_again_as_the_registrar_wants_it() {
 }
 
 #[test]
+fn whoever_redirects_may_still_want_a_longer_life_and_know_no_bulk() {
+    let mut shard = started(&registering("expires = \"10m\", gin = \"prefer\""));
+    let first = next_register(&mut shard).message;
+    let moved = "Contact: <sip:198.51.100.22:5070>\n";
+    says(&mut shard, &first, "302 Moved", moved);
+    let second = next_register(&mut shard).message;
+    let (brief, least) = ("423 Interval Too Brief", "Min-Expires: 1800\n");
+    says(&mut shard, &second, brief, least);
+    let third = next_register(&mut shard);
+    assert_eq!(third.hop.remote.to_string(), "198.51.100.22:5070");
+    assert_eq!(header(&third.message, HeaderName::Expires), "1800");
+    let (extension, gin) = ("420 Bad Extension", "Unsupported: gin\n");
+    says(&mut shard, &third.message, extension, gin);
+    let plain = next_register(&mut shard).message;
+    assert_eq!(header(&plain, HeaderName::Expires), "1800");
+    grants(&mut shard, &plain, 1_800, "");
+    assert_eq!(standing(&shard).state, RegistrationState::Registered);
+}
+
+#[test]
+fn challenges_of_a_request_that_was_corrected_do_not_count_for_the_next_one() {
+    let mut shard = started(&usual());
+    let mut register = next_register(&mut shard).message;
+    // Each nonce is for one request.
+    let asks = |shard: &mut Shard, register: &Message, nonce: &str| {
+        says(shard, register, "401 Unauthorized", &challenge(nonce));
+        next_register(shard).message
+    };
+    register = asks(&mut shard, &register, "n1");
+    let (brief, least) = ("423 Interval Too Brief", "Min-Expires: 1800\n");
+    says(&mut shard, &register, brief, least);
+    register = next_register(&mut shard).message;
+    register = asks(&mut shard, &register, "n2");
+    assert_eq!(header(&register, HeaderName::Expires), "1800");
+    grants(&mut shard, &register, 1_800, "");
+    assert_eq!(standing(&shard).state, RegistrationState::Registered);
+}
+
+#[test]
 fn a_refusal_is_repeated_after_five_minutes_then_later_and_later() {
     let mut shard = started(&usual());
     let mut pauses = Vec::new();

@@ -537,7 +537,13 @@ fn a_request_within_a_call_stays_on_udp_where_the_operator_says_so() {
 
 /// A carrier that is reached over TCP by a name with addresses of both families.
 fn dual(protocol: &str) -> Shard {
-    let text = CONFIG
+    let mut shard = Shard::with(config_of(&dual_config(protocol)));
+    calls_dual(&mut shard, "dual", protocol);
+    shard
+}
+
+fn dual_config(protocol: &str) -> String {
+    CONFIG
         .replace(
             "addresses = [\"192.0.2.11\"]",
             "addresses = [\"192.0.2.11\", \"2001:db8::11\"]",
@@ -550,9 +556,12 @@ fn dual(protocol: &str) -> Shard {
             "[[tenant]]",
             "[[listen]]\nrealm = \"carrier\"\ntransport = \"tcp\"\nport = 5060\n\n[[tenant]]",
             1,
-        );
-    let mut shard = Shard::with(config_of(&text));
-    shard.teams_says(&teams_invite("dual"));
+        )
+}
+
+/// A call of Teams there, which has learned of all addresses.
+fn calls_dual(shard: &mut Shard, call: &str, protocol: &str) {
+    shard.teams_says(&teams_invite(call));
     shard.next_response(100);
     let (id, _) = shard.queries.pop_front().expect("a question");
     let server = |priority: u16, addresses: &[&str]| Server {
@@ -571,7 +580,6 @@ fn dual(protocol: &str) -> Shard {
     };
     let found = Outcome::Located(vec![Service { protocol, servers }]);
     shard.apply(Input::Outcome(id, found));
-    shard
 }
 
 /// The race that is asked for, and its outcome.
@@ -651,4 +659,41 @@ fn datagrams_do_not_race_and_a_call_that_is_over_waits_for_no_winner() {
     shard.apply(Input::Outcome(id, Outcome::Won(Runner::Second)));
     assert!(shard.sent.iter().all(|sent| !sent.message.is_request()));
     shard.settles();
+}
+
+#[test]
+fn a_race_does_not_use_up_the_call_that_finds_out_whether_a_peer_is_back() {
+    for runner in [Runner::First, Runner::Second] {
+        let config =
+            dual_config("tcp").replace("options = false", "options = false\nall_down = \"fail\"");
+        let mut shard = Shard::with(config_of(&config));
+        // Every address fails so often that none is called any more.
+        for call in 0..5 {
+            calls_dual(&mut shard, &format!("fails{call}"), "tcp");
+            won(&mut shard, Runner::First);
+            for _ in 0..4 {
+                let sent = shard.next_request(Method::Invite);
+                shard.apply(Input::SendFailed {
+                    transaction: sent.transaction.unwrap(),
+                    why: sbc_core::transport::FlowFault::ConnectTimeout,
+                });
+            }
+            shard.sent.clear();
+        }
+        calls_dual(&mut shard, "down", "tcp");
+        assert!(shard.queries.is_empty());
+        assert!(shard.sent.iter().all(|sent| sent.message.is_response()));
+        // Half a minute later one call finds out, whichever family is the quicker one.
+        shard.pass(Duration::from_secs(31));
+        shard.sent.clear();
+        shard.queries.clear();
+        calls_dual(&mut shard, "back", "tcp");
+        let raced = won(&mut shard, runner);
+        let sent = shard.next_request(Method::Invite);
+        let winner = match runner {
+            Runner::First => raced[0],
+            Runner::Second => raced[1],
+        };
+        assert_eq!(sent.hop.remote, winner);
+    }
 }

@@ -126,7 +126,7 @@ impl Dispatch {
         let signers = self.signers.clone();
         self.runtime.spawn(async move {
             let outcome = match &query {
-                Query::Resolve(spec) => resolver.resolve(spec).await,
+                Query::Resolve(spec) => resolver.foreign().resolve(spec).await,
                 Query::Locate(spec) => resolver.locate(spec).await,
                 Query::Verify(spec) => signers.verify(spec).await,
                 Query::Race(hops) => Outcome::Won(net.race(hops).await),

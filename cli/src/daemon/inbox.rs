@@ -429,6 +429,10 @@ to = [{ trunk = "carrier-a" }]
         assert_eq!(inbox.push(to("sip:1122@example.com")), Err(Full));
         inbox.push(to("sip:112@example.com;user=phone")).unwrap();
         inbox.push(to("urn:service:sos.fire")).unwrap();
+        for mark in ["Priority: emergency", "Geolocation: <cid:1@example.com>"] {
+            let text = text_of("INVITE", "").replace("Max-F", &format!("{mark}\r\nMax-F"));
+            inbox.push(received(&text)).unwrap();
+        }
         inbox.push(request("BYE", ";tag=2")).unwrap();
         let next = || match inbox.next(Duration::ZERO) {
             Next::Input(input, _) => match *input {
@@ -441,6 +445,10 @@ to = [{ trunk = "carrier-a" }]
         assert_eq!(next(), b"sip:a@example.com", "a BYE");
         assert_eq!(next(), b"sip:112@example.com;user=phone");
         assert_eq!(next(), b"urn:service:sos.fire");
+        for _ in 0..2 {
+            assert_eq!(next(), b"sip:a@example.com", "a mark");
+        }
+        assert_eq!(inbox.depth(), SECOND_LANE);
         // Whoever claims it without end does not push everybody else aside.
         for _ in 0..HELP_LANE {
             inbox.push(to("sip:112@example.com")).unwrap();

@@ -682,7 +682,7 @@ fn teams_trunk(index: usize) -> Trunk {
         }),
         options: Some(OptionsProbe {
             interval: Duration::from_secs(60),
-            ok: vec![200],
+            ok: Some(vec![200]),
         }),
         sounds: SoundPolicy::default(),
         progress: ProgressPolicy {

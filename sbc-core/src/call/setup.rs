@@ -33,7 +33,7 @@ use super::places::OtherWay;
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
 use crate::config::{LateOffer, Preset, Rel100, TargetAddress, TransformScope, Trunk};
-use crate::event::{Happened, MediaRefusal};
+use crate::event::Happened;
 use crate::id::LegId;
 use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
@@ -218,7 +218,8 @@ impl Setup {
             }
         };
         let a = call.legs.get(&A_LEG);
-        if let Some(least) = a.and_then(|a| a.session.least_interval(&admitted.request)) {
+        let least = a.and_then(|a| a.session.least_interval(&admitted.request));
+        if let Some(least) = least.filter(|_| !admitted.is_emergency) {
             return refuse_interval(call, cx, &admitted.trunk, &least);
         }
         let has_support = a.is_some_and(|a| a.session.has_support());
@@ -470,12 +471,9 @@ impl Setup {
                 self.step = Step::Waiting;
                 self.invite_all(call, cx, group, &endpoints)
             }
-            (MediaEvent::Refused { why, .. }, Step::Allocating(_)) => {
-                call.media_refused(cx, A_LEG, MediaRefusal::Relay(why));
-                // Before any INVITE went out: the caller may try another node (MED-011).
-                let mapped = response::own(CauseCode::MediaUnavailable, &self.trunk);
-                let because = Because::of(format!("the media relay refused: {why:?}"));
-                refuse(call, cx, mapped, EndedBy::Us, because, None)
+            (MediaEvent::Refused { why, .. }, Step::Allocating(group)) => {
+                self.step = Step::Waiting;
+                self.has_no_ports(call, cx, group, why)
             }
             (MediaEvent::Allocated { endpoints, .. }, step @ Step::Inviting { .. }) => {
                 self.step = step;

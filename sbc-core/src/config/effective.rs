@@ -382,7 +382,10 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         );
         add(
             "options.ok",
-            listed(options.ok.iter().map(u16::to_string)),
+            match &options.ok {
+                Some(codes) => listed(codes.iter().map(u16::to_string)),
+                None => "any but 408 and 503".to_owned(),
+            },
             "only 200 proves that Teams knows this trunk",
             "a peer that answers at all is there",
         );

@@ -96,8 +96,9 @@ pub use tenant::{NumberRange, Tenant};
 pub use tie::TieBreak;
 pub use transfer::{Refer, TransferPolicy};
 pub use trunk::{
-    AllDown, DidSource, Gin, HistoryForm, IpNet, Lookup, OptionsProbe, Preset, RefreshBy,
-    Registration, SessionTimer, SipTimers, TargetAddress, Trunk, TrunkMedia, UdpOversize, UriForm,
+    AllDown, DidSource, Gin, HistoryForm, IpNet, Lookup, NO_SIGN_OF_LIFE, OptionsProbe, Preset,
+    RefreshBy, Registration, SessionTimer, SipTimers, TargetAddress, Trunk, TrunkMedia,
+    UdpOversize, UriForm,
 };
 pub use written::{Secret, TlsVersion};
 

@@ -255,7 +255,8 @@ pub struct SipTimers {
     pub t4: Duration,
     /// Longest wait for the first response to an INVITE before the next target is tried.
     pub response_timeout: Duration,
-    /// Longest ringing before the attempt is given up.
+    /// Longest time after the first response, and after each provisional response but 100, in which the
+    /// called side says nothing before the attempt is given up: Timer C, 185 s by default (RFC 3261 §16.6).
     pub ring_timeout: Duration,
     /// Longest time that a connection may take; `None` is the usual one of the shell (TDR-DNS-002).
     pub connect: Option<Duration>,
@@ -270,7 +271,7 @@ impl Default for SipTimers {
             t2: Duration::from_secs(4),
             t4: Duration::from_secs(5),
             response_timeout: Duration::from_secs(4),
-            ring_timeout: Duration::from_secs(180),
+            ring_timeout: Duration::from_secs(185),
             connect: None,
             handshake: None,
         }
@@ -297,9 +298,13 @@ pub enum UdpOversize {
 pub struct OptionsProbe {
     /// Time between two probes of one target.
     pub interval: Duration,
-    /// Final statuses that count as alive.
-    pub ok: Vec<u16>,
+    /// Final statuses that count as alive; without a list all but [`NO_SIGN_OF_LIFE`].
+    pub ok: Option<Vec<u16>>,
 }
+
+/// Final statuses that are no sign of life where nothing else is said: 408 says that a proxy got no answer, and
+/// 503 that no calls are wanted (SIP-1710).
+pub const NO_SIGN_OF_LIFE: [u16; 2] = [408, 503];
 
 /// A registration that is kept up with the peer of a trunk.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -58,6 +58,7 @@ impl Core {
                 v4: is_v4,
                 v6: !is_v4,
             },
+            is_foreign: true,
         };
         Cx { now, plane, out }.locate(Asker::Response(response.id), spec);
     }

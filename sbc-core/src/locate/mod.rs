@@ -34,6 +34,9 @@ pub struct LocateSpec {
     pub is_open: bool,
     /// Families that we have listeners for.
     pub families: Families,
+    /// Whether a peer has named the domain and not the operator: whatever it names must not keep the names of
+    /// others waiting.
+    pub is_foreign: bool,
 }
 
 /// Address families.

@@ -86,6 +86,7 @@ fn spec(protocols: &[Protocol]) -> LocateSpec {
             v4: true,
             v6: false,
         },
+        is_foreign: false,
     }
 }
 

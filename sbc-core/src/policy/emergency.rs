@@ -73,7 +73,7 @@ pub fn decide(
     let of_tenant = tenant
         .and_then(|name| config.tenants.get(name))
         .map(Arc::as_ref);
-    let (called, sign) = recognise(uri, message, ingress, of_tenant)?;
+    let (called, sign) = recognise(config, uri, message, ingress, of_tenant)?;
     let mut routes = config.routes.iter();
     let is_for_help = routes.any(|route| {
         route.when.emergency
@@ -107,9 +107,8 @@ pub fn decide(
     })
 }
 
-/// Whether what was dialled calls for help, by the service's name or by the customer's list: cheap,
-/// for when there is no time to look closer.
-pub fn is_dialled(config: &Config, ingress: &Ingress, message: &Message) -> bool {
+/// Whether what was dialled calls for help, by the service's name or by the customer's list.
+fn is_dialled(config: &Config, ingress: &Ingress, message: &Message) -> bool {
     let Ok(uri) = message.uri() else {
         return false;
     };
@@ -132,8 +131,8 @@ pub fn is_number(config: &Config, tenant: Option<&TenantName>, dialled: &str) ->
     }
 }
 
-/// Whether a request seems to call for help, by what was dialled or by the mark of a trusted peer: its parts are
-/// for whoever helps to understand.
+/// Whether a request seems to call for help, by what was dialled or by the mark of a trusted peer: cheap, for when
+/// there is no time to look closer. Its parts are for whoever helps to understand.
 pub fn seems(config: &Config, ingress: &Ingress, message: &Message) -> bool {
     let is_marked = || has_priority(message) || has_location(message);
     is_dialled(config, ingress, message) || (ingress.trunk.trusted && is_marked())
@@ -150,14 +149,17 @@ impl HelpNumbers {
         Self(lists.flatten().cloned().collect())
     }
 
-    /// Whether this seems to be an INVITE that calls for help: who it comes from is not known yet. It is
-    /// asked of every INVITE, so numbers are compared as they are written.
+    /// Whether this seems to be an INVITE that calls for help, by its number or by a mark: who it comes from is
+    /// not known yet. It is asked of every INVITE, so numbers are compared as they are written, and of a location
+    /// only its header counts.
     pub fn are_called_by(&self, message: &Message) -> bool {
         *message.method() == Method::Invite
-            && message.uri().is_ok_and(|uri| {
-                let user = uri.user().and_then(|user| std::str::from_utf8(user).ok());
-                uri.is_sos() || user.is_some_and(|user| self.0.contains(user))
-            })
+            && (has_priority(message)
+                || message.has(HeaderName::Geolocation)
+                || message.uri().is_ok_and(|uri| {
+                    let user = uri.user().and_then(|user| std::str::from_utf8(user).ok());
+                    uri.is_sos() || user.is_some_and(|user| self.0.contains(user))
+                }))
     }
 }
 
@@ -166,7 +168,7 @@ impl HelpNumbers {
 enum Sign {
     /// The Request-URI names the service.
     Urn,
-    /// The number is in the customer's list.
+    /// The number is in the customer's list, or in anybody's where no customer is known.
     Number,
     /// A trusted peer marks it, by priority or by a location.
     Claim,
@@ -176,7 +178,7 @@ impl Sign {
     const fn text(self) -> &'static str {
         match self {
             Self::Urn => "its Request-URI is urn:service:sos",
-            Self::Number => "the number is in the customer's list",
+            Self::Number => "the number is in a customer's list",
             Self::Claim => "a trusted peer marks it",
         }
     }
@@ -184,6 +186,7 @@ impl Sign {
 
 /// Before any transform: what was dialled counts (TDR-EMG-001).
 fn recognise(
+    config: &Config,
     uri: &Uri,
     message: &Message,
     ingress: &Ingress,
@@ -200,8 +203,9 @@ fn recognise(
         return Some((called, Sign::Urn));
     }
     let called = Number::of(uri)?;
-    let in_list = tenant.is_some_and(|tenant| tenant.emergency.contains(&called.number));
-    if in_list {
+    // On a shared trunk a caller may be nobody's, and needs help all the same.
+    let whose = tenant.map(|tenant| &tenant.name);
+    if is_number(config, whose, &called.number) {
         return Some((called, Sign::Number));
     }
     let is_marked = ingress.trunk.trusted && (has_priority(message) || has_location(message));

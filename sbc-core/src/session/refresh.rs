@@ -152,9 +152,11 @@ impl Session {
         self.least_interval(request).is_some()
     }
 
-    /// The Min-SE for a request that asks for a shorter interval than this trunk accepts (SIP-704).
+    /// The Min-SE for a request that asks for a shorter interval than this trunk accepts (SIP-704). A call for
+    /// help takes any interval: its caller may not know what to make of a refusal (SIP-1401).
     pub(crate) fn least_interval(&self, request: &Message) -> Option<MinSe> {
-        SessionTimer::refuses(self.style.trunk.session_timer, request)
+        let least = SessionTimer::refuses(self.style.trunk.session_timer, request);
+        least.filter(|_| self.spared_until.is_none())
     }
 
     /// 422 with Min-SE.

@@ -91,11 +91,12 @@ impl LegStyle {
         let spec = self.locate_host(&target.host, target.protocol, is_open);
         LocateSpec {
             port: (target.lookup == Lookup::Addresses).then_some(target.port),
+            is_foreign: false,
             ..spec
         }
     }
 
-    /// What to ask about the servers of a host: for this protocol, or for every one that we speak.
+    /// What to ask about the servers of a host that a peer has named: for this protocol, or for every one that we speak.
     pub fn locate_host(&self, host: &str, usual: Protocol, is_open: bool) -> LocateSpec {
         let listeners = || {
             let names = self.trunk.listeners.iter();
@@ -126,6 +127,7 @@ impl LegStyle {
                 v6: has(false),
             },
             protocols,
+            is_foreign: true,
         }
     }
 

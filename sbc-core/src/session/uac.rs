@@ -118,6 +118,8 @@ pub(crate) struct Outgoing {
     rivals: Vec<(SocketAddr, SocketAddr)>,
     /// Connections to an address and to its rival are on their way.
     racing: Option<(QueryId, SocketAddr)>,
+    /// The address that lets this call pass, which may be its only one (SIP-1710).
+    admitted: Option<SocketAddr>,
     current: Option<Try>,
     pub(super) early: BTreeMap<Bytes, Early>,
     /// Tags of early dialogs that the caller has left.
@@ -251,6 +253,7 @@ impl Outgoing {
             asking: None,
             rivals: Vec::new(),
             racing: None,
+            admitted: None,
             current: None,
             early: BTreeMap::new(),
             left: BTreeSet::new(),
@@ -324,6 +327,13 @@ impl Outgoing {
         self.cseq += 1;
         self.addresses
             .push_front((answered.target.clone(), answered.hop.remote));
+    }
+
+    /// As [`Self::again`], where the request says something else: challenges to its predecessor are not its own
+    /// (SIP-1610).
+    fn again_otherwise(&mut self, answered: &Try) {
+        self.tries = Tries::default();
+        self.again(answered);
     }
 
     /// Whether our offer goes without the keys that the peer has refused.
@@ -700,6 +710,11 @@ impl Session {
         match status.class() {
             Class::Provisional if status == Status::TRYING => {}
             Class::Provisional => {
+                if self.timers.is_set(Timer::Ring as usize) {
+                    // Whoever says something is there: Timer C begins anew (RFC 3261 §16.7).
+                    let limit = cx.now.mono + self.style.trunk.timers.ring_timeout;
+                    self.timers.set(Timer::Ring as usize, limit);
+                }
                 let waited = cx.now.mono.since(outgoing.started).as_millis();
                 let first = &mut self.facts.first_progress_ms;
                 *first = first.or(u64::try_from(waited).ok());
@@ -734,7 +749,7 @@ impl Session {
         let is_too_small = status == Status::SESSION_INTERVAL_TOO_SMALL && !is_cancelled;
         if is_too_small && self.timer.lengthens(message) {
             // The same request to the same address, with the interval that is wanted (SIP-706).
-            outgoing.again(&current);
+            outgoing.again_otherwise(&current);
             return self.next_target(cx, None, up);
         }
         if status == Status::BAD_EXTENSION
@@ -745,7 +760,7 @@ impl Session {
         {
             // What we require it cannot do; the caller can be served all the same (SIP-523).
             outgoing.is_lenient = true;
-            outgoing.again(&current);
+            outgoing.again_otherwise(&current);
             return self.next_target(cx, None, up);
         }
         if refuses_media(status)
@@ -755,7 +770,7 @@ impl Session {
             // It may lack SRTP and nothing else (MED-021).
             outgoing.outset.offer = Some(keyless);
             outgoing.is_keyless = true;
-            outgoing.again(&current);
+            outgoing.again_otherwise(&current);
             return self.next_target(cx, None, up);
         }
         if is_challenge(status) && !is_cancelled {

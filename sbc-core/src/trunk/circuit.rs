@@ -38,16 +38,18 @@ impl Circuit {
         }
     }
 
+    /// Whether a call would be let pass now.
+    pub(super) fn would_admit(&self, now: Timestamp) -> bool {
+        self.closed_to.is_none_or(|until| until <= now)
+    }
+
     /// Whether a call may pass now; in the half-open state it is the one.
     pub(super) fn admits(&mut self, now: Timestamp) -> bool {
-        match self.closed_to {
-            None => true,
-            Some(until) if until > now => false,
-            Some(_) => {
-                self.closed_to = Some(now + OPEN);
-                true
-            }
+        let may_pass = self.would_admit(now);
+        if may_pass && let Some(until) = &mut self.closed_to {
+            *until = now + OPEN;
         }
+        may_pass
     }
 
     /// Whether it need not be remembered.
@@ -71,6 +73,7 @@ mod tests {
         circuit.fails(at(10));
         assert!(!circuit.admits(at(10)));
         assert!(!circuit.admits(at(39)));
+        assert!(circuit.would_admit(at(40)), "looking takes nothing");
         assert!(circuit.admits(at(40)), "half open");
         assert!(!circuit.admits(at(41)), "for one call");
         circuit.fails(at(44));

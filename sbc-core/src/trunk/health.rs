@@ -138,19 +138,37 @@ impl Health {
         self.circuits.entry(place.own).or_default().fails(now);
     }
 
-    /// Whether a call should go there now. A circuit that is to be tried again lets one call pass.
+    /// Whether a call should go there now. A circuit that is to be tried again lets one call pass: whoever is
+    /// let pass asks once.
     pub(crate) fn admits(&mut self, now: Timestamp, place: &Place) -> Footing {
+        let footing = self.footing(now, place);
+        if footing == Footing::Good
+            && let Some(circuit) = self.circuits.get_mut(&place.own)
+        {
+            circuit.admits(now);
+        }
+        footing
+    }
+
+    /// Whether a call would be sent there now: what [`Self::admits`] would say.
+    pub(crate) fn footing(&self, now: Timestamp, place: &Place) -> Footing {
+        let circuit = self.circuits.get(&place.own);
+        match self.probed(now, place) {
+            Footing::Good if circuit.is_some_and(|circuit| !circuit.would_admit(now)) => {
+                Footing::Bad
+            }
+            footing => footing,
+        }
+    }
+
+    /// What probes say of a place: all that counts for a call that was let pass already.
+    pub(crate) fn probed(&self, now: Timestamp, place: &Place) -> Footing {
         let heard = self.heard.get(&place.watched);
         let was_heard = heard.is_some_and(|at| *at + HEARD > now);
         match self.probed.get(&place.watched) {
-            Some(TargetState::Busy) => return Footing::Busy,
-            Some(TargetState::Down) if !was_heard => return Footing::Bad,
-            Some(_) | None => {}
-        }
-        let circuit = self.circuits.get_mut(&place.own);
-        match circuit.is_none_or(|circuit| circuit.admits(now)) {
-            true => Footing::Good,
-            false => Footing::Bad,
+            Some(TargetState::Busy) => Footing::Busy,
+            Some(TargetState::Down) if !was_heard => Footing::Bad,
+            Some(_) | None => Footing::Good,
         }
     }
 

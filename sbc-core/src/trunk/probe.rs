@@ -16,7 +16,7 @@
 use super::asked::{Pair, SHORTEST};
 use super::health::{TargetId, TargetState};
 use super::verdict::{Finding, Verdict};
-use crate::config::{Config, Lookup, Preset, TargetAddress, UriScheme};
+use crate::config::{Config, Lookup, NO_SIGN_OF_LIFE, Preset, TargetAddress, UriScheme};
 use crate::deadline::DeadlineQueue;
 use crate::event::Happened;
 use crate::id::{QueryId, TransactionId};
@@ -59,7 +59,7 @@ struct Watch {
     style: LegStyle,
     target: TargetAddress,
     interval: Duration,
-    ok: Vec<u16>,
+    ok: Option<Vec<u16>>,
     asks: Option<QueryId>,
     /// When its name is looked up next; never for one that is no name.
     due: Option<Timestamp>,
@@ -239,7 +239,7 @@ impl Probes {
         }
         let finding = match status {
             Status::SERVICE_UNAVAILABLE => Finding::Busy,
-            _ if watch.ok.contains(&status.code()) => Finding::Answers,
+            _ if watch.is_alive(status) => Finding::Answers,
             // Whatever Teams says of us, it is there (TDR-OPT-004).
             _ if watch.style.trunk.preset == Preset::Teams => Finding::Refuses,
             _ => Finding::Silent,
@@ -441,6 +441,14 @@ impl Probes {
 }
 
 impl Watch {
+    /// Whether this final response is a sign of life.
+    fn is_alive(&self, status: Status) -> bool {
+        match &self.ok {
+            Some(codes) => codes.contains(&status.code()),
+            None => !NO_SIGN_OF_LIFE.contains(&status.code()),
+        }
+    }
+
     /// Our name and that of the proxy, where it is one of Teams.
     fn pair(&self) -> Option<Pair> {
         let trunk = &self.style.trunk;

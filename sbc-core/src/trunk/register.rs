@@ -82,8 +82,8 @@ struct Registering {
     /// Servers of the present round that need not be asked again in it.
     asked: Vec<(Protocol, SocketAddr)>,
     tries: Tries,
-    /// The present round was corrected or redirected; nobody may do that for ever.
-    corrections: u32,
+    /// How the present round was corrected: once in each way, because nobody may do that for ever.
+    corrected: Vec<Correction>,
     /// Rounds without success since the last one with.
     failures: u32,
     /// Ways in a row that were lost soon after the registrar had answered.
@@ -102,6 +102,15 @@ struct Registering {
     due: Timestamp,
     has_slot: bool,
     standing: Arc<Standing>,
+}
+
+/// What a registrar may correct once in a round, beside that it knows no bulk contact.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Correction {
+    /// It wants to be asked for a longer life.
+    Life,
+    /// Another server is to be asked.
+    Server,
 }
 
 /// A registration that stands.
@@ -431,7 +440,7 @@ impl Registering {
             addresses: VecDeque::new(),
             asked: Vec::new(),
             tries: Tries::default(),
-            corrections: 0,
+            corrected: Vec::new(),
             strangers: Vec::new(),
             failures: 0,
             losses: 0,
@@ -486,7 +495,7 @@ impl Registering {
         self.addresses.clear();
         self.asked.clear();
         self.names = trunk.targets.iter().cloned().collect();
-        self.corrections = 0;
+        self.corrected.clear();
         self.strangers.clear();
         self.retry_after = Duration::ZERO;
         if let Some(held) = &self.held {
@@ -654,9 +663,8 @@ impl Registering {
             Some(status.code()),
             format!("{} answered {status}", target.host),
         );
-        let may_correct = self.corrections == 0;
         match status.code() {
-            423 if may_correct => {
+            423 if self.may_correct(Correction::Life) => {
                 let least = message.raw(HeaderName::MinExpires);
                 let least =
                     least.and_then(|text| std::str::from_utf8(&text).ok()?.trim().parse().ok());
@@ -664,8 +672,9 @@ impl Registering {
                     .filter(|least: &u32| *least > self.expires_s && *least <= LONGEST_LIFE_S)
                 {
                     Some(least) => {
-                        self.corrections += 1;
+                        self.corrected.push(Correction::Life);
                         self.expires_s = least;
+                        self.tries = Tries::default();
                         if !self.send(cx, id, target, remote) {
                             self.next_server(cx, id);
                         }
@@ -673,15 +682,16 @@ impl Registering {
                     None => self.pause(cx, REFUSED_PAUSE),
                 }
             }
-            420 if may_correct && self.is_bulk && self.wanted.gin == Gin::Prefer => {
-                self.corrections += 1;
+            420 if self.is_bulk && self.wanted.gin == Gin::Prefer => {
+                // Another request, whose predecessor's challenges do not count.
                 self.is_bulk = false;
+                self.tries = Tries::default();
                 if !self.send(cx, id, target, remote) {
                     self.next_server(cx, id);
                 }
             }
-            301 | 302 if may_correct => {
-                self.corrections += 1;
+            301 | 302 if self.may_correct(Correction::Server) => {
+                self.corrected.push(Correction::Server);
                 self.redirected(&target, message);
                 self.next_server(cx, id);
             }
@@ -701,6 +711,10 @@ impl Registering {
                 self.pause(cx, REFUSED_PAUSE);
             }
         }
+    }
+
+    fn may_correct(&self, how: Correction) -> bool {
+        !self.corrected.contains(&how)
     }
 
     /// Whether an address is one of the peer.

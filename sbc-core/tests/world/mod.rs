@@ -169,6 +169,8 @@ pub struct Shard {
     /// Answers to operators.
     pub replies: Vec<(CommandId, Answered)>,
     pub refuse_media: bool,
+    /// The relay has no ports in these realms.
+    pub full: Vec<media_api::RealmId>,
     /// The relay says nothing.
     pub hold_media: bool,
     /// Start lines of what was sent, where peers send broken messages: answers repeat what was
@@ -240,6 +242,7 @@ impl Shard {
             letters: VecDeque::new(),
             replies: Vec::new(),
             refuse_media: false,
+            full: Vec::new(),
             hold_media: false,
             start_lines: None,
             next_port: 40_000,
@@ -307,7 +310,10 @@ impl Shard {
     pub fn relay(&mut self, command: &MediaCommand) -> Option<MediaEvent> {
         match command {
             MediaCommand::Allocate { .. } if self.hold_media => None,
-            MediaCommand::Allocate { session, endpoints } if self.refuse_media => {
+            MediaCommand::Allocate { session, endpoints }
+                if self.refuse_media
+                    || endpoints.iter().any(|spec| self.full.contains(&spec.realm)) =>
+            {
                 Some(MediaEvent::Refused {
                     session: *session,
                     endpoints: endpoints.iter().map(|spec| spec.endpoint).collect(),

@@ -27,13 +27,25 @@ const LIMIT: Duration = Duration::from_secs(3);
 const HURRY: Duration = Duration::from_secs(1);
 /// Longest wait for all answers that one target needs.
 const WHOLE: Duration = Duration::from_secs(5);
-/// Questions under way at a time.
+/// Questions under way at a time about names that the operator has written.
 const MAX_RUNNING: usize = 64;
+/// Questions under way at a time about names that peers have brought, which may lead nowhere on purpose.
+const MAX_RUNNING_FOREIGN: usize = 32;
+/// Most of those that are under way or wait for that; more fail at once.
+const MAX_FOREIGN: usize = 256;
+
+/// Who has named what is looked up: neither waits for the other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Namer {
+    Operator,
+    Peer,
+}
 
 /// Answers look-ups. Cheap to clone.
 #[derive(Clone)]
 pub struct Resolver {
     shared: Arc<Shared>,
+    namer: Namer,
 }
 
 struct Shared {
@@ -41,6 +53,7 @@ struct Shared {
     started: Instant,
     state: Mutex<State>,
     turns: Semaphore,
+    foreign_turns: Semaphore,
     metrics: Arc<Metrics>,
 }
 
@@ -48,7 +61,9 @@ struct Shared {
 struct State {
     cache: Cache,
     /// Who waits for a question that is under way.
-    running: HashMap<Question, Vec<oneshot::Sender<Answer>>>,
+    running: HashMap<(Namer, Question), Vec<oneshot::Sender<Answer>>>,
+    /// How many of them peers have brought.
+    foreign: usize,
 }
 
 impl Resolver {
@@ -77,20 +92,46 @@ impl Resolver {
                 started: Instant::now(),
                 state: Mutex::default(),
                 turns: Semaphore::new(MAX_RUNNING),
+                foreign_turns: Semaphore::new(MAX_RUNNING_FOREIGN),
                 metrics,
             }),
+            namer: Namer::Operator,
         }
+    }
+
+    /// The same for names that a peer has brought: there may be any number of them, so they have turns of their
+    /// own, and fail at once where too many wait.
+    pub fn foreign(&self) -> Self {
+        Self {
+            namer: Namer::Peer,
+            ..self.clone()
+        }
+    }
+
+    /// How many questions are under way or wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.lock().running.len()
     }
 
     /// Finds the servers of a target.
     pub async fn locate(&self, spec: &LocateSpec) -> Outcome {
-        timeout(WHOLE, self.walk(Walk::new(spec.clone())))
+        let own = match spec.is_foreign {
+            true => self.foreign(),
+            false => self.clone(),
+        };
+        timeout(WHOLE, own.walk(Walk::new(spec.clone())))
             .await
             .unwrap_or(Outcome::ResolveFailed(ResolveFault::Timeout))
     }
 
     /// Finds the addresses of a host.
     pub async fn resolve(&self, spec: &ResolveSpec) -> Outcome {
+        timeout(WHOLE, self.addresses(spec))
+            .await
+            .unwrap_or(Outcome::ResolveFailed(ResolveFault::Timeout))
+    }
+
+    async fn addresses(&self, spec: &ResolveSpec) -> Outcome {
         let name = spec.host.trim_end_matches('.').to_ascii_lowercase();
         // IPv6 first, as RFC 6724 has it; addresses that no listener reaches are passed over.
         let kinds = [Kind::Aaaa, Kind::A];
@@ -156,7 +197,7 @@ impl Resolver {
         let mut state = self.lock();
         match state.cache.find(self.now(), question) {
             Found::Fresh(answer, is_worn) => {
-                if is_worn {
+                if is_worn && self.has_room(&state, question) {
                     self.begin(&mut state, question);
                 }
                 Asked::Known(answer)
@@ -164,6 +205,9 @@ impl Resolver {
             Found::Stale(answer) => {
                 self.count_stale(matches!(answer, Answer::Records(_)));
                 Asked::Known(answer)
+            }
+            Found::Nothing if !self.has_room(&state, question) => {
+                Asked::Known(Answer::Failed(ResolveFault::ServerFailure))
             }
             Found::Nothing => {
                 let (tell, told) = oneshot::channel();
@@ -179,41 +223,64 @@ impl Resolver {
         state: &'a mut State,
         question: &Question,
     ) -> &'a mut Vec<oneshot::Sender<Answer>> {
-        if !state.running.contains_key(question) {
+        let key = (self.namer, question.clone());
+        if !state.running.contains_key(&key) {
             let (resolver, question) = (self.clone(), question.clone());
             tokio::spawn(async move { resolver.look_up(question).await });
+            state.foreign += usize::from(self.namer == Namer::Peer);
         }
-        state.running.entry(question.clone()).or_default()
+        state.running.entry(key).or_default()
+    }
+
+    /// Whether a question may be under way.
+    fn has_room(&self, state: &State, question: &Question) -> bool {
+        let is_running = || state.running.contains_key(&(self.namer, question.clone()));
+        self.namer == Namer::Operator || state.foreign < MAX_FOREIGN || is_running()
     }
 
     async fn look_up(&self, question: Question) {
-        let (answer, lifetime) = match self.shared.turns.acquire().await {
-            Ok(_turn) => {
-                let begun = Instant::now();
-                let late = (Answer::Failed(ResolveFault::Timeout), Duration::ZERO);
-                let mut asked = pin!(self.shared.upstream.ask(&question));
-                let found = match timeout(HURRY, asked.as_mut()).await {
-                    Ok(found) => found,
-                    Err(_) => {
-                        self.make_do(&question);
-                        timeout(LIMIT - HURRY, asked).await.unwrap_or(late)
-                    }
-                };
-                self.count(question.kind, begun.elapsed(), &found.0);
-                found
-            }
-            Err(_) => (Answer::Failed(ResolveFault::ServerFailure), Duration::ZERO),
-        };
+        let (answer, lifetime) = self.found(&question).await;
         let mut state = self.lock();
         let now = self.now();
         let (used, is_stale) = state.cache.note(now, question.clone(), answer, lifetime);
-        let waiting = state.running.remove(&question).unwrap_or_default();
+        let waiting = state.running.remove(&(self.namer, question));
+        let waiting = waiting.unwrap_or_default();
+        state.foreign -= usize::from(self.namer == Namer::Peer);
         drop(state);
         self.count_stale(is_stale && !waiting.is_empty());
         for tell in waiting {
             // Whoever asked may have given up.
             let _ = tell.send(used.clone());
         }
+    }
+
+    /// The answer of DNS. Who can make do with the last known one does not wait for a turn either.
+    async fn found(&self, question: &Question) -> (Answer, Duration) {
+        let mut asked = pin!(self.asked_in_turn(question));
+        match timeout(HURRY, asked.as_mut()).await {
+            Ok(found) => found,
+            Err(_) => {
+                self.make_do(question);
+                asked.await
+            }
+        }
+    }
+
+    /// The answer of DNS, when it is this question's turn.
+    async fn asked_in_turn(&self, question: &Question) -> (Answer, Duration) {
+        let turns = match self.namer {
+            Namer::Operator => &self.shared.turns,
+            Namer::Peer => &self.shared.foreign_turns,
+        };
+        let Ok(_turn) = turns.acquire().await else {
+            return (Answer::Failed(ResolveFault::ServerFailure), Duration::ZERO);
+        };
+        let begun = Instant::now();
+        let late = (Answer::Failed(ResolveFault::Timeout), Duration::ZERO);
+        let found = timeout(LIMIT, self.shared.upstream.ask(question)).await;
+        let found = found.unwrap_or(late);
+        self.count(question.kind, begun.elapsed(), &found.0);
+        found
     }
 
     /// Whoever waits gets the last known answer, if there is one, and so does whoever asks for a while; the
@@ -228,7 +295,8 @@ impl Resolver {
         let (used, is_stale) = state
             .cache
             .note(now, question.clone(), late, Duration::ZERO);
-        let waiting = state.running.get_mut(question).map(std::mem::take);
+        let key = (self.namer, question.clone());
+        let waiting = state.running.get_mut(&key).map(std::mem::take);
         drop(state);
         for tell in waiting.into_iter().flatten() {
             self.count_stale(is_stale);

@@ -101,7 +101,7 @@ async fn addresses(
         port: reach.port.unwrap_or(url.port()),
         protocol: Protocol::Tls,
     };
-    let Outcome::Resolved(addresses) = resolver.resolve(&spec).await else {
+    let Outcome::Resolved(addresses) = resolver.foreign().resolve(&spec).await else {
         return Err(CredentialFault::Unreachable);
     };
     let is_good =

@@ -639,7 +639,7 @@ impl Load<'_> {
                 usual.interval,
             ),
             ok: match ok {
-                Some(list) => list.iter().map(|at| at.value as u16).collect(),
+                Some(list) => Some(list.iter().map(|at| at.value as u16).collect()),
                 None => usual.ok,
             },
         })

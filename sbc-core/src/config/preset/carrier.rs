@@ -26,12 +26,8 @@ pub(in crate::config) fn defaults() -> Defaults {
         reroute_on: vec![408, 500, 502, 503, 504],
         options: Some(OptionsProbe {
             interval: Duration::from_secs(60),
-            // A peer that answers at all is there; many refuse OPTIONS to a number-less URI. Only 408
-            // says that a proxy got no answer, and 503 that it wants no calls (SIP-1710).
-            ok: vec![
-                200, 400, 401, 403, 404, 405, 406, 407, 410, 415, 416, 420, 480, 481, 482, 483,
-                484, 485, 486, 488, 500, 501, 502, 504, 513, 600, 603, 604, 606,
-            ],
+            // A peer that answers at all is there; many refuse OPTIONS to a number-less URI.
+            ok: None,
         }),
         session_timer: SessionTimer {
             expires_s: 1_800,

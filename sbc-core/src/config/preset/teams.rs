@@ -39,7 +39,7 @@ pub(in crate::config) fn defaults(cloud: Cloud) -> Defaults {
         options: Some(OptionsProbe {
             interval: Duration::from_secs(60),
             // Other answers prove that Teams is there, but not that it knows this trunk.
-            ok: vec![200],
+            ok: Some(vec![200]),
         }),
         // Teams asks for an hour and refreshes by itself where it may (TDR-TMR-001, TDR-TMR-002).
         session_timer: SessionTimer {

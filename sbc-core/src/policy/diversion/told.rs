@@ -32,8 +32,7 @@ impl Teller<'_> {
 
     fn entry(&self, step: &Step) -> Option<HistoryInfo> {
         // `none` is the caller's word about itself, and opens nobody else's entry.
-        let hides_all = self.privacy.history || self.privacy.hides_caller();
-        let hides = self.leaves_trust && (step.is_private || (hides_all && !self.privacy.none));
+        let hides = self.hides_all() || (self.leaves_trust && step.is_private);
         let uri = match hides {
             true => anonymous().ok()?.uri,
             false => self.with_facts(step)?,
@@ -84,7 +83,7 @@ impl Teller<'_> {
         });
         let made = own.iter().rev().filter_map(|diverted| {
             let is_private = diverted.is_private && !self.is_trusted;
-            let uri = match is_private || self.hides_diversions() {
+            let uri = match is_private || self.hides_all() {
                 true => anonymous().ok()?.uri,
                 false => self.target(&diverted.uri)?,
             };
@@ -107,14 +106,16 @@ impl Teller<'_> {
         made.chain(kept).take(MOST_STEPS).collect()
     }
 
-    /// Whether the caller wants all who diverted the call hidden here.
-    fn hides_diversions(&self) -> bool {
-        self.leaves_trust && self.privacy.history && !self.privacy.none
+    /// Whether the caller wants all earlier targets hidden here, in whatever form they are told (RFC 7044 §10.1,
+    /// RFC 7544 §6). `user` is about the caller alone, who is none of them.
+    fn hides_all(&self) -> bool {
+        let is_asked = self.privacy.history || self.privacy.header;
+        self.leaves_trust && is_asked && !self.privacy.none
     }
 
     fn kept(&self, entry: &Diversion) -> Option<Diversion> {
         let wants_privacy = super::wants_privacy(entry);
-        let hides = (wants_privacy && !self.is_trusted) || self.hides_diversions();
+        let hides = (wants_privacy && !self.is_trusted) || self.hides_all();
         let uri = match hides {
             true => anonymous().ok()?.uri,
             false => self.target(entry.uri())?,

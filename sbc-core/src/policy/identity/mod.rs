@@ -158,14 +158,18 @@ pub fn caller(message: &Message, trunk: &Trunk) -> Caller {
     let mut privacy = Wishes::of(message);
     let mut asserted = Vec::new();
     let mut rpid = None;
+    if let Some(party) = remote_party(message) {
+        // Who wants to be hidden need not be believed anything else.
+        let hides = wants_hiding(&party);
+        privacy.id |= hides;
+        privacy.user |= hides;
+        rpid = party_of(&party).filter(|_| trunk.trusted);
+    }
     if trunk.trusted {
         asserted = asserted_by(message);
-        rpid = remote_party(message);
     }
-    if let Some((party, hides)) = rpid.as_ref().filter(|_| asserted.is_empty()) {
-        asserted.push(party.clone());
-        privacy.id |= *hides;
-        privacy.user |= *hides;
+    if asserted.is_empty() {
+        asserted.extend(rpid.clone());
     }
     let calling = number::calling(message);
     let number = |is_tel: bool| {
@@ -181,7 +185,7 @@ pub fn caller(message: &Message, trunk: &Trunk) -> Caller {
         .find_map(|source| match source {
             IdentitySource::PaiTel => number(true),
             IdentitySource::PaiSip => number(false),
-            IdentitySource::Rpid => rpid.as_ref().map(|(party, _)| party.number.clone()),
+            IdentitySource::Rpid => rpid.as_ref().map(|party| party.number.clone()),
             IdentitySource::From => Some(calling.number.clone()),
         });
     let preferred = message
@@ -242,27 +246,36 @@ pub fn named_by(request: &Message) -> Option<Asserted> {
     })
 }
 
-/// The calling party of Remote-Party-ID, and whether it wants to be hidden (SIP-1003).
-fn remote_party(message: &Message) -> Option<(Asserted, bool)> {
+/// What Remote-Party-ID says of the calling party (SIP-1003).
+fn remote_party(message: &Message) -> Option<RemotePartyId> {
     let values = message.list::<RemotePartyId>().ok()?;
-    let is_calling = |value: &&RemotePartyId| {
+    let mut values = values.into_iter();
+    values.find(|value| {
         let party = value.params.value("party");
         party.is_none_or(|party| party.eq_ignore_ascii_case(b"calling"))
-    };
-    let value = values.iter().find(is_calling)?;
-    let says = |name: &str, word: &str| {
-        let value = value.params.value(name);
-        value.is_some_and(|value| value.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    let hides = says("privacy", "full") || says("privacy", "uri");
-    let party = Asserted {
+    })
+}
+
+fn says(value: &RemotePartyId, name: &str, word: &str) -> bool {
+    let value = value.params.value(name);
+    value.is_some_and(|value| value.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// Whether the party wants to be hidden.
+fn wants_hiding(value: &RemotePartyId) -> bool {
+    says(value, "privacy", "full") || says(value, "privacy", "uri")
+}
+
+/// The party as it is asserted.
+fn party_of(value: &RemotePartyId) -> Option<Asserted> {
+    let hides_name = says(value, "privacy", "name") || wants_hiding(value);
+    Some(Asserted {
         number: Number::of(value.uri())?,
-        display: value
-            .display()
-            .filter(|_| !says("privacy", "name") && !hides)
-            .cloned(),
+        display: value.display().filter(|_| !hides_name).cloned(),
         is_tel: matches!(value.uri(), Uri::Tel(_)),
-        screened: value.params.has("screen").then(|| says("screen", "yes")),
-    };
-    Some((party, hides))
+        screened: value
+            .params
+            .has("screen")
+            .then(|| says(value, "screen", "yes")),
+    })
 }

@@ -27,6 +27,9 @@ impl Session {
         up: &mut Vec<SessionEvent>,
     ) {
         if let Some((target, why)) = failed {
+            if let Phase::Outgoing(outgoing) = &mut self.phase {
+                outgoing.admitted = None;
+            }
             self.gave_up(cx, target, why);
         }
         loop {
@@ -51,7 +54,13 @@ impl Session {
                     let quarantine = &cx.plane.quarantine;
                     quarantine.holds(cx.now.mono, &trunk.name, target.protocol, remote)
                 };
-                let footing = match cx.plane.health.admits(cx.now.mono, &place) {
+                // Before a race, or before its peer asked for something, it was let pass.
+                let is_admitted = outgoing.admitted == Some(remote);
+                let footing = match is_admitted {
+                    true => cx.plane.health.probed(cx.now.mono, &place),
+                    false => cx.plane.health.admits(cx.now.mono, &place),
+                };
+                let footing = match footing {
                     Footing::Bad | Footing::Busy if is_late => Footing::Good,
                     Footing::Good
                         if is_emergency && !is_late && !outgoing.is_again && is_paused() =>
@@ -63,6 +72,7 @@ impl Session {
                 };
                 match footing {
                     Footing::Good => {
+                        outgoing.admitted = Some(remote);
                         if self.races(cx, &target, remote) {
                             return;
                         }
@@ -124,7 +134,7 @@ impl Session {
             return false;
         }
         let place = Place::of(&self.style.trunk, target.protocol, rival);
-        if cx.plane.health.admits(cx.now.mono, &place) != Footing::Good {
+        if cx.plane.health.footing(cx.now.mono, &place) != Footing::Good {
             return false;
         }
         let hop = |remote| self.style.hop(target.protocol, remote, &target.host);
