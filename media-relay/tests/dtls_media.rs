@@ -67,8 +67,9 @@ impl Peer {
         self.channels = all.into_iter().map(of).collect();
     }
 
-    /// Lets this much time pass, with handshakes.
-    fn run(&mut self, bench: &mut Bench, for_ms: u64) {
+    /// Lets this much time pass, with handshakes; what was sent meanwhile.
+    fn run(&mut self, bench: &mut Bench, for_ms: u64) -> Vec<(SocketAddr, Vec<u8>)> {
+        let mut all = Vec::new();
         for _ in 0..for_ms / 10 {
             let mut arrived = bench.made();
             arrived.extend(bench.run_ms(10));
@@ -95,7 +96,9 @@ impl Peer {
                 let socket = SocketId(u32::try_from(number).unwrap());
                 deliver(bench, socket, self.channels[number].at, &packet);
             }
+            all.extend(arrived);
         }
+        all
     }
 
     fn keys(&self, channel: usize) -> (Sender, Receiver) {
@@ -326,7 +329,7 @@ fn whoever_asks_first_does_not_shut_out_a_peer_behind_nat() {
         stranger.channels[0].at = neighbour;
         match role {
             // To the end, under a certificate that is not the peer's.
-            DtlsRole::Passive => stranger.run(&mut bench, 500),
+            DtlsRole::Passive => drop(stranger.run(&mut bench, 500)),
             DtlsRole::Active => deliver(&mut bench, SocketId(0), neighbour, &hello),
         }
         peer.begin(role, bench.now);
@@ -396,4 +399,35 @@ fn a_released_call_ends_its_handshake() {
     bench.run_ms(10);
     assert!(bench.run_ms(15_000).is_empty());
     assert!(failures(&bench).is_empty());
+}
+
+#[test]
+fn digits_that_are_dialled_before_the_handshake_wait_for_it_and_not_for_ever() {
+    let dial = |bench: &mut Bench| {
+        bench.command(Command::Dial {
+            session: SESSION,
+            endpoint: A,
+            dialled: Dialled {
+                digit: Digit::from_char('5').unwrap(),
+                duration_ms: 100,
+                signal: Signal::Tone,
+            },
+        });
+    };
+    let heard = |arrived: &[(SocketAddr, Vec<u8>)]| {
+        let is_media =
+            |packet: &[u8]| (128..192).contains(&packet[0]) && !(192..224).contains(&packet[1]);
+        let to_a = arrived.iter().filter(|(to, _)| *to == peer_a());
+        to_a.filter(|(_, packet)| is_media(packet)).count()
+    };
+    for (waits_ms, is_heard) in [(2_000, true), (11_000, false)] {
+        let (mut bench, mut peer) = half_secure(true);
+        bench.answer(A, peer.terms(DtlsRole::Passive));
+        dial(&mut bench);
+        assert_eq!(heard(&bench.run_ms(waits_ms)), 0);
+        peer.begin(DtlsRole::Passive, bench.now);
+        let arrived = peer.run(&mut bench, 400);
+        assert!(peer.channels[0].keys.is_some());
+        assert_eq!(heard(&arrived) >= 5, is_heard, "{waits_ms}: {arrived:?}");
+    }
 }

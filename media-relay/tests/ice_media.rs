@@ -522,3 +522,32 @@ fn padded(datagram: &[u8]) -> Vec<u8> {
     slot.resize(2048, 0xee);
     slot
 }
+
+#[test]
+fn reports_reach_who_has_checked_though_its_description_names_no_place() {
+    for default in ["0.0.0.0:6000", "198.51.100.20:6000"] {
+        let mut bench = bench();
+        let default = address(default);
+        let blank = NegotiatedStream {
+            remote_rtp: default,
+            remote_rtcp: default,
+            ..full(ours(), THEIRS, &[candidate(direct(), 5)])
+        };
+        bench.answer(B, blank.clone());
+        let made = bench.run_ms(10_000);
+        assert_eq!(to_direct(&made), 0, "nobody has checked");
+        checked(&mut bench, direct(), &Check::nominating());
+        voice_to_b(&mut bench, 1).unwrap();
+        let made = bench.run_ms(10_000);
+        assert!(to_direct(&made) >= 2, "{default}: {made:?}");
+        // Without bandwidth there are none.
+        bench.answer(
+            B,
+            NegotiatedStream {
+                remote_rtcp: SocketAddr::new(default.ip(), 0),
+                ..blank
+            },
+        );
+        assert_eq!(to_direct(&bench.run_ms(10_000)), 0);
+    }
+}

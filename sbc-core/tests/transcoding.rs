@@ -276,3 +276,22 @@ fn a_call_without_an_offer_and_the_target_of_a_transfer_count_before_they_ring()
     });
     assert_eq!(transferred, [0, 1, 0]);
 }
+
+#[test]
+fn a_peer_that_prefers_what_was_offered_on_top_is_asked_for_what_passes_and_once() {
+    let mut shard = Shard::with(config_of(&with("transcode = [\"opus\"]")));
+    shard.carrier_says(&carrier_invite("one", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let both = TEAMS_SDP
+        .replace("RTP/SAVP 8 0 101", "RTP/SAVP 96 8 101")
+        .replace("rtpmap:0 PCMU/8000", "rtpmap:96 opus/48000/2");
+    answered(&mut shard, &invite, &both);
+    let again = shard.next_request(Method::Invite).message;
+    let told = call::formats(&again);
+    assert!(told.starts_with("8 ") && !told.contains("96"), "{told}");
+    let one = teams_with(8, "PCMA/8000").replace("o=- 1 1", "o=- 1 2");
+    shard.teams_says(&response(&again, "200 OK", "", TEAMS_CONTACT, &one));
+    shard.next_request(Method::Ack);
+    assert!(shard.sent.is_empty(), "that is all");
+}

@@ -5,7 +5,7 @@ use super::digit::dial::{Dialler, LONGEST, Way};
 use super::digit::heard::{Ended, Heard, News, Place, Told};
 use super::digit::listen::{Found, Listener, Piece};
 use super::output::Output;
-use super::stream::{Accepted, Stream};
+use super::stream::{Accepted, Face, Stream};
 use crate::g711::Law;
 use crate::packet::rtp::HEADER_BYTES;
 use crate::srtp::MAX_TRAILER_BYTES;
@@ -246,8 +246,9 @@ impl Stream {
         let mut room = [0; HEADER_BYTES + LONGEST + MAX_TRAILER_BYTES];
         loop {
             if let Some(signal) = dialler.next() {
-                // A client that has made no check yet is nowhere (TDR-ICE-006).
-                if self.awaits_checks() {
+                // A client that has made no check yet is nowhere (TDR-ICE-006), and before its handshake it
+                // understands nothing.
+                if self.awaits_checks() || self.active().is_some_and(Face::is_shut) {
                     dialler.hold(now);
                     break;
                 }

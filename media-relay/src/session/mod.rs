@@ -267,6 +267,7 @@ impl MediaSession {
                     // A peer that goes on sending through a hold would leave a gap as long as the
                     // hold, and one of half a cycle misleads the other side's roll-over counter.
                     self.streams[to].outgoing.interrupt(at);
+                    self.interrupt_packing(at);
                 }
                 return Err(reason);
             }

@@ -140,6 +140,9 @@ pub(super) fn compile(streams: &mut [Stream], partner: impl Fn(usize) -> Option<
         };
         if let (Path::Forward { to }, true) = (path, path != streams[at].path) {
             streams[to].outgoing.interrupt(at);
+            if let Some(pack) = &mut streams[at].repack {
+                pack.interrupt();
+            }
         }
         // Taken out and put back, because the bindings of the partner are borrowed meanwhile.
         let mut faces = std::mem::take(&mut streams[at].faces);

@@ -2,7 +2,8 @@
 //!
 //! A stream is packed anew from the first packet on that is longer or shorter than asked for. From then on all that it
 //! sends toward that peer has numbers of its own, events too, because one packet may have become two: an origin of its
-//! own, within which a loss stays a gap, as long as what was lost. A packet that comes late has no place any more.
+//! own, within which a loss stays a gap, as long as what was lost. A packet that comes late has no place any more, so
+//! a stream whose packets have fitted for a second passes again as it is.
 
 use super::output::{Outcome, Output};
 use super::quality::Position;
@@ -14,8 +15,12 @@ use crate::srtp::MAX_TRAILER_BYTES;
 use crate::time::Timestamp;
 use media_api::{DropReason, Format};
 
-/// Most octets of a packet: 60 ms of G.711.
+/// Most octets of a packet that leaves: 60 ms of G.711.
 const MOST_OCTETS: usize = 480;
+/// The longest that is cut, in steps of 10 ms; nobody has to understand more (RFC 3551 §4.2).
+const MOST_STEPS: usize = 20;
+/// So many packets in a row that fit, and the stream passes as it is.
+const ENOUGH: u8 = 50;
 /// Octets of G.729 in a frame of 10 ms.
 const FRAME: usize = 10;
 /// What is no whole number of 5 ms is nothing that a codec has made, and passes as it is.
@@ -75,8 +80,14 @@ pub(super) struct Repack {
     /// What the source's next packet has, if nothing is lost and it does not pause.
     next: u64,
     timestamp: u32,
+    /// Units of the newest audio packet that came.
+    units: u32,
     /// What was before the next packet was not to be heard.
     is_interrupted: bool,
+    /// Packets in a row that fit.
+    fitting: u8,
+    /// Packets pass as they are, until one does not fit.
+    is_idle: bool,
     /// Number of the next packet that leaves.
     number: u64,
     /// What waits for more: octets, payload type and marker.
@@ -93,7 +104,10 @@ impl Repack {
             generation: position.generation,
             next: position.extended,
             timestamp: 0,
+            units: 0,
             is_interrupted: false,
+            fitting: 0,
+            is_idle: true,
             number: FIRST,
             held: 0,
             payload_type: 0,
@@ -108,6 +122,46 @@ impl Repack {
             extended: self.number,
             generation: REPACKED | self.generation,
         }
+    }
+
+    fn origin(&self, stream: usize) -> Origin {
+        Origin {
+            stream,
+            generation: REPACKED | self.generation,
+        }
+    }
+
+    /// Begins with this packet, in the memory that is there.
+    fn begin(&mut self, accepted: &Accepted) {
+        self.generation = accepted.position.generation;
+        self.next = accepted.position.extended;
+        self.timestamp = accepted.timestamp;
+        self.units = 0;
+        self.is_interrupted = false;
+        self.fitting = 0;
+        self.is_idle = false;
+        self.held = 0;
+        self.marker = false;
+        self.packing = None;
+    }
+
+    /// Packets that would have left in place of those that were lost before this one.
+    fn lost(&self, lost: u64, gap: u32, wanted: u32) -> u64 {
+        let wanted = u64::from(wanted.max(1));
+        let at_most = lost.saturating_mul(u64::from(self.units)).div_ceil(wanted);
+        // A clock that was set back says nothing.
+        let packets = match gap < 1 << 31 {
+            true => at_most.min(u64::from(gap) / wanted),
+            false => at_most,
+        };
+        packets.min(MOST_LOST)
+    }
+
+    /// What comes next follows what was sent last, and nothing of before is heard any more.
+    pub(super) fn interrupt(&mut self) {
+        self.held = 0;
+        self.marker = false;
+        self.is_interrupted = true;
     }
 }
 
@@ -126,17 +180,49 @@ impl MediaSession {
         let packet_ms = target.active()?.terms.ptime_ms;
         let source = self.streams.get_mut(at)?;
         let octets = accepted.payload.len();
-        let packing = accepted
-            .packing
-            .filter(|own| octets > 0 && octets.is_multiple_of(own.grain) && octets <= MOST_OCTETS);
+        let packing = accepted.packing.filter(|own| {
+            let longest = own.per_10_ms * MOST_STEPS;
+            octets > 0 && octets.is_multiple_of(own.grain) && octets <= longest
+        });
         let is_fitting = packing.is_none_or(|own| own.octets(packet_ms) == octets);
-        if source.repack.is_none() && is_fitting {
+        let is_idle = source.repack.as_ref().is_none_or(|own| own.is_idle);
+        if is_idle && is_fitting {
             return None;
         }
-        let mut pack = match source.repack.take() {
-            Some(pack) if pack.generation == accepted.position.generation => pack,
-            Some(_) | None => Repack::new(accepted.position),
+        let mut pack = source
+            .repack
+            .take()
+            .unwrap_or_else(|| Repack::new(accepted.position));
+        let (generation, extended) = (accepted.position.generation, accepted.position.extended);
+        let plain = Origin {
+            stream: at,
+            generation,
         };
+        if is_idle || pack.generation != generation {
+            pack.begin(accepted);
+            // The same stream goes on under other numbers.
+            let target = self.streams.get_mut(to)?;
+            let (ours, number) = (pack.origin(at), pack.number);
+            target.outgoing.rename((plain, extended), (ours, number));
+        }
+        pack.fitting = match (is_fitting, packing) {
+            (true, Some(_)) => pack.fitting.saturating_add(1),
+            (true, None) => pack.fitting,
+            (false, _) => 0,
+        };
+        if pack.fitting > ENOUGH && !pack.is_interrupted && extended >= pack.next {
+            let target = self.streams.get_mut(to)?;
+            if pack.held == 0 {
+                let number = pack.number + (extended - pack.next).min(MOST_LOST);
+                let was = (pack.origin(at), number);
+                target.outgoing.rename(was, (plain, extended));
+                pack.is_idle = true;
+                self.streams.get_mut(at)?.repack = Some(pack);
+                return None;
+            }
+            // A rest that would go along for ever: it leaves as it is, and the stream with the next packet.
+            target.send_held((at, to), &mut pack, now, out);
+        }
         let sent = self.pack(
             (at, to),
             &mut pack,
@@ -147,9 +233,7 @@ impl MediaSession {
             now,
             out,
         );
-        if let Some(source) = self.streams.get_mut(at) {
-            source.repack = Some(pack);
-        }
+        self.streams.get_mut(at)?.repack = Some(pack);
         Some(sent)
     }
 
@@ -182,11 +266,10 @@ impl MediaSession {
         }
         if lost > 0 {
             // Of events nobody knows how long they are: each is a packet.
-            let packets = match packing.filter(|_| packing == pack.packing) {
-                Some(own) => u64::from(gap / own.units(own.octets(packet_ms)).max(1)),
-                None => lost,
+            pack.number += match packing.filter(|_| packing == pack.packing) {
+                Some(own) => pack.lost(lost, gap, own.units(own.octets(packet_ms))),
+                None => lost.min(MOST_LOST),
             };
-            pack.number += packets.min(MOST_LOST);
         }
         pack.next = extended + 1;
         let Some(own) = packing else {
@@ -194,11 +277,12 @@ impl MediaSession {
                 position: pack.position(),
                 ..accepted.clone()
             };
+            let origin = pack.origin(at);
             pack.number += 1;
-            let origin = Origin {
-                stream: at,
-                generation: packet.position.generation,
-            };
+            // An event has the time of its beginning.
+            if !accepted.is_event && gap < 1 << 31 {
+                pack.timestamp = accepted.timestamp;
+            }
             let ready = target.emit(origin, &packet, send_as, slot, now)?;
             target.generated_packets += 1;
             target.forwarded_at = Some(now);
@@ -213,6 +297,7 @@ impl MediaSession {
         pack.marker |= accepted.marker;
         let wanted = own.octets(packet_ms);
         pack.timestamp = accepted.timestamp;
+        pack.units = own.units(rest.len());
         while !rest.is_empty() {
             let (now_held, later) = rest.split_at(rest.len().min(wanted.saturating_sub(pack.held)));
             pack.octets[pack.held..pack.held + now_held.len()].copy_from_slice(now_held);
@@ -230,8 +315,7 @@ impl MediaSession {
     pub(super) fn interrupt_packing(&mut self, at: usize) {
         let source = self.streams.get_mut(at);
         if let Some(pack) = source.and_then(|source| source.repack.as_mut()) {
-            pack.held = 0;
-            pack.is_interrupted = true;
+            pack.interrupt();
         }
     }
 }
@@ -258,13 +342,10 @@ impl Stream {
             send_as: Some(pack.payload_type),
             ..Accepted::ours()
         };
+        let origin = pack.origin(at);
         pack.number += 1;
         let mut room = [0; HEADER_BYTES + MOST_OCTETS + MAX_TRAILER_BYTES];
         room[HEADER_BYTES..HEADER_BYTES + held].copy_from_slice(&pack.octets[..held]);
-        let origin = Origin {
-            stream: at,
-            generation: packet.position.generation,
-        };
         // A key that has no index left protects nothing more.
         let Ok(ready) = self.emit(origin, &packet, pack.payload_type, &mut room, now) else {
             return;

@@ -413,7 +413,10 @@ impl Stream {
         let face = self.active()?;
         // An unspecified media address asks for silence, RTCP included (MED-066).
         // A report address without a port: the peer has no bandwidth for reports (MED-024).
-        if !face.has_target() || !reachable(face.terms.remote_rtcp) {
+        let remote = face.terms.remote_rtcp;
+        // Whoever checks is where it was found, whatever its description says (TDR-MED-043).
+        let is_known = face.guard.checked().is_some() || reachable(remote);
+        if !face.has_target() || remote.port() == 0 || !is_known {
             return None;
         }
         let (socket, to) = if face.terms.rtcp_mux {
@@ -421,7 +424,7 @@ impl Stream {
         } else {
             let checked = face.guard.checked().and_then(Checked::rtcp);
             let known = checked.or(self.reports.source);
-            (self.sockets.rtcp, known.unwrap_or(face.terms.remote_rtcp))
+            (self.sockets.rtcp, known.unwrap_or(remote))
         };
         reachable(to).then_some((socket, to))
     }

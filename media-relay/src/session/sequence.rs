@@ -108,6 +108,18 @@ impl Outgoing {
         self.epoch = self.epoch.filter(|epoch| epoch.origin.stream != stream);
     }
 
+    /// The same stream goes on under other numbers: what had the place `was` has the place `is` now. Its clock
+    /// stays as it was, and what is older than the newest that was sent has no place any more.
+    pub(super) fn rename(&mut self, was: (Origin, u64), is: (Origin, u64)) {
+        if let Some(epoch) = &mut self.epoch
+            && epoch.origin == was.0
+        {
+            epoch.origin = is.0;
+            epoch.shift = epoch.shift.wrapping_add(was.1).wrapping_sub(is.1);
+            epoch.floor = self.highest + 1;
+        }
+    }
+
     /// The first packet under a new key begins roll-over counter zero (MED-113). Near the end of a cycle the next
     /// one is begun instead: a peer that has the key only when the numbers have gone round would never find the
     /// counter (RFC 4568 §6.4.1).

@@ -132,8 +132,10 @@ impl Call {
             return;
         };
         let differs = self.newcomer == Some(other) && interwork::differs(x, y);
-        // Both legs lack the codec of the other; the caller is the one that was told too early.
-        let lacks = leg == super::A_LEG && interwork::lacks_codec(x, y);
+        // Where both legs lack the codec of the other, the caller is the one that was told too early. Where one
+        // does, it would send first what the other has not (MED-203).
+        let may_lack = leg == super::A_LEG || !interwork::lacks_codec(y, x);
+        let lacks = may_lack && interwork::lacks_codec(x, y);
         let (wanted, owes) = (interwork::wanted(x, y), interwork::owes(x, y));
         let owes = owes || differs || lacks || interwork::is_misled(x, y) || interwork::is_loose(x);
         let other_moves = self
