@@ -5,7 +5,7 @@ use super::{Access, Problem};
 use crate::daemon::Daemon;
 use crate::daemon::stop::ANSWER;
 use crate::sink::log::wall_clock;
-use crate::sink::trace::is_meant;
+use crate::sink::trace::Digits;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
@@ -113,7 +113,7 @@ pub(super) async fn show(
     }
     let told = record.as_deref().filter(|_| who.sees_numbers());
     if record.is_none() && summary.is_none() && trace.is_none() {
-        return Err(unknown(&id));
+        return Err(unknown(&daemon, &id));
     }
     let live = match summary {
         Some(_) => live_media(&daemon, call).await?,
@@ -148,15 +148,18 @@ pub(super) async fn trace(
         .sinks()
         .traces
         .get(call)
-        .ok_or_else(|| unknown(&id))?;
+        .ok_or_else(|| unknown(&daemon, &id))?;
     let detail = if wish.messages {
         Detail::Messages
     } else {
         Detail::Lines
     };
-    let mut text = format!("call {call}\n\n{}", ladder(&trace.entries, detail));
+    let mut text = format!("call {call}\n\n{}", ladder(&trace.entries(), detail));
     if trace.omitted > 0 {
-        text.push_str(&format!("{} later entries were not kept\n", trace.omitted));
+        text.push_str(&format!(
+            "{} more entries were not kept while the node was loaded\n",
+            trace.omitted
+        ));
     }
     match &trace.record {
         Some(record) => text.push_str(&format!("\n{}", explain(record))),
@@ -207,30 +210,29 @@ pub(super) async fn hang_up(
             None => return Err(busy()),
         }
     }
-    Err(unknown(&id))
+    Err(unknown(&daemon, &id))
 }
 
 /// A call by its identifier, or by the beginning or end of it if that is only one call's. Identifiers
 /// of calls that came in one after the other begin alike, so the end is what tells them apart.
 async fn identify(daemon: &Daemon, id: &str) -> Result<CallId, Problem> {
-    if id.is_empty() || id.len() > 32 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+    let Some(digits) = Digits::of(id) else {
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
             "a call is named by up to 32 hexadecimal digits",
         ));
-    }
-    let id = id.to_ascii_lowercase();
+    };
     if id.len() == 32 {
-        return id.parse().map_err(|_| unknown(&id));
+        return id.parse().map_err(|_| unknown(daemon, id));
     }
-    let mut found = daemon.sinks().traces.find(&id);
+    let mut found = daemon.sinks().traces.find(digits);
     for call in calls(daemon).await? {
-        if is_meant(call.call, &id) && !found.contains(&call.call) {
+        if digits.mean(call.call) && !found.contains(&call.call) {
             found.push(call.call);
         }
     }
     match found.as_slice() {
-        [] => Err(unknown(&id)),
+        [] => Err(unknown(daemon, id)),
         [only] => Ok(*only),
         _ => Err(Problem::new(
             StatusCode::CONFLICT,
@@ -239,10 +241,15 @@ async fn identify(daemon: &Daemon, id: &str) -> Result<CallId, Problem> {
     }
 }
 
-fn unknown(id: &str) -> Problem {
+fn unknown(daemon: &Daemon, id: &str) -> Problem {
+    let kept = daemon.sinks().traces.kept().as_secs();
+    let kept = match kept {
+        900.. => "15 minutes".to_owned(),
+        kept => format!("{kept} s at the moment, because [limits] ladders has no room for more"),
+    };
     Problem::new(
         StatusCode::NOT_FOUND,
-        format!("no call {id}; calls are kept for 15 minutes after their end"),
+        format!("no call {id}; calls are kept for {kept} after their end"),
     )
 }
 

@@ -6,6 +6,8 @@ pub mod asked;
 pub mod audit;
 pub mod bindings;
 pub mod cdr;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod lent;
 pub mod log;
 pub mod metrics;
