@@ -1,7 +1,7 @@
 //! Calls: in progress, recent, one of them with its ladder, and ending one.
 
 use super::who::Who;
-use super::{Access, Problem};
+use super::{Access, Problem, records};
 use crate::daemon::Daemon;
 use crate::daemon::stop::ANSWER;
 use crate::sink::log::wall_clock;
@@ -10,6 +10,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
+use sbc_core::display::shown;
 use sbc_core::id::CallId;
 use sbc_core::input::{Answered, Command};
 use sbc_core::record::{CallSummary, LiveMedia, Record};
@@ -101,7 +102,19 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let call = identify(&daemon, &id).await?;
+    let call = match find(&daemon, &id).await? {
+        Known::Call(call) => call,
+        Known::Record(record) => {
+            return Ok(Json(json!({
+                "call": record["call"],
+                "summary": null,
+                "live": null,
+                "heard": [],
+                "record": who.sees_numbers().then_some(&record),
+                "explanation": null,
+            })));
+        }
+    };
     let trace = daemon.sinks().traces.get(call);
     let record = trace.as_ref().and_then(|trace| trace.record.clone());
     let mut summary = match record {
@@ -143,7 +156,10 @@ pub(super) async fn trace(
 ) -> Result<String, Problem> {
     let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
-    let call = identify(&daemon, &id).await?;
+    let call = match find(&daemon, &id).await? {
+        Known::Call(call) => call,
+        Known::Record(record) => return Ok(recorded(&record)),
+    };
     let trace = daemon
         .sinks()
         .traces
@@ -213,6 +229,88 @@ pub(super) async fn hang_up(
     Err(unknown(&daemon, &id))
 }
 
+/// Where a call is known.
+enum Known {
+    /// It goes on, or has ended lately.
+    Call(CallId),
+    /// Only its record in the spool is left.
+    Record(Value),
+}
+
+/// A call that somebody wants to see: one of which there is more than a record, else one of the spool.
+async fn find(daemon: &Daemon, id: &str) -> Result<Known, Problem> {
+    let missing = match identify(daemon, id).await {
+        Ok(call) if id.len() < 32 || daemon.sinks().traces.get(call).is_some() => {
+            return Ok(Known::Call(call));
+        }
+        Ok(call) => match calls(daemon).await?.iter().any(|own| own.call == call) {
+            true => return Ok(Known::Call(call)),
+            false => unknown(daemon, id),
+        },
+        Err(problem) if problem.status == StatusCode::NOT_FOUND => problem,
+        Err(problem) => return Err(problem),
+    };
+    match records::of_call(daemon, id).await?.as_mut_slice() {
+        [] => Err(missing),
+        [only] => Ok(Known::Record(only.take())),
+        _ => Err(several(id)),
+    }
+}
+
+/// The record of a call whose ladder is not kept any more, in words.
+fn recorded(record: &Value) -> String {
+    let text = |at: &str| match record.pointer(at) {
+        Some(Value::String(text)) => text.chars().map(shown).collect(),
+        Some(Value::Null) | None => "-".to_owned(),
+        Some(other) => other.to_string(),
+    };
+    let mut lines = vec![
+        format!("call {}", text("/call")),
+        String::new(),
+        "its messages are not kept any more; the record in the spool says:".to_owned(),
+        format!("start:  {}", text("/start")),
+        format!(
+            "from:   {} ({}, {} {}, Call-ID {})",
+            text("/calling"),
+            text("/ingress/trunk"),
+            text("/ingress/protocol"),
+            text("/ingress/remote"),
+            text("/ingress/call_id")
+        ),
+        format!("to:     {}", text("/called")),
+    ];
+    let attempts = record["egress"].as_array().map_or(0, Vec::len);
+    lines.extend((0..attempts).map(|at| {
+        let of = |name: &str| text(&format!("/egress/{at}/{name}"));
+        let title = if at == 0 { "tried:" } else { "" };
+        format!(
+            "{title:7} {} at {} ({} {}, Call-ID {}): {} {}",
+            of("called"),
+            of("trunk"),
+            of("host"),
+            of("remote"),
+            of("call_id"),
+            of("status"),
+            of("reason")
+        )
+    }));
+    let seconds = record["duration_ms"].as_u64().unwrap_or_default() as f64 / 1_000.0;
+    lines.push(format!("what:   {}, {seconds:.1} s", text("/disposition")));
+    let because = record["cause"]["because"].as_array();
+    let because: Vec<String> = (0..because.map_or(0, Vec::len))
+        .map(|at| text(&format!("/cause/because/{at}")))
+        .collect();
+    lines.push(format!(
+        "why:    {} by {}, status {}, Q.850 {}: {}",
+        text("/cause/code"),
+        text("/cause/by"),
+        text("/cause/status"),
+        text("/cause/q850"),
+        because.join("; ")
+    ));
+    lines.join("\n") + "\n"
+}
+
 /// A call by its identifier, or by the beginning or end of it if that is only one call's. Identifiers
 /// of calls that came in one after the other begin alike, so the end is what tells them apart.
 async fn identify(daemon: &Daemon, id: &str) -> Result<CallId, Problem> {
@@ -234,11 +332,15 @@ async fn identify(daemon: &Daemon, id: &str) -> Result<CallId, Problem> {
     match found.as_slice() {
         [] => Err(unknown(daemon, id)),
         [only] => Ok(*only),
-        _ => Err(Problem::new(
-            StatusCode::CONFLICT,
-            format!("several calls begin or end with {id}; write more of the last digits"),
-        )),
+        _ => Err(several(id)),
     }
+}
+
+fn several(id: &str) -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        format!("several calls begin or end with {id}; write more of the last digits"),
+    )
 }
 
 fn unknown(daemon: &Daemon, id: &str) -> Problem {
