@@ -278,6 +278,18 @@ async fn records_are_found_by_number_and_trunk_latest_first() {
         assert_eq!(calls, wanted, "{query}");
         assert_eq!(found["is_whole"], is_whole, "{query}");
     }
+    // The ladder is gone, or never was: the record is shown in its place.
+    let shown = bench.get("/calls/02").await;
+    assert_eq!(shown["record"]["calling"], "+441632960002");
+    assert_eq!(shown["summary"], Value::Null);
+    let text = bench.send("GET", "/calls/02/trace", &[], "").await.body;
+    for told in ["record in the spool", "+441632960002 (carrier", "at exit"] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    for (name, wanted) in [("0", 409), ("77", 404)] {
+        let answer = bench.send("GET", &format!("/calls/{name}"), &[], "").await;
+        assert_eq!(answer.status, wanted, "{}", answer.body);
+    }
     let socket = bench.socket();
     let typed = move || {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"));

@@ -1,15 +1,16 @@
 //! Calls: in progress, recent, one of them with its ladder, and ending one.
 
 use super::who::Who;
-use super::{Access, Problem};
+use super::{Access, Problem, records};
 use crate::daemon::Daemon;
 use crate::daemon::stop::ANSWER;
 use crate::sink::log::wall_clock;
-use crate::sink::trace::is_meant;
+use crate::sink::trace::Digits;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
+use sbc_core::display::shown;
 use sbc_core::id::CallId;
 use sbc_core::input::{Answered, Command};
 use sbc_core::record::{CallSummary, LiveMedia, Record};
@@ -101,7 +102,19 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let call = identify(&daemon, &id).await?;
+    let call = match find(&daemon, &id).await? {
+        Known::Call(call) => call,
+        Known::Record(record) => {
+            return Ok(Json(json!({
+                "call": record["call"],
+                "summary": null,
+                "live": null,
+                "heard": [],
+                "record": who.sees_numbers().then_some(&record),
+                "explanation": null,
+            })));
+        }
+    };
     let trace = daemon.sinks().traces.get(call);
     let record = trace.as_ref().and_then(|trace| trace.record.clone());
     let mut summary = match record {
@@ -113,7 +126,7 @@ pub(super) async fn show(
     }
     let told = record.as_deref().filter(|_| who.sees_numbers());
     if record.is_none() && summary.is_none() && trace.is_none() {
-        return Err(unknown(&id));
+        return Err(unknown(&daemon, &id));
     }
     let live = match summary {
         Some(_) => live_media(&daemon, call).await?,
@@ -143,20 +156,26 @@ pub(super) async fn trace(
 ) -> Result<String, Problem> {
     let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
-    let call = identify(&daemon, &id).await?;
+    let call = match find(&daemon, &id).await? {
+        Known::Call(call) => call,
+        Known::Record(record) => return Ok(recorded(&record)),
+    };
     let trace = daemon
         .sinks()
         .traces
         .get(call)
-        .ok_or_else(|| unknown(&id))?;
+        .ok_or_else(|| unknown(&daemon, &id))?;
     let detail = if wish.messages {
         Detail::Messages
     } else {
         Detail::Lines
     };
-    let mut text = format!("call {call}\n\n{}", ladder(&trace.entries, detail));
+    let mut text = format!("call {call}\n\n{}", ladder(&trace.entries(), detail));
     if trace.omitted > 0 {
-        text.push_str(&format!("{} later entries were not kept\n", trace.omitted));
+        text.push_str(&format!(
+            "{} more entries were not kept while the node was loaded\n",
+            trace.omitted
+        ));
     }
     match &trace.record {
         Some(record) => text.push_str(&format!("\n{}", explain(record))),
@@ -207,42 +226,132 @@ pub(super) async fn hang_up(
             None => return Err(busy()),
         }
     }
-    Err(unknown(&id))
+    Err(unknown(&daemon, &id))
+}
+
+/// Where a call is known.
+enum Known {
+    /// It goes on, or has ended lately.
+    Call(CallId),
+    /// Only its record in the spool is left.
+    Record(Value),
+}
+
+/// A call that somebody wants to see: one of which there is more than a record, else one of the spool.
+async fn find(daemon: &Daemon, id: &str) -> Result<Known, Problem> {
+    let missing = match identify(daemon, id).await {
+        Ok(call) if id.len() < 32 || daemon.sinks().traces.get(call).is_some() => {
+            return Ok(Known::Call(call));
+        }
+        Ok(call) => match calls(daemon).await?.iter().any(|own| own.call == call) {
+            true => return Ok(Known::Call(call)),
+            false => unknown(daemon, id),
+        },
+        Err(problem) if problem.status == StatusCode::NOT_FOUND => problem,
+        Err(problem) => return Err(problem),
+    };
+    match records::of_call(daemon, id).await?.as_mut_slice() {
+        [] => Err(missing),
+        [only] => Ok(Known::Record(only.take())),
+        _ => Err(several(id)),
+    }
+}
+
+/// The record of a call whose ladder is not kept any more, in words.
+fn recorded(record: &Value) -> String {
+    let text = |at: &str| match record.pointer(at) {
+        Some(Value::String(text)) => text.chars().map(shown).collect(),
+        Some(Value::Null) | None => "-".to_owned(),
+        Some(other) => other.to_string(),
+    };
+    let mut lines = vec![
+        format!("call {}", text("/call")),
+        String::new(),
+        "its messages are not kept any more; the record in the spool says:".to_owned(),
+        format!("start:  {}", text("/start")),
+        format!(
+            "from:   {} ({}, {} {}, Call-ID {})",
+            text("/calling"),
+            text("/ingress/trunk"),
+            text("/ingress/protocol"),
+            text("/ingress/remote"),
+            text("/ingress/call_id")
+        ),
+        format!("to:     {}", text("/called")),
+    ];
+    let attempts = record["egress"].as_array().map_or(0, Vec::len);
+    lines.extend((0..attempts).map(|at| {
+        let of = |name: &str| text(&format!("/egress/{at}/{name}"));
+        let title = if at == 0 { "tried:" } else { "" };
+        format!(
+            "{title:7} {} at {} ({} {}, Call-ID {}): {} {}",
+            of("called"),
+            of("trunk"),
+            of("host"),
+            of("remote"),
+            of("call_id"),
+            of("status"),
+            of("reason")
+        )
+    }));
+    let seconds = record["duration_ms"].as_u64().unwrap_or_default() as f64 / 1_000.0;
+    lines.push(format!("what:   {}, {seconds:.1} s", text("/disposition")));
+    let because = record["cause"]["because"].as_array();
+    let because: Vec<String> = (0..because.map_or(0, Vec::len))
+        .map(|at| text(&format!("/cause/because/{at}")))
+        .collect();
+    lines.push(format!(
+        "why:    {} by {}, status {}, Q.850 {}: {}",
+        text("/cause/code"),
+        text("/cause/by"),
+        text("/cause/status"),
+        text("/cause/q850"),
+        because.join("; ")
+    ));
+    lines.join("\n") + "\n"
 }
 
 /// A call by its identifier, or by the beginning or end of it if that is only one call's. Identifiers
 /// of calls that came in one after the other begin alike, so the end is what tells them apart.
 async fn identify(daemon: &Daemon, id: &str) -> Result<CallId, Problem> {
-    if id.is_empty() || id.len() > 32 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+    let Some(digits) = Digits::of(id) else {
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
             "a call is named by up to 32 hexadecimal digits",
         ));
-    }
-    let id = id.to_ascii_lowercase();
+    };
     if id.len() == 32 {
-        return id.parse().map_err(|_| unknown(&id));
+        return id.parse().map_err(|_| unknown(daemon, id));
     }
-    let mut found = daemon.sinks().traces.find(&id);
+    let mut found = daemon.sinks().traces.find(digits);
     for call in calls(daemon).await? {
-        if is_meant(call.call, &id) && !found.contains(&call.call) {
+        if digits.mean(call.call) && !found.contains(&call.call) {
             found.push(call.call);
         }
     }
     match found.as_slice() {
-        [] => Err(unknown(&id)),
+        [] => Err(unknown(daemon, id)),
         [only] => Ok(*only),
-        _ => Err(Problem::new(
-            StatusCode::CONFLICT,
-            format!("several calls begin or end with {id}; write more of the last digits"),
-        )),
+        _ => Err(several(id)),
     }
 }
 
-fn unknown(id: &str) -> Problem {
+fn several(id: &str) -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        format!("several calls begin or end with {id}; write more of the last digits"),
+    )
+}
+
+fn unknown(daemon: &Daemon, id: &str) -> Problem {
+    let kept = daemon.sinks().traces.kept().as_secs();
+    let kept = match kept {
+        900.. => "15 minutes".to_owned(),
+        kept => format!("{kept} s at the moment, because [limits] ladders has no room for more"),
+    };
     Problem::new(
         StatusCode::NOT_FOUND,
-        format!("no call {id}; calls are kept for 15 minutes after their end"),
+        format!("no call {id}; calls are kept for {kept} after their end"),
     )
 }
 

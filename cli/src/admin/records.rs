@@ -2,28 +2,167 @@
 
 use super::config::blocking;
 use super::{Access, Problem};
+use crate::daemon::Daemon;
+use crate::sink::trace::Digits;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use sbc_core::time::UnixTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::sync::Mutex;
 
 /// Octets of records that one search reads at most.
 const MOST_READ: u64 = 256 * 1024 * 1024;
 
-#[derive(Deserialize)]
+/// Each search reads much: one after the other.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// A day.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Which records are meant; all that is said has to hold (OPS-087).
+#[derive(Deserialize, Default)]
 pub(super) struct Wish {
     number: Option<String>,
     trunk: Option<String>,
     call: Option<String>,
+    /// Call-ID of any of its legs.
+    call_id: Option<String>,
+    /// Session-ID, or one of its two parts.
+    session_id: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    /// Whether lines of pairs of legs are meant, too.
+    #[serde(default)]
+    pairs: bool,
+    /// Whether interim records are meant, too.
+    #[serde(default)]
+    interim: bool,
     limit: Option<usize>,
+}
+
+/// A wish, understood.
+#[derive(Default)]
+struct Asked {
+    number: Option<String>,
+    trunk: Option<String>,
+    call: Option<Digits>,
+    call_id: Option<String>,
+    session_id: Vec<String>,
+    since: Option<UnixTime>,
+    until: Option<UnixTime>,
+    pairs: bool,
+    interim: bool,
+    most: usize,
+    /// What a line of JSON must have in it to be worth reading: any of each.
+    near: Vec<Vec<String>>,
+}
+
+impl Asked {
+    fn of(wish: Wish) -> Result<Self, Problem> {
+        let bad = |why: String| Problem::new(StatusCode::BAD_REQUEST, why);
+        let time = |name: &str, text: Option<&String>, of_day: Duration| {
+            let Some(text) = text else { return Ok(None) };
+            let day = UnixTime::of_day(text).map(|day| day + of_day);
+            let at = day.or_else(|| UnixTime::of_rfc3339(text));
+            let why = format!("{name}: write 2026-08-01, or 2026-08-01T10:30:00Z");
+            at.map(Some).ok_or_else(|| bad(why))
+        };
+        let call = match &wish.call {
+            None => None,
+            Some(text) => Some(Digits::of(text).ok_or_else(|| {
+                bad("call: a call is named by up to 32 hexadecimal digits".to_owned())
+            })?),
+        };
+        let parts = wish.session_id.iter().flat_map(|whole| whole.split(';'));
+        let parts = parts.map(|part| part.trim().trim_start_matches("remote="));
+        let session_id: Vec<String> = parts
+            .filter(|part| !part.is_empty() && part.bytes().any(|b| b != b'0'))
+            .map(str::to_ascii_lowercase)
+            .collect();
+        let one = |text: &Option<String>| text.iter().map(|text| in_json(text)).collect();
+        let mut near: Vec<Vec<String>> = vec![
+            one(&wish.number),
+            one(&wish.trunk),
+            one(&wish.call.as_ref().map(|digits| digits.to_ascii_lowercase())),
+            one(&wish.call_id),
+            session_id.iter().map(|part| in_json(part)).collect(),
+        ];
+        near.retain(|any| !any.is_empty());
+        Ok(Self {
+            since: time("since", wish.since.as_ref(), Duration::ZERO)?,
+            until: time("until", wish.until.as_ref(), DAY)?,
+            number: wish.number,
+            trunk: wish.trunk,
+            call,
+            call_id: wish.call_id,
+            session_id,
+            pairs: wish.pairs,
+            interim: wish.interim,
+            most: wish.limit.unwrap_or(100).min(1_000),
+            near,
+        })
+    }
+
+    /// Most lines need not be taken apart to see that they are not meant.
+    fn is_near(&self, line: &[u8]) -> bool {
+        let has = |text: &String| memchr::memmem::find(line, text.as_bytes()).is_some();
+        self.near.iter().all(|any| any.iter().any(has))
+    }
+
+    fn means(&self, record: &Value) -> bool {
+        let is_pair = !record["pair"].is_null();
+        if (is_pair && !self.pairs) || (!record["interim"].is_null() && !self.interim) {
+            return false;
+        }
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let legs = || record["egress"].as_array().into_iter().flatten();
+        let has_number = |digits: &String| {
+            let of_pair = [&record["a"]["number"], &record["b"]["number"]];
+            ["calling", "called", "calling_raw", "called_raw"]
+                .iter()
+                .map(|name| &record[*name])
+                .chain(of_pair)
+                .any(|number| text(number).contains(digits.as_str()))
+        };
+        let has_trunk = |trunk: &String| {
+            let own = ["ingress", "a", "b"].iter().map(|end| &record[*end]);
+            own.chain(legs()).any(|leg| leg["trunk"] == *trunk)
+        };
+        let has_call_id = |call_id: &String| {
+            let own = std::iter::once(&record["ingress"]);
+            own.chain(legs()).any(|leg| leg["call_id"] == *call_id)
+        };
+        let is_call = |digits: Digits| {
+            let call = record["call"].as_str().and_then(|call| call.parse().ok());
+            call.is_some_and(|call| digits.mean(call))
+        };
+        let start = || UnixTime::of_rfc3339(record["start"].as_str()?);
+        self.number.as_ref().is_none_or(has_number)
+            && self.trunk.as_ref().is_none_or(has_trunk)
+            && self.call_id.as_ref().is_none_or(has_call_id)
+            && self.call.is_none_or(is_call)
+            && (self.session_id.is_empty()
+                || self.session_id.contains(&text(&record["session_id"])))
+            && self.since.is_none_or(|since| start() >= Some(since))
+            && self
+                .until
+                .is_none_or(|until| start().is_some_and(|start| start < until))
+    }
+}
+
+/// A text as it is written within a string of JSON.
+fn in_json(text: &str) -> String {
+    let written = Value::from(text).to_string();
+    written.trim_matches('"').to_owned()
 }
 
 pub(super) async fn search(
@@ -31,26 +170,42 @@ pub(super) async fn search(
     wish: Result<Query<Wish>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let asked = Asked::of(wish)?;
     let daemon = access.daemon()?;
-    let spool = daemon.loaded().shell.cdr.clone();
-    let Some(spool) = spool else {
+    let Some(found) = found(&daemon, asked).await? else {
         let why = "no records are written: there is no [cdr] in the configuration";
         return Err(Problem::new(StatusCode::NOT_FOUND, why));
     };
-    // Each reads much: one after the other.
-    static TURN: Mutex<()> = Mutex::const_new(());
-    let _turn = TURN.lock().await;
-    let found = blocking(move || find(Path::new(&spool.directory), &wish)).await?;
-    let found = found.map_err(|why| {
-        let why = format!("the spool cannot be read: {why}");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why)
-    })?;
     Ok(Json(json!({
         "records": found.records,
         "is_whole": !found.has_more && found.is_read,
         "has_more": found.has_more,
         "is_read": found.is_read,
     })))
+}
+
+/// Records of the calls that these digits name, two at most: whoever asks wants one.
+pub(super) async fn of_call(daemon: &Daemon, digits: &str) -> Result<Vec<Value>, Problem> {
+    let wish = Wish {
+        call: Some(digits.to_owned()),
+        limit: Some(2),
+        ..Wish::default()
+    };
+    let found = found(daemon, Asked::of(wish)?).await?;
+    Ok(found.map_or_else(Vec::new, |found| found.records))
+}
+
+/// `None` where no records are written.
+async fn found(daemon: &Daemon, asked: Asked) -> Result<Option<Found>, Problem> {
+    let Some(spool) = daemon.loaded().shell.cdr.clone() else {
+        return Ok(None);
+    };
+    let _turn = TURN.lock().await;
+    let found = blocking(move || find(Path::new(&spool.directory), &asked, MOST_READ)).await?;
+    found.map(Some).map_err(|why| {
+        let why = format!("the spool cannot be read: {why}");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why)
+    })
 }
 
 /// What a search has found.
@@ -63,20 +218,27 @@ struct Found {
     is_read: bool,
 }
 
-fn find(directory: &Path, wish: &Wish) -> io::Result<Found> {
-    let most = wish.limit.unwrap_or(100).min(1_000);
+fn find(directory: &Path, asked: &Asked, most_read: u64) -> io::Result<Found> {
+    let most = asked.most;
     let mut records = Vec::new();
-    let mut left = MOST_READ;
+    let mut left = most_read;
     let mut is_read = true;
     // The open file is opened before the others are listed: it may be closed, and have another name, meanwhile.
     let open = opened(&directory.join("current.jsonl"))?;
     let written_to = open.as_ref().map(identity).transpose()?;
     let closed = newest_first(directory)?;
-    let closed = closed.into_iter().map(|path| opened(&path));
+    let closed = closed.into_iter().take_while(|path| {
+        // What was closed on an earlier day has only calls that had ended by then.
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let day = name.get(..10).and_then(UnixTime::of_day);
+        let is_early = |since: UnixTime| day.is_some_and(|day| day + DAY <= since);
+        !asked.since.is_some_and(is_early)
+    });
+    let closed = closed.map(|path| opened(&path));
     for file in std::iter::once(Ok(open)).chain(closed) {
         // One that was listed may have been taken away.
-        let Some(file) = file? else { continue };
-        let is_again = written_to == Some(identity(&file)?) && left < MOST_READ;
+        let Some(mut file) = file? else { continue };
+        let is_again = written_to == Some(identity(&file)?) && left < most_read;
         let length = file.metadata()?.len();
         if is_again {
             continue;
@@ -84,13 +246,18 @@ fn find(directory: &Path, wish: &Wish) -> io::Result<Found> {
         if records.len() > most {
             break;
         }
-        if length > left {
-            is_read = false;
+        let part = length.min(left);
+        is_read = part == length;
+        if !is_read {
+            // The last part of it, without the line that it begins within.
+            file.seek(SeekFrom::Start(length - part))?;
+        }
+        left -= part;
+        let wanted = most + 1 - records.len();
+        records.extend(of_file(file.take(part), asked, wanted, !is_read)?);
+        if !is_read {
             break;
         }
-        left -= length;
-        let wanted = most + 1 - records.len();
-        records.extend(of_file(file.take(length), wish, wanted)?);
     }
     let has_more = records.len() > most;
     records.truncate(most);
@@ -102,18 +269,21 @@ fn find(directory: &Path, wish: &Wish) -> io::Result<Found> {
 }
 
 /// The last records of a file that are meant, newest first, at most so many.
-fn of_file(file: impl Read, wish: &Wish, most: usize) -> io::Result<VecDeque<Value>> {
+fn of_file(
+    file: impl Read,
+    asked: &Asked,
+    most: usize,
+    begins_within: bool,
+) -> io::Result<VecDeque<Value>> {
     let mut found = VecDeque::new();
-    for line in BufReader::new(file).split(b'\n') {
+    let lines = BufReader::new(file).split(b'\n');
+    for line in lines.skip(usize::from(begins_within)) {
         let line = line?;
-        let is_near = |digits: &String| memchr::memmem::find(&line, digits.as_bytes()).is_some();
-        // Most lines need not be taken apart to see that they are not meant.
-        let wanted = [&wish.number, &wish.trunk, &wish.call];
-        if !wanted.into_iter().flatten().all(is_near) {
+        if !asked.is_near(&line) {
             continue;
         }
         if let Ok(record) = serde_json::from_slice::<Value>(&line)
-            && is_meant(&record, wish)
+            && asked.means(&record)
         {
             found.push_front(record);
             found.truncate(most);
@@ -137,23 +307,6 @@ fn identity(file: &File) -> io::Result<(u64, u64)> {
     Ok((found.dev(), found.ino()))
 }
 
-fn is_meant(record: &Value, wish: &Wish) -> bool {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let has_number = |digits: &String| {
-        ["calling", "called", "calling_raw", "called_raw"]
-            .iter()
-            .any(|name| text(&record[*name]).contains(digits.as_str()))
-    };
-    let has_trunk = |trunk: &String| {
-        let egress = record["egress"].as_array().map_or(&[][..], Vec::as_slice);
-        record["ingress"]["trunk"] == *trunk || egress.iter().any(|leg| leg["trunk"] == *trunk)
-    };
-    let is_call = |call: &String| record["call"] == *call;
-    wish.number.as_ref().is_none_or(has_number)
-        && wish.trunk.as_ref().is_none_or(has_trunk)
-        && wish.call.as_ref().is_none_or(is_call)
-}
-
 /// The files that were closed: their names say when.
 fn newest_first(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut closed = Vec::new();
@@ -173,13 +326,20 @@ fn newest_first(directory: &Path) -> io::Result<Vec<PathBuf>> {
 mod tests {
     use super::*;
 
-    fn wish(limit: usize) -> Wish {
-        Wish {
+    fn asked(wish: Wish) -> Asked {
+        Asked::of(wish).unwrap_or_else(|_| panic!("it can be understood"))
+    }
+
+    fn wish(limit: usize) -> Asked {
+        asked(Wish {
             number: Some("+44".to_owned()),
-            trunk: None,
-            call: None,
             limit: Some(limit),
-        }
+            ..Wish::default()
+        })
+    }
+
+    fn find(directory: &Path, asked: &Asked) -> io::Result<Found> {
+        super::find(directory, asked, MOST_READ)
     }
 
     fn calls(found: &Found) -> Vec<i64> {
@@ -213,12 +373,100 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_to_read_is_said_not_to_have_been_read() {
+    fn of_what_is_too_much_to_read_the_last_part_is_read_and_that_is_said() {
         let folder = tempfile::tempdir().unwrap();
-        let old = File::create(folder.path().join("20260101.jsonl")).unwrap();
-        old.set_len(MOST_READ + 1).unwrap();
-        fs::write(folder.path().join("current.jsonl"), "").unwrap();
-        let found = find(folder.path(), &wish(1)).unwrap();
-        assert!(!found.is_read && !found.has_more && found.records.is_empty());
+        let line = |n| json!({ "n": n, "calling": "+441632960000" }).to_string() + "\n";
+        let old: String = (0..100).map(line).collect();
+        fs::write(folder.path().join("20260101.jsonl"), &old).unwrap();
+        fs::write(folder.path().join("20250101.jsonl"), line(-1)).unwrap();
+        let open: String = (100..103).map(line).collect();
+        fs::write(folder.path().join("current.jsonl"), &open).unwrap();
+        // The open file, and of the other one two lines and a half.
+        let most_read = (open.len() + 2 * line(99).len() + line(97).len() / 2) as u64;
+        let found = super::find(folder.path(), &wish(100), most_read).unwrap();
+        assert_eq!(calls(&found), [102, 101, 100, 99, 98]);
+        assert!(!found.is_read && !found.has_more);
+        let whole = find(folder.path(), &wish(1_000)).unwrap();
+        assert_eq!((whole.records.len(), whole.is_read), (104, true));
+    }
+
+    #[test]
+    fn a_call_is_found_by_what_a_carrier_knows_of_it_and_lines_of_pairs_are_no_calls() {
+        let folder = tempfile::tempdir().unwrap();
+        let session = "ab30317f1a784dc48ff824d0d3715d86";
+        let record = |n: u64, at: &str| {
+            json!({
+                "n": n, "call": format!("{n:032x}"), "start": at, "calling": "+441632960000",
+                "session_id": session.replace("ab", &format!("{n:02x}")),
+                "ingress": { "trunk": "carrier", "call_id": format!("a\"{n}@example.net") },
+                "egress": [{ "trunk": "teams", "call_id": format!("b{n}@example.com") }],
+            })
+        };
+        let pair = json!({
+            "n": 9, "pair": "x-0", "call": format!("{:032x}", 2), "start": "2026-01-02T10:00:00.000Z",
+            "a": { "trunk": "carrier", "number": "+441632960000" }, "b": {},
+        });
+        let interim = json!({ "n": 8, "interim": 1, "call": format!("{:032x}", 2) });
+        let lines = [
+            record(1, "2026-01-01T10:00:00.000Z"),
+            record(2, "2026-01-02T10:00:00.000Z"),
+            pair,
+            interim,
+            record(3, "2026-01-03T10:00:00.000Z"),
+        ];
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        fs::write(folder.path().join("current.jsonl"), text).unwrap();
+        // Closed before the day that is asked for: not even looked at.
+        fs::write(folder.path().join("2025-12-30T00-00-00-000Z.jsonl"), "").unwrap();
+        let is = |change: fn(&mut Wish)| {
+            let mut wish = Wish::default();
+            change(&mut wish);
+            calls(&find(folder.path(), &asked(wish)).unwrap())
+        };
+        let nobody: [i64; 0] = [];
+        assert_eq!(is(|_| ()), [3, 2, 1]);
+        assert_eq!(is(|wish| wish.pairs = true), [3, 9, 2, 1]);
+        assert_eq!(is(|wish| wish.interim = true), [3, 8, 2, 1]);
+        assert_eq!(
+            is(|wish| wish.call_id = Some("a\"2@example.net".to_owned())),
+            [2]
+        );
+        assert_eq!(
+            is(|wish| wish.call_id = Some("b3@example.com".to_owned())),
+            [3]
+        );
+        assert_eq!(is(|wish| wish.call_id = Some("b3".to_owned())), nobody);
+        let of_session = |wish: &mut Wish| {
+            let whole = "0230317F1A784DC48FF824D0D3715D86;remote=00000000000000000000000000000000";
+            wish.session_id = Some(whole.to_owned());
+        };
+        assert_eq!(is(of_session), [2]);
+        assert_eq!(
+            is(|wish| wish.since = Some("2026-01-02".to_owned())),
+            [3, 2]
+        );
+        assert_eq!(
+            is(|wish| wish.until = Some("2026-01-02".to_owned())),
+            [2, 1]
+        );
+        let exactly = |wish: &mut Wish| {
+            wish.since = Some("2026-01-02T10:00:00Z".to_owned());
+            wish.until = Some("2026-01-03T10:00:00Z".to_owned());
+        };
+        assert_eq!(is(exactly), [2]);
+        assert_eq!(is(|wish| wish.call = Some("03".to_owned())), [3]);
+        let faulty = [
+            Wish {
+                since: Some("yesterday".to_owned()),
+                ..Wish::default()
+            },
+            Wish {
+                call: Some("x".to_owned()),
+                ..Wish::default()
+            },
+        ];
+        for wish in faulty {
+            assert!(Asked::of(wish).is_err());
+        }
     }
 }

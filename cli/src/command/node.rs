@@ -33,6 +33,18 @@ pub enum Calls {
         /// A trunk, whichever way the calls went
         #[arg(long)]
         trunk: Option<String>,
+        /// SIP Call-ID of any of its legs
+        #[arg(long)]
+        call_id: Option<String>,
+        /// Session-ID, or one of its two parts
+        #[arg(long)]
+        session_id: Option<String>,
+        /// Only calls that began then or later: 2026-08-01, or 2026-08-01T10:30:00Z
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// Only calls that began before that time, or on that day or before
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
         /// So many at most
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
@@ -91,10 +103,21 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
         Calls::Search {
             number,
             trunk,
+            call_id,
+            session_id,
+            since,
+            until,
             limit,
         } => {
             let mut path = format!("/records?limit={limit}");
-            for (name, value) in [("number", number), ("trunk", trunk)] {
+            for (name, value) in [
+                ("number", number),
+                ("trunk", trunk),
+                ("call_id", call_id),
+                ("session_id", session_id),
+                ("since", since),
+                ("until", until),
+            ] {
                 if let Some(value) = value {
                     path.push_str(&format!("&{name}={}", quoted(value)));
                 }

@@ -254,6 +254,8 @@ impl Daemon {
         let now = wall_clock().as_micros() as f64 / 1e6;
         let metrics = &self.sinks().metrics;
         metrics.config_loaded(loaded.config.generation, now);
+        let ladders = usize::try_from(loaded.shell.ladders_bytes).unwrap_or(usize::MAX);
+        self.sinks().traces.set_room(ladders);
         self.publish_certificates(tls);
         self.acme().configure(loaded, tls);
         metrics.set_lists_until(self.signers().lists_until());

@@ -6,6 +6,8 @@ pub mod asked;
 pub mod audit;
 pub mod bindings;
 pub mod cdr;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod lent;
 pub mod log;
 pub mod metrics;
@@ -100,8 +102,12 @@ impl Sinks {
         }
         if let Some(text) = note(&event.what) {
             let line = self.log.line(level, code, text);
-            match event.call {
-                Some(call) => line.with("call", call).send(),
+            let line = match event.call {
+                Some(call) => line.with("call", call),
+                None => line,
+            };
+            match event.leg {
+                Some(leg) => line.with("leg", leg.0).send(),
                 None => line.send(),
             }
         }
@@ -131,7 +137,12 @@ impl Sinks {
         if let Some(attempt) = record.egress.last() {
             line = line.with("to_trunk", &attempt.trunk);
         }
-        line.with("calling", &record.calling)
+        line = line.with("call_id", &record.ingress.call_id);
+        if let Some(attempt) = record.egress.last() {
+            line = line.with("to_call_id", &attempt.call_id);
+        }
+        line.with("session_id", &record.session_id)
+            .with("calling", &record.calling)
             .with("called", &record.called)
             .with("status", status)
             .with("setup_ms", record.setup_ms.unwrap_or(0))
@@ -298,5 +309,56 @@ mod tests {
         assert!(matches!(level_of(&what), Some((Level::Warn, "emergency"))));
         let text = note(&what).expect("it has a line");
         assert!(text.contains("112") && text.contains("teams"), "{text}");
+    }
+
+    /// Text that a log was given.
+    #[derive(Clone, Default)]
+    struct Written(Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_line_of_a_call_has_the_names_that_its_peers_know_it_by() {
+        let written = Written::default();
+        let (log, writer) = Log::start(Level::Info, log::Form::Text, written.clone()).unwrap();
+        let sinks = Sinks {
+            audit: None,
+            news: News::default(),
+            log,
+            metrics: Arc::new(Metrics::new().unwrap()),
+            proxies: Arc::default(),
+            traces: Traces::default(),
+            cdr: None,
+            keeper: None,
+            lent: None,
+        };
+        sinks.event(&Event {
+            at: sbc_core::time::UnixTime::default(),
+            call: Some(CallId(7)),
+            leg: Some(LegId(1)),
+            what: Happened::SignatureLost {
+                trunk: TrunkName::new("teams"),
+            },
+        });
+        let ended = fixture::record(7);
+        let session = ended.session_id.clone();
+        sinks.summary(&ended);
+        drop(sinks);
+        writer.finish();
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let line = |code: &str| text.lines().find(|line| line.contains(code)).unwrap();
+        for part in ["call_id=a-7", "to_call_id=b-1", &format!("session_id={session}")] {
+            assert!(line("normal_clearing").contains(part), "{part}: {text}");
+        }
+        assert!(line("signature_lost").contains("leg=1"), "{text}");
     }
 }

@@ -135,6 +135,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
                 preempt: section.boolean("preempt", out),
                 preempt_per_minute: section.number("preempt_per_minute", 1..=10_000, out),
                 unusual_calls: section.number("unusual_calls", 0..=1_000_000, out),
+                ladders: section.parsed("ladders", value::size, out),
             };
             section.finish(&["memory"], out);
         }

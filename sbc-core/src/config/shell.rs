@@ -14,6 +14,8 @@ pub struct Shell {
     pub tls: BTreeMap<TlsContextName, TlsFiles>,
     /// Where call records are written; `None` writes none.
     pub cdr: Option<CdrSpool>,
+    /// Bytes that ladders of recent calls may take, 1 MiB to 16 GiB; 64 MiB by default (OPS-084).
+    pub ladders_bytes: u64,
     /// Where metrics and health are served; `None` serves them on the API socket only.
     pub metrics: Option<SocketAddr>,
     /// Path of the API's Unix socket.

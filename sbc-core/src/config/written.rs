@@ -356,6 +356,7 @@ pub(super) struct WrittenNodeLimits {
     pub(super) preempt: Option<At<bool>>,
     pub(super) preempt_per_minute: Option<At<u64>>,
     pub(super) unusual_calls: Option<At<u64>>,
+    pub(super) ladders: Option<At<u64>>,
 }
 
 pub(super) struct WrittenCdr {

@@ -168,6 +168,10 @@ export async function records(me) {
       make('div', { class: 'fields' },
         field('Digits of a number', 'number', { inputmode: 'tel' }),
         field('Trunk', 'trunk'),
+        field('Call-ID', 'call_id'),
+        field('Session-ID', 'session_id'),
+        field('Since (UTC)', 'since', { placeholder: '2026-08-01' }),
+        field('Until (UTC)', 'until', { placeholder: '2026-08-01T10:30:00Z' }),
         field('At most', 'limit', { type: 'number', min: 1, max: 1000, value: 100 }),
         make('button', { class: 'main' }, 'Search'))),
     place];

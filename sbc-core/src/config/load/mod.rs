@@ -220,6 +220,7 @@ impl Load<'_> {
         self.check_graph(file, &routes);
         self.check_cases(file);
         let cdr = self.cdr(file);
+        let ladders_bytes = self.ladders(file);
         let (stir, stir_files) = self.stir_table(file);
         let graph = self.build_graph(file);
         let (api_listen, api_users) = self.build_api(file);
@@ -256,6 +257,7 @@ impl Load<'_> {
             relay,
             tls: std::mem::take(&mut self.files),
             cdr,
+            ladders_bytes,
             metrics: file.metrics.as_ref().map(|at| at.value),
             api: file
                 .api
@@ -394,6 +396,23 @@ impl Load<'_> {
         }
         let per_minute = written.preempt_per_minute.as_ref();
         per_minute.map_or(usual, |at| at.value as u32)
+    }
+
+    fn ladders(&mut self, file: &File) -> u64 {
+        const USUAL: u64 = 64 << 20;
+        match &file.limits.ladders {
+            None => USUAL,
+            Some(at) if (1 << 20..=16 << 30).contains(&at.value) => at.value,
+            Some(at) => {
+                self.out.add(
+                    Code::OutOfRange,
+                    &at.span,
+                    "limits: ladders is out of range",
+                    Some("write \"1MiB\" to \"16GiB\"".to_owned()),
+                );
+                USUAL
+            }
+        }
     }
 
     fn cdr(&mut self, file: &File) -> Option<CdrSpool> {

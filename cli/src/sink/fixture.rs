@@ -1,0 +1,84 @@
+//! A call record for tests.
+
+use sbc_core::cause::{Because, Cause, CauseCode, EndedBy};
+use sbc_core::id::{CallId, LegId, TenantName, TrunkName};
+use sbc_core::record::{AttemptRecord, Disposition, LegRecord, Record};
+use sbc_core::time::UnixTime;
+use sbc_core::transport::Protocol;
+
+/// The call was answered and its caller hung up after a minute.
+pub(crate) fn record(call: u128) -> Record {
+    Record {
+        version: 1,
+        call: CallId(call),
+        node: "sbc1".to_owned(),
+        tenant: Some(TenantName::new("contoso")),
+        start: UnixTime::from_micros(1_768_471_200_000_000),
+        first_progress_ms: Some(500),
+        setup_ms: Some(2_000),
+        duration_ms: 60_000,
+        calling_raw: "+441632960001".to_owned(),
+        called_raw: "+441632960002".to_owned(),
+        calling: "+441632960001".to_owned(),
+        called: "+441632960002".to_owned(),
+        asserted: None,
+        withheld: false,
+        screening: None,
+        verstat: None,
+        attest: None,
+        origid: None,
+        diverting: None,
+        session_id: "0".repeat(32),
+        user_to_user: None,
+        emergency: false,
+        place: None,
+        ingress: LegRecord {
+            trunk: TrunkName::new("carrier"),
+            protocol: Protocol::Udp,
+            remote: "192.0.2.1:5060".parse().unwrap(),
+            call_id: format!("a-{call}"),
+            user_agent: None,
+            teams_call: None,
+        },
+        egress: vec![attempt(1, "teams", Some(200))],
+        disposition: Disposition::Answered,
+        cause: Cause {
+            by: EndedBy::A,
+            code: CauseCode::NormalClearing,
+            status: None,
+            q850: Some(16),
+            because: Because::of("BYE"),
+        },
+        end_reason: None,
+        route: Because::default(),
+        local_media: Vec::new(),
+        media: Vec::new(),
+        one_way: Vec::new(),
+        transcoded: Vec::new(),
+        transfers: Vec::new(),
+        conversations: Vec::new(),
+        answered_by: Some(LegId(1)),
+        parties: Vec::new(),
+    }
+}
+
+/// An attempt that rang nowhere.
+pub(crate) fn attempt(leg: u8, trunk: &str, status: Option<u16>) -> AttemptRecord {
+    AttemptRecord {
+        leg: LegId(leg),
+        trunk: TrunkName::new(trunk),
+        called: "+441632960002".to_owned(),
+        host: "sip.example.com".to_owned(),
+        protocol: Protocol::Tls,
+        remote: None,
+        call_id: format!("b-{leg}"),
+        status,
+        q850: None,
+        reason: None,
+        fault: None,
+        first_response_ms: None,
+        first_progress_ms: None,
+        given_up: Vec::new(),
+        teams_call: None,
+    }
+}
