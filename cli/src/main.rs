@@ -5,7 +5,7 @@ use causeway::command::cert::Certs;
 use causeway::command::config::Configuration;
 use causeway::command::import::Import;
 use causeway::command::monitoring::Monitoring;
-use causeway::command::node::{Calls, Connection, Drain};
+use causeway::command::node::{Calls, Connection, Drain, Reload};
 use causeway::command::parse::Parse;
 use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
@@ -109,10 +109,7 @@ enum Command {
         command: Tenants,
     },
     /// Load the configuration again; a faulty one changes nothing
-    Reload {
-        #[command(flatten)]
-        connection: Connection,
-    },
+    Reload(Reload),
     /// Take no new calls; calls in progress go on. Teams may still call for five and a half minutes, until it
     /// prefers other SBCs
     Drain {
@@ -302,7 +299,7 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             connection,
         } => cert::run(&command, &connection, out),
         Command::Tenant { command } => tenant::run(&command, out),
-        Command::Reload { connection } => node::reload(&connection, out),
+        Command::Reload(wish) => node::reload(&wish, out),
         Command::Drain {
             now,
             off,

@@ -10,6 +10,7 @@ mod check;
 mod daemon;
 mod datagram;
 mod dns;
+mod generations;
 mod handshake;
 mod import;
 mod interface;

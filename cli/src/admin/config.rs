@@ -3,13 +3,14 @@
 use super::{Access, Problem};
 use crate::command::route;
 use crate::config::{load, read_sources};
+use crate::daemon::reload::{Meant, Prepared, ReloadFault, Trial, Wanted};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
-use sbc_core::config::{CallIn, Findings, Source, changes, effective};
+use sbc_core::config::{CallIn, Findings, effective};
 use sbc_core::id::TrunkName;
 use sbc_core::rehearsal;
 use serde::Deserialize;
@@ -25,16 +26,13 @@ pub(super) async fn show(State(access): State<Access>) -> Result<Response, Probl
     let read = blocking(move || {
         let sources = read_sources(&path)?;
         let loaded = load(&sources, Some(&running.config))?;
-        let is_in_use =
-            changes(&running, &loaded).is_empty() && same(&running.config, &loaded.config);
-        Ok((
-            effective(&sources, &loaded),
-            is_in_use,
-            running.config.generation,
-        ))
+        let is_in_use = running.shell == loaded.shell && same(&running.config, &loaded.config);
+        let generation = running.config.generation;
+        let tag = Meant::tag(generation, &sources);
+        Ok((effective(&sources, &loaded), is_in_use, generation, tag))
     })
     .await?;
-    let (objects, is_in_use, generation) = read.map_err(|findings: Findings| {
+    let (objects, is_in_use, generation, tag) = read.map_err(|findings: Findings| {
         let why = "the files on disk cannot be taken into use; POST /config/validate tells why";
         let places = findings.errors.iter().map(ToString::to_string).collect();
         let mut problem = Problem::because(StatusCode::UNPROCESSABLE_ENTITY, places);
@@ -42,7 +40,7 @@ pub(super) async fn show(State(access): State<Access>) -> Result<Response, Probl
         problem
     })?;
     let body = json!({ "generation": generation, "is_in_use": is_in_use, "objects": objects });
-    Ok(([(ETAG, format!("\"{generation}\""))], Json(body)).into_response())
+    Ok(([(ETAG, tag)], Json(body)).into_response())
 }
 
 /// Whether two configurations are the same but for their number.
@@ -52,17 +50,11 @@ fn same(one: &sbc_core::config::Config, other: &sbc_core::config::Config) -> boo
     *one == other
 }
 
-/// Reads the files as a reload would.
+/// Does with the files what a reload would, as far as it can fail; asks nobody else.
 pub(super) async fn validate(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let running = daemon.loaded().config.clone();
-    let path = daemon.config_path().to_owned();
-    let read = blocking(move || {
-        let sources = read_sources(&path)?;
-        load(&sources, Some(&running)).map(|loaded| loaded.findings)
-    })
-    .await?;
-    Ok(Json(as_judged(read)))
+    let judged = daemon.rehearse(Wanted::Files, Trial::LeftOut);
+    Ok(Json(as_judged(judged.await)))
 }
 
 #[derive(Deserialize)]
@@ -77,25 +69,23 @@ pub(super) async fn candidate(
     candidate: Result<Json<Candidate>, JsonRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Json(candidate) = candidate.map_err(|why| Problem::new(why.status(), why.body_text()))?;
-    let running = access.daemon()?.loaded();
+    let daemon = access.daemon()?;
     // Each may take a while of one processor: one after the other.
     static TURN: Mutex<()> = Mutex::const_new(());
     let _turn = TURN.lock().await;
-    let judged = blocking(move || {
-        let sources = [Source::new("candidate", candidate.text)];
-        load(&sources, Some(&running.config)).map(|loaded| loaded.findings)
-    })
-    .await?;
-    Ok(Json(as_judged(judged)))
+    let judged = daemon.rehearse(Wanted::Text(candidate.text), Trial::LeftOut);
+    Ok(Json(as_judged(judged.await)))
 }
 
-fn as_judged(judged: Result<Findings, Findings>) -> Value {
-    let (valid, findings) = match judged {
-        Ok(findings) => (true, findings),
-        Err(findings) => (false, findings),
+fn as_judged(judged: Result<Prepared, ReloadFault>) -> Value {
+    let (valid, refusal, findings) = match judged {
+        Ok(prepared) => (true, None, prepared.findings().clone()),
+        Err(ReloadFault::Invalid(findings)) => (false, None, findings),
+        // What is valid by itself may still be nothing that this daemon can take now.
+        Err(fault) => (false, Some(fault.to_string()), Findings::default()),
     };
     let all: Vec<_> = findings.errors.iter().chain(&findings.warnings).collect();
-    json!({ "valid": valid, "findings": all, "omitted": findings.omitted })
+    json!({ "valid": valid, "findings": all, "omitted": findings.omitted, "refusal": refusal })
 }
 
 #[derive(Deserialize)]

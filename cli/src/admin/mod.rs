@@ -20,6 +20,7 @@ mod config;
 mod console;
 mod events;
 mod gate;
+mod generations;
 mod network;
 mod node;
 mod openapi;

@@ -2,12 +2,12 @@
 
 use super::{Access, Problem};
 use crate::daemon::Daemon;
-use crate::daemon::reload::ReloadFault;
+use crate::daemon::generations::Origin;
 use crate::sink::metrics::PeerHealth;
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::{CONTENT_TYPE, IF_MATCH};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use sbc_core::config::{Config, Preset, Trunk};
 use sbc_core::trunk::{RegistrationState, TargetState};
@@ -139,6 +139,16 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
         "connections": daemon.net().connections(),
         "shards": daemon.health().shards(),
         "config_generation": loaded.config.generation,
+        "config_origin": match daemon.generations().origin() {
+            Origin::Files => "files",
+            Origin::Fallback(_) => "fallback",
+            Origin::Earlier(by) => by.as_str(),
+        },
+        "config_because": match daemon.generations().origin() {
+            Origin::Fallback(why) => Some(why),
+            Origin::Files | Origin::Earlier(_) => None,
+        },
+        "config_confirm_seconds": daemon.generations().left().map(|left| left.as_secs()),
         "tenants": loaded.config.tenants.len(),
         "trunks": loaded.config.trunks.keys().collect::<Vec<_>>(),
         "listeners": listeners,
@@ -297,37 +307,6 @@ fn of_host<'a>(
 ) -> impl Iterator<Item = &'a PeerHealth> {
     let own = move |peer: &&PeerHealth| peer.trunk == *trunk.watched_as() && peer.host == host;
     known.iter().filter(own)
-}
-
-pub(super) async fn reload(
-    State(access): State<Access>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Problem> {
-    let daemon = access.daemon()?;
-    let is_meant = |generation: u64| {
-        let wanted = headers.get(IF_MATCH);
-        wanted.is_none_or(|wanted| wanted == "*" || *wanted == format!("\"{generation}\""))
-    };
-    match daemon.reload_if(is_meant).await {
-        Ok(done) => {
-            let kept: Vec<Value> = done
-                .kept
-                .iter()
-                .map(|kept| json!({ "context": kept.context, "because": kept.because }))
-                .collect();
-            Ok(Json(
-                json!({ "config_generation": done.generation, "kept": kept }),
-            ))
-        }
-        Err(ReloadFault::Other(generation)) => {
-            let why = format!("generation {generation} is in use: somebody has reloaded since");
-            Err(Problem::new(StatusCode::PRECONDITION_FAILED, why))
-        }
-        Err(fault) => Err(Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            fault.to_string(),
-        )),
-    }
 }
 
 pub(super) async fn fade(State(access): State<Access>) -> Result<Json<Value>, Problem> {

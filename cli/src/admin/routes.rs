@@ -3,7 +3,9 @@
 
 use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
 use super::who::{Right, guard};
-use super::{Access, calls, certs, config, events, node, openapi, records, teams, who};
+use super::{
+    Access, calls, certs, config, events, generations, node, openapi, records, teams, who,
+};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
@@ -78,6 +80,29 @@ const EXPLANATION: Shape = Object(&[
 
 const DRAINED: Shape = Object(&[("state", Text), ("calls", Integer)]);
 
+const JUDGED: Shape = Object(&[
+    ("valid", Flag),
+    ("findings", List(&Any)),
+    ("refusal", Maybe(&Text)),
+]);
+
+const RELOADED: Shape = Object(&[
+    ("config_generation", Integer),
+    (
+        "kept",
+        List(&Object(&[("context", Text), ("because", Text)])),
+    ),
+    ("not_read_anew", List(&Text)),
+    ("confirm_within", Maybe(&Integer)),
+]);
+
+const NOT_KEPT: (u16, &str) = (404, "no such configuration is kept");
+const NOT_MEANT: (u16, &str) = (
+    412,
+    "If-Match names another generation than the one in use, or other files than those on disk",
+);
+const REFUSED: (u16, &str) = (422, "the configuration has errors; nothing has changed");
+
 const UNKNOWN_CALL: (u16, &str) = (404, "there is no such call");
 const CALL_NAME: (u16, &str) = (400, "a call is named by up to 32 hexadecimal digits");
 const SEVERAL: (u16, &str) = (409, "several calls begin or end so");
@@ -103,6 +128,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
             ("connections", Integer),
             ("shards", Integer),
             ("config_generation", Integer),
+            ("config_origin", Text),
+            ("config_because", Maybe(&Text)),
+            ("config_confirm_seconds", Maybe(&Integer)),
             ("tenants", Integer),
             ("trunks", List(&Text)),
             (
@@ -366,7 +394,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Reads the files as a reload would, and changes nothing",
         query: &[],
         body: None,
-        answer: Answer::Json(Object(&[("valid", Flag), ("findings", List(&Any))])),
+        answer: Answer::Json(JUDGED),
         refusals: &[],
         handler: || post(config::validate),
     },
@@ -377,9 +405,88 @@ pub(super) const OPERATIONS: &[Operation] = &[
         summary: "Judges a text as if it were all of the configuration, and keeps nothing of it",
         query: &[],
         body: Some(Object(&[("text", Text)])),
-        answer: Answer::Json(Object(&[("valid", Flag), ("findings", List(&Any))])),
+        answer: Answer::Json(JUDGED),
         refusals: &[],
         handler: || post(config::candidate),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/config/history",
+        right: Right::Read,
+        summary: "Configurations that were in use, latest first: the last twenty different ones",
+        query: &[],
+        body: None,
+        answer: Answer::Json(List(&Object(&[
+            ("generation", Integer),
+            ("until", Integer),
+            ("taken", Text),
+            ("by", Text),
+            ("files", List(&Text)),
+            ("is_in_use", Flag),
+            ("is_unconfirmed", Flag),
+        ]))),
+        refusals: &[],
+        handler: || get(generations::history),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/config/diff",
+        right: Right::Numbers,
+        summary: "What differs between the configuration in use and the files on disk, or between two that are kept: a \
+                  unified diff",
+        query: &[
+            (
+                "from",
+                "a generation that is kept, instead of the one in use",
+                Integer,
+            ),
+            (
+                "to",
+                "a generation that is kept; without it the files, or with from the one in use",
+                Integer,
+            ),
+        ],
+        body: None,
+        answer: Answer::Lines,
+        refusals: &[NOT_KEPT, (422, "the files on disk cannot be read")],
+        handler: || get(generations::diff),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/config/rollback",
+        right: Right::Configure,
+        summary: "Takes the configuration into use again that was before the one in use; the files on disk stay as they \
+                  are",
+        query: &[],
+        body: None,
+        answer: Answer::Json(RELOADED),
+        refusals: &[NOT_KEPT, NOT_MEANT, REFUSED],
+        handler: || post(generations::before),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/config/history/{generation}/rollback",
+        right: Right::Configure,
+        summary: "Takes this configuration into use again; the files on disk stay as they are",
+        query: &[],
+        body: None,
+        answer: Answer::Json(RELOADED),
+        refusals: &[NOT_KEPT, NOT_MEANT, REFUSED],
+        handler: || post(generations::again),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/config/confirm",
+        right: Right::Configure,
+        summary: "Keeps what was taken into use for a time",
+        query: &[],
+        body: None,
+        answer: Answer::Json(Object(&[
+            ("config_generation", Integer),
+            ("confirmed", Flag),
+        ])),
+        refusals: &[(409, "nothing waits to be confirmed")],
+        handler: || post(generations::confirm),
     },
     Operation {
         method: Method::Post,
@@ -387,20 +494,38 @@ pub(super) const OPERATIONS: &[Operation] = &[
         right: Right::Configure,
         summary: "Takes the files into use, as SIGHUP does; refused as a whole or not at all. An identity whose new \
                   certificate Teams refuses is kept with its old one, and named",
+        query: &[(
+            "confirm_within",
+            "seconds, 1 to 86400: unless it is confirmed by then, the configuration before is taken into use again",
+            Integer,
+        )],
+        body: None,
+        answer: Answer::Json(RELOADED),
+        refusals: &[
+            (400, "confirm_within is out of its range"),
+            NOT_MEANT,
+            REFUSED,
+        ],
+        handler: || post(generations::reload),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/reload/dry-run",
+        right: Right::Configure,
+        summary: "Does all of a reload that can fail, certificates shown to Teams and sockets opened, and changes nothing",
         query: &[],
         body: None,
         answer: Answer::Json(Object(&[
             ("config_generation", Integer),
+            ("changes", List(&Text)),
+            ("warnings", List(&Any)),
             (
                 "kept",
                 List(&Object(&[("context", Text), ("because", Text)])),
             ),
         ])),
-        refusals: &[
-            (412, "If-Match names another generation than the one in use"),
-            (422, "the configuration has errors; nothing has changed"),
-        ],
-        handler: || post(node::reload),
+        refusals: &[REFUSED],
+        handler: || post(generations::dry_run),
     },
     Operation {
         method: Method::Post,

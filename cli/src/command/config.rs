@@ -1,9 +1,11 @@
 //! `causeway config`: what a configuration comes to, and why.
 
+use super::node::{Connection, get, post, reloaded, table, text};
 use crate::command::exit;
 use crate::config::{load, read_sources};
 use clap::Subcommand;
 use sbc_core::config::{Effective, Findings, Source, effective};
+use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -12,6 +14,38 @@ use std::path::PathBuf;
 pub enum Configuration {
     /// Print it: as written, or with everything that trunks inherit or have from their preset
     Show(Show),
+    /// List the configurations that were in use, latest first
+    History {
+        /// The daemon
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Print what the files on disk would change of what is in use; or what has changed since a generation, or between
+    /// two, as a unified diff without secrets
+    Diff {
+        /// Since this generation
+        from: Option<u64>,
+        /// Until this one, instead of the one in use
+        to: Option<u64>,
+        /// The daemon
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Take an earlier configuration into use again. The files on disk stay as they are: until they are changed or
+    /// reloaded, a restart uses the same one
+    Rollback {
+        /// Its number; the one before that in use if it is not given
+        generation: Option<u64>,
+        /// The daemon
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Keep what "causeway reload --confirm-timeout" has taken into use
+    Confirm {
+        /// The daemon
+        #[command(flatten)]
+        connection: Connection,
+    },
 }
 
 /// Arguments of `causeway config show`.
@@ -37,7 +71,26 @@ pub struct Show {
 /// # Errors
 /// If the output cannot be written.
 pub fn run(command: &Configuration, out: &mut dyn Write) -> io::Result<u8> {
-    let Configuration::Show(arguments) = command;
+    let arguments = match command {
+        Configuration::Show(arguments) => arguments,
+        Configuration::History { connection } => return history(connection, out),
+        Configuration::Diff {
+            from,
+            to,
+            connection,
+        } => return diff(*from, *to, connection, out),
+        Configuration::Rollback {
+            generation,
+            connection,
+        } => {
+            let path = match generation {
+                Some(generation) => format!("/config/history/{generation}/rollback"),
+                None => "/config/rollback".to_owned(),
+            };
+            return reloaded(connection, &path, out);
+        }
+        Configuration::Confirm { connection } => return post(connection, "/config/confirm", out),
+    };
     let sources = match read_sources(&arguments.config) {
         Ok(sources) => sources,
         Err(findings) => {
@@ -73,6 +126,62 @@ pub fn run(command: &Configuration, out: &mut dyn Write) -> io::Result<u8> {
                 print(object, out)?;
             }
         }
+    }
+    Ok(exit::OK)
+}
+
+fn history(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
+    get(to, "/config/history", out, |answer, out| {
+        let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+        if rows.is_empty() {
+            return writeln!(out, "no configuration was read from files");
+        }
+        let rows: Vec<Value> = rows.iter().map(history_row).collect();
+        table(&rows, &["generation", "taken", "by", "files", "state"], out)
+    })
+}
+
+fn history_row(told: &Value) -> Value {
+    let (first, last) = (&told["generation"], &told["until"]);
+    let state = match (told["is_in_use"] == true, told["is_unconfirmed"] == true) {
+        (true, true) => "in use, to be confirmed",
+        (true, false) => "in use",
+        (false, _) => "",
+    };
+    // To the second.
+    let taken = told["taken"].as_str().and_then(|taken| taken.get(..19));
+    json!({
+        "generation": match first == last {
+            true => first.to_string(),
+            false => format!("{first}-{last}"),
+        },
+        "taken": taken.map(|taken| format!("{taken}Z")),
+        "by": told["by"],
+        "files": told["files"].as_array().map(Vec::len),
+        "state": state,
+    })
+}
+
+fn diff(
+    from: Option<u64>,
+    to: Option<u64>,
+    connection: &Connection,
+    out: &mut dyn Write,
+) -> io::Result<u8> {
+    let ends = [("from", from), ("to", to)];
+    let ends = ends
+        .iter()
+        .filter_map(|(name, number)| Some(format!("{name}={}", (*number)?)));
+    let query: Vec<String> = ends.collect();
+    let text = match text(connection, &format!("/config/diff?{}", query.join("&"))) {
+        Ok(text) => text,
+        Err(code) => return Ok(code),
+    };
+    match (connection.json, text.is_empty()) {
+        (true, _) => writeln!(out, "{}", json!({ "diff": text }))?,
+        // What may be piped into a program says nothing where nothing differs.
+        (false, true) => eprintln!("causeway: nothing differs"),
+        (false, false) => out.write_all(text.as_bytes())?,
     }
     Ok(exit::OK)
 }

@@ -272,7 +272,7 @@ fn facts(fields: &Map<String, Value>) -> Vec<(&'static str, String)> {
         ("calls", text("calls")),
         ("load", text("overload")),
         ("connections", text("connections")),
-        ("config generation", text("config_generation")),
+        ("config generation", config_generation(fields)),
         ("tenants", text("tenants")),
         ("trunks", text("trunks")),
         ("shards", text("shards")),
@@ -280,12 +280,121 @@ fn facts(fields: &Map<String, Value>) -> Vec<(&'static str, String)> {
     facts
 }
 
+/// The number of the configuration in use, and whether it is another one than that of the files.
+fn config_generation(fields: &Map<String, Value>) -> String {
+    let text = |name: &str| plain(fields.get(name).unwrap_or(&Value::Null));
+    let number = text("config_generation");
+    let mut told = match text("config_origin").as_str() {
+        "fallback" => format!(
+            "{number}: NOT that of the files, which cannot be used, but the last one that could be: {}; mend them and reload",
+            text("config_because")
+        ),
+        "rollback" | "unconfirmed" => {
+            format!("{number}: an earlier one; \"causeway config diff\" shows how the files differ")
+        }
+        _ => number,
+    };
+    let left = fields.get("config_confirm_seconds").and_then(Value::as_u64);
+    if let Some(left) = left {
+        let left = duration(left);
+        told.push_str(&format!(
+            "; the one before is used again in {left}, unless you type: causeway config confirm"
+        ));
+    }
+    told
+}
+
+/// How the files are to be taken into use.
+#[derive(Args, Clone, Debug)]
+pub struct Reload {
+    /// Do all of it that can fail, and change nothing
+    #[arg(long, conflicts_with = "confirm_timeout")]
+    pub dry_run: bool,
+    /// Take the configuration before into use again, unless "causeway config confirm" is typed within this time: 1s to
+    /// 24h, such as 5m. A restart of the daemon in between goes back at once
+    #[arg(long, value_name = "TIME", value_parser = wait)]
+    pub confirm_timeout: Option<u64>,
+    /// The daemon
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Seconds of a time with its unit.
+fn wait(text: &str) -> Result<u64, String> {
+    let units = [("h", 3_600), ("m", 60), ("s", 1)];
+    let mut read = units.iter().filter_map(|(unit, seconds)| {
+        let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
+        number.checked_mul(*seconds)
+    });
+    let seconds = read.next().filter(|seconds| (1..=86_400).contains(seconds));
+    seconds.ok_or_else(|| "write a time from 1s to 24h, such as 5m".to_owned())
+}
+
 /// `causeway reload`.
 ///
 /// # Errors
 /// If the output cannot be written.
-pub fn reload(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
-    post(to, "/reload", out)
+pub fn reload(wish: &Reload, out: &mut dyn Write) -> io::Result<u8> {
+    let to = &wish.connection;
+    match (wish.dry_run, wish.confirm_timeout) {
+        (true, _) => dry_run(to, out),
+        (false, Some(seconds)) => reloaded(to, &format!("/reload?confirm_within={seconds}"), out),
+        (false, None) => reloaded(to, "/reload", out),
+    }
+}
+
+fn dry_run(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
+    answered(to, "/reload/dry-run", out, |answer, out| {
+        let rows = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
+        for warning in rows("warnings") {
+            let (code, cause) = (plain(&warning["code"]), plain(&warning["cause"]));
+            writeln!(out, "warning[{code}]: {cause}")?;
+        }
+        for change in rows("changes") {
+            writeln!(out, "{}", plain(&change))?;
+        }
+        kept(answer, out)?;
+        let generation = plain(&answer["config_generation"]);
+        writeln!(
+            out,
+            "a reload would succeed; nothing has changed, generation {generation} is in use"
+        )
+    })
+}
+
+/// Takes a configuration into use by this operation and prints what has come of it.
+pub(super) fn reloaded(to: &Connection, path: &str, out: &mut dyn Write) -> io::Result<u8> {
+    answered(to, path, out, |answer, out| {
+        let generation = plain(&answer["config_generation"]);
+        writeln!(out, "generation {generation} is in use")?;
+        kept(answer, out)?;
+        let credentials = answer["not_read_anew"].as_array().cloned();
+        if let Some(all @ [_, ..]) = credentials.as_deref() {
+            let all: Vec<String> = all.iter().map(plain).collect();
+            writeln!(
+                out,
+                "with the secrets of the start, as systemd reads credentials then alone: {}; a new one needs a restart, or \
+                 {{ file = \"…\" }}, which each reload reads",
+                all.join(", ")
+            )?;
+        }
+        match answer["confirm_within"].as_u64() {
+            Some(seconds) => writeln!(
+                out,
+                "the one before is used again in {}, unless you type: causeway config confirm",
+                duration(seconds)
+            ),
+            None => Ok(()),
+        }
+    })
+}
+
+fn kept(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
+    for kept in answer["kept"].as_array().map_or(&[][..], Vec::as_slice) {
+        let (context, because) = (plain(&kept["context"]), plain(&kept["because"]));
+        writeln!(out, "tls \"{context}\": {because}")?;
+    }
+    Ok(())
 }
 
 /// How new calls are to be kept away.
@@ -352,6 +461,21 @@ pub(super) fn get(
 }
 
 pub(super) fn post(to: &Connection, path: &str, out: &mut dyn Write) -> io::Result<u8> {
+    answered(to, path, out, |answer, out| {
+        for (name, value) in answer.as_object().into_iter().flatten() {
+            writeln!(out, "{}: {}", name.replace('_', " "), plain(value))?;
+        }
+        Ok(())
+    })
+}
+
+/// Has something done, and prints the answer as JSON or like this.
+fn answered(
+    to: &Connection,
+    path: &str,
+    out: &mut dyn Write,
+    print: impl FnOnce(&Value, &mut dyn Write) -> io::Result<()>,
+) -> io::Result<u8> {
     let answer = match request(&to.socket, "POST", path) {
         Ok(answer) => answer,
         Err(code) => return Ok(code),
@@ -360,12 +484,16 @@ pub(super) fn post(to: &Connection, path: &str, out: &mut dyn Write) -> io::Resu
         writeln!(out, "{}", answer.body)?;
         return Ok(exit::OK);
     }
-    if let Ok(Value::Object(fields)) = serde_json::from_str(&answer.body) {
-        for (name, value) in &fields {
-            writeln!(out, "{}: {}", name.replace('_', " "), plain(value))?;
-        }
-    }
+    print(
+        &serde_json::from_str(&answer.body).unwrap_or(Value::Null),
+        out,
+    )?;
     Ok(exit::OK)
+}
+
+/// The text that an operation answers with, or the exit code of its refusal.
+pub(super) fn text(to: &Connection, path: &str) -> Result<String, u8> {
+    request(&to.socket, "GET", path).map(|answer| answer.body)
 }
 
 /// Asks; a refusal is told on standard error, so that whoever reads the output gets an answer or

@@ -1,10 +1,12 @@
 //! Configuration from disk: which files belong to it, and the facts of this host it depends on.
 
+mod difference;
 mod host;
 mod revoked;
 mod roots;
 mod wav;
 
+pub use difference::difference;
 pub use host::{Host, read_certificates, read_key, read_roots, read_secret};
 pub use revoked::{Revoked, read_revocations};
 

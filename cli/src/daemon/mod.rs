@@ -9,6 +9,7 @@
 pub mod acme;
 pub mod dispatch;
 pub mod expiry;
+pub mod generations;
 pub mod health;
 pub mod inbox;
 pub mod media;
@@ -39,6 +40,7 @@ use crate::sink::trace::Traces;
 use acme::Acme;
 use arc_swap::ArcSwap;
 use dispatch::{Dispatch, Replies};
+use generations::{By, Generations, Origin, Start, Taken};
 use health::Health;
 use inbox::{Inbox, Inboxes};
 use media::{AddressFault, MediaFault};
@@ -139,6 +141,8 @@ pub struct Daemon {
     started: Instant,
     /// The configuration in use. Whoever only looks never waits for a reload.
     loaded: ArcSwap<Loaded>,
+    /// Those that were in use, and the one that is.
+    generations: Arc<Generations>,
     /// Held by whoever changes it, or what follows from it.
     turn: tokio::sync::Mutex<()>,
     sinks: Sinks,
@@ -179,8 +183,16 @@ impl Daemon {
     /// # Errors
     /// [`StartFault`]; nothing runs then.
     pub async fn start(options: Options, log: Log) -> Result<Arc<Self>, StartFault> {
-        let loaded = reload::load(&options.config, None).map_err(StartFault::Config)?;
-        Self::start_with(options, loaded, log).await
+        let (state, path) = (options.state.clone(), options.config.clone());
+        let told = log.clone();
+        let begun = tokio::task::spawn_blocking(move || {
+            Generations::open(state.as_deref(), told).begin(&path)
+        });
+        let begun = begun
+            .await
+            .map_err(|fault| StartFault::System(fault.to_string()))?;
+        let start = begun.map_err(StartFault::Config)?;
+        Self::start_from(options, start, log).await
     }
 
     /// Starts everything with a configuration that was loaded elsewhere.
@@ -192,6 +204,13 @@ impl Daemon {
         loaded: Loaded,
         log: Log,
     ) -> Result<Arc<Self>, StartFault> {
+        let generations = Generations::open(options.state.as_deref(), log.clone());
+        let start = generations.starts(loaded, Vec::new(), Origin::Files);
+        Self::start_from(options, start, log).await
+    }
+
+    async fn start_from(options: Options, start: Start, log: Log) -> Result<Arc<Self>, StartFault> {
+        let loaded = start.loaded;
         let tls = Arc::new(reload::identities(&loaded).map_err(StartFault::Config)?);
         let config = Arc::new(loaded.config.clone());
         let metrics = Metrics::new().map_err(|fault| StartFault::System(fault.to_string()))?;
@@ -294,6 +313,7 @@ impl Daemon {
             fades_until: Mutex::default(),
             parts: Mutex::new(None),
             loaded: ArcSwap::from_pointee(loaded),
+            generations: Arc::new(start.generations),
             turn: tokio::sync::Mutex::default(),
         });
         let admin = Admin::start(&daemon, doors);
@@ -329,6 +349,20 @@ impl Daemon {
                 expiry::AGAIN,
             )),
             acme: tokio::spawn(Arc::clone(&daemon.acme).run(Arc::downgrade(&daemon))),
+        });
+        if let Origin::Fallback(_) = start.origin {
+            metrics.config_refused();
+            metrics.config_fallback(true);
+        }
+        daemon.generations.take(Taken {
+            number: daemon.loaded().config.generation,
+            sources: &start.sources,
+            by: match start.origin {
+                Origin::Earlier(by) => by,
+                Origin::Files | Origin::Fallback(_) => By::Start,
+            },
+            origin: start.origin,
+            instead_of: start.instead_of,
         });
         metrics.set_state(UpState::Active);
         Ok(daemon)
@@ -438,6 +472,11 @@ impl Daemon {
     /// The configuration in use.
     pub fn loaded(&self) -> Arc<Loaded> {
         self.loaded.load_full()
+    }
+
+    /// Configurations that were in use, and the one that is.
+    pub fn generations(&self) -> &Arc<Generations> {
+        &self.generations
     }
 
     /// Whoever changes the configuration or what follows from it, holds this.

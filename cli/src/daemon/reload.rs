@@ -2,17 +2,23 @@
 //!
 //! Any failure leaves everything as it was and says why.
 
+use crate::daemon::generations::{self, By, Generation, Origin, Taken};
 use crate::daemon::net::tls::{MaterialFault, TlsStore};
-use crate::daemon::net::{BindFault, Kept};
+use crate::daemon::net::{BindFault, Kept, Opened};
 use crate::daemon::stir::{Trust, TrustFault};
 use crate::daemon::{Daemon, expiry, media};
 use crate::sink::log::{Level, Log, wall_clock};
-use sbc_core::config::{Changes, Finding, Findings, Loaded, changes};
+use media_relay::Recordings;
+use sbc_core::config::{Changes, Finding, Findings, Loaded, Source, changes};
 use sbc_core::id::TlsContextName;
 use sbc_core::input::Input;
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+/// How often it is tried to go back where that fails.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Why a configuration was not put into use.
 #[derive(Debug)]
@@ -31,6 +37,10 @@ pub enum ReloadFault {
     NeedsRestart(&'static str),
     /// Another configuration is in use than was meant: the one of this number.
     Other(u64),
+    /// The files on disk are not those that were meant.
+    OtherFiles,
+    /// No configuration of this number is kept, or none that was in use before.
+    NotKept(Option<u64>),
 }
 
 impl fmt::Display for ReloadFault {
@@ -51,6 +61,16 @@ impl fmt::Display for ReloadFault {
             }
             Self::Trust(fault) => writeln!(f, "{fault}"),
             Self::Other(generation) => write!(f, "generation {generation} is in use"),
+            Self::OtherFiles => {
+                f.write_str("the files on disk have changed since they were looked at")
+            }
+            Self::NotKept(Some(number)) => write!(
+                f,
+                "generation {number} is not kept; \"causeway config history\" lists those that are"
+            ),
+            Self::NotKept(None) => f.write_str(
+                "no other configuration has been in use, so there is none to go back to",
+            ),
             Self::Sounds(fault) => writeln!(f, "{fault}"),
             Self::NeedsRestart(what) => write!(
                 f,
@@ -100,6 +120,95 @@ pub struct Reloaded {
     pub generation: u64,
     /// Identities whose certificate on disk is not the one in use.
     pub kept: Vec<Kept>,
+    /// What has a secret that the service manager has read at the start, and nobody since.
+    pub not_read_anew: Vec<String>,
+}
+
+/// Which configuration is wanted.
+#[derive(Clone, Debug)]
+pub enum Wanted {
+    /// The files on disk.
+    Files,
+    /// A text that is no file.
+    Text(String),
+    /// One that was in use before.
+    Earlier(Arc<Generation>, By),
+}
+
+/// What is meant to be changed: only then it is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Meant {
+    /// The number in use; 0, which none has, for what cannot be read.
+    generation: Option<u64>,
+    /// Sum of the files on disk.
+    files: Option<String>,
+}
+
+impl Meant {
+    /// Reads what [`Self::tag`] has made, or a number in quotes.
+    pub fn by(tag: &str) -> Self {
+        if tag == "*" {
+            return Self::default();
+        }
+        let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+        let tag = tag.unwrap_or_default();
+        let (number, files) = match tag.split_once('-') {
+            Some((number, files)) => (number, Some(files.to_owned())),
+            None => (tag, None),
+        };
+        Self {
+            generation: Some(number.parse().unwrap_or(0)),
+            files,
+        }
+    }
+
+    /// What stands for a number in use together with the files on disk (RFC 9110 §8.8.3).
+    pub fn tag(generation: u64, files: &[Source]) -> String {
+        format!("\"{generation}-{}\"", generations::sum(files))
+    }
+
+    fn is(&self, files: &[Source]) -> bool {
+        let sum = self.files.as_ref();
+        sum.is_none_or(|sum| *sum == generations::sum(files))
+    }
+}
+
+/// A configuration that can be put into use. Dropped, it has changed nothing.
+pub struct Prepared {
+    loaded: Loaded,
+    sources: Vec<Source>,
+    changes: Changes,
+    tls: TlsStore,
+    kept: Vec<Kept>,
+    trust: Option<Trust>,
+    recordings: Recordings,
+    opened: Opened,
+}
+
+impl Prepared {
+    /// What the shell would have to do.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// Warnings; there are no errors.
+    pub fn findings(&self) -> &Findings {
+        &self.loaded.findings
+    }
+
+    /// Identities whose certificate on disk would not be used.
+    pub fn kept(&self) -> &[Kept] {
+        &self.kept
+    }
+}
+
+/// Whether new certificates are shown to Teams before it is said that they can be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trial {
+    /// By handshakes with its proxies.
+    Held,
+    /// Not at all: whoever asks often asks nobody else.
+    LeftOut,
 }
 
 impl Daemon {
@@ -108,73 +217,200 @@ impl Daemon {
     /// # Errors
     /// [`ReloadFault`]; the running configuration stays.
     pub async fn reload(&self) -> Result<Reloaded, ReloadFault> {
-        self.reload_if(|_| true).await
+        self.reload_if(&Meant::default()).await
     }
 
     /// The same, if the number of the configuration that is in use when its turn has come is one that is meant.
     ///
     /// # Errors
     /// [`ReloadFault`]; the running configuration stays.
-    pub async fn reload_if(
-        &self,
-        is_meant: impl Fn(u64) -> bool + Send,
+    pub async fn reload_if(&self, meant: &Meant) -> Result<Reloaded, ReloadFault> {
+        let _turn = self.turn().lock().await;
+        self.is_meant(meant)?;
+        self.put(Wanted::Files, meant).await
+    }
+
+    /// The same; unless it is confirmed in time, what was in use before is put into use again. A reload in between
+    /// confirms nothing.
+    ///
+    /// # Errors
+    /// [`ReloadFault`]; the running configuration stays.
+    pub async fn reload_within(
+        self: &Arc<Self>,
+        time: Duration,
+        meant: &Meant,
     ) -> Result<Reloaded, ReloadFault> {
         let _turn = self.turn().lock().await;
-        let running = self.loaded();
-        if !is_meant(running.config.generation) {
-            return Err(ReloadFault::Other(running.config.generation));
-        }
-        match self.try_reload(running).await {
-            Ok((loaded, changes, kept)) => {
-                let generation = loaded.config.generation;
-                let line = self
-                    .sinks()
-                    .log
-                    .info("reload", "configuration is in use")
-                    .with("generation", generation);
-                line.send();
-                let told = serde_json::json!({ "generation": generation });
-                self.sinks().news.tell("config.reload", told);
-                self.loaded.store(Arc::new(loaded));
-                Ok(Reloaded {
-                    changes,
-                    generation,
-                    kept,
-                })
+        self.is_meant(meant)?;
+        let was_awaited = self.generations().until();
+        self.generations().await_word(time);
+        let done = self.put(Wanted::Files, meant).await;
+        match (&done, was_awaited) {
+            (Ok(_), _) => {
+                let line = self.sinks().log.warn(
+                    "config_awaits",
+                    "unless \"causeway config confirm\" is typed in time, the configuration before is used again",
+                );
+                line.with("seconds", time.as_secs()).send();
+                let daemon = Arc::downgrade(self);
+                tokio::spawn(async move { take_back(daemon).await });
             }
-            Err(fault) => {
-                self.sinks().metrics.config_refused();
-                self.tell_refusal(&fault);
-                Err(fault)
+            (Err(_), Some(until)) => self.generations().await_until(until),
+            (Err(_), None) => {
+                self.generations().settle();
+            }
+        }
+        done
+    }
+
+    /// Puts a configuration into use that was before: that of a number, or else the one before that in use. The
+    /// files on disk stay as they are; as long as they do, a restart uses it again.
+    ///
+    /// # Errors
+    /// [`ReloadFault`]; the running configuration stays.
+    pub async fn roll_back(
+        &self,
+        number: Option<u64>,
+        meant: &Meant,
+    ) -> Result<Reloaded, ReloadFault> {
+        let _turn = self.turn().lock().await;
+        self.is_meant(meant)?;
+        let found = match number {
+            Some(number) => self.generations().find(number),
+            None => {
+                let kept = self.generations().kept();
+                kept.iter().rev().nth(1).cloned()
+            }
+        };
+        let earlier = found.ok_or(ReloadFault::NotKept(number))?;
+        let done = self
+            .put(Wanted::Earlier(earlier, By::Rollback), &Meant::default())
+            .await;
+        if done.is_ok() {
+            self.generations().settle();
+        }
+        done
+    }
+
+    /// Goes back to what was in use before a change that nobody has confirmed; whether nothing is left to be done.
+    async fn revert(&self) -> bool {
+        let _turn = self.turn().lock().await;
+        let Some(earlier) = self.generations().overdue() else {
+            return self.generations().until().is_none();
+        };
+        let number = earlier.last;
+        let log = &self.sinks().log;
+        let done = self
+            .put(Wanted::Earlier(earlier, By::Unconfirmed), &Meant::default())
+            .await;
+        match done {
+            Ok(_) => {
+                self.generations().settle();
+                let text = "nobody has confirmed the configuration: the one before is in use again; the files on disk \
+                            are as they were";
+                log.warn("config_reverted", text)
+                    .with("before", number)
+                    .send();
+                true
+            }
+            Err(_) => {
+                let text = "nobody has confirmed the configuration, and the one before cannot be used; it is tried again";
+                log.error("config_reverted", text)
+                    .with("before", number)
+                    .send();
+                false
             }
         }
     }
 
-    /// A line for each finding: whoever sent SIGHUP has nothing but the log.
-    fn tell_refusal(&self, fault: &ReloadFault) {
-        let log = &self.sinks().log;
-        let reasons = match fault {
-            ReloadFault::Invalid(findings) => {
-                for finding in &findings.errors {
-                    log_finding(log, Level::Error, finding);
-                }
-                findings.errors.len() + findings.omitted
-            }
-            ReloadFault::Material(_)
-            | ReloadFault::Bind(_)
-            | ReloadFault::Trust(_)
-            | ReloadFault::Sounds(_) => {
-                let text = fault.to_string();
-                for line in text.lines() {
-                    log.error("config", line).send();
-                }
-                text.lines().count()
-            }
-            ReloadFault::NeedsRestart(_) | ReloadFault::Other(_) => {
-                log.error("config", fault).send();
-                1
+    /// Does all of a reload that may fail, and changes nothing.
+    ///
+    /// # Errors
+    /// [`ReloadFault`], as the reload itself would have it.
+    pub async fn rehearse(&self, wanted: Wanted, trial: Trial) -> Result<Prepared, ReloadFault> {
+        // Sockets are opened for a moment, which a reload must not find taken.
+        let _turn = self.turn().lock().await;
+        self.prepare(&wanted, trial).await
+    }
+
+    /// Says that what was taken for a time is good; whether anything waited for that.
+    pub async fn confirm(&self) -> bool {
+        let _turn = self.turn().lock().await;
+        let generations = Arc::clone(self.generations());
+        let confirmed = tokio::task::spawn_blocking(move || generations.confirm());
+        let confirmed = confirmed.await.unwrap_or(false);
+        if confirmed {
+            let line = self
+                .sinks()
+                .log
+                .info("config_confirmed", "the configuration in use stays");
+            let number = self.loaded().config.generation;
+            line.with("generation", number).send();
+        }
+        confirmed
+    }
+
+    fn is_meant(&self, meant: &Meant) -> Result<(), ReloadFault> {
+        let running = self.loaded().config.generation;
+        match meant.generation.is_none_or(|meant| meant == running) {
+            true => Ok(()),
+            false => Err(ReloadFault::Other(running)),
+        }
+    }
+
+    /// Puts a configuration into use; for whoever has the turn.
+    async fn put(&self, wanted: Wanted, meant: &Meant) -> Result<Reloaded, ReloadFault> {
+        let prepared = match self.prepare(&wanted, Trial::Held).await {
+            Ok(prepared) if !meant.is(&prepared.sources) => return Err(ReloadFault::OtherFiles),
+            Ok(prepared) => prepared,
+            Err(fault) => {
+                self.sinks().metrics.config_refused();
+                self.tell_refusal(&fault);
+                return Err(fault);
             }
         };
+        let sources = prepared.sources.clone();
+        let done = self.apply(prepared);
+        let (by, origin) = match wanted {
+            Wanted::Files | Wanted::Text(_) => (By::Reload, Origin::Files),
+            Wanted::Earlier(_, by) => (by, Origin::Earlier(by)),
+        };
+        self.write_down(done.generation, sources, by, origin).await;
+        let line = self.sinks().log.info("reload", "configuration is in use");
+        let line = line.with("generation", done.generation);
+        line.with("by", by.as_str()).send();
+        let told = serde_json::json!({ "generation": done.generation });
+        self.sinks().news.tell("config.reload", told);
+        Ok(done)
+    }
+
+    async fn write_down(&self, number: u64, sources: Vec<Source>, by: By, origin: Origin) {
+        let generations = Arc::clone(self.generations());
+        self.sinks().metrics.config_fallback(false);
+        let path = self.config_path().to_owned();
+        // On a thread that may wait for the disk; that it is broken off ends the daemon, too.
+        let written = tokio::task::spawn_blocking(move || {
+            let instead_of = match by {
+                By::Start | By::Reload => None,
+                By::Rollback | By::Unconfirmed => crate::config::read_sources(&path)
+                    .ok()
+                    .map(|on_disk| generations::sum(&on_disk)),
+            };
+            generations.take(Taken {
+                number,
+                sources: &sources,
+                by,
+                origin,
+                instead_of,
+            });
+        });
+        let _ = written.await;
+    }
+
+    /// Whoever sent SIGHUP has nothing but the log.
+    fn tell_refusal(&self, fault: &ReloadFault) {
+        let log = &self.sinks().log;
+        let reasons = tell_reasons(log, fault);
         log.error(
             "reload_refused",
             "nothing has changed; the previous configuration stays in use",
@@ -183,37 +419,24 @@ impl Daemon {
         .send();
     }
 
-    async fn try_reload(
-        &self,
-        running: Arc<Loaded>,
-    ) -> Result<(Loaded, Changes, Vec<Kept>), ReloadFault> {
+    async fn prepare(&self, wanted: &Wanted, trial: Trial) -> Result<Prepared, ReloadFault> {
+        let running = self.loaded();
         let path = self.config_path().to_owned();
-        let before = Arc::clone(&running);
-        let loaded = aside(move || load(&path, Some(&before))).await?;
-        let changed = changes(&running, &loaded);
-        if !changed.realms.is_empty() {
-            return Err(ReloadFault::NeedsRestart(match running.shell.relay {
-                None => "a realm's addresses, ports, marking or media backend",
-                Some(_) => {
-                    "a realm's addresses, ports, marking or media backend, which the media relay learns from the \
-                     daemon when that starts,"
+        let (before, wanted) = (Arc::clone(&running), wanted.clone());
+        let (sources, loaded) = aside(move || {
+            let sources = match wanted {
+                Wanted::Files => {
+                    crate::config::read_sources(&path).map_err(ReloadFault::Invalid)?
                 }
-            }));
-        }
-        if changed.api || changed.metrics {
-            return Err(ReloadFault::NeedsRestart(
-                "the address of [api] or [metrics]",
-            ));
-        }
-        if changed.relay {
-            return Err(ReloadFault::NeedsRestart("the relay in [media]"));
-        }
-        if changed.dns {
-            return Err(ReloadFault::NeedsRestart("the servers in [dns]"));
-        }
-        if running.shell.cdr.is_some() != loaded.shell.cdr.is_some() {
-            return Err(ReloadFault::NeedsRestart("whether [cdr] is written"));
-        }
+                Wanted::Text(text) => vec![Source::new("candidate", text)],
+                Wanted::Earlier(generation, _) => generation.sources(),
+            };
+            let loaded = crate::config::load(&sources, Some(&before.config));
+            Ok((sources, loaded.map_err(ReloadFault::Invalid)?))
+        })
+        .await?;
+        let changes = changes(&running, &loaded);
+        needs_no_restart(&running, &loaded, &changes)?;
         let (loaded, tls, trust, recordings) = aside(move || {
             let (tls, trust) = (identities(&loaded)?, trust(&loaded)?);
             let recordings = media::recordings(&loaded.config).map_err(ReloadFault::Sounds)?;
@@ -221,32 +444,57 @@ impl Daemon {
         })
         .await?;
         let config = Arc::new(loaded.config.clone());
-        let (tls, kept) = self.net().proven(&config, tls).await;
-        let tls = Arc::new(tls);
+        let (tls, kept) = match trial {
+            Trial::Held => self.net().proven(&config, tls).await,
+            Trial::LeftOut => (tls, Vec::new()),
+        };
         let opened = self
             .net()
             .reopen(&config)
             .await
             .map_err(ReloadFault::Bind)?;
-        // From here on nothing can fail.
-        self.signers().trust(trust);
+        Ok(Prepared {
+            loaded,
+            sources,
+            changes,
+            tls,
+            kept,
+            trust,
+            recordings,
+            opened,
+        })
+    }
+
+    /// Nothing of it can fail.
+    fn apply(&self, prepared: Prepared) -> Reloaded {
+        let loaded = prepared.loaded;
+        let config = Arc::new(loaded.config.clone());
+        let tls = Arc::new(prepared.tls);
+        self.signers().trust(prepared.trust);
         // Before any call asks for them.
         if let Some(parts) = self.parts().as_ref() {
-            parts.relay.set_recordings(recordings);
+            parts.relay.set_recordings(prepared.recordings);
         }
         self.net()
-            .apply(Arc::clone(&config), Arc::clone(&tls), opened);
+            .apply(Arc::clone(&config), Arc::clone(&tls), prepared.opened);
         for inbox in self.inboxes().all() {
             // Reports of our own side are always taken.
             let _ = inbox.push(Input::Config(Arc::clone(&config)));
         }
-        if changed.cdr
+        if prepared.changes.cdr
             && let (Some(cdr), Some(spool)) = (&self.sinks().cdr, &loaded.shell.cdr)
         {
             cdr.relocate(spool);
         }
         self.publish(&loaded, &tls);
-        Ok((loaded, changed, kept))
+        let done = Reloaded {
+            changes: prepared.changes,
+            generation: loaded.config.generation,
+            kept: prepared.kept,
+            not_read_anew: loaded.shell.credentials.clone(),
+        };
+        self.loaded.store(Arc::new(loaded));
+        done
     }
 
     /// Tells the metrics which configuration and certificates are in use, and who gets certificates which.
@@ -288,6 +536,84 @@ impl Daemon {
                 )
             })
         }));
+    }
+}
+
+/// What is only set up at the start must be as it is.
+fn needs_no_restart(
+    running: &Loaded,
+    loaded: &Loaded,
+    changed: &Changes,
+) -> Result<(), ReloadFault> {
+    let what = if !changed.realms.is_empty() {
+        match running.shell.relay {
+            None => "a realm's addresses, ports, marking or media backend",
+            Some(_) => {
+                "a realm's addresses, ports, marking or media backend, which the media relay learns from the \
+                 daemon when that starts,"
+            }
+        }
+    } else if changed.api || changed.metrics {
+        "the address of [api] or [metrics]"
+    } else if changed.relay {
+        "the relay in [media]"
+    } else if changed.dns {
+        "the servers in [dns]"
+    } else if running.shell.cdr.is_some() != loaded.shell.cdr.is_some() {
+        "whether [cdr] is written"
+    } else {
+        return Ok(());
+    };
+    Err(ReloadFault::NeedsRestart(what))
+}
+
+/// Goes back once it is time, unless somebody has confirmed or gone back before.
+async fn take_back(daemon: Weak<Daemon>) {
+    loop {
+        let until = match daemon.upgrade() {
+            Some(daemon) => daemon.generations().until(),
+            None => return,
+        };
+        let Some(until) = until else {
+            return;
+        };
+        tokio::time::sleep_until(until).await;
+        match daemon.upgrade() {
+            Some(daemon) if daemon.is_stopping() => return,
+            Some(daemon) if daemon.revert().await => return,
+            Some(daemon) if daemon.generations().overdue().is_none() => {}
+            Some(_) => tokio::time::sleep(AGAIN).await,
+            None => return,
+        }
+    }
+}
+
+/// Tells why a configuration cannot be used, a line for each finding; returns how many there are.
+pub(super) fn tell_reasons(log: &Log, fault: &ReloadFault) -> usize {
+    match fault {
+        ReloadFault::Invalid(findings) => {
+            for finding in &findings.errors {
+                log_finding(log, Level::Error, finding);
+            }
+            findings.errors.len() + findings.omitted
+        }
+        ReloadFault::Material(_)
+        | ReloadFault::Bind(_)
+        | ReloadFault::Trust(_)
+        | ReloadFault::Sounds(_) => {
+            let text = fault.to_string();
+            for line in text.lines() {
+                log.error("config", line).send();
+            }
+            text.lines().count()
+        }
+        ReloadFault::NeedsRestart(_)
+        | ReloadFault::Other(_)
+        | ReloadFault::OtherFiles
+        | ReloadFault::NotKept(_) => {
+            log.error("config", fault).send();
+            1
+        }
     }
 }
 

@@ -35,6 +35,9 @@ pub struct Shell {
     pub graph: BTreeMap<TenantName, GraphAccess>,
     /// The authority that issues certificates by itself; `None` if all are files of somebody else.
     pub acme: Option<AcmeAccount>,
+    /// What has a secret that the service manager reads at the start of the daemon, as titles of findings name it: a new
+    /// one counts after a restart, not after a reload.
+    pub credentials: Vec<String>,
 }
 
 /// What `client_ca` says for the roots of Microsoft's certificates, which are part of the program

@@ -20,6 +20,13 @@ impl Source {
             text: text.into(),
         }
     }
+
+    /// Its text with stars in place of what looks like a password. A password is never part of a valid
+    /// configuration, but may stand in a comment: what is kept or shown is this.
+    pub fn unrevealed(&self) -> String {
+        let lines = self.text.split_inclusive('\n');
+        lines.map(unrevealed).collect()
+    }
 }
 
 /// A stretch of one file: where a value was written.

@@ -73,7 +73,8 @@ function findings(judged) {
     make('strong', {}, `${one.code} `), one.place ? `${one.place.file}:${one.place.line}:${one.place.column} ` : '', one.cause,
     one.help ? make('div', { class: 'soft' }, one.help) : '');
   const words = judged.valid ? toned('It can be taken into use.', 'good') : toned('It is refused.', 'bad');
-  return [make('p', {}, words, ` ${judged.findings.length} findings.`), make('ul', { class: 'findings' }, judged.findings.map(line))];
+  const refusal = judged.refusal ? make('pre', { class: 'bad' }, judged.refusal) : '';
+  return [make('p', {}, words, ` ${judged.findings.length} findings.`), refusal, make('ul', { class: 'findings' }, judged.findings.map(line))];
 }
 
 export async function configuration(me) {

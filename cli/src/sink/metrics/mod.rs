@@ -73,6 +73,7 @@ pub struct Metrics {
     config_generation: IntGauge,
     config_success: IntGauge,
     config_reloaded: Gauge,
+    config_fallback: IntGauge,
     up_state: IntGaugeVec,
     certificates: GaugeVec,
     lists: GaugeVec,
@@ -242,6 +243,10 @@ impl Metrics {
                 "sbc_config_last_reload_success",
                 "1 if the last load of the configuration succeeded.",
             )?,
+            config_fallback: maker.gauge(
+                "sbc_config_fallback",
+                "Whether the files could not be used at the start, so that the configuration used last is (1).",
+            )?,
             config_reloaded: maker.float_gauge(
                 "sbc_config_last_reload_timestamp_seconds",
                 "When the configuration was last loaded with success.",
@@ -312,6 +317,11 @@ impl Metrics {
     /// A configuration was refused; the old one stays.
     pub fn config_refused(&self) {
         self.config_success.set(0);
+    }
+
+    /// Whether the configuration in use is an earlier one because the files of the start cannot be used.
+    pub fn config_fallback(&self, is_fallback: bool) {
+        self.config_fallback.set(i64::from(is_fallback));
     }
 
     /// When the first list of revoked credentials should be replaced, in seconds since 1970.

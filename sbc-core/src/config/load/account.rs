@@ -73,6 +73,7 @@ impl Load<'_> {
         word: &str,
         password: &At<Secret>,
     ) -> Option<Password> {
+        self.note_credential(title, &password.value);
         let found = match self.facts.password(&password.value) {
             Ok(found) => found,
             Err(fault) => {
@@ -119,6 +120,13 @@ impl Load<'_> {
             );
         }
         Some(octets)
+    }
+
+    /// Takes note of what a reload does not read anew.
+    pub(super) fn note_credential(&mut self, title: &str, secret: &Secret) {
+        if let Secret::Credential(_) = secret {
+            self.credentials.insert(title.to_owned());
+        }
     }
 
     pub(super) fn dialog_ping(

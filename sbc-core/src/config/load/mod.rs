@@ -96,6 +96,7 @@ pub fn load(
         hosting: Hosting::default(),
         files: BTreeMap::new(),
         interfaces: Vec::new(),
+        credentials: BTreeSet::new(),
     };
     let built = load.build(&file, previous);
     let findings = load.out.finish(sources);
@@ -130,6 +131,8 @@ struct Load<'a> {
     files: BTreeMap<TlsContextName, TlsFiles>,
     /// Addresses of this host at which we serve something else than calls.
     interfaces: Vec<IpAddr>,
+    /// What has a secret that the service manager reads.
+    credentials: BTreeSet<String>,
 }
 
 /// Objects of one kind, with where each was written.
@@ -274,6 +277,7 @@ impl Load<'_> {
             stir: stir_files,
             graph,
             acme,
+            credentials: std::mem::take(&mut self.credentials).into_iter().collect(),
         };
         Some((config, shell))
     }

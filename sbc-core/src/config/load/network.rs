@@ -508,6 +508,7 @@ impl Load<'_> {
     ) {
         use crate::config::Secret;
         use crate::config::facts::FileFault;
+        self.note_credential(title, &key.value);
         match self.facts.key(&key.value, &cert.value) {
             Err(FileFault::Unreadable(why)) => {
                 let code = match key.value {

@@ -1,0 +1,213 @@
+//! Taking configurations into use, trying whether they could be, and going back to those that were (OPS-120, OPS-123).
+
+use super::{Access, Problem};
+use crate::config::{difference, read_sources};
+use crate::daemon::generations::Generation;
+use crate::daemon::reload::{Meant, ReloadFault, Reloaded, Trial, Wanted};
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::header::IF_MATCH;
+use axum::http::{HeaderMap, StatusCode};
+use sbc_core::config::{Change, Changes, Source};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// How long a change may wait to be confirmed, in seconds: a day at most.
+const WAIT: RangeInclusive<u64> = 1..=86_400;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wait {
+    confirm_within: Option<u64>,
+}
+
+/// Takes the files into use.
+pub(super) async fn reload(
+    State(access): State<Access>,
+    wait: Result<Query<Wait>, QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Problem> {
+    let Query(wait) = wait.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let daemon = access.daemon()?;
+    let meant = meant(&headers);
+    let done = match wait.confirm_within {
+        None => daemon.reload_if(&meant).await,
+        Some(seconds) if WAIT.contains(&seconds) => {
+            let time = Duration::from_secs(seconds);
+            daemon.reload_within(time, &meant).await
+        }
+        Some(_) => {
+            let why = "confirm_within is a number of seconds from 1 to 86400";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, why));
+        }
+    };
+    let mut told = told(done)?;
+    told["confirm_within"] = json!(daemon.generations().left().map(|left| left.as_secs()));
+    Ok(Json(told))
+}
+
+/// Does all of a reload that can fail, and changes nothing.
+pub(super) async fn dry_run(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let prepared = daemon.rehearse(Wanted::Files, Trial::Held).await;
+    let prepared = prepared.map_err(problem)?;
+    let kept = prepared.kept().iter();
+    Ok(Json(json!({
+        "config_generation": daemon.loaded().config.generation,
+        "changes": changes(prepared.changes()),
+        "warnings": prepared.findings().warnings,
+        "kept": kept.map(|kept| json!({ "context": kept.context, "because": kept.because })).collect::<Vec<_>>(),
+    })))
+}
+
+/// What the shell would have to do, in words.
+fn changes(changes: &Changes) -> Vec<String> {
+    fn each<N: Display>(kind: &str, all: &BTreeMap<N, Change>, out: &mut Vec<String>) {
+        for (name, change) in all {
+            let what = match change {
+                Change::Added => "added",
+                Change::Changed => "changed",
+                Change::Removed => "removed",
+            };
+            out.push(format!("{kind} \"{name}\" is {what}"));
+        }
+    }
+    let mut all = Vec::new();
+    each("listen", &changes.listeners, &mut all);
+    each("tls", &changes.tls, &mut all);
+    if changes.cdr {
+        all.push("call records go elsewhere".to_owned());
+    }
+    all
+}
+
+/// Those that were in use, latest first.
+pub(super) async fn history(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let kept = daemon.generations().kept();
+    let newest = kept.last().map(|newest| newest.last);
+    let row = |one: &std::sync::Arc<Generation>| {
+        let files: Vec<String> = one.sources().into_iter().map(|file| file.path).collect();
+        json!({
+            "generation": one.first,
+            "until": one.last,
+            "taken": one.taken,
+            "by": one.by.as_str(),
+            "files": files,
+            "is_in_use": Some(one.last) == newest,
+            "is_unconfirmed": one.is_unconfirmed(),
+        })
+    };
+    Ok(Json(kept.iter().rev().map(row).collect()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ends {
+    from: Option<u64>,
+    to: Option<u64>,
+}
+
+/// What differs between two of them, or between the one in use and the files on disk.
+pub(super) async fn diff(
+    State(access): State<Access>,
+    ends: Result<Query<Ends>, QueryRejection>,
+) -> Result<String, Problem> {
+    let Query(ends) = ends.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let daemon = access.daemon()?;
+    let generations = daemon.generations();
+    let of = |number: Option<u64>| {
+        let found = match number {
+            Some(number) => generations.find(number),
+            None => generations.kept().last().cloned(),
+        };
+        let found = found.ok_or_else(|| problem(ReloadFault::NotKept(number)))?;
+        let title = format!("generation {}", number.unwrap_or(found.last));
+        Ok::<_, Problem>((title, found.sources()))
+    };
+    let (before, after) = match (ends.from, ends.to) {
+        // One of before against the one in use, whose changes since are what is asked for.
+        (Some(from), None) => (of(Some(from))?, of(None)?),
+        (from, Some(to)) => (of(from)?, of(Some(to))?),
+        (None, None) => {
+            let path = daemon.config_path().to_owned();
+            let read = super::config::blocking(move || read_sources(&path)).await?;
+            let files = read.map_err(|findings| problem(ReloadFault::Invalid(findings)))?;
+            (of(None)?, ("files".to_owned(), files))
+        }
+    };
+    fn end((title, sources): &(String, Vec<Source>)) -> (&str, &[Source]) {
+        (title, sources)
+    }
+    super::config::blocking(move || difference(end(&before), end(&after))).await
+}
+
+/// Puts the one before that in use into use again.
+pub(super) async fn before(
+    State(access): State<Access>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Problem> {
+    let done = access.daemon()?.roll_back(None, &meant(&headers)).await;
+    told(done).map(Json)
+}
+
+/// Puts a certain one into use again.
+pub(super) async fn again(
+    State(access): State<Access>,
+    Path(number): Path<u64>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let done = daemon.roll_back(Some(number), &meant(&headers)).await;
+    told(done).map(Json)
+}
+
+/// Says that what was taken for a time is good.
+pub(super) async fn confirm(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    if !daemon.confirm().await {
+        let why = "no configuration waits to be confirmed: none was taken for a time, or the time is over and the one before is in \
+                   use again";
+        return Err(Problem::new(StatusCode::CONFLICT, why));
+    }
+    let generation = daemon.loaded().config.generation;
+    Ok(Json(
+        json!({ "config_generation": generation, "confirmed": true }),
+    ))
+}
+
+fn meant(headers: &HeaderMap) -> Meant {
+    match headers.get(IF_MATCH).map(|wanted| wanted.to_str()) {
+        None => Meant::default(),
+        Some(wanted) => Meant::by(wanted.unwrap_or_default()),
+    }
+}
+
+fn told(done: Result<Reloaded, ReloadFault>) -> Result<Value, Problem> {
+    let done = done.map_err(problem)?;
+    let kept = done.kept.iter();
+    let kept = kept.map(|kept| json!({ "context": kept.context, "because": kept.because }));
+    Ok(json!({
+        "config_generation": done.generation,
+        "kept": kept.collect::<Vec<_>>(),
+        "not_read_anew": done.not_read_anew,
+    }))
+}
+
+pub(super) fn problem(fault: ReloadFault) -> Problem {
+    let status = match fault {
+        ReloadFault::Other(generation) => {
+            let why = format!("generation {generation} is in use: somebody has reloaded since");
+            return Problem::new(StatusCode::PRECONDITION_FAILED, why);
+        }
+        ReloadFault::OtherFiles => StatusCode::PRECONDITION_FAILED,
+        ReloadFault::NotKept(_) => StatusCode::NOT_FOUND,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    Problem::new(status, fault.to_string())
+}

@@ -1,0 +1,378 @@
+//! Configurations that were in use: kept, compared, used again, by an operator, by time, or because the files are broken.
+
+use crate::daemon::configured;
+use crate::support::{Lines, PATIENCE};
+
+use causeway::client::{Answer, ask};
+use causeway::daemon::{Daemon, Options};
+use causeway::sink::log::{Form, Level, Log};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A node that keeps its state.
+struct Site {
+    directory: TempDir,
+    daemon: Arc<Daemon>,
+    lines: Lines,
+}
+
+async fn begin(folder: &Path) -> Result<(Arc<Daemon>, Lines), String> {
+    let lines = Lines::default();
+    let (log, _) = Log::start(Level::Debug, Form::Text, lines.clone()).unwrap();
+    let options = Options {
+        config: folder.join("causeway.toml"),
+        shards: 1,
+        state: Some(folder.join("state")),
+    };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match Daemon::start(options.clone(), log.clone()).await {
+            Ok(daemon) => return Ok((daemon, lines)),
+            // The ports are chosen once; another program may have one of them for a moment.
+            Err(fault) if fault.to_string().contains("Address already in use") => {
+                assert!(Instant::now() < deadline, "{fault}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(fault) => return Err(fault.to_string()),
+        }
+    }
+}
+
+impl Site {
+    async fn start() -> Self {
+        let (directory, _) = configured(|text| text);
+        let (daemon, lines) = begin(directory.path()).await.unwrap();
+        Self {
+            directory,
+            daemon,
+            lines,
+        }
+    }
+
+    async fn again(self) -> Self {
+        self.daemon.shutdown().await;
+        drop(self.daemon);
+        let (daemon, lines) = begin(self.directory.path()).await.unwrap();
+        Self {
+            directory: self.directory,
+            daemon,
+            lines,
+        }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("causeway.toml")
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(self.file()).unwrap()
+    }
+
+    fn write(&self, text: &str) {
+        std::fs::write(self.file(), text).unwrap();
+    }
+
+    /// Another name of the node is a change that each reload takes.
+    fn name(&self, name: &str) {
+        let text = self.text();
+        let (before, rest) = text.split_once("[node]\nid = \"").expect("the node's id");
+        let (_, rest) = rest.split_once('"').unwrap();
+        self.write(&format!("{before}[node]\nid = \"{name}\"{rest}"));
+    }
+
+    async fn ask(&self, method: &'static str, path: &str) -> Answer {
+        let socket = self.directory.path().join("run/api.sock");
+        let path = path.to_owned();
+        let asked = tokio::task::spawn_blocking(move || ask(&socket, method, &path));
+        asked.await.unwrap().unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = self.ask("GET", path).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        serde_json::from_str(&answer.body).unwrap()
+    }
+
+    async fn done(&self, path: &str) -> Value {
+        let answer = self.ask("POST", path).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        serde_json::from_str(&answer.body).unwrap()
+    }
+
+    /// Name of the node, number and origin of the configuration in use.
+    async fn in_use(&self) -> (String, u64, String) {
+        let status = self.get("/status").await;
+        let text = |name: &str| status[name].as_str().unwrap().to_owned();
+        let number = status["config_generation"].as_u64().unwrap();
+        (text("node"), number, text("config_origin"))
+    }
+
+    /// Waits until this is in use.
+    async fn comes_to(&self, wanted: (&str, u64, &str)) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (node, number, origin) = self.in_use().await;
+            if (node.as_str(), number, origin.as_str()) == wanted {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{node} {number} {origin}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn logged(&self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.lines.text().contains(text) {
+            assert!(
+                Instant::now() < deadline,
+                "no {text} in\n{}",
+                self.lines.text()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn of(node: &str, number: u64, origin: &str) -> (String, u64, String) {
+    (node.to_owned(), number, origin.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_whose_files_are_broken_uses_what_was_in_use_last_and_says_so() {
+    let site = Site::start().await;
+    site.name("good");
+    site.done("/reload").await;
+    let good = site.text();
+    site.write(&good.replacen("[node]", "[node", 1));
+    let site = site.again().await;
+    assert_eq!(site.in_use().await, of("good", 3, "fallback"));
+    let status = site.get("/status").await;
+    let why = status["config_because"].as_str().unwrap();
+    assert!(why.contains("causeway.toml"), "{why}");
+    let metrics = site.ask("GET", "/metrics").await.body;
+    assert!(metrics.contains("sbc_config_fallback 1"));
+    assert!(metrics.contains("sbc_config_last_reload_success 0"));
+    site.logged("config_fallback: the files on disk cannot be used")
+        .await;
+    site.logged("config: ").await;
+    // Once more: it is still the last one that was good.
+    let site = site.again().await;
+    assert_eq!(site.in_use().await, of("good", 4, "fallback"));
+
+    site.write(&good.replace("id = \"good\"", "id = \"better\""));
+    site.done("/reload").await;
+    assert_eq!(site.in_use().await, of("better", 5, "files"));
+    let metrics = site.ask("GET", "/metrics").await.body;
+    assert!(metrics.contains("sbc_config_fallback 0"));
+    assert!(metrics.contains("sbc_config_last_reload_success 1"));
+    site.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nothing_was_in_use_before_broken_files_keep_the_daemon_from_starting() {
+    let (directory, config) = configured(|text| text);
+    std::fs::write(config, "[node").unwrap();
+    let fault = begin(directory.path()).await.err().expect("no start");
+    assert!(fault.contains("causeway.toml:1"), "{fault}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_earlier_configuration_is_used_again_until_the_files_are_reloaded_or_changed() {
+    let site = Site::start().await;
+    let first = site.in_use().await;
+    assert_eq!((first.1, first.2.as_str()), (1, "files"));
+    assert_eq!(site.ask("POST", "/config/rollback").await.status, 404);
+    site.name("two");
+    let shown = site.ask("GET", "/config/diff").await.body;
+    assert!(shown.contains("\n+id = \"two\"\n"), "{shown}");
+    site.done("/reload").await;
+    assert_eq!(site.ask("GET", "/config/diff").await.body, "");
+    // The same once more is another number of the same entry.
+    site.done("/reload").await;
+    site.name("three");
+    site.done("/reload").await;
+    let shown = site.ask("GET", "/config/diff?from=1&to=3").await.body;
+    assert!(
+        shown.contains("\tgeneration 1\n") && shown.contains("\n+id = \"two\"\n"),
+        "{shown}"
+    );
+    let shown = site.ask("GET", "/config/diff?from=2").await.body;
+    assert!(
+        shown.contains("\n-id = \"two\"\n+id = \"three\"\n"),
+        "{shown}"
+    );
+
+    let site = site.again().await;
+    assert_eq!(site.in_use().await, of("three", 5, "files"));
+    let history = site.get("/config/history").await;
+    let rows = history.as_array().unwrap().iter();
+    let rows: Vec<_> = rows
+        .map(|row| json!([row["generation"], row["until"], row["is_in_use"]]))
+        .collect();
+    assert_eq!(
+        json!(rows),
+        json!([[4, 5, true], [2, 3, false], [1, 1, false]])
+    );
+
+    assert_eq!(
+        site.ask("POST", "/config/history/77/rollback").await.status,
+        404
+    );
+    site.done("/config/history/3/rollback").await;
+    assert_eq!(site.in_use().await, of("two", 6, "rollback"));
+    assert!(
+        site.text().contains("id = \"three\""),
+        "files are the operator's"
+    );
+    let site = site.again().await;
+    assert_eq!(site.in_use().await, of("two", 7, "rollback"));
+    site.logged("config_earlier: ").await;
+    site.done("/config/rollback").await;
+    assert_eq!(site.in_use().await, of("three", 8, "rollback"));
+    site.done("/config/rollback").await;
+    assert_eq!(site.in_use().await, of("two", 9, "rollback"));
+    // The operator has looked at the files since.
+    site.name("four");
+    let site = site.again().await;
+    assert_eq!(site.in_use().await, of("four", 10, "files"));
+    site.done("/config/rollback").await;
+    site.done("/reload").await;
+    assert_eq!(site.in_use().await, of("four", 12, "files"));
+    site.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_confirms_is_taken_back_by_time_or_by_a_restart() {
+    let site = Site::start().await;
+    let before = site.in_use().await.0;
+    assert_eq!(
+        site.ask("POST", "/reload?confirm_within=0").await.status,
+        400
+    );
+    assert_eq!(site.ask("POST", "/config/confirm").await.status, 409);
+
+    site.name("two");
+    let done = site.done("/reload?confirm_within=1").await;
+    assert_eq!(done["config_generation"], 2);
+    site.comes_to((&before, 3, "unconfirmed")).await;
+    site.logged(
+        "config_reverted: nobody has confirmed the configuration: the one before is in use again",
+    )
+    .await;
+    assert_eq!(site.ask("POST", "/config/confirm").await.status, 409);
+
+    // A reload in between confirms nothing.
+    site.done("/reload?confirm_within=600").await;
+    site.done("/reload").await;
+    assert_eq!(site.in_use().await, of("two", 5, "files"));
+    assert!(site.get("/status").await["config_confirm_seconds"].as_u64() > Some(500));
+    let site = site.again().await;
+    assert_eq!(site.in_use().await, of(&before, 6, "unconfirmed"));
+    let site = site.again().await;
+    assert_eq!(site.in_use().await, of(&before, 7, "unconfirmed"));
+
+    site.done("/reload?confirm_within=600").await;
+    site.done("/config/confirm").await;
+    assert_eq!(
+        site.get("/status").await["config_confirm_seconds"],
+        Value::Null
+    );
+    let site = site.again().await;
+    assert_eq!(site.in_use().await, of("two", 9, "files"));
+
+    // What was refused waits for nothing.
+    site.write("[node");
+    assert_eq!(
+        site.ask("POST", "/reload?confirm_within=1").await.status,
+        422
+    );
+    assert_eq!(
+        site.get("/status").await["config_confirm_seconds"],
+        Value::Null
+    );
+    site.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_asks_beforehand_hears_what_the_reload_would_say() {
+    let site = Site::start().await;
+    let good = site.text();
+    let api = site
+        .directory
+        .path()
+        .join("run/api.sock")
+        .display()
+        .to_string();
+    // It is valid by itself, but not for a daemon that runs.
+    let moved = good.replace(&api, &format!("{api}2"));
+    assert_ne!(moved, good);
+    site.write(&moved);
+    let judged = site.done("/config/validate").await;
+    assert_eq!(judged["valid"], false, "{judged}");
+    let refusal = judged["refusal"].as_str().unwrap();
+    assert!(
+        refusal.contains("only be changed by a restart"),
+        "{refusal}"
+    );
+    let dry = site.ask("POST", "/reload/dry-run").await;
+    let wet = site.ask("POST", "/reload").await;
+    assert_eq!((dry.status, &dry.body), (422, &wet.body));
+
+    site.write(&good);
+    site.name("two");
+    let seen = site.done("/reload/dry-run").await;
+    assert_eq!(seen["config_generation"], 1);
+    assert_eq!(site.in_use().await.1, 1);
+    assert_eq!(site.done("/config/validate").await["valid"], true);
+
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"));
+    command.args(["reload", "--dry-run", "--socket", &api]);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = output.await.unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success() && told.contains("a reload would succeed"),
+        "{told}"
+    );
+    site.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_typed_goes_back_and_shows_what_was() {
+    let site = Site::start().await;
+    site.name("two");
+    let types = async |words: &str, ends: i32| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"));
+        let api = site.directory.path().join("run/api.sock");
+        command.args(words.split(' ')).arg("--socket").arg(api);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = output.await.unwrap();
+        assert_eq!(output.status.code(), Some(ends), "{words}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = types("reload --confirm-timeout 5m", 0).await;
+    assert!(told.starts_with("generation 2 is in use\n"), "{told}");
+    assert!(
+        told.contains("unless you type: causeway config confirm"),
+        "{told}"
+    );
+    let told = types("status", 0).await;
+    assert!(
+        told.contains("2; the one before is used again in "),
+        "{told}"
+    );
+    let told = types("config history", 0).await;
+    assert!(told.contains("in use, to be confirmed"), "{told}");
+    types("config confirm", 0).await;
+    types("config rollback", 0).await;
+    let told = types("status", 0).await;
+    assert!(told.contains("3: an earlier one; "), "{told}");
+    let told = types("config diff", 0).await;
+    assert!(told.contains("\n+id = \"two\"\n"), "{told}");
+    types("config rollback 9", 5).await;
+    types("reload --confirm-timeout 3w", 2).await;
+    site.daemon.shutdown().await;
+}
