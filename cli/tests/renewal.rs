@@ -6,11 +6,14 @@ use causeway::daemon::expiry;
 use causeway::daemon::net::Patience;
 use causeway::daemon::net::tls::TlsStore;
 use causeway::sink::log::{Form, Level, Log};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use support::{
     Authority, World, accept_tls, believing, listener, options, read_to_close, read_until, tls_hop,
     write_leaf, write_text,
 };
+use tokio::io::AsyncRead;
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 const PEER: &str = "sip.peer.example";
 const SBC: &str = "sbc.contoso.example";
@@ -65,10 +68,11 @@ async fn connections_with_teams_end_when_our_certificate_is_another_one() {
     world.logged("certificate_renewed").await;
 }
 
-#[tokio::test]
-async fn connections_of_an_identity_with_a_time_to_drain_end_whosever_they_are() {
-    // However short that time is: no request of ours loses its answer.
-    let answered = Duration::from_millis(300);
+/// A world whose identity is renewed, with `drain` of a millisecond, while two of its connections live: one of the
+/// peer, and one of ours on which a request waits.
+async fn drained(
+    answered: Duration,
+) -> (World, impl AsyncRead + Unpin, TlsStream<TcpStream>, Instant) {
     let patience = Patience {
         answered,
         ..Patience::default()
@@ -78,15 +82,41 @@ async fn connections_of_an_identity_with_a_time_to_drain_end_whosever_they_are()
     let mut theirs = world.tls(Some(&leaf), SBC).await.unwrap();
     write_text(&mut theirs, &options("theirs")).await;
     world.received().await;
+    let (peer, address) = listener().await;
+    world.send(&tls_hop("contoso", address), &options("waits"), 1);
+    let mut ours = accept_tls(&peer, &leaf).await;
+    read_until(&mut ours, "Call-ID: waits").await;
     let renewed = world.authority.leaf(&[SBC]);
     write_leaf(world.directory.path(), "contoso", &renewed);
     let mut files = world.loaded().shell.tls;
     files.get_mut(&"contoso".into()).unwrap().drain = Some(Duration::from_millis(1));
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     world.uses(TlsStore::load(&files).unwrap());
+    (world, theirs, ours, begun)
+}
+
+#[tokio::test]
+async fn connections_of_an_identity_with_a_time_to_drain_end_whosever_they_are() {
+    let (world, mut theirs, mut ours, begun) = drained(support::PATIENCE * 10).await;
     assert_eq!(read_to_close(&mut theirs).await, b"");
-    assert!(begun.elapsed() >= answered);
+    assert!(world.net.connections() > 0, "no request loses its answer");
+    let answer =
+        options("waits").replace("OPTIONS sip:sbc.contoso.example SIP/2.0", "SIP/2.0 200 OK");
+    write_text(&mut ours, &answer).await;
+    assert_eq!(read_to_close(&mut ours).await, b"");
+    assert!(begun.elapsed() < support::PATIENCE * 10);
     world.logged("certificate_renewed").await;
+}
+
+#[tokio::test]
+async fn a_connection_out_of_use_outlives_no_transaction_that_could_be_answered_there() {
+    let answered = Duration::from_millis(300);
+    let (world, mut theirs, mut ours, begun) = drained(answered).await;
+    assert_eq!(read_to_close(&mut theirs).await, b"");
+    assert_eq!(read_to_close(&mut ours).await, b"");
+    assert!(begun.elapsed() >= answered);
+    let (transaction, _) = world.send_failed().await;
+    assert_eq!(transaction.0, 1, "who has waited hears of it");
 }
 
 /// An authority that Teams does not take shows only when a proxy ends the handshake, and with TLS 1.3 after it.

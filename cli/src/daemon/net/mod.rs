@@ -24,6 +24,7 @@ mod stream;
 pub mod tls;
 mod trial;
 mod udp;
+mod unanswered;
 
 use crate::daemon::inbox::Inboxes;
 use crate::sink::log::Log;
@@ -577,8 +578,14 @@ impl Shared {
         }
     }
 
-    /// Parses what arrived and hands it to its shard; `false` if it is no message.
-    fn message(&self, flow: &Flow, metrics: &ListenerMetrics, bytes: Bytes) -> bool {
+    /// Parses what arrived and hands it to its shard, after whoever has `heard` of it; `false` if it is no message.
+    fn message(
+        &self,
+        flow: &Flow,
+        metrics: &ListenerMetrics,
+        bytes: Bytes,
+        heard: impl FnOnce(&Message),
+    ) -> bool {
         let length = bytes.len();
         match Message::parse(bytes, &Limits::default()) {
             Ok(message) => {
@@ -588,6 +595,7 @@ impl Shared {
                         metrics.response(Direction::In, message.method(), status.code(), length);
                     }
                 }
+                heard(&message);
                 self.received(flow, message);
                 true
             }
@@ -604,7 +612,7 @@ impl Shared {
         let is_known = Message::parse(bytes.clone(), &Limits::default())
             .is_ok_and(|message| message.is_response() || message.to_tag().is_some());
         if is_known {
-            self.message(flow, metrics, bytes);
+            self.message(flow, metrics, bytes, |_| {});
         } else {
             self.metrics.net.dropped(DropCode::Stranger);
         }

@@ -3,6 +3,7 @@
 use super::admission::Rooms;
 use super::behind::Behind;
 use super::tls::Shown;
+use super::unanswered::Unanswered;
 use bytes::Bytes;
 use sbc_core::config::is_same_name;
 use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
@@ -76,6 +77,8 @@ pub(super) struct Line {
     closing: watch::Sender<Option<FlowFault>>,
     /// What waits for messages here.
     pub(super) behind: Behind,
+    /// Requests of ours that wait for their response.
+    pub(super) unanswered: Unanswered,
 }
 
 /// The reading end of a write queue.
@@ -102,6 +105,7 @@ impl Line {
             shown: OnceLock::new(),
             closing,
             behind: Behind::default(),
+            unanswered: Unanswered::default(),
         };
         let queue = Queue {
             messages,

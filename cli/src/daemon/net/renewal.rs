@@ -15,6 +15,7 @@ use sbc_core::transport::FlowFault;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 impl Net {
     /// Takes a connection out of use. It ends once no request of ours can wait for its response there.
@@ -66,10 +67,8 @@ impl Shared {
                     && (context.drain().is_some() || is_of_teams(held.remote))
                     && among(held)
             };
-            // However short that is to be, requests of ours that may still get their first response there are
-            // waited for; later ones come on any connection.
             let wanted = context.drain().unwrap_or(self.patience.renewed);
-            count += self.retire_connections(is_meant, wanted.max(self.patience.answered));
+            count += self.retire_connections(is_meant, wanted);
         }
         if count > 0 {
             let log = &self.log;
@@ -98,12 +97,18 @@ impl Shared {
         }
     }
 
+    /// Those on which no request of ours waits end after this time. The others end when the last is answered,
+    /// or can be no more: its first response comes there, later ones on any connection.
     fn retire_connections(&self, is_meant: impl Fn(&Held) -> bool, after: Duration) -> usize {
         let retired = self.pool.retire(is_meant);
         let count = retired.len();
+        let now = Instant::now();
+        let latest = now + after.max(self.patience.answered);
         for line in retired {
             self.runtime.spawn(async move {
-                tokio::time::sleep(after).await;
+                sleep_until(now + after).await;
+                // Whichever comes first ends it.
+                let _ = timeout_at(latest, line.unanswered.are_answered()).await;
                 line.close(FlowFault::Closed);
             });
         }

@@ -5,12 +5,10 @@ use super::Shared;
 use super::pool::{self, Line, Outgoing, Pings, Queue};
 use crate::sink::metrics::{Direction, ListenerMetrics};
 use bytes::Bytes;
-use sbc_core::id::{ShardId, TransactionId};
 use sbc_core::input::Input;
-use sbc_core::sip::{Limits, Reaction};
+use sbc_core::sip::{Limits, Message, Reaction};
 use sbc_core::transport::framer::{Frame, Framer};
 use sbc_core::transport::{Flow, FlowFault};
-use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,10 +28,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const PONGS_PER_SECOND: u32 = 2;
 /// Broken messages per minute after which the connection is closed.
 const BROKEN_PER_MINUTE: u32 = 10;
-/// A request's transaction can wait this long for its response: Timer B and F (RFC 3261 §17).
-const REQUEST_LIFE: Duration = Duration::from_secs(32);
-/// Requests remembered per connection.
-const MAX_REMEMBERED: usize = 4096;
 
 // Ordering: flags of one task, never read by two threads at a time.
 const ORDER: Ordering = Ordering::Relaxed;
@@ -48,8 +42,6 @@ pub(super) struct Connection<'a> {
     pub(super) metrics: &'a ListenerMetrics,
     /// Whether a message of the peer was understood.
     has_history: AtomicBool,
-    /// Requests of ours that may still wait for their response.
-    waiting: Mutex<VecDeque<(Instant, ShardId, TransactionId)>>,
     /// When our last ping was sent, while its answer is outstanding.
     pinged: Mutex<Option<Instant>>,
     peer_pongs: AtomicBool,
@@ -72,7 +64,6 @@ impl<'a> Connection<'a> {
             direction,
             metrics,
             has_history: AtomicBool::new(false),
-            waiting: Mutex::new(VecDeque::new()),
             pinged: Mutex::new(None),
             peer_pongs: AtomicBool::new(false),
             may_pong: true,
@@ -98,7 +89,7 @@ impl<'a> Connection<'a> {
             fault = self.read(reader) => fault,
             fault = self.write(writer, queue) => fault,
         };
-        for (_, shard, transaction) in std::mem::take(&mut *lock(&self.waiting)) {
+        for (shard, transaction) in self.line.unanswered.take() {
             self.shared.send_failed(shard, transaction, fault.clone());
         }
         fault
@@ -196,7 +187,8 @@ impl<'a> Connection<'a> {
 
     /// Hands one message over; `false` if it was none.
     fn message(&self, bytes: Bytes) -> bool {
-        self.shared.message(self.flow, self.metrics, bytes)
+        let heard = |message: &Message| self.line.unanswered.heard(message);
+        self.shared.message(self.flow, self.metrics, bytes, heard)
     }
 
     fn read_deadline(
@@ -275,7 +267,7 @@ impl<'a> Connection<'a> {
                 // Taken back; it only has its place here.
                 *outgoing = Outgoing::new(Bytes::new(), None);
             }
-            self.remember(outgoing);
+            self.line.unanswered.note(outgoing, Instant::now());
         }
         match batch.as_slice() {
             [single] => self.write_all(writer, &single.bytes).await?,
@@ -294,27 +286,6 @@ impl<'a> Connection<'a> {
             }
         }
         Ok(())
-    }
-
-    /// When the connection dies, client transactions that wait for a response learn it at once
-    /// (SIP-126); server transactions do not care (RFC 6026 §7.1).
-    fn remember(&self, outgoing: &Outgoing) {
-        let Some((shard, transaction)) = outgoing.owner else {
-            return;
-        };
-        if outgoing.bytes.starts_with(b"SIP/2.0 ") {
-            return;
-        }
-        let now = Instant::now();
-        let mut waiting = lock(&self.waiting);
-        while waiting.len() >= MAX_REMEMBERED
-            || waiting
-                .front()
-                .is_some_and(|(since, ..)| now.duration_since(*since) > REQUEST_LIFE)
-        {
-            waiting.pop_front();
-        }
-        waiting.push_back((now, shard, transaction));
     }
 
     /// Writes what is still queued, then says goodbye properly.

@@ -187,7 +187,7 @@ impl Udp {
         if self.retired.get().is_some() {
             shared.message_of_retired(&flow, &self.metrics, bytes);
         } else {
-            shared.message(&flow, &self.metrics, bytes);
+            shared.message(&flow, &self.metrics, bytes, |_| {});
         }
     }
 

@@ -142,9 +142,10 @@ const WEAK: &str = include_str!("weak.pem");
 const NOT_AFTER: &str = "sbc_tls_certificate_not_after_timestamp_seconds";
 /// OPTIONS come so often, a little later, and on a busy machine later still.
 const OPTIONS: Duration = Duration::from_secs(80);
-/// How long connections with the old certificate may go on, as it is configured, and what a busy machine may take
-/// to end them.
+/// How long connections with the old certificate may go on, as it is configured.
 const DRAIN: Duration = Duration::from_secs(5);
+/// What a busy machine may take to end them.
+const LATE: Duration = Duration::from_secs(2);
 /// What a renewed certificate says beside the name.
 const RENEWED: &str = "renewed.test.example";
 
@@ -249,7 +250,7 @@ async fn renewed(stage: &Stage) -> Played {
         shown.as_ref().is_some_and(|names| !is_old(names)),
         || format!("the last connection shows {shown:?}, wanted the renewed certificate"),
     );
-    let deadline = reloaded + DRAIN + PATIENCE;
+    let deadline = reloaded + DRAIN + LATE;
     loop {
         let proxies = stage.proxies.iter();
         let old = proxies
