@@ -25,6 +25,8 @@ pub struct Entry {
     pub title: String,
     /// Requirements that it looks at.
     pub requirements: Vec<String>,
+    /// Where it wants something else than the catalogue it is from, and which requirement says so.
+    pub differs: Option<String>,
 }
 
 /// What a failed case means.
@@ -116,7 +118,12 @@ fn entry(row: &DeValue<'_>) -> Result<Entry, CatalogueFault> {
             .collect(),
         _ => return Err(CatalogueFault(format!("{id} lacks requirements"))),
     };
+    let differs = match row.get("differs") {
+        None => None,
+        Some(_) => Some(text("differs")?),
+    };
     let entry = Entry {
+        differs,
         mark: text("mark")?,
         severity,
         direction: text("direction")?,
@@ -144,5 +151,15 @@ mod tests {
             [7, 7, 10, 10, 201]
         );
         assert_eq!(all.iter().filter(|one| one.group() == "INB").count(), 28);
+        // Whoever reads that a case differs reads why.
+        let differing = all.iter().filter_map(|one| one.differs.as_ref());
+        for why in differing {
+            assert!(
+                ["TDR-", "SIP-", "annex ", "RFC "]
+                    .iter()
+                    .any(|by| why.contains(by)),
+                "{why}"
+            );
+        }
     }
 }

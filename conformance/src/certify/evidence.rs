@@ -7,6 +7,7 @@ use crate::peer::agent::{Way, Wire};
 use crate::peer::flow::Flow;
 use crate::peer::message::Message;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -56,6 +57,8 @@ pub struct Tape(Arc<Inner>);
 struct Inner {
     began: Instant,
     mutation: Option<Mutation>,
+    /// Messages that were meant by it.
+    meant: AtomicUsize,
     network: Option<Network>,
     /// Calls of which the network has lost messages, and when it last did.
     lost: Mutex<BTreeMap<String, Duration>>,
@@ -70,6 +73,7 @@ impl Tape {
         Self(Arc::new(Inner {
             began: Instant::now(),
             mutation,
+            meant: AtomicUsize::new(0),
             network,
             lost: Mutex::default(),
             seen: Mutex::default(),
@@ -181,7 +185,7 @@ impl Wire for Tape {
         let changed = match &self.0.mutation {
             Some(mutation) => {
                 let was_inside = |branch: &str| lock(&self.0.inside).contains(branch);
-                mutation.apply(side_of(peer), bytes, was_inside)
+                mutation.apply(side_of(peer), bytes, was_inside, &self.0.meant)
             }
             None => vec![(Duration::ZERO, bytes.to_vec())],
         };

@@ -26,7 +26,9 @@ pub mod selftest;
 pub mod setting;
 pub mod stage;
 pub mod subject;
+pub mod times;
 pub mod verdict;
+pub mod whole;
 
 use crate::impair::Network;
 use crate::media::voice::Heard;
@@ -68,10 +70,16 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// What is to be said of it besides what was wrong: rules that were not asked, and notes.
+    /// What is to be said of it besides what was wrong: rules that were not asked, notes, and where it differs from
+    /// its catalogue.
     pub fn remarks(&self) -> Vec<String> {
         let unasked = self.unasked.iter().map(ToString::to_string);
-        unasked.chain(self.notes.iter().cloned()).collect()
+        let differs = self.entry.differs.iter();
+        let differs = differs.map(|why| format!("differs from the catalogue: {why}"));
+        unasked
+            .chain(self.notes.iter().cloned())
+            .chain(differs)
+            .collect()
     }
 }
 

@@ -8,6 +8,7 @@ use super::evidence::Side;
 use crate::lab::front::Wrong;
 pub use crate::media::voice::Warp;
 use crate::peer::message::Message;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// One change.
@@ -29,6 +30,8 @@ pub enum Mutation {
     Asked(&'static str, &'static str),
     /// Of what Microsoft answers, as the subject hears it: a text, and what stands there instead.
     Heard(&'static str, &'static str),
+    /// What it keeps for the time after a restart is lost.
+    Forgets,
 }
 
 /// Which messages of the subject.
@@ -57,6 +60,8 @@ pub enum Does {
     Drop,
     /// It is late.
     Delay(Duration),
+    /// Of three, two are late.
+    Often(Duration),
     /// It comes twice, the second time as another transaction.
     Twice,
     /// A text in it is another, everywhere.
@@ -89,6 +94,11 @@ pub const fn drop(on: On) -> Mutation {
 /// It comes later.
 pub const fn delay(on: On, by: Duration) -> Mutation {
     Mutation::Message(on, Does::Delay(by))
+}
+
+/// It comes later, two times of three.
+pub const fn often_delay(on: On, by: Duration) -> Mutation {
+    Mutation::Message(on, Does::Often(by))
 }
 
 /// It comes again, as another transaction.
@@ -179,12 +189,13 @@ impl On {
 
 impl Mutation {
     /// What a peer gets instead of what the subject sent. `was_inside` tells of an answer whether
-    /// the request with its branch was one within a dialog.
+    /// the request with its branch was one within a dialog, `meant` how many messages were meant before.
     pub fn apply(
         &self,
         side: Side,
         bytes: &[u8],
         was_inside: impl Fn(&str) -> bool,
+        meant: &AtomicUsize,
     ) -> Vec<(Duration, Vec<u8>)> {
         let unchanged = vec![(Duration::ZERO, bytes.to_vec())];
         let Self::Message(on, does) = self else {
@@ -205,6 +216,14 @@ impl Mutation {
         match does {
             Does::Drop => Vec::new(),
             Does::Delay(by) => vec![(*by, bytes.to_vec())],
+            Does::Often(by) => {
+                // Ordering: the number stands for itself.
+                let is_on_time = meant.fetch_add(1, Ordering::Relaxed) % 3 == 2;
+                vec![(
+                    if is_on_time { Duration::ZERO } else { *by },
+                    bytes.to_vec(),
+                )]
+            }
             Does::Twice => vec![now(text.clone()), now(again(&text))],
             Does::Replace(from, to) => vec![now(text.replace(from, to))],
             Does::Without(name) => vec![now(without_line(&text, name))],
@@ -283,7 +302,8 @@ mod tests {
                        To: <sip:a>;tag=1\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n";
 
     fn texts(mutation: Mutation, side: Side) -> Vec<String> {
-        let changed = mutation.apply(side, BYE.as_bytes(), |_| false);
+        let meant = AtomicUsize::new(0);
+        let changed = mutation.apply(side, BYE.as_bytes(), |_| false, &meant);
         let text = |(_, bytes)| String::from_utf8(bytes).unwrap();
         changed.into_iter().map(text).collect()
     }
@@ -306,6 +326,14 @@ mod tests {
                 .count(),
             0
         );
+        let (late, meant) = (Duration::from_secs(1), AtomicUsize::new(0));
+        let delays = (0..6).flat_map(|_| {
+            let changed = often_delay(teams("BYE"), late);
+            changed.apply(Side::Teams, BYE.as_bytes(), |_| false, &meant)
+        });
+        let delays: Vec<Duration> = delays.map(|(delay, _)| delay).collect();
+        let wanted = [late, late, Duration::ZERO];
+        assert_eq!(delays, [wanted, wanted].concat());
         let longer = texts(
             rewrite(teams("BYE"), |text| format!("{text}abc")),
             Side::Teams,

@@ -459,7 +459,8 @@ impl Stage {
                 self.door = front.address;
                 self._front = Some(front);
             }
-            Some(Mutation::Message(..) | Mutation::Configuration(..)) | None => {}
+            Some(Mutation::Message(..) | Mutation::Configuration(..) | Mutation::Forgets)
+            | None => {}
         }
         Ok(())
     }
@@ -811,7 +812,8 @@ async fn start(
                 why,
             })?;
         }
-        let state = setting.has_state.then_some(state.as_path());
+        let keeps = setting.has_state && !matches!(mutation, Some(Mutation::Forgets));
+        let state = keeps.then_some(state.as_path());
         let started =
             Daemon::start_keeping(program, folder.path(), ports.metrics, false, state).await;
         match started {

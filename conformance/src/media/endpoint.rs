@@ -283,7 +283,7 @@ pub(crate) struct Stream {
     pub(crate) ssrc: [u8; 4],
     pub(crate) sequence: u16,
     timestamp: u32,
-    count: u32,
+    pub(crate) count: u32,
     octets: u32,
     left: u64,
     born: Instant,

@@ -27,6 +27,16 @@ pub enum Warp {
     Stuck,
     /// Of a hundred packets fifteen in a row are lost, 300 ms.
     Holes,
+    /// Once holes are looked for, three packets in a row are lost.
+    Hole,
+    /// The same, and those after them are numbered as if none were missing.
+    Glitch,
+    /// Of fifty packets five in a row are lost, and the others have numbers and times as if none were missing.
+    Anew,
+    /// After three seconds there is only silence.
+    Mute,
+    /// Two packets come as one.
+    Joined,
     /// What was lost counts as heard.
     Everything,
     /// Reports say nothing of what has arrived.
@@ -68,7 +78,7 @@ pub struct Heard {
     pub longest_without_report: Duration,
     /// Longest time between two audio packets.
     pub longest_gap: Duration,
-    /// Most packets in a row that are missing in one stream, by their numbers.
+    /// Most packets in a row that are missing in one stream, by their numbers or by their times.
     pub longest_hole: u16,
     /// Digits, each once, at the first packet of its event.
     pub digits: String,

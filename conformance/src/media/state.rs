@@ -18,6 +18,9 @@ pub(super) const REPORTS: Duration = Duration::from_secs(2);
 const LATE: Duration = Duration::from_secs(1);
 /// Packets that are the beginning of what is heard: less than what is listened to.
 const BEGINNING: usize = 8;
+/// Which packets are lost where there is one hole, and after how many there is silence.
+const ONE_HOLE: std::ops::Range<u64> = 20..23;
+const THREE_SECONDS: u64 = 150;
 /// Packets that are kept to be listened to: half a second.
 const KEPT: usize = 25;
 /// So many samples that are missing between two packets are heard as silence; more is another stream.
@@ -60,8 +63,13 @@ pub(super) struct State {
     pub(super) copied: Option<u16>,
     /// Until then nothing is heard.
     pub(super) deaf_until: Option<Instant>,
-    /// Source and number of the newest packet with audio.
-    pub(super) last_number: Option<([u8; 4], u16)>,
+    /// The newest packet with audio.
+    pub(super) last: Option<Last>,
+    /// Packets with audio since holes are looked for, and how many of them somebody has lost for us.
+    pub(super) measured: Option<u64>,
+    pub(super) skipped: u16,
+    /// A packet that waits for the next, to come with it.
+    pub(super) held: Option<Vec<u8>>,
     /// What was heard first, where that is heard for ever.
     pub(super) beginning: Vec<Vec<u8>>,
     /// Time between two packets.
@@ -81,6 +89,15 @@ pub(super) struct State {
     pub(super) passes: Option<UnboundedSender<Vec<u8>>>,
     /// What somebody else hears, to be said here.
     pub(super) passed: Option<UnboundedReceiver<Vec<u8>>>,
+}
+
+/// The newest packet of a stream, and its samples.
+#[derive(Clone, Copy)]
+pub(super) struct Last {
+    source: [u8; 4],
+    number: u16,
+    timestamp: u32,
+    samples: u32,
 }
 
 /// A packet that can still be listened to.
@@ -295,7 +312,7 @@ impl State {
             }
             return;
         };
-        let Some(packet) = Packet::read(&opened) else {
+        let Some(mut packet) = Packet::read(&opened) else {
             return;
         };
         if !self.heard.payload_types.contains(&packet.payload_type) {
@@ -328,7 +345,7 @@ impl State {
             }
             return;
         }
-        if self.warp == Some(Warp::Holes) && packet.sequence % 100 < 15 {
+        if !self.arrives(&mut packet) {
             return;
         }
         if self.warp == Some(Warp::Everything) {
@@ -351,19 +368,14 @@ impl State {
                 return;
             }
         }
-        if !self.heard.lengths.contains(&packet.payload.len()) {
-            self.heard.lengths.push(packet.payload.len());
+        let Some(payload) = self.sounds(&packet) else {
+            return;
+        };
+        if !self.heard.lengths.contains(&payload.len()) {
+            self.heard.lengths.push(payload.len());
         }
         self.heard.audio += 1;
-        let before = self.last_number.replace((packet.source, packet.sequence));
-        if let Some((_, last)) = before.filter(|(source, _)| *source == packet.source) {
-            let ahead = packet.sequence.wrapping_sub(last);
-            match ahead < 0x8000 {
-                true => self.heard.longest_hole = self.heard.longest_hole.max(ahead - 1),
-                // It comes late, and the newest stays the newest.
-                false => self.last_number = before,
-            }
-        }
+        self.looks_for_hole(&packet);
         if let Some(last) = self.last_audio.replace(now) {
             self.heard.longest_gap = self.heard.longest_gap.max(now - last);
         }
@@ -372,8 +384,8 @@ impl State {
             let _ = other.send(packet.payload.to_vec());
         }
         let payload = match self.warp {
-            Some(Warp::Stuck) => self.stuck(packet.payload),
-            _ => packet.payload.to_vec(),
+            Some(Warp::Stuck) => self.stuck(&payload),
+            _ => payload,
         };
         self.kept.push_back(Kept {
             came: now,
@@ -383,6 +395,79 @@ impl State {
         while self.kept.len() > KEPT {
             self.kept.pop_front();
         }
+    }
+
+    /// Whether a packet with audio arrives; where others have gone before, it may tell of none.
+    fn arrives(&mut self, packet: &mut Packet<'_>) -> bool {
+        let (Some(warp), Some(measured)) = (self.warp, &mut self.measured) else {
+            return self.warp != Some(Warp::Holes) || packet.sequence % 100 >= 15;
+        };
+        let number = *measured;
+        *measured += 1;
+        let is_lost = match warp {
+            Warp::Holes => return packet.sequence % 100 >= 15,
+            Warp::Hole | Warp::Glitch => ONE_HOLE.contains(&number),
+            Warp::Anew => number % 50 >= 45,
+            _ => false,
+        };
+        if is_lost {
+            self.skipped += 1;
+            return false;
+        }
+        if matches!(warp, Warp::Glitch | Warp::Anew) {
+            packet.sequence = packet.sequence.wrapping_sub(self.skipped);
+        }
+        if warp == Warp::Anew {
+            let samples = u32::from(self.skipped) * packet.payload.len() as u32;
+            packet.timestamp = packet.timestamp.wrapping_sub(samples);
+        }
+        true
+    }
+
+    /// What a packet carries, with what had to wait for it; nothing, where it has to wait itself.
+    fn sounds(&mut self, packet: &Packet<'_>) -> Option<Vec<u8>> {
+        let payload = packet.payload.to_vec();
+        match (self.warp, self.held.take()) {
+            (Some(Warp::Joined), None) => {
+                self.held = Some(payload);
+                None
+            }
+            (Some(Warp::Joined), Some(first)) => Some([first, payload].concat()),
+            (Some(Warp::Mute), _) if self.heard.audio >= THREE_SECONDS => {
+                let silence = match self.codec {
+                    Codec::Pcmu => 0xFF,
+                    _ => 0xD5,
+                };
+                Some(vec![silence; payload.len()])
+            }
+            _ => Some(payload),
+        }
+    }
+
+    /// Notes how many packets are missing before this one: by its number, and by its time, since who sends on after
+    /// a hole may number as if there were none.
+    fn looks_for_hole(&mut self, packet: &Packet<'_>) {
+        let now = Last {
+            source: packet.source,
+            number: packet.sequence,
+            timestamp: packet.timestamp,
+            samples: packet.payload.len() as u32,
+        };
+        let before = self.last.replace(now);
+        let Some(last) = before.filter(|last| last.source == now.source) else {
+            return;
+        };
+        let ahead = now.number.wrapping_sub(last.number);
+        if ahead >= 0x8000 {
+            // It comes late, and the newest stays the newest.
+            self.last = before;
+            return;
+        }
+        let time = now.timestamp.wrapping_sub(last.timestamp).cast_signed();
+        let packets = u32::try_from(time).unwrap_or_default() / last.samples.max(1);
+        let by_time = u16::try_from(packets.saturating_sub(1)).unwrap_or(u16::MAX);
+        let hole = by_time.max(ahead.saturating_sub(1));
+        self.heard.longest_hole = self.heard.longest_hole.max(hole);
     }
 
     /// What is heard instead of it by who hears the beginning for ever.

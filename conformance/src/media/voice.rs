@@ -105,7 +105,10 @@ impl Voice {
             spoilt: None,
             copied: None,
             deaf_until: None,
-            last_number: None,
+            last: None,
+            measured: None,
+            skipped: 0,
+            held: None,
             beginning: Vec::new(),
             ptime: PTIME,
             past: VecDeque::new(),
@@ -490,12 +493,22 @@ impl Ear {
     /// From now on the most packets in a row that are missing are counted anew.
     pub fn measures_holes(&self) {
         let mut state = lock(&self.state);
-        (state.heard.longest_hole, state.last_number) = (0, None);
+        (state.heard.longest_hole, state.last, state.measured) = (0, None, Some(0));
     }
 
     /// What came so far.
     pub fn heard(&self) -> Heard {
         lock(&self.state).so_far()
+    }
+
+    /// Packets with audio that its voice has sent.
+    pub fn sent(&self) -> u32 {
+        lock(&self.state).stream.count
+    }
+
+    /// Its voice plays nothing any more.
+    pub fn hushes(&self) {
+        lock(&self.state).plays = None;
     }
 }
 

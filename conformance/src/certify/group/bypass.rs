@@ -13,6 +13,7 @@ use crate::media::ice::Lite;
 use crate::media::sdp;
 use crate::media::tone::Codec;
 use crate::media::voice::Voice;
+use crate::peer::leg::Parties;
 use crate::peer::message::Message;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -252,14 +253,30 @@ pub(super) fn of_client(voice: &Voice, description: &str) -> Result<String, Fail
 
 /// A client of Teams calls outside; nobody has answered yet.
 pub(super) async fn client_dials(stage: &Stage) -> Result<Caller, Failure> {
+    client_dials_as(stage, |_| {}).await
+}
+
+/// The same with an INVITE that the case changes.
+async fn client_dials_as(
+    stage: &Stage,
+    change: impl FnOnce(&mut Parties),
+) -> Result<Caller, Failure> {
     let voice = stage.voice_of_teams().await?;
     let offer = of_client(&voice, &sdp::teams_offer(voice.at, &voice.key))?;
-    stage.teams_offers(0, OUTSIDE, voice, offer, |_| {}).await
+    stage.teams_offers(0, OUTSIDE, voice, offer, change).await
 }
 
 /// A client of Teams has called, its agent has nominated, and both hear each other. Gives the answer, too.
 pub(super) async fn client_talks(stage: &Stage) -> Result<(Talk, Message), Failure> {
-    let mut caller = client_dials(stage).await?;
+    client_talks_as(stage, |_| {}).await
+}
+
+/// The same with an INVITE that the case changes.
+pub(super) async fn client_talks_as(
+    stage: &Stage,
+    change: impl FnOnce(&mut Parties),
+) -> Result<(Talk, Message), Failure> {
+    let mut caller = client_dials_as(stage, change).await?;
     let mut called = stage.carrier_is_called().await?;
     let answer = called.answer(Codec::Pcma);
     called.leg.respond(200, "OK", Some(answer), &[])?;

@@ -4,7 +4,7 @@ use super::connection::GREETING;
 use crate::certify::case::{Case, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
 use crate::certify::ladder::{Called, Caller};
-use crate::certify::mutation::{Mutation, carrier, delay, drop, replace, teams};
+use crate::certify::mutation::{Mutation, carrier, delay, drop, replace, teams, twice};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
 use std::time::Duration;
@@ -50,10 +50,13 @@ pub const CASES: &[Case] = &[
     case(
         "TC-CON-020",
         |stage| Box::pin(final_refusals(stage)),
-        &[breaks(
-            "TDR-DNS-004",
-            replace(carrier("INVITE").statuses(400, 699), "486", "503"),
-        )],
+        &[
+            breaks(
+                "TDR-DNS-004",
+                replace(carrier("INVITE").statuses(400, 699), "486", "503"),
+            ),
+            breaks("TDR-DNS-004", twice(teams("INVITE"))),
+        ],
     ),
     case(
         "TC-CON-021",

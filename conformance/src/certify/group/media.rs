@@ -78,6 +78,14 @@ pub const CASES: &[Case] = &[
                 "TDR-MED-021",
                 replace(teams("INVITE").status(200), "telephone-event", "x-event"),
             ),
+            breaks(
+                "TDR-MED-021",
+                replace(
+                    carrier("INVITE").status(200),
+                    ":126 telephone",
+                    ":125 telephone",
+                ),
+            ),
         ],
     ),
     case(
@@ -440,6 +448,28 @@ async fn numbers_of_events(stage: &Stage) -> Played {
         are_dialled(stage, one, other, "15").await;
         are_dialled(stage, other, one, "9#").await;
         heard_and_ended(stage, talk, "audio").await?;
+    }
+    // The other way: the carrier has a number of its own, and Teams the one that it is offered.
+    for number in ["96", "126"] {
+        let voice = stage.voice_of_carrier().await?;
+        let offer = with_events(&sdp::carrier_offer(voice.at, &[Codec::Pcma, Codec::Pcmu]));
+        let offer = offer
+            .replace(" 8 0 101\r\n", &format!(" 8 0 {number}\r\n"))
+            .replace(":101 ", &format!(":{number} "));
+        let mut caller = stage.carrier_offers(USER, voice, offer, |_| {})?;
+        let mut called = stage.teams_is_called().await.rule("TDR-MED-021")?;
+        let answer = called.answer(Codec::Pcma);
+        called.leg.respond(200, "OK", Some(answer), &[])?;
+        let answer = caller.is_answered().await.rule("TDR-MED-021")?;
+        called.leg.acknowledged().await?;
+        let events = lines(&answer, &format!("a=rtpmap:{number} telephone-event/8000"));
+        stage.check("TDR-MED-021", events.len() == 1, || {
+            format!("events were offered by the carrier as {number}, and are not answered so")
+        });
+        let (one, other) = (&caller.voice, &called.voice);
+        are_dialled(stage, one, other, "26").await;
+        are_dialled(stage, other, one, "0*").await;
+        heard_and_ended(stage, Talk { caller, called }, "audio").await?;
     }
     Ok(())
 }

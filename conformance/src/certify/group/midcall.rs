@@ -1,16 +1,20 @@
 //! MID: hold, changes and refreshes within a call.
 
+use super::bypass::{client_talks, client_talks_as};
+use super::inbound::TEAMS;
 use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
 use crate::certify::change::{End, SETTLED, again, direction};
 use crate::certify::evidence::Side;
 use crate::certify::ladder::{TONES, Talk};
 use crate::certify::mutation::{
     Mutation, Warp, again as another, as_method, bye_after, carrier, drop, replace, rewrite, teams,
-    then, with, without_line,
+    then, with, with_line, without_line,
 };
 use crate::certify::setting::OUTSIDE;
 use crate::certify::stage::Stage;
+use crate::certify::times::Times;
 use crate::certify::verdict::Failure;
+use crate::certify::whole::Whole;
 use crate::media::sdp;
 use crate::media::tone::Codec;
 use crate::peer::leg::Parties;
@@ -112,6 +116,9 @@ pub const CASES: &[Case] = &[
                 replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
             ),
             breaks("TDR-MED-007", Mutation::CarrierMedia(Warp::Holes)),
+            breaks("TDR-MED-007", Mutation::Media(Warp::Glitch)),
+            breaks("TDR-MED-007", Mutation::Media(Warp::Anew)),
+            breaks("TDR-MED-007", Mutation::CarrierMedia(Warp::Anew)),
         ],
     ),
     case(
@@ -239,18 +246,28 @@ pub const CASES: &[Case] = &[
                     "Session-Expires: 1800",
                 ),
             ),
+            breaks(
+                "TDR-TMR-004",
+                replace(teams("INVITE"), "Min-SE: 300\r\nSession-Expires: 300", ""),
+            ),
         ],
     ),
     case(
         "TC-MID-014",
         |stage| Box::pin(no_timer(stage)),
-        &[breaks(
-            "TDR-ICE-014",
-            with(
-                teams("INVITE").status(200),
-                "Session-Expires: 1800;refresher=uas",
+        &[
+            breaks(
+                "TDR-ICE-014",
+                with(
+                    teams("INVITE").status(200),
+                    "Session-Expires: 1800;refresher=uas",
+                ),
             ),
-        )],
+            breaks(
+                "TDR-ICE-014",
+                rewrite(teams("INVITE").status(200), with_timer_on_bypass),
+            ),
+        ],
     ),
     case(
         "TC-MID-015",
@@ -288,6 +305,13 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-SIP-041",
                 replace(teams("BYE"), "x-c=moved", "x-c=stayed"),
+            ),
+            breaks(
+                "TDR-ICE-012",
+                rewrite(
+                    teams("INVITE").status(200).inside(),
+                    with_wrong_key_on_bypass,
+                ),
             ),
         ],
     ),
@@ -328,7 +352,7 @@ async fn is_held(stage: &Stage, talk: &mut Talk, version: u32) -> Played {
     let rule = "TDR-HLD-003";
     let before = stage.tape.requests(Side::Carrier, "INVITE").len();
     let (mut caller, mut called) = talk.ends();
-    let held = caller.describes(version, INACTIVE);
+    let held = caller.describes(version, INACTIVE) + &caller.voice.lines_of_client();
     let answer = stage.one_changes(&mut caller, &mut called, held).await;
     let answer = answer.rule("TDR-HLD-002")?;
     stage.check(rule, direction(&answer) == INACTIVE, || {
@@ -362,8 +386,8 @@ async fn is_held(stage: &Stage, talk: &mut Talk, version: u32) -> Played {
     Ok(())
 }
 
-/// Teams resumes, and audio is back soon, of some times once: a machine may be busy with something else.
-async fn is_resumed(stage: &Stage, talk: &mut Talk, version: u32) -> Result<bool, Failure> {
+/// Teams resumes, and audio is back after so long.
+async fn is_resumed(stage: &Stage, talk: &mut Talk, version: u32) -> Result<Duration, Failure> {
     let (mut caller, mut called) = talk.ends();
     for voice in [&caller.voice, &called.voice] {
         voice.plays(TONES.0);
@@ -395,26 +419,24 @@ async fn is_resumed(stage: &Stage, talk: &mut Talk, version: u32) -> Result<bool
     });
     stage.hear_each_other(talk).await.rule("TDR-HLD-002")?;
     // Packets that were waited for took their time, too.
-    Ok(took <= RETURNS + PTIME * ON_THE_WAY as u32)
+    Ok(took.saturating_sub(PTIME * ON_THE_WAY as u32))
 }
 
 /// TC-MID-001.
 async fn teams_holds(stage: &Stage) -> Played {
     let mut talk = stage.from_teams().await?;
-    for round in 0..ROUNDS {
-        is_held(stage, &mut talk, 2 * round + 1).await?;
-        if is_resumed(stage, &mut talk, 2 * round + 2).await? || stage.kit.network.is_some() {
-            return talk.caller_ends().await;
-        }
+    let (mut times, mut version) = (Times::new(RETURNS, ROUNDS), 0);
+    while !times.are_decided() {
+        is_held(stage, &mut talk, version + 1).await?;
+        version += 2;
+        times.took(is_resumed(stage, &mut talk, version).await?);
     }
-    stage.check("TDR-HLD-002", false, || {
-        format!("of {ROUNDS} times audio was never back within {RETURNS:?}")
-    });
+    times.are_kept(stage, "TDR-HLD-002", "audio is back");
     talk.caller_ends().await
 }
 
-/// How often Teams holds until audio has come back soon enough once, and how soon that is.
-const ROUNDS: u32 = 3;
+/// How often Teams holds, and how soon audio must be back most times.
+const ROUNDS: usize = 3;
 const RETURNS: Duration = Duration::from_millis(500);
 const PTIME: Duration = Duration::from_millis(20);
 
@@ -534,23 +556,13 @@ async fn another_key(stage: &Stage) -> Played {
 /// TC-MID-006.
 async fn the_same_key(stage: &Stage) -> Played {
     let mut talk = counted_through(stage).await?;
+    let whole = Whole::begins(&talk).await;
     let (mut caller, mut called) = talk.ends();
-    let ears = [caller.voice.ear(), called.voice.ear()];
-    for ear in &ears {
-        ear.measures_holes();
-    }
     let offer = caller.describes(1, SENDRECV);
     let changed = stage.one_changes(&mut caller, &mut called, offer).await;
     changed.rule("TDR-MED-007")?;
     talk.lasts(Duration::from_secs(2)).await;
-    for ear in &ears {
-        let hole = ear.heard().longest_hole;
-        stage.check(
-            "TDR-MED-007",
-            hole == 0 || stage.kit.network.is_some(),
-            || format!("{} misses {hole} packets in a row", ear.name),
-        );
-    }
+    whole.is_heard(stage, "TDR-MED-007", 0).await;
     stage.hear_each_other(&talk).await.rule("TDR-MED-007")?;
     talk.caller_ends().await
 }
@@ -633,11 +645,11 @@ async fn carrier_moves(stage: &Stage) -> Played {
     let invites = stage.tape.requests(Side::Teams, "INVITE");
     let mut places: Vec<_> = invites
         .iter()
-        .map(|(_, _, invite)| sdp::read(&invite.body()).map(|media| media.rtp))
+        .map(|(_, _, invite)| sdp::read(&invite.body()))
         .collect();
     places.dedup();
     stage.check("TDR-HLD-005", places.len() == 1, || {
-        format!("Teams is told {} places for audio", places.len())
+        format!("Teams is told {} descriptions of audio", places.len())
     });
     Ok(())
 }
@@ -712,11 +724,29 @@ async fn refreshes_stop(stage: &Stage) -> Played {
     carrier.rule("TDR-TMR-002")
 }
 
-/// TC-MID-013.
+/// TC-MID-013: an interval that is longer than any that was offered, and the catalogue's, which only who offers less
+/// can be asked for.
 async fn interval_too_small(stage: &Stage) -> Played {
+    is_lengthened(stage, 4000).await?;
+    match stage.reconfigures(TEAMS, OFFERS_LESS).await? {
+        true => is_lengthened(stage, 300).await,
+        false => Ok(()),
+    }
+}
+
+/// The trunk of Teams with the shortest interval that there is.
+const OFFERS_LESS: &str =
+    "preset = \"teams\"\nsession_timer = { expires = \"90s\", min_se = \"90s\" }\n";
+
+/// Teams wants an interval of so many seconds at least, and is called again with such a one.
+async fn is_lengthened(stage: &Stage, wanted: u32) -> Played {
     let mut caller = stage.carrier_dials().await?;
     let mut called = stage.teams_is_called().await?;
-    let least = [("Min-SE", "4000".to_owned())];
+    let offered = called.invite()?.line("Session-Expires").unwrap_or_default();
+    stage.check("ladder", seconds_of(offered) < Some(wanted), || {
+        format!("Session-Expires is \"{offered}\", which is no shorter than {wanted}")
+    });
+    let least = [("Min-SE", wanted.to_string())];
     called
         .leg
         .respond(422, "Session Interval Too Small", None, &least)?;
@@ -725,18 +755,20 @@ async fn interval_too_small(stage: &Stage) -> Played {
     let again = called.invite()?;
     for name in ["Session-Expires", "Min-SE"] {
         let timer = again.line(name).unwrap_or_default();
-        let seconds = timer
-            .split(';')
-            .next()
-            .and_then(|text| text.trim().parse().ok());
-        let is_enough = seconds.is_some_and(|seconds: u32| seconds >= 4000);
+        let is_enough = seconds_of(timer) >= Some(wanted);
         stage.check("TDR-TMR-004", is_enough, || {
-            format!("{name} is \"{timer}\" after Min-SE: 4000")
+            format!("{name} is \"{timer}\" after Min-SE: {wanted}")
         });
     }
     called.leg.respond(486, "Busy Here", None, &[])?;
     called.leg.acknowledged_failure().await?;
     caller.is_refused().await.map(std::mem::drop)
+}
+
+/// The seconds of Session-Expires or Min-SE.
+fn seconds_of(timer: &str) -> Option<u32> {
+    let seconds = timer.split(';').next();
+    seconds.and_then(|text| text.trim().parse().ok())
 }
 
 /// TC-MID-015: on hold for several times what silence ends a call after.
@@ -758,7 +790,26 @@ async fn silent_on_hold(stage: &Stage) -> Played {
     talk.caller_ends().await
 }
 
-/// TC-MID-014.
+/// The trunk of Teams with media bypass.
+const BYPASS: &str = "preset = \"teams\"\nmedia_bypass = true\n";
+
+/// A timer in answers to clients alone.
+fn with_timer_on_bypass(answer: &str) -> String {
+    match answer.contains("a=ice-lite") {
+        true => with_line(answer, "Session-Expires: 1800;refresher=uas"),
+        false => answer.to_owned(),
+    }
+}
+
+/// Another key in answers to clients alone.
+fn with_wrong_key_on_bypass(answer: &str) -> String {
+    match answer.contains("a=ice-lite") {
+        true => answer.replace("inline:", "inline:+"),
+        false => answer.to_owned(),
+    }
+}
+
+/// TC-MID-014: without bypass and with it.
 async fn no_timer(stage: &Stage) -> Played {
     let change = |parties: &mut Parties| {
         parties.edit = Some(|text| {
@@ -770,6 +821,10 @@ async fn no_timer(stage: &Stage) -> Played {
     let called = stage.carrier_is_called().await?;
     let mut talk = stage.answered(caller, called).await?;
     talk.caller_ends().await?;
+    if stage.reconfigures(TEAMS, BYPASS).await? {
+        let (mut talk, _) = client_talks_as(stage, change).await?;
+        talk.caller_ends().await?;
+    }
     for (_, _, message) in stage.tape.of_subject(Side::Teams) {
         let timer = message.line("Session-Expires");
         stage.check("TDR-ICE-014", timer.is_none(), || {
@@ -800,9 +855,20 @@ async fn another_target(stage: &Stage) -> Played {
     ends_elsewhere(stage, &mut talk).await
 }
 
-/// TC-MID-017: held, taken over by the machine that plays to the parked, retrieved by another user.
+/// TC-MID-017: held, taken over by the machine that plays to the parked, retrieved by another user; without bypass,
+/// and by a client with it, whose place the machine takes (TDR 4.8: parking never bypasses).
 async fn parked(stage: &Stage) -> Played {
-    let mut talk = stage.from_teams().await?;
+    let talk = stage.from_teams().await?;
+    is_parked(stage, talk).await?;
+    if stage.reconfigures(TEAMS, BYPASS).await? {
+        let (talk, _) = client_talks(stage).await?;
+        is_parked(stage, talk).await.rule("TDR-ICE-012")?;
+    }
+    Ok(())
+}
+
+/// One call is parked and retrieved.
+async fn is_parked(stage: &Stage, mut talk: Talk) -> Played {
     is_held(stage, &mut talk, 1).await?;
     let (mut caller, mut called) = talk.ends();
     moves_to_machine(stage, &mut caller, &mut called, 2, "audio").await?;

@@ -34,7 +34,10 @@ pub const CASES: &[Case] = &[
     case(
         "TC-MED-016",
         |stage| Box::pin(other_lengths(stage)),
-        &[breaks("TDR-MED-025", Mutation::Media(Warp::Silence))],
+        &[
+            breaks("TDR-MED-025", Mutation::Media(Warp::Silence)),
+            breaks("TDR-MED-025", Mutation::Media(Warp::Joined)),
+        ],
     ),
     case(
         "TC-MED-020",

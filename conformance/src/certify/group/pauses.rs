@@ -24,6 +24,7 @@ pub const CASES: &[Case] = &[case(
         breaks("TDR-MED-023", Mutation::Media(Warp::NoNoise)),
         breaks("TDR-MED-023", Mutation::CarrierMedia(Warp::NoNoise)),
         breaks("TDR-MED-023", Mutation::Media(Warp::Holes)),
+        breaks("TDR-MED-023", Mutation::Media(Warp::Glitch)),
     ],
 )];
 
@@ -79,6 +80,8 @@ async fn silence(stage: &Stage) -> Played {
     noisy.lasts(Duration::from_secs(1)).await;
     let before = voices.map(Voice::heard);
     let noise_before = silent.called.voice.heard().noise;
+    let ear = silent.called.voice.ear();
+    ear.measures_holes();
     let (ended, missed) = tokio::join!(
         quiet.called.leg.asked("BYE", PAUSE),
         silent.called.voice.misses_within(PAUSE)
@@ -89,10 +92,11 @@ async fn silence(stage: &Stage) -> Played {
     // Two packets in a row may be missing: 40 ms. Noise may stand for all of them.
     let packets = PAUSE.as_millis() as f64 / 20.0;
     let is_filled = silent.called.voice.heard().noise - noise_before >= PAUSE.as_secs();
-    let is_whole = missed * packets <= 2.5 || stage.kit.network.is_some() || is_filled;
+    let hole = ear.heard().longest_hole;
+    let is_whole = missed * packets <= 2.5 && hole <= 2 || stage.kit.network.is_some() || is_filled;
     stage.check(rule, is_whole, || {
         format!(
-            "of the carrier's silence {:.0} packets of {packets} are missing",
+            "of the carrier's silence {:.0} packets of {packets} are missing, {hole} in a row",
             missed * packets
         )
     });

@@ -3,8 +3,9 @@
 use super::inbound::{CARRIER, HOLES, TONE, for_another, this_fork_is_acknowledged};
 use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
 use crate::certify::ladder::{Called, Caller, TONES, Talk};
-use crate::certify::mutation::{Mutation, Warp, carrier, delay, drop, rewrite, teams};
+use crate::certify::mutation::{Mutation, Warp, carrier, delay, drop, often_delay, rewrite, teams};
 use crate::certify::stage::Stage;
+use crate::certify::times::Times;
 use crate::certify::verdict::Failure;
 use crate::media::tone::Codec;
 use crate::peer::message::Message;
@@ -20,6 +21,10 @@ pub const CASES: &[Case] = &[
             breaks("TDR-SIP-018", drop(carrier("INVITE").status(183))),
             breaks("TDR-SIP-018", Mutation::CarrierMedia(Warp::Silence)),
             breaks("TDR-SIP-018", delay(carrier("INVITE").status(183), SLOW)),
+            breaks(
+                "TDR-SIP-018",
+                often_delay(carrier("INVITE").status(183), SLOW),
+            ),
             breaks("TDR-SIP-019", Mutation::CarrierMedia(Warp::Stuck)),
         ],
     ),
@@ -62,6 +67,8 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-SIP-020", drop(carrier("INVITE").statuses(180, 181))),
             breaks("TDR-SIP-020", Mutation::CarrierMedia(Warp::Silence)),
+            // The tone has begun, and ends after 181.
+            breaks("TDR-SIP-020", Mutation::CarrierMedia(Warp::Mute)),
         ],
     ),
     case(
@@ -81,8 +88,8 @@ const TONE_ALONE: &str = "ringback = \"local\"\n";
 /// Longest time until early audio is heard, and what is too late for that.
 const SOON: Duration = Duration::from_millis(200);
 const SLOW: Duration = Duration::from_millis(500);
-/// Calls of which one must be heard so soon.
-const CALLS: usize = 4;
+/// Calls of which most must be heard so soon.
+const CALLS: usize = 5;
 
 /// A call to Teams of which the carrier has heard 183 with a description, or this rule is broken; and that
 /// description.
@@ -98,10 +105,10 @@ async fn early(stage: &Stage, rule: &str) -> Result<(Caller, Called, String), Fa
     Ok((caller, called, answer))
 }
 
-/// TC-INB-005: of some calls one is heard soon, which a machine that is busy with something else allows.
+/// TC-INB-005.
 async fn early_audio(stage: &Stage) -> Played {
-    let mut least = None;
-    for _ in 0..CALLS {
+    let mut times = Times::new(SOON, CALLS);
+    while !times.are_decided() {
         let mut caller = stage.carrier_dials().await?;
         let mut called = stage.teams_is_called().await?;
         let answer = called.answer(Codec::Pcma);
@@ -115,8 +122,7 @@ async fn early_audio(stage: &Stage) -> Played {
         while caller.voice.heard().audio == 0 && began.elapsed() < PATIENCE {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        let took = began.elapsed();
-        least = least.min(Some(took)).or(Some(took));
+        times.took(began.elapsed());
         let is_heard = caller.voice.waits_for(TONES.1, PATIENCE).await;
         stage.check("TDR-SIP-018", is_heard, || {
             "early audio is not heard".to_owned()
@@ -131,14 +137,8 @@ async fn early_audio(stage: &Stage) -> Played {
         });
         stage.hear_each_other(&talk).await.rule("TDR-SIP-019")?;
         talk.called_ends().await?;
-        if took <= SOON {
-            break;
-        }
     }
-    let is_soon = least.is_some_and(|took| took <= SOON) || stage.kit.network.is_some();
-    stage.check("TDR-SIP-018", is_soon, || {
-        format!("early audio is heard after {least:?}, wanted {SOON:?}")
-    });
+    times.are_kept(stage, "TDR-SIP-018", "early audio is heard");
     Ok(())
 }
 
@@ -221,10 +221,11 @@ async fn being_forwarded(stage: &Stage) -> Played {
     called
         .leg
         .respond(181, "Call Is Being Forwarded", None, &[])?;
-    caller.voice.measures_gaps();
-    let heard = caller.voice.hears_within(HOLES).await;
-    stage.check("TDR-SIP-020", heard > 20, || {
-        "the tone ends with 181".to_owned()
+    // The burst that was heard may still end by itself; the next one is a tone that goes on.
+    tokio::time::sleep(BURST).await;
+    let loudest = caller.voice.loudest_within(CADENCE).await;
+    stage.check("TDR-SIP-020", loudest > Some(AUDIBLE), || {
+        format!("the tone ends with 181: {loudest:?} dBm0 after it")
     });
     let answer = called.answer(Codec::Pcma);
     called.leg.respond(200, "OK", Some(answer), &[])?;
@@ -261,6 +262,10 @@ async fn hears_tone_of_ours(stage: &Stage, caller: &mut Caller, rule: &str) -> P
     Ok(())
 }
 
+/// Longest burst of a ringing tone, and longest time from one burst to the next (ITU-T E.180 §5: 0.67 to 1.5 s, and 3 to 5 s
+/// between them; North America has 2 s and 4 s).
+const BURST: Duration = Duration::from_secs(2);
+const CADENCE: Duration = Duration::from_millis(6_500);
 /// Level of what can be heard, in dBm0.
 const AUDIBLE: f64 = -40.0;
 

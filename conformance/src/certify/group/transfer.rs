@@ -52,13 +52,7 @@ pub const CASES: &[Case] = &[
                 replace(teams("NOTIFY"), "terminated", "active"),
             ),
             breaks("TDR-XFR-015", drop(teams("BYE").status(200))),
-            breaks(
-                "TDR-XFR-016",
-                Mutation::Configuration(
-                    "name = \"carrier\"\npreset",
-                    "name = \"carrier\"\nmusic = \"silence\"\npreset",
-                ),
-            ),
+            breaks("TDR-XFR-016", Mutation::Configuration(RINGS, SILENT)),
         ],
     ),
     transfer(
@@ -193,12 +187,17 @@ pub const CASES: &[Case] = &[
     transfer(
         "TC-XFR-015",
         |stage| Box::pin(of_call_from_teams(stage)),
-        &[breaks(
-            "TDR-XFR-012",
-            rewrite(teams("INVITE"), |text| {
-                text.replace("From: <sip:+441632960001", "From: <sip:+441632960100")
-            }),
-        )],
+        &[
+            breaks(
+                "TDR-XFR-012",
+                rewrite(teams("INVITE"), |text| {
+                    text.replace("From: <sip:+441632960001", "From: <sip:+441632960100")
+                }),
+            ),
+            breaks("TDR-XFR-011", without(teams("INVITE"), "Referred-By")),
+            breaks("TDR-XFR-014", drop(teams("NOTIFY"))),
+            breaks("TDR-XFR-016", Mutation::Configuration(RINGS, SILENT)),
+        ],
     ),
     transfer(
         "TC-XFR-016",
@@ -284,6 +283,10 @@ pub const CASES: &[Case] = &[
     )
     .with(|setting| setting.teams.push_str("limits = { calls = 3 }\n")),
 ];
+
+/// The carrier's trunk, and the same where who is transferred hears nothing meanwhile.
+const RINGS: &str = "name = \"carrier\"\npreset";
+const SILENT: &str = "name = \"carrier\"\nmusic = \"silence\"\npreset";
 
 /// A case for subjects that can transfer.
 pub(super) const fn transfer(
@@ -702,9 +705,15 @@ async fn by_carrier(stage: &Stage) -> Played {
 async fn of_call_from_teams(stage: &Stage) -> Played {
     let mut talk = stage.from_teams().await?;
     let Talk { caller, called } = &mut talk;
+    caller.voice.hushes();
     let by = &mut caller.leg;
-    let mut new = transferred(stage, by, &mut called.end(), (TARGET, BY)).await?;
+    let mut new = is_referred(stage, by, TARGET, BY).await?;
     is_called_by(stage, &new, OUTSIDE)?;
+    new.leg.respond(180, "Ringing", None, &[])?;
+    is_told(by, 180).await?;
+    rings(stage, &called.voice).await;
+    target_answers(stage, by, &mut new, &mut called.end()).await?;
+    by.hang_up().await.rule("TDR-XFR-015")?;
     ends(&mut talk.called.leg, &mut new.leg).await
 }
 

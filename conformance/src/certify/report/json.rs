@@ -79,6 +79,7 @@ fn case(outcome: &Outcome) -> Value {
         "failures": failures,
         "not_asked": outcome.unasked.iter().map(|one| json!({ "rule": one.rule, "why": one.why })).collect::<Vec<_>>(),
         "notes": outcome.notes,
+        "differs": entry.differs,
         "seconds": outcome.took.as_secs_f64(),
         "ladder": steps.collect::<Vec<_>>(),
         "media": heard.collect::<Vec<_>>(),

@@ -198,6 +198,7 @@ mod tests {
             });
         }
         run.outcomes[1].notes.push("short form: 5 calls".to_owned());
+        run.outcomes[1].entry.differs = Some("408, as annex B has it".to_owned());
         let (first, second) = (&run.outcomes[0].entry.id, &run.outcomes[1].entry.id);
         let mut table = Vec::new();
         table::write(&run, &mut table).unwrap();
@@ -213,9 +214,16 @@ mod tests {
             assert_eq!(case["not_asked"][0]["why"], "nobody can look");
         }
         assert_eq!(cases[1]["notes"][0], "short form: 5 calls");
+        assert_eq!(cases[1]["differs"], "408, as annex B has it");
+        let differs = "differs from the catalogue: 408, as annex B has it";
+        assert!(
+            table.contains(&format!("{differs}\n  {second}\n")),
+            "{table}"
+        );
         for text in [junit::of(&run), html::of(&run)] {
             assert_eq!(text.matches("G12 not asked: nobody can look").count(), 2);
             assert_eq!(text.matches("short form: 5 calls").count(), 1);
+            assert_eq!(text.matches(differs).count(), 1);
         }
     }
 }

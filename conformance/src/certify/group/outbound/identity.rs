@@ -100,6 +100,7 @@ async fn who_is_trusted(stage: &Stage) -> Played {
 /// TC-OUT-013.
 pub(super) async fn customers_by_name(stage: &Stage) -> Played {
     let numbers = ["+441632960200", "+441632960300"];
+    let mut calls = Vec::new();
     for (index, (fqdn, number)) in CUSTOMERS.iter().zip(numbers).enumerate() {
         let change = |parties: &mut Parties| {
             parties.uri = parties.uri.replace(FQDN, fqdn);
@@ -111,6 +112,7 @@ pub(super) async fn customers_by_name(stage: &Stage) -> Played {
         let called = stage.carrier_is_called_at(index).await;
         let called = called.rule("TDR-MT-012")?;
         let mut talk = stage.answered(caller, called).await?;
+        calls.push(talk.caller.leg.call_id().to_owned());
         talk.caller_ends().await?;
     }
     // The number of one is no number of the other.
@@ -124,15 +126,22 @@ pub(super) async fn customers_by_name(stage: &Stage) -> Played {
     stage.check("TDR-MT-015", last.status() == Some(403), || {
         format!("another customer's number got {}", last.title())
     });
-    let answers = stage.tape.of_subject(Side::Teams).into_iter();
-    let contacts: Vec<String> = answers
-        .filter(|(_, _, message)| is_status(message, 200))
-        .map(|(_, _, message)| message.line("Contact").unwrap_or_default().to_owned())
-        .collect();
-    for (fqdn, contact) in CUSTOMERS.iter().zip(&contacts) {
-        stage.check("TDR-MT-012", contact.contains(fqdn), || {
-            format!("{fqdn} was called, Contact is {contact}")
+    // An answer that is repeated is that of the same call.
+    for (fqdn, call) in CUSTOMERS.iter().zip(&calls) {
+        let answers = stage.tape.of_subject(Side::Teams).into_iter();
+        let mut own = answers
+            .map(|(_, _, message)| message)
+            .filter(|message| is_status(message, 200) && message.call_id() == call)
+            .peekable();
+        stage.check("TDR-MT-012", own.peek().is_some(), || {
+            format!("no answer of {fqdn}")
         });
+        for answer in own {
+            let contact = answer.line("Contact").unwrap_or_default();
+            stage.check("TDR-MT-012", contact.contains(fqdn), || {
+                format!("{fqdn} was called, Contact is {contact}")
+            });
+        }
     }
     let unknown =
         |parties: &mut Parties| parties.uri = parties.uri.replace(FQDN, "c9.other.example");
@@ -199,22 +208,59 @@ async fn with_history(stage: &Stage, history: &'static str) -> Result<Message, F
     Ok(invite)
 }
 
-/// TC-OUT-016.
+/// Without the last entry of History-Info.
+pub(super) fn without_last(invite: &str) -> String {
+    let lines = invite.split("\r\n").map(|line| {
+        let entries = line
+            .strip_prefix("History-Info: ")
+            .and_then(|all| all.rsplit_once(','));
+        entries.map_or_else(
+            || line.to_owned(),
+            |(kept, _)| format!("History-Info: {kept}"),
+        )
+    });
+    lines.collect::<Vec<_>>().join("\r\n")
+}
+
+/// TC-OUT-016: both entries in their order, each with its reason, and in Diversion who sent the call on and why
+/// (RFC 7544 §7.3).
 pub(super) async fn forwarded(stage: &Stage) -> Played {
-    for history in [
-        "<sip:+441632960107@sip.pstnhub.example>;index=1,<sip:+441632960001@sip.pstnhub.example;cause=302>;index=1.1",
-        "<sip:+441632960107@sip.pstnhub.example:5061;user=phone?Reason=SIP%3Bcause%3D302%3Btext%3D%22Moved%20Temporarily%22>;index=1,<sip:+441632960001@sip.pstnhub.example:5061;user=phone?Reason=SIP%3Bcause%3D486>;index=1.1",
+    let rule = "TDR-FWD-001";
+    for (history, second) in [
+        (
+            "<sip:+441632960107@sip.pstnhub.example>;index=1,<sip:+441632960001@sip.pstnhub.example;cause=302>;index=1.1",
+            "302",
+        ),
+        (
+            "<sip:+441632960107@sip.pstnhub.example:5061;user=phone?Reason=SIP%3Bcause%3D302%3Btext%3D%22Moved%20Temporarily%22>;index=1,<sip:+441632960001@sip.pstnhub.example:5061;user=phone?Reason=SIP%3Bcause%3D486>;index=1.1",
+            "486",
+        ),
         // Unescaped, as the documentation has it.
-        "<sip:+441632960107@sip.pstnhub.example;user=phone?Reason=SIP;cause=302;text=\"Move Temporarily\">;index=1,<sip:+441632960001@sip.pstnhub.example;user=phone?Reason=SIP;cause=496>;index=1.1",
+        (
+            "<sip:+441632960107@sip.pstnhub.example;user=phone?Reason=SIP;cause=302;text=\"Move Temporarily\">;index=1,<sip:+441632960001@sip.pstnhub.example;user=phone?Reason=SIP;cause=496>;index=1.1",
+            "496",
+        ),
     ] {
         let invite = with_history(stage, history).await?;
-        let told = invite.values("History-Info").join(", ");
-        stage.check("TDR-FWD-001", told.contains("+441632960107"), || {
-            format!("who forwarded is not told: History-Info is \"{told}\"")
+        let told = invite.values("History-Info");
+        let has = |at: usize, words: &[&str]| {
+            told.get(at)
+                .is_some_and(|entry| words.iter().all(|word| entry.contains(word)))
+        };
+        let first = match history.contains("?Reason") {
+            true => &["+441632960107", "cause%3D302", "index=1"][..],
+            false => &["+441632960107", "index=1"],
+        };
+        let is_whole =
+            told.len() == 2 && has(0, first) && has(1, &["+441632960001", second, "index=1.1"]);
+        stage.check(rule, is_whole, || {
+            format!("of \"{history}\" History-Info is \"{}\"", told.join(", "))
         });
-        let diversion = invite.values("Diversion").join(", ");
-        stage.check("TDR-FWD-001", diversion.contains("+441632960107"), || {
-            format!("Diversion is \"{diversion}\"")
+        let diversion = invite.values("Diversion");
+        let of_it = diversion.iter().find(|one| one.contains("+441632960107"));
+        let is_told = of_it.is_some_and(|one| one.contains("reason=unconditional"));
+        stage.check(rule, is_told, || {
+            format!("of \"{history}\" Diversion is \"{}\"", diversion.join(", "))
         });
     }
     Ok(())
