@@ -677,7 +677,10 @@ mod tests {
         };
         let mut out = Vec::new();
         assert_eq!(status(&to, &mut out).unwrap(), exit::UNREACHABLE);
-        assert_eq!(reload(&to, &mut out).unwrap(), exit::UNREACHABLE);
+        assert_eq!(
+            reloaded(&to, "/reload", &mut out).unwrap(),
+            exit::UNREACHABLE
+        );
     }
 
     #[test]
