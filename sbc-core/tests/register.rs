@@ -782,6 +782,66 @@ fn a_reload_keeps_what_is_the_same_and_takes_back_what_is_gone() {
     assert!(register_within(&mut shard, Duration::from_secs(1_000)).is_none());
 }
 
+#[test]
+fn a_registrar_that_asks_who_takes_back_what_is_gone_is_answered() {
+    let plain = CONFIG.replace("preset =", "options = false\npreset =");
+    let changed = registering("expires = \"20m\"");
+    for (reloaded, comes_anew) in [(&plain, false), (&changed, true)] {
+        let mut shard = started(&usual());
+        let first = next_register(&mut shard).message;
+        says(&mut shard, &first, "401 Unauthorized", &challenge("n1"));
+        let register = next_register(&mut shard).message;
+        grants(&mut shard, &register, 600, "");
+        shard.apply(Input::Config(config_of(reloaded)));
+        let gone = next_register(&mut shard).message;
+        assert_eq!(header(&gone, HeaderName::Expires), "0");
+        assert!(
+            gone.has(HeaderName::Authorization),
+            "what is known is shown"
+        );
+        // Each nonce is for one request.
+        says(&mut shard, &gone, "401 Unauthorized", &challenge("n2"));
+        let proven = next_register(&mut shard).message;
+        assert_eq!(header(&proven, HeaderName::Expires), "0");
+        assert_eq!(contact_of(&proven), contact_of(&register));
+        assert!(header(&proven, HeaderName::Authorization).contains("n2"));
+        says(&mut shard, &proven, "200 OK", "");
+        let anew = register_within(&mut shard, Duration::from_secs(2));
+        assert_eq!(anew.is_some(), comes_anew);
+        if let Some((anew, _)) = anew {
+            assert_ne!(contact_of(&anew.message), contact_of(&register));
+            grants(&mut shard, &anew.message, 1_200, "");
+            assert_eq!(standing(&shard).state, RegistrationState::Registered);
+        } else {
+            assert_eq!(standing(&shard).state, RegistrationState::Off);
+        }
+    }
+    // What is under way is taken back when it stands.
+    let mut shard = started(&usual());
+    let register = next_register(&mut shard).message;
+    shard.apply(Input::Config(config_of(&plain)));
+    assert!(shard.sent.is_empty(), "one at a time");
+    grants(&mut shard, &register, 600, "");
+    let gone = next_register(&mut shard).message;
+    assert_eq!(header(&gone, HeaderName::Expires), "0");
+    assert_eq!(standing(&shard).state, RegistrationState::Off);
+}
+
+#[test]
+fn a_reload_while_the_node_drains_registers_nothing() {
+    let (mut shard, _) = registered(&usual(), "");
+    shard.apply(Input::Command(CommandId(1), Command::Drain(true)));
+    let gone = next_register(&mut shard).message;
+    says(&mut shard, &gone, "200 OK", "");
+    let changed = registering("expires = \"20m\"");
+    shard.apply(Input::Config(config_of(&changed)));
+    assert!(register_within(&mut shard, Duration::from_secs(100)).is_none());
+    assert_eq!(standing(&shard).state, RegistrationState::Off);
+    shard.apply(Input::Command(CommandId(2), Command::Drain(false)));
+    let back = next_register(&mut shard).message;
+    assert_eq!(header(&back, HeaderName::Expires), "1200");
+}
+
 /// As many trunks as a provider's largest customer has.
 fn many(count: usize) -> String {
     let mut text = usual();
