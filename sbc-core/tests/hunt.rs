@@ -4,8 +4,11 @@
 use crate::world;
 
 use sbc_core::core::Together;
-use sbc_core::id::ShardId;
+use sbc_core::id::{ShardId, TrunkName};
+use sbc_core::input::Input;
 use sbc_core::sip::Method;
+use sbc_core::transport::Protocol;
+use sbc_core::trunk::{TargetId, TargetState};
 use std::time::Duration;
 use world::two::{Two, two_carriers};
 use world::*;
@@ -113,4 +116,35 @@ fn what_one_shard_learns_of_an_address_all_shards_know() {
         let invite = calls(shard, "open");
         assert_eq!(invite.hop.remote.to_string(), other);
     }
+}
+
+#[test]
+fn while_all_addresses_are_down_one_call_a_second_of_the_whole_node_finds_out() {
+    let (config, together) = (config(), Together::default());
+    let shard = |id| Shard::one_of(config.clone(), ShardId(id), 2).counting(&together);
+    let mut shards = [shard(0), shard(1)];
+    for shard in &mut shards {
+        for at in ["198.51.100.20:5060", "198.51.100.21:5060"] {
+            let remote = at.parse().expect("an address");
+            let target = TargetId {
+                trunk: TrunkName::new("carrier-a"),
+                host: at.split(':').next().expect("a host").to_owned(),
+                protocol: Protocol::Udp,
+                remote: Some(remote),
+            };
+            let state = TargetState::Down;
+            shard.apply(Input::TargetHealth { target, state });
+        }
+    }
+    let [first, second] = &mut shards;
+    first.teams_says(&teams_invite("finds"));
+    first.next_response(100);
+    first.next_request(Method::Invite);
+    second.teams_says(&teams_invite("waits"));
+    second.next_response(100);
+    second.next_response(503);
+    second.pass(Duration::from_secs(1));
+    second.teams_says(&teams_invite("later"));
+    second.next_response(100);
+    second.next_request(Method::Invite);
 }

@@ -189,7 +189,7 @@ fn a_wrong_password_is_explained_and_not_tried_again_for_five_minutes() {
 #[test]
 fn the_life_of_our_own_contact_counts_and_a_short_one_is_renewed_halfway() {
     for (own, others, earliest, latest) in [
-        (120, 3600, 90_000, 90_100),
+        (120, 3600, 78_000, 78_100),
         (60, 3600, 30_000, 30_100),
         (40, 20, 20_000, 20_100),
         (2, 3600, 5_000, 5_100),
@@ -387,6 +387,25 @@ fn silence_leads_to_the_other_server_which_then_holds_the_registration() {
     assert_eq!(standing(&shard).state, RegistrationState::Registered);
     shard.pass(Duration::from_secs(121));
     assert_eq!(standing(&shard).state, RegistrationState::Failed);
+}
+
+#[test]
+fn a_short_registration_is_renewed_so_early_that_the_other_server_is_asked_in_time() {
+    for life in [90, 120, 200, 300] {
+        let mut shard = started(&usual());
+        let first = next_register(&mut shard);
+        assert_eq!(first.hop.remote.to_string(), FIRST);
+        grants(&mut shard, &first.message, life, "");
+        let mut left = u64::from(life) * 1_000;
+        loop {
+            let within = Duration::from_millis(left);
+            let (register, took) = register_within(&mut shard, within).expect("before the end");
+            left -= took;
+            if register.hop.remote.to_string() == SECOND {
+                break;
+            }
+        }
+    }
 }
 
 #[test]

@@ -782,7 +782,7 @@ impl Registering {
         self.failures = 0;
         self.names.clear();
         self.addresses.clear();
-        self.due = cx.now.mono + refresh_after(cx, life);
+        self.due = cx.now.mono + refresh_after(cx, life, self.style.trunk.timers.t1);
         let (target, remote) = server;
         self.note_sources(cx, [remote.ip()]);
         if self.held.as_ref().is_none_or(|held| held.remote != remote) {
@@ -878,18 +878,13 @@ impl Registering {
     }
 }
 
-/// When a registration of this life is renewed (SIP-1621): at a random point of its last fifth, but
-/// half a minute before the end; a short one after half of it.
-fn refresh_after(cx: &mut Cx<'_>, life: Duration) -> Duration {
-    let minute = Duration::from_secs(60);
-    let after = match life <= minute {
-        true => life / 2,
-        false => cx
-            .plane
-            .mint
-            .delay(life * 8 / 10, life * 9 / 10)
-            .min(life - minute / 2),
-    };
+/// When a registration of this life is renewed (SIP-1621): at a random point of its last fifth, but so long before
+/// the end that a silent server is given up and the next one asked in time (`t1`); a short one after half of it.
+fn refresh_after(cx: &mut Cx<'_>, life: Duration, t1: Duration) -> Duration {
+    // Timer F, and time for the next server to answer.
+    let lead = 64 * t1 + Duration::from_secs(10);
+    let late = cx.plane.mint.delay(life * 8 / 10, life * 9 / 10);
+    let after = late.min(life.saturating_sub(lead).max(life / 2));
     // A registrar that grants moments must not keep us busy.
     after.max(Duration::from_secs(5))
 }
