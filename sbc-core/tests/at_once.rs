@@ -313,3 +313,15 @@ fn each_place_is_an_early_dialog_where_the_caller_wants_to_see_them() {
     two.shard.next_request(Method::Ack);
     assert_eq!(to(&two.shard.next_response(200).message), to(&second));
 }
+
+#[test]
+fn a_redirection_that_is_not_followed_says_less_than_that_somebody_is_busy() {
+    let (mut two, teams) = usual();
+    two.says("486 Busy Here", "b1", "", "");
+    two.shard.next_request(Method::Ack);
+    let moved = "Contact: <sip:+493023125999@203.0.113.1>\n";
+    let moved = response(&teams, "302 Moved Temporarily", "x1", moved, "");
+    two.shard.teams_says(&moved);
+    two.shard.next_request(Method::Ack);
+    two.shard.next_response(486);
+}

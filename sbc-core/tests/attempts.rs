@@ -142,31 +142,6 @@ fn a_phone_that_rings_for_ever_and_ignores_cancel_counts_as_not_answered() {
 }
 
 #[test]
-fn whoever_says_something_may_ring_longer_and_all_of_it_has_its_limit() {
-    let (mut shard, invite) = ringing_out("");
-    shard.teams_says(&response(&invite, "100 Trying", "", "", ""));
-    for at in [30, 60, 90, 120, 150, 180, 210] {
-        shard.pass(secs(30));
-        let ringing = response(&invite, "182 Queued", "x1", TEAMS_CONTACT, "");
-        shard.teams_says(&ringing);
-        shard.sent.retain(|sent| sent.message.is_request());
-        assert!(shard.sent.is_empty(), "after {at} s");
-    }
-    // The whole setup may take 240 s.
-    shard.pass(secs(30));
-    shard.sent.retain(|sent| sent.message.is_request());
-    shard.next_request(Method::Cancel);
-    // What is said of the INVITE by a proxy on the way alone does not count.
-    let (mut shard, invite) = ringing_out("");
-    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
-    shard.pass(secs(100));
-    shard.teams_says(&response(&invite, "100 Trying", "", "", ""));
-    shard.pass(secs(85));
-    shard.sent.retain(|sent| sent.message.is_request());
-    shard.next_request(Method::Cancel);
-}
-
-#[test]
 fn teams_hears_of_progress_before_it_gives_up_on_a_slow_carrier() {
     let (mut shard, invite) = ringing_in(CONFIG);
     shard.carrier_says(&response(&invite, "100 Trying", "", "", ""));

@@ -385,6 +385,30 @@ fn whoever_says_that_nobody_calls_for_help_is_not_warned() {
 }
 
 #[test]
+fn a_route_that_takes_the_calls_of_carriers_out_again_is_told() {
+    let codes = |trunk: &str, when: &str| {
+        let more = format!(
+            "[[trunk]]\nname = \"telco\"\nrealm = \"inside\"\ntargets = [\"198.51.100.30:5060;udp\"]\n\
+             {trunk}\n[[route]]\nname = \"world\"\nmatch = {when}\nto = [{{ trunk = \"carrier\" }}, \
+             {{ trunk = \"telco\" }}]\n"
+        );
+        let findings = all(load_text(&(BASE.to_owned() + &more)));
+        let mut codes = findings.iter().map(|finding| finding.code);
+        codes.any(|code| code == Code::OpenTransit)
+    };
+    let own = "tenant = \"contoso\"";
+    assert!(codes(own, "{}"));
+    assert!(codes(own, "{ tenant = \"contoso\" }"));
+    // Who it is for is written, nobody outside is somebody's, or its peer proves who it is.
+    assert!(!codes(own, "{ from_trunk = \"telco\" }"));
+    assert!(!codes(own, "{ tenant = \"fabrikam\" }"));
+    assert!(!codes(own, "{ called_in = \"tenant:contoso\" }"));
+    assert!(!codes("tenant = \"*\"", "{}"));
+    let proves = "authenticate = { username = \"pbx\", password = { credential = \"pbx\" }, realm = \"example.org\" }";
+    assert!(!codes(&format!("{own}\n{proves}"), "{}"));
+}
+
+#[test]
 fn every_finding_points_to_the_exact_place() {
     for (code, from, to) in CASES {
         assert!(BASE.contains(from), "case {code} replaces nothing: {from}");

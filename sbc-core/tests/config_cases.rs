@@ -34,6 +34,13 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
          targets = [\"branch.contoso.example;tls\"]\n",
     ),
     (
+        Code::OpenTransit,
+        "[metrics]\n",
+        "[[trunk]]\nname = \"telco\"\ntenant = \"contoso\"\nrealm = \"inside\"\n\
+         targets = [\"198.51.100.30:5060;udp\"]\n\
+         [[route]]\nname = §\"world\"\nmatch = { called = '^\\+' }\nto = [{ trunk = \"telco\" }]\n[metrics]\n",
+    ),
+    (
         Code::SharedListener,
         "fqdn = \"sbc1.contoso.example\"\n",
         "fqdn = \"sbc1.contoso.example\"\n[[trunk]]\nname = §\"pbx\"\ntenant = \"*\"\nrealm = \"outside\"\n\

@@ -381,3 +381,34 @@ fn text_of(invite: &str, body: &str, length: usize) -> String {
     let length = length - "pidf+xml".len() + 1;
     format!("{head}Content-Type: multipart/mixed;boundary=b1\nContent-Length: {length}\n\n{body}")
 }
+
+#[test]
+fn the_callers_own_limit_ends_no_call_for_help_that_waits_in_a_queue() {
+    let mut shard = Shard::with(config_of(&alone("")));
+    let asks = "EXPIRES: 60\nMAX-FORWARDS";
+    shard.teams_says(&help("a").replace("MAX-FORWARDS", asks));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    says(&mut shard, &invite, "182 Queued", CARRIER_CONTACT, "");
+    shard.next_response(182);
+    shard.pass(Duration::from_secs(120));
+    assert_eq!(methods(&mut shard), []);
+    says(&mut shard, &invite, "200 OK", CARRIER_CONTACT, CARRIER_SDP);
+    shard.next_request(Method::Ack);
+    shard.next_response(200);
+}
+
+#[test]
+fn what_is_for_those_who_help_passes_value_by_value_and_however_long() {
+    let long = format!("<cid:{}@contoso.example>", "a".repeat(2_000));
+    let call_id = "<urn:emergency:uid:callid:1:a.example>;purpose=emergency-CallId";
+    let lines = format!(
+        "Geolocation: {long}\nCall-Info: <http://192.0.2.7/i.png>;purpose=icon, {call_id}\nMAX-FORWARDS"
+    );
+    let mut shard = Shard::with(config_of(&helping()));
+    shard.teams_says(&help("a").replace("MAX-FORWARDS", &lines));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    assert_eq!(header(&invite, HeaderName::Geolocation), long);
+    assert_eq!(header(&invite, HeaderName::CallInfo), call_id);
+}

@@ -172,3 +172,37 @@ fn a_caller_is_answered_as_it_offers() {
         assert_eq!(has_keys(&shard), has, "{text}");
     }
 }
+
+#[test]
+fn a_suite_that_stands_behind_many_others_is_found() {
+    let key = "inline:MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkw";
+    let many: String = (2..=12)
+        .map(|tag| format!("a=crypto:{tag} X_OTHER_{tag} {key}\n"))
+        .collect();
+    let sdp = TEAMS_SDP.replace("a=crypto:1", &format!("{many}a=crypto:1"));
+    let invite = teams_invite("many");
+    let (head, _) = invite.split_once("Content-Type").expect("a body");
+    let mut shard = Shard::new();
+    shard.teams_says(&with_body(head, &sdp));
+    shard.next_response(100);
+    shard.next_request(Method::Invite);
+}
+
+#[test]
+fn a_flood_of_tiny_packets_is_no_wish_that_is_told_on() {
+    for (ms, is_told) in [(1, false), (4, false), (40, true), (400, false)] {
+        let (mut shard, invite) = called_out("tiny");
+        let sdp = format!("{TEAMS_SDP}a=ptime:{ms}\n");
+        shard.teams_says(&response(
+            &invite.message,
+            "200 OK",
+            "x1",
+            TEAMS_CONTACT,
+            &sdp,
+        ));
+        shard.next_request(Method::Ack);
+        let ok = shard.next_response(200).message;
+        let told = format!("a=ptime:{ms}\r\n");
+        assert_eq!(body(&ok).contains(&told), is_told, "{}", body(&ok));
+    }
+}

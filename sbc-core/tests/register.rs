@@ -189,7 +189,7 @@ fn a_wrong_password_is_explained_and_not_tried_again_for_five_minutes() {
 #[test]
 fn the_life_of_our_own_contact_counts_and_a_short_one_is_renewed_halfway() {
     for (own, others, earliest, latest) in [
-        (120, 3600, 90_000, 90_100),
+        (120, 3600, 78_000, 78_100),
         (60, 3600, 30_000, 30_100),
         (40, 20, 20_000, 20_100),
         (2, 3600, 5_000, 5_100),
@@ -387,6 +387,25 @@ fn silence_leads_to_the_other_server_which_then_holds_the_registration() {
     assert_eq!(standing(&shard).state, RegistrationState::Registered);
     shard.pass(Duration::from_secs(121));
     assert_eq!(standing(&shard).state, RegistrationState::Failed);
+}
+
+#[test]
+fn a_short_registration_is_renewed_so_early_that_the_other_server_is_asked_in_time() {
+    for life in [90, 120, 200, 300] {
+        let mut shard = started(&usual());
+        let first = next_register(&mut shard);
+        assert_eq!(first.hop.remote.to_string(), FIRST);
+        grants(&mut shard, &first.message, life, "");
+        let mut left = u64::from(life) * 1_000;
+        loop {
+            let within = Duration::from_millis(left);
+            let (register, took) = register_within(&mut shard, within).expect("before the end");
+            left -= took;
+            if register.hop.remote.to_string() == SECOND {
+                break;
+            }
+        }
+    }
 }
 
 #[test]
@@ -780,6 +799,66 @@ fn a_reload_keeps_what_is_the_same_and_takes_back_what_is_gone() {
     assert!(standing(&shard).sources.is_empty(), "they may call no more");
     says(&mut shard, &gone, "200 OK", "");
     assert!(register_within(&mut shard, Duration::from_secs(1_000)).is_none());
+}
+
+#[test]
+fn a_registrar_that_asks_who_takes_back_what_is_gone_is_answered() {
+    let plain = CONFIG.replace("preset =", "options = false\npreset =");
+    let changed = registering("expires = \"20m\"");
+    for (reloaded, comes_anew) in [(&plain, false), (&changed, true)] {
+        let mut shard = started(&usual());
+        let first = next_register(&mut shard).message;
+        says(&mut shard, &first, "401 Unauthorized", &challenge("n1"));
+        let register = next_register(&mut shard).message;
+        grants(&mut shard, &register, 600, "");
+        shard.apply(Input::Config(config_of(reloaded)));
+        let gone = next_register(&mut shard).message;
+        assert_eq!(header(&gone, HeaderName::Expires), "0");
+        assert!(
+            gone.has(HeaderName::Authorization),
+            "what is known is shown"
+        );
+        // Each nonce is for one request.
+        says(&mut shard, &gone, "401 Unauthorized", &challenge("n2"));
+        let proven = next_register(&mut shard).message;
+        assert_eq!(header(&proven, HeaderName::Expires), "0");
+        assert_eq!(contact_of(&proven), contact_of(&register));
+        assert!(header(&proven, HeaderName::Authorization).contains("n2"));
+        says(&mut shard, &proven, "200 OK", "");
+        let anew = register_within(&mut shard, Duration::from_secs(2));
+        assert_eq!(anew.is_some(), comes_anew);
+        if let Some((anew, _)) = anew {
+            assert_ne!(contact_of(&anew.message), contact_of(&register));
+            grants(&mut shard, &anew.message, 1_200, "");
+            assert_eq!(standing(&shard).state, RegistrationState::Registered);
+        } else {
+            assert_eq!(standing(&shard).state, RegistrationState::Off);
+        }
+    }
+    // What is under way is taken back when it stands.
+    let mut shard = started(&usual());
+    let register = next_register(&mut shard).message;
+    shard.apply(Input::Config(config_of(&plain)));
+    assert!(shard.sent.is_empty(), "one at a time");
+    grants(&mut shard, &register, 600, "");
+    let gone = next_register(&mut shard).message;
+    assert_eq!(header(&gone, HeaderName::Expires), "0");
+    assert_eq!(standing(&shard).state, RegistrationState::Off);
+}
+
+#[test]
+fn a_reload_while_the_node_drains_registers_nothing() {
+    let (mut shard, _) = registered(&usual(), "");
+    shard.apply(Input::Command(CommandId(1), Command::Drain(true)));
+    let gone = next_register(&mut shard).message;
+    says(&mut shard, &gone, "200 OK", "");
+    let changed = registering("expires = \"20m\"");
+    shard.apply(Input::Config(config_of(&changed)));
+    assert!(register_within(&mut shard, Duration::from_secs(100)).is_none());
+    assert_eq!(standing(&shard).state, RegistrationState::Off);
+    shard.apply(Input::Command(CommandId(2), Command::Drain(false)));
+    let back = next_register(&mut shard).message;
+    assert_eq!(header(&back, HeaderName::Expires), "1200");
 }
 
 /// As many trunks as a provider's largest customer has.

@@ -70,7 +70,8 @@ impl Call {
 
     /// The caller's invitation holds no longer: 487 if it has no answer yet (RFC 3261 §13.3.1).
     fn expired(&mut self, cx: &mut Cx<'_>) {
-        if self.answered.is_none() {
+        // Whoever calls for help may wait in a queue (SIP-1404), and can hang up.
+        if self.answered.is_none() && !self.record.emergency {
             let because = Because::of("the caller's invitation has expired");
             let status = crate::sip::Status::REQUEST_TERMINATED;
             let (by, code) = (EndedBy::A, CauseCode::NoAnswer);

@@ -154,6 +154,8 @@ codes! {
     SharedListener = "W0120",
     /// No call of Teams goes where its media would go past us.
     DownstreamNotCalled = "W0121",
+    /// Calls that come from a carrier of a customer may go out by a carrier again.
+    OpenTransit = "W0122",
 }
 
 impl Code {

@@ -33,6 +33,8 @@ impl Core {
         self.plane.elins = together.elins.clone();
         self.plane.asked = together.asked.clone();
         self.plane.watch = together.watch.clone();
+        self.plane.health.found = together.found.clone();
+        self.plane.quarantine = together.quarantine.clone();
         self.live = together.live.beside();
         self.adrift = together.adrift.beside();
         self

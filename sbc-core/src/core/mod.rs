@@ -326,10 +326,6 @@ impl Core {
             let trunk = config.trunks.get(trunk);
             trunk.is_some_and(|trunk| trunk.options.is_some())
         });
-        self.plane.nonces.keep(|trunk| {
-            let trunk = config.trunks.get(trunk);
-            trunk.is_some_and(|trunk| trunk.digest.is_some())
-        });
         // Peers are probed once per node, not once per shard.
         if self.plane.shard == ShardId(0) {
             self.keep_up(now, out, |upkeep, cx| {
@@ -338,6 +334,11 @@ impl Core {
                 upkeep.registrars.configure(cx, &before, &config);
             });
         }
+        let registrations = &self.upkeep.registrations;
+        self.plane.nonces.keep(|name| {
+            let trunk = config.trunks.get(name);
+            trunk.is_some_and(|trunk| trunk.digest.is_some()) || registrations.takes_back(name)
+        });
         self.plane.bindings.keep(|trunk| {
             let trunk = config.trunks.get(trunk);
             trunk.is_some_and(|trunk| trunk.registrar.is_some())

@@ -1,6 +1,6 @@
 //! What all shards of a node count together: the limits on calls, set-ups that may be circles, calls that
-//! give way to others, numbers that are lent to those who call for help, when Teams was asked, what is usual of calls, how many calls there are, and
-//! how many of them their callers have left.
+//! give way to others, numbers that are lent to those who call for help, when Teams was asked, what is usual of calls, how many calls there are,
+//! how many of them their callers have left, and what calls have found out about the addresses of peers.
 //!
 //! A limit is one of the node, and which shard a call falls to is chance: shards that counted each for
 //! itself would let in as many calls as there are shards times the limit, or refuse some although there
@@ -16,6 +16,7 @@ use crate::policy::spend::Spending;
 use crate::policy::spend::books::Books;
 use crate::policy::unusual::Watch;
 use crate::trunk::asked::Asked;
+use crate::trunk::{FoundByCalls, Quarantine};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -31,6 +32,8 @@ pub struct Together {
     pub(super) watch: Watch,
     pub(super) live: Live,
     pub(super) adrift: Adrift,
+    pub(super) found: FoundByCalls,
+    pub(super) quarantine: Quarantine,
 }
 
 impl Together {

@@ -406,9 +406,10 @@ pub fn is_sendable(ip: IpAddr, local: Option<IpAddr>) -> bool {
     is_single && is_own_kind(|ip| ip.is_loopback()) && is_own_kind(is_link_local)
 }
 
-/// Longer packets than any codec has are not carried to the other leg as a wish.
+/// Packets that are longer than any codec has, or so short that they would come in floods, are not carried to the
+/// other leg as a wish (SEC-101).
 fn is_packet_time(ms: &u32) -> bool {
-    *ms <= 200
+    (5..=200).contains(ms)
 }
 
 /// What a description leaves for reports: as it says, else a twentieth of the line's bandwidth, a quarter of that for

@@ -54,7 +54,7 @@ fn is_name(value: &[u8]) -> bool {
 }
 
 /// The values of a line: commas within `< >` and quotes separate nothing.
-fn values(line: &Bytes) -> Vec<Bytes> {
+pub(super) fn values(line: &Bytes) -> Vec<Bytes> {
     let mut values = Vec::new();
     let (mut begin, mut is_uri, mut is_quoted, mut is_escaped) = (0, false, false, false);
     for (at, octet) in line.iter().enumerate() {

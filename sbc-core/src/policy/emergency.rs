@@ -294,20 +294,28 @@ pub fn passed(message: &Message, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
     if !to.send_location {
         return Vec::new();
     }
-    let is_wanted = |name: &HeaderName, value: &[u8]| match name {
-        HeaderName::Geolocation | HeaderName::Priority => true,
-        HeaderName::CallInfo => is_emergency_data(value),
-        name => name.as_str().eq_ignore_ascii_case("Geolocation-Routing"),
+    let values = |name: HeaderName, line: Bytes| match &name {
+        HeaderName::Geolocation | HeaderName::Priority => vec![(name, line)],
+        HeaderName::CallInfo => {
+            let values = super::alert::values(&line).into_iter();
+            let values = values.filter(|value| is_emergency_data(value));
+            values.map(|value| (name.clone(), value)).collect()
+        }
+        own if own.as_str().eq_ignore_ascii_case("Geolocation-Routing") => vec![(name, line)],
+        _ => Vec::new(),
     };
     message
         .headers()
-        .map(|line| (line.name(), line.value()))
-        .filter(|(name, value)| is_wanted(name, value) && super::header::is_passable(value))
+        .flat_map(|line| values(line.name(), line.value()))
+        .filter(|(_, value)| value.len() <= LONGEST_DATA && super::header::has_no_controls(value))
         .take(super::header::MOST)
         .collect()
 }
 
-/// `Call-Info` with data about an emergency call (RFC 7852), not an icon to fetch.
+/// Longest line of a call for help that passes, in octets: locations may have several long references.
+const LONGEST_DATA: usize = 8 * 1_024;
+
+/// A value of `Call-Info` with data about an emergency call (RFC 7852), not an icon to fetch.
 fn is_emergency_data(value: &[u8]) -> bool {
     let text = String::from_utf8_lossy(value).to_ascii_lowercase();
     let purposes = text.split("purpose=").skip(1);

@@ -149,10 +149,13 @@ fn reveals(name: &HeaderName) -> bool {
 
 /// Whether a value may go to another leg at all: of bounded length and without control octets.
 pub fn is_passable(value: &[u8]) -> bool {
-    value.len() <= LONGEST
-        && !value
-            .iter()
-            .any(|octet| octet.is_ascii_control() && *octet != b'\t')
+    value.len() <= LONGEST && has_no_controls(value)
+}
+
+/// Whether a value has no control octets.
+pub(super) fn has_no_controls(value: &[u8]) -> bool {
+    let is_control = |octet: &u8| octet.is_ascii_control() && *octet != b'\t';
+    !value.iter().any(is_control)
 }
 
 /// The fixed headers of a trunk (`X-MS-SBC`), for requests that form dialogs and OPTIONS.

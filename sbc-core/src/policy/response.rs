@@ -218,6 +218,8 @@ pub fn rank(failure: Failure, overlaps: bool) -> u16 {
             503 => 599,
             401 | 407 | 415 | 420 | 484 => 400,
             400..500 => 401,
+            // One that was not followed says less than that somebody is busy.
+            300..400 => 402,
             code => code - code % 100,
         },
         Failure::Cancelled | Failure::NoAnswer => 900,

@@ -34,7 +34,7 @@ impl Default for Limits {
             formats: 64,
             attributes: 128,
             candidates: 64,
-            crypto: 8,
+            crypto: 32,
         }
     }
 }

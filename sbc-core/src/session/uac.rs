@@ -659,7 +659,7 @@ impl Session {
         let asked = current.filter(|current| current.id == id);
         if let Some(asked) = asked.or(self.unfinished.get(&id)) {
             let (trunk, hop) = (&self.style.trunk.name, &asked.hop);
-            let quarantine = &mut cx.plane.quarantine;
+            let quarantine = &cx.plane.quarantine;
             quarantine.note(
                 cx.now.mono,
                 trunk,

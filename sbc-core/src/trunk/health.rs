@@ -1,5 +1,4 @@
-//! Which addresses answer: what probes and calls found out, for every call of the shard to see
-//! (SIP-1710).
+//! Which addresses answer: what probes and calls found out, for every call of the node to see (SIP-1710).
 //!
 //! An address is held for bad while its probes say so or its circuit is open; a call tries such a
 //! one when nothing else is left. Calls know better than probes: an address that answered a call
@@ -13,6 +12,7 @@ use crate::transport::Protocol;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// So long an answer to a call counts more than silence to probes.
@@ -97,9 +97,25 @@ pub(crate) enum Footing {
 #[derive(Default, Debug)]
 pub(crate) struct Health {
     probed: BTreeMap<Address, TargetState>,
+    pub(crate) found: FoundByCalls,
+}
+
+/// What calls found out, over all shards: which of them a call falls to is chance.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct FoundByCalls(Arc<Mutex<Found>>);
+
+#[derive(Default, Debug)]
+struct Found {
     circuits: BTreeMap<Address, Circuit>,
     heard: BTreeMap<Address, Timestamp>,
     trials: BTreeMap<TrunkName, Timestamp>,
+}
+
+impl FoundByCalls {
+    fn lock(&self) -> MutexGuard<'_, Found> {
+        // A table is whole between any two statements.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Health {
@@ -123,27 +139,30 @@ impl Health {
     }
 
     /// A call got an answer of a peer: not 503, and not of its proxy's time-out.
-    pub(crate) fn heard(&mut self, now: Timestamp, place: &Place) {
-        self.circuits.remove(&place.own);
+    pub(crate) fn heard(&self, now: Timestamp, place: &Place) {
+        let mut found = self.found.lock();
+        found.circuits.remove(&place.own);
         // Only a doubt can be refuted.
         if self.probed.contains_key(&place.watched) {
-            self.heard.retain(|_, at| *at + HEARD > now);
-            self.heard.insert(place.watched.clone(), now);
+            found.heard.retain(|_, at| *at + HEARD > now);
+            found.heard.insert(place.watched.clone(), now);
         }
     }
 
     /// A call got no answer, or 503.
-    pub(crate) fn failed(&mut self, now: Timestamp, place: Place) {
-        self.circuits.retain(|_, circuit| !circuit.is_stale(now));
-        self.circuits.entry(place.own).or_default().fails(now);
+    pub(crate) fn failed(&self, now: Timestamp, place: Place) {
+        let circuits = &mut self.found.lock().circuits;
+        circuits.retain(|_, circuit| !circuit.is_stale(now));
+        circuits.entry(place.own).or_default().fails(now);
     }
 
     /// Whether a call should go there now. A circuit that is to be tried again lets one call pass: whoever is
     /// let pass asks once.
-    pub(crate) fn admits(&mut self, now: Timestamp, place: &Place) -> Footing {
-        let footing = self.footing(now, place);
+    pub(crate) fn admits(&self, now: Timestamp, place: &Place) -> Footing {
+        let mut found = self.found.lock();
+        let footing = self.footing_in(&found, now, place);
         if footing == Footing::Good
-            && let Some(circuit) = self.circuits.get_mut(&place.own)
+            && let Some(circuit) = found.circuits.get_mut(&place.own)
         {
             circuit.admits(now);
         }
@@ -152,8 +171,12 @@ impl Health {
 
     /// Whether a call would be sent there now: what [`Self::admits`] would say.
     pub(crate) fn footing(&self, now: Timestamp, place: &Place) -> Footing {
-        let circuit = self.circuits.get(&place.own);
-        match self.probed(now, place) {
+        self.footing_in(&self.found.lock(), now, place)
+    }
+
+    fn footing_in(&self, found: &Found, now: Timestamp, place: &Place) -> Footing {
+        let circuit = found.circuits.get(&place.own);
+        match self.probed_in(found, now, place) {
             Footing::Good if circuit.is_some_and(|circuit| !circuit.would_admit(now)) => {
                 Footing::Bad
             }
@@ -163,7 +186,11 @@ impl Health {
 
     /// What probes say of a place: all that counts for a call that was let pass already.
     pub(crate) fn probed(&self, now: Timestamp, place: &Place) -> Footing {
-        let heard = self.heard.get(&place.watched);
+        self.probed_in(&self.found.lock(), now, place)
+    }
+
+    fn probed_in(&self, found: &Found, now: Timestamp, place: &Place) -> Footing {
+        let heard = found.heard.get(&place.watched);
         let was_heard = heard.is_some_and(|at| *at + HEARD > now);
         match self.probed.get(&place.watched) {
             Some(TargetState::Busy) => Footing::Busy,
@@ -173,15 +200,16 @@ impl Health {
     }
 
     /// Whether a call may be tried at a trunk whose targets are all bad (SIP-1711).
-    pub(crate) fn may_try(&mut self, now: Timestamp, trunk: &TrunkName, policy: AllDown) -> bool {
+    pub(crate) fn may_try(&self, now: Timestamp, trunk: &TrunkName, policy: AllDown) -> bool {
         if policy == AllDown::Fail {
             return false;
         }
-        if self.trials.get(trunk).is_some_and(|at| *at + TRIAL > now) {
+        let trials = &mut self.found.lock().trials;
+        if trials.get(trunk).is_some_and(|at| *at + TRIAL > now) {
             return false;
         }
-        self.trials.retain(|_, at| *at + TRIAL > now);
-        self.trials.insert(trunk.clone(), now);
+        trials.retain(|_, at| *at + TRIAL > now);
+        trials.insert(trunk.clone(), now);
         true
     }
 }

@@ -18,7 +18,7 @@ mod verdict;
 
 pub(crate) use binding::Bindings;
 pub use binding::{Binding, Bound};
-pub(crate) use health::{Footing, Health, Place};
+pub(crate) use health::{Footing, FoundByCalls, Health, Place};
 pub use health::{TargetId, TargetState};
 pub(crate) use probe::Probes;
 pub(crate) use quarantine::Quarantine;

@@ -231,7 +231,7 @@ impl Probes {
             return;
         };
         let (trunk, protocol, remote) = (&watch.style.trunk.name, probe.protocol, probe.remote);
-        let quarantine = &mut cx.plane.quarantine;
+        let quarantine = &cx.plane.quarantine;
         quarantine.note(cx.now.mono, trunk, protocol, remote, message);
         if watch.style.trunk.habits.overload_control {
             let relief = &mut cx.plane.relief;

@@ -1,8 +1,8 @@
 //! Targets that asked to be left alone: a 503 with Retry-After (SIP-1720, RFC 3261 §21.5.4).
 //!
 //! Such a target gets no new INVITE and no OPTIONS for that time. What belongs to a dialog still
-//! goes. Kept per trunk, because a limit that one customer reached says nothing about another's;
-//! and by each shard for itself.
+//! goes. Kept per trunk, because a limit that one customer reached says nothing about another's; all shards
+//! keep to it together.
 
 use crate::id::TrunkName;
 use crate::sip::header::RetryAfter;
@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 use crate::transport::Protocol;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Longest time that is granted, whatever a peer asks for.
@@ -19,16 +20,14 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// One address of one trunk.
 type Target = (TrunkName, Protocol, SocketAddr);
 
-/// Who asked to be left alone, and until when.
-#[derive(Default, Debug)]
-pub(crate) struct Quarantine {
-    until: BTreeMap<Target, Timestamp>,
-}
+/// Who asked to be left alone, and until when; over all shards.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Quarantine(Arc<Mutex<BTreeMap<Target, Timestamp>>>);
 
 impl Quarantine {
     /// Takes note of a response to a request outside any dialog.
     pub(crate) fn note(
-        &mut self,
+        &self,
         now: Timestamp,
         trunk: &TrunkName,
         protocol: Protocol,
@@ -42,11 +41,12 @@ impl Quarantine {
         let Ok(Some(RetryAfter { seconds, .. })) = response.get::<RetryAfter>() else {
             return;
         };
-        self.until.retain(|_, until| *until > now);
+        let mut all = self.lock();
+        all.retain(|_, until| *until > now);
         if seconds > 0 {
             let pause = Duration::from_secs(u64::from(seconds)).min(LONGEST);
             let target = (trunk.clone(), protocol, remote);
-            self.until.insert(target, now + pause);
+            all.insert(target, now + pause);
         }
     }
 
@@ -59,6 +59,11 @@ impl Quarantine {
         remote: SocketAddr,
     ) -> bool {
         let target = (trunk.clone(), protocol, remote);
-        self.until.get(&target).is_some_and(|until| *until > now)
+        self.lock().get(&target).is_some_and(|until| *until > now)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Target, Timestamp>> {
+        // A table is whole between any two statements.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,7 +15,7 @@ use crate::auth::Tries;
 use crate::config::{Config, Gin, Registration, TargetAddress};
 use crate::deadline::DeadlineQueue;
 use crate::event::Happened;
-use crate::id::{FlowId, QueryId, TransactionId};
+use crate::id::{FlowId, QueryId, TransactionId, TrunkName};
 use crate::locate::in_order;
 use crate::plane::{Asker, Cx};
 use crate::policy::ingress::accepts_source;
@@ -97,6 +97,8 @@ struct Registering {
     /// Keep-alives over UDP, while it stands.
     keep_alive: Option<keep_alive::KeepAlive>,
     is_leaving: bool,
+    /// The configuration knows it no more: it is there until it is taken back, and tells nobody.
+    is_gone: bool,
     sources: BTreeMap<IpAddr, Timestamp>,
     /// When something is to be done next; earlier entries of the queue are void.
     due: Timestamp,
@@ -145,7 +147,8 @@ impl Registrations {
             };
             let is_same = |one: &Registering| {
                 let own = &one.style.trunk;
-                own.name == trunk.name
+                !one.is_gone
+                    && own.name == trunk.name
                     && one.wanted == *wanted
                     && own.targets == trunk.targets
                     && own.listeners == trunk.listeners
@@ -165,12 +168,15 @@ impl Registrations {
                 continue;
             }
             self.next = self.next.wrapping_add(1);
-            let one = Registering::new(cx, style, wanted.clone());
+            let one = Registering::new(cx, style, wanted.clone(), self.is_draining);
             self.due.push(one.due, self.next);
             self.all.insert(self.next, one);
         }
-        for (_, mut gone) in before {
-            gone.take_back(cx, None);
+        for (id, mut gone) in before {
+            if gone.is_gone {
+                self.all.insert(id, gone);
+                continue;
+            }
             let is_replaced = config
                 .trunks
                 .get(&gone.style.trunk.name)
@@ -184,7 +190,16 @@ impl Registrations {
                     "the trunk registers no more",
                 );
             }
+            if gone.leaves(cx, id) {
+                self.all.insert(id, gone);
+            }
         }
+    }
+
+    /// Whether a registration of this trunk is being taken back, which the configuration knows no more.
+    pub(crate) fn takes_back(&self, trunk: &TrunkName) -> bool {
+        let is_its = |one: &Registering| one.is_gone && one.style.trunk.name == *trunk;
+        self.all.values().any(is_its)
     }
 
     /// When [`Self::tick`] is next wanted.
@@ -202,14 +217,14 @@ impl Registrations {
     pub(crate) fn drain(&mut self, cx: &mut Cx<'_>, is_draining: bool) {
         self.is_draining = is_draining;
         for (id, one) in &mut self.all {
-            if !one.wanted.unregisters || one.is_leaving == is_draining {
+            if !one.wanted.unregisters || one.is_leaving == is_draining || one.is_gone {
                 continue;
             }
             one.is_leaving = is_draining;
             if is_draining {
                 // One that is under way gets its answer first: there is one at a time.
                 if matches!(one.step, Step::Idle) {
-                    one.take_back(cx, Some(*id));
+                    one.take_back(cx, *id);
                 }
                 one.tell(cx, RegistrationState::Off, None, "the node drains");
             } else {
@@ -410,8 +425,12 @@ impl Registrations {
         }
     }
 
-    /// Sees to it that the next thing to do is in the queue.
+    /// Sees to it that the next thing to do is in the queue, and forgets what is gone for good.
     fn look_after(&mut self, id: u32) {
+        let is_over = |one: &mut Registering| one.is_gone && matches!(one.step, Step::Idle);
+        if self.all.get_mut(&id).is_some_and(is_over) {
+            self.all.remove(&id);
+        }
         if let Some(one) = self.all.get(&id) {
             self.due.push(one.due, id);
             if let Some(held) = &one.held {
@@ -425,7 +444,7 @@ impl Registrations {
 }
 
 impl Registering {
-    fn new(cx: &mut Cx<'_>, style: LegStyle, wanted: Registration) -> Self {
+    fn new(cx: &mut Cx<'_>, style: LegStyle, wanted: Registration, is_draining: bool) -> Self {
         let standing = Standing::new(&style.trunk.name);
         let mut one = Self {
             call_id: CallId::from_minted(cx.plane.mint.call_id()),
@@ -448,7 +467,8 @@ impl Registering {
             last_fault: (None, "no server could be asked".to_owned()),
             held: None,
             keep_alive: None,
-            is_leaving: false,
+            is_leaving: is_draining && wanted.unregisters,
+            is_gone: false,
             sources: BTreeMap::new(),
             due: cx.now.mono + cx.plane.mint.delay(Duration::ZERO, START),
             has_slot: false,
@@ -456,7 +476,10 @@ impl Registering {
             style,
             wanted,
         };
-        one.tell(cx, RegistrationState::Trying, None, "registering");
+        match one.is_leaving {
+            true => one.tell(cx, RegistrationState::Off, None, "the node drains"),
+            false => one.tell(cx, RegistrationState::Trying, None, "registering"),
+        }
         one
     }
 
@@ -545,8 +568,7 @@ impl Registering {
             false => self.expires_s,
         };
         let expires_s = self.asked_s;
-        let owner = Owner::Registration(id);
-        match self.register(cx, owner, &target, remote, expires_s) {
+        match self.register(cx, id, &target, remote, expires_s) {
             Some(sent) => {
                 self.step = Step::Answer(sent, target, remote);
                 true
@@ -562,7 +584,7 @@ impl Registering {
     fn register(
         &mut self,
         cx: &mut Cx<'_>,
-        owner: Owner,
+        id: u32,
         target: &TargetAddress,
         remote: SocketAddr,
         expires_s: u32,
@@ -588,11 +610,27 @@ impl Registering {
         let (now, timers) = (cx.now.mono, TimerSet::from(&trunk.timers));
         let table = &mut cx.plane.transactions;
         let bytes = request.build();
+        let owner = Owner::Registration(id);
         Some(table.request(now, method, &branch, bytes, hop, timers, owner, cx.out))
     }
 
-    /// Removes the registration that stands. With an id the answer is waited for.
-    fn take_back(&mut self, cx: &mut Cx<'_>, id: Option<u32>) {
+    /// The configuration knows it no more. Says whether it still waits for an answer: that of a REGISTER under
+    /// way, or to its own removal.
+    fn leaves(&mut self, cx: &mut Cx<'_>, id: u32) -> bool {
+        if !self.wanted.unregisters {
+            return false;
+        }
+        self.is_gone = true;
+        match self.step {
+            // There is one at a time, and what it brings is taken back.
+            Step::Answer(..) => self.is_leaving = true,
+            Step::Name(..) | Step::Idle => self.take_back(cx, id),
+        }
+        matches!(self.step, Step::Answer(..))
+    }
+
+    /// Removes the registration that stands.
+    fn take_back(&mut self, cx: &mut Cx<'_>, id: u32) {
         if !self.wanted.unregisters {
             return;
         }
@@ -600,16 +638,8 @@ impl Registering {
             return;
         };
         self.tries = Tries::default();
-        match id {
-            Some(id) => {
-                self.is_leaving = true;
-                self.send(cx, id, held.target, held.remote);
-            }
-            None => {
-                let (target, remote) = (held.target, held.remote);
-                self.register(cx, Owner::Nobody, &target, remote, 0);
-            }
-        }
+        self.is_leaving = true;
+        self.send(cx, id, held.target, held.remote);
     }
 
     fn answered(
@@ -752,7 +782,7 @@ impl Registering {
         self.failures = 0;
         self.names.clear();
         self.addresses.clear();
-        self.due = cx.now.mono + refresh_after(cx, life);
+        self.due = cx.now.mono + refresh_after(cx, life, self.style.trunk.timers.t1);
         let (target, remote) = server;
         self.note_sources(cx, [remote.ip()]);
         if self.held.as_ref().is_none_or(|held| held.remote != remote) {
@@ -825,6 +855,9 @@ impl Registering {
         failure: Option<u16>,
         because: &str,
     ) {
+        if self.is_gone {
+            return;
+        }
         let is_news = self.standing.state != state;
         let mut standing = Standing::clone(&self.standing);
         standing.state = state;
@@ -845,18 +878,13 @@ impl Registering {
     }
 }
 
-/// When a registration of this life is renewed (SIP-1621): at a random point of its last fifth, but
-/// half a minute before the end; a short one after half of it.
-fn refresh_after(cx: &mut Cx<'_>, life: Duration) -> Duration {
-    let minute = Duration::from_secs(60);
-    let after = match life <= minute {
-        true => life / 2,
-        false => cx
-            .plane
-            .mint
-            .delay(life * 8 / 10, life * 9 / 10)
-            .min(life - minute / 2),
-    };
+/// When a registration of this life is renewed (SIP-1621): at a random point of its last fifth, but so long before
+/// the end that a silent server is given up and the next one asked in time (`t1`); a short one after half of it.
+fn refresh_after(cx: &mut Cx<'_>, life: Duration, t1: Duration) -> Duration {
+    // Timer F, and time for the next server to answer.
+    let lead = 64 * t1 + Duration::from_secs(10);
+    let late = cx.plane.mint.delay(life * 8 / 10, life * 9 / 10);
+    let after = late.min(life.saturating_sub(lead).max(life / 2));
     // A registrar that grants moments must not keep us busy.
     after.max(Duration::from_secs(5))
 }

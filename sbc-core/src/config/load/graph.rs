@@ -31,6 +31,7 @@ impl Load<'_> {
         self.unused_trunks(routes);
         self.shared_listeners();
         self.downstreams_not_called(file, routes);
+        self.open_transit(routes);
     }
 
     fn overlapping_media_ports(&mut self, file: &File) {
@@ -468,6 +469,51 @@ impl Load<'_> {
                     )),
                 );
             }
+        }
+    }
+}
+
+impl Load<'_> {
+    /// A route that does not say where its calls come from takes those of carriers too: whoever calls from there
+    /// may be led out again on the customer's account (SEC-003). Trunks that everybody may use are no such
+    /// source, because a call from there belongs to the owner of its number; nor are those whose peer proves who
+    /// it is.
+    fn open_transit(&mut self, routes: &[(Route, RoutePlaces)]) {
+        let trunks = &self.trunks.valid;
+        let mut found = Vec::new();
+        for (route, places) in routes {
+            let when = &route.when;
+            if when.emergency || when.from_trunk.is_some() || when.called_in.is_some() {
+                continue;
+            }
+            let is_out = |trunk: &&Trunk| {
+                trunk.preset == Preset::Carrier
+                    && trunk.authenticate.is_none()
+                    && trunk.registrar.is_none()
+            };
+            let outward = route.to.iter().find_map(|target| {
+                let (trunk, _) = trunks.get(&target.trunk)?;
+                is_out(&&**trunk).then_some(trunk)
+            });
+            let Some(outward) = outward else { continue };
+            let sources = trunks.values().map(|(trunk, _)| &**trunk);
+            let inward = sources.filter(is_out).find(|trunk| {
+                let is_served =
+                    |owner: &Option<TenantName>| owner.is_none() || *owner == trunk.tenant;
+                trunk.tenant.is_some() && is_served(&when.tenant) && is_served(&outward.tenant)
+            });
+            if let Some(inward) = inward {
+                let cause = format!(
+                    "route \"{}\": calls that come from trunk \"{}\" may go out by trunk \"{}\"",
+                    route.name, inward.name, outward.name
+                );
+                found.push((places.name.clone(), cause));
+            }
+        }
+        for (span, cause) in found {
+            let help = "say whose calls it takes: match = { from_trunk = \"…\" }";
+            self.out
+                .add(Code::OpenTransit, &span, cause, Some(help.to_owned()));
         }
     }
 }

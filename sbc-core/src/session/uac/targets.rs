@@ -159,7 +159,7 @@ impl Session {
             };
             let trunk = &self.style.trunk;
             let may_try = outgoing.attempts > 0 || outgoing.outset.is_emergency || {
-                let health = &mut cx.plane.health;
+                let health = &cx.plane.health;
                 health.may_try(cx.now.mono, &trunk.name, trunk.all_down)
             };
             if !may_try {
