@@ -162,7 +162,7 @@ impl Arrival {
         };
         let signalling = Some(by.flow.remote.ip());
         // Where its user is, it says as a call of its own would (TDR-LMO-010).
-        let local = local::of_request(&by.trunk, &by.request, false);
+        let local = local::of_request(&by.trunk, &by.request, call.record.emergency);
         let choice = local.as_ref().ok().and_then(Option::as_ref);
         let image = image_of(cx, profile_of(&by.trunk, choice), leg, signalling);
         let spec = image.spec();

@@ -9,6 +9,7 @@ use super::{Ending, Phase, Session, SessionEvent, TIMER_EXPIRED, Timer};
 use crate::plane::Cx;
 use crate::sip::header::{Header, MaxForwards, Reason};
 use crate::sip::{Method, Status};
+use crate::time::Timestamp;
 use std::time::Duration;
 
 /// Questions without answer in a row that end the call.
@@ -36,6 +37,8 @@ const WATCH: Duration = Duration::from_secs(300);
 pub(super) struct Examined {
     /// What questions without answer count.
     against: u8,
+    /// When one counted last: a NAT and `dialog_ping` have theirs asked as well, and one silence is one.
+    counted: Option<Timestamp>,
 }
 
 impl Session {
@@ -62,6 +65,15 @@ impl Session {
             true => AGAIN,
             false => WATCH,
         };
+        let now = cx.now.mono;
+        let is_same = examined.counted.is_some_and(|at| at + AGAIN > now);
+        if is_lost && is_same {
+            if !self.timers.is_set(Timer::Examine as usize) {
+                self.timers.set(Timer::Examine as usize, now + again);
+            }
+            return;
+        }
+        examined.counted = is_lost.then_some(now);
         examined.against = match (is_lost, is_silence) {
             (false, _) => 0,
             (true, true) => examined.against.saturating_add(SILENCE),
@@ -73,6 +85,13 @@ impl Session {
             return;
         }
         self.is_gone(cx, status, up);
+    }
+
+    /// The peer is heard, so it is there.
+    pub(super) fn is_heard(&mut self) {
+        if let Some(examined) = &mut self.examined {
+            *examined = Examined::default();
+        }
     }
 
     /// Nobody is there any more.

@@ -345,7 +345,7 @@ impl Transfer {
             vouched: None,
             parts: emergency::Parts {
                 sections: self.wish.parts(&by, &trunk),
-                before: 1,
+                before: 0,
             },
         };
         let style = LegStyle {
