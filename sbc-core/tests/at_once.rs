@@ -313,3 +313,19 @@ fn each_place_is_an_early_dialog_where_the_caller_wants_to_see_them() {
     two.shard.next_request(Method::Ack);
     assert_eq!(to(&two.shard.next_response(200).message), to(&second));
 }
+
+/// The places are of calls: a call needs one, whoever of those that ring has it in the end (MED-242).
+#[test]
+fn a_call_has_one_place_to_be_transcoded_however_many_trunks_ring() {
+    let transcode = "transcode = [\"opus\"]";
+    let preset = "preset = \"teams\"\n";
+    let text = config_with(transcode, "").replace(preset, &format!("{preset}{transcode}\n"));
+    let text = format!("{text}\n[limits]\ntranscoding = 1\n");
+    let mut shard = Shard::with(config_of(&text));
+    shard.carrier_says(&carrier_invite("two", CARRIER_SDP));
+    shard.next_response(100);
+    for _ in 0..2 {
+        let invite = shard.next_request(Method::Invite).message;
+        assert!(body(&invite).contains("opus"), "{}", body(&invite));
+    }
+}

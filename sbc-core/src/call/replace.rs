@@ -302,6 +302,7 @@ impl Replace {
         call.bridge = Some((a, b));
         call.newcomer = Some(self.newcomer);
         call.tellings_begin_anew();
+        call.spare(cx, self.newcomer);
         call.comes_from(cx, self.newcomer, &self.said);
         call.introduce(self.newcomer);
         call.introduce(self.partner);

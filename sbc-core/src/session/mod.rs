@@ -171,6 +171,11 @@ pub enum SessionEvent {
         /// Nothing more follows, for this reason.
         ended: Option<Bytes>,
     },
+    /// A peer that is asked whether it is there has left that unanswered, of a call for help.
+    Unheard {
+        /// It has done so often enough to be gone, if it is not heard either.
+        is_proven: bool,
+    },
     /// The session is over although we did not end it.
     Ended(Ending),
 }

@@ -370,6 +370,19 @@ impl Session {
             (true, Method::Update) if self.refreshed.is_some_and(|at| at > open.since) => {
                 self.news.refused(&Method::Update, false);
             }
+            // Of a call for help the silence to one request is no proof (SIP-1405).
+            (true, method @ (Method::Invite | Method::Update)) if self.spared_until.is_some() => {
+                self.refresh_failed(cx, false);
+                self.news.refused(&method, false);
+                if method == Method::Invite {
+                    let status = Status::REQUEST_TIMEOUT;
+                    up.push(SessionEvent::OfferRefused {
+                        status,
+                        again: false,
+                    });
+                }
+                self.asks_whether_there(cx);
+            }
             (true, method @ (Method::Invite | Method::Update)) => {
                 let reason = Reason::q850(TIMER_EXPIRED, None).to_bytes();
                 self.hang_up(cx, Status::REQUEST_TIMEOUT, Some(reason));

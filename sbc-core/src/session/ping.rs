@@ -53,7 +53,6 @@ impl Session {
     fn is_examined(
         &mut self,
         cx: &mut Cx<'_>,
-        status: Option<Status>,
         is_lost: bool,
         is_silence: bool,
         up: &mut Vec<SessionEvent>,
@@ -79,16 +78,22 @@ impl Session {
             (true, true) => examined.against.saturating_add(SILENCE),
             (true, false) => examined.against.saturating_add(NO_WAY),
         };
-        if examined.against < PROVEN {
-            self.timers
-                .set(Timer::Examine as usize, cx.now.mono + again);
-            return;
+        let is_proven = examined.against >= PROVEN;
+        self.timers.set(Timer::Examine as usize, now + again);
+        if is_lost {
+            up.push(SessionEvent::Unheard { is_proven });
         }
-        self.is_gone(cx, status, up);
+    }
+
+    /// A peer that is asked whether it is there does not answer, and is not heard.
+    pub(crate) fn is_given_up(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {
+        if self.is_confirmed() {
+            self.is_gone(cx, None, up);
+        }
     }
 
     /// The peer is heard, so it is there.
-    pub(super) fn is_heard(&mut self) {
+    pub(crate) fn is_heard(&mut self) {
         if let Some(examined) = &mut self.examined {
             *examined = Examined::default();
         }
@@ -176,7 +181,7 @@ impl Session {
             if !is_lost {
                 self.pings_later(cx);
             }
-            return self.is_examined(cx, status, is_lost, is_silence, up);
+            return self.is_examined(cx, is_lost, is_silence, up);
         }
         if !is_lost {
             self.unheard = 0;

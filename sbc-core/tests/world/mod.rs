@@ -169,6 +169,8 @@ pub struct Shard {
     /// Answers to operators.
     pub replies: Vec<(CommandId, Answered)>,
     pub refuse_media: bool,
+    /// What the relay says of its figures, if it does.
+    pub stats: Option<SessionStats>,
     /// The relay says nothing.
     pub hold_media: bool,
     /// Start lines of what was sent, where peers send broken messages: answers repeat what was
@@ -240,6 +242,7 @@ impl Shard {
             letters: VecDeque::new(),
             replies: Vec::new(),
             refuse_media: false,
+            stats: Some(SessionStats::default()),
             hold_media: false,
             start_lines: None,
             next_port: 40_000,
@@ -336,6 +339,10 @@ impl Shard {
                 endpoint: None,
                 ..
             } => Some(released(*session)),
+            MediaCommand::Stats { session } => Some(MediaEvent::Stats {
+                session: *session,
+                stats: self.stats.clone()?,
+            }),
             _ => None,
         }
     }
