@@ -58,6 +58,21 @@ async fn a_flood_of_pings_closes_the_connection() {
 }
 
 #[tokio::test]
+async fn empty_lines_behind_each_message_are_no_flood_of_pings() {
+    let world = World::new();
+    let mut stream = world.tcp("tcp").await;
+    for number in 0..20 {
+        let text = format!("{}\r\n\r\n", options(&format!("m{number}")));
+        write_text(&mut stream, &text).await;
+        assert_eq!(call_id(&world.received().await.1), format!("m{number}"));
+    }
+    // It lives, and a ping by itself has its answer.
+    write_text(&mut stream, &options("last")).await;
+    assert_eq!(call_id(&world.received().await.1), "last");
+    assert_eq!(read_until(&mut stream, "\r\n").await, "\r\n");
+}
+
+#[tokio::test]
 async fn what_is_not_sip_is_closed_without_an_answer() {
     let world = World::new();
     let mut stream = world.tcp("tcp").await;

@@ -325,3 +325,19 @@ fn a_redirection_that_is_not_followed_says_less_than_that_somebody_is_busy() {
     two.shard.next_request(Method::Ack);
     two.shard.next_response(486);
 }
+
+/// The places are of calls: a call needs one, whoever of those that ring has it in the end (MED-242).
+#[test]
+fn a_call_has_one_place_to_be_transcoded_however_many_trunks_ring() {
+    let transcode = "transcode = [\"opus\"]";
+    let preset = "preset = \"teams\"\n";
+    let text = config_with(transcode, "").replace(preset, &format!("{preset}{transcode}\n"));
+    let text = format!("{text}\n[limits]\ntranscoding = 1\n");
+    let mut shard = Shard::with(config_of(&text));
+    shard.carrier_says(&carrier_invite("two", CARRIER_SDP));
+    shard.next_response(100);
+    for _ in 0..2 {
+        let invite = shard.next_request(Method::Invite).message;
+        assert!(body(&invite).contains("opus"), "{}", body(&invite));
+    }
+}

@@ -5,7 +5,7 @@ use crate::world;
 use media_api::{Command as MediaCommand, EndpointId, Event as MediaEvent};
 use sbc_core::cause::{CauseCode, EndedBy};
 use sbc_core::input::Input;
-use sbc_core::sip::{Message, Method};
+use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
 use world::call::{self, callee_request};
 use world::*;
@@ -271,4 +271,26 @@ fn those_who_help_may_transfer_the_call() {
         help.service_says("REFER", 6, &format!("{CONTACT}{REFER_TO}"));
         help.shard.next_response(202);
     }
+}
+
+/// Whoever those who help hand the call to need not keep time either.
+#[test]
+fn who_comes_into_a_call_for_help_is_not_hung_up_on_for_its_session_timer() {
+    let mut help = Help::with("");
+    help.service_says("REFER", 6, &format!("{CONTACT}{REFER_TO}"));
+    help.shard.next_response(202);
+    help.shard.next_request(Method::Notify);
+    let invite = help.shard.next_request(Method::Invite).message;
+    let lines = format!("{TEAMS_CONTACT}Require: timer\nSession-Expires: 300;refresher=uas\n");
+    let answer = response(&invite, "200 OK", "z1", &lines, TEAMS_SDP);
+    help.shard.teams_says(&answer);
+    help.shard.next_request(Method::Ack);
+    help.shard.pass(Duration::from_secs(400));
+    let to_target = |sent: &Sent| {
+        let id = call::header(&sent.message, HeaderName::CallId);
+        id == call::header(&invite, HeaderName::CallId)
+    };
+    let is_bye = |sent: &&Sent| *sent.message.method() == Method::Bye && to_target(sent);
+    assert!(help.shard.sent.iter().find(is_bye).is_none());
+    assert!(help.shard.records.is_empty(), "the call goes on");
 }

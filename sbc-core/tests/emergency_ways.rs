@@ -3,7 +3,10 @@
 use crate::world;
 
 use crate::emergency::{dialled, helping, refuse};
-use media_api::{Command as MediaCommand, EndpointId, Event as MediaEvent};
+use media_api::{
+    Command as MediaCommand, EndpointId, EndpointStats, Event as MediaEvent, SessionStats,
+    StreamStats,
+};
 use sbc_core::input::Input;
 use sbc_core::sip::{HeaderName, Message, Method, body};
 use sbc_core::transport::Flow;
@@ -319,6 +322,41 @@ fn silence_ends_a_call_for_help_only_if_its_peer_is_gone() {
     shard.pass(Duration::from_secs(30));
     assert!(!methods(&mut shard).contains(&Method::Bye));
     shard.pass(Duration::from_secs(70));
+    assert!(methods(&mut shard).contains(&Method::Bye));
+}
+
+/// The relay has heard so many packets of the called side.
+fn hears(shard: &mut Shard, packets: u64) {
+    let stream = StreamStats {
+        received_packets: packets,
+        ..StreamStats::default()
+    };
+    shard.stats = Some(SessionStats {
+        endpoints: vec![EndpointStats {
+            endpoint: EndpointId(1),
+            streams: vec![stream],
+        }],
+    });
+}
+
+#[test]
+fn who_answers_no_question_is_there_as_long_as_it_is_heard() {
+    let (mut shard, _) = answered("2h");
+    is_silent(&mut shard);
+    let mut asked = 0;
+    for second in 0..1_200 {
+        hears(&mut shard, second * 50);
+        shard.pass(Duration::from_secs(1));
+        for method in methods(&mut shard) {
+            assert_ne!(method, Method::Bye, "it talks");
+            asked += u32::from(method == Method::Options);
+        }
+    }
+    assert!(asked > 10, "it is asked again and again");
+    // Nothing is heard any more.
+    for _ in 0..200 {
+        shard.pass(Duration::from_secs(1));
+    }
     assert!(methods(&mut shard).contains(&Method::Bye));
 }
 

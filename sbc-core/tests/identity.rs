@@ -573,6 +573,47 @@ fn a_call_that_comes_back_again_and_again_is_a_circle() {
     shard.settles();
 }
 
+/// A hotline has many callers who withhold their number, and they come by ways of different length.
+#[test]
+fn callers_who_withhold_their_number_are_not_laps_of_one_circle() {
+    let hidden = |lap: usize, hops: u32, asserted: &str| {
+        let lines = format!("{asserted}Max-Forwards: {hops}");
+        let invite = carrier_invite(&format!("hidden-{lap}"), CARRIER_SDP);
+        let invite = invite.replace("Max-Forwards: 69", &lines);
+        invite.replace(
+            "\"Ada\" <sip:+498999998001@198.51.100.20>",
+            "<sip:anonymous@anonymous.invalid>",
+        )
+    };
+    let mut shard = Shard::new();
+    for (lap, hops) in [68, 66, 65, 63, 61, 60, 64, 59].into_iter().enumerate() {
+        shard.carrier_says(&hidden(lap, hops, ""));
+        shard.next_response(100);
+        shard.next_request(Method::Invite);
+    }
+    // One that comes back by the same way again and again is a circle all the same.
+    let mut shard = Shard::new();
+    for lap in 0..6_u32 {
+        shard.carrier_says(&hidden(lap as usize, 60 - 2 * lap, ""));
+        shard.next_response(100);
+        match lap < 5 {
+            true => drop(shard.next_request(Method::Invite)),
+            false => drop(shard.next_response(482)),
+        }
+    }
+    // Whom a trusted peer asserts is another caller, whatever From shows.
+    let name = "name = \"carrier-a\"";
+    let trusted = CONFIG.replace(name, &format!("{name}\ntrusted = true"));
+    let mut shard = Shard::with(config_of(&trusted));
+    for lap in 0..6_u32 {
+        let number = 498_999_998_001_u64 + u64::from(lap);
+        let asserted = format!("P-Asserted-Identity: <sip:+{number}@198.51.100.20>\nPrivacy: id\n");
+        shard.carrier_says(&hidden(lap as usize, 60 - 2 * lap, &asserted));
+        shard.next_response(100);
+        shard.next_request(Method::Invite);
+    }
+}
+
 #[test]
 fn a_circle_of_calls_that_are_refused_at_once_is_one_too_and_a_later_call_is_none() {
     let mut shard = Shard::new();

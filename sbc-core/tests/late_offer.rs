@@ -428,3 +428,39 @@ fn a_call_whose_called_side_offered_is_held_and_transferred_like_any_other() {
     let invite = two.shard.next_request(Method::Invite).message;
     assert!(body(&invite).contains("a=sendrecv"), "{}", body(&invite));
 }
+
+/// An answer in an ACK may be long: it goes where long requests go (SIP-110), and when nobody takes that,
+/// which no transaction says, over UDP.
+#[test]
+fn an_ack_that_is_too_large_for_a_datagram_goes_over_tcp_first() {
+    use sbc_core::event::{Happened, OversizeAction};
+    use sbc_core::transport::Protocol;
+    for (key, action) in [
+        ("", OversizeAction::Tcp),
+        ("udp_oversize = \"fragment\"", OversizeAction::Fragment),
+    ] {
+        let mut two = Two::with("", key, "", "");
+        let route = format!(
+            "Record-Route: <sip:198.51.100.40:5060;lr;way={}>\n",
+            "w".repeat(1_200)
+        );
+        two.says("200 OK", "b1", &route, B_OFFER);
+        let ok = two.shard.next_response(200).message;
+        acks(&mut two, &ok, CARRIER_SDP);
+        let ack = two.shard.next_request(Method::Ack);
+        let over_tcp = action == OversizeAction::Tcp;
+        let protocol = |is_tcp| match is_tcp {
+            true => Protocol::Tcp,
+            false => Protocol::Udp,
+        };
+        let via = |sent: &Sent| header(&sent.message, HeaderName::Via);
+        assert_eq!(ack.hop.protocol, protocol(over_tcp));
+        assert_eq!(via(&ack).starts_with("SIP/2.0/TCP "), over_tcp);
+        let is_counted = |what: &Happened| matches!(what, Happened::Oversize { action: own, .. } if *own == action);
+        assert!(two.shard.happened.iter().any(is_counted));
+        two.says("200 OK", "b1", &route, B_OFFER);
+        let again = two.shard.next_request(Method::Ack);
+        assert_eq!(again.hop.protocol, Protocol::Udp);
+        assert!(via(&again).starts_with("SIP/2.0/UDP "));
+    }
+}

@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod announce;
+mod arriving;
 mod at_once;
 mod attempts;
 mod attended;

@@ -420,6 +420,32 @@ fn a_party_that_was_told_of_the_hold_is_told_otherwise_as_soon_as_its_target_rin
 }
 
 #[test]
+fn a_refusal_of_what_was_told_of_ringing_says_nothing_of_who_has_answered() {
+    let mut call = held("");
+    teams_offers(&mut call, 1, "inactive");
+    carrier_is_told(&mut call, "inactive", "inactive");
+    let refer = format!(
+        "Refer-To: <{TARGET}>\nReferred-By: <sip:sip.pstnhub.microsoft.com:5061>\n{CONTACT}"
+    );
+    call.teams_says("REFER", 2, &refer);
+    call.shard.next_response(202);
+    call.shard.next_request(Method::Notify);
+    let invite = call.shard.next_request(Method::Invite).message;
+    target_says(&mut call, &invite, "180 Ringing", "");
+    let told = call.shard.next_request(Method::Invite).message;
+    target_says(&mut call, &invite, "200 OK", TEAMS_SDP);
+    call.shard.next_request(Method::Ack);
+    call.shard.next_request(Method::Notify);
+    // The refusal was on its way when the target answered.
+    let refusal = response(&told, "488 Not Acceptable Here", "", "", "");
+    call.shard.carrier_says(&refusal);
+    call.shard.next_request(Method::Ack);
+    let told = call.shard.next_request(Method::Invite).message;
+    assert!(body(&told).contains("a=sendrecv\r\n"), "{}", body(&told));
+    assert!(call.shard.records.is_empty());
+}
+
+#[test]
 fn a_held_party_that_hears_ringing_need_not_be_told_of_the_answer() {
     let mut call = held("");
     teams_offers(&mut call, 1, "inactive");

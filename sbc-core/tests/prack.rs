@@ -181,6 +181,25 @@ fn the_answer_does_not_wait_for_the_prack_of_a_bare_provisional() {
 }
 
 #[test]
+fn an_offer_in_a_prack_that_crosses_the_answer_has_its_own() {
+    let (mut shard, invite) = required();
+    teams(&mut shard, &invite, "180 Ringing", "");
+    let ringing = shard.next_response(180).message;
+    teams(&mut shard, &invite, "200 OK", TEAMS_SDP);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    let rack = format!("{} 10 INVITE", rseq(&ringing));
+    shard.carrier_says(&prack(&ringing, 11, &rack, CARRIER_SDP));
+    let answer = shard.next_response(200).message;
+    assert_eq!(header(&answer, HeaderName::CSeq), "11 PRACK");
+    assert!(answer.body().starts_with(b"v=0"));
+    assert!(!answer.has(HeaderName::SessionExpires));
+    shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{VIA}ack")));
+    shard.pass(ms(2_000));
+    assert!(shard.sent.is_empty() && shard.records.is_empty());
+}
+
+#[test]
 fn a_caller_may_give_up_while_its_prack_is_awaited() {
     let (mut shard, invite) = required();
     teams(&mut shard, &invite, "183 Session Progress", TEAMS_SDP);

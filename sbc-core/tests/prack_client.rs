@@ -173,6 +173,19 @@ fn a_prack_that_is_challenged_is_sent_again_with_credentials_and_its_tag() {
 }
 
 #[test]
+fn a_prack_goes_where_the_provisional_says_that_it_confirms() {
+    let mut two = Two::new("");
+    two.reliably("180 Ringing", "b1", 5, "");
+    two.pracks(5);
+    two.shard.next_response(180);
+    let lines = "Require: 100rel\nRSeq: 6\nContact: <sip:gw@198.51.100.43:5070>\n";
+    two.says("183 Session Progress", "b1", lines, CARRIER_SDP);
+    let prack = two.shard.next_request(Method::Prack);
+    assert_eq!(prack.hop.remote.to_string(), "198.51.100.43:5070");
+    assert!(text(&prack).starts_with("PRACK sip:gw@198.51.100.43:5070 "));
+}
+
+#[test]
 fn a_name_in_the_contact_is_asked_for_before_the_prack_goes_out() {
     use sbc_core::input::Input;
     use sbc_core::query::Outcome;

@@ -70,6 +70,7 @@ fn figures(call: &mut Call, id: CommandId) -> LiveMedia {
         panic!("calls are listed");
     };
     let command = Command::Media(calls[0].call);
+    call.shard.stats = None;
     call.shard.apply(Input::Command(id, command));
     assert!(call.shard.replies.is_empty(), "the relay is asked first");
     let session = session(call);

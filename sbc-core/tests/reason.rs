@@ -38,6 +38,37 @@ fn the_reason_of_a_bye_crosses_without_its_text() {
     );
 }
 
+/// The example of RFC 3326 §2 is `cause=600`.
+#[test]
+fn the_status_that_a_cancel_gives_as_its_reason_survives_it() {
+    let busy = "SIP ;cause=600 ;text=\"Busy Everywhere at pbx7\"";
+    for (said, told) in [
+        (busy, Some("SIP;cause=600")),
+        ("SIP;cause=486", Some("SIP;cause=486")),
+        ("SIP;cause=700", None),
+        ("SIP;cause=180", None),
+    ] {
+        let (mut shard, invite) = called_out("reason");
+        let ringing = response(&invite.message, "180 Ringing", "x1", TEAMS_CONTACT, "");
+        shard.teams_says(&ringing);
+        shard.next_response(180);
+        let reason = format!("Reason: {said}\nMax-Forwards");
+        shard.carrier_says(&carrier_cancel("reason").replace("Max-Forwards", &reason));
+        let is_cancel =
+            |sent: &&Sent| *sent.message.method() == Method::Cancel && sent.message.is_request();
+        let cancel = shard.sent.iter().find(is_cancel).expect("a CANCEL");
+        let values = cancel.message.raw_all(HeaderName::Reason);
+        let values: Vec<String> = values
+            .map(|own| String::from_utf8_lossy(&own).into_owned())
+            .collect();
+        let crossed = values
+            .iter()
+            .flat_map(|own| own.split(", "))
+            .find(|own| own.starts_with("SIP"));
+        assert_eq!(crossed, told, "{values:?}");
+    }
+}
+
 #[test]
 fn that_a_call_was_answered_elsewhere_survives_a_cancel() {
     let (mut shard, invite) = called_out("elsewhere");

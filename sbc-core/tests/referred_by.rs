@@ -58,6 +58,11 @@ fn the_proof_of_who_refers_goes_with_the_new_invite_where_both_sides_are_trusted
     assert_eq!(token, TOKEN.replace('\n', "\r\n"), "octet by octet");
     let offer = body::session_description(&invite).expect("a sound body");
     assert!(offer.is_some());
+    // Who reads the first part alone finds the description there.
+    let whole = String::from_utf8_lossy(&invite.body()).into_owned();
+    let description = whole.find("application/sdp").expect("a description");
+    let proof = whole.find("multipart/signed").expect("the proof");
+    assert!(description < proof, "{whole}");
     let text = String::from_utf8_lossy(&invite.body()).into_owned();
     assert!(
         !text.contains("other"),

@@ -263,6 +263,56 @@ fn only_some_statuses_end_the_call() {
 }
 
 #[test]
+fn what_says_that_the_dialog_is_gone_is_told_to_both_sides_as_silence_is() {
+    for (status, is_told) in [("481 No", true), ("408 No", true), ("404 No", false)] {
+        let mut call = Call::new();
+        let told = told_of(&mut call, "sendonly");
+        answered(&mut call, &told, status, "");
+        for _ in 0..2 {
+            let bye = call.shard.next_request(Method::Bye).message;
+            let reason = header(&bye, HeaderName::Reason);
+            assert_eq!(
+                reason.contains("Q.850;cause=102"),
+                is_told,
+                "{status}: {reason}"
+            );
+        }
+    }
+}
+
+#[test]
+fn an_offer_that_is_relayed_goes_no_further_than_it_may() {
+    let key = "codecs = [\"PCMA\", \"PCMU\"]";
+    let config = CONFIG.replace(key, &format!("{key}\nreinvite = \"always_relay\""));
+    let mut call = Call::with(&config);
+    let moved = CARRIER_SDP.replace("198.51.100.30", "198.51.100.44");
+    let offers = |call: &mut Call, hops: u8| {
+        call.cseq += 1;
+        let bare = in_dialog(
+            &call.ok,
+            "INVITE",
+            call.cseq,
+            &format!("{VIA}{}", call.cseq),
+        );
+        let head = bare.replace("Content-Length: 0\n\n", CONTACT);
+        let head = head.replace("Max-Forwards: 70", &format!("Max-Forwards: {hops}"));
+        call.shard.carrier_says(&with_body(&head, &moved));
+        call.shard.next_response(100);
+    };
+    offers(&mut call, 0);
+    call.refused(483);
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}{}", call.cseq));
+    call.shard.carrier_says(&ack);
+    assert!(call.shard.sent.is_empty(), "it goes nowhere");
+    offers(&mut call, 9);
+    let asked = reinvite(&mut call);
+    assert_eq!(header(&asked, HeaderName::MaxForwards), "8");
+    answers(&mut call, &asked, "200 OK", TEAMS_SDP);
+    call.shard.next_request(Method::Ack);
+    call.shard.next_response(200);
+}
+
+#[test]
 fn silence_to_an_offer_of_ours_ends_the_call() {
     let mut call = Call::new();
     reoffers(&mut call, &carrier("sendonly"));

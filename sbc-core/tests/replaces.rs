@@ -175,6 +175,41 @@ fn only_an_invite_may_replace_anything() {
 }
 
 #[test]
+fn no_request_within_a_dialog_may_replace_anything() {
+    let mut call = Call::new();
+    let lines = replaces(&call, "");
+    let contact = "Contact: <sip:gw@198.51.100.20:5060>\n";
+    for method in ["UPDATE", "INFO", "MESSAGE", "INVITE"] {
+        let is_invite = method == "INVITE";
+        call.says(method, &format!("{contact}{lines}"), "");
+        if is_invite {
+            call.shard.next_response(100);
+        }
+        call.shard.next_response(400);
+        assert!(call.shard.sent.is_empty(), "{method}");
+    }
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}{}", call.cseq));
+    call.shard.carrier_says(&ack);
+    // A BYE ends its dialog whatever it says.
+    call.says("BYE", &lines, "");
+    call.shard.next_response(200);
+    call.shard.next_request(Method::Bye);
+}
+
+#[test]
+fn whoever_replaces_a_leg_may_not_want_shorter_sessions_than_its_trunk_has() {
+    let mut call = Call::new();
+    let timer = "Supported: timer\nSession-Expires: 90\n";
+    let lines = format!("{}{timer}", replaces(&call, ""));
+    call.shard.teams_says(&newcomer(&lines, TEAMS_SDP));
+    let refused = call.shard.next_response(422).message;
+    assert_eq!(header(&refused, HeaderName::MinSe), "300");
+    let ack = newcomer("", "").replace("INVITE", "ACK");
+    call.shard.teams_says(&ack);
+    call.lives();
+}
+
+#[test]
 fn another_trunk_may_not_replace_a_leg() {
     let mut call = Call::new();
     let lines = replaces(&call, "");

@@ -447,6 +447,56 @@ fn roles_are_those_of_each_transaction() {
     both_are_ended(&mut call);
 }
 
+/// The target of a transfer may ring longer than a session lasts (SIP-705, SIP-709).
+#[test]
+fn a_session_is_refreshed_while_the_target_of_a_transfer_rings() {
+    let refer = "REFER-TO: <sip:sip.pstnhub.microsoft.com:5061;transport=tls;x-m=8:orgid:0000aaaa-1111-2222-3333-BBBB4444cccc>\nREFERRED-BY: <sip:sip.pstnhub.microsoft.com:5061;x-m=8:orgid:11111111-2222-3333-4444-555555555555;x-ti=0;x-tt=a>\nCONTACT: <sip:api.example.com:443;x-i=1>\n";
+    for (allow, method) in [
+        ("Allow: INVITE, UPDATE\n", Method::Update),
+        ("Allow: INVITE, ACK, BYE\n", Method::Invite),
+    ] {
+        let asks = format!("Supported: timer\nSession-Expires: 120;refresher=uas\n{allow}");
+        let mut call = up(CONFIG, &asks, "");
+        call.shard.pass(seconds(55));
+        call.teams_says("REFER", 1, refer);
+        call.shard.next_response(202);
+        let notify = call.shard.next_request(Method::Notify).message;
+        let invite = call.shard.next_request(Method::Invite).message;
+        for request in [&notify, &invite] {
+            let (status, tag, lines) = match *request.method() == Method::Invite {
+                true => ("180 Ringing", "z1", TEAMS_CONTACT),
+                false => ("200 OK", "", ""),
+            };
+            call.shard
+                .teams_says(&response(request, status, tag, lines, ""));
+        }
+        let mut refreshed = 0;
+        for _ in 0..1_500 {
+            call.shard.pass(Duration::from_millis(100));
+            while let Some(sent) = call.shard.sent.pop_front() {
+                let is_carriers = sent.hop.remote.to_string() == CARRIER;
+                let method_of = sent.message.method().clone();
+                assert_ne!(method_of, Method::Bye, "the session has run out");
+                if is_carriers && sent.message.is_request() && method_of == method {
+                    refreshed += 1;
+                    let lines = format!("{CONTACT}Session-Expires: 120;refresher=uac\n");
+                    let sdp = match method {
+                        Method::Invite => CARRIER_SDP,
+                        _ => "",
+                    };
+                    let ok = response(&sent.message, "200 OK", "", &lines, sdp);
+                    call.shard.carrier_says(&ok);
+                } else if method_of == Method::Notify {
+                    let ok = response(&sent.message, "200 OK", "", "", "");
+                    call.shard.teams_says(&ok);
+                }
+            }
+        }
+        assert_eq!(refreshed, 3, "{method:?} every 60 s of 205 s");
+        assert!(call.shard.records.is_empty());
+    }
+}
+
 #[test]
 fn a_refresh_that_is_due_during_an_invite_waits_for_it() {
     let asks = "Supported: timer\nSession-Expires: 200;refresher=uas\nAllow: INVITE, UPDATE\n";

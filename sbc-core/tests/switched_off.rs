@@ -117,6 +117,52 @@ fn the_other_side_may_hold_and_hang_up_while_a_stream_is_off() {
     assert_eq!(header(&bye, HeaderName::CallId), "call");
 }
 
+/// The caller takes its offer back, which has its 487.
+fn cancels(call: &mut Call) {
+    let via = format!("{VIA}{}", call.cseq);
+    let cancel = in_dialog(&call.ok, "CANCEL", call.cseq, &via);
+    call.shard.carrier_says(&cancel);
+    call.shard.next_response(200);
+    call.shard.next_response(487);
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &via);
+    call.shard.carrier_says(&ack);
+}
+
+/// A stream that is switched on again and again in one breath (MED-025).
+#[test]
+fn an_offer_that_is_taken_back_takes_no_port_and_is_not_made_by_us() {
+    for is_offered_again in [true, false] {
+        let mut call = Call::new();
+        let off = CARRIER_SDP.replace("m=audio 6000", "m=audio 0");
+        reoffers(&mut call, &off);
+        told(&mut call, "inactive");
+        call.shard.hold_media = true;
+        let before = call.shard.asked().len();
+        for _ in 0..5 {
+            call.says("INVITE", LINES, CARRIER_SDP);
+            call.shard.next_response(100);
+            cancels(&mut call);
+        }
+        if is_offered_again {
+            call.says("INVITE", LINES, CARRIER_SDP);
+            call.shard.next_response(100);
+        }
+        let asked = call.shard.asked();
+        assert_eq!(asked.len(), before + 1, "one port for all of them");
+        call.shard.hold_media = false;
+        let port = call.shard.relay(asked.last().expect("it was asked for"));
+        call.shard
+            .apply(sbc_core::input::Input::Media(port.expect("a port")));
+        if is_offered_again {
+            call.shard.next_response(200);
+        } else {
+            call.shard.pass(Duration::from_secs(30));
+            assert!(call.shard.sent.is_empty(), "the stream stays off");
+            assert!(is_released(&call, 2), "its port is given back");
+        }
+    }
+}
+
 /// The same for the carrier.
 fn carrier_told(call: &mut Call, direction: &str) {
     let told = call.shard.next_request(Method::Invite).message;

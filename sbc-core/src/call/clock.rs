@@ -127,6 +127,15 @@ impl Call {
         }
     }
 
+    /// Who comes into a call for help is spared as those that it began with (SIP-1405).
+    pub(super) fn spare(&mut self, cx: &Cx<'_>, leg: LegId) {
+        let until = cx.now.mono + emergency::SPARED;
+        let is_emergency = self.record.emergency;
+        if let Some(leg) = self.legs.get_mut(&leg).filter(|_| is_emergency) {
+            leg.session.spare_until(until);
+        }
+    }
+
     /// Of a call for help the parties are asked whether they are there: no time of ours ends it.
     fn is_examined(&mut self, cx: &mut Cx<'_>) {
         let talking: Vec<LegId> = self

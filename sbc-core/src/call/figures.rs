@@ -35,6 +35,7 @@ impl Call {
         for id in std::mem::take(&mut self.asking) {
             cx.out.push(Effect::Reply(id, self.live_media(stats)));
         }
+        self.is_heard(cx, stats);
     }
 
     fn live_media(&self, stats: &SessionStats) -> Answered {

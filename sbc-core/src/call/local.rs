@@ -366,7 +366,9 @@ impl Call {
         if self.operation.is_some() || !self.media.is_active() {
             return;
         }
-        let due = |leg: &super::Leg| leg.local.is_due && leg.local.moving.is_none();
+        let due = |leg: &super::Leg| {
+            leg.local.is_due && leg.local.moving.is_none() && !leg.session.is_over()
+        };
         let leg = self
             .legs
             .iter()
@@ -409,6 +411,21 @@ impl Call {
         if let Some(own) = self.leg(leg) {
             let image = own.image.moved(to);
             self.await_port(cx, leg, image, Before::Off, Some(offer));
+        }
+    }
+
+    /// Leaves an offer to the port that is asked for already; gives it back if there is none.
+    pub(super) fn waits_for_port(
+        &mut self,
+        leg: LegId,
+        offer: Option<Bytes>,
+    ) -> Option<Option<Bytes>> {
+        match self.leg(leg).and_then(|leg| leg.local.moving.as_mut()) {
+            Some(moving) => {
+                moving.offer = Some(offer);
+                None
+            }
+            None => Some(offer),
         }
     }
 
@@ -466,6 +483,13 @@ impl Call {
             return true;
         };
         let refused = match event {
+            // The offer of the stream was taken back, so the stream stays off.
+            MediaEvent::Allocated { .. } if from == Before::Off && offer.is_none() => {
+                if self.media.is_active() {
+                    self.media.release_beside(cx, asked);
+                }
+                return true;
+            }
             MediaEvent::Allocated { endpoints, .. } if is_quiet => {
                 for local in endpoints {
                     image.allocated(local);

@@ -31,6 +31,7 @@ mod teardown;
 mod tell;
 mod transcoded;
 mod transfer;
+mod unheard;
 
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
 use crate::config::{Config, Preset, Trunk};
@@ -132,6 +133,7 @@ pub(crate) struct Call {
     held_since: Option<Timestamp>,
     /// Operators that wait for the relay's figures.
     asking: Vec<CommandId>,
+    doubts: Vec<unheard::Doubt>,
 }
 
 /// One party's side of a call.
@@ -317,6 +319,7 @@ impl Call {
             unvouched: None,
             held_since: None,
             asking: Vec::new(),
+            doubts: Vec::new(),
             config,
         };
         let longest = call.longest_setup();
@@ -768,6 +771,10 @@ impl Call {
                 self.crosses(cx, leg, *id);
                 continue;
             }
+            if let SessionEvent::Unheard { is_proven } = event {
+                self.unheard(cx, leg, is_proven);
+                continue;
+            }
             match self.operation.take() {
                 Some(Operation::Setup(setup)) => {
                     self.operation = setup.session_event(self, cx, leg, event);
@@ -877,6 +884,7 @@ impl Call {
             | SessionEvent::Answered { .. }
             | SessionEvent::Rejected(_)
             | SessionEvent::Left { .. }
+            | SessionEvent::Unheard { .. }
             | SessionEvent::Acknowledged { .. } => {}
         }
     }

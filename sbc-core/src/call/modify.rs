@@ -24,7 +24,9 @@ impl Call {
         self.tellings_begin_anew();
         match self.offered_from(cx, leg, offer) {
             Ok(Some(offer)) if self.switches_on(leg, offer.as_ref()) => {
-                self.begin_anew(cx, leg, offer);
+                if let Some(offer) = self.waits_for_port(leg, offer) {
+                    self.begin_anew(cx, leg, offer);
+                }
             }
             Ok(Some(offer)) => self.answer_offer_of(cx, leg, offer),
             // It waits for a port.

@@ -110,7 +110,8 @@ impl Call {
         if leaves.is_some_and(is_of_trunk) {
             self.take(cx, leg, trunk, std::mem::take(&mut claims), Standing::Help)?;
         }
-        if is_transcoded {
+        // One place is enough for a call, however many trunks ring in it (MED-242).
+        if is_transcoded && !self.counts_as_transcoded() {
             claims.extend(admission::claim_to_transcode(&self.config));
         }
         if let Some(way) = way {

@@ -162,7 +162,7 @@ impl Arrival {
         };
         let signalling = Some(by.flow.remote.ip());
         // Where its user is, it says as a call of its own would (TDR-LMO-010).
-        let local = local::of_request(&by.trunk, &by.request, false);
+        let local = local::of_request(&by.trunk, &by.request, call.record.emergency);
         let choice = local.as_ref().ok().and_then(Option::as_ref);
         let image = image_of(cx, profile_of(&by.trunk, choice), leg, signalling);
         let spec = image.spec();
@@ -302,6 +302,7 @@ impl Replace {
         call.bridge = Some((a, b));
         call.newcomer = Some(self.newcomer);
         call.tellings_begin_anew();
+        call.spare(cx, self.newcomer);
         call.comes_from(cx, self.newcomer, &self.said);
         call.introduce(self.newcomer);
         call.introduce(self.partner);

@@ -840,6 +840,7 @@ impl Setup {
             | SessionEvent::Acknowledged { .. }
             | SessionEvent::OfferAnswered { .. }
             | SessionEvent::OfferRefused { .. }
+            | SessionEvent::Unheard { .. }
             | SessionEvent::Cancelled { .. } => Some(Operation::Setup(self)),
         }
     }

@@ -13,8 +13,8 @@ use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::sdp::{Description, Direction, Limits};
-use crate::session::TIMER_EXPIRED;
-use crate::sip::header::Reason;
+use crate::session::{TIMER_EXPIRED, is_gone};
+use crate::sip::header::{MaxForwards, Reason};
 use crate::sip::{Method, Status};
 use bytes::Bytes;
 use media_api::{CryptoKey, ForkId, Stage};
@@ -27,8 +27,8 @@ const ASK_LIMIT: Duration = Duration::from_secs(10);
 /// Our outstanding offer on a leg, and what for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Change {
-    /// It is told this direction.
-    Tell(Option<Direction>),
+    /// It is told this direction, which is that of the leg it talks to.
+    Tell(Option<Direction>, LegId),
     /// It is asked on behalf of the other leg, whose own offer waits for it.
     Ask {
         /// The leg that waits.
@@ -76,8 +76,33 @@ impl Call {
                 if let Some(own) = transfer.interlude().filter(Interlude::has_sound) {
                     self.tell_of_ringing(cx, own.transferee);
                 }
+                self.refresh_legs(cx);
             }
-            Some(Operation::Setup(_) | Operation::Replace(_) | Operation::Teardown(_)) => {}
+            Some(Operation::Replace(_)) => self.refresh_legs(cx),
+            Some(Operation::Setup(_) | Operation::Teardown(_)) => {}
+        }
+    }
+
+    /// Refreshes the sessions of a call whose target rings: that takes longer than some of them last
+    /// (SIP-705, SIP-709).
+    fn refresh_legs(&mut self, cx: &mut Cx<'_>) {
+        let legs = self.bridge.into_iter().flat_map(|(a, b)| [a, b]);
+        for leg in legs {
+            let (Some(other), Some(own)) = (self.other(leg), self.legs.get_mut(&leg)) else {
+                continue;
+            };
+            let is_due = own.session.refresh_is_due() && !own.session.is_telling();
+            let is_free = own.telling.change.is_none() && own.session.may_offer();
+            let waits = own.image.is_negotiating() || own.local.is_moving();
+            if !is_due || !is_free || waits {
+                continue;
+            }
+            if own.session.refreshes_by_update() {
+                own.session.refresh(cx, Vec::new());
+            } else if let Some(offer) = interwork::repeat(&mut own.image) {
+                own.telling.change = Some(Change::Tell(own.telling.refused, other));
+                own.session.offer(cx, offer);
+            }
         }
     }
 
@@ -103,7 +128,7 @@ impl Call {
         };
         match offer {
             Ok(offer) => {
-                told.telling.change = Some(Change::Tell(wanted));
+                told.telling.change = Some(Change::Tell(wanted, other));
                 told.session.offer(cx, offer);
             }
             Err(_) => told.telling.refused = wanted,
@@ -138,6 +163,8 @@ impl Call {
         let lacks = may_lack && interwork::lacks_codec(x, y);
         let (wanted, owes) = (interwork::wanted(x, y), interwork::owes(x, y));
         let owes = owes || differs || lacks || interwork::is_misled(x, y) || interwork::is_loose(x);
+        // It has no port any more: what is due is told when its stream comes back.
+        let owes = owes && !x.is_switched_off();
         let other_moves = self
             .legs
             .get(&other)
@@ -186,7 +213,7 @@ impl Call {
         told.telling.is_stale = false;
         match offer {
             Ok(offer) => {
-                told.telling.change = Some(Change::Tell(wanted));
+                told.telling.change = Some(Change::Tell(wanted, other));
                 let lines = match is_telling {
                     true => Vec::new(),
                     false => told.identity.take(),
@@ -215,7 +242,8 @@ impl Call {
         }
     }
 
-    /// Asks `asked` for what only it can answer, for the offer of `asker`.
+    /// Asks `asked` for what only it can answer, for the offer of `asker`; the request goes as far as that may
+    /// (SIP-403).
     pub(super) fn ask(
         &mut self,
         cx: &mut Cx<'_>,
@@ -231,13 +259,17 @@ impl Call {
             // Both sides change at once; the other side's change goes first (SIP-541).
             return Err(Status::REQUEST_PENDING);
         }
+        let request = self.legs.get(&asker);
+        let request = request.and_then(|leg| leg.session.peer_offer_request());
+        let hops = request.map_or(Some(MaxForwards::DEFAULT), MaxForwards::onward);
+        let hops = hops.ok_or(Status::TOO_MANY_HOPS)?;
         let written = images(&mut self.legs, asker, asked)
             .ok_or(Unusable::OutOfOrder.into())
             .and_then(|(x, y)| interwork::offer(read(offer, x.profile()), x, y));
         let body = written.map_err(|why| status_of(&why))?;
         if let Some(leg) = self.legs.get_mut(&asked) {
             leg.telling.change = Some(Change::Ask { asker });
-            leg.session.offer(cx, body);
+            leg.session.offer_onward(cx, body, hops);
         }
         let limit = cx.now.mono + ASK_LIMIT;
         self.timers.set(super::Timer::Ask as usize, limit);
@@ -259,7 +291,7 @@ impl Call {
         let answer = answer.and_then(|text| Description::parse(text, &Limits::default()).ok());
         let answer = answer.ok_or(Incompatible::from(Unusable::AnswerMismatch));
         let outcome = match change {
-            Change::Tell(_) => answer.and_then(|answer| self.told(cx, leg, &answer)),
+            Change::Tell(..) => answer.and_then(|answer| self.told(cx, leg, &answer)),
             Change::Ask { asker } => answer.and_then(|answer| self.asked(cx, leg, asker, &answer)),
             Change::Forgotten => Err(Unusable::OutOfOrder.into()),
         };
@@ -268,14 +300,18 @@ impl Call {
         let status = status_of(&why);
         let asker = match change {
             Change::Ask { asker } => Some(asker),
-            Change::Tell(_) | Change::Forgotten => None,
+            Change::Tell(..) | Change::Forgotten => None,
         };
         self.unchanged(cx, leg, asker, status);
+        let is_of_other = |of| self.other(leg) == Some(of);
+        let is_present = matches!(change, Change::Tell(_, of) if is_of_other(of));
         if let Some(leg) = self.legs.get_mut(&leg) {
             match change {
-                Change::Tell(wanted) => {
+                Change::Tell(wanted, _) => {
                     leg.image.keep_key();
-                    leg.telling.refused = wanted;
+                    if is_present {
+                        leg.telling.refused = wanted;
+                    }
                     // It may send where nothing is any more.
                     leg.telling.is_stale = leg.local.is_told();
                 }
@@ -339,11 +375,17 @@ impl Call {
         let what = Happened::OfferRefused { status, again };
         cx.out.emit(Some(self.id), Some(leg), what);
         match change {
-            Change::Tell(wanted) => {
+            Change::Tell(wanted, of) => {
                 self.unchanged(cx, leg, None, status);
                 match again {
                     true => self.move_again(leg),
-                    false => self.wont_be_told(cx, leg, wanted),
+                    false if self.other(leg) == Some(of) => self.wont_be_told(cx, leg, wanted),
+                    // Somebody else is there by now: nothing was refused of that one.
+                    false => {
+                        if let Some(leg) = self.leg(leg) {
+                            leg.image.keep_key();
+                        }
+                    }
                 }
             }
             Change::Ask { asker } => self.unchanged(cx, leg, Some(asker), passed_on(status)),
@@ -423,7 +465,10 @@ impl Call {
             None => EndedBy::Us,
         };
         let reasons = [Reason::q850(TIMER_EXPIRED, None)];
-        let reasons = if status.is_none() { &reasons[..] } else { &[] };
+        let reasons = match is_gone(status) {
+            true => &reasons[..],
+            false => &[],
+        };
         self.end(cx, by, CauseCode::InCallFailure, because, reasons);
     }
 

@@ -136,7 +136,7 @@ impl Core {
                 .or_else(|| screened.as_ref().err().cloned())
                 .map_or(Ok(()), Err)
                 .and_then(|()| {
-                    let key = circle::key(&caller, &called.number, ingress.trunk.name.as_str());
+                    let key = circle::Key::of(&caller, &called.number, ingress.trunk.name.as_str());
                     let sign = Sign::of(&config.node.id, key);
                     sign.refusal(&message).map_or(Ok(()), Err)?;
                     reach.sign = Some(sign);

@@ -908,7 +908,7 @@ impl Core {
         clippy::too_many_arguments,
         reason = "facts of one arrival, used in one place"
     )]
-    fn reply_with(
+    pub(super) fn reply_with(
         &mut self,
         now: Now,
         id: TransactionId,

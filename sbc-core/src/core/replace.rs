@@ -11,7 +11,7 @@ use crate::policy::ingress::Ingress;
 use crate::policy::secure;
 use crate::session::LegStyle;
 use crate::sip::header::Replaces;
-use crate::sip::{HeaderName, Message, Method, Status};
+use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status};
 use crate::time::Now;
 use crate::transport::Flow;
 
@@ -51,6 +51,11 @@ impl Core {
             }
         };
         arrived(Some(call), Some(leg), flow, &message, out);
+        if let Some(least) = style.least_interval(&message) {
+            let status = Status::SESSION_INTERVAL_TOO_SMALL;
+            let finish = |response: ResponseBuilder| response.header(&least);
+            return self.reply_with(now, id, &message, style, status, out, finish);
+        }
         let newcomer = Newcomer {
             caller: identity::caller(&message, &ingress.trunk),
             trunk: match secure::is_asked(&message) {

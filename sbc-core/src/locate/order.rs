@@ -75,12 +75,19 @@ pub(crate) fn rivals(services: &[Service], prefer: FamilyOrder) -> Vec<(SocketAd
 
 fn by_family(addresses: &[IpAddr], prefer: FamilyOrder) -> Vec<IpAddr> {
     let mut ordered = addresses.to_vec();
-    match prefer {
-        FamilyOrder::V6 => ordered.sort_by_key(IpAddr::is_ipv4),
-        FamilyOrder::V4 => ordered.sort_by_key(IpAddr::is_ipv6),
-        FamilyOrder::Dns => {}
-    }
+    prefer.sort(&mut ordered, IpAddr::is_ipv4);
     ordered
+}
+
+impl FamilyOrder {
+    /// Brings the preferred family to the front; otherwise the order stays.
+    pub(crate) fn sort<T>(self, addresses: &mut [T], is_v4: fn(&T) -> bool) {
+        match self {
+            Self::V6 => addresses.sort_by_key(is_v4),
+            Self::V4 => addresses.sort_by_key(|address| !is_v4(address)),
+            Self::Dns => {}
+        }
+    }
 }
 
 #[cfg(test)]

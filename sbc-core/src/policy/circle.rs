@@ -96,7 +96,7 @@ pub fn forwarded_too_often(caller: &Caller) -> Option<Refusal> {
 /// same shard.
 #[derive(Default, Debug)]
 pub struct Circles {
-    /// Hops that were left to each when it came, behind a lock that a set-up takes twice.
+    /// Hops that were left to each, in the order in which they came, behind a lock that a set-up takes twice.
     setups: Arc<Mutex<BTreeMap<u64, Vec<u8>>>>,
     /// Those of this shard that are over, in the order in which they are forgotten.
     over: VecDeque<(Timestamp, Lap)>,
@@ -130,16 +130,18 @@ impl Circles {
     }
 
     /// Enters a set-up, unless it is one more lap of a circle: as many equal ones are known, each
-    /// of which had fewer hops left than the one before. Equal calls that are no laps come with
-    /// equal hops, such as those of a company that shows one number to a conference.
-    pub fn enter(&mut self, key: u64, hops: MaxForwards) -> Result<Lap, Refusal> {
+    /// of which came later and had fewer hops left than the one before. Equal calls that are no laps come
+    /// with equal hops, such as those of a company that shows one number to a conference.
+    pub fn enter(&mut self, key: Key, hops: MaxForwards) -> Result<Lap, Refusal> {
         let MaxForwards(hops) = hops;
+        let Key { key, is_of_one } = key;
         let mut setups = self.setups();
         let laps = setups.entry(key).or_default();
-        let mut earlier: Vec<u8> = laps.iter().copied().filter(|own| *own > hops).collect();
-        earlier.sort_unstable();
-        earlier.dedup();
-        if earlier.len() >= MOST_LAPS {
+        let is_circle = match is_of_one {
+            true => falls_to(laps, hops),
+            false => steps_to(laps, hops),
+        };
+        if is_circle {
             return Err(Refusal {
                 status: Status::LOOP_DETECTED,
                 cause: CauseCode::LoopDetected,
@@ -174,7 +176,7 @@ impl Circles {
                 continue;
             };
             if let Some(at) = laps.iter().position(|hops| *hops == lap.hops) {
-                laps.swap_remove(at);
+                laps.remove(at);
             }
             if laps.is_empty() {
                 setups.remove(&lap.key);
@@ -206,9 +208,9 @@ pub struct Sign(u64);
 
 impl Sign {
     /// The sign of a set-up on this node.
-    pub fn of(node: &str, key: u64) -> Self {
+    pub fn of(node: &str, key: Key) -> Self {
         let mut hasher = DefaultHasher::new();
-        (node, key).hash(&mut hasher);
+        (node, key.key).hash(&mut hasher);
         Self(hasher.finish())
     }
 
@@ -242,27 +244,108 @@ impl Sign {
 /// Between what is random in a branch and the sign; no character of ours.
 const SEPARATOR: &str = ".";
 
+/// Whether enough of these came one after the other with fewer hops left each time, and this one with the
+/// fewest. Others may have come in between.
+fn falls_to(laps: &[u8], hops: u8) -> bool {
+    // The most hops that the last of so many laps can have had.
+    let mut ends = [0_u8; MOST_LAPS];
+    for lap in laps.iter().copied().filter(|lap| *lap > hops) {
+        let longest = ends.iter().position(|end| *end <= lap);
+        if let Some(end) = longest.and_then(|at| ends.get_mut(at)) {
+            *end = lap;
+        }
+    }
+    ends.iter().all(|end| *end > hops)
+}
+
+/// Whether the last that came are laps of one way: each time as many hops fewer. Callers that nobody can tell
+/// apart come by ways of different length, and some of them in falling order.
+fn steps_to(laps: &[u8], hops: u8) -> bool {
+    let last = laps.iter().rev().take(MOST_LAPS);
+    let all = std::iter::once(&hops).chain(last);
+    let all: Vec<i16> = all.map(|lap| i16::from(*lap)).collect();
+    let mut steps = all.windows(2).map(|two| match two {
+        [later, earlier] => earlier - later,
+        _ => 0,
+    });
+    let step = steps.next().unwrap_or_default();
+    all.len() > MOST_LAPS && step > 0 && steps.all(|own| own == step)
+}
+
 /// What makes two set-ups the same: caller, called number, and the trunk that they come from. What
 /// they say about earlier targets is not a part of it, because every lap may add to that.
-pub fn key(caller: &Caller, called: &str, trunk: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&caller.calling.number.number, called, trunk).hash(&mut hasher);
-    hasher.finish()
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Key {
+    key: u64,
+    /// It is known who calls; else it may be as many callers as there are set-ups.
+    is_of_one: bool,
+}
+
+impl Key {
+    /// That of a call. Where a peer is trusted it is also what it asserts of its caller: many may show one
+    /// number, or none.
+    pub fn of(caller: &Caller, called: &str, trunk: &str) -> Self {
+        let asserted = caller.asserted.first().map(|own| &own.number.number);
+        let mut hasher = DefaultHasher::new();
+        (&caller.calling.number.number, asserted, called, trunk).hash(&mut hasher);
+        Self {
+            key: hasher.finish(),
+            is_of_one: !caller.calling.is_withheld || asserted.is_some(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn key(key: u64) -> Key {
+        Key {
+            key,
+            is_of_one: true,
+        }
+    }
+
+    /// What is refused of these, which all are set up at the same time.
+    fn refused(is_of_one: bool, hops: &[u8]) -> Vec<u8> {
+        let mut circles = Circles::default();
+        let key = Key { key: 7, is_of_one };
+        let mut is_refused = |hops: &u8| match circles.enter(key, MaxForwards(*hops)) {
+            Ok(lap) => {
+                circles.leave(Timestamp::ZERO, lap);
+                false
+            }
+            Err(_) => true,
+        };
+        hops.iter()
+            .copied()
+            .filter(|hops| is_refused(hops))
+            .collect()
+    }
+
+    #[test]
+    fn callers_that_nobody_can_tell_apart_are_no_laps() {
+        let anyhow = [68, 66, 65, 63, 61, 60, 67, 66, 64, 62, 60, 59];
+        assert_eq!(refused(false, &anyhow), []);
+        assert_eq!(refused(true, &anyhow), [60, 60, 59]);
+        // Of one way each lap takes as much.
+        assert_eq!(refused(false, &[68, 65, 62, 59, 56, 53]), [53]);
+        assert_eq!(refused(false, &[69, 69, 64, 65, 64, 63, 62, 61, 60]), [60]);
+        assert_eq!(refused(false, &[60, 60, 60, 60, 60, 60, 60]), []);
+        // They came in another order than laps do.
+        assert_eq!(refused(true, &[61, 62, 63, 64, 65, 60]), []);
+        assert_eq!(refused(true, &[69, 67, 68, 67, 66, 69, 65, 64]), [64]);
+    }
+
     #[test]
     fn laps_of_a_circle_are_told_from_equal_calls() {
         let mut circles = Circles::default();
         let mut laps = Vec::new();
         for _ in 0..50 {
-            laps.push(circles.enter(1, MaxForwards(69)).expect("equal calls"));
+            laps.push(circles.enter(key(1), MaxForwards(69)).expect("equal calls"));
         }
         for hops in (64..69).rev() {
-            match circles.enter(1, MaxForwards(hops)) {
+            match circles.enter(key(1), MaxForwards(hops)) {
                 Ok(lap) => laps.push(lap),
                 Err(refusal) => {
                     assert_eq!(refusal.status, Status::LOOP_DETECTED);
@@ -273,7 +356,7 @@ mod tests {
         assert_eq!(circles.len(), 54);
         assert!(
             circles
-                .enter(2, MaxForwards(1))
+                .enter(key(2), MaxForwards(1))
                 .map(|lap| circles.leave(Timestamp::ZERO, lap))
                 .is_ok()
         );
@@ -281,7 +364,7 @@ mod tests {
             .for_each(|lap| circles.leave(Timestamp::ZERO, lap));
         assert_eq!(circles.len(), 55);
         // A lap that is over is still one.
-        assert!(circles.enter(1, MaxForwards(64)).is_err());
+        assert!(circles.enter(key(1), MaxForwards(64)).is_err());
         circles.tick(Timestamp::ZERO + REMEMBERED);
         assert!(circles.is_empty() && circles.next_deadline().is_none());
     }
@@ -296,10 +379,10 @@ mod tests {
                 0 => &mut first,
                 _ => &mut second,
             };
-            let lap = circles.enter(1, MaxForwards(hops)).expect("few laps");
+            let lap = circles.enter(key(1), MaxForwards(hops)).expect("few laps");
             laps.push((hops % 2, lap));
         }
-        assert!(first.enter(1, MaxForwards(64)).is_err());
+        assert!(first.enter(key(1), MaxForwards(64)).is_err());
         assert_eq!((first.len(), second.len()), (2, 3));
         for (shard, lap) in laps {
             match shard {
@@ -310,6 +393,6 @@ mod tests {
         first.tick(Timestamp::ZERO + REMEMBERED);
         assert!(first.is_empty() && !second.is_empty());
         second.tick(Timestamp::ZERO + REMEMBERED);
-        assert!(second.is_empty() && first.enter(1, MaxForwards(1)).is_ok());
+        assert!(second.is_empty() && first.enter(key(1), MaxForwards(1)).is_ok());
     }
 }

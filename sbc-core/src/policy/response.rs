@@ -268,7 +268,16 @@ pub fn softened(status: Status, trunk: &Trunk) -> Status {
 
 /// Reason headers for the other leg's BYE or CANCEL: what the first leg gave, else normal clearing.
 pub fn reasons_for_teardown(reasons: &[Reason], to: &Trunk) -> Vec<Reason> {
-    told(reasons, q850_of_reasons(reasons).or(Some(16)), to)
+    let mut list = told(reasons, q850_of_reasons(reasons).or(Some(16)), to);
+    // A CANCEL may say that another branch was refused for good, with the status of that (RFC 3326 §2).
+    let is_silent = to.habits.reason == ReasonForm::None;
+    if !is_silent && !list.iter().any(|reason| reason.is("SIP")) {
+        let said = reasons.iter().find(|reason| reason.is("SIP"));
+        let status = said.and_then(Reason::cause);
+        let status = status.filter(|status| (300..700).contains(status));
+        list.extend(status.map(|status| Reason::sip(status, None)));
+    }
+    list
 }
 
 /// The Reason of a CANCEL for who need not be told of a missed call (TDR-SIP-022).

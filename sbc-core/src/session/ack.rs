@@ -12,6 +12,7 @@ use crate::sip::{Limits, Message};
 use crate::time::Timestamp;
 use crate::transport::Hop;
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// ACKs by INVITE transaction and To tag of the 2xx.
@@ -44,11 +45,14 @@ struct Ack {
     style: LegStyle,
     hop: Hop,
     bytes: Bytes,
+    /// The same to other addresses of the peer.
+    others: VecDeque<(Hop, Bytes)>,
     owner: (CallId, LegId),
 }
 
 impl AckStore {
-    /// Sends an ACK and keeps it for `keep` (64·T1 of the trunk).
+    /// Sends the first of these copies of an ACK, which lead to as many addresses of its peer, and keeps
+    /// them for `keep` (64·T1 of the trunk).
     #[allow(
         clippy::too_many_arguments,
         reason = "one call site; the values have no common type"
@@ -59,12 +63,14 @@ impl AckStore {
         keep: Duration,
         invite: TransactionId,
         remote_tag: Bytes,
-        hop: Hop,
-        bytes: Bytes,
+        mut copies: VecDeque<(Hop, Bytes)>,
         owner: (CallId, LegId),
         style: &LegStyle,
         out: &mut Effects,
     ) {
+        let Some((hop, bytes)) = copies.pop_front() else {
+            return;
+        };
         self.last += 1;
         let ack = Ack {
             number: self.last,
@@ -72,6 +78,7 @@ impl AckStore {
             style: style.clone(),
             hop,
             bytes,
+            others: copies,
             owner,
         };
         ack.transmit(out);
@@ -94,19 +101,21 @@ impl AckStore {
         }
     }
 
-    /// Repeats the ACK of a 2xx, if it was already sent; says whether it was.
+    /// Repeats the ACK of a 2xx, if it was already sent; says whether it was. It goes to the next address
+    /// of the peer, where it has several: a 2xx that is repeated says that the last one had no success.
     pub(crate) fn repeat(
-        &self,
+        &mut self,
         invite: TransactionId,
         remote_tag: &Bytes,
         out: &mut Effects,
     ) -> bool {
-        let mut of_invite = self.sent.get(&invite).into_iter().flatten();
-        let ack = of_invite.find(|ack| ack.remote_tag == remote_tag);
-        if let Some(ack) = ack {
-            ack.transmit(out);
-        }
-        ack.is_some()
+        let mut of_invite = self.sent.get_mut(&invite).into_iter().flatten();
+        let Some(ack) = of_invite.find(|ack| ack.remote_tag == remote_tag) else {
+            return false;
+        };
+        ack.turn();
+        ack.transmit(out);
+        true
     }
 
     /// How and where an ACK for another 2xx of this INVITE was sent, and for which leg.
@@ -150,6 +159,15 @@ impl AckStore {
 }
 
 impl Ack {
+    /// Takes the next address.
+    fn turn(&mut self) {
+        if let Some((hop, bytes)) = self.others.pop_front() {
+            let hop = std::mem::replace(&mut self.hop, hop);
+            let bytes = std::mem::replace(&mut self.bytes, bytes);
+            self.others.push_back((hop, bytes));
+        }
+    }
+
     fn transmit(&self, out: &mut Effects) {
         out.push(Effect::Send {
             hop: self.hop.clone(),

@@ -67,6 +67,16 @@ impl Confirmed {
         self.offer.is_some() || self.ok.is_some() || self.link.holds_ack()
     }
 
+    /// Keeps a PRACK that offers until it is answered. Says whether there is room for it.
+    pub(super) fn takes(&mut self, id: TransactionId, flow: &Flow, prack: &Message) -> bool {
+        let offers = self.ok.as_ref().is_some_and(|ok| ok.offers);
+        let has_room = self.offer.is_none() && !self.ours.is_open() && !offers;
+        if has_room {
+            self.offer = Some(Box::new(PeerOffer::new(id, flow, prack)));
+        }
+        has_room
+    }
+
     /// Whether a request belongs to this dialog: Call-ID and peer's tag agree.
     pub(super) fn is_with(&self, message: &Message) -> bool {
         self.link.is_with(message)
@@ -277,7 +287,9 @@ impl Session {
                 self.reply(cx, id, message, Status::FORBIDDEN, |response| response);
             }
             Method::Bye => self.peer_bye(cx, id, message, up),
-            Method::Prack if confirmed.unconfirmed.is_some() => self.late_prack(cx, id, message),
+            Method::Prack if confirmed.unconfirmed.is_some() => {
+                self.late_prack(cx, id, flow, message, up);
+            }
             Method::Notify => self.peer_notify(cx, id, flow, message, up),
             _ if is_closing => {
                 let status = Status::CALL_DOES_NOT_EXIST;
@@ -327,7 +339,8 @@ impl Session {
                     said: Said::new(message),
                 }));
             }
-            Phase::Closing(closing) => {
+            Phase::Closing(mut closing) => {
+                closing.link.needs_no_bye();
                 // Crossing BYEs: ours still gets its answer, unless it was never sent.
                 let is_done = closing.link.is_idle();
                 self.phase = Phase::Closing(closing);
@@ -421,6 +434,9 @@ impl Session {
         let Some(offer) = confirmed.offer.take() else {
             return;
         };
+        if offer.is_prack() {
+            return offer.accept(cx, &self.style, description);
+        }
         // Its own number: other requests may have come since.
         let cseq = cseq_of(&offer.request).unwrap_or_default();
         let mut response = crate::sip::ResponseBuilder::to(&offer.request, Status::OK, None);

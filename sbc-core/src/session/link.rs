@@ -3,8 +3,9 @@
 //! Finding the hop may need a DNS answer. Until it is there, requests wait in order; when the name
 //! cannot be resolved, they go where the peer was last heard, which is better than nowhere.
 
+use super::resting::Resting;
 use crate::auth::Tries;
-use crate::config::{Listener, Preset, Symmetric, UdpOversize};
+use crate::config::{Listener, Preset, Symmetric, TargetAddress, UdpOversize};
 use crate::dialog::{Dialog, NextHop};
 use crate::event::{Happened, OversizeAction};
 use crate::id::{CallId, LegId, QueryId, TransactionId};
@@ -18,6 +19,7 @@ use crate::sip::{HeaderName, Method, RequestBuilder};
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
 use crate::transport::{Flow, Hop, Protocol, nat};
+use crate::trunk::Place;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -46,8 +48,10 @@ pub(crate) struct Link {
     has_no_stream: bool,
     /// Other addresses of the next hop's name, for when the one in use fails (TDR-DNS-006, RFC 3263 §4.3).
     others: VecDeque<Hop>,
-    /// Requests without a final response that could go to one of them.
+    /// Requests without a final response that could go to one of them, and those that must arrive.
     movable: Vec<(TransactionId, Hop, Waiting)>,
+    /// Those that could not be sent, until they are tried again.
+    pub(super) resting: Vec<Resting>,
 }
 
 /// An ACK that lacks its answer.
@@ -72,10 +76,14 @@ pub(crate) struct Open {
 
 /// A request that waits for the way to be known.
 #[derive(Debug)]
-struct Waiting {
-    wanted: Wanted,
+pub(super) struct Waiting {
+    pub(super) wanted: Wanted,
     /// Challenges that it has been through.
     tries: Tries,
+    /// When it was first sent, if it was.
+    pub(super) since: Option<Timestamp>,
+    /// An address has been silent to it.
+    has_waited: bool,
 }
 
 impl Waiting {
@@ -83,6 +91,26 @@ impl Waiting {
         Self {
             wanted,
             tries: Tries::default(),
+            since: None,
+            has_waited: false,
+        }
+    }
+
+    /// Whether another address may be silent to it as well: one more at most, because the leg goes on until
+    /// then, and never what its sender has been told by then that it failed (SIP-407).
+    fn may_wait_again(&self) -> bool {
+        let is_told = match &self.wanted {
+            Wanted::Request(errand) => matches!(errand.method, Method::Info | Method::Message),
+            Wanted::Ack { .. } | Wanted::Bye { .. } => false,
+        };
+        !self.has_waited && !is_told
+    }
+
+    /// Whether it is of use when the session ends.
+    fn is_of_end(&self) -> bool {
+        match &self.wanted {
+            Wanted::Request(errand) => errand.method == Method::Notify,
+            Wanted::Ack { .. } | Wanted::Bye { .. } => true,
         }
     }
 }
@@ -140,6 +168,7 @@ impl Link {
             has_no_stream: false,
             others: VecDeque::new(),
             movable: Vec::new(),
+            resting: Vec::new(),
         }
     }
 
@@ -156,10 +185,31 @@ impl Link {
         wanted: Wanted,
         tries: Tries,
     ) {
-        self.waiting.push(Waiting { wanted, tries });
+        let waiting = Waiting {
+            tries,
+            ..Waiting::first(wanted)
+        };
+        self.put(cx, style, [waiting]);
+    }
+
+    fn put(
+        &mut self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        waiting: impl IntoIterator<Item = Waiting>,
+    ) {
+        self.waiting.extend(waiting);
         if !matches!(self.way, Way::Asking(..)) {
             self.find_way(cx, style);
         }
+    }
+
+    /// As [`Self::put`], along a way that is asked for anew.
+    pub(super) fn put_anew(&mut self, cx: &mut Cx<'_>, style: &LegStyle, waiting: Vec<Waiting>) {
+        if !matches!(self.way, Way::Asking(..)) {
+            self.way = Way::Unknown;
+        }
+        self.put(cx, style, waiting);
     }
 
     /// Sends ACK, with this answer, and BYE to where the peer was last heard, without waiting for any
@@ -193,11 +243,18 @@ impl Link {
             return;
         };
         let next = next.clone();
-        let mut hops: VecDeque<Hop> = match outcome {
+        if next != self.dialog.next_hop() {
+            // The peer has moved since it was asked (SIP-303).
+            self.way = Way::Unknown;
+            return self.find_way(cx, style);
+        }
+        let hops: Vec<Hop> = match outcome {
             Outcome::Resolved(addresses) => {
-                let hops = addresses.iter().take(MAX_ADDRESSES);
-                hops.filter_map(|remote| self.hop_to(style, &next, *remote))
-                    .collect()
+                let mut found = addresses.clone();
+                style.trunk.prefer.sort(&mut found, SocketAddr::is_ipv4);
+                let found = found.into_iter().filter(|remote| style.has_family(remote));
+                let hops = found.filter_map(|remote| self.hop_to(style, &next, remote));
+                hops.take(MAX_ADDRESSES).collect()
             }
             Outcome::Located(services) => {
                 let places = in_order(services, style.trunk.prefer, &mut cx.plane.mint);
@@ -210,8 +267,22 @@ impl Link {
                 });
                 hops.collect()
             }
-            Outcome::Won(_) | Outcome::Verified(_) | Outcome::ResolveFailed(_) => VecDeque::new(),
+            Outcome::Won(_) | Outcome::Verified(_) | Outcome::ResolveFailed(_) => Vec::new(),
         };
+        self.take_way(cx, style, next, hops);
+    }
+
+    /// Takes the first of these ways and keeps the others, best first: what is down comes last, and of the
+    /// rest the address where the peer was last heard is the one that is known to have the dialog
+    /// (SIP-126, SIP-302).
+    fn take_way(&mut self, cx: &mut Cx<'_>, style: &LegStyle, next: NextHop, mut hops: Vec<Hop>) {
+        let heard = self.fallback.remote.ip();
+        hops.sort_by_cached_key(|hop| {
+            let place = Place::of(&style.trunk, hop.protocol, hop.remote);
+            let is_down = cx.plane.health.is_down(cx.now.mono, &place);
+            (is_down, hop.remote.ip() != heard)
+        });
+        let mut hops = VecDeque::from(hops);
         let hop = hops.pop_front().unwrap_or_else(|| self.fallback.clone());
         self.others = hops;
         self.way = Way::Known(next, hop);
@@ -253,6 +324,7 @@ impl Link {
 
     /// The peer is where it was last heard, whatever its name leads to.
     pub(crate) fn stays_where_heard(&mut self) {
+        self.others.clear();
         self.way = Way::Known(self.dialog.next_hop(), self.fallback.clone());
     }
 
@@ -309,7 +381,7 @@ impl Link {
 
     /// Nothing waits to be sent and no BYE is unanswered.
     pub(crate) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.bye.is_none()
+        self.waiting.is_empty() && self.resting.is_empty() && self.bye.is_none()
     }
 
     /// Our INVITE without a final response, once it is sent.
@@ -356,24 +428,55 @@ impl Link {
         cx: &mut Cx<'_>,
         style: &LegStyle,
         id: TransactionId,
+        was_silent: bool,
     ) -> bool {
         let Some(at) = self.movable.iter().position(|(own, ..)| *own == id) else {
             return false;
         };
-        let (_, tried, waiting) = self.movable.swap_remove(at);
+        let waits_enough = |waiting: &Waiting| was_silent && !waiting.may_wait_again();
+        if self.movable.get(at).is_none_or(|own| waits_enough(&own.2)) {
+            return false;
+        }
         let Way::Known(_, current) = &mut self.way else {
             return false;
         };
-        if *current == tried {
+        let is_current = self.movable.get(at).is_some_and(|own| own.1 == *current);
+        if is_current {
             let Some(other) = self.others.pop_front() else {
                 return false;
             };
             *current = other;
         }
+        let (.., mut waiting) = self.movable.swap_remove(at);
+        waiting.has_waited |= was_silent;
+        self.ended(id);
+        self.put(cx, style, [waiting]);
+        true
+    }
+
+    /// An INVITE is cancelled, so it goes nowhere else.
+    pub(super) fn stays(&mut self, id: TransactionId) {
+        self.movable.retain(|(own, ..)| *own != id);
+    }
+
+    /// When a request was first sent that must arrive.
+    pub(super) fn insists_since(&self, id: TransactionId) -> Option<Timestamp> {
+        let (.., waiting) = self.movable.iter().find(|(own, ..)| *own == id)?;
+        waiting.since.filter(|_| waiting.must_arrive())
+    }
+
+    /// Takes a request back that nobody has got.
+    pub(super) fn take_back(&mut self, id: TransactionId) -> Option<Waiting> {
+        let at = self.movable.iter().position(|(own, ..)| *own == id)?;
+        let (.., waiting) = self.movable.swap_remove(at);
+        self.ended(id);
+        Some(waiting)
+    }
+
+    /// A request of ours, a BYE too, will not be answered.
+    fn ended(&mut self, id: TransactionId) {
         self.bye.take_if(|bye| *bye == id);
         self.close(id);
-        self.send_again(cx, style, waiting.wanted, waiting.tries);
-        true
     }
 
     /// Whether a request that fails may go to another address.
@@ -395,15 +498,15 @@ impl Link {
     /// Forgets offers and refreshes that wait to be sent, but not ACK, BYE and what a peer waits to
     /// be told.
     pub(crate) fn drop_errands(&mut self) {
-        self.waiting.retain(|waiting| match &waiting.wanted {
-            Wanted::Request(errand) => errand.method == Method::Notify,
-            Wanted::Ack { .. } | Wanted::Bye { .. } => true,
-        });
+        self.waiting.retain(Waiting::is_of_end);
+        self.resting.retain(|resting| resting.waiting.is_of_end());
+        self.movable.retain(|(.., waiting)| waiting.is_of_end());
     }
 
     /// Whether something that the peer is to be told waits to be sent.
     pub(super) fn has_news(&self) -> bool {
-        let mut waiting = self.waiting.iter();
+        let resting = self.resting.iter().map(|resting| &resting.waiting);
+        let mut waiting = self.waiting.iter().chain(resting);
         waiting.any(|waiting| match &waiting.wanted {
             Wanted::Request(errand) => errand.method == Method::Notify,
             Wanted::Ack { .. } | Wanted::Bye { .. } => false,
@@ -415,6 +518,7 @@ impl Link {
         if matches!(&self.way, Way::Known(known, _) if *known == next) {
             return self.flush(cx, style);
         }
+        self.others.clear();
         if style.trunk.registrar.is_some() {
             // What its Contact names may lie behind NAT: requests go where its registration came
             // from, or where it was heard (SIP-107).
@@ -434,23 +538,25 @@ impl Link {
             return self.flush(cx, style);
         }
         let protocol = self.protocol(&next);
-        let pinned = pinned_address(style, &next);
-        match next.literal(protocol).or(pinned) {
-            Some(remote) => {
-                let hop = self
-                    .hop_to(style, &next, remote)
-                    .unwrap_or(self.fallback.clone());
-                self.way = Way::Known(next, hop);
-                self.flush(cx, style);
+        let places = match next.literal(protocol) {
+            Some(remote) => vec![remote],
+            None => pinned_addresses(style, &next, protocol),
+        };
+        match places.is_empty() {
+            false => {
+                let hops = places.into_iter();
+                let hops = hops.filter_map(|remote| self.hop_to(style, &next, remote));
+                let hops = hops.collect();
+                self.take_way(cx, style, next, hops);
             }
-            None if next.port.is_none() => {
+            true if next.port.is_none() => {
                 // A name without port may be a domain with servers of its own (RFC 3263 §4).
                 let is_open = next.protocol.is_none() && protocol != Protocol::Tls;
                 let spec = style.locate_host(&next.host, protocol, is_open);
                 let query = cx.locate(Asker::Leg(self.owner.0, self.owner.1), spec);
                 self.way = Way::Asking(query, next);
             }
-            None => {
+            true => {
                 let spec = ResolveSpec {
                     host: next.host.clone(),
                     port: next.port_for(protocol),
@@ -500,7 +606,13 @@ impl Link {
     }
 
     fn transmit(&mut self, cx: &mut Cx<'_>, style: &LegStyle, hop: &Hop, waiting: Waiting) {
-        let Waiting { wanted, tries } = waiting;
+        let Waiting {
+            wanted,
+            tries,
+            since,
+            has_waited,
+        } = waiting;
+        let since = since.unwrap_or(cx.now.mono);
         let branch = cx.plane.mint.branch();
         let Some(listener) = style.config.listeners.get(&hop.listener) else {
             return;
@@ -514,24 +626,18 @@ impl Link {
                 invite,
                 answer,
             } => {
-                let request = self.dialog.request(Method::Ack, cseq).header(&via);
-                let request = style.sign_request(request);
-                // A Contact can name any host; credentials are none of its business.
-                let request = match self.is_peer(cx, style, hop.remote) {
-                    true => self.proofs.sign_ack(invite, request),
-                    false => request,
-                };
-                let bytes = match answer {
-                    Some(answer) => request.body(&ContentType::sdp(), answer).build(),
-                    None => request.build(),
-                };
+                // A repeated 2xx says that the ACK was not seen: it then goes to another address (SIP-212).
+                let ways = std::iter::once(hop).chain(&self.others).take(ACK_COPIES);
+                let mut copies = VecDeque::new();
+                for hop in ways {
+                    self.ack_copies(cx, style, hop, (cseq, invite), answer.as_ref(), &mut copies);
+                }
                 let keep = 64 * style.trunk.timers.t1;
                 let tag = Bytes::copy_from_slice(self.dialog.remote_tag());
                 let (now, owner) = (cx.now.mono, self.owner);
-                let hop = hop.clone();
                 cx.plane
                     .acks
-                    .send(now, keep, invite, tag, hop, bytes, owner, style, cx.out);
+                    .send(now, keep, invite, tag, copies, owner, style, cx.out);
             }
             Wanted::Bye { lines } => {
                 let cseq = self.dialog.next_cseq();
@@ -545,10 +651,10 @@ impl Link {
                 let (request, proof) = self.proofs.sign(cx, style, hop, method, request, tries);
                 let id = self.start(cx, style, hop, method, &branch, request.build());
                 self.bye = Some(id);
-                let wanted = || Wanted::Bye {
+                let wanted = Wanted::Bye {
                     lines: lines.clone(),
                 };
-                self.may_move(id, hop, wanted, again);
+                self.may_move(id, hop, wanted, again, (since, has_waited));
                 self.proofs.sent(id, proof, Wanted::Bye { lines });
             }
             Wanted::Request(errand) => {
@@ -580,41 +686,103 @@ impl Link {
                 bytes = over_stream.unwrap_or(bytes);
                 let hop = detour.as_ref().unwrap_or(hop);
                 let id = self.start(cx, style, hop, &method, &branch, bytes);
-                let since = cx.now.mono;
                 self.open.push(Open {
                     id,
                     method,
                     cseq,
-                    since,
+                    since: cx.now.mono,
                 });
                 if detour.is_some() {
                     let waiting = Waiting {
                         wanted: Wanted::Request(errand.clone()),
                         tries: again,
+                        since: Some(since),
+                        has_waited,
                     };
                     self.detours.push((id, waiting));
                 } else {
-                    let wanted = || Wanted::Request(errand.clone());
-                    self.may_move(id, hop, wanted, again);
+                    let wanted = Wanted::Request(errand.clone());
+                    self.may_move(id, hop, wanted, again, (since, has_waited));
                 }
                 self.proofs.sent(id, proof, Wanted::Request(errand));
             }
         }
     }
 
-    /// Remembers a request for as long as it could go elsewhere.
+    /// Remembers a request for as long as it could go elsewhere, or must arrive.
     fn may_move(
         &mut self,
         id: TransactionId,
         hop: &Hop,
-        wanted: impl FnOnce() -> Wanted,
+        wanted: Wanted,
         tries: Tries,
+        (since, has_waited): (Timestamp, bool),
     ) {
-        if !self.others.is_empty() {
-            let wanted = wanted();
-            let waiting = Waiting { wanted, tries };
+        let waiting = Waiting {
+            wanted,
+            tries,
+            since: Some(since),
+            has_waited,
+        };
+        if !self.others.is_empty() || waiting.must_arrive() {
             self.movable.push((id, hop.clone(), waiting));
         }
+    }
+
+    /// The ACK to one address: one with a long answer by the way that the trunk has for it (SIP-110), and
+    /// over UDP where nobody hears that.
+    fn ack_copies(
+        &self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        hop: &Hop,
+        invite: (u32, TransactionId),
+        answer: Option<&Bytes>,
+        copies: &mut VecDeque<(Hop, Bytes)>,
+    ) {
+        let sign = LegStyle::sign_request;
+        let Some(mut bytes) = self.ack(cx, style, hop, invite, answer, sign) else {
+            return;
+        };
+        let (detour, action) = self.detour(cx, style, hop, bytes.len());
+        if let Some(detour) = detour
+            && let Some(bytes) = self.ack(cx, style, &detour, invite, answer, sign)
+        {
+            copies.push_back((detour, bytes));
+        }
+        if action == Some(OversizeAction::Slim) {
+            let sign = LegStyle::sign_briefly;
+            bytes = self
+                .ack(cx, style, hop, invite, answer, sign)
+                .unwrap_or(bytes);
+        }
+        copies.push_back((hop.clone(), bytes));
+    }
+
+    /// The ACK as it leaves by this way.
+    fn ack(
+        &self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        hop: &Hop,
+        (cseq, invite): (u32, TransactionId),
+        answer: Option<&Bytes>,
+        sign: fn(&LegStyle, RequestBuilder) -> RequestBuilder,
+    ) -> Option<Bytes> {
+        let listener = style.config.listeners.get(&hop.listener)?;
+        let branch = cx.plane.mint.branch();
+        let via = style.via(listener, &branch)?;
+        let request = self.dialog.request(Method::Ack, cseq).header(&via);
+        let request = sign(style, request);
+        // A Contact can name any host; credentials are none of its business.
+        let request = match self.is_peer(cx, style, hop.remote) {
+            true => self.proofs.sign_ack(invite, request),
+            false => request,
+        };
+        Some(match answer {
+            Some(answer) => request.body(&ContentType::sdp(), answer.clone()).build(),
+            None => request.build(),
+        })
     }
 
     /// A request other than ACK and BYE, without credentials.
@@ -710,15 +878,31 @@ pub(super) fn is_target_refresh(method: &Method) -> bool {
     )
 }
 
-/// The address that the configuration pins for a host of this trunk.
-fn pinned_address(style: &LegStyle, next: &NextHop) -> Option<SocketAddr> {
-    let target = style
-        .trunk
-        .targets
-        .iter()
-        .find(|t| t.host.eq_ignore_ascii_case(&next.host))?;
-    target.connect_to.first().copied()
+/// The addresses that the configuration pins for a host of this trunk: with their ports where the peer names
+/// what is configured, else with the one that it names.
+fn pinned_addresses(style: &LegStyle, next: &NextHop, protocol: Protocol) -> Vec<SocketAddr> {
+    let targets = style.trunk.targets.iter();
+    let of_host = targets.filter(|target| target.host.eq_ignore_ascii_case(&next.host));
+    let port = next.port_for(protocol);
+    let same = |target: &&TargetAddress| target.protocol == protocol && target.port == port;
+    let pinned = match of_host.clone().find(same) {
+        Some(target) => target.connect_to.clone(),
+        None => of_host
+            .flat_map(|target| &target.connect_to)
+            .map(|pinned| SocketAddr::new(pinned.ip(), port))
+            .collect(),
+    };
+    let mut places = Vec::with_capacity(pinned.len());
+    for place in pinned {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
+    places
 }
+
+/// Most addresses of a name that an ACK is sent to, one after the other.
+const ACK_COPIES: usize = 4;
 
 /// How long a peer may take for anything that RFC 3261 bounds by 64·T1.
 pub(crate) fn patience(style: &LegStyle) -> Duration {

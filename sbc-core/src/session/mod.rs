@@ -27,6 +27,7 @@ mod referring;
 mod refresh;
 pub(crate) mod reliable;
 mod renaming;
+mod resting;
 mod said;
 mod standing;
 mod style;
@@ -43,7 +44,7 @@ pub(crate) use fork::Source;
 use link::Link;
 use news::News;
 pub(crate) use news::Unsaid;
-pub(crate) use offering::TIMER_EXPIRED;
+pub(crate) use offering::{TIMER_EXPIRED, is_gone};
 use pace::Paces;
 pub(crate) use parcel::Parcel;
 pub use said::Said;
@@ -169,6 +170,11 @@ pub enum SessionEvent {
         status: Option<Status>,
         /// Nothing more follows, for this reason.
         ended: Option<Bytes>,
+    },
+    /// A peer that is asked whether it is there has left that unanswered, of a call for help.
+    Unheard {
+        /// It has done so often enough to be gone, if it is not heard either.
+        is_proven: bool,
     },
     /// The session is over although we did not end it.
     Ended(Ending),
@@ -494,7 +500,7 @@ impl Session {
 
     /// When the session wants to be looked at again.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.timers.next()
+        self.timers.next().into_iter().chain(self.next_try()).min()
     }
 
     /// Whether our offer has lost its keys, which the peer has refused.
@@ -618,7 +624,10 @@ impl Session {
         }
         let is_movable = |link: &Link| link.is_movable(id);
         let link = link_where(&mut self.phase, &mut self.strays, is_movable);
-        if link.is_some_and(|link| link.another_way(cx, &self.style, id)) {
+        if link.is_some_and(|link| link.another_way(cx, &self.style, id, why.is_none())) {
+            return;
+        }
+        if why.is_some() && self.rests(cx, id) {
             return;
         }
         if self.unfinished.remove(&id).is_some() || self.own_failed(cx, id, why.as_ref(), up) {
@@ -682,6 +691,10 @@ impl Session {
         if let Err(after) = self.paced(cx.now.mono, message) {
             return self.reply_after(cx, id, message, after);
         }
+        // It belongs to an INVITE that begins a dialog (RFC 3891 §3). A BYE ends one all the same.
+        if message.has(HeaderName::Replaces) && *message.method() != Method::Bye {
+            return self.reply(cx, id, message, Status::BAD_REQUEST, |response| response);
+        }
         if matches!(self.phase, Phase::Over) && self.late_request(cx, id, flow, message, up) {
             return;
         }
@@ -691,6 +704,7 @@ impl Session {
             Phase::Confirmed(confirmed) | Phase::Closing(confirmed)
                 if confirmed.is_with(message) =>
             {
+                self.is_heard();
                 self.confirmed_request(cx, id, flow, message, up);
             }
             Phase::Confirmed(_) | Phase::Closing(_) | Phase::Over => {
@@ -755,6 +769,7 @@ impl Session {
 
     /// Expired timers.
     pub(crate) fn tick(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {
+        self.try_again(cx);
         while let Some(timer) = self.timers.expired(cx.now.mono) {
             match timer {
                 t if t == Timer::Response as usize => self.response_timeout(cx, up),

@@ -25,6 +25,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Q.850: recovery on timer expiry, the reason of a BYE after silence.
 pub(crate) const TIMER_EXPIRED: u8 = 102;
 
+/// Whether the end of a request of ours says that nobody has the dialog any more, which is told as Q.850 102
+/// (SIP-708): silence, what a proxy says of silence, and 481.
+pub(crate) fn is_gone(status: Option<Status>) -> bool {
+    status.is_none_or(|status| {
+        matches!(
+            status,
+            Status::REQUEST_TIMEOUT | Status::CALL_DOES_NOT_EXIST
+        )
+    })
+}
+
 /// What becomes of offers of ours.
 #[derive(Debug)]
 pub(super) struct Offering {
@@ -116,12 +127,27 @@ impl Session {
         self.offer_with(cx, description, Vec::new());
     }
 
+    /// As [`Self::offer`], on behalf of another party, whose own request has so many hops left.
+    pub(crate) fn offer_onward(&mut self, cx: &mut Cx<'_>, description: Bytes, hops: MaxForwards) {
+        self.offer_as(cx, description, Vec::new(), hops);
+    }
+
     /// As [`Self::offer`]; the re-INVITE also says `lines`.
     pub(crate) fn offer_with(
         &mut self,
         cx: &mut Cx<'_>,
         description: Bytes,
         lines: Vec<(HeaderName, Bytes)>,
+    ) {
+        self.offer_as(cx, description, lines, MaxForwards::DEFAULT);
+    }
+
+    fn offer_as(
+        &mut self,
+        cx: &mut Cx<'_>,
+        description: Bytes,
+        lines: Vec<(HeaderName, Bytes)>,
+        hops: MaxForwards,
     ) {
         let Phase::Confirmed(confirmed) = &mut self.phase else {
             return;
@@ -132,7 +158,7 @@ impl Session {
         let lines = self.renamed(lines);
         let invite = Errand {
             method: Method::Invite,
-            hops: MaxForwards::DEFAULT,
+            hops,
             headers: self
                 .timer
                 .request_lines()
@@ -292,7 +318,8 @@ impl Session {
         let is_lost = is_lost && matches!(method, Method::Invite | Method::Update);
         if is_lost && !status.is_success() {
             let status = Some(status);
-            self.hang_up(cx, Status::REQUEST_TIMEOUT, None);
+            let reason = is_gone(status).then(|| Reason::q850(TIMER_EXPIRED, None).to_bytes());
+            self.hang_up(cx, Status::REQUEST_TIMEOUT, reason);
             up.push(SessionEvent::Ended(Ending::Lost { method, status }));
             return false;
         }
@@ -343,6 +370,19 @@ impl Session {
             (true, Method::Update) if self.refreshed.is_some_and(|at| at > open.since) => {
                 self.news.refused(&Method::Update, false);
             }
+            // Of a call for help the silence to one request is no proof (SIP-1405).
+            (true, method @ (Method::Invite | Method::Update)) if self.spared_until.is_some() => {
+                self.refresh_failed(cx, false);
+                self.news.refused(&method, false);
+                if method == Method::Invite {
+                    let status = Status::REQUEST_TIMEOUT;
+                    up.push(SessionEvent::OfferRefused {
+                        status,
+                        again: false,
+                    });
+                }
+                self.asks_whether_there(cx);
+            }
             (true, method @ (Method::Invite | Method::Update)) => {
                 let reason = Reason::q850(TIMER_EXPIRED, None).to_bytes();
                 self.hang_up(cx, Status::REQUEST_TIMEOUT, Some(reason));
@@ -376,9 +416,10 @@ impl Session {
 
     /// The peer takes too long with its answer: it is asked to stop, and its 487 is awaited.
     pub(super) fn offer_timeout(&mut self, cx: &mut Cx<'_>) {
-        if let Phase::Confirmed(confirmed) = &self.phase
+        if let Phase::Confirmed(confirmed) = &mut self.phase
             && let Some(invite) = confirmed.link.open_invite()
         {
+            confirmed.link.stays(invite);
             let now = cx.now.mono;
             cx.plane.transactions.cancel(now, invite, None, cx.out);
             // A challenge that crosses the CANCEL begins another transaction.

@@ -9,6 +9,7 @@ use super::{Ending, Phase, Session, SessionEvent, TIMER_EXPIRED, Timer};
 use crate::plane::Cx;
 use crate::sip::header::{Header, MaxForwards, Reason};
 use crate::sip::{Method, Status};
+use crate::time::Timestamp;
 use std::time::Duration;
 
 /// Questions without answer in a row that end the call.
@@ -36,6 +37,8 @@ const WATCH: Duration = Duration::from_secs(300);
 pub(super) struct Examined {
     /// What questions without answer count.
     against: u8,
+    /// When one counted last: a NAT and `dialog_ping` have theirs asked as well, and one silence is one.
+    counted: Option<Timestamp>,
 }
 
 impl Session {
@@ -50,7 +53,6 @@ impl Session {
     fn is_examined(
         &mut self,
         cx: &mut Cx<'_>,
-        status: Option<Status>,
         is_lost: bool,
         is_silence: bool,
         up: &mut Vec<SessionEvent>,
@@ -62,17 +64,39 @@ impl Session {
             true => AGAIN,
             false => WATCH,
         };
+        let now = cx.now.mono;
+        let is_same = examined.counted.is_some_and(|at| at + AGAIN > now);
+        if is_lost && is_same {
+            if !self.timers.is_set(Timer::Examine as usize) {
+                self.timers.set(Timer::Examine as usize, now + again);
+            }
+            return;
+        }
+        examined.counted = is_lost.then_some(now);
         examined.against = match (is_lost, is_silence) {
             (false, _) => 0,
             (true, true) => examined.against.saturating_add(SILENCE),
             (true, false) => examined.against.saturating_add(NO_WAY),
         };
-        if examined.against < PROVEN {
-            self.timers
-                .set(Timer::Examine as usize, cx.now.mono + again);
-            return;
+        let is_proven = examined.against >= PROVEN;
+        self.timers.set(Timer::Examine as usize, now + again);
+        if is_lost {
+            up.push(SessionEvent::Unheard { is_proven });
         }
-        self.is_gone(cx, status, up);
+    }
+
+    /// A peer that is asked whether it is there does not answer, and is not heard.
+    pub(crate) fn is_given_up(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {
+        if self.is_confirmed() {
+            self.is_gone(cx, None, up);
+        }
+    }
+
+    /// The peer is heard, so it is there.
+    pub(crate) fn is_heard(&mut self) {
+        if let Some(examined) = &mut self.examined {
+            *examined = Examined::default();
+        }
     }
 
     /// Nobody is there any more.
@@ -157,7 +181,7 @@ impl Session {
             if !is_lost {
                 self.pings_later(cx);
             }
-            return self.is_examined(cx, status, is_lost, is_silence, up);
+            return self.is_examined(cx, is_lost, is_silence, up);
         }
         if !is_lost {
             self.unheard = 0;

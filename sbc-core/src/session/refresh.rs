@@ -1,7 +1,6 @@
 //! Refreshing a session and its end without refresh (RFC 4028 §10): the part that acts.
 
 use super::link::{Errand, Wanted};
-use super::timer::SessionTimer;
 use super::{Ending, Phase, Session, SessionEvent, TIMER_EXPIRED, Timer};
 use crate::config::Preset;
 use crate::id::TransactionId;
@@ -18,6 +17,7 @@ impl Session {
     /// Counts the interval from now: an INVITE or UPDATE has its 2xx.
     pub(super) fn restart_session_timer(&mut self, cx: &mut Cx<'_>) {
         self.refreshed = Some(cx.now.mono);
+        self.is_heard();
         self.stop_session_timer();
         self.pings_later(cx);
         self.keeps_way_open(cx);
@@ -155,7 +155,7 @@ impl Session {
     /// The Min-SE for a request that asks for a shorter interval than this trunk accepts (SIP-704). A call for
     /// help takes any interval: its caller may not know what to make of a refusal (SIP-1401).
     pub(crate) fn least_interval(&self, request: &Message) -> Option<MinSe> {
-        let least = SessionTimer::refuses(self.style.trunk.session_timer, request);
+        let least = self.style.least_interval(request);
         least.filter(|_| self.spared_until.is_none())
     }
 

@@ -7,9 +7,11 @@ use crate::config::{Config, Listener, Lookup, Preset, TargetAddress, Trunk, UriS
 use crate::locate::{Families, LocateSpec};
 use crate::policy::header::fixed;
 use crate::policy::identity::our_host;
-use crate::sip::header::{Contact, OptionTag, RecordRoute, SessionId, Transport, Via};
+use crate::session::timer::SessionTimer;
+use crate::sip::header::{Contact, MinSe, OptionTag, RecordRoute, SessionId, Transport, Via};
 use crate::sip::{
-    Capabilities, HeaderName, Host, Method, RequestBuilder, ResponseBuilder, SipUri, Token, Uri,
+    Capabilities, HeaderName, Host, Message, Method, RequestBuilder, ResponseBuilder, SipUri,
+    Token, Uri,
 };
 use crate::transport::{Flow, Hop, Protocol, TlsHop, overload};
 use bytes::Bytes;
@@ -109,11 +111,8 @@ impl LegStyle {
                 false => usual == *protocol,
             })
             .collect();
-        // Teams is reached over the family that the trunk has there, signalling as media (TDR-CON-010).
-        let only = (self.trunk.preset == Preset::Teams).then_some(self.trunk.media.profile.family);
         let has = |is_v4: bool| {
-            let is_wanted = only.is_none_or(|only| (only == Family::V4) == is_v4);
-            is_wanted
+            self.wants_family(is_v4)
                 && listeners().any(|listener| {
                     protocols.contains(&listener.protocol) && listener.bind.is_ipv4() == is_v4
                 })
@@ -129,6 +128,17 @@ impl LegStyle {
             protocols,
             is_foreign: true,
         }
+    }
+
+    /// Teams is reached over the family that the trunk has there, signalling as media (TDR-CON-010).
+    fn wants_family(&self, is_v4: bool) -> bool {
+        let own = self.trunk.media.profile.family;
+        self.trunk.preset != Preset::Teams || (own == Family::V4) == is_v4
+    }
+
+    /// Whether the peer is reached over the family of this address.
+    pub(super) fn has_family(&self, remote: &SocketAddr) -> bool {
+        self.wants_family(remote.is_ipv4())
     }
 
     /// The top Via of a request that leaves by `listener` (SIP-101).
@@ -216,6 +226,11 @@ impl LegStyle {
         fixed(&self.trunk).fold(response, |response, (name, value)| {
             response.raw_if_valid(name, value)
         })
+    }
+
+    /// The Min-SE for a request that asks for a shorter interval than this trunk accepts (SIP-704).
+    pub(crate) fn least_interval(&self, request: &Message) -> Option<MinSe> {
+        SessionTimer::refuses(self.trunk.session_timer, request)
     }
 
     /// What requests of this leg's peer may ask of us.

@@ -171,6 +171,8 @@ pub struct Shard {
     pub refuse_media: bool,
     /// The relay has no ports in these realms.
     pub full: Vec<media_api::RealmId>,
+    /// What the relay says of its figures, if it does.
+    pub stats: Option<SessionStats>,
     /// The relay says nothing.
     pub hold_media: bool,
     /// Start lines of what was sent, where peers send broken messages: answers repeat what was
@@ -243,6 +245,7 @@ impl Shard {
             replies: Vec::new(),
             refuse_media: false,
             full: Vec::new(),
+            stats: Some(SessionStats::default()),
             hold_media: false,
             start_lines: None,
             next_port: 40_000,
@@ -342,6 +345,10 @@ impl Shard {
                 endpoint: None,
                 ..
             } => Some(released(*session)),
+            MediaCommand::Stats { session } => Some(MediaEvent::Stats {
+                session: *session,
+                stats: self.stats.clone()?,
+            }),
             _ => None,
         }
     }

@@ -24,7 +24,7 @@ const BATCH: usize = 64;
 const ROOM: Duration = Duration::from_millis(1);
 /// Time for the answer to a message that broke the stream.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-/// Pongs that a peer may make us send per second (SEC-026).
+/// Pongs that a peer may make us send per second, and as many by what stands behind its messages (SEC-026).
 const PONGS_PER_SECOND: u32 = 2;
 /// Broken messages per minute after which the connection is closed.
 const BROKEN_PER_MINUTE: u32 = 10;
@@ -110,7 +110,8 @@ impl<'a> Connection<'a> {
         let begun = Instant::now();
         let mut last_octet = begun;
         let mut message_begun = None;
-        let mut pongs = Rate::default();
+        let (mut pings, mut trailing) = (Rate::default(), Rate::default());
+        let mut was_message = false;
         let mut broken = Rate::default();
         let mut messages: u32 = 0;
         loop {
@@ -131,7 +132,7 @@ impl<'a> Connection<'a> {
             while let Some(frame) = framer.next_frame() {
                 match frame {
                     Frame::Message(bytes) => {
-                        was_completed = true;
+                        (was_completed, was_message) = (true, true);
                         // Both ends of a connection are one task: a peer that always has something
                         // to say must not keep our answers from leaving, or they would fill the
                         // queue that it does empty.
@@ -149,8 +150,16 @@ impl<'a> Connection<'a> {
                     Frame::Pong => maybe_pong = true,
                     Frame::Ping => {
                         maybe_pong = false;
-                        if pongs.count(Duration::from_secs(1)) > PONGS_PER_SECOND {
-                            return FlowFault::NotSip;
+                        // Some write empty lines behind each message, and mean nothing by them (SIP-120).
+                        let is_trailing = std::mem::take(&mut was_message);
+                        let rate = match is_trailing {
+                            true => &mut trailing,
+                            false => &mut pings,
+                        };
+                        match rate.count(Duration::from_secs(1)) > PONGS_PER_SECOND {
+                            true if is_trailing => continue,
+                            true => return FlowFault::NotSip,
+                            false => {}
                         }
                         let pong = Outgoing::new(Bytes::from_static(b"\r\n"), None);
                         if let Err((_, fault)) = self.line.offer(pong) {

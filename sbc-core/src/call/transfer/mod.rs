@@ -159,6 +159,7 @@ impl Transfer {
         let reach = Reach::of(&asked.request);
         let at_ms = call.elapsed_ms(cx.now);
         call.leg(observer)?.session.accept_refer(cx, asked);
+        call.tellings_begin_anew();
         let x = call.leg(transferor)?;
         let trunk = &x.session.style().trunk;
         let teams_call = match trunk.preset {
@@ -345,7 +346,7 @@ impl Transfer {
             vouched: None,
             parts: emergency::Parts {
                 sections: self.wish.parts(&by, &trunk),
-                before: 1,
+                before: 0,
             },
         };
         let style = LegStyle {
@@ -595,6 +596,7 @@ impl Transfer {
         call.bridge = Some(pair);
         call.newcomer = Some(leg);
         call.tellings_begin_anew();
+        call.spare(cx, leg);
         call.tell_of_newcomer(self.transferee);
         call.timers.stop(Timer::Transfer as usize);
         if let Some(record) = call.record.transfers.get_mut(self.record) {

@@ -192,6 +192,8 @@ pub(super) fn told_to(profile: &Profile, wish: Direction) -> (Direction, bool) {
     };
     let (direction, zero) = match (wish, profile.hold) {
         (Direction::SendRecv, _) | (_, HoldForm::Hidden) => (Direction::SendRecv, false),
+        // Who only listens holds nobody, and hears nothing of who is told to be silent.
+        (Direction::RecvOnly, HoldForm::Inactive) => (Direction::RecvOnly, false),
         (_, HoldForm::Inactive) => (Direction::Inactive, false),
         (_, HoldForm::SendOnly) => (wish, false),
         (_, HoldForm::Zero) => (wish, !wish.receives()),
@@ -298,4 +300,26 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
         stream,
     }));
     Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use media_api::{Family, RealmId};
+
+    #[test]
+    fn who_only_listens_is_not_told_of_as_a_hold() {
+        let carrier = Profile {
+            hold: HoldForm::Inactive,
+            ..Profile::carrier(RealmId(0), Family::V4)
+        };
+        let told = |profile, wish| told_to(profile, wish).0;
+        assert_eq!(told(&carrier, Direction::RecvOnly), Direction::RecvOnly);
+        for holds in [Direction::SendOnly, Direction::Inactive] {
+            assert_eq!(told(&carrier, holds), Direction::Inactive);
+        }
+        // Teams knows nothing in between (TDR-HLD-001).
+        let teams = Profile::teams(RealmId(0), Family::V4);
+        assert_eq!(told(&teams, Direction::RecvOnly), Direction::Inactive);
+    }
 }

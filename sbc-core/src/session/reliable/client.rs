@@ -70,6 +70,8 @@ impl Early {
             return Heard::OutOfOrder;
         }
         self.last = Some(rseq);
+        // A reliable one says where it is confirmed (SIP-521).
+        self.link.dialog.refresh_target(response);
         let rack = rack_value(rseq, invite);
         match offers {
             true => self.held = Some(rack),

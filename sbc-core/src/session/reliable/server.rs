@@ -414,22 +414,31 @@ impl Session {
     }
 
     /// PRACK after the answer: of a provisional without description, which did not hold it back.
+    /// What it offers is answered from what is in force, as in any request (RFC 3262 §5).
     pub(in crate::session) fn late_prack(
         &mut self,
         cx: &mut Cx<'_>,
         id: TransactionId,
+        flow: &Flow,
         message: &Message,
+        up: &mut Vec<SessionEvent>,
     ) {
         let Some(given) = self.rack_of(cx, id, message) else {
             return;
         };
+        let is_closing = matches!(self.phase, Phase::Closing(_));
         let (Phase::Confirmed(confirmed) | Phase::Closing(confirmed)) = &mut self.phase else {
             return;
         };
         let is_expected = confirmed.unconfirmed.take_if(|own| *own == given).is_some();
-        let status = match is_expected {
-            true => Status::OK,
-            false => Status::CALL_DOES_NOT_EXIST,
+        let offer = description(message).filter(|_| is_expected && !is_closing);
+        let status = match (is_expected, &offer) {
+            (false, _) => Status::CALL_DOES_NOT_EXIST,
+            (true, None) => Status::OK,
+            (true, Some(_)) if confirmed.takes(id, flow, message) => {
+                return up.push(SessionEvent::Offer(offer));
+            }
+            (true, Some(_)) => Status::NOT_ACCEPTABLE_HERE,
         };
         self.reply(cx, id, message, status, |response| response);
     }
