@@ -422,6 +422,9 @@ impl MediaSession {
                 for stream in &mut self.streams[streams] {
                     let terms = terms.next().flatten();
                     is_changed |= stage == Stage::Final && stream.would_change(terms.as_ref());
+                    if stage == Stage::Final && terms.is_none() {
+                        stream.switch_off(now, self.wall, out);
+                    }
                     stream.agree(fork, stage, terms, now);
                 }
                 if is_changed {
