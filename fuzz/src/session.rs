@@ -220,7 +220,7 @@ impl Bench {
                 self.forwarded(&forward, packet, &mut slot);
             }
             // Whoever transcodes is another target.
-            Outcome::Taken | Outcome::Recode(_) => self.taken += 1,
+            Outcome::Taken(_) | Outcome::Recode(_) => self.taken += 1,
             Outcome::Handed(_) => panic!("no party has been handed over"),
             Outcome::Checked => panic!("nobody has a password here"),
             Outcome::Report | Outcome::Kept | Outcome::Dropped(_) => {}

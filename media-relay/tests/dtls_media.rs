@@ -431,3 +431,25 @@ fn digits_that_are_dialled_before_the_handshake_wait_for_it_and_not_for_ever() {
         assert_eq!(heard(&arrived) >= 5, is_heard, "{waits_ms}: {arrived:?}");
     }
 }
+
+#[test]
+fn keys_of_handshakes_before_are_not_kept() {
+    for is_mux in [true, false] {
+        let (mut bench, mut peer) = half_secure(is_mux);
+        for round in 0..6u64 {
+            let mut agreed = peer.terms(DtlsRole::Passive);
+            if let Protection::Dtls(terms) = &mut agreed.protection {
+                terms.tls_id = format!("association-{round}-0123456789");
+            }
+            bench.answer(A, agreed);
+            peer.begin(DtlsRole::Passive, bench.now);
+            peer.run(&mut bench, 200);
+            assert_talks(&mut bench, &peer, 1_000 * (round + 1));
+        }
+        // The present ones, and those before them.
+        let kept = format!("{:?}", bench.session)
+            .matches("SendContext(")
+            .count();
+        assert!(kept <= if is_mux { 2 } else { 4 }, "{kept}");
+    }
+}

@@ -215,7 +215,7 @@ fn a_digit_that_is_handed_over_while_it_lasts_is_one_and_one_that_was_over_is_no
         end(2),
         event(3, 1_600, 160, false),
     ] {
-        assert!(matches!(arrives(&mut old, packet), Outcome::Taken));
+        assert!(matches!(arrives(&mut old, packet), Outcome::Taken(_)));
     }
     assert_eq!(digits(&mut old), 1);
     old.command(Command::HandOver {
@@ -229,14 +229,14 @@ fn a_digit_that_is_handed_over_while_it_lasts_is_one_and_one_that_was_over_is_no
         drain_ms: 0,
     });
     // The end of the first one again, late.
-    assert!(matches!(arrives(&mut old, end(4)), Outcome::Taken));
+    assert!(matches!(arrives(&mut old, end(4)), Outcome::Taken(_)));
     for at in 2..6 {
         let packet = event(3 + at, 1_600, 160 * at, at >= 3);
         let Outcome::Handed(mut handed) = arrives(&mut old, packet) else {
             panic!("it is not handed over");
         };
         let taken = new.session.handed(&mut handed, new.now, &mut new.out);
-        assert_eq!(taken, Outcome::Taken);
+        assert!(matches!(taken, Outcome::Taken(_)));
     }
     old.run_ms(1_000);
     new.run_ms(1_000);

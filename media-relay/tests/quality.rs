@@ -149,17 +149,16 @@ fn an_outage_is_a_gap_and_a_pause_of_the_peer_is_none() {
     assert_eq!(quality(&bench).late_packets, 1);
 }
 
-#[test]
-fn conversation_is_rated_once_the_round_trip_is_known() {
+/// A call whose reports of ours to A are answered as much later as is said of each packet's time.
+fn converse(packets: u16, answered_us: impl Fn(u16) -> u64) -> QualityStats {
     let mut bench = Bench::joined();
     let ssrc = our_ssrc(&mut bench);
-    // When a report of ours leaves, it is answered 400 ms later.
     let mut answer = None;
-    for sequence in 0..1_000u16 {
+    for sequence in 0..packets {
         for (to, packet) in bench.run_ms(20) {
             if to == address("192.0.2.10:4001") && packet[1] == 200 {
                 let last_sr = u32::from_be_bytes(packet[10..14].try_into().unwrap());
-                answer = Some((bench.now.0 + 400_000, last_sr));
+                answer = Some((bench.now.0 + answered_us(sequence), last_sr));
             }
         }
         bench.voice(A, sequence).unwrap();
@@ -177,7 +176,22 @@ fn conversation_is_rated_once_the_round_trip_is_known() {
             rtcp_from_a(&mut bench, &buffer[..length]);
         }
     }
-    let quality = quality(&bench);
+    quality(&bench)
+}
+
+#[test]
+fn conversation_is_rated_by_the_round_trips_of_its_interval() {
+    // The last minute of ten is slow.
+    let slow = converse(30_000, |at| if at < 27_000 { 40_000 } else { 800_000 });
+    let ratings = slow.conversational.unwrap();
+    // 400 ms of network, 20 of packet, 20 of buffer: 0.024 · 440 + 0.11 · 262.7 = 39.5.
+    assert!((ratings.least.r - (93.2 - 39.5)).abs() < 2.5, "{ratings:?}");
+}
+
+#[test]
+fn conversation_is_rated_once_the_round_trip_is_known() {
+    // When a report of ours leaves, it is answered 400 ms later.
+    let quality = converse(1_000, |_| 400_000);
     let (mean_us, largest_us) = quality.round_trip_us.unwrap();
     assert!((400_000..440_000).contains(&mean_us) && largest_us >= mean_us);
     // 200 ms of network, 20 of packet, 20 of buffer: 0.024 · 240 + 0.11 · 62.7 = 12.7.

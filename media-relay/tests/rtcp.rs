@@ -370,3 +370,34 @@ fn who_has_no_share_of_the_bandwidth_sends_no_reports() {
     }
     assert!(bench.stats(A).sent_rtcp > 0, "we send");
 }
+
+#[test]
+fn a_line_that_is_switched_off_says_goodbye_and_may_come_back() {
+    let mut bench = Bench::joined();
+    bench.voice(B, 1).unwrap();
+    bench.command(Command::Answer {
+        session: SESSION,
+        endpoint: A,
+        fork: ForkId(0),
+        negotiated: Negotiated {
+            streams: vec![None],
+        },
+        stage: Stage::Final,
+    });
+    let last = bench.made();
+    let [(to, report)] = &last[..] else {
+        panic!("{last:?}")
+    };
+    assert_eq!(to.ip(), peer_a().ip());
+    let packets = rtc_rtcp::packet::unmarshal(&mut &report[..]).unwrap();
+    assert!(packets.last().unwrap().as_any().is::<Goodbye>());
+    let to_a = |made: &[(std::net::SocketAddr, Vec<u8>)]| {
+        made.iter()
+            .filter(|(to, _)| to.ip() == peer_a().ip())
+            .count()
+    };
+    assert_eq!(to_a(&bench.run_ms(10_000)), 0);
+    bench.answer(A, terms(peer_a()));
+    bench.voice(B, 2).unwrap();
+    assert!(to_a(&bench.run_ms(10_000)) > 0);
+}

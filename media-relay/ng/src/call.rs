@@ -33,6 +33,8 @@ pub(crate) struct Call {
     streams: usize,
     formats: Formats,
     branches: Vec<String>,
+    /// The branch that the newest answer was of, if it said.
+    answered_by: Option<String>,
     /// An offer that was not answered yet, or whose answer may still change.
     offer: Option<Offer>,
     pub(crate) is_answered: bool,
@@ -109,6 +111,7 @@ impl Call {
             streams: 0,
             formats: Formats::default(),
             branches: Vec::new(),
+            answered_by: None,
             offer: None,
             is_answered: false,
         };
@@ -178,13 +181,23 @@ impl Call {
         }
     }
 
-    /// Whether the call goes on without this branch, as others of an unanswered offer are under way.
+    /// Whether the call goes on without this branch, as others of its offer are under way: an answer may have
+    /// been of early media alone.
     pub(crate) fn goes_on_without(&mut self, branch: Option<&str>) -> bool {
         let Some(branch) = branch else {
             return false;
         };
+        let is_known = self.branches.iter().any(|known| known == branch);
         self.branches.retain(|known| known != branch);
-        !self.is_answered && !self.branches.is_empty()
+        if self.branches.is_empty() || (self.is_answered && !is_known) {
+            return false;
+        }
+        // What is left has its time to answer, too.
+        if self.answered_by.as_deref() == Some(branch) {
+            self.answered_by = None;
+            self.is_answered = false;
+        }
+        true
     }
 
     /// Whether a party has this tag.
@@ -204,7 +217,7 @@ impl Call {
         let mut placed = Vec::new();
         for (media, line) in description.media().zip(lines) {
             let transport = String::from_utf8_lossy(media.transport_text()).into_owned();
-            let Some((slot, line)) = line else {
+            let Some((slot, mut line)) = line else {
                 placed.push(Placed::Refused(None));
                 offered.push(Offered {
                     line: None,
@@ -219,6 +232,7 @@ impl Call {
             let goes_out = wishes.transport.or(transport_of(&media));
             // A fax has its own transport, which nothing can be asked of.
             let goes_out = goes_out.filter(|_| transport_of(&media).is_some());
+            line.is_muxed &= !wishes.rejects_mux;
             let is_mux_offered = goes_out.is_some()
                 && match wishes.rtcp_mux {
                     RtcpMux::AsOffered => line.is_muxed,
@@ -226,7 +240,14 @@ impl Call {
                     RtcpMux::Demux => false,
                 };
             let is_secure = goes_out.is_some_and(Transport::is_secure);
-            let keys = local.keys.iter().filter(|_| is_secure);
+            // Tags are places among all keys, as an answer is read by them.
+            let all = local.keys.iter().zip(1..).filter(|_| is_secure);
+            let keys: Vec<_> = all
+                .filter(|(key, _)| wishes.suites.admit(key.suite()))
+                .collect();
+            if is_secure && keys.is_empty() {
+                return Err("\"SDES\" leaves no suite that SRTP could be offered with".into());
+            }
             placed.push(Placed::Stream(Stream {
                 rtp: local.rtp,
                 rtcp_port: (goes_out.is_some() && !wishes.has_no_rtcp_line)
@@ -234,7 +255,7 @@ impl Call {
                 is_muxed: is_mux_offered,
                 transport: goes_out.map(|transport| transport.name().to_owned()),
                 has_feedback: goes_out.is_some_and(Transport::has_feedback),
-                cryptos: keys.zip(1..).map(|(key, tag)| crypto(tag, key)).collect(),
+                cryptos: keys.iter().map(|(key, tag)| crypto(*tag, key)).collect(),
             }));
             offered.push(Offered {
                 line: Some(line),
@@ -253,7 +274,10 @@ impl Call {
             lines: offered,
             source: Line::source(wishes),
         });
-        self.add_branch(exchange.which.branch);
+        // What is offered within a dialog has no other branch beside it.
+        if exchange.answerer.is_none() {
+            self.add_branch(exchange.which.branch);
+        }
         self.last_signal = now;
         Ok(out)
     }
@@ -376,6 +400,7 @@ impl Call {
         self.parties[1 - by].tag = exchange.answerer.map(str::to_owned);
         self.parties[1 - by].describe(&description, &self.slots);
         self.is_answered = true;
+        self.answered_by = exchange.which.branch.map(str::to_owned);
         self.last_signal = now;
         Ok((out, commands))
     }

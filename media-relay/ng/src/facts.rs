@@ -6,15 +6,15 @@ use media_api::{Content, CryptoKey, Direction, Nearby, ReportBandwidth, SourcePo
 use sbc_core::sdp::{Direction as Written, Media, MediaKind, Transport};
 use std::net::{IpAddr, SocketAddr};
 
-/// Suites that are spoken, strongest first.
-pub(crate) const SUITES: [Suite; 2] = [Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32];
+/// Suites that are spoken, those that everybody has first.
+pub(crate) const SUITES: [Suite; 8] = Suite::ALL;
 
 /// One usable `m=` line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Line {
     pub(crate) content: Content,
     pub(crate) rtp: SocketAddr,
-    /// Port 0: the party wants none.
+    /// Where reports go that do not share the port of the media. Port 0: the party wants none.
     pub(crate) rtcp: SocketAddr,
     pub(crate) is_muxed: bool,
     /// As the party means it.
@@ -86,11 +86,7 @@ impl Line {
             ),
             payloads: Payload::of(media),
             protection,
-            ptime_ms: media
-                .ptime_ms()
-                .and_then(|ms| u8::try_from(ms).ok())
-                .filter(|ms| (10..=60).contains(ms))
-                .unwrap_or(20),
+            ptime_ms: packet_time(media),
             reports: sbc_core::media::report_bandwidth(media),
         })
     }
@@ -150,17 +146,24 @@ fn address(media: &Media<'_>, local: IpAddr, wishes: &Wishes) -> Result<IpAddr, 
     }
 }
 
+/// How long the packets are that a party is sent, in milliseconds.
+fn packet_time(media: &Media<'_>) -> u8 {
+    let most = media.maxptime_ms().unwrap_or(u32::MAX);
+    let wanted = media.ptime_ms().unwrap_or(20).min(most).clamp(10, 60);
+    u8::try_from(wanted).unwrap_or(20)
+}
+
+/// Where a party wants reports if they have a port of their own.
 fn reports(media: &Media<'_>, rtp: SocketAddr) -> SocketAddr {
     let modifiers: [&[u8]; 2] = [b"RS", b"RR"];
     let mut bandwidths = modifiers.iter().map(|name| media.bandwidth(name));
     if bandwidths.all(|bandwidth| bandwidth == Some(0)) {
         return SocketAddr::new(rtp.ip(), 0);
     }
-    if media.rtcp_mux() {
-        return rtp;
-    }
     let stated = media.rtcp().filter(|rtcp| rtcp.port != 0);
     // Reports to a third host would make us an amplifier: the port is believed, the address is not.
-    let port = stated.map_or_else(|| rtp.port().checked_add(1).unwrap_or(0), |rtcp| rtcp.port);
+    let behind = rtp.port().checked_add(1);
+    let without = if media.rtcp_mux() { rtp.port() } else { 0 };
+    let port = stated.map_or(behind.unwrap_or(without), |rtcp| rtcp.port);
     SocketAddr::new(rtp.ip(), port)
 }

@@ -1,17 +1,23 @@
 //! What is asked, read from the values of a message.
 
 use crate::value::Value;
-use media_api::Family;
+use media_api::{Family, Suite};
 use std::net::IpAddr;
 
 /// Longest name of a call or party in octets.
 const NAME: usize = 512;
 
 const NO_CODECS: &str = "codecs are neither transcoded nor taken out";
+const NO_FAX: &str = "faxes pass as they are, and are not turned into audio or out of it";
+const NO_PACKET_TIME: &str =
+    "each party gets packets as long as its own description asks for, and no other";
 const NO_RECORDING: &str = "nothing is recorded";
 /// Keys that ask for what is not done.
-const UNSERVED: [(&str, &str); 3] = [
+const UNSERVED: [(&str, &str); 6] = [
     ("codec", NO_CODECS),
+    ("T.38", NO_FAX),
+    ("ptime", NO_PACKET_TIME),
+    ("ptime-reverse", NO_PACKET_TIME),
     ("record-call", NO_RECORDING),
     (
         "media-address",
@@ -68,6 +74,9 @@ pub(crate) struct Wishes {
     pub(crate) is_asymmetric: bool,
     pub(crate) replaces_origin: bool,
     pub(crate) rtcp_mux: RtcpMux,
+    /// Whether one port is refused to who offers it.
+    pub(crate) rejects_mux: bool,
+    pub(crate) suites: Suites,
     /// Whether `a=rtcp` may be written.
     pub(crate) has_no_rtcp_line: bool,
 }
@@ -99,6 +108,35 @@ impl Transport {
 
     pub(crate) const fn has_feedback(self) -> bool {
         matches!(self, Self::Avpf | Self::Savpf)
+    }
+}
+
+/// With which suites SRTP is offered on: all that are spoken, unless there is a wish.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Suites {
+    only: Option<Vec<Suite>>,
+    without: Vec<Suite>,
+    /// No keys in descriptions at all.
+    is_off: bool,
+}
+
+impl Suites {
+    pub(crate) fn admit(&self, suite: Suite) -> bool {
+        let is_named = self.only.as_ref().is_none_or(|only| only.contains(&suite));
+        is_named && !self.is_off && !self.without.contains(&suite)
+    }
+
+    /// Reads a word of `SDES`, or of a flag behind `SDES-`.
+    fn wish(&mut self, word: &str) {
+        let of = |name: &str| Suite::from_name(name.as_bytes()).map(|(suite, _)| suite);
+        // What is not spoken is not offered anyway.
+        if let Some(name) = word.strip_prefix("only-") {
+            self.only.get_or_insert_default().extend(of(name));
+        } else if let Some(name) = word.strip_prefix("no-") {
+            self.without.extend(of(name));
+        } else {
+            self.is_off |= matches!(word, "off" | "no" | "disable" | "disabled");
+        }
     }
 }
 
@@ -216,7 +254,10 @@ impl Wishes {
         }
         // Nobody must believe that a call is recorded, or changed, that is not.
         for (key, what) in UNSERVED {
-            let is_no = |value: &Value<'_>| matches!(value.str(), Some("" | "no" | "off"));
+            let is_no = |value: &Value<'_>| match value {
+                Value::List(items) => items.is_empty(),
+                value => matches!(value.str(), Some("" | "no" | "off")),
+            };
             if body.get(key).is_some_and(|value| !is_no(value)) {
                 return Err(format!("\"{key}\": {what}"));
             }
@@ -246,10 +287,18 @@ impl Wishes {
             match word {
                 "offer" | "require" => wishes.rtcp_mux = RtcpMux::Offer,
                 "demux" => wishes.rtcp_mux = RtcpMux::Demux,
+                "reject" => wishes.rejects_mux = true,
                 _ => {}
             }
         }
+        for word in body.get("SDES").into_iter().flat_map(Value::words) {
+            wishes.suites.wish(word);
+        }
         for word in body.get("flags").into_iter().flat_map(Value::words) {
+            // Their names have underscores of their own.
+            if let Some(wish) = word.strip_prefix("SDES-") {
+                wishes.suites.wish(wish);
+            }
             // Blanks and underscores are hyphens in some senders.
             match word.replace([' ', '_'], "-").as_str() {
                 "SIP-source-address" => wishes.is_behind_nat = true,
@@ -259,7 +308,14 @@ impl Wishes {
                 "no-rtcp-attribute" => wishes.has_no_rtcp_line = true,
                 "rtcp-mux-offer" | "rtcp-mux-require" => wishes.rtcp_mux = RtcpMux::Offer,
                 "rtcp-mux-demux" => wishes.rtcp_mux = RtcpMux::Demux,
+                "rtcp-mux-reject" => wishes.rejects_mux = true,
                 "record-call" => return Err(format!("the flag record-call: {NO_RECORDING}")),
+                flag if ["T.38-", "T38-"]
+                    .iter()
+                    .any(|start| flag.starts_with(start)) =>
+                {
+                    return Err(format!("the flag {}: {NO_FAX}", flag.escape_debug()));
+                }
                 flag if ["codec-", "transcode-", "always-transcode"]
                     .iter()
                     .any(|start| flag.starts_with(start)) =>
@@ -314,6 +370,8 @@ mod tests {
                 is_asymmetric: true,
                 replaces_origin: true,
                 rtcp_mux: RtcpMux::Demux,
+                rejects_mux: false,
+                suites: Suites::default(),
                 has_no_rtcp_line: false,
             }
         );
@@ -341,7 +399,10 @@ mod tests {
             ("codec", r#"{"transcode":["PCMU"]}"#),
             ("record call", r#""yes""#),
             ("media address", r#""192.0.2.1""#),
+            ("T.38", r#"["decode"]"#),
+            ("ptime", "30"),
             ("flags", r#"["codec-strip-opus"]"#),
+            ("flags", r#"["T.38 decode"]"#),
             ("flags", r#"["transcode-PCMU"]"#),
             ("flags", r#"["record call"]"#),
         ] {
@@ -349,6 +410,8 @@ mod tests {
             assert!(
                 why.contains("codecs are")
                     || why.contains("recorded")
+                    || why.contains("faxes pass")
+                    || why.contains("its own description")
                     || why.contains("of the side"),
                 "{key}: {why}"
             );

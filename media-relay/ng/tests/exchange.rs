@@ -86,6 +86,8 @@ fn srtp_is_put_on_and_taken_off() {
     assert!(offer.contains(&format!(
         "a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:{own}\r\n"
     )));
+    assert_eq!(offer.matches("a=crypto:").count(), 8, "{offer}");
+    assert!(offer.contains("a=crypto:8 AEAD_AES_256_GCM inline:"));
     let secure = |tag: u8| {
         ANSWER.replace("RTP/AVP", "RTP/SAVP")
             + &format!("a=crypto:{tag} AES_CM_128_HMAC_SHA1_32 inline:{KEY}\r\n")
@@ -99,6 +101,46 @@ fn srtp_is_put_on_and_taken_off() {
     let suite = Suite::AesCm128HmacSha1_32;
     let (local, remote) = (key(suite, 2), key(suite, 9));
     assert_eq!(b.protection, Protection::Sdes { local, remote });
+}
+
+#[test]
+fn suites_are_offered_as_wished_under_the_tags_that_an_answer_is_read_by() {
+    for wish in [
+        json!({"SDES": ["only-AEAD_AES_256_GCM"]}),
+        json!({"flags": ["SDES-only-AEAD_AES_256_GCM"]}),
+    ] {
+        let mut more = wish;
+        more["transport-protocol"] = "RTP/SAVP".into();
+        let mut site = Site::new();
+        let offer = sdp(&site.offer(OFFER, more));
+        assert_eq!(offer.matches("a=crypto:").count(), 1, "{offer}");
+        assert!(offer.contains("a=crypto:8 AEAD_AES_256_GCM inline:"));
+        let key = "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=";
+        let secure = ANSWER.replace("RTP/AVP", "RTP/SAVP")
+            + &format!("a=crypto:8 AEAD_AES_256_GCM inline:{key}\r\n");
+        sdp(&site.answer(&secure, json!({})));
+        let [_, b] = site.agreed();
+        let Protection::Sdes { remote, .. } = b.protection else {
+            panic!("keys")
+        };
+        assert_eq!(remote.suite(), Suite::AeadAes256Gcm);
+    }
+    let secure = |wish: Value| json!({"transport-protocol": "RTP/SAVP", "SDES": wish});
+    let mut site = Site::new();
+    let wish = secure(json!([
+        "no-AES_CM_128_HMAC_SHA1_32",
+        "no-F8_128_HMAC_SHA1_80"
+    ]));
+    let offer = sdp(&site.offer(OFFER, wish));
+    assert_eq!(offer.matches("a=crypto:").count(), 7, "{offer}");
+    assert!(!offer.contains("AES_CM_128_HMAC_SHA1_32"));
+    for wish in [json!("off"), json!(["only-F8_128_HMAC_SHA1_80"])] {
+        let mut site = Site::new();
+        assert!(why(&site.offer(OFFER, secure(wish))).contains("no suite"));
+    }
+    // What is not SRTP is not touched.
+    let mut site = Site::new();
+    sdp(&site.offer(OFFER, json!({"SDES": "off"})));
 }
 
 #[test]
@@ -174,6 +216,48 @@ fn one_port_for_rtp_and_rtcp_is_agreed_with_each_party_alone() {
     let mut site = Site::new();
     let offer = sdp(&site.offer(OFFER, json!({"rtcp-mux": ["offer"]})));
     assert!(offer.contains("a=rtcp-mux\r\n"));
+}
+
+#[test]
+fn reports_have_a_port_of_their_own_where_one_for_both_is_not_agreed() {
+    let muxed = format!("{OFFER}a=rtcp-mux\r\n");
+    // Refused to who offers it, in the offer or in the answer.
+    for (offer, answer) in [
+        (json!({}), json!({"rtcp-mux": ["demux"]})),
+        (json!({"rtcp-mux": ["reject"]}), json!({})),
+        (json!({"flags": ["rtcp-mux-reject"]}), json!({})),
+    ] {
+        let mut site = Site::new();
+        sdp(&site.offer(&muxed, offer.clone()));
+        let told = sdp(&site.answer(ANSWER, answer));
+        assert!(!told.contains("a=rtcp-mux"), "{offer}: {told}");
+        let [a, _] = site.agreed();
+        assert!(!a.rtcp_mux);
+        assert_eq!(a.remote_rtcp.to_string(), "192.0.2.1:4001");
+    }
+    // Answered without having been offered.
+    let mut site = Site::new();
+    sdp(&site.offer(OFFER, json!({})));
+    sdp(&site.answer(&format!("{ANSWER}a=rtcp-mux\r\n"), json!({})));
+    let [_, b] = site.agreed();
+    assert!(!b.rtcp_mux);
+    assert_eq!(b.remote_rtcp.to_string(), "192.0.2.2:5001");
+}
+
+#[test]
+fn packets_are_as_long_as_a_party_can_take_within_what_we_make() {
+    for (lines, wanted) in [
+        ("a=ptime:80\r\n", 60),
+        ("a=ptime:5\r\n", 10),
+        ("a=maxptime:10\r\n", 10),
+        ("a=ptime:40\r\na=maxptime:30\r\n", 30),
+        ("", 20),
+    ] {
+        let mut site = Site::new();
+        sdp(&site.offer(OFFER, json!({})));
+        sdp(&site.answer(&format!("{ANSWER}{lines}"), json!({})));
+        assert_eq!(site.agreed()[1].ptime_ms, wanted, "{lines}");
+    }
 }
 
 #[test]

@@ -117,6 +117,50 @@ fn a_branch_that_fails_does_not_end_the_others() {
 }
 
 #[test]
+fn who_rang_with_early_media_and_failed_does_not_end_who_answers() {
+    let delete = |branch: Option<&str>| {
+        let mut delete = json!({"command": "delete", "call-id": "1@example.net", "from-tag": "a"});
+        if let Some(branch) = branch {
+            delete["via-branch"] = branch.into();
+        }
+        delete
+    };
+    let forked = || {
+        let mut site = Site::new();
+        for branch in ["z1", "z2"] {
+            site.offer(SDP, json!({"via-branch": branch}));
+        }
+        let early = site.answer(SDP, json!({"via-branch": "z1", "to-tag": "b1"}));
+        assert_eq!(early["result"], "ok");
+        site
+    };
+    let mut site = forked();
+    site.ask(delete(Some("z1")));
+    assert_eq!(site.server.calls(), 1);
+    let answer = site.answer(SDP, json!({"via-branch": "z2", "to-tag": "b2"}));
+    assert_eq!(answer["result"], "ok");
+    // An offer within the call is no further branch.
+    let again = json!({"via-branch": "z3", "to-tag": "b2"});
+    assert_eq!(site.offer(SDP, again)["result"], "ok");
+    site.ask(delete(Some("z2")));
+    assert_eq!(site.server.calls(), 0);
+
+    // Who has answered talks on when another one fails, and a hang-up ends the call whatever has not failed.
+    let mut site = forked();
+    site.ask(delete(Some("z2")));
+    assert_eq!(site.server.calls(), 1);
+    site.ask(delete(None));
+    assert_eq!(site.server.calls(), 0);
+
+    // What is left has as long to answer as any call.
+    let mut site = forked();
+    site.ask(delete(Some("z1")));
+    site.now = 3_600_001;
+    site.input(Input::Tick);
+    assert_eq!(site.server.calls(), 0);
+}
+
+#[test]
 fn figures_are_told_by_query_and_at_the_end() {
     let mut site = answered();
     site.received = [10, 20];

@@ -111,6 +111,19 @@ pub(crate) struct RealmCounters {
     pub(crate) jitter_samples: u64,
 }
 
+impl RealmCounters {
+    /// Counts a packet of so many bytes as received, or as one that nobody had room for.
+    pub(crate) fn count(&mut self, is_taken: bool, bytes: usize) {
+        match is_taken {
+            true => {
+                self.received_packets += 1;
+                self.received_bytes += bytes as u64;
+            }
+            false => self.dropped[DropReason::Rate as usize] += 1,
+        }
+    }
+}
+
 /// What one worker has published.
 #[derive(Debug)]
 pub(crate) struct Published {

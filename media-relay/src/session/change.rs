@@ -211,7 +211,7 @@ impl MediaSession {
                 target.pass_event(to, (told, flags), accepted, ours, now, out);
                 let extended = accepted.position.extended;
                 target.outgoing.pass_over(origin, extended);
-                Ok(Outcome::Taken)
+                Ok(Outcome::Taken(accepted.payload.end))
             }
             Change::Law(_) | Change::None => Err(DropReason::PayloadType),
         }

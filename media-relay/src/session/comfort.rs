@@ -95,7 +95,7 @@ impl MediaSession {
             .outgoing
             .leave_out(origin, accepted.position.extended);
         if is_overtaken {
-            return Ok(Outcome::Taken);
+            return Ok(Outcome::Taken(accepted.payload.end));
         }
         let agreed = target.active().map_or(&[][..], |face| &face.terms.payloads);
         let coding = filled(agreed, heard).ok_or(DropReason::PayloadType)?;
@@ -106,7 +106,7 @@ impl MediaSession {
         let sent = target.outgoing.packets;
         let goes_on = |run: &Run| (run.from, run.coding, run.sent) == (at, coding, sent);
         if comfort.run.as_ref().is_some_and(goes_on) {
-            return Ok(Outcome::Taken);
+            return Ok(Outcome::Taken(accepted.payload.end));
         }
         comfort.run = Some(Run {
             from: at,
@@ -119,7 +119,7 @@ impl MediaSession {
         target.outgoing.interrupt(to);
         out.is_sooner = true;
         self.comfort_on(to, now, out);
-        Ok(Outcome::Taken)
+        Ok(Outcome::Taken(accepted.payload.end))
     }
 
     /// Sends the noise that is due of all streams.

@@ -90,7 +90,7 @@ impl MediaSession {
                         out.push_forward(&forward, realm, packet);
                     }
                     Outcome::Recode(recode) => out.push_recode(recode, realm, &slot),
-                    Outcome::Taken => out.received.push((realm, 0)),
+                    Outcome::Taken(bytes) => out.received.push((realm, bytes)),
                     Outcome::Handed(_)
                     | Outcome::Report
                     | Outcome::Checked

@@ -109,7 +109,7 @@ impl MediaSession {
         let payload = slot.get(accepted.payload.clone()).unwrap_or_default();
         if stream.digits.is_of_before(accepted, payload) {
             // The end of an event is said three times, and the other session knows nothing of it.
-            return Ok(Outcome::Taken);
+            return Ok(Outcome::Taken(accepted.payload.end));
         }
         // Padding has served its purpose, and would be taken for payload without its count.
         let packet = slot.get(..accepted.payload.end);

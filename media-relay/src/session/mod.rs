@@ -299,7 +299,9 @@ impl MediaSession {
     ) -> Result<Outcome, DropReason> {
         let to = match path {
             Path::Forward { to } => to,
-            Path::Blocked(_) if taken == Taken::Digit => return Ok(Outcome::Taken),
+            Path::Blocked(_) if taken == Taken::Digit => {
+                return Ok(Outcome::Taken(accepted.payload.end));
+            }
             Path::Blocked(reason) => return Err(reason),
         };
         let origin = Origin {
@@ -322,7 +324,7 @@ impl MediaSession {
             self.interrupt_packing(at);
         }
         match taken {
-            Taken::Digit => return Ok(Outcome::Taken),
+            Taken::Digit => return Ok(Outcome::Taken(accepted.payload.end)),
             Taken::Beside => return Err(DropReason::Muted),
             Taken::Not if is_muted => return Err(DropReason::Muted),
             Taken::Not => {}
@@ -420,6 +422,9 @@ impl MediaSession {
                 for stream in &mut self.streams[streams] {
                     let terms = terms.next().flatten();
                     is_changed |= stage == Stage::Final && stream.would_change(terms.as_ref());
+                    if stage == Stage::Final && terms.is_none() {
+                        stream.switch_off(now, self.wall, out);
+                    }
                     stream.agree(fork, stage, terms, now);
                 }
                 if is_changed {

@@ -19,8 +19,9 @@ pub enum Outcome {
     Recode(super::Recode),
     /// RTCP: read and kept.
     Report,
-    /// RTP that ends here: part of a digit, or audio beside one.
-    Taken,
+    /// RTP that ends here: part of a digit, comfort noise that audio is made of, or audio that is packed anew.
+    /// So many bytes of header and payload, for totals.
+    Taken(usize),
     /// A connectivity check: its answer is among the packets that the session made.
     Checked,
     /// RTP before its key: kept, and judged when that is there.
@@ -103,13 +104,12 @@ pub struct Output {
     pub freed: Vec<SocketId>,
     /// Figures for the realms' totals.
     pub samples: Vec<Sample>,
-    /// RTP that was kept and has been accepted now: realm and bytes of each packet, for totals; of what went
-    /// into packets of ours, no bytes.
+    /// RTP that was kept and has been accepted now: realm and bytes of each packet, for totals.
     pub received: Vec<(RealmId, usize)>,
     /// Keys that are nearly used up.
     pub worn: Vec<Worn>,
-    /// Audio that was kept and is to be transcoded now, with places in `bytes`.
-    recodes: Vec<super::Recode>,
+    /// Audio that was kept and is to be transcoded now, with places in `bytes`; its realm and its bytes, for totals.
+    recodes: Vec<(super::Recode, RealmId, usize)>,
     bytes: Vec<u8>,
     made: Vec<MadeAt>,
     /// Who checks without a password; not emptied.
@@ -147,9 +147,11 @@ impl Output {
         })
     }
 
-    /// Audio for whoever transcodes, and the buffer that it lies in.
-    pub fn recodes(&self) -> impl Iterator<Item = (&super::Recode, &[u8])> {
-        self.recodes.iter().map(|recode| (recode, &self.bytes[..]))
+    /// Audio for whoever transcodes, the realm in which it was received and the bytes of its packet, for totals, and
+    /// the buffer that it lies in.
+    pub fn recodes(&self) -> impl Iterator<Item = (&super::Recode, RealmId, usize, &[u8])> {
+        let all = self.recodes.iter();
+        all.map(|(recode, realm, bytes)| (recode, *realm, *bytes, &self.bytes[..]))
     }
 
     /// Forgets everything, keeps the memory.
@@ -163,6 +165,11 @@ impl Output {
         self.bytes.clear();
         self.made.clear();
         self.is_sooner = false;
+    }
+
+    /// Whether there are packets to send.
+    pub(crate) fn has_packets(&self) -> bool {
+        !self.made.is_empty()
     }
 
     /// Whether there is nothing to do, and nothing to be done sooner than was known.
@@ -205,7 +212,7 @@ impl Output {
     }
 
     /// Adds a packet that goes on late, received in `realm`.
-    pub(super) fn push_forward(&mut self, forward: &Forward, realm: RealmId, packet: &[u8]) {
+    pub(crate) fn push_forward(&mut self, forward: &Forward, realm: RealmId, packet: &[u8]) {
         let generated = Generated {
             plain_bytes: forward.plain_bytes,
             stream: forward.stream,
@@ -222,12 +229,12 @@ impl Output {
 
     /// Adds audio that is transcoded late, received in `realm`.
     pub(super) fn push_recode(&mut self, mut recode: super::Recode, realm: RealmId, slot: &[u8]) {
-        self.received.push((realm, recode.payload.end));
+        let received = recode.payload.end;
         let start = self.bytes.len();
         let payload = slot.get(recode.payload.clone()).unwrap_or_default();
         self.bytes.extend_from_slice(payload);
         recode.payload = start..self.bytes.len();
-        self.recodes.push(recode);
+        self.recodes.push((recode, realm, received));
     }
 
     fn push(

@@ -27,6 +27,8 @@ pub(super) struct Ratings {
     /// Packets expected and lost in the two intervals before.
     recent: [(u64, u64); 2],
     loss_15s_percent: f32,
+    /// Those of all intervals before, and their newest mean.
+    round_trips: (RoundTrips, Option<u32>),
     listening: Sum,
     conversational: Sum,
     worst: Option<Worst>,
@@ -97,6 +99,9 @@ impl Ratings {
             return;
         };
         let (jitter_us, gap_us) = reception.take_peaks();
+        let (seen, newest) = &mut self.round_trips;
+        *newest = conditions.round_trips.mean_since(seen).or(*newest);
+        *seen = conditions.round_trips;
         if expected < LEAST_PACKETS {
             return;
         }
@@ -113,7 +118,7 @@ impl Ratings {
         let loss = Loss::of(lost + late, expected, rows);
         let score = codec.rate(loss, 0.0);
         self.listening.add(score);
-        if let Some((round_trip_us, _)) = conditions.round_trips.mean_and_largest() {
+        if let Some(round_trip_us) = self.round_trips.1 {
             let (least, most) = BUFFER_MS;
             let buffer_ms = (f64::from(jitter_us) / 500.0).clamp(least, most);
             let delay_ms = f64::from(round_trip_us) / 2_000.0

@@ -288,7 +288,7 @@ impl MediaSession {
             target.forwarded_at = Some(now);
             // It leaves behind what was held before it, not ahead of it with what is forwarded.
             out.push_generated(target.sockets.realm, to, &ready, slot);
-            return Ok(Outcome::Taken);
+            return Ok(Outcome::Taken(accepted.payload.end));
         };
         let payload = slot.get(accepted.payload.clone());
         let mut rest = payload.ok_or(DropReason::Malformed)?;
@@ -308,7 +308,7 @@ impl MediaSession {
                 target.send_held((at, to), pack, now, out);
             }
         }
-        Ok(Outcome::Taken)
+        Ok(Outcome::Taken(accepted.payload.end))
     }
 
     /// What the source sends next follows what was sent last: something else was heard, or nothing on purpose.

@@ -120,6 +120,14 @@ impl RoundTrips {
         self.largest_us = self.largest_us.max(us);
     }
 
+    /// Mean of those that came since it was so, in microseconds, if there was one.
+    pub(super) fn mean_since(&self, before: &Self) -> Option<u32> {
+        let sum_us = self.sum_us.saturating_sub(before.sum_us);
+        let count = self.count.saturating_sub(before.count);
+        let mean = sum_us.checked_div(count.into())?;
+        Some(u32::try_from(mean).unwrap_or(u32::MAX))
+    }
+
     /// In microseconds, if there was one.
     pub(super) fn mean_and_largest(&self) -> Option<(u32, u32)> {
         let mean = self.sum_us.checked_div(self.count.into())?;
@@ -361,12 +369,17 @@ impl Stream {
 
     /// Sends the last report with a BYE, once, if anything was ever sent to this peer.
     pub(super) fn say_goodbye(&mut self, now: Timestamp, wall: WallOffset, out: &mut Output) {
+        self.switch_off(now, wall, out);
+        self.reports.are_over = true;
+        self.reports.due = None;
+    }
+
+    /// As [`Self::say_goodbye`], where the peer may be spoken to again.
+    pub(super) fn switch_off(&mut self, now: Timestamp, wall: WallOffset, out: &mut Output) {
         let has_sent = self.outgoing.packets > 0 || self.reports.sent > 0;
         if has_sent && !self.reports.are_over {
             self.report(now, wall, Ending::Yes, out);
         }
-        self.reports.are_over = true;
-        self.reports.due = None;
     }
 
     fn report(&mut self, now: Timestamp, wall: WallOffset, ending: Ending, out: &mut Output) {

@@ -182,6 +182,12 @@ impl Face {
         }
     }
 
+    /// Whether something is sent under the key at this place.
+    pub(super) fn sends_with(&self, sender: usize) -> bool {
+        let of_reports = self.secure.as_ref().and_then(|own| own.report_sender);
+        [self.sender, of_reports].contains(&Some(sender))
+    }
+
     pub(super) fn all_keys(&self) -> impl Iterator<Item = &PeerKeys> {
         let secure = self.secure.as_ref();
         let reports = secure.and_then(|secure| secure.report_keys.as_ref());
@@ -304,7 +310,7 @@ impl Stream {
         remote: &CryptoKey,
         now: Timestamp,
     ) {
-        let sender = self.sender(local);
+        let sender = self.fresh_sender(local);
         let Stream { faces, ring, .. } = self;
         let Some(face) = faces.get_mut(at) else {
             return;

@@ -139,6 +139,21 @@ struct SendContext {
     rtcp_wear: Wear,
     /// Extended sequence number of roll-over counter zero, sequence zero under this key (MED-113).
     origin: Option<u64>,
+    /// Whether nobody can agree on the key again, because a handshake has made it.
+    is_fresh: bool,
+}
+
+impl SendContext {
+    fn new(key: &CryptoKey, is_fresh: bool) -> Self {
+        Self {
+            key: key.clone(),
+            sender: Sender::new(key),
+            rtp_wear: Wear::new(key.lifetime()),
+            rtcp_wear: Wear::new(key.lifetime().min(MOST_REPORTS)),
+            origin: None,
+            is_fresh,
+        }
+    }
 }
 
 impl std::fmt::Debug for SendContext {
@@ -504,13 +519,26 @@ impl Stream {
             None => {
                 self.outgoing.begin_key();
                 self.senders.reserve_exact(1);
-                self.senders.push(SendContext {
-                    key: key.clone(),
-                    sender: Sender::new(key),
-                    rtp_wear: Wear::new(key.lifetime()),
-                    rtcp_wear: Wear::new(key.lifetime().min(MOST_REPORTS)),
-                    origin: None,
-                });
+                self.senders.push(SendContext::new(key, false));
+                self.senders.len() - 1
+            }
+        }
+    }
+
+    /// As [`Self::sender`] for a key that a handshake has made: it takes the place of one that is used no more.
+    pub(super) fn fresh_sender(&mut self, key: &CryptoKey) -> usize {
+        self.outgoing.begin_key();
+        let fresh = SendContext::new(key, true);
+        let faces = &self.faces;
+        let is_used = |at: usize| faces.iter().any(|face| face.sends_with(at));
+        let mut all = self.senders.iter_mut().enumerate();
+        match all.find(|(at, own)| own.is_fresh && !is_used(*at)) {
+            Some((at, own)) => {
+                *own = fresh;
+                at
+            }
+            None => {
+                self.senders.push(fresh);
                 self.senders.len() - 1
             }
         }

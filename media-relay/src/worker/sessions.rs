@@ -20,8 +20,8 @@ use crate::worker::pair::{Unbound, Wanted};
 use crate::worker::resting::Resting;
 use crate::worker::stock::{Lease, Stock};
 use media_api::{
-    AllocateError, Command, EndpointSpec, Event, Family, LocalEndpoint, RealmId, SessionId,
-    SessionStats,
+    AllocateError, Command, DropReason, EndpointSpec, Event, Family, LocalEndpoint, RealmId,
+    SessionId, SessionStats,
 };
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -153,6 +153,12 @@ impl Sessions {
                 session.packet(socket, from, slot, length, now, out)
             }));
             match outcome {
+                // What was made of a packet before it leaves before it.
+                Ok(Outcome::Forward(forward)) if out.has_packets() => {
+                    let realm = self.realms[binding.realm].realm.id;
+                    let packet = slot.get(forward.range.clone()).unwrap_or_default();
+                    out.push_forward(&forward, realm, packet);
+                }
                 Ok(Outcome::Forward(forward)) => {
                     counters.received_packets += 1;
                     counters.received_bytes += forward.received_bytes as u64;
@@ -164,17 +170,13 @@ impl Sessions {
                     self.neighbours.hand(handed);
                 }
                 Ok(Outcome::Recode(recode)) => {
-                    counters.received_packets += 1;
-                    counters.received_bytes += recode.payload.end as u64;
                     let worker = self.recoders.worker();
                     let job = Job::new(worker, session.id(), &recode, slot, now);
-                    if !job.is_some_and(|job| self.recoders.give(job)) {
-                        counters.dropped[media_api::DropReason::Rate as usize] += 1;
-                    }
+                    let is_given = job.is_some_and(|job| self.recoders.give(job));
+                    counters.count(is_given, recode.payload.end);
                 }
-                Ok(Outcome::Report | Outcome::Taken | Outcome::Checked) => {
-                    counters.received_packets += 1
-                }
+                Ok(Outcome::Taken(bytes)) => counters.count(true, bytes),
+                Ok(Outcome::Report | Outcome::Checked) => counters.received_packets += 1,
                 // Counted when it is judged.
                 Ok(Outcome::Kept) => {}
                 Ok(Outcome::Dropped(reason)) => counters.dropped[reason as usize] += 1,
@@ -214,14 +216,18 @@ impl Sessions {
             Ok(Outcome::Recode(recode)) => {
                 let worker = self.recoders.worker();
                 let job = Job::new(worker, session.id(), &recode, handed.slot(), now);
-                // Who cannot keep up misses it.
-                let _ = job.is_some_and(|job| self.recoders.give(job));
+                // Where it arrived it was counted as received.
+                let is_given = job.is_some_and(|job| self.recoders.give(job));
+                let realm = session.realm_of(&recode).filter(|_| !is_given);
+                if let Some(realm) = realm.and_then(|realm| self.realm_index(realm)) {
+                    self.counters[realm].dropped[DropReason::Rate as usize] += 1;
+                }
             }
             // Where it arrived it was counted.
             Ok(
                 Outcome::Handed(_)
                 | Outcome::Report
-                | Outcome::Taken
+                | Outcome::Taken(_)
                 | Outcome::Checked
                 | Outcome::Kept
                 | Outcome::Dropped(_),
@@ -408,17 +414,18 @@ impl Sessions {
         }
         if let Some(Some(entry)) = self.entries.get(at) {
             let (worker, session) = (self.recoders.worker(), entry.session.id());
-            for (recode, buffer) in out.recodes() {
+            for (recode, realm, bytes, buffer) in out.recodes() {
                 let job = Job::new(worker, session, recode, buffer, now);
-                // Who cannot keep up misses it.
-                let _ = job.is_some_and(|job| self.recoders.give(job));
+                let is_given = job.is_some_and(|job| self.recoders.give(job));
+                if let Some(realm) = self.realm_index(realm) {
+                    self.counters[realm].count(is_given, bytes);
+                }
             }
         }
         for (realm, bytes) in &out.received {
             if let Some(realm) = self.realm_index(*realm) {
                 let counters = &mut self.counters[realm];
-                counters.received_packets += 1;
-                counters.received_bytes += *bytes as u64;
+                counters.count(true, *bytes);
             }
         }
         for Worn {
@@ -506,7 +513,7 @@ impl Sessions {
                 continue;
             };
             if self.failed.contains(&position) {
-                counters.dropped[media_api::DropReason::Send as usize] += 1;
+                counters.dropped[DropReason::Send as usize] += 1;
                 if let Some(Some(entry)) = self.entries.get_mut(entry) {
                     entry.session.send_failed(&forward);
                 }
@@ -530,7 +537,7 @@ impl Sessions {
                 counters.sent_bytes += generated.plain_bytes as u64;
             }
             (Some(generated), false) => {
-                counters.dropped[media_api::DropReason::Send as usize] += 1;
+                counters.dropped[DropReason::Send as usize] += 1;
                 if let Some(Some(entry)) = self.entries.get_mut(at) {
                     entry.session.generated_failed(generated);
                 }

@@ -323,7 +323,7 @@ impl Bench {
             Outcome::Recode(_) => panic!("nothing is to be transcoded"),
             Outcome::Report => panic!("taken for a report"),
             Outcome::Checked => panic!("taken for a check"),
-            Outcome::Taken | Outcome::Kept => Ok(None),
+            Outcome::Taken(_) | Outcome::Kept => Ok(None),
             Outcome::Dropped(reason) => Err(reason),
         }
     }

@@ -3,7 +3,11 @@
 use super::*;
 use crate::control::realm::{LocalAddress, Realm};
 use crate::io::{Backend, Received};
-use media_api::{EndpointId, ProtectionWanted, StreamKind, StreamSpec};
+use media_api::{
+    BridgePlan, Content, Direction, EndpointId, ForkId, Format, FormatId, Negotiated,
+    NegotiatedStream, PayloadBinding, Protection, ProtectionWanted, SourcePolicy, Stage,
+    StreamKind, StreamSpec, TelephoneEvent,
+};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,6 +22,11 @@ struct FakeSockets {
     next: u32,
     /// Descriptors that there are; all, where it is zero.
     most: usize,
+    /// What has arrived, with room behind it.
+    slots: Vec<(SocketAddr, usize, Vec<u8>)>,
+    queued: Vec<(usize, Range<usize>)>,
+    /// What has left, in order.
+    left: Vec<Vec<u8>>,
 }
 
 impl Batch for FakeSockets {
@@ -45,15 +54,27 @@ impl Batch for FakeSockets {
         0
     }
 
-    fn slot(&mut self, _: usize) -> Option<Received<'_>> {
-        None
+    fn slot(&mut self, at: usize) -> Option<Received<'_>> {
+        let (from, length, slot) = self.slots.get_mut(at)?;
+        Some(Received {
+            from: Some(*from),
+            length: *length,
+            slot,
+        })
     }
 
-    fn queue(&mut self, _: usize, _: Range<usize>, _: SocketId, _: SocketAddr) {}
+    fn queue(&mut self, slot: usize, range: Range<usize>, _: SocketId, _: SocketAddr) {
+        self.queued.push((slot, range));
+    }
 
-    fn flush(&mut self, _: &mut Vec<usize>) {}
+    fn flush(&mut self, _: &mut Vec<usize>) {
+        for (slot, range) in self.queued.drain(..) {
+            self.left.push(self.slots[slot].2[range].to_vec());
+        }
+    }
 
-    fn send(&mut self, _: SocketId, _: SocketAddr, _: &[u8]) -> bool {
+    fn send(&mut self, _: SocketId, _: SocketAddr, packet: &[u8]) -> bool {
+        self.left.push(packet.to_vec());
         true
     }
 
@@ -142,6 +163,118 @@ fn a_panic_ends_its_session_and_no_other() {
             ..
         })
     ));
+}
+
+/// What was agreed with a peer at this port, with audio of this type and events.
+fn agreed(port: u16, audio: (u8, u16, &'static str)) -> Negotiated {
+    let (number, id, name) = audio;
+    let binding = |number: u8, id: u16, name: &'static str, telephone_event| PayloadBinding {
+        receive: number,
+        send: number,
+        id: FormatId(id),
+        format: Format {
+            name: name.into(),
+            clock_hz: 8_000,
+            telephone_event,
+        },
+    };
+    let peer = SocketAddr::from(([192, 0, 2, 1], port));
+    Negotiated {
+        streams: vec![Some(NegotiatedStream {
+            content: Content::Rtp,
+            remote_rtp: peer,
+            remote_rtcp: SocketAddr::from(([192, 0, 2, 1], port + 1)),
+            rtcp_mux: false,
+            direction: Direction::SendReceive,
+            protection: Protection::None,
+            payloads: vec![
+                binding(number, id, name, TelephoneEvent::No),
+                binding(101, 9, "telephone-event", TelephoneEvent::Yes),
+            ],
+            source: SourcePolicy::Signalled,
+            ice: None,
+            ptime_ms: 20,
+            reports: None,
+        })],
+    }
+}
+
+#[test]
+fn what_a_batch_brings_leaves_in_its_order_and_all_of_it_is_counted() {
+    let (mut sessions, _) = sessions(10_099);
+    let mut sockets = FakeSockets::default();
+    allocate(&mut sessions, &mut sockets, 1, 2);
+    let session = SessionId(1);
+    // Of the other law, so that audio goes on and events are told anew.
+    for (endpoint, audio) in [(0, (8, 0, "PCMA")), (1, (0, 1, "PCMU"))] {
+        let command = Command::Answer {
+            session,
+            endpoint: EndpointId(endpoint),
+            fork: ForkId(0),
+            negotiated: agreed(4_000 + u16::from(endpoint) * 2, audio),
+            stage: Stage::Final,
+        };
+        sessions.command(command, Timestamp(0), &mut sockets);
+    }
+    let plan = BridgePlan {
+        joined: Some((EndpointId(0), EndpointId(1))),
+        silence_ms: 0,
+    };
+    let command = Command::Update { session, plan };
+    sessions.command(command, Timestamp(0), &mut sockets);
+    sockets.left.clear();
+    let packet = |payload_type: u8, number: u8, timestamp: u8, payload: &[u8]| {
+        let mut packet = vec![
+            0x80,
+            payload_type,
+            0,
+            number,
+            0,
+            0,
+            0,
+            timestamp,
+            0,
+            0,
+            0,
+            7,
+        ];
+        packet.extend_from_slice(payload);
+        packet
+    };
+    let arrived = [
+        packet(8, 1, 0, &[0xd5; 160]),
+        packet(101, 2, 160, &[5, 0x8a, 0, 80]),
+        packet(101, 3, 160, &[5, 0x8a, 0, 80]),
+        packet(101, 4, 160, &[5, 0x8a, 0, 80]),
+        packet(8, 5, 240, &[0xd5; 160]),
+    ];
+    let octets: usize = arrived.iter().map(Vec::len).sum();
+    let from = SocketAddr::from(([192, 0, 2, 1], 4_000));
+    let slots = arrived.map(|mut packet| {
+        let length = packet.len();
+        packet.resize(2_048, 0);
+        (from, length, packet)
+    });
+    sockets.slots = slots.to_vec();
+    sessions.deliver(SocketId(1), 5, Timestamp(20_000), &mut sockets);
+    let numbers: Vec<u16> = sockets
+        .left
+        .iter()
+        .map(|packet| u16::from_be_bytes([packet[2], packet[3]]))
+        .collect();
+    assert_eq!(numbers.len(), 5);
+    assert!(
+        numbers
+            .windows(2)
+            .all(|two| two[1] == two[0].wrapping_add(1)),
+        "{numbers:?}"
+    );
+    let counters = &sessions.counters[0];
+    assert_eq!(
+        (counters.received_packets, counters.received_bytes),
+        (5, octets as u64)
+    );
+    assert_eq!(counters.sent_packets, 5);
 }
 
 fn release(sessions: &mut Sessions, sockets: &mut FakeSockets, number: u64, now: Timestamp) {
