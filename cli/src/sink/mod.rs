@@ -87,6 +87,9 @@ impl Sinks {
             self.log.be_brief(is_loaded);
         }
         self.traces.event(event);
+        if let (Happened::Recorded(record), Some(cdr)) = (&event.what, &self.cdr) {
+            cdr.open(record);
+        }
         if let Happened::Ended(record) = &event.what {
             if let Some(cdr) = &self.cdr {
                 cdr.record(record);
@@ -356,7 +359,11 @@ mod tests {
         writer.finish();
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let line = |code: &str| text.lines().find(|line| line.contains(code)).unwrap();
-        for part in ["call_id=a-7", "to_call_id=b-1", &format!("session_id={session}")] {
+        for part in [
+            "call_id=a-7",
+            "to_call_id=b-1",
+            &format!("session_id={session}"),
+        ] {
             assert!(line("normal_clearing").contains(part), "{part}: {text}");
         }
         assert!(line("signature_lost").contains("leg=1"), "{text}");

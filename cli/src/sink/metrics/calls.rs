@@ -3,7 +3,7 @@
 use super::{Maker, SETUP_SECONDS, label};
 use media_api::OneWayKind;
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
-use sbc_core::cause::EndedBy;
+use sbc_core::cause::{CauseCode, EndedBy};
 use sbc_core::event::{Event, Happened, TargetFault};
 use sbc_core::id::{CallId, LegId, ShardId, TenantName, TrunkName};
 use sbc_core::overload::Stage;
@@ -465,6 +465,14 @@ impl CallMetrics {
             }
         }
         self.media(record);
+    }
+
+    /// A call that a daemon before this one had, and a crash has ended.
+    pub fn lost(&self, trunk: &str) {
+        let cause = CauseCode::RestartLost.as_str();
+        self.ended
+            .with_label_values(&[trunk, "in", cause, "local"])
+            .inc();
     }
 
     fn media(&self, record: &Record) {
