@@ -536,8 +536,8 @@ mod tests {
         journal.write(&[rings(1), up(2)]).unwrap();
         let told = |journal: &mut Journal, every| {
             let lines = journal.interim(every).unwrap();
-            let read = |line: &Box<str>| serde_json::from_str::<Value>(line).unwrap();
-            lines.iter().map(read).collect::<Vec<_>>()
+            let read = |line: Box<str>| serde_json::from_str::<Value>(&line).unwrap();
+            lines.into_iter().map(read).collect::<Vec<_>>()
         };
         assert!(told(&mut journal, Duration::from_secs(900)).is_empty());
         let place = journal.open.get_mut(&CallId(2)).unwrap();
