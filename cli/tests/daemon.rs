@@ -350,7 +350,10 @@ async fn everything_that_cannot_be_bound_is_told_at_once_with_what_to_do() {
         let unix = format!("unix = \"{}\"", socket.display());
         text.replace_range(line_of("unix = ", &text), &unix);
         // A place where nobody can make a folder.
-        text.replace_range(line_of("spool = ", &text), "spool = \"/proc/causeway-cdr\"");
+        text.replace_range(
+            line_of("spool = ", &text),
+            "mandatory = true\nspool = \"/proc/causeway-cdr\"",
+        );
         text + &format!(
             "\n[metrics]\nlisten = \"{}\"\n\n[[realm]]\nname = \"far\"\n\
              addresses = [\"192.0.2.77\"]\nports = \"30000-30999\"\n",

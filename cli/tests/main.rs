@@ -7,6 +7,7 @@ mod authority;
 mod certification;
 mod certify;
 mod check;
+mod crash;
 mod daemon;
 mod datagram;
 mod dns;

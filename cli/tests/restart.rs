@@ -208,3 +208,42 @@ async fn called(carrier: &UdpSocket, daemon: &Daemon, restart: u8) -> u16 {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_refuses_keeps_no_node_from_starting_and_status_says_what_is_missing() {
+    let (directory, _) = configured(|text| text);
+    let folder = directory.path();
+    // Neither can be a directory: as after the disk has become one that can only be read.
+    write(folder, "state", "in the way");
+    let config = folder.join("causeway.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let spool = format!("spool = \"{}/cdr\"", folder.display());
+    assert!(text.contains(&spool));
+    let elsewhere = "spool = \"/proc/causeway-cdr\"";
+    std::fs::write(&config, text.replace(&spool, elsewhere)).unwrap();
+    let daemon = started(folder).await;
+    let status = || {
+        let socket = folder.join("run/api.sock");
+        tokio::task::spawn_blocking(move || ask(&socket, "GET", "/status"))
+    };
+    let answer = status().await.unwrap().unwrap();
+    let told: Value = serde_json::from_str(&answer.body).unwrap();
+    let degraded: Vec<&str> = told["degraded"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one.as_str().unwrap())
+        .collect();
+    for wanted in [
+        "call records wait in memory",
+        "what peers have registered",
+        "numbers that are lent",
+        "when Teams was asked",
+        "what was spent",
+        "the audit log",
+    ] {
+        let is_told = degraded.iter().any(|one| one.starts_with(wanted));
+        assert!(is_told, "{wanted}: {degraded:?}");
+    }
+    daemon.shutdown().await;
+}

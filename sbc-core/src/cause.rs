@@ -95,13 +95,15 @@ pub enum CauseCode {
     SpendReached,
     /// An operator ended it, or the node is stopping.
     Operator,
+    /// The daemon ended without a word while it was up; the next start wrote its record (OPS-151).
+    RestartLost,
     /// We contradicted ourselves; the record names the invariant.
     InternalError,
 }
 
 impl CauseCode {
     /// Every code, for metrics and documentation.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::NormalClearing,
         Self::CallerCancelled,
         Self::PeerRejected,
@@ -125,6 +127,7 @@ impl CauseCode {
         Self::Preempted,
         Self::SpendReached,
         Self::Operator,
+        Self::RestartLost,
         Self::InternalError,
     ];
 
@@ -154,6 +157,7 @@ impl CauseCode {
             Self::Preempted => "preempted",
             Self::SpendReached => "spend_reached",
             Self::Operator => "operator",
+            Self::RestartLost => "restart_lost",
             Self::InternalError => "internal_error",
         }
     }

@@ -6,8 +6,8 @@ use crate::world::cpu_time;
 use media_api::Suite;
 use proptest::prelude::*;
 use sbc_core::config::{
-    Assumed, Certificate, Change, Code, Facts, FileFault, Finding, Findings, Key, Loaded, Password,
-    Preset, Secret, Source, Validity, changes, effective, load, starter,
+    Assumed, CdrSpool, Certificate, Change, Code, Facts, FileFault, Finding, Findings, Key, Loaded,
+    Password, Preset, Secret, Source, Validity, changes, effective, load, starter,
 };
 use sbc_core::media::{FaxMode, Srtp};
 use sbc_core::time::UnixTime;
@@ -640,6 +640,35 @@ fn how_long_connections_outlive_their_certificate_is_the_operators_choice() {
         1,
     );
     assert_eq!(files(&text).drain, Some(Duration::from_secs(30)));
+}
+
+#[test]
+fn records_are_kept_as_long_and_closed_as_often_as_is_written() {
+    let shell = |lines: &str| {
+        let text = BASE.replacen("[metrics]\n", &format!("{lines}[metrics]\n"), 1);
+        load_text(&text).unwrap().shell
+    };
+    let plain = shell("[cdr]\nspool = \"/cdr\"\n");
+    assert_eq!(plain.cdr, Some(CdrSpool::at("/cdr")));
+    assert_eq!(plain.ladders_bytes, 64 << 20);
+    let all = shell(
+        "[limits]\nladders = \"1GiB\"\n[cdr]\nspool = \"/cdr\"\nrotate = \"1MiB\"\nrotate_every = \"1h\"\n\
+         retention = \"90d\"\nretention_size = \"20GiB\"\nsync_each = true\ninterim = \"15m\"\n\
+         mandatory = true\npairs = true\n",
+    );
+    let seconds = |seconds| Some(std::time::Duration::from_secs(seconds));
+    let wanted = CdrSpool {
+        directory: "/cdr".to_owned(),
+        rotate_bytes: 1 << 20,
+        rotate_every: seconds(3_600),
+        retention: seconds(90 * 86_400),
+        retention_bytes: Some(20 << 30),
+        syncs_each: true,
+        interim: seconds(900),
+        is_mandatory: true,
+        pairs: true,
+    };
+    assert_eq!((all.cdr, all.ladders_bytes), (Some(wanted), 1 << 30));
 }
 
 #[test]

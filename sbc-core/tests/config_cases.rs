@@ -73,6 +73,36 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "[limits]\npreempt_per_minute = §0\n[metrics]\n",
     ),
     (
+        Code::OutOfRange,
+        "[metrics]\n",
+        "[limits]\nladders = §\"1KiB\"\n[metrics]\n",
+    ),
+    (
+        Code::OutOfRange,
+        "[metrics]\n",
+        "[cdr]\nspool = \"/cdr\"\nrotate = §\"1KiB\"\n[metrics]\n",
+    ),
+    (
+        Code::OutOfRange,
+        "[metrics]\n",
+        "[cdr]\nspool = \"/cdr\"\nrotate_every = §\"2d\"\n[metrics]\n",
+    ),
+    (
+        Code::OutOfRange,
+        "[metrics]\n",
+        "[cdr]\nspool = \"/cdr\"\nretention = §\"1h\"\n[metrics]\n",
+    ),
+    (
+        Code::OutOfRange,
+        "[metrics]\n",
+        "[cdr]\nspool = \"/cdr\"\ninterim = §\"30s\"\n[metrics]\n",
+    ),
+    (
+        Code::OutOfRange,
+        "[metrics]\n",
+        "[cdr]\nspool = \"/cdr\"\nretention_size = §\"64MiB\"\n[metrics]\n",
+    ),
+    (
         Code::Contradiction,
         "[metrics]\n",
         "[limits]\npreempt = false\npreempt_per_minute = §5\n[metrics]\n",

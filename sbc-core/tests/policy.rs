@@ -679,7 +679,11 @@ fn reason_keeps_value_and_place_and_loses_its_text() {
     assert_eq!(told.reasons.len(), 1);
     assert_eq!(told.reasons[0].to_bytes(), "Q.850;cause=17;location=LN");
     assert_eq!((told.cause, told.q850), (CauseCode::PeerBusy, Some(17)));
-    let elsewhere = response::reasons_for_teardown(&reason("SIP;cause=200;text=\"x\""), carrier);
+    let elsewhere = response::reasons_for_teardown(
+        &reason("SIP;cause=200;text=\"x\""),
+        CauseCode::NormalClearing,
+        carrier,
+    );
     assert_eq!(
         elsewhere[1].to_bytes(),
         "SIP;cause=200;text=\"Call completed elsewhere\""
@@ -790,7 +794,7 @@ fn of_several_reasons_the_first_of_each_protocol_counts() {
         "SIP;cause=488",
     ];
     let given: Vec<Reason> = several.iter().flat_map(|text| reason(text)).collect();
-    let told = response::reasons_for_teardown(&given, carrier);
+    let told = response::reasons_for_teardown(&given, CauseCode::NormalClearing, carrier);
     let told: Vec<_> = told.iter().map(Header::to_bytes).collect();
     assert_eq!(
         told,
@@ -808,12 +812,18 @@ fn of_several_reasons_the_first_of_each_protocol_counts() {
         let text = format!("Q.850;cause=16;location={place}");
         let given = vec![Reason::parse(&text.clone().into()).unwrap()];
         assert_eq!(
-            response::reasons_for_teardown(&given, carrier)[0].to_bytes(),
+            response::reasons_for_teardown(&given, CauseCode::NormalClearing, carrier)[0]
+                .to_bytes(),
             text
         );
     }
+    let own = |why| response::reasons_for_teardown(&[], why, carrier)[0].to_bytes();
+    assert_eq!(own(CauseCode::NormalClearing), "Q.850;cause=16");
+    assert_eq!(own(CauseCode::Operator), "Q.850;cause=31");
+    assert_eq!(own(CauseCode::MediaTimeout), "Q.850;cause=41");
+    assert_eq!(own(CauseCode::HandshakeFailed), "Q.850;cause=65");
     let odd = reason("Q.850;cause=16;location=192.0.2.1");
-    let told = response::reasons_for_teardown(&odd, carrier);
+    let told = response::reasons_for_teardown(&odd, CauseCode::NormalClearing, carrier);
     assert_eq!(told[0].to_bytes(), "Q.850;cause=16");
 }
 

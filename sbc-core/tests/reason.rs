@@ -141,3 +141,21 @@ fn options_while_draining_send_peers_elsewhere() {
     shard.carrier_says(&again);
     shard.next_response(503);
 }
+
+#[test]
+fn a_call_that_an_operator_ends_is_no_user_that_hangs_up() {
+    let mut call = Call::new();
+    call.shard.sent.clear();
+    call.shard
+        .apply(Input::Command(CommandId(1), Command::HangUpAll));
+    let byes: Vec<&Sent> = call
+        .shard
+        .sent
+        .iter()
+        .filter(|sent| sent.message.is_request() && *sent.message.method() == Method::Bye)
+        .collect();
+    assert_eq!(byes.len(), 2);
+    for bye in byes {
+        assert_eq!(header(&bye.message, HeaderName::Reason), "Q.850;cause=31");
+    }
+}

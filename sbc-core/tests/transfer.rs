@@ -2,6 +2,7 @@
 
 use crate::world;
 
+use sbc_core::event::Happened;
 use sbc_core::id::LegId;
 use sbc_core::input::Input;
 use sbc_core::query::Outcome;
@@ -140,6 +141,18 @@ fn a_transfer_of_teams_calls_teams_octet_by_octet_and_leaves_the_caller_alone() 
     ok(&mut call, &bye);
     let record = &call.shard.records[0];
     // One entry for each pair of legs (SIP-811).
+    let so_far = call.shard.happened.iter().filter_map(|what| match what {
+        Happened::Recorded(record) => Some(record),
+        _ => None,
+    });
+    let told = so_far.map(|own| {
+        let lengths = own.conversations.iter().map(|pair| pair.duration_ms);
+        (own.setup_ms.is_some(), lengths.collect::<Vec<_>>())
+    });
+    // When it was taken, answered and transferred: what a crash would leave.
+    let first_ms = record.conversations[0].duration_ms;
+    let wanted = [(false, vec![]), (true, vec![]), (true, vec![first_ms, 0])];
+    assert_eq!(told.collect::<Vec<_>>(), wanted);
     let [first, second] = &record.conversations[..] else {
         panic!("{:?}", record.conversations);
     };

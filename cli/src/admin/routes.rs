@@ -122,6 +122,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             ("state", Text),
             ("ready", Flag),
             ("not_ready", List(&Text)),
+            ("degraded", List(&Text)),
             ("uptime_seconds", Integer),
             ("overload", Text),
             ("calls", Integer),

@@ -266,6 +266,9 @@ fn facts(fields: &Map<String, Value>) -> Vec<(&'static str, String)> {
             facts.extend(rest.iter().map(|more| ("", format!("no: {}", plain(more)))));
         }
     }
+    let degraded = fields.get("degraded").and_then(Value::as_array);
+    let told = degraded.into_iter().flatten().map(plain);
+    facts.extend(told.map(|told| ("degraded", told)));
     let uptime = fields.get("uptime_seconds").and_then(Value::as_u64);
     facts.extend([
         ("up for", uptime.map_or_else(|| "-".to_owned(), duration)),

@@ -29,7 +29,7 @@ use crate::admin::{Admin, AdminFault, Doors};
 use crate::sink::Sinks;
 use crate::sink::asked::AskedWriter;
 use crate::sink::audit::Audit;
-use crate::sink::bindings::{Keeper, KeeperWriter, Kept};
+use crate::sink::bindings::{Keeper, KeeperWriter};
 use crate::sink::cdr::{Cdr, CdrWriter};
 use crate::sink::lent::{Bell, LentWriter};
 use crate::sink::log::Log;
@@ -116,18 +116,6 @@ pub enum PlaceFault {
         /// What the operating system said.
         why: io::Error,
     },
-    /// Directory for what is to outlive a restart.
-    #[error(
-        "what is to outlive a restart cannot be kept in {}: {why}; make the directory and give it to the user \
-         of the daemon, or name another one with --state",
-        directory.display()
-    )]
-    State {
-        /// The directory.
-        directory: PathBuf,
-        /// What the operating system said.
-        why: io::Error,
-    },
 }
 
 fn lines(faults: &[PlaceFault]) -> String {
@@ -159,6 +147,8 @@ pub struct Daemon {
     /// Until then Teams may call although the node drains.
     fades_until: Mutex<Option<tokio::time::Instant>>,
     parts: Mutex<Option<Parts>>,
+    /// What cannot be kept over a restart, and why.
+    without: Vec<String>,
 }
 
 /// What is taken apart when the daemon stops.
@@ -231,16 +221,26 @@ impl Daemon {
             log.clone(),
         );
         // Everything is tried before anything is told: one start shows all that is to be mended.
-        let (opened, doors) = open(&net, &loaded, options.state.as_deref())
-            .await
-            .map_err(StartFault::Places)?;
+        let (opened, doors) = open(&net, &loaded).await.map_err(StartFault::Places)?;
         let (cdr, records) = records(&loaded, &metrics, &log)?;
-        let kept = kept(options.state.as_deref(), &log)?;
+        let of_state = log.clone();
+        let mut state = State {
+            directory: options.state.as_deref(),
+            log: &of_state,
+            without: Vec::new(),
+        };
+        let kept = state.keeping("what peers have registered", Keeper::start);
+        let kept = kept.unwrap_or_default();
         let together = Together::default();
-        let lent = lent(options.state.as_deref(), &together, &log)?;
-        let asked = asked(options.state.as_deref(), &together, &log)?;
+        let lent = state.keeping("numbers that are lent to places", |directory, log| {
+            LentWriter::start(directory, together.elins(), Instant::now(), log)
+        });
+        let asked = state.keeping("when Teams was asked last", |directory, log| {
+            AskedWriter::start(directory, together.asked(), Instant::now(), log)
+        });
+        let spending = state.spending(&together, &metrics)?;
         let sinks = Sinks {
-            audit: audited(options.state.as_deref(), &log)?,
+            audit: state.keeping("the audit log", Audit::open),
             news: News::default(),
             log,
             metrics: Arc::clone(&metrics),
@@ -271,7 +271,6 @@ impl Daemon {
         let resolver = Resolver::configured(&loaded.shell.dns, Arc::clone(&metrics));
         let signers = Signers::new(resolver.clone(), Reach::PUBLIC);
         signers.trust(reload::trust(&loaded).map_err(StartFault::Config)?);
-        let spending = spending(options.state.as_deref(), &together, &sinks)?;
         let mut shards = Vec::new();
         for inbox in inboxes.all() {
             let dispatch = Dispatch {
@@ -312,6 +311,7 @@ impl Daemon {
             is_stopping: AtomicBool::new(false),
             fades_until: Mutex::default(),
             parts: Mutex::new(None),
+            without: state.without,
             loaded: ArcSwap::from_pointee(loaded),
             generations: Arc::new(start.generations),
             turn: tokio::sync::Mutex::default(),
@@ -437,6 +437,12 @@ impl Daemon {
         &self.sinks
     }
 
+    /// What is wrong with the disk: calls go on, but records wait or something will not outlive a restart.
+    pub fn degraded(&self) -> Vec<String> {
+        let records = self.sinks.cdr.as_ref().and_then(Cdr::trouble);
+        records.into_iter().chain(self.without.clone()).collect()
+    }
+
     /// Certificates that an authority issues.
     pub fn acme(&self) -> &Acme {
         &self.acme
@@ -530,11 +536,7 @@ fn start_shard(
 }
 
 /// Opens every socket and tries every other place.
-async fn open(
-    net: &Net,
-    loaded: &Loaded,
-    state: Option<&Path>,
-) -> Result<(Opened, Doors), Vec<PlaceFault>> {
+async fn open(net: &Net, loaded: &Loaded) -> Result<(Opened, Doors), Vec<PlaceFault>> {
     let listeners = net.open(&loaded.config);
     let doors = Doors::open(
         Path::new(&loaded.shell.api),
@@ -546,17 +548,11 @@ async fn open(
         .into_iter()
         .map(PlaceFault::Media)
         .collect();
-    if let Some(spool) = &loaded.shell.cdr {
+    if let Some(spool) = loaded.shell.cdr.as_ref().filter(|own| own.is_mandatory) {
         let directory = PathBuf::from(&spool.directory);
         if let Err(why) = Cdr::try_directory(&directory) {
             faults.push(PlaceFault::Records { directory, why });
         }
-    }
-    if let Some(directory) = state
-        && let Err(why) = Cdr::try_directory(directory)
-    {
-        let directory = directory.to_owned();
-        faults.push(PlaceFault::State { directory, why });
     }
     match (listeners, doors) {
         (Ok(listeners), Ok(doors)) if faults.is_empty() => return Ok((listeners, doors)),
@@ -584,71 +580,56 @@ fn records(
     Ok((Some(cdr), Some(writer)))
 }
 
-/// Where registered contacts are kept, and what was kept there.
-fn kept(directory: Option<&Path>, log: &Log) -> Result<Kept, StartFault> {
-    let Some(directory) = directory else {
-        return Ok(Kept::default());
-    };
-    Keeper::start(directory, log.clone()).map_err(|why| no_state(directory, why))
+/// What is to outlive a restart: where it is kept, and what of it cannot be.
+///
+/// A disk that refuses is no reason to carry no calls (OPS-001): the node begins without what was kept, and
+/// says so.
+struct State<'a> {
+    directory: Option<&'a Path>,
+    log: &'a Log,
+    without: Vec<String>,
 }
 
-/// Takes over what was spent before a restart, and keeps and shows what is from now on.
-fn spending(
-    directory: Option<&Path>,
-    together: &Together,
-    sinks: &Sinks,
-) -> Result<Option<SpendWriter>, StartFault> {
-    // The shards' clocks begin within a moment from now.
-    let (books, started) = (together.books(), Instant::now());
-    let collector = SpendCollector::new(books.clone(), started);
-    collector
-        .and_then(|collector| sinks.metrics.add_collector(Box::new(collector)))
-        .map_err(|fault| StartFault::System(fault.to_string()))?;
-    let Some(directory) = directory else {
-        return Ok(None);
-    };
-    let writer = SpendWriter::start(directory, books, started, sinks.log.clone());
-    writer.map(Some).map_err(|why| no_state(directory, why))
-}
+impl State<'_> {
+    /// Takes over what is kept and keeps it from now on; nothing without a directory, or with one that cannot
+    /// be used.
+    fn keeping<T>(
+        &mut self,
+        what: &str,
+        start: impl FnOnce(&Path, Log) -> io::Result<T>,
+    ) -> Option<T> {
+        let directory = self.directory?;
+        match start(directory, self.log.clone()) {
+            Ok(kept) => Some(kept),
+            Err(why) => {
+                let told = format!(
+                    "{what}: cannot be kept in {}: {why}; give the directory to the user of the daemon, or name \
+                     another one with --state, and restart",
+                    directory.display()
+                );
+                self.log.error("state", &told).send();
+                self.without.push(told);
+                None
+            }
+        }
+    }
 
-/// Takes over the numbers that were lent before a restart, and keeps those that are from now on.
-fn lent(
-    directory: Option<&Path>,
-    together: &Together,
-    log: &Log,
-) -> Result<Option<(LentWriter, Bell)>, StartFault> {
-    let Some(directory) = directory else {
-        return Ok(None);
-    };
-    let writer = LentWriter::start(directory, together.elins(), Instant::now(), log.clone());
-    writer.map(Some).map_err(|why| no_state(directory, why))
-}
-
-/// Takes over when Teams was asked before a restart, and keeps when it is asked from now on.
-fn asked(
-    directory: Option<&Path>,
-    together: &Together,
-    log: &Log,
-) -> Result<Option<AskedWriter>, StartFault> {
-    let Some(directory) = directory else {
-        return Ok(None);
-    };
-    let writer = AskedWriter::start(directory, together.asked(), Instant::now(), log.clone());
-    writer.map(Some).map_err(|why| no_state(directory, why))
-}
-
-/// Who changes what is written down where there is a directory for it.
-fn audited(directory: Option<&Path>, log: &Log) -> Result<Option<Audit>, StartFault> {
-    let Some(directory) = directory else {
-        return Ok(None);
-    };
-    let opened = Audit::open(directory, log.clone());
-    opened.map(Some).map_err(|why| no_state(directory, why))
-}
-
-fn no_state(directory: &Path, why: io::Error) -> StartFault {
-    let directory = directory.to_owned();
-    StartFault::Places(vec![PlaceFault::State { directory, why }])
+    /// Takes over what was spent before a restart, and keeps and shows what is from now on.
+    fn spending(
+        &mut self,
+        together: &Together,
+        metrics: &Metrics,
+    ) -> Result<Option<SpendWriter>, StartFault> {
+        // The shards' clocks begin within a moment from now.
+        let (books, started) = (together.books(), Instant::now());
+        let collector = SpendCollector::new(books.clone(), started);
+        collector
+            .and_then(|collector| metrics.add_collector(Box::new(collector)))
+            .map_err(|fault| StartFault::System(fault.to_string()))?;
+        Ok(self.keeping("what was spent", |directory, log| {
+            SpendWriter::start(directory, books, started, log)
+        }))
+    }
 }
 
 /// Every shard has a seed of its own from the operating system.

@@ -504,6 +504,8 @@ impl Daemon {
         metrics.config_loaded(loaded.config.generation, now);
         let ladders = usize::try_from(loaded.shell.ladders_bytes).unwrap_or(usize::MAX);
         self.sinks().traces.set_room(ladders);
+        metrics.calls.set_limits(&loaded.config);
+        metrics.delivery.set_teams(&loaded.config);
         self.publish_certificates(tls);
         self.acme().configure(loaded, tls);
         metrics.set_lists_until(self.signers().lists_until());

@@ -113,7 +113,7 @@ pub fn read(
             if part.read_until(b'\n', &mut line).map_err(fault)? == 0 {
                 break;
             }
-            // The last line may be half written, and that of a pair of legs is no call.
+            // The last line may be half written, and that of a pair of legs, or an interim one, is no call.
             let Ok(record) = serde_json::from_slice(&line) else {
                 continue;
             };
@@ -155,6 +155,10 @@ fn of_record(
 ) -> Option<OwnCall> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let ingress = record.get("ingress")?;
+    if record.get("interim").is_some() {
+        // The call goes on; its record comes at its end.
+        return None;
+    }
     let start = UnixTime::of_rfc3339(record["start"].as_str()?)?;
     if start < since || start >= until {
         return None;

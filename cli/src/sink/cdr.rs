@@ -1,57 +1,70 @@
 //! Call records: one JSON line per call, and one per pair of legs that talked to each other where that is
-//! asked for, appended to a spool that is rotated by size and written through each second (OPS-060).
+//! asked for, appended to a spool that is rotated and written through each second (OPS-060). Beside them a
+//! journal of the calls that are up, from which the next start writes the records of those that a crash ended.
 //!
 //! A thread of its own writes, so a slow disk stalls no call. Records that the disk does not take
 //! wait in memory, up to a bound; beyond it they are counted as lost.
 
+mod journal;
+mod spool;
+
 use crate::sink::log::{Log, wall_clock};
 use crate::sink::metrics::Metrics;
+use journal::{Journal, Lost, Note};
 use sbc_core::config::CdrSpool;
+use sbc_core::id::CallId;
 use sbc_core::record::Record;
+use spool::Spool;
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// Records that may wait for the writer, and that it keeps while the disk refuses them.
 const QUEUE: usize = 100_000;
+/// Entries of the journal that may wait for the writer: they take no place of records.
+const OPEN_QUEUE: usize = 10_000;
 /// Time in which records gather before the writer waits for the next.
 const PAUSE: Duration = Duration::from_millis(20);
-/// Records taken from the queue, and bytes, before they are written.
+/// Records taken from the queue before they are written.
 const RECORDS_AT_ONCE: usize = 256;
-const WRITTEN_AT_ONCE: usize = 256 * 1024;
 /// How often what was written is forced to the disk.
 const SYNC: Duration = Duration::from_secs(1);
+/// How often it is looked whether files have become too old or too much.
+const RETIRE: Duration = Duration::from_secs(60);
 /// How long the end of the program waits for a disk that does not answer.
 const LAST_WRITES: Duration = Duration::from_secs(5);
-/// The file that is being written.
-const CURRENT: &str = "current.jsonl";
-/// Records hold telephone numbers: the daemon's user writes, its group may ship them.
-const MODE: u32 = 0o640;
 
 /// Where records go. Cheap to clone.
 #[derive(Clone)]
 pub struct Cdr {
     queue: SyncSender<Order>,
-    losses: Losses,
+    shared: Shared,
 }
 
-/// Where it is said that records are lost.
+/// What the writer and whoever gives it records have in common.
 #[derive(Clone)]
-struct Losses {
+struct Shared {
     metrics: Arc<Metrics>,
     log: Log,
+    /// Entries of the journal in the queue.
+    opening: Arc<AtomicUsize>,
+    /// Why nothing is written at the moment.
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 /// What is written as lines of JSON, by the writer's thread.
 trait Lines: Send + Sync {
     /// With those of pairs of legs, if they are wanted.
     fn json(&self, pairs: bool) -> serde_json::Result<Vec<String>>;
+
+    /// The call that is over with it.
+    fn call(&self) -> Option<CallId>;
 }
 
 impl Lines for Record {
@@ -64,11 +77,17 @@ impl Lines for Record {
         }
         Ok(lines)
     }
+
+    fn call(&self) -> Option<CallId> {
+        Some(self.call)
+    }
 }
 
 enum Order {
     Lines(Arc<dyn Lines>),
-    Move(CdrSpool),
+    /// A call goes on, and this is its record so far.
+    Open(Arc<Record>),
+    Move(Box<CdrSpool>),
     Stop,
 }
 
@@ -79,25 +98,36 @@ pub struct CdrWriter {
 }
 
 impl Cdr {
-    /// Opens the spool.
+    /// Opens the spool. If that fails records wait in memory, and it is tried again each second; unless they
+    /// are mandatory.
     ///
     /// # Errors
-    /// If the directory cannot be written to, or the thread cannot be made.
+    /// If the thread cannot be made, or the directory cannot be written to although it must.
     pub fn start(
         spool: &CdrSpool,
         metrics: Arc<Metrics>,
         log: Log,
     ) -> io::Result<(Self, CdrWriter)> {
-        let (pairs, spool) = (spool.pairs, Spool::of(spool)?);
         let (queue, orders) = mpsc::sync_channel(QUEUE);
-        let losses = Losses { metrics, log };
-        let of_writer = losses.clone();
+        let shared = Shared {
+            metrics,
+            log,
+            opening: Arc::default(),
+            trouble: Arc::default(),
+        };
+        let mut writer = Writer::new(spool.clone(), shared.clone());
+        if let Err(why) = writer.open() {
+            if spool.is_mandatory {
+                return Err(why);
+            }
+            writer.troubled(&why);
+        }
         let thread = thread::Builder::new()
             .name("cdr".to_owned())
-            .spawn(move || write_records(&orders, spool, pairs, &of_writer))?;
+            .spawn(move || writer.run(&orders))?;
         let cdr = Self {
             queue: queue.clone(),
-            losses,
+            shared,
         };
         let writer = CdrWriter {
             queue,
@@ -130,18 +160,40 @@ impl Cdr {
         self.lines(Arc::clone(record) as Arc<dyn Lines>);
     }
 
+    /// Queues what is known of a call that goes on.
+    pub fn open(&self, record: &Arc<Record>) {
+        // Ordering: a bound need not be exact.
+        if self.shared.opening.load(Ordering::Relaxed) >= OPEN_QUEUE {
+            return;
+        }
+        self.shared.opening.fetch_add(1, Ordering::Relaxed);
+        if self
+            .queue
+            .try_send(Order::Open(Arc::clone(record)))
+            .is_err()
+        {
+            self.shared.opening.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Why records wait in memory at the moment, if they do.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble().clone()
+    }
+
     fn lines(&self, lines: Arc<dyn Lines>) {
         match self.queue.try_send(Order::Lines(lines)) {
             Ok(()) => {}
-            Err(TrySendError::Full(_)) => self.losses.count(1, &"the disk does not keep up"),
-            Err(TrySendError::Disconnected(_)) => self.losses.count(1, &"the writer has ended"),
+            Err(TrySendError::Full(_)) => self.shared.count(1, &"the disk does not keep up"),
+            Err(TrySendError::Disconnected(_)) => self.shared.count(1, &"the writer has ended"),
         }
     }
 
     /// Writes from now on elsewhere, or something else (after a reload).
     pub fn relocate(&self, spool: &CdrSpool) {
-        if self.queue.try_send(Order::Move(spool.clone())).is_err() {
-            self.losses
+        let order = Order::Move(Box::new(spool.clone()));
+        if self.queue.try_send(order).is_err() {
+            self.shared
                 .log
                 .error("cdr_move", "records are still written to the old directory")
                 .send();
@@ -149,7 +201,7 @@ impl Cdr {
     }
 }
 
-impl Losses {
+impl Shared {
     fn count(&self, records: u64, why: &dyn std::fmt::Display) {
         self.metrics
             .queue_dropped
@@ -160,6 +212,10 @@ impl Losses {
             .with("records", records)
             .with("why", why)
             .send();
+    }
+
+    fn trouble(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -187,300 +243,293 @@ impl CdrWriter {
     }
 }
 
-fn write_records(orders: &Receiver<Order>, mut spool: Spool, mut pairs: bool, losses: &Losses) {
-    let log = &losses.log;
-    let depth = losses.metrics.queue_depth.with_label_values(&["cdr"]);
-    let mut unwritten: VecDeque<Box<str>> = VecDeque::new();
-    let mut next_sync = Instant::now() + SYNC;
-    let mut is_stopping = false;
-    while !is_stopping {
-        let mut order = orders.try_recv().or_else(|_| {
-            // To wake us for every record would cost the shard more than the record does.
-            thread::sleep(PAUSE);
-            orders.recv_timeout(next_sync.saturating_duration_since(Instant::now()))
-        });
-        let mut gathered = 0;
-        while let Ok(Order::Lines(lines)) = order {
-            match lines.json(pairs) {
-                Ok(lines) => unwritten.extend(lines.into_iter().map(Into::into)),
-                Err(why) => losses.count(1, &why),
-            }
-            gathered += 1;
-            order = match gathered < RECORDS_AT_ONCE {
-                true => orders.try_recv().map_err(|_| RecvTimeoutError::Timeout),
-                false => Err(RecvTimeoutError::Timeout),
-            };
-        }
-        // Before another order is obeyed: the records in front of it belong where they were to go then.
-        write_out(&mut unwritten, &mut spool, log);
-        match order {
-            Ok(Order::Lines(_)) | Err(RecvTimeoutError::Timeout) => {}
-            Ok(Order::Move(to)) => match Spool::of(&to) {
-                Ok(new) => {
-                    let _ = spool.sync();
-                    spool = new;
-                    pairs = to.pairs;
-                    write_out(&mut unwritten, &mut spool, log);
-                }
-                Err(why) => log
-                    .error("cdr_move", why)
-                    .with("directory", &to.directory)
-                    .send(),
-            },
-            Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => is_stopping = true,
-        }
-        let surplus = unwritten.len().saturating_sub(QUEUE);
-        if surplus > 0 {
-            unwritten.drain(..surplus);
-            losses.count(surplus as u64, &"the disk refuses them and memory is full");
-        }
-        depth.set(i64::try_from(unwritten.len()).unwrap_or(i64::MAX));
-        if is_stopping || Instant::now() >= next_sync {
-            next_sync = Instant::now() + SYNC;
-            if let Err(why) = spool.sync() {
-                log.error("cdr_sync", why).send();
-            }
+/// The files, and what is not in them yet.
+struct Writer {
+    wanted: CdrSpool,
+    shared: Shared,
+    files: Option<(Spool, Journal)>,
+    unwritten: VecDeque<Box<str>>,
+    /// Calls whose records are among these.
+    ended: Vec<CallId>,
+    /// What the journal does not have yet.
+    notes: Vec<Note>,
+    next_retire: Instant,
+}
+
+impl Writer {
+    fn new(wanted: CdrSpool, shared: Shared) -> Self {
+        Self {
+            wanted,
+            shared,
+            files: None,
+            unwritten: VecDeque::new(),
+            ended: Vec::new(),
+            notes: Vec::new(),
+            next_retire: Instant::now(),
         }
     }
-    if !unwritten.is_empty() {
-        losses.count(
-            unwritten.len() as u64,
-            &"the disk refused them until the end",
+
+    /// Opens the files, and writes the records of the calls that a crash has ended.
+    fn open(&mut self) -> io::Result<()> {
+        let spool = Spool::open(&self.wanted)?;
+        let (journal, lost) = Journal::open(spool.directory())?;
+        self.files = Some((spool, journal));
+        for one in &lost {
+            self.lost(one);
+        }
+        if !lost.is_empty() {
+            self.shared
+                .log
+                .warn(
+                    "calls_lost",
+                    "the daemon ended without a word the last time; calls that were up have records with the \
+                     cause restart_lost",
+                )
+                .with("calls", lost.len())
+                .send();
+        }
+        self.write();
+        Ok(())
+    }
+
+    fn lost(&mut self, one: &Lost) {
+        self.unwritten.extend(one.lines());
+        self.ended.push(one.call);
+        self.shared.metrics.calls.lost(one.trunk());
+        let line = self.shared.log.warn("call_lost", "a restart has ended it");
+        line.with("call", one.call)
+            .with("from_trunk", one.trunk())
+            .send();
+    }
+
+    fn troubled(&self, why: &io::Error) {
+        let directory = &self.wanted.directory;
+        let told = format!(
+            "call records wait in memory, because {directory} cannot be written to: {why}; as long as the daemon \
+             runs {QUEUE} of them are kept"
         );
+        let log = &self.shared.log;
+        log.error("cdr_write", "records wait in memory")
+            .with("why", why)
+            .with("directory", directory)
+            .with("waiting", self.unwritten.len())
+            .send();
+        *self.shared.trouble() = Some(told);
     }
-}
 
-/// Writes what waits, as far as the disk takes it.
-fn write_out(unwritten: &mut VecDeque<Box<str>>, spool: &mut Spool, log: &Log) {
-    while !unwritten.is_empty() {
-        match spool.append(unwritten) {
-            Ok(written) => drop(unwritten.drain(..written)),
-            Err(why) => {
-                log.error("cdr_write", "records wait in memory")
-                    .with("why", why)
-                    .with("waiting", unwritten.len())
-                    .send();
-                return;
+    fn run(mut self, orders: &Receiver<Order>) {
+        let metrics = Arc::clone(&self.shared.metrics);
+        let depth = metrics.queue_depth.with_label_values(&["cdr"]);
+        let mut next_sync = Instant::now() + SYNC;
+        let mut is_stopping = false;
+        while !is_stopping {
+            let mut order = orders.try_recv().or_else(|_| {
+                // To wake us for every record would cost the shard more than the record does.
+                thread::sleep(PAUSE);
+                orders.recv_timeout(next_sync.saturating_duration_since(Instant::now()))
+            });
+            let mut gathered = 0;
+            loop {
+                match order {
+                    Ok(Order::Lines(lines)) => self.take(&*lines),
+                    Ok(Order::Open(record)) => self.note(&record),
+                    Ok(Order::Move(_) | Order::Stop) | Err(_) => break,
+                }
+                gathered += 1;
+                order = match gathered < RECORDS_AT_ONCE {
+                    true => orders.try_recv().map_err(|_| RecvTimeoutError::Timeout),
+                    false => Err(RecvTimeoutError::Timeout),
+                };
+            }
+            // Before another order is obeyed: the records in front of it belong where they were to go then.
+            self.write();
+            match order {
+                Ok(Order::Lines(_) | Order::Open(_)) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Order::Move(to)) => self.relocate(*to),
+                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => is_stopping = true,
+            }
+            let surplus = self.unwritten.len().saturating_sub(QUEUE);
+            if surplus > 0 {
+                self.unwritten.drain(..surplus);
+                let why = "the disk refuses them and memory is full";
+                self.shared.count(surplus as u64, &why);
+            }
+            depth.set(i64::try_from(self.unwritten.len()).unwrap_or(i64::MAX));
+            if is_stopping || Instant::now() >= next_sync {
+                next_sync = Instant::now() + SYNC;
+                self.tick();
+            }
+        }
+        if !self.unwritten.is_empty() {
+            let left = self.unwritten.len() as u64;
+            self.shared
+                .count(left, &"the disk refused them until the end");
+        }
+        if let Some((_, journal)) = &mut self.files {
+            journal.finish();
+        }
+    }
+
+    /// A call is over.
+    fn take(&mut self, lines: &dyn Lines) {
+        match lines.json(self.wanted.pairs) {
+            Ok(lines) => self.unwritten.extend(lines.into_iter().map(Into::into)),
+            Err(why) => self.shared.count(1, &why),
+        }
+        self.ended.extend(lines.call());
+    }
+
+    /// A call goes on.
+    fn note(&mut self, record: &Record) {
+        self.shared.opening.fetch_sub(1, Ordering::Relaxed);
+        // A disk that refuses so many refuses the records themselves.
+        if self.notes.len() < OPEN_QUEUE
+            && let Ok(note) = Note::of(record, self.wanted.pairs, wall_clock())
+        {
+            self.notes.push(note);
+        }
+    }
+
+    /// Writes what waits, as far as the disk takes it: records first, then that they are written.
+    fn write(&mut self) {
+        let Some((spool, journal)) = &mut self.files else {
+            return;
+        };
+        while !self.unwritten.is_empty() {
+            match spool.append(&self.unwritten, wall_clock()) {
+                Ok(written) => drop(self.unwritten.drain(..written)),
+                Err(why) => return self.troubled(&why),
+            }
+        }
+        self.notes.extend(self.ended.drain(..).map(Note::End));
+        if !self.notes.is_empty() {
+            match journal.write(&self.notes) {
+                Ok(()) => self.notes.clear(),
+                Err(why) => return self.troubled(&why),
+            }
+        }
+        self.shared.trouble().take();
+    }
+
+    /// What is done each second.
+    fn tick(&mut self) {
+        if self.files.is_none() {
+            if let Err(why) = self.open() {
+                self.troubled(&why);
+            }
+            return;
+        }
+        let now = wall_clock();
+        self.interim();
+        let log = &self.shared.log;
+        let Some((spool, journal)) = &mut self.files else {
+            return;
+        };
+        let done = spool
+            .tick(now)
+            .and_then(|()| spool.sync())
+            .and_then(|()| journal.tick(now));
+        if let Err(why) = done {
+            log.error("cdr_sync", why).send();
+        }
+        if Instant::now() >= self.next_retire {
+            self.next_retire = Instant::now() + RETIRE;
+            match spool.retire(now) {
+                Ok(0) => {}
+                Ok(files) => log
+                    .info(
+                        "cdr_removed",
+                        "files of the spool have been kept long enough",
+                    )
+                    .with("files", files)
+                    .send(),
+                Err(why) => log.error("cdr_remove", why).send(),
             }
         }
     }
-}
 
-/// The files of a spool directory.
-struct Spool {
-    directory: PathBuf,
-    rotate_bytes: u64,
-    file: File,
-    bytes: u64,
-    is_dirty: bool,
-}
-
-impl Spool {
-    fn of(wanted: &CdrSpool) -> io::Result<Self> {
-        Self::open(Path::new(&wanted.directory), wanted.rotate_bytes)
-    }
-
-    fn open(directory: &Path, rotate_bytes: u64) -> io::Result<Self> {
-        fs::create_dir_all(directory)?;
-        let path = directory.join(CURRENT);
-        mend(&path)?;
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(MODE)
-            .open(path)?;
-        let bytes = file.metadata()?.len();
-        Ok(Self {
-            directory: directory.to_owned(),
-            rotate_bytes: rotate_bytes.max(1),
-            file,
-            bytes,
-            is_dirty: false,
-        })
-    }
-
-    /// Writes lines at once, as many of the first as the file and one write hold; says how many.
-    fn append(&mut self, lines: &VecDeque<Box<str>>) -> io::Result<usize> {
-        let first = lines.front().map_or(0, |first| first.len() as u64 + 1);
-        if self.bytes > 0 && self.bytes + first > self.rotate_bytes {
-            self.rotate()?;
-        }
-        let mut whole = Vec::new();
-        let mut count = 0;
-        for line in lines {
-            let more = whole.len() + line.len() + 1;
-            let is_enough = more > WRITTEN_AT_ONCE || self.bytes + more as u64 > self.rotate_bytes;
-            if count > 0 && is_enough {
-                break;
+    fn interim(&mut self) {
+        let (Some(every), Some((_, journal))) = (self.wanted.interim, &mut self.files) else {
+            return;
+        };
+        match journal.interim(every) {
+            Ok(lines) if lines.is_empty() => {}
+            Ok(lines) => {
+                self.unwritten.extend(lines);
+                self.write();
             }
-            whole.extend_from_slice(line.as_bytes());
-            whole.push(b'\n');
-            count += 1;
+            Err(why) => self.shared.log.error("cdr_interim", why).send(),
         }
-        if let Err(why) = self.file.write_all(&whole) {
-            // Half a line would break every later reader; the records are written again.
-            let _ = self.file.set_len(self.bytes);
-            return Err(why);
-        }
-        self.bytes += whole.len() as u64;
-        self.is_dirty = true;
-        Ok(count)
     }
 
-    fn rotate(&mut self) -> io::Result<()> {
-        self.sync()?;
-        if self.bytes == 0 {
-            return Ok(());
+    fn relocate(&mut self, to: CdrSpool) {
+        let is_elsewhere = to.directory != self.wanted.directory;
+        let moved = Spool::open(&to).and_then(|new| match &mut self.files {
+            Some((old, journal)) => {
+                let _ = old.sync();
+                if is_elsewhere {
+                    journal.move_to(new.directory())?;
+                }
+                *old = new;
+                Ok(())
+            }
+            None => Ok(()),
+        });
+        match moved {
+            Ok(()) => {
+                self.wanted = to;
+                self.next_retire = Instant::now();
+                match self.files {
+                    Some(_) => self.write(),
+                    None => self.tick(),
+                }
+            }
+            Err(why) => self
+                .shared
+                .log
+                .error("cdr_move", why)
+                .with("directory", &to.directory)
+                .send(),
         }
-        let stamp = wall_clock().rfc3339().replace([':', '.'], "-");
-        let mut name = self.directory.join(format!("{stamp}.jsonl"));
-        let mut number = 1;
-        while name.exists() {
-            name = self.directory.join(format!("{stamp}-{number}.jsonl"));
-            number += 1;
-        }
-        fs::rename(self.directory.join(CURRENT), name)?;
-        *self = Self::open(&self.directory, self.rotate_bytes)?;
-        Ok(())
     }
-
-    fn sync(&mut self) -> io::Result<()> {
-        if self.is_dirty {
-            self.file.sync_data()?;
-            self.is_dirty = false;
-        }
-        // Somebody removed or moved the file, or we moved it and could not open the next: what is
-        // written on would never be seen.
-        let place = |of: &fs::Metadata| (of.dev(), of.ino());
-        let named = fs::metadata(self.directory.join(CURRENT)).ok();
-        if named.as_ref().map(place) != Some(place(&self.file.metadata()?)) {
-            *self = Self::open(&self.directory, self.rotate_bytes)?;
-        }
-        Ok(())
-    }
-}
-
-/// A crash may have left half a line at the end; it is cut off, so that every line is a record.
-fn mend(path: &Path) -> io::Result<()> {
-    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
-        Ok(file) => file,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(why) => return Err(why),
-    };
-    let mut end = file.metadata()?.len();
-    let whole = end;
-    let mut chunk = vec![0; 64 * 1024];
-    while end > 0 {
-        let length = usize::try_from(end).map_or(chunk.len(), |end| end.min(chunk.len()));
-        let begin = end - length as u64;
-        let part = chunk.get_mut(..length).unwrap_or_default();
-        file.seek(SeekFrom::Start(begin))?;
-        file.read_exact(part)?;
-        if let Some(at) = part.iter().rposition(|b| *b == b'\n') {
-            end = begin + at as u64 + 1;
-            break;
-        }
-        end = begin;
-    }
-    if end < whole {
-        file.set_len(end)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::spool::CURRENT;
     use super::*;
+    use crate::sink::fixture;
+    use crate::sink::log::{Form, Level};
+    use serde_json::{Value, json};
 
     fn lines(directory: &Path) -> Vec<String> {
-        let mut all = Vec::new();
-        let mut files: Vec<_> = fs::read_dir(directory)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        files.sort();
-        for file in files {
-            let text = fs::read_to_string(file).unwrap();
-            all.extend(text.lines().map(str::to_owned));
-        }
-        all
+        let text = fs::read_to_string(directory.join(CURRENT)).unwrap();
+        text.lines().map(str::to_owned).collect()
     }
 
-    fn append(spool: &mut Spool, line: &str) -> io::Result<usize> {
-        spool.append(&VecDeque::from([line.into()]))
-    }
-
-    #[test]
-    fn lines_that_wait_are_written_at_once_but_no_file_grows_for_that() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut spool = Spool::open(directory.path(), 100).unwrap();
-        let mut unwritten: VecDeque<Box<str>> = (0..10)
-            .map(|n| format!("{n}{}", "x".repeat(38)).into())
-            .collect();
-        assert_eq!(spool.append(&unwritten).unwrap(), 2);
-        let (log, writer) = Log::start(
-            crate::sink::log::Level::Error,
-            crate::sink::log::Form::Text,
-            io::sink(),
-        )
-        .unwrap();
-        unwritten.drain(..2);
-        write_out(&mut unwritten, &mut spool, &log);
-        drop(log);
-        writer.finish();
-        assert!(unwritten.is_empty());
-        let mut first: Vec<char> = Vec::new();
-        for file in fs::read_dir(directory.path()).unwrap() {
-            let text = fs::read_to_string(file.unwrap().path()).unwrap();
-            assert!(text.len() <= 100);
-            first.extend(text.lines().filter_map(|line| line.chars().next()));
-        }
-        first.sort_unstable();
-        assert_eq!(first, ('0'..='9').collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn files_rotate_by_size_and_every_line_stays_whole() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut spool = Spool::open(directory.path(), 100).unwrap();
-        for number in 0..10 {
-            let line = format!("{{\"n\":{number},\"pad\":\"{}\"}}", "x".repeat(30));
-            append(&mut spool, &line).unwrap();
-        }
-        spool.sync().unwrap();
-        let mut numbers: Vec<u64> = lines(directory.path())
-            .iter()
-            .map(|line| {
-                serde_json::from_str::<serde_json::Value>(line).unwrap()["n"]
-                    .as_u64()
-                    .unwrap()
-            })
-            .collect();
-        numbers.sort_unstable();
-        assert_eq!(numbers, (0..10).collect::<Vec<_>>());
-        assert!(fs::read_dir(directory.path()).unwrap().count() >= 4);
-    }
-
-    impl Lines for serde_json::Value {
+    impl Lines for Value {
         fn json(&self, _: bool) -> serde_json::Result<Vec<String>> {
             Ok(vec![self.to_string()])
+        }
+
+        fn call(&self) -> Option<CallId> {
+            None
         }
     }
 
     fn spool(directory: &Path) -> CdrSpool {
-        CdrSpool {
-            directory: directory.to_str().unwrap().to_owned(),
-            rotate_bytes: 1 << 20,
-            pairs: false,
-        }
+        CdrSpool::at(directory.to_str().unwrap())
+    }
+
+    fn start(spool: &CdrSpool) -> io::Result<(Cdr, CdrWriter, Arc<Metrics>)> {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
+        let (cdr, writer) = Cdr::start(spool, Arc::clone(&metrics), log)?;
+        Ok((cdr, writer, metrics))
     }
 
     fn started(directory: &Path) -> (Cdr, CdrWriter, Arc<Metrics>) {
-        use crate::sink::log::{Form, Level};
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
-        let (cdr, writer) = Cdr::start(&spool(directory), Arc::clone(&metrics), log).unwrap();
-        (cdr, writer, metrics)
+        start(&spool(directory)).unwrap()
     }
 
     /// A spool whose file is on a disk that is always full.
@@ -488,6 +537,75 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/dev/full", directory.path().join(CURRENT)).unwrap();
         directory
+    }
+
+    #[test]
+    fn a_spool_that_cannot_be_opened_at_the_start_keeps_records_waiting_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("cdr");
+        fs::write(&place, "in the way").unwrap();
+        let must = CdrSpool {
+            is_mandatory: true,
+            ..spool(&place)
+        };
+        assert!(start(&must).is_err());
+        let (cdr, writer, metrics) = started(&place);
+        let told = cdr.trouble().unwrap();
+        assert!(told.contains(place.to_str().unwrap()), "{told}");
+        cdr.lines(Arc::new(json!({ "n": 1 })));
+        fs::remove_file(&place).unwrap();
+        writer.finish();
+        assert_eq!(lines(&place), ["{\"n\":1}"]);
+        assert_eq!(cdr.trouble(), None);
+        assert_eq!(metrics.queue_dropped.with_label_values(&["cdr"]).get(), 0);
+    }
+
+    #[test]
+    fn each_call_has_one_record_whether_it_ended_or_the_daemon_did() {
+        let (folder, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (cdr, writer, _) = started(folder.path());
+        for call in 1..=3 {
+            cdr.open(&Arc::new(fixture::record(call)));
+        }
+        cdr.record(&Arc::new(fixture::record(2)));
+        // The disk as a crash leaves it: what was written, and no more.
+        let has = |name: &str, text: &str| {
+            let text_there = fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+            text_there.contains(text)
+        };
+        let (third, second) = (CallId(3).to_string(), format!("end\":\"{}", CallId(2)));
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !has("open.journal", &third)
+            || (!has("open.journal", &second) && has("open.journal", &CallId(2).to_string()))
+            || !has(CURRENT, &CallId(2).to_string())
+        {
+            assert!(Instant::now() < deadline);
+            thread::yield_now();
+        }
+        for name in [CURRENT, "open.journal"] {
+            fs::copy(folder.path().join(name), after.path().join(name)).unwrap();
+        }
+        writer.finish();
+        let (again, writer, metrics) = started(after.path());
+        writer.finish();
+        drop((cdr, again));
+        let told = lines(after.path()).into_iter().map(|line| {
+            let told: Value = serde_json::from_str(&line).unwrap();
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (text(&told["call"]), text(&told["cause"]["code"]))
+        });
+        let told: Vec<(String, String)> = told.collect();
+        let one = |call, code: &str| (CallId(call).to_string(), code.to_owned());
+        let lost = "restart_lost";
+        let wanted = [one(2, "normal_clearing"), one(1, lost), one(3, lost)];
+        assert_eq!(told, wanted);
+        let text = metrics.text();
+        let counted = "cause=\"restart_lost\",dir=\"in\",side=\"local\",trunk=\"carrier\"} 2";
+        assert!(text.contains(counted), "{text}");
+        // And once more: nothing is left to tell.
+        let (_, writer, _) = started(after.path());
+        writer.finish();
+        assert_eq!(lines(after.path()).len(), 3);
     }
 
     #[test]
@@ -504,23 +622,6 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_moved_away_is_begun_anew_and_rotation_goes_on() {
-        let directory = tempfile::tempdir().unwrap();
-        let shipped = tempfile::tempdir().unwrap();
-        let mut spool = Spool::open(directory.path(), 20).unwrap();
-        let (from, to) = (directory.path().join(CURRENT), shipped.path().join("1"));
-        append(&mut spool, "{\"n\":1,\"pad\":12}").unwrap();
-        fs::rename(&from, &to).unwrap();
-        // Too much for one file, before anybody has looked whether it is still there.
-        append(&mut spool, "{\"n\":2,\"pad\":12}").unwrap();
-        fs::rename(&from, shipped.path().join("2")).unwrap();
-        spool.sync().unwrap();
-        append(&mut spool, "{\"n\":3}").unwrap();
-        assert_eq!(lines(directory.path()), ["{\"n\":3}"]);
-        assert_eq!(lines(shipped.path()).len(), 2);
-    }
-
-    #[test]
     fn records_that_the_disk_refused_until_the_end_are_counted_as_lost() {
         let full = full_disk();
         let (cdr, writer, metrics) = started(full.path());
@@ -529,41 +630,5 @@ mod tests {
         }
         writer.finish();
         assert_eq!(metrics.queue_dropped.with_label_values(&["cdr"]).get(), 3);
-    }
-
-    #[test]
-    fn a_file_that_was_removed_is_made_again_and_not_for_everybody_to_read() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut spool = Spool::open(directory.path(), 1000).unwrap();
-        fs::remove_file(directory.path().join(CURRENT)).unwrap();
-        spool.sync().unwrap();
-        append(&mut spool, "{\"n\":1}").unwrap();
-        assert_eq!(lines(directory.path()), ["{\"n\":1}"]);
-        let mode = fs::metadata(directory.path().join(CURRENT)).unwrap().mode();
-        assert_eq!(mode & 0o007, 0);
-    }
-
-    #[test]
-    fn half_a_line_longer_than_what_is_read_at_a_time_is_cut_off_too() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join(CURRENT);
-        for (text, left) in [
-            (format!("{{}}\n{}", "x".repeat(200_000)), 3),
-            ("x".repeat(70_000), 0),
-            (format!("{}\n", "x".repeat(70_000)), 70_001),
-        ] {
-            fs::write(&path, text).unwrap();
-            mend(&path).unwrap();
-            assert_eq!(fs::metadata(&path).unwrap().len(), left);
-        }
-    }
-
-    #[test]
-    fn half_a_line_left_by_a_crash_is_cut_off() {
-        let directory = tempfile::tempdir().unwrap();
-        fs::write(directory.path().join(CURRENT), "{\"n\":1}\n{\"n\":").unwrap();
-        let mut spool = Spool::open(directory.path(), 1000).unwrap();
-        append(&mut spool, "{\"n\":2}").unwrap();
-        assert_eq!(lines(directory.path()), ["{\"n\":1}", "{\"n\":2}"]);
     }
 }

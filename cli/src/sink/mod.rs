@@ -87,6 +87,9 @@ impl Sinks {
             self.log.be_brief(is_loaded);
         }
         self.traces.event(event);
+        if let (Happened::Recorded(record), Some(cdr)) = (&event.what, &self.cdr) {
+            cdr.open(record);
+        }
         if let Happened::Ended(record) = &event.what {
             if let Some(cdr) = &self.cdr {
                 cdr.record(record);

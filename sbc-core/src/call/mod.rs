@@ -335,6 +335,9 @@ impl Call {
                 called: admitted.called_raw.clone(),
             },
         );
+        if admitted.plan.is_ok() {
+            record::tell(&mut call, cx);
+        }
         if admitted.is_emergency {
             let what = Happened::Emergency {
                 tenant: admitted.tenant.clone(),
@@ -975,9 +978,9 @@ fn images(
 }
 
 /// The Reason values of a message that policy lets through to a leg of another trunk.
-fn teardown_reason(reasons: &[Reason], to: &Trunk) -> Option<Bytes> {
+fn teardown_reason(reasons: &[Reason], why: CauseCode, to: &Trunk) -> Option<Bytes> {
     use crate::sip::header::Header;
-    let told = response::reasons_for_teardown(reasons, to);
+    let told = response::reasons_for_teardown(reasons, why, to);
     let values: Vec<String> = told
         .iter()
         .map(|r| String::from_utf8_lossy(&r.to_bytes()).into_owned())

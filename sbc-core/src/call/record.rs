@@ -3,7 +3,9 @@
 use super::{A_LEG, Admitted, Call};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
 use crate::config::{Config, Preset, StirMode, Trunk};
+use crate::event::Happened;
 use crate::id::LegId;
+use crate::plane::Cx;
 use crate::policy::identity::Caller;
 use crate::policy::response;
 use crate::policy::session_id::Ends;
@@ -16,6 +18,7 @@ use crate::sip::header::{Reason, UserToUser};
 use crate::sip::{HeaderName, Message};
 use crate::stir::{Level, Standing, level, origin_id};
 use crate::time::Now;
+use std::sync::Arc;
 
 /// Version of the record's layout.
 const VERSION: u16 = 1;
@@ -207,6 +210,16 @@ pub(super) fn close(mut call: Call) -> Record {
     call.record
 }
 
+/// Tells the record as it stands, so that something is left of the call whatever becomes of us.
+pub(super) fn tell(call: &mut Call, cx: &mut Cx<'_>) {
+    let legs: Vec<LegId> = call.record.egress.iter().map(|own| own.leg).collect();
+    for leg in legs {
+        refreshed(call, leg);
+    }
+    let record = Arc::new(call.record.clone());
+    cx.out.emit(Some(call.id), None, Happened::Recorded(record));
+}
+
 /// A peer has ended the call, with these reasons.
 pub(super) fn ended_with(call: &mut Call, reasons: &[Reason]) {
     let text = reasons.iter().find_map(Reason::text);
@@ -294,6 +307,7 @@ fn disposition(call: &Call) -> Disposition {
         | CauseCode::LimitReached
         | CauseCode::Preempted
         | CauseCode::Operator
+        | CauseCode::RestartLost
         | CauseCode::InternalError => Disposition::Failed,
     }
 }

@@ -299,6 +299,7 @@ impl Replace {
             return self.failed(call, cx, Status::BAD_REQUEST);
         }
         record::transferred(call, cx.now, (a, b), self.record);
+        record::tell(call, cx);
         call.bridge = Some((a, b));
         call.newcomer = Some(self.newcomer);
         call.tellings_begin_anew();

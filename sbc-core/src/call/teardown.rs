@@ -43,7 +43,7 @@ impl Teardown {
                 // A refusal carries the reason only if somebody gave one.
                 true if trunk.habits.reason == ReasonForm::None => None,
                 true => reasons.first().map(Header::to_bytes),
-                false => teardown_reason(reasons, &trunk),
+                false => teardown_reason(reasons, call.record.cause.code, &trunk),
             };
             let lines = match &parting {
                 Some((by, said, from)) if by != id => header::parting(said, from, &trunk),

@@ -143,9 +143,15 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             file.cdr = Some(WrittenCdr {
                 spool: section.required_text("spool", "\"/var/lib/causeway/cdr\"", out),
                 rotate: section.parsed("rotate", value::size, out),
+                rotate_every: section.parsed("rotate_every", value::duration, out),
+                retention: section.parsed("retention", value::duration, out),
+                retention_size: section.parsed("retention_size", value::size, out),
+                sync_each: section.boolean("sync_each", out),
+                interim: section.parsed("interim", value::duration, out),
+                mandatory: section.boolean("mandatory", out),
                 pairs: section.boolean("pairs", out),
             });
-            section.finish(&["ship", "fsync", "cdr_mandatory", "retention"], out);
+            section.finish(&["ship"], out);
         }
         "metrics" => {
             file.metrics = section.parsed("listen", value::socket, out);

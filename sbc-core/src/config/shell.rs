@@ -100,9 +100,38 @@ pub struct CdrSpool {
     pub directory: String,
     /// A file is closed when it has so many bytes; 64 MiB by default.
     pub rotate_bytes: u64,
+    /// A file is closed at the end of each so long, counted from midnight UTC; not by default.
+    pub rotate_every: Option<Duration>,
+    /// Closed files are removed when they are older; never by default (OPS-062).
+    pub retention: Option<Duration>,
+    /// The oldest closed files are removed while all take more bytes; never by default.
+    pub retention_bytes: Option<u64>,
+    /// Whether each write is forced to the disk, instead of all of a second.
+    pub syncs_each: bool,
+    /// How often a call that goes on has an interim record after its answer; never by default (OPS-060).
+    pub interim: Option<Duration>,
+    /// Whether the daemon starts only if records can be written.
+    pub is_mandatory: bool,
     /// Whether each pair of legs that talked to each other has a record of its own beside that of the call
     /// (SIP-811); not by default.
     pub pairs: bool,
+}
+
+impl CdrSpool {
+    /// A spool of which nothing but the directory is written.
+    pub fn at(directory: &str) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            rotate_bytes: 64 << 20,
+            rotate_every: None,
+            retention: None,
+            retention_bytes: None,
+            syncs_each: false,
+            interim: None,
+            is_mandatory: false,
+            pairs: false,
+        }
+    }
 }
 
 /// Path of the API socket when none is written.

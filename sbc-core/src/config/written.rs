@@ -362,6 +362,12 @@ pub(super) struct WrittenNodeLimits {
 pub(super) struct WrittenCdr {
     pub(super) spool: Option<At<String>>,
     pub(super) rotate: Option<At<u64>>,
+    pub(super) rotate_every: Option<At<Duration>>,
+    pub(super) retention: Option<At<Duration>>,
+    pub(super) retention_size: Option<At<u64>>,
+    pub(super) sync_each: Option<At<bool>>,
+    pub(super) interim: Option<At<Duration>>,
+    pub(super) mandatory: Option<At<bool>>,
     pub(super) pairs: Option<At<bool>>,
 }
 

@@ -149,7 +149,8 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         CauseCode::NormalClearing
         | CauseCode::NoAnswer
         | CauseCode::PeerRejected
-        | CauseCode::Operator => Status::TEMPORARILY_UNAVAILABLE,
+        | CauseCode::Operator
+        | CauseCode::RestartLost => Status::TEMPORARILY_UNAVAILABLE,
         CauseCode::CallerCancelled => Status::REQUEST_TERMINATED,
         CauseCode::PeerBusy => Status::BUSY_HERE,
         CauseCode::NumberUnknown | CauseCode::NoRoute => Status::NOT_FOUND,
@@ -266,9 +267,10 @@ pub fn softened(status: Status, trunk: &Trunk) -> Status {
     }
 }
 
-/// Reason headers for the other leg's BYE or CANCEL: what the first leg gave, else normal clearing.
-pub fn reasons_for_teardown(reasons: &[Reason], to: &Trunk) -> Vec<Reason> {
-    let mut list = told(reasons, q850_of_reasons(reasons).or(Some(16)), to);
+/// Reason headers for the other leg's BYE or CANCEL: what the first leg gave, else why we end it.
+pub fn reasons_for_teardown(reasons: &[Reason], why: CauseCode, to: &Trunk) -> Vec<Reason> {
+    let cause = q850_of_reasons(reasons).or(Some(ended_by_us(why)));
+    let mut list = told(reasons, cause, to);
     // A CANCEL may say that another branch was refused for good, with the status of that (RFC 3326 §2).
     let is_silent = to.habits.reason == ReasonForm::None;
     if !is_silent && !list.iter().any(|reason| reason.is("SIP")) {
@@ -278,6 +280,20 @@ pub fn reasons_for_teardown(reasons: &[Reason], to: &Trunk) -> Vec<Reason> {
         list.extend(status.map(|status| Reason::sip(status, None)));
     }
     list
+}
+
+/// Q.850 value of a call that ends with this cause and without a peer's reason: only who hangs up clears
+/// normally (OPS-130).
+pub const fn ended_by_us(why: CauseCode) -> u8 {
+    match why {
+        // Normal, unspecified: nobody hung up.
+        CauseCode::Operator | CauseCode::LimitReached | CauseCode::SpendReached => 31,
+        // Temporary failure.
+        CauseCode::MediaTimeout | CauseCode::InternalError => 41,
+        // The bearer is not possible.
+        CauseCode::HandshakeFailed => 65,
+        _ => 16,
+    }
 }
 
 /// The Reason of a CANCEL for who need not be told of a missed call (TDR-SIP-022).

@@ -187,6 +187,7 @@ fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
         | CauseCode::Preempted
         | CauseCode::SpendReached
         | CauseCode::Operator
+        | CauseCode::RestartLost
         | CauseCode::InternalError => record.cause.by == EndedBy::B,
     };
     match last {
@@ -283,6 +284,7 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
         CauseCode::Preempted => format!("the call gave way to a call for help{}", facts()),
         CauseCode::SpendReached => format!("the money for such calls is spent{}", facts()),
         CauseCode::Operator => format!("the call was ended on command{}", facts()),
+        CauseCode::RestartLost => format!("the daemon ended while the call was up{}", facts()),
         CauseCode::InternalError => format!("an error in this program{}", facts()),
     }
 }
@@ -434,6 +436,9 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
              spend_per_hour or spend_per_day",
         ]),
         CauseCode::Operator => Vec::new(),
+        CauseCode::RestartLost => advice(&[
+            "look in the journal of the system for what ended the daemon: a crash, the watchdog, no memory",
+        ]),
         CauseCode::InternalError => {
             advice(&["report it with this ladder; no setting causes or avoids it"])
         }

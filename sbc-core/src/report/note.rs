@@ -16,6 +16,7 @@ pub fn note(what: &Happened) -> Option<String> {
     let text = match what {
         Happened::Received { .. }
         | Happened::Answered { .. }
+        | Happened::Recorded(_)
         | Happened::Explained { .. }
         | Happened::Options { .. }
         | Happened::StateChanged { .. } => {

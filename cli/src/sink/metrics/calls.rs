@@ -3,11 +3,13 @@
 use super::{Maker, SETUP_SECONDS, label};
 use media_api::OneWayKind;
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
-use sbc_core::cause::EndedBy;
+use sbc_core::cause::{CauseCode, EndedBy};
+use sbc_core::config::Config;
 use sbc_core::event::{Event, Happened, TargetFault};
 use sbc_core::id::{CallId, LegId, ShardId, TenantName, TrunkName};
 use sbc_core::overload::Stage;
 use sbc_core::record::{Disposition, MediaRecord, Record};
+use sbc_core::time::UnixTime;
 use sbc_core::trunk::{TargetId, TargetState};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -16,6 +18,9 @@ use std::sync::{Mutex, PoisonError};
 /// Counters and gauges of calls, and what must be remembered of each call to keep the gauges right.
 pub struct CallMetrics {
     active: IntGaugeVec,
+    limits: IntGaugeVec,
+    /// Trunks and directions that have one.
+    limited_trunks: Mutex<BTreeSet<(TrunkName, &'static str)>>,
     attempts: IntCounterVec,
     answered: IntCounterVec,
     ended: IntCounterVec,
@@ -62,19 +67,26 @@ pub struct PeerHealth {
 struct Open {
     tenant: Option<TenantName>,
     trunk: TrunkName,
-    /// The last leg that was called, and its trunk.
-    called: Option<(LegId, TrunkName)>,
+    /// The legs that are called or that have answered.
+    called: Vec<Called>,
     is_answered: bool,
     has_failed_checks: bool,
+}
+
+/// A leg that was called.
+struct Called {
+    leg: LegId,
+    trunk: TrunkName,
+    /// When its last attempt began.
+    at: UnixTime,
+    is_answered: bool,
 }
 
 impl Open {
     /// The trunk of a leg; of one that is not known, that which the call came from.
     fn trunk_of(&self, leg: LegId) -> &TrunkName {
-        match &self.called {
-            Some((called, trunk)) if *called == leg => trunk,
-            Some(_) | None => &self.trunk,
-        }
+        let called = self.called.iter().find(|called| called.leg == leg);
+        called.map_or(&self.trunk, |called| &called.trunk)
     }
 }
 
@@ -83,9 +95,17 @@ impl CallMetrics {
         Ok(Self {
             active: maker.gauges(
                 "sbc_calls_active",
-                "Calls in progress by the trunk they came from.",
+                "Calls in progress by the trunk they came from (in), and legs of theirs by the trunk they were \
+                 called over (out).",
                 &["trunk", "tenant", "dir", "state"],
             )?,
+            limits: maker.gauges(
+                "sbc_calls_limit",
+                "As many calls as limits of a trunk allow at the same time: from it (in), to it (out), and \
+                 together (both).",
+                &["trunk", "dir"],
+            )?,
+            limited_trunks: Mutex::default(),
             attempts: maker.counters(
                 "sbc_call_attempts_total",
                 "INVITEs that were admitted (in) or sent to a target (out).",
@@ -93,7 +113,7 @@ impl CallMetrics {
             )?,
             answered: maker.counters(
                 "sbc_calls_answered_total",
-                "Calls that were answered.",
+                "Calls that were answered (in), and legs that answered (out), also those of transfers.",
                 &["trunk", "tenant", "dir"],
             )?,
             ended: maker.counters(
@@ -236,7 +256,9 @@ impl CallMetrics {
             }
             (Happened::AttemptStarted { trunk, .. }, Some(call)) => {
                 let tenant = self.with_mut(call, |open| {
-                    open.called = event.leg.map(|leg| (leg, trunk.clone()));
+                    if let Some(leg) = event.leg {
+                        self.called(open, leg, trunk, event.at);
+                    }
                     open.tenant.clone()
                 });
                 let tenant = tenant.flatten();
@@ -293,8 +315,17 @@ impl CallMetrics {
                 let labels = [of, name, spent.period.as_str(), spent.action.as_str()];
                 self.spent.with_label_values(&labels).inc();
             }
-            (Happened::Answered { .. }, Some(call)) if event.leg == Some(LegId(0)) => {
+            (Happened::Answered { .. }, Some(call)) => {
                 self.answered_call(call);
+                if let Some(leg) = event.leg {
+                    self.talk(call, &[leg]);
+                }
+            }
+            (Happened::Recorded(record), Some(call)) => {
+                // A transfer has changed who talks.
+                if let Some(last) = record.conversations.last() {
+                    self.talk(call, &[last.a, last.b]);
+                }
             }
             (Happened::Media(media_api::Event::OneWay { endpoint, kind, .. }), Some(call)) => {
                 if matches!(kind, OneWayKind::NoChecks | OneWayKind::RefusedChecks) {
@@ -396,7 +427,7 @@ impl CallMetrics {
         let open = Open {
             tenant: tenant.cloned(),
             trunk: trunk.clone(),
-            called: None,
+            called: Vec::new(),
             is_answered: false,
             has_failed_checks: false,
         };
@@ -417,6 +448,78 @@ impl CallMetrics {
             .inc();
     }
 
+    /// A leg is called. Those that were called before it and have not answered are given up, unless all are
+    /// called at once.
+    fn called(&self, open: &mut Open, leg: LegId, trunk: &TrunkName, at: UnixTime) {
+        self.keep(open, |called| {
+            called.leg != leg && (called.is_answered || called.at == at)
+        });
+        let called = Called {
+            leg,
+            trunk: trunk.clone(),
+            at,
+            is_answered: false,
+        };
+        self.out_gauge(open, &called).inc();
+        open.called.push(called);
+    }
+
+    /// These legs talk, and no others do.
+    fn talk(&self, call: CallId, legs: &[LegId]) {
+        let mut calls = self.lock();
+        let Some(open) = calls.get_mut(&call) else {
+            return;
+        };
+        self.keep(open, |called| legs.contains(&called.leg));
+        let mut talking = std::mem::take(&mut open.called);
+        for called in talking.iter_mut().filter(|called| !called.is_answered) {
+            self.out_gauge(open, called).dec();
+            called.is_answered = true;
+            self.out_gauge(open, called).inc();
+            self.answered
+                .with_label_values(&[called.trunk.as_str(), label(open.tenant.as_ref()), "out"])
+                .inc();
+        }
+        open.called = talking;
+    }
+
+    /// Takes the legs out that are not to be kept.
+    fn keep(&self, open: &mut Open, is_kept: impl Fn(&Called) -> bool) {
+        let all = std::mem::take(&mut open.called);
+        let (kept, gone) = all.into_iter().partition::<Vec<_>, _>(is_kept);
+        for called in &gone {
+            self.out_gauge(open, called).dec();
+        }
+        open.called = kept;
+    }
+
+    /// Tells how many calls the configuration allows.
+    pub fn set_limits(&self, config: &Config) {
+        let mut limited = BTreeSet::new();
+        for (name, trunk) in &config.trunks {
+            let limits = &trunk.limits;
+            for (dir, own) in [
+                ("both", &limits.both),
+                ("in", &limits.inbound),
+                ("out", &limits.outbound),
+            ] {
+                if let Some(calls) = own.calls {
+                    let gauge = self.limits.with_label_values(&[name.as_str(), dir]);
+                    gauge.set(i64::from(calls));
+                    limited.insert((name.clone(), dir));
+                }
+            }
+        }
+        let mut before = self
+            .limited_trunks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (name, dir) in before.difference(&limited) {
+            let _ = self.limits.remove_label_values(&[name.as_str(), dir]);
+        }
+        *before = limited;
+    }
+
     /// Checks of ICE do not get through; each call counts once.
     fn checks_failed(&self, call: CallId) {
         let mut calls = self.lock();
@@ -430,8 +533,9 @@ impl CallMetrics {
     }
 
     fn ended_call(&self, record: &Record) {
-        if let Some(open) = self.lock().remove(&record.call) {
+        if let Some(mut open) = self.lock().remove(&record.call) {
             self.gauge(&open).dec();
+            self.keep(&mut open, |_| false);
         }
         let trunk = record.ingress.trunk.as_str();
         let tenant = label(record.tenant.as_ref());
@@ -458,13 +562,16 @@ impl CallMetrics {
             self.duration
                 .with_label_values(&[tenant, "in"])
                 .observe(seconds(record.duration_ms));
-            if let Some(attempt) = record.egress.iter().rev().find(|a| a.status == Some(200)) {
-                self.answered
-                    .with_label_values(&[attempt.trunk.as_str(), tenant, "out"])
-                    .inc();
-            }
         }
         self.media(record);
+    }
+
+    /// A call that a daemon before this one had, and a crash has ended.
+    pub fn lost(&self, trunk: &str) {
+        let cause = CauseCode::RestartLost.as_str();
+        self.ended
+            .with_label_values(&[trunk, "in", cause, "local"])
+            .inc();
     }
 
     fn media(&self, record: &Record) {
@@ -513,6 +620,16 @@ impl CallMetrics {
                 .with_label_values(&[trunk.as_str(), target.name])
                 .inc();
         }
+    }
+
+    fn out_gauge(&self, open: &Open, called: &Called) -> prometheus::IntGauge {
+        let state = match called.is_answered {
+            true => "connected",
+            false => "setup",
+        };
+        let tenant = label(open.tenant.as_ref());
+        self.active
+            .with_label_values(&[called.trunk.as_str(), tenant, "out", state])
     }
 
     fn gauge(&self, open: &Open) -> prometheus::IntGauge {
@@ -572,7 +689,6 @@ mod tests {
     use crate::sink::metrics::Metrics;
     use sbc_core::overload::Strain;
     use sbc_core::record::ReceivedRecord;
-    use sbc_core::time::UnixTime;
     use sbc_core::transport::Protocol;
 
     #[test]
@@ -610,6 +726,90 @@ mod tests {
         assert_eq!(metrics.calls.peers().len(), 1);
         tell("192.0.2.2:5060", TargetState::Busy);
         assert!(metrics.text().contains(&up.replace("} 1", "} 0")));
+    }
+
+    #[test]
+    fn calls_are_counted_at_both_trunks_as_they_are_set_up_answered_and_transferred() {
+        let metrics = Metrics::new().unwrap();
+        let tell = |at: u64, leg: u8, what| {
+            metrics.calls.apply(&Event {
+                at: UnixTime::from_micros(at),
+                call: Some(CallId(7)),
+                leg: Some(LegId(leg)),
+                what,
+            });
+        };
+        let tries = |at, leg, trunk: &str| {
+            let what = Happened::AttemptStarted {
+                trunk: TrunkName::new(trunk),
+                host: "sip.example.net".to_owned(),
+                remote: "192.0.2.1:5060".parse().unwrap(),
+                protocol: Protocol::Udp,
+            };
+            tell(at, leg, what);
+        };
+        let has = |series: [&str; 3], count: i64| {
+            let [dir, state, trunk] = series;
+            let line = format!(
+                "sbc_calls_active{{dir=\"{dir}\",state=\"{state}\",tenant=\"\",trunk=\"{trunk}\"}} {count}"
+            );
+            let text = metrics.text();
+            assert!(text.contains(&line), "{line}: {text}");
+        };
+        let answered = |dir: &str, trunk: &str| {
+            let labels = [trunk, "", dir];
+            metrics.calls.answered.with_label_values(&labels).get()
+        };
+        let admitted = Happened::Admitted {
+            tenant: None,
+            trunk: TrunkName::new("teams"),
+            calling: String::new(),
+            called: String::new(),
+        };
+        tell(1, 0, admitted);
+        tries(1, 1, "full");
+        // The next one, and its second target.
+        tries(2, 2, "carrier");
+        tries(3, 2, "carrier");
+        has(["out", "setup", "full"], 0);
+        has(["out", "setup", "carrier"], 1);
+        tell(4, 2, Happened::Answered { setup_ms: 1 });
+        has(["out", "setup", "carrier"], 0);
+        has(["out", "connected", "carrier"], 1);
+        has(["in", "connected", "teams"], 1);
+        assert_eq!(
+            (answered("in", "teams"), answered("out", "carrier")),
+            (1, 1)
+        );
+        // The caller is transferred to somebody else.
+        tries(5, 3, "branch");
+        let mut record = crate::sink::fixture::record(7);
+        let pair = |a, b| sbc_core::record::ConversationRecord {
+            a: LegId(a),
+            b: LegId(b),
+            from_ms: 0,
+            duration_ms: 0,
+            transfer_of: None,
+            transfer_type: None,
+            billed_to: TrunkName::new("teams"),
+        };
+        record.conversations = vec![pair(0, 2), pair(3, 2)];
+        tell(
+            6,
+            0,
+            Happened::Recorded(std::sync::Arc::new(record.clone())),
+        );
+        has(["out", "connected", "carrier"], 1);
+        has(["out", "connected", "branch"], 1);
+        assert_eq!(
+            (answered("out", "branch"), answered("out", "carrier")),
+            (1, 1)
+        );
+        tell(7, 0, Happened::Ended(std::sync::Arc::new(record)));
+        for trunk in ["carrier", "branch"] {
+            has(["out", "connected", trunk], 0);
+        }
+        has(["in", "connected", "teams"], 0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! | figure | is |
 //! |---|---|
-//! | NER | 100 × (answered + busy + no answer + rejected) / all |
+//! | NER | 100 × (answered + busy + no answer + rejected) / all; with carriers also wrong numbers |
 //! | ASR | 100 × answered / all |
 //! | ACD | average time from answer to end of answered calls |
 //! | PDD | average time from INVITE to the first 101-199, or to the answer |
@@ -99,7 +99,9 @@ impl Sum {
                 self.answered += 1;
                 self.talked_ms += call.talked_ms;
             }
-            Outcome::Busy | Outcome::NoAnswer | Outcome::Rejected => self.delivered += 1,
+            Outcome::Busy | Outcome::NoAnswer | Outcome::Rejected | Outcome::Number => {
+                self.delivered += 1;
+            }
             Outcome::Cancelled => self.cancelled += 1,
             Outcome::Failed => self.failed += 1,
         }

@@ -53,6 +53,7 @@ fn may_wait(cause: CauseCode) -> bool {
         | CauseCode::Preempted
         | CauseCode::SpendReached
         | CauseCode::Operator
+        | CauseCode::RestartLost
         | CauseCode::InternalError => false,
     }
 }

@@ -104,6 +104,7 @@ impl Setup {
         }
         let setup_ms = call.elapsed_ms(cx.now);
         call.record.setup_ms = Some(setup_ms);
+        record::tell(call, cx);
         cx.out
             .emit(Some(call.id), Some(leg), Happened::Answered { setup_ms });
         call.timers.stop(Timer::Limit as usize);
@@ -302,7 +303,11 @@ impl Setup {
             record::attempt_elsewhere(call, leg);
             if let Some(b) = call.leg(leg) {
                 let elsewhere = [Reason::sip(200, None)];
-                let reason = teardown_reason(&elsewhere, &b.session.style().trunk);
+                let reason = teardown_reason(
+                    &elsewhere,
+                    CauseCode::NormalClearing,
+                    &b.session.style().trunk,
+                );
                 b.session.hang_up(cx, Status::REQUEST_TERMINATED, reason);
             }
             call.media.drop_endpoint(cx, endpoint(leg));

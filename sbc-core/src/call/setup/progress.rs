@@ -144,7 +144,8 @@ impl Setup {
         self.forget_authority(call, cx, early);
         self.rings_no_more(call, cx, |own| own.leg == leg && own.tag == *early);
         if let Some(b) = call.leg(leg) {
-            let reason = teardown_reason(reasons, &b.session.style().trunk);
+            let reason =
+                teardown_reason(reasons, CauseCode::NormalClearing, &b.session.style().trunk);
             b.session.leave_early(cx, early, reason);
         }
     }

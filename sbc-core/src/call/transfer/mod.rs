@@ -593,6 +593,7 @@ impl Transfer {
             EndedBy::B | EndedBy::Us => (self.transferee, leg),
         };
         record::transferred(call, cx.now, pair, self.record);
+        record::tell(call, cx);
         call.bridge = Some(pair);
         call.newcomer = Some(leg);
         call.tellings_begin_anew();

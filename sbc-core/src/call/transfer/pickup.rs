@@ -5,7 +5,7 @@
 use super::super::pickup::Pickup;
 use super::super::replace::{self, Newcomer};
 use super::{Step, Transfer};
-use crate::call::{Call, Operation, endpoint, record, teardown_reason};
+use crate::call::{Call, CauseCode, Operation, endpoint, record, teardown_reason};
 use crate::id::LegId;
 use crate::plane::Cx;
 use crate::sip::Status;
@@ -96,7 +96,11 @@ impl Transfer {
         record::attempt_elsewhere(call, target);
         if let Some(z) = call.leg(target) {
             let elsewhere = [Reason::sip(200, None)];
-            let reason = teardown_reason(&elsewhere, &z.session.style().trunk);
+            let reason = teardown_reason(
+                &elsewhere,
+                CauseCode::NormalClearing,
+                &z.session.style().trunk,
+            );
             z.session.hang_up(cx, Status::REQUEST_TERMINATED, reason);
         }
         call.media.drop_endpoint(cx, endpoint(target));

@@ -9,6 +9,7 @@ mod acme;
 mod api;
 mod bypass;
 mod cases;
+mod cdr;
 mod graph;
 mod hosting;
 mod identity;
@@ -31,7 +32,7 @@ mod trunk;
 use super::facts::Facts;
 use super::file;
 use super::finding::{Code, Collector, Findings, did_you_mean};
-use super::shell::{CdrSpool, DEFAULT_API, Shell, TlsFiles};
+use super::shell::{DEFAULT_API, Shell, TlsFiles};
 use super::source::{At, Lines, Source, Span};
 use super::written::File;
 use super::{
@@ -417,42 +418,6 @@ impl Load<'_> {
                 USUAL
             }
         }
-    }
-
-    fn cdr(&mut self, file: &File) -> Option<CdrSpool> {
-        let spool = file.cdr.as_ref()?;
-        let directory = spool.spool.as_ref()?;
-        if let Err(
-            super::facts::FileFault::Unreadable(why) | super::facts::FileFault::Unusable(why),
-        ) = self.facts.directory(&directory.value)
-        {
-            self.out.add(
-                Code::FileUnreadable,
-                &directory.span,
-                format!("cdr: spool {}: {why}", directory.value.escape_debug()),
-                Some(
-                    "make the directory and give it to the user of the daemon; \
-                     \"systemd-tmpfiles --create\" does that where Causeway is installed"
-                        .to_owned(),
-                ),
-            );
-        }
-        let rotate_bytes = spool.rotate.as_ref().map_or(64 << 20, |at| at.value);
-        if let Some(rotate) = &spool.rotate
-            && rotate.value < 64 << 10
-        {
-            self.out.add(
-                Code::OutOfRange,
-                &rotate.span,
-                "cdr: rotate is out of range",
-                Some("write at least \"64KiB\"".to_owned()),
-            );
-        }
-        Some(CdrSpool {
-            directory: directory.value.clone(),
-            rotate_bytes,
-            pairs: spool.pairs.as_ref().is_some_and(|at| at.value),
-        })
     }
 
     /// A duration within a range, or its default.

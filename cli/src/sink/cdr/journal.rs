@@ -1,0 +1,573 @@
+//! The calls that are up, on the disk: of what a daemon leaves behind that ends without a word, the next one
+//! makes their records (OPS-060, OPS-151).
+//!
+//! One line of JSON for each call that is taken, answered or transferred, with its record as it stands; one when
+//! it is over, written after its record; and each second one that says that the daemon lives. The file is written
+//! anew when most of it is about calls that are over. A call is entered a few hundredths of a second after it
+//! was taken: younger ones leave nothing.
+
+use super::spool::{CURRENT, MODE, closed_files, mend};
+use sbc_core::cause::CauseCode;
+use sbc_core::id::CallId;
+use sbc_core::record::Record;
+use sbc_core::time::UnixTime;
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// The file beside those of the spool; nobody takes it for one of them.
+const FILE: &str = "open.journal";
+/// What the file may have before it is written anew.
+const USUAL_BYTES: u64 = 4 << 20;
+/// Octets of the spool in which records are looked for that were written just before a crash.
+const LOOKED_AT: u64 = 64 << 20;
+
+/// The file.
+pub(super) struct Journal {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    open_bytes: u64,
+    open: HashMap<CallId, Place>,
+    is_dirty: bool,
+}
+
+/// Where a call's last line is.
+struct Place {
+    at: u64,
+    length: usize,
+    answered: Option<Instant>,
+    /// Interim records that were made.
+    told: u32,
+}
+
+/// What is to be written.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// A call is up, or something has changed in it.
+    Open {
+        call: CallId,
+        is_answered: bool,
+        line: Box<str>,
+    },
+    /// Its record is written.
+    End(CallId),
+}
+
+/// A call that was up when the last daemon ended.
+#[derive(Debug)]
+pub(super) struct Lost {
+    pub(super) call: CallId,
+    pub(super) record: Value,
+    pairs: Vec<Value>,
+}
+
+impl Note {
+    /// Of a call that goes on.
+    pub(super) fn of(record: &Record, pairs: bool, now: UnixTime) -> serde_json::Result<Self> {
+        let pairs = if pairs { record.pairs() } else { Vec::new() };
+        let line = json!({ "at": now.rfc3339(), "open": record, "pairs": pairs });
+        Ok(Self::Open {
+            call: record.call,
+            is_answered: record.setup_ms.is_some(),
+            line: serde_json::to_string(&line)?.into(),
+        })
+    }
+}
+
+impl Lost {
+    /// The lines of its record.
+    pub(super) fn lines(&self) -> impl Iterator<Item = Box<str>> {
+        let all = std::iter::once(&self.record).chain(&self.pairs);
+        all.map(|line| line.to_string().into())
+    }
+
+    /// The trunk that it came from.
+    pub(super) fn trunk(&self) -> &str {
+        self.record["ingress"]["trunk"].as_str().unwrap_or_default()
+    }
+}
+
+impl Journal {
+    /// Opens the file of a spool, or makes it, and tells which calls were up when it was written last and have
+    /// no record. They stay in it until [`Note::End`].
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(super) fn open(directory: &Path) -> io::Result<(Self, Vec<Lost>)> {
+        let path = directory.join(FILE);
+        mend(&path)?;
+        let file = opened(&path)?;
+        let mut own = Self {
+            path,
+            bytes: file.metadata()?.len(),
+            file,
+            open_bytes: 0,
+            open: HashMap::new(),
+            is_dirty: false,
+        };
+        let mut lost = own.read()?;
+        let written = written(directory, &own.open.keys().copied().collect())?;
+        lost.retain(|one| !written.contains(&one.call));
+        for call in written {
+            own.forget(call);
+        }
+        lost.sort_by_key(|one| one.call);
+        Ok((own, lost))
+    }
+
+    fn read(&mut self) -> io::Result<Vec<Lost>> {
+        let mut last: HashMap<CallId, Value> = HashMap::new();
+        let mut alive = UnixTime::default();
+        let mut at = 0;
+        for line in BufReader::new(File::open(&self.path)?).split(b'\n') {
+            let line = line?;
+            let (begin, length) = (at, line.len());
+            at += length as u64 + 1;
+            // What is damaged is passed over: the rest is worth money.
+            let Ok(mut told) = serde_json::from_slice::<Value>(&line) else {
+                continue;
+            };
+            let time = told["at"].as_str().and_then(UnixTime::of_rfc3339);
+            alive = alive.max(time.unwrap_or_default());
+            let call = |value: &Value| value.as_str()?.parse::<CallId>().ok();
+            if let Some(call) = call(&told["end"]) {
+                last.remove(&call);
+                self.forget(call);
+            } else if let Some(call) = call(&told["open"]["call"]) {
+                self.note(call, begin, length, false);
+                last.insert(call, told.take());
+            }
+        }
+        let lost = last.into_iter().map(|(call, mut told)| {
+            let mut record = told["open"].take();
+            let pairs = match told["pairs"].take() {
+                Value::Array(pairs) => pairs,
+                _ => Vec::new(),
+            };
+            let pairs = until(&mut record, pairs, alive);
+            let is_answered = record["setup_ms"].is_u64();
+            record["disposition"] = if is_answered { "answered" } else { "failed" }.into();
+            record["cause"] = json!({
+                "by": "us",
+                "code": CauseCode::RestartLost,
+                "status": null,
+                "q850": null,
+                "because": [format!(
+                    "the daemon ended without a word while the call was up; it was seen last at {}",
+                    alive.rfc3339()
+                )],
+            });
+            Lost {
+                call,
+                record,
+                pairs,
+            }
+        });
+        Ok(lost.collect())
+    }
+
+    /// Writes what is new. What has begun and ended in between is not mentioned.
+    ///
+    /// # Errors
+    /// What the operating system says; nothing of it is written then.
+    pub(super) fn write(&mut self, notes: &[Note]) -> io::Result<()> {
+        let ended: HashSet<CallId> = notes
+            .iter()
+            .filter_map(|note| match note {
+                Note::End(call) => Some(*call),
+                Note::Open { .. } => None,
+            })
+            .collect();
+        let mut text = String::new();
+        let mut opened = Vec::new();
+        for note in notes {
+            match note {
+                Note::Open {
+                    call,
+                    is_answered,
+                    line,
+                } if !ended.contains(call) => {
+                    opened.push((*call, text.len() as u64, line.len(), *is_answered));
+                    text.push_str(line);
+                }
+                Note::End(call) if self.open.contains_key(call) => {
+                    text.push_str(&format!("{{\"end\":\"{call}\"}}"));
+                }
+                Note::Open { .. } | Note::End(_) => continue,
+            }
+            text.push('\n');
+        }
+        let begin = self.bytes;
+        self.append(&text)?;
+        for (call, at, length, is_answered) in opened {
+            self.note(call, begin + at, length, is_answered);
+        }
+        for call in ended {
+            self.forget(call);
+        }
+        Ok(())
+    }
+
+    /// Says that we live, forces all to the disk, and writes the file anew if it has grown, or has gone.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(super) fn tick(&mut self, now: UnixTime) -> io::Result<()> {
+        let place = |of: &fs::Metadata| (of.dev(), of.ino());
+        let named = fs::metadata(&self.path).ok().as_ref().map(place);
+        let is_gone = named != Some(place(&self.file.metadata()?));
+        if is_gone || (self.bytes > USUAL_BYTES && self.bytes > 3 * self.open_bytes) {
+            let directory = self.path.parent().unwrap_or(Path::new(".")).to_owned();
+            self.renew(&directory)?;
+        }
+        if !self.open.is_empty() {
+            self.append(&format!("{{\"at\":\"{}\"}}\n", now.rfc3339()))?;
+        }
+        if self.is_dirty {
+            self.file.sync_data()?;
+            self.is_dirty = false;
+        }
+        Ok(())
+    }
+
+    /// Interim records of calls that have been answered for another so long (OPS-060).
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(super) fn interim(&mut self, every: Duration) -> io::Result<Vec<Box<str>>> {
+        let mut lines = Vec::new();
+        for place in self.open.values_mut() {
+            let Some(elapsed) = place.answered.map(|at| at.elapsed()) else {
+                continue;
+            };
+            if elapsed < every * (place.told + 1) {
+                continue;
+            }
+            place.told += 1;
+            let Ok(mut told) = serde_json::from_slice::<Value>(&line_at(&self.file, place)?) else {
+                continue;
+            };
+            let mut record = told["open"].take();
+            if let Some(answered) = answered(&record) {
+                until(&mut record, Vec::new(), answered + elapsed);
+            }
+            record["disposition"] = "answered".into();
+            record["cause"] = Value::Null;
+            record["interim"] = place.told.into();
+            lines.push(record.to_string().into());
+        }
+        Ok(lines)
+    }
+
+    /// Takes the calls along to another spool.
+    ///
+    /// # Errors
+    /// What the operating system says; all is at the old place then.
+    pub(super) fn move_to(&mut self, directory: &Path) -> io::Result<()> {
+        let old = self.path.clone();
+        self.renew(directory)?;
+        match old == self.path {
+            true => Ok(()),
+            false => fs::remove_file(old),
+        }
+    }
+
+    /// The end: a file about nobody is emptied.
+    pub(super) fn finish(&mut self) {
+        if self.open.is_empty() {
+            // What is in it says that all is over, too.
+            let _ = self.file.set_len(0);
+        }
+        let _ = self.file.sync_data();
+    }
+
+    /// Writes what is about calls that are up beside the old file, and puts it in its place.
+    fn renew(&mut self, directory: &Path) -> io::Result<()> {
+        let (path, beside) = (directory.join(FILE), directory.join("open.journal.new"));
+        let _ = fs::remove_file(&beside);
+        let mut file = opened(&beside)?;
+        let (mut at, mut places) = (0, Vec::new());
+        for (call, place) in &self.open {
+            let mut line = line_at(&self.file, place)?;
+            line.push(b'\n');
+            file.write_all(&line)?;
+            places.push((*call, at));
+            at += line.len() as u64;
+        }
+        file.sync_data()?;
+        fs::rename(&beside, &path)?;
+        for (call, at) in places {
+            if let Some(place) = self.open.get_mut(&call) {
+                place.at = at;
+            }
+        }
+        (self.path, self.file, self.bytes) = (path, file, at);
+        Ok(())
+    }
+
+    fn append(&mut self, text: &str) -> io::Result<()> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        if let Err(why) = self.file.write_all(text.as_bytes()) {
+            let _ = self.file.set_len(self.bytes);
+            return Err(why);
+        }
+        self.bytes += text.len() as u64;
+        self.is_dirty = true;
+        Ok(())
+    }
+
+    fn note(&mut self, call: CallId, at: u64, length: usize, is_answered: bool) {
+        let before = self.forget(call);
+        let (answered, told) = before.map_or((None, 0), |own| (own.answered, own.told));
+        self.open_bytes += length as u64;
+        let place = Place {
+            at,
+            length,
+            answered: answered.or_else(|| is_answered.then(Instant::now)),
+            told,
+        };
+        self.open.insert(call, place);
+    }
+
+    fn forget(&mut self, call: CallId) -> Option<Place> {
+        let place = self.open.remove(&call)?;
+        self.open_bytes = self.open_bytes.saturating_sub(place.length as u64);
+        Some(place)
+    }
+}
+
+fn opened(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .read(true)
+        .mode(MODE)
+        .open(path)
+}
+
+fn line_at(file: &File, place: &Place) -> io::Result<Vec<u8>> {
+    let mut line = vec![0; place.length];
+    file.read_exact_at(&mut line, place.at)?;
+    Ok(line)
+}
+
+/// When the call was answered.
+fn answered(record: &Value) -> Option<UnixTime> {
+    let start = UnixTime::of_rfc3339(record["start"].as_str()?)?;
+    Some(start + Duration::from_millis(record["setup_ms"].as_u64()?))
+}
+
+/// Lets the call, and who talked last, go on until then.
+fn until(record: &mut Value, mut pairs: Vec<Value>, end: UnixTime) -> Vec<Value> {
+    let since = |begin: UnixTime| end.as_micros().saturating_sub(begin.as_micros()) / 1_000;
+    if let Some(answered) = answered(record) {
+        record["duration_ms"] = since(answered).into();
+    }
+    let start = record["start"].as_str().and_then(UnixTime::of_rfc3339);
+    let conversations = record
+        .get_mut("conversations")
+        .and_then(Value::as_array_mut);
+    if let (Some(start), Some(last)) = (start, conversations.and_then(|all| all.last_mut())) {
+        let from = Duration::from_millis(last["from_ms"].as_u64().unwrap_or_default());
+        last["duration_ms"] = since(start + from).into();
+    }
+    if let Some(last) = pairs.last_mut()
+        && let Some(start) = last["start"].as_str().and_then(UnixTime::of_rfc3339)
+    {
+        last["duration_ms"] = since(start).into();
+    }
+    pairs
+}
+
+/// Those of the calls that have their record: it was written, and the daemon ended before it could say so here.
+fn written(directory: &Path, calls: &HashSet<CallId>) -> io::Result<HashSet<CallId>> {
+    let mut found = HashSet::new();
+    if calls.is_empty() {
+        return Ok(found);
+    }
+    let mut files = closed_files(directory)?;
+    files.sort();
+    files.push(directory.join(CURRENT));
+    let mut left = LOOKED_AT;
+    for path in files.into_iter().rev() {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
+            Err(why) => return Err(why),
+        };
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(left)))?;
+        for line in BufReader::new(file.take(left)).split(b'\n') {
+            // Half a line at the beginning is none.
+            let Ok(told) = serde_json::from_slice::<Value>(&line?) else {
+                continue;
+            };
+            let call = told["call"].as_str().and_then(|call| call.parse().ok());
+            let is_whole = told["pair"].is_null() && told["interim"].is_null();
+            if let Some(call) = call.filter(|call| is_whole && calls.contains(call)) {
+                found.insert(call);
+            }
+        }
+        left = left.saturating_sub(length);
+        if left == 0 {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::fixture;
+
+    /// 2026-01-15T10:00:00Z, when calls of tests begin, and so many seconds later.
+    fn at(seconds: u64) -> UnixTime {
+        fixture::record(0).start + Duration::from_secs(seconds)
+    }
+
+    fn up(call: u128) -> Note {
+        Note::of(&fixture::record(call), true, at(1)).unwrap()
+    }
+
+    fn rings(call: u128) -> Note {
+        let mut record = fixture::record(call);
+        (record.setup_ms, record.answered_by) = (None, None);
+        Note::of(&record, true, at(1)).unwrap()
+    }
+
+    fn open(folder: &Path) -> (Journal, Vec<Lost>) {
+        Journal::open(folder).unwrap()
+    }
+
+    fn lost(folder: &Path) -> Vec<u128> {
+        let (_, lost) = open(folder);
+        lost.iter().map(|one| one.call.0).collect()
+    }
+
+    #[test]
+    fn calls_that_were_up_have_a_record_until_the_daemon_was_seen_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, none) = open(folder.path());
+        assert!(none.is_empty() && journal.open.is_empty());
+        journal.write(&[rings(1), rings(2), rings(3)]).unwrap();
+        journal.write(&[up(1), up(3)]).unwrap();
+        journal.write(&[Note::End(CallId(3))]).unwrap();
+        // Begun and ended at once: not even mentioned.
+        journal.write(&[rings(4), Note::End(CallId(4))]).unwrap();
+        journal.tick(at(100)).unwrap();
+        drop(journal);
+        let (_, lost) = open(folder.path());
+        assert_eq!(lost.len(), 2);
+        let [answered, ringing] = [&lost[0].record, &lost[1].record];
+        assert_eq!(answered["call"], CallId(1).to_string());
+        assert_eq!(answered["cause"]["code"], "restart_lost");
+        assert_eq!(answered["disposition"], "answered");
+        // From the answer, two seconds after the INVITE.
+        assert_eq!(answered["duration_ms"], 98_000);
+        assert_eq!(ringing["disposition"], "failed");
+        let lines: Vec<Box<str>> = lost[0].lines().collect();
+        let pair: Value = serde_json::from_str(&lines[1]).unwrap();
+        assert_eq!(
+            (lines.len(), pair["duration_ms"].as_u64()),
+            (2, Some(98_000))
+        );
+        assert_eq!(lost[1].lines().count(), 1);
+    }
+
+    #[test]
+    fn a_record_that_was_written_just_before_the_end_is_not_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = open(folder.path());
+        journal.write(&[up(1), up(2), up(3)]).unwrap();
+        drop(journal);
+        let line = |call: u128| serde_json::to_string(&fixture::record(call)).unwrap();
+        let interim = json!({ "call": CallId(3), "interim": 1 });
+        fs::write(folder.path().join("2026-01-01.jsonl"), line(1) + "\n").unwrap();
+        fs::write(folder.path().join(CURRENT), interim.to_string() + "\n").unwrap();
+        let (mut journal, lost) = open(folder.path());
+        assert_eq!(
+            lost.iter().map(|one| one.call.0).collect::<Vec<_>>(),
+            [2, 3]
+        );
+        journal
+            .write(&[Note::End(CallId(2)), Note::End(CallId(3))])
+            .unwrap();
+        assert!(journal.open.is_empty());
+        journal.finish();
+        assert_eq!(fs::metadata(folder.path().join(FILE)).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn the_file_is_written_anew_when_it_has_grown_or_gone_or_moves_and_keeps_who_is_up() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mut journal, _) = open(folder.path());
+        journal.write(&[up(1)]).unwrap();
+        for call in 2..6_000 {
+            journal.write(&[rings(call)]).unwrap();
+            journal.write(&[up(call), Note::End(CallId(call))]).unwrap();
+        }
+        assert!(journal.bytes > USUAL_BYTES);
+        journal.tick(at(2)).unwrap();
+        let length = fs::metadata(folder.path().join(FILE)).unwrap().len();
+        assert_eq!(length, journal.bytes);
+        assert!(length < 10_000, "{length}");
+        fs::remove_file(folder.path().join(FILE)).unwrap();
+        journal.write(&[up(7)]).unwrap();
+        journal.tick(at(3)).unwrap();
+        assert_eq!(lost(folder.path()), [1, 7]);
+        journal.move_to(other.path()).unwrap();
+        journal.write(&[Note::End(CallId(1))]).unwrap();
+        assert_eq!(lost(other.path()), [7]);
+        assert_eq!(lost(folder.path()), [0_u128; 0]);
+    }
+
+    #[test]
+    fn interim_records_are_made_of_answered_calls_once_for_each_part_of_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = open(folder.path());
+        journal.write(&[rings(1), up(2)]).unwrap();
+        let told = |journal: &mut Journal, every| {
+            let lines = journal.interim(every).unwrap();
+            let read = |line: Box<str>| serde_json::from_str::<Value>(&line).unwrap();
+            lines.into_iter().map(read).collect::<Vec<_>>()
+        };
+        assert!(told(&mut journal, Duration::from_secs(900)).is_empty());
+        let place = journal.open.get_mut(&CallId(2)).unwrap();
+        place.answered = place.answered.map(|at| at - Duration::from_secs(901));
+        let lines = told(&mut journal, Duration::from_secs(900));
+        assert_eq!(lines.len(), 1);
+        assert_eq!(
+            (&lines[0]["interim"], &lines[0]["cause"]),
+            (&json!(1), &Value::Null)
+        );
+        let duration = lines[0]["duration_ms"].as_u64().unwrap();
+        assert!((901_000..960_000).contains(&duration), "{duration}");
+        assert!(told(&mut journal, Duration::from_secs(900)).is_empty());
+        // A transfer does not begin the count anew.
+        journal.write(&[up(2)]).unwrap();
+        assert_eq!(
+            told(&mut journal, Duration::from_secs(450))[0]["interim"],
+            2
+        );
+    }
+
+    #[test]
+    fn half_a_line_and_what_is_damaged_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = open(folder.path());
+        journal.write(&[up(1), up(2)]).unwrap();
+        let path = folder.path().join(FILE);
+        let whole = fs::read_to_string(&path).unwrap();
+        let half = &whole[..whole.len() - 100];
+        fs::write(&path, format!("{{nonsense\n{half}")).unwrap();
+        assert_eq!(lost(folder.path()), [1]);
+    }
+}

@@ -1,0 +1,447 @@
+//! The files of the spool: rotated by size and by time, kept for as long as they should be.
+
+use crate::sink::log::wall_clock;
+use sbc_core::config::CdrSpool;
+use sbc_core::time::UnixTime;
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+/// Bytes that are written at once.
+const WRITTEN_AT_ONCE: usize = 256 * 1024;
+/// The file that is being written.
+pub(super) const CURRENT: &str = "current.jsonl";
+/// Records hold telephone numbers: the daemon's user writes, its group may ship them.
+pub(super) const MODE: u32 = 0o640;
+
+/// The files of a spool directory.
+pub(super) struct Spool {
+    wanted: CdrSpool,
+    directory: PathBuf,
+    file: File,
+    bytes: u64,
+    is_dirty: bool,
+    /// In which part of time its last line was written.
+    part: u64,
+}
+
+impl Spool {
+    /// Opens it, or makes it.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub(super) fn open(wanted: &CdrSpool) -> io::Result<Self> {
+        let directory = PathBuf::from(&wanted.directory);
+        fs::create_dir_all(&directory)?;
+        let path = directory.join(CURRENT);
+        mend(&path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(MODE)
+            .open(path)?;
+        let found = file.metadata()?;
+        let written = found.modified().ok();
+        let written = written.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let written = written.map_or_else(wall_clock, |at| UnixTime::default() + at);
+        Ok(Self {
+            part: part_of(wanted, written),
+            wanted: wanted.clone(),
+            directory,
+            bytes: found.len(),
+            file,
+            is_dirty: false,
+        })
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Writes lines at once, as many of the first as the file and one write hold; says how many.
+    pub(super) fn append(
+        &mut self,
+        lines: &VecDeque<Box<str>>,
+        now: UnixTime,
+    ) -> io::Result<usize> {
+        let most = self.wanted.rotate_bytes.max(1);
+        let first = lines.front().map_or(0, |first| first.len() as u64 + 1);
+        let is_over = self.part != part_of(&self.wanted, now);
+        if self.bytes > 0 && (is_over || self.bytes + first > most) {
+            self.rotate(now)?;
+        }
+        let mut whole = Vec::new();
+        let mut count = 0;
+        for line in lines {
+            let more = whole.len() + line.len() + 1;
+            let is_enough = more > WRITTEN_AT_ONCE || self.bytes + more as u64 > most;
+            if count > 0 && is_enough {
+                break;
+            }
+            whole.extend_from_slice(line.as_bytes());
+            whole.push(b'\n');
+            count += 1;
+        }
+        if let Err(why) = self.file.write_all(&whole) {
+            // Half a line would break every later reader; the records are written again.
+            let _ = self.file.set_len(self.bytes);
+            return Err(why);
+        }
+        self.bytes += whole.len() as u64;
+        self.is_dirty = true;
+        self.part = part_of(&self.wanted, now);
+        if self.wanted.syncs_each {
+            self.file.sync_data()?;
+            self.is_dirty = false;
+        }
+        Ok(count)
+    }
+
+    /// Closes the file if its time is over, so that whoever ships closed files has it soon.
+    pub(super) fn tick(&mut self, now: UnixTime) -> io::Result<()> {
+        match self.bytes > 0 && self.part != part_of(&self.wanted, now) {
+            true => self.rotate(now),
+            false => Ok(()),
+        }
+    }
+
+    fn rotate(&mut self, now: UnixTime) -> io::Result<()> {
+        self.sync()?;
+        if self.bytes == 0 {
+            return Ok(());
+        }
+        let stamp = now.rfc3339().replace([':', '.'], "-");
+        let mut name = self.directory.join(format!("{stamp}.jsonl"));
+        let mut number = 1;
+        while name.exists() {
+            name = self.directory.join(format!("{stamp}-{number}.jsonl"));
+            number += 1;
+        }
+        fs::rename(self.directory.join(CURRENT), name)?;
+        *self = Self::open(&self.wanted)?;
+        Ok(())
+    }
+
+    /// Forces what was written to the disk.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if self.is_dirty {
+            self.file.sync_data()?;
+            self.is_dirty = false;
+        }
+        // Somebody removed or moved the file, or we moved it and could not open the next: what is
+        // written on would never be seen.
+        let place = |of: &fs::Metadata| (of.dev(), of.ino());
+        let named = fs::metadata(self.directory.join(CURRENT)).ok();
+        if named.as_ref().map(place) != Some(place(&self.file.metadata()?)) {
+            *self = Self::open(&self.wanted)?;
+        }
+        Ok(())
+    }
+
+    /// Removes closed files that are older than they should become, and the oldest of those that are too
+    /// much (OPS-062); says how many. What is not ours by its name is left alone.
+    pub(super) fn retire(&self, now: UnixTime) -> io::Result<usize> {
+        let (age, most) = (self.wanted.retention, self.wanted.retention_bytes);
+        if age.is_none() && most.is_none() {
+            return Ok(0);
+        }
+        let mut closed = Vec::new();
+        for path in closed_files(&self.directory)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if let (Some(at), Ok(found)) = (closed_at(&name), fs::metadata(&path)) {
+                closed.push((at, found.len(), path));
+            }
+        }
+        closed.sort();
+        let sum = closed.iter().map(|(_, bytes, _)| bytes).sum::<u64>();
+        let (mut sum, mut removed) = (sum + self.bytes, 0);
+        for (at, bytes, path) in closed {
+            let is_old = age.is_some_and(|age| at + age < now);
+            if !is_old && most.is_none_or(|most| sum <= most) {
+                break;
+            }
+            fs::remove_file(path)?;
+            sum -= bytes;
+            removed += 1;
+        }
+        Ok(removed)
+    }
+}
+
+/// Which part of time it is, where files are closed after a time.
+fn part_of(wanted: &CdrSpool, at: UnixTime) -> u64 {
+    let every = wanted.rotate_every.map_or(0, |every| every.as_micros());
+    let every = u64::try_from(every).unwrap_or(u64::MAX);
+    at.as_micros().checked_div(every).unwrap_or_default()
+}
+
+/// Files of a spool that are not written any more.
+pub(super) fn closed_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut closed = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".jsonl") && name != CURRENT {
+            closed.push(path);
+        }
+    }
+    Ok(closed)
+}
+
+/// When a file was closed, by the name that we gave it.
+fn closed_at(name: &str) -> Option<UnixTime> {
+    let (day, rest) = name.strip_suffix(".jsonl")?.split_once('T')?;
+    let (time, _) = rest.split_once('Z')?;
+    let mut parts = time.split('-');
+    let mut part = || parts.next();
+    let (hour, minute, second, fraction) = (part()?, part()?, part()?, part()?);
+    UnixTime::of_rfc3339(&format!("{day}T{hour}:{minute}:{second}.{fraction}Z"))
+}
+
+/// A crash may have left half a line at the end; it is cut off, so that every line is a record.
+pub(super) fn mend(path: &Path) -> io::Result<()> {
+    let mut file = match OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => file,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(why) => return Err(why),
+    };
+    let mut end = file.metadata()?.len();
+    let whole = end;
+    let mut chunk = vec![0; 64 * 1024];
+    while end > 0 {
+        let length = usize::try_from(end).map_or(chunk.len(), |end| end.min(chunk.len()));
+        let begin = end - length as u64;
+        let part = chunk.get_mut(..length).unwrap_or_default();
+        file.seek(SeekFrom::Start(begin))?;
+        file.read_exact(part)?;
+        if let Some(at) = part.iter().rposition(|b| *b == b'\n') {
+            end = begin + at as u64 + 1;
+            break;
+        }
+        end = begin;
+    }
+    if end < whole {
+        file.set_len(end)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn lines(directory: &Path) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut files: Vec<_> = fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.sort();
+        for file in files {
+            let text = fs::read_to_string(file).unwrap();
+            all.extend(text.lines().map(str::to_owned));
+        }
+        all
+    }
+
+    fn wanted(directory: &Path) -> CdrSpool {
+        CdrSpool::at(directory.to_str().unwrap())
+    }
+
+    fn opened(directory: &Path, rotate_bytes: u64) -> Spool {
+        let wanted = CdrSpool {
+            rotate_bytes,
+            ..wanted(directory)
+        };
+        Spool::open(&wanted).unwrap()
+    }
+
+    fn append(spool: &mut Spool, line: &str) -> io::Result<usize> {
+        spool.append(&VecDeque::from([line.into()]), wall_clock())
+    }
+
+    /// 2026-01-15T10:00:00Z, and so many minutes later.
+    fn at(minutes: u64) -> UnixTime {
+        UnixTime::from_micros(1_768_471_200_000_000 + minutes * 60_000_000)
+    }
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+        let mut names: Vec<String> = entries.map(|entry| name(entry.unwrap())).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_closed_when_its_time_is_over_whether_or_not_calls_come() {
+        let directory = tempfile::tempdir().unwrap();
+        let hourly = CdrSpool {
+            rotate_every: Some(Duration::from_secs(3_600)),
+            ..wanted(directory.path())
+        };
+        let mut spool = Spool::open(&hourly).unwrap();
+        let add = |spool: &mut Spool, minute, line: &str| {
+            spool
+                .append(&VecDeque::from([line.into()]), at(minute))
+                .unwrap();
+        };
+        add(&mut spool, 0, "1");
+        add(&mut spool, 59, "2");
+        assert_eq!(names(directory.path()), [CURRENT]);
+        add(&mut spool, 60, "3");
+        spool.tick(at(119)).unwrap();
+        assert_eq!(names(directory.path()).len(), 2);
+        spool.tick(at(121)).unwrap();
+        spool.tick(at(500)).unwrap();
+        assert_eq!(
+            names(directory.path()),
+            [
+                "2026-01-15T11-00-00-000Z.jsonl",
+                "2026-01-15T12-01-00-000Z.jsonl",
+                CURRENT
+            ]
+        );
+        assert_eq!(lines(directory.path()), ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn closed_files_go_when_they_are_old_or_too_much_and_nothing_else_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: usize| {
+            fs::write(directory.path().join(name), "x".repeat(bytes - 1) + "\n").unwrap();
+        };
+        for day in ["13", "14", "15"] {
+            write(&format!("2026-01-{day}T09-00-00-000Z.jsonl"), 100);
+        }
+        write("2026-01-15T09-00-00-000Z-1.jsonl", 100);
+        // Somebody else's, and one that is written.
+        for name in ["20250101.jsonl", "2025-01-01.jsonl", "notes.txt", CURRENT] {
+            write(name, 100);
+        }
+        let keeping = |retention: Option<u64>, retention_bytes| CdrSpool {
+            retention: retention.map(|hours| Duration::from_secs(hours * 3_600)),
+            retention_bytes,
+            ..wanted(directory.path())
+        };
+        let retire = |wanted: &CdrSpool| Spool::open(wanted).unwrap().retire(at(0)).unwrap();
+        assert_eq!(retire(&keeping(None, None)), 0);
+        assert_eq!(retire(&keeping(Some(49), None)), 0);
+        assert_eq!(retire(&keeping(Some(48), None)), 1);
+        assert_eq!(retire(&keeping(None, Some(400))), 0);
+        assert_eq!(retire(&keeping(None, Some(399))), 1);
+        assert_eq!(retire(&keeping(Some(48), Some(250))), 1);
+        assert_eq!(
+            names(directory.path()),
+            [
+                "2025-01-01.jsonl",
+                "20250101.jsonl",
+                "2026-01-15T09-00-00-000Z.jsonl",
+                CURRENT,
+                "notes.txt"
+            ]
+        );
+    }
+
+    #[test]
+    fn lines_that_wait_are_written_at_once_but_no_file_grows_for_that() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = opened(directory.path(), 100);
+        let mut unwritten: VecDeque<Box<str>> = (0..10)
+            .map(|n| format!("{n}{}", "x".repeat(38)).into())
+            .collect();
+        assert_eq!(spool.append(&unwritten, wall_clock()).unwrap(), 2);
+        unwritten.drain(..2);
+        while !unwritten.is_empty() {
+            let count = spool.append(&unwritten, wall_clock()).unwrap();
+            unwritten.drain(..count);
+        }
+        let mut first: Vec<char> = Vec::new();
+        for file in fs::read_dir(directory.path()).unwrap() {
+            let text = fs::read_to_string(file.unwrap().path()).unwrap();
+            assert!(text.len() <= 100);
+            first.extend(text.lines().filter_map(|line| line.chars().next()));
+        }
+        first.sort_unstable();
+        assert_eq!(first, ('0'..='9').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn files_rotate_by_size_and_every_line_stays_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = opened(directory.path(), 100);
+        for number in 0..10 {
+            let line = format!("{{\"n\":{number},\"pad\":\"{}\"}}", "x".repeat(30));
+            append(&mut spool, &line).unwrap();
+        }
+        spool.sync().unwrap();
+        let mut numbers: Vec<u64> = lines(directory.path())
+            .iter()
+            .map(|line| {
+                serde_json::from_str::<serde_json::Value>(line).unwrap()["n"]
+                    .as_u64()
+                    .unwrap()
+            })
+            .collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..10).collect::<Vec<_>>());
+        assert!(fs::read_dir(directory.path()).unwrap().count() >= 4);
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_begun_anew_and_rotation_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let shipped = tempfile::tempdir().unwrap();
+        let mut spool = opened(directory.path(), 20);
+        let (from, to) = (directory.path().join(CURRENT), shipped.path().join("1"));
+        append(&mut spool, "{\"n\":1,\"pad\":12}").unwrap();
+        fs::rename(&from, &to).unwrap();
+        // Too much for one file, before anybody has looked whether it is still there.
+        append(&mut spool, "{\"n\":2,\"pad\":12}").unwrap();
+        fs::rename(&from, shipped.path().join("2")).unwrap();
+        spool.sync().unwrap();
+        append(&mut spool, "{\"n\":3}").unwrap();
+        assert_eq!(lines(directory.path()), ["{\"n\":3}"]);
+        assert_eq!(lines(shipped.path()).len(), 2);
+    }
+
+    #[test]
+    fn a_file_that_was_removed_is_made_again_and_not_for_everybody_to_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = opened(directory.path(), 1000);
+        fs::remove_file(directory.path().join(CURRENT)).unwrap();
+        spool.sync().unwrap();
+        append(&mut spool, "{\"n\":1}").unwrap();
+        assert_eq!(lines(directory.path()), ["{\"n\":1}"]);
+        let mode = fs::metadata(directory.path().join(CURRENT)).unwrap().mode();
+        assert_eq!(mode & 0o007, 0);
+    }
+
+    #[test]
+    fn half_a_line_longer_than_what_is_read_at_a_time_is_cut_off_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(CURRENT);
+        for (text, left) in [
+            (format!("{{}}\n{}", "x".repeat(200_000)), 3),
+            ("x".repeat(70_000), 0),
+            (format!("{}\n", "x".repeat(70_000)), 70_001),
+        ] {
+            fs::write(&path, text).unwrap();
+            mend(&path).unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().len(), left);
+        }
+    }
+
+    #[test]
+    fn half_a_line_left_by_a_crash_is_cut_off() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join(CURRENT), "{\"n\":1}\n{\"n\":").unwrap();
+        let mut spool = opened(directory.path(), 1000);
+        append(&mut spool, "{\"n\":2}").unwrap();
+        assert_eq!(lines(directory.path()), ["{\"n\":1}", "{\"n\":2}"]);
+    }
+}
