@@ -243,6 +243,15 @@ fn facts(fields: &Map<String, Value>) -> Vec<(&'static str, String)> {
             facts.extend(rest.iter().map(|more| ("", format!("no: {}", plain(more)))));
         }
     }
+    let lacking = fields.get("out_of_service").and_then(Value::as_array);
+    if let Some(all @ [_, ..]) = lacking.map(Vec::as_slice) {
+        let all: Vec<String> = all.iter().map(plain).collect();
+        let told = format!(
+            "{}: the secret is not there; write it and reload",
+            all.join(", ")
+        );
+        facts.push(("out of service", told));
+    }
     let uptime = fields.get("uptime_seconds").and_then(Value::as_u64);
     facts.extend([
         ("up for", uptime.map_or_else(|| "-".to_owned(), duration)),
@@ -654,7 +663,12 @@ mod tests {
         };
         let mut out = Vec::new();
         assert_eq!(status(&to, &mut out).unwrap(), exit::UNREACHABLE);
-        assert_eq!(reload(&to, &mut out).unwrap(), exit::UNREACHABLE);
+        let wish = Reload {
+            dry_run: false,
+            confirm_timeout: None,
+            connection: to.clone(),
+        };
+        assert_eq!(reload(&wish, &mut out).unwrap(), exit::UNREACHABLE);
     }
 
     #[test]
