@@ -127,9 +127,14 @@ async fn every_operation_answers_as_the_document_says() {
         if answers["200"]["content"]["text/event-stream"].is_object() {
             continue;
         }
-        let value = bench.get(path).await;
-        let schema = &answers["200"]["content"]["application/json"]["schema"];
-        assert_eq!(misfit(&value, schema, path), None);
+        match answers["200"]["content"]["text/plain"].is_object() {
+            true => assert_eq!(bench.send("GET", path, &[], "").await.status, 200, "{path}"),
+            false => {
+                let value = bench.get(path).await;
+                let schema = &answers["200"]["content"]["application/json"]["schema"];
+                assert_eq!(misfit(&value, schema, path), None);
+            }
+        }
         for parameter in operation["parameters"].as_array().unwrap() {
             if parameter["schema"]["type"] == "integer" {
                 let name = parameter["name"].as_str().unwrap();

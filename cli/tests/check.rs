@@ -281,7 +281,7 @@ fn absent_files_are_all_named_and_nothing_follows_from_them() {
         let wanted = format!("{file}: it does not exist");
         assert!(text.contains(&wanted), "{wanted}\n{text}");
     }
-    assert!(text.contains("3 errors"), "{text}");
+    assert!(text.contains("2 errors, 1 warning"), "{text}");
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn a_key_that_everybody_can_read_is_refused() {
     let (code, text) = check_starter(&folder);
     assert_eq!(code, exit::INVALID);
     assert!(
-        text.contains("error[E0041]") && text.contains("chmod 600"),
+        text.contains("error[E0041]") && text.contains("chmod 640"),
         "{text}"
     );
 }

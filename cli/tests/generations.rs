@@ -1,10 +1,10 @@
 //! Configurations that were in use: kept, compared, used again, by an operator, by time, or because the files are broken.
 
 use crate::daemon::configured;
-use crate::support::{Lines, PATIENCE};
+use crate::support::{Authority, Lines, PATIENCE, write, write_leaf};
 
 use causeway::client::{Answer, ask};
-use causeway::daemon::{Daemon, Options};
+use causeway::daemon::{Daemon, Options, renewed};
 use causeway::sink::log::{Form, Level, Log};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -374,5 +374,115 @@ async fn what_is_typed_goes_back_and_shows_what_was() {
     assert!(told.contains("\n+id = \"two\"\n"), "{told}");
     types("config rollback 9", 5).await;
     types("reload --confirm-timeout 3w", 2).await;
+    site.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_are_not_moved_to_where_they_cannot_be_written() {
+    let site = Site::start().await;
+    let here = site.directory.path().join("cdr").display().to_string();
+    // It is there as a directory, and nobody, root included, can make a file in it.
+    let moved = site.text().replace(&here, "/proc/self/fdinfo");
+    assert_ne!(moved, site.text());
+    site.write(&moved);
+    let refused = site.ask("POST", "/reload").await;
+    assert_eq!(refused.status, 422);
+    assert!(
+        refused
+            .body
+            .contains("call records cannot be written to /proc/self/fdinfo"),
+        "{}",
+        refused.body
+    );
+    site.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_service_manager_shows_follows_the_interface() {
+    let site = Site::start().await;
+    assert_eq!(site.daemon.state_in_words(), "serving");
+    let good = site.text();
+    site.write("[node");
+    site.ask("POST", "/reload").await;
+    let words = site.daemon.state_in_words();
+    assert!(words.contains("the new one was refused"), "{words}");
+    site.write(&good);
+    site.done("/reload").await;
+    assert_eq!(site.daemon.state_in_words(), "serving");
+    site.done("/drain").await;
+    assert_eq!(site.daemon.state_in_words(), "draining, 0 calls");
+    site.done("/undrain").await;
+    assert_eq!(site.daemon.state_in_words(), "serving");
+    site.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renewed_pair_is_in_use_by_itself_once_both_files_are_whole() {
+    let site = Site::start().await;
+    let folder = site.directory.path();
+    let shown = || {
+        let tls = site.daemon.net().identities();
+        Arc::clone(tls.get(&"contoso".into()).unwrap())
+    };
+    let first = shown();
+    let every = Duration::from_millis(50);
+    let watch = tokio::spawn(renewed::watch(Arc::downgrade(&site.daemon), every));
+    let authority = Authority::new();
+    let other = authority.leaf(&["sbc.contoso.example"]);
+    write(folder, "contoso.pem", &other.chain_pem);
+    site.logged(
+        "certificate_file: the certificate on disk is not taken into use, the one before stays",
+    )
+    .await;
+    assert!(shown().shows_the_same(&first));
+    write(folder, "contoso.key", &other.key_pem);
+    site.logged(
+        "certificate_file: a renewed certificate was found on disk and is in use context=contoso",
+    )
+    .await;
+    let second = shown();
+    assert!(!second.shows_the_same(&first));
+    // One that could not stand in its place is none.
+    write_leaf(
+        folder,
+        "contoso",
+        &authority.leaf(&["sbc.fabrikam.example"]),
+    );
+    site.logged("it lacks the name sbc.contoso.example").await;
+    assert!(shown().shows_the_same(&second));
+    assert_eq!(site.in_use().await.1, 1);
+    watch.abort();
+    site.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_gone_keeps_no_other_trunk_from_starting() {
+    let site = Site::start().await;
+    site.daemon.shutdown().await;
+    std::fs::remove_file(site.directory.path().join("contoso.key")).unwrap();
+    let site = site.again().await;
+    assert_eq!(site.in_use().await.2, "files");
+    site.logged("finding=W0119").await;
+    assert!(
+        site.daemon
+            .net()
+            .identities()
+            .get(&"contoso".into())
+            .is_none()
+    );
+    assert!(
+        site.daemon
+            .net()
+            .identities()
+            .get(&"fabrikam".into())
+            .is_some()
+    );
+    assert_eq!(
+        site.get("/status").await["out_of_service"],
+        json!(["tls \"contoso\""])
+    );
+    // The rest of the files can be changed meanwhile.
+    site.name("two");
+    site.done("/reload").await;
     site.daemon.shutdown().await;
 }

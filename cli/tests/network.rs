@@ -308,8 +308,15 @@ async fn a_token_is_replaced_by_a_reload_and_a_body_is_bounded() {
     let long = json!({ "text": "x".repeat(2 << 20) }).to_string();
     assert_eq!(ask("token-engineer", long).await.status, 413);
     write_hash(desk.directory.path(), "engineer", "another");
+    let in_use = async || {
+        let shown = desk.local("GET", "/config", false).await;
+        let shown: Value = serde_json::from_str(&shown.body).unwrap();
+        shown["is_in_use"] == true
+    };
+    assert!(!in_use().await, "the old token opens still");
     let reloaded = desk.local("POST", "/reload", false).await;
     assert_eq!(reloaded.status, 200, "{}", reloaded.body);
+    assert!(in_use().await);
     assert_eq!(ask("token-engineer", candidate.clone()).await.status, 401);
     assert_eq!(ask("another", candidate).await.status, 200);
     desk.daemon.shutdown().await;
@@ -388,6 +395,11 @@ async fn a_reload_that_takes_long_holds_up_no_other_question_and_the_next_one_is
     assert_eq!(told, [200, 412], "{one:?} {other:?}");
     let done = if one.status == 200 { one } else { other };
     let done: Value = serde_json::from_str(&done.body).unwrap();
-    assert_eq!(done, json!({ "config_generation": 2, "kept": [] }));
+    assert_eq!(
+        done,
+        json!({
+            "config_generation": 2, "kept": [], "not_read_anew": [], "confirm_within": null
+        })
+    );
     desk.daemon.shutdown().await;
 }

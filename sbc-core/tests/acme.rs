@@ -188,3 +188,11 @@ fn what_cannot_come_to_a_certificate_is_found_before_anybody_is_asked() {
         "{names:?}"
     );
 }
+
+#[test]
+fn a_proof_at_a_port_that_the_daemon_may_not_have_is_told_beforehand() {
+    let at = |port: u16| found(&issued(TLS, &format!("{ACME}\nlisten = \"[::]:{port}\"")));
+    assert_eq!(at(8080), Vec::<String>::new());
+    let wanted = "W0122 acme: the daemon may not listen on port 81: no certificate will be issued";
+    assert_eq!(at(81), [wanted]);
+}

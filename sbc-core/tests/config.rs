@@ -205,8 +205,12 @@ impl Facts for Machine {
         all.iter().map(|text| text.parse().unwrap()).collect()
     }
 
-    fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>> {
-        Some(32_768..=40_000)
+    fn ephemeral_ports(&self) -> Vec<RangeInclusive<u16>> {
+        vec![32_768..=40_000, 60_000..=60_001]
+    }
+
+    fn may_bind(&self, port: u16) -> Option<bool> {
+        Some(port != 81)
     }
 }
 

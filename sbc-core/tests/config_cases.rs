@@ -286,7 +286,7 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "digest = { username = §\"u:p\", password = { file = \"/p\" }, realms = [\"r\"] }\ncodecs =",
     ),
     (
-        Code::SecretMissing,
+        Code::SecretAbsent,
         "codecs =",
         "digest = { username = \"u\", password = §{ env = \"P\" }, realms = [\"r\"] }\ncodecs =",
     ),
@@ -496,7 +496,7 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "preset = \"teams\"\naccept_names = [§\"*.*.microsoft.com\"]",
     ),
     (
-        Code::SecretMissing,
+        Code::SecretAbsent,
         "key = { file = \"/tls/sbc.key\" }",
         "key = §{ env = \"ABSENT\" }",
     ),
@@ -586,6 +586,17 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         Code::EphemeralOverlap,
         "\"20000-29999\"",
         "§\"32000-33000\"",
+    ),
+    (
+        Code::EphemeralOverlap,
+        "\"20000-29999\"",
+        "§\"60001-60010\"",
+    ),
+    (
+        Code::PrivilegedPort,
+        "[[tls]]\nname = \"teams\"\ncert = \"/tls/sbc.pem\"\nkey = { file = \"/tls/sbc.key\" }\n",
+        "[acme]\ndirectory = \"https://acme.example.org/directory\"\nhttps_roots = \"/web\"\nlisten = §\"[::]:81\"\n\
+         [[tls]]\nname = \"teams\"\nacme = true\nnames = [\"sbc1.contoso.example\"]\n",
     ),
     (
         Code::XdpOnLoopback,

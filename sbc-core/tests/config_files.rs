@@ -2,8 +2,10 @@
 //! of metrics.
 
 use crate::config::{BASE, Machine, all, load_text, valid};
-use sbc_core::config::{Code, Loaded, Source, load};
+use sbc_core::config::{CallIn, Code, Loaded, Source, load};
+use sbc_core::rehearsal::{gate, play};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// With recordings of these files, and these keys of the carrier's trunk.
 fn with_sounds(files: &[&str], keys: &str) -> String {
@@ -120,4 +122,129 @@ fn lists_of_revoked_credentials_are_signed_and_of_now() {
         format!("{BASE}\n[stir]\nroots = \"/roots\"\nhttps_roots = \"/web\"\ncrl = \"/crl\"\n");
     let files = valid(&text).shell.stir.expect("files");
     assert_eq!(files.crl_issuers, "/roots");
+}
+
+/// The carrier has to prove who it is to us, and we to it.
+fn with_digest(secret: &str) -> String {
+    let own = format!(
+        "digest = {{ username = \"u\", password = {secret}, realms = [\"r\"] }}\n\
+         authenticate = {{ username = \"c\", password = {secret}, realm = \"r\" }}\ncodecs ="
+    );
+    BASE.replace("codecs =", &own).replace(
+        "to = [{ trunk = \"carrier\" }]",
+        "to = [{ trunk = \"carrier\" }, { trunk = \"backup\" }]",
+    ) + r#"
+[[trunk]]
+name = "backup"
+tenant = "*"
+realm = "inside"
+targets = ["198.51.100.30:5060;udp"]
+"#
+}
+
+#[test]
+fn a_secret_that_is_absent_takes_its_trunk_alone_out_of_service() {
+    let loaded = valid(&with_digest("{ env = \"P\" }"));
+    let found: Vec<_> = loaded
+        .findings
+        .warnings
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(found.len(), 2, "{found:?}");
+    for (found, key) in found.iter().zip(["digest", "authenticate"]) {
+        assert!(found.contains("warning[W0119]"), "{found}");
+        let cause =
+            format!("trunk \"carrier\": {key}: password in environment variable P: it is not set");
+        assert!(found.contains(&cause), "{found}");
+    }
+    let test = "[[test]]\nname = \"out\"\n\
+                call = { trunk = \"teams-contoso\", from = \"+493023125001\", to = \"+498912345678\" }\n\
+                expect = { trunk = \"carrier\" }\n";
+    let tested = |secret: &str| gate(valid(&(with_digest(secret) + test)));
+    assert!(tested("{ env = \"P\" }").is_ok() && tested("{ file = \"/p\" }").is_ok());
+    let config = loaded.config;
+    assert!(config.trunks[&"carrier".into()].is_out_of_service);
+    // Nobody comes in where nobody can prove who they are.
+    let listener = config.trunks[&"carrier".into()].listeners[0].clone();
+    assert!(!config.has_peer(&listener, "198.51.100.20".parse().unwrap()));
+    assert!(config.has_peer(&listener, "198.51.100.30".parse().unwrap()));
+
+    let call = CallIn {
+        trunk: Some("teams-contoso".into()),
+        from: "+493023125001".to_owned(),
+        to: "+498912345678".to_owned(),
+        ..CallIn::default()
+    };
+    let played = play(&Arc::new(config), &call).unwrap();
+    let tries: Vec<_> = played
+        .tries
+        .iter()
+        .map(|tried| tried.trunk.as_str())
+        .collect();
+    assert_eq!(tries, ["backup"]);
+}
+
+#[test]
+fn a_reload_keeps_what_works_and_is_not_held_up_by_what_is_out_of_service() {
+    let load = |text: &str, before: &Loaded| {
+        let sources = [Source::new("causeway.toml", text)];
+        sbc_core::config::load(&sources, &Machine, Some(&before.config))
+    };
+    let absent = with_digest("{ env = \"P\" }");
+    let works = valid(&with_digest("{ file = \"/p\" }"));
+    let refused = load(&absent, &works).unwrap_err();
+    let found: Vec<_> = refused.errors.iter().map(|one| one.code).collect();
+    assert_eq!(found, [Code::SecretMissing; 2]);
+    let lacks = valid(&absent);
+    assert!(load(&absent, &lacks).unwrap().config.trunks[&"carrier".into()].is_out_of_service);
+    let mended = load(&with_digest("{ file = \"/p\" }"), &lacks).unwrap();
+    assert_eq!(mended.config.trunks, works.config.trunks);
+}
+
+#[test]
+fn an_identity_whose_key_is_absent_and_a_user_without_token_keep_nobody_else_out() {
+    let absent = BASE.replace("key = { file = \"/tls/sbc.key\" }", "key = { env = \"K\" }").replace(
+        "[metrics]\n",
+        "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n\
+         [[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = { env = \"T\" }\n\
+         [[api.user]]\nname = \"ops\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/1\" }\n[metrics]\n",
+    );
+    let loaded = valid(&absent);
+    let found: Vec<_> = loaded
+        .findings
+        .warnings
+        .iter()
+        .map(|one| one.code)
+        .collect();
+    assert_eq!(found, [Code::SecretAbsent; 2]);
+    assert!(loaded.config.tls[&"teams".into()].lacks_key);
+    assert!(loaded.shell.tls.is_empty());
+    let users: Vec<_> = loaded
+        .shell
+        .api_users
+        .iter()
+        .map(|user| user.name.as_str())
+        .collect();
+    assert_eq!(users, ["ops"]);
+
+    let works = valid(BASE);
+    let sources = [Source::new("causeway.toml", absent)];
+    let refused = sbc_core::config::load(&sources, &Machine, Some(&works.config)).unwrap_err();
+    assert_eq!(refused.errors[0].code, Code::SecretMissing);
+}
+
+#[test]
+fn what_the_service_manager_reads_at_the_start_is_known_by_name() {
+    let text = with_digest("{ credential = \"telco\" }");
+    let text = text.replace(
+        "key = { file = \"/tls/sbc.key\" }",
+        "key = { credential = \"sbc\" }",
+    );
+    let wanted = [
+        "tls \"teams\"",
+        "trunk \"carrier\": authenticate",
+        "trunk \"carrier\": digest",
+    ];
+    assert_eq!(valid(&text).shell.credentials, wanted);
 }

@@ -81,10 +81,7 @@ fn cut_off(daemon: &Daemon) -> Vec<String> {
     let loaded = daemon.loaded();
     let config = &loaded.config;
     let known = daemon.sinks().metrics.calls.peers();
-    let is_down = |trunk: &Trunk, host: &str| match of_target(&known, trunk, host) {
-        Health::Down | Health::Busy | Health::Refuses | Health::Unheard => true,
-        Health::Up | Health::NotProbed => false,
-    };
+    let is_down = |trunk: &Trunk, host: &str| !of_target(&known, trunk, host).takes_calls();
     let sides = [
         (Preset::Teams, "no target of any Teams trunk answers"),
         (Preset::Carrier, "no target of any carrier trunk answers"),
@@ -150,6 +147,7 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
             Origin::Files | Origin::Earlier(_) => None,
         },
         "config_confirm_seconds": daemon.generations().left().map(|left| left.as_secs()),
+        "out_of_service": out_of_service(&loaded.config),
         "tenants": loaded.config.tenants.len(),
         "trunks": loaded.config.trunks.keys().collect::<Vec<_>>(),
         "listeners": listeners,
@@ -157,6 +155,18 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
         "registrations": registrations(&daemon, &loaded.config),
         "bindings": bindings(&daemon, &loaded.config),
     })))
+}
+
+/// What lacks its secret.
+fn out_of_service(config: &Config) -> Vec<String> {
+    let trunks = config
+        .trunks
+        .values()
+        .filter(|trunk| trunk.is_out_of_service);
+    let tls = config.tls.values().filter(|tls| tls.lacks_key);
+    let tls = tls.map(|tls| format!("tls \"{}\"", tls.name));
+    tls.chain(trunks.map(|trunk| format!("trunk \"{}\"", trunk.name)))
+        .collect()
 }
 
 /// What serves the media of each address, and why nothing faster.
@@ -265,6 +275,14 @@ enum Health {
 }
 
 impl Health {
+    /// Whether a call may go there. Who refuses OPTIONS answers, and gets calls.
+    const fn takes_calls(&self) -> bool {
+        match self {
+            Self::Down | Self::Busy | Self::Unheard => false,
+            Self::Up | Self::Refuses | Self::NotProbed => true,
+        }
+    }
+
     fn word(&self) -> &'static str {
         match self {
             Self::Up => "up",
@@ -333,4 +351,15 @@ pub(super) async fn undrain(State(access): State<Access>) -> Result<Json<Value>,
     }
     let calls = daemon.drain(false).await;
     Ok(Json(json!({ "state": "active", "calls": calls })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_answers_that_it_does_not_know_us_keeps_the_node_ready() {
+        assert!(Health::Refuses.takes_calls() && Health::Up.takes_calls());
+        assert!(!Health::Down.takes_calls() && !Health::Busy.takes_calls());
+    }
 }

@@ -132,6 +132,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             ("config_origin", Text),
             ("config_because", Maybe(&Text)),
             ("config_confirm_seconds", Maybe(&Integer)),
+            ("out_of_service", List(&Text)),
             ("tenants", Integer),
             ("trunks", List(&Text)),
             (
@@ -602,7 +603,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/events",
         right: Right::Numbers,
         summary: "What happens from now on: call.start, call.answer, call.end, peer.state, registration.state, \
-                  media.one_way, overload.stage, config.reload, node.state, certificate.issued, certificate.failed",
+                  media.one_way, overload.stage, config.reload, node.state, certificate.issued, certificate.failed, certificate.renewed",
         query: &[],
         body: None,
         answer: Answer::Events,

@@ -1,10 +1,10 @@
 //! `causeway check`: everything that is wrong with a configuration, with line and remedy.
 
 use crate::command::exit;
-use crate::config::{load, read_sources};
-use sbc_core::config::{Findings, Loaded};
+use crate::config::{Service, User, load, load_with, read_sources};
+use sbc_core::config::{Code, FileFault, Finding, Findings, Loaded, Source};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Arguments of `causeway check`.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
@@ -17,9 +17,10 @@ pub struct Check {
     pub json: bool,
 }
 
-/// Checks with the same code that start and reload use (OPS-112). Returns 0 for a configuration
+/// Checks with the same code that start and reload use (OPS-112), for the user of the service where root asks. Returns 0 for a configuration
 /// that would be accepted, 3 for one that would be refused, 2 when there is no such file or it is a directory.
 pub fn run(arguments: &Check, out: &mut dyn Write) -> io::Result<u8> {
+    let user = User::of_service();
     let sources = match read_sources(&arguments.config) {
         Ok(sources) => sources,
         Err(findings) => {
@@ -27,16 +28,45 @@ pub fn run(arguments: &Check, out: &mut dyn Write) -> io::Result<u8> {
             return Ok(exit::of_refused(&arguments.config));
         }
     };
-    match load(&sources, None) {
+    let closed = closed(&sources, user.as_ref());
+    let loaded = match user {
+        Some(user) => load_with(&sources, &Service(user), None),
+        None => load(&sources, None),
+    };
+    match loaded {
+        Ok(loaded) if !closed.is_empty() => {
+            let mut findings = loaded.findings;
+            findings.errors.extend(closed);
+            report(None, &findings, arguments.json, out)?;
+            Ok(exit::INVALID)
+        }
         Ok(loaded) => {
             report(Some(&loaded), &loaded.findings, arguments.json, out)?;
             Ok(exit::OK)
         }
-        Err(findings) => {
+        Err(mut findings) => {
+            findings.errors.extend(closed);
             report(None, &findings, arguments.json, out)?;
             Ok(exit::INVALID)
         }
     }
+}
+
+/// Files of the configuration that the user of the service may not read.
+fn closed(sources: &[Source], user: Option<&User>) -> Vec<Finding> {
+    let each = sources.iter().filter_map(|source| {
+        let Err(FileFault::Unreadable(why)) = user?.reads(Path::new(&source.path)) else {
+            return None;
+        };
+        let help = "chgrp causeway, chmod 640; and 750 for its folder";
+        let cause = format!("{}: {why}", source.path);
+        Some(Finding::unplaced(
+            Code::Unreadable,
+            cause,
+            Some(help.to_owned()),
+        ))
+    });
+    each.collect()
 }
 
 fn report(

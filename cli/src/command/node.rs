@@ -269,6 +269,15 @@ fn facts(fields: &Map<String, Value>) -> Vec<(&'static str, String)> {
     let degraded = fields.get("degraded").and_then(Value::as_array);
     let told = degraded.into_iter().flatten().map(plain);
     facts.extend(told.map(|told| ("degraded", told)));
+    let lacking = fields.get("out_of_service").and_then(Value::as_array);
+    if let Some(all @ [_, ..]) = lacking.map(Vec::as_slice) {
+        let all: Vec<String> = all.iter().map(plain).collect();
+        let told = format!(
+            "{}: the secret is not there; write it and reload",
+            all.join(", ")
+        );
+        facts.push(("out of service", told));
+    }
     let uptime = fields.get("uptime_seconds").and_then(Value::as_u64);
     facts.extend([
         ("up for", uptime.map_or_else(|| "-".to_owned(), duration)),
@@ -680,10 +689,12 @@ mod tests {
         };
         let mut out = Vec::new();
         assert_eq!(status(&to, &mut out).unwrap(), exit::UNREACHABLE);
-        assert_eq!(
-            reloaded(&to, "/reload", &mut out).unwrap(),
-            exit::UNREACHABLE
-        );
+        let wish = Reload {
+            dry_run: false,
+            confirm_timeout: None,
+            connection: to.clone(),
+        };
+        assert_eq!(reload(&wish, &mut out).unwrap(), exit::UNREACHABLE);
     }
 
     #[test]

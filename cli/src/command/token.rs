@@ -57,7 +57,7 @@ pub fn run(arguments: &Token, out: &mut dyn Write) -> io::Result<u8> {
     let hash = format!("sha256:{}", hex(&Sha256::digest(&token)));
     let Token { name, role, .. } = arguments;
     let role = role.as_str();
-    let file = format!("/etc/causeway/secrets/api-{name}");
+    let file = format!("/etc/causeway/private/api-{name}");
     let days = Duration::from_secs(u64::from(arguments.days) * 86_400);
     let expires = (wall_clock() + days).date();
     let lines = format!(
@@ -71,8 +71,8 @@ pub fn run(arguments: &Token, out: &mut dyn Write) -> io::Result<u8> {
     writeln!(
         out,
         "The token, for {name} alone. It is shown this once and kept nowhere:\n\n  {token}\n\n\
-         Its hash, into a file that the user of the daemon can read and no other:\n\n  \
-         install -m 600 -o causeway /dev/null {file}\n  echo {hash} > {file}\n\n\
+         Its hash, into a file that the group of the daemon can read and no other; as root:\n\n  \
+         install -m 640 -g causeway /dev/null {file}\n  echo {hash} > {file}\n\n\
          Then add this to the configuration, and type causeway reload:\n\n{lines}"
     )?;
     Ok(exit::OK)

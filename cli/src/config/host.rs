@@ -215,24 +215,26 @@ impl Facts for Host {
     }
 
     fn addresses(&self) -> Vec<IpAddr> {
-        let v4 = fs::read_to_string("/proc/net/fib_trie").unwrap_or_default();
-        let v6 = fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+        // Not by /proc/net, which ProcSubset=pid hides.
+        let v4 = fs::read_to_string("/proc/self/net/fib_trie").unwrap_or_default();
+        let v6 = fs::read_to_string("/proc/self/net/if_inet6").unwrap_or_default();
         let all: BTreeSet<IpAddr> = local_v4(&v4).chain(local_v6(&v6)).collect();
         all.into_iter().collect()
     }
 
-    fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>> {
-        let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
-        let mut ports = text.split_whitespace().map(str::parse::<u16>);
-        let (Some(Ok(first)), Some(Ok(last))) = (ports.next(), ports.next()) else {
-            return None;
-        };
-        // Somebody who reserved ports has thought about it.
-        let reserved = fs::read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports");
-        match reserved.is_ok_and(|list| !list.trim().is_empty()) {
-            true => None,
-            false => Some(first..=last),
+    fn ephemeral_ports(&self) -> Vec<RangeInclusive<u16>> {
+        let read = |name: &str| fs::read_to_string(format!("/proc/sys/net/ipv4/{name}"));
+        let range = read("ip_local_port_range").unwrap_or_default();
+        let reserved = read("ip_local_reserved_ports").unwrap_or_default();
+        unreserved(&range, &reserved)
+    }
+
+    fn may_bind(&self, port: u16) -> Option<bool> {
+        if is_free_to_all(port) {
+            return Some(true);
         }
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        may_bind_low(&status)
     }
 }
 
@@ -247,6 +249,48 @@ fn authorities(chain: &[CertificateDer<'_>]) -> Vec<String> {
         }
     }
     names
+}
+
+/// Whether every user may listen on this port.
+pub(super) fn is_free_to_all(port: u16) -> bool {
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    let first = first.ok().and_then(|text| text.trim().parse().ok());
+    port >= first.unwrap_or(1024)
+}
+
+/// Whether a process with this status may listen on ports below 1024.
+fn may_bind_low(status: &str) -> Option<bool> {
+    const NET_BIND_SERVICE: u64 = 1 << 10;
+    let has = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?;
+    let has = u64::from_str_radix(has.trim(), 16).ok()?;
+    Some(has & NET_BIND_SERVICE != 0)
+}
+
+/// What is left of a range, which is two numbers, without a list of ports and ranges, as the kernel writes both.
+fn unreserved(range: &str, reserved: &str) -> Vec<RangeInclusive<u16>> {
+    let mut ports = range.split_whitespace().map(str::parse::<u16>);
+    let (Some(Ok(first)), Some(Ok(last))) = (ports.next(), ports.next()) else {
+        return Vec::new();
+    };
+    let mut left = vec![first..=last];
+    for taken in reserved.trim().split(',') {
+        let (from, to) = taken.split_once('-').unwrap_or((taken, taken));
+        let (Ok(from), Ok(to)) = (from.parse::<u16>(), to.parse::<u16>()) else {
+            continue;
+        };
+        let parts = left.into_iter().flat_map(|own| {
+            let before = *own.start()..=from.saturating_sub(1).min(*own.end());
+            let behind = to.saturating_add(1).max(*own.start())..=*own.end();
+            // Where there is no port before the first one, or behind the last one, nothing is left there.
+            let before = (from > 0).then_some(before);
+            let behind = (to < u16::MAX).then_some(behind);
+            [before, behind]
+        });
+        left = parts.flatten().filter(|own| !own.is_empty()).collect();
+    }
+    left
 }
 
 /// The addresses of the host in the kernel's routing trie: each is a line, and what it is the next one.
@@ -333,6 +377,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_reserved_is_not_given_to_outgoing_connections() {
+        let left = |reserved: &str| unreserved("32768\t60999\n", reserved);
+        assert_eq!(left("\n"), [32_768..=60_999]);
+        assert_eq!(left("8080\n"), [32_768..=60_999]);
+        assert_eq!(
+            left("40000-49999,60999\n"),
+            [32_768..=39_999, 50_000..=60_998]
+        );
+        assert_eq!(left("0-65535\n"), []);
+        assert_eq!(left("32768-40000,40001,40003-65535\n"), [40_002..=40_002]);
+        assert_eq!(unreserved("", ""), []);
+    }
+
+    #[test]
+    fn low_ports_need_their_capability() {
+        let status = "Name:\tx\nCapPrm:\t0000000000000400\nCapEff:\t0000000000000400\n";
+        assert_eq!(may_bind_low(status), Some(true));
+        assert_eq!(
+            may_bind_low(&status.replace("CapEff:\t0000000000000400", "CapEff:\t0000000000000000")),
+            Some(false)
+        );
+        assert_eq!(may_bind_low("Name:\tx\n"), None);
+        assert_eq!(Host.may_bind(8080), Some(true));
+    }
+
+    #[test]
     fn the_kernel_tells_the_addresses_of_this_host() {
         let trie = "Local:\n  +-- 0.0.0.0/0 3 0 5\n     +-- 192.0.2.0/24 2 0 2\n        |-- 192.0.2.0\n           \
                     /24 link UNICAST\n        |-- 192.0.2.2\n           /32 host LOCAL\n        |-- 192.0.2.255\n           \
@@ -342,6 +412,11 @@ mod tests {
         let list = "20010db8000000000000000000000002 04 40 00 82     eth0\ngarbage\n";
         let v6: Vec<_> = local_v6(list).collect();
         assert_eq!(v6, ["2001:db8::2".parse::<IpAddr>().unwrap()]);
+        for file in ["fib_trie", "if_inet6"] {
+            let both = ["/proc/net", "/proc/self/net"];
+            let both = both.map(|folder| fs::read_to_string(format!("{folder}/{file}")).ok());
+            assert_eq!(both[0], both[1], "{file}");
+        }
         let here = Host.addresses();
         assert!(here.contains(&"127.0.0.1".parse().unwrap()), "{here:?}");
     }

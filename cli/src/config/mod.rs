@@ -4,13 +4,15 @@ mod difference;
 mod host;
 mod revoked;
 mod roots;
+mod service;
 mod wav;
 
 pub use difference::difference;
 pub use host::{Host, read_certificates, read_key, read_roots, read_secret};
 pub use revoked::{Revoked, read_revocations};
+pub use service::{Service, User};
 
-use sbc_core::config::{Code, Config, Finding, Findings, Loaded, Source};
+use sbc_core::config::{Code, Config, Facts, Finding, Findings, Loaded, Source};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,7 +44,16 @@ pub fn read_sources(main: &Path) -> Result<Vec<Source>, Findings> {
 /// Loads a configuration with the facts of this host and plays its tests; `previous` is the one that
 /// is running.
 pub fn load(sources: &[Source], previous: Option<&Config>) -> Result<Loaded, Findings> {
-    sbc_core::config::load(sources, &Host, previous).and_then(sbc_core::rehearsal::gate)
+    load_with(sources, &Host, previous)
+}
+
+/// The same with facts of somebody else.
+pub fn load_with(
+    sources: &[Source],
+    facts: &dyn Facts,
+    previous: Option<&Config>,
+) -> Result<Loaded, Findings> {
+    sbc_core::config::load(sources, facts, previous).and_then(sbc_core::rehearsal::gate)
 }
 
 fn further_files(folder: &Path) -> io::Result<Vec<PathBuf>> {

@@ -61,11 +61,11 @@ fn warn_of(context: &TlsContext, now: i64, log: &Log) {
         ),
         ..0 => (
             Level::Error,
-            "our certificate has expired and every peer refuses it; renew it and reload",
+            "our certificate has expired and every peer refuses it; renew it: new files are taken into use by themselves",
         ),
         0..=SOON => (
             Level::Warn,
-            "our certificate ends soon; renew it and reload",
+            "our certificate ends soon; renew it: new files are taken into use by themselves",
         ),
         _ => return,
     };

@@ -17,6 +17,7 @@ pub mod net;
 pub mod notify;
 pub mod poller;
 pub mod reload;
+pub mod renewed;
 pub mod resolver;
 pub mod run;
 pub mod secrecy;
@@ -164,6 +165,7 @@ struct Parts {
     media: JoinHandle<()>,
     strain: JoinHandle<()>,
     expiry: JoinHandle<()>,
+    renewed: JoinHandle<()>,
     acme: JoinHandle<()>,
 }
 
@@ -348,6 +350,7 @@ impl Daemon {
                 daemon.sinks.log.clone(),
                 expiry::AGAIN,
             )),
+            renewed: tokio::spawn(renewed::watch(Arc::downgrade(&daemon), renewed::EVERY)),
             acme: tokio::spawn(Arc::clone(&daemon.acme).run(Arc::downgrade(&daemon))),
         });
         if let Origin::Fallback(_) = start.origin {
@@ -377,6 +380,7 @@ impl Daemon {
         parts.media.abort();
         parts.strain.abort();
         parts.expiry.abort();
+        parts.renewed.abort();
         parts.acme.abort();
         self.net.shutdown(Duration::from_secs(2)).await;
         parts.admin.stop().await;

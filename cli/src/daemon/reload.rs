@@ -6,14 +6,15 @@ use crate::daemon::generations::{self, By, Generation, Origin, Taken};
 use crate::daemon::net::tls::{MaterialFault, TlsStore};
 use crate::daemon::net::{BindFault, Kept, Opened};
 use crate::daemon::stir::{Trust, TrustFault};
-use crate::daemon::{Daemon, expiry, media};
+use crate::daemon::{Daemon, PlaceFault, expiry, media};
+use crate::sink::cdr::Cdr;
 use crate::sink::log::{Level, Log, wall_clock};
 use media_relay::Recordings;
 use sbc_core::config::{Changes, Finding, Findings, Loaded, Source, changes};
 use sbc_core::id::TlsContextName;
 use sbc_core::input::Input;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub enum ReloadFault {
     Trust(TrustFault),
     /// The relay cannot keep all recordings.
     Sounds(media_relay::RecordingsFault),
+    /// The directory of call records cannot be used.
+    Place(PlaceFault),
     /// New sockets cannot be opened.
     Bind(Vec<BindFault>),
     /// Something that is only set up at start was changed.
@@ -60,6 +63,7 @@ impl fmt::Display for ReloadFault {
                 Ok(())
             }
             Self::Trust(fault) => writeln!(f, "{fault}"),
+            Self::Place(fault) => writeln!(f, "{fault}"),
             Self::Other(generation) => write!(f, "generation {generation} is in use"),
             Self::OtherFiles => {
                 f.write_str("the files on disk have changed since they were looked at")
@@ -376,6 +380,7 @@ impl Daemon {
             Wanted::Earlier(_, by) => (by, Origin::Earlier(by)),
         };
         self.write_down(done.generation, sources, by, origin).await;
+        self.tell_manager();
         let line = self.sinks().log.info("reload", "configuration is in use");
         let line = line.with("generation", done.generation);
         line.with("by", by.as_str()).send();
@@ -411,6 +416,7 @@ impl Daemon {
     fn tell_refusal(&self, fault: &ReloadFault) {
         let log = &self.sinks().log;
         let reasons = tell_reasons(log, fault);
+        self.tell_manager();
         log.error(
             "reload_refused",
             "nothing has changed; the previous configuration stays in use",
@@ -443,6 +449,16 @@ impl Daemon {
             Ok((loaded, tls, trust, recordings))
         })
         .await?;
+        if changes.cdr
+            && let Some(spool) = &loaded.shell.cdr
+        {
+            let directory = PathBuf::from(&spool.directory);
+            aside(move || {
+                let tried = Cdr::try_directory(&directory);
+                tried.map_err(|why| ReloadFault::Place(PlaceFault::Records { directory, why }))
+            })
+            .await?;
+        }
         let config = Arc::new(loaded.config.clone());
         let (tls, kept) = match trial {
             Trial::Held => self.net().proven(&config, tls).await,
@@ -601,6 +617,7 @@ pub(super) fn tell_reasons(log: &Log, fault: &ReloadFault) -> usize {
         }
         ReloadFault::Material(_)
         | ReloadFault::Bind(_)
+        | ReloadFault::Place(_)
         | ReloadFault::Trust(_)
         | ReloadFault::Sounds(_) => {
             let text = fault.to_string();
@@ -644,5 +661,23 @@ fn log_finding(log: &Log, level: Level, finding: &Finding) {
     match &finding.help {
         Some(help) => line.with("help", help).send(),
         None => line.send(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_meant_is_a_number_and_the_files_that_were_seen() {
+        let files = |text: &str| [Source::new("a.toml", text)];
+        let meant = Meant::by(&Meant::tag(7, &files("x")));
+        assert_eq!(meant.generation, Some(7));
+        assert!(meant.is(&files("x")) && !meant.is(&files("y")));
+        let number = Meant::by("\"7\"");
+        assert!(number.generation == Some(7) && number.is(&files("y")));
+        assert_eq!(Meant::by("*"), Meant::default());
+        // What nobody has given matches nothing.
+        assert_eq!(Meant::by("W/\"7\"").generation, Some(0));
     }
 }

@@ -85,16 +85,14 @@ async fn serve(options: Options, log: &Log, holder: Option<Holder>) -> u8 {
     log.info("ready", "serving")
         .with("version", env!("CARGO_PKG_VERSION"))
         .send();
-    notify::ready("serving");
+    notify::ready(&daemon.state_in_words());
     loop {
         tokio::select! {
             _ = hang_up.recv() => {
                 notify::reloading();
-                let result = daemon.reload().await;
-                notify::ready(match result {
-                    Ok(_) => "serving",
-                    Err(_) => "serving with the previous configuration; the new one was refused",
-                });
+                // What came of it is in the log, and in these words.
+                let _ = daemon.reload().await;
+                notify::ready(&daemon.state_in_words());
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,

@@ -1,6 +1,7 @@
 //! Draining and stopping (OPS-130): no new calls, then a while for those in progress, then BYE.
 
-use crate::daemon::Daemon;
+use crate::daemon::generations::Origin;
+use crate::daemon::{Daemon, notify};
 use crate::sink::metrics::UpState;
 use futures_util::future::join_all;
 use sbc_core::core::FADING;
@@ -43,6 +44,30 @@ impl Daemon {
             .await
     }
 
+    /// What the service manager shows as the state of the daemon.
+    pub fn state_in_words(&self) -> String {
+        if self.is_draining() {
+            return format!("draining, {} calls", self.calls_in_progress());
+        }
+        let was_refused = self.sinks().metrics.was_config_refused();
+        let words = match self.generations().origin() {
+            Origin::Fallback(_) => {
+                "serving with the configuration that was in use last; the files cannot be used"
+            }
+            _ if was_refused => "serving with the previous configuration; the new one was refused",
+            Origin::Earlier(_) => "serving with an earlier configuration than the files have",
+            Origin::Files => "serving",
+        };
+        words.to_owned()
+    }
+
+    /// Tells it, unless the daemon stops, of which the manager hears in its own way.
+    pub(super) fn tell_manager(&self) {
+        if self.is_serving() && !self.is_stopping() {
+            notify::status(&self.state_in_words());
+        }
+    }
+
     /// Until when Teams may call although the node drains: a second wish gives it no more time.
     fn fades(&self, until: Option<Instant>) {
         let is_draining = self.is_draining();
@@ -74,6 +99,7 @@ impl Daemon {
         } else {
             UpState::Active
         });
+        self.tell_manager();
         let state = if is_draining { "draining" } else { "active" };
         let told = serde_json::json!({ "state": state });
         self.sinks().news.tell("node.state", told);

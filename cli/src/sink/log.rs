@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::mpsc::{self, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -74,8 +74,16 @@ const QUEUE: usize = 4096;
 const PAUSE: Duration = Duration::from_millis(20);
 /// Bytes of lines that are written at once, about.
 const WRITTEN_AT_ONCE: usize = 64 * 1024;
-/// Lines of one code per second before the rest is only counted.
+/// Lines of one code and trunk per second before the rest is only counted.
 const RATE: u32 = 20;
+/// The same for what is only for debugging, which somebody has asked for.
+const DEBUG_RATE: u32 = 500;
+/// Lines of one code per second, whatever their trunks, before no further one is even made.
+const MADE: u32 = 10;
+/// Codes and trunks that are told apart at a time; what comes beyond them shares the limit of its code.
+const APART: usize = 4_096;
+/// What was left out is told so long after, if no line of its own tells it before.
+const SECOND: Duration = Duration::from_secs(1);
 
 /// Handle to the log. Cheap to clone.
 #[derive(Clone)]
@@ -89,7 +97,16 @@ struct Shared {
     is_brief: AtomicBool,
     form: Form,
     dropped: AtomicU64,
-    buckets: Mutex<BTreeMap<&'static str, Bucket>>,
+    limits: Mutex<Limits>,
+}
+
+/// What is counted of lines that are limited.
+#[derive(Default)]
+struct Limits {
+    /// Lines that were made, by their code.
+    made: BTreeMap<&'static str, Bucket>,
+    /// Lines that were sent, by code and trunk.
+    sent: BTreeMap<(&'static str, Option<String>), Bucket>,
 }
 
 struct Bucket {
@@ -98,8 +115,33 @@ struct Bucket {
     suppressed: u64,
 }
 
+impl Bucket {
+    fn new(now: Instant) -> Self {
+        Self {
+            since: now,
+            lines: 0,
+            suppressed: 0,
+        }
+    }
+
+    /// Counts a line; whether it is within the limit of this second.
+    fn takes(&mut self, now: Instant, limit: u32) -> bool {
+        if now.duration_since(self.since) >= SECOND {
+            (self.since, self.lines) = (now, 0);
+        }
+        let is_within = self.lines < limit;
+        match is_within {
+            true => self.lines += 1,
+            false => self.suppressed += 1,
+        }
+        is_within
+    }
+}
+
 enum Order {
     Line(String),
+    /// Something was left out that has to be told later.
+    Wake,
     Stop,
 }
 
@@ -120,17 +162,19 @@ impl Log {
         to: impl Write + Send + 'static,
     ) -> std::io::Result<(Self, LogWriter)> {
         let (queue, orders) = mpsc::sync_channel(QUEUE);
+        let shared = Arc::new(Shared {
+            level: AtomicU8::new(level as u8),
+            is_brief: AtomicBool::new(false),
+            form,
+            dropped: AtomicU64::new(0),
+            limits: Mutex::default(),
+        });
+        let own = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write_lines(&orders, to))?;
+            .spawn(move || write_lines(&orders, to, &own))?;
         let log = Self {
-            shared: Arc::new(Shared {
-                level: AtomicU8::new(level as u8),
-                is_brief: AtomicBool::new(false),
-                form,
-                dropped: AtomicU64::new(0),
-                buckets: Mutex::new(BTreeMap::new()),
-            }),
+            shared,
             queue: queue.clone(),
         };
         let writer = LogWriter {
@@ -185,17 +229,18 @@ impl Log {
         if !self.has(level) {
             return Line { open: None };
         }
-        let Some(suppressed) = self.allow(level, code) else {
+        if !self.is_made(level, code) {
             return Line { open: None };
-        };
-        let mut open = Open {
-            log: self,
-            text: String::with_capacity(160),
-        };
-        open.begin(level, code, &message);
-        if suppressed > 0 {
-            open.field("suppressed", &suppressed);
         }
+        let mut text = Text::new(self.shared.form);
+        text.begin(level, code, &message);
+        let open = Open {
+            log: self,
+            text,
+            level,
+            code,
+            trunk: None,
+        };
         Line { open: Some(open) }
     }
 
@@ -223,33 +268,111 @@ impl Log {
         self.line(Level::Debug, code, message)
     }
 
-    /// Whether another line of this code may be written now; then how many were left out before.
+    /// Whether another line of this code is made now, whatever trunk it will be about.
     /// Call summaries are exempt: there are as many of them as there are admitted calls.
-    fn allow(&self, level: Level, code: &'static str) -> Option<u64> {
-        if level == Level::Info {
-            return Some(0);
-        }
+    fn is_made(&self, level: Level, code: &'static str) -> bool {
+        let Some(rate) = rate(level) else {
+            return true;
+        };
         let now = Instant::now();
-        let mut buckets = self
-            .shared
-            .buckets
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let bucket = buckets.entry(code).or_insert(Bucket {
-            since: now,
-            lines: 0,
-            suppressed: 0,
-        });
-        if now.duration_since(bucket.since) >= Duration::from_secs(1) {
-            bucket.since = now;
-            bucket.lines = 0;
+        let mut limits = self.limits();
+        let bucket = limits.made.entry(code).or_insert_with(|| Bucket::new(now));
+        let is_made = bucket.takes(now, rate * MADE);
+        let is_first = bucket.suppressed == 1;
+        drop(limits);
+        self.left_out(!is_made && is_first);
+        is_made
+    }
+
+    /// Whether a line of this code and trunk may be written now; then how many were left out before.
+    fn allow(&self, level: Level, code: &'static str, trunk: Option<String>) -> Option<u64> {
+        let Some(rate) = rate(level) else {
+            return Some(0);
+        };
+        let now = Instant::now();
+        let mut limits = self.limits();
+        let mut key = (code, trunk);
+        if limits.sent.len() >= APART && !limits.sent.contains_key(&key) {
+            key.1 = None;
         }
-        if bucket.lines >= RATE {
-            bucket.suppressed += 1;
-            return None;
+        let bucket = limits.sent.entry(key).or_insert_with(|| Bucket::new(now));
+        if bucket.takes(now, rate) {
+            return Some(std::mem::take(&mut bucket.suppressed));
         }
-        bucket.lines += 1;
-        Some(std::mem::take(&mut bucket.suppressed))
+        let is_first = bucket.suppressed == 1;
+        drop(limits);
+        self.left_out(is_first);
+        None
+    }
+
+    /// The writer tells of what is left out when no further line does.
+    fn left_out(&self, is_first: bool) {
+        if is_first {
+            // Where the queue is full, the writer is awake.
+            let _ = self.queue.try_send(Order::Wake);
+        }
+    }
+
+    fn limits(&self) -> MutexGuard<'_, Limits> {
+        self.shared.limits()
+    }
+}
+
+impl Shared {
+    fn limits(&self) -> MutexGuard<'_, Limits> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Appends a line for each limit that has left something out and is silent since, or for all of them; says whether
+    /// some are left that will have to be told.
+    fn tell_left_out(&self, all: bool, lines: &mut String) -> bool {
+        let now = Instant::now();
+        let is_old = |bucket: &Bucket| now.duration_since(bucket.since) >= SECOND;
+        let mut told = Vec::new();
+        let mut limits = self.limits();
+        let Limits { made, sent } = &mut *limits;
+        let made = made.iter_mut().map(|(code, bucket)| (*code, None, bucket));
+        let each = sent
+            .iter_mut()
+            .map(|((code, trunk), bucket)| (*code, trunk.clone(), bucket));
+        for (code, trunk, bucket) in made.chain(each) {
+            if bucket.suppressed > 0 && (all || is_old(bucket)) {
+                told.push((code, trunk, std::mem::take(&mut bucket.suppressed)));
+            }
+        }
+        let is_of_use = |bucket: &Bucket| bucket.suppressed > 0 || !is_old(bucket);
+        limits.made.retain(|_, bucket| is_of_use(bucket));
+        limits.sent.retain(|_, bucket| is_of_use(bucket));
+        let is_left = limits
+            .made
+            .values()
+            .chain(limits.sent.values())
+            .any(|own| own.suppressed > 0);
+        drop(limits);
+        for (code, trunk, suppressed) in told {
+            let mut text = Text::new(self.form);
+            text.begin(
+                Level::Warn,
+                "log_limited",
+                &"more lines of a kind came than are written",
+            );
+            text.field("of", &code);
+            if let Some(trunk) = trunk {
+                text.field("trunk", &trunk);
+            }
+            text.field("suppressed", &suppressed);
+            lines.push_str(&text.end());
+        }
+        is_left
+    }
+}
+
+/// Lines of a code and trunk in a second; `None` is without limit.
+const fn rate(level: Level) -> Option<u32> {
+    match level {
+        Level::Error | Level::Warn => Some(RATE),
+        Level::Info => None,
+        Level::Debug | Level::Trace => Some(DEBUG_RATE),
     }
 }
 
@@ -260,7 +383,11 @@ pub struct Line<'a> {
 
 struct Open<'a> {
     log: &'a Log,
-    text: String,
+    text: Text,
+    level: Level,
+    code: &'static str,
+    /// The trunk it is about, if it is limited.
+    trunk: Option<String>,
 }
 
 impl Line<'_> {
@@ -268,7 +395,10 @@ impl Line<'_> {
     #[must_use = "a line is written by send"]
     pub fn with(mut self, key: &'static str, value: impl Display) -> Self {
         if let Some(open) = &mut self.open {
-            open.field(key, &value);
+            open.text.field(key, &value);
+            if key == "trunk" && rate(open.level).is_some() {
+                open.trunk = Some(value.to_string());
+            }
         }
         self
     }
@@ -278,11 +408,13 @@ impl Line<'_> {
         let Some(mut open) = self.open else {
             return;
         };
-        if open.log.shared.form == Form::Json {
-            open.text.push('}');
+        let Some(suppressed) = open.log.allow(open.level, open.code, open.trunk) else {
+            return;
+        };
+        if suppressed > 0 {
+            open.text.field("suppressed", &suppressed);
         }
-        open.text.push('\n');
-        match open.log.queue.try_send(Order::Line(open.text)) {
+        match open.log.queue.try_send(Order::Line(open.text.end())) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 // Ordering: a counter that stands for itself.
@@ -292,11 +424,32 @@ impl Line<'_> {
     }
 }
 
-impl Open<'_> {
+/// The text of a line in its form.
+struct Text {
+    form: Form,
+    text: String,
+}
+
+impl Text {
+    fn new(form: Form) -> Self {
+        Self {
+            form,
+            text: String::with_capacity(160),
+        }
+    }
+
+    fn end(mut self) -> String {
+        if self.form == Form::Json {
+            self.text.push('}');
+        }
+        self.text.push('\n');
+        self.text
+    }
+
     fn begin(&mut self, level: Level, code: &str, message: &dyn Display) {
         let at = wall_clock();
         // Writing to a String cannot fail.
-        let _ = match self.log.shared.form {
+        let _ = match self.form {
             Form::Json => write!(
                 self.text,
                 "{{\"at\":\"{}\",\"level\":\"{}\",\"code\":\"{code}\"",
@@ -306,7 +459,7 @@ impl Open<'_> {
             Form::Text => write!(self.text, "{} {:5} {code}:", at.rfc3339(), level.as_str()),
             Form::Journal => write!(self.text, "<{}>{code}:", level.priority()),
         };
-        match self.log.shared.form {
+        match self.form {
             Form::Json => self.field("message", message),
             Form::Text | Form::Journal => {
                 self.text.push(' ');
@@ -316,7 +469,7 @@ impl Open<'_> {
     }
 
     fn field(&mut self, key: &str, value: &dyn Display) {
-        match self.log.shared.form {
+        match self.form {
             Form::Json => {
                 self.text.extend([",\"", key, "\":"]);
                 self.text.push('"');
@@ -451,25 +604,35 @@ impl LogWriter {
     }
 }
 
-fn write_lines(orders: &mpsc::Receiver<Order>, mut to: impl Write) {
+fn write_lines(orders: &mpsc::Receiver<Order>, mut to: impl Write, shared: &Shared) {
     let mut lines = String::new();
-    let mut is_stopping = false;
+    let (mut is_stopping, mut is_left) = (false, false);
     while !is_stopping {
-        let Ok(first) = orders.recv() else {
-            break;
+        let first = match is_left {
+            true => orders.recv_timeout(SECOND),
+            false => orders.recv().map_err(RecvTimeoutError::from),
         };
-        for order in std::iter::once(first).chain(orders.try_iter()) {
+        let first = match first {
+            Ok(first) => Some(first),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        for order in first.into_iter().chain(orders.try_iter()) {
             match order {
                 Order::Line(line) => lines.push_str(&line),
+                Order::Wake => is_left = true,
                 Order::Stop => is_stopping = true,
             }
             if is_stopping || lines.len() >= WRITTEN_AT_ONCE {
                 break;
             }
         }
+        let more_wait = lines.len() >= WRITTEN_AT_ONCE;
+        if is_left || is_stopping {
+            is_left = shared.tell_left_out(is_stopping, &mut lines);
+        }
         // Nobody could be told that the log cannot be written.
         let _ = to.write_all(lines.as_bytes());
-        let more_wait = lines.len() >= WRITTEN_AT_ONCE;
         lines.clear();
         if !is_stopping && !more_wait {
             thread::sleep(PAUSE);
@@ -579,7 +742,53 @@ mod tests {
                 log.warn("flood", "again").send();
             }
         });
-        assert!(text.lines().count() <= 2 * RATE as usize);
+        assert!(text.lines().count() <= 2 * RATE as usize + 2);
+        // Each is written or counted.
+        let told = text
+            .lines()
+            .filter(|line| line.contains("flood: again"))
+            .count();
+        let counted = text
+            .lines()
+            .filter_map(|line| line.split("suppressed=").nth(1));
+        let counted: usize = counted.map(|number| number.parse::<usize>().unwrap()).sum();
+        assert_eq!(told + counted, 1000, "{text}");
+    }
+
+    #[test]
+    fn a_flood_about_one_trunk_hides_no_other_and_its_end_is_told() {
+        let written = Written::default();
+        let (log, writer) = Log::start(Level::Debug, Form::Text, written.clone()).unwrap();
+        for _ in 0..100 {
+            log.warn("target_failed", "no answer")
+                .with("trunk", "one")
+                .send();
+        }
+        log.warn("target_failed", "no answer")
+            .with("trunk", "two")
+            .send();
+        let text = || String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        // Nothing is sent any more.
+        while !text().contains("log_limited: ") {
+            assert!(Instant::now() < deadline, "{}", text());
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(text().matches("trunk=two").count(), 1, "{}", text());
+        let end = text()
+            .lines()
+            .find(|line| line.contains("log_limited"))
+            .unwrap()
+            .to_owned();
+        assert!(
+            end.contains(" of=target_failed trunk=one suppressed="),
+            "{end}"
+        );
+        for _ in 0..100 {
+            log.debug("detail", "what somebody asked for").send();
+        }
+        writer.finish();
+        assert_eq!(text().matches("detail: ").count(), 100);
     }
 
     #[test]

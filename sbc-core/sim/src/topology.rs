@@ -441,6 +441,7 @@ fn tls_context(index: usize) -> (TlsContextName, Arc<TlsContext>) {
         names: vec![fqdn(index)],
         verify_client: VerifyClient::Require,
         allow_wildcard: true,
+        lacks_key: false,
     };
     (name, Arc::new(context))
 }
@@ -712,6 +713,7 @@ fn teams_trunk(index: usize) -> Trunk {
         pass_headers: Vec::new(),
         strip_headers: Vec::new(),
         set_headers: vec![("X-MS-SBC".to_owned(), "Causeway/SBC/0.1.0".to_owned())],
+        is_out_of_service: false,
     }
 }
 
@@ -814,6 +816,7 @@ fn carrier_trunk(
         pass_headers: Vec::new(),
         strip_headers: Vec::new(),
         set_headers: Vec::new(),
+        is_out_of_service: false,
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn digest(section: &mut Section<'_>, out: &mut Collector) -> Option<W
     if !table.has("password") {
         table.missing(
             "password",
-            "{ file = \"/etc/causeway/secrets/telco\" }",
+            "{ file = \"/etc/causeway/private/telco\" }",
             out,
         );
     }

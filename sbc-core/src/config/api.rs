@@ -153,7 +153,7 @@ fn read_user(mut section: Section<'_>, out: &mut Collector) -> WrittenUser {
     let role = section.choice("role", &ApiRole::ALL, &["security"], out);
     let token = secret(&mut section, "token", out);
     if !section.has("token") {
-        section.missing("token", "{ file = \"/etc/causeway/secrets/api-noc\" }", out);
+        section.missing("token", "{ file = \"/etc/causeway/private/api-noc\" }", out);
     }
     let expires = section.text("expires", out).and_then(|at| {
         let until = UnixTime::of_day(&at.value).or_else(|| UnixTime::of_rfc3339(&at.value));

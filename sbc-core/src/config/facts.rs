@@ -47,8 +47,14 @@ pub trait Facts {
     /// Every address of this host that can be told.
     fn addresses(&self) -> Vec<IpAddr>;
 
-    /// Ports that this host gives to outgoing connections; `None` if they cannot be told.
-    fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>>;
+    /// Ports that this host gives to outgoing connections, without those that are reserved; none if they cannot be
+    /// told.
+    fn ephemeral_ports(&self) -> Vec<RangeInclusive<u16>>;
+
+    /// Whether the daemon may listen on this port; `None` if that cannot be told.
+    fn may_bind(&self, _port: u16) -> Option<bool> {
+        None
+    }
 }
 
 /// Why a file is of no use.
@@ -186,7 +192,7 @@ impl Facts for Assumed {
         Vec::new()
     }
 
-    fn ephemeral_ports(&self) -> Option<RangeInclusive<u16>> {
-        None
+    fn ephemeral_ports(&self) -> Vec<RangeInclusive<u16>> {
+        Vec::new()
     }
 }

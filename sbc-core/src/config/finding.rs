@@ -150,8 +150,13 @@ codes! {
     NoEmergency = "W0117",
     /// The token of a user of the API has expired, or does within 14 days.
     TokenEnds = "W0118",
+    /// A secret is not there. Only a warning where it takes what needs it out of service alone: a restart at night
+    /// must not take all others with it. A reload is refused with E0047 instead, as long as it is in service.
+    SecretAbsent = "W0119",
     /// Teams and another peer that speaks TLS come to one listener.
     SharedListener = "W0120",
+    /// The proof for an authority would be served at a port that the daemon may not listen on.
+    PrivilegedPort = "W0122",
     /// No call of Teams goes where its media would go past us.
     DownstreamNotCalled = "W0121",
     /// Calls that come from a carrier of a customer may go out by a carrier again.

@@ -97,6 +97,8 @@ pub struct TlsContext {
     /// Whether a wildcard in a peer's certificate may stand for one label of an accepted name.
     /// RFC 5922 §7.2 forbids it for SIP; Microsoft's practice needs it (TDR-TLS-006).
     pub allow_wildcard: bool,
+    /// Whether its key was not there when it was loaded: nobody can be spoken to as it then.
+    pub lacks_key: bool,
 }
 
 /// Whether a connecting peer must present a certificate.

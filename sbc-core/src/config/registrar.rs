@@ -94,7 +94,7 @@ pub(super) fn authenticate(
     table.refuse_empty("algorithms", "[\"SHA-256\", \"MD5\"]", out);
     let password = secret(&mut table, "password", out);
     if !table.has("password") {
-        table.missing("password", "{ file = \"/etc/causeway/secrets/pbx\" }", out);
+        table.missing("password", "{ file = \"/etc/causeway/private/pbx\" }", out);
     }
     let authenticate = WrittenAuthenticate {
         span: table.span.clone(),

@@ -124,11 +124,27 @@ pub struct Trunk {
     pub strip_headers: Vec<String>,
     /// Extra fixed headers on every dialog-forming request and OPTIONS (`X-MS-SBC`).
     pub set_headers: Vec<(String, String)>,
+    /// Whether a secret of it was not there when it was loaded: it has no peer then, in either direction.
+    pub is_out_of_service: bool,
     /// What follows from all of this.
     pub derived: Derived,
 }
 
 impl Trunk {
+    /// Takes away all that makes a peer of somebody: whoever cannot prove what they have to is a stranger, and what we
+    /// cannot prove is not tried.
+    pub(super) fn take_out_of_service(&mut self) {
+        self.is_out_of_service = true;
+        self.targets.clear();
+        self.accept_from.clear();
+        self.accept_names.clear();
+        self.options = None;
+        self.register = None;
+        self.registrar = None;
+        self.authenticate = None;
+        self.digest = None;
+    }
+
     /// Our name as the proxy in front of the SBC that [`Self::fqdn`] names (TDR-LMO-020).
     pub fn proxy(&self) -> Option<&str> {
         self.local_media.as_ref()?.proxy.as_deref()

@@ -201,11 +201,7 @@ impl Health {
 
     /// Whether a place is known to be down: by OPTIONS, or since calls there fail. Nothing is tried by asking.
     pub(crate) fn is_down(&self, now: Timestamp, place: &Place) -> bool {
-        let heard = self.heard.get(&place.watched);
-        let was_heard = heard.is_some_and(|at| *at + HEARD > now);
-        let is_silent = self.probed.get(&place.watched) == Some(&TargetState::Down);
-        let circuit = self.circuits.get(&place.own);
-        is_silent && !was_heard || circuit.is_some_and(|circuit| circuit.is_open(now))
+        self.footing(now, place) == Footing::Bad
     }
 
     /// Whether a call may be tried at a trunk whose targets are all bad (SIP-1711).

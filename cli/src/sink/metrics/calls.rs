@@ -173,7 +173,7 @@ impl CallMetrics {
             )?,
             peer_up: maker.float_gauges(
                 "sbc_peer_up",
-                "1 if the address answers and takes calls, 0 if not.",
+                "1 if the address answers and takes calls, 0.5 if it answers that it is busy or does not know us, 0 if it does not answer.",
                 &["trunk", "peer", "address"],
             )?,
             peer_changes: maker.counters(
@@ -384,9 +384,13 @@ impl CallMetrics {
             return;
         }
         peers.insert(target.clone(), state);
-        let is_up = state == TargetState::Up;
         let gauge = self.peer_up.with_label_values(&labels);
-        gauge.set(if is_up { 1.0 } else { 0.0 });
+        gauge.set(match state {
+            TargetState::Up => 1.0,
+            // It answers, and may get calls.
+            TargetState::Busy | TargetState::Refuses => 0.5,
+            TargetState::Down | TargetState::Gone => 0.0,
+        });
         let [trunk, host, _] = labels;
         self.peer_changes
             .with_label_values(&[trunk, host, state.as_str()])
@@ -725,6 +729,10 @@ mod tests {
         assert!(text.contains(up), "{text}");
         assert_eq!(metrics.calls.peers().len(), 1);
         tell("192.0.2.2:5060", TargetState::Busy);
+        assert!(metrics.text().contains(&up.replace("} 1", "} 0.5")));
+        tell("192.0.2.2:5060", TargetState::Refuses);
+        assert!(metrics.text().contains(&up.replace("} 1", "} 0.5")));
+        tell("192.0.2.2:5060", TargetState::Down);
         assert!(metrics.text().contains(&up.replace("} 1", "} 0")));
     }
 

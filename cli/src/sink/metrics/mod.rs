@@ -319,6 +319,11 @@ impl Metrics {
         self.config_success.set(0);
     }
 
+    /// Whether the last one was refused.
+    pub fn was_config_refused(&self) -> bool {
+        self.config_success.get() == 0
+    }
+
     /// Whether the configuration in use is an earlier one because the files of the start cannot be used.
     pub fn config_fallback(&self, is_fallback: bool) {
         self.config_fallback.set(i64::from(is_fallback));

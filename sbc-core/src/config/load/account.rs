@@ -76,17 +76,20 @@ impl Load<'_> {
         self.note_credential(title, &password.value);
         let found = match self.facts.password(&password.value) {
             Ok(found) => found,
-            Err(fault) => {
-                let why = match fault {
-                    FileFault::Unreadable(why) | FileFault::Unusable(why) => why,
-                };
+            Err(FileFault::Unusable(why)) => {
                 self.out.add(
                     Code::SecretMissing,
                     &password.span,
                     format!("{title}: {word} in {}: {why}", password.value),
-                    Some(format!(
-                        "write the {word} there, readable for the user of the daemon"
-                    )),
+                    Some(format!("write the {word} there, and nothing else")),
+                );
+                return None;
+            }
+            Err(FileFault::Unreadable(why)) => {
+                self.absent(
+                    password,
+                    format!("{title}: {word} in {}: {why}", password.value),
+                    word,
                 );
                 return None;
             }
@@ -96,7 +99,7 @@ impl Load<'_> {
                 Code::SecretExposed,
                 &password.span,
                 format!("{title}: every user of this machine can read the {word}"),
-                Some("chmod 600, owner root or the user of the daemon".to_owned()),
+                Some("chmod 640, and let its group be that of the daemon".to_owned()),
             );
         }
         // An editor ends the last line; no password does.
@@ -120,6 +123,37 @@ impl Load<'_> {
             );
         }
         Some(octets)
+    }
+
+    /// A secret cannot be read: what needs it is out of service, or the configuration is refused.
+    pub(super) fn absent(&mut self, secret: &At<Secret>, cause: String, word: &str) {
+        let help = format!("write the {word} there, readable for the user of the daemon");
+        match self.may_lack {
+            true => {
+                self.lacks = true;
+                self.out.add(
+                    Code::SecretAbsent,
+                    &secret.span,
+                    format!("{cause}; what needs it is out of service, and all else works"),
+                    Some(format!("{help}, then reload")),
+                );
+            }
+            false => self
+                .out
+                .add(Code::SecretMissing, &secret.span, cause, Some(help)),
+        }
+    }
+
+    /// Reads an object that may lack its secret, if this is so; whether it does.
+    pub(super) fn lacking<T>(
+        &mut self,
+        may_lack: bool,
+        read: impl FnOnce(&mut Self) -> T,
+    ) -> (T, bool) {
+        (self.may_lack, self.lacks) = (may_lack, false);
+        let object = read(self);
+        self.may_lack = false;
+        (object, std::mem::take(&mut self.lacks))
     }
 
     /// Takes note of what a reload does not read anew.

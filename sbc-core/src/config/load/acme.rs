@@ -157,6 +157,22 @@ impl Load<'_> {
                     self.port_of_proof(file, at);
                 }
                 let listen = written.listen.as_ref().map_or(LISTEN, |at| at.value);
+                if self.facts.may_bind(listen.port()) == Some(false) {
+                    let span = written.listen.as_ref().map_or(&written.span, |at| &at.span);
+                    self.out.add(
+                        Code::PrivilegedPort,
+                        span,
+                        format!(
+                            "acme: the daemon may not listen on port {}: no certificate will be issued",
+                            listen.port()
+                        ),
+                        Some(
+                            "install the drop-in acme.conf that comes with the service, or write listen = \"[::]:8080\" and \
+                             lead port 80 to it, or use challenge = \"dns-01\""
+                                .to_owned(),
+                        ),
+                    );
+                }
                 Some(AcmeProof::Http { listen })
             }
             (Challenge::Dns, Some(hook)) => {

@@ -35,7 +35,7 @@ impl Load<'_> {
         }
         let mut users: BTreeMap<String, ApiUser> = BTreeMap::new();
         for user in &written.users {
-            let Some(user) = self.api_user(user, &users) else {
+            let Some(user) = self.lacking(true, |load| load.api_user(user, &users)).0 else {
                 continue;
             };
             users.insert(user.name.clone(), user);

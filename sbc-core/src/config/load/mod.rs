@@ -98,6 +98,8 @@ pub fn load(
         files: BTreeMap::new(),
         interfaces: Vec::new(),
         credentials: BTreeSet::new(),
+        may_lack: false,
+        lacks: false,
     };
     let built = load.build(&file, previous);
     let findings = load.out.finish(sources);
@@ -134,6 +136,10 @@ struct Load<'a> {
     interfaces: Vec<IpAddr>,
     /// What has a secret that the service manager reads.
     credentials: BTreeSet<String>,
+    /// Whether the object that is read may lack its secret.
+    may_lack: bool,
+    /// Whether it does.
+    lacks: bool,
 }
 
 /// Objects of one kind, with where each was written.
@@ -206,12 +212,12 @@ impl Load<'_> {
         self.interfaces = self.interfaces(file);
         self.build_realms(file, previous);
         let acme_folder = self.acme_folder(file);
-        self.build_tls(file, &acme_folder);
+        self.build_tls(file, previous, &acme_folder);
         self.build_listeners(file);
         let acme = self.acme_table(file, acme_folder);
         self.build_sounds(file, previous);
         self.build_tenants(file);
-        self.build_trunks(file);
+        self.build_trunks(file, previous);
         self.build_downstreams(file);
         self.build_hosting(file);
         self.check_elins(file);
@@ -257,6 +263,8 @@ impl Load<'_> {
             hosting: std::mem::take(&mut self.hosting),
         };
         let relay = self.relay(file);
+        let has_key = |name: &TlsContextName| config.tls.get(name).is_none_or(|tls| !tls.lacks_key);
+        self.files.retain(|name, _| has_key(name));
         let shell = Shell {
             relay,
             tls: std::mem::take(&mut self.files),

@@ -19,7 +19,9 @@ impl Load<'_> {
             };
             let title = format!("{}: graph", titled("tenant", &tenant.name.value));
             let name = TenantName::new(&tenant.name.value);
-            if let Some(access) = self.graph_access(&title, &name, written) {
+            let (access, lacks_secret) =
+                self.lacking(true, |load| load.graph_access(&title, &name, written));
+            if let (Some(access), false) = (access, lacks_secret) {
                 all.insert(name, access);
             }
         }

@@ -85,7 +85,7 @@ impl Load<'_> {
                 taken.insert(free);
                 RealmId(free)
             });
-            let realm = self.realm(written, name.clone(), id, ephemeral.as_ref());
+            let realm = self.realm(written, name.clone(), id, &ephemeral);
             if let (Some(realm), true) = (realm, is_new) {
                 self.realms
                     .valid
@@ -99,7 +99,7 @@ impl Load<'_> {
         written: &WrittenRealm,
         name: RealmName,
         id: RealmId,
-        ephemeral: Option<&RangeInclusive<u16>>,
+        ephemeral: &[RangeInclusive<u16>],
     ) -> Option<Realm> {
         let title = titled("realm", name.as_str());
         let (mut v4, mut v6) = (None::<Ipv4Addr>, None::<Ipv6Addr>);
@@ -255,7 +255,7 @@ impl Load<'_> {
         &mut self,
         title: &str,
         written: &WrittenRealm,
-        ephemeral: Option<&RangeInclusive<u16>>,
+        ephemeral: &[RangeInclusive<u16>],
     ) -> Option<RangeInclusive<u16>> {
         let at = written.ports.as_ref()?;
         let (first, last) = (*at.value.start(), *at.value.end());
@@ -275,9 +275,8 @@ impl Load<'_> {
             );
             return None;
         }
-        if let Some(theirs) =
-            ephemeral.filter(|theirs| *theirs.start() <= last && first <= *theirs.end())
-        {
+        let mut theirs = ephemeral.iter();
+        if let Some(theirs) = theirs.find(|own| *own.start() <= last && first <= *own.end()) {
             self.out.add(
                 Code::EphemeralOverlap,
                 &at.span,
@@ -294,12 +293,20 @@ impl Load<'_> {
         Some(at.value.clone())
     }
 
-    pub(super) fn build_tls(&mut self, file: &File, acme_folder: &str) {
+    pub(super) fn build_tls(&mut self, file: &File, previous: Option<&Config>, acme_folder: &str) {
         for written in &file.tls {
             let is_new = self.tls.declare(&written.name, &mut self.out);
             let name = TlsContextName::new(&written.name.value);
-            let context = self.tls_context(written, name.clone(), acme_folder);
-            if let (Some((facts, files)), true) = (context, is_new) {
+            // A reload keeps what works.
+            let may_lack = previous.is_none_or(|before| {
+                let before = before.tls.get(&name);
+                before.is_some_and(|before| before.lacks_key)
+            });
+            let (context, lacks_key) = self.lacking(may_lack, |load| {
+                load.tls_context(written, name.clone(), acme_folder)
+            });
+            if let (Some((mut facts, files)), true) = (context, is_new) {
+                facts.lacks_key = lacks_key;
                 if let Some(files) = files {
                     self.files.insert(name.clone(), files);
                 }
@@ -371,6 +378,7 @@ impl Load<'_> {
             names: place.names,
             verify_client,
             allow_wildcard,
+            lacks_key: false,
         };
         let files = TlsFiles {
             cert: place.cert,
@@ -511,16 +519,16 @@ impl Load<'_> {
         self.note_credential(title, &key.value);
         match self.facts.key(&key.value, &cert.value) {
             Err(FileFault::Unreadable(why)) => {
-                let code = match key.value {
-                    Secret::File(_) => Code::FileUnreadable,
-                    Secret::Env(_) | Secret::Credential(_) => Code::SecretMissing,
-                };
-                self.out.add(
-                    code,
-                    &key.span,
-                    format!("{title}: key in {}: {why}", key.value),
-                    Some("the user of the daemon must be able to read it".to_owned()),
-                );
+                let cause = format!("{title}: key in {}: {why}", key.value);
+                match (&key.value, self.may_lack) {
+                    (Secret::File(_), false) => self.out.add(
+                        Code::FileUnreadable,
+                        &key.span,
+                        cause,
+                        Some("the user of the daemon must be able to read it".to_owned()),
+                    ),
+                    _ => self.absent(key, cause, "key"),
+                }
             }
             Err(FileFault::Unusable(why)) => self.out.add(
                 Code::BadCertificate,
@@ -551,7 +559,7 @@ impl Load<'_> {
                         Code::SecretExposed,
                         &key.span,
                         format!("{title}: every user of this machine can read the key"),
-                        Some("chmod 600, owner root or the user of the daemon".to_owned()),
+                        Some("chmod 640, and let its group be that of the daemon".to_owned()),
                     );
                 }
             }

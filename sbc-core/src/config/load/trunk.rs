@@ -14,7 +14,7 @@ use crate::config::written::{
     File, Mode, PinnedTarget, WrittenOptions, WrittenPreset, WrittenSessionTimer, WrittenTrunk,
 };
 use crate::config::{
-    AllDown, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, SessionIdForm,
+    AllDown, Config, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, SessionIdForm,
     SessionTimer, SipTimers, TargetAddress, TlsContext, Trunk, TrunkLimits, TrunkMedia,
     UdpOversize, UriForm, VerifyClient,
 };
@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl Load<'_> {
-    pub(super) fn build_trunks(&mut self, file: &File) {
+    pub(super) fn build_trunks(&mut self, file: &File, previous: Option<&Config>) {
         // All names first: others may name a trunk that turns out to be broken, and derived trunks one
         // that is written later.
         let declared = file.trunks.iter().map(|written| {
@@ -39,8 +39,16 @@ impl Load<'_> {
         let (derived, others): (Vec<_>, Vec<_>) =
             declared.partition(|(written, _)| written.inherits.is_some());
         for (written, is_new) in others.into_iter().chain(derived) {
-            let trunk = self.trunk(written);
-            if let (Some(trunk), true) = (trunk, is_new) {
+            // A reload keeps what works.
+            let may_lack = previous.is_none_or(|before| {
+                let before = before.trunks.get(&TrunkName::new(&written.name.value));
+                before.is_some_and(|before| before.is_out_of_service)
+            });
+            let (trunk, lacks_secret) = self.lacking(may_lack, |load| load.trunk(written));
+            if let (Some(mut trunk), true) = (trunk, is_new) {
+                if lacks_secret {
+                    trunk.take_out_of_service();
+                }
                 self.trunks.valid.insert(
                     trunk.name.clone(),
                     (Arc::new(trunk), written.name.span.clone()),
@@ -228,6 +236,7 @@ impl Load<'_> {
             pass_headers,
             strip_headers,
             set_headers,
+            is_out_of_service: false,
         })
     }
 

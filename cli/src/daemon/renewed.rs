@@ -1,0 +1,169 @@
+//! Certificates and keys that somebody else renews, as certbot does: taken into use as soon as both files are whole,
+//! without a reload (OPS-121, TDR-TLS-013).
+//!
+//! Files are looked at regularly, by what the file system says of them. What has changed and then has not for one look is
+//! read; as long as key and certificate do not belong together, the pair in use stays. Which files belong to an identity,
+//! and all else of the configuration, is what the last reload has said. Certificates of an authority of our own come into
+//! use by themselves (`acme`).
+
+use super::Daemon;
+use super::net::tls::TlsContext;
+use crate::sink::log::wall_clock;
+use sbc_core::config::{Secret, TlsFiles};
+use sbc_core::id::TlsContextName;
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often files are looked at: a renewal is in use within a minute.
+pub(super) const EVERY: Duration = Duration::from_secs(30);
+
+/// What the file system says of a file: place, size, and when it was changed in nanoseconds.
+type Mark = (u64, u64, u64, i64, i64);
+
+/// Both files of an identity; a file that is not there has no mark.
+type Marks = [Option<Mark>; 2];
+
+/// What is known of an identity's files.
+#[derive(Clone, Default)]
+struct Known {
+    /// At the last look.
+    seen: Marks,
+    /// When they were read last.
+    read: Option<Marks>,
+}
+
+/// Looks at the files of every identity, again and again, as long as the daemon lives.
+pub async fn watch(daemon: Weak<Daemon>, every: Duration) {
+    let mut known = BTreeMap::new();
+    let mut looks = interval(every);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let Some(daemon) = daemon.upgrade() else {
+            return;
+        };
+        let files: Vec<(TlsContextName, TlsFiles)> = {
+            let loaded = daemon.loaded();
+            let files = loaded.shell.tls.iter();
+            let files = files.filter(|(_, files)| files.issued_for.is_none());
+            files
+                .map(|(name, files)| (name.clone(), files.clone()))
+                .collect()
+        };
+        let before = std::mem::take(&mut known);
+        let looked = tokio::task::spawn_blocking(move || look(files, before));
+        let Ok((seen, read)) = looked.await else {
+            return;
+        };
+        known = seen;
+        for (files, context) in read {
+            daemon.take_renewed(files, context).await;
+        }
+    }
+}
+
+type Read = (TlsFiles, Result<Arc<TlsContext>, (TlsContextName, String)>);
+
+/// Reads the files that have changed and are quiet again.
+fn look(
+    files: Vec<(TlsContextName, TlsFiles)>,
+    mut before: BTreeMap<TlsContextName, Known>,
+) -> (BTreeMap<TlsContextName, Known>, Vec<Read>) {
+    let (mut known, mut read) = (BTreeMap::new(), Vec::new());
+    for (name, files) in files {
+        let marks = marks(&files);
+        let mut own = before.remove(&name).unwrap_or_default();
+        if own.seen == marks && own.read != Some(marks) && marks[0].is_some() {
+            own.read = Some(marks);
+            let context = TlsContext::load(name.clone(), &files);
+            let context = context.map_err(|why| (name.clone(), why.to_string()));
+            read.push((files, context.map(Arc::new)));
+        }
+        own.seen = marks;
+        known.insert(name, own);
+    }
+    (known, read)
+}
+
+fn marks(files: &TlsFiles) -> Marks {
+    let mark = |path: &str| {
+        let facts = fs::metadata(path).ok()?;
+        let place = (facts.dev(), facts.ino(), facts.len());
+        Some((place.0, place.1, place.2, facts.mtime(), facts.mtime_nsec()))
+    };
+    let key = match &files.key {
+        Secret::File(path) => mark(path),
+        // These are what they were at the start of the daemon.
+        Secret::Env(_) | Secret::Credential(_) => None,
+    };
+    [mark(&files.cert), key]
+}
+
+impl Daemon {
+    /// Takes a certificate that was found on disk into use, if it is another one and as good.
+    async fn take_renewed(
+        &self,
+        files: TlsFiles,
+        read: Result<Arc<TlsContext>, (TlsContextName, String)>,
+    ) {
+        let log = &self.sinks().log;
+        let stays = "the certificate on disk is not taken into use, the one before stays";
+        let context = match read {
+            Ok(context) => context,
+            Err((name, why)) => {
+                let line = log.warn("certificate_file", stays).with("context", name);
+                return line.with("why", why).send();
+            }
+        };
+        // No reload comes between.
+        let _turn = self.turn().lock().await;
+        let name = context.name();
+        let before = self.net().identities();
+        let (Some(old), true) = (
+            before.get(name),
+            self.loaded().shell.tls.get(name) == Some(&files),
+        ) else {
+            return;
+        };
+        if old.shows_the_same(&context) {
+            return;
+        }
+        let (own, facts) = (old.facts(), context.facts());
+        let now = i64::try_from(wall_clock().as_micros() / 1_000_000).unwrap_or(i64::MAX);
+        let lacking = own.names.iter().find(|name| !facts.names.contains(name));
+        let why = match lacking {
+            Some(name) => Some(format!(
+                "it lacks the name {name}; a reload takes it all the same"
+            )),
+            None if facts.not_after <= now => Some("it has expired".to_owned()),
+            None if facts.not_before > now => Some("it is not valid yet".to_owned()),
+            None => None,
+        };
+        if let Some(why) = why {
+            let line = log.warn("certificate_file", stays).with("context", name);
+            return line.with("why", why).send();
+        }
+        let config = self.net().config();
+        let mut tls = (*before).clone();
+        tls.put(Arc::clone(&context));
+        let (tls, kept) = self.net().proven(&config, tls).await;
+        if !kept.is_empty() {
+            // Who refuses it was told by who has tried it.
+            return;
+        }
+        let tls = Arc::new(tls);
+        self.net().use_identities(Arc::clone(&tls));
+        self.publish_certificates(&tls);
+        let text = "a renewed certificate was found on disk and is in use";
+        let line = log.info("certificate_file", text).with("context", name);
+        line.with("subject", &facts.subject)
+            .with("days_left", (facts.not_after - now).div_euclid(86_400))
+            .send();
+        let told = serde_json::json!({ "context": name });
+        self.sinks().news.tell("certificate.renewed", told);
+    }
+}
