@@ -25,7 +25,8 @@
 //! }
 //! ```
 //!
-//! - The row in `catalogue.toml` has everything else: title, severity, mark, requirements.
+//! - The row in `catalogue.toml` has everything else: title, severity, mark, requirements, and in `differs` what the
+//!   case wants otherwise than its catalogue, because a requirement says so.
 //! - Common ladders are in `ladder.rs`: [`Stage::to_teams`] and [`Stage::from_teams`] give an
 //!   answered call with audio both ways; `Talk::caller_ends` or `Talk::called_ends` ends it. Changes within
 //!   it are in `change.rs`: `Talk::ends` gives both ends, `Stage::one_changes` has one offer and the other
@@ -36,6 +37,8 @@
 //!   everything that was sent; a case need not repeat them.
 //! - A case that takes long has a short form, and its full size where the run is told to soak:
 //!   `stage.size(…)` gives and notes it; `stage.note(…)` says what else a reader must know.
+//! - A bound in time is asked of several tries ([`Times`](super::times::Times)): most must keep it, and the report says how
+//!   many did not. What must come whole is counted ([`Whole`](super::whole::Whole)).
 //! - A case that wants another configuration says so with [`Case::with`]; one that wants something
 //!   that not every subject has, with [`Case::needs`].
 //! - Every case lists at least one way to break the subject, with the rule that must then be broken.

@@ -620,4 +620,55 @@ mod tests {
         // One that is under way may still come.
         assert!(!other.waits_for(437.3, Duration::from_millis(300)).await);
     }
+
+    /// Two voices of which the second hears the first as this warp has it.
+    async fn pair(warp: Warp) -> (Voice, Voice) {
+        let here = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let one = Voice::open("carrier", here, None, None).await.unwrap();
+        let other = Voice::open("carrier", here, Some(warp), None);
+        let other = other.await.unwrap();
+        for (of, at) in [(&one, other.at), (&other, one.at)] {
+            let media = sdp::read(&sdp::carrier_offer(at, &[Codec::Pcma])).unwrap();
+            of.hears_of(&media).unwrap();
+        }
+        (one, other)
+    }
+
+    /// Waits until so many packets have come.
+    async fn hears(voice: &Voice, packets: u64) {
+        let began = Instant::now();
+        while voice.heard().audio < packets && began.elapsed() < Duration::from_secs(20) {
+            sleep(PTIME).await;
+        }
+        assert!(voice.heard().audio >= packets);
+    }
+
+    #[tokio::test]
+    async fn a_hole_is_seen_by_numbers_and_by_times_and_else_by_counting() {
+        for (warp, hole) in [(Warp::Hole, 3), (Warp::Glitch, 3), (Warp::Anew, 0)] {
+            let (one, other) = pair(warp).await;
+            other.ear().measures_holes();
+            one.plays(437.3);
+            hears(&other, 46).await;
+            let heard = other.heard();
+            let sent = one.ear().sent();
+            assert_eq!(heard.longest_hole, hole, "{warp:?}");
+            assert!(u64::from(sent) >= heard.audio + 3, "{warp:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn two_packets_may_come_as_one_and_a_tone_may_end_in_silence() {
+        let (one, other) = pair(Warp::Joined).await;
+        one.plays(437.3);
+        assert!(other.waits_for(437.3, Duration::from_secs(10)).await);
+        assert_eq!(other.heard().lengths, [320]);
+        let (one, other) = pair(Warp::Mute).await;
+        one.plays(437.3);
+        let loud = other.loudest_within(Duration::from_millis(500)).await;
+        assert!(loud > Some(-20.0), "{loud:?}");
+        hears(&other, 180).await;
+        let silent = other.loudest_within(Duration::from_millis(500)).await;
+        assert!(silent < Some(-40.0), "{silent:?}");
+    }
 }

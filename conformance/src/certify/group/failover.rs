@@ -10,8 +10,9 @@ use crate::certify::verdict::Failure;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// A handshake that does not go on for so long is given up, and the next proxy called.
-const HANDSHAKE: Duration = Duration::from_secs(7);
+/// A handshake that does not go on for 3 s is given up (TDR-DNS-002), and the next proxy called within what a busy
+/// machine takes for that.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 /// A connection that is out of use ends when nothing can wait for an answer there, 64 times T1 (RFC 3261
 /// §17.1.1.2); and a little later.
 const RETIRED: Duration = Duration::from_secs(36);
@@ -36,7 +37,7 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(stalled_handshake(stage)),
         &[breaks(
             "TDR-DNS-002",
-            delay(teams("INVITE"), Duration::from_secs(8)),
+            delay(teams("INVITE"), Duration::from_millis(2_500)),
         )],
     ),
     case(
@@ -176,7 +177,7 @@ async fn asked_to_wait(stage: &Stage) -> Played {
 
 /// TC-CON-020.
 async fn final_refusals(stage: &Stage) -> Played {
-    for status in [603, 486, 404, 403, 480] {
+    for (before, status) in [603, 486, 404, 403, 480].into_iter().enumerate() {
         let (mut caller, mut called) = call_at(stage, 0).await?;
         called.leg.respond(status, "Refused", None, &[])?;
         called.leg.acknowledged_failure().await?;
@@ -185,11 +186,12 @@ async fn final_refusals(stage: &Stage) -> Played {
         stage.check("TDR-DNS-004", got == status, || {
             format!("{status} became {got}")
         });
+        let calls = before + 1;
+        let invites = stage.tape.requests(Side::Teams, "INVITE").len();
+        stage.check("TDR-DNS-004", invites == calls, || {
+            format!("{invites} INVITEs for {calls} calls, the last of which got {status}")
+        });
     }
-    let invites = stage.tape.requests(Side::Teams, "INVITE");
-    stage.check("TDR-DNS-004", invites.len() == 5, || {
-        format!("{} INVITEs for five calls", invites.len())
-    });
     Ok(())
 }
 

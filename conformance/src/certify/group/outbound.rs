@@ -152,6 +152,10 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-SIP-035", drop(carrier("INVITE"))),
             breaks(
+                "TDR-SIP-035",
+                replace(carrier("INVITE"), "+441632960198", "+441632960197"),
+            ),
+            breaks(
                 "G9",
                 then(teams("INVITE").status(100), |text| {
                     text.replacen("100 Trying", "302 Moved Temporarily", 1)
@@ -326,7 +330,7 @@ pub const CASES: &[Case] = &[
             ),
             breaks(
                 "TDR-FWD-001",
-                rewrite(carrier("INVITE"), identity::without_last),
+                rewrite(carrier("INVITE"), identity::without_second),
             ),
         ],
     )

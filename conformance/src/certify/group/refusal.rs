@@ -1,9 +1,8 @@
 //! INB: calls that Teams refuses, and what becomes of the reason.
 
-use super::inbound::TEAMS;
 use crate::certify::case::{Case, PATIENCE, Played, breaks, case};
 use crate::certify::evidence::Side;
-use crate::certify::mutation::{Mutation, carrier, replace, without};
+use crate::certify::mutation::{Mutation, carrier, replace, teams, twice, without};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
 use crate::peer::message::Message;
@@ -36,7 +35,7 @@ pub const CASES: &[Case] = &[
                 "TDR-ERR-011",
                 replace(carrier("INVITE").status(408), "cause=102", "cause=18"),
             ),
-            breaks("TDR-DNS-004", Mutation::Configuration(TEAMS, TRIES_ALL)),
+            breaks("TDR-DNS-004", twice(teams("INVITE"))),
         ],
     ),
     case(
@@ -84,11 +83,9 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-/// The same where a timeout of who is called leads to the next proxy, which is all that may be configured.
-const TRIES_ALL: &str = "preset = \"teams\"\nreroute_on = [408, 503]\n";
-
 /// A call that Teams refuses; what the caller gets. Nobody else may be asked.
 async fn refused(stage: &Stage, status: u16, reason: Option<&str>) -> Result<Message, Failure> {
+    let before = stage.tape.requests(Side::Teams, "INVITE").len();
     let mut caller = stage.carrier_dials().await?;
     let mut called = stage.teams_is_called().await?;
     let reason: Vec<_> = reason
@@ -98,14 +95,11 @@ async fn refused(stage: &Stage, status: u16, reason: Option<&str>) -> Result<Mes
     called.leg.respond(status, "Refused", None, &reason)?;
     called.leg.acknowledged_failure().await?;
     let answer = caller.is_refused().await;
-    for other in [1, 2] {
-        let invites = stage.tape.requests(Side::Teams, "INVITE");
-        let host = stage.proxies[other].host();
-        let is_asked = invites.iter().any(|(_, peer, _)| peer == host);
-        stage.check("TDR-DNS-004", !is_asked, || {
-            format!("{host} was asked after {status}")
-        });
-    }
+    let asked = stage.tape.requests(Side::Teams, "INVITE").split_off(before);
+    let hosts: Vec<&str> = asked.iter().map(|(_, peer, _)| peer.as_str()).collect();
+    stage.check("TDR-DNS-004", hosts.len() == 1, || {
+        format!("for a call that got {status} these were asked: {hosts:?}")
+    });
     answer
 }
 

@@ -3,10 +3,10 @@
 use crate::certify::case::{Break, Case, Need, PATIENCE, Play, Played, Step, breaks, case};
 use crate::certify::change::{End, SETTLED, direction};
 use crate::certify::evidence::{From, Side};
-use crate::certify::ladder::{Called, TONES, Talk};
+use crate::certify::ladder::{Called, Talk};
 use crate::certify::mutation::{
-    Mutation, again, as_method, carrier, delay, drop, replace, rewrite, teams, then, with_line,
-    without,
+    Mutation, Warp, again, as_method, carrier, delay, drop, replace, rewrite, teams, then,
+    with_line, without,
 };
 use crate::certify::setting::{CUSTOMER_NUMBERS, CUSTOMERS, OUTSIDE, USER_2};
 use crate::certify::stage::Stage;
@@ -73,12 +73,21 @@ pub const CASES: &[Case] = &[
     transfer(
         "TC-XFR-003",
         |stage| Box::pin(after_consultation(stage)),
-        &[breaks(
-            "TDR-XFR-019",
-            rewrite(teams("INVITE"), |text| {
-                transfers(text, |text| with_line(text, "Target-Dialog: one"))
-            }),
-        )],
+        &[
+            breaks(
+                "TDR-XFR-019",
+                rewrite(teams("INVITE"), |text| {
+                    transfers(text, |text| with_line(text, "Target-Dialog: one"))
+                }),
+            ),
+            // Whoever is asked so refuses.
+            breaks(
+                "TDR-SIP-014",
+                rewrite(teams("INVITE"), |text| {
+                    transfers(text, |text| with_line(text, "Replaces: one"))
+                }),
+            ),
+        ],
     ),
     transfer(
         "TC-XFR-004",
@@ -116,6 +125,10 @@ pub const CASES: &[Case] = &[
                 "TDR-XFR-001",
                 replace(teams("INVITE"), "Allow: ", "Allow: REFER, "),
             ),
+            breaks(
+                "audio",
+                replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
+            ),
         ],
     )
     .with(|setting| setting.teams.push_str("refer = \"refuse\"\n")),
@@ -149,13 +162,17 @@ pub const CASES: &[Case] = &[
     transfer(
         "TC-XFR-009",
         |stage| Box::pin(ringing_is_heard(stage)),
-        &[breaks(
-            "TDR-XFR-016",
-            Mutation::Configuration(
-                "ringback = \"local\"\n",
-                "ringback = \"remote\"\nmusic = \"silence\"\n",
+        &[
+            breaks(
+                "TDR-XFR-016",
+                Mutation::Configuration(
+                    "ringback = \"local\"\n",
+                    "ringback = \"remote\"\nmusic = \"silence\"\n",
+                ),
             ),
-        )],
+            // Nothing but what was heard first is heard, and so no tone of the target.
+            breaks("TDR-XFR-016", Mutation::CarrierMedia(Warp::Stuck)),
+        ],
     )
     .with(|setting| setting.carrier.push_str("ringback = \"local\"\n")),
     transfer(
@@ -202,10 +219,20 @@ pub const CASES: &[Case] = &[
     transfer(
         "TC-XFR-016",
         |stage| Box::pin(on_hold_first(stage)),
-        &[breaks(
-            "audio",
-            replace(teams("INVITE").first(), "inline:", "inline:+"),
-        )],
+        &[
+            breaks(
+                "audio",
+                replace(teams("INVITE").first(), "inline:", "inline:+"),
+            ),
+            breaks(
+                "TDR-HLD-003",
+                replace(
+                    teams("INVITE").status(200).inside(),
+                    "a=inactive",
+                    "a=sendrecv",
+                ),
+            ),
+        ],
     ),
     transfer(
         "TC-XFR-017",
@@ -644,6 +671,9 @@ async fn late_bye(stage: &Stage) -> Played {
     ends(&mut talk.caller.leg, &mut new.leg).await
 }
 
+/// What the target of a transfer plays before it answers.
+const EARLY: f64 = 811.3;
+
 /// TC-XFR-009: tones of ours while the target rings, its own as soon as there are any.
 async fn ringing_is_heard(stage: &Stage) -> Played {
     let mut talk = stage.to_teams().await?;
@@ -655,8 +685,8 @@ async fn ringing_is_heard(stage: &Stage) -> Played {
     let answer = new.answer(Codec::Pcma);
     new.leg
         .respond(183, "Session Progress", Some(answer), &[])?;
-    new.voice.plays(TONES.1);
-    let is_heard = talk.caller.voice.waits_for(TONES.1, PATIENCE).await;
+    new.voice.plays(EARLY);
+    let is_heard = talk.caller.voice.waits_for(EARLY, PATIENCE).await;
     stage.check("TDR-XFR-016", is_heard, || {
         "the target's own early tone is not heard".to_owned()
     });

@@ -208,21 +208,27 @@ async fn with_history(stage: &Stage, history: &'static str) -> Result<Message, F
     Ok(invite)
 }
 
-/// Without the last entry of History-Info.
-pub(super) fn without_last(invite: &str) -> String {
-    let lines = invite.split("\r\n").map(|line| {
-        let entries = line
-            .strip_prefix("History-Info: ")
-            .and_then(|all| all.rsplit_once(','));
-        entries.map_or_else(
-            || line.to_owned(),
-            |(kept, _)| format!("History-Info: {kept}"),
-        )
+/// Without the second entry of History-Info and those below it, whether each has a line of its own or not.
+pub(super) fn without_second(invite: &str) -> String {
+    let of_first = |entry: &&str| index_of(entry) == "1";
+    let lines = invite.split("\r\n").filter_map(|line| {
+        let Some(entries) = line.strip_prefix("History-Info: ") else {
+            return Some(line.to_owned());
+        };
+        let kept: Vec<&str> = entries.split(',').filter(of_first).collect();
+        (!kept.is_empty()).then(|| format!("History-Info: {}", kept.join(",")))
     });
     lines.collect::<Vec<_>>().join("\r\n")
 }
 
-/// TC-OUT-016: both entries in their order, each with its reason, and in Diversion who sent the call on and why
+/// Where an entry of History-Info stands (RFC 7044 §10.3).
+fn index_of(entry: &str) -> &str {
+    let (_, rest) = entry.split_once(";index=").unwrap_or_default();
+    rest.split(';').next().unwrap_or_default()
+}
+
+/// TC-OUT-016: both entries in their order, each with its reason, with whom the call is for behind them or not (RFC
+/// 7044), and in Diversion who sent the call on and why
 /// (RFC 7544 §7.3).
 pub(super) async fn forwarded(stage: &Stage) -> Played {
     let rule = "TDR-FWD-001";
@@ -243,16 +249,16 @@ pub(super) async fn forwarded(stage: &Stage) -> Played {
     ] {
         let invite = with_history(stage, history).await?;
         let told = invite.values("History-Info");
-        let has = |at: usize, words: &[&str]| {
-            told.get(at)
-                .is_some_and(|entry| words.iter().all(|word| entry.contains(word)))
+        let has = |at: usize, index: &str, words: &[&str]| {
+            told.get(at).is_some_and(|entry| {
+                index_of(entry) == index && words.iter().all(|word| entry.contains(word))
+            })
         };
         let first = match history.contains("?Reason") {
-            true => &["+441632960107", "cause%3D302", "index=1"][..],
-            false => &["+441632960107", "index=1"],
+            true => &["+441632960107", "cause%3D302"][..],
+            false => &["+441632960107"],
         };
-        let is_whole =
-            told.len() == 2 && has(0, first) && has(1, &["+441632960001", second, "index=1.1"]);
+        let is_whole = has(0, "1", first) && has(1, "1.1", &["+441632960001", second]);
         stage.check(rule, is_whole, || {
             format!("of \"{history}\" History-Info is \"{}\"", told.join(", "))
         });
