@@ -143,19 +143,6 @@ struct SendContext {
     is_fresh: bool,
 }
 
-impl SendContext {
-    fn new(key: &CryptoKey, is_fresh: bool) -> Self {
-        Self {
-            key: key.clone(),
-            sender: Sender::new(key),
-            rtp_wear: Wear::new(key.lifetime()),
-            rtcp_wear: Wear::new(key.lifetime().min(MOST_REPORTS)),
-            origin: None,
-            is_fresh,
-        }
-    }
-}
-
 impl std::fmt::Debug for SendContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SendContext({:?})", self.key)
@@ -516,32 +503,39 @@ impl Stream {
     pub(super) fn sender(&mut self, key: &CryptoKey) -> usize {
         match self.senders.iter().position(|context| context.key == *key) {
             Some(at) => at,
-            None => {
-                self.outgoing.begin_key();
-                self.senders.reserve_exact(1);
-                self.senders.push(SendContext::new(key, false));
-                self.senders.len() - 1
-            }
+            None => self.add_sender(key, false),
         }
     }
 
     /// As [`Self::sender`] for a key that a handshake has made: it takes the place of one that is used no more.
     pub(super) fn fresh_sender(&mut self, key: &CryptoKey) -> usize {
-        self.outgoing.begin_key();
-        let fresh = SendContext::new(key, true);
         let faces = &self.faces;
         let is_used = |at: usize| faces.iter().any(|face| face.sends_with(at));
         let mut all = self.senders.iter_mut().enumerate();
-        match all.find(|(at, own)| own.is_fresh && !is_used(*at)) {
-            Some((at, own)) => {
-                *own = fresh;
-                at
-            }
-            None => {
-                self.senders.push(fresh);
-                self.senders.len() - 1
-            }
-        }
+        let Some((at, own)) = all.find(|(at, own)| own.is_fresh && !is_used(*at)) else {
+            return self.add_sender(key, true);
+        };
+        own.key = key.clone();
+        own.sender = Sender::new(key);
+        own.rtp_wear = Wear::new(key.lifetime());
+        own.rtcp_wear = Wear::new(key.lifetime().min(MOST_REPORTS));
+        own.origin = None;
+        self.outgoing.begin_key();
+        at
+    }
+
+    fn add_sender(&mut self, key: &CryptoKey, is_fresh: bool) -> usize {
+        self.outgoing.begin_key();
+        self.senders.reserve_exact(1);
+        self.senders.push(SendContext {
+            key: key.clone(),
+            sender: Sender::new(key),
+            rtp_wear: Wear::new(key.lifetime()),
+            rtcp_wear: Wear::new(key.lifetime().min(MOST_REPORTS)),
+            origin: None,
+            is_fresh,
+        });
+        self.senders.len() - 1
     }
 
     fn forget_keys(&mut self) {
