@@ -317,6 +317,9 @@ mod tests {
     #[test]
     fn a_record_tells_when_and_as_whom_a_call_was_at_teams() {
         let call = of(&record()).unwrap();
+        let mut interim = record();
+        interim["interim"] = 1.into();
+        assert!(of(&interim).is_none(), "it goes on");
         assert_eq!(
             (call.talked_s, call.cause.as_str()),
             (41, "normal_clearing")
