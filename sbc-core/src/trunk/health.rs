@@ -154,13 +154,20 @@ impl Health {
         }
     }
 
-    /// Whether a place is known to be down: by OPTIONS, or since calls there fail. Nothing is tried by asking.
-    pub(crate) fn is_down(&self, now: Timestamp, place: &Place) -> bool {
+    /// As [`Self::admits`], of who only looks: it takes nothing from a circuit.
+    pub(crate) fn footing(&self, now: Timestamp, place: &Place) -> Footing {
         let heard = self.heard.get(&place.watched);
         let was_heard = heard.is_some_and(|at| *at + HEARD > now);
-        let is_silent = self.probed.get(&place.watched) == Some(&TargetState::Down);
+        match self.probed.get(&place.watched) {
+            Some(TargetState::Busy) => return Footing::Busy,
+            Some(TargetState::Down) if !was_heard => return Footing::Bad,
+            Some(_) | None => {}
+        }
         let circuit = self.circuits.get(&place.own);
-        is_silent && !was_heard || circuit.is_some_and(|circuit| circuit.is_open(now))
+        match circuit.is_some_and(|circuit| circuit.is_open(now)) {
+            true => Footing::Bad,
+            false => Footing::Good,
+        }
     }
 
     /// Whether a call may be tried at a trunk whose targets are all bad (SIP-1711).
