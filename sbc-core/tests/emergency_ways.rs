@@ -117,6 +117,24 @@ fn every_place_of_every_trunk_is_tried_whatever_each_of_them_says() {
     }
 }
 
+/// A site that is gone has many addresses, and who calls for help little time.
+#[test]
+fn other_trunks_are_asked_before_the_third_address_of_one() {
+    let place = |last: u8| format!("198.51.100.{last}");
+    let targets = (50..55).map(|last| format!("\"{}:5060;udp\"", place(last)));
+    let targets: Vec<String> = targets.collect();
+    let config = helping().replace(
+        "targets = [\"198.51.100.50:5060;udp\"]",
+        &format!("targets = [{}]", targets.join(", ")),
+    );
+    let mut shard = Shard::with(config_of(&config));
+    shard.teams_says(&help("a"));
+    let called = all_refuse(&mut shard, |_| "503 Service Unavailable".to_owned());
+    let wanted = [50, 51, 60, 20, 21, 52, 53, 54].map(place);
+    assert_eq!(called, wanted);
+    shard.settles();
+}
+
 #[test]
 fn whoever_has_asked_for_a_pause_is_tried_after_everybody_else() {
     let mut shard = Shard::with(config_of(&two_places()));

@@ -160,7 +160,7 @@ codes! {
     /// No call of Teams goes where its media would go past us.
     DownstreamNotCalled = "W0121",
     /// Calls that come from a carrier of a customer may go out by a carrier again.
-    OpenTransit = "W0122",
+    OpenTransit = "W0123",
 }
 
 impl Code {

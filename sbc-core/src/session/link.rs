@@ -19,7 +19,7 @@ use crate::sip::{HeaderName, Method, RequestBuilder};
 use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
 use crate::transport::{Flow, Hop, Protocol, nat};
-use crate::trunk::Place;
+use crate::trunk::{Footing, Place};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -279,7 +279,8 @@ impl Link {
         let heard = self.fallback.remote.ip();
         hops.sort_by_cached_key(|hop| {
             let place = Place::of(&style.trunk, hop.protocol, hop.remote);
-            let is_down = cx.plane.health.is_down(cx.now.mono, &place);
+            let footing = cx.plane.health.footing(cx.now.mono, &place);
+            let is_down = footing == Footing::Bad;
             (is_down, hop.remote.ip() != heard)
         });
         let mut hops = VecDeque::from(hops);

@@ -344,10 +344,12 @@ impl Outgoing {
     /// Whether the present name of Teams has had its turn while other names have not: a data centre that is
     /// gone has many addresses, and a caller little patience.
     fn has_had_its_turn(&self, trunk: &Trunk) -> bool {
-        trunk.preset == Preset::Teams
-            && !self.is_again
+        let is_of_teams = trunk.preset == Preset::Teams
             && !self.targets.is_empty()
-            && self.attempts.saturating_sub(self.attempts_before) >= TRIES_PER_NAME
+            && self.attempts.saturating_sub(self.attempts_before) >= TRIES_PER_NAME;
+        // Who calls for help waits no longer for one trunk while others have not been asked (SIP-1404).
+        let is_of_help = self.defers() && self.attempts >= TRIES_PER_NAME;
+        !self.is_again && (is_of_teams || is_of_help)
     }
 
     fn left(&self) -> usize {
@@ -945,7 +947,8 @@ impl Session {
             return;
         };
         self.timers.clear();
-        let untried = std::mem::take(&mut outgoing.doubtful);
+        let mut untried = std::mem::take(&mut outgoing.later);
+        untried.append(&mut outgoing.doubtful);
         let fault = match untried.is_empty() {
             true => TargetFault::Resolve(ResolveFault::NotFound),
             false => TargetFault::Down,

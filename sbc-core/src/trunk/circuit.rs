@@ -52,11 +52,6 @@ impl Circuit {
         may_pass
     }
 
-    /// Whether calls are kept from there.
-    pub(super) fn is_open(&self, now: Timestamp) -> bool {
-        self.closed_to.is_some_and(|until| until > now)
-    }
-
     /// Whether it need not be remembered.
     pub(super) fn is_stale(&self, now: Timestamp) -> bool {
         self.last + MEMORY <= now

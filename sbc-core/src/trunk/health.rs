@@ -199,11 +199,6 @@ impl Health {
         }
     }
 
-    /// Whether a place is known to be down: by OPTIONS, or since calls there fail. Nothing is tried by asking.
-    pub(crate) fn is_down(&self, now: Timestamp, place: &Place) -> bool {
-        self.footing(now, place) == Footing::Bad
-    }
-
     /// Whether a call may be tried at a trunk whose targets are all bad (SIP-1711).
     pub(crate) fn may_try(&self, now: Timestamp, trunk: &TrunkName, policy: AllDown) -> bool {
         if policy == AllDown::Fail {

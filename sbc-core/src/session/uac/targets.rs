@@ -93,7 +93,7 @@ impl Session {
             }
             outgoing.attempts_before = outgoing.attempts;
             let Some(target) = outgoing.targets.pop_front() else {
-                if !outgoing.later.is_empty() {
+                if !outgoing.later.is_empty() && !outgoing.defers() {
                     outgoing.addresses.append(&mut outgoing.later);
                     continue;
                 }
