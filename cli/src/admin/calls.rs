@@ -43,7 +43,8 @@ pub(super) async fn list(
         },
         call,
     };
-    let all = calls(&daemon).await?.into_iter().map(view);
+    let calls = access.desk.calls(&daemon, &who).await?;
+    let all = calls.iter().cloned().map(view);
     let is_meant = |one: &CallView| {
         let trunk = wish.trunk.as_ref();
         trunk.is_none_or(|trunk| one.call.from_trunk.as_str() == trunk)
@@ -67,19 +68,6 @@ pub(super) struct CallView {
     seconds: u64,
 }
 
-async fn calls(daemon: &Daemon) -> Result<Vec<CallSummary>, Problem> {
-    let mut all = Vec::new();
-    for inbox in daemon.inboxes().all() {
-        match daemon.replies().ask(inbox, Command::Calls, ANSWER).await {
-            Some(Answered::Calls(calls)) => all.extend(calls),
-            Some(Answered::Done(_) | Answered::Media(_) | Answered::NoSuchCall) => {}
-            None => return Err(busy()),
-        }
-    }
-    all.sort_by_key(|call| (call.start, call.call));
-    Ok(all)
-}
-
 pub(super) async fn recent(State(access): State<Access>) -> Result<Json<Vec<RecordView>>, Problem> {
     let daemon = access.daemon()?;
     let records = daemon.sinks().traces.recent(RECENT);
@@ -101,12 +89,15 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let call = identify(&daemon, &id).await?;
+    let call = identify(&access, &daemon, &who, &id).await?;
     let trace = daemon.sinks().traces.get(call);
     let record = trace.as_ref().and_then(|trace| trace.record.clone());
     let mut summary = match record {
         Some(_) => None,
-        None => calls(&daemon).await?.into_iter().find(|c| c.call == call),
+        None => {
+            let calls = access.desk.calls(&daemon, &who).await?;
+            calls.iter().find(|own| own.call == call).cloned()
+        }
     };
     if let (Some(summary), false) = (&mut summary, who.sees_numbers()) {
         summary.hide_numbers();
@@ -138,12 +129,13 @@ pub(super) struct TraceWish {
 
 pub(super) async fn trace(
     State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
     Path(id): Path<String>,
     wish: Result<Query<TraceWish>, QueryRejection>,
 ) -> Result<String, Problem> {
     let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
-    let call = identify(&daemon, &id).await?;
+    let call = identify(&access, &daemon, &who, &id).await?;
     let trace = daemon
         .sinks()
         .traces
@@ -184,7 +176,7 @@ async fn live_media(daemon: &Daemon, call: CallId) -> Result<Option<Box<LiveMedi
         {
             Some(Answered::Media(live)) => return Ok(Some(live)),
             Some(Answered::NoSuchCall | Answered::Calls(_) | Answered::Done(_)) => {}
-            None => return Err(busy()),
+            None => return Err(Problem::busy()),
         }
     }
     Ok(None)
@@ -192,10 +184,11 @@ async fn live_media(daemon: &Daemon, call: CallId) -> Result<Option<Box<LiveMedi
 
 pub(super) async fn hang_up(
     State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let call = identify(&daemon, &id).await?;
+    let call = identify(&access, &daemon, &who, &id).await?;
     for inbox in daemon.inboxes().all() {
         match daemon
             .replies()
@@ -204,7 +197,7 @@ pub(super) async fn hang_up(
         {
             Some(Answered::Done(_)) => return Ok(Json(json!({ "call": call, "ended": true }))),
             Some(Answered::NoSuchCall | Answered::Calls(_) | Answered::Media(_)) => {}
-            None => return Err(busy()),
+            None => return Err(Problem::busy()),
         }
     }
     Err(unknown(&id))
@@ -212,7 +205,12 @@ pub(super) async fn hang_up(
 
 /// A call by its identifier, or by the beginning or end of it if that is only one call's. Identifiers
 /// of calls that came in one after the other begin alike, so the end is what tells them apart.
-async fn identify(daemon: &Daemon, id: &str) -> Result<CallId, Problem> {
+async fn identify(
+    access: &Access,
+    daemon: &Daemon,
+    who: &Who,
+    id: &str,
+) -> Result<CallId, Problem> {
     if id.is_empty() || id.len() > 32 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
@@ -224,7 +222,7 @@ async fn identify(daemon: &Daemon, id: &str) -> Result<CallId, Problem> {
         return id.parse().map_err(|_| unknown(&id));
     }
     let mut found = daemon.sinks().traces.find(&id);
-    for call in calls(daemon).await? {
+    for call in access.desk.calls(daemon, who).await?.iter() {
         if is_meant(call.call, &id) && !found.contains(&call.call) {
             found.push(call.call);
         }
@@ -243,12 +241,5 @@ fn unknown(id: &str) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         format!("no call {id}; calls are kept for 15 minutes after their end"),
-    )
-}
-
-fn busy() -> Problem {
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "a shard did not answer in time",
     )
 }

@@ -1,6 +1,5 @@
 //! Call records of the spool, found by what they say.
 
-use super::config::blocking;
 use super::{Access, Problem};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -13,7 +12,6 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use tokio::sync::Mutex;
 
 /// Octets of records that one search reads at most.
 const MOST_READ: u64 = 256 * 1024 * 1024;
@@ -37,10 +35,10 @@ pub(super) async fn search(
         let why = "no records are written: there is no [cdr] in the configuration";
         return Err(Problem::new(StatusCode::NOT_FOUND, why));
     };
-    // Each reads much: one after the other.
-    static TURN: Mutex<()> = Mutex::const_new(());
-    let _turn = TURN.lock().await;
-    let found = blocking(move || find(Path::new(&spool.directory), &wish)).await?;
+    let found = access
+        .desk
+        .work(move || find(Path::new(&spool.directory), &wish))
+        .await?;
     let found = found.map_err(|why| {
         let why = format!("the spool cannot be read: {why}");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why)

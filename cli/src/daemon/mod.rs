@@ -221,7 +221,7 @@ impl Daemon {
         let lent = lent(options.state.as_deref(), &together, &log)?;
         let asked = asked(options.state.as_deref(), &together, &log)?;
         let sinks = Sinks {
-            audit: audited(options.state.as_deref(), &log)?,
+            audit: audited(options.state.as_deref(), &loaded, &log)?,
             news: News::default(),
             log,
             metrics: Arc::clone(&metrics),
@@ -369,6 +369,7 @@ impl Daemon {
             }
         });
         let _ = ending.await;
+        self.sinks.audit.finish().await;
     }
 
     /// Calls in progress over all shards.
@@ -598,13 +599,18 @@ fn asked(
     writer.map(Some).map_err(|why| no_state(directory, why))
 }
 
-/// Who changes what is written down where there is a directory for it.
-fn audited(directory: Option<&Path>, log: &Log) -> Result<Option<Audit>, StartFault> {
-    let Some(directory) = directory else {
-        return Ok(None);
-    };
+/// Who changes what is written down where there is a directory for it, else told to the log alone.
+fn audited(directory: Option<&Path>, loaded: &Loaded, log: &Log) -> Result<Audit, StartFault> {
+    if directory.is_none() && loaded.shell.api_listen.is_some() {
+        let text =
+            "only this log tells who does what over the network: run with --state to keep it";
+        log.warn("audit", text).send();
+    }
     let opened = Audit::open(directory, log.clone());
-    opened.map(Some).map_err(|why| no_state(directory, why))
+    opened.map_err(|why| match directory {
+        Some(directory) => no_state(directory, why),
+        None => StartFault::System(why.to_string()),
+    })
 }
 
 fn no_state(directory: &Path, why: io::Error) -> StartFault {

@@ -127,6 +127,8 @@ impl Daemon {
         match self.try_reload(running).await {
             Ok((loaded, changes, kept)) => {
                 let generation = loaded.config.generation;
+                // Who hears of it finds it.
+                self.loaded.store(Arc::new(loaded));
                 let line = self
                     .sinks()
                     .log
@@ -135,7 +137,6 @@ impl Daemon {
                 line.send();
                 let told = serde_json::json!({ "generation": generation });
                 self.sinks().news.tell("config.reload", told);
-                self.loaded.store(Arc::new(loaded));
                 Ok(Reloaded {
                     changes,
                     generation,

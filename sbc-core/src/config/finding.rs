@@ -148,7 +148,7 @@ codes! {
     OpenMedia = "W0116",
     /// Users at Teams could not call for help: no numbers for that are listed, nor that there are none.
     NoEmergency = "W0117",
-    /// The token of a user of the API has expired, or does within 14 days.
+    /// The token of a user of the API has expired, does within 14 days, or does not within a year.
     TokenEnds = "W0118",
     /// Teams and another peer that speaks TLS come to one listener.
     SharedListener = "W0120",
