@@ -356,8 +356,8 @@ async fn who_listens_hears_what_happens_in_order() {
 }
 
 fn written(folder: &Path) -> (Vec<audit::Entry>, Option<String>) {
-    let read = audit::read(&folder.join("state").join(audit::FILE)).unwrap();
-    (read.entries, read.fault)
+    let read = audit::read(&folder.join("state").join(audit::FILE), 1_000).unwrap();
+    (read.entries.into(), read.fault)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,8 @@ use causeway::daemon::expiry;
 use causeway::daemon::net::Patience;
 use causeway::daemon::net::tls::TlsStore;
 use causeway::sink::log::{Form, Level, Log};
+use sbc_core::config::{Config, Trunk};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use support::{
     Authority, World, accept_tls, believing, listener, options, read_to_close, read_until, tls_hop,
@@ -151,6 +153,57 @@ async fn a_certificate_that_teams_refuses_is_not_put_into_use() {
         assert_eq!(shows_as_before(&proven), !is_taken);
     }
     world.logged("certificate_refused").await;
+    others.abort();
+}
+
+/// The same where the identity gets another name together with its certificate.
+#[tokio::test]
+async fn a_renamed_identity_is_tried_like_any_other() {
+    let world = of_teams();
+    let leaf = world.authority.leaf(&[PEER]);
+    let (peer, address) = listener().await;
+    let acceptor = believing(world.authority.roots(), &leaf);
+    world.send(&tls_hop("contoso", address), &options("one"), 1);
+    let (stream, _) = peer.accept().await.unwrap();
+    let mut first = acceptor.accept(stream).await.unwrap();
+    read_until(&mut first, "Call-ID: one").await;
+    let others = tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = peer.accept().await {
+            held.extend(acceptor.accept(stream).await);
+        }
+    });
+    let mut config = Config::clone(&world.config);
+    for trunk in config.trunks.values_mut() {
+        let mut own = Trunk::clone(trunk);
+        if own.tls == Some("contoso".into()) {
+            own.tls = Some("contoso-2".into());
+        }
+        *trunk = Arc::new(own);
+    }
+    let config = Arc::new(config);
+    let before = world.net.identities();
+    for (authority, is_taken) in [(&Authority::new(), false), (&world.authority, true)] {
+        write_leaf(world.directory.path(), "contoso", &authority.leaf(&[SBC]));
+        let mut files = world.loaded().shell.tls;
+        let own = files.remove(&"contoso".into()).unwrap();
+        files.insert("contoso-2".into(), own);
+        let store = TlsStore::load(&files).unwrap();
+        let (proven, kept) = world.net.proven(&config, store).await;
+        let kept: Vec<_> = kept.iter().map(|kept| kept.context.as_str()).collect();
+        assert_eq!(
+            kept,
+            ["contoso-2"]
+                .as_slice()
+                .get(usize::from(is_taken)..)
+                .unwrap()
+        );
+        let (old, new) = (
+            before.get(&"contoso".into()),
+            proven.get(&"contoso-2".into()),
+        );
+        assert_eq!(new.unwrap().shows_the_same(old.unwrap()), !is_taken);
+    }
     others.abort();
 }
 

@@ -758,6 +758,16 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
     (
         Code::TokenEnds,
         "[metrics]\n",
+        "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n[[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/1\" }\nexpires = §\"2090-01-01\"\n[metrics]\n",
+    ),
+    (
+        Code::TokenEnds,
+        "[metrics]\n",
+        "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n[[api.user]]\nname = §\"noc\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/1\" }\n[metrics]\n",
+    ),
+    (
+        Code::TokenEnds,
+        "[metrics]\n",
         "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n[[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/1\" }\nexpires = §\"2026-07-31T00:00:00Z\"\n[metrics]\n",
     ),
     (

@@ -44,7 +44,8 @@ pub(super) async fn list(
         },
         call,
     };
-    let all = calls(&daemon).await?.into_iter().map(view);
+    let calls = access.desk.calls(&daemon, &who).await?;
+    let all = calls.iter().cloned().map(view);
     let is_meant = |one: &CallView| {
         let trunk = wish.trunk.as_ref();
         trunk.is_none_or(|trunk| one.call.from_trunk.as_str() == trunk)
@@ -68,19 +69,6 @@ pub(super) struct CallView {
     seconds: u64,
 }
 
-async fn calls(daemon: &Daemon) -> Result<Vec<CallSummary>, Problem> {
-    let mut all = Vec::new();
-    for inbox in daemon.inboxes().all() {
-        match daemon.replies().ask(inbox, Command::Calls, ANSWER).await {
-            Some(Answered::Calls(calls)) => all.extend(calls),
-            Some(Answered::Done(_) | Answered::Media(_) | Answered::NoSuchCall) => {}
-            None => return Err(busy()),
-        }
-    }
-    all.sort_by_key(|call| (call.start, call.call));
-    Ok(all)
-}
-
 pub(super) async fn recent(State(access): State<Access>) -> Result<Json<Vec<RecordView>>, Problem> {
     let daemon = access.daemon()?;
     let records = daemon.sinks().traces.recent(RECENT);
@@ -102,7 +90,7 @@ pub(super) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let call = match find(&daemon, &id).await? {
+    let call = match find(&access, &daemon, &who, &id).await? {
         Known::Call(call) => call,
         Known::Record(record) => {
             return Ok(Json(json!({
@@ -119,7 +107,10 @@ pub(super) async fn show(
     let record = trace.as_ref().and_then(|trace| trace.record.clone());
     let mut summary = match record {
         Some(_) => None,
-        None => calls(&daemon).await?.into_iter().find(|c| c.call == call),
+        None => {
+            let calls = access.desk.calls(&daemon, &who).await?;
+            calls.iter().find(|own| own.call == call).cloned()
+        }
     };
     if let (Some(summary), false) = (&mut summary, who.sees_numbers()) {
         summary.hide_numbers();
@@ -151,12 +142,13 @@ pub(super) struct TraceWish {
 
 pub(super) async fn trace(
     State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
     Path(id): Path<String>,
     wish: Result<Query<TraceWish>, QueryRejection>,
 ) -> Result<String, Problem> {
     let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
-    let call = match find(&daemon, &id).await? {
+    let call = match find(&access, &daemon, &who, &id).await? {
         Known::Call(call) => call,
         Known::Record(record) => return Ok(recorded(&record)),
     };
@@ -203,7 +195,7 @@ async fn live_media(daemon: &Daemon, call: CallId) -> Result<Option<Box<LiveMedi
         {
             Some(Answered::Media(live)) => return Ok(Some(live)),
             Some(Answered::NoSuchCall | Answered::Calls(_) | Answered::Done(_)) => {}
-            None => return Err(busy()),
+            None => return Err(Problem::busy()),
         }
     }
     Ok(None)
@@ -211,10 +203,11 @@ async fn live_media(daemon: &Daemon, call: CallId) -> Result<Option<Box<LiveMedi
 
 pub(super) async fn hang_up(
     State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let call = identify(&daemon, &id).await?;
+    let call = identify(&access, &daemon, &who, &id).await?;
     for inbox in daemon.inboxes().all() {
         match daemon
             .replies()
@@ -223,7 +216,7 @@ pub(super) async fn hang_up(
         {
             Some(Answered::Done(_)) => return Ok(Json(json!({ "call": call, "ended": true }))),
             Some(Answered::NoSuchCall | Answered::Calls(_) | Answered::Media(_)) => {}
-            None => return Err(busy()),
+            None => return Err(Problem::busy()),
         }
     }
     Err(unknown(&daemon, &id))
@@ -238,19 +231,22 @@ enum Known {
 }
 
 /// A call that somebody wants to see: one of which there is more than a record, else one of the spool.
-async fn find(daemon: &Daemon, id: &str) -> Result<Known, Problem> {
-    let missing = match identify(daemon, id).await {
+async fn find(access: &Access, daemon: &Daemon, who: &Who, id: &str) -> Result<Known, Problem> {
+    let missing = match identify(access, daemon, who, id).await {
         Ok(call) if id.len() < 32 || daemon.sinks().traces.get(call).is_some() => {
             return Ok(Known::Call(call));
         }
-        Ok(call) => match calls(daemon).await?.iter().any(|own| own.call == call) {
-            true => return Ok(Known::Call(call)),
-            false => unknown(daemon, id),
-        },
+        Ok(call) => {
+            let calls = access.desk.calls(daemon, who).await?;
+            match calls.iter().any(|own| own.call == call) {
+                true => return Ok(Known::Call(call)),
+                false => unknown(daemon, id),
+            }
+        }
         Err(problem) if problem.status == StatusCode::NOT_FOUND => problem,
         Err(problem) => return Err(problem),
     };
-    match records::of_call(daemon, id).await?.as_mut_slice() {
+    match records::of_call(access, daemon, id).await?.as_mut_slice() {
         [] => Err(missing),
         [only] => Ok(Known::Record(only.take())),
         _ => Err(several(id)),
@@ -313,7 +309,12 @@ fn recorded(record: &Value) -> String {
 
 /// A call by its identifier, or by the beginning or end of it if that is only one call's. Identifiers
 /// of calls that came in one after the other begin alike, so the end is what tells them apart.
-async fn identify(daemon: &Daemon, id: &str) -> Result<CallId, Problem> {
+async fn identify(
+    access: &Access,
+    daemon: &Daemon,
+    who: &Who,
+    id: &str,
+) -> Result<CallId, Problem> {
     let Some(digits) = Digits::of(id) else {
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
@@ -324,7 +325,7 @@ async fn identify(daemon: &Daemon, id: &str) -> Result<CallId, Problem> {
         return id.parse().map_err(|_| unknown(daemon, id));
     }
     let mut found = daemon.sinks().traces.find(digits);
-    for call in calls(daemon).await? {
+    for call in access.desk.calls(daemon, who).await?.iter() {
         if digits.mean(call.call) && !found.contains(&call.call) {
             found.push(call.call);
         }
@@ -352,12 +353,5 @@ fn unknown(daemon: &Daemon, id: &str) -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         format!("no call {id}; calls are kept for {kept} after their end"),
-    )
-}
-
-fn busy() -> Problem {
-    Problem::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "a shard did not answer in time",
     )
 }

@@ -16,22 +16,23 @@ use sbc_core::rehearsal;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio::sync::Mutex;
 
 /// What the files say, every default with its reason, and whether that is in use.
 pub(super) async fn show(State(access): State<Access>) -> Result<Response, Problem> {
     let daemon = access.daemon()?;
     let running = daemon.loaded();
     let path = daemon.config_path().to_owned();
-    let read = blocking(move || {
-        let sources = read_sources(&path)?;
-        let loaded = load(&sources, Some(&running.config))?;
-        let is_in_use = running.shell == loaded.shell && same(&running.config, &loaded.config);
-        let generation = running.config.generation;
-        let tag = Meant::tag(generation, &sources);
-        Ok((effective(&sources, &loaded), is_in_use, generation, tag))
-    })
-    .await?;
+    let read = access
+        .desk
+        .work(move || {
+            let sources = read_sources(&path)?;
+            let loaded = load(&sources, Some(&running.config))?;
+            let is_in_use = running.shell == loaded.shell && same(&running.config, &loaded.config);
+            let generation = running.config.generation;
+            let tag = Meant::tag(generation, &sources);
+            Ok((effective(&sources, &loaded), is_in_use, generation, tag))
+        })
+        .await?;
     let (objects, is_in_use, generation, tag) = read.map_err(|findings: Findings| {
         let why = "the files on disk cannot be taken into use; POST /config/validate tells why";
         let places = findings.errors.iter().map(ToString::to_string).collect();
@@ -53,6 +54,7 @@ fn same(one: &sbc_core::config::Config, other: &sbc_core::config::Config) -> boo
 /// Does with the files what a reload would, as far as it can fail; asks nobody else.
 pub(super) async fn validate(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
+    let _turn = access.desk.turn().await?;
     let judged = daemon.rehearse(Wanted::Files, Trial::LeftOut);
     Ok(Json(as_judged(judged.await)))
 }
@@ -70,9 +72,7 @@ pub(super) async fn candidate(
 ) -> Result<Json<Value>, Problem> {
     let Json(candidate) = candidate.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
-    // Each may take a while of one processor: one after the other.
-    static TURN: Mutex<()> = Mutex::const_new(());
-    let _turn = TURN.lock().await;
+    let _turn = access.desk.turn().await?;
     let judged = daemon.rehearse(Wanted::Text(candidate.text), Trial::LeftOut);
     Ok(Json(as_judged(judged.await)))
 }
@@ -102,20 +102,22 @@ pub(super) async fn route(
     wished: Result<Json<Wished>, JsonRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Json(wished) = wished.map_err(|why| Problem::new(why.status(), why.body_text()))?;
-    let daemon = access.daemon()?;
-    let config = Arc::new(daemon.loaded().config.clone());
+    let running = access.daemon()?.loaded();
     let call = CallIn {
         trunk: wished.trunk.as_deref().map(TrunkName::new),
         from: wished.from,
         to: wished.to,
         ..CallIn::default()
     };
-    let played = blocking(move || {
-        rehearsal::play(&config, &call)
-            .map(|played| (route::as_json(&played), played.tries.is_empty()))
-            .map_err(|why| why.to_string())
-    })
-    .await?;
+    let played = access
+        .desk
+        .work(move || {
+            let config = Arc::new(running.config.clone());
+            rehearsal::play(&config, &call)
+                .map(|played| (route::as_json(&played), played.tries.is_empty()))
+                .map_err(|why| why.to_string())
+        })
+        .await?;
     let (mut told, refused) =
         played.map_err(|why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why))?;
     told["refused"] = refused.into();
@@ -133,23 +135,16 @@ pub(super) async fn audit(
     few: Result<Query<Few>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(few) = few.map_err(|why| Problem::new(why.status(), why.body_text()))?;
-    let Some(audit) = access.daemon()?.sinks().audit.clone() else {
+    let audit = access.daemon()?.sinks().audit.clone();
+    if !audit.is_kept() {
         let why = "nothing is audited without a directory for state: causeway run --state";
         return Err(Problem::new(StatusCode::NOT_FOUND, why));
-    };
-    let read = blocking(move || audit.read()).await?;
+    }
+    let most = few.limit.unwrap_or(100).min(1_000);
+    let read = access.desk.work(move || audit.read(most)).await?;
     let read =
         read.map_err(|why| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why.to_string()))?;
-    let most = few.limit.unwrap_or(100).min(1_000);
-    let first = read.entries.len().saturating_sub(most);
-    let entries = read.entries.get(first..).unwrap_or_default();
-    Ok(Json(json!({ "entries": entries, "fault": read.fault })))
-}
-
-/// Work that reads files or takes long: not on a thread that serves calls.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Problem> {
-    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the work was broken off");
-    tokio::task::spawn_blocking(work).await.map_err(failed)
+    Ok(Json(
+        json!({ "entries": read.entries, "fault": read.fault }),
+    ))
 }

@@ -1,6 +1,7 @@
 //! Who may come in over the network: a token, compared in constant time; bounds for whoever has none and for whoever
 //! has one (SEC-150, SEC-152, SEC-153). Nothing here concerns the Unix socket.
 
+use super::network::Proof;
 use super::who::Who;
 use super::{Access, Problem};
 use crate::sink::audit::Deed;
@@ -30,8 +31,17 @@ const FAILURES: f64 = 5.0;
 const SOURCES: usize = 1_024;
 
 /// Where a connection comes from.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Remote(pub(super) SocketAddr);
+#[derive(Clone)]
+pub(super) struct Remote {
+    address: SocketAddr,
+    proof: Proof,
+}
+
+impl Remote {
+    pub(super) fn new(address: SocketAddr, proof: Proof) -> Self {
+        Self { address, proof }
+    }
+}
 
 /// What is counted.
 #[derive(Default)]
@@ -133,7 +143,7 @@ impl Counts {
 const NO_TOKEN: &str = "write Authorization: Bearer and a token, as causeway token makes them";
 
 /// Who has a whole network of IPv6 is one source.
-fn source(ip: IpAddr) -> IpAddr {
+pub(super) fn source(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => {
             let network = u128::from(ip) & !u128::from(u64::MAX);
@@ -175,15 +185,17 @@ pub(super) async fn authenticate(
         Ok(daemon) => daemon,
         Err(problem) => return problem.into_response(),
     };
-    let Some(Remote(remote)) = request.extensions().get::<Remote>().copied() else {
+    let Some(peer) = request.extensions().get::<Remote>().cloned() else {
         let why = "nobody knows where this comes from";
         return Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why).into_response();
     };
+    let remote = peer.address;
     let loaded = daemon.loaded();
     let users = &loaded.shell.api_users;
     let times = (Instant::now(), wall_clock());
     let refused = match gate.admit(users, request.headers(), remote, times) {
         Ok(user) => {
+            peer.proof.given();
             let who = Who::of_user(user, remote);
             request.extensions_mut().insert(ConnectInfo(who));
             return next.run(request).await;
@@ -191,39 +203,32 @@ pub(super) async fn authenticate(
         Err(refused) => refused,
     };
     let (status, who, why) = match &refused {
-        Refused::Unknown(why) => (
-            StatusCode::UNAUTHORIZED,
-            "nobody known".to_owned(),
-            (*why).to_owned(),
-        ),
+        Refused::Unknown(why) => (StatusCode::UNAUTHORIZED, None, (*why).to_owned()),
         Refused::Expired(name) => (
             StatusCode::UNAUTHORIZED,
-            name.clone(),
+            Some(name.clone()),
             format!("the token of {name} has expired: causeway token makes another one"),
         ),
         Refused::Wait => (
             StatusCode::TOO_MANY_REQUESTS,
-            "nobody known".to_owned(),
+            None,
             "too many wrong tokens come from there: wait a minute".to_owned(),
         ),
         Refused::TooFast(name) => (
             StatusCode::TOO_MANY_REQUESTS,
-            name.clone(),
+            Some(name.clone()),
             format!("{name} asks more than 50 times a second"),
         ),
     };
-    if let Some(audit) = &daemon.sinks().audit {
-        let what = format!("{} {}", request.method(), request.uri().path());
-        let source = remote.to_string();
-        let status = status.as_u16();
-        audit
-            .refused(Deed {
-                who,
-                source,
-                what,
-                status,
-            })
-            .await;
+    let audit = &daemon.sinks().audit;
+    match who {
+        None => audit.refused_stranger(source(remote.ip())),
+        Some(who) => audit.refused(Deed {
+            who,
+            source: remote.to_string(),
+            what: format!("{} {}", request.method(), request.uri().path()),
+            status: status.as_u16(),
+        }),
     }
     let mut response = Problem::new(status, why).into_response();
     let (name, value) = match refused {

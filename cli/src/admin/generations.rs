@@ -35,6 +35,7 @@ pub(super) async fn reload(
     let Query(wait) = wait.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
     let meant = meant(&headers);
+    let _place = access.desk.reload()?;
     let done = match wait.confirm_within {
         None => daemon.reload_if(&meant).await,
         Some(seconds) if WAIT.contains(&seconds) => {
@@ -54,6 +55,7 @@ pub(super) async fn reload(
 /// Does all of a reload that can fail, and changes nothing.
 pub(super) async fn dry_run(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
+    let _turn = access.desk.turn().await?;
     let prepared = daemon.rehearse(Wanted::Files, Trial::Held).await;
     let prepared = prepared.map_err(problem)?;
     let kept = prepared.kept().iter();
@@ -136,7 +138,7 @@ pub(super) async fn diff(
         (from, Some(to)) => (of(from)?, of(Some(to))?),
         (None, None) => {
             let path = daemon.config_path().to_owned();
-            let read = super::config::blocking(move || read_sources(&path)).await?;
+            let read = access.desk.work(move || read_sources(&path)).await?;
             let files = read.map_err(|findings| problem(ReloadFault::Invalid(findings)))?;
             (of(None)?, ("files".to_owned(), files))
         }
@@ -144,7 +146,10 @@ pub(super) async fn diff(
     fn end((title, sources): &(String, Vec<Source>)) -> (&str, &[Source]) {
         (title, sources)
     }
-    super::config::blocking(move || difference(end(&before), end(&after))).await
+    access
+        .desk
+        .work(move || difference(end(&before), end(&after)))
+        .await
 }
 
 /// Puts the one before that in use into use again.
@@ -152,6 +157,7 @@ pub(super) async fn before(
     State(access): State<Access>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
+    let _place = access.desk.reload()?;
     let done = access.daemon()?.roll_back(None, &meant(&headers)).await;
     told(done).map(Json)
 }
@@ -163,6 +169,7 @@ pub(super) async fn again(
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
+    let _place = access.desk.reload()?;
     let done = daemon.roll_back(Some(number), &meant(&headers)).await;
     told(done).map(Json)
 }

@@ -18,6 +18,7 @@ mod calls;
 mod certs;
 mod config;
 mod console;
+mod desk;
 mod events;
 mod gate;
 mod generations;
@@ -35,7 +36,7 @@ use crate::daemon::net::bind_advice;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode};
@@ -107,12 +108,15 @@ pub struct Admin {
 
 /// What request handlers work on. The daemon may be gone while a request is still open.
 #[derive(Clone)]
-pub(crate) struct Access(Weak<Daemon>);
+pub(crate) struct Access {
+    daemon: Weak<Daemon>,
+    desk: Arc<desk::Desk>,
+}
 
 impl Access {
     pub(crate) fn daemon(&self) -> Result<Arc<Daemon>, Problem> {
         let stopping = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the daemon is stopping");
-        self.0.upgrade().ok_or_else(stopping)
+        self.daemon.upgrade().ok_or_else(stopping)
     }
 }
 
@@ -123,6 +127,8 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// If there can be several: each of them.
     reasons: Vec<String>,
+    /// Whether the same may be asked again in a second.
+    is_for_now: bool,
 }
 
 impl Problem {
@@ -131,7 +137,21 @@ impl Problem {
             status,
             detail: detail.into(),
             reasons: Vec::new(),
+            is_for_now: false,
         }
+    }
+
+    /// There is no room for this at the moment.
+    pub(crate) fn later(detail: &str) -> Self {
+        Self {
+            is_for_now: true,
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        }
+    }
+
+    /// A shard has too much to do.
+    pub(crate) fn busy() -> Self {
+        Self::later("a shard did not answer in time")
     }
 
     pub(crate) fn because(status: StatusCode, reasons: Vec<String>) -> Self {
@@ -139,6 +159,7 @@ impl Problem {
             status,
             detail: reasons.join("; "),
             reasons,
+            is_for_now: false,
         }
     }
 }
@@ -153,12 +174,13 @@ impl IntoResponse for Problem {
         if !self.reasons.is_empty() {
             body["reasons"] = self.reasons.into();
         }
-        (
-            self.status,
-            [(CONTENT_TYPE, "application/problem+json")],
-            body.to_string(),
-        )
-            .into_response()
+        let form = [(CONTENT_TYPE, "application/problem+json")];
+        let mut response = (self.status, form, body.to_string()).into_response();
+        if self.is_for_now {
+            let second = HeaderValue::from_static("1");
+            response.headers_mut().insert(RETRY_AFTER, second);
+        }
+        response
     }
 }
 
@@ -217,7 +239,10 @@ impl Doors {
 impl Admin {
     /// Serves what is open.
     pub fn start(daemon: &Arc<Daemon>, doors: Doors) -> Self {
-        let access = Access(Arc::downgrade(daemon));
+        let access = Access {
+            daemon: Arc::downgrade(daemon),
+            desk: Arc::default(),
+        };
         let Doors { unix, tcp, network } = doors;
         let (unix, socket) = unix.keep();
         let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());

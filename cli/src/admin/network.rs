@@ -2,7 +2,7 @@
 //! reach (SEC-150, SEC-153).
 
 use super::bounded::{Bounded, Mortal};
-use super::gate::Remote;
+use super::gate::{self, Remote};
 use crate::daemon::Daemon;
 use axum::Router;
 use axum::body::Body;
@@ -16,17 +16,26 @@ use sbc_core::id::TlsContextName;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 /// Connections at the same time, and of one source.
 const MOST: usize = 64;
 const MOST_OF_ONE: usize = 16;
+/// Of all connections, those that only sources may have from which a token has come lately.
+const KEPT: usize = 16;
+/// How long ago that may be.
+const LATELY: Duration = Duration::from_secs(3600);
+/// Such sources that are remembered.
+const REMEMBERED: usize = 256;
+/// How long a connection may last on which no token has come: enough for the files of the console.
+const NAMELESS: Duration = Duration::from_secs(30);
 /// How long one may last, also with a stream of events: whose token has been taken away is gone then.
 const LIFE: Duration = Duration::from_secs(600);
 /// How long a handshake may take.
@@ -55,7 +64,7 @@ pub(super) async fn run(
             Some(_) = open.join_next() => continue,
             _ = stopped.wait_for(|stop| *stop) => break,
         };
-        let Some(seat) = sources.seat(remote.ip().to_canonical()) else {
+        let Some(seat) = sources.seat(gate::source(remote.ip()), Instant::now()) else {
             continue;
         };
         // The certificate of this moment: it may have been renewed.
@@ -69,8 +78,7 @@ pub(super) async fn run(
         let acceptor = TlsAcceptor::from(identity);
         let (router, stopped) = (router.clone(), stopped.clone());
         open.spawn(async move {
-            let _seat = seat;
-            serve(acceptor, stream, remote, router, stopped).await;
+            serve(acceptor, stream, remote, (router, seat), stopped).await;
         });
     }
     while open.join_next().await.is_some() {}
@@ -80,15 +88,17 @@ async fn serve(
     acceptor: TlsAcceptor,
     stream: Mortal,
     remote: SocketAddr,
-    router: Router,
+    (router, seat): (Router, Seat),
     mut stopped: watch::Receiver<bool>,
 ) {
     let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else {
         return;
     };
     let router = TowerToHyperService::new(router);
+    let proof = seat.proof();
+    let peer = Remote::new(remote, proof.clone());
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(Remote(remote));
+        request.extensions_mut().insert(peer.clone());
         router.call(request.map(Body::new))
     });
     let mut http = http1::Builder::new();
@@ -97,40 +107,140 @@ async fn serve(
         .max_buf_size(HEAD_OCTETS)
         .max_headers(HEAD_LINES);
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let nameless = async {
+        sleep(NAMELESS).await;
+        if proof.is_there() {
+            std::future::pending::<()>().await;
+        }
+    };
     tokio::select! {
         _ = connection.as_mut() => return,
+        () = nameless => return,
         _ = stopped.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
 }
 
-/// Connections of each source.
+/// Connections of each source, and from which of them a token has come.
 #[derive(Clone, Default)]
-struct Sources(Arc<Mutex<HashMap<IpAddr, usize>>>);
+struct Sources(Arc<Mutex<Table>>);
+
+#[derive(Default)]
+struct Table {
+    open: HashMap<IpAddr, usize>,
+    proven: HashMap<IpAddr, Instant>,
+}
 
 /// One of them, which ends with this.
-struct Seat(Sources, IpAddr);
+struct Seat {
+    sources: Sources,
+    source: IpAddr,
+}
+
+/// Whether a token has come on a connection.
+#[derive(Clone)]
+pub(super) struct Proof {
+    sources: Sources,
+    source: IpAddr,
+    is_there: Arc<AtomicBool>,
+}
 
 impl Sources {
-    fn seat(&self, source: IpAddr) -> Option<Seat> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = all.entry(source).or_default();
-        if *count >= MOST_OF_ONE {
+    fn seat(&self, source: IpAddr, now: Instant) -> Option<Seat> {
+        let mut table = self.lock();
+        let proven = table.proven.get(&source);
+        let is_proven = proven.is_some_and(|at| now.saturating_duration_since(*at) < LATELY);
+        let total: usize = table.open.values().sum();
+        let most = if is_proven { MOST } else { MOST - KEPT };
+        let own = table.open.get(&source).copied().unwrap_or_default();
+        if own >= MOST_OF_ONE || total >= most {
             return None;
         }
-        *count += 1;
-        Some(Seat(self.clone(), source))
+        table.open.insert(source, own + 1);
+        let sources = self.clone();
+        Some(Seat { sources, source })
+    }
+
+    fn proven(&self, source: IpAddr, now: Instant) {
+        let mut table = self.lock();
+        let is_full = table.proven.len() >= REMEMBERED && !table.proven.contains_key(&source);
+        let oldest = table.proven.iter().min_by_key(|(_, at)| **at);
+        if let Some(oldest) = oldest.map(|(source, _)| *source).filter(|_| is_full) {
+            table.proven.remove(&oldest);
+        }
+        table.proven.insert(source, now);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seat {
+    fn proof(&self) -> Proof {
+        Proof {
+            sources: self.sources.clone(),
+            source: self.source,
+            is_there: Arc::default(),
+        }
+    }
+}
+
+impl Proof {
+    /// A good token has come.
+    pub(super) fn given(&self) {
+        // Ordering: the flag stands for itself.
+        self.is_there.store(true, Ordering::Relaxed);
+        self.sources.proven(self.source, Instant::now());
+    }
+
+    fn is_there(&self) -> bool {
+        self.is_there.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut all = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = all.get_mut(&self.1) {
+        let mut table = self.sources.lock();
+        if let Some(count) = table.open.get_mut(&self.source) {
             *count -= 1;
             if *count == 0 {
-                all.remove(&self.1);
+                table.open.remove(&self.source);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_come_without_a_token_who_has_shown_one_finds_a_seat() {
+        let (sources, now) = (Sources::default(), Instant::now());
+        let host = |last: u8| IpAddr::from([192, 0, 2, last]);
+        sources.proven(host(1), now);
+        let mut seats: Vec<Seat> = Vec::new();
+        for last in 2..10 {
+            seats.extend((0..MOST).map_while(|_| sources.seat(host(last), now)));
+        }
+        assert_eq!(seats.len(), MOST - KEPT);
+        let own: Vec<_> = (0..MOST)
+            .map_while(|_| sources.seat(host(1), now))
+            .collect();
+        assert_eq!(own.len(), MOST_OF_ONE);
+        drop(own);
+        assert!(sources.seat(host(1), now + LATELY).is_none());
+        seats.truncate(MOST_OF_ONE);
+        // A network of IPv6 is one source.
+        let of_one = |last: u16| gate::source(format!("2001:db8::{last}").parse().unwrap());
+        let seats: Vec<_> = (1..100)
+            .map_while(|last| sources.seat(of_one(last), now))
+            .collect();
+        assert_eq!(seats.len(), MOST_OF_ONE);
+        for last in 0..=u16::MAX {
+            sources.proven(IpAddr::from([10, 0, (last >> 8) as u8, last as u8]), now);
+        }
+        assert_eq!(sources.lock().proven.len(), REMEMBERED);
     }
 }

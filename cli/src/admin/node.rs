@@ -1,11 +1,12 @@
 //! The node as a whole: metrics, health, status, reload, drain.
 
+use super::who::Who;
 use super::{Access, Problem};
 use crate::daemon::Daemon;
 use crate::daemon::generations::Origin;
 use crate::sink::metrics::PeerHealth;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -102,11 +103,18 @@ fn cut_off(daemon: &Daemon) -> Vec<String> {
     reasons
 }
 
-pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+pub(super) async fn status(
+    State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
+) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
     let reasons = not_ready(&daemon);
     let is_drained = daemon.is_drained().await;
     let loaded = daemon.loaded();
+    let seen = |rows: Vec<Value>| match who.sees_numbers() {
+        true => rows,
+        false => rows.into_iter().map(without_numbers).collect(),
+    };
     let listeners: Vec<Value> = loaded
         .config
         .listeners
@@ -152,8 +160,8 @@ pub(super) async fn status(State(access): State<Access>) -> Result<Json<Value>, 
         "trunks": loaded.config.trunks.keys().collect::<Vec<_>>(),
         "listeners": listeners,
         "peers": peers(&daemon, &loaded.config),
-        "registrations": registrations(&daemon, &loaded.config),
-        "bindings": bindings(&daemon, &loaded.config),
+        "registrations": seen(registrations(&daemon, &loaded.config)),
+        "bindings": seen(bindings(&daemon, &loaded.config)),
     })))
 }
 
@@ -260,6 +268,22 @@ fn bindings(daemon: &Daemon, config: &Config) -> Vec<Value> {
     rows
 }
 
+/// A row of those without what may be somebody's number: who registers, and for whom else.
+fn without_numbers(mut row: Value) -> Value {
+    for name in ["address_of_record", "contact"] {
+        if let Some(Value::String(uri)) = row.get_mut(name) {
+            let (_, place) = uri.rsplit_once('@').unwrap_or_default();
+            *uri = format!("hidden@{place}");
+        }
+    }
+    for name in ["identities", "because"] {
+        if let Some(told) = row.get_mut(name) {
+            *told = Value::Null;
+        }
+    }
+    row
+}
+
 /// What is known of a target.
 enum Health {
     Up,
@@ -361,5 +385,19 @@ mod tests {
     fn who_answers_that_it_does_not_know_us_keeps_the_node_ready() {
         assert!(Health::Refuses.takes_calls() && Health::Up.takes_calls());
         assert!(!Health::Down.takes_calls() && !Health::Busy.takes_calls());
+    }
+
+    #[test]
+    fn rows_without_numbers_have_nobodys_number() {
+        let row = without_numbers(json!({
+            "trunk": "pbx",
+            "address_of_record": "sip:+441632960001@example.com",
+            "contact": "sip:441632960001@192.0.2.7:5060;user=phone",
+            "identities": ["sip:+441632960002@example.com"],
+            "because": "403 to +441632960001",
+        }));
+        assert!(!row.to_string().contains("1632960"), "{row}");
+        assert_eq!(row["contact"], "hidden@192.0.2.7:5060;user=phone");
+        assert_eq!(row["trunk"], "pbx");
     }
 }

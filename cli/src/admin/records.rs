@@ -1,6 +1,5 @@
 //! Call records of the spool, found by what they say.
 
-use super::config::blocking;
 use super::{Access, Problem};
 use crate::daemon::Daemon;
 use crate::sink::trace::Digits;
@@ -17,13 +16,9 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::sync::Mutex;
 
 /// Octets of records that one search reads at most.
 const MOST_READ: u64 = 256 * 1024 * 1024;
-
-/// Each search reads much: one after the other.
-static TURN: Mutex<()> = Mutex::const_new(());
 
 /// A day.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -172,7 +167,7 @@ pub(super) async fn search(
     let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let asked = Asked::of(wish)?;
     let daemon = access.daemon()?;
-    let Some(found) = found(&daemon, asked).await? else {
+    let Some(found) = found(&access, &daemon, asked).await? else {
         let why = "no records are written: there is no [cdr] in the configuration";
         return Err(Problem::new(StatusCode::NOT_FOUND, why));
     };
@@ -185,23 +180,29 @@ pub(super) async fn search(
 }
 
 /// Records of the calls that these digits name, two at most: whoever asks wants one.
-pub(super) async fn of_call(daemon: &Daemon, digits: &str) -> Result<Vec<Value>, Problem> {
+pub(super) async fn of_call(
+    access: &Access,
+    daemon: &Daemon,
+    digits: &str,
+) -> Result<Vec<Value>, Problem> {
     let wish = Wish {
         call: Some(digits.to_owned()),
         limit: Some(2),
         ..Wish::default()
     };
-    let found = found(daemon, Asked::of(wish)?).await?;
+    let found = found(access, daemon, Asked::of(wish)?).await?;
     Ok(found.map_or_else(Vec::new, |found| found.records))
 }
 
 /// `None` where no records are written.
-async fn found(daemon: &Daemon, asked: Asked) -> Result<Option<Found>, Problem> {
+async fn found(access: &Access, daemon: &Daemon, asked: Asked) -> Result<Option<Found>, Problem> {
     let Some(spool) = daemon.loaded().shell.cdr.clone() else {
         return Ok(None);
     };
-    let _turn = TURN.lock().await;
-    let found = blocking(move || find(Path::new(&spool.directory), &asked, MOST_READ)).await?;
+    let found = access
+        .desk
+        .work(move || find(Path::new(&spool.directory), &asked, MOST_READ))
+        .await?;
     found.map(Some).map_err(|why| {
         let why = format!("the spool cannot be read: {why}");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why)

@@ -49,7 +49,8 @@ impl Right {
         }
     }
 
-    /// Whether what needs it changes something.
+    /// Whether what needs it may change something.
+    #[cfg(test)]
     pub(super) const fn changes(self) -> bool {
         match self {
             Self::Read | Self::Numbers | Self::Audit => false,
@@ -99,6 +100,16 @@ impl Who {
             role: Some(user.role),
             rights: rights(user.role, user.numbers),
         }
+    }
+
+    /// Whether they have opened the socket of this host.
+    pub(super) fn is_here(&self) -> bool {
+        self.role.is_none()
+    }
+
+    /// What the audit log calls them.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Whether they may see who calls whom.
@@ -155,10 +166,8 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
-    let audit = access
-        .daemon()
-        .ok()
-        .and_then(|daemon| daemon.sinks().audit.clone());
+    let daemon = access.daemon().ok();
+    let audit = daemon.map(|daemon| daemon.sinks().audit.clone());
     let mut deed = Deed {
         who: who.name.clone(),
         source: who.source.clone(),
@@ -172,7 +181,7 @@ pub(super) async fn guard(
             right.as_str()
         );
         if let Some(audit) = audit {
-            audit.refused(deed).await;
+            audit.refused(deed);
         }
         return Problem::new(StatusCode::FORBIDDEN, why).into_response();
     }
@@ -180,13 +189,19 @@ pub(super) async fn guard(
         return next.run(request).await;
     }
     let (head, body) = request.into_parts();
+    if method == Method::Ask {
+        return match whole(head, body).await {
+            Ok(request) => next.run(request).await,
+            Err(problem) => problem.into_response(),
+        };
+    }
     // On its own: who hangs up ends the wait, and neither the deed nor its entry.
     let done = tokio::spawn(async move {
         let response = match whole(head, body).await {
             Ok(request) => next.run(request).await,
             Err(problem) => problem.into_response(),
         };
-        if let Some(audit) = audit.filter(|_| right.changes()) {
+        if let Some(audit) = audit {
             deed.status = response.status().as_u16();
             audit.write(deed).await;
         }

@@ -35,11 +35,11 @@ pub fn run(arguments: &Audit, out: &mut dyn Write) -> io::Result<u8> {
                 print(answer["entries"].as_array().map_or(&[], Vec::as_slice), out)
             })?
         }
-        Some(file) => match audit::read(file) {
+        Some(file) => match audit::read(file, arguments.last.into()) {
             Ok(read) => {
-                let first = read.entries.len().saturating_sub(arguments.last.into());
-                let entries = read.entries.iter().skip(first);
-                let entries: Vec<Value> = entries
+                let entries: Vec<Value> = read
+                    .entries
+                    .iter()
                     .map(serde_json::to_value)
                     .collect::<Result<_, _>>()?;
                 fault = read.fault;

@@ -242,7 +242,7 @@ impl Daemon {
         });
         let spending = state.spending(&together, &metrics)?;
         let sinks = Sinks {
-            audit: state.keeping("the audit log", Audit::open),
+            audit: audited(&mut state, &loaded, &log)?,
             news: News::default(),
             log,
             metrics: Arc::clone(&metrics),
@@ -407,6 +407,7 @@ impl Daemon {
             }
         });
         let _ = ending.await;
+        self.sinks.audit.finish().await;
     }
 
     /// Calls in progress over all shards.
@@ -633,6 +634,22 @@ impl State<'_> {
         Ok(self.keeping("what was spent", |directory, log| {
             SpendWriter::start(directory, books, started, log)
         }))
+    }
+}
+
+/// Who changes what is written down where there is a directory for it, else told to the log alone.
+fn audited(state: &mut State<'_>, loaded: &Loaded, log: &Log) -> Result<Audit, StartFault> {
+    if state.directory.is_none() && loaded.shell.api_listen.is_some() {
+        let text =
+            "only this log tells who does what over the network: run with --state to keep it";
+        log.warn("audit", text).send();
+    }
+    let kept = state.keeping("the audit log", |directory, log| {
+        Audit::open(Some(directory), log)
+    });
+    match kept {
+        Some(audit) => Ok(audit),
+        None => Audit::open(None, log.clone()).map_err(|why| StartFault::System(why.to_string())),
     }
 }
 

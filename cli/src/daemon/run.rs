@@ -138,6 +138,10 @@ async fn stdin_ends(is_wanted: bool, log: &Log) {
 
 async fn stop(daemon: &Arc<Daemon>, log: &Log, terminate: &mut Signal, interrupt: &mut Signal) {
     let calls = daemon.begin_stop().await;
+    let calls = calls.map_or_else(
+        || "not known how many".to_owned(),
+        |calls| calls.to_string(),
+    );
     notify::stopping(&format!("draining, {calls} calls"));
     log.info("draining", "no new calls; waiting for those in progress")
         .with("calls", calls)

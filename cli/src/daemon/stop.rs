@@ -23,22 +23,22 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) const ANSWER: Duration = Duration::from_secs(2);
 
 impl Daemon {
-    /// Takes no new calls any more, for good. Says how many calls live.
-    pub async fn begin_stop(&self) -> usize {
+    /// Takes no new calls any more, for good. Says how many calls live, if that is known.
+    pub async fn begin_stop(&self) -> Option<usize> {
         // Ordering: the flag stands for itself.
         self.is_stopping.store(true, Ordering::Relaxed);
         self.drain(true).await
     }
 
     /// Takes no new calls any more but those of Teams, until it prefers other SBCs (TDR-OPT-010). Says how many
-    /// calls live.
-    pub async fn fade(&self) -> usize {
+    /// calls live, if that is known.
+    pub async fn fade(&self) -> Option<usize> {
         self.fades(Some(Instant::now() + FADING));
         self.tell_draining(true, Command::Fade).await
     }
 
-    /// Takes no new calls any more, or takes them again. Says how many calls live.
-    pub async fn drain(&self, is_draining: bool) -> usize {
+    /// Takes no new calls any more, or takes them again. Says how many calls live, if that is known.
+    pub async fn drain(&self, is_draining: bool) -> Option<usize> {
         self.fades(None);
         self.tell_draining(is_draining, Command::Drain(is_draining))
             .await
@@ -89,10 +89,10 @@ impl Daemon {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let is_over = fades_until.is_none_or(|until| Instant::now() >= until);
-        self.is_draining() && is_over && self.live_calls().await == 0
+        self.is_draining() && is_over && self.live_calls().await == Some(0)
     }
 
-    async fn tell_draining(&self, is_draining: bool, command: Command) -> usize {
+    async fn tell_draining(&self, is_draining: bool, command: Command) -> Option<usize> {
         self.set_draining(is_draining);
         self.sinks().metrics.set_state(if is_draining {
             UpState::Draining
@@ -110,23 +110,18 @@ impl Daemon {
         self.live_calls().await
     }
 
-    /// Calls that live. Those that have ended and only wait for the last answer of a peer, which may
-    /// take half a minute, are in progress but do not live any more.
-    pub async fn live_calls(&self) -> usize {
-        let mut live = 0;
-        for inbox in self.inboxes().all() {
-            let answer = self.replies().ask(inbox, Command::CountLive, ANSWER).await;
-            if let Some(Answered::Done(count)) = answer {
-                live += count;
-            }
-        }
-        live
+    /// Calls that live; not known while a shard does not answer. Those that have ended and only wait for the last
+    /// answer of a peer, which may take half a minute, are in progress but do not live any more.
+    pub async fn live_calls(&self) -> Option<usize> {
+        let all = self.inboxes().all().iter();
+        let asked = all.map(|inbox| self.replies().ask(inbox, Command::CountLive, ANSWER));
+        together(join_all(asked).await)
     }
 
     /// Waits until no call lives, at most `limit`; `true` if none does.
     pub async fn wait_for_calls(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
-        while self.calls_in_progress() > 0 && self.live_calls().await > 0 {
+        while self.calls_in_progress() > 0 && self.live_calls().await != Some(0) {
             if Instant::now() >= deadline {
                 return false;
             }
@@ -183,5 +178,28 @@ impl Daemon {
             }
         }
         ended
+    }
+}
+
+/// What all shards have counted; nothing is known together where one of them said nothing.
+fn together(answers: Vec<Option<Answered>>) -> Option<usize> {
+    let count = |answer| match answer {
+        Some(Answered::Done(count)) => Some(count),
+        Some(Answered::Calls(_) | Answered::Media(_) | Answered::NoSuchCall) | None => None,
+    };
+    answers.into_iter().map(count).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_of_a_shard_that_does_not_answer_are_not_taken_for_none() {
+        assert_eq!(
+            together(vec![Some(Answered::Done(2)), Some(Answered::Done(3))]),
+            Some(5)
+        );
+        assert_eq!(together(vec![Some(Answered::Done(0)), None]), None);
     }
 }

@@ -5,12 +5,16 @@
 use crate::sink::log::{Log, wall_clock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::net::IpAddr;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// Name of the file.
 pub const FILE: &str = "audit.jsonl";
@@ -20,9 +24,22 @@ const BEGINNING: &str = "0000000000000000000000000000000000000000000000000000000
 const MAX_LINE: usize = 16 * 1024;
 /// Longest text of an entry in characters: whatever they are, a line with four of them is shorter than the longest.
 const MAX_TEXT: usize = 512;
-/// Refused attempts that are written down one by one, in a minute.
+/// Octets of a file: then it gets another name, with the number of its last entry, and a new one is begun.
+const MOST: u64 = 64 * 1024 * 1024;
+/// How the first entry of that one begins.
+const GOES_ON: &str = "goes on from ";
+/// Entries that wait for the disk.
+const QUEUE: usize = 256;
+/// Refused attempts of somebody known that are written down one by one, in a minute.
 const MOST_REFUSED: u32 = 30;
+/// How often that is told which was only counted.
 const MINUTE: Duration = Duration::from_secs(60);
+/// Sources that are counted each by itself, and those that are named.
+const SOURCES: usize = 1_024;
+const NAMED: usize = 8;
+/// How long the end waits for the disk, and how often it looks for room.
+const FAREWELL: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Something that was done, or was tried and refused.
 #[derive(Clone, Debug)]
@@ -65,6 +82,11 @@ impl Entry {
         self
     }
 
+    /// Whether it is the first one of a file that follows another.
+    fn goes_on(&self) -> bool {
+        self.who == "causeway" && self.what.starts_with(GOES_ON)
+    }
+
     /// Each field with its length before it, so that no two entries are the same octets.
     fn seal(&self) -> String {
         let mut sum = Sha256::new();
@@ -87,66 +109,320 @@ impl Entry {
     }
 }
 
-/// Writes entries. Cheap to clone.
+/// Gives entries to the thread that writes them. Cheap to clone.
 #[derive(Clone)]
 pub struct Audit {
-    book: Arc<Mutex<Book>>,
+    path: Option<PathBuf>,
+    jobs: SyncSender<Job>,
+    refusals: Arc<Mutex<Refusals>>,
     log: Log,
 }
 
+/// What the thread is to do.
+enum Job {
+    /// Write this, and say when it is on the disk.
+    Write(Deed, Option<oneshot::Sender<io::Result<()>>>),
+    /// Write what has only been counted, and end.
+    Finish(oneshot::Sender<()>),
+}
+
+impl Audit {
+    /// Goes on with the file of a directory; without one the log alone is told. A file that was tampered with is told,
+    /// and gone on with: what is done from now on is not to be lost.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, or there is no thread to write it.
+    pub fn open(directory: Option<&Path>, log: Log) -> io::Result<Self> {
+        let book = directory.map(|directory| Book::open(directory, MOST, &log));
+        let book = book.transpose()?;
+        let (jobs, to_do) = mpsc::sync_channel(QUEUE);
+        let own = Self {
+            path: book.as_ref().map(|book| book.path.clone()),
+            jobs,
+            refusals: Arc::default(),
+            log: log.clone(),
+        };
+        let writer = Writer {
+            book,
+            refusals: Arc::clone(&own.refusals),
+            log,
+        };
+        let thread = std::thread::Builder::new().name("audit".to_owned());
+        thread.spawn(move || writer.run(&to_do, MINUTE))?;
+        Ok(own)
+    }
+
+    /// Whether entries are kept in a file.
+    pub fn is_kept(&self) -> bool {
+        self.path.is_some()
+    }
+
+    /// Writes one entry, and returns when it is on the disk.
+    pub async fn write(&self, deed: Deed) {
+        let (told, is_written) = oneshot::channel();
+        let handed = match self.jobs.try_send(Job::Write(deed, Some(told))) {
+            Ok(()) => true,
+            Err(TrySendError::Full(job)) => {
+                // The disk is slow: what an operator did waits for it, and is not dropped.
+                let jobs = self.jobs.clone();
+                let waits = tokio::task::spawn_blocking(move || jobs.send(job).is_ok());
+                waits.await.unwrap_or(false)
+            }
+            Err(TrySendError::Disconnected(_)) => false,
+        };
+        let why = match is_written.await {
+            Ok(Ok(())) => return,
+            Ok(Err(why)) => why.to_string(),
+            Err(_) if handed => "the daemon has stopped".to_owned(),
+            Err(_) => "nobody writes any more".to_owned(),
+        };
+        let text = "what an operator did is not written down";
+        self.log.error("audit", text).with("why", why).send();
+    }
+
+    /// Notes what somebody known was refused: one by one, up to a bound for each of them. Never waits.
+    pub fn refused(&self, deed: Deed) {
+        let is_written = self.lock().of(&deed.who);
+        if is_written
+            && let Err(TrySendError::Full(Job::Write(deed, _))) =
+                self.jobs.try_send(Job::Write(deed, None))
+        {
+            self.lock().pass_over(&deed.who);
+        }
+    }
+
+    /// Counts what nobody known was refused, by where it came from. Never waits.
+    pub fn refused_stranger(&self, source: IpAddr) {
+        self.lock().stranger(source);
+    }
+
+    /// Writes down what is left, unless the disk takes too long.
+    pub async fn finish(&self) {
+        let (told, is_done) = oneshot::channel();
+        let jobs = self.jobs.clone();
+        let asking = tokio::task::spawn_blocking(move || {
+            let deadline = Instant::now() + FAREWELL;
+            let mut job = Job::Finish(told);
+            while let Err(TrySendError::Full(same)) = jobs.try_send(job) {
+                if Instant::now() >= deadline {
+                    return;
+                }
+                job = same;
+                std::thread::sleep(PAUSE);
+            }
+        });
+        let done = async {
+            let _ = asking.await;
+            let _ = is_done.await;
+        };
+        let _ = tokio::time::timeout(FAREWELL, done).await;
+    }
+
+    /// The last entries of the file, and whether its chain is whole.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn read(&self, most: usize) -> io::Result<Ledger> {
+        let none = || io::Error::new(io::ErrorKind::NotFound, "there is no file");
+        read(self.path.as_deref().ok_or_else(none)?, most)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Refusals> {
+        // Never held while anything is written.
+        self.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the thread works on.
+struct Writer {
+    book: Option<Book>,
+    refusals: Arc<Mutex<Refusals>>,
+    log: Log,
+}
+
+impl Writer {
+    fn run(mut self, to_do: &Receiver<Job>, often: Duration) {
+        let mut next = Instant::now() + often;
+        loop {
+            let left = next.saturating_duration_since(Instant::now());
+            match to_do.recv_timeout(left) {
+                Ok(Job::Write(deed, told)) => {
+                    let written = self.add(deed);
+                    match told {
+                        // Whoever waited may be gone.
+                        Some(told) => drop(told.send(written)),
+                        None => self.complain(written),
+                    }
+                }
+                Ok(Job::Finish(told)) => {
+                    self.tell_counted();
+                    let _ = told.send(());
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.tell_counted();
+                    next = Instant::now() + often;
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.tell_counted(),
+            }
+            // Who always has something to write does not keep the rest from being told.
+            if Instant::now() >= next {
+                self.tell_counted();
+                next = Instant::now() + often;
+            }
+        }
+    }
+
+    fn tell_counted(&mut self) {
+        let counted = {
+            let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+            refusals.take()
+        };
+        for deed in counted {
+            let written = self.add(deed);
+            self.complain(written);
+        }
+    }
+
+    fn complain(&self, written: io::Result<()>) {
+        if let Err(why) = written {
+            let text = "what was refused is not written down";
+            self.log.error("audit", text).with("why", why).send();
+        }
+    }
+
+    fn add(&mut self, deed: Deed) -> io::Result<()> {
+        let deed = Deed {
+            who: bounded(deed.who),
+            source: bounded(deed.source),
+            what: bounded(deed.what),
+            status: deed.status,
+        };
+        let line = self.log.info("audit", &deed.what);
+        let line = line
+            .with("who", &deed.who)
+            .with("source", &deed.source)
+            .with("status", deed.status);
+        match &mut self.book {
+            None => line.send(),
+            Some(book) => {
+                let (number, hash) = book.add(deed)?;
+                line.with("number", number).with("hash", hash).send();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was refused, until it is written down.
+#[derive(Default)]
+struct Refusals {
+    /// Of those who are known: how many of this minute are written, and how many are not.
+    known: BTreeMap<String, (u32, u64)>,
+    /// Of those who are not, by source.
+    strangers: BTreeMap<IpAddr, u64>,
+    /// The same of sources beyond those that are told apart.
+    others: u64,
+}
+
+impl Refusals {
+    /// Whether another one of somebody known is written down.
+    fn of(&mut self, who: &str) -> bool {
+        if self.known.len() >= SOURCES && !self.known.contains_key(who) {
+            return false;
+        }
+        let (written, passed_over) = self.known.entry(who.to_owned()).or_default();
+        let is_written = *written < MOST_REFUSED;
+        match is_written {
+            true => *written += 1,
+            false => *passed_over += 1,
+        }
+        is_written
+    }
+
+    fn pass_over(&mut self, who: &str) {
+        if let Some((_, passed_over)) = self.known.get_mut(who) {
+            *passed_over += 1;
+        }
+    }
+
+    fn stranger(&mut self, source: IpAddr) {
+        if self.strangers.len() < SOURCES || self.strangers.contains_key(&source) {
+            *self.strangers.entry(source).or_default() += 1;
+        } else {
+            self.others += 1;
+        }
+    }
+
+    /// What is to be written of this minute; the next one begins.
+    fn take(&mut self) -> Vec<Deed> {
+        let Self {
+            known,
+            strangers,
+            others,
+        } = std::mem::take(self);
+        let passed_over = known.into_iter().filter(|(_, (_, count))| *count > 0);
+        let mut all: Vec<Deed> = passed_over
+            .map(|(who, (_, count))| Deed {
+                what: format!(
+                    "{count} more attempts of {who} were refused, not written down one by one"
+                ),
+                who,
+                source: "several".to_owned(),
+                status: 0,
+            })
+            .collect();
+        let mut sources: Vec<(IpAddr, u64)> = strangers.into_iter().collect();
+        sources.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let count = others + sources.iter().map(|(_, count)| count).sum::<u64>();
+        if count > 0 {
+            let told = sources.iter().take(NAMED);
+            let told: Vec<_> = told
+                .map(|(source, count)| format!("{count} from {source}"))
+                .collect();
+            let rest = match sources.len() > NAMED || others > 0 {
+                true => ", the rest from others",
+                false => "",
+            };
+            all.push(Deed {
+                who: "nobody known".to_owned(),
+                source: match sources.as_slice() {
+                    [(only, _)] if others == 0 => only.to_string(),
+                    _ => "several".to_owned(),
+                },
+                what: format!(
+                    "{count} requests without a good token were refused: {}{rest}",
+                    told.join(", ")
+                ),
+                status: 401,
+            });
+        }
+        all
+    }
+}
+
+/// The file.
 struct Book {
     path: PathBuf,
     file: File,
     /// Where the next entry begins.
     length: u64,
+    /// Octets from which on another file is begun.
+    most: u64,
     number: u64,
     last: String,
-    refused: Refused,
+    /// Whether there may be something behind the last entry.
+    is_torn: bool,
+    /// What this file follows, until its first entry says so.
+    follows: Option<String>,
 }
 
-/// Refused attempts of this minute.
-#[derive(Default)]
-struct Refused {
-    since: Option<Instant>,
-    written: u32,
-    passed_over: u64,
-}
-
-impl Refused {
-    /// Whether another one is written down, and how many were not before that minute began.
-    fn count(&mut self, now: Instant) -> (bool, u64) {
-        let is_new = self
-            .since
-            .is_none_or(|since| now.saturating_duration_since(since) >= MINUTE);
-        let mut missing = 0;
-        if is_new {
-            missing = self.passed_over;
-            *self = Self {
-                since: Some(now),
-                ..Self::default()
-            };
-        }
-        if self.written < MOST_REFUSED {
-            self.written += 1;
-            return (true, missing);
-        }
-        self.passed_over += 1;
-        (false, missing)
-    }
-}
-
-impl Audit {
-    /// Goes on with the file of a directory. One that was tampered with is told, and gone on with: what is done from
-    /// now on is not to be lost.
-    ///
-    /// # Errors
-    /// If the file cannot be opened.
-    pub fn open(directory: &Path, log: Log) -> io::Result<Self> {
+impl Book {
+    fn open(directory: &Path, most: u64, log: &Log) -> io::Result<Self> {
         std::fs::create_dir_all(directory)?;
         let path = directory.join(FILE);
-        let mut options = OpenOptions::new();
-        let file = options.create(true).append(true).mode(0o640).open(&path)?;
-        let read = read(&path)?;
+        let file = opened(&path)?;
+        let read = read(&path, 1)?;
         if let Some(fault) = &read.fault {
             let line = log.error("audit", fault);
             line.with("file", path.display()).send();
@@ -157,115 +433,120 @@ impl Audit {
             // could be read as one entry.
             file.set_len(read.whole)?;
         }
-        let last = read.entries.last();
-        let own = Self {
-            book: Arc::new(Mutex::new(Book {
-                file,
-                length: read.whole,
-                number: last.map_or(0, |entry| entry.number),
-                last: last.map_or_else(|| BEGINNING.to_owned(), |entry| entry.hash.clone()),
-                path,
-                refused: Refused::default(),
-            })),
-            log,
+        let last = read.entries.back();
+        let mut own = Self {
+            file,
+            length: read.whole,
+            most,
+            number: last.map_or(0, |entry| entry.number),
+            last: last.map_or_else(|| BEGINNING.to_owned(), |entry| entry.hash.clone()),
+            path,
+            is_torn: false,
+            follows: None,
         };
         if torn > 0 {
-            own.add(Deed {
-                who: "causeway".to_owned(),
-                source: "this host".to_owned(),
-                what: format!("took {torn} octets off the end, of an entry that was not whole"),
-                status: 0,
-            })?;
+            own.add(by_itself(format!(
+                "took {torn} octets off the end, of an entry that was not whole"
+            )))?;
         }
         Ok(own)
     }
 
-    /// Writes one entry, and returns when it is on the disk.
-    pub async fn write(&self, deed: Deed) {
-        let own = self.clone();
-        let written = tokio::task::spawn_blocking(move || own.add(deed)).await;
-        if let Ok(Err(why)) = written {
-            let line = self
-                .log
-                .error("audit", "what an operator did is not written down");
-            line.with("why", why).send();
+    /// Writes an entry; gives its number and its hash once it is on the disk.
+    fn add(&mut self, deed: Deed) -> io::Result<(u64, String)> {
+        if self.is_torn {
+            self.file.set_len(self.length)?;
+            self.is_torn = false;
         }
+        if !self.is_in_place() {
+            self.begin("a file that was taken away".to_owned())?;
+        } else if self.length >= self.most {
+            let name = self.free_name();
+            std::fs::rename(&self.path, self.path.with_file_name(&name))?;
+            self.begin(name)?;
+        }
+        if let Some(before) = self.follows.clone() {
+            self.append(by_itself(format!("{GOES_ON}{before}")))?;
+            self.follows = None;
+        }
+        self.append(deed)
     }
 
-    /// Writes down what was refused. Only so many in a minute: then how many more there were.
-    pub async fn refused(&self, deed: Deed) {
-        let (is_written, missing) = {
-            let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-            book.refused.count(Instant::now())
-        };
-        if missing > 0 {
-            self.write(Deed {
-                who: "several".to_owned(),
-                source: "several".to_owned(),
-                what: format!("{missing} more attempts were refused, not written down one by one"),
-                status: 0,
-            })
-            .await;
+    /// A name for this file that no other one has.
+    fn free_name(&self) -> String {
+        let mut name = format!("audit-{:012}.jsonl", self.number);
+        for again in 2.. {
+            if !self.path.with_file_name(&name).exists() {
+                break;
+            }
+            name = format!("audit-{:012}-{again}.jsonl", self.number);
         }
-        if is_written {
-            self.write(deed).await;
-        }
+        name
     }
 
-    fn add(&self, deed: Deed) -> io::Result<()> {
-        let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Whether the path still leads to the open file.
+    fn is_in_place(&self) -> bool {
+        let known =
+            |found: io::Result<std::fs::Metadata>| found.map(|it| (it.dev(), it.ino())).ok();
+        let here = known(std::fs::metadata(&self.path));
+        here.is_some() && here == known(self.file.metadata())
+    }
+
+    /// Another file, whose first entry has the hash of the last one of the file before.
+    fn begin(&mut self, before: String) -> io::Result<()> {
+        self.follows = Some(before);
+        self.file = opened(&self.path)?;
+        self.length = self.file.metadata()?.len();
+        Ok(())
+    }
+
+    fn append(&mut self, deed: Deed) -> io::Result<(u64, String)> {
         let entry = Entry {
-            number: book.number + 1,
+            number: self.number + 1,
             at: wall_clock().rfc3339(),
-            who: bounded(deed.who),
-            source: bounded(deed.source),
-            what: bounded(deed.what),
+            who: deed.who,
+            source: deed.source,
+            what: deed.what,
             status: deed.status,
-            previous: book.last.clone(),
+            previous: self.last.clone(),
             hash: String::new(),
         }
         .sealed();
         let mut line = serde_json::to_vec(&entry)?;
         line.push(b'\n');
-        let written = book.file.write_all(&line);
-        if let Err(why) = written.and_then(|()| book.file.sync_data()) {
+        let written = self.file.write_all(&line);
+        if let Err(why) = written.and_then(|()| self.file.sync_data()) {
             // No half of an entry stays for the next one to be written behind it.
-            let length = book.length;
-            book.file.set_len(length)?;
+            self.is_torn = self.file.set_len(self.length).is_err();
             return Err(why);
         }
-        book.length += line.len() as u64;
-        book.number = entry.number;
-        self.log
-            .info("audit", &entry.what)
-            .with("number", entry.number)
-            .with("who", &entry.who)
-            .with("source", &entry.source)
-            .with("status", entry.status)
-            .with("hash", &entry.hash)
-            .send();
-        book.last = entry.hash;
-        Ok(())
-    }
-
-    /// What is in the file.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn read(&self) -> io::Result<Ledger> {
-        let path = {
-            let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-            book.path.clone()
-        };
-        read(&path)
+        self.length += line.len() as u64;
+        self.number = entry.number;
+        self.last.clone_from(&entry.hash);
+        Ok((entry.number, entry.hash))
     }
 }
 
-/// The entries of a file.
+fn opened(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o640).open(path)
+}
+
+/// Something that nobody asked for.
+fn by_itself(what: String) -> Deed {
+    Deed {
+        who: "causeway".to_owned(),
+        source: "this host".to_owned(),
+        what,
+        status: 0,
+    }
+}
+
+/// The end of a file.
 #[derive(Debug)]
 pub struct Ledger {
-    /// Those that can be read.
-    pub entries: Vec<Entry>,
+    /// The last entries that can be read.
+    pub entries: VecDeque<Entry>,
     /// The first place where the chain is broken.
     pub fault: Option<String>,
     /// Octets up to the end of the last line that has one.
@@ -303,18 +584,19 @@ fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option
     }
 }
 
-/// Reads a file and follows its chain.
+/// Reads a file and follows its chain; keeps no more than so many entries.
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn read(path: &Path) -> io::Result<Ledger> {
+pub fn read(path: &Path, most: usize) -> io::Result<Ledger> {
     let mut reader = BufReader::new(File::open(path)?);
     let mut read = Ledger {
-        entries: Vec::new(),
+        entries: VecDeque::new(),
         fault: None,
         whole: 0,
     };
     let (mut number, mut last) = (0_u64, BEGINNING.to_owned());
+    let mut is_first = true;
     let mut line = Vec::new();
     for place in 1.. {
         let Some((octets, has_end)) = next_line(&mut reader, &mut line)? else {
@@ -331,6 +613,10 @@ pub fn read(path: &Path) -> io::Result<Ledger> {
                 .get_or_insert(format!("line {place} is no entry"));
             continue;
         };
+        if std::mem::take(&mut is_first) && entry.goes_on() {
+            // The file before has what comes before.
+            (number, last) = (entry.number.saturating_sub(1), entry.previous.clone());
+        }
         let broken = match () {
             () if entry.number != number + 1 => Some(format!(
                 "line {place} is entry {}, where {} should be: entries were taken out or added",
@@ -348,7 +634,10 @@ pub fn read(path: &Path) -> io::Result<Ledger> {
             read.fault.get_or_insert(broken);
         }
         (number, last) = (entry.number, entry.hash.clone());
-        read.entries.push(entry);
+        read.entries.push_back(entry);
+        if read.entries.len() > most {
+            read.entries.pop_front();
+        }
     }
     Ok(read)
 }
@@ -358,9 +647,12 @@ mod tests {
     use super::*;
     use crate::sink::log::{Form, Level};
 
-    fn opened(folder: &Path) -> Audit {
-        let (log, _) = Log::start(Level::Error, Form::Json, io::sink()).unwrap();
-        Audit::open(folder, log).unwrap()
+    fn log() -> Log {
+        Log::start(Level::Error, Form::Json, io::sink()).unwrap().0
+    }
+
+    fn book(folder: &Path) -> Book {
+        Book::open(folder, MOST, &log()).unwrap()
     }
 
     fn deed(what: &str) -> Deed {
@@ -375,14 +667,14 @@ mod tests {
     #[test]
     fn an_end_that_is_torn_is_cut_off_and_told_even_where_it_could_be_read() {
         let folder = tempfile::tempdir().unwrap();
-        opened(folder.path()).add(deed("POST /one")).unwrap();
+        book(folder.path()).add(deed("POST /one")).unwrap();
         let path = folder.path().join(FILE);
         let whole = std::fs::read_to_string(&path).unwrap();
         // A line without its end, which was never synced as a whole.
         std::fs::write(&path, whole.trim_end()).unwrap();
-        assert_eq!(read(&path).unwrap().entries, []);
-        opened(folder.path()).add(deed("POST /two")).unwrap();
-        let read = read(&path).unwrap();
+        assert_eq!(read(&path, 10).unwrap().entries.len(), 0);
+        book(folder.path()).add(deed("POST /two")).unwrap();
+        let read = read(&path, 10).unwrap();
         assert_eq!(read.fault, None);
         let told: Vec<_> = read.entries.iter().map(|one| one.what.as_str()).collect();
         assert!(
@@ -394,35 +686,182 @@ mod tests {
     #[test]
     fn whatever_is_asked_for_makes_one_line_that_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        let audit = opened(folder.path());
+        let mut book = book(folder.path());
         for hostile in ["\n", "\u{1}", "\u{1F4A9}", "\\\"", "\u{2028}"] {
-            audit.add(deed(&hostile.repeat(100_000))).unwrap();
+            book.add(deed(&bounded(hostile.repeat(100_000)))).unwrap();
         }
-        let read = audit.read().unwrap();
+        let read = read(&folder.path().join(FILE), 10).unwrap();
         assert_eq!((read.entries.len(), read.fault), (5, None));
     }
 
     #[test]
     fn a_line_that_is_too_long_is_no_entry_and_neither_is_its_end() {
         let folder = tempfile::tempdir().unwrap();
-        let audit = opened(folder.path());
-        audit.add(deed("POST /one")).unwrap();
+        let mut book = book(folder.path());
+        book.add(deed("POST /one")).unwrap();
         let path = folder.path().join(FILE);
         let one = std::fs::read_to_string(&path).unwrap();
         let forged = format!("{}{one}", " ".repeat(MAX_LINE));
         std::fs::write(&path, forged).unwrap();
-        let read = audit.read().unwrap();
-        assert_eq!(read.entries, []);
+        let read = read(&folder.path().join(FILE), 10).unwrap();
+        assert_eq!(read.entries.len(), 0);
         assert!(read.fault.unwrap().contains("line 1"));
     }
 
     #[test]
     fn refused_attempts_are_written_down_up_to_a_bound_and_the_rest_is_counted() {
-        let mut refused = Refused::default();
-        let start = Instant::now();
-        let told = (0..100).filter(|_| refused.count(start).0).count();
-        assert_eq!(told, MOST_REFUSED as usize);
-        assert_eq!(refused.count(start + MINUTE), (true, 70));
-        assert_eq!(refused.count(start + MINUTE), (true, 0));
+        let mut refusals = Refusals::default();
+        // Strangers take nothing from what is told of those who are known.
+        for host in 0..5_000_u32 {
+            refusals.stranger(IpAddr::V4((0x0a00_0000 + host).into()));
+        }
+        refusals.stranger(IpAddr::V4(0x0a00_0000.into()));
+        for who in ["noc", "desk"] {
+            let told = (0..100).filter(|_| refusals.of(who)).count();
+            assert_eq!(told, MOST_REFUSED as usize);
+        }
+        let told: Vec<_> = refusals
+            .take()
+            .into_iter()
+            .map(|deed| (deed.who, deed.what))
+            .collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        assert!(told[0].0 == "desk" && told[0].1.starts_with("70 more attempts of desk "));
+        assert!(told[1].0 == "noc" && told[1].1.starts_with("70 more attempts of noc "));
+        assert!(
+            told[2]
+                .1
+                .starts_with("5001 requests without a good token were refused: 2 from 10.0.0.0, ")
+        );
+        assert!(told[2].1.ends_with("the rest from others"), "{told:?}");
+        assert_eq!(refusals.take().len(), 0);
+        assert!(refusals.of("noc"), "the next minute");
+    }
+
+    #[test]
+    fn a_file_that_is_full_is_followed_by_another_one_that_holds_its_last_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let mut book = Book::open(folder.path(), 1, &log()).unwrap();
+        book.add(deed("POST /one")).unwrap();
+        let (_, hash) = book.add(deed("POST /two")).unwrap();
+        let old = read(&folder.path().join("audit-000000000001.jsonl"), 10).unwrap();
+        let new = read(&path, 10).unwrap();
+        assert_eq!((old.fault, new.fault), (None, None));
+        assert_eq!(new.entries[0].previous, old.entries[0].hash);
+        assert_eq!(new.entries[0].what, "goes on from audit-000000000001.jsonl");
+        assert_eq!((new.entries[1].number, &new.entries[1].hash), (3, &hash));
+        // It goes on after a restart; and what is taken off its beginning is noticed.
+        let mut book = Book::open(folder.path(), MOST, &log()).unwrap();
+        assert_eq!(book.add(deed("POST /three")).unwrap().0, 4);
+        assert_eq!(read(&path, 1).unwrap().entries[0].what, "POST /three");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (_, rest) = text.split_once('\n').unwrap();
+        std::fs::write(&path, rest).unwrap();
+        assert!(read(&path, 10).unwrap().fault.unwrap().contains("line 1"));
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_followed_by_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let mut book = book(folder.path());
+        book.add(deed("POST /one")).unwrap();
+        std::fs::rename(&path, folder.path().join("away")).unwrap();
+        book.add(deed("POST /two")).unwrap();
+        let read = read(&path, 10).unwrap();
+        assert_eq!(read.fault, None);
+        let told: Vec<_> = read.entries.iter().map(|one| one.what.as_str()).collect();
+        assert_eq!(
+            told,
+            ["goes on from a file that was taken away", "POST /two"]
+        );
+    }
+
+    #[tokio::test]
+    async fn what_was_refused_waits_for_no_disk_and_is_written_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(Some(folder.path()), log()).unwrap();
+        let source = "192.0.2.7".parse().unwrap();
+        for _ in 0..1_000 {
+            audit.refused_stranger(source);
+        }
+        audit.write(deed("POST /reload")).await;
+        audit.finish().await;
+        let read = audit.read(10).unwrap();
+        let told: Vec<_> = read.entries.iter().map(|one| one.what.as_str()).collect();
+        assert_eq!(
+            told,
+            [
+                "POST /reload",
+                "1000 requests without a good token were refused: 1000 from 192.0.2.7"
+            ]
+        );
+        assert_eq!(read.entries[1].source, "192.0.2.7");
+    }
+
+    /// A writer that takes nothing, as one that waits for its disk.
+    #[tokio::test]
+    async fn a_disk_that_stands_still_holds_up_whoever_changes_something_and_nobody_else() {
+        let (jobs, to_do) = mpsc::sync_channel(1);
+        let audit = Audit {
+            path: None,
+            jobs,
+            refusals: Arc::default(),
+            log: log(),
+        };
+        for _ in 0..10 {
+            audit.refused(deed("GET /calls"));
+        }
+        let told = audit.lock().take();
+        assert!(told[0].what.starts_with("9 more attempts"), "{told:?}");
+        let own = audit.clone();
+        let writing = tokio::spawn(async move { own.write(deed("POST /reload")).await });
+        let working = std::thread::spawn(move || {
+            let mut done = 0;
+            while let Ok(Job::Write(_, told)) = to_do.recv() {
+                done += 1;
+                if let Some(told) = told {
+                    told.send(Ok(())).unwrap();
+                    break;
+                }
+            }
+            done
+        });
+        writing.await.unwrap();
+        assert_eq!(working.join().unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn without_a_directory_the_log_is_told() {
+        let lines = Lines::default();
+        let (log, writer) = Log::start(Level::Info, Form::Text, lines.clone()).unwrap();
+        let audit = Audit::open(None, log).unwrap();
+        audit.write(deed("POST /drain")).await;
+        assert!(!audit.is_kept() && audit.read(1).is_err());
+        drop(audit);
+        drop(writer);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !lines.0.lock().unwrap().contains("POST /drain") {
+            assert!(Instant::now() < deadline, "not told");
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<String>>);
+
+    impl Write for Lines {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            self.0
+                .lock()
+                .unwrap()
+                .push_str(&String::from_utf8_lossy(octets));
+            Ok(octets.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 }

@@ -53,8 +53,8 @@ pub struct Sinks {
     pub cdr: Option<Cdr>,
     /// What is registered, for after a restart; `None` keeps nothing.
     pub keeper: Option<Keeper>,
-    /// Who changed what; `None` writes nothing down.
-    pub audit: Option<Audit>,
+    /// Who changed what.
+    pub audit: Audit,
     /// What happens, for whoever listens.
     pub news: News,
     /// Rings when a number may have been lent to who calls for help; `None` keeps nothing.
@@ -256,7 +256,7 @@ mod tests {
     fn ladders_and_what_is_only_for_debugging_stop_while_any_shard_is_loaded() {
         let (log, writer) = Log::start(Level::Debug, log::Form::Text, std::io::sink()).unwrap();
         let sinks = Sinks {
-            audit: None,
+            audit: Audit::open(None, log.clone()).unwrap(),
             news: News::default(),
             log,
             metrics: Arc::new(Metrics::new().unwrap()),
@@ -334,7 +334,7 @@ mod tests {
         let written = Written::default();
         let (log, writer) = Log::start(Level::Info, log::Form::Text, written.clone()).unwrap();
         let sinks = Sinks {
-            audit: None,
+            audit: audit::Audit::open(None, log.clone()).unwrap(),
             news: News::default(),
             log,
             metrics: Arc::new(Metrics::new().unwrap()),

@@ -3,6 +3,7 @@
 use super::Expose;
 use super::fault::LabFault;
 use crate::ca::Authority;
+use crate::microsoft::clock;
 use crate::random;
 use std::fmt::Write;
 use std::fs::OpenOptions;
@@ -264,6 +265,8 @@ pub(crate) fn quoted(path: &Path) -> String {
 }
 
 fn configuration(folder: &Path, ports: &Ports, peers: &Peers) -> String {
+    // No lab lasts a month.
+    let expires = clock::date(clock::now_ms() + 30 * 86_400_000);
     let at = quoted(folder);
     let (tls, udp) = (ports.tls, ports.udp);
     let (metrics, console) = (ports.metrics, ports.console);
@@ -438,6 +441,7 @@ tls = "contoso"
 name = "lab"
 role = "admin"
 token = {{ file = "{at}/token.hash" }}
+expires = "{expires}"
 "#
     );
     text

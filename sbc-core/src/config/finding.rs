@@ -148,7 +148,7 @@ codes! {
     OpenMedia = "W0116",
     /// Users at Teams could not call for help: no numbers for that are listed, nor that there are none.
     NoEmergency = "W0117",
-    /// The token of a user of the API has expired, or does within 14 days.
+    /// The token of a user of the API has expired, does within 14 days, or does not within a year.
     TokenEnds = "W0118",
     /// A secret is not there. Only a warning where it takes what needs it out of service alone: a restart at night
     /// must not take all others with it. A reload is refused with E0047 instead, as long as it is in service.

@@ -54,10 +54,15 @@ function signIn(why) {
   at('field-token').focus();
 }
 
+// What no browser has made stays as it is.
+function decoded(part) {
+  try { return decodeURIComponent(part); } catch { return part; }
+}
+
 async function show(isAgain) {
   clearTimeout(timer);
   const own = ++turn;
-  const [name, ...rest] = decodeURIComponent(location.hash.slice(2)).split('/');
+  const [name, ...rest] = location.hash.slice(2).split('/').map(decoded);
   const isCall = name === 'call';
   const page = PAGES.find(([id]) => id === (isCall ? 'calls' : name)) || PAGES[0];
   for (const link of at('pages').children) {
@@ -92,12 +97,13 @@ async function start() {
   try {
     me = await get('/me');
   } catch (fault) {
-    if (fault instanceof Refused) { dropToken(); signIn(fault.message); return; }
+    if (fault instanceof Refused && fault.status === 401) { dropToken(); signIn(fault.message); return; }
     tell(fault);
     timer = setTimeout(start, 3000);
     return;
   }
-  at('pages').replaceChildren(...PAGES.map(([id, words]) => make('a', { href: `#/${id}`, 'data-page': id }, words)));
+  const open = PAGES.filter(([id]) => !['configuration', 'route'].includes(id) || me.rights.includes('numbers'));
+  at('pages').replaceChildren(...open.map(([id, words]) => make('a', { href: `#/${id}`, 'data-page': id }, words)));
   at('pages').hidden = false;
   at('me').hidden = false;
   at('who').textContent = me.name;

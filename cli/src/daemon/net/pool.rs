@@ -283,6 +283,8 @@ pub(super) struct Held {
 #[derive(Default)]
 pub(super) struct Pool {
     tables: Mutex<Tables>,
+    /// On their own: to count the trunks of a source takes a while.
+    rooms: Mutex<Rooms>,
 }
 
 #[derive(Default)]
@@ -291,7 +293,6 @@ struct Tables {
     by_key: HashMap<FlowKey, Arc<Line>>,
     failures: HashMap<FlowKey, Failures>,
     aliases: HashMap<(ListenerName, SocketAddr), Alias>,
-    rooms: Rooms,
     is_closed: bool,
 }
 
@@ -463,7 +464,8 @@ impl Pool {
 
     /// Seats of accepted connections and of their handshakes.
     pub(super) fn with_rooms<T>(&self, work: impl FnOnce(&mut Rooms) -> T) -> T {
-        work(&mut self.lock().rooms)
+        // Seats are counted in one statement each.
+        work(&mut self.rooms.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Ends every connection and opens none any more.

@@ -49,20 +49,25 @@ impl Net {
     pub async fn proven(&self, config: &Arc<Config>, mut tls: TlsStore) -> (TlsStore, Vec<Kept>) {
         let mut kept = Vec::new();
         let before = self.identities();
-        let new: Vec<Arc<TlsContext>> = tls.renewed(&before).cloned().collect();
-        for context in new {
-            let (Some(old), Some(_)) = (
-                before.get(context.name()),
-                of_teams(config, &context).next(),
-            ) else {
+        let same_name = tls.renewed(&before).cloned();
+        let same_name = same_name.filter_map(|new| Some((before.get(new.name())?.clone(), new)));
+        // An identity may get another name together with its other certificate.
+        let store = TlsStore::clone(&tls).succeeding(&before);
+        let other_name = store.renamed().filter(|(name, former, new)| {
+            before.get(name).is_some() && !new.shows_the_same(former)
+        });
+        let other_name = other_name.map(|(_, former, new)| (former.clone(), new.clone()));
+        let new: Vec<(Arc<TlsContext>, Arc<TlsContext>)> = same_name.chain(other_name).collect();
+        for (old, context) in new {
+            if of_teams(config, &context).next().is_none() {
                 continue;
-            };
-            if self.is_refused(config, &context, old).await {
+            }
+            if self.is_refused(config, &context, &old).await {
                 kept.push(Kept {
                     context: context.name().clone(),
                     because: REFUSED,
                 });
-                tls.put(Arc::new(context.showing(old)));
+                tls.put(Arc::new(context.showing(&old)));
             }
         }
         (tls, kept)
@@ -75,7 +80,7 @@ impl Net {
         old: &Arc<TlsContext>,
     ) -> bool {
         let mut trials = JoinSet::new();
-        let mut keys = self.shared.pool.keys_of(context.name());
+        let mut keys = self.shared.pool.keys_of(old.name());
         keys.retain(|key| {
             of_teams(config, context).any(|trunk| accepts_source(trunk, key.remote.ip()))
         });

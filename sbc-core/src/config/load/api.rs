@@ -17,6 +17,8 @@ use std::net::SocketAddr;
 const MOST_USERS: usize = 256;
 /// A token that ends within so many days is told.
 const SOON: u32 = 14;
+/// Days that a token may be good for (SEC-150).
+const YEAR: u32 = 366;
 
 impl Load<'_> {
     /// Where the interface listens, and whom it knows.
@@ -172,26 +174,32 @@ impl Load<'_> {
                 Some("remove numbers, or write role = \"viewer\"".to_owned()),
             );
         }
-        if let Some(at) = &written.expires {
-            let help = || {
-                Some(format!(
-                    "run causeway token {} --role {}, and replace the hash",
-                    name.value,
-                    role.as_str()
-                ))
-            };
-            let cause = match self.facts.until(at.value) {
-                Validity::Expired | Validity::NotYet => {
-                    Some(format!("{title}: the token has expired and is refused"))
-                }
-                Validity::Valid { days_left } if days_left <= SOON => {
-                    Some(format!("{title}: the token expires in {days_left} days"))
-                }
-                Validity::Valid { .. } => None,
-            };
-            if let Some(cause) = cause {
-                self.out.add(Code::TokenEnds, &at.span, cause, help());
+        let validity = written
+            .expires
+            .as_ref()
+            .map(|at| self.facts.until(at.value));
+        let cause = match validity {
+            None => Some("the token never expires".to_owned()),
+            Some(Validity::Expired | Validity::NotYet) => {
+                Some("the token has expired and is refused".to_owned())
             }
+            Some(Validity::Valid { days_left }) if days_left <= SOON => {
+                Some(format!("the token expires in {days_left} days"))
+            }
+            Some(Validity::Valid { days_left }) if days_left > YEAR => {
+                Some("the token is good for more than a year".to_owned())
+            }
+            Some(Validity::Valid { .. }) => None,
+        };
+        if let Some(cause) = cause {
+            let span = written.expires.as_ref().map_or(&name.span, |at| &at.span);
+            let help = format!(
+                "run causeway token {} --role {}, and replace the hash and expires",
+                name.value,
+                role.as_str()
+            );
+            let cause = format!("{title}: {cause}");
+            self.out.add(Code::TokenEnds, span, cause, Some(help));
         }
         Some(ApiUser {
             name: name.value.clone(),

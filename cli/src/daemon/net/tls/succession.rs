@@ -69,6 +69,9 @@ impl TlsStore {
     pub(in crate::daemon::net) fn of_hop(&self, name: &TlsContextName) -> Option<&Arc<TlsContext>> {
         self.get(name).or_else(|| {
             let former = self.former.get(name)?;
+            if former.since.elapsed() >= LONGEST {
+                return None;
+            }
             let successor = former.successor.as_ref().and_then(|name| self.get(name));
             Some(successor.unwrap_or(&former.context))
         })
