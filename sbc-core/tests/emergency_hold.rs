@@ -290,7 +290,7 @@ fn who_comes_into_a_call_for_help_is_not_hung_up_on_for_its_session_timer() {
         let id = call::header(&sent.message, HeaderName::CallId);
         id == call::header(&invite, HeaderName::CallId)
     };
-    let is_bye = |sent: &&Sent| *sent.message.method() == Method::Bye && to_target(sent);
-    assert!(help.shard.sent.iter().find(is_bye).is_none());
+    let is_bye = |sent: &Sent| *sent.message.method() == Method::Bye && to_target(sent);
+    assert!(!help.shard.sent.iter().any(is_bye));
     assert!(help.shard.records.is_empty(), "the call goes on");
 }
