@@ -213,11 +213,15 @@ async fn what_another_peer_takes_is_no_word_of_teams() {
     let world = World::patient(Patience::default(), |text| {
         let named = "name = \"teams-contoso\"";
         let text = text.replace(named, &format!("{named}\npreset = \"teams\""));
-        text.replacen(
+        let text = text.replacen(
             "accept_from = [\"127.0.0.0/8\"]",
             "accept_from = [\"127.0.0.1\"]",
             1,
-        )
+        );
+        // Who has the identity as well is met where Teams is not.
+        text + "\n[[trunk]]\nname = \"edge\"\ntenant = \"contoso\"\nrealm = \"core\"\ntls = \"contoso\"\n\
+                fqdn = \"sbc.contoso.example\"\ntargets = [\"127.0.0.2:5061;tls\"]\naccept_from = [\"127.0.0.2\"]\n\
+                accept_names = [\"sip.peer.example\"]\n"
     });
     let leaf = world.authority.leaf(&[PEER]);
     let (teams, address) = listener().await;

@@ -156,9 +156,6 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "session_timer = { expires = §\"299s\" }\nfqdn =",
     ),
     (Code::TeamsRule, "fqdn =", "update = §true\nfqdn ="),
-    (Code::TeamsRule, "fqdn =", "info = §\"relay\"\nfqdn ="),
-    (Code::TeamsRule, "fqdn =", "message = §\"relay\"\nfqdn ="),
-    (Code::TeamsRule, "fqdn =", "trusted = §false\nfqdn ="),
     (
         Code::TeamsRule,
         "fqdn =",

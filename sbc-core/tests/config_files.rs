@@ -204,12 +204,15 @@ fn a_reload_keeps_what_works_and_is_not_held_up_by_what_is_out_of_service() {
 
 #[test]
 fn an_identity_whose_key_is_absent_and_a_user_without_token_keep_nobody_else_out() {
-    let absent = BASE.replace("key = { file = \"/tls/sbc.key\" }", "key = { env = \"K\" }").replace(
-        "[metrics]\n",
-        "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n\
+    let absent = BASE
+        .replace("key = { file = \"/tls/sbc.key\" }", "key = { env = \"K\" }")
+        .replace(
+            "[metrics]\n",
+            "[api]\nlisten = \"127.0.0.1:8443\"\ntls = \"teams\"\n\
          [[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = { env = \"T\" }\n\
-         [[api.user]]\nname = \"ops\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/1\" }\n[metrics]\n",
-    );
+         [[api.user]]\nname = \"ops\"\nrole = \"viewer\"\ntoken = { file = \"/sha256/1\" }\n\
+         expires = \"2026-12-31\"\n[metrics]\n",
+        );
     let loaded = valid(&absent);
     let found: Vec<_> = loaded
         .findings

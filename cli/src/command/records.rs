@@ -9,7 +9,7 @@ use crate::reports::own::{self, OwnCall};
 use crate::reports::pairing::{Pairing, TOLERANCE_US, pair};
 use crate::reports::words;
 use crate::sink::metrics::Metrics;
-use sbc_core::config::{FileFault, Loaded, MICROSOFT_ROOTS};
+use sbc_core::config::{Code, FileFault, Loaded, MICROSOFT_ROOTS};
 use sbc_core::id::TenantName;
 use sbc_core::time::UnixTime;
 use serde_json::{Value, json};
@@ -137,6 +137,14 @@ fn check_days(first: UnixTime, last: UnixTime, now: UnixTime) -> Result<(), Stri
     }
 }
 
+/// Which secrets are not there, where some are not: what they are for is out of service.
+fn without(loaded: &Loaded) -> Option<String> {
+    let warnings = loaded.findings.warnings.iter();
+    let absent = warnings.filter(|one| one.code == Code::SecretAbsent);
+    let told: Vec<String> = absent.map(ToString::to_string).collect();
+    (!told.is_empty()).then(|| told.join("\n"))
+}
+
 /// The tenants that are compared.
 fn wanted(arguments: &Records, loaded: &Loaded) -> Result<Vec<TenantName>, String> {
     const WRITE: &str = "write graph = { tenant_id = \"…\", client_id = \"…\", secret = { file = \"…\" } } \
@@ -149,16 +157,17 @@ fn wanted(arguments: &Records, loaded: &Loaded) -> Result<Vec<TenantName>, Strin
                 return Err(format!("there is no tenant \"{name}\""));
             }
             if !able.contains_key(&name) {
-                return Err(format!(
-                    "tenant \"{name}\" has no access to Microsoft Graph: {WRITE}"
-                ));
+                let lacking =
+                    format!("tenant \"{name}\" has no access to Microsoft Graph: {WRITE}");
+                return Err(without(loaded).unwrap_or(lacking));
             }
             vec![name]
         }
         None => able.keys().cloned().collect(),
     };
     if all.is_empty() {
-        return Err(format!("no tenant has access to Microsoft Graph: {WRITE}"));
+        let lacking = format!("no tenant has access to Microsoft Graph: {WRITE}");
+        return Err(without(loaded).unwrap_or(lacking));
     }
     if loaded.shell.cdr.is_none() {
         return Err(

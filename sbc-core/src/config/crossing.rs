@@ -52,12 +52,6 @@ impl WrittenCrossing {
         at.map(|at| &at.span)
     }
 
-    /// Where INFO or MESSAGE is relayed, if one is.
-    pub(super) fn relays(&self) -> Option<&Span> {
-        let mut asked = [&self.info, &self.message].into_iter().flatten();
-        asked.find(|at| at.value).map(|at| &at.span)
-    }
-
     /// Where INFO is refused, if that is what was written.
     pub(super) fn refuses_info(&self) -> Option<&At<bool>> {
         self.info.as_ref().filter(|at| !at.value)

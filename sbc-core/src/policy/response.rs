@@ -510,9 +510,9 @@ mod tests {
         assert_eq!(with(484, false), with(486, false));
         let best_first = [
             of(603),
-            of(302),
             of(484),
             of(486),
+            of(302),
             of(500),
             of(503),
             rank(Failure::NoAnswer, true),

@@ -423,9 +423,9 @@ mod tests {
                 "A".repeat(40)
             )
         };
-        let seen = audio((1..=9).map(crypto).collect()).unwrap();
+        let seen = audio((1..=33).map(crypto).collect()).unwrap();
         let cryptos = seen.media().next().unwrap().cryptos();
-        assert_eq!(cryptos.len(), 8);
+        assert_eq!(cryptos.len(), 32);
         assert!(cryptos.iter().all(Result::is_ok));
         let candidate = |n| format!("a=candidate:{n} 1 UDP 2130706431 192.0.2.1 4000 typ host\r\n");
         let seen = audio((1..=65).map(candidate).collect()).unwrap();

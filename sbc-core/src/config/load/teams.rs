@@ -434,16 +434,6 @@ fn wrong_keys(written: &WrittenTrunk) -> impl Iterator<Item = (&Span, &'static s
             "Teams knows no UPDATE",
         ),
         (
-            written.crossing.relays(),
-            // TDR-SIP-001
-            "Teams knows no INFO and no MESSAGE",
-        ),
-        (
-            spot(&written.trusted, |is_trusted| !is_trusted),
-            // TDR-CID-002, TDR-EMG-003
-            "what Teams says of callers, and which calls it marks as calls for help, must be believed",
-        ),
-        (
             written.habits.hides_reason(),
             // TDR-SIP-022
             "Teams tells a call that was missed from one that was taken elsewhere by Reason",
