@@ -117,7 +117,7 @@ pub const CASES: &[Case] = &[
             ),
             breaks(
                 "TDR-XFR-001",
-                replace(teams("REFER").status(202), "202", "405"),
+                replace(teams("REFER").status(202), "SIP/2.0 202", "SIP/2.0 405"),
             ),
         ],
     )

@@ -54,7 +54,11 @@ pub const CASES: &[Case] = &[
         &[
             breaks(
                 "TDR-DNS-004",
-                replace(carrier("INVITE").statuses(400, 699), "486", "503"),
+                replace(
+                    carrier("INVITE").statuses(400, 699),
+                    "SIP/2.0 486",
+                    "SIP/2.0 503",
+                ),
             ),
             breaks("TDR-DNS-004", twice(teams("INVITE"))),
         ],

@@ -82,7 +82,7 @@ pub const CASES: &[Case] = &[
             breaks("TDR-SIP-016", Mutation::Configuration(CARRIER, TONE)),
             breaks(
                 "TDR-SIP-016",
-                replace(carrier("INVITE").status(487), "487", "486"),
+                replace(carrier("INVITE").status(487), "SIP/2.0 487", "SIP/2.0 486"),
             ),
         ],
     ),
@@ -214,7 +214,7 @@ pub const CASES: &[Case] = &[
             breaks("TDR-ICE-010", drop(carrier("CANCEL"))),
             breaks(
                 "TDR-ICE-010",
-                replace(teams("INVITE").status(487), "487", "486"),
+                replace(teams("INVITE").status(487), "SIP/2.0 487", "SIP/2.0 486"),
             ),
         ],
     ),

@@ -56,7 +56,7 @@ pub const CASES: &[Case] = &[
             ),
             breaks(
                 "TDR-MED-002",
-                replace(teams("INVITE").status(488), "488", "500"),
+                replace(teams("INVITE").status(488), "SIP/2.0 488", "SIP/2.0 500"),
             ),
         ],
     ),

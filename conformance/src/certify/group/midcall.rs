@@ -200,7 +200,7 @@ pub const CASES: &[Case] = &[
         &[
             breaks(
                 "TDR-HLD-006",
-                replace(teams("INVITE").status(491), "491", "500"),
+                replace(teams("INVITE").status(491), "SIP/2.0 491", "SIP/2.0 500"),
             ),
             breaks(
                 "TDR-HLD-006",

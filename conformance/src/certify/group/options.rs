@@ -180,7 +180,7 @@ pub const CASES: &[Case] = &[
         &[
             breaks(
                 "TDR-OPT-012",
-                replace(teams("OPTIONS").status(481), "481", "200"),
+                replace(teams("OPTIONS").status(481), "SIP/2.0 481", "SIP/2.0 200"),
             ),
             breaks(
                 "TDR-OPT-012",

@@ -128,7 +128,7 @@ pub const CASES: &[Case] = &[
             ),
             breaks(
                 "TDR-ERR-010",
-                replace(teams("INVITE").status(503), "503", "500"),
+                replace(teams("INVITE").status(503), "SIP/2.0 503", "SIP/2.0 500"),
             ),
         ],
     ),
@@ -138,11 +138,11 @@ pub const CASES: &[Case] = &[
         &[
             breaks(
                 "TDR-ERR-011",
-                replace(teams("INVITE").status(486), "486", "503"),
+                replace(teams("INVITE").status(486), "SIP/2.0 486", "SIP/2.0 503"),
             ),
             breaks(
                 "TDR-ERR-011",
-                replace(teams("INVITE").status(603), "603", "503"),
+                replace(teams("INVITE").status(603), "SIP/2.0 603", "SIP/2.0 503"),
             ),
         ],
     ),
@@ -176,7 +176,7 @@ pub const CASES: &[Case] = &[
             breaks("ladder", drop(teams("CANCEL").status(200))),
             breaks(
                 "TDR-SIP-022",
-                replace(teams("INVITE").status(487), "487", "486"),
+                replace(teams("INVITE").status(487), "SIP/2.0 487", "SIP/2.0 486"),
             ),
         ],
     ),
@@ -232,7 +232,7 @@ pub const CASES: &[Case] = &[
             breaks("TDR-ERR-012", then(carrier("INVITE"), as_another_call)),
             breaks(
                 "TDR-ERR-012",
-                replace(teams("INVITE").status(482), "482", "500"),
+                replace(teams("INVITE").status(482), "SIP/2.0 482", "SIP/2.0 500"),
             ),
         ],
     ),
@@ -247,11 +247,11 @@ pub const CASES: &[Case] = &[
             ),
             breaks(
                 "TDR-MT-012",
-                replace(teams("INVITE").status(404), "404", "486"),
+                replace(teams("INVITE").status(404), "SIP/2.0 404", "SIP/2.0 486"),
             ),
             breaks(
                 "TDR-MT-015",
-                replace(teams("INVITE").status(403), "403", "486"),
+                replace(teams("INVITE").status(403), "SIP/2.0 403", "SIP/2.0 486"),
             ),
             breaks("TDR-MT-012", drop(carrier("INVITE"))),
         ],
@@ -270,7 +270,7 @@ pub const CASES: &[Case] = &[
         &[
             breaks(
                 "TDR-MT-015",
-                replace(teams("INVITE").status(403), "403", "200"),
+                replace(teams("INVITE").status(403), "SIP/2.0 403", "SIP/2.0 200"),
             ),
             breaks("TDR-SIP-036", drop(carrier("INVITE"))),
             breaks("TDR-MT-015", then(carrier("INVITE"), as_another_call)),
@@ -361,7 +361,7 @@ pub const CASES: &[Case] = &[
         &[
             breaks(
                 "TDR-SIP-044",
-                replace(teams("INVITE").status(483), "483", "404"),
+                replace(teams("INVITE").status(483), "SIP/2.0 483", "SIP/2.0 404"),
             ),
             breaks(
                 "TDR-SIP-044",

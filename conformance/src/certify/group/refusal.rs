@@ -16,7 +16,11 @@ pub const CASES: &[Case] = &[
         &[
             breaks(
                 "TDR-ERR-011",
-                replace(carrier("INVITE").statuses(400, 699), "486", "503"),
+                replace(
+                    carrier("INVITE").statuses(400, 699),
+                    "SIP/2.0 486",
+                    "SIP/2.0 503",
+                ),
             ),
             breaks(
                 "TDR-ERR-011",
@@ -44,11 +48,19 @@ pub const CASES: &[Case] = &[
         &[
             breaks(
                 "TDR-ERR-011",
-                replace(carrier("INVITE").statuses(400, 699), "404", "500"),
+                replace(
+                    carrier("INVITE").statuses(400, 699),
+                    "SIP/2.0 404",
+                    "SIP/2.0 500",
+                ),
             ),
             breaks(
                 "TDR-ERR-011",
-                replace(carrier("INVITE").statuses(400, 699), "403", "500"),
+                replace(
+                    carrier("INVITE").statuses(400, 699),
+                    "SIP/2.0 403",
+                    "SIP/2.0 500",
+                ),
             ),
             breaks("TDR-ERR-001", Mutation::Told("511404", "511000")),
             breaks("TDR-ERR-001", Mutation::Told("510532", "510000")),
@@ -76,7 +88,7 @@ pub const CASES: &[Case] = &[
         &[
             breaks(
                 "TDR-MT-003",
-                replace(carrier("INVITE").status(480), "480", "503"),
+                replace(carrier("INVITE").status(480), "SIP/2.0 480", "SIP/2.0 503"),
             ),
             breaks("TDR-MT-003", Mutation::Told(ELSEWHERE, "somebody")),
         ],

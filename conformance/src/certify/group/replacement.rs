@@ -33,11 +33,11 @@ pub const CASES: &[Case] = &[
         &[
             breaks(
                 "TDR-XFR-030",
-                replace(teams("INVITE").status(481), "481", "404"),
+                replace(teams("INVITE").status(481), "SIP/2.0 481", "SIP/2.0 404"),
             ),
             breaks(
                 "TDR-XFR-030",
-                replace(teams("INVITE").status(486), "486", "481"),
+                replace(teams("INVITE").status(486), "SIP/2.0 486", "SIP/2.0 481"),
             ),
         ],
     ),

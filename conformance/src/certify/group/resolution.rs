@@ -29,7 +29,7 @@ pub const CASES: &[Case] = &[
             breaks("TDR-TLS-011", drop(teams("BYE"))),
             breaks(
                 "TDR-TLS-011",
-                replace(carrier("INVITE").status(502), "502", "480"),
+                replace(carrier("INVITE").status(502), "SIP/2.0 502", "SIP/2.0 480"),
             ),
             breaks(
                 "TDR-TLS-011",

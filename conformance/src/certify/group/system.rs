@@ -48,7 +48,7 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(neighbours::two_sbcs(stage)),
         &[breaks(
             "TDR-MT-014",
-            replace(teams("INVITE").status(503), "503", "404"),
+            replace(teams("INVITE").status(503), "SIP/2.0 503", "SIP/2.0 404"),
         )],
     )
     .needs(&[Need::Ours]),

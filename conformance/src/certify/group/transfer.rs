@@ -45,7 +45,7 @@ pub const CASES: &[Case] = &[
             breaks("TDR-XFR-014", drop(teams("NOTIFY"))),
             breaks(
                 "TDR-XFR-014",
-                replace(teams("REFER").status(202), "202", "200"),
+                replace(teams("REFER").status(202), "SIP/2.0 202", "SIP/2.0 200"),
             ),
             breaks(
                 "TDR-XFR-014",
@@ -97,7 +97,7 @@ pub const CASES: &[Case] = &[
             breaks("TDR-XFR-011", replace(teams("INVITE"), "aHR0c", "AHR0C")),
             breaks(
                 "TDR-XFR-010",
-                replace(teams("REFER").status(416), "416", "202"),
+                replace(teams("REFER").status(416), "SIP/2.0 416", "SIP/2.0 202"),
             ),
             breaks(
                 "TDR-XFR-010",
@@ -110,7 +110,7 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(from_elsewhere(stage)),
         &[breaks(
             "TDR-XFR-018",
-            replace(teams("REFER").status(202), "202", "481"),
+            replace(teams("REFER").status(202), "SIP/2.0 202", "SIP/2.0 481"),
         )],
     ),
     transfer(
@@ -119,7 +119,7 @@ pub const CASES: &[Case] = &[
         &[
             breaks(
                 "TDR-XFR-001",
-                replace(teams("REFER").status(405), "405", "500"),
+                replace(teams("REFER").status(405), "SIP/2.0 405", "SIP/2.0 500"),
             ),
             breaks(
                 "TDR-XFR-001",
@@ -197,7 +197,7 @@ pub const CASES: &[Case] = &[
             ),
             breaks(
                 "TDR-XFR-022",
-                replace(carrier("REFER").status(202), "202", "405"),
+                replace(carrier("REFER").status(202), "SIP/2.0 202", "SIP/2.0 405"),
             ),
         ],
     ),
