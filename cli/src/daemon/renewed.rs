@@ -7,7 +7,7 @@
 //! use by themselves (`acme`).
 
 use super::Daemon;
-use super::net::tls::TlsContext;
+use super::net::tls::{TlsContext, TlsStore};
 use crate::sink::log::wall_clock;
 use sbc_core::config::{Secret, TlsFiles};
 use sbc_core::id::TlsContextName;
@@ -55,7 +55,8 @@ pub async fn watch(daemon: Weak<Daemon>, every: Duration) {
                 .collect()
         };
         let before = std::mem::take(&mut known);
-        let looked = tokio::task::spawn_blocking(move || look(files, before));
+        let shown = daemon.net().identities();
+        let looked = tokio::task::spawn_blocking(move || look(files, before, &shown));
         let Ok((seen, read)) = looked.await else {
             return;
         };
@@ -68,10 +69,12 @@ pub async fn watch(daemon: Weak<Daemon>, every: Duration) {
 
 type Read = (TlsFiles, Result<Arc<TlsContext>, (TlsContextName, String)>);
 
-/// Reads the files that have changed and are quiet again.
+/// Reads the files that have changed and are quiet again: what is shown already is dropped at once, so that the
+/// first look at a thousand identities does not hold them all twice.
 fn look(
     files: Vec<(TlsContextName, TlsFiles)>,
     mut before: BTreeMap<TlsContextName, Known>,
+    shown: &TlsStore,
 ) -> (BTreeMap<TlsContextName, Known>, Vec<Read>) {
     let (mut known, mut read) = (BTreeMap::new(), Vec::new());
     for (name, files) in files {
@@ -81,7 +84,10 @@ fn look(
             own.read = Some(marks);
             let context = TlsContext::load(name.clone(), &files);
             let context = context.map_err(|why| (name.clone(), why.to_string()));
-            read.push((files, context.map(Arc::new)));
+            let is_shown = matches!((&context, shown.get(&name)), (Ok(found), Some(own)) if own.shows_the_same(found));
+            if !is_shown {
+                read.push((files, context.map(Arc::new)));
+            }
         }
         own.seen = marks;
         known.insert(name, own);
