@@ -4,14 +4,15 @@
 use causeway::command::cert::Certs;
 use causeway::command::config::Configuration;
 use causeway::command::import::Import;
+use causeway::command::log::Logs;
 use causeway::command::monitoring::Monitoring;
 use causeway::command::node::{Calls, Connection, Drain, Reload};
 use causeway::command::parse::Parse;
 use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
 use causeway::command::{
-    audit, cert, certify, check, config, exit, import, init, lab, media, monitoring, node, parse,
-    route, teams, tenant, token,
+    audit, cert, certify, check, config, exit, import, init, lab, log, media, monitoring, node,
+    parse, route, teams, tenant, token,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -119,6 +120,13 @@ enum Command {
         /// Take new calls again
         #[arg(long)]
         off: bool,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// What the log shows: more for a while, of a trunk, a number or a kind of line
+    Log {
+        #[command(subcommand)]
+        command: Logs,
         #[command(flatten)]
         connection: Connection,
     },
@@ -312,6 +320,10 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             };
             node::drain(&connection, wish, out)
         }
+        Command::Log {
+            command,
+            connection,
+        } => log::run(&command, &connection, out),
         Command::Audit(arguments) => audit::run(&arguments, out),
         Command::Token(arguments) => token::run(&arguments, out),
         Command::Api => {

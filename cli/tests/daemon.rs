@@ -20,7 +20,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|text| text).await
     }
 

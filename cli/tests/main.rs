@@ -16,6 +16,7 @@ mod handshake;
 mod import;
 mod interface;
 mod lab;
+mod logs;
 mod nameserver;
 mod network;
 mod onboarding;

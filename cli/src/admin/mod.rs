@@ -22,6 +22,7 @@ mod desk;
 mod events;
 mod gate;
 mod generations;
+mod log;
 mod network;
 mod node;
 mod openapi;

@@ -4,7 +4,7 @@
 use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
 use super::who::{Right, guard};
 use super::{
-    Access, calls, certs, config, events, generations, node, openapi, records, teams, who,
+    Access, calls, certs, config, events, generations, log, node, openapi, records, teams, who,
 };
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
@@ -96,6 +96,22 @@ const RELOADED: Shape = Object(&[
     ),
     ("not_read_anew", List(&Text)),
     ("confirm_within", Maybe(&Integer)),
+]);
+
+const SHOWN: Shape = Object(&[
+    ("level", Text),
+    ("brief", Flag),
+    (
+        "looks",
+        List(&Object(&[
+            ("level", Text),
+            ("trunk", Maybe(&Text)),
+            ("number", Maybe(&Text)),
+            ("code", Maybe(&Text)),
+            ("seconds_left", Integer),
+        ])),
+    ),
+    ("ended", Maybe(&Integer)),
 ]);
 
 const NOT_KEPT: (u16, &str) = (404, "no such configuration is kept");
@@ -599,6 +615,56 @@ pub(super) const OPERATIONS: &[Operation] = &[
         answer: Answer::Json(DRAINED),
         refusals: &[(409, "the daemon is stopping")],
         handler: || post(node::undrain),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/log",
+        right: Right::Read,
+        summary: "What the log shows: its level, and what it shows besides for a while",
+        query: &[],
+        body: None,
+        answer: Answer::Json(SHOWN),
+        refusals: &[],
+        handler: || get(log::show),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/log",
+        right: Right::Calls,
+        summary: "Has the log show more for a while: debug for decisions, trace for each message",
+        query: &[
+            ("level", "debug or trace", Text),
+            (
+                "trunk",
+                "only lines about this trunk, and about calls that touch it",
+                Text,
+            ),
+            (
+                "number",
+                "only lines about calls from or to numbers that begin so",
+                Text,
+            ),
+            ("code", "only lines whose code begins so", Text),
+            ("seconds", "for how long: 600, from 1 to 86400", Integer),
+        ],
+        body: None,
+        answer: Answer::Json(SHOWN),
+        refusals: &[
+            (400, "no such level or trunk, or a value out of its range"),
+            (409, "sixteen are shown already"),
+        ],
+        handler: || post(log::look),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/log/reset",
+        right: Right::Calls,
+        summary: "Has the log show what the daemon was started to show, and nothing besides",
+        query: &[],
+        body: None,
+        answer: Answer::Json(SHOWN),
+        refusals: &[],
+        handler: || post(log::reset),
     },
     Operation {
         method: Method::Get,

@@ -10,6 +10,7 @@ pub mod import;
 pub mod init;
 pub mod lab;
 pub mod load;
+pub mod log;
 pub mod media;
 pub mod monitoring;
 pub mod node;

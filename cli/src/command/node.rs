@@ -332,7 +332,7 @@ pub struct Reload {
 }
 
 /// Seconds of a time with its unit.
-fn wait(text: &str) -> Result<u64, String> {
+pub(super) fn wait(text: &str) -> Result<u64, String> {
     let units = [("h", 3_600), ("m", 60), ("s", 1)];
     let mut read = units.iter().filter_map(|(unit, seconds)| {
         let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
@@ -482,7 +482,7 @@ pub(super) fn post(to: &Connection, path: &str, out: &mut dyn Write) -> io::Resu
 }
 
 /// Has something done, and prints the answer as JSON or like this.
-fn answered(
+pub(super) fn answered(
     to: &Connection,
     path: &str,
     out: &mut dyn Write,
@@ -645,7 +645,7 @@ pub(super) fn table(rows: &[Value], columns: &[&str], out: &mut dyn Write) -> io
 }
 
 /// A value for a person; control characters must not steer the terminal.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),

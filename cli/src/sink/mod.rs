@@ -31,10 +31,11 @@ use sbc_core::event::{Event, Happened};
 use sbc_core::id::{CallId, LegId};
 use sbc_core::overload::Stage;
 use sbc_core::record::{Disposition, Record, TransferOutcome};
-use sbc_core::report::note;
+use sbc_core::report::{Seen, note};
 use sbc_core::stir::Fault;
 use sbc_core::transport::Hop;
 use sbc_core::trunk::{RegistrationState, TargetState};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use trace::Traces;
 
@@ -87,6 +88,9 @@ impl Sinks {
             self.log.be_brief(is_loaded);
         }
         self.traces.event(event);
+        if let (Happened::Received { remote, bytes, .. }, Some(call)) = (&event.what, event.call) {
+            self.message("sip_received", call, event.leg, *remote, bytes);
+        }
         if let (Happened::Recorded(record), Some(cdr)) = (&event.what, &self.cdr) {
             cdr.open(record);
         }
@@ -109,10 +113,14 @@ impl Sinks {
                 Some(call) => line.with("call", call),
                 None => line,
             };
-            match event.leg {
-                Some(leg) => line.with("leg", leg.0).send(),
-                None => line.send(),
-            }
+            let line = match event.leg {
+                Some(leg) => line.with("leg", leg.0),
+                None => line,
+            };
+            about(line, &event.what).send();
+        }
+        if let (Happened::Admitted { .. }, Some(call)) = (&event.what, event.call) {
+            self.begun(call);
         }
     }
 
@@ -120,6 +128,44 @@ impl Sinks {
     pub fn sent(&self, call: Option<(CallId, LegId)>, hop: &Hop, bytes: &Bytes) {
         if let Some((call, leg)) = call {
             self.traces.sent(call, leg, hop, bytes);
+            self.message("sip_sent", call, Some(leg), hop.remote, bytes);
+        }
+    }
+
+    /// A line about a message, if somebody looks for such lines: the whole message is in the ladder of the call.
+    fn message(
+        &self,
+        code: &'static str,
+        call: CallId,
+        leg: Option<LegId>,
+        peer: SocketAddr,
+        bytes: &[u8],
+    ) {
+        if !self.log.has(Level::Trace) {
+            return;
+        }
+        let first = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next();
+        let first = String::from_utf8_lossy(first.unwrap_or_default());
+        let line = self.log.line(Level::Trace, code, first);
+        let line = line.with("call", call);
+        let line = match leg {
+            Some(leg) => line.with("leg", leg.0),
+            None => line,
+        };
+        line.with("peer", peer).send();
+    }
+
+    /// Which trunk and number a call is of is known behind its first message only: who looks for those sees that
+    /// message now.
+    fn begun(&self, call: CallId) {
+        let is_wanted = self.log.has(Level::Trace) && self.log.level() < Level::Trace;
+        if !is_wanted || self.log.looks().see_all(Level::Trace, "sip_received") {
+            return;
+        }
+        for entry in self.traces.get(call).iter().flat_map(trace::Trace::entries) {
+            if let Seen::Message { remote, bytes, .. } = &entry.what {
+                self.message("sip_received", call, entry.leg, *remote, bytes);
+            }
         }
     }
 
@@ -152,6 +198,23 @@ impl Sinks {
             .with("duration_ms", record.duration_ms)
             .with("because", record.cause.because.0.join("; "))
             .send();
+    }
+}
+
+/// The line with what it is about, so that it can be looked for.
+fn about<'a>(line: log::Line<'a>, what: &Happened) -> log::Line<'a> {
+    match what {
+        Happened::Admitted {
+            trunk,
+            calling,
+            called,
+            ..
+        } => {
+            let line = line.with("from_trunk", trunk);
+            line.with("calling", calling).with("called", called)
+        }
+        Happened::AttemptStarted { trunk, .. } => line.with("to_trunk", trunk),
+        _ => line,
     }
 }
 

@@ -5,16 +5,20 @@
 //! What does not fit into the queue is counted, and so are lines of one code beyond the rate limit:
 //! nothing an attacker sends can produce an unlimited number of lines (OPS-081).
 
-use sbc_core::display::is_steering;
+pub mod look;
+mod text;
+
+use look::{Facts, Looks};
 use sbc_core::time::UnixTime;
 use std::collections::BTreeMap;
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use text::Text;
 
 /// How grave a line is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -33,7 +37,17 @@ pub enum Level {
 }
 
 impl Level {
-    const fn as_str(self) -> &'static str {
+    /// Every level, the gravest first.
+    pub const ALL: [Self; 5] = [
+        Self::Error,
+        Self::Warn,
+        Self::Info,
+        Self::Debug,
+        Self::Trace,
+    ];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warn => "warn",
@@ -65,8 +79,6 @@ pub enum Form {
     Journal,
 }
 
-/// Longest field value in bytes; the rest is cut (OPS-082).
-const MAX_VALUE_BYTES: usize = 512;
 /// Lines that may wait for the writer.
 const QUEUE: usize = 4096;
 /// After its last line the writer does not wait for the next at once: to wake it costs whoever reports
@@ -93,7 +105,10 @@ pub struct Log {
 }
 
 struct Shared {
+    /// What is written in any case.
     level: AtomicU8,
+    /// What somebody wants to see besides.
+    looks: Looks,
     is_brief: AtomicBool,
     form: Form,
     dropped: AtomicU64,
@@ -164,6 +179,7 @@ impl Log {
         let (queue, orders) = mpsc::sync_channel(QUEUE);
         let shared = Arc::new(Shared {
             level: AtomicU8::new(level as u8),
+            looks: Looks::default(),
             is_brief: AtomicBool::new(false),
             form,
             dropped: AtomicU64::new(0),
@@ -203,11 +219,33 @@ impl Log {
         Self::start(level, form, std::io::stderr())
     }
 
-    /// Whether lines of this level are written.
+    /// Whether lines of this level are written, at least some of them.
     pub fn has(&self, level: Level) -> bool {
-        // Ordering: a level that changes a few lines later is as good.
-        level as u8 <= self.shared.level.load(Ordering::Relaxed)
-            && (level <= Level::Info || !self.shared.is_brief.load(Ordering::Relaxed))
+        (self.has_all(level) || self.shared.looks.want(level))
+            && (level <= Level::Info || !self.is_brief())
+    }
+
+    /// Whether what is only for debugging is left out for now.
+    pub fn is_brief(&self) -> bool {
+        // Ordering: a line more or less.
+        self.shared.is_brief.load(Ordering::Relaxed)
+    }
+
+    /// Whether all lines of this level are written, whatever somebody looks for.
+    fn has_all(&self, level: Level) -> bool {
+        level <= self.level()
+    }
+
+    /// The level that was given at the start.
+    pub fn level(&self) -> Level {
+        // Ordering: it is set once.
+        let own = self.shared.level.load(Ordering::Relaxed);
+        Level::ALL[usize::from(own).min(Level::ALL.len() - 1)]
+    }
+
+    /// What is looked for besides.
+    pub fn looks(&self) -> &Looks {
+        &self.shared.looks
     }
 
     /// Leaves out what is only for debugging, while there are more important things to do
@@ -229,6 +267,11 @@ impl Log {
         if !self.has(level) {
             return Line { open: None };
         }
+        let looks = &self.shared.looks;
+        let is_looked_for = !self.has_all(level);
+        if is_looked_for && !looks.may_want(level, code) {
+            return Line { open: None };
+        }
         if !self.is_made(level, code) {
             return Line { open: None };
         }
@@ -240,6 +283,9 @@ impl Log {
             level,
             code,
             trunk: None,
+            is_looked_for,
+            // What is written anyway may say which call is meant.
+            facts: looks.want(Level::Error).then(Facts::default),
         };
         Line { open: Some(open) }
     }
@@ -388,6 +434,10 @@ struct Open<'a> {
     code: &'static str,
     /// The trunk it is about, if it is limited.
     trunk: Option<String>,
+    /// It is written only if somebody looks for it.
+    is_looked_for: bool,
+    /// What it says of itself, as long as somebody looks for anything.
+    facts: Option<Facts>,
 }
 
 impl Line<'_> {
@@ -399,6 +449,9 @@ impl Line<'_> {
             if key == "trunk" && rate(open.level).is_some() {
                 open.trunk = Some(value.to_string());
             }
+            if let Some(facts) = &mut open.facts {
+                facts.note(key, &value);
+            }
         }
         self
     }
@@ -408,6 +461,14 @@ impl Line<'_> {
         let Some(mut open) = self.open else {
             return;
         };
+        let facts = open.facts.take();
+        let is_found = facts.is_some_and(|own| {
+            let looks = &open.log.shared.looks;
+            looks.take(open.level, open.code, &own)
+        });
+        if open.is_looked_for && !is_found {
+            return;
+        }
         let Some(suppressed) = open.log.allow(open.level, open.code, open.trunk) else {
             return;
         };
@@ -421,162 +482,6 @@ impl Line<'_> {
                 open.log.shared.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
-    }
-}
-
-/// The text of a line in its form.
-struct Text {
-    form: Form,
-    text: String,
-}
-
-impl Text {
-    fn new(form: Form) -> Self {
-        Self {
-            form,
-            text: String::with_capacity(160),
-        }
-    }
-
-    fn end(mut self) -> String {
-        if self.form == Form::Json {
-            self.text.push('}');
-        }
-        self.text.push('\n');
-        self.text
-    }
-
-    fn begin(&mut self, level: Level, code: &str, message: &dyn Display) {
-        let at = wall_clock();
-        // Writing to a String cannot fail.
-        let _ = match self.form {
-            Form::Json => write!(
-                self.text,
-                "{{\"at\":\"{}\",\"level\":\"{}\",\"code\":\"{code}\"",
-                at.rfc3339(),
-                level.as_str()
-            ),
-            Form::Text => write!(self.text, "{} {:5} {code}:", at.rfc3339(), level.as_str()),
-            Form::Journal => write!(self.text, "<{}>{code}:", level.priority()),
-        };
-        match self.form {
-            Form::Json => self.field("message", message),
-            Form::Text | Form::Journal => {
-                self.text.push(' ');
-                self.value(message, Place::Message);
-            }
-        }
-    }
-
-    fn field(&mut self, key: &str, value: &dyn Display) {
-        match self.form {
-            Form::Json => {
-                self.text.extend([",\"", key, "\":"]);
-                self.text.push('"');
-                self.value(value, Place::Json);
-                self.text.push('"');
-            }
-            Form::Text | Form::Journal => {
-                self.text.extend([" ", key, "="]);
-                let begin = self.text.len();
-                let is_plain = self.value(value, Place::Field) && self.text.len() > begin;
-                if !is_plain {
-                    // No quote is within: it would be none.
-                    self.text.insert(begin, '"');
-                    self.text.push('"');
-                }
-            }
-        }
-    }
-
-    /// Appends a value, escaped and cut; says whether it is a word by itself.
-    fn value(&mut self, value: &dyn Display, place: Place) -> bool {
-        let mut escaped = Escaped {
-            to: &mut self.text,
-            place,
-            left: MAX_VALUE_BYTES,
-            is_cut: false,
-            is_plain: true,
-        };
-        // Writing to a String cannot fail.
-        let _ = write!(escaped, "{value}");
-        escaped.is_plain
-    }
-}
-
-/// Where a value stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Between quotes of JSON.
-    Json,
-    /// Behind a key.
-    Field,
-    /// In front of the fields, as words.
-    Message,
-}
-
-/// Takes the text of one value: no control character of a peer may steer the terminal or forge a line,
-/// whatever the form.
-struct Escaped<'a> {
-    to: &'a mut String,
-    place: Place,
-    /// Bytes that may still come.
-    left: usize,
-    is_cut: bool,
-    /// Nothing came that needs quotes around it.
-    is_plain: bool,
-}
-
-impl Escaped<'_> {
-    /// Whether a byte can begin what is not written as it is, or shows that quotes are needed.
-    fn is_special(&self, byte: u8) -> bool {
-        match byte {
-            0..0x20 | 0x7f.. => true,
-            b'"' => self.place != Place::Message,
-            b'\\' => self.place == Place::Json,
-            b' ' | b'=' => self.place == Place::Field,
-            _ => false,
-        }
-    }
-
-    fn special(&mut self, c: char) {
-        self.is_plain &= !(c.is_whitespace() || c == '"' || c == '=');
-        let _ = match (self.place, c) {
-            (Place::Json, '"' | '\\') => write!(self.to, "\\{c}"),
-            // JSON allows DEL, C1 and marks of direction as they are; a terminal that shows the line does
-            // not care that it is JSON. All of them lie in the basic plane, so one escape is enough.
-            (Place::Json, c) if is_steering(c) => write!(self.to, "\\u{:04x}", u32::from(c)),
-            (_, c) if is_steering(c) => write!(self.to, "{}", c.escape_default()),
-            (Place::Field, '"') => self.to.write_char('\''),
-            (_, c) => self.to.write_char(c),
-        };
-    }
-}
-
-impl std::fmt::Write for Escaped<'_> {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        if self.is_cut {
-            return Ok(());
-        }
-        let is_end = |at: &usize| text.is_char_boundary(*at);
-        let end = (0..=text.len().min(self.left)).rev().find(is_end);
-        let (mut rest, left_out) = text.split_at(end.unwrap_or(0));
-        self.is_cut = !left_out.is_empty();
-        self.left -= rest.len();
-        while let Some(at) = rest.bytes().position(|byte| self.is_special(byte)) {
-            let (plain, from) = rest.split_at(at);
-            self.to.push_str(plain);
-            let mut chars = from.chars();
-            if let Some(c) = chars.next() {
-                self.special(c);
-            }
-            rest = chars.as_str();
-        }
-        self.to.push_str(rest);
-        if self.is_cut {
-            self.to.push('…');
-        }
-        Ok(())
     }
 }
 
@@ -652,6 +557,7 @@ pub(crate) fn wall_clock() -> UnixTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sbc_core::display::is_steering;
 
     #[derive(Clone, Default)]
     struct Written(Arc<Mutex<Vec<u8>>>);

@@ -1,0 +1,109 @@
+//! What the log shows besides, for a while (OPS-080).
+
+use super::{Access, Problem};
+use crate::sink::log::look::{LONGEST, Look, USUAL, Wish};
+use crate::sink::log::{Level, Log};
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use sbc_core::config::Config;
+use sbc_core::id::TrunkName;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Octets of a number or a code.
+const LONGEST_TEXT: usize = 64;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    level: String,
+    trunk: Option<String>,
+    number: Option<String>,
+    code: Option<String>,
+    seconds: Option<u64>,
+}
+
+pub(super) async fn show(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    Ok(Json(told(&access.daemon()?.sinks().log)))
+}
+
+/// Begins a look, or lets one go on that is there already.
+pub(super) async fn look(
+    State(access): State<Access>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(wanted) = wanted.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let daemon = access.daemon()?;
+    let log = &daemon.sinks().log;
+    let (wish, lasts) = wish(wanted, log.level(), &daemon.loaded().config)
+        .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
+    let begun = log.looks().begin(wish, lasts);
+    begun.map_err(|why| Problem::new(StatusCode::CONFLICT, why.to_string()))?;
+    Ok(Json(told(log)))
+}
+
+/// Ends all of them.
+pub(super) async fn reset(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let log = &daemon.sinks().log;
+    let ended = log.looks().end();
+    let mut told = told(log);
+    told["ended"] = json!(ended);
+    Ok(Json(told))
+}
+
+fn wish(wanted: Wanted, usual: Level, config: &Config) -> Result<(Wish, Duration), String> {
+    let level = Level::ALL.iter().find(|own| own.as_str() == wanted.level);
+    let level = *level.ok_or("level is error, warn, info, debug or trace")?;
+    if level <= usual {
+        let own = usual.as_str();
+        return Err(format!(
+            "lines of {} are written anyway, as the daemon was started with --log-level {own}",
+            level.as_str()
+        ));
+    }
+    if let Some(name) = &wanted.trunk
+        && !config.trunks.contains_key(&TrunkName::new(name))
+    {
+        return Err(format!("there is no trunk \"{name}\""));
+    }
+    for (key, text) in [("number", &wanted.number), ("code", &wanted.code)] {
+        if let Some(text) = text
+            && !(1..=LONGEST_TEXT).contains(&text.len())
+        {
+            return Err(format!("{key} has 1 to {LONGEST_TEXT} octets"));
+        }
+    }
+    let seconds = wanted.seconds.unwrap_or(USUAL.as_secs());
+    if !(1..=LONGEST.as_secs()).contains(&seconds) {
+        return Err(format!("seconds are from 1 to {}", LONGEST.as_secs()));
+    }
+    let wish = Wish {
+        level,
+        trunk: wanted.trunk,
+        number: wanted.number,
+        code: wanted.code,
+    };
+    Ok((wish, Duration::from_secs(seconds)))
+}
+
+fn told(log: &Log) -> Value {
+    let look = |look: &Look| {
+        let wish = &look.wish;
+        json!({
+            "level": wish.level.as_str(),
+            "trunk": wish.trunk,
+            "number": wish.number,
+            "code": wish.code,
+            "seconds_left": look.left.as_secs(),
+        })
+    };
+    json!({
+        "level": log.level().as_str(),
+        "brief": log.is_brief(),
+        "looks": log.looks().list().iter().map(look).collect::<Vec<_>>(),
+    })
+}
