@@ -82,6 +82,8 @@ pub enum Need {
     Ours,
     /// We can end it and start it again.
     Restart,
+    /// Another machine of Teams, which no name leads to.
+    Elsewhere,
     /// It names a dialog that was transferred.
     Transfers,
     /// Media bypass with ICE.
@@ -124,6 +126,7 @@ impl Need {
         match self {
             Self::Ours => "ours",
             Self::Restart => "restart",
+            Self::Elsewhere => "elsewhere",
             Self::Transfers => "transfers",
             Self::Bypass => "bypass",
             Self::Optimization => "optimization",

@@ -178,14 +178,29 @@ impl Stage {
 }
 
 impl Stage {
+    /// Whether we can see what the operator of the subject sees. Where we cannot, the report says what was left out:
+    /// nothing passes in silence.
+    pub fn shows_operators(&self, what: &str) -> bool {
+        let note = format!("not asked of this subject: {what}");
+        if self.daemon.is_none() && !self.notes().contains(&note) {
+            self.note(note);
+        }
+        self.daemon.is_some()
+    }
+
     /// A figure of our daemon with this name and these labels counts what has just happened.
     pub async fn counts(&self, rule: &str, name: &str, labels: &[&str]) {
-        if self.daemon.is_none() {
+        self.counts_above(rule, name, labels, 0.0).await;
+    }
+
+    /// The same, where it has counted so many before.
+    pub async fn counts_above(&self, rule: &str, name: &str, labels: &[&str], before: f64) {
+        if !self.shows_operators("counters") {
             return;
         }
-        let counted = self.figure_above(name, labels, 0.0).await;
-        self.check(rule, counted > Some(0.0), || {
-            format!("{name} with {labels:?} counts nothing of it")
+        let counted = self.figure_above(name, labels, before).await;
+        self.check(rule, counted > Some(before), || {
+            format!("{name} with {labels:?} counts nothing of it, and {before} before")
         });
     }
 

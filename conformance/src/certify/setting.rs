@@ -103,6 +103,8 @@ pub enum OwnCertificate {
     Servers,
     /// Servers and clients, and every name one label below that of the trunk.
     Below,
+    /// Servers and clients, and every name one label below that of all customers.
+    Customers,
 }
 
 /// Where everybody is.

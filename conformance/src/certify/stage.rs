@@ -204,7 +204,15 @@ impl Stage {
             OwnCertificate::Both => kit.sbc.clone(),
             OwnCertificate::Servers => kit.authority.issue_for_servers(&[FQDN])?,
             OwnCertificate::Below => kit.authority.issue(&[FQDN, &format!("*.{FQDN}")])?,
+            OwnCertificate::Customers => kit.authority.issue(&[FQDN, "*.cust.test.example"])?,
         };
+        if setting.certificate == OwnCertificate::Customers {
+            // For a subject that is broken: one that covers what a wildcard does not.
+            let deep = &[FQDN, "*.cust.test.example", "a.b.cust.test.example"];
+            let deep = kit.authority.issue(deep)?;
+            place::write(folder.path(), "deep.pem", &deep.chain_pem)?;
+            place::write(folder.path(), "deep.key", &deep.key_pem)?;
+        }
         place::write(folder.path(), "sbc.pem", &own.chain_pem)?;
         place::write(folder.path(), "sbc.key", &own.key_pem)?;
         let ecdsa = kit.authority.issue_ecdsa(&[FQDN])?;
@@ -299,7 +307,8 @@ impl Stage {
         addresses.carrier_side = other.carrier_side.ip();
         addresses.carrier = other.carrier.ip();
         addresses.proxies = other.proxies.map(|proxy| proxy.ip());
-        addresses.elsewhere = other.proxies[0].ip();
+        // Cases that need another machine of Teams are left out where there is none.
+        addresses.elsewhere = other.elsewhere.unwrap_or_else(|| other.proxies[0].ip());
         addresses.carrier_2 = other.carrier.ip();
         let second = SocketAddr::new(other.carrier.ip(), 0);
         let elsewhere = SocketAddr::new(addresses.elsewhere, 0);
@@ -311,8 +320,11 @@ impl Stage {
         };
         let mut roots = RootCertStore::empty();
         let ca = read("ca.pem")?;
-        let root = CertificateDer::from_pem_slice(ca.as_bytes()).map_err(CaFault::from)?;
-        roots.add(root).map_err(CaFault::from)?;
+        // There may be one of the peers and one of the subject.
+        for root in CertificateDer::pem_slice_iter(ca.as_bytes()) {
+            let root = root.map_err(CaFault::from)?;
+            roots.add(root).map_err(CaFault::from)?;
+        }
         let identity = Identity {
             chain_pem: read("proxy.pem")?,
             key_pem: read("proxy.key")?,

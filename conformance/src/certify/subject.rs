@@ -28,6 +28,8 @@ pub struct Other {
     pub carrier_side: SocketAddr,
     /// Where the three proxies listen, in order.
     pub proxies: [SocketAddr; 3],
+    /// Where another machine of Teams is, which no name leads to; not every place has one.
+    pub elsewhere: Option<IpAddr>,
     /// Where the carrier listens.
     pub carrier: SocketAddr,
     /// Folder with `ca.pem`, `proxy.pem` and `proxy.key`.
@@ -57,12 +59,18 @@ impl Subject {
         let missing = |need: &&Need| match self {
             Self::Ours(_) => MISSING.contains(need),
             Self::Other(other) if **need == Need::Restart => other.restart.is_empty(),
+            Self::Other(other) if **need == Need::Elsewhere => other.elsewhere.is_none(),
             Self::Other(other) => !other.has.iter().any(|has| has == need.name()),
         };
         let need = needs.iter().find(missing)?;
         Some(match (self, need) {
             (Self::Other(_), Need::Ours) => {
                 "needs a configuration of its own, and this subject is configured by others"
+                    .to_owned()
+            }
+            (Self::Other(_), Need::Elsewhere) => {
+                "needs another machine of Teams, and the subject's file names none: write elsewhere = \
+                 \"192.0.2.24\", an address of this machine that the subject takes for one of Teams"
                     .to_owned()
             }
             (Self::Other(_), Need::Restart) => {
@@ -101,8 +109,10 @@ carrier_side = "192.0.2.1:5060"        # UDP
 # Where the peers listen on this machine. The SBC must find the proxies under the names
 # sip.pstnhub.example, sip2.pstnhub.example and sip3.pstnhub.example, in this order.
 proxies = ["192.0.2.21:5061", "192.0.2.22:5061", "192.0.2.23:5061"]
+# Another address of this machine that the SBC takes for one of Teams, and that no name leads to, if there is one
+# elsewhere = "192.0.2.24"
 carrier = "192.0.2.10:5060"
-# ca.pem (root of all), proxy.pem and proxy.key (the proxies' chain and key)
+# ca.pem (roots of the peers and of the SBC), proxy.pem and proxy.key (the proxies' chain and key)
 certificates = "/etc/sbc-lab"
 # What it has beyond calls: transfers, bypass, optimization, graph, pair, branch, hosting, elin,
 # presence, sign-in
@@ -171,6 +181,15 @@ impl Other {
             teams_side: address("teams_side", &text("teams_side")?)?,
             carrier_side: address("carrier_side", &text("carrier_side")?)?,
             proxies,
+            elsewhere: match value("elsewhere") {
+                None => None,
+                Some(_) => {
+                    let written = text("elsewhere")?;
+                    let why =
+                        format!("elsewhere: \"{written}\" is no address; write \"192.0.2.24\"");
+                    Some(written.parse().map_err(|_| why)?)
+                }
+            },
             carrier: address("carrier", &text("carrier")?)?,
             certificates: text("certificates")?.into(),
             has,
@@ -198,6 +217,17 @@ mod tests {
         assert!(subject.lacks(&[Need::Bypass]).unwrap().contains("bypass"));
         let why = subject.lacks(&[Need::Restart]).unwrap();
         assert!(why.contains("write restart ="), "{why}");
+        let why = subject.lacks(&[Need::Elsewhere]).unwrap();
+        assert!(why.contains("write elsewhere ="), "{why}");
+        let able = EXAMPLE.replace("# elsewhere =", "elsewhere =");
+        let able = Subject::Other(Box::new(Other::parse(&able).unwrap()));
+        assert_eq!(able.lacks(&[Need::Elsewhere]), None);
+        let broken = EXAMPLE.replace("# elsewhere = \"192", "elsewhere = \"x192");
+        let why = Other::parse(&broken).unwrap_err();
+        assert!(
+            why.contains("elsewhere: \"x192.0.2.24\" is no address"),
+            "{why}"
+        );
         let able = EXAMPLE.replace("# restart =", "restart =");
         let able = Subject::Other(Box::new(Other::parse(&able).unwrap()));
         assert_eq!(able.lacks(&[Need::Restart]), None);

@@ -5,7 +5,7 @@ use super::impostor::{WEAK, first_words};
 use crate::ca::CaFault;
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::mutation::{Mutation, carrier, drop, replace, rewrite, teams};
-use crate::certify::setting::{FQDN, OUTSIDE};
+use crate::certify::setting::{FQDN, OUTSIDE, OwnCertificate};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
 use crate::lab::front::Wrong;
@@ -73,16 +73,30 @@ pub const CASES: &[Case] = &[
             breaks("TDR-CON-003", drop(teams("OPTIONS").status(200))),
             breaks("TDR-CON-003", drop(teams("INVITE").status(200))),
         ],
-    ),
+    )
+    .needs(&[Need::Elsewhere]),
     case(
         "TC-CON-013",
         |stage| Box::pin(wildcard(stage)),
-        &[breaks(
-            "TDR-TLS-006",
-            Mutation::Told("a.b.cust.test.example", "it"),
-        )],
+        &[
+            // A certificate that covers the name after all: nothing is refused.
+            breaks("TDR-TLS-006", Mutation::Configuration("/sbc.", "/deep.")),
+            breaks(
+                "TDR-TLS-006",
+                Mutation::Told("request one for *.b.cust.test.example", "get another"),
+            ),
+            // Not even one label is covered.
+            breaks(
+                "TDR-TLS-006",
+                Mutation::Configuration("allow_wildcard_san = true\n", ""),
+            ),
+        ],
     )
-    .needs(&[Need::Ours]),
+    .needs(&[Need::Ours])
+    .with(|setting| {
+        setting.certificate = OwnCertificate::Customers;
+        setting.tls.push_str("allow_wildcard_san = true\n");
+    }),
     case(
         "TC-CON-025",
         |stage| Box::pin(long_description(stage)),
@@ -273,14 +287,19 @@ async fn from_elsewhere(stage: &Stage) -> Played {
     talk.caller_ends().await
 }
 
-/// TC-CON-013.
+/// TC-CON-013: under a wildcard, a name with one label more is taken, and one with two is not; the operator is told
+/// which certificate would cover it.
 async fn wildcard(stage: &Stage) -> Played {
+    let rule = "TDR-TLS-006";
+    let (is_taken, text) = stage.checks(FQDN, "a.cust.test.example").await?;
+    let is_silent = !text.contains("only a wildcard");
+    stage.check(rule, is_taken && is_silent, || format!("one label: {text}"));
     let (is_taken, text) = stage.checks(FQDN, "a.b.cust.test.example").await?;
-    stage.check(
-        "TDR-TLS-006",
-        !is_taken && text.contains("a.b.cust.test.example"),
-        || format!("it was taken: {is_taken}; {text}"),
-    );
+    let names_it = text.contains("does not carry a.b.cust.test.example");
+    let tells_the_fix = text.contains("request one for *.b.cust.test.example");
+    stage.check(rule, !is_taken && names_it && tells_the_fix, || {
+        format!("two labels: it was taken: {is_taken}; {text}")
+    });
     Ok(())
 }
 

@@ -216,7 +216,7 @@ async fn nobody_there(stage: &Stage) -> Played {
     stage.check("TDR-DNS-002", matches!(status, 502 | 503), || {
         format!("got {}", last.title())
     });
-    if stage.daemon.is_none() {
+    if !stage.shows_operators("what it logs of each proxy") {
         return Ok(());
     }
     for proxy in &stage.proxies[..3] {

@@ -154,7 +154,7 @@ async fn another_name(stage: &Stage) -> Played {
 
 /// The operator is told of who was refused, and why.
 async fn warned(stage: &Stage, rule: &str, code: &str, reason: &str) {
-    if stage.daemon.is_none() {
+    if !stage.shows_operators("what it logs of those whom it refuses") {
         return;
     }
     let lines = stage.logged(reason).await;
@@ -192,13 +192,20 @@ async fn stranger(stage: &Stage) -> Played {
     let rule = "TDR-TLS-012";
     let impostors = impostors(stage)?;
     // Addresses of nobody are on this machine, and lead to a subject of ours alone.
-    if stage.daemon.is_some() {
+    if stage.shows_operators("whether it refuses an address of nobody") {
         let (from, (_, identity)) = (stage.addresses.stranger, &impostors[4]);
         let door = stage.knock_calling(from, identity, PREMIUM).await?;
         stage.check(rule, door.is_closed(), || format!("from {from}: {door:?}"));
     }
     let from = stage.addresses.proxies[0];
     for (what, identity) in &impostors {
+        // Of an authority that it does not trust, all would be refused for that alone.
+        if stage.daemon.is_none() && !matches!(*what, "cert_self_signed" | "cert_unknown_ca") {
+            stage.note(format!(
+                "not asked of this subject: {what}, as it trusts no authority of ours"
+            ));
+            continue;
+        }
         let door = stage.knock_calling(from, identity, PREMIUM).await?;
         stage.check(rule, door.is_closed(), || format!("{what}: {door:?}"));
         stage.counts_handshakes(rule, "in", what).await;

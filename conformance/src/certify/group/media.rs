@@ -158,7 +158,8 @@ pub const CASES: &[Case] = &[
         "TC-MED-021",
         |stage| Box::pin(audio_elsewhere(stage)),
         &[breaks("TDR-MED-043", Mutation::CarrierMedia(Warp::Silence))],
-    ),
+    )
+    .needs(&[Need::Elsewhere]),
     case(
         "TC-MED-022",
         |stage| Box::pin(with_fingerprint(stage)),
@@ -368,7 +369,8 @@ async fn lifetimes(stage: &Stage) -> Played {
         )
     });
     heard_and_ended(stage, talk, rule).await?;
-    for line in broken {
+    let labels = ["code=\"488\"", "dir=\"out\"", "method=\"INVITE\""];
+    for (before, line) in (0..).map(f64::from).zip(broken) {
         let voice = stage.voice_of_teams().await?;
         let offer = sdp::teams_offer(voice.at, &voice.key);
         let good = offer
@@ -385,9 +387,9 @@ async fn lifetimes(stage: &Stage) -> Played {
                 last.title()
             )
         });
+        let name = "sbc_sip_responses_total";
+        stage.counts_above(rule, name, &labels, before).await;
     }
-    let labels = ["code=\"488\"", "dir=\"out\"", "method=\"INVITE\""];
-    stage.counts(rule, "sbc_sip_responses_total", &labels).await;
     Ok(())
 }
 

@@ -112,7 +112,8 @@ pub const CASES: &[Case] = &[
             "TDR-XFR-018",
             replace(teams("REFER").status(202), "SIP/2.0 202", "SIP/2.0 481"),
         )],
-    ),
+    )
+    .needs(&[Need::Transfers, Need::Elsewhere]),
     transfer(
         "TC-XFR-006",
         |stage| Box::pin(without_refer(stage)),
