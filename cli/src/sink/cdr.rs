@@ -15,7 +15,7 @@ use sbc_core::config::CdrSpool;
 use sbc_core::id::CallId;
 use sbc_core::record::Record;
 use spool::Spool;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::Path;
@@ -253,7 +253,13 @@ struct Writer {
     ended: Vec<CallId>,
     /// What the journal does not have yet.
     notes: Vec<Note>,
+    /// Calls that these tell of.
+    noted: HashSet<CallId>,
     next_retire: Instant,
+    /// Where records are to go, as long as they cannot.
+    moving: Option<Box<CdrSpool>>,
+    /// Nothing is tried before, as the disk has just refused something.
+    rests_until: Instant,
 }
 
 impl Writer {
@@ -265,7 +271,10 @@ impl Writer {
             unwritten: VecDeque::new(),
             ended: Vec::new(),
             notes: Vec::new(),
+            noted: HashSet::new(),
             next_retire: Instant::now(),
+            moving: None,
+            rests_until: Instant::now(),
         }
     }
 
@@ -302,7 +311,8 @@ impl Writer {
             .send();
     }
 
-    fn troubled(&self, why: &io::Error) {
+    fn troubled(&mut self, why: &io::Error) {
+        self.rests_until = Instant::now() + SYNC;
         let directory = &self.wanted.directory;
         let told = format!(
             "call records wait in memory, because {directory} cannot be written to: {why}; as long as the daemon \
@@ -342,10 +352,15 @@ impl Writer {
                 };
             }
             // Before another order is obeyed: the records in front of it belong where they were to go then.
-            self.write();
+            match order {
+                // A disk that has just refused is left alone for a moment.
+                Ok(Order::Lines(_) | Order::Open(_)) | Err(RecvTimeoutError::Timeout)
+                    if Instant::now() < self.rests_until => {}
+                _ => self.write(),
+            }
             match order {
                 Ok(Order::Lines(_) | Order::Open(_)) | Err(RecvTimeoutError::Timeout) => {}
-                Ok(Order::Move(to)) => self.relocate(*to),
+                Ok(Order::Move(to)) => self.relocate(to),
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => is_stopping = true,
             }
             let surplus = self.unwritten.len().saturating_sub(QUEUE);
@@ -376,7 +391,13 @@ impl Writer {
             Ok(lines) => self.unwritten.extend(lines.into_iter().map(Into::into)),
             Err(why) => self.shared.count(1, &why),
         }
-        self.ended.extend(lines.call());
+        // Whom the journal does not know has no end there: nothing gathers while the disk refuses all.
+        let journal = self.files.as_ref().map(|(_, journal)| journal);
+        let is_known = |call: &CallId| {
+            self.noted.contains(call) || journal.is_some_and(|journal| journal.has(*call))
+        };
+        let ended = lines.call().filter(is_known);
+        self.ended.extend(ended);
     }
 
     /// A call goes on.
@@ -387,6 +408,7 @@ impl Writer {
             && let Ok(note) = Note::of(record, self.wanted.pairs, wall_clock())
         {
             self.notes.push(note);
+            self.noted.insert(record.call);
         }
     }
 
@@ -404,15 +426,27 @@ impl Writer {
         self.notes.extend(self.ended.drain(..).map(Note::End));
         if !self.notes.is_empty() {
             match journal.write(&self.notes) {
-                Ok(()) => self.notes.clear(),
+                Ok(()) => {
+                    self.notes.clear();
+                    self.noted.clear();
+                }
                 Err(why) => return self.troubled(&why),
             }
         }
+        let unread = journal.unread();
         self.shared.trouble().take();
+        for what in unread {
+            let text = "something of the spool cannot be read or removed; all else goes on";
+            let line = self.shared.log.warn("cdr_unread", text);
+            line.with("what", what).send();
+        }
     }
 
     /// What is done each second.
     fn tick(&mut self) {
+        if let Some(to) = self.moving.take() {
+            self.relocate(to);
+        }
         if self.files.is_none() {
             if let Err(why) = self.open() {
                 self.troubled(&why);
@@ -452,17 +486,15 @@ impl Writer {
         let (Some(every), Some((_, journal))) = (self.wanted.interim, &mut self.files) else {
             return;
         };
-        match journal.interim(every) {
-            Ok(lines) if lines.is_empty() => {}
-            Ok(lines) => {
-                self.unwritten.extend(lines);
-                self.write();
-            }
-            Err(why) => self.shared.log.error("cdr_interim", why).send(),
+        let lines = journal.interim(every);
+        if !lines.is_empty() {
+            self.unwritten.extend(lines);
+            self.write();
         }
     }
 
-    fn relocate(&mut self, to: CdrSpool) {
+    /// Goes elsewhere; what cannot be done now is tried again each second.
+    fn relocate(&mut self, to: Box<CdrSpool>) {
         let is_elsewhere = to.directory != self.wanted.directory;
         let moved = Spool::open(&to).and_then(|new| match &mut self.files {
             Some((old, journal)) => {
@@ -477,19 +509,18 @@ impl Writer {
         });
         match moved {
             Ok(()) => {
-                self.wanted = to;
+                self.wanted = *to;
                 self.next_retire = Instant::now();
                 match self.files {
                     Some(_) => self.write(),
                     None => self.tick(),
                 }
             }
-            Err(why) => self
-                .shared
-                .log
-                .error("cdr_move", why)
-                .with("directory", &to.directory)
-                .send(),
+            Err(why) => {
+                let line = self.shared.log.error("cdr_move", why);
+                line.with("directory", &to.directory).send();
+                self.moving = Some(to);
+            }
         }
     }
 }

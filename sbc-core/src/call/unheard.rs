@@ -56,7 +56,8 @@ impl Call {
             let heard = own.flat_map(|own| &own.streams).map(packets).sum();
             let before = doubt.heard.replace(heard);
             match before {
-                Some(before) if heard > before => {
+                // Less than before is heard at a new place, which counts from nothing.
+                Some(before) if heard != before && heard > 0 => {
                     if let Some(leg) = self.legs.get_mut(&doubt.leg) {
                         leg.session.is_heard();
                     }

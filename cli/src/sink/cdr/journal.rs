@@ -34,6 +34,8 @@ pub(super) struct Journal {
     open_bytes: u64,
     open: HashMap<CallId, Place>,
     is_dirty: bool,
+    /// What could not be read or removed, for the operator.
+    unread: Vec<String>,
 }
 
 /// Where a call's last line is.
@@ -109,9 +111,11 @@ impl Journal {
             open_bytes: 0,
             open: HashMap::new(),
             is_dirty: false,
+            unread: Vec::new(),
         };
         let mut lost = own.read()?;
-        let written = written(directory, &own.open.keys().copied().collect())?;
+        let calls = own.open.keys().copied().collect();
+        let written = written(directory, &calls, &mut own.unread)?;
         lost.retain(|one| !written.contains(&one.call));
         for call in written {
             own.forget(call);
@@ -236,10 +240,7 @@ impl Journal {
     }
 
     /// Interim records of calls that have been answered for another so long (OPS-060).
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub(super) fn interim(&mut self, every: Duration) -> io::Result<Vec<Box<str>>> {
+    pub(super) fn interim(&mut self, every: Duration) -> Vec<Box<str>> {
         let mut lines = Vec::new();
         for place in self.open.values_mut() {
             let Some(elapsed) = place.answered.map(|at| at.elapsed()) else {
@@ -249,7 +250,11 @@ impl Journal {
                 continue;
             }
             place.told += 1;
-            let Ok(mut told) = serde_json::from_slice::<Value>(&line_at(&self.file, place)?) else {
+            // What cannot be read keeps no other from being told.
+            let Ok(line) = line_at(&self.file, place) else {
+                continue;
+            };
+            let Ok(mut told) = serde_json::from_slice::<Value>(&line) else {
                 continue;
             };
             let mut record = told["open"].take();
@@ -261,20 +266,34 @@ impl Journal {
             record["interim"] = place.told.into();
             lines.push(record.to_string().into());
         }
-        Ok(lines)
+        lines
     }
 
-    /// Takes the calls along to another spool.
+    /// Takes the calls along to another spool. The old disk may be what the operator flees from: whatever it can still
+    /// do is welcome, and nothing of it is needed.
     ///
     /// # Errors
-    /// What the operating system says; all is at the old place then.
+    /// What the operating system says of the new place; all is at the old one then.
     pub(super) fn move_to(&mut self, directory: &Path) -> io::Result<()> {
         let old = self.path.clone();
         self.renew(directory)?;
-        match old == self.path {
-            true => Ok(()),
-            false => fs::remove_file(old),
+        if old != self.path
+            && let Err(why) = fs::remove_file(&old)
+        {
+            self.unread
+                .push(format!("{} stays there: {why}", old.display()));
         }
+        Ok(())
+    }
+
+    /// What could not be read, or not be removed, since this was asked last.
+    pub(super) fn unread(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.unread)
+    }
+
+    /// Whether the call is among those that are up.
+    pub(super) fn has(&self, call: CallId) -> bool {
+        self.open.contains_key(&call)
     }
 
     /// The end: a file about nobody is emptied.
@@ -286,28 +305,60 @@ impl Journal {
         let _ = self.file.sync_data();
     }
 
-    /// Writes what is about calls that are up beside the old file, and puts it in its place.
+    /// Writes what is about calls that are up beside the old file, and puts it in its place. A call whose line cannot be
+    /// read any more is left out: it has its record at its end, as long as we live.
     fn renew(&mut self, directory: &Path) -> io::Result<()> {
         let (path, beside) = (directory.join(FILE), directory.join("open.journal.new"));
-        let _ = fs::remove_file(&beside);
-        let mut file = opened(&beside)?;
-        let (mut at, mut places) = (0, Vec::new());
+        let written = self.write_anew(&beside, &path);
+        if written.is_err() {
+            // On a full disk it would take the room that is missing.
+            let _ = fs::remove_file(&beside);
+        }
+        let (file, bytes, places) = written?;
+        let (mut unread, before) = (0, std::mem::take(&mut self.open));
+        self.open_bytes = 0;
+        for (call, place) in before {
+            let Some(at) = places.get(&call) else {
+                unread += 1;
+                continue;
+            };
+            self.open_bytes += place.length as u64;
+            self.open.insert(call, Place { at: *at, ..place });
+        }
+        if unread > 0 {
+            let old = self.path.display();
+            self.unread
+                .push(format!("{unread} calls that are up, in {old}"));
+        }
+        (self.path, self.file, self.bytes) = (path, file, bytes);
+        Ok(())
+    }
+
+    /// A file with the lines of all calls that are up and can be read; its length, and where each of them is.
+    fn write_anew(
+        &self,
+        beside: &Path,
+        path: &Path,
+    ) -> io::Result<(File, u64, HashMap<CallId, u64>)> {
+        let _ = fs::remove_file(beside);
+        let mut file = opened(beside)?;
+        let (mut at, mut places) = (0, HashMap::new());
         for (call, place) in &self.open {
-            let mut line = line_at(&self.file, place)?;
+            let Ok(mut line) = line_at(&self.file, place) else {
+                continue;
+            };
             line.push(b'\n');
             file.write_all(&line)?;
-            places.push((*call, at));
+            places.insert(*call, at);
             at += line.len() as u64;
         }
         file.sync_data()?;
-        fs::rename(&beside, &path)?;
-        for (call, at) in places {
-            if let Some(place) = self.open.get_mut(&call) {
-                place.at = at;
-            }
+        fs::rename(beside, path)?;
+        if let Some(directory) = path.parent() {
+            // The name, too, outlives a loss of power; a file system that cannot do this is none of ours.
+            let _ = File::open(directory).and_then(|directory| directory.sync_all());
         }
-        (self.path, self.file, self.bytes) = (path, file, at);
-        Ok(())
+        Ok((file, at, places))
     }
 
     fn append(&mut self, text: &str) -> io::Result<()> {
@@ -386,8 +437,13 @@ fn until(record: &mut Value, mut pairs: Vec<Value>, end: UnixTime) -> Vec<Value>
     pairs
 }
 
-/// Those of the calls that have their record: it was written, and the daemon ended before it could say so here.
-fn written(directory: &Path, calls: &HashSet<CallId>) -> io::Result<HashSet<CallId>> {
+/// Those of the calls that have their record: it was written, and the daemon ended before it could say so here. What
+/// cannot be read is passed over: a second record of a call is less than none of all others.
+fn written(
+    directory: &Path,
+    calls: &HashSet<CallId>,
+    unread: &mut Vec<String>,
+) -> io::Result<HashSet<CallId>> {
     let mut found = HashSet::new();
     if calls.is_empty() {
         return Ok(found);
@@ -397,30 +453,44 @@ fn written(directory: &Path, calls: &HashSet<CallId>) -> io::Result<HashSet<Call
     files.push(directory.join(CURRENT));
     let mut left = LOOKED_AT;
     for path in files.into_iter().rev() {
-        let mut file = match File::open(path) {
-            Ok(file) => file,
+        let length = match written_in(&path, left, calls, &mut found) {
+            Ok(length) => length,
             Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
-            Err(why) => return Err(why),
-        };
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(left)))?;
-        for line in BufReader::new(file.take(left)).split(b'\n') {
-            // Half a line at the beginning is none.
-            let Ok(told) = serde_json::from_slice::<Value>(&line?) else {
+            Err(why) => {
+                unread.push(format!("{}: {why}", path.display()));
                 continue;
-            };
-            let call = told["call"].as_str().and_then(|call| call.parse().ok());
-            let is_whole = told["pair"].is_null() && told["interim"].is_null();
-            if let Some(call) = call.filter(|call| is_whole && calls.contains(call)) {
-                found.insert(call);
             }
-        }
+        };
         left = left.saturating_sub(length);
         if left == 0 {
             break;
         }
     }
     Ok(found)
+}
+
+/// Adds those of the calls that have their record in the last octets of this file; says how long it is.
+fn written_in(
+    path: &Path,
+    last: u64,
+    calls: &HashSet<CallId>,
+    found: &mut HashSet<CallId>,
+) -> io::Result<u64> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(last)))?;
+    for line in BufReader::new(file.take(last)).split(b'\n') {
+        // Half a line at the beginning is none.
+        let Ok(told) = serde_json::from_slice::<Value>(&line?) else {
+            continue;
+        };
+        let call = told["call"].as_str().and_then(|call| call.parse().ok());
+        let is_whole = told["pair"].is_null() && told["interim"].is_null();
+        if let Some(call) = call.filter(|call| is_whole && calls.contains(call)) {
+            found.insert(call);
+        }
+    }
+    Ok(length)
 }
 
 #[cfg(test)]
@@ -450,6 +520,38 @@ mod tests {
     fn lost(folder: &Path) -> Vec<u128> {
         let (_, lost) = open(folder);
         lost.iter().map(|one| one.call.0).collect()
+    }
+
+    #[test]
+    fn a_move_needs_nothing_of_the_old_disk_and_leaves_out_what_it_cannot_read() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mut journal, _) = Journal::open(old.path()).unwrap();
+        journal.write(&[up(1), up(2)]).unwrap();
+        // The line of the second is gone, and the file cannot be removed: a folder stands in its place.
+        let place = journal.open.get_mut(&CallId(2)).unwrap();
+        place.at += 1 << 20;
+        fs::remove_file(old.path().join(FILE)).unwrap();
+        fs::create_dir(old.path().join(FILE)).unwrap();
+        journal.move_to(new.path()).unwrap();
+        assert!(journal.has(CallId(1)) && !journal.has(CallId(2)));
+        assert_eq!(journal.unread().len(), 2);
+        drop(journal);
+        let (_, lost) = Journal::open(new.path()).unwrap();
+        assert_eq!(lost.len(), 1);
+        assert_eq!(lost[0].call, CallId(1));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_keeps_no_record_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut journal, _) = Journal::open(directory.path()).unwrap();
+        journal.write(&[up(1)]).unwrap();
+        drop(journal);
+        fs::create_dir(directory.path().join("export.jsonl")).unwrap();
+        let (mut journal, lost) = Journal::open(directory.path()).unwrap();
+        assert_eq!(lost.len(), 1);
+        let unread = journal.unread();
+        assert!(unread[0].contains("export.jsonl"), "{unread:?}");
     }
 
     #[test]
@@ -535,7 +637,7 @@ mod tests {
         let (mut journal, _) = open(folder.path());
         journal.write(&[rings(1), up(2)]).unwrap();
         let told = |journal: &mut Journal, every| {
-            let lines = journal.interim(every).unwrap();
+            let lines = journal.interim(every);
             let read = |line: Box<str>| serde_json::from_str::<Value>(&line).unwrap();
             lines.into_iter().map(read).collect::<Vec<_>>()
         };

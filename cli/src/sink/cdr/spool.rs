@@ -157,17 +157,25 @@ impl Spool {
         }
         closed.sort();
         let sum = closed.iter().map(|(_, bytes, _)| bytes).sum::<u64>();
-        let (mut sum, mut removed) = (sum + self.bytes, 0);
+        let (mut sum, mut removed, mut kept) = (sum + self.bytes, 0, None);
         for (at, bytes, path) in closed {
             let is_old = age.is_some_and(|age| at + age < now);
             if !is_old && most.is_none_or(|most| sum <= most) {
                 break;
             }
-            fs::remove_file(path)?;
             sum -= bytes;
-            removed += 1;
+            match fs::remove_file(path) {
+                Ok(()) => removed += 1,
+                // Whoever ships them has taken it.
+                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+                Err(why) => kept = Some(why),
+            }
         }
-        Ok(removed)
+        match kept {
+            // One that stays keeps no other.
+            Some(why) if removed == 0 => Err(why),
+            Some(_) | None => Ok(removed),
+        }
     }
 }
 
