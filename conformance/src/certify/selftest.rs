@@ -2,13 +2,14 @@
 //! names. The named rule must say so, or the case is worth nothing.
 
 use super::Plan;
+use super::asked::Site;
 use super::assertion::GLOBAL;
 use super::case::{Break, Case};
 use super::group;
 use super::stage::Kit;
 use super::subject::Subject;
 use super::verdict::Verdict;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -39,6 +40,8 @@ pub struct Found {
     pub result: TrialResult,
     /// What the case said.
     pub verdict: Verdict,
+    /// What it asked, each with whether the answer was no.
+    pub asked: BTreeMap<Site, bool>,
 }
 
 /// What a trial shows.
@@ -107,12 +110,11 @@ pub async fn run(
 
 async fn one(subject: &Subject, kit: &Arc<Kit>, trial: Trial) -> Found {
     let Trial { case, number, way } = trial;
-    let verdict = match super::lacks(subject, case) {
-        Some(why) => Verdict::NotApplicable(why),
+    let (verdict, asked) = match super::lacks(subject, case) {
+        Some(why) => (Verdict::NotApplicable(why), BTreeMap::new()),
         None => {
-            super::play(subject, kit, case, way.map(|way| way.by))
-                .await
-                .verdict
+            let shown = super::play(subject, kit, case, way.map(|way| way.by)).await;
+            (shown.verdict, shown.asked)
         }
     };
     let rule = way.map(|way| way.rule);
@@ -122,7 +124,29 @@ async fn one(subject: &Subject, kit: &Arc<Kit>, trial: Trial) -> Found {
         result: TrialResult::of(&verdict, rule),
         rule,
         verdict,
+        asked,
     }
+}
+
+/// Checks that a case made of the good subject and that none of the broken ones failed, with the case. Of a case
+/// that was not played in all its ways nothing can be said.
+pub fn unfailed(found: &[Found]) -> Vec<(&'static str, Site)> {
+    let mut checks: BTreeMap<(&'static str, &Site), bool> = BTreeMap::new();
+    let whole = |id: &str| {
+        let ways = found.iter().filter(|one| one.id == id).count();
+        ways == trials(|other| other == id).len()
+    };
+    for one in found {
+        // What fails of the good subject shows nothing.
+        let is_broken = one.rule.is_some();
+        for (site, failed) in &one.asked {
+            *checks.entry((one.id, site)).or_default() |= *failed && is_broken;
+        }
+    }
+    let left = checks.into_iter().filter(|(_, failed)| !failed);
+    left.filter(|((id, _), _)| whole(id))
+        .map(|((id, site), _)| (id, site.clone()))
+        .collect()
 }
 
 impl TrialResult {

@@ -1,5 +1,6 @@
 //! The stage of one case: the subject between two carriers and the proxies of Teams, all its own.
 
+use super::asked;
 use super::assertion;
 use super::case::Case;
 use super::evidence::Tape;
@@ -35,6 +36,7 @@ use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -499,7 +501,9 @@ impl Stage {
     }
 
     /// Notes a broken rule unless all is right.
+    #[track_caller]
     pub fn check(&self, rule: &str, is_right: bool, found: impl FnOnce() -> String) {
+        asked::note(Location::caller(), rule, is_right);
         if !is_right {
             lock(&self.failures).push(Failure::new(rule, found()));
         }
