@@ -24,8 +24,9 @@ const SBC: &str = "sbc.contoso.example";
 #[derive(Clone, Default)]
 struct Proxy {
     unknown: Arc<Mutex<Option<CertificateDer<'static>>>>,
-    /// OPTIONS that it got.
+    /// OPTIONS that it got, and the last of them.
     asked: Arc<AtomicUsize>,
+    last: Arc<Mutex<String>>,
 }
 
 impl Proxy {
@@ -45,6 +46,7 @@ impl Proxy {
                     let status = if is_known { "200 OK" } else { "403 Forbidden" };
                     let request = read_until(&mut stream, "\r\n\r\n").await;
                     own.asked.fetch_add(1, Ordering::Relaxed);
+                    own.last.lock().unwrap().clone_from(&request);
                     let kept = ["via:", "from:", "to:", "call-id:", "cseq:"];
                     let lines = request.split("\r\n").filter(|line| {
                         let line = line.to_ascii_lowercase();
@@ -118,6 +120,26 @@ async fn a_certificate_is_tried_by_options_where_no_connection_lives() {
     assert_eq!(proxy.asked.load(Ordering::Relaxed), 1);
     assert!(is_used(&world, &world.authority.leaf(&[SBC])).await);
     assert_eq!(proxy.asked.load(Ordering::Relaxed), 2);
+    served.abort();
+}
+
+/// TDR-OPT-002, TDR-OPT-003, TDR-OPT-011.
+#[tokio::test]
+async fn a_trial_says_what_the_trunk_says() {
+    let (at, address) = listener().await;
+    let world = world_at(address);
+    let proxy = Proxy::default();
+    let served = proxy.serve(&world, at);
+    assert!(is_used(&world, &world.authority.leaf(&[SBC])).await);
+    let asked = proxy.last.lock().unwrap().clone();
+    for wanted in [
+        "OPTIONS sip:sip.peer.example:",
+        "Contact: <sip:sbc.contoso.example:",
+        "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY, REFER\r\n",
+        "X-MS-SBC: Causeway/SBC/",
+    ] {
+        assert!(asked.contains(wanted), "no {wanted} in {asked}");
+    }
     served.abort();
 }
 

@@ -113,6 +113,12 @@ impl Trouble {
 }
 
 impl Speaker<'_> {
+    /// What the trunk allows: Teams reads of it how calls are transferred (TDR-XFR-001).
+    fn allow(&self) -> String {
+        let methods = self.trunk.allow.iter().map(Method::as_str);
+        methods.collect::<Vec<_>>().join(", ")
+    }
+
     fn fqdn(&self) -> &str {
         self.trunk.fqdn.as_deref().unwrap_or_default()
     }
@@ -378,10 +384,10 @@ impl Speaker<'_> {
                 HeaderName::Contact,
                 format!("<sip:{}{fqdn}:{port};transport=tls>", caller(number)),
             )
-            .raw_if_valid(
-                HeaderName::Allow,
-                "INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY",
-            );
+            .raw_if_valid(HeaderName::Allow, self.allow());
+        if let Some(token) = &self.config.node.user_agent {
+            request = request.raw_if_valid(HeaderName::UserAgent, token);
+        }
         if dialog.is_confirmed {
             for route in &dialog.routes {
                 request = request.raw_if_valid(HeaderName::Route, route);
