@@ -33,6 +33,7 @@ mod stream;
 mod support;
 mod tls;
 mod transcoded;
+mod trial;
 mod vanished;
 
 /// A file that is no module would be tests that nobody runs.

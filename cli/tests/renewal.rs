@@ -6,12 +6,10 @@ use causeway::daemon::expiry;
 use causeway::daemon::net::Patience;
 use causeway::daemon::net::tls::TlsStore;
 use causeway::sink::log::{Form, Level, Log};
-use sbc_core::config::{Config, Trunk};
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use support::{
-    Authority, World, accept_tls, believing, listener, options, read_to_close, read_until, tls_hop,
-    write_leaf, write_text,
+    World, accept_tls, listener, options, read_to_close, read_until, tls_hop, write_leaf,
+    write_text,
 };
 use tokio::io::AsyncRead;
 use tokio::net::TcpStream;
@@ -119,147 +117,6 @@ async fn a_connection_out_of_use_outlives_no_transaction_that_could_be_answered_
     assert!(begun.elapsed() >= answered);
     let (transaction, _) = world.send_failed().await;
     assert_eq!(transaction.0, 1, "who has waited hears of it");
-}
-
-/// An authority that Teams does not take shows only when a proxy ends the handshake, and with TLS 1.3 after it.
-#[tokio::test]
-async fn a_certificate_that_teams_refuses_is_not_put_into_use() {
-    let world = of_teams();
-    let leaf = world.authority.leaf(&[PEER]);
-    let (peer, address) = listener().await;
-    let acceptor = believing(world.authority.roots(), &leaf);
-    world.send(&tls_hop("contoso", address), &options("one"), 1);
-    let (stream, _) = peer.accept().await.unwrap();
-    let mut first = acceptor.accept(stream).await.unwrap();
-    read_until(&mut first, "Call-ID: one").await;
-    let others = tokio::spawn(async move {
-        let mut held = Vec::new();
-        while let Ok((stream, _)) = peer.accept().await {
-            held.extend(acceptor.accept(stream).await);
-        }
-    });
-    for (authority, is_taken) in [(&Authority::new(), false), (&world.authority, true)] {
-        write_leaf(world.directory.path(), "contoso", &authority.leaf(&[SBC]));
-        let store = world.identities_on_disk();
-        let (name, before) = ("contoso".into(), world.net.identities());
-        let shows_as_before = |store: &TlsStore| {
-            let (old, new) = (before.get(&name).unwrap(), store.get(&name).unwrap());
-            new.shows_the_same(old)
-        };
-        assert!(!shows_as_before(&store));
-        let (proven, kept) = world.net.proven(&world.config, store).await;
-        let kept: Vec<_> = kept.iter().map(|kept| kept.context.as_str()).collect();
-        assert_eq!(kept.is_empty(), is_taken, "{kept:?}");
-        assert_eq!(shows_as_before(&proven), !is_taken);
-    }
-    world.logged("certificate_refused").await;
-    others.abort();
-}
-
-/// The same where the identity gets another name together with its certificate.
-#[tokio::test]
-async fn a_renamed_identity_is_tried_like_any_other() {
-    let world = of_teams();
-    let leaf = world.authority.leaf(&[PEER]);
-    let (peer, address) = listener().await;
-    let acceptor = believing(world.authority.roots(), &leaf);
-    world.send(&tls_hop("contoso", address), &options("one"), 1);
-    let (stream, _) = peer.accept().await.unwrap();
-    let mut first = acceptor.accept(stream).await.unwrap();
-    read_until(&mut first, "Call-ID: one").await;
-    let others = tokio::spawn(async move {
-        let mut held = Vec::new();
-        while let Ok((stream, _)) = peer.accept().await {
-            held.extend(acceptor.accept(stream).await);
-        }
-    });
-    let mut config = Config::clone(&world.config);
-    for trunk in config.trunks.values_mut() {
-        let mut own = Trunk::clone(trunk);
-        if own.tls == Some("contoso".into()) {
-            own.tls = Some("contoso-2".into());
-        }
-        *trunk = Arc::new(own);
-    }
-    let config = Arc::new(config);
-    let before = world.net.identities();
-    for (authority, is_taken) in [(&Authority::new(), false), (&world.authority, true)] {
-        write_leaf(world.directory.path(), "contoso", &authority.leaf(&[SBC]));
-        let mut files = world.loaded().shell.tls;
-        let own = files.remove(&"contoso".into()).unwrap();
-        files.insert("contoso-2".into(), own);
-        let store = TlsStore::load(&files).unwrap();
-        let (proven, kept) = world.net.proven(&config, store).await;
-        let kept: Vec<_> = kept.iter().map(|kept| kept.context.as_str()).collect();
-        assert_eq!(
-            kept,
-            ["contoso-2"]
-                .as_slice()
-                .get(usize::from(is_taken)..)
-                .unwrap()
-        );
-        let (old, new) = (
-            before.get(&"contoso".into()),
-            proven.get(&"contoso-2".into()),
-        );
-        assert_eq!(new.unwrap().shows_the_same(old.unwrap()), !is_taken);
-    }
-    others.abort();
-}
-
-/// A carrier behind the same identity asks for no certificate, and so takes any.
-#[tokio::test]
-async fn what_another_peer_takes_is_no_word_of_teams() {
-    let world = World::patient(Patience::default(), |text| {
-        let named = "name = \"teams-contoso\"";
-        let text = text.replace(named, &format!("{named}\npreset = \"teams\""));
-        let text = text.replacen(
-            "accept_from = [\"127.0.0.0/8\"]",
-            "accept_from = [\"127.0.0.1\"]",
-            1,
-        );
-        // Who has the identity as well is met where Teams is not.
-        text + "\n[[trunk]]\nname = \"edge\"\ntenant = \"contoso\"\nrealm = \"core\"\ntls = \"contoso\"\n\
-                fqdn = \"sbc.contoso.example\"\ntargets = [\"127.0.0.2:5061;tls\"]\naccept_from = [\"127.0.0.2\"]\n\
-                accept_names = [\"sip.peer.example\"]\n"
-    });
-    let leaf = world.authority.leaf(&[PEER]);
-    let (teams, address) = listener().await;
-    let acceptor = believing(world.authority.roots(), &leaf);
-    world.send(&tls_hop("contoso", address), &options("one"), 1);
-    let (stream, _) = teams.accept().await.unwrap();
-    let mut first = acceptor.accept(stream).await.unwrap();
-    read_until(&mut first, "Call-ID: one").await;
-    let carrier = tokio::net::TcpListener::bind("127.0.0.2:0").await.unwrap();
-    let address = carrier.local_addr().unwrap();
-    world.send(&tls_hop("contoso", address), &options("two"), 2);
-    let mut second = accept_tls(&carrier, &leaf).await;
-    read_until(&mut second, "Call-ID: two").await;
-    let at_teams = tokio::spawn(async move {
-        let mut held = Vec::new();
-        while let Ok((stream, _)) = teams.accept().await {
-            held.extend(acceptor.accept(stream).await);
-        }
-    });
-    let at_carrier = tokio::spawn(async move {
-        let mut held = Vec::new();
-        loop {
-            held.push(accept_tls(&carrier, &leaf).await);
-        }
-    });
-    write_leaf(
-        world.directory.path(),
-        "contoso",
-        &Authority::new().leaf(&[SBC]),
-    );
-    let store = world.identities_on_disk();
-    let (name, before) = ("contoso".into(), world.net.identities());
-    let (proven, kept) = world.net.proven(&world.config, store).await;
-    let (old, new) = (before.get(&name).unwrap(), proven.get(&name).unwrap());
-    assert!(new.shows_the_same(old));
-    assert_eq!(kept.len(), 1);
-    at_teams.abort();
-    at_carrier.abort();
 }
 
 #[tokio::test]

@@ -114,6 +114,8 @@ pub enum Command {
     HangUpAll,
     /// Count the calls that live: those that are not only waiting for a last answer of a peer.
     CountLive,
+    /// Count all calls, also those of which nothing is left but a BYE for a peer that cannot be reached.
+    CountAll,
     /// Count the registrations that are being taken back.
     CountLeaving,
     /// The process ends: close the record of every call that is left, whatever it still waits for.

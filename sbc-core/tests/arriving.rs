@@ -124,6 +124,7 @@ fn a_bye_that_finds_no_connection_is_tried_for_as_long_as_a_datagram() {
     let begin = call.shard.now.mono;
     let mut last = 0;
     let mut tried = Vec::new();
+    assert!(call.shard.records.is_empty(), "its answer may come");
     while let Some(bye) = call.shard.sent.pop_front() {
         assert_eq!(*bye.message.method(), Method::Bye);
         assert!(number(&bye.message) > last, "another request");
@@ -131,6 +132,8 @@ fn a_bye_that_finds_no_connection_is_tried_for_as_long_as_a_datagram() {
         tried.push(call.shard.now.mono.since(begin).as_millis());
         fails(&mut call.shard, &bye);
         assert!(call.shard.sent.is_empty(), "not at once");
+        // Nobody but the peer waits for that.
+        assert_eq!(call.shard.records.len(), 1);
         for _ in 0..400 {
             if call.shard.sent.is_empty() {
                 call.shard.pass(ms(100));
@@ -140,6 +143,21 @@ fn a_bye_that_finds_no_connection_is_tried_for_as_long_as_a_datagram() {
     assert_eq!(tried, [0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000]);
     assert_eq!(call.shard.records.len(), 1);
     call.shard.settles();
+}
+
+#[test]
+fn a_call_whose_peer_cannot_be_reached_leaves_its_place_to_the_next() {
+    let codecs = "codecs = [\"PCMA\", \"PCMU\"]";
+    let text = CONFIG.replacen(codecs, &format!("{codecs}\nlimits = {{ calls = 1 }}"), 1);
+    let mut call = Call::with(&text);
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye);
+    fails(&mut call.shard, &bye);
+    call.shard
+        .carrier_says(&carrier_invite("second", CARRIER_SDP));
+    call.shard.next_response(100);
+    call.shard.next_request(Method::Invite);
 }
 
 #[test]

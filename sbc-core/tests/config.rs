@@ -363,6 +363,27 @@ fn dtls_may_be_written_over_any_transport_and_is_shown_as_it_is_in_force() {
     );
 }
 
+/// What Teams takes and who is believed there is shown with its reason (TDR-SIP-001, TDR-CID-002).
+#[test]
+fn what_teams_has_no_use_for_is_shown_with_the_reason() {
+    let loaded = valid(BASE);
+    let all = effective(&[Source::new("test.toml", BASE)], &loaded);
+    let shown = |trunk: &str, key: &str| {
+        let of_it = all.iter().filter(|one| one.name.as_deref() == Some(trunk));
+        let mut settings = of_it.flat_map(|one| &one.settings);
+        let found = settings.find(|one| one.key == key);
+        found.map(|one| (one.value.clone(), one.because.clone()))
+    };
+    let of_teams = |key| shown("teams-contoso", key);
+    let neither = "preset teams: Teams takes neither INFO nor MESSAGE".to_owned();
+    for key in ["info", "message"] {
+        assert_eq!(of_teams(key), Some(("refuse".to_owned(), neither.clone())));
+    }
+    let (value, because) = of_teams("trusted").expect("what holds");
+    assert_eq!(value, "true");
+    assert!(because.starts_with("preset teams: "), "{because}");
+}
+
 #[test]
 fn a_password_is_in_no_finding_and_no_form_of_the_configuration() {
     let account = "digest = { username = \"u\", password = { file = \"/p\" }, realms = [\"r\"] }";

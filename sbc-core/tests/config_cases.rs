@@ -156,6 +156,9 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "session_timer = { expires = §\"299s\" }\nfqdn =",
     ),
     (Code::TeamsRule, "fqdn =", "update = §true\nfqdn ="),
+    (Code::NoUseAtTeams, "fqdn =", "info = §\"relay\"\nfqdn ="),
+    (Code::NoUseAtTeams, "fqdn =", "message = §\"relay\"\nfqdn ="),
+    (Code::NoUseAtTeams, "fqdn =", "trusted = §false\nfqdn ="),
     (
         Code::TeamsRule,
         "fqdn =",

@@ -671,7 +671,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/events",
         right: Right::Numbers,
         summary: "What happens from now on: call.start, call.answer, call.end, peer.state, registration.state, \
-                  media.one_way, overload.stage, config.reload, node.state, certificate.issued, certificate.failed, certificate.renewed",
+                  media.one_way, overload.stage, config.reload, node.state, certificate.issued, certificate.failed, certificate.renewed, \
+                  certificate.refused",
         query: &[],
         body: None,
         answer: Answer::Events,

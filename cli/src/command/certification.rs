@@ -245,6 +245,11 @@ pub fn self_test(arguments: &SelfTest, out: &mut dyn Write) -> io::Result<u8> {
             "{unplayed} trials do not apply, so nothing is known of them: {cases}"
         )?;
     }
+    for (site, cases) in selftest::unfailed(&found) {
+        let cases: Vec<&str> = cases.into_iter().collect();
+        let cases = cases.join(", ");
+        writeln!(out, "no way to break the subject fails {site}: {cases}")?;
+    }
     let is_good = missed.is_empty() && good > 0;
     Ok(if is_good { exit::OK } else { FAILED })
 }

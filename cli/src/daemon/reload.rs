@@ -461,7 +461,7 @@ impl Daemon {
         }
         let config = Arc::new(loaded.config.clone());
         let (tls, kept) = match trial {
-            Trial::Held => self.net().proven(&config, tls).await,
+            Trial::Held => self.proven(&config, tls).await,
             Trial::LeftOut => (tls, Vec::new()),
         };
         let opened = self

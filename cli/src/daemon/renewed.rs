@@ -7,9 +7,10 @@
 //! use by themselves (`acme`).
 
 use super::Daemon;
+use super::net::Kept;
 use super::net::tls::{TlsContext, TlsStore};
 use crate::sink::log::wall_clock;
-use sbc_core::config::{Secret, TlsFiles};
+use sbc_core::config::{Config, Secret, TlsFiles};
 use sbc_core::id::TlsContextName;
 use std::collections::BTreeMap;
 use std::fs;
@@ -110,6 +111,20 @@ fn marks(files: &TlsFiles) -> Marks {
 }
 
 impl Daemon {
+    /// Tries certificates of ours that are new at Teams, and tells of those that are not put into use.
+    pub(super) async fn proven(
+        &self,
+        config: &Arc<Config>,
+        tls: TlsStore,
+    ) -> (TlsStore, Vec<Kept>) {
+        let (tls, kept) = self.net().proven(config, tls, self.resolver()).await;
+        for one in &kept {
+            let told = serde_json::json!({ "context": one.context, "why": one.because });
+            self.sinks().news.tell("certificate.refused", told);
+        }
+        (tls, kept)
+    }
+
     /// Takes a certificate that was found on disk into use, if it is another one and as good.
     async fn take_renewed(
         &self,
@@ -156,7 +171,7 @@ impl Daemon {
         let config = self.net().config();
         let mut tls = (*before).clone();
         tls.put(Arc::clone(&context));
-        let (tls, kept) = self.net().proven(&config, tls).await;
+        let (tls, kept) = self.proven(&config, tls).await;
         if !kept.is_empty() {
             // Who refuses it was told by who has tried it.
             return;

@@ -113,8 +113,12 @@ impl Daemon {
     /// Calls that live; not known while a shard does not answer. Those that have ended and only wait for the last
     /// answer of a peer, which may take half a minute, are in progress but do not live any more.
     pub async fn live_calls(&self) -> Option<usize> {
+        self.counted(Command::CountLive).await
+    }
+
+    async fn counted(&self, what: Command) -> Option<usize> {
         let all = self.inboxes().all().iter();
-        let asked = all.map(|inbox| self.replies().ask(inbox, Command::CountLive, ANSWER));
+        let asked = all.map(|inbox| self.replies().ask(inbox, what.clone(), ANSWER));
         together(join_all(asked).await)
     }
 
@@ -130,10 +134,11 @@ impl Daemon {
         true
     }
 
-    /// Waits until nothing is left of any call, at most `limit`; `true` if none is.
+    /// Waits until nothing is left of any call, at most `limit`; `true` if none is. What has its record may have a
+    /// peer left that is still to be told.
     pub async fn wait_until_idle(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
-        while self.calls_in_progress() > 0 {
+        while self.calls_in_progress() > 0 || self.counted(Command::CountAll).await != Some(0) {
             if Instant::now() >= deadline {
                 return false;
             }

@@ -24,6 +24,8 @@ use tokio_rustls::client::TlsStream;
 const REACH: Duration = Duration::from_secs(5);
 /// Longest wait for an answer to OPTIONS.
 const ANSWER: Duration = Duration::from_secs(8);
+/// With TLS 1.3 a refusal comes when the handshake looks complete: so long it is waited for.
+const SECOND_THOUGHTS: Duration = Duration::from_millis(500);
 /// Longest wait until a test call rings.
 const RING: Duration = Duration::from_secs(20);
 
@@ -48,15 +50,38 @@ pub struct Proxy {
     pub address: SocketAddr,
 }
 
+/// How far somebody gets with a proxy; more is better.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Standing {
+    /// It cannot be reached, or we do not believe it: that says nothing of our certificate.
+    Unknown,
+    /// It ends the handshake, or the connection right after it.
+    Refused,
+    /// It takes the certificate, and answers nothing or not as to a trunk that it knows.
+    Shaken,
+    /// It answers with 200 (TDR-OPT-004).
+    Known,
+}
+
 /// What went wrong on the way to an answer.
 enum Trouble {
     Connect(String),
+    /// We do not believe the proxy.
+    Unbelieved(String, &'static str),
     Tls(String, &'static str),
     Silence,
     Broken(String),
 }
 
 impl Trouble {
+    fn standing(&self) -> Standing {
+        match self {
+            Self::Connect(_) | Self::Unbelieved(..) => Standing::Unknown,
+            Self::Tls(..) | Self::Broken(_) => Standing::Refused,
+            Self::Silence => Standing::Shaken,
+        }
+    }
+
     fn told(self, proxy: &Proxy, fqdn: &str) -> Outcome {
         let Proxy { host, address, .. } = proxy;
         match self {
@@ -64,7 +89,7 @@ impl Trouble {
                 format!("no connection to {host} at {address}: {why}"),
                 "let this host reach port 5061 of the ranges of Teams: look at firewall and routes",
             ),
-            Self::Tls(why, advice) => Outcome::failed(
+            Self::Unbelieved(why, advice) | Self::Tls(why, advice) => Outcome::failed(
                 format!("no TLS with {host} at {address}: {why}"),
                 match advice {
                     "" => "look at certificate, chain and client_ca of the [[tls]]",
@@ -88,6 +113,12 @@ impl Trouble {
 }
 
 impl Speaker<'_> {
+    /// What the trunk allows: Teams reads of it how calls are transferred (TDR-XFR-001).
+    fn allow(&self) -> String {
+        let methods = self.trunk.allow.iter().map(Method::as_str);
+        methods.collect::<Vec<_>>().join(", ")
+    }
+
     fn fqdn(&self) -> &str {
         self.trunk.fqdn.as_deref().unwrap_or_default()
     }
@@ -102,16 +133,42 @@ impl Speaker<'_> {
 
     /// Asks a proxy, and says what the answer means (TDR-OPT-004).
     pub async fn options(&self, proxy: &Proxy) -> Outcome {
+        self.stands_with(proxy).await.1
+    }
+
+    /// The same, and how far it got.
+    pub async fn stands_with(&self, proxy: &Proxy) -> (Standing, Outcome) {
         let begun = Instant::now();
         match self.ask(proxy).await {
-            Ok(200) => Outcome::Good(format!(
-                "{} knows {}: 200 after {} ms",
-                proxy.host,
-                self.fqdn(),
-                begun.elapsed().as_millis()
-            )),
-            Ok(status) => self.refused(proxy, status),
-            Err(trouble) => trouble.told(proxy, self.fqdn()),
+            Ok(200) => {
+                let told = Outcome::Good(format!(
+                    "{} knows {}: 200 after {} ms",
+                    proxy.host,
+                    self.fqdn(),
+                    begun.elapsed().as_millis()
+                ));
+                (Standing::Known, told)
+            }
+            Ok(status) => (Standing::Shaken, self.refused(proxy, status)),
+            Err(trouble) => (trouble.standing(), trouble.told(proxy, self.fqdn())),
+        }
+    }
+
+    /// How far a proxy lets us come that nothing may be said to.
+    pub async fn shakes_hands(&self, proxy: &Proxy) -> (Standing, Outcome) {
+        let shaken = async {
+            let mut line = self.connect(proxy).await?;
+            match line.answer(SECOND_THOUGHTS).await {
+                Ok(_) | Err(Trouble::Silence) => Ok(()),
+                Err(trouble) => Err(trouble),
+            }
+        };
+        match shaken.await {
+            Ok(()) => (
+                Standing::Shaken,
+                Outcome::Good(format!("{} takes the certificate", proxy.host)),
+            ),
+            Err(trouble) => (trouble.standing(), trouble.told(proxy, self.fqdn())),
         }
     }
 
@@ -327,10 +384,10 @@ impl Speaker<'_> {
                 HeaderName::Contact,
                 format!("<sip:{}{fqdn}:{port};transport=tls>", caller(number)),
             )
-            .raw_if_valid(
-                HeaderName::Allow,
-                "INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY",
-            );
+            .raw_if_valid(HeaderName::Allow, self.allow());
+        if let Some(token) = &self.config.node.user_agent {
+            request = request.raw_if_valid(HeaderName::UserAgent, token);
+        }
         if dialog.is_confirmed {
             for route in &dialog.routes {
                 request = request.raw_if_valid(HeaderName::Route, route);
@@ -377,7 +434,7 @@ impl Speaker<'_> {
             Ok(Err(why)) => Err(match verdict.take() {
                 Some(Err(refusal)) => {
                     let advice = refusal.advice();
-                    Trouble::Tls(refusal.to_string(), advice)
+                    Trouble::Unbelieved(refusal.to_string(), advice)
                 }
                 Some(Ok(_)) | None => {
                     let refusal = Refusal::of_io(&why);

@@ -46,12 +46,14 @@
 //! - No waiting for luck: wait for a message, a packet or a state with a patience, and where nothing
 //!   must happen, for a time that the requirement names.
 
+use super::asked;
 use super::mutation::Mutation;
 use super::setting::Setting;
 use super::stage::Stage;
 use super::verdict::Failure;
 use crate::lab::fault::LabFault;
 use crate::peer::fault::PeerFault;
+use std::panic::Location;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -190,23 +192,30 @@ pub trait Step<T> {
     ///
     /// # Errors
     /// The broken rule.
+    #[track_caller]
     fn rule(self, rule: &str) -> Result<T, Failure>;
 }
 
 impl<T> Step<T> for Result<T, PeerFault> {
+    #[track_caller]
     fn rule(self, rule: &str) -> Result<T, Failure> {
+        asked::note(Location::caller(), rule, self.is_ok());
         self.map_err(|fault| Failure::new(rule, fault.to_string()))
     }
 }
 
 impl<T> Step<T> for Result<T, LabFault> {
+    #[track_caller]
     fn rule(self, rule: &str) -> Result<T, Failure> {
+        asked::note(Location::caller(), rule, self.is_ok());
         self.map_err(|fault| Failure::new(rule, fault.to_string()))
     }
 }
 
 impl<T> Step<T> for Result<T, Failure> {
+    #[track_caller]
     fn rule(self, rule: &str) -> Result<T, Failure> {
+        asked::note(Location::caller(), rule, self.is_ok());
         self.map_err(|failure| Failure::new(rule, failure.why))
     }
 }

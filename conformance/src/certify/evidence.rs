@@ -171,6 +171,10 @@ fn side_of(peer: &str) -> Side {
 }
 
 impl Wire for Tape {
+    fn instead(&self, peer: &str, bytes: &[u8]) -> Option<Vec<u8>> {
+        self.0.mutation.as_ref()?.deafens(side_of(peer), bytes)
+    }
+
     fn sent(&self, peer: &str, flow: &Flow, bytes: &[u8]) {
         self.note(self.now(), peer, flow, From::Peer, bytes);
         if let Ok(message) = Message::parse(bytes)

@@ -9,6 +9,7 @@
 //! the [`ladder`]s that most need and [`change`]s within a call; [`assertion`] is asked after each. [`selftest`] breaks the subject
 //! in every way that the cases name and wants the right rule to say so. [`report`] writes it down.
 
+pub mod asked;
 pub mod assertion;
 pub mod case;
 pub mod catalogue;
@@ -32,12 +33,13 @@ pub mod whole;
 
 use crate::impair::Network;
 use crate::media::voice::Heard;
+use asked::{Asked, Site};
 use case::Case;
 use catalogue::{CatalogueFault, Entry};
 use evidence::Seen;
 use mutation::Mutation;
 use stage::{Kit, Stage};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use subject::Subject;
@@ -208,6 +210,8 @@ fn lacks(subject: &Subject, case: &Case) -> Option<String> {
 pub struct Shown {
     /// What became of it.
     pub verdict: Verdict,
+    /// What it asked, each with whether the answer was no.
+    pub asked: BTreeMap<Site, bool>,
     seen: Vec<Seen>,
     heard: Vec<(&'static str, Heard)>,
     unasked: Vec<Unasked>,
@@ -218,6 +222,7 @@ impl Shown {
     fn no_stage(why: String) -> Self {
         Self {
             verdict: Verdict::NoStage(why),
+            asked: BTreeMap::new(),
             seen: Vec::new(),
             heard: Vec::new(),
             unasked: Vec::new(),
@@ -235,8 +240,14 @@ pub async fn play(
     mutation: Option<Mutation>,
 ) -> Shown {
     let (subject, kit) = (subject.clone(), Arc::clone(kit));
-    let played = survived(async move { on_stage(&subject, &kit, case, mutation).await }).await;
-    played.unwrap_or_else(Shown::no_stage)
+    let asked = Asked::default();
+    let noted = asked.clone();
+    let work = async move { noted.of(on_stage(&subject, &kit, case, mutation)).await };
+    let played = survived(work).await;
+    Shown {
+        asked: asked.sites(),
+        ..played.unwrap_or_else(Shown::no_stage)
+    }
 }
 
 /// What comes of some work, or how it broke.
@@ -283,6 +294,7 @@ async fn on_stage(
     stage.end().await;
     Shown {
         verdict,
+        asked: BTreeMap::new(),
         seen,
         heard,
         unasked,

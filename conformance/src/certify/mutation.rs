@@ -8,6 +8,7 @@ use super::evidence::Side;
 use crate::lab::front::Wrong;
 pub use crate::media::voice::Warp;
 use crate::peer::message::Message;
+use crate::peer::teams::Handshake;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -32,6 +33,12 @@ pub enum Mutation {
     Heard(&'static str, &'static str),
     /// What it keeps for the time after a restart is lost.
     Forgets,
+    /// It does not hear a header of what peers send it.
+    Deaf(On, &'static str),
+    /// Of what the proxies see of its handshakes.
+    Shaken(fn(&mut Handshake)),
+    /// Its memory is twice as large at the second look, and so on.
+    Grows,
 }
 
 /// Which messages of the subject.
@@ -58,6 +65,8 @@ enum Within {
 pub enum Does {
     /// It is lost, each time.
     Drop,
+    /// The first so many come, and all others are lost.
+    DropAfter(usize),
     /// It is late.
     Delay(Duration),
     /// Of three, two are late.
@@ -89,6 +98,16 @@ pub const fn carrier(method: &'static str) -> On {
 /// It is lost.
 pub const fn drop(on: On) -> Mutation {
     Mutation::Message(on, Does::Drop)
+}
+
+/// It is lost, but for the first so many.
+pub const fn drop_after(on: On, first: usize) -> Mutation {
+    Mutation::Message(on, Does::DropAfter(first))
+}
+
+/// The subject does not hear this header of requests and answers that it gets: `on` is what the peer sends.
+pub const fn deaf(on: On, name: &'static str) -> Mutation {
+    Mutation::Deaf(on, name)
 }
 
 /// It comes later.
@@ -188,6 +207,18 @@ impl On {
 }
 
 impl Mutation {
+    /// What the subject gets instead of what a peer sent; none if that.
+    pub fn deafens(&self, side: Side, bytes: &[u8]) -> Option<Vec<u8>> {
+        let Self::Deaf(on, name) = self else {
+            return None;
+        };
+        let message = Message::parse(bytes).ok()?;
+        let is_inside = message.method().is_some() && message.tag("To").is_some();
+        let text = String::from_utf8_lossy(bytes);
+        on.is(side, &message, is_inside)
+            .then(|| without_line(&text, name).into_bytes())
+    }
+
     /// What a peer gets instead of what the subject sent. `was_inside` tells of an answer whether
     /// the request with its branch was one within a dialog, `meant` how many messages were meant before.
     pub fn apply(
@@ -215,6 +246,11 @@ impl Mutation {
         let now = |text: String| (Duration::ZERO, measured(&text).into_bytes());
         match does {
             Does::Drop => Vec::new(),
+            // Ordering: the number stands for itself.
+            Does::DropAfter(first) => match meant.fetch_add(1, Ordering::Relaxed) < *first {
+                true => unchanged,
+                false => Vec::new(),
+            },
             Does::Delay(by) => vec![(*by, bytes.to_vec())],
             Does::Often(by) => {
                 // Ordering: the number stands for itself.
@@ -334,6 +370,18 @@ mod tests {
         let delays: Vec<Duration> = delays.map(|(delay, _)| delay).collect();
         let wanted = [late, late, Duration::ZERO];
         assert_eq!(delays, [wanted, wanted].concat());
+        let meant = AtomicUsize::new(0);
+        let came = (0..3).map(|_| {
+            let changed = drop_after(teams("BYE"), 1);
+            let came = changed.apply(Side::Teams, BYE.as_bytes(), |_| false, &meant);
+            came.len()
+        });
+        assert_eq!(came.collect::<Vec<_>>(), [1, 0, 0]);
+        let unheard = deaf(teams("BYE"), "cseq").deafens(Side::Teams, BYE.as_bytes());
+        let unheard = String::from_utf8(unheard.unwrap()).unwrap();
+        assert!(!unheard.contains("CSeq"), "{unheard}");
+        let other = deaf(teams("INVITE"), "cseq").deafens(Side::Teams, BYE.as_bytes());
+        assert_eq!(other, None);
         let longer = texts(
             rewrite(teams("BYE"), |text| format!("{text}abc")),
             Side::Teams,

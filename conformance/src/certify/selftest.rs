@@ -2,13 +2,14 @@
 //! names. The named rule must say so, or the case is worth nothing.
 
 use super::Plan;
+use super::asked::Site;
 use super::assertion::GLOBAL;
 use super::case::{Break, Case};
 use super::group;
 use super::stage::Kit;
 use super::subject::Subject;
 use super::verdict::Verdict;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
@@ -39,6 +40,8 @@ pub struct Found {
     pub result: TrialResult,
     /// What the case said.
     pub verdict: Verdict,
+    /// What it asked, each with whether the answer was no.
+    pub asked: BTreeMap<Site, bool>,
 }
 
 /// What a trial shows.
@@ -107,12 +110,11 @@ pub async fn run(
 
 async fn one(subject: &Subject, kit: &Arc<Kit>, trial: Trial) -> Found {
     let Trial { case, number, way } = trial;
-    let verdict = match super::lacks(subject, case) {
-        Some(why) => Verdict::NotApplicable(why),
+    let (verdict, asked) = match super::lacks(subject, case) {
+        Some(why) => (Verdict::NotApplicable(why), BTreeMap::new()),
         None => {
-            super::play(subject, kit, case, way.map(|way| way.by))
-                .await
-                .verdict
+            let shown = super::play(subject, kit, case, way.map(|way| way.by)).await;
+            (shown.verdict, shown.asked)
         }
     };
     let rule = way.map(|way| way.rule);
@@ -122,7 +124,29 @@ async fn one(subject: &Subject, kit: &Arc<Kit>, trial: Trial) -> Found {
         result: TrialResult::of(&verdict, rule),
         rule,
         verdict,
+        asked,
     }
+}
+
+/// Checks that no broken subject failed, each with the cases that make it. Of a case that was not played in all its ways
+/// nothing can be said; a step that many cases take counts as failed where one of them has failed it.
+pub fn unfailed(found: &[Found]) -> BTreeMap<Site, BTreeSet<&'static str>> {
+    let is_whole = |id: &str| {
+        let ways = found.iter().filter(|one| one.id == id).count();
+        ways == trials(|other| other == id).len()
+    };
+    let (mut asked, mut failed) = (BTreeMap::<Site, BTreeSet<_>>::new(), BTreeSet::new());
+    for one in found {
+        for (site, has_failed) in &one.asked {
+            asked.entry(site.clone()).or_default().insert(one.id);
+            // What fails of the good subject shows nothing.
+            if *has_failed && one.rule.is_some() {
+                failed.insert(site.clone());
+            }
+        }
+    }
+    asked.retain(|site, cases| !failed.contains(site) && cases.iter().all(|id| is_whole(id)));
+    asked
 }
 
 impl TrialResult {
@@ -143,7 +167,42 @@ impl TrialResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certify::asked::{self, Asked};
     use crate::certify::verdict::Failure;
+    use std::panic::Location;
+
+    #[tokio::test]
+    async fn a_check_that_no_broken_subject_fails_is_told_with_its_cases() {
+        let (id, ways) = ("TC-CON-016", trials(|id| id == "TC-CON-016").len());
+        let make = async |is_right: bool| {
+            let asked = Asked::default();
+            let note = |rule| asked::note(Location::caller(), rule, is_right);
+            asked.of(async { note("TDR-CON-001") }).await;
+            asked
+                .of(async { asked::note(Location::caller(), "G1", true) })
+                .await;
+            asked.sites()
+        };
+        let found = |number: usize, asked| Found {
+            id,
+            number,
+            rule: (number > 0).then_some("TDR-CON-001"),
+            result: TrialResult::Good,
+            verdict: Verdict::Passed,
+            asked,
+        };
+        let mut all = vec![found(0, make(true).await)];
+        assert!(unfailed(&all).is_empty(), "not all ways were played");
+        for number in 1..ways {
+            all.push(found(number, make(false).await));
+        }
+        let told = unfailed(&all);
+        let told: Vec<_> = told
+            .iter()
+            .map(|(site, cases)| (&*site.rule, cases))
+            .collect();
+        assert_eq!(told, [("G1", &BTreeSet::from([id]))]);
+    }
 
     #[test]
     fn what_was_not_played_is_neither_good_nor_bad() {

@@ -1,5 +1,6 @@
 //! The stage of one case: the subject between two carriers and the proxies of Teams, all its own.
 
+use super::asked;
 use super::assertion;
 use super::case::Case;
 use super::evidence::Tape;
@@ -28,14 +29,16 @@ use crate::peer::carrier::Carrier;
 use crate::peer::claims::ANY;
 use crate::peer::fault::PeerFault;
 use crate::peer::rules::{CarrierRules, TeamsRules, TeamsTrunk};
-use crate::peer::teams::{Setup, TeamsProxy};
+use crate::peer::teams::{Handshake, Setup, TeamsProxy};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -133,6 +136,10 @@ pub struct Stage {
     notes: Mutex<Vec<String>>,
     told: Option<(&'static str, &'static str)>,
     warps: (Option<Warp>, Option<Warp>),
+    shaken: Option<fn(&mut Handshake)>,
+    grows: bool,
+    /// How often its memory was looked at.
+    looks: AtomicU64,
     /// How what Microsoft is asked, and what it answers, are changed.
     pub(super) reports: (Change, Change),
     /// Where strangers meet the subject.
@@ -443,6 +450,9 @@ impl Stage {
             notes: Mutex::default(),
             told: None,
             warps: (None, None),
+            shaken: None,
+            grows: false,
+            looks: AtomicU64::new(0),
             reports: (None, None),
             door: teams_side,
             _front: None,
@@ -471,7 +481,14 @@ impl Stage {
                 self.door = front.address;
                 self._front = Some(front);
             }
-            Some(Mutation::Message(..) | Mutation::Configuration(..) | Mutation::Forgets)
+            Some(Mutation::Shaken(how)) => self.shaken = Some(how),
+            Some(Mutation::Grows) => self.grows = true,
+            Some(
+                Mutation::Message(..)
+                | Mutation::Configuration(..)
+                | Mutation::Forgets
+                | Mutation::Deaf(..),
+            )
             | None => {}
         }
         Ok(())
@@ -511,7 +528,9 @@ impl Stage {
     }
 
     /// Notes a broken rule unless all is right.
+    #[track_caller]
     pub fn check(&self, rule: &str, is_right: bool, found: impl FnOnce() -> String) {
+        asked::note(Location::caller(), rule, is_right);
         if !is_right {
             lock(&self.failures).push(Failure::new(rule, found()));
         }
@@ -690,6 +709,22 @@ impl Stage {
                 .await?;
         }
         Ok(())
+    }
+
+    /// Handshakes of the subject with a proxy.
+    pub fn handshakes(&self, proxy: &TeamsProxy) -> Vec<Handshake> {
+        let mut all = proxy.handshakes();
+        if let Some(how) = self.shaken {
+            all.iter_mut().for_each(how);
+        }
+        all
+    }
+
+    /// What the subject has of memory, in octets, as it looks to who looks.
+    pub(super) fn looked_at(&self, octets: u64) -> u64 {
+        // Ordering: the number stands for itself.
+        let looks = self.looks.fetch_add(1, Ordering::Relaxed);
+        octets * if self.grows { looks + 1 } else { 1 }
     }
 
     /// Asks our daemon as an operator does.

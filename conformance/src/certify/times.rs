@@ -38,6 +38,7 @@ impl Times {
 
     /// Notes the rule as broken where most were late, and tells of every one that was. A bad network delays what it
     /// likes.
+    #[track_caller]
     pub fn are_kept(&self, stage: &Stage, rule: &str, what: &str) {
         let (late, all) = (self.late(), self.took.len());
         if late > 0 {

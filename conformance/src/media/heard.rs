@@ -41,6 +41,10 @@ pub enum Warp {
     Everything,
     /// Reports say nothing of what has arrived.
     NoBlocks,
+    /// Reports say that packets came evenly.
+    Even,
+    /// Reports end after the third.
+    FewReports,
     /// Reports come to the other port.
     OtherPort,
     /// What the other end sends twice is heard twice.

@@ -481,7 +481,8 @@ impl State {
     }
 
     pub(super) fn take_report(&mut self, bytes: &[u8], port: Port) {
-        if self.warp == Some(Warp::NoRtcp) {
+        let have_ended = self.warp == Some(Warp::FewReports) && self.heard.reports >= 3;
+        if have_ended || self.warp == Some(Warp::NoRtcp) {
             return;
         }
         let secure = self.link.as_mut().and_then(|link| link.secure.as_mut());
@@ -505,7 +506,10 @@ impl State {
             self.heard.told = Some(Told {
                 lost: block.lost,
                 lost_indeed: gone.filter(was_before).count() as u32,
-                jitter: block.jitter,
+                jitter: match self.warp {
+                    Some(Warp::Even) => 0,
+                    _ => block.jitter,
+                },
                 round_trip: (block.last != 0).then_some(took),
             });
         }

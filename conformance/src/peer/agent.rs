@@ -45,6 +45,10 @@ pub trait Rules: Send + Sync {
 /// Whoever looks over a peer's shoulder: keeps what it sent and received, and may change what it
 /// receives before the peer sees it. So a test makes a faulty subject of a good one.
 pub trait Wire: Send + Sync {
+    /// What reaches the subject instead of what a peer sends, if that is something else.
+    fn instead(&self, _peer: &str, _bytes: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
     /// What a peer sent.
     fn sent(&self, peer: &str, flow: &Flow, bytes: &[u8]);
     /// What came for a peer: what it gets instead, each after a delay.
@@ -157,6 +161,9 @@ impl Agent {
         if let Some(wire) = &self.0.wire {
             wire.sent(&self.0.name, flow, &bytes);
         }
+        let wire = self.0.wire.as_ref();
+        let instead = wire.and_then(|wire| wire.instead(&self.0.name, &bytes));
+        let bytes = instead.unwrap_or(bytes);
         match &self.0.post {
             Some(post) => self.posts(post, Way::Out, flow, &bytes),
             None => flow.send(bytes),

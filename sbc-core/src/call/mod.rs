@@ -19,6 +19,7 @@ mod local;
 mod media;
 mod modify;
 mod names;
+mod over;
 mod pickup;
 mod places;
 mod record;
@@ -39,7 +40,7 @@ use crate::event::Happened;
 use crate::few::Few;
 use crate::id::{CallId, CommandId, LegId, QueryId, TenantName, TransactionId};
 use crate::media::MediaImage;
-use crate::plane::{Cx, Plane};
+use crate::plane::Cx;
 use crate::policy::admission::Place;
 use crate::policy::circle::{Lap, Reach};
 use crate::policy::crossing::Pressed;
@@ -131,6 +132,8 @@ pub(crate) struct Call {
     unvouched: Option<crate::stir::Fault>,
     /// When the caller for help has hung up, and those who help have not.
     held_since: Option<Timestamp>,
+    /// Its record is written, and what it took is given back.
+    is_recorded: bool,
     /// Operators that wait for the relay's figures.
     asking: Vec<CommandId>,
     doubts: Vec<unheard::Doubt>,
@@ -318,6 +321,7 @@ impl Call {
             leaving: Vec::new(),
             unvouched: None,
             held_since: None,
+            is_recorded: false,
             asking: Vec::new(),
             doubts: Vec::new(),
             config,
@@ -403,34 +407,6 @@ impl Call {
             .values()
             .filter_map(|leg| leg.session.next_deadline());
         legs.chain(self.timers.next()).min()
-    }
-
-    /// Whether nothing is left to do; the record is then final.
-    pub(crate) fn is_over(&self) -> bool {
-        matches!(self.operation, Some(Operation::Teardown(_)))
-            && self.media.is_gone()
-            && self.legs.values().all(|leg| leg.session.is_over())
-    }
-
-    /// Whether it is set up or talks: not if it has ended and only a peer's last answer is awaited.
-    pub(crate) fn is_live(&self) -> bool {
-        !matches!(self.operation, Some(Operation::Teardown(_)))
-    }
-
-    /// The record of a call that is over. What it took of limits is given back.
-    pub(crate) fn into_record(mut self, now: Now, plane: &mut Plane) -> Record {
-        self.bills.close(now.mono, plane);
-        self.places.leave(plane);
-        if let Some(lap) = self.lap.take() {
-            plane.circles.leave(now.mono, lap);
-        }
-        let place = self.record.place.as_ref();
-        let elin = place.and_then(|place| place.elin.as_ref());
-        if let (Some(elin), Some(tenant)) = (elin, &self.tenant) {
-            let (elins, user) = (&plane.elins, &self.record.calling);
-            elins.give_back(now.mono, tenant, elin, user);
-        }
-        record::close(self)
     }
 
     /// The places of limits that it has.

@@ -191,8 +191,8 @@ fn refreshed(call: &mut Call, leg: LegId) -> Option<&mut AttemptRecord> {
     Some(attempt)
 }
 
-/// The final record of a call that is over.
-pub(super) fn close(mut call: Call) -> Record {
+/// Makes the record of a call that is over the final one.
+pub(super) fn close(call: &mut Call) {
     let legs: Vec<LegId> = call
         .legs
         .keys()
@@ -200,14 +200,13 @@ pub(super) fn close(mut call: Call) -> Record {
         .filter(|leg| *leg != A_LEG)
         .collect();
     for leg in legs {
-        refreshed(&mut call, leg);
+        refreshed(call, leg);
     }
     let media = call.media.stats().map(|stats| call.media_records(stats));
     call.record.media = media.unwrap_or_default();
-    call.record.disposition = disposition(&call);
+    call.record.disposition = disposition(call);
     let said = said_by_microsoft(&call.record);
     call.record.cause.because.0.extend(said);
-    call.record
 }
 
 /// Tells the record as it stands, so that something is left of the call whatever becomes of us.

@@ -57,6 +57,15 @@ impl WrittenCrossing {
         self.info.as_ref().filter(|at| !at.value)
     }
 
+    /// Which of INFO and MESSAGE shall cross, with where that is written.
+    pub(super) fn relays(&self) -> impl Iterator<Item = (&'static str, &Span)> {
+        let written = [("INFO", &self.info), ("MESSAGE", &self.message)];
+        written.into_iter().filter_map(|(method, at)| {
+            let at = at.as_ref().filter(|at| at.value)?;
+            Some((method, &at.span))
+        })
+    }
+
     /// The methods that are allowed on the trunk, those that cross included. INFO belongs to them
     /// where digits may come in it.
     pub(super) fn allowed(&self, mut methods: Vec<Method>, dtmf: Dtmf) -> Vec<Method> {

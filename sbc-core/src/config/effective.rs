@@ -8,6 +8,7 @@ use super::source::{Lines, Source, Span};
 use super::{HistoryForm, Preset, Trunk, UserPhone};
 use crate::id::{TenantName, TlsContextName, TrunkName};
 use crate::media::{Srtp, Transcode};
+use crate::sip::Method;
 use serde::Serialize;
 use std::time::Duration;
 use toml::Spanned;
@@ -263,6 +264,15 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         "Teams has proved who it is, and what it says of callers counts",
         "nobody is trusted before the operator says so",
     );
+    for (key, method) in [("info", Method::Info), ("message", Method::Message)] {
+        let crosses = trunk.allow.contains(&method);
+        add(
+            key,
+            if crosses { "relay" } else { "refuse" }.to_owned(),
+            "Teams takes neither INFO nor MESSAGE",
+            "what is meant for one party is told to no other before the operator says so",
+        );
+    }
     add(
         "srtp",
         word(&profile.srtp),

@@ -161,6 +161,8 @@ codes! {
     DownstreamNotCalled = "W0121",
     /// Calls that come from a carrier of a customer may go out by a carrier again.
     OpenTransit = "W0123",
+    /// A key of a Teams trunk is of no use there, or takes away what Teams says.
+    NoUseAtTeams = "W0124",
 }
 
 impl Code {

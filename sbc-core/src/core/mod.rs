@@ -6,6 +6,7 @@ mod drain;
 mod letter;
 mod load;
 mod options;
+mod over;
 mod prove;
 mod refer;
 mod register;
@@ -264,32 +265,6 @@ impl Core {
         }
     }
 
-    fn drop_call(&mut self, now: Now, id: CallId, out: &mut Effects) {
-        let Some(entry) = self.calls.remove(&id) else {
-            return;
-        };
-        self.live.leave();
-        let session = entry.call.media_session();
-        self.sessions.remove(&session);
-        out.push(Effect::Media(media_api::Command::Release {
-            session,
-            endpoint: None,
-            drain_ms: 0,
-        }));
-        self.ended(now, id, entry.call, out);
-    }
-
-    /// Closes the record of a call that is over, and tells what it makes unusual.
-    fn ended(&mut self, now: Now, id: CallId, call: Call, out: &mut Effects) {
-        let record = call.into_record(now, &mut self.plane);
-        let least = self.plane.config.limits.unusual_calls;
-        let told = self.plane.watch.note(now.mono, &record, least);
-        out.emit(Some(id), None, Happened::Ended(Arc::new(record)));
-        for unusual in told {
-            out.emit(None, None, Happened::Unusual(Box::new(unusual)));
-        }
-    }
-
     /// Ends the dialogs of calls that are gone. Whoever has handed one over need not pass its requests
     /// on any more.
     fn forget_dialogs(&mut self, now: Now, out: &mut Effects) {
@@ -537,6 +512,7 @@ impl Core {
                 let live = self.calls.values().filter(|entry| entry.call.is_live());
                 Answered::Done(live.count())
             }
+            Command::CountAll => Answered::Done(self.calls.len()),
             Command::CloseAll => {
                 let calls = self.in_order();
                 for call in &calls {
@@ -575,25 +551,6 @@ impl Core {
         };
         step(&mut entry.call, &mut cx);
         self.look_after(now, id, out);
-    }
-
-    fn look_after(&mut self, now: Now, id: CallId, out: &mut Effects) {
-        let Some(entry) = self.calls.get_mut(&id) else {
-            return;
-        };
-        if entry.call.is_over() {
-            if let Some(entry) = self.calls.remove(&id) {
-                self.live.leave();
-                self.sessions.remove(&entry.call.media_session());
-                self.ended(now, id, entry.call, out);
-            }
-            return;
-        }
-        let next = entry.call.next_deadline();
-        if let Some(at) = next.filter(|at| entry.queued.is_none_or(|queued| *at < queued)) {
-            entry.queued = Some(at);
-            self.deadlines.push(at, id);
-        }
     }
 
     /// Hands what the transaction layer says to the calls.

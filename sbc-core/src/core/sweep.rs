@@ -61,7 +61,7 @@ impl Core {
         for spent in self.plane.spending.news(now.mono, None) {
             out.emit(None, None, Happened::SpendReached(Box::new(spent)));
         }
-        self.live.recount(calls.len());
+        self.live.recount(self.unrecorded());
         let lost = self.sessions.iter();
         let lost = lost.filter(|(_, call)| !calls.contains_key(call));
         let mut lost: Vec<_> = lost.map(|(session, _)| *session).collect();

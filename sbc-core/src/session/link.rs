@@ -52,6 +52,8 @@ pub(crate) struct Link {
     movable: Vec<(TransactionId, Hop, Waiting)>,
     /// Those that could not be sent, until they are tried again.
     pub(super) resting: Vec<Resting>,
+    /// A BYE of ours has found nobody.
+    pub(super) is_cut_off: bool,
 }
 
 /// An ACK that lacks its answer.
@@ -169,6 +171,7 @@ impl Link {
             others: VecDeque::new(),
             movable: Vec::new(),
             resting: Vec::new(),
+            is_cut_off: false,
         }
     }
 

@@ -48,6 +48,8 @@ impl Link {
         }
         let at = now + pause;
         let waiting = self.take_back(id);
+        let is_bye = |own: &Waiting| matches!(own.wanted, Wanted::Bye { .. });
+        self.is_cut_off |= waiting.as_ref().is_some_and(is_bye);
         let resting = waiting.map(|waiting| Resting { at, waiting });
         self.resting.extend(resting);
         true
@@ -70,6 +72,12 @@ impl Link {
         self.put_anew(cx, style, due);
     }
 
+    /// Whether it has its end for us: nothing is left to do, or its BYE has found nobody, and is only tried again in
+    /// case that the peer comes back.
+    fn has_parted(&self) -> bool {
+        self.is_done() || (self.is_cut_off && self.open_invite().is_none())
+    }
+
     /// The dialog has ended at the other side: no BYE is wanted there any more.
     pub(super) fn needs_no_bye(&mut self) {
         let is_bye = |own: &Resting| matches!(own.waiting.wanted, Wanted::Bye { .. });
@@ -82,6 +90,19 @@ impl Session {
     pub(super) fn rests(&mut self, cx: &Cx<'_>, id: TransactionId) -> bool {
         let (now, style) = (cx.now.mono, self.style.clone());
         self.links().any(|link| link.rest(now, &style, id))
+    }
+
+    /// Whether nothing of it is left but to reach a peer that cannot be reached.
+    pub(crate) fn has_parted(&self) -> bool {
+        let has_phase_parted = match &self.phase {
+            Phase::Over => true,
+            Phase::Closing(closing) => closing.link.has_parted(),
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Confirmed(_) => false,
+        };
+        has_phase_parted
+            && self.unfinished.is_empty()
+            && self.strays.iter().all(Link::has_parted)
+            && self.referral.is_over()
     }
 
     /// When a request that could not be sent is tried again.

@@ -45,6 +45,17 @@ pub const CASES: &[Case] = &[
                 Mutation::Configuration("/sbc.pem", "/leaf.pem"),
             ),
             breaks("TDR-TLS-004", drop(teams("OPTIONS"))),
+            breaks("TDR-TLS-004", Mutation::Shaken(|one| one.chain = 1)),
+            breaks(
+                "TDR-TLS-016",
+                Mutation::Shaken(|one| one.asked_for = Some("sip.other.example".to_owned())),
+            ),
+            breaks("TDR-TLS-016", Mutation::Shaken(|one| one.asked_for = None)),
+            breaks("TDR-TLS-003", Mutation::Shaken(|one| one.names.clear())),
+            breaks(
+                "TDR-TLS-001",
+                Mutation::Shaken(|one| one.version = "Some(TLSv1_1)".to_owned()),
+            ),
         ],
     ),
     case(
@@ -55,6 +66,11 @@ pub const CASES: &[Case] = &[
             breaks("TDR-TLS-002", Mutation::Configuration("/sbc.", "/ecdsa.")),
             breaks("TDR-TLS-002", Mutation::Front(Wrong::WeakSuites)),
             breaks("TDR-TLS-002", drop(teams("INVITE"))),
+            // TLS_RSA_WITH_3DES_EDE_CBC_SHA
+            breaks(
+                "TDR-TLS-002",
+                Mutation::Shaken(|one| one.offered.push(0x000A)),
+            ),
         ],
     ),
     case(
@@ -162,7 +178,7 @@ pub(super) fn certificate(fault: CaFault) -> Failure {
 async fn own_certificate(stage: &Stage) -> Played {
     stage.greeted(GREETING).await.rule("TDR-TLS-004")?;
     for proxy in &stage.proxies[..3] {
-        for shaken in proxy.handshakes() {
+        for shaken in stage.handshakes(proxy) {
             let host = proxy.host();
             stage.check(
                 "TDR-TLS-016",
@@ -240,7 +256,7 @@ async fn suites_of_proxies(stage: &Stage) -> Played {
         talk.caller_ends().await?;
     }
     for proxy in &stage.proxies[..3] {
-        for shaken in proxy.handshakes() {
+        for shaken in stage.handshakes(proxy) {
             let weak: Vec<u16> = shaken
                 .offered
                 .iter()

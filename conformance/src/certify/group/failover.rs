@@ -4,7 +4,9 @@ use super::connection::GREETING;
 use crate::certify::case::{Case, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
 use crate::certify::ladder::{Called, Caller};
-use crate::certify::mutation::{Mutation, carrier, delay, drop, replace, teams, twice};
+use crate::certify::mutation::{
+    Mutation, carrier, deaf, delay, drop, drop_after, replace, teams, twice,
+};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
 use std::time::Duration;
@@ -46,6 +48,14 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-DNS-003", drop(teams("ACK"))),
             breaks("TDR-DNS-003", drop(teams("INVITE"))),
+            // Whoever does not hear that he has to wait keeps the connection.
+            breaks(
+                "TDR-DNS-003",
+                deaf(teams("INVITE").status(503), "Retry-After"),
+            ),
+            // The next proxy is not called, and neither is the first one again.
+            breaks("TDR-DNS-003", drop_after(teams("INVITE"), 1)),
+            breaks("TDR-DNS-003", drop_after(teams("INVITE"), 2)),
         ],
     ),
     case(
@@ -142,8 +152,7 @@ async fn stalled_handshake(stage: &Stage) -> Played {
     talk.caller_ends().await
 }
 
-/// TC-CON-019. The tape has messages and not connections, so that no change to it keeps one open: here nothing
-/// but a daemon that does shows that the case can fail.
+/// TC-CON-019.
 async fn asked_to_wait(stage: &Stage) -> Played {
     let rule = "TDR-DNS-003";
     let proxy = &stage.proxies[0];

@@ -5,7 +5,7 @@ use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
 use crate::certify::ladder::{Called, TONES, Talk};
 use crate::certify::mutation::{
-    Mutation, Warp, carrier, drop, replace, rewrite, teams, twice, with, without,
+    Mutation, Warp, carrier, drop, drop_after, replace, rewrite, teams, twice, with, without,
 };
 use crate::certify::setting::{OUTSIDE, USER};
 use crate::certify::stage::Stage;
@@ -245,6 +245,10 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-SIP-016", drop(carrier("INVITE").status(200))),
             breaks("TDR-SIP-016", drop(teams("ACK"))),
+            // Only of the call that forks: the one before is as it must be.
+            breaks("TDR-SIP-016", drop_after(carrier("INVITE").status(200), 1)),
+            breaks("TDR-SIP-016", drop_after(teams("ACK"), 1)),
+            breaks("TDR-SIP-016", Mutation::Grows),
         ],
     ),
     case(

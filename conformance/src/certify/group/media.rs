@@ -63,10 +63,14 @@ pub const CASES: &[Case] = &[
     case(
         "TC-MED-007",
         |stage| Box::pin(observed_offer(stage)),
-        &[breaks(
-            "TDR-MED-022",
-            rewrite(teams("INVITE").status(200), with_red),
-        )],
+        &[
+            breaks(
+                "TDR-MED-022",
+                rewrite(teams("INVITE").status(200), with_red),
+            ),
+            breaks("TDR-MED-021", drop(teams("INVITE").status(200))),
+            breaks("TDR-MED-021", Mutation::CarrierMedia(Warp::Silence)),
+        ],
     ),
     case(
         "TC-MED-008",

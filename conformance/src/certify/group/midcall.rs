@@ -7,8 +7,8 @@ use crate::certify::change::{End, SETTLED, again, direction};
 use crate::certify::evidence::Side;
 use crate::certify::ladder::{TONES, Talk};
 use crate::certify::mutation::{
-    Mutation, Warp, again as another, as_method, bye_after, carrier, drop, replace, rewrite, teams,
-    then, with, with_line, without_line,
+    Mutation, Warp, again as another, as_method, bye_after, carrier, drop, drop_after, replace,
+    rewrite, teams, then, with, with_line, without_line,
 };
 use crate::certify::setting::OUTSIDE;
 use crate::certify::stage::Stage;
@@ -16,6 +16,7 @@ use crate::certify::times::Times;
 use crate::certify::verdict::Failure;
 use crate::certify::whole::Whole;
 use crate::media::sdp;
+use crate::media::secure::Key;
 use crate::media::tone::Codec;
 use crate::peer::leg::Parties;
 use crate::peer::message::uri_text;
@@ -102,10 +103,18 @@ pub const CASES: &[Case] = &[
     case(
         "TC-MID-005",
         |stage| Box::pin(another_key(stage)),
-        &[breaks(
-            "TDR-MED-007",
-            replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
-        )],
+        &[
+            breaks(
+                "TDR-MED-007",
+                replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
+            ),
+            breaks("TDR-MED-007", drop(teams("INVITE").status(200).inside())),
+            // It is agreed, and packets are not of that key.
+            breaks(
+                "TDR-MED-007",
+                rewrite(teams("INVITE").status(200).inside(), with_another_key),
+            ),
+        ],
     ),
     case(
         "TC-MID-006",
@@ -272,10 +281,38 @@ pub const CASES: &[Case] = &[
     case(
         "TC-MID-015",
         |stage| Box::pin(silent_on_hold(stage)),
-        &[breaks(
-            "TDR-HLD-003",
-            then(teams("INVITE").status(200).inside(), bye_after),
-        )],
+        &[
+            breaks("TDR-HLD-003", Mutation::Media(Warp::NoRtcp)),
+            breaks(
+                "TDR-HLD-003",
+                replace(carrier("INVITE").inside(), "a=inactive", "a=sendrecv"),
+            ),
+            breaks(
+                "TDR-HLD-003",
+                then(teams("INVITE").status(200).inside(), bye_after),
+            ),
+            breaks("TDR-HLD-002", drop(teams("INVITE").status(200).inside())),
+            breaks(
+                "TDR-HLD-003",
+                replace(
+                    teams("INVITE").status(200).inside(),
+                    "a=inactive",
+                    "a=recvonly",
+                ),
+            ),
+            breaks(
+                "TDR-HLD-002",
+                drop_after(teams("INVITE").status(200).inside(), 1),
+            ),
+            breaks(
+                "TDR-HLD-002",
+                replace(
+                    teams("INVITE").status(200).inside(),
+                    "a=sendrecv",
+                    "a=recvonly",
+                ),
+            ),
+        ],
     )
     .with(|setting| setting.more.push_str("[limits]\nmedia_timeout = \"3s\"\n")),
     case(
@@ -548,6 +585,15 @@ async fn counted_through(stage: &Stage) -> Result<Talk, Failure> {
     }
     stage.hear_each_other(&talk).await?;
     Ok(talk)
+}
+
+/// With another key than the subject has.
+fn with_another_key(text: &str) -> String {
+    let Some((before, after)) = text.split_once("inline:") else {
+        return text.to_owned();
+    };
+    let rest = after.get(40..).unwrap_or_default();
+    format!("{before}inline:{}{rest}", Key::random().text())
 }
 
 /// TC-MID-005.

@@ -45,6 +45,8 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-MED-044", Mutation::CarrierMedia(Warp::Replays)),
             breaks("TDR-MED-044", Mutation::Media(Warp::NoRtcp)),
+            breaks("TDR-MED-044", Mutation::Media(Warp::Even)),
+            breaks("TDR-MED-044", Mutation::CarrierMedia(Warp::Silence)),
         ],
     ),
     case(

@@ -46,6 +46,8 @@ pub const CASES: &[Case] = &[
         "TC-INB-017",
         |stage| Box::pin(refusals_with_sub_codes(stage)),
         &[
+            // Nobody else is asked.
+            breaks("TDR-DNS-004", twice(teams("INVITE"))),
             breaks(
                 "TDR-ERR-011",
                 replace(
@@ -70,6 +72,8 @@ pub const CASES: &[Case] = &[
         "TC-INB-027",
         |stage| Box::pin(wrong_numbers(stage)),
         &[
+            // Nobody else is asked.
+            breaks("TDR-DNS-004", twice(teams("INVITE"))),
             breaks(
                 "TDR-SIP-023",
                 replace(
@@ -86,6 +90,8 @@ pub const CASES: &[Case] = &[
         "TC-INB-028",
         |stage| Box::pin(name_used_twice(stage)),
         &[
+            // Nobody else is asked.
+            breaks("TDR-DNS-004", twice(teams("INVITE"))),
             breaks(
                 "TDR-MT-003",
                 replace(carrier("INVITE").status(480), "SIP/2.0 480", "SIP/2.0 503"),

@@ -17,6 +17,8 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-MED-040", Mutation::Media(Warp::NoRtcp)),
             breaks("TDR-MED-040", Mutation::Media(Warp::NoBlocks)),
+            // On hold alone.
+            breaks("TDR-MED-040", Mutation::Media(Warp::FewReports)),
         ],
     ),
     case(

@@ -124,6 +124,12 @@ impl Load<'_> {
                 "remove session_timer: media shows whether such a call lives",
             );
         }
+        self.useless_at_teams(title, written);
+        let mut rule = |span: &Span, cause: &str, help: &str| {
+            let cause = format!("{title}: {cause}");
+            self.out
+                .add(Code::TeamsRule, span, cause, Some(help.to_owned()));
+        };
         if let (Some(tls), false) = (tls, tls.is_some_and(self_verifies)) {
             let span = written
                 .tls
@@ -147,6 +153,38 @@ impl Load<'_> {
             let cloud = written.cloud.as_ref();
             let cloud = cloud.map_or(Cloud::default(), |at| at.value);
             self.certificate_for_teams(title, written, tls, cloud);
+        }
+    }
+
+    /// What may be written, and does nothing at Teams or less than its operator may think.
+    fn useless_at_teams(&mut self, title: &str, written: &WrittenTrunk) {
+        let code = Code::NoUseAtTeams;
+        for (method, span) in written.crossing.relays() {
+            self.out.add(
+                code,
+                span,
+                // TDR-SIP-001
+                format!(
+                    "{title}: Teams takes no {method}, and says so in its Allow: none crosses to it"
+                ),
+                Some("remove the key".to_owned()),
+            );
+        }
+        if let Some(at) = written.trusted.as_ref().filter(|at| !at.value) {
+            self.out.add(
+                code,
+                &at.span,
+                // TDR-CID-002
+                format!(
+                    "{title}: what Teams says of callers does not count: P-Asserted-Identity, diversions, who \
+                     transferred a call, calls for help that it marks as such"
+                ),
+                Some(
+                    "remove the key; numbers that a tenant may not show are refused by identity = { screening = \
+                     \"reject\" }"
+                        .to_owned(),
+                ),
+            );
         }
     }
 

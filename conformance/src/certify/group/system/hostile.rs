@@ -26,7 +26,7 @@ pub(in crate::certify::group) fn resident(stage: &Stage) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-    Some(kib << 10)
+    Some(stage.looked_at(kib << 10))
 }
 
 /// The subject has not kept more than it may since it had so much.

@@ -1,0 +1,255 @@
+//! New certificates that are tried at Teams before they are used (TDR-TLS-015).
+
+use crate::support;
+
+use causeway::daemon::net::tls::TlsStore;
+use causeway::daemon::net::{Kept, Patience};
+use causeway::daemon::resolver::Resolver;
+use rustls::pki_types::CertificateDer;
+use sbc_core::config::{Config, Trunk};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use support::{
+    Authority, Leaf, World, accept_tls, believing, listener, options, read_until, tls_hop,
+    write_leaf, write_text,
+};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+const PEER: &str = "sip.peer.example";
+const SBC: &str = "sbc.contoso.example";
+
+/// A proxy that believes one authority, and knows the trunk by every certificate but one.
+#[derive(Clone, Default)]
+struct Proxy {
+    unknown: Arc<Mutex<Option<CertificateDer<'static>>>>,
+    /// OPTIONS that it got, and the last of them.
+    asked: Arc<AtomicUsize>,
+    last: Arc<Mutex<String>>,
+}
+
+impl Proxy {
+    fn serve(&self, world: &World, at: TcpListener) -> JoinHandle<()> {
+        let acceptor = believing(world.authority.roots(), &world.authority.leaf(&[PEER]));
+        let own = self.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = at.accept().await {
+                let (acceptor, own) = (acceptor.clone(), own.clone());
+                tokio::spawn(async move {
+                    let Ok(mut stream) = acceptor.accept(stream).await else {
+                        return;
+                    };
+                    let shown = stream.get_ref().1.peer_certificates();
+                    let shown = shown.and_then(<[_]>::first).cloned();
+                    let is_known = *own.unknown.lock().unwrap() != shown;
+                    let status = if is_known { "200 OK" } else { "403 Forbidden" };
+                    let request = read_until(&mut stream, "\r\n\r\n").await;
+                    own.asked.fetch_add(1, Ordering::Relaxed);
+                    own.last.lock().unwrap().clone_from(&request);
+                    let kept = ["via:", "from:", "to:", "call-id:", "cseq:"];
+                    let lines = request.split("\r\n").filter(|line| {
+                        let line = line.to_ascii_lowercase();
+                        kept.iter().any(|name| line.starts_with(name))
+                    });
+                    let lines: Vec<&str> = lines.collect();
+                    let text = lines.join("\r\n");
+                    write_text(
+                        &mut stream,
+                        &format!("SIP/2.0 {status}\r\n{text}\r\nContent-Length: 0\r\n\r\n"),
+                    )
+                    .await;
+                    // Whoever asks ends the connection.
+                    support::read_to_close(&mut stream).await;
+                });
+            }
+        })
+    }
+}
+
+/// A world whose trunk is one of Teams, with its proxy at an address.
+fn world_at(proxy: SocketAddr) -> World {
+    World::patient(Patience::default(), |text| {
+        let named = "name = \"teams-contoso\"";
+        let text = text.replace(named, &format!("{named}\npreset = \"teams\""));
+        let at = format!(
+            "targets = [{{ address = \"sip.peer.example:5061;tls\", connect_to = [\"{proxy}\"] }}]"
+        );
+        text.replacen("targets = [\"sip.peer.example:5061;tls\"]", &at, 1)
+    })
+}
+
+/// What becomes of the identities on disk, and of which ones the certificates are not taken.
+async fn tried(world: &World, config: &Arc<Config>, store: TlsStore) -> (TlsStore, Vec<String>) {
+    // Nothing is there to ask: the names have addresses.
+    let resolver = Resolver::asking(
+        &["127.0.0.1:9".parse().unwrap()],
+        Arc::clone(&world.metrics),
+    );
+    let (proven, kept) = world.net.proven(config, store, &resolver).await;
+    let name = |kept: &Kept| kept.context.as_str().to_owned();
+    (proven, kept.iter().map(name).collect())
+}
+
+/// Whether the certificate that is new on disk is put into use.
+async fn is_used(world: &World, leaf: &Leaf) -> bool {
+    write_leaf(world.directory.path(), "contoso", leaf);
+    let store = world.identities_on_disk();
+    let (name, before) = ("contoso".into(), world.net.identities());
+    let is_as_before = |store: &TlsStore| {
+        let (old, new) = (before.get(&name).unwrap(), store.get(&name).unwrap());
+        new.shows_the_same(old)
+    };
+    assert!(!is_as_before(&store));
+    let (proven, kept) = tried(world, &world.config, store).await;
+    assert_eq!(kept.is_empty(), !is_as_before(&proven), "{kept:?}");
+    kept.is_empty()
+}
+
+#[tokio::test]
+async fn a_certificate_is_tried_by_options_where_no_connection_lives() {
+    let (at, address) = listener().await;
+    let world = world_at(address);
+    let proxy = Proxy::default();
+    let served = proxy.serve(&world, at);
+    // An authority that Teams does not take shows only when a proxy ends the handshake.
+    assert!(!is_used(&world, &Authority::new().leaf(&[SBC])).await);
+    world.logged("certificate_refused").await;
+    assert!(world.net.connections() == 0, "nothing of the trial stays");
+    // The one in use was asked about, too: who ends every handshake does not mean the certificate.
+    assert_eq!(proxy.asked.load(Ordering::Relaxed), 1);
+    assert!(is_used(&world, &world.authority.leaf(&[SBC])).await);
+    assert_eq!(proxy.asked.load(Ordering::Relaxed), 2);
+    served.abort();
+}
+
+/// TDR-OPT-002, TDR-OPT-003, TDR-OPT-011.
+#[tokio::test]
+async fn a_trial_says_what_the_trunk_says() {
+    let (at, address) = listener().await;
+    let world = world_at(address);
+    let proxy = Proxy::default();
+    let served = proxy.serve(&world, at);
+    assert!(is_used(&world, &world.authority.leaf(&[SBC])).await);
+    let asked = proxy.last.lock().unwrap().clone();
+    for wanted in [
+        "OPTIONS sip:sip.peer.example:",
+        "Contact: <sip:sbc.contoso.example:",
+        "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY, REFER\r\n",
+        "X-MS-SBC: Causeway/SBC/",
+    ] {
+        assert!(asked.contains(wanted), "no {wanted} in {asked}");
+    }
+    served.abort();
+}
+
+#[tokio::test]
+async fn a_certificate_by_which_teams_does_not_know_the_trunk_is_not_used() {
+    let (at, address) = listener().await;
+    let world = world_at(address);
+    let proxy = Proxy::default();
+    let served = proxy.serve(&world, at);
+    let unknown = world.authority.leaf(&[SBC]);
+    *proxy.unknown.lock().unwrap() = unknown.parts().0.first().cloned();
+    assert!(!is_used(&world, &unknown).await);
+    world.logged("403").await;
+    assert!(is_used(&world, &world.authority.leaf(&[SBC])).await);
+    served.abort();
+}
+
+#[tokio::test]
+async fn a_certificate_is_used_where_no_proxy_can_be_reached() {
+    let (at, address) = listener().await;
+    let world = world_at(address);
+    drop(at);
+    assert!(is_used(&world, &Authority::new().leaf(&[SBC])).await);
+}
+
+/// A proxy that a call has led to is one as well, whatever its name leads to now.
+#[tokio::test]
+async fn a_certificate_that_teams_refuses_is_not_put_into_use() {
+    let (gone, nowhere) = listener().await;
+    let world = world_at(nowhere);
+    drop(gone);
+    let (at, address) = listener().await;
+    let proxy = Proxy::default();
+    let served = proxy.serve(&world, at);
+    world.send(&tls_hop("contoso", address), &options("one"), 1);
+    world.received().await;
+    assert!(!is_used(&world, &Authority::new().leaf(&[SBC])).await);
+    assert!(is_used(&world, &world.authority.leaf(&[SBC])).await);
+    served.abort();
+}
+
+/// The same where the identity gets another name together with its certificate.
+#[tokio::test]
+async fn a_renamed_identity_is_tried_like_any_other() {
+    let (at, address) = listener().await;
+    let world = world_at(address);
+    let served = Proxy::default().serve(&world, at);
+    let mut config = Config::clone(&world.config);
+    for trunk in config.trunks.values_mut() {
+        let mut own = Trunk::clone(trunk);
+        if own.tls == Some("contoso".into()) {
+            own.tls = Some("contoso-2".into());
+        }
+        *trunk = Arc::new(own);
+    }
+    let config = Arc::new(config);
+    let before = world.net.identities();
+    for (authority, is_taken) in [(&Authority::new(), false), (&world.authority, true)] {
+        write_leaf(world.directory.path(), "contoso", &authority.leaf(&[SBC]));
+        let mut files = world.loaded().shell.tls;
+        let own = files.remove(&"contoso".into()).unwrap();
+        files.insert("contoso-2".into(), own);
+        let store = TlsStore::load(&files).unwrap();
+        let (proven, kept) = tried(&world, &config, store).await;
+        let wanted = ["contoso-2"];
+        assert_eq!(kept, wanted[usize::from(is_taken)..]);
+        let (old, new) = (
+            before.get(&"contoso".into()),
+            proven.get(&"contoso-2".into()),
+        );
+        assert_eq!(new.unwrap().shows_the_same(old.unwrap()), !is_taken);
+    }
+    served.abort();
+}
+
+/// A carrier behind the same identity asks for no certificate, and so takes any.
+#[tokio::test]
+async fn what_another_peer_takes_is_no_word_of_teams() {
+    let (at, address) = listener().await;
+    let world = World::patient(Patience::default(), |text| {
+        let named = "name = \"teams-contoso\"";
+        let text = text.replace(named, &format!("{named}\npreset = \"teams\""));
+        let text = text.replacen(
+            "accept_from = [\"127.0.0.0/8\"]",
+            "accept_from = [\"127.0.0.1\"]",
+            1,
+        );
+        let at = format!(
+            "targets = [{{ address = \"sip.peer.example:5061;tls\", connect_to = [\"{address}\"] }}]"
+        );
+        let text = text.replacen("targets = [\"sip.peer.example:5061;tls\"]", &at, 1);
+        // Who has the identity as well is met where Teams is not.
+        text + "\n[[trunk]]\nname = \"edge\"\ntenant = \"contoso\"\nrealm = \"core\"\ntls = \"contoso\"\n\
+                fqdn = \"sbc.contoso.example\"\ntargets = [\"127.0.0.2:5061;tls\"]\naccept_from = [\"127.0.0.2\"]\n\
+                accept_names = [\"sip.peer.example\"]\n"
+    });
+    let served = Proxy::default().serve(&world, at);
+    let carrier = TcpListener::bind("127.0.0.2:0").await.unwrap();
+    let leaf = world.authority.leaf(&[PEER]);
+    let address = carrier.local_addr().unwrap();
+    world.send(&tls_hop("contoso", address), &options("two"), 2);
+    let mut second = accept_tls(&carrier, &leaf).await;
+    read_until(&mut second, "Call-ID: two").await;
+    let at_carrier = tokio::spawn(async move {
+        let mut held = Vec::new();
+        loop {
+            held.push(accept_tls(&carrier, &leaf).await);
+        }
+    });
+    assert!(!is_used(&world, &Authority::new().leaf(&[SBC])).await);
+    served.abort();
+    at_carrier.abort();
+}
