@@ -573,6 +573,8 @@ fn needs_no_restart(
         }
     } else if changed.api || changed.metrics {
         "the address of [api] or [metrics]"
+    } else if changed.notices {
+        "the address of [notices]"
     } else if changed.relay {
         "the relay in [media]"
     } else if changed.dns {

@@ -50,8 +50,8 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
     file
 }
 
-const SINGLES: [&str; 9] = [
-    "node", "limits", "media", "cdr", "metrics", "api", "dns", "stir", "acme",
+const SINGLES: [&str; 10] = [
+    "node", "limits", "media", "cdr", "metrics", "api", "dns", "stir", "acme", "notices",
 ];
 const LISTS: [&str; 11] = [
     "realm",
@@ -173,6 +173,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             section.finish(&[], out);
         }
         "stir" => file.stir = Some(super::stir::read_table(section, out)),
+        "notices" => file.notices = Some(super::notices::read(section, out)),
         "acme" => file.acme = Some(super::acme::read(section, out)),
         _ => {
             file.api = super::api::read(section, out);

@@ -52,6 +52,7 @@ pub(super) struct File {
     pub(super) dns: Option<At<Vec<At<SocketAddr>>>>,
     pub(super) stir: Option<super::stir::WrittenStirTable>,
     pub(super) acme: Option<super::acme::WrittenAcme>,
+    pub(super) notices: Option<super::notices::WrittenNotices>,
 }
 
 pub(super) struct WrittenNode {
