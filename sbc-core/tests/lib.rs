@@ -55,6 +55,7 @@ mod media_refused;
 mod music;
 mod neighbours;
 mod new_key;
+mod notices;
 mod numbers;
 mod odd_answers;
 mod optional_srtp;

@@ -256,8 +256,18 @@ impl Refusal {
 fn granted(access: &GraphAccess) -> String {
     format!(
         "in Entra, open App registrations, the application {}, API permissions: add the application \
-         permission {PERMISSION} of Microsoft Graph, then \"Grant admin consent\"; it may take some minutes \
-         until a token has it",
+         permission {PERMISSION} of Microsoft Graph; an administrator of the directory consents at {}; it may take \
+         some minutes until a token has it",
+        access.client_id,
+        consent(access)
+    )
+}
+
+/// Where an administrator of the customer's directory consents to what the application may do (TDG-ENT-002).
+pub fn consent(access: &GraphAccess) -> String {
+    let (host, directory) = (access.cloud.login(), &access.tenant_id);
+    format!(
+        "https://{host}/{directory}/adminconsent?client_id={}",
         access.client_id
     )
 }
@@ -274,6 +284,7 @@ fn of_code(access: &GraphAccess, code: &str) -> String {
     let proof = match access.proof {
         GraphProof::Secret(_) => "secret",
         GraphProof::Certificate { .. } => "certificate",
+        GraphProof::Federated(_) => "assertion of the federated credential",
     };
     let (application, directory) = (&access.client_id, &access.tenant_id);
     match code {
@@ -293,6 +304,10 @@ fn of_code(access: &GraphAccess, code: &str) -> String {
         "AADSTS700027" => format!(
             "the certificate of the configuration is not among those of the application {application}: \
              upload it under Certificates & secrets, or write the one that is there"
+        ),
+        "AADSTS70021" | "AADSTS700211" | "AADSTS700212" | "AADSTS700213" => format!(
+            "no federated credential of the application {application} fits the assertion: compare its issuer, subject \
+             and audience under Certificates & secrets with iss, sub and aud of the assertion"
         ),
         "AADSTS700024" | "AADSTS700021" | "AADSTS700023" => {
             "the time of the assertion is not believed: look at the clock of this host (timedatectl)"

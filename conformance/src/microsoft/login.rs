@@ -58,6 +58,18 @@ fn check(script: &Script, state: &mut State, request: &Request) -> Result<(), (u
     if field("scope") != format!("https://{GRAPH}/.default") {
         return Err((70_011, format!("The scope {} is not valid", field("scope"))));
     }
+    if let Some(wanted) = &script.federated {
+        let is_right = field("client_assertion_type") == KIND
+            && field("client_assertion") == wanted
+            && field("client_secret").is_empty();
+        return match is_right {
+            true => Ok(()),
+            false => Err((
+                70_021,
+                "No matching federated identity record found".to_owned(),
+            )),
+        };
+    }
     match &script.certificate {
         None if field("client_secret") == SECRET => Ok(()),
         None => Err((7_000_215, "Invalid client secret provided".to_owned())),

@@ -47,6 +47,8 @@ pub type Change = Option<(&'static str, &'static str)>;
 pub struct Script {
     /// Certificate in DER by whose key the application proves itself; by its secret if there is none.
     pub certificate: Option<Vec<u8>>,
+    /// The assertion by which it proves itself instead, if somebody else vouches for it.
+    pub federated: Option<String>,
     /// What is reported about each day, by its date.
     pub rows: BTreeMap<String, Vec<Value>>,
     /// Refusals of the next requests for rows: status, headers, and a body.
@@ -67,6 +69,7 @@ impl Default for Script {
     fn default() -> Self {
         Self {
             certificate: None,
+            federated: None,
             rows: BTreeMap::new(),
             refusals: VecDeque::new(),
             token_s: 3_599,

@@ -36,6 +36,8 @@ pub enum GraphProof {
         /// Private key in PEM.
         key: Secret,
     },
+    /// Somebody whom its directory believes says who it is, in a token that is written here anew before it ends.
+    Federated(Secret),
 }
 
 /// As it is written.
@@ -49,6 +51,7 @@ pub(super) struct WrittenGraph {
 pub(super) enum WrittenProof {
     Secret(At<Secret>),
     Certificate(At<String>, At<Secret>),
+    Federated(At<Secret>),
 }
 
 /// Reads the table of a tenant.
@@ -58,19 +61,24 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Option<Wri
         table.has("secret"),
         table.has("certificate"),
         table.has("key"),
+        table.has("assertion"),
     ];
     let known = secret(&mut table, "secret", out);
     let certificate = table.text("certificate", out);
     let key = secret(&mut table, "key", out);
-    let proof = match (has, known, certificate.zip(key)) {
-        ([true, false, false], Some(secret), _) => Some(WrittenProof::Secret(secret)),
-        ([false, true, true], _, Some((cert, key))) => Some(WrittenProof::Certificate(cert, key)),
-        // What is wrong with them was said.
-        ([true, false, false] | [false, true, true], _, _) => None,
+    let assertion = secret(&mut table, "assertion", out);
+    let proof = match has {
+        // What is wrong with one of them was said.
+        [true, false, false, false] => known.map(WrittenProof::Secret),
+        [false, true, true, false] => {
+            let both = certificate.zip(key);
+            both.map(|(cert, key)| WrittenProof::Certificate(cert, key))
+        }
+        [false, false, false, true] => assertion.map(WrittenProof::Federated),
         _ => {
             let what = match has {
-                [false, false, false] => "nothing says how the application proves itself",
-                [true, ..] => "the application proves itself in two ways",
+                [false, false, false, false] => "nothing says how the application proves itself",
+                [true, ..] | [_, _, _, true] => "the application proves itself in two ways",
                 _ => "a certificate and its key are needed together",
             };
             out.add(
@@ -78,7 +86,8 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Option<Wri
                 &table.span,
                 format!("{}: {what}", table.title),
                 Some(
-                    "write certificate = \"…\" and key = { file = \"…\" }, or secret = { file = \"…\" }"
+                    "write certificate = \"…\" and key = { file = \"…\" }, or secret = { file = \"…\" }, or \
+                     assertion = { file = \"…\" }"
                         .to_owned(),
                 ),
             );

@@ -5,7 +5,7 @@ use crate::config::finding::Code;
 use crate::config::msgraph::{WrittenGraph, WrittenProof};
 use crate::config::source::At;
 use crate::config::written::File;
-use crate::config::{Cloud, GraphAccess, GraphProof, Preset};
+use crate::config::{Cloud, FileFault, GraphAccess, GraphProof, Preset, Secret};
 use crate::id::TenantName;
 use crate::report::is_guid;
 use std::collections::BTreeMap;
@@ -41,6 +41,10 @@ impl Load<'_> {
             WrittenProof::Secret(secret) => {
                 self.shared_secret(title, "secret", secret)?;
                 GraphProof::Secret(secret.value.clone())
+            }
+            WrittenProof::Federated(assertion) => {
+                self.assertion(title, assertion)?;
+                GraphProof::Federated(assertion.value.clone())
             }
             WrittenProof::Certificate(cert, key) => {
                 self.certificate_of_application(title, cert);
@@ -115,6 +119,33 @@ impl Load<'_> {
             );
         }
         Some(at.value.to_ascii_lowercase())
+    }
+
+    /// What somebody else writes, again and again: that there is something is all that can be known here. It ends
+    /// soon, so whoever of this machine may read it is the writer's matter.
+    fn assertion(&mut self, title: &str, place: &At<Secret>) -> Option<()> {
+        self.note_credential(title, &place.value);
+        let cause = match self.facts.password(&place.value) {
+            Ok(found) if found.octets.trim_ascii().split(|own| *own == b'.').count() == 3 => {
+                return Some(());
+            }
+            Ok(_) => "this is no signed token",
+            Err(FileFault::Unusable(why) | FileFault::Unreadable(why)) => {
+                let cause = format!("{title}: assertion in {}: {why}", place.value);
+                self.absent(place, cause, "assertion");
+                return None;
+            }
+        };
+        self.out.add(
+            Code::SecretMissing,
+            &place.span,
+            format!("{title}: assertion in {}: {cause}", place.value),
+            Some(
+                "name the file into which the platform writes the token, such as that of AZURE_FEDERATED_TOKEN_FILE"
+                    .to_owned(),
+            ),
+        );
+        None
     }
 
     fn certificate_of_application(&mut self, title: &str, path: &At<String>) {
