@@ -35,6 +35,7 @@ fn a_tenant_says_how_its_reports_are_read_and_its_trunks_say_where() {
         client_id: APPLICATION.to_owned(),
         cloud: Cloud::Worldwide,
         proof: GraphProof::Secret(Secret::Credential("graph".to_owned())),
+        presence: None,
     };
     assert_eq!(*access, wanted);
     let shown = effective(&[Source::new("reports.toml", &*text)], &found);

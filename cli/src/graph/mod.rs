@@ -12,6 +12,7 @@
 
 pub mod assertion;
 pub mod fault;
+pub mod presence;
 pub mod reach;
 pub mod row;
 pub mod token;

@@ -12,6 +12,7 @@ use super::read::{Item, Section};
 use super::rules::{plan, rules};
 use super::sound;
 use super::source::{At, Source, Span};
+use super::user;
 use super::value;
 use super::written::*;
 use super::{MediaBackend, VerifyClient};
@@ -490,6 +491,7 @@ fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wr
         elin_from_location: section.boolean("elin_from_location", out),
         elin_callback: section.parsed("elin_callback", value::duration, out),
         graph: msgraph::read(&mut section, out),
+        users: user::read(&mut section, out),
         limits: limit::limits(&mut section, out),
     };
     section.finish(&["default_cli", "labels", "schedule"], out);

@@ -48,6 +48,7 @@ mod tenant;
 mod tie;
 mod transfer;
 mod trunk;
+mod user;
 mod value;
 mod written;
 
@@ -75,7 +76,7 @@ pub use listen::{Listener, MediaBackend, Realm, TlsContext, VerifyClient};
 pub use load::{Loaded, load};
 pub use local_media::LocalMedia;
 pub use money::{Money, Price, Rates};
-pub use msgraph::{GraphAccess, GraphProof};
+pub use msgraph::{GraphAccess, GraphProof, PresenceAccess};
 pub use name::{covers, is_same_name};
 pub use notices::NoticeListen;
 pub use progress::{
@@ -102,6 +103,7 @@ pub use trunk::{
     RefreshBy, Registration, SessionTimer, SipTimers, TargetAddress, Trunk, TrunkMedia,
     UdpOversize, UriForm,
 };
+pub use user::{MOST_USERS, UserId, Users};
 pub use written::{Secret, TlsVersion};
 
 use crate::id::{ListenerName, RealmName, SoundName, TenantName, TlsContextName, TrunkName};

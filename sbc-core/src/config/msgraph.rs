@@ -1,15 +1,17 @@
 //! Access to the reports of Microsoft about a customer's calls: `graph = { tenant_id = "…", … }` of a tenant
 //! (TDG-ENT-001, TDG-ENT-006).
 //!
-//! One application in each customer's directory, with the one permission that is needed. Only operator
-//! commands use it: no call waits for Microsoft's answer.
+//! One application in each customer's directory, with the permissions that are needed. Operator commands use
+//! it, and the daemon where `presence` asks it to: no call waits for Microsoft's answer.
 
 use super::Cloud;
 use super::file::secret;
 use super::finding::{Code, Collector};
 use super::read::Section;
 use super::source::{At, Span};
+use super::value;
 use super::written::Secret;
+use std::time::Duration;
 
 /// How a customer's reports are read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,7 +24,25 @@ pub struct GraphAccess {
     pub cloud: Cloud,
     /// How the application proves itself.
     pub proof: GraphProof,
+    /// Whether and how it is asked for the presence of the tenant's users.
+    pub presence: Option<PresenceAccess>,
 }
+
+/// How Microsoft is asked for presence, and told: `presence = { every = "20s" }`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PresenceAccess {
+    /// How often, 10 s to 1 h; every 20 s by default.
+    pub every: Duration,
+    /// Whether a user who talks over our trunks is shown as busy in a call (`set_busy`); not by default.
+    pub sets_busy: bool,
+}
+
+/// How often presence is asked for where the configuration does not say.
+const USUALLY: Duration = Duration::from_secs(20);
+/// More often than this nobody may ask: an application has 1,500 requests in 30 s for all it does.
+pub(super) const SHORTEST: Duration = Duration::from_secs(10);
+/// More seldom is no presence.
+pub(super) const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// How an application proves itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,6 +66,22 @@ pub(super) struct WrittenGraph {
     pub(super) tenant_id: Option<At<String>>,
     pub(super) client_id: Option<At<String>>,
     pub(super) proof: Option<WrittenProof>,
+    pub(super) presence: Option<WrittenPresence>,
+}
+
+pub(super) struct WrittenPresence {
+    pub(super) span: Span,
+    pub(super) every: Option<At<Duration>>,
+    pub(super) sets_busy: bool,
+}
+
+impl WrittenPresence {
+    pub(super) fn access(&self) -> PresenceAccess {
+        PresenceAccess {
+            every: self.every.as_ref().map_or(USUALLY, |at| at.value),
+            sets_busy: self.sets_busy,
+        }
+    }
 }
 
 pub(super) enum WrittenProof {
@@ -94,11 +130,21 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Option<Wri
             None
         }
     };
+    let presence = table.table("presence", out).map(|mut presence| {
+        let read = WrittenPresence {
+            span: presence.span.clone(),
+            every: presence.parsed("every", value::duration, out),
+            sets_busy: presence.boolean("set_busy", out).is_some_and(|at| at.value),
+        };
+        presence.finish(&[], out);
+        read
+    });
     let graph = WrittenGraph {
         span: table.span.clone(),
         tenant_id: table.required_text("tenant_id", EXAMPLE, out),
         client_id: table.required_text("client_id", EXAMPLE, out),
         proof,
+        presence,
     };
     table.finish(&[], out);
     Some(graph)

@@ -15,6 +15,7 @@ use super::rules::{WrittenPlan, WrittenRule};
 use super::sound::{WrittenSound, WrittenSounds};
 use super::source::{At, Span};
 use super::transfer::WrittenTransfer;
+use super::user::WrittenUsers;
 use super::value::WrittenTarget;
 use super::{
     AllDown, AssertedForm, Cloud, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberForm,
@@ -140,7 +141,19 @@ pub(super) struct WrittenTenant {
     pub(super) elin_from_location: Option<At<bool>>,
     pub(super) elin_callback: Option<At<Duration>>,
     pub(super) graph: Option<WrittenGraph>,
+    pub(super) users: WrittenUsers,
     pub(super) limits: WrittenLimits,
+}
+
+impl WrittenTenant {
+    /// How often the presence of its users is asked for.
+    pub(super) fn presence_every(&self) -> Duration {
+        let presence = self
+            .graph
+            .as_ref()
+            .and_then(|graph| graph.presence.as_ref());
+        presence.map_or(Duration::ZERO, |presence| presence.access().every)
+    }
 }
 
 pub(super) struct WrittenTrunk {

@@ -216,6 +216,11 @@ impl Core {
             Input::Restored(all) => {
                 self.keep_up(now, out, |upkeep, cx| upkeep.registrars.restore(cx, &all));
             }
+            Input::Presence(heard) => {
+                self.plane
+                    .presences
+                    .note(now.mono, &self.plane.config, &heard)
+            }
             Input::Letter(letter) => self.read(now, &letter, out),
             Input::Tick => self.tick(now, out),
         }
@@ -343,6 +348,7 @@ impl Core {
             let trunk = config.trunks.get(trunk);
             trunk.is_some_and(|trunk| trunk.registrar.is_some())
         });
+        self.plane.presences.keep(&config);
         self.plane.standings.keep(|trunk| {
             let trunk = config.trunks.get(trunk);
             trunk.is_some_and(|trunk| trunk.register.is_some())

@@ -2,13 +2,14 @@
 
 use super::{Load, titled};
 use crate::config::finding::Code;
-use crate::config::msgraph::{WrittenGraph, WrittenProof};
+use crate::config::msgraph::{LONGEST, SHORTEST, WrittenGraph, WrittenPresence, WrittenProof};
 use crate::config::source::At;
 use crate::config::written::File;
 use crate::config::{Cloud, FileFault, GraphAccess, GraphProof, Preset, Secret};
 use crate::id::TenantName;
 use crate::report::is_guid;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 impl Load<'_> {
     pub(super) fn build_graph(&mut self, file: &File) -> BTreeMap<TenantName, GraphAccess> {
@@ -21,6 +22,9 @@ impl Load<'_> {
             let name = TenantName::new(&tenant.name.value);
             let (access, lacks_secret) =
                 self.lacking(true, |load| load.graph_access(&title, &name, written));
+            if let Some(presence) = &written.presence {
+                self.check_presence(&title, &name, presence);
+            }
             if let (Some(access), false) = (access, lacks_secret) {
                 all.insert(name, access);
             }
@@ -60,7 +64,32 @@ impl Load<'_> {
             client_id: client_id?,
             cloud: cloud?,
             proof,
+            presence: written.presence.as_ref().map(WrittenPresence::access),
         })
+    }
+
+    fn check_presence(&mut self, title: &str, tenant: &TenantName, written: &WrittenPresence) {
+        let outside = |at: &&At<Duration>| !(SHORTEST..=LONGEST).contains(&at.value);
+        if let Some(at) = written.every.as_ref().filter(outside) {
+            self.out.add(
+                Code::OutOfRange,
+                &at.span,
+                format!("{title}: presence: \"every\" is out of range"),
+                Some("write a time from \"10s\" to \"1h\"".to_owned()),
+            );
+        }
+        let own = self.tenants.valid.get(tenant);
+        if own.is_some_and(|(own, _)| own.users.is_empty()) {
+            self.out.add(
+                Code::Contradiction,
+                &written.span,
+                format!("{title}: presence is asked for, and the tenant names no users"),
+                Some(
+                    "write users = { \"+4930…\" = \"object id\" } in the tenant, or remove presence"
+                        .to_owned(),
+                ),
+            );
+        }
     }
 
     /// The cloud of the tenant's trunks: its reports are in the same.

@@ -3,6 +3,7 @@
 use super::{Load, titled};
 use crate::config::finding::Code;
 use crate::config::source::{At, Span};
+use crate::config::user;
 use crate::config::written::{File, WrittenHop, WrittenRoute, WrittenTenant, WrittenTransform};
 use crate::config::{
     Elin, NumberRange, Preset, Route, RouteMatch, RouteTarget, Tenant, Transform, TransformScope,
@@ -40,6 +41,12 @@ impl Load<'_> {
                     .as_ref()
                     .is_some_and(|at| at.value),
                 elin_callback: self.elin_callback(written),
+                users: user::checked(
+                    &titled("tenant", name.as_str()),
+                    &written.users,
+                    written.presence_every(),
+                    &mut self.out,
+                ),
                 limits: written
                     .limits
                     .checked(&titled("tenant", name.as_str()), &mut self.out),
