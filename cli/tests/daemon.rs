@@ -64,6 +64,7 @@ impl Node {
             config: directory.path().join("causeway.toml"),
             shards: 2,
             state: None,
+            microsoft: Default::default(),
         };
         match Daemon::start(options, log).await {
             Ok(daemon) => Ok(Self {
@@ -272,6 +273,7 @@ async fn refused(config: PathBuf) -> String {
             config,
             shards: 1,
             state: None,
+            microsoft: Default::default(),
         },
         log,
     )
@@ -313,6 +315,7 @@ async fn a_failed_start_leaves_nothing_behind() {
             config,
             shards: 1,
             state: None,
+            microsoft: Default::default(),
         },
         log,
     )

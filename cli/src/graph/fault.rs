@@ -106,6 +106,14 @@ pub struct Refusal {
 }
 
 impl GraphFault {
+    /// With what status Microsoft refuses, if that is what it does.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.status),
+            _ => None,
+        }
+    }
+
     /// Exit code of a command that fails with it.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -21,8 +21,9 @@ pub use fault::GraphFault;
 pub use row::Row;
 
 use fault::Refusal;
-use hyper::header::{ACCEPT, AUTHORIZATION, HeaderValue};
-use hyper::{Request, StatusCode};
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, StatusCode};
 use reach::{Reach, Reply};
 use sbc_core::config::GraphAccess;
 use sbc_core::time::UnixTime;
@@ -118,7 +119,7 @@ impl<'a> Graph<'a> {
     }
 
     /// The path of a link to the next page, which is Graph's own or nobody's.
-    fn own_path(&self, link: &str) -> Result<String, GraphFault> {
+    pub(crate) fn own_path(&self, link: &str) -> Result<String, GraphFault> {
         let host = self.access.cloud.graph();
         let own = link.strip_prefix("https://");
         let own = own.and_then(|rest| Some(rest.split_at(rest.find('/')?)));
@@ -136,6 +137,20 @@ impl<'a> Graph<'a> {
     }
 
     async fn get(&mut self, path: &str) -> Result<Value, GraphFault> {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// Asks something with a token; `Value::Null` is an answer without a body.
+    ///
+    /// # Errors
+    /// [`GraphFault`].
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, GraphFault> {
+        let sent: Bytes = body.map_or_else(Bytes::new, |body| body.to_string().into());
         let host = self.access.cloud.graph();
         let mut is_new = false;
         loop {
@@ -144,16 +159,20 @@ impl<'a> Graph<'a> {
             let mut bearer = bearer.map_err(|_| GraphFault::Unreadable { host })?;
             bearer.set_sensitive(true);
             let request = || {
-                Request::get(path)
+                let request = Request::builder()
+                    .method(method.clone())
+                    .uri(path)
                     .header(AUTHORIZATION, bearer.clone())
-                    .header(ACCEPT, "application/json")
+                    .header(ACCEPT, "application/json");
+                match body {
+                    Some(_) => request.header(CONTENT_TYPE, "application/json"),
+                    None => request,
+                }
             };
-            let reply = self
-                .reach
-                .patiently(host, request, Default::default)
-                .await?;
+            let reply = self.reach.patiently(host, request, || sent.clone()).await?;
             match reply.status {
-                StatusCode::OK => {
+                status if status.is_success() && reply.body.is_empty() => return Ok(Value::Null),
+                status if status.is_success() => {
                     return serde_json::from_slice(&reply.body)
                         .map_err(|_| GraphFault::Unreadable { host });
                 }

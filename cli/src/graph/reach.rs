@@ -11,12 +11,13 @@ use hyper::header::{CONNECTION, DATE, HOST, HeaderName, RETRY_AFTER, USER_AGENT}
 use hyper::http::request::Builder;
 use hyper::{StatusCode, header};
 use rustls::pki_types::ServerName;
-use sbc_core::config::FileFault;
+use sbc_core::config::{FileFault, MICROSOFT_ROOTS};
 use sbc_core::query::{Outcome, ResolveSpec};
 use sbc_core::time::UnixTime;
 use sbc_core::transport::Protocol;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpStream;
@@ -53,6 +54,40 @@ pub(super) struct Reply {
     /// Name by which Microsoft's support finds the request.
     pub(super) request_id: Option<String>,
 }
+
+/// Where hosts of Microsoft are looked for, and who is believed there: as everybody does unless a test says otherwise.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Whereabouts {
+    /// PEM file with the roots that are believed, or [`MICROSOFT_ROOTS`].
+    pub roots: String,
+    /// Hosts that are elsewhere.
+    pub elsewhere: BTreeMap<String, SocketAddr>,
+}
+
+impl Default for Whereabouts {
+    fn default() -> Self {
+        Self {
+            roots: MICROSOFT_ROOTS.to_owned(),
+            elsewhere: BTreeMap::new(),
+        }
+    }
+}
+
+impl Whereabouts {
+    /// A way there for whoever needs one.
+    pub fn way(self, resolver: Resolver) -> Way {
+        Arc::new(move || {
+            let reach = Reach::new(&self.roots, resolver.clone(), self.elsewhere.clone());
+            reach.map_err(|fault| {
+                let (FileFault::Unreadable(why) | FileFault::Unusable(why)) = fault;
+                format!("{}: {why}", self.roots)
+            })
+        })
+    }
+}
+
+/// Makes ways to hosts of Microsoft.
+pub type Way = Arc<dyn Fn() -> Result<Reach, String> + Send + Sync>;
 
 impl Reach {
     /// Believes the roots in this file, or the built-in ones of Microsoft.
@@ -174,7 +209,7 @@ impl Reach {
         stream.map_err(|why| GraphFault::Unreachable { host, why })
     }
 
-    pub(super) fn clock_ahead_s(&self) -> Option<i64> {
+    pub(crate) fn clock_ahead_s(&self) -> Option<i64> {
         let ahead = self.clock.load(Ordering::Relaxed);
         (ahead != i64::MIN).then_some(ahead)
     }

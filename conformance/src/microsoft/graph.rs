@@ -18,15 +18,8 @@ pub(super) fn answer(script: &mut Script, state: &mut State, request: &Request) 
             "asked again before the time that Retry-After says",
         );
     }
-    let token = request.authorization.strip_prefix("Bearer ");
-    let end = token.and_then(|token| state.tokens.get(token));
-    match end {
-        Some(end) if Instant::now() < *end => {}
-        Some(_) => return Response::refusal(401, "InvalidAuthenticationToken", "It has expired."),
-        None => {
-            state.note("TDG-ENT-001", "rows were asked for without a token of ours");
-            return Response::refusal(401, "InvalidAuthenticationToken", "It is not known.");
-        }
+    if let Some(refusal) = unwelcome(state, request) {
+        return refusal;
     }
     if let Some(refusal) = script.refusals.pop_front() {
         let wait = Duration::from_secs(refusal.retry_after_s.unwrap_or(0));
@@ -47,6 +40,23 @@ pub(super) fn answer(script: &mut Script, state: &mut State, request: &Request) 
             Response::refusal(400, "BadRequest", &what)
         }
     }
+}
+
+/// A refusal for who has no token.
+pub(super) fn unwelcome(state: &mut State, request: &Request) -> Option<Response> {
+    let token = request.authorization.strip_prefix("Bearer ");
+    let end = token.and_then(|token| state.tokens.get(token));
+    let what = match end {
+        Some(end) if Instant::now() < *end => return None,
+        Some(_) => "It has expired.",
+        None => {
+            let path = &request.path;
+            let what = format!("{path} was asked for without a token of ours");
+            state.note("TDG-ENT-001", what);
+            "It is not known."
+        }
+    };
+    Some(Response::refusal(401, "InvalidAuthenticationToken", what))
 }
 
 fn page(script: &Script, state: &mut State, request: &Request) -> Result<Response, String> {

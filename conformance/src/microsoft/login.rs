@@ -2,7 +2,7 @@
 
 use super::http::{Request, Response, form};
 use super::{APPLICATION, DIRECTORY, GRAPH, LOGIN, SECRET, Script, State, assertion, token};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const RULE: &str = "TDG-ENT-001";
@@ -29,6 +29,23 @@ pub(super) fn answer(script: &Script, state: &mut State, request: &Request) -> R
             let answer = json!({ "error": "invalid_client", "error_description": told });
             Response::of(401, &answer)
         }
+    }
+}
+
+/// What everybody may read: where keys are, and the keys with which tokens are checked.
+pub(super) fn directory(request: &Request, keys: &Value) -> Response {
+    let issuer = format!("https://{LOGIN}/{DIRECTORY}/v2.0");
+    let place = format!("/{DIRECTORY}/discovery/v2.0/keys");
+    match request.path.as_str() {
+        path if path == format!("/{DIRECTORY}/v2.0/.well-known/openid-configuration") => {
+            let answer = json!({
+                "issuer": issuer, "jwks_uri": format!("https://{LOGIN}{place}"),
+                "id_token_signing_alg_values_supported": ["RS256"],
+            });
+            Response::of(200, &answer)
+        }
+        path if path == place => Response::of(200, keys),
+        path => Response::refusal(404, "not_found", path),
     }
 }
 
