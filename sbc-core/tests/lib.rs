@@ -72,6 +72,7 @@ mod place;
 mod policy;
 mod prack;
 mod prack_client;
+mod presence;
 mod probe;
 mod published;
 mod quality;
