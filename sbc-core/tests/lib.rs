@@ -73,6 +73,7 @@ mod place;
 mod policy;
 mod prack;
 mod prack_client;
+mod presence;
 mod probe;
 mod published;
 mod quality;

@@ -884,6 +884,7 @@ fn routes(setting: Setting) -> Vec<Arc<Route>> {
             max_attempts: 6,
             at_once: setting.rings_at_once,
             any_tenant: false,
+            presence: None,
             limits: CallLimits::default(),
         })
     };

@@ -551,6 +551,25 @@ fn transform(name: At<String>, mut section: Section<'_>, out: &mut Collector) ->
     transform
 }
 
+fn presence_rule(
+    section: &mut Section<'_>,
+    out: &mut Collector,
+) -> Option<At<super::PresenceRule>> {
+    use super::PresenceAction::{Next, Refuse, Try};
+    let mut table = section.table("presence", out)?;
+    let words = [("refuse", Refuse), ("next", Next), ("try", Try)];
+    let mut action = |key| table.choice(key, &words, &[], out);
+    let (busy, absent) = (action("busy"), action("absent"));
+    let action = |at: Option<At<super::PresenceAction>>| at.map(|at| at.value).unwrap_or_default();
+    let span = table.span.clone();
+    table.finish(&[], out);
+    let rule = super::PresenceRule {
+        busy: action(busy),
+        absent: action(absent),
+    };
+    Some(At::new(rule, span))
+}
+
 fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenRoute {
     section.refuse_empty("to", "[{ trunk = \"…\" }]", out);
     let mut route = WrittenRoute {
@@ -569,6 +588,7 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         location_methods: None,
         at_once: section.choice("ring", &[("in_order", false), ("at_once", true)], &[], out),
         any_tenant: section.boolean("any_tenant", out),
+        presence: presence_rule(&mut section, out),
         limits: limit::limits(&mut section, out),
     };
     if let Some(mut when) = section.table("match", out) {

@@ -84,7 +84,8 @@ pub use progress::{
 };
 pub use registrar::{Authenticate, CalledAs, Registrar};
 pub use route::{
-    NumberMatch, NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope,
+    NumberMatch, NumberRule, PresenceAction, PresenceRule, Route, RouteMatch, RouteTarget,
+    Transform, TransformScope,
 };
 pub use shell::{CdrSpool, MICROSOFT_ROOTS, RevokedFiles, Shell, StirFiles, TlsFiles};
 pub use sound::{

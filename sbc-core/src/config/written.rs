@@ -355,6 +355,7 @@ pub(super) struct WrittenRoute {
     pub(super) emergency: Option<At<bool>>,
     pub(super) location_methods: Option<At<Vec<At<String>>>>,
     pub(super) any_tenant: Option<At<bool>>,
+    pub(super) presence: Option<At<super::PresenceRule>>,
     pub(super) limits: WrittenLimits,
 }
 

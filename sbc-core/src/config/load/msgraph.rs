@@ -1,11 +1,14 @@
 //! Access to Microsoft's reports, of each tenant that has it.
 
+use super::routing::RoutePlaces;
 use super::{Load, titled};
 use crate::config::finding::Code;
 use crate::config::msgraph::{LONGEST, SHORTEST, WrittenGraph, WrittenPresence, WrittenProof};
 use crate::config::source::At;
 use crate::config::written::File;
-use crate::config::{Cloud, FileFault, GraphAccess, GraphProof, Preset, Secret};
+use crate::config::{
+    Cloud, FileFault, GraphAccess, GraphProof, PresenceAction, Preset, Route, RouteTarget, Secret,
+};
 use crate::id::TenantName;
 use crate::report::is_guid;
 use std::collections::BTreeMap;
@@ -89,6 +92,52 @@ impl Load<'_> {
                         .to_owned(),
                 ),
             );
+        }
+    }
+
+    /// A route that goes by presence needs somebody whose presence is known, and somewhere to go.
+    pub(super) fn presence_of_routes(&mut self, routes: &[(Route, RoutePlaces)]) {
+        let mut tenants = self.tenants.valid.values();
+        let has_users = tenants.any(|(tenant, _)| !tenant.users.is_empty());
+        let is_teams = |target: &RouteTarget| {
+            let trunk = self.trunks.valid.get(&target.trunk);
+            trunk.is_none_or(|(trunk, _)| trunk.preset == Preset::Teams)
+        };
+        let mut found = Vec::new();
+        for (route, places) in routes {
+            let (Some(rule), Some(span)) = (route.presence, &places.presence) else {
+                continue;
+            };
+            let goes_on = [rule.busy, rule.absent].contains(&PresenceAction::Next);
+            let (what, instead) = if route.when.emergency {
+                (
+                    "calls for help do not wait for anybody's presence",
+                    "remove presence",
+                )
+            } else if !has_users {
+                (
+                    "it goes by presence, and no tenant names users",
+                    "write users and graph = { presence = { } } in the [[tenant]], or remove presence",
+                )
+            } else if !route.to.iter().any(is_teams) {
+                (
+                    "it goes by presence, and none of its trunks leads to Teams",
+                    "remove presence, or name the trunk of the users in to",
+                )
+            } else if goes_on && route.to.iter().all(is_teams) {
+                (
+                    "presence \"next\" has nowhere to go: all its trunks lead to Teams",
+                    "name a trunk of somebody else in to, or write \"refuse\"",
+                )
+            } else {
+                continue;
+            };
+            let title = titled("route", route.name.as_str());
+            found.push((span.clone(), format!("{title}: {what}"), instead));
+        }
+        for (span, what, instead) in found {
+            let code = Code::Contradiction;
+            self.out.add(code, &span, what, Some(instead.to_owned()));
         }
     }
 

@@ -20,6 +20,7 @@ pub(super) struct RoutePlaces {
     pub(super) name: Span,
     /// One for each target.
     pub(super) to: Vec<Span>,
+    pub(super) presence: Option<Span>,
 }
 
 impl Load<'_> {
@@ -411,6 +412,7 @@ impl Load<'_> {
                 .as_ref()
                 .map_or(DEFAULT_ATTEMPTS, |at| at.value as u8),
             at_once: written.at_once.as_ref().is_some_and(|at| at.value),
+            presence: written.presence.as_ref().map(|at| at.value),
             limits: written.limits.checked(&title, &mut self.out),
         };
         let places = RoutePlaces {
@@ -419,6 +421,7 @@ impl Load<'_> {
                 false => written.name.span.clone(),
             },
             to: places,
+            presence: written.presence.as_ref().map(|at| at.span.clone()),
         };
         Some((route, places))
     }

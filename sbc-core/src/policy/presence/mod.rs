@@ -1,8 +1,12 @@
 //! What Microsoft says of users: whether a call to one goes through (TDG-PRS-006).
 
+mod callee;
 mod table;
+mod talking;
 
+pub use callee::{Callee, callee};
 pub use table::{HOLD_DOWN, Presences, Seen};
+pub use talking::{Talk, Talking};
 
 use std::fmt;
 
@@ -37,6 +41,12 @@ impl Presence {
             availability: kept(availability),
             activity: kept(activity),
         }
+    }
+
+    /// As [`Display`](fmt::Display) writes it: `Busy/InACall`, or `Busy` alone for both.
+    pub fn of_words(text: &str) -> Self {
+        let (availability, activity) = text.split_once('/').unwrap_or((text, text));
+        Self::new(availability.trim(), activity.trim())
     }
 
     /// Such as `Busy`.
