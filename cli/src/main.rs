@@ -11,16 +11,14 @@ use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
 use causeway::command::{
     audit, cert, certify, check, config, exit, import, init, lab, media, monitoring, node, parse,
-    records, route, teams, tenant, token,
+    route, teams, tenant, token,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
-use causeway::graph::reach::Whereabouts;
 use causeway::sink::log::{Form, Level};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -194,12 +192,6 @@ struct Run {
     /// Form of log lines; chosen by where they go if not given
     #[arg(long, value_enum)]
     log_form: Option<LogForm>,
-    /// Believe the roots in this PEM file at hosts of Microsoft
-    #[arg(long, hide = true, value_name = "FILE")]
-    roots: Option<String>,
-    /// Look for this host of Microsoft there
-    #[arg(long, hide = true, value_name = "HOST=ADDRESS:PORT", value_parser = records::elsewhere)]
-    connect_to: Vec<(String, SocketAddr)>,
     /// End when standard input does: who holds its other end has ended
     #[arg(long, hide = true)]
     end_with_stdin: bool,
@@ -363,16 +355,10 @@ fn run_daemon(arguments: &Run) -> u8 {
         LogForm::Text => Form::Text,
         LogForm::Journal => Form::Journal,
     });
-    let usual = Whereabouts::default();
-    let microsoft = Whereabouts {
-        roots: arguments.roots.clone().unwrap_or(usual.roots),
-        elsewhere: arguments.connect_to.iter().cloned().collect(),
-    };
     let options = Options {
         config: arguments.config.clone(),
         shards: arguments.shards,
         state: arguments.state.clone().or_else(of_service_manager),
-        microsoft,
     };
     let holder = arguments.end_with_stdin.then(|| Holder {
         folder: arguments.remove_folder.clone(),

@@ -600,6 +600,7 @@ fn route_test(folder: &Folder, from: &str, to: &str, change: fn(&mut route::Test
         request_uri: None,
         headers: Vec::new(),
         codecs: Vec::new(),
+        presence: None,
         config: folder.path("causeway.toml"),
         json: false,
     };

@@ -64,7 +64,6 @@ impl Node {
             config: directory.path().join("causeway.toml"),
             shards: 2,
             state: None,
-            microsoft: Default::default(),
         };
         match Daemon::start(options, log).await {
             Ok(daemon) => Ok(Self {
@@ -273,7 +272,6 @@ async fn refused(config: PathBuf) -> String {
             config,
             shards: 1,
             state: None,
-            microsoft: Default::default(),
         },
         log,
     )
@@ -315,7 +313,6 @@ async fn a_failed_start_leaves_nothing_behind() {
             config,
             shards: 1,
             state: None,
-            microsoft: Default::default(),
         },
         log,
     )

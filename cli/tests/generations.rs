@@ -26,7 +26,6 @@ async fn begin(folder: &Path) -> Result<(Arc<Daemon>, Lines), String> {
         config: folder.join("causeway.toml"),
         shards: 1,
         state: Some(folder.join("state")),
-        microsoft: Default::default(),
     };
     let deadline = Instant::now() + PATIENCE;
     loop {

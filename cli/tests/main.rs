@@ -18,6 +18,7 @@ mod interface;
 mod lab;
 mod nameserver;
 mod network;
+mod notices;
 mod onboarding;
 mod one_way;
 mod patience;

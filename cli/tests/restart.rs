@@ -80,7 +80,6 @@ pub(crate) async fn started(folder: &Path) -> Arc<Daemon> {
         config: folder.join("causeway.toml"),
         shards: 2,
         state: Some(folder.join("state")),
-        microsoft: Default::default(),
     };
     let deadline = std::time::Instant::now() + PATIENCE;
     loop {

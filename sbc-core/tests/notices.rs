@@ -5,7 +5,7 @@ use crate::world::CONFIG;
 use sbc_core::config::{Assumed, Findings, Loaded, NoticeListen, Source, changes, load};
 
 const ACCESS: &str = "[[tenant]]\ngraph = { tenant_id = \"11111111-2222-3333-4444-555555555555\", \
-     client_id = \"66666666-7777-8888-9999-aaaaaaaaaaaa\", secret = { file = \"/s\" } }\n";
+     client_id = \"66666666-7777-8888-9999-aaaaaaaaaaaa\", secret = { file = \"/s\" }, presence = {} }\nusers = { \"+4930123456\" = \"db03c14b-06eb-4189-939b-7cbf3a20ba27\" }\n";
 
 fn loaded(text: &str) -> Result<Loaded, Findings> {
     let facts = Assumed::with_names(["sbc1.contoso.example"]);
@@ -64,7 +64,7 @@ fn what_is_wrong_with_the_place_for_notices_is_said() {
         ),
         (
             format!("{CONFIG}\n[notices]\n{GOOD}\n"),
-            "no tenant has access to Microsoft Graph",
+            "no tenant goes by presence",
         ),
         (
             with_table(&format!("{GOOD}\nkey = 1")),

@@ -52,11 +52,7 @@ fn day(text: &str) -> Result<UnixTime, String> {
     UnixTime::of_day(text).ok_or_else(|| "this is no day; write 2026-08-01".to_owned())
 }
 
-/// Reads `HOST=ADDRESS:PORT`.
-///
-/// # Errors
-/// What is to be written instead.
-pub fn elsewhere(text: &str) -> Result<(String, SocketAddr), String> {
+fn elsewhere(text: &str) -> Result<(String, SocketAddr), String> {
     let parts = text.split_once('=');
     let place = parts.and_then(|(host, at)| Some((host.to_owned(), at.parse().ok()?)));
     place.ok_or_else(|| "write graph.microsoft.com=192.0.2.1:443".to_owned())

@@ -28,7 +28,6 @@ mod strain;
 
 use crate::admin::{Admin, AdminFault, Doors};
 use crate::graph::presence::Presences;
-use crate::graph::reach::Whereabouts;
 use crate::notices::{Notices, Served};
 use crate::sink::Sinks;
 use crate::sink::asked::AskedWriter;
@@ -79,8 +78,6 @@ pub struct Options {
     pub shards: u8,
     /// Directory for what is to outlive a restart; `None` keeps nothing.
     pub state: Option<PathBuf>,
-    /// Where hosts of Microsoft are, and who is believed there.
-    pub microsoft: Whereabouts,
 }
 
 /// Why the daemon did not start.
@@ -295,13 +292,7 @@ impl Daemon {
         let signers = Signers::new(resolver.clone(), Reach::PUBLIC);
         signers.trust(reload::trust(&loaded).map_err(StartFault::Config)?);
         let presences = Presences::new(inboxes.clone());
-        let way = options.microsoft.way(resolver.clone());
-        let notices = Notices::new(
-            presences.clone(),
-            Arc::clone(&metrics),
-            sinks.log.clone(),
-            way,
-        );
+        let notices = Notices::new(presences.clone(), resolver.clone(), &sinks);
         let mut shards = Vec::new();
         for inbox in inboxes.all() {
             let dispatch = Dispatch {

@@ -11,13 +11,12 @@ use hyper::header::{CONNECTION, DATE, HOST, HeaderName, RETRY_AFTER, USER_AGENT}
 use hyper::http::request::Builder;
 use hyper::{StatusCode, header};
 use rustls::pki_types::ServerName;
-use sbc_core::config::{FileFault, MICROSOFT_ROOTS};
+use sbc_core::config::FileFault;
 use sbc_core::query::{Outcome, ResolveSpec};
 use sbc_core::time::UnixTime;
 use sbc_core::transport::Protocol;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpStream;
@@ -48,46 +47,12 @@ pub struct Reach {
 }
 
 /// An answer that was read.
-pub(super) struct Reply {
-    pub(super) status: StatusCode,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Vec<u8>,
     /// Name by which Microsoft's support finds the request.
     pub(super) request_id: Option<String>,
 }
-
-/// Where hosts of Microsoft are looked for, and who is believed there: as everybody does unless a test says otherwise.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Whereabouts {
-    /// PEM file with the roots that are believed, or [`MICROSOFT_ROOTS`].
-    pub roots: String,
-    /// Hosts that are elsewhere.
-    pub elsewhere: BTreeMap<String, SocketAddr>,
-}
-
-impl Default for Whereabouts {
-    fn default() -> Self {
-        Self {
-            roots: MICROSOFT_ROOTS.to_owned(),
-            elsewhere: BTreeMap::new(),
-        }
-    }
-}
-
-impl Whereabouts {
-    /// A way there for whoever needs one.
-    pub fn way(self, resolver: Resolver) -> Way {
-        Arc::new(move || {
-            let reach = Reach::new(&self.roots, resolver.clone(), self.elsewhere.clone());
-            reach.map_err(|fault| {
-                let (FileFault::Unreadable(why) | FileFault::Unusable(why)) = fault;
-                format!("{}: {why}", self.roots)
-            })
-        })
-    }
-}
-
-/// Makes ways to hosts of Microsoft.
-pub type Way = Arc<dyn Fn() -> Result<Reach, String> + Send + Sync>;
 
 impl Reach {
     /// Believes the roots in this file, or the built-in ones of Microsoft.
@@ -110,7 +75,7 @@ impl Reach {
     }
 
     /// Asks, and asks again while the server is busy, as it says.
-    pub(super) async fn patiently(
+    pub(crate) async fn patiently(
         &self,
         host: &'static str,
         request: impl Fn() -> Builder,

@@ -52,7 +52,7 @@ struct Said(Option<String>);
 
 impl Keeper {
     pub(super) async fn run(mut self) {
-        let reach = match (self.notices.way)() {
+        let reach = match self.notices.reach(&self.access) {
             Ok(reach) => reach,
             Err(why) => {
                 self.warn(

@@ -13,6 +13,7 @@
 
 mod door;
 mod keeper;
+mod keys;
 mod known;
 mod origin;
 mod plan;
@@ -24,13 +25,15 @@ pub use plan::{Act, Plan};
 use crate::admin::network;
 use crate::daemon::Daemon;
 use crate::daemon::net::tls::random;
+use crate::daemon::resolver::Resolver;
 use crate::graph::presence::Presences;
-use crate::graph::reach::{Way, now};
+use crate::graph::reach::{Reach, now};
+use crate::sink::Sinks;
 use crate::sink::log::Log;
 use crate::sink::metrics::Metrics;
 use causeway_notice::{Batch, Event, Key, Notice};
 use door::{Door, Taken};
-use sbc_core::config::{GraphAccess, Loaded};
+use sbc_core::config::{FileFault, GraphAccess, Loaded};
 use sbc_core::id::TenantName;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -53,7 +56,7 @@ pub struct Notices {
     presences: Presences,
     metrics: Arc<Metrics>,
     log: Log,
-    way: Way,
+    resolver: Resolver,
     room: Arc<Semaphore>,
     desks: Mutex<BTreeMap<TenantName, Desk>>,
     /// With what Microsoft seals; made when the first subscription is.
@@ -94,13 +97,13 @@ pub struct Served {
 
 impl Notices {
     /// Nothing is subscribed to until [`Self::configure`].
-    pub fn new(presences: Presences, metrics: Arc<Metrics>, log: Log, way: Way) -> Arc<Self> {
+    pub fn new(presences: Presences, resolver: Resolver, sinks: &Sinks) -> Arc<Self> {
         Arc::new(Self {
             known: Known::default(),
             presences,
-            metrics,
-            log,
-            way,
+            metrics: Arc::clone(&sinks.metrics),
+            log: sinks.log.clone(),
+            resolver,
             room: Arc::new(Semaphore::new(ROOM)),
             desks: Mutex::default(),
             key: OnceCell::new(),
@@ -244,6 +247,16 @@ impl Notices {
             }
         }
         Taken::Known
+    }
+
+    /// A way to hosts of Microsoft, as a tenant reaches them.
+    fn reach(&self, access: &GraphAccess) -> Result<Reach, String> {
+        let (resolver, elsewhere) = (self.resolver.clone(), access.connect_to.clone());
+        let reach = Reach::new(&access.roots, resolver, elsewhere);
+        reach.map_err(|fault| {
+            let (FileFault::Unreadable(why) | FileFault::Unusable(why)) = fault;
+            format!("{}: {why}", access.roots)
+        })
     }
 
     /// The key of this run.

@@ -1,7 +1,8 @@
 //! Whether Microsoft has sent notices: tokens that it signs for the application, one for each directory
 //! (TDG-PRS-003).
 
-use crate::graph::reach::Way;
+use super::keys::Keys;
+use crate::graph::reach::Reach;
 use sbc_core::config::{Cloud, GraphAccess};
 use serde_json::Value;
 
@@ -13,14 +14,16 @@ pub(super) struct Origin {
     client_id: String,
     tenant_id: String,
     cloud: Cloud,
+    keys: Keys,
 }
 
 impl Origin {
-    pub(super) fn new(access: &GraphAccess, _way: &Way) -> Self {
+    pub(super) fn new(access: &GraphAccess) -> Self {
         Self {
             client_id: access.client_id.clone(),
             tenant_id: access.tenant_id.clone(),
             cloud: access.cloud,
+            keys: Keys::default(),
         }
     }
 
@@ -28,9 +31,21 @@ impl Origin {
     ///
     /// # Errors
     /// Why the last one is not.
-    pub(super) async fn proves(&mut self, tokens: &[String]) -> Result<(), &'static str> {
-        let _ = tokens;
-        Err("tokens cannot be checked")
+    pub(super) async fn proves(
+        &mut self,
+        tokens: &[String],
+        reach: &Reach,
+    ) -> Result<(), &'static str> {
+        let mut last = Err("it has no token");
+        for token in tokens {
+            let place = (reach, self.cloud.login(), self.tenant_id.as_str());
+            let claims = self.keys.claims(token, place).await;
+            last = claims.and_then(|claims| self.says(&claims));
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
     }
 
     /// What a token says, once its signature and its times are known to be good.
@@ -88,6 +103,7 @@ mod tests {
             client_id: APPLICATION.to_owned(),
             tenant_id: DIRECTORY.to_owned(),
             cloud: Cloud::Worldwide,
+            keys: Keys::default(),
         }
     }
 

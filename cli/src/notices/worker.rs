@@ -25,14 +25,18 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) async fn run(self, mut jobs: mpsc::UnboundedReceiver<Job>) {
-        let mut origin = Origin::new(&self.access, &self.notices.way);
+        // Its keeper has said why, and there is no subscription then.
+        let Ok(reach) = self.notices.reach(&self.access) else {
+            return;
+        };
+        let mut origin = Origin::new(&self.access);
         let mut told: Option<Instant> = None;
         while let Some(job) = jobs.recv().await {
             let mut is_proven = None;
             for notice in &job.notices {
                 let sealed = matches!(notice.what, What::Sealed(_));
                 if sealed && is_proven.is_none() {
-                    is_proven = Some(origin.proves(&job.tokens).await);
+                    is_proven = Some(origin.proves(&job.tokens, &reach).await);
                 }
                 let result = match &is_proven {
                     Some(Err(_)) if sealed => Err("token"),

@@ -24,12 +24,19 @@ impl Load<'_> {
                 ),
             );
         }
-        if !file.tenants.iter().any(|tenant| tenant.graph.is_some()) {
+        let mut access = file
+            .tenants
+            .iter()
+            .filter_map(|tenant| tenant.graph.as_ref());
+        if !access.any(|access| access.presence.is_some()) {
             self.out.add(
                 Code::Contradiction,
                 &written.span,
-                "notices: no tenant has access to Microsoft Graph, so nothing is subscribed to",
-                Some("write graph = { … } in its [[tenant]], or remove [notices]".to_owned()),
+                "notices: no tenant goes by presence, so nothing is subscribed to",
+                Some(
+                    "write graph = { …, presence = {} } in its [[tenant]], or remove [notices]"
+                        .to_owned(),
+                ),
             );
         }
         let tls = written.tls.as_ref()?;
