@@ -25,6 +25,7 @@ mod generations;
 mod network;
 mod node;
 mod openapi;
+mod presence;
 mod records;
 pub(crate) mod routes;
 mod shape;

@@ -27,6 +27,7 @@ pub mod stop;
 mod strain;
 
 use crate::admin::{Admin, AdminFault, Doors};
+use crate::graph::presence;
 use crate::sink::Sinks;
 use crate::sink::asked::AskedWriter;
 use crate::sink::audit::Audit;
@@ -140,6 +141,7 @@ pub struct Daemon {
     net: Net,
     signers: Signers,
     acme: Arc<Acme>,
+    presence: presence::Watch,
     resolver: Resolver,
     health: Health,
     relay: Weak<media::Plane>,
@@ -151,6 +153,9 @@ pub struct Daemon {
     /// What cannot be kept over a restart, and why.
     without: Vec<String>,
 }
+
+/// How long it may take at the end to tell Microsoft that nobody talks over our trunks any more.
+const SHOWN_NO_MORE: Duration = Duration::from_secs(3);
 
 /// What is taken apart when the daemon stops.
 struct Parts {
@@ -291,7 +296,14 @@ impl Daemon {
             let core = core.among(inboxes.count()).counting(&together);
             shards.push(start_shard(inbox, &sinks, core, dispatch)?);
         }
+        let presence = presence::Watch::new(
+            presence::Presences::new(inboxes.clone()),
+            together.talking(),
+            sinks.clone(),
+            resolver.clone(),
+        );
         let daemon = Arc::new(Self {
+            presence,
             config_path: options.config,
             started: Instant::now(),
             sinks,
@@ -382,6 +394,7 @@ impl Daemon {
         parts.expiry.abort();
         parts.renewed.abort();
         parts.acme.abort();
+        self.presence.finish(SHOWN_NO_MORE).await;
         self.net.shutdown(Duration::from_secs(2)).await;
         parts.admin.stop().await;
         // These wait for threads, which must not hold up the runtime's own.
@@ -408,6 +421,11 @@ impl Daemon {
         });
         let _ = ending.await;
         self.sinks.audit.finish().await;
+    }
+
+    /// Presence of users.
+    pub fn presence(&self) -> &presence::Watch {
+        &self.presence
     }
 
     /// Calls in progress over all shards.

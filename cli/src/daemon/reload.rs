@@ -524,6 +524,7 @@ impl Daemon {
         metrics.delivery.set_teams(&loaded.config);
         self.publish_certificates(tls);
         self.acme().configure(loaded, tls);
+        self.presence().configure(loaded);
         metrics.set_lists_until(self.signers().lists_until());
         metrics.registrations.keep(|trunk| {
             let trunk = loaded.config.trunks.get(trunk);

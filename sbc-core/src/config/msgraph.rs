@@ -5,12 +5,14 @@
 //! it, and the daemon where `presence` asks it to: no call waits for Microsoft's answer.
 
 use super::Cloud;
-use super::file::secret;
+use super::file::{pairs, secret};
 use super::finding::{Code, Collector};
 use super::read::Section;
 use super::source::{At, Span};
 use super::value;
 use super::written::Secret;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How a customer's reports are read.
@@ -24,6 +26,13 @@ pub struct GraphAccess {
     pub cloud: Cloud,
     /// How the application proves itself.
     pub proof: GraphProof,
+    /// PEM file with the roots that Microsoft's servers are believed by, or [`MICROSOFT_ROOTS`]
+    /// (super::MICROSOFT_ROOTS): a firewall that looks into TLS has one of its own. For presence; commands have their
+    /// own option.
+    pub roots: String,
+    /// Hosts of Microsoft that are looked for elsewhere, as behind a gateway; what their certificates must carry
+    /// stays the same.
+    pub connect_to: BTreeMap<String, SocketAddr>,
     /// Whether and how it is asked for the presence of the tenant's users.
     pub presence: Option<PresenceAccess>,
 }
@@ -64,6 +73,8 @@ pub(super) struct WrittenGraph {
     pub(super) tenant_id: Option<At<String>>,
     pub(super) client_id: Option<At<String>>,
     pub(super) proof: Option<WrittenProof>,
+    pub(super) roots: Option<At<String>>,
+    pub(super) connect_to: BTreeMap<String, SocketAddr>,
     pub(super) presence: Option<WrittenPresence>,
 }
 
@@ -135,10 +146,35 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Option<Wri
         tenant_id: table.required_text("tenant_id", EXAMPLE, out),
         client_id: table.required_text("client_id", EXAMPLE, out),
         proof,
+        roots: table.text("roots", out),
+        connect_to: elsewhere(&mut table, out),
         presence,
     };
     table.finish(&[], out);
     Some(graph)
+}
+
+/// `connect_to = { "graph.microsoft.com" = "192.0.2.1:443" }`.
+fn elsewhere(table: &mut Section<'_>, out: &mut Collector) -> BTreeMap<String, SocketAddr> {
+    let item = table.take("connect_to");
+    let written = item.map(|item| pairs(&item, &table.title, "connect_to", out));
+    let mut places = BTreeMap::new();
+    for (host, place) in written.unwrap_or_default() {
+        match place.value.parse() {
+            Ok(address) => drop(places.insert(host.value.to_ascii_lowercase(), address)),
+            Err(_) => out.add(
+                Code::BadForm,
+                &place.span,
+                format!(
+                    "{}: connect_to \"{}\" is no address with a port",
+                    table.title,
+                    place.value.escape_debug()
+                ),
+                Some("write \"192.0.2.1:443\"".to_owned()),
+            ),
+        }
+    }
+    places
 }
 
 const EXAMPLE: &str = "\"11111111-2222-3333-4444-555555555555\"";

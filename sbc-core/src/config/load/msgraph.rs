@@ -2,6 +2,7 @@
 
 use super::routing::RoutePlaces;
 use super::{Load, titled};
+use crate::config::MICROSOFT_ROOTS;
 use crate::config::finding::Code;
 use crate::config::msgraph::{LONGEST, SHORTEST, WrittenGraph, WrittenPresence, WrittenProof};
 use crate::config::source::At;
@@ -61,6 +62,11 @@ impl Load<'_> {
             client_id: client_id?,
             cloud: cloud?,
             proof,
+            roots: match &written.roots {
+                Some(at) => at.value.clone(),
+                None => MICROSOFT_ROOTS.to_owned(),
+            },
+            connect_to: written.connect_to.clone(),
             presence: written.presence.as_ref().map(WrittenPresence::access),
         })
     }
