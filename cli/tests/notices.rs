@@ -127,7 +127,7 @@ impl Bench {
 
     /// What is known of a user.
     fn presence(&self, index: usize) -> Option<String> {
-        let all = self.node.daemon.presences().of(&"contoso".into());
+        let all = self.node.daemon.presence().store().of(&"contoso".into());
         let own = all.into_iter().find(|(_, own, _)| *own == user(index));
         own.and_then(|(_, _, known)| Some(known?.presence.to_string()))
     }

@@ -210,7 +210,7 @@ fn our_own_calls_go_before_what_microsoft_says() {
     assert_eq!(who(&together), []);
     assert_eq!(goes(becomes(&mut other, "hung-up")), TEAMS);
     // What is said after it is of another call, which we do not see.
-    after(&mut other, Duration::from_secs(5));
+    after(&mut other, Duration::from_secs(11));
     other.apply(heard("Busy", "InACall"));
     assert_eq!(status(becomes(&mut other, "elsewhere")), 486);
 }

@@ -25,6 +25,7 @@ mod generations;
 pub(crate) mod network;
 mod node;
 mod openapi;
+mod presence;
 pub(crate) mod rates;
 mod records;
 pub(crate) mod routes;

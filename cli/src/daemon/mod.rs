@@ -27,7 +27,7 @@ pub mod stop;
 mod strain;
 
 use crate::admin::{Admin, AdminFault, Doors};
-use crate::graph::presence::Presences;
+use crate::graph::presence;
 use crate::notices::{Notices, Served};
 use crate::sink::Sinks;
 use crate::sink::asked::AskedWriter;
@@ -154,9 +154,9 @@ pub struct Daemon {
     replies: Arc<Replies>,
     net: Net,
     signers: Signers,
-    presences: Presences,
     notices: Arc<Notices>,
     acme: Arc<Acme>,
+    presence: presence::Watch,
     resolver: Resolver,
     health: Health,
     relay: Weak<media::Plane>,
@@ -168,6 +168,9 @@ pub struct Daemon {
     /// What cannot be kept over a restart, and why.
     without: Vec<String>,
 }
+
+/// How long it may take at the end to tell Microsoft that nobody talks over our trunks any more.
+const SHOWN_NO_MORE: Duration = Duration::from_secs(3);
 
 /// What is taken apart when the daemon stops.
 struct Parts {
@@ -291,7 +294,7 @@ impl Daemon {
         let resolver = Resolver::configured(&loaded.shell.dns, Arc::clone(&metrics));
         let signers = Signers::new(resolver.clone(), Reach::PUBLIC);
         signers.trust(reload::trust(&loaded).map_err(StartFault::Config)?);
-        let presences = Presences::new(inboxes.clone());
+        let presences = presence::Presences::new(inboxes.clone());
         let notices = Notices::new(presences.clone(), resolver.clone(), &sinks);
         let mut shards = Vec::new();
         for inbox in inboxes.all() {
@@ -311,7 +314,14 @@ impl Daemon {
             let core = core.among(inboxes.count()).counting(&together);
             shards.push(start_shard(inbox, &sinks, core, dispatch)?);
         }
+        let presence = presence::Watch::new(
+            presences,
+            together.talking(),
+            sinks.clone(),
+            resolver.clone(),
+        );
         let daemon = Arc::new(Self {
+            presence,
             config_path: options.config,
             started: Instant::now(),
             sinks,
@@ -319,7 +329,6 @@ impl Daemon {
             replies,
             net,
             signers,
-            presences,
             notices,
             acme: Arc::default(),
             resolver,
@@ -407,7 +416,7 @@ impl Daemon {
         parts.renewed.abort();
         parts.acme.abort();
         // While somebody answers: Microsoft may tell of the end.
-        self.notices.end().await;
+        tokio::join!(self.notices.end(), self.presence.finish(SHOWN_NO_MORE));
         if let Some(door) = parts.notices {
             door.stop().await;
         }
@@ -437,6 +446,11 @@ impl Daemon {
         });
         let _ = ending.await;
         self.sinks.audit.finish().await;
+    }
+
+    /// Presence of users.
+    pub fn presence(&self) -> &presence::Watch {
+        &self.presence
     }
 
     /// Calls in progress over all shards.
@@ -475,11 +489,6 @@ impl Daemon {
     pub fn degraded(&self) -> Vec<String> {
         let records = self.sinks.cdr.as_ref().and_then(Cdr::trouble);
         records.into_iter().chain(self.without.clone()).collect()
-    }
-
-    /// What Microsoft says of users.
-    pub fn presences(&self) -> &Presences {
-        &self.presences
     }
 
     /// What Microsoft tells without being asked.

@@ -524,7 +524,8 @@ impl Daemon {
         metrics.delivery.set_teams(&loaded.config);
         self.publish_certificates(tls);
         self.acme().configure(loaded, tls);
-        self.presences().configure(&loaded.config);
+        self.presence().configure(loaded);
+        // After it: they are told of its users.
         self.notices().configure(loaded);
         metrics.set_lists_until(self.signers().lists_until());
         metrics.registrations.keep(|trunk| {

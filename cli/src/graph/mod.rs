@@ -31,11 +31,14 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use token::Tokens;
+use tokio::time::timeout;
 
 /// Most pages of one day: a million calls.
 const MOST_PAGES: usize = 1_000;
 /// Most rows that are kept.
 const MOST_ROWS: usize = 1_000_000;
+/// For so long somebody who is busy is left alone at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// A day.
 pub const DAY: Duration = Duration::from_secs(86_400);
 
@@ -154,10 +157,7 @@ impl<'a> Graph<'a> {
         let host = self.access.cloud.graph();
         let mut is_new = false;
         loop {
-            let token = self.tokens.current(self.access, self.reach).await?;
-            let bearer = HeaderValue::try_from(format!("Bearer {token}"));
-            let mut bearer = bearer.map_err(|_| GraphFault::Unreadable { host })?;
-            bearer.set_sensitive(true);
+            let bearer = self.bearer().await?;
             let request = || {
                 let request = Request::builder()
                     .method(method.clone())
@@ -184,6 +184,71 @@ impl<'a> Graph<'a> {
                 _ => return Err(self.refused(&reply)),
             }
         }
+    }
+
+    /// Posts something once; who is busy says for how long it wants to be left alone, and nobody waits here.
+    ///
+    /// # Errors
+    /// [`GraphFault`], also for a refusal: with what to do about it if it is the permission that lacks.
+    pub(crate) async fn post(
+        &mut self,
+        path: &str,
+        body: &Value,
+        (within, permission): (Duration, &'static str),
+    ) -> Result<Value, GraphFault> {
+        let host = self.access.cloud.graph();
+        let mut is_new = false;
+        loop {
+            let bearer = self.bearer().await?;
+            let request = Request::post(path)
+                .header(AUTHORIZATION, bearer)
+                .header(ACCEPT, "application/json")
+                .header(CONTENT_TYPE, "application/json");
+            let asked = self.reach.ask(host, request, body.to_string().into());
+            let silent = GraphFault::Silent {
+                host,
+                after: within,
+            };
+            let (reply, wait) = timeout(within, asked).await.unwrap_or(Err(silent))?;
+            match reply.status {
+                status if status.is_success() => {
+                    return match reply.body.is_empty() {
+                        true => Ok(Value::Null),
+                        false => serde_json::from_slice(&reply.body)
+                            .map_err(|_| GraphFault::Unreadable { host }),
+                    };
+                }
+                // It may have been withdrawn before its time.
+                StatusCode::UNAUTHORIZED if !is_new => {
+                    self.tokens.forget();
+                    is_new = true;
+                }
+                status
+                    if status == StatusCode::TOO_MANY_REQUESTS
+                        || status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED =>
+                {
+                    return Err(GraphFault::Busy {
+                        host,
+                        status: status.as_u16(),
+                        wait: wait.unwrap_or(Duration::from_secs(5)).min(LONGEST_WAIT),
+                    });
+                }
+                _ => {
+                    let refusal = Refusal::of_presence(self.access, &reply, permission);
+                    return Err(GraphFault::Refused(Box::new(refusal)));
+                }
+            }
+        }
+    }
+
+    /// A token that is good for a while, as a header shows it.
+    async fn bearer(&mut self) -> Result<HeaderValue, GraphFault> {
+        let host = self.access.cloud.graph();
+        let token = self.tokens.current(self.access, self.reach).await?;
+        let bearer = HeaderValue::try_from(format!("Bearer {token}"));
+        let mut bearer = bearer.map_err(|_| GraphFault::Unreadable { host })?;
+        bearer.set_sensitive(true);
+        Ok(bearer)
     }
 
     fn refused(&self, reply: &Reply) -> GraphFault {

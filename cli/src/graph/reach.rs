@@ -105,7 +105,7 @@ impl Reach {
         }
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         host: &'static str,
         request: Builder,

@@ -21,6 +21,9 @@ pub(super) fn answer(script: &mut Script, state: &mut State, request: &Request) 
     if let Some(refusal) = unwelcome(state, request) {
         return refusal;
     }
+    if request.path == "/v1.0/communications/getPresencesByUserId" {
+        return Response::of(200, &json!({ "value": [] }));
+    }
     if let Some(refusal) = script.refusals.pop_front() {
         let wait = Duration::from_secs(refusal.retry_after_s.unwrap_or(0));
         // Its clock may run a little faster than ours.

@@ -12,6 +12,7 @@ mod help;
 mod media;
 mod net;
 mod notices;
+mod presence;
 mod process;
 mod registrations;
 mod spending;
@@ -25,6 +26,7 @@ pub use help::HelpMetrics;
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
 pub use net::{Direction, ListenerMetrics, NetMetrics};
 pub use notices::NoticeMetrics;
+pub use presence::PresenceMetrics;
 pub(crate) use process::{cpu_seconds, resident_bytes};
 pub use registrations::RegistrationMetrics;
 pub use spending::SpendCollector;
@@ -60,6 +62,8 @@ pub struct Metrics {
     pub acme: AcmeMetrics,
     /// Notices of Microsoft.
     pub notices: NoticeMetrics,
+    /// Presence of users.
+    pub presence: PresenceMetrics,
     /// Panics caught, by component; must be 0.
     pub panics: IntCounterVec,
     /// Lines, records and entries lost because a sink did not keep up, by queue.
@@ -206,6 +210,7 @@ impl Metrics {
             bindings: BindingMetrics::new(&maker)?,
             acme: AcmeMetrics::new(&maker)?,
             notices: NoticeMetrics::new(&maker)?,
+            presence: PresenceMetrics::new(&maker)?,
             panics: maker.counters(
                 "sbc_panics_total",
                 "Panics that were caught; must be 0.",

@@ -4,6 +4,7 @@ use super::{Presences, Standing, Talking};
 use crate::config::Config;
 use crate::id::TenantName;
 use crate::time::Timestamp;
+use std::time::Duration;
 
 /// A called user.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,8 +15,11 @@ pub struct Callee {
     pub because: String,
 }
 
+/// How long Microsoft may take to notice that a call of ours has ended.
+const NOTICED: Duration = Duration::from_secs(10);
+
 /// What is known of the user of a number, if the tenant says whose it is. Our own calls go before what
-/// Microsoft says: who talks is busy, and "in a call" that was said while a call of ours was on says nothing
+/// Microsoft says: who talks is busy, and "in a call" that was said while a call of ours was on, or a moment later, says nothing
 /// once that has ended.
 pub fn callee(
     now: Timestamp,
@@ -39,7 +43,8 @@ pub fn callee(
         return Some(known(Standing::Unknown, what));
     };
     let (presence, age) = (&seen.presence, seen.age.as_secs());
-    let is_of_ours = presence.is_in_call() && talk.ended.is_some_and(|ended| ended >= seen.at);
+    let is_of_ours =
+        presence.is_in_call() && talk.ended.is_some_and(|ended| ended + NOTICED >= seen.at);
     let (standing, what) = match (seen.is_old, is_of_ours) {
         (true, _) => (Standing::Unknown, ", which is too old: the call tells"),
         (false, true) => (
