@@ -1,7 +1,7 @@
 //! Reports about calls, a thousand rows a page (TDG-CDR-001, TDG-CDR-003).
 
 use super::http::{Request, Response};
-use super::{Script, State};
+use super::{Script, State, presence};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -39,6 +39,9 @@ pub(super) fn answer(script: &mut Script, state: &mut State, request: &Request) 
     if script.is_forbidden {
         let what = "Insufficient privileges to complete the operation.";
         return Response::refusal(403, "Authorization_RequestDenied", what);
+    }
+    if presence::is_meant(request) {
+        return presence::answer(script, state, request);
     }
     match page(script, state, request) {
         Ok(response) => response,
