@@ -5,6 +5,7 @@ use super::case::Case;
 use super::evidence::Tape;
 use super::ground::Ground;
 use super::mutation::{Mutation, Warp};
+use super::reports::takes_microsoft;
 use super::setting::{
     self, BRANCH, CUSTOMERS, DERIVED, FQDN, OwnCertificate, PROXY, SECOND, Setting,
 };
@@ -38,6 +39,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -135,6 +137,8 @@ pub struct Stage {
     warps: (Option<Warp>, Option<Warp>),
     /// How what Microsoft is asked, and what it answers, are changed.
     pub(super) reports: (Change, Change),
+    /// Where the subject waits for Microsoft, until the case starts that.
+    pub(super) microsoft_at: Mutex<Option<TcpListener>>,
     /// Where strangers meet the subject.
     pub(super) door: SocketAddr,
     _front: Option<Front>,
@@ -236,6 +240,12 @@ impl Stage {
         if setting.has_branch {
             ground.takes_branch().await?;
         }
+        let mut microsoft_at = None;
+        if setting.presence.is_some() {
+            let (listener, at) = takes_microsoft().await?;
+            ground.peers.microsoft = Some(at);
+            microsoft_at = Some(listener);
+        }
         // Keys take their time, and the daemon does not wait for peers that are not there yet.
         let mut identities = [
             kit.proxy.clone(),
@@ -269,6 +279,7 @@ impl Stage {
         };
         let mut stage = Self::with_peers(ground, trust, tape, FQDN, &sides)?;
         stage.setting = setting;
+        stage.microsoft_at = Mutex::new(microsoft_at);
         stage.daemon = Some(daemon);
         stage.program = Some(program.to_owned());
         stage.folder = Some(folder);
@@ -432,6 +443,7 @@ impl Stage {
             told: None,
             warps: (None, None),
             reports: (None, None),
+            microsoft_at: Mutex::default(),
             door: teams_side,
             _front: None,
             names: None,

@@ -1,7 +1,7 @@
 //! Reports about calls, a thousand rows a page (TDG-CDR-001, TDG-CDR-003).
 
 use super::http::{Request, Response};
-use super::{Script, State};
+use super::{Script, State, presence};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -21,9 +21,6 @@ pub(super) fn answer(script: &mut Script, state: &mut State, request: &Request) 
     if let Some(refusal) = unwelcome(state, request) {
         return refusal;
     }
-    if request.path == "/v1.0/communications/getPresencesByUserId" {
-        return Response::of(200, &json!({ "value": [] }));
-    }
     if let Some(refusal) = script.refusals.pop_front() {
         let wait = Duration::from_secs(refusal.retry_after_s.unwrap_or(0));
         // Its clock may run a little faster than ours.
@@ -35,6 +32,9 @@ pub(super) fn answer(script: &mut Script, state: &mut State, request: &Request) 
     if script.is_forbidden {
         let what = "Insufficient privileges to complete the operation.";
         return Response::refusal(403, "Authorization_RequestDenied", what);
+    }
+    if presence::is_meant(request) {
+        return presence::answer(script, state, request);
     }
     match page(script, state, request) {
         Ok(response) => response,

@@ -1,4 +1,4 @@
-//! Microsoft's login and Graph as far as reports about calls need them: two names, one server on loopback.
+//! Microsoft's login and Graph as far as reports about calls and presence need them: two names, one server on loopback.
 //!
 //! It insists on what is documented and notes what was wrong: who signs in how (TDG-ENT-001), what is asked for
 //! with which token (TDG-CDR-001), and whether somebody who was told to wait waits (TDG-CDR-003). What it is
@@ -11,11 +11,13 @@ mod graph;
 mod http;
 mod login;
 mod notices;
+mod presence;
 mod subscriptions;
 
 pub use graph::PAGE;
 pub use http::Request;
 pub use notices::{Answered, FORGED, Told, Wrong};
+pub use presence::{BATCH, Shown};
 pub use subscriptions::Subscribed;
 
 use crate::ca::{Authority, CaFault, Identity};
@@ -58,6 +60,8 @@ pub struct Script {
     pub federated: Option<String>,
     /// What is reported about each day, by its date.
     pub rows: BTreeMap<String, Vec<Value>>,
+    /// What users are, as `Busy/InACall`, by their ids; all others are offline.
+    pub presences: BTreeMap<String, String>,
     /// Refusals of the next requests for rows: status, headers, and a body.
     pub refusals: VecDeque<Refusal>,
     /// How long a token lives, seconds.
@@ -84,6 +88,7 @@ impl Default for Script {
             certificate: None,
             federated: None,
             rows: BTreeMap::new(),
+            presences: BTreeMap::new(),
             refusals: VecDeque::new(),
             token_s: 3_599,
             links_to: format!("https://{GRAPH}"),
@@ -146,6 +151,8 @@ struct State {
     under_way: usize,
     /// Whom to tell of what.
     subscriptions: BTreeMap<String, Subscribed>,
+    /// What applications have made of users' presence.
+    shown: Vec<Shown>,
     /// Links that were given out.
     links: BTreeSet<String>,
 }
@@ -163,10 +170,22 @@ impl Microsoft {
     /// # Errors
     /// What the system says, or that there is no certificate.
     pub async fn start(authority: &Authority, script: Script) -> io::Result<Self> {
-        let config = config(authority).map_err(io::Error::other)?;
-        let acceptor = TlsAcceptor::from(Arc::new(config));
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let listener = TcpListener::bind((here, 0)).await?;
+        Self::start_at(listener, authority, script)
+    }
+
+    /// Starts a server where somebody may be waiting already.
+    ///
+    /// # Errors
+    /// What the system says, or that there is no certificate.
+    pub fn start_at(
+        listener: TcpListener,
+        authority: &Authority,
+        script: Script,
+    ) -> io::Result<Self> {
+        let config = config(authority).map_err(io::Error::other)?;
+        let acceptor = TlsAcceptor::from(Arc::new(config));
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             script: Mutex::new(script),
@@ -205,6 +224,11 @@ impl Microsoft {
     /// Everything that it was asked.
     pub fn heard(&self) -> Vec<Request> {
         lock(&self.shared.state).heard.clone()
+    }
+
+    /// What applications have made of users' presence, in order.
+    pub fn shown(&self) -> Vec<Shown> {
+        lock(&self.shared.state).shown.clone()
     }
 
     /// How often it was asked at a host.
