@@ -67,6 +67,8 @@ pub struct Setting {
     pub reports: Option<Proof>,
     /// How the subject is to ask for presence, and whom to show: the table `presence` of that access.
     pub presence: Option<&'static str>,
+    /// Whether Microsoft tells it of presence.
+    pub is_told: bool,
     /// Further keys of the certificate.
     pub tls: String,
     /// What the certificate is for.
@@ -229,6 +231,13 @@ verify_client = "require"
         self.write_carriers(&mut text, peers);
         if let Some(at) = peers.branch {
             write_branch(&mut text, at, ports.udp.port());
+        }
+        if self.is_told {
+            let at = ports.notices;
+            let _ = write!(
+                text,
+                "\n[notices]\nlisten = \"{at}\"\ntls = \"teams\"\nurl = \"https://{FQDN}/notices\"\n"
+            );
         }
         text.push_str(&self.more);
         text
@@ -570,6 +579,7 @@ impl Setting {
             && !self.has_own_carriers
             && !self.pings_carrier
             && self.reports.is_none()
+            && !self.is_told
             && !self.is_behind_nat
             && !self.has_anchors
             && !self.has_names

@@ -139,6 +139,8 @@ pub struct Stage {
     pub(super) reports: (Change, Change),
     /// Where the subject waits for Microsoft, until the case starts that.
     pub(super) microsoft_at: Mutex<Option<TcpListener>>,
+    /// Where the subject is told by Microsoft, if it is.
+    pub notices_side: SocketAddr,
     /// Where strangers meet the subject.
     pub(super) door: SocketAddr,
     _front: Option<Front>,
@@ -280,6 +282,7 @@ impl Stage {
         let mut stage = Self::with_peers(ground, trust, tape, FQDN, &sides)?;
         stage.setting = setting;
         stage.microsoft_at = Mutex::new(microsoft_at);
+        stage.notices_side = ports.notices;
         stage.daemon = Some(daemon);
         stage.program = Some(program.to_owned());
         stage.folder = Some(folder);
@@ -444,6 +447,7 @@ impl Stage {
             warps: (None, None),
             reports: (None, None),
             microsoft_at: Mutex::default(),
+            notices_side: teams_side,
             door: teams_side,
             _front: None,
             names: None,

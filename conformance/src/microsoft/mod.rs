@@ -243,6 +243,13 @@ impl Microsoft {
         state.subscriptions.values().cloned().collect()
     }
 
+    /// Whether it was asked for presence since a subscription was made.
+    pub fn was_asked_since(&self, subscribed: &Subscribed) -> bool {
+        let heard = self.heard();
+        let mut polls = heard.iter().filter(|one| one.path == presence::READ);
+        polls.any(|one| one.at > subscribed.made)
+    }
+
     /// One is gone, and nobody says so.
     pub fn forget(&self, subscribed: &Subscribed) {
         let mut state = lock(&self.shared.state);

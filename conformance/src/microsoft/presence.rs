@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// Most users of one question.
 pub const BATCH: usize = 650;
-const READ: &str = "/v1.0/communications/getPresencesByUserId";
+pub(super) const READ: &str = "/v1.0/communications/getPresencesByUserId";
 const RULE: &str = "TDG-PRS-006";
 /// Lifetimes that are taken, in minutes.
 const LIFETIMES: std::ops::RangeInclusive<u64> = 5..=240;

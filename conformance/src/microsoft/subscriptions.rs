@@ -4,6 +4,7 @@ use super::http::{Request, Response};
 use super::{Script, State, clock};
 use crate::random;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 /// Users of one subscription.
 pub(super) const MOST_USERS: usize = 650;
@@ -33,6 +34,8 @@ pub struct Subscribed {
     pub until_ms: u64,
     /// How often it was renewed.
     pub renewals: usize,
+    /// When it was made.
+    pub made: Instant,
 }
 
 /// What comes of a request.
@@ -86,7 +89,8 @@ pub(super) fn step(script: &Script, state: &mut State, request: &Request) -> Ste
 }
 
 /// Its owner has shown it.
-pub(super) fn made(state: &mut State, own: Subscribed) -> Response {
+pub(super) fn made(state: &mut State, mut own: Subscribed) -> Response {
+    own.made = Instant::now();
     let answer = shown(&own);
     state.subscriptions.insert(own.id.clone(), own);
     Response::of(201, &answer)
@@ -182,6 +186,7 @@ fn read(script: &Script, state: &State, body: &Value) -> Result<Subscribed, Stri
         certificate_id,
         until_ms: until(script, body)?,
         renewals: 0,
+        made: Instant::now(),
     })
 }
 

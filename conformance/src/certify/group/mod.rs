@@ -13,6 +13,7 @@ pub mod impostor;
 pub mod inbound;
 pub mod media;
 pub mod midcall;
+pub mod notices;
 pub mod number;
 pub mod optimization;
 pub mod options;
@@ -59,6 +60,7 @@ pub const WRITTEN: &[&[Case]] = &[
     system::CASES,
     graph::CASES,
     presence::CASES,
+    notices::CASES,
 ];
 
 /// The case with this id, if somebody wrote it.
@@ -68,8 +70,7 @@ pub fn find(id: &str) -> Option<&'static Case> {
 }
 
 /// Cases that nobody wrote, since no subject that was ever certified here has what they are about.
-pub const UNWRITTEN: &[(&str, Need)] =
-    &[("TC-GRA-006", Need::Presence), ("TC-GRA-008", Need::SignIn)];
+pub const UNWRITTEN: &[(&str, Need)] = &[("TC-GRA-008", Need::SignIn)];
 
 /// What a case that nobody wrote is about.
 pub fn need_of_unwritten(id: &str) -> Option<Need> {
