@@ -184,8 +184,8 @@ impl Keeper {
         slot: &Slot,
     ) -> Result<(Secret, Value), Failed> {
         let key = self.notices.key().await.map_err(Failed::Here)?;
-        let secret = Secret::new();
-        let secret = secret.map_err(|()| Failed::Here("no random numbers".to_owned()))?;
+        let secret = Secret::random();
+        let secret = secret.ok_or_else(|| Failed::Here("no random numbers".to_owned()))?;
         let body = json!({
             "changeType": "updated",
             "notificationUrl": self.url,

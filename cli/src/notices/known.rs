@@ -30,15 +30,12 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Secret {
-    /// A new one.
-    ///
-    /// # Errors
-    /// If the system has no random numbers.
-    pub fn new() -> Result<Self, ()> {
+    /// A new one; `None` if the system has no random numbers.
+    pub fn random() -> Option<Self> {
         let mut octets = [0; SECRET];
-        random(&mut octets)?;
+        random(&mut octets).ok()?;
         let digits = octets.iter().map(|octet| format!("{octet:02x}"));
-        Ok(Self(digits.collect()))
+        Some(Self(digits.collect()))
     }
 
     /// For Microsoft.
@@ -102,7 +99,7 @@ mod tests {
     #[test]
     fn a_notice_is_recognised_by_name_and_secret_together() {
         let known = Known::default();
-        let secrets = [(); 2].map(|()| Secret::new().unwrap());
+        let secrets = [(); 2].map(|()| Secret::random().unwrap());
         let tenants = ["contoso", "fabrikam"].map(TenantName::new);
         for (tenant, secret) in tenants.iter().zip(&secrets) {
             known.begin(tenant, secret);
