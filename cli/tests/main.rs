@@ -21,6 +21,7 @@ mod network;
 mod onboarding;
 mod one_way;
 mod patience;
+mod presence;
 mod records;
 mod relay;
 mod renewal;
