@@ -22,6 +22,7 @@ mod notices;
 mod onboarding;
 mod one_way;
 mod patience;
+mod presence;
 mod records;
 mod relay;
 mod renewal;

@@ -363,7 +363,7 @@ fn what_is_wrong_with_users_and_rules_is_said() {
                 "to = [{ trunk = \"teams-contoso\" }]",
                 "to = [{ trunk = \"teams-contoso\" }]\npresence = { busy = \"refuse\" }",
             ),
-            "no tenant names users",
+            "no tenant has users whose presence is asked for",
         ),
         (
             good.replace("busy = \"refuse\"", "busy = \"reject\""),

@@ -4,6 +4,7 @@ use super::{Access, Problem};
 use crate::graph::presence::Told;
 use crate::graph::presence::store::Way;
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use sbc_core::id::TenantName;
 use sbc_core::policy::presence::Standing;
@@ -18,8 +19,9 @@ pub(super) struct Asked {
 
 pub(super) async fn presence(
     State(access): State<Access>,
-    Query(asked): Query<Asked>,
+    asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
+    let Query(asked) = asked.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
     let loaded = daemon.loaded();
     let watch = daemon.presence();
@@ -67,7 +69,7 @@ pub(super) async fn presence(
             "state": state(told),
             "because": told.and_then(|told| told.because.clone()),
             "not_shown": told.and_then(|told| told.not_shown.clone()),
-            "heard_seconds": told.and_then(|told| told.heard).map(|at| seconds(at)),
+            "heard_seconds": told.and_then(|told| told.heard).map(seconds),
             "users": known.len(),
             "known": heard_of,
             "shown": told.map_or(0, |told| told.shown),

@@ -129,7 +129,12 @@ pub fn run(command: &Teams, to: &Connection, out: &mut dyn Write) -> io::Result<
 
 /// How asking for presence goes, and what is known of each user.
 fn presence(arguments: &Presence, to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
+    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet);
     let path = match &arguments.tenant {
+        Some(tenant) if !tenant.bytes().all(is_plain) => {
+            eprintln!("causeway: there is no tenant \"{}\"", tenant.escape_debug());
+            return Ok(exit::USAGE);
+        }
         Some(tenant) => format!("/presence?tenant={tenant}"),
         None => "/presence".to_owned(),
     };

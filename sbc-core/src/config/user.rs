@@ -69,17 +69,24 @@ pub struct Users {
     numbers: BTreeMap<String, UserId>,
     ids: BTreeSet<UserId>,
     good_for: Duration,
+    is_asked: bool,
 }
 
 impl Users {
-    /// These, whose presence is asked for every so often.
+    /// These, whose presence is asked for every so often; never, if that is zero.
     pub fn new(numbers: BTreeMap<String, UserId>, every: Duration) -> Self {
         let ids = numbers.values().copied().collect();
         Self {
             numbers,
             ids,
             good_for: (every * MISSED).max(LEAST_GOOD),
+            is_asked: !every.is_zero(),
         }
+    }
+
+    /// Whether anybody asks for their presence.
+    pub fn is_asked(&self) -> bool {
+        self.is_asked
     }
 
     /// For how long presence counts that was heard.

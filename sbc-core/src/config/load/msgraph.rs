@@ -104,7 +104,8 @@ impl Load<'_> {
     /// A route that goes by presence needs somebody whose presence is known, and somewhere to go.
     pub(super) fn presence_of_routes(&mut self, routes: &[(Route, RoutePlaces)]) {
         let mut tenants = self.tenants.valid.values();
-        let has_users = tenants.any(|(tenant, _)| !tenant.users.is_empty());
+        let has_users =
+            tenants.any(|(tenant, _)| !tenant.users.is_empty() && tenant.users.is_asked());
         let is_teams = |target: &RouteTarget| {
             let trunk = self.trunks.valid.get(&target.trunk);
             trunk.is_none_or(|(trunk, _)| trunk.preset == Preset::Teams)
@@ -122,7 +123,7 @@ impl Load<'_> {
                 )
             } else if !has_users {
                 (
-                    "it goes by presence, and no tenant names users",
+                    "it goes by presence, and no tenant has users whose presence is asked for",
                     "write users and graph = { presence = { } } in the [[tenant]], or remove presence",
                 )
             } else if !route.to.iter().any(is_teams) {

@@ -33,7 +33,7 @@ impl Talking {
     }
 
     /// A user begins to talk in a call.
-    pub(crate) fn begin(&self, tenant: &TenantName, user: UserId) {
+    pub fn begin(&self, tenant: &TenantName, user: UserId) {
         let mut table = self.lock();
         table.changes += 1;
         let talk = table.users.entry((tenant.clone(), user)).or_default();
@@ -41,7 +41,7 @@ impl Talking {
     }
 
     /// A user talks in one call less.
-    pub(crate) fn end(&self, now: Timestamp, tenant: &TenantName, user: UserId) {
+    pub fn end(&self, now: Timestamp, tenant: &TenantName, user: UserId) {
         let mut table = self.lock();
         table.changes += 1;
         if let Some(talk) = table.users.get_mut(&(tenant.clone(), user)) {
