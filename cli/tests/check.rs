@@ -601,7 +601,6 @@ fn route_test(folder: &Folder, from: &str, to: &str, change: fn(&mut route::Test
         headers: Vec::new(),
         presence: None,
         codecs: Vec::new(),
-        presence: None,
         config: folder.path("causeway.toml"),
         json: false,
     };

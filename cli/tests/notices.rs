@@ -316,6 +316,24 @@ async fn each_subscription_has_650_users_and_none_of_an_earlier_run_stays() {
     assert_eq!(bench.microsoft.breaches(), []);
 }
 
+/// TDG-PRS-001: here its end comes soon.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_is_renewed_before_it_ends_again_and_again() {
+    let script = Script {
+        subscription_s: 4,
+        ..Script::default()
+    };
+    let bench = Bench::start(1, script).await;
+    let own = bench.subscriptions(1).await.remove(0);
+    let renewals = || {
+        let all = bench.microsoft.subscriptions();
+        let same = all.iter().find(|one| one.id == own.id);
+        same.map_or(0, |own| own.renewals)
+    };
+    bench.until("renewals", || renewals() >= 2).await;
+    assert_eq!(bench.microsoft.breaches(), []);
+}
+
 /// TDG-PRS-001: as the documentation has it, of applications.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_an_application_may_not_subscribe_that_is_said_once_and_presence_is_asked_for() {

@@ -29,15 +29,12 @@ use causeway_notice::{Batch, proof};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-/// Octets of a body. A presence has some three thousand.
-const MOST_SENT: usize = 1024 * 1024;
+/// Octets of a body, of which each connection has one at most. A presence has some three thousand.
+const MOST_SENT: usize = 512 * 1024;
 /// How long a body may take; Microsoft wants an answer within 3 s of its last octet.
 const BODY: Duration = Duration::from_secs(5);
-/// Bodies that are read at the same time.
-const AT_ONCE: usize = 8;
 /// Requests of one source that prove nothing: in a second, and at once.
 const RATE: f64 = 2.0;
 const BURST: f64 = 100.0;
@@ -50,7 +47,6 @@ pub(super) struct Door {
     /// Only while this is the path that is asked for.
     path: Box<dyn Fn() -> Option<String> + Send + Sync>,
     sources: Mutex<Sources>,
-    bodies: Semaphore,
 }
 
 impl Door {
@@ -62,7 +58,6 @@ impl Door {
             notices,
             path: Box::new(path),
             sources: Mutex::new(Sources::new(RATE, BURST, REMEMBERED)),
-            bodies: Semaphore::new(AT_ONCE),
         }
     }
 
@@ -121,14 +116,13 @@ async fn take(State(door): State<Arc<Door>>, request: Request) -> Response {
             }
         };
     }
-    let read = door.read(request.into_body()).await;
+    let read = read(request.into_body()).await;
     let (batch, octets) = match read {
         Ok(read) => read,
         Err(status) => {
             door.spent(from);
-            let is_full = status == StatusCode::SERVICE_UNAVAILABLE;
-            door.came(if is_full { "no_room" } else { "unreadable" });
-            return plain(status, is_full.then_some("2"), "");
+            door.came("unreadable");
+            return plain(status, None, "");
         }
     };
     match door.notices.take(batch, octets) {
@@ -157,19 +151,13 @@ pub(super) enum Taken {
     NoRoom,
 }
 
-impl Door {
-    async fn read(&self, body: Body) -> Result<(Batch, usize), StatusCode> {
-        let _turn = self
-            .bodies
-            .try_acquire()
-            .map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
-        let octets = timeout(BODY, to_bytes(body, MOST_SENT))
-            .await
-            .map_err(|_| StatusCode::REQUEST_TIMEOUT)?
-            .map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
-        let batch = Batch::read(&octets).map_err(|_| StatusCode::BAD_REQUEST)?;
-        Ok((batch, octets.len()))
-    }
+async fn read(body: Body) -> Result<(Batch, usize), StatusCode> {
+    let octets = timeout(BODY, to_bytes(body, MOST_SENT))
+        .await
+        .map_err(|_| StatusCode::REQUEST_TIMEOUT)?
+        .map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+    let batch = Batch::read(&octets).map_err(|_| StatusCode::BAD_REQUEST)?;
+    Ok((batch, octets.len()))
 }
 
 /// An answer that no browser takes for more than text.

@@ -19,8 +19,8 @@ use tokio::time::{sleep_until, timeout};
 pub(super) const MOST_USERS: usize = 650;
 /// For how long is asked: an hour is the most, and the clocks differ.
 const LIFE: Duration = Duration::from_secs(59 * 60);
-/// A life that is shorter is not believed.
-const LEAST: Duration = Duration::from_secs(60);
+/// A life that is shorter is not believed: it would be renewed without pause.
+const LEAST: Duration = Duration::from_secs(3);
 /// How long the end of one may take.
 const END: Duration = Duration::from_secs(3);
 /// Pages of subscriptions that are looked through for those of an earlier run.
@@ -112,8 +112,10 @@ impl Keeper {
         if is_same {
             return;
         }
-        for mut slot in std::mem::take(slots) {
-            self.end(graph, &mut slot).await;
+        // Whoever stops this on the way ends the rest.
+        while let Some(slot) = slots.last_mut() {
+            self.end(graph, slot).await;
+            slots.pop();
         }
         let now = Instant::now();
         *slots = users
@@ -153,26 +155,33 @@ impl Keeper {
         if let Some(secret) = slot.secret.take() {
             self.notices.known.end(&secret);
         }
-        let made = self.made(graph, reach, slot).await;
-        let (secret, answer) = match made {
-            Ok(made) => made,
-            Err(fault) => return self.failed(slot, "subscribe", &fault, said),
+        let Some(secret) = Secret::random() else {
+            let why = "the system has no random numbers".to_owned();
+            return self.failed(slot, "subscribe", &Failed::Here(why), said);
         };
-        let life = life(&answer, reach);
-        match answer["id"].as_str().filter(|id| !id.is_empty()) {
-            Some(id) => {
-                self.notices.known.is_called(&secret, id);
-                slot.plan.held(id, life, Instant::now());
-                slot.secret = Some(secret);
+        // It is the slot's before anybody is asked: whoever stops this on the way ends it.
+        slot.secret = Some(secret.clone());
+        self.notices.known.begin(&self.tenant, &secret);
+        let made = self.made(graph, reach, &slot.users, &secret).await;
+        let made = made.and_then(|answer| {
+            let id = answer["id"].as_str().filter(|id| !id.is_empty());
+            let id = id.map(str::to_owned);
+            let id = id.ok_or_else(|| Failed::Here("the subscription has no name".to_owned()))?;
+            Ok((id, life(&answer, reach)))
+        });
+        match made {
+            Ok((id, life)) => {
+                self.notices.known.is_called(&secret, &id);
+                slot.plan.held(&id, life, Instant::now());
                 self.asked("subscribe", "ok");
                 self.tell(said);
                 // What has changed before this nobody tells.
                 self.notices.presences.want(&self.tenant, &slot.users);
             }
-            None => {
+            Err(fault) => {
                 self.notices.known.end(&secret);
-                let why = "the subscription has no name".to_owned();
-                self.failed(slot, "subscribe", &Failed::Here(why), said);
+                slot.secret = None;
+                self.failed(slot, "subscribe", &fault, said);
             }
         }
     }
@@ -181,30 +190,23 @@ impl Keeper {
         &self,
         graph: &mut Graph<'_>,
         reach: &Reach,
-        slot: &Slot,
-    ) -> Result<(Secret, Value), Failed> {
+        users: &[UserId],
+        secret: &Secret,
+    ) -> Result<Value, Failed> {
         let key = self.notices.key().await.map_err(Failed::Here)?;
-        let secret = Secret::random();
-        let secret = secret.ok_or_else(|| Failed::Here("no random numbers".to_owned()))?;
         let body = json!({
             "changeType": "updated",
             "notificationUrl": self.url,
             "lifecycleNotificationUrl": self.url,
-            "resource": resource(&slot.users),
+            "resource": resource(users),
             "expirationDateTime": ends(reach),
             "includeResourceData": true,
             "encryptionCertificate": key.certificate(),
             "encryptionCertificateId": key.id(),
             "clientState": secret.shown(),
         });
-        self.notices.known.begin(&self.tenant, &secret);
-        match graph.send(Method::POST, PATH, Some(&body)).await {
-            Ok(answer) => Ok((secret, answer)),
-            Err(fault) => {
-                self.notices.known.end(&secret);
-                Err(Failed::There(fault))
-            }
-        }
+        let made = graph.send(Method::POST, PATH, Some(&body)).await;
+        made.map_err(Failed::There)
     }
 
     async fn renew(
