@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod graph;
 pub mod https;
 pub mod ng;
+pub mod notices;
 pub mod onboarding;
 pub mod reports;
 pub mod sink;

@@ -599,6 +599,7 @@ fn route_test(folder: &Folder, from: &str, to: &str, change: fn(&mut route::Test
         listener: None,
         request_uri: None,
         headers: Vec::new(),
+        presence: None,
         codecs: Vec::new(),
         config: folder.path("causeway.toml"),
         json: false,

@@ -418,6 +418,42 @@ async fn an_application_proves_itself_by_its_certificate() {
     }
 }
 
+/// TDG-ENT-001: what a platform writes for a workload is read anew each time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_application_proves_itself_by_what_its_platform_writes_at_the_time() {
+    let bench = Bench::proving(
+        "assertion = { file = \"DIR/token\" }",
+        Script {
+            federated: Some("e30.e30.one".to_owned()),
+            ..reported(vec![row("one", 0)])
+        },
+    )
+    .await;
+    for token in ["e30.e30.one", "e30.e30.two"] {
+        bench.write("token", &format!("{token}\n"));
+        let known = Some(token.to_owned());
+        bench.microsoft.change(|script| script.federated = known);
+        let told = bench.records(&["--from", DAY, "--json"]).await.tenant();
+        assert_eq!(ids(&told["only_microsoft"], "/row/id"), ["one"]);
+    }
+    bench.nothing_was_wrong();
+    bench.write("token", "e30.e30.three");
+    let told = bench.records(&["--from", DAY]).await;
+    assert_eq!(told.code, i32::from(exit::REFUSED));
+    for words in ["AADSTS70021", "compare its issuer, subject and audience"] {
+        assert!(told.errors.contains(words), "{}", told.errors);
+    }
+    assert!(!told.errors.contains("e30"), "{}", told.errors);
+    bench.write("token", "opensesame");
+    let told = bench.records(&["--from", DAY]).await;
+    assert!(
+        told.errors.contains("this is no signed token"),
+        "{}",
+        told.errors
+    );
+    assert!(!told.errors.contains("opensesame"), "{}", told.errors);
+}
+
 /// TDG-ENT-005, TDG-ENT-006.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refusal_says_what_to_change_and_not_the_secret() {
@@ -434,7 +470,7 @@ async fn a_refusal_says_what_to_change_and_not_the_secret() {
     for words in [
         "graph.microsoft.com refuses (403, Authorization_RequestDenied)",
         "CallRecord-PstnCalls.Read.All",
-        "Grant admin consent",
+        "https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/adminconsent?client_id=66666666",
         APPLICATION,
         "its request-id is r-1",
     ] {

@@ -22,6 +22,7 @@ mod location;
 mod media_wire;
 mod message;
 mod ng;
+mod notice;
 mod packet;
 mod passport;
 mod reader;
@@ -133,5 +134,9 @@ pub static TARGETS: &[Target] = &[
     Target {
         name: "import",
         run: import::check,
+    },
+    Target {
+        name: "notice",
+        run: notice::check,
     },
 ];

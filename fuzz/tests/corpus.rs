@@ -56,7 +56,7 @@ macro_rules! replays {
     };
 }
 
-replays! { message framer header uri sdp transaction call frame packet passport location media_wire ng srtp stun session codec registrar config import }
+replays! { message framer header uri sdp transaction call frame packet passport location media_wire ng srtp stun session codec registrar config import notice }
 
 /// A target that is forgotten in one of the places would look as if it had found nothing.
 #[test]

@@ -63,6 +63,8 @@ pub enum CauseCode {
     NumberUnknown,
     /// No route matched.
     NoRoute,
+    /// The user is busy or absent as Microsoft says, and the route goes by it.
+    Presence,
     /// The caller shows a number that is not its own.
     CallerNotAllowed,
     /// The call has been forwarded too often (SIP-403, SIP-405).
@@ -103,7 +105,7 @@ pub enum CauseCode {
 
 impl CauseCode {
     /// Every code, for metrics and documentation.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::NormalClearing,
         Self::CallerCancelled,
         Self::PeerRejected,
@@ -111,6 +113,7 @@ impl CauseCode {
         Self::NoAnswer,
         Self::NumberUnknown,
         Self::NoRoute,
+        Self::Presence,
         Self::CallerNotAllowed,
         Self::LoopDetected,
         Self::BadRequest,
@@ -141,6 +144,7 @@ impl CauseCode {
             Self::NoAnswer => "no_answer",
             Self::NumberUnknown => "number_unknown",
             Self::NoRoute => "no_route",
+            Self::Presence => "presence",
             Self::CallerNotAllowed => "caller_not_allowed",
             Self::LoopDetected => "loop_detected",
             Self::BadRequest => "bad_request",

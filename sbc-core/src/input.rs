@@ -1,9 +1,10 @@
 //! What the outside tells the core.
 
-use crate::config::Config;
-use crate::id::{CallId, CommandId, FlowId, QueryId, TransactionId};
+use crate::config::{Config, UserId};
+use crate::id::{CallId, CommandId, FlowId, QueryId, TenantName, TransactionId};
 use crate::letter::Letter;
 use crate::overload::Strain;
+use crate::policy::presence::Presence;
 use crate::query::Outcome;
 use crate::record::{CallSummary, LiveMedia};
 use crate::sip::{Message, Rejected};
@@ -90,10 +91,22 @@ pub enum Input {
     Bindings(Arc<Bound>),
     /// What was registered before a restart, for the shard that is the registrar.
     Restored(Arc<[Stored]>),
+    /// What Microsoft has said of users of a tenant, now. Users whom the configuration does not name are
+    /// passed over.
+    Presence(Arc<Heard>),
     /// A letter of another shard.
     Letter(Letter),
     /// A deadline has come.
     Tick,
+}
+
+/// What was heard of users at one time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Heard {
+    /// Whose users.
+    pub tenant: TenantName,
+    /// Each, at most as many as one answer of Microsoft has: 650.
+    pub users: Vec<(UserId, Arc<Presence>)>,
 }
 
 /// What an operator may ask of a shard.

@@ -14,6 +14,7 @@ use crate::policy::admission::Admission;
 use crate::policy::circle::Circles;
 use crate::policy::elin::Elins;
 use crate::policy::preempt::Preemptions;
+use crate::policy::presence::{Presences, Talking};
 use crate::policy::spend::Spending;
 use crate::policy::unusual::Watch;
 use crate::query::{Query, ResolveSpec};
@@ -64,6 +65,10 @@ pub(crate) struct Plane {
     pub(crate) nonces: Nonces,
     pub(crate) standings: Standings,
     pub(crate) bindings: Bindings,
+    /// What was heard of users.
+    pub(crate) presences: Presences,
+    /// Who talks over our trunks.
+    pub(crate) talking: Talking,
     pub(crate) guard: Guard,
     /// Whether every decision is explained: of no use, and a cost, where calls are served.
     pub(crate) explains: bool,
@@ -101,6 +106,8 @@ impl Plane {
             nonces: Nonces::default(),
             standings: Standings::default(),
             bindings: Bindings::default(),
+            presences: Presences::default(),
+            talking: Talking::default(),
             guard: Guard::default(),
             explains: false,
             shards: 1,

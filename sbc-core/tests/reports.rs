@@ -5,6 +5,7 @@ use crate::world::CONFIG;
 use sbc_core::config::{
     Assumed, Cloud, Findings, GraphAccess, GraphProof, Loaded, Secret, Source, effective, load,
 };
+use std::collections::BTreeMap;
 
 const DIRECTORY: &str = "11111111-2222-3333-4444-55555555555A";
 const APPLICATION: &str = "66666666-7777-8888-9999-000000000000";
@@ -35,6 +36,9 @@ fn a_tenant_says_how_its_reports_are_read_and_its_trunks_say_where() {
         client_id: APPLICATION.to_owned(),
         cloud: Cloud::Worldwide,
         proof: GraphProof::Secret(Secret::Credential("graph".to_owned())),
+        roots: "microsoft".to_owned(),
+        connect_to: BTreeMap::new(),
+        presence: None,
     };
     assert_eq!(*access, wanted);
     let shown = effective(&[Source::new("reports.toml", &*text)], &found);

@@ -2,6 +2,7 @@
 //! has one (SEC-150, SEC-152, SEC-153). Nothing here concerns the Unix socket.
 
 use super::network::Proof;
+use super::rates::{Bucket, Sources, source};
 use super::who::Who;
 use super::{Access, Problem};
 use crate::sink::audit::Deed;
@@ -15,7 +16,7 @@ use sbc_core::config::ApiUser;
 use sbc_core::time::UnixTime;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use subtle::ConstantTimeEq;
@@ -32,9 +33,11 @@ const SOURCES: usize = 1_024;
 
 /// Where a connection comes from.
 #[derive(Clone)]
-pub(super) struct Remote {
-    address: SocketAddr,
-    proof: Proof,
+pub(crate) struct Remote {
+    /// Address and port.
+    pub(crate) address: SocketAddr,
+    /// Who has proven something over this connection.
+    pub(crate) proof: Proof,
 }
 
 impl Remote {
@@ -47,32 +50,17 @@ impl Remote {
 #[derive(Default)]
 pub(super) struct Gate(Mutex<Counts>);
 
-#[derive(Default)]
 struct Counts {
     users: HashMap<String, Bucket>,
-    sources: HashMap<IpAddr, Bucket>,
+    sources: Sources,
 }
 
-/// Allowance that grows with time.
-struct Bucket {
-    left: f64,
-    at: Instant,
-}
-
-impl Bucket {
-    fn full(of: f64, at: Instant) -> Self {
-        Self { left: of, at }
-    }
-
-    /// Takes one, if there is one.
-    fn take(&mut self, now: Instant, per_second: f64, most: f64) -> bool {
-        let grown = now.saturating_duration_since(self.at).as_secs_f64() * per_second;
-        (self.left, self.at) = ((self.left + grown).min(most), now);
-        let has = self.left >= 1.0;
-        if has {
-            self.left -= 1.0;
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            users: HashMap::new(),
+            sources: Sources::new(FAILURES / 60.0, FAILURES, SOURCES),
         }
-        has
     }
 }
 
@@ -106,7 +94,7 @@ impl Gate {
             // Who shows nothing has not tried anything.
             Err(why) if why == NO_TOKEN => return Err(Refused::Unknown(why)),
             Err(why) => {
-                return Err(match counts.has_failed(source(remote.ip()), now) {
+                return Err(match counts.sources.take(source(remote.ip()), now) {
                     true => Refused::Unknown(why),
                     false => Refused::Wait,
                 });
@@ -124,34 +112,7 @@ impl Gate {
     }
 }
 
-impl Counts {
-    /// Whether a wrong token from there is still answered as such.
-    fn has_failed(&mut self, source: IpAddr, now: Instant) -> bool {
-        if self.sources.len() >= SOURCES && !self.sources.contains_key(&source) {
-            // Those that have waited longest are forgotten first.
-            let oldest = self.sources.iter().min_by_key(|(_, bucket)| bucket.at);
-            if let Some(oldest) = oldest.map(|(source, _)| *source) {
-                self.sources.remove(&oldest);
-            }
-        }
-        let bucket = self.sources.entry(source);
-        let bucket = bucket.or_insert_with(|| Bucket::full(FAILURES, now));
-        bucket.take(now, FAILURES / 60.0, FAILURES)
-    }
-}
-
 const NO_TOKEN: &str = "write Authorization: Bearer and a token, as causeway token makes them";
-
-/// Who has a whole network of IPv6 is one source.
-pub(super) fn source(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => {
-            let network = u128::from(ip) & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from(network))
-        }
-        ip => ip,
-    }
-}
 
 fn token(headers: &HeaderMap) -> Option<&[u8]> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
@@ -247,6 +208,7 @@ pub(super) async fn authenticate(
 mod tests {
     use super::*;
     use sbc_core::config::{ApiRole, TokenHash};
+    use std::net::IpAddr;
     use std::time::Duration;
 
     fn user(name: &str, expires: Option<u64>) -> ApiUser {

@@ -20,12 +20,14 @@ mod config;
 mod console;
 mod desk;
 mod events;
-mod gate;
+pub(crate) mod gate;
 mod generations;
 mod log;
-mod network;
+pub(crate) mod network;
 mod node;
 mod openapi;
+mod presence;
+pub(crate) mod rates;
 mod records;
 pub(crate) mod routes;
 mod shape;
@@ -269,7 +271,12 @@ impl Admin {
             let router = for_the_network(&access);
             let ends = stopped.clone();
             let daemon = Arc::downgrade(daemon);
-            let serving = network::run(tcp, context, daemon, router, ends);
+            // The certificate of this moment: it may have been renewed.
+            let identity = move || {
+                let identities = daemon.upgrade()?.net().identities();
+                identities.get(&context)?.serve().ok()
+            };
+            let serving = network::run(tcp, identity, router, ends);
             tasks.push(tokio::spawn(serving));
         }
         if let Some(tcp) = tcp {

@@ -1,9 +1,9 @@
-//! The interface over the network: TLS 1.3, HTTP/1.1, and bounds for everything that somebody without a token can
+//! HTTP/1.1 over TLS where strangers come, the interface of operators and the address for notices, and bounds for everything that somebody without a token can
 //! reach (SEC-150, SEC-153).
 
 use super::bounded::{Bounded, Mortal};
-use super::gate::{self, Remote};
-use crate::daemon::Daemon;
+use super::gate::Remote;
+use super::rates::source;
 use axum::Router;
 use axum::body::Body;
 use axum::serve::Listener as _;
@@ -12,12 +12,12 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use sbc_core::id::TlsContextName;
+use rustls::ServerConfig;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -46,11 +46,11 @@ const HEAD: Duration = Duration::from_secs(10);
 const HEAD_OCTETS: usize = 16 * 1024;
 const HEAD_LINES: usize = 64;
 
-/// Serves until it is told to stop.
-pub(super) async fn run(
+/// Serves until it is told to stop, each connection with the identity of its moment; none is served while there is
+/// none.
+pub(crate) async fn run(
     tcp: TcpListener,
-    context: TlsContextName,
-    daemon: Weak<Daemon>,
+    identity: impl Fn() -> Option<Arc<ServerConfig>>,
     router: Router,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -64,15 +64,11 @@ pub(super) async fn run(
             Some(_) = open.join_next() => continue,
             _ = stopped.wait_for(|stop| *stop) => break,
         };
-        let Some(seat) = sources.seat(gate::source(remote.ip()), Instant::now()) else {
+        let Some(seat) = sources.seat(source(remote.ip()), Instant::now()) else {
             continue;
         };
         // The certificate of this moment: it may have been renewed.
-        let identity = daemon.upgrade().and_then(|daemon| {
-            let identities = daemon.net().identities();
-            identities.get(&context)?.serve().ok()
-        });
-        let Some(identity) = identity else {
+        let Some(identity) = identity() else {
             continue;
         };
         let acceptor = TlsAcceptor::from(identity);
@@ -137,9 +133,9 @@ struct Seat {
     source: IpAddr,
 }
 
-/// Whether a token has come on a connection.
+/// Whether a token, or a good notice, has come on a connection.
 #[derive(Clone)]
-pub(super) struct Proof {
+pub(crate) struct Proof {
     sources: Sources,
     source: IpAddr,
     is_there: Arc<AtomicBool>,
@@ -187,8 +183,8 @@ impl Seat {
 }
 
 impl Proof {
-    /// A good token has come.
-    pub(super) fn given(&self) {
+    /// It has come.
+    pub(crate) fn given(&self) {
         // Ordering: the flag stands for itself.
         self.is_there.store(true, Ordering::Relaxed);
         self.sources.proven(self.source, Instant::now());
@@ -233,7 +229,7 @@ mod tests {
         assert!(sources.seat(host(1), now + LATELY).is_none());
         seats.truncate(MOST_OF_ONE);
         // A network of IPv6 is one source.
-        let of_one = |last: u16| gate::source(format!("2001:db8::{last}").parse().unwrap());
+        let of_one = |last: u16| source(format!("2001:db8::{last}").parse().unwrap());
         let seats: Vec<_> = (1..100)
             .map_while(|last| sources.seat(of_one(last), now))
             .collect();

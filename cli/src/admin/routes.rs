@@ -4,7 +4,8 @@
 use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
 use super::who::{Right, guard};
 use super::{
-    Access, calls, certs, config, events, generations, log, node, openapi, records, teams, who,
+    Access, calls, certs, config, events, generations, log, node, openapi, presence, records,
+    teams, who,
 };
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
@@ -252,6 +253,45 @@ pub(super) const OPERATIONS: &[Operation] = &[
         answer: Answer::Json(List(&Any)),
         refusals: &[],
         handler: || get(teams::teams),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/presence",
+        right: Right::Numbers,
+        summary: "Presence of the users of each tenant as Microsoft says, how old it is, and how asking for it goes",
+        query: &[("tenant", "only that of this tenant", Text)],
+        body: None,
+        answer: Answer::Json(Object(&[
+            (
+                "tenants",
+                List(&Object(&[
+                    ("tenant", Text),
+                    ("state", Text),
+                    ("because", Maybe(&Text)),
+                    ("not_shown", Maybe(&Text)),
+                    ("heard_seconds", Maybe(&Integer)),
+                    ("users", Integer),
+                    ("known", Integer),
+                    ("shown", Integer),
+                ])),
+            ),
+            (
+                "users",
+                List(&Object(&[
+                    ("tenant", Text),
+                    ("number", Text),
+                    ("user", Text),
+                    ("availability", Maybe(&Text)),
+                    ("activity", Maybe(&Text)),
+                    ("age_seconds", Maybe(&Integer)),
+                    ("heard_by", Maybe(&Text)),
+                    ("counts_as", Text),
+                    ("talks", Integer),
+                ])),
+            ),
+        ])),
+        refusals: &[],
+        handler: || get(presence::presence),
     },
     Operation {
         method: Method::Get,

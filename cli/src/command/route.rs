@@ -38,6 +38,9 @@ pub struct Test {
     /// Codec that is offered; may be given several times
     #[arg(long = "codec", value_name = "NAME")]
     pub codecs: Vec<String>,
+    /// What Microsoft says of the called user, such as Busy/InACall or Available
+    #[arg(long, value_name = "AVAILABILITY/ACTIVITY")]
+    pub presence: Option<String>,
     /// Main file; conf.d/*.toml beside it belong to it
     #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
     pub config: PathBuf,
@@ -108,6 +111,7 @@ fn described(arguments: &Test) -> Result<CallIn, &str> {
         request_uri: arguments.request_uri.clone(),
         headers,
         codecs: arguments.codecs.clone(),
+        presence: arguments.presence.clone(),
     })
 }
 

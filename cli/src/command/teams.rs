@@ -27,10 +27,20 @@ pub enum Teams {
     /// Show our certificate to the test names of Microsoft and ask each once: whether both sides believe the
     /// authorities that come next
     Probe(Probe),
+    /// What Microsoft says of the users of each tenant, how old it is, and who talks over our trunks
+    Presence(Presence),
     /// Microsoft's record of each call beside ours: where both differ, and calls that only one side knows
     Records(Records),
     /// Compare what the tenant says of its gateways with the configuration: bypass, local media, proxies, sites
     Gateways(Gateways),
+}
+
+/// Arguments of `causeway teams presence`.
+#[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
+pub struct Presence {
+    /// Only this tenant
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
 }
 
 /// Arguments of `causeway teams gateways`.
@@ -110,10 +120,81 @@ pub fn run(command: &Teams, to: &Connection, out: &mut dyn Write) -> io::Result<
             ];
             table(&rows, &columns, out)
         }),
+        Teams::Presence(arguments) => presence(arguments, to, out),
         Teams::Probe(arguments) => probe(arguments, out),
         Teams::Records(arguments) => records::run(arguments, to.json, out),
         Teams::Gateways(arguments) => gateways(arguments, to.json, out),
     }
+}
+
+/// How asking for presence goes, and what is known of each user.
+fn presence(arguments: &Presence, to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
+    let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet);
+    let path = match &arguments.tenant {
+        Some(tenant) if !tenant.bytes().all(is_plain) => {
+            eprintln!("causeway: there is no tenant \"{}\"", tenant.escape_debug());
+            return Ok(exit::USAGE);
+        }
+        Some(tenant) => format!("/presence?tenant={tenant}"),
+        None => "/presence".to_owned(),
+    };
+    get(to, &path, out, |answer, out| {
+        let rows = |key: &str| answer[key].as_array().cloned().unwrap_or_default();
+        let tenants = rows("tenants");
+        if tenants.is_empty() {
+            return writeln!(out, "no tenant has users whose presence is asked for");
+        }
+        for tenant in &tenants {
+            let text = |key: &str| tenant[key].as_str().unwrap_or_default();
+            let heard = tenant["heard_seconds"].as_u64().map(duration);
+            let heard = heard.map_or_else(|| "not yet".to_owned(), |age| format!("{age} ago"));
+            writeln!(
+                out,
+                "tenant {}: {}, all users heard of {heard}, {} of {} known, {} shown as busy",
+                text("tenant"),
+                text("state"),
+                tenant["known"],
+                tenant["users"],
+                tenant["shown"]
+            )?;
+            for why in ["because", "not_shown"].map(text) {
+                if !why.is_empty() {
+                    writeln!(out, "  {}", why.replace('\n', "\n  "))?;
+                }
+            }
+        }
+        writeln!(out)?;
+        let users: Vec<Value> = rows("users").iter().map(user_row).collect();
+        let columns = [
+            "tenant",
+            "number",
+            "user",
+            "presence",
+            "age",
+            "by",
+            "counts_as",
+            "talks",
+        ];
+        table(&users, &columns, out)
+    })
+}
+
+fn user_row(told: &Value) -> Value {
+    let text = |key: &str| told[key].as_str().unwrap_or_default();
+    let presence = match told["availability"].as_str() {
+        Some(availability) => format!("{availability}/{}", text("activity")),
+        None => String::new(),
+    };
+    json!({
+        "tenant": told["tenant"],
+        "number": told["number"],
+        "user": told["user"],
+        "presence": presence,
+        "age": told["age_seconds"].as_u64().map(duration),
+        "by": told["heard_by"],
+        "counts_as": told["counts_as"],
+        "talks": told["talks"],
+    })
 }
 
 /// Compares the tenant with the configuration (TDR-LMO-022). Returns 0 if nothing but warnings is found, 3 if

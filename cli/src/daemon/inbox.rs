@@ -240,6 +240,7 @@ fn lane(input: &Input) -> Lane {
         | Input::Registration(_)
         | Input::Bindings(_)
         | Input::Restored(_)
+        | Input::Presence(_)
         | Input::Command(..)
         | Input::Config(_)
         | Input::Lag(_)

@@ -27,6 +27,8 @@ pub mod stop;
 mod strain;
 
 use crate::admin::{Admin, AdminFault, Doors};
+use crate::graph::presence;
+use crate::notices::{Notices, Served};
 use crate::sink::Sinks;
 use crate::sink::asked::AskedWriter;
 use crate::sink::audit::Audit;
@@ -57,11 +59,13 @@ use sbc_core::mint::Mint;
 use sbc_core::time::Now;
 use shard::{Shard, Turn};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use stir::{Reach, Signers};
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -105,6 +109,17 @@ pub enum PlaceFault {
     /// The operator interface.
     #[error("{0}")]
     Admin(AdminFault),
+    /// The address for notices of Microsoft.
+    #[error(
+        "notices listener {address}: {why}{}; or choose another address in [notices]",
+        net::bind_advice(why)
+    )]
+    Notices {
+        /// The configured address.
+        address: SocketAddr,
+        /// What the operating system said.
+        why: io::Error,
+    },
     /// Directory of call records.
     #[error(
         "call records cannot be written to {}: {why}; make the directory and give it to the user \
@@ -139,7 +154,9 @@ pub struct Daemon {
     replies: Arc<Replies>,
     net: Net,
     signers: Signers,
+    notices: Arc<Notices>,
     acme: Arc<Acme>,
+    presence: presence::Watch,
     resolver: Resolver,
     health: Health,
     relay: Weak<media::Plane>,
@@ -152,6 +169,9 @@ pub struct Daemon {
     without: Vec<String>,
 }
 
+/// How long it may take at the end to tell Microsoft that nobody talks over our trunks any more.
+const SHOWN_NO_MORE: Duration = Duration::from_secs(3);
+
 /// What is taken apart when the daemon stops.
 struct Parts {
     shards: Vec<Shard>,
@@ -162,6 +182,7 @@ struct Parts {
     lent: Option<(LentWriter, Bell)>,
     asked: Option<AskedWriter>,
     admin: Admin,
+    notices: Option<Served>,
     media: JoinHandle<()>,
     strain: JoinHandle<()>,
     expiry: JoinHandle<()>,
@@ -223,7 +244,7 @@ impl Daemon {
             log.clone(),
         );
         // Everything is tried before anything is told: one start shows all that is to be mended.
-        let (opened, doors) = open(&net, &loaded).await.map_err(StartFault::Places)?;
+        let (opened, doors, door) = open(&net, &loaded).await.map_err(StartFault::Places)?;
         let (cdr, records) = records(&loaded, &metrics, &log)?;
         let of_state = log.clone();
         let mut state = State {
@@ -273,6 +294,8 @@ impl Daemon {
         let resolver = Resolver::configured(&loaded.shell.dns, Arc::clone(&metrics));
         let signers = Signers::new(resolver.clone(), Reach::PUBLIC);
         signers.trust(reload::trust(&loaded).map_err(StartFault::Config)?);
+        let presences = presence::Presences::new(inboxes.clone());
+        let notices = Notices::new(presences.clone(), resolver.clone(), &sinks);
         let mut shards = Vec::new();
         for inbox in inboxes.all() {
             let dispatch = Dispatch {
@@ -291,7 +314,14 @@ impl Daemon {
             let core = core.among(inboxes.count()).counting(&together);
             shards.push(start_shard(inbox, &sinks, core, dispatch)?);
         }
+        let presence = presence::Watch::new(
+            presences,
+            together.talking(),
+            sinks.clone(),
+            resolver.clone(),
+        );
         let daemon = Arc::new(Self {
+            presence,
             config_path: options.config,
             started: Instant::now(),
             sinks,
@@ -299,6 +329,7 @@ impl Daemon {
             replies,
             net,
             signers,
+            notices,
             acme: Arc::default(),
             resolver,
             health: Health::new(
@@ -319,6 +350,7 @@ impl Daemon {
             turn: tokio::sync::Mutex::default(),
         });
         let admin = Admin::start(&daemon, doors);
+        let door = door.map(|tcp| daemon.notices.serve(tcp, Arc::downgrade(&daemon)));
         daemon
             .net
             .apply(Arc::clone(&config), Arc::clone(&tls), opened);
@@ -339,6 +371,7 @@ impl Daemon {
             lent,
             asked,
             admin,
+            notices: door,
             media: tokio::spawn(media::tell(
                 Arc::clone(&config),
                 daemon.relay.clone(),
@@ -382,6 +415,11 @@ impl Daemon {
         parts.expiry.abort();
         parts.renewed.abort();
         parts.acme.abort();
+        // While somebody answers: Microsoft may tell of the end.
+        tokio::join!(self.notices.end(), self.presence.finish(SHOWN_NO_MORE));
+        if let Some(door) = parts.notices {
+            door.stop().await;
+        }
         self.net.shutdown(Duration::from_secs(2)).await;
         parts.admin.stop().await;
         // These wait for threads, which must not hold up the runtime's own.
@@ -408,6 +446,11 @@ impl Daemon {
         });
         let _ = ending.await;
         self.sinks.audit.finish().await;
+    }
+
+    /// Presence of users.
+    pub fn presence(&self) -> &presence::Watch {
+        &self.presence
     }
 
     /// Calls in progress over all shards.
@@ -446,6 +489,11 @@ impl Daemon {
     pub fn degraded(&self) -> Vec<String> {
         let records = self.sinks.cdr.as_ref().and_then(Cdr::trouble);
         records.into_iter().chain(self.without.clone()).collect()
+    }
+
+    /// What Microsoft tells without being asked.
+    pub fn notices(&self) -> &Arc<Notices> {
+        &self.notices
     }
 
     /// Certificates that an authority issues.
@@ -541,7 +589,10 @@ fn start_shard(
 }
 
 /// Opens every socket and tries every other place.
-async fn open(net: &Net, loaded: &Loaded) -> Result<(Opened, Doors), Vec<PlaceFault>> {
+async fn open(
+    net: &Net,
+    loaded: &Loaded,
+) -> Result<(Opened, Doors, Option<TcpListener>), Vec<PlaceFault>> {
     let listeners = net.open(&loaded.config);
     let doors = Doors::open(
         Path::new(&loaded.shell.api),
@@ -559,8 +610,15 @@ async fn open(net: &Net, loaded: &Loaded) -> Result<(Opened, Doors), Vec<PlaceFa
             faults.push(PlaceFault::Records { directory, why });
         }
     }
+    let mut door = None;
+    if let Some(address) = loaded.shell.notices.as_ref().map(|own| own.address) {
+        match TcpListener::bind(address).await {
+            Ok(tcp) => door = Some(tcp),
+            Err(why) => faults.push(PlaceFault::Notices { address, why }),
+        }
+    }
     match (listeners, doors) {
-        (Ok(listeners), Ok(doors)) if faults.is_empty() => return Ok((listeners, doors)),
+        (Ok(listeners), Ok(doors)) if faults.is_empty() => return Ok((listeners, doors, door)),
         (listeners, doors) => {
             let listeners = listeners.err().into_iter().flatten();
             faults.extend(listeners.map(PlaceFault::Listener));

@@ -524,6 +524,9 @@ impl Daemon {
         metrics.delivery.set_teams(&loaded.config);
         self.publish_certificates(tls);
         self.acme().configure(loaded, tls);
+        self.presence().configure(loaded);
+        // After it: they are told of its users.
+        self.notices().configure(loaded);
         metrics.set_lists_until(self.signers().lists_until());
         metrics.registrations.keep(|trunk| {
             let trunk = loaded.config.trunks.get(trunk);
@@ -573,6 +576,8 @@ fn needs_no_restart(
         }
     } else if changed.api || changed.metrics {
         "the address of [api] or [metrics]"
+    } else if changed.notices {
+        "the address of [notices]"
     } else if changed.relay {
         "the relay in [media]"
     } else if changed.dns {

@@ -10,6 +10,10 @@ use std::time::Duration;
 
 /// The permission that reads these reports and nothing else (TDG-ENT-006).
 pub const PERMISSION: &str = "CallRecord-PstnCalls.Read.All";
+/// The permission that reads presence.
+pub const READ_PRESENCE: &str = "Presence.Read.All";
+/// The permission that sets it, which reads it too.
+pub const SET_PRESENCE: &str = "Presence.ReadWrite.All";
 /// Difference of clocks at which proofs are refused, seconds.
 const CLOCK_S: i64 = 300;
 
@@ -106,6 +110,14 @@ pub struct Refusal {
 }
 
 impl GraphFault {
+    /// With what status Microsoft refuses, if that is what it does.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.status),
+            _ => None,
+        }
+    }
+
     /// Exit code of a command that fails with it.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -122,6 +134,26 @@ impl GraphFault {
             | Self::ForeignLink { .. }
             | Self::Endless { .. }
             | Self::Refused(_) => exit::REFUSED,
+        }
+    }
+}
+
+impl GraphFault {
+    /// In one word, for figures.
+    pub fn result(&self) -> &'static str {
+        match self {
+            Self::Busy { .. } => "busy",
+            Self::Refused(_) | Self::Proof { .. } => "refused",
+            Self::Unknown { .. }
+            | Self::Unreachable { .. }
+            | Self::NotBelieved { .. }
+            | Self::Broken { .. }
+            | Self::Silent { .. } => "unreachable",
+            Self::TooLarge { .. }
+            | Self::Unreadable { .. }
+            | Self::ForeignLink { .. }
+            | Self::Endless { .. }
+            | Self::TooManyRows(_) => "unusable",
         }
     }
 }
@@ -198,6 +230,11 @@ impl fmt::Display for Refusal {
 }
 
 impl Refusal {
+    /// Whether it is about what was asked for, and another question may be answered.
+    pub(super) fn is_about_one(&self) -> bool {
+        matches!(self.status, 400 | 404)
+    }
+
     /// A refusal of a token; the clock of Microsoft may be ahead of ours.
     pub(super) fn of_login(access: &GraphAccess, reply: &Reply, clock: Option<i64>) -> Self {
         let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
@@ -230,13 +267,34 @@ impl Refusal {
         }
     }
 
+    /// A refusal of something about presence, for which the application has this permission or lacks it.
+    pub(super) fn of_presence(
+        access: &GraphAccess,
+        reply: &Reply,
+        permission: &'static str,
+    ) -> Self {
+        let advice = match reply.status.as_u16() {
+            401 | 403 => granted(access, permission),
+            404 => {
+                "a user of users is not in the directory, or not for this application: compare the \
+                    object ids with Entra"
+                    .to_owned()
+            }
+            _ => String::new(),
+        };
+        Self {
+            advice,
+            ..Self::of_graph(access, reply)
+        }
+    }
+
     /// A refusal of rows.
     pub(super) fn of_graph(access: &GraphAccess, reply: &Reply) -> Self {
         let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
         let text = |name: &str| answer["error"][name].as_str().unwrap_or_default();
         let advice = match reply.status.as_u16() {
-            403 => granted(access),
-            401 => format!("the token was not taken; {}", granted(access)),
+            403 => granted(access, PERMISSION),
+            401 => format!("the token was not taken; {}", granted(access, PERMISSION)),
             400 => "Microsoft keeps these rows for a limited time: ask for later days".to_owned(),
             404 => "getDirectRoutingCalls is documented for the worldwide cloud only".to_owned(),
             _ => String::new(),
@@ -253,11 +311,21 @@ impl Refusal {
 }
 
 /// How the permission is given.
-fn granted(access: &GraphAccess) -> String {
+fn granted(access: &GraphAccess, permission: &str) -> String {
     format!(
         "in Entra, open App registrations, the application {}, API permissions: add the application \
-         permission {PERMISSION} of Microsoft Graph, then \"Grant admin consent\"; it may take some minutes \
-         until a token has it",
+         permission {permission} of Microsoft Graph; an administrator of the directory consents at {}; it may take \
+         some minutes until a token has it",
+        access.client_id,
+        consent(access)
+    )
+}
+
+/// Where an administrator of the customer's directory consents to what the application may do (TDG-ENT-002).
+pub fn consent(access: &GraphAccess) -> String {
+    let (host, directory) = (access.cloud.login(), &access.tenant_id);
+    format!(
+        "https://{host}/{directory}/adminconsent?client_id={}",
         access.client_id
     )
 }
@@ -274,6 +342,7 @@ fn of_code(access: &GraphAccess, code: &str) -> String {
     let proof = match access.proof {
         GraphProof::Secret(_) => "secret",
         GraphProof::Certificate { .. } => "certificate",
+        GraphProof::Federated(_) => "assertion of the federated credential",
     };
     let (application, directory) = (&access.client_id, &access.tenant_id);
     match code {
@@ -294,6 +363,10 @@ fn of_code(access: &GraphAccess, code: &str) -> String {
             "the certificate of the configuration is not among those of the application {application}: \
              upload it under Certificates & secrets, or write the one that is there"
         ),
+        "AADSTS70021" | "AADSTS700211" | "AADSTS700212" | "AADSTS700213" => format!(
+            "no federated credential of the application {application} fits the assertion: compare its issuer, subject \
+             and audience under Certificates & secrets with iss, sub and aud of the assertion"
+        ),
         "AADSTS700024" | "AADSTS700021" | "AADSTS700023" => {
             "the time of the assertion is not believed: look at the clock of this host (timedatectl)"
                 .to_owned()
@@ -303,7 +376,7 @@ fn of_code(access: &GraphAccess, code: &str) -> String {
             "a rule of conditional access keeps the application {application} out: exempt it, or let the \
              address of this host in"
         ),
-        "AADSTS65001" | "AADSTS650051" | "AADSTS1003031" => granted(access),
+        "AADSTS65001" | "AADSTS650051" | "AADSTS1003031" => granted(access, PERMISSION),
         _ => format!("look for {code} at https://login.microsoftonline.com/error; the {proof} was sent"),
     }
 }

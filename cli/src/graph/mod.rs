@@ -12,6 +12,7 @@
 
 pub mod assertion;
 pub mod fault;
+pub mod presence;
 pub mod reach;
 pub mod row;
 pub mod token;
@@ -20,8 +21,9 @@ pub use fault::GraphFault;
 pub use row::Row;
 
 use fault::Refusal;
-use hyper::header::{ACCEPT, AUTHORIZATION, HeaderValue};
-use hyper::{Request, StatusCode};
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, StatusCode};
 use reach::{Reach, Reply};
 use sbc_core::config::GraphAccess;
 use sbc_core::time::UnixTime;
@@ -29,11 +31,14 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use token::Tokens;
+use tokio::time::timeout;
 
 /// Most pages of one day: a million calls.
 const MOST_PAGES: usize = 1_000;
 /// Most rows that are kept.
 const MOST_ROWS: usize = 1_000_000;
+/// For so long somebody who is busy is left alone at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
 /// A day.
 pub const DAY: Duration = Duration::from_secs(86_400);
 
@@ -117,7 +122,7 @@ impl<'a> Graph<'a> {
     }
 
     /// The path of a link to the next page, which is Graph's own or nobody's.
-    fn own_path(&self, link: &str) -> Result<String, GraphFault> {
+    pub(crate) fn own_path(&self, link: &str) -> Result<String, GraphFault> {
         let host = self.access.cloud.graph();
         let own = link.strip_prefix("https://");
         let own = own.and_then(|rest| Some(rest.split_at(rest.find('/')?)));
@@ -135,24 +140,39 @@ impl<'a> Graph<'a> {
     }
 
     async fn get(&mut self, path: &str) -> Result<Value, GraphFault> {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// Asks something with a token; `Value::Null` is an answer without a body.
+    ///
+    /// # Errors
+    /// [`GraphFault`].
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, GraphFault> {
+        let sent: Bytes = body.map_or_else(Bytes::new, |body| body.to_string().into());
         let host = self.access.cloud.graph();
         let mut is_new = false;
         loop {
-            let token = self.tokens.current(self.access, self.reach).await?;
-            let bearer = HeaderValue::try_from(format!("Bearer {token}"));
-            let mut bearer = bearer.map_err(|_| GraphFault::Unreadable { host })?;
-            bearer.set_sensitive(true);
+            let bearer = self.bearer().await?;
             let request = || {
-                Request::get(path)
+                let request = Request::builder()
+                    .method(method.clone())
+                    .uri(path)
                     .header(AUTHORIZATION, bearer.clone())
-                    .header(ACCEPT, "application/json")
+                    .header(ACCEPT, "application/json");
+                match body {
+                    Some(_) => request.header(CONTENT_TYPE, "application/json"),
+                    None => request,
+                }
             };
-            let reply = self
-                .reach
-                .patiently(host, request, Default::default)
-                .await?;
+            let reply = self.reach.patiently(host, request, || sent.clone()).await?;
             match reply.status {
-                StatusCode::OK => {
+                status if status.is_success() && reply.body.is_empty() => return Ok(Value::Null),
+                status if status.is_success() => {
                     return serde_json::from_slice(&reply.body)
                         .map_err(|_| GraphFault::Unreadable { host });
                 }
@@ -164,6 +184,71 @@ impl<'a> Graph<'a> {
                 _ => return Err(self.refused(&reply)),
             }
         }
+    }
+
+    /// Posts something once; who is busy says for how long it wants to be left alone, and nobody waits here.
+    ///
+    /// # Errors
+    /// [`GraphFault`], also for a refusal: with what to do about it if it is the permission that lacks.
+    pub(crate) async fn post(
+        &mut self,
+        path: &str,
+        body: &Value,
+        (within, permission): (Duration, &'static str),
+    ) -> Result<Value, GraphFault> {
+        let host = self.access.cloud.graph();
+        let mut is_new = false;
+        loop {
+            let bearer = self.bearer().await?;
+            let request = Request::post(path)
+                .header(AUTHORIZATION, bearer)
+                .header(ACCEPT, "application/json")
+                .header(CONTENT_TYPE, "application/json");
+            let asked = self.reach.ask(host, request, body.to_string().into());
+            let silent = GraphFault::Silent {
+                host,
+                after: within,
+            };
+            let (reply, wait) = timeout(within, asked).await.unwrap_or(Err(silent))?;
+            match reply.status {
+                status if status.is_success() => {
+                    return match reply.body.is_empty() {
+                        true => Ok(Value::Null),
+                        false => serde_json::from_slice(&reply.body)
+                            .map_err(|_| GraphFault::Unreadable { host }),
+                    };
+                }
+                // It may have been withdrawn before its time.
+                StatusCode::UNAUTHORIZED if !is_new => {
+                    self.tokens.forget();
+                    is_new = true;
+                }
+                status
+                    if status == StatusCode::TOO_MANY_REQUESTS
+                        || status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED =>
+                {
+                    return Err(GraphFault::Busy {
+                        host,
+                        status: status.as_u16(),
+                        wait: wait.unwrap_or(Duration::from_secs(5)).min(LONGEST_WAIT),
+                    });
+                }
+                _ => {
+                    let refusal = Refusal::of_presence(self.access, &reply, permission);
+                    return Err(GraphFault::Refused(Box::new(refusal)));
+                }
+            }
+        }
+    }
+
+    /// A token that is good for a while, as a header shows it.
+    async fn bearer(&mut self) -> Result<HeaderValue, GraphFault> {
+        let host = self.access.cloud.graph();
+        let token = self.tokens.current(self.access, self.reach).await?;
+        let bearer = HeaderValue::try_from(format!("Bearer {token}"));
+        let mut bearer = bearer.map_err(|_| GraphFault::Unreadable { host })?;
+        bearer.set_sensitive(true);
+        Ok(bearer)
     }
 
     fn refused(&self, reply: &Reply) -> GraphFault {

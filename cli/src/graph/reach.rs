@@ -47,9 +47,9 @@ pub struct Reach {
 }
 
 /// An answer that was read.
-pub(super) struct Reply {
-    pub(super) status: StatusCode,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Vec<u8>,
     /// Name by which Microsoft's support finds the request.
     pub(super) request_id: Option<String>,
 }
@@ -75,7 +75,7 @@ impl Reach {
     }
 
     /// Asks, and asks again while the server is busy, as it says.
-    pub(super) async fn patiently(
+    pub(crate) async fn patiently(
         &self,
         host: &'static str,
         request: impl Fn() -> Builder,
@@ -105,7 +105,7 @@ impl Reach {
         }
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         host: &'static str,
         request: Builder,
@@ -174,7 +174,7 @@ impl Reach {
         stream.map_err(|why| GraphFault::Unreachable { host, why })
     }
 
-    pub(super) fn clock_ahead_s(&self) -> Option<i64> {
+    pub(crate) fn clock_ahead_s(&self) -> Option<i64> {
         let ahead = self.clock.load(Ordering::Relaxed);
         (ahead != i64::MIN).then_some(ahead)
     }

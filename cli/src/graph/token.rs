@@ -10,6 +10,8 @@ use sbc_core::config::{FileFault, GraphAccess, GraphProof};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
+/// What an assertion is called.
+const KIND: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// How long a token is good if nobody says so.
 const USUAL_S: u64 = 3_599;
 /// Longest life that is believed.
@@ -104,11 +106,15 @@ fn form(access: &GraphAccess, endpoint: &str) -> Result<String, GraphFault> {
             }
             fields.push(("client_secret", octets));
         }
+        GraphProof::Federated(assertion) => {
+            let octets = read_secret(assertion).map_err(unusable("assertion"))?;
+            fields.push(("client_assertion_type", KIND.as_bytes().to_vec()));
+            fields.push(("client_assertion", octets.trim_ascii().to_vec()));
+        }
         GraphProof::Certificate { cert, key } => {
             let text = assertion(cert, key, &access.client_id, endpoint, now());
             let text = text.map_err(unusable("certificate"))?;
-            let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-            fields.push(("client_assertion_type", kind.as_bytes().to_vec()));
+            fields.push(("client_assertion_type", KIND.as_bytes().to_vec()));
             fields.push(("client_assertion", text.into_bytes()));
         }
     }

@@ -44,6 +44,7 @@ impl Ground {
             carriers: [one.address, two.address],
             proxies: [places[0].address, places[1].address, places[2].address],
             branch: None,
+            microsoft: None,
             elsewhere: places[3].address,
         };
         Ok(Self {

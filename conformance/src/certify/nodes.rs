@@ -48,6 +48,7 @@ impl Stage {
         let peers = Peers {
             names: None,
             branch: None,
+            microsoft: None,
             carriers: [self.carriers[0].address(), self.carriers[1].address()],
             proxies: [at(0), at(1), at(2)],
             elsewhere: at(3),

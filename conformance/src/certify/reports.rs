@@ -4,10 +4,14 @@ use super::case::{PATIENCE, Played};
 use super::setting::Proof;
 use super::stage::Stage;
 use super::verdict::Failure;
+use crate::lab::fault::LabFault;
+use crate::lock::lock;
 use crate::microsoft::{Microsoft, Script};
 use serde_json::Value;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Stdio;
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -17,6 +21,18 @@ const LIMIT: Duration = Duration::from_secs(60);
 fn failed(what: &str) -> impl FnOnce(std::io::Error) -> Failure {
     let what = what.to_owned();
     move |why| Failure::new("ladder", format!("{what}: {why}"))
+}
+
+/// A socket for Microsoft, at which the subject may knock before the case has started it.
+pub(super) async fn takes_microsoft() -> Result<(TcpListener, SocketAddr), LabFault> {
+    let system = |why| LabFault::System {
+        what: "open a socket for a peer",
+        why,
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.map_err(system)?;
+    let at = listener.local_addr().map_err(system)?;
+    Ok((listener, at))
 }
 
 impl Stage {
@@ -31,7 +47,11 @@ impl Stage {
             let (chain, _) = parts.map_err(|why| Failure::new("ladder", why.to_string()))?;
             script.certificate = chain.first().map(|own| own.to_vec());
         }
-        let started = Microsoft::start(&self.kit.authority, script).await;
+        let place = lock(&self.microsoft_at).take();
+        let started = match place {
+            Some(place) => Microsoft::start_at(place, &self.kit.authority, script),
+            None => Microsoft::start(&self.kit.authority, script).await,
+        };
         started.map_err(failed("Microsoft cannot be started"))
     }
 

@@ -1,7 +1,7 @@
 //! How the subject is configured for a case.
 
 use crate::lab::place::{Addresses, DOMAIN, Ports, REGIONS, quoted};
-use crate::microsoft::{APPLICATION, DIRECTORY};
+use crate::microsoft::{APPLICATION, DIRECTORY, GRAPH, LOGIN};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -65,6 +65,10 @@ pub struct Setting {
     pub pings_carrier: bool,
     /// How the subject proves to Microsoft that it may read the customer's reports, if it may.
     pub reports: Option<Proof>,
+    /// How the subject is to ask for presence, and whom to show: the table `presence` of that access.
+    pub presence: Option<&'static str>,
+    /// Whether Microsoft tells it of presence.
+    pub is_told: bool,
     /// Further keys of the certificate.
     pub tls: String,
     /// What the certificate is for.
@@ -118,6 +122,8 @@ pub struct Peers {
     pub proxies: [SocketAddr; 3],
     /// The SBC of a branch, if there is one.
     pub branch: Option<SocketAddr>,
+    /// Microsoft's login and Graph, where the subject asks them by itself.
+    pub microsoft: Option<SocketAddr>,
     /// The machine of Teams that no name leads to.
     pub elsewhere: SocketAddr,
 }
@@ -183,7 +189,7 @@ numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
 {tenant}
 {reports}
 "#,
-            reports = self.access(&at),
+            reports = self.access(&at, peers.microsoft),
             advertise = match self.is_behind_nat {
                 true => format!("advertise = {{ v4 = \"{}\" }}", addresses.outside),
                 false => String::new(),
@@ -228,12 +234,19 @@ verify_client = "require"
         if let Some(at) = peers.branch {
             write_branch(&mut text, at, ports.udp.port());
         }
+        if self.is_told {
+            let at = ports.notices;
+            let _ = write!(
+                text,
+                "\n[notices]\nlisten = \"{at}\"\ntls = \"teams\"\nurl = \"https://{FQDN}/notices\"\n"
+            );
+        }
         text.push_str(&self.more);
         text
     }
 
     /// How the customer's reports are read; files are in this folder.
-    fn access(&self, at: &str) -> String {
+    fn access(&self, at: &str, microsoft: Option<SocketAddr>) -> String {
         let proof = match self.reports {
             None => return String::new(),
             Some(Proof::Secret) => format!("secret = {{ file = \"{at}/graph.secret\" }}"),
@@ -241,7 +254,16 @@ verify_client = "require"
                 format!("certificate = \"{at}/sbc.pem\", key = {{ file = \"{at}/sbc.key\" }}")
             }
         };
-        format!("graph = {{ tenant_id = \"{DIRECTORY}\", client_id = \"{APPLICATION}\", {proof} }}")
+        let presence = match (self.presence, microsoft) {
+            (Some(presence), Some(place)) => format!(
+                ", roots = \"{at}/ca.pem\", connect_to = {{ \"{LOGIN}\" = \"{place}\", \"{GRAPH}\" = \"{place}\" }}, \
+                 presence = {presence}"
+            ),
+            _ => String::new(),
+        };
+        format!(
+            "graph = {{ tenant_id = \"{DIRECTORY}\", client_id = \"{APPLICATION}\", {proof}{presence} }}"
+        )
     }
 
     fn write_teams(&self, text: &mut String, addresses: &Addresses, peers: &Peers) {
@@ -559,6 +581,7 @@ impl Setting {
             && !self.has_own_carriers
             && !self.pings_carrier
             && self.reports.is_none()
+            && !self.is_told
             && !self.is_behind_nat
             && !self.has_anchors
             && !self.has_names

@@ -6,6 +6,7 @@ use super::case::Case;
 use super::evidence::Tape;
 use super::ground::Ground;
 use super::mutation::{Mutation, Warp};
+use super::reports::takes_microsoft;
 use super::setting::{
     self, BRANCH, CUSTOMERS, DERIVED, FQDN, OwnCertificate, PROXY, SECOND, Setting,
 };
@@ -41,6 +42,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -142,6 +144,10 @@ pub struct Stage {
     looks: AtomicU64,
     /// How what Microsoft is asked, and what it answers, are changed.
     pub(super) reports: (Change, Change),
+    /// Where the subject waits for Microsoft, until the case starts that.
+    pub(super) microsoft_at: Mutex<Option<TcpListener>>,
+    /// Where the subject is told by Microsoft, if it is.
+    pub notices_side: SocketAddr,
     /// Where strangers meet the subject.
     pub(super) door: SocketAddr,
     _front: Option<Front>,
@@ -251,6 +257,12 @@ impl Stage {
         if setting.has_branch {
             ground.takes_branch().await?;
         }
+        let mut microsoft_at = None;
+        if setting.presence.is_some() {
+            let (listener, at) = takes_microsoft().await?;
+            ground.peers.microsoft = Some(at);
+            microsoft_at = Some(listener);
+        }
         // Keys take their time, and the daemon does not wait for peers that are not there yet.
         let mut identities = [
             kit.proxy.clone(),
@@ -284,6 +296,8 @@ impl Stage {
         };
         let mut stage = Self::with_peers(ground, trust, tape, FQDN, &sides)?;
         stage.setting = setting;
+        stage.microsoft_at = Mutex::new(microsoft_at);
+        stage.notices_side = ports.notices;
         stage.daemon = Some(daemon);
         stage.program = Some(program.to_owned());
         stage.folder = Some(folder);
@@ -454,6 +468,8 @@ impl Stage {
             grows: false,
             looks: AtomicU64::new(0),
             reports: (None, None),
+            microsoft_at: Mutex::default(),
+            notices_side: teams_side,
             door: teams_side,
             _front: None,
             names: None,

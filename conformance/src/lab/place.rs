@@ -156,6 +156,8 @@ pub struct Ports {
     pub metrics: SocketAddr,
     /// The console and the API.
     pub console: SocketAddr,
+    /// Where Microsoft tells of changes.
+    pub notices: SocketAddr,
     /// TLS towards Teams for one more trunk, or one more node.
     pub second_tls: SocketAddr,
     /// UDP towards whoever joins in.
@@ -174,8 +176,9 @@ impl Ports {
         };
         // All are held until the last is found: a port that is free again may be found twice.
         let tcp = || TcpListener::bind((addresses.teams_side, 0u16)).map_err(system);
-        let held = [tcp()?, tcp()?, tcp()?, tcp()?];
-        let [tls, second_tls, metrics, console] = held.each_ref().map(TcpListener::local_addr);
+        let held = [tcp()?, tcp()?, tcp()?, tcp()?, tcp()?];
+        let [tls, second_tls, metrics, console, notices] =
+            held.each_ref().map(TcpListener::local_addr);
         let udp = |ip, port| UdpSocket::bind((ip, port)).and_then(|socket| socket.local_addr());
         let exposed = expose.map(|expose| {
             udp(expose.address, expose.port).map_err(|why| LabFault::Expose {
@@ -189,6 +192,7 @@ impl Ports {
             udp: udp(addresses.carrier_side, 0).map_err(system)?,
             metrics: metrics.map_err(system)?,
             console: console.map_err(system)?,
+            notices: notices.map_err(system)?,
             exposed: exposed.transpose()?,
         })
     }

@@ -1,7 +1,7 @@
 //! Reports about calls, a thousand rows a page (TDG-CDR-001, TDG-CDR-003).
 
 use super::http::{Request, Response};
-use super::{Script, State};
+use super::{Script, State, presence};
 use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,15 +18,8 @@ pub(super) fn answer(script: &mut Script, state: &mut State, request: &Request) 
             "asked again before the time that Retry-After says",
         );
     }
-    let token = request.authorization.strip_prefix("Bearer ");
-    let end = token.and_then(|token| state.tokens.get(token));
-    match end {
-        Some(end) if Instant::now() < *end => {}
-        Some(_) => return Response::refusal(401, "InvalidAuthenticationToken", "It has expired."),
-        None => {
-            state.note("TDG-ENT-001", "rows were asked for without a token of ours");
-            return Response::refusal(401, "InvalidAuthenticationToken", "It is not known.");
-        }
+    if let Some(refusal) = unwelcome(state, request) {
+        return refusal;
     }
     if let Some(refusal) = script.refusals.pop_front() {
         let wait = Duration::from_secs(refusal.retry_after_s.unwrap_or(0));
@@ -40,6 +33,9 @@ pub(super) fn answer(script: &mut Script, state: &mut State, request: &Request) 
         let what = "Insufficient privileges to complete the operation.";
         return Response::refusal(403, "Authorization_RequestDenied", what);
     }
+    if presence::is_meant(request) {
+        return presence::answer(script, state, request);
+    }
     match page(script, state, request) {
         Ok(response) => response,
         Err(what) => {
@@ -47,6 +43,23 @@ pub(super) fn answer(script: &mut Script, state: &mut State, request: &Request) 
             Response::refusal(400, "BadRequest", &what)
         }
     }
+}
+
+/// A refusal for who has no token.
+pub(super) fn unwelcome(state: &mut State, request: &Request) -> Option<Response> {
+    let token = request.authorization.strip_prefix("Bearer ");
+    let end = token.and_then(|token| state.tokens.get(token));
+    let what = match end {
+        Some(end) if Instant::now() < *end => return None,
+        Some(_) => "It has expired.",
+        None => {
+            let path = &request.path;
+            let what = format!("{path} was asked for without a token of ours");
+            state.note("TDG-ENT-001", what);
+            "It is not known."
+        }
+    };
+    Some(Response::refusal(401, "InvalidAuthenticationToken", what))
 }
 
 fn page(script: &Script, state: &mut State, request: &Request) -> Result<Response, String> {

@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
 /// Most octets of a request.
-const LARGEST: usize = 64 * 1024;
+const LARGEST: usize = 256 * 1024;
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -41,6 +41,15 @@ impl Response {
             status,
             retry_after_s: None,
             body: body.to_string(),
+        }
+    }
+
+    /// An answer without a body.
+    pub(super) fn nothing(status: u16) -> Self {
+        Self {
+            status,
+            retry_after_s: None,
+            body: String::new(),
         }
     }
 

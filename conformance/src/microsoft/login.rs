@@ -2,7 +2,7 @@
 
 use super::http::{Request, Response, form};
 use super::{APPLICATION, DIRECTORY, GRAPH, LOGIN, SECRET, Script, State, assertion, token};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 const RULE: &str = "TDG-ENT-001";
@@ -32,6 +32,23 @@ pub(super) fn answer(script: &Script, state: &mut State, request: &Request) -> R
     }
 }
 
+/// What everybody may read: where keys are, and the keys with which tokens are checked.
+pub(super) fn directory(request: &Request, keys: &Value) -> Response {
+    let issuer = format!("https://{LOGIN}/{DIRECTORY}/v2.0");
+    let place = format!("/{DIRECTORY}/discovery/v2.0/keys");
+    match request.path.as_str() {
+        path if path == format!("/{DIRECTORY}/v2.0/.well-known/openid-configuration") => {
+            let answer = json!({
+                "issuer": issuer, "jwks_uri": format!("https://{LOGIN}{place}"),
+                "id_token_signing_alg_values_supported": ["RS256"],
+            });
+            Response::of(200, &answer)
+        }
+        path if path == place => Response::of(200, keys),
+        path => Response::refusal(404, "not_found", path),
+    }
+}
+
 /// What is wrong, with the number by which Microsoft calls it.
 fn check(script: &Script, state: &mut State, request: &Request) -> Result<(), (u32, String)> {
     let path = format!("/{DIRECTORY}/oauth2/v2.0/token");
@@ -57,6 +74,18 @@ fn check(script: &Script, state: &mut State, request: &Request) -> Result<(), (u
     }
     if field("scope") != format!("https://{GRAPH}/.default") {
         return Err((70_011, format!("The scope {} is not valid", field("scope"))));
+    }
+    if let Some(wanted) = &script.federated {
+        let is_right = field("client_assertion_type") == KIND
+            && field("client_assertion") == wanted
+            && field("client_secret").is_empty();
+        return match is_right {
+            true => Ok(()),
+            false => Err((
+                70_021,
+                "No matching federated identity record found".to_owned(),
+            )),
+        };
     }
     match &script.certificate {
         None if field("client_secret") == SECRET => Ok(()),

@@ -24,7 +24,7 @@ use sbc_core::config::{
     NumberRange, OptionsProbe, Preset, ProgressPolicy, Realm, Recording, Redirect, Refer,
     RefreshBy, Registrar, Rel100, Ringback, Route, RouteMatch, RouteTarget, SessionIdForm,
     SessionTimer, SipTimers, SoundPolicy, TargetAddress, Tenant, TlsContext, TransferPolicy, Trunk,
-    TrunkLimits, TrunkMedia, UdpOversize, UriForm, UserPhone, VerifyClient,
+    TrunkLimits, TrunkMedia, UdpOversize, UriForm, UserPhone, Users, VerifyClient,
 };
 use sbc_core::id::{
     ListenerName, RealmName, RouteName, SoundName, TenantName, TlsContextName, TrunkName,
@@ -471,6 +471,7 @@ fn tenant(index: usize) -> (TenantName, Arc<Tenant>) {
         elins: Vec::new(),
         elin_from_location: false,
         elin_callback: Duration::ZERO,
+        users: Users::default(),
         name: name.clone(),
         numbers: vec![NumberRange {
             first: inside_number(index, 0),
@@ -883,6 +884,7 @@ fn routes(setting: Setting) -> Vec<Arc<Route>> {
             max_attempts: 6,
             at_once: setting.rings_at_once,
             any_tenant: false,
+            presence: None,
             limits: CallLimits::default(),
         })
     };

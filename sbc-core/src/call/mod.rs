@@ -28,6 +28,8 @@ mod replace;
 pub(crate) mod room;
 mod setup;
 mod sound;
+mod summary;
+mod talk;
 mod teardown;
 mod tell;
 mod transcoded;
@@ -50,7 +52,7 @@ use crate::policy::number::Number;
 use crate::policy::response;
 use crate::policy::session_id::Ends;
 use crate::query::Outcome;
-use crate::record::{CallSummary, PlaceRecord, Record};
+use crate::record::{PlaceRecord, Record};
 use crate::session::{Ending, LegStyle, Said, Session, SessionEvent};
 use crate::sip::header::Reason;
 use crate::sip::{HeaderName, Message, Status};
@@ -137,6 +139,7 @@ pub(crate) struct Call {
     /// Operators that wait for the relay's figures.
     asking: Vec<CommandId>,
     doubts: Vec<unheard::Doubt>,
+    talk: talk::Talk,
 }
 
 /// One party's side of a call.
@@ -324,6 +327,7 @@ impl Call {
             is_recorded: false,
             asking: Vec::new(),
             doubts: Vec::new(),
+            talk: talk::Talk::default(),
             config,
         };
         let longest = call.longest_setup();
@@ -412,31 +416,6 @@ impl Call {
     /// The places of limits that it has.
     pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
         self.places.iter()
-    }
-
-    /// One line about the call for operators.
-    pub(crate) fn summary(&self) -> CallSummary {
-        CallSummary {
-            call: self.id,
-            tenant: self.tenant.clone(),
-            from_trunk: self.record.ingress.trunk.clone(),
-            to_trunk: self
-                .record
-                .egress
-                .last()
-                .map(|attempt| attempt.trunk.clone()),
-            calling: self.record.calling.clone(),
-            called: self.record.called.clone(),
-            state: match (&self.operation, self.answered) {
-                (Some(Operation::Setup(_)), _) => "setup",
-                (Some(Operation::Transfer(_) | Operation::Replace(_)), _) => "transfer",
-                (Some(Operation::Teardown(_)), _) => "ending",
-                (None, Some(_)) => "established",
-                (None, None) => "unanswered",
-            },
-            start: self.started.wall,
-            answered: self.answered.map(|now| now.wall),
-        }
     }
 
     /// A response to a request of one of the legs.
@@ -738,6 +717,7 @@ impl Call {
                 self.sound(cx);
                 self.rate_places(cx);
                 self.run_bills(cx);
+                self.follow_talk(cx.now, cx.plane);
                 self.leave_ended_places(cx);
                 self.free_departed(cx);
                 self.follow_transcoding(cx);

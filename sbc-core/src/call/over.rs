@@ -54,6 +54,7 @@ impl Call {
     fn close(&mut self, now: Now, plane: &mut Plane) {
         self.bills.close(now.mono, plane);
         self.places.leave(plane);
+        self.talk_ends(now, plane);
         if let Some(lap) = self.lap.take() {
             plane.circles.leave(now.mono, lap);
         }

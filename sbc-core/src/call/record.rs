@@ -284,11 +284,13 @@ fn disposition(call: &Call) -> Disposition {
     }
     match call.record.cause.code {
         CauseCode::CallerCancelled => Disposition::Cancelled,
+        CauseCode::Presence if call.record.cause.status == Some(486) => Disposition::Busy,
         CauseCode::PeerBusy => Disposition::Busy,
         CauseCode::NoAnswer => Disposition::NoAnswer,
         CauseCode::PeerRejected
         | CauseCode::NumberUnknown
         | CauseCode::NoRoute
+        | CauseCode::Presence
         | CauseCode::CallerNotAllowed
         | CauseCode::LoopDetected
         | CauseCode::SpendReached

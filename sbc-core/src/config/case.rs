@@ -68,6 +68,8 @@ pub struct CallIn {
     pub headers: Vec<(String, String)>,
     /// Codecs that are offered; without any, those of the trunk.
     pub codecs: Vec<String>,
+    /// What Microsoft says of the called user, such as `Busy/InACall`; without it, nothing is known.
+    pub presence: Option<String>,
 }
 
 /// One thing that is expected.
@@ -168,7 +170,8 @@ fn read_call(mut call: Section<'_>, written: &mut WrittenCase, out: &mut Collect
     let from = call.required_text("from", "\"+498999998001\"", out);
     let to = call.required_text("to", "\"+493023125456\"", out);
     let request_uri = call.text("request_uri", out);
-    for text in [&from, &to, &request_uri].into_iter().flatten() {
+    let presence = call.text("presence", out);
+    for text in [&from, &to, &request_uri, &presence].into_iter().flatten() {
         check_text(&call.title, text, out);
     }
     let headers = texts(call.texts("headers", out), &call.title, out);
@@ -190,6 +193,7 @@ fn read_call(mut call: Section<'_>, written: &mut WrittenCase, out: &mut Collect
         to: to.map(|at| at.value).unwrap_or_default(),
         request_uri: request_uri.map(|at| at.value),
         headers,
+        presence: presence.map(|at| at.value),
         codecs: written.codecs.iter().map(|at| at.value.clone()).collect(),
     };
     call.finish(&["sdp", "time"], out);

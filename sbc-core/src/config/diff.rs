@@ -5,6 +5,7 @@ use super::listen::Realm;
 use super::load::Loaded;
 use crate::id::{ListenerName, RealmName, TlsContextName};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// What happened to one named object.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -33,6 +34,8 @@ pub struct Changes {
     pub metrics: bool,
     /// Whether the API is served elsewhere; it moves only at a restart.
     pub api: bool,
+    /// Whether notices of Microsoft come in elsewhere; from a restart on.
+    pub notices: bool,
     /// Whether media are relayed by another process; from a restart on.
     pub relay: bool,
     /// Whether other servers of DNS are asked; from a restart on.
@@ -55,9 +58,14 @@ pub fn changes(old: &Loaded, new: &Loaded) -> Changes {
         cdr: old.shell.cdr != new.shell.cdr,
         metrics: old.shell.metrics != new.shell.metrics,
         api: old.shell.api != new.shell.api || old.shell.api_listen != new.shell.api_listen,
+        notices: notices(old) != notices(new),
         relay: old.shell.relay != new.shell.relay,
         dns: old.shell.dns != new.shell.dns,
     }
+}
+
+fn notices(loaded: &Loaded) -> Option<SocketAddr> {
+    loaded.shell.notices.as_ref().map(|own| own.address)
 }
 
 /// Realms as the relay sees them: how signalling is marked is the sockets' own matter.

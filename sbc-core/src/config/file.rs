@@ -12,6 +12,7 @@ use super::read::{Item, Section};
 use super::rules::{plan, rules};
 use super::sound;
 use super::source::{At, Source, Span};
+use super::user;
 use super::value;
 use super::written::*;
 use super::{MediaBackend, VerifyClient};
@@ -50,8 +51,8 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
     file
 }
 
-const SINGLES: [&str; 9] = [
-    "node", "limits", "media", "cdr", "metrics", "api", "dns", "stir", "acme",
+const SINGLES: [&str; 10] = [
+    "node", "limits", "media", "cdr", "metrics", "api", "dns", "stir", "acme", "notices",
 ];
 const LISTS: [&str; 11] = [
     "realm",
@@ -173,6 +174,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             section.finish(&[], out);
         }
         "stir" => file.stir = Some(super::stir::read_table(section, out)),
+        "notices" => file.notices = Some(super::notices::read(section, out)),
         "acme" => file.acme = Some(super::acme::read(section, out)),
         _ => {
             file.api = super::api::read(section, out);
@@ -489,6 +491,7 @@ fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wr
         elin_from_location: section.boolean("elin_from_location", out),
         elin_callback: section.parsed("elin_callback", value::duration, out),
         graph: msgraph::read(&mut section, out),
+        users: user::read(&mut section, out),
         limits: limit::limits(&mut section, out),
     };
     section.finish(&["default_cli", "labels", "schedule"], out);
@@ -548,6 +551,25 @@ fn transform(name: At<String>, mut section: Section<'_>, out: &mut Collector) ->
     transform
 }
 
+fn presence_rule(
+    section: &mut Section<'_>,
+    out: &mut Collector,
+) -> Option<At<super::PresenceRule>> {
+    use super::PresenceAction::{Next, Refuse, Try};
+    let mut table = section.table("presence", out)?;
+    let words = [("refuse", Refuse), ("next", Next), ("try", Try)];
+    let mut action = |key| table.choice(key, &words, &[], out);
+    let (busy, absent) = (action("busy"), action("absent"));
+    let action = |at: Option<At<super::PresenceAction>>| at.map(|at| at.value).unwrap_or_default();
+    let span = table.span.clone();
+    table.finish(&[], out);
+    let rule = super::PresenceRule {
+        busy: action(busy),
+        absent: action(absent),
+    };
+    Some(At::new(rule, span))
+}
+
 fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenRoute {
     section.refuse_empty("to", "[{ trunk = \"…\" }]", out);
     let mut route = WrittenRoute {
@@ -566,6 +588,7 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         location_methods: None,
         at_once: section.choice("ring", &[("in_order", false), ("at_once", true)], &[], out),
         any_tenant: section.boolean("any_tenant", out),
+        presence: presence_rule(&mut section, out),
         limits: limit::limits(&mut section, out),
     };
     if let Some(mut when) = section.table("match", out) {

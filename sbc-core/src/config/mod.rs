@@ -31,6 +31,7 @@ mod local_media;
 mod money;
 mod msgraph;
 mod name;
+mod notices;
 mod preset;
 mod progress;
 mod read;
@@ -47,6 +48,7 @@ mod tenant;
 mod tie;
 mod transfer;
 mod trunk;
+mod user;
 mod value;
 mod written;
 
@@ -74,14 +76,16 @@ pub use listen::{Listener, MediaBackend, Realm, TlsContext, VerifyClient};
 pub use load::{Loaded, load};
 pub use local_media::LocalMedia;
 pub use money::{Money, Price, Rates};
-pub use msgraph::{GraphAccess, GraphProof};
+pub use msgraph::{GraphAccess, GraphProof, PresenceAccess};
 pub use name::{covers, is_same_name};
+pub use notices::NoticeListen;
 pub use progress::{
     EarlyDialogs, EarlyMedia, LateOffer, ProgressPolicy, Rel100, Ringback, Ringing,
 };
 pub use registrar::{Authenticate, CalledAs, Registrar};
 pub use route::{
-    NumberMatch, NumberRule, Route, RouteMatch, RouteTarget, Transform, TransformScope,
+    NumberMatch, NumberRule, PresenceAction, PresenceRule, Route, RouteMatch, RouteTarget,
+    Transform, TransformScope,
 };
 pub use shell::{CdrSpool, MICROSOFT_ROOTS, RevokedFiles, Shell, StirFiles, TlsFiles};
 pub use sound::{
@@ -100,6 +104,7 @@ pub use trunk::{
     RefreshBy, Registration, SessionTimer, SipTimers, TargetAddress, Trunk, TrunkMedia,
     UdpOversize, UriForm,
 };
+pub use user::{MOST_USERS, UserId, Users};
 pub use written::{Secret, TlsVersion};
 
 use crate::id::{ListenerName, RealmName, SoundName, TenantName, TlsContextName, TrunkName};

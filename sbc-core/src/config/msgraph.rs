@@ -1,15 +1,19 @@
 //! Access to the reports of Microsoft about a customer's calls: `graph = { tenant_id = "…", … }` of a tenant
 //! (TDG-ENT-001, TDG-ENT-006).
 //!
-//! One application in each customer's directory, with the one permission that is needed. Only operator
-//! commands use it: no call waits for Microsoft's answer.
+//! One application in each customer's directory, with the permissions that are needed. Operator commands use
+//! it, and the daemon where `presence` asks it to: no call waits for Microsoft's answer.
 
 use super::Cloud;
-use super::file::secret;
+use super::file::{pairs, secret};
 use super::finding::{Code, Collector};
 use super::read::Section;
 use super::source::{At, Span};
+use super::value;
 use super::written::Secret;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 /// How a customer's reports are read.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,7 +26,32 @@ pub struct GraphAccess {
     pub cloud: Cloud,
     /// How the application proves itself.
     pub proof: GraphProof,
+    /// PEM file with the roots that Microsoft's servers are believed by, or [`MICROSOFT_ROOTS`]
+    /// (super::MICROSOFT_ROOTS): a firewall that looks into TLS has one of its own. For presence; commands have their
+    /// own option.
+    pub roots: String,
+    /// Hosts of Microsoft that are looked for elsewhere, as behind a gateway; what their certificates must carry
+    /// stays the same.
+    pub connect_to: BTreeMap<String, SocketAddr>,
+    /// Whether and how it is asked for the presence of the tenant's users.
+    pub presence: Option<PresenceAccess>,
 }
+
+/// How Microsoft is asked for presence, and told: `presence = { every = "20s" }`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PresenceAccess {
+    /// How often, 10 s to 1 h; every 20 s by default.
+    pub every: Duration,
+    /// Whether a user who talks over our trunks is shown as busy in a call (`set_busy`); not by default.
+    pub sets_busy: bool,
+}
+
+/// How often presence is asked for where the configuration does not say.
+const USUALLY: Duration = Duration::from_secs(20);
+/// More often than this nobody may ask: an application has 1,500 requests in 30 s for all it does.
+pub(super) const SHORTEST: Duration = Duration::from_secs(10);
+/// More seldom is no presence.
+pub(super) const LONGEST: Duration = Duration::from_secs(3_600);
 
 /// How an application proves itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,6 +65,8 @@ pub enum GraphProof {
         /// Private key in PEM.
         key: Secret,
     },
+    /// Somebody whom its directory believes says who it is, in a token that is written here anew before it ends.
+    Federated(Secret),
 }
 
 /// As it is written.
@@ -44,11 +75,30 @@ pub(super) struct WrittenGraph {
     pub(super) tenant_id: Option<At<String>>,
     pub(super) client_id: Option<At<String>>,
     pub(super) proof: Option<WrittenProof>,
+    pub(super) roots: Option<At<String>>,
+    pub(super) connect_to: BTreeMap<String, SocketAddr>,
+    pub(super) presence: Option<WrittenPresence>,
+}
+
+pub(super) struct WrittenPresence {
+    pub(super) span: Span,
+    pub(super) every: Option<At<Duration>>,
+    pub(super) sets_busy: bool,
+}
+
+impl WrittenPresence {
+    pub(super) fn access(&self) -> PresenceAccess {
+        PresenceAccess {
+            every: self.every.as_ref().map_or(USUALLY, |at| at.value),
+            sets_busy: self.sets_busy,
+        }
+    }
 }
 
 pub(super) enum WrittenProof {
     Secret(At<Secret>),
     Certificate(At<String>, At<Secret>),
+    Federated(At<Secret>),
 }
 
 /// Reads the table of a tenant.
@@ -58,19 +108,24 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Option<Wri
         table.has("secret"),
         table.has("certificate"),
         table.has("key"),
+        table.has("assertion"),
     ];
     let known = secret(&mut table, "secret", out);
     let certificate = table.text("certificate", out);
     let key = secret(&mut table, "key", out);
-    let proof = match (has, known, certificate.zip(key)) {
-        ([true, false, false], Some(secret), _) => Some(WrittenProof::Secret(secret)),
-        ([false, true, true], _, Some((cert, key))) => Some(WrittenProof::Certificate(cert, key)),
-        // What is wrong with them was said.
-        ([true, false, false] | [false, true, true], _, _) => None,
+    let assertion = secret(&mut table, "assertion", out);
+    let proof = match has {
+        // What is wrong with one of them was said.
+        [true, false, false, false] => known.map(WrittenProof::Secret),
+        [false, true, true, false] => {
+            let both = certificate.zip(key);
+            both.map(|(cert, key)| WrittenProof::Certificate(cert, key))
+        }
+        [false, false, false, true] => assertion.map(WrittenProof::Federated),
         _ => {
             let what = match has {
-                [false, false, false] => "nothing says how the application proves itself",
-                [true, ..] => "the application proves itself in two ways",
+                [false, false, false, false] => "nothing says how the application proves itself",
+                [true, ..] | [_, _, _, true] => "the application proves itself in two ways",
                 _ => "a certificate and its key are needed together",
             };
             out.add(
@@ -78,21 +133,57 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Option<Wri
                 &table.span,
                 format!("{}: {what}", table.title),
                 Some(
-                    "write certificate = \"…\" and key = { file = \"…\" }, or secret = { file = \"…\" }"
+                    "write certificate = \"…\" and key = { file = \"…\" }, or secret = { file = \"…\" }, or \
+                     assertion = { file = \"…\" }"
                         .to_owned(),
                 ),
             );
             None
         }
     };
+    let presence = table.table("presence", out).map(|mut presence| {
+        let read = WrittenPresence {
+            span: presence.span.clone(),
+            every: presence.parsed("every", value::duration, out),
+            sets_busy: presence.boolean("set_busy", out).is_some_and(|at| at.value),
+        };
+        presence.finish(&[], out);
+        read
+    });
     let graph = WrittenGraph {
         span: table.span.clone(),
         tenant_id: table.required_text("tenant_id", EXAMPLE, out),
         client_id: table.required_text("client_id", EXAMPLE, out),
         proof,
+        roots: table.text("roots", out),
+        connect_to: elsewhere(&mut table, out),
+        presence,
     };
     table.finish(&[], out);
     Some(graph)
+}
+
+/// `connect_to = { "graph.microsoft.com" = "192.0.2.1:443" }`.
+fn elsewhere(table: &mut Section<'_>, out: &mut Collector) -> BTreeMap<String, SocketAddr> {
+    let item = table.take("connect_to");
+    let written = item.map(|item| pairs(&item, &table.title, "connect_to", out));
+    let mut places = BTreeMap::new();
+    for (host, place) in written.unwrap_or_default() {
+        match place.value.parse() {
+            Ok(address) => drop(places.insert(host.value.to_ascii_lowercase(), address)),
+            Err(_) => out.add(
+                Code::BadForm,
+                &place.span,
+                format!(
+                    "{}: connect_to \"{}\" is no address with a port",
+                    table.title,
+                    place.value.escape_debug()
+                ),
+                Some("write \"192.0.2.1:443\"".to_owned()),
+            ),
+        }
+    }
+    places
 }
 
 const EXAMPLE: &str = "\"11111111-2222-3333-4444-555555555555\"";

@@ -20,8 +20,31 @@ pub struct Route {
     pub at_once: bool,
     /// Whether trunks of other customers may carry the calls: only for calls for help.
     pub any_tenant: bool,
+    /// What becomes of calls to users who are busy or absent; without it presence says nothing.
+    pub presence: Option<PresenceRule>,
     /// Limits on the calls that it takes.
     pub limits: CallLimits,
+}
+
+/// What a route makes of the presence of the called user (TDG-PRS-006).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PresenceRule {
+    /// When the user is busy, or talks over our trunks; tried by default.
+    pub busy: PresenceAction,
+    /// When the user is not there; tried by default.
+    pub absent: PresenceAction,
+}
+
+/// What becomes of a call to a user whose presence speaks against it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum PresenceAction {
+    /// It goes to Teams all the same.
+    #[default]
+    Try,
+    /// Trunks of the route that do not lead to Teams are tried, in their order; without any it is refused.
+    Next,
+    /// It is refused: 486 for who is busy, 480 for who is not there.
+    Refuse,
 }
 
 /// Conditions of a route; all that are given must hold.

@@ -1,7 +1,7 @@
 //! The part of the configuration that only the shell needs: files, sockets of the operator.
 
 use super::written::{Secret, TlsVersion};
-use super::{AcmeAccount, ApiListen, ApiUser, GraphAccess, VerifyClient};
+use super::{AcmeAccount, ApiListen, ApiUser, GraphAccess, NoticeListen, VerifyClient};
 use crate::id::{TenantName, TlsContextName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -33,6 +33,8 @@ pub struct Shell {
     pub stir: Option<StirFiles>,
     /// How the reports of Microsoft about customers' calls are read.
     pub graph: BTreeMap<TenantName, GraphAccess>,
+    /// Where Microsoft tells of changes; `None` if it is only asked.
+    pub notices: Option<NoticeListen>,
     /// The authority that issues certificates by itself; `None` if all are files of somebody else.
     pub acme: Option<AcmeAccount>,
     /// What has a secret that the service manager reads at the start of the daemon, as titles of findings name it: a new

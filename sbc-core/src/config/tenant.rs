@@ -1,6 +1,6 @@
 //! Customers isolated from others.
 
-use crate::config::{CallLimits, Elin};
+use crate::config::{CallLimits, Elin, Users};
 use crate::id::TenantName;
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub struct Tenant {
     pub elin_from_location: bool,
     /// For how long after a call for help a call back is led to who called.
     pub elin_callback: Duration,
+    /// Its users as Microsoft knows them.
+    pub users: Users,
     /// Its limits.
     pub limits: CallLimits,
 }

@@ -15,6 +15,7 @@ use super::rules::{WrittenPlan, WrittenRule};
 use super::sound::{WrittenSound, WrittenSounds};
 use super::source::{At, Span};
 use super::transfer::WrittenTransfer;
+use super::user::WrittenUsers;
 use super::value::WrittenTarget;
 use super::{
     AllDown, AssertedForm, Cloud, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberForm,
@@ -52,6 +53,7 @@ pub(super) struct File {
     pub(super) dns: Option<At<Vec<At<SocketAddr>>>>,
     pub(super) stir: Option<super::stir::WrittenStirTable>,
     pub(super) acme: Option<super::acme::WrittenAcme>,
+    pub(super) notices: Option<super::notices::WrittenNotices>,
 }
 
 pub(super) struct WrittenNode {
@@ -139,7 +141,19 @@ pub(super) struct WrittenTenant {
     pub(super) elin_from_location: Option<At<bool>>,
     pub(super) elin_callback: Option<At<Duration>>,
     pub(super) graph: Option<WrittenGraph>,
+    pub(super) users: WrittenUsers,
     pub(super) limits: WrittenLimits,
+}
+
+impl WrittenTenant {
+    /// How often the presence of its users is asked for.
+    pub(super) fn presence_every(&self) -> Duration {
+        let presence = self
+            .graph
+            .as_ref()
+            .and_then(|graph| graph.presence.as_ref());
+        presence.map_or(Duration::ZERO, |presence| presence.access().every)
+    }
 }
 
 pub(super) struct WrittenTrunk {
@@ -341,6 +355,7 @@ pub(super) struct WrittenRoute {
     pub(super) emergency: Option<At<bool>>,
     pub(super) location_methods: Option<At<Vec<At<String>>>>,
     pub(super) any_tenant: Option<At<bool>>,
+    pub(super) presence: Option<At<super::PresenceRule>>,
     pub(super) limits: WrittenLimits,
 }
 

@@ -15,7 +15,7 @@ use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
 use crate::policy::route::{Asked, Plan};
 use crate::policy::{
-    Refusal, bound, dialled, emergency, identity, route, screening, secure, spend,
+    Refusal, bound, dialled, emergency, identity, presence, route, screening, secure, spend,
 };
 use crate::record::PlaceRecord;
 use crate::session::LegStyle;
@@ -141,7 +141,6 @@ impl Core {
                     sign.refusal(&message).map_or(Ok(()), Err)?;
                     reach.sign = Some(sign);
                     lap = Some(self.plane.circles.enter(key, reach.hops)?);
-                    let (mint, explains) = (&mut self.plane.mint, self.plane.explains);
                     // Read only where a route asks for it: most never do.
                     let is_asked = |asks: fn(&RouteMatch) -> bool| {
                         config.routes.iter().any(|route| asks(&route.when))
@@ -154,12 +153,25 @@ impl Core {
                     let ported = is_asked(|when| when.routing_number.is_some());
                     let ported = ported.then(|| message.uri().ok()).flatten();
                     let ported = ported.and_then(number::routing_number);
+                    let by_presence = help.is_none() && !is_call_back;
+                    let by_presence =
+                        by_presence && config.routes.iter().any(|route| route.presence.is_some());
+                    let of = by_presence
+                        .then(|| route::owner(&config, ingress.tenant.as_ref(), &called.number))
+                        .flatten();
+                    let known = (&self.plane.presences, &self.plane.talking);
+                    let callee = ingress.tenant.as_ref().or(of).filter(|_| by_presence);
+                    let callee = callee.and_then(|tenant| {
+                        presence::callee(now.mono, &config, known, tenant, &called.number)
+                    });
                     let asked = Asked {
                         called: &called.number,
                         calling: &calling.value,
                         diverting: diverting.as_deref(),
                         routing: ported.as_deref(),
+                        callee: callee.as_ref(),
                     };
+                    let (mint, explains) = (&mut self.plane.mint, self.plane.explains);
                     route::plan_for(&config, &ingress, asked, mint, explains)
                 }),
         };

@@ -32,6 +32,7 @@ impl Core {
         self.plane.preemptions = together.preemptions.clone();
         self.plane.elins = together.elins.clone();
         self.plane.asked = together.asked.clone();
+        self.plane.talking = together.talking.clone();
         self.plane.watch = together.watch.clone();
         self.plane.health.found = together.found.clone();
         self.plane.quarantine = together.quarantine.clone();

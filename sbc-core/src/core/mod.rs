@@ -2,6 +2,7 @@
 
 mod admit;
 mod adrift;
+mod command;
 mod drain;
 mod letter;
 mod load;
@@ -24,12 +25,13 @@ use crate::dialog::{Lookup, contact};
 use crate::effect::{Effect, Effects};
 use crate::event::{DropCode, Happened};
 use crate::hashed::Minted;
-use crate::id::{CallId, CommandId, LegId, ShardId, TransactionId};
-use crate::input::{Answered, Command, Input};
+use crate::id::{CallId, LegId, ShardId, TransactionId};
+use crate::input::Input;
 use crate::mint::Mint;
 use crate::overload::Overload;
 use crate::plane::{Asker, Cx, Plane};
 use crate::policy::ingress::{self, Addressed, Ingress};
+use crate::policy::presence::Presence;
 use crate::policy::{bound, emergency, secure};
 use crate::session::{LegStyle, hop_back, orphan};
 use crate::sip::header::Replaces;
@@ -136,6 +138,13 @@ impl Core {
         self
     }
 
+    /// The same shard, which takes every user for this: for rehearsals.
+    #[must_use]
+    pub fn assuming(mut self, presence: Presence) -> Self {
+        self.plane.presences.assume(presence);
+        self
+    }
+
     /// Applies one input and appends everything that must happen because of it. Runs to
     /// completion; a time that is earlier than the last one is treated as that last one.
     pub fn apply(&mut self, now: Now, input: Input, out: &mut Effects) {
@@ -216,6 +225,11 @@ impl Core {
             Input::Bindings(bound) => self.plane.bindings.note(&bound),
             Input::Restored(all) => {
                 self.keep_up(now, out, |upkeep, cx| upkeep.registrars.restore(cx, &all));
+            }
+            Input::Presence(heard) => {
+                self.plane
+                    .presences
+                    .note(now.mono, &self.plane.config, &heard)
             }
             Input::Letter(letter) => self.read(now, &letter, out),
             Input::Tick => self.tick(now, out),
@@ -318,6 +332,8 @@ impl Core {
             let trunk = config.trunks.get(trunk);
             trunk.is_some_and(|trunk| trunk.registrar.is_some())
         });
+        self.plane.presences.keep(&config);
+        self.plane.talking.keep(&config);
         self.plane.standings.keep(|trunk| {
             let trunk = config.trunks.get(trunk);
             trunk.is_some_and(|trunk| trunk.register.is_some())
@@ -477,59 +493,6 @@ impl Core {
             return;
         };
         answer_statelessly(config, flow, status, &mut head, out);
-    }
-
-    fn command(&mut self, now: Now, id: CommandId, command: Command, out: &mut Effects) {
-        let answer = match command {
-            Command::Calls => {
-                let calls = self.in_order().into_iter();
-                let summaries = calls.filter_map(|id| Some(self.calls.get(&id)?.call.summary()));
-                Answered::Calls(summaries.collect())
-            }
-            Command::HangUp(call) if self.calls.contains_key(&call) => {
-                self.with_call(now, call, out, |call, cx| {
-                    call.hang_up(cx, "ended by an operator")
-                });
-                Answered::Done(1)
-            }
-            Command::Media(call) if self.calls.contains_key(&call) => {
-                return self.with_call(now, call, out, |call, cx| call.ask_for_figures(cx, id));
-            }
-            Command::Media(_) | Command::HangUp(_) => Answered::NoSuchCall,
-            Command::Drain(is_draining) => self.drain(now, is_draining, None, out),
-            Command::Fade => self.drain(now, true, Some(now.mono + drain::FADING), out),
-            Command::HangUpAll => {
-                let calls = self.in_order();
-                for call in &calls {
-                    self.with_call(now, *call, out, |call, cx| {
-                        call.hang_up(cx, "the node is stopping");
-                    });
-                }
-                Answered::Done(calls.len())
-            }
-            Command::CountLeaving => Answered::Done(self.upkeep.registrations.leaving()),
-            Command::CountLive => {
-                let live = self.calls.values().filter(|entry| entry.call.is_live());
-                Answered::Done(live.count())
-            }
-            Command::CountAll => Answered::Done(self.calls.len()),
-            Command::CloseAll => {
-                let calls = self.in_order();
-                for call in &calls {
-                    self.drop_call(now, *call, out);
-                }
-                self.forget_dialogs(now, out);
-                Answered::Done(calls.len())
-            }
-        };
-        out.push(Effect::Reply(id, answer));
-    }
-
-    /// All calls, the oldest first.
-    fn in_order(&self) -> Vec<CallId> {
-        let mut calls: Vec<CallId> = self.calls.keys().copied().collect();
-        calls.sort_unstable();
-        calls
     }
 
     /// Applies a step to one call and sees to its deadline and its end.

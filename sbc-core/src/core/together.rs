@@ -1,5 +1,5 @@
 //! What all shards of a node count together: the limits on calls, set-ups that may be circles, calls that
-//! give way to others, numbers that are lent to those who call for help, when Teams was asked, what is usual of calls, how many calls there are,
+//! give way to others, numbers that are lent to those who call for help, when Teams was asked, who talks, what is usual of calls, how many calls there are,
 //! how many of them their callers have left, and what calls have found out about the addresses of peers.
 //!
 //! A limit is one of the node, and which shard a call falls to is chance: shards that counted each for
@@ -12,6 +12,7 @@ use crate::policy::admission::Admission;
 use crate::policy::circle::Circles;
 use crate::policy::elin::Elins;
 use crate::policy::preempt::Preemptions;
+use crate::policy::presence::Talking;
 use crate::policy::spend::Spending;
 use crate::policy::spend::books::Books;
 use crate::policy::unusual::Watch;
@@ -29,6 +30,7 @@ pub struct Together {
     pub(super) preemptions: Preemptions,
     pub(super) elins: Elins,
     pub(super) asked: Asked,
+    pub(super) talking: Talking,
     pub(super) watch: Watch,
     pub(super) live: Live,
     pub(super) adrift: Adrift,
@@ -45,6 +47,11 @@ impl Together {
     /// When each proxy of Teams was asked last, for those who keep it over a restart.
     pub fn asked(&self) -> Asked {
         self.asked.clone()
+    }
+
+    /// Who talks over our trunks, for those who tell Microsoft.
+    pub fn talking(&self) -> Talking {
+        self.talking.clone()
     }
 
     /// What was spent, for those who keep it over a restart and show it.

@@ -22,6 +22,7 @@ pub mod local_media;
 pub mod number;
 pub mod place;
 pub mod preempt;
+pub mod presence;
 pub mod response;
 pub mod route;
 pub mod screening;

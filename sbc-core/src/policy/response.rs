@@ -149,6 +149,7 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         CauseCode::NormalClearing
         | CauseCode::NoAnswer
         | CauseCode::PeerRejected
+        | CauseCode::Presence
         | CauseCode::Operator
         | CauseCode::RestartLost => Status::TEMPORARILY_UNAVAILABLE,
         CauseCode::CallerCancelled => Status::REQUEST_TERMINATED,
@@ -195,7 +196,7 @@ pub fn own_as(cause: CauseCode, status: Status, to: &Trunk) -> Mapped {
     let q850 = match (cause, status) {
         // An operator who wants callers to hear that somebody is busy wants all of them to.
         (CauseCode::LimitReached, Status::BUSY_HERE | Status::FORBIDDEN) => q850_of(status),
-        (CauseCode::SpendReached, _) => q850_of(status),
+        (CauseCode::SpendReached | CauseCode::Presence, _) => q850_of(status),
         _ => mapped.q850,
     };
     Mapped {

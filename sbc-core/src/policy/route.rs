@@ -1,10 +1,11 @@
 //! Where a call goes: the customer it belongs to, the route that matches, the plan of attempts.
 
 use crate::cause::{Because, CauseCode, Decision};
-use crate::config::{Config, Route, RouteTarget, Tenant, Trunk};
+use crate::config::{Config, PresenceAction, Preset, Route, RouteTarget, Tenant, Trunk};
 use crate::id::{RouteName, TenantName, TrunkName};
 use crate::mint::Mint;
 use crate::policy::ingress::Ingress;
+use crate::policy::presence::{Callee, Standing};
 use crate::policy::{Refusal, dialled};
 use crate::sip::Status;
 use regex::Regex;
@@ -33,6 +34,8 @@ pub struct Asked<'a> {
     pub diverting: Option<&'a str>,
     /// Routing number of a called number that was ported.
     pub routing: Option<&'a str>,
+    /// The user whose number is called, where presence may decide.
+    pub callee: Option<&'a Callee>,
 }
 
 impl<'a> Asked<'a> {
@@ -43,6 +46,7 @@ impl<'a> Asked<'a> {
             calling,
             diverting: None,
             routing: None,
+            callee: None,
         }
     }
 }
@@ -119,7 +123,7 @@ pub fn plan_for(
             }
             continue;
         }
-        let allowed: Vec<(&RouteTarget, &Arc<Trunk>)> = route
+        let mut allowed: Vec<(&RouteTarget, &Arc<Trunk>)> = route
             .to
             .iter()
             .flat_map(|target| {
@@ -134,6 +138,7 @@ pub fn plan_for(
             ));
             continue;
         }
+        because = by_presence(route, asked.callee, &mut allowed, because)?;
         let attempts: Vec<Arc<Trunk>> = order(allowed, mint)
             .into_iter()
             .take(usize::from(route.max_attempts.max(1)))
@@ -161,6 +166,52 @@ pub fn plan_for(
             ingress.trunk.name
         )),
     })
+}
+
+/// Leaves out trunks, or refuses, as the route says of users who take no calls now (TDG-PRS-006). Whoever is
+/// ready, and whoever nothing is known of, is called: the SIP answer tells.
+fn by_presence(
+    route: &Route,
+    callee: Option<&Callee>,
+    allowed: &mut Vec<(&RouteTarget, &Arc<Trunk>)>,
+    because: Because,
+) -> Result<Because, Refusal> {
+    let (Some(rule), Some(callee)) = (route.presence, callee) else {
+        return Ok(because);
+    };
+    let because = because.and(callee.because.as_str());
+    let (action, word, status) = match callee.standing {
+        Standing::Ready | Standing::Unknown => return Ok(because),
+        Standing::Busy => (rule.busy, "busy", Status::BUSY_HERE),
+        Standing::Absent => (rule.absent, "absent", Status::TEMPORARILY_UNAVAILABLE),
+    };
+    let name = &route.name;
+    let refused = |because: Because| {
+        Err(Refusal {
+            status,
+            cause: CauseCode::Presence,
+            because,
+        })
+    };
+    match action {
+        PresenceAction::Try => {
+            Ok(because.and(format!("route \"{name}\" tries who is {word} all the same")))
+        }
+        PresenceAction::Refuse => {
+            refused(because.and(format!("route \"{name}\" refuses calls to who is {word}")))
+        }
+        PresenceAction::Next => {
+            allowed.retain(|(_, trunk)| trunk.preset != Preset::Teams);
+            match allowed.is_empty() {
+                true => refused(because.and(format!(
+                    "route \"{name}\" has no trunk but those of Teams for who is {word}"
+                ))),
+                false => Ok(because.and(format!(
+                    "route \"{name}\" passes Teams by for who is {word}"
+                ))),
+            }
+        }
+    }
 }
 
 /// The customer whose ranges hold the number. Of a call that came in on a trunk of one customer, that one

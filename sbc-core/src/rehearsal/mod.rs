@@ -24,6 +24,7 @@ use crate::event::{DropCode, Happened};
 use crate::id::{ShardId, TenantName, TrunkName};
 use crate::input::Input;
 use crate::mint::Mint;
+use crate::policy::presence::Presence;
 use crate::record::Record;
 use crate::sip::{Limits, Message, Method};
 use crate::time::{Now, Timestamp, UnixTime};
@@ -122,13 +123,17 @@ pub fn play(config: &Arc<Config>, call: &CallIn) -> Result<Played, Undescribed> 
 fn play_in(scene: &Arc<Scene>, call: &CallIn) -> Result<Played, Undescribed> {
     let mut stage = Stage::new(Arc::clone(scene));
     let (flow, invite) = caller::invite(&mut stage, call)?;
+    let core = Core::new(
+        ShardId(0),
+        Arc::clone(scene.config()),
+        Mint::new(ShardId(0), SEED),
+    );
+    let core = match &call.presence {
+        Some(text) => core.assuming(Presence::of_words(text)),
+        None => core,
+    };
     let mut rehearsal = Rehearsal {
-        core: Core::new(
-            ShardId(0),
-            Arc::clone(scene.config()),
-            Mint::new(ShardId(0), SEED),
-        )
-        .explaining(),
+        core: core.explaining(),
         inputs: scene.registrations(),
         told: Vec::new(),
         attempt: None,

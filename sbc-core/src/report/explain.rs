@@ -167,6 +167,7 @@ fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
         | CauseCode::BadRequest
         | CauseCode::LoopDetected
         | CauseCode::NoRoute
+        | CauseCode::Presence
         | CauseCode::CallerNotAllowed
         | CauseCode::NoAck => false,
         // Without an attempt it was we who knew no owner of the number.
@@ -234,6 +235,12 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
             format!(
                 "the called side does not know the number {called}{}",
                 details()
+            )
+        }
+        CauseCode::Presence => {
+            format!(
+                "the called user takes no calls now, as Microsoft says{}",
+                facts()
             )
         }
         CauseCode::CallerNotAllowed => {
@@ -370,6 +377,10 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
             "if the number should belong to a tenant, add it to numbers of that [[tenant]]"
                 .to_owned(),
         ],
+        CauseCode::Presence => advice(&[
+            "nothing, if the user is busy or away; otherwise look at `causeway teams presence`, and at presence of the \
+             [[route]]: \"next\" goes on to its next trunk, \"try\" calls the user all the same",
+        ]),
         CauseCode::CallerNotAllowed => vec![
             "if the number is the customer's, add it to numbers of its [[tenant]]".to_owned(),
             format!(

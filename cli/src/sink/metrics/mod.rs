@@ -11,6 +11,8 @@ mod figures;
 mod help;
 mod media;
 mod net;
+mod notices;
+mod presence;
 mod process;
 mod registrations;
 mod spending;
@@ -23,6 +25,8 @@ pub use figures::{Figure, Figures, Sum, Way};
 pub use help::HelpMetrics;
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
 pub use net::{Direction, ListenerMetrics, NetMetrics};
+pub use notices::NoticeMetrics;
+pub use presence::PresenceMetrics;
 pub(crate) use process::{cpu_seconds, resident_bytes};
 pub use registrations::RegistrationMetrics;
 pub use spending::SpendCollector;
@@ -56,6 +60,10 @@ pub struct Metrics {
     pub bindings: BindingMetrics,
     /// Certificates that an authority issues.
     pub acme: AcmeMetrics,
+    /// Notices of Microsoft.
+    pub notices: NoticeMetrics,
+    /// Presence of users.
+    pub presence: PresenceMetrics,
     /// Panics caught, by component; must be 0.
     pub panics: IntCounterVec,
     /// Lines, records and entries lost because a sink did not keep up, by queue.
@@ -201,6 +209,8 @@ impl Metrics {
             registrations: RegistrationMetrics::new(&maker)?,
             bindings: BindingMetrics::new(&maker)?,
             acme: AcmeMetrics::new(&maker)?,
+            notices: NoticeMetrics::new(&maker)?,
+            presence: PresenceMetrics::new(&maker)?,
             panics: maker.counters(
                 "sbc_panics_total",
                 "Panics that were caught; must be 0.",

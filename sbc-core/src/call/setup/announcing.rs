@@ -35,6 +35,7 @@ fn may_wait(cause: CauseCode) -> bool {
         | CauseCode::NoAnswer
         | CauseCode::NumberUnknown
         | CauseCode::NoRoute
+        | CauseCode::Presence
         | CauseCode::CallerNotAllowed
         | CauseCode::PeerUnreachable
         | CauseCode::PeerTimeout => true,

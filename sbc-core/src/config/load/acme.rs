@@ -93,7 +93,7 @@ impl Load<'_> {
     }
 
     fn directory_url(&mut self, at: &At<String>) -> String {
-        if !is_directory_url(&at.value) {
+        if !is_https_url(&at.value) {
             self.out.add(
                 Code::BadForm,
                 &at.span,
@@ -380,7 +380,7 @@ fn is_issued(tls: &WrittenTls) -> bool {
 }
 
 /// `https://host[:port]/path`: no user, no question, no fragment.
-fn is_directory_url(text: &str) -> bool {
+pub(super) fn is_https_url(text: &str) -> bool {
     let Some(rest) = text.strip_prefix("https://") else {
         return false;
     };
@@ -407,7 +407,7 @@ mod tests {
             "https://[::1]:14000/dir",
             "https://localhost:14000",
         ] {
-            assert!(is_directory_url(good), "{good}");
+            assert!(is_https_url(good), "{good}");
         }
         for bad in [
             "http://acme.example.org/directory",
@@ -421,7 +421,7 @@ mod tests {
             "https://acme.example.org/?a",
             "https://acme.example.org/#a",
         ] {
-            assert!(!is_directory_url(bad), "{bad}");
+            assert!(!is_https_url(bad), "{bad}");
         }
     }
 }

@@ -70,7 +70,7 @@ impl Load<'_> {
             }
             return None;
         };
-        self.api_port(file, at);
+        self.free_port(file, "api", at);
         let Some(tls) = &written.tls else {
             self.out.add(
                 Code::MissingKey,
@@ -87,7 +87,8 @@ impl Load<'_> {
         })
     }
 
-    fn api_port(&mut self, file: &File, at: &At<SocketAddr>) {
+    /// Whether nobody else listens there.
+    pub(super) fn free_port(&mut self, file: &File, of: &str, at: &At<SocketAddr>) {
         let meets = |other: SocketAddr| {
             other.port() == at.value.port()
                 && (other.ip() == at.value.ip()
@@ -98,9 +99,13 @@ impl Load<'_> {
         let mut listeners = self.listeners.valid.values().map(|(own, _)| own);
         let rival = listeners.find(|own| is_rival(own));
         let rival = rival.map(|rival| format!("listener \"{}\"", rival.name));
-        let metrics = file.metrics.as_ref().filter(|other| meets(other.value));
-        if let Some(rival) = rival.or_else(|| metrics.map(|_| "[metrics]".to_owned())) {
-            let cause = format!("api: {rival} uses port {} already", at.value.port());
+        let api = file.api.listen.as_ref().filter(|_| of != "api");
+        let tables = [("[metrics]", file.metrics.as_ref()), ("[api]", api)];
+        let table = tables
+            .into_iter()
+            .find(|(_, other)| other.is_some_and(|other| meets(other.value)));
+        if let Some(rival) = rival.or_else(|| table.map(|(name, _)| name.to_owned())) {
+            let cause = format!("{of}: {rival} uses port {} already", at.value.port());
             let help = Some("listen on another port".to_owned());
             self.out.add(Code::PortConflict, &at.span, cause, help);
         }
@@ -108,7 +113,7 @@ impl Load<'_> {
             self.out.add(
                 Code::OutOfRange,
                 &at.span,
-                "api: port 0 is another one after every start",
+                format!("{of}: port 0 is another one after every start"),
                 Some("write a port, such as 8443".to_owned()),
             );
         }

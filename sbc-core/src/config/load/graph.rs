@@ -29,6 +29,7 @@ impl Load<'_> {
         self.tenant_crossings(routes);
         self.unreachable_routes(routes);
         self.unused_trunks(routes);
+        self.presence_of_routes(routes);
         self.shared_listeners();
         self.downstreams_not_called(file, routes);
         self.open_transit(routes);

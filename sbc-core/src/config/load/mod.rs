@@ -19,6 +19,7 @@ mod media;
 mod msgraph;
 mod named;
 mod network;
+mod notices;
 mod progress;
 mod registrar;
 mod routing;
@@ -234,6 +235,7 @@ impl Load<'_> {
         let (stir, stir_files) = self.stir_table(file);
         let graph = self.build_graph(file);
         let (api_listen, api_users) = self.build_api(file);
+        let notices = self.build_notices(file);
         if self.out.has_errors() {
             return None;
         }
@@ -285,6 +287,7 @@ impl Load<'_> {
                 .collect(),
             stir: stir_files,
             graph,
+            notices,
             acme,
             credentials: std::mem::take(&mut self.credentials).into_iter().collect(),
         };

@@ -3,6 +3,7 @@
 use super::{Load, titled};
 use crate::config::finding::Code;
 use crate::config::source::{At, Span};
+use crate::config::user;
 use crate::config::written::{File, WrittenHop, WrittenRoute, WrittenTenant, WrittenTransform};
 use crate::config::{
     Elin, NumberRange, Preset, Route, RouteMatch, RouteTarget, Tenant, Transform, TransformScope,
@@ -19,6 +20,7 @@ pub(super) struct RoutePlaces {
     pub(super) name: Span,
     /// One for each target.
     pub(super) to: Vec<Span>,
+    pub(super) presence: Option<Span>,
 }
 
 impl Load<'_> {
@@ -40,6 +42,12 @@ impl Load<'_> {
                     .as_ref()
                     .is_some_and(|at| at.value),
                 elin_callback: self.elin_callback(written),
+                users: user::checked(
+                    &titled("tenant", name.as_str()),
+                    &written.users,
+                    written.presence_every(),
+                    &mut self.out,
+                ),
                 limits: written
                     .limits
                     .checked(&titled("tenant", name.as_str()), &mut self.out),
@@ -404,6 +412,7 @@ impl Load<'_> {
                 .as_ref()
                 .map_or(DEFAULT_ATTEMPTS, |at| at.value as u8),
             at_once: written.at_once.as_ref().is_some_and(|at| at.value),
+            presence: written.presence.as_ref().map(|at| at.value),
             limits: written.limits.checked(&title, &mut self.out),
         };
         let places = RoutePlaces {
@@ -412,6 +421,7 @@ impl Load<'_> {
                 false => written.name.span.clone(),
             },
             to: places,
+            presence: written.presence.as_ref().map(|at| at.span.clone()),
         };
         Some((route, places))
     }

@@ -175,8 +175,24 @@ impl TlsContext {
     /// # Errors
     /// If key and certificate cannot be used together, which loading excludes.
     pub(crate) fn serve(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
+        self.serve_with(&ONLY_13)
+    }
+
+    /// What a connection of Microsoft uses that is accepted in this context: TLS 1.2 or newer, and no certificate of the
+    /// other side, which proves itself by what it says (TDG-PRS-002).
+    ///
+    /// # Errors
+    /// As [`Self::serve`].
+    pub(crate) fn serve_notices(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
+        self.serve_with(versions(self.min()))
+    }
+
+    fn serve_with(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<Arc<ServerConfig>, rustls::Error> {
         let mut config = ServerConfig::builder_with_provider(provider())
-            .with_protocol_versions(&ONLY_13)?
+            .with_protocol_versions(versions)?
             .with_client_cert_verifier(WebPkiClientVerifier::no_client_auth())
             .with_cert_resolver(self.server_resolver());
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});

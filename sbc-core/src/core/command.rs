@@ -1,0 +1,62 @@
+//! What an operator asks of a shard.
+
+use super::{Core, drain};
+use crate::effect::{Effect, Effects};
+use crate::id::{CallId, CommandId};
+use crate::input::{Answered, Command};
+use crate::time::Now;
+
+impl Core {
+    pub(super) fn command(&mut self, now: Now, id: CommandId, command: Command, out: &mut Effects) {
+        let answer = match command {
+            Command::Calls => {
+                let calls = self.in_order().into_iter();
+                let summaries = calls.filter_map(|id| Some(self.calls.get(&id)?.call.summary()));
+                Answered::Calls(summaries.collect())
+            }
+            Command::HangUp(call) if self.calls.contains_key(&call) => {
+                self.with_call(now, call, out, |call, cx| {
+                    call.hang_up(cx, "ended by an operator")
+                });
+                Answered::Done(1)
+            }
+            Command::Media(call) if self.calls.contains_key(&call) => {
+                return self.with_call(now, call, out, |call, cx| call.ask_for_figures(cx, id));
+            }
+            Command::Media(_) | Command::HangUp(_) => Answered::NoSuchCall,
+            Command::Drain(is_draining) => self.drain(now, is_draining, None, out),
+            Command::Fade => self.drain(now, true, Some(now.mono + drain::FADING), out),
+            Command::HangUpAll => {
+                let calls = self.in_order();
+                for call in &calls {
+                    self.with_call(now, *call, out, |call, cx| {
+                        call.hang_up(cx, "the node is stopping");
+                    });
+                }
+                Answered::Done(calls.len())
+            }
+            Command::CountLeaving => Answered::Done(self.upkeep.registrations.leaving()),
+            Command::CountLive => {
+                let live = self.calls.values().filter(|entry| entry.call.is_live());
+                Answered::Done(live.count())
+            }
+            Command::CountAll => Answered::Done(self.calls.len()),
+            Command::CloseAll => {
+                let calls = self.in_order();
+                for call in &calls {
+                    self.drop_call(now, *call, out);
+                }
+                self.forget_dialogs(now, out);
+                Answered::Done(calls.len())
+            }
+        };
+        out.push(Effect::Reply(id, answer));
+    }
+
+    /// All calls, the oldest first.
+    pub(super) fn in_order(&self) -> Vec<CallId> {
+        let mut calls: Vec<CallId> = self.calls.keys().copied().collect();
+        calls.sort_unstable();
+        calls
+    }
+}
