@@ -6,8 +6,8 @@ use crate::world;
 use sbc_core::cause::CauseCode;
 use sbc_core::config::{Assumed, CallIn, Config, Source, UserId, load};
 use sbc_core::core::Together;
-use sbc_core::id::{ShardId, TenantName, TrunkName};
-use sbc_core::input::{Heard, Input};
+use sbc_core::id::{CommandId, ShardId, TenantName, TrunkName};
+use sbc_core::input::{Command, Heard, Input};
 use sbc_core::policy::presence::Presence;
 use sbc_core::rehearsal::{gate, play};
 use sbc_core::sip::{HeaderName, Message, Method};
@@ -376,5 +376,54 @@ fn what_is_wrong_with_users_and_rules_is_said() {
             Err(findings) => findings.to_text(),
         };
         assert!(told.contains(cause), "{cause}: {told}");
+    }
+}
+
+/// A number of a user is whom Teams names; its own words for users are nobody's number.
+#[test]
+fn who_has_transferred_the_call_talks_no_more_and_the_target_does() {
+    const OTHER: &str = "0b2f3c4d-1111-2222-3333-444455557777";
+    let text = with_rule(RULE).replace(
+        "users = {",
+        &format!("users = {{ \"+493023125457\" = \"{OTHER}\","),
+    );
+    let tenant = TenantName::new("contoso");
+    let other = UserId::parse(OTHER).expect("a GUID");
+    for (target, calls_of_target) in [
+        (
+            "sip:+493023125457@sip.pstnhub.microsoft.com:5061;user=phone",
+            1,
+        ),
+        (
+            "sip:sip.pstnhub.microsoft.com:5061;x-m=8:orgid:0000aaaa-1111-2222-3333-bbbb4444cccc",
+            0,
+        ),
+    ] {
+        let together = Together::default();
+        let calls = |user| together.talking().of(&tenant, user).calls;
+        let mut call = Call::of(Shard::with(config_of(&text)).counting(&together));
+        let refer = format!(
+            "REFER-TO: <{target}>\nREFERRED-BY: <sip:sip.pstnhub.microsoft.com:5061;x-m=1>\n\
+             CONTACT: <sip:api.example.com:443;x-i=1>\n"
+        );
+        call.teams_says("REFER", 1, &refer);
+        call.shard.next_response(202);
+        let notify = call.shard.next_request(Method::Notify).message;
+        call.shard
+            .teams_says(&response(&notify, "200 OK", "", "", ""));
+        let invite = call.shard.next_request(Method::Invite).message;
+        assert_eq!((calls(user()), calls(other)), (1, 0), "{target}");
+        call.shard
+            .teams_says(&response(&invite, "200 OK", "z1", TEAMS_CONTACT, TEAMS_SDP));
+        call.shard.next_request(Method::Ack);
+        assert_eq!(
+            (calls(user()), calls(other)),
+            (0, calls_of_target),
+            "{target}"
+        );
+        call.shard.pass(Duration::from_secs(100));
+        call.shard
+            .apply(Input::Command(CommandId(1), Command::CloseAll));
+        assert_eq!((calls(user()), calls(other)), (0, 0), "{target}");
     }
 }

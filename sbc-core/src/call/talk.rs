@@ -67,7 +67,9 @@ impl Call {
             (_, Some(party)) => &party.number,
             (Some(transfer), None) => &transfer.target,
             (None, None) if leg == A_LEG => &record.calling,
-            (None, None) => &record.called,
+            (None, None) if record.answered_by == Some(leg) => &record.called,
+            // Who came otherwise has a number that nobody here knows.
+            (None, None) => return None,
         };
         users.of(number)
     }
