@@ -67,6 +67,8 @@ pub(crate) struct Plane {
     pub(crate) guard: Guard,
     /// Whether every decision is explained: of no use, and a cost, where calls are served.
     pub(crate) explains: bool,
+    /// Whether somebody keeps the records of calls that go on.
+    pub(crate) keeps_journal: bool,
     /// How many shards there are.
     pub(crate) shards: u8,
     /// Letters that this input has caused.
@@ -103,6 +105,7 @@ impl Plane {
             bindings: Bindings::default(),
             guard: Guard::default(),
             explains: false,
+            keeps_journal: false,
             shards: 1,
             letters: VecDeque::new(),
             next_media_session: 0,

@@ -136,6 +136,16 @@ impl Call {
         }
     }
 
+    /// A party of a call for help is here now: what holds for that call holds for this one (SIP-1405).
+    pub(super) fn becomes_help(&mut self, cx: &Cx<'_>) {
+        self.record.emergency = true;
+        self.places.become_help();
+        let legs: Vec<LegId> = self.legs.iter().map(|(id, _)| *id).collect();
+        for leg in legs {
+            self.spare(cx, leg);
+        }
+    }
+
     /// Of a call for help the parties are asked whether they are there: no time of ours ends it.
     fn is_examined(&mut self, cx: &mut Cx<'_>) {
         let talking: Vec<LegId> = self

@@ -598,6 +598,7 @@ impl Transfer {
         call.newcomer = Some(leg);
         call.tellings_begin_anew();
         call.spare(cx, leg);
+        call.keeps_caller(leg);
         call.tell_of_newcomer(self.transferee);
         call.timers.stop(Timer::Transfer as usize);
         if let Some(record) = call.record.transfers.get_mut(self.record) {
