@@ -26,7 +26,7 @@ use crate::transport::{Flow, Hop};
 use crate::trunk::asked::Asked;
 use crate::trunk::{Bindings, Health, Quarantine, Relief, Standings};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub(crate) struct Plane {
     pub(crate) aliases: Aliases,
     /// INVITEs that another shard has, because their Replaces names a dialog there.
     pub(crate) away: Expiring<ShardId>,
+    /// Calls of trunks that dial on, as long as they are set up.
+    pub(crate) dialling: BTreeSet<CallId>,
     pub(crate) acks: AckStore,
     pub(crate) queries: Queries,
     pub(crate) admission: Admission,
@@ -88,6 +90,7 @@ impl Plane {
             dialogs: DialogTable::default(),
             aliases: Aliases::default(),
             away: Expiring::new(AWAY, MOST_AWAY),
+            dialling: BTreeSet::new(),
             acks: AckStore::default(),
             queries: Queries::default(),
             admission: Admission::default(),
@@ -130,6 +133,14 @@ impl Plane {
     pub(crate) fn contact_user(&self, trunk: &Trunk) -> Option<Bytes> {
         let standing = self.standings.get(&trunk.name)?;
         standing.contact_user.clone().map(Bytes::from)
+    }
+
+    /// A digest of what a dialog is called beside our tag.
+    pub(crate) fn names(&self, call_id: &[u8], remote_tag: &[u8]) -> u128 {
+        let mut digest = self.secret.digest();
+        digest.part(call_id);
+        digest.part(remote_tag);
+        digest.finish()
     }
 
     /// A dialog has ended. Where it was handed over from, they are told.

@@ -21,7 +21,7 @@ use crate::policy::diversion::{at, reason_of_cause};
 use crate::policy::identity::our_host;
 use crate::policy::ingress::{self, Ingress, KnownBy};
 use crate::policy::number::{self, Number};
-use crate::policy::{route, secure};
+use crate::policy::{emergency, route, secure};
 use crate::session::{Refusal, Rejection};
 use crate::sip::header::Contact;
 use crate::sip::{Message, SipUri, Status, Uri};
@@ -50,6 +50,8 @@ pub(super) struct Redirects {
     /// Numbers and places that the call has been sent to.
     seen: BTreeSet<String>,
     made: usize,
+    /// What it leads to that calls for help.
+    help: Option<Number>,
 }
 
 /// Trunks to try, and the way there where it is another one.
@@ -79,6 +81,7 @@ impl Redirects {
             is_secure,
             seen: BTreeSet::from([called.number.clone()]),
             made: 0,
+            help: None,
         }
     }
 
@@ -110,11 +113,15 @@ impl Redirects {
             let Some(number) = Number::of(&uri) else {
                 continue;
             };
+            let help = self.ways_to_help(config, trunk, &number);
             let scope = TransformScope::In(trunk.name.clone());
             let inside = number::transform_called(config, &scope, &number.number).value;
-            let number = Number {
-                number: inside,
-                ..number
+            let number = match &help {
+                Some(_) => number,
+                None => Number {
+                    number: inside,
+                    ..number
+                },
             };
             if self.made + attempts.len() >= MOST_ATTEMPTS {
                 because = because.and("the call has been redirected too often");
@@ -123,16 +130,22 @@ impl Redirects {
             let is_same = is_same_number(config, attempt, &number);
             let may_be = |start: &String| number.number.starts_with(start.as_str());
             let all = &trunk.redirect_to;
-            if !is_same && !all.is_empty() && !all.iter().any(may_be) {
+            if !is_same && help.is_none() && !all.is_empty() && !all.iter().any(may_be) {
                 because = because.and(format!(
                     "not followed: trunk \"{}\" may not redirect to {}",
                     trunk.name, number.number
                 ));
                 continue;
             }
-            let found = match is_same {
-                true => same_number(attempt, &uri).map(|trunk| (vec![trunk], attempt.way.clone())),
-                false => self.other_number(config, mint, trunk, (&uri, &number)),
+            let found = match (is_same, help) {
+                (true, _) => {
+                    same_number(attempt, &uri).map(|trunk| (vec![trunk], attempt.way.clone()))
+                }
+                (false, Some(trunks)) => {
+                    self.help = Some(number.clone());
+                    Ok((trunks, None))
+                }
+                (false, None) => self.other_number(config, mint, trunk, (&uri, &number)),
             };
             let (trunks, way, place) = match found {
                 Ok((trunks, way)) => match is_same {
@@ -183,6 +196,17 @@ impl Redirects {
         (followed, because)
     }
 
+    /// The trunks for a number that calls for help (SIP-1400).
+    fn ways_to_help(
+        &self,
+        config: &Config,
+        by: &Arc<Trunk>,
+        number: &Number,
+    ) -> Option<Vec<Arc<Trunk>>> {
+        let (ingress, tenant) = (as_caller(config, by), self.tenant.as_ref());
+        emergency::ways(config, &ingress, tenant, &number.number, &self.calling)
+    }
+
     /// The trunks that a call of the redirecting peer to this number takes, and the way there.
     fn other_number(
         &self,
@@ -191,11 +215,7 @@ impl Redirects {
         by: &Arc<Trunk>,
         (uri, number): (&Uri, &Number),
     ) -> Result<Led, String> {
-        let now = config.trunks.get(&by.name).unwrap_or(by);
-        let ingress = Ingress {
-            tenant: by.tenant.clone(),
-            ..Ingress::of(now, KnownBy::Dialog)
-        };
+        let ingress = as_caller(config, by);
         let plan = route::plan(config, &ingress, &number.number, &self.calling, mint, false)
             .map_err(|refusal| format!("not followed: {}", refusal.because.0.join(", ")))?;
         let way = OtherWay {
@@ -216,6 +236,15 @@ impl Redirects {
                 number.number
             )),
         }
+    }
+}
+
+/// A call that the peer of a trunk would place.
+fn as_caller(config: &Config, by: &Arc<Trunk>) -> Ingress {
+    let now = config.trunks.get(&by.name).unwrap_or(by);
+    Ingress {
+        tenant: by.tenant.clone(),
+        ..Ingress::of(now, KnownBy::Dialog)
     }
 }
 
@@ -251,6 +280,11 @@ impl Setup {
         let response = rejection.said.as_ref().filter(|_| is_redirection)?;
         let onward = self.redirected(call, cx, response);
         if matches!(onward.value, Onward::Attempts) {
+            if let Some(called) = self.redirects.help.take() {
+                self.is_emergency = true;
+                call.becomes_help(cx);
+                call.tells_of_help(cx, leg, &called);
+            }
             if let Some(a) = call.leg(A_LEG) {
                 a.image.rollback();
             }
