@@ -278,17 +278,19 @@ impl Setup {
     ) -> Option<Decision<Onward>> {
         let is_redirection = (300..400).contains(&rejection.status.code());
         let response = rejection.said.as_ref().filter(|_| is_redirection)?;
-        let onward = self.redirected(call, cx, response);
+        let onward = self.redirected(call, cx, leg, response);
         if matches!(onward.value, Onward::Attempts) {
             if let Some(called) = self.redirects.help.take() {
                 self.is_emergency = true;
                 call.becomes_help(cx);
                 call.tells_of_help(cx, leg, &called);
             }
-            if let Some(a) = call.leg(A_LEG) {
-                a.image.rollback();
+            if self.beside.is_empty() {
+                if let Some(a) = call.leg(A_LEG) {
+                    a.image.rollback();
+                }
+                call.media.drop_endpoint(cx, endpoint(leg));
             }
-            call.media.drop_endpoint(cx, endpoint(leg));
             let what = Happened::Routed {
                 trunks: self.planned(),
                 because: onward.because.clone(),
@@ -298,15 +300,33 @@ impl Setup {
         Some(onward)
     }
 
-    fn redirected(&mut self, call: &Call, cx: &mut Cx<'_>, response: &Message) -> Decision<Onward> {
+    fn redirected(
+        &mut self,
+        call: &Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        response: &Message,
+    ) -> Decision<Onward> {
         let nothing = Decision {
             value: Onward::Nowhere,
             because: Because::default(),
         };
-        let Step::Inviting { attempt, .. } = &self.step else {
+        let attempt = match &self.step {
+            Step::Inviting { leg: own, attempt } if *own == leg => Some(attempt),
+            _ => {
+                let mut beside = self.beside.iter();
+                let own = beside.find(|(own, _)| *own == leg);
+                own.map(|(_, attempt)| attempt)
+            }
+        };
+        let Some(attempt) = attempt else {
             return nothing;
         };
         if attempt.trunk.redirect == Redirect::Fail {
+            return nothing;
+        }
+        // Where others are called as well nobody is sent away for one of them.
+        if self.at_once && is_for_caller(&self.trunk, &attempt.trunk) {
             return nothing;
         }
         if is_for_caller(&self.trunk, &attempt.trunk) {
@@ -329,7 +349,8 @@ impl Setup {
                 }
                 Onward::Attempts
             }
-            Followed::Loop => Onward::Loop,
+            Followed::Loop if !self.at_once => Onward::Loop,
+            Followed::Loop => Onward::Nowhere,
             Followed::Nowhere => Onward::Nowhere,
         };
         Decision { value, because }
