@@ -292,8 +292,8 @@ pub enum Happened {
     },
     /// The call is over; exactly one per admitted INVITE (I6).
     Ended(Arc<Record>),
-    /// The record so far of a call that goes on: when it is taken, answered, and its parties change. What is
-    /// left of it if we end without a word (OPS-151).
+    /// The record so far of a call that goes on: when its parties change, and, for who keeps a journal, when it is
+    /// taken and answered. What is left of it if we end without a word (OPS-151).
     Recorded(Arc<Record>),
     /// An address of a trunk's target changed its health.
     TargetHealth {

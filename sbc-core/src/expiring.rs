@@ -43,6 +43,11 @@ impl<V> Expiring<V> {
         self.known.get(key)
     }
 
+    /// Forgets one entry.
+    pub(crate) fn remove(&mut self, key: &[u8]) {
+        self.known.remove(key);
+    }
+
     /// Forgets what is old enough.
     pub(crate) fn tick(&mut self, now: Timestamp) {
         while self.ends.front().is_some_and(|(at, _)| *at <= now) {

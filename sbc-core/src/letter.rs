@@ -5,6 +5,7 @@
 //! that still come to the old shard, because its name is in our tag, are passed on.
 
 use crate::call::{Bill, Wanted};
+use crate::dialog::Alias;
 use crate::id::{CallId, ShardId, TenantName, TransactionId, TrunkName};
 use crate::media::MediaImage;
 use crate::policy::identity::Caller;
@@ -53,6 +54,8 @@ pub(crate) enum Content {
         flow: Flow,
         /// The request.
         message: Message,
+        /// The name by which it knows the dialog, if that was given by the shard that sends the letter.
+        named: Option<Alias>,
     },
     /// An INVITE that a CANCEL would not find: where it is.
     Away {
@@ -141,6 +144,8 @@ pub(crate) struct Party {
     pub(crate) media: (SessionId, EndpointId),
     /// What it costs.
     pub(crate) bill: Option<Bill>,
+    /// Whether it comes out of a call for help.
+    pub(crate) is_emergency: bool,
 }
 
 impl Letter {

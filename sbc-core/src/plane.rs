@@ -27,7 +27,7 @@ use crate::transport::{Flow, Hop};
 use crate::trunk::asked::Asked;
 use crate::trunk::{Bindings, Health, Quarantine, Relief, Standings};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub(crate) struct Plane {
     pub(crate) aliases: Aliases,
     /// INVITEs that another shard has, because their Replaces names a dialog there.
     pub(crate) away: Expiring<ShardId>,
+    /// Calls of trunks that dial on, as long as they are set up.
+    pub(crate) dialling: BTreeSet<CallId>,
     pub(crate) acks: AckStore,
     pub(crate) queries: Queries,
     pub(crate) admission: Admission,
@@ -72,6 +74,8 @@ pub(crate) struct Plane {
     pub(crate) guard: Guard,
     /// Whether every decision is explained: of no use, and a cost, where calls are served.
     pub(crate) explains: bool,
+    /// Whether somebody keeps the records of calls that go on.
+    pub(crate) keeps_journal: bool,
     /// How many shards there are.
     pub(crate) shards: u8,
     /// Letters that this input has caused.
@@ -91,6 +95,7 @@ impl Plane {
             dialogs: DialogTable::default(),
             aliases: Aliases::default(),
             away: Expiring::new(AWAY, MOST_AWAY),
+            dialling: BTreeSet::new(),
             acks: AckStore::default(),
             queries: Queries::default(),
             admission: Admission::default(),
@@ -110,6 +115,7 @@ impl Plane {
             talking: Talking::default(),
             guard: Guard::default(),
             explains: false,
+            keeps_journal: false,
             shards: 1,
             letters: VecDeque::new(),
             next_media_session: 0,
@@ -134,6 +140,14 @@ impl Plane {
     pub(crate) fn contact_user(&self, trunk: &Trunk) -> Option<Bytes> {
         let standing = self.standings.get(&trunk.name)?;
         standing.contact_user.clone().map(Bytes::from)
+    }
+
+    /// A digest of what a dialog is called beside our tag.
+    pub(crate) fn names(&self, call_id: &[u8], remote_tag: &[u8]) -> u128 {
+        let mut digest = self.secret.digest();
+        digest.part(call_id);
+        digest.part(remote_tag);
+        digest.finish()
     }
 
     /// A dialog has ended. Where it was handed over from, they are told.

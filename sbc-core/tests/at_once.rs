@@ -320,7 +320,7 @@ fn a_redirection_that_is_not_followed_says_less_than_that_somebody_is_busy() {
     two.says("486 Busy Here", "b1", "", "");
     two.shard.next_request(Method::Ack);
     let moved = "Contact: <sip:+493023125999@203.0.113.1>\n";
-    let moved = response(&teams, "302 Moved Temporarily", "x1", moved, "");
+    let moved = response(&teams, "380 Alternative Service", "x1", moved, "");
     two.shard.teams_says(&moved);
     two.shard.next_request(Method::Ack);
     two.shard.next_response(486);
@@ -339,5 +339,29 @@ fn a_call_has_one_place_to_be_transcoded_however_many_trunks_ring() {
     for _ in 0..2 {
         let invite = shard.next_request(Method::Invite).message;
         assert!(body(&invite).contains("opus"), "{}", body(&invite));
+    }
+}
+
+/// Whoever of several is redirected is called there when nobody else has answered (SIP-900).
+#[test]
+fn where_several_ring_a_redirection_is_followed_after_the_others() {
+    for is_last in [false, true] {
+        let (mut two, teams) = both("redirect = \"follow\"", "", "", CARRIER_SDP);
+        let busy = response(&teams, "486 Busy Here", "x1", "", "");
+        if is_last {
+            two.shard.teams_says(&busy);
+            two.shard.next_request(Method::Ack);
+        }
+        let uri = String::from_utf8_lossy(&two.invite.request_uri()).replace("40", "40:5062");
+        let moved = format!("Contact: <{uri}>\n");
+        two.says("302 Moved Temporarily", "b1", &moved, "");
+        two.shard.next_request(Method::Ack);
+        if !is_last {
+            assert!(two.shard.sent.is_empty(), "the others still ring");
+            two.shard.teams_says(&busy);
+            two.shard.next_request(Method::Ack);
+        }
+        let onward = two.shard.next_request(Method::Invite);
+        assert_eq!(onward.hop.remote.to_string(), "198.51.100.40:5062");
     }
 }

@@ -409,6 +409,10 @@ fn who_takes_the_place_of_a_party_finds_it_where_it_is_now() {
         pair.0[0].teams_says(&in_dialog(&answer, "ACK", 1, &format!("{via}1")));
         pair.0[0].teams_says(&in_dialog(&answer, "BYE", 2, &format!("{via}2")));
         pair.0[0].next_response(200);
+        pair.post();
+        // Repeated it goes where it went, although what it names is over: nobody refuses what was accepted.
+        pair.0[1].teams_says(&invite);
+        assert!(pair.0[1].sent.is_empty(), "{}", text(&pair.0[1].sent[0]));
     }
 }
 
@@ -707,4 +711,50 @@ fn a_target_that_still_rings_is_called_anew_for_the_other_party() {
         asking.next_request(Method::Ack);
         notified(asking, "200 OK");
     }
+}
+
+/// A name that a shard has given is known where the dialog has gone.
+#[test]
+fn a_name_of_a_dialog_goes_with_it_to_another_shard() {
+    let config = two_carriers("refer = \"relay\"", "");
+    let mut pair = Pair([0, 1].map(|n| Shard::one_of(config_of(&config), ShardId(n), 2)));
+    let first = up_elsewhere(&mut pair.0[0], "first", "y1");
+    let second = up_elsewhere(&mut pair.0[1], "second", "z1");
+    let third = up_elsewhere(&mut pair.0[0], "third", "w1");
+    pair.0[0].carrier_says(&refer(&first, &refer_to(&second, false)));
+    pair.post();
+    let told = pair.0[0].next_request(Method::Refer).message;
+    other_says(&mut pair.0[0], &response(&told, "202 Accepted", "", "", ""));
+    pair.0[0].next_response(202);
+    notified(&mut pair.0[0], "100 Trying");
+    // Meanwhile the party that is named goes to the other shard.
+    let from = header(&second.invite, HeaderName::From);
+    let ours = from.split(";tag=").nth(1).expect("a tag");
+    let id = header(&second.invite, HeaderName::CallId);
+    let lines = format!(
+        "Refer-To: <sip:+493023125999@192.0.2.11?Replaces={id}%3Bto-tag%3D{ours}%3Bfrom-tag%3Dz1>\n{OTHER}"
+    );
+    let moves = callee_request(&third.invite, "w1", "REFER", 1, &lines);
+    other_says(&mut pair.0[0], &moves);
+    pair.0[0].next_response(202);
+    let notify = pair.0[0].next_request(Method::Notify).message;
+    other_says(&mut pair.0[0], &response(&notify, "200 OK", "", "", ""));
+    pair.post();
+    let bye = pair.0[1].next_request(Method::Bye).message;
+    other_says(&mut pair.0[1], &response(&bye, "200 OK", "", "", ""));
+    let again = pair.0[0].next_request(Method::Invite).message;
+    let answer = response(&again, "200 OK", "", CARRIER_CONTACT, CARRIER_SDP);
+    pair.0[0].carrier_says(&answer);
+    pair.0[0].next_request(Method::Ack);
+    let notify = pair.0[0].next_request(Method::Notify).message;
+    assert_eq!(notify.body(), "SIP/2.0 200 OK\r\n");
+    pair.post();
+    // Whoever was told the name finds the dialog by it.
+    other_says(&mut pair.0[1], &crate::relay::obeyed(&told));
+    assert!(pair.0[1].sent.is_empty(), "{}", text(&pair.0[1].sent[0]));
+    pair.post();
+    pair.0[0].next_response(100);
+    pair.0[0].next_response(200);
+    let bye = pair.0[0].next_request(Method::Bye).message;
+    assert_eq!(header(&bye, HeaderName::CallId), "second");
 }

@@ -546,3 +546,37 @@ fn a_call_for_help_passes_every_rate_and_may_describe_itself_as_with_media_bypas
         "{offered}"
     );
 }
+
+/// Who is transferred to a number that calls for help calls for help, by whatever way there is.
+#[test]
+fn a_transfer_to_a_number_of_help_is_a_call_for_help() {
+    let help = "[[route]]\nname = \"help\"\nmatch = { emergency = true }\nto = [{ trunk = \"carrier-a\" }]\n";
+    let numbers = "numbers = [\"+493023125000-+493023125999\"]";
+    let config = CONFIG.replace(numbers, &format!("{numbers}\nemergency = [\"112\"]"));
+    let mut call = world::call::Call::with(&format!("{config}{help}"));
+    let contact = "Contact: <sip:gw@198.51.100.20:5060>\n";
+    call.says(
+        "REFER",
+        &format!("Refer-To: <sip:112@192.0.2.11>\n{contact}"),
+        "",
+    );
+    call.shard.next_response(202);
+    let notify = call.shard.next_request(Method::Notify).message;
+    call.shard
+        .carrier_says(&response(&notify, "200 OK", "", "", ""));
+    for place in ["sip:112@198.51.100.20", "sip:112@198.51.100.21"] {
+        let invite = call.shard.next_request(Method::Invite);
+        assert_eq!(
+            String::from_utf8_lossy(&invite.message.request_uri()),
+            place
+        );
+        let mut flow = carrier_flow();
+        flow.remote = invite.hop.remote;
+        let busy = response(&invite.message, "486 Busy Here", "b2", "", "");
+        call.shard.receive(flow, &busy);
+        call.shard.next_request(Method::Ack);
+    }
+    let is_told =
+        |what: &Happened| matches!(what, Happened::Emergency { called, .. } if called == "112");
+    assert!(call.shard.happened.iter().any(is_told));
+}

@@ -294,3 +294,60 @@ fn who_comes_into_a_call_for_help_is_not_hung_up_on_for_its_session_timer() {
     assert!(!help.shard.sent.iter().any(is_bye));
     assert!(help.shard.records.is_empty(), "the call goes on");
 }
+
+/// Those who help take the caller into another call of theirs: it is a call for help as the first was.
+#[test]
+fn a_caller_for_help_that_is_handed_to_another_call_is_protected_there() {
+    for keys in ["", "emergency_hold = \"refuse\""] {
+        let mut help = Help::with(keys);
+        help.shard
+            .carrier_says(&carrier_invite("colleague", CARRIER_SDP));
+        help.shard.next_response(100);
+        let invite = help.shard.next_request(Method::Invite).message;
+        let answer = response(&invite, "200 OK", "y1", TEAMS_CONTACT, TEAMS_SDP);
+        help.shard.teams_says(&answer);
+        help.shard.next_request(Method::Ack);
+        let ok = help.shard.next_response(200).message;
+        let ack = in_dialog(&ok, "ACK", 10, &format!("{}ack", call::VIA));
+        help.shard.carrier_says(&ack);
+        let from = call::header(&help.invite, HeaderName::From);
+        let ours = from.split(";tag=").nth(1).expect("a tag");
+        let id = call::header(&help.invite, HeaderName::CallId);
+        let refer = in_dialog(&ok, "REFER", 11, &format!("{}refer", call::VIA));
+        let lines = format!(
+            "{CONTACT}Refer-To: <sip:+493023125457@192.0.2.11?Replaces={id}%3Bto-tag%3D{ours}%3Bfrom-tag%3Dx1>\n"
+        );
+        help.shard.carrier_says(
+            &refer.replace("Content-Length: 0", &format!("{lines}Content-Length: 0")),
+        );
+        help.shard.next_response(202);
+        let notify = help.shard.next_request(Method::Notify).message;
+        help.shard
+            .carrier_says(&response(&notify, "200 OK", "", "", ""));
+        let bye = help.shard.next_request(Method::Bye).message;
+        help.shard
+            .carrier_says(&response(&bye, "200 OK", "", "", ""));
+        let again = help.shard.next_request(Method::Invite).message;
+        let answer = response(&again, "200 OK", "", TEAMS_CONTACT, TEAMS_SDP);
+        help.shard.teams_says(&answer);
+        help.shard.next_request(Method::Ack);
+        let leaves = in_dialog(&ok, "BYE", 12, &format!("{}leaves", call::VIA));
+        help.shard.carrier_says(&leaves);
+        help.shard.sent.clear();
+        let ended = help.shard.records.len();
+        let sessions = help.shard.media.iter().filter_map(|command| match command {
+            MediaCommand::Allocate { session, .. } => Some(*session),
+            _ => None,
+        });
+        let session = sessions.last().expect("ports were asked for");
+        help.shard.apply(Input::Media(MediaEvent::Silent {
+            session,
+            endpoint: EndpointId(1),
+            silent_ms: 300_000,
+        }));
+        help.shard.pass(Duration::from_secs(10));
+        let is_bye = |sent: &Sent| *sent.message.method() == Method::Bye;
+        assert!(!help.shard.sent.iter().any(is_bye), "{keys}");
+        assert_eq!(help.shard.records.len(), ended, "{keys}");
+    }
+}

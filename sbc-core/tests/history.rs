@@ -228,3 +228,19 @@ fn who_does_not_ask_is_told_nothing_of_all_that() {
         .find(|sent| sent.message.status().is_some());
     assert_eq!(history(&refused.expect("a refusal").message), [""; 0]);
 }
+
+#[test]
+fn of_a_story_that_is_too_long_the_end_is_kept() {
+    let entry = |n: usize| format!("<sip:+4930{n:04}@192.0.2.99>;index=1.{n}");
+    let all: Vec<String> = (1..=40).map(entry).collect();
+    let (_, invite) = calls(&format!("History-Info: {}\n", all.join(", ")));
+    let told = history(&invite.message);
+    assert!(
+        told.iter().any(|own| own.contains("+49300040@")),
+        "{told:?}"
+    );
+    assert!(
+        !told.iter().any(|own| own.contains("+49300001@")),
+        "{told:?}"
+    );
+}

@@ -704,3 +704,20 @@ fn an_invite_of_teams_may_be_large_and_not_endless() {
     shard.next_response(100);
     reaches(&mut shard);
 }
+
+/// TDR-XFR-013: what a REFER is about is refused with its measure, however long it is.
+#[test]
+fn a_refer_of_teams_that_is_too_long_is_told_so() {
+    for octets in [4_097, 9 << 10] {
+        let mut call = Call::new();
+        let uri = format!("sip:sip.pstnhub.microsoft.com;x-m={}", "m".repeat(octets));
+        call.teams_says("REFER", 1, &format!("{TEAMS_CONTACT}Refer-To: <{uri}>\n"));
+        let refused = call.shard.next();
+        assert_eq!(
+            refused.message.status().map(|own| own.code()),
+            Some(513),
+            "{octets}"
+        );
+        assert!(call.shard.sent.is_empty());
+    }
+}

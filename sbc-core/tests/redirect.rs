@@ -3,6 +3,7 @@
 use crate::world;
 
 use sbc_core::cause::CauseCode;
+use sbc_core::event::Happened;
 use sbc_core::sip::{HeaderName, Message, Method};
 use world::*;
 
@@ -390,4 +391,31 @@ fn a_trunk_redirects_to_the_numbers_of_its_list_alone() {
     let same = "<sip:+493023125456@sip2.pstnhub.microsoft.com:5061;transport=tls>";
     shard.teams_says(&moved(&invite, "302 Moved Temporarily", same));
     next_invite(&mut shard);
+}
+
+/// SIP-1400: who is sent to a number that calls for help calls for help.
+#[test]
+fn a_redirection_to_a_number_of_help_is_a_call_for_help() {
+    let help = "[[route]]\nname = \"help\"\nmatch = { emergency = true }\nto = [{ trunk = \"carrier-a\" }]\n";
+    let numbers = "numbers = [\"+493023125000-+493023125999\"]";
+    let config = CONFIG.replace(numbers, &format!("{numbers}\nemergency = [\"112\"]"));
+    let (mut shard, invite) = to_teams(&format!("{config}{help}"));
+    let contact = "<sip:112@sip.pstnhub.microsoft.com:5061;user=phone>";
+    shard.teams_says(&moved(&invite, "302 Moved Temporarily", contact));
+    let onward = next_invite(&mut shard);
+    assert!(
+        uri(&onward).starts_with("sip:112@198.51.100."),
+        "{}",
+        uri(&onward)
+    );
+    // What is refused there is tried at its next address, as no other call would be.
+    shard.carrier_says(&response(&onward, "486 Busy Here", "b2", "", ""));
+    shard.next_request(Method::Ack);
+    assert_eq!(
+        uri(&shard.next_request(Method::Invite).message),
+        "sip:112@198.51.100.21"
+    );
+    let is_told =
+        |what: &Happened| matches!(what, Happened::Emergency { called, .. } if called == "112");
+    assert!(shard.happened.iter().any(is_told));
 }

@@ -402,7 +402,7 @@ fn with_replaces(up: &mut Up, other: &Message) {
 }
 
 /// The INVITE of B that a REFER asks for.
-fn obeyed(refer: &Message) -> String {
+pub(crate) fn obeyed(refer: &Message) -> String {
     let refer_to = header(refer, HeaderName::ReferTo);
     let (uri, named) = refer_to.split_once("?Replaces=").expect("a dialog");
     let uri = uri.trim_start_matches('<');

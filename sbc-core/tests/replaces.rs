@@ -237,6 +237,18 @@ fn a_dialog_that_has_ended_is_declined() {
     let again = newcomer(&lines, TEAMS_SDP).replace("newcomer", "later");
     call.shard.teams_says(&again);
     call.shard.next_response(603);
+    // Who does not name it whole means another one, which is not known (RFC 3891 §3).
+    for (n, other) in ["from-tag=x2", "Replaces: other;"].into_iter().enumerate() {
+        let (_, written) = lines.split_once(": ").expect("a value");
+        let (id, _) = written.split_once(';').expect("tags");
+        let lines = match n {
+            0 => lines.replace("from-tag=x1", other),
+            _ => lines.replace(&format!("Replaces: {id};"), other),
+        };
+        let wrong = newcomer(&lines, TEAMS_SDP).replace("newcomer", &format!("wrong{n}"));
+        call.shard.teams_says(&wrong);
+        call.shard.next_response(481);
+    }
 }
 
 #[test]

@@ -537,3 +537,35 @@ fn a_refresh_of_the_carrier_never_reaches_teams() {
         assert!(!call.shard.sent.iter().any(is_to_teams), "{lines}");
     }
 }
+
+/// TDR-DNS-002: a trunk that names one of them only has its other addresses instead, for as long as three names last.
+#[test]
+fn where_teams_has_one_name_its_other_addresses_are_asked_too() {
+    let second = "    { address = \"sip2.pstnhub.microsoft.com:5061;tls\" },\n";
+    let config = named("");
+    assert!(config.contains(second));
+    let mut shard = Shard::with(config_of(&config.replace(second, "")));
+    shard.carrier_says(&carrier_invite("one", CARRIER_SDP));
+    let (id, _) = shard.queries.pop_front().expect("a question");
+    let server = Server {
+        priority: 0,
+        weight: 0,
+        port: 5061,
+        addresses: [11, 12, 13, 14]
+            .map(|last| [203, 0, 113, last].into())
+            .into(),
+    };
+    let found = Outcome::Located(vec![Service {
+        protocol: Protocol::Tls,
+        servers: vec![server],
+    }]);
+    shard.apply(Input::Outcome(id, found));
+    shard.pass(Duration::from_secs(15));
+    let is_refusal = |sent: &Sent| sent.message.status().is_some_and(|own| own.code() >= 400);
+    let is_told = shard.sent.iter().any(is_refusal);
+    assert!(is_told, "the caller has heard that nobody is there");
+    let mut at = shard.invited();
+    at.sort();
+    at.dedup();
+    assert_eq!(at.len(), 3, "{at:?}");
+}

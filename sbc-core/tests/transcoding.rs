@@ -295,3 +295,26 @@ fn a_peer_that_prefers_what_was_offered_on_top_is_asked_for_what_passes_and_once
     shard.next_request(Method::Ack);
     assert!(shard.sent.is_empty(), "that is all");
 }
+
+/// The last quarter of the places is for those who cannot talk otherwise.
+#[test]
+fn what_nobody_may_need_leaves_places_for_those_who_need_them() {
+    let text =
+        with("transcode = [\"opus\"]").replacen("[[route]]", &format!("{WIDE}\n[[route]]"), 1);
+    let mut shard = Shard::with(config_of(&(text + "\n[limits]\ntranscoding = 4\n")));
+    let mut has_opus = |id: &str| {
+        shard.carrier_says(&carrier_invite(id, CARRIER_SDP));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        String::from_utf8_lossy(&invite.body()).contains("opus")
+    };
+    assert_eq!(
+        ["one", "two", "three", "four"].map(&mut has_opus),
+        [true, true, true, false]
+    );
+    let wide = carrier_invite("wide", CARRIER_SDP).replace("+493023125456", "+493023125999");
+    shard.carrier_says(&wide);
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    assert!(String::from_utf8_lossy(&invite.body()).contains("G722"));
+}

@@ -312,6 +312,10 @@ impl Daemon {
             };
             let core = Core::new(inbox.shard(), Arc::clone(&config), mint(inbox.shard())?);
             let core = core.among(inboxes.count()).counting(&together);
+            let core = match &sinks.cdr {
+                Some(_) => core.for_journal(),
+                None => core,
+            };
             shards.push(start_shard(inbox, &sinks, core, dispatch)?);
         }
         let presence = presence::Watch::new(

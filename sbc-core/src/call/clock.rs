@@ -6,10 +6,16 @@ use crate::event::Happened;
 use crate::id::LegId;
 use crate::plane::Cx;
 use crate::policy::emergency;
+use crate::policy::number::Number;
 use media_api::Event as MediaEvent;
 use std::time::Duration;
 
 impl Call {
+    /// Whether nobody has answered it yet.
+    pub(crate) fn is_set_up(&self) -> bool {
+        matches!(self.operation, Some(Operation::Setup(_)))
+    }
+
     /// Expired timers of the call and its legs.
     pub(crate) fn tick(&mut self, cx: &mut Cx<'_>) {
         for (id, leg) in self.legs.iter_mut() {
@@ -133,6 +139,32 @@ impl Call {
         let is_emergency = self.record.emergency;
         if let Some(leg) = self.legs.get_mut(&leg).filter(|_| is_emergency) {
             leg.session.spare_until(until);
+        }
+    }
+
+    /// A party of a call for help is here now: what holds for that call holds for this one (SIP-1405).
+    pub(super) fn becomes_help(&mut self, cx: &Cx<'_>) {
+        self.record.emergency = true;
+        self.places.become_help();
+        let legs: Vec<LegId> = self.legs.iter().map(|(id, _)| *id).collect();
+        for leg in legs {
+            self.spare(cx, leg);
+        }
+        if self.answered.is_none() {
+            let limit = cx.now.mono + self.longest_setup();
+            self.timers.set(Timer::Limit as usize, limit);
+        }
+    }
+
+    /// Somebody of a trunk has it that help is called.
+    pub(super) fn tells_of_help(&self, cx: &mut Cx<'_>, by: LegId, called: &Number) {
+        if let Some(trunk) = self.trunk_of(by) {
+            let what = Happened::Emergency {
+                tenant: self.tenant.clone(),
+                trunk: trunk.name.clone(),
+                called: called.number.clone(),
+            };
+            cx.out.emit(Some(self.id), Some(by), what);
         }
     }
 

@@ -29,6 +29,17 @@ impl Call {
         self.emergency_hold() != EmergencyHold::Release
     }
 
+    /// Who takes the caller's part may not hang up where the caller might not.
+    pub(super) fn keeps_caller(&mut self, leg: LegId) {
+        let is_caller = self.bridge.is_some_and(|(caller, _)| caller == leg);
+        if is_caller
+            && self.emergency_hold() == EmergencyHold::Refuse
+            && let Some(caller) = self.leg(leg)
+        {
+            caller.session.refuse_bye();
+        }
+    }
+
     /// Whether the end of a leg leaves those who help on the line.
     pub(super) fn is_held_after(&self, leg: LegId) -> bool {
         let Some((caller, called)) = self.bridge else {

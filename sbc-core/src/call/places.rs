@@ -63,6 +63,11 @@ impl Places {
         self.standing != Standing::Usual
     }
 
+    /// The call is one for help from now on.
+    pub(super) fn become_help(&mut self) {
+        self.standing = Standing::Help;
+    }
+
     /// Whether it is a call for help.
     pub(super) fn are_for_help(&self) -> bool {
         self.standing == Standing::Help
@@ -185,10 +190,13 @@ impl Call {
         self.places.count_on(&Counted::Transcoding)
     }
 
-    /// Whether the call has such a place, or there is one for it.
-    pub(super) fn has_place_to_transcode(&self, cx: &Cx<'_>) -> bool {
-        let claims = admission::claim_to_transcode(&self.config);
-        let claims = Vec::from_iter(claims);
+    /// Whether the call has such a place, or there is one for what it may never need: the last quarter of them is
+    /// for those who cannot talk otherwise.
+    pub(super) fn has_place_to_spare(&self, cx: &Cx<'_>) -> bool {
+        let mut claims = Vec::from_iter(admission::claim_to_transcode(&self.config));
+        for (_, limits) in &mut claims {
+            limits.calls = limits.calls.map(|most| most - most / 4);
+        }
         self.counts_as_transcoded() || cx.plane.admission.lacking(&claims, 0).is_empty()
     }
 

@@ -209,8 +209,12 @@ pub(super) fn close(call: &mut Call) {
     call.record.cause.because.0.extend(said);
 }
 
-/// Tells the record as it stands, so that something is left of the call whatever becomes of us.
+/// Tells the record as it stands, so that something is left of the call whatever becomes of us. Where nobody
+/// keeps that, it is told only when others talk to each other than at first, which is counted as well.
 pub(super) fn tell(call: &mut Call, cx: &mut Cx<'_>) {
+    if !cx.plane.keeps_journal && call.record.conversations.is_empty() {
+        return;
+    }
     let legs: Vec<LegId> = call.record.egress.iter().map(|own| own.leg).collect();
     for leg in legs {
         refreshed(call, leg);

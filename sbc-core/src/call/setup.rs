@@ -388,7 +388,7 @@ impl Setup {
                 }
             };
             // What is offered on top is left out where there is no place for it.
-            let has_extras = may_transcode && call.has_place_to_transcode(cx);
+            let has_extras = may_transcode && call.has_place_to_spare(cx);
             let image = match may_transcode && !transcodes && !has_extras {
                 true => image.without_extras(),
                 false => image,

@@ -28,12 +28,13 @@ impl Core {
     /// More digits of a number that is being called already: what was dialled before was not all of
     /// it (SIP-580).
     fn dialled_on(&mut self, now: Now, message: &Message, trunk: &Trunk, out: &mut Effects) {
-        let earlier = self.calls.iter().filter(|(_, entry)| {
-            let call = &entry.call;
-            call.is_dialled_by(message, trunk)
-        });
-        let mut earlier: Vec<CallId> = earlier.map(|(id, _)| *id).collect();
-        earlier.sort_unstable();
+        let calls = &self.calls;
+        let call = |id: &CallId| calls.get(id).map(|entry| &entry.call);
+        let dialling = &mut self.plane.dialling;
+        dialling.retain(|id| call(id).is_some_and(Call::is_set_up));
+        let is_earlier =
+            |id: &&CallId| call(id).is_some_and(|own| own.is_dialled_by(message, trunk));
+        let earlier: Vec<CallId> = dialling.iter().filter(is_earlier).copied().collect();
         for id in earlier {
             self.with_call(now, id, out, |call, cx| call.is_outdialled(cx));
         }
@@ -242,6 +243,9 @@ impl Core {
                 false => admission::told(&config, &subject),
             };
             because.0.extend(limits);
+        }
+        if ingress.trunk.overlap {
+            self.plane.dialling.insert(call_id);
         }
         let admitted = Admitted {
             id: call_id,

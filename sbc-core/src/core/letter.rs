@@ -9,7 +9,7 @@ use crate::letter::{CALLED_ANEW, Content, Fetch, Letter, Naming, Party};
 use crate::plane::Cx;
 use crate::session::Session;
 use crate::sip::header::{Replaces, TargetDialog};
-use crate::sip::{HeaderName, Message, Method, Status, Token};
+use crate::sip::{HeaderName, Message, Method, Status};
 use crate::time::Now;
 use crate::transaction::Owner;
 use crate::transport::Flow;
@@ -20,6 +20,14 @@ impl Core {
     #[must_use]
     pub fn among(mut self, shards: u8) -> Self {
         self.plane.shards = shards.max(1);
+        self
+    }
+
+    /// Tells the record of each call as it goes on, for who keeps a journal of them
+    /// ([`crate::event::Happened::Recorded`]).
+    #[must_use]
+    pub fn for_journal(mut self) -> Self {
+        self.plane.keeps_journal = true;
         self
     }
 
@@ -108,7 +116,19 @@ impl Core {
                     });
                 }
             }
-            Content::Request { flow, message } => {
+            Content::Request {
+                flow,
+                message,
+                named,
+            } => {
+                if let Some(alias) = named {
+                    self.plane.aliases.learn(now.mono, alias.clone());
+                }
+                // Nothing goes round in circles: it is followed to where its dialog is, and no further.
+                if let (Method::Invite, Some(key)) = (message.method(), key_of(message)) {
+                    let key = self.hidden(&key);
+                    self.plane.away.remove(&key);
+                }
                 self.received(now, flow, message.clone(), out);
             }
             Content::Away { key, shard } => {
@@ -149,35 +169,57 @@ impl Core {
     }
 
     /// Passes a request on that belongs to a dialog which was handed over. Says whether it did.
-    pub(super) fn passes_on(&mut self, flow: &Flow, message: &Message, out: &mut Effects) -> bool {
-        if *message.method() == Method::Cancel
-            && message.is_request()
-            && let Some(key) = key_of(message)
-            && let Some(shard) = self.plane.away.get(&self.hidden(&key))
-        {
-            let (flow, message) = (flow.clone(), message.clone());
-            let letter = Letter::new(Content::Request { flow, message });
-            out.push(Effect::Letter(*shard, letter));
-            return true;
-        }
+    pub(super) fn passes_on(
+        &mut self,
+        now: Now,
+        flow: &Flow,
+        message: &Message,
+        out: &mut Effects,
+    ) -> bool {
         if !message.is_request() {
             return false;
         }
-        let found = match message.to_tag() {
-            Some(tag) => self.plane.dialogs.find(tag),
-            None => match named_by(message) {
-                Some(tag) => self.plane.dialogs.find(tag.as_bytes()),
-                None => return false,
-            },
+        let is_invite = *message.method() == Method::Invite;
+        let mut named = None;
+        // Repeated, an INVITE goes where it went, even if what it names has its end meanwhile.
+        let key = match message.method() {
+            Method::Cancel => key_of(message),
+            Method::Invite if named_by(message).is_some() => key_of(message),
+            _ => None,
         };
-        let Lookup::Moved(shard) = found else {
-            return false;
+        let key = key.map(|key| self.hidden(&key));
+        let before = key.as_ref().and_then(|key| self.plane.away.get(key));
+        let is_new = before.is_none();
+        let shard = match (before.copied(), message.to_tag()) {
+            (Some(shard), _) => shard,
+            (None, tag) => {
+                let found = match (tag, named_by(message)) {
+                    (Some(tag), _) => self.plane.dialogs.find(tag),
+                    (None, Some(dialog)) => {
+                        named = self.plane.aliases.find(&dialog).cloned();
+                        let dialog = named.as_ref().map_or(dialog, |own| own.stands_for.clone());
+                        self.plane.dialogs.find(dialog.to_tag.as_bytes())
+                    }
+                    (None, None) => return false,
+                };
+                let Lookup::Moved(shard) = found else {
+                    return false;
+                };
+                if self.plane.transactions.owner_of(message) != Owner::Nobody {
+                    return false;
+                }
+                shard
+            }
         };
-        if self.plane.transactions.owner_of(message) != Owner::Nobody {
-            return false;
+        if let Some(key) = key.filter(|_| is_invite && is_new) {
+            self.plane.away.insert(now.mono, key, shard);
         }
         let (flow, message) = (flow.clone(), message.clone());
-        let letter = Letter::new(Content::Request { flow, message });
+        let letter = Letter::new(Content::Request {
+            flow,
+            message,
+            named,
+        });
         out.push(Effect::Letter(shard, letter));
         true
     }
@@ -243,14 +285,22 @@ impl Core {
     }
 }
 
-/// Our tag of the dialog that a request outside of it is about (RFC 3891, RFC 4538).
-fn named_by(message: &Message) -> Option<Token> {
+/// The dialog that a request outside of it is about (RFC 3891, RFC 4538).
+fn named_by(message: &Message) -> Option<Replaces> {
+    if message.to_tag().is_some() {
+        return None;
+    }
     match *message.method() {
-        Method::Invite if message.has(HeaderName::Replaces) => {
-            Some(message.get::<Replaces>().ok()??.to_tag)
-        }
+        Method::Invite if message.has(HeaderName::Replaces) => message.get().ok()?,
         Method::Refer if message.has(HeaderName::TargetDialog) => {
-            Some(message.get::<TargetDialog>().ok()??.remote_tag)
+            let target = message.get::<TargetDialog>().ok()??;
+            Some(Replaces {
+                call_id: target.call_id,
+                to_tag: target.remote_tag,
+                from_tag: target.local_tag,
+                early_only: false,
+                params: Default::default(),
+            })
         }
         _ => None,
     }

@@ -395,7 +395,7 @@ impl Core {
                 .receive(now.mono, flow, message, &manners, out, &mut up);
             return self.indicate(now, up, None, out);
         }
-        if self.passes_on(flow, &message, out) {
+        if self.passes_on(now, flow, &message, out) {
             return;
         }
         let ingress = match self.prove(now, flow, &message, out) {

@@ -78,8 +78,17 @@ impl Core {
             Some(alias) => &alias.stands_for,
             None => named,
         };
-        let (call, leg) = match self.plane.dialogs.find(replaces.to_tag.as_bytes()) {
+        let tag = replaces.to_tag.as_bytes();
+        let names = || {
+            let call_id = replaces.call_id.as_str().as_bytes();
+            self.plane.names(call_id, replaces.from_tag.as_bytes())
+        };
+        let (call, leg) = match self.plane.dialogs.find(tag) {
             Lookup::Live(call, leg) => (call, leg),
+            // Only who names it whole hears that it was there (RFC 3891 §3).
+            Lookup::Ended(..) if !self.plane.dialogs.may_be_named(tag, names()) => {
+                return Err(Status::CALL_DOES_NOT_EXIST);
+            }
             Lookup::Ended(..) => return Err(Status::DECLINE),
             Lookup::Moved(_) | Lookup::Unknown => return Err(Status::CALL_DOES_NOT_EXIST),
         };

@@ -63,6 +63,14 @@ impl Aliases {
         name
     }
 
+    /// A name that another shard has given to a dialog that is here now.
+    pub(crate) fn learn(&mut self, now: Timestamp, alias: Alias) {
+        let tag = alias.name.to_tag.as_bytes().clone();
+        if self.0.get(&tag).is_none() {
+            self.0.insert(now, tag, alias);
+        }
+    }
+
     /// What a name stands for, if it is one.
     pub(crate) fn find(&self, name: &Replaces) -> Option<&Alias> {
         let alias = self.0.get(name.to_tag.as_bytes())?;

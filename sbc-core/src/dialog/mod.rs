@@ -6,7 +6,7 @@ mod route_set;
 mod table;
 mod takes;
 
-pub(crate) use alias::Aliases;
+pub(crate) use alias::{Alias, Aliases};
 pub use route_set::NextHop;
 pub use table::{DialogTable, Lookup};
 pub use takes::Takes;

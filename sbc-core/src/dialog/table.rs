@@ -22,7 +22,8 @@ pub struct DialogTable {
 #[derive(Clone, Copy, Debug)]
 enum Entry {
     Live(CallId, LegId),
-    Ended(CallId, LegId),
+    /// With a digest of its other names, where it had a peer.
+    Ended(CallId, LegId, Option<u128>),
     Moved(CallId, LegId, ShardId),
 }
 
@@ -53,9 +54,24 @@ impl DialogTable {
         let (Entry::Live(call, leg) | Entry::Moved(call, leg, _)) = *entry else {
             return;
         };
-        *entry = Entry::Ended(call, leg);
+        *entry = Entry::Ended(call, leg, None);
         let tag = Bytes::copy_from_slice(local_tag);
         self.ended.push_back((now + REMEMBERED, tag));
+    }
+
+    /// Notes what a dialog that has ended was called beside its tag.
+    pub(crate) fn was_named(&mut self, local_tag: &[u8], names: u128) {
+        if let Some(Entry::Ended(_, _, own)) = self.legs.get_mut(local_tag) {
+            *own = Some(names);
+        }
+    }
+
+    /// Whether a dialog that has ended may have been called so.
+    pub(crate) fn may_be_named(&self, local_tag: &[u8], names: u128) -> bool {
+        match self.legs.get(local_tag) {
+            Some(Entry::Ended(_, _, own)) => own.is_none_or(|own| own == names),
+            _ => false,
+        }
     }
 
     /// Notes that the leg with this tag was handed over to another shard.
@@ -83,7 +99,7 @@ impl DialogTable {
     pub fn find(&self, local_tag: &[u8]) -> Lookup {
         match self.legs.get(local_tag) {
             Some(Entry::Live(call, leg)) => Lookup::Live(*call, *leg),
-            Some(Entry::Ended(call, leg)) => Lookup::Ended(*call, *leg),
+            Some(Entry::Ended(call, leg, _)) => Lookup::Ended(*call, *leg),
             Some(Entry::Moved(_, _, shard)) => Lookup::Moved(*shard),
             None => Lookup::Unknown,
         }

@@ -41,9 +41,14 @@ pub fn refusal(request: &Message, from: &Trunk) -> Option<Refusal> {
         let why = format!("it has {octets} octets, and Teams may send {MESSAGE}");
         return refusal(Status::MESSAGE_TOO_LARGE, why);
     }
+    let is_refer = *request.method() == Method::Refer;
     let (mut lines, mut longest) = (0, 0);
     for line in request.headers() {
         lines += 1;
+        // What a REFER is about has bounds of its own, and a refusal that names them (TDR-XFR-013).
+        if is_refer && matches!(line.name(), HeaderName::ReferTo | HeaderName::ReferredBy) {
+            continue;
+        }
         longest = longest.max(line.value().len());
     }
     if lines > HEADERS {

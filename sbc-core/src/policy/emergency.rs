@@ -131,6 +131,22 @@ pub fn is_number(config: &Config, tenant: Option<&TenantName>, dialled: &str) ->
     }
 }
 
+/// The trunks for a number that somebody is transferred or redirected to, if it calls for help: as if whoever sends
+/// him there had dialled it.
+pub fn ways(
+    config: &Config,
+    by: &Ingress,
+    tenant: Option<&TenantName>,
+    dialled: &str,
+    calling: &str,
+) -> Option<Vec<Arc<Trunk>>> {
+    if !is_number(config, tenant, dialled) {
+        return None;
+    }
+    let (trunks, _) = plan(config, by, tenant, dialled, calling, None);
+    (!trunks.is_empty()).then_some(trunks)
+}
+
 /// Whether a request seems to call for help, by what was dialled or by the mark of a trusted peer: cheap, for when
 /// there is no time to look closer. Its parts are for whoever helps to understand.
 pub fn seems(config: &Config, ingress: &Ingress, message: &Message) -> bool {

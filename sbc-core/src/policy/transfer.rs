@@ -9,6 +9,7 @@ use crate::cause::{Because, Decision};
 use crate::config::{Config, Preset, TransformScope, Trunk};
 use crate::id::{RouteName, TenantName};
 use crate::mint::Mint;
+use crate::policy::emergency;
 use crate::policy::ingress::{Ingress, KnownBy};
 use crate::policy::number::{self, Number};
 use crate::policy::{header, route, secure, uui};
@@ -54,6 +55,8 @@ pub struct Plan {
     pub is_verbatim: bool,
     /// The route that leads there, where one does.
     pub route: Option<RouteName>,
+    /// Whether it calls for help.
+    pub is_emergency: bool,
 }
 
 /// Longest Refer-To and Referred-By that are taken, octets. What is longer is refused and never cut: it means
@@ -162,6 +165,7 @@ impl Wish {
                     called: self.name(),
                     is_verbatim: true,
                     route: None,
+                    is_emergency: false,
                 },
                 because: Because::of(format!(
                     "trunk \"{}\" transfers to a target of its own",
@@ -175,9 +179,22 @@ impl Wish {
         };
         let number = Number::of(self.target.uri())
             .ok_or_else(|| declined(Because::of("Refer-To names no number")))?;
+        let ingress = Ingress::of(by, KnownBy::Dialog);
+        let dialled = number.number.clone();
+        if let Some(trunks) = emergency::ways(config, &ingress, tenant, &dialled, calling) {
+            return Ok(Decision {
+                value: Plan {
+                    trunks,
+                    called: number,
+                    is_verbatim: false,
+                    route: None,
+                    is_emergency: true,
+                },
+                because: Because::of(format!("{dialled} calls for help")),
+            });
+        }
         let scope = TransformScope::In(by.name.clone());
         let inside = number::transform_called(config, &scope, &number.number).value;
-        let ingress = Ingress::of(by, KnownBy::Dialog);
         let plan = route::plan(config, &ingress, &inside, calling, mint, false)
             .map_err(|refusal| declined(refusal.because))?;
         if tenant.is_some_and(|tenant| *tenant != plan.value.tenant) {
@@ -198,6 +215,7 @@ impl Wish {
                 },
                 is_verbatim: false,
                 route: Some(plan.value.route),
+                is_emergency: false,
             },
             because: plan.because,
         })
@@ -211,6 +229,7 @@ impl Wish {
                 called: self.name(),
                 is_verbatim: false,
                 route: None,
+                is_emergency: false,
             },
             because: Because::of("the target cannot be called anew"),
         }

@@ -796,6 +796,14 @@ impl Session {
         self.end_crossings(cx);
         self.timers.clear();
         let ended = std::mem::replace(&mut self.phase, Phase::Over);
+        let names = match &ended {
+            Phase::Confirmed(own) | Phase::Closing(own) => {
+                let dialog = &own.link.dialog;
+                let call_id = dialog.call_id.as_str().as_bytes();
+                Some(cx.plane.names(call_id, dialog.remote_tag()))
+            }
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => None,
+        };
         if let Phase::Confirmed(ended) | Phase::Closing(ended) = ended {
             if self.referring_outlives(cx) {
                 // What the peer still has to tell must find its way.
@@ -811,6 +819,10 @@ impl Session {
             }
         }
         self.end_dialog(cx);
+        if let Some(names) = names {
+            let tag = self.local_tag.as_bytes();
+            cx.plane.dialogs.was_named(tag, names);
+        }
     }
 
     fn end_dialog(&self, cx: &mut Cx<'_>) {

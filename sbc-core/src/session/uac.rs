@@ -50,6 +50,10 @@ const MAX_EARLY_DIALOGS: usize = 64;
 /// Most addresses of one name of Teams that are tried before its next name (TDR-DNS-002).
 const TRIES_PER_NAME: u32 = 2;
 
+/// Most addresses of the only name of Teams that are waited for in vain: a caller hears within 15 s that nobody is
+/// there.
+const MOST_SILENT: u32 = 3;
+
 /// Most addresses that one leg tries (SIP-1704).
 const MAX_TRIES: u32 = 6;
 /// The same for a call for help, which should find every one that there is (TDR-EMG-006).
@@ -570,8 +574,14 @@ impl Session {
         if self.style.trunk.preset == Preset::Teams && !outgoing.outset.is_emergency {
             // A data centre that is silent at one address is not looked for at its others (TDR-DNS-002).
             let is_other = |(other, _): &(TargetAddress, SocketAddr)| *other != target;
-            outgoing.addresses.retain(is_other);
-            outgoing.later.retain(is_other);
+            if self.style.trunk.targets.len() > 1 {
+                outgoing.addresses.retain(is_other);
+                outgoing.later.retain(is_other);
+            } else {
+                // Where there is one name only, its addresses are all there is: as many as there are data centres.
+                let left = MOST_SILENT.saturating_sub(outgoing.attempts);
+                outgoing.addresses.truncate(left as usize);
+            }
         }
         // The same user is called by another way now: Teams is not to note a missed call beside that
         // (TDR-SIP-022).

@@ -167,7 +167,11 @@ impl Message {
         self.list::<RecordRoute>()?;
         self.essential::<ContentType>()?;
         self.get::<Expires>()?;
-        self.get::<ReferTo>()?;
+        // One that is too long is refused with its measure by who knows what it is for.
+        match self.get::<ReferTo>() {
+            Err(fault) if fault.rule == Rule::TooLong => {}
+            other => drop(other?),
+        }
         self.get::<Replaces>()?;
         self.list::<Require>()?;
         Ok(())

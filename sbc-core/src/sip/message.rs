@@ -284,6 +284,22 @@ impl Message {
         values
     }
 
+    /// As [`Self::list_of_readable`], but of what is beyond the limit the last values stay: of a list that begins
+    /// with the oldest.
+    pub fn last_of_readable<H: Header>(&self) -> Vec<H> {
+        let mut values = Vec::new();
+        let id = H::NAME.id();
+        for line in self.0.lines.iter().rev().filter(|line| line.id == id) {
+            let text = line.value(&self.0);
+            let parts: Vec<&[u8]> = split_commas(&text).collect();
+            let parts = parts.into_iter().rev();
+            let readable = parts.filter_map(|part| H::parse(&text.slice_ref(part)).ok());
+            values.extend(readable.take(self.0.limits.list_values - values.len()));
+        }
+        values.reverse();
+        values
+    }
+
     /// Whether one of the lists that we act on in responses has more values than are read: what it
     /// says is then not what its sender means (SIP-001).
     pub fn has_endless_list(&self) -> bool {

@@ -12,6 +12,7 @@ use crate::transport::Protocol;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -102,7 +103,15 @@ pub(crate) struct Health {
 
 /// What calls found out, over all shards: which of them a call falls to is chance.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct FoundByCalls(Arc<Mutex<Found>>);
+pub(crate) struct FoundByCalls(Arc<Shared>);
+
+/// Nearly always nothing is found, and then nobody waits for the table.
+#[derive(Default, Debug)]
+struct Shared {
+    /// Entries about addresses.
+    entries: AtomicUsize,
+    table: Mutex<Found>,
+}
 
 #[derive(Default, Debug)]
 struct Found {
@@ -112,9 +121,28 @@ struct Found {
 }
 
 impl FoundByCalls {
+    /// Whether nothing is held of any address.
+    fn is_empty(&self) -> bool {
+        // Ordering: what another shard finds at this moment may be known a moment later.
+        self.0.entries.load(Ordering::Relaxed) == 0
+    }
+
+    /// The table, if anything is in it.
+    fn look(&self) -> Option<MutexGuard<'_, Found>> {
+        (!self.is_empty()).then(|| self.lock())
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Found)) {
+        let mut found = self.lock();
+        change(&mut found);
+        let entries = found.circuits.len() + found.heard.len();
+        self.0.entries.store(entries, Ordering::Relaxed);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Found> {
         // A table is whole between any two statements.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let table = self.0.table.lock();
+        table.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -140,29 +168,37 @@ impl Health {
 
     /// A call got an answer of a peer: not 503, and not of its proxy's time-out.
     pub(crate) fn heard(&self, now: Timestamp, place: &Place) {
-        let mut found = self.found.lock();
-        found.circuits.remove(&place.own);
         // Only a doubt can be refuted.
-        if self.probed.contains_key(&place.watched) {
-            found.heard.retain(|_, at| *at + HEARD > now);
-            found.heard.insert(place.watched.clone(), now);
+        let is_doubted = self.probed.contains_key(&place.watched);
+        if self.found.is_empty() && !is_doubted {
+            return;
         }
+        self.found.change(|found| {
+            found.circuits.remove(&place.own);
+            found.heard.retain(|_, at| *at + HEARD > now);
+            if is_doubted {
+                found.heard.insert(place.watched.clone(), now);
+            }
+        });
     }
 
     /// A call got no answer, or 503.
     pub(crate) fn failed(&self, now: Timestamp, place: Place) {
-        let circuits = &mut self.found.lock().circuits;
-        circuits.retain(|_, circuit| !circuit.is_stale(now));
-        circuits.entry(place.own).or_default().fails(now);
+        self.found.change(|found| {
+            let circuits = &mut found.circuits;
+            circuits.retain(|_, circuit| !circuit.is_stale(now));
+            circuits.entry(place.own).or_default().fails(now);
+        });
     }
 
     /// Whether a call should go there now. A circuit that is to be tried again lets one call pass: whoever is
     /// let pass asks once.
     pub(crate) fn admits(&self, now: Timestamp, place: &Place) -> Footing {
-        let mut found = self.found.lock();
-        let footing = self.footing_in(&found, now, place);
+        let mut found = self.found.look();
+        let footing = self.footing_in(found.as_deref(), now, place);
+        let circuits = found.as_mut().map(|found| &mut found.circuits);
         if footing == Footing::Good
-            && let Some(circuit) = found.circuits.get_mut(&place.own)
+            && let Some(circuit) = circuits.and_then(|own| own.get_mut(&place.own))
         {
             circuit.admits(now);
         }
@@ -171,11 +207,11 @@ impl Health {
 
     /// Whether a call would be sent there now: what [`Self::admits`] would say.
     pub(crate) fn footing(&self, now: Timestamp, place: &Place) -> Footing {
-        self.footing_in(&self.found.lock(), now, place)
+        self.footing_in(self.found.look().as_deref(), now, place)
     }
 
-    fn footing_in(&self, found: &Found, now: Timestamp, place: &Place) -> Footing {
-        let circuit = found.circuits.get(&place.own);
+    fn footing_in(&self, found: Option<&Found>, now: Timestamp, place: &Place) -> Footing {
+        let circuit = found.and_then(|found| found.circuits.get(&place.own));
         match self.probed_in(found, now, place) {
             Footing::Good if circuit.is_some_and(|circuit| !circuit.would_admit(now)) => {
                 Footing::Bad
@@ -186,11 +222,11 @@ impl Health {
 
     /// What probes say of a place: all that counts for a call that was let pass already.
     pub(crate) fn probed(&self, now: Timestamp, place: &Place) -> Footing {
-        self.probed_in(&self.found.lock(), now, place)
+        self.probed_in(self.found.look().as_deref(), now, place)
     }
 
-    fn probed_in(&self, found: &Found, now: Timestamp, place: &Place) -> Footing {
-        let heard = found.heard.get(&place.watched);
+    fn probed_in(&self, found: Option<&Found>, now: Timestamp, place: &Place) -> Footing {
+        let heard = found.and_then(|found| found.heard.get(&place.watched));
         let was_heard = heard.is_some_and(|at| *at + HEARD > now);
         match self.probed.get(&place.watched) {
             Some(TargetState::Busy) => Footing::Busy,
@@ -228,5 +264,44 @@ impl TargetId {
             protocol,
             remote,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_what_others_found_where_nothing_is_found() {
+        let place = |name: &str| {
+            let address = |remote: &str| {
+                let remote = remote.parse().expect("an address");
+                (TrunkName::new(name), Protocol::Udp, remote)
+            };
+            Place {
+                own: address("198.51.100.20:5060"),
+                watched: address("198.51.100.20:5060"),
+            }
+        };
+        let (health, a, b) = (Health::default(), place("a"), place("b"));
+        let other = Health {
+            found: health.found.clone(),
+            ..Health::default()
+        };
+        let now = Timestamp::from_micros(1);
+        let held = health.found.lock();
+        health.heard(now, &a);
+        assert_eq!(health.admits(now, &a), Footing::Good);
+        assert_eq!(health.footing(now, &a), Footing::Good);
+        assert_eq!(health.probed(now, &a), Footing::Good);
+        drop(held);
+        for _ in 0..5 {
+            health.failed(now, a.clone());
+        }
+        assert_eq!(other.footing(now, &a), Footing::Bad);
+        assert_eq!(other.footing(now, &b), Footing::Good);
+        other.heard(now, &a);
+        assert!(health.found.is_empty(), "as before");
+        assert_eq!(health.admits(now, &a), Footing::Good);
     }
 }

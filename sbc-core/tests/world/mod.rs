@@ -227,7 +227,9 @@ impl Shard {
         let inside = realms.find(|realm| realm.name.as_str() == "inside");
         let inside = inside.map(|realm| realm.id);
         Self {
-            core: Core::new(shard, config, Mint::new(shard, seed)).among(shards),
+            core: Core::new(shard, config, Mint::new(shard, seed))
+                .among(shards)
+                .for_journal(),
             now: Now {
                 mono: Timestamp::from_micros(1_000_000),
                 wall: UnixTime::from_micros(1_800_000_000_000_000),

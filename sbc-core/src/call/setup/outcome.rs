@@ -184,10 +184,7 @@ impl Setup {
         let mut because = mapped.because;
         let is_alone = self.beside.is_empty();
         self.comes_back(leg, &rejection);
-        let onward = match self.at_once {
-            true => None,
-            false => self.redirection(call, cx, leg, &rejection),
-        };
+        let onward = self.redirection(call, cx, leg, &rejection);
         // Whoever calls for help is not sent away while there is another way.
         let onward = onward.filter(|onward| {
             !self.is_emergency || matches!(onward.value, Onward::Attempts | Onward::Nowhere)
@@ -195,6 +192,12 @@ impl Setup {
         if let Some(onward) = onward {
             because.0.extend(onward.because.0);
             match onward.value {
+                Onward::Attempts if !is_alone => {
+                    // It has its turn when nobody of those who ring has answered.
+                    self.early_dialogs_end(call, cx, leg, rejection.status);
+                    self.leaves(call, cx, leg);
+                    return Some(Operation::Setup(self));
+                }
                 Onward::Attempts => {
                     // Another target, with ways of its own.
                     self.tried.clear();

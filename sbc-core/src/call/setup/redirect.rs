@@ -21,7 +21,7 @@ use crate::policy::diversion::{at, reason_of_cause};
 use crate::policy::identity::our_host;
 use crate::policy::ingress::{self, Ingress, KnownBy};
 use crate::policy::number::{self, Number};
-use crate::policy::{route, secure};
+use crate::policy::{emergency, route, secure};
 use crate::session::{Refusal, Rejection};
 use crate::sip::header::Contact;
 use crate::sip::{Message, SipUri, Status, Uri};
@@ -50,6 +50,8 @@ pub(super) struct Redirects {
     /// Numbers and places that the call has been sent to.
     seen: BTreeSet<String>,
     made: usize,
+    /// What it leads to that calls for help.
+    help: Option<Number>,
 }
 
 /// Trunks to try, and the way there where it is another one.
@@ -79,6 +81,7 @@ impl Redirects {
             is_secure,
             seen: BTreeSet::from([called.number.clone()]),
             made: 0,
+            help: None,
         }
     }
 
@@ -110,11 +113,15 @@ impl Redirects {
             let Some(number) = Number::of(&uri) else {
                 continue;
             };
+            let help = self.ways_to_help(config, trunk, &number);
             let scope = TransformScope::In(trunk.name.clone());
             let inside = number::transform_called(config, &scope, &number.number).value;
-            let number = Number {
-                number: inside,
-                ..number
+            let number = match &help {
+                Some(_) => number,
+                None => Number {
+                    number: inside,
+                    ..number
+                },
             };
             if self.made + attempts.len() >= MOST_ATTEMPTS {
                 because = because.and("the call has been redirected too often");
@@ -123,16 +130,22 @@ impl Redirects {
             let is_same = is_same_number(config, attempt, &number);
             let may_be = |start: &String| number.number.starts_with(start.as_str());
             let all = &trunk.redirect_to;
-            if !is_same && !all.is_empty() && !all.iter().any(may_be) {
+            if !is_same && help.is_none() && !all.is_empty() && !all.iter().any(may_be) {
                 because = because.and(format!(
                     "not followed: trunk \"{}\" may not redirect to {}",
                     trunk.name, number.number
                 ));
                 continue;
             }
-            let found = match is_same {
-                true => same_number(attempt, &uri).map(|trunk| (vec![trunk], attempt.way.clone())),
-                false => self.other_number(config, mint, trunk, (&uri, &number)),
+            let found = match (is_same, help) {
+                (true, _) => {
+                    same_number(attempt, &uri).map(|trunk| (vec![trunk], attempt.way.clone()))
+                }
+                (false, Some(trunks)) => {
+                    self.help = Some(number.clone());
+                    Ok((trunks, None))
+                }
+                (false, None) => self.other_number(config, mint, trunk, (&uri, &number)),
             };
             let (trunks, way, place) = match found {
                 Ok((trunks, way)) => match is_same {
@@ -183,6 +196,17 @@ impl Redirects {
         (followed, because)
     }
 
+    /// The trunks for a number that calls for help (SIP-1400).
+    fn ways_to_help(
+        &self,
+        config: &Config,
+        by: &Arc<Trunk>,
+        number: &Number,
+    ) -> Option<Vec<Arc<Trunk>>> {
+        let (ingress, tenant) = (as_caller(config, by), self.tenant.as_ref());
+        emergency::ways(config, &ingress, tenant, &number.number, &self.calling)
+    }
+
     /// The trunks that a call of the redirecting peer to this number takes, and the way there.
     fn other_number(
         &self,
@@ -191,11 +215,7 @@ impl Redirects {
         by: &Arc<Trunk>,
         (uri, number): (&Uri, &Number),
     ) -> Result<Led, String> {
-        let now = config.trunks.get(&by.name).unwrap_or(by);
-        let ingress = Ingress {
-            tenant: by.tenant.clone(),
-            ..Ingress::of(now, KnownBy::Dialog)
-        };
+        let ingress = as_caller(config, by);
         let plan = route::plan(config, &ingress, &number.number, &self.calling, mint, false)
             .map_err(|refusal| format!("not followed: {}", refusal.because.0.join(", ")))?;
         let way = OtherWay {
@@ -216,6 +236,15 @@ impl Redirects {
                 number.number
             )),
         }
+    }
+}
+
+/// A call that the peer of a trunk would place.
+fn as_caller(config: &Config, by: &Arc<Trunk>) -> Ingress {
+    let now = config.trunks.get(&by.name).unwrap_or(by);
+    Ingress {
+        tenant: by.tenant.clone(),
+        ..Ingress::of(now, KnownBy::Dialog)
     }
 }
 
@@ -249,12 +278,19 @@ impl Setup {
     ) -> Option<Decision<Onward>> {
         let is_redirection = (300..400).contains(&rejection.status.code());
         let response = rejection.said.as_ref().filter(|_| is_redirection)?;
-        let onward = self.redirected(call, cx, response);
+        let onward = self.redirected(call, cx, leg, response);
         if matches!(onward.value, Onward::Attempts) {
-            if let Some(a) = call.leg(A_LEG) {
-                a.image.rollback();
+            if let Some(called) = self.redirects.help.take() {
+                self.is_emergency = true;
+                call.becomes_help(cx);
+                call.tells_of_help(cx, leg, &called);
             }
-            call.media.drop_endpoint(cx, endpoint(leg));
+            if self.beside.is_empty() {
+                if let Some(a) = call.leg(A_LEG) {
+                    a.image.rollback();
+                }
+                call.media.drop_endpoint(cx, endpoint(leg));
+            }
             let what = Happened::Routed {
                 trunks: self.planned(),
                 because: onward.because.clone(),
@@ -264,15 +300,33 @@ impl Setup {
         Some(onward)
     }
 
-    fn redirected(&mut self, call: &Call, cx: &mut Cx<'_>, response: &Message) -> Decision<Onward> {
+    fn redirected(
+        &mut self,
+        call: &Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        response: &Message,
+    ) -> Decision<Onward> {
         let nothing = Decision {
             value: Onward::Nowhere,
             because: Because::default(),
         };
-        let Step::Inviting { attempt, .. } = &self.step else {
+        let attempt = match &self.step {
+            Step::Inviting { leg: own, attempt } if *own == leg => Some(attempt),
+            _ => {
+                let mut beside = self.beside.iter();
+                let own = beside.find(|(own, _)| *own == leg);
+                own.map(|(_, attempt)| attempt)
+            }
+        };
+        let Some(attempt) = attempt else {
             return nothing;
         };
         if attempt.trunk.redirect == Redirect::Fail {
+            return nothing;
+        }
+        // Where others are called as well nobody is sent away for one of them.
+        if self.at_once && is_for_caller(&self.trunk, &attempt.trunk) {
             return nothing;
         }
         if is_for_caller(&self.trunk, &attempt.trunk) {
@@ -295,7 +349,8 @@ impl Setup {
                 }
                 Onward::Attempts
             }
-            Followed::Loop => Onward::Loop,
+            Followed::Loop if !self.at_once => Onward::Loop,
+            Followed::Loop => Onward::Nowhere,
             Followed::Nowhere => Onward::Nowhere,
         };
         Decision { value, because }

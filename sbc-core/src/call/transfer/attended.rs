@@ -146,6 +146,9 @@ impl Transfer {
         party: &Party,
     ) -> Option<Operation> {
         let leg = call.take_in(cx, party);
+        if party.is_emergency {
+            call.becomes_help(cx);
+        }
         let adopted = call.legs.get(&leg)?;
         let spec = adopted.image.spec();
         let trunk = Arc::clone(&adopted.session.style().trunk);
@@ -446,6 +449,7 @@ impl Call {
             from: self.id,
             media,
             bill,
+            is_emergency: self.record.emergency,
         })
     }
 }

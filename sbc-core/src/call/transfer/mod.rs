@@ -180,7 +180,11 @@ impl Transfer {
             status: None,
             because: plan.because,
         });
-        let limit = cx.now.mono + call.config.limits.max_setup;
+        if plan.value.is_emergency {
+            call.becomes_help(cx);
+            call.tells_of_help(cx, transferor, &plan.value.called);
+        }
+        let limit = cx.now.mono + call.longest_setup();
         call.timers.set(Timer::Transfer as usize, limit);
         let transfer = Self {
             transferor,
@@ -337,9 +341,9 @@ impl Transfer {
             reach: self.reach,
             keyless: image.without_keys(),
             offer: Some(offer),
-            is_emergency: false,
+            is_emergency: self.plan.is_emergency,
             is_urgent: call.places.are_urgent(),
-            is_last: false,
+            is_last: self.trunks.is_empty(),
             untried: Vec::new(),
             hears_ends: false,
             verbatim: self.plan.is_verbatim.then(|| self.wish.target.clone()),
@@ -598,6 +602,7 @@ impl Transfer {
         call.newcomer = Some(leg);
         call.tellings_begin_anew();
         call.spare(cx, leg);
+        call.keeps_caller(leg);
         call.tell_of_newcomer(self.transferee);
         call.timers.stop(Timer::Transfer as usize);
         if let Some(record) = call.record.transfers.get_mut(self.record) {
@@ -633,6 +638,7 @@ impl Transfer {
         call.media.drop_endpoint(cx, endpoint(leg));
         let trunk = call.legs.get(&leg).map(|leg| &leg.session.style().trunk);
         let goes_on = !rejection.is_from_peer
+            || self.plan.is_emergency
             || trunk.is_some_and(|trunk| {
                 let status = response::softened(rejection.status, trunk);
                 response::tries_next(status, &rejection.reasons, trunk)

@@ -173,7 +173,9 @@ impl Trail {
     /// place after its forerunner.
     fn of_history(entries: &[HistoryInfo]) -> Self {
         let mut steps: Vec<Step> = Vec::new();
-        for entry in entries.iter().take(MOST_STEPS) {
+        // The oldest stand first, and tell least.
+        let beyond = entries.len().saturating_sub(MOST_STEPS);
+        for entry in entries.iter().skip(beyond) {
             let index = entry.index().filter(|index| index.len() <= MOST_STEPS);
             let index = index.unwrap_or_else(|| next_index(steps.last()));
             let change = ChangeKind::ALL.into_iter().find_map(|kind| {

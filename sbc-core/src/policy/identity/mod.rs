@@ -195,7 +195,7 @@ pub fn caller(message: &Message, trunk: &Trunk) -> Caller {
         .and_then(|value| Number::of(value.uri()));
     // A call that loops brings long lists, and a peer may write one of its entries in its own way: neither
     // makes the rest unsaid.
-    let history: Vec<HistoryInfo> = message.list_of_readable();
+    let history: Vec<HistoryInfo> = message.last_of_readable();
     let diversion: Vec<Diversion> = message.list_of_readable();
     let trail = match message.uri() {
         Ok(called) => Trail::of(&history, diversion, called),
