@@ -9,9 +9,11 @@ pub mod clock;
 mod graph;
 mod http;
 mod login;
+mod signer;
 
 pub use graph::PAGE;
 pub use http::Request;
+pub use signer::Signer;
 
 use crate::ca::{Authority, CaFault};
 use crate::lock::lock;
