@@ -31,6 +31,7 @@ mod local_media;
 mod money;
 mod msgraph;
 mod name;
+mod oidc;
 mod preset;
 mod progress;
 mod read;
@@ -76,6 +77,7 @@ pub use local_media::LocalMedia;
 pub use money::{Money, Price, Rates};
 pub use msgraph::{GraphAccess, GraphProof};
 pub use name::{covers, is_same_name};
+pub use oidc::{ANY_TENANT, Oidc, OidcRole};
 pub use progress::{
     EarlyDialogs, EarlyMedia, LateOffer, ProgressPolicy, Rel100, Ringback, Ringing,
 };

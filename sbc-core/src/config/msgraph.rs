@@ -54,15 +54,28 @@ pub(super) enum WrittenProof {
 /// Reads the table of a tenant.
 pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenGraph> {
     let mut table = section.table("graph", out)?;
+    let proof = read_proof(&mut table, out);
+    let graph = WrittenGraph {
+        span: table.span.clone(),
+        tenant_id: table.required_text("tenant_id", EXAMPLE, out),
+        client_id: table.required_text("client_id", EXAMPLE, out),
+        proof,
+    };
+    table.finish(&[], out);
+    Some(graph)
+}
+
+/// Reads how an application proves itself: one of two ways.
+pub(super) fn read_proof(table: &mut Section<'_>, out: &mut Collector) -> Option<WrittenProof> {
     let has = [
         table.has("secret"),
         table.has("certificate"),
         table.has("key"),
     ];
-    let known = secret(&mut table, "secret", out);
+    let known = secret(table, "secret", out);
     let certificate = table.text("certificate", out);
-    let key = secret(&mut table, "key", out);
-    let proof = match (has, known, certificate.zip(key)) {
+    let key = secret(table, "key", out);
+    match (has, known, certificate.zip(key)) {
         ([true, false, false], Some(secret), _) => Some(WrittenProof::Secret(secret)),
         ([false, true, true], _, Some((cert, key))) => Some(WrittenProof::Certificate(cert, key)),
         // What is wrong with them was said.
@@ -84,15 +97,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Option<Wri
             );
             None
         }
-    };
-    let graph = WrittenGraph {
-        span: table.span.clone(),
-        tenant_id: table.required_text("tenant_id", EXAMPLE, out),
-        client_id: table.required_text("client_id", EXAMPLE, out),
-        proof,
-    };
-    table.finish(&[], out);
-    Some(graph)
+    }
 }
 
 const EXAMPLE: &str = "\"11111111-2222-3333-4444-555555555555\"";

@@ -380,7 +380,7 @@ fn is_issued(tls: &WrittenTls) -> bool {
 }
 
 /// `https://host[:port]/path`: no user, no question, no fragment.
-fn is_directory_url(text: &str) -> bool {
+pub(super) fn is_directory_url(text: &str) -> bool {
     let Some(rest) = text.strip_prefix("https://") else {
         return false;
     };
