@@ -2,6 +2,7 @@
 //! has one (SEC-150, SEC-152, SEC-153). Nothing here concerns the Unix socket.
 
 use super::network::Proof;
+use super::sign_in::SignIn;
 use super::who::Who;
 use super::{Access, Problem};
 use crate::sink::audit::Deed;
@@ -15,9 +16,10 @@ use sbc_core::config::ApiUser;
 use sbc_core::time::UnixTime;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
 
 /// Longest token that is looked at, octets.
@@ -27,6 +29,8 @@ const RATE: f64 = 50.0;
 const BURST: f64 = 100.0;
 /// Wrong tokens of one source in a minute; then it is told to wait.
 const FAILURES: f64 = 5.0;
+/// Users whose requests are counted.
+const USERS: usize = 1_024;
 /// Sources of wrong tokens that are remembered.
 const SOURCES: usize = 1_024;
 
@@ -41,6 +45,16 @@ impl Remote {
     pub(super) fn new(address: SocketAddr, proof: Proof) -> Self {
         Self { address, proof }
     }
+
+    /// Its address.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What a good token is noted with.
+    pub(super) fn proof(&self) -> &Proof {
+        &self.proof
+    }
 }
 
 /// What is counted.
@@ -54,7 +68,7 @@ struct Counts {
 }
 
 /// Allowance that grows with time.
-struct Bucket {
+pub(super) struct Bucket {
     left: f64,
     at: Instant,
 }
@@ -64,8 +78,25 @@ impl Bucket {
         Self { left: of, at }
     }
 
+    /// That of somebody, among so many; who has waited longest is forgotten first.
+    pub(super) fn bounded<K: Clone + Eq + Hash>(
+        all: &mut HashMap<K, Self>,
+        most: usize,
+        of: K,
+        full: f64,
+        now: Instant,
+    ) -> &mut Self {
+        if all.len() >= most && !all.contains_key(&of) {
+            let oldest = all.iter().min_by_key(|(_, bucket)| bucket.at);
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                all.remove(&oldest);
+            }
+        }
+        all.entry(of).or_insert_with(|| Self::full(full, now))
+    }
+
     /// Takes one, if there is one.
-    fn take(&mut self, now: Instant, per_second: f64, most: f64) -> bool {
+    pub(super) fn take(&mut self, now: Instant, per_second: f64, most: f64) -> bool {
         let grown = now.saturating_duration_since(self.at).as_secs_f64() * per_second;
         (self.left, self.at) = ((self.left + grown).min(most), now);
         let has = self.left >= 1.0;
@@ -115,30 +146,34 @@ impl Gate {
         if user.expires.is_some_and(|end| end <= wall) {
             return Err(Refused::Expired(user.name.clone()));
         }
-        let bucket = counts.users.entry(user.name.clone());
-        let bucket = bucket.or_insert_with(|| Bucket::full(BURST, now));
-        match bucket.take(now, RATE, BURST) {
-            true => Ok(user),
-            false => Err(Refused::TooFast(user.name.clone())),
-        }
+        counts.has_asked(&user.name, now).map(|()| user)
+    }
+
+    /// Lets in who has signed in, unless they ask too much.
+    fn admit_person(&self, name: &str, now: Instant) -> Result<(), Refused> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.has_asked(name, now)
     }
 }
 
 impl Counts {
+    fn has_asked(&mut self, name: &str, now: Instant) -> Result<(), Refused> {
+        let bucket = Bucket::bounded(&mut self.users, USERS, name.to_owned(), BURST, now);
+        match bucket.take(now, RATE, BURST) {
+            true => Ok(()),
+            false => Err(Refused::TooFast(name.to_owned())),
+        }
+    }
+
     /// Whether a wrong token from there is still answered as such.
     fn has_failed(&mut self, source: IpAddr, now: Instant) -> bool {
-        if self.sources.len() >= SOURCES && !self.sources.contains_key(&source) {
-            // Those that have waited longest are forgotten first.
-            let oldest = self.sources.iter().min_by_key(|(_, bucket)| bucket.at);
-            if let Some(oldest) = oldest.map(|(source, _)| *source) {
-                self.sources.remove(&oldest);
-            }
-        }
-        let bucket = self.sources.entry(source);
-        let bucket = bucket.or_insert_with(|| Bucket::full(FAILURES, now));
+        let bucket = Bucket::bounded(&mut self.sources, SOURCES, source, FAILURES, now);
         bucket.take(now, FAILURES / 60.0, FAILURES)
     }
 }
+
+/// Seconds since somebody has touched the page.
+const IDLE: &str = "causeway-idle";
 
 const NO_TOKEN: &str = "write Authorization: Bearer and a token, as causeway token makes them";
 
@@ -153,7 +188,8 @@ pub(super) fn source(ip: IpAddr) -> IpAddr {
     }
 }
 
-fn token(headers: &HeaderMap) -> Option<&[u8]> {
+/// What stands in `Authorization`.
+pub(super) fn token(headers: &HeaderMap) -> Option<&[u8]> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let (Some(one), None) = (all.next(), all.next()) else {
         return None;
@@ -162,6 +198,13 @@ fn token(headers: &HeaderMap) -> Option<&[u8]> {
     let is_one = scheme.eq_ignore_ascii_case(b"bearer ");
     let token = token.trim_ascii();
     (is_one && !token.is_empty() && token.len() <= LONGEST).then_some(token)
+}
+
+/// How long nobody has touched the page that asks, as it says itself: what it asks for on its own keeps no session up.
+fn unused(headers: &HeaderMap) -> Duration {
+    let told = headers.get(IDLE).and_then(|told| told.to_str().ok());
+    let seconds = told.and_then(|told| told.parse::<u32>().ok());
+    Duration::from_secs(seconds.unwrap_or_default().into())
 }
 
 /// Every hash is compared, whichever it is.
@@ -177,7 +220,7 @@ fn owner<'u>(users: &'u [ApiUser], token: &[u8]) -> Option<&'u ApiUser> {
 
 /// Lets in who has a token, as themselves.
 pub(super) async fn authenticate(
-    State((access, gate)): State<(Access, Arc<Gate>)>,
+    State((access, gate, sign_in)): State<(Access, Arc<Gate>, Arc<SignIn>)>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -193,10 +236,22 @@ pub(super) async fn authenticate(
     let loaded = daemon.loaded();
     let users = &loaded.shell.api_users;
     let times = (Instant::now(), wall_clock());
-    let refused = match gate.admit(users, request.headers(), remote, times) {
-        Ok(user) => {
+    let signed_in = loaded.shell.oidc.as_ref().and_then(|oidc| {
+        let token = token(request.headers())?;
+        let used = (times.0, unused(request.headers()));
+        sign_in.person(token, oidc, used)
+    });
+    let admitted = match signed_in {
+        Some((person, role)) => gate
+            .admit_person(&person.name, times.0)
+            .map(|()| Who::of_person(&person, role, remote)),
+        None => gate
+            .admit(users, request.headers(), remote, times)
+            .map(|user| Who::of_user(user, remote)),
+    };
+    let refused = match admitted {
+        Ok(who) => {
             peer.proof.given();
-            let who = Who::of_user(user, remote);
             request.extensions_mut().insert(ConnectInfo(who));
             return next.run(request).await;
         }
@@ -247,7 +302,6 @@ pub(super) async fn authenticate(
 mod tests {
     use super::*;
     use sbc_core::config::{ApiRole, TokenHash};
-    use std::time::Duration;
 
     fn user(name: &str, expires: Option<u64>) -> ApiUser {
         let hash = Sha256::digest(format!("token of {name}"));

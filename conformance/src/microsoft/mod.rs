@@ -9,6 +9,7 @@ pub mod clock;
 mod graph;
 mod http;
 mod login;
+pub mod oidc;
 mod signer;
 
 pub use graph::PAGE;

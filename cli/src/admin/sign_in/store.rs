@@ -76,11 +76,15 @@ impl Person {
     /// What they may be by this configuration, which need not be that of their sign-in.
     pub(super) fn role(&self, oidc: &Oidc) -> Option<(ApiRole, bool)> {
         let tenant = self.tenant.as_ref();
-        let may_come = oidc.tenants.is_empty()
-            || tenant.is_some_and(|tenant| oidc.tenants.contains(tenant));
+        let may_come =
+            oidc.tenants.is_empty() || tenant.is_some_and(|tenant| oidc.tenants.contains(tenant));
         let is_same = self.issuer == oidc.issuer && self.client_id == oidc.client_id;
         let has = |role: &&OidcRole| self.values.contains(&role.value);
-        let role = oidc.roles.iter().find(has).filter(|_| may_come && is_same)?;
+        let role = oidc
+            .roles
+            .iter()
+            .find(has)
+            .filter(|_| may_come && is_same)?;
         Some((role.role, role.numbers))
     }
 }
@@ -149,7 +153,9 @@ impl Store {
         let is_full = sessions.len() >= SESSIONS;
         if own >= SESSIONS_OF_ONE || is_full {
             // Who has many loses one of theirs first.
-            let rivals = sessions.iter().filter(|(_, one)| own < SESSIONS_OF_ONE || is_own(one));
+            let rivals = sessions
+                .iter()
+                .filter(|(_, one)| own < SESSIONS_OF_ONE || is_own(one));
             let oldest = rivals.min_by_key(|(_, one)| one.used).map(|(key, _)| *key);
             oldest.and_then(|key| sessions.remove(&key));
         }
@@ -211,8 +217,13 @@ impl Tables {
             }
             false => None,
         };
-        let of_loser = self.pending.iter().filter(|(_, one)| Some(one.source) == loser);
-        let oldest = of_loser.min_by_key(|(_, one)| one.begun).map(|(key, _)| *key);
+        let of_loser = self
+            .pending
+            .iter()
+            .filter(|(_, one)| Some(one.source) == loser);
+        let oldest = of_loser
+            .min_by_key(|(_, one)| one.begun)
+            .map(|(key, _)| *key);
         oldest.and_then(|key| self.pending.remove(&key));
     }
 }
@@ -231,7 +242,9 @@ fn hash(text: &str) -> Hash {
 /// Base64 for URLs, without padding (RFC 4648 §5).
 fn url_safe(octets: &[u8]) -> String {
     let text = base64_encode(octets);
-    text.trim_end_matches('=').replace('+', "-").replace('/', "_")
+    text.trim_end_matches('=')
+        .replace('+', "-")
+        .replace('/', "_")
 }
 
 #[cfg(test)]
@@ -294,14 +307,23 @@ mod tests {
     fn a_flood_of_sign_ins_takes_neither_memory_nor_the_place_of_others() {
         let (store, now) = (Store::default(), Instant::now());
         let own = store.begin(host(1), now).unwrap();
-        let of_one = (0..100).filter(|_| store.begin(host(2), now).is_some()).count();
+        let of_one = (0..100)
+            .filter(|_| store.begin(host(2), now).is_some())
+            .count();
         assert_eq!(of_one, BEGINS as usize);
         let mut later = now;
         for _ in 0..30 {
             later += Duration::from_secs(7);
             assert!(store.begin(host(2), later).is_some());
         }
-        let held = |of| store.lock().pending.values().filter(|one| one.source == of).count();
+        let held = |of| {
+            store
+                .lock()
+                .pending
+                .values()
+                .filter(|one| one.source == of)
+                .count()
+        };
         assert_eq!(held(host(2)), PENDING_OF_ONE);
         for number in 0..10_000 {
             for _ in 0..3 {
@@ -321,7 +343,9 @@ mod tests {
         let open = || store.open(person("p"), &oidc, now).unwrap();
         let find = |token: &str, second, ago| {
             let ago = Duration::from_secs(ago);
-            store.find(token.as_bytes(), &oidc, (at(second), ago)).is_some()
+            store
+                .find(token.as_bytes(), &oidc, (at(second), ago))
+                .is_some()
         };
         let used = open();
         for second in (0..3_600).step_by(599) {
@@ -360,7 +384,9 @@ mod tests {
         assert!(is_there(&other));
         assert!(is_there(tokens.last().unwrap()));
         for number in 0..1_000 {
-            store.open(person(&number.to_string()), &oidc, later).unwrap();
+            store
+                .open(person(&number.to_string()), &oidc, later)
+                .unwrap();
         }
         assert_eq!(store.lock().sessions.len(), SESSIONS);
     }
