@@ -3,12 +3,13 @@
 //!
 //! | what                                            | when it is fetched                                    |
 //! |-------------------------------------------------|-------------------------------------------------------|
-//! | nothing is kept                                 | at once, and after a failure not before [`AGAIN`]     |
-//! | a token names a key that is not kept (rollover) | at once, not before [`AGAIN`] after the last time     |
+//! | nothing is kept                                 | at once, if there is a turn                           |
+//! | a token names a key that is not kept (rollover) | at once, if there is a turn                           |
 //! | what is kept is older than [`REFRESHED`]        | with the next use; what is kept serves if that fails  |
 //! | what is kept is older than [`KEPT`]             | with the next use, or nobody comes in                 |
 //!
-//! However many tokens strangers show: one fetch in [`AGAIN`], and never two at the same time.
+//! There are [`TURNS`], and one more after each [`AGAIN`]: however many tokens strangers show, nobody is asked without
+//! end, and never twice at the same time.
 
 use super::fetch::{Address, Fetch, FetchFault};
 use super::{Claims, Expected, KeySet, TokenFault, check};
@@ -18,7 +19,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// Shortest time between two fetches.
+/// Fetches at once.
+pub const TURNS: u32 = 4;
+/// Time after which there is one more.
 pub const AGAIN: Duration = Duration::from_secs(20);
 /// Age after which keys are fetched again.
 pub const REFRESHED: Duration = Duration::from_secs(12 * 3_600);
@@ -62,8 +65,10 @@ pub struct Issuer {
 #[derive(Default)]
 struct Kept {
     provider: Option<(Arc<Provider>, Instant)>,
-    /// When it was asked last, and why that failed.
-    asked: Option<Instant>,
+    /// Turns that were taken, and since when one comes back.
+    taken: u32,
+    since: Option<Instant>,
+    /// Why it could not be asked the last time.
     fault: Option<FetchFault>,
 }
 
@@ -107,7 +112,7 @@ impl Issuer {
         if let Some(newer) = newer.filter(|newer| !Arc::ptr_eq(newer, &provider)) {
             return Ok(check(token, &newer.keys, expected, now)?);
         }
-        if !kept.may_ask() {
+        if !kept.may_ask(Instant::now()) {
             return Err(unknown.into());
         }
         let newer = self.renew(&mut kept).await?;
@@ -115,22 +120,23 @@ impl Issuer {
     }
 
     async fn current(&self, kept: &mut Kept) -> Result<Arc<Provider>, FetchFault> {
+        let now = Instant::now();
         let (provider, age) = match &kept.provider {
             Some((provider, at)) => (Some(Arc::clone(provider)), at.elapsed()),
             None => (None, Duration::MAX),
         };
         let usable = provider.filter(|_| age < KEPT);
         match (usable, &kept.fault) {
-            (Some(provider), _) if age < REFRESHED || !kept.may_ask() => Ok(provider),
+            (Some(provider), _) if age < REFRESHED || !kept.may_ask(now) => Ok(provider),
             (Some(provider), _) => Ok(self.renew(kept).await.unwrap_or(provider)),
-            (None, Some(fault)) if !kept.may_ask() => Err(fault.clone()),
+            (None, Some(fault)) if !kept.may_ask(now) => Err(fault.clone()),
             (None, _) => self.renew(kept).await,
         }
     }
 
     async fn renew(&self, kept: &mut Kept) -> Result<Arc<Provider>, FetchFault> {
         // Whoever stops waiting has asked nevertheless.
-        kept.asked = Some(Instant::now());
+        kept.take_turn(Instant::now());
         kept.fault = Some(self.fault("nobody has waited for its answer"));
         match self.read().await {
             Ok(provider) => {
@@ -183,7 +189,44 @@ impl Issuer {
 }
 
 impl Kept {
-    fn may_ask(&self) -> bool {
-        self.asked.is_none_or(|at| at.elapsed() >= AGAIN)
+    fn may_ask(&mut self, now: Instant) -> bool {
+        if let Some(since) = self.since {
+            let back = now.saturating_duration_since(since).as_secs() / AGAIN.as_secs();
+            let back = u32::try_from(back).unwrap_or(u32::MAX);
+            self.taken = self.taken.saturating_sub(back);
+            self.since = Some(since + AGAIN * back.min(TURNS));
+        }
+        self.taken < TURNS
+    }
+
+    fn take_turn(&mut self, now: Instant) {
+        // What came back before is no part of the next pause.
+        if self.taken == 0 {
+            self.since = Some(now);
+        }
+        self.taken += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_taken_at_once_and_come_back_one_by_one() {
+        let (mut kept, now) = (Kept::default(), Instant::now());
+        let at = |second| now + Duration::from_secs(second);
+        let mut ask = |second| {
+            let may = kept.may_ask(at(second));
+            if may {
+                kept.take_turn(at(second));
+            }
+            may
+        };
+        assert_eq!((0..10).filter(|_| ask(0)).count(), 4);
+        assert!(!ask(19) && ask(20) && !ask(20) && ask(40) && !ask(59));
+        assert_eq!((0..10).filter(|_| ask(10_000)).count(), 4);
+        // As many as strangers may want in an hour.
+        assert_eq!((10_001..13_600).filter(|second| ask(*second)).count(), 179);
     }
 }

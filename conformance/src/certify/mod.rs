@@ -20,6 +20,7 @@ pub mod knock;
 pub mod ladder;
 pub mod mutation;
 pub mod nodes;
+mod operators;
 pub mod report;
 pub mod reports;
 pub mod selftest;

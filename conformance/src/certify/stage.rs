@@ -135,6 +135,8 @@ pub struct Stage {
     warps: (Option<Warp>, Option<Warp>),
     /// How what Microsoft is asked, and what it answers, are changed.
     pub(super) reports: (Change, Change),
+    /// Where operators meet it over the network.
+    pub(super) console: SocketAddr,
     /// Where strangers meet the subject.
     pub(super) door: SocketAddr,
     _front: Option<Front>,
@@ -268,6 +270,7 @@ impl Stage {
             carrier: ports.udp,
         };
         let mut stage = Self::with_peers(ground, trust, tape, FQDN, &sides)?;
+        stage.console = ports.console;
         stage.setting = setting;
         stage.daemon = Some(daemon);
         stage.program = Some(program.to_owned());
@@ -432,6 +435,7 @@ impl Stage {
             told: None,
             warps: (None, None),
             reports: (None, None),
+            console: teams_side,
             door: teams_side,
             _front: None,
             names: None,

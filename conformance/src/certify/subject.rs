@@ -41,7 +41,7 @@ pub struct Other {
 }
 
 /// What our own daemon does not have.
-const MISSING: [Need; 3] = [Need::Pair, Need::Presence, Need::SignIn];
+const MISSING: [Need; 2] = [Need::Pair, Need::Presence];
 
 impl Subject {
     /// Name, for the report.

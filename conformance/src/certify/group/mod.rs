@@ -24,6 +24,7 @@ pub mod replacement;
 pub mod resolution;
 pub mod ringing;
 pub mod rtcp;
+pub mod sign_in;
 pub mod system;
 pub mod transfer;
 
@@ -57,6 +58,7 @@ pub const WRITTEN: &[&[Case]] = &[
     emergency::CASES,
     system::CASES,
     graph::CASES,
+    sign_in::CASES,
 ];
 
 /// The case with this id, if somebody wrote it.
@@ -70,7 +72,6 @@ pub const UNWRITTEN: &[(&str, Need)] = &[
     ("TC-GRA-005", Need::Presence),
     ("TC-GRA-006", Need::Presence),
     ("TC-GRA-007", Need::Presence),
-    ("TC-GRA-008", Need::SignIn),
     ("TC-GRA-010", Need::Presence),
 ];
 
