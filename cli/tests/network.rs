@@ -208,6 +208,9 @@ async fn every_operation_is_for_those_roles_that_have_its_right() {
         let me: Value = serde_json::from_str(&me.body).unwrap();
         assert_eq!((&me["role"], &me["rights"]), (&json!(role), &json!(rights)));
         for (path, operations) in document["paths"].as_object().unwrap() {
+            if path.starts_with("/sign-in/") {
+                continue;
+            }
             let path = path.replace("{id}", "ffff").replace("{context}", "x");
             for (method, operation) in operations.as_object().unwrap() {
                 let needs = operation["description"].as_str().unwrap();

@@ -57,6 +57,7 @@ mod neighbours;
 mod new_key;
 mod numbers;
 mod odd_answers;
+mod operators;
 mod optional_srtp;
 mod overlap;
 mod overload;

@@ -126,10 +126,11 @@ impl Issuer {
             None => (None, Duration::MAX),
         };
         let usable = provider.filter(|_| age < KEPT);
+        let may_ask = kept.may_ask(now);
         match (usable, &kept.fault) {
-            (Some(provider), _) if age < REFRESHED || !kept.may_ask(now) => Ok(provider),
+            (Some(provider), _) if age < REFRESHED || !may_ask => Ok(provider),
             (Some(provider), _) => Ok(self.renew(kept).await.unwrap_or(provider)),
-            (None, Some(fault)) if !kept.may_ask(now) => Err(fault.clone()),
+            (None, Some(fault)) if !may_ask => Err(fault.clone()),
             (None, _) => self.renew(kept).await,
         }
     }
