@@ -49,11 +49,12 @@ export async function goToIssuer() {
 export async function comeBack(query) {
   const kept = JSON.parse(sessionStorage.getItem(PENDING) || '{}');
   sessionStorage.removeItem(PENDING);
-  const told = query.get('error');
-  if (told) throw new Refused(400, { detail: query.get('error_description') || told });
+  // Also what is refused: nobody else's words are shown as the issuer's.
   if (!kept.state || query.get('state') !== kept.state) {
     throw new Refused(400, { detail: 'this sign-in was not begun in this tab: begin again' });
   }
+  const told = query.get('error');
+  if (told) throw new Refused(400, { detail: query.get('error_description') || told });
   const { token } = await door('POST', '/finish', { code: query.get('code') || '', ...kept });
   keepToken(token);
 }
