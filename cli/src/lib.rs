@@ -8,6 +8,7 @@ pub mod config;
 pub mod daemon;
 pub mod graph;
 pub mod https;
+pub mod jwt;
 pub mod ng;
 pub mod notices;
 pub mod onboarding;

@@ -102,7 +102,11 @@ async fn every_operation_answers_as_the_document_says() {
     assert_eq!(document["openapi"], "3.1.0");
     let mut asked = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {
-        let path = path.strip_prefix("/api/v1").expect("a version");
+        // What signs operators in is there over the network alone.
+        let Some(path) = path.strip_prefix("/api/v1") else {
+            assert!(path.starts_with("/sign-in/"), "{path}");
+            continue;
+        };
         let Some(operation) = operations.get("get") else {
             continue;
         };

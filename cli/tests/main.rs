@@ -29,6 +29,7 @@ mod relay;
 mod renewal;
 mod restart;
 mod results;
+mod sign_in;
 mod sounds;
 mod stir;
 mod stream;

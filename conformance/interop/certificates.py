@@ -30,9 +30,9 @@ class Authority:
         self._make(name, "authority", "DNS:unused.example.com", self.certificate, self.key, [])
 
     def issue(self, name, *dns_names):
-        """A certificate for these names. Says the files of certificate, key, and both in one."""
+        """A certificate for these names, or addresses. Says the files of certificate, key, and both in one."""
         certificate, key = self.folder / f"{name}.pem", self.folder / f"{name}.key"
-        names = ",".join(f"DNS:{each}" for each in dns_names)
+        names = ",".join(f"{'IP' if each[0].isdigit() else 'DNS'}:{each}" for each in dns_names)
         signer = ["-CA", str(self.certificate), "-CAkey", str(self.key)]
         self._make(dns_names[0], "peer", names, certificate, key, signer)
         both = self.folder / f"{name}-both.pem"

@@ -58,6 +58,7 @@ mod new_key;
 mod notices;
 mod numbers;
 mod odd_answers;
+mod operators;
 mod optional_srtp;
 mod overlap;
 mod overload;

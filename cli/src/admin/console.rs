@@ -15,6 +15,12 @@ const FILES: &[(&str, &str, &[u8])] = &[
         "text/html; charset=utf-8",
         include_bytes!("console/index.html"),
     ),
+    // Where an issuer sends browsers back to.
+    (
+        "/sign-in",
+        "text/html; charset=utf-8",
+        include_bytes!("console/index.html"),
+    ),
     (
         "/console/style.css",
         "text/css; charset=utf-8",

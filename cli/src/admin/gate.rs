@@ -2,7 +2,8 @@
 //! has one (SEC-150, SEC-152, SEC-153). Nothing here concerns the Unix socket.
 
 use super::network::Proof;
-use super::rates::{Bucket, Sources, source};
+use super::rates::{Rates, Sources, source};
+use super::sign_in::SignIn;
 use super::who::Who;
 use super::{Access, Problem};
 use crate::sink::audit::Deed;
@@ -15,10 +16,9 @@ use axum::response::{IntoResponse, Response};
 use sbc_core::config::ApiUser;
 use sbc_core::time::UnixTime;
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
 
 /// Longest token that is looked at, octets.
@@ -28,6 +28,8 @@ const RATE: f64 = 50.0;
 const BURST: f64 = 100.0;
 /// Wrong tokens of one source in a minute; then it is told to wait.
 const FAILURES: f64 = 5.0;
+/// Users whose requests are counted.
+const USERS: usize = 1_024;
 /// Sources of wrong tokens that are remembered.
 const SOURCES: usize = 1_024;
 
@@ -44,6 +46,16 @@ impl Remote {
     pub(super) fn new(address: SocketAddr, proof: Proof) -> Self {
         Self { address, proof }
     }
+
+    /// Its address.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What a good token is noted with.
+    pub(super) fn proof(&self) -> &Proof {
+        &self.proof
+    }
 }
 
 /// What is counted.
@@ -51,14 +63,14 @@ impl Remote {
 pub(super) struct Gate(Mutex<Counts>);
 
 struct Counts {
-    users: HashMap<String, Bucket>,
+    users: Rates<String>,
     sources: Sources,
 }
 
 impl Default for Counts {
     fn default() -> Self {
         Self {
-            users: HashMap::new(),
+            users: Rates::new(RATE, BURST, USERS),
             sources: Sources::new(FAILURES / 60.0, FAILURES, SOURCES),
         }
     }
@@ -94,7 +106,7 @@ impl Gate {
             // Who shows nothing has not tried anything.
             Err(why) if why == NO_TOKEN => return Err(Refused::Unknown(why)),
             Err(why) => {
-                return Err(match counts.sources.take(source(remote.ip()), now) {
+                return Err(match counts.sources.take(&source(remote.ip()), now) {
                     true => Refused::Unknown(why),
                     false => Refused::Wait,
                 });
@@ -103,18 +115,32 @@ impl Gate {
         if user.expires.is_some_and(|end| end <= wall) {
             return Err(Refused::Expired(user.name.clone()));
         }
-        let bucket = counts.users.entry(user.name.clone());
-        let bucket = bucket.or_insert_with(|| Bucket::full(BURST, now));
-        match bucket.take(now, RATE, BURST) {
-            true => Ok(user),
-            false => Err(Refused::TooFast(user.name.clone())),
+        counts.has_asked(&user.name, now).map(|()| user)
+    }
+
+    /// Lets in who has signed in, unless they ask too much.
+    fn admit_person(&self, name: &str, now: Instant) -> Result<(), Refused> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.has_asked(name, now)
+    }
+}
+
+impl Counts {
+    fn has_asked(&mut self, name: &str, now: Instant) -> Result<(), Refused> {
+        match self.users.take(&name.to_owned(), now) {
+            true => Ok(()),
+            false => Err(Refused::TooFast(name.to_owned())),
         }
     }
 }
 
+/// Seconds since somebody has touched the page.
+const IDLE: &str = "causeway-idle";
+
 const NO_TOKEN: &str = "write Authorization: Bearer and a token, as causeway token makes them";
 
-fn token(headers: &HeaderMap) -> Option<&[u8]> {
+/// What stands in `Authorization`.
+pub(super) fn token(headers: &HeaderMap) -> Option<&[u8]> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let (Some(one), None) = (all.next(), all.next()) else {
         return None;
@@ -123,6 +149,13 @@ fn token(headers: &HeaderMap) -> Option<&[u8]> {
     let is_one = scheme.eq_ignore_ascii_case(b"bearer ");
     let token = token.trim_ascii();
     (is_one && !token.is_empty() && token.len() <= LONGEST).then_some(token)
+}
+
+/// How long nobody has touched the page that asks, as it says itself: what it asks for on its own keeps no session up.
+fn unused(headers: &HeaderMap) -> Duration {
+    let told = headers.get(IDLE).and_then(|told| told.to_str().ok());
+    let seconds = told.and_then(|told| told.parse::<u32>().ok());
+    Duration::from_secs(seconds.unwrap_or_default().into())
 }
 
 /// Every hash is compared, whichever it is.
@@ -138,7 +171,7 @@ fn owner<'u>(users: &'u [ApiUser], token: &[u8]) -> Option<&'u ApiUser> {
 
 /// Lets in who has a token, as themselves.
 pub(super) async fn authenticate(
-    State((access, gate)): State<(Access, Arc<Gate>)>,
+    State((access, gate, sign_in)): State<(Access, Arc<Gate>, Arc<SignIn>)>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -154,10 +187,22 @@ pub(super) async fn authenticate(
     let loaded = daemon.loaded();
     let users = &loaded.shell.api_users;
     let times = (Instant::now(), wall_clock());
-    let refused = match gate.admit(users, request.headers(), remote, times) {
-        Ok(user) => {
+    let signed_in = loaded.shell.oidc.as_ref().and_then(|oidc| {
+        let token = token(request.headers())?;
+        let used = (times.0, unused(request.headers()));
+        sign_in.person(token, oidc, used)
+    });
+    let admitted = match signed_in {
+        Some((person, role)) => gate
+            .admit_person(&person.name, times.0)
+            .map(|()| Who::of_person(&person, role, remote)),
+        None => gate
+            .admit(users, request.headers(), remote, times)
+            .map(|user| Who::of_user(user, remote)),
+    };
+    let refused = match admitted {
+        Ok(who) => {
             peer.proof.given();
-            let who = Who::of_user(user, remote);
             request.extensions_mut().insert(ConnectInfo(who));
             return next.run(request).await;
         }
@@ -209,7 +254,6 @@ mod tests {
     use super::*;
     use sbc_core::config::{ApiRole, TokenHash};
     use std::net::IpAddr;
-    use std::time::Duration;
 
     fn user(name: &str, expires: Option<u64>) -> ApiUser {
         let hash = Sha256::digest(format!("token of {name}"));

@@ -8,6 +8,7 @@
 //! | `GET /readyz`     | Unix, `[metrics]` | 200 while new calls can be put through           |
 //! | `GET /startupz`   | Unix, `[metrics]` | 200 once the sockets are served                  |
 //! | `GET /`           | `[api]` TLS       | the console, for browsers                        |
+//! | `/sign-in…`       | `[api]` TLS       | signing in and out, with `[api.oidc]`            |
 //! | `/api/v1/…`       | Unix, `[api]` TLS | the operations of `routes.rs`, and `openapi.json`|
 //!
 //! Who may open the socket is decided by its file mode: owner and group. Who comes over the network has a role
@@ -31,6 +32,7 @@ pub(crate) mod rates;
 mod records;
 pub(crate) mod routes;
 mod shape;
+mod sign_in;
 mod teams;
 mod who;
 
@@ -364,11 +366,14 @@ fn or_problem(router: Router<Access>) -> Router<Access> {
 
 /// The console, and the operations behind a token.
 fn for_the_network(access: &Access) -> Router {
-    let gate = (access.clone(), Arc::new(gate::Gate::default()));
+    let sign_in = Arc::new(sign_in::SignIn::default());
+    let gate = Arc::new(gate::Gate::default());
+    let gate = (access.clone(), gate, Arc::clone(&sign_in));
     let operable = or_problem(routes::operations(access))
         .layer(from_fn_with_state(gate, gate::authenticate))
         .layer(DefaultBodyLimit::max(MOST_SENT));
-    or_problem(console::pages().nest(routes::ROOT, operable))
+    let pages = console::pages().merge(sign_in::doors(access, &sign_in));
+    or_problem(pages.nest(routes::ROOT, operable))
         .layer(map_response(guarded))
         .with_state(access.clone())
 }

@@ -13,6 +13,31 @@ pub(super) fn document() -> Value {
         let method = operation.method.as_str().to_ascii_lowercase();
         of_path[method] = described(operation);
     }
+    for (path, method, summary, body, answer, refusals) in DOORS {
+        let mut answers = Map::new();
+        let schema = |words: &[&str]| {
+            let fields: Map<String, Value> = words.iter().map(|word| field(word)).collect();
+            json!({ "application/json": { "schema": { "type": "object", "properties": fields, "required": words } } })
+        };
+        answers.insert(
+            "200".to_owned(),
+            json!({ "description": summary, "content": schema(answer) }),
+        );
+        for (status, why) in *refusals {
+            answers.insert(status.to_string(), problem(why));
+        }
+        let mut described = json!({
+            "operationId": format!("{method}{}", path.replace(['/', '-'], "_")),
+            "summary": summary,
+            "description": "Over the network alone, with `[api.oidc]`.",
+            "security": [{}],
+            "responses": answers,
+        });
+        if !body.is_empty() {
+            described["requestBody"] = json!({ "required": true, "content": schema(body) });
+        }
+        paths.insert((*path).to_owned(), json!({ *method: described }));
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -37,6 +62,69 @@ pub(super) fn document() -> Value {
             "required": ["status", "title", "detail"],
         } } },
     })
+}
+
+/// What signs operators in: path, method, what it does, what it is sent, what it answers, and why it does not.
+type Door = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [&'static str],
+    &'static [&'static str],
+    &'static [(u16, &'static str)],
+);
+
+const DOORS: &[Door] = &[
+    (
+        "/sign-in/with",
+        "get",
+        "Who signs operators in; null if nobody does",
+        &[],
+        &["name"],
+        &[],
+    ),
+    (
+        "/sign-in/begin",
+        "post",
+        "Begins to sign in: where a browser is to go, and what it is to come back with",
+        &[],
+        &["location", "state", "tab"],
+        &[
+            (404, "there is no [api.oidc]"),
+            (429, "too many begin from there"),
+            (502, "the issuer cannot be asked"),
+        ],
+    ),
+    (
+        "/sign-in/finish",
+        "post",
+        "Exchanges the code, and opens a session with a token",
+        &["code", "state", "tab"],
+        &["token", "session_s", "idle_s"],
+        &[
+            (400, "this tab has not begun it, or it is over"),
+            (403, "the ID token is refused, or gives no role"),
+            (404, "there is no [api.oidc]"),
+            (502, "the issuer refuses the code, or cannot be asked"),
+            (503, "too many sign in at the same time"),
+        ],
+    ),
+    (
+        "/sign-in/end",
+        "post",
+        "Ends the session of the token that is shown; where that of the issuer is ended",
+        &[],
+        &["location"],
+        &[],
+    ),
+];
+
+fn field(name: &str) -> (String, Value) {
+    let kind = match name.ends_with("_s") {
+        true => json!({ "type": "integer" }),
+        false => json!({ "type": ["string", "null"] }),
+    };
+    (name.to_owned(), kind)
 }
 
 fn described(operation: &Operation) -> Value {

@@ -186,6 +186,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         body: None,
         answer: Answer::Json(Object(&[
             ("name", Text),
+            ("called", Maybe(&Text)),
             ("role", Maybe(&Text)),
             ("rights", List(&Text)),
         ])),

@@ -1,6 +1,7 @@
 //! Who asks, what they may do, and the entry in the audit log for what they have done (SEC-150, SEC-151, SEC-154).
 
 use super::routes::Method;
+use super::sign_in::Person;
 use super::{Access, MOST_SENT, Problem};
 use crate::sink::audit::Deed;
 use axum::Json;
@@ -64,6 +65,8 @@ impl Right {
 pub(super) struct Who {
     /// Such as `root (uid 0)`.
     name: String,
+    /// What they call themselves, if an issuer has told.
+    called: Option<String>,
     /// Where they are.
     source: String,
     role: Option<ApiRole>,
@@ -96,9 +99,25 @@ impl Who {
     pub(super) fn of_user(user: &ApiUser, remote: SocketAddr) -> Self {
         Self {
             name: format!("{} ({})", user.name, user.role.as_str()),
+            called: None,
             source: remote.to_string(),
             role: Some(user.role),
             rights: rights(user.role, user.numbers),
+        }
+    }
+
+    /// Somebody who has signed in.
+    pub(super) fn of_person(
+        person: &Person,
+        (role, sees_numbers): (ApiRole, bool),
+        remote: SocketAddr,
+    ) -> Self {
+        Self {
+            name: format!("{} ({})", person.name, role.as_str()),
+            called: person.called.clone(),
+            source: remote.to_string(),
+            role: Some(role),
+            rights: rights(role, sees_numbers),
         }
     }
 
@@ -131,6 +150,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Who {
         };
         Self {
             name,
+            called: None,
             source,
             role: None,
             rights: EVERYTHING,
@@ -141,7 +161,9 @@ impl Connected<IncomingStream<'_, UnixListener>> for Who {
 /// Who asks.
 pub(super) async fn me(ConnectInfo(who): ConnectInfo<Who>) -> Json<Value> {
     let rights: Vec<&str> = who.rights.iter().map(|right| right.as_str()).collect();
-    Json(json!({ "name": who.name, "role": who.role.map(ApiRole::as_str), "rights": rights }))
+    Json(
+        json!({ "name": who.name, "called": who.called, "role": who.role.map(ApiRole::as_str), "rights": rights }),
+    )
 }
 
 /// A user's name, as far as the system's own file tells it.

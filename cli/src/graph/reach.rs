@@ -192,7 +192,7 @@ pub fn now() -> UnixTime {
 }
 
 /// Text that may stand in the body of a form (RFC 3986 §2.1).
-pub(super) fn escaped(octets: &[u8]) -> String {
+pub(crate) fn escaped(octets: &[u8]) -> String {
     let mut out = String::with_capacity(octets.len());
     for octet in octets {
         match octet {

@@ -84,11 +84,9 @@ fn kept_for(expires_in: &Value) -> Duration {
 }
 
 fn form(access: &GraphAccess, endpoint: &str) -> Result<String, GraphFault> {
-    let unusable = |what: &'static str| {
-        move |fault| {
-            let (FileFault::Unreadable(why) | FileFault::Unusable(why)) = fault;
-            GraphFault::Proof { what, why }
-        }
+    let unusable = |(what, fault)| {
+        let (FileFault::Unreadable(why) | FileFault::Unusable(why)) = fault;
+        GraphFault::Proof { what, why }
     };
     let scope = format!("https://{}/.default", access.cloud.graph());
     let mut fields = vec![
@@ -96,9 +94,27 @@ fn form(access: &GraphAccess, endpoint: &str) -> Result<String, GraphFault> {
         ("scope", scope.into_bytes()),
         ("grant_type", b"client_credentials".to_vec()),
     ];
-    match &access.proof {
+    fields.extend(proven(&access.proof, &access.client_id, endpoint).map_err(unusable)?);
+    let fields = fields.iter();
+    let fields: Vec<String> = fields
+        .map(|(name, value)| format!("{name}={}", escaped(value)))
+        .collect();
+    Ok(fields.join("&"))
+}
+
+/// The fields of a form by which an application proves itself at an endpoint of its issuer.
+///
+/// # Errors
+/// Which of its files cannot be used, and why.
+pub(crate) fn proven(
+    proof: &GraphProof,
+    client_id: &str,
+    endpoint: &str,
+) -> Result<Vec<(&'static str, Vec<u8>)>, (&'static str, FileFault)> {
+    let mut fields = Vec::new();
+    match proof {
         GraphProof::Secret(secret) => {
-            let mut octets = read_secret(secret).map_err(unusable("secret"))?;
+            let mut octets = read_secret(secret).map_err(|why| ("secret", why))?;
             // An editor ends the last line; no secret does.
             let is_end = |last: &u8| matches!(last, b'\n' | b'\r');
             while octets.last().is_some_and(is_end) {
@@ -107,22 +123,18 @@ fn form(access: &GraphAccess, endpoint: &str) -> Result<String, GraphFault> {
             fields.push(("client_secret", octets));
         }
         GraphProof::Federated(assertion) => {
-            let octets = read_secret(assertion).map_err(unusable("assertion"))?;
+            let octets = read_secret(assertion).map_err(|why| ("assertion", why))?;
             fields.push(("client_assertion_type", KIND.as_bytes().to_vec()));
             fields.push(("client_assertion", octets.trim_ascii().to_vec()));
         }
         GraphProof::Certificate { cert, key } => {
-            let text = assertion(cert, key, &access.client_id, endpoint, now());
-            let text = text.map_err(unusable("certificate"))?;
+            let text = assertion(cert, key, client_id, endpoint, now());
+            let text = text.map_err(|why| ("certificate", why))?;
             fields.push(("client_assertion_type", KIND.as_bytes().to_vec()));
             fields.push(("client_assertion", text.into_bytes()));
         }
     }
-    let fields = fields.iter();
-    let fields: Vec<String> = fields
-        .map(|(name, value)| format!("{name}={}", escaped(value)))
-        .collect();
-    Ok(fields.join("&"))
+    Ok(fields)
 }
 
 #[cfg(test)]

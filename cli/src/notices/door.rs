@@ -68,13 +68,13 @@ impl Door {
 
     fn has_left(&self, source: IpAddr) -> bool {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        sources.has(source, Instant::now())
+        sources.has(&source, Instant::now())
     }
 
     /// A request of there has proven nothing.
     fn spent(&self, source: IpAddr) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        sources.take(source, Instant::now());
+        sources.take(&source, Instant::now());
     }
 
     fn came(&self, result: &'static str) {

@@ -23,6 +23,10 @@ pub const SECOND: &str = "sbc2.test.example";
 pub const CUSTOMER_NUMBERS: [&str; 2] = ["+4416329602", "+4416329603"];
 /// What numbers of Teams users begin with; two digits follow.
 pub const TEAMS_NUMBERS: &str = "+4416329601";
+/// A role of the application, for operators who look.
+pub const ROLE: &str = "Causeway.Viewer";
+/// Where the issuer of operators is before a case says it.
+pub const NOWHERE: &str = "https://127.0.0.1:1/";
 /// A number in the public network.
 pub const OUTSIDE: &str = "+441632960001";
 /// The Teams user who is called.
@@ -69,6 +73,8 @@ pub struct Setting {
     pub presence: Option<&'static str>,
     /// Whether Microsoft tells it of presence.
     pub is_told: bool,
+    /// Whether operators sign in, at an issuer whose place is [`NOWHERE`] until the case says it.
+    pub signs_in: bool,
     /// Further keys of the certificate.
     pub tls: String,
     /// What the certificate is for.
@@ -150,7 +156,7 @@ listen = "{metrics}"
 
 [api]
 unix = "{at}/api.sock"
-
+{listen}
 [[realm]]
 name = "teams"
 addresses = ["{teams}"]
@@ -190,6 +196,10 @@ numbers = ["{TEAMS_NUMBERS}00-{TEAMS_NUMBERS}99"]
 {reports}
 "#,
             reports = self.access(&at, peers.microsoft),
+            listen = match self.signs_in {
+                true => format!("listen = \"{}\"\ntls = \"console\"\n", ports.console),
+                false => String::new(),
+            },
             advertise = match self.is_behind_nat {
                 true => format!("advertise = {{ v4 = \"{}\" }}", addresses.outside),
                 false => String::new(),
@@ -240,6 +250,9 @@ verify_client = "require"
                 text,
                 "\n[notices]\nlisten = \"{at}\"\ntls = \"teams\"\nurl = \"https://{FQDN}/notices\"\n"
             );
+        }
+        if self.signs_in {
+            write_sign_in(&mut text, &at);
         }
         text.push_str(&self.more);
         text
@@ -582,6 +595,7 @@ impl Setting {
             && !self.pings_carrier
             && self.reports.is_none()
             && !self.is_told
+            && !self.signs_in
             && !self.is_behind_nat
             && !self.has_anchors
             && !self.has_names
@@ -589,4 +603,28 @@ impl Setting {
             && self.cloud.is_none()
             && self.certificate == OwnCertificate::Both
     }
+}
+
+fn write_sign_in(text: &mut String, at: &str) {
+    let _ = write!(
+        text,
+        r#"
+[[tls]]
+name = "console"
+cert = "{at}/sbc.pem"
+key = {{ file = "{at}/sbc.key" }}
+
+[api.oidc]
+issuer = "{NOWHERE}{DIRECTORY}/v2.0"
+tenants = ["{DIRECTORY}"]
+client_id = "{APPLICATION}"
+secret = {{ file = "{at}/graph.secret" }}
+url = "https://{FQDN}:8443"
+roots = "{at}/ca.pem"
+
+[[api.oidc.role]]
+value = "{ROLE}"
+role = "viewer"
+"#
+    );
 }

@@ -148,6 +148,8 @@ pub struct Stage {
     pub(super) microsoft_at: Mutex<Option<TcpListener>>,
     /// Where the subject is told by Microsoft, if it is.
     pub notices_side: SocketAddr,
+    /// Where operators meet it over the network.
+    pub(super) console: SocketAddr,
     /// Where strangers meet the subject.
     pub(super) door: SocketAddr,
     _front: Option<Front>,
@@ -295,6 +297,7 @@ impl Stage {
             carrier: ports.udp,
         };
         let mut stage = Self::with_peers(ground, trust, tape, FQDN, &sides)?;
+        stage.console = ports.console;
         stage.setting = setting;
         stage.microsoft_at = Mutex::new(microsoft_at);
         stage.notices_side = ports.notices;
@@ -470,6 +473,7 @@ impl Stage {
             reports: (None, None),
             microsoft_at: Mutex::default(),
             notices_side: teams_side,
+            console: teams_side,
             door: teams_side,
             _front: None,
             names: None,

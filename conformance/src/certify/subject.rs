@@ -43,7 +43,7 @@ pub struct Other {
 }
 
 /// What our own daemon does not have.
-const MISSING: [Need; 2] = [Need::Pair, Need::SignIn];
+const MISSING: [Need; 1] = [Need::Pair];
 
 impl Subject {
     /// Name, for the report.

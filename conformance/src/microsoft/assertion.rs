@@ -67,7 +67,7 @@ pub(super) fn check(
     Ok(id.to_owned())
 }
 
-fn sha256(octets: &[u8]) -> Vec<u8> {
+pub(super) fn sha256(octets: &[u8]) -> Vec<u8> {
     let provider = default_provider();
     let mut suites = provider.cipher_suites.iter();
     let hash = suites.find_map(|suite| match suite {

@@ -11,13 +11,16 @@ mod graph;
 mod http;
 mod login;
 mod notices;
+pub mod oidc;
 mod presence;
+mod signer;
 mod subscriptions;
 
 pub use graph::PAGE;
 pub use http::Request;
 pub use notices::{Answered, FORGED, Told, Wrong};
 pub use presence::{BATCH, Shown};
+pub use signer::Signer;
 pub use subscriptions::Subscribed;
 
 use crate::ca::{Authority, CaFault, Identity};

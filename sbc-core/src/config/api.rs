@@ -1,9 +1,10 @@
-//! Who may use the operator's interface over the network: `[api] listen` and `[[api.user]]` (SEC-150, SEC-151).
+//! Who may use the operator's interface over the network: `[api] listen`, `[[api.user]]` (SEC-150, SEC-151).
 //!
 //! A token is 256 random bits. The configuration refers to a place that holds its SHA-256, never the token.
 
 use super::file::secret;
 use super::finding::{Code, Collector};
+use super::oidc::{self, WrittenOidc};
 use super::read::Section;
 use super::source::{At, Span};
 use super::value;
@@ -106,6 +107,7 @@ pub(super) struct WrittenApi {
     pub(super) listen: Option<At<SocketAddr>>,
     pub(super) tls: Option<At<String>>,
     pub(super) users: Vec<WrittenUser>,
+    pub(super) oidc: Option<WrittenOidc>,
 }
 
 pub(super) struct WrittenUser {
@@ -133,12 +135,14 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Collector) -> WrittenApi 
             }
         }
     }
-    section.finish(&["oidc", "mtls", "users"], out);
+    let oidc = oidc::read(&mut section, out);
+    section.finish(&["mtls", "users"], out);
     WrittenApi {
         unix,
         listen,
         tls,
         users,
+        oidc,
     }
 }
 

@@ -32,6 +32,7 @@ mod money;
 mod msgraph;
 mod name;
 mod notices;
+mod oidc;
 mod preset;
 mod progress;
 mod read;
@@ -79,6 +80,7 @@ pub use money::{Money, Price, Rates};
 pub use msgraph::{GraphAccess, GraphProof, PresenceAccess};
 pub use name::{covers, is_same_name};
 pub use notices::NoticeListen;
+pub use oidc::{ANY_TENANT, Oidc, OidcRole};
 pub use progress::{
     EarlyDialogs, EarlyMedia, LateOffer, ProgressPolicy, Rel100, Ringback, Ringing,
 };

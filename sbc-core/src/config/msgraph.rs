@@ -104,17 +104,42 @@ pub(super) enum WrittenProof {
 /// Reads the table of a tenant.
 pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenGraph> {
     let mut table = section.table("graph", out)?;
+    let proof = read_proof(&mut table, out);
+    let presence = table.table("presence", out).map(|mut presence| {
+        let read = WrittenPresence {
+            span: presence.span.clone(),
+            every: presence.parsed("every", value::duration, out),
+            sets_busy: presence.boolean("set_busy", out).is_some_and(|at| at.value),
+        };
+        presence.finish(&[], out);
+        read
+    });
+    let graph = WrittenGraph {
+        span: table.span.clone(),
+        tenant_id: table.required_text("tenant_id", EXAMPLE, out),
+        client_id: table.required_text("client_id", EXAMPLE, out),
+        proof,
+        roots: table.text("roots", out),
+        connect_to: elsewhere(&mut table, out),
+        presence,
+    };
+    table.finish(&[], out);
+    Some(graph)
+}
+
+/// Reads how an application proves itself: one of three ways.
+pub(super) fn read_proof(table: &mut Section<'_>, out: &mut Collector) -> Option<WrittenProof> {
     let has = [
         table.has("secret"),
         table.has("certificate"),
         table.has("key"),
         table.has("assertion"),
     ];
-    let known = secret(&mut table, "secret", out);
+    let known = secret(table, "secret", out);
     let certificate = table.text("certificate", out);
-    let key = secret(&mut table, "key", out);
-    let assertion = secret(&mut table, "assertion", out);
-    let proof = match has {
+    let key = secret(table, "key", out);
+    let assertion = secret(table, "assertion", out);
+    match has {
         // What is wrong with one of them was said.
         [true, false, false, false] => known.map(WrittenProof::Secret),
         [false, true, true, false] => {
@@ -140,27 +165,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Option<Wri
             );
             None
         }
-    };
-    let presence = table.table("presence", out).map(|mut presence| {
-        let read = WrittenPresence {
-            span: presence.span.clone(),
-            every: presence.parsed("every", value::duration, out),
-            sets_busy: presence.boolean("set_busy", out).is_some_and(|at| at.value),
-        };
-        presence.finish(&[], out);
-        read
-    });
-    let graph = WrittenGraph {
-        span: table.span.clone(),
-        tenant_id: table.required_text("tenant_id", EXAMPLE, out),
-        client_id: table.required_text("client_id", EXAMPLE, out),
-        proof,
-        roots: table.text("roots", out),
-        connect_to: elsewhere(&mut table, out),
-        presence,
-    };
-    table.finish(&[], out);
-    Some(graph)
+    }
 }
 
 /// `connect_to = { "graph.microsoft.com" = "192.0.2.1:443" }`.

@@ -1,7 +1,7 @@
 //! The part of the configuration that only the shell needs: files, sockets of the operator.
 
 use super::written::{Secret, TlsVersion};
-use super::{AcmeAccount, ApiListen, ApiUser, GraphAccess, NoticeListen, VerifyClient};
+use super::{AcmeAccount, ApiListen, ApiUser, GraphAccess, NoticeListen, Oidc, VerifyClient};
 use crate::id::{TenantName, TlsContextName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,6 +24,8 @@ pub struct Shell {
     pub api_listen: Option<ApiListen>,
     /// Who may use it there, in the order of their names.
     pub api_users: Vec<ApiUser>,
+    /// Who signs operators in there; `None` nobody.
+    pub oidc: Option<Oidc>,
     /// Path of the socket of a media relay in a process of its own; `None` has it in the daemon's.
     pub relay: Option<String>,
     /// Servers of DNS to ask instead of the system's; none asks as the system does. A site whose names mean

@@ -1,6 +1,8 @@
 // The frame: who is signed in, which page is shown, and when it is asked for again.
 
-import { Refused, dropToken, get, hasToken, keepToken } from './client.js';
+import {
+  Refused, comeBack, dropToken, get, goToIssuer, hasToken, issuer, keepToken, leave, touch, untouched,
+} from './client.js';
 import { field, make, title } from './dom.js';
 import { call, calls, overview } from './live.js';
 import { certificates, configuration, records, route, teams } from './desk.js';
@@ -23,7 +25,6 @@ const main = at('main');
 let me = null;
 let turn = 0;
 let timer;
-let touched = Date.now();
 
 function tell(fault) {
   const words = fault instanceof Refused ? fault.message : `the node cannot be reached: ${fault.message}`;
@@ -31,19 +32,25 @@ function tell(fault) {
   at('trouble').hidden = false;
 }
 
-function signIn(why) {
+async function signIn(why, elsewhere) {
   clearTimeout(timer);
   turn += 1;
   me = null;
   at('pages').hidden = true;
   at('me').hidden = true;
+  const own = turn;
+  const asked = async () => {
+    try { await goToIssuer(); } catch (fault) { tell(fault); }
+  };
   const entered = async (event) => {
     event.preventDefault();
     keepToken(new FormData(event.target).get('token').trim());
     await start();
   };
+  const buttons = make('div', {});
   main.replaceChildren(
     title('Sign in'),
+    buttons,
     make('form', { class: 'card', onsubmit: entered },
       field('Token', 'token', { type: 'password', required: true, autocomplete: 'off', spellcheck: 'false' }),
       make('p', { class: 'soft' }, 'causeway token NAME --role ROLE makes one. It stays in this tab, until it is closed.'),
@@ -52,6 +59,23 @@ function signIn(why) {
   at('trouble').hidden = !why;
   at('trouble').textContent = why || '';
   at('field-token').focus();
+  if (elsewhere) buttons.append(make('p', {}, make('a', { href: elsewhere, rel: 'noreferrer' }, 'Sign out there, too')));
+  try {
+    const name = await issuer();
+    if (name && own === turn) {
+      const button = make('button', { class: 'main', type: 'button', onclick: asked }, `Sign in with ${name}`);
+      buttons.prepend(make('p', { class: 'card' }, button));
+      button.focus();
+    }
+  } catch { /* A token still does. */ }
+}
+
+// From an issuer, with its answer in the address, which nobody else is to see.
+async function fromIssuer() {
+  const query = new URLSearchParams(location.search);
+  history.replaceState(null, '', '/');
+  try { await comeBack(query); } catch (fault) { await signIn(fault.message); return; }
+  await start();
 }
 
 // What no browser has made stays as it is.
@@ -106,13 +130,14 @@ async function start() {
   at('pages').replaceChildren(...open.map(([id, words]) => make('a', { href: `#/${id}`, 'data-page': id }, words)));
   at('pages').hidden = false;
   at('me').hidden = false;
-  at('who').textContent = me.name;
+  at('who').textContent = me.called ? `${me.called} (${me.role})` : me.name;
+  at('who').title = me.name;
   await show(false);
 }
 
-for (const sign of ['pointerdown', 'keydown', 'wheel']) addEventListener(sign, () => { touched = Date.now(); }, { passive: true });
-setInterval(() => { if (me && Date.now() - touched > IDLE) { dropToken(); signIn('nobody was there for half an hour'); } }, 10000);
+for (const sign of ['pointerdown', 'keydown', 'wheel']) addEventListener(sign, touch, { passive: true });
+setInterval(() => { if (me && untouched() > IDLE) leave().then(() => signIn('nobody was there for half an hour')); }, 10000);
 addEventListener('hashchange', () => { if (me && location.hash.startsWith('#/')) show(false); });
 addEventListener('causeway-again', () => show(false));
-at('leave').addEventListener('click', () => { dropToken(); signIn(); });
-start();
+at('leave').addEventListener('click', async () => signIn('', await leave()));
+if (location.pathname === '/sign-in') fromIssuer(); else start();

@@ -26,10 +26,11 @@ pub mod replacement;
 pub mod resolution;
 pub mod ringing;
 pub mod rtcp;
+pub mod sign_in;
 pub mod system;
 pub mod transfer;
 
-use super::case::{Case, Need};
+use super::case::Case;
 
 /// Every case that somebody wrote, in the order of the catalogue's groups.
 pub const WRITTEN: &[&[Case]] = &[
@@ -61,19 +62,11 @@ pub const WRITTEN: &[&[Case]] = &[
     graph::CASES,
     presence::CASES,
     notices::CASES,
+    sign_in::CASES,
 ];
 
 /// The case with this id, if somebody wrote it.
 pub fn find(id: &str) -> Option<&'static Case> {
     let all = WRITTEN.iter().flat_map(|group| group.iter());
     all.into_iter().find(|case| case.id == id)
-}
-
-/// Cases that nobody wrote, since no subject that was ever certified here has what they are about.
-pub const UNWRITTEN: &[(&str, Need)] = &[("TC-GRA-008", Need::SignIn)];
-
-/// What a case that nobody wrote is about.
-pub fn need_of_unwritten(id: &str) -> Option<Need> {
-    let mut all = UNWRITTEN.iter();
-    all.find_map(|(unwritten, need)| (*unwritten == id).then_some(*need))
 }

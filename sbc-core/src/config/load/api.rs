@@ -7,7 +7,7 @@ use crate::config::finding::Code;
 use crate::config::source::At;
 use crate::config::value::is_object_name;
 use crate::config::written::File;
-use crate::config::{ApiListen, ApiRole, ApiUser, Listener, TokenHash};
+use crate::config::{ApiListen, ApiRole, ApiUser, Listener, Oidc, TokenHash};
 use crate::id::TlsContextName;
 use crate::transport::Protocol;
 use std::collections::BTreeMap;
@@ -20,9 +20,16 @@ const SOON: u32 = 14;
 /// Days that a token may be good for (SEC-150).
 const YEAR: u32 = 366;
 
+/// The interface over the network, and who may use it.
+pub(super) struct ApiAccess {
+    pub(super) listen: Option<ApiListen>,
+    pub(super) users: Vec<ApiUser>,
+    pub(super) oidc: Option<Oidc>,
+}
+
 impl Load<'_> {
     /// Where the interface listens, and whom it knows.
-    pub(super) fn build_api(&mut self, file: &File) -> (Option<ApiListen>, Vec<ApiUser>) {
+    pub(super) fn build_api(&mut self, file: &File) -> ApiAccess {
         let written = &file.api;
         let listen = self.api_listener(file, written);
         if written.users.len() > MOST_USERS
@@ -42,22 +49,36 @@ impl Load<'_> {
             };
             users.insert(user.name.clone(), user);
         }
-        if let (Some(at), true) = (&written.listen, written.users.is_empty()) {
+        let oidc = written.oidc.as_ref().and_then(|oidc| {
+            let (oidc, lacks_secret) = self.lacking(true, |load| load.oidc(oidc));
+            oidc.filter(|_| !lacks_secret)
+        });
+        let is_nobody = written.users.is_empty() && written.oidc.is_none();
+        if let (Some(at), true) = (&written.listen, is_nobody) {
             self.out.add(
                 Code::MissingKey,
                 &at.span,
                 "api: nobody may use the interface over the network: it has no user",
-                Some("run causeway token NAME --role viewer, and add what it prints".to_owned()),
+                Some(
+                    "run causeway token NAME --role viewer, and add what it prints, or let operators sign in: [api.oidc]"
+                        .to_owned(),
+                ),
             );
         }
-        (listen, users.into_values().collect())
+        let users = users.into_values().collect();
+        ApiAccess {
+            listen,
+            users,
+            oidc,
+        }
     }
 
     fn api_listener(&mut self, file: &File, written: &WrittenApi) -> Option<ApiListen> {
         let Some(at) = &written.listen else {
             let tls = written.tls.as_ref().map(|at| ("tls", &at.span));
             let user = written.users.first().map(|user| ("user", &user.span));
-            if let Some((key, span)) = tls.or(user) {
+            let oidc = written.oidc.as_ref().map(|oidc| ("oidc", &oidc.span));
+            if let Some((key, span)) = tls.or(user).or(oidc) {
                 self.out.add(
                     Code::Contradiction,
                     span,

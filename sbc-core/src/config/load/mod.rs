@@ -20,6 +20,7 @@ mod msgraph;
 mod named;
 mod network;
 mod notices;
+mod oidc;
 mod progress;
 mod registrar;
 mod routing;
@@ -234,7 +235,7 @@ impl Load<'_> {
         let ladders_bytes = self.ladders(file);
         let (stir, stir_files) = self.stir_table(file);
         let graph = self.build_graph(file);
-        let (api_listen, api_users) = self.build_api(file);
+        let access = self.build_api(file);
         let notices = self.build_notices(file);
         if self.out.has_errors() {
             return None;
@@ -278,8 +279,9 @@ impl Load<'_> {
                 .unix
                 .as_ref()
                 .map_or_else(|| DEFAULT_API.to_owned(), |at| at.value.clone()),
-            api_listen,
-            api_users,
+            api_listen: access.listen,
+            api_users: access.users,
+            oidc: access.oidc,
             dns: file
                 .dns
                 .iter()

@@ -45,7 +45,28 @@ impl Load<'_> {
         let cloud = self.cloud_of(title, tenant, written);
         let tenant_id = self.guid(title, written.tenant_id.as_ref(), "Directory (tenant) ID");
         let client_id = self.guid(title, written.client_id.as_ref(), "Application (client) ID");
-        let proof = match written.proof.as_ref()? {
+        let proof = self.application_proof(title, written.proof.as_ref()?)?;
+        Some(GraphAccess {
+            tenant_id: tenant_id?,
+            client_id: client_id?,
+            cloud: cloud?,
+            proof,
+            roots: match &written.roots {
+                Some(at) => at.value.clone(),
+                None => MICROSOFT_ROOTS.to_owned(),
+            },
+            connect_to: written.connect_to.clone(),
+            presence: written.presence.as_ref().map(WrittenPresence::access),
+        })
+    }
+
+    /// How an application proves itself, with findings about the files.
+    pub(super) fn application_proof(
+        &mut self,
+        title: &str,
+        written: &WrittenProof,
+    ) -> Option<GraphProof> {
+        Some(match written {
             WrittenProof::Secret(secret) => {
                 self.shared_secret(title, "secret", secret)?;
                 GraphProof::Secret(secret.value.clone())
@@ -62,18 +83,6 @@ impl Load<'_> {
                     key: key.value.clone(),
                 }
             }
-        };
-        Some(GraphAccess {
-            tenant_id: tenant_id?,
-            client_id: client_id?,
-            cloud: cloud?,
-            proof,
-            roots: match &written.roots {
-                Some(at) => at.value.clone(),
-                None => MICROSOFT_ROOTS.to_owned(),
-            },
-            connect_to: written.connect_to.clone(),
-            presence: written.presence.as_ref().map(WrittenPresence::access),
         })
     }
 
@@ -191,7 +200,12 @@ impl Load<'_> {
         }
     }
 
-    fn guid(&mut self, title: &str, written: Option<&At<String>>, called: &str) -> Option<String> {
+    pub(super) fn guid(
+        &mut self,
+        title: &str,
+        written: Option<&At<String>>,
+        called: &str,
+    ) -> Option<String> {
         let at = written?;
         if !is_guid(&at.value) {
             self.out.add(
@@ -246,7 +260,7 @@ impl Load<'_> {
             path,
             certificate.validity,
             (
-                "reports of Microsoft cannot be read",
+                "Entra refuses whoever proves itself by it",
                 "register a new one for the application in Entra, then write it here",
             ),
         );
