@@ -378,8 +378,8 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
                 .to_owned(),
         ],
         CauseCode::Presence => advice(&[
-            "nothing, if the user is busy or away; otherwise look at `causeway teams presence`, and at presence of the \
-             [[route]]: \"next\" goes on to its next trunk, \"try\" calls the user all the same",
+            "nothing, if the user is busy or away; `causeway teams presence` tells what Microsoft says",
+            "otherwise write \"next\" or \"try\" in presence of the [[route]]",
         ]),
         CauseCode::CallerNotAllowed => vec![
             "if the number is the customer's, add it to numbers of its [[tenant]]".to_owned(),
