@@ -142,14 +142,6 @@ impl Plane {
         standing.contact_user.clone().map(Bytes::from)
     }
 
-    /// A digest of what a dialog is called beside our tag.
-    pub(crate) fn names(&self, call_id: &[u8], remote_tag: &[u8]) -> u128 {
-        let mut digest = self.secret.digest();
-        digest.part(call_id);
-        digest.part(remote_tag);
-        digest.finish()
-    }
-
     /// A dialog has ended. Where it was handed over from, they are told.
     pub(crate) fn dialog_ended(&mut self, now: Timestamp, tag: &Bytes) {
         self.dialogs.end(now, tag);

@@ -81,7 +81,7 @@ impl Core {
         let tag = replaces.to_tag.as_bytes();
         let names = || {
             let call_id = replaces.call_id.as_str().as_bytes();
-            self.plane.names(call_id, replaces.from_tag.as_bytes())
+            crate::dialog::names(call_id, replaces.from_tag.as_bytes())
         };
         let (call, leg) = match self.plane.dialogs.find(tag) {
             Lookup::Live(call, leg) => (call, leg),

@@ -8,6 +8,7 @@ mod takes;
 
 pub(crate) use alias::{Alias, Aliases};
 pub use route_set::NextHop;
+pub(crate) use table::names;
 pub use table::{DialogTable, Lookup};
 pub use takes::Takes;
 

@@ -23,7 +23,7 @@ pub struct DialogTable {
 enum Entry {
     Live(CallId, LegId),
     /// With a digest of its other names, where it had a peer.
-    Ended(CallId, LegId, Option<u128>),
+    Ended(CallId, LegId, Option<u64>),
     Moved(CallId, LegId, ShardId),
 }
 
@@ -60,14 +60,14 @@ impl DialogTable {
     }
 
     /// Notes what a dialog that has ended was called beside its tag.
-    pub(crate) fn was_named(&mut self, local_tag: &[u8], names: u128) {
+    pub(crate) fn was_named(&mut self, local_tag: &[u8], names: u64) {
         if let Some(Entry::Ended(_, _, own)) = self.legs.get_mut(local_tag) {
             *own = Some(names);
         }
     }
 
     /// Whether a dialog that has ended may have been called so.
-    pub(crate) fn may_be_named(&self, local_tag: &[u8], names: u128) -> bool {
+    pub(crate) fn may_be_named(&self, local_tag: &[u8], names: u64) -> bool {
         match self.legs.get(local_tag) {
             Some(Entry::Ended(_, _, own)) => own.is_none_or(|own| own == names),
             _ => false,
@@ -128,6 +128,15 @@ impl DialogTable {
     pub fn is_empty(&self) -> bool {
         self.legs.is_empty()
     }
+}
+
+/// A digest of what a dialog is called beside our tag (FNV-1a): for each that ends, so it has to be cheap, and who
+/// finds two that agree gains another refusal.
+pub(crate) fn names(call_id: &[u8], remote_tag: &[u8]) -> u64 {
+    let octets = call_id.iter().chain(b" ").chain(remote_tag);
+    octets.fold(0xcbf2_9ce4_8422_2325, |digest, octet| {
+        (digest ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]

@@ -800,7 +800,7 @@ impl Session {
             Phase::Confirmed(own) | Phase::Closing(own) => {
                 let dialog = &own.link.dialog;
                 let call_id = dialog.call_id.as_str().as_bytes();
-                Some(cx.plane.names(call_id, dialog.remote_tag()))
+                Some(crate::dialog::names(call_id, dialog.remote_tag()))
             }
             Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => None,
         };
