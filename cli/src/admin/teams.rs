@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_region_that_never_asked_has_a_row_once_another_has() {
-        let text = "[node]\nid = \"a\"\n[[realm]]\nname = \"teams\"\naddresses = [\"192.0.2.10\"]\n\
+        let text = "[node]\nid = \"a\"\n[[realm]]\nname = \"teams\"\naddresses = [\"192.0.2.10\"]\nports = \"20000-20999\"\n\
                     [[listen]]\nrealm = \"teams\"\ntransport = \"tls\"\ntls = \"teams\"\n\
                     [[tls]]\nname = \"teams\"\ncert = \"a.pem\"\nkey = { file = \"a.key\" }\n\
                     client_ca = \"b.pem\"\nverify_client = \"require\"\n\
