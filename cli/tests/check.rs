@@ -212,6 +212,10 @@ fn a_certificate_is_refused_for_the_wrong_name_age_or_key() {
         text.contains("error[E0045]") && text.contains("it carries sbc2"),
         "{text}"
     );
+    assert!(
+        text.contains("request one for sbc1.contoso.example, or for *.contoso.example"),
+        "{text}"
+    );
 
     certificates(&folder, &["*.contoso.example"], |_| {});
     let (_, text) = check_starter(&folder);

@@ -1,6 +1,6 @@
 //! Configurations that were in use: kept, compared, used again, by an operator, by time, or because the files are broken.
 
-use crate::daemon::configured;
+use crate::daemon::{configured, private};
 use crate::support::{Authority, Lines, PATIENCE, write, write_leaf};
 
 use causeway::client::{Answer, ask};
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 /// A node that keeps its state.
 struct Site {
@@ -43,7 +44,11 @@ async fn begin(folder: &Path) -> Result<(Arc<Daemon>, Lines), String> {
 
 impl Site {
     async fn start() -> Self {
-        let (directory, _) = configured(|text| text);
+        Self::with(|text| text).await
+    }
+
+    async fn with(change: impl Fn(String) -> String) -> Self {
+        let (directory, _) = configured(change);
         let (daemon, lines) = begin(directory.path()).await.unwrap();
         Self {
             directory,
@@ -294,6 +299,45 @@ async fn what_nobody_confirms_is_taken_back_by_time_or_by_a_restart() {
         Value::Null
     );
     site.daemon.shutdown().await;
+}
+
+/// A proxy that holds the trial of a new certificate up takes nothing from the time to look at what is new.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_to_confirm_counts_from_when_new_certificates_have_been_tried() {
+    const HELD: Duration = Duration::from_secs(2);
+    let at = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = at.local_addr().unwrap();
+    let held = tokio::spawn(async move {
+        while let Ok((stream, _)) = at.accept().await {
+            tokio::spawn(async move {
+                tokio::time::sleep(HELD).await;
+                drop(stream);
+            });
+        }
+    });
+    let site = Site::with(|text| {
+        let named = "name = \"teams-contoso\"";
+        let text = text.replace(named, &format!("{named}\npreset = \"teams\""));
+        let at = format!(
+            "targets = [{{ address = \"sip.peer.example:5061;tls\", connect_to = [\"{proxy}\"] }}]"
+        );
+        text.replacen("targets = [\"sip.peer.example:5061;tls\"]", &at, 1)
+    })
+    .await;
+    let folder = site.directory.path();
+    write_leaf(
+        folder,
+        "contoso",
+        &Authority::new().leaf(&["sbc.contoso.example"]),
+    );
+    private(&folder.join("contoso.key"));
+    let begun = Instant::now();
+    let done = site.done("/reload?confirm_within=600").await;
+    // With the new one, and with the one before.
+    assert!(begun.elapsed() >= 2 * HELD, "{:?}", begun.elapsed());
+    assert!(done["confirm_within"].as_u64() >= Some(598), "{done}");
+    site.daemon.shutdown().await;
+    held.abort();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

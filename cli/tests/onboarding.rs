@@ -13,6 +13,7 @@ use conformance::peer::leg::{Leg, Manner, PATIENCE, reply};
 use conformance::peer::rules::{TeamsRules, TeamsTrunk};
 use conformance::peer::teams::{Place, Setup, TeamsProxy};
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ struct Bench {
     folder: TempDir,
     proxy: TeamsProxy,
     dns: Nameserver,
+    authority: Authority,
 }
 
 impl Bench {
@@ -66,7 +68,12 @@ impl Bench {
         let proxy = TeamsProxy::start(place, setup).unwrap();
         let dns = Nameserver::start().await;
         dns.set("fabrikam.customers.adatum.example", vec![a("127.0.0.1")]);
-        Self { folder, proxy, dns }
+        Self {
+            folder,
+            proxy,
+            dns,
+            authority,
+        }
     }
 
     fn config(&self) -> PathBuf {
@@ -90,6 +97,7 @@ impl Bench {
             dns: vec![self.dns.address],
             offline: false,
             write: false,
+            state: self.folder.path().to_owned(),
             config: self.config(),
         }
     }
@@ -332,6 +340,119 @@ async fn the_step_that_fails_is_named_with_what_to_do() {
         .await;
     assert_eq!(code, exit::REFUSED, "{text}");
     assert!(step(&text, "routes").contains("failed"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_derived_trunk_may_show_a_certificate_of_its_own() {
+    let bench = Bench::new(&[BASE], &[BASE]).await;
+    let folder = bench.folder.path();
+    let other = bench.authority.issue(&[FABRIKAM]).unwrap();
+    write(folder, "other.pem", &other.chain_pem);
+    write(folder, "other.key", &other.key_pem);
+    let main = std::fs::read_to_string(bench.config()).unwrap();
+    let identity = "[[tls]]\nname = \"other\"\ncert = \"DIR/other.pem\"\nkey = { file = \"DIR/other.key\" }\n\
+                    client_ca = \"DIR/ca.pem\"\nverify_client = \"require\"\n";
+    let identity = identity.replace("DIR", &folder.display().to_string());
+    write(folder, "causeway.toml", &format!("{main}\n{identity}"));
+    let wish = Add {
+        tls: Some("other".to_owned()),
+        ..bench.wish()
+    };
+    let (code, text) = bench.add(wish.clone()).await;
+    assert_eq!(code, exit::OK, "{text}");
+    assert!(
+        text.contains("inherits = \"teams\"") && text.contains("tls = \"other\""),
+        "{text}"
+    );
+    assert!(
+        step(&text, "handshake").contains("takes the certificate"),
+        "{text}"
+    );
+    assert!(step(&text, "options").contains(" ok "), "{text}");
+    assert!(
+        text.contains("[[tls]] \"other\", which is renewed with the name"),
+        "{text}"
+    );
+
+    // One of an authority that Teams does not take.
+    let foreign = Authority::new("Other").unwrap().issue(&[FABRIKAM]).unwrap();
+    write(folder, "other.pem", &foreign.chain_pem);
+    write(folder, "other.key", &foreign.key_pem);
+    let (code, text) = bench.add(wish).await;
+    assert_eq!(code, exit::REFUSED, "{text}");
+    assert!(step(&text, "handshake").contains("failed"), "{text}");
+
+    // What a derived trunk has of its carrier trunk is not dropped without a word.
+    for wish in [
+        Add {
+            realm: Some("teams".to_owned()),
+            ..bench.wish()
+        },
+        Add {
+            pstn: Some("carrier-a".to_owned()),
+            ..bench.wish()
+        },
+    ] {
+        assert_eq!(bench.add(wish).await.0, exit::USAGE);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_of_teams_is_asked_twice_within_a_minute_whoever_asks() {
+    let wildcard = format!("*.{BASE}");
+    let bench = Bench::new(&[BASE], &[BASE, &wildcard]).await;
+    let (code, text) = bench.add(bench.wish()).await;
+    assert!(step(&text, "options").contains(" ok "), "{text}");
+    assert_eq!(code, exit::OK, "{text}");
+    let next = Add {
+        name: "northwind".to_owned(),
+        ..bench.wish()
+    };
+    let (code, text) = bench.add(next).await;
+    let asked = step(&text, "options");
+    assert!(
+        asked.contains("skipped") && asked.contains("within the last minute"),
+        "{text}"
+    );
+    assert_eq!(code, exit::OK, "{text}");
+
+    // A daemon that asks by itself is believed instead.
+    for (status, words) in [
+        (200, "has asked sip.pstnhub.example 20 s ago: 200"),
+        (403, "answers 403"),
+    ] {
+        let bench = Bench::new(&[BASE], &[BASE, &wildcard]).await;
+        let socket = bench.folder.path().join("api.sock");
+        let main = std::fs::read_to_string(bench.config()).unwrap();
+        let api = format!("[api]\nunix = \"{}\"\n", socket.display());
+        write(
+            bench.folder.path(),
+            "causeway.toml",
+            &format!("{main}\n{api}"),
+        );
+        let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let daemon = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut head = Vec::new();
+            let mut octet = [0];
+            while !head.ends_with(b"\r\n\r\n") {
+                stream.read_exact(&mut octet).unwrap();
+                head.push(octet[0]);
+            }
+            let rows = serde_json::json!([{
+                "trunk": "teams", "fqdn": BASE, "direction": "to", "proxy": "sip.pstnhub.example",
+                "status": status, "age_seconds": 20, "result": "", "verdict": "",
+            }]);
+            let answer = format!("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{rows}");
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        let (_, text) = bench.add(bench.wish()).await;
+        daemon.join().unwrap();
+        assert!(step(&text, "options").contains(words), "{text}");
+        let own = [BASE.to_owned()];
+        let patience = std::time::Duration::ZERO;
+        assert!(bench.proxy.heard_from(&own, patience).await.is_err());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

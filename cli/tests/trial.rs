@@ -6,10 +6,11 @@ use causeway::daemon::net::tls::TlsStore;
 use causeway::daemon::net::{Kept, Patience};
 use causeway::daemon::resolver::Resolver;
 use rustls::pki_types::CertificateDer;
-use sbc_core::config::{Config, Trunk};
+use sbc_core::config::{Config, Secret, Trunk};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use support::{
     Authority, Leaf, World, accept_tls, believing, listener, options, read_until, tls_hop,
     write_leaf, write_text,
@@ -27,6 +28,8 @@ struct Proxy {
     /// OPTIONS that it got, and the last of them.
     asked: Arc<AtomicUsize>,
     last: Arc<Mutex<String>>,
+    /// How long it thinks about each.
+    pause: Duration,
 }
 
 impl Proxy {
@@ -47,6 +50,7 @@ impl Proxy {
                     let request = read_until(&mut stream, "\r\n\r\n").await;
                     own.asked.fetch_add(1, Ordering::Relaxed);
                     own.last.lock().unwrap().clone_from(&request);
+                    tokio::time::sleep(own.pause).await;
                     let kept = ["via:", "from:", "to:", "call-id:", "cseq:"];
                     let lines = request.split("\r\n").filter(|line| {
                         let line = line.to_ascii_lowercase();
@@ -252,4 +256,76 @@ async fn what_another_peer_takes_is_no_word_of_teams() {
     assert!(!is_used(&world, &Authority::new().leaf(&[SBC])).await);
     served.abort();
     at_carrier.abort();
+}
+
+const MANY: usize = 100;
+
+/// A world with many more trunks of Teams, each with an identity of its own, all at one proxy; and the same after a
+/// renewal of all of them.
+fn hosting(proxy: SocketAddr) -> (World, TlsStore) {
+    let mut world = world_at(proxy);
+    let folder = world.directory.path().display().to_string();
+    let mut config = Config::clone(&world.config);
+    let usual = Trunk::clone(&config.trunks[&"teams-contoso".into()]);
+    let files = world.loaded().shell.tls.remove(&"contoso".into()).unwrap();
+    let mut all = std::collections::BTreeMap::new();
+    for number in 0..MANY {
+        let name = format!("customer-{number}");
+        let mut trunk = usual.clone();
+        trunk.name = name.as_str().into();
+        trunk.tls = Some(name.as_str().into());
+        config.trunks.insert(trunk.name.clone(), Arc::new(trunk));
+        let mut own = files.clone();
+        own.cert = format!("{folder}/{name}.pem");
+        own.key = Secret::File(format!("{folder}/{name}.key"));
+        all.insert(name.as_str().into(), own);
+        write_leaf(world.directory.path(), &name, &world.authority.leaf(&[SBC]));
+    }
+    world.config = Arc::new(config);
+    world.uses(TlsStore::load(&all).unwrap());
+    for number in 0..MANY {
+        let leaf = world.authority.leaf(&[SBC]);
+        write_leaf(world.directory.path(), &format!("customer-{number}"), &leaf);
+    }
+    let renewed = TlsStore::load(&all).unwrap();
+    (world, renewed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hundred_renewed_certificates_are_tried_side_by_side() {
+    let (at, address) = listener().await;
+    let (world, renewed) = hosting(address);
+    let proxy = Proxy {
+        pause: Duration::from_millis(300),
+        ..Proxy::default()
+    };
+    let served = proxy.serve(&world, at);
+    let begun = Instant::now();
+    let (_, kept) = tried(&world, &Arc::clone(&world.config), renewed).await;
+    // One after the other they would take half a minute.
+    assert!(
+        begun.elapsed() < Duration::from_secs(12),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(kept, Vec::<String>::new());
+    assert_eq!(proxy.asked.load(Ordering::Relaxed), MANY);
+    served.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_is_slow_is_not_waited_for_once_for_each_certificate() {
+    let (at, address) = listener().await;
+    let (world, renewed) = hosting(address);
+    let proxy = Proxy {
+        pause: Duration::from_millis(4_200),
+        ..Proxy::default()
+    };
+    let served = proxy.serve(&world, at);
+    let (_, kept) = tried(&world, &Arc::clone(&world.config), renewed).await;
+    assert_eq!(kept, Vec::<String>::new());
+    // As many as are tried at a time.
+    assert_eq!(proxy.asked.load(Ordering::Relaxed), 64);
+    world.logged("certificate_untried").await;
+    served.abort();
 }

@@ -206,6 +206,103 @@ fn srtp_on_both_legs_uses_four_different_keys_across_the_roll_over() {
     assert_eq!(bench.stats(A).lost_packets, 0);
 }
 
+/// A call of four hours by its packets: eleven times around the sequence, with what a call does in between at each
+/// wrap. Another implementation reads what we send, with a counter of its own.
+#[test]
+fn eleven_wraps_with_holds_and_new_offers_between_lose_nothing() {
+    const CYCLE: u64 = 1 << 16;
+    let wanted = || ProtectionWanted::Sdes(vec![SUITE]);
+    let mut bench = Bench::allocated([wanted(), wanted()]);
+    let ours = [0, 1].map(|at: usize| bench.local[at].streams[0].keys[0].clone());
+    let mut theirs = key(1);
+    bench.answer(A, secure(peer_a(), &ours[0], &theirs));
+    bench.answer(B, secure(peer_b(), &ours[1], &key(2)));
+    bench.join(0);
+    let mut a = SecurePeer::new(&theirs, &ours[0]);
+    let b = SecurePeer::new(&key(2), &ours[1]);
+    let mut other = elsewhere(&ours[1]);
+    // Where the counter of A's present key began, and what B has sent.
+    let (mut base, mut of_b) = (0, 0);
+    let mut opened = 0;
+    for index in 65_000..65_000 + 11 * CYCLE {
+        let at = index % CYCLE;
+        if at == 40 {
+            let agreed = secure(peer_a(), &ours[0], &theirs);
+            let held = NegotiatedStream {
+                direction: Direction::Inactive,
+                ..agreed.clone()
+            };
+            match index / CYCLE % 4 {
+                0 => {
+                    bench.answer(A, held);
+                    bench.wait_ms(60_000);
+                    bench.answer(A, agreed);
+                }
+                1 => bench.answer(A, agreed),
+                2 => {
+                    // Another key counts from zero, while the sequence goes on.
+                    base = index - at;
+                    theirs = key(10 + (index / CYCLE) as u8);
+                    a = SecurePeer {
+                        sender: Sender::new(&theirs),
+                        ..a
+                    };
+                    bench.answer(A, secure(peer_a(), &ours[0], &theirs));
+                }
+                _ => {
+                    // B goes on for half a cycle to somebody who does not listen.
+                    bench.answer(A, held);
+                    for voice in 0..CYCLE / 2 {
+                        if voice % 16 == 0 {
+                            bench.wait_ms(320);
+                        }
+                        let _ = bench.send(B, peer_b(), &b.voice(of_b));
+                        of_b += 1;
+                    }
+                    bench.answer(A, agreed);
+                }
+            }
+        }
+        // In bursts, as a network brings them now and then: the clock costs more than a packet.
+        if at % 16 == 0 {
+            bench.wait_ms(320);
+        }
+        let sent = bench.send(A, peer_a(), &a.voice(index - base));
+        let (_, packet) = sent.unwrap_or_else(|why| panic!("{index}: {why:?}"));
+        // Often, and each near a wrap.
+        if at % 32 == 0 || !(100..CYCLE - 100).contains(&at) {
+            let plain = other.decrypt_rtp(&packet);
+            let plain = plain.unwrap_or_else(|why| panic!("{index}: {why}"));
+            assert_eq!(read(&plain).payload, b"secret voice", "{index}");
+            opened += 1;
+        }
+        if at % 16 == 0 {
+            let (_, mut packet) = bench.send(B, peer_b(), &b.voice(of_b)).unwrap();
+            of_b += 1;
+            let heard = a.receiver.unprotect_rtp(&mut packet, bench.now);
+            assert!(heard.is_ok(), "{index}");
+        }
+    }
+    assert!(opened > 11 * CYCLE / 32);
+    assert_eq!(
+        (bench.stats(A).lost_packets, bench.stats(B).lost_packets),
+        (0, 0)
+    );
+    assert_eq!(bench.stats(A).dropped(DropReason::Authentication), 0);
+}
+
+/// A receiver that is not ours, with a roll-over counter that begins at zero.
+fn elsewhere(key: &CryptoKey) -> rtc_srtp::context::Context {
+    use rtc_srtp::protection_profile::ProtectionProfile;
+    let profile = match key.suite() {
+        Suite::AesCm128HmacSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
+        _ => ProtectionProfile::Aes128CmHmacSha1_32,
+    };
+    let (key, salt) = key.expose_key_and_salt().split_at(16);
+    let provider = rtc_crypto::default_provider().unwrap();
+    rtc_srtp::context::Context::new(key, salt, profile, None, None, provider.crypto()).unwrap()
+}
+
 #[test]
 fn forged_packets_move_nothing() {
     let (mut bench, peer, _) = half_secure();
@@ -341,18 +438,7 @@ fn a_peer_that_misses_the_first_packets_under_our_new_key_still_finds_its_counte
     bench.answer(A, secure(peer_a(), &keys[1], &theirs[1]));
     (0..60).for_each(|_| drop(voice(&mut bench)));
     // One that knows no counter but zero: ours would try another, too.
-    let exposed = keys[1].expose_key_and_salt();
-    let profile = rtc_srtp::protection_profile::ProtectionProfile::Aes128CmHmacSha1_32;
-    let (key, salt) = exposed.split_at(16);
-    let mut other = rtc_srtp::context::Context::new(
-        key,
-        salt,
-        profile,
-        None,
-        None,
-        rtc_crypto::default_provider().unwrap().crypto(),
-    )
-    .unwrap();
+    let mut other = elsewhere(&keys[1]);
     assert!(other.decrypt_rtp(&voice(&mut bench)).is_ok());
 }
 

@@ -152,6 +152,18 @@ fn rows(trunk: &Trunk, proxies: &Proxies, now: UnixTime, is_draining: bool) -> V
             ranges.join(" and ")
         );
         rows.push(row(trunk, "from", "any", None, now, (None, verdict)));
+    } else {
+        // A region that never asks prefers us for no call (TDR-OPT-007), and would not show otherwise.
+        for host in hosts {
+            let mut asked = asked.iter();
+            if asked.any(|(way, last)| is_of(trunk, host, &known, (way, last))) {
+                continue;
+            }
+            let verdict = format!(
+                "no OPTIONS since the start of the daemon by this name or from an address that it has here: unless                  another row shows its region, calls from there find us last; {fqdn} must be open to it"
+            );
+            rows.push(row(trunk, "from", host, None, now, (None, verdict)));
+        }
     }
     for (way, last) in asked {
         let verdict = theirs(last, now);
@@ -165,6 +177,32 @@ fn rows(trunk: &Trunk, proxies: &Proxies, now: UnixTime, is_draining: bool) -> V
         ));
     }
     rows
+}
+
+/// Whether a proxy that has asked is the target of this name: by what it calls itself, or by where it was found
+/// when we asked it.
+fn is_of(
+    trunk: &Trunk,
+    host: &str,
+    known: &[(Way, Exchange)],
+    (way, last): (&Way, &Exchange),
+) -> bool {
+    let Some(from) = last.remote.map(|remote| remote.ip()) else {
+        return way.host.eq_ignore_ascii_case(host);
+    };
+    let is_target = |name: &str| name.eq_ignore_ascii_case(host);
+    let named = trunk
+        .targets
+        .iter()
+        .filter(|target| is_target(&target.host));
+    let mut fixed = named.flat_map(|target| &target.connect_to);
+    let ours = known
+        .iter()
+        .filter(|(way, _)| !way.by_peer && is_target(&way.host));
+    let mut met = ours.filter_map(|(_, last)| last.remote);
+    is_target(&way.host)
+        || fixed.any(|address| address.ip() == from)
+        || met.any(|address| address.ip() == from)
 }
 
 fn row(
@@ -278,6 +316,65 @@ mod tests {
         let closed = said(&exchange(None, "connection refused", Some(500)), 1_010);
         assert_eq!(closed, "no connection: see the result; Teams calls us last");
         assert!(ours(None, at(0), "").contains("within seconds"));
+    }
+
+    #[test]
+    fn a_region_that_never_asked_has_a_row_once_another_has() {
+        let text = "[node]\nid = \"a\"\n[[realm]]\nname = \"teams\"\naddresses = [\"192.0.2.10\"]\nports = \"20000-20999\"\n\
+                    [[listen]]\nrealm = \"teams\"\ntransport = \"tls\"\ntls = \"teams\"\n\
+                    [[tls]]\nname = \"teams\"\ncert = \"a.pem\"\nkey = { file = \"a.key\" }\n\
+                    client_ca = \"b.pem\"\nverify_client = \"require\"\n\
+                    [[tenant]]\nname = \"contoso\"\n\
+                    [[trunk]]\nname = \"teams\"\npreset = \"teams\"\ntenant = \"contoso\"\nrealm = \"teams\"\n\
+                    fqdn = \"sbc1.contoso.example\"\n";
+        let facts = sbc_core::config::Assumed::with_names(["sbc1.contoso.example"]);
+        let source = sbc_core::config::Source::new("a.toml", text);
+        let loaded = sbc_core::config::load(&[source], &facts, None);
+        let config = loaded
+            .unwrap_or_else(|why| panic!("{}", why.to_text()))
+            .config;
+        let trunk = &config.trunks[&"teams".into()];
+        let proxies = Proxies::default();
+        let happens = |by_peer, host: &str, remote: &str| {
+            proxies.apply(&sbc_core::event::Event {
+                at: at(1_000),
+                call: None,
+                leg: None,
+                what: sbc_core::event::Happened::Options {
+                    trunk: "teams".into(),
+                    by_peer,
+                    host: host.to_owned(),
+                    remote: Some(remote.parse().unwrap()),
+                    status: Some(sbc_core::sip::Status::OK),
+                    because: "answered 200 OK".to_owned(),
+                },
+            });
+        };
+        let from = || {
+            let rows = rows(trunk, &proxies, at(1_010), false);
+            let from = rows.into_iter().filter(|row| row["direction"] == "from");
+            let from = from.map(|row| {
+                let is_active = row["verdict"] == "active";
+                (row["proxy"].as_str().unwrap().to_owned(), is_active)
+            });
+            from.collect::<Vec<_>>()
+        };
+        let row = |host: &str, is_active| (host.to_owned(), is_active);
+        assert_eq!(from(), [row("any", false)]);
+        // A machine of Europe asks, whose address the second name leads to.
+        happens(false, "sip2.pstnhub.microsoft.com", "192.0.2.22:5061");
+        happens(
+            true,
+            "sip-du-a-eu.pstnhub.microsoft.com",
+            "192.0.2.22:40000",
+        );
+        let silent = row("sip.pstnhub.microsoft.com", false);
+        let third = row("sip3.pstnhub.microsoft.com", false);
+        let europe = row("sip-du-a-eu.pstnhub.microsoft.com", true);
+        assert_eq!(from(), [silent, third.clone(), europe.clone()]);
+        happens(true, "sip.pstnhub.microsoft.com", "192.0.2.21:40000");
+        let first = row("sip.pstnhub.microsoft.com", true);
+        assert_eq!(from(), [third, europe, first]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::onboarding::customer::{BypassMode, Customer, Kind, Local};
 use crate::onboarding::powershell::{self, Media};
 use crate::onboarding::steps::{self, Step};
 use crate::onboarding::translation;
+use crate::onboarding::turn::Turn;
 use crate::sink::metrics::Metrics;
 use clap::Subcommand;
 use sbc_core::config::{Config, Loaded, Preset, Source, Trunk};
@@ -53,7 +54,7 @@ pub struct Add {
     /// Realm of Teams, for --own; that of another Teams trunk if it is not given
     #[arg(long)]
     pub realm: Option<String>,
-    /// TLS identity, for --own
+    /// TLS identity; without, that of the carrier trunk, or with --own that of the realm
     #[arg(long)]
     pub tls: Option<String>,
     /// How media go: for the trunk, and for what is printed for the customer's side
@@ -75,6 +76,9 @@ pub struct Add {
     /// not know the name yet); without, it is only shown
     #[arg(long)]
     pub write: bool,
+    /// Directory of the daemon's state, where it is kept whom this command asks: nobody is asked twice within a minute
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/lib/causeway")]
+    pub state: PathBuf,
     /// Main file; conf.d/*.toml beside it belong to it
     #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
     pub config: PathBuf,
@@ -256,13 +260,15 @@ fn tried(arguments: &Add, customer: &Customer, loaded: &Loaded) -> io::Result<Ve
         .build()?;
     let metrics = Metrics::new().map_err(io::Error::other)?;
     let metrics = Arc::new(metrics);
+    let turn = Turn::of(Path::new(&loaded.shell.api), &arguments.state);
     Ok(runtime.block_on(async {
         let servers = match arguments.dns.is_empty() {
             true => &loaded.shell.dns,
             false => &arguments.dns,
         };
         let resolver = Resolver::configured(servers, metrics);
-        steps::all(customer, loaded, &resolver, arguments.call.as_deref()).await
+        let call = arguments.call.as_deref();
+        steps::all(customer, loaded, &resolver, &turn, call).await
     }))
 }
 
@@ -283,6 +289,13 @@ fn customer(arguments: &Add, config: &Config) -> Result<Customer, String> {
             pstn: pstn.clone(),
         }
     } else {
+        // Not left out without a word: a derived trunk has these of its carrier trunk.
+        let of_own = [("--realm", &arguments.realm), ("--pstn", &arguments.pstn)];
+        if let Some((option, _)) = of_own.iter().find(|(_, value)| value.is_some()) {
+            return Err(format!(
+                "{option} is for a trunk of the customer's own: give --own as well, or leave it out"
+            ));
+        }
         let only = || {
             let mut all = teams();
             match (all.next(), all.next()) {
@@ -298,6 +311,7 @@ fn customer(arguments: &Add, config: &Config) -> Result<Customer, String> {
                 Some(name) => name.clone(),
                 None => only()?,
             },
+            tls: arguments.tls.clone(),
         }
     };
     Ok(Customer {

@@ -251,6 +251,8 @@ impl Daemon {
         let done = self.put(Wanted::Files, meant).await;
         match (&done, was_awaited) {
             (Ok(_), _) => {
+                // It counts from when there is something to look at: new certificates are tried before.
+                self.generations().await_word(time);
                 let line = self.sinks().log.warn(
                     "config_awaits",
                     "unless \"causeway config confirm\" is typed in time, the configuration before is used again",

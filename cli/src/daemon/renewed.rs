@@ -62,8 +62,8 @@ pub async fn watch(daemon: Weak<Daemon>, every: Duration) {
             return;
         };
         known = seen;
-        for (files, context) in read {
-            daemon.take_renewed(files, context).await;
+        if !read.is_empty() {
+            daemon.take_renewed(read).await;
         }
     }
 }
@@ -125,66 +125,79 @@ impl Daemon {
         (tls, kept)
     }
 
-    /// Takes a certificate that was found on disk into use, if it is another one and as good.
-    async fn take_renewed(
-        &self,
-        files: TlsFiles,
-        read: Result<Arc<TlsContext>, (TlsContextName, String)>,
-    ) {
+    /// Takes certificates that were found on disk into use, those that are others and as good.
+    async fn take_renewed(&self, read: Vec<Read>) {
         let log = &self.sinks().log;
         let stays = "the certificate on disk is not taken into use, the one before stays";
-        let context = match read {
-            Ok(context) => context,
-            Err((name, why)) => {
-                let line = log.warn("certificate_file", stays).with("context", name);
-                return line.with("why", why).send();
-            }
+        let stays = |name: &TlsContextName, why: &str| {
+            let line = log.warn("certificate_file", stays).with("context", name);
+            line.with("why", why).send();
         };
         // No reload comes between.
         let _turn = self.turn().lock().await;
-        let name = context.name();
         let before = self.net().identities();
-        let (Some(old), true) = (
-            before.get(name),
-            self.loaded().shell.tls.get(name) == Some(&files),
-        ) else {
-            return;
-        };
-        if old.shows_the_same(&context) {
-            return;
-        }
-        let (own, facts) = (old.facts(), context.facts());
+        let loaded = self.loaded();
         let now = i64::try_from(wall_clock().as_micros() / 1_000_000).unwrap_or(i64::MAX);
-        let lacking = own.names.iter().find(|name| !facts.names.contains(name));
-        let why = match lacking {
-            Some(name) => Some(format!(
-                "it lacks the name {name}; a reload takes it all the same"
-            )),
-            None if facts.not_after <= now => Some("it has expired".to_owned()),
-            None if facts.not_before > now => Some("it is not valid yet".to_owned()),
-            None => None,
-        };
-        if let Some(why) = why {
-            let line = log.warn("certificate_file", stays).with("context", name);
-            return line.with("why", why).send();
-        }
-        let config = self.net().config();
         let mut tls = (*before).clone();
-        tls.put(Arc::clone(&context));
-        let (tls, kept) = self.proven(&config, tls).await;
-        if !kept.is_empty() {
-            // Who refuses it was told by who has tried it.
+        let mut found = Vec::new();
+        for (files, context) in read {
+            let context = match context {
+                Ok(context) => context,
+                Err((name, why)) => {
+                    stays(&name, &why);
+                    continue;
+                }
+            };
+            let name = context.name();
+            let is_meant = loaded.shell.tls.get(name) == Some(&files);
+            let Some(old) = before.get(name).filter(|_| is_meant) else {
+                continue;
+            };
+            if old.shows_the_same(&context) {
+                continue;
+            }
+            let (own, facts) = (old.facts(), context.facts());
+            let lacking = own.names.iter().find(|name| !facts.names.contains(name));
+            let why = match lacking {
+                Some(name) => Some(format!(
+                    "it lacks the name {name}; a reload takes it all the same"
+                )),
+                None if facts.not_after <= now => Some("it has expired".to_owned()),
+                None if facts.not_before > now => Some("it is not valid yet".to_owned()),
+                None => None,
+            };
+            match why {
+                Some(why) => stays(name, &why),
+                None => {
+                    tls.put(Arc::clone(&context));
+                    found.push(context);
+                }
+            }
+        }
+        // Side by side: hundreds are renewed in one night.
+        let (mut tls, kept) = self.proven(&self.net().config(), tls).await;
+        // Who refuses one was told by who has tried it.
+        for name in kept.iter().map(|kept| &kept.context) {
+            found.retain(|context| context.name() != name);
+            if let Some(old) = before.get(name) {
+                tls.put(Arc::clone(old));
+            }
+        }
+        if found.is_empty() {
             return;
         }
         let tls = Arc::new(tls);
         self.net().use_identities(Arc::clone(&tls));
         self.publish_certificates(&tls);
-        let text = "a renewed certificate was found on disk and is in use";
-        let line = log.info("certificate_file", text).with("context", name);
-        line.with("subject", &facts.subject)
-            .with("days_left", (facts.not_after - now).div_euclid(86_400))
-            .send();
-        let told = serde_json::json!({ "context": name });
-        self.sinks().news.tell("certificate.renewed", told);
+        for context in found {
+            let (name, facts) = (context.name(), context.facts());
+            let text = "a renewed certificate was found on disk and is in use";
+            let line = log.info("certificate_file", text).with("context", name);
+            line.with("subject", &facts.subject)
+                .with("days_left", (facts.not_after - now).div_euclid(86_400))
+                .send();
+            let told = serde_json::json!({ "context": name });
+            self.sinks().news.tell("certificate.renewed", told);
+        }
     }
 }

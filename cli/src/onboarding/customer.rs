@@ -87,6 +87,8 @@ pub enum Kind {
     Hosted {
         /// The carrier trunk.
         carrier: String,
+        /// TLS identity; that of the carrier trunk where none is named.
+        tls: Option<String>,
     },
     /// It is a trunk of its own.
     Own {
@@ -124,11 +126,14 @@ impl Customer {
         };
         media += &self.local.as_ref().map(Local::draft).unwrap_or_default();
         match &self.kind {
-            Kind::Hosted { carrier } => {
+            Kind::Hosted { carrier, tls } => {
+                let tls = tls.as_ref();
+                let tls = tls.map(|tls| format!("tls = {}\n", quoted(tls)));
                 let _ = write!(
                     text,
-                    "\n[[trunk]]\nname = {trunk}\ninherits = {}\ntenant = {name}\nfqdn = {fqdn}\n{media}",
-                    quoted(carrier)
+                    "\n[[trunk]]\nname = {trunk}\ninherits = {}\ntenant = {name}\n{}fqdn = {fqdn}\n{media}",
+                    quoted(carrier),
+                    tls.unwrap_or_default()
                 );
             }
             Kind::Own { realm, tls, pstn } => {

@@ -13,6 +13,7 @@ pub mod powershell;
 pub mod steps;
 pub mod teams;
 pub mod translation;
+pub mod turn;
 
 use std::fmt;
 

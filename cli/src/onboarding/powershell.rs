@@ -23,7 +23,7 @@ pub fn script(customer: &Customer, config: &Config, media: Media) -> String {
     let own = config.trunks.get(&customer.trunk());
     let port = own.map_or(5061, |trunk| port(config, trunk));
     match &customer.kind {
-        Kind::Hosted { .. } => {
+        Kind::Hosted { tls, .. } => {
             let base = customer.asking(config);
             let base = base.and_then(|trunk| trunk.fqdn.clone());
             let base = base.unwrap_or_else(|| parent(&customer.fqdn).to_owned());
@@ -36,6 +36,13 @@ pub fn script(customer: &Customer, config: &Config, media: Media) -> String {
                  apply there.\nConnect-MicrosoftTeams\n",
                 customer.fqdn
             );
+            if let Some(tls) = tls {
+                let _ = writeln!(
+                    text,
+                    "# Its calls show the certificate of [[tls]] \"{tls}\", which is renewed with the name {}",
+                    customer.fqdn
+                );
+            }
         }
         Kind::Own { .. } => {
             text = format!(

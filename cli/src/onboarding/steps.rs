@@ -6,6 +6,7 @@ use super::customer::Customer;
 use super::hairpin;
 use super::name;
 use super::teams::{Proxy, Speaker};
+use super::turn::Turn;
 use crate::daemon::net::tls::TlsContext;
 use crate::daemon::resolver::Resolver;
 use sbc_core::config::{CallIn, Code, Config, Finding, Loaded, Preset, Trunk};
@@ -191,6 +192,7 @@ pub async fn all(
     customer: &Customer,
     loaded: &Loaded,
     resolver: &Resolver,
+    turn: &Turn,
     call: Option<&str>,
 ) -> Vec<Step> {
     let config = Arc::new(loaded.config.clone());
@@ -216,11 +218,21 @@ pub async fn all(
         trunk: asking,
         tls: &tls.1,
     };
+    let speaker = Speaker {
+        config: &config,
+        trunk: own,
+        tls: &tls.0,
+    };
+    // A derived trunk sends no OPTIONS (TDR-OPT-008), so its own certificate is shown by a handshake.
+    let shows_its_own = own.carrier.is_some() && own.tls != asking.tls;
     let mut reachable = None;
     for found in proxies(resolver, asking).await {
+        if let (true, Ok(proxy)) = (shows_its_own, &found) {
+            steps.push(("handshake", speaker.shakes_hands(proxy).await.1));
+        }
         let outcome = match found {
             Ok(proxy) => {
-                let outcome = asker.options(&proxy).await;
+                let outcome = turn.options(&asker, &proxy).await;
                 if !outcome.is_failure() {
                     reachable.get_or_insert(proxy);
                 }
@@ -230,11 +242,6 @@ pub async fn all(
         };
         steps.push(("options", outcome));
     }
-    let speaker = Speaker {
-        config: &config,
-        trunk: own,
-        tls: &tls.0,
-    };
     steps.push((
         "call",
         match (call, reachable) {

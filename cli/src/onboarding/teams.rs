@@ -172,7 +172,8 @@ impl Speaker<'_> {
         }
     }
 
-    fn refused(&self, proxy: &Proxy, status: u16) -> Outcome {
+    /// What a final answer other than 200 means.
+    pub(super) fn refused(&self, proxy: &Proxy, status: u16) -> Outcome {
         let (host, fqdn) = (&proxy.host, self.fqdn());
         let cause = format!("{host} answers {status}");
         match status {

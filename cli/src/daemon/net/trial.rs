@@ -1,12 +1,16 @@
 //! A new certificate of ours is shown to the proxies of Teams before it is put into use (TDR-TLS-015).
 //!
 //! An authority that Teams does not take shows only when a proxy ends the handshake, and a name that it does not
-//! know only in its answer. By then the old certificate would be gone, and the trunk with it. So at each proxy of a
-//! trunk, and at each place that the old one has brought a connection to, a connection is made with the new one and
-//! OPTIONS are sent over it, once, besides those that are due. Where the new one gets less far than the old one does
-//! at that moment, and nowhere as far as 200, the old one stays in use, and the operator is told. All else that the
-//! operator has changed of the identity, as whom it believes, counts nevertheless. Derived trunks send no OPTIONS
-//! (TDR-OPT-008): theirs are handshakes alone.
+//! know only in its answer. By then the old certificate would be gone, and the trunk with it. So at the proxies of a
+//! trunk, and at the places that the old one has brought a connection to, one after the other until one takes it, a
+//! connection is made with the new one and OPTIONS are sent over it, once, besides those that are due. Where the new
+//! one gets less far than the old one does at that moment, and nowhere as far as 200, the old one stays in use, and
+//! the operator is told. All else that the operator has changed of the identity, as whom it believes, counts
+//! nevertheless. Derived trunks send no OPTIONS (TDR-OPT-008): theirs are handshakes alone, and none where the
+//! carrier trunk tells as much.
+//!
+//! A hosting node renews a thousand certificates at a time, so trunks are tried side by side, and a place that is slow
+//! to answer for one is not asked about the others.
 
 use super::Net;
 use super::tls::{TlsContext, TlsStore};
@@ -18,11 +22,19 @@ use crate::sink::metrics::Direction;
 use sbc_core::config::{Config, Preset, Trunk};
 use sbc_core::id::TlsContextName;
 use sbc_core::policy::ingress::accepts_source;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Places at which one trunk is tried: three proxies, and some that calls have led to.
 const MOST: usize = 8;
+/// Trunks that are tried at a time: a thousand derived ones, with half a second for each, take eight seconds.
+const AT_ONCE: usize = 64;
+/// A place that takes longer for one certificate says nothing of the others.
+const SLOW: Duration = Duration::from_secs(4);
 
 const REFUSED: &str = "Teams refuses our new certificate; the one before stays in use until a reload with one that \
                        Teams takes, from a public authority of Microsoft's programme and with its whole chain";
@@ -34,15 +46,6 @@ pub struct Kept {
     pub context: TlsContextName,
     /// Why, and what to do.
     pub because: &'static str,
-}
-
-/// What a proxy thinks of a certificate.
-enum Opinion {
-    Taken,
-    /// It takes the one before and not this one, for this reason.
-    Refused(String),
-    /// It cannot be reached, or is no better with the one before.
-    Unknown,
 }
 
 impl Net {
@@ -65,20 +68,56 @@ impl Net {
         });
         let other_name = other_name.map(|(_, former, new)| (former.clone(), new.clone()));
         let new: Vec<(Arc<TlsContext>, Arc<TlsContext>)> = same_name.chain(other_name).collect();
-        for (old, context) in new {
-            let mut is_refused = false;
-            for trunk in of_teams(config, &context) {
-                is_refused |= self
-                    .is_refused((config, trunk), &context, &old, resolver)
-                    .await;
+        let mut of_identity: BTreeMap<&TlsContextName, Vec<&Arc<Trunk>>> = BTreeMap::new();
+        for trunk in config
+            .trunks
+            .values()
+            .filter(|trunk| says_more(config, trunk))
+        {
+            if let Some(name) = &trunk.tls {
+                of_identity.entry(name).or_default().push(trunk);
             }
-            if is_refused {
-                kept.push(Kept {
-                    context: context.name().clone(),
-                    because: REFUSED,
+        }
+        let slow = Slow::default();
+        let mut trials = JoinSet::new();
+        let mut refused = BTreeSet::new();
+        let mut number = 0;
+        for (at, (old, context)) in new.iter().enumerate() {
+            for trunk in of_identity.get(context.name()).into_iter().flatten() {
+                if trials.len() >= AT_ONCE
+                    && let Some(ended) = trials.join_next().await
+                {
+                    refused.extend(ended.ok().flatten());
+                }
+                let (own, resolver, slow) = (self.clone(), resolver.clone(), slow.clone());
+                let (config, trunk) = (Arc::clone(config), Arc::clone(trunk));
+                let (old, context) = (Arc::clone(old), Arc::clone(context));
+                trials.spawn(async move {
+                    let places = own.places(&trunk, &old, &resolver).await;
+                    // Each begins at another place, so that no place has all of them.
+                    let first = number % places.len().max(1);
+                    let places = [&places[first..], &places[..first]].concat();
+                    let asked = (&*config, &*trunk);
+                    let is_refused = own
+                        .is_refused(asked, &context, &old, (&places, &slow))
+                        .await;
+                    is_refused.then_some(at)
                 });
-                tls.put(Arc::new(context.showing(&old)));
+                number += 1;
             }
+        }
+        refused.extend(trials.join_all().await.into_iter().flatten());
+        for (old, context) in refused.into_iter().filter_map(|at| new.get(at)) {
+            kept.push(Kept {
+                context: context.name().clone(),
+                because: REFUSED,
+            });
+            tls.put(Arc::new(context.showing(old)));
+        }
+        for (remote, trunks) in slow.passed_over() {
+            let text = "a place of Teams is slow: new certificates were not tried there";
+            let line = self.shared.log.warn("certificate_untried", text);
+            line.with("remote", remote).with("trunks", trunks).send();
         }
         (tls, kept)
     }
@@ -86,47 +125,40 @@ impl Net {
     /// Whether Teams refuses a certificate on a trunk.
     async fn is_refused(
         &self,
-        (config, trunk): (&Arc<Config>, &Arc<Trunk>),
-        context: &Arc<TlsContext>,
-        old: &Arc<TlsContext>,
-        resolver: &Resolver,
+        (config, trunk): (&Config, &Trunk),
+        context: &TlsContext,
+        old: &TlsContext,
+        (places, slow): (&[Proxy], &Slow),
     ) -> bool {
-        let mut trials = JoinSet::new();
-        for proxy in self.places(trunk, old, resolver).await {
-            let (config, trunk) = (Arc::clone(config), Arc::clone(trunk));
-            let (context, old) = (Arc::clone(context), Arc::clone(old));
-            trials.spawn(async move {
-                let (standing, found) = tried((&config, &trunk), &context, &proxy).await;
-                let opinion = match (standing, found) {
-                    (Standing::Known, _) => Opinion::Taken,
-                    (Standing::Unknown, _) => Opinion::Unknown,
-                    // Who treats everybody so does not mean the certificate.
-                    (Standing::Refused | Standing::Shaken, found) => {
-                        let (before, _) = tried((&config, &trunk), &old, &proxy).await;
-                        match (before > standing, found) {
-                            (true, Outcome::Failed { cause, .. }) => Opinion::Refused(cause),
-                            (true, other) => Opinion::Refused(other.to_string()),
-                            (false, _) => Opinion::Unknown,
-                        }
-                    }
-                };
-                (proxy.address, standing, opinion)
-            });
-        }
         let mut refused = None;
-        let mut is_taken = false;
-        for (remote, standing, opinion) in trials.join_all().await {
+        for proxy in places {
+            if slow.passes_over(proxy.address) {
+                continue;
+            }
+            let begun = Instant::now();
+            let (standing, found) = tried((config, trunk), context, proxy).await;
+            slow.note(proxy.address, begun);
             if standing == Standing::Refused {
                 let net = &self.shared.metrics.net;
                 net.handshake(context.name(), Direction::Out, "alert");
             }
-            match opinion {
-                Opinion::Taken => is_taken = true,
-                Opinion::Refused(why) => refused = Some((remote, why)),
-                Opinion::Unknown => {}
+            match standing {
+                Standing::Known => return false,
+                Standing::Unknown => {}
+                Standing::Refused | Standing::Shaken => {
+                    let (before, _) = tried((config, trunk), old, proxy).await;
+                    // Who treats everybody so does not mean the certificate.
+                    if before > standing {
+                        let why = match found {
+                            Outcome::Failed { cause, .. } => cause,
+                            other => other.to_string(),
+                        };
+                        refused = Some((proxy.address, why));
+                    }
+                }
             }
         }
-        let Some((remote, why)) = refused.filter(|_| !is_taken) else {
+        let Some((remote, why)) = refused else {
             return false;
         };
         let line = self.shared.log.error("certificate_refused", REFUSED);
@@ -162,14 +194,40 @@ impl Net {
     }
 }
 
-/// Trunks of Teams that show this identity.
-fn of_teams<'a>(
-    config: &'a Config,
-    context: &'a TlsContext,
-) -> impl Iterator<Item = &'a Arc<Trunk>> {
-    let trunks = config.trunks.values();
-    trunks
-        .filter(|trunk| trunk.preset == Preset::Teams && trunk.tls.as_ref() == Some(context.name()))
+/// Whether a trial on this trunk of Teams tells more than those on others: a derived one's handshake is the same as
+/// its carrier trunk's where identity and proxies are.
+fn says_more(config: &Config, trunk: &Trunk) -> bool {
+    let carrier = trunk.carrier.as_ref();
+    let carrier = carrier.and_then(|name| config.trunks.get(name));
+    trunk.preset == Preset::Teams
+        && carrier
+            .is_none_or(|carrier| carrier.tls != trunk.tls || carrier.targets != trunk.targets)
+}
+
+/// Places that were slow during one trial of all, and how many trunks were not tried there therefore.
+#[derive(Clone, Default)]
+struct Slow(Arc<Mutex<BTreeMap<SocketAddr, usize>>>);
+
+impl Slow {
+    fn note(&self, place: SocketAddr, begun: Instant) {
+        if begun.elapsed() >= SLOW {
+            let mut slow = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            slow.entry(place).or_default();
+        }
+    }
+
+    fn passes_over(&self, place: SocketAddr) -> bool {
+        let mut slow = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = slow.get_mut(&place);
+        passed.map(|trunks| *trunks += 1).is_some()
+    }
+
+    /// Where any trunk was not tried.
+    fn passed_over(&self) -> Vec<(SocketAddr, usize)> {
+        let slow = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = slow.iter().filter(|(_, trunks)| **trunks > 0);
+        passed.map(|(place, trunks)| (*place, *trunks)).collect()
+    }
 }
 
 /// How far a certificate gets at a proxy.

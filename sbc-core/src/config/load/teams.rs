@@ -415,10 +415,7 @@ impl Load<'_> {
                     "{title}: the certificate of \"{}\" does not carry {fqdn}",
                     tls.name
                 ),
-                Some(match tls.names.is_empty() {
-                    true => "the certificate has no DNS names at all".to_owned(),
-                    false => not_covered(&tls.names, fqdn),
-                }),
+                Some(not_covered(&tls.names, fqdn)),
             );
         } else if !tls.allow_wildcard
             && !tls.names.iter().any(|name| name.eq_ignore_ascii_case(fqdn))
@@ -436,25 +433,32 @@ impl Load<'_> {
     }
 }
 
-/// What a certificate carries, and what to ask for where a wildcard is meant to cover more than one label
+/// What a certificate carries, and what to ask for, also where a wildcard is meant to cover more than one label
 /// (TDR-TLS-006).
 fn not_covered(names: &[String], fqdn: &str) -> String {
-    let carried = format!(
-        "it carries {}; a wildcard covers one label",
-        names.join(", ")
-    );
+    let carried = match names.is_empty() {
+        true => "the certificate has no DNS names at all".to_owned(),
+        false => format!(
+            "it carries {}; a wildcard covers one label",
+            names.join(", ")
+        ),
+    };
     let too_high = names.iter().find_map(|name| {
         let parent = name.strip_prefix("*.")?;
         let labels = fqdn.strip_suffix(parent)?.strip_suffix('.')?;
         Some((parent, labels.split('.').next()?))
     });
-    let Some((parent, first)) = too_high else {
-        return carried;
-    };
     let below = fqdn.split_once('.').map_or("", |(_, below)| below);
-    format!(
-        "{carried}: request one for *.{below}, or call the trunk {first}.{parent} here and in Teams"
-    )
+    match too_high {
+        Some((parent, first)) => format!(
+            "{carried}: request one for *.{below}, or call the trunk {first}.{parent} here and in Teams"
+        ),
+        // Nobody signs a wildcard over all of a top-level domain.
+        None if below.contains('.') => {
+            format!("{carried}: request one for {fqdn}, or for *.{below}")
+        }
+        None => format!("{carried}: request one for {fqdn}"),
+    }
 }
 
 /// Keys that break what Direct Routing demands, each with the reason.
