@@ -5,8 +5,9 @@
 //! ```
 //!
 //! Only signatures by a key pair count: RS256, PS256 and ES256. What says `none`, or names a shared secret (HMAC), is
-//! refused before a key is looked for. Keys come from the issuer's discovery document [`issuer`] and from nowhere
-//! else: what a token itself carries or points to (`jwk`, `jku`, `x5c`, `x5u`) is not looked at.
+//! refused before a key is looked for. Keys come from the issuer's discovery document [`issuer`], or from the place
+//! that is known of a directory (`notices`), and from nowhere else: what a token itself carries or points to (`jwk`,
+//! `jku`, `x5c`, `x5u`) is not looked at.
 
 pub mod fetch;
 pub mod issuer;
@@ -52,6 +53,12 @@ pub struct Expected<'e> {
 pub struct Claims(Value);
 
 impl Claims {
+    /// As if they had been checked.
+    #[cfg(test)]
+    pub fn of(value: Value) -> Self {
+        Self(value)
+    }
+
     /// A claim that is text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str()

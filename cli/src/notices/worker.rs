@@ -48,7 +48,10 @@ impl Worker {
                 if matches!(result, "token" | "seal" | "content") && is_due {
                     told = Some(Instant::now());
                     let why = is_proven.as_ref().and_then(|own| own.as_ref().err());
-                    self.warn(result, why.copied().unwrap_or("it was not sealed for us"));
+                    self.warn(
+                        result,
+                        why.map_or("it was not sealed for us", String::as_str),
+                    );
                 }
             }
         }
