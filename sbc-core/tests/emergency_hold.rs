@@ -335,11 +335,16 @@ fn a_caller_for_help_that_is_handed_to_another_call_is_protected_there() {
         help.shard.carrier_says(&leaves);
         help.shard.sent.clear();
         let ended = help.shard.records.len();
-        let sessions = help.shard.media.iter().filter_map(|command| match command {
-            MediaCommand::Allocate { session, .. } => Some(*session),
-            _ => None,
-        });
-        let session = sessions.last().expect("ports were asked for");
+        let mut sessions = help
+            .shard
+            .media
+            .iter()
+            .rev()
+            .filter_map(|command| match command {
+                MediaCommand::Allocate { session, .. } => Some(*session),
+                _ => None,
+            });
+        let session = sessions.next().expect("ports were asked for");
         help.shard.apply(Input::Media(MediaEvent::Silent {
             session,
             endpoint: EndpointId(1),
