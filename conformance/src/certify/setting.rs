@@ -287,9 +287,10 @@ verify_client = "require"
         }
         match self.cloud {
             None => trunk(text, names, addresses, peers, &more),
-            // Its name and its addresses are known.
+            // Its name is known; of its addresses one is here.
             Some((cloud, _)) => {
-                let _ = writeln!(more, "cloud = \"{cloud}\"");
+                let proxy = addresses.proxies[0];
+                let _ = writeln!(more, "cloud = \"{cloud}\"\naccept_from = [\"{proxy}/32\"]");
                 write_trunk(text, names, &more);
             }
         }

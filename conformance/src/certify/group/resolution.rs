@@ -73,8 +73,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-CON-005",
                 Mutation::Configuration(
-                    "cloud = \"gcc-high\"",
-                    "cloud = \"gcc-high\"\naccept_from = [\"127.0.0.0/8\"]",
+                    "cloud = \"gcc-high\"\naccept_from = [",
+                    "cloud = \"gcc-high\"\naccept_from = [\"127.0.0.0/8\", ",
                 ),
             ),
         ],
@@ -260,7 +260,7 @@ async fn national_cloud(stage: &Stage) -> Played {
         || format!("with another port it was taken: {is_taken}; {text}"),
     );
     let identity = stage.identity.clone();
-    let from = stage.addresses.proxies[0];
+    let from = stage.addresses.proxies[1];
     let door = stage.knock(from, Some(&identity), None).await?;
     stage.check("TDR-CON-005", door.is_closed(), || {
         format!("from an address that is none of the cloud's: {door:?}")
