@@ -102,6 +102,9 @@ fn form(access: &GraphAccess, endpoint: &str) -> Result<String, GraphFault> {
     Ok(fields.join("&"))
 }
 
+/// Name and value of a field of a form.
+type Field = (&'static str, Vec<u8>);
+
 /// The fields of a form by which an application proves itself at an endpoint of its issuer.
 ///
 /// # Errors
@@ -110,7 +113,7 @@ pub(crate) fn proven(
     proof: &GraphProof,
     client_id: &str,
     endpoint: &str,
-) -> Result<Vec<(&'static str, Vec<u8>)>, (&'static str, FileFault)> {
+) -> Result<Vec<Field>, (&'static str, FileFault)> {
     let mut fields = Vec::new();
     match proof {
         GraphProof::Secret(secret) => {
