@@ -264,19 +264,19 @@ fn eleven_wraps_with_holds_and_new_offers_between_lose_nothing() {
             }
         }
         // In bursts, as a network brings them now and then: the clock costs more than a packet.
-        if at % 16 == 0 {
+        if at.is_multiple_of(16) {
             bench.wait_ms(320);
         }
         let sent = bench.send(A, peer_a(), &a.voice(index - base));
         let (_, packet) = sent.unwrap_or_else(|why| panic!("{index}: {why:?}"));
         // Often, and each near a wrap.
-        if at % 32 == 0 || !(100..CYCLE - 100).contains(&at) {
+        if at.is_multiple_of(32) || !(100..CYCLE - 100).contains(&at) {
             let plain = other.decrypt_rtp(&packet);
             let plain = plain.unwrap_or_else(|why| panic!("{index}: {why}"));
             assert_eq!(read(&plain).payload, b"secret voice", "{index}");
             opened += 1;
         }
-        if at % 16 == 0 {
+        if at.is_multiple_of(16) {
             let (_, mut packet) = bench.send(B, peer_b(), &b.voice(of_b)).unwrap();
             of_b += 1;
             let heard = a.receiver.unprotect_rtp(&mut packet, bench.now);

@@ -192,6 +192,43 @@ fn a_bye_that_waits_for_a_connection_is_not_wanted_after_the_peers_own() {
     call.shard.settles();
 }
 
+/// Its last NOTIFY finds no connection either, and is told all the same.
+#[test]
+fn a_call_is_over_with_the_peers_own_bye_while_news_of_its_transfer_wait_for_a_connection() {
+    let refer = "Refer-To: <sip:+493023125999@192.0.2.11>\nContact: <sip:gw@198.51.100.20:5060>\n";
+    let mut call = Call::new();
+    call.says("REFER", refer, "");
+    call.shard.next_response(202);
+    let first = call.shard.next_request(Method::Notify).message;
+    let invite = call.shard.next_request(Method::Invite).message;
+    call.shard
+        .carrier_says(&response(&first, "200 OK", "", "", ""));
+    call.shard
+        .teams_says(&response(&invite, "180 Ringing", "z1", TEAMS_CONTACT, ""));
+    while call.shard.sent.pop_front().is_some() {}
+    call.teams_says("BYE", 1, "");
+    call.shard.next_response(200);
+    let left: Vec<Sent> = call.shard.sent.drain(..).collect();
+    let of = |method: Method| left.iter().find(move |own| *own.message.method() == method);
+    fails(&mut call.shard, of(Method::Notify).expect("a NOTIFY"));
+    fails(&mut call.shard, of(Method::Bye).expect("a BYE"));
+    let cancel = &of(Method::Cancel).expect("a CANCEL").message;
+    call.shard
+        .teams_says(&response(cancel, "200 OK", "z1", "", ""));
+    call.shard
+        .teams_says(&response(&invite, "487 Request Terminated", "z1", "", ""));
+    call.shard.next_request(Method::Ack);
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    call.shard.pass(ms(500));
+    let again = call.shard.next_request(Method::Notify).message;
+    call.shard
+        .carrier_says(&response(&again, "200 OK", "", "", ""));
+    call.shard.pass(ms(40_000));
+    assert!(call.shard.sent.is_empty());
+    call.shard.settles();
+}
+
 #[test]
 fn a_second_phone_is_ended_although_its_first_bye_finds_no_connection() {
     let mut call = Call::new();

@@ -341,8 +341,9 @@ impl Session {
             }
             Phase::Closing(mut closing) => {
                 closing.link.needs_no_bye();
-                // Crossing BYEs: ours still gets its answer, unless it was never sent.
-                let is_done = closing.link.is_idle();
+                // Crossing BYEs: ours still gets its answer, unless it was never sent. What is still to be told of a
+                // transfer outlives the call.
+                let is_done = closing.link.has_said_all();
                 self.phase = Phase::Closing(closing);
                 if is_done {
                     self.finish(cx);

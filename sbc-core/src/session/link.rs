@@ -388,6 +388,13 @@ impl Link {
         self.waiting.is_empty() && self.resting.is_empty() && self.bye.is_none()
     }
 
+    /// Whether the INVITE usage has nothing left to say: what waits is told in other usages.
+    pub(super) fn has_said_all(&self) -> bool {
+        let resting = self.resting.iter().map(|resting| &resting.waiting);
+        let mut waiting = self.waiting.iter().chain(resting);
+        self.bye.is_none() && waiting.all(|own| matches!(own.wanted, Wanted::Request(_)))
+    }
+
     /// Our INVITE without a final response, once it is sent.
     pub(crate) fn open_invite(&self) -> Option<TransactionId> {
         let mut open = self.open.iter();
