@@ -195,14 +195,7 @@ fn a_bye_that_waits_for_a_connection_is_not_wanted_after_the_peers_own() {
 /// Its last NOTIFY finds no connection either, and is told all the same.
 #[test]
 fn a_call_is_over_with_the_peers_own_bye_while_news_of_its_transfer_wait_for_a_connection() {
-    let refer = "Refer-To: <sip:+493023125999@192.0.2.11>\nContact: <sip:gw@198.51.100.20:5060>\n";
-    let mut call = Call::new();
-    call.says("REFER", refer, "");
-    call.shard.next_response(202);
-    let first = call.shard.next_request(Method::Notify).message;
-    let invite = call.shard.next_request(Method::Invite).message;
-    call.shard
-        .carrier_says(&response(&first, "200 OK", "", "", ""));
+    let (mut call, invite) = transfers();
     call.shard
         .teams_says(&response(&invite, "180 Ringing", "z1", TEAMS_CONTACT, ""));
     while call.shard.sent.pop_front().is_some() {}
@@ -266,8 +259,8 @@ fn a_prack_that_finds_no_connection_is_sent_again() {
     assert!(two.shard.sent.is_empty());
 }
 
-/// A transfer of the carrier that has come to its end: the call, and the last NOTIFY, which has no answer.
-fn transferred() -> (Call, Sent) {
+/// The carrier has the call transferred: the call, and the INVITE, which has no answer.
+fn transfers() -> (Call, Message) {
     let refer = "Refer-To: <sip:+493023125999@192.0.2.11>\nContact: <sip:gw@198.51.100.20:5060>\n";
     let mut call = Call::new();
     call.says("REFER", refer, "");
@@ -276,6 +269,12 @@ fn transferred() -> (Call, Sent) {
     let invite = call.shard.next_request(Method::Invite).message;
     call.shard
         .carrier_says(&response(&first, "200 OK", "", "", ""));
+    (call, invite)
+}
+
+/// The transfer has come to its end: the call, and the last NOTIFY, which has no answer.
+fn transferred() -> (Call, Sent) {
+    let (mut call, invite) = transfers();
     let answer = response(&invite, "200 OK", "z1", TEAMS_CONTACT, TEAMS_SDP);
     call.shard.teams_says(&answer);
     call.shard.next_request(Method::Ack);

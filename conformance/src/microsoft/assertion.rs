@@ -1,5 +1,6 @@
 //! Whether an assertion is one: its form, its times, its signature (TDG-ENT-001, RFC 7515, RFC 7518 §3.5).
 
+use super::base64::decode_url;
 use super::clock;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::{SignatureScheme, SupportedCipherSuite};
@@ -23,7 +24,7 @@ pub(super) fn check(
         return Err(format!("{} parts are no signed token", parts.len()));
     };
     let value = |part: &str| -> Result<Value, String> {
-        let octets = decode(part).ok_or("a part is not base64url without padding")?;
+        let octets = decode_url(part).ok_or("a part is not base64url without padding")?;
         serde_json::from_slice(&octets).map_err(|why| why.to_string())
     };
     let (head, claims_of) = (value(header)?, value(claims)?);
@@ -32,7 +33,7 @@ pub(super) fn check(
         false => Err(format!("{what} is {is}, not {should}")),
     };
     wanted(&head["alg"], "PS256", "alg")?;
-    let thumb = head["x5t#S256"].as_str().and_then(decode);
+    let thumb = head["x5t#S256"].as_str().and_then(decode_url);
     if thumb != Some(sha256(certificate)) {
         return Err("x5t#S256 is not the thumbprint of the registered certificate".to_owned());
     }
@@ -51,7 +52,7 @@ pub(super) fn check(
     if from > now + SKEW_S || until + SKEW_S < now {
         return Err(format!("it lives from {from} to {until}, and now is {now}"));
     }
-    let octets = decode(signature).ok_or("the signature is not base64url")?;
+    let octets = decode_url(signature).ok_or("the signature is not base64url")?;
     let (_, parsed) = parse_x509_certificate(certificate).map_err(|why| why.to_string())?;
     let key = &parsed.public_key().subject_public_key.data;
     let provider = default_provider();
@@ -80,40 +81,9 @@ pub(super) fn sha256(octets: &[u8]) -> Vec<u8> {
     hash.map_or_else(Vec::new, |hash| hash.hash(octets).as_ref().to_vec())
 }
 
-/// Base64 of URLs without padding (RFC 4648 §5).
-fn decode(text: &str) -> Option<Vec<u8>> {
-    let mut octets = Vec::new();
-    let (mut bits, mut held) = (0_u32, 0);
-    for letter in text.bytes() {
-        let sextet = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'-' => 62,
-            b'_' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(sextet);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            octets.push((bits >> held) as u8);
-        }
-    }
-    Some(octets)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_of_urls_is_decoded_and_that_of_mail_is_not() {
-        assert_eq!(decode("-_8"), Some(vec![0xfb, 0xff]));
-        assert_eq!(decode("YWI"), Some(b"ab".to_vec()));
-        assert_eq!(decode("YWI="), None);
-        assert_eq!(decode("+/8"), None);
-    }
 
     #[test]
     fn what_is_no_assertion_is_told() {

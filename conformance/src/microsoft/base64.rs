@@ -30,12 +30,28 @@ pub(super) fn encode_url(octets: &[u8]) -> String {
 
 /// Of the usual alphabet, with padding.
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
-    let mut octets = Vec::new();
-    let (mut bits, mut held) = (0_u32, 0);
     if !text.len().is_multiple_of(4) {
         return None;
     }
-    for letter in text.trim_end_matches('=').bytes() {
+    read(text.trim_end_matches('='), |letter| letter)
+}
+
+/// That of URLs, without padding.
+pub(super) fn decode_url(text: &str) -> Option<Vec<u8>> {
+    let usual = |letter| match letter {
+        b'-' => b'+',
+        b'_' => b'/',
+        // Of the other alphabet.
+        b'+' | b'/' => b'=',
+        letter => letter,
+    };
+    read(text, usual)
+}
+
+fn read(text: &str, usual: impl Fn(u8) -> u8) -> Option<Vec<u8>> {
+    let mut octets = Vec::new();
+    let (mut bits, mut held) = (0_u32, 0);
+    for letter in text.bytes().map(usual) {
         let sextet = ALPHABET.iter().position(|own| *own == letter)?;
         bits = bits << 6 | sextet as u32;
         held += 6;
@@ -64,6 +80,10 @@ mod tests {
             assert_eq!(decode(text).as_deref(), Some(octets));
         }
         assert_eq!(encode_url(&[0xfb, 0xff]), "-_8");
+        assert_eq!(decode_url("-_8"), Some(vec![0xfb, 0xff]));
+        assert_eq!(decode_url("YWI"), Some(b"ab".to_vec()));
+        assert_eq!(decode_url("YWI="), None);
+        assert_eq!(decode_url("+/8"), None);
         assert_eq!(decode("Zg"), None);
         assert_eq!(decode("Z*=="), None);
     }

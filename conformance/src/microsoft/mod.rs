@@ -23,7 +23,7 @@ pub use presence::{BATCH, Shown};
 pub use signer::Signer;
 pub use subscriptions::Subscribed;
 
-use crate::ca::{Authority, CaFault, Identity};
+use crate::ca::{Authority, CaFault};
 use crate::lock::lock;
 use crate::random;
 use http::Response;
@@ -137,7 +137,7 @@ struct Shared {
     /// Calls addresses for notices.
     caller: Caller,
     /// Signs tokens.
-    signer: Identity,
+    signer: Signer,
 }
 
 #[derive(Default)]
@@ -194,7 +194,7 @@ impl Microsoft {
             script: Mutex::new(script),
             state: Mutex::default(),
             caller: Caller::new(authority.roots().map_err(io::Error::other)?)?,
-            signer: authority.issue(&[LOGIN]).map_err(io::Error::other)?,
+            signer: Signer::rsa("key-1"),
         });
         let of_task = Arc::clone(&shared);
         let task = tokio::spawn(async move {
@@ -352,10 +352,10 @@ impl Shared {
         }
         state.heard.push(request.clone());
         Step::Answer(match request.host.as_str() {
-            LOGIN if request.method == "GET" => match notices::keys(&self.signer) {
-                Ok(keys) => login::directory(&request, &keys),
-                Err(what) => Response::refusal(500, "InternalError", &what),
-            },
+            LOGIN if request.method == "GET" => login::directory(
+                &request,
+                &serde_json::json!({ "keys": [self.signer.jwk()] }),
+            ),
             LOGIN => login::answer(&script, &mut state, &request),
             GRAPH if subscriptions::is_meant(&request) => {
                 match graph::unwelcome(&mut state, &request) {

@@ -1,16 +1,15 @@
 //! Microsoft as the one who tells: proofs of addresses, and notices, good and forged (TDG-PRS-002 to TDG-PRS-005).
 
 use super::base64;
+use super::signer::Signer;
 use super::subscriptions::Subscribed;
 use super::{APPLICATION, Change, DIRECTORY, LOGIN, clock};
-use crate::ca::Identity;
 use aws_lc_rs::cipher::{AES_256, EncryptionContext, PaddedBlockEncryptingKey, UnboundCipherKey};
 use aws_lc_rs::hmac;
 use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PublicEncryptingKey};
-use rustls::crypto::aws_lc_rs::sign::any_supported_type;
-use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, SignatureScheme};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use std::io;
 use std::net::SocketAddr;
@@ -20,12 +19,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
-use x509_parser::public_key::PublicKey;
 
 /// The application of Microsoft that sends notices.
 const PUBLISHER: &str = "0bf30f3b-4a52-48df-9a82-234910c4a086";
-/// Its key, as its directory calls it.
-const KEY_ID: &str = "key-1";
 /// What is in front of what would be right, in a forged value; a test can take it away.
 pub const FORGED: &str = "Forged00";
 /// How long an answer may take at all.
@@ -195,7 +191,7 @@ pub(super) fn proven(token: &str, answered: &io::Result<Answered>) -> Result<(),
 }
 
 /// The body of a request with one notice.
-pub(super) fn notice(own: &Subscribed, told: &Told, signer: &Identity) -> Result<String, String> {
+pub(super) fn notice(own: &Subscribed, told: &Told, signer: &Signer) -> Result<String, String> {
     let forged = |is: Wrong, good: &str| match told.wrong == is {
         true => format!("{FORGED}{good}"),
         false => good.to_owned(),
@@ -226,7 +222,7 @@ pub(super) fn notice(own: &Subscribed, told: &Told, signer: &Identity) -> Result
         });
         item["encryptedContent"] = sealed(own, certificate, &content.to_string(), told.wrong)?;
         if told.wrong != Wrong::NoToken {
-            body["validationTokens"] = json!([token(signer, told.wrong)?]);
+            body["validationTokens"] = json!([token(signer, told.wrong)]);
         }
     }
     body["value"] = json!([item]);
@@ -287,13 +283,13 @@ fn sealed(
 }
 
 /// What Microsoft proves with that it sends a notice.
-fn token(signer: &Identity, wrong: Wrong) -> Result<String, String> {
+fn token(signer: &Signer, wrong: Wrong) -> String {
     let now = clock::now_ms() / 1_000;
     let mut claims = json!({
         "aud": APPLICATION, "iss": format!("https://{LOGIN}/{DIRECTORY}/v2.0"), "azp": PUBLISHER,
         "tid": DIRECTORY, "ver": "2.0", "iat": now - 300, "nbf": now - 300, "exp": now + 3_300,
     });
-    let mut header = json!({ "alg": "RS256", "typ": "JWT", "kid": KEY_ID });
+    let mut header = json!({ "alg": "RS256", "typ": "JWT", "kid": signer.kid() });
     match wrong {
         Wrong::Claim(name, value) => claims[name] = json!(value),
         Wrong::Expired => {
@@ -304,45 +300,9 @@ fn token(signer: &Identity, wrong: Wrong) -> Result<String, String> {
         Wrong::Unsigned => header["alg"] = json!("none"),
         _ => {}
     }
-    let part = |value: &Value| base64::encode_url(value.to_string().as_bytes());
-    let input = format!("{}.{}", part(&header), part(&claims));
-    if wrong == Wrong::Unsigned {
-        return Ok(format!("{input}."));
+    let token = signer.token_of(&header, &claims);
+    match (wrong, token.rsplit_once('.')) {
+        (Wrong::Token, Some((input, signature))) => format!("{input}.{FORGED}{signature}"),
+        _ => token,
     }
-    let signature = base64::encode_url(&signed(signer, input.as_bytes())?);
-    Ok(match wrong {
-        Wrong::Token => format!("{input}.{FORGED}{signature}"),
-        _ => format!("{input}.{signature}"),
-    })
-}
-
-fn signed(signer: &Identity, input: &[u8]) -> Result<Vec<u8>, String> {
-    let (_, key): (_, PrivateKeyDer<'static>) = signer.parts().map_err(|why| why.to_string())?;
-    let key = any_supported_type(&key).map_err(|why| why.to_string())?;
-    let key = key
-        .choose_scheme(&[SignatureScheme::RSA_PKCS1_SHA256])
-        .ok_or("the key is not RSA")?;
-    key.sign(input).map_err(|why| why.to_string())
-}
-
-/// The keys with which tokens are checked, as the directory shows them.
-pub(super) fn keys(signer: &Identity) -> Result<Value, String> {
-    let (chain, _) = signer.parts().map_err(|why| why.to_string())?;
-    let der = chain.first().ok_or("no certificate")?;
-    let (_, parsed) = x509_parser::parse_x509_certificate(der).map_err(|why| why.to_string())?;
-    let public = parsed
-        .public_key()
-        .parsed()
-        .map_err(|why| why.to_string())?;
-    let PublicKey::RSA(public) = public else {
-        return Err("the key is not RSA".to_owned());
-    };
-    let number = |octets: &[u8]| {
-        let zeros = octets.iter().take_while(|octet| **octet == 0).count();
-        base64::encode_url(&octets[zeros..])
-    };
-    Ok(json!({ "keys": [{
-        "kty": "RSA", "use": "sig", "alg": "RS256", "kid": KEY_ID,
-        "n": number(public.modulus), "e": number(public.exponent),
-    }] }))
 }

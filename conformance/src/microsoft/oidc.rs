@@ -4,8 +4,8 @@
 //! with which key they are signed, can be changed before each sign-in.
 
 use super::http::{self, Request, Response, form};
-use super::signer::{Signer, url_safe};
-use super::{APPLICATION, Breach, Change, DIRECTORY, SECRET, assertion, clock};
+use super::signer::Signer;
+use super::{APPLICATION, Breach, Change, DIRECTORY, SECRET, assertion, base64, clock};
 use crate::ca::{Authority, CaFault};
 use crate::lock::lock;
 use crate::random;
@@ -301,7 +301,7 @@ impl Shared {
         let grant = grant.ok_or("the code is unknown, or was used before")?;
         wanted("redirect_uri", &grant.redirect)?;
         let verifier = field("code_verifier");
-        let challenge = url_safe(&assertion::sha256(verifier.as_bytes()));
+        let challenge = base64::encode_url(&assertion::sha256(verifier.as_bytes()));
         if verifier.len() < 43 || challenge != grant.challenge {
             return Err("code_verifier is not that of the code_challenge".to_owned());
         }

@@ -1,5 +1,6 @@
 //! Keys that sign tokens, and how their owner publishes them (RFC 7515, RFC 7517, RFC 7518 §3).
 
+use super::base64;
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, PublicKeyData as _};
 use rustls::SignatureScheme;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
@@ -34,7 +35,7 @@ impl Signer {
         let (_, public) = RSAPublicKey::from_der(pair.der_bytes()).expect("its public half");
         let number = |octets: &[u8]| {
             let zeros = octets.iter().take_while(|octet| **octet == 0).count();
-            url_safe(&octets[zeros..])
+            base64::encode_url(&octets[zeros..])
         };
         let public = Public::Rsa {
             n: number(public.modulus),
@@ -52,8 +53,8 @@ impl Signer {
         // 4, then the two numbers (SEC 1 §2.3.3).
         let (x, y) = pair.der_bytes()[1..].split_at(32);
         let public = Public::P256 {
-            x: url_safe(x),
-            y: url_safe(y),
+            x: base64::encode_url(x),
+            y: base64::encode_url(y),
         };
         Self::of(kid, &pair, public)
     }
@@ -107,7 +108,7 @@ impl Signer {
 
     /// A token with this header; what no key here can do is signed with nothing.
     pub fn token_of(&self, header: &Value, claims: &Value) -> String {
-        let part = |value: &Value| url_safe(value.to_string().as_bytes());
+        let part = |value: &Value| base64::encode_url(value.to_string().as_bytes());
         let input = format!("{}.{}", part(header), part(claims));
         let scheme = match header["alg"].as_str() {
             Some("RS256") => Some(SignatureScheme::RSA_PKCS1_SHA256),
@@ -121,7 +122,7 @@ impl Signer {
         if scheme == Some(SignatureScheme::ECDSA_NISTP256_SHA256) {
             signature = two_numbers(&signature);
         }
-        format!("{input}.{}", url_safe(&signature))
+        format!("{input}.{}", base64::encode_url(&signature))
     }
 }
 
@@ -141,22 +142,6 @@ fn two_numbers(der: &[u8]) -> Vec<u8> {
     both
 }
 
-/// Base64 for URLs, without padding (RFC 4648 §5).
-pub(super) fn url_safe(octets: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for group in octets.chunks(3) {
-        let mut padded = [0; 4];
-        padded[1..=group.len()].copy_from_slice(group);
-        let bits = u32::from_be_bytes(padded);
-        for place in 0..=group.len() {
-            let sextet = (bits >> (18 - 6 * place)) & 63;
-            text.push(char::from(ALPHABET[sextet as usize]));
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +154,5 @@ mod tests {
         let both = two_numbers(&der);
         assert_eq!(both[..32], [7; 32]);
         assert_eq!((both.len(), both[62], both[63]), (64, 0, 5));
-        assert_eq!(url_safe(&[0xfb, 0xff]), "-_8");
     }
 }
