@@ -26,9 +26,8 @@ pub struct GraphAccess {
     pub cloud: Cloud,
     /// How the application proves itself.
     pub proof: GraphProof,
-    /// PEM file with the roots that Microsoft's servers are believed by, or [`MICROSOFT_ROOTS`]
-    /// (super::MICROSOFT_ROOTS): a firewall that looks into TLS has one of its own. For presence; commands have their
-    /// own option.
+    /// PEM file with the roots that Microsoft's servers are believed by, or [`super::MICROSOFT_ROOTS`]: a firewall
+    /// that looks into TLS has one of its own. For presence; commands have their own option.
     pub roots: String,
     /// Hosts of Microsoft that are looked for elsewhere, as behind a gateway; what their certificates must carry
     /// stays the same.
