@@ -16,14 +16,25 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often files are looked at: a renewal is in use within a minute.
 pub(super) const EVERY: Duration = Duration::from_secs(30);
 
-/// What the file system says of a file: place, size, and when it was changed in nanoseconds.
-type Mark = (u64, u64, u64, i64, i64);
+/// When a pair that was not taken into use is read once more: it may be good by then, or Teams may take it.
+const AGAIN: Duration = Duration::from_secs(3_600);
+
+/// What the file system says of a file.
+#[derive(Clone, Copy, PartialEq)]
+struct Mark {
+    /// Device, number, and length.
+    place: (u64, u64, u64),
+    /// When its content was changed, with nanoseconds.
+    changed: (i64, i64),
+    /// Who may read it: mode, user, and group.
+    access: (u32, u32, u32),
+}
 
 /// Both files of an identity; a file that is not there has no mark.
 type Marks = [Option<Mark>; 2];
@@ -35,6 +46,8 @@ struct Known {
     seen: Marks,
     /// When they were read last.
     read: Option<Marks>,
+    /// They are read once more, as they were not what is shown.
+    again: Option<Instant>,
 }
 
 /// Looks at the files of every identity, again and again, as long as the daemon lives.
@@ -81,11 +94,13 @@ fn look(
     for (name, files) in files {
         let marks = marks(&files);
         let mut own = before.remove(&name).unwrap_or_default();
-        if own.seen == marks && own.read != Some(marks) && marks[0].is_some() {
+        let is_due = own.again.is_some_and(|at| at <= Instant::now());
+        if own.seen == marks && (own.read != Some(marks) || is_due) && marks[0].is_some() {
             own.read = Some(marks);
             let context = TlsContext::load(name.clone(), &files);
             let context = context.map_err(|why| (name.clone(), why.to_string()));
             let is_shown = matches!((&context, shown.get(&name)), (Ok(found), Some(own)) if own.shows_the_same(found));
+            own.again = (!is_shown).then(|| Instant::now() + AGAIN);
             if !is_shown {
                 read.push((files, context.map(Arc::new)));
             }
@@ -99,8 +114,11 @@ fn look(
 fn marks(files: &TlsFiles) -> Marks {
     let mark = |path: &str| {
         let facts = fs::metadata(path).ok()?;
-        let place = (facts.dev(), facts.ino(), facts.len());
-        Some((place.0, place.1, place.2, facts.mtime(), facts.mtime_nsec()))
+        Some(Mark {
+            place: (facts.dev(), facts.ino(), facts.len()),
+            changed: (facts.mtime(), facts.mtime_nsec()),
+            access: (facts.mode(), facts.uid(), facts.gid()),
+        })
     };
     let key = match &files.key {
         Secret::File(path) => mark(path),
@@ -199,5 +217,54 @@ impl Daemon {
             let told = serde_json::json!({ "context": name });
             self.sinks().news.tell("certificate.renewed", told);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sbc_core::config::{TlsVersion, VerifyClient};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    /// A pair that cannot be read, as it is on disk.
+    fn pair(folder: &std::path::Path) -> (TlsContextName, TlsFiles) {
+        let at = |name: &str| folder.join(name).display().to_string();
+        let files = TlsFiles {
+            cert: at("one.pem"),
+            key: Secret::File(at("one.key")),
+            client_ca: None,
+            verify_client: VerifyClient::Off,
+            min: TlsVersion::V1_2,
+            allow_wildcard: false,
+            drain: None,
+            revoked: None,
+            issued_for: None,
+        };
+        (TlsContextName::new("one"), files)
+    }
+
+    #[test]
+    fn what_could_not_be_used_is_read_again_when_its_mode_changes_and_in_an_hour() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["one.pem", "one.key"] {
+            fs::write(folder.path().join(name), "none").unwrap();
+        }
+        let files = vec![pair(folder.path())];
+        let shown = TlsStore::default();
+        let mut known = BTreeMap::new();
+        let mut reads = |change: &dyn Fn(&mut Known)| {
+            known.values_mut().for_each(change);
+            let (next, read) = look(files.clone(), std::mem::take(&mut known), &shown);
+            known = next;
+            read.len()
+        };
+        let nothing = |_: &mut Known| {};
+        // It is quiet from the second look on, and told once.
+        assert_eq!([0; 4].map(|_| reads(&nothing)), [0, 1, 0, 0]);
+        let key = folder.path().join("one.key");
+        fs::set_permissions(key, fs::Permissions::from_mode(0o640)).unwrap();
+        assert_eq!([0; 3].map(|_| reads(&nothing)), [0, 1, 0]);
+        let hour_is_over = |own: &mut Known| own.again = Some(Instant::now());
+        assert_eq!([reads(&hour_is_over), reads(&nothing)], [1, 0]);
     }
 }

@@ -207,17 +207,18 @@ async fn finish(
     let Json(back) = body.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
     let oidc = configured(&daemon)?;
+    // A turn first: whoever is told to come back finds the sign-in as it was.
+    let known = sign_in.known(&oidc, &daemon)?;
+    let _turn = sign_in
+        .exchanges
+        .try_acquire()
+        .map_err(|_| Problem::later("too many sign in at the same time"))?;
     let pending = sign_in.store.take(&back.state, &back.tab, Instant::now());
     let pending = pending.ok_or_else(|| {
         daemon.sinks().audit.refused_stranger(super::rates::source(peer.address().ip()));
         let why = "this sign-in was not begun in this tab within the last ten minutes, or is over: begin again";
         Problem::new(StatusCode::BAD_REQUEST, why)
     })?;
-    let known = sign_in.known(&oidc, &daemon)?;
-    let _turn = sign_in
-        .exchanges
-        .try_acquire()
-        .map_err(|_| Problem::later("too many sign in at the same time"))?;
     let named = timeout(LIMIT, named(&oidc, &known, &pending, &back.code)).await;
     let named = named.unwrap_or_else(|_| {
         let why = format!(
