@@ -177,6 +177,21 @@ async fn a_start_whose_files_are_broken_uses_what_was_in_use_last_and_says_so() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn broken_files_lead_back_to_what_was_confirmed_and_not_to_what_nobody_has() {
+    let site = Site::start().await;
+    site.name("sure");
+    site.done("/reload").await;
+    let sure = site.text();
+    site.name("maybe");
+    site.done("/reload?confirm_within=600").await;
+    site.write(&sure.replacen("[node]", "[node", 1));
+    let site = site.again().await;
+    let (node, _, origin) = site.in_use().await;
+    assert_eq!((node.as_str(), origin.as_str()), ("sure", "fallback"));
+    site.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_nothing_was_in_use_before_broken_files_keep_the_daemon_from_starting() {
     let (directory, config) = configured(|text| text);
     std::fs::write(config, "[node").unwrap();

@@ -220,10 +220,11 @@ impl Generations {
             Ok((loaded, sources)) => return Ok(self.starts(loaded, sources, Origin::Files)),
             Err(fault) => fault,
         };
-        let Some(newest) = newest else {
-            return Err(fault);
-        };
-        let Ok(loaded) = usable(&newest.sources()) else {
+        // Nothing that still waits to be confirmed; an older one where a newer one cannot be used any more.
+        let kept = self.kept();
+        let mut confirmed = kept.iter().rev().filter(|own| own.returns_to.is_none());
+        let found = confirmed.find_map(|own| Some((own, usable(&own.sources()).ok()?)));
+        let Some((newest, loaded)) = found else {
             return Err(fault);
         };
         reload::tell_reasons(&self.log, &fault);

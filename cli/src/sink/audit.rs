@@ -305,10 +305,14 @@ impl Writer {
             .with("status", deed.status);
         match &mut self.book {
             None => line.send(),
-            Some(book) => {
-                let (number, hash) = book.add(deed)?;
-                line.with("number", number).with("hash", hash).send();
-            }
+            Some(book) => match book.add(deed) {
+                Ok((number, hash)) => line.with("number", number).with("hash", hash).send(),
+                Err(why) => {
+                    // Here at least it stands.
+                    line.with("kept", "no").send();
+                    return Err(why);
+                }
+            },
         }
         Ok(())
     }
