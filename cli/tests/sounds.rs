@@ -74,7 +74,12 @@ async fn a_caller_hears_ringing_and_then_why_it_is_refused() {
     let uri = format!("sip:+15550100@{ours}");
     let invite = request("INVITE", &uri, caller.address, &description);
     caller.send(&invite, ours).await;
-    let (asked, from) = callee.hears("INVITE ").await;
+    let (asked, from) = tokio::select! {
+        asked = callee.hears("INVITE ") => asked,
+        (refusal, _) = caller.hears("SIP/2.0 5") => {
+            panic!("{refusal}; log:\n{}", node.lines.text())
+        }
+    };
     callee.answers("180 Ringing", &asked, from, "").await;
     caller.hears("SIP/2.0 180").await;
     let (ours_early, _) = caller.hears("SIP/2.0 183").await;

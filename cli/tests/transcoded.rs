@@ -232,7 +232,7 @@ async fn a_tone_crosses_from_a_law_to_g722_over_srtp_and_back() {
     caller.send(&invite, ours).await;
     let stream = tokio::time::timeout(PATIENCE, accept_tls(&door, &leaf)).await;
     let mut callee = Secured {
-        stream: stream.expect("a connection"),
+        stream: stream.unwrap_or_else(|_| panic!("no connection; log:\n{}", node.lines.text())),
         read: Vec::new(),
     };
     let asked = callee.hears("INVITE ").await;

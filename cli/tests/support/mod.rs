@@ -196,7 +196,7 @@ id = "test"
 [[realm]]
 name = "core"
 addresses = ["127.0.0.1"]
-ports = "20000-20999"
+ports = "20000-31999"
 
 [[tls]]
 name = "contoso"

@@ -39,7 +39,8 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(stalled_handshake(stage)),
         &[breaks(
             "TDR-DNS-002",
-            delay(teams("INVITE"), Duration::from_millis(2_500)),
+            // Also where OPTIONS have found out before that the first proxy stalls.
+            delay(teams("INVITE"), HANDSHAKE),
         )],
     ),
     case(
