@@ -78,6 +78,9 @@ fn play(data: &[u8]) -> u64 {
     world.end()
 }
 
+/// What an answer to Teams says of us, and why it refuses.
+const TO_TEAMS: [&str; 3] = ["X-MS-SBC", "Reason", "Retry-After"];
+
 struct World {
     core: Core,
     now: Now,
@@ -338,7 +341,7 @@ impl World {
         let message = match Message::parse(bytes.clone(), &Limits::default()) {
             Ok(message) => message,
             // What repeats the headers of a broken request is as broken as they are.
-            Err(_) => return only_answers(&bytes),
+            Err(_) => return only_answers(&bytes, &TO_TEAMS),
         };
         if message.is_request() {
             message.validate().expect("we send valid requests");
