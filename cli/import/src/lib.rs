@@ -140,8 +140,14 @@ fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     (is_host(&host) || host.parse::<Ipv6Addr>().is_ok()).then_some((host, port))
 }
 
-/// A target as a trunk names it.
+/// A target as a trunk names it. An address has a port in any case, so that the same place has one name only; a name
+/// without one is looked up by its services.
 fn target(host: &str, port: Option<u16>, transport: &str) -> String {
+    let usual = match transport {
+        "tls" => 5061,
+        _ => 5060,
+    };
+    let port = port.or_else(|| host.parse::<IpAddr>().ok().map(|_| usual));
     let host = match host.parse::<Ipv6Addr>() {
         Ok(address) => Cow::from(format!("[{address}]")),
         Err(_) => Cow::from(host),
@@ -159,6 +165,18 @@ mod tests {
     fn texts(octets: &[u8]) -> Vec<String> {
         let lines = lines(octets).unwrap();
         lines.into_iter().map(|(_, text)| text.into()).collect()
+    }
+
+    #[test]
+    fn an_address_has_one_name_with_and_without_its_usual_port() {
+        for (host, port, transport, wanted) in [
+            ("192.0.2.31", None, "udp", "192.0.2.31:5060;udp"),
+            ("192.0.2.31", Some(5060), "udp", "192.0.2.31:5060;udp"),
+            ("2001:db8::1", None, "tls", "[2001:db8::1]:5061;tls"),
+            ("sip.example.net", None, "tls", "sip.example.net;tls"),
+        ] {
+            assert_eq!(target(host, port, transport), wanted);
+        }
     }
 
     #[test]
