@@ -8,6 +8,7 @@
 mod journal;
 mod spool;
 
+use super::ending::end;
 use crate::sink::log::{Log, wall_clock};
 use crate::sink::metrics::Metrics;
 use journal::{Journal, Lost, Note};
@@ -94,7 +95,7 @@ enum Order {
 /// Ends the writer after everything queued was written.
 pub struct CdrWriter {
     queue: SyncSender<Order>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
 }
 
 impl Cdr {
@@ -129,10 +130,7 @@ impl Cdr {
             queue: queue.clone(),
             shared,
         };
-        let writer = CdrWriter {
-            queue,
-            thread: Some(thread),
-        };
+        let writer = CdrWriter { queue, thread };
         Ok((cdr, writer))
     }
 
@@ -222,24 +220,8 @@ impl Shared {
 impl CdrWriter {
     /// Writes what is queued, forces it to the disk and ends the thread; gives up after five
     /// seconds if the disk does not answer.
-    pub fn finish(mut self) {
-        let deadline = Instant::now() + LAST_WRITES;
-        let mut stop = Some(Order::Stop);
-        while let Some(order) = stop.take() {
-            match self.queue.try_send(order) {
-                Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-                Err(TrySendError::Full(order)) if Instant::now() < deadline => {
-                    stop = Some(order);
-                    thread::sleep(Duration::from_millis(10));
-                }
-                Err(TrySendError::Full(_)) => return,
-            }
-        }
-        if let Some(thread) = self.thread.take() {
-            while !thread.is_finished() && Instant::now() < deadline {
-                thread::sleep(Duration::from_millis(5));
-            }
-        }
+    pub fn finish(self) {
+        end(&self.queue, Order::Stop, self.thread, LAST_WRITES);
     }
 }
 

@@ -6,6 +6,7 @@ pub mod asked;
 pub mod audit;
 pub mod bindings;
 pub mod cdr;
+mod ending;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod lent;

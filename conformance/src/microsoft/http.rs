@@ -1,10 +1,16 @@
 //! As much of a web server as one request needs.
 
 use super::Change;
+use crate::ca::{Authority, CaFault};
+use rustls::ServerConfig;
 use serde_json::{Value, json};
 use std::io;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
 
 /// Most octets of a request.
 const LARGEST: usize = 256 * 1024;
@@ -58,6 +64,36 @@ impl Response {
         let error = json!({ "error": { "code": code, "message": message } });
         Self::of(status, &error)
     }
+}
+
+/// A server of these names.
+///
+/// # Errors
+/// There is no certificate.
+pub(super) fn acceptor(authority: &Authority, names: &[&str]) -> Result<TlsAcceptor, CaFault> {
+    let (chain, key) = authority.issue(names)?.parts()?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Serves each connection by itself, until the task is ended.
+pub(super) fn serve<F>(
+    listener: TcpListener,
+    each: impl Fn(TcpStream) -> F + Send + 'static,
+) -> JoinHandle<()>
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // A subject that does not believe us, or leaves, is told by what it says.
+            tokio::spawn(each(stream));
+        }
+    })
 }
 
 /// Reads a request.

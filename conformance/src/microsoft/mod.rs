@@ -23,12 +23,11 @@ pub use presence::{BATCH, Shown};
 pub use signer::Signer;
 pub use subscriptions::Subscribed;
 
-use crate::ca::{Authority, CaFault};
+use crate::ca::Authority;
 use crate::lock::lock;
 use crate::random;
 use http::Response;
 use notices::Caller;
-use rustls::ServerConfig;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -187,8 +186,7 @@ impl Microsoft {
         authority: &Authority,
         script: Script,
     ) -> io::Result<Self> {
-        let config = config(authority).map_err(io::Error::other)?;
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = http::acceptor(authority, &[LOGIN, GRAPH]).map_err(io::Error::other)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             script: Mutex::new(script),
@@ -197,14 +195,9 @@ impl Microsoft {
             signer: Signer::rsa("key-1"),
         });
         let of_task = Arc::clone(&shared);
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, shared) = (acceptor.clone(), Arc::clone(&of_task));
-                tokio::spawn(async move {
-                    // A subject that does not believe us, or leaves, is told by what it says.
-                    let _ = shared.serve(acceptor, stream).await;
-                });
-            }
+        let task = http::serve(listener, move |stream| {
+            let (acceptor, shared) = (acceptor.clone(), Arc::clone(&of_task));
+            async move { shared.serve(acceptor, stream).await }
         });
         Ok(Self {
             address,
@@ -379,13 +372,4 @@ fn token(state: &mut State, lifetime: Duration) -> String {
         .tokens
         .insert(token.clone(), Instant::now() + lifetime);
     token
-}
-
-fn config(authority: &Authority) -> Result<ServerConfig, CaFault> {
-    let (chain, key) = authority.issue(&[LOGIN, GRAPH])?.parts()?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?)
 }

@@ -6,10 +6,9 @@
 use super::http::{self, Request, Response, form};
 use super::signer::Signer;
 use super::{APPLICATION, Breach, Change, DIRECTORY, SECRET, assertion, base64, clock};
-use crate::ca::{Authority, CaFault};
+use crate::ca::Authority;
 use crate::lock::lock;
 use crate::random;
-use rustls::ServerConfig;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io;
@@ -111,8 +110,7 @@ impl Provider {
     /// # Errors
     /// What the system says, or that there is no certificate.
     pub async fn start(authority: &Authority, script: Script) -> io::Result<Self> {
-        let config = config(authority).map_err(io::Error::other)?;
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = http::acceptor(authority, &["127.0.0.1"]).map_err(io::Error::other)?;
         let listener = TcpListener::bind((IpAddr::V4(Ipv4Addr::LOCALHOST), 0)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
@@ -121,14 +119,9 @@ impl Provider {
             state: Mutex::default(),
         });
         let of_task = Arc::clone(&shared);
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, shared) = (acceptor.clone(), Arc::clone(&of_task));
-                tokio::spawn(async move {
-                    // A subject that does not believe us, or leaves, is told by what it says.
-                    let _ = shared.serve(acceptor, stream).await;
-                });
-            }
+        let task = http::serve(listener, move |stream| {
+            let (acceptor, shared) = (acceptor.clone(), Arc::clone(&of_task));
+            async move { shared.serve(acceptor, stream).await }
         });
         Ok(Self {
             address,
@@ -325,13 +318,4 @@ impl Shared {
             None => script.signer.token(&claims),
         }
     }
-}
-
-fn config(authority: &Authority) -> Result<ServerConfig, CaFault> {
-    let (chain, key) = authority.issue(&["127.0.0.1"])?.parts()?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    Ok(ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?)
 }

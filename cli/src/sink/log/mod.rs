@@ -8,6 +8,7 @@
 pub mod look;
 mod text;
 
+use super::ending::end;
 use look::{Facts, Looks};
 use sbc_core::time::UnixTime;
 use std::collections::BTreeMap;
@@ -94,6 +95,8 @@ const DEBUG_RATE: u32 = 500;
 const MADE: u32 = 10;
 /// Codes and trunks that are told apart at a time; what comes beyond them shares the limit of its code.
 const APART: usize = 4_096;
+/// How long the end waits for whoever reads the log.
+const LAST_WRITES: Duration = Duration::from_secs(2);
 /// What was left out is told so long after, if no line of its own tells it before.
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -163,7 +166,7 @@ enum Order {
 /// Ends the writer thread after everything queued was written.
 pub struct LogWriter {
     queue: SyncSender<Order>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
 }
 
 impl Log {
@@ -193,10 +196,7 @@ impl Log {
             shared,
             queue: queue.clone(),
         };
-        let writer = LogWriter {
-            queue,
-            thread: Some(thread),
-        };
+        let writer = LogWriter { queue, thread };
         Ok((log, writer))
     }
 
@@ -488,24 +488,8 @@ impl Line<'_> {
 impl LogWriter {
     /// Writes what is queued and ends the thread; gives up after two seconds if the reader of the
     /// log has stopped reading.
-    pub fn finish(mut self) {
-        let deadline = Instant::now() + Duration::from_secs(2);
-        let mut stop = Some(Order::Stop);
-        while let Some(order) = stop.take() {
-            match self.queue.try_send(order) {
-                Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-                Err(TrySendError::Full(order)) if Instant::now() < deadline => {
-                    stop = Some(order);
-                    thread::sleep(Duration::from_millis(10));
-                }
-                Err(TrySendError::Full(_)) => return,
-            }
-        }
-        if let Some(thread) = self.thread.take() {
-            while !thread.is_finished() && Instant::now() < deadline {
-                thread::sleep(Duration::from_millis(5));
-            }
-        }
+    pub fn finish(self) {
+        end(&self.queue, Order::Stop, self.thread, LAST_WRITES);
     }
 }
 
