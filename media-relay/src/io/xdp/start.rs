@@ -29,8 +29,13 @@ const MOST_FRAMES: u32 = 1 << 15;
 const SHALLOWEST: u32 = 512;
 /// Queues of an interface that take part; packets of others go by the sockets.
 const MOST_QUEUES: u32 = 64;
-/// How often, and how long between, a queue is tried that another process may be about to leave.
-const ATTEMPTS: usize = 10;
+/// How long a hook is tried that another process may be about to leave. It is free when the last copy of its
+/// descriptor is closed, and a child that was just forked has one until it runs its own program.
+const HOOK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a queue is tried. Who had it has left the hook, which is ours already, and the kernel gives its queues
+/// back when it comes to it: on a busy host after hundreds of milliseconds.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What all workers have in common.
@@ -359,7 +364,8 @@ fn connect(
     let mut addresses: Vec<IpAddr> = one.wanted.iter().map(|wanted| wanted.address).collect();
     addresses.sort_unstable();
     addresses.dedup();
-    let mut interface = Interface::attach(one.index, &one.link, addresses, one.queues, workers)?;
+    let attach = || Interface::attach(one.index, &one.link, addresses.clone(), one.queues, workers);
+    let mut interface = persistently(HOOK_PATIENCE, attach)?;
     let copies = copies || interface.mode == Mode::Generic;
     let mut queues = Vec::new();
     let mut lanes: Vec<Vec<Lane>> = (0..workers).map(|_| Vec::new()).collect();
@@ -370,7 +376,9 @@ fn connect(
                 _ => Kind::First,
             };
             let place = (at, one.index);
-            let (lane, common) = match persistently(|| maker.make(place, queue, kind, copies)) {
+            let (lane, common) = match persistently(QUEUE_PATIENCE, || {
+                maker.make(place, queue, kind, copies)
+            }) {
                 // It could have the queue, and has fewer at present.
                 Err(fault) if queue > 0 && fault.raw_os_error() == Some(libc::EINVAL) => break 'all,
                 made => made?,
@@ -388,15 +396,20 @@ fn connect(
     })
 }
 
-/// A process that has just ended may still have the queue for some milliseconds.
-fn persistently<T>(mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    for _ in 0..ATTEMPTS {
+/// Tries for so long what a process that is ending may still have.
+fn persistently<T>(patience: Duration, mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let until = Instant::now() + patience;
+    loop {
         match make() {
-            Err(busy) if busy.raw_os_error() == Some(libc::EBUSY) => thread::sleep(PAUSE),
+            Err(fault) if is_busy(&fault) && Instant::now() < until => thread::sleep(PAUSE),
             made => return made,
         }
     }
-    make()
+}
+
+/// Whether somebody else has it.
+fn is_busy(fault: &io::Error) -> bool {
+    matches!(fault.raw_os_error(), Some(libc::EBUSY | libc::EEXIST))
 }
 
 /// Frames for each of so many queues; a power of two.
@@ -419,7 +432,7 @@ fn why_not(fault: &io::Error) -> String {
         Some(libc::EPERM | libc::EACCES) => {
             "the process lacks CAP_NET_ADMIN, CAP_NET_RAW or CAP_BPF".to_owned()
         }
-        Some(libc::EBUSY | libc::EEXIST) => {
+        _ if is_busy(fault) => {
             "another program has the interface's XDP hook or its queues".to_owned()
         }
         Some(libc::ENOBUFS | libc::ENOMEM) => {
@@ -522,5 +535,30 @@ impl Drop for Watch {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_program_is_leaving_is_waited_for_and_nothing_else() {
+        let mut left = 3;
+        let mut attempt = |code| {
+            left -= 1;
+            match left {
+                0 => Ok(()),
+                _ => Err(io::Error::from_raw_os_error(code)),
+            }
+        };
+        persistently(QUEUE_PATIENCE, || attempt(libc::EBUSY)).unwrap();
+        let fault = persistently(QUEUE_PATIENCE, || attempt(libc::EPERM)).unwrap_err();
+        assert_eq!(fault.raw_os_error(), Some(libc::EPERM));
+        let fault = persistently(Duration::ZERO, || attempt(libc::EBUSY)).unwrap_err();
+        assert_eq!(
+            why_not(&fault),
+            "another program has the interface's XDP hook or its queues"
+        );
     }
 }
