@@ -68,6 +68,13 @@ impl Mint {
         random
     }
 
+    /// A secret that a leg's later SRTP keys are drawn from.
+    pub(crate) fn keys_secret(&mut self) -> [u8; 32] {
+        let mut random = [0; 32];
+        self.stream.fill_bytes(&mut random);
+        random
+    }
+
     /// 64 random bits.
     pub fn number(&mut self) -> u64 {
         self.stream.next_u64()

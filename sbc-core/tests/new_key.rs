@@ -130,3 +130,102 @@ fn an_offer_that_crosses_takes_the_new_key_along() {
     assert!(call.shard.sent.is_empty(), "nothing is left to tell");
     call.lives();
 }
+
+/// Teams' description after the media went to another machine of its own, with another key.
+fn of_another_machine() -> String {
+    let moved = TEAMS_SDP.replace("inline:MTIz", "inline:OTIz");
+    let moved = moved.replace("m=audio 50000", "m=audio 51000");
+    assert!(moved.contains("OTIz") && moved.contains("51000"), "{moved}");
+    moved
+}
+
+fn offer_of_teams(call: &mut Call, serial: u32, sdp: &str) -> Sent {
+    let offer = callee_request(&call.invite, "x1", "INVITE", serial, TEAMS_CONTACT);
+    let offer = with_body(&offer.replace("Content-Length: 0\n\n", ""), sdp);
+    call.shard.teams_says(&offer);
+    call.shard.next_response(100);
+    call.shard.next_response(200)
+}
+
+#[test]
+fn who_comes_with_another_key_from_another_place_gets_another_key_of_ours() {
+    let mut call = Call::new();
+    let (before, theirs) = in_force(&call);
+    // Another key at the same place, and another place with the same key, are the same machine (TDR-MED-008).
+    for (serial, sdp) in [
+        (1, TEAMS_SDP.replace("m=audio 50000", "m=audio 52000")),
+        (
+            2,
+            TEAMS_SDP
+                .replace("m=audio 50000", "m=audio 52000")
+                .replace("inline:MTIz", "inline:ODIz"),
+        ),
+    ] {
+        let ok = offer_of_teams(&mut call, serial, &sdp).message;
+        assert_eq!(crypto_of(&ok), crypto_of(&call.invite));
+        call.teams_says("ACK", serial, "");
+        assert_eq!(in_force(&call).0, before);
+    }
+    let ok = offer_of_teams(&mut call, 3, &of_another_machine()).message;
+    assert_ne!(crypto_of(&ok), crypto_of(&call.invite));
+    call.teams_says("ACK", 3, "");
+    let (ours, of_teams) = in_force(&call);
+    assert!(ours != before && of_teams != theirs);
+    assert_eq!(ours.lifetime(), before.lifetime());
+    // It stays as long as the machine does.
+    let again = offer_of_teams(&mut call, 4, &of_another_machine()).message;
+    assert_eq!(crypto_of(&again), crypto_of(&ok));
+    call.teams_says("ACK", 4, "");
+    assert_eq!(in_force(&call).0, ours);
+    call.shard.pass(Duration::from_secs(6));
+    assert!(call.shard.sent.is_empty(), "nothing is left to tell");
+    call.lives();
+}
+
+#[test]
+fn who_is_found_at_another_place_by_its_answer_is_offered_another_key_once() {
+    let mut call = Call::new();
+    let hold = CARRIER_SDP.replace("a=sendrecv", "a=sendonly");
+    let lines = "Contact: <sip:gw@198.51.100.20:5060>\nContent-Type: application/sdp\n";
+    call.says("INVITE", lines, &hold);
+    call.shard.next_response(100);
+    call.shard.next_response(200);
+    let ack = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}ack1"));
+    call.shard.carrier_says(&ack);
+    // It hears our key of before from our offer, and answers from where nobody knows how far that has counted.
+    let mut keys = vec![crypto_of(&call.invite)];
+    for at in 0..2 {
+        let offer = call.shard.next_request(Method::Invite).message;
+        assert_eq!(crypto_of(&offer) == keys[0], at == 0, "{}", body(&offer));
+        keys.push(crypto_of(&offer));
+        let held = of_another_machine().replace("a=sendrecv", "a=inactive");
+        let answer = response(&offer, "200 OK", "", TEAMS_CONTACT, &held);
+        call.shard.teams_says(&answer);
+        call.shard.next_request(Method::Ack);
+    }
+    call.shard.pass(Duration::from_secs(6));
+    assert!(call.shard.sent.is_empty(), "once is enough");
+    let (ours, _) = in_force(&call);
+    let ours = sbc_core::sdp::base64_encode(ours.expose_key_and_salt());
+    assert!(keys[2].contains(&ours), "{keys:?}");
+}
+
+#[test]
+fn an_offer_of_somebody_new_that_is_refused_costs_no_key() {
+    let mut call = Call::new();
+    let (before, _) = in_force(&call);
+    let unusable = of_another_machine().replace("RTP/SAVP 8 0 101", "RTP/SAVP 96 101");
+    let offer = callee_request(&call.invite, "x1", "INVITE", 1, TEAMS_CONTACT);
+    let offer = with_body(&offer.replace("Content-Length: 0\n\n", ""), &unusable);
+    call.shard.teams_says(&offer);
+    call.shard.next_response(100);
+    call.shard.next_response(488);
+    call.teams_says("ACK", 1, "");
+    call.shard.pass(Duration::from_secs(6));
+    assert!(call.shard.sent.is_empty(), "there is nothing to tell");
+    let ok = offer_of_teams(&mut call, 2, TEAMS_SDP).message;
+    assert_eq!(crypto_of(&ok), crypto_of(&call.invite));
+    call.teams_says("ACK", 2, "");
+    assert_eq!(in_force(&call).0, before);
+    call.lives();
+}

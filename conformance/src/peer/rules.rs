@@ -274,6 +274,20 @@ fn secure_media(message: &Message, out: &mut Vec<Breach>) {
             488,
         ));
     }
+    reports_at_a_candidate(&body, out);
+}
+
+/// An agent that is told of a place for RTCP which is no candidate makes no checks (RFC 8839 §4.2.5).
+fn reports_at_a_candidate(body: &str, out: &mut Vec<Breach>) {
+    let values = |name: &'static str| body.lines().filter_map(move |line| line.strip_prefix(name));
+    let ports: Vec<_> = values("a=candidate:")
+        .filter_map(|candidate| candidate.split(' ').nth(5))
+        .collect();
+    let told = values("a=rtcp:").filter_map(|rtcp| rtcp.split(' ').next());
+    for port in told.filter(|port| !ports.is_empty() && !ports.contains(port)) {
+        let what = format!("a=rtcp names port {port}, and no candidate has it");
+        out.push(Breach::noted("TDR-ICE-002", what));
+    }
 }
 
 /// Nothing of the other side's network may show.
@@ -483,6 +497,12 @@ mod tests {
             ("X-MS-SBC: ", "X-MS-SBC: 127.9.9.10/", "PRIVACY", None),
             ("RTP/SAVP", "RTP/AVP", "TDR-MED-004", Some(488)),
             ("_80 inline", "_32 inline", "TDR-MED-001", Some(488)),
+            (
+                "a=crypto",
+                "a=candidate:1 1 UDP 1 127.9.9.9 4000 typ host\r\na=crypto",
+                "TDR-ICE-002",
+                None,
+            ),
         ] {
             let text = good().replacen(right, wrong, 1);
             assert_ne!(text, good(), "{right} is not there");

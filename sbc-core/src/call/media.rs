@@ -28,7 +28,8 @@ pub(super) fn image_of(
         Ice::Lite => image.with_ice(mint.leg_secret()),
     };
     match srtp {
-        Srtp::Off | Srtp::Optional | Srtp::Required => image,
+        Srtp::Off => image,
+        Srtp::Optional | Srtp::Required => image.with_keys(mint.keys_secret()),
         Srtp::Dtls => image.with_dtls(mint.leg_secret()),
     }
 }

@@ -8,13 +8,14 @@
 use super::codec::Codec;
 use super::dtls::OwnDtls;
 use super::ice::OwnIce;
+use super::keys::{OwnKeys, is_newcomer};
 use super::profile::{Dtmf, Profile, Srtp, Transcode};
 use super::read::{AudioFacts, Facts, FaxFacts, Secured};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, Lent, OriginLine, RefusedLine};
 use bytes::Bytes;
 use media_api::{
     CryptoKey, DtlsTerms, EndpointId, EndpointSpec, FormatId, LocalEndpoint, LocalStream,
-    Negotiated, Protection, SourcePolicy,
+    Negotiated, NegotiatedStream, Protection, SourcePolicy,
 };
 use std::fmt;
 use std::net::IpAddr;
@@ -30,6 +31,10 @@ pub struct MediaImage {
     local: Option<LocalStream>,
     /// The key of ours that a new one is to replace, as long as the peer has not agreed to that.
     replaced: Option<CryptoKey>,
+    /// Whether that is because of the peer's offer that is outstanding.
+    is_for_offer: bool,
+    /// Where later keys of ours come from.
+    keys: Option<Box<OwnKeys>>,
     written: Option<Written>,
     /// Every payload type that we ever bound on this leg: a binding never changes (SIP-505).
     numbers: Vec<(u8, Codec)>,
@@ -145,6 +150,11 @@ impl Agreement {
         &self.negotiated
     }
 
+    /// What the relay is told of the audio stream.
+    fn stream(&self) -> Option<&NegotiatedStream> {
+        self.negotiated.streams.iter().flatten().next()
+    }
+
     /// The audio codec in use.
     pub fn codec(&self) -> &Codec {
         &self.codec
@@ -204,6 +214,8 @@ impl MediaImage {
             session_id: session_id & (u64::MAX >> 1),
             local: None,
             replaced: None,
+            is_for_offer: false,
+            keys: None,
             written: None,
             numbers: Vec::new(),
             committed: None,
@@ -224,6 +236,15 @@ impl MediaImage {
     pub fn with_ice(self, secret: [u8; 16]) -> Self {
         Self {
             ice: OwnIce::new(secret).map(Box::new),
+            ..self
+        }
+    }
+
+    /// The same leg, whose later SRTP keys come from these random bytes.
+    #[must_use]
+    pub fn with_keys(self, secret: [u8; 32]) -> Self {
+        Self {
+            keys: Some(Box::new(OwnKeys::new(secret))),
             ..self
         }
     }
@@ -261,6 +282,7 @@ impl MediaImage {
             is_direct: false,
             local: None,
             replaced: None,
+            is_for_offer: false,
             in_force: None,
             exchange: Exchange::Idle,
             pending: None,
@@ -288,6 +310,7 @@ impl MediaImage {
         if let (Some(dtls), Some(told)) = (&mut self.dtls, &told.dtls) {
             dtls.count_on(told);
         }
+        self.keys = told.keys;
     }
 
     /// Whether media of this leg go past us: what is written from now on tells where the other party's
@@ -380,6 +403,37 @@ impl MediaImage {
         }
     }
 
+    /// Another key of ours in place of the one that is in force with `agreed`.
+    fn renew_after(&mut self, agreed: &NegotiatedStream) {
+        if let (Protection::Sdes { local, .. }, Some(keys)) = (&agreed.protection, &mut self.keys)
+            && let Some(fresh) = keys.after(local)
+        {
+            self.renew(fresh);
+        }
+    }
+
+    /// An offer of somebody new is answered with a key that nobody has counted under; without the offer the
+    /// key of before is ours again.
+    fn begin_keys(&mut self, exchange: &Exchange) {
+        if std::mem::take(&mut self.is_for_offer) {
+            self.keep_key();
+        }
+        let Exchange::Received(offer) = exchange else {
+            return;
+        };
+        let agreed = self
+            .committed
+            .as_ref()
+            .and_then(|own| own.stream())
+            .cloned();
+        if let (Some(agreed), Ok((_, audio)), None) = (agreed, offer.main(), &self.replaced)
+            && is_newcomer(&agreed, audio)
+        {
+            self.renew_after(&agreed);
+            self.is_for_offer = self.replaced.is_some();
+        }
+    }
+
     /// Whether a key of ours waits for the peer's agreement.
     pub fn is_renewing(&self) -> bool {
         self.replaced.is_some()
@@ -432,11 +486,13 @@ impl MediaImage {
         self.before = None;
         self.in_force = self.written.as_ref().map(|ours| Arc::clone(&ours.draft));
         self.fax = self.pending_fax.take();
-        if let Some(fax) = &self.fax {
-            return Some(&fax.negotiated);
+        if self.fax.is_some() {
+            return self.fax.as_ref().map(|fax| &fax.negotiated);
         }
         let agreed = self.pending.take()?;
         self.replaced = None;
+        self.is_for_offer = false;
+        self.follow_keys(&agreed);
         if let Some(ice) = &mut self.ice {
             ice.settle(agreed.theirs.ice.as_deref());
         }
@@ -444,6 +500,27 @@ impl MediaImage {
             dtls.settle();
         }
         Some(&self.committed.insert(agreed).negotiated)
+    }
+
+    /// Somebody new has answered our offer, and so has got a key that we have counted under before: it is
+    /// told another one (see [`Self::is_renewing`]).
+    fn follow_keys(&mut self, agreed: &Agreement) {
+        let before = self
+            .committed
+            .as_ref()
+            .and_then(|own| own.stream())
+            .cloned();
+        let (Some(before), Some(now)) = (before, agreed.stream()) else {
+            return;
+        };
+        let (Protection::Sdes { local: used, .. }, Protection::Sdes { local, .. }) =
+            (&before.protection, &now.protection)
+        else {
+            return;
+        };
+        if used == local && is_newcomer(&before, &agreed.theirs) {
+            self.renew_after(now);
+        }
     }
 
     /// Whether a fax is in force.
@@ -524,6 +601,7 @@ impl MediaImage {
             }
         }
         self.begin_dtls(&exchange);
+        self.begin_keys(&exchange);
         self.exchange = exchange;
         self.pending = None;
         self.pending_fax = None;

@@ -15,6 +15,7 @@ mod ice;
 mod image;
 mod incompatible;
 pub mod interwork;
+mod keys;
 mod own;
 mod profile;
 pub mod rate;

@@ -248,7 +248,8 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
     let stream = DraftStream {
         transport: transport.to_owned(),
         rtp: ask.lent.as_ref().map_or(local.rtp, |lent| lent.rtp),
-        rtcp: rtcp_line(profile, &local, false),
+        // With ICE it is one of the candidates (RFC 8839 §4.2.1.2), and those are one where the port is shared.
+        rtcp: rtcp_line(profile, &local, is_shared && leg.ice().is_some()),
         rtcp_mux,
         connection_zero: ask.zero,
         formats: taken
