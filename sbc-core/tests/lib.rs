@@ -103,6 +103,7 @@ mod stir_pass;
 mod switched_off;
 mod takes;
 mod teams;
+mod teams_forwarding;
 mod teams_refused;
 mod teams_sounds;
 mod teams_targets;

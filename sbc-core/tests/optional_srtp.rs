@@ -206,3 +206,26 @@ fn a_flood_of_tiny_packets_is_no_wish_that_is_told_on() {
         assert_eq!(body(&ok).contains(&told), is_told, "{}", body(&ok));
     }
 }
+
+#[test]
+fn teams_is_told_our_packet_time_whatever_the_carrier_wants() {
+    let sdp = CARRIER_SDP.replace("a=sendrecv", "a=ptime:60\na=maxptime:60");
+    let mut shard = Shard::new();
+    shard.carrier_says(&carrier_invite("long", &sdp));
+    shard.next_response(100);
+    let offer = body(&shard.next_request(Method::Invite).message);
+    assert!(
+        offer.contains("a=ptime:20\r\n") && !offer.contains("maxptime"),
+        "{offer}"
+    );
+    // And in an answer.
+    let (mut shard, invite) = called_in(CONFIG, "long-too");
+    let answer = response(&invite.message, "200 OK", "b1", CARRIER_CONTACT, &sdp);
+    shard.carrier_says(&answer);
+    shard.next_request(Method::Ack);
+    let answer = body(&shard.next_response(200).message);
+    assert!(
+        answer.contains("a=ptime:20\r\n") && !answer.contains("maxptime"),
+        "{answer}"
+    );
+}

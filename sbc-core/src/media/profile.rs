@@ -63,8 +63,10 @@ pub struct Profile {
     pub plays_music: bool,
     /// Whether this peer understands `sendonly` and `recvonly`.
     pub one_way: OneWay,
-    /// `a=ptime` of our offers in milliseconds (10–60), where the other leg names none.
+    /// `a=ptime` of our descriptions in milliseconds (10–60), where the other leg names none.
     pub ptime_ms: u8,
+    /// Whether that is also told where the other leg names another one; each side is packed for itself.
+    pub own_ptime: bool,
     /// How the source of the peer's media is found.
     pub source: SourceMode,
     /// Addresses that are known to be the peer's.
@@ -244,6 +246,7 @@ impl Profile {
             plays_music: false,
             one_way: OneWay::Understood,
             ptime_ms: 20,
+            own_ptime: false,
             source: SourceMode::Auto,
             ranges: AddressRanges::default(),
             fax: FaxMode::T38,
@@ -272,6 +275,7 @@ impl Profile {
             rtcp_line: RtcpLine::Always,
             hold: HoldForm::Inactive,
             one_way: OneWay::Never,
+            own_ptime: true,
             source: SourceMode::Restricted,
             fax: FaxMode::G711,
             ..Self::carrier(realm, family)

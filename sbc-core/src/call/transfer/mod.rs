@@ -383,7 +383,12 @@ impl Transfer {
                 trail: Trail::of_transfer(by, &to),
                 ..Caller::clone(&caller)
             }),
-            _ => caller,
+            _ if caller.trail.steps.is_empty() => caller,
+            // What the call went through before is none of the new party's business (TDR-FWD-001).
+            _ => Arc::new(Caller {
+                trail: Trail::default(),
+                ..Caller::clone(&caller)
+            }),
         }
     }
 

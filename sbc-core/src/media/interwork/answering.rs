@@ -6,7 +6,7 @@ use super::super::incompatible::{Incompatible, Unusable};
 use super::super::profile::Profile;
 use super::super::read::{Facts, OfferedKey, Secured};
 use super::asking::{admitted, allowed, number_of, told_to};
-use super::parts::{Outcome, complete, draft_crypto, draft_format, rtcp_line, sdes};
+use super::parts::{Outcome, complete, draft_crypto, draft_format, packet_time, rtcp_line, sdes};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, RefusedLine};
 use media_api::{FormatId, PayloadBinding, Protection, Suite};
 
@@ -105,12 +105,9 @@ pub(super) fn write_answer(
         });
         answered = numbered.collect();
     }
-    let mut ptime_ms = other
-        .theirs
-        .ptime_ms
-        .or(audio.ptime_ms)
-        .unwrap_or(u32::from(profile.ptime_ms));
-    let mut maxptime_ms = other.theirs.maxptime_ms;
+    let wanted = other.theirs.ptime_ms.or(audio.ptime_ms);
+    let most = other.theirs.maxptime_ms;
+    let (mut ptime_ms, mut maxptime_ms) = packet_time(profile, wanted, most, lent.is_some());
     if let Some((told, stream)) = told {
         // 18x and 2xx carry the same description (SIP-312), so what another fork would have
         // worded otherwise stays as it was told.

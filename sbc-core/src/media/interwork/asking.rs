@@ -5,7 +5,7 @@ use super::super::image::{Exchange, MediaImage, OurOffer};
 use super::super::incompatible::{Incompatible, Unusable};
 use super::super::profile::{HoldForm, OneWay, Profile, Srtp};
 use super::super::read::{AudioFacts, Secured};
-use super::parts::{draft_crypto, draft_format, rtcp_line};
+use super::parts::{draft_crypto, draft_format, packet_time, rtcp_line};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, Lent, RefusedLine};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -245,6 +245,8 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
     let rtcp_mux = profile.rtcp_mux || before.is_some_and(|before| before.theirs.rtcp_mux);
     // Who has declined to share the port has reports at their own, whatever is asked again.
     let is_shared = rtcp_mux && before.is_none_or(|before| before.theirs.rtcp_mux);
+    let (ptime_ms, maxptime_ms) =
+        packet_time(profile, ask.ptime_ms, ask.maxptime_ms, ask.lent.is_some());
     let stream = DraftStream {
         transport: transport.to_owned(),
         rtp: ask.lent.as_ref().map_or(local.rtp, |lent| lent.rtp),
@@ -257,8 +259,8 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
             .map(|(number, codec)| draft_format(profile, *number, codec))
             .collect(),
         direction: ask.direction,
-        ptime_ms: Some(ask.ptime_ms.unwrap_or(u32::from(profile.ptime_ms))),
-        maxptime_ms: ask.maxptime_ms,
+        ptime_ms: Some(ptime_ms),
+        maxptime_ms,
         cryptos: profile
             .suites
             .iter()

@@ -130,6 +130,21 @@ pub(super) fn rtcp_line(
     }
 }
 
+/// What a description of ours says of packets' lengths, in milliseconds: `a=ptime` and `a=maxptime`. Nobody
+/// repacks what goes past us.
+pub(super) fn packet_time(
+    profile: &Profile,
+    ptime_ms: Option<u32>,
+    maxptime_ms: Option<u32>,
+    is_past_us: bool,
+) -> (u32, Option<u32>) {
+    let own = u32::from(profile.ptime_ms);
+    match profile.own_ptime && !is_past_us {
+        true => (own, None),
+        false => (ptime_ms.unwrap_or(own), maxptime_ms),
+    }
+}
+
 pub(super) fn draft_format(profile: &Profile, number: u8, codec: &Codec) -> DraftFormat {
     DraftFormat {
         is_mapped: profile.maps_static || !has_meaning(number, codec),

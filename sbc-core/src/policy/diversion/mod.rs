@@ -310,6 +310,21 @@ impl Trail {
         self.diversions().pop()
     }
 
+    /// The same trail of a peer whose last entry is who forwarded the call, unless that is the party called.
+    #[must_use]
+    pub fn left_by_its_last(mut self) -> Self {
+        let number = |uri: &Uri| Number::of(uri).map(|number| number.number);
+        let called = self.called.as_ref().and_then(number);
+        if self.source == Told::HistoryInfo
+            && let Some(last) = self.steps.last_mut()
+            && last.cause.is_none()
+            && number(&last.uri) != called
+        {
+            last.left.get_or_insert(UNKNOWN);
+        }
+        self
+    }
+
     /// Sees to it that the trail ends with the target that we were asked for. A last target that is
     /// another one means that somebody in between told nothing: a gap, which is an index of 0
     /// (RFC 7044 §10.3).

@@ -16,7 +16,7 @@ pub use told::told;
 pub use vouched::{Signed, vouch};
 
 use crate::cause::{Because, CauseCode};
-use crate::config::{IdentitySource, Trunk};
+use crate::config::{IdentitySource, Preset, Trunk};
 use crate::policy::Refusal;
 use crate::policy::diversion::Trail;
 use crate::policy::number::{self, Calling, Number};
@@ -200,6 +200,11 @@ pub fn caller(message: &Message, trunk: &Trunk) -> Caller {
     let trail = match message.uri() {
         Ok(called) => Trail::of(&history, diversion, called),
         Err(_) => Trail::default(),
+    };
+    // Who forwards there stands last, whether or not the entry says why (TDR-FWD-004).
+    let trail = match trunk.preset {
+        Preset::Teams => trail.left_by_its_last(),
+        Preset::Carrier => trail,
     };
     let referred_by = message.get::<ReferredBy>().ok().flatten();
     let referred_by = referred_by.filter(|_| trunk.trusted);

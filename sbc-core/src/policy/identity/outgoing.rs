@@ -529,9 +529,9 @@ fn earlier_targets(
     let (history, diversion) = match (to_form, trail.source) {
         (HistoryForm::None, _) => (false, false),
         (HistoryForm::Pass, Told::HistoryInfo) => (true, false),
-        (HistoryForm::Pass, Told::Diversion) => (false, true),
-        // Nobody told us, but we followed a redirection.
-        (HistoryForm::Pass, Told::Nowhere) => match towards.to.preset {
+        // Also where nobody told us, but we followed a redirection. Teams keeps History-Info, and nothing says that it
+        // reads Diversion (TDR-FWD-003).
+        (HistoryForm::Pass, Told::Diversion | Told::Nowhere) => match towards.to.preset {
             Preset::Teams => (true, false),
             Preset::Carrier => (false, true),
         },
