@@ -577,10 +577,19 @@ impl Session {
             if self.style.trunk.targets.len() > 1 {
                 outgoing.addresses.retain(is_other);
                 outgoing.later.retain(is_other);
+                outgoing.doubtful.retain(is_other);
             } else {
                 // Where there is one name only, its addresses are all there is: as many as there are data centres.
-                let left = MOST_SILENT.saturating_sub(outgoing.attempts);
-                outgoing.addresses.truncate(left as usize);
+                let mut left = MOST_SILENT.saturating_sub(outgoing.attempts) as usize;
+                let outgoing = &mut **outgoing;
+                for untried in [
+                    &mut outgoing.addresses,
+                    &mut outgoing.later,
+                    &mut outgoing.doubtful,
+                ] {
+                    untried.truncate(left);
+                    left -= untried.len();
+                }
             }
         }
         // The same user is called by another way now: Teams is not to note a missed call beside that
