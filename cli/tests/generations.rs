@@ -259,7 +259,11 @@ async fn an_earlier_configuration_is_used_again_until_the_files_are_reloaded_or_
     let site = site.again().await;
     assert_eq!(site.in_use().await, of("four", 10, "files"));
     site.done("/config/rollback").await;
-    site.done("/reload").await;
+    // A hook that reloads takes nothing that was left behind.
+    let refused = site.ask("POST", "/reload").await;
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert!(site.daemon.reload().await.is_err(), "nor does SIGHUP");
+    site.done("/reload?force=true").await;
     assert_eq!(site.in_use().await, of("four", 12, "files"));
     site.daemon.shutdown().await;
 }
@@ -283,6 +287,7 @@ async fn what_nobody_confirms_is_taken_back_by_time_or_by_a_restart() {
     )
     .await;
     assert_eq!(site.ask("POST", "/config/confirm").await.status, 409);
+    assert_eq!(site.ask("POST", "/reload").await.status, 409);
 
     // A reload in between confirms nothing.
     site.done("/reload?confirm_within=600").await;
@@ -294,7 +299,25 @@ async fn what_nobody_confirms_is_taken_back_by_time_or_by_a_restart() {
     let site = site.again().await;
     assert_eq!(site.in_use().await, of(&before, 7, "unconfirmed"));
 
+    // Where it cannot be written down it is not begun; and who confirms hears of it.
+    let (place, aside) = (
+        site.directory.path().join("state/config"),
+        site.directory.path().join("aside"),
+    );
+    std::fs::rename(&place, &aside).unwrap();
+    let refused = site.ask("POST", "/reload?confirm_within=600").await;
+    assert_eq!(refused.status, 500, "{}", refused.body);
+    std::fs::rename(&aside, &place).unwrap();
     site.done("/reload?confirm_within=600").await;
+    std::fs::rename(&place, &aside).unwrap();
+    let owed = site.ask("POST", "/config/confirm").await;
+    assert_eq!(owed.status, 500, "{}", owed.body);
+    assert!(
+        owed.body.contains("a restart would take it back"),
+        "{}",
+        owed.body
+    );
+    std::fs::rename(&aside, &place).unwrap();
     site.done("/config/confirm").await;
     assert_eq!(
         site.get("/status").await["config_confirm_seconds"],

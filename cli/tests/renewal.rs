@@ -6,6 +6,7 @@ use causeway::daemon::expiry;
 use causeway::daemon::net::Patience;
 use causeway::daemon::net::tls::TlsStore;
 use causeway::sink::log::{Form, Level, Log};
+use sbc_core::id::FlowId;
 use std::time::{Duration, Instant, SystemTime};
 use support::{
     World, accept_tls, listener, options, read_to_close, read_until, tls_hop, write_leaf,
@@ -69,10 +70,15 @@ async fn connections_with_teams_end_when_our_certificate_is_another_one() {
 }
 
 /// A world whose identity is renewed, with `drain` of a millisecond, while two of its connections live: one of the
-/// peer, and one of ours on which a request waits.
+/// peer, on which its OPTIONS wait, and one of ours on which a request waits.
 async fn drained(
     answered: Duration,
-) -> (World, impl AsyncRead + Unpin, TlsStream<TcpStream>, Instant) {
+) -> (
+    World,
+    (impl AsyncRead + Unpin, FlowId),
+    TlsStream<TcpStream>,
+    Instant,
+) {
     let patience = Patience {
         answered,
         ..Patience::default()
@@ -81,7 +87,7 @@ async fn drained(
     let leaf = world.authority.leaf(&[PEER]);
     let mut theirs = world.tls(Some(&leaf), SBC).await.unwrap();
     write_text(&mut theirs, &options("theirs")).await;
-    world.received().await;
+    let (flow, _) = world.received().await;
     let (peer, address) = listener().await;
     world.send(&tls_hop("contoso", address), &options("waits"), 1);
     let mut ours = accept_tls(&peer, &leaf).await;
@@ -92,16 +98,24 @@ async fn drained(
     files.get_mut(&"contoso".into()).unwrap().drain = Some(Duration::from_millis(1));
     let begun = Instant::now();
     world.uses(TlsStore::load(&files).unwrap());
-    (world, theirs, ours, begun)
+    (world, (theirs, flow.id), ours, begun)
 }
 
 #[tokio::test]
 async fn connections_of_an_identity_with_a_time_to_drain_end_whosever_they_are() {
-    let (world, mut theirs, mut ours, begun) = drained(support::PATIENCE * 10).await;
+    let (world, (mut theirs, flow), mut ours, begun) = drained(support::PATIENCE * 10).await;
+    let start = "OPTIONS sip:sbc.contoso.example SIP/2.0";
+    // What the peer has asked is answered where it waits for that.
+    for status in ["100 Trying", "200 OK"] {
+        let answer = options("theirs").replace(start, &format!("SIP/2.0 {status}"));
+        let mut hop = tls_hop("contoso", "127.0.0.1:9".parse().unwrap());
+        hop.flow = Some(flow);
+        world.send(&hop, &answer, 7);
+        read_until(&mut theirs, status).await;
+    }
     assert_eq!(read_to_close(&mut theirs).await, b"");
     assert!(world.net.connections() > 0, "no request loses its answer");
-    let answer =
-        options("waits").replace("OPTIONS sip:sbc.contoso.example SIP/2.0", "SIP/2.0 200 OK");
+    let answer = options("waits").replace(start, "SIP/2.0 200 OK");
     write_text(&mut ours, &answer).await;
     assert_eq!(read_to_close(&mut ours).await, b"");
     assert!(begun.elapsed() < support::PATIENCE * 10);
@@ -111,7 +125,7 @@ async fn connections_of_an_identity_with_a_time_to_drain_end_whosever_they_are()
 #[tokio::test]
 async fn a_connection_out_of_use_outlives_no_transaction_that_could_be_answered_there() {
     let answered = Duration::from_millis(300);
-    let (world, mut theirs, mut ours, begun) = drained(answered).await;
+    let (world, (mut theirs, _), mut ours, begun) = drained(answered).await;
     assert_eq!(read_to_close(&mut theirs).await, b"");
     assert_eq!(read_to_close(&mut ours).await, b"");
     assert!(begun.elapsed() >= answered);

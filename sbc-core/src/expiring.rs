@@ -45,7 +45,10 @@ impl<V> Expiring<V> {
 
     /// Forgets one entry.
     pub(crate) fn remove(&mut self, key: &[u8]) {
-        self.known.remove(key);
+        if self.known.remove(key).is_some() {
+            // Its time must not end that of another value under the same key.
+            self.ends.retain(|(_, own)| own != key);
+        }
     }
 
     /// Forgets what is old enough.
@@ -87,7 +90,11 @@ mod tests {
         table.tick(start + Duration::from_secs(11));
         assert_eq!((table.get(&[1]), table.get(&[2])), (None, Some(&2)));
         assert_eq!(table.next_deadline(), Some(start + Duration::from_secs(12)));
+        table.remove(&[2]);
+        table.insert(start + Duration::from_secs(12), key(2), 7);
         table.tick(start + Duration::from_secs(12));
+        assert_eq!((table.get(&[2]), table.ends.len()), (Some(&7), 1));
+        table.tick(start + Duration::from_secs(22));
         assert_eq!((table.len(), table.next_deadline()), (0, None));
     }
 }

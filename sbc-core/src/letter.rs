@@ -72,6 +72,8 @@ pub(crate) enum Content {
     Over {
         /// Our tag.
         tag: Bytes,
+        /// Digest of its other names, if they are known.
+        names: Option<u64>,
     },
 }
 
@@ -144,8 +146,17 @@ pub(crate) struct Party {
     pub(crate) media: (SessionId, EndpointId),
     /// What it costs.
     pub(crate) bill: Option<Bill>,
-    /// Whether it comes out of a call for help.
-    pub(crate) is_emergency: bool,
+    /// Its part in the call for help that it leaves, if that is one.
+    pub(crate) help: Option<Help>,
+}
+
+/// What a party of a call for help is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Help {
+    /// It has called for help.
+    Seeks,
+    /// It has been called.
+    Gives,
 }
 
 impl Letter {

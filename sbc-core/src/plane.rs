@@ -142,12 +142,16 @@ impl Plane {
         standing.contact_user.clone().map(Bytes::from)
     }
 
-    /// A dialog has ended. Where it was handed over from, they are told.
-    pub(crate) fn dialog_ended(&mut self, now: Timestamp, tag: &Bytes) {
-        self.dialogs.end(now, tag);
+    /// A dialog has ended, with a digest of its other names, where it had a peer. Where it was handed over from, they
+    /// are told.
+    pub(crate) fn dialog_ended(&mut self, now: Timestamp, tag: &Bytes, names: Option<u64>) {
+        self.dialogs.end(now, tag, names);
         let home = shard_of(tag).filter(|home| *home != self.shard && home.0 < self.shards);
         if let Some(home) = home {
-            let letter = Letter::new(Content::Over { tag: tag.clone() });
+            let letter = Letter::new(Content::Over {
+                tag: tag.clone(),
+                names,
+            });
             self.letters.push_back((home, letter));
         }
     }

@@ -16,6 +16,9 @@ fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
+/// The longest first pause of what could not be sent.
+const FIRST_PAUSE: Duration = Duration::from_millis(625);
+
 /// What the carrier calls itself by a name.
 const NAMED: &str = "Contact: <sip:gw@gw.carrier.example:5060>\n";
 
@@ -140,7 +143,13 @@ fn a_bye_that_finds_no_connection_is_tried_for_as_long_as_a_datagram() {
             }
         }
     }
-    assert_eq!(tried, [0, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000]);
+    assert!((6..=8).contains(&tried.len()), "{tried:?}");
+    assert_eq!(tried.last(), Some(&32_000));
+    for (passed, next) in tried.iter().zip(tried.iter().skip(1)) {
+        let pause = (*passed).max(500);
+        let range = pause.min(32_000 - passed)..=pause * 5 / 4 + 100;
+        assert!(range.contains(&(next - passed)), "{tried:?}");
+    }
     assert_eq!(call.shard.records.len(), 1);
     call.shard.settles();
 }
@@ -167,7 +176,7 @@ fn a_bye_arrives_over_the_connection_that_comes_after_the_broken_one() {
     call.shard.next_response(200);
     let bye = call.shard.next_request(Method::Bye);
     fails(&mut call.shard, &bye);
-    call.shard.pass(ms(500));
+    call.shard.pass(FIRST_PAUSE);
     let again = call.shard.next_request(Method::Bye);
     assert_eq!(again.hop.remote, bye.hop.remote);
     assert_eq!(number(&again.message), number(&bye.message) + 1);
@@ -213,7 +222,7 @@ fn a_call_is_over_with_the_peers_own_bye_while_news_of_its_transfer_wait_for_a_c
     call.shard.next_request(Method::Ack);
     call.says("BYE", "", "");
     call.shard.next_response(200);
-    call.shard.pass(ms(500));
+    call.shard.pass(FIRST_PAUSE);
     let again = call.shard.next_request(Method::Notify).message;
     call.shard
         .carrier_says(&response(&again, "200 OK", "", "", ""));
@@ -230,7 +239,7 @@ fn a_second_phone_is_ended_although_its_first_bye_finds_no_connection() {
     call.shard.next_request(Method::Ack);
     let bye = call.shard.next_request(Method::Bye);
     fails(&mut call.shard, &bye);
-    call.shard.pass(ms(500));
+    call.shard.pass(FIRST_PAUSE);
     let again = call.shard.next_request(Method::Bye).message;
     assert!(header(&again, HeaderName::To).contains("tag=x2"));
     call.shard
@@ -250,7 +259,7 @@ fn a_prack_that_finds_no_connection_is_sent_again() {
     // It is on its way, so what is repeated is not heard again.
     two.reliably("183 Session Progress", "b1", 9, CARRIER_SDP);
     assert!(two.shard.sent.is_empty());
-    two.shard.pass(ms(500));
+    two.shard.pass(FIRST_PAUSE);
     let again = two.pracks(9);
     assert_eq!(number(&again), number(&prack.message) + 1);
     let ok = two.answered("b1", "");
@@ -291,13 +300,60 @@ fn how_a_transfer_ended_is_told_over_the_connection_that_comes_after_the_broken_
     let state = |sent: &Sent| header(&sent.message, HeaderName::SubscriptionState);
     assert_eq!(state(&last), "terminated;reason=noresource");
     fails(&mut call.shard, &last);
-    call.shard.pass(ms(500));
+    call.shard.pass(FIRST_PAUSE);
     let is_notify = |sent: &Sent| *sent.message.method() == Method::Notify;
     let again = call.shard.sent.iter().find(|sent| is_notify(sent)).cloned();
     let again = again.expect("it is told again");
     assert_eq!(state(&again), state(&last));
     assert_eq!(again.message.body(), last.message.body());
     assert!(number(&again.message) > number(&last.message));
+}
+
+#[test]
+fn news_of_a_transfer_are_told_in_order_over_the_connection_that_comes_after_the_broken_one() {
+    for is_said_between in [false, true] {
+        let refer =
+            "Refer-To: <sip:+493023125999@192.0.2.11>\nContact: <sip:gw@198.51.100.20:5060>\n";
+        let mut call = Call::new();
+        call.says("REFER", refer, "");
+        call.shard.next_response(202);
+        let first = call.shard.next_request(Method::Notify);
+        let invite = call.shard.next_request(Method::Invite).message;
+        fails(&mut call.shard, &first);
+        let told = |call: &mut Call| -> Vec<Sent> {
+            let sent = call.shard.sent.drain(..);
+            let is_ours = |own: &Sent| own.message.is_request();
+            let is_told = |own: &Sent| matches!(own.message.method(), Method::Notify | Method::Bye);
+            let is_carriers = |own: &Sent| own.hop.remote.to_string() == CARRIER;
+            sent.filter(|own| is_ours(own) && is_told(own) && is_carriers(own))
+                .collect()
+        };
+        if is_said_between {
+            let rings = response(&invite, "180 Ringing", "z1", TEAMS_CONTACT, "");
+            call.shard.teams_says(&rings);
+        }
+        // The other party leaves: the transfer has its end, and a BYE follows.
+        call.teams_says("BYE", 1, "");
+        assert!(told(&mut call).is_empty(), "nothing overtakes the first");
+        call.shard.pass(FIRST_PAUSE);
+        let sent = told(&mut call);
+        let methods: Vec<&Method> = sent.iter().map(|own| own.message.method()).collect();
+        assert_eq!(methods, [&Method::Notify, &Method::Bye]);
+        let state = header(&sent[0].message, HeaderName::SubscriptionState);
+        assert_eq!(state, "terminated;reason=noresource");
+        // Again: their order stays, whichever is told first that it has failed.
+        for own in sent.iter().rev() {
+            fails(&mut call.shard, own);
+        }
+        let mut again = Vec::new();
+        let limit = call.shard.now.mono + ms(2_000);
+        while again.len() < 2 && call.shard.now.mono < limit {
+            call.shard.pass(ms(50));
+            again.extend(told(&mut call));
+        }
+        let methods: Vec<&Method> = again.iter().map(|own| own.message.method()).collect();
+        assert_eq!(methods, [&Method::Notify, &Method::Bye]);
+    }
 }
 
 #[test]
@@ -439,7 +495,7 @@ fn the_other_addresses_of_a_name_are_forgotten_when_the_peer_moves() {
     assert_eq!(bye.hop.remote.to_string(), "198.51.100.25:5060");
     fails(&mut shard, &bye);
     assert!(shard.sent.is_empty(), "it is nowhere else");
-    shard.pass(ms(500));
+    shard.pass(FIRST_PAUSE);
     let again = shard.next_request(Method::Bye);
     assert_eq!(again.hop.remote.to_string(), "198.51.100.25:5060");
 }

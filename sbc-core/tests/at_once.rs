@@ -365,3 +365,47 @@ fn where_several_ring_a_redirection_is_followed_after_the_others() {
         assert_eq!(onward.hop.remote.to_string(), "198.51.100.40:5062");
     }
 }
+
+/// Nobody who calls for help waits for those who ring.
+#[test]
+fn where_several_ring_a_redirection_to_a_number_of_help_is_followed_at_once() {
+    let help = "[[route]]\nname = \"help\"\nmatch = { emergency = true }\nto = [{ trunk = \"carrier-a\" }]\n";
+    let numbers = "numbers = [\"+493023125000-+493023125999\"]";
+    let config = config_with("redirect = \"follow\"", "");
+    let config = config.replace(numbers, &format!("{numbers}\nemergency = [\"112\"]"));
+    for is_first in [true, false] {
+        let mut shard = Shard::with(config_of(&format!("{config}{help}")));
+        shard.carrier_says(&carrier_invite("two", CARRIER_SDP));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        let teams = shard.next_request(Method::Invite).message;
+        let mut two = Two { shard, invite };
+        two.says("180 Ringing", "b1", "", "");
+        two.shard.next_response(180);
+        teams_says(&mut two, &teams, "180 Ringing", "");
+        if is_first {
+            let moved = "Contact: <sip:112@198.51.100.40>\n";
+            two.says("302 Moved Temporarily", "b1", moved, "");
+        } else {
+            let moved = "Contact: <sip:112@sip.pstnhub.microsoft.com:5061;user=phone>\n";
+            let moved = response(&teams, "302 Moved Temporarily", "x1", moved, "");
+            two.shard.teams_says(&moved);
+        }
+        two.shard.next_request(Method::Ack);
+        let sent: Vec<Sent> = two.shard.sent.drain(..).collect();
+        let of = |method: Method| {
+            let mut sent = sent.iter();
+            let found =
+                sent.find(|own| *own.message.method() == method && own.message.is_request());
+            &found.expect("it is sent").message
+        };
+        let silenced = match is_first {
+            true => &teams,
+            false => &two.invite,
+        };
+        let id = |message| header(message, HeaderName::CallId);
+        assert_eq!(id(of(Method::Cancel)), id(silenced));
+        let uri = String::from_utf8_lossy(&of(Method::Invite).request_uri()).into_owned();
+        assert!(uri.starts_with("sip:112@198.51.100."), "{uri}");
+    }
+}

@@ -995,3 +995,28 @@ fn what_is_too_large_goes_slim_where_the_operator_says_so() {
     assert_eq!(least.hop.protocol, Protocol::Udp);
     assert_eq!(values(&least), 2);
 }
+
+/// A time of the operator's own is not prolonged by a gateway that repeats itself.
+#[test]
+fn a_short_time_to_ring_begins_anew_with_what_is_new_alone() {
+    let codecs = "codecs = [\"PCMA\", \"PCMU\"]";
+    for (second, waits) in [("180 Ringing", 20), ("183 Session Progress", 35)] {
+        let timers = format!("{codecs}\ntimers = {{ ring_timeout = \"20s\" }}");
+        let (mut shard, invite) = called_in(&CONFIG.replacen(codecs, &timers, 1), "rings");
+        let says = |shard: &mut Shard, status: &str| {
+            let text = response(&invite.message, status, "x1", CARRIER_CONTACT, "");
+            shard.carrier_says(&text);
+        };
+        let begin = shard.now.mono;
+        let is_cancel = |sent: &Sent| *sent.message.method() == Method::Cancel;
+        for n in 0..12 {
+            says(&mut shard, if n < 3 { "180 Ringing" } else { second });
+            shard.pass(Duration::from_secs(5));
+            if shard.sent.iter().any(is_cancel) {
+                break;
+            }
+        }
+        let waited = shard.now.mono.since(begin).as_secs();
+        assert!((waits..waits + 6).contains(&waited), "{second}: {waited}");
+    }
+}

@@ -353,6 +353,12 @@ fn calls_of_two_shards_are_joined_and_what_still_comes_to_the_old_one_is_passed_
     let bye = bye_in(&mut pair.0[0], &first);
     ok(&mut pair.0[0], &bye);
     pair.post();
+    // The old shard knows what the dialog was called.
+    for (n, (tag, status)) in [("z2", 481), ("z1", 603)].into_iter().enumerate() {
+        let late = replacing(&second, tag).replace("newcomer", &format!("late{n}"));
+        pair.0[1].teams_says(&late);
+        pair.0[1].next_response(status);
+    }
     for shard in &mut pair.0 {
         assert_eq!(shard.records.len(), 1);
         shard.settles();

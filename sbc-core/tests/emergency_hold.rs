@@ -32,8 +32,13 @@ impl Help {
     }
 
     fn to(number: &str, keys: &str) -> Self {
+        Self::under("carrier-a", number, keys)
+    }
+
+    /// With these keys of a trunk.
+    fn under(trunk: &str, number: &str, keys: &str) -> Self {
         let numbers = "numbers = [\"+493023125000-+493023125999\"]";
-        let name = "name = \"carrier-a\"";
+        let name = &format!("name = \"{trunk}\"");
         let config = CONFIG
             .replace(numbers, &format!("{numbers}\nemergency = [\"112\"]"))
             .replacen(name, &format!("{name}\n{keys}"), 1);
@@ -355,4 +360,81 @@ fn a_caller_for_help_that_is_handed_to_another_call_is_protected_there() {
         assert!(!help.shard.sent.iter().any(is_bye), "{keys}");
         assert_eq!(help.shard.records.len(), ended, "{keys}");
     }
+}
+
+/// Wherever the caller for help stands after a transfer: who gives help may leave, and the caller may not.
+#[test]
+fn a_caller_for_help_that_comes_to_the_called_side_is_protected_there() {
+    let mut help = Help::under("teams-contoso", "112", "emergency_hold = \"refuse\"");
+    help.shard.teams_says(&teams_invite("colleague"));
+    help.shard.next_response(100);
+    let invite = help.shard.next_request(Method::Invite).message;
+    let answer = response(&invite, "200 OK", "y1", CARRIER_CONTACT, CARRIER_SDP);
+    help.shard.carrier_says(&answer);
+    help.shard.next_request(Method::Ack);
+    let ok = help.shard.next_response(200).message;
+    help.shard
+        .teams_says(&in_dialog(&ok, "ACK", 1, &format!("{VIA}ackc")));
+    // The service, which is called in that one, takes the caller of the other one there.
+    let from = call::header(&help.invite, HeaderName::From);
+    let ours = from.split(";tag=").nth(1).expect("a tag");
+    let id = call::header(&help.invite, HeaderName::CallId);
+    let lines = format!(
+        "{CONTACT}Refer-To: <sip:+493023125457@192.0.2.11?Replaces={id}%3Bto-tag%3D{ours}%3Bfrom-tag%3Dx1>\n"
+    );
+    let first = std::mem::replace(&mut help.invite, invite);
+    let refer = callee_request(&help.invite, "y1", "REFER", 3, &lines);
+    let refer = refer.replace("SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bK", call::VIA);
+    help.shard.carrier_says(&refer);
+    help.shard.next_response(202);
+    let notify = help.shard.next_request(Method::Notify).message;
+    help.shard
+        .carrier_says(&response(&notify, "200 OK", "", "", ""));
+    let bye = help.shard.next_request(Method::Bye).message;
+    help.shard
+        .carrier_says(&response(&bye, "200 OK", "", "", ""));
+    let again = help.shard.next_request(Method::Invite).message;
+    assert_ne!(
+        call::header(&again, HeaderName::CallId),
+        call::header(&first, HeaderName::CallId)
+    );
+    let answer = response(&again, "200 OK", "", TEAMS_CONTACT, TEAMS_SDP);
+    help.shard.teams_says(&answer);
+    help.shard.pass(Duration::from_millis(10));
+    help.shard.sent.clear();
+    assert_eq!(help.caller_hangs_up(5), 403, "the caller may not leave");
+}
+
+/// Who is transferred to those who help has called for help, whichever side it stands on.
+#[test]
+fn who_is_transferred_to_those_who_help_may_not_hang_up_and_they_may() {
+    let numbers = "numbers = [\"+493023125000-+493023125999\"]";
+    let name = "name = \"carrier-a\"";
+    let help = "[[route]]\nname = \"help\"\nmatch = { emergency = true }\nto = [{ trunk = \"carrier-a\" }]\n";
+    let config = CONFIG
+        .replace(numbers, &format!("{numbers}\nemergency = [\"112\"]"))
+        .replacen(name, &format!("{name}\nemergency_hold = \"refuse\""), 1);
+    let mut usual = call::Call::with(&format!("{config}{help}"));
+    let contact = "Contact: <sip:gw@198.51.100.20:5060>\n";
+    usual.says(
+        "REFER",
+        &format!("Refer-To: <sip:112@192.0.2.11>\n{contact}"),
+        "",
+    );
+    usual.shard.next_response(202);
+    let notify = usual.shard.next_request(Method::Notify).message;
+    usual
+        .shard
+        .carrier_says(&response(&notify, "200 OK", "", "", ""));
+    let invite = usual.shard.next_request(Method::Invite).message;
+    let answer = response(&invite, "200 OK", "h1", CARRIER_CONTACT, CARRIER_SDP);
+    usual.shard.carrier_says(&answer);
+    usual.shard.pass(Duration::from_millis(10));
+    usual.shard.sent.clear();
+    usual.teams_says("BYE", 1, "");
+    usual.shard.next_response(403);
+    let bye = callee_request(&invite, "h1", "BYE", 1, "");
+    let bye = bye.replace("SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bK", call::VIA);
+    usual.shard.carrier_says(&bye);
+    usual.shard.next_response(200);
 }

@@ -427,3 +427,37 @@ fn who_has_transferred_the_call_talks_no_more_and_the_target_does() {
         assert_eq!((calls(user()), calls(other)), (0, 0), "{target}");
     }
 }
+
+#[test]
+fn who_answers_after_a_redirection_talks_and_not_who_was_dialled() {
+    const OTHER: &str = "0b2f3c4d-1111-2222-3333-444455557777";
+    let inside = "[[route]]\nname = \"inside\"\nmatch = { from_trunk = \"teams-contoso\", called = '^\\+4930' }\n\
+                  to = [{ trunk = \"teams-contoso\" }]\n";
+    let text = with_rule(RULE)
+        .replace(
+            "users = {",
+            &format!("users = {{ \"+493023125457\" = \"{OTHER}\","),
+        )
+        .replacen("[[route]]\n", &format!("{inside}[[route]]\n"), 1);
+    let tenant = TenantName::new("contoso");
+    let other = UserId::parse(OTHER).expect("a GUID");
+    let together = Together::default();
+    let mut shard = Shard::with(config_of(&text)).counting(&together);
+    shard.carrier_says(&carrier_invite("forwarded", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let contact = "Contact: <sip:+493023125457@sip.pstnhub.microsoft.com:5061;user=phone>\n";
+    shard.teams_says(&response(
+        &invite,
+        "302 Moved Temporarily",
+        "x1",
+        contact,
+        "",
+    ));
+    shard.next_request(Method::Ack);
+    let onward = shard.next_request(Method::Invite).message;
+    shard.teams_says(&response(&onward, "200 OK", "x2", TEAMS_CONTACT, TEAMS_SDP));
+    shard.next_request(Method::Ack);
+    let calls = |user| together.talking().of(&tenant, user).calls;
+    assert_eq!((calls(user()), calls(other)), (0, 1));
+}

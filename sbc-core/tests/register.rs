@@ -818,6 +818,14 @@ fn a_registrar_that_asks_who_takes_back_what_is_gone_is_answered() {
             gone.has(HeaderName::Authorization),
             "what is known is shown"
         );
+        // The registrar would take the new one for the old one, or both for one.
+        shard.pass(Duration::from_secs(5));
+        let repeated = shard.sent.drain(..).map(|own| own.message);
+        assert!(
+            repeated
+                .into_iter()
+                .all(|own| header(&own, HeaderName::Expires) == "0")
+        );
         // Each nonce is for one request.
         says(&mut shard, &gone, "401 Unauthorized", &challenge("n2"));
         let proven = next_register(&mut shard).message;
@@ -844,6 +852,31 @@ fn a_registrar_that_asks_who_takes_back_what_is_gone_is_answered() {
     let gone = next_register(&mut shard).message;
     assert_eq!(header(&gone, HeaderName::Expires), "0");
     assert_eq!(standing(&shard).state, RegistrationState::Off);
+}
+
+#[test]
+fn a_new_registration_waits_for_the_old_one_to_be_taken_back_and_not_for_ever() {
+    let (mut shard, _) = registered(&usual(), "");
+    for expires in ["20m", "30m"] {
+        let changed = registering(&format!("expires = \"{expires}\""));
+        shard.apply(Input::Config(config_of(&changed)));
+    }
+    let begin = shard.now.mono;
+    let gone = next_register(&mut shard).message;
+    assert_eq!(header(&gone, HeaderName::Expires), "0");
+    // The old one's registrar is silent; only the same request is repeated meanwhile.
+    loop {
+        let (next, _) = register_within(&mut shard, Duration::from_secs(40)).expect("a REGISTER");
+        if header(&next.message, HeaderName::Expires) == "1800" {
+            break;
+        }
+        assert_eq!(
+            header(&next.message, HeaderName::CSeq),
+            header(&gone, HeaderName::CSeq)
+        );
+    }
+    let waited = shard.now.mono.since(begin).as_secs();
+    assert!((31..=33).contains(&waited), "{waited}");
 }
 
 #[test]

@@ -267,6 +267,22 @@ fn both_may_leave_and_the_end_is_still_told() {
     up.tells("terminated;reason=noresource", "200 OK");
     let record = &up.two.shard.records[0];
     assert_eq!(record.transfers[0].outcome, TransferOutcome::Completed);
+    // Who names its dialog in part only means another one, also where that was told of longer than it lasted.
+    let from = header(&up.two.invite, HeaderName::From);
+    let ours = from.split(";tag=").nth(1).expect("a tag");
+    let id = header(&up.two.invite, HeaderName::CallId);
+    for (n, (tag, status)) in [("b2", 481), ("b1", 603)].into_iter().enumerate() {
+        let line = format!("Replaces: {id};to-tag={ours};from-tag={tag}\nMax-Forwards");
+        let flow = sbc_core::transport::Flow {
+            remote: "198.51.100.40:5060".parse().unwrap(),
+            ..carrier_flow()
+        };
+        let invite = carrier_invite(&format!("late{n}"), CARRIER_SDP);
+        up.two
+            .shard
+            .receive(flow, &invite.replace("Max-Forwards", &line));
+        up.two.shard.next_response(status);
+    }
     up.two.shard.settles();
 }
 

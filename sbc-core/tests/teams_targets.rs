@@ -569,3 +569,38 @@ fn where_teams_has_one_name_its_other_addresses_are_asked_too() {
     at.dedup();
     assert_eq!(at.len(), 3, "{at:?}");
 }
+
+/// Those that are known to be down are no further ones.
+#[test]
+fn of_one_name_no_more_addresses_are_asked_because_some_are_known_to_be_down() {
+    let second = "    { address = \"sip2.pstnhub.microsoft.com:5061;tls\" },\n";
+    let mut shard = Shard::with(config_of(&named("").replace(second, "")));
+    let calls = |shard: &mut Shard, id: &str, last: &[u8]| {
+        shard.carrier_says(&carrier_invite(id, CARRIER_SDP));
+        let (query, _) = shard.queries.pop_front().expect("a question");
+        let server = Server {
+            priority: 0,
+            weight: 0,
+            port: 5061,
+            addresses: last
+                .iter()
+                .map(|last| [203, 0, 113, *last].into())
+                .collect(),
+        };
+        let services = vec![Service {
+            protocol: Protocol::Tls,
+            servers: vec![server],
+        }];
+        shard.apply(Input::Outcome(query, Outcome::Located(services)));
+    };
+    for n in 0..5 {
+        calls(&mut shard, &format!("down{n}"), &[11, 12]);
+    }
+    shard.pass(Duration::from_secs(15));
+    shard.sent.clear();
+    calls(&mut shard, "one", &[11, 12, 13, 14, 15]);
+    shard.pass(Duration::from_secs(15));
+    let mut at = shard.invited();
+    at.dedup();
+    assert_eq!(at.len(), 3, "{at:?}");
+}

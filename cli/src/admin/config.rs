@@ -54,9 +54,8 @@ fn same(one: &sbc_core::config::Config, other: &sbc_core::config::Config) -> boo
 /// Does with the files what a reload would, as far as it can fail; asks nobody else.
 pub(super) async fn validate(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let _turn = access.desk.turn().await?;
-    let judged = daemon.rehearse(Wanted::Files, Trial::LeftOut);
-    Ok(Json(as_judged(judged.await)))
+    let judged = async move { daemon.rehearse(Wanted::Files, Trial::LeftOut).await };
+    Ok(Json(as_judged(access.desk.task(judged).await?)))
 }
 
 #[derive(Deserialize)]
@@ -72,9 +71,9 @@ pub(super) async fn candidate(
 ) -> Result<Json<Value>, Problem> {
     let Json(candidate) = candidate.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
-    let _turn = access.desk.turn().await?;
-    let judged = daemon.rehearse(Wanted::Text(candidate.text), Trial::LeftOut);
-    Ok(Json(as_judged(judged.await)))
+    let wanted = Wanted::Text(candidate.text);
+    let judged = async move { daemon.rehearse(wanted, Trial::LeftOut).await };
+    Ok(Json(as_judged(access.desk.task(judged).await?)))
 }
 
 fn as_judged(judged: Result<Prepared, ReloadFault>) -> Value {

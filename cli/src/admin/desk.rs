@@ -10,6 +10,7 @@ use sbc_core::record::CallSummary;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinError;
 use tokio::time::timeout;
 
 /// Work that takes a processor or the disk for a while, at the same time.
@@ -50,12 +51,24 @@ impl Desk {
             let _turn = turn;
             work()
         };
-        let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the work was broken off");
         tokio::task::spawn_blocking(working).await.map_err(failed)
     }
 
-    /// A turn of such work, for whoever does it elsewhere.
-    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
+    /// The same for work that waits for others in between.
+    pub(super) async fn task<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let turn = self.turn().await?;
+        let working = async move {
+            let _turn = turn;
+            work.await
+        };
+        tokio::spawn(working).await.map_err(failed)
+    }
+
+    /// A turn of such work.
+    async fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let turn = timeout(WAIT, Arc::clone(&self.turns).acquire_owned()).await;
         let taken = turn.ok().and_then(Result::ok);
         taken.ok_or_else(|| Problem::later("others are being served with this: ask again"))
@@ -98,10 +111,36 @@ impl Desk {
     }
 }
 
+fn failed(_: JoinError) -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the work was broken off")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    #[tokio::test]
+    async fn a_task_keeps_its_turn_though_nobody_waits_for_it() {
+        let desk = Arc::new(Desk::default());
+        let (end, is_over) = tokio::sync::oneshot::channel::<()>();
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let own = Arc::clone(&desk);
+        let asked = tokio::spawn(async move {
+            let work = async move {
+                let _ = begun.send(());
+                let _ = is_over.await;
+            };
+            own.task(work).await
+        });
+        has_begun.await.unwrap();
+        asked.abort();
+        assert!(asked.await.unwrap_err().is_cancelled());
+        assert_eq!(desk.turns.available_permits(), TURNS - 1);
+        drop(end);
+        let both = u32::try_from(TURNS).unwrap();
+        let _all = desk.turns.acquire_many(both).await.unwrap();
+    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn work_keeps_its_turn_though_nobody_waits_for_it() {

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a change may wait to be confirmed, in seconds: a day at most.
@@ -24,6 +25,8 @@ const WAIT: RangeInclusive<u64> = 1..=86_400;
 #[serde(deny_unknown_fields)]
 pub(super) struct Wait {
     confirm_within: Option<u64>,
+    #[serde(default)]
+    force: bool,
 }
 
 /// Takes the files into use.
@@ -34,7 +37,10 @@ pub(super) async fn reload(
 ) -> Result<Json<Value>, Problem> {
     let Query(wait) = wait.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
-    let meant = meant(&headers);
+    let meant = match wait.force {
+        true => meant(&headers).forced(),
+        false => meant(&headers),
+    };
     let _place = access.desk.reload()?;
     let done = match wait.confirm_within {
         None => daemon.reload_if(&meant).await,
@@ -55,9 +61,9 @@ pub(super) async fn reload(
 /// Does all of a reload that can fail, and changes nothing.
 pub(super) async fn dry_run(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let _turn = access.desk.turn().await?;
-    let prepared = daemon.rehearse(Wanted::Files, Trial::Held).await;
-    let prepared = prepared.map_err(problem)?;
+    let own = Arc::clone(&daemon);
+    let rehearsed = async move { own.rehearse(Wanted::Files, Trial::Held).await };
+    let prepared = access.desk.task(rehearsed).await?.map_err(problem)?;
     let kept = prepared.kept().iter();
     Ok(Json(json!({
         "config_generation": daemon.loaded().config.generation,
@@ -177,7 +183,14 @@ pub(super) async fn again(
 /// Says that what was taken for a time is good.
 pub(super) async fn confirm(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    if !daemon.confirm().await {
+    let confirmed = daemon.confirm().await.map_err(|why| {
+        let why = format!(
+            "the configuration is in use, but a restart would take it back: this cannot be written down in the state directory: \
+             {why}; it is tried again each minute"
+        );
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why)
+    })?;
+    if !confirmed {
         let why = "no configuration waits to be confirmed: none was taken for a time, or the time is over and the one before is in \
                    use again";
         return Err(Problem::new(StatusCode::CONFLICT, why));
@@ -214,6 +227,8 @@ pub(super) fn problem(fault: ReloadFault) -> Problem {
         }
         ReloadFault::OtherFiles => StatusCode::PRECONDITION_FAILED,
         ReloadFault::NotKept(_) => StatusCode::NOT_FOUND,
+        ReloadFault::TakenBack => StatusCode::CONFLICT,
+        ReloadFault::Unwritten(_) => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };
     Problem::new(status, fault.to_string())

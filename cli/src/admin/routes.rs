@@ -546,7 +546,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
             ("config_generation", Integer),
             ("confirmed", Flag),
         ])),
-        refusals: &[(409, "nothing waits to be confirmed")],
+        refusals: &[
+            (409, "nothing waits to be confirmed"),
+            (
+                500,
+                "it stays in use, but cannot be written down: a restart would take it back",
+            ),
+        ],
         handler: || post(generations::confirm),
     },
     Operation {
@@ -555,15 +561,26 @@ pub(super) const OPERATIONS: &[Operation] = &[
         right: Right::Configure,
         summary: "Takes the files into use, as SIGHUP does; refused as a whole or not at all. An identity whose new \
                   certificate Teams refuses is kept with its old one, and named",
-        query: &[(
-            "confirm_within",
-            "seconds, 1 to 86400: unless it is confirmed by then, the configuration before is taken into use again",
-            Integer,
-        )],
+        query: &[
+            (
+                "confirm_within",
+                "seconds, 1 to 86400: unless it is confirmed by then, the configuration before is taken into use again",
+                Integer,
+            ),
+            (
+                "force",
+                "whether files are taken as well that were in use, were taken back, and have not changed since",
+                Flag,
+            ),
+        ],
         body: None,
         answer: Answer::Json(RELOADED),
         refusals: &[
             (400, "confirm_within is out of its range"),
+            (
+                409,
+                "the files were in use and were taken back, and have not changed since",
+            ),
             NOT_MEANT,
             REFUSED,
         ],

@@ -326,6 +326,9 @@ pub struct Reload {
     /// 24h, such as 5m. A restart of the daemon in between goes back at once
     #[arg(long, value_name = "TIME", value_parser = wait)]
     pub confirm_timeout: Option<u64>,
+    /// Take files into use that were taken back, by time or by an operator, and have not changed since
+    #[arg(long, conflicts_with_all = ["dry_run", "confirm_timeout"])]
+    pub force: bool,
     /// The daemon
     #[command(flatten)]
     pub connection: Connection,
@@ -351,6 +354,7 @@ pub fn reload(wish: &Reload, out: &mut dyn Write) -> io::Result<u8> {
     match (wish.dry_run, wish.confirm_timeout) {
         (true, _) => dry_run(to, out),
         (false, Some(seconds)) => reloaded(to, &format!("/reload?confirm_within={seconds}"), out),
+        (false, None) if wish.force => reloaded(to, "/reload?force=true", out),
         (false, None) => reloaded(to, "/reload", out),
     }
 }
@@ -692,6 +696,7 @@ mod tests {
         let wish = Reload {
             dry_run: false,
             confirm_timeout: None,
+            force: false,
             connection: to.clone(),
         };
         assert_eq!(reload(&wish, &mut out).unwrap(), exit::UNREACHABLE);

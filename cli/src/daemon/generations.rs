@@ -154,6 +154,8 @@ struct State {
     kept: Vec<Arc<Generation>>,
     origin: Origin,
     pending: Option<Pending>,
+    /// The file of the one in use could not be written.
+    is_owed: bool,
 }
 
 impl Generations {
@@ -176,6 +178,7 @@ impl Generations {
                 kept,
                 origin: Origin::Files,
                 pending: None,
+                is_owed: false,
             }),
         }
     }
@@ -195,7 +198,7 @@ impl Generations {
             match usable(&earlier.sources()) {
                 Ok(loaded) => {
                     let text = "the files on disk are those that were left behind, and have not changed since: an earlier \
-                                configuration is in use; \"causeway config diff\" shows the difference, and \"causeway reload\" \
+                                configuration is in use; \"causeway config diff\" shows the difference, and \"causeway reload --force\" \
                                 takes the files";
                     let line = self.log.warn("config_earlier", text);
                     line.with("generation", earlier.last)
@@ -293,10 +296,15 @@ impl Generations {
         }
         let files: Vec<Kept> = taken.sources.iter().map(kept).collect();
         let mut state = self.state();
+        // What is the same text needs no way back to itself.
         let returns_to = match (taken.by, &state.pending) {
-            (By::Start | By::Reload, Some(pending)) => Some(pending.back_to.last),
+            (By::Start | By::Reload, Some(pending)) if pending.back_to.files != files => {
+                Some(pending.back_to.last)
+            }
             _ => None,
         };
+        let own = sum_over(&files);
+        let instead_of = taken.instead_of.filter(|sum| *sum != own);
         let newest = state.kept.pop_if(|newest| newest.files == files);
         let generation = Arc::new(Generation {
             version: VERSION,
@@ -310,7 +318,7 @@ impl Generations {
                 _ => taken.by,
             },
             files,
-            instead_of: taken.instead_of,
+            instead_of,
             returns_to,
         });
         state.kept.push(Arc::clone(&generation));
@@ -328,20 +336,47 @@ impl Generations {
             }
         }
         drop(state);
-        self.write(&generation, &gone);
+        let _ = self.write(&generation);
+        for gone in gone {
+            if let Some(folder) = &self.folder {
+                // What stays is read at the next start and goes then.
+                let _ = fs::remove_file(path(folder, &gone));
+            }
+        }
     }
 
-    fn write(&self, generation: &Generation, gone: &[Arc<Generation>]) {
+    /// Writes the file of one; that this fails is told. From then on it is owed.
+    fn write(&self, generation: &Generation) -> io::Result<()> {
         let Some(folder) = &self.folder else {
-            return;
+            return Ok(());
         };
-        if let Err(why) = whole::write(&path(folder, generation), generation) {
-            lost(&self.log, folder, &why);
+        let written = whole::write(&path(folder, generation), generation);
+        self.state().is_owed = written.is_err();
+        if let Err(why) = &written {
+            lost(&self.log, folder, why);
         }
-        for gone in gone {
-            // What stays is read at the next start and goes then.
-            let _ = fs::remove_file(path(folder, gone));
-        }
+        written
+    }
+
+    /// Writes the file of the one in use once more.
+    ///
+    /// # Errors
+    /// What the operating system says: what is in use now would not be known after a restart.
+    pub(super) fn write_again(&self) -> io::Result<()> {
+        let newest = self.state().kept.last().cloned();
+        newest.map_or(Ok(()), |newest| self.write(&newest))
+    }
+
+    /// Whether the file of the one in use could not be written.
+    pub(super) fn is_owed(&self) -> bool {
+        self.state().is_owed
+    }
+
+    /// Whether files of this sum were in use and taken back, and nobody has changed them since.
+    pub(super) fn were_taken_back(&self, sum: &str) -> bool {
+        let state = self.state();
+        let newest = state.kept.last();
+        newest.is_some_and(|newest| newest.instead_of.as_deref() == Some(sum))
     }
 
     /// From now on what is taken has to be confirmed; the time counts from now. What is gone back to is what was in
@@ -382,14 +417,18 @@ impl Generations {
         self.state().pending.take().is_some()
     }
 
-    /// What was taken stays; whether it waited for that.
-    pub fn confirm(&self) -> bool {
-        if !self.settle() {
-            return false;
-        }
+    /// What was taken stays; whether it waited for that, or for being written down.
+    ///
+    /// # Errors
+    /// What the operating system says: it stays in use, and a restart would take it back.
+    pub fn confirm(&self) -> io::Result<bool> {
+        let waited = self.settle();
         let mut state = self.state();
+        if !waited && !state.is_owed {
+            return Ok(false);
+        }
         let Some(newest) = state.kept.pop() else {
-            return true;
+            return Ok(true);
         };
         let newest = Arc::new(Generation {
             returns_to: None,
@@ -397,8 +436,7 @@ impl Generations {
         });
         state.kept.push(Arc::clone(&newest));
         drop(state);
-        self.write(&newest, &[]);
-        true
+        self.write(&newest).map(|()| true)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -543,9 +581,47 @@ mod tests {
         }
         assert!(generations.find(1).is_some());
         assert!(generations.kept().last().unwrap().is_unconfirmed());
-        assert!(generations.confirm() && !generations.confirm());
+        assert!(generations.confirm().unwrap() && !generations.confirm().unwrap());
         assert!(!generations.kept().last().unwrap().is_unconfirmed());
         take(&generations, 51, "51");
         assert!(generations.find(1).is_none());
+    }
+
+    #[test]
+    fn what_is_confirmed_and_cannot_be_written_is_owed_until_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let generations = Generations::open(Some(folder.path()), log());
+        take(&generations, 1, "a");
+        generations.await_word(Duration::from_secs(60));
+        take(&generations, 2, "b");
+        let place = folder.path().join(FOLDER);
+        let aside = folder.path().join("aside");
+        fs::rename(&place, &aside).unwrap();
+        generations.confirm().unwrap_err();
+        assert!(generations.is_owed() && generations.until().is_none());
+        generations.write_again().unwrap_err();
+        fs::rename(&aside, &place).unwrap();
+        assert!(generations.confirm().unwrap());
+        assert!(!generations.is_owed() && !generations.confirm().unwrap());
+        let again = Generations::open(Some(folder.path()), log());
+        assert!(!again.kept().last().unwrap().is_unconfirmed());
+    }
+
+    #[test]
+    fn the_same_text_has_no_way_back_to_itself() {
+        let generations = Generations::open(None, log());
+        take(&generations, 1, "a");
+        generations.await_word(Duration::from_secs(60));
+        take(&generations, 2, "a");
+        assert!(!generations.kept().last().unwrap().is_unconfirmed());
+        let sources = [Source::new("a.toml", "a")];
+        generations.take(Taken {
+            number: 3,
+            sources: &sources,
+            by: By::Rollback,
+            origin: Origin::Files,
+            instead_of: Some(sum(&sources)),
+        });
+        assert!(!generations.were_taken_back(&sum(&sources)));
     }
 }

@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// How often it is tried to go back where that fails.
 const AGAIN: Duration = Duration::from_secs(10);
+/// How often it is tried to write down what is in use where that fails.
+const OWED: Duration = Duration::from_secs(60);
 
 /// Why a configuration was not put into use.
 #[derive(Debug)]
@@ -42,6 +44,10 @@ pub enum ReloadFault {
     Other(u64),
     /// The files on disk are not those that were meant.
     OtherFiles,
+    /// The files on disk were in use and were taken back, and have not changed since.
+    TakenBack,
+    /// What is to be confirmed could not be taken back at a restart, because it cannot be written down.
+    Unwritten(std::io::Error),
     /// No configuration of this number is kept, or none that was in use before.
     NotKept(Option<u64>),
 }
@@ -68,6 +74,15 @@ impl fmt::Display for ReloadFault {
             Self::OtherFiles => {
                 f.write_str("the files on disk have changed since they were looked at")
             }
+            Self::TakenBack => f.write_str(
+                "the files on disk were in use and were taken back, and have not changed since; change them, or take them \
+                 all the same by \"causeway reload --force\" or, for a time, --confirm-timeout",
+            ),
+            Self::Unwritten(why) => write!(
+                f,
+                "what is in use cannot be written down in the state directory ({why}), so a restart would take this for \
+                 confirmed; make room there, or reload without --confirm-timeout"
+            ),
             Self::NotKept(Some(number)) => write!(
                 f,
                 "generation {number} is not kept; \"causeway config history\" lists those that are"
@@ -146,9 +161,19 @@ pub struct Meant {
     generation: Option<u64>,
     /// Sum of the files on disk.
     files: Option<String>,
+    /// Also files that were taken back.
+    is_forced: bool,
 }
 
 impl Meant {
+    /// Also files that were in use, were taken back, and have not changed since.
+    pub fn forced(self) -> Self {
+        Self {
+            is_forced: true,
+            ..self
+        }
+    }
+
     /// Reads what [`Self::tag`] has made, or a number in quotes.
     pub fn by(tag: &str) -> Self {
         if tag == "*" {
@@ -163,6 +188,7 @@ impl Meant {
         Self {
             generation: Some(number.parse().unwrap_or(0)),
             files,
+            is_forced: false,
         }
     }
 
@@ -224,14 +250,34 @@ impl Daemon {
         self.reload_if(&Meant::default()).await
     }
 
-    /// The same, if the number of the configuration that is in use when its turn has come is one that is meant.
+    /// The same, if the number of the configuration that is in use when its turn has come is one that is meant. Files
+    /// that were taken back are used again only by whoever has seen them or says so: a hook that reloads at night has not.
     ///
     /// # Errors
     /// [`ReloadFault`]; the running configuration stays.
     pub async fn reload_if(&self, meant: &Meant) -> Result<Reloaded, ReloadFault> {
         let _turn = self.turn().lock().await;
         self.is_meant(meant)?;
+        if !meant.is_forced && meant.files.is_none() {
+            self.are_wanted().await.inspect_err(|fault| {
+                self.tell_refusal(fault);
+            })?;
+        }
         self.put(Wanted::Files, meant).await
+    }
+
+    /// Whether the files on disk are not those that were taken back.
+    async fn are_wanted(&self) -> Result<(), ReloadFault> {
+        let path = self.config_path().to_owned();
+        let generations = Arc::clone(self.generations());
+        aside(move || match crate::config::read_sources(&path) {
+            Ok(files) if generations.were_taken_back(&generations::sum(&files)) => {
+                Err(ReloadFault::TakenBack)
+            }
+            // What is wrong with them is told by whoever takes them.
+            Ok(_) | Err(_) => Ok(()),
+        })
+        .await
     }
 
     /// The same; unless it is confirmed in time, what was in use before is put into use again. A reload in between
@@ -246,6 +292,8 @@ impl Daemon {
     ) -> Result<Reloaded, ReloadFault> {
         let _turn = self.turn().lock().await;
         self.is_meant(meant)?;
+        let generations = Arc::clone(self.generations());
+        aside(move || generations.write_again().map_err(ReloadFault::Unwritten)).await?;
         let was_awaited = self.generations().until();
         self.generations().await_word(time);
         let done = self.put(Wanted::Files, meant).await;
@@ -340,12 +388,21 @@ impl Daemon {
     }
 
     /// Says that what was taken for a time is good; whether anything waited for that.
-    pub async fn confirm(&self) -> bool {
+    ///
+    /// # Errors
+    /// What the operating system says: it is in use, but a restart would take it back until it can be written down,
+    /// which is tried again.
+    pub async fn confirm(self: &Arc<Self>) -> std::io::Result<bool> {
         let _turn = self.turn().lock().await;
         let generations = Arc::clone(self.generations());
+        let was_owed = generations.is_owed();
         let confirmed = tokio::task::spawn_blocking(move || generations.confirm());
-        let confirmed = confirmed.await.unwrap_or(false);
-        if confirmed {
+        let confirmed = confirmed.await.unwrap_or(Ok(false));
+        if confirmed.is_err() && !was_owed {
+            let daemon = Arc::downgrade(self);
+            tokio::spawn(async move { write_again(daemon).await });
+        }
+        if matches!(confirmed, Ok(true)) {
             let line = self
                 .sinks()
                 .log
@@ -613,6 +670,22 @@ async fn take_back(daemon: Weak<Daemon>) {
     }
 }
 
+/// Writes down what is in use once that is possible.
+async fn write_again(daemon: Weak<Daemon>) {
+    loop {
+        tokio::time::sleep(OWED).await;
+        let Some(daemon) = daemon.upgrade() else {
+            return;
+        };
+        let generations = Arc::clone(daemon.generations());
+        let written = move || !generations.is_owed() || generations.write_again().is_ok();
+        let written = tokio::task::spawn_blocking(written).await;
+        if written.unwrap_or(true) || daemon.is_stopping() {
+            return;
+        }
+    }
+}
+
 /// Tells why a configuration cannot be used, a line for each finding; returns how many there are.
 pub(super) fn tell_reasons(log: &Log, fault: &ReloadFault) -> usize {
     match fault {
@@ -636,6 +709,8 @@ pub(super) fn tell_reasons(log: &Log, fault: &ReloadFault) -> usize {
         ReloadFault::NeedsRestart(_)
         | ReloadFault::Other(_)
         | ReloadFault::OtherFiles
+        | ReloadFault::TakenBack
+        | ReloadFault::Unwritten(_)
         | ReloadFault::NotKept(_) => {
             log.error("config", fault).send();
             1

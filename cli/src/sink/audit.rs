@@ -184,8 +184,10 @@ impl Audit {
     pub fn refused(&self, deed: Deed) {
         let is_written = self.lock().of(&deed.who);
         if is_written
-            && let Err(TrySendError::Full(Job::Write(deed, _))) =
-                self.jobs.try_send(Job::Write(deed, None))
+            && let Err(
+                TrySendError::Full(Job::Write(deed, _))
+                | TrySendError::Disconnected(Job::Write(deed, _)),
+            ) = self.jobs.try_send(Job::Write(deed, None))
         {
             self.lock().pass_over(&deed.who);
         }
@@ -323,6 +325,8 @@ impl Writer {
 struct Refusals {
     /// Of those who are known: how many of this minute are written, and how many are not.
     known: BTreeMap<String, (u32, u64)>,
+    /// The same of names beyond those that are told apart: how many are not written.
+    further: u64,
     /// Of those who are not, by source.
     strangers: BTreeMap<IpAddr, u64>,
     /// The same of sources beyond those that are told apart.
@@ -333,6 +337,7 @@ impl Refusals {
     /// Whether another one of somebody known is written down.
     fn of(&mut self, who: &str) -> bool {
         if self.known.len() >= SOURCES && !self.known.contains_key(who) {
+            self.further += 1;
             return false;
         }
         let (written, passed_over) = self.known.entry(who.to_owned()).or_default();
@@ -362,6 +367,7 @@ impl Refusals {
     fn take(&mut self) -> Vec<Deed> {
         let Self {
             known,
+            further,
             strangers,
             others,
         } = std::mem::take(self);
@@ -376,6 +382,16 @@ impl Refusals {
                 status: 0,
             })
             .collect();
+        if further > 0 {
+            all.push(Deed {
+                what: format!(
+                    "{further} attempts of still others were refused, not written down one by one"
+                ),
+                who: "several".to_owned(),
+                source: "several".to_owned(),
+                status: 0,
+            });
+        }
         let mut sources: Vec<(IpAddr, u64)> = strangers.into_iter().collect();
         sources.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let count = others + sources.iter().map(|(_, count)| count).sum::<u64>();
@@ -710,6 +726,21 @@ mod tests {
         let read = read(&folder.path().join(FILE), 10).unwrap();
         assert_eq!(read.entries.len(), 0);
         assert!(read.fault.unwrap().contains("line 1"));
+    }
+
+    #[test]
+    fn attempts_of_more_names_than_are_told_apart_are_counted() {
+        let mut refusals = Refusals::default();
+        for number in 0..SOURCES + 5 {
+            refusals.of(&format!("user{number}"));
+        }
+        let told = refusals.take();
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].what.starts_with("5 attempts of still others"),
+            "{}",
+            told[0].what
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use journal::{Journal, Lost, Note};
 use sbc_core::config::CdrSpool;
 use sbc_core::id::CallId;
 use sbc_core::record::Record;
-use spool::Spool;
+use spool::{Spool, Steady};
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -238,6 +238,7 @@ struct Writer {
     /// Calls that these tell of.
     noted: HashSet<CallId>,
     next_retire: Instant,
+    clock: Steady,
     /// Where records are to go, as long as they cannot.
     moving: Option<Box<CdrSpool>>,
     /// Nothing is tried before, as the disk has just refused something.
@@ -255,6 +256,7 @@ impl Writer {
             notes: Vec::new(),
             noted: HashSet::new(),
             next_retire: Instant::now(),
+            clock: Steady::new(Instant::now(), wall_clock()),
             moving: None,
             rests_until: Instant::now(),
         }
@@ -450,7 +452,8 @@ impl Writer {
         }
         if Instant::now() >= self.next_retire {
             self.next_retire = Instant::now() + RETIRE;
-            match spool.retire(now) {
+            let is_steady = self.clock.look(Instant::now(), now);
+            match spool.retire(now, is_steady) {
                 Ok(0) => {}
                 Ok(files) => log
                     .info(
@@ -481,16 +484,20 @@ impl Writer {
         let moved = Spool::open(&to).and_then(|new| match &mut self.files {
             Some((old, journal)) => {
                 let _ = old.sync();
-                if is_elsewhere {
-                    journal.move_to(new.directory())?;
-                }
+                let lost = match is_elsewhere {
+                    true => journal.move_to(new.directory())?,
+                    false => Vec::new(),
+                };
                 *old = new;
-                Ok(())
+                Ok(lost)
             }
-            None => Ok(()),
+            None => Ok(Vec::new()),
         });
         match moved {
-            Ok(()) => {
+            Ok(lost) => {
+                for one in &lost {
+                    self.lost(one);
+                }
                 self.wanted = *to;
                 self.next_retire = Instant::now();
                 match self.files {

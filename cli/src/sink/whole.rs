@@ -69,10 +69,15 @@ pub(crate) fn write_octets(path: &Path, whole: &[u8]) -> io::Result<()> {
     file.write_all(whole)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
+    path.parent().map_or(Ok(()), sync_names)
+}
+
+/// Forces the names of the files of a directory to the disk, so that what was renamed there stays so.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn sync_names(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]

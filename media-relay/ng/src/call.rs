@@ -76,6 +76,8 @@ struct Offered {
     transport: String,
     /// Whether SRTP was offered on.
     is_secure: bool,
+    /// The tags that keys were offered under.
+    tags: Vec<u32>,
     /// Whether one port was offered on.
     is_mux_offered: bool,
     has_rtcp_line: bool,
@@ -223,6 +225,7 @@ impl Call {
                     line: None,
                     transport,
                     is_secure: false,
+                    tags: Vec::new(),
                     is_mux_offered: false,
                     has_rtcp_line: false,
                 });
@@ -261,6 +264,7 @@ impl Call {
                 line: Some(line),
                 transport,
                 is_secure,
+                tags: keys.iter().map(|(_, tag)| *tag).collect(),
                 is_mux_offered,
                 has_rtcp_line: media.rtcp().is_some(),
             });
@@ -369,7 +373,7 @@ impl Call {
             let is_muxed = offered.is_mux_offered && answer.is_muxed;
             let source = Line::source(wishes);
             towards_answerer[slot] = Some(NegotiatedStream {
-                protection: answerer.protection(slot, &answer)?,
+                protection: answerer.protection(slot, &answer, &offered.tags)?,
                 ..agreed_with(&answer, line, is_muxed, source, &common, true)
             });
         }
@@ -476,12 +480,18 @@ impl Party {
         stream.ok_or_else(|| "the relay has reserved nothing for this line".into())
     }
 
-    fn protection(&self, slot: usize, answer: &Line) -> Result<media_api::Protection, Reason> {
+    fn protection(
+        &self,
+        slot: usize,
+        answer: &Line,
+        offered: &[u32],
+    ) -> Result<media_api::Protection, Reason> {
         let Protection::Sdes(keys) = &answer.protection else {
             return Ok(media_api::Protection::None);
         };
         let own = self.stream(slot)?;
-        let both = keys.iter().find_map(|(tag, remote)| {
+        let mut taken = keys.iter().filter(|(tag, _)| offered.contains(tag));
+        let both = taken.find_map(|(tag, remote)| {
             // The tag says which of our keys it has taken.
             let at = usize::try_from(*tag).ok()?.checked_sub(1)?;
             let local = own.keys.get(at)?;

@@ -138,6 +138,19 @@ fn suites_are_offered_as_wished_under_the_tags_that_an_answer_is_read_by() {
         let mut site = Site::new();
         assert!(why(&site.offer(OFFER, secure(wish))).contains("no suite"));
     }
+    // A key that was left out is none that an answer could take.
+    let mut site = Site::new();
+    let all = sdp(&site.offer(OFFER, json!({"transport-protocol": "RTP/SAVP"})));
+    let mut lines = all.lines();
+    let line = lines.find(|line| line.contains(" AES_CM_128_HMAC_SHA1_80 "));
+    let (begin, _) = line
+        .and_then(|line| line.split_once("inline:"))
+        .expect("a key");
+    let mut site = Site::new();
+    sdp(&site.offer(OFFER, secure(json!(["no-AES_CM_128_HMAC_SHA1_80"]))));
+    let taken =
+        ANSWER.replace("RTP/AVP", "RTP/SAVP") + &format!("{begin}inline:{}\r\n", "CQkJ".repeat(10));
+    assert!(why(&site.answer(&taken, json!({}))).contains("was not offered"));
     // What is not SRTP is not touched.
     let mut site = Site::new();
     sdp(&site.offer(OFFER, json!({"SDES": "off"})));

@@ -142,14 +142,23 @@ impl Call {
         }
     }
 
-    /// A party of a call for help is here now: what holds for that call holds for this one (SIP-1405).
-    pub(super) fn becomes_help(&mut self, cx: &Cx<'_>) {
+    /// As [`Self::spare`], for all that are here.
+    pub(super) fn spare_all(&mut self, cx: &Cx<'_>) {
+        let until = cx.now.mono + emergency::SPARED;
+        for leg in self.legs.values_mut() {
+            leg.session.spare_until(until);
+        }
+    }
+
+    /// A party of a call for help is here now, on this side or called by it: what holds for that call holds for this
+    /// one (SIP-1405).
+    pub(super) fn becomes_help(&mut self, cx: &Cx<'_>, seeks: EndedBy) {
+        if !self.record.emergency {
+            self.seeks_help = seeks;
+        }
         self.record.emergency = true;
         self.places.become_help();
-        let legs: Vec<LegId> = self.legs.iter().map(|(id, _)| *id).collect();
-        for leg in legs {
-            self.spare(cx, leg);
-        }
+        self.spare_all(cx);
         if self.answered.is_none() {
             let limit = cx.now.mono + self.longest_setup();
             self.timers.set(Timer::Limit as usize, limit);

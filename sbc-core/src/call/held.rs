@@ -8,6 +8,7 @@ use super::{Call, Timer, endpoint};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::EmergencyHold;
 use crate::id::LegId;
+use crate::letter::Help;
 use crate::plane::Cx;
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -16,12 +17,30 @@ use std::time::Duration;
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 
 impl Call {
+    /// The caller for help and those who help, while they talk to each other: after a transfer either may stand on
+    /// either side.
+    fn helped(&self) -> Option<(LegId, LegId)> {
+        let (a, b) = self.bridge.filter(|_| self.record.emergency)?;
+        Some(match self.seeks_help {
+            EndedBy::A => (a, b),
+            EndedBy::B | EndedBy::Us => (b, a),
+        })
+    }
+
     /// What those who help want to become of the call when its caller hangs up.
-    pub(super) fn emergency_hold(&self) -> EmergencyHold {
-        let called = self.bridge.and_then(|(_, called)| self.trunk_of(called));
-        called
-            .filter(|_| self.record.emergency)
-            .map_or(EmergencyHold::Release, |trunk| trunk.habits.emergency_hold)
+    fn emergency_hold(&self) -> EmergencyHold {
+        let those_who_help = self.helped().and_then(|(_, own)| self.trunk_of(own));
+        those_who_help.map_or(EmergencyHold::Release, |trunk| trunk.habits.emergency_hold)
+    }
+
+    /// What a party is in a call for help.
+    pub(super) fn help_of(&self, leg: LegId) -> Option<Help> {
+        self.record
+            .emergency
+            .then(|| match self.side(leg) == self.seeks_help {
+                true => Help::Seeks,
+                false => Help::Gives,
+            })
     }
 
     /// Whether nobody but those who help may end the call.
@@ -29,20 +48,18 @@ impl Call {
         self.emergency_hold() != EmergencyHold::Release
     }
 
-    /// Who takes the caller's part may not hang up where the caller might not.
-    pub(super) fn keeps_caller(&mut self, leg: LegId) {
-        let is_caller = self.bridge.is_some_and(|(caller, _)| caller == leg);
-        if is_caller
-            && self.emergency_hold() == EmergencyHold::Refuse
-            && let Some(caller) = self.leg(leg)
-        {
-            caller.session.refuse_bye();
+    /// Who calls for help, or has taken the caller's part, may not hang up where those who help do not want it.
+    pub(super) fn keeps_caller(&mut self) {
+        let is_refused = self.emergency_hold() == EmergencyHold::Refuse;
+        let caller = self.helped().map(|(caller, _)| caller);
+        if let Some(caller) = caller.and_then(|caller| self.leg(caller)) {
+            caller.session.refuse_bye(is_refused);
         }
     }
 
     /// Whether the end of a leg leaves those who help on the line.
     pub(super) fn is_held_after(&self, leg: LegId) -> bool {
-        let Some((caller, called)) = self.bridge else {
+        let Some((caller, called)) = self.helped() else {
             return false;
         };
         let is_there = |leg| {

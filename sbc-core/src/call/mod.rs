@@ -132,6 +132,8 @@ pub(crate) struct Call {
     leaving: Vec<(LegId, Timestamp)>,
     /// Why nobody vouches for the caller, if it is to be told (RFC 9410).
     unvouched: Option<crate::stir::Fault>,
+    /// The side of who calls for help, where the call is one for help.
+    seeks_help: EndedBy,
     /// When the caller for help has hung up, and those who help have not.
     held_since: Option<Timestamp>,
     /// Its record is written, and what it took is given back.
@@ -323,6 +325,7 @@ impl Call {
             relayed: Vec::new(),
             leaving: Vec::new(),
             unvouched: None,
+            seeks_help: EndedBy::A,
             held_since: None,
             is_recorded: false,
             asking: Vec::new(),
@@ -662,7 +665,7 @@ impl Call {
     /// Whether this is still being dialled by the caller of another INVITE: the same Call-ID and From,
     /// and no answer yet.
     pub(crate) fn is_dialled_by(&self, invite: &Message, trunk: &Trunk) -> bool {
-        matches!(self.operation, Some(Operation::Setup(_)))
+        self.is_set_up()
             && self.legs.get(&A_LEG).is_some_and(|a| {
                 a.session.style().trunk.name == trunk.name && a.session.is_dialled_by(invite)
             })

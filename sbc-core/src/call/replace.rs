@@ -304,6 +304,7 @@ impl Replace {
         call.newcomer = Some(self.newcomer);
         call.tellings_begin_anew();
         call.spare(cx, self.newcomer);
+        call.keeps_caller();
         call.comes_from(cx, self.newcomer, &self.said);
         call.introduce(self.newcomer);
         call.introduce(self.partner);

@@ -63,13 +63,15 @@ impl Call {
         let mut transfers = record.transfers.iter().rev();
         let transfer = transfers.find(|transfer| transfer.leg == Some(leg));
         let party = record.parties.iter().find(|party| party.leg == leg);
+        // After a redirection another one than that which the caller dialled.
+        let mut egress = record.egress.iter();
+        let attempt = egress.find(|attempt| attempt.leg == leg);
         let number = match (transfer, party) {
             (_, Some(party)) => &party.number,
             (Some(transfer), None) => &transfer.target,
             (None, None) if leg == A_LEG => &record.calling,
-            (None, None) if record.answered_by == Some(leg) => &record.called,
             // Who came otherwise has a number that nobody here knows.
-            (None, None) => return None,
+            (None, None) => &attempt?.called,
         };
         users.of(number)
     }

@@ -106,7 +106,7 @@ pub use trunk::{
     RefreshBy, Registration, SessionTimer, SipTimers, TargetAddress, Trunk, TrunkMedia,
     UdpOversize, UriForm,
 };
-pub use user::{MOST_USERS, UserId, Users};
+pub use user::{UserId, Users};
 pub use written::{Secret, TlsVersion};
 
 use crate::id::{ListenerName, RealmName, SoundName, TenantName, TlsContextName, TrunkName};

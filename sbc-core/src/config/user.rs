@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Most numbers that one tenant has users for. Asked for every ten seconds in batches of 650 they take a
 /// fiftieth of what Microsoft allows.
-pub const MOST_USERS: usize = 20_000;
+const MOST_USERS: usize = 20_000;
 
 /// So many answers about presence may be missed before it is old.
 const MISSED: u32 = 3;
@@ -63,35 +63,35 @@ impl Serialize for UserId {
     }
 }
 
-/// The users of a tenant, at most [`MOST_USERS`] numbers.
+/// The users of a tenant, at most 20,000 numbers.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Users {
     numbers: BTreeMap<String, UserId>,
     ids: BTreeSet<UserId>,
-    good_for: Duration,
-    is_asked: bool,
+    /// How often their presence is asked for, if it is.
+    every: Option<Duration>,
 }
 
 impl Users {
-    /// These, whose presence is asked for every so often; never, if that is zero.
-    pub fn new(numbers: BTreeMap<String, UserId>, every: Duration) -> Self {
+    /// These, whose presence is asked for every so often, if it is.
+    pub fn new(numbers: BTreeMap<String, UserId>, every: Option<Duration>) -> Self {
         let ids = numbers.values().copied().collect();
         Self {
             numbers,
             ids,
-            good_for: (every * MISSED).max(LEAST_GOOD),
-            is_asked: !every.is_zero(),
+            every,
         }
     }
 
     /// Whether anybody asks for their presence.
     pub fn is_asked(&self) -> bool {
-        self.is_asked
+        self.every.is_some()
     }
 
     /// For how long presence counts that was heard.
     pub fn good_for(&self) -> Duration {
-        self.good_for
+        let some = self.every.unwrap_or_default() * MISSED;
+        some.max(LEAST_GOOD)
     }
 
     /// Whose number it is: `+` and digits.
@@ -136,7 +136,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenUse
 pub(super) fn checked(
     title: &str,
     written: &WrittenUsers,
-    every: Duration,
+    every: Option<Duration>,
     out: &mut Collector,
 ) -> Users {
     let mut numbers = BTreeMap::new();
@@ -205,7 +205,8 @@ mod tests {
         let user = UserId::parse("0b2f3c4d-1111-2222-3333-444455556666").unwrap();
         let numbers = ["+4930111", "+4930112"].map(|number| (number.to_owned(), user));
         let every = Duration::from_secs(30);
-        let users = Users::new(numbers.into(), every);
+        let users = Users::new(numbers.into(), Some(every));
+        assert!(users.is_asked() && !Users::new(BTreeMap::new(), None).is_asked());
         assert_eq!(users.good_for(), every * 3);
         assert_eq!(users.of("+4930112"), Some(user));
         assert_eq!((users.of("+4930113"), users.ids().len()), (None, 1));

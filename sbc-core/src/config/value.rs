@@ -261,6 +261,21 @@ pub(super) fn is_host_name(text: &str) -> bool {
     text.len() <= 253 && !last_is_number
 }
 
+/// `https://host[:port]/path`: no user, no question, no fragment.
+pub(super) fn is_https_url(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("https://") else {
+        return false;
+    };
+    let (place, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let is_socket = place.parse::<SocketAddr>().is_ok_and(|own| own.port() != 0);
+    let (host, port) = place.split_once(':').unwrap_or((place, "443"));
+    let is_place = is_socket
+        || place.parse::<IpAddr>().is_ok()
+        || is_host_name(host) && port.parse::<u16>().is_ok_and(|port| port != 0);
+    let plain = |octet: u8| octet.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&octet);
+    is_place && path.bytes().all(plain)
+}
+
 /// Whether the text may be the beginning of a number.
 pub(super) fn is_number_start(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or(text);
@@ -281,6 +296,33 @@ pub(super) fn is_object_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_is_a_place_and_a_path_of_https() {
+        for good in [
+            "https://acme.example.org/directory",
+            "https://acme.example.org:14000/dir",
+            "https://127.0.0.1:14000/dir",
+            "https://[::1]:14000/dir",
+            "https://localhost:14000",
+        ] {
+            assert!(is_https_url(good), "{good}");
+        }
+        for bad in [
+            "http://acme.example.org/directory",
+            "acme.example.org/directory",
+            "https://",
+            "https:///directory",
+            "https://user@acme.example.org/",
+            "https://acme.example.org:0/",
+            "https://acme.example.org:x/",
+            "https://acme.example.org/a b",
+            "https://acme.example.org/?a",
+            "https://acme.example.org/#a",
+        ] {
+            assert!(!is_https_url(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn durations_have_a_unit_and_end_before_a_year() {

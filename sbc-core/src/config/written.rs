@@ -147,12 +147,12 @@ pub(super) struct WrittenTenant {
 
 impl WrittenTenant {
     /// How often the presence of its users is asked for.
-    pub(super) fn presence_every(&self) -> Duration {
+    pub(super) fn presence_every(&self) -> Option<Duration> {
         let presence = self
             .graph
             .as_ref()
             .and_then(|graph| graph.presence.as_ref());
-        presence.map_or(Duration::ZERO, |presence| presence.access().every)
+        presence.map(|presence| presence.access().every)
     }
 }
 

@@ -154,23 +154,22 @@ impl Core {
                     let ported = is_asked(|when| when.routing_number.is_some());
                     let ported = ported.then(|| message.uri().ok()).flatten();
                     let ported = ported.and_then(number::routing_number);
-                    let by_presence = help.is_none() && !is_call_back;
-                    let by_presence =
-                        by_presence && config.routes.iter().any(|route| route.presence.is_some());
-                    let of = by_presence
-                        .then(|| route::owner(&config, ingress.tenant.as_ref(), &called.number))
-                        .flatten();
                     let known = (&self.plane.presences, &self.plane.talking);
-                    let callee = ingress.tenant.as_ref().or(of).filter(|_| by_presence);
-                    let callee = callee.and_then(|tenant| {
+                    let callee = || {
+                        if help.is_some() || is_call_back {
+                            return None;
+                        }
+                        let own = ingress.tenant.as_ref();
+                        let owner = || route::owner(&config, own, &called.number);
+                        let tenant = own.or_else(owner)?;
                         presence::callee(now.mono, &config, known, tenant, &called.number)
-                    });
+                    };
                     let asked = Asked {
                         called: &called.number,
                         calling: &calling.value,
                         diverting: diverting.as_deref(),
                         routing: ported.as_deref(),
-                        callee: callee.as_ref(),
+                        callee: &callee,
                     };
                     let (mint, explains) = (&mut self.plane.mint, self.plane.explains);
                     route::plan_for(&config, &ingress, asked, mint, explains)

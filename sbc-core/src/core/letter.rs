@@ -139,7 +139,7 @@ impl Core {
             }
             Content::Again(again) => self.called_again(now, letter, again, out),
             Content::Room(wanted) => self.make_room(now, wanted, out),
-            Content::Over { tag } => self.plane.dialogs.end(now.mono, tag),
+            Content::Over { tag, names } => self.plane.dialogs.end(now.mono, tag, *names),
         }
     }
 

@@ -285,7 +285,7 @@ impl Core {
         let calls = &self.calls;
         let gone = self.plane.dialogs.orphans(|call| calls.contains_key(&call));
         for tag in gone {
-            self.plane.dialog_ended(now.mono, &tag);
+            self.plane.dialog_ended(now.mono, &tag, None);
         }
         self.post(now, out);
     }

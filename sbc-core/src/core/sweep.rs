@@ -51,7 +51,7 @@ impl Core {
         let calls = &self.calls;
         let dialogs = self.plane.dialogs.orphans(|call| calls.contains_key(&call));
         for tag in &dialogs {
-            self.plane.dialogs.end(now.mono, tag);
+            self.plane.dialogs.end(now.mono, tag, None);
         }
         let queries = self.plane.queries.forget(|call| calls.contains_key(&call));
         let owned = calls.values().flat_map(|entry| entry.call.places());

@@ -130,6 +130,11 @@ impl Dialog {
             .map_or(&[], |tag| tag.as_ref())
     }
 
+    /// A digest of what it is called beside our tag.
+    pub(crate) fn names(&self) -> u64 {
+        names(self.call_id.as_str().as_bytes(), self.remote_tag())
+    }
+
     /// The peer's tag; empty if it gave none (RFC 2543).
     pub fn remote_tag(&self) -> &[u8] {
         self.remote

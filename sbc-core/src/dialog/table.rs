@@ -4,6 +4,7 @@ use crate::hashed::Minted;
 use crate::id::{CallId, LegId, ShardId};
 use crate::time::Timestamp;
 use bytes::Bytes;
+use media_api::wire::{DIGEST_OF_NOTHING, digest};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -46,24 +47,17 @@ impl DialogTable {
         self.legs.insert(local_tag, Entry::Live(call, leg));
     }
 
-    /// Notes that the leg with this tag ended.
-    pub fn end(&mut self, now: Timestamp, local_tag: &[u8]) {
+    /// Notes that the leg with this tag ended, and what it was called beside it, if that is known.
+    pub fn end(&mut self, now: Timestamp, local_tag: &[u8], names: Option<u64>) {
         let Some(entry) = self.legs.get_mut(local_tag) else {
             return;
         };
         let (Entry::Live(call, leg) | Entry::Moved(call, leg, _)) = *entry else {
             return;
         };
-        *entry = Entry::Ended(call, leg, None);
+        *entry = Entry::Ended(call, leg, names);
         let tag = Bytes::copy_from_slice(local_tag);
         self.ended.push_back((now + REMEMBERED, tag));
-    }
-
-    /// Notes what a dialog that has ended was called beside its tag.
-    pub(crate) fn was_named(&mut self, local_tag: &[u8], names: u64) {
-        if let Some(Entry::Ended(_, _, own)) = self.legs.get_mut(local_tag) {
-            *own = Some(names);
-        }
     }
 
     /// Whether a dialog that has ended may have been called so.
@@ -130,13 +124,10 @@ impl DialogTable {
     }
 }
 
-/// A digest of what a dialog is called beside our tag (FNV-1a): for each that ends, so it has to be cheap, and who
-/// finds two that agree gains another refusal.
+/// A digest of what a dialog is called beside our tag: for each that ends, so it has to be cheap, and who finds two
+/// that agree gains another refusal.
 pub(crate) fn names(call_id: &[u8], remote_tag: &[u8]) -> u64 {
-    let octets = call_id.iter().chain(b" ").chain(remote_tag);
-    octets.fold(0xcbf2_9ce4_8422_2325, |digest, octet| {
-        (digest ^ u64::from(*octet)).wrapping_mul(0x0100_0000_01b3)
-    })
+    digest(remote_tag, digest(b" ", digest(call_id, DIGEST_OF_NOTHING)))
 }
 
 #[cfg(test)]
@@ -149,7 +140,7 @@ mod tests {
         let start = Timestamp::from_micros(0);
         table.insert(Bytes::from_static(b"abc"), CallId(1), LegId(0));
         assert_eq!(table.find(b"abc"), Lookup::Live(CallId(1), LegId(0)));
-        table.end(start, b"abc");
+        table.end(start, b"abc", None);
         table.tick(start + Duration::from_secs(31));
         assert_eq!(table.find(b"abc"), Lookup::Ended(CallId(1), LegId(0)));
         table.tick(start + REMEMBERED);

@@ -24,7 +24,7 @@ pub struct Plan {
 }
 
 /// Numbers of a call that routes ask for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Asked<'a> {
     /// Called number, after the transforms of the trunk it came from.
     pub called: &'a str,
@@ -34,8 +34,8 @@ pub struct Asked<'a> {
     pub diverting: Option<&'a str>,
     /// Routing number of a called number that was ported.
     pub routing: Option<&'a str>,
-    /// The user whose number is called, where presence may decide.
-    pub callee: Option<&'a Callee>,
+    /// Tells of the user whose number is called, once a route wants to know.
+    pub callee: &'a dyn Fn() -> Option<Callee>,
 }
 
 impl<'a> Asked<'a> {
@@ -46,7 +46,7 @@ impl<'a> Asked<'a> {
             calling,
             diverting: None,
             routing: None,
-            callee: None,
+            callee: &|| None,
         }
     }
 }
@@ -172,14 +172,17 @@ pub fn plan_for(
 /// ready, and whoever nothing is known of, is called: the SIP answer tells.
 fn by_presence(
     route: &Route,
-    callee: Option<&Callee>,
+    callee: &dyn Fn() -> Option<Callee>,
     allowed: &mut Vec<(&RouteTarget, &Arc<Trunk>)>,
     because: Because,
 ) -> Result<Because, Refusal> {
-    let (Some(rule), Some(callee)) = (route.presence, callee) else {
+    let Some(rule) = route.presence else {
         return Ok(because);
     };
-    let because = because.and(callee.because.as_str());
+    let Some(callee) = callee() else {
+        return Ok(because);
+    };
+    let because = because.and(callee.because);
     let (action, word, status) = match callee.standing {
         Standing::Ready | Standing::Unknown => return Ok(because),
         Standing::Busy => (rule.busy, "busy", Status::BUSY_HERE),

@@ -128,7 +128,8 @@ impl Session {
     pub(crate) fn forks_end(&mut self, cx: &mut Cx<'_>, leg: LegId, why: u16) {
         self.end_where(cx, |fork| fork.of.leg == leg, why);
         for fork in self.forks.extract_if(.., |fork| fork.of.leg == leg) {
-            cx.plane.dialog_ended(cx.now.mono, fork.tag.as_bytes());
+            cx.plane
+                .dialog_ended(cx.now.mono, fork.tag.as_bytes(), None);
         }
     }
 
@@ -144,7 +145,8 @@ impl Session {
         let fork = self.forks.iter_mut().find(|fork| is_it(fork));
         let fork = fork.filter(|_| is_left)?;
         fork.is_over = true;
-        cx.plane.dialog_ended(cx.now.mono, fork.tag.as_bytes());
+        cx.plane
+            .dialog_ended(cx.now.mono, fork.tag.as_bytes(), None);
         Some(fork.of.clone())
     }
 
@@ -183,7 +185,8 @@ impl Session {
     /// No early dialog is left but the session's own.
     pub(super) fn end_forks(&self, cx: &mut Cx<'_>) {
         for fork in &self.forks {
-            cx.plane.dialog_ended(cx.now.mono, fork.tag.as_bytes());
+            cx.plane
+                .dialog_ended(cx.now.mono, fork.tag.as_bytes(), None);
         }
     }
 }

@@ -89,7 +89,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    fn first(wanted: Wanted) -> Self {
+    pub(super) fn first(wanted: Wanted) -> Self {
         Self {
             wanted,
             tries: Tries::default(),
@@ -175,9 +175,11 @@ impl Link {
         }
     }
 
-    /// Sends a request, now or as soon as the way is known.
+    /// Sends a request, now or as soon as the way is known, and nothing rests that it must not overtake.
     pub(crate) fn send(&mut self, cx: &mut Cx<'_>, style: &LegStyle, wanted: Wanted) {
-        self.send_again(cx, style, wanted, Tries::default());
+        if let Some(wanted) = self.behind_news(cx.now.mono, wanted) {
+            self.send_again(cx, style, wanted, Tries::default());
+        }
     }
 
     /// As [`Self::send`], for a request that was challenged.

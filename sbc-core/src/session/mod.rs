@@ -478,9 +478,9 @@ impl Session {
         self.spared_until = Some(until);
     }
 
-    /// The peer's BYE does not end the dialog any more, only ours does.
-    pub(crate) fn refuse_bye(&mut self) {
-        self.refuses_bye = true;
+    /// Whether the peer's BYE does not end the dialog any more, only ours does.
+    pub(crate) fn refuse_bye(&mut self, is_refused: bool) {
+        self.refuses_bye = is_refused;
     }
 
     /// Whether the dialog is confirmed and nobody is ending it.
@@ -567,7 +567,7 @@ impl Session {
                     ..Refusal::default()
                 };
                 incoming.refuse(cx, &self.style, &self.local_tag, &refusal);
-                self.end_dialog(cx);
+                self.end_dialog(cx, None);
             }
             Phase::Outgoing(mut outgoing) => {
                 if let Some(current) = outgoing.take_current() {
@@ -797,11 +797,7 @@ impl Session {
         self.timers.clear();
         let ended = std::mem::replace(&mut self.phase, Phase::Over);
         let names = match &ended {
-            Phase::Confirmed(own) | Phase::Closing(own) => {
-                let dialog = &own.link.dialog;
-                let call_id = dialog.call_id.as_str().as_bytes();
-                Some(crate::dialog::names(call_id, dialog.remote_tag()))
-            }
+            Phase::Confirmed(own) | Phase::Closing(own) => Some(own.link.dialog.names()),
             Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Over => None,
         };
         if let Phase::Confirmed(ended) | Phase::Closing(ended) = ended {
@@ -818,22 +814,19 @@ impl Session {
                 self.strays.push(ended.link);
             }
         }
-        self.end_dialog(cx);
-        if let Some(names) = names {
-            let tag = self.local_tag.as_bytes();
-            cx.plane.dialogs.was_named(tag, names);
-        }
+        self.end_dialog(cx, names);
     }
 
-    fn end_dialog(&self, cx: &mut Cx<'_>) {
+    /// It has no use any more; a digest of its other names, where it has had a peer.
+    fn end_dialog(&self, cx: &mut Cx<'_>, names: Option<u64>) {
         self.end_forks(cx);
-        cx.plane
-            .dialog_ended(cx.now.mono, self.local_tag.as_bytes());
+        let tag = self.local_tag.as_bytes();
+        cx.plane.dialog_ended(cx.now.mono, tag, names);
     }
 
     /// Nobody owns this session any more.
     pub(crate) fn forget(&self, cx: &mut Cx<'_>) {
-        self.end_dialog(cx);
+        self.end_dialog(cx, None);
     }
 
     /// Ends a dialog that is not the call's: ACK for its 2xx, then BYE (SIP-220, SIP-221).

@@ -200,7 +200,8 @@ impl Session {
     fn referring_is_over(&mut self, cx: &mut Cx<'_>) {
         self.timers.stop(Timer::Referring as usize);
         if self.referring.take().is_some() && matches!(self.phase, Phase::Over) {
-            self.end_dialog(cx);
+            let after = self.referral.after.as_deref();
+            self.end_dialog(cx, after.map(|link| link.dialog.names()));
         }
         self.tidy_referral(cx);
     }

@@ -2,13 +2,17 @@
 //!
 //! A datagram is repeated for 64·T1; a connection that breaks or does not come about must not make a
 //! single try of that. So long each is tried again, after pauses that double, along a way that is asked
-//! for anew: what was known of the peer's addresses is what has just failed.
+//! for anew: what was known of the peer's addresses is what has just failed. The pauses are a little random, so
+//! that what failed with one connection does not all come back at once.
+//!
+//! News of a transfer are told in order (TDR-XFR-014): what is out of date when its time comes is not told, and no
+//! BYE of ours overtakes what it ends.
 
 use super::link::{Link, Waiting, Wanted, patience};
 use super::{LegStyle, Phase, Session};
 use crate::id::TransactionId;
 use crate::plane::Cx;
-use crate::sip::Method;
+use crate::sip::{HeaderName, Method};
 use crate::time::Timestamp;
 use std::time::Duration;
 
@@ -35,24 +39,96 @@ impl Waiting {
     }
 }
 
+impl Wanted {
+    fn is_bye(&self) -> bool {
+        matches!(self, Self::Bye { .. })
+    }
+
+    /// The subscription that a NOTIFY is of.
+    fn news_of(&self) -> Option<&[u8]> {
+        let Self::Request(errand) = self else {
+            return None;
+        };
+        let mut lines = errand.headers.iter();
+        let event = lines.find(|(name, _)| *name == HeaderName::Event);
+        event
+            .filter(|_| errand.method == Method::Notify)
+            .map(|(_, value)| &value[..])
+    }
+}
+
 impl Link {
     /// A request could not be sent. Says whether it is tried again.
-    fn rest(&mut self, now: Timestamp, style: &LegStyle, id: TransactionId) -> bool {
+    fn rest(&mut self, cx: &mut Cx<'_>, style: &LegStyle, id: TransactionId) -> bool {
         let Some(since) = self.insists_since(id) else {
             return false;
         };
+        let now = cx.now.mono;
         let passed = now.since(since);
-        let pause = passed.max(PAUSE);
-        if passed + pause > patience(style) {
+        let left = patience(style).saturating_sub(passed);
+        if left.is_zero() {
             return false;
         }
-        let at = now + pause;
-        let waiting = self.take_back(id);
-        let is_bye = |own: &Waiting| matches!(own.wanted, Wanted::Bye { .. });
-        self.is_cut_off |= waiting.as_ref().is_some_and(is_bye);
-        let resting = waiting.map(|waiting| Resting { at, waiting });
-        self.resting.extend(resting);
+        let pause = passed.max(PAUSE);
+        let pause = cx.plane.mint.delay(pause, pause * 5 / 4);
+        let at = now + pause.min(left);
+        let Some(waiting) = self.take_back(id) else {
+            return false;
+        };
+        self.is_cut_off |= waiting.wanted.is_bye();
+        match self.news_like(&waiting.wanted) {
+            // What came after it takes its place.
+            Some(later) if later.waiting.since > waiting.since => {}
+            Some(earlier) => *earlier = Resting { at, waiting },
+            None => self.resting.push(Resting { at, waiting }),
+        }
+        self.put_byes_last();
         true
+    }
+
+    /// A NOTIFY or BYE that follows a NOTIFY which rests waits with it; news of one subscription take the place of
+    /// what was to be told before. Hands back what goes at once.
+    pub(super) fn behind_news(&mut self, now: Timestamp, wanted: Wanted) -> Option<Wanted> {
+        let is_bound = wanted.is_bye() || wanted.news_of().is_some();
+        let Some(at) = self.news_at().filter(|_| is_bound) else {
+            return Some(wanted);
+        };
+        match self.news_like(&wanted) {
+            Some(earlier) => {
+                earlier.waiting = Waiting::first(wanted);
+                earlier.waiting.since = Some(now);
+            }
+            None => {
+                let waiting = Waiting::first(wanted);
+                self.resting.push(Resting { at, waiting });
+                self.put_byes_last();
+            }
+        }
+        None
+    }
+
+    /// The NOTIFY of the same subscription that rests.
+    fn news_like(&mut self, wanted: &Wanted) -> Option<&mut Resting> {
+        let event = wanted.news_of()?;
+        let is_like = |own: &&mut Resting| own.waiting.wanted.news_of() == Some(event);
+        self.resting.iter_mut().find(is_like)
+    }
+
+    /// When the last of the news that rest is tried again.
+    fn news_at(&self) -> Option<Timestamp> {
+        let is_news = |own: &&Resting| own.waiting.wanted.news_of().is_some();
+        self.resting.iter().filter(is_news).map(|own| own.at).max()
+    }
+
+    /// No BYE is tried before the news that rest.
+    fn put_byes_last(&mut self) {
+        if let Some(news) = self.news_at() {
+            self.resting.sort_by_key(|own| own.waiting.wanted.is_bye());
+            let byes = self.resting.iter_mut();
+            for bye in byes.filter(|own| own.waiting.wanted.is_bye()) {
+                bye.at = bye.at.max(news);
+            }
+        }
     }
 
     /// When the next of them is tried again.
@@ -80,16 +156,15 @@ impl Link {
 
     /// The dialog has ended at the other side: no BYE is wanted there any more.
     pub(super) fn needs_no_bye(&mut self) {
-        let is_bye = |own: &Resting| matches!(own.waiting.wanted, Wanted::Bye { .. });
-        self.resting.retain(|own| !is_bye(own));
+        self.resting.retain(|own| !own.waiting.wanted.is_bye());
     }
 }
 
 impl Session {
     /// A request of ours could not be sent. Says whether it is tried again.
-    pub(super) fn rests(&mut self, cx: &Cx<'_>, id: TransactionId) -> bool {
-        let (now, style) = (cx.now.mono, self.style.clone());
-        self.links().any(|link| link.rest(now, &style, id))
+    pub(super) fn rests(&mut self, cx: &mut Cx<'_>, id: TransactionId) -> bool {
+        let style = self.style.clone();
+        self.links().any(|link| link.rest(cx, &style, id))
     }
 
     /// Whether nothing of it is left but to reach a peer that cannot be reached.

@@ -416,10 +416,10 @@ impl Session {
         let is_done = |link: &mut Box<Link>| link.is_done() && !link.has_open();
         if !self.referral.is_running()
             && self.referring.is_none()
-            && self.referral.after.take_if(is_done).is_some()
+            && let Some(ended) = self.referral.after.take_if(is_done)
             && self.referral.is_alone
         {
-            self.end_dialog(cx);
+            self.end_dialog(cx, Some(ended.dialog.names()));
         }
     }
 

@@ -3,6 +3,7 @@
 mod bound;
 mod early;
 mod left;
+mod ringing;
 mod targets;
 
 use super::challenge::is_challenge;
@@ -176,6 +177,8 @@ pub(super) struct Try {
     is_heard: bool,
     /// Somebody was reached through it.
     has_progress: bool,
+    /// What was said last of how it goes.
+    said: Option<Status>,
     shown: Credentials,
 }
 
@@ -577,10 +580,19 @@ impl Session {
             if self.style.trunk.targets.len() > 1 {
                 outgoing.addresses.retain(is_other);
                 outgoing.later.retain(is_other);
+                outgoing.doubtful.retain(is_other);
             } else {
                 // Where there is one name only, its addresses are all there is: as many as there are data centres.
-                let left = MOST_SILENT.saturating_sub(outgoing.attempts);
-                outgoing.addresses.truncate(left as usize);
+                let mut left = MOST_SILENT.saturating_sub(outgoing.attempts) as usize;
+                let outgoing = &mut **outgoing;
+                for untried in [
+                    &mut outgoing.addresses,
+                    &mut outgoing.later,
+                    &mut outgoing.doubtful,
+                ] {
+                    untried.truncate(left);
+                    left -= untried.len();
+                }
             }
         }
         // The same user is called by another way now: Teams is not to note a missed call beside that
@@ -611,46 +623,6 @@ impl Session {
             .transactions
             .cancel(now, given_up.id, reason.as_deref(), cx.out);
         self.unfinished.insert(given_up.id, given_up);
-    }
-
-    /// It has been ringing for too long: CANCEL, and wait for its 487.
-    pub(super) fn ring_timeout(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {
-        let Phase::Outgoing(outgoing) = &mut self.phase else {
-            return;
-        };
-        if outgoing.outset.is_emergency {
-            return self.rings_for_help(cx, up);
-        }
-        let Some(current) = &outgoing.current else {
-            return;
-        };
-        outgoing.targets.clear();
-        outgoing.addresses.clear();
-        outgoing.later.clear();
-        outgoing.doubtful.clear();
-        let mut rejection = Rejection::local(TargetFault::Timeout);
-        rejection.was_heard = true;
-        outgoing.best = Some(rejection);
-        cx.plane
-            .transactions
-            .cancel(cx.now.mono, current.id, None, cx.out);
-    }
-
-    /// Whoever calls for help stays in the queue of those who have taken the call, however long it is. Only who
-    /// has said nothing but 100 makes way, and only for somebody else.
-    fn rings_for_help(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {
-        let Phase::Outgoing(outgoing) = &mut self.phase else {
-            return;
-        };
-        let is_last_hope = outgoing.is_last_hope();
-        let makes_way = |current: &mut Try| !current.has_progress && !is_last_hope;
-        let Some(current) = outgoing.current.take_if(makes_way) else {
-            return;
-        };
-        outgoing.rank(Rejection::local(TargetFault::Timeout));
-        let target = current.target.clone();
-        self.abandon(cx, current, None);
-        self.next_target(cx, Some((target, TargetFault::Timeout)), up);
     }
 
     /// A response to an INVITE of ours.
@@ -722,14 +694,10 @@ impl Session {
         match status.class() {
             Class::Provisional if status == Status::TRYING => {}
             Class::Provisional => {
-                if self.timers.is_set(Timer::Ring as usize) {
-                    // Whoever says something is there: Timer C begins anew (RFC 3261 §16.7).
-                    let limit = cx.now.mono + self.style.trunk.timers.ring_timeout;
-                    self.timers.set(Timer::Ring as usize, limit);
-                }
                 let waited = cx.now.mono.since(outgoing.started).as_millis();
                 let first = &mut self.facts.first_progress_ms;
                 *first = first.or(u64::try_from(waited).ok());
+                self.rings(cx, status);
                 self.invite_progress(cx, status, message, up);
             }
             Class::Success | Class::Failure => self.invite_refused(cx, status, message, up),

@@ -175,6 +175,8 @@ impl Health {
         }
         self.found.change(|found| {
             found.circuits.remove(&place.own);
+            // What is held of nobody any more must not cost every call the lock.
+            found.circuits.retain(|_, circuit| !circuit.is_stale(now));
             found.heard.retain(|_, at| *at + HEARD > now);
             if is_doubted {
                 found.heard.insert(place.watched.clone(), now);
@@ -302,6 +304,11 @@ mod tests {
         assert_eq!(other.footing(now, &b), Footing::Good);
         other.heard(now, &a);
         assert!(health.found.is_empty(), "as before");
+        // Nor is what was found long ago kept for want of another failure there.
+        health.failed(now, a.clone());
+        let later = now + Duration::from_secs(3_600);
+        other.heard(later, &b);
+        assert!(health.found.is_empty());
         assert_eq!(health.admits(now, &a), Footing::Good);
     }
 }

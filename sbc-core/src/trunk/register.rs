@@ -103,6 +103,9 @@ struct Registering {
     /// When something is to be done next; earlier entries of the queue are void.
     due: Timestamp,
     has_slot: bool,
+    /// The one before it is being taken back, which it follows: a registrar removes by contact or for the whole
+    /// address of record (RFC 3261 §10.3), whoever asked for it.
+    is_behind: bool,
     standing: Arc<Standing>,
 }
 
@@ -135,6 +138,7 @@ impl Registrations {
     /// sees goes on; others begin anew, and those that are gone are taken back.
     pub(crate) fn configure(&mut self, cx: &mut Cx<'_>, config: &Arc<Config>) {
         let mut before = std::mem::take(&mut self.all);
+        let mut begun = Vec::new();
         for trunk in config.trunks.values() {
             let Some(wanted) = &trunk.register else {
                 continue;
@@ -159,7 +163,8 @@ impl Registrations {
             if let Some((id, mut one)) = known.and_then(|id| before.remove_entry(&id)) {
                 let has_new_account = one.style.trunk.digest != trunk.digest;
                 one.style = style;
-                if has_new_account && one.held.is_none() && matches!(one.step, Step::Idle) {
+                let is_waiting = one.held.is_none() && matches!(one.step, Step::Idle);
+                if has_new_account && is_waiting && !one.is_behind {
                     one.failures = 0;
                     one.due = cx.now.mono;
                     self.due.push(one.due, id);
@@ -171,6 +176,7 @@ impl Registrations {
             let one = Registering::new(cx, style, wanted.clone(), self.is_draining);
             self.due.push(one.due, self.next);
             self.all.insert(self.next, one);
+            begun.push(self.next);
         }
         for (id, mut gone) in before {
             if gone.is_gone {
@@ -193,6 +199,36 @@ impl Registrations {
             if gone.leaves(cx, id) {
                 self.all.insert(id, gone);
             }
+        }
+        for id in begun {
+            self.queue_up(cx.now.mono, id);
+        }
+    }
+
+    /// Puts a new one behind those of its trunk that are being taken back, for as long as one request may take.
+    fn queue_up(&mut self, now: Timestamp, id: u32) {
+        let trunk = self.all.get(&id).map(|one| Arc::clone(&one.style.trunk));
+        let Some(trunk) = trunk.filter(|trunk| self.takes_back(&trunk.name)) else {
+            return;
+        };
+        if let Some(one) = self.all.get_mut(&id) {
+            one.is_behind = true;
+            one.due = now + 64 * trunk.timers.t1;
+            self.due.push(one.due, id);
+        }
+    }
+
+    /// One has been taken back: the one behind it, if no other is left of its trunk, begins.
+    fn follow(&mut self, now: Timestamp, trunk: &TrunkName) {
+        if self.takes_back(trunk) {
+            return;
+        }
+        let is_its = |one: &Registering| one.is_behind && one.style.trunk.name == *trunk;
+        let next = self.all.iter_mut().find(|(_, one)| is_its(one));
+        if let Some((id, one)) = next {
+            one.is_behind = false;
+            one.due = now;
+            self.due.push(now, *id);
         }
     }
 
@@ -274,7 +310,7 @@ impl Registrations {
             }
             one.has_slot = false;
             one.begin_round(cx, id);
-            self.look_after(id);
+            self.look_after(cx.now.mono, id);
         }
     }
 
@@ -331,7 +367,7 @@ impl Registrations {
             }
         }
         one.next_server(cx, id);
-        self.look_after(id);
+        self.look_after(cx.now.mono, id);
     }
 
     /// A response to a REGISTER.
@@ -348,7 +384,7 @@ impl Registrations {
         };
         if let Some((one, target, remote)) = self.waiting(id, transaction) {
             one.answered(cx, id, status, (target, remote), flow, message);
-            self.look_after(id);
+            self.look_after(cx.now.mono, id);
         }
     }
 
@@ -368,7 +404,7 @@ impl Registrations {
             } else {
                 one.next_server(cx, id);
             }
-            self.look_after(id);
+            self.look_after(cx.now.mono, id);
         }
     }
 
@@ -426,10 +462,12 @@ impl Registrations {
     }
 
     /// Sees to it that the next thing to do is in the queue, and forgets what is gone for good.
-    fn look_after(&mut self, id: u32) {
-        let is_over = |one: &mut Registering| one.is_gone && matches!(one.step, Step::Idle);
-        if self.all.get_mut(&id).is_some_and(is_over) {
-            self.all.remove(&id);
+    fn look_after(&mut self, now: Timestamp, id: u32) {
+        let is_over = |one: &Registering| one.is_gone && matches!(one.step, Step::Idle);
+        if self.all.get(&id).is_some_and(is_over)
+            && let Some(gone) = self.all.remove(&id)
+        {
+            self.follow(now, &gone.style.trunk.name);
         }
         if let Some(one) = self.all.get(&id) {
             self.due.push(one.due, id);
@@ -472,6 +510,7 @@ impl Registering {
             sources: BTreeMap::new(),
             due: cx.now.mono + cx.plane.mint.delay(Duration::ZERO, START),
             has_slot: false,
+            is_behind: false,
             standing: Arc::new(standing),
             style,
             wanted,
@@ -515,6 +554,7 @@ impl Registering {
     /// Asks the servers in order, that which holds the registration first.
     fn begin_round(&mut self, cx: &mut Cx<'_>, id: u32) {
         let trunk = Arc::clone(&self.style.trunk);
+        self.is_behind = false;
         self.addresses.clear();
         self.asked.clear();
         self.names = trunk.targets.iter().cloned().collect();

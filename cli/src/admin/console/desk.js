@@ -95,7 +95,7 @@ export async function configuration(me) {
   const parts = [title('Configuration')];
   if (mayChange) {
     const reload = asking(reloaded, async () => {
-      const done = await post('/reload');
+      const done = await post('/reload?force=true');
       return [make('p', { class: 'good' }, `Generation ${done.config_generation} is in use.`),
         ...done.kept.map((kept) => make('p', { class: 'bad' }, `${kept.context}: ${kept.because}`))];
     });

@@ -97,13 +97,13 @@ impl Shared {
         }
     }
 
-    /// Those on which no request of ours waits end after this time. The others end when the last is answered,
-    /// or can be no more: its first response comes there, later ones on any connection.
+    /// Those on which no request waits, ours or the peer's, end after this time. The others end when the last is
+    /// answered, or can be no more: its first response comes there, later ones on any connection.
     fn retire_connections(&self, is_meant: impl Fn(&Held) -> bool, after: Duration) -> usize {
         let retired = self.pool.retire(is_meant);
         let count = retired.len();
         let now = Instant::now();
-        let latest = now + after.max(self.patience.answered);
+        let latest = now + after + self.patience.answered;
         for line in retired {
             self.runtime.spawn(async move {
                 sleep_until(now + after).await;

@@ -196,7 +196,7 @@ impl<'a> Connection<'a> {
 
     /// Hands one message over; `false` if it was none.
     fn message(&self, bytes: Bytes) -> bool {
-        let heard = |message: &Message| self.line.unanswered.heard(message);
+        let heard = |message: &Message| self.line.unanswered.heard(message, Instant::now());
         self.shared.message(self.flow, self.metrics, bytes, heard)
     }
 

@@ -1,11 +1,11 @@
-//! Requests of ours that wait for their final response on one connection.
+//! Requests that wait for their final response on one connection, ours and the peer's.
 //!
-//! When the connection dies, whoever waits learns it at once (SIP-126); and one that is out of use need not
-//! outlive the last of them (TDR-TLS-013).
+//! When the connection dies, whoever waits of ours learns it at once (SIP-126); and one that is out of use need not
+//! outlive the last of all of them (TDR-TLS-013).
 
 use super::pool::Outgoing;
 use sbc_core::id::{ShardId, TransactionId};
-use sbc_core::sip::Message;
+use sbc_core::sip::{Message, Method};
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,9 @@ use tokio::time::{Instant, timeout_at};
 
 /// A request's transaction can wait this long for its response: Timer B and F (RFC 3261 §17).
 const REQUEST_LIFE: Duration = Duration::from_secs(32);
-/// Requests remembered per connection.
+/// A peer's INVITE may ring this long (Timer C, RFC 3261 §16.6, and a minute).
+const RINGING: Duration = Duration::from_secs(240);
+/// Requests remembered per connection, of each side.
 const MAX_REMEMBERED: usize = 4096;
 
 /// One of them.
@@ -26,16 +28,36 @@ struct Request {
     branch: Box<[u8]>,
 }
 
+/// A request of the peer, by method and branch.
+struct Foreign {
+    /// It has no answer any more after this.
+    until: Instant,
+    method: Box<[u8]>,
+    branch: Box<[u8]>,
+}
+
 /// All of one connection, the oldest first.
 #[derive(Default)]
 pub(super) struct Unanswered {
     requests: Mutex<VecDeque<Request>>,
+    of_peer: Mutex<VecDeque<Foreign>>,
     fewer: Notify,
 }
 
 impl Unanswered {
-    /// Something was written; only requests that somebody waits for are remembered.
+    /// Something was written; only requests that somebody waits for are remembered. A final response of ours ends
+    /// the wait of the peer.
     pub(super) fn note(&self, outgoing: &Outgoing, now: Instant) {
+        if let Some((method, branch)) = answered(&outgoing.bytes) {
+            let mut of_peer = self.of_peer();
+            let before = of_peer.len();
+            of_peer.retain(|one| *one.branch != *branch || *one.method != *method);
+            let is_fewer = of_peer.len() < before;
+            drop(of_peer);
+            if is_fewer {
+                self.fewer.notify_waiters();
+            }
+        }
         let Some(owner) = outgoing.owner else {
             return;
         };
@@ -56,8 +78,11 @@ impl Unanswered {
         });
     }
 
-    /// A message has come: a final response ends the wait of its request.
-    pub(super) fn heard(&self, message: &Message) {
+    /// A message has come: a request of the peer, or a final response, which ends the wait of its request.
+    pub(super) fn heard(&self, message: &Message, now: Instant) {
+        if message.status().is_none() && *message.method() != Method::Ack {
+            self.asked(message, now);
+        }
         if message.status().is_none_or(|status| status.code() < 200) {
             return;
         }
@@ -73,6 +98,27 @@ impl Unanswered {
             drop(requests);
             self.fewer.notify_waiters();
         }
+    }
+
+    fn asked(&self, request: &Message, now: Instant) {
+        let Some(branch) = request.top_via().ok().and_then(|via| via.branch()) else {
+            return;
+        };
+        let method = request.method();
+        let life = match method {
+            Method::Invite => RINGING,
+            _ => REQUEST_LIFE,
+        };
+        let (method, branch) = (method.as_str().as_bytes(), &branch[..]);
+        let mut of_peer = self.of_peer();
+        if of_peer.len() >= MAX_REMEMBERED {
+            of_peer.pop_front();
+        }
+        of_peer.push_back(Foreign {
+            until: now + life,
+            method: method.into(),
+            branch: branch.into(),
+        });
     }
 
     /// Whoever still waits, when nothing can come any more.
@@ -96,8 +142,15 @@ impl Unanswered {
     fn end(&self, now: Instant) -> Option<Instant> {
         let mut requests = self.lock();
         forget_old(&mut requests, now);
-        let last = requests.back()?;
-        Some(last.since + REQUEST_LIFE + Duration::from_millis(1))
+        let ours = requests.back().map(|last| last.since + REQUEST_LIFE);
+        let mut of_peer = self.of_peer();
+        of_peer.retain(|one| one.until >= now);
+        let theirs = of_peer.iter().map(|one| one.until).max();
+        Some(ours.max(theirs)? + Duration::from_millis(1))
+    }
+
+    fn of_peer(&self) -> MutexGuard<'_, VecDeque<Foreign>> {
+        self.of_peer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Request>> {
@@ -111,6 +164,20 @@ fn forget_old(requests: &mut VecDeque<Request>, now: Instant) {
     while requests.front().is_some_and(is_old) {
         requests.pop_front();
     }
+}
+
+/// Method and branch of a request that a response of ours answers for good: its topmost Via is the peer's.
+fn answered(response: &[u8]) -> Option<(&[u8], &[u8])> {
+    const CSEQ: &[u8] = b"\r\nCSeq: ";
+    if *response.strip_prefix(b"SIP/2.0 ")?.first()? < b'2' {
+        return None;
+    }
+    let at = memchr::memmem::find(response, CSEQ)? + CSEQ.len();
+    let line = response.get(at..)?.split(|octet| *octet == b'\r').next()?;
+    Some((
+        line.split(|octet| *octet == b' ').nth(1)?,
+        named(response).1,
+    ))
 }
 
 /// Method and branch of a request as we write it: its Via is the first of its headers.
@@ -156,11 +223,11 @@ mod tests {
         assert!(is_over());
         all.note(&request("INVITE", "z9hG4bK1"), now);
         all.note(&request("CANCEL", "z9hG4bK1"), now);
-        all.heard(&response(180, "INVITE", "z9hG4bK1"));
-        all.heard(&response(200, "CANCEL", "z9hG4bK1"));
-        all.heard(&response(200, "INVITE", "z9hG4bK2"));
+        all.heard(&response(180, "INVITE", "z9hG4bK1"), now);
+        all.heard(&response(200, "CANCEL", "z9hG4bK1"), now);
+        all.heard(&response(200, "INVITE", "z9hG4bK2"), now);
         assert!(!is_over(), "the INVITE waits");
-        all.heard(&response(487, "INVITE", "z9hG4bK1"));
+        all.heard(&response(487, "INVITE", "z9hG4bK1"), now);
         assert!(is_over());
 
         all.note(&request("BYE", "z9hG4bK3"), now);
@@ -168,6 +235,46 @@ mod tests {
         assert!(end > now + REQUEST_LIFE);
         assert_eq!(all.end(end), None);
         assert_eq!(all.take().count(), 0);
+    }
+
+    #[test]
+    fn a_request_of_the_peer_waits_for_our_final_response() {
+        let all = Unanswered::default();
+        let now = Instant::now();
+        let theirs = |method: &str, branch: &str| {
+            let text = format!(
+                "{method} sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/TLS proxy.example:5061;branch={branch}\r\n\
+                 From: <sip:a@example.com>;tag=1\r\nTo: <sip:b@example.com>\r\nCall-ID: c\r\n\
+                 CSeq: 1 {method}\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+            );
+            Message::parse(Bytes::from(text), &Limits::default()).unwrap()
+        };
+        let ours = |status: u16, method: &str, branch: &str| {
+            let text = format!(
+                "SIP/2.0 {status} Any\r\nVia: SIP/2.0/TLS proxy.example:5061;branch={branch};received=192.0.2.1\r\n\
+                 CSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
+            );
+            Outgoing::new(Bytes::from(text), None)
+        };
+        all.heard(&theirs("ACK", "z9hG4bK0"), now);
+        assert_eq!(all.end(now), None);
+        for _ in 0..2 {
+            all.heard(&theirs("INVITE", "z9hG4bK1"), now);
+        }
+        assert!(all.end(now) > Some(now + RINGING));
+        for (status, method, branch, is_over) in [
+            (180, "INVITE", "z9hG4bK1", false),
+            (200, "CANCEL", "z9hG4bK1", false),
+            (200, "INVITE", "z9hG4bK2", false),
+            (200, "INVITE", "z9hG4bK1", true),
+        ] {
+            all.note(&ours(status, method, branch), now);
+            assert_eq!(
+                all.end(now).is_none(),
+                is_over,
+                "{status} {method} {branch}"
+            );
+        }
     }
 
     #[test]

@@ -4,9 +4,11 @@
 //! One line of JSON for each call that is taken, answered or transferred, with its record as it stands; one when
 //! it is over, written after its record; and each second one that says that the daemon lives. The file is written
 //! anew when most of it is about calls that are over. A call is entered a few hundredths of a second after it
-//! was taken: younger ones leave nothing.
+//! was taken: younger ones leave nothing. How long a call was is told by a clock that nobody sets: lines say when they
+//! were written by that of their run, which is one opening of the file.
 
 use super::spool::{CURRENT, MODE, closed_files, mend};
+use crate::sink::whole;
 use sbc_core::cause::CauseCode;
 use sbc_core::id::CallId;
 use sbc_core::record::Record;
@@ -34,6 +36,9 @@ pub(super) struct Journal {
     open_bytes: u64,
     open: HashMap<CallId, Place>,
     is_dirty: bool,
+    /// Number of this opening of the file, and when it was.
+    run: u64,
+    begun: Instant,
     /// What could not be read or removed, for the operator.
     unread: Vec<String>,
 }
@@ -111,6 +116,8 @@ impl Journal {
             open_bytes: 0,
             open: HashMap::new(),
             is_dirty: false,
+            run: 1,
+            begun: Instant::now(),
             unread: Vec::new(),
         };
         let mut lost = own.read()?;
@@ -127,6 +134,8 @@ impl Journal {
     fn read(&mut self) -> io::Result<Vec<Lost>> {
         let mut last: HashMap<CallId, Value> = HashMap::new();
         let mut alive = UnixTime::default();
+        // How long each run was, as far as its lines tell.
+        let mut runs: HashMap<u64, u64> = HashMap::new();
         let mut at = 0;
         for line in BufReader::new(File::open(&self.path)?).split(b'\n') {
             let line = line?;
@@ -137,7 +146,11 @@ impl Journal {
                 continue;
             };
             let time = told["at"].as_str().and_then(UnixTime::of_rfc3339);
-            alive = alive.max(time.unwrap_or_default());
+            // Not the latest: the clock may have been ahead.
+            alive = time.unwrap_or(alive);
+            if let (Some(run), Some(up)) = (told["run"].as_u64(), told["up_ms"].as_u64()) {
+                runs.insert(run, up);
+            }
             let call = |value: &Value| value.as_str()?.parse::<CallId>().ok();
             if let Some(call) = call(&told["end"]) {
                 last.remove(&call);
@@ -147,13 +160,21 @@ impl Journal {
                 last.insert(call, told.take());
             }
         }
+        self.run = runs.keys().max().map_or(1, |last| last + 1);
+        let length = |told: &Value| {
+            let up = runs.get(&told["run"].as_u64()?)?;
+            let length = up.saturating_sub(told["answered_ms"].as_u64()?);
+            Some(Duration::from_millis(length))
+        };
         let lost = last.into_iter().map(|(call, mut told)| {
+            let length = length(&told);
             let mut record = told["open"].take();
             let pairs = match told["pairs"].take() {
                 Value::Array(pairs) => pairs,
                 _ => Vec::new(),
             };
-            let pairs = until(&mut record, pairs, alive);
+            let end = length.and_then(|length| Some(answered(&record)? + length));
+            let pairs = until(&mut record, pairs, end.unwrap_or(alive));
             let is_answered = record["setup_ms"].is_u64();
             record["disposition"] = if is_answered { "answered" } else { "failed" }.into();
             record["cause"] = json!({
@@ -196,8 +217,13 @@ impl Journal {
                     is_answered,
                     line,
                 } if !ended.contains(call) => {
-                    opened.push((*call, text.len() as u64, line.len(), *is_answered));
-                    text.push_str(line);
+                    let known = self.open.get(call).and_then(|own| own.answered);
+                    let answered = known.or_else(|| is_answered.then(Instant::now));
+                    let begin = text.len();
+                    text.push_str(&self.stamp(answered));
+                    text.push_str(line.strip_prefix('{').unwrap_or(line));
+                    let length = text.len() - begin;
+                    opened.push((*call, begin as u64, length, *is_answered));
                 }
                 Note::End(call) if self.open.contains_key(call) => {
                     text.push_str(&format!("{{\"end\":\"{call}\"}}"));
@@ -217,6 +243,15 @@ impl Journal {
         Ok(())
     }
 
+    /// The beginning of a line: when it was written, and when its call was answered.
+    fn stamp(&self, answered: Option<Instant>) -> String {
+        let since = |at: Instant| at.saturating_duration_since(self.begun).as_millis();
+        let (run, up) = (self.run, since(Instant::now()));
+        let answered = answered.map(|at| format!("\"answered_ms\":{},", since(at)));
+        let answered = answered.unwrap_or_default();
+        format!("{{\"run\":{run},\"up_ms\":{up},{answered}")
+    }
+
     /// Says that we live, forces all to the disk, and writes the file anew if it has grown, or has gone.
     ///
     /// # Errors
@@ -230,7 +265,8 @@ impl Journal {
             self.renew(&directory)?;
         }
         if !self.open.is_empty() {
-            self.append(&format!("{{\"at\":\"{}\"}}\n", now.rfc3339()))?;
+            let stamp = self.stamp(None);
+            self.append(&format!("{stamp}\"at\":\"{}\"}}\n", now.rfc3339()))?;
         }
         if self.is_dirty {
             self.file.sync_data()?;
@@ -270,12 +306,25 @@ impl Journal {
     }
 
     /// Takes the calls along to another spool. The old disk may be what the operator flees from: whatever it can still
-    /// do is welcome, and nothing of it is needed.
+    /// do is welcome, and nothing of it is needed. Tells which calls a daemon has left behind in the new place that
+    /// ended there without a word: what is known of them is in the answer alone.
     ///
     /// # Errors
     /// What the operating system says of the new place; all is at the old one then.
-    pub(super) fn move_to(&mut self, directory: &Path) -> io::Result<()> {
+    pub(super) fn move_to(&mut self, directory: &Path) -> io::Result<Vec<Lost>> {
         let old = self.path.clone();
+        let place = |of: &fs::Metadata| (of.dev(), of.ino());
+        let there = fs::metadata(directory.join(FILE)).ok().as_ref().map(place);
+        // It may be another name of the place that it is in already.
+        let is_ours = there.is_none() || there == Some(place(&self.file.metadata()?));
+        let lost = match is_ours {
+            true => Vec::new(),
+            false => {
+                let (mut left, lost) = Self::open(directory)?;
+                self.unread.append(&mut left.unread);
+                lost
+            }
+        };
         self.renew(directory)?;
         if old != self.path
             && let Err(why) = fs::remove_file(&old)
@@ -283,7 +332,7 @@ impl Journal {
             self.unread
                 .push(format!("{} stays there: {why}", old.display()));
         }
-        Ok(())
+        Ok(lost)
     }
 
     /// What could not be read, or not be removed, since this was asked last.
@@ -356,7 +405,7 @@ impl Journal {
         fs::rename(beside, path)?;
         if let Some(directory) = path.parent() {
             // The name, too, outlives a loss of power; a file system that cannot do this is none of ours.
-            let _ = File::open(directory).and_then(|directory| directory.sync_all());
+            let _ = whole::sync_names(directory);
         }
         Ok((file, at, places))
     }
@@ -542,6 +591,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_daemon_has_left_behind_is_found_when_the_journal_moves_there() {
+        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (mut left, _) = open(new.path());
+        left.write(&[up(7)]).unwrap();
+        drop(left);
+        let (mut journal, _) = open(old.path());
+        journal.write(&[up(1)]).unwrap();
+        let found = journal.move_to(new.path()).unwrap();
+        assert_eq!(found.iter().map(|one| one.call.0).collect::<Vec<_>>(), [7]);
+        // By another name it is the same place.
+        let again = new.path().join(".");
+        assert!(journal.move_to(&again).unwrap().is_empty());
+        drop(journal);
+        assert_eq!(lost(new.path()), [1]);
+    }
+
+    #[test]
     fn a_file_that_cannot_be_read_keeps_no_record_back() {
         let directory = tempfile::tempdir().unwrap();
         let (mut journal, _) = Journal::open(directory.path()).unwrap();
@@ -564,23 +630,25 @@ mod tests {
         journal.write(&[Note::End(CallId(3))]).unwrap();
         // Begun and ended at once: not even mentioned.
         journal.write(&[rings(4), Note::End(CallId(4))]).unwrap();
-        journal.tick(at(100)).unwrap();
+        // Ninety-eight seconds later, when somebody has set the clock back by an hour, and forth in between.
+        journal.begun -= Duration::from_secs(98);
+        journal.tick(at(7_200)).unwrap();
+        journal.tick(at(0)).unwrap();
         drop(journal);
-        let (_, lost) = open(folder.path());
+        let (next, lost) = open(folder.path());
+        assert_eq!(next.run, 2);
         assert_eq!(lost.len(), 2);
         let [answered, ringing] = [&lost[0].record, &lost[1].record];
         assert_eq!(answered["call"], CallId(1).to_string());
         assert_eq!(answered["cause"]["code"], "restart_lost");
         assert_eq!(answered["disposition"], "answered");
-        // From the answer, two seconds after the INVITE.
-        assert_eq!(answered["duration_ms"], 98_000);
+        let is_right =
+            |told: &Value| (98_000..99_000).contains(&told["duration_ms"].as_u64().unwrap());
+        assert!(is_right(answered), "{answered}");
         assert_eq!(ringing["disposition"], "failed");
         let lines: Vec<Box<str>> = lost[0].lines().collect();
         let pair: Value = serde_json::from_str(&lines[1]).unwrap();
-        assert_eq!(
-            (lines.len(), pair["duration_ms"].as_u64()),
-            (2, Some(98_000))
-        );
+        assert!(lines.len() == 2 && is_right(&pair), "{pair}");
         assert_eq!(lost[1].lines().count(), 1);
     }
 

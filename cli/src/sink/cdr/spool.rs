@@ -1,6 +1,7 @@
 //! The files of the spool: rotated by size and by time, kept for as long as they should be.
 
 use crate::sink::log::wall_clock;
+use crate::sink::whole;
 use sbc_core::config::CdrSpool;
 use sbc_core::time::UnixTime;
 use std::collections::VecDeque;
@@ -8,7 +9,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+/// The clock of the host is believed to be right after so long without a step.
+const TRUSTED: Duration = Duration::from_secs(3_600);
+/// A step of the clock is more than this between two looks.
+const STEP: Duration = Duration::from_secs(60);
 
 /// Bytes that are written at once.
 const WRITTEN_AT_ONCE: usize = 256 * 1024;
@@ -121,6 +127,8 @@ impl Spool {
             number += 1;
         }
         fs::rename(self.directory.join(CURRENT), name)?;
+        // After a loss of power the file has the name that whoever ships it has seen.
+        let _ = whole::sync_names(&self.directory);
         *self = Self::open(&self.wanted)?;
         Ok(())
     }
@@ -141,10 +149,11 @@ impl Spool {
         Ok(())
     }
 
-    /// Removes closed files that are older than they should become, and the oldest of those that are too
-    /// much (OPS-062); says how many. What is not ours by its name is left alone.
-    pub(super) fn retire(&self, now: UnixTime) -> io::Result<usize> {
-        let (age, most) = (self.wanted.retention, self.wanted.retention_bytes);
+    /// Removes closed files that are older than they should become, unless the clock is not to be trusted, and the
+    /// oldest of those that are too much (OPS-062); says how many. What is not ours by its name is left alone.
+    pub(super) fn retire(&self, now: UnixTime, is_steady: bool) -> io::Result<usize> {
+        let age = self.wanted.retention.filter(|_| is_steady);
+        let most = self.wanted.retention_bytes;
         if age.is_none() && most.is_none() {
             return Ok(0);
         }
@@ -176,6 +185,36 @@ impl Spool {
             Some(why) if removed == 0 => Err(why),
             Some(_) | None => Ok(removed),
         }
+    }
+}
+
+/// Whether the clock of the host has gone like any other for an hour: one that is far ahead after a boot, until it is
+/// set, makes everything old.
+pub(super) struct Steady {
+    since: Instant,
+    last: (Instant, UnixTime),
+}
+
+impl Steady {
+    /// Nothing is known yet.
+    pub(super) fn new(mono: Instant, wall: UnixTime) -> Self {
+        Self {
+            since: mono,
+            last: (mono, wall),
+        }
+    }
+
+    /// Looks at both clocks.
+    pub(super) fn look(&mut self, mono: Instant, wall: UnixTime) -> bool {
+        let (before, told) = self.last;
+        let due = told + mono.saturating_duration_since(before);
+        if due.as_micros().abs_diff(wall.as_micros())
+            > u64::try_from(STEP.as_micros()).unwrap_or(u64::MAX)
+        {
+            self.since = mono;
+        }
+        self.last = (mono, wall);
+        mono.saturating_duration_since(self.since) >= TRUSTED
     }
 }
 
@@ -240,7 +279,6 @@ pub(super) fn mend(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn lines(directory: &Path) -> Vec<String> {
         let mut all = Vec::new();
@@ -283,6 +321,23 @@ mod tests {
         let mut names: Vec<String> = entries.map(|entry| name(entry.unwrap())).collect();
         names.sort();
         names
+    }
+
+    #[test]
+    fn a_clock_is_trusted_once_it_has_gone_without_a_step_for_an_hour() {
+        let (begin, wall) = (Instant::now(), at(0));
+        let minute = |n: u64| Duration::from_secs(60 * n);
+        let mut steady = Steady::new(begin, wall);
+        for n in 0..60 {
+            assert!(!steady.look(begin + minute(n), wall + minute(n)));
+        }
+        assert!(steady.look(begin + minute(60), wall + minute(60)));
+        // It is set to a year later.
+        let later = wall + minute(525_600);
+        for n in 61..121 {
+            assert!(!steady.look(begin + minute(n), later + minute(n)));
+        }
+        assert!(steady.look(begin + minute(121), later + minute(121)));
     }
 
     #[test]
@@ -336,9 +391,11 @@ mod tests {
             retention_bytes,
             ..wanted(directory.path())
         };
-        let retire = |wanted: &CdrSpool| Spool::open(wanted).unwrap().retire(at(0)).unwrap();
+        let retire = |wanted: &CdrSpool| Spool::open(wanted).unwrap().retire(at(0), true).unwrap();
         assert_eq!(retire(&keeping(None, None)), 0);
         assert_eq!(retire(&keeping(Some(49), None)), 0);
+        let doubted = Spool::open(&keeping(Some(48), None)).unwrap();
+        assert_eq!(doubted.retire(at(0), false).unwrap(), 0);
         assert_eq!(retire(&keeping(Some(48), None)), 1);
         assert_eq!(retire(&keeping(None, Some(400))), 0);
         assert_eq!(retire(&keeping(None, Some(399))), 1);

@@ -79,7 +79,7 @@ impl Setup {
         }
     }
 
-    fn attempt_of(&self, leg: LegId) -> Option<&Attempt> {
+    pub(super) fn attempt_of(&self, leg: LegId) -> Option<&Attempt> {
         match &self.step {
             Step::Inviting { leg: own, attempt } if *own == leg => Some(attempt),
             Step::Inviting { .. }

@@ -7,13 +7,13 @@ use super::super::{A_LEG, Call, Operation, Timer, endpoint, images, record, tear
 use super::redirect::{self, Onward};
 use super::{Attempt, Failed, Setup, Step, parse, refuse, refuse_offer, warning_code};
 use crate::cause::{Because, CauseCode, EndedBy};
-use crate::config::{EmergencyHold, Preset};
+use crate::config::Preset;
 use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
+use crate::policy::header;
 use crate::policy::response::{self, Failure};
-use crate::policy::{emergency, header};
 use crate::session::{Rejection, Source};
 use crate::sip::Status;
 use crate::sip::header::Reason;
@@ -93,14 +93,8 @@ impl Setup {
         }
         call.places_answered(cx);
         if self.is_emergency {
-            for leg in call.legs.values_mut() {
-                leg.session.spare_until(cx.now.mono + emergency::SPARED);
-            }
-            if call.emergency_hold() == EmergencyHold::Refuse
-                && let Some(caller) = call.leg(A_LEG)
-            {
-                caller.session.refuse_bye();
-            }
+            call.spare_all(cx);
+            call.keeps_caller();
         }
         let setup_ms = call.elapsed_ms(cx.now);
         call.record.setup_ms = Some(setup_ms);
@@ -182,9 +176,10 @@ impl Setup {
         // Whoever calls for help is not told of a failure while there is another way (SIP-1404).
         let tries_next = tries_next || (self.is_emergency && failure != Failure::Cancelled);
         let mut because = mapped.because;
-        let is_alone = self.beside.is_empty();
         self.comes_back(leg, &rejection);
         let onward = self.redirection(call, cx, leg, &rejection);
+        // It may lead to those who help, who are called alone.
+        let is_alone = self.beside.is_empty();
         // Whoever calls for help is not sent away while there is another way.
         let onward = onward.filter(|onward| {
             !self.is_emergency || matches!(onward.value, Onward::Attempts | Onward::Nowhere)
@@ -292,6 +287,23 @@ impl Setup {
         self.early_media.leaves(call, cx, leg, &self.authority);
         self.rings_no_more(call, cx, |phone| phone.leg == leg);
         call.media.drop_endpoint(cx, endpoint(leg));
+    }
+
+    /// From now on one is called at a time: whoever rings beside this one is left.
+    pub(super) fn calls_one(&mut self, call: &mut Call, cx: &mut Cx<'_>, leg: LegId) {
+        self.at_once = false;
+        if self.beside.is_empty() {
+            return;
+        }
+        let mut others = self.ringing();
+        others.retain(|own| *own != leg);
+        self.others_are_silenced(call, cx, Some(leg));
+        for other in others {
+            self.early_dialogs_end(call, cx, other, Status::REQUEST_TERMINATED);
+            self.early_media.leaves(call, cx, other, &self.authority);
+            self.rings_no_more(call, cx, |phone| phone.leg == other);
+            call.leave_places(cx, other);
+        }
     }
 
     /// Nobody but this one, if anybody of them, is to answer any more.

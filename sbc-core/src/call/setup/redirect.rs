@@ -8,7 +8,7 @@
 use super::super::places::OtherWay;
 use super::super::teardown::Teardown;
 use super::super::{A_LEG, Call, Operation, endpoint};
-use super::{Attempt, Setup, Step};
+use super::{Attempt, Setup};
 use crate::cause::{Because, Cause, CauseCode, Decision, EndedBy};
 use crate::config::{
     Config, Lookup, Preset, Redirect, TargetAddress, TransformScope, Trunk, UriScheme, UserPhone,
@@ -103,6 +103,7 @@ impl Redirects {
         }
         let mut attempts = Vec::new();
         let mut is_loop = false;
+        self.help = None;
         for uri in targets(response) {
             // Nobody is led from a secure way to another (RFC 5630 §5.3).
             if self.is_secure && !secure::is_sips(&uri) {
@@ -137,14 +138,12 @@ impl Redirects {
                 ));
                 continue;
             }
+            let is_help = !is_same && help.is_some();
             let found = match (is_same, help) {
                 (true, _) => {
                     same_number(attempt, &uri).map(|trunk| (vec![trunk], attempt.way.clone()))
                 }
-                (false, Some(trunks)) => {
-                    self.help = Some(number.clone());
-                    Ok((trunks, None))
-                }
+                (false, Some(trunks)) => Ok((trunks, None)),
                 (false, None) => self.other_number(config, mint, trunk, (&uri, &number)),
             };
             let (trunks, way, place) = match found {
@@ -161,6 +160,9 @@ impl Redirects {
                 is_loop = true;
                 because = because.and(format!("{} has been tried already", number.number));
                 continue;
+            }
+            if is_help {
+                self.help = Some(number.clone());
             }
             because = because.and(format!(
                 "trunk \"{}\" redirects to {}",
@@ -282,8 +284,9 @@ impl Setup {
         if matches!(onward.value, Onward::Attempts) {
             if let Some(called) = self.redirects.help.take() {
                 self.is_emergency = true;
-                call.becomes_help(cx);
+                call.becomes_help(cx, EndedBy::A);
                 call.tells_of_help(cx, leg, &called);
+                self.calls_one(call, cx, leg);
             }
             if self.beside.is_empty() {
                 if let Some(a) = call.leg(A_LEG) {
@@ -311,15 +314,7 @@ impl Setup {
             value: Onward::Nowhere,
             because: Because::default(),
         };
-        let attempt = match &self.step {
-            Step::Inviting { leg: own, attempt } if *own == leg => Some(attempt),
-            _ => {
-                let mut beside = self.beside.iter();
-                let own = beside.find(|(own, _)| *own == leg);
-                own.map(|(_, attempt)| attempt)
-            }
-        };
-        let Some(attempt) = attempt else {
+        let Some(attempt) = self.attempt_of(leg).cloned() else {
             return nothing;
         };
         if attempt.trunk.redirect == Redirect::Fail {
@@ -341,7 +336,9 @@ impl Setup {
             };
         }
         let mint = &mut cx.plane.mint;
-        let (followed, because) = self.redirects.follow(&call.config, mint, attempt, response);
+        let (followed, because) = self
+            .redirects
+            .follow(&call.config, mint, &attempt, response);
         let value = match followed {
             Followed::To(attempts) => {
                 for attempt in attempts.into_iter().rev() {

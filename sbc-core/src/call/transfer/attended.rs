@@ -18,7 +18,7 @@ use crate::call::{A_LEG, Call, Leg, Operation, Timer, endpoint, record};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::Preset;
 use crate::id::{CallId, LegId};
-use crate::letter::{CALLED_ANEW, Content, Fetch, Letter, Party};
+use crate::letter::{CALLED_ANEW, Content, Fetch, Help, Letter, Party};
 use crate::media::{Unusable, interwork};
 use crate::plane::Cx;
 use crate::record::{TransferKind, TransferOutcome, TransferRecord};
@@ -146,8 +146,15 @@ impl Transfer {
         party: &Party,
     ) -> Option<Operation> {
         let leg = call.take_in(cx, party);
-        if party.is_emergency {
-            call.becomes_help(cx);
+        // It takes the transferor's place.
+        let seeks = match (party.help, call.side(self.transferor)) {
+            (None, _) => None,
+            (Some(Help::Seeks), side) => Some(side),
+            (Some(Help::Gives), EndedBy::A) => Some(EndedBy::B),
+            (Some(Help::Gives), EndedBy::B | EndedBy::Us) => Some(EndedBy::A),
+        };
+        if let Some(seeks) = seeks {
+            call.becomes_help(cx, seeks);
         }
         let adopted = call.legs.get(&leg)?;
         let spec = adopted.image.spec();
@@ -436,7 +443,7 @@ impl Call {
             status: Some(Status::OK.code()),
             because: because.clone(),
         });
-        let by = self.side(leg);
+        let (by, help) = (self.side(leg), self.help_of(party));
         // Before the end, which takes everything else of the session with it.
         let media = (self.media.session, given.image.endpoint());
         self.media.hand_over(cx, media.1, fetch.media);
@@ -449,7 +456,7 @@ impl Call {
             from: self.id,
             media,
             bill,
-            is_emergency: self.record.emergency,
+            help,
         })
     }
 }

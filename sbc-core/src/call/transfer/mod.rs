@@ -181,7 +181,7 @@ impl Transfer {
             because: plan.because,
         });
         if plan.value.is_emergency {
-            call.becomes_help(cx);
+            call.becomes_help(cx, call.side(transferee));
             call.tells_of_help(cx, transferor, &plan.value.called);
         }
         let limit = cx.now.mono + call.longest_setup();
@@ -607,7 +607,7 @@ impl Transfer {
         call.newcomer = Some(leg);
         call.tellings_begin_anew();
         call.spare(cx, leg);
-        call.keeps_caller(leg);
+        call.keeps_caller();
         call.tell_of_newcomer(self.transferee);
         call.timers.stop(Timer::Transfer as usize);
         if let Some(record) = call.record.transfers.get_mut(self.record) {

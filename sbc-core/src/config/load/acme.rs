@@ -8,7 +8,7 @@ use crate::config::finding::Code;
 use crate::config::name::is_proper_pattern;
 use crate::config::shell::SYSTEM_ROOTS;
 use crate::config::source::{At, Span};
-use crate::config::value::is_host_name;
+use crate::config::value::{is_host_name, is_https_url};
 use crate::config::written::{File, WrittenTls};
 use crate::config::{AcmeAccount, AcmeProof, ExternalAccount, Listener, Secret};
 use crate::sdp::base64_url_decode;
@@ -377,51 +377,4 @@ impl Load<'_> {
 
 fn is_issued(tls: &WrittenTls) -> bool {
     tls.acme.as_ref().is_some_and(|at| at.value)
-}
-
-/// `https://host[:port]/path`: no user, no question, no fragment.
-pub(super) fn is_https_url(text: &str) -> bool {
-    let Some(rest) = text.strip_prefix("https://") else {
-        return false;
-    };
-    let (place, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let is_socket = place.parse::<SocketAddr>().is_ok_and(|own| own.port() != 0);
-    let (host, port) = place.split_once(':').unwrap_or((place, "443"));
-    let is_place = is_socket
-        || place.parse::<IpAddr>().is_ok()
-        || is_host_name(host) && port.parse::<u16>().is_ok_and(|port| port != 0);
-    let plain = |octet: u8| octet.is_ascii_graphic() && !b"?#\"<>\\^`{|}".contains(&octet);
-    is_place && path.bytes().all(plain)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_directory_is_a_place_and_a_path_of_https() {
-        for good in [
-            "https://acme.example.org/directory",
-            "https://acme.example.org:14000/dir",
-            "https://127.0.0.1:14000/dir",
-            "https://[::1]:14000/dir",
-            "https://localhost:14000",
-        ] {
-            assert!(is_https_url(good), "{good}");
-        }
-        for bad in [
-            "http://acme.example.org/directory",
-            "acme.example.org/directory",
-            "https://",
-            "https:///directory",
-            "https://user@acme.example.org/",
-            "https://acme.example.org:0/",
-            "https://acme.example.org:x/",
-            "https://acme.example.org/a b",
-            "https://acme.example.org/?a",
-            "https://acme.example.org/#a",
-        ] {
-            assert!(!is_https_url(bad), "{bad}");
-        }
-    }
 }

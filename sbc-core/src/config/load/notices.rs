@@ -1,9 +1,9 @@
 //! Where Microsoft tells of changes.
 
 use super::Load;
-use super::acme::is_https_url;
 use crate::config::NoticeListen;
 use crate::config::finding::Code;
+use crate::config::value::is_https_url;
 use crate::config::written::File;
 use crate::id::TlsContextName;
 

@@ -1,11 +1,11 @@
 //! Who signs operators in, and what roles of the application mean.
 
 use super::Load;
-use super::acme::is_https_url;
 use crate::config::finding::Code;
 use crate::config::oidc::{ANY_TENANT, WrittenOidc};
 use crate::config::shell::SYSTEM_ROOTS;
 use crate::config::source::At;
+use crate::config::value::is_https_url;
 use crate::config::{ApiRole, MICROSOFT_ROOTS, Oidc, OidcRole};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -179,18 +179,23 @@ impl Load<'_> {
                 numbers: one.numbers.as_ref().is_some_and(|at| at.value),
             });
         }
-        let span = match written.roles.get(MOST) {
-            Some(one) => Some((&one.span, Code::OutOfRange, "has more than 64 roles")),
+        let fault = match written.roles.get(MOST) {
+            Some(one) => Some((
+                &one.span,
+                Code::OutOfRange,
+                format!("has more than {MOST} roles"),
+                "give the people whom one of them lets in another app role in Entra, and remove it here",
+            )),
             None if written.roles.is_empty() => Some((
                 &written.span,
                 Code::MissingKey,
-                "lets nobody in: it has no role",
+                "lets nobody in: it has no role".to_owned(),
+                "write [[api.oidc.role]] with value = \"Causeway.Operator\", the value of an app role that the \
+                 application has in Entra, and role = \"operator\"",
             )),
             None => None,
         };
-        if let Some((span, code, what)) = span {
-            let help = "write [[api.oidc.role]] with value = \"Causeway.Operator\", the value of an app role that \
-                        the application has in Entra, and role = \"operator\"";
+        if let Some((span, code, what, help)) = fault {
             let help = Some(help.to_owned());
             self.out.add(code, span, format!("{TITLE}: {what}"), help);
         }

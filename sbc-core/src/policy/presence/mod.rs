@@ -5,7 +5,7 @@ mod table;
 mod talking;
 
 pub use callee::{Callee, callee};
-pub use table::{HOLD_DOWN, Presences, Seen};
+pub use table::{Presences, Seen};
 pub use talking::{Talk, Talking};
 
 use std::fmt;

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// For how long a change must last before it counts (TDG-PRS-006): clients that start, and meetings that
 /// follow each other, tell of several states within a second.
-pub const HOLD_DOWN: Duration = Duration::from_millis(2_500);
+const HOLD_DOWN: Duration = Duration::from_millis(2_500);
 
 /// The users of all tenants: at most those that the configuration names.
 #[derive(Default, Debug)]
@@ -135,15 +135,5 @@ impl Presences {
             users.retain(|user, _| tenant.is_some_and(|own| own.users.has(*user)));
             !users.is_empty()
         });
-    }
-
-    /// How many users are known.
-    pub fn len(&self) -> usize {
-        self.tenants.values().map(BTreeMap::len).sum()
-    }
-
-    /// Whether nobody is known.
-    pub fn is_empty(&self) -> bool {
-        self.tenants.is_empty()
     }
 }

@@ -383,6 +383,7 @@ impl Session {
             from,
             is_heard: false,
             has_progress: false,
+            said: None,
             shown,
         });
         self.timers.set(
