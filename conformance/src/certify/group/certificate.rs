@@ -6,6 +6,7 @@ use super::options::verdict;
 use crate::ca::{self, Authority, CaFault, Identity};
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
+use crate::certify::follows;
 use crate::certify::mutation::{Mutation, carrier, drop, drop_after, teams};
 use crate::certify::setting::{FQDN, OwnCertificate};
 use crate::certify::stage::Stage;
@@ -69,8 +70,9 @@ pub const CASES: &[Case] = &[
             breaks("TDR-TLS-013", drop_after(carrier("INVITE").status(200), 1)),
             breaks("TDR-TLS-013", Mutation::Shaken(|one| one.names.clear())),
             breaks("TDR-TLS-013", drop(teams("OPTIONS").status(200))),
-            breaks("TDR-TLS-013", drop(carrier("BYE").status(200))),
-            breaks("TDR-TLS-013", drop_after(carrier("BYE").status(200), 1)),
+            breaks("TDR-TLS-013", drop(carrier("BYE").status(200))).also(&[follows::QUIET]),
+            breaks("TDR-TLS-013", drop_after(carrier("BYE").status(200), 1))
+                .also(&[follows::QUIET]),
         ],
     )
     .needs(&[Need::Ours])
@@ -122,12 +124,16 @@ pub const CASES: &[Case] = &[
             ),
             breaks(
                 "TDR-TLS-015",
-                Mutation::Told("\"status\":200", "\"status\":503"),
+                Mutation::Told(
+                    "\"result\":\"answered 200\",\"status\":200",
+                    "\"result\":\"answered 200\",\"status\":503",
+                ),
             ),
             breaks("TDR-TLS-015", drop(teams("OPTIONS").status(200))),
             breaks("TDR-TLS-015", drop_after(teams("INVITE"), 1)),
-            breaks("TDR-TLS-015", drop(carrier("BYE").status(200))),
-            breaks("TDR-TLS-015", drop_after(carrier("BYE").status(200), 1)),
+            breaks("TDR-TLS-015", drop(carrier("BYE").status(200))).also(&[follows::QUIET]),
+            breaks("TDR-TLS-015", drop_after(carrier("BYE").status(200), 1))
+                .also(&[follows::QUIET]),
             breaks(
                 "TDR-TLS-015",
                 Mutation::Shaken(|one| one.names.push(RENEWED.to_owned())),
