@@ -65,6 +65,8 @@ impl Foreign {
         let usable = authority.issue_for_servers(&["sip.pstnhub.example"]);
         keep("servers", &usable.unwrap());
         keep("other", &authority.issue(&["other.example"]).unwrap());
+        let servers = authority.issue_for_servers(&["sbc1.test.example"]);
+        keep("for-servers", &servers.unwrap());
         let place = Addresses::choose();
         let words: Vec<String> = Word::all()
             .iter()
@@ -172,6 +174,7 @@ fn an_sbc_of_others_is_asked_what_it_is_configured_for() {
         "TC-XFR-010",
         "TC-OPT-013",
         "TC-CON-005",
+        "TC-CON-006",
         "TC-CON-008",
         "TC-CON-010",
     ];
@@ -191,7 +194,7 @@ fn what_it_is_not_configured_for_is_said_with_what_that_is() {
         .filter(|line| !line.starts_with("has =") && !line.starts_with("configure"));
     let has: Vec<&str> = has.chain(["has = [\"bypass\"]"]).collect();
     std::fs::write(&file, has.join("\n")).unwrap();
-    let (code, report, errors) = foreign.runs(&["EMG-001", "INB-001", "CON-006", "GRA-001"]);
+    let (code, report, errors) = foreign.runs(&["EMG-001", "INB-001", "CON-007", "GRA-001"]);
     assert_eq!(code, Some(1), "nothing was played: {errors}");
     let why = |id: &str| {
         let cases = report["cases"].as_array().unwrap();
@@ -206,7 +209,7 @@ fn what_it_is_not_configured_for_is_said_with_what_that_is() {
     );
     let told = why("TC-INB-001");
     assert!(told.contains("without \"bypass\""), "{told}");
-    let told = why("TC-CON-006");
+    let told = why("TC-CON-007");
     assert!(told.contains("started by this program"), "{told}");
     let told = why("TC-GRA-001");
     assert!(told.contains("Microsoft"), "{told}");

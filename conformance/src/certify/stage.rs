@@ -140,6 +140,7 @@ pub struct Stage {
     warps: (Option<Warp>, Option<Warp>),
     shaken: Option<fn(&mut Handshake)>,
     grows: bool,
+    insists: bool,
     /// How often its memory was looked at.
     looks: AtomicU64,
     /// How what Microsoft is asked, and what it answers, are changed.
@@ -494,6 +495,7 @@ impl Stage {
             warps: (None, None),
             shaken: None,
             grows: false,
+            insists: false,
             looks: AtomicU64::new(0),
             reports: (None, None),
             microsoft_at: Mutex::default(),
@@ -519,7 +521,9 @@ impl Stage {
             Some(Mutation::Asked(from, to)) => self.reports.0 = Some((from, to)),
             Some(Mutation::Heard(from, to)) => self.reports.1 = Some((from, to)),
             Some(Mutation::Front(wrong)) => {
-                let front = Front::open(self.teams_side.ip(), &self.kit.sbc, wrong).await;
+                let carrier = self.carriers[0].address();
+                let opened = Front::open(self.teams_side.ip(), &self.kit.sbc, wrong, carrier);
+                let front = opened.await;
                 let front = front.map_err(|why| LabFault::System {
                     what: "open a front",
                     why,
@@ -529,6 +533,7 @@ impl Stage {
             }
             Some(Mutation::Shaken(how)) => self.shaken = Some(how),
             Some(Mutation::Grows) => self.grows = true,
+            Some(Mutation::Insists) => self.insists = true,
             Some(
                 Mutation::Message(..)
                 | Mutation::Configuration(..)
@@ -774,6 +779,13 @@ impl Stage {
             all.iter_mut().for_each(how);
         }
         all
+    }
+
+    /// Connections of the subject that a proxy has refused.
+    pub fn refused(&self, proxy: &TeamsProxy) -> Vec<String> {
+        let refused = proxy.refused();
+        let times = refused.len() * if self.insists { 5 } else { 1 };
+        refused.iter().cycle().take(times).cloned().collect()
     }
 
     /// What the subject has of memory, in octets, as it looks to who looks.

@@ -1,7 +1,7 @@
 //! What is certified: our own daemon, or any SBC by its addresses.
 
 use super::case::Need;
-use super::setting::{FQDN, Peers, Setting};
+use super::setting::{FQDN, OwnCertificate, Peers, Setting};
 use super::word::{Key, Word};
 use crate::lab::place::{Addresses, Ports};
 use std::fmt::{self, Write};
@@ -430,6 +430,10 @@ impl Other {
             elsewhere: self.elsewhere.unwrap_or(self.proxies[0]),
         };
         let text = setting.write(&self.certificates, &self.addresses(), &ports, &peers);
+        let text = match setting.certificate {
+            OwnCertificate::Servers => text.replace("/sbc.", "/for-servers."),
+            OwnCertificate::Both | OwnCertificate::Below | OwnCertificate::Customers => text,
+        };
         text.replace(&format!("\"{FQDN}\""), &format!("\"{}\"", self.fqdn))
     }
 
@@ -509,8 +513,8 @@ mod tests {
             with("has = [\"bypass\", \"nat\"]\nconfigure = [\"true\"]\noutside = \"192.0.2.31\"\n");
         assert_eq!(why(&placed, "TC-ICE-017"), None);
         // What has no word is told by its keys.
-        let told = why(&plain, "TC-CON-006").unwrap();
-        assert!(told.contains("another certificate"), "{told}");
+        let told = why(&plain, "TC-CON-007").unwrap();
+        assert!(told.contains("seven further roots"), "{told}");
     }
 
     #[test]

@@ -458,6 +458,13 @@ pub const HOSTED: Word = word(
     },
 )
 .wants(&[Key::Fqdn]);
+/// A certificate for servers only.
+pub const FOR_SERVERS: Word = word(
+    "for-servers",
+    "the SBC's certificate has its one name and is for servers only (no clientAuth among its uses); that of Causeway is \
+     for-servers.pem in the folder of certificates",
+    |setting| setting.certificate = OwnCertificate::Servers,
+);
 /// A number of both customers.
 pub const SAME_NUMBER: Word = word(
     "same-number",
@@ -530,6 +537,7 @@ const ALL: &[Word] = &[
     CUSTOMERS_NUMBERS,
     SAME_NUMBER,
     HOSTED,
+    FOR_SERVERS,
     SECOND_TRUNK,
     APPLIANCE,
     DNS,

@@ -62,6 +62,8 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(stranger(stage)),
         &[
             breaks("TDR-TLS-012", Mutation::Front(Wrong::Anybody)),
+            breaks("TDR-SEC-001", Mutation::Front(Wrong::Caller))
+                .also(&[("TDR-TLS-012", "who reaches the carrier was let in before")]),
             breaks("TDR-TLS-012", Mutation::Told("tls_refused", "tls")),
         ],
     ),

@@ -53,6 +53,7 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-SIP-040", replace(teams("BYE"), ":443;", ":5061;")).also(&[follows::AWAY]),
             breaks("TDR-SIP-040", without(teams("BYE"), "Route")).also(&[follows::AWAY]),
+            breaks("TDR-SIP-021", drop(teams("ACK"))),
             // Another trunk's name, which is known all the same.
             breaks(
                 "G1",

@@ -322,6 +322,12 @@ pub const CASES: &[Case] = &[
             )
             .also(&[follows::AWAY, follows::AWAY_AT_PEER, follows::NO_HOPS]),
             breaks("TDR-HLD-002", drop(teams("INVITE").status(200).inside())),
+            breaks("TDR-HLD-003", Mutation::Media(Warp::Murmurs)),
+            breaks(
+                "TDR-HLD-002",
+                rewrite(teams("INVITE").status(200).inside(), with_wrong_key_after),
+            )
+            .also(&[follows::UNREAD, follows::QUIET]),
             breaks(
                 "TDR-HLD-003",
                 replace(
@@ -894,6 +900,14 @@ const BYPASS: &str = "preset = \"teams\"\nmedia_bypass = true\n";
 fn with_timer_on_bypass(answer: &str) -> String {
     match answer.contains("a=ice-lite") {
         true => with_line(answer, "Session-Expires: 1800;refresher=uas"),
+        false => answer.to_owned(),
+    }
+}
+
+/// Another key in what ends a hold.
+fn with_wrong_key_after(answer: &str) -> String {
+    match answer.contains(SENDRECV) {
+        true => answer.replace("inline:", "inline:+"),
         false => answer.to_owned(),
     }
 }

@@ -7,6 +7,7 @@ use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
 use crate::certify::follows;
 use crate::certify::ladder::{Caller, Talk};
+use crate::certify::mutation::drop_after;
 use crate::certify::mutation::{
     Mutation, bye_after, carrier, delay, drop, often_delay, replace, teams, then, twice, without,
 };
@@ -100,6 +101,8 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(never_faster(stage)),
         &[
             breaks("TDR-OPT-006", twice(teams("OPTIONS"))),
+            breaks("TDR-OPT-006", drop_after(teams("OPTIONS"), 3)),
+            breaks("TDR-OPT-009", Mutation::Insists),
             // Who has forgotten when it asked last asks at once after a restart.
             breaks("TDR-OPT-006", Mutation::Forgets),
         ],
@@ -380,7 +383,7 @@ async fn never_faster(stage: &Stage) -> Played {
     }
     let (first, refused) = (
         intervals(stage).swap_remove(0).1,
-        stage.proxies[2].refused(),
+        stage.refused(&stage.proxies[2]),
     );
     stage.check("TDR-OPT-006", !first.is_empty(), || {
         "the proxy that was there all the time got no more OPTIONS".to_owned()

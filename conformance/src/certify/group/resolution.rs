@@ -69,6 +69,23 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(national_cloud(stage)),
         &[
             breaks("TDR-CON-001", drop(teams("OPTIONS"))),
+            breaks("TDR-CON-001", Mutation::Shaken(|one| one.asked_for = None)),
+            breaks(
+                "TDR-CON-001",
+                Mutation::Configuration(
+                    "cloud = \"gcc-high\"\n",
+                    "cloud = \"gcc-high\"\n\
+                     targets = [\"sip.pstnhub.gov.teams.microsoft.us:5061;tls\", \"sip2.pstnhub.example:5061;tls\"]\n",
+                ),
+            ),
+            breaks(
+                "TDR-CON-005",
+                replace(
+                    teams("OPTIONS"),
+                    "OPTIONS sip:sip.pstnhub.gov.teams.microsoft.us:5061",
+                    "OPTIONS sip:sip.pstnhub.gov.teams.microsoft.us:5062",
+                ),
+            ),
             breaks("TDR-CON-005", Mutation::Told("port 5061 only", "any port")),
             breaks(
                 "TDR-CON-005",
@@ -233,7 +250,7 @@ async fn national_cloud(stage: &Stage) -> Played {
             .heard_from(&trunk, GREETING)
             .await
             .rule("TDR-CON-001")?;
-        let shaken = proxy.handshakes();
+        let shaken = stage.handshakes(proxy);
         let is_asked = shaken
             .iter()
             .all(|one| one.asked_for.as_deref() == Some(GCC_HIGH));

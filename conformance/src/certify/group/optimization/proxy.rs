@@ -165,6 +165,8 @@ pub(super) const TRACE: Case = case(
             Mutation::Told("\"location\":\"external\"", "\"location\":null"),
         ),
         breaks(LOG, Mutation::Told("\"rule\"", "\"word\"")),
+        breaks(LOG, Mutation::Told("[{", "[")),
+        breaks(LOG, Mutation::Told("\"proxy.test.example\",", "")),
         breaks(LOG, Mutation::Told("re-INVITE", "something")),
         breaks(LOG, Mutation::Told("\"realm\"", "\"kingdom\"")),
         breaks(
