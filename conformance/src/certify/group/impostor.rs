@@ -62,8 +62,12 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(stranger(stage)),
         &[
             breaks("TDR-TLS-012", Mutation::Front(Wrong::Anybody)),
-            breaks("TDR-SEC-001", Mutation::Front(Wrong::Caller))
-                .also(&[("TDR-TLS-012", "who reaches the carrier was let in before")]),
+            breaks("TDR-SEC-001", Mutation::Front(Wrong::Caller)).also(&[
+                ("TDR-TLS-012", "who reaches the carrier was let in before"),
+                ("RFC3261", "what a stranger writes is no message of ours"),
+                ("RFC3264", "what a stranger offers is no offer of ours"),
+                ("PRIVACY", "what a stranger writes says where he is"),
+            ]),
             breaks("TDR-TLS-012", Mutation::Told("tls_refused", "tls")),
         ],
     ),

@@ -256,6 +256,10 @@ async fn national_cloud(stage: &Stage) -> Played {
             .all(|one| one.asked_for.as_deref() == Some(GCC_HIGH));
         stage.check("TDR-CON-001", is_asked, || format!("{shaken:?}"));
     }
+    // A call that finds nobody there goes to whoever else is known.
+    stage.proxies[0].goes_away().await;
+    let mut caller = stage.carrier_dials().await?;
+    let last = caller.is_refused().await;
     let known = names(stage)?;
     for other in &stage.proxies[1..3] {
         let is_tried = !other.handshakes().is_empty() || known.was_asked(other.host());
@@ -263,6 +267,7 @@ async fn national_cloud(stage: &Stage) -> Played {
             format!("{} is tried", other.host())
         });
     }
+    last?;
     let options = stage.tape.requests(Side::Teams, "OPTIONS");
     let is_right = options.iter().all(|(_, _, message)| {
         message.uri_text().contains(":5061")
