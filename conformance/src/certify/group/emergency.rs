@@ -414,8 +414,6 @@ fn is_as_dialled(stage: &Stage, invite: &Message, number: &str, rule: &str) {
     });
 }
 
-/// Whoever calls more than once a minute is taken for a fraud, whom he may call.
-
 /// TC-EMG-004: while ordinary calls are screened.
 async fn numbers_for_help(stage: &Stage) -> Played {
     stage.from_teams().await?.caller_ends().await?;

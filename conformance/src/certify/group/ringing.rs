@@ -88,7 +88,6 @@ pub const CASES: &[Case] = &[
     .with(|setting| setting.is(word::RINGBACK)),
 ];
 
-/// What the carrier's trunk has for that.
 /// Longest time until early audio is heard, and what is too late for that.
 const SOON: Duration = Duration::from_millis(200);
 const SLOW: Duration = Duration::from_millis(500);

@@ -788,7 +788,7 @@ async fn twice_over(stage: &Stage) -> Played {
     ends(&mut talk.caller.leg, &mut new.leg).await
 }
 
-/// Calls that the trunk takes in TC-XFR-018, and how many there are when one of them is transferred: 80 %.
+/// Calls in TC-XFR-018 when one of them is transferred: 80 % of what the trunk takes.
 const LOAD: usize = word::FULL * 8 / 10;
 
 /// TC-XFR-018.
