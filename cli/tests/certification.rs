@@ -61,6 +61,16 @@ fn a_short_run_passes_and_is_written_in_every_form() {
     assert!(!html.contains("src=\"http") && !html.contains("<link"));
 }
 
+#[test]
+fn what_is_played_twice_goes_the_same_way() {
+    let (code, out, errors) = certify(&["run", "INB-003", "OPT-006", "OUT-002", "--repeat", "2"]);
+    assert_eq!(code, Some(0), "{out}\n{errors}");
+    let said = "played 2 times, each case with the same verdict";
+    assert!(out.contains(said), "{out}");
+    // Each was played each time.
+    assert_eq!(errors.matches("TC-OUT-002").count(), 2, "{errors}");
+}
+
 /// Every case runs so by hand: `causeway certify run --impair loss=2,jitter=30,reorder=1`.
 #[test]
 fn calls_hold_over_a_network_that_loses_delays_and_reorders() {

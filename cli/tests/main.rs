@@ -11,6 +11,7 @@ mod crash;
 mod daemon;
 mod datagram;
 mod dns;
+mod foreign;
 mod generations;
 mod handshake;
 mod import;

@@ -3,14 +3,15 @@
 use crate::command::exit;
 use conformance::certify::report::{self, Run};
 use conformance::certify::selftest::{self, Found, TrialResult};
-use conformance::certify::subject::{EXAMPLE, Other, Subject};
-use conformance::certify::{self, Plan};
+use conformance::certify::subject::{Other, Subject, example};
+use conformance::certify::word::Word;
+use conformance::certify::{self, Plan, again};
 use conformance::impair::{Impairment, Network};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Exit code when a mandatory case failed, or none was played.
+/// Exit code when a mandatory case failed, none was played, or one did not go the same way each time.
 const FAILED: u8 = 1;
 
 /// Arguments of `causeway certify run`.
@@ -21,9 +22,19 @@ pub struct Certification {
     /// Certify another SBC, described in this file (see --subject-example)
     #[arg(long, value_name = "FILE")]
     pub subject: Option<PathBuf>,
-    /// Print an example of such a file, and end
+    /// Print an example of such a file, with what has to be configured for each of its words, and end
     #[arg(long)]
     pub subject_example: bool,
+    /// Print how Causeway itself is configured to be the SBC of that file, as these words of "has" say, and end
+    #[arg(
+        long,
+        value_name = "WORDS",
+        requires = "subject",
+        num_args = 0..=1,
+        default_missing_value = "",
+        value_delimiter = ','
+    )]
+    pub configuration: Option<Vec<String>>,
     /// List the cases instead of running them
     #[arg(long)]
     pub list: bool,
@@ -51,6 +62,9 @@ pub struct Certification {
     /// have a short form, and the report says so
     #[arg(long)]
     pub soak: bool,
+    /// Play everything so often, and fail where the verdicts of a case differ
+    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub repeat: u8,
     /// Over which network
     #[command(flatten)]
     pub over: Over,
@@ -110,14 +124,15 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
     }
 }
 
-/// Runs the certification. Returns 0 when cases were played and no mandatory one failed, else 1; 2 for words that mean
+/// Runs the certification. Returns 0 when cases were played, no mandatory one failed, and what was repeated went the same
+/// way, else 1; 2 for words that mean
 /// no case.
 ///
 /// # Errors
 /// What `out` says.
 pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
     if arguments.subject_example {
-        write!(out, "{EXAMPLE}")?;
+        write!(out, "{}", example())?;
         return Ok(exit::OK);
     }
     let plan = Plan {
@@ -152,23 +167,32 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
             Err(fault) => return usage(&fault.to_string()),
         },
     };
+    if let (Some(words), Subject::Other(other)) = (&arguments.configuration, &subject) {
+        return configuration(other, words, out);
+    }
     let began = Instant::now();
     let clock = SystemTime::now().duration_since(UNIX_EPOCH);
     let tell = |outcome: &certify::Outcome, done: usize, total: usize| {
         eprintln!("{}", report::table::progress(outcome, done, total));
     };
-    let played = runtime()?.block_on(certify::run(&subject, entries, &plan, tell));
-    let outcomes = match played {
-        Ok(outcomes) => outcomes,
-        Err(why) => return failed(&why),
-    };
+    let runtime = runtime()?;
+    let mut runs = Vec::new();
+    for _ in 0..arguments.repeat {
+        match runtime.block_on(certify::run(&subject, entries.clone(), &plan, tell)) {
+            Ok(outcomes) => runs.push(outcomes),
+            Err(why) => return failed(&why),
+        }
+    }
+    let unlike = again::unlike(&runs);
     let run = Run {
         subject: subject.name().to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         began: clock.map_or(0, |since| since.as_secs()),
         took: began.elapsed(),
         network: plan.network,
-        outcomes,
+        times: runs.len(),
+        outcomes: runs.into_iter().next().unwrap_or_default(),
+        unlike,
     };
     let as_json = |run: &Run| format!("{:#}\n", report::json::of(run));
     for (path, text) in [
@@ -187,6 +211,23 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
         false => report::table::write(&run, out)?,
     }
     Ok(if run.is_good() { exit::OK } else { FAILED })
+}
+
+/// Prints how our daemon is configured to be an SBC of a file, as these words say.
+fn configuration(other: &Other, words: &[String], out: &mut dyn Write) -> io::Result<u8> {
+    let named = words.iter().filter(|word| !word.is_empty());
+    let named = named.map(|word| Word::named(word).ok_or(word));
+    match named.collect::<Result<Vec<Word>, _>>() {
+        Ok(words) => write!(out, "{}", other.configuration(&words))?,
+        Err(word) => {
+            let known: Vec<&str> = Word::all().iter().map(|word| word.name).collect();
+            let known = known.join(", ");
+            return usage(&format!(
+                "--configuration: \"{word}\" is unknown; write some of {known}"
+            ));
+        }
+    }
+    Ok(exit::OK)
 }
 
 /// Breaks the subject in every way that the cases name. Returns 0 when some were played and each of these
@@ -261,6 +302,15 @@ fn line(found: &Found) -> String {
     match (found.result, rule) {
         (TrialResult::NotPlayed, _) => format!("{id} way {number}: not applicable, not played"),
         (TrialResult::Good, Some(rule)) => format!("{id} way {number}: {rule} noticed"),
+        (TrialResult::Bad, Some(rule))
+            if !found.strays.is_empty() && found.verdict.broken().contains(rule) =>
+        {
+            let strays: Vec<&str> = found.strays.iter().map(String::as_str).collect();
+            format!(
+                "{id} way {number}: {rule} noticed, but BROKEN with it: {}",
+                strays.join(", ")
+            )
+        }
         (TrialResult::Bad, Some(rule)) => format!("{id} way {number}: {rule} MISSED"),
         (TrialResult::Good, None) => format!("{id} as it is: good"),
         (TrialResult::Bad, None) => format!("{id} as it is: BROKEN, so that nothing can be shown"),

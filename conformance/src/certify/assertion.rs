@@ -4,6 +4,7 @@ mod dialogs;
 mod traces;
 
 use super::evidence::{From, Seen, Side};
+use super::follows;
 use super::mutation::{self, Does, Mutation, Warp, rewrite, teams, then, with, without};
 use super::stage::Stage;
 use super::verdict::Failure;
@@ -23,6 +24,8 @@ pub struct Global {
     pub title: &'static str,
     /// A call from the carrier that is changed so must break it.
     pub broken_by: Mutation,
+    /// Rules that are broken with it, each with the reason.
+    pub also: &'static [(&'static str, &'static str)],
 }
 
 /// Time between two reports of the subject that is too long: five seconds, and what a busy machine may delay one.
@@ -38,21 +41,25 @@ pub const GLOBAL: &[Global] = &[
         id: "G1",
         title: "one Contact towards Teams, with the SBC's name",
         broken_by: with(teams("INVITE"), "Contact: <sip:sbc.other.example:5061>"),
+        also: &[follows::NAMED_AT_PEER, follows::STOPS],
     },
     Global {
         id: "G2",
         title: "no Record-Route towards Teams",
         broken_by: with(teams("INVITE"), "Record-Route: <sip:sbc1.test.example;lr>"),
+        also: &[follows::AWAY_AT_PEER],
     },
     Global {
         id: "G3",
         title: "TLS towards Teams, and no sips URI",
         broken_by: Mutation::Message(teams("INVITE"), Does::Replace("To: <sip:", "To: <sips:")),
+        also: &[],
     },
     Global {
         id: "G4",
         title: "nothing that Teams does not know",
         broken_by: with(teams("INVITE"), "Require: 100rel"),
+        also: &[follows::UNKNOWN_OPTION],
     },
     Global {
         id: "G5",
@@ -61,11 +68,13 @@ pub const GLOBAL: &[Global] = &[
             text.split_once("\r\n\r\n")
                 .map_or_else(String::new, |(head, _)| format!("{head}\r\n\r\n"))
         }),
+        also: &[follows::BARE_AT_PEER, follows::STOPS],
     },
     Global {
         id: "G6",
         title: "descriptions towards Teams are SRTP and well formed",
         broken_by: mutation::replace(teams("INVITE"), "a=sendrecv", "a=sendonly"),
+        also: &[],
     },
     Global {
         id: "G7",
@@ -73,11 +82,13 @@ pub const GLOBAL: &[Global] = &[
         broken_by: then(teams("INVITE"), |text| {
             mutation::again(text).replace("m=audio 2", "m=audio 3")
         }),
+        also: &[follows::UNREAD],
     },
     Global {
         id: "G8",
         title: "requests within a call go where Teams said",
         broken_by: without(teams("BYE"), "Route"),
+        also: &[follows::AWAY_AT_PEER],
     },
     Global {
         id: "G9",
@@ -90,36 +101,43 @@ pub const GLOBAL: &[Global] = &[
                 .collect();
             answer.join("\r\n").replace(" BYE", " INVITE")
         }),
+        also: &[],
     },
     Global {
         id: "G10",
         title: "audio towards Teams is authentic SRTP",
         broken_by: Mutation::Media(Warp::Plain),
+        also: &[follows::UNHEARD],
     },
     Global {
         id: "G11",
         title: "reports towards Teams every five seconds",
         broken_by: Mutation::Media(Warp::NoRtcp),
+        also: &[],
     },
     Global {
         id: "G12",
         title: "nothing is left after the call",
         broken_by: Mutation::Told("\"calls\":0", "\"calls\":1"),
+        also: &[],
     },
     Global {
         id: "G13",
         title: "version and branch in every message",
         broken_by: mutation::replace(teams("BYE"), "branch=z9hG4bK", "branch="),
+        also: &[],
     },
     Global {
         id: "G14",
         title: "a record of every answered call",
         broken_by: Mutation::Told("call_id", "id_of_call"),
+        also: &[],
     },
     Global {
         id: "G15",
         title: "Allow lists NOTIFY and REFER",
         broken_by: mutation::replace(teams("INVITE"), "REFER", "PUBLISH"),
+        also: &[],
     },
 ];
 

@@ -39,7 +39,8 @@
 //!   `stage.size(…)` gives and notes it; `stage.note(…)` says what else a reader must know.
 //! - A bound in time is asked of several tries ([`Times`](super::times::Times)): most must keep it, and the report says how
 //!   many did not. What must come whole is counted ([`Whole`](super::whole::Whole)).
-//! - A case that wants another configuration says so with [`Case::with`]; one that wants something
+//! - A case that wants another configuration says so with [`Case::with`], by [words](super::word) where others than we
+//!   can configure it, too; one that wants something
 //!   that not every subject has, with [`Case::needs`].
 //! - Every case lists at least one way to break the subject, with the rule that must then be broken.
 //!   `causeway certify self-test` plays them all. A case that nothing can fail does not count.
@@ -86,6 +87,10 @@ pub enum Need {
     Restart,
     /// Another machine of Teams, which no name leads to.
     Elsewhere,
+    /// A place of somebody whom it does not know.
+    Stranger,
+    /// It trusts whoever has signed certificates that no proxy may show.
+    Impostors,
     /// It names a dialog that was transferred.
     Transfers,
     /// Media bypass with ICE.
@@ -109,19 +114,25 @@ pub enum Need {
 }
 
 impl Need {
-    /// What a subject that somebody else configured may have.
-    pub const OF_OTHERS: [Self; 10] = [
-        Self::Transfers,
-        Self::Bypass,
-        Self::Optimization,
-        Self::Graph,
-        Self::Pair,
-        Self::Branch,
-        Self::Hosting,
-        Self::Elin,
-        Self::Presence,
-        Self::SignIn,
-    ];
+    /// What a subject that somebody else configured may have, beside what it is configured as.
+    pub const OF_OTHERS: [Self; 2] = [Self::Transfers, Self::Pair];
+
+    /// Whether it is a matter of configuration, which has words of its own.
+    pub fn is_configured(self) -> bool {
+        match self {
+            Self::Bypass | Self::Optimization | Self::Branch | Self::Hosting | Self::Elin => true,
+            Self::Ours
+            | Self::Restart
+            | Self::Elsewhere
+            | Self::Stranger
+            | Self::Impostors
+            | Self::Transfers
+            | Self::Graph
+            | Self::Pair
+            | Self::Presence
+            | Self::SignIn => false,
+        }
+    }
 
     /// Its word in a subject's file.
     pub fn name(self) -> &'static str {
@@ -129,6 +140,8 @@ impl Need {
             Self::Ours => "ours",
             Self::Restart => "restart",
             Self::Elsewhere => "elsewhere",
+            Self::Stranger => "stranger",
+            Self::Impostors => "impostors",
             Self::Transfers => "transfers",
             Self::Bypass => "bypass",
             Self::Optimization => "optimization",
@@ -150,6 +163,16 @@ pub struct Break {
     pub rule: &'static str,
     /// What is changed.
     pub by: Mutation,
+    /// Rules that may be broken with it, each with the reason; any other one makes the trial a bad one.
+    pub also: &'static [(&'static str, &'static str)],
+}
+
+impl Break {
+    /// The same change, from which it follows that these rules are broken, too: each with the reason.
+    #[must_use]
+    pub const fn also(self, also: &'static [(&'static str, &'static str)]) -> Self {
+        Self { also, ..self }
+    }
 }
 
 /// A case that any subject can be asked.
@@ -169,7 +192,11 @@ pub const fn case(
 
 /// A way to break the subject.
 pub const fn breaks(rule: &'static str, by: Mutation) -> Break {
-    Break { rule, by }
+    Break {
+        rule,
+        by,
+        also: &[],
+    }
 }
 
 impl Case {

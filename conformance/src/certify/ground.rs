@@ -59,12 +59,17 @@ impl Ground {
 
     /// Takes a socket for the SBC of a branch, where the carriers are.
     pub(super) async fn takes_branch(&mut self) -> Result<(), LabFault> {
+        let at = SocketAddr::new(self.addresses.carrier, 0);
+        self.takes_branch_at(at).await
+    }
+
+    /// The same, at this place.
+    pub(super) async fn takes_branch_at(&mut self, at: SocketAddr) -> Result<(), LabFault> {
         let system = |why| LabFault::System {
             what: "open a socket for a peer",
             why,
         };
-        let at = SocketAddr::new(self.addresses.carrier, 0);
-        let listener = TcpListener::bind(at).await.map_err(system)?;
+        let listener = taken(at, TcpListener::bind::<SocketAddr>).await?;
         let address = listener.local_addr().map_err(system)?;
         self.branch = Some((listener, address));
         self.peers.branch = Some(address);

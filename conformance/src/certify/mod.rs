@@ -9,12 +9,14 @@
 //! the [`ladder`]s that most need and [`change`]s within a call; [`assertion`] is asked after each. [`selftest`] breaks the subject
 //! in every way that the cases name and wants the right rule to say so. [`report`] writes it down.
 
+pub mod again;
 pub mod asked;
 pub mod assertion;
 pub mod case;
 pub mod catalogue;
 pub mod change;
 pub mod evidence;
+pub mod follows;
 mod ground;
 pub mod group;
 pub mod knock;
@@ -31,6 +33,7 @@ pub mod subject;
 pub mod times;
 pub mod verdict;
 pub mod whole;
+pub mod word;
 
 use crate::impair::Network;
 use crate::media::voice::Heard;
@@ -39,6 +42,7 @@ use case::Case;
 use catalogue::{CatalogueFault, Entry};
 use evidence::Seen;
 use mutation::Mutation;
+use setting::Setting;
 use stage::{Kit, Stage};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -140,6 +144,12 @@ pub async fn run(
     });
     let total = entries.len();
     let mut waiting: VecDeque<(usize, Entry)> = entries.into_iter().enumerate().collect();
+    if let Subject::Other(_) = subject {
+        // What is configured for one case stays for those that want the same.
+        waiting
+            .make_contiguous()
+            .sort_by_key(|(_, entry)| words(entry));
+    }
     let mut done: Vec<(usize, Outcome)> = Vec::new();
     let mut running = JoinSet::new();
     // Somebody else's SBC is one, and so is its carrier.
@@ -190,17 +200,21 @@ async fn one(subject: &Subject, kit: &Arc<Kit>, entry: Entry) -> Outcome {
     }
 }
 
+/// The words of a case's configuration.
+fn words(entry: &Entry) -> Vec<&'static str> {
+    let words = group::find(&entry.id).map(|case| Setting::of(case).words);
+    words.iter().flatten().map(|word| word.name).collect()
+}
+
 /// Why a case cannot be asked of a subject.
 fn lacks(subject: &Subject, case: &Case) -> Option<String> {
     if let Some(why) = subject.lacks(case.needs) {
         return Some(why);
     }
-    let mut setting = setting::Setting::default();
-    (case.setting)(&mut setting);
-    let is_usual = setting.is_usual();
-    (!is_usual)
-        .then(|| subject.lacks(&[case::Need::Ours]))
-        .flatten()
+    match subject {
+        Subject::Ours(_) => None,
+        Subject::Other(other) => other.is_not_so(&Setting::of(case)),
+    }
 }
 
 /// What playing a case gives.

@@ -37,6 +37,8 @@ pub enum Mutation {
     Deaf(On, &'static str),
     /// Of what the proxies see of its handshakes.
     Shaken(fn(&mut Handshake)),
+    /// It tries again at once, five times, where its connection is refused.
+    Insists,
     /// Its memory is twice as large at the second look, and so on.
     Grows,
 }

@@ -3,28 +3,65 @@
 use super::assertion;
 use super::setting::{FQDN, Peers, SECOND};
 use super::stage::Stage;
+use super::subject::Other;
 use super::verdict::{Failure, Unasked};
+use super::word::Word;
 use crate::lab::daemon::Daemon;
 use crate::lab::fault::LabFault;
 use crate::lab::place::{self, Ports};
 use crate::lock::lock;
 use std::io;
+use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::process::Command;
+use tokio::time::timeout;
 
-/// Runs a command of the subject's file.
-async fn does(key: &str, command: &[String]) -> Result<(), Failure> {
-    let fault = |why: String| Failure::new("ladder", format!("{key}: {why}"));
+/// Runs a command of the subject's file, with these words behind it. What it says is nobody's report.
+async fn ends_well(command: &[String], words: &[&str]) -> Result<(), String> {
     let [program, arguments @ ..] = command else {
-        return Err(fault("no command".to_owned()));
+        return Err("no command".to_owned());
     };
-    let ended = Command::new(program).args(arguments).status().await;
-    match ended {
+    let mut child = Command::new(program);
+    child.args(arguments).args(words).stdin(Stdio::null());
+    child.stdout(Stdio::null()).stderr(Stdio::null());
+    match child.status().await {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(fault(format!("{program} ended with {status}"))),
-        Err(why) => Err(fault(format!("{program}: {why}"))),
+        Ok(status) => Err(format!("{program} ended with {status}")),
+        Err(why) => Err(format!("{program}: {why}")),
     }
 }
+
+async fn does(key: &str, command: &[String]) -> Result<(), Failure> {
+    let ended = ends_well(command, &[]).await;
+    ended.map_err(|why| Failure::new("ladder", format!("{key}: {why}")))
+}
+
+impl Other {
+    /// Has it configured as these words say, where the file tells how.
+    ///
+    /// # Errors
+    /// [`LabFault::System`].
+    pub(super) async fn is_configured_as(&self, words: &[Word]) -> Result<(), LabFault> {
+        if self.configure.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&str> = words.iter().map(|word| word.name).collect();
+        let ended = timeout(CONFIGURED, ends_well(&self.configure, &names)).await;
+        let late = |_| format!("not done after {} s", CONFIGURED.as_secs());
+        let why = match ended.map_err(late) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(why)) | Err(why) => why,
+        };
+        Err(LabFault::System {
+            what: "configure the subject as its file says",
+            why: io::Error::other(why),
+        })
+    }
+}
+
+/// Longest time until a subject is configured.
+const CONFIGURED: Duration = Duration::from_secs(120);
 
 impl Stage {
     /// Starts one more node of ours, with the second name and place.

@@ -38,6 +38,8 @@ pub struct Found {
     pub rule: Option<&'static str>,
     /// What that shows.
     pub result: TrialResult,
+    /// Rules that were broken besides, and of which the way does not say that they follow.
+    pub strays: BTreeSet<String>,
     /// What the case said.
     pub verdict: Verdict,
     /// What it asked, each with whether the answer was no.
@@ -47,7 +49,7 @@ pub struct Found {
 /// What a trial shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TrialResult {
-    /// The named rule said so; or, of the subject as it is, nothing is wrong.
+    /// The named rule said so, and no other than follows from it; or, of the subject as it is, nothing is wrong.
     Good,
     /// It did not: the case shows nothing.
     Bad,
@@ -66,6 +68,7 @@ pub fn trials(is_chosen: impl Fn(&str) -> bool) -> Vec<Trial> {
         let global = GLOBAL.iter().filter(|_| case.id == BASE).map(|one| Break {
             rule: one.id,
             by: one.broken_by,
+            also: one.also,
         });
         // What is broken already shows nothing when it is broken again.
         let ways = std::iter::once(None).chain(own.chain(global).map(Some));
@@ -117,12 +120,12 @@ async fn one(subject: &Subject, kit: &Arc<Kit>, trial: Trial) -> Found {
             (shown.verdict, shown.asked)
         }
     };
-    let rule = way.map(|way| way.rule);
     Found {
         id: case.id,
         number,
-        result: TrialResult::of(&verdict, rule),
-        rule,
+        result: TrialResult::of(&verdict, way.as_ref()),
+        strays: way.map_or_else(BTreeSet::new, |way| strays(&verdict, &way)),
+        rule: way.map(|way| way.rule),
         verdict,
         asked,
     }
@@ -149,12 +152,24 @@ pub fn unfailed(found: &[Found]) -> BTreeMap<Site, BTreeSet<&'static str>> {
     asked
 }
 
+/// Rules that were broken and that neither are the one that had to be nor follow from it.
+fn strays(verdict: &Verdict, way: &Break) -> BTreeSet<String> {
+    let follows = |rule: &&str| way.also.iter().any(|(also, _)| also == rule);
+    let broken = verdict.broken().into_iter();
+    broken
+        .filter(|rule| *rule != way.rule && !follows(rule))
+        .map(str::to_owned)
+        .collect()
+}
+
 impl TrialResult {
     /// Of what a case said, where this rule had to be broken, or none.
-    fn of(verdict: &Verdict, rule: Option<&str>) -> Self {
-        let is_good = match (verdict, rule) {
+    fn of(verdict: &Verdict, way: Option<&Break>) -> Self {
+        let is_good = match (verdict, way) {
             (Verdict::NotApplicable(_) | Verdict::NotWritten, _) => return Self::NotPlayed,
-            (verdict, Some(rule)) => verdict.broken().contains(&rule),
+            (verdict, Some(way)) => {
+                verdict.broken().contains(&way.rule) && strays(verdict, way).is_empty()
+            }
             (verdict, None) => matches!(verdict, Verdict::Passed),
         };
         match is_good {
@@ -168,6 +183,8 @@ impl TrialResult {
 mod tests {
     use super::*;
     use crate::certify::asked::{self, Asked};
+    use crate::certify::case::breaks;
+    use crate::certify::mutation::Mutation;
     use crate::certify::verdict::Failure;
     use std::panic::Location;
 
@@ -188,6 +205,7 @@ mod tests {
             number,
             rule: (number > 0).then_some("TDR-CON-001"),
             result: TrialResult::Good,
+            strays: BTreeSet::new(),
             verdict: Verdict::Passed,
             asked,
         };
@@ -208,6 +226,8 @@ mod tests {
     fn what_was_not_played_is_neither_good_nor_bad() {
         let absent = Verdict::NotApplicable("no pair".to_owned());
         let failed = Verdict::Failed(vec![Failure::new("G1", "no Contact")]);
+        let dark = Verdict::NoStage("no port".to_owned());
+        let way = |rule| breaks(rule, Mutation::Forgets);
         for (verdict, rule, wanted) in [
             (&absent, None, TrialResult::NotPlayed),
             (&absent, Some("G1"), TrialResult::NotPlayed),
@@ -216,17 +236,37 @@ mod tests {
             (&failed, Some("G1"), TrialResult::Good),
             (&failed, Some("G2"), TrialResult::Bad),
             (&failed, None, TrialResult::Bad),
-            (
-                &Verdict::NoStage("no port".to_owned()),
-                None,
-                TrialResult::Bad,
-            ),
+            (&dark, None, TrialResult::Bad),
         ] {
-            assert_eq!(
-                TrialResult::of(verdict, rule),
-                wanted,
-                "{verdict:?} {rule:?}"
-            );
+            let way = rule.map(way);
+            let found = TrialResult::of(verdict, way.as_ref());
+            assert_eq!(found, wanted, "{verdict:?} {rule:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_is_broken_besides_spoils_a_trial_unless_it_is_said_to_follow() {
+        let failure = |rule: &str| Failure::new(rule, "what was found");
+        let broken = Verdict::Failed(vec![failure("G1"), failure("ladder"), failure("audio")]);
+        let way = breaks("G1", Mutation::Forgets);
+        let told = |way: &Break| (TrialResult::of(&broken, way.into()), strays(&broken, way));
+        let set = |rules: &[&str]| rules.iter().map(ToString::to_string).collect();
+        let wanted = (TrialResult::Bad, set(&["audio", "ladder"]));
+        assert_eq!(told(&way), wanted);
+        let way = way.also(&[("audio", "nobody talks")]);
+        assert_eq!(told(&way), (TrialResult::Bad, set(&["ladder"])));
+        let way = way.also(&[("audio", "nobody talks"), ("ladder", "it ends there")]);
+        assert_eq!(told(&way), (TrialResult::Good, set(&[])));
+    }
+
+    #[test]
+    fn what_is_said_to_follow_is_another_rule_and_has_a_reason() {
+        for trial in trials(|_| true) {
+            let Some(way) = trial.way else { continue };
+            for (rule, why) in way.also {
+                let id = trial.case.id;
+                assert!(*rule != way.rule && why.len() > 8, "{id}: {rule} {why}");
+            }
         }
     }
 }

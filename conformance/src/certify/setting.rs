@@ -1,5 +1,7 @@
 //! How the subject is configured for a case.
 
+use super::case::Case;
+use super::word::Word;
 use crate::lab::place::{Addresses, DOMAIN, Ports, REGIONS, quoted};
 use crate::microsoft::{APPLICATION, DIRECTORY, GRAPH, LOGIN};
 use std::collections::BTreeSet;
@@ -35,8 +37,10 @@ pub const USER: &str = "+441632960100";
 pub const USER_2: &str = "+441632960101";
 
 /// What a case may change. Texts are TOML.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, PartialEq, Default, Debug)]
 pub struct Setting {
+    /// What of it has a name, so that others can configure it, too.
+    pub words: Vec<Word>,
     /// Further keys of the customer.
     pub tenant: String,
     /// Further keys of the trunk towards Teams.
@@ -573,36 +577,76 @@ impl Setting {
         self.teams.contains("local_media")
     }
 
-    /// Whether any subject can be expected to be configured so.
-    pub fn is_usual(&self) -> bool {
-        let texts = [
-            &self.tenant,
-            &self.teams,
-            &self.customers,
-            &self.customer_tenants,
-            &self.carrier,
-            &self.more,
-            &self.routes,
-            &self.tls,
+    /// That of a case.
+    pub fn of(case: &Case) -> Self {
+        let mut setting = Self::default();
+        (case.setting)(&mut setting);
+        setting
+    }
+
+    /// The usual one and what these words stand for.
+    pub fn of_words(words: &[Word]) -> Self {
+        let mut setting = Self::default();
+        words.iter().for_each(|word| setting.is(*word));
+        setting
+    }
+
+    /// It is configured as this word says, too.
+    pub fn is(&mut self, word: Word) {
+        word.set(self);
+        self.words.push(word);
+    }
+
+    /// What of it is neither usual nor has a word, if anything: nobody else can be expected to be configured so.
+    pub fn beyond(&self) -> Option<String> {
+        let usual = Self {
+            // What is kept over a restart is no matter of configuration.
+            has_state: self.has_state,
+            ..Self::of_words(&self.words)
+        };
+        (*self != usual).then(|| self.differences(&usual).join("; "))
+    }
+
+    fn differences(&self, usual: &Self) -> Vec<String> {
+        let texts = |of: &Self| {
+            [
+                ("of the customer", &of.tenant),
+                ("of the trunk towards Teams", &of.teams),
+                ("of the customers' trunks", &of.customers),
+                ("of the tenants behind the trunk", &of.customer_tenants),
+                ("of the carrier's trunk", &of.carrier),
+                ("further tables", &of.more),
+                ("further routes", &of.routes),
+                ("of the certificate", &of.tls),
+            ]
+            .map(|(what, text)| (what, text.clone()))
+        };
+        let mut found = Vec::new();
+        for ((what, text), (_, known)) in texts(self).into_iter().zip(texts(usual)) {
+            if let Some(more) = text.strip_prefix(&known).filter(|more| !more.is_empty()) {
+                let lines: Vec<&str> = more.split_whitespace().collect();
+                found.push(format!("{what}: {}", lines.join(" ")));
+            }
+        }
+        let kinds = [
+            (self.certificate != usual.certificate, "another certificate"),
+            (
+                self.has_anchors,
+                "seven further roots, and proxies that show certificates of theirs",
+            ),
+            (self.has_names && !usual.has_names, "a DNS server"),
+            (self.is_v6, "IPv6 towards Teams"),
+            (self.cloud.is_some(), "a national cloud"),
+            (self.hosted > 0, "many customers behind the trunk"),
+            (self.reports.is_some(), "access to Microsoft Graph"),
+            (self.signs_in, "operators who sign in"),
         ];
-        texts.iter().all(|text| text.is_empty())
-            && !self.has_second_carrier
-            && !self.has_customers
-            && self.hosted == 0
-            && !self.has_branch
-            && !self.has_second_trunk
-            && !self.has_appliance
-            && !self.has_own_carriers
-            && !self.pings_carrier
-            && self.reports.is_none()
-            && !self.is_told
-            && !self.signs_in
-            && !self.is_behind_nat
-            && !self.has_anchors
-            && !self.has_names
-            && !self.is_v6
-            && self.cloud.is_none()
-            && self.certificate == OwnCertificate::Both
+        let kinds = kinds.into_iter().filter(|(is_it, _)| *is_it);
+        found.extend(kinds.map(|(_, what)| what.to_owned()));
+        if found.is_empty() {
+            found.push("further keys".to_owned());
+        }
+        found
     }
 }
 

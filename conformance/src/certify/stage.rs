@@ -140,6 +140,7 @@ pub struct Stage {
     warps: (Option<Warp>, Option<Warp>),
     shaken: Option<fn(&mut Handshake)>,
     grows: bool,
+    insists: bool,
     /// How often its memory was looked at.
     looks: AtomicU64,
     /// How what Microsoft is asked, and what it answers, are changed.
@@ -163,6 +164,8 @@ pub struct Stage {
     /// What starts another SBC anew.
     pub(super) restart: Vec<String>,
     folder: Option<Folder>,
+    /// Where certificates for another SBC are.
+    certificates: Option<PathBuf>,
 }
 
 type Calls = tokio::sync::Mutex<mpsc::UnboundedReceiver<Received>>;
@@ -177,6 +180,7 @@ struct Sides {
 /// What the proxies show and whom they trust.
 struct Trust {
     identities: [Identity; 4],
+    branch: Identity,
     roots: RootCertStore,
     kit: Arc<Kit>,
 }
@@ -192,8 +196,7 @@ impl Stage {
         case: &Case,
         mutation: Option<Mutation>,
     ) -> Result<Self, LabFault> {
-        let mut setting = Setting::default();
-        (case.setting)(&mut setting);
+        let setting = Setting::of(case);
         let network = kit.network.map(|network| network.at(case.id));
         let tape = Tape::new(mutation, network);
         match subject {
@@ -288,6 +291,7 @@ impl Stage {
         let (ports, daemon) = start(program, &folder, &ground, &setting, mutation).await?;
         let trust = Trust {
             identities,
+            branch: kit.branch.clone(),
             roots: kit.authority.roots()?,
             kit: Arc::clone(kit),
         };
@@ -305,15 +309,7 @@ impl Stage {
         stage.program = Some(program.to_owned());
         stage.folder = Some(folder);
         if let Some(place) = names {
-            let names = Names::start(place);
-            let hosts = stage.proxies.iter();
-            for proxy in hosts {
-                names.set(proxy.host(), proxy.address().ip());
-            }
-            if let Some((_, host)) = stage.setting.cloud {
-                names.set(host, stage.proxies[0].address().ip());
-            }
-            stage.names = Some(names);
+            stage.knows_names(place);
         }
         stage.break_by(mutation).await?;
         Ok(stage)
@@ -326,18 +322,24 @@ impl Stage {
         tape: Tape,
         mutation: Option<Mutation>,
     ) -> Result<Self, LabFault> {
-        let mut addresses = Addresses::choose();
-        addresses.teams_side = other.ip();
-        addresses.carrier_side = other.carrier_side.ip();
-        addresses.carrier = other.carrier.ip();
-        addresses.proxies = other.proxies.map(|proxy| proxy.ip());
-        // Cases that need another machine of Teams are left out where there is none.
-        addresses.elsewhere = other.elsewhere.unwrap_or_else(|| other.proxies[0].ip());
-        addresses.carrier_2 = other.carrier.ip();
-        let second = SocketAddr::new(other.carrier.ip(), 0);
-        let elsewhere = SocketAddr::new(addresses.elsewhere, 0);
+        other.is_configured_as(&setting.words).await?;
+        let addresses = other.addresses();
+        let second = other
+            .carrier_2
+            .unwrap_or(SocketAddr::new(other.carrier.ip(), 0));
+        let elsewhere = other
+            .elsewhere
+            .unwrap_or(SocketAddr::new(addresses.elsewhere, 0));
         let carriers = [other.carrier, second];
-        let ground = Ground::take(addresses, other.proxies, elsewhere, carriers).await?;
+        let mut ground = Ground::take(addresses, other.proxies, elsewhere, carriers).await?;
+        ground.hides = !setting.is_local();
+        if let Some(at) = other.branch.filter(|_| setting.has_branch) {
+            ground.takes_branch_at(at).await?;
+        }
+        let names = match other.names.filter(|_| setting.has_names) {
+            None => None,
+            Some(at) => Some(names::Place::take_at(at).await?),
+        };
         let read = |name: &str| {
             let path = other.certificates.join(name);
             std::fs::read_to_string(&path).map_err(|why| LabFault::Read { path, why })
@@ -353,22 +355,46 @@ impl Stage {
             chain_pem: read("proxy.pem")?,
             key_pem: read("proxy.key")?,
         };
+        let branch = match ground.branch.is_some() {
+            false => None,
+            true => Some(Identity {
+                chain_pem: read("branch.pem")?,
+                key_pem: read("branch.key")?,
+            }),
+        };
         let trust = Trust {
             identities: [(); 4].map(|()| identity.clone()),
+            branch: branch.unwrap_or_else(|| kit.branch.clone()),
             roots,
             kit: Arc::clone(kit),
         };
         let sides = Sides {
             teams: other.teams_side,
-            second: other.teams_side,
+            second: other.second_side.unwrap_or(other.teams_side),
             carrier: other.carrier_side,
         };
         let mut stage = Self::with_peers(ground, trust, tape, &other.fqdn, &sides)?;
         stage.setting = setting;
+        if let Some(place) = names {
+            stage.knows_names(place);
+        }
+        stage.certificates = Some(other.certificates.clone());
         stage.fail_over.clone_from(&other.fail_over);
         stage.restart.clone_from(&other.restart);
         stage.break_by(mutation).await?;
         Ok(stage)
+    }
+
+    /// From now on somebody knows where the proxies are.
+    fn knows_names(&mut self, place: names::Place) {
+        let names = Names::start(place);
+        for proxy in &self.proxies {
+            names.set(proxy.host(), proxy.address().ip());
+        }
+        if let Some((_, host)) = self.setting.cloud {
+            names.set(host, self.proxies[0].address().ip());
+        }
+        self.names = Some(names);
     }
 
     fn with_peers(
@@ -435,7 +461,7 @@ impl Stage {
                     at: carrier_side,
                     name: PROXY.to_owned(),
                 };
-                let trust = (&trust.kit.branch, trust.roots.clone());
+                let trust = (&trust.branch, trust.roots.clone());
                 let wire = Some(Arc::clone(&wire));
                 Some(Branch::start("carrier-branch", place, sbc, trust, wire)?)
             }
@@ -469,6 +495,7 @@ impl Stage {
             warps: (None, None),
             shaken: None,
             grows: false,
+            insists: false,
             looks: AtomicU64::new(0),
             reports: (None, None),
             microsoft_at: Mutex::default(),
@@ -482,6 +509,7 @@ impl Stage {
             fail_over: Vec::new(),
             restart: Vec::new(),
             folder: None,
+            certificates: None,
         })
     }
 
@@ -493,7 +521,9 @@ impl Stage {
             Some(Mutation::Asked(from, to)) => self.reports.0 = Some((from, to)),
             Some(Mutation::Heard(from, to)) => self.reports.1 = Some((from, to)),
             Some(Mutation::Front(wrong)) => {
-                let front = Front::open(self.teams_side.ip(), &self.kit.sbc, wrong).await;
+                let carrier = self.carriers[0].address();
+                let opened = Front::open(self.teams_side.ip(), &self.kit.sbc, wrong, carrier);
+                let front = opened.await;
                 let front = front.map_err(|why| LabFault::System {
                     what: "open a front",
                     why,
@@ -503,6 +533,7 @@ impl Stage {
             }
             Some(Mutation::Shaken(how)) => self.shaken = Some(how),
             Some(Mutation::Grows) => self.grows = true,
+            Some(Mutation::Insists) => self.insists = true,
             Some(
                 Mutation::Message(..)
                 | Mutation::Configuration(..)
@@ -540,6 +571,16 @@ impl Stage {
         let own = [self.fqdn.as_str()].into_iter();
         let others = CUSTOMERS.into_iter().chain([DERIVED, SECOND]);
         own.chain(others).map(str::to_owned).collect()
+    }
+
+    /// A certificate that another SBC believes, from its folder.
+    pub(super) fn own_certificate(&self, name: &str) -> Option<Identity> {
+        let folder = self.certificates.as_ref()?;
+        let read = |end: &str| std::fs::read_to_string(folder.join(format!("{name}.{end}"))).ok();
+        Some(Identity {
+            chain_pem: read("pem")?,
+            key_pem: read("key")?,
+        })
     }
 
     /// The folder of our daemon.
@@ -738,6 +779,13 @@ impl Stage {
             all.iter_mut().for_each(how);
         }
         all
+    }
+
+    /// Connections of the subject that a proxy has refused.
+    pub fn refused(&self, proxy: &TeamsProxy) -> Vec<String> {
+        let refused = proxy.refused();
+        let times = refused.len() * if self.insists { 5 } else { 1 };
+        refused.iter().cycle().take(times).cloned().collect()
     }
 
     /// What the subject has of memory, in octets, as it looks to who looks.

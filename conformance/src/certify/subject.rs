@@ -1,8 +1,11 @@
 //! What is certified: our own daemon, or any SBC by its addresses.
 
 use super::case::Need;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use super::setting::{FQDN, OwnCertificate, Peers, Setting};
+use super::word::{Key, Word};
+use crate::lab::place::{Addresses, Ports};
+use std::fmt::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
@@ -28,8 +31,20 @@ pub struct Other {
     pub carrier_side: SocketAddr,
     /// Where the three proxies listen, in order.
     pub proxies: [SocketAddr; 3],
-    /// Where another machine of Teams is, which no name leads to; not every place has one.
-    pub elsewhere: Option<IpAddr>,
+    /// Where another machine of Teams is, which no name leads to; not every place has one. Port 0 is any.
+    pub elsewhere: Option<SocketAddr>,
+    /// Where a second trunk is towards Teams, if there is one.
+    pub second_side: Option<SocketAddr>,
+    /// Where a second carrier listens, if there is one.
+    pub carrier_2: Option<SocketAddr>,
+    /// Where the SBC of a branch listens, if there is one.
+    pub branch: Option<SocketAddr>,
+    /// The outer side of a NAT in front of it, if there is one.
+    pub outside: Option<IpAddr>,
+    /// Where somebody is whom it does not know, if there is a place.
+    pub stranger: Option<IpAddr>,
+    /// Where it asks for names, if it does.
+    pub names: Option<SocketAddr>,
     /// Where the carrier listens.
     pub carrier: SocketAddr,
     /// Folder with `ca.pem`, `proxy.pem` and `proxy.key`.
@@ -40,8 +55,12 @@ pub struct Other {
     pub fail_over: Vec<String>,
     /// Command that ends it and starts it again; empty if there is none.
     pub restart: Vec<String>,
+    /// Command that configures it as the words behind it say; empty if it stays as it is.
+    pub configure: Vec<String>,
 }
 
+/// What the folder has of certificates that no proxy may show.
+const IMPOSTORS: [&str; 4] = ["servers.pem", "servers.key", "other.pem", "other.key"];
 /// What our own daemon does not have.
 const MISSING: [Need; 1] = [Need::Pair];
 
@@ -60,17 +79,36 @@ impl Subject {
             Self::Ours(_) => MISSING.contains(need),
             Self::Other(other) if **need == Need::Restart => other.restart.is_empty(),
             Self::Other(other) if **need == Need::Elsewhere => other.elsewhere.is_none(),
+            Self::Other(other) if **need == Need::Stranger => other.stranger.is_none(),
+            Self::Other(other) if **need == Need::Impostors => !IMPOSTORS
+                .iter()
+                .all(|name| other.certificates.join(name).exists()),
+            Self::Other(_) if need.is_configured() => false,
             Self::Other(other) => !other.has.iter().any(|has| has == need.name()),
         };
         let need = needs.iter().find(missing)?;
         Some(match (self, need) {
             (Self::Other(_), Need::Ours) => {
-                "needs a configuration of its own, and this subject is configured by others"
+                "needs a subject that is configured and started by this program: certificates, files or commands of its own"
                     .to_owned()
+            }
+            (Self::Other(_), Need::Graph | Need::Presence | Need::SignIn) => {
+                "needs services of Microsoft in a place that this program alone can name to a subject".to_owned()
             }
             (Self::Other(_), Need::Elsewhere) => {
                 "needs another machine of Teams, and the subject's file names none: write elsewhere = \
                  \"192.0.2.24\", an address of this machine that the subject takes for one of Teams"
+                    .to_owned()
+            }
+            (Self::Other(_), Need::Stranger) => {
+                "needs an address that the subject takes for nobody's, and its file names none: write stranger = \
+                 \"192.0.2.99\", another address of this machine"
+                    .to_owned()
+            }
+            (Self::Other(_), Need::Impostors) => {
+                "needs certificates that no proxy may show, of an authority that the subject trusts: servers.pem and \
+                 servers.key (sip.pstnhub.example, for servers only), other.pem and other.key (other.example) in the folder \
+                 of certificates"
                     .to_owned()
             }
             (Self::Other(_), Need::Restart) => {
@@ -100,8 +138,8 @@ impl fmt::Display for SubjectFault {
 
 impl std::error::Error for SubjectFault {}
 
-/// A file that describes an SBC.
-pub const EXAMPLE: &str = r#"# An SBC to be certified: causeway certify run --subject this-file.toml
+/// A file that describes an SBC; what its words mean follows in [`example`].
+const EXAMPLE: &str = r#"# An SBC to be certified: causeway certify run --subject this-file.toml
 name = "My SBC 1.0"
 fqdn = "sbc1.test.example"             # of its trunk, as its certificate says it
 teams_side = "192.0.2.1:5061"          # TLS
@@ -110,19 +148,98 @@ carrier_side = "192.0.2.1:5060"        # UDP
 # sip.pstnhub.example, sip2.pstnhub.example and sip3.pstnhub.example, in this order.
 proxies = ["192.0.2.21:5061", "192.0.2.22:5061", "192.0.2.23:5061"]
 # Another address of this machine that the SBC takes for one of Teams, and that no name leads to, if there is one
-# elsewhere = "192.0.2.24"
+# elsewhere = "192.0.2.24:5061"
 carrier = "192.0.2.10:5060"
-# ca.pem (roots of the peers and of the SBC), proxy.pem and proxy.key (the proxies' chain and key)
+# Another one that the SBC takes for nobody's, if there is one
+# stranger = "192.0.2.99"
+# ca.pem (roots of the peers and of the SBC), proxy.pem and proxy.key (the proxies' chain and key); if there are such,
+# chains and keys that the SBC trusts and that no proxy may show: servers (sip.pstnhub.example, for servers only) and
+# other (other.example)
 certificates = "/etc/sbc-lab"
-# What it has beyond calls: transfers, bypass, optimization, graph, pair, branch, hosting, elin,
-# presence, sign-in
+# What it has: transfers, pair (REFER from Teams is followed; there are two nodes), and the words below as which it is
+# configured. A case is played where these words are those that it wants, no more and no less.
 has = ["transfers"]
+# With this, words are what it can be configured as: the command is run before each case, with the case's words as
+# arguments, and must end when they are in force; without arguments it is configured as usual.
+# configure = ["/etc/sbc-lab/configure"]
 # Of a pair: the command that ends the active node
 # fail_over = ["ssh", "sbc1.test.example", "systemctl", "kill", "--signal=KILL", "sbc"]
 # The command that ends it and starts it again, if there is one
 # restart = ["ssh", "sbc1.test.example", "systemctl", "restart", "sbc"]
-# Calls to +441632960100 to +441632960199 must go to Teams, all others from Teams to the carrier.
+# Usual: calls to +441632960100 to +441632960199, which are the customer's, must go to Teams, all others from Teams to the
+# carrier. No media bypass. The carrier's codecs are PCMA and PCMU, and it gets no OPTIONS.
 "#;
+
+/// An example of a file, with what is to be configured for each word: in words, and as keys of Causeway's configuration,
+/// which `--configuration` prints in full.
+pub fn example() -> String {
+    let mut text = EXAMPLE.to_owned();
+    let Ok(other) = Other::parse(&text.replace("# elsewhere", "elsewhere")) else {
+        return text;
+    };
+    let _ = writeln!(
+        text,
+        "\n# The words, each with what is to be configured, what else this file must have, and how Causeway has it; all of\n\
+         # that: causeway certify run --subject this-file.toml --configuration WORD,WORD"
+    );
+    for word in Word::all() {
+        let upon: Vec<String> = word
+            .upon
+            .iter()
+            .map(|one| format!("with {}, ", one.name))
+            .collect();
+        let _ = writeln!(text, "#\n# {}: {}{}", word.name, upon.concat(), word.tells);
+        for key in word.wants {
+            let _ = writeln!(text, "#   {}", key.line());
+        }
+        let usual = other.configuration(word.upon);
+        let own = other.configuration(&[word.upon, &[*word]].concat());
+        for line in beyond(&usual, &own) {
+            let _ = writeln!(text, "#     {line}");
+        }
+    }
+    text
+}
+
+/// The lines of a configuration that another one lacks, each table with its name.
+fn beyond<'t>(usual: &str, own: &'t str) -> Vec<&'t str> {
+    let known = tables(usual);
+    let mut out = Vec::new();
+    for table in tables(own) {
+        let name = &table[..table.len().min(2)];
+        match known.iter().find(|usual| usual.starts_with(name)) {
+            Some(usual) => {
+                let more = table.iter().filter(|line| !usual.contains(line));
+                let mut more = more.peekable();
+                if more.peek().is_some() {
+                    out.extend(name);
+                    out.extend(more);
+                }
+            }
+            None => out.extend(table),
+        }
+    }
+    out
+}
+
+/// The tables of a configuration, each with its lines that say something.
+fn tables(text: &str) -> Vec<Vec<&str>> {
+    let mut all: Vec<Vec<&str>> = Vec::new();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        match all.last_mut().filter(|_| !line.starts_with('[')) {
+            Some(table) => table.push(line),
+            None => all.push(vec![line]),
+        }
+    }
+    all
+}
+
+/// Where our own daemon has its figures, and its console, when it stands for somebody else's SBC.
+const METRICS: u16 = 9_464;
+const CONSOLE: u16 = 8_443;
+const NOTICES: u16 = 8_444;
+/// Where a second carrier is said to be when there is none: nobody has this address (RFC 5737).
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 11)), 5_060);
 
 impl Other {
     /// Reads a subject's file.
@@ -161,7 +278,23 @@ impl Other {
                 format!("{key}: \"{text}\" is no address with port; write \"192.0.2.1:5061\"")
             })
         };
-        let (has, known) = (list("has"), Need::OF_OTHERS.map(Need::name));
+        let optional = |key: &str| match value(key) {
+            None => Ok(None),
+            Some(_) => address(key, &text(key)?).map(Some),
+        };
+        let ip = |key: &str| match value(key) {
+            None => Ok(None),
+            Some(_) => {
+                let written = text(key)?;
+                let why = format!("{key}: \"{written}\" is no address; write \"192.0.2.31\"");
+                written.parse().map(Some).map_err(|_| why)
+            }
+        };
+        let has = list("has");
+        let of_needs = Need::OF_OTHERS.into_iter().map(Need::name);
+        let known: Vec<&str> = of_needs
+            .chain(Word::all().iter().map(|word| word.name))
+            .collect();
         // A word that nobody knows would leave cases out in silence.
         if let Some(word) = has.iter().find(|word| !known.contains(&word.as_str())) {
             return Err(format!(
@@ -185,17 +318,123 @@ impl Other {
                 None => None,
                 Some(_) => {
                     let written = text("elsewhere")?;
-                    let why =
-                        format!("elsewhere: \"{written}\" is no address; write \"192.0.2.24\"");
-                    Some(written.parse().map_err(|_| why)?)
+                    let alone = written.parse().map(|ip: IpAddr| SocketAddr::new(ip, 0));
+                    let why = format!(
+                        "elsewhere: \"{written}\" is no address; write \"192.0.2.24:5061\""
+                    );
+                    Some(alone.or_else(|_| written.parse()).map_err(|_| why)?)
                 }
             },
+            second_side: optional("second_side")?,
+            carrier_2: optional("carrier_2")?,
+            branch: optional("branch")?,
+            outside: ip("outside")?,
+            stranger: ip("stranger")?,
+            names: optional("names")?,
             carrier: address("carrier", &text("carrier")?)?,
             certificates: text("certificates")?.into(),
             has,
             fail_over: list("fail_over"),
             restart: list("restart"),
+            configure: list("configure"),
         })
+    }
+
+    /// Why it is not configured as a case wants it, if it is not.
+    pub fn is_not_so(&self, setting: &Setting) -> Option<String> {
+        if let Some(beyond) = setting.beyond() {
+            return Some(format!(
+                "needs a configuration that no word of \"has\" stands for: {beyond}"
+            ));
+        }
+        let has = |word: &Word| self.has.iter().any(|has| has == word.name);
+        if let Some(word) = setting.words.iter().find(|word| !has(word)) {
+            return Some(format!(
+                "needs \"{}\", which the subject's file does not say that it has: {}",
+                word.name, word.tells
+            ));
+        }
+        let mut wanted = setting.words.iter().flat_map(|word| word.wants);
+        if let Some(key) = wanted.find(|key| !self.says(**key)) {
+            let line = key.line();
+            return Some(format!(
+                "needs more than the subject's file says: write {line}, or where that is"
+            ));
+        }
+        if !self.configure.is_empty() {
+            return None;
+        }
+        let is_besides = |word: &&Word| has(word) && !setting.words.contains(word);
+        Word::all().iter().find(is_besides).map(|word| {
+            format!(
+                "needs a subject without \"{}\", as which this one is configured: use a file for each way, or write \
+                 configure = [\"command\"]",
+                word.name
+            )
+        })
+    }
+
+    fn says(&self, key: Key) -> bool {
+        match key {
+            Key::Fqdn => self.fqdn == FQDN,
+            Key::Carrier2 => self.carrier_2.is_some(),
+            Key::Branch => self.branch.is_some(),
+            Key::SecondSide => self.second_side.is_some(),
+            Key::Outside => self.outside.is_some(),
+            Key::Elsewhere => self.elsewhere.is_some_and(|at| at.port() != 0),
+            Key::Names => self.names.is_some(),
+        }
+    }
+
+    /// Where everybody is.
+    pub(super) fn addresses(&self) -> Addresses {
+        let elsewhere = self.elsewhere.map(|at| at.ip());
+        let outside = self.outside.unwrap_or(self.teams_side.ip());
+        Addresses {
+            teams_side: self.ip(),
+            carrier_side: self.carrier_side.ip(),
+            carrier: self.carrier.ip(),
+            proxies: self.proxies.map(|proxy| proxy.ip()),
+            // Cases that need another machine of Teams are left out where there is none.
+            elsewhere: elsewhere.unwrap_or_else(|| self.proxies[0].ip()),
+            carrier_2: self.carrier_2.unwrap_or(self.carrier).ip(),
+            stranger: self.stranger.unwrap_or(self.carrier.ip()),
+            outside,
+        }
+    }
+
+    /// How our own daemon is configured to be this SBC as these words say; its files are in the folder with the
+    /// certificates, which then has sbc.pem and sbc.key, too.
+    pub fn configuration(&self, words: &[Word]) -> String {
+        let at = |port| SocketAddr::new(self.ip(), port);
+        let next = at(self.teams_side.port().wrapping_add(1));
+        let ports = Ports {
+            tls: self.teams_side,
+            udp: self.carrier_side,
+            metrics: at(METRICS),
+            console: at(CONSOLE),
+            notices: at(NOTICES),
+            second_tls: self.second_side.unwrap_or(next),
+            exposed: None,
+        };
+        let setting = Setting::of_words(words);
+        let peers = Peers {
+            names: self.names.filter(|_| setting.has_names),
+            carriers: [self.carrier, self.carrier_2.unwrap_or(NOBODY)],
+            proxies: self.proxies,
+            branch: match setting.has_branch {
+                true => self.branch.or(Some(NOBODY)),
+                false => None,
+            },
+            microsoft: None,
+            elsewhere: self.elsewhere.unwrap_or(self.proxies[0]),
+        };
+        let text = setting.write(&self.certificates, &self.addresses(), &ports, &peers);
+        let text = match setting.certificate {
+            OwnCertificate::Servers => text.replace("/sbc.", "/for-servers."),
+            OwnCertificate::Both | OwnCertificate::Below | OwnCertificate::Customers => text,
+        };
+        text.replace(&format!("\"{FQDN}\""), &format!("\"{}\"", self.fqdn))
     }
 
     /// Where it is towards Teams.
@@ -214,7 +453,6 @@ mod tests {
         assert_eq!(other.proxies[2].to_string(), "192.0.2.23:5061");
         let subject = Subject::Other(Box::new(other));
         assert_eq!(subject.lacks(&[Need::Transfers]), None);
-        assert!(subject.lacks(&[Need::Bypass]).unwrap().contains("bypass"));
         let why = subject.lacks(&[Need::Restart]).unwrap();
         assert!(why.contains("write restart ="), "{why}");
         let why = subject.lacks(&[Need::Elsewhere]).unwrap();
@@ -225,7 +463,7 @@ mod tests {
         let broken = EXAMPLE.replace("# elsewhere = \"192", "elsewhere = \"x192");
         let why = Other::parse(&broken).unwrap_err();
         assert!(
-            why.contains("elsewhere: \"x192.0.2.24\" is no address"),
+            why.contains("elsewhere: \"x192.0.2.24:5061\" is no address"),
             "{why}"
         );
         let able = EXAMPLE.replace("# restart =", "restart =");
@@ -240,5 +478,58 @@ mod tests {
                 .unwrap_err()
                 .contains("carrier: \"here\"")
         );
+    }
+
+    fn with(lines: &str) -> Other {
+        let text = EXAMPLE.replace("has = [\"transfers\"]\n", lines);
+        Other::parse(&text).unwrap()
+    }
+
+    fn why(other: &Other, id: &str) -> Option<String> {
+        let case = crate::certify::group::find(id).unwrap();
+        other.is_not_so(&Setting::of(case))
+    }
+
+    #[test]
+    fn a_case_is_asked_where_the_words_are_those_that_it_wants() {
+        let plain = with("has = [\"transfers\"]\n");
+        assert_eq!(why(&plain, "TC-INB-001"), None);
+        let told = why(&plain, "TC-ICE-001").unwrap();
+        assert!(
+            told.contains("needs \"bypass\"") && told.contains("ICE-lite"),
+            "{told}"
+        );
+        let bypass = with("has = [\"bypass\"]\n");
+        assert_eq!(why(&bypass, "TC-ICE-001"), None);
+        let told = why(&bypass, "TC-INB-001").unwrap();
+        assert!(told.contains("without \"bypass\""), "{told}");
+        // Whoever can be configured is asked both, if it says where everybody is.
+        let able = with("has = [\"bypass\", \"nat\"]\nconfigure = [\"true\"]\n");
+        assert_eq!(why(&able, "TC-ICE-001"), None);
+        assert_eq!(why(&able, "TC-INB-001"), None);
+        let told = why(&able, "TC-ICE-017").unwrap();
+        assert!(told.contains("write outside ="), "{told}");
+        let placed =
+            with("has = [\"bypass\", \"nat\"]\nconfigure = [\"true\"]\noutside = \"192.0.2.31\"\n");
+        assert_eq!(why(&placed, "TC-ICE-017"), None);
+        // What has no word is told by its keys.
+        let told = why(&plain, "TC-CON-007").unwrap();
+        assert!(told.contains("seven further roots"), "{told}");
+    }
+
+    #[test]
+    fn the_example_tells_of_each_word_what_is_to_be_configured() {
+        let text = example();
+        for word in Word::all() {
+            let (_, own) = text.split_once(&format!("# {}: ", word.name)).unwrap();
+            let own = own.split("\n#\n").next().unwrap();
+            assert!(own.contains(word.tells), "{own}");
+            // Each has lines of Causeway's configuration, except where a DNS server or a NAT needs a place.
+            let has_lines = own.lines().any(|line| line.starts_with("#     "));
+            assert!(has_lines || !word.wants.is_empty(), "{own}");
+        }
+        assert!(text.contains("#     media_bypass = true\n"), "{text}");
+        // It is a file still.
+        assert_eq!(Other::parse(&text).unwrap().name, "My SBC 1.0");
     }
 }

@@ -19,6 +19,8 @@ use tokio_rustls::TlsAcceptor;
 pub enum Wrong {
     /// It asks nobody for a certificate, and answers whoever comes from wherever.
     Anybody,
+    /// The same, and who places a call reaches the carrier.
+    Caller,
     /// It agrees to the version of TLS that is offered, however old.
     OldVersions,
     /// It agrees to any suite that is offered, however weak.
@@ -38,11 +40,16 @@ pub struct Front {
 }
 
 impl Front {
-    /// Opens at an address, with the subject's certificate.
+    /// Opens at an address, with the subject's certificate; the carrier is there.
     ///
     /// # Errors
     /// What the operating system says, or why the certificate cannot be used.
-    pub async fn open(ip: IpAddr, identity: &Identity, wrong: Wrong) -> io::Result<Self> {
+    pub async fn open(
+        ip: IpAddr,
+        identity: &Identity,
+        wrong: Wrong,
+        carrier: SocketAddr,
+    ) -> io::Result<Self> {
         let acceptor = tls::acceptor_of_anybody(identity).map_err(io::Error::other)?;
         let listener = TcpListener::bind((ip, 0)).await?;
         let address = listener.local_addr()?;
@@ -55,13 +62,14 @@ impl Front {
                 guests.spawn(async move {
                     // Whoever leaves in between has not been let in.
                     let _ = match wrong {
-                        Wrong::Anybody => welcomes(stream, remote, acceptor).await,
+                        Wrong::Anybody => welcomes(stream, remote, acceptor, None).await,
+                        Wrong::Caller => welcomes(stream, remote, acceptor, Some(carrier)).await,
                         Wrong::OldVersions => agrees(stream).await,
                         Wrong::WeakSuites => {
                             let offered = suites_of(&stream).await;
                             match offered.iter().all(|suite| is_weak(*suite)) {
                                 true => agrees(stream).await,
-                                false => welcomes(stream, remote, acceptor).await,
+                                false => welcomes(stream, remote, acceptor, None).await,
                             }
                         }
                         Wrong::VagueAlert => ends(stream).await,
@@ -76,11 +84,21 @@ impl Front {
     }
 }
 
-/// Answers every request with 200.
-async fn welcomes(stream: TcpStream, remote: SocketAddr, acceptor: TlsAcceptor) -> io::Result<()> {
+/// Answers every request with 200, and passes calls on to who is told.
+async fn welcomes(
+    stream: TcpStream,
+    remote: SocketAddr,
+    acceptor: TlsAcceptor,
+    carrier: Option<SocketAddr>,
+) -> io::Result<()> {
     let stream = acceptor.accept(stream).await?;
-    let (flow, work) = connection(stream, remote, Vec::new(), |flow, bytes| {
+    let outside = std::net::UdpSocket::bind((remote.ip(), 0))?;
+    let (flow, work) = connection(stream, remote, Vec::new(), move |flow, bytes| {
         let request = Message::parse(bytes).ok();
+        if let Some(carrier) = carrier.filter(|_| bytes.starts_with(b"INVITE ")) {
+            // What does not arrive is noticed as a carrier that is not called.
+            let _ = outside.send_to(bytes, carrier);
+        }
         let answer = request.and_then(|request| reply(&request, 200, "OK", None).build(true).ok());
         if let Some(answer) = answer {
             flow.send(answer);

@@ -39,7 +39,15 @@ impl Place {
     /// # Errors
     /// What the operating system says.
     pub async fn take(ip: IpAddr) -> io::Result<Self> {
-        let socket = UdpSocket::bind((ip, 0)).await?;
+        Self::take_at(SocketAddr::new(ip, 0)).await
+    }
+
+    /// Takes this port.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn take_at(at: SocketAddr) -> io::Result<Self> {
+        let socket = UdpSocket::bind(at).await?;
         let address = socket.local_addr()?;
         Ok(Self { socket, address })
     }

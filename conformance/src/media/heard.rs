@@ -37,6 +37,8 @@ pub enum Warp {
     Mute,
     /// Two packets come as one.
     Joined,
+    /// With each report there is a moment of audio.
+    Murmurs,
     /// What was lost counts as heard.
     Everything,
     /// Reports say nothing of what has arrived.

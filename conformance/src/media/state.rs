@@ -12,6 +12,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::Instant;
 
+/// Packets of audio that come with a report where the subject murmurs.
+const MURMUR: u64 = 10;
 /// Time between two reports of ours.
 pub(super) const REPORTS: Duration = Duration::from_secs(2);
 /// A pause, and what is lost after it.
@@ -480,6 +482,7 @@ impl State {
         self.beginning[number % BEGINNING].clone()
     }
 
+    /// A report comes.
     pub(super) fn take_report(&mut self, bytes: &[u8], port: Port) {
         let have_ended = self.warp == Some(Warp::FewReports) && self.heard.reports >= 3;
         if have_ended || self.warp == Some(Warp::NoRtcp) {
@@ -514,6 +517,9 @@ impl State {
             });
         }
         self.heard.reports += 1;
+        if self.warp == Some(Warp::Murmurs) {
+            self.heard.audio += MURMUR;
+        }
         let is_beside = (port == Port::Rtp) != (self.warp == Some(Warp::OtherPort));
         self.heard.reports_beside_audio += u64::from(is_beside);
         self.report_was_due();

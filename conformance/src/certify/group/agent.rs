@@ -4,11 +4,13 @@ use super::bypass::{client_answers, client_talks, is_lite, meet, of_client, with
 use super::transfer::{self, BY, TARGET, ends, is_referred, is_told_last};
 use crate::certify::case::{Break, Case, Need, PATIENCE, Play, Played, Step, breaks, case};
 use crate::certify::change::SETTLED;
+use crate::certify::follows;
 use crate::certify::ladder::{TONES, Talk};
 use crate::certify::mutation::{Mutation, Warp, replace, rewrite, teams};
 use crate::certify::setting::{OUTSIDE, USER};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
+use crate::certify::word;
 use crate::media::between::Between;
 use crate::media::check::{Check, Reply};
 use crate::media::ice::Lite;
@@ -25,7 +27,10 @@ pub const CASES: &[Case] = &[
         "TC-ICE-004",
         |stage| Box::pin(wrong_checks(stage)),
         &[
-            breaks("TDR-ICE-003", Mutation::Media(Warp::AnswersAll)),
+            breaks("TDR-ICE-003", Mutation::Media(Warp::AnswersAll)).also(&[(
+                "TDR-ICE-004",
+                "an agent that answers all answers those with odd attributes",
+            )]),
             breaks("TDR-ICE-003", Mutation::Media(Warp::NoAnswers)),
             breaks("TDR-ICE-003", Mutation::Told("check_integrity", "short")),
         ],
@@ -33,15 +38,20 @@ pub const CASES: &[Case] = &[
     bypass(
         "TC-ICE-005",
         |stage| Box::pin(unknown_attributes(stage)),
-        &[breaks("TDR-ICE-004", Mutation::Media(Warp::NoAnswers))],
+        &[
+            breaks("TDR-ICE-004", Mutation::Media(Warp::NoAnswers)).also(&[(
+                "TDR-ICE-003",
+                "an agent that answers nothing answers no right check either",
+            )]),
+        ],
     ),
     bypass(
         "TC-ICE-006",
         |stage| Box::pin(two_clients(stage)),
         &[
-            breaks("TDR-ICE-005", Mutation::Media(Warp::NoAnswers)),
-            breaks("TDR-ICE-005", Mutation::Media(Warp::Silence)),
-            breaks("TDR-ICE-005", Mutation::CarrierMedia(Warp::Silence)),
+            breaks("TDR-ICE-005", Mutation::Media(Warp::NoAnswers)).also(&[follows::QUIET]),
+            breaks("TDR-ICE-005", Mutation::Media(Warp::Silence)).also(&[follows::QUIET]),
+            breaks("TDR-ICE-005", Mutation::CarrierMedia(Warp::Silence)).also(&[follows::QUIET]),
         ],
     ),
     bypass(
@@ -71,7 +81,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-ICE-001",
                 replace(teams("INVITE").first(), "a=candidate:", "a=x-candidate:"),
-            ),
+            )
+            .also(&[follows::CANDIDATE]),
         ],
     )
     .needs(&[Need::Bypass, Need::Ours]),
@@ -79,16 +90,20 @@ pub const CASES: &[Case] = &[
         "TC-ICE-016",
         |stage| Box::pin(consent(stage)),
         &[
-            breaks("TDR-ICE-003", Mutation::Media(Warp::NoAnswers)),
+            breaks("TDR-ICE-003", Mutation::Media(Warp::NoAnswers)).also(&[follows::QUIET]),
             breaks(
                 "TDR-ICE-011",
-                Mutation::Configuration(SILENCE_ALLOWED, "[limits]\nmax_duration = \"5s\"\n"),
-            ),
+                Mutation::Configuration(word::SILENCE_ALLOWED, "[limits]\nmax_duration = \"5s\"\n"),
+            )
+            .also(&[(
+                "G14",
+                "a call that its limit ends has a record of another kind",
+            )]),
         ],
     )
     .with(|setting| {
         with_bypass(setting);
-        setting.more.push_str(SILENCE_ALLOWED);
+        setting.is(word::SILENCE);
     }),
     bypass(
         "TC-ICE-017",
@@ -103,7 +118,7 @@ pub const CASES: &[Case] = &[
     )
     .with(|setting| {
         with_bypass(setting);
-        setting.is_behind_nat = true;
+        setting.is(word::NAT);
     }),
     bypass(
         "TC-ICE-019",
@@ -114,7 +129,8 @@ pub const CASES: &[Case] = &[
                 rewrite(teams("INVITE"), |text| {
                     transfer::transfers(text, |text| text.replace("a=ice-pwd:", "a=ice-pwd:x"))
                 }),
-            ),
+            )
+            .also(&[follows::QUIET]),
             breaks(
                 "TDR-XFR-001",
                 replace(teams("REFER").status(202), "SIP/2.0 202", "SIP/2.0 405"),
@@ -133,7 +149,7 @@ pub const CASES: &[Case] = &[
             breaks("TDR-ICE-003", Mutation::Media(Warp::AnswersAll)),
         ],
     )
-    .needs(&[Need::Bypass, Need::Ours]),
+    .needs(&[Need::Bypass, Need::Elsewhere]),
 ];
 
 /// Calls that are under way together.
@@ -142,8 +158,6 @@ const CALLS: usize = 1_000;
 const AT_ONCE: usize = 20;
 /// How long an INVITE may take before its call counts as shed.
 const SHED: Duration = Duration::from_secs(3);
-/// How long nobody may be heard.
-const SILENCE_ALLOWED: &str = "[limits]\nmedia_timeout = \"3s\"\n";
 /// The range of ports that relays of Teams have.
 const RELAYS: std::ops::RangeInclusive<u16> = 50_000..=59_999;
 

@@ -1,6 +1,7 @@
 //! ICE: media bypass.
 
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
+use crate::certify::follows;
 use crate::certify::ladder::{Caller, TONES, Talk};
 use crate::certify::mutation::{
     Mutation, Warp, as_method, carrier, drop, replace, rewrite, teams, then,
@@ -8,6 +9,7 @@ use crate::certify::mutation::{
 use crate::certify::setting::{OUTSIDE, Setting};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
+use crate::certify::word;
 use crate::media::check::{Check, Reply};
 use crate::media::ice::Lite;
 use crate::media::sdp;
@@ -32,10 +34,12 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-ICE-003",
                 replace(teams("INVITE").first(), "a=ice-pwd:", "a=ice-pwd:x"),
-            ),
+            )
+            .also(&[follows::QUIET]),
             breaks("TDR-ICE-003", Mutation::Media(Warp::LateAnswers)),
             breaks("TDR-ICE-003", Mutation::Media(Warp::Checks)),
-            breaks("TDR-ICE-002", rewrite(teams("INVITE").first(), two_places)),
+            breaks("TDR-ICE-002", rewrite(teams("INVITE").first(), two_places))
+                .also(&[follows::AGENT]),
             breaks("audio", Mutation::Media(Warp::Silence)),
         ],
     )
@@ -49,7 +53,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-ICE-003",
                 replace(teams("INVITE").status(200), "a=ice-ufrag:", "a=ice-ufrag:x"),
-            ),
+            )
+            .also(&[follows::QUIET]),
             breaks("TDR-ICE-003", Mutation::Media(Warp::LateAnswers)),
             breaks("TDR-ICE-003", Mutation::Media(Warp::Checks)),
             breaks("audio", Mutation::Media(Warp::Silence)),
@@ -72,7 +77,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-ICE-007",
                 replace(teams("INVITE").status(200), "a=ice-pwd:", "a=ice-pwd:x"),
-            ),
+            )
+            .also(&[follows::UNREAD]),
             breaks("TDR-ICE-007", Mutation::Media(Warp::Holes)),
         ],
     )
@@ -89,7 +95,8 @@ pub const CASES: &[Case] = &[
                     "a=ice-pwd:",
                     "a=ice-pwd:x",
                 ),
-            ),
+            )
+            .also(&[follows::UNREAD]),
             breaks("ladder", drop(teams("INVITE").status(200).inside())),
             breaks("TDR-ICE-008", Mutation::Media(Warp::Holes)),
             breaks("TDR-ICE-008", Mutation::CarrierMedia(Warp::Holes)),
@@ -107,7 +114,8 @@ pub const CASES: &[Case] = &[
                 "a=ice-pwd:",
                 "a=ice-pwd:x",
             ),
-        )],
+        )
+        .also(&[follows::QUIET])],
     )
     .needs(&[Need::Bypass])
     .with(with_bypass),
@@ -156,7 +164,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-ICE-002",
                 replace(teams("INVITE").first(), "a=candidate:", "a=x-candidate:"),
-            ),
+            )
+            .also(&[follows::AGENT]),
             breaks("audio", Mutation::Media(Warp::Silence)),
         ],
     )
@@ -181,7 +190,7 @@ pub const CASES: &[Case] = &[
 
 /// The trunk is one with bypass.
 pub(super) fn with_bypass(setting: &mut Setting) {
-    setting.teams.push_str("media_bypass = true\n");
+    setting.is(word::BYPASS);
 }
 
 /// What a client of Teams says of itself, at the address of its audio.

@@ -19,7 +19,7 @@ pub const CASES: &[Case] = &[case(
     &[
         breaks(
             "TDR-MED-020",
-            replace(teams("INVITE").status(488), "SIP/2.0 488", "SIP/2.0 200"),
+            replace(teams("INVITE").status(488), "SIP/2.0 488", "SIP/2.0 486"),
         ),
         breaks(
             "TDR-MED-020",

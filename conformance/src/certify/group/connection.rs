@@ -4,6 +4,7 @@ use super::certificate::is_connected;
 use super::impostor::{WEAK, first_words};
 use crate::ca::CaFault;
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
+use crate::certify::follows;
 use crate::certify::mutation::{Mutation, carrier, drop, replace, rewrite, teams};
 use crate::certify::setting::{FQDN, OUTSIDE, OwnCertificate};
 use crate::certify::stage::Stage;
@@ -81,7 +82,7 @@ pub const CASES: &[Case] = &[
             Mutation::Configuration("sip.pstnhub.example\"]", "sip.other.example\"]"),
         )],
     )
-    .needs(&[Need::Ours]),
+    .needs(&[Need::Impostors]),
     case(
         "TC-CON-011",
         |stage| Box::pin(from_elsewhere(stage)),
@@ -150,8 +151,16 @@ pub const CASES: &[Case] = &[
                 rewrite(teams("BYE"), |text| {
                     text.replacen(" SIP/2.0\r\n", "\r\n", 1)
                 }),
-            ),
-            breaks("G13", replace(teams("INVITE"), "z9hG4bK", "z9hG4b")),
+            )
+            .also(&[
+                follows::QUIET,
+                (
+                    "RFC3261",
+                    "a message without what makes it one cannot be read",
+                ),
+                follows::STOPS,
+            ]),
+            breaks("G13", replace(teams("INVITE"), "z9hG4bK", "z9hG4b")).also(&[follows::STOPS]),
         ],
     ),
     case(
@@ -279,11 +288,14 @@ async fn suites_of_proxies(stage: &Stage) -> Played {
 /// TC-CON-005.
 async fn certificate_for_servers(stage: &Stage) -> Played {
     let name = format!("sip.{DOMAIN}");
-    let identity = stage
-        .kit
-        .authority
-        .issue_for_servers(&[&name])
-        .map_err(certificate)?;
+    let identity = match stage.own_certificate("servers") {
+        Some(own) => own,
+        None => stage
+            .kit
+            .authority
+            .issue_for_servers(&[&name])
+            .map_err(certificate)?,
+    };
     let door = stage
         .knock(stage.addresses.proxies[0], Some(&identity), None)
         .await?;

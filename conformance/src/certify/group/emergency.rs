@@ -3,6 +3,7 @@
 use super::bypass::with_bypass;
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::change::SETTLED;
+use crate::certify::follows;
 use crate::certify::ladder::Caller;
 use crate::certify::mutation::{
     Mutation, carrier, drop, replace, rewrite, teams, then, with, without,
@@ -10,6 +11,7 @@ use crate::certify::mutation::{
 use crate::certify::setting::{OUTSIDE, Setting, USER, USER_2};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
+use crate::certify::word;
 use crate::media::sdp;
 use crate::peer::leg::Parties;
 use crate::peer::message::Message;
@@ -30,7 +32,10 @@ pub const CASES: &[Case] = &[
                 "TDR-EMG-002",
                 replace(carrier("INVITE"), "Content-ID: ", "Content-Id: "),
             ),
-            breaks("TDR-EMG-002", rewrite(carrier("INVITE"), with_odd_line)),
+            breaks("TDR-EMG-002", rewrite(carrier("INVITE"), with_odd_line)).also(&[(
+                "RFC3264",
+                "a line of Teams' media is none of an offer to the carrier",
+            )]),
             breaks(
                 "TDR-EMG-001",
                 Mutation::Told("sbc_emergency_calls_total", "sbc_other_total"),
@@ -59,8 +64,8 @@ pub const CASES: &[Case] = &[
         )],
     )
     .with(|setting| {
-        helps(setting, "carrier");
-        setting.carrier.push_str("limits = { calls = 1 }\n");
+        setting.is(word::EMERGENCY);
+        setting.is(word::ONE_AT_CARRIER);
     }),
     case(
         "TC-EMG-004",
@@ -75,8 +80,8 @@ pub const CASES: &[Case] = &[
         ],
     )
     .with(|setting| {
-        helps(setting, "carrier-2");
-        setting.more.push_str(SCREEN);
+        setting.is(word::EMERGENCY_APART);
+        setting.is(word::SCREENED);
     }),
     case(
         "TC-EMG-005",
@@ -151,10 +156,11 @@ pub const CASES: &[Case] = &[
                 then(teams("INVITE").status(100), |text| {
                     text.replacen("SIP/2.0 100 Trying", "SIP/2.0 403 Forbidden", 1)
                 }),
-            ),
+            )
+            .also(&[follows::STOPS]),
         ],
     )
-    .with(|setting| helps(setting, "carrier\" }, { trunk = \"carrier-2")),
+    .with(|setting| setting.is(word::EMERGENCY_TWICE)),
     case(
         "TC-EMG-009",
         |stage| Box::pin(without_location(stage)),
@@ -170,8 +176,8 @@ pub const CASES: &[Case] = &[
         ],
     )
     .with(|setting| {
-        helps(setting, "carrier");
-        setting.carrier.push_str("location = false\n");
+        setting.is(word::EMERGENCY);
+        setting.is(word::NO_LOCATION);
     }),
     case(
         "TC-EMG-010",
@@ -180,7 +186,7 @@ pub const CASES: &[Case] = &[
     )
     .needs(&[Need::Bypass])
     .with(|setting| {
-        helps(setting, "carrier");
+        setting.is(word::EMERGENCY);
         with_bypass(setting);
     }),
     case(
@@ -191,7 +197,7 @@ pub const CASES: &[Case] = &[
             Mutation::Configuration("emergency = true }", "called = '^000$' }"),
         )],
     )
-    .with(|setting| helps(setting, "carrier-2")),
+    .with(|setting| setting.is(word::EMERGENCY_APART)),
     case(
         "TC-EMG-012",
         |stage| Box::pin(methods(stage)),
@@ -206,25 +212,16 @@ pub const CASES: &[Case] = &[
     .with(with_location),
 ];
 
-/// Numbers for help, and where calls to them go.
-fn helps(setting: &mut Setting, trunk: &str) {
-    let numbers = "emergency = [\"112\", \"911\", \"999\", \"933\"]\n";
-    setting.tenant.push_str(numbers);
-    setting.routes.push_str(&format!(
-        "[[route]]\nname = \"help\"\nmatch = {{ emergency = true }}\nto = [{{ trunk = \"{trunk}\" }}]\n"
-    ));
-}
-
 /// The carrier takes locations.
 fn with_location(setting: &mut Setting) {
-    helps(setting, "carrier");
-    setting.carrier.push_str("location = true\n");
+    setting.is(word::EMERGENCY);
+    setting.is(word::LOCATION);
 }
 
 /// Locations name numbers to be called back under.
 fn with_places(setting: &mut Setting) {
-    helps(setting, "carrier");
-    setting.tenant.push_str("elin_from_location = true\n");
+    setting.is(word::EMERGENCY);
+    setting.is(word::ELIN);
 }
 
 /// A location as Teams tells it: a number of the place, and how it was found.
@@ -417,10 +414,6 @@ fn is_as_dialled(stage: &Stage, invite: &Message, number: &str, rule: &str) {
     });
 }
 
-/// Whoever calls more than once a minute is taken for a fraud, whom he may call.
-const SCREEN: &str = "[[limit]]\nname = \"screen\"\nmatch = { tenant = \"customer\" }\n\
-     calls_per_minute = 1\nrefuse = \"403\"\n";
-
 /// TC-EMG-004: while ordinary calls are screened.
 async fn numbers_for_help(stage: &Stage) -> Played {
     stage.from_teams().await?.caller_ends().await?;
@@ -598,6 +591,9 @@ async fn methods(stage: &Stage) -> Played {
         stage.check("TDR-EMG-004", passed, || {
             format!("the method \"{method}\" became another")
         });
+    }
+    if !stage.shows_operators("records") {
+        return Ok(());
     }
     let told = |told: &str| {
         // A record may write it in capitals.

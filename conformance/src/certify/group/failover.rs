@@ -3,6 +3,7 @@
 use super::connection::GREETING;
 use crate::certify::case::{Case, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
+use crate::certify::follows;
 use crate::certify::ladder::{Called, Caller};
 use crate::certify::mutation::{
     Mutation, carrier, deaf, delay, drop, drop_after, replace, teams, twice,
@@ -32,7 +33,8 @@ pub const CASES: &[Case] = &[
         &[breaks(
             "TDR-DNS-002",
             delay(teams("INVITE"), Duration::from_secs(6)),
-        )],
+        )
+        .also(&[follows::STOPS])],
     ),
     case(
         "TC-CON-018",
@@ -41,7 +43,8 @@ pub const CASES: &[Case] = &[
             "TDR-DNS-002",
             // Also where OPTIONS have found out before that the first proxy stalls.
             delay(teams("INVITE"), HANDSHAKE),
-        )],
+        )
+        .also(&[follows::STOPS])],
     ),
     case(
         "TC-CON-019",
@@ -71,7 +74,7 @@ pub const CASES: &[Case] = &[
                     "SIP/2.0 503",
                 ),
             ),
-            breaks("TDR-DNS-004", twice(teams("INVITE"))),
+            breaks("TDR-DNS-004", twice(teams("INVITE"))).also(&[follows::STOPS]),
         ],
     ),
     case(

@@ -19,7 +19,10 @@ pub const CASES: &[Case] = &[
         "TC-CON-002",
         |stage| Box::pin(certificate_of_the_peer(stage)),
         &[
-            breaks("TDR-TLS-003", Mutation::Front(Wrong::Anybody)),
+            breaks("TDR-TLS-003", Mutation::Front(Wrong::Anybody)).also(&[(
+                "TDR-TLS-016",
+                "a door that lets anybody in shows everybody the same certificate",
+            )]),
             breaks("TDR-TLS-011", drop(teams("OPTIONS").status(200))),
             breaks(
                 "TDR-TLS-016",
@@ -31,9 +34,18 @@ pub const CASES: &[Case] = &[
         "TC-CON-004",
         |stage| Box::pin(old_versions(stage)),
         &[
-            breaks("TDR-TLS-001", Mutation::Front(Wrong::OldVersions)),
-            breaks("TDR-TLS-001", Mutation::Front(Wrong::VagueAlert)),
-            breaks("TDR-CON-006", Mutation::Front(Wrong::Anybody)),
+            breaks("TDR-TLS-001", Mutation::Front(Wrong::OldVersions)).also(&[(
+                "TDR-CON-006",
+                "both look at how the same clients are told off",
+            )]),
+            breaks("TDR-TLS-001", Mutation::Front(Wrong::VagueAlert)).also(&[(
+                "TDR-CON-006",
+                "both look at how the same clients are told off",
+            )]),
+            breaks("TDR-CON-006", Mutation::Front(Wrong::Anybody)).also(&[(
+                "TDR-TLS-001",
+                "both look at how the same clients are told off",
+            )]),
         ],
     ),
     case(
@@ -44,12 +56,18 @@ pub const CASES: &[Case] = &[
             breaks("TDR-TLS-011", Mutation::Told("tls_refused", "tls")),
         ],
     )
-    .needs(&[Need::Ours]),
+    .needs(&[Need::Impostors]),
     case(
         "TC-CON-009",
         |stage| Box::pin(stranger(stage)),
         &[
             breaks("TDR-TLS-012", Mutation::Front(Wrong::Anybody)),
+            breaks("TDR-SEC-001", Mutation::Front(Wrong::Caller)).also(&[
+                ("TDR-TLS-012", "who reaches the carrier was let in before"),
+                ("RFC3261", "what a stranger writes is no message of ours"),
+                ("RFC3264", "what a stranger offers is no offer of ours"),
+                ("PRIVACY", "what a stranger writes says where he is"),
+            ]),
             breaks("TDR-TLS-012", Mutation::Told("tls_refused", "tls")),
         ],
     ),
@@ -58,7 +76,7 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(foreign_address(stage)),
         &[breaks("TDR-TLS-011", Mutation::Front(Wrong::Anybody))],
     )
-    .needs(&[Need::Ours]),
+    .needs(&[Need::Stranger]),
 ];
 
 /// TC-CON-002: also of a proxy that asks for a name of nobody, or for none; the listener's own certificate is
@@ -142,8 +160,14 @@ async fn in_the_clear(stage: &Stage) -> Played {
 /// TC-CON-008.
 async fn another_name(stage: &Stage) -> Played {
     let rule = "TDR-TLS-011";
-    let authority = &stage.kit.authority;
-    let identity = authority.issue(&["other.example"]).map_err(certificate)?;
+    let identity = match stage.own_certificate("other") {
+        Some(own) => own,
+        None => stage
+            .kit
+            .authority
+            .issue(&["other.example"])
+            .map_err(certificate)?,
+    };
     let from = stage.addresses.proxies[0];
     let door = stage.knock(from, Some(&identity), None).await?;
     stage.check(rule, door.is_closed(), || format!("{door:?}"));

@@ -3,6 +3,7 @@
 use super::system::hostile::{is_small, resident};
 use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
+use crate::certify::follows;
 use crate::certify::ladder::{Called, TONES, Talk};
 use crate::certify::mutation::{
     Mutation, Warp, carrier, drop, drop_after, replace, rewrite, teams, twice, with, without,
@@ -10,6 +11,7 @@ use crate::certify::mutation::{
 use crate::certify::setting::{OUTSIDE, USER};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
+use crate::certify::word;
 use crate::media::sdp;
 use crate::media::tone::Codec;
 use crate::peer::leg::Parties;
@@ -30,7 +32,8 @@ pub const CASES: &[Case] = &[
                     "@sbc1.test.example:",
                     "@sbc2.test.example:",
                 ),
-            ),
+            )
+            .also(&[follows::NAMED, follows::PORT, follows::STOPS]),
             breaks("ladder", drop(carrier("INVITE").status(180))),
             breaks("G11", Mutation::Media(Warp::NoRtcp)),
             breaks("TDR-SIP-021", drop(teams("ACK"))),
@@ -48,14 +51,16 @@ pub const CASES: &[Case] = &[
         "TC-INB-002",
         |stage| Box::pin(ended_by_the_caller(stage)),
         &[
-            breaks("TDR-SIP-040", replace(teams("BYE"), ":443;", ":5061;")),
-            breaks("TDR-SIP-040", without(teams("BYE"), "Route")),
+            breaks("TDR-SIP-040", replace(teams("BYE"), ":443;", ":5061;")).also(&[follows::AWAY]),
+            breaks("TDR-SIP-040", without(teams("BYE"), "Route")).also(&[follows::AWAY]),
+            breaks("TDR-SIP-021", drop(teams("ACK"))),
             // Another trunk's name, which is known all the same.
             breaks(
                 "G1",
                 replace(teams("INVITE"), "sbc1.test.example:", "sbc2.test.example:"),
-            ),
-            breaks("G10", Mutation::Media(Warp::PlainReports)),
+            )
+            .also(&[follows::PORT, follows::STOPS]),
+            breaks("G10", Mutation::Media(Warp::PlainReports)).also(&[follows::REPORTS]),
             breaks(
                 "G12",
                 Mutation::Told(
@@ -112,7 +117,7 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-SIP-016", drop(teams("ACK"))),
             breaks("TDR-SIP-016", twice(carrier("INVITE").status(200))),
-            breaks("TDR-SIP-016", rewrite(teams("ACK"), for_another)),
+            breaks("TDR-SIP-016", rewrite(teams("ACK"), for_another)).also(&[follows::AWAY]),
             breaks("ladder", drop(carrier("INVITE").status(180))),
             breaks("audio", Mutation::Media(Warp::Silence)),
             breaks("audio", Mutation::CarrierMedia(Warp::Silence)),
@@ -137,14 +142,14 @@ pub const CASES: &[Case] = &[
         "TC-INB-011",
         |stage| Box::pin(national_number(stage)),
         &[
-            breaks("TDR-SIP-010", replace(teams("INVITE"), "+44", "0")),
+            breaks("TDR-SIP-010", replace(teams("INVITE"), "+44", "0")).also(&[follows::STOPS]),
             breaks(
                 "TDR-SIP-012",
                 replace(teams("INVITE"), "<sip:+441632960001", "<sip:01632960001"),
             ),
         ],
     )
-    .with(|setting| setting.more.push_str(NATIONAL)),
+    .with(|setting| setting.is(word::NATIONAL)),
     case(
         "TC-INB-012",
         |stage| Box::pin(hidden_caller(stage)),
@@ -180,7 +185,8 @@ pub const CASES: &[Case] = &[
         "TC-INB-014",
         |stage| Box::pin(no_offer(stage)),
         &[
-            breaks("TDR-SIP-004", rewrite(teams("INVITE"), without_body)),
+            breaks("TDR-SIP-004", rewrite(teams("INVITE"), without_body))
+                .also(&[follows::BARE, follows::STOPS]),
             breaks(
                 "TDR-SIP-004",
                 rewrite(carrier("INVITE").status(200), without_body),
@@ -193,7 +199,7 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(reliable_ringing(stage)),
         &[
             breaks("TDR-SIP-002", with(teams("INVITE"), "Supported: 100rel")),
-            breaks("G4", with(teams("INVITE"), "Require: 100rel")),
+            breaks("G4", with(teams("INVITE"), "Require: 100rel")).also(&[follows::UNKNOWN_OPTION]),
             breaks(
                 "TDR-SIP-002",
                 without(carrier("INVITE").status(180), "RSeq"),
@@ -230,10 +236,7 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .with(|setting| {
-        setting.has_second_carrier = true;
-        setting.routes.push_str(BOTH);
-    }),
+    .with(|setting| setting.is(word::BOTH)),
     case(
         "TC-INB-021",
         |stage| Box::pin(service_hears_digits(stage)),
@@ -257,26 +260,18 @@ pub const CASES: &[Case] = &[
         &[breaks(
             "TDR-MT-002",
             with(teams("INVITE"), "Contact: <sip:sbc1.test.example>"),
-        )],
+        )
+        .also(&[follows::NAMED, follows::STOPS])],
     ),
     case(
         "TC-INB-025",
         |stage| Box::pin(early_packets(stage)),
         &[
-            breaks("TDR-MED-009", Mutation::CarrierMedia(Warp::Silence)),
+            breaks("TDR-MED-009", Mutation::CarrierMedia(Warp::Silence)).also(&[follows::UNHEARD]),
             breaks("audio", Mutation::Media(Warp::Silence)),
         ],
     ),
 ];
-
-/// A transform that makes national numbers international.
-const NATIONAL: &str = r#"
-[[transform]]
-name = "national"
-when = { trunk = "carrier", dir = "in" }
-called = [{ match = '^0([1-9]\d+)$', set = '+44$1' }]
-calling = [{ match = '^0([1-9]\d+)$', set = '+44$1' }]
-"#;
 
 /// The trunk of the carrier, and the same where the caller hears a tone of ours.
 pub(super) const CARRIER: &str = "preset = \"carrier\"\n";
@@ -402,15 +397,6 @@ async fn repeated_answer(stage: &Stage) -> Played {
     }
     Ok(())
 }
-
-/// The second carrier stands for a PBX where the user has a phone too.
-const BOTH: &str = r#"
-[[route]]
-name = "both"
-match = { called_in = "tenant:customer", from_trunk = "carrier" }
-to = [{ trunk = "teams" }, { trunk = "carrier-2" }]
-ring = "at_once"
-"#;
 
 fn without_body(text: &str) -> String {
     let head = text.split("\r\n\r\n").next().unwrap_or_default();

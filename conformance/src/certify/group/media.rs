@@ -3,6 +3,7 @@
 use super::bypass::{meet, of_client, with_bypass};
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
+use crate::certify::follows;
 use crate::certify::ladder::Talk;
 use crate::certify::mutation::{
     Mutation, Warp, as_method, carrier, drop, replace, rewrite, teams, then,
@@ -26,7 +27,11 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-MED-003",
                 replace(teams("INVITE").status(200), "SHA1_80", "SHA1_32"),
-            ),
+            )
+            .also(&[
+                follows::UNREAD,
+                ("TDR-MED-001", "both look at the suite of the same line"),
+            ]),
             breaks(
                 "TDR-MED-003",
                 replace(teams("INVITE").status(200), "crypto:1", "crypto:0"),
@@ -37,13 +42,15 @@ pub const CASES: &[Case] = &[
         "TC-MED-004",
         |stage| Box::pin(no_keys(stage)),
         &[
-            breaks("TDR-MED-004", drop(teams("BYE"))),
-            breaks("TDR-MED-004", drop(carrier("INVITE").statuses(400, 699))),
-            breaks("G10", Mutation::Media(Warp::Plain)),
+            breaks("TDR-MED-004", drop(teams("BYE"))).also(&[follows::QUIET]),
+            breaks("TDR-MED-004", drop(carrier("INVITE").statuses(400, 699)))
+                .also(&[follows::QUIET]),
+            breaks("G10", Mutation::Media(Warp::Plain)).also(&[follows::UNHEARD]),
             breaks(
                 "TDR-MED-004",
                 Mutation::Told("media_incompatible", "normal_clearing"),
-            ),
+            )
+            .also(&[follows::QUIET]),
         ],
     ),
     case(
@@ -53,7 +60,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-MED-002",
                 replace(teams("INVITE").status(200), "inline:", "inline:+"),
-            ),
+            )
+            .also(&[follows::QUIET]),
             breaks(
                 "TDR-MED-002",
                 replace(teams("INVITE").status(488), "SIP/2.0 488", "SIP/2.0 500"),
@@ -81,7 +89,11 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-MED-021",
                 replace(teams("INVITE").status(200), "telephone-event", "x-event"),
-            ),
+            )
+            .also(&[(
+                "TDR-MED-024",
+                "digits go by the name and number that is changed",
+            )]),
             breaks(
                 "TDR-MED-021",
                 replace(
@@ -89,7 +101,11 @@ pub const CASES: &[Case] = &[
                     ":126 telephone",
                     ":125 telephone",
                 ),
-            ),
+            )
+            .also(&[(
+                "TDR-MED-024",
+                "digits go by the name and number that is changed",
+            )]),
         ],
     ),
     case(
@@ -121,7 +137,8 @@ pub const CASES: &[Case] = &[
         &[breaks(
             "TDR-ERR-013",
             replace(teams("INVITE"), "RTP/SAVP 8", "RTP/SAVP 8 8"),
-        )],
+        )
+        .also(&[follows::UNREAD])],
     ),
     case(
         "TC-MED-017",
@@ -134,7 +151,15 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-MED-026",
                 then(teams("ACK"), |text| as_method(text, "INVITE")),
-            ),
+            )
+            .also(&[
+                follows::NAMED,
+                follows::NO_ALLOW,
+                follows::BARE,
+                follows::NAMED_AT_PEER,
+                follows::NO_ALLOW_AT_PEER,
+                follows::BARE_AT_PEER,
+            ]),
         ],
     ),
     case(

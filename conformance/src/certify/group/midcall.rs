@@ -5,6 +5,7 @@ use super::inbound::TEAMS;
 use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
 use crate::certify::change::{End, SETTLED, again, direction};
 use crate::certify::evidence::Side;
+use crate::certify::follows;
 use crate::certify::ladder::{TONES, Talk};
 use crate::certify::mutation::{
     Mutation, Warp, again as another, as_method, bye_after, carrier, drop, drop_after, replace,
@@ -15,6 +16,7 @@ use crate::certify::stage::Stage;
 use crate::certify::times::Times;
 use crate::certify::verdict::Failure;
 use crate::certify::whole::Whole;
+use crate::certify::word;
 use crate::media::sdp;
 use crate::media::secure::Key;
 use crate::media::tone::Codec;
@@ -35,7 +37,8 @@ pub const CASES: &[Case] = &[
                     "a=inactive",
                     "a=sendrecv",
                 ),
-            ),
+            )
+            .also(&[follows::UNREAD]),
             breaks("TDR-HLD-002", drop(teams("INVITE").status(200).inside())),
             breaks(
                 "TDR-HLD-002",
@@ -44,12 +47,17 @@ pub const CASES: &[Case] = &[
                     "a=sendrecv",
                     "a=inactive",
                 ),
-            ),
+            )
+            .also(&[follows::UNREAD]),
             breaks(
                 "TDR-HLD-003",
                 rewrite(carrier("INVITE").inside(), with_no_port),
-            ),
-            breaks("TDR-HLD-003", Mutation::Media(Warp::NoRtcp)),
+            )
+            .also(&[(
+                "TDR-HLD-002",
+                "who is held by no port is not there to be resumed",
+            )]),
+            breaks("TDR-HLD-003", Mutation::Media(Warp::NoRtcp)).also(&[follows::REPORTS]),
             breaks("TDR-HLD-002", Mutation::CarrierMedia(Warp::Late)),
         ],
     ),
@@ -60,7 +68,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-HLD-001",
                 replace(teams("INVITE").inside(), "a=inactive", "a=sendonly"),
-            ),
+            )
+            .also(&[follows::UNREAD]),
             breaks(
                 "TDR-HLD-001",
                 rewrite(carrier("INVITE").status(200).inside(), with_both_ways),
@@ -82,11 +91,13 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-HLD-001",
                 replace(teams("INVITE").inside(), "a=inactive", "a=recvonly"),
-            ),
+            )
+            .also(&[follows::UNREAD]),
             breaks(
                 "TDR-HLD-001",
                 rewrite(teams("INVITE").inside(), without_address),
-            ),
+            )
+            .also(&[follows::UNREAD, follows::MOVED, follows::UNHEARD]),
         ],
     ),
     case(
@@ -96,7 +107,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-MED-007",
                 replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
-            ),
+            )
+            .also(&[follows::QUIET, follows::UNREAD]),
             breaks("TDR-MED-007", Mutation::CarrierMedia(Warp::Stuck)),
         ],
     ),
@@ -107,13 +119,15 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-MED-007",
                 replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
-            ),
+            )
+            .also(&[follows::QUIET, follows::UNREAD]),
             breaks("TDR-MED-007", drop(teams("INVITE").status(200).inside())),
             // It is agreed, and packets are not of that key.
             breaks(
                 "TDR-MED-007",
                 rewrite(teams("INVITE").status(200).inside(), with_another_key),
-            ),
+            )
+            .also(&[follows::UNPROVEN, follows::QUIET, follows::UNREAD]),
         ],
     ),
     case(
@@ -123,7 +137,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-MED-007",
                 replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
-            ),
+            )
+            .also(&[follows::QUIET, follows::UNREAD]),
             breaks("TDR-MED-007", Mutation::CarrierMedia(Warp::Holes)),
             breaks("TDR-MED-007", Mutation::Media(Warp::Glitch)),
             breaks("TDR-MED-007", Mutation::Media(Warp::Anew)),
@@ -141,7 +156,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-HLD-007",
                 replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
-            ),
+            )
+            .also(&[follows::QUIET]),
         ],
     ),
     case(
@@ -166,16 +182,26 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-TMR-003",
                 then(teams("ACK"), |ack| as_method(ack, "UPDATE")),
-            ),
+            )
+            .also(&[follows::UNKNOWN, follows::UNKNOWN_METHOD]),
             breaks(
                 "TDR-SIP-001",
                 then(teams("ACK"), |ack| as_method(ack, "INFO")),
-            ),
+            )
+            .also(&[follows::UNKNOWN]),
             breaks("TDR-TMR-003", drop(carrier("INVITE").status(200).inside())),
             breaks(
                 "TDR-TMR-003",
                 then(teams("ACK"), |ack| as_method(ack, "INVITE")),
-            ),
+            )
+            .also(&[
+                follows::NAMED,
+                follows::NO_ALLOW,
+                follows::BARE,
+                follows::NAMED_AT_PEER,
+                follows::NO_ALLOW_AT_PEER,
+                follows::BARE_AT_PEER,
+            ]),
             breaks(
                 "TDR-TMR-003",
                 replace(carrier("UPDATE").status(200), "200 OK", "500 No"),
@@ -200,7 +226,8 @@ pub const CASES: &[Case] = &[
                 then(teams("INVITE").first(), |text| {
                     another(text).replace("m=audio 2", "m=audio 3")
                 }),
-            ),
+            )
+            .also(&[follows::UNREAD, follows::MOVED]),
         ],
     ),
     case(
@@ -214,16 +241,22 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-HLD-006",
                 replace(teams("INVITE").inside(), "a=inactive", "a=sendonly"),
-            ),
+            )
+            .also(&[follows::UNREAD]),
         ],
     ),
     case(
         "TC-MID-012",
         |stage| Box::pin(refreshes_stop(stage)),
         &[
-            breaks("TDR-TMR-002", drop(teams("BYE"))),
-            breaks("TDR-TMR-002", drop(carrier("BYE"))),
-            breaks("TDR-TMR-002", then(teams("INVITE").status(200), bye_after)),
+            breaks("TDR-TMR-002", drop(teams("BYE"))).also(&[follows::QUIET]),
+            breaks("TDR-TMR-002", drop(carrier("BYE"))).also(&[follows::QUIET]),
+            breaks("TDR-TMR-002", then(teams("INVITE").status(200), bye_after)).also(&[
+                follows::RECORDED,
+                follows::AWAY,
+                follows::AWAY_AT_PEER,
+                follows::NO_HOPS,
+            ]),
             breaks(
                 "TDR-TMR-002",
                 replace(
@@ -234,11 +267,7 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .with(|setting| {
-        setting
-            .teams
-            .push_str("session_timer = { min_se = \"90s\" }\n")
-    }),
+    .with(|setting| setting.is(word::MIN_SE)),
     case(
         "TC-MID-013",
         |stage| Box::pin(interval_too_small(stage)),
@@ -282,7 +311,7 @@ pub const CASES: &[Case] = &[
         "TC-MID-015",
         |stage| Box::pin(silent_on_hold(stage)),
         &[
-            breaks("TDR-HLD-003", Mutation::Media(Warp::NoRtcp)),
+            breaks("TDR-HLD-003", Mutation::Media(Warp::NoRtcp)).also(&[follows::REPORTS]),
             breaks(
                 "TDR-HLD-003",
                 replace(carrier("INVITE").inside(), "a=inactive", "a=sendrecv"),
@@ -290,8 +319,15 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-HLD-003",
                 then(teams("INVITE").status(200).inside(), bye_after),
-            ),
+            )
+            .also(&[follows::AWAY, follows::AWAY_AT_PEER, follows::NO_HOPS]),
             breaks("TDR-HLD-002", drop(teams("INVITE").status(200).inside())),
+            breaks("TDR-HLD-003", Mutation::Media(Warp::Murmurs)),
+            breaks(
+                "TDR-HLD-002",
+                rewrite(teams("INVITE").status(200).inside(), with_wrong_key_after),
+            )
+            .also(&[follows::UNREAD, follows::QUIET]),
             breaks(
                 "TDR-HLD-003",
                 replace(
@@ -299,7 +335,8 @@ pub const CASES: &[Case] = &[
                     "a=inactive",
                     "a=recvonly",
                 ),
-            ),
+            )
+            .also(&[follows::UNREAD]),
             breaks(
                 "TDR-HLD-002",
                 drop_after(teams("INVITE").status(200).inside(), 1),
@@ -311,17 +348,19 @@ pub const CASES: &[Case] = &[
                     "a=sendrecv",
                     "a=recvonly",
                 ),
-            ),
+            )
+            .also(&[follows::UNREAD]),
         ],
     )
-    .with(|setting| setting.more.push_str("[limits]\nmedia_timeout = \"3s\"\n")),
+    .with(|setting| setting.is(word::SILENCE)),
     case(
         "TC-MID-016",
         |stage| Box::pin(another_target(stage)),
         &[breaks(
             "TDR-SIP-041",
             replace(teams("BYE"), "x-c=moved", "x-c=stayed"),
-        )],
+        )
+        .also(&[follows::AWAY, follows::AWAY_AT_PEER])],
     ),
     case(
         "TC-MID-017",
@@ -330,7 +369,14 @@ pub const CASES: &[Case] = &[
             breaks(
                 "audio",
                 replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
-            ),
+            )
+            .also(&[
+                follows::QUIET,
+                (
+                    "TDR-HLD-003",
+                    "who is not heard after it was not held as wanted",
+                ),
+            ]),
             breaks(
                 "TDR-HLD-003",
                 replace(
@@ -338,18 +384,21 @@ pub const CASES: &[Case] = &[
                     "a=inactive",
                     "a=sendrecv",
                 ),
-            ),
+            )
+            .also(&[follows::UNREAD]),
             breaks(
                 "TDR-SIP-041",
                 replace(teams("BYE"), "x-c=moved", "x-c=stayed"),
-            ),
+            )
+            .also(&[follows::AWAY, follows::AWAY_AT_PEER]),
             breaks(
                 "TDR-ICE-012",
                 rewrite(
                     teams("INVITE").status(200).inside(),
                     with_wrong_key_on_bypass,
                 ),
-            ),
+            )
+            .also(&[follows::QUIET]),
         ],
     ),
 ];
@@ -851,6 +900,14 @@ const BYPASS: &str = "preset = \"teams\"\nmedia_bypass = true\n";
 fn with_timer_on_bypass(answer: &str) -> String {
     match answer.contains("a=ice-lite") {
         true => with_line(answer, "Session-Expires: 1800;refresher=uas"),
+        false => answer.to_owned(),
+    }
+}
+
+/// Another key in what ends a hold.
+fn with_wrong_key_after(answer: &str) -> String {
+    match answer.contains(SENDRECV) {
+        true => answer.replace("inline:", "inline:+"),
         false => answer.to_owned(),
     }
 }

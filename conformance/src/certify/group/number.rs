@@ -1,10 +1,12 @@
 //! NUM: forms of numbers.
 
-use crate::certify::case::{Case, Need, Played, Step, breaks, case};
+use crate::certify::case::{Case, Played, Step, breaks, case};
+use crate::certify::follows;
 use crate::certify::ladder::Caller;
 use crate::certify::mutation::{Mutation, replace, teams};
 use crate::certify::setting::{CUSTOMER_NUMBERS, CUSTOMERS, FQDN, OUTSIDE, USER};
 use crate::certify::stage::Stage;
+use crate::certify::word;
 use crate::media::sdp;
 use crate::media::tone::Codec;
 use crate::peer::leg::Parties;
@@ -19,7 +21,7 @@ pub const CASES: &[Case] = &[
             Mutation::Configuration("set = '+44$1'", "set = '+1$1'"),
         )],
     )
-    .with(|setting| setting.more.push_str(LOCAL)),
+    .with(|setting| setting.is(word::LOCAL)),
     case(
         "TC-NUM-002",
         |stage| Box::pin(same_number(stage)),
@@ -30,15 +32,13 @@ pub const CASES: &[Case] = &[
                 "c2.cust.test.example",
                 "c1.cust.test.example",
             ),
-        )],
+        )
+        .also(&[follows::STOPS])],
     )
-    .needs(&[Need::Ours, Need::Hosting])
     .with(|setting| {
-        setting.has_customers = true;
-        setting.has_own_carriers = true;
-        setting
-            .customer_tenants
-            .push_str("local_numbers = [\"+1001\"]\n");
+        setting.is(word::HOSTING);
+        setting.is(word::OWN_CARRIERS);
+        setting.is(word::SAME_NUMBER);
     }),
     case(
         "TC-NUM-003",
@@ -48,10 +48,9 @@ pub const CASES: &[Case] = &[
             Mutation::Configuration("trunk = \"teams-c1\", dir", "trunk = \"teams-c2\", dir"),
         )],
     )
-    .needs(&[Need::Ours])
     .with(|setting| {
-        setting.has_customers = true;
-        setting.more.push_str(OF_TRUNKS);
+        setting.is(word::HOSTING);
+        setting.is(word::LOCAL_TO_CUSTOMER);
     }),
     case(
         "TC-NUM-004",
@@ -66,26 +65,6 @@ pub const CASES: &[Case] = &[
         )],
     ),
 ];
-
-/// Teams writes national numbers here.
-const LOCAL: &str = r#"
-[[transform]]
-name = "local"
-when = { trunk = "teams", dir = "in" }
-called = [{ match = '^(\d{10})$', set = '+44$1' }]
-"#;
-
-/// One rule of the carrier's trunk towards Teams, another of a customer behind it.
-const OF_TRUNKS: &str = r#"
-[[transform]]
-name = "of-the-carrier"
-when = { trunk = "teams", dir = "in" }
-called = [{ match = '^(\d{10})$', set = '+999$1' }]
-[[transform]]
-name = "of-the-customer"
-when = { trunk = "teams-c1", dir = "in" }
-called = [{ match = '^(\d{10})$', set = '+44$1' }]
-"#;
 
 /// Teams calls a number in local form; the carrier must be called for the international one.
 async fn is_international(stage: &Stage, change: impl FnOnce(&mut Parties), rule: &str) -> Played {

@@ -5,14 +5,17 @@ use super::connection::certificate;
 use crate::ca::Authority;
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
+use crate::certify::follows;
 use crate::certify::ladder::{Caller, Talk};
+use crate::certify::mutation::drop_after;
 use crate::certify::mutation::{
     Mutation, bye_after, carrier, delay, drop, often_delay, replace, teams, then, twice, without,
 };
-use crate::certify::setting::{FQDN, OUTSIDE, OwnCertificate, SECOND, USER};
+use crate::certify::setting::{FQDN, OUTSIDE, SECOND, USER};
 use crate::certify::stage::Stage;
 use crate::certify::times::Times;
 use crate::certify::verdict::Failure;
+use crate::certify::word;
 use crate::media::sdp;
 use crate::media::tone::Codec;
 use serde_json::Value;
@@ -30,9 +33,8 @@ const SLOW: Duration = Duration::from_millis(400);
 /// Where the trunk's configuration begins, and one that asks too rarely.
 const USUAL: &str = "preset = \"teams\"\n";
 const RARE: &str = "preset = \"teams\"\noptions = { interval = \"100s\" }\n";
-/// Longest time without OPTIONS that Teams accepts, and most customers of a node that are hosted (TC-OPT-008).
+/// Longest time without OPTIONS that Teams accepts.
 const MOST: Duration = Duration::from_secs(180);
-const HOSTED: usize = 50;
 /// What the operator is told where Teams refuses the trunk.
 const ALARM: &str = "target_refuses";
 /// Time between two looks.
@@ -52,7 +54,11 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-OPT-003",
                 replace(teams("OPTIONS"), "1 OPTIONS", "1 INVITE"),
-            ),
+            )
+            .also(&[(
+                "TDR-OPT-004",
+                "what names another method in CSeq is no OPTIONS that is answered",
+            )]),
             breaks("TDR-OPT-005", drop(teams("OPTIONS").status(200))),
             breaks("TDR-OPT-004", Mutation::Told("\"active\"", "\"idle\"")),
         ],
@@ -68,7 +74,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-OPT-005",
                 without(teams("OPTIONS").status(200), "Contact"),
-            ),
+            )
+            .also(&[follows::NAMED]),
             breaks("TDR-OPT-005", delay(teams("OPTIONS").status(200), SLOW)),
             breaks(
                 "TDR-OPT-005",
@@ -94,6 +101,8 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(never_faster(stage)),
         &[
             breaks("TDR-OPT-006", twice(teams("OPTIONS"))),
+            breaks("TDR-OPT-006", drop_after(teams("OPTIONS"), 3)),
+            breaks("TDR-OPT-009", Mutation::Insists),
             // Who has forgotten when it asked last asks at once after a restart.
             breaks("TDR-OPT-006", Mutation::Forgets),
         ],
@@ -124,7 +133,7 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(at_the_limit(stage)),
         &[breaks("TDR-OPT-005", drop(teams("OPTIONS").status(200)))],
     )
-    .with(|setting| setting.more.push_str("[limits]\ncalls = 1\n")),
+    .with(|setting| setting.is(word::ONE)),
     case(
         "TC-OPT-008",
         |stage| Box::pin(only_the_carriers_trunk(stage)),
@@ -132,16 +141,12 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-OPT-008",
                 replace(teams("OPTIONS"), "sip:sbc1.test", "sip:h1.sbc1.test"),
-            ),
+            )
+            .also(&[follows::NAMED, follows::NO_TRUNK, follows::FROM]),
             breaks("TDR-OPT-008", twice(teams("OPTIONS"))),
         ],
     )
-    .needs(&[Need::Ours])
-    .with(|setting| {
-        setting.hosted = HOSTED;
-        setting.tls.push_str("allow_wildcard_san = true\n");
-        setting.certificate = OwnCertificate::Below;
-    }),
+    .with(|setting| setting.is(word::HOSTED)),
     case(
         "TC-OPT-009",
         |stage| Box::pin(says_what_it_is(stage)),
@@ -170,7 +175,13 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-OPT-010",
                 then(teams("INVITE").status(200), options_after),
-            ),
+            )
+            .also(&[
+                follows::RECORDED,
+                follows::AWAY,
+                follows::RECORDED_AT_PEER,
+                follows::NO_HOPS,
+            ]),
         ],
     )
     .needs(&[Need::Ours]),
@@ -181,7 +192,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-OPT-012",
                 replace(teams("OPTIONS").status(481), "SIP/2.0 481", "SIP/2.0 200"),
-            ),
+            )
+            .also(&[follows::NAMED]),
             breaks(
                 "TDR-OPT-012",
                 replace(teams("OPTIONS").status(200), "200 OK", "500 No"),
@@ -189,7 +201,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-OPT-012",
                 then(teams("OPTIONS").status(200).inside(), bye_after),
-            ),
+            )
+            .also(&[follows::AWAY, follows::AWAY_AT_PEER, follows::NO_HOPS]),
         ],
     ),
     case(
@@ -219,10 +232,10 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .needs(&[Need::Ours, Need::Bypass])
+    .needs(&[Need::Bypass])
     .with(|setting| {
         with_bypass(setting);
-        setting.has_second_trunk = true;
+        setting.is(word::SECOND_TRUNK);
     }),
 ];
 
@@ -370,7 +383,7 @@ async fn never_faster(stage: &Stage) -> Played {
     }
     let (first, refused) = (
         intervals(stage).swap_remove(0).1,
-        stage.proxies[2].refused(),
+        stage.refused(&stage.proxies[2]),
     );
     stage.check("TDR-OPT-006", !first.is_empty(), || {
         "the proxy that was there all the time got no more OPTIONS".to_owned()

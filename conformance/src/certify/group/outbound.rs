@@ -3,9 +3,10 @@
 mod circle;
 mod identity;
 
-use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
+use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
 use crate::certify::change::SETTLED;
 use crate::certify::evidence::Side;
+use crate::certify::follows;
 use crate::certify::ladder::{TONES, Talk};
 use crate::certify::mutation::{
     Mutation, Warp, again, carrier, delay, drop, often_delay, replace, rewrite, teams, then, with,
@@ -16,6 +17,7 @@ use crate::certify::stage::Stage;
 use crate::certify::times::Times;
 use crate::certify::verdict::Failure;
 use crate::certify::whole::Whole;
+use crate::certify::word;
 use crate::media::sdp;
 use crate::media::tone::Codec;
 use crate::peer::leg::Parties;
@@ -43,10 +45,16 @@ pub const CASES: &[Case] = &[
                     "@sbc1.test.example:",
                     "@sbc2.test.example:",
                 ),
-            ),
+            )
+            .also(&[
+                follows::NAMED,
+                follows::QUIET,
+                follows::PORT,
+                follows::STOPS,
+            ]),
             breaks("G11", Mutation::Media(Warp::NoRtcp)),
-            breaks("ladder", drop(carrier("BYE"))),
-            breaks("ladder", drop(teams("BYE"))),
+            breaks("ladder", drop(carrier("BYE"))).also(&[follows::QUIET]),
+            breaks("ladder", drop(teams("BYE"))).also(&[follows::QUIET]),
             breaks("audio", Mutation::Media(Warp::Silence)),
             breaks("G14", Mutation::Told("call_id", "id_of_call")),
             breaks(
@@ -56,7 +64,13 @@ pub const CASES: &[Case] = &[
                     "@sbc1.test.example:",
                     "@sbc2.test.example:",
                 ),
-            ),
+            )
+            .also(&[
+                follows::QUIET,
+                follows::CONTACT,
+                follows::PORT,
+                follows::STOPS,
+            ]),
             breaks(
                 "G2",
                 with(
@@ -70,7 +84,7 @@ pub const CASES: &[Case] = &[
         "TC-OUT-002",
         |stage| Box::pin(habits(stage)),
         &[
-            breaks("TDR-SIP-040", replace(teams("BYE"), ":443;", ":5061;")),
+            breaks("TDR-SIP-040", replace(teams("BYE"), ":443;", ":5061;")).also(&[follows::AWAY]),
             breaks("TDR-SIP-030", drop(teams("INVITE").status(200))),
         ],
     ),
@@ -82,8 +96,9 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-SIP-034",
                 replace(teams("INVITE").status(200), "m=audio 2", "m=audio 3"),
-            ),
-            breaks("TDR-SIP-033", Mutation::Media(Warp::Silence)),
+            )
+            .also(&[follows::UNREAD, follows::MOVED, follows::UNHEARD]),
+            breaks("TDR-SIP-033", Mutation::Media(Warp::Silence)).also(&[follows::UNHEARD]),
         ],
     ),
     case(
@@ -117,7 +132,7 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .with(|setting| setting.has_second_carrier = true),
+    .with(|setting| setting.is(word::SECOND_CARRIER)),
     case(
         "TC-OUT-006",
         |stage| Box::pin(congestion(stage)),
@@ -163,10 +178,7 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .with(|setting| {
-        setting.carrier.push_str("redirect = \"follow\"\n");
-        setting.routes.push_str(ONWARD);
-    }),
+    .with(|setting| setting.is(word::REDIRECTED)),
     case(
         "TC-OUT-009",
         |stage| Box::pin(given_up(stage)),
@@ -188,15 +200,10 @@ pub const CASES: &[Case] = &[
                 "TDR-SIP-031",
                 replace(carrier("INVITE"), "sip:1001@", "sip:+1001@"),
             ),
-            breaks("TDR-SIP-031", Mutation::Configuration(HELP, NO_HELP)),
+            breaks("TDR-SIP-031", Mutation::Configuration(word::HELP, NO_HELP)),
         ],
     )
-    .with(|setting| {
-        setting.has_second_carrier = true;
-        setting.tenant.push_str("emergency = [\"112\"]\n");
-        setting.routes.push_str(OTHERS);
-        setting.routes.push_str(HELP);
-    }),
+    .with(|setting| setting.is(word::HELP_APART)),
     case(
         "TC-OUT-011",
         |stage| Box::pin(identity::asserted_and_hidden(stage)),
@@ -213,7 +220,8 @@ pub const CASES: &[Case] = &[
                     "<sip:anonymous@anonymous.invalid",
                     "<sip:+441632960100@sbc.example",
                 ),
-            ),
+            )
+            .also(&[("TDR-CID-002", "who is not hidden is told in each header")]),
             breaks(
                 "TDR-CID-002",
                 with(
@@ -224,7 +232,7 @@ pub const CASES: &[Case] = &[
             breaks("TDR-CID-002", without(carrier("INVITE"), "Remote-Party-ID")),
         ],
     )
-    .with(|setting| setting.carrier.push_str(identity::TRUSTED)),
+    .with(|setting| setting.is(word::TRUSTED)),
     case(
         "TC-OUT-012",
         |stage| Box::pin(the_same_call_again(stage)),
@@ -244,7 +252,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-MT-012",
                 replace(teams("INVITE").statuses(101, 299), "c2.cust", "c1.cust"),
-            ),
+            )
+            .also(&[follows::NAMED]),
             breaks(
                 "TDR-MT-012",
                 replace(teams("INVITE").status(404), "SIP/2.0 404", "SIP/2.0 486"),
@@ -256,13 +265,10 @@ pub const CASES: &[Case] = &[
             breaks("TDR-MT-012", drop(carrier("INVITE"))),
         ],
     )
-    .needs(&[Need::Ours])
     .with(|setting| {
-        setting.has_customers = true;
-        setting.has_own_carriers = true;
-        setting
-            .customers
-            .push_str("identity = { screening = \"reject\" }\n");
+        setting.is(word::HOSTING);
+        setting.is(word::OWN_CARRIERS);
+        setting.is(word::CUSTOMERS_NUMBERS);
     }),
     case(
         "TC-OUT-014",
@@ -270,18 +276,14 @@ pub const CASES: &[Case] = &[
         &[
             breaks(
                 "TDR-MT-015",
-                replace(teams("INVITE").status(403), "SIP/2.0 403", "SIP/2.0 200"),
+                replace(teams("INVITE").status(403), "SIP/2.0 403", "SIP/2.0 486"),
             ),
             breaks("TDR-SIP-036", drop(carrier("INVITE"))),
             breaks("TDR-MT-015", then(carrier("INVITE"), as_another_call)),
             breaks("TDR-MT-015", Mutation::Told("caller_not_allowed", "failed")),
         ],
     )
-    .with(|setting| {
-        setting
-            .teams
-            .push_str("identity = { screening = \"reject\" }\n")
-    }),
+    .with(|setting| setting.is(word::OWN_NUMBERS)),
     case(
         "TC-OUT-015",
         |stage| Box::pin(carrier_forks(stage)),
@@ -289,7 +291,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-SIP-034",
                 replace(teams("INVITE").status(200), "m=audio 2", "m=audio 3"),
-            ),
+            )
+            .also(&[follows::UNREAD, follows::MOVED]),
             breaks("TDR-SIP-034", Mutation::Media(Warp::Stuck)),
             // What it would be told of the second fork, and is told otherwise again by the answer.
             breaks(
@@ -297,13 +300,15 @@ pub const CASES: &[Case] = &[
                 then(teams("INVITE").status(183), |text| {
                     text.replace("m=audio 2", "m=audio 3")
                 }),
-            ),
+            )
+            .also(&[follows::UNREAD, follows::MOVED]),
             breaks(
                 "TDR-SIP-034",
                 then(teams("INVITE").status(183), |text| {
                     text.replace("inline:", "inline:AAAA")
                 }),
-            ),
+            )
+            .also(&[follows::UNREAD]),
             breaks(
                 "TDR-SIP-034",
                 then(teams("INVITE").status(183), of_another_fork),
@@ -334,11 +339,7 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .with(|setting| {
-        setting
-            .carrier
-            .push_str("trusted = true\nidentity = { diversion = \"both\" }\n");
-    }),
+    .with(|setting| setting.is(word::DIVERSION_TRUSTED)),
     case(
         "TC-OUT-017",
         |stage| Box::pin(identity::hidden_history(stage)),
@@ -350,11 +351,7 @@ pub const CASES: &[Case] = &[
             ),
         )],
     )
-    .with(|setting| {
-        setting
-            .carrier
-            .push_str("identity = { diversion = \"both\" }\n")
-    }),
+    .with(|setting| setting.is(word::DIVERSION)),
     case(
         "TC-OUT-018",
         |stage| Box::pin(no_hops_left(stage)),
@@ -392,7 +389,8 @@ pub const CASES: &[Case] = &[
                     "m=audio 2",
                     "m=audio 3",
                 ),
-            ),
+            )
+            .also(&[follows::UNREAD, follows::MOVED]),
             breaks("TDR-TMR-002", drop(teams("INVITE").status(200).inside())),
             breaks(
                 "TDR-TMR-002",
@@ -408,27 +406,6 @@ pub const CASES: &[Case] = &[
     ),
 ];
 
-/// Who redirects may reach what he could call himself: a number of the customer, who is outside.
-const ONWARD: &str = r#"
-[[route]]
-name = "onward"
-match = { from_trunk = "carrier", called = '^\+441632960198$' }
-to = [{ trunk = "carrier" }]
-"#;
-
-/// All calls go to the first carrier, asked before the route of calls for help, which go to the second.
-const OTHERS: &str = r#"
-[[route]]
-name = "all"
-match = { from_trunk = "teams", emergency = false }
-to = [{ trunk = "carrier" }]
-"#;
-const HELP: &str = r#"
-[[route]]
-name = "help"
-match = { emergency = true }
-to = [{ trunk = "carrier-2" }]
-"#;
 const NO_HELP: &str = "";
 
 fn is_status(message: &Message, status: u16) -> bool {

@@ -2,6 +2,7 @@
 
 use super::media::{heard_and_ended, lines, offered_by};
 use crate::certify::case::{Case, Played, Step, breaks, case};
+use crate::certify::follows;
 use crate::certify::ladder::{TONES, Talk};
 use crate::certify::mutation::{Mutation, Warp, replace, teams};
 use crate::certify::setting::USER;
@@ -22,7 +23,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-MED-002",
                 replace(teams("INVITE").status(200), "|2^31", "|2^31|7:1"),
-            ),
+            )
+            .also(&[follows::UNPROVEN, follows::QUIET]),
             breaks("TDR-MED-002", Mutation::CarrierMedia(Warp::Silence)),
         ],
     ),
@@ -44,7 +46,7 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(bad_network(stage)),
         &[
             breaks("TDR-MED-044", Mutation::CarrierMedia(Warp::Replays)),
-            breaks("TDR-MED-044", Mutation::Media(Warp::NoRtcp)),
+            breaks("TDR-MED-044", Mutation::Media(Warp::NoRtcp)).also(&[follows::REPORTS]),
             breaks("TDR-MED-044", Mutation::Media(Warp::Even)),
             breaks("TDR-MED-044", Mutation::CarrierMedia(Warp::Silence)),
         ],

@@ -2,6 +2,7 @@
 
 use crate::certify::case::{Case, PATIENCE, Played, breaks, case};
 use crate::certify::evidence::Side;
+use crate::certify::follows;
 use crate::certify::mutation::{Mutation, carrier, replace, teams, twice, without};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
@@ -39,7 +40,7 @@ pub const CASES: &[Case] = &[
                 "TDR-ERR-011",
                 replace(carrier("INVITE").status(408), "cause=102", "cause=18"),
             ),
-            breaks("TDR-DNS-004", twice(teams("INVITE"))),
+            breaks("TDR-DNS-004", twice(teams("INVITE"))).also(&[follows::STOPS]),
         ],
     ),
     case(
@@ -47,7 +48,7 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(refusals_with_sub_codes(stage)),
         &[
             // Nobody else is asked.
-            breaks("TDR-DNS-004", twice(teams("INVITE"))),
+            breaks("TDR-DNS-004", twice(teams("INVITE"))).also(&[follows::STOPS]),
             breaks(
                 "TDR-ERR-011",
                 replace(
@@ -73,7 +74,7 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(wrong_numbers(stage)),
         &[
             // Nobody else is asked.
-            breaks("TDR-DNS-004", twice(teams("INVITE"))),
+            breaks("TDR-DNS-004", twice(teams("INVITE"))).also(&[follows::STOPS]),
             breaks(
                 "TDR-SIP-023",
                 replace(

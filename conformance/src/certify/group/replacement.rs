@@ -9,6 +9,7 @@ use crate::certify::mutation::{Mutation, as_method, delay, drop, replace, teams,
 use crate::certify::setting::{CUSTOMER_NUMBERS, CUSTOMERS, FQDN, OUTSIDE};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
+use crate::certify::word;
 use crate::peer::leg::{Leg, Parties};
 use std::time::Duration;
 
@@ -59,8 +60,8 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .needs(&[Need::Transfers, Need::Ours])
-    .with(|setting| setting.has_customers = true),
+    .needs(&[Need::Transfers])
+    .with(|setting| setting.is(word::HOSTING)),
 ];
 
 /// Replaces for the dialog of a leg of Teams.

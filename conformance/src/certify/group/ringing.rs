@@ -2,11 +2,13 @@
 
 use super::inbound::{CARRIER, HOLES, TONE, for_another, this_fork_is_acknowledged};
 use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
+use crate::certify::follows;
 use crate::certify::ladder::{Called, Caller, TONES, Talk};
 use crate::certify::mutation::{Mutation, Warp, carrier, delay, drop, often_delay, rewrite, teams};
 use crate::certify::stage::Stage;
 use crate::certify::times::Times;
 use crate::certify::verdict::Failure;
+use crate::certify::word::{self, TONE_ALONE};
 use crate::media::tone::Codec;
 use crate::peer::message::Message;
 use std::time::Duration;
@@ -19,7 +21,10 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(early_audio(stage)),
         &[
             breaks("TDR-SIP-018", drop(carrier("INVITE").status(183))),
-            breaks("TDR-SIP-018", Mutation::CarrierMedia(Warp::Silence)),
+            breaks("TDR-SIP-018", Mutation::CarrierMedia(Warp::Silence)).also(&[(
+                "TDR-SIP-019",
+                "early audio of Teams is looked for, too, and all is silent",
+            )]),
             breaks("TDR-SIP-018", delay(carrier("INVITE").status(183), SLOW)),
             breaks(
                 "TDR-SIP-018",
@@ -34,7 +39,7 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-SIP-019", Mutation::CarrierMedia(Warp::Silence)),
             breaks("TDR-SIP-019", Mutation::CarrierMedia(Warp::Stuck)),
-            breaks("TDR-SIP-019", rewrite(teams("ACK"), for_another)),
+            breaks("TDR-SIP-019", rewrite(teams("ACK"), for_another)).also(&[follows::AWAY]),
             breaks(
                 "TDR-SIP-019",
                 Mutation::Told(
@@ -80,11 +85,9 @@ pub const CASES: &[Case] = &[
             breaks("TDR-SIP-017", Mutation::Configuration(TONE_ALONE, "")),
         ],
     )
-    .with(|setting| setting.carrier.push_str(TONE_ALONE)),
+    .with(|setting| setting.is(word::RINGBACK)),
 ];
 
-/// What the carrier's trunk has for that.
-const TONE_ALONE: &str = "ringback = \"local\"\n";
 /// Longest time until early audio is heard, and what is too late for that.
 const SOON: Duration = Duration::from_millis(200);
 const SLOW: Duration = Duration::from_millis(500);

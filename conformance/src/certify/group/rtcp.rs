@@ -2,6 +2,7 @@
 
 use super::media::{lines, offered_by};
 use crate::certify::case::{Case, Played, breaks, case};
+use crate::certify::follows;
 use crate::certify::ladder::Talk;
 use crate::certify::mutation::{Mutation, Warp};
 use crate::certify::stage::Stage;
@@ -15,17 +16,17 @@ pub const CASES: &[Case] = &[
         "TC-MED-012",
         |stage| Box::pin(reports(stage)),
         &[
-            breaks("TDR-MED-040", Mutation::Media(Warp::NoRtcp)),
+            breaks("TDR-MED-040", Mutation::Media(Warp::NoRtcp)).also(&[follows::REPORTS]),
             breaks("TDR-MED-040", Mutation::Media(Warp::NoBlocks)),
             // On hold alone.
-            breaks("TDR-MED-040", Mutation::Media(Warp::FewReports)),
+            breaks("TDR-MED-040", Mutation::Media(Warp::FewReports)).also(&[follows::REPORTS]),
         ],
     ),
     case(
         "TC-MED-013",
         |stage| Box::pin(ports_of_reports(stage)),
         &[
-            breaks("TDR-MED-040", Mutation::Media(Warp::NoRtcp)),
+            breaks("TDR-MED-040", Mutation::Media(Warp::NoRtcp)).also(&[follows::REPORTS]),
             breaks("TDR-MED-040", Mutation::Media(Warp::OtherPort)),
         ],
     ),

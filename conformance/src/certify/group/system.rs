@@ -7,7 +7,9 @@ mod operation;
 mod soak;
 
 use crate::certify::case::{Case, Need, breaks, case};
+use crate::certify::follows;
 use crate::certify::mutation::{Mutation, Warp, carrier, delay, drop, replace, teams, without};
+use crate::certify::word;
 use crate::lab::front::Wrong;
 use std::time::Duration;
 
@@ -23,10 +25,11 @@ pub const CASES: &[Case] = &[
                 "c1.cust.test.example",
                 "c2.cust.test.example",
             ),
-        )],
+        )
+        .also(&[follows::NAMED, follows::STOPS])],
     )
     .needs(&[Need::Hosting])
-    .with(|setting| setting.has_customers = true),
+    .with(|setting| setting.is(word::HOSTING)),
     case(
         "TC-SYS-002",
         |stage| Box::pin(neighbours::come_and_go(stage)),
@@ -38,7 +41,8 @@ pub const CASES: &[Case] = &[
                     "c1.sbc1.test.example",
                     "sbc1.test.example",
                 ),
-            ),
+            )
+            .also(&[follows::NAMED, follows::STOPS]),
             breaks("audio", Mutation::CarrierMedia(Warp::Silence)),
         ],
     )
@@ -76,14 +80,17 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .needs(&[Need::Ours]),
+    .needs(&[Need::Stranger]),
     case(
         "TC-SYS-007",
         |stage| Box::pin(soak::many_calls(stage)),
         &[
             breaks("soak", delay(teams("INVITE"), Duration::from_millis(2_500))),
             breaks("soak", Mutation::CarrierMedia(Warp::Silence)),
-            breaks("G10", Mutation::Media(Warp::WrongKey)),
+            breaks("G10", Mutation::Media(Warp::WrongKey)).also(&[
+                follows::QUIET,
+                ("soak", "of calls with another key none is heard"),
+            ]),
         ],
     ),
     case(
@@ -130,7 +137,7 @@ pub const CASES: &[Case] = &[
         ],
     )
     .needs(&[Need::Branch, Need::Bypass])
-    .with(|setting| setting.has_appliance = true),
+    .with(|setting| setting.is(word::APPLIANCE)),
     case(
         "TC-SYS-012",
         |stage| Box::pin(neighbours::communication_services(stage)),

@@ -3,6 +3,7 @@
 use crate::certify::case::{Break, Case, Need, PATIENCE, Play, Played, Step, breaks, case};
 use crate::certify::change::{End, SETTLED, direction};
 use crate::certify::evidence::{From, Side};
+use crate::certify::follows;
 use crate::certify::ladder::{Called, Talk};
 use crate::certify::mutation::{
     Mutation, Warp, again, as_method, carrier, delay, drop, replace, rewrite, teams, then,
@@ -11,6 +12,7 @@ use crate::certify::mutation::{
 use crate::certify::setting::{CUSTOMER_NUMBERS, CUSTOMERS, OUTSIDE, USER_2};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
+use crate::certify::word;
 use crate::media::tone::Codec;
 use crate::media::voice::Voice;
 use crate::peer::leg::Leg;
@@ -51,7 +53,7 @@ pub const CASES: &[Case] = &[
                 "TDR-XFR-014",
                 replace(teams("NOTIFY"), "terminated", "active"),
             ),
-            breaks("TDR-XFR-015", drop(teams("BYE").status(200))),
+            breaks("TDR-XFR-015", drop(teams("BYE").status(200))).also(&[follows::QUIET]),
             breaks("TDR-XFR-016", Mutation::Configuration(RINGS, SILENT)),
         ],
     ),
@@ -62,11 +64,16 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-XFR-010",
                 replace(teams("INVITE"), "sip:+441632960002@", "sip:+441632960003@"),
-            ),
+            )
+            .also(&[(
+                "TDR-XFR-011",
+                "both look at whom the call to the target calls",
+            )]),
             breaks(
                 "TDR-XFR-010",
                 then(carrier("INVITE").status(180), call_to_carrier),
-            ),
+            )
+            .also(&[follows::STOPS]),
             breaks("TDR-XFR-020", drop(carrier("INVITE"))),
         ],
     ),
@@ -86,7 +93,14 @@ pub const CASES: &[Case] = &[
                 rewrite(teams("INVITE"), |text| {
                     transfers(text, |text| with_line(text, "Replaces: one"))
                 }),
-            ),
+            )
+            .also(&[
+                follows::UNKNOWN,
+                (
+                    "TDR-XFR-010",
+                    "a call to the target that names a dialog is not the one that was asked for",
+                ),
+            ]),
         ],
     ),
     transfer(
@@ -102,7 +116,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-XFR-010",
                 Mutation::Told("result=\"refused\"", "result=\"\""),
-            ),
+            )
+            .also(&[follows::QUIET]),
         ],
     ),
     transfer(
@@ -129,10 +144,11 @@ pub const CASES: &[Case] = &[
             breaks(
                 "audio",
                 replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
-            ),
+            )
+            .also(&[follows::QUIET]),
         ],
     )
-    .with(|setting| setting.teams.push_str("refer = \"refuse\"\n")),
+    .with(|setting| setting.is(word::NO_REFER)),
     transfer(
         "TC-XFR-007",
         |stage| Box::pin(refused(stage)),
@@ -145,7 +161,10 @@ pub const CASES: &[Case] = &[
                 "TDR-XFR-017",
                 replace(teams("NOTIFY"), "SIP/2.0 404", "SIP/2.0 500"),
             ),
-            breaks("TDR-XFR-017", then(teams("INVITE"), once_more)),
+            breaks("TDR-XFR-017", then(teams("INVITE"), once_more)).also(&[(
+                "TDR-XFR-011",
+                "a call that comes twice is not the one that was asked for",
+            )]),
             breaks(
                 "TDR-XFR-017",
                 then(teams("NOTIFY"), |text| as_method(text, "BYE")),
@@ -172,10 +191,10 @@ pub const CASES: &[Case] = &[
                 ),
             ),
             // Nothing but what was heard first is heard, and so no tone of the target.
-            breaks("TDR-XFR-016", Mutation::CarrierMedia(Warp::Stuck)),
+            breaks("TDR-XFR-016", Mutation::CarrierMedia(Warp::Stuck)).also(&[follows::UNHEARD]),
         ],
     )
-    .with(|setting| setting.carrier.push_str("ringback = \"local\"\n")),
+    .with(|setting| setting.is(word::RINGBACK)),
     transfer(
         "TC-XFR-010",
         |stage| Box::pin(of_customer(stage)),
@@ -184,10 +203,10 @@ pub const CASES: &[Case] = &[
             rewrite(teams("INVITE"), |text| {
                 transfers(text, |text| text.replace("c2.cust", "c1.cust"))
             }),
-        )],
+        )
+        .also(&[follows::QUIET, follows::STOPS])],
     )
-    .needs(&[Need::Transfers, Need::Ours])
-    .with(|setting| setting.has_customers = true),
+    .with(|setting| setting.is(word::HOSTING)),
     transfer(
         "TC-XFR-014",
         |stage| Box::pin(by_carrier(stage)),
@@ -195,7 +214,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-XFR-022",
                 then(teams("ACK"), |text| as_method(text, "REFER")),
-            ),
+            )
+            .also(&[follows::UNKNOWN, follows::UNKNOWN_METHOD]),
             breaks(
                 "TDR-XFR-022",
                 replace(carrier("REFER").status(202), "SIP/2.0 202", "SIP/2.0 405"),
@@ -224,7 +244,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "audio",
                 replace(teams("INVITE").first(), "inline:", "inline:+"),
-            ),
+            )
+            .also(&[follows::QUIET]),
             breaks(
                 "TDR-HLD-003",
                 replace(
@@ -268,21 +289,18 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .with(|setting| {
-        setting
-            .teams
-            .push_str(&format!("limits = {{ calls = {FULL} }}\n"));
-    }),
+    .with(|setting| setting.is(word::TEN)),
     transfer(
         "TC-XFR-019",
         |stage| Box::pin(given_up(stage)),
         &[
-            breaks("ladder", drop(teams("CANCEL"))),
-            breaks("ladder", drop(teams("BYE"))),
+            breaks("ladder", drop(teams("CANCEL"))).also(&[follows::QUIET]),
+            breaks("ladder", drop(teams("BYE"))).also(&[follows::QUIET]),
             breaks(
                 "TDR-XFR-014",
                 replace(teams("NOTIFY"), "SIP/2.0 487", "SIP/2.0 200"),
-            ),
+            )
+            .also(&[follows::QUIET]),
         ],
     ),
     transfer(
@@ -295,7 +313,8 @@ pub const CASES: &[Case] = &[
                 rewrite(teams("INVITE"), |text| {
                     transfers(text, |text| text.replace("inline:", "inline:+"))
                 }),
-            ),
+            )
+            .also(&[follows::QUIET]),
         ],
     ),
     transfer(
@@ -309,7 +328,7 @@ pub const CASES: &[Case] = &[
             breaks("TDR-XFR-021", Mutation::Told("\"transfers\"", "\"others\"")),
         ],
     )
-    .with(|setting| setting.teams.push_str("limits = { calls = 3 }\n")),
+    .with(|setting| setting.is(word::THREE)),
 ];
 
 /// The carrier's trunk, and the same where who is transferred hears nothing meanwhile.
@@ -769,9 +788,8 @@ async fn twice_over(stage: &Stage) -> Played {
     ends(&mut talk.caller.leg, &mut new.leg).await
 }
 
-/// Calls that the trunk takes in TC-XFR-018, and how many there are when one of them is transferred: 80 %.
-const FULL: usize = 10;
-const LOAD: usize = FULL * 8 / 10;
+/// Calls in TC-XFR-018 when one of them is transferred: 80 % of what the trunk takes.
+const LOAD: usize = word::FULL * 8 / 10;
 
 /// TC-XFR-018.
 async fn in_time(stage: &Stage) -> Played {
@@ -881,6 +899,9 @@ async fn to_machine(stage: &Stage) -> Played {
 /// TC-XFR-021: three legs at the trunk, and a transfer is told in the record of its call.
 async fn counted(stage: &Stage) -> Played {
     to_number(stage).await.rule("TDR-XFR-020")?;
+    if !stage.shows_operators("records") {
+        return Ok(());
+    }
     // One record for the call and who took it over, with what was talked with whom.
     let is_one = |told: &str| {
         let all: Vec<Value> = serde_json::from_str(told).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The report as one page: nothing is fetched, it is light or dark as its reader likes, and it fits a
 //! phone.
 
+use super::exchange::{Exchange, exchanges};
 use super::junit::escaped;
 use super::ladder::{Step, steps};
 use super::{Counts, Run};
@@ -25,6 +26,13 @@ pub fn of(run: &Run) -> String {
         escaped(&run.version)
     );
     summary(&mut out, run);
+    if !run.unlike.is_empty() {
+        out.push_str("<ul class=\"why\">");
+        for unlike in &run.unlike {
+            let _ = write!(out, "<li>{}</li>", escaped(&unlike.to_string()));
+        }
+        out.push_str("</ul>\n");
+    }
     for (group, outcomes) in run.groups() {
         let _ = writeln!(out, "<section id=\"{group}\"><h2>{group}</h2>");
         for outcome in outcomes {
@@ -144,36 +152,40 @@ fn ladder(out: &mut String, steps: &[Step]) {
     out.push_str("</tbody></table></div>\n");
 }
 
-/// What the subject made of the first description that came: line by line.
+/// Descriptions side by side, line by line.
 fn descriptions(out: &mut String, steps: &[Step]) {
-    let has_body = |step: &&Step| step.text.contains("m=audio");
-    let Some(came) = steps
-        .iter()
-        .find(|step| !step.is_from_subject && step.text.contains("m=audio"))
-    else {
+    let (all, more) = exchanges(steps);
+    if all.is_empty() {
         return;
-    };
-    let other = steps.iter().filter(has_body);
-    let mut other = other.filter(|step| step.is_from_subject && step.is_carrier != came.is_carrier);
-    let Some(went) = other.next() else { return };
-    let body = |step: &Step| -> Vec<String> {
-        let at = step.text.find("\r\n\r\n").map_or(0, |at| at + 4);
-        step.text[at..].lines().map(str::to_owned).collect()
-    };
-    let (before, after) = (body(came), body(went));
-    out.push_str(
-        "<details><summary>What became of the first description</summary><pre class=\"diff\">",
+    }
+    let _ = writeln!(
+        out,
+        "<details><summary>Descriptions: offers, answers, and what became of them ({})</summary>",
+        all.len() + more
     );
-    for line in before.iter().filter(|line| !after.contains(line)) {
-        let _ = writeln!(out, "<del>- {}</del>", escaped(line));
+    for Exchange {
+        title,
+        before,
+        after,
+    } in &all
+    {
+        let title = escaped(title);
+        let _ = write!(out, "<p class=\"facts\">{title}</p><pre class=\"diff\">");
+        for line in before.iter().filter(|line| !after.contains(line)) {
+            let _ = writeln!(out, "<del>- {}</del>", escaped(line));
+        }
+        for line in after {
+            let _ = match before.contains(line) {
+                true => writeln!(out, "  {}", escaped(line)),
+                false => writeln!(out, "<ins>+ {}</ins>", escaped(line)),
+            };
+        }
+        out.push_str("</pre>\n");
     }
-    for line in &after {
-        let _ = match before.contains(line) {
-            true => writeln!(out, "  {}", escaped(line)),
-            false => writeln!(out, "<ins>+ {}</ins>", escaped(line)),
-        };
+    if more > 0 {
+        let _ = writeln!(out, "<p class=\"facts\">{more} more are not shown</p>");
     }
-    out.push_str("</pre></details>\n");
+    out.push_str("</details>\n");
 }
 
 fn heard(out: &mut String, outcome: &Outcome) {

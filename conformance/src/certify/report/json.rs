@@ -27,6 +27,8 @@ pub fn of(run: &Run) -> Value {
             json!({ "impairment": network.impairment.to_string(), "seed": network.seed })
         }),
         "good": run.is_good(),
+        "times": run.times,
+        "unlike": run.unlike.iter().map(|one| json!({ "id": one.id, "went": one.went })).collect::<Vec<_>>(),
         "all": counts(Counts::of(run.outcomes.iter())),
         "mandatory": counts(Counts::of(mandatory)),
         "cases": run.outcomes.iter().map(case).collect::<Vec<_>>(),

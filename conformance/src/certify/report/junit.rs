@@ -12,8 +12,8 @@ pub fn of(run: &Run) -> String {
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <testsuites name=\"{}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\" time=\"{:.3}\">\n",
         escaped(&run.title()),
-        all.total(),
-        all.failed,
+        all.total() + run.unlike.len(),
+        all.failed + run.unlike.len(),
         all.not_applicable + all.not_written,
         run.took.as_secs_f64()
     );
@@ -32,8 +32,30 @@ pub fn of(run: &Run) -> String {
         }
         out.push_str("  </testsuite>\n");
     }
+    again(&mut out, run);
     out.push_str("</testsuites>\n");
     out
+}
+
+/// A suite of its own for cases that did not go the same way each time.
+fn again(out: &mut String, run: &Run) {
+    let unlike = run.unlike.len();
+    if unlike == 0 {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "  <testsuite name=\"again\" tests=\"{unlike}\" failures=\"{unlike}\" skipped=\"0\" time=\"0\">"
+    );
+    for one in &run.unlike {
+        let _ = writeln!(
+            out,
+            "    <testcase classname=\"again\" name=\"{}\" time=\"0\"><failure message=\"{}\"/></testcase>",
+            one.id,
+            escaped(&one.to_string())
+        );
+    }
+    out.push_str("  </testsuite>\n");
 }
 
 fn case(out: &mut String, group: &str, outcome: &Outcome) {

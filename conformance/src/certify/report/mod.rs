@@ -1,5 +1,6 @@
 //! What was run, written down for people and programs.
 
+mod exchange;
 pub mod html;
 pub mod json;
 pub mod junit;
@@ -7,6 +8,7 @@ pub mod ladder;
 pub mod table;
 
 use super::Outcome;
+use super::again::Unlike;
 use crate::impair::Network;
 use std::time::Duration;
 
@@ -25,6 +27,10 @@ pub struct Run {
     pub network: Option<Network>,
     /// Every case, in the order of the catalogue.
     pub outcomes: Vec<Outcome>,
+    /// How often everything was played; the outcomes are those of the first time.
+    pub times: usize,
+    /// Cases that did not go the same way each time.
+    pub unlike: Vec<Unlike>,
 }
 
 /// How many cases ended in which way.
@@ -71,9 +77,22 @@ impl Run {
         }
     }
 
-    /// Whether cases were played and no mandatory one failed.
+    /// Whether cases were played, no mandatory one failed, and what was played again went the same way.
     pub fn is_good(&self) -> bool {
-        self.was_played() && !self.has_failed()
+        self.was_played() && !self.has_failed() && self.unlike.is_empty()
+    }
+
+    /// What playing everything again has shown; none if it was played once.
+    pub fn repeated(&self) -> Option<String> {
+        match (self.times, self.unlike.len()) {
+            (..=1, _) => None,
+            (times, 0) => Some(format!(
+                "played {times} times, each case with the same verdict"
+            )),
+            (times, unlike) => Some(format!(
+                "played {times} times, and the verdicts of {unlike} cases differ"
+            )),
+        }
     }
 
     /// What the run shows as a whole. What was not played is never taken for passed.
@@ -85,8 +104,10 @@ impl Run {
         };
         let all = self.outcomes.iter();
         let counts = Counts::of(all.filter(|one| one.entry.severity.is_mandatory()));
+        let repeated = self.repeated().map(|said| format!("; {said}"));
+        let words = words.to_owned() + &repeated.unwrap_or_default();
         match (counts.not_applicable, counts.not_written) {
-            (0, 0) => words.to_owned(),
+            (0, 0) => words,
             (lacks, unwritten) => format!(
                 "{words}; of the mandatory ones {lacks} do not apply and {unwritten} are not written"
             ),
@@ -148,6 +169,8 @@ mod tests {
             took: Duration::ZERO,
             network: None,
             outcomes: outcomes.collect(),
+            times: 1,
+            unlike: Vec::new(),
         }
     }
 
@@ -185,6 +208,32 @@ mod tests {
             let verdict = format!("<b class=\"{class}\">{}</b>", run.conclusion());
             assert!(html::of(&run).contains(&verdict), "{verdicts:?}");
         }
+    }
+
+    #[test]
+    fn a_run_that_does_not_repeat_itself_is_not_good_and_says_where() {
+        let failed = Verdict::Failed(vec![Failure::new("G1", "no Contact")]);
+        let (first, second) = (
+            run(&[Verdict::Passed, failed.clone()]),
+            run(&[failed.clone(), failed]),
+        );
+        let again = [first.outcomes.clone(), second.outcomes];
+        let mut all = run(&[Verdict::Passed, Verdict::Passed]);
+        assert!(all.is_good() && all.repeated().is_none());
+        (all.times, all.unlike) = (2, super::super::again::unlike(&again));
+        let id = all.outcomes[0].entry.id.clone();
+        assert!(!all.is_good());
+        let mut table = Vec::new();
+        table::write(&all, &mut table).unwrap();
+        let table = String::from_utf8(table).unwrap();
+        let told = format!("{id} went differently: passed, then failed (G1)");
+        assert_eq!(table.matches(&told).count(), 1, "{table}");
+        assert!(table.contains("played 2 times, and the verdicts of 1 cases differ"));
+        let json = json::of(&all);
+        assert_eq!(json["times"], 2);
+        assert_eq!(json["unlike"][0]["id"], id);
+        assert_eq!(json["unlike"][0]["went"][1], "failed (G1)");
+        assert!(html::of(&all).contains(&told) && junit::of(&all).contains(&told));
     }
 
     #[test]

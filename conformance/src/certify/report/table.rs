@@ -37,6 +37,9 @@ pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         }
         write!(out, "{}", ladder::text(&outcome.seen))?;
     }
+    for unlike in &run.unlike {
+        writeln!(out, "\n{unlike}")?;
+    }
     remarks(run, out)?;
     writeln!(
         out,

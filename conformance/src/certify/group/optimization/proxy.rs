@@ -1,8 +1,9 @@
 //! The subject is the proxy in front of an SBC in a branch.
 
 use super::{Lines, NEEDS, RULE, decisions, elsewhere, lines, tells};
-use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
+use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::change::{End, SETTLED};
+use crate::certify::follows;
 use crate::certify::ladder::{Called, Caller, TONES, Talk};
 use crate::certify::mutation::{
     Mutation, Warp, as_method, carrier, delay, drop, replace, rewrite, teams, then, without,
@@ -10,6 +11,7 @@ use crate::certify::mutation::{
 use crate::certify::setting::{FQDN, OUTSIDE, PROXY, Setting, USER};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
+use crate::certify::word;
 use crate::media::sdp;
 use crate::media::tone::Codec;
 use crate::media::voice::Voice;
@@ -26,8 +28,9 @@ pub(super) const ALWAYS_INSIDE: Case = case(
     "TC-LMO-003",
     |stage| Box::pin(from_branch_site(stage, lines("internal", FQDN))),
     &[
-        breaks(RULE, rewrite(teams("INVITE").status(200), to_us)),
-        breaks(RULE, rewrite(carrier("INVITE").first(), to_us)),
+        breaks(RULE, rewrite(teams("INVITE").status(200), to_us)).also(&[follows::UNHEARD]),
+        breaks(RULE, rewrite(carrier("INVITE").first(), to_us))
+            .also(&[follows::QUIET, follows::UNHEARD]),
         breaks(
             RULE,
             replace(
@@ -45,7 +48,7 @@ pub(super) const ALWAYS_OUTSIDE: Case = case(
     "TC-LMO-004",
     |stage| Box::pin(by_proxy(stage, "external", "Vietnam")),
     &[
-        breaks(RULE, rewrite(teams("INVITE").status(200), elsewhere)),
+        breaks(RULE, rewrite(teams("INVITE").status(200), elsewhere)).also(&[follows::UNHEARD]),
         breaks("audio", Mutation::Media(Warp::Silence)),
     ],
 )
@@ -60,7 +63,7 @@ pub(super) const SAME_SITE: Case = case(
             of_site("internal", FQDN, "Vietnam"),
         ))
     },
-    &[breaks(RULE, rewrite(teams("INVITE").status(200), to_us))],
+    &[breaks(RULE, rewrite(teams("INVITE").status(200), to_us)).also(&[follows::UNHEARD])],
 )
 .needs(NEEDS)
 .with(proxy);
@@ -68,10 +71,7 @@ pub(super) const SAME_SITE: Case = case(
 pub(super) const OTHER_SITE: Case = case(
     "TC-LMO-006",
     |stage| Box::pin(by_proxy(stage, "internal", "Indonesia")),
-    &[breaks(
-        RULE,
-        rewrite(teams("INVITE").status(200), elsewhere),
-    )],
+    &[breaks(RULE, rewrite(teams("INVITE").status(200), elsewhere)).also(&[follows::UNHEARD])],
 )
 .needs(NEEDS)
 .with(proxy);
@@ -81,17 +81,27 @@ pub(super) const GUESSED_RIGHT: Case = case(
     |stage| Box::pin(guessed_right(stage)),
     &[
         breaks(GUESS, without(teams("INVITE").first(), "Record-Route")),
-        breaks(GUESS, rewrite(teams("INVITE").first(), to_us)),
-        breaks(GUESS, rewrite(carrier("INVITE").status(200), to_us)),
+        breaks(GUESS, rewrite(teams("INVITE").first(), to_us)).also(&[follows::UNHEARD]),
+        breaks(GUESS, rewrite(carrier("INVITE").status(200), to_us))
+            .also(&[follows::QUIET, follows::UNHEARD]),
         breaks(
             GUESS,
             rewrite(teams("INVITE").first(), |text| as_proxy(text, "From: ")),
-        ),
+        )
+        .also(&[follows::NAMED, follows::FROM]),
         breaks(
             "G1",
             rewrite(teams("INVITE").first(), |text| as_proxy(text, "Contact: ")),
-        ),
-        breaks(GUESS, then(teams("ACK"), |text| as_method(text, "INVITE"))),
+        )
+        .also(&[follows::NO_TRUNK, follows::STOPS]),
+        breaks(GUESS, then(teams("ACK"), |text| as_method(text, "INVITE"))).also(&[
+            follows::NAMED,
+            follows::NO_ALLOW,
+            follows::BARE,
+            follows::NAMED_AT_PEER,
+            follows::NO_ALLOW_AT_PEER,
+            follows::BARE_AT_PEER,
+        ]),
     ],
 )
 .needs(NEEDS)
@@ -120,7 +130,8 @@ pub(super) const MUSIC: Case = case(
         breaks(
             LIMITS,
             rewrite(teams("INVITE").status(200).inside(), elsewhere),
-        ),
+        )
+        .also(&[follows::UNHEARD]),
         breaks("audio", Mutation::Media(Warp::Silence)),
     ],
 )
@@ -154,6 +165,8 @@ pub(super) const TRACE: Case = case(
             Mutation::Told("\"location\":\"external\"", "\"location\":null"),
         ),
         breaks(LOG, Mutation::Told("\"rule\"", "\"word\"")),
+        breaks(LOG, Mutation::Told("[{", "[")),
+        breaks(LOG, Mutation::Told("\"proxy.test.example\",", "")),
         breaks(LOG, Mutation::Told("re-INVITE", "something")),
         breaks(LOG, Mutation::Told("\"realm\"", "\"kingdom\"")),
         breaks(
@@ -162,16 +175,12 @@ pub(super) const TRACE: Case = case(
         ),
     ],
 )
-.needs(NEEDS)
+.needs(&[Need::Optimization, Need::Ours])
 .with(proxy);
 
 /// The subject is the proxy, and the trunk has the name of the SBC in the branch.
 pub(super) fn proxy(setting: &mut Setting) {
-    setting.has_branch = true;
-    setting.teams.push_str(&format!(
-        "media_bypass = true\nlocal_media = {{ internal = \"carrier\", proxy = \"{PROXY}\", \
-         downstream = \"branch\", site = \"Vietnam\" }}\n"
-    ));
+    setting.is(word::OF_PROXY);
 }
 
 /// A faulty subject: its own address instead of a party's. Those of parties end in 10 and 21.

@@ -6,11 +6,11 @@ use crate::certify::evidence::Side;
 use crate::certify::setting::{CUSTOMERS, FQDN, OUTSIDE};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
+use crate::certify::word::TRUSTS;
 use crate::peer::leg::Parties;
 use crate::peer::message::Message;
 
-/// A carrier that is trusted, one that wants the older header, and one that is not trusted.
-pub(super) const TRUSTED: &str = "trusted = true\nidentity = { egress = \"pai+from\" }\n";
+/// A carrier that wants the older header, and one that is not trusted.
 const OLDER: &str = "trusted = true\nidentity = { egress = \"rpid+from\" }\n";
 const UNTRUSTED: &str = "trusted = false\nidentity = { egress = \"pai+from\" }\n";
 
@@ -36,7 +36,7 @@ async fn hidden(stage: &Stage) -> Result<Message, Failure> {
 /// TC-OUT-011.
 pub(super) async fn asserted_and_hidden(stage: &Stage) -> Played {
     who_is_trusted(stage).await?;
-    if !stage.reconfigures(TRUSTED, OLDER).await? {
+    if !stage.reconfigures(TRUSTS, OLDER).await? {
         return Ok(());
     }
     let invite = hidden(stage).await?;

@@ -1,0 +1,267 @@
+//! `causeway certify run --subject`: our own daemon stands for an SBC that somebody else configures, as
+//! `--subject-example` says.
+
+use conformance::ca::{Authority, Identity};
+use conformance::certify::word::Word;
+use conformance::lab::place::Addresses;
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_causeway");
+
+/// An SBC and the file that describes it; what runs of it ends with this value.
+struct Foreign {
+    folder: tempfile::TempDir,
+}
+
+/// A port that was free a moment ago, for both transports.
+fn free(ip: IpAddr) -> SocketAddr {
+    let socket = TcpListener::bind((ip, 0)).unwrap();
+    let at = socket.local_addr().unwrap();
+    drop(UdpSocket::bind(at).unwrap());
+    at
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    // Keys that everybody can read are refused.
+    let mut file = OpenOptions::new();
+    file.write(true).create(true).truncate(true).mode(0o600);
+    file.open(&path)
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    path
+}
+
+impl Foreign {
+    /// One that is configured as each case wants it.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let authority = Authority::new("Somebody").unwrap();
+        write(at, "ca.pem", authority.root_pem());
+        let keep = |name: &str, own: &Identity| {
+            write(at, &format!("{name}.pem"), &own.chain_pem);
+            write(at, &format!("{name}.key"), &own.key_pem);
+        };
+        let names = ["sbc1", "proxy", "c1.cust", "c2.cust", "*.sbc1", "sbc2"];
+        let names = names.map(|name| format!("{name}.test.example"));
+        let own = authority.issue(&names.each_ref().map(String::as_str));
+        keep("sbc", &own.unwrap());
+        let proxies = ["sip", "sip2", "sip3"].map(|name| format!("{name}.pstnhub.example"));
+        let proxies = authority.issue(&proxies.each_ref().map(String::as_str));
+        keep("proxy", &proxies.unwrap());
+        keep(
+            "branch",
+            &authority.issue(&["branch.test.example"]).unwrap(),
+        );
+        let usable = authority.issue_for_servers(&["sip.pstnhub.example"]);
+        keep("servers", &usable.unwrap());
+        keep("other", &authority.issue(&["other.example"]).unwrap());
+        let servers = authority.issue_for_servers(&["sbc1.test.example"]);
+        keep("for-servers", &servers.unwrap());
+        let place = Addresses::choose();
+        let words: Vec<String> = Word::all()
+            .iter()
+            .map(|word| format!("\"{}\"", word.name))
+            .collect();
+        let proxies = place.proxies.map(|ip| format!("\"{}\"", free(ip)));
+        let mut text = format!(
+            "name = \"somebody's\"\nfqdn = \"sbc1.test.example\"\nproxies = [{}]\ncertificates = \"{}\"\n\
+             has = [\"transfers\", {}]\nconfigure = [\"/bin/sh\", \"{}/configure\"]\noutside = \"{}\"\nstranger = \"{}\"\n",
+            proxies.join(", "),
+            at.display(),
+            words.join(", "),
+            at.display(),
+            place.outside,
+            place.stranger,
+        );
+        for (key, ip) in [
+            ("teams_side", place.teams_side),
+            ("second_side", place.teams_side),
+            ("carrier_side", place.carrier_side),
+            ("carrier", place.carrier),
+            ("carrier_2", place.carrier_2),
+            ("branch", place.carrier),
+            ("elsewhere", place.elsewhere),
+        ] {
+            let _ = writeln!(text, "{key} = \"{}\"", free(ip));
+        }
+        write(at, "subject.toml", &text);
+        write(at, "configure", &configure(at));
+        Self { folder }
+    }
+
+    fn at(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn runs(&self, arguments: &[&str]) -> (Option<i32>, Value, String) {
+        let output = Command::new(PROGRAM)
+            .args(["certify", "run", "--json", "--subject"])
+            .arg(self.at().join("subject.toml"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        let report = serde_json::from_slice(&output.stdout);
+        (
+            output.status.code(),
+            report.unwrap_or_else(|why| panic!("{why}: {errors}")),
+            errors,
+        )
+    }
+}
+
+/// What whoever runs the SBC does to configure it: the keys that the program prints for these words, and a new start.
+fn configure(at: &Path) -> String {
+    let at = at.display();
+    format!(
+        r#"set -e
+cd '{at}'
+if [ -e pid ]; then
+    kill -9 "$(cat pid)" || true
+    while kill -0 "$(cat pid)" 2>/dev/null; do sleep 0.05; done
+fi
+rm -rf cdr api.sock
+words=$(IFS=,; echo "$*")
+'{PROGRAM}' certify run --subject subject.toml --configuration "$words" >causeway.toml
+'{PROGRAM}' run --config causeway.toml </dev/null >log 2>&1 &
+echo $! >pid
+until '{PROGRAM}' status --socket api.sock; do
+    kill -0 "$(cat pid)"
+    sleep 0.1
+done
+"#
+    )
+}
+
+impl Drop for Foreign {
+    fn drop(&mut self) {
+        let Ok(pid) = std::fs::read_to_string(self.at().join("pid")) else {
+            return;
+        };
+        let _ = Command::new("kill").args(["-9", pid.trim()]).status();
+    }
+}
+
+/// All of them take minutes. These want most words between them.
+#[test]
+fn an_sbc_of_others_is_asked_what_it_is_configured_for() {
+    let foreign = Foreign::new();
+    let cases = [
+        "TC-INB-019",
+        "TC-SYS-011",
+        "TC-ICE-001",
+        "TC-ICE-017",
+        "TC-EMG-001",
+        "TC-EMG-005",
+        "TC-EMG-008",
+        "TC-LMO-001",
+        "TC-LMO-005",
+        "TC-NUM-002",
+        "TC-NUM-003",
+        "TC-OUT-013",
+        "TC-OUT-014",
+        "TC-XFR-006",
+        "TC-XFR-010",
+        "TC-OPT-013",
+        "TC-CON-005",
+        "TC-CON-006",
+        "TC-CON-008",
+        "TC-CON-010",
+    ];
+    let (code, report, errors) = foreign.runs(&cases);
+    let log = std::fs::read_to_string(foreign.at().join("log")).unwrap_or_default();
+    assert_eq!(code, Some(0), "{errors}\n{report:#}\n{log}");
+    assert_eq!(report["all"]["passed"], cases.len(), "{errors}");
+}
+
+#[test]
+fn what_it_is_not_configured_for_is_said_with_what_that_is() {
+    let foreign = Foreign::new();
+    let file = foreign.at().join("subject.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let has = text
+        .lines()
+        .filter(|line| !line.starts_with("has =") && !line.starts_with("configure"));
+    let has: Vec<&str> = has.chain(["has = [\"bypass\"]"]).collect();
+    std::fs::write(&file, has.join("\n")).unwrap();
+    let (code, report, errors) = foreign.runs(&["EMG-001", "INB-001", "CON-007", "GRA-001"]);
+    assert_eq!(code, Some(1), "nothing was played: {errors}");
+    let why = |id: &str| {
+        let cases = report["cases"].as_array().unwrap();
+        let case = cases.iter().find(|case| case["id"] == id).unwrap();
+        assert_eq!(case["verdict"], "not applicable");
+        case["reasons"][0].as_str().unwrap().to_owned()
+    };
+    let told = why("TC-EMG-001");
+    assert!(
+        told.contains("needs \"emergency\"") && told.contains("112"),
+        "{told}"
+    );
+    let told = why("TC-INB-001");
+    assert!(told.contains("without \"bypass\""), "{told}");
+    let told = why("TC-CON-007");
+    assert!(told.contains("started by this program"), "{told}");
+    let told = why("TC-GRA-001");
+    assert!(told.contains("Microsoft"), "{told}");
+}
+
+#[test]
+fn words_that_mean_no_configuration_are_named() {
+    let foreign = Foreign::new();
+    let run = |words: &str| {
+        let file = foreign.at().join("subject.toml");
+        Command::new(PROGRAM)
+            .args(["certify", "run", "--configuration", words, "--subject"])
+            .arg(file)
+            .output()
+            .unwrap()
+    };
+    let output = run("bypas");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        errors.contains("\"bypas\" is unknown; write some of bypass, nat"),
+        "{errors}"
+    );
+    // What is printed is a configuration without a mistake.
+    let output = run("bypass,emergency,location");
+    let path = write(
+        foreign.at(),
+        "printed.toml",
+        &String::from_utf8(output.stdout).unwrap(),
+    );
+    let check = Command::new(PROGRAM)
+        .args(["check", "--config"])
+        .arg(path)
+        .output()
+        .unwrap();
+    let told = String::from_utf8(check.stdout).unwrap() + &String::from_utf8_lossy(&check.stderr);
+    assert_eq!(check.status.code(), Some(0), "{told}");
+}
+
+/// The command that configures it fails once, and does nothing from then on.
+#[test]
+fn what_goes_differently_the_second_time_is_told_and_fails() {
+    let foreign = Foreign::new();
+    let at = foreign.at().display().to_string();
+    let once = format!("if [ -e '{at}/was' ]; then exit 0; fi\n: >'{at}/was'\nexit 1\n");
+    write(foreign.at(), "configure", &once);
+    let (code, report, errors) = foreign.runs(&["OUT-001", "--repeat", "2"]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert_eq!(report["times"], 2);
+    let unlike = &report["unlike"][0];
+    assert_eq!(unlike["id"], "TC-OUT-001");
+    assert_eq!(unlike["went"][0], "no stage");
+    let second = unlike["went"][1].as_str().unwrap();
+    assert!(second.starts_with("failed ("), "{second}");
+}
