@@ -512,6 +512,7 @@ impl Daemon {
             not_read_anew: loaded.shell.credentials.clone(),
         };
         self.loaded.store(Arc::new(loaded));
+        self.test_names().look();
         done
     }
 

@@ -6,6 +6,7 @@
 mod acme;
 mod bindings;
 mod calls;
+mod chains;
 mod delivery;
 mod figures;
 mod help;
@@ -20,11 +21,12 @@ mod spending;
 pub use acme::AcmeMetrics;
 pub use bindings::BindingMetrics;
 pub use calls::{CallMetrics, PeerHealth};
+pub use chains::{ChainMetrics, Shown};
 pub use delivery::DeliveryMetrics;
 pub use figures::{Figure, Figures, Sum, Way};
 pub use help::HelpMetrics;
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
-pub use net::{Direction, ListenerMetrics, NetMetrics};
+pub use net::{AskedName, Direction, ListenerMetrics, NetMetrics};
 pub use notices::NoticeMetrics;
 pub use presence::PresenceMetrics;
 pub(crate) use process::{cpu_seconds, resident_bytes};
@@ -60,6 +62,8 @@ pub struct Metrics {
     pub bindings: BindingMetrics,
     /// Certificates that an authority issues.
     pub acme: AcmeMetrics,
+    /// What Teams shows of its authorities.
+    pub chains: ChainMetrics,
     /// Notices of Microsoft.
     pub notices: NoticeMetrics,
     /// Presence of users.
@@ -209,6 +213,7 @@ impl Metrics {
             registrations: RegistrationMetrics::new(&maker)?,
             bindings: BindingMetrics::new(&maker)?,
             acme: AcmeMetrics::new(&maker)?,
+            chains: ChainMetrics::new(&maker)?,
             notices: NoticeMetrics::new(&maker)?,
             presence: PresenceMetrics::new(&maker)?,
             panics: maker.counters(

@@ -55,6 +55,15 @@ pub const CASES: &[Case] = &[
                 "G1",
                 replace(teams("INVITE"), "sbc1.test.example:", "sbc2.test.example:"),
             ),
+            // A customer's, which the subject does not have here.
+            breaks(
+                "G1",
+                replace(
+                    teams("INVITE"),
+                    "sbc1.test.example:",
+                    "c1.cust.test.example:",
+                ),
+            ),
             breaks("G10", Mutation::Media(Warp::PlainReports)),
             breaks(
                 "G12",
