@@ -402,6 +402,7 @@ mod tests {
                     host: host.to_owned(),
                     remote: Some(remote.parse().unwrap()),
                     status: Some(sbc_core::sip::Status::OK),
+                    took: None,
                     because: "answered 200 OK".to_owned(),
                 },
             });

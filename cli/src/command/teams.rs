@@ -379,7 +379,10 @@ fn row(told: &Value) -> Value {
     };
     json!({
         "trunk": told["trunk"],
-        "": told["direction"],
+        "": match told["way"].as_str() {
+            Some(way) => Value::from(format!("{way}, chain")),
+            None => told["direction"].clone(),
+        },
         "proxy": told["proxy"],
         "address": told["address"],
         "result": told["result"],

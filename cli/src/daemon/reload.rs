@@ -525,6 +525,7 @@ impl Daemon {
         self.sinks().traces.set_room(ladders);
         metrics.calls.set_limits(&loaded.config);
         metrics.delivery.set_teams(&loaded.config);
+        metrics.options.keep(&loaded.config);
         self.publish_certificates(tls);
         self.acme().configure(loaded, tls);
         self.presence().configure(loaded);

@@ -2,7 +2,8 @@
 //! this node is ready for them is known before Teams itself changes (TDR-TLS-014).
 //!
 //! Each name is asked by the first trunk that has it, and by the first with other roots. When it was is kept over a
-//! restart, so that nobody asks more often. A name without an address says nothing: Microsoft takes them away again.
+//! restart, so that nobody asks more often. A name without an address says nothing, as Microsoft takes them away again:
+//! then nobody was asked, and it is looked up once an hour.
 //!
 //! The same turn tells once a day of all chains that Teams has shown (`chains`).
 
@@ -32,10 +33,14 @@ const FILE: &str = "test-names.json";
 const VERSION: u32 = 1;
 /// Time between two OPTIONS of one name.
 const DAY: Duration = Duration::from_secs(86_400);
+/// Time between two look-ups of a name that had no address.
+const HOUR: Duration = Duration::from_secs(3_600);
 /// When it is looked first whether something is due: by then sockets are served.
 pub(super) const FIRST: Duration = Duration::from_secs(3);
 /// And how often then, as a reload may bring names.
 const GLANCE: Duration = Duration::from_secs(60);
+/// The word of [`Outcome::Skipped`].
+const SKIPPED: &str = "skipped";
 /// Most names that are remembered.
 const MOST: usize = 256;
 
@@ -126,14 +131,28 @@ impl TestNames {
         asked
     }
 
-    /// Whether a name may be asked: not within a day of the last time, whatever the clock did.
+    /// Whether a name may be asked: not within a day of the last time, whatever the clock did. Where nobody was asked,
+    /// it may be tried sooner.
     fn is_due(&self, trunk: &Trunk, name: &TargetAddress, now: UnixTime) -> bool {
         let asked = self.lock();
         let last = asked.iter().find(|own| own.is_of(trunk, name));
         last.is_none_or(|last| {
             let apart = now.as_micros().abs_diff(last.at);
-            u128::from(apart) >= DAY.as_micros()
+            let pause = match last.word.as_str() {
+                SKIPPED => HOUR,
+                _ => DAY,
+            };
+            u128::from(apart) >= pause.as_micros()
         })
+    }
+
+    /// Whether a name is as it was before: without an address.
+    fn is_no_news(&self, asked: &Asked) -> bool {
+        let all = self.lock();
+        let mut before = all.iter().filter(|own| {
+            (&own.fqdn, &own.host, own.port) == (&asked.fqdn, &asked.host, asked.port)
+        });
+        asked.word == SKIPPED && before.any(|own| own.word == SKIPPED && own.told == asked.told)
     }
 
     fn put(&self, asked: Asked) {
@@ -164,7 +183,7 @@ impl TestNames {
 
     fn publish(&self, loaded: &Loaded, figures: &ChainMetrics) {
         let asked = self.of(loaded);
-        let told = asked.iter().filter(|own| own.word != "skipped");
+        let told = asked.iter().filter(|own| own.word != SKIPPED);
         figures
             .set_ready(told.map(|own| (own.trunk.as_str(), own.host.as_str(), own.word == "ok")));
     }
@@ -237,9 +256,10 @@ impl Daemon {
                 word: outcome.word().to_owned(),
                 told: outcome.to_string().replace("\n    fix: ", "; "),
             };
-            let line = match outcome.is_failure() {
-                true => log.warn("teams_test_name", &asked.told),
-                false => log.info("teams_test_name", &asked.told),
+            let line = match (outcome.is_failure(), names.is_no_news(&asked)) {
+                (true, _) => log.warn("teams_test_name", &asked.told),
+                (false, false) => log.info("teams_test_name", &asked.told),
+                (false, true) => log.debug("teams_test_name", &asked.told),
             };
             line.with("trunk", &asked.trunk)
                 .with("name", &asked.host)
@@ -331,6 +351,14 @@ mod tests {
             assert!(kept.is_due(trunk, names[0].1, begun), "another name");
             assert_eq!(kept.of(&loaded), [asked(&name.host, begun)]);
         }
+        // Where no address was known, nobody was asked.
+        let mut without = asked(&name.host, begun);
+        without.word = Outcome::Skipped(String::new()).word().to_owned();
+        assert!(!kept.is_no_news(&without));
+        kept.put(without.clone());
+        assert!(kept.is_no_news(&without));
+        assert!(!kept.is_due(trunk, name, after(3_599)));
+        assert!(kept.is_due(trunk, name, after(3_600)));
         // A file that cannot be read is no reason to say nothing of tomorrow.
         std::fs::write(folder.path().join(FILE), "{").unwrap();
         let kept = TestNames::open(folder.path(), &log).unwrap();

@@ -13,6 +13,7 @@ mod help;
 mod media;
 mod net;
 mod notices;
+mod options;
 mod presence;
 mod process;
 mod registrations;
@@ -28,6 +29,7 @@ pub use help::HelpMetrics;
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
 pub use net::{AskedName, Direction, ListenerMetrics, NetMetrics};
 pub use notices::NoticeMetrics;
+pub use options::OptionsMetrics;
 pub use presence::PresenceMetrics;
 pub(crate) use process::{cpu_seconds, resident_bytes};
 pub use registrations::RegistrationMetrics;
@@ -62,6 +64,8 @@ pub struct Metrics {
     pub bindings: BindingMetrics,
     /// Certificates that an authority issues.
     pub acme: AcmeMetrics,
+    /// OPTIONS between us and the proxies of Teams.
+    pub options: OptionsMetrics,
     /// What Teams shows of its authorities.
     pub chains: ChainMetrics,
     /// Notices of Microsoft.
@@ -213,6 +217,7 @@ impl Metrics {
             registrations: RegistrationMetrics::new(&maker)?,
             bindings: BindingMetrics::new(&maker)?,
             acme: AcmeMetrics::new(&maker)?,
+            options: OptionsMetrics::new(&maker)?,
             chains: ChainMetrics::new(&maker)?,
             notices: NoticeMetrics::new(&maker)?,
             presence: PresenceMetrics::new(&maker)?,
