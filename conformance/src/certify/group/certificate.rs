@@ -6,7 +6,7 @@ use super::options::verdict;
 use crate::ca::{self, Authority, CaFault, Identity};
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
-use crate::certify::mutation::{Mutation, carrier, drop, drop_after, teams};
+use crate::certify::mutation::{Mutation, carrier, drop, drop_after, teams, then};
 use crate::certify::setting::{FQDN, OwnCertificate};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
@@ -109,6 +109,10 @@ pub const CASES: &[Case] = &[
                 Mutation::Told("sbc_teams_test_name_ready", "sbc_teams_test_name"),
             ),
             breaks("TDR-TLS-014", Mutation::Told("\"skipped\"", "\"failed\"")),
+            breaks(
+                "TDR-TLS-014",
+                then(teams("OPTIONS"), |text| text.replace("OPTIONS", "INVITE")),
+            ),
             breaks("TDR-TLS-014", Mutation::Told(" info ", " warn ")),
             breaks("TDR-TLS-014", Mutation::Shaken(|one| one.names.clear())),
             breaks("TDR-TLS-010", Mutation::Told("why=root", "why=none")),
@@ -486,6 +490,7 @@ fn shown_to(stage: &Stage, proxy: &TeamsProxy) -> usize {
 /// What Teams shows is told: here it ends at roots that are none of Microsoft's list.
 async fn roots_are_told(stage: &Stage) -> Played {
     let rule = "TDR-TLS-010";
+    stage.greeted(GREETING).await.rule(rule)?;
     let lines = stage.logged("teams_chain_trouble").await;
     let is_told = lines.iter().any(|line| line.contains("why=root"));
     stage.check(rule, is_told, || {
