@@ -19,6 +19,7 @@ use causeway::daemon::run::{self, Holder};
 use causeway::sink::log::{Form, Level};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use sbc_core::config::MICROSOFT_ROOTS_OF;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,10 +30,19 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Session border controller between SIP carriers and Microsoft Teams
 #[derive(Parser)]
-#[command(name = "causeway", version, arg_required_else_help = true)]
+#[command(name = "causeway", version, long_version = long_version(), arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+}
+
+/// What `--version` says: what is part of the program has a date, too.
+fn long_version() -> &'static str {
+    static TEXT: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+        let (version, of) = (env!("CARGO_PKG_VERSION"), MICROSOFT_ROOTS_OF);
+        format!("{version}\nroots of Microsoft: those of {of}")
+    });
+    &TEXT
 }
 
 #[derive(Subcommand)]

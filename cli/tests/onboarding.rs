@@ -12,6 +12,7 @@ use conformance::peer::carrier::tagged;
 use conformance::peer::leg::{Leg, Manner, PATIENCE, reply};
 use conformance::peer::rules::{TeamsRules, TeamsTrunk};
 use conformance::peer::teams::{Place, Setup, TeamsProxy};
+use sbc_core::config::Cloud;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr};
@@ -574,9 +575,9 @@ async fn media_that_stay_in_the_sites_of_a_customer_are_drafted_and_told_to_its_
 async fn test_names_of_microsoft_are_asked_with_our_certificate() {
     let bench = Bench::new(&[BASE], &[BASE]).await;
     bench.dns.set("sip.pstnhub.example", vec![a("127.0.0.1")]);
-    let asked = |host: &str, port| Probe {
+    let asked = |hosts: &[&str], port| Probe {
         trunk: None,
-        hosts: vec![host.to_owned()],
+        hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
         port,
         dns: vec![bench.dns.address],
         config: bench.config(),
@@ -595,15 +596,44 @@ async fn test_names_of_microsoft_are_asked_with_our_certificate() {
         .unwrap()
     };
     let port = bench.proxy.address().port();
-    let (code, text) = probe(asked("sip.pstnhub.example", port)).await;
+    let (code, text) = probe(asked(&["sip.pstnhub.example"], port)).await;
     assert_eq!(code, exit::OK, "{text}");
     assert!(
         text.contains("knows customers.adatum.example: 200"),
         "{text}"
     );
-    let (code, text) = probe(asked("nobody.example", port)).await;
+    let (code, text) = probe(asked(&["nobody.example"], port)).await;
     assert_eq!(code, exit::REFUSED, "{text}");
     assert!(text.contains("has no address"), "{text}");
+    // One that is good does not hide one that is not.
+    bench
+        .dns
+        .set("sip.g1.pstnhub.example", vec![a("127.0.0.9")]);
+    let both = asked(&["sip.pstnhub.example", "sip.g1.pstnhub.example"], port);
+    let (code, text) = probe(both).await;
+    assert_eq!(code, exit::REFUSED, "{text}");
+    assert!(
+        text.contains(": 200") && text.contains("no connection"),
+        "{text}"
+    );
+    // Of configured names one without an address says nothing, as long as another one is there.
+    let names = |names: &str| {
+        let text = std::fs::read_to_string(bench.config()).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with("test_names"));
+        let text = lines.collect::<Vec<_>>().join("\n");
+        let text = text.replacen("fqdn =", &format!("test_names = [{names}]\nfqdn ="), 1);
+        write(bench.folder.path(), "causeway.toml", &text);
+    };
+    let usual = Cloud::PORT;
+    names(&format!(
+        "\"sip.pstnhub.example:{port};tls\", \"nobody.example\""
+    ));
+    let (code, text) = probe(asked(&[], usual)).await;
+    assert_eq!(code, exit::OK, "{text}");
+    assert!(text.contains("skipped"), "{text}");
+    names("\"nobody.example\"");
+    let (code, text) = probe(asked(&[], usual)).await;
+    assert_eq!(code, exit::REFUSED, "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -291,6 +291,11 @@ async fn the_certificate_is_chosen_by_the_name_asked_for() {
     }
     let refused = world.tls(Some(&leaf), "nobody.example").await.unwrap_err();
     assert!(refused.to_string().contains("nobody.example") || refused.to_string().contains("name"));
+    let text = world.metrics.text();
+    for counted in ["sni=\"known\"} 2", "sni=\"unknown\"} 1"] {
+        let line = format!("sbc_tls_server_names_total{{listener=\"tls\",{counted}");
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
 }
 
 #[tokio::test]
@@ -407,6 +412,8 @@ async fn a_client_that_asks_for_no_name_gets_the_certificate_of_the_listener() {
     let identity = flow.identity.unwrap();
     assert_eq!(identity.context.as_str(), "contoso");
     assert_eq!(identity.server_name, None);
+    let counted = "sbc_tls_server_names_total{listener=\"tls\",sni=\"absent\"} 1";
+    assert!(world.metrics.text().contains(counted));
 }
 
 /// A server that requires a certificate of the world's authority.

@@ -21,6 +21,7 @@ use serde::Serialize;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::time::UnixTime;
 
@@ -317,6 +318,8 @@ pub enum Happened {
         remote: Option<SocketAddr>,
         /// Status of the answer; `None` if there was none.
         status: Option<Status>,
+        /// How long that took, of ours.
+        took: Option<Duration>,
         /// What was seen.
         because: String,
     },

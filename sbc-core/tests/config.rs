@@ -379,6 +379,12 @@ fn what_teams_has_no_use_for_is_shown_with_the_reason() {
     for key in ["info", "message"] {
         assert_eq!(of_teams(key), Some(("refuse".to_owned(), neither.clone())));
     }
+    let (value, because) = of_teams("test_names").expect("what holds");
+    assert!(
+        value.starts_with("[sip.mspki.pstnhub.microsoft.com:5061;tls, "),
+        "{value}"
+    );
+    assert!(because.contains("asked once a day"), "{because}");
     let (value, because) = of_teams("trusted").expect("what holds");
     assert_eq!(value, "true");
     assert!(because.starts_with("preset teams: "), "{because}");
@@ -589,6 +595,40 @@ fn a_teams_trunk_needs_nothing_but_its_name_and_gets_what_microsoft_demands() {
         trunk.options.as_ref().unwrap().interval,
         Duration::from_secs(60)
     );
+}
+
+/// Only the cloud itself has the test names of the cloud (TDR-TLS-014).
+#[test]
+fn test_names_are_those_of_the_cloud_where_it_is_called_or_as_written() {
+    let names = |written: &str| {
+        let text = BASE.replacen("fqdn =", &format!("{written}\nfqdn ="), 1);
+        let loaded = valid(&text);
+        let trunk = &loaded.config.trunks[&sbc_core::id::TrunkName::new("teams-contoso")];
+        let names = trunk.test_names.iter();
+        names
+            .map(|at| format!("{}:{}", at.host, at.port))
+            .collect::<Vec<_>>()
+    };
+    let usual = [
+        "sip.mspki.pstnhub.microsoft.com:5061",
+        "sip.g1.pstnhub.microsoft.com:5061",
+    ];
+    assert_eq!(names(""), usual);
+    assert_eq!(names("targets = [\"sip.pstnhub.example\"]"), [""; 0]);
+    assert_eq!(names("test_names = []"), [""; 0]);
+    assert_eq!(
+        names("test_names = [\"sip.g2.pstnhub.example\", \"b.example:5071;tls\"]"),
+        ["sip.g2.pstnhub.example:5061", "b.example:5071"]
+    );
+    let udp = BASE.replacen("fqdn =", "test_names = [\"a.example:5060;udp\"]\nfqdn =", 1);
+    let carrier = BASE.replacen("codecs =", "test_names = [\"a.example\"]\ncodecs =", 1);
+    for (text, why) in [
+        (udp, "the test name a.example cannot be asked"),
+        (carrier, "only Teams has test names"),
+    ] {
+        let found = load_text(&text).unwrap_err().to_text();
+        assert!(found.contains(why), "{found}");
+    }
 }
 
 #[test]

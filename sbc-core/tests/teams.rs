@@ -290,8 +290,13 @@ fn every_exchange_of_options_with_teams_is_told_with_its_answer() {
                 by_peer,
                 host,
                 status,
+                took,
                 ..
-            } => Some((*by_peer, host.clone(), status.map(|status| status.code()))),
+            } => {
+                // Of an answer to ours it is known how long it took.
+                assert_eq!(took.is_some(), !by_peer && status.is_some());
+                Some((*by_peer, host.clone(), status.map(|status| status.code())))
+            }
             _ => None,
         })
         .collect();

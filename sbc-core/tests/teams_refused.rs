@@ -18,6 +18,37 @@ fn says_who(message: &Message) {
     assert_eq!(name, NAME, "{message:?}");
 }
 
+/// Microsoft asks for the make in `User-Agent` and `Server`, too; nobody else is told of it by themselves.
+#[test]
+fn teams_is_told_of_our_make_where_no_user_agent_is_written_and_a_carrier_is_not() {
+    let said = |written: &str| {
+        let own = CONFIG.replacen("user_agent = \"Causeway\"", written, 1);
+        let mut shard = Shard::with(config_of(&own));
+        shard.teams_says(&teams_invite("call"));
+        let trying = shard.next_response(100).message;
+        let invite = shard.next_request(Method::Invite).message;
+        let made = |message: &Message, name| {
+            let value = message.raw(&name)?;
+            Some(String::from_utf8_lossy(&value).into_owned())
+        };
+        let to_teams = made(&trying, HeaderName::Server);
+        shard.sent.clear();
+        shard.apply(Input::Config(config_of(&own)));
+        shard.pass(std::time::Duration::from_secs(5));
+        let options = shard.sent.iter().find(|sent| {
+            let head = text(sent);
+            head.starts_with("OPTIONS sip:sip.pstnhub.microsoft.com")
+        });
+        let options = made(&options.expect("OPTIONS").message, HeaderName::UserAgent);
+        assert_eq!(to_teams, options);
+        (options, made(&invite, HeaderName::UserAgent))
+    };
+    assert_eq!(said(""), (Some("Causeway/0.1.0".to_owned()), None));
+    assert_eq!(said("user_agent = \"\""), (None, None));
+    let own = Some("Own/1".to_owned());
+    assert_eq!(said("user_agent = \"Own/1\""), (own.clone(), own));
+}
+
 fn cause(message: &Message) -> String {
     header(message, HeaderName::Reason)
 }

@@ -2,12 +2,13 @@
 //! prefers us, and a verdict in words (TDR-OPT-004, TDR-CON-009).
 
 use super::{Access, Problem};
+use crate::daemon::{Daemon, chains};
 use crate::onboarding::name;
 use crate::sink::metrics::{Figure, Sum};
 use crate::sink::proxies::{Exchange, Proxies, Way};
 use axum::Json;
 use axum::extract::State;
-use sbc_core::config::{Preset, Trunk};
+use sbc_core::config::{MICROSOFT_ROOTS_OF, Preset, Trunk};
 use sbc_core::time::UnixTime;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -60,7 +61,62 @@ pub(super) async fn teams(State(access): State<Access>) -> Result<Json<Value>, P
         let fqdn = trunk.fqdn.as_deref().unwrap_or_default();
         all.push(row(trunk, "name", fqdn, None, now, (None, told)));
     }
+    if !all.is_empty() {
+        all.extend(authorities(&daemon, now));
+    }
     Ok(Json(Value::Array(all)))
+}
+
+/// What Teams shows of its authorities, and how its coming ones were tried (TDR-TLS-010, TDR-TLS-014).
+fn authorities(daemon: &Daemon, now: UnixTime) -> Vec<Value> {
+    let mut all = Vec::new();
+    for seen in daemon.net().chains().all() {
+        let way = match seen.is_ours {
+            true => "to",
+            false => "from",
+        };
+        let told = &seen.chain;
+        all.push(json!({
+            "trunk": null,
+            "fqdn": null,
+            "direction": "chain",
+            "way": way,
+            "proxy": seen.peer,
+            "address": seen.remote,
+            "result": format!("{}, root {}", told.purposes.as_str(), told.root.name),
+            "status": null,
+            "age_seconds": age(seen.at, now),
+            "demoted_in_seconds": null,
+            "verdict": seen.verdict(now),
+        }));
+    }
+    for asked in daemon.test_names().of(&daemon.loaded()) {
+        all.push(json!({
+            "trunk": asked.trunk,
+            "fqdn": asked.fqdn,
+            "direction": "test",
+            "proxy": asked.host,
+            "address": null,
+            "result": asked.word,
+            "status": null,
+            "age_seconds": age(asked.at(), now),
+            "demoted_in_seconds": null,
+            "verdict": asked.told,
+        }));
+    }
+    all.push(json!({
+        "trunk": null,
+        "fqdn": null,
+        "direction": "roots",
+        "proxy": null,
+        "address": null,
+        "result": MICROSOFT_ROOTS_OF,
+        "status": null,
+        "age_seconds": null,
+        "demoted_in_seconds": null,
+        "verdict": chains::bundled(now),
+    }));
+    all
 }
 
 /// The figures of every trunk that had calls: those that Microsoft shows, and post-dial delay (TDR-MON-001,
@@ -346,6 +402,7 @@ mod tests {
                     host: host.to_owned(),
                     remote: Some(remote.parse().unwrap()),
                     status: Some(sbc_core::sip::Status::OK),
+                    took: None,
                     because: "answered 200 OK".to_owned(),
                 },
             });

@@ -9,8 +9,9 @@ use crate::onboarding::teams::Speaker;
 use crate::onboarding::{Outcome, gateways, steps};
 use crate::sink::metrics::Metrics;
 use clap::Subcommand;
-use sbc_core::config::{Cloud, Config, Loaded, Preset, Trunk};
+use sbc_core::config::{Cloud, Config, Loaded, Lookup, Preset, TargetAddress, Trunk};
 use sbc_core::id::TenantName;
+use sbc_core::transport::Protocol;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -26,6 +27,9 @@ pub enum Teams {
     Figures,
     /// Show our certificate to the test names of Microsoft and ask each once: whether both sides believe the
     /// authorities that come next
+    ///
+    /// Exit code 0: every name that has an address answers 200, and one has an address. 5: a name does not answer so,
+    /// none has an address, or one that --host names has none. 2: wrong arguments. 3: the configuration is refused.
     Probe(Probe),
     /// What Microsoft says of the users of each tenant, how old it is, and who talks over our trunks
     Presence(Presence),
@@ -274,8 +278,9 @@ fn figures(trunk: &Value) -> Vec<Value> {
     vec![row("hour", "last hour"), row("since_start", "since start")]
 }
 
-/// Asks the test names (TDR-TLS-014). Returns 0 if one of them answers with 200: each is there most of the
-/// time only.
+/// Asks the test names (TDR-TLS-014). Returns 0 if every one that has an address answers with 200, 5 if one does
+/// not. Microsoft takes names away again, so one without an address counts only if it was asked for by name, or if
+/// there is no other.
 fn probe(arguments: &Probe, out: &mut dyn Write) -> io::Result<u8> {
     let loaded = read_sources(&arguments.config).and_then(|sources| load(&sources, None));
     let loaded = match loaded {
@@ -289,19 +294,32 @@ fn probe(arguments: &Probe, out: &mut dyn Write) -> io::Result<u8> {
         eprintln!("causeway: there is no such trunk with preset = \"teams\"");
         return Ok(exit::USAGE);
     };
-    let names: Vec<String> = match arguments.hosts.is_empty() {
-        true => {
-            let names = trunk.cloud.unwrap_or_default().test_names().iter();
-            names.map(|name| (*name).to_owned()).collect()
-        }
-        false => arguments.hosts.clone(),
+    let own = |host: &str, port| TargetAddress {
+        host: host.to_owned(),
+        port,
+        protocol: Protocol::Tls,
+        lookup: Lookup::Addresses,
+        connect_to: Vec::new(),
     };
-    let mut is_good = false;
-    for (name, outcome) in asked(arguments, &loaded, trunk, &names)? {
-        is_good |= !outcome.is_failure();
+    let hosts = arguments.hosts.iter();
+    let mut names: Vec<TargetAddress> = hosts.map(|host| own(host, arguments.port)).collect();
+    if names.is_empty() {
+        names.clone_from(&trunk.test_names);
+    }
+    if names.is_empty() {
+        let usual = trunk.cloud.unwrap_or_default().test_names().iter();
+        names.extend(usual.map(|host| own(host, Cloud::PORT)));
+    }
+    let all = asked(arguments, &loaded, trunk, &names)?;
+    for (name, outcome) in &all {
         writeln!(out, "{name:<48} {:<8} {outcome}", outcome.word())?;
     }
-    Ok(if is_good { exit::OK } else { exit::REFUSED })
+    let has_failed = all.iter().any(|(_, outcome)| outcome.is_failure());
+    let is_good = all.iter().any(|(_, own)| matches!(own, Outcome::Good(_)));
+    Ok(match is_good && !has_failed {
+        true => exit::OK,
+        false => exit::REFUSED,
+    })
 }
 
 /// The trunk that asks. Of derived ones Teams wants no OPTIONS (TDR-OPT-008).
@@ -319,7 +337,7 @@ fn asked(
     arguments: &Probe,
     loaded: &Loaded,
     trunk: &Trunk,
-    names: &[String],
+    names: &[TargetAddress],
 ) -> io::Result<Vec<(String, Outcome)>> {
     let tls = match steps::identity(loaded, trunk) {
         Ok(tls) => tls,
@@ -342,11 +360,12 @@ fn asked(
         };
         let mut told = Vec::new();
         for name in names {
-            let outcome = match steps::proxy(&resolver, name, arguments.port).await {
+            let outcome = match steps::place(&resolver, name).await {
                 Ok(proxy) => speaker.options(&proxy).await,
-                Err(why) => why,
+                Err(why) if !arguments.hosts.is_empty() => why,
+                Err(why) => Outcome::Skipped(why.to_string()),
             };
-            told.push((name.clone(), outcome));
+            told.push((name.host.clone(), outcome));
         }
         told
     }))
@@ -360,7 +379,10 @@ fn row(told: &Value) -> Value {
     };
     json!({
         "trunk": told["trunk"],
-        "": told["direction"],
+        "": match told["way"].as_str() {
+            Some(way) => Value::from(format!("{way}, chain")),
+            None => told["direction"].clone(),
+        },
         "proxy": told["proxy"],
         "address": told["address"],
         "result": told["result"],

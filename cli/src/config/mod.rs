@@ -10,6 +10,7 @@ mod wav;
 pub use difference::difference;
 pub use host::{Host, read_certificates, read_key, read_roots, read_secret};
 pub use revoked::{Revoked, read_revocations};
+pub use roots::{BundledRoot, bundled_roots};
 pub use service::{Service, User};
 
 use sbc_core::config::{Code, Config, Facts, Finding, Findings, Loaded, Source};

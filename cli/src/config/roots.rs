@@ -2,6 +2,8 @@
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
+use std::sync::OnceLock;
+use x509_parser::parse_x509_certificate;
 
 /// Seven roots in PEM, each named before it.
 const MICROSOFT: &[u8] = include_bytes!("microsoft-roots.pem");
@@ -15,12 +17,40 @@ pub(super) fn microsoft() -> Result<Vec<CertificateDer<'static>>, PemError> {
     CertificateDer::pem_slice_iter(MICROSOFT).collect()
 }
 
+/// A root that is part of the program.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BundledRoot {
+    /// Common name.
+    pub name: String,
+    /// End of validity in seconds since 1970.
+    pub until: i64,
+}
+
+/// Those roots, in the order of [`sbc_core::config::MICROSOFT_ROOTS_OF`]'s announcement.
+pub fn bundled_roots() -> &'static [BundledRoot] {
+    static ROOTS: OnceLock<Vec<BundledRoot>> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let roots = microsoft().unwrap_or_default();
+        let roots = roots.iter().filter_map(|der| {
+            let (_, root) = parse_x509_certificate(der).ok()?;
+            let name = root.subject().iter_common_name().next()?;
+            Some(BundledRoot {
+                name: name.as_str().ok()?.to_owned(),
+                until: root.validity().not_after.timestamp(),
+            })
+        });
+        roots.collect()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use rustls::SupportedCipherSuite;
-    use x509_parser::parse_x509_certificate;
+    use sbc_core::config::MICROSOFT_ROOTS_OF;
 
+    /// 10 November 2031, when the first of them ends.
+    const ENDS: i64 = 1_952_035_200;
     /// Names and SHA-256 fingerprints, in the order of the file.
     const ROOTS: [(&str, &str); 7] = [
         (
@@ -83,5 +113,22 @@ mod tests {
         assert_eq!(found, wanted);
         let (store, _) = super::super::read_roots(sbc_core::config::MICROSOFT_ROOTS).unwrap();
         assert_eq!(store.len(), 7, "each of them can be used");
+        let told = bundled_roots().iter().map(|root| root.name.as_str());
+        assert!(told.eq(ROOTS.map(|(name, _)| name)));
+        assert!(bundled_roots().iter().all(|root| root.until >= ENDS));
+    }
+
+    /// The list of fingerprints above is that of this announcement: whoever changes one changes the other.
+    #[test]
+    fn the_date_that_is_told_is_that_of_the_list() {
+        let all: String = ROOTS.iter().map(|(_, digest)| *digest).collect();
+        let list = (
+            "December 2025",
+            "46676adc5d7e53e9e147aabb2cc8fe271e1f2a5df5b2dbaa065f8a966b7f34ab",
+        );
+        assert_eq!((MICROSOFT_ROOTS_OF, &*sha256(all.as_bytes())), list);
+        let text = String::from_utf8_lossy(MICROSOFT);
+        let head = text.split("-----BEGIN").next().unwrap_or_default();
+        assert!(head.contains(MICROSOFT_ROOTS_OF), "{head}");
     }
 }

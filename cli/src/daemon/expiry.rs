@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, interval_at};
 
 /// Days before the end from which on it is told.
-const SOON: i64 = 30;
+pub(super) const SOON: i64 = 30;
 /// How often it is told again.
 pub(super) const AGAIN: Duration = Duration::from_secs(86_400);
 

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod acme;
+pub mod chains;
 pub mod dispatch;
 pub mod expiry;
 pub mod generations;
@@ -25,6 +26,7 @@ pub mod shard;
 pub mod stir;
 pub mod stop;
 mod strain;
+pub mod test_names;
 
 use crate::admin::{Admin, AdminFault, Doors};
 use crate::graph::presence;
@@ -65,6 +67,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use stir::{Reach, Signers};
+use test_names::TestNames;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -157,6 +160,7 @@ pub struct Daemon {
     notices: Arc<Notices>,
     acme: Arc<Acme>,
     presence: presence::Watch,
+    test_names: Arc<TestNames>,
     resolver: Resolver,
     health: Health,
     relay: Weak<media::Plane>,
@@ -188,6 +192,7 @@ struct Parts {
     expiry: JoinHandle<()>,
     renewed: JoinHandle<()>,
     acme: JoinHandle<()>,
+    test_names: JoinHandle<()>,
 }
 
 impl Daemon {
@@ -261,6 +266,9 @@ impl Daemon {
         let asked = state.keeping("when Teams was asked last", |directory, log| {
             AskedWriter::start(directory, together.asked(), Instant::now(), log)
         });
+        let test_names = state.keeping("when test names were asked last", |directory, log| {
+            TestNames::open(directory, &log)
+        });
         let spending = state.spending(&together, &metrics)?;
         let sinks = Sinks {
             audit: audited(&mut state, &loaded, &log)?,
@@ -326,6 +334,7 @@ impl Daemon {
         );
         let daemon = Arc::new(Self {
             presence,
+            test_names: Arc::new(test_names.unwrap_or_default()),
             config_path: options.config,
             started: Instant::now(),
             sinks,
@@ -389,6 +398,10 @@ impl Daemon {
             )),
             renewed: tokio::spawn(renewed::watch(Arc::downgrade(&daemon), renewed::EVERY)),
             acme: tokio::spawn(Arc::clone(&daemon.acme).run(Arc::downgrade(&daemon))),
+            test_names: tokio::spawn(test_names::watch(
+                Arc::downgrade(&daemon),
+                test_names::FIRST,
+            )),
         });
         if let Origin::Fallback(_) = start.origin {
             metrics.config_refused();
@@ -419,6 +432,7 @@ impl Daemon {
         parts.expiry.abort();
         parts.renewed.abort();
         parts.acme.abort();
+        parts.test_names.abort();
         // While somebody answers: Microsoft may tell of the end.
         tokio::join!(self.notices.end(), self.presence.finish(SHOWN_NO_MORE));
         if let Some(door) = parts.notices {
@@ -503,6 +517,11 @@ impl Daemon {
     /// Certificates that an authority issues.
     pub fn acme(&self) -> &Acme {
         &self.acme
+    }
+
+    /// Names at which Microsoft shows certificates of coming authorities.
+    pub fn test_names(&self) -> &TestNames {
+        &self.test_names
     }
 
     /// Signatures of callers.

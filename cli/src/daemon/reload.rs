@@ -569,6 +569,7 @@ impl Daemon {
             not_read_anew: loaded.shell.credentials.clone(),
         };
         self.loaded.store(Arc::new(loaded));
+        self.test_names().look();
         done
     }
 
@@ -581,6 +582,7 @@ impl Daemon {
         self.sinks().traces.set_room(ladders);
         metrics.calls.set_limits(&loaded.config);
         metrics.delivery.set_teams(&loaded.config);
+        metrics.options.keep(&loaded.config);
         self.publish_certificates(tls);
         self.acme().configure(loaded, tls);
         self.presence().configure(loaded);

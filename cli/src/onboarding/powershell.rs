@@ -62,7 +62,10 @@ pub fn script(customer: &Customer, config: &Config, media: Media) -> String {
          # For each user: its address and its number\n\
          Grant-CsOnlineVoiceRoutingPolicy -Identity USER@DOMAIN -PolicyName \"{name}\"\n\
          Set-CsPhoneNumberAssignment -Identity USER@DOMAIN -PhoneNumber \"{}\" `\n   \
-         -PhoneNumberType DirectRouting\n",
+         -PhoneNumberType DirectRouting\n\
+         # Where callers are to show another number: a resource account's, say\n\
+         # New-CsCallingLineIdentity -Identity \"{name}\" -CallingIDSubstitute \"Resource\" -CompanyName \"{name}\" `\n\
+         #    -ResourceAccount OBJECTID\n",
         first_number(customer)
     );
     if let (Media::Lmo, Some(local)) = (media, &customer.local) {
@@ -114,7 +117,10 @@ fn gateway(text: &mut String, fqdn: &str, port: u16, calls: Option<u32>, media: 
         "New-CsOnlinePSTNGateway -Fqdn {fqdn} -SipSignalingPort {port} -SendSipOptions $true `\n   \
          -ForwardCallHistory $true -ForwardPai $true -FailoverTimeSeconds 20 `\n   \
          -FailoverResponseCodes \"408,503,504\" -MediaBypass {bypass} -PidfloSupported $true{calls} `\n   \
-         -Enabled $true\n"
+         -Enabled $true\n\
+         # What Teams then has of it, and how calls are kept away before work on this SBC\n\
+         Get-CsOnlinePSTNGateway -Identity {fqdn}\n\
+         # Set-CsOnlinePSTNGateway -Identity {fqdn} -Enabled $false\n"
     );
 }
 

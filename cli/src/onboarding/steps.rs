@@ -9,7 +9,7 @@ use super::teams::{Proxy, Speaker};
 use super::turn::Turn;
 use crate::daemon::net::tls::TlsContext;
 use crate::daemon::resolver::Resolver;
-use sbc_core::config::{CallIn, Code, Config, Finding, Loaded, Preset, Trunk};
+use sbc_core::config::{CallIn, Code, Config, Finding, Loaded, Preset, TargetAddress, Trunk};
 use sbc_core::query::{Outcome as Found, ResolveSpec};
 use sbc_core::rehearsal;
 use std::sync::Arc;
@@ -131,16 +131,24 @@ pub fn routes(customer: &Customer, config: &Arc<Config>) -> Outcome {
 pub async fn proxies(resolver: &Resolver, trunk: &Trunk) -> Vec<Result<Proxy, Outcome>> {
     let mut all = Vec::new();
     for target in &trunk.targets {
-        all.push(match target.connect_to.first() {
-            Some(address) => Ok(Proxy {
-                host: target.host.clone(),
-                port: target.port,
-                address: *address,
-            }),
-            None => proxy(resolver, &target.host, target.port).await,
-        });
+        all.push(place(resolver, target).await);
     }
     all
+}
+
+/// A proxy as it is written.
+///
+/// # Errors
+/// Why it has no address.
+pub async fn place(resolver: &Resolver, target: &TargetAddress) -> Result<Proxy, Outcome> {
+    match target.connect_to.first() {
+        Some(address) => Ok(Proxy {
+            host: target.host.clone(),
+            port: target.port,
+            address: *address,
+        }),
+        None => proxy(resolver, &target.host, target.port).await,
+    }
 }
 
 /// A proxy by its name.

@@ -386,7 +386,7 @@ impl Speaker<'_> {
                 format!("<sip:{}{fqdn}:{port};transport=tls>", caller(number)),
             )
             .raw_if_valid(HeaderName::Allow, self.allow());
-        if let Some(token) = &self.config.node.user_agent {
+        if let Some(token) = self.config.node.product(self.trunk) {
             request = request.raw_if_valid(HeaderName::UserAgent, token);
         }
         if dialog.is_confirmed {

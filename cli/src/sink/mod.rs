@@ -71,6 +71,7 @@ impl Sinks {
         self.metrics.delivery.apply(event);
         self.metrics.registrations.apply(event);
         self.metrics.bindings.apply(event);
+        self.metrics.options.apply(event);
         self.proxies.apply(event);
         self.news.apply(event);
         if let Some(keeper) = &self.keeper {

@@ -53,6 +53,7 @@ impl Proxies {
             remote,
             status,
             because,
+            ..
         } = &event.what
         else {
             return;
@@ -108,6 +109,7 @@ mod tests {
                 host: host.to_owned(),
                 remote: None,
                 status,
+                took: None,
                 because: "x".to_owned(),
             },
         });

@@ -193,6 +193,12 @@ impl Stage {
         self.counts_above(rule, name, labels, 0.0).await;
     }
 
+    /// What a figure of our daemon with this name and these labels says now; 0 if there is none, or no such daemon.
+    pub async fn counted(&self, name: &str, labels: &[&str]) -> f64 {
+        let now = self.figure(name, labels).await.ok().flatten();
+        now.unwrap_or_default()
+    }
+
     /// The same, where it has counted so many before.
     pub async fn counts_above(&self, rule: &str, name: &str, labels: &[&str], before: f64) {
         if !self.shows_operators("counters") {

@@ -76,6 +76,7 @@ impl Stage {
         let (Some(program), Some(first)) = (&self.program, self.folder()) else {
             return Err(system(io::Error::other("the subject is not ours")));
         };
+        self.has_name(SECOND);
         let folder = first.join("second");
         std::fs::create_dir_all(&folder).map_err(system)?;
         for name in ["ca.pem", "sbc.pem", "sbc.key"] {

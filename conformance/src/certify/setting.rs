@@ -650,6 +650,18 @@ impl Setting {
     }
 }
 
+impl Setting {
+    /// Names of trunks towards Teams besides the first.
+    pub(super) fn more_names(&self) -> Vec<String> {
+        let customers = CUSTOMERS.into_iter().filter(|_| self.has_customers);
+        let has_second = self.has_second_trunk || self.has_appliance;
+        let second = [SECOND].into_iter().filter(|_| has_second);
+        let hosted = (1..=self.hosted).map(|number| format!("h{number}.{FQDN}"));
+        let names = customers.chain(second).map(str::to_owned);
+        names.chain(hosted).collect()
+    }
+}
+
 fn write_sign_in(text: &mut String, at: &str) {
     let _ = write!(
         text,

@@ -135,6 +135,7 @@ pub struct Stage {
     calls_to_branch: Option<Calls>,
     ears: Mutex<Vec<Ear>>,
     failures: Mutex<Vec<Failure>>,
+    more_names: Mutex<Vec<String>>,
     notes: Mutex<Vec<String>>,
     told: Option<(&'static str, &'static str)>,
     warps: (Option<Warp>, Option<Warp>),
@@ -490,6 +491,7 @@ impl Stage {
             fqdn: fqdn.to_owned(),
             ears: Mutex::default(),
             failures: Mutex::default(),
+            more_names: Mutex::default(),
             notes: Mutex::default(),
             told: None,
             warps: (None, None),
@@ -566,11 +568,17 @@ impl Stage {
         }
     }
 
-    /// Every name that a Contact towards Teams may have.
+    /// Every name that a Contact towards Teams may have: those of the trunks that the subject has in this case.
     pub fn names(&self) -> Vec<String> {
-        let own = [self.fqdn.as_str()].into_iter();
-        let others = CUSTOMERS.into_iter().chain([DERIVED, SECOND]);
-        own.chain(others).map(str::to_owned).collect()
+        let mut names = vec![self.fqdn.clone()];
+        names.extend(self.setting.more_names());
+        names.extend(lock(&self.more_names).iter().cloned());
+        names
+    }
+
+    /// The subject gets a trunk of this name while the case is played.
+    pub fn has_name(&self, name: &str) {
+        lock(&self.more_names).push(name.to_owned());
     }
 
     /// A certificate that another SBC believes, from its folder.

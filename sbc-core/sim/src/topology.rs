@@ -21,7 +21,7 @@ use sbc_core::auth::{Account, Asker, Digest, Password};
 use sbc_core::config::{
     AllDown, Announcement, Authenticate, CallLimits, CalledAs, Cloud, Config, EarlyDialogs, Habits,
     HistoryForm, IdentityPolicy, IpNet, Listener, LocalMedia, Lookup, Music, Node, NodeLimits,
-    NumberRange, OptionsProbe, Preset, ProgressPolicy, Realm, Recording, Redirect, Refer,
+    NumberRange, OptionsProbe, Preset, Product, ProgressPolicy, Realm, Recording, Redirect, Refer,
     RefreshBy, Registrar, Rel100, Ringback, Route, RouteMatch, RouteTarget, SessionIdForm,
     SessionTimer, SipTimers, SoundPolicy, TargetAddress, Tenant, TlsContext, TransferPolicy, Trunk,
     TrunkLimits, TrunkMedia, UdpOversize, UriForm, UserPhone, Users, VerifyClient,
@@ -376,7 +376,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
         generation,
         node: Node {
             id: "sim-1".to_owned(),
-            user_agent: Some("Causeway".to_owned()),
+            product: Product::Told("Causeway".to_owned()),
         },
         realms: realms(),
         tls: (0..TENANTS.len()).map(tls_context).collect(),
@@ -672,6 +672,7 @@ fn teams_trunk(index: usize) -> Trunk {
         },
         timers: timers(),
         limits: TrunkLimits::default(),
+        test_names: Vec::new(),
         prefer: FamilyOrder::default(),
         all_down: AllDown::default(),
         udp_oversize: UdpOversize::default(),
@@ -774,6 +775,7 @@ fn carrier_trunk(
         },
         timers: timers(),
         limits: TrunkLimits::default(),
+        test_names: Vec::new(),
         prefer: FamilyOrder::default(),
         all_down: AllDown::default(),
         udp_oversize: UdpOversize::default(),

@@ -4,8 +4,9 @@
 use super::hosting::OWN;
 use super::inherit::{self, Carriers};
 use super::load::Loaded;
+use super::shell::{MICROSOFT_ROOTS, MICROSOFT_ROOTS_OF};
 use super::source::{Lines, Source, Span};
-use super::{HistoryForm, Preset, Trunk, UserPhone};
+use super::{HistoryForm, Preset, Product, Trunk, UserPhone};
 use crate::id::{TenantName, TlsContextName, TrunkName};
 use crate::media::{Srtp, Transcode};
 use crate::sip::Method;
@@ -104,6 +105,19 @@ impl Reader<'_> {
             let usual = of_preset(trunk).into_iter();
             let usual: Vec<Setting> = usual.filter(|own| !hides(&settings, own)).collect();
             settings.extend(usual);
+            if let (Preset::Teams, Product::Usual, Some(product)) = (
+                trunk.preset,
+                &loaded.config.node.product,
+                loaded.config.node.product(trunk),
+            ) {
+                settings.push(Setting {
+                    key: "node.user_agent".to_owned(),
+                    value: product.to_owned(),
+                    because: "preset teams: Microsoft asks for the make of an SBC in User-Agent and Server, too; \
+                              user_agent = \"\" in [node] keeps it from everybody"
+                        .to_owned(),
+                });
+            }
         }
         let access = name.filter(|_| kind == "tenant");
         let access = access.and_then(|name| loaded.shell.graph.get(&TenantName::new(name)));
@@ -115,7 +129,19 @@ impl Reader<'_> {
             });
         }
         let identity = name.filter(|_| kind == "tls").map(TlsContextName::new);
-        if let Some(files) = identity.and_then(|name| loaded.shell.tls.get(&name))
+        let files = identity
+            .as_ref()
+            .and_then(|name| loaded.shell.tls.get(name));
+        if files.is_some_and(|files| files.client_ca.as_deref() == Some(MICROSOFT_ROOTS)) {
+            settings.push(Setting {
+                key: "client_ca.roots".to_owned(),
+                value: format!("those of {MICROSOFT_ROOTS_OF}"),
+                because: "client_ca = \"microsoft\": part of the program, as Microsoft announced them for Direct \
+                          Routing; another list is a file of yours"
+                    .to_owned(),
+            });
+        }
+        if let Some(files) = files
             && files.issued_for.is_some()
         {
             settings.push(Setting {
@@ -245,6 +271,16 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         "the names of the service in the order in which they must be tried",
         "nothing is called: its peer registers with us",
     );
+    if is_teams && trunk.carrier.is_none() {
+        let names = trunk.test_names.iter();
+        add(
+            "test_names",
+            listed(names.map(|at| format!("{}:{};{}", at.host, at.port, at.protocol))),
+            "where Microsoft shows certificates of coming authorities, asked once a day; those of the cloud where \
+             targets are",
+            "none",
+        );
+    }
     let ranges = trunk.accept_from.iter();
     add(
         "accept_from",

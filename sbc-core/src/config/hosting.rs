@@ -15,12 +15,13 @@ pub(super) const OWN: [&str; 4] = ["name", "tenant", "fqdn", "inherits"];
 
 /// Keys that say where Teams is and how it is asked, which the carrier trunk alone says: otherwise its
 /// health would not be that of the derived ones (TDR-OPT-008).
-pub(super) const OF_CARRIER: [&str; 9] = [
+pub(super) const OF_CARRIER: [&str; 10] = [
     "preset",
     "cloud",
     "mode",
     "realm",
     "targets",
+    "test_names",
     "accept_from",
     "accept_names",
     "prefer",

@@ -89,7 +89,9 @@ pub use route::{
     NumberMatch, NumberRule, PresenceAction, PresenceRule, Route, RouteMatch, RouteTarget,
     Transform, TransformScope,
 };
-pub use shell::{CdrSpool, MICROSOFT_ROOTS, RevokedFiles, Shell, StirFiles, TlsFiles};
+pub use shell::{
+    CdrSpool, MICROSOFT_ROOTS, MICROSOFT_ROOTS_OF, RevokedFiles, Shell, StirFiles, TlsFiles,
+};
 pub use sound::{
     Announcement, LONGEST_ANNOUNCEMENT, LONGEST_RECORDING, MOST_SAMPLES, Music, Recording,
     SAMPLES_PER_SECOND, SoundPolicy,
@@ -156,8 +158,32 @@ pub struct Config {
 pub struct Node {
     /// Unique name of the node; goes into records.
     pub id: String,
-    /// Product token for `User-Agent` and `Server`; `None` sends neither header.
-    pub user_agent: Option<String>,
+    /// What `User-Agent` and `Server` say.
+    pub product: Product,
+}
+
+/// What a node says of its make in `User-Agent` and `Server`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Product {
+    /// Nothing is written: Teams is told name and version (TDR-OPT-011), nobody else hears anything.
+    Usual,
+    /// An empty text is written: nobody is told.
+    Hidden,
+    /// This, to everybody.
+    Told(String),
+}
+
+impl Node {
+    /// What the peer of a trunk is told of our make; `None` sends it neither header.
+    pub fn product(&self, trunk: &Trunk) -> Option<&str> {
+        match &self.product {
+            Product::Told(text) => Some(text),
+            Product::Usual if trunk.preset == Preset::Teams => {
+                Some(concat!("Causeway/", env!("CARGO_PKG_VERSION")))
+            }
+            Product::Usual | Product::Hidden => None,
+        }
+    }
 }
 
 /// Limits of the node that bound memory and time.

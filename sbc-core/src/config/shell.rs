@@ -48,6 +48,9 @@ pub struct Shell {
 /// (TDR-TLS-010).
 pub const MICROSOFT_ROOTS: &str = "microsoft";
 
+/// When Microsoft announced those that this program has.
+pub const MICROSOFT_ROOTS_OF: &str = "December 2025";
+
 /// Where a TLS identity comes from.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TlsFiles {

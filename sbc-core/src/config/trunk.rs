@@ -41,6 +41,9 @@ pub struct Trunk {
     pub fqdn: Option<String>,
     /// Where its requests go, in order of preference.
     pub targets: Vec<TargetAddress>,
+    /// Where Microsoft shows certificates of coming authorities, asked with OPTIONS once a day and called never
+    /// (TDR-TLS-014).
+    pub test_names: Vec<TargetAddress>,
     /// Which family of a target's addresses is tried first.
     pub prefer: FamilyOrder,
     /// What becomes of calls while every target is down.
@@ -136,6 +139,7 @@ impl Trunk {
     pub(super) fn take_out_of_service(&mut self) {
         self.is_out_of_service = true;
         self.targets.clear();
+        self.test_names.clear();
         self.accept_from.clear();
         self.accept_names.clear();
         self.options = None;

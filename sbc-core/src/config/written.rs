@@ -169,6 +169,7 @@ pub(super) struct WrittenTrunk {
     pub(super) tls: Option<At<String>>,
     pub(super) fqdn: Option<At<String>>,
     pub(super) targets: Option<At<Vec<At<PinnedTarget>>>>,
+    pub(super) test_names: Option<At<Vec<At<PinnedTarget>>>>,
     pub(super) accept_from: Option<At<Vec<At<IpNet>>>>,
     pub(super) accept_names: Option<At<Vec<At<String>>>>,
     pub(super) trusted: Option<At<bool>>,

@@ -69,6 +69,7 @@ fn asked_by_teams(style: &LegStyle, flow: &Flow, message: &Message, status: Stat
         host: contact.map_or_else(|| flow.remote.ip().to_string(), ToString::to_string),
         remote: Some(flow.remote),
         status: Some(status),
+        took: None,
         because: format!("answered {status}"),
     }
 }

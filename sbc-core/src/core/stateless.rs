@@ -58,8 +58,8 @@ fn who_we_are(config: &Config, trunk: &Trunk) -> Vec<(HeaderName, Bytes)> {
     if trunk.preset != Preset::Teams {
         return Vec::new();
     }
-    let server = config.node.user_agent.as_ref();
-    let server = server.map(|own| (HeaderName::Server, Bytes::from(own.clone())));
+    let server = config.node.product(trunk);
+    let server = server.map(|own| (HeaderName::Server, Bytes::from(own.to_owned())));
     let fixed = fixed(trunk).map(|(name, value)| (name, Bytes::from(value.to_owned())));
     server.into_iter().chain(fixed).collect()
 }

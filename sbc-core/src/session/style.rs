@@ -202,7 +202,7 @@ impl LegStyle {
 
     /// Adds what every request of ours carries: product token and fixed headers.
     pub fn sign_request(&self, request: RequestBuilder) -> RequestBuilder {
-        self.sign_briefly(match &self.config.node.user_agent {
+        self.sign_briefly(match self.config.node.product(&self.trunk) {
             Some(token) => request.raw_if_valid(HeaderName::UserAgent, token),
             None => request,
         })
@@ -218,7 +218,7 @@ impl LegStyle {
 
     /// Adds what every response of ours carries.
     pub fn sign_response(&self, response: ResponseBuilder) -> ResponseBuilder {
-        let response = match &self.config.node.user_agent {
+        let response = match self.config.node.product(&self.trunk) {
             Some(token) => response.raw_if_valid(HeaderName::Server, token),
             None => response,
         };

@@ -73,6 +73,8 @@ struct Probe {
     protocol: Protocol,
     remote: SocketAddr,
     waits_for: Option<TransactionId>,
+    /// When it was last sent.
+    sent: Option<Timestamp>,
     due: Timestamp,
     verdict: Verdict,
 }
@@ -350,6 +352,7 @@ impl Probes {
                 protocol,
                 remote,
                 waits_for: None,
+                sent: None,
                 due,
                 verdict,
             },
@@ -388,7 +391,9 @@ impl Probes {
         let Some(watch) = self.watches.get(&probe.watch) else {
             return;
         };
-        watch.tell_exchange(cx, Some(probe.remote), status, &because);
+        let answered = status.zip(probe.sent);
+        let answered = answered.map(|(status, sent)| (status, cx.now.mono.since(sent)));
+        watch.tell_exchange(cx, Some(probe.remote), answered, &because);
         let (at, pair) = ((probe.protocol, probe.remote), watch.pair());
         self.hears(cx, id, finding, &because);
         let same = pair.into_iter().flat_map(|pair| {
@@ -465,7 +470,7 @@ impl Watch {
         &self,
         cx: &mut Cx<'_>,
         remote: Option<SocketAddr>,
-        status: Option<Status>,
+        answered: Option<(Status, Duration)>,
         because: &str,
     ) {
         if self.style.trunk.preset != Preset::Teams {
@@ -476,7 +481,8 @@ impl Watch {
             by_peer: false,
             host: self.target.host.clone(),
             remote,
-            status,
+            status: answered.map(|(status, _)| status),
+            took: answered.map(|(_, took)| took),
             because: because.to_owned(),
         };
         cx.out.emit(None, None, what);
@@ -545,6 +551,7 @@ impl Probe {
         let method = &Method::Options;
         let sent = table.request(now, method, &branch, bytes, hop, timers, owner, cx.out);
         self.waits_for = Some(sent);
+        self.sent = Some(now);
         if let Some(pair) = pair {
             cx.plane.asked.note(now, pair);
         }

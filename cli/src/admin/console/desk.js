@@ -26,12 +26,12 @@ const result = () => make('div', { 'aria-live': 'polite', 'data-result': true })
 
 export async function teams() {
   const [status, rows] = await Promise.all([get('/status'), get('/teams')]);
-  const tone = (verdict) => (verdict === 'active' ? 'good' : verdict.startsWith('not asked') || verdict.startsWith('as trunk') ? 'soft' : 'warn');
+  const tone = (verdict) => (verdict === 'active' || verdict.startsWith('a root of Microsoft') || verdict.startsWith('ready') ? 'good' : verdict.startsWith('not asked') || verdict.startsWith('as trunk') ? 'soft' : 'warn');
   return [
     title('Trunks and Teams'),
     section('Microsoft Teams', table('Teams', [
       ['trunk', (row) => row.trunk],
-      ['way', (row) => ({ to: 'we ask', from: 'Teams asks', name: 'our name' }[row.direction] || row.direction)],
+      ['way', (row) => ({ to: 'we ask', from: 'Teams asks', name: 'our name', chain: row.way === 'to' ? 'it shows us' : 'it shows, calling', test: 'test name', roots: 'our roots' }[row.direction] || row.direction)],
       ['proxy', (row) => row.proxy],
       ['result', (row) => row.result],
       ['age', (row) => duration(row.age_seconds)],

@@ -6,10 +6,10 @@
 
 use super::admission::Room;
 use super::stream::{self, Connection};
-use super::tls::{Refusal, Shown, TlsContext, Verdict, shown, turns_away};
+use super::tls::{Chain, Proven, Refusal, Shown, TlsContext, Verdict, shown, turns_away};
 use super::{Shared, State, options};
-use crate::sink::metrics::Direction;
-use sbc_core::config::{Config, Listener, Trunk};
+use crate::sink::metrics::{AskedName, Direction};
+use sbc_core::config::{Config, Listener, Preset, Trunk};
 use sbc_core::id::{ListenerName, TlsContextName};
 use sbc_core::transport::{Flow, PeerIdentity, Protocol};
 use std::collections::BTreeSet;
@@ -161,7 +161,7 @@ async fn handshake(
     stream: TcpStream,
 ) -> Option<(TlsStream<TcpStream>, Option<Arc<PeerIdentity>>)> {
     let mut context_name = peer.listener.tls.clone();
-    let work = shake(state, peer, stream, &mut context_name);
+    let work = shake(shared, state, peer, stream, &mut context_name);
     let shaken = match timeout(shared.patience.handshake, work).await {
         Ok(result) => result,
         Err(_) => Err(Refusal::Timeout),
@@ -186,6 +186,7 @@ async fn handshake(
 }
 
 async fn shake(
+    shared: &Shared,
     state: &State,
     peer: &Peer,
     mut stream: TcpStream,
@@ -202,8 +203,9 @@ async fn shake(
         .server_name()
         .map(str::to_ascii_lowercase);
     let source = peer.remote.ip().to_canonical();
-    let context =
-        choose(state, &peer.listener, source, server_name.as_deref()).ok_or(Refusal::NoTrunk)?;
+    let (context, asked) = choose(state, &peer.listener, source, server_name.as_deref());
+    shared.metrics.net.asked_name(&peer.listener.name, asked);
+    let context = context.ok_or(Refusal::NoTrunk)?;
     *context_name = Some(context.name().clone());
     let accepted = accepted_names(&state.config, &peer.listener, source, context.name())
         .ok_or(Refusal::NoTrunk)?;
@@ -214,11 +216,16 @@ async fn shake(
     match start.into_stream(config).await {
         Ok(stream) => {
             let identity = match verdict.take() {
-                Some(Ok(names)) => Some(PeerIdentity {
-                    context: context.name().clone(),
-                    names,
-                    server_name,
-                }),
+                Some(Ok(Proven { names, chain })) => {
+                    if let Some(chain) = chain {
+                        proven(shared, state, peer, context, chain);
+                    }
+                    Some(PeerIdentity {
+                        context: context.name().clone(),
+                        names,
+                        server_name,
+                    })
+                }
                 Some(Err(refusal)) => return Err(refusal),
                 None => None,
             };
@@ -231,14 +238,26 @@ async fn shake(
     }
 }
 
+/// What a machine of Teams has shown is kept.
+fn proven(shared: &Shared, state: &State, peer: &Peer, context: &TlsContext, chain: Chain) {
+    let source = peer.remote.ip().to_canonical();
+    let mut trunks = trunks_of(&state.config, &peer.listener, source);
+    let is_teams = trunks
+        .any(|trunk| trunk.preset == Preset::Teams && trunk.tls.as_ref() == Some(context.name()));
+    if is_teams {
+        let name = chain.leaf.name.clone();
+        shared.presented(Direction::In, &name, peer.remote, chain);
+    }
+}
+
 /// The context for a peer: the one that hosts the name it asked for; otherwise the listener's own,
-/// or the only one that the peer's trunks use.
+/// or the only one that the peer's trunks use. And what the name was.
 fn choose<'s>(
     state: &'s State,
     listener: &Listener,
     source: IpAddr,
     server_name: Option<&str>,
-) -> Option<&'s Arc<TlsContext>> {
+) -> (Option<&'s Arc<TlsContext>>, AskedName) {
     let hosted: Vec<TlsContextName> = state
         .config
         .trunks
@@ -251,8 +270,12 @@ fn choose<'s>(
         .into_iter()
         .collect();
     if let Some(context) = server_name.and_then(|name| state.tls.by_server_name(name, &hosted)) {
-        return Some(context);
+        return (Some(context), AskedName::Known);
     }
+    let asked = match server_name {
+        Some(_) => AskedName::Unknown,
+        None => AskedName::Absent,
+    };
     let of_peer: BTreeSet<&TlsContextName> = trunks_of(&state.config, listener, source)
         .filter_map(|trunk| trunk.tls.as_ref())
         .collect();
@@ -261,7 +284,7 @@ fn choose<'s>(
         (_, 1) => of_peer.first().copied(),
         (default, _) => default.as_ref(),
     };
-    name.and_then(|name| state.tls.get(name))
+    (name.and_then(|name| state.tls.get(name)), asked)
 }
 
 /// Names of which a peer's certificate must carry one; `None` if none of the trunks that this peer

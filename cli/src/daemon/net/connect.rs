@@ -4,7 +4,7 @@
 use super::pool::Pings;
 use super::pool::{self, Found, Line, Queue};
 use super::stream::{self, Connection};
-use super::tls::{Refusal, TlsContext, Verdict, shown};
+use super::tls::{Proven, Refusal, TlsContext, Verdict, shown};
 use super::{Shared, State, options};
 use crate::sink::metrics::Direction;
 use rustls::pki_types::ServerName;
@@ -458,8 +458,8 @@ pub(super) async fn shake(
     match timeout(limit, work).await {
         Err(_) => Err(refuse(Refusal::Timeout)),
         Ok(Ok(stream)) => {
-            let names = match verdict.take() {
-                Some(Ok(names)) => names,
+            let Proven { names, chain } = match verdict.take() {
+                Some(Ok(proven)) => proven,
                 Some(Err(refusal)) => return Err(refuse(refusal)),
                 None => return Err(refuse(Refusal::NoCertificate)),
             };
@@ -467,6 +467,10 @@ pub(super) async fn shake(
                 .metrics
                 .net
                 .handshake(&tls.context, Direction::Out, "ok");
+            if let Some(chain) = chain.filter(|_| is_teams(shared, hop)) {
+                let server = Direction::Out;
+                shared.presented(server, &tls.server_name, hop.remote, chain);
+            }
             let identity = PeerIdentity {
                 context: tls.context.clone(),
                 names,

@@ -26,8 +26,9 @@ mod trial;
 mod udp;
 mod unanswered;
 
+use crate::daemon::chains::Chains;
 use crate::daemon::inbox::Inboxes;
-use crate::sink::log::Log;
+use crate::sink::log::{Log, wall_clock};
 use crate::sink::metrics::{Direction, ListenerMetrics, Metrics};
 use arc_swap::ArcSwap;
 pub use behind::Order;
@@ -52,7 +53,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tls::{Refusal, TlsStore};
+use tls::{Chain, Refusal, TlsStore};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 pub use trial::Kept;
@@ -79,6 +80,8 @@ struct Shared {
     log: Log,
     next_flow: AtomicU64,
     patience: Patience,
+    /// What machines of Teams have shown.
+    chains: Chains,
 }
 
 /// The signalling sockets of the process.
@@ -200,12 +203,18 @@ impl Net {
             log,
             next_flow: AtomicU64::new(1),
             patience,
+            chains: Chains::default(),
         };
         Self {
             shared: Arc::new(shared),
             listeners: Arc::default(),
             retired: Arc::default(),
         }
+    }
+
+    /// What machines of Teams have shown.
+    pub fn chains(&self) -> &Chains {
+        &self.shared.chains
     }
 
     /// Takes note of a registration: its registrar may send us calls.
@@ -695,6 +704,17 @@ impl Shared {
             .with("remote", remote)
             .with("advice", refusal.advice())
             .send();
+    }
+
+    /// A peer of Teams was believed.
+    fn presented(&self, direction: Direction, peer: &str, remote: SocketAddr, chain: Chain) {
+        let figures = &self.metrics.chains;
+        self.chains.note(
+            (direction, peer, remote),
+            chain,
+            wall_clock(),
+            (&self.log, figures),
+        );
     }
 
     fn send_failed(&self, shard: ShardId, transaction: TransactionId, why: FlowFault) {

@@ -6,12 +6,14 @@
 mod acme;
 mod bindings;
 mod calls;
+mod chains;
 mod delivery;
 mod figures;
 mod help;
 mod media;
 mod net;
 mod notices;
+mod options;
 mod presence;
 mod process;
 mod registrations;
@@ -20,12 +22,14 @@ mod spending;
 pub use acme::AcmeMetrics;
 pub use bindings::BindingMetrics;
 pub use calls::{CallMetrics, PeerHealth};
+pub use chains::{ChainMetrics, Shown};
 pub use delivery::DeliveryMetrics;
 pub use figures::{Figure, Figures, Sum, Way};
 pub use help::HelpMetrics;
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
-pub use net::{Direction, ListenerMetrics, NetMetrics};
+pub use net::{AskedName, Direction, ListenerMetrics, NetMetrics};
 pub use notices::NoticeMetrics;
+pub use options::OptionsMetrics;
 pub use presence::PresenceMetrics;
 pub(crate) use process::{cpu_seconds, resident_bytes};
 pub use registrations::RegistrationMetrics;
@@ -60,6 +64,10 @@ pub struct Metrics {
     pub bindings: BindingMetrics,
     /// Certificates that an authority issues.
     pub acme: AcmeMetrics,
+    /// OPTIONS between us and the proxies of Teams.
+    pub options: OptionsMetrics,
+    /// What Teams shows of its authorities.
+    pub chains: ChainMetrics,
     /// Notices of Microsoft.
     pub notices: NoticeMetrics,
     /// Presence of users.
@@ -209,6 +217,8 @@ impl Metrics {
             registrations: RegistrationMetrics::new(&maker)?,
             bindings: BindingMetrics::new(&maker)?,
             acme: AcmeMetrics::new(&maker)?,
+            options: OptionsMetrics::new(&maker)?,
+            chains: ChainMetrics::new(&maker)?,
             notices: NoticeMetrics::new(&maker)?,
             presence: PresenceMetrics::new(&maker)?,
             panics: maker.counters(

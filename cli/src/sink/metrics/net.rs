@@ -32,6 +32,30 @@ impl Direction {
     }
 }
 
+/// What a peer asks for as the name of the server (RFC 6066 §3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AskedName {
+    /// One that an identity of the listener carries.
+    Known,
+    /// Another one; the listener's own identity is shown.
+    Unknown,
+    /// None at all; the same.
+    Absent,
+}
+
+impl AskedName {
+    const ALL: [Self; 3] = [Self::Known, Self::Unknown, Self::Absent];
+
+    /// Label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::Unknown => "unknown",
+            Self::Absent => "absent",
+        }
+    }
+}
+
 /// Methods with a label value of their own; all others share `other`.
 const METHODS: [&str; 14] = [
     "INVITE",
@@ -69,6 +93,7 @@ pub struct NetMetrics {
     dropped: [IntCounter; DropCode::ALL.len()],
     dropped_by: IntCounterVec,
     handshakes: IntCounterVec,
+    server_names: IntCounterVec,
     connections: IntGaugeVec,
     refused: IntCounterVec,
     listeners: Mutex<BTreeMap<ListenerName, Arc<ListenerMetrics>>>,
@@ -129,6 +154,11 @@ impl NetMetrics {
                 "TLS handshakes by result; anything but ok is a connection refused.",
                 &["context", "dir", "result"],
             )?,
+            server_names: maker.counters(
+                "sbc_tls_server_names_total",
+                "What connecting peers asked for in TLS: a name that is hosted there, another one, or none.",
+                &["listener", "sni"],
+            )?,
             connections: maker.gauges(
                 "sbc_sip_connections",
                 "Open signalling connections.",
@@ -156,6 +186,11 @@ impl NetMetrics {
     }
 
     fn make(&self, name: &ListenerName, protocol: Protocol) -> ListenerMetrics {
+        // A counter that appears with its first event hides that event from rate().
+        for asked in AskedName::ALL.iter().filter(|_| protocol == Protocol::Tls) {
+            let of = [name.as_str(), asked.as_str()];
+            self.server_names.with_label_values(&of);
+        }
         let both = [Direction::In, Direction::Out];
         ListenerMetrics {
             protocol,
@@ -214,6 +249,12 @@ impl NetMetrics {
         self.handshakes
             .with_label_values(&[context.as_str(), dir.as_str(), result])
             .inc();
+    }
+
+    /// A peer has asked for a name of ours, for another one or for none.
+    pub fn asked_name(&self, listener: &ListenerName, asked: AskedName) {
+        let of = [listener.as_str(), asked.as_str()];
+        self.server_names.with_label_values(&of).inc();
     }
 
     /// Handshakes of one kind so far.

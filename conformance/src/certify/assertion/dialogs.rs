@@ -18,6 +18,8 @@ pub(super) struct Dialogs {
     told: BTreeMap<String, (String, u64, String)>,
     /// What a request of Teams asked for, by Call-ID, number and method.
     asked: BTreeMap<(String, u32, String), Asked>,
+    /// The trunk of each call, by Call-ID: that which its INVITE was written to, or came from.
+    trunks: BTreeMap<String, String>,
     /// Local media are the one reason for which media may be elsewhere within a call (TDR-HLD-005).
     may_move: bool,
 }
@@ -53,6 +55,10 @@ impl Dialogs {
                 host: host_of(message.uri_text()),
                 routes: routes.map(|route| uri_text(route).to_owned()).collect(),
             };
+            let is_begin = method == "INVITE" && message.tag("To").is_none();
+            if let Some(host) = asked.host.clone().filter(|_| is_begin) {
+                self.trunks.entry(call.clone()).or_insert(host);
+            }
             let key = (call.clone(), number, method.to_owned());
             self.asked.insert(key, asked);
         }
@@ -169,9 +175,16 @@ impl Dialogs {
     }
 
     /// G1: Contact names the trunk that is meant, not merely one that there is (TDR-MT-010).
-    fn trunk(&self, message: &Message, broken: Broken<'_>) {
+    fn trunk(&mut self, message: &Message, broken: Broken<'_>) {
         let contact = message.line("Contact").and_then(host_of);
         let Some(contact) = contact else { return };
+        let is_begin = is_first_invite(message);
+        let call = message.call_id().to_owned();
+        let of_call = match is_begin {
+            true => Some(self.trunks.entry(call).or_insert(contact.clone())),
+            false => self.trunks.get_mut(&call),
+        };
+        let of_call = of_call.map(|host| host.clone());
         let mut wants = |what: &str, wanted: &[&str]| {
             if !wanted.contains(&contact.as_str()) {
                 let wanted = wanted.join(" or ");
@@ -191,6 +204,9 @@ impl Dialogs {
                 }
                 if let Some(owners) = owners(message) {
                     wants("the number is of", owners);
+                }
+                if let Some(host) = &of_call {
+                    wants("the call is of", &[host]);
                 }
             }
             None => {}
@@ -229,13 +245,16 @@ fn host_of(text: &str) -> Option<String> {
     }
 }
 
+fn is_first_invite(message: &Message) -> bool {
+    message.method().as_deref() == Some("INVITE") && message.tag("To").is_none()
+}
+
 /// Trunks through which a number is called, where it is a customer's. Whom a transfer reaches is not decided by
 /// the number: the call stays with the customer of the transferor.
 fn owners(message: &Message) -> Option<&'static [&'static str]> {
     const OF_FIRST: &[&str] = &[CUSTOMERS[0], DERIVED];
     const OF_SECOND: &[&str] = &[CUSTOMERS[1]];
-    let is_first = message.method().as_deref() == Some("INVITE") && message.tag("To").is_none();
-    if !is_first || message.line("Referred-By").is_some() {
+    if !is_first_invite(message) || message.line("Referred-By").is_some() {
         return None;
     }
     let number = message.uri_text().strip_prefix("sip:")?;

@@ -7,8 +7,8 @@ use crate::ca::{self, Authority, CaFault, Identity};
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
 use crate::certify::follows;
-use crate::certify::mutation::{Mutation, carrier, drop, drop_after, teams};
-use crate::certify::setting::FQDN;
+use crate::certify::mutation::{Mutation, carrier, drop, drop_after, teams, then};
+use crate::certify::setting::{FQDN, OwnCertificate};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
 use crate::certify::word;
@@ -104,6 +104,27 @@ pub const CASES: &[Case] = &[
                 Mutation::Configuration("/ca.pem", "/sbc.pem"),
             ),
             breaks("TDR-TLS-014", Mutation::Told("failed", "ok")),
+            breaks(
+                "TDR-TLS-014",
+                Mutation::Told("teams_test_name", "teams_name"),
+            ),
+            breaks(
+                "TDR-TLS-014",
+                Mutation::Told("sbc_teams_test_name_ready", "sbc_teams_test_name"),
+            ),
+            breaks("TDR-TLS-014", Mutation::Told("\"skipped\"", "\"failed\"")),
+            breaks(
+                "TDR-TLS-014",
+                then(teams("OPTIONS"), |text| text.replace("OPTIONS", "INVITE")),
+            ),
+            breaks("TDR-TLS-014", Mutation::Told(" info ", " warn ")),
+            breaks("TDR-TLS-014", Mutation::Shaken(|one| one.names.clear())),
+            breaks("TDR-TLS-010", Mutation::Told("why=root", "why=none")),
+            breaks("TDR-TLS-010", Mutation::Told("December 2025", "today")),
+            breaks(
+                "TDR-TLS-010",
+                Mutation::Told("sbc_teams_chain_trouble", "sbc_teams_chain"),
+            ),
         ],
     )
     .needs(&[Need::Ours])
@@ -413,6 +434,89 @@ async fn probed(stage: &Stage) -> Played {
     }
     let calls = stage.tape.requests(Side::Teams, "INVITE").len();
     stage.check(rule, calls == 0, || format!("{calls} calls"));
+    asked_daily(stage, &proxies).await?;
+    roots_are_told(stage).await
+}
+
+/// The daemon itself asks names that are configured, once: one under a root that is known, one that is not, and one
+/// that has no address.
+async fn asked_daily(stage: &Stage, proxies: &[TeamsProxy]) -> Played {
+    let rule = "TDR-TLS-014";
+    let (good, bad) = (proxies[0].host(), proxies[proxies.len() - 1].host());
+    let gone = format!("gone.{DOMAIN}");
+    let shown = shown_to(stage, &proxies[0]);
+    let (names, trunk) = (
+        format!("test_names = [\"{good}\", \"{bad}\", \"{gone}\"]"),
+        "[[trunk]]\nname = \"teams\"\n",
+    );
+    stage
+        .reconfigures(trunk, &format!("{trunk}{names}\n"))
+        .await?;
+    let wanted = [(good, "ok"), (bad, "failed"), (&gone, "skipped")];
+    let is_there = |told: &str| told.matches("\"test\"").count() == wanted.len();
+    let told = stage.ask_until("/teams", GREETING, is_there).await;
+    let told = told.unwrap_or_else(|last| last);
+    for (host, word) in wanted {
+        let rows = told.split("},{").filter(|row| row.contains("\"test\""));
+        let mut own = rows.filter(|row| row.contains(host));
+        let is_told = own.any(|row| row.contains(&format!("\"{word}\"")));
+        stage.check(rule, is_told, || format!("{host}, wanted {word}: {told}"));
+    }
+    // What cannot be resolved is no warning.
+    let lines = stage.logged("teams_test_name").await;
+    let warned = lines.iter().filter(|line| line.contains(" warn "));
+    let warned: Vec<&String> = warned.collect();
+    stage.check(rule, warned.len() == 1 && warned[0].contains(bad), || {
+        format!("of test names the operator is told {lines:?}")
+    });
+    let ready = "sbc_teams_test_name_ready";
+    for (host, value) in [(good, Some(1.0)), (bad, Some(0.0)), (&gone, None)] {
+        let label = format!("name=\"{host}\"");
+        let figure = stage.figure(ready, &[&label]).await?;
+        stage.check(rule, figure == value, || {
+            format!("{ready} of {host} is {figure:?}, wanted {value:?}")
+        });
+    }
+    // With another name among them the old ones are not asked again.
+    let other = format!("other.{DOMAIN}");
+    stage.reconfigures(&gone, &other).await?;
+    let is_there = |told: &str| told.contains(&other);
+    if let Err(told) = stage.ask_until("/teams", GREETING, is_there).await {
+        return Err(Failure::new(rule, format!("{other} is not tried: {told}")));
+    }
+    let asked = shown_to(stage, &proxies[0]) - shown;
+    stage.check(rule, asked == 1, || {
+        format!("{good} was asked {asked} times")
+    });
+    Ok(())
+}
+
+/// How often our certificate was shown to a proxy.
+fn shown_to(stage: &Stage, proxy: &TeamsProxy) -> usize {
+    let is_ours = |name: &String| name == FQDN;
+    let all = stage.handshakes(proxy).into_iter();
+    all.filter(|one| one.names.iter().any(is_ours)).count()
+}
+
+/// What Teams shows is told: here it ends at roots that are none of Microsoft's list.
+async fn roots_are_told(stage: &Stage) -> Played {
+    let rule = "TDR-TLS-010";
+    stage.greeted(GREETING).await.rule(rule)?;
+    let lines = stage.logged("teams_chain_trouble").await;
+    let is_told = lines.iter().any(|line| line.contains("why=root"));
+    stage.check(rule, is_told, || {
+        format!("of roots that are not Microsoft's the operator is told {lines:?}")
+    });
+    let labels = ["dir=\"out\"", "why=\"root\""];
+    let troubles = stage
+        .figure_above("sbc_teams_chain_trouble", &labels, 0.0)
+        .await;
+    stage.check(rule, troubles > Some(0.0), || {
+        "no figure has a root that is not of the list".to_owned()
+    });
+    let told = stage.ask("/teams").await?;
+    let has_date = told.contains("\"roots\"") && told.contains("December 2025");
+    stage.check(rule, has_date, || format!("no date of the roots: {told}"));
     Ok(())
 }
 

@@ -13,6 +13,9 @@ use crate::peer::hello::hello;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+/// Counts what peers ask for as the name of the server.
+const SERVER_NAMES: &str = "sbc_tls_server_names_total";
+
 /// The cases.
 pub const CASES: &[Case] = &[
     case(
@@ -24,9 +27,14 @@ pub const CASES: &[Case] = &[
                 "a door that lets anybody in shows everybody the same certificate",
             )]),
             breaks("TDR-TLS-011", drop(teams("OPTIONS").status(200))),
+            breaks("TDR-TLS-016", Mutation::Front(Wrong::VagueAlert)),
             breaks(
                 "TDR-TLS-016",
-                Mutation::Told("result=\"ok\"", "result=\"fine\""),
+                Mutation::Told("sni=\"unknown\"", "sni=\"other\""),
+            ),
+            breaks(
+                "TDR-TLS-016",
+                Mutation::Told("sni=\"absent\"", "sni=\"none\""),
             ),
         ],
     ),
@@ -91,13 +99,17 @@ async fn certificate_of_the_peer(stage: &Stage) -> Played {
         .counts_handshakes("TDR-TLS-003", "in", "no_client_cert")
         .await;
     let identity = stage.identity.clone();
-    for asks_for in [Some("nobody.other.example"), None] {
+    for (asks_for, sni) in [(Some("nobody.other.example"), "unknown"), (None, "absent")] {
+        let labels = [&*format!("sni=\"{sni}\"")];
+        let before = stage.counted(SERVER_NAMES, &labels).await;
         let door = stage.knock_asking(from, &identity, asks_for).await?;
         stage.check("TDR-TLS-016", !door.is_closed(), || {
             format!("asked for {asks_for:?}: {door:?}")
         });
+        stage
+            .counts_above("TDR-TLS-016", SERVER_NAMES, &labels, before)
+            .await;
     }
-    stage.counts_handshakes("TDR-TLS-016", "in", "ok").await;
     stage.proxies[0]
         .ping(&stage.trunk())
         .await

@@ -60,6 +60,16 @@ pub const CASES: &[Case] = &[
                 replace(teams("INVITE"), "sbc1.test.example:", "sbc2.test.example:"),
             )
             .also(&[follows::PORT, follows::STOPS]),
+            // A customer's, which the subject does not have here.
+            breaks(
+                "G1",
+                replace(
+                    teams("INVITE"),
+                    "sbc1.test.example:",
+                    "c1.cust.test.example:",
+                ),
+            )
+            .also(&[follows::PORT, follows::STOPS]),
             breaks("G10", Mutation::Media(Warp::PlainReports)).also(&[follows::REPORTS]),
             breaks(
                 "G12",

@@ -255,6 +255,10 @@ pub const CASES: &[Case] = &[
             )
             .also(&[follows::NAMED]),
             breaks(
+                "G1",
+                replace(teams("INVITE").statuses(101, 299), "@c2.cust", "@c1.cust"),
+            ),
+            breaks(
                 "TDR-MT-012",
                 replace(teams("INVITE").status(404), "SIP/2.0 404", "SIP/2.0 486"),
             ),

@@ -18,15 +18,36 @@ pub const CASES: &[Case] = &[
     case(
         "TC-SYS-001",
         |stage| Box::pin(neighbours::own_contacts(stage)),
-        &[breaks(
-            "TDR-MT-010",
-            replace(
-                teams("INVITE").first(),
-                "c1.cust.test.example",
-                "c2.cust.test.example",
+        &[
+            breaks(
+                "TDR-MT-010",
+                replace(
+                    teams("INVITE").first(),
+                    "c1.cust.test.example",
+                    "c2.cust.test.example",
+                ),
             ),
-        )
-        .also(&[follows::NAMED, follows::STOPS])],
+            .also(&[follows::NAMED, follows::STOPS]),
+            // Another customer's name wherever it may be, as if the call were that one's.
+            breaks(
+                "G1",
+                replace(
+                    teams("INVITE").first(),
+                    "c1.cust.test.example",
+                    "c2.cust.test.example",
+                ),
+            )
+            .also(&[follows::NAMED, follows::STOPS]),
+            breaks(
+                "G1",
+                replace(
+                    teams("INVITE").first(),
+                    "Contact: <sip:+441632960001@sbc1.test.example",
+                    "Contact: <sip:+441632960001@c2.cust.test.example",
+                ),
+            )
+            .also(&[follows::NAMED, follows::STOPS]),
+        ],
     )
     .needs(&[Need::Hosting])
     .with(|setting| setting.is(word::HOSTING)),

@@ -86,7 +86,8 @@ pub(super) fn trunk(
         },
         tls: section.text("tls", out),
         fqdn: section.text("fqdn", out),
-        targets: targets(&mut section, out),
+        targets: targets(&mut section, "targets", out),
+        test_names: targets(&mut section, "test_names", out),
         accept_from: section.parsed_list("accept_from", value::network, out),
         accept_names: section.texts("accept_names", out),
         trusted: section.boolean("trusted", out),
@@ -261,9 +262,13 @@ pub(super) fn trunk(
     trunk
 }
 
-fn targets(section: &mut Section<'_>, out: &mut Collector) -> Option<At<Vec<At<PinnedTarget>>>> {
-    let list = section.list("targets", out)?;
-    let title = format!("{}: targets", section.title);
+fn targets(
+    section: &mut Section<'_>,
+    key: &'static str,
+    out: &mut Collector,
+) -> Option<At<Vec<At<PinnedTarget>>>> {
+    let list = section.list(key, out)?;
+    let title = format!("{}: {key}", section.title);
     let mut targets = Vec::new();
     for item in list.value {
         let (written, connect_to) = match item.value {
@@ -280,7 +285,7 @@ fn targets(section: &mut Section<'_>, out: &mut Collector) -> Option<At<Vec<At<P
                 (written, connect_to)
             }
             _ => {
-                let Some(text) = item.text(&section.title, "targets", out) else {
+                let Some(text) = item.text(&section.title, key, out) else {
                     continue;
                 };
                 match value::target(&text.value) {

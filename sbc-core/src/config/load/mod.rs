@@ -38,8 +38,8 @@ use super::shell::{DEFAULT_API, Shell, TlsFiles};
 use super::source::{At, Lines, Source, Span};
 use super::written::File;
 use super::{
-    CallLimits, Case, Config, Hosting, Listener, Node, NodeLimits, Realm, Recording, Route, Tenant,
-    TlsContext, Transform, Trunk,
+    CallLimits, Case, Config, Hosting, Listener, Node, NodeLimits, Product, Realm, Recording,
+    Route, Tenant, TlsContext, Transform, Trunk,
 };
 use crate::id::{ListenerName, RealmName, SoundName, TenantName, TlsContextName, TrunkName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -335,11 +335,8 @@ impl Load<'_> {
                 Some("use 1 to 64 letters, digits, \"-\", \"_\" and \".\"".to_owned()),
             );
         }
-        let user_agent = node
-            .user_agent
-            .as_ref()
-            .filter(|text| !text.value.is_empty());
-        if let Some(text) = user_agent
+        if let Some(text) = &node.user_agent
+            && !text.value.is_empty()
             && !is_header_text(&text.value, 128)
         {
             self.out.add(
@@ -351,7 +348,11 @@ impl Load<'_> {
         }
         Some(Node {
             id: id.value.clone(),
-            user_agent: user_agent.map(|text| text.value.clone()),
+            product: match &node.user_agent {
+                None => Product::Usual,
+                Some(text) if text.value.is_empty() => Product::Hidden,
+                Some(text) => Product::Told(text.value.clone()),
+            },
         })
     }
 

@@ -1,7 +1,7 @@
 //! What Teams demands of a trunk, and of the certificate behind it.
 
 use super::Load;
-use super::trunk::is_of_microsoft;
+use super::trunk::{is_of_microsoft, resolved};
 use crate::config::authorities;
 use crate::config::finding::Code;
 use crate::config::name::covers;
@@ -268,6 +268,62 @@ impl Load<'_> {
         None
     }
 
+    /// Where the certificates of coming authorities are looked at: as written, else those of the cloud, if it is the
+    /// cloud that is called (TDR-TLS-014).
+    pub(super) fn test_names(
+        &mut self,
+        title: &str,
+        written: &WrittenTrunk,
+        preset: WrittenPreset,
+        cloud: Option<Cloud>,
+    ) -> Vec<TargetAddress> {
+        let Some(list) = &written.test_names else {
+            let names = match cloud {
+                Some(cloud) if written.targets.is_none() && written.inherits.is_none() => {
+                    cloud.test_names()
+                }
+                _ => &[],
+            };
+            let names = names.iter().map(|host| TargetAddress {
+                host: (*host).to_owned(),
+                port: Cloud::PORT,
+                protocol: Protocol::Tls,
+                lookup: Lookup::Addresses,
+                connect_to: Vec::new(),
+            });
+            return names.collect();
+        };
+        if preset != WrittenPreset::Teams {
+            self.out.add(
+                Code::Contradiction,
+                &list.span,
+                format!("{title}: only Teams has test names"),
+                Some("write preset = \"teams\", or remove the key".to_owned()),
+            );
+            return Vec::new();
+        }
+        let mut names = Vec::new();
+        for at in &list.value {
+            let name = TargetAddress {
+                lookup: Lookup::Addresses,
+                ..resolved(&at.value, Protocol::Tls)
+            };
+            if name.protocol != Protocol::Tls || names.len() >= MOST_TEST_NAMES {
+                self.out.add(
+                    Code::TeamsRule,
+                    &at.span,
+                    format!("{title}: the test name {} cannot be asked", name.host),
+                    Some(format!(
+                        "write at most {MOST_TEST_NAMES} names with ;tls, or [] to ask none"
+                    )),
+                );
+                continue;
+            }
+            names.push(name);
+        }
+        names
+    }
+
     /// Whether the cloud calls us at the port that we listen at (TDR-CON-005).
     pub(super) fn port_of_cloud(
         &mut self,
@@ -517,6 +573,9 @@ fn spot<T>(written: &Option<At<T>>, is_wrong: impl Fn(&T) -> bool) -> Option<&Sp
     let at = written.as_ref().filter(|at| is_wrong(&at.value));
     at.map(|at| &at.span)
 }
+
+/// Most test names of a trunk: Microsoft has had one or two at a time.
+const MOST_TEST_NAMES: usize = 8;
 
 /// Shortest session that Teams is asked for (TDR-TMR-004).
 const LEAST_SESSION: Duration = Duration::from_secs(300);

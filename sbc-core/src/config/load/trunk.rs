@@ -70,6 +70,7 @@ impl Load<'_> {
             found.map(|(realm, _)| Arc::clone(realm))
         });
         let targets = self.targets(&title, written, &defaults);
+        let test_names = self.test_names(&title, written, begun, cloud);
         let fqdn = self.fqdn(&title, written, preset);
         let tls = self.tls_of(&title, written, &targets, realm.as_deref());
         let accept_names = self.accept_names(&title, written, &targets, tls.as_deref());
@@ -176,6 +177,7 @@ impl Load<'_> {
             tls: tls.map(|tls| tls.name.clone()),
             fqdn,
             targets: targets.into_iter().map(|at| at.value).collect(),
+            test_names,
             accept_from,
             accept_names,
             trusted: written
@@ -906,7 +908,7 @@ pub(super) fn is_of_microsoft(host: &str) -> bool {
     host.ends_with("pstnhub.microsoft.com") || host.ends_with(".teams.microsoft.us")
 }
 
-fn resolved(pinned: &PinnedTarget, usual: Protocol) -> TargetAddress {
+pub(super) fn resolved(pinned: &PinnedTarget, usual: Protocol) -> TargetAddress {
     let target = &pinned.target;
     let protocol = target.protocol.unwrap_or(usual);
     let lookup = match (target.port, target.protocol) {

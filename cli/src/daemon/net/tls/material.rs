@@ -85,8 +85,25 @@ pub struct TlsContext {
 /// Roots that peers are verified against, and what they say.
 #[derive(Debug)]
 pub(super) struct Trusted {
-    roots: Arc<RootCertStore>,
+    roots: RootCertStore,
     cas: Vec<CertificateFacts>,
+}
+
+impl Trusted {
+    pub(super) fn new(roots: RootCertStore, certificates: &[CertificateDer<'_>]) -> Self {
+        Self {
+            roots,
+            cas: certificates.iter().filter_map(facts).collect(),
+        }
+    }
+
+    pub(super) fn roots(&self) -> &RootCertStore {
+        &self.roots
+    }
+
+    pub(super) fn cas(&self) -> &[CertificateFacts] {
+        &self.cas
+    }
 }
 
 /// Roots that were read, by path: a node that hosts a thousand customers trusts the same ones in all their
@@ -137,14 +154,9 @@ impl TlsContext {
             (Some(trusted), _) => Arc::clone(trusted),
             (None, Some(path)) => {
                 let (roots, certificates) = read_roots(path).map_err(|why| fault(path, why))?;
-                let cas = certificates.iter().filter_map(facts).collect();
-                let roots = Arc::new(roots);
-                Arc::new(Trusted { roots, cas })
+                Arc::new(Trusted::new(roots, &certificates))
             }
-            (None, None) => Arc::new(Trusted {
-                roots: Arc::new(RootCertStore::empty()),
-                cas: Vec::new(),
-            }),
+            (None, None) => Arc::new(Trusted::new(RootCertStore::empty(), &[])),
         };
         known
             .entry(files.client_ca.clone())
@@ -238,8 +250,8 @@ impl TlsContext {
         self.allow_wildcard
     }
 
-    pub(super) fn roots(&self) -> &Arc<RootCertStore> {
-        &self.trusted.roots
+    pub(super) fn trusted(&self) -> &Arc<Trusted> {
+        &self.trusted
     }
 
     pub(super) fn server_resolver(&self) -> Arc<dyn ResolvesServerCert> {

@@ -7,6 +7,7 @@
 //! Path validation is webpki's. The name check comes after it and is ours, because webpki knows no
 //! `sip:` URI in the subjectAltName and always accepts wildcards (RFC 5922 §7, SEC-082).
 
+mod chain;
 mod hello;
 mod material;
 mod names;
@@ -14,12 +15,13 @@ mod refusal;
 mod succession;
 mod verify;
 
+pub use chain::{Chain, Link, Purposes};
 pub(super) use hello::turns_away;
 use material::KnownRoots;
 pub use material::{CertificateFacts, MaterialFault, TlsContext};
 pub use names::CertificateNames;
 pub use refusal::Refusal;
-pub(crate) use verify::{Shown, Verdict, shown};
+pub(crate) use verify::{Proven, Shown, Verdict, shown};
 
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ServerConfig, WebPkiClientVerifier};

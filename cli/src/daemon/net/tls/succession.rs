@@ -111,7 +111,7 @@ impl TlsContext {
     /// same way.
     fn follows(&self, other: &Self) -> bool {
         self.facts().names == other.facts().names
-            && self.roots().roots == other.roots().roots
+            && self.trusted().roots().roots == other.trusted().roots().roots
             && self.verify_client() == other.verify_client()
             && self.allow_wildcard() == other.allow_wildcard()
     }

@@ -1,6 +1,7 @@
 //! Verification of a peer's certificate: path and time by webpki, then usage and name by us.
 
-use super::material::TlsContext;
+use super::chain::Chain;
+use super::material::{TlsContext, Trusted};
 use super::names::{CertificateNames, any_accepted};
 use super::{Refusal, provider};
 use crate::config::Revoked;
@@ -9,8 +10,7 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, RootCertStore,
-    SignatureScheme,
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,8 +26,17 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Verdict(Arc<Mutex<Option<Found>>>);
 
-/// The names that a peer proved, or why it was refused.
-type Found = Result<Vec<String>, Refusal>;
+/// What a peer proved, or why it was refused.
+type Found = Result<Proven, Refusal>;
+
+/// What a peer proved.
+#[derive(Debug)]
+pub(crate) struct Proven {
+    /// Its names.
+    pub(crate) names: Vec<String>,
+    /// How its certificate leads to a root.
+    pub(crate) chain: Option<Chain>,
+}
 
 impl Verdict {
     /// What was found out; `None` if the peer showed no certificate.
@@ -42,7 +51,7 @@ impl Verdict {
 
 /// What both roles have in common.
 struct Check {
-    roots: Arc<RootCertStore>,
+    trusted: Arc<Trusted>,
     /// Names of which one must be there; with none nobody is accepted: a list that was left empty by
     /// mistake must not open the door to everyone whom a public CA knows.
     accepted: Vec<String>,
@@ -55,7 +64,7 @@ struct Check {
 impl Check {
     fn new(context: &TlsContext, accepted: Vec<String>, verdict: Verdict) -> Self {
         Self {
-            roots: Arc::clone(context.roots()),
+            trusted: Arc::clone(context.trusted()),
             accepted,
             allow_wildcard: context.allow_wildcard(),
             revoked: Arc::clone(context.revoked()),
@@ -84,7 +93,7 @@ impl Check {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<Vec<String>, Refusal> {
+    ) -> Found {
         if intermediates.len() >= MAX_CHAIN {
             return Err(Refusal::BadCertificate(format!(
                 "more than {MAX_CHAIN} certificates"
@@ -93,10 +102,10 @@ impl Check {
         refuse_odd_rsa_keys(std::iter::once(end_entity).chain(intermediates))?;
         let certificate = EndEntityCert::try_from(end_entity)
             .map_err(|fault| Refusal::BadCertificate(fault.to_string()))?;
-        certificate
+        let path = certificate
             .verify_for_usage(
                 self.algorithms.all,
-                &self.roots.roots,
+                &self.trusted.roots().roots,
                 intermediates,
                 now,
                 EitherRole,
@@ -110,7 +119,10 @@ impl Check {
         }
         let names = CertificateNames::read(end_entity).identities();
         match any_accepted(&self.accepted, &names, self.allow_wildcard) {
-            true => Ok(names),
+            true => Ok(Proven {
+                names,
+                chain: Chain::of(end_entity, &path, &self.trusted),
+            }),
             false => Err(Refusal::name(&self.accepted, &names)),
         }
     }
@@ -353,11 +365,13 @@ impl ServerCertVerifier for ServerVerifier {
 mod tests {
     use super::*;
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rustls::RootCertStore;
+    use rustls::pki_types::pem::PemObject;
 
     const PEER: &str = "sip.peer.example";
 
     /// A root, and a certificate under it with this name.
-    fn issued(name: &str) -> (RootCertStore, CertificateDer<'static>) {
+    fn issued(name: &str) -> (Arc<Trusted>, CertificateDer<'static>) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -367,12 +381,13 @@ mod tests {
         let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &issuer);
         let mut roots = RootCertStore::empty();
         roots.add(root.der().clone()).unwrap();
-        (roots, leaf.unwrap().der().clone())
+        let trusted = Trusted::new(roots, &[root.der().clone()]);
+        (Arc::new(trusted), leaf.unwrap().der().clone())
     }
 
-    fn check(roots: RootCertStore, accepted: &[&str]) -> Check {
+    fn check(trusted: Arc<Trusted>, accepted: &[&str]) -> Check {
         Check {
-            roots: Arc::new(roots),
+            trusted,
             accepted: accepted.iter().map(|name| (*name).to_owned()).collect(),
             allow_wildcard: false,
             revoked: Arc::default(),
@@ -384,8 +399,9 @@ mod tests {
     #[test]
     fn where_no_name_is_wanted_nobody_is_accepted() {
         let (roots, leaf) = issued(PEER);
-        let wanted = check(roots.clone(), &[PEER]);
-        assert_eq!(wanted.judge(&leaf, &[], UnixTime::now()).unwrap(), [PEER]);
+        let wanted = check(Arc::clone(&roots), &[PEER]);
+        let proven = wanted.judge(&leaf, &[], UnixTime::now()).unwrap();
+        assert_eq!(proven.names, [PEER]);
         let nobody = check(roots, &[]);
         let answer = nobody.run(&leaf, &[], UnixTime::now());
         let is_name = |error| {
@@ -397,6 +413,33 @@ mod tests {
         assert!(answer.is_err_and(is_name));
         let found = nobody.verdict.take().unwrap().unwrap_err();
         assert_eq!(found.label(), "name_mismatch");
+    }
+
+    /// What is kept of a chain: root, use and ends (TDR-TLS-010).
+    #[test]
+    fn of_a_chain_that_is_believed_its_root_its_use_and_its_ends_are_known() {
+        let authority = conformance::ca::Authority::new("An Authority").unwrap();
+        let trusted = Arc::new(Trusted::new(
+            authority.roots().unwrap(),
+            &[CertificateDer::from_pem_slice(authority.root_pem().as_bytes()).unwrap()],
+        ));
+        let now = UnixTime::now();
+        let shown = |identity: conformance::ca::Identity| {
+            let (chain, _) = identity.parts().unwrap();
+            let judged = check(Arc::clone(&trusted), &[PEER]).judge(&chain[0], &chain[1..], now);
+            judged.unwrap().chain.unwrap()
+        };
+        let both = shown(authority.issue_until(&[PEER], 29).unwrap());
+        assert!(
+            both.root.name.contains("An Authority") && !both.is_bundled,
+            "{both:?}"
+        );
+        assert_eq!(both.purposes.as_str(), "serverAuth, clientAuth");
+        let left = both.leaf.until - i64::try_from(now.as_secs()).unwrap();
+        assert!((28 * 86_400..=29 * 86_400).contains(&left), "{both:?}");
+        assert_eq!(both.first_to_end(), &both.leaf);
+        let servers = shown(authority.issue_for_servers(&[PEER]).unwrap());
+        assert_eq!(servers.purposes.as_str(), "serverAuth");
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub(super) async fn come_and_go(stage: &Stage) -> Played {
     let folder = stage.folder().unwrap_or(std::path::Path::new("."));
     let folder = folder.join("conf.d");
     std::fs::create_dir_all(&folder).map_err(fault)?;
+    stage.has_name(DERIVED);
     let file = folder.join("c1.toml");
     let mut to_teams = stage.to_teams().await?;
     let mut from_teams = stage.from_teams().await?;
