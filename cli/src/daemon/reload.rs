@@ -526,6 +526,9 @@ impl Daemon {
         metrics.delivery.set_teams(&loaded.config);
         self.publish_certificates(tls);
         self.acme().configure(loaded, tls);
+        let net = self.net().clone();
+        let places = Arc::new(move |hop: &sbc_core::transport::Hop| net.local_of(hop));
+        self.sinks().hep.configure(loaded, self.resolver(), places);
         self.presence().configure(loaded);
         // After it: they are told of its users.
         self.notices().configure(loaded);

@@ -9,6 +9,7 @@ mod calls;
 mod delivery;
 mod figures;
 mod help;
+mod hep;
 mod media;
 mod net;
 mod notices;
@@ -23,6 +24,7 @@ pub use calls::{CallMetrics, PeerHealth};
 pub use delivery::DeliveryMetrics;
 pub use figures::{Figure, Figures, Sum, Way};
 pub use help::HelpMetrics;
+pub use hep::HepMetrics;
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
 pub use net::{Direction, ListenerMetrics, NetMetrics};
 pub use notices::NoticeMetrics;
@@ -62,6 +64,8 @@ pub struct Metrics {
     pub acme: AcmeMetrics,
     /// Notices of Microsoft.
     pub notices: NoticeMetrics,
+    /// Frames for collectors of HEP3.
+    pub hep: HepMetrics,
     /// Presence of users.
     pub presence: PresenceMetrics,
     /// Panics caught, by component; must be 0.
@@ -210,6 +214,7 @@ impl Metrics {
             bindings: BindingMetrics::new(&maker)?,
             acme: AcmeMetrics::new(&maker)?,
             notices: NoticeMetrics::new(&maker)?,
+            hep: HepMetrics::new(&maker)?,
             presence: PresenceMetrics::new(&maker)?,
             panics: maker.counters(
                 "sbc_panics_total",
@@ -280,7 +285,7 @@ impl Metrics {
             metrics.panics.with_label_values(&[component]);
         }
         // A counter that appears with its first loss hides that loss from rate().
-        for queue in ["cdr", "log"] {
+        for queue in ["cdr", "hep", "log"] {
             metrics.queue_dropped.with_label_values(&[queue]);
         }
         metrics.set_state(UpState::Starting);
