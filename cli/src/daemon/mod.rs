@@ -33,6 +33,7 @@ use crate::sink::Sinks;
 use crate::sink::asked::AskedWriter;
 use crate::sink::audit::Audit;
 use crate::sink::bindings::{Keeper, KeeperWriter};
+use crate::sink::capture::Captures;
 use crate::sink::cdr::{Cdr, CdrWriter};
 use crate::sink::hep::Hep;
 use crate::sink::lent::{Bell, LentWriter};
@@ -266,6 +267,7 @@ impl Daemon {
         let sinks = Sinks {
             audit: audited(&mut state, &loaded, &log)?,
             news: News::default(),
+            captures: Captures::default(),
             hep: Hep::new(Arc::clone(&metrics), log.clone()),
             log,
             metrics: Arc::clone(&metrics),

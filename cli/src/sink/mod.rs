@@ -5,6 +5,7 @@
 pub mod asked;
 pub mod audit;
 pub mod bindings;
+pub mod capture;
 pub mod cdr;
 mod ending;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub(crate) mod whole;
 use audit::Audit;
 use bindings::Keeper;
 use bytes::Bytes;
+use capture::Captures;
 use cdr::Cdr;
 use hep::Hep;
 use lent::Bell;
@@ -62,6 +64,8 @@ pub struct Sinks {
     pub audit: Audit,
     /// What happens, for whoever listens.
     pub news: News,
+    /// Calls whose messages somebody wants as packets.
+    pub captures: Captures,
     /// Collectors of every message.
     pub hep: Hep,
     /// Rings when a number may have been lent to who calls for help; `None` keeps nothing.
@@ -91,10 +95,12 @@ impl Sinks {
             // Optional work is the first to go, as long as any shard is loaded (SIP-1722).
             let is_loaded = self.metrics.calls.overload() > Stage::Calm;
             self.hep.pause(is_loaded);
+            self.captures.pause(is_loaded);
             self.traces.pause(is_loaded);
             self.log.be_brief(is_loaded);
         }
         self.hep.event(event);
+        self.captures.event(event);
         self.traces.event(event);
         if let (Happened::Received { remote, bytes, .. }, Some(call)) = (&event.what, event.call) {
             self.message("sip_received", call, event.leg, *remote, bytes);
@@ -137,6 +143,7 @@ impl Sinks {
         self.hep.sent(call.map(|(call, _)| call), hop, bytes);
         if let Some((call, leg)) = call {
             self.traces.sent(call, leg, hop, bytes);
+            self.captures.sent(call, leg, hop, bytes);
             self.message("sip_sent", call, Some(leg), hop.remote, bytes);
         }
     }
@@ -331,6 +338,7 @@ mod tests {
         let sinks = Sinks {
             audit: Audit::open(None, log.clone()).unwrap(),
             news: News::default(),
+            captures: Captures::default(),
             hep: Hep::new(Arc::clone(&metrics), log.clone()),
             log,
             metrics,
@@ -411,6 +419,7 @@ mod tests {
         let sinks = Sinks {
             audit: audit::Audit::open(None, log.clone()).unwrap(),
             news: News::default(),
+            captures: Captures::default(),
             hep: Hep::new(Arc::clone(&metrics), log.clone()),
             log,
             metrics,
