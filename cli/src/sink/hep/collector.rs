@@ -1,7 +1,7 @@
 //! One collector: a bounded queue, and a task that connects, writes and comes back by itself.
 
 use super::super::log::Log;
-use super::super::metrics::HepMetrics;
+use super::super::metrics::{CollectorMetrics, HepMetrics};
 use crate::daemon::resolver::Resolver;
 use crate::https;
 use bytes::Bytes;
@@ -84,6 +84,7 @@ impl Post {
         let (frames, queue) = mpsc::channel(QUEUE);
         let waiting = Arc::new(Waiting::default());
         let sender = Sender {
+            metrics: reach.metrics.of(&collector.to_string()),
             name: collector.to_string(),
             collector,
             reach: reach.clone(),
@@ -149,6 +150,7 @@ struct Sender {
     name: String,
     collector: HepCollector,
     reach: Reach,
+    metrics: CollectorMetrics,
     waiting: Arc<Waiting>,
     /// Taken from the queue, and not known to have gone.
     unsent: Vec<Bytes>,
@@ -166,13 +168,12 @@ impl Sender {
                     if !self.is_down || matches!(way, Way::Stream(_)) {
                         self.is_up();
                     }
-                    let sent = self.reach.metrics.sent(&self.name);
-                    let before = sent.get();
+                    let before = self.metrics.sent.get();
                     let end = match way {
                         Way::Datagrams(socket) => self.datagrams(&socket, &mut queue).await,
                         Way::Stream(stream) => self.stream(stream, &mut queue).await,
                     };
-                    if sent.get() > before + 1 {
+                    if self.metrics.sent.get() > before + 1 {
                         pause = FIRST_PAUSE;
                     }
                     match end {
@@ -188,7 +189,7 @@ impl Sender {
     }
 
     fn is_up(&mut self) {
-        self.reach.metrics.set_up(&self.name, true);
+        self.metrics.up.set(1);
         self.waiting.lock().take();
         if std::mem::take(&mut self.is_down) {
             let log = &self.reach.log;
@@ -198,7 +199,7 @@ impl Sender {
     }
 
     fn is_lost(&mut self, why: &str) {
-        self.reach.metrics.set_up(&self.name, false);
+        self.metrics.up.set(0);
         let told = format!(
             "the collector {} of [hep] cannot be written to: {why}; it is tried again, and what finds no room \
              meanwhile is lost there; calls go on",
@@ -270,7 +271,7 @@ impl Sender {
                 self.reach.metrics.lost(1);
                 return End::Lost(why.to_string());
             }
-            self.reach.metrics.sent(&self.name).inc();
+            self.metrics.sent.inc();
             sent += 1;
             if sent == RETURNED && self.is_down {
                 self.is_up();
@@ -311,7 +312,7 @@ impl Sender {
                 Ok(Ok(())) => {}
             }
             let sent = u64::try_from(self.unsent.len()).unwrap_or(u64::MAX);
-            self.reach.metrics.sent(&self.name).inc_by(sent);
+            self.metrics.sent.inc_by(sent);
             self.unsent.clear();
         }
     }

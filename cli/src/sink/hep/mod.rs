@@ -148,20 +148,16 @@ impl Hep {
                 local,
                 remote,
                 bytes,
-            } => {
-                if feed.shows(*protocol) {
-                    self.give(
-                        feed,
-                        Entry::Message {
-                            at: event.at,
-                            call: event.call,
-                            way: Way::In(*local),
-                            protocol: *protocol,
-                            remote: *remote,
-                            bytes: bytes.clone(),
-                        },
-                    );
-                }
+            } if feed.shows(*protocol) => {
+                let message = Entry::Message {
+                    at: event.at,
+                    call: event.call,
+                    way: Way::In(*local),
+                    protocol: *protocol,
+                    remote: *remote,
+                    bytes: bytes.clone(),
+                };
+                self.give(feed, message);
             }
             Happened::Ended(record) if feed.quality => {
                 self.give(feed, Entry::Ended(event.at, Arc::clone(record)));
@@ -242,8 +238,9 @@ impl Hep {
         match config::read_secret(key) {
             Ok(mut octets) => {
                 // An editor ends the last line; no password does.
-                let end = octets.trim_ascii_end().len();
-                octets.truncate(end);
+                while let Some(b'\n' | b'\r') = octets.last() {
+                    octets.pop();
+                }
                 Some(octets)
             }
             Err(FileFault::Unreadable(why) | FileFault::Unusable(why)) => {

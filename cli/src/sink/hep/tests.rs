@@ -178,7 +178,7 @@ fn both_ways_of_a_call_have_its_name_our_real_address_and_no_secret() {
 #[test]
 fn what_is_encrypted_is_not_shown_unless_somebody_says_so() {
     let (socket, at) = udp();
-    let stage_without = stage(wanted(&[at.clone()]));
+    let stage_without = stage(wanted(std::slice::from_ref(&at)));
     stage_without.sends(Protocol::Tls, Some(1), "over TLS");
     stage_without.sends(Protocol::Tcp, None, "over TCP");
     let frame = next(&socket);

@@ -1,7 +1,7 @@
 //! What becomes of frames for collectors of HEP3.
 
 use super::{Maker, Metrics};
-use prometheus::{IntCounter, IntCounterVec, IntGaugeVec};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 /// Counters of frames.
 #[derive(Clone)]
@@ -9,6 +9,14 @@ pub struct HepMetrics {
     sent: IntCounterVec,
     up: IntGaugeVec,
     dropped: Option<IntCounter>,
+}
+
+/// Of one collector.
+pub struct CollectorMetrics {
+    /// Frames that it got.
+    pub sent: IntCounter,
+    /// Whether it can be written to.
+    pub up: IntGauge,
 }
 
 impl HepMetrics {
@@ -36,15 +44,12 @@ impl HepMetrics {
         }
     }
 
-    /// Frames that a collector got.
-    pub fn sent(&self, collector: &str) -> IntCounter {
-        self.sent.with_label_values(&[collector])
-    }
-
-    /// Whether it can be written to.
-    pub fn set_up(&self, collector: &str, is_up: bool) {
-        let up = self.up.with_label_values(&[collector]);
-        up.set(i64::from(is_up));
+    /// Those of one collector. They are shown until it is forgotten, whoever still counts.
+    pub fn of(&self, collector: &str) -> CollectorMetrics {
+        CollectorMetrics {
+            sent: self.sent.with_label_values(&[collector]),
+            up: self.up.with_label_values(&[collector]),
+        }
     }
 
     /// So many entries are lost.

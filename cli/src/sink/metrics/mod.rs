@@ -24,7 +24,7 @@ pub use calls::{CallMetrics, PeerHealth};
 pub use delivery::DeliveryMetrics;
 pub use figures::{Figure, Figures, Sum, Way};
 pub use help::HelpMetrics;
-pub use hep::HepMetrics;
+pub use hep::{CollectorMetrics, HepMetrics};
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
 pub use net::{Direction, ListenerMetrics, NetMetrics};
 pub use notices::NoticeMetrics;
