@@ -1,6 +1,7 @@
 //! The binary `causeway`: parse arguments, run the daemon or one command.
 #![forbid(unsafe_code)]
 
+use causeway::command::capture::Capture;
 use causeway::command::cert::Certs;
 use causeway::command::config::Configuration;
 use causeway::command::import::Import;
@@ -11,8 +12,8 @@ use causeway::command::parse::Parse;
 use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
 use causeway::command::{
-    audit, cert, certify, check, config, exit, import, init, lab, log, media, monitoring, node,
-    parse, route, teams, tenant, token,
+    audit, capture, cert, certify, check, config, exit, import, init, lab, log, media, monitoring,
+    node, parse, route, teams, tenant, token,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -137,6 +138,13 @@ enum Command {
     Log {
         #[command(subcommand)]
         command: Logs,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Messages of calls as a file of packets, for Wireshark and the like
+    Capture {
+        #[command(subcommand)]
+        command: Capture,
         #[command(flatten)]
         connection: Connection,
     },
@@ -334,6 +342,10 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             command,
             connection,
         } => log::run(&command, &connection, out),
+        Command::Capture {
+            command,
+            connection,
+        } => capture::run(&command, &connection, out),
         Command::Audit(arguments) => audit::run(&arguments, out),
         Command::Token(arguments) => token::run(&arguments, out),
         Command::Api => {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::net::UdpSocket;
 
 /// Calls a number from the carrier's address, and takes the final answer.
-async fn call(node: &Node, called: &str) {
+pub(crate) async fn call(node: &Node, called: &str) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let from = socket.local_addr().unwrap();
     let uri = format!("sip:{called}@{}", node.udp());

@@ -350,6 +350,8 @@ pub struct MediaRecord {
     pub srtp: bool,
     /// Where the peer's media came from.
     pub remote: Option<SocketAddr>,
+    /// Where the peer was told to send them, as long as the leg was there.
+    pub local: Option<SocketAddr>,
     /// RTP packets from the peer.
     pub packets_in: u64,
     /// RTP packets to the peer.

@@ -308,7 +308,7 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
     (
         Code::NotSupported,
         "[metrics]\n",
-        "[§hep]\nid = 1\n[metrics]\n",
+        "[§recording]\nid = 1\n[metrics]\n",
     ),
     (
         Code::MissingKey,

@@ -32,6 +32,7 @@ mod flood;
 mod forks;
 mod glare;
 mod guard;
+mod hep;
 mod history;
 mod hold;
 mod hostile;

@@ -65,29 +65,53 @@ fn wish(wanted: Wanted, usual: Level, config: &Config) -> Result<(Wish, Duration
             level.as_str()
         ));
     }
-    if let Some(name) = &wanted.trunk
-        && !config.trunks.contains_key(&TrunkName::new(name))
-    {
-        return Err(format!("there is no trunk \"{name}\""));
-    }
-    for (key, text) in [("number", &wanted.number), ("code", &wanted.code)] {
-        if let Some(text) = text
-            && !(1..=LONGEST_TEXT).contains(&text.len())
-        {
-            return Err(format!("{key} has 1 to {LONGEST_TEXT} octets"));
-        }
-    }
-    let seconds = wanted.seconds.unwrap_or(USUAL.as_secs());
-    if !(1..=LONGEST.as_secs()).contains(&seconds) {
-        return Err(format!("seconds are from 1 to {}", LONGEST.as_secs()));
-    }
+    let texts = [
+        ("number", wanted.number.as_deref()),
+        ("code", wanted.code.as_deref()),
+    ];
+    about(config, wanted.trunk.as_deref(), &texts)?;
+    let lasts = seconds(wanted.seconds, USUAL, LONGEST)?;
     let wish = Wish {
         level,
         trunk: wanted.trunk,
         number: wanted.number,
         code: wanted.code,
     };
-    Ok((wish, Duration::from_secs(seconds)))
+    Ok((wish, lasts))
+}
+
+/// Whether there is the trunk that something is to be about, and texts are as long as they may be.
+pub(super) fn about(
+    config: &Config,
+    trunk: Option<&str>,
+    texts: &[(&str, Option<&str>)],
+) -> Result<(), String> {
+    if let Some(name) = trunk
+        && !config.trunks.contains_key(&TrunkName::new(name))
+    {
+        return Err(format!("there is no trunk \"{name}\""));
+    }
+    for (key, text) in texts {
+        if let Some(text) = text
+            && !(1..=LONGEST_TEXT).contains(&text.len())
+        {
+            return Err(format!("{key} has 1 to {LONGEST_TEXT} octets"));
+        }
+    }
+    Ok(())
+}
+
+/// For how long something is to last.
+pub(super) fn seconds(
+    wanted: Option<u64>,
+    usual: Duration,
+    longest: Duration,
+) -> Result<Duration, String> {
+    let seconds = wanted.unwrap_or(usual.as_secs());
+    match (1..=longest.as_secs()).contains(&seconds) {
+        true => Ok(Duration::from_secs(seconds)),
+        false => Err(format!("seconds are from 1 to {}", longest.as_secs())),
+    }
 }
 
 fn told(log: &Log) -> Value {

@@ -16,6 +16,7 @@
 
 pub(crate) mod bounded;
 mod calls;
+mod capture;
 mod certs;
 mod config;
 mod console;

@@ -4,8 +4,8 @@
 use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
 use super::who::{Right, guard};
 use super::{
-    Access, calls, certs, config, events, generations, log, node, openapi, presence, records,
-    teams, who,
+    Access, calls, capture, certs, config, events, generations, log, node, openapi, presence,
+    records, teams, who,
 };
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
@@ -113,6 +113,18 @@ const SHOWN: Shape = Object(&[
         ])),
     ),
     ("ended", Maybe(&Integer)),
+]);
+
+const CAPTURED: Shape = Object(&[
+    ("state", Text),
+    ("trunk", Maybe(&Text)),
+    ("number", Maybe(&Text)),
+    ("seconds_left", Maybe(&Integer)),
+    ("calls", Maybe(&Integer)),
+    ("calls_wanted", Maybe(&Integer)),
+    ("messages", Maybe(&Integer)),
+    ("bytes", Maybe(&Integer)),
+    ("left_out", Maybe(&Integer)),
 ]);
 
 const NOT_KEPT: (u16, &str) = (404, "no such configuration is kept");
@@ -723,6 +735,67 @@ pub(super) const OPERATIONS: &[Operation] = &[
         answer: Answer::Json(SHOWN),
         refusals: &[],
         handler: || post(log::reset),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/capture",
+        right: Right::Numbers,
+        summary: "The capture that goes on or was the last: none, running or over; what it is of, and how much it has",
+        query: &[],
+        body: None,
+        answer: Answer::Json(CAPTURED),
+        refusals: &[],
+        handler: || get(capture::show),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/capture",
+        right: Right::Calls,
+        summary: "Takes the messages of calls that begin from now on; what an earlier capture has is forgotten",
+        query: &[
+            (
+                "trunk",
+                "only calls that come from this trunk or go to it",
+                Text,
+            ),
+            (
+                "number",
+                "only calls from or to numbers that begin so",
+                Text,
+            ),
+            ("calls", "the first ones: 10, from 1 to 1000", Integer),
+            ("seconds", "for how long: 600, from 1 to 86400", Integer),
+            ("rtp", "what of media: none", Text),
+        ],
+        body: None,
+        answer: Answer::Json(CAPTURED),
+        refusals: &[
+            (400, "no such trunk, or a value out of its range"),
+            (409, "a capture goes on already"),
+        ],
+        handler: || post(capture::start),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/capture/stop",
+        right: Right::Calls,
+        summary: "Takes no more messages; those that were taken stay until another capture begins",
+        query: &[],
+        body: None,
+        answer: Answer::Json(CAPTURED),
+        refusals: &[],
+        handler: || post(capture::stop),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/capture/fetch",
+        right: Right::Calls,
+        summary: "What was taken so far, decrypted and without secrets: a file of pcapng in base64",
+        query: &[],
+        body: None,
+        answer: Answer::Json(Object(&[("pcapng", Text)])),
+        refusals: &[(404, "nothing was captured since the start of the daemon")],
+        handler: || post(capture::fetch),
     },
     Operation {
         method: Method::Get,

@@ -507,6 +507,11 @@ pub(super) fn answered(
     Ok(exit::OK)
 }
 
+/// Has something done; the answer as it came, or the exit code of its refusal.
+pub(super) fn asked(to: &Connection, path: &str) -> Result<String, u8> {
+    request(&to.socket, "POST", path).map(|answer| answer.body)
+}
+
 /// The text that an operation answers with, or the exit code of its refusal.
 pub(super) fn text(to: &Connection, path: &str) -> Result<String, u8> {
     request(&to.socket, "GET", path).map(|answer| answer.body)

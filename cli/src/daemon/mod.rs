@@ -35,7 +35,9 @@ use crate::sink::Sinks;
 use crate::sink::asked::AskedWriter;
 use crate::sink::audit::Audit;
 use crate::sink::bindings::{Keeper, KeeperWriter};
+use crate::sink::capture::Captures;
 use crate::sink::cdr::{Cdr, CdrWriter};
+use crate::sink::hep::Hep;
 use crate::sink::lent::{Bell, LentWriter};
 use crate::sink::log::Log;
 use crate::sink::metrics::{MediaCollector, Metrics, SpendCollector, UpState};
@@ -273,6 +275,8 @@ impl Daemon {
         let sinks = Sinks {
             audit: audited(&mut state, &loaded, &log)?,
             news: News::default(),
+            captures: Captures::default(),
+            hep: Hep::new(Arc::clone(&metrics), log.clone()),
             log,
             metrics: Arc::clone(&metrics),
             proxies: Arc::default(),
@@ -441,11 +445,13 @@ impl Daemon {
         self.net.shutdown(Duration::from_secs(2)).await;
         parts.admin.stop().await;
         // These wait for threads, which must not hold up the runtime's own.
+        let hep = self.sinks.hep.clone();
         let ending = tokio::task::spawn_blocking(move || {
             for shard in parts.shards {
                 shard.stop();
             }
             drop(parts.relay);
+            hep.finish();
             if let Some(records) = parts.records {
                 records.finish();
             }
@@ -506,7 +512,8 @@ impl Daemon {
     /// What is wrong with the disk: calls go on, but records wait or something will not outlive a restart.
     pub fn degraded(&self) -> Vec<String> {
         let records = self.sinks.cdr.as_ref().and_then(Cdr::trouble);
-        records.into_iter().chain(self.without.clone()).collect()
+        let all = records.into_iter().chain(self.without.clone());
+        all.chain(self.sinks.hep.troubles()).collect()
     }
 
     /// What Microsoft tells without being asked.

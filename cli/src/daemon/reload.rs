@@ -8,6 +8,7 @@ use crate::daemon::net::{BindFault, Kept, Opened};
 use crate::daemon::stir::{Trust, TrustFault};
 use crate::daemon::{Daemon, PlaceFault, expiry, media};
 use crate::sink::cdr::Cdr;
+use crate::sink::hep::Places;
 use crate::sink::log::{Level, Log, wall_clock};
 use media_relay::Recordings;
 use sbc_core::config::{Changes, Finding, Findings, Loaded, Source, changes};
@@ -585,6 +586,10 @@ impl Daemon {
         metrics.options.keep(&loaded.config);
         self.publish_certificates(tls);
         self.acme().configure(loaded, tls);
+        let net = self.net().clone();
+        let places: Places = Arc::new(move |hop| net.local_of(hop));
+        self.sinks().captures.set_places(Arc::clone(&places));
+        self.sinks().hep.configure(loaded, self.resolver(), places);
         self.presence().configure(loaded);
         // After it: they are told of its users.
         self.notices().configure(loaded);

@@ -2,7 +2,9 @@
 
 use sbc_core::cause::{Because, Cause, CauseCode, EndedBy};
 use sbc_core::id::{CallId, LegId, TenantName, TrunkName};
-use sbc_core::record::{AttemptRecord, Disposition, LegRecord, Record};
+use sbc_core::record::{
+    AttemptRecord, Disposition, LegRecord, MediaRecord, ReceivedRecord, Record,
+};
 use sbc_core::time::UnixTime;
 use sbc_core::transport::Protocol;
 
@@ -80,5 +82,29 @@ pub(crate) fn attempt(leg: u8, trunk: &str, status: Option<u16>) -> AttemptRecor
         first_progress_ms: None,
         given_up: Vec::new(),
         teams_call: None,
+    }
+}
+
+/// Media of a leg of which a tenth was lost.
+pub(crate) fn media(leg: u8) -> MediaRecord {
+    MediaRecord {
+        leg: LegId(leg),
+        codec: None,
+        srtp: true,
+        remote: None,
+        local: None,
+        packets_in: 90,
+        packets_out: 90,
+        bytes_in: 0,
+        bytes_out: 0,
+        lost: 10,
+        jitter_ms: 2.0,
+        max_jitter_ms: 2.0,
+        rtt_ms: None,
+        dropped: std::collections::BTreeMap::new(),
+        received: ReceivedRecord::of(&media_api::StreamStats::default()),
+        sent: None,
+        extended: None,
+        targets: None,
     }
 }

@@ -5,15 +5,18 @@
 pub mod asked;
 pub mod audit;
 pub mod bindings;
+pub mod capture;
 pub mod cdr;
 mod ending;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod hep;
 pub mod lent;
 pub mod log;
 pub mod metrics;
 pub mod news;
 pub mod proxies;
+pub mod shown;
 pub mod spending;
 pub mod trace;
 pub(crate) mod whole;
@@ -21,7 +24,9 @@ pub(crate) mod whole;
 use audit::Audit;
 use bindings::Keeper;
 use bytes::Bytes;
+use capture::Captures;
 use cdr::Cdr;
+use hep::Hep;
 use lent::Bell;
 use log::{Level, Log};
 use metrics::Metrics;
@@ -59,6 +64,10 @@ pub struct Sinks {
     pub audit: Audit,
     /// What happens, for whoever listens.
     pub news: News,
+    /// Calls whose messages somebody wants as packets.
+    pub captures: Captures,
+    /// Collectors of every message.
+    pub hep: Hep,
     /// Rings when a number may have been lent to who calls for help; `None` keeps nothing.
     pub lent: Option<Bell>,
 }
@@ -86,9 +95,13 @@ impl Sinks {
         if let Happened::Overload { .. } = &event.what {
             // Optional work is the first to go, as long as any shard is loaded (SIP-1722).
             let is_loaded = self.metrics.calls.overload() > Stage::Calm;
+            self.hep.pause(is_loaded);
+            self.captures.pause(is_loaded);
             self.traces.pause(is_loaded);
             self.log.be_brief(is_loaded);
         }
+        self.hep.event(event);
+        self.captures.event(event);
         self.traces.event(event);
         if let (Happened::Received { remote, bytes, .. }, Some(call)) = (&event.what, event.call) {
             self.message("sip_received", call, event.leg, *remote, bytes);
@@ -128,8 +141,10 @@ impl Sinks {
 
     /// A message that leaves for a call.
     pub fn sent(&self, call: Option<(CallId, LegId)>, hop: &Hop, bytes: &Bytes) {
+        self.hep.sent(call.map(|(call, _)| call), hop, bytes);
         if let Some((call, leg)) = call {
             self.traces.sent(call, leg, hop, bytes);
+            self.captures.sent(call, leg, hop, bytes);
             self.message("sip_sent", call, Some(leg), hop.remote, bytes);
         }
     }
@@ -320,11 +335,14 @@ mod tests {
     #[test]
     fn ladders_and_what_is_only_for_debugging_stop_while_any_shard_is_loaded() {
         let (log, writer) = Log::start(Level::Debug, log::Form::Text, std::io::sink()).unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
         let sinks = Sinks {
             audit: Audit::open(None, log.clone()).unwrap(),
             news: News::default(),
+            captures: Captures::default(),
+            hep: Hep::new(Arc::clone(&metrics), log.clone()),
             log,
-            metrics: Arc::new(Metrics::new().unwrap()),
+            metrics,
             proxies: Arc::default(),
             traces: Traces::default(),
             cdr: None,
@@ -398,11 +416,14 @@ mod tests {
     fn the_line_of_a_call_has_the_names_that_its_peers_know_it_by() {
         let written = Written::default();
         let (log, writer) = Log::start(Level::Info, log::Form::Text, written.clone()).unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
         let sinks = Sinks {
             audit: audit::Audit::open(None, log.clone()).unwrap(),
             news: News::default(),
+            captures: Captures::default(),
+            hep: Hep::new(Arc::clone(&metrics), log.clone()),
             log,
-            metrics: Arc::new(Metrics::new().unwrap()),
+            metrics,
             proxies: Arc::default(),
             traces: Traces::default(),
             cdr: None,

@@ -65,9 +65,11 @@ impl Call {
                 let mut streams = agreed.negotiated().streams.iter().flatten();
                 streams.any(|stream| !matches!(stream.protection, Protection::None))
             });
+        let local = leg.and_then(|leg| leg.image.local()).map(|own| own.rtp);
         let is_teams = leg.is_some_and(|leg| leg.session.style().trunk.preset == Preset::Teams);
         endpoint.streams.iter().map(move |stream| MediaRecord {
             targets: is_teams.then(|| TargetsRecord::of(stream)).flatten(),
+            local,
             ..media_record(id, is_srtp, stream)
         })
     }
@@ -103,6 +105,7 @@ fn media_record(leg: LegId, srtp: bool, stream: &StreamStats) -> MediaRecord {
         codec: stream.codec.as_deref().map(str::to_owned),
         srtp,
         remote: stream.source,
+        local: None,
         packets_in: stream.received_packets,
         packets_out: stream.sent_packets,
         bytes_in: stream.received_bytes,

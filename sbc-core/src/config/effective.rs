@@ -161,6 +161,11 @@ impl Reader<'_> {
                     .collect::<Vec<_>>(),
             );
         }
+        if let (Some(hep), "hep") = (&loaded.shell.hep, kind) {
+            let usual = hep.usual().into_iter();
+            let usual: Vec<Setting> = usual.filter(|own| !hides(&settings, own)).collect();
+            settings.extend(usual);
+        }
         Effective {
             kind: kind.to_owned(),
             name: name.map(str::to_owned),

@@ -51,8 +51,8 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
     file
 }
 
-const SINGLES: [&str; 10] = [
-    "node", "limits", "media", "cdr", "metrics", "api", "dns", "stir", "acme", "notices",
+const SINGLES: [&str; 11] = [
+    "node", "limits", "media", "cdr", "metrics", "api", "dns", "stir", "acme", "notices", "hep",
 ];
 const LISTS: [&str; 11] = [
     "realm",
@@ -67,11 +67,10 @@ const LISTS: [&str; 11] = [
     "rate",
     "test",
 ];
-const LATER: [&str; 9] = [
+const LATER: [&str; 8] = [
     "emergency",
     "fraud",
     "ha",
-    "hep",
     "include",
     "recording",
     "register",
@@ -175,6 +174,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
         }
         "stir" => file.stir = Some(super::stir::read_table(section, out)),
         "notices" => file.notices = Some(super::notices::read(section, out)),
+        "hep" => file.hep = Some(super::hep::read(section, out)),
         "acme" => file.acme = Some(super::acme::read(section, out)),
         _ => {
             file.api = super::api::read(section, out);

@@ -1,7 +1,7 @@
 //! The part of the configuration that only the shell needs: files, sockets of the operator.
 
 use super::written::{Secret, TlsVersion};
-use super::{AcmeAccount, ApiListen, ApiUser, GraphAccess, NoticeListen, Oidc, VerifyClient};
+use super::{AcmeAccount, ApiListen, ApiUser, GraphAccess, Hep, NoticeListen, Oidc, VerifyClient};
 use crate::id::{TenantName, TlsContextName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -39,6 +39,8 @@ pub struct Shell {
     pub notices: Option<NoticeListen>,
     /// The authority that issues certificates by itself; `None` if all are files of somebody else.
     pub acme: Option<AcmeAccount>,
+    /// Who is sent every message besides; `None` nobody.
+    pub hep: Option<Hep>,
     /// What has a secret that the service manager reads at the start of the daemon, as titles of findings name it: a new
     /// one counts after a restart, not after a reload.
     pub credentials: Vec<String>,

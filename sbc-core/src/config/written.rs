@@ -54,6 +54,7 @@ pub(super) struct File {
     pub(super) stir: Option<super::stir::WrittenStirTable>,
     pub(super) acme: Option<super::acme::WrittenAcme>,
     pub(super) notices: Option<super::notices::WrittenNotices>,
+    pub(super) hep: Option<super::hep::WrittenHep>,
 }
 
 pub(super) struct WrittenNode {

@@ -895,10 +895,13 @@ fn dropped(why: DropCode, flow: &Flow, out: &mut Effects) {
 
 /// Shows a message of a transaction that a call has already, before it has any effect: in a
 /// ladder what came stands above what it caused. The call may have ended by then, as one has
-/// whose refusal is acknowledged. All others are shown where it is found out what they are.
+/// whose refusal is acknowledged. Answers to our probes and registrations are shown as well; all others
+/// where it is found out what they are.
 fn arrived_in_transaction(owner: Owner, flow: &Flow, message: &Message, out: &mut Effects) {
-    if let Owner::Leg(call, leg) = owner {
-        arrived(Some(call), Some(leg), flow, message, out);
+    match owner {
+        Owner::Leg(call, leg) => arrived(Some(call), Some(leg), flow, message, out),
+        Owner::Probe(_) | Owner::Registration(_) => arrived(None, None, flow, message, out),
+        Owner::Nobody => {}
     }
 }
 

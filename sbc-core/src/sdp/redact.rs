@@ -51,6 +51,8 @@ pub fn redact(text: &[u8]) -> String {
             || starts_with(content, "proxy-authorization:")
         {
             hide_response(content, &mut out);
+            // The URI that the digest is about.
+            hide_passwords(&mut out, at);
         } else {
             hide_inline(content, &mut out);
             hide_passwords(&mut out, at);
@@ -273,6 +275,15 @@ mod tests {
             shown.ends_with("CSeq: 5 INFO\r\n\r\n<secret>\r\n"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn the_uri_of_credentials_has_no_password_either() {
+        let line = "Authorization: Digest uri=\"sip:gw:sesame@192.0.2.1\", response=\"0123\"\r\n";
+        let shown = super::redact(line.as_bytes());
+        let wanted =
+            "Authorization: Digest uri=\"sip:gw:<secret>@192.0.2.1\", response=\"<secret>\"\r\n";
+        assert_eq!(shown, wanted);
     }
 
     #[test]

@@ -499,6 +499,19 @@ impl Net {
         self.running().get(listener).map(|running| running.address)
     }
 
+    /// Where a message to a hop leaves from: of a connection that is not there yet, the address of its listener.
+    pub fn local_of(&self, hop: &Hop) -> Option<SocketAddr> {
+        if hop.protocol == Protocol::Udp {
+            return self.shared.sockets.load().of(hop).map(|own| own.local());
+        }
+        let state = self.shared.state.load();
+        let listener = || state.config.listeners.get(&hop.listener);
+        self.shared
+            .pool
+            .local_of(hop)
+            .or_else(|| Some(listener()?.bind))
+    }
+
     /// Puts identities into use with the configuration that is there.
     pub fn use_identities(&self, tls: Arc<TlsStore>) {
         self.apply(self.config(), tls, Opened(Vec::new()));

@@ -7,7 +7,7 @@ use super::unanswered::Unanswered;
 use bytes::Bytes;
 use sbc_core::config::is_same_name;
 use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
-use sbc_core::transport::{Flow, FlowFault, FlowKey, PeerIdentity, TlsHop};
+use sbc_core::transport::{Flow, FlowFault, FlowKey, Hop, PeerIdentity, TlsHop};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -276,6 +276,7 @@ pub(super) struct Held {
     pub(super) line: Arc<Line>,
     /// The TLS context that it was made in.
     pub(super) context: Option<TlsContextName>,
+    pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
 }
 
@@ -313,6 +314,18 @@ impl Pool {
         tables.by_flow.get(&flow).map(|held| Arc::clone(&held.line))
     }
 
+    /// Our end of the connection that a message to a hop takes, if it is there.
+    pub(super) fn local_of(&self, hop: &Hop) -> Option<SocketAddr> {
+        let tables = self.lock();
+        let came_on = hop.flow.and_then(|flow| tables.by_flow.get(&flow));
+        let shared = || {
+            let key = hop.key();
+            let line = tables.by_key.get(&key).or_else(|| tables.alias_of(&key))?;
+            tables.by_flow.get(&line.flow)
+        };
+        came_on.or_else(shared).map(|held| held.local)
+    }
+
     /// The connection for a key. Whoever asks first opens it; all others share the attempt
     /// (SIP-125).
     pub(super) fn line_for(
@@ -345,6 +358,7 @@ impl Pool {
         let held = Held {
             line: Arc::clone(line),
             context: identity.map(|identity| identity.context.clone()),
+            local: flow.local,
             remote: flow.remote,
         };
         tables.by_flow.insert(line.flow, held);

@@ -692,7 +692,6 @@ mod tests {
     use super::*;
     use crate::sink::metrics::Metrics;
     use sbc_core::overload::Strain;
-    use sbc_core::record::ReceivedRecord;
     use sbc_core::transport::Protocol;
 
     #[test]
@@ -882,25 +881,8 @@ mod tests {
     #[test]
     fn round_trip_times_are_observed_where_somebody_told_them() {
         let metrics = Metrics::new().unwrap();
-        let mut media = MediaRecord {
-            leg: LegId(0),
-            codec: None,
-            srtp: true,
-            remote: None,
-            packets_in: 90,
-            packets_out: 90,
-            bytes_in: 0,
-            bytes_out: 0,
-            lost: 10,
-            jitter_ms: 2.0,
-            max_jitter_ms: 2.0,
-            rtt_ms: Some(40.0),
-            dropped: BTreeMap::new(),
-            received: ReceivedRecord::of(&media_api::StreamStats::default()),
-            sent: None,
-            extended: None,
-            targets: None,
-        };
+        let mut media = crate::sink::fixture::media(0);
+        media.rtt_ms = Some(40.0);
         let trunk = TrunkName::new("teams");
         metrics.calls.leg(&trunk, "in", &media);
         media.rtt_ms = None;

@@ -10,6 +10,7 @@ mod chains;
 mod delivery;
 mod figures;
 mod help;
+mod hep;
 mod media;
 mod net;
 mod notices;
@@ -26,6 +27,7 @@ pub use chains::{ChainMetrics, Shown};
 pub use delivery::DeliveryMetrics;
 pub use figures::{Figure, Figures, Sum, Way};
 pub use help::HelpMetrics;
+pub use hep::{CollectorMetrics, HepMetrics};
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
 pub use net::{AskedName, Direction, ListenerMetrics, NetMetrics};
 pub use notices::NoticeMetrics;
@@ -70,6 +72,8 @@ pub struct Metrics {
     pub chains: ChainMetrics,
     /// Notices of Microsoft.
     pub notices: NoticeMetrics,
+    /// Frames for collectors of HEP3.
+    pub hep: HepMetrics,
     /// Presence of users.
     pub presence: PresenceMetrics,
     /// Panics caught, by component; must be 0.
@@ -220,6 +224,7 @@ impl Metrics {
             options: OptionsMetrics::new(&maker)?,
             chains: ChainMetrics::new(&maker)?,
             notices: NoticeMetrics::new(&maker)?,
+            hep: HepMetrics::new(&maker)?,
             presence: PresenceMetrics::new(&maker)?,
             panics: maker.counters(
                 "sbc_panics_total",
@@ -290,7 +295,7 @@ impl Metrics {
             metrics.panics.with_label_values(&[component]);
         }
         // A counter that appears with its first loss hides that loss from rate().
-        for queue in ["cdr", "log"] {
+        for queue in ["cdr", "hep", "log"] {
             metrics.queue_dropped.with_label_values(&[queue]);
         }
         metrics.set_state(UpState::Starting);

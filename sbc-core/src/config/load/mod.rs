@@ -11,6 +11,7 @@ mod bypass;
 mod cases;
 mod cdr;
 mod graph;
+mod hep;
 mod hosting;
 mod identity;
 mod limits;
@@ -237,6 +238,7 @@ impl Load<'_> {
         let graph = self.build_graph(file);
         let access = self.build_api(file);
         let notices = self.build_notices(file);
+        let hep = self.build_hep(file);
         if self.out.has_errors() {
             return None;
         }
@@ -290,6 +292,7 @@ impl Load<'_> {
             stir: stir_files,
             graph,
             notices,
+            hep,
             acme,
             credentials: std::mem::take(&mut self.credentials).into_iter().collect(),
         };

@@ -1,0 +1,489 @@
+//! Every message, and how good each call was, for collectors that speak HEP3, such as Homer (OPS-070).
+//!
+//! ```text
+//! shard ─► queue ─► thread: hides secrets, writes frames ─► queue and task of each collector
+//! ```
+//!
+//! A shard hands over octets that are there already, and nothing where there is no `[hep]`. What finds no room is counted
+//! as lost (`sbc_queue_dropped_total{queue="hep"}`), and nobody waits (OPS-001). While any shard is loaded nothing is
+//! taken at all: this is the first that goes (SIP-1722, REL-011).
+
+mod collector;
+mod frame;
+mod quality;
+
+use super::log::{Log, wall_clock};
+use super::metrics::{HepMetrics, Metrics};
+use super::shown::shown;
+use crate::daemon::resolver::Resolver;
+use crate::{config, https};
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use collector::{Post, Reach, Waiting};
+use frame::{Frame, Kind};
+use sbc_core::config::{FileFault, Hep as Wanted, HepCollector, Loaded};
+use sbc_core::event::{Event, Happened};
+use sbc_core::id::CallId;
+use sbc_core::record::Record;
+use sbc_core::time::UnixTime;
+use sbc_core::transport::{Hop, Protocol};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+
+/// Entries that may wait for the thread.
+const QUEUE: usize = 8_192;
+/// Octets of their messages in all.
+const QUEUE_BYTES: usize = 32 << 20;
+/// Time in which entries gather: to wake the thread for each would cost the shard more than the entry does.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How often depths are told while nothing comes.
+const SECOND: Duration = Duration::from_secs(1);
+/// How long the end of the program waits for collectors.
+const LAST_WRITES: Duration = Duration::from_secs(1);
+
+/// Where a message that goes to `hop` leaves from.
+pub type Places = Arc<dyn Fn(&Hop) -> Option<SocketAddr> + Send + Sync>;
+
+/// Sends to collectors, if there are any. Cheap to clone.
+#[derive(Clone)]
+pub struct Hep {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    feed: ArcSwapOption<Feed>,
+    is_paused: AtomicBool,
+    running: Mutex<Option<Running>>,
+    metrics: HepMetrics,
+    metrics_of_node: Arc<Metrics>,
+    log: Log,
+}
+
+/// Where shards put what happens.
+struct Feed {
+    queue: SyncSender<Entry>,
+    load: Arc<Load>,
+    include_tls: bool,
+    quality: bool,
+}
+
+/// What waits for the thread.
+#[derive(Default)]
+struct Load {
+    entries: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// What runs, and what for.
+struct Running {
+    settings: Settings,
+    thread: JoinHandle<()>,
+    waiting: Vec<Arc<Waiting>>,
+}
+
+/// Everything that frames and their way depend on.
+#[derive(Clone, PartialEq)]
+struct Settings {
+    wanted: Wanted,
+    node: String,
+    key: Option<Vec<u8>>,
+}
+
+enum Entry {
+    Message {
+        at: UnixTime,
+        call: Option<CallId>,
+        way: Way,
+        protocol: Protocol,
+        remote: SocketAddr,
+        bytes: Bytes,
+    },
+    Ended(UnixTime, Arc<Record>),
+}
+
+enum Way {
+    In(SocketAddr),
+    Out(Box<Hop>),
+}
+
+impl Entry {
+    fn len(&self) -> usize {
+        match self {
+            Self::Message { bytes, .. } => bytes.len(),
+            Self::Ended(..) => 0,
+        }
+    }
+}
+
+impl Hep {
+    /// Without collectors.
+    pub fn new(metrics: Arc<Metrics>, log: Log) -> Self {
+        let shared = Shared {
+            feed: ArcSwapOption::empty(),
+            is_paused: AtomicBool::new(false),
+            running: Mutex::default(),
+            metrics: HepMetrics::counting(&metrics),
+            metrics_of_node: metrics,
+            log,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Takes what an event shows.
+    pub fn event(&self, event: &Event) {
+        let feed = self.shared.feed.load();
+        let Some(feed) = &*feed else {
+            return;
+        };
+        match &event.what {
+            Happened::Received {
+                protocol,
+                local,
+                remote,
+                bytes,
+            } if feed.shows(*protocol) => {
+                let message = Entry::Message {
+                    at: event.at,
+                    call: event.call,
+                    way: Way::In(*local),
+                    protocol: *protocol,
+                    remote: *remote,
+                    bytes: bytes.clone(),
+                };
+                self.give(feed, message);
+            }
+            Happened::Ended(record) if feed.quality => {
+                self.give(feed, Entry::Ended(event.at, Arc::clone(record)));
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a message that leaves.
+    pub fn sent(&self, call: Option<CallId>, hop: &Hop, bytes: &Bytes) {
+        let feed = self.shared.feed.load();
+        let Some(feed) = feed.as_ref().filter(|feed| feed.shows(hop.protocol)) else {
+            return;
+        };
+        self.give(
+            feed,
+            Entry::Message {
+                at: wall_clock(),
+                call,
+                way: Way::Out(Box::new(hop.clone())),
+                protocol: hop.protocol,
+                remote: hop.remote,
+                bytes: bytes.clone(),
+            },
+        );
+    }
+
+    fn give(&self, feed: &Feed, entry: Entry) {
+        // Ordering: an entry more or less.
+        let is_taken = !self.shared.is_paused.load(Ordering::Relaxed) && feed.take(entry);
+        if !is_taken {
+            self.shared.metrics.lost(1);
+        }
+    }
+
+    /// Takes nothing while there are more important things to do, or takes everything again.
+    pub fn pause(&self, is_paused: bool) {
+        // Ordering: an entry more or less.
+        self.shared.is_paused.store(is_paused, Ordering::Relaxed);
+    }
+
+    /// Sends from now on where this configuration says. Call within the runtime.
+    pub fn configure(&self, loaded: &Loaded, resolver: &Resolver, places: Places) {
+        let wanted = loaded.shell.hep.clone();
+        let settings = wanted.map(|wanted| Settings {
+            key: wanted.key.as_ref().and_then(|key| self.key(key)),
+            node: loaded.config.node.id.clone(),
+            wanted,
+        });
+        let mut running = self.running();
+        if running.as_ref().map(|own| &own.settings) == settings.as_ref() {
+            return;
+        }
+        // What runs writes what it has, and ends.
+        self.shared.feed.store(None);
+        if let Some(before) = running.take() {
+            for collector in &before.settings.wanted.collectors {
+                self.shared.metrics.forget(&collector.to_string());
+            }
+        }
+        let Some(settings) = settings else {
+            return;
+        };
+        match self.start(settings, resolver, places) {
+            Ok((feed, own)) => {
+                *running = Some(own);
+                self.shared.feed.store(Some(Arc::new(feed)));
+            }
+            Err(why) => {
+                let log = &self.shared.log;
+                let line = log.error("hep_down", "nothing is sent to the collectors of [hep]");
+                line.with("why", why).send();
+            }
+        }
+    }
+
+    fn key(&self, key: &sbc_core::config::Secret) -> Option<Vec<u8>> {
+        match config::read_secret(key) {
+            Ok(mut octets) => {
+                // An editor ends the last line; no password does.
+                while let Some(b'\n' | b'\r') = octets.last() {
+                    octets.pop();
+                }
+                Some(octets)
+            }
+            Err(FileFault::Unreadable(why) | FileFault::Unusable(why)) => {
+                let line = self.shared.log.error("hep_key", why);
+                line.with("key", key).send();
+                None
+            }
+        }
+    }
+
+    fn start(
+        &self,
+        settings: Settings,
+        resolver: &Resolver,
+        places: Places,
+    ) -> std::io::Result<(Feed, Running)> {
+        let collectors = &settings.wanted.collectors;
+        let is_tls = |own: &HepCollector| own.protocol == Protocol::Tls;
+        let tls = match collectors.iter().any(is_tls) {
+            false => Err("no collector has TLS".to_owned()),
+            true => config::read_roots(&settings.wanted.roots)
+                .map(|(roots, _)| https::believing(roots))
+                .map_err(|(FileFault::Unreadable(why) | FileFault::Unusable(why))| {
+                    format!("roots {}: {why}", settings.wanted.roots)
+                }),
+        };
+        let reach = Reach {
+            runtime: Handle::current(),
+            resolver: resolver.clone(),
+            tls,
+            metrics: self.shared.metrics.clone(),
+            log: self.shared.log.clone(),
+        };
+        let posts: Vec<Post> = collectors
+            .iter()
+            .map(|own| Post::start(own.clone(), &reach))
+            .collect();
+        let waiting = posts.iter().map(|own| Arc::clone(own.waiting())).collect();
+        let (queue, entries) = mpsc::sync_channel(QUEUE);
+        let load = Arc::new(Load::default());
+        let writer = Writer {
+            settings: settings.clone(),
+            places,
+            posts,
+            load: Arc::clone(&load),
+            metrics: self.shared.metrics.clone(),
+            node: Arc::clone(&self.shared.metrics_of_node),
+        };
+        let thread = thread::Builder::new().name("hep".to_owned());
+        let thread = thread.spawn(move || writer.run(&entries))?;
+        let feed = Feed {
+            queue,
+            load,
+            include_tls: settings.wanted.include_tls,
+            quality: settings.wanted.quality,
+        };
+        let running = Running {
+            settings,
+            thread,
+            waiting,
+        };
+        Ok((feed, running))
+    }
+
+    /// What keeps collectors from being written to.
+    pub fn troubles(&self) -> Vec<String> {
+        let running = self.running();
+        let waiting = running.iter().flat_map(|own| &own.waiting);
+        waiting.filter_map(|own| own.trouble()).collect()
+    }
+
+    /// Gives collectors what waits, and ends; gives up after two seconds if one of them does not take it.
+    pub fn finish(&self) {
+        self.shared.feed.store(None);
+        let Some(own) = self.running().take() else {
+            return;
+        };
+        let deadline = Instant::now() + 2 * LAST_WRITES;
+        while !own.thread.is_finished() && Instant::now() < deadline {
+            thread::sleep(PAUSE / 4);
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        let running = &self.shared.running;
+        running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Feed {
+    fn shows(&self, protocol: Protocol) -> bool {
+        protocol != Protocol::Tls || self.include_tls
+    }
+
+    /// Queues an entry; `false` if there is no room.
+    fn take(&self, entry: Entry) -> bool {
+        let length = entry.len();
+        // Ordering: only the sums matter.
+        let before = self.load.bytes.fetch_add(length, Ordering::Relaxed);
+        self.load.entries.fetch_add(1, Ordering::Relaxed);
+        let is_taken = before + length <= QUEUE_BYTES && self.queue.try_send(entry).is_ok();
+        if !is_taken {
+            self.load.taken(length);
+        }
+        is_taken
+    }
+}
+
+impl Load {
+    fn taken(&self, length: usize) {
+        // Ordering: only the sums matter.
+        self.entries.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(length, Ordering::Relaxed);
+    }
+}
+
+/// The thread that makes frames.
+struct Writer {
+    settings: Settings,
+    places: Places,
+    posts: Vec<Post>,
+    load: Arc<Load>,
+    metrics: HepMetrics,
+    node: Arc<Metrics>,
+}
+
+impl Writer {
+    fn run(mut self, entries: &Receiver<Entry>) {
+        let depth = self.node.queue_depth.with_label_values(&["hep"]);
+        loop {
+            let first = entries.try_recv().or_else(|_| {
+                thread::sleep(PAUSE);
+                entries.recv_timeout(SECOND)
+            });
+            match first {
+                Ok(first) => {
+                    for entry in std::iter::once(first).chain(entries.try_iter()) {
+                        self.load.taken(entry.len());
+                        self.take(entry);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let waiting = self.load.entries.load(Ordering::Relaxed);
+            let most = self.posts.iter().map(Post::depth).max();
+            let all = waiting + most.unwrap_or(0);
+            depth.set(i64::try_from(all).unwrap_or(i64::MAX));
+        }
+        depth.set(0);
+        let tasks: Vec<_> = self.posts.drain(..).map(Post::close).collect();
+        let deadline = Instant::now() + LAST_WRITES;
+        while tasks.iter().any(|task| !task.is_finished()) && Instant::now() < deadline {
+            thread::sleep(PAUSE / 4);
+        }
+        for task in tasks {
+            task.abort();
+        }
+    }
+
+    fn take(&mut self, entry: Entry) {
+        match entry {
+            Entry::Message {
+                at,
+                call,
+                way,
+                protocol,
+                remote,
+                bytes,
+            } => {
+                let (source, target) = match way {
+                    Way::In(local) => (remote, local),
+                    Way::Out(hop) => match (self.places)(&hop) {
+                        Some(local) => (local, remote),
+                        // Its listener is gone, and nothing leaves from there.
+                        None => return,
+                    },
+                };
+                let correlation = call.map(|call| call.to_string());
+                let text = shown(&bytes);
+                let frame = Frame {
+                    source,
+                    target,
+                    protocol,
+                    at,
+                    kind: Kind::Sip,
+                    correlation: correlation.as_deref(),
+                    score: None,
+                    payload: text.as_bytes(),
+                    ..self.frame()
+                };
+                let octets = frame.write();
+                self.post(octets);
+            }
+            Entry::Ended(at, record) => {
+                let correlation = record.call.to_string();
+                for report in quality::reports(&record) {
+                    let payload = report.text.to_string();
+                    let frame = Frame {
+                        source: report.remote,
+                        target: report.local,
+                        protocol: Protocol::Udp,
+                        at,
+                        kind: Kind::Quality,
+                        correlation: Some(&correlation),
+                        score: report.score,
+                        payload: payload.as_bytes(),
+                        ..self.frame()
+                    };
+                    let octets = frame.write();
+                    self.post(octets);
+                }
+            }
+        }
+    }
+
+    /// What all frames say.
+    fn frame(&self) -> Frame<'_> {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        Frame {
+            source: nowhere,
+            target: nowhere,
+            protocol: Protocol::Udp,
+            at: UnixTime::default(),
+            kind: Kind::Sip,
+            agent: self.settings.wanted.agent,
+            key: self.settings.key.as_deref(),
+            correlation: None,
+            node: &self.settings.node,
+            score: None,
+            payload: &[],
+        }
+    }
+
+    fn post(&self, octets: Vec<u8>) {
+        let frame = Bytes::from(octets);
+        for post in &self.posts {
+            if !post.offer(&frame) {
+                self.metrics.lost(1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,328 @@
+use super::*;
+use crate::sink::fixture;
+use crate::sink::log::{Form, Level};
+use sbc_core::id::ListenerName;
+use std::io::Read;
+use std::net::{TcpListener, UdpSocket};
+
+const LOCAL: &str = "192.0.2.10:5060";
+
+/// An exporter with these collectors, as a reload would make it.
+struct Stage {
+    hep: Hep,
+    metrics: Arc<Metrics>,
+    runtime: tokio::runtime::Runtime,
+}
+
+fn wanted(collectors: &[String]) -> Wanted {
+    let collector = |text: &String| {
+        let (place, protocol) = text.rsplit_once(';').unwrap();
+        let (host, port) = place.rsplit_once(':').unwrap();
+        HepCollector {
+            host: host.to_owned(),
+            port: port.parse().unwrap(),
+            protocol: match protocol {
+                "udp" => Protocol::Udp,
+                "tcp" => Protocol::Tcp,
+                _ => Protocol::Tls,
+            },
+        }
+    };
+    Wanted {
+        collectors: collectors.iter().map(collector).collect(),
+        agent: 2_001,
+        key: None,
+        include_tls: false,
+        quality: true,
+        roots: "/none".to_owned(),
+    }
+}
+
+fn stage(wanted: Wanted) -> Stage {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let metrics = Arc::new(Metrics::new().unwrap());
+    let log = Log::start(Level::Error, Form::Text, std::io::sink())
+        .unwrap()
+        .0;
+    let hep = Hep::new(Arc::clone(&metrics), log);
+    let settings = Settings {
+        wanted,
+        node: "sbc1".to_owned(),
+        key: Some(b"open sesame".to_vec()),
+    };
+    let places: Places = Arc::new(|_| Some(LOCAL.parse().unwrap()));
+    let resolver = Resolver::new(Arc::clone(&metrics));
+    let entered = runtime.enter();
+    let (feed, running) = hep.start(settings, &resolver, places).unwrap();
+    drop(entered);
+    *hep.running() = Some(running);
+    hep.shared.feed.store(Some(Arc::new(feed)));
+    Stage {
+        hep,
+        metrics,
+        runtime,
+    }
+}
+
+impl Stage {
+    fn lost(&self) -> u64 {
+        self.metrics.queue_dropped.with_label_values(&["hep"]).get()
+    }
+
+    fn sends(&self, protocol: Protocol, call: Option<u128>, text: &str) {
+        let hop = Hop {
+            listener: ListenerName::new("l"),
+            protocol,
+            remote: "198.51.100.7:5060".parse().unwrap(),
+            tls: None,
+            flow: None,
+        };
+        let bytes = Bytes::from(text.to_owned());
+        self.hep.sent(call.map(CallId), &hop, &bytes);
+    }
+
+    fn hears(&self, call: Option<u128>, text: &str) {
+        self.hep.event(&Event {
+            at: UnixTime::from_micros(1_768_471_200_000_001),
+            call: call.map(CallId),
+            leg: None,
+            what: Happened::Received {
+                protocol: Protocol::Udp,
+                local: LOCAL.parse().unwrap(),
+                remote: "198.51.100.7:5060".parse().unwrap(),
+                bytes: Bytes::from(text.to_owned()),
+            },
+        });
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.hep.finish();
+        let _ = &self.runtime;
+    }
+}
+
+fn udp() -> (UdpSocket, String) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let at = format!("{};udp", socket.local_addr().unwrap());
+    (socket, at)
+}
+
+fn next(socket: &UdpSocket) -> Vec<u8> {
+    let mut room = vec![0; 70_000];
+    let length = socket.recv(&mut room).unwrap();
+    room.truncate(length);
+    room
+}
+
+/// The value of a chunk.
+fn chunk(frame: &[u8], kind: u16) -> Option<Vec<u8>> {
+    let mut at = 6;
+    while at < frame.len() {
+        let word = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+        let (own, end) = (word(at + 2), at + usize::from(word(at + 4)));
+        if own == kind {
+            return Some(frame[at + 6..end].to_vec());
+        }
+        at = end;
+    }
+    None
+}
+
+fn payload(frame: &[u8]) -> String {
+    String::from_utf8(chunk(frame, 0x0f).unwrap()).unwrap()
+}
+
+const SECRET: &str =
+    "INVITE sip:a@example.com SIP/2.0\r\nContent-Length: 25\r\n\r\na=crypto:1 X inline:QUJD\r\n";
+
+/// OPS-070, SEC-005.
+#[test]
+fn both_ways_of_a_call_have_its_name_our_real_address_and_no_secret() {
+    let (socket, at) = udp();
+    let stage = stage(wanted(&[at]));
+    stage.hears(Some(0xabc), SECRET);
+    let came = next(&socket);
+    stage.sends(Protocol::Udp, Some(0xabc), SECRET);
+    let went = next(&socket);
+    for (frame, source, target) in [
+        (&came, [198, 51, 100, 7], [192, 0, 2, 10]),
+        (&went, [192, 0, 2, 10], [198, 51, 100, 7]),
+    ] {
+        assert_eq!(chunk(frame, 3).unwrap(), source);
+        assert_eq!(chunk(frame, 4).unwrap(), target);
+        let name = CallId(0xabc).to_string();
+        assert_eq!(chunk(frame, 0x11).unwrap(), name.as_bytes());
+        assert_eq!(chunk(frame, 0x0e).unwrap(), b"open sesame");
+        assert_eq!(chunk(frame, 0x0c).unwrap(), 2_001_u32.to_be_bytes());
+        assert_eq!(chunk(frame, 0x13).unwrap(), b"sbc1");
+        let text = payload(frame);
+        assert!(
+            text.contains("inline:<secret>") && !text.contains("QUJD"),
+            "{text}"
+        );
+    }
+    assert_eq!(chunk(&came, 9).unwrap(), 1_768_471_200_u32.to_be_bytes());
+    assert_eq!(chunk(&came, 10).unwrap(), 1_u32.to_be_bytes());
+    assert_eq!(stage.lost(), 0);
+}
+
+#[test]
+fn what_is_encrypted_is_not_shown_unless_somebody_says_so() {
+    let (socket, at) = udp();
+    let stage_without = stage(wanted(std::slice::from_ref(&at)));
+    stage_without.sends(Protocol::Tls, Some(1), "over TLS");
+    stage_without.sends(Protocol::Tcp, None, "over TCP");
+    let frame = next(&socket);
+    assert_eq!(payload(&frame), "over TCP");
+    assert_eq!(
+        (chunk(&frame, 2), chunk(&frame, 0x11)),
+        (Some(vec![6]), None)
+    );
+    let with = stage(Wanted {
+        include_tls: true,
+        ..wanted(&[at])
+    });
+    with.sends(Protocol::Tls, Some(1), "over TLS");
+    assert_eq!(payload(&next(&socket)), "over TLS");
+}
+
+#[test]
+fn the_quality_of_each_leg_is_told_at_the_end() {
+    let (socket, at) = udp();
+    let stage = stage(wanted(&[at]));
+    let mut record = fixture::record(7);
+    let mut media = fixture::media(1);
+    media.remote = "198.51.100.7:4000".parse().ok();
+    media.local = LOCAL.parse().ok();
+    record.media.push(media);
+    stage.hep.event(&Event {
+        at: UnixTime::from_micros(1_000_000),
+        call: Some(record.call),
+        leg: None,
+        what: Happened::Ended(Arc::new(record.clone())),
+    });
+    let frame = next(&socket);
+    assert_eq!(chunk(&frame, 0x0b).unwrap(), [0x22]);
+    assert_eq!(chunk(&frame, 7).unwrap(), 4_000_u16.to_be_bytes());
+    assert_eq!(
+        chunk(&frame, 0x11).unwrap(),
+        record.call.to_string().as_bytes()
+    );
+    let told: serde_json::Value = serde_json::from_str(&payload(&frame)).unwrap();
+    assert_eq!(told["CORRELATION_ID"], record.call.to_string());
+    assert_eq!(told["RTP_SIP_CALL_ID"], record.egress[0].call_id);
+    assert_eq!(told["TOTAL_PK"], 90);
+    assert_eq!(told["EXPECTED_PK"], 100);
+}
+
+/// OPS-001, FM-25: a collector that does not read, and one that is not there, beside one that is.
+#[test]
+fn a_collector_that_is_not_there_or_does_not_read_holds_up_nobody() {
+    let (socket, good) = udp();
+    let stuck = TcpListener::bind("127.0.0.1:0").unwrap();
+    let deaf = format!("{};tcp", stuck.local_addr().unwrap());
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+    let absent = format!("{};tcp", gone.local_addr().unwrap());
+    drop(gone);
+    let stage = stage(wanted(&[deaf, absent, good]));
+    let text = "x".repeat(60_000);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // Until the queues of both are full.
+    while stage.lost() < 100 {
+        let began = Instant::now();
+        stage.sends(Protocol::Udp, None, &text);
+        assert!(began.elapsed() < Duration::from_secs(5), "nobody waits");
+        assert!(Instant::now() < deadline);
+    }
+    assert_eq!(payload(&next(&socket)), text);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !stage
+        .hep
+        .troubles()
+        .iter()
+        .any(|told| told.contains("refused"))
+    {
+        assert!(Instant::now() < deadline, "{:?}", stage.hep.troubles());
+        thread::sleep(PAUSE);
+    }
+    let up = stage.metrics.text();
+    let is_down = |line: &str| line.starts_with("sbc_hep_up{") && line.ends_with(" 0");
+    assert!(up.lines().any(is_down), "{up}");
+}
+
+#[test]
+fn a_port_that_nobody_has_is_told_and_stays_told_until_somebody_has_it() {
+    let (socket, at) = udp();
+    let place = socket.local_addr().unwrap();
+    drop(socket);
+    let stage = stage(wanted(&[at]));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while stage.hep.troubles().is_empty() {
+        stage.sends(Protocol::Udp, None, "nobody");
+        assert!(Instant::now() < deadline);
+        thread::sleep(PAUSE);
+    }
+    // The next way there is made after a quarter of a second, and is no better.
+    let until = Instant::now() + Duration::from_millis(400);
+    while Instant::now() < until {
+        assert!(!stage.hep.troubles().is_empty());
+        thread::sleep(PAUSE);
+    }
+    let back = UdpSocket::bind(place).unwrap();
+    while !stage.hep.troubles().is_empty() {
+        stage.sends(Protocol::Udp, None, "somebody");
+        assert!(Instant::now() < deadline);
+        thread::sleep(PAUSE);
+    }
+    drop(back);
+}
+
+#[test]
+fn a_collector_that_comes_back_gets_what_has_waited() {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = door.local_addr().unwrap();
+    let stage = stage(wanted(&[format!("{at};tcp")]));
+    // It closes the first connection, saying what nobody has asked for.
+    let (mut first, _) = door.accept().unwrap();
+    std::io::Write::write_all(&mut first, b"garbage").unwrap();
+    drop(first);
+    let (mut second, _) = door.accept().unwrap();
+    stage.sends(Protocol::Udp, None, "one");
+    stage.sends(Protocol::Udp, None, "two");
+    second
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    for wanted in ["one", "two"] {
+        let mut head = [0; 6];
+        second.read_exact(&mut head).unwrap();
+        assert_eq!(&head[..4], b"HEP3");
+        let length = usize::from(u16::from_be_bytes([head[4], head[5]]));
+        let mut frame = head.to_vec();
+        frame.resize(length, 0);
+        second.read_exact(&mut frame[6..]).unwrap();
+        assert_eq!(payload(&frame), wanted);
+    }
+    assert_eq!(stage.lost(), 0);
+}
+
+/// REL-011: the first that goes.
+#[test]
+fn nothing_is_taken_while_the_node_is_loaded_and_that_is_counted() {
+    let (socket, at) = udp();
+    let stage = stage(wanted(&[at]));
+    stage.hep.pause(true);
+    stage.sends(Protocol::Udp, None, "lost");
+    assert_eq!(stage.lost(), 1);
+    stage.hep.pause(false);
+    stage.sends(Protocol::Udp, None, "kept");
+    assert_eq!(payload(&next(&socket)), "kept");
+}
