@@ -8,7 +8,7 @@ use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
 use crate::certify::follows;
 use crate::certify::mutation::{Mutation, carrier, drop, drop_after, teams, then};
-use crate::certify::setting::{FQDN, OwnCertificate};
+use crate::certify::setting::FQDN;
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
 use crate::certify::word;

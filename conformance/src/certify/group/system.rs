@@ -26,7 +26,7 @@ pub const CASES: &[Case] = &[
                     "c1.cust.test.example",
                     "c2.cust.test.example",
                 ),
-            ),
+            )
             .also(&[follows::NAMED, follows::STOPS]),
             // Another customer's name wherever it may be, as if the call were that one's.
             breaks(
