@@ -8,7 +8,7 @@ use sbc_core::transport::Protocol;
 fn sources(table: &str) -> [Source; 1] {
     [Source::new(
         "hep.toml",
-        &format!("{CONFIG}\n[hep]\n{table}\n"),
+        format!("{CONFIG}\n[hep]\n{table}\n"),
     )]
 }
 

@@ -85,7 +85,7 @@ fn the_last_entry_of_teams_forwards_whether_or_not_it_says_why() {
         (format!("{user}>;index=1"), true),
         (format!("{user}?Reason=SIP>;index=1"), true),
         // Who is called forwards nothing.
-        (format!("{called}"), false),
+        (called.to_owned(), false),
     ] {
         let mut shard = Shard::with(config_of(&asserts));
         let line = format!("HISTORY-INFO: {history}\nCONTACT: ");
