@@ -27,7 +27,10 @@ pub const CASES: &[Case] = &[
                 "a door that lets anybody in shows everybody the same certificate",
             )]),
             breaks("TDR-TLS-011", drop(teams("OPTIONS").status(200))),
-            breaks("TDR-TLS-016", Mutation::Front(Wrong::VagueAlert)),
+            breaks("TDR-TLS-016", Mutation::Front(Wrong::VagueAlert)).also(&[(
+                "TDR-TLS-003",
+                "what another door refuses is none of the subject's handshakes",
+            )]),
             breaks(
                 "TDR-TLS-016",
                 Mutation::Told("sni=\"unknown\"", "sni=\"other\""),

@@ -257,7 +257,11 @@ pub const CASES: &[Case] = &[
             breaks(
                 "G1",
                 replace(teams("INVITE").statuses(101, 299), "@c2.cust", "@c1.cust"),
-            ),
+            )
+            .also(&[(
+                "TDR-MT-012",
+                "the case asks of each call whose name it has, too",
+            )]),
             breaks(
                 "TDR-MT-012",
                 replace(teams("INVITE").status(404), "SIP/2.0 404", "SIP/2.0 486"),

@@ -13,6 +13,12 @@ use crate::certify::word;
 use crate::lab::front::Wrong;
 use std::time::Duration;
 
+/// The case asks the same of each call as the run.
+const OWN_NAME: follows::Follows = (
+    "TDR-MT-010",
+    "the case asks of each call for its customer's name, too",
+);
+
 /// The cases.
 pub const CASES: &[Case] = &[
     case(
@@ -37,7 +43,7 @@ pub const CASES: &[Case] = &[
                     "c2.cust.test.example",
                 ),
             )
-            .also(&[follows::NAMED, follows::STOPS]),
+            .also(&[OWN_NAME, follows::STOPS]),
             breaks(
                 "G1",
                 replace(
@@ -46,7 +52,7 @@ pub const CASES: &[Case] = &[
                     "Contact: <sip:+441632960001@c2.cust.test.example",
                 ),
             )
-            .also(&[follows::NAMED, follows::STOPS]),
+            .also(&[OWN_NAME, follows::STOPS]),
         ],
     )
     .needs(&[Need::Hosting])
