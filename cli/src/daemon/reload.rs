@@ -259,26 +259,7 @@ impl Daemon {
     pub async fn reload_if(&self, meant: &Meant) -> Result<Reloaded, ReloadFault> {
         let _turn = self.turn().lock().await;
         self.is_meant(meant)?;
-        if !meant.is_forced && meant.files.is_none() {
-            self.are_wanted().await.inspect_err(|fault| {
-                self.tell_refusal(fault);
-            })?;
-        }
         self.put(Wanted::Files, meant).await
-    }
-
-    /// Whether the files on disk are not those that were taken back.
-    async fn are_wanted(&self) -> Result<(), ReloadFault> {
-        let path = self.config_path().to_owned();
-        let generations = Arc::clone(self.generations());
-        aside(move || match crate::config::read_sources(&path) {
-            Ok(files) if generations.were_taken_back(&generations::sum(&files)) => {
-                Err(ReloadFault::TakenBack)
-            }
-            // What is wrong with them is told by whoever takes them.
-            Ok(_) | Err(_) => Ok(()),
-        })
-        .await
     }
 
     /// The same; unless it is confirmed in time, what was in use before is put into use again. A reload in between
@@ -297,7 +278,8 @@ impl Daemon {
         aside(move || generations.write_again().map_err(ReloadFault::Unwritten)).await?;
         let was_awaited = self.generations().until();
         self.generations().await_word(time);
-        let done = self.put(Wanted::Files, meant).await;
+        // They go back by themselves if they are no better than before.
+        let done = self.put(Wanted::Files, &meant.clone().forced()).await;
         match (&done, was_awaited) {
             (Ok(_), _) => {
                 // It counts from when there is something to look at: new certificates are tried before.
@@ -426,6 +408,10 @@ impl Daemon {
     async fn put(&self, wanted: Wanted, meant: &Meant) -> Result<Reloaded, ReloadFault> {
         let prepared = match self.prepare(&wanted, Trial::Held).await {
             Ok(prepared) if !meant.is(&prepared.sources) => return Err(ReloadFault::OtherFiles),
+            Ok(prepared) => self.wanted_again(&wanted, meant, prepared),
+            Err(fault) => Err(fault),
+        };
+        let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(fault) => {
                 self.sinks().metrics.config_refused();
@@ -447,6 +433,24 @@ impl Daemon {
         let told = serde_json::json!({ "generation": done.generation });
         self.sinks().news.tell("config.reload", told);
         Ok(done)
+    }
+
+    /// What was read, unless it is files that were taken back and nobody says that they are meant.
+    fn wanted_again(
+        &self,
+        wanted: &Wanted,
+        meant: &Meant,
+        prepared: Prepared,
+    ) -> Result<Prepared, ReloadFault> {
+        let is_seen = meant.is_forced || meant.files.is_some();
+        let is_left = matches!(wanted, Wanted::Files) && !is_seen && {
+            let sum = generations::sum(&prepared.sources);
+            self.generations().were_taken_back(&sum)
+        };
+        match is_left {
+            true => Err(ReloadFault::TakenBack),
+            false => Ok(prepared),
+        }
     }
 
     async fn write_down(&self, number: u64, sources: Vec<Source>, by: By, origin: Origin) {
