@@ -89,9 +89,7 @@ impl Number {
             match (name.as_str(), value) {
                 ("ext", Some(value)) => {
                     let digits = without_separators(value);
-                    let is_extension = (1..=20).contains(&digits.len())
-                        && digits.bytes().all(|digit| digit.is_ascii_digit());
-                    read.extension = is_extension.then(|| digits.into_owned());
+                    read.extension = is_extension(&digits).then(|| digits.into_owned());
                 }
                 ("phone-context", Some(value)) => read.context = Some(value.to_owned()),
                 (known, value) if PASSABLE.contains(&known) => {
@@ -115,14 +113,24 @@ impl Number {
         })
     }
 
-    /// The number after a transform. What was the context of another number is none of it.
+    /// The number after a transform. What was the context of another number is none of it; an extension
+    /// that it writes takes the place of the one that came (TDR-SIP-011).
     #[must_use]
     pub fn changed(&self, number: String) -> Self {
+        let extended = number.split_once(EXTENSION);
+        let extended = extended.filter(|(_, digits)| is_extension(digits));
+        let (number, extension) = match extended {
+            Some((base, digits)) => (base.to_owned(), Some(digits.to_owned())),
+            None => (number, self.extension.clone()),
+        };
         let context = self.context.as_ref().filter(|_| number == self.number);
         Self {
+            raw: self.raw.clone(),
             context: context.cloned(),
+            is_phone: self.is_phone,
+            params: self.params.clone(),
             number,
-            ..self.clone()
+            extension,
         }
     }
 
@@ -130,6 +138,13 @@ impl Number {
     pub fn is_global(&self) -> bool {
         is_e164(&self.number)
     }
+}
+
+/// How a rule for called numbers writes an extension behind the number.
+pub const EXTENSION: &str = ";ext=";
+
+fn is_extension(digits: &str) -> bool {
+    (1..=20).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// Number and parameters of the user part of a URI, as it stands.
