@@ -101,6 +101,26 @@ fn numbers_of_the_customers_list_are_calls_for_help_as_they_are_dialled() {
 }
 
 #[test]
+fn rules_towards_a_carrier_change_what_is_dialled_for_help_only_where_they_name_it() {
+    let outward = |rules: &str, number: &str| {
+        let rules = format!(
+            "\n[[transform]]\nname = \"to-help\"\nwhen = {{ trunk = \"help\", dir = \"out\" }}\ncalled = [{rules}]\n"
+        );
+        uri(&called(&(helping() + &rules), &dialled(number)).1)
+    };
+    for rule in [
+        "{ match = '^([1-9]\\d+)$', set = '+49$1' }",
+        "{ prefix = \"1\", set = \"+491\" }",
+        "{ length = \"3\", set = \"+49\" }",
+    ] {
+        assert_eq!(outward(rule, "112"), "sip:112@198.51.100.50", "{rule}");
+        let named = format!("{rule}, {{ number = \"112\", set = \"+493012345112\" }}");
+        assert_eq!(outward(&named, "112"), "sip:+493012345112@198.51.100.50");
+        assert_eq!(outward(&named, "110"), "sip:110@198.51.100.50");
+    }
+}
+
+#[test]
 fn a_service_urn_is_a_call_for_help_to_the_first_number_of_the_list() {
     for urn in ["urn:service:sos", "urn:service:sos.fire", "URN:Service:SOS"] {
         let text = carrier_invite("urn", CARRIER_SDP)
