@@ -86,6 +86,8 @@ impl Bench {
             name: "fabrikam".to_owned(),
             fqdn: FABRIKAM.to_owned(),
             numbers: vec!["+441632960100-+441632960199".to_owned()],
+            emergency: vec!["112".to_owned(), "999".to_owned()],
+            no_emergency: false,
             calls: None,
             carrier: None,
             own: false,
@@ -457,6 +459,62 @@ async fn nobody_of_teams_is_asked_twice_within_a_minute_whoever_asks() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_that_call_for_help_are_asked_for_and_have_a_way_from_teams() {
+    let bench = Bench::new(&[BASE], &[BASE, FABRIKAM]).await;
+    let hosted = Add {
+        offline: true,
+        ..bench.wish()
+    };
+    let own = Add {
+        own: true,
+        pstn: Some("carrier-a".to_owned()),
+        ..hosted.clone()
+    };
+    for wish in [hosted, own] {
+        let (_, text) = bench.add(wish.clone()).await;
+        assert!(step(&text, "configuration").contains(" ok "), "{text}");
+        assert!(
+            text.contains("\nemergency = [\"112\", \"999\"]\n"),
+            "{text}"
+        );
+        // Before the route of all others, which 112 does not match.
+        let at = |words: &str| {
+            text.find(words)
+                .unwrap_or_else(|| panic!("{words} is not in\n{text}"))
+        };
+        let first = at(
+            "-NumberPattern \"^\\+?(112|999)$\" `\n   -OnlinePstnGatewayList \"fabrikam.customers.adatum.example\" -Priority 1 ",
+        );
+        let second = at(
+            "-NumberPattern \"^\\+\\d+$\" `\n   -OnlinePstnGatewayList \"fabrikam.customers.adatum.example\" -Priority 2 ",
+        );
+        assert!(first < second, "{text}");
+
+        let silent = Add {
+            emergency: Vec::new(),
+            ..wish
+        };
+        let (code, text) = bench.add(silent.clone()).await;
+        assert_eq!(code, exit::USAGE, "{text}");
+        let nobody = Add {
+            no_emergency: true,
+            ..silent
+        };
+        let (_, text) = bench.add(nobody).await;
+        assert!(text.contains("\nemergency = []\n"), "{text}");
+        assert!(step(&text, "configuration").contains(" ok "), "{text}");
+        assert!(!text.contains("-emergency\""), "{text}");
+    }
+    let wrong = Add {
+        emergency: vec!["one".to_owned()],
+        offline: true,
+        ..bench.wish()
+    };
+    let (code, text) = bench.add(wrong).await;
+    assert_eq!(code, exit::INVALID, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_customer_may_have_a_trunk_of_its_own_and_media_that_pass_by() {
     let bench = Bench::new(&["sbc1.fabrikam.example"], &[BASE, "sbc1.fabrikam.example"]).await;
     let own = Add {
@@ -530,7 +588,12 @@ async fn media_that_stay_in_the_sites_of_a_customer_are_drafted_and_told_to_its_
         ..central.clone()
     };
     let (_, text) = bench.add(behind.clone()).await;
-    has(step(&text, "configuration"), " ok ");
+    // What the loader says of the draft is shown.
+    has(step(&text, "configuration"), " warning ");
+    has(
+        step(&text, "configuration"),
+        "see that the branch can reach",
+    );
     has(&text, ", proxy = \"proxy.fabrikam.example\", site = ");
     has(
         &text,

@@ -6,6 +6,7 @@ use sbc_core::config::{Assumed, Source, load};
 use sbc_core::event::Happened;
 use sbc_core::id::CommandId;
 use sbc_core::input::{Command, Input};
+use sbc_core::policy::emergency::HelpNumbers;
 use sbc_core::sip::{HeaderName, Limits, Message, Method, body};
 use std::time::Duration;
 use world::call::{Call, VIA};
@@ -92,11 +93,42 @@ fn numbers_of_the_customers_list_are_calls_for_help_as_they_are_dialled() {
         assert!(shard.records[0].emergency);
         assert_eq!(shard.records[0].called, number);
     }
+    // With the plus that a dial plan puts before everything, too.
+    for number in ["112", "933"] {
+        let (shard, invite) = called(&helping(), &dialled(&format!("+{number}")));
+        assert_eq!(invite.hop.remote.to_string(), "198.51.100.50:5060");
+        assert_eq!(uri(&invite), format!("sip:{number}@198.51.100.50"));
+        assert!(is_alarmed(&shard));
+        let numbers = HelpNumbers::of(&config_of(&helping()));
+        let text = dialled(&format!("+{number}")).replace('\n', "\r\n");
+        let message = Message::parse(text.into(), &Limits::default()).unwrap();
+        assert!(numbers.are_called_by(&message), "before it is read");
+    }
     // Nearly the same number is a call like any other, and so is the number in full form.
-    for number in ["1122", "+49112"] {
+    for number in ["1122", "+1122", "+49112", "++112"] {
         let (shard, invite) = called(&helping(), &dialled(number));
         assert_eq!(invite.hop.remote.to_string(), CARRIER, "{number}");
         assert!(!is_alarmed(&shard));
+    }
+}
+
+#[test]
+fn rules_towards_a_carrier_change_what_is_dialled_for_help_only_where_they_name_it() {
+    let outward = |rules: &str, number: &str| {
+        let rules = format!(
+            "\n[[transform]]\nname = \"to-help\"\nwhen = {{ trunk = \"help\", dir = \"out\" }}\ncalled = [{rules}]\n"
+        );
+        uri(&called(&(helping() + &rules), &dialled(number)).1)
+    };
+    for rule in [
+        "{ match = '^([1-9]\\d+)$', set = '+49$1' }",
+        "{ prefix = \"1\", set = \"+491\" }",
+        "{ length = \"3\", set = \"+49\" }",
+    ] {
+        assert_eq!(outward(rule, "112"), "sip:112@198.51.100.50", "{rule}");
+        let named = format!("{rule}, {{ number = \"112\", set = \"+493012345112\" }}");
+        assert_eq!(outward(&named, "112"), "sip:+493012345112@198.51.100.50");
+        assert_eq!(outward(&named, "110"), "sip:110@198.51.100.50");
     }
 }
 

@@ -77,6 +77,47 @@ fn rules_are_expressions_beginnings_lengths_and_single_numbers() {
 }
 
 #[test]
+fn users_who_share_a_number_are_reached_by_the_extension_that_a_rule_writes() {
+    for rule in [
+        "match = '^\\+4930231254(\\d\\d)$', set = '+493023125000;ext=1$1'",
+        "prefix = \"+4930231254\", set = \"+493023125000;ext=1\"",
+        "number = \"+493023125456\", set = \"+493023125000;ext=156\"",
+    ] {
+        let rules = format!(
+            "\n[[transform]]\nname = \"shared\"\nwhen = {{ trunk = \"teams-contoso\", dir = \"out\" }}\n\
+             called = [{{ {rule} }}]\n"
+        );
+        let mut shard = Shard::with(config_of(&(CONFIG.to_owned() + &rules)));
+        shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        let user = "sip:+493023125000;ext=156@sip.pstnhub.microsoft.com:5061;user=phone";
+        assert!(uri(&invite).starts_with(user), "{}", uri(&invite));
+        let to = header(&invite, HeaderName::To);
+        assert!(
+            to.starts_with("<sip:+493023125000;ext=156@sip.pstn"),
+            "{to}"
+        );
+        // Nothing else of a user part may be written, and no extension where none is sent.
+        for (from, to) in [
+            (";ext=1", ";isub=1"),
+            (";ext=1", ";ext=1;x=1"),
+            ("dir = \"out\"", "dir = \"in\""),
+            ("called", "calling"),
+        ] {
+            let text = CONFIG.to_owned() + &rules.replace(from, to);
+            let facts = Assumed::default();
+            let findings = load(&[Source::new("test.toml", text)], &facts, None).expect_err(to);
+            let mut causes = findings.errors.iter().map(|finding| &finding.cause);
+            assert!(
+                causes.any(|cause| cause.ends_with("cannot stand in a number")),
+                "{to}: {findings:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_dialling_plan_works_in_both_directions() {
     let plan = "plan = { country = \"49\", international = \"00\", national = \"0\", area = \"30\", \
                 base = \"+493023125\", extension = 3 }";

@@ -39,6 +39,12 @@ pub struct Add {
     /// A number or range, as "+441632960000-+441632960099"; may be given several times
     #[arg(long = "number", value_name = "NUMBER", required = true)]
     pub numbers: Vec<String>,
+    /// A number by which its users call for help, as they dial it, such as "112"; may be given several times
+    #[arg(long, value_name = "NUMBER", conflicts_with = "no_emergency")]
+    pub emergency: Vec<String>,
+    /// Nobody there can call for help
+    #[arg(long)]
+    pub no_emergency: bool,
     /// Most calls at a time
     #[arg(long)]
     pub calls: Option<u32>,
@@ -207,7 +213,7 @@ pub fn run(command: &Tenants, out: &mut dyn Write) -> io::Result<u8> {
     let path = file.display().to_string();
     let at = sources.iter().skip(1).take_while(|other| other.path < path);
     let at = (1 + at.count()).min(sources.len());
-    sources.insert(at, Source::new(path, &draft));
+    sources.insert(at, Source::new(path.clone(), &draft));
     let loaded = match load(&sources, None) {
         Ok(loaded) => loaded,
         Err(findings) => {
@@ -222,8 +228,7 @@ pub fn run(command: &Tenants, out: &mut dyn Write) -> io::Result<u8> {
             return Ok(exit::INVALID);
         }
     };
-    let accepted = Outcome::Good("accepted by the loader that start and reload use".to_owned());
-    let mut all: Vec<Step> = vec![("configuration", accepted)];
+    let mut all: Vec<Step> = vec![("configuration", steps::configuration(&loaded, &path))];
     match arguments.offline {
         true => {
             all.push(("certificate", steps::certificate(&customer, &loaded)));
@@ -273,6 +278,14 @@ fn tried(arguments: &Add, customer: &Customer, loaded: &Loaded) -> io::Result<Ve
 }
 
 fn customer(arguments: &Add, config: &Config) -> Result<Customer, String> {
+    if arguments.emergency.is_empty() && !arguments.no_emergency {
+        // Without, calls to 112 would be like all others, with their limits and refusals (TDR-EMG-006).
+        return Err(
+            "by which numbers do its users call for help? give --emergency 112 with each number of its country, \
+             or --no-emergency if nobody there can"
+                .to_owned(),
+        );
+    }
     let teams = || {
         let trunks = config.trunks.values();
         trunks.filter(|trunk| trunk.preset == Preset::Teams && trunk.carrier.is_none())
@@ -318,6 +331,7 @@ fn customer(arguments: &Add, config: &Config) -> Result<Customer, String> {
         name: arguments.name.clone(),
         fqdn: arguments.fqdn.to_ascii_lowercase(),
         numbers: arguments.numbers.clone(),
+        emergency: arguments.emergency.clone(),
         calls: arguments.calls,
         local: arguments.local.told(arguments.media, &kind)?,
         media: arguments.media,

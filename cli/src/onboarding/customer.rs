@@ -17,6 +17,8 @@ pub struct Customer {
     pub fqdn: String,
     /// Numbers and ranges.
     pub numbers: Vec<String>,
+    /// Numbers by which its users call for help, as they are dialled; none where nobody can (TDR-EMG-001).
+    pub emergency: Vec<String>,
     /// Most calls at a time.
     pub calls: Option<u32>,
     /// How its trunk is made.
@@ -110,11 +112,15 @@ impl Customer {
     /// The file that takes it into service.
     pub fn draft(&self) -> String {
         let (name, trunk) = (quoted(&self.name), quoted(self.trunk().as_str()));
-        let numbers: Vec<String> = self.numbers.iter().map(|text| quoted(text)).collect();
+        let list = |all: &[String]| {
+            let all: Vec<String> = all.iter().map(|text| quoted(text)).collect();
+            all.join(", ")
+        };
         let mut text = format!(
             "# Customer {name}, drafted by \"causeway tenant add\".\n\n[[tenant]]\nname = {name}\n\
-             numbers = [{}]\n",
-            numbers.join(", ")
+             numbers = [{}]\nemergency = [{}]\n",
+            list(&self.numbers),
+            list(&self.emergency)
         );
         if let Some(calls) = self.calls {
             let _ = writeln!(text, "limits = {{ calls = {calls} }}");

@@ -53,11 +53,16 @@ pub fn script(customer: &Customer, config: &Config, media: Media) -> String {
         }
     }
     let (fqdn, name) = (&customer.fqdn, &customer.name);
+    let _ = writeln!(
+        text,
+        "Set-CsOnlinePstnUsage -Identity Global -Usage @{{Add=\"{name}\"}}"
+    );
+    help(&mut text, customer);
     let _ = write!(
         text,
-        "Set-CsOnlinePstnUsage -Identity Global -Usage @{{Add=\"{name}\"}}\n\
+        "\
          New-CsOnlineVoiceRoute -Identity \"{name}\" -NumberPattern \"^\\+\\d+$\" `\n   \
-         -OnlinePstnGatewayList \"{fqdn}\" -Priority 1 -OnlinePstnUsages \"{name}\"\n\
+         -OnlinePstnGatewayList \"{fqdn}\" -Priority 2 -OnlinePstnUsages \"{name}\"\n\
          New-CsOnlineVoiceRoutingPolicy \"{name}\" -OnlinePstnUsages \"{name}\"\n\
          # For each user: its address and its number\n\
          Grant-CsOnlineVoiceRoutingPolicy -Identity USER@DOMAIN -PolicyName \"{name}\"\n\
@@ -72,6 +77,22 @@ pub fn script(customer: &Customer, config: &Config, media: Media) -> String {
         sites(&mut text, fqdn, port, local);
     }
     text
+}
+
+/// The way here of calls for help: numbers as they are dialled, which no pattern of E.164 meets (TDR-EMG-001).
+fn help(text: &mut String, customer: &Customer) {
+    let (fqdn, name) = (&customer.fqdn, &customer.name);
+    if customer.emergency.is_empty() {
+        text.push_str("# Nobody calls for help over this SBC\n");
+        return;
+    }
+    let _ = write!(
+        text,
+        "# Calls for help, as they are dialled; before the route of all others\n\
+         New-CsOnlineVoiceRoute -Identity \"{name}-emergency\" -NumberPattern \"^\\+?({})$\" `\n   \
+         -OnlinePstnGatewayList \"{fqdn}\" -Priority 1 -OnlinePstnUsages \"{name}\"\n",
+        customer.emergency.join("|")
+    );
 }
 
 /// Sites and the way of media within them (TDR-LMO-010). What only the customer knows are examples.

@@ -45,6 +45,18 @@ pub fn told<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> Option<(Stri
     (!causes.is_empty()).then_some(all)
 }
 
+/// What the loader says of the drafted file, where it accepts it. Certificates have a step of their own.
+pub fn configuration(loaded: &Loaded, path: &str) -> Outcome {
+    let is_of_draft = |finding: &&Finding| {
+        let place = finding.place.as_ref();
+        !is_of_certificate(finding) && place.is_some_and(|place| place.file == path)
+    };
+    match told(loaded.findings.warnings.iter().filter(is_of_draft)) {
+        None => Outcome::Good("accepted by the loader that start and reload use".to_owned()),
+        Some((cause, fix)) => Outcome::Doubtful(format!("{cause} ({fix})")),
+    }
+}
+
 /// What the loader found about the certificate of a configuration that it accepts.
 pub fn certificate(customer: &Customer, loaded: &Loaded) -> Outcome {
     // What is inherited is told of the carrier trunk.

@@ -606,7 +606,11 @@ impl Setup {
         } = attempt;
         let dialled = called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
-        let (changed, is_service) = number::translate_called(&call.config, &scope, &called.number);
+        let translate = match self.is_emergency {
+            true => number::translate_help,
+            false => number::translate_called,
+        };
+        let (changed, is_service) = translate(&call.config, &scope, &called.number);
         if is_service {
             Arc::make_mut(&mut caller).trail.translate(&changed.value);
         }

@@ -121,8 +121,22 @@ fn is_dialled(config: &Config, ingress: &Ingress, message: &Message) -> bool {
     is_number(config, ingress.tenant.as_ref(), &called.number)
 }
 
-/// Whether a number that was dialled is in the list of this customer, or in anybody's.
+/// Most digits that a number for help has which dial plans put a plus before. No number of E.164 is so short, and
+/// `+49112` may be one (TDR-EMG-001).
+const SHORT: usize = 5;
+
+/// A short number without the plus that a rule for all numbers has put before it; others as they are.
+pub fn bare(dialled: &str) -> &str {
+    match dialled.strip_prefix('+') {
+        Some(digits) if (1..=SHORT).contains(&digits.len()) => digits,
+        _ => dialled,
+    }
+}
+
+/// Whether a number that was dialled is in the list of this customer, or in anybody's. A plus before a short one
+/// does not count.
 pub fn is_number(config: &Config, tenant: Option<&TenantName>, dialled: &str) -> bool {
+    let dialled = bare(dialled);
     let in_list = |tenant: &Tenant| tenant.emergency.iter().any(|own| own == dialled);
     match tenant {
         Some(name) => config.tenants.get(name).is_some_and(|own| in_list(own)),
@@ -143,7 +157,7 @@ pub fn ways(
     if !is_number(config, tenant, dialled) {
         return None;
     }
-    let (trunks, _) = plan(config, by, tenant, dialled, calling, None);
+    let (trunks, _) = plan(config, by, tenant, bare(dialled), calling, None);
     (!trunks.is_empty()).then_some(trunks)
 }
 
@@ -174,7 +188,7 @@ impl HelpNumbers {
                 || message.has(HeaderName::Geolocation)
                 || message.uri().is_ok_and(|uri| {
                     let user = uri.user().and_then(|user| std::str::from_utf8(user).ok());
-                    uri.is_sos() || user.is_some_and(|user| self.0.contains(user))
+                    uri.is_sos() || user.is_some_and(|user| self.0.contains(bare(user)))
                 }))
     }
 }
@@ -222,6 +236,8 @@ fn recognise(
     // On a shared trunk a caller may be nobody's, and needs help all the same.
     let whose = tenant.map(|tenant| &tenant.name);
     if is_number(config, whose, &called.number) {
+        let number = bare(&called.number).to_owned();
+        let called = Number { number, ..called };
         return Some((called, Sign::Number));
     }
     let is_marked = ingress.trunk.trusted && (has_priority(message) || has_location(message));

@@ -5,8 +5,8 @@
 //! text. Conversions happen here, at the edge.
 
 use crate::cause::{Because, CauseCode, Decision};
-use crate::config::{Config, DidSource, NumberRule, Transform, TransformScope};
-use crate::id::TrunkName;
+use crate::config::{Config, DidSource, NumberMatch, NumberRule, Transform, TransformScope};
+use crate::id::{TransformName, TrunkName};
 use crate::policy::Refusal;
 use crate::sip::header::{From, Header, HistoryInfo, To};
 use crate::sip::{DisplayName, Message, SipUri, Status, Uri};
@@ -89,9 +89,7 @@ impl Number {
             match (name.as_str(), value) {
                 ("ext", Some(value)) => {
                     let digits = without_separators(value);
-                    let is_extension = (1..=20).contains(&digits.len())
-                        && digits.bytes().all(|digit| digit.is_ascii_digit());
-                    read.extension = is_extension.then(|| digits.into_owned());
+                    read.extension = is_extension(&digits).then(|| digits.into_owned());
                 }
                 ("phone-context", Some(value)) => read.context = Some(value.to_owned()),
                 (known, value) if PASSABLE.contains(&known) => {
@@ -115,14 +113,24 @@ impl Number {
         })
     }
 
-    /// The number after a transform. What was the context of another number is none of it.
+    /// The number after a transform. What was the context of another number is none of it; an extension
+    /// that it writes takes the place of the one that came (TDR-SIP-011).
     #[must_use]
     pub fn changed(&self, number: String) -> Self {
+        let extended = number.split_once(EXTENSION);
+        let extended = extended.filter(|(_, digits)| is_extension(digits));
+        let (number, extension) = match extended {
+            Some((base, digits)) => (base.to_owned(), Some(digits.to_owned())),
+            None => (number, self.extension.clone()),
+        };
         let context = self.context.as_ref().filter(|_| number == self.number);
         Self {
+            raw: self.raw.clone(),
             context: context.cloned(),
+            is_phone: self.is_phone,
+            params: self.params.clone(),
             number,
-            ..self.clone()
+            extension,
         }
     }
 
@@ -130,6 +138,13 @@ impl Number {
     pub fn is_global(&self) -> bool {
         is_e164(&self.number)
     }
+}
+
+/// How a rule for called numbers writes an extension behind the number.
+pub const EXTENSION: &str = ";ext=";
+
+fn is_extension(digits: &str) -> bool {
+    (1..=20).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_digit())
 }
 
 /// Number and parameters of the user part of a URI, as it stands.
@@ -324,6 +339,30 @@ pub fn translate_called(
     (changed, is_service)
 }
 
+/// As [`translate_called`], of a call for help. What was dialled is changed only by rules that name it: those on
+/// patterns and beginnings are made for numbers that others have (TDR-NUM-003). A number in full form is one of these.
+pub fn translate_help(
+    config: &Config,
+    scope: &TransformScope,
+    dialled: &str,
+) -> (Decision<String>, bool) {
+    if is_e164(dialled) {
+        return translate_called(config, scope, dialled);
+    }
+    let mut value = dialled.to_owned();
+    let mut because = Because::default();
+    for transform in config.transforms.iter().filter(|t| t.scope == *scope) {
+        let mut rules = transform.called.iter();
+        let rule =
+            rules.find(|rule| matches!(&rule.when, NumberMatch::Number(own) if *own == value));
+        if let Some(rule) = rule.filter(|rule| rule.set != value) {
+            because = because.and(told(&transform.name, "called", &value, &rule.set));
+            value.clone_from(&rule.set);
+        }
+    }
+    (Decision { value, because }, false)
+}
+
 /// Changes a number that forwarded a call by the transforms of one scope: by their rules for such
 /// numbers, and where a transform has none by those for calling ones.
 pub fn transform_redirecting(
@@ -383,15 +422,16 @@ fn transform<'c>(
         let changed: String = changed.chars().take(LONGEST).collect();
         if changed != value {
             *is_service |= is_translation;
-            because = because.and(format!(
-                "transform \"{}\" changed the {what} number {value} to {}",
-                transform.name,
-                changed.escape_debug()
-            ));
+            because = because.and(told(&transform.name, what, &value, &changed));
             value = changed;
         }
     }
     Decision { value, because }
+}
+
+fn told(name: &TransformName, what: &str, value: &str, changed: &str) -> String {
+    let changed = changed.escape_debug();
+    format!("transform \"{name}\" changed the {what} number {value} to {changed}")
 }
 
 /// Whether what transforms have made of a number may stand in a message: nothing is left out of it in

@@ -185,7 +185,10 @@ impl Wish {
             return Ok(Decision {
                 value: Plan {
                     trunks,
-                    called: number,
+                    called: Number {
+                        number: emergency::bare(&number.number).to_owned(),
+                        ..number
+                    },
                     is_verbatim: false,
                     route: None,
                     is_emergency: true,

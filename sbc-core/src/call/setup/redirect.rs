@@ -118,7 +118,10 @@ impl Redirects {
             let scope = TransformScope::In(trunk.name.clone());
             let inside = number::transform_called(config, &scope, &number.number).value;
             let number = match &help {
-                Some(_) => number,
+                Some(_) => Number {
+                    number: emergency::bare(&number.number).to_owned(),
+                    ..number
+                },
                 None => Number {
                     number: inside,
                     ..number

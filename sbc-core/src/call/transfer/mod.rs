@@ -332,7 +332,11 @@ impl Transfer {
         let by = Arc::clone(&by.trunk);
         let dialled = self.plan.called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
-        let changed = number::transform_called(&call.config, &scope, &dialled);
+        let translate = match self.plan.is_emergency {
+            true => number::translate_help,
+            false => number::translate_called,
+        };
+        let (changed, _) = translate(&call.config, &scope, &dialled);
         let outset = Outset {
             caller: self.presented(call, &trunk),
             called: self.plan.called.changed(changed.value),

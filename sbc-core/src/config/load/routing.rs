@@ -238,9 +238,11 @@ impl Load<'_> {
         if let Some(name) = trunk {
             self.trunks.find(name, &title, &mut self.out);
         }
-        let mut calling = self.rules(&format!("{title}: calling"), &written.calling);
-        let mut called = self.rules(&format!("{title}: called"), &written.called);
-        let mut redirecting = self.rules(&format!("{title}: redirecting"), &written.redirecting);
+        let is_outbound = written.is_inbound.as_ref().is_some_and(|at| !at.value);
+        let mut calling = self.rules(&format!("{title}: calling"), &written.calling, false);
+        let mut called = self.rules(&format!("{title}: called"), &written.called, is_outbound);
+        let title_of = format!("{title}: redirecting");
+        let mut redirecting = self.rules(&title_of, &written.redirecting, false);
         if let (Some(plan), Some(dir)) = (&written.plan, &written.is_inbound) {
             let rules = self.plan_rules(&title, plan, dir.value);
             if !redirecting.is_empty() {

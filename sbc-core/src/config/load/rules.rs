@@ -7,12 +7,50 @@ use crate::config::rules::{WrittenMatch, WrittenPlan, WrittenRule};
 use crate::config::source::At;
 use crate::config::value::is_number_start;
 use crate::config::{NumberMatch, NumberRule};
+use crate::policy::number::EXTENSION;
 use std::ops::RangeInclusive;
 
 impl Load<'_> {
-    pub(super) fn rules(&mut self, title: &str, written: &[WrittenRule]) -> Vec<NumberRule> {
+    /// `may_extend` where a number may get an extension.
+    pub(super) fn rules(
+        &mut self,
+        title: &str,
+        written: &[WrittenRule],
+        may_extend: bool,
+    ) -> Vec<NumberRule> {
+        for rule in written {
+            self.extension(title, &rule.set, may_extend);
+        }
         let rules = written.iter().filter_map(|rule| self.rule(title, rule));
         rules.collect()
+    }
+
+    /// `;` begins parameters, which no number has: only an extension may stand behind one, digits or what
+    /// the rule puts there (TDR-SIP-011).
+    fn extension(&mut self, title: &str, set: &At<String>, may_extend: bool) {
+        let Some(at) = set.value.find(';') else {
+            return;
+        };
+        let behind = set.value.get(at..).unwrap_or_default();
+        let is_extension = behind.strip_prefix(EXTENSION).is_some_and(|rest| {
+            rest.chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '$' | '{' | '}' | '_'))
+        });
+        if !(may_extend && is_extension) {
+            self.out.add(
+                Code::BadReplacement,
+                &set.span,
+                format!(
+                    "{title}: \"{}\" cannot stand in a number",
+                    set.value.escape_debug()
+                ),
+                Some(
+                    "only an extension may follow \";\", in rules for called numbers of dir = \"out\": \
+                     set = \"+493023125000;ext=$1\""
+                        .to_owned(),
+                ),
+            );
+        }
     }
 
     fn rule(&mut self, title: &str, written: &WrittenRule) -> Option<NumberRule> {
