@@ -740,3 +740,32 @@ fn names_with_a_blank_are_called_and_call_like_any_other() {
     let told = value(&invite, "History-Info").expect("History-Info");
     assert!(told.contains("Front%20Desk"), "{told}");
 }
+
+#[test]
+fn the_user_of_contact_is_escaped_once() {
+    let invite = carrier_invite("in", CARRIER_SDP);
+    let own = from_user(&invite);
+    let mut shard = Shard::with(config_of(CONFIG));
+    shard.carrier_says(&invite.replace(&own, "*21%23"));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    assert!(from(&invite).contains("sip:*21%23@"), "{}", from(&invite));
+    let contact = value(&invite, "Contact").expect("Contact");
+    assert!(contact.starts_with("<sip:*21%23@"), "{contact}");
+
+    let named = carrier_with("identity = { contact_user = \"a@b\" }");
+    let (_, invite) = outward(&named, "");
+    let contact = value(&invite, "Contact").expect("Contact");
+    assert!(contact.starts_with("<sip:a%40b@"), "{contact}");
+}
+
+/// The user of the From of an INVITE.
+fn from_user(invite: &str) -> String {
+    let from = invite
+        .lines()
+        .find(|line| line.starts_with("From:") || line.starts_with("f:"));
+    let user = from.and_then(|line| line.split("sip:").nth(1));
+    user.and_then(|rest| rest.split('@').next())
+        .expect("a user")
+        .to_owned()
+}

@@ -173,7 +173,7 @@ impl LegStyle {
         uri.port = Some(listener.advertised.port());
         if let Some(user) = &self.contact_user {
             // A user that cannot stand in a URI is left out: Contact needs none.
-            let _ = uri.set_user_text(user);
+            let _ = uri.set_user(Some(user.clone()));
         }
         self.write_transport(&mut uri, listener.protocol);
         Contact::from(Uri::from(uri))

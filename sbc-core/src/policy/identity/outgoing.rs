@@ -181,7 +181,12 @@ pub fn outgoing(
         ContactUser::Caller => shown,
         ContactUser::Pilot => to.identity.pilot.clone().map(Bytes::from),
         ContactUser::None => None,
-        ContactUser::Named(text) => Some(Bytes::from(text.clone())),
+        ContactUser::Named(text) => {
+            // Any printable text may be written, and goes out escaped as the caller's does.
+            let mut uri = request_uri.clone();
+            let is_fit = uri.set_user_text(text.as_bytes()).is_ok();
+            uri.user().filter(|_| is_fit).cloned()
+        }
     };
 
     let asserted = asserted(caller, towards, &writer, &mut because)?;
