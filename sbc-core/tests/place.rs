@@ -326,6 +326,13 @@ fn a_number_of_a_location_that_is_not_the_customers_is_not_shown() {
         because.contains("names +494012345678, which is no number of its tenant"),
         "{because}"
     );
+    // Or as it is dialled at home (TDR-EMG-005).
+    for national in ["030-2312-5992", "3023125992"] {
+        let mut shard = Shard::with(config_of(&places(FROM_LOCATION)));
+        let told = location(national, "LIS");
+        let invite = calls(&mut shard, &located("h1", "+493023125456", &told));
+        assert_eq!(shown(&invite), "+493023125992", "{national}");
+    }
     // Without one of its own the configured place counts, and without that the caller is shown.
     for (settings, number) in [
         (format!("{FROM_LOCATION}\n{POOL}"), "+493023125990"),

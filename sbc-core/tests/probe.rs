@@ -68,6 +68,40 @@ fn every_target_is_probed_within_five_seconds_and_then_once_a_minute() {
 }
 
 #[test]
+fn teams_is_asked_within_three_minutes_also_where_that_is_what_is_written() {
+    let text = CONFIG.replace(
+        "fqdn = \"sbc1.contoso.example\"\n",
+        "fqdn = \"sbc1.contoso.example\"\noptions = { interval = \"180s\" }\n",
+    );
+    assert_ne!(text, CONFIG);
+    let mut shard = Shard::with(config_of(&text));
+    shard.apply(Input::Config(config_of(&text)));
+    let mut last = std::collections::BTreeMap::new();
+    let mut longest = 0;
+    for tenth in 0..12_000_u32 {
+        shard.pass(Duration::from_millis(100));
+        while let Some(sent) = shard.sent.pop_front() {
+            if *sent.message.method() != Method::Options || sent.hop.remote.port() != 5061 {
+                continue;
+            }
+            let ok = response(&sent.message, "200 OK", "x", "", "");
+            let remote = sent.hop.remote;
+            let flow = teams_flow();
+            shard.receive(sbc_core::transport::Flow { remote, ..flow }, &ok);
+            if let Some(before) = last.insert(remote, tenth) {
+                longest = longest.max(tenth - before);
+            }
+        }
+    }
+    assert_eq!(last.len(), 2);
+    // 10 ms that a timer may be late fall into the next tenth of a second.
+    assert!(
+        (1_799..=1_801).contains(&longest),
+        "{longest} tenths of a second"
+    );
+}
+
+#[test]
 fn a_probe_of_teams_names_us_by_our_fqdn_and_never_by_address() {
     let mut shard = started();
     shard.pass(Duration::from_secs(5));

@@ -980,3 +980,18 @@ calls = 1
     call.shard.next_response(100);
     call.shard.next_response(503);
 }
+
+#[test]
+fn teams_is_sent_no_refer_whatever_it_leaves_unsaid() {
+    let relays = CONFIG.replace(
+        "name = \"carrier-a\"\n",
+        "name = \"carrier-a\"\nrefer = \"relay\"\n",
+    );
+    assert_ne!(relays, CONFIG);
+    let mut call = Call::with(&relays);
+    call.says("REFER", REFER, "");
+    call.shard.next_response(202);
+    notified(&mut call, ACTIVE, "100 Trying");
+    // We carry it out ourselves.
+    call.shard.next_request(Method::Invite);
+}

@@ -216,7 +216,7 @@ fn rows(trunk: &Trunk, proxies: &Proxies, now: UnixTime, is_draining: bool) -> V
                 continue;
             }
             let verdict = format!(
-                "no OPTIONS since the start of the daemon by this name or from an address that it has here: unless                  another row shows its region, calls from there find us last; {fqdn} must be open to it"
+                "no OPTIONS since the start of the daemon by this name or from an address that it has here: unless another row shows its region, calls from there find us last; {fqdn} must be open to it"
             );
             rows.push(row(trunk, "from", host, None, now, (None, verdict)));
         }
@@ -416,6 +416,10 @@ mod tests {
             });
             from.collect::<Vec<_>>()
         };
+        let verdicts = || {
+            let rows = rows(trunk, &proxies, at(1_010), false).into_iter();
+            rows.map(|row| row["verdict"].as_str().unwrap().to_owned())
+        };
         let row = |host: &str, is_active| (host.to_owned(), is_active);
         assert_eq!(from(), [row("any", false)]);
         // A machine of Europe asks, whose address the second name leads to.
@@ -432,6 +436,7 @@ mod tests {
         happens(true, "sip.pstnhub.microsoft.com", "192.0.2.21:40000");
         let first = row("sip.pstnhub.microsoft.com", true);
         assert_eq!(from(), [third, europe, first]);
+        assert!(verdicts().all(|told| !told.contains("  ")));
     }
 
     #[test]

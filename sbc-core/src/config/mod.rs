@@ -35,6 +35,7 @@ mod name;
 mod notices;
 mod oidc;
 mod preset;
+pub(crate) use preset::teams::OPTIONS_SECONDS;
 mod progress;
 mod read;
 mod registrar;

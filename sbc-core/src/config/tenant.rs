@@ -40,6 +40,12 @@ impl Tenant {
     pub fn owns(&self, number: &str) -> bool {
         self.numbers.iter().any(|range| range.contains(number))
     }
+
+    /// The one number of its own that ends with these digits, seven or more; a zero in front may be what is dialled
+    /// before numbers of the same country.
+    pub fn owned_ending(&self, digits: &str) -> Option<String> {
+        the_ending(&self.numbers, digits)
+    }
 }
 
 /// A range of numbers in E.164 form: same length, with or without a prefix only.
@@ -57,5 +63,61 @@ impl NumberRange {
         number.len() == self.first.len()
             && self.first.as_str() <= number
             && number <= self.last.as_str()
+    }
+
+    /// The number in the range that ends with these digits, where all of the range begins alike before them.
+    fn ending(&self, digits: &str) -> Option<String> {
+        let before = self.first.len().checked_sub(digits.len())?;
+        let (begin, other) = (self.first.get(..before)?, self.last.get(..before)?);
+        let number = format!("{begin}{digits}");
+        let is_one = begin == other && before > 1 && digits.len() >= FEWEST_DIGITS;
+        (is_one && self.contains(&number)).then_some(number)
+    }
+}
+
+/// The one number of these ranges that ends with these digits.
+fn the_ending(ranges: &[NumberRange], digits: &str) -> Option<String> {
+    let national = digits.strip_prefix('0').unwrap_or(digits);
+    let of = |range: &NumberRange| [digits, national].map(|end| range.ending(end));
+    let mut found = ranges.iter().flat_map(of).flatten();
+    let first = found.next()?;
+    found.all(|other| other == first).then_some(first)
+}
+
+/// Digits that say which number is meant.
+const FEWEST_DIGITS: usize = 7;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranges(all: &[(&str, &str)]) -> Vec<NumberRange> {
+        let range = |(first, last): &(&str, &str)| NumberRange {
+            first: (*first).to_owned(),
+            last: (*last).to_owned(),
+        };
+        all.iter().map(range).collect()
+    }
+
+    #[test]
+    fn a_number_is_known_by_its_end_where_only_one_has_it() {
+        let own = ranges(&[
+            ("+14255550100", "+14255550199"),
+            ("+493023125000", "+493023125999"),
+        ]);
+        let ending = |digits| the_ending(&own, digits);
+        assert_eq!(ending("4255550123").as_deref(), Some("+14255550123"));
+        assert_eq!(ending("5550123").as_deref(), Some("+14255550123"));
+        assert_eq!(ending("03023125992").as_deref(), Some("+493023125992"));
+        assert_eq!(ending("3023125992").as_deref(), Some("+493023125992"));
+        for other in ["550123", "4255550200", "14255550123", "", "0", "é255550123"] {
+            assert_eq!(ending(other), None, "{other}");
+        }
+        // Two countries, and nobody knows which.
+        let both = ranges(&[
+            ("+14255550100", "+14255550199"),
+            ("+494255550100", "+494255550199"),
+        ]);
+        assert_eq!(the_ending(&both, "4255550123"), None);
     }
 }

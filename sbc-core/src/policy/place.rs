@@ -83,8 +83,10 @@ impl Place {
             true => number.to_owned(),
             false => format!("+{number}"),
         };
-        if tenant.owns(&full) {
-            return self.numbers.push(full);
+        // Or as it is dialled at home (TDR-EMG-005).
+        let owned = Some(full).filter(|full| tenant.owns(full));
+        if let Some(own) = owned.or_else(|| tenant.owned_ending(number)) {
+            return self.numbers.push(own);
         }
         let text = format!("its location names {number}, which is no number of its tenant");
         self.because.0.push(text);

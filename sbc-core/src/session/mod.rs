@@ -58,7 +58,7 @@ use uac::{Outgoing, Try};
 use uas::Incoming;
 pub(crate) use uas::hop_back;
 
-use crate::config::{Lookup, TargetAddress, UriScheme};
+use crate::config::{Lookup, Preset, TargetAddress, UriScheme};
 use crate::event::TargetFault;
 use crate::id::{CallId, LegId, QueryId, TransactionId};
 use crate::octets::address_text;
@@ -490,6 +490,10 @@ impl Session {
 
     /// Whether the peer takes requests of this method within the dialog.
     pub(crate) fn takes(&self, method: &Method) -> bool {
+        // Whatever it says or leaves unsaid (TDR-SIP-001).
+        if *method == Method::Refer && self.style.trunk.preset == Preset::Teams {
+            return false;
+        }
         match &self.phase {
             Phase::Confirmed(confirmed) | Phase::Closing(confirmed) => {
                 confirmed.link.dialog.takes.takes(method)

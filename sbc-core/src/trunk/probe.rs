@@ -16,7 +16,9 @@
 use super::asked::{Pair, SHORTEST};
 use super::health::{TargetId, TargetState};
 use super::verdict::{Finding, Verdict};
-use crate::config::{Config, Lookup, NO_SIGN_OF_LIFE, Preset, TargetAddress, UriScheme};
+use crate::config::{
+    Config, Lookup, NO_SIGN_OF_LIFE, OPTIONS_SECONDS, Preset, TargetAddress, UriScheme,
+};
 use crate::deadline::DeadlineQueue;
 use crate::event::Happened;
 use crate::id::{QueryId, TransactionId};
@@ -515,6 +517,14 @@ impl Probe {
         let is_pressed = self.verdict.is_in_doubt() && watch.style.trunk.preset != Preset::Teams;
         let (interval, jitter) = match is_pressed {
             true => (watch.interval.min(DOUBTED), DOUBTED_JITTER),
+            // Teams wants to be asked within three minutes (TDR-OPT-006).
+            false if watch.style.trunk.preset == Preset::Teams => {
+                let most = Duration::from_secs(*OPTIONS_SECONDS.end());
+                (
+                    watch.interval,
+                    JITTER.min(most.saturating_sub(watch.interval)),
+                )
+            }
             false => (watch.interval, JITTER),
         };
         interval + cx.plane.mint.delay(Duration::ZERO, jitter)

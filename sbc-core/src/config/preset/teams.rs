@@ -11,7 +11,7 @@ use crate::transport::Protocol;
 use std::time::Duration;
 
 /// Most often and least often that OPTIONS may be sent (TDR-OPT-006).
-pub(in crate::config) const OPTIONS_SECONDS: std::ops::RangeInclusive<u64> = 60..=180;
+pub(crate) const OPTIONS_SECONDS: std::ops::RangeInclusive<u64> = 60..=180;
 
 /// The defaults.
 pub(in crate::config) fn defaults(cloud: Cloud) -> Defaults {
