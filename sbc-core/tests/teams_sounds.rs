@@ -14,6 +14,8 @@ use world::*;
 
 const CALLER: EndpointId = EndpointId(0);
 const TEAMS: EndpointId = EndpointId(1);
+/// A trunk whose callers hear ringing of ours.
+const AUTO: &str = "ringback = \"auto\"";
 
 /// What the relay was told to play to the caller, in order; nothing where it ended, or where noise in
 /// pauses took its place.
@@ -38,10 +40,10 @@ fn orders(shard: &Shard) -> Vec<bool> {
     played(shard).iter().map(Option::is_some).collect()
 }
 
-/// A call of the carrier to Teams whose caller hears ringing of ours.
-fn ringing_at_teams() -> (Shard, Message) {
+/// A call of the carrier to Teams, with what its trunk says of ringing tones.
+fn ringing_at_teams(keys: &str) -> (Shard, Message) {
     let carrier = "preset = \"carrier\"";
-    let config = CONFIG.replace(carrier, &format!("{carrier}\nringback = \"auto\""));
+    let config = CONFIG.replace(carrier, &format!("{carrier}\n{keys}"));
     let mut shard = Shard::with(config_of(&config));
     shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
     shard.next_response(100);
@@ -74,7 +76,7 @@ fn agreed_with_teams(shard: &Shard) -> String {
 
 #[test]
 fn a_caller_hears_ringing_while_teams_rings_until_early_media_and_the_answer_come() {
-    let (mut shard, invite) = ringing_at_teams();
+    let (mut shard, invite) = ringing_at_teams(AUTO);
     teams_answers(&mut shard, &invite, "180 Ringing", "x1", "");
     shard.next_response(180);
     let ours = shard.next_response(183).message;
@@ -102,7 +104,13 @@ fn a_caller_hears_ringing_while_teams_rings_until_early_media_and_the_answer_com
 
 #[test]
 fn early_media_that_teams_describes_but_does_not_send_leave_the_tone() {
-    let (mut shard, invite) = ringing_at_teams();
+    for keys in [AUTO, ""] {
+        described_early_media_are_not_sent(keys);
+    }
+}
+
+fn described_early_media_are_not_sent(keys: &str) {
+    let (mut shard, invite) = ringing_at_teams(keys);
     teams_answers(&mut shard, &invite, "183 Session Progress", "x1", TEAMS_SDP);
     shard.next_response(183);
     assert!(orders(&shard).is_empty(), "nothing rings yet");
@@ -118,7 +126,7 @@ fn early_media_that_teams_describes_but_does_not_send_leave_the_tone() {
     let agreed = agreed_with_teams(&shard);
     assert!(agreed.contains("203.0.113.9"), "{agreed}");
     // Where packets come before anything rings, the relay has heard them and puts no tone over them.
-    let (mut shard, invite) = ringing_at_teams();
+    let (mut shard, invite) = ringing_at_teams(keys);
     teams_answers(&mut shard, &invite, "183 Session Progress", "x1", TEAMS_SDP);
     let [Command::Allocate { session, .. }, ..] = shard.media[..] else {
         panic!("{:?}", shard.media);
@@ -130,6 +138,22 @@ fn early_media_that_teams_describes_but_does_not_send_leave_the_tone() {
     }));
     shard.pass(Duration::from_secs(5));
     assert!(orders(&shard).is_empty());
+}
+
+/// TDR-SIP-017: 180 alone crosses, and the caller's phone rings by itself until it was told a description.
+#[test]
+fn without_a_word_of_it_the_tone_is_ours_once_teams_has_described_early_media() {
+    for (keys, plays) in [("", true), ("ringback = \"remote\"", false)] {
+        let (mut shard, invite) = ringing_at_teams(keys);
+        teams_answers(&mut shard, &invite, "180 Ringing", "x1", "");
+        shard.next_response(180);
+        shard.pass(Duration::from_secs(5));
+        assert!(shard.sent.is_empty() && orders(&shard).is_empty(), "{keys}");
+        teams_answers(&mut shard, &invite, "183 Session Progress", "x2", TEAMS_SDP);
+        shard.next_response(183);
+        shard.pass(Duration::from_millis(2_100));
+        assert_eq!(orders(&shard), vec![true; usize::from(plays)], "{keys}");
+    }
 }
 
 #[test]

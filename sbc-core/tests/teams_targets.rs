@@ -223,6 +223,59 @@ fn a_name_with_many_addresses_does_not_keep_the_next_one_waiting() {
     assert!(shard.invited().is_empty());
 }
 
+/// TDR-DNS-003, TDR-DNS-002: with or without a pause that it asks for.
+#[test]
+fn after_a_503_the_next_data_centre_is_called_before_other_addresses_of_the_same() {
+    for lines in ["", "Retry-After: 1\n"] {
+        let mut shard = Shard::with(config_of(&named("")));
+        shard.carrier_says(&carrier_invite("full", CARRIER_SDP));
+        let answers = |shard: &mut Shard, lasts: &[u8]| {
+            let (id, _) = shard.queries.pop_front().expect("a question");
+            let addresses = lasts.iter().map(|last| [203, 0, 113, *last].into());
+            let server = Server {
+                priority: 0,
+                weight: 0,
+                port: 5061,
+                addresses: addresses.collect(),
+            };
+            let found = Outcome::Located(vec![Service {
+                protocol: Protocol::Tls,
+                servers: vec![server],
+            }]);
+            shard.apply(Input::Outcome(id, found));
+        };
+        // Whoever is called says 503; tells whose address it was, by the name that its certificate has to carry.
+        let refuses = |shard: &mut Shard| {
+            let invite = shard.next_request(Method::Invite);
+            let refusal = response(&invite.message, "503 Service Unavailable", "x", lines, "");
+            shard.teams_says(&refusal);
+            shard.next_request(Method::Ack);
+            let name = invite.hop.tls.expect("TLS").server_name.clone();
+            (name, invite.hop.remote.to_string())
+        };
+        shard.next_response(100);
+        answers(&mut shard, &[11, 12]);
+        let mut called = vec![refuses(&mut shard)];
+        answers(&mut shard, &[21, 22]);
+        called.extend([
+            refuses(&mut shard),
+            refuses(&mut shard),
+            refuses(&mut shard),
+        ]);
+        let told = shard.sent.drain(..).find_map(|sent| sent.message.status());
+        assert!(told.is_some_and(|status| status.code() == 500), "{told:?}");
+        let (names, mut at): (Vec<_>, Vec<_>) = called.into_iter().unzip();
+        let first = names
+            .iter()
+            .map(|name| name.split('.').next().expect("one"));
+        let first: Vec<_> = first.take(2).collect();
+        assert_eq!(first, ["sip", "sip2"], "{lines}{at:?}");
+        at.sort();
+        at.dedup();
+        assert_eq!(at.len(), 4, "the others in the end: {at:?}");
+    }
+}
+
 /// TDR-OPT-004: any final answer shows that Teams is there, and only 200 that it knows us.
 #[test]
 fn a_refusal_of_our_options_is_shown_and_keeps_no_call_back() {

@@ -609,7 +609,7 @@ fn let_hear(trunk: &mut Trunk) {
             (Ringback::Auto, Music::Silence)
         }
     };
-    trunk.progress.ringback = ringback;
+    trunk.progress.ringback = Some(ringback);
     let sorry = Announcement::Recording(SoundName::new("sorry"));
     let mut announce: BTreeMap<u16, Announcement> =
         [404, 480, 503].map(|status| (status, sorry.clone())).into();

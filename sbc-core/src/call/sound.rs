@@ -85,7 +85,11 @@ impl Call {
         let music = music(&self.config, trunk);
         // No phone rings by itself for who talks already: without music the tone is ours, whoever makes it
         // before the answer (TDR-XFR-016).
-        let is_ours = trunk.progress.ringback != Ringback::Remote || music.is_none();
+        let is_asked = trunk
+            .progress
+            .ringback
+            .is_some_and(|own| own != Ringback::Remote);
+        let is_ours = is_asked || music.is_none();
         let sound = match interlude.has_rung && is_ours {
             true => Sound::Tone(trunk.progress.tones.tone(Signal::Ringback)),
             false => music?,

@@ -501,6 +501,14 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         "Teams may take a long gap for a failure of media",
         "a pause is what the other side made of it",
     );
+    let why =
+        "Teams may send none of what it describes while it rings, and callers would hear nothing";
+    add(
+        "ringback",
+        "auto where Teams describes early media, else remote".to_owned(),
+        why,
+        why,
+    );
     let headers = trunk.set_headers.iter();
     add(
         "headers.set",

@@ -1,6 +1,7 @@
 //! How a trunk's calls make progress: reliable provisional responses and the offers and answers in
 //! them, early media, ringing (SIP-501, SIP-520 to SIP-525, SIP-561 to SIP-564).
 
+use super::Preset;
 use super::finding::Collector;
 use super::read::Section;
 use super::source::At;
@@ -27,8 +28,9 @@ pub struct ProgressPolicy {
     /// Longest time without any provisional but 100, after which the caller is told of progress; `None` is
     /// what the peer's kind can bear.
     pub within: Option<Duration>,
-    /// Who plays the ringing tone to a caller on this trunk.
-    pub ringback: Ringback,
+    /// Who plays the ringing tone to a caller on this trunk; `None` is what suits who is called
+    /// ([`Self::ringback_of`]).
+    pub ringback: Option<Ringback>,
     /// As in which country our tones sound to peers on this trunk.
     pub tones: &'static Tones,
     /// What this peer gets of a call whose caller makes no offer: `pass` unless it or the caller is
@@ -117,13 +119,25 @@ impl Default for ProgressPolicy {
             ringing: Ringing::Pass,
             early_media_max: Duration::from_secs(60),
             within: None,
-            ringback: Ringback::Remote,
+            ringback: None,
             tones: Tones::USUAL,
             late_offer: LateOffer::Pass,
             p_early_media: false,
             early_dialogs: EarlyDialogs::Single,
             six_xx_stops: true,
         }
+    }
+}
+
+impl ProgressPolicy {
+    /// Who plays the ringing tone to a caller on this trunk while a trunk of this preset rings, which has
+    /// described early media to it or not. Whoever was told 180 alone rings by itself (TDR-SIP-017).
+    pub fn ringback_of(&self, called: Preset, is_described: bool) -> Ringback {
+        self.ringback.unwrap_or(match called {
+            // It describes early media at one place and rings on at another without a packet (TDR-SIP-019).
+            Preset::Teams if is_described => Ringback::Auto,
+            Preset::Teams | Preset::Carrier => Ringback::Remote,
+        })
     }
 }
 

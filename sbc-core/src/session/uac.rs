@@ -772,6 +772,9 @@ impl Session {
             // The proxy before a contact has lost its flow; another contact may have one (RFC 5626 §5.3).
             || status == Status::FLOW_FAILED && outgoing.binding_of(&current.target).is_some();
         if is_servers && outgoing.left() > 0 && may_go_on {
+            if status == Status::SERVICE_UNAVAILABLE {
+                outgoing.leaves_name(self.style.trunk.preset);
+            }
             let fault = TargetFault::Status(status.code());
             return self.next_target(cx, Some((current.target, fault)), up);
         }

@@ -9,7 +9,7 @@
 use super::super::sound::{QUIET_MS, forever};
 use super::super::{A_LEG, Call, Timer, endpoint};
 use super::{MOST_FORKS, Setup};
-use crate::config::Ringback as Policy;
+use crate::config::{Preset, Ringback as Policy};
 use crate::event::Happened;
 use crate::id::LegId;
 use crate::media::Signal;
@@ -28,6 +28,8 @@ pub(super) struct Ringback {
     /// What rings; of very many some.
     phones: Vec<Source>,
     has_media: bool,
+    /// The caller was told a description, so its phone may wait for media instead of ringing by itself.
+    is_described: bool,
     /// The one of them in whose name the caller is told of the tone, if it sees them one by one.
     rings: Option<Source>,
     plays: bool,
@@ -42,8 +44,14 @@ impl Setup {
         status: Status,
         (phone, of, described): (Source, Option<Source>, bool),
     ) {
-        let policy = self.trunk.progress.ringback;
+        let rung = call
+            .leg(phone.leg)
+            .map(|own| own.session.style().trunk.preset);
+        let rung = rung.unwrap_or(Preset::Carrier);
         let ringback = &mut self.ringback;
+        ringback.is_described |= described;
+        let progress = &self.trunk.progress;
+        let policy = progress.ringback_of(rung, ringback.is_described);
         if status == Status::RINGING {
             if ringback.phones.len() < MOST_FORKS && !ringback.phones.contains(&phone) {
                 ringback.phones.push(phone);
@@ -91,9 +99,10 @@ impl Setup {
                 ringback.rings = Some(other.clone());
             }
             None if rang > 0 => {
-                let has_media = ringback.has_media;
+                let (has_media, is_described) = (ringback.has_media, ringback.is_described);
                 self.ringback_ends(call, cx);
                 self.ringback.has_media = has_media;
+                self.ringback.is_described = is_described;
             }
             Some(_) | None => {}
         }

@@ -40,7 +40,7 @@ impl Load<'_> {
                     at.value,
                 )
             }),
-            ringback: chosen(&written.ringback, usual.ringback),
+            ringback: written.ringback.as_ref().map(|at| at.value),
             tones: chosen(&written.tones, usual.tones),
             late_offer: match preset {
                 Preset::Carrier => chosen(&written.late_offer, usual.late_offer),

@@ -1,8 +1,8 @@
 //! Which address a leg tries next, and how an attempt at it begins.
 
-use super::{Diet, Try, may_go_on};
+use super::{Diet, Outgoing, Try, may_go_on};
 use crate::auth::Tries;
-use crate::config::{TargetAddress, UdpOversize};
+use crate::config::{Preset, TargetAddress, UdpOversize};
 use crate::event::{Happened, OversizeAction, TargetFault};
 use crate::id::{QueryId, TransactionId};
 use crate::locate::{MAX_ADDRESSES, in_order, rivals};
@@ -17,6 +17,16 @@ use crate::trunk::{Footing, Place};
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+impl Outgoing {
+    /// A server has said 503. What Teams' name says at one address it says for its data centre: the next one is
+    /// called at once, and other addresses of this one once every name has been called (TDR-DNS-003).
+    pub(super) fn leaves_name(&mut self, preset: Preset) {
+        if preset == Preset::Teams && !self.targets.is_empty() {
+            self.later.append(&mut self.addresses);
+        }
+    }
+}
 
 impl Session {
     /// Moves to the next target; without one the leg is refused with the best of what happened.
