@@ -463,11 +463,9 @@ async fn asked_daily(stage: &Stage, proxies: &[TeamsProxy]) -> Played {
         stage.check(rule, is_told, || format!("{host}, wanted {word}: {told}"));
     }
     // What cannot be resolved is no warning.
-    let lines = stage.logged("teams_test_name").await;
-    let warned = lines.iter().filter(|line| line.contains(" warn "));
-    let warned: Vec<&String> = warned.collect();
+    let warned = stage.logged("warn  teams_test_name").await;
     stage.check(rule, warned.len() == 1 && warned[0].contains(bad), || {
-        format!("of test names the operator is told {lines:?}")
+        format!("of test names the operator is warned {warned:?}")
     });
     let ready = "sbc_teams_test_name_ready";
     for (host, value) in [(good, Some(1.0)), (bad, Some(0.0)), (&gone, None)] {
