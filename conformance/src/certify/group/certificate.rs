@@ -102,7 +102,8 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-TLS-014",
                 Mutation::Configuration("/ca.pem", "/sbc.pem"),
-            ),
+            )
+            .also(&[("TDR-TLS-010", "who trusts no root connects to nobody")]),
             breaks("TDR-TLS-014", Mutation::Told("failed", "ok")),
             breaks(
                 "TDR-TLS-014",
@@ -116,7 +117,15 @@ pub const CASES: &[Case] = &[
             breaks(
                 "TDR-TLS-014",
                 then(teams("OPTIONS"), |text| text.replace("OPTIONS", "INVITE")),
-            ),
+            )
+            .also(&[
+                ("G5", "the run asks of each INVITE for its offer, too"),
+                (
+                    "TDR-SIP-004",
+                    "the peer asks of each INVITE for its offer, too",
+                ),
+                ("TDR-SIP-010", "the peer asks of each INVITE for a number"),
+            ]),
             breaks("TDR-TLS-014", Mutation::Told(" info ", " warn ")),
             breaks("TDR-TLS-014", Mutation::Shaken(|one| one.names.clear())),
             breaks("TDR-TLS-010", Mutation::Told("why=root", "why=none")),
