@@ -344,7 +344,8 @@ async fn a_token_is_replaced_by_a_reload_and_a_body_is_bounded() {
         judged["findings"][0]["place"]["file"], "candidate",
         "{judged}"
     );
-    let long = json!({ "text": "x".repeat(2 << 20) }).to_string();
+    // Far more than buffers hold: whoever writes all of it before reading learns why it was refused.
+    let long = json!({ "text": "x".repeat(12 << 20) }).to_string();
     assert_eq!(ask("token-engineer", long).await.status, 413);
     write_hash(desk.directory.path(), "engineer", "another");
     let in_use = async || {

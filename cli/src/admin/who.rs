@@ -23,6 +23,8 @@ use tokio::time::timeout;
 
 /// How long a body may take.
 const BODY: Duration = Duration::from_secs(10);
+/// Octets of a body that is too long which are still taken, so that its sender reads why it is refused.
+const MOST_PASSED_OVER: usize = 16 * MOST_SENT;
 
 /// What an operation needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -236,19 +238,32 @@ pub(super) async fn guard(
 }
 
 /// A request with all of its body, which is neither long nor slow (SEC-153).
-async fn whole(head: Parts, body: Body) -> Result<Request, Problem> {
-    let read = Limited::new(body, MOST_SENT).collect();
+async fn whole(head: Parts, mut body: Body) -> Result<Request, Problem> {
+    let read = Limited::new(&mut body, MOST_SENT).collect();
     let problem = |status, why: &str| Err(Problem::new(status, why));
     match timeout(BODY, read).await {
         Ok(Ok(body)) => Ok(Request::from_parts(head, Body::from(body.to_bytes()))),
-        Ok(Err(fault)) if fault.is::<LengthLimitError>() => problem(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the body is longer than 1 MiB",
-        ),
+        Ok(Err(fault)) if fault.is::<LengthLimitError>() => {
+            let _ = timeout(BODY, pass_over(body)).await;
+            problem(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is longer than 1 MiB",
+            )
+        }
         Ok(Err(_)) => problem(StatusCode::BAD_REQUEST, "the body ended too early"),
         Err(_) => problem(
             StatusCode::REQUEST_TIMEOUT,
             "the body took longer than 10 s",
         ),
+    }
+}
+
+/// Takes the rest of a body that is too long, within reason: who is hung up on while writing never reads why.
+async fn pass_over(mut body: Body) {
+    let mut octets = 0;
+    while octets < MOST_PASSED_OVER
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        octets += frame.data_ref().map_or(0, |data| data.len());
     }
 }
