@@ -291,6 +291,11 @@ pub fn self_test(arguments: &SelfTest, out: &mut dyn Write) -> io::Result<u8> {
         let cases = cases.join(", ");
         writeln!(out, "no way to break the subject fails {site}: {cases}")?;
     }
+    for one in found.iter().filter(|one| !one.kept.is_empty()) {
+        let kept: Vec<&str> = one.kept.iter().copied().collect();
+        let (id, number, kept) = (one.id, one.number, kept.join(", "));
+        writeln!(out, "{id} way {number}: said to follow, but kept: {kept}")?;
+    }
     let is_good = missed.is_empty() && good > 0;
     Ok(if is_good { exit::OK } else { FAILED })
 }

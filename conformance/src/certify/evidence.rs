@@ -1,13 +1,12 @@
 //! What was seen: every message between the peers and the subject, in order, and the audio.
 
-use super::mutation::Mutation;
+use super::mutation::{Meant, Mutation};
 use crate::impair::Network;
 use crate::lock::lock;
 use crate::peer::agent::{Way, Wire};
 use crate::peer::flow::Flow;
 use crate::peer::message::Message;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -57,8 +56,8 @@ pub struct Tape(Arc<Inner>);
 struct Inner {
     began: Instant,
     mutation: Option<Mutation>,
-    /// Messages that were meant by it.
-    meant: AtomicUsize,
+    /// What is known of messages that were meant by it.
+    meant: Meant,
     network: Option<Network>,
     /// Calls of which the network has lost messages, and when it last did.
     lost: Mutex<BTreeMap<String, Duration>>,
@@ -73,7 +72,7 @@ impl Tape {
         Self(Arc::new(Inner {
             began: Instant::now(),
             mutation,
-            meant: AtomicUsize::new(0),
+            meant: Meant::default(),
             network,
             lost: Mutex::default(),
             seen: Mutex::default(),

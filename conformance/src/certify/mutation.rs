@@ -6,9 +6,11 @@
 
 use super::evidence::Side;
 use crate::lab::front::Wrong;
+use crate::lock::lock;
 pub use crate::media::voice::Warp;
 use crate::peer::message::Message;
 use crate::peer::teams::Handshake;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -79,6 +81,8 @@ pub enum Does {
     Replace(&'static str, &'static str),
     /// Header lines with this name are missing.
     Without(&'static str),
+    /// Its lines that begin so are those of the first one.
+    Keeps(&'static str),
     /// It has one more header line.
     With(&'static str),
     /// It is written anew.
@@ -135,6 +139,11 @@ pub const fn replace(on: On, text: &'static str, by: &'static str) -> Mutation {
 /// It lacks a header.
 pub const fn without(on: On, name: &'static str) -> Mutation {
     Mutation::Message(on, Does::Without(name))
+}
+
+/// Its lines that begin so are those of the first one, as of a subject that does not change what they say.
+pub const fn keeps(on: On, beginning: &'static str) -> Mutation {
+    Mutation::Message(on, Does::Keeps(beginning))
 }
 
 /// It has one more header line.
@@ -222,13 +231,13 @@ impl Mutation {
     }
 
     /// What a peer gets instead of what the subject sent. `was_inside` tells of an answer whether
-    /// the request with its branch was one within a dialog, `meant` how many messages were meant before.
+    /// the request with its branch was one within a dialog, `meant` what is known of messages that were meant before.
     pub fn apply(
         &self,
         side: Side,
         bytes: &[u8],
         was_inside: impl Fn(&str) -> bool,
-        meant: &AtomicUsize,
+        meant: &Meant,
     ) -> Vec<(Duration, Vec<u8>)> {
         let unchanged = vec![(Duration::ZERO, bytes.to_vec())];
         let Self::Message(on, does) = self else {
@@ -249,14 +258,14 @@ impl Mutation {
         match does {
             Does::Drop => Vec::new(),
             // Ordering: the number stands for itself.
-            Does::DropAfter(first) => match meant.fetch_add(1, Ordering::Relaxed) < *first {
+            Does::DropAfter(first) => match meant.number.fetch_add(1, Ordering::Relaxed) < *first {
                 true => unchanged,
                 false => Vec::new(),
             },
             Does::Delay(by) => vec![(*by, bytes.to_vec())],
             Does::Often(by) => {
                 // Ordering: the number stands for itself.
-                let is_on_time = meant.fetch_add(1, Ordering::Relaxed) % 3 == 2;
+                let is_on_time = meant.number.fetch_add(1, Ordering::Relaxed) % 3 == 2;
                 vec![(
                     if is_on_time { Duration::ZERO } else { *by },
                     bytes.to_vec(),
@@ -265,10 +274,36 @@ impl Mutation {
             Does::Twice => vec![now(text.clone()), now(again(&text))],
             Does::Replace(from, to) => vec![now(text.replace(from, to))],
             Does::Without(name) => vec![now(without_line(&text, name))],
+            Does::Keeps(beginning) => vec![now(meant.with_first_lines(&text, beginning))],
             Does::With(line) => vec![now(with_line(&text, line))],
             Does::Rewrite(how) => vec![now(how(&text))],
             Does::Then(what) => vec![now(text.clone()), now(what(&text))],
         }
+    }
+}
+
+/// What is known of the messages that were meant so far.
+#[derive(Default)]
+pub struct Meant {
+    number: AtomicUsize,
+    /// Lines of the first one, where others keep them.
+    lines: Mutex<Vec<String>>,
+}
+
+impl Meant {
+    /// The message with the lines of the first one, in their order, for its own that begin so.
+    fn with_first_lines(&self, text: &str, beginning: &str) -> String {
+        let is_it = |line: &&str| line.starts_with(beginning);
+        let mut first = lock(&self.lines);
+        if first.is_empty() {
+            first.extend(text.split("\r\n").filter(is_it).map(str::to_owned));
+        }
+        let mut kept = first.iter().map(String::as_str);
+        let lines = text.split("\r\n").map(|line| match is_it(&line) {
+            true => kept.next().unwrap_or(line),
+            false => line,
+        });
+        lines.collect::<Vec<_>>().join("\r\n")
     }
 }
 
@@ -307,6 +342,12 @@ pub fn bye_after(answer: &str) -> String {
     again(&format!("{text}\r\n\r\n"))
 }
 
+/// Without a body.
+pub fn without_body(text: &str) -> String {
+    let head = text.split("\r\n\r\n").next().unwrap_or_default();
+    format!("{head}\r\n\r\n")
+}
+
 /// Without header lines of this name.
 pub fn without_line(text: &str, name: &str) -> String {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
@@ -340,7 +381,7 @@ mod tests {
                        To: <sip:a>;tag=1\r\nCSeq: 2 BYE\r\nContent-Length: 0\r\n\r\n";
 
     fn texts(mutation: Mutation, side: Side) -> Vec<String> {
-        let meant = AtomicUsize::new(0);
+        let meant = Meant::default();
         let changed = mutation.apply(side, BYE.as_bytes(), |_| false, &meant);
         let text = |(_, bytes)| String::from_utf8(bytes).unwrap();
         changed.into_iter().map(text).collect()
@@ -364,7 +405,7 @@ mod tests {
                 .count(),
             0
         );
-        let (late, meant) = (Duration::from_secs(1), AtomicUsize::new(0));
+        let (late, meant) = (Duration::from_secs(1), Meant::default());
         let delays = (0..6).flat_map(|_| {
             let changed = often_delay(teams("BYE"), late);
             changed.apply(Side::Teams, BYE.as_bytes(), |_| false, &meant)
@@ -372,7 +413,7 @@ mod tests {
         let delays: Vec<Duration> = delays.map(|(delay, _)| delay).collect();
         let wanted = [late, late, Duration::ZERO];
         assert_eq!(delays, [wanted, wanted].concat());
-        let meant = AtomicUsize::new(0);
+        let meant = Meant::default();
         let came = (0..3).map(|_| {
             let changed = drop_after(teams("BYE"), 1);
             let came = changed.apply(Side::Teams, BYE.as_bytes(), |_| false, &meant);
@@ -389,5 +430,20 @@ mod tests {
             Side::Teams,
         );
         assert!(longer[0].contains("Content-Length: 3\r\n"), "{}", longer[0]);
+    }
+
+    #[test]
+    fn lines_may_be_those_of_the_first_message() {
+        let meant = Meant::default();
+        let said = |line: &str| {
+            let change = keeps(teams("BYE"), "X-Is");
+            let bytes = with_line(BYE, line).into_bytes();
+            let changed = change.apply(Side::Teams, &bytes, |_| false, &meant);
+            String::from_utf8(changed[0].1.clone()).unwrap()
+        };
+        assert!(said("X-Other: 1").contains("X-Other: 1\r\n"));
+        assert!(said("X-Is: 1").contains("X-Is: 1\r\n"));
+        let later = said("X-Is: 2");
+        assert!(later.contains("X-Is: 1\r\n") && !later.contains("X-Is: 2"));
     }
 }

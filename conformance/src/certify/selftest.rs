@@ -40,6 +40,8 @@ pub struct Found {
     pub result: TrialResult,
     /// Rules that were broken besides, and of which the way does not say that they follow.
     pub strays: BTreeSet<String>,
+    /// Rules that the way says follow, and that were not broken.
+    pub kept: BTreeSet<&'static str>,
     /// What the case said.
     pub verdict: Verdict,
     /// What it asked, each with whether the answer was no.
@@ -125,6 +127,7 @@ async fn one(subject: &Subject, kit: &Arc<Kit>, trial: Trial) -> Found {
         number,
         result: TrialResult::of(&verdict, way.as_ref()),
         strays: way.map_or_else(BTreeSet::new, |way| strays(&verdict, &way)),
+        kept: way.map_or_else(BTreeSet::new, |way| kept(&verdict, &way)),
         rule: way.map(|way| way.rule),
         verdict,
         asked,
@@ -160,6 +163,13 @@ fn strays(verdict: &Verdict, way: &Break) -> BTreeSet<String> {
         .filter(|rule| *rule != way.rule && !follows(rule))
         .map(str::to_owned)
         .collect()
+}
+
+/// Rules that are said to follow, and that were not broken.
+fn kept(verdict: &Verdict, way: &Break) -> BTreeSet<&'static str> {
+    let broken = verdict.broken();
+    let also = way.also.iter().map(|(rule, _)| *rule);
+    also.filter(|rule| !broken.contains(rule)).collect()
 }
 
 impl TrialResult {
@@ -206,6 +216,7 @@ mod tests {
             rule: (number > 0).then_some("TDR-CON-001"),
             result: TrialResult::Good,
             strays: BTreeSet::new(),
+            kept: BTreeSet::new(),
             verdict: Verdict::Passed,
             asked,
         };
@@ -257,6 +268,9 @@ mod tests {
         assert_eq!(told(&way), (TrialResult::Bad, set(&["ladder"])));
         let way = way.also(&[("audio", "nobody talks"), ("ladder", "it ends there")]);
         assert_eq!(told(&way), (TrialResult::Good, set(&[])));
+        assert!(kept(&broken, &way).is_empty());
+        let way = way.also(&[("ladder", "it ends there"), ("G10", "it does not")]);
+        assert_eq!(kept(&broken, &way), BTreeSet::from(["G10"]));
     }
 
     #[test]

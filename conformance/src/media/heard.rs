@@ -59,6 +59,10 @@ pub enum Warp {
     Checks,
     /// Checks of ICE that must not be answered are.
     AnswersAll,
+    /// Whose place in a call another takes hears no RTP from then on.
+    LeftSilent,
+    /// Whose place in a call another takes gets no answers to checks from then on.
+    LeftUnanswered,
 }
 
 /// What came so far.

@@ -59,6 +59,8 @@ pub(super) struct State {
     /// Those whose end was heard.
     pub(super) ended: HashSet<u32>,
     pub(super) warp: Option<Warp>,
+    /// Whether another takes its place in the call.
+    pub(super) is_left: bool,
     /// Of so many packets two in a row are not authentic.
     pub(super) spoilt: Option<u16>,
     /// Of so many packets one comes again, and with it one of long ago.
@@ -174,8 +176,13 @@ impl State {
             self.warp = None;
             client.takes(&BINDING_REQUEST, from);
         }
+        let is_lost = match self.warp {
+            Some(Warp::NoAnswers) => true,
+            Some(Warp::LeftUnanswered) => self.is_left,
+            _ => false,
+        };
         let is_answer = bytes.first() == Some(&1);
-        (is_answer && self.warp == Some(Warp::NoAnswers)) || client.takes(bytes, from)
+        (is_answer && is_lost) || client.takes(bytes, from)
     }
 
     /// Takes a packet that came to the port for RTP.
@@ -300,6 +307,7 @@ impl State {
         };
         match self.warp {
             Some(Warp::Silence) => return,
+            Some(Warp::LeftSilent) if self.is_left => return,
             Some(Warp::Plain) => {
                 self.heard.plain += u64::from(opened.is_some());
                 return;

@@ -102,6 +102,7 @@ impl Voice {
             events: HashSet::new(),
             ended: HashSet::new(),
             warp,
+            is_left: false,
             spoilt: None,
             copied: None,
             deaf_until: None,
@@ -295,6 +296,11 @@ impl Voice {
         if let Some(client) = &mut lock(&self.state).client {
             client.rests();
         }
+    }
+
+    /// Another takes its place in the call.
+    pub fn is_left(&self) {
+        lock(&self.state).is_left = true;
     }
 
     /// Sends a check that was made by hand; what is answered to it is nobody's.
@@ -632,6 +638,21 @@ mod tests {
             of.hears_of(&media).unwrap();
         }
         (one, other)
+    }
+
+    #[tokio::test]
+    async fn who_is_left_may_hear_nothing_from_then_on() {
+        let (one, other) = pair(Warp::LeftSilent).await;
+        one.plays(437.3);
+        assert!(other.waits_for(437.3, Duration::from_secs(10)).await);
+        other.is_left();
+        let before = other.heard().audio;
+        let sent = one.ear().sent();
+        let began = Instant::now();
+        while one.ear().sent() < sent + 20 && began.elapsed() < Duration::from_secs(20) {
+            sleep(PTIME).await;
+        }
+        assert_eq!(other.heard().audio, before);
     }
 
     /// Waits until so many packets have come.

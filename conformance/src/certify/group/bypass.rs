@@ -4,7 +4,7 @@ use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::follows;
 use crate::certify::ladder::{Caller, TONES, Talk};
 use crate::certify::mutation::{
-    Mutation, Warp, as_method, carrier, drop, replace, rewrite, teams, then,
+    Mutation, Warp, as_method, carrier, drop, keeps, replace, rewrite, teams, then, without_body,
 };
 use crate::certify::setting::{OUTSIDE, Setting};
 use crate::certify::stage::Stage;
@@ -80,6 +80,12 @@ pub const CASES: &[Case] = &[
             )
             .also(&[follows::UNREAD]),
             breaks("TDR-ICE-007", Mutation::Media(Warp::Holes)),
+            breaks("TDR-ICE-007", drop(teams("INVITE").status(183))),
+            breaks(
+                "TDR-ICE-007",
+                rewrite(teams("INVITE").status(183), without_body),
+            ),
+            breaks("TDR-ICE-007", Mutation::Media(Warp::Silence)),
         ],
     )
     .needs(&[Need::Bypass])
@@ -107,15 +113,33 @@ pub const CASES: &[Case] = &[
     case(
         "TC-ICE-010",
         |stage| Box::pin(restarts(stage)),
-        &[breaks(
-            "TDR-ICE-009",
-            replace(
-                teams("INVITE").status(200).inside(),
-                "a=ice-pwd:",
-                "a=ice-pwd:x",
+        &[
+            breaks(
+                "TDR-ICE-009",
+                replace(
+                    teams("INVITE").status(200).inside(),
+                    "a=ice-pwd:",
+                    "a=ice-pwd:x",
+                ),
+            )
+            .also(&[follows::QUIET]),
+            breaks("TDR-ICE-009", keeps(teams("INVITE").status(200), "a=ice-")).also(&[
+                follows::UNREAD,
+                follows::UNHEARD,
+                follows::QUIET,
+            ]),
+            breaks("TDR-ICE-009", Mutation::Media(Warp::LeftSilent)).also(&[follows::QUIET]),
+            breaks("TDR-ICE-009", Mutation::Media(Warp::LeftUnanswered)).also(&[follows::QUIET]),
+            breaks(
+                "TDR-ICE-001",
+                replace(teams("INVITE").status(200), "a=ice-lite\r\n", ""),
             ),
-        )
-        .also(&[follows::QUIET])],
+            breaks(
+                "TDR-ICE-002",
+                rewrite(teams("INVITE").status(200), two_places),
+            )
+            .also(&[follows::AGENT]),
+        ],
     )
     .needs(&[Need::Bypass])
     .with(with_bypass),
@@ -486,6 +510,7 @@ async fn restarts(stage: &Stage) -> Played {
     stage.check(rule, is_new(&before, &after), || {
         format!("it said {before:?}, and after a restart {after:?}")
     });
+    old.is_left();
     let is_heard = old.waits_for(TONES.1, PATIENCE).await;
     stage.check(rule, is_heard, || {
         "before the new pair is nominated nothing comes on the old one".to_owned()

@@ -3,7 +3,7 @@
 use super::media::USUAL;
 use crate::certify::case::{Case, Played, Step, breaks, case};
 use crate::certify::ladder::{Called, Caller, Talk};
-use crate::certify::mutation::{Mutation, Warp, replace, teams};
+use crate::certify::mutation::{Mutation, Warp, drop, replace, teams};
 use crate::certify::setting::{OUTSIDE, USER};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
@@ -27,6 +27,8 @@ pub const CASES: &[Case] = &[case(
         ),
         breaks("TDR-MED-020", Mutation::Media(Warp::Silence)),
         breaks("TDR-MED-020", Mutation::CarrierMedia(Warp::Silence)),
+        breaks("TDR-MED-020", Mutation::Media(Warp::Holes)),
+        breaks("TDR-MED-020", drop(teams("INVITE").status(200))),
     ],
 )];
 
@@ -63,7 +65,7 @@ async fn one_codec(
 ) -> Played {
     let rule = "TDR-MED-020";
     let mut called = tokio::select! {
-        called = called => called.rule(rule)?,
+        called = called => called?,
         answer = caller.leg.final_response() => {
             let answer = answer?;
             let is_right = answer.status() == Some(488) && ![0, 8].contains(&only);

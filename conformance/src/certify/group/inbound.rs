@@ -7,6 +7,7 @@ use crate::certify::follows;
 use crate::certify::ladder::{Called, TONES, Talk};
 use crate::certify::mutation::{
     Mutation, Warp, carrier, drop, drop_after, replace, rewrite, teams, twice, with, without,
+    without_body,
 };
 use crate::certify::setting::{OUTSIDE, USER};
 use crate::certify::stage::Stage;
@@ -54,6 +55,7 @@ pub const CASES: &[Case] = &[
             breaks("TDR-SIP-040", replace(teams("BYE"), ":443;", ":5061;")).also(&[follows::AWAY]),
             breaks("TDR-SIP-040", without(teams("BYE"), "Route")).also(&[follows::AWAY]),
             breaks("TDR-SIP-021", drop(teams("ACK"))),
+            breaks("TDR-SIP-040", drop(teams("BYE"))).also(&[follows::QUIET]),
             // Another trunk's name, which is known all the same.
             breaks(
                 "G1",
@@ -69,7 +71,7 @@ pub const CASES: &[Case] = &[
                     "c1.cust.test.example:",
                 ),
             )
-            .also(&[follows::PORT, follows::STOPS]),
+            .also(&[follows::STOPS]),
             breaks("G10", Mutation::Media(Warp::PlainReports)).also(&[follows::REPORTS]),
             breaks(
                 "G12",
@@ -406,11 +408,6 @@ async fn repeated_answer(stage: &Stage) -> Played {
         });
     }
     Ok(())
-}
-
-fn without_body(text: &str) -> String {
-    let head = text.split("\r\n\r\n").next().unwrap_or_default();
-    format!("{head}\r\n\r\n")
 }
 
 /// TC-INB-004.

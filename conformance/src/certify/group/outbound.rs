@@ -271,6 +271,8 @@ pub const CASES: &[Case] = &[
                 replace(teams("INVITE").status(403), "SIP/2.0 403", "SIP/2.0 486"),
             ),
             breaks("TDR-MT-012", drop(carrier("INVITE"))),
+            breaks("TDR-MT-015", drop(teams("INVITE").status(403))),
+            breaks("TDR-MT-012", drop(teams("INVITE").status(404))),
         ],
     )
     .with(|setting| {

@@ -34,6 +34,7 @@ pub const CASES: &[Case] = &[
                 ),
             )
             .also(&[follows::NAMED, follows::STOPS]),
+            breaks("TDR-MT-010", drop(teams("INVITE"))),
             // Another customer's name wherever it may be, as if the call were that one's.
             breaks(
                 "G1",
@@ -52,7 +53,7 @@ pub const CASES: &[Case] = &[
                     "Contact: <sip:+441632960001@c2.cust.test.example",
                 ),
             )
-            .also(&[OWN_NAME, follows::STOPS]),
+            .also(&[OWN_NAME]),
         ],
     )
     .needs(&[Need::Hosting])
