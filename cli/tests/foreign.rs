@@ -2,7 +2,7 @@
 //! `--subject-example` says.
 
 use conformance::ca::{Authority, Identity};
-use conformance::certify::word::Word;
+use conformance::certify::word::{PROXY_OF_GCC_HIGH, Word};
 use conformance::lab::place::Addresses;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -43,6 +43,11 @@ fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
 impl Foreign {
     /// One that is configured as each case wants it.
     fn new() -> Self {
+        Self::at_place(Addresses::choose())
+    }
+
+    /// The same where everybody is here.
+    fn at_place(place: Addresses) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path();
         let authority = Authority::new("Somebody").unwrap();
@@ -54,7 +59,12 @@ impl Foreign {
         let names = ["sbc1", "proxy", "c1.cust", "c2.cust", "*.sbc1", "sbc2"];
         let names = names.map(|name| format!("{name}.test.example"));
         let own = authority.issue(&names.each_ref().map(String::as_str));
-        keep("sbc", &own.unwrap());
+        let own = own.unwrap();
+        keep("sbc", &own);
+        keep("own", &own);
+        let renewed = authority.issue(&["sbc1.test.example", "renewed.test.example"]);
+        keep("renewed", &renewed.unwrap());
+        keep("cloud", &authority.issue(&[PROXY_OF_GCC_HIGH]).unwrap());
         let proxies = ["sip", "sip2", "sip3"].map(|name| format!("{name}.pstnhub.example"));
         let proxies = authority.issue(&proxies.each_ref().map(String::as_str));
         keep("proxy", &proxies.unwrap());
@@ -67,35 +77,43 @@ impl Foreign {
         keep("other", &authority.issue(&["other.example"]).unwrap());
         let servers = authority.issue_for_servers(&["sbc1.test.example"]);
         keep("for-servers", &servers.unwrap());
-        let place = Addresses::choose();
         let words: Vec<String> = Word::all()
             .iter()
             .map(|word| format!("\"{}\"", word.name))
             .collect();
-        let proxies = place.proxies.map(|ip| format!("\"{}\"", free(ip)));
+        // Of names that are asked for, and in other clouds, all are at the usual port.
+        let usual = |ip| match ip {
+            IpAddr::V4(_) => SocketAddr::new(ip, 5061),
+            IpAddr::V6(_) => free(ip),
+        };
+        let proxies = place.proxies.map(|ip| format!("\"{}\"", usual(ip)));
         let mut text = format!(
             "name = \"somebody's\"\nfqdn = \"sbc1.test.example\"\nproxies = [{}]\ncertificates = \"{}\"\n\
-             has = [\"transfers\", {}]\nconfigure = [\"/bin/sh\", \"{}/configure\"]\noutside = \"{}\"\nstranger = \"{}\"\n",
+             has = [\"transfers\", {}]\nconfigure = [\"/bin/sh\", \"{}/configure\"]\n\
+             renew = [\"/bin/sh\", \"{}/renew\"]\noutside = \"{}\"\nstranger = \"{}\"\n",
             proxies.join(", "),
             at.display(),
             words.join(", "),
             at.display(),
+            at.display(),
             place.outside,
             place.stranger,
         );
+        let _ = writeln!(text, "teams_side = \"{}\"", usual(place.teams_side));
         for (key, ip) in [
-            ("teams_side", place.teams_side),
             ("second_side", place.teams_side),
             ("carrier_side", place.carrier_side),
             ("carrier", place.carrier),
             ("carrier_2", place.carrier_2),
             ("branch", place.carrier),
             ("elsewhere", place.elsewhere),
+            ("names", place.stranger),
         ] {
             let _ = writeln!(text, "{key} = \"{}\"", free(ip));
         }
         write(at, "subject.toml", &text);
         write(at, "configure", &configure(at));
+        write(at, "renew", &renew(at));
         Self { folder }
     }
 
@@ -131,6 +149,8 @@ if [ -e pid ]; then
     while kill -0 "$(cat pid)" 2>/dev/null; do sleep 0.05; done
 fi
 rm -rf cdr api.sock
+cp own.pem sbc.pem
+cp own.key sbc.key
 words=$(IFS=,; echo "$*")
 '{PROGRAM}' certify run --subject subject.toml --configuration "$words" >causeway.toml
 '{PROGRAM}' run --config causeway.toml </dev/null >log 2>&1 &
@@ -140,6 +160,14 @@ until '{PROGRAM}' status --socket api.sock; do
     sleep 0.1
 done
 "#
+    )
+}
+
+/// What whoever runs the SBC does when its certificate is renewed.
+fn renew(at: &Path) -> String {
+    let at = at.display();
+    format!(
+        "set -e\ncd '{at}'\ncp renewed.key sbc.key\ncp renewed.pem sbc.pem\n'{PROGRAM}' reload --socket api.sock\n"
     )
 }
 
@@ -182,6 +210,25 @@ fn an_sbc_of_others_is_asked_what_it_is_configured_for() {
     let log = std::fs::read_to_string(foreign.at().join("log")).unwrap_or_default();
     assert_eq!(code, Some(0), "{errors}\n{report:#}\n{log}");
     assert_eq!(report["all"]["passed"], cases.len(), "{errors}");
+}
+
+/// Its certificate is renewed, it is in another cloud, limits calls, and one proxy says nothing.
+#[test]
+fn an_sbc_of_others_is_renewed_and_limited_and_in_a_national_cloud() {
+    let foreign = Foreign::new();
+    let cases = ["TC-CON-014", "TC-CON-029", "TC-OPT-012", "TC-SYS-010"];
+    let (code, report, errors) = foreign.runs(&cases);
+    let log = std::fs::read_to_string(foreign.at().join("log")).unwrap_or_default();
+    assert_eq!(code, Some(0), "{errors}\n{report:#}\n{log}");
+    assert_eq!(report["all"]["passed"], cases.len(), "{errors}\n{report:#}");
+}
+
+#[test]
+fn an_sbc_of_others_may_have_ipv6_towards_teams() {
+    let foreign = Foreign::at_place(Addresses::choose().with_v6());
+    let (code, report, errors) = foreign.runs(&["TC-CON-030"]);
+    assert_eq!(code, Some(0), "{errors}\n{report:#}");
+    assert_eq!(report["all"]["passed"], 1, "{errors}");
 }
 
 #[test]

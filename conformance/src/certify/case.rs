@@ -85,6 +85,8 @@ pub enum Need {
     Ours,
     /// We can end it and start it again.
     Restart,
+    /// We can have its certificate renewed.
+    Renewal,
     /// Another machine of Teams, which no name leads to.
     Elsewhere,
     /// A place of somebody whom it does not know.
@@ -123,6 +125,7 @@ impl Need {
             Self::Bypass | Self::Optimization | Self::Branch | Self::Hosting | Self::Elin => true,
             Self::Ours
             | Self::Restart
+            | Self::Renewal
             | Self::Elsewhere
             | Self::Stranger
             | Self::Impostors
@@ -139,6 +142,7 @@ impl Need {
         match self {
             Self::Ours => "ours",
             Self::Restart => "restart",
+            Self::Renewal => "renewal",
             Self::Elsewhere => "elsewhere",
             Self::Stranger => "stranger",
             Self::Impostors => "impostors",

@@ -6,6 +6,7 @@ use super::stage::Stage;
 use super::subject::Other;
 use super::verdict::{Failure, Unasked};
 use super::word::Word;
+use crate::ca::Identity;
 use crate::lab::daemon::Daemon;
 use crate::lab::fault::LabFault;
 use crate::lab::place::{self, Ports};
@@ -154,6 +155,20 @@ impl Stage {
             Some(daemon) => Ok(daemon.restart().await?),
             None => does("restart", &self.restart).await,
         }
+    }
+
+    /// Puts a renewed certificate of the subject into use: of ours this one, of another what its file says.
+    ///
+    /// # Errors
+    /// The rule `ladder`.
+    pub async fn renews(&self, renewed: &Identity) -> Result<(), Failure> {
+        let Some(folder) = self.folder() else {
+            return does("renew", &self.renew).await;
+        };
+        place::write(folder, "sbc.pem", &renewed.chain_pem)?;
+        place::write(folder, "sbc.key", &renewed.key_pem)?;
+        self.tell("/reload").await?;
+        Ok(())
     }
 
     /// The rules that cannot be asked about: those on what is left afterwards, of somebody else's SBC or

@@ -164,6 +164,8 @@ pub struct Stage {
     pub(super) fail_over: Vec<String>,
     /// What starts another SBC anew.
     pub(super) restart: Vec<String>,
+    /// What renews the certificate of another SBC.
+    pub(super) renew: Vec<String>,
     folder: Option<Folder>,
     /// Where certificates for another SBC are.
     certificates: Option<PathBuf>,
@@ -363,8 +365,15 @@ impl Stage {
                 key_pem: read("branch.key")?,
             }),
         };
+        let mut identities = [(); 4].map(|()| identity.clone());
+        if setting.cloud.is_some() {
+            identities[0] = Identity {
+                chain_pem: read("cloud.pem")?,
+                key_pem: read("cloud.key")?,
+            };
+        }
         let trust = Trust {
-            identities: [(); 4].map(|()| identity.clone()),
+            identities,
             branch: branch.unwrap_or_else(|| kit.branch.clone()),
             roots,
             kit: Arc::clone(kit),
@@ -382,6 +391,7 @@ impl Stage {
         stage.certificates = Some(other.certificates.clone());
         stage.fail_over.clone_from(&other.fail_over);
         stage.restart.clone_from(&other.restart);
+        stage.renew.clone_from(&other.renew);
         stage.break_by(mutation).await?;
         Ok(stage)
     }
@@ -510,6 +520,7 @@ impl Stage {
             more_nodes: Mutex::default(),
             fail_over: Vec::new(),
             restart: Vec::new(),
+            renew: Vec::new(),
             folder: None,
             certificates: None,
         })

@@ -55,6 +55,8 @@ pub struct Other {
     pub fail_over: Vec<String>,
     /// Command that ends it and starts it again; empty if there is none.
     pub restart: Vec<String>,
+    /// Command that puts its renewed certificate into use; empty if there is none.
+    pub renew: Vec<String>,
     /// Command that configures it as the words behind it say; empty if it stays as it is.
     pub configure: Vec<String>,
 }
@@ -78,6 +80,7 @@ impl Subject {
         let missing = |need: &&Need| match self {
             Self::Ours(_) => MISSING.contains(need),
             Self::Other(other) if **need == Need::Restart => other.restart.is_empty(),
+            Self::Other(other) if **need == Need::Renewal => other.renew.is_empty(),
             Self::Other(other) if **need == Need::Elsewhere => other.elsewhere.is_none(),
             Self::Other(other) if **need == Need::Stranger => other.stranger.is_none(),
             Self::Other(other) if **need == Need::Impostors => !IMPOSTORS
@@ -109,6 +112,11 @@ impl Subject {
                 "needs certificates that no proxy may show, of an authority that the subject trusts: servers.pem and \
                  servers.key (sip.pstnhub.example, for servers only), other.pem and other.key (other.example) in the folder \
                  of certificates"
+                    .to_owned()
+            }
+            (Self::Other(_), Need::Renewal) => {
+                "needs a certificate that is renewed, and the subject's file does not say how: write renew = \
+                 [\"command\", \"argument\"]"
                     .to_owned()
             }
             (Self::Other(_), Need::Restart) => {
@@ -166,6 +174,9 @@ has = ["transfers"]
 # fail_over = ["ssh", "sbc1.test.example", "systemctl", "kill", "--signal=KILL", "sbc"]
 # The command that ends it and starts it again, if there is one
 # restart = ["ssh", "sbc1.test.example", "systemctl", "restart", "sbc"]
+# The command that, without a restart, puts renewed.pem and renewed.key of the folder of certificates into use in place of
+# the SBC's own, if there is one. They say its name and renewed.test.example; "configure" takes them back
+# renew = ["ssh", "sbc1.test.example", "/etc/sbc/renew"]
 # Usual: calls to +441632960100 to +441632960199, which are the customer's, must go to Teams, all others from Teams to the
 # carrier. No media bypass. The carrier's codecs are PCMA and PCMU, and it gets no OPTIONS.
 "#;
@@ -336,6 +347,7 @@ impl Other {
             has,
             fail_over: list("fail_over"),
             restart: list("restart"),
+            renew: list("renew"),
             configure: list("configure"),
         })
     }
@@ -380,6 +392,9 @@ impl Other {
             Key::Carrier2 => self.carrier_2.is_some(),
             Key::Branch => self.branch.is_some(),
             Key::SecondSide => self.second_side.is_some(),
+            Key::SidesV6 => {
+                self.teams_side.is_ipv6() && self.proxies.iter().all(SocketAddr::is_ipv6)
+            }
             Key::Outside => self.outside.is_some(),
             Key::Elsewhere => self.elsewhere.is_some_and(|at| at.port() != 0),
             Key::Names => self.names.is_some(),
@@ -469,6 +484,11 @@ mod tests {
         let able = EXAMPLE.replace("# restart =", "restart =");
         let able = Subject::Other(Box::new(Other::parse(&able).unwrap()));
         assert_eq!(able.lacks(&[Need::Restart]), None);
+        let why = able.lacks(&[Need::Renewal]).unwrap();
+        assert!(why.contains("write renew ="), "{why}");
+        let able = EXAMPLE.replace("# renew =", "renew =");
+        let able = Subject::Other(Box::new(Other::parse(&able).unwrap()));
+        assert_eq!(able.lacks(&[Need::Renewal]), None);
         let broken = EXAMPLE.replace("[\"transfers\"]", "[\"transfer\"]");
         let why = Other::parse(&broken).unwrap_err();
         assert!(why.contains("\"transfer\" is unknown"), "{why}");
@@ -512,6 +532,28 @@ mod tests {
         let placed =
             with("has = [\"bypass\", \"nat\"]\nconfigure = [\"true\"]\noutside = \"192.0.2.31\"\n");
         assert_eq!(why(&placed, "TC-ICE-017"), None);
+        // Over IPv6 is who has addresses of it.
+        let told = why(&with("has = [\"v6\"]\n"), "TC-CON-030").unwrap();
+        assert!(told.contains("write teams_side = \"["), "{told}");
+        let text = EXAMPLE
+            .replace("[\"transfers\"]", "[\"v6\"]")
+            .replace("teams_side = \"192.0.2.1", "teams_side = \"[2001:db8::1]")
+            .replace("\"192.0.2.2", "\"[2001:db8::2]");
+        let text = ["1", "2", "3"].iter().fold(text, |text, one| {
+            text.replace(
+                &format!("[2001:db8::2]{one}"),
+                &format!("[2001:db8::2{one}]"),
+            )
+        });
+        assert_eq!(why(&Other::parse(&text).unwrap(), "TC-CON-030"), None);
+        for (words, id) in [
+            ("\"gcc-high\"", "TC-CON-029"),
+            ("\"drain\"", "TC-CON-014"),
+            ("\"hosting\", \"expensive\"", "TC-SYS-010"),
+        ] {
+            let lines = format!("has = [{words}]\nnames = \"192.0.2.99:53\"\n");
+            assert_eq!(why(&with(&lines), id), None, "{id}");
+        }
         // What has no word is told by its keys.
         let told = why(&plain, "TC-CON-007").unwrap();
         assert!(told.contains("seven further roots"), "{told}");

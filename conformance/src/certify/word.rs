@@ -3,6 +3,7 @@
 
 use super::setting::{FQDN, OwnCertificate, PROXY, Setting};
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 /// One word.
 #[derive(Clone, Copy)]
@@ -35,6 +36,8 @@ pub enum Key {
     Elsewhere,
     /// A DNS server.
     Names,
+    /// Addresses of IPv6 towards Teams.
+    SidesV6,
 }
 
 impl Key {
@@ -48,6 +51,7 @@ impl Key {
             Self::Outside => "outside = \"192.0.2.31\"".to_owned(),
             Self::Elsewhere => "elsewhere = \"192.0.2.24:5061\"".to_owned(),
             Self::Names => "names = \"192.0.2.99:53\"".to_owned(),
+            Self::SidesV6 => "teams_side = \"[2001:db8::1]:5061\", and proxies alike".to_owned(),
         }
     }
 }
@@ -500,6 +504,54 @@ pub const DNS: Word = word(
     |setting| setting.has_names = true,
 )
 .wants(&[Key::Names, Key::Elsewhere]);
+/// How long connections with a certificate that was replaced go on.
+pub const DRAINS: Duration = Duration::from_secs(5);
+/// Connections with a certificate that was replaced end soon.
+pub const DRAIN: Word = word(
+    "drain",
+    "connections with a certificate that was replaced end 5 s afterwards, or when their calls let them",
+    |setting| {
+        let _ = writeln!(setting.tls, "drain = \"{}s\"", DRAINS.as_secs());
+    },
+);
+/// The one proxy of GCC High.
+pub const PROXY_OF_GCC_HIGH: &str = "sip.pstnhub.gov.teams.microsoft.us";
+/// A national cloud.
+pub const GCC_HIGH: Word = word(
+    "gcc-high",
+    "the trunk is one in the cloud GCC High, whose one proxy is sip.pstnhub.gov.teams.microsoft.us: at the first address of \
+     \"proxies\", which the DNS server at \"names\" of the file tells, at port 5061, which is the SBC's, too; from elsewhere \
+     nobody is let in. The folder of certificates has cloud.pem and cloud.key with that name",
+    |setting| {
+        setting.has_names = true;
+        setting.cloud = Some(("gcc-high", PROXY_OF_GCC_HIGH));
+    },
+)
+.wants(&[Key::Names]);
+/// IPv6 towards Teams.
+pub const V6: Word = word(
+    "v6",
+    "Teams is reached over IPv6, for media, too: \"teams_side\" and all \"proxies\" of the file are such addresses",
+    |setting| setting.is_v6 = true,
+)
+.wants(&[Key::SidesV6]);
+/// What expensive numbers begin with.
+pub const EXPENSIVE_RANGE: &str = "+4416329690";
+/// New calls to expensive numbers within a minute.
+pub const EXPENSIVE_CALLS: usize = 5;
+/// A limit on expensive numbers.
+pub const EXPENSIVE: Word = word(
+    "expensive",
+    "users of the first customer may place five calls a minute to numbers that begin with +4416329690; others get 403",
+    |setting| {
+        let _ = write!(
+            setting.more,
+            "[[limit]]\nname = \"expensive\"\nmatch = {{ tenant = \"c1\", called = [\"{EXPENSIVE_RANGE}\"] }}\n\
+             calls_per_minute = {EXPENSIVE_CALLS}\nrefuse = \"403\"\n"
+        );
+    },
+)
+.upon(&[HOSTING]);
 
 const ALL: &[Word] = &[
     BYPASS,
@@ -541,4 +593,8 @@ const ALL: &[Word] = &[
     SECOND_TRUNK,
     APPLIANCE,
     DNS,
+    DRAIN,
+    GCC_HIGH,
+    V6,
+    EXPENSIVE,
 ];

@@ -77,8 +77,8 @@ pub const CASES: &[Case] = &[
                 .also(&[follows::QUIET]),
         ],
     )
-    .needs(&[Need::Ours])
-    .with(|setting| setting.tls.push_str("drain = \"5s\"\n")),
+    .needs(&[Need::Renewal])
+    .with(|setting| setting.is(word::DRAIN)),
     case(
         "TC-CON-015",
         |stage| Box::pin(ends_soon(stage)),
@@ -194,8 +194,6 @@ const WEAK: &str = include_str!("weak.pem");
 const NOT_AFTER: &str = "sbc_tls_certificate_not_after_timestamp_seconds";
 /// OPTIONS come so often, a little later, and on a busy machine later still.
 const OPTIONS: Duration = Duration::from_secs(80);
-/// How long connections with the old certificate may go on, as it is configured.
-const DRAIN: Duration = Duration::from_secs(5);
 /// What a busy machine may take to end them.
 const LATE: Duration = Duration::from_secs(2);
 /// What a renewed certificate says beside the name.
@@ -290,16 +288,24 @@ async fn renewed(stage: &Stage) -> Played {
     let rule = "TDR-TLS-013";
     stage.greeted(GREETING).await?;
     let mut talk = stage.to_teams().await?;
+    let is_old = |names: &Vec<String>| !names.iter().any(|name| name == RENEWED);
+    let proxies = || stage.proxies.iter();
+    if !proxies()
+        .flat_map(TeamsProxy::open_connections)
+        .all(|names| is_old(&names))
+    {
+        return Err(ladder(
+            "the subject shows its renewed certificate already: put the one before into use",
+        ));
+    }
     let renewed = stage.kit.authority.issue(&[FQDN, RENEWED]);
-    write(stage, "sbc", &renewed.map_err(certificate)?)?;
-    stage.tell("/reload").await?;
+    stage.renews(&renewed.map_err(certificate)?).await?;
     // It is in use now; what it was tried with before is not meant (TDR-TLS-015).
     let (before, reloaded) = (stage.tape.now(), Instant::now());
     // What begins from now on shows the new one.
     let caller = stage.carrier_dials().await?;
     let called = stage.teams_is_called().await.rule(rule)?;
     let mut second = stage.answered(caller, called).await.rule(rule)?;
-    let is_old = |names: &Vec<String>| !names.iter().any(|name| name == RENEWED);
     let shown = stage.handshakes(&stage.proxies[0]).pop();
     let shown = shown.map(|last| last.names);
     stage.check(
@@ -307,10 +313,9 @@ async fn renewed(stage: &Stage) -> Played {
         shown.as_ref().is_some_and(|names| !is_old(names)),
         || format!("the last connection shows {shown:?}, wanted the renewed certificate"),
     );
-    let deadline = reloaded + DRAIN + LATE;
+    let deadline = reloaded + word::DRAINS + LATE;
     loop {
-        let proxies = stage.proxies.iter();
-        let old = proxies
+        let old = proxies()
             .flat_map(TeamsProxy::open_connections)
             .filter(is_old)
             .count();
@@ -319,8 +324,9 @@ async fn renewed(stage: &Stage) -> Played {
         }
         if Instant::now() > deadline {
             let why = format!(
-                "{old} connections with the old certificate are open after {:?}, wanted {DRAIN:?}",
-                reloaded.elapsed()
+                "{old} connections with the old certificate are open after {:?}, wanted {:?}",
+                reloaded.elapsed(),
+                word::DRAINS
             );
             stage.check(rule, false, || why);
             break;

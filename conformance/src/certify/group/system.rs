@@ -151,7 +151,7 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .needs(&[Need::Ours, Need::Hosting])
+    .needs(&[Need::Hosting])
     .with(figures::with_expensive_range),
     case(
         "TC-SYS-011",
