@@ -88,6 +88,8 @@ pub struct Heard {
     pub longest_without_report: Duration,
     /// Longest time between two audio packets.
     pub longest_gap: Duration,
+    /// How late it was itself at most since gaps are measured, because the machine was busy.
+    pub longest_stall: Duration,
     /// Most packets in a row that are missing in one stream, by their numbers or by their times.
     pub longest_hole: u16,
     /// Digits, each once, at the first packet of its event.

@@ -69,6 +69,8 @@ pub(super) struct State {
     pub(super) deaf_until: Option<Instant>,
     /// The newest packet with audio.
     pub(super) last: Option<Last>,
+    /// Whether the time between packets is measured.
+    pub(super) measures_gaps: bool,
     /// Packets with audio since holes are looked for, and how many of them somebody has lost for us.
     pub(super) measured: Option<u64>,
     pub(super) skipped: u16,
@@ -214,6 +216,13 @@ impl State {
             let gap = since.elapsed();
             *since = Instant::now();
             self.heard.longest_without_report = self.heard.longest_without_report.max(gap);
+        }
+    }
+
+    /// Its next packets leave so late.
+    pub(super) fn is_late(&mut self, by: Duration) {
+        if self.measures_gaps {
+            self.heard.longest_stall = self.heard.longest_stall.max(by);
         }
     }
 

@@ -108,6 +108,7 @@ impl Voice {
             deaf_until: None,
             last: None,
             measured: None,
+            measures_gaps: false,
             skipped: 0,
             held: None,
             beginning: Vec::new(),
@@ -440,6 +441,7 @@ impl Voice {
     pub fn measures_gaps(&self) {
         let mut state = lock(&self.state);
         (state.heard.longest_gap, state.last_audio) = (Duration::ZERO, Some(Instant::now()));
+        (state.heard.longest_stall, state.measures_gaps) = (Duration::ZERO, true);
     }
 
     /// The call is over: nobody owes reports any more, whether the last one has come or was lost.
@@ -531,6 +533,7 @@ async fn run(sockets: Sockets, mut air: Air, state: Arc<Mutex<State>>) {
             () = sleep_until(arrival.unwrap_or(report)), if arrival.is_some() => {}
             () = sleep_until(next) => {
                 let mut state = lock(&state);
+                state.is_late(next.elapsed());
                 next += state.ptime;
                 let (packets, to) = state.next();
                 for bytes in packets {
@@ -638,6 +641,23 @@ mod tests {
             of.hears_of(&media).unwrap();
         }
         (one, other)
+    }
+
+    #[tokio::test]
+    async fn a_gap_is_told_with_how_late_we_were_ourselves() {
+        let (one, other) = pair(Warp::Holes).await;
+        one.plays(437.3);
+        other.measures_gaps();
+        hears(&other, 200).await;
+        // What is lost is a gap, and nobody was late.
+        let heard = other.heard();
+        assert!(heard.longest_gap > heard.longest_stall + PTIME, "{heard:?}");
+        other.measures_gaps();
+        // Everybody is on this one thread.
+        std::thread::sleep(Duration::from_millis(250));
+        hears(&other, heard.audio + 20).await;
+        let stall = other.heard().longest_stall;
+        assert!(stall >= Duration::from_millis(200), "{stall:?}");
     }
 
     #[tokio::test]

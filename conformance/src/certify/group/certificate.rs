@@ -447,10 +447,11 @@ async fn probed(stage: &Stage) -> Played {
             format!("{} was shown {shown:?}, told as {line:?}", proxy.host())
         });
     }
+    asked_daily(stage, &proxies).await?;
+    let told = roots_are_told(stage).await;
     let calls = stage.tape.requests(Side::Teams, "INVITE").len();
     stage.check(rule, calls == 0, || format!("{calls} calls"));
-    asked_daily(stage, &proxies).await?;
-    roots_are_told(stage).await
+    told
 }
 
 /// The daemon itself asks names that are configured, once: one under a root that is known, one that is not, and one

@@ -149,6 +149,15 @@ pub const CASES: &[Case] = &[
                 "TDR-SEC-003",
                 Mutation::Told("sbc_limit_refusals_total", "sbc_other_total"),
             ),
+            breaks(
+                "TDR-SEC-003",
+                replace(teams("INVITE").status(403), "SIP/2.0 403", "SIP/2.0 486"),
+            ),
+            // It holds for everybody.
+            breaks(
+                "TDR-SEC-003",
+                Mutation::Configuration("{ tenant = \"c1\", called = [", "{ called = ["),
+            ),
         ],
     )
     .needs(&[Need::Hosting])
