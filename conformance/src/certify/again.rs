@@ -11,6 +11,8 @@ pub struct Unlike {
     pub id: String,
     /// How it went, in order: the verdict, and which rules were broken.
     pub went: Vec<String>,
+    /// What was found each time, in the same order; nothing where all was right.
+    pub reasons: Vec<Vec<String>>,
 }
 
 impl fmt::Display for Unlike {
@@ -20,7 +22,13 @@ impl fmt::Display for Unlike {
             "{} went differently: {}",
             self.id,
             self.went.join(", then ")
-        )
+        )?;
+        for (time, reasons) in (1..).zip(&self.reasons) {
+            for reason in reasons {
+                write!(f, "; time {time}: {reason}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -32,9 +40,14 @@ pub fn unlike(runs: &[Vec<Outcome>]) -> Vec<Unlike> {
     let of = |outcome: &Outcome| {
         let id = outcome.entry.id.clone();
         let again = again.iter().flatten().filter(|one| one.entry.id == id);
-        let went: Vec<String> = [outcome].into_iter().chain(again).map(way).collect();
+        let all: Vec<&Outcome> = [outcome].into_iter().chain(again).collect();
+        let went: Vec<String> = all.iter().map(|one| way(one)).collect();
         let is_unlike = went.iter().any(|way| *way != went[0]);
-        is_unlike.then_some(Unlike { id, went })
+        is_unlike.then(|| Unlike {
+            id,
+            went,
+            reasons: all.iter().map(|one| one.verdict.reasons()).collect(),
+        })
     };
     first.iter().filter_map(of).collect()
 }

@@ -169,8 +169,9 @@ async fn asked_to_wait(stage: &Stage) -> Played {
     first
         .leg
         .respond(503, "Service Unavailable", None, &after)?;
-    let refused = Instant::now();
+    // Its time begins where it is heard, and the ACK says that it was.
     first.leg.acknowledged_failure().await.rule(rule)?;
+    let refused = Instant::now();
     let called = stage.proxy_is_called(1).await.rule(rule)?;
     let mut talk = stage.answered(caller, called).await?;
     talk.caller_ends().await?;

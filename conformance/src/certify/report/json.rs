@@ -28,7 +28,7 @@ pub fn of(run: &Run) -> Value {
         }),
         "good": run.is_good(),
         "times": run.times,
-        "unlike": run.unlike.iter().map(|one| json!({ "id": one.id, "went": one.went })).collect::<Vec<_>>(),
+        "unlike": run.unlike.iter().map(|one| json!({ "id": one.id, "went": one.went, "reasons": one.reasons })).collect::<Vec<_>>(),
         "all": counts(Counts::of(run.outcomes.iter())),
         "mandatory": counts(Counts::of(mandatory)),
         "cases": run.outcomes.iter().map(case).collect::<Vec<_>>(),

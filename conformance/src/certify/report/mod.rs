@@ -233,6 +233,9 @@ mod tests {
         assert_eq!(json["times"], 2);
         assert_eq!(json["unlike"][0]["id"], id);
         assert_eq!(json["unlike"][0]["went"][1], "failed (G1)");
+        assert_eq!(json["unlike"][0]["reasons"][0], serde_json::json!([]));
+        let found = json["unlike"][0]["reasons"][1][0].as_str().unwrap();
+        assert!(found.starts_with("G1: "), "{found}");
         assert!(html::of(&all).contains(&told) && junit::of(&all).contains(&told));
     }
 
