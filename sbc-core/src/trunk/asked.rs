@@ -34,6 +34,8 @@ struct Times {
     /// When it was asked, if that was in this run.
     at: Option<Timestamp>,
     free: Timestamp,
+    /// When it was asked before that.
+    before: Option<Timestamp>,
 }
 
 /// When each pair was asked, in words.
@@ -79,14 +81,25 @@ impl Asked {
     pub(super) fn note(&self, now: Timestamp, pair: Pair) {
         let mut table = self.lock();
         table.changes += 1;
-        let free = now + SHORTEST;
-        table.pairs.insert(
-            pair,
-            Times {
-                at: Some(now),
-                free,
-            },
-        );
+        let before = table.pairs.get(&pair).and_then(|times| times.at);
+        let times = Times {
+            at: Some(now),
+            free: now + SHORTEST,
+            before,
+        };
+        table.pairs.insert(pair, times);
+    }
+
+    /// Nothing was sent of what was noted last: the pair may be asked.
+    pub(super) fn give_back(&self, pair: &Pair) {
+        let mut table = self.lock();
+        let Some(times) = table.pairs.get_mut(pair) else {
+            return;
+        };
+        if let Some(at) = times.at {
+            (times.at, times.free) = (times.before, at);
+            table.changes += 1;
+        }
     }
 
     /// Forgets pairs that are not asked any more, once they need not be left alone.
@@ -130,7 +143,12 @@ impl Asked {
             }
             let pair = (one.fqdn.clone(), one.host.clone());
             let free = now + left;
-            table.pairs.insert(pair, Times { at: None, free });
+            let times = Times {
+                at: None,
+                free,
+                before: None,
+            };
+            table.pairs.insert(pair, times);
             waiting += 1;
         }
         waiting
@@ -176,6 +194,23 @@ mod tests {
         assert_eq!(after.restore(&lie, at(0), wall(0)), 1);
         assert_eq!(after.free(at(1), &pair), Some(at(60)));
         assert_eq!(after.restore(&written_of(&lie), at(0), wall(900)), 0);
+    }
+
+    #[test]
+    fn a_turn_in_which_nothing_was_sent_is_given_back() {
+        let pair = (
+            "sbc1.contoso.example".to_owned(),
+            "sip.example.com".to_owned(),
+        );
+        let asked = Asked::default();
+        asked.note(at(100), pair.clone());
+        asked.note(at(160), pair.clone());
+        assert_eq!(asked.free(at(162), &pair), Some(at(220)));
+        asked.give_back(&pair);
+        assert_eq!(asked.free(at(162), &pair), None);
+        assert!(asked.is_overdue(at(210), &pair), "since 100");
+        let (_, written) = asked.written(2, at(162), wall(162)).expect("a change");
+        assert!(written.pairs.is_empty());
     }
 
     fn written_of(lie: &Written) -> Written {
