@@ -201,7 +201,7 @@ impl WrittenHabits {
             (
                 // TDR-TCP-001
                 &self.crlf_pong,
-                "Teams answers no pings, and connections without an answer are closed",
+                "Teams expects no pings and answers none",
             ),
         ];
         keys.into_iter().filter_map(|(key, cause)| {
