@@ -354,7 +354,7 @@ expect = { status = 604, cause = "number_unknown" }
 [[test]]
 name = "too long, from the customer"
 call = { trunk = "teams-contoso", from = "+493023125456", to = "+4989999980010001" }
-expect = { status = 604 }
+expect = { status = 484, cause = "number_unknown" }
 
 [[test]]
 name = "nobody's"
