@@ -1,5 +1,6 @@
 //! Tests that travel in the configuration: what is played, what is found, what is told.
 
+use crate::emergency::helping;
 use crate::world;
 
 use sbc_core::config::{Assumed, CallIn, Code, Findings, Loaded, Source, load};
@@ -297,6 +298,34 @@ fn every_number_rule_and_every_header_is_told() {
     ] {
         assert!(rules.contains(expected), "{expected}\n{rules}");
     }
+}
+
+#[test]
+fn what_a_call_for_help_brings_is_told_to_pass_as_it_does() {
+    let told = |to: &str, priority: &str| {
+        let mut described = call("teams-contoso", "+493023125456", to);
+        for (name, value) in [
+            ("Priority", priority),
+            ("Geolocation", "<https://lis.example.com/1>"),
+            ("X-Gone", "1"),
+        ] {
+            described.headers.push((name.to_owned(), value.to_owned()));
+        }
+        played(&helping(), &described).tries[0].rules.join("\n")
+    };
+    let rules = told("112", "emergency");
+    for expected in [
+        "Priority passes: it is a call for help",
+        "Geolocation passes: it is a call for help",
+        "X-Gone stays behind",
+    ] {
+        assert!(rules.contains(expected), "{expected}\n{rules}");
+    }
+    let rules = told("+498999998001", "normal");
+    for expected in ["Geolocation stays behind", "Priority stays behind"] {
+        assert!(rules.contains(expected), "{expected}\n{rules}");
+    }
+    assert!(!rules.contains("call for help"), "{rules}");
 }
 
 #[test]
