@@ -35,6 +35,7 @@ impl Bench {
             host: host.to_owned(),
             port: 5060,
             protocol: Protocol::Udp,
+            families: Families::BOTH,
         };
         match self.resolver.resolve(&spec).await {
             Outcome::Resolved(found) => Ok(found.iter().map(SocketAddr::to_string).collect()),
@@ -124,6 +125,7 @@ async fn many_calls_wait_for_one_look_up() {
                 host: "host.example.com".to_owned(),
                 port: 5060,
                 protocol: Protocol::Udp,
+                families: Families::BOTH,
             };
             tokio::spawn(async move { resolver.resolve(&spec).await })
         })
@@ -140,6 +142,33 @@ async fn many_calls_wait_for_one_look_up() {
         2,
         "A and AAAA, once each"
     );
+}
+
+/// TDR-DNS-001: an ACK waits for this.
+#[tokio::test]
+async fn who_needs_no_addresses_of_ipv6_waits_for_none() {
+    let bench = Bench::new().await;
+    bench.dns.set("proxy.example.com", vec![a("192.0.2.1")]);
+    bench.dns.reply("proxy.example.com", Reply::NotOfV6);
+    let mut spec = ResolveSpec {
+        host: "proxy.example.com".to_owned(),
+        port: 5061,
+        protocol: Protocol::Tls,
+        families: Families {
+            v4: true,
+            v6: false,
+        },
+    };
+    let found = Outcome::Resolved(vec!["192.0.2.1:5061".parse().unwrap()]);
+    assert_eq!(bench.resolver.resolve(&spec).await, found);
+    assert_eq!(bench.dns.queries("proxy.example.com"), 1);
+    spec.families = Families {
+        v4: false,
+        v6: false,
+    };
+    let none = Outcome::ResolveFailed(ResolveFault::NotFound);
+    assert_eq!(bench.resolver.resolve(&spec).await, none);
+    assert_eq!(bench.dns.queries("proxy.example.com"), 1);
 }
 
 #[tokio::test]
@@ -353,6 +382,7 @@ async fn the_hosts_of_this_machine_are_known_without_a_server() {
         host: "LOCALHOST.".to_owned(),
         port: 5061,
         protocol: Protocol::Tls,
+        families: Families::BOTH,
     };
     for _ in 0..2 {
         match resolver.resolve(&spec).await {

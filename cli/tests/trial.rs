@@ -3,14 +3,18 @@
 use crate::support;
 
 use causeway::daemon::net::tls::TlsStore;
-use causeway::daemon::net::{Kept, Patience};
+use causeway::daemon::net::{Kept, Patience, Turns, Words};
 use causeway::daemon::resolver::Resolver;
 use rustls::pki_types::CertificateDer;
 use sbc_core::config::{Config, Secret, Trunk};
+use sbc_core::event::{Event, Happened};
+use sbc_core::sip::Status;
+use sbc_core::time::{Timestamp, UnixTime};
+use sbc_core::trunk::asked::Asked;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use support::{
     Authority, Leaf, World, accept_tls, believing, listener, options, read_until, tls_hop,
     write_leaf, write_text,
@@ -83,20 +87,65 @@ fn world_at(proxy: SocketAddr) -> World {
     })
 }
 
+/// What Teams may be told if nobody has asked it.
+fn turns() -> Turns {
+    Turns {
+        asked: Asked::default(),
+        started: Instant::now(),
+        proxies: Arc::default(),
+    }
+}
+
+/// The same, once the proxy has answered OPTIONS of the trunk with 200 by the certificate in use.
+fn turns_after_200() -> Turns {
+    let turns = turns();
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    turns.proxies.apply(&Event {
+        at: UnixTime::from_micros(since.as_micros() as u64),
+        call: None,
+        leg: None,
+        what: Happened::Options {
+            trunk: "teams-contoso".into(),
+            by_peer: false,
+            host: PEER.to_owned(),
+            remote: None,
+            status: Some(Status::OK),
+            took: None,
+            because: "answered 200 OK".to_owned(),
+        },
+    });
+    turns
+}
+
 /// What becomes of the identities on disk, and of which ones the certificates are not taken.
 async fn tried(world: &World, config: &Arc<Config>, store: TlsStore) -> (TlsStore, Vec<String>) {
+    tried_with(world, config, store, &Words::Options(turns())).await
+}
+
+async fn tried_with(
+    world: &World,
+    config: &Arc<Config>,
+    store: TlsStore,
+    words: &Words,
+) -> (TlsStore, Vec<String>) {
     // Nothing is there to ask: the names have addresses.
     let resolver = Resolver::asking(
         &["127.0.0.1:9".parse().unwrap()],
         Arc::clone(&world.metrics),
     );
-    let (proven, kept) = world.net.proven(config, store, &resolver).await;
+    let (proven, kept) = world.net.proven(config, store, &resolver, words).await;
     let name = |kept: &Kept| kept.context.as_str().to_owned();
     (proven, kept.iter().map(name).collect())
 }
 
 /// Whether the certificate that is new on disk is put into use.
 async fn is_used(world: &World, leaf: &Leaf) -> bool {
+    is_used_with(world, leaf, &Words::Options(turns())).await
+}
+
+async fn is_used_with(world: &World, leaf: &Leaf, words: &Words) -> bool {
     write_leaf(world.directory.path(), "contoso", leaf);
     let store = world.identities_on_disk();
     let (name, before) = ("contoso".into(), world.net.identities());
@@ -105,7 +154,7 @@ async fn is_used(world: &World, leaf: &Leaf) -> bool {
         new.shows_the_same(old)
     };
     assert!(!is_as_before(&store));
-    let (proven, kept) = tried(world, &world.config, store).await;
+    let (proven, kept) = tried_with(world, &world.config, store, words).await;
     assert_eq!(kept.is_empty(), !is_as_before(&proven), "{kept:?}");
     kept.is_empty()
 }
@@ -120,10 +169,39 @@ async fn a_certificate_is_tried_by_options_where_no_connection_lives() {
     assert!(!is_used(&world, &Authority::new().leaf(&[SBC])).await);
     world.logged("certificate_refused").await;
     assert!(world.net.connections() == 0, "nothing of the trial stays");
-    // The one in use was asked about, too: who ends every handshake does not mean the certificate.
-    assert_eq!(proxy.asked.load(Ordering::Relaxed), 1);
+    // Of the one in use its handshake told enough.
+    assert_eq!(proxy.asked.load(Ordering::Relaxed), 0);
     assert!(is_used(&world, &world.authority.leaf(&[SBC])).await);
-    assert_eq!(proxy.asked.load(Ordering::Relaxed), 2);
+    assert_eq!(proxy.asked.load(Ordering::Relaxed), 1);
+    served.abort();
+}
+
+/// TDR-OPT-006: a trial has the turn of the next OPTIONS, and no other, however often certificates change.
+#[tokio::test]
+async fn trials_send_no_options_beside_those_of_the_minute() {
+    let (at, address) = listener().await;
+    let world = world_at(address);
+    let proxy = Proxy::default();
+    let served = proxy.serve(&world, at);
+    let turns = turns_after_200();
+    let asked = || proxy.asked.load(Ordering::Relaxed);
+    let unknown = world.authority.leaf(&[SBC]);
+    *proxy.unknown.lock().unwrap() = unknown.parts().0.first().cloned();
+    // In a dry run hands are shaken, and nothing is said.
+    assert!(is_used_with(&world, &unknown, &Words::None).await);
+    assert!(!is_used_with(&world, &Authority::new().leaf(&[SBC]), &Words::None).await);
+    assert_eq!(asked(), 0);
+    let words = Words::Options(turns.clone());
+    // The answer to the one in use is known.
+    assert!(!is_used_with(&world, &unknown, &words).await);
+    assert_eq!(asked(), 1);
+    for _ in 0..3 {
+        assert!(!is_used_with(&world, &Authority::new().leaf(&[SBC]), &words).await);
+        assert!(is_used_with(&world, &world.authority.leaf(&[SBC]), &words).await);
+    }
+    assert_eq!(asked(), 1);
+    let now = Timestamp::ZERO + turns.started.elapsed();
+    assert!(!turns.asked.take_turn(now, SBC, PEER));
     served.abort();
 }
 
@@ -155,7 +233,8 @@ async fn a_certificate_by_which_teams_does_not_know_the_trunk_is_not_used() {
     let served = proxy.serve(&world, at);
     let unknown = world.authority.leaf(&[SBC]);
     *proxy.unknown.lock().unwrap() = unknown.parts().0.first().cloned();
-    assert!(!is_used(&world, &unknown).await);
+    let words = Words::Options(turns_after_200());
+    assert!(!is_used_with(&world, &unknown, &words).await);
     world.logged("403").await;
     assert!(is_used(&world, &world.authority.leaf(&[SBC])).await);
     served.abort();
@@ -274,6 +353,7 @@ fn hosting(proxy: SocketAddr) -> (World, TlsStore) {
         let mut trunk = usual.clone();
         trunk.name = name.as_str().into();
         trunk.tls = Some(name.as_str().into());
+        trunk.fqdn = Some(format!("{name}.contoso.example"));
         config.trunks.insert(trunk.name.clone(), Arc::new(trunk));
         let mut own = files.clone();
         own.cert = format!("{folder}/{name}.pem");

@@ -1,6 +1,6 @@
 //! Questions to the outside: anything slow or foreign, with one correlation mechanism.
 
-use crate::locate::{LocateSpec, Service};
+use crate::locate::{Families, LocateSpec, Service};
 use crate::stir::{CredentialFault, VerifySpec};
 use crate::transport::{Hop, Protocol};
 use std::net::SocketAddr;
@@ -29,6 +29,8 @@ pub struct ResolveSpec {
     pub port: u16,
     /// Protocol the result is for.
     pub protocol: Protocol,
+    /// Families that can be reached: addresses of others are neither asked nor waited for.
+    pub families: Families,
 }
 
 /// The answer to a query.

@@ -391,6 +391,24 @@ fn what_teams_has_no_use_for_is_shown_with_the_reason() {
 }
 
 #[test]
+fn all_of_teams_may_be_written_in_parts_and_what_is_no_name_of_microsoft_is_the_operators() {
+    let names = "\"SIP.pstnhub.microsoft.com:5061;tls\", \"sip2.pstnhub.microsoft.com:5061;tls\", \
+                 \"sip3.pstnhub.microsoft.com:5061;tls\"";
+    for keys in [
+        &format!(
+            "targets = [{names}]\naccept_from = [\"52.122.0.0/15\", \"52.120.0.0/15\", \"52.96.0.0/11\"]"
+        ),
+        "targets = [\"sip.pstnhub.example:5061;tls\"]\naccept_from = [\"198.51.100.44\"]",
+        "session_timer = { expires = \"2h\", min_se = \"30m\" }\nsymmetric_signalling = false\ncrlf_pong = false",
+        "headers = { set = { \"X-MS-SBC\" = \"Contoso Voice/EdgeMarc 2900/16.3.1\" } }",
+    ] {
+        let text = BASE.replacen("fqdn =", &format!("{keys}\nfqdn ="), 1);
+        let findings = all(load_text(&text));
+        assert!(findings.is_empty(), "{keys}: {findings:?}");
+    }
+}
+
+#[test]
 fn a_password_is_in_no_finding_and_no_form_of_the_configuration() {
     let account = "digest = { username = \"u\", password = { file = \"/p\" }, realms = [\"r\"] }";
     let text = BASE.replacen("codecs =", &format!("{account}\ncodecs ="), 1);

@@ -155,6 +155,44 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "fqdn =",
         "session_timer = { expires = §\"299s\" }\nfqdn =",
     ),
+    (
+        Code::TeamsRule,
+        "fqdn =",
+        "session_timer = { expires = \"2h\", min_se = §\"31m\" }\nfqdn =",
+    ),
+    (
+        Code::TeamsRule,
+        "fqdn =",
+        "symmetric_signalling = §true\nfqdn =",
+    ),
+    (Code::TeamsRule, "fqdn =", "crlf_pong = §true\nfqdn ="),
+    (
+        Code::Contradiction,
+        "preset = \"teams\"\ntenant = \"contoso\"",
+        "preset = \"teams\"\ntenant = §\"*\"",
+    ),
+    (Code::LessOfTeams, "fqdn =", "options = §false\nfqdn ="),
+    (
+        Code::LessOfTeams,
+        "fqdn =",
+        "headers = { set = { \"X-MS-SBC\" = §\"Foo/ /1.0\" } }\nfqdn =",
+    ),
+    (
+        Code::LessOfTeams,
+        "fqdn =",
+        "targets = §[\"sip2.pstnhub.microsoft.com:5061;tls\", \"sip.pstnhub.microsoft.com:5061;tls\", \
+         \"sip3.pstnhub.microsoft.com:5061;tls\"]\nfqdn =",
+    ),
+    (
+        Code::LessOfTeams,
+        "fqdn =",
+        "targets = §[\"sip.pstnhub.microsoft.com:5061;tls\", \"sip2.pstnhub.microsoft.com:5061;tls\"]\nfqdn =",
+    ),
+    (
+        Code::LessOfTeams,
+        "fqdn =",
+        "accept_from = §[\"52.112.0.0/14\", \"52.120.0.0/15\"]\nfqdn =",
+    ),
     (Code::TeamsRule, "fqdn =", "update = §true\nfqdn ="),
     (Code::NoUseAtTeams, "fqdn =", "info = §\"relay\"\nfqdn ="),
     (Code::NoUseAtTeams, "fqdn =", "message = §\"relay\"\nfqdn ="),

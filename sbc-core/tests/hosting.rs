@@ -333,6 +333,20 @@ fn text_of(message: &Message) -> String {
     String::from_utf8_lossy(message.bytes()).into_owned()
 }
 
+/// RFC 1034 §3.1: the dot is that of the root.
+#[test]
+fn a_host_with_a_dot_at_its_end_is_the_same_host() {
+    let called = |host: &str| {
+        let mut shard = Shard::new();
+        shard.teams_says(&teams_invite("dot").replace("sbc1.contoso.example", host));
+        shard
+    };
+    let mut shard = called("SBC1.contoso.example.");
+    shard.next_response(100);
+    shard.next_request(Method::Invite);
+    called("sbc2.contoso.example.").next_response(404);
+}
+
 #[test]
 fn a_customer_without_a_derived_trunk_does_not_fall_to_the_carrier_trunk() {
     let text = HOSTING

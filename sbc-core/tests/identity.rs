@@ -104,22 +104,31 @@ fn a_private_diverting_party_is_not_shown_to_strangers_in_any_header() {
         let invite = told("identity = { from = \"diverting\" }", lines);
         assert!(from(&invite).contains("+493023125456"), "{lines}");
         assert!(!body_of(&invite).contains("3023125777"), "{lines}");
-        // The network asks for a number of its customer; nobody behind it is to see that.
-        for form in ["pai", "ppi"] {
-            let keys =
-                format!("identity = {{ asserted = \"diverting\", egress = \"{form}+from\" }}");
-            let invite = told(&keys, lines);
-            let header = match form {
-                "pai" => "P-Asserted-Identity",
-                _ => "P-Preferred-Identity",
+        // A network that asks for a number of its customer gets that of the trunk, or none.
+        for (form, header) in [
+            ("pai", "P-Asserted-Identity"),
+            ("ppi", "P-Preferred-Identity"),
+            ("rpid", "Remote-Party-ID"),
+        ] {
+            let keys = |number: &str| {
+                format!(
+                    "identity = {{ asserted = \"diverting\", egress = \"{form}+from\"{number} }}"
+                )
             };
-            let number = "<sip:+493023125777@192.0.2.11>";
-            assert_eq!(value(&invite, header).as_deref(), Some(number));
-            assert_eq!(value(&invite, "Privacy").as_deref(), Some("id"), "{form}");
+            let invite = told(&keys(", number = \"+493023125000\""), lines);
+            let pilot = value(&invite, header).expect("the number of the trunk");
+            assert!(
+                pilot.starts_with("<sip:+493023125000@192.0.2.11>"),
+                "{pilot}"
+            );
+            assert!(!pilot.contains("privacy=full"), "{pilot}");
+            // It is no secret of anybody, and the caller hides nothing.
+            assert_eq!(value(&invite, "Privacy"), None, "{form}");
+            assert!(!body_of(&invite).contains("3023125777"), "{lines}");
+            let invite = told(&keys(""), lines);
+            assert_eq!(value(&invite, header), None, "{form}");
+            assert!(!body_of(&invite).contains("3023125777"), "{lines}");
         }
-        let keys = "identity = { asserted = \"diverting\", egress = \"rpid+from\" }";
-        let rpid = value(&told(keys, lines), "Remote-Party-ID").expect("a party");
-        assert!(rpid.contains("privacy=full"), "{rpid}");
         // Within the trust domain it is shown, and the wish travels on.
         let invite = told("trusted = true\nidentity = { from = \"diverting\" }", lines);
         assert!(from(&invite).contains("+493023125777"), "{lines}");
@@ -132,7 +141,25 @@ fn a_private_diverting_party_is_not_shown_to_strangers_in_any_header() {
     );
     assert!(!body_of(&invite).contains("3023125777"));
     let invite = told("identity = { asserted = \"diverting\" }", &none);
-    assert_eq!(value(&invite, "Privacy").as_deref(), Some("id"));
+    assert!(!body_of(&invite).contains("3023125777"));
+}
+
+/// A name is no number that a network of telephones could check.
+#[test]
+fn only_telephone_numbers_are_asserted_of_who_forwarded_a_call() {
+    let named = DIVERTED.replace("+493023125777", "UserB");
+    for (number, asserted) in [
+        ("", None),
+        (
+            ", number = \"+493023125000\"",
+            Some("<sip:+493023125000@192.0.2.11>"),
+        ),
+    ] {
+        let keys = format!("identity = {{ asserted = \"diverting\"{number} }}");
+        let (_, invite) = outward(&carrier_with(&keys), &named);
+        let told = value(&invite, "P-Asserted-Identity");
+        assert_eq!(told.as_deref(), asserted);
+    }
 }
 
 /// The whole message, to look for what must not be in it.

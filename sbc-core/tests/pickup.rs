@@ -66,9 +66,9 @@ fn picked_up(shard: &mut Shard, invite: &Message) -> (Message, Message) {
         header(invite, HeaderName::CallId)
     );
     let reason = header(&cancel, HeaderName::Reason);
-    assert!(
-        reason.contains("SIP;cause=200;text=\"Call completed elsewhere\""),
-        "{reason}"
+    assert_eq!(
+        reason, "SIP;cause=200;text=\"Call completed elsewhere\"",
+        "TDR-SIP-022"
     );
     shard.teams_says(&response(&cancel, "200 OK", "", "", ""));
     says(shard, invite, "487 Request Terminated", "");

@@ -622,9 +622,13 @@ fn status_mapping_between_legs_is_the_one_of_the_table() {
         (502, 502, 503),
         (503, 500, 503),
         (504, 504, 504),
-        (600, 600, 600),
+        // Busy, unallocated, media: 4xx there, and 603 for a person (TDR-ERR-011).
+        (600, 600, 486),
         (603, 603, 603),
-        (606, 606, 606),
+        (604, 604, 404),
+        (606, 606, 488),
+        (607, 607, 607),
+        (699, 600, 480),
     ] {
         let status = Status::new(got).unwrap();
         let told = |trunk| {
@@ -656,13 +660,14 @@ fn towards_teams_the_cause_of_the_telephone_network_decides() {
         ("Q.850;cause=42", 503),
         ("Q.850;cause=102", 504),
     ] {
-        let told = mapped(
-            Failure::Status(Status::SERVER_INTERNAL_ERROR),
-            &reason(cause),
-            teams,
-        );
-        assert_eq!(told.value.status.code(), wanted, "{cause}");
+        for status in [Status::SERVER_INTERNAL_ERROR, Status::DECLINE] {
+            let told = mapped(Failure::Status(status), &reason(cause), teams);
+            assert_eq!(told.value.status.code(), wanted, "{cause}");
+        }
     }
+    let unwanted = Failure::Status(Status::new(607).unwrap());
+    let told = mapped(unwanted, &reason("Q.850;cause=34"), teams);
+    assert_eq!(told.value.status.code(), 607, "a person's word");
     let told = |failure| mapped(failure, &[], teams).value.status.code();
     assert_eq!(told(Failure::NoResponse), 408);
     assert_eq!(told(Failure::Unreachable), 503);

@@ -350,3 +350,99 @@ fn peers_that_ask_while_we_drain_hear_503_and_look_elsewhere() {
     shard.apply(Input::Command(CommandId(2), Command::Drain(false)));
     hears(&mut shard, 200);
 }
+
+/// Of the first name of Teams, when each of its addresses is asked within so many seconds, in tenths of seconds. A
+/// connection to one that refuses fails at once, one that is silent says nothing, and others answer.
+fn asked_in_turn(seconds: u64, refuses: &[&str], is_silent: &[&str]) -> Vec<(u64, String)> {
+    let one = "connect_to = [\"203.0.113.1:5061\"]";
+    let two = "connect_to = [\"203.0.113.1:5061\", \"203.0.113.4:5061\"]";
+    let many = config_of(&CONFIG.replace(one, two));
+    let mut shard = Shard::new();
+    shard.apply(Input::Config(many));
+    let mut asked = Vec::new();
+    let mut seen = BTreeSet::new();
+    for tenth in 0..10 * seconds {
+        shard.pass(Duration::from_millis(100));
+        while let Some(sent) = shard.sent.pop_front() {
+            let remote = sent.hop.remote.to_string();
+            let is_own = remote.starts_with("203.0.113.1:") || remote.starts_with("203.0.113.4:");
+            if !is_own || !seen.insert(sent.message.bytes().clone()) {
+                continue;
+            }
+            asked.push((tenth, remote.clone()));
+            if refuses.contains(&remote.as_str()) {
+                shard.apply(Input::SendFailed {
+                    transaction: sent.transaction.expect("it is a transaction"),
+                    why: FlowFault::Connect("connection refused".to_owned()),
+                });
+            } else if !is_silent.contains(&remote.as_str()) {
+                let flow = sbc_core::transport::Flow {
+                    remote: sent.hop.remote,
+                    ..teams_flow()
+                };
+                shard.receive(flow, &response(&sent.message, "200 OK", "x", "", ""));
+            }
+        }
+    }
+    asked
+}
+
+const DEAD: &str = "203.0.113.1:5061";
+
+/// TDR-OPT-006, TDR-OPT-007.
+#[test]
+fn an_address_of_teams_that_refuses_leaves_its_turn_to_another() {
+    let asked = asked_in_turn(1_800, &[DEAD], &[]);
+    let alive: Vec<u64> = asked
+        .iter()
+        .filter(|(_, remote)| remote != DEAD)
+        .map(|(tenth, _)| *tenth)
+        .collect();
+    for pair in alive.windows(2) {
+        let pause = pair[1] - pair[0];
+        assert!((600..=670).contains(&pause), "{pause} tenths: {asked:?}");
+    }
+    let dead: Vec<u64> = asked
+        .iter()
+        .filter(|(_, remote)| remote == DEAD)
+        .map(|(tenth, _)| *tenth)
+        .collect();
+    assert!(dead.len() > 3, "it may come back: {asked:?}");
+    assert!(
+        dead.windows(2).all(|pair| pair[1] - pair[0] >= 600),
+        "{asked:?}"
+    );
+}
+
+/// TDR-OPT-006: three minutes without any and the region is judged.
+#[test]
+fn an_address_of_teams_that_is_silent_has_no_two_turns_in_a_row() {
+    let asked = asked_in_turn(3_600, &[], &[DEAD]);
+    assert!(
+        asked.windows(2).all(|pair| pair[1].0 - pair[0].0 >= 600),
+        "{asked:?}"
+    );
+    let is_dead = |(_, remote): &(u64, String)| remote == DEAD;
+    // Until three failures in a row it counts as one that was missed.
+    let later = asked.iter().skip(8).map(is_dead).collect::<Vec<_>>();
+    assert!(later.iter().any(|is_dead| *is_dead), "it may come back");
+    assert!(
+        later.windows(2).all(|pair| !(pair[0] && pair[1])),
+        "{asked:?}"
+    );
+}
+
+/// TDR-OPT-009: an error is no reason to hurry.
+#[test]
+fn all_addresses_of_teams_that_refuse_are_tried_once_a_minute_each() {
+    let asked = asked_in_turn(1_800, &[DEAD, "203.0.113.4:5061"], &[]);
+    for own in [DEAD, "203.0.113.4:5061"] {
+        let times = asked.iter().filter(|(_, remote)| remote == own);
+        let times: Vec<u64> = times.map(|(tenth, _)| *tenth).collect();
+        assert!(times.len() > 10, "{asked:?}");
+        assert!(
+            times.windows(2).all(|pair| pair[1] - pair[0] >= 600),
+            "{asked:?}"
+        );
+    }
+}

@@ -1,5 +1,6 @@
 //! Tests that travel in the configuration: what is played, what is found, what is told.
 
+use crate::emergency::helping;
 use crate::world;
 
 use sbc_core::config::{Assumed, CallIn, Code, Findings, Loaded, Source, load};
@@ -300,6 +301,34 @@ fn every_number_rule_and_every_header_is_told() {
 }
 
 #[test]
+fn what_a_call_for_help_brings_is_told_to_pass_as_it_does() {
+    let told = |to: &str, priority: &str| {
+        let mut described = call("teams-contoso", "+493023125456", to);
+        for (name, value) in [
+            ("Priority", priority),
+            ("Geolocation", "<https://lis.example.com/1>"),
+            ("X-Gone", "1"),
+        ] {
+            described.headers.push((name.to_owned(), value.to_owned()));
+        }
+        played(&helping(), &described).tries[0].rules.join("\n")
+    };
+    let rules = told("112", "emergency");
+    for expected in [
+        "Priority passes: it is a call for help",
+        "Geolocation passes: it is a call for help",
+        "X-Gone stays behind",
+    ] {
+        assert!(rules.contains(expected), "{expected}\n{rules}");
+    }
+    let rules = told("+498999998001", "normal");
+    for expected in ["Geolocation stays behind", "Priority stays behind"] {
+        assert!(rules.contains(expected), "{expected}\n{rules}");
+    }
+    assert!(!rules.contains("call for help"), "{rules}");
+}
+
+#[test]
 fn a_trunk_that_registers_counts_as_registered_and_names_have_addresses() {
     let config = CONFIG.replace(
         "targets = [\"198.51.100.20:5060;udp\", \"198.51.100.21:5060;udp\"]\naccept_from = [\"198.51.100.16/28\"]",
@@ -354,7 +383,7 @@ expect = { status = 604, cause = "number_unknown" }
 [[test]]
 name = "too long, from the customer"
 call = { trunk = "teams-contoso", from = "+493023125456", to = "+4989999980010001" }
-expect = { status = 604 }
+expect = { status = 484, cause = "number_unknown" }
 
 [[test]]
 name = "nobody's"

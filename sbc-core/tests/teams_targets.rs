@@ -539,6 +539,26 @@ fn a_repeated_answer_of_teams_gets_its_ack_on_the_right_route() {
     }
 }
 
+/// TDR-DNS-001, TDR-SIP-021: nothing within a call waits for addresses that are of no use.
+#[test]
+fn names_within_a_call_of_teams_are_asked_for_in_the_family_of_the_trunk_alone() {
+    let (mut shard, invite) = called_out("families");
+    let route = "Contact: <sip:api-du-a-euwe.pstnhub.microsoft.com:443;x-i=1>\n\
+                 Record-Route: <sip:sip-du-a-eu.pstnhub.microsoft.com:5061;transport=tls;lr>\n";
+    shard.teams_says(&response(&invite.message, "200 OK", "x1", route, TEAMS_SDP));
+    let mut asked = shard.queries.iter().filter_map(|(_, query)| match query {
+        Query::Resolve(spec) => Some((spec.host.as_str(), spec.port, spec.families)),
+        _ => None,
+    });
+    let v4 = Families {
+        v4: true,
+        v6: false,
+    };
+    let wanted = ("sip-du-a-eu.pstnhub.microsoft.com", 5061, v4);
+    assert_eq!(asked.next(), Some(wanted));
+    assert_eq!(asked.next(), None);
+}
+
 /// TDR-OPT-012.
 #[test]
 fn options_of_teams_within_a_dialog_are_known_by_it() {

@@ -62,7 +62,7 @@ pub(super) async fn reload(
 pub(super) async fn dry_run(State(access): State<Access>) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
     let own = Arc::clone(&daemon);
-    let rehearsed = async move { own.rehearse(Wanted::Files, Trial::Held).await };
+    let rehearsed = async move { own.rehearse(Wanted::Files, Trial::HandsOnly).await };
     let prepared = access.desk.task(rehearsed).await?.map_err(problem)?;
     let kept = prepared.kept().iter();
     Ok(Json(json!({

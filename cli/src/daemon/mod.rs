@@ -148,6 +148,8 @@ fn lines(faults: &[PlaceFault]) -> String {
 pub struct Daemon {
     config_path: PathBuf,
     started: Instant,
+    /// When Teams was asked last.
+    asked_of_teams: sbc_core::trunk::asked::Asked,
     /// The configuration in use. Whoever only looks never waits for a reload.
     loaded: ArcSwap<Loaded>,
     /// Those that were in use, and the one that is.
@@ -341,6 +343,7 @@ impl Daemon {
             test_names: Arc::new(test_names.unwrap_or_default()),
             config_path: options.config,
             started: Instant::now(),
+            asked_of_teams: together.asked(),
             sinks,
             inboxes,
             replies,
@@ -546,6 +549,15 @@ impl Daemon {
     /// Signalling sockets.
     pub fn net(&self) -> &Net {
         &self.net
+    }
+
+    /// What a trial of a certificate may say to Teams.
+    pub(in crate::daemon) fn words(&self) -> net::Words {
+        net::Words::Options(net::Turns {
+            asked: self.asked_of_teams.clone(),
+            started: self.started,
+            proxies: Arc::clone(&self.sinks.proxies),
+        })
     }
 
     /// Signs of life.

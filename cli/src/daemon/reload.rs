@@ -4,7 +4,7 @@
 
 use crate::daemon::generations::{self, By, Generation, Origin, Taken};
 use crate::daemon::net::tls::{MaterialFault, TlsStore};
-use crate::daemon::net::{BindFault, Kept, Opened};
+use crate::daemon::net::{BindFault, Kept, Opened, Words};
 use crate::daemon::stir::{Trust, TrustFault};
 use crate::daemon::{Daemon, PlaceFault, expiry, media};
 use crate::sink::cdr::Cdr;
@@ -236,8 +236,10 @@ impl Prepared {
 /// Whether new certificates are shown to Teams before it is said that they can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Trial {
-    /// By handshakes with its proxies.
+    /// By handshakes with its proxies, and OPTIONS as far as it is their turn.
     Held,
+    /// By handshakes alone: nothing is put into use.
+    HandsOnly,
     /// Not at all: whoever asks often asks nobody else.
     LeftOut,
 }
@@ -525,7 +527,8 @@ impl Daemon {
         }
         let config = Arc::new(loaded.config.clone());
         let (tls, kept) = match trial {
-            Trial::Held => self.proven(&config, tls).await,
+            Trial::Held => self.proven(&config, tls, &self.words()).await,
+            Trial::HandsOnly => self.proven(&config, tls, &Words::None).await,
             Trial::LeftOut => (tls, Vec::new()),
         };
         let opened = self

@@ -7,8 +7,8 @@
 //! use by themselves (`acme`).
 
 use super::Daemon;
-use super::net::Kept;
 use super::net::tls::{TlsContext, TlsStore};
+use super::net::{Kept, Words};
 use crate::sink::log::wall_clock;
 use sbc_core::config::{Config, Secret, TlsFiles};
 use sbc_core::id::TlsContextName;
@@ -134,8 +134,9 @@ impl Daemon {
         &self,
         config: &Arc<Config>,
         tls: TlsStore,
+        words: &Words,
     ) -> (TlsStore, Vec<Kept>) {
-        let (tls, kept) = self.net().proven(config, tls, self.resolver()).await;
+        let (tls, kept) = self.net().proven(config, tls, self.resolver(), words).await;
         for one in &kept {
             let told = serde_json::json!({ "context": one.context, "why": one.because });
             self.sinks().news.tell("certificate.refused", told);
@@ -193,7 +194,7 @@ impl Daemon {
             }
         }
         // Side by side: hundreds are renewed in one night.
-        let (mut tls, kept) = self.proven(&self.net().config(), tls).await;
+        let (mut tls, kept) = self.proven(&self.net().config(), tls, &self.words()).await;
         // Who refuses one was told by who has tried it.
         for name in kept.iter().map(|kept| &kept.context) {
             found.retain(|context| context.name() != name);

@@ -12,6 +12,7 @@ use hyper::http::request::Builder;
 use hyper::{StatusCode, header};
 use rustls::pki_types::ServerName;
 use sbc_core::config::FileFault;
+use sbc_core::locate::Families;
 use sbc_core::query::{Outcome, ResolveSpec};
 use sbc_core::time::UnixTime;
 use sbc_core::transport::Protocol;
@@ -163,6 +164,7 @@ impl Reach {
                     host: host.to_owned(),
                     port: PORT,
                     protocol: Protocol::Tls,
+                    families: Families::BOTH,
                 };
                 match self.resolver.resolve(&spec).await {
                     Outcome::Resolved(addresses) => addresses,

@@ -9,6 +9,7 @@ use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
 use hyper::{Request, StatusCode, Uri};
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
+use sbc_core::locate::Families;
 use sbc_core::query::{Outcome, ResolveSpec};
 use sbc_core::transport::Protocol;
 use std::fmt;
@@ -121,6 +122,7 @@ impl Fetch {
             host: address.host().to_owned(),
             port: address.0.port_u16().unwrap_or(443),
             protocol: Protocol::Tls,
+            families: Families::BOTH,
         };
         let addresses = match spec.host.parse::<IpAddr>() {
             Ok(ip) => vec![(ip, spec.port).into()],

@@ -4,6 +4,7 @@
 use super::Outcome;
 use crate::daemon::resolver::Resolver;
 use sbc_core::config::{Config, Trunk};
+use sbc_core::locate::Families;
 use sbc_core::query::{Outcome as Found, ResolveFault, ResolveSpec};
 use sbc_core::transport::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +18,7 @@ pub async fn check(resolver: &Resolver, config: &Config, trunk: &Trunk) -> Outco
         host: fqdn.clone(),
         port: 0,
         protocol: Protocol::Tls,
+        families: Families::BOTH,
     };
     let found = match resolver.resolve(&spec).await {
         Found::Resolved(addresses) => Ok(addresses.iter().map(SocketAddr::ip).collect()),

@@ -10,6 +10,7 @@ use super::turn::Turn;
 use crate::daemon::net::tls::TlsContext;
 use crate::daemon::resolver::Resolver;
 use sbc_core::config::{CallIn, Code, Config, Finding, Loaded, Preset, TargetAddress, Trunk};
+use sbc_core::locate::Families;
 use sbc_core::query::{Outcome as Found, ResolveSpec};
 use sbc_core::rehearsal;
 use std::sync::Arc;
@@ -169,6 +170,7 @@ pub async fn proxy(resolver: &Resolver, host: &str, port: u16) -> Result<Proxy, 
         host: host.to_owned(),
         port,
         protocol: sbc_core::transport::Protocol::Tls,
+        families: Families::BOTH,
     };
     let found = match resolver.resolve(&spec).await {
         Found::Resolved(addresses) => addresses,

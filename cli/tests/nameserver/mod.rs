@@ -19,6 +19,8 @@ pub enum Reply {
     Code(u8),
     /// Not at all.
     Nothing,
+    /// With its records, but not at all to who asks for addresses of IPv6, as many firewalls have it.
+    NotOfV6,
     /// With the identifier of another query.
     WrongId,
     /// As if another name had been asked for.
@@ -219,7 +221,8 @@ impl Zone {
                 code = with;
                 records.clear();
             }
-            Reply::Nothing => return None,
+            Reply::NotOfV6 if kind != AAAA => {}
+            Reply::Nothing | Reply::NotOfV6 => return None,
             Reply::WrongId => id[0] ^= 0x55,
             Reply::WrongQuestion => {
                 question = [name("other.example.com"), query[end..end + 4].to_vec()].concat();

@@ -3,7 +3,7 @@
 use crate::fault::{Fault, Trouble};
 use crate::scenario::Zone;
 use crate::topology;
-use sbc_core::locate::{Answer, Kind, Question, Record, Step, Walk};
+use sbc_core::locate::{Answer, Families, Kind, Question, Record, Step, Walk};
 use sbc_core::query::{Outcome, Query, ResolveFault, ResolveSpec, Runner};
 use sbc_core::stir::CredentialFault;
 use std::collections::BTreeMap;
@@ -67,7 +67,12 @@ impl Resolver {
             let name = spec.host.to_ascii_lowercase();
             self.0.get(&Question { name, kind }).into_iter().flatten()
         };
-        let records = of(Kind::A).chain(of(Kind::Aaaa));
+        let Families { v4, v6 } = spec.families;
+        let of_both = of(Kind::A).chain(of(Kind::Aaaa));
+        let records = of_both.filter(|record| match record {
+            Record::Address(ip) => (ip.is_ipv4() && v4) || (ip.is_ipv6() && v6),
+            Record::Naptr { .. } | Record::Srv { .. } => false,
+        });
         let addresses: Vec<SocketAddr> = records
             .filter_map(|record| match record {
                 Record::Address(ip) => Some(SocketAddr::new(*ip, spec.port)),

@@ -286,7 +286,12 @@ fn the_first_of_two_answers_wins_and_the_second_is_ended() {
 fn every_class_of_refusal_reaches_the_caller_as_something_it_may_know() {
     // Teams may try another SBC where the carrier asks for a password (annex B of its requirements).
     let [to_teams, from_teams] = BOTH_WAYS;
-    for (plan, no_password) in [(to_teams, 403), (from_teams, 503)] {
+    // Busy, unknown and unfit are no 6xx there.
+    for (plan, no_password, of_6xx) in [
+        (to_teams, 403, [600, 604, 606]),
+        (from_teams, 503, [486, 404, 488]),
+    ] {
+        let [busy, nowhere, unfit] = of_6xx;
         for (theirs, wanted) in [
             (404, 404),
             (410, 410),
@@ -294,10 +299,10 @@ fn every_class_of_refusal_reaches_the_caller_as_something_it_may_know() {
             (484, 484),
             (486, 486),
             (488, 488),
-            (600, 600),
+            (600, busy),
             (603, 603),
-            (604, 604),
-            (606, 606),
+            (604, nowhere),
+            (606, unfit),
             (401, no_password),
             (407, no_password),
             (487, 480),

@@ -618,7 +618,7 @@ impl Setup {
             let mut because = changed.because.clone();
             because
                 .0
-                .extend(header::told(&self.request, &self.trunk, &trunk).0);
+                .extend(header::told(&self.request, &self.trunk, &trunk, self.is_emergency).0);
             let what = Happened::Explained { because };
             cx.out.emit(Some(call.id), Some(leg), what);
         }

@@ -163,6 +163,8 @@ codes! {
     OpenTransit = "W0123",
     /// A key of a Teams trunk is of no use there, or takes away what Teams says.
     NoUseAtTeams = "W0124",
+    /// A Teams trunk leaves out something of Teams: data centres, ranges, OPTIONS, or what it says of us.
+    LessOfTeams = "W0125",
 }
 
 impl Code {

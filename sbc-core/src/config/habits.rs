@@ -190,6 +190,27 @@ impl WrittenHabits {
         at.map(|at| &at.span)
     }
 
+    /// Where it says what would break connections of Teams, each with the reason.
+    pub(super) fn wrong_at_teams(&self) -> impl Iterator<Item = (&Span, &'static str)> {
+        let keys = [
+            (
+                // TDR-SIP-040
+                &self.symmetric_signalling,
+                "Teams is reached by its Record-Route and Contact, not where its connections come from",
+            ),
+            (
+                // TDR-TCP-001
+                &self.crlf_pong,
+                "Teams expects no pings and answers none",
+            ),
+        ];
+        keys.into_iter().filter_map(|(key, cause)| {
+            key.as_ref()
+                .filter(|at| at.value)
+                .map(|at| (&at.span, cause))
+        })
+    }
+
     /// The usual pace of probes to the peer: faster than another's if it is behind a NAT by the operator's
     /// word, so that the way to it stays open while there is no call (SIP-107).
     pub(super) fn probe_pace(&self, usual: Duration) -> Duration {

@@ -302,7 +302,7 @@ pub(super) struct WrittenIdentity {
 
 pub(super) enum WrittenOptions {
     /// `options = false`.
-    Off,
+    Off(Span),
     Probe {
         interval: Option<At<Duration>>,
         ok: Option<Vec<At<u64>>>,

@@ -146,6 +146,7 @@ mod tests {
             host: "gone.example.com".to_owned(),
             port: 5060,
             protocol: crate::transport::Protocol::Udp,
+            families: crate::locate::Families::BOTH,
         };
         cx.resolve(Asker::Leg(call, leg), spec);
         let claim = (Counted::Node, crate::config::CallLimits::default());

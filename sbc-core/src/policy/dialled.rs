@@ -2,7 +2,7 @@
 //!
 //! | number                                        | status | because                              |
 //! |-----------------------------------------------|--------|--------------------------------------|
-//! | `+` and more than fifteen digits              | 604    | E.164 has none that is so long       |
+//! | `+` and more than fifteen digits              | 604, 484 to Teams | E.164 has none that is so long |
 //! | begins as numbers of a customer do, and ends  | 484    | the caller has not dialled to the end |
 //! | anything else that nobody has                 | 404    | somewhere else it may exist          |
 

@@ -6,7 +6,7 @@
 use crate::cause::Because;
 use crate::config::{Preset, Trunk};
 use crate::policy::identity::Wishes;
-use crate::policy::{alert, uui};
+use crate::policy::{alert, emergency, uui};
 use crate::sip::{HeaderName, Message, Status};
 use bytes::Bytes;
 
@@ -57,9 +57,13 @@ pub fn passed(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, B
     lines
 }
 
-/// What becomes of every header that a message brings, for whoever asks.
-pub fn told(message: &Message, from: &Trunk, to: &Trunk) -> Because {
+/// What becomes of every header that a message brings, in a call for help or another one, for whoever asks.
+pub fn told(message: &Message, from: &Trunk, to: &Trunk, is_help: bool) -> Because {
     let passed = passed(message, from, to);
+    let of_help = match is_help {
+        true => emergency::passed(message, to),
+        false => Vec::new(),
+    };
     let mut told: Vec<String> = Vec::new();
     for line in message.headers() {
         let name = line.name();
@@ -68,6 +72,9 @@ pub fn told(message: &Message, from: &Trunk, to: &Trunk) -> Because {
             own.any(|own| own.eq_ignore_ascii_case(name.as_str()))
         };
         let text = match action(&name) {
+            _ if of_help.iter().any(|(own, _)| *own == name) => {
+                format!("{} passes: it is a call for help", name.as_str())
+            }
             // Nobody wonders about those.
             Action::Own => continue,
             Action::Map => format!("{} is written anew by its policy", name.as_str()),

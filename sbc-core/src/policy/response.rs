@@ -193,7 +193,13 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
 /// As [`own`], with the status that was decided on.
 pub fn own_as(cause: CauseCode, status: Status, to: &Trunk) -> Mapped {
     let mapped = own(cause, to);
+    let status = match status {
+        // A number that cannot exist is a wrong one there, as its own reports have it (TDR-ERR-011).
+        Status::DOES_NOT_EXIST_ANYWHERE if to.preset == Preset::Teams => Status::ADDRESS_INCOMPLETE,
+        other => other,
+    };
     let q850 = match (cause, status) {
+        (CauseCode::NumberUnknown, Status::ADDRESS_INCOMPLETE) => q850_of(status),
         // An operator who wants callers to hear that somebody is busy wants all of them to.
         (CauseCode::LimitReached, Status::BUSY_HERE | Status::FORBIDDEN) => q850_of(status),
         (CauseCode::SpendReached | CauseCode::Presence, _) => q850_of(status),
@@ -272,6 +278,12 @@ pub fn softened(status: Status, trunk: &Trunk) -> Status {
 pub fn reasons_for_teardown(reasons: &[Reason], why: CauseCode, to: &Trunk) -> Vec<Reason> {
     let cause = q850_of_reasons(reasons).or(Some(ended_by_us(why)));
     let mut list = told(reasons, cause, to);
+    // Teams looks for this one, which its own documents show alone: a missed call would be shown to who has
+    // answered elsewhere (TDR-SIP-022).
+    if to.preset == Preset::Teams && list.iter().any(is_answered_elsewhere) {
+        list.retain(is_answered_elsewhere);
+        return list;
+    }
     // A CANCEL may say that another branch was refused for good, with the status of that (RFC 3326 §2).
     let is_silent = to.habits.reason == ReasonForm::None;
     if !is_silent && !list.iter().any(|reason| reason.is("SIP")) {
@@ -301,6 +313,10 @@ pub const fn ended_by_us(why: CauseCode) -> u8 {
 pub fn answered_elsewhere() -> Reason {
     let text = QuotedText::new(Bytes::from_static(b"Call completed elsewhere")).ok();
     Reason::sip(200, text)
+}
+
+fn is_answered_elsewhere(reason: &Reason) -> bool {
+    reason.is("SIP") && reason.cause() == Some(200)
 }
 
 /// The first usable Q.850 value of Reason headers.
@@ -406,6 +422,10 @@ fn from_peer(status: Status, q850: Option<u8>, to: Preset) -> Status {
         400..=499 => Status::SERVER_INTERNAL_ERROR,
         // About one carrier; the A side must not take it as a word about us (RFC 3261 §16.7).
         503 if to == Preset::Carrier => Status::SERVER_INTERNAL_ERROR,
+        // What is not known of them says nothing of whether anybody is busy.
+        600.. if to == Preset::Teams && !Status::is_registered(status) => {
+            Status::TEMPORARILY_UNAVAILABLE
+        }
         _ => status.or_class_default(Status::is_registered),
     };
     match to {
@@ -417,8 +437,16 @@ fn from_peer(status: Status, q850: Option<u8>, to: Preset) -> Status {
 /// Annex B of our Teams requirements: 408, 503 and 504 make Teams try its next SBC, all others end
 /// the call. Trunk trouble must therefore be one of those, and user trouble none of them.
 fn for_teams(status: Status, q850: Option<u8>) -> Status {
+    // Of the 6xx only 603 and what is like it are documented there (TDR-ERR-011): what the others say of the user,
+    // the number and the media, a 4xx says as finally.
+    let status = match status.code() {
+        600 => Status::BUSY_HERE,
+        604 => Status::NOT_FOUND,
+        606 => Status::NOT_ACCEPTABLE_HERE,
+        _ => status,
+    };
     match (q850, status.code()) {
-        (_, 600..) => status,
+        (_, 607..) => status,
         (Some(1), _) => Status::NOT_FOUND,
         (Some(16 | 18..=20 | 31), _) => Status::TEMPORARILY_UNAVAILABLE,
         (Some(17), _) => Status::BUSY_HERE,

@@ -175,7 +175,7 @@ impl Stage {
     pub(super) fn found(&self, query: &Query) -> Outcome {
         match query {
             Query::Resolve(spec) => {
-                let address = self.scene.invented(&spec.host, true);
+                let address = self.scene.invented(&spec.host, spec.families.v4);
                 Outcome::Resolved(vec![SocketAddr::new(address, spec.port)])
             }
             Query::Locate(spec) => Outcome::Located(vec![self.service(spec)]),

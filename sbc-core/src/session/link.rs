@@ -574,6 +574,7 @@ impl Link {
                     host: next.host.clone(),
                     port: next.port_for(protocol),
                     protocol,
+                    families: style.families(&[protocol]),
                 };
                 let query = cx.resolve(Asker::Leg(self.owner.0, self.owner.1), spec);
                 self.way = Way::Asking(query, next);

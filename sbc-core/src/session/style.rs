@@ -111,22 +111,29 @@ impl LegStyle {
                 false => usual == *protocol,
             })
             .collect();
-        let has = |is_v4: bool| {
-            self.wants_family(is_v4)
-                && listeners().any(|listener| {
-                    protocols.contains(&listener.protocol) && listener.bind.is_ipv4() == is_v4
-                })
-        };
         LocateSpec {
             domain: host.to_owned(),
             port: None,
             is_open,
-            families: Families {
-                v4: has(true),
-                v6: has(false),
-            },
+            families: self.families(&protocols),
             protocols,
             is_foreign: true,
+        }
+    }
+
+    /// Families of addresses that are reached over one of these protocols (TDR-DNS-001).
+    pub(super) fn families(&self, protocols: &[Protocol]) -> Families {
+        let has = |is_v4: bool| {
+            let names = self.trunk.listeners.iter();
+            let mut listeners = names.filter_map(|name| self.config.listeners.get(name));
+            self.wants_family(is_v4)
+                && listeners.any(|listener| {
+                    protocols.contains(&listener.protocol) && listener.bind.is_ipv4() == is_v4
+                })
+        };
+        Families {
+            v4: has(true),
+            v6: has(false),
         }
     }
 

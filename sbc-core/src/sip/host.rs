@@ -115,17 +115,21 @@ impl Host {
         }
     }
 
-    /// Whether both are the same host: addresses by value, names without regard to case.
+    /// Whether both are the same host: addresses by value, names without regard to case and to the dot that
+    /// stands at the end of an absolute one (RFC 1034 §3.1).
     pub fn is(&self, other: &Host) -> bool {
         match (self, other) {
-            (Self::Name(one), Self::Name(two)) => is_same_word(&one.0, &two.0),
+            (Self::Name(one), Self::Name(two)) => {
+                is_same_word(without_root(&one.0), without_root(&two.0))
+            }
             (one, two) => one == two,
         }
     }
 
-    /// Whether this is the name `name`, in any mixture of upper and lower case.
+    /// Whether this is the name `name`, in any mixture of upper and lower case, with a dot at its end or without.
     pub fn is_name(&self, name: &str) -> bool {
-        matches!(self, Self::Name(own) if is_same_word(&own.0, name.as_bytes()))
+        let wanted = without_root(name.as_bytes());
+        matches!(self, Self::Name(own) if is_same_word(without_root(&own.0), wanted))
     }
 
     /// Writes the host as it stands in a URI: IPv6 in brackets.
@@ -173,6 +177,10 @@ fn is_name(text: &[u8]) -> bool {
         last_is_number = label.iter().all(u8::is_ascii_digit);
     }
     !last_is_number
+}
+
+fn without_root(name: &[u8]) -> &[u8] {
+    name.strip_suffix(b".").unwrap_or(name)
 }
 
 fn is_name_octet(octet: u8) -> bool {

@@ -138,6 +138,26 @@ pub enum FlowFault {
     NoListener,
 }
 
+impl FlowFault {
+    /// Whether there was no connection, so that nothing was sent, and neither side has judged the other's
+    /// certificate.
+    pub(crate) fn is_no_connection(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::ConnectTimeout | Self::HandshakeTimeout => true,
+            Self::Handshake(_)
+            | Self::TlsCertificate(_)
+            | Self::TlsAlert(_)
+            | Self::TlsName { .. }
+            | Self::Closed
+            | Self::Broken(_)
+            | Self::QueueFull
+            | Self::NotSip
+            | Self::Idle
+            | Self::NoListener => false,
+        }
+    }
+}
+
 impl fmt::Display for FlowFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -34,6 +34,10 @@ struct Times {
     /// When it was asked, if that was in this run.
     at: Option<Timestamp>,
     free: Timestamp,
+    /// When it was asked before that.
+    before: Option<Timestamp>,
+    /// Whether this was before its turn, which it has used up.
+    is_early: bool,
 }
 
 /// When each pair was asked, in words.
@@ -54,7 +58,7 @@ pub struct WrittenPair {
     pub fqdn: String,
     /// The name that was asked.
     pub host: String,
-    /// For how many milliseconds it is left alone, 0 to 60,000.
+    /// For how many milliseconds it is left alone, 0 to 120,000; a restart waits for a minute at most.
     pub wait_ms: u64,
 }
 
@@ -79,14 +83,46 @@ impl Asked {
     pub(super) fn note(&self, now: Timestamp, pair: Pair) {
         let mut table = self.lock();
         table.changes += 1;
-        let free = now + SHORTEST;
-        table.pairs.insert(
-            pair,
-            Times {
-                at: Some(now),
-                free,
-            },
-        );
+        let before = table.pairs.get(&pair).and_then(|times| times.at);
+        let times = Times {
+            at: Some(now),
+            free: now + SHORTEST,
+            before,
+            is_early: false,
+        };
+        table.pairs.insert(pair, times);
+    }
+
+    /// Takes the next turn of a pair now, for a question that cannot wait: who would have had it asks a minute later,
+    /// so that there are no more in all. Whether it could be taken: nobody takes two in a row.
+    pub fn take_turn(&self, now: Timestamp, fqdn: &str, host: &str) -> bool {
+        let pair = (fqdn.to_ascii_lowercase(), host.to_ascii_lowercase());
+        let mut table = self.lock();
+        let last = table.pairs.get(&pair).filter(|times| times.free > now);
+        if last.is_some_and(|times| times.is_early) {
+            return false;
+        }
+        let times = Times {
+            at: Some(now),
+            free: last.map_or(now, |times| times.free) + SHORTEST,
+            before: last.and_then(|times| times.at),
+            is_early: true,
+        };
+        table.pairs.insert(pair, times);
+        table.changes += 1;
+        true
+    }
+
+    /// Nothing was sent of what was noted last: the pair may be asked.
+    pub(super) fn give_back(&self, pair: &Pair) {
+        let mut table = self.lock();
+        let Some(times) = table.pairs.get_mut(pair) else {
+            return;
+        };
+        if let Some(at) = times.at.filter(|_| !times.is_early) {
+            (times.at, times.free) = (times.before, at);
+            table.changes += 1;
+        }
     }
 
     /// Forgets pairs that are not asked any more, once they need not be left alone.
@@ -130,7 +166,13 @@ impl Asked {
             }
             let pair = (one.fqdn.clone(), one.host.clone());
             let free = now + left;
-            table.pairs.insert(pair, Times { at: None, free });
+            let times = Times {
+                at: None,
+                free,
+                before: None,
+                is_early: false,
+            };
+            table.pairs.insert(pair, times);
             waiting += 1;
         }
         waiting
@@ -176,6 +218,42 @@ mod tests {
         assert_eq!(after.restore(&lie, at(0), wall(0)), 1);
         assert_eq!(after.free(at(1), &pair), Some(at(60)));
         assert_eq!(after.restore(&written_of(&lie), at(0), wall(900)), 0);
+    }
+
+    #[test]
+    fn a_turn_in_which_nothing_was_sent_is_given_back() {
+        let pair = (
+            "sbc1.contoso.example".to_owned(),
+            "sip.example.com".to_owned(),
+        );
+        let asked = Asked::default();
+        asked.note(at(100), pair.clone());
+        asked.note(at(160), pair.clone());
+        assert_eq!(asked.free(at(162), &pair), Some(at(220)));
+        asked.give_back(&pair);
+        assert_eq!(asked.free(at(162), &pair), None);
+        assert!(asked.is_overdue(at(210), &pair), "since 100");
+        let (_, written) = asked.written(2, at(162), wall(162)).expect("a change");
+        assert!(written.pairs.is_empty());
+    }
+
+    #[test]
+    fn a_turn_that_is_taken_early_is_nobodys_any_more() {
+        let (ours, host) = ("sbc1.contoso.example", "sip.example.com");
+        let pair = (ours.to_owned(), host.to_owned());
+        let asked = Asked::default();
+        asked.note(at(100), pair.clone());
+        assert!(asked.take_turn(at(110), "SBC1.contoso.example", host));
+        assert_eq!(
+            asked.free(at(111), &pair),
+            Some(at(220)),
+            "that of 160 is gone"
+        );
+        assert!(!asked.take_turn(at(120), ours, host));
+        assert!(asked.take_turn(at(120), "sbc2.contoso.example", host));
+        assert_eq!(asked.free(at(220), &pair), None);
+        assert!(asked.take_turn(at(230), ours, host));
+        assert_eq!(asked.free(at(231), &pair), Some(at(290)));
     }
 
     fn written_of(lie: &Written) -> Written {

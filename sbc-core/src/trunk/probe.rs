@@ -7,7 +7,8 @@
 //! (SIP-1706).
 //!
 //! Of Teams each of its names is asked once for each name of ours, at one of its addresses at a time, and whoever
-//! else asks the same hears the answer too [`super::asked`].
+//! else asks the same hears the answer too [`super::asked`]. An address that cannot be connected to leaves its turn to
+//! another one, and one that is down has no two in a row.
 //!
 //! One that does not answer is asked more often, unless it is Teams, which counts too many OPTIONS
 //! as an offence (TDR-OPT-006). Teams prefers SBCs that ask it, so it is not asked while the node drains
@@ -175,6 +176,7 @@ impl Probes {
                 }
                 continue;
             }
+            let leaves_turn = self.leaves_turn(id);
             let Some(probe) = self.probes.get_mut(&id) else {
                 continue;
             };
@@ -182,6 +184,12 @@ impl Probes {
                 continue;
             };
             if probe.due > cx.now.mono {
+                continue;
+            }
+            if leaves_turn {
+                // Until one that is up has been asked, which takes no longer.
+                probe.due = cx.now.mono + JITTER + JITTER;
+                self.due.push(probe.due, id);
                 continue;
             }
             let asked = &cx.plane.asked;
@@ -263,8 +271,69 @@ impl Probes {
         if self.waiting(id, transaction).is_some() {
             match why {
                 None => self.conclude(cx, id, Finding::Silent, None, "no answer".to_owned()),
-                Some(why) => self.conclude(cx, id, Finding::Unreachable, None, why.to_string()),
+                Some(why) => {
+                    self.conclude(cx, id, Finding::Unreachable, None, why.to_string());
+                    if why.is_no_connection() {
+                        self.pass_on(cx, id);
+                    }
+                }
             }
+        }
+    }
+
+    /// Other addresses of the same name of Teams, asked by the same name of ours.
+    fn others(&self, id: u32) -> impl Iterator<Item = (u32, &Probe)> {
+        let pair_of = |probe: &Probe| self.watches.get(&probe.watch).and_then(Watch::pair);
+        let own = self.probes.get(&id);
+        let pair = own.and_then(pair_of);
+        let all = self.probes.iter();
+        all.filter(move |(other, probe)| {
+            let is_other = own.is_none_or(|own| own.remote != probe.remote);
+            **other != id && is_other && pair.is_some() && pair_of(probe) == pair
+        })
+        .map(|(other, probe)| (*other, probe))
+    }
+
+    /// Whether an address that is down waits until one that is not has been asked: Teams would not hear of us for
+    /// minutes if it had every turn (TDR-OPT-006).
+    fn leaves_turn(&self, id: u32) -> bool {
+        let Some(own) = self.probes.get(&id).filter(|own| own.is_down()) else {
+            return false;
+        };
+        let mut others = self.others(id);
+        others.any(|(_, other)| !other.is_down() && other.sent < own.sent)
+    }
+
+    /// Nothing was sent to an address: another one of the name is asked instead, unless it is down as well
+    /// (TDR-OPT-006, TDR-OPT-007).
+    fn pass_on(&mut self, cx: &mut Cx<'_>, id: u32) {
+        let Some(own) = self.probes.get(&id) else {
+            return;
+        };
+        let (place, now) = ((own.protocol, own.remote), cx.now.mono);
+        let Some(pair) = self.watches.get(&own.watch).and_then(Watch::pair) else {
+            return;
+        };
+        cx.plane.asked.give_back(&pair);
+        let others: Vec<u32> = self
+            .others(id)
+            .filter(|(_, other)| !other.is_down() && other.waits_for.is_none())
+            .map(|(other, _)| other)
+            .collect();
+        for (own, probe) in &mut self.probes {
+            let watch = self.watches.get(&probe.watch);
+            if watch.and_then(Watch::pair).as_ref() != Some(&pair) {
+                continue;
+            }
+            if others.contains(own) {
+                probe.due = now;
+            } else if (probe.protocol, probe.remote) == place {
+                // Not even a connection more often than once a minute (TDR-OPT-009).
+                probe.due = probe.due.max(now + SHORTEST);
+            } else {
+                continue;
+            }
+            self.due.push(probe.due, *own);
         }
     }
 
@@ -512,6 +581,10 @@ impl Watch {
 }
 
 impl Probe {
+    fn is_down(&self) -> bool {
+        self.verdict.state() == Some(TargetState::Down)
+    }
+
     /// Until it is asked again.
     fn pause(&self, cx: &mut Cx<'_>, watch: &Watch) -> Duration {
         let is_pressed = self.verdict.is_in_doubt() && watch.style.trunk.preset != Preset::Teams;

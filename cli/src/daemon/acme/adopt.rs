@@ -53,7 +53,7 @@ impl Daemon {
         let config = self.net().config();
         let mut tls = (*self.net().identities()).clone();
         tls.put(Arc::clone(&context));
-        let (tls, _) = self.proven(&config, tls).await;
+        let (tls, _) = self.proven(&config, tls, &self.words()).await;
         let is_taken = tls
             .get(identity)
             .is_some_and(|own| own.shows_the_same(&context));

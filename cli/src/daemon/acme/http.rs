@@ -13,6 +13,7 @@ use hyper::{Request, Response};
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use rustls::pki_types::ServerName;
 use sbc_core::config::FileFault;
+use sbc_core::locate::Families;
 use sbc_core::query::{Outcome, ResolveSpec};
 use sbc_core::transport::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -181,6 +182,7 @@ impl Inner {
             host: host.to_owned(),
             port,
             protocol: Protocol::Tls,
+            families: Families::BOTH,
         };
         match self.resolver.resolve(&spec).await {
             Outcome::Resolved(addresses) => Ok(addresses),

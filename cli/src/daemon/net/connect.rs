@@ -143,7 +143,7 @@ async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue
         });
     }
     let connection = Connection::new(shared, &flow, line, Direction::Out, &metrics)
-        .without_pongs(is_teams(shared, hop));
+        .without_pings(is_teams(shared, hop));
     let fault = match io {
         Io::Tcp(io) => connection.run(io, &mut queue).await,
         Io::Tls(io) => connection.run(io, &mut queue).await,
@@ -232,7 +232,7 @@ fn answers_pings(shared: &Shared, hop: &Hop) -> bool {
     is_of(shared, hop, |trunk| trunk.habits.crlf_pong)
 }
 
-/// Whether the peer of a hop is Teams, which answers no pings (TDR-TCP-001).
+/// Whether the peer of a hop is Teams, which expects no pings and answers none: OPTIONS keep its connections (TDR-TCP-001).
 fn is_teams(shared: &Shared, hop: &Hop) -> bool {
     is_of(shared, hop, |trunk| trunk.preset == Preset::Teams)
 }

@@ -56,7 +56,7 @@ use std::time::Duration;
 use tls::{Chain, Refusal, TlsStore};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
-pub use trial::Kept;
+pub use trial::{Kept, Turns, Words};
 use udp::Udp;
 
 /// What a reload replaces as a whole.

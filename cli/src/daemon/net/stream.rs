@@ -45,8 +45,8 @@ pub(super) struct Connection<'a> {
     /// When our last ping was sent, while its answer is outstanding.
     pinged: Mutex<Option<Instant>>,
     peer_pongs: AtomicBool,
-    /// Whether line ends of the peer can be answers to pings.
-    may_pong: bool,
+    /// Whether the peer is pinged. Who connects to us is not: that is its own business.
+    is_pinged: bool,
 }
 
 impl<'a> Connection<'a> {
@@ -66,14 +66,14 @@ impl<'a> Connection<'a> {
             has_history: AtomicBool::new(false),
             pinged: Mutex::new(None),
             peer_pongs: AtomicBool::new(false),
-            may_pong: true,
+            is_pinged: direction == Direction::Out,
         }
     }
 
-    /// The same with a peer whose line ends answer no pings, whenever they come.
-    pub(super) fn without_pongs(self, is_without: bool) -> Self {
+    /// The same with a peer that expects no pings, whose line ends answer none either.
+    pub(super) fn without_pings(self, is_without: bool) -> Self {
         Self {
-            may_pong: !is_without,
+            is_pinged: self.is_pinged && !is_without,
             ..self
         }
     }
@@ -176,10 +176,9 @@ impl<'a> Connection<'a> {
                     }
                 }
             }
-            // What comes later, or from who answers no pings, is a stray line end.
+            // What comes later, or from who is not pinged, is a stray line end.
             if maybe_pong
                 && let Some(pinged) = lock(&self.pinged).take()
-                && self.may_pong
                 && pinged.elapsed() <= self.shared.patience.pong
             {
                 self.peer_pongs.store(true, ORDER);
@@ -225,7 +224,6 @@ impl<'a> Connection<'a> {
         let mut pings = *queue.pings.borrow_and_update();
         self.knows(pings);
         let mut next_ping = Instant::now() + self.ping_pause(pings);
-        let is_client = self.direction == Direction::Out;
         let mut batch = Vec::new();
         loop {
             let fault = tokio::select! {
@@ -239,13 +237,13 @@ impl<'a> Connection<'a> {
                         Err(fault) => return fault,
                     },
                 },
-                Ok(()) = queue.pings.changed(), if is_client => {
+                Ok(()) = queue.pings.changed(), if self.is_pinged => {
                     pings = *queue.pings.borrow_and_update();
                     self.knows(pings);
                     next_ping = Instant::now() + self.ping_pause(pings);
                     continue;
                 }
-                () = sleep_until(next_ping), if is_client => {
+                () = sleep_until(next_ping), if self.is_pinged => {
                     next_ping = Instant::now() + self.ping_pause(pings);
                     if let Err(fault) = self.write_all(&mut writer, b"\r\n\r\n").await {
                         return fault;

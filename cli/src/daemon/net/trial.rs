@@ -3,8 +3,10 @@
 //! An authority that Teams does not take shows only when a proxy ends the handshake, and a name that it does not
 //! know only in its answer. By then the old certificate would be gone, and the trunk with it. So at the proxies of a
 //! trunk, and at the places that the old one has brought a connection to, one after the other until one takes it, a
-//! connection is made with the new one and OPTIONS are sent over it, once, besides those that are due. Where the new
-//! one gets less far than the old one does at that moment, and nowhere as far as 200, the old one stays in use, and
+//! connection is made with the new one and OPTIONS are sent over it, once, in the place of those that would be due next:
+//! Teams wants them once a minute (TDR-OPT-006). Where another trial had that turn already, and where nothing is put into
+//! use, hands are shaken only. Of the old one the last answer is believed, and its handshake tells the rest. Where the new
+//! one gets less far than the old one, and nowhere as far as 200, the old one stays in use, and
 //! the operator is told. All else that the operator has changed of the identity, as whom it believes, counts
 //! nevertheless. Derived trunks send no OPTIONS (TDR-OPT-008): theirs are handshakes alone, and none where the
 //! carrier trunk tells as much.
@@ -18,10 +20,14 @@ use crate::daemon::resolver::Resolver;
 use crate::onboarding::Outcome;
 use crate::onboarding::steps::proxies;
 use crate::onboarding::teams::{Proxy, Speaker, Standing};
+use crate::sink::log::wall_clock;
 use crate::sink::metrics::Direction;
+use crate::sink::proxies::Proxies;
 use sbc_core::config::{Config, Preset, Trunk};
 use sbc_core::id::TlsContextName;
 use sbc_core::policy::ingress::accepts_source;
+use sbc_core::time::Timestamp;
+use sbc_core::trunk::asked::Asked;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,8 +42,49 @@ const AT_ONCE: usize = 64;
 /// A place that takes longer for one certificate says nothing of the others.
 const SLOW: Duration = Duration::from_secs(4);
 
+/// An answer of so long ago is as good as one of now: Teams is asked every 60 to 180 s.
+const FRESH_US: u64 = 180_000_000;
+
 const REFUSED: &str = "Teams refuses our new certificate; the one before stays in use until a reload with one that \
                        Teams takes, from a public authority of Microsoft's programme and with its whole chain";
+
+/// What may be said to Teams in a trial.
+#[derive(Clone)]
+pub enum Words {
+    /// Nothing.
+    None,
+    /// OPTIONS, as far as it is their turn.
+    Options(Turns),
+}
+
+/// When Teams was asked last, and what it said.
+#[derive(Clone)]
+pub struct Turns {
+    /// When.
+    pub asked: Asked,
+    /// Since when its times are counted.
+    pub started: std::time::Instant,
+    /// What it said.
+    pub proxies: Arc<Proxies>,
+}
+
+impl Turns {
+    fn take(&self, trunk: &Trunk, host: &str) -> bool {
+        let own = trunk.fqdn.as_deref().unwrap_or(trunk.name.as_str());
+        let now = Timestamp::ZERO + self.started.elapsed();
+        self.asked.take_turn(now, own, host)
+    }
+
+    /// Whether a proxy has just known the trunk by the certificate in use.
+    fn is_known(&self, trunk: &Trunk, host: &str) -> bool {
+        let ways = self.proxies.of(&trunk.name);
+        let mut own = ways.iter().filter(|(way, _)| !way.by_peer);
+        own.any(|(way, last)| {
+            let age_us = wall_clock().as_micros().saturating_sub(last.at.as_micros());
+            way.host.eq_ignore_ascii_case(host) && last.status == Some(200) && age_us <= FRESH_US
+        })
+    }
+}
 
 /// An identity whose certificate on disk is not the one in use.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,6 +103,7 @@ impl Net {
         config: &Arc<Config>,
         mut tls: TlsStore,
         resolver: &Resolver,
+        words: &Words,
     ) -> (TlsStore, Vec<Kept>) {
         let mut kept = Vec::new();
         let before = self.identities();
@@ -92,6 +140,7 @@ impl Net {
                 let (own, resolver, slow) = (self.clone(), resolver.clone(), slow.clone());
                 let (config, trunk) = (Arc::clone(config), Arc::clone(trunk));
                 let (old, context) = (Arc::clone(old), Arc::clone(context));
+                let words = words.clone();
                 trials.spawn(async move {
                     let places = own.places(&trunk, &old, &resolver).await;
                     // Each begins at another place, so that no place has all of them.
@@ -99,7 +148,7 @@ impl Net {
                     let places = [&places[first..], &places[..first]].concat();
                     let asked = (&*config, &*trunk);
                     let is_refused = own
-                        .is_refused(asked, &context, &old, (&places, &slow))
+                        .is_refused(asked, &context, &old, (&places, &slow, &words))
                         .await;
                     is_refused.then_some(at)
                 });
@@ -128,7 +177,7 @@ impl Net {
         (config, trunk): (&Config, &Trunk),
         context: &TlsContext,
         old: &TlsContext,
-        (places, slow): (&[Proxy], &Slow),
+        (places, slow, words): (&[Proxy], &Slow, &Words),
     ) -> bool {
         let mut refused = None;
         for proxy in places {
@@ -136,7 +185,7 @@ impl Net {
                 continue;
             }
             let begun = Instant::now();
-            let (standing, found) = tried((config, trunk), context, proxy).await;
+            let (standing, found) = tried((config, trunk), context, proxy, words).await;
             slow.note(proxy.address, begun);
             if standing == Standing::Refused {
                 let net = &self.shared.metrics.net;
@@ -146,7 +195,7 @@ impl Net {
                 Standing::Known => return false,
                 Standing::Unknown => {}
                 Standing::Refused | Standing::Shaken => {
-                    let (before, _) = tried((config, trunk), old, proxy).await;
+                    let before = stood((config, trunk), old, proxy, words).await;
                     // Who treats everybody so does not mean the certificate.
                     if before > standing {
                         let why = match found {
@@ -230,23 +279,42 @@ impl Slow {
     }
 }
 
-/// How far a certificate gets at a proxy.
+/// How far a new certificate gets at a proxy.
 async fn tried(
     (config, trunk): (&Config, &Trunk),
-    context: &TlsContext,
+    tls: &TlsContext,
     proxy: &Proxy,
+    words: &Words,
 ) -> (Standing, Outcome) {
-    let speaker = Speaker {
-        config,
-        trunk,
-        tls: context,
+    let speaker = Speaker { config, trunk, tls };
+    let is_asking = *trunk.watched_as() == trunk.name && trunk.options.is_some();
+    let has_turn = match words {
+        Words::None => false,
+        Words::Options(turns) => is_asking && turns.take(trunk, &proxy.host),
     };
-    match *trunk.watched_as() == trunk.name && trunk.options.is_some() {
+    match has_turn {
         true => speaker.stands_with(proxy).await,
         false => match speaker.shakes_hands(proxy).await {
             // Nobody can know more.
             (Standing::Shaken, found) => (Standing::Known, found),
             other => other,
         },
+    }
+}
+
+/// How far the certificate in use gets at a proxy.
+async fn stood(
+    (config, trunk): (&Config, &Trunk),
+    tls: &TlsContext,
+    proxy: &Proxy,
+    words: &Words,
+) -> Standing {
+    let is_known = match words {
+        Words::None => false,
+        Words::Options(turns) => turns.is_known(trunk, &proxy.host),
+    };
+    match is_known {
+        true => Standing::Known,
+        false => Speaker { config, trunk, tls }.shakes_hands(proxy).await.0,
     }
 }

@@ -8,7 +8,9 @@
 mod upstream;
 
 use crate::sink::metrics::Metrics;
-use sbc_core::locate::{Answer, Cache, Found, Kind, LocateSpec, Question, Record, Step, Walk};
+use sbc_core::locate::{
+    Answer, Cache, Families, Found, Kind, LocateSpec, Question, Record, Step, Walk,
+};
 use sbc_core::query::{Outcome, ResolveFault, ResolveSpec};
 use sbc_core::time::Timestamp;
 use std::collections::HashMap;
@@ -134,12 +136,16 @@ impl Resolver {
     async fn addresses(&self, spec: &ResolveSpec) -> Outcome {
         let name = spec.host.trim_end_matches('.').to_ascii_lowercase();
         // IPv6 first, as RFC 6724 has it; addresses that no listener reaches are passed over.
-        let kinds = [Kind::Aaaa, Kind::A];
-        let questions = kinds.map(|kind| Question {
-            name: name.clone(),
-            kind,
-        });
-        let mut answers = self.ask_all(questions.to_vec()).await;
+        let Families { v4, v6 } = spec.families;
+        let kinds = [v6.then_some(Kind::Aaaa), v4.then_some(Kind::A)];
+        let kinds = kinds.into_iter().flatten();
+        let questions: Vec<Question> = kinds
+            .map(|kind| Question {
+                name: name.clone(),
+                kind,
+            })
+            .collect();
+        let mut answers = self.ask_all(questions.clone()).await;
         let (mut addresses, mut why) = (Vec::new(), ResolveFault::NotFound);
         for question in questions {
             match answers.remove(&question) {

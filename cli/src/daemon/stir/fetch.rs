@@ -10,6 +10,7 @@ use hyper::body::Bytes;
 use hyper::header::{ACCEPT, CACHE_CONTROL, HOST};
 use hyper::{Request, StatusCode};
 use rustls::pki_types::ServerName;
+use sbc_core::locate::Families;
 use sbc_core::query::{Outcome, ResolveSpec};
 use sbc_core::stir::{CredentialFault, CredentialUrl};
 use sbc_core::transport::Protocol;
@@ -100,6 +101,7 @@ async fn addresses(
         host: url.host().to_owned(),
         port: reach.port.unwrap_or(url.port()),
         protocol: Protocol::Tls,
+        families: Families::BOTH,
     };
     let Outcome::Resolved(addresses) = resolver.foreign().resolve(&spec).await else {
         return Err(CredentialFault::Unreachable);

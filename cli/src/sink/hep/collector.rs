@@ -7,6 +7,7 @@ use crate::https;
 use bytes::Bytes;
 use rustls::pki_types::ServerName;
 use sbc_core::config::HepCollector;
+use sbc_core::locate::Families;
 use sbc_core::query::{Outcome, ResolveSpec};
 use sbc_core::transport::Protocol;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -256,6 +257,7 @@ impl Sender {
             host: host.clone(),
             port: *port,
             protocol: *protocol,
+            families: Families::BOTH,
         };
         match self.reach.resolver.resolve(&spec).await {
             Outcome::Resolved(addresses) if !addresses.is_empty() => Ok(addresses),

@@ -426,7 +426,7 @@ const PARTIES: [(&str, Party); 3] = [
 fn options(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenOptions> {
     let item = section.take("options")?;
     if let DeValue::Boolean(false) = item.value {
-        return Some(WrittenOptions::Off);
+        return Some(WrittenOptions::Off(item.span));
     }
     let mut table = item.section(format!("{}: options", section.title), out)?;
     let options = WrittenOptions::Probe {

@@ -69,19 +69,28 @@ impl Load<'_> {
         for written in &file.trunks {
             let name = TrunkName::new(&written.name.value);
             let trunk = self.trunks.valid.get(&name);
-            let is_carrier = self.hosting.is_carrier(&name)
+            // A derived one has been told.
+            let is_of_teams = written.inherits.is_none()
                 && trunk.is_some_and(|(trunk, _)| trunk.preset == Preset::Teams);
-            let Some(at) = everybodys(written).filter(|_| is_carrier) else {
+            let Some(at) = everybodys(written).filter(|_| is_of_teams) else {
                 continue;
             };
-            // Calls of Teams to its name would belong to whoever owns the number that is called.
+            // Calls of Teams would belong to whoever owns the number that is called, which is nobody's.
             let title = titled("trunk", name.as_str());
-            self.out.add(
-                Code::Contradiction,
-                &at.span,
-                format!("{title}: a trunk that others inherit from cannot be everybody's"),
-                Some("name a [[tenant]] of your own; each customer has a derived trunk".to_owned()),
-            );
+            let (cause, help) = match self.hosting.is_carrier(&name) {
+                true => (
+                    "a trunk that others inherit from cannot be everybody's",
+                    "name a [[tenant]] of your own; each customer has a derived trunk",
+                ),
+                false => (
+                    "a trunk to Teams cannot be everybody's: what its users call is a number of no tenant, and \
+                     gets 404",
+                    "name the [[tenant]]; of several customers each has a trunk that inherits from this one",
+                ),
+            };
+            let cause = format!("{title}: {cause}");
+            self.out
+                .add(Code::Contradiction, &at.span, cause, Some(help.to_owned()));
         }
     }
 }

@@ -14,6 +14,7 @@ mod graph;
 mod hep;
 mod hosting;
 mod identity;
+mod left_out;
 mod limits;
 mod local_media;
 mod media;

@@ -94,7 +94,10 @@ impl Load<'_> {
                 "remove the key, and route fax numbers to a trunk of their own",
             );
         }
-        for (span, cause) in wrong_keys(written) {
+        let of_connections = written.habits.wrong_at_teams();
+        // What an appliance stands behind, its branch knows.
+        let of_connections = of_connections.filter(|_| is_microsoft);
+        for (span, cause) in wrong_keys(written).chain(of_connections) {
             rule(span, cause, "remove the key");
         }
         if let Some(WrittenSessionTimer::Of { expires, .. }) = &written.session_timer
@@ -104,6 +107,15 @@ impl Load<'_> {
                 &at.span,
                 "Teams is never asked for sessions below five minutes",
                 "write expires = \"300s\" or more",
+            );
+        }
+        if let Some(WrittenSessionTimer::Of { min_se, .. }) = &written.session_timer
+            && let Some(at) = min_se.as_ref().filter(|at| at.value > LONGEST_MIN_SE)
+        {
+            rule(
+                &at.span,
+                "Teams offers sessions of an hour, and its calls would be refused with 422",
+                "write min_se = \"300s\", or remove it",
             );
         }
         for at in targets.iter().filter(|at| is_of_microsoft(&at.value.host)) {
@@ -125,6 +137,9 @@ impl Load<'_> {
             );
         }
         self.useless_at_teams(title, written);
+        if is_microsoft {
+            self.left_out_of_teams(title, written, targets);
+        }
         let mut rule = |span: &Span, cause: &str, help: &str| {
             let cause = format!("{title}: {cause}");
             self.out
@@ -579,6 +594,9 @@ const MOST_TEST_NAMES: usize = 8;
 
 /// Shortest session that Teams is asked for (TDR-TMR-004).
 const LEAST_SESSION: Duration = Duration::from_secs(300);
+
+/// Longest session that may be demanded of Teams: half of what it offers (TDR-TMR-001).
+const LONGEST_MIN_SE: Duration = Duration::from_secs(1_800);
 
 /// Bits of an RSA key that Teams takes (TDR-TLS-005).
 const LEAST_RSA_BITS: u32 = 2048;

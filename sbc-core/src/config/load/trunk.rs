@@ -633,7 +633,7 @@ impl Load<'_> {
         });
         let (interval, ok) = match &written.options {
             None => return usual,
-            Some(WrittenOptions::Off) => return None,
+            Some(WrittenOptions::Off(_)) => return None,
             Some(WrittenOptions::Probe { interval, ok }) => (interval, ok),
         };
         let usual = usual?;

@@ -4,8 +4,8 @@
 use super::{Asserted, Caller, display};
 use crate::cause::{Because, Decision};
 use crate::config::{
-    AssertedForm, ContactUser, FromHost, HistoryForm, Listener, Lookup, OnError, Party, Preset,
-    TargetAddress, Trunk, UriScheme, UserPhone,
+    AssertedForm, ContactUser, FromHost, HistoryForm, Listener, Lookup, NumberForm, OnError, Party,
+    Preset, TargetAddress, Trunk, UriScheme, UserPhone,
 };
 use crate::policy::diversion::{Diverted, Step, Told, Trail, told};
 use crate::policy::number::{ANONYMOUS, Number, is_sound};
@@ -211,9 +211,7 @@ pub fn outgoing(
         }
         AssertedForm::Rpid => {
             let screened = caller.asserted.first().and_then(|own| own.screened);
-            let hides = hides
-                || caller.privacy.id && !caller.privacy.none
-                || hides_party(caller, to.identity.asserted, &towards);
+            let hides = hides || caller.privacy.id && !caller.privacy.none;
             out.remote_party = asserted
                 .into_iter()
                 .next()
@@ -403,7 +401,7 @@ fn asserted(
     if !to.send_asserted {
         return Ok(Vec::new());
     }
-    if let Some(number) = party(caller, to.identity.asserted, to) {
+    if let Some(number) = asserted_party(caller, &towards, writer, because) {
         return Ok(vec![PAssertedIdentity::from(Uri::from(
             writer.own(&number)?,
         ))]);
@@ -427,6 +425,33 @@ fn asserted(
         return Err(ParseFault::new("asserted number", Rule::Token, 0));
     }
     Ok(asserted_with(&caller.asserted, to, writer))
+}
+
+/// The party that is asserted in place of the caller. Who forwarded the call and is not to be shown where it goes, or
+/// has no telephone number, is not: a network that wants a number of its customer gets the trunk's own there, if it has
+/// one (TDR-FWD-002, RFC 3325 §7).
+fn asserted_party(
+    caller: &Caller,
+    towards: &Towards<'_>,
+    writer: &Writer<'_>,
+    because: &mut Because,
+) -> Option<Number> {
+    let identity = &towards.to.identity;
+    let number = party(caller, identity.asserted, towards.to)?;
+    if identity.asserted != Party::Diverting {
+        return Some(number);
+    }
+    let is_private = hides_party(caller, identity.asserted, towards);
+    let is_number = || NumberForm::Digits.admits(&(writer.rewrites.calling)(&number.number));
+    let why = match (is_private, is_private || is_number()) {
+        (true, _) => "does not want to be shown outside the trust domain",
+        (false, false) => "has no telephone number",
+        (false, true) => return Some(number),
+    };
+    *because = std::mem::take(because).and(format!(
+        "who forwarded the call {why}: the trunk's own number is asserted, if it has one"
+    ));
+    party(caller, Party::Pilot, towards.to)
 }
 
 /// Asserted identities at our name, for a peer that may see them.
@@ -498,13 +523,11 @@ fn privacy(
 ) -> Result<Option<Privacy>, ParseFault> {
     let token = |text: &'static str| Token::parse(Bytes::from_static(text.as_bytes()));
     let wishes = caller.privacy;
-    // The network needs the number of its customer, and nobody else is to see it.
-    let hides_party = has_asserted && hides_party(caller, towards.to.identity.asserted, towards);
-    if wishes.none && !is_anonymous && !hides_party {
+    if wishes.none && !is_anonymous {
         return Privacy::new(vec![token("none")?]).map(Some);
     }
     let mut left = Vec::new();
-    if (wishes.id || is_anonymous || hides_party) && (towards.to.trusted || has_asserted) {
+    if (wishes.id || is_anonymous) && (towards.to.trusted || has_asserted) {
         left.push(token("id")?);
     }
     if wishes.history && towards.is_within_trust() && towards.to.history != HistoryForm::None {
