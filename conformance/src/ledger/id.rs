@@ -19,6 +19,8 @@ pub enum RequirementId {
     Graph(GraphArea, u16),
     /// What media must be like: `MED-` and at least three digits.
     Media(u16),
+    /// What operators expect: `OPS-` and at least three digits.
+    Operations(u16),
 }
 
 /// What a requirement of Graph and Entra is about, in the order of their list.
@@ -139,16 +141,19 @@ pub enum List {
     Graph,
     /// What media must be like.
     Media,
+    /// What operators expect.
+    Operations,
 }
 
 impl List {
     /// All of them, in their order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Sip,
         Self::Security,
         Self::Teams,
         Self::Graph,
         Self::Media,
+        Self::Operations,
     ];
 
     /// One word.
@@ -159,6 +164,7 @@ impl List {
             Self::Teams => "Teams",
             Self::Graph => "Graph",
             Self::Media => "media",
+            Self::Operations => "operations",
         }
     }
 }
@@ -171,6 +177,8 @@ const TEAMS: &str = "TDR-";
 const GRAPH: &str = "TDG-";
 /// Letters before every identifier of media.
 const MEDIA: &str = "MED-";
+/// Letters before every identifier of operations.
+const OPERATIONS: &str = "OPS-";
 
 impl RequirementId {
     /// Reads an identifier as it is written, with no other spelling of its number.
@@ -178,6 +186,7 @@ impl RequirementId {
         let id = match text.get(..4)? {
             SIP => Self::Sip(text[4..].parse().ok()?),
             MEDIA => Self::Media(text[4..].parse().ok()?),
+            OPERATIONS => Self::Operations(text[4..].parse().ok()?),
             "SEC-" => Self::Security(text[4..].parse().ok()?),
             "ROW-" => Self::Unnumbered(text[4..].parse().ok()?),
             TEAMS => {
@@ -207,10 +216,11 @@ impl RequirementId {
             Self::Teams(..) => List::Teams,
             Self::Graph(..) => List::Graph,
             Self::Media(_) => List::Media,
+            Self::Operations(_) => List::Operations,
         }
     }
 
-    /// Every identifier of the first list, of Teams, of Graph and of media in a text.
+    /// Every identifier of the first list, of Teams, of Graph, of media and of operations in a text.
     pub fn all_in(text: &str) -> Vec<Self> {
         let joins = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let starts = |letters: &'static str| {
@@ -231,7 +241,9 @@ impl RequirementId {
             let begin = at + TEAMS.len() + letters.len() + 1;
             Self::parse(&text[at..begin + digits(&text[begin..]).len()])
         });
-        let numbers = numbered(SIP).chain(numbered(MEDIA));
+        let numbers = numbered(SIP)
+            .chain(numbered(MEDIA))
+            .chain(numbered(OPERATIONS));
         numbers.chain(with_area).collect()
     }
 }
@@ -248,6 +260,7 @@ impl fmt::Display for RequirementId {
             Self::Sip(number) => write!(f, "{SIP}{number:03}"),
             Self::Security(number) => write!(f, "SEC-{number:03}"),
             Self::Media(number) => write!(f, "{MEDIA}{number:03}"),
+            Self::Operations(number) => write!(f, "{OPERATIONS}{number:03}"),
             Self::Vulnerability(year, number) => write!(f, "CVE-{year}-{number:04}"),
             Self::Unnumbered(number) => write!(f, "ROW-{number:03}"),
             Self::Teams(area, number) => {
@@ -278,6 +291,7 @@ mod tests {
                 RequirementId::Teams(Area::Sip, number),
                 RequirementId::Graph(GraphArea::Entra, number),
                 RequirementId::Media(number),
+                RequirementId::Operations(number),
             ] {
                 assert_eq!(RequirementId::parse(&id.to_string()), Some(id));
             }
@@ -343,6 +357,8 @@ mod tests {
         assert!(teams("%OPT, X%OPT-001, %OPT-1, %NO-001").is_empty());
         let media = |text: &str| found(&text.replace('$', MEDIA));
         assert_eq!(media("($107)."), [format!("{MEDIA}107")]);
+        let operations = found(&"(&060, &3)".replace('&', OPERATIONS));
+        assert_eq!(operations, [format!("{OPERATIONS}060")]);
         // An area of Teams has the same letters.
         assert_eq!(media("TDR-$001"), [format!("{TEAMS}{MEDIA}001")]);
         assert!(found("#1 #12345 #x").is_empty());

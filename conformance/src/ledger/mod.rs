@@ -7,7 +7,8 @@
 //!
 //! Beside the requirements on a B2BUA stand those on its security, and vulnerabilities that were
 //! published of other products: each names the test that plays its class. What Teams wants of an SBC is
-//! a third list, what Graph and Entra want of who uses them a fourth, and what media must be like a fifth.
+//! a third list, what Graph and Entra want of who uses them a fourth, what media must be like a fifth, and
+//! what operators expect a sixth.
 //!
 //! `conformance/tests/ledger.rs` holds the files against the source: no requirement without entry, no
 //! entry with a test that is not there, no identifier in a comment that the ledger does not know.
@@ -199,6 +200,10 @@ pub const FILES: &[(&str, &str)] = &[
     (
         "61-media-recording.toml",
         include_str!("../../requirements/61-media-recording.toml"),
+    ),
+    (
+        "71-operations.toml",
+        include_str!("../../requirements/71-operations.toml"),
     ),
 ];
 
