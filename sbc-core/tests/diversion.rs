@@ -161,6 +161,11 @@ fn a_private_diverting_party_is_nobody_outside_the_trust_domain() {
         assert!(value.contains("anonymous.invalid"), "{value}");
         assert!(!value.contains("Privacy"), "{value}");
     }
+    for lines in [HISTORY, THREE] {
+        for value in diversion(&format!("Privacy: history\r\n{lines}"), "diversion") {
+            assert!(value.ends_with(";privacy=full"), "{value}");
+        }
+    }
     assert!(told_of(&all, "history-info").privacy.is_none());
     // Within the trust domain nothing is hidden yet, so the wish travels on.
     assert!(history(&all, "history-trusted")[0].contains("+491"));

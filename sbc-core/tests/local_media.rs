@@ -226,6 +226,20 @@ fn without_a_path_or_a_known_place_nobody_is_told_the_internal_address() {
     }
 }
 
+/// TDR-LMO-001.
+#[test]
+fn blank_members_of_a_path_name_nobody() {
+    for (path, wanted) in [
+        ("sbc1.contoso.example,", INTERNAL),
+        (" , sbc1.contoso.example ,,", INTERNAL),
+        ("", EXTERNAL),
+        (" , ", EXTERNAL),
+    ] {
+        let (_, ok) = answered(central(), &lines("internal", path));
+        assert_eq!(address(&ok), wanted, "{path:?}");
+    }
+}
+
 #[test]
 fn a_path_that_is_not_ours_is_refused_and_nothing_is_told() {
     for (config, path) in [
@@ -233,7 +247,7 @@ fn a_path_that_is_not_ours_is_refused_and_nothing_is_told() {
         (central(), "other.contoso.example, sbc1.contoso.example"),
         (proxy(), "sbc1.contoso.example, proxysbc.contoso.example"),
         (central(), "10.20.0.10"),
-        (central(), "sbc1.contoso.example,"),
+        (central(), "sbc1.contoso.example, sbc1 contoso"),
     ] {
         let mut shard = called(config, &lines("internal", path));
         shard.next_response(100);

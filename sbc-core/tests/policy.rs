@@ -165,6 +165,41 @@ fn a_teams_call_belongs_to_the_customer_whose_name_the_request_uri_carries() {
     }
 }
 
+/// TDR-MT-012: Teams may call two customers with certificates of their own over one connection.
+#[test]
+fn a_connection_of_teams_serves_customers_whose_identities_believe_alike() {
+    let with = |keys: &str, of_trunk: &str| {
+        let own = format!(
+            "[[tls]]\nname = \"own\"\ncert = \"/c2\"\nkey = {{ file = \"/k2\" }}\n{keys}\n[[listen]]\nname = \"teams\""
+        );
+        let text = TEXT.replacen("[[listen]]\nname = \"teams\"", &own, 1);
+        let trunk = format!("fqdn = \"fabrikam.sbc.example.com\"\ntls = \"own\"\n{of_trunk}");
+        let text = text.replacen("fqdn = \"fabrikam.sbc.example.com\"", &trunk, 1);
+        let facts = Assumed::with_names(["*.sbc.example.com", "fabrikam.sbc.example.com"]);
+        let loaded = load(&[Source::new("c", text)], &facts, None);
+        let config = loaded
+            .unwrap_or_else(|findings| panic!("{}", findings.to_text()))
+            .config;
+        let name = host("fabrikam.sbc.example.com");
+        let found = identify(&config, &flow("teams", MICROSOFT, PROVEN), Some(&name));
+        found.map(|found| found.value.trunk.name.as_str().to_owned())
+    };
+    let alike = "client_ca = \"/r\"\nallow_wildcard_san = true";
+    assert_eq!(with(alike, "").as_deref(), Ok("teams-fabrikam"));
+    for (keys, of_trunk) in [
+        ("client_ca = \"/other\"\nallow_wildcard_san = true", ""),
+        ("client_ca = \"/r\"\nallow_wildcard_san = false", ""),
+        (
+            "client_ca = \"/r\"\nallow_wildcard_san = true\ncrl = \"/l\"",
+            "",
+        ),
+        (alike, "accept_names = [\"sip.other.example\"]"),
+    ] {
+        let found = with(keys, of_trunk);
+        assert_eq!(found, Err(DropCode::UnknownHost), "{keys} {of_trunk}");
+    }
+}
+
 #[test]
 fn a_name_that_nobody_hosts_falls_to_nobody() {
     let config = config();

@@ -19,12 +19,13 @@ use crate::scenario::{Setting, Zone};
 use media_api::{Family, RealmId, SoundId};
 use sbc_core::auth::{Account, Asker, Digest, Password};
 use sbc_core::config::{
-    AllDown, Announcement, Authenticate, CallLimits, CalledAs, Cloud, Config, EarlyDialogs, Habits,
-    HistoryForm, IdentityPolicy, IpNet, Listener, LocalMedia, Lookup, Music, Node, NodeLimits,
-    NumberRange, OptionsProbe, Preset, Product, ProgressPolicy, Realm, Recording, Redirect, Refer,
-    RefreshBy, Registrar, Rel100, Ringback, Route, RouteMatch, RouteTarget, SessionIdForm,
-    SessionTimer, SipTimers, SoundPolicy, TargetAddress, Tenant, TlsContext, TransferPolicy, Trunk,
-    TrunkLimits, TrunkMedia, UdpOversize, UriForm, UserPhone, Users, VerifyClient,
+    AllDown, Announcement, Authenticate, Belief, CallLimits, CalledAs, Cloud, Config, EarlyDialogs,
+    Habits, HistoryForm, IdentityPolicy, IpNet, Listener, LocalMedia, Lookup, Music, Node,
+    NodeLimits, NumberRange, OptionsProbe, Preset, Product, ProgressPolicy, Realm, Recording,
+    Redirect, Refer, RefreshBy, Registrar, Rel100, Ringback, Route, RouteMatch, RouteTarget,
+    SessionIdForm, SessionTimer, SipTimers, SoundPolicy, TargetAddress, Tenant, TlsContext,
+    TransferPolicy, Trunk, TrunkLimits, TrunkMedia, UdpOversize, UriForm, UserPhone, Users,
+    VerifyClient,
 };
 use sbc_core::id::{
     ListenerName, RealmName, RouteName, SoundName, TenantName, TlsContextName, TrunkName,
@@ -441,6 +442,10 @@ fn tls_context(index: usize) -> (TlsContextName, Arc<TlsContext>) {
         names: vec![fqdn(index)],
         verify_client: VerifyClient::Require,
         allow_wildcard: true,
+        believes: Some(Belief {
+            roots: "roots.pem".to_owned(),
+            revoked: None,
+        }),
         lacks_key: false,
     };
     (name, Arc::new(context))

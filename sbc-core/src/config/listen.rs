@@ -97,8 +97,30 @@ pub struct TlsContext {
     /// Whether a wildcard in a peer's certificate may stand for one label of an accepted name.
     /// RFC 5922 §7.2 forbids it for SIP; Microsoft's practice needs it (TDR-TLS-006).
     pub allow_wildcard: bool,
+    /// Whom it believes, if anybody.
+    pub believes: Option<Belief>,
     /// Whether its key was not there when it was loaded: nobody can be spoken to as it then.
     pub lacks_key: bool,
+}
+
+/// What certificates of peers are verified against.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Belief {
+    /// The file with the roots, or the word for those of Microsoft.
+    pub roots: String,
+    /// Where lists of revoked ones come from.
+    pub revoked: Option<super::RevokedFiles>,
+}
+
+impl TlsContext {
+    /// Whether a peer that has proved who it is in the other context would have proved it here in the same way.
+    pub fn verifies_as(&self, other: &Self) -> bool {
+        self.verify_client == VerifyClient::Require
+            && other.verify_client == VerifyClient::Require
+            && self.allow_wildcard == other.allow_wildcard
+            && self.believes.is_some()
+            && self.believes == other.believes
+    }
 }
 
 /// Whether a connecting peer must present a certificate.

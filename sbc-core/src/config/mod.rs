@@ -76,7 +76,7 @@ pub use identity::{
 pub use limit::{
     CallLimits, Each, LimitRefusal, NumberLimit, SpendAction, SpendLimits, TrunkLimits,
 };
-pub use listen::{Listener, MediaBackend, Realm, TlsContext, VerifyClient};
+pub use listen::{Belief, Listener, MediaBackend, Realm, TlsContext, VerifyClient};
 pub use load::{Loaded, load};
 pub use local_media::LocalMedia;
 pub use money::{Money, Price, Rates};

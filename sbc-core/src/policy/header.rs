@@ -32,6 +32,15 @@ pub fn passes(name: &HeaderName, from: &Trunk, to: &Trunk) -> bool {
     }
 }
 
+/// Whether a header that a peer wants in a call to itself goes there: all but what makes up calls, what the operator
+/// strips and what is ours to say.
+pub fn goes_back(name: &HeaderName, to: &Trunk) -> bool {
+    let is_own = |own: &String| own.eq_ignore_ascii_case(name.as_str());
+    is_configurable(name)
+        && !to.strip_headers.iter().any(is_own)
+        && !to.set_headers.iter().any(|(own, _)| is_own(own))
+}
+
 /// The header lines of a message that go unchanged to a leg of another trunk, in order. Lines that
 /// are longer than [`LONGEST`] or hold control octets stay behind.
 pub fn passed(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, Bytes)> {

@@ -7,13 +7,15 @@
 //! gives toll-free calls to anybody who writes a famous name there (TDR-TLS-012).
 
 use crate::cause::{Because, Decision};
-use crate::config::{Config, Preset, TransformScope, Trunk, VerifyClient, is_same_name};
+use crate::config::{
+    Config, Preset, TlsContext, TransformScope, Trunk, VerifyClient, is_same_name,
+};
 use crate::event::DropCode;
 use crate::id::TenantName;
 use crate::octets::address_text;
 use crate::policy::{emergency, number};
 use crate::sip::{Host, Message, Method, Uri};
-use crate::transport::{Flow, Protocol};
+use crate::transport::{Flow, PeerIdentity, Protocol};
 use crate::trunk::Standings;
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -259,9 +261,11 @@ fn accepts_identity(config: &Config, trunk: &Trunk, flow: &Flow) -> bool {
         (None, VerifyClient::Require) => false,
         // The operator chose to know this peer by its address alone.
         (None, VerifyClient::Off) => trunk.accept_names.is_empty(),
-        // What was verified against another context's roots proves nothing here.
+        // What was verified against another context's roots proves nothing here. Teams is the same for all of its
+        // customers, and the Request-URI tells whom it calls, not the connection (TDR-MT-012): there, a context
+        // that believes the same roots in the same way will do.
         (Some(identity), _) => {
-            identity.context == *context
+            (identity.context == *context || is_alike(config, trunk, facts, identity))
                 && (trunk.accept_names.is_empty()
                     || trunk.accept_names.iter().any(|accepted| {
                         identity
@@ -271,6 +275,17 @@ fn accepts_identity(config: &Config, trunk: &Trunk, flow: &Flow) -> bool {
                     }))
         }
     }
+}
+
+/// Whether a peer of Teams that was verified in another context is as good as verified in that of this trunk, whose names
+/// it has to carry all the same.
+fn is_alike(config: &Config, trunk: &Trunk, own: &TlsContext, identity: &PeerIdentity) -> bool {
+    trunk.preset == Preset::Teams
+        && !trunk.accept_names.is_empty()
+        && config
+            .tls
+            .get(&identity.context)
+            .is_some_and(|other| own.verifies_as(other))
 }
 
 /// Among trunks that register: that whose contact the Request-URI is, else the only one whose

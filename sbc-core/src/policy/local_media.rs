@@ -9,8 +9,9 @@ use super::Refusal;
 use crate::cause::{Because, CauseCode};
 use crate::config::{LocalMedia, Trunk};
 use crate::media::Profile;
-use crate::sip::header::{MediaPath, UserLocation, UserSite};
-use crate::sip::{Message, Status};
+use crate::sip::header::{Header, MediaPath, UserLocation, UserSite};
+use crate::sip::{HeaderName, Message, ParseFault, Status};
+use bytes::Bytes;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -146,7 +147,7 @@ pub fn profile_on(trunk: &Trunk, side: Side) -> &Arc<Profile> {
 /// What a message of Teams decides; `None` where it says nothing of a path.
 pub fn decide(trunk: &Trunk, message: &Message) -> Option<Result<Choice, Refusal>> {
     let local = trunk.local_media.as_ref()?;
-    let path = match message.list::<MediaPath>() {
+    let path = match path_of(message) {
         Ok(path) if path.is_empty() => return None,
         Ok(path) => path,
         Err(fault) => {
@@ -156,6 +157,17 @@ pub fn decide(trunk: &Trunk, message: &Message) -> Option<Result<Choice, Refusal
         }
     };
     Some(on(trunk, local, message, &path))
+}
+
+/// The SBCs that a message names; what stands between two commas and is blank names none (TDR-LMO-001).
+fn path_of(message: &Message) -> Result<Vec<MediaPath>, ParseFault> {
+    let lines = message.raw_all(HeaderName::MediaPath);
+    let members = lines.flat_map(|line| {
+        let members = line.split(|octet| *octet == b',').map(<[u8]>::trim_ascii);
+        let members = members.filter(|member| !member.is_empty());
+        members.map(Bytes::copy_from_slice).collect::<Vec<_>>()
+    });
+    members.map(|member| MediaPath::parse(&member)).collect()
 }
 
 fn on(

@@ -26,8 +26,10 @@ pub struct Wish {
     pub target: WrittenUri,
     /// Headers that the URI wants in the new INVITE, unescaped.
     headers: Vec<(HeaderName, Bytes)>,
-    /// The dialog that the new call shall replace.
+    /// The dialog that the new call shall replace; never of Teams.
     pub replaces: Option<Replaces>,
+    /// Whether Teams named one, read or not: it takes no Replaces itself (TDR-SIP-014).
+    drops_replaces: bool,
     /// Referred-By, octet by octet.
     referred_by: Option<Bytes>,
     /// The part of the body that proves it, with its headers (RFC 3892 §3).
@@ -70,8 +72,8 @@ const LONGEST_TOKEN: usize = 8_192;
 const MOST_HEADERS: usize = 16;
 
 impl Wish {
-    /// Reads a REFER (SIP-800).
-    pub fn of(request: &Message) -> Result<Self, Refused> {
+    /// Reads a REFER of such a peer (SIP-800).
+    pub fn of(request: &Message, by: Preset) -> Result<Self, Refused> {
         let refused = |status, why: &str| Refused {
             status,
             because: Because::of(why),
@@ -111,7 +113,10 @@ impl Wish {
                 "Refer-To asks for another method than INVITE",
             ));
         }
-        let replaces = refer_to.replaces().map_err(malformed)?;
+        let (replaces, drops_replaces) = match (by, refer_to.replaces()) {
+            (Preset::Teams, found) => (None, !matches!(found, Ok(None))),
+            (Preset::Carrier, found) => (found.map_err(malformed)?, false),
+        };
         let is_control = |octet: &u8| octet.is_ascii_control() && *octet != b'\t';
         if referred_by
             .as_ref()
@@ -132,6 +137,7 @@ impl Wish {
             target: WrittenUri::of_refer_to(&raw).map_err(malformed)?,
             headers: headers_of(refer_to.uri()),
             replaces,
+            drops_replaces,
             token,
             referred_by,
         })
@@ -159,6 +165,14 @@ impl Wish {
         mint: &mut Mint,
     ) -> Result<Decision<Plan>, Refused> {
         if by.preset == Preset::Teams {
+            let because = Because::of(format!(
+                "trunk \"{}\" transfers to a target of its own",
+                by.name
+            ));
+            let because = match self.drops_replaces {
+                true => because.and("Replaces in its Refer-To is dropped: Teams takes none"),
+                false => because,
+            };
             return Ok(Decision {
                 value: Plan {
                     trunks: vec![Arc::clone(by)],
@@ -167,10 +181,7 @@ impl Wish {
                     route: None,
                     is_emergency: false,
                 },
-                because: Because::of(format!(
-                    "trunk \"{}\" transfers to a target of its own",
-                    by.name
-                )),
+                because,
             });
         }
         let declined = |because| Refused {
@@ -303,10 +314,15 @@ impl Wish {
     /// refers, where both sides trust each other (SIP-807).
     /// With Replaces where the target itself is to look for the dialog.
     pub fn lines(&self, by: &Trunk, to: &Trunk, replays: bool) -> Vec<(HeaderName, Bytes)> {
+        // What Teams says to itself is none of our business (TDR-XFR-012).
+        let is_its_own = by.name == to.name && by.preset == Preset::Teams;
+        let goes = |name: &HeaderName| {
+            header::passes(name, by, to) || (is_its_own && header::goes_back(name, to))
+        };
         let mut lines: Vec<(HeaderName, Bytes)> = self
             .headers
             .iter()
-            .filter(|(name, _)| *name != HeaderName::UserToUser && header::passes(name, by, to))
+            .filter(|(name, _)| *name != HeaderName::UserToUser && goes(name))
             .cloned()
             .collect();
         if header::passes(&HeaderName::UserToUser, by, to) {
@@ -387,7 +403,10 @@ mod tests {
     }
 
     fn status(lines: &str) -> u16 {
-        Wish::of(&refer(lines)).expect_err("refused").status.code()
+        Wish::of(&refer(lines), Preset::Carrier)
+            .expect_err("refused")
+            .status
+            .code()
     }
 
     #[test]
@@ -409,9 +428,9 @@ mod tests {
             let value = format!("<sip:h;x-tt={}>", "t".repeat(octets - 13));
             format!("{}Referred-By: {value}\r\n", target(80))
         };
-        let wish = Wish::of(&refer(&by(8_192))).expect("a wish");
+        let wish = Wish::of(&refer(&by(8_192)), Preset::Teams).expect("a wish");
         assert_eq!(wish.referred_by.map(|value| value.len()), Some(8_192));
-        let wish = Wish::of(&refer(&target(4_096))).expect("a wish");
+        let wish = Wish::of(&refer(&target(4_096)), Preset::Teams).expect("a wish");
         assert_eq!(wish.target.as_bytes().len(), 4_096);
         for (lines, cause) in [
             (
@@ -423,7 +442,7 @@ mod tests {
                 "the URI of Refer-To has 4097 octets, and at most 4096 are taken",
             ),
         ] {
-            let refused = Wish::of(&refer(&lines)).expect_err("refused");
+            let refused = Wish::of(&refer(&lines), Preset::Teams).expect_err("refused");
             assert_eq!(refused.status.code(), 513);
             assert_eq!(refused.because, Because::of(cause));
         }
@@ -432,10 +451,24 @@ mod tests {
     #[test]
     fn headers_of_the_uri_are_unescaped_and_cannot_break_a_line() {
         let uri = "Refer-To: <sip:a@example.com?X-One=a%20b&X-Two=a%0d%0aVia:%20x&Replaces=c%3Bto-tag%3D1%3Bfrom-tag%3D2>\r\n";
-        let wish = Wish::of(&refer(uri)).expect("a wish");
+        let wish = Wish::of(&refer(uri), Preset::Carrier).expect("a wish");
         let expected = [(HeaderName::parse("X-One").unwrap(), Bytes::from("a b"))];
         assert_eq!(wish.headers, expected);
         assert_eq!(wish.replaces.expect("a dialog").call_id.as_str(), "c");
+    }
+
+    /// TDR-XFR-012.
+    #[test]
+    fn a_dialog_that_teams_names_is_dropped_and_never_a_reason_to_refuse() {
+        for (replaces, is_dropped) in [
+            ("?Replaces=c%3Bto-tag%3D1%3Bfrom-tag%3D2", true),
+            ("?Replaces=x", true),
+            ("?X-One=1", false),
+        ] {
+            let lines = format!("Refer-To: <sip:a@example.com{replaces}>\r\n");
+            let wish = Wish::of(&refer(&lines), Preset::Teams).expect("a wish");
+            assert_eq!((wish.replaces, wish.drops_replaces), (None, is_dropped));
+        }
     }
 
     #[test]

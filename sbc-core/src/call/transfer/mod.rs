@@ -944,8 +944,8 @@ fn permitted(
     if call.has_moved_enough(x) {
         return Err(refused(Status::DECLINE, TOO_OFTEN));
     }
-    let wish = Wish::of(&asked.request)?;
     let by = &x.session.style().trunk;
+    let wish = Wish::of(&asked.request, by.preset)?;
     let tenant = call.tenant.as_ref();
     let calling = call.party(transferee).selected.number.clone();
     let plan = wish.plan(&call.config, by, tenant, &calling, &mut cx.plane.mint);

@@ -12,7 +12,7 @@ use super::TOO_OFTEN;
 use crate::call::Call;
 use crate::call::crossing::Destined;
 use crate::cause::Because;
-use crate::config::TransformScope;
+use crate::config::{Preset, TransformScope};
 use crate::event::Happened;
 use crate::id::{LegId, ShardId, TransactionId};
 use crate::letter::{Content, Letter, Naming};
@@ -175,7 +175,8 @@ impl Call {
         if by.is_some_and(|by| self.has_moved_enough(by)) {
             return Err(declined(TOO_OFTEN));
         }
-        Ok((Wish::of(request)?, to))
+        let preset = by.map_or(Preset::Carrier, |by| by.session.style().trunk.preset);
+        Ok((Wish::of(request, preset)?, to))
     }
 
     fn not_relayed(

@@ -8,7 +8,8 @@ use crate::config::source::{At, Span};
 use crate::config::value;
 use crate::config::written::{File, TlsVersion, WrittenListener, WrittenRealm, WrittenTls};
 use crate::config::{
-    Config, IpNet, Listener, MediaBackend, Realm, Secret, TargetAddress, TlsContext, VerifyClient,
+    Belief, Config, IpNet, Listener, MediaBackend, Realm, Secret, TargetAddress, TlsContext,
+    VerifyClient,
 };
 use crate::id::{ListenerName, RealmName, TlsContextName};
 use crate::media::OwnPlaces;
@@ -378,6 +379,10 @@ impl Load<'_> {
             names: place.names,
             verify_client,
             allow_wildcard,
+            believes: written.client_ca.as_ref().map(|at| Belief {
+                roots: at.value.clone(),
+                revoked: revoked.clone(),
+            }),
             lacks_key: false,
         };
         let files = TlsFiles {

@@ -19,10 +19,12 @@ impl Load<'_> {
             accepted: chosen(&written.accepted, usual.accepted),
             names_unknown: chosen(&written.names_unknown, usual.names_unknown),
             is_diversion: chosen(&written.is_diversion, usual.is_diversion),
-            most: written
-                .most
-                .as_ref()
-                .map_or(usual.most, |at| at.value as usize),
+            most: match (&written.most, preset) {
+                (Some(at), _) => at.value as usize,
+                // A reception, a queue, an agent and his colleagues are one call there.
+                (None, Preset::Teams) => MOST_OF_TEAMS,
+                (None, Preset::Carrier) => usual.most,
+            },
         };
         if let Some(at) = &written.is_diversion
             && at.value
@@ -71,3 +73,6 @@ impl Load<'_> {
         policy
     }
 }
+
+/// How often Teams may transfer a call unless it is written: circles end, and a call that goes from hand to hand does not.
+const MOST_OF_TEAMS: usize = 20;

@@ -88,7 +88,8 @@ impl Teller<'_> {
                 false => self.target(&diverted.uri)?,
             };
             let mut value = Diversion(Address::new(uri));
-            let privacy = if diverted.is_private { "full" } else { "off" };
+            let is_hidden = diverted.is_private || self.hides_all();
+            let privacy = if is_hidden { "full" } else { "off" };
             for (name, text) in [
                 (
                     "reason",
@@ -122,7 +123,10 @@ impl Teller<'_> {
         };
         let mut value = Diversion(Address::new(uri));
         for kind in ["reason", "counter", "limit", "privacy", "screen"] {
-            if let Some(text) = entry.params.get(kind) {
+            if kind == "privacy" && self.hides_all() {
+                let full = PlainValue::parse(Bytes::from_static(b"full")).ok()?;
+                value.params.set(token(kind)?, Some(Value::Plain(full)));
+            } else if let Some(text) = entry.params.get(kind) {
                 value.params.set(token(kind)?, Some(plain(text)?));
             }
         }
