@@ -89,11 +89,7 @@ fn world_at(proxy: SocketAddr) -> World {
 
 /// What Teams may be told if nobody has asked it.
 fn turns() -> Turns {
-    Turns {
-        asked: Asked::default(),
-        started: Instant::now(),
-        proxies: Arc::default(),
-    }
+    Turns::new(Asked::default(), Instant::now(), Arc::default())
 }
 
 /// The same, once the proxy has answered OPTIONS of the trunk with 200 by the certificate in use.
@@ -195,6 +191,8 @@ async fn trials_send_no_options_beside_those_of_the_minute() {
     // The answer to the one in use is known.
     assert!(!is_used_with(&world, &unknown, &words).await);
     assert_eq!(asked(), 1);
+    // Nor is it used at the second try, though it is nobody's turn to ask.
+    assert!(!is_used_with(&world, &unknown, &words).await);
     for _ in 0..3 {
         assert!(!is_used_with(&world, &Authority::new().leaf(&[SBC]), &words).await);
         assert!(is_used_with(&world, &world.authority.leaf(&[SBC]), &words).await);

@@ -148,8 +148,8 @@ fn lines(faults: &[PlaceFault]) -> String {
 pub struct Daemon {
     config_path: PathBuf,
     started: Instant,
-    /// When Teams was asked last.
-    asked_of_teams: sbc_core::trunk::asked::Asked,
+    /// When Teams was asked last, and what it said.
+    turns: net::Turns,
     /// The configuration in use. Whoever only looks never waits for a reload.
     loaded: ArcSwap<Loaded>,
     /// Those that were in use, and the one that is.
@@ -338,12 +338,14 @@ impl Daemon {
             sinks.clone(),
             resolver.clone(),
         );
+        let started = Instant::now();
+        let turns = net::Turns::new(together.asked(), started, Arc::clone(&sinks.proxies));
         let daemon = Arc::new(Self {
             presence,
             test_names: Arc::new(test_names.unwrap_or_default()),
             config_path: options.config,
-            started: Instant::now(),
-            asked_of_teams: together.asked(),
+            started,
+            turns,
             sinks,
             inboxes,
             replies,
@@ -553,11 +555,7 @@ impl Daemon {
 
     /// What a trial of a certificate may say to Teams.
     pub(in crate::daemon) fn words(&self) -> net::Words {
-        net::Words::Options(net::Turns {
-            asked: self.asked_of_teams.clone(),
-            started: self.started,
-            proxies: Arc::clone(&self.sinks.proxies),
-        })
+        net::Words::Options(self.turns.clone())
     }
 
     /// Signs of life.

@@ -5,7 +5,7 @@
 //! trunk, and at the places that the old one has brought a connection to, one after the other until one takes it, a
 //! connection is made with the new one and OPTIONS are sent over it, once, in the place of those that would be due next:
 //! Teams wants them once a minute (TDR-OPT-006). Where another trial had that turn already, and where nothing is put into
-//! use, hands are shaken only. Of the old one the last answer is believed, and its handshake tells the rest. Where the new
+//! use, hands are shaken only, and what was said of the same certificate in that turn still holds. Of the old one the last answer is believed, and its handshake tells the rest. Where the new
 //! one gets less far than the old one, and nowhere as far as 200, the old one stays in use, and
 //! the operator is told. All else that the operator has changed of the identity, as whom it believes, counts
 //! nevertheless. Derived trunks send no OPTIONS (TDR-OPT-008): theirs are handshakes alone, and none where the
@@ -23,6 +23,7 @@ use crate::onboarding::teams::{Proxy, Speaker, Standing};
 use crate::sink::log::wall_clock;
 use crate::sink::metrics::Direction;
 use crate::sink::proxies::Proxies;
+use rustls::pki_types::CertificateDer;
 use sbc_core::config::{Config, Preset, Trunk};
 use sbc_core::id::TlsContextName;
 use sbc_core::policy::ingress::accepts_source;
@@ -66,9 +67,51 @@ pub struct Turns {
     pub started: std::time::Instant,
     /// What it said.
     pub proxies: Arc<Proxies>,
+    strangers: Arc<Mutex<BTreeMap<(String, String), Stranger>>>,
 }
 
+/// A certificate by which a trunk was not known when a proxy was asked last, and what was found.
+type Stranger = (CertificateDer<'static>, Outcome);
+
 impl Turns {
+    /// Nothing has been asked by a trial.
+    pub fn new(asked: Asked, started: std::time::Instant, proxies: Arc<Proxies>) -> Self {
+        Self {
+            asked,
+            started,
+            proxies,
+            strangers: Arc::default(),
+        }
+    }
+
+    /// Notes what a proxy said of a certificate: whoever tries the same one again before the next turn hears it.
+    fn note(
+        &self,
+        pair: (String, String),
+        leaf: &CertificateDer<'static>,
+        told: &(Standing, Outcome),
+    ) {
+        let mut strangers = self
+            .strangers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match told {
+            (Standing::Shaken, found) => {
+                drop(strangers.insert(pair, (leaf.clone(), found.clone())))
+            }
+            _ => drop(strangers.remove(&pair)),
+        }
+    }
+
+    fn stranger(&self, pair: &(String, String), leaf: &CertificateDer<'static>) -> Option<Outcome> {
+        let strangers = self
+            .strangers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (own, found) = strangers.get(pair)?;
+        (own == leaf).then(|| found.clone())
+    }
+
     fn take(&self, trunk: &Trunk, host: &str) -> bool {
         let own = trunk.fqdn.as_deref().unwrap_or(trunk.name.as_str());
         let now = Timestamp::ZERO + self.started.elapsed();
@@ -288,17 +331,30 @@ async fn tried(
 ) -> (Standing, Outcome) {
     let speaker = Speaker { config, trunk, tls };
     let is_asking = *trunk.watched_as() == trunk.name && trunk.options.is_some();
-    let has_turn = match words {
-        Words::None => false,
-        Words::Options(turns) => is_asking && turns.take(trunk, &proxy.host),
+    let turns = match words {
+        Words::Options(turns) if is_asking => Some(turns),
+        _ => None,
     };
-    match has_turn {
-        true => speaker.stands_with(proxy).await,
-        false => match speaker.shakes_hands(proxy).await {
-            // Nobody can know more.
-            (Standing::Shaken, found) => (Standing::Known, found),
-            other => other,
-        },
+    let pair = || (trunk.name.as_str().to_owned(), proxy.host.clone());
+    if let Some(turns) = turns
+        && turns.take(trunk, &proxy.host)
+    {
+        let told = speaker.stands_with(proxy).await;
+        if let Some(leaf) = tls.leaf() {
+            turns.note(pair(), leaf, &told);
+        }
+        return told;
+    }
+    let (standing, found) = speaker.shakes_hands(proxy).await;
+    if standing != Standing::Shaken {
+        return (standing, found);
+    }
+    let said = turns.zip(tls.leaf());
+    match said.and_then(|(turns, leaf)| turns.stranger(&pair(), leaf)) {
+        // It was asked already, and would say the same again.
+        Some(found) => (Standing::Shaken, found),
+        // Nobody can know more.
+        None => (Standing::Known, found),
     }
 }
 
