@@ -291,6 +291,81 @@ fn eleven_wraps_with_holds_and_new_offers_between_lose_nothing() {
     assert_eq!(bench.stats(A).dropped(DropReason::Authentication), 0);
 }
 
+/// TDR-MED-007, RFC 3711 §3.3.1: after a restart the peer may be another machine, which has our key from our
+/// description alone. The pair of before may still be that of the old one.
+#[test]
+fn after_a_restart_our_new_key_begins_where_checks_name_another_pair_and_reports_follow() {
+    use crate::common::ice::*;
+    use rtc_srtp::context::Context;
+    fn open_one(bench: &mut Bench, sequence: u16, at: SocketAddr, peer: &mut Context) {
+        let packet = rtp(8, sequence, 1, 1, b"public voice");
+        let (to, packet) = bench.send(A, peer_a(), &packet).unwrap();
+        assert_eq!(to, at);
+        let plain = peer.decrypt_rtp(&packet).unwrap();
+        assert_eq!(read(&plain).payload, b"public voice");
+    }
+    for rtcp_mux in [true, false] {
+        let mut bench = bench();
+        let by = |own: u8, local, fragment: &str, at| {
+            let protection = Protection::Sdes {
+                local: key(own),
+                remote: key(2),
+            };
+            NegotiatedStream {
+                rtcp_mux,
+                protection,
+                ..full(local, fragment, &[candidate(at, 5)])
+            }
+        };
+        bench.answer(B, by(1, ours(), THEIRS, direct()));
+        checked(&mut bench, direct(), &Check::nominating());
+        let mut old = elsewhere(&key(1));
+        for sequence in (0..70_000u32).map(|sequence| sequence as u16) {
+            if sequence % 16 == 0 {
+                bench.wait_ms(320);
+            }
+            open_one(&mut bench, sequence, direct(), &mut old);
+        }
+        bench.run_ms(1);
+
+        let new = credentials("b9kP2+/w", "Zg01asd88fgpdd777uzjYhag");
+        let check = |nominates| Check {
+            username: "b9kP2+/w:mpmpmp".to_owned(),
+            password: "Zg01asd88fgpdd777uzjYhag",
+            nominates,
+            ..Check::default()
+        };
+        let restarted = by(7, new, "mpmpmp", relayed());
+        bench.answer(B, restarted.clone());
+        open_one(&mut bench, 5000, direct(), &mut old);
+        checked(&mut bench, relayed(), &check(false));
+        // The same description once more ends nothing.
+        bench.answer(B, restarted);
+        open_one(&mut bench, 5001, direct(), &mut old);
+        let mut newcomer = elsewhere(&key(7));
+        let reports = address("203.0.113.66:51001");
+        if !rtcp_mux {
+            knock(&mut bench, 3, reports, &check(false).bytes()).unwrap();
+        }
+        let mut to_b = |bench: &mut Bench| {
+            let mut made = bench.run_ms(6_000);
+            made.retain(|(to, _)| to.ip() != peer_a().ip());
+            made.pop().unwrap()
+        };
+        let (to, report) = to_b(&mut bench);
+        match rtcp_mux {
+            true => assert!(to == direct() && old.decrypt_rtcp(&report).is_ok()),
+            false => assert!(to == reports && newcomer.decrypt_rtcp(&report).is_ok()),
+        }
+        checked(&mut bench, relayed(), &check(true));
+        open_one(&mut bench, 5002, relayed(), &mut newcomer);
+        open_one(&mut bench, 5003, relayed(), &mut newcomer);
+        let (to, report) = to_b(&mut bench);
+        assert_eq!(to, if rtcp_mux { relayed() } else { reports });
+        assert!(newcomer.decrypt_rtcp(&report).is_ok());
+    }
+}
+
 /// A receiver that is not ours, with a roll-over counter that begins at zero.
 fn elsewhere(key: &CryptoKey) -> rtc_srtp::context::Context {
     use rtc_srtp::protection_profile::ProtectionProfile;

@@ -25,6 +25,7 @@ mod reported;
 mod retired;
 mod rtcp;
 mod secure;
+mod sending;
 mod sequence;
 mod source;
 mod stream;
