@@ -145,6 +145,58 @@ fn what_came_before_its_key_is_heard_without_checks_too() {
     }
 }
 
+/// A voice application has described itself early, or another phone, and whoever answers talks before its answer is
+/// here (TDR-MED-009, TDR-ICE-005).
+#[test]
+fn what_a_second_fork_says_before_its_answer_is_heard_with_it() {
+    for at in [peer_a(), address("192.0.2.200:40000")] {
+        let wanted = ProtectionWanted::Sdes(vec![SUITE]);
+        let mut bench = Bench::allocated([wanted, ProtectionWanted::None]);
+        let ours = bench.local[0].streams[0].keys[0].clone();
+        bench.answer(B, terms(peer_b()));
+        bench.join(0);
+        let early = secure(peer_a(), &ours, &key(1));
+        bench.answer_as(A, early.clone(), ForkId(1), Stage::Preview);
+        let (first, second) = (
+            SecurePeer::new(&key(1), &ours),
+            SecurePeer::new(&key(9), &ours),
+        );
+        for index in 1..=3 {
+            bench.send(A, peer_a(), &first.voice(index)).unwrap();
+        }
+        let reason = match at == peer_a() {
+            true => DropReason::Authentication,
+            false => DropReason::Source,
+        };
+        let said = |index: u64| {
+            let plain = rtp(8, index as u16, index as u32 * 160, 0x3333, b"hello");
+            second.protect(&plain, index)
+        };
+        for index in 1..=40 {
+            assert_eq!(bench.send_or_end(A, at, &said(index)), None);
+            bench.wait_ms(20);
+            if index == 30 {
+                // Nothing of it is any younger for another description of the first.
+                bench.answer_as(A, early.clone(), ForkId(1), Stage::Preview);
+                assert_eq!(bench.made(), []);
+            }
+        }
+        bench.wait_ms(100);
+        // The first is heard meanwhile.
+        bench.send(A, peer_a(), &first.voice(4)).unwrap();
+        let answer = secure(at, &ours, &key(9));
+        bench.answer_as(A, answer, ForkId(2), Stage::Final);
+        let heard = bench.made();
+        assert!(heard.iter().all(|(to, _)| *to == peer_b()));
+        assert_eq!(heard.len(), 20, "those of the last half second");
+        assert_eq!(bench.stats(A).dropped(reason), 20);
+        assert_eq!(bench.send(A, at, &said(41)).map(|(to, _)| to), Ok(peer_b()));
+        // Who has answered is known, and so is who has not.
+        let stray = bench.send(A, peer_a(), &first.voice(5)).unwrap_err();
+        assert_eq!(stray, reason);
+    }
+}
+
 /// Nothing that was kept stays for ever: forged packets and old ones are dropped with the key, and what the other
 /// party has no format for, too.
 #[test]

@@ -601,7 +601,10 @@ impl Stream {
         match face.guard.learn(from, evidence, now) {
             Learned::Known => {}
             Learned::Pinned => self.pinned_news = Some(from),
-            Learned::NotYet => return Err(DropReason::Source),
+            Learned::NotYet => {
+                self.early.is_opened = evidence.authentic;
+                return Err(DropReason::Source);
+            }
         }
         let direction = face.terms.direction;
         if !self.has_arrived {
