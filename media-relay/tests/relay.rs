@@ -184,6 +184,58 @@ fn audio_flows_both_ways_and_the_session_ends_with_figures() {
     relay.shutdown();
 }
 
+/// A call that leaves us and comes back, such as one that Teams rings at a mobile: each of its legs is told the
+/// address outside of the other, where the NAT turns no packet round (TDR-ICE-010).
+#[test]
+fn a_call_that_comes_back_is_heard_behind_a_nat_that_turns_nothing_round() {
+    let outside = LocalAddress {
+        bind: Ipv4Addr::LOCALHOST.into(),
+        advertised: [192, 0, 2, 200].into(),
+    };
+    let (relay, events) = start(Realm {
+        v4: Some(outside),
+        ..realm(40)
+    });
+    let sessions = [SessionId::new(3, 1), SessionId::new(4, 1)];
+    let local = sessions.map(|session| {
+        let specs = [A, B].map(|endpoint| spec(endpoint, ProtectionWanted::None));
+        let local = allocate(&relay, &events, session, specs.to_vec());
+        let streams = local.iter().map(|own| own.streams[0].clone());
+        streams.collect::<Vec<_>>()
+    });
+    let peers = [peer(), peer()];
+    for (at, session) in sessions.into_iter().enumerate() {
+        answer(&relay, session, A, terms(peers[at].local_addr().unwrap()));
+        let other = &local[1 - at][1];
+        assert_eq!(other.rtp.ip(), outside.advertised);
+        let back = NegotiatedStream {
+            remote_rtcp: other.rtcp,
+            source: SourcePolicy::Signalled,
+            ..terms(other.rtp)
+        };
+        answer(&relay, session, B, back);
+        let plan = BridgePlan {
+            joined: Some((A, B)),
+            silence_ms: 0,
+        };
+        relay.command(Command::Update { session, plan });
+        settle(&relay, &events, session);
+    }
+    let mut buffer = [0; 2000];
+    for sequence in 0..5u16 {
+        for (from, to) in [(0, 1), (1, 0)] {
+            let payload = [sequence as u8 + from as u8; 160];
+            let packet = crate::common::rtp(8, sequence, u32::from(sequence) * 160, 77, &payload);
+            let ports = local[from][0].rtp.port();
+            let sent = peers[from].send_to(&packet, (Ipv4Addr::LOCALHOST, ports));
+            sent.unwrap();
+            let (length, _) = peers[to].recv_from(&mut buffer).unwrap();
+            assert_eq!(crate::common::read(&buffer[..length]).payload, payload);
+        }
+    }
+    relay.shutdown();
+}
+
 /// Lets the endpoint A of a session hear something.
 fn play(relay: &Relay, session: SessionId, playing: Option<Playing>) {
     relay.command(Command::Play {

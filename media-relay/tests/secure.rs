@@ -145,6 +145,58 @@ fn what_came_before_its_key_is_heard_without_checks_too() {
     }
 }
 
+/// A voice application has described itself early, or another phone, and whoever answers talks before its answer is
+/// here (TDR-MED-009, TDR-ICE-005).
+#[test]
+fn what_a_second_fork_says_before_its_answer_is_heard_with_it() {
+    for at in [peer_a(), address("192.0.2.200:40000")] {
+        let wanted = ProtectionWanted::Sdes(vec![SUITE]);
+        let mut bench = Bench::allocated([wanted, ProtectionWanted::None]);
+        let ours = bench.local[0].streams[0].keys[0].clone();
+        bench.answer(B, terms(peer_b()));
+        bench.join(0);
+        let early = secure(peer_a(), &ours, &key(1));
+        bench.answer_as(A, early.clone(), ForkId(1), Stage::Preview);
+        let (first, second) = (
+            SecurePeer::new(&key(1), &ours),
+            SecurePeer::new(&key(9), &ours),
+        );
+        for index in 1..=3 {
+            bench.send(A, peer_a(), &first.voice(index)).unwrap();
+        }
+        let reason = match at == peer_a() {
+            true => DropReason::Authentication,
+            false => DropReason::Source,
+        };
+        let said = |index: u64| {
+            let plain = rtp(8, index as u16, index as u32 * 160, 0x3333, b"hello");
+            second.protect(&plain, index)
+        };
+        for index in 1..=40 {
+            assert_eq!(bench.send_or_end(A, at, &said(index)), None);
+            bench.wait_ms(20);
+            if index == 30 {
+                // Nothing of it is any younger for another description of the first.
+                bench.answer_as(A, early.clone(), ForkId(1), Stage::Preview);
+                assert_eq!(bench.made(), []);
+            }
+        }
+        bench.wait_ms(100);
+        // The first is heard meanwhile.
+        bench.send(A, peer_a(), &first.voice(4)).unwrap();
+        let answer = secure(at, &ours, &key(9));
+        bench.answer_as(A, answer, ForkId(2), Stage::Final);
+        let heard = bench.made();
+        assert!(heard.iter().all(|(to, _)| *to == peer_b()));
+        assert_eq!(heard.len(), 20, "those of the last half second");
+        assert_eq!(bench.stats(A).dropped(reason), 20);
+        assert_eq!(bench.send(A, at, &said(41)).map(|(to, _)| to), Ok(peer_b()));
+        // Who has answered is known, and so is who has not.
+        let stray = bench.send(A, peer_a(), &first.voice(5)).unwrap_err();
+        assert_eq!(stray, reason);
+    }
+}
+
 /// Nothing that was kept stays for ever: forged packets and old ones are dropped with the key, and what the other
 /// party has no format for, too.
 #[test]
@@ -289,6 +341,81 @@ fn eleven_wraps_with_holds_and_new_offers_between_lose_nothing() {
         (0, 0)
     );
     assert_eq!(bench.stats(A).dropped(DropReason::Authentication), 0);
+}
+
+/// TDR-MED-007, RFC 3711 §3.3.1: after a restart the peer may be another machine, which has our key from our
+/// description alone. The pair of before may still be that of the old one.
+#[test]
+fn after_a_restart_our_new_key_begins_where_checks_name_another_pair_and_reports_follow() {
+    use crate::common::ice::*;
+    use rtc_srtp::context::Context;
+    fn open_one(bench: &mut Bench, sequence: u16, at: SocketAddr, peer: &mut Context) {
+        let packet = rtp(8, sequence, 1, 1, b"public voice");
+        let (to, packet) = bench.send(A, peer_a(), &packet).unwrap();
+        assert_eq!(to, at);
+        let plain = peer.decrypt_rtp(&packet).unwrap();
+        assert_eq!(read(&plain).payload, b"public voice");
+    }
+    for rtcp_mux in [true, false] {
+        let mut bench = bench();
+        let by = |own: u8, local, fragment: &str, at| {
+            let protection = Protection::Sdes {
+                local: key(own),
+                remote: key(2),
+            };
+            NegotiatedStream {
+                rtcp_mux,
+                protection,
+                ..full(local, fragment, &[candidate(at, 5)])
+            }
+        };
+        bench.answer(B, by(1, ours(), THEIRS, direct()));
+        checked(&mut bench, direct(), &Check::nominating());
+        let mut old = elsewhere(&key(1));
+        for sequence in (0..70_000u32).map(|sequence| sequence as u16) {
+            if sequence % 16 == 0 {
+                bench.wait_ms(320);
+            }
+            open_one(&mut bench, sequence, direct(), &mut old);
+        }
+        bench.run_ms(1);
+
+        let new = credentials("b9kP2+/w", "Zg01asd88fgpdd777uzjYhag");
+        let check = |nominates| Check {
+            username: "b9kP2+/w:mpmpmp".to_owned(),
+            password: "Zg01asd88fgpdd777uzjYhag",
+            nominates,
+            ..Check::default()
+        };
+        let restarted = by(7, new, "mpmpmp", relayed());
+        bench.answer(B, restarted.clone());
+        open_one(&mut bench, 5000, direct(), &mut old);
+        checked(&mut bench, relayed(), &check(false));
+        // The same description once more ends nothing.
+        bench.answer(B, restarted);
+        open_one(&mut bench, 5001, direct(), &mut old);
+        let mut newcomer = elsewhere(&key(7));
+        let reports = address("203.0.113.66:51001");
+        if !rtcp_mux {
+            knock(&mut bench, 3, reports, &check(false).bytes()).unwrap();
+        }
+        let mut to_b = |bench: &mut Bench| {
+            let mut made = bench.run_ms(6_000);
+            made.retain(|(to, _)| to.ip() != peer_a().ip());
+            made.pop().unwrap()
+        };
+        let (to, report) = to_b(&mut bench);
+        match rtcp_mux {
+            true => assert!(to == direct() && old.decrypt_rtcp(&report).is_ok()),
+            false => assert!(to == reports && newcomer.decrypt_rtcp(&report).is_ok()),
+        }
+        checked(&mut bench, relayed(), &check(true));
+        open_one(&mut bench, 5002, relayed(), &mut newcomer);
+        open_one(&mut bench, 5003, relayed(), &mut newcomer);
+        let (to, report) = to_b(&mut bench);
+        assert_eq!(to, if rtcp_mux { relayed() } else { reports });
+        assert!(newcomer.decrypt_rtcp(&report).is_ok());
+    }
 }
 
 /// A receiver that is not ours, with a roll-over counter that begins at zero.

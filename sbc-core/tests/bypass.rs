@@ -281,6 +281,27 @@ fn a_restart_of_teams_gets_other_credentials_of_ours_and_so_does_the_next_one() 
 }
 
 #[test]
+fn who_begins_anew_with_another_key_gets_another_key_of_ours() {
+    let (mut shard, ok, _) = talking();
+    let first = value(
+        &offers(&mut shard, &ok, 2, &teams_sdp(Some("mixr"))),
+        "crypto",
+    );
+    // The key that Teams had before the restart: nobody new (TDR-MED-008).
+    let by_another = |fragment| teams_sdp(Some(fragment)).replace("inline:MTIz", "inline:OTIz");
+    let second = value(&offers(&mut shard, &ok, 3, &by_another("back")), "crypto");
+    assert_ne!(second, first);
+    // Described once more, and moved with its key: it is who it was.
+    for (cseq, fragment) in [(4, "back"), (5, "more")] {
+        let again = value(
+            &offers(&mut shard, &ok, cseq, &by_another(fragment)),
+            "crypto",
+        );
+        assert_eq!(again, second);
+    }
+}
+
+#[test]
 fn offers_of_ours_within_the_call_have_the_same_agent() {
     let (mut shard, invite) = calling_teams();
     let ours = agent(&invite);

@@ -1,5 +1,5 @@
 //! Who refers, and the part of a REFER's body that proves it: told to peers that are trusted, octet by
-//! octet, and to nobody else (RFC 3892, SIP-807).
+//! octet, and to nobody else (RFC 3892, SIP-807); and headers that Refer-To wants in the new call.
 
 use crate::world;
 
@@ -97,4 +97,29 @@ fn a_refer_that_is_passed_on_brings_the_proof_along() {
     assert_eq!(token, TOKEN.replace('\n', "\r\n"));
     let refer = referred("refer = \"relay\"", "", "2.1@example.org");
     assert!(refer.body().is_empty() && !refer.has(HeaderName::ReferredBy));
+}
+
+/// TDR-XFR-012: headers of the URI are moved into the INVITE, all but a dialog and what makes up ours.
+#[test]
+fn headers_that_teams_wants_in_its_own_call_go_there() {
+    let mut call = Call::new();
+    let wanted = "X-MS-Foo=a%20b&Subject=queue&Replaces=x&X-MS-SBC=other&Route=%3Csip:h;lr%3E&CSeq=9%20INVITE";
+    let target = "sip:sip.pstnhub.microsoft.com:5061;transport=tls;x-m=8:orgid:0000aaaa";
+    let refer =
+        format!("REFER-TO: <{target}?{wanted}>\nCONTACT: <sip:api.example.com:443;x-i=1>\n");
+    call.teams_says("REFER", 1, &refer);
+    call.shard.next_response(202);
+    call.shard.next_request(Method::Notify);
+    let invite = call.shard.next_request(Method::Invite).message;
+    assert_eq!(invite.request_uri(), target);
+    let value = |name: &str| {
+        let value = invite.raw_named(name)?;
+        Some(String::from_utf8_lossy(&value).into_owned())
+    };
+    assert_eq!(value("X-MS-Foo").as_deref(), Some("a b"));
+    assert_eq!(value("Subject").as_deref(), Some("queue"));
+    assert!(!invite.has(HeaderName::Replaces) && !invite.has(HeaderName::Route));
+    assert!(value("X-MS-SBC").is_some_and(|own| own.starts_with("Causeway/")));
+    assert!(header(&invite, HeaderName::CSeq).ends_with(" INVITE"));
+    assert!(!header(&invite, HeaderName::CSeq).starts_with("9 "));
 }

@@ -90,30 +90,6 @@ fn joined(call: &Call) -> String {
     last.expect("a plan")
 }
 
-/// TDR-XFR-012: headers of the URI are moved into the INVITE, all but a dialog and what makes up ours.
-#[test]
-fn headers_that_teams_wants_in_its_own_call_go_there() {
-    let mut call = Call::new();
-    let wanted = "X-MS-Foo=a%20b&Subject=queue&Replaces=x&X-MS-SBC=other&Route=%3Csip:h;lr%3E&CSeq=9%20INVITE";
-    let refer = teams_refer().replace(TEAMS_TARGET, &format!("{TEAMS_TARGET}?{wanted}"));
-    call.teams_says("REFER", 1, &refer);
-    call.shard.next_response(202);
-    let notify = call.shard.next_request(Method::Notify).message;
-    ok(&mut call, &notify);
-    let invite = call.shard.next_request(Method::Invite).message;
-    assert_eq!(invite.request_uri(), TEAMS_TARGET);
-    let value = |name: &str| {
-        let value = invite.raw_named(name)?;
-        Some(String::from_utf8_lossy(&value).into_owned())
-    };
-    assert_eq!(value("X-MS-Foo").as_deref(), Some("a b"));
-    assert_eq!(value("Subject").as_deref(), Some("queue"));
-    assert!(!invite.has(HeaderName::Replaces) && !invite.has(HeaderName::Route));
-    assert!(value("X-MS-SBC").is_some_and(|own| own.starts_with("Causeway/")));
-    assert!(header(&invite, HeaderName::CSeq).ends_with(" INVITE"));
-    assert!(!header(&invite, HeaderName::CSeq).starts_with("9 "));
-}
-
 #[test]
 fn a_transfer_of_teams_calls_teams_octet_by_octet_and_leaves_the_caller_alone() {
     let (mut call, invite) = referred_by_teams();

@@ -5,7 +5,7 @@ use crate::entropy::Entropy;
 use crate::io::Backend;
 use crate::time::Timestamp;
 use media_api::{Family, RealmId};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -49,6 +49,29 @@ impl LocalAddress {
             advertised: address,
         }
     }
+}
+
+impl Realm {
+    /// The socket of ours that peers see at this address, if it is one behind NAT (TDR-ICE-010).
+    fn own_socket(&self, seen: SocketAddr) -> Option<SocketAddr> {
+        let mut own = [self.v4, self.v6].into_iter().flatten();
+        let ip = seen.ip().to_canonical();
+        let is_port = (self.first_port..=self.last_port).contains(&seen.port());
+        let address = own.find(|own| own.advertised == ip && own.bind != ip)?;
+        is_port.then(|| SocketAddr::new(address.bind, seen.port()))
+    }
+}
+
+/// Where a peer's media are sent to that names this address.
+///
+/// A peer that names a media port of ours is another leg of this relay: the call has left us and come back. Packets
+/// from inside to the address outside come back only if the NAT turns them round, and then with another source, so they
+/// go to the socket itself.
+pub(crate) fn reached_at(realms: &[RealmPorts], named: SocketAddr) -> SocketAddr {
+    let mut own = realms
+        .iter()
+        .filter_map(|ports| ports.realm.own_socket(named));
+    own.next().unwrap_or(named)
 }
 
 /// A realm with its ports. Shared by all workers; the lock is held for a few instructions, when a

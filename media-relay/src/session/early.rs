@@ -1,8 +1,9 @@
 //! Secured packets that come before the description with their key are kept a little while (TDR-MED-009).
 //!
-//! Who answers a call may talk before its answer has arrived here. Anybody can send to a port, so no more
-//! than half a second of usual packets is kept, the newest, and everything about them is judged when the
-//! key is there.
+//! Who answers a call may talk before its answer has arrived here, and so may each fork of it: as long as
+//! nothing is final, what no fork that is known has sent may be of one that is not. Anybody can send to a port,
+//! so no more than half a second of usual packets is kept, the newest, and everything about them is judged
+//! when the key is there.
 
 use super::output::{Outcome, Output};
 use super::plan::Path;
@@ -10,7 +11,7 @@ use super::{MediaSession, SocketId};
 use crate::packet::demux::{self, Class};
 use crate::srtp::MAX_TRAILER_BYTES;
 use crate::time::Timestamp;
-use media_api::DropReason;
+use media_api::{DropReason, Stage};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -26,6 +27,8 @@ const MAX_BYTES: usize = 512;
 pub(super) struct Early {
     /// Whether media of this stream will be secured.
     pub(super) is_wanted: bool,
+    /// Whether the packet that is judged lies open now, and so is no use to another key.
+    pub(super) is_opened: bool,
     packets: VecDeque<Kept>,
 }
 
@@ -34,33 +37,46 @@ struct Kept {
     socket: SocketId,
     from: SocketAddr,
     at: Timestamp,
+    /// Why it would be dropped as things are.
+    why: DropReason,
     bytes: Box<[u8]>,
 }
 
 impl MediaSession {
-    /// Keeps a packet of a stream that nothing is agreed about yet; false if it is none to be kept.
+    /// Keeps a packet whose sender may be known soon; false if it is none to be kept.
     pub(super) fn keep_early(
         &mut self,
         at: usize,
         socket: SocketId,
         from: SocketAddr,
         packet: &[u8],
-        now: Timestamp,
+        (why, now): (DropReason, Timestamp),
     ) -> bool {
         let stream = &mut self.streams[at];
-        let is_early = stream.early.is_wanted && !stream.was_agreed();
+        let was_opened = std::mem::take(&mut stream.early.is_opened);
+        let is_early = match why {
+            DropReason::NoPath => !stream.was_agreed(),
+            DropReason::Source | DropReason::Authentication => {
+                let newest = stream.active().map(|face| face.stage);
+                newest == Some(Stage::Preview) && !was_opened
+            }
+            _ => false,
+        };
+        let is_early = is_early && stream.early.is_wanted;
         let is_rtp = stream.sockets.rtp == socket && demux::classify(packet) == Class::Rtp;
         if !is_early || !is_rtp || packet.len() > MAX_BYTES {
             return false;
         }
-        if stream.early.packets.len() == MAX_PACKETS {
-            stream.early.packets.pop_front();
-            stream.drop_for(DropReason::NoPath);
+        if stream.early.packets.len() == MAX_PACKETS
+            && let Some(oldest) = stream.early.packets.pop_front()
+        {
+            stream.drop_for(oldest.why);
         }
         stream.early.packets.push_back(Kept {
             socket,
             from,
             at: now,
+            why,
             bytes: packet.into(),
         });
         true
@@ -76,7 +92,7 @@ impl MediaSession {
             }
             for kept in std::mem::take(&mut stream.early.packets) {
                 if now.since_us(kept.at) > KEPT_US {
-                    self.streams[at].drop_for(DropReason::NoPath);
+                    self.streams[at].drop_for(kept.why);
                     continue;
                 }
                 let mut slot = [0; MAX_BYTES + MAX_TRAILER_BYTES];
@@ -91,10 +107,15 @@ impl MediaSession {
                     }
                     Outcome::Recode(recode) => out.push_recode(recode, realm, &slot),
                     Outcome::Taken(bytes) => out.received.push((realm, bytes)),
+                    // It may be of another fork still, and is no younger for that.
+                    Outcome::Kept => {
+                        if let Some(again) = self.streams[at].early.packets.back_mut() {
+                            again.at = kept.at;
+                        }
+                    }
                     Outcome::Handed(_)
                     | Outcome::Report
                     | Outcome::Checked
-                    | Outcome::Kept
                     | Outcome::Dropped(_) => {}
                 }
             }

@@ -25,6 +25,7 @@ mod reported;
 mod retired;
 mod rtcp;
 mod secure;
+mod sending;
 mod sequence;
 mod source;
 mod stream;
@@ -219,10 +220,11 @@ impl MediaSession {
         };
         match outcome {
             Ok(outcome) => outcome,
-            Err(DropReason::NoPath) if self.keep_early(at, socket, from, &slot[..length], now) => {
-                Outcome::Kept
-            }
             Err(reason) => {
+                let packet = slot.get(..length).unwrap_or_default();
+                if self.keep_early(at, socket, from, packet, (reason, now)) {
+                    return Outcome::Kept;
+                }
                 self.streams[at].drop_for(reason);
                 Outcome::Dropped(reason)
             }

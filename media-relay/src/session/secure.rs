@@ -158,7 +158,7 @@ impl Channel {
 impl Face {
     /// Whether keys are wanted that no handshake has made yet.
     pub(super) fn is_shut(&self) -> bool {
-        !self.is_open() && self.sender.is_none()
+        !self.is_open() && self.own.now.is_none()
     }
 
     /// Whether packets are neither protected nor to be.
@@ -178,14 +178,16 @@ impl Face {
     pub(super) fn report_sender(&self) -> Option<usize> {
         match &self.secure {
             Some(secure) if secure.rtcp.is_some() => secure.report_sender,
-            Some(_) | None => self.sender,
+            // A port of its own has been found by the checks that another key waits for, or been described with it.
+            Some(_) | None if !self.terms.rtcp_mux => self.own.next.or(self.own.now),
+            Some(_) | None => self.own.now,
         }
     }
 
     /// Whether something is sent under the key at this place.
     pub(super) fn sends_with(&self, sender: usize) -> bool {
         let of_reports = self.secure.as_ref().and_then(|own| own.report_sender);
-        [self.sender, of_reports].contains(&Some(sender))
+        [self.own.now, self.own.next, of_reports].contains(&Some(sender))
     }
 
     pub(super) fn all_keys(&self) -> impl Iterator<Item = &PeerKeys> {
@@ -319,7 +321,7 @@ impl Stream {
             return;
         };
         let (keys, own) = match part {
-            Part::Rtp => (&mut face.keys, &mut face.sender),
+            Part::Rtp => (&mut face.keys, &mut face.own.now),
             Part::Rtcp => (&mut secure.report_keys, &mut secure.report_sender),
         };
         match keys {

@@ -18,6 +18,7 @@ use super::repack::{Packing, Repack};
 use super::retired::Retired;
 use super::rtcp::Reports;
 use super::secure::Secure;
+use super::sending::{SendContext, SendsWith};
 use super::sequence::{Origin, Outgoing, Stamp};
 use super::source::{Evidence, Learned, Rank, SourceGuard};
 use super::{Output, SocketId, StreamSockets};
@@ -26,11 +27,11 @@ use crate::e_model::Codec;
 use crate::entropy::Entropy;
 use crate::g711::Law;
 use crate::packet::rtp::{self, RtpHeader};
-use crate::srtp::{KeyRing, MOST_REPORTS, PeerKeys, Protocol, Sender, SrtpFault, Wear};
+use crate::srtp::{KeyRing, PeerKeys, Protocol, SrtpFault};
 use crate::time::{Timestamp, WallOffset};
 use media_api::{
-    Content, CryptoKey, Direction, DropReason, ForkId, Format, FormatId, NegotiatedStream,
-    Protection, QualityStats, Stage, StreamIndex, StreamStats, Suite,
+    Content, Direction, DropReason, ForkId, Format, FormatId, NegotiatedStream, Protection,
+    QualityStats, Stage, StreamIndex, StreamStats, Suite,
 };
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -59,9 +60,9 @@ pub(super) struct Stream {
     pub(super) ratings: Ratings,
     pub(super) path: Path,
     pub(super) ring: KeyRing,
-    senders: Vec<SendContext>,
+    pub(super) senders: Vec<SendContext>,
     /// The suite of a key of ours that is nearly used up.
-    worn: Option<Suite>,
+    pub(super) worn: Option<Suite>,
     pub(super) rate: RateLimit,
     /// Until when media against a new direction may still be on its way.
     grace_until: Option<Timestamp>,
@@ -124,29 +125,9 @@ pub(super) struct Face {
     pub(super) retired: Retired,
     pub(super) guard: SourceGuard,
     pub(super) keys: Option<PeerKeys>,
-    /// Index of the local key in [`Stream::senders`].
-    pub(super) sender: Option<usize>,
+    pub(super) own: SendsWith,
     /// Handshakes that keys come from.
     pub(super) secure: Option<Box<Secure>>,
-}
-
-/// One local key: kept as long as the stream, so that none of its indices is ever used twice.
-struct SendContext {
-    key: CryptoKey,
-    sender: Sender,
-    /// How much of it RTP and reports have used up.
-    rtp_wear: Wear,
-    rtcp_wear: Wear,
-    /// Extended sequence number of roll-over counter zero, sequence zero under this key (MED-113).
-    origin: Option<u64>,
-    /// Whether nobody can agree on the key again, because a handshake has made it.
-    is_fresh: bool,
-}
-
-impl std::fmt::Debug for SendContext {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SendContext({:?})", self.key)
-    }
 }
 
 /// An RTP packet that passed all checks of the receiving stream.
@@ -407,11 +388,11 @@ impl Stream {
     }
 
     fn made(&mut self, terms: NegotiatedStream, now: Timestamp) -> Face {
-        let (keys, sender) = match &terms.protection {
-            Protection::None | Protection::Dtls(_) => (None, None),
+        let (keys, own) = match &terms.protection {
+            Protection::None | Protection::Dtls(_) => (None, SendsWith::default()),
             Protection::Sdes { local, remote } => (
                 Some(PeerKeys::new(&mut self.ring, remote)),
-                Some(self.sender(local)),
+                SendsWith::only(self.sender(local)),
             ),
         };
         let secure = Secure::new(self.identity.as_ref(), &terms, now);
@@ -423,7 +404,7 @@ impl Stream {
             retired: Retired::default(),
             guard,
             keys,
-            sender,
+            own,
             secure,
             terms,
         }
@@ -469,19 +450,6 @@ impl Stream {
             Some(_) | None => Secure::new(self.identity.as_ref(), &terms, now),
         };
         let was_secure = matches!(face.terms.protection, Protection::Dtls(_));
-        let (keys, sender) = match (&terms.protection, face.keys) {
-            (Protection::None, _) => (None, None),
-            (Protection::Dtls(_), keys) if was_secure => (keys, face.sender),
-            (Protection::Dtls(_), _) => (None, None),
-            (Protection::Sdes { local, remote }, None) => (
-                Some(PeerKeys::new(&mut self.ring, remote)),
-                Some(self.sender(local)),
-            ),
-            (Protection::Sdes { local, remote }, Some(mut keys)) => {
-                keys.agree(&mut self.ring, remote, moved, now);
-                (Some(keys), Some(self.sender(local)))
-            }
-        };
         let guard = if same_guard {
             face.guard.described(now);
             face.guard
@@ -490,52 +458,29 @@ impl Stream {
             let before = face.guard.destination();
             self.guard(&terms, Some(before).filter(|at| reachable(*at)), now)
         };
+        let has_waited = face.own.next.is_some();
+        let is_kept = (moved || has_waited) && guard.checked().is_some_and(Checked::holds_before);
+        let (keys, own) = match (&terms.protection, face.keys) {
+            (Protection::None, _) => (None, SendsWith::default()),
+            (Protection::Dtls(_), keys) if was_secure => (keys, face.own),
+            (Protection::Dtls(_), _) => (None, SendsWith::default()),
+            (Protection::Sdes { local, remote }, None) => (
+                Some(PeerKeys::new(&mut self.ring, remote)),
+                SendsWith::only(self.sender(local)),
+            ),
+            (Protection::Sdes { local, remote }, Some(mut keys)) => {
+                keys.agree(&mut self.ring, remote, moved, now);
+                (Some(keys), self.sender_between(face.own, local, is_kept))
+            }
+        };
         Face {
             terms,
             guard,
             keys,
-            sender,
+            own,
             secure,
             ..face
         }
-    }
-
-    pub(super) fn sender(&mut self, key: &CryptoKey) -> usize {
-        match self.senders.iter().position(|context| context.key == *key) {
-            Some(at) => at,
-            None => self.add_sender(key, false),
-        }
-    }
-
-    /// As [`Self::sender`] for a key that a handshake has made: it takes the place of one that is used no more.
-    pub(super) fn fresh_sender(&mut self, key: &CryptoKey) -> usize {
-        let faces = &self.faces;
-        let is_used = |at: usize| faces.iter().any(|face| face.sends_with(at));
-        let mut all = self.senders.iter_mut().enumerate();
-        let Some((at, own)) = all.find(|(at, own)| own.is_fresh && !is_used(*at)) else {
-            return self.add_sender(key, true);
-        };
-        own.key = key.clone();
-        own.sender = Sender::new(key);
-        own.rtp_wear = Wear::new(key.lifetime());
-        own.rtcp_wear = Wear::new(key.lifetime().min(MOST_REPORTS));
-        own.origin = None;
-        self.outgoing.begin_key();
-        at
-    }
-
-    fn add_sender(&mut self, key: &CryptoKey, is_fresh: bool) -> usize {
-        self.outgoing.begin_key();
-        self.senders.reserve_exact(1);
-        self.senders.push(SendContext {
-            key: key.clone(),
-            sender: Sender::new(key),
-            rtp_wear: Wear::new(key.lifetime()),
-            rtcp_wear: Wear::new(key.lifetime().min(MOST_REPORTS)),
-            origin: None,
-            is_fresh,
-        });
-        self.senders.len() - 1
     }
 
     fn forget_keys(&mut self) {
@@ -656,7 +601,10 @@ impl Stream {
         match face.guard.learn(from, evidence, now) {
             Learned::Known => {}
             Learned::Pinned => self.pinned_news = Some(from),
-            Learned::NotYet => return Err(DropReason::Source),
+            Learned::NotYet => {
+                self.early.is_opened = evidence.authentic;
+                return Err(DropReason::Source);
+            }
         }
         let direction = face.terms.direction;
         if !self.has_arrived {
@@ -818,7 +766,7 @@ impl Stream {
             self.outgoing.ssrc,
         );
         let plain_bytes = packet.payload.end - start;
-        let sender = face.sender;
+        let sender = face.own.now;
         let room = slot.get_mut(start..).ok_or(DropReason::Malformed)?;
         let length = self.seal(sender, extended, room, plain_bytes)?;
         self.outgoing.octets += packet.payload.len() as u64;
@@ -830,43 +778,13 @@ impl Stream {
         })
     }
 
-    /// Protects a packet where it lies, if its peer wants that, and counts it. Returns its length.
-    fn seal(
-        &mut self,
-        sender: Option<usize>,
-        extended: u64,
-        room: &mut [u8],
-        plain_bytes: usize,
-    ) -> Result<usize, DropReason> {
-        let mut length = plain_bytes;
-        if let Some(sender) = sender {
-            let context = self.senders.get_mut(sender).ok_or(DropReason::NoPath)?;
-            let origin = *context.origin.get_or_insert(extended & !0xffff);
-            // A straggler from before this key's first packet has no index under it.
-            let index = extended.checked_sub(origin).ok_or(DropReason::Sequence)?;
-            if context.rtp_wear.is_over() {
-                return Err(DropReason::Send);
-            }
-            length = context
-                .sender
-                .protect_rtp(room, plain_bytes, index)
-                .map_err(|_| DropReason::Send)?;
-            if context.rtp_wear.count() {
-                self.worn = Some(context.key.suite());
-            }
-        }
-        self.outgoing.packets += 1;
-        self.count_sent(plain_bytes);
-        Ok(length)
-    }
-
     /// Sends a packet that we make ourselves on this stream, `at` in the session. `room` begins with space for the header, then `payload`
     /// bytes of payload, then space for a tag.
     pub(super) fn emit_own(&mut self, at: usize, own: &Own, room: &mut [u8], out: &mut Output) {
         let Some((sender, to)) = self
             .active()
             .filter(|face| !face.is_shut())
-            .map(|face| (face.sender, face.guard.destination()))
+            .map(|face| (face.own.now, face.guard.destination()))
         else {
             return;
         };
@@ -926,25 +844,6 @@ impl Stream {
     pub(super) fn take_worn(&mut self) -> Option<Suite> {
         let ours = self.worn.take();
         self.ring.take_worn().or(ours)
-    }
-
-    /// Protects a compound RTCP packet if this stream's peer wants that; `None` if it cannot be.
-    pub(super) fn protect_report(&mut self, buffer: &mut [u8], length: usize) -> Option<usize> {
-        let face = self.faces.last()?;
-        match face.report_sender() {
-            None => face.is_open().then_some(length),
-            Some(at) => {
-                let context = self.senders.get_mut(at)?;
-                if context.rtcp_wear.is_over() {
-                    return None;
-                }
-                let length = context.sender.protect_rtcp(buffer, length).ok()?;
-                if context.rtcp_wear.count() {
-                    self.worn = Some(context.key.suite());
-                }
-                Some(length)
-            }
-        }
     }
 
     /// Figures so far.

@@ -3,7 +3,7 @@
 //! A panic inside one session's packet, command or tick ends that session and nothing else.
 
 use crate::control::EventSink;
-use crate::control::realm::RealmPorts;
+use crate::control::realm::{RealmPorts, reached_at};
 use crate::control::totals::{Published, RealmCounters};
 use crate::dtls::{Identities, Identity, show};
 use crate::entropy::Entropy;
@@ -258,7 +258,13 @@ impl Sessions {
     }
 
     /// Applies one command.
-    pub(super) fn command(&mut self, command: Command, now: Timestamp, batch: &mut impl Batch) {
+    pub(super) fn command(&mut self, mut command: Command, now: Timestamp, batch: &mut impl Batch) {
+        if let Command::Answer { negotiated, .. } = &mut command {
+            for terms in negotiated.streams.iter_mut().flatten() {
+                terms.remote_rtp = reached_at(&self.realms, terms.remote_rtp);
+                terms.remote_rtcp = reached_at(&self.realms, terms.remote_rtcp);
+            }
+        }
         let (session, is_answered) = match &command {
             Command::Allocate { session, endpoints } => {
                 let event = match self.allocate(*session, endpoints, now, batch) {

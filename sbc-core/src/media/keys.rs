@@ -66,9 +66,9 @@ pub(super) fn is_newcomer(agreed: &NegotiatedStream, peer: &AudioFacts) -> bool 
     };
     let is_known = keys.iter().any(|own| own.key == *remote);
     let is_there = match (&agreed.ice, &peer.ice) {
-        // After a restart we go on towards the pair of before until checks name another one (TDR-ICE-009), and who is
-        // there knows nothing of a new key.
-        (Some(_), Some(_)) => true,
+        // With ICE the fragment says who somebody is, and the address means nothing. The relay sends with the key of
+        // before towards the pair of before (TDR-ICE-009).
+        (Some(before), Some(now)) => before.remote_fragment == now.fragment,
         (None, None) => agreed.remote_rtp == peer.rtp,
         (Some(_), None) | (None, Some(_)) => false,
     };

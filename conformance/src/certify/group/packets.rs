@@ -81,10 +81,12 @@ async fn identifiers(stage: &Stage) -> Played {
     Ok(())
 }
 
-/// TC-MED-003: Teams answers with two keys, and uses the one without an identifier.
+/// TC-MED-003: Teams answers with two keys, and uses the one without an identifier if its tag was offered, else the
+/// first.
 async fn two_keys(stage: &Stage) -> Played {
     // As documented, with tags that nobody offered; and with the one that was.
     for (first, second) in [("2", "3"), ("2", "1")] {
+        let is_first = second == "3";
         let mut caller = stage.carrier_dials().await?;
         let mut called = stage.teams_is_called().await?;
         let offered = lines(called.invite()?, "a=crypto:");
@@ -92,11 +94,19 @@ async fn two_keys(stage: &Stage) -> Played {
         let second = if second == "1" { &offered } else { second };
         let suite = "AES_CM_128_HMAC_SHA1_80";
         let other = Key::random().text();
+        let own = called.voice.key.text();
+        let keys = if is_first { [own, other] } else { [other, own] };
         let with_two = format!(
-            "a=crypto:{first} {suite} inline:{other}|2^31|1:1\r\na=crypto:{second} {suite} "
+            "a=crypto:{first} {suite} inline:{}|2^31|1:1\r\na=crypto:{second} {suite} inline:{}|2^31",
+            keys[0], keys[1]
         );
         let answer = called.answer(Codec::Pcma);
-        let answer = answer.replace(&format!("a=crypto:{offered} {suite} "), &with_two);
+        let only = answer.lines().find(|line| line.starts_with("a=crypto:"));
+        let answer = answer.replace(only.unwrap_or_default(), &with_two);
+        if is_first {
+            called.voice.key = called.voice.key.clone().identified(IDENTIFIER);
+            called.voice.hears_of(&called.offer)?;
+        }
         called.leg.respond(200, "OK", Some(answer), &[])?;
         caller.is_answered().await.rule("TDR-MED-003")?;
         called.leg.acknowledged().await.rule("TDR-MED-003")?;

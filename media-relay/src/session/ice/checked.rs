@@ -7,6 +7,8 @@
 //! | nominated              | the nominated one, but see below    | every address checked                |
 //! | restarted, nothing new | where we sent before                | as well as who could before          |
 //!
+//! A key of ours that came with a restart waits for the nomination too ([`super::super::sending`]).
+//!
 //! It replaces latching: an address counts because whoever is there knows the password that only
 //! signalling has told. To send to who has been checked, and not only nominated, is more than RFC 8445
 //! §12.1.1 allows a lite agent; without it a caller that nominates late hears nothing meanwhile.
@@ -79,6 +81,11 @@ impl Checked {
     /// Where we sent before a restart that nothing has come of yet.
     pub(in crate::session) fn before(&self) -> Option<SocketAddr> {
         self.before
+    }
+
+    /// Whether we go on towards where we sent before.
+    pub(in crate::session) fn holds_before(&self) -> bool {
+        self.before.is_some()
     }
 
     /// Whether nobody has checked.

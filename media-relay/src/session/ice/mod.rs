@@ -93,8 +93,13 @@ impl Stream {
     /// Takes over what checks of a peer have shown. Nobody else's are looked at: whoever knows our password
     /// must not change what we know of other forks.
     fn follow_checks(&mut self, fragment: &[u8]) {
-        let agent = &mut self.agent;
-        for face in &mut self.faces {
+        let Self {
+            agent,
+            faces,
+            outgoing,
+            ..
+        } = self;
+        for face in faces {
             let terms = face.terms.ice.as_ref();
             let Some(terms) = terms.filter(|own| own.remote_fragment.as_bytes() == fragment) else {
                 continue;
@@ -103,6 +108,12 @@ impl Stream {
             let checked = Checked::new(terms, face.terms.remote_rtp, agent.pairs(terms), before);
             if checked.is_nominated() {
                 agent.settled(&terms.local);
+            }
+            if !checked.holds_before()
+                && let Some(next) = face.own.next.take()
+            {
+                face.own.now = Some(next);
+                outgoing.begin_key();
             }
             face.guard.follow(checked);
         }

@@ -60,11 +60,15 @@ pub(super) fn take_answer(
             };
             // The tag should be one of ours, and there only one line (RFC 4568 §7.1.2). Teams was seen to
             // write two, one with a key identifier, and tags of its own: then the suite alone says which
-            // key of ours is meant, and an identifier that we did not offer counts only where there is
-            // nothing else (TDR-MED-003, MED-106).
+            // key of ours is meant. Of those with our tag the one without an identifier that we did not offer
+            // counts (MED-106), and where none has it the first (TDR-MED-003).
             let mut good: Vec<&OfferedKey> =
                 keys.iter().filter(|key| is_ours(key, false)).collect();
-            good.sort_by_key(|key| (!is_ours(key, true), !key.is_bare()));
+            good.sort_by_key(|key| match (is_ours(key, true), key.is_bare()) {
+                (true, true) => 0,
+                (true, false) => 1,
+                (false, _) => 2,
+            });
             let theirs = good.first().copied().ok_or(Unusable::NoUsableKey)?;
             sdes(leg.profile(), local, theirs)?
         }
