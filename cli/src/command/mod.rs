@@ -1,6 +1,7 @@
 //! Operator commands. Each takes its arguments and where to print, and returns an exit code.
 
 pub mod audit;
+pub mod bundle;
 pub mod capture;
 pub mod cert;
 pub mod certification;
