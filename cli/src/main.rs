@@ -13,7 +13,7 @@ use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
 use causeway::command::{
     audit, bundle, capture, cert, certify, check, config, exit, import, init, lab, log, media,
-    monitoring, node, parse, route, teams, tenant, token,
+    monitoring, node, parse, reference, route, teams, tenant, token,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -156,6 +156,8 @@ enum Command {
     Token(token::Token),
     /// The document of the operator's interface (OpenAPI 3.1)
     Api,
+    /// Every metric, event and cause with its meaning, as Markdown
+    Reference,
     /// SIP messages
     Sip {
         #[command(subcommand)]
@@ -355,6 +357,7 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             writeln!(out, "{:#}", causeway::admin::document())?;
             Ok(exit::OK)
         }
+        Command::Reference => reference::run(out),
         Command::Sip {
             command: Explain::Parse(arguments),
         } => parse::sip(&arguments, out),

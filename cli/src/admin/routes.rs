@@ -851,9 +851,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         method: Method::Get,
         path: "/events",
         right: Right::Numbers,
-        summary: "What happens from now on: call.start, call.answer, call.end, peer.state, registration.state, \
-                  media.one_way, overload.stage, config.reload, node.state, certificate.issued, certificate.failed, certificate.renewed, \
-                  certificate.refused",
+        summary: "What happens from now on; causeway reference has every kind with its fields",
         query: &[],
         body: None,
         answer: Answer::Events,

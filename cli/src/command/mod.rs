@@ -18,6 +18,7 @@ pub mod monitoring;
 pub mod node;
 pub mod parse;
 pub mod records;
+pub mod reference;
 pub mod route;
 pub mod teams;
 pub mod tenant;
