@@ -12,8 +12,8 @@ use causeway::command::parse::Parse;
 use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
 use causeway::command::{
-    audit, capture, cert, certify, check, config, exit, import, init, lab, log, media, monitoring,
-    node, parse, route, teams, tenant, token,
+    audit, bundle, capture, cert, certify, check, config, exit, import, init, lab, log, media,
+    monitoring, node, parse, reference, route, teams, tenant, token,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -78,7 +78,7 @@ enum Command {
     Lab(lab::Lab),
     /// Tell which requirements tests show, and what is missing
     Certify(certify::Certify),
-    /// Calls: list, recent, show, hangup
+    /// Calls: list, recent, failed, search, show, hangup
     #[command(visible_alias = "calls")]
     Call {
         #[command(subcommand)]
@@ -150,10 +150,14 @@ enum Command {
     },
     /// Who changed what on this node, and whether the log of it is whole
     Audit(audit::Audit),
+    /// Gather what somebody needs who is to help, as one archive without secrets
+    Bundle(bundle::Bundle),
     /// Make a token for somebody who uses the interface over the network
     Token(token::Token),
     /// The document of the operator's interface (OpenAPI 3.1)
     Api,
+    /// Every metric, event and cause with its meaning, as Markdown
+    Reference,
     /// SIP messages
     Sip {
         #[command(subcommand)]
@@ -347,11 +351,13 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             connection,
         } => capture::run(&command, &connection, out),
         Command::Audit(arguments) => audit::run(&arguments, out),
+        Command::Bundle(arguments) => bundle::run(&arguments, out),
         Command::Token(arguments) => token::run(&arguments, out),
         Command::Api => {
             writeln!(out, "{:#}", causeway::admin::document())?;
             Ok(exit::OK)
         }
+        Command::Reference => reference::run(out),
         Command::Sip {
             command: Explain::Parse(arguments),
         } => parse::sip(&arguments, out),

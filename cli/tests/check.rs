@@ -473,7 +473,10 @@ fn every_command_about_calls_is_named_in_the_help() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("Calls: list, recent, show, hangup"), "{text}");
+    assert!(
+        text.contains("Calls: list, recent, failed, search, show, hangup"),
+        "{text}"
+    );
     for word in ["call", "calls"] {
         let (code, errors) = causeway(&[word, "list", "--socket", "/nonexistent.sock"]);
         assert_eq!(code, Some(exit::UNREACHABLE.into()), "{errors}");

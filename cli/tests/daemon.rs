@@ -452,7 +452,7 @@ async fn a_faulty_configuration_changes_nothing_and_a_good_one_is_used_at_once()
 }
 
 /// What an operator types: exit code, output, errors.
-async fn types(node: &Node, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) async fn types(node: &Node, arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"));
     command
         .args(arguments)

@@ -4,6 +4,7 @@
 mod acme;
 mod api;
 mod authority;
+mod bundle;
 mod captures;
 mod certification;
 mod certify;

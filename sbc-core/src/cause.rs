@@ -165,6 +165,46 @@ impl CauseCode {
             Self::InternalError => "internal_error",
         }
     }
+
+    /// What it means, for a list of all.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::NormalClearing => "a party hung up after the answer",
+            Self::CallerCancelled => "the caller gave up before the answer",
+            Self::PeerRejected => "the called side refused; its status is in the record",
+            Self::PeerBusy => "the called side is busy (486, 600)",
+            Self::NoAnswer => {
+                "nobody answered in time (408, 480, 487 without our CANCEL, or our limit on ringing)"
+            }
+            Self::NumberUnknown => "the called number does not exist there (404, 410, 484, 604)",
+            Self::NoRoute => "no route matches",
+            Self::Presence => {
+                "the user is busy or absent as Microsoft says, and the route goes by it"
+            }
+            Self::CallerNotAllowed => "the caller shows a number that is not its own",
+            Self::LoopDetected => "the call has been forwarded too often",
+            Self::BadRequest => "the request is not acceptable and was refused before routing",
+            Self::MediaIncompatible => {
+                "offer and configuration have no codec or protection in common"
+            }
+            Self::MediaUnavailable => "no media ports or no relay are left",
+            Self::MediaTimeout => "no media arrived for too long",
+            Self::HandshakeFailed => "the handshake that makes the keys of the media failed",
+            Self::PeerUnreachable => "no target could be reached: connection, TLS or DNS",
+            Self::PeerTimeout => "a target took the connection and did not answer",
+            Self::NoAck => "the peer never acknowledged the answer",
+            Self::InCallFailure => "a request within the call failed in a way that ends it",
+            Self::TransferFailed => "a transfer failed after the party that asked for it had left",
+            Self::LimitReached => "a limit on duration, set-up time or concurrency",
+            Self::Preempted => "it was ended to make room for a call for help",
+            Self::SpendReached => "calls like this one have cost as much as they may",
+            Self::Operator => "an operator ended it, or the node is stopping",
+            Self::RestartLost => {
+                "the daemon ended without a word while it was up; the next start wrote its record"
+            }
+            Self::InternalError => "a contradiction of our own; the record names it",
+        }
+    }
 }
 
 impl fmt::Display for CauseCode {

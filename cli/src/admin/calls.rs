@@ -4,8 +4,9 @@ use super::who::Who;
 use super::{Access, Problem, records};
 use crate::daemon::Daemon;
 use crate::daemon::stop::ANSWER;
+use crate::sink::capture::call::{Kept, file};
 use crate::sink::log::wall_clock;
-use crate::sink::trace::Digits;
+use crate::sink::trace::{Digits, Trace};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
@@ -15,6 +16,7 @@ use sbc_core::id::CallId;
 use sbc_core::input::{Answered, Command};
 use sbc_core::record::{CallSummary, LiveMedia, Record};
 use sbc_core::report::{Detail, explain, ladder, quality};
+use sbc_core::sdp::base64_encode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -72,6 +74,12 @@ pub(super) struct CallView {
 pub(super) async fn recent(State(access): State<Access>) -> Result<Json<Vec<RecordView>>, Problem> {
     let daemon = access.daemon()?;
     let records = daemon.sinks().traces.recent(RECENT);
+    Ok(Json(records.into_iter().map(RecordView).collect()))
+}
+
+pub(super) async fn failed(State(access): State<Access>) -> Result<Json<Vec<RecordView>>, Problem> {
+    let daemon = access.daemon()?;
+    let records = daemon.sinks().traces.failed(RECENT);
     Ok(Json(records.into_iter().map(RecordView).collect()))
 }
 
@@ -162,15 +170,9 @@ pub(super) async fn trace(
     } else {
         Detail::Lines
     };
-    let mut text = format!("call {call}\n\n{}", ladder(&trace.entries(), detail));
-    if trace.omitted > 0 {
-        text.push_str(&format!(
-            "{} more entries were not kept while the node was loaded\n",
-            trace.omitted
-        ));
-    }
+    let mut text = told(call, &trace, detail);
     match &trace.record {
-        Some(record) => text.push_str(&format!("\n{}", explain(record))),
+        Some(_) => {}
         None => {
             text.push_str("\nthe call is in progress\n");
             let live = live_media(&daemon, call).await?;
@@ -183,6 +185,47 @@ pub(super) async fn trace(
         }
     }
     Ok(text)
+}
+
+/// Its messages as a file of packets, without numbers for whoever may not see them.
+pub(super) async fn pcap(
+    State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let call = match find(&access, &daemon, &who, &id).await? {
+        Known::Call(call) => call,
+        Known::Record(_) => return Err(unknown(&daemon, &id)),
+    };
+    let trace = daemon.sinks().traces.get(call);
+    let trace = trace.ok_or_else(|| unknown(&daemon, &id))?;
+    let sees_numbers = who.sees_numbers();
+    let file = access.desk.work(move || {
+        let kept = Kept {
+            call,
+            entries: &trace.entries(),
+            record: trace.record.as_deref(),
+        };
+        let net = daemon.net();
+        base64_encode(&file(&kept, sees_numbers, |listener| net.address(listener)))
+    });
+    Ok(Json(json!({ "call": call, "pcapng": file.await? })))
+}
+
+/// The ladder of a call, and why it ended if it has.
+pub(super) fn told(call: CallId, trace: &Trace, detail: Detail) -> String {
+    let mut text = format!("call {call}\n\n{}", ladder(&trace.entries(), detail));
+    if trace.omitted > 0 {
+        text.push_str(&format!(
+            "{} more entries were not kept while the node was loaded\n",
+            trace.omitted
+        ));
+    }
+    if let Some(record) = &trace.record {
+        text.push_str(&format!("\n{}", explain(record)));
+    }
+    text
 }
 
 /// Media figures of a call in progress; `None` once it has ended.

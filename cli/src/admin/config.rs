@@ -19,6 +19,12 @@ use std::sync::Arc;
 
 /// What the files say, every default with its reason, and whether that is in use.
 pub(super) async fn show(State(access): State<Access>) -> Result<Response, Problem> {
+    let (tag, body) = shown(&access).await?;
+    Ok(([(ETAG, tag)], Json(body)).into_response())
+}
+
+/// The same, and what names these files and what is in use.
+pub(super) async fn shown(access: &Access) -> Result<(String, Value), Problem> {
     let daemon = access.daemon()?;
     let running = daemon.loaded();
     let path = daemon.config_path().to_owned();
@@ -41,7 +47,7 @@ pub(super) async fn show(State(access): State<Access>) -> Result<Response, Probl
         problem
     })?;
     let body = json!({ "generation": generation, "is_in_use": is_in_use, "objects": objects });
-    Ok(([(ETAG, tag)], Json(body)).into_response())
+    Ok((tag, body))
 }
 
 /// Whether two configurations are the same but for their number.

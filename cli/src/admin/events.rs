@@ -106,7 +106,11 @@ async fn next(listener: &mut Listener) -> Option<String> {
             listener.number += 1;
             let (number, kind, data) = (listener.number, item.kind, &item.data);
             // JSON has no line ends of its own.
-            let _ = write!(text, "id: {number}\nevent: {kind}\ndata: {data}\n\n");
+            let _ = write!(
+                text,
+                "id: {number}\nevent: {}\ndata: {data}\n\n",
+                kind.as_str()
+            );
         }
         Ok(Err(RecvError::Lagged(missed))) => {
             let _ = write!(text, "event: missed\ndata: {{\"events\":{missed}}}\n\n");

@@ -30,6 +30,12 @@ pub(super) async fn show(State(access): State<Access>) -> Result<Json<Value>, Pr
     Ok(Json(told(&access.daemon()?.sinks().log)))
 }
 
+/// The last warnings and errors.
+pub(super) async fn recent(State(access): State<Access>) -> Result<String, Problem> {
+    let lines = access.daemon()?.sinks().log.kept();
+    Ok(lines.iter().map(|line| format!("{line}\n")).collect())
+}
+
 /// Begins a look, or lets one go on that is there already.
 pub(super) async fn look(
     State(access): State<Access>,

@@ -15,6 +15,7 @@
 //! (`gate.rs`). What they change is written into the audit log (`who.rs`).
 
 pub(crate) mod bounded;
+mod bundle;
 mod calls;
 mod capture;
 mod certs;
@@ -167,6 +168,13 @@ impl Problem {
             reasons,
             is_for_now: false,
         }
+    }
+
+    /// All that is said, in lines.
+    fn in_words(&self) -> String {
+        let reasons = self.reasons.iter().map(String::as_str);
+        let all: Vec<&str> = [self.detail.as_str()].into_iter().chain(reasons).collect();
+        all.join("\n")
     }
 }
 

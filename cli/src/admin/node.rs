@@ -15,7 +15,13 @@ use sbc_core::trunk::{RegistrationState, TargetState};
 use serde_json::{Value, json};
 
 pub(super) async fn metrics(State(access): State<Access>) -> Result<Response, Problem> {
-    let daemon = access.daemon()?;
+    let text = scraped(&*access.daemon()?);
+    let form = "text/plain; version=0.0.4; charset=utf-8";
+    Ok(([(CONTENT_TYPE, form)], text).into_response())
+}
+
+/// Every metric as it is now.
+pub(super) fn scraped(daemon: &Daemon) -> String {
     let metrics = &daemon.sinks().metrics;
     for inbox in daemon.inboxes().all() {
         let queue = format!("shard{}", inbox.shard().0);
@@ -26,8 +32,7 @@ pub(super) async fn metrics(State(access): State<Access>) -> Result<Response, Pr
     }
     let log = metrics.queue_dropped.with_label_values(&["log"]);
     log.inc_by(daemon.sinks().log.dropped().saturating_sub(log.get()));
-    let form = "text/plain; version=0.0.4; charset=utf-8";
-    Ok(([(CONTENT_TYPE, form)], metrics.text()).into_response())
+    metrics.text()
 }
 
 pub(super) async fn health(State(access): State<Access>) -> Result<Json<Value>, Problem> {

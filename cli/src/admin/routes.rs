@@ -4,8 +4,8 @@
 use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
 use super::who::{Right, guard};
 use super::{
-    Access, calls, capture, certs, config, events, generations, log, node, openapi, presence,
-    records, teams, who,
+    Access, bundle, calls, capture, certs, config, events, generations, log, node, openapi,
+    presence, records, teams, who,
 };
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
@@ -357,6 +357,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         method: Method::Get,
+        path: "/calls/failed",
+        right: Right::Numbers,
+        summary: "Records of the last hundred of those calls that failed and are kept for that: the last 50 of each trunk",
+        query: &[],
+        body: None,
+        answer: Answer::Json(List(&RECORD)),
+        refusals: &[],
+        handler: || get(calls::failed),
+    },
+    Operation {
+        method: Method::Get,
         path: "/calls/{id}",
         right: Right::Read,
         summary: "One call: what it is doing or what became of it, explained",
@@ -383,6 +394,18 @@ pub(super) const OPERATIONS: &[Operation] = &[
         answer: Answer::Lines,
         refusals: &[CALL_NAME, UNKNOWN_CALL, SEVERAL],
         handler: || get(calls::trace),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/calls/{id}/pcap",
+        right: Right::Read,
+        summary: "Its messages, decrypted and without secrets: a file of pcapng in base64. Who may not see numbers gets it with \
+                  those, names and unknown headers masked",
+        query: &[],
+        body: None,
+        answer: Answer::Json(Object(&[("call", Text), ("pcapng", Text)])),
+        refusals: &[CALL_NAME, UNKNOWN_CALL, SEVERAL],
+        handler: || get(calls::pcap),
     },
     Operation {
         method: Method::Post,
@@ -698,6 +721,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
         handler: || get(log::show),
     },
     Operation {
+        method: Method::Get,
+        path: "/log/recent",
+        right: Right::Numbers,
+        summary: "The last thousand warnings and errors of the log, oldest first",
+        query: &[],
+        body: None,
+        answer: Answer::Lines,
+        refusals: &[],
+        handler: || get(log::recent),
+    },
+    Operation {
         method: Method::Post,
         path: "/log",
         right: Right::Calls,
@@ -798,12 +832,26 @@ pub(super) const OPERATIONS: &[Operation] = &[
         handler: || post(capture::fetch),
     },
     Operation {
+        method: Method::Post,
+        path: "/bundle",
+        right: Right::Calls,
+        summary: "What somebody needs who is to help: status, configuration in effect, metrics, grave lines of the log, calls \
+                  and the ladders of those that failed; numbers are in it, secrets are not",
+        query: &[],
+        body: None,
+        answer: Answer::Json(Object(&[
+            ("files", List(&Object(&[("name", Text), ("text", Text)]))),
+            ("left_out", List(&Text)),
+            ("hidden", Integer),
+        ])),
+        refusals: &[],
+        handler: || post(bundle::gather),
+    },
+    Operation {
         method: Method::Get,
         path: "/events",
         right: Right::Numbers,
-        summary: "What happens from now on: call.start, call.answer, call.end, peer.state, registration.state, \
-                  media.one_way, overload.stage, config.reload, node.state, certificate.issued, certificate.failed, certificate.renewed, \
-                  certificate.refused",
+        summary: "What happens from now on; causeway reference has every kind with its fields",
         query: &[],
         body: None,
         answer: Answer::Events,

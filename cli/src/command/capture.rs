@@ -82,17 +82,21 @@ pub fn run(command: &Capture, to: &Connection, out: &mut dyn Write) -> io::Resul
                 Ok(answer) => answer,
                 Err(code) => return Ok(code),
             };
-            let answer: Value = serde_json::from_str(&answer).unwrap_or(Value::Null);
-            let file = answer["pcapng"].as_str().unwrap_or_default();
-            let octets = base64_decode(file.as_bytes());
-            let octets =
-                octets.ok_or_else(|| io::Error::other("the daemon's answer cannot be read"))?;
-            write(&fetch.file, &octets, out)
+            packets(&answer, &fetch.file, out)
         }
     }
 }
 
-fn write(file: &Path, octets: &[u8], out: &mut dyn Write) -> io::Result<u8> {
+/// Writes the packets of an answer.
+pub(super) fn packets(answer: &str, file: &Path, out: &mut dyn Write) -> io::Result<u8> {
+    let answer: Value = serde_json::from_str(answer).unwrap_or(Value::Null);
+    let octets = base64_decode(answer["pcapng"].as_str().unwrap_or_default().as_bytes());
+    let octets = octets.ok_or_else(|| io::Error::other("the daemon's answer cannot be read"))?;
+    write(file, &octets, out)
+}
+
+/// Writes octets into a new file for its owner alone, or to the standard output.
+pub(super) fn write(file: &Path, octets: &[u8], out: &mut dyn Write) -> io::Result<u8> {
     if file == Path::new("-") {
         if io::stdout().is_terminal() {
             eprintln!("causeway: this is no text: name a file, or lead the output to a program");

@@ -1,6 +1,7 @@
 //! `causeway log`: what the log of a running daemon shows besides, for a while.
 
-use super::node::{Connection, answered, get, plain, quoted, table, wait};
+use super::exit;
+use super::node::{Connection, answered, get, plain, quoted, table, text, wait};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::io::{self, Write};
@@ -12,6 +13,8 @@ pub enum Logs {
     Level(Level),
     /// Show only what the daemon was started to show
     Reset,
+    /// Print the last thousand warnings and errors, oldest first
+    Recent,
 }
 
 /// What is to be shown. What is not said may be anything.
@@ -40,6 +43,13 @@ pub struct Level {
 pub fn run(command: &Logs, to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
     match command {
         Logs::Reset => answered(to, "/log/reset", out, print),
+        Logs::Recent => match text(to, "/log/recent") {
+            Ok(lines) => {
+                out.write_all(lines.as_bytes())?;
+                Ok(exit::OK)
+            }
+            Err(code) => Ok(code),
+        },
         Logs::Level(wish) => match &wish.level {
             None => get(to, "/log", out, print),
             Some(level) => {

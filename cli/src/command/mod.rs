@@ -1,6 +1,7 @@
 //! Operator commands. Each takes its arguments and where to print, and returns an exit code.
 
 pub mod audit;
+pub mod bundle;
 pub mod capture;
 pub mod cert;
 pub mod certification;
@@ -17,6 +18,7 @@ pub mod monitoring;
 pub mod node;
 pub mod parse;
 pub mod records;
+pub mod reference;
 pub mod route;
 pub mod teams;
 pub mod tenant;

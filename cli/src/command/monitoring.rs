@@ -59,7 +59,8 @@ pub fn run(wanted: &Monitoring, out: &mut dyn Write) -> io::Result<u8> {
     Ok(exit::OK)
 }
 
-fn print_metrics(out: &mut dyn Write) -> io::Result<()> {
+/// Every metric, as a table.
+pub(super) fn print_metrics(out: &mut dyn Write) -> io::Result<()> {
     let metrics = metrics::catalogue().map_err(io::Error::other)?;
     writeln!(
         out,

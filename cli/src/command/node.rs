@@ -1,5 +1,6 @@
 //! Commands that ask a running daemon: calls, status, reload, drain.
 
+use super::capture::packets;
 use crate::client::{Answer, ClientFault, ask};
 use crate::command::exit;
 use clap::{Args, Subcommand};
@@ -25,6 +26,8 @@ pub enum Calls {
     List,
     /// List calls that have ended, latest first
     Recent,
+    /// List calls that failed and whose ladders are kept for that: the last 50 of each trunk
+    Failed,
     /// Find records of calls in the spool, latest first
     Search {
         /// Digits of the calling or called number
@@ -56,6 +59,13 @@ pub enum Calls {
         /// Print every message in full
         #[arg(long)]
         messages: bool,
+    },
+    /// Write the messages of a call that goes on or was kept as pcapng, decrypted and without secrets
+    Pcap {
+        /// The call, or the first or last digits of its identifier
+        id: String,
+        /// A new file; - writes to the standard output
+        file: PathBuf,
     },
     /// End a call
     Hangup {
@@ -96,6 +106,14 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
             let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
             if rows.is_empty() {
                 return writeln!(out, "no call has ended within the last 15 minutes");
+            }
+            let rows: Vec<Value> = rows.iter().map(recent_row).collect();
+            table(&rows, &RECORD_COLUMNS, out)
+        }),
+        Calls::Failed => get(to, "/calls/failed", out, |answer, out| {
+            let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
+            if rows.is_empty() {
+                return writeln!(out, "no call has failed since the daemon was started");
             }
             let rows: Vec<Value> = rows.iter().map(recent_row).collect();
             table(&rows, &RECORD_COLUMNS, out)
@@ -145,6 +163,13 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
             })
         }
         Calls::Show { id, messages } => show(to, id, *messages, out),
+        Calls::Pcap { id, file } => {
+            let path = format!("/calls/{}/pcap", segment(id));
+            match text(to, &path) {
+                Ok(answer) => packets(&answer, file, out),
+                Err(code) => Ok(code),
+            }
+        }
         Calls::Hangup { id, yes } => hang_up(to, id, *yes, out),
     }
 }

@@ -4,6 +4,7 @@ mod difference;
 mod host;
 mod revoked;
 mod roots;
+pub mod secrecy;
 mod service;
 mod wav;
 

@@ -10,6 +10,7 @@ use crate::daemon::{Daemon, PlaceFault, expiry, media};
 use crate::sink::cdr::Cdr;
 use crate::sink::hep::Places;
 use crate::sink::log::{Level, Log, wall_clock};
+use crate::sink::news::Kind;
 use media_relay::Recordings;
 use sbc_core::config::{Changes, Finding, Findings, Loaded, Source, changes};
 use sbc_core::id::TlsContextName;
@@ -433,7 +434,7 @@ impl Daemon {
         let line = line.with("generation", done.generation);
         line.with("by", by.as_str()).send();
         let told = serde_json::json!({ "generation": done.generation });
-        self.sinks().news.tell("config.reload", told);
+        self.sinks().news.tell(Kind::ConfigReload, told);
         Ok(done)
     }
 

@@ -10,6 +10,7 @@ use super::Daemon;
 use super::net::tls::{TlsContext, TlsStore};
 use super::net::{Kept, Words};
 use crate::sink::log::wall_clock;
+use crate::sink::news::Kind;
 use sbc_core::config::{Config, Secret, TlsFiles};
 use sbc_core::id::TlsContextName;
 use std::collections::BTreeMap;
@@ -139,7 +140,7 @@ impl Daemon {
         let (tls, kept) = self.net().proven(config, tls, self.resolver(), words).await;
         for one in &kept {
             let told = serde_json::json!({ "context": one.context, "why": one.because });
-            self.sinks().news.tell("certificate.refused", told);
+            self.sinks().news.tell(Kind::CertificateRefused, told);
         }
         (tls, kept)
     }
@@ -216,7 +217,7 @@ impl Daemon {
                 .with("days_left", (facts.not_after - now).div_euclid(86_400))
                 .send();
             let told = serde_json::json!({ "context": name });
-            self.sinks().news.tell("certificate.renewed", told);
+            self.sinks().news.tell(Kind::CertificateRenewed, told);
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::daemon::generations::Origin;
 use crate::daemon::{Daemon, notify};
 use crate::sink::metrics::UpState;
+use crate::sink::news::Kind;
 use futures_util::future::join_all;
 use sbc_core::core::FADING;
 use sbc_core::input::{Answered, Command};
@@ -102,7 +103,7 @@ impl Daemon {
         self.tell_manager();
         let state = if is_draining { "draining" } else { "active" };
         let told = serde_json::json!({ "state": state });
-        self.sinks().news.tell("node.state", told);
+        self.sinks().news.tell(Kind::NodeState, told);
         // A shard that does not answer keeps none of the others from hearing it.
         let told = self.inboxes().all().iter();
         let told = told.map(|inbox| self.replies().ask(inbox, command.clone(), ANSWER));

@@ -13,6 +13,7 @@ pub(crate) mod fixture;
 pub mod hep;
 pub mod lent;
 pub mod log;
+pub mod masked;
 pub mod metrics;
 pub mod news;
 pub mod proxies;

@@ -10,11 +10,124 @@ use tokio::sync::broadcast;
 /// Items that a listener may be behind; who is further behind misses some, and is told so.
 const BACKLOG: usize = 1_024;
 
+/// What kinds of things happen. Names are stable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A call was admitted: tenant, trunk, calling, called.
+    CallStart,
+    /// It was answered: setup_ms.
+    CallAnswer,
+    /// It is over: disposition, duration_ms, cause, is_failure.
+    CallEnd,
+    /// A target of a trunk is up, down, busy, refuses or is gone: trunk, peer, state, because.
+    PeerState,
+    /// A registration of ours has another state: trunk, state, because.
+    RegistrationState,
+    /// Somebody is not heard in a call: leg, kind.
+    MediaOneWay,
+    /// A shard is loaded more or less than before: shard, stage, lag_ms, cpu_per_mille, memory_per_mille.
+    OverloadStage,
+    /// A configuration was taken into use or refused.
+    ConfigReload,
+    /// The node drains, or takes calls again: state.
+    NodeState,
+    /// An authority has issued a certificate.
+    CertificateIssued,
+    /// An authority has not: because.
+    CertificateFailed,
+    /// A renewed certificate is in use.
+    CertificateRenewed,
+    /// A renewed certificate cannot be used: because.
+    CertificateRefused,
+    /// Asking Microsoft for presence works, or does not any more.
+    PresenceState,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 14] = [
+        Self::CallStart,
+        Self::CallAnswer,
+        Self::CallEnd,
+        Self::PeerState,
+        Self::RegistrationState,
+        Self::MediaOneWay,
+        Self::OverloadStage,
+        Self::ConfigReload,
+        Self::NodeState,
+        Self::CertificateIssued,
+        Self::CertificateFailed,
+        Self::CertificateRenewed,
+        Self::CertificateRefused,
+        Self::PresenceState,
+    ];
+
+    /// Its name, and what it tells besides the call.
+    const fn row(self) -> (&'static str, &'static str) {
+        match self {
+            Self::CallStart => (
+                "call.start",
+                "a call was admitted: tenant, trunk, calling, called",
+            ),
+            Self::CallAnswer => ("call.answer", "it was answered: setup_ms"),
+            Self::CallEnd => (
+                "call.end",
+                "it is over: disposition, duration_ms, cause, is_failure",
+            ),
+            Self::PeerState => (
+                "peer.state",
+                "a target of a trunk is up, down, busy, refuses or is gone: trunk, peer, state, because",
+            ),
+            Self::RegistrationState => (
+                "registration.state",
+                "a registration of ours has another state: trunk, state, because",
+            ),
+            Self::MediaOneWay => (
+                "media.one_way",
+                "somebody is not heard in a call: leg, kind",
+            ),
+            Self::OverloadStage => (
+                "overload.stage",
+                "a shard is loaded more or less than before: shard, stage, lag_ms, cpu_per_mille, memory_per_mille",
+            ),
+            Self::ConfigReload => (
+                "config.reload",
+                "a configuration was taken into use or refused",
+            ),
+            Self::NodeState => ("node.state", "the node drains, or takes calls again: state"),
+            Self::CertificateIssued => (
+                "certificate.issued",
+                "an authority has issued a certificate",
+            ),
+            Self::CertificateFailed => ("certificate.failed", "an authority has not: because"),
+            Self::CertificateRenewed => ("certificate.renewed", "a renewed certificate is in use"),
+            Self::CertificateRefused => (
+                "certificate.refused",
+                "a renewed certificate cannot be used: because",
+            ),
+            Self::PresenceState => (
+                "presence.state",
+                "asking Microsoft for presence works, or does not any more",
+            ),
+        }
+    }
+
+    /// The name, such as `call.start`.
+    pub const fn as_str(self) -> &'static str {
+        self.row().0
+    }
+
+    /// When it is told, and with which fields.
+    pub const fn meaning(self) -> &'static str {
+        self.row().1
+    }
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// Such as `call.start`.
-    pub kind: &'static str,
+    /// Which of them.
+    pub kind: Kind,
     /// The rest.
     pub data: Value,
 }
@@ -36,7 +149,7 @@ impl News {
     }
 
     /// Tells something that is not an event of a shard.
-    pub fn tell(&self, kind: &'static str, data: Value) {
+    pub fn tell(&self, kind: Kind, data: Value) {
         if self.0.receiver_count() > 0 {
             // Whoever listened may have left at this moment.
             let _ = self.0.send(Arc::new(Item { kind, data }));
@@ -59,7 +172,7 @@ impl News {
     }
 }
 
-fn told(what: &Happened) -> Option<(&'static str, Value)> {
+fn told(what: &Happened) -> Option<(Kind, Value)> {
     Some(match what {
         Happened::Admitted {
             tenant,
@@ -67,12 +180,12 @@ fn told(what: &Happened) -> Option<(&'static str, Value)> {
             calling,
             called,
         } => (
-            "call.start",
+            Kind::CallStart,
             json!({ "tenant": tenant, "trunk": trunk, "calling": calling, "called": called }),
         ),
-        Happened::Answered { setup_ms } => ("call.answer", json!({ "setup_ms": setup_ms })),
+        Happened::Answered { setup_ms } => (Kind::CallAnswer, json!({ "setup_ms": setup_ms })),
         Happened::Ended(record) => (
-            "call.end",
+            Kind::CallEnd,
             json!({
                 "disposition": record.disposition,
                 "duration_ms": record.duration_ms,
@@ -85,7 +198,7 @@ fn told(what: &Happened) -> Option<(&'static str, Value)> {
             state,
             because,
         } => (
-            "peer.state",
+            Kind::PeerState,
             json!({
                 "trunk": target.trunk,
                 "peer": target.host,
@@ -99,11 +212,11 @@ fn told(what: &Happened) -> Option<(&'static str, Value)> {
             because,
             ..
         } => (
-            "registration.state",
+            Kind::RegistrationState,
             json!({ "trunk": standing.trunk, "state": standing.state, "because": because }),
         ),
         Happened::Media(media_api::Event::OneWay { endpoint, kind, .. }) => (
-            "media.one_way",
+            Kind::MediaOneWay,
             json!({ "leg": endpoint.0, "kind": kind.as_str() }),
         ),
         Happened::Overload {
@@ -112,7 +225,7 @@ fn told(what: &Happened) -> Option<(&'static str, Value)> {
             lag_ms,
             strain,
         } => (
-            "overload.stage",
+            Kind::OverloadStage,
             json!({
                 "shard": shard.0,
                 "stage": stage,

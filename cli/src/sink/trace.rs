@@ -6,7 +6,7 @@ use sbc_core::cause::{CauseCode, EndedBy};
 use sbc_core::event::{Event, Happened};
 use sbc_core::id::{CallId, LegId, TrunkName};
 use sbc_core::record::{Disposition, Record};
-use sbc_core::report::{Entry, Seen, note};
+use sbc_core::report::{Entry, Ours, Seen, note};
 use sbc_core::transport::Hop;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -200,12 +200,13 @@ impl Traces {
             Happened::Received {
                 protocol,
                 remote,
+                local,
                 bytes,
-                ..
             } => Seen::Message {
                 is_received: true,
                 protocol: *protocol,
                 remote: *remote,
+                ours: Ours::At(*local),
                 bytes: bytes.clone(),
             },
             other => match note(other) {
@@ -225,6 +226,7 @@ impl Traces {
             is_received: false,
             protocol: hop.protocol,
             remote: hop.remote,
+            ours: Ours::By(hop.listener.clone()),
             bytes: bytes.clone(),
         };
         self.add(call, wall_clock(), Some(leg), seen);
@@ -282,6 +284,16 @@ impl Traces {
             .iter()
             .rev()
             .filter_map(|(_, call)| ring.calls.get(call)?.record.clone())
+            .take(most)
+            .collect()
+    }
+
+    /// Calls that failed and are kept for that, latest first, with their records.
+    pub fn failed(&self, most: usize) -> Vec<Arc<Record>> {
+        let ring = self.lock();
+        let latest = ring.failures.values().rev();
+        latest
+            .filter_map(|(call, _)| ring.calls.get(call)?.record.clone())
             .take(most)
             .collect()
     }

@@ -41,6 +41,7 @@ mod read;
 mod registrar;
 mod route;
 mod rules;
+mod secrets;
 mod shell;
 mod sound;
 mod source;
@@ -92,6 +93,7 @@ pub use route::{
     NumberMatch, NumberRule, PresenceAction, PresenceRule, Route, RouteMatch, RouteTarget,
     Transform, TransformScope,
 };
+pub use secrets::secrets;
 pub use shell::{
     CdrSpool, MICROSOFT_ROOTS, MICROSOFT_ROOTS_OF, RevokedFiles, Shell, StirFiles, TlsFiles,
 };

@@ -187,7 +187,9 @@ fn printable(c: char) -> char {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Ours;
     use super::*;
+    use crate::id::ListenerName;
     use crate::transport::Protocol;
 
     fn message(ms: u64, leg: u8, is_received: bool, text: &str) -> Entry {
@@ -202,6 +204,7 @@ mod tests {
                 } else {
                     "198.51.100.9:5060".parse().unwrap()
                 },
+                ours: Ours::By(ListenerName::new("udp")),
                 bytes: text.replace('\n', "\r\n").into(),
             },
         }

@@ -16,7 +16,7 @@ pub(crate) use microsoft::{is_guid, name_in_contact, name_in_referred_by};
 pub use note::note;
 pub use quality::quality;
 
-use crate::id::LegId;
+use crate::id::{LegId, ListenerName};
 use crate::time::UnixTime;
 use crate::transport::Protocol;
 use bytes::Bytes;
@@ -44,9 +44,20 @@ pub enum Seen {
         protocol: Protocol,
         /// The peer's address.
         remote: SocketAddr,
+        /// Our end.
+        ours: Ours,
         /// The message as on the wire.
         bytes: Bytes,
     },
     /// A decision or observation, in words.
     Note(String),
+}
+
+/// Our end of a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ours {
+    /// It came in there.
+    At(SocketAddr),
+    /// It left by this listener of ours: where exactly is known to the sockets alone.
+    By(ListenerName),
 }

@@ -22,6 +22,7 @@ pub use plan::{Chance, Lifetime, Past, Plan};
 use crate::daemon::Daemon;
 use crate::daemon::net::tls::{TlsContext, TlsStore, random};
 use crate::sink::log::{Level, wall_clock};
+use crate::sink::news::Kind;
 use http::Way;
 use order::Wanted;
 use sbc_core::config::{AcmeAccount, Loaded};
@@ -274,7 +275,7 @@ impl Acme {
                     .with("next", &next)
                     .send();
                 let data = serde_json::json!({ "context": name.as_str(), "until": until });
-                sinks.news.tell("certificate.issued", data);
+                sinks.news.tell(Kind::CertificateIssued, data);
             }
             (Err(_), why) => {
                 let why = why.unwrap_or_default();
@@ -304,7 +305,7 @@ impl Acme {
                 let data = serde_json::json!({
                     "context": name.as_str(), "why": why, "next": next, "result": label,
                 });
-                sinks.news.tell("certificate.failed", data);
+                sinks.news.tell(Kind::CertificateFailed, data);
             }
         }
     }

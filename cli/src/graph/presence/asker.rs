@@ -11,6 +11,7 @@ use crate::graph::Graph;
 use crate::graph::fault::{GraphFault, READ_PRESENCE, SET_PRESENCE};
 use crate::graph::reach::{Reach, now as wall};
 use crate::sink::Sinks;
+use crate::sink::news::Kind;
 use sbc_core::config::{FileFault, GraphAccess, PresenceAccess, UserId};
 use sbc_core::id::TenantName;
 use sbc_core::policy::presence::{Presence, Talking};
@@ -332,7 +333,7 @@ impl Asker {
 
     fn news(&self, state: &str, because: Option<&str>) {
         let told = json!({ "tenant": self.tenant, "state": state, "because": because });
-        self.sinks.news.tell("presence.state", told);
+        self.sinks.news.tell(Kind::PresenceState, told);
     }
 
     fn told(&self) -> std::sync::MutexGuard<'_, Told> {

@@ -3,6 +3,7 @@
 //! One capture at a time, in memory, bounded in calls, octets and time; nothing is written to a disk. What a call is about
 //! is known behind its first message: until then, or until it goes to the trunk that is wanted, its messages wait.
 
+pub mod call;
 mod pcapng;
 
 use super::hep::Places;

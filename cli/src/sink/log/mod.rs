@@ -5,10 +5,12 @@
 //! What does not fit into the queue is counted, and so are lines of one code beyond the rate limit:
 //! nothing an attacker sends can produce an unlimited number of lines (OPS-081).
 
+mod kept;
 pub mod look;
 mod text;
 
 use super::ending::end;
+use kept::Kept;
 use look::{Facts, Looks};
 use sbc_core::time::UnixTime;
 use std::collections::BTreeMap;
@@ -116,6 +118,8 @@ struct Shared {
     form: Form,
     dropped: AtomicU64,
     limits: Mutex<Limits>,
+    /// The last grave lines.
+    kept: Kept,
 }
 
 /// What is counted of lines that are limited.
@@ -187,6 +191,7 @@ impl Log {
             form,
             dropped: AtomicU64::new(0),
             limits: Mutex::default(),
+            kept: Kept::default(),
         });
         let own = Arc::clone(&shared);
         let thread = thread::Builder::new()
@@ -259,6 +264,11 @@ impl Log {
     pub fn dropped(&self) -> u64 {
         // Ordering: a counter that stands for itself.
         self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// The last warnings and errors, oldest first, whoever reads the log itself.
+    pub fn kept(&self) -> Vec<Arc<str>> {
+        self.shared.kept.lines()
     }
 
     /// Begins a line. `code` is stable; `message` is for a person.
@@ -475,7 +485,12 @@ impl Line<'_> {
         if suppressed > 0 {
             open.text.field("suppressed", &suppressed);
         }
-        match open.log.queue.try_send(Order::Line(open.text.end())) {
+        let text = open.text.end();
+        if open.level <= Level::Warn {
+            let at = (open.log.shared.form == Form::Journal).then(wall_clock);
+            open.log.shared.kept.keep(at, &text);
+        }
+        match open.log.queue.try_send(Order::Line(text)) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
                 // Ordering: a counter that stands for itself.
