@@ -152,6 +152,29 @@ async fn every_operation_answers_as_the_document_says() {
         asked += 1;
     }
     assert!(asked >= 9, "{asked}");
+    // Every part of a path that stands for something is told, and what is none of it is refused as a problem.
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for operation in operations.as_object().unwrap().values() {
+            let parameters = operation["parameters"].as_array();
+            let told = parameters.into_iter().flatten();
+            let told = told.filter(|one| one["in"] == "path").count();
+            assert_eq!(told, path.matches('{').count(), "{path}");
+            let has_body = operation["requestBody"].is_object() && path.starts_with("/api");
+            assert!(
+                !has_body || operation["responses"]["422"].is_object(),
+                "{path}"
+            );
+        }
+    }
+    for (method, path) in [
+        ("POST", "/config/history/x/rollback"),
+        ("GET", "/calls/%FF"),
+    ] {
+        let answer = bench.send(method, path, &[], "").await;
+        let problem: Value = serde_json::from_str(&answer.body).unwrap();
+        let schema = &document["components"]["schemas"]["Problem"];
+        assert_eq!((answer.status, misfit(&problem, schema, path)), (400, None));
+    }
     assert_eq!(bench.send("GET", "/nothing", &[], "").await.status, 404);
     assert_eq!(bench.send("POST", "/status", &[], "").await.status, 405);
     bench.daemon.shutdown().await;

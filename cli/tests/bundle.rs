@@ -1,6 +1,7 @@
 //! The archive for whoever is to help: what is in it, and that no secret is.
 
 use crate::daemon::{Node, private, request, types};
+use crate::logs::call;
 use crate::support::{PATIENCE, write};
 use causeway::command::exit;
 use std::path::Path;
@@ -173,5 +174,26 @@ async fn the_archive_has_what_helps_and_no_secret_of_any_kind() {
         failed.contains("+15550100") && failed.contains("no_route"),
         "{failed}"
     );
+    node.daemon.shutdown().await;
+}
+
+/// OPS-011.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn counters_go_on_over_a_reload() {
+    let node = Node::start().await;
+    let invites = async || {
+        let text = node.ask("GET", "/metrics").await.body;
+        let mut lines = text.lines().filter(|line| {
+            line.starts_with("sbc_sip_requests_total{") && line.contains("method=\"INVITE\"")
+        });
+        let line = lines.find(|line| line.contains("dir=\"in\"")).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    call(&node, "+15550100").await;
+    assert_eq!(invites().await, 1);
+    assert_eq!(node.ask("POST", "/reload").await.status, 200);
+    assert_eq!(invites().await, 1);
+    call(&node, "+15550101").await;
+    assert_eq!(invites().await, 2);
     node.daemon.shutdown().await;
 }

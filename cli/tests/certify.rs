@@ -80,14 +80,14 @@ fn the_figures_of_the_ledger_are_those_of_its_entries() {
     fits("total", &told["total"]);
     fits("must", &told["must"]);
     let lists = told["lists"].as_array().unwrap();
-    assert_eq!(lists.len(), 5);
+    assert_eq!(lists.len(), 6);
     for list in lists {
         fits(&format!("list {}", list["list"]), &list["total"]);
         let must = format!("list {}, \"must\"", list["list"]);
         fits(&must, &list["must"]);
     }
     let sections = told["sections"].as_array().unwrap();
-    assert_eq!(sections.len(), 44);
+    assert_eq!(sections.len(), 45);
     for section in sections {
         fits(
             &format!("section {}", section["section"]),

@@ -41,6 +41,7 @@ mod who;
 use crate::daemon::Daemon;
 use crate::daemon::net::bind_advice;
 use axum::Router;
+use axum::body::to_bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
@@ -371,6 +372,19 @@ fn or_problem(router: Router<Access>) -> Router<Access> {
     router
         .fallback(absent)
         .method_not_allowed_fallback(otherwise)
+        .layer(map_response(in_form))
+}
+
+/// Refusals of what reads paths for us are text, such as of a name that is no UTF-8: problems, too.
+async fn in_form(response: Response) -> Response {
+    let kind = response.headers().get(CONTENT_TYPE);
+    let is_text = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !response.status().is_client_error() || !is_text {
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    let text = to_bytes(body, MOST_SENT).await.unwrap_or_default();
+    Problem::new(head.status, String::from_utf8_lossy(&text)).into_response()
 }
 
 /// The console, and the operations behind a token.

@@ -151,6 +151,12 @@ fn described(operation: &Operation) -> Value {
         ),
         (503, "the daemon is stopping, or too busy to answer"),
     ];
+    if operation.body.is_some() {
+        answers.insert(
+            "422".to_owned(),
+            problem("the body has other fields than these"),
+        );
+    }
     for (status, why) in usual.iter().chain(operation.refusals) {
         answers.insert(status.to_string(), problem(why));
     }
@@ -173,6 +179,14 @@ fn described(operation: &Operation) -> Value {
             "schema": { "type": "string" },
         })
     });
+    let of_generation = operation.path.contains("{generation}").then(|| {
+        json!({
+            "name": "generation", "in": "path", "required": true,
+            "description": "the number of a configuration that is kept",
+            "schema": { "type": "integer", "minimum": 0 },
+        })
+    });
+    let in_path = [in_path, of_context, of_generation];
     let in_query = operation.query.iter().map(|(name, meaning, shape)| {
         json!({
             "name": name, "in": "query", "required": false,
@@ -183,7 +197,7 @@ fn described(operation: &Operation) -> Value {
         "operationId": name(operation),
         "summary": operation.summary,
         "description": format!("Needs the right `{}`.", operation.right.as_str()),
-        "parameters": in_path.into_iter().chain(of_context).chain(in_query).collect::<Vec<Value>>(),
+        "parameters": in_path.into_iter().flatten().chain(in_query).collect::<Vec<Value>>(),
         "responses": answers,
     });
     if let Some(body) = &operation.body {
