@@ -101,8 +101,8 @@ pub enum Need {
     Optimization,
     /// Microsoft Graph and Entra.
     Graph,
-    /// A pair of nodes.
-    Pair,
+    /// A node of it can be lost.
+    Loss,
     /// A survivable branch.
     Branch,
     /// Configured as two customers on one node.
@@ -117,7 +117,7 @@ pub enum Need {
 
 impl Need {
     /// What a subject that somebody else configured may have, beside what it is configured as.
-    pub const OF_OTHERS: [Self; 2] = [Self::Transfers, Self::Pair];
+    pub const OF_OTHERS: [Self; 1] = [Self::Transfers];
 
     /// Whether it is a matter of configuration, which has words of its own.
     pub fn is_configured(self) -> bool {
@@ -131,7 +131,7 @@ impl Need {
             | Self::Impostors
             | Self::Transfers
             | Self::Graph
-            | Self::Pair
+            | Self::Loss
             | Self::Presence
             | Self::SignIn => false,
         }
@@ -150,7 +150,7 @@ impl Need {
             Self::Bypass => "bypass",
             Self::Optimization => "optimization",
             Self::Graph => "graph",
-            Self::Pair => "pair",
+            Self::Loss => "loss",
             Self::Branch => "branch",
             Self::Hosting => "hosting",
             Self::Elin => "elin",

@@ -131,19 +131,21 @@ impl Stage {
         texts.collect()
     }
 
-    /// Takes the active node of a pair away, as the subject's file says.
+    /// Whether another node stands ready to take over.
+    pub fn is_pair(&self) -> bool {
+        !self.fail_over.is_empty()
+    }
+
+    /// Takes the active node of a pair away, as the subject's file says. One that is alone crashes and is started again.
     ///
     /// # Errors
     /// The rule `ladder`.
-    pub async fn fails_over(&self) -> Result<(), Failure> {
-        if self.fail_over.is_empty() {
-            return Err(Failure::new(
-                "ladder",
-                "the subject's file says \"pair\" and not how its active node is ended: write \
-                 fail_over = [\"command\", \"argument\"]",
-            ));
+    pub async fn loses_a_node(&self) -> Result<(), Failure> {
+        match &self.daemon {
+            Some(daemon) => Ok(daemon.crash().await?),
+            None if self.is_pair() => does("fail_over", &self.fail_over).await,
+            None => does("restart", &self.restart).await,
         }
-        does("fail_over", &self.fail_over).await
     }
 
     /// Ends the subject and starts it again: ours as a service manager does, another as its file says.

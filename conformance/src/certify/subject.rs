@@ -63,8 +63,6 @@ pub struct Other {
 
 /// What the folder has of certificates that no proxy may show.
 const IMPOSTORS: [&str; 4] = ["servers.pem", "servers.key", "other.pem", "other.key"];
-/// What our own daemon does not have.
-const MISSING: [Need; 1] = [Need::Pair];
 
 impl Subject {
     /// Name, for the report.
@@ -78,7 +76,10 @@ impl Subject {
     /// Why a case is not applicable, if it is not.
     pub fn lacks(&self, needs: &[Need]) -> Option<String> {
         let missing = |need: &&Need| match self {
-            Self::Ours(_) => MISSING.contains(need),
+            Self::Ours(_) => false,
+            Self::Other(other) if **need == Need::Loss => {
+                other.fail_over.is_empty() && other.restart.is_empty()
+            }
             Self::Other(other) if **need == Need::Restart => other.restart.is_empty(),
             Self::Other(other) if **need == Need::Renewal => other.renew.is_empty(),
             Self::Other(other) if **need == Need::Elsewhere => other.elsewhere.is_none(),
@@ -117,6 +118,11 @@ impl Subject {
             (Self::Other(_), Need::Renewal) => {
                 "needs a certificate that is renewed, and the subject's file does not say how: write renew = \
                  [\"command\", \"argument\"]"
+                    .to_owned()
+            }
+            (Self::Other(_), Need::Loss) => {
+                "needs a node that is lost, and the subject's file does not say how: write fail_over = \
+                 [\"command\", \"argument\"] of a pair, or restart of one node"
                     .to_owned()
             }
             (Self::Other(_), Need::Restart) => {
@@ -164,13 +170,12 @@ carrier = "192.0.2.10:5060"
 # chains and keys that the SBC trusts and that no proxy may show: servers (sip.pstnhub.example, for servers only) and
 # other (other.example)
 certificates = "/etc/sbc-lab"
-# What it has: transfers, pair (REFER from Teams is followed; there are two nodes), and the words below as which it is
-# configured. A case is played where these words are those that it wants, no more and no less.
+# What it has: transfers (REFER from Teams is followed), and the words below as which it is configured. A case is played where these words are those that it wants, no more and no less.
 has = ["transfers"]
 # With this, words are what it can be configured as: the command is run before each case, with the case's words as
 # arguments, and must end when they are in force; without arguments it is configured as usual.
 # configure = ["/etc/sbc-lab/configure"]
-# Of a pair: the command that ends the active node
+# If there are two nodes: the command that ends the active one
 # fail_over = ["ssh", "sbc1.test.example", "systemctl", "kill", "--signal=KILL", "sbc"]
 # The command that ends it and starts it again, if there is one
 # restart = ["ssh", "sbc1.test.example", "systemctl", "restart", "sbc"]

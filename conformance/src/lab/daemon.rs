@@ -137,12 +137,25 @@ impl Daemon {
     /// [`LabFault::Ended`] or [`LabFault::NotReady`], with the end of its log.
     pub async fn restart(&self) -> Result<(), LabFault> {
         self.ends().await;
+        self.starts_again().await
+    }
+
+    async fn starts_again(&self) -> Result<(), LabFault> {
         let running = self.manner.spawn(&self.log)?;
         // Ordering: the number stands for itself.
         let pid = running.child.id().unwrap_or_default();
         self.pid.store(pid, Ordering::Relaxed);
         *self.running.lock().await = running;
         self.ready(self.manner.metrics).await
+    }
+
+    /// Ends it as a failure of its machine does, without a word, and starts it again as a service manager does.
+    ///
+    /// # Errors
+    /// [`LabFault::Ended`] or [`LabFault::NotReady`], with the end of its log.
+    pub async fn crash(&self) -> Result<(), LabFault> {
+        let _ = self.running.lock().await.child.kill().await;
+        self.starts_again().await
     }
 
     /// Its process.

@@ -8,7 +8,9 @@ mod soak;
 
 use crate::certify::case::{Case, Need, breaks, case};
 use crate::certify::follows;
-use crate::certify::mutation::{Mutation, Warp, carrier, delay, drop, replace, teams, without};
+use crate::certify::mutation::{
+    Mutation, Warp, carrier, delay, drop, drop_after, replace, teams, without,
+};
 use crate::certify::word;
 use crate::lab::front::Wrong;
 use std::time::Duration;
@@ -124,9 +126,16 @@ pub const CASES: &[Case] = &[
     case(
         "TC-SYS-008",
         |stage| Box::pin(operation::other_node(stage)),
-        &[breaks("audio", Mutation::CarrierMedia(Warp::Silence))],
+        &[
+            breaks("audio", Mutation::CarrierMedia(Warp::Silence)),
+            breaks("TDR-CON-007", drop_after(teams("INVITE"), 1)),
+            breaks("TDR-CON-007", drop_after(carrier("INVITE"), 1)),
+            breaks("TDR-CON-007", drop(teams("BYE"))).also(&[follows::QUIET]),
+            breaks("TDR-CON-007", drop(carrier("BYE"))).also(&[follows::QUIET]),
+            breaks("TDR-CON-007", drop(teams("OPTIONS").status(200))),
+        ],
     )
-    .needs(&[Need::Pair]),
+    .needs(&[Need::Loss]),
     case(
         "TC-SYS-009",
         |stage| Box::pin(operation::secrets(stage)),
