@@ -423,7 +423,7 @@ fn after_a_restart_our_new_key_begins_where_checks_name_another_pair_and_reports
         if !rtcp_mux {
             knock(&mut bench, 3, reports, &check(false).bytes()).unwrap();
         }
-        let mut to_b = |bench: &mut Bench| {
+        let to_b = |bench: &mut Bench| {
             let mut made = bench.run_ms(6_000);
             made.retain(|(to, _)| to.ip() != peer_a().ip());
             made.pop().unwrap()
