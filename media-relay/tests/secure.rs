@@ -145,6 +145,30 @@ fn what_came_before_its_key_is_heard_without_checks_too() {
     }
 }
 
+/// The key is unchanged, so nothing is reset (TDR-MED-007), whatever else may be new at the same time.
+#[test]
+fn a_key_that_gets_or_loses_an_identifier_keeps_its_counter() {
+    let (mut bench, peer, ours) = half_secure();
+    for index in (60_000..=200_000u64).step_by(100) {
+        bench.now.0 += 2_000_000;
+        bench.send(A, peer_a(), &peer.voice(index)).unwrap();
+    }
+    let known = peer.voice(200_000);
+    for (identifier, index) in [(vec![1], 200_001), (Vec::new(), 200_101)] {
+        let theirs = key(1).with_identifier(identifier.clone());
+        bench.answer(A, secure(peer_a(), &ours, &theirs));
+        for index in index..index + 100 {
+            bench.wait_ms(20);
+            let mut packet = peer.voice(index);
+            let at = packet.len() - 10;
+            packet.splice(at..at, identifier.iter().copied());
+            bench.send(A, peer_a(), &packet).unwrap();
+        }
+        assert_eq!(bench.send(A, peer_a(), &known), Err(DropReason::Replay));
+    }
+    assert_eq!(bench.stats(A).resynchronised, 0);
+}
+
 /// A voice application has described itself early, or another phone, and whoever answers talks before its answer is
 /// here (TDR-MED-009, TDR-ICE-005).
 #[test]
@@ -399,7 +423,7 @@ fn after_a_restart_our_new_key_begins_where_checks_name_another_pair_and_reports
         if !rtcp_mux {
             knock(&mut bench, 3, reports, &check(false).bytes()).unwrap();
         }
-        let mut to_b = |bench: &mut Bench| {
+        let to_b = |bench: &mut Bench| {
             let mut made = bench.run_ms(6_000);
             made.retain(|(to, _)| to.ip() != peer_a().ip());
             made.pop().unwrap()

@@ -522,6 +522,38 @@ fn keys_in_info_reach_teams_before_it_answers() {
 }
 
 #[test]
+fn keys_reach_the_target_of_a_transfer_that_is_heard_before_it_answers() {
+    for carrier in ["info", "inband"] {
+        let mut call = up(carrier, "rfc4733");
+        let press = |call: &mut Call, symbol| match carrier {
+            "info" => by_info(call, symbol),
+            _ => heard(call, CARRIER, symbol, 100),
+        };
+        press(&mut call, '1');
+        let target = "<sip:sip.pstnhub.microsoft.com;x-m=some>";
+        let refer = format!("Refer-To: {target}\nContact: <sip:api.example.com:443;x-i=1>\n");
+        call.teams_says("REFER", 1, &refer);
+        call.shard.next_response(202);
+        call.shard.next_request(Method::Notify);
+        let invite = call.shard.next_request(Method::Invite).message;
+        let early = "183 Session Progress";
+        call.shard
+            .teams_says(&response(&invite, early, "z1", TEAMS_CONTACT, TEAMS_SDP));
+        call.shard.sent.clear();
+        call.shard.sent.clear();
+        press(&mut call, '2');
+        // Nobody is there any more, and whoever asked for it is heard again.
+        let busy = response(&invite, "486 Busy Here", "z1", "", "");
+        call.shard.teams_says(&busy);
+        call.shard.sent.clear();
+        press(&mut call, '3');
+        let told = [(TEAMS, '1'), (EndpointId(2), '2'), (TEAMS, '3')];
+        let told = told.map(|(to, symbol)| (to, symbol, 100, Signal::Event));
+        assert_eq!(dialled(&call), told, "{carrier}");
+    }
+}
+
+#[test]
 fn a_key_before_anybody_hears_is_refused_and_ends_nothing() {
     let mut shard = Shard::with(config("info", "rfc4733"));
     shard.carrier_says(&carrier_invite("early", CARRIER_SDP));

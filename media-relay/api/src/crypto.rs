@@ -194,6 +194,11 @@ impl CryptoKey {
         &self.identifier
     }
 
+    /// Whether this is the same key, however its packets name it.
+    pub fn is_same_secret(&self, other: &Self) -> bool {
+        (self.suite, &self.key_and_salt) == (other.suite, &other.key_and_salt)
+    }
+
     /// The suite this key belongs to.
     pub fn suite(&self) -> Suite {
         self.suite

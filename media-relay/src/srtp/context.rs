@@ -286,6 +286,14 @@ impl Receiver {
         self.open_rtcp(packet, 0)
     }
 
+    /// The peer has named its key anew. That it names none any more says nothing: packets need not have the
+    /// identifier.
+    pub(crate) fn identify(&mut self, identifier: &[u8]) {
+        if !identifier.is_empty() && self.identifier != identifier {
+            self.identifier = identifier.to_vec();
+        }
+    }
+
     /// Whether this peer's packets have a key identifier and these bytes can be one with it.
     fn carries_identifier(&self, packet: &[u8], transform: &Transform) -> bool {
         let behind = match transform.is_tag_first {

@@ -37,9 +37,12 @@ struct Entry {
 }
 
 impl KeyRing {
-    /// The context of `key`, made on first sight. A key that is known keeps its state.
+    /// The context of `key`, made on first sight. A key that is known keeps its state, also where its packets are to
+    /// name it otherwise than before (TDR-MED-007).
     pub(crate) fn install(&mut self, key: &CryptoKey) -> KeyId {
-        if let Some(entry) = self.entries.iter().find(|entry| entry.key == *key) {
+        let mut entries = self.entries.iter_mut();
+        if let Some(entry) = entries.find(|entry| entry.key.is_same_secret(key)) {
+            entry.receiver.identify(key.identifier());
             return entry.id;
         }
         self.made = self.made.wrapping_add(1);

@@ -51,10 +51,13 @@ impl Call {
         };
         let trunk = Arc::clone(&to.session.style().trunk);
         let fate = match fate(&request, &trunk) {
-            Fate::Digit(pressed) => match self.pressed(cx, leg, other, pressed) {
-                true => Fate::Answered(Status::OK),
-                false => crosses(&request, &trunk),
-            },
+            // Whoever is heard early is told of it, though the call is with another one still.
+            Fate::Digit(pressed) => {
+                match self.pressed(cx, leg, self.listener(leg).unwrap_or(other), pressed) {
+                    true => Fate::Answered(Status::OK),
+                    false => crosses(&request, &trunk),
+                }
+            }
             other => other,
         };
         let Some(to) = self.legs.get(&other) else {

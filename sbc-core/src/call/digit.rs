@@ -182,12 +182,18 @@ impl Call {
         }
     }
 
-    /// The two parties whose media meet: of a set-up those that hear each other early, because a mailbox may
-    /// want to hear keys before it answers (TDR-MED-024).
+    /// The two parties whose media meet: of a set-up and of a transfer those that hear each other early, because a
+    /// mailbox may want to hear keys before it answers (TDR-MED-024).
     pub(super) fn talking(&self) -> Option<(LegId, LegId)> {
-        if self.bridge.is_some() || !matches!(self.operation, Some(Operation::Setup(_))) {
-            return self.bridge;
-        }
+        let early = match &self.operation {
+            Some(Operation::Setup(_)) if self.bridge.is_none() => self.joined_legs(),
+            Some(Operation::Transfer(_)) => self.joined_legs(),
+            _ => None,
+        };
+        early.or(self.bridge)
+    }
+
+    fn joined_legs(&self) -> Option<(LegId, LegId)> {
         let (a, b) = self.media.joined()?;
         let leg = |wanted| {
             self.legs

@@ -726,9 +726,11 @@ impl Call {
                 self.follow_transcoding(cx);
                 return;
             };
-            // Who hears whom before the answer is asked of the set-up while it runs.
-            if let (SessionEvent::Crossing { id }, Some(Operation::Setup(_))) =
-                (&event, &self.operation)
+            // Who hears whom before the answer is asked of what runs.
+            if let (
+                SessionEvent::Crossing { id },
+                Some(Operation::Setup(_) | Operation::Transfer(_)),
+            ) = (&event, &self.operation)
             {
                 self.crosses(cx, leg, *id);
                 continue;

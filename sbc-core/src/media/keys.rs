@@ -64,7 +64,7 @@ pub(super) fn is_newcomer(agreed: &NegotiatedStream, peer: &AudioFacts) -> bool 
     else {
         return false;
     };
-    let is_known = keys.iter().any(|own| own.key == *remote);
+    let is_known = keys.iter().any(|own| own.key.is_same_secret(remote));
     let is_there = match (&agreed.ice, &peer.ice) {
         // With ICE the fragment says who somebody is, and the address means nothing. The relay sends with the key of
         // before towards the pair of before (TDR-ICE-009).

@@ -264,6 +264,12 @@ fn read_protection(media: &Media<'_>, profile: &Profile) -> Result<Secured, Unus
         (Transport::RtpAvp | Transport::RtpAvpf, Srtp::Required | Srtp::Dtls) => {
             Err(Unusable::SrtpRequired)
         }
+        // Whoever can do both is taken at its keys, the one kind that is spoken here (TDR-MED-006).
+        (Transport::DtlsSavp | Transport::DtlsSavpf, Srtp::Optional | Srtp::Required)
+            if !usable_keys(media, &profile.suites).is_empty() =>
+        {
+            Ok(Secured::Sdes(usable_keys(media, &profile.suites)))
+        }
         (Transport::RtpSavp | Transport::RtpSavpf, Srtp::Off) => Err(Unusable::SrtpOff),
         (Transport::RtpSavp | Transport::RtpSavpf, Srtp::Optional | Srtp::Required) => {
             let keys = usable_keys(media, &profile.suites);
