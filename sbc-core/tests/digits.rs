@@ -540,7 +540,6 @@ fn keys_reach_the_target_of_a_transfer_that_is_heard_before_it_answers() {
         call.shard
             .teams_says(&response(&invite, early, "z1", TEAMS_CONTACT, TEAMS_SDP));
         call.shard.sent.clear();
-        call.shard.sent.clear();
         press(&mut call, '2');
         // Nobody is there any more, and whoever asked for it is heard again.
         let busy = response(&invite, "486 Busy Here", "z1", "", "");
@@ -551,6 +550,30 @@ fn keys_reach_the_target_of_a_transfer_that_is_heard_before_it_answers() {
         let told = told.map(|(to, symbol)| (to, symbol, 100, Signal::Event));
         assert_eq!(dialled(&call), told, "{carrier}");
     }
+}
+
+#[test]
+fn a_key_that_the_target_of_a_transfer_cannot_be_told_is_told_to_nobody_else() {
+    let mut call = up("info", "rfc4733");
+    let target = "<sip:sip.pstnhub.microsoft.com;x-m=some>";
+    let refer = format!("Refer-To: {target}\nContact: <sip:api.example.com:443;x-i=1>\n");
+    call.teams_says("REFER", 1, &refer);
+    call.shard.next_response(202);
+    call.shard.next_request(Method::Notify);
+    let invite = call.shard.next_request(Method::Invite).message;
+    let without: Vec<&str> = TEAMS_SDP
+        .split_inclusive('\n')
+        .filter(|line| !line.contains("telephone-event") && !line.contains("fmtp:101"))
+        .collect();
+    let without = without.concat().replace(" 101", "");
+    let early = "183 Session Progress";
+    let early = response(&invite, early, "z1", TEAMS_CONTACT, &without);
+    call.shard.teams_says(&early);
+    call.shard.sent.clear();
+    call.says("INFO", RELAY, "Signal=2\nDuration=100\n");
+    call.refused(488);
+    assert_eq!(dialled(&call), []);
+    assert!(call.shard.sent.is_empty());
 }
 
 #[test]

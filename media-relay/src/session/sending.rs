@@ -43,7 +43,13 @@ impl SendsWith {
 impl Stream {
     pub(super) fn sender(&mut self, key: &CryptoKey) -> usize {
         match self.senders.iter().position(|context| context.key == *key) {
-            Some(at) => at,
+            Some(at) => {
+                // It has waited, and begins now.
+                if self.senders.get(at).is_some_and(|own| own.origin.is_none()) {
+                    self.outgoing.begin_key();
+                }
+                at
+            }
             None => self.add_sender(key, false),
         }
     }
@@ -52,13 +58,17 @@ impl Stream {
     ///
     /// As long as we go on towards the pair of before a restart, who is there knows only the key of before, and how far
     /// it has counted; whoever is nominated next may be somebody new, who knows neither (TDR-MED-007, RFC 3711 §3.3.1).
+    /// A key that is nearly used up waits for nobody.
     pub(super) fn sender_between(
         &mut self,
         before: SendsWith,
         own: &CryptoKey,
         is_kept: bool,
     ) -> SendsWith {
-        let is_another = |at: &usize| self.senders.get(*at).is_some_and(|used| used.key != *own);
+        let is_another = |at: &usize| {
+            let used = self.senders.get(*at);
+            used.is_some_and(|used| used.key != *own && !used.rtp_wear.is_low())
+        };
         match before.now.filter(|_| is_kept).filter(is_another) {
             Some(now) => {
                 let known = self.senders.iter().position(|context| context.key == *own);

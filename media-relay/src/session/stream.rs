@@ -440,7 +440,10 @@ impl Stream {
             (None, None) => !face.guard.names(terms.remote_rtp),
             (Some(_), None) | (None, Some(_)) => true,
         };
-        if face.terms.remote_rtcp != terms.remote_rtcp || face.terms.rtcp_mux != terms.rtcp_mux {
+        // Who begins anew with ICE is found by its own checks.
+        let is_anew = moved && terms.ice.is_some();
+        let is_elsewhere = face.terms.remote_rtcp != terms.remote_rtcp;
+        if is_anew || is_elsewhere || face.terms.rtcp_mux != terms.rtcp_mux {
             self.reports.forget_source();
         }
         // What is agreed as before goes on, and what is agreed anew begins beside the keys of before (RFC 8842 §4).
@@ -458,8 +461,7 @@ impl Stream {
             let before = face.guard.destination();
             self.guard(&terms, Some(before).filter(|at| reachable(*at)), now)
         };
-        let has_waited = face.own.next.is_some();
-        let is_kept = (moved || has_waited) && guard.checked().is_some_and(Checked::holds_before);
+        let is_kept = guard.checked().is_some_and(Checked::holds_before);
         let (keys, own) = match (&terms.protection, face.keys) {
             (Protection::None, _) => (None, SendsWith::default()),
             (Protection::Dtls(_), keys) if was_secure => (keys, face.own),

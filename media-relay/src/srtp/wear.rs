@@ -29,6 +29,11 @@ impl Wear {
         self.used >= self.lifetime
     }
 
+    /// Whether a new key is wanted already.
+    pub(crate) fn is_low(&self) -> bool {
+        self.used >= self.lifetime - self.lifetime / REST
+    }
+
     /// Counts a packet; says whether a new key is wanted: with nine tenths of them, and again whenever half
     /// of what was left is used up, because whoever was asked may have been refused.
     pub(crate) fn count(&mut self) -> bool {

@@ -51,10 +51,12 @@ impl Call {
         };
         let trunk = Arc::clone(&to.session.style().trunk);
         let fate = match fate(&request, &trunk) {
-            // Whoever is heard early is told of it, though the call is with another one still.
+            // Whoever is heard early is told of it, and nobody else, though the call is with another one still.
             Fate::Digit(pressed) => {
-                match self.pressed(cx, leg, self.listener(leg).unwrap_or(other), pressed) {
+                let listener = self.listener(leg).unwrap_or(other);
+                match self.pressed(cx, leg, listener, pressed) {
                     true => Fate::Answered(Status::OK),
+                    false if listener != other => Fate::Answered(Status::NOT_ACCEPTABLE_HERE),
                     false => crosses(&request, &trunk),
                 }
             }
