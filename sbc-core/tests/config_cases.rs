@@ -158,7 +158,7 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
     (
         Code::TeamsRule,
         "fqdn =",
-        "session_timer = { expires = \"2h\", min_se = §\"31m\" }\nfqdn =",
+        "session_timer = { expires = \"2h\", min_se = §\"61m\" }\nfqdn =",
     ),
     (
         Code::TeamsRule,

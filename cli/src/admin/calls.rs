@@ -187,7 +187,7 @@ pub(super) async fn trace(
     Ok(text)
 }
 
-/// Its messages as a file of packets, without numbers for whoever may not see them.
+/// Its messages as a file of packets.
 pub(super) async fn pcap(
     State(access): State<Access>,
     ConnectInfo(who): ConnectInfo<Who>,
@@ -200,15 +200,13 @@ pub(super) async fn pcap(
     };
     let trace = daemon.sinks().traces.get(call);
     let trace = trace.ok_or_else(|| unknown(&daemon, &id))?;
-    let sees_numbers = who.sees_numbers();
     let file = access.desk.work(move || {
         let kept = Kept {
             call,
             entries: &trace.entries(),
-            record: trace.record.as_deref(),
         };
         let net = daemon.net();
-        base64_encode(&file(&kept, sees_numbers, |listener| net.address(listener)))
+        base64_encode(&file(&kept, |listener| net.address(listener)))
     });
     Ok(Json(json!({ "call": call, "pcapng": file.await? })))
 }

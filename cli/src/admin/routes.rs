@@ -398,9 +398,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         method: Method::Get,
         path: "/calls/{id}/pcap",
-        right: Right::Read,
-        summary: "Its messages, decrypted and without secrets: a file of pcapng in base64. Who may not see numbers gets it with \
-                  those, names and unknown headers masked",
+        right: Right::Numbers,
+        summary: "Its messages, decrypted and without secrets: a file of pcapng in base64",
         query: &[],
         body: None,
         answer: Answer::Json(Object(&[("call", Text), ("pcapng", Text)])),

@@ -339,7 +339,11 @@ impl Daemon {
             resolver.clone(),
         );
         let started = Instant::now();
-        let turns = net::Turns::new(together.asked(), started, Arc::clone(&sinks.proxies));
+        let turns = net::Turns {
+            asked: together.asked(),
+            started,
+            proxies: Arc::clone(&sinks.proxies),
+        };
         let daemon = Arc::new(Self {
             presence,
             test_names: Arc::new(test_names.unwrap_or_default()),

@@ -13,7 +13,6 @@ pub(crate) mod fixture;
 pub mod hep;
 pub mod lent;
 pub mod log;
-pub mod masked;
 pub mod metrics;
 pub mod news;
 pub mod proxies;

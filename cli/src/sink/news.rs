@@ -92,18 +92,21 @@ impl Kind {
             ),
             Self::ConfigReload => (
                 "config.reload",
-                "a configuration was taken into use or refused",
+                "a configuration was taken into use: generation",
             ),
             Self::NodeState => ("node.state", "the node drains, or takes calls again: state"),
             Self::CertificateIssued => (
                 "certificate.issued",
                 "an authority has issued a certificate",
             ),
-            Self::CertificateFailed => ("certificate.failed", "an authority has not: because"),
+            Self::CertificateFailed => (
+                "certificate.failed",
+                "an authority has not: context, why, next, result",
+            ),
             Self::CertificateRenewed => ("certificate.renewed", "a renewed certificate is in use"),
             Self::CertificateRefused => (
                 "certificate.refused",
-                "a renewed certificate cannot be used: because",
+                "a renewed certificate cannot be used: context, why",
             ),
             Self::PresenceState => (
                 "presence.state",

@@ -3,9 +3,9 @@
 //! An authority that Teams does not take shows only when a proxy ends the handshake, and a name that it does not
 //! know only in its answer. By then the old certificate would be gone, and the trunk with it. So at the proxies of a
 //! trunk, and at the places that the old one has brought a connection to, one after the other until one takes it, a
-//! connection is made with the new one and OPTIONS are sent over it, once, in the place of those that would be due next:
-//! Teams wants them once a minute (TDR-OPT-006). Where another trial had that turn already, and where nothing is put into
-//! use, hands are shaken only, and what was said of the same certificate in that turn still holds. Of the old one the last answer is believed, and its handshake tells the rest. Where the new
+//! connection is made with the new one and OPTIONS are sent over it, once; where they are answered with 200, the next
+//! ones of the minute are theirs (TDR-OPT-006). Where nothing is put into use, hands are shaken only. Of the old one a
+//! recent answer is believed, and it is asked only where that decides. Where the new
 //! one gets less far than the old one, and nowhere as far as 200, the old one stays in use, and
 //! the operator is told. All else that the operator has changed of the identity, as whom it believes, counts
 //! nevertheless. Derived trunks send no OPTIONS (TDR-OPT-008): theirs are handshakes alone, and none where the
@@ -23,7 +23,6 @@ use crate::onboarding::teams::{Proxy, Speaker, Standing};
 use crate::sink::log::wall_clock;
 use crate::sink::metrics::Direction;
 use crate::sink::proxies::Proxies;
-use rustls::pki_types::CertificateDer;
 use sbc_core::config::{Config, Preset, Trunk};
 use sbc_core::id::TlsContextName;
 use sbc_core::policy::ingress::accepts_source;
@@ -54,7 +53,7 @@ const REFUSED: &str = "Teams refuses our new certificate; the one before stays i
 pub enum Words {
     /// Nothing.
     None,
-    /// OPTIONS, as far as it is their turn.
+    /// OPTIONS.
     Options(Turns),
 }
 
@@ -67,55 +66,14 @@ pub struct Turns {
     pub started: std::time::Instant,
     /// What it said.
     pub proxies: Arc<Proxies>,
-    strangers: Arc<Mutex<BTreeMap<(String, String), Stranger>>>,
 }
 
-/// A certificate by which a trunk was not known when a proxy was asked last, and what was found.
-type Stranger = (CertificateDer<'static>, Outcome);
-
 impl Turns {
-    /// Nothing has been asked by a trial.
-    pub fn new(asked: Asked, started: std::time::Instant, proxies: Arc<Proxies>) -> Self {
-        Self {
-            asked,
-            started,
-            proxies,
-            strangers: Arc::default(),
-        }
-    }
-
-    /// Notes what a proxy said of a certificate: whoever tries the same one again before the next turn hears it.
-    fn note(
-        &self,
-        pair: (String, String),
-        leaf: &CertificateDer<'static>,
-        told: &(Standing, Outcome),
-    ) {
-        let mut strangers = self
-            .strangers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        match told {
-            (Standing::Shaken, found) => {
-                drop(strangers.insert(pair, (leaf.clone(), found.clone())))
-            }
-            _ => drop(strangers.remove(&pair)),
-        }
-    }
-
-    fn stranger(&self, pair: &(String, String), leaf: &CertificateDer<'static>) -> Option<Outcome> {
-        let strangers = self
-            .strangers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let (own, found) = strangers.get(pair)?;
-        (own == leaf).then(|| found.clone())
-    }
-
-    fn take(&self, trunk: &Trunk, host: &str) -> bool {
+    /// Who is asked now need not be asked again soon.
+    fn take(&self, trunk: &Trunk, host: &str) {
         let own = trunk.fqdn.as_deref().unwrap_or(trunk.name.as_str());
         let now = Timestamp::ZERO + self.started.elapsed();
-        self.asked.take_turn(now, own, host)
+        self.asked.take_turn(now, own, host);
     }
 
     /// Whether a proxy has just known the trunk by the certificate in use.
@@ -238,7 +196,7 @@ impl Net {
                 Standing::Known => return false,
                 Standing::Unknown => {}
                 Standing::Refused | Standing::Shaken => {
-                    let before = stood((config, trunk), old, proxy, words).await;
+                    let before = stood((config, trunk), old, proxy, (words, standing)).await;
                     // Who treats everybody so does not mean the certificate.
                     if before > standing {
                         let why = match found {
@@ -330,47 +288,42 @@ async fn tried(
     words: &Words,
 ) -> (Standing, Outcome) {
     let speaker = Speaker { config, trunk, tls };
-    let is_asking = *trunk.watched_as() == trunk.name && trunk.options.is_some();
-    let turns = match words {
-        Words::Options(turns) if is_asking => Some(turns),
-        _ => None,
-    };
-    let pair = || (trunk.name.as_str().to_owned(), proxy.host.clone());
-    if let Some(turns) = turns
-        && turns.take(trunk, &proxy.host)
-    {
-        let told = speaker.stands_with(proxy).await;
-        if let Some(leaf) = tls.leaf() {
-            turns.note(pair(), leaf, &told);
+    match words {
+        Words::Options(turns) if asks(trunk) => {
+            let told = speaker.stands_with(proxy).await;
+            // Who was asked by the certificate that is used next need not be asked again soon (TDR-OPT-006).
+            if told.0 == Standing::Known {
+                turns.take(trunk, &proxy.host);
+            }
+            told
         }
-        return told;
-    }
-    let (standing, found) = speaker.shakes_hands(proxy).await;
-    if standing != Standing::Shaken {
-        return (standing, found);
-    }
-    let said = turns.zip(tls.leaf());
-    match said.and_then(|(turns, leaf)| turns.stranger(&pair(), leaf)) {
-        // It was asked already, and would say the same again.
-        Some(found) => (Standing::Shaken, found),
-        // Nobody can know more.
-        None => (Standing::Known, found),
+        Words::Options(_) | Words::None => match speaker.shakes_hands(proxy).await {
+            // Nobody can know more.
+            (Standing::Shaken, found) => (Standing::Known, found),
+            other => other,
+        },
     }
 }
 
-/// How far the certificate in use gets at a proxy.
+/// How far the certificate in use gets at a proxy where the new one gets so far.
 async fn stood(
     (config, trunk): (&Config, &Trunk),
     tls: &TlsContext,
     proxy: &Proxy,
-    words: &Words,
+    (words, new): (&Words, Standing),
 ) -> Standing {
-    let is_known = match words {
-        Words::None => false,
-        Words::Options(turns) => turns.is_known(trunk, &proxy.host),
-    };
-    match is_known {
-        true => Standing::Known,
-        false => Speaker { config, trunk, tls }.shakes_hands(proxy).await.0,
+    let speaker = Speaker { config, trunk, tls };
+    match words {
+        Words::Options(turns) if turns.is_known(trunk, &proxy.host) => Standing::Known,
+        Words::Options(_) if new == Standing::Shaken && asks(trunk) => {
+            speaker.stands_with(proxy).await.0
+        }
+        // Who takes the one and not the other has said enough.
+        Words::Options(_) | Words::None => speaker.shakes_hands(proxy).await.0,
     }
+}
+
+/// Whether a trunk sends OPTIONS of its own.
+fn asks(trunk: &Trunk) -> bool {
+    *trunk.watched_as() == trunk.name && trunk.options.is_some()
 }

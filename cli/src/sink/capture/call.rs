@@ -1,10 +1,8 @@
 //! The messages of one call that are kept for its ladder, as a file of packets (OPS-085).
 
 use super::pcapng;
-use crate::sink::masked::masked;
 use crate::sink::shown::shown;
 use sbc_core::id::{CallId, LegId, ListenerName};
-use sbc_core::record::Record;
 use sbc_core::report::{Entry, Ours, Seen};
 use sbc_core::transport::Protocol;
 use std::net::SocketAddr;
@@ -15,18 +13,10 @@ pub struct Kept<'a> {
     pub call: CallId,
     /// Its messages, among other things, in their order.
     pub entries: &'a [Entry],
-    /// Its record, once it has ended.
-    pub record: Option<&'a Record>,
 }
 
-/// A file of pcapng without secrets; for whoever may not see numbers without these, too. `address` is where a listener
-/// is. A message leaves from where others of its leg came to, and where none came from the address of its listener.
-pub fn file(
-    kept: &Kept<'_>,
-    sees_numbers: bool,
-    address: impl Fn(&ListenerName) -> Option<SocketAddr>,
-) -> Vec<u8> {
-    let numbers = kept.record.map(numbers).unwrap_or_default();
+/// A file of pcapng without secrets. `address` is where a listener is. A message leaves from where others of its leg came to, and where none came from the address of its listener.
+pub fn file(kept: &Kept<'_>, address: impl Fn(&ListenerName) -> Option<SocketAddr>) -> Vec<u8> {
     let mut file = pcapng::File::new(concat!("causeway ", env!("CARGO_PKG_VERSION")));
     for entry in kept.entries {
         let Seen::Message {
@@ -54,10 +44,6 @@ pub fn file(
             false => (local, *remote),
         };
         let text = shown(bytes);
-        let text = match sees_numbers {
-            true => text,
-            false => masked(&text, &numbers),
-        };
         let comment = match entry.leg {
             Some(leg) => format!("call {} leg {}", kept.call, leg.0),
             None => format!("call {}", kept.call),
@@ -96,23 +82,9 @@ fn came_to(
         .map(|(_, local)| local)
 }
 
-/// Every number that the record of a call has.
-fn numbers(record: &Record) -> Vec<String> {
-    let own = [
-        &record.calling,
-        &record.called,
-        &record.calling_raw,
-        &record.called_raw,
-    ];
-    let egress = record.egress.iter().map(|attempt| &attempt.called);
-    let all = own.into_iter().chain(egress).chain(&record.asserted);
-    all.cloned().collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::fixture::record;
     use sbc_core::time::UnixTime;
 
     const INVITE: &str = "INVITE sip:+14255550100@example.com SIP/2.0\r\nCall-ID: 1\r\n\r\na=crypto:1 X inline:QUJD\r\n";
@@ -132,8 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_call_becomes_packets_between_the_right_ends_and_without_numbers_for_whoever_may_not_see_them()
-     {
+    fn a_failed_call_becomes_packets_between_the_right_ends_without_secrets() {
         let at = |text: &str| Ours::At(text.parse().unwrap());
         let by = || Ours::By(ListenerName::new("udp"));
         let entries = [
@@ -146,15 +117,13 @@ mod tests {
             // Nobody ever answers there.
             message(1, by(), "203.0.113.9:5060", INVITE),
         ];
-        let ended = record(7);
         let kept = Kept {
             call: CallId(7),
             entries: &entries,
-            record: Some(&ended),
         };
         let listener = |_: &ListenerName| Some("192.0.2.11:5062".parse().unwrap());
         let has = |file: &[u8], part: &[u8]| file.windows(part.len()).any(|own| own == part);
-        let whole = file(&kept, true, listener);
+        let whole = file(&kept, listener);
         assert!(has(&whole, b"+14255550100") && has(&whole, b"inline:<secret>"));
         assert!(!has(&whole, b"QUJD"));
         assert!(has(&whole, format!("call {} leg 1", CallId(7)).as_bytes()));
@@ -171,8 +140,5 @@ mod tests {
         ] {
             assert!(has(&whole, &way), "{way:?}");
         }
-        let masked = file(&kept, false, listener);
-        assert_eq!(masked.len(), whole.len());
-        assert!(!has(&masked, b"4255550100") && has(&masked, b"@example.com SIP/2.0"));
     }
 }

@@ -206,11 +206,6 @@ impl TlsContext {
         self.key.cert == other.key.cert
     }
 
-    /// The certificate that it shows.
-    pub(in crate::daemon::net) fn leaf(&self) -> Option<&CertificateDer<'static>> {
-        self.key.cert.first()
-    }
-
     /// This identity with the certificate of another one: whom it believes, and how, stays as it is here.
     pub fn showing(&self, other: &Self) -> Self {
         Self {
