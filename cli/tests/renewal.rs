@@ -9,7 +9,7 @@ use causeway::sink::log::{Form, Level, Log};
 use sbc_core::id::FlowId;
 use std::time::{Duration, Instant, SystemTime};
 use support::{
-    World, accept_tls, listener, options, read_to_close, read_until, tls_hop, write_leaf,
+    World, accept_tls, call_id, listener, options, read_to_close, read_until, tls_hop, write_leaf,
     write_text,
 };
 use tokio::io::AsyncRead;
@@ -67,6 +67,42 @@ async fn connections_with_teams_end_when_our_certificate_is_another_one() {
     world.send(&tls_hop("fabrikam", address), &options("still"), 5);
     read_until(&mut other, "Call-ID: still").await;
     world.logged("certificate_renewed").await;
+}
+
+#[tokio::test]
+async fn connections_out_of_use_end_one_after_the_other_and_what_is_on_the_way_is_heard() {
+    let apart = Duration::from_millis(300);
+    let patience = Patience {
+        answered: Duration::from_millis(1),
+        renewed: Duration::from_millis(1),
+        apart,
+        goodbye: support::PATIENCE,
+        ..Patience::default()
+    };
+    let world = World::patient(patience, |text| {
+        let named = "name = \"teams-contoso\"";
+        text.replace(named, &format!("{named}\npreset = \"teams\""))
+    });
+    let leaf = world.authority.leaf(&[PEER]);
+    let mut theirs = Vec::new();
+    for call_id in ["one", "two", "three"] {
+        let mut connection = world.tls(Some(&leaf), SBC).await.unwrap();
+        write_text(&mut connection, &options(call_id)).await;
+        world.received().await;
+        theirs.push(connection);
+    }
+    let renewed = world.authority.leaf(&[SBC]);
+    write_leaf(world.directory.path(), "contoso", &renewed);
+    let begun = Instant::now();
+    world.reload();
+    for connection in &mut theirs {
+        assert_eq!(read_to_close(connection).await, b"");
+    }
+    assert!(begun.elapsed() >= apart * 2);
+    // It was written before its sender knew.
+    write_text(&mut theirs[0], &options("late")).await;
+    let (_, message) = world.received().await;
+    assert_eq!(call_id(&message), "late");
 }
 
 /// A world whose identity is renewed, with `drain` of a millisecond, while two of its connections live: one of the

@@ -29,6 +29,11 @@ pub struct Patience {
     pub answered: Duration,
     /// One whose certificate of ours was renewed ends so long after: as long as a call may ring.
     pub renewed: Duration,
+    /// Between the ends of two of them: peers that make all their connections anew at once would take their time
+    /// for it from our calls.
+    pub apart: Duration,
+    /// Who was told that the connection ends is listened to so much longer: what it sent before is on the way.
+    pub goodbye: Duration,
 }
 
 impl Default for Patience {
@@ -45,6 +50,8 @@ impl Default for Patience {
             pong: Duration::from_secs(10),
             answered: Duration::from_secs(32),
             renewed: Duration::from_secs(240),
+            apart: Duration::from_millis(20),
+            goodbye: Duration::from_secs(1),
         }
     }
 }

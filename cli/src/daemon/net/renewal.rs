@@ -5,7 +5,7 @@
 //! must end after a renewal (TDR-TLS-013). And a connection that brought 503 with Retry-After must not
 //! be used for the next call (TDR-DNS-003). That of a peer whose certificate was revoked ends at once.
 
-use super::pool::Held;
+use super::pool::{Held, Line};
 use super::tls::{Refusal, TlsStore};
 use super::{Net, Shared, State};
 use sbc_core::config::{Config, Preset};
@@ -17,12 +17,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
+/// Of very many the last ones end together.
+const LONGEST_TURN: Duration = Duration::from_secs(60);
+
 impl Net {
     /// Takes a connection out of use. It ends once no request of ours can wait for its response there.
     pub fn retire_flow(&self, flow: FlowId) {
         let is_it = |held: &Held| held.line.flow == flow;
         let shared = &self.shared;
-        shared.retire_connections(is_it, shared.patience.answered);
+        let retired = shared.pool.retire(is_it);
+        let after = shared.patience.answered;
+        shared.end_in_turn(retired.into_iter().map(|line| (line, after)).collect());
     }
 }
 
@@ -47,7 +52,7 @@ impl Shared {
         tls: &TlsStore,
         among: impl Fn(&Held) -> bool,
     ) {
-        let mut count = 0;
+        let mut retired = Vec::new();
         let same_name = tls.renewed(before).map(|context| (context.name(), context));
         // An identity may have got another name with its other certificate.
         let other_name = tls.renamed().filter(|(name, former, successor)| {
@@ -68,12 +73,14 @@ impl Shared {
                     && among(held)
             };
             let wanted = context.drain().unwrap_or(self.patience.renewed);
-            count += self.retire_connections(is_meant, wanted);
+            let those = self.pool.retire(is_meant);
+            retired.extend(those.into_iter().map(|line| (line, wanted)));
         }
-        if count > 0 {
+        if !retired.is_empty() {
             let log = &self.log;
             let line = log.info("certificate_renewed", "connections with the old one end");
-            line.with("connections", count).send();
+            line.with("connections", retired.len()).send();
+            self.end_in_turn(retired);
         }
     }
 
@@ -97,21 +104,21 @@ impl Shared {
         }
     }
 
-    /// Those on which no request waits, ours or the peer's, end after this time. The others end when the last is
-    /// answered, or can be no more: its first response comes there, later ones on any connection.
-    fn retire_connections(&self, is_meant: impl Fn(&Held) -> bool, after: Duration) -> usize {
-        let retired = self.pool.retire(is_meant);
-        let count = retired.len();
+    /// Those on which no request waits, ours or the peer's, end after this time, one after the other. The others end
+    /// when the last is answered, or can be no more: its first response comes there, later ones on any connection.
+    fn end_in_turn(&self, retired: Vec<(Arc<Line>, Duration)>) {
         let now = Instant::now();
-        let latest = now + after + self.patience.answered;
-        for line in retired {
+        let mut turn = Duration::ZERO;
+        for (line, after) in retired {
+            let from = now + after + turn;
+            let latest = from + self.patience.answered;
+            turn = (turn + self.patience.apart).min(LONGEST_TURN);
             self.runtime.spawn(async move {
-                sleep_until(now + after).await;
+                sleep_until(from).await;
                 // Whichever comes first ends it.
                 let _ = timeout_at(latest, line.unanswered.are_answered()).await;
                 line.close(FlowFault::Closed);
             });
         }
-        count
     }
 }

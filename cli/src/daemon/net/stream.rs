@@ -10,6 +10,7 @@ use sbc_core::sip::{Limits, Message, Reaction};
 use sbc_core::transport::framer::{Frame, Framer};
 use sbc_core::transport::{Flow, FlowFault};
 use std::hash::{BuildHasher as _, RandomState};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -85,9 +86,15 @@ impl<'a> Connection<'a> {
         queue: &mut Queue,
     ) -> FlowFault {
         let (reader, writer) = tokio::io::split(io);
+        let mut reading = pin!(self.read(reader));
         let fault = tokio::select! {
-            fault = self.read(reader) => fault,
-            fault = self.write(writer, queue) => fault,
+            fault = &mut reading => fault,
+            fault = self.write(writer, queue) => {
+                if fault == FlowFault::Closed {
+                    let _ = timeout(self.shared.patience.goodbye, reading).await;
+                }
+                fault
+            }
         };
         for (shard, transaction) in self.line.unanswered.take() {
             self.shared.send_failed(shard, transaction, fault.clone());
