@@ -770,6 +770,65 @@ fn a_new_key_is_followed_whether_or_not_the_peer_restarts_its_counter() {
     }
 }
 
+/// Between two phones of a user, say: the key of before may come back at once, or after the time for which it is kept
+/// beside another one. The peer goes on counting or begins at zero, and what was recorded is heard in neither case.
+#[test]
+fn a_key_that_comes_back_goes_on_or_begins_anew_and_no_recording_is_heard() {
+    for (away_ms, begins_anew) in [200, 8_000, 60_000].iter().flat_map(|away| {
+        let away = *away;
+        [(away, false), (away, true)]
+    }) {
+        let case = format!("{away_ms} ms, anew: {begins_anew}");
+        let (mut bench, one, ours) = half_secure();
+        let two = SecurePeer::new(&key(9), &ours);
+        // Index and number of the packet: the clock and the numbers are the phones' common one.
+        let said = |peer: &SecurePeer, index: u64, number: u64| {
+            let plain = rtp(8, number as u16, number as u32 * 160, 0x2222, b"voice");
+            peer.protect(&plain, index)
+        };
+        let mut recorded = Vec::new();
+        let mut number = 60_000u64;
+        while number < 70_000 {
+            bench.wait_ms(2_000);
+            recorded.push(said(&one, number, number));
+            bench
+                .send(A, peer_a(), &recorded[recorded.len() - 1])
+                .unwrap();
+            number += 100;
+        }
+        bench.answer(A, secure(peer_a(), &ours, &key(9)));
+        for _ in 0..away_ms / 20 {
+            bench.run_ms(20);
+            bench
+                .send(A, peer_a(), &said(&two, number & 0xffff, number))
+                .unwrap();
+            number += 1;
+        }
+        bench.answer(A, secure(peer_a(), &ours, &key(1)));
+        // Before the peer is there, and while it goes on.
+        for packet in &recorded {
+            bench.wait_ms(20);
+            assert!(bench.send(A, peer_a(), packet).is_err(), "{case}");
+        }
+        for _ in 0..200 {
+            bench.wait_ms(20);
+            let index = match begins_anew {
+                true => number & 0xffff,
+                false => number,
+            };
+            let heard = bench
+                .send(A, peer_a(), &said(&one, index, number))
+                .map(|_| ());
+            assert_eq!(heard, Ok(()), "{case}, index {index}");
+            number += 1;
+        }
+        for packet in &recorded {
+            bench.wait_ms(20);
+            assert!(bench.send(A, peer_a(), packet).is_err(), "{case}");
+        }
+    }
+}
+
 #[test]
 fn a_peer_that_answers_with_our_own_key_is_heard_but_our_packets_are_not_taken_back() {
     let mut bench = Bench::allocated([ProtectionWanted::Sdes(vec![SUITE]), ProtectionWanted::None]);

@@ -4,6 +4,10 @@
 //! |-----------|------------------------------------------------------------------------|
 //! | send      | given by the caller, who owns the sequence space; never used twice     |
 //! | receive   | guessed from the sequence number (RFC 3711 App. A), kept once authentic |
+//!
+//! A peer may begin to count anew under a key that it has used: after a move, or where it goes back to a key of
+//! before. Its roll-over counter is looked for then, but an index that has been used is taken once more only with
+//! an RTP timestamp behind all that came under this key, which no recording has (RFC 3711 §3.3.2): [`Past`].
 
 use super::kdf::SessionKeys;
 use super::replay::ReplayWindow;
@@ -131,9 +135,31 @@ struct Source {
     highest: Option<u64>,
     rtp: ReplayWindow<16>,
     rtcp: ReplayWindow<2>,
+    /// Lowest authentic RTP index.
+    lowest: u64,
+    /// Latest RTP timestamp of an authentic packet.
+    latest: u32,
+    /// What it had used before it began to count anew.
+    past: Option<Past>,
     failures: u8,
     authentic_at: Timestamp,
     used: u64,
+}
+
+/// The indices that an SSRC has used before its counter began anew, whichever of those between they were, and
+/// the latest timestamp with them. Who begins anew goes on in time, as an SSRC is chosen together with its clock.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    lowest: u64,
+    highest: u64,
+    latest: u32,
+}
+
+/// What is left of a receiver whose key is gone: no secret, and what shows a repetition if the key comes back.
+#[derive(Debug)]
+pub(super) struct Counted {
+    sources: Vec<Source>,
+    wear: Wear,
 }
 
 impl Receiver {
@@ -151,6 +177,22 @@ impl Receiver {
             restart_expected: false,
             before: Vec::new(),
         }
+    }
+
+    /// A context of a key that has been used before: it goes on from there, or begins anew.
+    pub(super) fn resume(master: &CryptoKey, counted: Counted) -> Self {
+        Self {
+            sources: counted.sources,
+            wear: counted.wear,
+            restart_expected: true,
+            ..Self::new(master)
+        }
+    }
+
+    /// What is to be remembered when the key is not; nothing if nothing came under it.
+    pub(super) fn into_counted(self) -> Option<Counted> {
+        let Self { sources, wear, .. } = self;
+        (!sources.is_empty()).then_some(Counted { sources, wear })
     }
 
     /// The highest RTP index of each SSRC.
@@ -224,12 +266,13 @@ impl Receiver {
             None => Some(u64::from(header.sequence)),
             Some(highest) => guess_index(highest, header.sequence),
         };
-        let is_new = |index: &u64| source.is_none_or(|source| source.rtp.admits(*index));
+        let is_new = |index: &u64| source.is_none_or(|source| source.admits(*index, &header));
         let index = guess.filter(is_new);
         let opened = index.and_then(|index| self.open_at(index, &header, message, tag));
         let Some(opened) = opened.or_else(|| {
             let others = self.other_indices(known, &header, guess, now);
-            let mut others = others.into_iter().flatten();
+            let others = others.into_iter().flatten();
+            let mut others = others.filter(|other| Some(*other) != index);
             others.find_map(|other| self.open_at(other, &header, message, tag))
         }) else {
             // The only thing that a bad packet may move: how often this happened. What looks like a repetition
@@ -247,11 +290,9 @@ impl Receiver {
         self.resyncs += u64::from(is_found);
         let source = self.source(known, header.ssrc);
         if is_found {
-            source.rtp = ReplayWindow::new();
-            source.highest = None;
+            source.begin_anew(opened);
         }
-        source.highest = source.highest.max(Some(opened));
-        source.rtp.accept(opened);
+        source.accept(opened, header.timestamp);
         source.failures = 0;
         source.authentic_at = now;
         self.restart_expected = false;
@@ -343,39 +384,41 @@ impl Receiver {
     }
 
     /// What else the index may be if the guess is not authentic, or cannot be. After many failures, or with a
-    /// reason: a roll-over counter of 0 and the neighbours of the guess; and for an SSRC that is new under this
-    /// key, the counter it had under the key before, or 1: it may have begun near the end of a cycle, and what
-    /// came before that end was lost. Only an authentic packet moves anything (MED-115).
+    /// reason: a roll-over counter of 0, the neighbours of the guess, and the counter it had under the key before;
+    /// and for an SSRC that is new under this key, the counter it had under the key before, or 1: it may have begun
+    /// near the end of a cycle, and what came before that end was lost. What has been used is none of them, and
+    /// only an authentic packet moves anything (MED-115).
     fn other_indices(
         &self,
         known: Option<usize>,
         header: &RtpHeader,
         guess: Option<u64>,
         now: Timestamp,
-    ) -> [Option<u64>; 3] {
+    ) -> [Option<u64>; 4] {
         let source = known.and_then(|at| self.sources.get(at));
+        let mut before = self.before.iter();
+        let before = before.find(|(ssrc, _)| *ssrc == header.ssrc);
+        let before = before.and_then(|(_, highest)| guess_index(*highest, header.sequence));
+        let before = before.map(|index| (index >> 16) as u32);
         let others = match source.and_then(|source| Some((source, source.highest?))) {
             Some((source, highest)) => {
                 let is_stuck = source.failures >= FAILURES_BEFORE_RESYNC
                     && now.since_us(source.authentic_at) >= SILENCE_BEFORE_RESYNC_US;
                 let near = (guess.unwrap_or(highest) >> 16) as u32;
                 match is_stuck || self.restart_expected {
-                    true => [Some(0), near.checked_add(1), near.checked_sub(1)],
-                    false => [None; 3],
+                    true => [Some(0), near.checked_add(1), near.checked_sub(1), before],
+                    false => [None; 4],
                 }
             }
             None => {
-                let mut before = self.before.iter();
-                let before = before.find(|(ssrc, _)| *ssrc == header.ssrc);
-                let index = before.and_then(|(_, highest)| guess_index(*highest, header.sequence));
                 let went_round = (header.sequence < HALF_CYCLE).then_some(1);
-                [index.map(|index| (index >> 16) as u32), went_round, None]
+                [before, went_round, None, None]
             }
         };
-        let guessed = guess.map(|guess| (guess >> 16) as u32);
         others.map(|roll_over| {
-            let roll_over = roll_over.filter(|roll_over| Some(*roll_over) != guessed)?;
-            Some((u64::from(roll_over) << 16) | u64::from(header.sequence))
+            let index = (u64::from(roll_over?) << 16) | u64::from(header.sequence);
+            let is_unused = source.is_none_or(|source| source.is_unused(index, header));
+            is_unused.then_some(index)
         })
     }
 
@@ -390,6 +433,9 @@ impl Receiver {
                     highest: None,
                     rtp: ReplayWindow::new(),
                     rtcp: ReplayWindow::new(),
+                    lowest: u64::MAX,
+                    latest: 0,
+                    past: None,
                     failures: 0,
                     authentic_at: Timestamp(0),
                     used: 0,
@@ -410,6 +456,62 @@ impl Receiver {
         source.used = self.uses;
         source
     }
+}
+
+impl Source {
+    /// Whether a packet with this index, which lies where the counter leads, may be new.
+    fn admits(&self, index: u64, header: &RtpHeader) -> bool {
+        self.rtp.admits(index) && self.past.is_none_or(|past| past.admits(index, header))
+    }
+
+    /// The same for an index that lies anywhere else.
+    fn is_unused(&self, index: u64, header: &RtpHeader) -> bool {
+        self.used_up().is_none_or(|past| past.admits(index, header))
+    }
+
+    /// All that has been used up to now.
+    fn used_up(&self) -> Option<Past> {
+        let highest = self.highest?;
+        let (lowest, latest) = (self.lowest, self.latest);
+        let highest = highest.max(self.past.map_or(0, |past| past.highest));
+        Some(Past {
+            lowest,
+            highest,
+            latest,
+        })
+    }
+
+    /// The peer counts from this index on, wherever it was.
+    fn begin_anew(&mut self, index: u64) {
+        if self.highest.is_some_and(|highest| index <= highest) {
+            self.past = self.used_up();
+            self.rtp = ReplayWindow::new();
+            self.highest = None;
+        }
+    }
+
+    fn accept(&mut self, index: u64, timestamp: u32) {
+        let is_first = self.lowest == u64::MAX;
+        if is_first || is_after(timestamp, self.latest) {
+            self.latest = timestamp;
+        }
+        self.lowest = self.lowest.min(index);
+        self.highest = self.highest.max(Some(index));
+        self.rtp.accept(index);
+    }
+}
+
+impl Past {
+    /// Whether a packet is none of those that came: its index was not used, or its time comes behind.
+    fn admits(&self, index: u64, header: &RtpHeader) -> bool {
+        let is_used = (self.lowest..=self.highest).contains(&index);
+        !is_used || is_after(header.timestamp, self.latest)
+    }
+}
+
+/// Whether an RTP timestamp comes behind another one, which may be hours before.
+fn is_after(timestamp: u32, other: u32) -> bool {
+    (timestamp.wrapping_sub(other) as i32) > 0
 }
 
 /// RFC 3711 appendix A: the index of `sequence` closest to the highest one seen; `None` if it would
