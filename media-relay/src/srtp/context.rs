@@ -240,6 +240,35 @@ impl Receiver {
         self.open_rtp(packet, 0, now)
     }
 
+    /// Whether an RTP packet was protected under this key, although it is refused as a repetition. Changes nothing.
+    pub(super) fn repeats(&mut self, packet: &[u8]) -> bool {
+        let tag_bytes = self.keys.rtp.tag_bytes;
+        let identifiers = match self.carries_identifier(packet, &self.keys.rtp) {
+            true => [self.identifier.len(), 0],
+            false => [0, 0],
+        };
+        identifiers.into_iter().any(|identifier_bytes| {
+            let length = packet.len().checked_sub(identifier_bytes + tag_bytes);
+            let mut copy = packet.to_vec();
+            let split = length.and_then(|length| copy.split_at_mut_checked(length));
+            let Some((message, trailer)) = split else {
+                return false;
+            };
+            let tag = match self.keys.rtp.is_tag_first {
+                true => &trailer[..tag_bytes],
+                false => &trailer[identifier_bytes..],
+            };
+            let Ok(header) = RtpHeader::parse(message) else {
+                return false;
+            };
+            let mut sources = self.sources.iter();
+            let source = sources.find(|source| source.ssrc == header.ssrc);
+            let highest = source.and_then(|source| source.highest);
+            let index = highest.and_then(|highest| guess_index(highest, header.sequence));
+            index.is_some_and(|index| self.open_at(index, &header, message, tag).is_some())
+        })
+    }
+
     fn open_rtp(
         &mut self,
         packet: &mut [u8],

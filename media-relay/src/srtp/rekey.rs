@@ -109,6 +109,12 @@ impl KeyRing {
         self.worn.take()
     }
 
+    /// Whether an RTP packet, which is refused as a repetition, was protected under any of the keys.
+    pub(crate) fn repeats(&mut self, packet: &[u8]) -> bool {
+        let mut entries = self.entries.iter_mut();
+        entries.any(|entry| entry.receiver.repeats(packet))
+    }
+
     fn open(
         &mut self,
         id: KeyId,
