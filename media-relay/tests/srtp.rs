@@ -359,9 +359,9 @@ fn who_begins_to_count_anew_is_heard_and_a_recording_of_it_is_not() {
         now.0 += 20_000;
         assert!(receiver.unprotect_rtp(&mut packet.clone(), now).is_err());
     }
-    // Its counter is 0 again, or its numbers are lower ones; its clock goes on.
-    for first in [0x7000u64, 0x5000] {
-        let at = |index: u64| 0x1_7000 * 160 + (index + (0x8000 - first) * 10) as u32 * 160;
+    // Its counter is 0 again, or its numbers are lower ones; its clock goes on, or is another one.
+    for (first, clock) in [(0x7000u64, 0x1_7000 * 160), (0x5000, 3_000_000_000)] {
+        let at = |index: u64| clock + (index - first) as u32 * 160;
         let heard = (first..first + 500).position(|index| {
             now.0 += 20_000;
             let mut packet = sent(index, at(index));

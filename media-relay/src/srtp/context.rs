@@ -7,7 +7,7 @@
 //!
 //! A peer may begin to count anew under a key that it has used: after a move, or where it goes back to a key of
 //! before. Its roll-over counter is looked for then, but an index that has been used is taken once more only with
-//! an RTP timestamp behind all that came under this key, which no recording has (RFC 3711 §3.3.2): [`Past`].
+//! an RTP timestamp outside of those that came under this key, which no recording has (RFC 3711 §3.3.2): [`Past`].
 
 use super::kdf::SessionKeys;
 use super::replay::ReplayWindow;
@@ -137,8 +137,8 @@ struct Source {
     rtcp: ReplayWindow<2>,
     /// Lowest authentic RTP index.
     lowest: u64,
-    /// Latest RTP timestamp of an authentic packet.
-    latest: u32,
+    /// RTP timestamps of authentic packets.
+    times: Times,
     /// What it had used before it began to count anew.
     past: Option<Past>,
     failures: u8,
@@ -147,12 +147,40 @@ struct Source {
 }
 
 /// The indices that an SSRC has used before its counter began anew, whichever of those between they were, and
-/// the latest timestamp with them. Who begins anew goes on in time, as an SSRC is chosen together with its clock.
+/// the timestamps with them. Who begins anew and keeps its SSRC keeps its clock as well; if not, the new one will
+/// hardly fall into so few of all timestamps.
 #[derive(Clone, Copy, Debug)]
 struct Past {
     lowest: u64,
     highest: u64,
-    latest: u32,
+    times: Times,
+}
+
+/// RTP timestamps from one to another, all between them counted.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    first: u32,
+    /// So many behind the first is the last; `u32::MAX` if they are all.
+    width: u32,
+}
+
+impl Times {
+    fn contain(self, timestamp: u32) -> bool {
+        timestamp.wrapping_sub(self.first) <= self.width
+    }
+
+    /// One more, by the shorter way. Days of one stream are all timestamps at last, and stay so.
+    fn add(&mut self, timestamp: u32) {
+        if self.contain(timestamp) {
+            return;
+        }
+        let behind = timestamp.wrapping_sub(self.first).wrapping_sub(self.width);
+        let before = self.first.wrapping_sub(timestamp);
+        self.width = self.width.saturating_add(behind.min(before));
+        if before < behind {
+            self.first = timestamp;
+        }
+    }
 }
 
 /// What is left of a receiver whose key is gone: no secret, and what shows a repetition if the key comes back.
@@ -463,7 +491,7 @@ impl Receiver {
                     rtp: ReplayWindow::new(),
                     rtcp: ReplayWindow::new(),
                     lowest: u64::MAX,
-                    latest: 0,
+                    times: Times { first: 0, width: 0 },
                     past: None,
                     failures: 0,
                     authentic_at: Timestamp(0),
@@ -501,12 +529,12 @@ impl Source {
     /// All that has been used up to now.
     fn used_up(&self) -> Option<Past> {
         let highest = self.highest?;
-        let (lowest, latest) = (self.lowest, self.latest);
+        let (lowest, times) = (self.lowest, self.times);
         let highest = highest.max(self.past.map_or(0, |past| past.highest));
         Some(Past {
             lowest,
             highest,
-            latest,
+            times,
         })
     }
 
@@ -520,10 +548,10 @@ impl Source {
     }
 
     fn accept(&mut self, index: u64, timestamp: u32) {
-        let is_first = self.lowest == u64::MAX;
-        if is_first || is_after(timestamp, self.latest) {
-            self.latest = timestamp;
+        if self.lowest == u64::MAX {
+            self.times.first = timestamp;
         }
+        self.times.add(timestamp);
         self.lowest = self.lowest.min(index);
         self.highest = self.highest.max(Some(index));
         self.rtp.accept(index);
@@ -531,16 +559,11 @@ impl Source {
 }
 
 impl Past {
-    /// Whether a packet is none of those that came: its index was not used, or its time comes behind.
+    /// Whether a packet is none of those that came: its index was not used, or its timestamp was not.
     fn admits(&self, index: u64, header: &RtpHeader) -> bool {
         let is_used = (self.lowest..=self.highest).contains(&index);
-        !is_used || is_after(header.timestamp, self.latest)
+        !is_used || !self.times.contain(header.timestamp)
     }
-}
-
-/// Whether an RTP timestamp comes behind another one, which may be hours before.
-fn is_after(timestamp: u32, other: u32) -> bool {
-    (timestamp.wrapping_sub(other) as i32) > 0
 }
 
 /// RFC 3711 appendix A: the index of `sequence` closest to the highest one seen; `None` if it would
@@ -573,6 +596,35 @@ mod tests {
         let master = CryptoKey::new(Suite::AesCm128HmacSha1_32, vec![1; 30]).unwrap();
         let keys = SessionKeys::derive(&master);
         assert_eq!((keys.rtp.tag_bytes, keys.rtcp.tag_bytes), (4, 10));
+    }
+
+    #[test]
+    fn all_timestamps_that_came_are_known_whichever_way_they_went() {
+        let mut times = Times {
+            first: 4_294_967_000,
+            width: 0,
+        };
+        for (added, width) in [
+            (4_294_967_000, 0),
+            // Round the end, something late, and what came before.
+            (160, 456),
+            (0, 456),
+            (4_294_966_900, 556),
+            // The shorter way.
+            (2_000_000_000, 2_000_000_396),
+            (3_500_000_000, 2_794_967_296),
+            (2_500_000_000, 3_294_967_296),
+        ] {
+            times.add(added);
+            assert!(times.contain(added));
+            assert_eq!(times.width, width, "{added}");
+        }
+        assert!(!times.contain(2_500_000_001) && !times.contain(3_499_999_999));
+        // Days later nothing is new any more.
+        for step in 0..=1_000 {
+            times.add(2_500_000_000 + step * 1_000_000);
+        }
+        assert!(times.width >= u32::MAX - 1_000_000);
     }
 
     #[test]
