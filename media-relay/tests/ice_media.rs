@@ -230,6 +230,46 @@ fn a_restart_keeps_the_old_pair_until_another_one_is_nominated() {
     assert_eq!(old.unwrap_err(), DropReason::CheckName);
 }
 
+/// However long the checks take: who is at the pair of before speaks under the key of before until then (TDR-ICE-009).
+#[test]
+fn the_old_pair_is_heard_under_its_own_key_until_another_one_is_nominated() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
+    let (fragment, password) = ("b9kP2+/w", "Zg01asd88fgpdd777uzjYhag");
+    let restarted = NegotiatedStream {
+        protection: Protection::Sdes {
+            local: key(1),
+            remote: key(9),
+        },
+        ..full(
+            credentials(fragment, password),
+            "mpmpmp",
+            &[candidate(relayed(), 5)],
+        )
+    };
+    bench.answer(B, restarted);
+    for sequence in 2..=1_000 {
+        bench.run_ms(20);
+        let heard = voice_from_b(&mut bench, direct(), sequence);
+        assert_eq!(heard, Ok(peer_a()), "{sequence}");
+    }
+    let nominating = Check {
+        username: format!("{fragment}:mpmpmp"),
+        password,
+        ..Check::nominating()
+    };
+    checked(&mut bench, relayed(), &nominating);
+    // It has its end then as after any other agreement.
+    assert_eq!(voice_from_b(&mut bench, relayed(), 1_001), Ok(peer_a()));
+    bench.run_ms(10_000);
+    assert_eq!(
+        voice_from_b(&mut bench, relayed(), 1_002),
+        Err(DropReason::Authentication)
+    );
+}
+
 #[test]
 fn the_peer_may_go_over_to_one_without_checks_and_back() {
     let mut bench = bench();

@@ -499,10 +499,15 @@ impl Stream {
         });
     }
 
-    /// Zeroises old keys whose overlap is over.
+    /// Zeroises old keys whose overlap is over. As long as a restart has found no other pair, that of before is in
+    /// use, and who is there has the key of before (TDR-ICE-009).
     pub(super) fn expire_keys(&mut self, now: Timestamp) {
         let mut over = false;
         for face in &mut self.faces {
+            let is_kept = face.guard.checked().is_some_and(Checked::holds_before);
+            for keys in face.all_keys_mut().filter(|_| is_kept) {
+                keys.postpone(now);
+            }
             for keys in face.all_keys_mut() {
                 over |= keys.expire(now);
             }

@@ -243,6 +243,13 @@ impl PeerKeys {
         }
     }
 
+    /// The peer may well go on under the key of before: the overlap lasts as long from now on as from an agreement.
+    pub(crate) fn postpone(&mut self, now: Timestamp) {
+        if let Some(old) = self.retiring.as_mut().filter(|old| old.proofs < PROOFS) {
+            old.until = now + OVERLAP;
+        }
+    }
+
     /// Ends the overlap if its time is over; tells whether a context may now be forgotten.
     pub(crate) fn expire(&mut self, now: Timestamp) -> bool {
         let over = self.retiring.as_ref().is_some_and(|old| now >= old.until);
