@@ -137,8 +137,10 @@ impl MediaSession {
 impl Stream {
     /// Drops what has waited for too long.
     pub(super) fn expire_early(&mut self, now: Timestamp) {
-        let is_old = |kept: &mut Kept| now.since_us(kept.at) > KEPT_US;
-        while let Some(old) = self.early.packets.pop_front_if(is_old) {
+        let is_old = |kept: &Kept| now.since_us(kept.at) > KEPT_US;
+        while self.early.packets.front().is_some_and(is_old)
+            && let Some(old) = self.early.packets.pop_front()
+        {
             self.drop_for(old.why);
         }
     }
