@@ -11,9 +11,10 @@
 //! is dropped.
 //!
 //! Anybody can send to a port, and what cannot be opened yet cannot be told from noise. So each source has the room of
-//! half a second of usual packets and takes it from nobody but itself, and sources are few. Where their number is full,
-//! somebody who has sent no more than a packet, and was not the first, gives way to another; and everybody to who has shown to be a peer of
-//! ours: by a check with our password, by a packet that a key has opened, or because a description names its address.
+//! half a second of usual packets and takes it from nobody but itself, and sources are few. Where their number is
+//! full, somebody who has sent no more than a packet, and was not the first, gives way to another; and everybody to
+//! who has shown to be a peer of ours: by a check with our password, by a packet that a key has opened, or because a
+//! description names its address.
 
 use super::output::{Outcome, Output};
 use super::plan::Path;

@@ -112,11 +112,12 @@ impl PeerDtls {
 
 /// The transport protocol of an offer of ours with keys, on a line that was agreed under this one.
 ///
-/// A peer that offers a fingerprint and keys on `UDP/TLS/RTP/SAVP` is taken at its keys. Our answer keeps the protocol of
-/// the line, as an answer must (RFC 3264 §6), and chooses by what it has: keys and no fingerprint, which is how DTLS is
-/// declined (RFC 8842 §5.3), and how Direct Routing mixes the two (TDR-MED-006). An offer is different: under that protocol it
-/// would have to name a certificate (RFC 5763 §5). So it names that of keys, and a later offer may change the protocol of a
-/// line as it may its port (RFC 3264 §8.3.1).
+/// A peer that offers a fingerprint and keys on `UDP/TLS/RTP/SAVP` is taken at its keys. Our answer keeps the protocol
+/// of the line (RFC 3264 §6, MED-022) and chooses by what it has: keys and no fingerprint. That declines DTLS, as whoever
+/// accepts it must name a certificate (RFC 8842 §5.3), and it is how Direct Routing mixes the two (TDR-MED-006).
+///
+/// An offer is different: under that protocol it would have to name a certificate (RFC 5763 §5). So it has that of
+/// keys; a later offer may change the protocol of a line as it may its port (RFC 3264 §8.3.1).
 pub(super) fn protocol_of_keys(agreed: &str) -> &str {
     match agreed.as_bytes().first_chunk::<8>() {
         Some(start) if start.eq_ignore_ascii_case(b"UDP/TLS/") => {
