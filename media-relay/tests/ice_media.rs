@@ -127,10 +127,9 @@ fn media_is_taken_from_candidates_until_one_is_nominated_and_then_from_who_check
     // Who sends what only the peer can have made can be sent to.
     assert_eq!(voice_to_b(&mut bench, 1), Ok(direct()));
     let stranger = address("192.0.2.99:4000");
-    assert_eq!(
-        voice_from_b(&mut bench, stranger, 2),
-        Err(DropReason::Source)
-    );
+    // Kept in case that a check comes from there.
+    let kept = bench.send_or_end(B, stranger, &secured_voice(2));
+    assert_eq!(kept, None);
     checked(&mut bench, relayed(), &Check::nominating());
     assert_eq!(voice_to_b(&mut bench, 2), Ok(relayed()));
     assert_eq!(
@@ -229,6 +228,46 @@ fn a_restart_keeps_the_old_pair_until_another_one_is_nominated() {
     );
     let old = knock(&mut bench, 2, direct(), &Check::default().bytes());
     assert_eq!(old.unwrap_err(), DropReason::CheckName);
+}
+
+/// However long the checks take: who is at the pair of before speaks under the key of before until then (TDR-ICE-009).
+#[test]
+fn the_old_pair_is_heard_under_its_own_key_until_another_one_is_nominated() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
+    let (fragment, password) = ("b9kP2+/w", "Zg01asd88fgpdd777uzjYhag");
+    let restarted = NegotiatedStream {
+        protection: Protection::Sdes {
+            local: key(1),
+            remote: key(9),
+        },
+        ..full(
+            credentials(fragment, password),
+            "mpmpmp",
+            &[candidate(relayed(), 5)],
+        )
+    };
+    bench.answer(B, restarted);
+    for sequence in 2..=1_000 {
+        bench.run_ms(20);
+        let heard = voice_from_b(&mut bench, direct(), sequence);
+        assert_eq!(heard, Ok(peer_a()), "{sequence}");
+    }
+    let nominating = Check {
+        username: format!("{fragment}:mpmpmp"),
+        password,
+        ..Check::nominating()
+    };
+    checked(&mut bench, relayed(), &nominating);
+    // It has its end then as after any other agreement.
+    assert_eq!(voice_from_b(&mut bench, relayed(), 1_001), Ok(peer_a()));
+    bench.run_ms(10_000);
+    assert_eq!(
+        voice_from_b(&mut bench, relayed(), 1_002),
+        Err(DropReason::Authentication)
+    );
 }
 
 #[test]
@@ -338,6 +377,8 @@ fn what_was_kept_too_long_or_by_whom_is_not_the_peer_is_not_heard() {
     bench.send_or_end(B, address("192.0.2.99:4000"), &secured_voice(3));
     bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
     assert_eq!(bench.made(), []);
+    // A check from there could come for half a second.
+    bench.run_ms(6_000);
     let stats = bench.stats(B);
     assert_eq!(stats.dropped(DropReason::NoPath), 1);
     assert_eq!(stats.dropped(DropReason::Authentication), 1);

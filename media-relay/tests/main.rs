@@ -7,6 +7,7 @@ mod common;
 mod digits;
 mod dtls;
 mod dtls_media;
+mod early;
 mod fax;
 mod forgotten;
 mod forward;

@@ -770,6 +770,74 @@ fn a_new_key_is_followed_whether_or_not_the_peer_restarts_its_counter() {
     }
 }
 
+/// Between two phones of a user, say: the key of before may come back at once, or after the time for which it is kept
+/// beside another one. The peer goes on counting or begins at zero, and what was recorded is heard in neither case.
+#[test]
+fn a_key_that_comes_back_goes_on_or_begins_anew_and_no_recording_is_heard() {
+    for case in 0..12 {
+        let away_ms = [200, 8_000, 60_000][case / 4];
+        let (begins_anew, is_replayed_first) = (case % 2 == 0, case % 4 < 2);
+        let (mut bench, one, ours) = half_secure();
+        let two = SecurePeer::new(&key(9), &ours);
+        // The clock and the numbers are the phones' common one.
+        let said = |peer: &SecurePeer, index: u64, number: u64| {
+            let plain = rtp(8, number as u16, number as u32 * 160, 0x2222, b"voice");
+            peer.protect(&plain, index)
+        };
+        let replay = |bench: &mut Bench, recorded: &[Vec<u8>]| {
+            for packet in recorded {
+                bench.wait_ms(20);
+                let fault = bench.send(A, peer_a(), packet).unwrap_err();
+                let is_refused = matches!(fault, DropReason::Replay | DropReason::Authentication);
+                assert!(is_refused, "case {case}: {fault:?}");
+            }
+        };
+        let mut recorded = Vec::new();
+        for number in (60_000..70_000).step_by(100) {
+            bench.wait_ms(2_000);
+            for number in number..number + 2 {
+                recorded.push(said(&one, number, number));
+                let heard = bench.send(A, peer_a(), &recorded[recorded.len() - 1]);
+                heard.unwrap();
+            }
+        }
+        let mut number = 69_902;
+        bench.answer(A, secure(peer_a(), &ours, &key(9)));
+        for at in 0..away_ms / 20 {
+            bench.run_ms(20);
+            // Two are not enough to prove the other key.
+            if away_ms < 10_000 && at >= 2 {
+                continue;
+            }
+            let packet = said(&two, number & 0xffff, number);
+            bench.send(A, peer_a(), &packet).unwrap();
+            number += 1;
+        }
+        bench.answer(A, secure(peer_a(), &ours, &key(1)));
+        if is_replayed_first {
+            replay(&mut bench, &recorded);
+        }
+        for _ in 0..200 {
+            bench.wait_ms(20);
+            let index = match begins_anew {
+                true => number & 0xffff,
+                false => number,
+            };
+            let packet = said(&one, index, number);
+            let heard = bench.send(A, peer_a(), &packet).map(|_| ());
+            assert_eq!(heard, Ok(()), "case {case}, index {index}");
+            number += 1;
+        }
+        replay(&mut bench, &recorded);
+        let index = match begins_anew {
+            true => number & 0xffff,
+            false => number,
+        };
+        let next = said(&one, index, number);
+        assert!(bench.send(A, peer_a(), &next).is_ok(), "case {case}");
+    }
+}
+
 #[test]
 fn a_peer_that_answers_with_our_own_key_is_heard_but_our_packets_are_not_taken_back() {
     let mut bench = Bench::allocated([ProtectionWanted::Sdes(vec![SUITE]), ProtectionWanted::None]);

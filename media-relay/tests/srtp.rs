@@ -337,6 +337,46 @@ fn a_burst_of_bad_packets_does_not_open_the_door_to_a_recording() {
     }
 }
 
+/// It has begun anew and been heard, and what it had sent under the same numbers before is none of it; nor is silence
+/// an opening for that, such as a hold.
+#[test]
+fn who_begins_to_count_anew_is_heard_and_a_recording_of_it_is_not() {
+    let sender = Sender::new(&key(Suite::AesCm128HmacSha1_80));
+    let mut receiver = Receiver::new(&key(Suite::AesCm128HmacSha1_80));
+    let sent = |index: u64, timestamp: u32| {
+        let mut plain = rtp(index as u16, 7, b"voice");
+        plain[4..8].copy_from_slice(&timestamp.to_be_bytes());
+        protect(&sender, &plain, index)
+    };
+    let mut recorded = Vec::new();
+    for index in (20_000u64..=0x1_6000).step_by(1_000) {
+        recorded.push(sent(index, index as u32 * 160));
+        let mut packet = recorded[recorded.len() - 1].clone();
+        assert!(receiver.unprotect_rtp(&mut packet, NOW).is_ok(), "{index}");
+    }
+    let mut now = NOW;
+    for packet in recorded.iter().cycle().take(500) {
+        now.0 += 20_000;
+        assert!(receiver.unprotect_rtp(&mut packet.clone(), now).is_err());
+    }
+    // Its counter is 0 again, or its numbers are lower ones; its clock goes on, or is another one.
+    for (first, clock) in [(0x7000u64, 0x1_7000 * 160), (0x5000, 3_000_000_000)] {
+        let at = |index: u64| clock + (index - first) as u32 * 160;
+        let heard = (first..first + 500).position(|index| {
+            now.0 += 20_000;
+            let mut packet = sent(index, at(index));
+            receiver.unprotect_rtp(&mut packet, now).is_ok()
+        });
+        assert!(heard.is_some_and(|at| at <= 20), "{first:x}: {heard:?}");
+        for packet in recorded.iter().cycle().take(500) {
+            now.0 += 20_000;
+            assert!(receiver.unprotect_rtp(&mut packet.clone(), now).is_err());
+        }
+        let mut packet = sent(first + 600, at(first + 600));
+        assert!(receiver.unprotect_rtp(&mut packet, now).is_ok());
+    }
+}
+
 #[test]
 fn a_key_identifier_is_taken_off_where_the_peer_puts_one() {
     for suite in [Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm] {

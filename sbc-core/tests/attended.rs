@@ -1,6 +1,6 @@
 //! Attended transfer by hand: the two calls of a transferor are joined, on one shard and across two.
 
-use crate::world;
+use crate::{crossing, world};
 
 use media_api::Command as MediaCommand;
 use sbc_core::demux::shard_of_message;
@@ -175,6 +175,32 @@ fn the_two_calls_of_a_transferor_become_one() {
         );
         shard.settles();
     }
+}
+
+/// Silence would tell its sender that the call is over (RFC 3261 §12.2.1.2).
+#[test]
+fn what_a_party_said_to_who_leaves_is_answered_before_it_goes_on_elsewhere() {
+    let mut shard = Shard::with(crossing::config(crossing::BY_INFO));
+    let first = up(&mut shard, "first", "y1");
+    let second = up(&mut shard, "second", "z1");
+    let bare = callee_request(&second.invite, "z1", "INFO", 1, crossing::RELAY);
+    let info = bare.replace(
+        "Content-Length: 0\n\n",
+        &format!(
+            "Content-Length: {}\n\n{}",
+            crossing::FIVE.len() + 2,
+            crossing::FIVE
+        ),
+    );
+    shard.teams_says(&info);
+    shard.next_request(Method::Info);
+    shard.carrier_says(&refer(&first, &refer_to(&second, false)));
+    let mut answers = shard.sent.iter().filter_map(|sent| {
+        let is_info = header(&sent.message, HeaderName::CSeq) == "1 INFO";
+        is_info.then(|| sent.message.status().map(|status| status.code()))
+    });
+    assert_eq!(answers.next(), Some(Some(487)));
+    assert_eq!(passed_on(&shard), 1);
 }
 
 #[test]

@@ -297,3 +297,52 @@ fn whoever_goes_on_sending_is_answered_in_time_all_the_same() {
     };
     assert!(call.shard.sent.iter().any(is_first));
 }
+
+/// Until it is answered, the call may have been transferred: whoever got it has no part in it any more.
+#[test]
+fn a_digit_is_answered_to_whoever_pressed_it_though_the_other_party_has_transferred_the_call() {
+    for answer in [Some("200 OK"), Some("415 No"), None] {
+        let mut call = up(config(BY_INFO));
+        call.says("INFO", RELAY, FIVE);
+        let pressed = call.cseq;
+        let info = carried(&mut call);
+        let target = "sip:sip.pstnhub.microsoft.com:5061;transport=tls;x-m=8:orgid:0000aaaa-1111";
+        let refer = format!("REFER-TO: <{target}>\nCONTACT: <sip:api.example.com:443;x-i=1>\n");
+        call.teams_says("REFER", 1, &refer);
+        call.shard.next_response(202);
+        let notify = call.shard.next_request(Method::Notify).message;
+        answers(&mut call, &notify, "200 OK");
+        let invite = call.shard.next_request(Method::Invite).message;
+        let taken = response(&invite, "200 OK", "z1", TEAMS_CONTACT, TEAMS_SDP);
+        call.shard.teams_says(&taken);
+        call.shard.next_request(Method::Ack);
+        let last = call.shard.next_request(Method::Notify).message;
+        answers(&mut call, &last, "200 OK");
+        if answer.is_none() {
+            // What it leaves behind has no answer.
+            call.teams_says("BYE", 2, "");
+        }
+        let told = |call: &mut Call| -> Vec<u16> {
+            let sent = call.shard.sent.drain(..);
+            let of_info =
+                |sent: &Sent| header(&sent.message, HeaderName::CSeq) == format!("{pressed} INFO");
+            let statuses = sent
+                .filter(of_info)
+                .filter_map(|sent| sent.message.status());
+            let finals = statuses.filter(|status| status.is_final());
+            finals.map(|status| status.code()).collect()
+        };
+        assert_eq!(told(&mut call), []);
+        let wanted = match answer {
+            Some(start) => {
+                answers(&mut call, &info, start);
+                start[..3].parse().unwrap()
+            }
+            None => {
+                call.shard.pass(Duration::from_secs(9));
+                500
+            }
+        };
+        assert_eq!(told(&mut call), [wanted], "{answer:?}");
+    }
+}

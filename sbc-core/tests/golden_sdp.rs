@@ -249,6 +249,10 @@ impl Stage {
                 Ok(body) => self.says("X is offered", &body),
                 Err(why) => self.refuses(why),
             },
+            "repeat X" => {
+                let body = interwork::repeat(&mut self.x).expect("something is in force");
+                self.says("X is offered", &body);
+            }
             "commit" => {
                 assert!(self.x.commit().is_some() & self.y.commit().is_some());
             }

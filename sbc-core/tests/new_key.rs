@@ -84,6 +84,27 @@ fn a_worn_key_is_replaced_by_an_offer_and_the_peer_may_replace_its_own() {
     call.lives();
 }
 
+/// Each of its answers has a key that lasts for a packet or two: nobody is asked without end.
+#[test]
+fn a_peer_whose_keys_wear_at_once_is_not_offered_one_after_the_other() {
+    let mut call = Call::new();
+    for second in 0..20 {
+        worn(&mut call);
+        if second % 5 == 0 {
+            let offer = call.shard.next_request(Method::Invite).message;
+            let short = TEAMS_SDP.replace("|2^31", "|2^1");
+            let short = short.replace("inline:MTIz", &format!("inline:{second:02}Iz"));
+            let answer = response(&offer, "200 OK", "", TEAMS_CONTACT, &short);
+            call.shard.teams_says(&answer);
+            call.shard.next_request(Method::Ack);
+            worn(&mut call);
+        }
+        assert!(call.shard.sent.is_empty(), "second {second}");
+        call.shard.pass(Duration::from_secs(1));
+    }
+    call.lives();
+}
+
 #[test]
 fn a_peer_that_refuses_a_new_key_keeps_the_old_one_and_is_asked_again_when_it_is_worn_further() {
     let mut call = Call::new();

@@ -65,13 +65,13 @@ impl Suite {
         }
     }
 
-    /// The suite of this name, and the name; either of the two is taken.
+    /// The suite of this name, and the name; either of the two is taken, in any case (RFC 4568 §9.1, RFC 5234 §2.3).
     pub fn from_name(name: &[u8]) -> Option<(Self, &'static str)> {
         Self::ALL.into_iter().find_map(|suite| {
             let mut names = [Some(suite.name()), suite.misspelling()]
                 .into_iter()
                 .flatten();
-            let spelt = names.find(|own| own.as_bytes() == name)?;
+            let spelt = names.find(|own| own.as_bytes().eq_ignore_ascii_case(name))?;
             Some((suite, spelt))
         })
     }

@@ -1,12 +1,24 @@
-//! Secured packets that come before the description with their key are kept a little while (TDR-MED-009).
+//! Secured packets that come before what says whose they are, are kept a little while (TDR-MED-009).
 //!
-//! Who answers a call may talk before its answer has arrived here, and so may each fork of it: as long as
-//! nothing is final, what no fork that is known has sent may be of one that is not. Anybody can send to a port,
-//! so no more than half a second of usual packets is kept, the newest, and everything about them is judged
-//! when the key is there.
+//! | what is missing             | until                | kept is                                    |
+//! |-----------------------------|----------------------|--------------------------------------------|
+//! | the first description       | it is there          | everything                                 |
+//! | that of another fork        | anything is final    | what nobody who is known has sent          |
+//! | a check from where it comes | a pair is nominated  | what comes from places that nobody knows   |
+//!
+//! Who answers a call may talk before its answer has arrived here, and before its checks have. Everything is judged
+//! when the key or the check is there, in the order in which it came, and what has waited for more than half a second
+//! is dropped.
+//!
+//! Anybody can send to a port, and what cannot be opened yet cannot be told from noise. So each source has the room of
+//! half a second of usual packets and takes it from nobody but itself, and sources are few. Where their number is
+//! full, somebody who has sent no more than a packet, and was not the first, gives way to another; and everybody to
+//! who has shown to be a peer of ours: by a check with our password, by a packet that a key has opened, or because a
+//! description names its address.
 
 use super::output::{Outcome, Output};
 use super::plan::Path;
+use super::stream::Stream;
 use super::{MediaSession, SocketId};
 use crate::packet::demux::{self, Class};
 use crate::srtp::MAX_TRAILER_BYTES;
@@ -19,16 +31,19 @@ use std::net::SocketAddr;
 const KEPT_US: u64 = 500_000;
 /// Half a second of packets of 20 ms.
 const MAX_PACKETS: usize = 25;
+/// Places that packets are kept of.
+const MAX_SOURCES: usize = 4;
 /// Larger packets are no telephone audio.
 const MAX_BYTES: usize = 512;
 
-/// What came before its key on one stream.
+/// What came too early on one stream.
 #[derive(Debug, Default)]
 pub(super) struct Early {
     /// Whether media of this stream will be secured.
     pub(super) is_wanted: bool,
     /// Whether the packet that is judged lies open now, and so is no use to another key.
     pub(super) is_opened: bool,
+    /// In the order in which they came.
     packets: VecDeque<Kept>,
 }
 
@@ -54,23 +69,23 @@ impl MediaSession {
     ) -> bool {
         let stream = &mut self.streams[at];
         let was_opened = std::mem::take(&mut stream.early.is_opened);
+        let is_rtp = stream.sockets.rtp == socket && demux::classify(packet) == Class::Rtp;
+        if !stream.early.is_wanted || was_opened || !is_rtp || packet.len() > MAX_BYTES {
+            return false;
+        }
+        let newest = stream.active().map(|face| face.stage);
+        let may_be_fork = newest == Some(Stage::Preview);
         let is_early = match why {
             DropReason::NoPath => !stream.was_agreed(),
-            DropReason::Source | DropReason::Authentication => {
-                let newest = stream.active().map(|face| face.stage);
-                newest == Some(Stage::Preview) && !was_opened
+            DropReason::Source => may_be_fork || stream.awaits_nomination(),
+            // It may have the numbers of another one: forks may be alike in everything but their keys.
+            DropReason::Authentication | DropReason::Replay => {
+                may_be_fork && !stream.ring.repeats(packet)
             }
             _ => false,
         };
-        let is_early = is_early && stream.early.is_wanted;
-        let is_rtp = stream.sockets.rtp == socket && demux::classify(packet) == Class::Rtp;
-        if !is_early || !is_rtp || packet.len() > MAX_BYTES {
+        if !is_early || !stream.makes_room(from, now) {
             return false;
-        }
-        if stream.early.packets.len() == MAX_PACKETS
-            && let Some(oldest) = stream.early.packets.pop_front()
-        {
-            stream.drop_for(oldest.why);
         }
         stream.early.packets.push_back(Kept {
             socket,
@@ -86,15 +101,12 @@ impl MediaSession {
     pub(super) fn replay_early(&mut self, now: Timestamp, out: &mut Output) {
         for at in 0..self.streams.len() {
             let stream = &mut self.streams[at];
+            stream.expire_early(now);
             let can_go_on = matches!(stream.path, Path::Forward { .. });
             if stream.early.packets.is_empty() || !stream.was_agreed() || !can_go_on {
                 continue;
             }
             for kept in std::mem::take(&mut stream.early.packets) {
-                if now.since_us(kept.at) > KEPT_US {
-                    self.streams[at].drop_for(kept.why);
-                    continue;
-                }
                 let mut slot = [0; MAX_BYTES + MAX_TRAILER_BYTES];
                 let length = kept.bytes.len();
                 slot[..length].copy_from_slice(&kept.bytes);
@@ -120,5 +132,74 @@ impl MediaSession {
                 }
             }
         }
+    }
+}
+
+impl Stream {
+    /// Drops what has waited for too long.
+    pub(super) fn expire_early(&mut self, now: Timestamp) {
+        let is_old = |kept: &Kept| now.since_us(kept.at) > KEPT_US;
+        while self.early.packets.front().is_some_and(is_old)
+            && let Some(old) = self.early.packets.pop_front()
+        {
+            self.drop_for(old.why);
+        }
+    }
+
+    /// Whether a packet from there may be kept; what has to give way for it is dropped.
+    fn makes_room(&mut self, from: SocketAddr, now: Timestamp) -> bool {
+        self.expire_early(now);
+        let mut sources = [(None, 0); MAX_SOURCES];
+        for kept in &self.early.packets {
+            let of = sources
+                .iter_mut()
+                .find(|(own, _)| own.is_none_or(|own| own == kept.from));
+            if let Some((own, packets)) = of {
+                *own = Some(kept.from);
+                *packets += 1;
+            }
+        }
+        let own = sources.iter().find(|(own, _)| *own == Some(from));
+        if let Some((_, packets)) = own {
+            if *packets >= MAX_PACKETS {
+                self.give_up(from, 1);
+            }
+            return true;
+        }
+        if sources.iter().any(|(own, _)| own.is_none()) {
+            return true;
+        }
+        // Who came first stays, so that a flood from many places cannot wash it away packet by packet.
+        let (most, stay) = match self.knows(from) {
+            true => (MAX_PACKETS, 0),
+            false => (1, 1),
+        };
+        let others = sources.iter().skip(stay);
+        let others = others.filter_map(|(own, packets)| Some(((*own)?, *packets)));
+        let others = others.filter(|(own, packets)| *packets <= most && !self.knows(*own));
+        let Some((least, packets)) = others.min_by_key(|(_, packets)| *packets) else {
+            return false;
+        };
+        self.give_up(least, packets);
+        true
+    }
+
+    /// Drops so many packets from there, the oldest first.
+    fn give_up(&mut self, from: SocketAddr, packets: usize) {
+        for _ in 0..packets {
+            let mut kept = self.early.packets.iter();
+            let oldest = kept.position(|kept| kept.from == from);
+            if let Some(kept) = oldest.and_then(|at| self.early.packets.remove(at)) {
+                self.drop_for(kept.why);
+            }
+        }
+    }
+
+    /// Whether somebody there has shown to be a peer of ours, or is described to be.
+    fn knows(&self, at: SocketAddr) -> bool {
+        let is_peer = |face: &super::stream::Face| {
+            face.guard.pinned() == Some(at) || face.terms.remote_rtp == at
+        };
+        self.faces.iter().any(is_peer) || self.agent.has_seen(at)
     }
 }

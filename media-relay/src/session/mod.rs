@@ -15,6 +15,7 @@ mod ice;
 mod liveness;
 mod one_way;
 mod output;
+mod party;
 mod plan;
 mod play;
 mod quality;
@@ -510,6 +511,7 @@ impl MediaSession {
         let mut is_over = false;
         for stream in &mut self.streams {
             stream.expire_keys(now);
+            stream.expire_early(now);
             is_over |= stream.expire_retired(now);
             if stream.reports.due().is_some_and(|due| due <= now) {
                 stream.report_if_due(now, self.wall, out);

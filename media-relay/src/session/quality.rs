@@ -1,6 +1,7 @@
 //! Reception figures of one stream: loss, reordering, duplicates, jitter (RFC 3550 A.1, A.3, A.8), gaps.
 
 use super::burst::Bursts;
+use super::party::Party;
 use crate::packet::rtcp::ReportBlock;
 use crate::time::Timestamp;
 use media_api::{BurstStats, DropReason, LATE_US};
@@ -58,6 +59,7 @@ pub(super) struct Reception {
 /// The present SSRC.
 #[derive(Debug)]
 struct SourceState {
+    party: Party,
     ssrc: u32,
     /// First extended sequence number of the space.
     base: u64,
@@ -159,12 +161,12 @@ impl Reception {
     /// what is remembered about a jump.
     pub(super) fn arrive(
         &mut self,
-        ssrc: u32,
+        (party, ssrc): (Party, u32),
         sequence: u16,
         now: Timestamp,
     ) -> Result<Position, DropReason> {
         match &mut self.source {
-            Some(source) if source.ssrc == ssrc => {
+            Some(source) if (source.party, source.ssrc) == (party, ssrc) => {
                 let step = sequence.wrapping_sub(source.highest as u16);
                 if step == 0 {
                     return Err(DropReason::Duplicate);
@@ -193,7 +195,7 @@ impl Reception {
                         generation: self.generation,
                     });
                 } else if source.confirms_jump == Some(sequence) {
-                    self.begin(ssrc, sequence, now);
+                    self.begin((party, ssrc), sequence, now);
                 } else {
                     source.confirms_jump = Some(sequence.wrapping_add(1));
                     return Err(DropReason::Sequence);
@@ -215,11 +217,11 @@ impl Reception {
                 }
                 self.change_expected_until = None;
                 self.ssrc_changes += 1;
-                self.begin(ssrc, sequence, now);
+                self.begin((party, ssrc), sequence, now);
             }
             None => {
                 self.change_expected_until = None;
-                self.begin(ssrc, sequence, now);
+                self.begin((party, ssrc), sequence, now);
             }
         }
         let generation = self.generation;
@@ -234,7 +236,7 @@ impl Reception {
         })
     }
 
-    fn begin(&mut self, ssrc: u32, sequence: u16, now: Timestamp) {
+    fn begin(&mut self, (party, ssrc): (Party, u32), sequence: u16, now: Timestamp) {
         self.fold_jitter();
         let Totals { expected, lost, .. } = self.totals();
         (self.expected_before, self.lost_before) = (expected, lost);
@@ -245,6 +247,7 @@ impl Reception {
         self.generation = self.generation.wrapping_add(1);
         let highest = (1 << 16) | u64::from(sequence);
         self.source = Some(SourceState {
+            party,
             ssrc,
             base: highest,
             highest,
@@ -506,7 +509,7 @@ mod tests {
             .iter()
             .map(|sequence| {
                 reception
-                    .arrive(1, *sequence, Timestamp(0))
+                    .arrive((Party::default(), 1), *sequence, Timestamp(0))
                     .map(|position| position.extended)
             })
             .collect()
@@ -547,13 +550,25 @@ mod tests {
     #[test]
     fn a_parallel_ssrc_waits_for_the_silence_of_the_first() {
         let mut reception = Reception::default();
-        assert!(reception.arrive(1, 1, Timestamp(0)).is_ok());
+        assert!(
+            reception
+                .arrive((Party::default(), 1), 1, Timestamp(0))
+                .is_ok()
+        );
         assert_eq!(
-            reception.arrive(2, 9, Timestamp(20_000)),
+            reception.arrive((Party::default(), 2), 9, Timestamp(20_000)),
             Err(DropReason::Ssrc)
         );
-        assert!(reception.arrive(1, 2, Timestamp(20_000)).is_ok());
-        assert!(reception.arrive(2, 10, Timestamp(130_000)).is_ok());
+        assert!(
+            reception
+                .arrive((Party::default(), 1), 2, Timestamp(20_000))
+                .is_ok()
+        );
+        assert!(
+            reception
+                .arrive((Party::default(), 2), 10, Timestamp(130_000))
+                .is_ok()
+        );
         assert_eq!(reception.ssrc(), Some(2));
     }
 
@@ -563,20 +578,25 @@ mod tests {
         let mut now = Timestamp(MINUTE_US);
         for ssrc in 0..=4 {
             now.0 += 200_000;
-            assert!(reception.arrive(ssrc, 1, now).is_ok());
+            assert!(reception.arrive((Party::default(), ssrc), 1, now).is_ok());
         }
         now.0 += 200_000;
-        assert_eq!(reception.arrive(9, 1, now), Err(DropReason::Ssrc));
+        assert_eq!(
+            reception.arrive((Party::default(), 9), 1, now),
+            Err(DropReason::Ssrc)
+        );
         reception.expect_change(now);
-        assert!(reception.arrive(9, 1, now).is_ok());
+        assert!(reception.arrive((Party::default(), 9), 1, now).is_ok());
         now.0 += MINUTE_US;
-        assert!(reception.arrive(10, 1, now).is_ok());
+        assert!(reception.arrive((Party::default(), 10), 1, now).is_ok());
     }
 
     #[test]
     fn jitter_follows_the_integer_form_of_appendix_a8() {
         let mut reception = Reception::default();
-        reception.arrive(1, 1, Timestamp(0)).unwrap();
+        reception
+            .arrive((Party::default(), 1), 1, Timestamp(0))
+            .unwrap();
         let mut expected = 0u32;
         let mut previous = 0i64;
         for step in 0..200u32 {
@@ -596,7 +616,9 @@ mod tests {
     #[test]
     fn the_largest_jitter_is_kept_when_source_and_clock_change() {
         let mut reception = Reception::default();
-        reception.arrive(1, 1, Timestamp(0)).unwrap();
+        reception
+            .arrive((Party::default(), 1), 1, Timestamp(0))
+            .unwrap();
         reception.measure_jitter(0, 8000, Timestamp(0));
         reception.measure_jitter(160, 8000, Timestamp(36_000));
         assert_eq!(
@@ -616,14 +638,18 @@ mod tests {
             (reception.jitter_us(), reception.max_jitter_us()),
             (0, 1000)
         );
-        reception.arrive(2, 1, Timestamp(3_000_000)).unwrap();
+        reception
+            .arrive((Party::default(), 2), 1, Timestamp(3_000_000))
+            .unwrap();
         assert_eq!(reception.max_jitter_us(), 1000);
     }
 
     #[test]
     fn packets_of_one_telephone_event_count_once_for_jitter() {
         let mut reception = Reception::default();
-        reception.arrive(1, 1, Timestamp(0)).unwrap();
+        reception
+            .arrive((Party::default(), 1), 1, Timestamp(0))
+            .unwrap();
         for step in 0..20 {
             reception.measure_jitter(8000, 8000, Timestamp(step * 20_000));
         }

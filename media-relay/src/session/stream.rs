@@ -10,6 +10,7 @@ use super::digits::Digits;
 use super::early::Early;
 use super::ice::{Agent, Checked};
 use super::one_way::Air;
+use super::party::Party;
 use super::plan::{Path, Rule, Rules};
 use super::quality::{Position, Reception};
 use super::rate::RateLimit;
@@ -60,6 +61,7 @@ pub(super) struct Stream {
     pub(super) ratings: Ratings,
     pub(super) path: Path,
     pub(super) ring: KeyRing,
+    pub(super) last_party: Party,
     pub(super) senders: Vec<SendContext>,
     /// The suite of a key of ours that is nearly used up.
     pub(super) worn: Option<Suite>,
@@ -120,6 +122,7 @@ pub(super) struct Face {
     pub(super) fork: ForkId,
     pub(super) stage: Stage,
     pub(super) terms: NegotiatedStream,
+    pub(super) party: Party,
     pub(super) rules: Rules,
     /// Payload types of before that are still understood.
     pub(super) retired: Retired,
@@ -195,6 +198,7 @@ impl Stream {
             ratings: Ratings::default(),
             path: Path::Blocked(DropReason::NoPath),
             ring: KeyRing::default(),
+            last_party: Party::default(),
             senders: Vec::new(),
             worn: None,
             rate: RateLimit::default(),
@@ -400,6 +404,7 @@ impl Stream {
         Face {
             fork: ForkId(0),
             stage: Stage::Preview,
+            party: self.party_of(&terms),
             rules: Rules::default(),
             retired: Retired::default(),
             guard,
@@ -494,10 +499,15 @@ impl Stream {
         });
     }
 
-    /// Zeroises old keys whose overlap is over.
+    /// Zeroises old keys whose overlap is over. As long as a restart has found no other pair, that of before is in
+    /// use, and who is there has the key of before (TDR-ICE-009).
     pub(super) fn expire_keys(&mut self, now: Timestamp) {
         let mut over = false;
         for face in &mut self.faces {
+            let is_kept = face.guard.checked().is_some_and(Checked::holds_before);
+            for keys in face.all_keys_mut().filter(|_| is_kept) {
+                keys.postpone(now);
+            }
             for keys in face.all_keys_mut() {
                 over |= keys.expire(now);
             }
@@ -608,13 +618,13 @@ impl Stream {
                 return Err(DropReason::Source);
             }
         }
-        let direction = face.terms.direction;
+        let (party, direction) = (face.party, face.terms.direction);
         if !self.has_arrived {
             // What another session still hands over must not keep a new SSRC waiting.
             self.reception.expect_change(now);
         }
         self.prefer_heard(at);
-        let accepted = self.count_in(&header, payload, rule, direction, length, now)?;
+        let accepted = self.count_in(&header, payload, rule, (party, direction), length, now)?;
         self.has_arrived = true;
         Ok(accepted)
     }
@@ -638,8 +648,8 @@ impl Stream {
         let binding = binding.ok_or(DropReason::PayloadType)?;
         let rule = face.rules.of(binding.receive);
         let rule = rule.ok_or(DropReason::PayloadType)?;
-        let direction = face.terms.direction;
-        self.count_in(&header, payload, rule, direction, packet.len(), now)
+        let of = (face.party, face.terms.direction);
+        self.count_in(&header, payload, rule, of, packet.len(), now)
     }
 
     /// What everything that is accepted passes last: pace, order, direction and figures.
@@ -648,7 +658,7 @@ impl Stream {
         header: &RtpHeader,
         payload: Range<usize>,
         rule: Rule,
-        direction: Direction,
+        (party, direction): (Party, Direction),
         length: usize,
         now: Timestamp,
     ) -> Result<Accepted, DropReason> {
@@ -656,7 +666,9 @@ impl Stream {
         if !self.rate.admits(now) {
             return Err(DropReason::Rate);
         }
-        let position = self.reception.arrive(header.ssrc, header.sequence, now)?;
+        let position = self
+            .reception
+            .arrive((party, header.ssrc), header.sequence, now)?;
         if !receives {
             return Err(DropReason::Direction);
         }

@@ -4,6 +4,10 @@
 //! |-----------|------------------------------------------------------------------------|
 //! | send      | given by the caller, who owns the sequence space; never used twice     |
 //! | receive   | guessed from the sequence number (RFC 3711 App. A), kept once authentic |
+//!
+//! A peer may begin to count anew under a key that it has used: after a move, or where it goes back to a key of
+//! before. Its roll-over counter is looked for then, but an index that has been used is taken once more only with
+//! an RTP timestamp outside of those that came under this key, which no recording has (RFC 3711 §3.3.2): [`Past`].
 
 use super::kdf::SessionKeys;
 use super::replay::ReplayWindow;
@@ -131,9 +135,59 @@ struct Source {
     highest: Option<u64>,
     rtp: ReplayWindow<16>,
     rtcp: ReplayWindow<2>,
+    /// Lowest authentic RTP index.
+    lowest: u64,
+    /// RTP timestamps of authentic packets.
+    times: Times,
+    /// What it had used before it began to count anew.
+    past: Option<Past>,
     failures: u8,
     authentic_at: Timestamp,
     used: u64,
+}
+
+/// The indices that an SSRC has used before its counter began anew, whichever of those between they were, and
+/// the timestamps with them. Who begins anew and keeps its SSRC keeps its clock as well; if not, the new one will
+/// hardly fall into so few of all timestamps.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    lowest: u64,
+    highest: u64,
+    times: Times,
+}
+
+/// RTP timestamps from one to another, all between them counted.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    first: u32,
+    /// So many behind the first is the last; `u32::MAX` if they are all.
+    width: u32,
+}
+
+impl Times {
+    fn contain(self, timestamp: u32) -> bool {
+        timestamp.wrapping_sub(self.first) <= self.width
+    }
+
+    /// One more, by the shorter way. Days of one stream are all timestamps at last, and stay so.
+    fn add(&mut self, timestamp: u32) {
+        if self.contain(timestamp) {
+            return;
+        }
+        let behind = timestamp.wrapping_sub(self.first).wrapping_sub(self.width);
+        let before = self.first.wrapping_sub(timestamp);
+        self.width = self.width.saturating_add(behind.min(before));
+        if before < behind {
+            self.first = timestamp;
+        }
+    }
+}
+
+/// What is left of a receiver whose key is gone: no secret, and what shows a repetition if the key comes back.
+#[derive(Debug)]
+pub(super) struct Counted {
+    sources: Vec<Source>,
+    wear: Wear,
 }
 
 impl Receiver {
@@ -151,6 +205,22 @@ impl Receiver {
             restart_expected: false,
             before: Vec::new(),
         }
+    }
+
+    /// A context of a key that has been used before: it goes on from there, or begins anew.
+    pub(super) fn resume(master: &CryptoKey, counted: Counted) -> Self {
+        Self {
+            sources: counted.sources,
+            wear: counted.wear,
+            restart_expected: true,
+            ..Self::new(master)
+        }
+    }
+
+    /// What is to be remembered when the key is not; nothing if nothing came under it.
+    pub(super) fn into_counted(self) -> Option<Counted> {
+        let Self { sources, wear, .. } = self;
+        (!sources.is_empty()).then_some(Counted { sources, wear })
     }
 
     /// The highest RTP index of each SSRC.
@@ -198,6 +268,35 @@ impl Receiver {
         self.open_rtp(packet, 0, now)
     }
 
+    /// Whether an RTP packet was protected under this key, although it is refused as a repetition. Changes nothing.
+    pub(super) fn repeats(&mut self, packet: &[u8]) -> bool {
+        let tag_bytes = self.keys.rtp.tag_bytes;
+        let identifiers = match self.carries_identifier(packet, &self.keys.rtp) {
+            true => [self.identifier.len(), 0],
+            false => [0, 0],
+        };
+        identifiers.into_iter().any(|identifier_bytes| {
+            let length = packet.len().checked_sub(identifier_bytes + tag_bytes);
+            let mut copy = packet.to_vec();
+            let split = length.and_then(|length| copy.split_at_mut_checked(length));
+            let Some((message, trailer)) = split else {
+                return false;
+            };
+            let tag = match self.keys.rtp.is_tag_first {
+                true => &trailer[..tag_bytes],
+                false => &trailer[identifier_bytes..],
+            };
+            let Ok(header) = RtpHeader::parse(message) else {
+                return false;
+            };
+            let mut sources = self.sources.iter();
+            let source = sources.find(|source| source.ssrc == header.ssrc);
+            let highest = source.and_then(|source| source.highest);
+            let index = highest.and_then(|highest| guess_index(highest, header.sequence));
+            index.is_some_and(|index| self.open_at(index, &header, message, tag).is_some())
+        })
+    }
+
     fn open_rtp(
         &mut self,
         packet: &mut [u8],
@@ -224,12 +323,13 @@ impl Receiver {
             None => Some(u64::from(header.sequence)),
             Some(highest) => guess_index(highest, header.sequence),
         };
-        let is_new = |index: &u64| source.is_none_or(|source| source.rtp.admits(*index));
+        let is_new = |index: &u64| source.is_none_or(|source| source.admits(*index, &header));
         let index = guess.filter(is_new);
         let opened = index.and_then(|index| self.open_at(index, &header, message, tag));
         let Some(opened) = opened.or_else(|| {
             let others = self.other_indices(known, &header, guess, now);
-            let mut others = others.into_iter().flatten();
+            let others = others.into_iter().flatten();
+            let mut others = others.filter(|other| Some(*other) != index);
             others.find_map(|other| self.open_at(other, &header, message, tag))
         }) else {
             // The only thing that a bad packet may move: how often this happened. What looks like a repetition
@@ -247,11 +347,9 @@ impl Receiver {
         self.resyncs += u64::from(is_found);
         let source = self.source(known, header.ssrc);
         if is_found {
-            source.rtp = ReplayWindow::new();
-            source.highest = None;
+            source.begin_anew(opened);
         }
-        source.highest = source.highest.max(Some(opened));
-        source.rtp.accept(opened);
+        source.accept(opened, header.timestamp);
         source.failures = 0;
         source.authentic_at = now;
         self.restart_expected = false;
@@ -343,39 +441,41 @@ impl Receiver {
     }
 
     /// What else the index may be if the guess is not authentic, or cannot be. After many failures, or with a
-    /// reason: a roll-over counter of 0 and the neighbours of the guess; and for an SSRC that is new under this
-    /// key, the counter it had under the key before, or 1: it may have begun near the end of a cycle, and what
-    /// came before that end was lost. Only an authentic packet moves anything (MED-115).
+    /// reason: a roll-over counter of 0, the neighbours of the guess, and the counter it had under the key before;
+    /// and for an SSRC that is new under this key, the counter it had under the key before, or 1: it may have begun
+    /// near the end of a cycle, and what came before that end was lost. What has been used is none of them, and
+    /// only an authentic packet moves anything (MED-115).
     fn other_indices(
         &self,
         known: Option<usize>,
         header: &RtpHeader,
         guess: Option<u64>,
         now: Timestamp,
-    ) -> [Option<u64>; 3] {
+    ) -> [Option<u64>; 4] {
         let source = known.and_then(|at| self.sources.get(at));
+        let mut before = self.before.iter();
+        let before = before.find(|(ssrc, _)| *ssrc == header.ssrc);
+        let before = before.and_then(|(_, highest)| guess_index(*highest, header.sequence));
+        let before = before.map(|index| (index >> 16) as u32);
         let others = match source.and_then(|source| Some((source, source.highest?))) {
             Some((source, highest)) => {
                 let is_stuck = source.failures >= FAILURES_BEFORE_RESYNC
                     && now.since_us(source.authentic_at) >= SILENCE_BEFORE_RESYNC_US;
                 let near = (guess.unwrap_or(highest) >> 16) as u32;
                 match is_stuck || self.restart_expected {
-                    true => [Some(0), near.checked_add(1), near.checked_sub(1)],
-                    false => [None; 3],
+                    true => [Some(0), near.checked_add(1), near.checked_sub(1), before],
+                    false => [None; 4],
                 }
             }
             None => {
-                let mut before = self.before.iter();
-                let before = before.find(|(ssrc, _)| *ssrc == header.ssrc);
-                let index = before.and_then(|(_, highest)| guess_index(*highest, header.sequence));
                 let went_round = (header.sequence < HALF_CYCLE).then_some(1);
-                [index.map(|index| (index >> 16) as u32), went_round, None]
+                [before, went_round, None, None]
             }
         };
-        let guessed = guess.map(|guess| (guess >> 16) as u32);
         others.map(|roll_over| {
-            let roll_over = roll_over.filter(|roll_over| Some(*roll_over) != guessed)?;
-            Some((u64::from(roll_over) << 16) | u64::from(header.sequence))
+            let index = (u64::from(roll_over?) << 16) | u64::from(header.sequence);
+            let is_unused = source.is_none_or(|source| source.is_unused(index, header));
+            is_unused.then_some(index)
         })
     }
 
@@ -390,6 +490,9 @@ impl Receiver {
                     highest: None,
                     rtp: ReplayWindow::new(),
                     rtcp: ReplayWindow::new(),
+                    lowest: u64::MAX,
+                    times: Times { first: 0, width: 0 },
+                    past: None,
                     failures: 0,
                     authentic_at: Timestamp(0),
                     used: 0,
@@ -409,6 +512,57 @@ impl Receiver {
         let source = &mut self.sources[at];
         source.used = self.uses;
         source
+    }
+}
+
+impl Source {
+    /// Whether a packet with this index, which lies where the counter leads, may be new.
+    fn admits(&self, index: u64, header: &RtpHeader) -> bool {
+        self.rtp.admits(index) && self.past.is_none_or(|past| past.admits(index, header))
+    }
+
+    /// The same for an index that lies anywhere else.
+    fn is_unused(&self, index: u64, header: &RtpHeader) -> bool {
+        self.used_up().is_none_or(|past| past.admits(index, header))
+    }
+
+    /// All that has been used up to now.
+    fn used_up(&self) -> Option<Past> {
+        let highest = self.highest?;
+        let (lowest, times) = (self.lowest, self.times);
+        let highest = highest.max(self.past.map_or(0, |past| past.highest));
+        Some(Past {
+            lowest,
+            highest,
+            times,
+        })
+    }
+
+    /// The peer counts from this index on, wherever it was.
+    fn begin_anew(&mut self, index: u64) {
+        if self.highest.is_some_and(|highest| index <= highest) {
+            self.past = self.used_up();
+            self.rtp = ReplayWindow::new();
+            self.highest = None;
+        }
+    }
+
+    fn accept(&mut self, index: u64, timestamp: u32) {
+        if self.lowest == u64::MAX {
+            self.times.first = timestamp;
+        }
+        self.times.add(timestamp);
+        self.lowest = self.lowest.min(index);
+        self.highest = self.highest.max(Some(index));
+        self.rtp.accept(index);
+    }
+}
+
+impl Past {
+    /// Whether a packet is none of those that came: its index was not used, or its timestamp was not.
+    fn admits(&self, index: u64, header: &RtpHeader) -> bool {
+        let is_used = (self.lowest..=self.highest).contains(&index);
+        !is_used || !self.times.contain(header.timestamp)
     }
 }
 
@@ -442,6 +596,35 @@ mod tests {
         let master = CryptoKey::new(Suite::AesCm128HmacSha1_32, vec![1; 30]).unwrap();
         let keys = SessionKeys::derive(&master);
         assert_eq!((keys.rtp.tag_bytes, keys.rtcp.tag_bytes), (4, 10));
+    }
+
+    #[test]
+    fn all_timestamps_that_came_are_known_whichever_way_they_went() {
+        let mut times = Times {
+            first: 4_294_967_000,
+            width: 0,
+        };
+        for (added, width) in [
+            (4_294_967_000, 0),
+            // Round the end, something late, and what came before.
+            (160, 456),
+            (0, 456),
+            (4_294_966_900, 556),
+            // The shorter way.
+            (2_000_000_000, 2_000_000_396),
+            (3_500_000_000, 2_794_967_296),
+            (2_500_000_000, 3_294_967_296),
+        ] {
+            times.add(added);
+            assert!(times.contain(added));
+            assert_eq!(times.width, width, "{added}");
+        }
+        assert!(!times.contain(2_500_000_001) && !times.contain(3_499_999_999));
+        // Days later nothing is new any more.
+        for step in 0..=1_000 {
+            times.add(2_500_000_000 + step * 1_000_000);
+        }
+        assert!(times.width >= u32::MAX - 1_000_000);
     }
 
     #[test]

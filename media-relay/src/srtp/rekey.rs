@@ -3,8 +3,14 @@
 //! The contexts of one stream live in a [`KeyRing`], so that two early dialogs with the same key
 //! share one replay window. Each face of the stream holds [`PeerKeys`]: the key that was agreed
 //! last and, for a short time, the one before it.
+//!
+//! A peer may give a key that it had given before. Its packets are judged by what came under it then, whether it goes
+//! on counting (RFC 3711 §3.3.1) or begins at zero, as a key that is new to its description has it (RFC 4568 §7.1.4):
+//! both are tried, and neither opens the door to a recording. For this the counters of keys that are gone stay, under a
+//! print that tells nothing of the key.
 
-use super::{Protocol, Receiver, SrtpFault};
+use super::context::Counted;
+use super::{HmacSha1, Protocol, Receiver, SrtpFault};
 use crate::time::Timestamp;
 use media_api::{CryptoKey, Suite};
 use std::time::Duration;
@@ -13,6 +19,8 @@ use std::time::Duration;
 const OVERLAP: Duration = Duration::from_secs(5);
 /// Packets under the new key that end the overlap early.
 const PROOFS: u8 = 3;
+/// Keys that are gone and whose counters are remembered; the oldest gives way.
+const MAX_GONE: usize = 8;
 
 /// Names a context in its ring.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +30,8 @@ pub(crate) struct KeyId(u32);
 #[derive(Debug, Default)]
 pub(crate) struct KeyRing {
     entries: Vec<Entry>,
+    /// What keys that are gone have counted, the oldest first.
+    gone: Vec<(Print, Counted)>,
     made: u32,
     /// What contexts that are gone have counted.
     resyncs: u64,
@@ -36,6 +46,17 @@ struct Entry {
     receiver: Receiver,
 }
 
+/// Tells keys apart without giving them away: a digest of a random secret.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Print([u8; 20]);
+
+impl Print {
+    fn of(key: &CryptoKey) -> Self {
+        let name = key.suite().name().as_bytes();
+        Self(HmacSha1::new(key.expose_key_and_salt()).tag(name, &[]))
+    }
+}
+
 impl KeyRing {
     /// The context of `key`, made on first sight. A key that is known keeps its state, also where its packets are to
     /// name it otherwise than before (TDR-MED-007).
@@ -47,20 +68,33 @@ impl KeyRing {
         }
         self.made = self.made.wrapping_add(1);
         let id = KeyId(self.made);
+        let print = (!self.gone.is_empty()).then(|| Print::of(key));
+        let mut gone = self.gone.iter();
+        let known = gone.position(|(own, _)| Some(*own) == print);
+        let known = known.map(|at| self.gone.remove(at));
         // Mostly there is one.
         self.entries.reserve_exact(1);
         self.entries.push(Entry {
             id,
             key: key.clone(),
-            receiver: Receiver::new(key),
+            receiver: match known {
+                Some((_, counted)) => Receiver::resume(key, counted),
+                None => Receiver::new(key),
+            },
         });
         id
     }
 
-    /// Zeroises and forgets every context that `in_use` does not name.
+    /// Zeroises and forgets every context that `in_use` does not name, but for what it has counted.
     pub(crate) fn retain(&mut self, in_use: impl Fn(KeyId) -> bool) {
         for gone in self.entries.extract_if(.., |entry| !in_use(entry.id)) {
             self.resyncs += gone.receiver.resyncs();
+            if let Some(counted) = gone.receiver.into_counted() {
+                if self.gone.len() == MAX_GONE {
+                    self.gone.remove(0);
+                }
+                self.gone.push((Print::of(&gone.key), counted));
+            }
         }
     }
 
@@ -73,6 +107,12 @@ impl KeyRing {
     /// The suite of a key of which a new one has become due (MED-107).
     pub(crate) fn take_worn(&mut self) -> Option<Suite> {
         self.worn.take()
+    }
+
+    /// Whether an RTP packet, which is refused as a repetition, was protected under any of the keys.
+    pub(crate) fn repeats(&mut self, packet: &[u8]) -> bool {
+        let mut entries = self.entries.iter_mut();
+        entries.any(|entry| entry.receiver.repeats(packet))
     }
 
     fn open(
@@ -111,6 +151,7 @@ impl KeyRing {
         }
     }
 
+    /// The peer of this context may begin to count anew.
     fn expect_restart(&mut self, id: KeyId) {
         if let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == id) {
             entry.receiver.expect_restart();
@@ -157,6 +198,8 @@ impl PeerKeys {
             return;
         }
         ring.follow(id, self.current);
+        // It may be one that it has had before, and then nobody knows whether it goes on from there.
+        ring.expect_restart(id);
         self.retiring = Some(Retiring {
             id: self.current,
             until: now + OVERLAP,
@@ -178,15 +221,14 @@ impl PeerKeys {
         now: Timestamp,
     ) -> Result<usize, SrtpFault> {
         let opened = ring.open(self.current, protocol, packet, now);
-        let Some(old) = &mut self.retiring else {
+        // What has proven itself waits for its end only to be forgotten.
+        let old = self.retiring.as_mut();
+        let Some(old) = old.filter(|old| old.proofs < PROOFS) else {
             return opened;
         };
         match opened {
             Ok(length) => {
                 old.proofs += 1;
-                if old.proofs >= PROOFS {
-                    self.retiring = None;
-                }
                 Ok(length)
             }
             // What was on its way when the keys changed may also look like a repetition under the new one.
@@ -197,12 +239,14 @@ impl PeerKeys {
                     _ => old,
                 })
             }
-            Err(fault) => {
-                if now >= old.until {
-                    self.retiring = None;
-                }
-                Err(fault)
-            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The peer may well go on under the key of before: the overlap lasts as long from now on as from an agreement.
+    pub(crate) fn postpone(&mut self, now: Timestamp) {
+        if let Some(old) = self.retiring.as_mut().filter(|old| old.proofs < PROOFS) {
+            old.until = now + OVERLAP;
         }
     }
 

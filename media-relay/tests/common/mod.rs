@@ -277,6 +277,11 @@ impl Bench {
         )
     }
 
+    /// As [`Self::send`], for what need not even be accepted.
+    pub fn send_or_end_or_drop(&mut self, to: EndpointId, from: SocketAddr, packet: &[u8]) {
+        let _ = self.judge(SocketId(u32::from(to.0) * 2), from, packet);
+    }
+
     pub fn send_to(
         &mut self,
         socket: SocketId,

@@ -11,10 +11,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Requests on their way to one leg, the first of them sent, and which of the other party's each is: none
-/// if it is ours.
+/// Requests on their way to one leg, the first of them sent, and whose each is: nobody's if it is ours.
+///
+/// Who has sent one is noted and not derived: until it is answered, a transfer, a replacement or a pickup may have
+/// joined both legs with others.
 #[derive(Debug, Default)]
-pub(super) struct Crossings(VecDeque<(Option<TransactionId>, Destined)>);
+pub(super) struct Crossings(VecDeque<(Option<(LegId, TransactionId)>, Destined)>);
 
 /// What is on its way.
 #[derive(Debug)]
@@ -101,7 +103,7 @@ impl Call {
             let has_room = of.is_some() || waiting < MOST_DIGITS;
             let is_first = waiting == 0;
             if has_room && (!is_first || to.session.bring(cx, &what.what, what.hops)) {
-                to.crossings.0.push_back((of.map(|(_, id)| id), what));
+                to.crossings.0.push_back((of, what));
                 return self.wait_for_crossing(cx);
             }
         }
@@ -142,58 +144,47 @@ impl Call {
     /// The party that got a request has answered it, or will not: the sender is told, and the next
     /// one follows.
     pub(super) fn carried(&mut self, cx: &mut Cx<'_>, leg: LegId, status: Status) {
-        let other = self.other(leg);
         let Some(to) = self.legs.get_mut(&leg) else {
             return;
         };
-        let Some((id, done)) = to.crossings.0.pop_front() else {
+        let Some((of, done)) = to.crossings.0.pop_front() else {
             return;
         };
         let mut unsent = Vec::new();
-        while let Some((id, next)) = to.crossings.0.front() {
+        while let Some((of, next)) = to.crossings.0.front() {
             if to.session.bring(cx, &next.what, next.hops) {
                 break;
             }
-            unsent.extend(*id);
+            unsent.extend(*of);
             to.crossings.0.pop_front();
         }
         self.crossed(cx);
         if let (Conveyed::Digit(pressed), false) = (&done.what, status.is_success()) {
             self.digit_refused(cx, leg, *pressed);
         }
-        let Some(other) = other else {
-            return;
-        };
-        if let (Some(target), true) = (done.target, status.is_success()) {
-            self.relayed(cx, other, leg, target);
+        if let Some((from, id)) = of {
+            if let (Some(target), true) = (done.target, status.is_success()) {
+                self.relayed(cx, from, leg, target);
+            }
+            self.answer(cx, from, id, status);
         }
-        if let Some(id) = id {
-            self.answer(cx, other, id, status);
-        }
-        for id in unsent {
-            self.answer(cx, other, id, Status::SERVER_INTERNAL_ERROR);
+        for (from, id) in unsent {
+            self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
         }
     }
 
     /// The other party takes longer than the sender waits, who would take silence for the end of the
-    /// call (RFC 3261 §12.2.1.2). What is on its way stays the first, until its transaction has ended.
+    /// call (RFC 3261 §12.2.1.2). What is on its way stays the first, until its transaction has ended. Nor is
+    /// there an answer any more of a party that has left.
     pub(super) fn uncarried(&mut self, cx: &mut Cx<'_>) {
-        for (from, id) in self.forget_nameless() {
-            self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
+        let mut unanswered = self.forget_nameless();
+        for to in self.legs.values_mut() {
+            let waiting = to.crossings.0.iter_mut();
+            unanswered.extend(waiting.filter_map(|(of, _)| of.take()));
+            to.crossings.0.truncate(usize::from(!to.session.is_over()));
         }
-        let Some((a, b)) = self.bridge else {
-            return;
-        };
-        for (from, to) in [(a, b), (b, a)] {
-            let Some(to) = self.legs.get_mut(&to) else {
-                continue;
-            };
-            let unanswered = to.crossings.0.iter_mut().filter_map(|(id, _)| id.take());
-            let unanswered: Vec<TransactionId> = unanswered.collect();
-            to.crossings.0.truncate(1);
-            for id in unanswered {
-                self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
-            }
+        for (from, id) in unanswered {
+            self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
         }
     }
 

@@ -564,7 +564,7 @@ impl Call {
             MediaEvent::Allocated { .. } => self.media.reserved(),
             MediaEvent::KeyWorn {
                 endpoint, fresh, ..
-            } => self.key_worn(LegId(endpoint.0), fresh),
+            } => self.key_worn(cx.now.mono, LegId(endpoint.0), fresh),
             MediaEvent::OneWay { endpoint, kind, .. } => {
                 self.one_way_begins(cx.now, *endpoint, *kind);
             }

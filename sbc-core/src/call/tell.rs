@@ -16,6 +16,7 @@ use crate::sdp::{Description, Direction, Limits};
 use crate::session::{TIMER_EXPIRED, is_gone};
 use crate::sip::header::{MaxForwards, Reason};
 use crate::sip::{Method, Status};
+use crate::time::Timestamp;
 use bytes::Bytes;
 use media_api::{CryptoKey, ForkId, Stage};
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub(super) struct Telling {
     is_stale: bool,
     /// How often it has been told since a peer offered anything itself.
     times: u8,
+    /// When a key of it was worn last.
+    worn_at: Option<Timestamp>,
 }
 
 impl Telling {
@@ -61,6 +64,10 @@ impl Telling {
 /// How often a leg is told of the other between two offers of the peers. Peers that answer each
 /// telling with another wish would keep us telling for ever.
 const MOST_TELLINGS: u8 = 4;
+
+/// Least time between two new keys on one leg. A peer whose keys last for a few packets would have us offer another
+/// one with each of its answers; such a key is heard on after its end, as the relay leaves that to the peer.
+const RENEWALS_APART: Duration = Duration::from_secs(5);
 
 impl Call {
     /// Tells each leg what it does not know of the other, where there is room for an offer.
@@ -229,8 +236,13 @@ impl Call {
 
     /// A key of a leg is nearly used up: its peer is offered a new one of ours as soon as there is room, and
     /// may have one of its own in its answer (MED-107).
-    pub(super) fn key_worn(&mut self, leg: LegId, fresh: &CryptoKey) {
-        if let Some(leg) = self.legs.get_mut(&leg) {
+    pub(super) fn key_worn(&mut self, now: Timestamp, leg: LegId, fresh: &CryptoKey) {
+        let Some(leg) = self.legs.get_mut(&leg) else {
+            return;
+        };
+        let before = leg.telling.worn_at;
+        if before.is_none_or(|before| now.since(before) >= RENEWALS_APART) {
+            leg.telling.worn_at = Some(now);
             leg.fresh_key = Some(fresh.clone());
         }
     }

@@ -14,11 +14,12 @@
 //! written as often as it is needed.
 
 use super::incompatible::Unusable;
-use crate::sdp::{self, DraftDtls, Media, Setup};
+use crate::sdp::{self, Draft, DraftDtls, DraftMedia, DraftStream, Media, Setup};
 use media_api::{DtlsRole, DtlsTerms, Fingerprint, HashFunction, Protection};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// What a usable line says of its DTLS endpoint.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,6 +107,40 @@ impl PeerDtls {
     /// Whether it is who these terms were agreed with (RFC 8842 §3).
     fn is_of(&self, before: &DtlsTerms) -> bool {
         self.fingerprints == before.fingerprints && self.tls_id == before.tls_id
+    }
+}
+
+/// The transport protocol of an offer of ours with keys, on a line that was agreed under this one.
+///
+/// A peer that offers a fingerprint and keys on `UDP/TLS/RTP/SAVP` is taken at its keys. Our answer keeps the protocol
+/// of the line (RFC 3264 §6, MED-022) and chooses by what it has: keys and no fingerprint. That declines DTLS, as whoever
+/// accepts it must name a certificate (RFC 8842 §5.3), and it is how Direct Routing mixes the two (TDR-MED-006).
+///
+/// An offer is different: under that protocol it would have to name a certificate (RFC 5763 §5). So it has that of
+/// keys; a later offer may change the protocol of a line as it may its port (RFC 3264 §8.3.1).
+pub(super) fn protocol_of_keys(agreed: &str) -> &str {
+    match agreed.as_bytes().first_chunk::<8>() {
+        Some(start) if start.eq_ignore_ascii_case(b"UDP/TLS/") => {
+            agreed.get(start.len()..).unwrap_or(agreed)
+        }
+        Some(_) | None => agreed,
+    }
+}
+
+/// Our description that is in force as an offer: octet by octet, but for what only an answer may say.
+pub(super) fn as_offer(draft: Arc<Draft>, main: usize) -> Arc<Draft> {
+    let is_answer = |stream: &DraftStream| {
+        !stream.cryptos.is_empty() && protocol_of_keys(&stream.transport) != stream.transport
+    };
+    match draft.media.get(main) {
+        Some(DraftMedia::Stream(stream)) if is_answer(stream) => {
+            let mut offer = Draft::clone(&draft);
+            if let Some(DraftMedia::Stream(stream)) = offer.media.get_mut(main) {
+                stream.transport = protocol_of_keys(&stream.transport).to_owned();
+            }
+            Arc::new(offer)
+        }
+        Some(DraftMedia::Stream(_) | DraftMedia::Fax(_) | DraftMedia::Refused(_)) | None => draft,
     }
 }
 

@@ -6,7 +6,7 @@
 //! octet by octet (SIP-312).
 
 use super::codec::Codec;
-use super::dtls::OwnDtls;
+use super::dtls::{self, OwnDtls};
 use super::ice::OwnIce;
 use super::keys::{OwnKeys, is_newcomer};
 use super::profile::{Dtmf, Profile, Srtp, Transcode};
@@ -552,10 +552,8 @@ impl MediaImage {
 
     /// Begins an exchange with our description that is in force.
     pub(super) fn repeat(&mut self) -> Option<Bytes> {
-        let (draft, agreed) = (
-            Arc::clone(self.in_force.as_ref()?),
-            self.committed.as_ref()?,
-        );
+        let agreed = self.committed.as_ref()?;
+        let draft = dtls::as_offer(Arc::clone(self.in_force.as_ref()?), agreed.main);
         let exchange = match &self.fax {
             Some(fax) => Exchange::OfferedFax(OurFax {
                 slots: fax.slots.clone(),

@@ -321,6 +321,18 @@ mod tests {
     }
 
     #[test]
+    fn names_are_read_in_any_case_and_tabs_and_spaces_count_as_one() {
+        for line in [
+            format!("1 aes_cm_128_hmac_sha1_80 inline:{KEY}|2^31"),
+            format!(" 1\tAES_CM_128_hmac_sha1_80 \t INLINE:{KEY}|2^31 \t"),
+        ] {
+            let seen = parse(&line).expect("crypto");
+            assert_eq!(seen.suite, Suite::AesCm128HmacSha1_80);
+            assert_eq!(seen.name, "AES_CM_128_HMAC_SHA1_80");
+        }
+    }
+
+    #[test]
     fn every_suite_wants_its_own_key_length() {
         for suite in Suite::ALL {
             let key = base64::encode(&vec![7; suite.key_and_salt_bytes()]);

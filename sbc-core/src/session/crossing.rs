@@ -88,7 +88,7 @@ impl Session {
     }
 
     /// The session ends: what waits is answered, whatever becomes of it.
-    pub(super) fn end_crossings(&mut self, cx: &mut Cx<'_>) {
+    pub(crate) fn end_crossings(&mut self, cx: &mut Cx<'_>) {
         while let Some(asked) = self.crossing.0.front() {
             let id = asked.id();
             self.answer_crossing(cx, id, Status::REQUEST_TERMINATED);

@@ -141,6 +141,12 @@ impl Agent {
             .map_or(&[], |peer| &peer.pairs)
     }
 
+    /// Whether somebody there has shown to know our password.
+    pub(in crate::session) fn has_seen(&self, address: SocketAddr) -> bool {
+        let mut peers = self.generations.iter().flat_map(|own| &own.peers);
+        peers.any(|peer| peer.pairs.iter().any(|pair| pair.address == address))
+    }
+
     /// A pair is nominated under these credentials: what was before is not served any more.
     pub(in crate::session) fn settled(&mut self, local: &IceCredentials) {
         let mut generations = self.generations.iter();

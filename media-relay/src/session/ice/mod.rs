@@ -65,8 +65,9 @@ impl MediaSession {
         if let Some(fragment) = judged.news_of {
             stream.follow_checks(fragment);
             self.replan(now);
-            // Digits may have waited for this.
+            // Digits may have waited for this, and so may what came before it.
             self.streams[at].send_digits(at, now, out);
+            self.replay_early(now, out);
         }
         Ok(Outcome::Checked)
     }
@@ -83,6 +84,12 @@ impl Stream {
     pub(super) fn has_checks(&self) -> bool {
         let checked = self.active().and_then(|face| face.guard.checked());
         checked.is_some()
+    }
+
+    /// Whether a peer is one that checks, and has not said from where it sends.
+    pub(super) fn awaits_nomination(&self) -> bool {
+        let mut checked = self.faces.iter().filter_map(|face| face.guard.checked());
+        checked.any(|checked| !checked.is_nominated())
     }
 
     /// Whether the peer is one that checks, and nothing is known yet of where it is.

@@ -423,6 +423,8 @@ impl Call {
     ) -> Option<Party> {
         let to = fetch.call;
         let parcel = self.legs.get(&party)?.session.export()?;
+        // Whoever it was for leaves, and nobody could answer it in the other call.
+        self.legs.get_mut(&party)?.session.end_crossings(cx);
         let caller = self.party(party);
         let given = self.legs.remove(&party)?;
         // The other call takes its places at once; until this one has its end they would count twice.

@@ -167,6 +167,7 @@ pub(super) fn write_answer(
         .collect();
     let direction = answer_direction(profile, audio.direction, other);
     let stream = DraftStream {
+        // An answer has the offer's, whatever is chosen of it; an offer of ours may not (`protocol_of_keys`).
         transport: audio.transport.clone(),
         rtp: lent.as_ref().map_or(local.rtp, |lent| lent.rtp),
         rtcp: rtcp_line(profile, local, audio.rtcp_mux),

@@ -1,6 +1,7 @@
 //! Our offers: what is carried over, in which order, under which numbers.
 
 use super::super::codec::Codec;
+use super::super::dtls::protocol_of_keys;
 use super::super::image::{Exchange, MediaImage, OurOffer};
 use super::super::incompatible::{Incompatible, Unusable};
 use super::super::profile::{HoldForm, OneWay, Profile, Srtp};
@@ -229,14 +230,15 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
     }
     let before = leg.latest();
     // The line keeps its transport protocol once one is agreed, RTP/SAVPF for instance.
-    let transport = before.map_or(
-        match profile.srtp {
-            Srtp::Off => "RTP/AVP",
-            Srtp::Optional | Srtp::Required => "RTP/SAVP",
-            Srtp::Dtls => "UDP/TLS/RTP/SAVP",
-        },
-        |before| before.theirs.transport.as_str(),
-    );
+    let transport = match (before, profile.srtp) {
+        (Some(before), Srtp::Off | Srtp::Optional | Srtp::Required) => {
+            protocol_of_keys(&before.theirs.transport)
+        }
+        (Some(before), Srtp::Dtls) => before.theirs.transport.as_str(),
+        (None, Srtp::Off) => "RTP/AVP",
+        (None, Srtp::Optional | Srtp::Required) => "RTP/SAVP",
+        (None, Srtp::Dtls) => "UDP/TLS/RTP/SAVP",
+    };
     // What is agreed stays: a leg without keys is not asked for them again.
     let has_keys = match before {
         Some(before) => matches!(before.theirs.secured, Secured::Sdes(_)),

@@ -1,0 +1,244 @@
+//! Secured packets that come before their key or their check (TDR-MED-009): whose they are, and who must not be in
+//! their way.
+
+use crate::common::ice::*;
+use crate::common::*;
+use media_api::*;
+use media_relay::srtp::Sender;
+use std::net::SocketAddr;
+
+/// What a phone with this key says: all phones have the same SSRC, numbers and clock.
+fn said(by: u8, sequence: u16) -> Vec<u8> {
+    let mut packet = rtp(8, sequence, u32::from(sequence) * 160, 2, &[by; 160]);
+    let plain = packet.len();
+    packet.resize(plain + 14, 0);
+    let sender = Sender::new(&key(by));
+    let length = sender.protect_rtp(&mut packet, plain, u64::from(sequence));
+    packet.truncate(length.unwrap());
+    packet
+}
+
+/// Terms of a fork without checks.
+fn fork(by: u8, remote: SocketAddr) -> NegotiatedStream {
+    NegotiatedStream {
+        rtcp_mux: true,
+        protection: Protection::Sdes {
+            local: key(100),
+            remote: key(by),
+        },
+        ..terms(remote)
+    }
+}
+
+/// Who is heard of in packets that were made, with their numbers.
+fn heard(made: &[(SocketAddr, Vec<u8>)]) -> Vec<(u8, u16)> {
+    let read = made.iter().map(|(to, packet)| {
+        assert_eq!(*to, peer_a());
+        let packet = read(packet);
+        (packet.payload[0], packet.sequence)
+    });
+    read.collect()
+}
+
+fn are_in_a_row(numbers: &[(u8, u16)]) -> bool {
+    let mut pairs = numbers.windows(2);
+    pairs.all(|two| two[1].1 == two[0].1.wrapping_add(1))
+}
+
+#[test]
+fn forks_that_are_alike_in_all_but_their_key_are_told_apart() {
+    for (second, is_final) in [
+        (peer_b(), true),
+        (peer_b(), false),
+        (direct(), true),
+        (direct(), false),
+    ] {
+        let mut bench = bench();
+        bench.answer_as(B, fork(1, peer_b()), ForkId(1), Stage::Preview);
+        for sequence in 1..=60 {
+            bench.send(B, peer_b(), &said(1, sequence)).unwrap();
+            bench.wait_ms(20);
+        }
+        // The second begins with numbers that the first has had, and the network repeats some of the first's.
+        for sequence in 40..=50 {
+            assert_eq!(bench.send_or_end(B, second, &said(2, sequence)), None);
+            let repeated = bench.send(B, peer_b(), &said(1, sequence));
+            assert_eq!(repeated, Err(DropReason::Replay));
+            bench.wait_ms(20);
+        }
+        let stage = match is_final {
+            true => Stage::Final,
+            false => Stage::Preview,
+        };
+        bench.answer_as(B, fork(2, second), ForkId(2), stage);
+        let late = heard(&bench.made());
+        let is_second = late.iter().all(|(by, _)| *by == 2);
+        assert!(
+            is_second && late.len() == 11,
+            "{second} {is_final} {late:?}"
+        );
+        assert!(are_in_a_row(&late));
+        for sequence in 51..=100 {
+            bench.wait_ms(20);
+            let (_, packet) = bench.send(B, second, &said(2, sequence)).unwrap();
+            assert_eq!(read(&packet).payload[0], 2);
+            let again = bench.send(B, second, &said(2, sequence));
+            assert!(again.is_err(), "{again:?}");
+        }
+        assert_eq!(bench.stats(B).lost_packets, 0);
+    }
+}
+
+/// A gateway whose early description and whose answer have different tags is one party.
+#[test]
+fn one_party_with_two_tags_goes_on() {
+    let mut bench = bench();
+    bench.answer_as(B, fork(1, peer_b()), ForkId(1), Stage::Preview);
+    for sequence in 1..=10 {
+        bench.send(B, peer_b(), &said(1, sequence)).unwrap();
+    }
+    bench.answer_as(B, fork(1, peer_b()), ForkId(2), Stage::Final);
+    bench.send(B, peer_b(), &said(1, 11)).unwrap();
+    bench.answer_as(B, fork(7, peer_b()), ForkId(3), Stage::Final);
+    bench.send(B, peer_b(), &said(7, 12)).unwrap();
+    let quality = bench.stats(B).quality;
+    assert_eq!(quality.ssrc_changes, 0);
+}
+
+#[test]
+fn what_waits_for_a_check_is_heard_with_it_in_order_and_not_when_it_is_old() {
+    for check in [Check::default(), Check::nominating()] {
+        let mut bench = bench();
+        for sequence in 1..=20 {
+            assert_eq!(
+                bench.send_or_end(B, direct(), &secured_voice(sequence)),
+                None
+            );
+            bench.wait_ms(20);
+        }
+        // It says nothing of where it will send from.
+        bench.answer(B, full(ours(), THEIRS, &[candidate(relayed(), 5)]));
+        assert_eq!(bench.made(), []);
+        for sequence in 21..=30 {
+            assert_eq!(
+                bench.send_or_end(B, direct(), &secured_voice(sequence)),
+                None
+            );
+            bench.wait_ms(20);
+        }
+        // A stranger's check shows nothing.
+        let forged = Check {
+            password: "another password of 22",
+            ..Check::nominating()
+        };
+        let refused = knock(&mut bench, 2, direct(), &forged.bytes());
+        assert_eq!(refused.unwrap_err(), DropReason::CheckIntegrity);
+        let mut slot = check.bytes();
+        let length = slot.len();
+        slot.resize(2048, 0);
+        let (session, out) = (&mut bench.session, &mut bench.out);
+        session.packet(
+            media_relay::session::SocketId(2),
+            direct(),
+            &mut slot,
+            length,
+            bench.now,
+            out,
+        );
+        let made = bench.made();
+        let (answers, voice): (Vec<_>, Vec<_>) =
+            made.into_iter().partition(|(to, _)| *to == direct());
+        assert_eq!(answers.len(), 1);
+        let late = heard(&voice);
+        assert_eq!(late.len(), 25);
+        assert!(are_in_a_row(&late));
+        assert_eq!(bench.stats(B).dropped(DropReason::Source), 5);
+        assert_eq!(voice_from_b(&mut bench, direct(), 31), Ok(peer_a()));
+        assert_eq!(bench.stats(B).received_packets, 26);
+    }
+}
+
+#[test]
+fn once_a_pair_is_nominated_nothing_is_kept_of_strangers_and_what_is_old_is_counted() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    assert_eq!(bench.send_or_end(B, relayed(), &secured_voice(1)), None);
+    bench.run_ms(10_000);
+    assert_eq!(bench.stats(B).dropped(DropReason::Source), 1);
+    checked(&mut bench, direct(), &Check::nominating());
+    let stray = bench.send(B, relayed(), &secured_voice(2));
+    assert_eq!(stray, Err(DropReason::Source));
+}
+
+/// Strangers find the port while it waits.
+#[test]
+fn nobody_takes_the_room_of_another_before_there_is_a_key() {
+    let stranger = |n: u16| SocketAddr::from(([203, 0, 113, 66], 1024 + n));
+    // As many as there is room for, more, and one from many ports; before and behind the peer.
+    for (strangers, each, is_first) in [
+        (3, 40, true),
+        (200, 1, true),
+        (200, 1, false),
+        (3, 40, false),
+        (50, 30, false),
+    ] {
+        let mut bench = bench();
+        let noise = |bench: &mut Bench| {
+            for n in 0..strangers {
+                for sequence in 0..each {
+                    let noise = rtp(8, sequence, 0, u32::from(n), &[0x55; 170]);
+                    bench.send_or_end_or_drop(B, stranger(n), &noise);
+                }
+            }
+        };
+        if is_first {
+            noise(&mut bench);
+        }
+        for sequence in 1..=20 {
+            bench.send_or_end_or_drop(B, direct(), &secured_voice(sequence));
+            bench.wait_ms(20);
+            if !is_first {
+                noise(&mut bench);
+            }
+        }
+        bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+        let late = heard(&bench.made());
+        assert_eq!(late.len(), 20, "{strangers} strangers, {each} each");
+        assert!(are_in_a_row(&late));
+        bench.run_ms(6_000);
+        let dropped: u64 = bench.stats(B).dropped.iter().sum();
+        assert_eq!(bench.stats(B).received_packets, 20);
+        assert!(dropped >= u64::from(strangers) * u64::from(each));
+    }
+}
+
+/// Strangers that keep all the room by sending on and on give way to who has the password.
+#[test]
+fn who_has_checked_has_room_whoever_came_before() {
+    let mut bench = bench();
+    let noise = |bench: &mut Bench| {
+        for n in 0..6 {
+            let from = SocketAddr::from(([203, 0, 113, 66], 1024 + n));
+            for sequence in 0..10 {
+                let noise = rtp(8, sequence, 0, 9, &[0x55; 170]);
+                bench.send_or_end_or_drop(B, from, &noise);
+            }
+        }
+    };
+    noise(&mut bench);
+    // Without a check there is no room for a fifth.
+    let refused = bench.send(B, direct(), &secured_voice(1));
+    assert_eq!(refused, Err(DropReason::NoPath));
+    checked(&mut bench, direct(), &Check::default());
+    for sequence in 2..=11 {
+        assert_eq!(
+            bench.send_or_end(B, direct(), &secured_voice(sequence)),
+            None
+        );
+        noise(&mut bench);
+        bench.wait_ms(20);
+    }
+    bench.answer(B, full(ours(), THEIRS, &[candidate(relayed(), 5)]));
+    let late = heard(&bench.made());
+    assert!(are_in_a_row(&late) && late.len() == 10, "{late:?}");
+}
