@@ -39,13 +39,15 @@ pub enum Kind {
     CertificateRenewed,
     /// A renewed certificate cannot be used: because.
     CertificateRefused,
+    /// A renewed certificate was tried while Teams answered nobody, and waits: because.
+    CertificateWaits,
     /// Asking Microsoft for presence works, or does not any more.
     PresenceState,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::CallStart,
         Self::CallAnswer,
         Self::CallEnd,
@@ -59,6 +61,7 @@ impl Kind {
         Self::CertificateFailed,
         Self::CertificateRenewed,
         Self::CertificateRefused,
+        Self::CertificateWaits,
         Self::PresenceState,
     ];
 
@@ -107,6 +110,10 @@ impl Kind {
             Self::CertificateRefused => (
                 "certificate.refused",
                 "a renewed certificate cannot be used: context, why",
+            ),
+            Self::CertificateWaits => (
+                "certificate.waits",
+                "Teams answers neither a renewed certificate nor the one in use, which stays until it does: context, why",
             ),
             Self::PresenceState => (
                 "presence.state",
