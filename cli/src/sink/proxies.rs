@@ -96,7 +96,13 @@ impl Proxies {
     /// The ways of a trunk: ours, then theirs, each by name.
     pub fn of(&self, trunk: &TrunkName) -> Vec<(Way, Exchange)> {
         let ways = self.lock();
-        let own = ways.iter().filter(|(way, _)| way.trunk == *trunk);
+        let first = Way {
+            trunk: trunk.clone(),
+            by_peer: false,
+            host: String::new(),
+        };
+        let own = ways.range(first..);
+        let own = own.take_while(|(way, _)| way.trunk == *trunk);
         own.map(|(way, last)| (way.clone(), last.clone())).collect()
     }
 
