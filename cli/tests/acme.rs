@@ -6,12 +6,16 @@ use crate::daemon::{Node, configured, free_port, private};
 use crate::support::{
     Authority, PATIENCE, believing, client, options, read_until, write, write_text,
 };
+use crate::trial::{Outage, Proxy};
 
 use causeway::command::cert::{self, Certs};
 use causeway::command::node::Connection;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use sbc_core::event::{Event, Happened};
+use sbc_core::sip::Status;
+use sbc_core::time::UnixTime;
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -465,32 +469,96 @@ async fn who_the_authority_knows_already_is_told_with_a_key_of_theirs() {
     running.node.daemon.shutdown().await;
 }
 
+/// The configuration with a proxy of Teams at this address.
+fn of_teams(text: &str, at: SocketAddr) -> String {
+    let (own, others) = text.split_once("name = \"teams-fabrikam\"").unwrap();
+    let own = own.replace(
+        "name = \"teams-contoso\"",
+        "name = \"teams-contoso\"\npreset = \"teams\"",
+    );
+    let plain = "targets = [\"sip.peer.example:5061;tls\"]";
+    assert!(own.contains(plain));
+    let pinned = format!(
+        "targets = [{{ address = \"sip.peer.example:5061;tls\", connect_to = [\"{at}\"] }}]"
+    );
+    format!(
+        "{}name = \"teams-fabrikam\"{others}",
+        own.replace(plain, &pinned)
+    )
+}
+
+/// A renewal in an outage of Teams is not lost, and not ordered twice: authorities count orders.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_issued_while_teams_is_out_of_order_waits_for_its_next_200() {
+    let at_proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = at_proxy.local_addr().unwrap();
+    let names = format!("names = [\"{SBC}\"]");
+    let (running, authority) =
+        Bench::changed(&names, "listen = \"PAGE\"", |text| of_teams(&text, at))
+            .await
+            .start()
+            .await;
+    running.ended("issued", 1).await;
+    let before = shown(&running.connected(&authority).await.unwrap());
+    let proxies = &running.node.daemon.sinks().proxies;
+    let says_200 = || {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        proxies.apply(&Event {
+            at: UnixTime::from_micros(since.unwrap().as_micros() as u64),
+            call: None,
+            leg: None,
+            what: Happened::Options {
+                trunk: "teams-contoso".into(),
+                by_peer: false,
+                host: PEER.to_owned(),
+                remote: None,
+                status: Some(Status::OK),
+                took: None,
+                because: "answered 200 OK".to_owned(),
+            },
+        });
+    };
+    says_200();
+    let proxy = Proxy::default();
+    *proxy.outage.lock().unwrap() = Some(Outage::Unavailable);
+    let believes = believing(roots(&authority.root_pem()), &running.peers.leaf(&[PEER]));
+    let served = proxy.serve_with(believes, at_proxy);
+    assert_eq!(running.renew().await.0, 200);
+    running.ended("unanswered", 1).await;
+    let of_daemon = shown(&running.connected(&authority).await.unwrap());
+    assert_eq!(of_daemon, before);
+    assert!(running.folder().join("contoso.candidate").exists());
+    let told = running.certificate().await;
+    assert_eq!(told["state"], "in use, a new one waits");
+    assert_eq!(told["failures"], 0);
+    assert!(told["waits_for"].as_str().unwrap().contains("tried again"));
+    let rows = running.node.ask("GET", "/teams").await.body;
+    assert!(
+        rows.contains("certificate of \\\"contoso\\\" waits"),
+        "{rows}"
+    );
+    *proxy.outage.lock().unwrap() = None;
+    says_200();
+    running.ended("issued", 2).await;
+    let after = shown(&running.connected(&authority).await.unwrap());
+    assert_ne!(after, before);
+    assert_eq!(authority.seen().orders, 2);
+    assert_eq!(running.certificate().await["waits_for"], Value::Null);
+    running.node.daemon.shutdown().await;
+    served.abort();
+}
+
 /// Teams believes its programme's authorities alone: what is issued by another one must not replace what works.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_teams_refuses_is_not_put_into_use_and_not_found_there_after_a_restart() {
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = proxy.local_addr().unwrap();
-    let of_teams = |text: String| {
-        let (own, others) = text.split_once("name = \"teams-fabrikam\"").unwrap();
-        let own = own.replace(
-            "name = \"teams-contoso\"",
-            "name = \"teams-contoso\"\npreset = \"teams\"",
-        );
-        let plain = "targets = [\"sip.peer.example:5061;tls\"]";
-        assert!(own.contains(plain));
-        let pinned = format!(
-            "targets = [{{ address = \"sip.peer.example:5061;tls\", connect_to = [\"{at}\"] }}]"
-        );
-        format!(
-            "{}name = \"teams-fabrikam\"{others}",
-            own.replace(plain, &pinned)
-        )
-    };
     let names = format!("names = [\"{SBC}\"]");
-    let (running, authority) = Bench::changed(&names, "listen = \"PAGE\"", of_teams)
-        .await
-        .start()
-        .await;
+    let (running, authority) =
+        Bench::changed(&names, "listen = \"PAGE\"", |text| of_teams(&text, at))
+            .await
+            .start()
+            .await;
     running.ended("issued", 1).await;
     let known = authority.root_pem();
     let acceptor = believing(roots(&known), &running.peers.leaf(&[PEER]));

@@ -21,13 +21,16 @@ use support::{
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
 const PEER: &str = "sip.peer.example";
 const SBC: &str = "sbc.contoso.example";
 
 /// A proxy that believes one authority, and knows the trunk by every certificate but one.
 #[derive(Clone, Default)]
-struct Proxy {
+pub(crate) struct Proxy {
+    /// What becomes of a connection while it is out of order.
+    pub(crate) outage: Arc<Mutex<Option<Outage>>>,
     unknown: Arc<Mutex<Option<CertificateDer<'static>>>>,
     /// OPTIONS that it got, and the last of them.
     asked: Arc<AtomicUsize>,
@@ -36,9 +39,22 @@ struct Proxy {
     pause: Duration,
 }
 
+/// How a proxy is out of order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outage {
+    /// It shakes hands and hangs up.
+    HangsUp,
+    /// It says that it is out of order.
+    Unavailable,
+}
+
 impl Proxy {
     fn serve(&self, world: &World, at: TcpListener) -> JoinHandle<()> {
         let acceptor = believing(world.authority.roots(), &world.authority.leaf(&[PEER]));
+        self.serve_with(acceptor, at)
+    }
+
+    pub(crate) fn serve_with(&self, acceptor: TlsAcceptor, at: TcpListener) -> JoinHandle<()> {
         let own = self.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = at.accept().await {
@@ -50,7 +66,13 @@ impl Proxy {
                     let shown = stream.get_ref().1.peer_certificates();
                     let shown = shown.and_then(<[_]>::first).cloned();
                     let is_known = *own.unknown.lock().unwrap() != shown;
-                    let status = if is_known { "200 OK" } else { "403 Forbidden" };
+                    let outage = *own.outage.lock().unwrap();
+                    let status = match (outage, is_known) {
+                        (Some(Outage::HangsUp), _) => return,
+                        (Some(Outage::Unavailable), _) => "503 Service Unavailable",
+                        (None, true) => "200 OK",
+                        (None, false) => "403 Forbidden",
+                    };
                     let request = read_until(&mut stream, "\r\n\r\n").await;
                     own.asked.fetch_add(1, Ordering::Relaxed);
                     own.last.lock().unwrap().clone_from(&request);
@@ -188,8 +210,15 @@ async fn a_trial_asks_once_and_takes_the_turn_of_the_next_options() {
     let unknown = world.authority.leaf(&[SBC]);
     *proxy.unknown.lock().unwrap() = unknown.parts().0.first().cloned();
     // In a dry run hands are shaken, and nothing is said.
-    assert!(is_used_with(&world, &unknown, &Words::None).await);
-    assert!(!is_used_with(&world, &Authority::new().leaf(&[SBC]), &Words::None).await);
+    assert!(is_used_with(&world, &unknown, &Words::None(self::turns())).await);
+    assert!(
+        !is_used_with(
+            &world,
+            &Authority::new().leaf(&[SBC]),
+            &Words::None(self::turns())
+        )
+        .await
+    );
     assert_eq!(asked(), 0);
     let words = Words::Options(turns.clone());
     let takes_turn = || {
@@ -255,6 +284,77 @@ async fn a_certificate_is_used_where_no_proxy_can_be_reached() {
     let world = world_at(address);
     drop(at);
     assert!(is_used(&world, &Authority::new().leaf(&[SBC])).await);
+}
+
+/// TDR-TLS-015: what nobody says anything to is not proven, and nothing of it is refused either.
+#[tokio::test]
+async fn while_teams_is_out_of_order_the_certificate_that_it_knows_stays_and_the_new_one_waits() {
+    let (at, address) = listener().await;
+    let world = world_at(address);
+    let proxy = Proxy::default();
+    let served = proxy.serve(&world, at);
+    write_leaf(
+        world.directory.path(),
+        "contoso",
+        &world.authority.leaf(&[SBC]),
+    );
+    let known = turns_after_200();
+    let words = [Words::Options(known.clone()), Words::None(known)];
+    let trial = async |words: &Words| {
+        let store = world.identities_on_disk();
+        let resolver = Resolver::asking(
+            &["127.0.0.1:9".parse().unwrap()],
+            Arc::clone(&world.metrics),
+        );
+        let proven = world
+            .net
+            .proven(&world.config, store, &resolver, words)
+            .await;
+        proven.1
+    };
+    let waits = |kept: &[Kept]| {
+        let awaits: Vec<_> = kept.iter().flat_map(|kept| &kept.awaits).collect();
+        awaits == [&"teams-contoso".into()]
+    };
+    for outage in [Outage::HangsUp, Outage::Unavailable] {
+        *proxy.outage.lock().unwrap() = Some(outage);
+        let kept = trial(&words[0]).await;
+        assert!(waits(&kept), "{outage:?} {kept:?}");
+    }
+    world.logged("certificate_unanswered").await;
+    assert!(!world.lines.text().contains("certificate_refused"));
+    // Where Teams has known nothing so far, nothing is lost and nothing would end the wait.
+    assert_eq!(trial(&Words::Options(turns())).await, []);
+    *proxy.outage.lock().unwrap() = None;
+    assert_eq!(trial(&words[0]).await, []);
+    served.abort();
+    let _ = served.await;
+    for words in &words {
+        assert!(waits(&trial(words).await), "it cannot be reached either");
+    }
+}
+
+#[tokio::test]
+async fn on_its_last_day_no_certificate_stays_for_want_of_an_answer() {
+    let (at, address) = listener().await;
+    let world = world_at(address);
+    drop(at);
+    let words = Words::Options(turns_after_200());
+    for (hours, is_taken) in [(25, false), (23, true), (-1, true)] {
+        let end = SystemTime::now() + Duration::from_secs(48 * 3_600);
+        let end = end - Duration::from_secs(((48 - hours) * 3_600) as u64);
+        let leaf = world.authority.leaf_with(&[SBC], |leaf| {
+            leaf.not_after = end.into();
+        });
+        write_leaf(world.directory.path(), "contoso", &leaf);
+        world.reload();
+        let new = world.authority.leaf(&[SBC]);
+        assert_eq!(
+            is_used_with(&world, &new, &words).await,
+            is_taken,
+            "{hours}"
+        );
+    }
 }
 
 /// A proxy that a call has led to is one as well, whatever its name leads to now.

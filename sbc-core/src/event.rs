@@ -11,6 +11,7 @@ use crate::policy::admission::Full;
 use crate::policy::spend::Spent;
 use crate::policy::unusual::Unusual;
 use crate::record::{Record, TransferKind, TransferOutcome};
+use crate::sdp::CryptoFault;
 use crate::sip::Status;
 use crate::stir::Fault;
 use crate::transport::{FlowFault, Protocol};
@@ -242,6 +243,13 @@ pub enum Happened {
         trunk: TrunkName,
         /// Why.
         why: MediaRefusal,
+    },
+    /// A line of a description that should bring a key cannot be used; the others are (MED-100, MED-105).
+    KeyUnusable {
+        /// Trunk of the leg.
+        trunk: TrunkName,
+        /// What is wrong with it.
+        why: CryptoFault,
     },
     /// An offer of ours within the call was refused; the call goes on as it was.
     OfferRefused {

@@ -165,7 +165,6 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "fqdn =",
         "symmetric_signalling = §true\nfqdn =",
     ),
-    (Code::TeamsRule, "fqdn =", "crlf_pong = §true\nfqdn ="),
     (
         Code::Contradiction,
         "preset = \"teams\"\ntenant = \"contoso\"",
@@ -194,6 +193,7 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "accept_from = §[\"52.112.0.0/14\", \"52.120.0.0/15\"]\nfqdn =",
     ),
     (Code::TeamsRule, "fqdn =", "update = §true\nfqdn ="),
+    (Code::NoUseAtTeams, "fqdn =", "crlf_pong = §true\nfqdn ="),
     (Code::NoUseAtTeams, "fqdn =", "info = §\"relay\"\nfqdn ="),
     (Code::NoUseAtTeams, "fqdn =", "message = §\"relay\"\nfqdn ="),
     (Code::NoUseAtTeams, "fqdn =", "trusted = §false\nfqdn ="),

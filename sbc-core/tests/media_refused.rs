@@ -50,6 +50,38 @@ fn an_offer_that_cannot_be_served_is_told_by_its_reason() {
     assert_eq!(teams(&other), [("teams-contoso".to_owned(), "no_codec")]);
 }
 
+/// MED-100, MED-105: lines that are passed over beside a good one show nowhere else.
+#[test]
+fn key_lines_that_are_of_no_use_are_told_also_beside_a_good_one() {
+    let told = |shard: &Shard| {
+        let all = shard.happened.iter().filter_map(|what| match what {
+            Happened::KeyUnusable { trunk, why } => Some((trunk.to_string(), why.as_str())),
+            _ => None,
+        });
+        all.collect::<Vec<_>>()
+    };
+    let good = TEAMS_SDP.lines().find(|line| line.starts_with("a=crypto:"));
+    let good = good.expect("a key").trim_end();
+    let odd = [
+        "a=crypto:7 AES_512_OF_NOBODY inline:abcd".to_owned(),
+        "a=crypto:8 AES_CM_128_HMAC_SHA1_80 inline:***".to_owned(),
+        "a=crypto:9 nonsense".to_owned(),
+    ];
+    let all = format!("{}\n{good}", odd.join("\n"));
+    let invite = teams_invite("keys");
+    let (head, _) = invite.split_once("Content-Type").expect("a body");
+    let mut shard = Shard::new();
+    shard.teams_says(&with_body(head, &TEAMS_SDP.replace(good, &all)));
+    let of_teams = |why: &'static str| ("teams-contoso".to_owned(), why);
+    assert_eq!(told(&shard), ["suite", "key", "syntax"].map(of_teams));
+    // As many as anybody wants to read of one description.
+    let many: Vec<String> = (10..60).map(|tag| format!("a=crypto:{tag} x")).collect();
+    let all = format!("{}\n{good}", many.join("\n"));
+    let mut shard = Shard::new();
+    shard.teams_says(&with_body(head, &TEAMS_SDP.replace(good, &all)));
+    assert!((1..=8).contains(&told(&shard).len()));
+}
+
 #[test]
 fn ports_that_are_not_there_are_told_too() {
     let mut shard = Shard::new();

@@ -20,9 +20,11 @@ pub(super) async fn list(State(access): State<Access>) -> Result<Json<Value>, Pr
         let until = until.map(|seconds| UnixTime::from_micros(seconds * 1_000_000));
         let standing = daemon.acme().standing(name);
         let next = standing.as_ref().and_then(|own| own.next);
+        let waits = daemon.awaited().of(name);
         let state = match (&standing, until) {
             (_, Some(until)) if until <= now => "expired",
             (Some(own), _) if own.next.is_none() => "being ordered",
+            (_, Some(_)) if waits.is_some() => "in use, a new one waits",
             (_, Some(_)) => "in use",
             (_, None) => "none yet",
         };
@@ -44,6 +46,7 @@ pub(super) async fn list(State(access): State<Access>) -> Result<Json<Value>, Pr
             "last_order": standing.as_ref().and_then(|own| own.last).map(UnixTime::rfc3339),
             "failures": standing.as_ref().map(|own| own.failures),
             "because": standing.and_then(|own| own.why),
+            "waits_for": waits.as_ref().map(|own| own.because),
         })
     });
     Ok(Json(rows.collect()))

@@ -7,9 +7,11 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use sbc_core::id::TenantName;
-use sbc_core::policy::presence::Standing;
+use sbc_core::policy::presence::{Seen, weighed};
+use sbc_core::time::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Instant;
 
 #[derive(Deserialize)]
@@ -39,14 +41,14 @@ pub(super) async fn presence(
         for (number, user, known) in &known {
             let talk = watch.talking().of(&tenant.name, *user);
             let age = known.as_ref().map(|known| known.at.elapsed());
-            let standing = known.as_ref().map(|known| known.presence.standing());
-            let counts_as = match (talk.calls, standing) {
-                (1.., _) => Standing::Busy,
-                (0, Some(standing)) if age.is_some_and(|age| age <= tenant.users.good_for()) => {
-                    standing
-                }
-                (0, _) => Standing::Unknown,
-            };
+            let seen = known.as_ref().zip(age).map(|(known, age)| Seen {
+                standing: known.presence.standing(),
+                presence: Arc::clone(&known.presence),
+                age,
+                is_old: age > tenant.users.good_for(),
+                at: Timestamp::ZERO + daemon.uptime().saturating_sub(age),
+            });
+            let (counts_as, _) = weighed(talk, seen.as_ref());
             heard_of += usize::from(known.is_some());
             users.push(json!({
                 "tenant": tenant.name,

@@ -235,6 +235,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             ("last_order", Maybe(&Text)),
             ("failures", Maybe(&Integer)),
             ("because", Maybe(&Text)),
+            ("waits_for", Maybe(&Text)),
         ]))),
         refusals: &[],
         handler: || get(certs::list),

@@ -2,6 +2,7 @@
 //! prefers us, and a verdict in words (TDR-OPT-004, TDR-CON-009).
 
 use super::{Access, Problem};
+use crate::daemon::awaited::Waiting;
 use crate::daemon::{Daemon, chains};
 use crate::onboarding::name;
 use crate::sink::metrics::{Figure, Sum};
@@ -9,6 +10,7 @@ use crate::sink::proxies::{Exchange, Proxies, Way};
 use axum::Json;
 use axum::extract::State;
 use sbc_core::config::{MICROSOFT_ROOTS_OF, Preset, Trunk};
+use sbc_core::id::TlsContextName;
 use sbc_core::time::UnixTime;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -61,10 +63,31 @@ pub(super) async fn teams(State(access): State<Access>) -> Result<Json<Value>, P
         let fqdn = trunk.fqdn.as_deref().unwrap_or_default();
         all.push(row(trunk, "name", fqdn, None, now, (None, told)));
     }
+    all.extend(waiting(&daemon, now));
     if !all.is_empty() {
         all.extend(authorities(&daemon, now));
     }
     Ok(Json(Value::Array(all)))
+}
+
+/// New certificates of ours that wait for a word of Teams (TDR-TLS-015).
+fn waiting(daemon: &Daemon, now: UnixTime) -> Vec<Value> {
+    let all = daemon.awaited().all().into_iter();
+    let row = |(context, own): (TlsContextName, Waiting)| {
+        json!({
+            "trunk": own.trunks.first(),
+            "fqdn": null,
+            "direction": "cert",
+            "proxy": null,
+            "address": null,
+            "result": format!("certificate of \"{context}\" waits"),
+            "status": null,
+            "age_seconds": age(own.since, now),
+            "demoted_in_seconds": null,
+            "verdict": own.because,
+        })
+    };
+    all.map(row).collect()
 }
 
 /// What Teams shows of its authorities, and how its coming ones were tried (TDR-TLS-010, TDR-TLS-014).

@@ -40,6 +40,12 @@ pub fn run(command: &Certs, to: &Connection, out: &mut dyn Write) -> io::Result<
             ];
             table(&told, &columns, out)?;
             for row in rows {
+                if let (Some(name), Some(waits)) =
+                    (row["context"].as_str(), row["waits_for"].as_str())
+                {
+                    writeln!(out, "\n{name}: {waits}")?;
+                    continue;
+                }
                 if let (Some(name), Some(why)) = (row["context"].as_str(), row["because"].as_str())
                 {
                     let failures = row["failures"].as_u64().unwrap_or_default();

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod acme;
+pub mod awaited;
 pub mod chains;
 pub mod dispatch;
 pub mod expiry;
@@ -46,6 +47,7 @@ use crate::sink::spending::SpendWriter;
 use crate::sink::trace::Traces;
 use acme::Acme;
 use arc_swap::ArcSwap;
+use awaited::Awaited;
 use dispatch::{Dispatch, Replies};
 use generations::{By, Generations, Origin, Start, Taken};
 use health::Health;
@@ -163,6 +165,7 @@ pub struct Daemon {
     signers: Signers,
     notices: Arc<Notices>,
     acme: Arc<Acme>,
+    awaited: Awaited,
     presence: presence::Watch,
     test_names: Arc<TestNames>,
     resolver: Resolver,
@@ -357,6 +360,7 @@ impl Daemon {
             signers,
             notices,
             acme: Arc::default(),
+            awaited: Awaited::default(),
             resolver,
             health: Health::new(
                 shards
@@ -560,6 +564,16 @@ impl Daemon {
     /// What a trial of a certificate may say to Teams.
     pub(in crate::daemon) fn words(&self) -> net::Words {
         net::Words::Options(self.turns.clone())
+    }
+
+    /// The same where nothing may be said to it.
+    pub(in crate::daemon) fn no_words(&self) -> net::Words {
+        net::Words::None(self.turns.clone())
+    }
+
+    /// Certificates that wait for a word of Teams.
+    pub fn awaited(&self) -> &Awaited {
+        &self.awaited
     }
 
     /// Signs of life.

@@ -4,7 +4,7 @@
 
 use crate::daemon::generations::{self, By, Generation, Origin, Taken};
 use crate::daemon::net::tls::{MaterialFault, TlsStore};
-use crate::daemon::net::{BindFault, Kept, Opened, Words};
+use crate::daemon::net::{BindFault, Kept, Opened};
 use crate::daemon::stir::{Trust, TrustFault};
 use crate::daemon::{Daemon, PlaceFault, expiry, media};
 use crate::sink::cdr::Cdr;
@@ -529,7 +529,7 @@ impl Daemon {
         let config = Arc::new(loaded.config.clone());
         let (tls, kept) = match trial {
             Trial::Held => self.proven(&config, tls, &self.words()).await,
-            Trial::HandsOnly => self.proven(&config, tls, &Words::None).await,
+            Trial::HandsOnly => self.proven(&config, tls, &self.no_words()).await,
             Trial::LeftOut => (tls, Vec::new()),
         };
         let opened = self
@@ -571,6 +571,7 @@ impl Daemon {
             cdr.relocate(spool);
         }
         self.publish(&loaded, &tls);
+        self.awaited().replace(&prepared.kept);
         let done = Reloaded {
             changes: prepared.changes,
             generation: loaded.config.generation,

@@ -4,7 +4,9 @@
 //! Files are looked at regularly, by what the file system says of them. What has changed and then has not for one look is
 //! read; as long as key and certificate do not belong together, the pair in use stays. Which files belong to an identity,
 //! and all else of the configuration, is what the last reload has said. Certificates of an authority of our own come into
-//! use by themselves (`acme`).
+//! use by themselves (`acme`). What was tried while Teams answered nobody is tried again with its next 200 ([`Awaited`]).
+//!
+//! [`Awaited`]: super::awaited::Awaited
 
 use super::Daemon;
 use super::net::tls::{TlsContext, TlsStore};
@@ -56,11 +58,25 @@ pub async fn watch(daemon: Weak<Daemon>, every: Duration) {
     let mut known = BTreeMap::new();
     let mut looks = interval(every);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let Some(proxies) = daemon.upgrade().map(|own| Arc::clone(&own.sinks().proxies)) else {
+        return;
+    };
     loop {
-        looks.tick().await;
+        let is_answer = tokio::select! {
+            _ = looks.tick() => false,
+            () = proxies.next_good() => true,
+        };
         let Some(daemon) = daemon.upgrade() else {
             return;
         };
+        let answered = daemon.awaited().answered(&proxies);
+        if is_answer && answered.is_empty() {
+            continue;
+        }
+        for name in &answered {
+            // One that an authority has issued is kept beside the one in use, and shown again before another is ordered.
+            let _ = daemon.acme().hurry(name);
+        }
         let files: Vec<(TlsContextName, TlsFiles)> = {
             let loaded = daemon.loaded();
             let files = loaded.shell.tls.iter();
@@ -69,7 +85,11 @@ pub async fn watch(daemon: Weak<Daemon>, every: Duration) {
                 .map(|(name, files)| (name.clone(), files.clone()))
                 .collect()
         };
-        let before = std::mem::take(&mut known);
+        let mut before: BTreeMap<_, Known> = std::mem::take(&mut known);
+        for name in &answered {
+            let own = before.get_mut(name);
+            own.map(|own| own.again = Some(Instant::now()));
+        }
         let shown = daemon.net().identities();
         let looked = tokio::task::spawn_blocking(move || look(files, before, &shown));
         let Ok((seen, read)) = looked.await else {
@@ -140,7 +160,11 @@ impl Daemon {
         let (tls, kept) = self.net().proven(config, tls, self.resolver(), words).await;
         for one in &kept {
             let told = serde_json::json!({ "context": one.context, "why": one.because });
-            self.sinks().news.tell(Kind::CertificateRefused, told);
+            let kind = match one.awaits.is_empty() {
+                true => Kind::CertificateRefused,
+                false => Kind::CertificateWaits,
+            };
+            self.sinks().news.tell(kind, told);
         }
         (tls, kept)
     }
@@ -196,6 +220,8 @@ impl Daemon {
         }
         // Side by side: hundreds are renewed in one night.
         let (mut tls, kept) = self.proven(&self.net().config(), tls, &self.words()).await;
+        self.awaited()
+            .note(found.iter().map(|context| context.name()), &kept);
         // Who refuses one was told by who has tried it.
         for name in kept.iter().map(|kept| &kept.context) {
             found.retain(|context| context.name() != name);

@@ -250,7 +250,7 @@ pub async fn all(
     let mut reachable = None;
     for found in proxies(resolver, asking).await {
         if let (true, Ok(proxy)) = (shows_its_own, &found) {
-            steps.push(("handshake", speaker.shakes_hands(proxy).await.1));
+            steps.push(("handshake", speaker.shakes_hands(proxy).await.outcome));
         }
         let outcome = match found {
             Ok(proxy) => {

@@ -3,6 +3,7 @@
 
 use super::Outcome;
 use crate::daemon::net::tls::{Refusal, TlsContext, Verdict, random};
+use rustls::Error;
 use rustls::pki_types::ServerName;
 use sbc_core::config::{Config, Trunk};
 use sbc_core::sdp::base64_encode;
@@ -63,12 +64,25 @@ pub enum Standing {
     Known,
 }
 
+/// What became of a visit to a proxy.
+pub struct Visit {
+    /// How far it got.
+    pub standing: Standing,
+    /// Whether the proxy has said so, by an answer or an alert. One that only says nothing or hangs up may be out of
+    /// order, and mean nobody by it.
+    pub is_told: bool,
+    /// The same in words.
+    pub outcome: Outcome,
+}
+
 /// What went wrong on the way to an answer.
 enum Trouble {
     Connect(String),
     /// We do not believe the proxy.
     Unbelieved(String, &'static str),
     Tls(String, &'static str),
+    /// It says by an alert that it does not like us.
+    Alert(String, &'static str),
     Silence,
     Broken(String),
 }
@@ -77,8 +91,28 @@ impl Trouble {
     fn standing(&self) -> Standing {
         match self {
             Self::Connect(_) | Self::Unbelieved(..) => Standing::Unknown,
-            Self::Tls(..) | Self::Broken(_) => Standing::Refused,
+            Self::Tls(..) | Self::Alert(..) | Self::Broken(_) => Standing::Refused,
             Self::Silence => Standing::Shaken,
+        }
+    }
+
+    fn visit(self, proxy: &Proxy, fqdn: &str) -> Visit {
+        Visit {
+            standing: self.standing(),
+            is_told: matches!(self, Self::Alert(..)),
+            outcome: self.told(proxy, fqdn),
+        }
+    }
+
+    /// What reading or writing met once hands were shaken.
+    fn on_line(why: &io::Error) -> Self {
+        match is_alert(why) {
+            // With TLS 1.3 a refusal comes then.
+            true => {
+                let refusal = Refusal::of_io(why);
+                Self::Alert(refusal.to_string(), refusal.advice())
+            }
+            false => Self::Broken(why.to_string()),
         }
     }
 
@@ -89,13 +123,15 @@ impl Trouble {
                 format!("no connection to {host} at {address}: {why}"),
                 "let this host reach port 5061 of the ranges of Teams: look at firewall and routes",
             ),
-            Self::Unbelieved(why, advice) | Self::Tls(why, advice) => Outcome::failed(
-                format!("no TLS with {host} at {address}: {why}"),
-                match advice {
-                    "" => "look at certificate, chain and client_ca of the [[tls]]",
-                    advice => advice,
-                },
-            ),
+            Self::Unbelieved(why, advice) | Self::Tls(why, advice) | Self::Alert(why, advice) => {
+                Outcome::failed(
+                    format!("no TLS with {host} at {address}: {why}"),
+                    match advice {
+                        "" => "look at certificate, chain and client_ca of the [[tls]]",
+                        advice => advice,
+                    },
+                )
+            }
             Self::Silence => Outcome::failed(
                 format!("{host} says nothing, though the connection stands"),
                 format!(
@@ -133,29 +169,35 @@ impl Speaker<'_> {
 
     /// Asks a proxy, and says what the answer means (TDR-OPT-004).
     pub async fn options(&self, proxy: &Proxy) -> Outcome {
-        self.stands_with(proxy).await.1
+        self.stands_with(proxy).await.outcome
     }
 
     /// The same, and how far it got.
-    pub async fn stands_with(&self, proxy: &Proxy) -> (Standing, Outcome) {
+    pub async fn stands_with(&self, proxy: &Proxy) -> Visit {
         let begun = Instant::now();
         match self.ask(proxy).await {
-            Ok(200) => {
-                let told = Outcome::Good(format!(
+            Ok(200) => Visit {
+                standing: Standing::Known,
+                is_told: true,
+                outcome: Outcome::Good(format!(
                     "{} knows {}: 200 after {} ms",
                     proxy.host,
                     self.fqdn(),
                     begun.elapsed().as_millis()
-                ));
-                (Standing::Known, told)
-            }
-            Ok(status) => (Standing::Shaken, self.refused(proxy, status)),
-            Err(trouble) => (trouble.standing(), trouble.told(proxy, self.fqdn())),
+                )),
+            },
+            Ok(status) => Visit {
+                standing: Standing::Shaken,
+                // Who has trouble treats everybody so.
+                is_told: !matches!(status, 408 | 500..=599),
+                outcome: self.refused(proxy, status),
+            },
+            Err(trouble) => trouble.visit(proxy, self.fqdn()),
         }
     }
 
     /// How far a proxy lets us come that nothing may be said to.
-    pub async fn shakes_hands(&self, proxy: &Proxy) -> (Standing, Outcome) {
+    pub async fn shakes_hands(&self, proxy: &Proxy) -> Visit {
         let shaken = async {
             let mut line = self.connect(proxy).await?;
             match line.answer(SECOND_THOUGHTS).await {
@@ -164,11 +206,12 @@ impl Speaker<'_> {
             }
         };
         match shaken.await {
-            Ok(()) => (
-                Standing::Shaken,
-                Outcome::Good(format!("{} takes the certificate", proxy.host)),
-            ),
-            Err(trouble) => (trouble.standing(), trouble.told(proxy, self.fqdn())),
+            Ok(()) => Visit {
+                standing: Standing::Shaken,
+                is_told: true,
+                outcome: Outcome::Good(format!("{} takes the certificate", proxy.host)),
+            },
+            Err(trouble) => trouble.visit(proxy, self.fqdn()),
         }
     }
 
@@ -439,8 +482,11 @@ impl Speaker<'_> {
                 }
                 Some(Ok(_)) | None => {
                     let refusal = Refusal::of_io(&why);
-                    let advice = refusal.advice();
-                    Trouble::Tls(refusal.to_string(), advice)
+                    let (advice, text) = (refusal.advice(), refusal.to_string());
+                    match is_alert(&why) {
+                        true => Trouble::Alert(text, advice),
+                        false => Trouble::Tls(text, advice),
+                    }
                 }
             }),
         }
@@ -497,7 +543,7 @@ struct Line {
 
 impl Line {
     async fn send(&mut self, octets: bytes::Bytes) -> Result<(), Trouble> {
-        let broken = |why: io::Error| Trouble::Broken(why.to_string());
+        let broken = |why: io::Error| Trouble::on_line(&why);
         self.stream.write_all(&octets).await.map_err(broken)?;
         self.stream.flush().await.map_err(broken)
     }
@@ -518,7 +564,7 @@ impl Line {
                 match self.stream.read(&mut buffer).await {
                     Ok(0) => return Err(Trouble::Broken("it was closed".to_owned())),
                     Ok(length) => self.framer.push(&buffer[..length]),
-                    Err(why) => return Err(Trouble::Broken(why.to_string())),
+                    Err(why) => return Err(Trouble::on_line(&why)),
                 }
             }
         };
@@ -526,6 +572,12 @@ impl Line {
             .await
             .unwrap_or(Err(Trouble::Silence))
     }
+}
+
+/// Whether the peer has said why it ends a connection.
+fn is_alert(why: &io::Error) -> bool {
+    let inner = why.get_ref().and_then(|own| own.downcast_ref::<Error>());
+    matches!(inner, Some(Error::AlertReceived(_)))
 }
 
 fn is_of_invite(answer: &Message) -> bool {

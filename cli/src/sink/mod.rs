@@ -281,6 +281,7 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
             TransferOutcome::Failed | TransferOutcome::Refused => (Level::Warn, "transfer"),
         },
         Happened::MediaRefused { .. } => (Level::Warn, "media_refused"),
+        Happened::KeyUnusable { .. } => (Level::Debug, "key_unusable"),
         Happened::OfferRefused { again: true, .. } => (Level::Debug, "offer_refused"),
         Happened::OfferRefused { again: false, .. } => (Level::Warn, "offer_refused"),
         Happened::Challenged {

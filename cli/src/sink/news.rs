@@ -31,21 +31,23 @@ pub enum Kind {
     ConfigReload,
     /// The node drains, or takes calls again: state.
     NodeState,
-    /// An authority has issued a certificate.
+    /// An authority has issued a certificate: context, until.
     CertificateIssued,
-    /// An authority has not: because.
+    /// An authority has not: context, why, next, result.
     CertificateFailed,
-    /// A renewed certificate is in use.
+    /// A renewed certificate is in use: context.
     CertificateRenewed,
-    /// A renewed certificate cannot be used: because.
+    /// A renewed certificate cannot be used: context, why.
     CertificateRefused,
-    /// Asking Microsoft for presence works, or does not any more.
+    /// A renewed certificate was tried while Teams answered nobody, and waits: context, why.
+    CertificateWaits,
+    /// Asking Microsoft for presence works, or does not any more: tenant, state, because.
     PresenceState,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::CallStart,
         Self::CallAnswer,
         Self::CallEnd,
@@ -59,6 +61,7 @@ impl Kind {
         Self::CertificateFailed,
         Self::CertificateRenewed,
         Self::CertificateRefused,
+        Self::CertificateWaits,
         Self::PresenceState,
     ];
 
@@ -97,20 +100,27 @@ impl Kind {
             Self::NodeState => ("node.state", "the node drains, or takes calls again: state"),
             Self::CertificateIssued => (
                 "certificate.issued",
-                "an authority has issued a certificate",
+                "an authority has issued a certificate, which is in use: context, until",
             ),
             Self::CertificateFailed => (
                 "certificate.failed",
                 "an authority has not: context, why, next, result",
             ),
-            Self::CertificateRenewed => ("certificate.renewed", "a renewed certificate is in use"),
+            Self::CertificateRenewed => (
+                "certificate.renewed",
+                "a renewed certificate was found on disk and is in use: context",
+            ),
             Self::CertificateRefused => (
                 "certificate.refused",
                 "a renewed certificate cannot be used: context, why",
             ),
+            Self::CertificateWaits => (
+                "certificate.waits",
+                "Teams answers neither a renewed certificate nor the one in use, which stays until it does: context, why",
+            ),
             Self::PresenceState => (
                 "presence.state",
-                "asking Microsoft for presence works, or does not any more",
+                "asking Microsoft for presence works, or does not any more: tenant, state, because",
             ),
         }
     }
@@ -247,6 +257,19 @@ mod tests {
     use media_api::{EndpointId, OneWayKind, SessionId};
     use sbc_core::id::ShardId;
     use sbc_core::overload::{Stage, Strain};
+
+    #[test]
+    fn every_kind_says_which_fields_it_has() {
+        for kind in Kind::ALL {
+            let fields = kind.meaning().rsplit_once(": ").map(|(_, fields)| fields);
+            let is_name = |name: &str| {
+                let name = name.trim_end_matches(|c: char| c == ',');
+                name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+            };
+            let are_names = fields.is_some_and(|fields| fields.split(' ').all(is_name));
+            assert!(are_names, "{}: {}", kind.as_str(), kind.meaning());
+        }
+    }
 
     #[test]
     fn what_is_told_says_which_and_how_much() {

@@ -7,6 +7,7 @@ use sbc_core::time::UnixTime;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 
 /// Most ways that are remembered; the oldest gives way.
 const MOST: usize = 16_384;
@@ -41,6 +42,8 @@ pub struct Exchange {
 #[derive(Default, Debug)]
 pub struct Proxies {
     ways: Mutex<BTreeMap<Way, Exchange>>,
+    /// Told of every 200 that we get.
+    good: Notify,
 }
 
 impl Proxies {
@@ -80,12 +83,26 @@ impl Proxies {
             }
         }
         ways.insert(way, exchange);
+        if is_good && !*by_peer {
+            self.good.notify_one();
+        }
+    }
+
+    /// Waits until we are answered with 200, for the one who waits for that.
+    pub async fn next_good(&self) {
+        self.good.notified().await;
     }
 
     /// The ways of a trunk: ours, then theirs, each by name.
     pub fn of(&self, trunk: &TrunkName) -> Vec<(Way, Exchange)> {
         let ways = self.lock();
-        let own = ways.iter().filter(|(way, _)| way.trunk == *trunk);
+        let first = Way {
+            trunk: trunk.clone(),
+            by_peer: false,
+            host: String::new(),
+        };
+        let own = ways.range(first..);
+        let own = own.take_while(|(way, _)| way.trunk == *trunk);
         own.map(|(way, last)| (way.clone(), last.clone())).collect()
     }
 

@@ -346,6 +346,9 @@ impl Call {
                 called: admitted.called_raw.clone(),
             },
         );
+        if let Ok(Some(offer)) = crate::sip::body::session_description(&admitted.request) {
+            call.note_keys(cx, A_LEG, &offer);
+        }
         if admitted.plan.is_ok() {
             record::tell(&mut call, cx);
         }
@@ -726,6 +729,9 @@ impl Call {
                 self.follow_transcoding(cx);
                 return;
             };
+            if let Some(described) = refused::described(&event) {
+                self.note_keys(cx, leg, described);
+            }
             // Who hears whom before the answer is asked of what runs.
             if let (
                 SessionEvent::Crossing { id },

@@ -190,25 +190,19 @@ impl WrittenHabits {
         at.map(|at| &at.span)
     }
 
-    /// Where it says what would break connections of Teams, each with the reason.
-    pub(super) fn wrong_at_teams(&self) -> impl Iterator<Item = (&Span, &'static str)> {
-        let keys = [
-            (
-                // TDR-SIP-040
-                &self.symmetric_signalling,
-                "Teams is reached by its Record-Route and Contact, not where its connections come from",
-            ),
-            (
-                // TDR-TCP-001
-                &self.crlf_pong,
-                "Teams expects no pings and answers none",
-            ),
-        ];
-        keys.into_iter().filter_map(|(key, cause)| {
-            key.as_ref()
-                .filter(|at| at.value)
-                .map(|at| (&at.span, cause))
-        })
+    /// Where it says what would break connections of Teams, with the reason.
+    pub(super) fn wrong_at_teams(&self) -> Option<(&Span, &'static str)> {
+        let key = self.symmetric_signalling.as_ref().filter(|at| at.value)?;
+        // TDR-SIP-040
+        let cause =
+            "Teams is reached by its Record-Route and Contact, not where its connections come from";
+        Some((&key.span, cause))
+    }
+
+    /// Where it says that the peer answers pings.
+    pub(super) fn says_pongs(&self) -> Option<&Span> {
+        let key = self.crlf_pong.as_ref().filter(|at| at.value)?;
+        Some(&key.span)
     }
 
     /// The usual pace of probes to the peer: faster than another's if it is behind a NAT by the operator's

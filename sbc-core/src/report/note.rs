@@ -133,6 +133,9 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::MediaRefused { trunk, why } => {
             format!("media of trunk \"{trunk}\" cannot be served: {why}")
         }
+        Happened::KeyUnusable { trunk, why } => {
+            format!("a key line of trunk \"{trunk}\" cannot be used: {why}")
+        }
         Happened::OfferRefused { status, again } => {
             let next = if *again {
                 "asked again later"

@@ -113,6 +113,20 @@ pub enum CryptoFault {
 }
 
 impl CryptoFault {
+    /// A stable code.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Syntax => "syntax",
+            Self::UnknownSuite => "suite",
+            Self::KeyLength => "key",
+            Self::Lifetime => "lifetime",
+            Self::KeyIdentifier => "mki",
+            Self::DuplicateTag => "tag",
+            Self::Unprotected => "unprotected",
+            Self::Parameter => "parameter",
+        }
+    }
+
     /// What is wrong in words, without a full stop.
     pub const fn text(self) -> &'static str {
         match self {

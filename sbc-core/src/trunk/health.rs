@@ -20,6 +20,8 @@ use std::time::Duration;
 const HEARD: Duration = Duration::from_secs(60);
 /// Pause between two calls to a trunk of which every target is down.
 const TRIAL: Duration = Duration::from_secs(1);
+/// Pause between two looks through all that was found.
+const SWEPT: Duration = Duration::from_secs(1);
 
 /// One address of one target of one trunk.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -117,6 +119,8 @@ struct Shared {
 struct Found {
     circuits: BTreeMap<Address, Circuit>,
     heard: BTreeMap<Address, Timestamp>,
+    /// When all were last looked through for what is held of nobody any more.
+    swept: Timestamp,
     trials: BTreeMap<TrunkName, Timestamp>,
 }
 
@@ -143,6 +147,20 @@ impl FoundByCalls {
         // A table is whole between any two statements.
         let table = self.0.table.lock();
         table.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Found {
+    /// Forgets what is held of nobody any more, which must not cost every call the lock; once a second at most, as
+    /// failures that each look at all others would stop everything in an outage.
+    fn sweep(&mut self, now: Timestamp) {
+        if now < self.swept + SWEPT {
+            return;
+        }
+        self.swept = now;
+        self.circuits.retain(|_, circuit| !circuit.is_stale(now));
+        self.heard.retain(|_, at| *at + HEARD > now);
+        self.trials.retain(|_, at| *at + TRIAL > now);
     }
 }
 
@@ -175,9 +193,7 @@ impl Health {
         }
         self.found.change(|found| {
             found.circuits.remove(&place.own);
-            // What is held of nobody any more must not cost every call the lock.
-            found.circuits.retain(|_, circuit| !circuit.is_stale(now));
-            found.heard.retain(|_, at| *at + HEARD > now);
+            found.sweep(now);
             if is_doubted {
                 found.heard.insert(place.watched.clone(), now);
             }
@@ -187,9 +203,12 @@ impl Health {
     /// A call got no answer, or 503.
     pub(crate) fn failed(&self, now: Timestamp, place: Place) {
         self.found.change(|found| {
-            let circuits = &mut found.circuits;
-            circuits.retain(|_, circuit| !circuit.is_stale(now));
-            circuits.entry(place.own).or_default().fails(now);
+            found.sweep(now);
+            let circuit = found.circuits.entry(place.own).or_default();
+            if circuit.is_stale(now) {
+                *circuit = Circuit::default();
+            }
+            circuit.fails(now);
         });
     }
 
@@ -242,13 +261,16 @@ impl Health {
         if policy == AllDown::Fail {
             return false;
         }
-        let trials = &mut self.found.lock().trials;
-        if trials.get(trunk).is_some_and(|at| *at + TRIAL > now) {
-            return false;
-        }
-        trials.retain(|_, at| *at + TRIAL > now);
-        trials.insert(trunk.clone(), now);
-        true
+        let mut may_try = false;
+        self.found.change(|found| {
+            let last = found.trials.get(trunk);
+            may_try = last.is_none_or(|at| *at + TRIAL <= now);
+            if may_try {
+                found.sweep(now);
+                found.trials.insert(trunk.clone(), now);
+            }
+        });
+        may_try
     }
 }
 

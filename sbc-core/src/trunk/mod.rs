@@ -12,6 +12,7 @@ mod register;
 mod registrar;
 mod relief;
 mod request;
+mod roster;
 mod standing;
 mod stored;
 mod verdict;

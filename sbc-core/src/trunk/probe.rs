@@ -16,13 +16,14 @@
 
 use super::asked::{Pair, SHORTEST};
 use super::health::{TargetId, TargetState};
+use super::roster::Roster;
 use super::verdict::{Finding, Verdict};
 use crate::config::{
-    Config, Lookup, NO_SIGN_OF_LIFE, OPTIONS_SECONDS, Preset, TargetAddress, UriScheme,
+    Config, Lookup, NO_SIGN_OF_LIFE, OPTIONS_SECONDS, Preset, TargetAddress, Trunk, UriScheme,
 };
 use crate::deadline::DeadlineQueue;
 use crate::event::Happened;
-use crate::id::{QueryId, TransactionId};
+use crate::id::{QueryId, TransactionId, TrunkName};
 use crate::locate::{MAX_ADDRESSES, in_order};
 use crate::plane::{Asker, Cx};
 use crate::query::{Outcome, ResolveFault};
@@ -33,7 +34,7 @@ use crate::time::Timestamp;
 use crate::transaction::{Owner, TimerSet};
 use crate::transport::{FlowFault, Protocol};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +51,7 @@ const DOUBTED_JITTER: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(crate) struct Probes {
     watches: BTreeMap<u32, Watch>,
-    probes: BTreeMap<u32, Probe>,
+    probes: Roster<Probe>,
     /// Watches whose name must be looked up, and probes to send. Later entries make earlier void.
     due: DeadlineQueue<u32>,
     next: u32,
@@ -61,6 +62,8 @@ pub(crate) struct Probes {
 struct Watch {
     style: LegStyle,
     target: TargetAddress,
+    /// Our name and that of the proxy, where it is one of Teams.
+    pair: Option<Arc<Pair>>,
     interval: Duration,
     ok: Option<Vec<u16>>,
     asks: Option<QueryId>,
@@ -87,6 +90,11 @@ impl Probes {
     /// are due; new ones are probed soon.
     pub(crate) fn configure(&mut self, cx: &mut Cx<'_>, config: &Arc<Config>) {
         let mut before = std::mem::take(&mut self.watches);
+        let mut of_trunk: BTreeMap<TrunkName, Vec<u32>> = BTreeMap::new();
+        for (id, watch) in &before {
+            let name = watch.style.trunk.name.clone();
+            of_trunk.entry(name).or_default().push(*id);
+        }
         // Of derived trunks Teams wants no OPTIONS (TDR-OPT-008).
         let asking = config.trunks.values();
         let asking = asking.filter(|trunk| trunk.carrier.is_none());
@@ -100,13 +108,11 @@ impl Probes {
             })
         });
         for (trunk, target, options) in wanted {
-            let is_same =
-                |watch: &Watch| watch.style.trunk.name == trunk.name && watch.target == *target;
-            let known = before
-                .iter()
-                .find(|(_, watch)| is_same(watch))
-                .map(|(id, _)| *id);
+            let of_trunk = of_trunk.get(&trunk.name).into_iter().flatten().copied();
+            let is_same = |id: &u32| before.get(id).is_some_and(|watch| watch.target == *target);
+            let known = of_trunk.into_iter().find(is_same);
             let known = known.and_then(|id| before.remove_entry(&id));
+            let pair = pair(trunk, target);
             let style = LegStyle {
                 config: Arc::clone(config),
                 trunk: Arc::clone(trunk),
@@ -114,14 +120,20 @@ impl Probes {
                 session_id: None,
             };
             let (id, asks, due, is_lost) = match known {
-                Some((id, watch)) => (id, watch.asks, watch.due, watch.is_lost),
+                Some((id, watch)) => {
+                    if watch.pair != pair {
+                        self.probes.rename(id, pair.as_ref());
+                    }
+                    (id, watch.asks, watch.due, watch.is_lost)
+                }
                 None => {
                     let id = self.id();
                     let due = cx.now.mono + cx.plane.mint.delay(Duration::ZERO, JITTER);
                     let fixed = style.fixed_addresses(target);
                     for remote in &fixed {
                         let verdict = Verdict::default();
-                        self.watch_address(id, target.protocol, *remote, due, verdict);
+                        let place = (target.protocol, *remote);
+                        self.watch_address((id, pair.as_ref()), place, due, verdict);
                     }
                     let due = fixed.is_empty().then_some(due);
                     if let Some(due) = due {
@@ -135,6 +147,7 @@ impl Probes {
                 Watch {
                     style,
                     target: target.clone(),
+                    pair,
                     interval: options.interval,
                     ok: options.ok.clone(),
                     asks,
@@ -143,12 +156,13 @@ impl Probes {
                 },
             );
         }
-        let pairs: Vec<Pair> = self.watches.values().filter_map(Watch::pair).collect();
+        let pairs = self.watches.values();
+        let pairs: BTreeSet<&Pair> = pairs.filter_map(|watch| watch.pair.as_deref()).collect();
         cx.plane
             .asked
             .keep(cx.now.mono, |pair| pairs.contains(pair));
         for (id, watch) in before {
-            self.forget(cx, &watch, |probe| probe.watch == id);
+            self.forget(cx, (id, &watch), |_| true);
             if watch.is_lost {
                 watch.tell(cx, None, TargetState::Gone, "not configured any more");
             }
@@ -177,7 +191,7 @@ impl Probes {
                 continue;
             }
             let leaves_turn = self.leaves_turn(id);
-            let Some(probe) = self.probes.get_mut(&id) else {
+            let Some(probe) = self.probes.get_mut(id) else {
                 continue;
             };
             let Some(watch) = self.watches.get(&probe.watch) else {
@@ -193,7 +207,8 @@ impl Probes {
                 continue;
             }
             let asked = &cx.plane.asked;
-            let free = watch.pair().and_then(|pair| asked.free(cx.now.mono, &pair));
+            let pair = watch.pair.as_ref();
+            let free = pair.and_then(|pair| asked.free(cx.now.mono, pair));
             if let Some(free) = free {
                 // Whoever of several is first after the pause is asked.
                 let more = watch.interval.saturating_sub(SHORTEST);
@@ -283,21 +298,19 @@ impl Probes {
 
     /// Other addresses of the same name of Teams, asked by the same name of ours.
     fn others(&self, id: u32) -> impl Iterator<Item = (u32, &Probe)> {
-        let pair_of = |probe: &Probe| self.watches.get(&probe.watch).and_then(Watch::pair);
-        let own = self.probes.get(&id);
-        let pair = own.and_then(pair_of);
-        let all = self.probes.iter();
+        let own = self.probes.get(id).map(|own| own.remote);
+        let pair = self.probes.pair(id);
+        let all = pair.into_iter().flat_map(|pair| self.probes.of_pair(pair));
         all.filter(move |(other, probe)| {
-            let is_other = own.is_none_or(|own| own.remote != probe.remote);
-            **other != id && is_other && pair.is_some() && pair_of(probe) == pair
+            let is_other = own.is_none_or(|own| own != probe.remote);
+            *other != id && is_other
         })
-        .map(|(other, probe)| (*other, probe))
     }
 
     /// Whether an address that is down waits until one that is not has been asked: Teams would not hear of us for
     /// minutes if it had every turn (TDR-OPT-006).
     fn leaves_turn(&self, id: u32) -> bool {
-        let Some(own) = self.probes.get(&id).filter(|own| own.is_down()) else {
+        let Some(own) = self.probes.get(id).filter(|own| own.is_down()) else {
             return false;
         };
         let mut others = self.others(id);
@@ -307,33 +320,31 @@ impl Probes {
     /// Nothing was sent to an address: another one of the name is asked instead, unless it is down as well
     /// (TDR-OPT-006, TDR-OPT-007).
     fn pass_on(&mut self, cx: &mut Cx<'_>, id: u32) {
-        let Some(own) = self.probes.get(&id) else {
+        let Some(own) = self.probes.get(id) else {
             return;
         };
         let (place, now) = ((own.protocol, own.remote), cx.now.mono);
-        let Some(pair) = self.watches.get(&own.watch).and_then(Watch::pair) else {
+        let Some(pair) = self.probes.pair(id).cloned() else {
             return;
         };
         cx.plane.asked.give_back(&pair);
-        let others: Vec<u32> = self
-            .others(id)
-            .filter(|(_, other)| !other.is_down() && other.waits_for.is_none())
-            .map(|(other, _)| other)
-            .collect();
-        for (own, probe) in &mut self.probes {
-            let watch = self.watches.get(&probe.watch);
-            if watch.and_then(Watch::pair).as_ref() != Some(&pair) {
+        let all = self.probes.of_pair(&pair);
+        let all: Vec<u32> = all.map(|(own, _)| own).collect();
+        for own in all {
+            let Some(probe) = self.probes.get_mut(own) else {
                 continue;
-            }
-            if others.contains(own) {
+            };
+            let is_place = (probe.protocol, probe.remote) == place;
+            let is_other = own != id && probe.remote != place.1;
+            if is_other && !probe.is_down() && probe.waits_for.is_none() {
                 probe.due = now;
-            } else if (probe.protocol, probe.remote) == place {
+            } else if is_place {
                 // Not even a connection more often than once a minute (TDR-OPT-009).
                 probe.due = probe.due.max(now + SHORTEST);
             } else {
                 continue;
             }
-            self.due.push(probe.due, *own);
+            self.due.push(probe.due, own);
         }
     }
 
@@ -358,24 +369,26 @@ impl Probes {
             Outcome::Won(_) | Outcome::Verified(_) => (Vec::new(), None),
             Outcome::ResolveFailed(why) => (Vec::new(), Some(*why)),
         };
-        let own = |probe: &Probe| probe.watch == id;
         // Microsoft moves its names from address to address: what is held is held of the name (TDR-DNS-005).
-        let known = self.probes.values().filter(|probe| own(probe));
-        let known = known.map(|probe| probe.verdict);
+        let known = self.probes.of_watch(id).map(|probe| probe.verdict);
         let known = known.filter(|verdict| verdict.state().is_some());
         let best = known.min_by_key(|verdict| verdict.state());
         let inherited = best.filter(|_| watch.style.trunk.preset == Preset::Teams);
         // Only a clear no takes addresses away; a resolver that fails says nothing about them.
         if why.is_none_or(|why| why == ResolveFault::NotFound) {
-            self.forget(cx, watch, |probe| {
-                own(probe) && !found.contains(&(probe.protocol, probe.remote))
+            self.forget(cx, (id, watch), |probe| {
+                !found.contains(&(probe.protocol, probe.remote))
             });
         }
         for (protocol, remote) in &found {
-            let mut known = self.probes.values().filter(|probe| own(probe));
-            if !known.any(|probe| (probe.protocol, probe.remote) == (*protocol, *remote)) {
-                let verdict = inherited.unwrap_or_default();
-                self.watch_address(id, *protocol, *remote, cx.now.mono, verdict);
+            let place = |probe: &Probe| (probe.protocol, probe.remote);
+            let is_known = self
+                .probes
+                .of_watch(id)
+                .any(|own| place(own) == (*protocol, *remote));
+            if !is_known {
+                let (verdict, place) = (inherited.unwrap_or_default(), (*protocol, *remote));
+                self.watch_address((id, watch.pair.as_ref()), place, cx.now.mono, verdict);
                 if let Some(state) = verdict.state() {
                     let because = "as the other addresses of the name";
                     watch.tell(cx, Some((*protocol, *remote)), state, because);
@@ -386,7 +399,7 @@ impl Probes {
             let because = format!("name resolution failed: {why:?}");
             watch.tell_exchange(cx, None, None, &because);
         }
-        let is_lost = !self.probes.values().any(own);
+        let is_lost = self.probes.of_watch(id).next().is_none();
         if is_lost != watch.is_lost {
             watch.is_lost = is_lost;
             match why {
@@ -408,43 +421,39 @@ impl Probes {
 
     fn watch_address(
         &mut self,
-        watch: u32,
-        protocol: Protocol,
-        remote: SocketAddr,
+        (watch, pair): (u32, Option<&Arc<Pair>>),
+        (protocol, remote): (Protocol, SocketAddr),
         due: Timestamp,
         verdict: Verdict,
     ) {
         let id = self.id();
         self.due.push(due, id);
-        self.probes.insert(
-            id,
-            Probe {
-                watch,
-                protocol,
-                remote,
-                waits_for: None,
-                sent: None,
-                due,
-                verdict,
-            },
-        );
+        let probe = Probe {
+            watch,
+            protocol,
+            remote,
+            waits_for: None,
+            sent: None,
+            due,
+            verdict,
+        };
+        self.probes.insert(id, watch, pair.cloned(), probe);
     }
 
     /// Drops addresses of a target, and tells that they are gone where something was told of them.
-    fn forget(&mut self, cx: &mut Cx<'_>, watch: &Watch, is_gone: impl Fn(&Probe) -> bool) {
-        self.probes.retain(|_, probe| {
-            let is_gone = is_gone(probe);
-            if is_gone && probe.verdict.state().is_some() {
+    fn forget(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (id, watch): (u32, &Watch),
+        is_gone: impl Fn(&Probe) -> bool,
+    ) {
+        for probe in self.probes.forget(id, is_gone) {
+            if probe.verdict.state().is_some() {
                 let at = Some((probe.protocol, probe.remote));
-                watch.tell(
-                    cx,
-                    at,
-                    TargetState::Gone,
-                    "no address of the target any more",
-                );
+                let because = "no address of the target any more";
+                watch.tell(cx, at, TargetState::Gone, because);
             }
-            !is_gone
-        });
+        }
     }
 
     /// Takes the result of a probe.
@@ -456,7 +465,7 @@ impl Probes {
         status: Option<Status>,
         because: String,
     ) {
-        let Some(probe) = self.probes.get(&id) else {
+        let Some(probe) = self.probes.get(id) else {
             return;
         };
         let Some(watch) = self.watches.get(&probe.watch) else {
@@ -465,25 +474,21 @@ impl Probes {
         let answered = status.zip(probe.sent);
         let answered = answered.map(|(status, sent)| (status, cx.now.mono.since(sent)));
         watch.tell_exchange(cx, Some(probe.remote), answered, &because);
-        let (at, pair) = ((probe.protocol, probe.remote), watch.pair());
+        let at = (probe.protocol, probe.remote);
         self.hears(cx, id, finding, &because);
-        let same = pair.into_iter().flat_map(|pair| {
-            let others = self.probes.iter().filter(|(other, probe)| {
-                let watch = self.watches.get(&probe.watch);
-                **other != id
-                    && (probe.protocol, probe.remote) == at
-                    && watch.and_then(Watch::pair).as_ref() == Some(&pair)
-            });
-            others.map(|(other, _)| *other).collect::<Vec<_>>()
-        });
-        for other in same.collect::<Vec<_>>() {
+        let pair = self.probes.pair(id).into_iter();
+        let same = pair.flat_map(|pair| self.probes.of_pair(pair));
+        let same =
+            same.filter(|(other, probe)| *other != id && (probe.protocol, probe.remote) == at);
+        let same: Vec<u32> = same.map(|(other, _)| other).collect();
+        for other in same {
             self.hears(cx, other, finding, &because);
         }
     }
 
     /// A probe's address has this result, whoever has asked.
     fn hears(&mut self, cx: &mut Cx<'_>, id: u32, finding: Finding, because: &str) {
-        let Some(probe) = self.probes.get_mut(&id) else {
+        let Some(probe) = self.probes.get_mut(id) else {
             return;
         };
         let Some(watch) = self.watches.get(&probe.watch) else {
@@ -504,7 +509,7 @@ impl Probes {
     }
 
     fn waiting(&mut self, id: u32, transaction: TransactionId) -> Option<(&Probe, &Watch)> {
-        let probe = self.probes.get_mut(&id)?;
+        let probe = self.probes.get_mut(id)?;
         probe.waits_for.take_if(|own| *own == transaction)?;
         let watch = self.watches.get(&probe.watch)?;
         Some((probe, watch))
@@ -523,17 +528,6 @@ impl Watch {
             Some(codes) => codes.contains(&status.code()),
             None => !NO_SIGN_OF_LIFE.contains(&status.code()),
         }
-    }
-
-    /// Our name and that of the proxy, where it is one of Teams.
-    fn pair(&self) -> Option<Pair> {
-        let trunk = &self.style.trunk;
-        let own = || match &trunk.fqdn {
-            Some(fqdn) => fqdn.to_ascii_lowercase(),
-            None => trunk.name.to_string(),
-        };
-        let is_teams = trunk.preset == Preset::Teams;
-        is_teams.then(|| (own(), self.target.host.to_ascii_lowercase()))
     }
 
     /// Tells how an exchange with a proxy of Teams went.
@@ -607,11 +601,11 @@ impl Probe {
         // Whoever asked to be left alone is not asked how it is (SIP-1720).
         let (style, protocol, remote) = (&watch.style, self.protocol, self.remote);
         let quarantine = &cx.plane.quarantine;
-        let pair = watch.pair();
+        let pair = watch.pair.as_deref();
         let is_overdue = |pair: &Pair| cx.plane.asked.is_overdue(cx.now.mono, pair);
         if quarantine.holds(cx.now.mono, &style.trunk.name, protocol, remote)
             // Teams would take us for dead.
-            && !pair.as_ref().is_some_and(is_overdue)
+            && !pair.is_some_and(is_overdue)
         {
             return Ok(());
         }
@@ -636,7 +630,7 @@ impl Probe {
         self.waits_for = Some(sent);
         self.sent = Some(now);
         if let Some(pair) = pair {
-            cx.plane.asked.note(now, pair);
+            cx.plane.asked.note(now, pair.clone());
         }
         Ok(())
     }
@@ -674,5 +668,133 @@ impl Watch {
             .raw_if_valid(HeaderName::Allow, self.style.allow())
             .raw_if_valid(HeaderName::Accept, "application/sdp");
         Some(self.style.sign_request(request))
+    }
+}
+
+/// Our name and that of the proxy, where it is one of Teams.
+fn pair(trunk: &Trunk, target: &TargetAddress) -> Option<Arc<Pair>> {
+    let own = || match &trunk.fqdn {
+        Some(fqdn) => fqdn.to_ascii_lowercase(),
+        None => trunk.name.to_string(),
+    };
+    let is_teams = trunk.preset == Preset::Teams;
+    is_teams.then(|| Arc::new((own(), target.host.to_ascii_lowercase())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Assumed, Source, load};
+    use crate::effect::{Effect, Effects};
+    use crate::id::ShardId;
+    use crate::mint::Mint;
+    use crate::plane::Plane;
+    use crate::time::{Now, UnixTime};
+    use std::fmt::Write as _;
+
+    /// So many customers with a name of their own each, at three proxies of two addresses.
+    fn hosting(trunks: usize) -> Arc<Config> {
+        let mut text = String::from(
+            r#"
+            [node]
+            id = "sbc1"
+            [[realm]]
+            name = "teams"
+            addresses = ["192.0.2.10"]
+            ports = "40000-44999"
+            [[tls]]
+            name = "teams"
+            cert = "/etc/causeway/tls/sbc.pem"
+            key = { file = "/etc/causeway/tls/sbc.key" }
+            client_ca = "microsoft"
+            verify_client = "require"
+            allow_wildcard_san = true
+            [[listen]]
+            realm = "teams"
+            transport = "tls"
+            port = 5061
+            tls = "teams"
+            [[tenant]]
+            name = "contoso"
+            numbers = ["+493023125000-+493023125999"]
+            "#,
+        );
+        for number in 0..trunks {
+            let mut targets = String::new();
+            for (at, name) in ["sip", "sip2", "sip3"].into_iter().enumerate() {
+                let _ = write!(
+                    targets,
+                    "{{ address = \"{name}.pstnhub.microsoft.com:5061;tls\", connect_to = \
+                     [\"52.112.{at}.1:5061\", \"52.112.{at}.2:5061\"] }}, "
+                );
+            }
+            let _ = write!(
+                text,
+                "\n[[trunk]]\nname = \"t{number}\"\ntenant = \"contoso\"\npreset = \"teams\"\nrealm = \
+                 \"teams\"\ntls = \"teams\"\nfqdn = \"sbc{number}.contoso.example\"\ntargets = [{targets}]\n"
+            );
+        }
+        let loaded = load(
+            &[Source::new("test", text)],
+            &Assumed::with_names(["*.contoso.example"]),
+            None,
+        );
+        let loaded = loaded.unwrap_or_else(|findings| panic!("{}", findings.to_text()));
+        Arc::new(loaded.config)
+    }
+
+    /// Entries that are looked at, and OPTIONS that fail, in ten minutes in which no connection comes about.
+    fn outage(trunks: usize) -> (usize, usize) {
+        let config = hosting(trunks);
+        let mint = Mint::new(ShardId(0), [7; 32]);
+        let mut plane = Plane::new(ShardId(0), Arc::clone(&config), mint);
+        let (mut probes, mut out) = (Probes::default(), Effects::default());
+        let mut now = Timestamp::from_micros(1);
+        let end = now + Duration::from_secs(600);
+        let mut failures = 0;
+        let mut is_configured = false;
+        while now < end {
+            let mut cx = Cx {
+                now: Now {
+                    mono: now,
+                    wall: UnixTime::from_micros(1_750_000_000_000_000),
+                },
+                plane: &mut plane,
+                out: &mut out,
+            };
+            if !std::mem::replace(&mut is_configured, true) {
+                probes.configure(&mut cx, &config);
+            }
+            probes.tick(&mut cx);
+            let last = probes.next;
+            for id in 0..=last {
+                // Not counted: it is the world that does not answer.
+                let looks = probes.probes.looks.get();
+                let waits = probes.probes.get(id).and_then(|probe| probe.waits_for);
+                probes.probes.looks.set(looks);
+                if let Some(transaction) = waits {
+                    failures += 1;
+                    probes.failed(&mut cx, id, transaction, Some(FlowFault::ConnectTimeout));
+                }
+            }
+            now = probes
+                .next_deadline()
+                .unwrap_or(end)
+                .max(now + Duration::from_millis(500));
+            let _: Vec<Effect> = out.drain().collect();
+        }
+        (probes.probes.looks.get(), failures)
+    }
+
+    #[test]
+    fn in_a_total_outage_no_failure_looks_at_all_trunks() {
+        let (few, many) = (outage(20), outage(200));
+        for (looks, failures) in [few, many] {
+            assert!(
+                failures > 0 && looks / failures < 40,
+                "{looks} for {failures}"
+            );
+        }
+        assert!(many.0 < few.0 * 12, "{} and {}", few.0, many.0);
     }
 }

@@ -16,13 +16,22 @@ use std::time::Duration;
 
 /// Longest time that is granted, whatever a peer asks for.
 const LONGEST: Duration = Duration::from_secs(300);
+/// Pause between two looks through the table: when all of Teams says 503, no answer looks at all others.
+const SWEPT: Duration = Duration::from_secs(1);
 
 /// One address of one trunk.
 type Target = (TrunkName, Protocol, SocketAddr);
 
 /// Who asked to be left alone, and until when; over all shards.
 #[derive(Clone, Default, Debug)]
-pub(crate) struct Quarantine(Arc<Mutex<BTreeMap<Target, Timestamp>>>);
+pub(crate) struct Quarantine(Arc<Mutex<Table>>);
+
+#[derive(Default, Debug)]
+struct Table {
+    until: BTreeMap<Target, Timestamp>,
+    /// When it was last looked through for what is over.
+    swept: Timestamp,
+}
 
 impl Quarantine {
     /// Takes note of a response to a request outside any dialog.
@@ -42,11 +51,14 @@ impl Quarantine {
             return;
         };
         let mut all = self.lock();
-        all.retain(|_, until| *until > now);
+        if now >= all.swept + SWEPT {
+            all.swept = now;
+            all.until.retain(|_, until| *until > now);
+        }
         if seconds > 0 {
             let pause = Duration::from_secs(u64::from(seconds)).min(LONGEST);
             let target = (trunk.clone(), protocol, remote);
-            all.insert(target, now + pause);
+            all.until.insert(target, now + pause);
         }
     }
 
@@ -59,10 +71,11 @@ impl Quarantine {
         remote: SocketAddr,
     ) -> bool {
         let target = (trunk.clone(), protocol, remote);
-        self.lock().get(&target).is_some_and(|until| *until > now)
+        let until = self.lock().until.get(&target).copied();
+        until.is_some_and(|until| until > now)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Target, Timestamp>> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         // A table is whole between any two statements.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -17,7 +17,7 @@ impl Daemon {
     /// Puts what was issued for an identity into use, and its file in the place of the one before.
     ///
     /// # Errors
-    /// [`Fault`]; the one before stays in use, and its file.
+    /// [`Fault`]; the one before stays in use, and its file. The new one's file is still there if Teams has said nothing.
     pub(super) async fn adopt(
         &self,
         identity: &TlsContextName,
@@ -53,7 +53,11 @@ impl Daemon {
         let config = self.net().config();
         let mut tls = (*self.net().identities()).clone();
         tls.put(Arc::clone(&context));
-        let (tls, _) = self.proven(&config, tls, &self.words()).await;
+        let (tls, kept) = self.proven(&config, tls, &self.words()).await;
+        self.awaited().note([identity], &kept);
+        if kept.iter().any(|kept| !kept.awaits.is_empty()) {
+            return Err(Fault::Unanswered);
+        }
         let is_taken = tls
             .get(identity)
             .is_some_and(|own| own.shows_the_same(&context));

@@ -105,6 +105,8 @@ pub enum Fault {
     },
     /// Proxies of Teams end the handshake when the new certificate is shown to them.
     RefusedByTeams,
+    /// No proxy of Teams answers, neither by the new certificate nor by the one in use.
+    Unanswered,
     /// The identity was taken out of the configuration meanwhile.
     Gone,
 }
@@ -159,6 +161,7 @@ impl Fault {
             }
             Self::Unusable { .. } => "unusable",
             Self::RefusedByTeams => "refused_by_teams",
+            Self::Unanswered => "unanswered",
             Self::Gone => "gone",
         }
     }
@@ -168,7 +171,7 @@ impl Fault {
         match self {
             Self::Refused { wish, .. } => wish.is_none(),
             Self::Unproven { .. } | Self::NoChallenge { .. } | Self::Unusable { .. } => true,
-            Self::RefusedByTeams | Self::Gone => true,
+            Self::RefusedByTeams | Self::Unanswered | Self::Gone => true,
             Self::Unreachable { .. } | Self::NotBelieved { .. } | Self::Broken { .. } => false,
             Self::Elsewhere { .. } | Self::Slow { .. } | Self::Listen { .. } => false,
             Self::Hook { .. } | Self::File { .. } | Self::Setting { .. } => false,
@@ -240,6 +243,10 @@ impl Fault {
             Self::Unusable { .. } => "ask the authority; the one before stays in use",
             Self::RefusedByTeams => {
                 "the one before stays in use; choose an authority of Microsoft's root programme, whose whole chain is issued"
+            }
+            Self::Unanswered => {
+                "nothing to change: the one before stays in use, and the new one, which is kept, is tried again as soon as \
+                 Teams answers OPTIONS with 200; on the last day of the one before it is used without an answer"
             }
             Self::Gone => "nothing to change",
         }
@@ -315,6 +322,9 @@ impl fmt::Display for Fault {
             Self::Setting { what, why } => write!(f, "{what} of [acme]: {why}"),
             Self::Unusable { why } => write!(f, "what was issued cannot be used: {why}"),
             Self::RefusedByTeams => f.write_str("Teams refuses the new certificate"),
+            Self::Unanswered => f.write_str(
+                "Teams answers neither the new certificate nor the one in use, so the new one is not in use yet",
+            ),
             Self::Gone => f.write_str("the configuration does not want it any more"),
         }?;
         write!(f, "; {}", self.advice())

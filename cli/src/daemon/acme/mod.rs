@@ -6,6 +6,8 @@
 //!     └────────────────────────┴───────────────────────────┴────────────────┘
 //! ```
 //!
+//! A candidate that Teams says nothing to, as nothing to the one in use, stays one, and is shown again with the next 200.
+//!
 //! One order at a time. What is in use stays until the next one has proven itself, whatever goes wrong.
 
 mod adopt;
@@ -245,6 +247,7 @@ impl Acme {
             };
             match &done {
                 Ok(lifetime) => managed.plan.issued(*lifetime, now, chance()),
+                Err(Fault::Unanswered) => managed.plan.held_up(now, chance()),
                 Err(fault) => managed.plan.failed(fault.wish(), now, chance()),
             }
             managed.last = Some(Told {
@@ -277,6 +280,8 @@ impl Acme {
                 let data = serde_json::json!({ "context": name.as_str(), "until": until });
                 sinks.news.tell(Kind::CertificateIssued, data);
             }
+            // Told where it was tried.
+            (Err(Fault::Unanswered), _) => {}
             (Err(_), why) => {
                 let why = why.unwrap_or_default();
                 let held = daemon
@@ -323,6 +328,13 @@ async fn ordered(
     names: &[String],
     store: &Store,
 ) -> Result<Lifetime, Fault> {
+    // What was issued and is not in use, because Teams said nothing to it, is not ordered again.
+    if let Some(candidate) = store.left(identity) {
+        let done = daemon.adopt(identity, &candidate, names, store).await;
+        if !matches!(done, Err(Fault::Unusable { .. } | Fault::File { .. })) {
+            return done;
+        }
+    }
     let way = Way::new(
         &account.directory,
         &account.https_roots,

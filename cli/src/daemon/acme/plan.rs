@@ -7,6 +7,7 @@
 //! | Waiting  | an operator asks   | Waiting until now, unless the authority asked for a pause      |
 //! | Waiting  | another is in use  | Waiting until a third of that one is left                      |
 //! | Ordering | issued             | Waiting until a third of it is left                            |
+//! | Ordering | Teams says nothing | Waiting for an hour, or until Teams does                       |
 //! | Ordering | failed             | Waiting: 5 min, 10, 20 … 6 h, and as long as the authority asks|
 //!
 //! Five validations of a name may fail in an hour with public authorities: the first pauses keep below that.
@@ -164,6 +165,14 @@ impl Plan {
         };
     }
 
+    /// It was issued and waits for a word of Teams: no failure of the authority. In an hour it is tried in any case, as
+    /// the one in use may have no day left by then.
+    pub fn held_up(&mut self, now: UnixTime, chance: Chance) {
+        self.state = State::Waiting {
+            at: now + LAST_DAY_PAUSE + chance.of(LAST_DAY_PAUSE / 10),
+        };
+    }
+
     /// An operator does not want to wait.
     ///
     /// # Errors
@@ -283,6 +292,18 @@ mod tests {
         plan.begin();
         plan.failed(None, at(FROM), NONE);
         assert_eq!(plan.due(), Some(at(FROM + 300)));
+    }
+
+    #[test]
+    fn what_waits_for_a_word_of_teams_is_no_failure_and_has_its_turn_within_the_hour() {
+        let mut plan = holding();
+        plan.begin();
+        plan.held_up(at(FROM), NONE);
+        assert_eq!(plan.due(), Some(at(FROM + 3_600)));
+        assert_eq!((plan.failures(), plan.past().not_before), (0, 0));
+        // It answers.
+        assert_eq!(plan.hurry(at(FROM + 60)), Ok(()));
+        assert_eq!(plan.due(), Some(at(FROM + 60)));
     }
 
     #[test]

@@ -143,6 +143,12 @@ impl Store {
         Ok(path)
     }
 
+    /// Where one is that is not in use yet, if there is one.
+    pub(super) fn left(&self, identity: &TlsContextName) -> Option<PathBuf> {
+        let path = self.path(identity.as_str(), "candidate");
+        path.is_file().then_some(path)
+    }
+
     /// Puts it in the place of the one in use.
     pub(super) fn settle(&self, identity: &TlsContextName) -> io::Result<()> {
         let (from, to) = ("candidate", "pem");

@@ -7,7 +7,8 @@
 //! ones of the minute are theirs (TDR-OPT-006). Where nothing is put into use, hands are shaken only. Of the old one a
 //! recent answer is believed, and it is asked only where that decides. Where the new
 //! one gets less far than the old one, and nowhere as far as 200, the old one stays in use, and
-//! the operator is told. All else that the operator has changed of the identity, as whom it believes, counts
+//! the operator is told. Where no proxy says anything to either, as when Teams is out of order, nothing is decided: the
+//! one that Teams has known stays until Teams answers again, or until its last day. All else that the operator has changed of the identity, as whom it believes, counts
 //! nevertheless. Derived trunks send no OPTIONS (TDR-OPT-008): theirs are handshakes alone, and none where the
 //! carrier trunk tells as much.
 //!
@@ -19,12 +20,12 @@ use super::tls::{TlsContext, TlsStore};
 use crate::daemon::resolver::Resolver;
 use crate::onboarding::Outcome;
 use crate::onboarding::steps::proxies;
-use crate::onboarding::teams::{Proxy, Speaker, Standing};
+use crate::onboarding::teams::{Proxy, Speaker, Standing, Visit};
 use crate::sink::log::wall_clock;
 use crate::sink::metrics::Direction;
 use crate::sink::proxies::Proxies;
 use sbc_core::config::{Config, Preset, Trunk};
-use sbc_core::id::TlsContextName;
+use sbc_core::id::{TlsContextName, TrunkName};
 use sbc_core::policy::ingress::accepts_source;
 use sbc_core::time::Timestamp;
 use sbc_core::trunk::asked::Asked;
@@ -45,6 +46,13 @@ const SLOW: Duration = Duration::from_secs(4);
 /// An answer of so long ago is as good as one of now: Teams is asked every 60 to 180 s.
 const FRESH_US: u64 = 180_000_000;
 
+/// Seconds before its end from which on a certificate does not stay for want of an answer.
+const LAST_DAY: i64 = 86_400;
+
+const UNANSWERED: &str = "Teams answers neither our new certificate nor the one in use, which stays; the new one is tried \
+                          again as soon as Teams answers OPTIONS with 200, and is used without an answer on the last day \
+                          of the one before";
+
 const REFUSED: &str = "Teams refuses our new certificate; the one before stays in use until a reload with one that \
                        Teams takes, from a public authority of Microsoft's programme and with its whole chain";
 
@@ -52,9 +60,19 @@ const REFUSED: &str = "Teams refuses our new certificate; the one before stays i
 #[derive(Clone)]
 pub enum Words {
     /// Nothing.
-    None,
+    None(Turns),
     /// OPTIONS.
     Options(Turns),
+}
+
+impl Words {
+    /// Whether Teams has known a trunk, or the one that it is derived from, since the start.
+    fn were_known(&self, trunk: &Trunk) -> bool {
+        let (Self::None(turns) | Self::Options(turns)) = self;
+        let ways = turns.proxies.of(trunk.watched_as());
+        let mut own = ways.iter().filter(|(way, _)| !way.by_peer);
+        own.any(|(_, last)| last.good_at.is_some())
+    }
 }
 
 /// When Teams was asked last, and what it said.
@@ -94,6 +112,27 @@ pub struct Kept {
     pub context: TlsContextName,
     /// Why, and what to do.
     pub because: &'static str,
+    /// Trunks of which one has to be answered with 200 before the certificate is tried again; none if Teams refuses it.
+    pub awaits: BTreeSet<TrunkName>,
+}
+
+/// What a trial on one trunk has shown.
+enum Verdict {
+    /// Nothing speaks against the certificate.
+    Taken,
+    /// Teams refuses it, which was told.
+    Refused,
+    /// Nobody has said anything.
+    Unanswered,
+}
+
+/// What trials have shown of one certificate.
+#[derive(Default)]
+struct Shown {
+    is_taken: bool,
+    is_refused: bool,
+    /// Trunks on which nobody has said anything, though Teams has known them.
+    awaits: BTreeSet<TrunkName>,
 }
 
 impl Net {
@@ -129,14 +168,22 @@ impl Net {
         }
         let slow = Slow::default();
         let mut trials = JoinSet::new();
-        let mut refused = BTreeSet::new();
+        let mut shown: BTreeMap<usize, Shown> = BTreeMap::new();
+        let mut note = |(at, watched, verdict): (usize, TrunkName, Verdict)| {
+            let shown = shown.entry(at).or_default();
+            match verdict {
+                Verdict::Taken => shown.is_taken = true,
+                Verdict::Refused => shown.is_refused = true,
+                Verdict::Unanswered => drop(shown.awaits.insert(watched)),
+            }
+        };
         let mut number = 0;
         for (at, (old, context)) in new.iter().enumerate() {
             for trunk in of_identity.get(context.name()).into_iter().flatten() {
                 if trials.len() >= AT_ONCE
                     && let Some(ended) = trials.join_next().await
                 {
-                    refused.extend(ended.ok().flatten());
+                    ended.into_iter().for_each(&mut note);
                 }
                 let (own, resolver, slow) = (self.clone(), resolver.clone(), slow.clone());
                 let (config, trunk) = (Arc::clone(config), Arc::clone(trunk));
@@ -148,19 +195,43 @@ impl Net {
                     let first = number % places.len().max(1);
                     let places = [&places[first..], &places[..first]].concat();
                     let asked = (&*config, &*trunk);
-                    let is_refused = own
-                        .is_refused(asked, &context, &old, (&places, &slow, &words))
+                    let verdict = own
+                        .judged(asked, &context, &old, (&places, &slow, &words))
                         .await;
-                    is_refused.then_some(at)
+                    let verdict = match verdict {
+                        // What was never known loses nothing, and must not wait for it.
+                        Verdict::Unanswered if !words.were_known(&trunk) => Verdict::Taken,
+                        other => other,
+                    };
+                    (at, trunk.watched_as().clone(), verdict)
                 });
                 number += 1;
             }
         }
-        refused.extend(trials.join_all().await.into_iter().flatten());
-        for (old, context) in refused.into_iter().filter_map(|at| new.get(at)) {
+        trials.join_all().await.into_iter().for_each(note);
+        let now = i64::try_from(wall_clock().as_micros() / 1_000_000).unwrap_or(i64::MAX);
+        for (at, shown) in shown {
+            let Some((old, context)) = new.get(at) else {
+                continue;
+            };
+            let is_open = !shown.is_taken && !shown.awaits.is_empty();
+            let (because, awaits) = match shown.is_refused {
+                true => (REFUSED, BTreeSet::new()),
+                false if is_open && old.facts().not_after - now > LAST_DAY => {
+                    let line = self.shared.log.warn("certificate_unanswered", UNANSWERED);
+                    let line = line.with("context", context.name());
+                    let days = (old.facts().not_after - now).div_euclid(86_400);
+                    line.with("subject", &context.facts().subject)
+                        .with("days_left", days)
+                        .send();
+                    (UNANSWERED, shown.awaits)
+                }
+                false => continue,
+            };
             kept.push(Kept {
                 context: context.name().clone(),
-                because: REFUSED,
+                because,
+                awaits,
             });
             tls.put(Arc::new(context.showing(old)));
         }
@@ -172,34 +243,36 @@ impl Net {
         (tls, kept)
     }
 
-    /// Whether Teams refuses a certificate on a trunk.
-    async fn is_refused(
+    /// What Teams makes of a certificate on a trunk.
+    async fn judged(
         &self,
         (config, trunk): (&Config, &Trunk),
         context: &TlsContext,
         old: &TlsContext,
         (places, slow, words): (&[Proxy], &Slow, &Words),
-    ) -> bool {
+    ) -> Verdict {
         let mut refused = None;
+        let mut is_told = false;
         for proxy in places {
             if slow.passes_over(proxy.address) {
                 continue;
             }
             let begun = Instant::now();
-            let (standing, found) = tried((config, trunk), context, proxy, words).await;
+            let tried = tried((config, trunk), context, proxy, words).await;
             slow.note(proxy.address, begun);
-            if standing == Standing::Refused {
+            if tried.standing == Standing::Refused {
                 let net = &self.shared.metrics.net;
                 net.handshake(context.name(), Direction::Out, "alert");
             }
-            match standing {
-                Standing::Known => return false,
+            match tried.standing {
+                Standing::Known => return Verdict::Taken,
                 Standing::Unknown => {}
                 Standing::Refused | Standing::Shaken => {
-                    let before = stood((config, trunk), old, proxy, (words, standing)).await;
+                    let before = stood((config, trunk), old, proxy, (words, &tried)).await;
+                    is_told |= tried.is_told || before.1;
                     // Who treats everybody so does not mean the certificate.
-                    if before > standing {
-                        let why = match found {
+                    if before.0 > tried.standing {
+                        let why = match tried.outcome {
                             Outcome::Failed { cause, .. } => cause,
                             other => other.to_string(),
                         };
@@ -208,17 +281,20 @@ impl Net {
                 }
             }
         }
-        let Some((remote, why)) = refused else {
-            return false;
-        };
-        let line = self.shared.log.error("certificate_refused", REFUSED);
-        line.with("context", context.name())
-            .with("trunk", &trunk.name)
-            .with("subject", &context.facts().subject)
-            .with("remote", remote)
-            .with("why", why)
-            .send();
-        true
+        match refused {
+            Some((remote, why)) => {
+                let line = self.shared.log.error("certificate_refused", REFUSED);
+                line.with("context", context.name())
+                    .with("trunk", &trunk.name)
+                    .with("subject", &context.facts().subject)
+                    .with("remote", remote)
+                    .with("why", why)
+                    .send();
+                Verdict::Refused
+            }
+            None if is_told => Verdict::Taken,
+            None => Verdict::Unanswered,
+        }
     }
 
     /// Where a trunk's certificate is tried: its proxies, and where the one before has brought a connection to. Nobody
@@ -286,41 +362,51 @@ async fn tried(
     tls: &TlsContext,
     proxy: &Proxy,
     words: &Words,
-) -> (Standing, Outcome) {
+) -> Visit {
     let speaker = Speaker { config, trunk, tls };
     match words {
         Words::Options(turns) if asks(trunk) => {
-            let told = speaker.stands_with(proxy).await;
+            let visit = speaker.stands_with(proxy).await;
             // Who was asked by the certificate that is used next need not be asked again soon (TDR-OPT-006).
-            if told.0 == Standing::Known {
+            if visit.standing == Standing::Known {
                 turns.take(trunk, &proxy.host);
             }
-            told
+            visit
         }
-        Words::Options(_) | Words::None => match speaker.shakes_hands(proxy).await {
-            // Nobody can know more.
-            (Standing::Shaken, found) => (Standing::Known, found),
-            other => other,
-        },
+        Words::Options(_) | Words::None(_) => {
+            let visit = speaker.shakes_hands(proxy).await;
+            match visit.standing {
+                // Nobody can know more.
+                Standing::Shaken => Visit {
+                    standing: Standing::Known,
+                    ..visit
+                },
+                _ => visit,
+            }
+        }
     }
 }
 
-/// How far the certificate in use gets at a proxy where the new one gets so far.
+/// How far the certificate in use gets at a proxy where the new one gets so far, and whether the proxy has said so. What
+/// it said before counts against a word of its own only: it may be out of order since.
 async fn stood(
     (config, trunk): (&Config, &Trunk),
     tls: &TlsContext,
     proxy: &Proxy,
-    (words, new): (&Words, Standing),
-) -> Standing {
+    (words, new): (&Words, &Visit),
+) -> (Standing, bool) {
     let speaker = Speaker { config, trunk, tls };
-    match words {
-        Words::Options(turns) if turns.is_known(trunk, &proxy.host) => Standing::Known,
-        Words::Options(_) if new == Standing::Shaken && asks(trunk) => {
-            speaker.stands_with(proxy).await.0
+    let visit = match words {
+        Words::Options(turns) if new.is_told && turns.is_known(trunk, &proxy.host) => {
+            return (Standing::Known, true);
+        }
+        Words::Options(_) if new.standing == Standing::Shaken && asks(trunk) => {
+            speaker.stands_with(proxy).await
         }
         // Who takes the one and not the other has said enough.
-        Words::Options(_) | Words::None => speaker.shakes_hands(proxy).await.0,
-    }
+        Words::Options(_) | Words::None(_) => speaker.shakes_hands(proxy).await,
+    };
+    (visit.standing, visit.is_told)
 }
 
 /// Whether a trunk sends OPTIONS of its own.

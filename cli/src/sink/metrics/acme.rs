@@ -6,7 +6,7 @@ use sbc_core::id::TlsContextName;
 use sbc_core::time::UnixTime;
 
 /// Every end of an order.
-const RESULTS: [&str; 10] = [
+const RESULTS: [&str; 11] = [
     "issued",
     "refused",
     "unproven",
@@ -16,6 +16,7 @@ const RESULTS: [&str; 10] = [
     "local",
     "unusable",
     "refused_by_teams",
+    "unanswered",
     "gone",
 ];
 

@@ -29,6 +29,7 @@ pub struct CallMetrics {
     reroutes: IntCounterVec,
     transfers: IntCounterVec,
     media_refused: IntCounterVec,
+    unusable_keys: IntCounterVec,
     oversize: IntCounterVec,
     lost_keys: IntCounterVec,
     spent: IntCounterVec,
@@ -171,6 +172,11 @@ impl CallMetrics {
                 "Offers and attempts whose media could not be served, by trunk and reason.",
                 &["trunk", "reason"],
             )?,
+            unusable_keys: maker.counters(
+                "sbc_srtp_keys_unusable_total",
+                "Lines of descriptions with a key that cannot be used: syntax, suite, key, lifetime, mki, tag, unprotected, parameter.",
+                &["trunk", "why"],
+            )?,
             peer_up: maker.float_gauges(
                 "sbc_peer_up",
                 "1 if the address answers and takes calls, 0.5 if it answers that it is busy or does not know us, 0 if it does not answer.",
@@ -300,6 +306,10 @@ impl CallMetrics {
             (Happened::MediaRefused { trunk, why }, _) => {
                 let labels = [trunk.as_str(), why.as_str()];
                 self.media_refused.with_label_values(&labels).inc();
+            }
+            (Happened::KeyUnusable { trunk, why }, _) => {
+                let labels = [trunk.as_str(), why.as_str()];
+                self.unusable_keys.with_label_values(&labels).inc();
             }
             (Happened::Verified { fault, .. }, _) => {
                 let result = fault.map_or("passed", |fault| fault.label());

@@ -66,6 +66,14 @@ pub const CASES: &[Case] = &[
                 "TDR-MED-002",
                 replace(teams("INVITE").status(488), "SIP/2.0 488", "SIP/2.0 500"),
             ),
+            breaks(
+                "TDR-MED-002",
+                Mutation::Told("sbc_srtp_keys_unusable_total", "sbc_srtp_keys_total"),
+            ),
+            breaks(
+                "TDR-MED-002",
+                Mutation::Told("reason=\"no_usable_key\"", "reason=\"no_key\""),
+            ),
         ],
     ),
     case(
@@ -398,6 +406,12 @@ async fn lifetimes(stage: &Stage) -> Played {
         )
     });
     heard_and_ended(stage, talk, rule).await?;
+    // Whoever wonders why a call has no keys finds what was passed over, also beside a good line.
+    for why in ["key", "mki", "lifetime", "suite", "syntax"] {
+        let labels = [&*format!("why=\"{why}\"")];
+        let name = "sbc_srtp_keys_unusable_total";
+        stage.counts(rule, name, &labels).await;
+    }
     let labels = ["code=\"488\"", "dir=\"out\"", "method=\"INVITE\""];
     for (before, line) in (0..).map(f64::from).zip(broken) {
         let voice = stage.voice_of_teams().await?;
@@ -419,6 +433,8 @@ async fn lifetimes(stage: &Stage) -> Played {
         let name = "sbc_sip_responses_total";
         stage.counts_above(rule, name, &labels, before).await;
     }
+    let labels = ["reason=\"no_usable_key\""];
+    stage.counts(rule, "sbc_media_refused_total", &labels).await;
     Ok(())
 }
 

@@ -75,7 +75,7 @@ impl Load<'_> {
             let Some(at) = everybodys(written).filter(|_| is_of_teams) else {
                 continue;
             };
-            // Calls of Teams would belong to whoever owns the number that is called, which is nobody's.
+            // Calls of Teams would belong to whoever owns the number that is called (TDR-MT-012, TDR-MT-015, TDR-MT-016).
             let title = titled("trunk", name.as_str());
             let (cause, help) = match self.hosting.is_carrier(&name) {
                 true => (
@@ -83,14 +83,21 @@ impl Load<'_> {
                     "name a [[tenant]] of your own; each customer has a derived trunk",
                 ),
                 false => (
-                    "a trunk to Teams cannot be everybody's: what its users call is a number of no tenant, and \
-                     gets 404",
-                    "name the [[tenant]]; of several customers each has a trunk that inherits from this one",
+                    "a trunk to Teams cannot be everybody's: its calls would belong to the tenant of the number that is \
+                     called, with that one's routes, limits and records, whoever calls; and numbers of no tenant, as most \
+                     are, would get 404",
+                    "name the [[tenant]] whose users these are; of several customers each has a trunk with inherits = \
+                     \"{name}\", its tenant and its fqdn, as causeway tenant add drafts it. A call to another \
+                     customer's number then leaves by a shared trunk, as one of a carrier is, and comes back as a call of that customer",
                 ),
             };
             let cause = format!("{title}: {cause}");
-            self.out
-                .add(Code::Contradiction, &at.span, cause, Some(help.to_owned()));
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                cause,
+                Some(help.replace("{name}", name.as_str())),
+            );
         }
     }
 }

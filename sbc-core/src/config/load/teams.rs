@@ -185,6 +185,18 @@ impl Load<'_> {
                 Some("remove the key".to_owned()),
             );
         }
+        if let Some(span) = written.habits.says_pongs() {
+            self.out.add(
+                code,
+                span,
+                // TDR-TCP-001
+                format!(
+                    "{title}: Teams gets no pings of two line ends, so nobody waits for their answers: OPTIONS keep its \
+                     connections"
+                ),
+                Some("remove the key".to_owned()),
+            );
+        }
         if let Some(at) = written.trusted.as_ref().filter(|at| !at.value) {
             self.out.add(
                 code,

@@ -4,7 +4,7 @@ mod callee;
 mod table;
 mod talking;
 
-pub use callee::{Callee, callee};
+pub use callee::{Callee, Ground, callee, weighed};
 pub use table::{Presences, Seen};
 pub use talking::{Talk, Talking};
 
