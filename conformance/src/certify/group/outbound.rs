@@ -532,7 +532,9 @@ async fn slow_carrier(stage: &Stage) -> Played {
     let mut caller = stage.teams_dials().await?;
     let mut called = stage.carrier_is_called().await?;
     let is_progress = |m: &Message| matches!(m.status(), Some(180..=183));
-    let progress = caller.leg.wait("18x within 8 s", GUARD + PATIENCE, is_progress);
+    let progress = caller
+        .leg
+        .wait("18x within 8 s", GUARD + PATIENCE, is_progress);
     progress.await.rule(rule)?;
     let took = watch.took();
     stage.check(rule, took < GUARD, || format!("18x after {took:?}"));
