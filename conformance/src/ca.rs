@@ -5,8 +5,8 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
-    PKCS_RSA_SHA256, SanType, date_time_ymd,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P384_SHA384,
+    PKCS_RSA_SHA256, PublicKeyData, SanType, date_time_ymd,
 };
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime};
 /// A certification authority.
 pub struct Authority {
     root_pem: String,
+    root_key: String,
     intermediate: CertifiedIssuer<'static, KeyPair>,
 }
 
@@ -88,8 +89,38 @@ impl Authority {
         let intermediate = CertifiedIssuer::signed_by(below, key()?, &root)?;
         Ok(Self {
             root_pem: root.pem(),
+            root_key: root.key().serialize_pem(),
             intermediate,
         })
+    }
+
+    /// That of somebody else, whose root and key these are: what it issues comes below an intermediate of its own.
+    ///
+    /// # Errors
+    /// [`CaFault`], when they are no certificate and no key, or not of each other.
+    pub fn of(root_pem: &str, key_pem: &str) -> Result<Self, CaFault> {
+        let key = KeyPair::from_pem(key_pem)?;
+        let der = CertificateDer::from_pem_slice(root_pem.as_bytes())?;
+        let (_, root) = x509_parser::parse_x509_certificate(&der)
+            .map_err(|why| CaFault(format!("the authority's is none: {why}")))?;
+        if root.public_key().raw != key.subject_public_key_info() {
+            return Err(CaFault(
+                "the authority's key is not the one of its certificate".to_owned(),
+            ));
+        }
+        let root = Issuer::from_ca_cert_der(&der, key)?;
+        let below = authority("Certification intermediate");
+        let intermediate = CertifiedIssuer::signed_by(below, KeyPair::generate()?, &root)?;
+        Ok(Self {
+            root_pem: root_pem.to_owned(),
+            root_key: key_pem.to_owned(),
+            intermediate,
+        })
+    }
+
+    /// The root's key, PEM.
+    pub fn root_key_pem(&self) -> &str {
+        &self.root_key
     }
 
     /// The root certificate, PEM.
@@ -233,6 +264,16 @@ fn dns_names(names: &[&str]) -> Result<Vec<SanType>, CaFault> {
 }
 
 impl Identity {
+    /// The same without the rest of its chain.
+    #[must_use]
+    pub fn leaf(self) -> Self {
+        let own = self.chain_pem.split_inclusive("END CERTIFICATE-----\n");
+        Self {
+            chain_pem: own.take(1).collect(),
+            ..self
+        }
+    }
+
     /// Chain and key as rustls wants them.
     ///
     /// # Errors
@@ -270,6 +311,27 @@ mod tests {
             Ok(x509_parser::public_key::PublicKey::RSA(_))
         ));
         assert_eq!(leaf.issuer().to_string(), "CN=Test intermediate");
+    }
+
+    #[test]
+    fn an_authority_is_taken_from_its_files_if_they_are_of_each_other() {
+        let (own, other) = (Authority::p384("A").unwrap(), Authority::new("B").unwrap());
+        let again = Authority::of(own.root_pem(), own.root_key_pem()).unwrap();
+        let issued = again.issue_ecdsa(&["sbc.contoso.example"]).unwrap();
+        let (chain, _) = issued.parts().unwrap();
+        let root = CertificateDer::from_pem_slice(own.root_pem().as_bytes()).unwrap();
+        let (_, root) = x509_parser::parse_x509_certificate(&root).unwrap();
+        let (_, intermediate) = x509_parser::parse_x509_certificate(&chain[1]).unwrap();
+        assert_eq!(intermediate.issuer().to_string(), "CN=A");
+        assert!(
+            intermediate
+                .verify_signature(Some(root.public_key()))
+                .is_ok()
+        );
+        let why = Authority::of(own.root_pem(), other.root_key_pem());
+        let why = why.err().unwrap().to_string();
+        assert!(why.contains("not the one of its certificate"), "{why}");
+        assert!(Authority::of("nothing", own.root_key_pem()).is_err());
     }
 
     #[test]

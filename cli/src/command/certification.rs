@@ -191,7 +191,7 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
         took: began.elapsed(),
         network: plan.network,
         times: runs.len(),
-        outcomes: runs.into_iter().next().unwrap_or_default(),
+        outcomes: again::shown(runs),
         unlike,
     };
     let as_json = |run: &Run| format!("{:#}\n", report::json::of(run));

@@ -39,17 +39,44 @@ pub fn unlike(runs: &[Vec<Outcome>]) -> Vec<Unlike> {
     };
     let of = |outcome: &Outcome| {
         let id = outcome.entry.id.clone();
-        let again = again.iter().flatten().filter(|one| one.entry.id == id);
-        let all: Vec<&Outcome> = [outcome].into_iter().chain(again).collect();
-        let went: Vec<String> = all.iter().map(|one| way(one)).collect();
+        let again = again.iter().map(|run| of_case(run, &id));
+        let all: Vec<Option<&Outcome>> = [Some(outcome)].into_iter().chain(again).collect();
+        let went = all.iter().map(|one| match one {
+            Some(one) => way(one),
+            None => "not played".to_owned(),
+        });
+        let went: Vec<String> = went.collect();
+        let reasons = |one: &Option<&Outcome>| {
+            let all = one.iter().flat_map(|one| one.verdict.reasons());
+            all.collect()
+        };
         let is_unlike = went.iter().any(|way| *way != went[0]);
         is_unlike.then(|| Unlike {
             id,
+            reasons: all.iter().map(reasons).collect(),
             went,
-            reasons: all.iter().map(|one| one.verdict.reasons()).collect(),
         })
     };
     first.iter().filter_map(of).collect()
+}
+
+fn of_case<'r>(run: &'r [Outcome], id: &str) -> Option<&'r Outcome> {
+    run.iter().find(|one| one.entry.id == id)
+}
+
+/// What is shown of several runs: of each case how it went first, or how it first went wrong, with the ladder of that.
+pub fn shown(runs: Vec<Vec<Outcome>>) -> Vec<Outcome> {
+    let mut runs = runs.into_iter();
+    let mut all = runs.next().unwrap_or_default();
+    for outcome in runs.flatten() {
+        let own = all.iter_mut().find(|one| one.entry.id == outcome.entry.id);
+        match own {
+            Some(own) if !own.verdict.is_bad() && outcome.verdict.is_bad() => *own = outcome,
+            Some(_) => {}
+            None => all.push(outcome),
+        }
+    }
+    all
 }
 
 /// How a case went: what was found is never the same to the letter, and the rules are.

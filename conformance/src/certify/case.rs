@@ -81,8 +81,8 @@ pub struct Case {
 /// Something that not every subject has, or that we cannot use of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Need {
-    /// We write its configuration and start it.
-    Ours,
+    /// We write its configuration and start it, for this reason.
+    Ours(&'static str),
     /// We can end it and start it again.
     Restart,
     /// We can have its certificate renewed.
@@ -93,6 +93,18 @@ pub enum Need {
     Stranger,
     /// It trusts whoever has signed certificates that no proxy may show.
     Impostors,
+    /// It trusts an authority whose key we have.
+    Authority,
+    /// It trusts seven authorities more whose keys we have.
+    Anchors,
+    /// It can be taken out of service gently.
+    Maintenance,
+    /// A customer can be added and removed while it runs.
+    Customer,
+    /// We can have it try what is configured wrongly.
+    Tries,
+    /// We can read what it tells its operators.
+    Logs,
     /// It names a dialog that was transferred.
     Transfers,
     /// Media bypass with ICE.
@@ -123,7 +135,13 @@ impl Need {
     pub fn is_configured(self) -> bool {
         match self {
             Self::Bypass | Self::Optimization | Self::Branch | Self::Hosting | Self::Elin => true,
-            Self::Ours
+            Self::Ours(_)
+            | Self::Authority
+            | Self::Anchors
+            | Self::Maintenance
+            | Self::Customer
+            | Self::Tries
+            | Self::Logs
             | Self::Restart
             | Self::Renewal
             | Self::Elsewhere
@@ -140,7 +158,13 @@ impl Need {
     /// Its word in a subject's file.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Ours => "ours",
+            Self::Ours(_) => "ours",
+            Self::Authority => "authority",
+            Self::Anchors => "anchors",
+            Self::Maintenance => "maintenance",
+            Self::Customer => "customer",
+            Self::Tries => "tries",
+            Self::Logs => "logs",
             Self::Restart => "restart",
             Self::Renewal => "renewal",
             Self::Elsewhere => "elsewhere",

@@ -2,6 +2,7 @@
 
 use super::case::PATIENCE;
 use super::stage::Stage;
+use super::subject::AUTHORITY;
 use super::verdict::Failure;
 use crate::ca::Identity;
 use crate::lab::daemon::Daemon;
@@ -178,6 +179,11 @@ impl Stage {
 }
 
 impl Stage {
+    /// Whether the subject trusts an authority whose key we have.
+    pub fn has_authority(&self) -> bool {
+        self.daemon.is_some() || self.own_certificate(AUTHORITY).is_some()
+    }
+
     /// Whether we can see what the operator of the subject sees. Where we cannot, the report says what was left out:
     /// nothing passes in silence.
     pub fn shows_operators(&self, what: &str) -> bool {

@@ -19,8 +19,10 @@ pub mod evidence;
 pub mod follows;
 mod ground;
 pub mod group;
+pub mod kit;
 pub mod knock;
 pub mod ladder;
+pub mod late;
 pub mod mutation;
 pub mod nodes;
 mod operators;
@@ -41,9 +43,10 @@ use asked::{Asked, Site};
 use case::Case;
 use catalogue::{CatalogueFault, Entry};
 use evidence::Seen;
+use kit::Kit;
 use mutation::Mutation;
 use setting::Setting;
-use stage::{Kit, Stage};
+use stage::Stage;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -137,7 +140,7 @@ pub async fn run(
     plan: &Plan,
     mut tell: impl FnMut(&Outcome, usize, usize),
 ) -> Result<Vec<Outcome>, String> {
-    let kit = Kit::new(plan.network).map_err(|fault| fault.to_string())?;
+    let kit = Kit::of(subject, plan.network).map_err(|fault| fault.to_string())?;
     let kit = Arc::new(Kit {
         soaks: plan.soaks,
         ..kit
@@ -162,7 +165,7 @@ pub async fn run(
             && let Some((index, entry)) = waiting.pop_front()
         {
             let (subject, kit) = (subject.clone(), Arc::clone(&kit));
-            running.spawn(async move { (index, one(&subject, &kit, entry).await) });
+            running.spawn(async move { (index, whole(subject, kit, entry).await) });
         }
         if let Some(Ok((index, outcome))) = running.join_next().await {
             tell(&outcome, done.len() + 1, total);
@@ -171,6 +174,21 @@ pub async fn run(
     }
     done.sort_by_key(|(index, _)| *index);
     Ok(done.into_iter().map(|(_, outcome)| outcome).collect())
+}
+
+/// A case with its outcome, also where it breaks itself outside of what is played: none is lost from the report.
+async fn whole(subject: Subject, kit: Arc<Kit>, entry: Entry) -> Outcome {
+    let own = entry.clone();
+    let done = survived(async move { one(&subject, &kit, entry).await }).await;
+    done.unwrap_or_else(|why| Outcome {
+        entry: own,
+        verdict: Verdict::NoStage(why),
+        seen: Vec::new(),
+        heard: Vec::new(),
+        unasked: Vec::new(),
+        notes: Vec::new(),
+        took: Duration::ZERO,
+    })
 }
 
 async fn one(subject: &Subject, kit: &Arc<Kit>, entry: Entry) -> Outcome {

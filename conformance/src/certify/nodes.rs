@@ -16,7 +16,26 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::process::Command;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Commands of a subject's file for what can be done with it while a case is played; each is empty if there is none.
+#[derive(Clone, Default, Debug)]
+pub struct Commands {
+    /// Ends the active node of a pair.
+    pub fail_over: Vec<String>,
+    /// Ends it and starts it again.
+    pub restart: Vec<String>,
+    /// Puts its renewed certificate into use.
+    pub renew: Vec<String>,
+    /// Takes it out of service gently, and puts it back.
+    pub maintenance: Vec<String>,
+    /// Adds a customer, and removes it.
+    pub customer: Vec<String>,
+    /// Has it try what is configured wrongly.
+    pub tries: Vec<String>,
+    /// Prints what its operators see.
+    pub logs: Vec<String>,
+}
 
 /// Runs a command of the subject's file, with these words behind it. What it says is nobody's report.
 async fn ends_well(command: &[String], words: &[&str]) -> Result<(), String> {
@@ -33,9 +52,33 @@ async fn ends_well(command: &[String], words: &[&str]) -> Result<(), String> {
     }
 }
 
-async fn does(key: &str, command: &[String]) -> Result<(), Failure> {
-    let ended = ends_well(command, &[]).await;
-    ended.map_err(|why| Failure::new("ladder", format!("{key}: {why}")))
+async fn does(key: &str, command: &[String], words: &[&str]) -> Result<(), Failure> {
+    let ended = timeout(CONFIGURED, ends_well(command, words)).await;
+    let late = |_| format!("not done after {} s", CONFIGURED.as_secs());
+    let failed = |why| Failure::new("ladder", format!("{key}: {why}"));
+    ended.map_err(late).map_err(failed)?.map_err(failed)
+}
+
+/// What a command of the subject's file prints, with these words behind it, and how it ends.
+async fn says(
+    key: &str,
+    command: &[String],
+    words: &[&str],
+) -> Result<(Option<i32>, String), Failure> {
+    let failed = |why: String| Failure::new("ladder", format!("{key}: {why}"));
+    let [program, arguments @ ..] = command else {
+        return Err(failed("no command".to_owned()));
+    };
+    let mut child = Command::new(program);
+    child.args(arguments).args(words).stdin(Stdio::null());
+    child.kill_on_drop(true);
+    let output = timeout(CONFIGURED, child.output()).await;
+    let late = |_| failed(format!("not done after {} s", CONFIGURED.as_secs()));
+    let output = output.map_err(late)?;
+    let output = output.map_err(|why| failed(format!("{program}: {why}")))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    Ok((output.status.code(), text))
 }
 
 impl Other {
@@ -59,6 +102,17 @@ impl Other {
             why: io::Error::other(why),
         })
     }
+}
+
+/// What became of something that is configured wrongly.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Taken {
+    /// It is in force, and nobody is told.
+    Silently,
+    /// It is in force, and the operator is warned.
+    WithWarning,
+    /// It is not.
+    Refused,
 }
 
 /// Longest time until a subject is configured.
@@ -133,7 +187,7 @@ impl Stage {
 
     /// Whether another node stands ready to take over.
     pub fn is_pair(&self) -> bool {
-        !self.fail_over.is_empty()
+        !self.commands.fail_over.is_empty()
     }
 
     /// Takes the active node of a pair away, as the subject's file says. One that is alone crashes and is started again.
@@ -143,8 +197,8 @@ impl Stage {
     pub async fn loses_a_node(&self) -> Result<(), Failure> {
         match &self.daemon {
             Some(daemon) => Ok(daemon.crash().await?),
-            None if self.is_pair() => does("fail_over", &self.fail_over).await,
-            None => does("restart", &self.restart).await,
+            None if self.is_pair() => does("fail_over", &self.commands.fail_over, &[]).await,
+            None => does("restart", &self.commands.restart, &[]).await,
         }
     }
 
@@ -155,22 +209,116 @@ impl Stage {
     pub async fn restarts(&self) -> Result<(), Failure> {
         match &self.daemon {
             Some(daemon) => Ok(daemon.restart().await?),
-            None => does("restart", &self.restart).await,
+            None => does("restart", &self.commands.restart, &[]).await,
         }
     }
 
-    /// Puts a renewed certificate of the subject into use: of ours this one, of another what its file says.
+    /// Puts a renewed certificate of the subject into use: of ours this one, of another that with this name
+    /// in the folder of certificates.
     ///
     /// # Errors
     /// The rule `ladder`.
-    pub async fn renews(&self, renewed: &Identity) -> Result<(), Failure> {
+    pub async fn renews(&self, name: &str, renewed: &Identity) -> Result<(), Failure> {
         let Some(folder) = self.folder() else {
-            return does("renew", &self.renew).await;
+            return does("renew", &self.commands.renew, &[name]).await;
         };
         place::write(folder, "sbc.pem", &renewed.chain_pem)?;
         place::write(folder, "sbc.key", &renewed.key_pem)?;
         self.tell("/reload").await?;
         Ok(())
+    }
+
+    /// Takes the subject out of service gently, or puts it back into service. One of ours is not put back: it ends with
+    /// its case.
+    ///
+    /// # Errors
+    /// The rule `ladder`.
+    pub async fn maintains(&self, word: &str) -> Result<(), Failure> {
+        match (&self.daemon, word) {
+            (Some(_), "begin") => self.tell("/drain").await.map(drop).map_err(Failure::from),
+            (Some(_), _) => Ok(()),
+            (None, _) => does("maintenance", &self.commands.maintenance, &[word]).await,
+        }
+    }
+
+    /// Adds a customer of another subject, or removes it.
+    ///
+    /// # Errors
+    /// The rule `ladder`.
+    pub(super) async fn customer(&self, word: &str) -> Result<(), Failure> {
+        does("customer", &self.commands.customer, &[word]).await
+    }
+
+    /// Has another subject try what is configured wrongly.
+    ///
+    /// # Errors
+    /// The rule `ladder`, where that cannot be known.
+    pub(super) async fn tries(&self, words: &[&str]) -> Result<(Taken, String), Failure> {
+        let (code, text) = says("tries", &self.commands.tries, words).await?;
+        let taken = match code {
+            Some(0) => Taken::Silently,
+            Some(1) => Taken::WithWarning,
+            Some(2) => Taken::Refused,
+            _ => {
+                let why = format!(
+                    "tries {}: ended with {code:?}, wanted 0 (taken), 1 (taken with a warning) or 2 (refused): {text}",
+                    words.join(" ")
+                );
+                return Err(Failure::new("ladder", why));
+            }
+        };
+        Ok((taken, self.as_told(text)))
+    }
+
+    /// Another subject does not take what is configured wrongly without a word.
+    ///
+    /// # Errors
+    /// The rule `ladder`, where that cannot be known.
+    pub(super) async fn complains(&self, rule: &str, words: &[&str]) -> Result<(), Failure> {
+        let (taken, text) = self.tries(words).await?;
+        self.check(rule, taken != Taken::Silently, || {
+            let what = words.join(" ");
+            format!("\"{what}\" is taken, and nobody is warned: {text}")
+        });
+        Ok(())
+    }
+
+    /// Puts a certificate into the subject's folder of certificates.
+    ///
+    /// # Errors
+    /// The rule `ladder`.
+    pub(super) fn lays(&self, name: &str, identity: &Identity) -> Result<(), Failure> {
+        let folder = self.folder().or(self.certificates.as_deref());
+        let folder = folder.ok_or_else(|| Failure::new("ladder", "the subject has no folder"))?;
+        place::write(folder, &format!("{name}.pem"), &identity.chain_pem)?;
+        place::write(folder, &format!("{name}.key"), &identity.key_pem)?;
+        Ok(())
+    }
+
+    /// What another subject tells its operators, once that is as wanted; else what it told last.
+    ///
+    /// # Errors
+    /// The rule `ladder`, where it cannot be read.
+    pub(super) async fn logs_until(
+        &self,
+        patience: Duration,
+        is_it: impl Fn(&str) -> bool,
+    ) -> Result<String, Failure> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let (code, text) = says("logs", &self.commands.logs, &[]).await?;
+            if code != Some(0) {
+                return Err(Failure::new(
+                    "ladder",
+                    format!("logs: ended with {code:?}: {text}"),
+                ));
+            }
+            let text = self.as_told(text);
+            if is_it(&text) || Instant::now() > deadline {
+                return Ok(text);
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
     }
 
     /// The rules that cannot be asked about: those on what is left afterwards, of somebody else's SBC or

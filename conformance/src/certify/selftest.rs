@@ -6,7 +6,7 @@ use super::asked::Site;
 use super::assertion::GLOBAL;
 use super::case::{Break, Case};
 use super::group;
-use super::stage::Kit;
+use super::kit::Kit;
 use super::subject::Subject;
 use super::verdict::Verdict;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -5,11 +5,11 @@ use super::assertion;
 use super::case::Case;
 use super::evidence::Tape;
 use super::ground::Ground;
+use super::kit::Kit;
 use super::mutation::{Mutation, Warp};
+use super::nodes::Commands;
 use super::reports::takes_microsoft;
-use super::setting::{
-    self, BRANCH, CUSTOMERS, DERIVED, FQDN, OwnCertificate, PROXY, SECOND, Setting,
-};
+use super::setting::{self, CUSTOMERS, DERIVED, FQDN, OwnCertificate, PROXY, SECOND, Setting};
 use super::subject::{Other, Subject};
 use super::verdict::{Failure, gathered};
 use crate::ca::{Authority, CaFault, Identity};
@@ -48,58 +48,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How often the daemon is started on other ports when somebody else was faster.
 const STARTS: usize = 3;
-
-/// What all stages of a run share.
-pub struct Kit {
-    /// Root of trust of everybody.
-    pub authority: Authority,
-    /// Certificate of the subject.
-    pub sbc: Identity,
-    /// Certificate of the proxies.
-    pub proxy: Identity,
-    /// Certificate of the SBC in a branch.
-    pub branch: Identity,
-    /// Certificate of a machine that no name of the three leads to: it says the first of them alone.
-    pub elsewhere: Identity,
-    /// Other authorities.
-    pub anchors: Vec<Authority>,
-    /// The network between peers and subject, where it is a bad one.
-    pub network: Option<Network>,
-    /// Whether long cases are played in full.
-    pub soaks: bool,
-}
-
-/// Roots that an SBC must trust (TDR-TLS-010).
-const ANCHORS: usize = 7;
-/// How many of them have keys on P-384.
-const ANCHORS_P384: usize = 3;
-
-impl Kit {
-    /// Makes keys and certificates.
-    ///
-    /// # Errors
-    /// [`CaFault`].
-    pub fn new(network: Option<Network>) -> Result<Self, CaFault> {
-        let authority = Authority::new("Causeway certification")?;
-        let proxies = REGIONS.map(|region| format!("{region}.{DOMAIN}"));
-        let names: Vec<&str> = proxies.iter().map(String::as_str).collect();
-        Ok(Self {
-            sbc: authority.issue(&[FQDN, PROXY, CUSTOMERS[0], CUSTOMERS[1], DERIVED, SECOND])?,
-            branch: authority.issue(&[BRANCH])?,
-            proxy: authority.issue(&names)?,
-            elsewhere: authority.issue(&names[..1])?,
-            anchors: (1..=ANCHORS)
-                .map(|number| match number {
-                    ..=ANCHORS_P384 => Authority::p384(&format!("Anchor {number}")),
-                    _ => Authority::new(&format!("Anchor {number}")),
-                })
-                .collect::<Result<_, _>>()?,
-            authority,
-            network,
-            soaks: false,
-        })
-    }
-}
 
 /// Everything in one case.
 pub struct Stage {
@@ -160,15 +108,15 @@ pub struct Stage {
     pub(super) program: Option<PathBuf>,
     /// Further nodes of ours that the case has started.
     pub(super) more_nodes: Mutex<Vec<Arc<Daemon>>>,
-    /// What lets another SBC fail over.
-    pub(super) fail_over: Vec<String>,
-    /// What starts another SBC anew.
-    pub(super) restart: Vec<String>,
-    /// What renews the certificate of another SBC.
-    pub(super) renew: Vec<String>,
+    /// What can be done with another SBC.
+    pub(super) commands: Commands,
+    /// Since when it is there.
+    pub(super) began: Instant,
+    /// Whether there is a place of somebody whom it does not know.
+    pub(super) has_stranger: bool,
     folder: Option<Folder>,
     /// Where certificates for another SBC are.
-    certificates: Option<PathBuf>,
+    pub(super) certificates: Option<PathBuf>,
 }
 
 type Calls = tokio::sync::Mutex<mpsc::UnboundedReceiver<Received>>;
@@ -282,14 +230,7 @@ impl Stage {
             identities[0] = kit.authority.issue(&[host])?;
         }
         if setting.has_anchors {
-            for (identity, anchor) in identities.iter_mut().zip(&kit.anchors) {
-                *identity = anchor.issue(
-                    &REGIONS
-                        .map(|region| format!("{region}.{DOMAIN}"))
-                        .each_ref()
-                        .map(String::as_str),
-                )?;
-            }
+            kit.are_under_anchors(&mut identities)?;
         }
         let (ports, daemon) = start(program, &folder, &ground, &setting, mutation).await?;
         let trust = Trust {
@@ -372,6 +313,9 @@ impl Stage {
                 key_pem: read("cloud.key")?,
             };
         }
+        if setting.has_anchors {
+            kit.are_under_anchors(&mut identities)?;
+        }
         let trust = Trust {
             identities,
             branch: branch.unwrap_or_else(|| kit.branch.clone()),
@@ -389,9 +333,8 @@ impl Stage {
             stage.knows_names(place);
         }
         stage.certificates = Some(other.certificates.clone());
-        stage.fail_over.clone_from(&other.fail_over);
-        stage.restart.clone_from(&other.restart);
-        stage.renew.clone_from(&other.renew);
+        stage.commands = other.commands.clone();
+        stage.has_stranger = other.stranger.is_some();
         stage.break_by(mutation).await?;
         Ok(stage)
     }
@@ -518,9 +461,9 @@ impl Stage {
             names: None,
             program: None,
             more_nodes: Mutex::default(),
-            fail_over: Vec::new(),
-            restart: Vec::new(),
-            renew: Vec::new(),
+            commands: Commands::default(),
+            began: Instant::now(),
+            has_stranger: true,
             folder: None,
             certificates: None,
         })

@@ -1,6 +1,8 @@
 //! What is certified: our own daemon, or any SBC by its addresses.
 
 use super::case::Need;
+use super::kit::ANCHORS;
+use super::nodes::Commands;
 use super::setting::{FQDN, OwnCertificate, Peers, Setting};
 use super::word::{Key, Word};
 use crate::lab::place::{Addresses, Ports};
@@ -51,16 +53,19 @@ pub struct Other {
     pub certificates: PathBuf,
     /// What it has.
     pub has: Vec<String>,
-    /// Command that ends the active node of a pair; empty if there is none.
-    pub fail_over: Vec<String>,
-    /// Command that ends it and starts it again; empty if there is none.
-    pub restart: Vec<String>,
-    /// Command that puts its renewed certificate into use; empty if there is none.
-    pub renew: Vec<String>,
+    /// What can be done with it while a case is played.
+    pub commands: Commands,
     /// Command that configures it as the words behind it say; empty if it stays as it is.
     pub configure: Vec<String>,
 }
 
+/// Names of the roots in the folder of certificates beside the usual one, each with its key.
+pub(super) fn anchors() -> impl Iterator<Item = String> {
+    (1..=ANCHORS).map(|number| format!("anchor{number}"))
+}
+
+/// What the folder has of an authority that the SBC trusts, so that we can issue what is good or wrong in one way.
+pub(super) const AUTHORITY: &str = "authority";
 /// What the folder has of certificates that no proxy may show.
 const IMPOSTORS: [&str; 4] = ["servers.pem", "servers.key", "other.pem", "other.key"];
 
@@ -75,29 +80,48 @@ impl Subject {
 
     /// Why a case is not applicable, if it is not.
     pub fn lacks(&self, needs: &[Need]) -> Option<String> {
-        let missing = |need: &&Need| match self {
-            Self::Ours(_) => false,
-            Self::Other(other) if **need == Need::Loss => {
-                other.fail_over.is_empty() && other.restart.is_empty()
-            }
-            Self::Other(other) if **need == Need::Restart => other.restart.is_empty(),
-            Self::Other(other) if **need == Need::Renewal => other.renew.is_empty(),
-            Self::Other(other) if **need == Need::Elsewhere => other.elsewhere.is_none(),
-            Self::Other(other) if **need == Need::Stranger => other.stranger.is_none(),
-            Self::Other(other) if **need == Need::Impostors => !IMPOSTORS
-                .iter()
-                .all(|name| other.certificates.join(name).exists()),
-            Self::Other(_) if need.is_configured() => false,
-            Self::Other(other) => !other.has.iter().any(|has| has == need.name()),
+        let Self::Other(other) = self else {
+            return None;
         };
-        let need = needs.iter().find(missing)?;
+        let need = needs.iter().find(|need| other.has_not(**need))?;
         Some(match (self, need) {
-            (Self::Other(_), Need::Ours) => {
-                "needs a subject that is configured and started by this program: certificates, files or commands of its own"
+            (Self::Other(_), Need::Ours(why)) => {
+                format!("nothing in a subject's file makes it asked: {why}")
+            }
+            (Self::Other(_), Need::Authority) => {
+                "needs an authority that the subject trusts, to issue certificates that are wrong in one way each: \
+                 authority.pem and authority.key in the folder of certificates"
+                    .to_owned()
+            }
+            (Self::Other(_), Need::Anchors) => {
+                "needs seven roots that the subject trusts beside the usual one, with their keys: anchor1.pem and \
+                 anchor1.key to anchor7.pem and anchor7.key in the folder of certificates"
+                    .to_owned()
+            }
+            (Self::Other(_), Need::Maintenance) => {
+                "needs a subject that is taken out of service gently, and its file does not say how: write \
+                 maintenance = [\"command\", \"argument\"]"
+                    .to_owned()
+            }
+            (Self::Other(_), Need::Customer) => {
+                "needs a customer that comes and goes while the subject runs, and its file does not say how: write \
+                 customer = [\"command\", \"argument\"], with the usual fqdn"
+                    .to_owned()
+            }
+            (Self::Other(_), Need::Tries) => {
+                "needs a subject that can be given what is configured wrongly, and its file does not say how: write \
+                 tries = [\"command\", \"argument\"]"
+                    .to_owned()
+            }
+            (Self::Other(_), Need::Logs) => {
+                "needs what the subject tells its operators, and its file does not say how to read it: write \
+                 logs = [\"command\", \"argument\"]"
                     .to_owned()
             }
             (Self::Other(_), Need::Graph | Need::Presence | Need::SignIn) => {
-                "needs services of Microsoft in a place that this program alone can name to a subject".to_owned()
+                "nothing in a subject's file makes it asked: Microsoft's login and Graph would have to be in another place, \
+                 which only Causeway can be told"
+                    .to_owned()
             }
             (Self::Other(_), Need::Elsewhere) => {
                 "needs another machine of Teams, and the subject's file names none: write elsewhere = \
@@ -112,7 +136,7 @@ impl Subject {
             (Self::Other(_), Need::Impostors) => {
                 "needs certificates that no proxy may show, of an authority that the subject trusts: servers.pem and \
                  servers.key (sip.pstnhub.example, for servers only), other.pem and other.key (other.example) in the folder \
-                 of certificates"
+                 of certificates, or authority.pem and authority.key of that authority"
                     .to_owned()
             }
             (Self::Other(_), Need::Renewal) => {
@@ -168,7 +192,8 @@ carrier = "192.0.2.10:5060"
 # stranger = "192.0.2.99"
 # ca.pem (roots of the peers and of the SBC), proxy.pem and proxy.key (the proxies' chain and key); if there are such,
 # chains and keys that the SBC trusts and that no proxy may show: servers (sip.pstnhub.example, for servers only) and
-# other (other.example)
+# other (other.example). With authority.pem and authority.key, an authority that the SBC trusts, everything that is wrong
+# in one way is issued as it is needed; anchor1.pem and anchor1.key to anchor7 are further roots ("anchors" below)
 certificates = "/etc/sbc-lab"
 # What it has: transfers (REFER from Teams is followed), and the words below as which it is configured. A case is played where these words are those that it wants, no more and no less.
 has = ["transfers"]
@@ -179,9 +204,23 @@ has = ["transfers"]
 # fail_over = ["ssh", "sbc1.test.example", "systemctl", "kill", "--signal=KILL", "sbc"]
 # The command that ends it and starts it again, if there is one
 # restart = ["ssh", "sbc1.test.example", "systemctl", "restart", "sbc"]
-# The command that, without a restart, puts renewed.pem and renewed.key of the folder of certificates into use in place of
-# the SBC's own, if there is one. They say its name and renewed.test.example; "configure" takes them back
+# The command that, without a restart, puts NAME.pem and NAME.key of the folder of certificates into use in place of the
+# SBC's own, if there is one; NAME stands behind it, and "configure" takes that back. renewed.pem says the SBC's name and
+# renewed.test.example; refused.pem is put there by the run, and no proxy takes it
 # renew = ["ssh", "sbc1.test.example", "/etc/sbc/renew"]
+# The command that takes it out of service gently when "begin" is behind it, and puts it back with "end": no OPTIONS any
+# more, and calls are still taken
+# maintenance = ["/etc/sbc-lab/maintenance"]
+# The command that, while it runs, adds a customer behind the trunk when "add" is behind it, and removes it with "remove":
+# c1.sbc1.test.example with +441632960200 to +441632960299, without OPTIONS of its own; wants the usual fqdn
+# customer = ["/etc/sbc-lab/customer"]
+# The command that has it try what is configured wrongly, and takes that back. It ends with 0 where that is taken without
+# a word, with 1 where it is taken with a warning, and with 2 where it is refused; what it prints stands in the report.
+# Behind it stands what to try: "certificate NAME" (NAME.pem and NAME.key of the folder of certificates as the SBC's
+# own), "proxy ADDRESS" (instead of the name of the first), "name NAME" (of the trunk), "ice off" (bypass without it)
+# tries = ["/etc/sbc-lab/tries"]
+# The command that prints what its operators see: alarms, log, ladders, call records
+# logs = ["/etc/sbc-lab/logs"]
 # Usual: calls to +441632960100 to +441632960199, which are the customer's, must go to Teams, all others from Teams to the
 # carrier. No media bypass. The carrier's codecs are PCMA and PCMU, and it gets no OPTIONS.
 "#;
@@ -258,6 +297,30 @@ const NOTICES: u16 = 8_444;
 const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 11)), 5_060);
 
 impl Other {
+    /// Whether something that a case needs is not there.
+    fn has_not(&self, need: Need) -> bool {
+        let there = |name: &str| self.certificates.join(name).exists();
+        let with_key = |name: &str| there(&format!("{name}.pem")) && there(&format!("{name}.key"));
+        let commands = &self.commands;
+        match need {
+            Need::Loss => commands.fail_over.is_empty() && commands.restart.is_empty(),
+            Need::Restart => commands.restart.is_empty(),
+            Need::Renewal => commands.renew.is_empty(),
+            Need::Maintenance => commands.maintenance.is_empty(),
+            Need::Customer => commands.customer.is_empty() || self.fqdn != FQDN,
+            Need::Tries => commands.tries.is_empty(),
+            Need::Logs => commands.logs.is_empty(),
+            Need::Elsewhere => self.elsewhere.is_none(),
+            Need::Stranger => self.stranger.is_none(),
+            Need::Authority => !with_key(AUTHORITY),
+            Need::Anchors => !anchors().all(|name| with_key(&name)),
+            Need::Impostors => !with_key(AUTHORITY) && !IMPOSTORS.iter().all(|name| there(name)),
+            Need::Bypass | Need::Optimization | Need::Branch | Need::Hosting | Need::Elin => false,
+            Need::Transfers => !self.has.iter().any(|has| has == need.name()),
+            Need::Ours(_) | Need::Graph | Need::Presence | Need::SignIn => true,
+        }
+    }
+
     /// Reads a subject's file.
     ///
     /// # Errors
@@ -350,9 +413,15 @@ impl Other {
             carrier: address("carrier", &text("carrier")?)?,
             certificates: text("certificates")?.into(),
             has,
-            fail_over: list("fail_over"),
-            restart: list("restart"),
-            renew: list("renew"),
+            commands: Commands {
+                fail_over: list("fail_over"),
+                restart: list("restart"),
+                renew: list("renew"),
+                maintenance: list("maintenance"),
+                customer: list("customer"),
+                tries: list("tries"),
+                logs: list("logs"),
+            },
             configure: list("configure"),
         })
     }
@@ -452,7 +521,12 @@ impl Other {
         let text = setting.write(&self.certificates, &self.addresses(), &ports, &peers);
         let text = match setting.certificate {
             OwnCertificate::Servers => text.replace("/sbc.", "/for-servers."),
-            OwnCertificate::Both | OwnCertificate::Below | OwnCertificate::Customers => text,
+            OwnCertificate::Customers => text.replace("/sbc.", "/wildcard."),
+            OwnCertificate::Both | OwnCertificate::Below => text,
+        };
+        let text = match setting.has_anchors {
+            true => text.replace("/ca.pem", "/roots.pem"),
+            false => text,
         };
         text.replace(&format!("\"{FQDN}\""), &format!("\"{}\"", self.fqdn))
     }
@@ -503,6 +577,44 @@ mod tests {
                 .unwrap_err()
                 .contains("carrier: \"here\"")
         );
+    }
+
+    #[test]
+    fn what_can_be_asked_with_one_more_line_is_named_with_that_line() {
+        let text = EXAMPLE.replace("[\"transfers\"]", "[\"transfers\"]\n");
+        for (need, line) in [
+            (Need::Maintenance, "maintenance"),
+            (Need::Customer, "customer"),
+            (Need::Tries, "tries"),
+            (Need::Logs, "logs"),
+            (Need::Renewal, "renew"),
+            (Need::Restart, "restart"),
+        ] {
+            let plain = Subject::Other(Box::new(Other::parse(&text).unwrap()));
+            let why = plain.lacks(&[need]).unwrap();
+            assert!(why.contains(&format!("write {line} =")), "{why}");
+            let able = text.replace(&format!("# {line} ="), &format!("{line} ="));
+            let able = Subject::Other(Box::new(Other::parse(&able).unwrap()));
+            assert_eq!(able.lacks(&[need]), None, "{line}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let at = format!("certificates = \"{}\"", folder.path().display());
+        let text = text.replace("certificates = \"/etc/sbc-lab\"", &at);
+        let subject = Subject::Other(Box::new(Other::parse(&text).unwrap()));
+        let names = [AUTHORITY.to_owned()].into_iter().chain(anchors());
+        for need in [Need::Authority, Need::Anchors, Need::Impostors] {
+            let why = subject.lacks(&[need]).unwrap();
+            assert!(why.contains(".key"), "{why}");
+        }
+        for name in names {
+            for end in ["pem", "key"] {
+                std::fs::write(folder.path().join(format!("{name}.{end}")), "").unwrap();
+            }
+        }
+        let needs = [Need::Authority, Need::Anchors, Need::Impostors];
+        assert_eq!(subject.lacks(&needs), None);
+        let why = subject.lacks(&[Need::Ours("it is so")]).unwrap();
+        assert!(why.contains("nothing in a subject's file") && why.contains("it is so"));
     }
 
     fn with(lines: &str) -> Other {
@@ -560,8 +672,8 @@ mod tests {
             assert_eq!(why(&with(&lines), id), None, "{id}");
         }
         // What has no word is told by its keys.
-        let told = why(&plain, "TC-CON-007").unwrap();
-        assert!(told.contains("seven further roots"), "{told}");
+        let told = why(&plain, "TC-CON-033").unwrap();
+        assert!(told.contains("a DNS server"), "{told}");
     }
 
     #[test]

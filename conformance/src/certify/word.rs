@@ -480,6 +480,16 @@ pub const SAME_NUMBER: Word = word(
     },
 )
 .upon(&[HOSTING]);
+/// A certificate with a wildcard.
+pub const WILDCARD: Word = word(
+    "wildcard",
+    "the SBC's certificate has its name and *.cust.test.example, and the wildcard counts; that of Causeway is wildcard.pem \
+     in the folder of certificates",
+    |setting| {
+        setting.certificate = OwnCertificate::Customers;
+        setting.tls.push_str("allow_wildcard_san = true\n");
+    },
+);
 /// A second trunk.
 pub const SECOND_TRUNK: Word = word(
     "second-trunk",
@@ -535,6 +545,13 @@ pub const V6: Word = word(
     |setting| setting.is_v6 = true,
 )
 .wants(&[Key::SidesV6]);
+/// Further roots.
+pub const ANCHORS: Word = word(
+    "anchors",
+    "anchor1.pem to anchor7.pem of the folder of certificates are trusted of proxies beside the usual root; Causeway has all \
+     of them in roots.pem there",
+    |setting| setting.has_anchors = true,
+);
 /// What expensive numbers begin with.
 pub const EXPENSIVE_RANGE: &str = "+4416329690";
 /// New calls to expensive numbers within a minute.
@@ -590,10 +607,12 @@ const ALL: &[Word] = &[
     SAME_NUMBER,
     HOSTED,
     FOR_SERVERS,
+    WILDCARD,
     SECOND_TRUNK,
     APPLIANCE,
     DNS,
     DRAIN,
+    ANCHORS,
     GCC_HIGH,
     V6,
     EXPENSIVE,

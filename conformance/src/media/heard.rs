@@ -90,8 +90,6 @@ pub struct Heard {
     pub longest_gap: Duration,
     /// How late it was itself at most since gaps are measured, because the machine was busy.
     pub longest_stall: Duration,
-    /// The same of all its time.
-    pub latest_ever: Duration,
     /// Most packets in a row that are missing in one stream, by their numbers or by their times.
     pub longest_hole: u16,
     /// Digits, each once, at the first packet of its event.

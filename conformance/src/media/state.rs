@@ -221,7 +221,6 @@ impl State {
 
     /// Its next packets leave so late.
     pub(super) fn is_late(&mut self, by: Duration) {
-        self.heard.latest_ever = self.heard.latest_ever.max(by);
         if self.measures_gaps {
             self.heard.longest_stall = self.heard.longest_stall.max(by);
         }

@@ -7,6 +7,7 @@ use crate::certify::change::SETTLED;
 use crate::certify::follows;
 use crate::certify::ladder::{TONES, Talk};
 use crate::certify::mutation::{Mutation, Warp, replace, rewrite, teams};
+use crate::certify::nodes::Taken;
 use crate::certify::setting::{OUTSIDE, USER};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
@@ -85,7 +86,7 @@ pub const CASES: &[Case] = &[
             .also(&[follows::CANDIDATE]),
         ],
     )
-    .needs(&[Need::Bypass, Need::Ours]),
+    .needs(&[Need::Bypass, Need::Tries]),
     bypass(
         "TC-ICE-016",
         |stage| Box::pin(consent(stage)),
@@ -426,6 +427,14 @@ async fn relayed(stage: &Stage) -> Played {
 /// TC-ICE-015: Teams would refuse every call with 488. Neither a start nor a reload takes it.
 async fn without_agent(stage: &Stage) -> Played {
     let rule = "TDR-ICE-001";
+    if stage.daemon.is_none() {
+        let (taken, text) = stage.tries(&["ice", "off"]).await?;
+        stage.check(rule, taken == Taken::Refused, || {
+            format!("bypass without ICE was taken: {taken:?}; {text}")
+        });
+        let (mut talk, _) = client_answers(stage).await.rule(rule)?;
+        return talk.caller_ends().await;
+    }
     let own = format!("addresses = [\"{}\"]\n", stage.teams_side.ip());
     let of_bypass = "media_bypass = true\n";
     let without = "media_bypass = true\nice = \"off\"\n";

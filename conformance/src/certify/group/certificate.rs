@@ -8,11 +8,12 @@ use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
 use crate::certify::follows;
 use crate::certify::mutation::{Mutation, carrier, drop, drop_after, teams, then};
+use crate::certify::nodes::Taken;
 use crate::certify::setting::FQDN;
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
 use crate::certify::word;
-use crate::lab::place::{self, DOMAIN, REGIONS};
+use crate::lab::place::{DOMAIN, REGIONS};
 use crate::peer::rules::TeamsRules;
 use crate::peer::teams::{Place, Setup, TeamsProxy};
 use std::collections::BTreeSet;
@@ -49,8 +50,8 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .needs(&[Need::Ours])
-    .with(|setting| setting.has_anchors = true),
+    .needs(&[Need::Authority, Need::Anchors])
+    .with(|setting| setting.is(word::ANCHORS)),
     case(
         "TC-CON-014",
         |stage| Box::pin(renewed(stage)),
@@ -94,7 +95,7 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .needs(&[Need::Ours]),
+    .needs(&[Need::Tries, Need::Authority]),
     case(
         "TC-CON-033",
         |stage| Box::pin(probed(stage)),
@@ -136,9 +137,11 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .needs(&[Need::Ours])
+    .needs(&[Need::Ours(
+        "hosts of Microsoft's tests are probed by a command of Causeway's own",
+    )])
     .with(|setting| {
-        setting.has_anchors = true;
+        setting.is(word::ANCHORS);
         setting.has_names = true;
     }),
     case(
@@ -172,7 +175,7 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .needs(&[Need::Ours]),
+    .needs(&[Need::Renewal]),
     case(
         "TC-CON-035",
         |stage| Box::pin(looked_over(stage)),
@@ -185,7 +188,7 @@ pub const CASES: &[Case] = &[
             breaks("TDR-TLS-004", Mutation::Told("is not in the file", "is")),
         ],
     )
-    .needs(&[Need::Ours]),
+    .needs(&[Need::Tries, Need::Authority]),
 ];
 
 /// A certificate of 1024 bits; no library makes one any more, and none needs its key.
@@ -202,17 +205,6 @@ const RENEWED: &str = "renewed.test.example";
 
 fn ladder(why: impl std::fmt::Display) -> Failure {
     Failure::new("ladder", why.to_string())
-}
-
-/// Writes an identity into the subject's folder under a name.
-fn write(stage: &Stage, name: &str, identity: &Identity) -> Result<(), Failure> {
-    let folder = stage
-        .folder()
-        .ok_or_else(|| ladder("the subject is not ours"))?;
-    let (chain, key) = (&identity.chain_pem, &identity.key_pem);
-    place::write(folder, &format!("{name}.pem"), chain)?;
-    place::write(folder, &format!("{name}.key"), key)?;
-    Ok(())
 }
 
 /// TC-CON-006.
@@ -300,7 +292,9 @@ async fn renewed(stage: &Stage) -> Played {
         ));
     }
     let renewed = stage.kit.authority.issue(&[FQDN, RENEWED]);
-    stage.renews(&renewed.map_err(certificate)?).await?;
+    stage
+        .renews("renewed", &renewed.map_err(certificate)?)
+        .await?;
     // It is in use now; what it was tried with before is not meant (TDR-TLS-015).
     let (before, reloaded) = (stage.tape.now(), Instant::now());
     // What begins from now on shows the new one.
@@ -360,9 +354,12 @@ fn are_asked(stage: &Stage, since: Duration) -> bool {
 /// TC-CON-015.
 async fn ends_soon(stage: &Stage) -> Played {
     let rule = "TDR-TLS-018";
+    if stage.daemon.is_none() {
+        return ends_soon_of_others(stage, rule).await;
+    }
     for (days, is_soon) in [(29, true), (60, false)] {
         let identity = stage.kit.authority.issue_until(&[FQDN], days);
-        write(stage, "soon", &identity.map_err(certificate)?)?;
+        stage.lays("soon", &identity.map_err(certificate)?)?;
         let (is_taken, text) = stage.checks("/sbc.", "/soon.").await?;
         let is_told = text.contains("the certificate expires in");
         stage.check(rule, is_taken && is_told == is_soon, || {
@@ -372,7 +369,7 @@ async fn ends_soon(stage: &Stage) -> Played {
     // The same of what is in use: nothing of the one that is good for long, a warning of the other.
     for days in [60, 29] {
         let identity = stage.kit.authority.issue_until(&[FQDN], days);
-        write(stage, "sbc", &identity.map_err(certificate)?)?;
+        stage.lays("sbc", &identity.map_err(certificate)?)?;
         stage.tell("/reload").await.rule(rule)?;
     }
     let lines = stage.logged("certificate_expiry").await;
@@ -393,6 +390,20 @@ async fn ends_soon(stage: &Stage) -> Played {
     stage.check(rule, (28.0..29.1).contains(&days), || {
         format!("{NOT_AFTER} is {days} days away, and the certificate in use has 29")
     });
+    Ok(())
+}
+
+/// The same of somebody else's: of what is good for a year nothing is said.
+async fn ends_soon_of_others(stage: &Stage, rule: &str) -> Played {
+    let fqdn = stage.trunk().fqdn;
+    for (days, wanted) in [(29, Taken::WithWarning), (365, Taken::Silently)] {
+        let identity = stage.kit.authority.issue_until(&[&fqdn], days);
+        stage.lays("soon", &identity.map_err(certificate)?)?;
+        let (taken, text) = stage.tries(&["certificate", "soon"]).await?;
+        stage.check(rule, taken == wanted, || {
+            format!("with {days} days left, taken: {taken:?}; {text}")
+        });
+    }
     Ok(())
 }
 
@@ -556,26 +567,19 @@ async fn refused_by_teams(stage: &Stage) -> Played {
     let rule = "TDR-TLS-015";
     stage.greeted(GREETING).await?;
     let mut talk = stage.to_teams().await.rule(rule)?;
-    let anchor = &stage.kit.anchors[0];
-    let issued = anchor.issue(&[FQDN, RENEWED]);
-    write(stage, "sbc", &issued.map_err(certificate)?)?;
-    stage.tell("/reload").await?;
-    let told = stage.logged("certificate_refused").await;
-    let is_told = told.iter().any(|line| line.contains(" error "));
-    stage.check(rule, is_told, || {
-        format!("that Teams refuses the new certificate the operator is told as {told:?}")
-    });
-    let labels = ["context=\"teams\"", "dir=\"out\"", "result=\"alert\""];
-    let refused = stage
-        .figure_above("sbc_tls_handshakes_total", &labels, 0.0)
-        .await;
-    stage.check(rule, refused > Some(0.0), || {
-        "no figure counts the handshakes that Teams refused".to_owned()
-    });
-    // The trunk stays active: no proxy counts as lost, and Teams still gets its answers.
-    for (index, proxy) in stage.proxies[..3].iter().enumerate() {
-        let told = verdict(stage, index, "\"status\":200", PATIENCE).await;
-        stage.check(rule, told.contains("\"status\":200"), || told.clone());
+    let unknown = Authority::new("Unknown to Teams").map_err(certificate)?;
+    let issued = unknown.issue(&[&stage.trunk().fqdn, RENEWED]);
+    let issued = issued.map_err(certificate)?;
+    if stage.daemon.is_none() {
+        // It may say that it does not use it.
+        stage.lays("refused", &issued)?;
+        stage.renews("refused", &issued).await?;
+        stage.note("not asked of this subject: whether its operator is told that Teams refuses the certificate");
+    } else {
+        stage.renews("refused", &issued).await?;
+        refusal_is_told(stage, rule).await?;
+    }
+    for proxy in &stage.proxies[..3] {
         proxy.ping(&stage.trunk()).await.rule(rule)?;
     }
     // New connections show what Teams takes.
@@ -599,6 +603,27 @@ async fn refused_by_teams(stage: &Stage) -> Played {
     talk.caller_ends().await.rule(rule)
 }
 
+/// The operator is told that Teams refuses the new certificate, and the trunk stays active: no proxy counts as lost.
+async fn refusal_is_told(stage: &Stage, rule: &str) -> Played {
+    let told = stage.logged("certificate_refused").await;
+    let is_told = told.iter().any(|line| line.contains(" error "));
+    stage.check(rule, is_told, || {
+        format!("that Teams refuses the new certificate the operator is told as {told:?}")
+    });
+    let labels = ["context=\"teams\"", "dir=\"out\"", "result=\"alert\""];
+    let refused = stage
+        .figure_above("sbc_tls_handshakes_total", &labels, 0.0)
+        .await;
+    stage.check(rule, refused > Some(0.0), || {
+        "no figure counts the handshakes that Teams refused".to_owned()
+    });
+    for (index, _) in stage.proxies[..3].iter().enumerate() {
+        let told = verdict(stage, index, "\"status\":200", PATIENCE).await;
+        stage.check(rule, told.contains("\"status\":200"), || told.clone());
+    }
+    Ok(())
+}
+
 /// Whether a proxy that was away is connected again: a call on the connection that breaks would rightly go on at the
 /// next one.
 pub(super) async fn is_connected(proxy: &TeamsProxy) -> bool {
@@ -613,30 +638,31 @@ pub(super) async fn is_connected(proxy: &TeamsProxy) -> bool {
 async fn looked_over(stage: &Stage) -> Played {
     let issue = |made: Result<Identity, CaFault>, name: &str| {
         made.map_err(certificate)
-            .and_then(|identity| write(stage, name, &identity))
+            .and_then(|identity| stage.lays(name, &identity))
     };
     let authority = &stage.kit.authority;
-    issue(ca::self_signed(&[FQDN]), "self")?;
-    issue(authority.issue_without_names(FQDN), "cn")?;
-    issue(authority.issue(&["sbc9.test.example"]), "other")?;
+    let fqdn = &*stage.trunk().fqdn;
+    issue(ca::self_signed(&[fqdn]), "self")?;
+    issue(authority.issue_without_names(fqdn), "cn")?;
+    issue(authority.issue(&["sbc9.test.example"]), "nameless")?;
     let usual = &stage.kit.sbc;
+    if stage.daemon.is_none() {
+        issue(authority.issue_ecdsa(&[fqdn]), "ecdsa")?;
+        issue(authority.issue(&[fqdn]).map(Identity::leaf), "alone")?;
+        return looked_over_by_others(stage).await;
+    }
+    issue(Ok(usual.clone().leaf()), "alone")?;
     let weak = Identity {
         chain_pem: WEAK.to_owned(),
         key_pem: usual.key_pem.clone(),
     };
     issue(Ok(weak), "weak")?;
-    let leaf = usual.chain_pem.split_inclusive("END CERTIFICATE-----\n");
-    let leaf = Identity {
-        chain_pem: leaf.take(1).collect(),
-        key_pem: usual.key_pem.clone(),
-    };
-    issue(Ok(leaf), "alone")?;
     for (file, word, may_be_taken, rule) in [
         ("weak", "1024 bits", false, "TDR-TLS-005"),
         ("self", "is its own issuer", true, "TDR-TLS-005"),
         ("ecdsa", "has no RSA key", true, "TDR-TLS-005"),
         ("cn", "as common name alone", true, "TDR-TLS-007"),
-        ("other", "does not carry", false, "TDR-TLS-007"),
+        ("nameless", "does not carry", false, "TDR-TLS-007"),
         ("alone", "is not in the file", true, "TDR-TLS-004"),
     ] {
         let (is_taken, text) = stage.checks("/sbc.", &format!("/{file}.")).await?;
@@ -645,5 +671,27 @@ async fn looked_over(stage: &Stage) -> Played {
             format!("\"{file}\" was taken: {is_taken}; {text}")
         });
     }
+    Ok(())
+}
+
+/// The same of somebody else's, which complains in words of its own. Nobody has the key of the one with 1,024 bits.
+async fn looked_over_by_others(stage: &Stage) -> Played {
+    stage.note("not asked of this subject: a certificate with 1,024 bits, whose key nobody has");
+    for (name, rule) in [
+        ("self", "TDR-TLS-005"),
+        ("ecdsa", "TDR-TLS-005"),
+        ("cn", "TDR-TLS-007"),
+        ("nameless", "TDR-TLS-007"),
+        ("alone", "TDR-TLS-004"),
+    ] {
+        stage.complains(rule, &["certificate", name]).await?;
+    }
+    // Who complains of everything has looked at nothing.
+    let right = stage.kit.authority.issue(&[&stage.trunk().fqdn]);
+    stage.lays("right", &right.map_err(certificate)?)?;
+    let (taken, text) = stage.tries(&["certificate", "right"]).await?;
+    stage.check("TDR-TLS-005", taken == Taken::Silently, || {
+        format!("of a certificate that is right it was taken: {taken:?}; {text}")
+    });
     Ok(())
 }

@@ -604,10 +604,11 @@ async fn moves_to_machine(
         .rule(rule)?;
     // What it plays is another tone than what was heard before.
     one.voice.plays(MUSIC);
-    match other.voice.waits_for(MUSIC, PATIENCE).await {
+    let is_heard = match other.voice.waits_for(MUSIC, PATIENCE).await {
         true => Ok(()),
         false => Err(Failure::new(rule, "the machine of Teams is not heard")),
-    }
+    };
+    is_heard.rule(rule)
 }
 
 /// What a machine of Teams plays.

@@ -119,7 +119,12 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .needs(&[Need::Optimization, Need::Ours])
+    .needs(&[
+        Need::Optimization,
+        Need::Ours(
+            "an export of Microsoft's gateways is looked over by a command of Causeway's own",
+        ),
+    ])
     .with(proxy::proxy),
     proxy::TRACE,
 ];

@@ -39,7 +39,7 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .needs(&[Need::Ours])
+    .needs(&[Need::Authority])
     .with(|setting| setting.is(word::DNS)),
     case(
         "TC-CON-023",

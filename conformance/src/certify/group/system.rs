@@ -76,7 +76,7 @@ pub const CASES: &[Case] = &[
             breaks("audio", Mutation::CarrierMedia(Warp::Silence)),
         ],
     )
-    .needs(&[Need::Ours]),
+    .needs(&[Need::Customer]),
     case(
         "TC-SYS-003",
         |stage| Box::pin(neighbours::two_sbcs(stage)),
@@ -85,7 +85,9 @@ pub const CASES: &[Case] = &[
             replace(teams("INVITE").status(503), "SIP/2.0 503", "SIP/2.0 404"),
         )],
     )
-    .needs(&[Need::Ours]),
+    .needs(&[Need::Ours(
+        "a second SBC of the same customer is started beside the first, which then drains",
+    )]),
     case(
         "TC-SYS-004",
         |stage| Box::pin(hostile::wrong_invites(stage)),
@@ -115,7 +117,7 @@ pub const CASES: &[Case] = &[
         "TC-SYS-007",
         |stage| Box::pin(soak::many_calls(stage)),
         &[
-            breaks("soak", delay(teams("INVITE"), Duration::from_millis(2_500))),
+            breaks("soak", delay(teams("INVITE"), Duration::from_millis(4_500))),
             breaks("soak", Mutation::CarrierMedia(Warp::Silence)),
             breaks("G10", Mutation::Media(Warp::WrongKey)).also(&[
                 follows::QUIET,
@@ -144,7 +146,7 @@ pub const CASES: &[Case] = &[
             Mutation::Told("<secret>", operation::TOKEN),
         )],
     )
-    .needs(&[Need::Ours])
+    .needs(&[Need::Logs])
     .with(operation::with_secrets),
     case(
         "TC-SYS-010",
@@ -213,5 +215,7 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .needs(&[Need::Ours]),
+    .needs(&[Need::Ours(
+        "figures of a trunk are read from Causeway's own interface",
+    )]),
 ];

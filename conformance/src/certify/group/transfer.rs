@@ -358,13 +358,14 @@ async fn refers(leg: &mut Leg, target: &str, by: &str) -> Result<Message, Failur
         ("Referred-By", by.to_owned()),
     ];
     let answer = leg.ask("REFER", &extra, None).await.rule("TDR-XFR-014")?;
-    match answer.status() {
+    let taken = match answer.status() {
         Some(202) => Ok(answer),
         _ => Err(Failure::new(
             "TDR-XFR-014",
             format!("REFER got {}, wanted 202", answer.title()),
         )),
-    }
+    };
+    taken.rule("TDR-XFR-014")
 }
 
 /// Waits to be told of a status, and gives the NOTIFY.

@@ -1,5 +1,5 @@
 //! The report as one page: nothing is fetched, it is light or dark as its reader likes, and it fits a
-//! phone.
+//! phone. It has no script, and its policy lets none run: what peers have said stands in it.
 
 use super::exchange::{Exchange, exchanges};
 use super::junit::escaped;
@@ -7,6 +7,7 @@ use super::ladder::{Step, steps};
 use super::{Counts, Run};
 use crate::certify::Outcome;
 use crate::certify::verdict::Verdict;
+use crate::microsoft::clock;
 use std::fmt::Write;
 
 const HEAD: &str = include_str!("page.html");
@@ -20,8 +21,8 @@ pub fn of(run: &Run) -> String {
     let _ = write!(
         out,
         "<header><h1>{subject}</h1><p>Direct Routing certification run: {verdict}. \
-         <time data-at=\"{}\"></time> {:.0} s, Causeway {}</p></header>\n<main>\n",
-        run.began,
+         <time>{}</time>, {:.0} s, Causeway {}</p></header>\n<main>\n",
+        clock::text(run.began.saturating_mul(1_000)),
         run.took.as_secs_f32(),
         escaped(&run.version)
     );

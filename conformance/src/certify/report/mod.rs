@@ -145,7 +145,9 @@ impl Run {
 mod tests {
     use super::*;
     use crate::certify::catalogue;
+    use crate::certify::evidence::{From, Seen, Side};
     use crate::certify::verdict::{Failure, Verdict};
+    use crate::peer::message::Message;
 
     fn run(verdicts: &[Verdict]) -> Run {
         let entries = catalogue::read().unwrap().into_iter();
@@ -237,6 +239,77 @@ mod tests {
         let found = json["unlike"][0]["reasons"][1][0].as_str().unwrap();
         assert!(found.starts_with("G1: "), "{found}");
         assert!(html::of(&all).contains(&told) && junit::of(&all).contains(&told));
+    }
+
+    /// What a subject says that means harm to whoever reads of it.
+    const HARM: &str = "</pre></script><script>alert(1)</script><img src=x onerror=\"alert('2')\"> \u{1b}[2J\u{9b}31m\u{202e}";
+
+    #[test]
+    fn what_a_subject_says_is_shown_and_never_obeyed() {
+        let message = format!(
+            "SIP/2.0 603 {HARM}\r\nVia: SIP/2.0/TLS h\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\nReason: Q.850;text=\"{HARM}\"\r\n\
+             Content-Type: application/sdp\r\n\r\nv=0\r\ns={HARM}\r\nm=audio 1 RTP/AVP 8\r\n"
+        );
+        let message = Message::parse(message.as_bytes());
+        let seen = |from, message: Result<Message, String>| Seen {
+            at: Duration::ZERO,
+            side: Side::Teams,
+            peer: format!("peer {HARM}"),
+            from,
+            is_secured: true,
+            is_repeated: false,
+            message,
+        };
+        let message = message.map_err(|fault| fault.to_string());
+        assert!(message.is_ok(), "{message:?}");
+        let failed = Verdict::Failed(vec![Failure::new("G1", HARM)]);
+        let mut all = run(&[failed.clone(), Verdict::NotApplicable(HARM.to_owned())]);
+        all.subject = HARM.to_owned();
+        all.outcomes[0].notes.push(HARM.to_owned());
+        all.outcomes[0].seen = vec![
+            seen(From::Peer, message.clone()),
+            seen(From::Subject, message),
+            seen(From::Subject, Err(HARM.to_owned())),
+        ];
+        let once = run(&[Verdict::Passed, Verdict::Passed]).outcomes;
+        all.unlike = super::super::again::unlike(&[all.outcomes.clone(), once]);
+        let page = html::of(&all);
+        for tag in ["<script", "<img", "</script", "javascript:"] {
+            assert!(!page.contains(tag), "{tag} in {page}");
+        }
+        // It is all there: in the title, the reasons, the remarks, the ladder with the message, the descriptions.
+        assert!(
+            page.matches("&lt;script&gt;alert(1)&lt;/script&gt;")
+                .count()
+                > 10
+        );
+        assert!(page.contains("default-src 'none'") && !page.contains("http://"));
+        assert!(!page.contains("https://") && !page.contains("url("));
+        let ids = all.outcomes[0].entry.requirements.join(", ");
+        assert!(page.contains(&ids) && page.contains("G1: "), "{ids}");
+        let mut table = Vec::new();
+        table::write(&all, &mut table).unwrap();
+        let texts = [page, String::from_utf8(table).unwrap(), junit::of(&all)];
+        for text in texts {
+            assert!(text.contains("alert(1)"));
+            let is_obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+            assert!(!text.contains(is_obeyed), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn of_several_runs_the_one_that_went_wrong_is_shown() {
+        let failed = Verdict::Failed(vec![Failure::new("G1", "no Contact")]);
+        let first = run(&[Verdict::Passed, Verdict::Passed]).outcomes;
+        let mut second = run(&[Verdict::Passed, failed.clone()]).outcomes;
+        let shown = super::super::again::shown(vec![first.clone(), second.clone()]);
+        let verdicts: Vec<_> = shown.iter().map(|one| one.verdict.clone()).collect();
+        assert_eq!(verdicts, [Verdict::Passed, failed]);
+        // What is missing in one of them is not the same either.
+        second.truncate(1);
+        let unlike = super::super::again::unlike(&[first, second]);
+        assert_eq!(unlike.len(), 1);
+        assert_eq!(unlike[0].went, ["passed", "not played"]);
     }
 
     #[test]

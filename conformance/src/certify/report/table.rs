@@ -30,15 +30,15 @@ pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
             entry.severity.name()
         )?;
         for reason in outcome.verdict.reasons() {
-            writeln!(out, "  {reason}")?;
+            writeln!(out, "  {}", plain(&reason))?;
         }
         if !entry.requirements.is_empty() {
             writeln!(out, "  requirements: {}", entry.requirements.join(", "))?;
         }
-        write!(out, "{}", ladder::text(&outcome.seen))?;
+        write!(out, "{}", plain(&ladder::text(&outcome.seen)))?;
     }
     for unlike in &run.unlike {
-        writeln!(out, "\n{unlike}")?;
+        writeln!(out, "\n{}", plain(&unlike.to_string()))?;
     }
     remarks(run, out)?;
     writeln!(
@@ -65,7 +65,7 @@ pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "\n{} after {:.0} s: {}",
-        run.title(),
+        plain(&run.title()),
         run.took.as_secs_f32(),
         run.conclusion()
     )
@@ -86,7 +86,19 @@ fn remarks(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out)?;
     }
     for (remark, cases) in said {
-        writeln!(out, "{remark}\n  {}", cases.join(", "))?;
+        writeln!(out, "{}\n  {}", plain(&remark), cases.join(", "))?;
     }
     Ok(())
+}
+
+/// What peers have said, for a terminal that would obey some of it.
+fn plain(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\n' | '\t' => c,
+        // Also what turns the order of a line round.
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        c if c.is_control() => char::REPLACEMENT_CHARACTER,
+        c => c,
+    };
+    text.chars().map(shown).collect()
 }

@@ -175,7 +175,10 @@ pub(super) const TRACE: Case = case(
         ),
     ],
 )
-.needs(&[Need::Optimization, Need::Ours])
+.needs(&[
+    Need::Optimization,
+    Need::Ours("what decided about the media of a call is read from Causeway's own records"),
+])
 .with(proxy);
 
 /// The subject is the proxy, and the trunk has the name of the SBC in the branch.

@@ -61,7 +61,7 @@ pub(super) async fn many_calls(stage: &Stage) -> Played {
 
 /// One more call, and how long it took until the caller heard it ring.
 async fn call(stage: &Stage, number: usize) -> Result<(Talk, Duration), Failure> {
-    let began = Instant::now();
+    let watch = stage.watch();
     let (mut caller, mut called): (Caller, _) = match number.is_multiple_of(2) {
         true => {
             let caller = stage.carrier_dials().await?;
@@ -74,7 +74,7 @@ async fn call(stage: &Stage, number: usize) -> Result<(Talk, Duration), Failure>
     };
     called.leg.respond(180, "Ringing", None, &[])?;
     caller.leg.hears(180, PATIENCE).await?;
-    let delay = began.elapsed();
+    let delay = watch.took();
     let answer = called.answer(crate::media::tone::Codec::Pcma);
     called.leg.respond(200, "OK", Some(answer), &[])?;
     let talk = Talk { caller, called }.established().await?;
