@@ -9,6 +9,7 @@ use super::inherit::{self, Carriers};
 use super::limit;
 use super::msgraph;
 use super::read::{Item, Section};
+use super::reference::Form;
 use super::rules::{plan, rules};
 use super::sound;
 use super::source::{At, Source, Span};
@@ -51,10 +52,10 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
     file
 }
 
-const SINGLES: [&str; 11] = [
+pub(super) const SINGLES: [&str; 11] = [
     "node", "limits", "media", "cdr", "metrics", "api", "dns", "stir", "acme", "notices", "hep",
 ];
-const LISTS: [&str; 11] = [
+pub(super) const LISTS: [&str; 11] = [
     "realm",
     "sound",
     "tls",
@@ -403,6 +404,7 @@ pub(super) fn secret(
     key: &'static str,
     out: &mut Collector,
 ) -> Option<At<Secret>> {
+    section.notes(key, Form::Secret, out);
     let item = section.take(key)?;
     let title = format!("{}: {key}", section.title);
     if let DeValue::String(_) = item.value {
