@@ -151,8 +151,9 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
                 interim: section.parsed("interim", value::duration, out),
                 mandatory: section.boolean("mandatory", out),
                 pairs: section.boolean("pairs", out),
+                ship: ship(&mut section, out),
             });
-            section.finish(&["ship"], out);
+            section.finish(&[], out);
         }
         "metrics" => {
             file.metrics = section.parsed("listen", value::socket, out);
@@ -181,6 +182,19 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             file.api = super::api::read(section, out);
         }
     }
+}
+
+fn ship(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenShip> {
+    let mut table = section.table("ship", out)?;
+    let written = WrittenShip {
+        span: table.span.clone(),
+        url: table.required_text("url", "\"https://records.example.com/cdr\"", out),
+        token: secret(&mut table, "token", out),
+        roots: table.text("roots", out),
+        batch: table.number("batch", 1..=10_000, out),
+    };
+    table.finish(&[], out);
+    Some(written)
 }
 
 /// Arrays of tables; those of all files follow each other.

@@ -97,7 +97,8 @@ pub use route::{
 };
 pub use secrets::secrets;
 pub use shell::{
-    CdrSpool, MICROSOFT_ROOTS, MICROSOFT_ROOTS_OF, RevokedFiles, Shell, StirFiles, TlsFiles,
+    CdrShip, CdrSpool, MICROSOFT_ROOTS, MICROSOFT_ROOTS_OF, RevokedFiles, Shell, StirFiles,
+    TlsFiles,
 };
 pub use sound::{
     Announcement, LONGEST_ANNOUNCEMENT, LONGEST_RECORDING, MOST_SAMPLES, Music, Recording,
