@@ -156,8 +156,11 @@ enum Command {
     Token(token::Token),
     /// The document of the operator's interface (OpenAPI 3.1)
     Api,
-    /// Every metric, event and cause with its meaning, as Markdown
-    Reference,
+    /// Every key of the configuration, finding, metric, event and cause with its meaning, as Markdown
+    Reference {
+        /// Only this part
+        part: Option<reference::Part>,
+    },
     /// SIP messages
     Sip {
         #[command(subcommand)]
@@ -357,7 +360,7 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             writeln!(out, "{:#}", causeway::admin::document())?;
             Ok(exit::OK)
         }
-        Command::Reference => reference::run(out),
+        Command::Reference { part } => reference::run(part, out),
         Command::Sip {
             command: Explain::Parse(arguments),
         } => parse::sip(&arguments, out),

@@ -1,24 +1,113 @@
-//! `causeway reference`: what metrics, events and causes there are, as the program itself knows them.
+//! `causeway reference`: what keys, findings, metrics, events and causes there are, as the program itself
+//! knows them.
 
 use super::exit;
 use super::monitoring::print_metrics;
 use crate::sink::news::Kind;
+use clap::ValueEnum;
 use sbc_core::cause::CauseCode;
+use sbc_core::config::{Code, KeyReference, TableReference, reference};
 use std::io::{self, Write};
 
-/// Prints all of them.
+/// A part of the reference.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Part {
+    /// Keys of the configuration
+    Config,
+    /// Findings of `causeway check`
+    Findings,
+    /// Metrics
+    Metrics,
+    /// Events of `/events`
+    Events,
+    /// Causes of an end
+    Causes,
+}
+
+/// Prints a part, or all of them.
 ///
 /// # Errors
 /// If it cannot be printed.
-pub fn run(out: &mut dyn Write) -> io::Result<u8> {
-    let version = env!("CARGO_PKG_VERSION");
-    writeln!(out, "# Reference of causeway {version}\n\n## Metrics\n")?;
-    print_metrics(out)?;
-    let events = Kind::ALL.map(|kind| (kind.as_str(), kind.meaning()));
-    list(out, "Events", "Event", &events)?;
-    let causes = CauseCode::ALL.map(|code| (code.as_str(), code.meaning()));
-    list(out, "Causes", "Cause", &causes)?;
+pub fn run(part: Option<Part>, out: &mut dyn Write) -> io::Result<u8> {
+    writeln!(out, "# Reference of causeway {}", env!("CARGO_PKG_VERSION"))?;
+    let wants = |own: Part| part.is_none_or(|part| part == own);
+    if wants(Part::Config) {
+        keys(out)?;
+    }
+    if wants(Part::Findings) {
+        let codes: Vec<(&str, &str)> = Code::ALL
+            .iter()
+            .map(|code| (code.as_str(), code.meaning()))
+            .collect();
+        list(out, "Findings", "Finding", &codes)?;
+    }
+    if wants(Part::Metrics) {
+        writeln!(out, "\n## Metrics\n")?;
+        print_metrics(out)?;
+    }
+    if wants(Part::Events) {
+        let events = Kind::ALL.map(|kind| (kind.as_str(), kind.meaning()));
+        list(out, "Events", "Event", &events)?;
+    }
+    if wants(Part::Causes) {
+        let causes = CauseCode::ALL.map(|code| (code.as_str(), code.meaning()));
+        list(out, "Causes", "Cause", &causes)?;
+    }
     Ok(exit::OK)
+}
+
+fn keys(out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\n## Keys of the configuration")?;
+    for table in reference() {
+        let TableReference {
+            table,
+            meaning,
+            keys,
+        } = &table;
+        writeln!(out, "\n### `{table}`\n\n{meaning}\n")?;
+        // Only a trunk has a preset.
+        let has_preset = keys.iter().any(|key| key.teams.is_some());
+        let (preset, line) = match has_preset {
+            true => (" With preset `teams` |", "---|"),
+            false => ("", ""),
+        };
+        writeln!(
+            out,
+            "| Key | Value | Without it |{preset} Meaning | Findings |"
+        )?;
+        writeln!(out, "|---|---|---|{line}---|---|")?;
+        for key in keys {
+            let preset = match has_preset {
+                true => format!(" {} |", cell(key.teams.as_deref().unwrap_or_default())),
+                false => String::new(),
+            };
+            let codes: Vec<&str> = key.codes.iter().map(|code| code.as_str()).collect();
+            writeln!(
+                out,
+                "| `{}` | {} | {} |{preset} {} | {} |",
+                key.key,
+                cell(&key.form),
+                cell(without(key)),
+                cell(&key.meaning),
+                codes.join(" ")
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// What holds without the key.
+fn without(key: &KeyReference) -> &str {
+    match (&key.default, key.is_required) {
+        (Some(default), _) => default,
+        (None, true) => "must be there",
+        (None, false) => "none",
+    }
+}
+
+/// A text within a table of Markdown.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
 }
 
 fn list(out: &mut dyn Write, title: &str, column: &str, rows: &[(&str, &str)]) -> io::Result<()> {
@@ -38,11 +127,14 @@ mod tests {
     #[test]
     fn every_metric_event_and_cause_is_told_once_with_a_text_of_its_own() {
         let mut out = Vec::new();
-        assert_eq!(run(&mut out).unwrap(), exit::OK);
+        assert_eq!(run(None, &mut out).unwrap(), exit::OK);
         let text = String::from_utf8(out).unwrap();
+        let findings = text.find("\n## Findings\n").unwrap();
+        let text = &text[findings..];
         let metrics = catalogue().unwrap();
         let names = metrics.iter().map(|metric| metric.name.as_str());
         let names = names.chain(Kind::ALL.map(Kind::as_str));
+        let names = names.chain(Code::ALL.iter().map(|code| code.as_str()));
         let names: Vec<&str> = names.chain(CauseCode::ALL.map(CauseCode::as_str)).collect();
         for name in &names {
             let row = format!("| `{name}` | ");
@@ -58,5 +150,29 @@ mod tests {
         assert_eq!(unique.len(), names.len());
         let meanings: BTreeSet<&str> = CauseCode::ALL.map(CauseCode::meaning).into();
         assert_eq!(meanings.len(), CauseCode::ALL.len());
+    }
+    #[test]
+    fn every_key_is_told_with_form_default_preset_and_findings() {
+        let mut out = Vec::new();
+        assert_eq!(run(Some(Part::Config), &mut out).unwrap(), exit::OK);
+        let text = String::from_utf8(out).unwrap();
+        assert!(!text.contains("\n## Metrics"));
+        for row in [
+            "| `max_setup` | a number and ms, s, m, h or d, such as \"3s\" | \"240s\" | \
+             Longest time from INVITE to answer, 10 s to 10 min. | E0006 E0008 E0009 |",
+            "| `srtp` | \"off\", \"optional\", \"required\", \"dtls\" | \"off\" | required |",
+            "| `limits.in` | table; keys as in `[[limit]]` | none |  | Limits on calls from it. |",
+            "| `ports` | the first and the last port, such as \"20000-29999\" | must be there |",
+        ] {
+            assert!(text.contains(row), "{row}");
+        }
+        let mut columns = 0;
+        for line in text.lines().filter(|line| line.starts_with('|')) {
+            let cells = line.replace("\\|", "").matches('|').count();
+            if line.starts_with("| Key |") {
+                columns = cells;
+            }
+            assert_eq!(cells, columns, "{line}");
+        }
     }
 }

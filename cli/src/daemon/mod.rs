@@ -37,6 +37,7 @@ use crate::sink::asked::AskedWriter;
 use crate::sink::audit::Audit;
 use crate::sink::bindings::{Keeper, KeeperWriter};
 use crate::sink::capture::Captures;
+use crate::sink::cdr::ship::Shipper;
 use crate::sink::cdr::{Cdr, CdrWriter};
 use crate::sink::hep::Hep;
 use crate::sink::lent::{Bell, LentWriter};
@@ -282,6 +283,7 @@ impl Daemon {
             news: News::default(),
             captures: Captures::default(),
             hep: Hep::new(Arc::clone(&metrics), log.clone()),
+            ship: Shipper::new(metrics.ship.clone(), log.clone()),
             log,
             metrics: Arc::clone(&metrics),
             proxies: Arc::default(),
@@ -457,6 +459,7 @@ impl Daemon {
         }
         self.net.shutdown(Duration::from_secs(2)).await;
         parts.admin.stop().await;
+        self.sinks.ship.finish();
         // These wait for threads, which must not hold up the runtime's own.
         let hep = self.sinks.hep.clone();
         let ending = tokio::task::spawn_blocking(move || {
@@ -526,6 +529,7 @@ impl Daemon {
     pub fn degraded(&self) -> Vec<String> {
         let records = self.sinks.cdr.as_ref().and_then(Cdr::trouble);
         let all = records.into_iter().chain(self.without.clone());
+        let all = all.chain(self.sinks.ship.trouble());
         all.chain(self.sinks.hep.troubles()).collect()
     }
 

@@ -599,6 +599,7 @@ impl Daemon {
         let places: Places = Arc::new(move |hop| net.local_of(hop));
         self.sinks().captures.set_places(Arc::clone(&places));
         self.sinks().hep.configure(loaded, self.resolver(), places);
+        self.sinks().ship.configure(loaded, self.resolver());
         self.presence().configure(loaded);
         // After it: they are told of its users.
         self.notices().configure(loaded);

@@ -5,7 +5,9 @@ use crate::daemon::resolver::Resolver;
 use crate::https::{self, AskFault};
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT,
+};
 use hyper::{Request, StatusCode, Uri};
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
@@ -62,6 +64,25 @@ pub struct FetchFault {
     pub why: String,
 }
 
+/// What somebody is to keep.
+pub struct Parcel {
+    /// Its media type.
+    pub kind: &'static str,
+    /// The same whenever the same is sent, so that whoever has it already can tell.
+    pub key: String,
+    /// What the header says by which we are known.
+    pub authorization: Option<HeaderValue>,
+    /// What is sent.
+    pub body: Bytes,
+}
+
+/// What goes with a question.
+enum Sent {
+    Nothing,
+    Form(String),
+    Parcel(Parcel),
+}
+
 /// Whom we believe, and where names lead.
 pub struct Fetch {
     connector: TlsConnector,
@@ -83,7 +104,7 @@ impl Fetch {
     /// # Errors
     /// [`FetchFault`], also for any status but 200.
     pub async fn get(&self, address: &Address) -> Result<Vec<u8>, FetchFault> {
-        match self.ask(address, None).await? {
+        match self.ask(address, Sent::Nothing).await? {
             (StatusCode::OK, body) => Ok(body),
             (status, _) => Err(fault(address, format!("it answers {status}"))),
         }
@@ -98,15 +119,28 @@ impl Fetch {
         address: &Address,
         form: String,
     ) -> Result<(StatusCode, Vec<u8>), FetchFault> {
-        self.ask(address, Some(form)).await
+        self.ask(address, Sent::Form(form)).await
+    }
+
+    /// Sends what somebody is to keep. What is answered besides the status does not matter, and is not read.
+    ///
+    /// # Errors
+    /// [`FetchFault`]; every status is an answer.
+    pub async fn deliver(
+        &self,
+        address: &Address,
+        parcel: Parcel,
+    ) -> Result<StatusCode, FetchFault> {
+        let (status, _) = self.ask(address, Sent::Parcel(parcel)).await?;
+        Ok(status)
     }
 
     async fn ask(
         &self,
         address: &Address,
-        form: Option<String>,
+        sent: Sent,
     ) -> Result<(StatusCode, Vec<u8>), FetchFault> {
-        let asked = timeout(LIMIT, self.exchange(address, form)).await;
+        let asked = timeout(LIMIT, self.exchange(address, sent)).await;
         let late = || format!("no answer within {} s", LIMIT.as_secs());
         asked
             .unwrap_or_else(|_| Err(late()))
@@ -116,7 +150,7 @@ impl Fetch {
     async fn exchange(
         &self,
         address: &Address,
-        form: Option<String>,
+        sent: Sent,
     ) -> Result<(StatusCode, Vec<u8>), String> {
         let spec = ResolveSpec {
             host: address.host().to_owned(),
@@ -135,18 +169,31 @@ impl Fetch {
         let stream = https::connect(addresses).await?;
         let path = address.0.path_and_query().map_or("/", |path| path.as_str());
         let authority = address.0.authority().map_or("", |own| own.as_str());
-        let builder = match form {
-            Some(_) => {
-                Request::post(path).header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        let is_read = !matches!(sent, Sent::Parcel(_));
+        let (builder, body) = match sent {
+            Sent::Nothing => (Request::get(path), Bytes::new()),
+            Sent::Form(form) => {
+                let form_type = "application/x-www-form-urlencoded";
+                let builder = Request::post(path).header(CONTENT_TYPE, form_type);
+                (builder, Bytes::from(form))
             }
-            None => Request::get(path),
+            Sent::Parcel(parcel) => {
+                let builder = Request::post(path)
+                    .header(CONTENT_TYPE, parcel.kind)
+                    .header("Idempotency-Key", parcel.key);
+                let builder = match parcel.authorization {
+                    Some(value) => builder.header(AUTHORIZATION, value),
+                    None => builder,
+                };
+                (builder, parcel.body)
+            }
         };
         let request = builder
             .header(HOST, authority)
             .header(CONNECTION, "close")
             .header(ACCEPT, "application/json")
             .header(USER_AGENT, concat!("causeway/", env!("CARGO_PKG_VERSION")))
-            .body(Full::new(Bytes::from(form.unwrap_or_default())))
+            .body(Full::new(body))
             .map_err(|why| why.to_string())?;
         let told = |fault| match fault {
             AskFault::Tls(why) => format!("its certificate is not believed: {why}"),
@@ -156,6 +203,9 @@ impl Fetch {
         let answer = https::ask(&self.connector, name, stream, request).await;
         let answer = answer.map_err(told)?;
         let status = answer.response.status();
+        if !is_read {
+            return Ok((status, Vec::new()));
+        }
         Ok((status, answer.body(LARGEST).await.map_err(told)?))
     }
 }

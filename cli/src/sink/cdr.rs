@@ -6,6 +6,7 @@
 //! wait in memory, up to a bound; beyond it they are counted as lost.
 
 mod journal;
+pub mod ship;
 mod spool;
 
 use super::ending::end;

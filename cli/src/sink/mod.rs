@@ -26,6 +26,7 @@ use bindings::Keeper;
 use bytes::Bytes;
 use capture::Captures;
 use cdr::Cdr;
+use cdr::ship::Shipper;
 use hep::Hep;
 use lent::Bell;
 use log::{Level, Log};
@@ -68,6 +69,8 @@ pub struct Sinks {
     pub captures: Captures,
     /// Collectors of every message.
     pub hep: Hep,
+    /// Whoever keeps call records.
+    pub ship: Shipper,
     /// Rings when a number may have been lent to who calls for help; `None` keeps nothing.
     pub lent: Option<Bell>,
 }
@@ -342,6 +345,7 @@ mod tests {
             news: News::default(),
             captures: Captures::default(),
             hep: Hep::new(Arc::clone(&metrics), log.clone()),
+            ship: Shipper::new(metrics.ship.clone(), log.clone()),
             log,
             metrics,
             proxies: Arc::default(),
@@ -423,6 +427,7 @@ mod tests {
             news: News::default(),
             captures: Captures::default(),
             hep: Hep::new(Arc::clone(&metrics), log.clone()),
+            ship: Shipper::new(metrics.ship.clone(), log.clone()),
             log,
             metrics,
             proxies: Arc::default(),

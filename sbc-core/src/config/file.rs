@@ -9,6 +9,7 @@ use super::inherit::{self, Carriers};
 use super::limit;
 use super::msgraph;
 use super::read::{Item, Section};
+use super::reference::Form;
 use super::rules::{plan, rules};
 use super::sound;
 use super::source::{At, Source, Span};
@@ -51,10 +52,10 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
     file
 }
 
-const SINGLES: [&str; 11] = [
+pub(super) const SINGLES: [&str; 11] = [
     "node", "limits", "media", "cdr", "metrics", "api", "dns", "stir", "acme", "notices", "hep",
 ];
-const LISTS: [&str; 11] = [
+pub(super) const LISTS: [&str; 11] = [
     "realm",
     "sound",
     "tls",
@@ -150,8 +151,9 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
                 interim: section.parsed("interim", value::duration, out),
                 mandatory: section.boolean("mandatory", out),
                 pairs: section.boolean("pairs", out),
+                ship: ship(&mut section, out),
             });
-            section.finish(&["ship"], out);
+            section.finish(&[], out);
         }
         "metrics" => {
             file.metrics = section.parsed("listen", value::socket, out);
@@ -180,6 +182,19 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             file.api = super::api::read(section, out);
         }
     }
+}
+
+fn ship(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenShip> {
+    let mut table = section.table("ship", out)?;
+    let written = WrittenShip {
+        span: table.span.clone(),
+        url: table.required_text("url", "\"https://records.example.com/cdr\"", out),
+        token: secret(&mut table, "token", out),
+        roots: table.text("roots", out),
+        batch: table.number("batch", 1..=10_000, out),
+    };
+    table.finish(&[], out);
+    Some(written)
 }
 
 /// Arrays of tables; those of all files follow each other.
@@ -403,6 +418,7 @@ pub(super) fn secret(
     key: &'static str,
     out: &mut Collector,
 ) -> Option<At<Secret>> {
+    section.notes(key, Form::Secret, out);
     let item = section.take(key)?;
     let title = format!("{}: {key}", section.title);
     if let DeValue::String(_) = item.value {

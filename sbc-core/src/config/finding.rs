@@ -1,5 +1,6 @@
 //! Findings: what is wrong with a configuration, where, and what to write instead (OPS-111).
 
+use super::reference::{Form, Forms};
 use super::source::{Lines, Place, Source, Span};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
@@ -327,9 +328,39 @@ pub(super) struct Collector {
     found: Vec<(Span, Code, String, Option<String>)>,
     /// Titles of derived trunks, and of their carrier trunks.
     derived: BTreeMap<String, String>,
+    /// What every key may hold, where somebody wants to know.
+    forms: Option<Forms>,
 }
 
 impl Collector {
+    /// One that takes note of what every key that is read may hold.
+    pub(super) fn of_forms() -> Self {
+        Self {
+            forms: Some(Forms::default()),
+            ..Self::default()
+        }
+    }
+
+    /// What was noted.
+    pub(super) fn into_forms(self) -> Forms {
+        self.forms.unwrap_or_default()
+    }
+
+    /// Takes note of what a key of the table at this path may hold. What is said first counts: a key that is
+    /// read as a duration is also read as a text.
+    pub(super) fn notes(&mut self, path: &str, key: &str, form: impl FnOnce() -> Form) {
+        if let Some(forms) = &mut self.forms {
+            let key = format!("{path}.{key}");
+            forms.of.entry(key).or_insert_with(form);
+        }
+    }
+
+    /// Takes note that a key has to be there.
+    pub(super) fn notes_required(&mut self, path: &str, key: &str) {
+        if let Some(forms) = &mut self.forms {
+            forms.required.insert(format!("{path}.{key}"));
+        }
+    }
     /// Takes note that one trunk inherits from another: a mistake in what is inherited is that of the
     /// carrier trunk, and told once.
     pub(super) fn derives(&mut self, trunk: &str, carrier: &str) {

@@ -3,6 +3,7 @@
 use super::file::pairs;
 use super::finding::{Code, Collector};
 use super::read::Section;
+use super::reference::Form;
 use super::source::{At, Span};
 use super::tie::{self, TieBreak, WrittenTieBreak};
 use crate::config::Preset;
@@ -146,6 +147,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHab
         ("hold", EmergencyHold::Hold),
         ("refuse", EmergencyHold::Refuse),
     ];
+    section.notes("alert_info", Form::Pairs, out);
     let alerts = section.take("alert_info");
     WrittenHabits {
         reason: section.choice("reason", &reason, &[], out),

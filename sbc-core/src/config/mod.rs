@@ -38,6 +38,7 @@ mod preset;
 pub(crate) use preset::teams::OPTIONS_SECONDS;
 mod progress;
 mod read;
+mod reference;
 mod registrar;
 mod route;
 mod rules;
@@ -88,6 +89,7 @@ pub use oidc::{ANY_TENANT, Oidc, OidcRole};
 pub use progress::{
     EarlyDialogs, EarlyMedia, LateOffer, ProgressPolicy, Rel100, Ringback, Ringing,
 };
+pub use reference::{KeyReference, TableReference, reference};
 pub use registrar::{Authenticate, CalledAs, Registrar};
 pub use route::{
     NumberMatch, NumberRule, PresenceAction, PresenceRule, Route, RouteMatch, RouteTarget,
@@ -95,7 +97,8 @@ pub use route::{
 };
 pub use secrets::secrets;
 pub use shell::{
-    CdrSpool, MICROSOFT_ROOTS, MICROSOFT_ROOTS_OF, RevokedFiles, Shell, StirFiles, TlsFiles,
+    CdrShip, CdrSpool, MICROSOFT_ROOTS, MICROSOFT_ROOTS_OF, RevokedFiles, Shell, StirFiles,
+    TlsFiles,
 };
 pub use sound::{
     Announcement, LONGEST_ANNOUNCEMENT, LONGEST_RECORDING, MOST_SAMPLES, Music, Recording,

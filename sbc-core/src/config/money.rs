@@ -12,6 +12,7 @@
 
 use super::finding::{Code, Collector};
 use super::read::Section;
+use super::reference::Form;
 use super::source::At;
 use super::value::is_number_start;
 use std::collections::BTreeMap;
@@ -139,6 +140,7 @@ pub(super) fn amount(
     key: &'static str,
     out: &mut Collector,
 ) -> Option<At<Money>> {
+    section.notes(key, Form::Amount, out);
     let item = section.take(key)?;
     let text = match item.value {
         DeValue::String(text) => text.as_ref(),

@@ -8,6 +8,7 @@ use super::Cloud;
 use super::file::{pairs, secret};
 use super::finding::{Code, Collector};
 use super::read::Section;
+use super::reference::Form;
 use super::source::{At, Span};
 use super::value;
 use super::written::Secret;
@@ -169,6 +170,7 @@ pub(super) fn read_proof(table: &mut Section<'_>, out: &mut Collector) -> Option
 
 /// `connect_to = { "graph.microsoft.com" = "192.0.2.1:443" }`.
 fn elsewhere(table: &mut Section<'_>, out: &mut Collector) -> BTreeMap<String, SocketAddr> {
+    table.notes("connect_to", Form::Pairs, out);
     let item = table.take("connect_to");
     let written = item.map(|item| pairs(&item, &table.title, "connect_to", out));
     let mut places = BTreeMap::new();

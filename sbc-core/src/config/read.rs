@@ -4,6 +4,7 @@
 //! that one run of `causeway check` shows everything that is wrong (OPS-111).
 
 use super::finding::{Code, Collector, did_you_mean};
+use super::reference::Form;
 use super::source::{At, Span};
 use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
@@ -15,6 +16,8 @@ pub(super) struct Section<'t> {
     pub(super) title: String,
     /// Where the table was written; findings about absent keys point here.
     pub(super) span: Span,
+    /// Its place in every configuration, such as `trunk.identity`.
+    path: String,
     entries: BTreeMap<&'t str, Entry<'t>>,
     asked: Vec<&'static str>,
 }
@@ -37,6 +40,8 @@ pub(super) struct Item<'t> {
     pub(super) value: &'t DeValue<'t>,
     /// Where it stands.
     pub(super) span: Span,
+    /// The key that it was found under, with those of the tables around it.
+    path: String,
     /// What a table inherits.
     below: Option<Below<'t>>,
 }
@@ -49,16 +54,22 @@ pub(super) enum TextsOrBoolean {
 }
 
 impl<'t> Section<'t> {
-    /// Begins reading a table.
-    pub(super) fn new(
-        title: impl Into<String>,
+    /// Begins reading a table at the top.
+    pub(super) fn new(name: &str, file: usize, span: Span, table: &'t DeTable<'t>) -> Self {
+        Self::within(name.to_owned(), name.to_owned(), file, span, table)
+    }
+
+    fn within(
+        title: String,
+        path: String,
         file: usize,
         span: Span,
         table: &'t DeTable<'t>,
     ) -> Self {
         let mut section = Self {
-            title: title.into(),
+            title,
             span,
+            path,
             entries: BTreeMap::new(),
             asked: Vec::new(),
         };
@@ -125,6 +136,11 @@ impl<'t> Section<'t> {
         self.entries.get(key).map(|entry| &entry.key)
     }
 
+    /// Takes note of what a key may hold that is read by other means than those below.
+    pub(super) fn notes(&self, key: &str, form: Form, out: &mut Collector) {
+        out.notes(&self.path, key, || form);
+    }
+
     /// The raw value of a key.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Item<'t>> {
         self.asked.push(key);
@@ -133,12 +149,14 @@ impl<'t> Section<'t> {
         Some(Item {
             value: entry.value,
             span: entry.at.clone(),
+            path: format!("{}.{key}", self.path),
             below: entry.below,
         })
     }
 
     /// Reports that a required key is absent.
     pub(super) fn missing(&self, key: &str, example: &str, out: &mut Collector) {
+        out.notes_required(&self.path, key);
         out.add(
             Code::MissingKey,
             &self.span,
@@ -149,6 +167,7 @@ impl<'t> Section<'t> {
 
     /// Text.
     pub(super) fn text(&mut self, key: &'static str, out: &mut Collector) -> Option<At<String>> {
+        out.notes(&self.path, key, || Form::Text);
         let item = self.take(key)?;
         item.text(&self.title, key, out)
     }
@@ -170,6 +189,7 @@ impl<'t> Section<'t> {
 
     /// `true` or `false`.
     pub(super) fn boolean(&mut self, key: &'static str, out: &mut Collector) -> Option<At<bool>> {
+        out.notes(&self.path, key, || Form::Boolean);
         let item = self.take(key)?;
         match item.value {
             DeValue::Boolean(value) => Some(At::new(*value, item.span)),
@@ -187,6 +207,7 @@ impl<'t> Section<'t> {
         range: std::ops::RangeInclusive<u64>,
         out: &mut Collector,
     ) -> Option<At<u64>> {
+        out.notes(&self.path, key, || Form::Number(range.clone()));
         let item = self.take(key)?;
         item.number(&self.title, key, range, out)
     }
@@ -197,13 +218,17 @@ impl<'t> Section<'t> {
         key: &'static str,
         out: &mut Collector,
     ) -> Option<At<Vec<Item<'t>>>> {
+        out.notes(&self.path, key, || Form::List(Box::new(Form::Own)));
         let item = self.take(key)?;
         match item.value {
             DeValue::Array(values) => {
                 let file = item.span.file;
                 let items = values
                     .iter()
-                    .map(|value| Item::new(value.get_ref(), Span::new(file, value.span())))
+                    .map(|value| Item {
+                        path: item.path.clone(),
+                        ..Item::new(value.get_ref(), Span::new(file, value.span()))
+                    })
                     .collect();
                 Some(At::new(items, item.span))
             }
@@ -220,6 +245,7 @@ impl<'t> Section<'t> {
         key: &'static str,
         out: &mut Collector,
     ) -> Option<At<TextsOrBoolean>> {
+        out.notes(&self.path, key, || Form::TextsOrBoolean);
         let item = self.take(key)?;
         let value = match item.value {
             DeValue::Boolean(value) => TextsOrBoolean::Boolean(*value),
@@ -245,6 +271,7 @@ impl<'t> Section<'t> {
         key: &'static str,
         out: &mut Collector,
     ) -> Option<At<Vec<At<String>>>> {
+        out.notes(&self.path, key, || Form::List(Box::new(Form::Text)));
         let list = self.list(key, out)?;
         let texts = list
             .value
@@ -261,6 +288,9 @@ impl<'t> Section<'t> {
         range: std::ops::RangeInclusive<u64>,
         out: &mut Collector,
     ) -> Option<At<Vec<At<u64>>>> {
+        out.notes(&self.path, key, || {
+            Form::List(Box::new(Form::Number(range.clone())))
+        });
         let list = self.list(key, out)?;
         let numbers = list
             .value
@@ -277,6 +307,7 @@ impl<'t> Section<'t> {
         parse: impl Fn(&str) -> Result<T, super::value::Malformed>,
         out: &mut Collector,
     ) -> Option<At<T>> {
+        out.notes(&self.path, key, || Form::parsed(&parse));
         let text = self.text(key, out)?;
         parse_text(&self.title, key, text, parse, out)
     }
@@ -288,6 +319,9 @@ impl<'t> Section<'t> {
         parse: impl Fn(&str) -> Result<T, super::value::Malformed>,
         out: &mut Collector,
     ) -> Option<At<Vec<At<T>>>> {
+        out.notes(&self.path, key, || {
+            Form::List(Box::new(Form::parsed(&parse)))
+        });
         let texts = self.texts(key, out)?;
         let title = &self.title;
         let values = texts
@@ -307,6 +341,7 @@ impl<'t> Section<'t> {
         later: &[&str],
         out: &mut Collector,
     ) -> Option<At<T>> {
+        out.notes(&self.path, key, || Form::words(words));
         let text = self.text(key, out)?;
         choose(&self.title, key, text, words, later, out)
     }
@@ -318,6 +353,7 @@ impl<'t> Section<'t> {
         words: &[(&str, T)],
         out: &mut Collector,
     ) -> Option<Vec<At<T>>> {
+        out.notes(&self.path, key, || Form::List(Box::new(Form::words(words))));
         let list = self.texts(key, out)?;
         let chosen = list
             .value
@@ -344,6 +380,7 @@ impl<'t> Section<'t> {
 
     /// A table inside this one.
     pub(super) fn table(&mut self, key: &'static str, out: &mut Collector) -> Option<Section<'t>> {
+        out.notes(&self.path, key, || Form::Table);
         let item = self.take(key)?;
         item.section(format!("{}: {key}", self.title), out)
     }
@@ -356,6 +393,9 @@ impl<'t> Section<'t> {
     /// Reports every key that nobody asked for: those of `later` as features that do not exist
     /// yet, the others as unknown.
     pub(super) fn finish(self, later: &[&'static str], out: &mut Collector) {
+        for key in &self.asked {
+            out.notes(&self.path, key, || Form::Own);
+        }
         for (name, entry) in &self.entries {
             if entry.is_used {
                 continue;
@@ -398,6 +438,7 @@ impl<'t> Item<'t> {
         Self {
             value,
             span,
+            path: String::new(),
             below: None,
         }
     }
@@ -447,7 +488,8 @@ impl<'t> Item<'t> {
     pub(super) fn section(&self, title: String, out: &mut Collector) -> Option<Section<'t>> {
         match self.value {
             DeValue::Table(table) => {
-                let mut section = Section::new(title, self.span.file, self.span.clone(), table);
+                let (path, span) = (self.path.clone(), self.span.clone());
+                let mut section = Section::within(title, path, span.file, span, table);
                 if let Some((file, below)) = self.below {
                     section.inherit(file, below, &[]);
                 }

@@ -124,6 +124,21 @@ pub struct CdrSpool {
     /// Whether each pair of legs that talked to each other has a record of its own beside that of the call
     /// (SIP-811); not by default.
     pub pairs: bool,
+    /// To whom records are sent besides (OPS-060); to nobody by default.
+    pub ship: Option<CdrShip>,
+}
+
+/// Who is sent call records over HTTPS.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CdrShip {
+    /// Where they are posted to.
+    pub url: String,
+    /// What `Authorization: Bearer` says; `None` sends no such header.
+    pub token: Option<Secret>,
+    /// PEM file with the roots that the server is verified against; those of the system by default.
+    pub roots: String,
+    /// Most records of one request, 1 to 10,000; 500 by default.
+    pub batch: usize,
 }
 
 impl CdrSpool {
@@ -139,6 +154,7 @@ impl CdrSpool {
             interim: None,
             is_mandatory: false,
             pairs: false,
+            ship: None,
         }
     }
 }

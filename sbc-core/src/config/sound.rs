@@ -4,6 +4,7 @@
 use super::file::pairs;
 use super::finding::Collector;
 use super::read::Section;
+use super::reference::Form;
 use super::source::At;
 use crate::id::SoundName;
 use media_api::SoundId;
@@ -115,6 +116,7 @@ pub(super) struct WrittenSounds {
 }
 
 pub(super) fn of_trunk(section: &mut Section<'_>, out: &mut Collector) -> WrittenSounds {
+    section.notes("announce", Form::Pairs, out);
     let announce = section.take("announce");
     WrittenSounds {
         music: section.text("music", out),

@@ -4,6 +4,7 @@
 use super::file::pairs;
 use super::finding::{Code, Collector};
 use super::read::Section;
+use super::reference::Form;
 use super::source::At;
 use crate::report::is_guid;
 use serde::{Serialize, Serializer};
@@ -127,6 +128,7 @@ pub(super) type WrittenUsers = Vec<(At<String>, At<String>)>;
 
 /// Reads the table of a tenant.
 pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenUsers {
+    section.notes("users", Form::Pairs, out);
     let item = section.take("users");
     item.map(|item| pairs(&item, &section.title, "users", out))
         .unwrap_or_default()

@@ -386,6 +386,16 @@ pub(super) struct WrittenCdr {
     pub(super) interim: Option<At<Duration>>,
     pub(super) mandatory: Option<At<bool>>,
     pub(super) pairs: Option<At<bool>>,
+    pub(super) ship: Option<WrittenShip>,
+}
+
+/// To whom records are sent.
+pub(super) struct WrittenShip {
+    pub(super) span: Span,
+    pub(super) url: Option<At<String>>,
+    pub(super) token: Option<At<Secret>>,
+    pub(super) roots: Option<At<String>>,
+    pub(super) batch: Option<At<u64>>,
 }
 
 /// In whose order codecs are offered on.

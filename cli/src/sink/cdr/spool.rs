@@ -1,5 +1,6 @@
 //! The files of the spool: rotated by size and by time, kept for as long as they should be.
 
+use super::ship;
 use crate::sink::log::wall_clock;
 use crate::sink::whole;
 use sbc_core::config::CdrSpool;
@@ -157,9 +158,17 @@ impl Spool {
         if age.is_none() && most.is_none() {
             return Ok(0);
         }
+        // What was not sent yet stays, whatever becomes of the disk.
+        let shipped = match &self.wanted.ship {
+            Some(_) => Some(ship::shipped(&self.directory)?),
+            None => None,
+        };
         let mut closed = Vec::new();
         for path in closed_files(&self.directory)? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if shipped.as_ref().is_some_and(|all| !all.contains(&*name)) {
+                continue;
+            }
             if let (Some(at), Ok(found)) = (closed_at(&name), fs::metadata(&path)) {
                 closed.push((at, found.len(), path));
             }
@@ -239,7 +248,7 @@ pub(super) fn closed_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// When a file was closed, by the name that we gave it.
-fn closed_at(name: &str) -> Option<UnixTime> {
+pub(super) fn closed_at(name: &str) -> Option<UnixTime> {
     let (day, rest) = name.strip_suffix(".jsonl")?.split_once('T')?;
     let (time, _) = rest.split_once('Z')?;
     let mut parts = time.split('-');
@@ -508,5 +517,36 @@ mod tests {
         let mut spool = opened(directory.path(), 1000);
         append(&mut spool, "{\"n\":2}").unwrap();
         assert_eq!(lines(directory.path()), ["{\"n\":1}", "{\"n\":2}"]);
+    }
+
+    #[test]
+    fn what_was_not_sent_yet_is_kept_whatever_its_age_and_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = opened(folder.path(), 10);
+        for line in ["12345678", "22345678", "32345678"] {
+            append(&mut spool, line).unwrap();
+        }
+        spool.wanted.retention_bytes = Some(1);
+        spool.wanted.ship = Some(sbc_core::config::CdrShip {
+            url: "https://records.example.com/".to_owned(),
+            token: None,
+            roots: String::new(),
+            batch: 1,
+        });
+        assert_eq!(spool.retire(at(0), true).unwrap(), 0);
+        let mut closed: Vec<String> = names(folder.path());
+        closed.retain(|name| name != CURRENT);
+        let state = format!(
+            r#"{{"version":1,"files":["{}"],"inode":0,"octets":0}}"#,
+            closed[0]
+        );
+        fs::write(folder.path().join("shipped.json"), state).unwrap();
+        assert_eq!(spool.retire(at(0), true).unwrap(), 1);
+        assert!(!folder.path().join(&closed[0]).exists());
+        assert!(folder.path().join(&closed[1]).exists());
+        // What cannot be read says of nothing that it was sent.
+        fs::write(folder.path().join("shipped.json"), "{").unwrap();
+        assert!(spool.retire(at(0), true).is_err());
+        assert!(folder.path().join(&closed[1]).exists());
     }
 }

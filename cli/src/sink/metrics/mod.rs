@@ -18,6 +18,7 @@ mod options;
 mod presence;
 mod process;
 mod registrations;
+mod ship;
 mod spending;
 
 pub use acme::AcmeMetrics;
@@ -35,6 +36,7 @@ pub use options::OptionsMetrics;
 pub use presence::PresenceMetrics;
 pub(crate) use process::{cpu_seconds, resident_bytes};
 pub use registrations::RegistrationMetrics;
+pub use ship::ShipMetrics;
 pub use spending::SpendCollector;
 
 use prometheus::core::Collector;
@@ -74,6 +76,8 @@ pub struct Metrics {
     pub notices: NoticeMetrics,
     /// Frames for collectors of HEP3.
     pub hep: HepMetrics,
+    /// Records that are sent to whoever keeps them.
+    pub ship: ShipMetrics,
     /// Presence of users.
     pub presence: PresenceMetrics,
     /// Panics caught, by component; must be 0.
@@ -225,6 +229,7 @@ impl Metrics {
             chains: ChainMetrics::new(&maker)?,
             notices: NoticeMetrics::new(&maker)?,
             hep: HepMetrics::new(&maker)?,
+            ship: ShipMetrics::new(&maker)?,
             presence: PresenceMetrics::new(&maker)?,
             panics: maker.counters(
                 "sbc_panics_total",

@@ -3,6 +3,7 @@
 use super::pairs;
 use crate::config::finding::{Code, Collector};
 use crate::config::read::Section;
+use crate::config::reference::Form;
 use crate::config::source::At;
 use crate::config::written::*;
 use crate::config::{
@@ -66,6 +67,7 @@ pub(super) fn trunk(
         let texts = |list: Option<At<Vec<At<String>>>>| list.map(|l| l.value).unwrap_or_default();
         pass_headers = texts(headers.texts("pass", out));
         strip_headers = texts(headers.texts("strip", out));
+        headers.notes("set", Form::Pairs, out);
         if let Some(item) = headers.take("set") {
             set_headers = pairs(&item, &headers.title, "set", out);
         }
@@ -424,6 +426,7 @@ const PARTIES: [(&str, Party); 3] = [
 ];
 
 fn options(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenOptions> {
+    section.notes("options", Form::TableOrFalse, out);
     let item = section.take("options")?;
     if let DeValue::Boolean(false) = item.value {
         return Some(WrittenOptions::Off(item.span));
@@ -438,6 +441,7 @@ fn options(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenOpti
 }
 
 fn session_timer(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenSessionTimer> {
+    section.notes("session_timer", Form::TableOrFalse, out);
     let item = section.take("session_timer")?;
     if let DeValue::Boolean(false) = item.value {
         return Some(WrittenSessionTimer::Off);

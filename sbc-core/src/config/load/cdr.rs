@@ -1,9 +1,10 @@
 //! `[cdr]`: where call records are written, and for how long they are kept.
 
 use super::super::finding::Code;
-use super::super::shell::CdrSpool;
+use super::super::shell::{CdrShip, CdrSpool, SYSTEM_ROOTS};
 use super::super::source::At;
-use super::super::written::File;
+use super::super::value::is_https_url;
+use super::super::written::{File, WrittenShip};
 use super::Load;
 use std::time::Duration;
 
@@ -34,6 +35,11 @@ impl Load<'_> {
             );
         }
         let usual = CdrSpool::at(&directory.value);
+        // Without its password nobody is sent anything, and all else works.
+        let ship = spool.ship.as_ref().and_then(|written| {
+            let (ship, lacks) = self.lacking(true, |load| load.ship(written));
+            ship.filter(|_| !lacks)
+        });
         let rotate_bytes = spool
             .rotate
             .as_ref()
@@ -71,7 +77,89 @@ impl Load<'_> {
             syncs_each: spool.sync_each.as_ref().is_some_and(|at| at.value),
             is_mandatory: spool.mandatory.as_ref().is_some_and(|at| at.value),
             pairs: spool.pairs.as_ref().is_some_and(|at| at.value),
+            ship,
             ..usual
         })
+    }
+
+    fn ship(&mut self, written: &WrittenShip) -> Option<CdrShip> {
+        let url = written.url.as_ref()?;
+        if !is_https_url(&url.value) {
+            self.out.add(
+                Code::BadForm,
+                &url.span,
+                format!(
+                    "cdr: ship: url \"{}\" is no URL that can be asked",
+                    url.value.escape_debug()
+                ),
+                Some(
+                    "write https://, a host, a port if it is not 443, and a path, and nothing else"
+                        .to_owned(),
+                ),
+            );
+        }
+        let roots = match &written.roots {
+            Some(at) => at.clone(),
+            None => At::new(SYSTEM_ROOTS.to_owned(), written.span.clone()),
+        };
+        if let Err(fault) = self.facts.roots(&roots.value) {
+            self.file_fault("cdr: ship: roots", &roots, fault);
+        }
+        if let Some(token) = &written.token {
+            self.shared_secret("cdr: ship", "token", token)?;
+        }
+        let batch = written.batch.as_ref().map_or(500, |at| at.value);
+        Some(CdrShip {
+            url: url.value.clone(),
+            token: written.token.as_ref().map(|at| at.value.clone()),
+            roots: roots.value,
+            batch: usize::try_from(batch).unwrap_or(usize::MAX),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Assumed, CdrShip, Code, Secret, Source, load, starter};
+
+    fn loaded(ship: &str) -> Result<Option<CdrShip>, Vec<Code>> {
+        let spool = "spool = \"/var/lib/causeway/cdr\"";
+        let text = starter().replace(spool, &format!("{spool}\n{ship}"));
+        let facts = Assumed::with_names(["sbc1.contoso.example"]);
+        let loaded = load(&[Source::new("causeway.toml", text.as_str())], &facts, None);
+        loaded
+            .map(|loaded| loaded.shell.cdr.unwrap().ship)
+            .map_err(|found| found.errors.iter().map(|own| own.code).collect())
+    }
+
+    #[test]
+    fn records_go_to_an_address_of_https_in_batches_of_a_bounded_size() {
+        assert_eq!(loaded(""), Ok(None));
+        let url = "url = \"https://records.example.com/cdr\"";
+        let ship = loaded(&format!("ship = {{ {url} }}")).unwrap().unwrap();
+        assert_eq!((ship.batch, ship.token), (500, None));
+        let all = format!("ship = {{ {url}, batch = 7, token = {{ credential = \"records\" }} }}");
+        let ship = loaded(&all).unwrap().unwrap();
+        assert_eq!(ship.token, Some(Secret::Credential("records".to_owned())));
+        assert_eq!((ship.batch, ship.url.len()), (7, 31));
+        for (wrong, code) in [
+            ("ship = {}".to_owned(), Code::MissingKey),
+            ("ship = true".to_owned(), Code::WrongType),
+            (format!("ship = {{ {url}, batch = 0 }}"), Code::OutOfRange),
+            (
+                format!("ship = {{ {url}, token = \"abc\" }}"),
+                Code::WrongType,
+            ),
+            (
+                format!("ship = {{ {url}, password = 1 }}"),
+                Code::UnknownKey,
+            ),
+            (
+                "ship = { url = \"http://records.example.com\" }".to_owned(),
+                Code::BadForm,
+            ),
+        ] {
+            assert_eq!(loaded(&wrong), Err(vec![code]), "{wrong}");
+        }
     }
 }
