@@ -245,6 +245,10 @@ fn read_lists<'t>(
         );
         return;
     };
+    if name == "trunk" {
+        // They are large, and there may be thousands: a list that grows would leave as much behind.
+        file.trunks.reserve_exact(values.len());
+    }
     for value in values {
         let DeValue::Table(table) = value.get_ref() else {
             out.add(
