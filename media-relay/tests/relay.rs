@@ -137,11 +137,7 @@ fn audio_flows_both_ways_and_the_session_ends_with_figures() {
     for (peer, endpoint) in peers.iter().zip([A, B]) {
         answer(&relay, session, endpoint, terms(peer.local_addr().unwrap()));
     }
-    let plan = BridgePlan {
-        joined: Some((A, B)),
-        silence_ms: 0,
-    };
-    relay.command(Command::Update { session, plan });
+    join(&relay, session);
     settle(&relay, &events, session);
 
     let ports: Vec<SocketAddr> = local.iter().map(|local| local.streams[0].rtp).collect();
@@ -214,11 +210,7 @@ fn a_call_that_comes_back_is_heard_behind_a_nat_that_turns_nothing_round() {
             ..terms(other.rtp)
         };
         answer(&relay, session, B, back);
-        let plan = BridgePlan {
-            joined: Some((A, B)),
-            silence_ms: 0,
-        };
-        relay.command(Command::Update { session, plan });
+        join(&relay, session);
         settle(&relay, &events, session);
     }
     let mut buffer = [0; 2000];
@@ -234,6 +226,15 @@ fn a_call_that_comes_back_is_heard_behind_a_nat_that_turns_nothing_round() {
         }
     }
     relay.shutdown();
+}
+
+/// Lets A and B of a session hear each other.
+fn join(relay: &Relay, session: SessionId) {
+    let plan = BridgePlan {
+        joined: Some((A, B)),
+        silence_ms: 0,
+    };
+    relay.command(Command::Update { session, plan });
 }
 
 /// Lets the endpoint A of a session hear something.
@@ -648,11 +649,7 @@ fn a_secured_ipv4_leg_talks_to_a_plain_ipv6_leg_and_the_totals_add_up() {
     };
     answer(&relay, session, A, secured);
     answer(&relay, session, B, terms(b.local_addr().unwrap()));
-    let plan = BridgePlan {
-        joined: Some((A, B)),
-        silence_ms: 0,
-    };
-    relay.command(Command::Update { session, plan });
+    join(&relay, session);
     settle(&relay, &events, session);
     let mut buffer = [0; 2000];
     for sequence in 0..50u16 {
@@ -721,11 +718,7 @@ fn a_party_that_changes_to_a_session_of_another_worker_is_heard_from_its_old_por
         ports.push(stream.rtp);
         answer(&relay, session, B, secured);
         answer(&relay, session, A, terms(other.local_addr().unwrap()));
-        let plan = BridgePlan {
-            joined: Some((A, B)),
-            silence_ms: 0,
-        };
-        relay.command(Command::Update { session, plan });
+        join(&relay, session);
     }
     relay.command(Command::HandOver {
         session: old,

@@ -521,6 +521,20 @@ fn keys_in_info_reach_teams_before_it_answers() {
     call.lives();
 }
 
+/// A transfer by Teams whose target is heard before it answers; the INVITE to it.
+fn transferred_early(call: &mut Call, sdp: &str) -> Message {
+    let target = "<sip:sip.pstnhub.microsoft.com;x-m=some>";
+    let refer = format!("Refer-To: {target}\nContact: <sip:api.example.com:443;x-i=1>\n");
+    call.teams_says("REFER", 1, &refer);
+    call.shard.next_response(202);
+    call.shard.next_request(Method::Notify);
+    let invite = call.shard.next_request(Method::Invite).message;
+    let early = response(&invite, "183 Session Progress", "z1", TEAMS_CONTACT, sdp);
+    call.shard.teams_says(&early);
+    call.shard.sent.clear();
+    invite
+}
+
 #[test]
 fn keys_reach_the_target_of_a_transfer_that_is_heard_before_it_answers() {
     for carrier in ["info", "inband"] {
@@ -530,16 +544,7 @@ fn keys_reach_the_target_of_a_transfer_that_is_heard_before_it_answers() {
             _ => heard(call, CARRIER, symbol, 100),
         };
         press(&mut call, '1');
-        let target = "<sip:sip.pstnhub.microsoft.com;x-m=some>";
-        let refer = format!("Refer-To: {target}\nContact: <sip:api.example.com:443;x-i=1>\n");
-        call.teams_says("REFER", 1, &refer);
-        call.shard.next_response(202);
-        call.shard.next_request(Method::Notify);
-        let invite = call.shard.next_request(Method::Invite).message;
-        let early = "183 Session Progress";
-        call.shard
-            .teams_says(&response(&invite, early, "z1", TEAMS_CONTACT, TEAMS_SDP));
-        call.shard.sent.clear();
+        let invite = transferred_early(&mut call, TEAMS_SDP);
         press(&mut call, '2');
         // Nobody is there any more, and whoever asked for it is heard again.
         let busy = response(&invite, "486 Busy Here", "z1", "", "");
@@ -555,21 +560,12 @@ fn keys_reach_the_target_of_a_transfer_that_is_heard_before_it_answers() {
 #[test]
 fn a_key_that_the_target_of_a_transfer_cannot_be_told_is_told_to_nobody_else() {
     let mut call = up("info", "rfc4733");
-    let target = "<sip:sip.pstnhub.microsoft.com;x-m=some>";
-    let refer = format!("Refer-To: {target}\nContact: <sip:api.example.com:443;x-i=1>\n");
-    call.teams_says("REFER", 1, &refer);
-    call.shard.next_response(202);
-    call.shard.next_request(Method::Notify);
-    let invite = call.shard.next_request(Method::Invite).message;
     let without: Vec<&str> = TEAMS_SDP
         .split_inclusive('\n')
         .filter(|line| !line.contains("telephone-event") && !line.contains("fmtp:101"))
         .collect();
     let without = without.concat().replace(" 101", "");
-    let early = "183 Session Progress";
-    let early = response(&invite, early, "z1", TEAMS_CONTACT, &without);
-    call.shard.teams_says(&early);
-    call.shard.sent.clear();
+    transferred_early(&mut call, &without);
     call.says("INFO", RELAY, "Signal=2\nDuration=100\n");
     call.refused(488);
     assert_eq!(dialled(&call), []);

@@ -4,6 +4,7 @@
 use crate::world;
 
 use sbc_core::demux::shard_of_message;
+use sbc_core::event::{DropCode, Happened};
 use sbc_core::id::ShardId;
 use sbc_core::record::{TransferKind, TransferOutcome};
 use sbc_core::sip::{HeaderName, Limits, Message, Method};
@@ -189,6 +190,31 @@ fn whoever_names_no_call_of_its_own_transfers_nothing_and_is_told_why() {
     let lines = format!("Refer-To: <http://example.com>\n{CONTACT}{}", target(&call));
     call.shard.carrier_says(&outside("scheme", &lines));
     call.shard.next_response(416);
+    call.lives();
+}
+
+/// Who has guessed our tag, and not that of the peer, was never in the call; it is counted, as it may be somebody who tries.
+#[test]
+fn whoever_knows_one_tag_of_a_call_alone_transfers_nothing_and_is_counted() {
+    let mut call = Call::new();
+    let tag = tag_of(&call.ok);
+    let dropped = |call: &Call| {
+        let all = call.shard.happened.iter();
+        all.filter(
+            |what| matches!(what, Happened::Dropped { why, .. } if *why == DropCode::UnknownDialog),
+        )
+        .count()
+    };
+    let before = dropped(&call);
+    let text = outside("call", &format!("{REFER_TO}{CONTACT}"));
+    let to = text
+        .lines()
+        .find(|line| line.starts_with("To: "))
+        .expect("To");
+    let text = text.replace(to, &format!("{to};tag={tag}"));
+    call.shard.carrier_says(&text);
+    call.shard.next_response(481);
+    assert_eq!(dropped(&call), before + 1);
     call.lives();
 }
 

@@ -156,15 +156,10 @@ pub(super) async fn trace(
 ) -> Result<String, Problem> {
     let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
-    let call = match find(&access, &daemon, &who, &id).await? {
-        Known::Call(call) => call,
-        Known::Record(record) => return Ok(recorded(&record)),
+    let (call, trace) = match messages(&access, &daemon, &who, &id).await? {
+        Ok(kept) => kept,
+        Err(record) => return Ok(recorded(&record)),
     };
-    let trace = daemon
-        .sinks()
-        .traces
-        .get(call)
-        .ok_or_else(|| unknown(&daemon, &id))?;
     let detail = if wish.messages {
         Detail::Messages
     } else {
@@ -194,12 +189,8 @@ pub(super) async fn pcap(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
-    let call = match find(&access, &daemon, &who, &id).await? {
-        Known::Call(call) => call,
-        Known::Record(_) => return Err(unknown(&daemon, &id)),
-    };
-    let trace = daemon.sinks().traces.get(call);
-    let trace = trace.ok_or_else(|| unknown(&daemon, &id))?;
+    let kept = messages(&access, &daemon, &who, &id).await?;
+    let (call, trace) = kept.map_err(|_| unknown(&daemon, &id))?;
     let file = access.desk.work(move || {
         let kept = Kept {
             call,
@@ -291,6 +282,22 @@ async fn find(access: &Access, daemon: &Daemon, who: &Who, id: &str) -> Result<K
         [] => Err(missing),
         [only] => Ok(Known::Record(only.take())),
         _ => Err(several(id)),
+    }
+}
+
+/// The messages of a call that somebody wants to see, or its record where that is all that is left.
+async fn messages(
+    access: &Access,
+    daemon: &Daemon,
+    who: &Who,
+    id: &str,
+) -> Result<Result<(CallId, Trace), Value>, Problem> {
+    match find(access, daemon, who, id).await? {
+        Known::Call(call) => match daemon.sinks().traces.get(call) {
+            Some(trace) => Ok(Ok((call, trace))),
+            None => Err(unknown(daemon, id)),
+        },
+        Known::Record(record) => Ok(Err(record)),
     }
 }
 

@@ -87,8 +87,9 @@ pub async fn watch(daemon: Weak<Daemon>, every: Duration) {
         };
         let mut before: BTreeMap<_, Known> = std::mem::take(&mut known);
         for name in &answered {
-            let own = before.get_mut(name);
-            own.map(|own| own.again = Some(Instant::now()));
+            if let Some(own) = before.get_mut(name) {
+                own.again = Some(Instant::now());
+            }
         }
         let shown = daemon.net().identities();
         let looked = tokio::task::spawn_blocking(move || look(files, before, &shown));

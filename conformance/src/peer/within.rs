@@ -125,6 +125,25 @@ impl Leg {
         }
     }
 
+    /// Asks as one who is not in the call: under another tag of its own.
+    ///
+    /// # Errors
+    /// [`PeerFault`].
+    pub async fn asks_as_another(
+        &mut self,
+        method: &str,
+        extra: &[(&str, String)],
+    ) -> Result<Message, PeerFault> {
+        let own = self.local.clone();
+        self.local = match own.split_once(";tag=") {
+            Some((name, _)) => format!("{name};tag=somebody"),
+            None => own.clone(),
+        };
+        let answer = self.ask(method, extra, None).await;
+        self.local = own;
+        answer
+    }
+
     /// Sends a request within the dialog and waits for its final response; that of an INVITE is
     /// acknowledged.
     ///

@@ -712,20 +712,9 @@ impl Session {
                 self.confirmed_request(cx, id, flow, message, up);
             }
             Phase::Confirmed(_) | Phase::Closing(_) | Phase::Over => {
-                self.stray_request(cx, id, message);
+                self.stray_request(cx, id, flow, message);
             }
         }
-    }
-
-    /// A request in a dialog that is not the call's: one we are ending, or one we never had.
-    fn stray_request(&mut self, cx: &mut Cx<'_>, id: TransactionId, message: &Message) {
-        let is_bye = *message.method() == Method::Bye;
-        let is_known = self.strays.iter().any(|stray| stray.is_with(message));
-        let status = match is_bye && (is_known || matches!(self.phase, Phase::Over)) {
-            true => Status::OK,
-            false => Status::CALL_DOES_NOT_EXIST,
-        };
-        self.reply(cx, id, message, status, |response| response);
     }
 
     /// Answers a request of the peer.

@@ -6,6 +6,7 @@ use super::confirmed::from_tag;
 use super::timer::Lines;
 use super::{Phase, Session, SessionEvent};
 use crate::dialog::Dialog;
+use crate::event::{DropCode, Happened};
 use crate::id::TransactionId;
 use crate::plane::Cx;
 use crate::sip::{HeaderName, Message, Method, Rejection, RequestHead, Status};
@@ -47,6 +48,35 @@ impl Session {
         }
     }
 
+    /// A request in a dialog that is not the call's: one we are ending, or one we never had.
+    pub(super) fn stray_request(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        flow: &Flow,
+        message: &Message,
+    ) {
+        let is_bye = *message.method() == Method::Bye;
+        let is_known = self.strays.iter().any(|stray| stray.is_with(message));
+        let status = match is_bye && (is_known || matches!(self.phase, Phase::Over)) {
+            true => Status::OK,
+            false => {
+                // Who knows one tag and not the other was never in the call.
+                if !is_known && !matches!(self.phase, Phase::Over) {
+                    let what = Happened::Dropped {
+                        why: DropCode::UnknownDialog,
+                        protocol: flow.protocol,
+                        remote: flow.remote,
+                        listener: flow.listener.clone(),
+                    };
+                    cx.out.emit(None, None, what);
+                }
+                Status::CALL_DOES_NOT_EXIST
+            }
+        };
+        self.reply(cx, id, message, status, |response| response);
+    }
+
     /// Refuses a request with what its objection has to tell the peer.
     pub(super) fn reject(
         &self,
@@ -81,14 +111,17 @@ impl Session {
         };
         let known = from_tag(message).and_then(|tag| outgoing.early.get_mut(&tag));
         let Some(early) = known.filter(|early| is_of(&early.link.dialog, message)) else {
-            return self.stray_request(cx, id, message);
+            return self.stray_request(cx, id, flow, message);
         };
         if early.link.dialog.admit_request(message).is_err() {
             return self.reply(cx, id, message, Status::SERVER_INTERNAL_ERROR, |r| r);
         }
         match message.method() {
             // Only the caller may end an early dialog with BYE (RFC 3261 §15).
-            Method::Bye => self.stray_request(cx, id, message),
+            Method::Bye => {
+                let status = Status::CALL_DOES_NOT_EXIST;
+                self.reply(cx, id, message, status, |response| response);
+            }
             // Ours is still open (RFC 3261 §14.2).
             Method::Invite => self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r),
             Method::Update if !self.style.trunk.allow.contains(&Method::Update) => {

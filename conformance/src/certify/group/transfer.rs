@@ -118,6 +118,15 @@ pub const CASES: &[Case] = &[
                 Mutation::Told("result=\"refused\"", "result=\"\""),
             )
             .also(&[follows::QUIET]),
+            breaks(
+                "TDR-XFR-010",
+                replace(teams("REFER").status(481), "SIP/2.0 481", "SIP/2.0 202"),
+            ),
+            breaks(
+                "TDR-XFR-010",
+                Mutation::Told("reason=\"unknown_dialog\"", "reason=\"\""),
+            )
+            .also(&[follows::QUIET]),
         ],
     ),
     transfer(
@@ -595,6 +604,13 @@ async fn forged(stage: &Stage) -> Played {
     }
     let labels = ["result=\"refused\""];
     stage.counts(rule, "sbc_transfer_total", &labels).await;
+    let extra = [("Refer-To", format!("<{TARGET}>"))];
+    let answer = leg.asks_as_another("REFER", &extra).await.rule(rule)?;
+    stage.check(rule, answer.status() == Some(481), || {
+        format!("one who is not in the call got {}", answer.title())
+    });
+    let labels = ["reason=\"unknown_dialog\""];
+    stage.counts(rule, "sbc_sip_dropped_total", &labels).await;
     let foreign = "sip:+19005550100@evil.example:5061;transport=tcp";
     let mut new = is_referred(stage, leg, foreign, BY).await.rule(rule)?;
     new.leg.respond(404, "Not Found", None, &[])?;
