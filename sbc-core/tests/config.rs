@@ -750,6 +750,7 @@ fn records_are_kept_as_long_and_closed_as_often_as_is_written() {
         interim: seconds(900),
         is_mandatory: true,
         pairs: true,
+        ship: None,
     };
     assert_eq!((all.cdr, all.ladders_bytes), (Some(wanted), 1 << 30));
 }
