@@ -227,7 +227,7 @@ esac
 "$PROGRAM" reload --socket api.sock
 "#,
     ),
-    // What it says without what is tried, it says of something else; and W0110 is of every authority of a lab.
+    // What it says without what is tried, it says of something else; and no authority of a lab is one of Microsoft's.
     (
         "tries",
         r#"case "$1" in
@@ -242,7 +242,7 @@ sed "$change" causeway.toml >tried.toml
 "$PROGRAM" check -f causeway.toml | grep -o 'warning\[.*' | sort >usual || true
 "$PROGRAM" check -f tried.toml >said 2>&1 || { cat said; exit 2; }
 cat said
-grep -o 'warning\[.*' said | grep -v W0110 | sort >tried || true
+grep -o 'warning\[.*' said | grep -v "W0110.*is of Certification intermediate" | sort >tried || true
 [ -z "$(comm -13 usual tried)" ] || exit 1
 "#,
     ),

@@ -117,7 +117,7 @@ pub const CASES: &[Case] = &[
         "TC-SYS-007",
         |stage| Box::pin(soak::many_calls(stage)),
         &[
-            breaks("soak", delay(teams("INVITE"), Duration::from_millis(4_500))),
+            breaks("soak", delay(teams("INVITE"), Duration::from_secs(3))),
             breaks("soak", Mutation::CarrierMedia(Warp::Silence)),
             breaks("G10", Mutation::Media(Warp::WrongKey)).also(&[
                 follows::QUIET,
