@@ -263,7 +263,7 @@ mod tests {
         for kind in Kind::ALL {
             let fields = kind.meaning().rsplit_once(": ").map(|(_, fields)| fields);
             let is_name = |name: &str| {
-                let name = name.trim_end_matches(|c: char| c == ',');
+                let name = name.trim_end_matches(',');
                 name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
             };
             let are_names = fields.is_some_and(|fields| fields.split(' ').all(is_name));
