@@ -628,7 +628,7 @@ impl Shared {
         }
     }
 
-    /// As [`Shared::message`], on a listener that is no longer configured: only what belongs to a
+    /// As [`Shared::message`], on a listener that is no longer configured or a connection that has ended: only what belongs to a
     /// dialog or transaction is taken.
     fn message_of_retired(&self, flow: &Flow, metrics: &ListenerMetrics, bytes: Bytes) {
         let is_known = Message::parse(bytes.clone(), &Limits::default())

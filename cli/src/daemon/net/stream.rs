@@ -46,6 +46,8 @@ pub(super) struct Connection<'a> {
     /// When our last ping was sent, while its answer is outstanding.
     pinged: Mutex<Option<Instant>>,
     peer_pongs: AtomicBool,
+    /// Whether we have said goodbye.
+    is_leaving: AtomicBool,
     /// Whether the peer is pinged. Who connects to us is not: that is its own business.
     is_pinged: bool,
 }
@@ -67,6 +69,7 @@ impl<'a> Connection<'a> {
             has_history: AtomicBool::new(false),
             pinged: Mutex::new(None),
             peer_pongs: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
             is_pinged: direction == Direction::Out,
         }
     }
@@ -90,7 +93,8 @@ impl<'a> Connection<'a> {
         let fault = tokio::select! {
             fault = &mut reading => fault,
             fault = self.write(writer, queue) => {
-                if fault == FlowFault::Closed {
+                if fault == FlowFault::Closed && !self.shared.pool.is_closed() {
+                    self.is_leaving.store(true, ORDER);
                     let _ = timeout(self.shared.patience.goodbye, reading).await;
                 }
                 fault
@@ -200,8 +204,14 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// Hands one message over; `false` if it was none.
+    /// Hands one message over; `false` if it was none. After the goodbye nothing begins: its answers would have no way
+    /// that its sender is sure to have.
     fn message(&self, bytes: Bytes) -> bool {
+        if self.is_leaving.load(ORDER) {
+            self.shared
+                .message_of_retired(self.flow, self.metrics, bytes);
+            return true;
+        }
         let heard = |message: &Message| self.line.unanswered.heard(message, Instant::now());
         self.shared.message(self.flow, self.metrics, bytes, heard)
     }
