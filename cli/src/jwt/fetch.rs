@@ -307,9 +307,13 @@ fn fault(address: &Address, why: String) -> FetchFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::net::tls::provider;
     use crate::sink::metrics::Metrics;
+    use rustls::ServerConfig;
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
     use std::sync::Arc;
     use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
 
     #[tokio::test]
     async fn who_does_not_prove_who_it_is_is_not_late_with_an_answer() {
@@ -330,6 +334,44 @@ mod tests {
         let address = Address::parse(&address).unwrap();
         let fault = fetch.deliver_within(&address, parcel, limits).await.err();
         assert!(matches!(fault, Some(DeliveryFault::Failed(_))), "{fault:?}");
+    }
+
+    #[tokio::test]
+    async fn who_has_proven_who_it_is_and_says_nothing_is_late() {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key))
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("https://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            let _held = acceptor.accept(stream).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let fetch = Fetch::new(roots, Resolver::new(metrics));
+        let parcel = Parcel {
+            kind: "text/plain",
+            key: String::new(),
+            authorization: None,
+            body: Bytes::new(),
+        };
+        let limits = Limits {
+            answered: Duration::from_millis(50),
+            ..DELIVERY
+        };
+        let address = Address::parse(&address).unwrap();
+        let fault = fetch.deliver_within(&address, parcel, limits).await.err();
+        assert!(matches!(fault, Some(DeliveryFault::Late(_))), "{fault:?}");
     }
 
     #[test]

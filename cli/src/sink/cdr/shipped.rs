@@ -9,7 +9,7 @@ use crate::sink::whole;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -128,6 +128,17 @@ struct Entry {
     length: u64,
 }
 
+impl Entry {
+    fn of(name: Option<String>, path: PathBuf, found: &Metadata) -> Self {
+        Self {
+            name,
+            path,
+            inode: found.ino(),
+            length: found.len(),
+        }
+    }
+}
+
 impl State {
     fn read(directory: &Path) -> io::Result<Self> {
         let kept = whole::read(&directory.join(STATE), VERSION, |own: &Self| own.version)?;
@@ -185,7 +196,8 @@ impl State {
 
     /// Octets that were not acknowledged.
     pub(super) fn waiting(&self, directory: &Path) -> io::Result<u64> {
-        let entries = self.entries(directory, &closed(directory)?)?;
+        let current = current(directory)?;
+        let entries = self.entries(directory, current, &closed(directory)?)?;
         Ok(self.sum(&entries))
     }
 
@@ -195,22 +207,27 @@ impl State {
     }
 
     /// Files that may have more, the next one first. None of them is opened.
-    fn entries(&self, directory: &Path, closed: &[String]) -> io::Result<Vec<Entry>> {
+    ///
+    /// The current one was looked at before names were read: if it is closed meanwhile, it is among those. The other
+    /// way round the one that follows it would stand here in its place.
+    fn entries(
+        &self,
+        directory: &Path,
+        current: Option<Metadata>,
+        closed: &[String],
+    ) -> io::Result<Vec<Entry>> {
         let unsent = closed.iter().filter(|name| !self.files.contains(*name));
         let mut entries: Vec<Entry> = Vec::new();
-        for name in unsent.map(Some).chain([None]) {
-            let path = directory.join(name.map_or(CURRENT, String::as_str));
-            match fs::metadata(&path) {
-                Ok(found) => entries.push(Entry {
-                    name: name.cloned(),
-                    path,
-                    inode: found.ino(),
-                    length: found.len(),
-                }),
-                // Somebody took it away.
-                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-                Err(why) => return Err(why),
+        for name in unsent {
+            let path = directory.join(name);
+            if let Some(found) = metadata(&path)? {
+                entries.push(Entry::of(Some(name.clone()), path, &found));
             }
+        }
+        if let Some(found) = current
+            && entries.iter().all(|own| own.inode != found.ino())
+        {
+            entries.push(Entry::of(None, directory.join(CURRENT), &found));
         }
         // The one that was begun is the first, even if the clock was set back meanwhile.
         entries.sort_by_key(|own| own.inode != self.inode);
@@ -219,11 +236,12 @@ impl State {
 
     /// The next records, at most so many, or those that were sent last. Files that have no more are noted as done.
     pub(super) fn next(&mut self, directory: &Path, most: usize) -> io::Result<Found> {
+        let current = current(directory)?;
         let there = closed(directory)?;
         let known = self.files.len();
         self.files.retain(|name| there.contains(name));
         let mut is_news = self.files.len() != known;
-        let entries = self.entries(directory, &there)?;
+        let entries = self.entries(directory, current, &there)?;
         let waiting = self.sum(&entries);
         let found = |batch, is_news| {
             Ok(Found {
@@ -278,6 +296,20 @@ impl State {
             }
         }
         found(None, is_news)
+    }
+}
+
+/// The file that is being written, if there is one.
+fn current(directory: &Path) -> io::Result<Option<Metadata>> {
+    metadata(&directory.join(CURRENT))
+}
+
+/// Of a file, unless somebody took it away.
+fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(why),
     }
 }
 
@@ -437,6 +469,21 @@ mod tests {
         assert_eq!(text(&state.next(directory, 10).unwrap()), "3\n4\n");
         fs::write(&current, "3\n").unwrap();
         assert_eq!(text(&state.next(directory, 10).unwrap()), "3\n");
+    }
+
+    #[test]
+    fn a_file_that_is_closed_while_names_are_read_is_there_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (directory, path) = (folder.path(), folder.path().join(CURRENT));
+        fs::write(&path, "1\n").unwrap();
+        let state = State::read(directory).unwrap();
+        let before = current(directory).unwrap();
+        fs::rename(&path, directory.join(CLOSED)).unwrap();
+        fs::write(&path, "2\n").unwrap();
+        let names = closed(directory).unwrap();
+        let entries = state.entries(directory, before, &names).unwrap();
+        let found: Vec<_> = entries.iter().map(|own| own.name.as_deref()).collect();
+        assert_eq!(found, [Some(CLOSED)]);
     }
 
     #[test]
