@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Most octets of an answer's headers.
 const LARGEST_HEAD: usize = 128 * 1024;
@@ -58,12 +59,23 @@ pub fn believing(roots: RootCertStore) -> TlsConnector {
 /// # Errors
 /// Why the last one that was tried did not.
 pub async fn connect(addresses: Vec<SocketAddr>) -> Result<TcpStream, String> {
+    connect_within(addresses, CONNECT).await
+}
+
+/// As [`connect`], with so much time for each address.
+///
+/// # Errors
+/// Why the last one that was tried did not.
+pub async fn connect_within(
+    addresses: Vec<SocketAddr>,
+    each: Duration,
+) -> Result<TcpStream, String> {
     let mut last = "it has no address".to_owned();
     for address in addresses.into_iter().take(MAX_TRIES) {
-        match timeout(CONNECT, TcpStream::connect(address)).await {
+        match timeout(each, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(why)) => last = format!("{address}: {why}"),
-            Err(_) => last = format!("{address}: no answer within {} s", CONNECT.as_secs()),
+            Err(_) => last = format!("{address}: no answer within {} s", each.as_secs_f32()),
         }
     }
     Err(last)
@@ -92,8 +104,31 @@ pub async fn ask(
     stream: TcpStream,
     request: Request<Full<Bytes>>,
 ) -> Result<Answer, AskFault> {
+    ask_over(secure(connector, name, stream).await?, request).await
+}
+
+/// Makes a server prove that it has this name.
+///
+/// # Errors
+/// [`AskFault::Tls`].
+pub async fn secure(
+    connector: &TlsConnector,
+    name: ServerName<'static>,
+    stream: TcpStream,
+) -> Result<TlsStream<TcpStream>, AskFault> {
     let secure = connector.connect(name, stream).await;
-    let secure = TokioIo::new(secure.map_err(AskFault::Tls)?);
+    secure.map_err(AskFault::Tls)
+}
+
+/// Asks a server that has proven who it is.
+///
+/// # Errors
+/// [`AskFault`]; a refusal by the server is an answer.
+pub async fn ask_over(
+    stream: TlsStream<TcpStream>,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, AskFault> {
+    let secure = TokioIo::new(stream);
     let mut http = hyper::client::conn::http1::Builder::new();
     let handshake = http.max_buf_size(LARGEST_HEAD).handshake(secure).await;
     let (mut sender, connection) = handshake.map_err(AskFault::Broken)?;
@@ -113,6 +148,20 @@ impl Answer {
     pub fn header(&self, name: hyper::header::HeaderName) -> Option<&str> {
         let value = self.response.headers().get(name)?;
         value.to_str().ok()
+    }
+
+    /// The first octets of the body, as many as come before it ends or breaks.
+    pub async fn begin(self, most: usize) -> Vec<u8> {
+        let mut octets = Vec::new();
+        let mut body = self.response.into_body();
+        while let Some(Ok(frame)) = body.frame().await {
+            octets.extend_from_slice(&frame.into_data().unwrap_or_default());
+            if octets.len() >= most {
+                octets.truncate(most);
+                break;
+            }
+        }
+        octets
     }
 
     /// Reads the body.
@@ -151,6 +200,26 @@ impl Drop for Aborted {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_drops_what_comes_takes_no_more_than_its_share_of_the_time() {
+        let full = tokio::net::TcpSocket::new_v4().unwrap();
+        full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = full.listen(1).unwrap();
+        let dropped = full.local_addr().unwrap();
+        // Its queue is filled until it takes no more.
+        let short = Duration::from_millis(200);
+        let mut waiting = Vec::new();
+        while let Ok(stream) = timeout(short, TcpStream::connect(dropped)).await {
+            waiting.push(stream.unwrap());
+        }
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let good = listener.local_addr().unwrap();
+        // Three of them would take 30 s with what others have for each.
+        let all = vec![dropped, dropped, dropped, good];
+        let stream = timeout(CONNECT, connect_within(all, short)).await;
+        assert_eq!(stream.unwrap().unwrap().peer_addr().unwrap(), good);
+    }
 
     #[test]
     fn a_pause_is_seconds_or_a_time() {

@@ -203,6 +203,17 @@ fn a_reload_keeps_what_works_and_is_not_held_up_by_what_is_out_of_service() {
 }
 
 #[test]
+fn records_that_are_to_be_sent_and_cannot_for_want_of_a_token_are_still_to_be_sent() {
+    let ship = "ship = { url = \"https://records.example.com/\", token = { env = \"T\" } }";
+    let loaded = valid(&format!("{BASE}\n[cdr]\nspool = \"/spool\"\n{ship}\n"));
+    let warnings = loaded.findings.warnings.iter();
+    let found: Vec<_> = warnings.map(|one| one.code).collect();
+    assert_eq!(found, [Code::SecretAbsent]);
+    // Whoever removes old files asks this.
+    assert!(loaded.shell.cdr.unwrap().ship.is_some());
+}
+
+#[test]
 fn an_identity_whose_key_is_absent_and_a_user_without_token_keep_nobody_else_out() {
     let absent = BASE
         .replace("key = { file = \"/tls/sbc.key\" }", "key = { env = \"K\" }")

@@ -283,7 +283,11 @@ impl Daemon {
             news: News::default(),
             captures: Captures::default(),
             hep: Hep::new(Arc::clone(&metrics), log.clone()),
-            ship: Shipper::new(metrics.ship.clone(), log.clone()),
+            ship: Shipper::new(
+                metrics.ship.clone(),
+                log.clone(),
+                cdr.as_ref().map(Cdr::owed).unwrap_or_default(),
+            ),
             log,
             metrics: Arc::clone(&metrics),
             proxies: Arc::default(),

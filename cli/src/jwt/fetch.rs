@@ -17,11 +17,21 @@ use sbc_core::transport::Protocol;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Longest time for one answer.
 const LIMIT: Duration = Duration::from_secs(10);
+/// Times for what somebody is to keep: a mebibyte takes longer than a question.
+const DELIVERY: Limits = Limits {
+    each: Duration::from_secs(3),
+    connected: LIMIT,
+    answered: Duration::from_secs(60),
+};
+/// Octets of the answer to a delivery that are of use: they say why it is refused.
+const REASON: usize = 256;
 /// Most octets of an answer.
 const LARGEST: usize = 512 * 1024;
 /// Longest address.
@@ -76,6 +86,36 @@ pub struct Parcel {
     pub body: Bytes,
 }
 
+/// What a server answers to a delivery.
+pub struct Receipt {
+    /// Whether it keeps it.
+    pub status: StatusCode,
+    /// The first 256 octets of what it says, as they came.
+    pub reason: Vec<u8>,
+}
+
+/// Why nothing was answered to a delivery.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DeliveryFault {
+    /// The server was reached, and took longer than it may.
+    #[error("{0}")]
+    Late(FetchFault),
+    /// All else.
+    #[error("{0}")]
+    Failed(FetchFault),
+}
+
+/// How long a delivery may take.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// Until one address answers.
+    each: Duration,
+    /// Until the server has proven who it is.
+    connected: Duration,
+    /// From then on until the answer is there.
+    answered: Duration,
+}
+
 /// What goes with a question.
 enum Sent {
     Nothing,
@@ -122,17 +162,51 @@ impl Fetch {
         self.ask(address, Sent::Form(form)).await
     }
 
-    /// Sends what somebody is to keep. What is answered besides the status does not matter, and is not read.
+    /// Sends what somebody is to keep: 3 s for each address, 10 s until it is connected, 60 s from then on.
     ///
     /// # Errors
-    /// [`FetchFault`]; every status is an answer.
+    /// [`DeliveryFault`]; every status is an answer.
     pub async fn deliver(
         &self,
         address: &Address,
         parcel: Parcel,
-    ) -> Result<StatusCode, FetchFault> {
-        let (status, _) = self.ask(address, Sent::Parcel(parcel)).await?;
-        Ok(status)
+    ) -> Result<Receipt, DeliveryFault> {
+        self.deliver_within(address, parcel, DELIVERY).await
+    }
+
+    async fn deliver_within(
+        &self,
+        address: &Address,
+        parcel: Parcel,
+        limits: Limits,
+    ) -> Result<Receipt, DeliveryFault> {
+        let failed = |why| DeliveryFault::Failed(fault(address, why));
+        let late = |limit: Duration, what| format!("{what} within {} s", limit.as_secs());
+        let reached = timeout(limits.connected, self.reach(address, limits.each)).await;
+        let stream = reached
+            .unwrap_or_else(|_| Err(late(limits.connected, "no connection")))
+            .map_err(failed)?;
+        let request = request(address, Sent::Parcel(parcel)).map_err(failed)?;
+        let asked = timeout(limits.answered, async {
+            let answer = https::ask_over(stream, request).await.map_err(told)?;
+            let status = answer.response.status();
+            // Nobody asks whoever keeps it what it has to say about that.
+            let reason = match status.is_success() {
+                true => Vec::new(),
+                false => {
+                    let begin = timeout(limits.each, answer.begin(REASON)).await;
+                    begin.unwrap_or_default()
+                }
+            };
+            Ok(Receipt { status, reason })
+        });
+        match asked.await {
+            Ok(answer) => answer.map_err(failed),
+            Err(_) => {
+                let why = late(limits.answered, "no answer");
+                Err(DeliveryFault::Late(fault(address, why)))
+            }
+        }
     }
 
     async fn ask(
@@ -152,6 +226,20 @@ impl Fetch {
         address: &Address,
         sent: Sent,
     ) -> Result<(StatusCode, Vec<u8>), String> {
+        let stream = self.reach(address, LIMIT).await?;
+        let answer = https::ask_over(stream, request(address, sent)?).await;
+        let answer = answer.map_err(told)?;
+        let status = answer.response.status();
+        Ok((status, answer.body(LARGEST).await.map_err(told)?))
+    }
+
+    /// Connects to a server that proves to have the name of the address, with so much time for each place that it
+    /// leads to.
+    async fn reach(
+        &self,
+        address: &Address,
+        each: Duration,
+    ) -> Result<TlsStream<TcpStream>, String> {
         let spec = ResolveSpec {
             host: address.host().to_owned(),
             port: address.0.port_u16().unwrap_or(443),
@@ -166,47 +254,48 @@ impl Fetch {
             },
         };
         let name = ServerName::try_from(spec.host).map_err(|_| "it has no usable name")?;
-        let stream = https::connect(addresses).await?;
-        let path = address.0.path_and_query().map_or("/", |path| path.as_str());
-        let authority = address.0.authority().map_or("", |own| own.as_str());
-        let is_read = !matches!(sent, Sent::Parcel(_));
-        let (builder, body) = match sent {
-            Sent::Nothing => (Request::get(path), Bytes::new()),
-            Sent::Form(form) => {
-                let form_type = "application/x-www-form-urlencoded";
-                let builder = Request::post(path).header(CONTENT_TYPE, form_type);
-                (builder, Bytes::from(form))
-            }
-            Sent::Parcel(parcel) => {
-                let builder = Request::post(path)
-                    .header(CONTENT_TYPE, parcel.kind)
-                    .header("Idempotency-Key", parcel.key);
-                let builder = match parcel.authorization {
-                    Some(value) => builder.header(AUTHORIZATION, value),
-                    None => builder,
-                };
-                (builder, parcel.body)
-            }
-        };
-        let request = builder
-            .header(HOST, authority)
-            .header(CONNECTION, "close")
-            .header(ACCEPT, "application/json")
-            .header(USER_AGENT, concat!("causeway/", env!("CARGO_PKG_VERSION")))
-            .body(Full::new(body))
-            .map_err(|why| why.to_string())?;
-        let told = |fault| match fault {
-            AskFault::Tls(why) => format!("its certificate is not believed: {why}"),
-            AskFault::Broken(why) => format!("the connection broke: {why}"),
-            AskFault::TooLarge => format!("its answer is longer than {LARGEST} octets"),
-        };
-        let answer = https::ask(&self.connector, name, stream, request).await;
-        let answer = answer.map_err(told)?;
-        let status = answer.response.status();
-        if !is_read {
-            return Ok((status, Vec::new()));
+        let stream = https::connect_within(addresses, each).await?;
+        let secure = https::secure(&self.connector, name, stream).await;
+        secure.map_err(told)
+    }
+}
+
+/// What is asked of whoever has this address.
+fn request(address: &Address, sent: Sent) -> Result<Request<Full<Bytes>>, String> {
+    let path = address.0.path_and_query().map_or("/", |path| path.as_str());
+    let authority = address.0.authority().map_or("", |own| own.as_str());
+    let (builder, body) = match sent {
+        Sent::Nothing => (Request::get(path), Bytes::new()),
+        Sent::Form(form) => {
+            let form_type = "application/x-www-form-urlencoded";
+            let builder = Request::post(path).header(CONTENT_TYPE, form_type);
+            (builder, Bytes::from(form))
         }
-        Ok((status, answer.body(LARGEST).await.map_err(told)?))
+        Sent::Parcel(parcel) => {
+            let builder = Request::post(path)
+                .header(CONTENT_TYPE, parcel.kind)
+                .header("Idempotency-Key", parcel.key);
+            let builder = match parcel.authorization {
+                Some(value) => builder.header(AUTHORIZATION, value),
+                None => builder,
+            };
+            (builder, parcel.body)
+        }
+    };
+    builder
+        .header(HOST, authority)
+        .header(CONNECTION, "close")
+        .header(ACCEPT, "application/json")
+        .header(USER_AGENT, concat!("causeway/", env!("CARGO_PKG_VERSION")))
+        .body(Full::new(body))
+        .map_err(|why| why.to_string())
+}
+
+fn told(fault: AskFault) -> String {
+    match fault {
+        AskFault::Tls(why) => format!("its certificate is not believed: {why}"),
+        AskFault::Broken(why) => format!("the connection broke: {why}"),
+        AskFault::TooLarge => format!("its answer is longer than {LARGEST} octets"),
     }
 }
 
@@ -218,6 +307,72 @@ fn fault(address: &Address, why: String) -> FetchFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::daemon::net::tls::provider;
+    use crate::sink::metrics::Metrics;
+    use rustls::ServerConfig;
+    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use std::sync::Arc;
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    #[tokio::test]
+    async fn who_does_not_prove_who_it_is_is_not_late_with_an_answer() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let fetch = Fetch::new(RootCertStore::empty(), Resolver::new(metrics));
+        let address = format!("https://{}/", listener.local_addr().unwrap());
+        let parcel = Parcel {
+            kind: "text/plain",
+            key: String::new(),
+            authorization: None,
+            body: Bytes::new(),
+        };
+        let limits = Limits {
+            connected: Duration::from_millis(50),
+            ..DELIVERY
+        };
+        let address = Address::parse(&address).unwrap();
+        let fault = fetch.deliver_within(&address, parcel, limits).await.err();
+        assert!(matches!(fault, Some(DeliveryFault::Failed(_))), "{fault:?}");
+    }
+
+    #[tokio::test]
+    async fn who_has_proven_who_it_is_and_says_nothing_is_late() {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key))
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("https://{}/", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let acceptor = TlsAcceptor::from(Arc::new(config));
+            let _held = acceptor.accept(stream).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let fetch = Fetch::new(roots, Resolver::new(metrics));
+        let parcel = Parcel {
+            kind: "text/plain",
+            key: String::new(),
+            authorization: None,
+            body: Bytes::new(),
+        };
+        let limits = Limits {
+            answered: Duration::from_millis(50),
+            ..DELIVERY
+        };
+        let address = Address::parse(&address).unwrap();
+        let fault = fetch.deliver_within(&address, parcel, limits).await.err();
+        assert!(matches!(fault, Some(DeliveryFault::Late(_))), "{fault:?}");
+    }
 
     #[test]
     fn an_address_is_of_https_and_names_nobody() {

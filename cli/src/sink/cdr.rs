@@ -7,6 +7,7 @@
 
 mod journal;
 pub mod ship;
+pub mod shipped;
 mod spool;
 
 use super::ending::end;
@@ -16,6 +17,7 @@ use journal::{Journal, Lost, Note};
 use sbc_core::config::CdrSpool;
 use sbc_core::id::CallId;
 use sbc_core::record::Record;
+use shipped::Owed;
 use spool::{Spool, Steady};
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, OpenOptions};
@@ -58,6 +60,8 @@ struct Shared {
     opening: Arc<AtomicUsize>,
     /// Why nothing is written at the moment.
     trouble: Arc<Mutex<Option<String>>>,
+    /// What was sent of it and could not be written down.
+    owed: Owed,
 }
 
 /// What is written as lines of JSON, by the writer's thread.
@@ -116,6 +120,7 @@ impl Cdr {
             log,
             opening: Arc::default(),
             trouble: Arc::default(),
+            owed: Owed::default(),
         };
         let mut writer = Writer::new(spool.clone(), shared.clone());
         if let Err(why) = writer.open() {
@@ -152,6 +157,11 @@ impl Cdr {
                 .open(&probe)?,
         );
         fs::remove_file(probe)
+    }
+
+    /// What was sent of the spool and could not be written down: for whoever sends.
+    pub fn owed(&self) -> Owed {
+        self.shared.owed.clone()
     }
 
     /// Queues a record.
@@ -454,7 +464,7 @@ impl Writer {
         if Instant::now() >= self.next_retire {
             self.next_retire = Instant::now() + RETIRE;
             let is_steady = self.clock.look(Instant::now(), now);
-            match spool.retire(now, is_steady) {
+            match spool.retire(now, is_steady, &self.shared.owed) {
                 Ok(0) => {}
                 Ok(files) => log
                     .info(

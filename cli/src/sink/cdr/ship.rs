@@ -2,43 +2,35 @@
 //!
 //! A task reads the files of the spool behind the writer, the oldest first: it takes nothing from calls and
 //! nothing from the disk that is not there anyway. What was acknowledged is written down in `shipped.json`
-//! beside them, after the answer: a crash in between sends the same once more, with the same `Idempotency-Key`
-//! where it is cut in the same place. A file is known by its inode as long as it is in progress, because it
-//! gets another name when it is closed.
+//! beside them after the answer, and where a batch ends before it is sent: what is not acknowledged, as in a
+//! crash, is sent once more in the same cut, with the same `Idempotency-Key`. What a server refuses is halved
+//! until it is one record, which is kept in `refused.jsonl` and passed over.
 
-use super::spool::{CURRENT, closed_at, closed_files};
+use super::shipped::{Owed, State, digest};
+use super::spool::{MODE, REFUSED};
 use crate::config;
 use crate::daemon::resolver::Resolver;
-use crate::jwt::fetch::{Address, Fetch, Parcel};
+use crate::jwt::fetch::{Address, DeliveryFault, Fetch, Parcel};
 use crate::sink::log::Log;
 use crate::sink::metrics::ShipMetrics;
-use crate::sink::whole;
+use hyper::StatusCode;
 use hyper::body::Bytes;
 use hyper::header::HeaderValue;
 use sbc_core::config::{CdrShip, FileFault, Loaded, Secret};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
-/// Most octets of one request, unless a single record has more.
-const MOST_BYTES: usize = 1 << 20;
 /// How often it is looked for new records while there are none.
 const LOOK: Duration = Duration::from_secs(1);
 /// First and longest pause after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
-/// What was acknowledged.
-const STATE: &str = "shipped.json";
-/// Version of that file.
-const VERSION: u32 = 1;
-
 /// Sends records, if somebody is to have them. Cheap to clone.
 #[derive(Clone)]
 pub struct Shipper {
@@ -49,11 +41,13 @@ struct Shared {
     running: Mutex<Option<Running>>,
     metrics: ShipMetrics,
     log: Log,
+    owed: Owed,
 }
 
 struct Running {
     settings: Settings,
-    task: JoinHandle<()>,
+    /// None as long as nothing can be sent.
+    task: Option<JoinHandle<()>>,
     trouble: Arc<Mutex<Option<String>>>,
 }
 
@@ -67,12 +61,13 @@ struct Settings {
 
 impl Shipper {
     /// Sends to nobody.
-    pub fn new(metrics: ShipMetrics, log: Log) -> Self {
+    pub fn new(metrics: ShipMetrics, log: Log, owed: Owed) -> Self {
         let running = Mutex::default();
         let shared = Shared {
             running,
             metrics,
             log,
+            owed,
         };
         Self {
             shared: Arc::new(shared),
@@ -88,33 +83,65 @@ impl Shipper {
             token: wanted.token.as_ref().and_then(|token| self.token(token)),
             wanted,
         });
+        self.begin(settings, resolver);
+    }
+
+    fn begin(&self, settings: Option<Settings>, resolver: &Resolver) {
         let mut running = self.running();
-        if running.as_ref().map(|own| &own.settings) == settings.as_ref() {
+        // What could not begin is tried again: a file may be there by now.
+        let begun = running.as_ref().filter(|own| own.task.is_some());
+        if begun.map(|own| &own.settings) == settings.as_ref() && begun.is_some() {
             return;
         }
         if let Some(before) = running.take() {
-            before.task.abort();
+            if let Some(task) = before.task {
+                task.abort();
+            }
+            let place = settings.as_ref().map(|own| &own.directory);
+            if place.is_some_and(|place| *place != before.settings.directory) {
+                self.leave(&before.settings.directory);
+            }
             self.shared.metrics.forget(&before.settings.wanted.url);
         }
         let Some(settings) = settings else {
             return;
         };
         let trouble = Arc::default();
-        match self.carrier(&settings, resolver, Arc::clone(&trouble)) {
-            Ok(carrier) => {
-                let task = tokio::spawn(carrier.run());
-                *running = Some(Running {
-                    settings,
-                    task,
-                    trouble,
-                });
-            }
+        let task = match self.carrier(&settings, resolver, Arc::clone(&trouble)) {
+            Ok(carrier) => Some(tokio::spawn(carrier.run())),
             Err(why) => {
                 let log = &self.shared.log;
                 let line = log.error("cdr_ship", "records are sent to nobody");
-                line.with("why", why).send();
+                line.with("why", &why).send();
+                self.shared.metrics.up(&settings.wanted.url, false);
+                *trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(waits(&why));
+                None
             }
-        }
+        };
+        *running = Some(Running {
+            settings,
+            task,
+            trouble,
+        });
+    }
+
+    /// Records go elsewhere: tells what of the files there was not sent.
+    fn leave(&self, directory: &Path) {
+        let state = self.shared.owed.read(directory);
+        let line = match state.and_then(|state| state.waiting(directory)) {
+            Ok(0) => return,
+            Ok(octets) => {
+                let text = "the spool is another one now, and what was not sent of the old one stays there";
+                let line = self.shared.log.warn("cdr_ship_left", text);
+                line.with("octets", octets)
+            }
+            Err(why) => {
+                let text = "the spool is another one now, and whether all of the old one was sent is not known";
+                let line = self.shared.log.warn("cdr_ship_left", text);
+                line.with("why", why)
+            }
+        };
+        line.with("directory", directory.display()).send();
     }
 
     fn token(&self, token: &Secret) -> Option<Vec<u8>> {
@@ -142,9 +169,10 @@ impl Shipper {
         };
         let (believed, _) = config::read_roots(roots).map_err(told)?;
         let address = Address::parse(url).ok_or_else(|| format!("{url} is no address"))?;
-        let authorization = match &settings.token {
-            None => None,
-            Some(token) => {
+        let authorization = match (&settings.token, &settings.wanted.token) {
+            (None, None) => None,
+            (None, Some(token)) => return Err(format!("the token in {token} cannot be read")),
+            (Some(token), _) => {
                 let value = [b"Bearer ", token.as_slice()].concat();
                 let value = HeaderValue::from_bytes(&value);
                 let mut value =
@@ -160,6 +188,8 @@ impl Shipper {
             fetch: Fetch::new(believed, resolver.clone()),
             authorization,
             most: *batch,
+            limit: AtomicUsize::new(*batch),
+            owed: self.shared.owed.clone(),
             metrics: self.shared.metrics.clone(),
             log: self.shared.log.clone(),
             trouble,
@@ -176,8 +206,8 @@ impl Shipper {
 
     /// Ends. What is not acknowledged is sent by the next start.
     pub fn finish(&self) {
-        if let Some(own) = self.running().take() {
-            own.task.abort();
+        if let Some(task) = self.running().take().and_then(|own| own.task) {
+            task.abort();
         }
     }
 
@@ -195,9 +225,24 @@ struct Carrier {
     fetch: Fetch,
     authorization: Option<HeaderValue>,
     most: usize,
+    /// How many it takes at once, as far as is known.
+    limit: AtomicUsize,
+    owed: Owed,
     metrics: ShipMetrics,
     log: Log,
     trouble: Arc<Mutex<Option<String>>>,
+}
+
+/// What came of a try.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// There was nothing to send.
+    Nothing,
+    Sent,
+    /// It was too much, or something in it is not wanted.
+    Halved,
+    /// One record is not wanted.
+    Refused,
 }
 
 impl Carrier {
@@ -205,10 +250,13 @@ impl Carrier {
         let mut pause = PAUSES.0;
         loop {
             match self.once().await {
-                Ok(is_more) => {
+                // What it says of the halves decides.
+                Ok(Step::Halved) => {}
+                Ok(step) => {
                     self.told(None);
                     pause = PAUSES.0;
-                    if !is_more {
+                    // Whoever refuses everything does so once a second.
+                    if step != Step::Sent {
                         sleep(LOOK).await;
                     }
                 }
@@ -221,43 +269,113 @@ impl Carrier {
         }
     }
 
-    /// Sends what comes next; says whether there was anything.
-    async fn once(&self) -> Result<bool, String> {
-        let (directory, most) = (self.directory.clone(), self.most);
-        let found = spawn_blocking(move || {
-            let mut state = State::read(&directory)?;
+    /// Sends what comes next; says what comes of it.
+    async fn once(&self) -> Result<Step, String> {
+        let (directory, most, owed) = (
+            self.directory.clone(),
+            self.limit.load(Ordering::Relaxed).clamp(1, self.most),
+            self.owed.clone(),
+        );
+        let found = self.on_disk(move || {
+            let mut state = owed.read(&directory)?;
             let found = state.next(&directory, most)?;
-            if found.batch.is_none() && found.is_news {
-                state.write(&directory)?;
-            }
-            Ok::<_, io::Error>((state, found))
+            let why = match found.is_news || owed.has(&directory) {
+                true => owed.write(&directory, &state),
+                false => None,
+            };
+            Ok((state, found, why))
         });
-        let disk = |why: &dyn std::fmt::Display| format!("{}: {why}", self.directory.display());
-        let found = found.await.map_err(|why| disk(&why))?;
-        let (mut state, found) = found.map_err(|why| disk(&why))?;
+        let (mut state, found, why) = found.await?;
+        self.owes(why);
         self.metrics.waiting(&self.url, found.waiting);
         let Some(batch) = found.batch else {
-            return Ok(false);
+            return Ok(Step::Nothing);
         };
+        let body = Bytes::from(batch.body);
         let parcel = Parcel {
             kind: "application/x-ndjson",
-            key: key(&batch.body),
+            key: digest(&body),
             authorization: self.authorization.clone(),
-            body: Bytes::from(batch.body),
+            body: body.clone(),
         };
-        let answer = self.fetch.deliver(&self.address, parcel).await;
-        let status = answer.map_err(|fault| fault.to_string())?;
-        if !status.is_success() {
-            return Err(format!("{} answers {status}", self.url));
-        }
+        let half = usize::try_from(batch.records / 2).unwrap_or(usize::MAX);
+        let receipt = match self.fetch.deliver(&self.address, parcel).await {
+            Ok(receipt) => receipt,
+            Err(fault) => {
+                if matches!(fault, DeliveryFault::Late(_)) && half > 0 {
+                    self.halve(state, half).await?;
+                }
+                return Err(fault.to_string());
+            }
+        };
+        let status = receipt.status;
+        let step = match status {
+            status if status.is_success() => {
+                self.metrics.sent(&self.url, batch.records);
+                // As many as before, by and by.
+                let more = most.saturating_mul(2).min(self.most);
+                self.limit.store(more, Ordering::Relaxed);
+                Step::Sent
+            }
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => {
+                if half > 0 {
+                    self.halve(state, half).await?;
+                    return Ok(Step::Halved);
+                }
+                let directory = self.directory.clone();
+                self.on_disk(move || refuse(&directory, &body)).await?;
+                self.metrics.refused(&self.url);
+                let text =
+                    "a record is refused, kept in refused.jsonl of the spool, and passed over";
+                let line = self.log.warn("cdr_ship_refused", text);
+                line.with("status", status)
+                    .with("answer", receipt.reason.escape_ascii())
+                    .send();
+                Step::Refused
+            }
+            status => return Err(format!("{} answers {status}", self.url)),
+        };
         state.acknowledge(batch.end);
-        let directory = self.directory.clone();
-        let written = spawn_blocking(move || state.write(&directory)).await;
-        written
-            .map_err(|why| disk(&why))?
-            .map_err(|why| disk(&why))?;
-        self.metrics.sent(&self.url, batch.records);
-        Ok(true)
+        self.write(state).await?;
+        Ok(step)
+    }
+
+    /// Sends half of it the next time, in a cut of its own.
+    async fn halve(&self, mut state: State, half: usize) -> Result<(), String> {
+        self.limit.store(half, Ordering::Relaxed);
+        state.forget_cut();
+        self.write(state).await
+    }
+
+    async fn write(&self, state: State) -> Result<(), String> {
+        let (directory, owed) = (self.directory.clone(), self.owed.clone());
+        let why = self.on_disk(move || Ok(owed.write(&directory, &state)));
+        self.owes(why.await?);
+        Ok(())
+    }
+
+    /// Does what may wait for the disk.
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, String> {
+        let disk = |why: &dyn std::fmt::Display| format!("{}: {why}", self.directory.display());
+        let done = spawn_blocking(work).await.map_err(|why| disk(&why))?;
+        done.map_err(|why| disk(&why))
+    }
+
+    /// What was acknowledged is in memory alone.
+    fn owes(&self, why: Option<io::Error>) {
+        if let Some(why) = why {
+            let text =
+                "shipped.json cannot be written: until it can, a restart sends some records twice";
+            let line = self.log.warn("cdr_ship_unwritten", text);
+            line.with("why", why)
+                .with("directory", self.directory.display())
+                .send();
+        }
     }
 
     /// Tells how it goes, once whenever that changes.
@@ -275,277 +393,45 @@ impl Carrier {
             }
             (None, None) | (Some(_), Some(_)) => {}
         }
-        *trouble = why.map(|why| {
-            format!("call records are not sent on and wait in the spool, which keeps them: {why}")
-        });
+        *trouble = why.map(|why| waits(&why));
     }
 }
 
-/// The name of a batch: the same for the same records.
-fn key(body: &[u8]) -> String {
-    let digest = Sha256::digest(body);
-    digest.iter().map(|octet| format!("{octet:02x}")).collect()
+/// What is told while records wait.
+fn waits(why: &str) -> String {
+    format!("call records are not sent on and wait in the spool, which keeps them: {why}")
 }
 
-/// What was acknowledged.
-#[derive(Serialize, Deserialize, Clone, PartialEq, Eq, Debug)]
-struct State {
-    version: u32,
-    /// Closed files of which all was, by name.
-    files: BTreeSet<String>,
-    /// The file of which a part was, and how many octets.
-    inode: u64,
-    octets: u64,
-}
-
-/// Where a batch ends.
-struct End {
-    /// The file, if the batch is its last part and it is closed.
-    closed: Option<String>,
-    inode: u64,
-    octets: u64,
-}
-
-struct Batch {
-    body: Vec<u8>,
-    records: u64,
-    end: End,
-}
-
-/// What is in the spool.
-struct Found {
-    batch: Option<Batch>,
-    /// Octets that were not acknowledged.
-    waiting: u64,
-    /// Whether what was acknowledged is to be written down anew.
-    is_news: bool,
-}
-
-/// Closed files of which everything was acknowledged.
-///
-/// # Errors
-/// If that cannot be read.
-pub(super) fn shipped(directory: &Path) -> io::Result<BTreeSet<String>> {
-    Ok(State::read(directory)?.files)
-}
-
-impl State {
-    fn read(directory: &Path) -> io::Result<Self> {
-        let kept = whole::read(&directory.join(STATE), VERSION, |own: &Self| own.version)?;
-        Ok(kept.unwrap_or(Self {
-            version: VERSION,
-            files: BTreeSet::new(),
-            inode: 0,
-            octets: 0,
-        }))
+/// Keeps a record that nobody takes.
+fn refuse(directory: &Path, record: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(MODE);
+    let mut file = options.open(directory.join(REFUSED))?;
+    let before = file.metadata()?.len();
+    let written = file.write_all(record).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // It is written again, and half a line would break every reader.
+        let _ = file.set_len(before);
     }
-
-    fn write(&self, directory: &Path) -> io::Result<()> {
-        whole::write(&directory.join(STATE), self)
-    }
-
-    fn acknowledge(&mut self, end: End) {
-        match end.closed {
-            Some(name) => {
-                self.files.insert(name);
-                (self.inode, self.octets) = (0, 0);
-            }
-            None => (self.inode, self.octets) = (end.inode, end.octets),
-        }
-    }
-
-    /// Where reading of a file goes on.
-    fn begin(&self, inode: u64, length: u64) -> u64 {
-        match self.inode == inode && self.octets <= length {
-            true => self.octets,
-            false => 0,
-        }
-    }
-
-    /// The next records, at most so many. Files that have no more are noted as done.
-    fn next(&mut self, directory: &Path, most: usize) -> io::Result<Found> {
-        // Opened before names are read: if it is closed meanwhile, it is among those, and the same.
-        let current = match File::open(directory.join(CURRENT)) {
-            Ok(file) => Some(file),
-            Err(why) if why.kind() == io::ErrorKind::NotFound => None,
-            Err(why) => return Err(why),
-        };
-        let mut closed = Vec::new();
-        for path in closed_files(directory)? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if let Some(at) = closed_at(&name) {
-                closed.push((at, name.len(), name.into_owned()));
-            }
-        }
-        let there: BTreeSet<&String> = closed.iter().map(|(_, _, name)| name).collect();
-        let known = self.files.len();
-        self.files.retain(|name| there.contains(name));
-        let mut is_news = self.files.len() != known;
-        closed.sort();
-        let mut files = Vec::new();
-        for (.., name) in closed {
-            if self.files.contains(&name) {
-                continue;
-            }
-            match File::open(directory.join(&name)) {
-                Ok(file) => files.push((Some(name), file)),
-                // Somebody took it away.
-                Err(why) if why.kind() == io::ErrorKind::NotFound => {}
-                Err(why) => return Err(why),
-            }
-        }
-        files.extend(current.map(|file| (None, file)));
-        // The one that was begun is the first, even if the clock was set back meanwhile.
-        let mut ordered = Vec::new();
-        let mut waiting = 0;
-        for (name, file) in files {
-            let found = file.metadata()?;
-            let begin = self.begin(found.ino(), found.len());
-            waiting += found.len() - begin;
-            ordered.push((found.ino() != self.inode, name, file, found.ino(), begin));
-        }
-        ordered.sort_by_key(|(is_new, ..)| *is_new);
-        for (_, name, file, inode, begin) in ordered {
-            let (body, records, is_end) = lines(file, begin, most)?;
-            if records > 0 {
-                let end = End {
-                    closed: name.filter(|_| is_end),
-                    inode,
-                    octets: begin + body.len() as u64,
-                };
-                let batch = Some(Batch { body, records, end });
-                return Ok(Found {
-                    batch,
-                    waiting,
-                    is_news,
-                });
-            }
-            if let Some(name) = name {
-                self.acknowledge(End {
-                    closed: Some(name),
-                    inode,
-                    octets: begin,
-                });
-                is_news = true;
-            }
-        }
-        Ok(Found {
-            batch: None,
-            waiting,
-            is_news,
-        })
-    }
-}
-
-/// Whole lines from there on, at most so many, and whether there are no more.
-fn lines(mut file: File, begin: u64, most: usize) -> io::Result<(Vec<u8>, u64, bool)> {
-    file.seek(SeekFrom::Start(begin))?;
-    let mut file = BufReader::new(file);
-    let (mut body, mut records) = (Vec::new(), 0);
-    loop {
-        let before = body.len();
-        if records as usize >= most || before >= MOST_BYTES {
-            // Whether anything follows.
-            return Ok((body, records, file.fill_buf()?.is_empty()));
-        }
-        file.read_until(b'\n', &mut body)?;
-        if body.len() == before {
-            return Ok((body, records, true));
-        }
-        if body.last() != Some(&b'\n') {
-            // It is being written.
-            body.truncate(before);
-            return Ok((body, records, true));
-        }
-        if records > 0 && body.len() > MOST_BYTES {
-            body.truncate(before);
-            return Ok((body, records, false));
-        }
-        records += 1;
-    }
+    written
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::spool::CURRENT;
     use super::*;
     use crate::daemon::net::tls::provider;
     use crate::sink::log::{Form, Level};
     use crate::sink::metrics::Metrics;
     use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
     use rustls::{RootCertStore, ServerConfig};
+    use std::collections::BTreeSet;
     use std::fs;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio::sync::mpsc;
     use tokio_rustls::TlsAcceptor;
-
-    const CLOSED: &str = "2026-01-15T10-00-00-000Z.jsonl";
-    const EARLIER: &str = "2026-01-15T09-00-00-000Z.jsonl";
-
-    fn text(found: &Found) -> &str {
-        let batch = found.batch.as_ref().unwrap();
-        std::str::from_utf8(&batch.body).unwrap()
-    }
-
-    fn taken(state: &mut State, directory: &Path, most: usize) -> Option<String> {
-        let found = state.next(directory, most).unwrap();
-        let told = found.batch.is_some().then(|| text(&found).to_owned());
-        if let Some(batch) = found.batch {
-            assert_eq!(batch.records, told.as_ref().unwrap().lines().count() as u64);
-            state.acknowledge(batch.end);
-        }
-        state.write(directory).unwrap();
-        *state = State::read(directory).unwrap();
-        told
-    }
-
-    #[test]
-    fn every_record_comes_once_while_files_are_closed_and_the_clock_is_set_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let (directory, current) = (folder.path(), folder.path().join(CURRENT));
-        let mut state = State::read(directory).unwrap();
-        assert_eq!(taken(&mut state, directory, 10), None);
-        fs::write(&current, "1\n2\n3\nhal").unwrap();
-        assert_eq!(taken(&mut state, directory, 2).as_deref(), Some("1\n2\n"));
-        // Closed with a part that was not sent, and the next has begun.
-        fs::write(&current, "1\n2\n3\nhalf\n").unwrap();
-        fs::rename(&current, directory.join(CLOSED)).unwrap();
-        fs::write(&current, "5\n").unwrap();
-        // Closed after it, by a clock that was set back.
-        fs::write(directory.join(EARLIER), "4\n").unwrap();
-        fs::write(directory.join("notes.jsonl"), "not ours\n").unwrap();
-        assert_eq!(
-            taken(&mut state, directory, 10).as_deref(),
-            Some("3\nhalf\n")
-        );
-        assert!(shipped(directory).unwrap().contains(CLOSED));
-        assert_eq!(state.next(directory, 10).unwrap().waiting, 4);
-        assert_eq!(taken(&mut state, directory, 10).as_deref(), Some("4\n"));
-        assert_eq!(taken(&mut state, directory, 10).as_deref(), Some("5\n"));
-        assert_eq!(taken(&mut state, directory, 10), None);
-        // Closed when everything was sent.
-        fs::rename(&current, directory.join("2026-01-15T11-00-00-000Z.jsonl")).unwrap();
-        assert_eq!(taken(&mut state, directory, 10), None);
-        assert_eq!(shipped(directory).unwrap().len(), 3);
-        // What is removed is not remembered for ever.
-        fs::remove_file(directory.join(CLOSED)).unwrap();
-        assert_eq!(taken(&mut state, directory, 10), None);
-        assert_eq!(shipped(directory).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn a_batch_has_a_mebibyte_at_most_unless_it_is_one_record() {
-        let folder = tempfile::tempdir().unwrap();
-        let long = "x".repeat(MOST_BYTES + 10);
-        fs::write(folder.path().join(CURRENT), format!("{long}\n1\n{long}\n")).unwrap();
-        let mut state = State::read(folder.path()).unwrap();
-        let mut next = || taken(&mut state, folder.path(), 10).unwrap().len();
-        assert_eq!(
-            [next(), next(), next()],
-            [MOST_BYTES + 11, 2, MOST_BYTES + 11]
-        );
-    }
 
     /// A server that answers with these statuses and tells what it was sent.
     async fn server(
@@ -597,34 +483,111 @@ mod tests {
         (address, roots, told)
     }
 
-    #[tokio::test]
-    async fn records_are_sent_again_under_the_same_key_until_they_are_acknowledged() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(CURRENT), "{\"a\":1}\n{\"b\":2}\n").unwrap();
-        let (address, roots, mut told) = server(vec![503, 400, 204]).await;
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
-        let url = format!("https://{address}/cdr?node=1");
-        let carrier = || Carrier {
-            directory: folder.path().to_owned(),
-            address: Address::parse(&url).unwrap(),
-            url: url.clone(),
-            fetch: Fetch::new(roots.clone(), Resolver::new(Arc::clone(&metrics))),
+    fn carrier(
+        directory: &Path,
+        url: &str,
+        roots: &RootCertStore,
+        metrics: &Arc<Metrics>,
+        log: &Log,
+    ) -> Carrier {
+        Carrier {
+            directory: directory.to_owned(),
+            address: Address::parse(url).unwrap(),
+            url: url.to_owned(),
+            fetch: Fetch::new(roots.clone(), Resolver::new(Arc::clone(metrics))),
             authorization: Some(HeaderValue::from_static("Bearer t0ken")),
             most: 10,
+            limit: AtomicUsize::new(10),
+            owed: Owed::default(),
             metrics: metrics.ship.clone(),
             log: log.clone(),
             trouble: Arc::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_is_halved_until_one_record_is_kept_aside_and_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(CURRENT), "1\n2\n3\n4\n").unwrap();
+        // Four, two, and the first; the second and the others are taken.
+        let (address, roots, mut told) = server(vec![413, 422, 400, 200, 200]).await;
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
+        let url = format!("https://{address}/");
+        let own = carrier(folder.path(), &url, &roots, &metrics, &log);
+        for (step, sent) in [
+            (Step::Halved, "1\n2\n3\n4\n"),
+            (Step::Halved, "1\n2\n"),
+            (Step::Refused, "1\n"),
+            (Step::Sent, "2\n"),
+            (Step::Sent, "3\n4\n"),
+        ] {
+            assert_eq!(own.once().await, Ok(step));
+            assert_eq!(told.recv().await.unwrap().1, sent);
+        }
+        assert_eq!(own.once().await, Ok(Step::Nothing));
+        let refused = fs::read_to_string(folder.path().join(REFUSED)).unwrap();
+        assert_eq!(refused, "1\n");
+        let shown = metrics.text();
+        assert!(shown.contains(&format!("sbc_cdr_ship_refused_total{{url=\"{url}\"}} 1")));
+        assert!(shown.contains(&format!("sbc_cdr_shipped_total{{url=\"{url}\"}} 3")));
+    }
+
+    #[tokio::test]
+    async fn without_its_token_nothing_is_sent_and_that_is_told() {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
+        let own = Shipper::new(metrics.ship.clone(), log, Owed::default());
+        let folder = tempfile::tempdir().unwrap();
+        let (url, absent) = ("https://records.example.com/", folder.path().join("none"));
+        let roots = folder.path().join("roots.pem");
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        fs::write(&roots, made.cert.pem()).unwrap();
+        let settings = |token: Option<Secret>| Settings {
+            directory: folder.path().to_owned(),
+            token: token.as_ref().and_then(|token| own.token(token)),
+            wanted: CdrShip {
+                url: url.to_owned(),
+                token,
+                roots: roots.display().to_string(),
+                batch: 1,
+            },
         };
+        let resolver = Resolver::new(Arc::clone(&metrics));
+        let absent = Secret::File(absent.display().to_string());
+        own.begin(Some(settings(Some(absent))), &resolver);
+        let trouble = own.trouble().unwrap();
+        assert!(trouble.contains("the token in"), "{trouble}");
+        let down = format!("sbc_cdr_ship_up{{url=\"{url}\"}} 0");
+        assert!(metrics.text().contains(&down));
+        own.begin(Some(settings(None)), &resolver);
+        assert_eq!(own.trouble(), None);
+        own.finish();
+    }
+
+    #[tokio::test]
+    async fn records_are_sent_again_under_the_same_key_until_they_are_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let current = folder.path().join(CURRENT);
+        fs::write(&current, "{\"a\":1}\n{\"b\":2}\n").unwrap();
+        let (address, roots, mut told) = server(vec![503, 401, 204]).await;
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
+        let url = format!("https://{address}/cdr?node=1");
+        let carrier = || carrier(folder.path(), &url, &roots, &metrics, &log);
         let own = carrier();
-        for status in ["503", "400"] {
+        for status in ["503", "401"] {
             let why = own.once().await.unwrap_err();
             assert!(why.contains(status), "{why}");
+            // Calls end meanwhile.
+            let mut file = OpenOptions::new().append(true).open(&current).unwrap();
+            file.write_all(b"{\"c\":3}\n").unwrap();
         }
         // A restart knows what is missing, and what is not.
         let own = carrier();
-        assert_eq!(own.once().await, Ok(true));
-        assert_eq!(carrier().once().await, Ok(false));
+        assert_eq!(own.once().await, Ok(Step::Sent));
+        fs::write(&current, "{\"a\":1}\n{\"b\":2}\n").unwrap();
+        assert_eq!(carrier().once().await, Ok(Step::Nothing));
         let mut keys = BTreeSet::new();
         for _ in 0..3 {
             let (head, body) = told.recv().await.unwrap();

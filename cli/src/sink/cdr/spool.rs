@@ -1,6 +1,6 @@
 //! The files of the spool: rotated by size and by time, kept for as long as they should be.
 
-use super::ship;
+use super::shipped::Owed;
 use crate::sink::log::wall_clock;
 use crate::sink::whole;
 use sbc_core::config::CdrSpool;
@@ -21,6 +21,8 @@ const STEP: Duration = Duration::from_secs(60);
 const WRITTEN_AT_ONCE: usize = 256 * 1024;
 /// The file that is being written.
 pub(super) const CURRENT: &str = "current.jsonl";
+/// Records that whoever keeps them refuses.
+pub(super) const REFUSED: &str = "refused.jsonl";
 /// Records hold telephone numbers: the daemon's user writes, its group may ship them.
 pub(super) const MODE: u32 = 0o640;
 
@@ -152,7 +154,7 @@ impl Spool {
 
     /// Removes closed files that are older than they should become, unless the clock is not to be trusted, and the
     /// oldest of those that are too much (OPS-062); says how many. What is not ours by its name is left alone.
-    pub(super) fn retire(&self, now: UnixTime, is_steady: bool) -> io::Result<usize> {
+    pub(super) fn retire(&self, now: UnixTime, is_steady: bool, owed: &Owed) -> io::Result<usize> {
         let age = self.wanted.retention.filter(|_| is_steady);
         let most = self.wanted.retention_bytes;
         if age.is_none() && most.is_none() {
@@ -160,7 +162,7 @@ impl Spool {
         }
         // What was not sent yet stays, whatever becomes of the disk.
         let shipped = match &self.wanted.ship {
-            Some(_) => Some(ship::shipped(&self.directory)?),
+            Some(_) => Some(owed.files(&self.directory)?),
             None => None,
         };
         let mut closed = Vec::new();
@@ -240,7 +242,7 @@ pub(super) fn closed_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.ends_with(".jsonl") && name != CURRENT {
+        if name.ends_with(".jsonl") && name != CURRENT && name != REFUSED {
             closed.push(path);
         }
     }
@@ -400,11 +402,16 @@ mod tests {
             retention_bytes,
             ..wanted(directory.path())
         };
-        let retire = |wanted: &CdrSpool| Spool::open(wanted).unwrap().retire(at(0), true).unwrap();
+        let retire = |wanted: &CdrSpool| {
+            Spool::open(wanted)
+                .unwrap()
+                .retire(at(0), true, &Owed::default())
+                .unwrap()
+        };
         assert_eq!(retire(&keeping(None, None)), 0);
         assert_eq!(retire(&keeping(Some(49), None)), 0);
         let doubted = Spool::open(&keeping(Some(48), None)).unwrap();
-        assert_eq!(doubted.retire(at(0), false).unwrap(), 0);
+        assert_eq!(doubted.retire(at(0), false, &Owed::default()).unwrap(), 0);
         assert_eq!(retire(&keeping(Some(48), None)), 1);
         assert_eq!(retire(&keeping(None, Some(400))), 0);
         assert_eq!(retire(&keeping(None, Some(399))), 1);
@@ -533,7 +540,7 @@ mod tests {
             roots: String::new(),
             batch: 1,
         });
-        assert_eq!(spool.retire(at(0), true).unwrap(), 0);
+        assert_eq!(spool.retire(at(0), true, &Owed::default()).unwrap(), 0);
         let mut closed: Vec<String> = names(folder.path());
         closed.retain(|name| name != CURRENT);
         let state = format!(
@@ -541,12 +548,12 @@ mod tests {
             closed[0]
         );
         fs::write(folder.path().join("shipped.json"), state).unwrap();
-        assert_eq!(spool.retire(at(0), true).unwrap(), 1);
+        assert_eq!(spool.retire(at(0), true, &Owed::default()).unwrap(), 1);
         assert!(!folder.path().join(&closed[0]).exists());
         assert!(folder.path().join(&closed[1]).exists());
         // What cannot be read says of nothing that it was sent.
         fs::write(folder.path().join("shipped.json"), "{").unwrap();
-        assert!(spool.retire(at(0), true).is_err());
+        assert!(spool.retire(at(0), true, &Owed::default()).is_err());
         assert!(folder.path().join(&closed[1]).exists());
     }
 }

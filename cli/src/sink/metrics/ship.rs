@@ -7,6 +7,7 @@ use prometheus::{IntCounterVec, IntGaugeVec};
 #[derive(Clone)]
 pub struct ShipMetrics {
     sent: IntCounterVec,
+    refused: IntCounterVec,
     up: IntGaugeVec,
     waiting: IntGaugeVec,
 }
@@ -17,6 +18,11 @@ impl ShipMetrics {
             sent: maker.counters(
                 "sbc_cdr_shipped_total",
                 "Records that the server of [cdr.ship] has acknowledged.",
+                &["url"],
+            )?,
+            refused: maker.counters(
+                "sbc_cdr_ship_refused_total",
+                "Records that the server of [cdr.ship] refuses one by one; they are in refused.jsonl of the spool.",
                 &["url"],
             )?,
             up: maker.gauges(
@@ -37,6 +43,11 @@ impl ShipMetrics {
         self.sent.with_label_values(&[url]).inc_by(records);
     }
 
+    /// It will not have one of them.
+    pub fn refused(&self, url: &str) {
+        self.refused.with_label_values(&[url]).inc();
+    }
+
     /// Whether it takes records.
     pub fn up(&self, url: &str, is_up: bool) {
         self.up.with_label_values(&[url]).set(is_up.into());
@@ -53,6 +64,7 @@ impl ShipMetrics {
         // It may never have had any.
         let _ = self.up.remove_label_values(&[url]);
         let _ = self.waiting.remove_label_values(&[url]);
+        let _ = self.refused.remove_label_values(&[url]);
         let _ = self.sent.remove_label_values(&[url]);
     }
 }
