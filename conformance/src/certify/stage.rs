@@ -110,8 +110,6 @@ pub struct Stage {
     pub(super) more_nodes: Mutex<Vec<Arc<Daemon>>>,
     /// What can be done with another SBC.
     pub(super) commands: Commands,
-    /// Since when it is there.
-    pub(super) began: Instant,
     /// Whether there is a place of somebody whom it does not know.
     pub(super) has_stranger: bool,
     folder: Option<Folder>,
@@ -462,7 +460,6 @@ impl Stage {
             program: None,
             more_nodes: Mutex::default(),
             commands: Commands::default(),
-            began: Instant::now(),
             has_stranger: true,
             folder: None,
             certificates: None,

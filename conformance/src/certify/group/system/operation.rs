@@ -36,7 +36,9 @@ pub(super) async fn other_node(stage: &Stage) -> Played {
         for talk in talks {
             stage.hear_each_other(talk).await?;
             for voice in [&talk.caller.voice, &talk.called.voice] {
-                let (gap, late) = (voice.heard().longest_gap, stage.longest_lateness());
+                let heard = voice.heard();
+                let (gap, again) = (heard.longest_gap, heard.heard_again);
+                let late = stage.lateness_of(gap, again);
                 stage.check("audio", gap <= Duration::from_secs(2) + late, || {
                     format!("{} heard nothing for {gap:?}", voice.name)
                 });
