@@ -754,10 +754,8 @@ fn tells_of(text: &str, number: &str, names: &[&str]) -> usize {
             |one: Option<&u8>| one.is_some_and(|one| one.is_ascii_alphanumeric() || *one == b'_');
         let last = before.last();
         let second = before.len().checked_sub(2).and_then(|at| before.get(at));
-        !is_word(last)
-            && !(joins(last) && is_digit(second))
-            && !is_word(after.first())
-            && !(joins(after.first()) && is_digit(after.get(1)))
+        let goes_on = is_word(after.first()) || joins(after.first()) && is_digit(after.get(1));
+        !(is_word(last) || joins(last) && is_digit(second) || goes_on)
     };
     let has = |line: &str| line.match_indices(number).any(|(at, _)| is_apart(line, at));
     let lines = text.lines();
