@@ -191,7 +191,7 @@ const SCRIPTS: [(&str, &str); 5] = [
         "renew",
         r#"cp "$1.key" sbc.key
 cp "$1.pem" sbc.pem
-"$PROGRAM" reload --socket api.sock || [ "$1" = refused ]
+"$PROGRAM" reload --socket api.sock || [ "$1" = certify-refused ]
 "#,
     ),
     (
@@ -347,6 +347,66 @@ fn an_sbc_of_others_is_operated_while_calls_go_on() {
     let log = std::fs::read_to_string(foreign.at().join("log")).unwrap_or_default();
     assert_eq!(code, Some(0), "{errors}\n{report:#}\n{log}");
     assert_eq!(report["all"]["passed"], cases.len(), "{errors}\n{report:#}");
+}
+
+/// What its operators see has numbers and names in it, and not what they must be told.
+#[test]
+fn an_sbc_of_others_that_tells_its_operators_nothing_is_found_out() {
+    let foreign = Foreign::new();
+    let logs = r#"echo "$(date +%T).403 OPTIONS $(date +%s%N) to sip2.pstnhub.example for sbc1.test.example"
+echo "sip.pstnhub.example:5061 from port 40301
+403 somewhere else"
+for call in $("$PROGRAM" call recent --json --socket api.sock | grep -o '"call": *"[^"]*"' | cut -d'"' -f4 | head -1); do
+    "$PROGRAM" call show "$call" --socket api.sock || true
+done
+"#;
+    write(foreign.at(), "logs", &with_place(logs, foreign.at()));
+    let (code, report, errors) = foreign.runs(&["TC-OPT-005", "TC-OPT-012", "TC-SYS-009"]);
+    assert_eq!(code, Some(1), "{errors}\n{report:#}");
+    for (id, why) in [
+        ("TC-OPT-005", "its operators see nothing"),
+        (
+            "TC-OPT-012",
+            "nothing but what they see of one that answers",
+        ),
+        ("TC-SYS-009", "does not name the"),
+    ] {
+        let reasons = reasons(&report, id, "failed");
+        assert!(reasons.contains(why), "{id}: {reasons}");
+    }
+}
+
+/// What a case has begun is taken back where it fails in the midst of it.
+#[test]
+fn an_sbc_of_others_is_put_back_after_a_case_that_failed() {
+    let foreign = Foreign::new();
+    let script = "case \"$1\" in\nadd) : >there; exit 1 ;;\nremove) rm there ;;\nesac\n";
+    write(foreign.at(), "customer", &with_place(script, foreign.at()));
+    // Its end fails the first time.
+    let script = "case \"$1\" in\nbegin) : >away ;;\nend) [ -e once ] || { : >once; exit 1; }; rm away ;;\nesac\n";
+    write(
+        foreign.at(),
+        "maintenance",
+        &with_place(script, foreign.at()),
+    );
+    let (code, report, errors) = foreign.runs(&["TC-SYS-002", "TC-OPT-010"]);
+    assert_eq!(code, Some(1), "{errors}\n{report:#}");
+    let told = reasons(&report, "TC-SYS-002", "failed");
+    assert!(told.contains("customer: "), "{told}");
+    let told = reasons(&report, "TC-OPT-010", "failed");
+    assert!(told.contains("maintenance: "), "{told}");
+    let is_there = |name: &str| foreign.at().join(name).exists();
+    assert!(is_there("once"), "{report:#}");
+    assert!(!is_there("there"), "the customer is there still");
+    assert!(!is_there("away"), "it is out of service still");
+}
+
+/// Why a case has this verdict.
+fn reasons(report: &Value, id: &str, verdict: &str) -> String {
+    let cases = report["cases"].as_array().unwrap();
+    let case = cases.iter().find(|case| case["id"] == id).unwrap();
+    assert_eq!(case["verdict"], verdict, "{case:#}");
+    case["reasons"].to_string()
 }
 
 #[test]

@@ -390,7 +390,8 @@ pub fn of_media(stage: &Stage) -> Vec<Failure> {
             ));
         }
         let longest = heard.longest_without_report;
-        if longest > REPORTS + stage.longest_lateness() {
+        let late = stage.lateness_of(longest, heard.reported_again);
+        if longest > REPORTS + late {
             let why = format!(
                 "no report for {:.1} s, wanted one every 5 s",
                 longest.as_secs_f32()

@@ -87,6 +87,8 @@ pub enum Need {
     Restart,
     /// We can have its certificate renewed.
     Renewal,
+    /// That is taken back, also where no certificate of its own is left.
+    Restoration,
     /// Another machine of Teams, which no name leads to.
     Elsewhere,
     /// A place of somebody whom it does not know.
@@ -144,6 +146,7 @@ impl Need {
             | Self::Logs
             | Self::Restart
             | Self::Renewal
+            | Self::Restoration
             | Self::Elsewhere
             | Self::Stranger
             | Self::Impostors
@@ -167,6 +170,7 @@ impl Need {
             Self::Logs => "logs",
             Self::Restart => "restart",
             Self::Renewal => "renewal",
+            Self::Restoration => "restoration",
             Self::Elsewhere => "elsewhere",
             Self::Stranger => "stranger",
             Self::Impostors => "impostors",

@@ -80,6 +80,11 @@ impl Tape {
         }))
     }
 
+    /// When a message was sent, by the time that it has.
+    pub fn at(&self, time: Duration) -> Instant {
+        self.0.began + time
+    }
+
     /// Time since the beginning.
     pub fn now(&self) -> Duration {
         self.0.began.elapsed()

@@ -1,4 +1,7 @@
 //! How late the run itself is: what a busy machine takes from it is no fault of the subject.
+//!
+//! A spell excuses what was noted at its end and no more: what came while the run stood still was noted when it went on.
+//! A spell in which nothing was awaited any longer, or nothing had come yet, changes no time that is measured.
 
 use super::stage::Stage;
 use crate::lock::lock;
@@ -11,15 +14,15 @@ use tokio::time::{Instant, sleep_until};
 /// How often the run looks whether it is in time, and what is in time.
 const TICK: Duration = Duration::from_millis(10);
 const NOISE: Duration = Duration::from_millis(5);
-/// Most times that are remembered: more than the longest case has ticks that can be late.
+/// How long after a spell that is noted which came in it: a few hands pass it on.
+const AFTER: Duration = Duration::from_millis(50);
+/// Most spells that are remembered: more than the longest case has ticks that can be late.
 const MOST: usize = 200_000;
-
-type Spells = Arc<Mutex<VecDeque<(Instant, Duration)>>>;
 
 /// A clock beside the run, on the same threads.
 #[derive(Debug)]
 pub struct Late {
-    spells: Spells,
+    spells: Arc<Mutex<Spells>>,
     work: JoinHandle<()>,
 }
 
@@ -32,40 +35,66 @@ impl Drop for Late {
 impl Late {
     /// Begins to look.
     pub fn begins() -> Self {
-        let spells = Spells::default();
+        let spells = Arc::<Mutex<Spells>>::default();
         Self {
             work: tokio::spawn(looks(Arc::clone(&spells))),
             spells,
         }
     }
 
-    /// All the time that the run lost since then.
-    pub fn sum(&self, since: Instant) -> Duration {
-        let spells = lock(&self.spells);
-        let own = spells.iter().rev().take_while(|(at, _)| *at > since);
-        own.map(|(_, by)| *by).sum()
+    /// How much later than it came something may have been noted then.
+    pub fn at(&self, noted: Instant) -> Duration {
+        lock(&self.spells).at(noted, None)
     }
 
-    /// The longest that it lost at once since then.
-    pub fn longest(&self, since: Instant) -> Duration {
-        let spells = lock(&self.spells);
-        let own = spells.iter().rev().take_while(|(at, _)| *at > since);
-        own.map(|(_, by)| *by).max().unwrap_or_default()
+    /// How long it was from then to then, without what the end was noted too late.
+    pub fn took(&self, since: Instant, noted: Instant) -> Duration {
+        let late = lock(&self.spells).at(noted, Some(since));
+        (noted - since).saturating_sub(late)
     }
 }
 
-async fn looks(spells: Spells) {
+/// When the run was late, in order: from when to when.
+#[derive(Default, Debug)]
+struct Spells {
+    over: VecDeque<(Instant, Instant)>,
+    /// When it wants to look again; who is asked first after a spell knows of it by this.
+    due: Option<Instant>,
+}
+
+impl Spells {
+    fn is_late(&mut self, from: Instant, to: Instant) {
+        self.over.push_back((from, to));
+        if self.over.len() > MOST {
+            self.over.pop_front();
+        }
+    }
+
+    /// The longest that the run was late when something was noted, of what it was late since then.
+    fn at(&self, noted: Instant, since: Option<Instant>) -> Duration {
+        let late = |from: Instant, to: Instant| {
+            let from = since.map_or(from, |since| from.max(since));
+            to.min(noted).saturating_duration_since(from)
+        };
+        let before = self.over.iter().rev().skip_while(|(from, _)| *from > noted);
+        let own = before.take_while(|(_, to)| *to + AFTER >= noted);
+        let own = own.map(|(from, to)| late(*from, *to));
+        let now = self.due.filter(|due| *due + NOISE < noted);
+        let now = now.map(|due| late(due, noted));
+        own.chain(now).max().unwrap_or_default()
+    }
+}
+
+async fn looks(spells: Arc<Mutex<Spells>>) {
     loop {
         let due = Instant::now() + TICK;
+        lock(&spells).due = Some(due);
         sleep_until(due).await;
         let now = Instant::now();
-        let by = now - due;
-        if by > NOISE {
-            let mut spells = lock(&spells);
-            spells.push_back((now, by));
-            if spells.len() > MOST {
-                spells.pop_front();
-            }
+        let mut spells = lock(&spells);
+        spells.due = None;
+        if now - due > NOISE {
+            spells.is_late(due, now);
         }
     }
 }
@@ -77,10 +106,9 @@ pub struct Watch<'s> {
 }
 
 impl Watch<'_> {
-    /// How long it is, without the time that the run has lost itself.
+    /// How long it is until something that was noted just now, without what that was noted too late.
     pub fn took(&self) -> Duration {
-        let lost = self.stage.kit.late.sum(self.began);
-        self.began.elapsed().saturating_sub(lost)
+        self.stage.kit.late.took(self.began, Instant::now())
     }
 }
 
@@ -93,9 +121,18 @@ impl Stage {
         }
     }
 
-    /// The longest that the run was late at once in this case: what came in between may have been noted so much later.
-    pub fn longest_lateness(&self) -> Duration {
-        self.kit.late.longest(self.began)
+    /// How much the time between two that were noted may be wrong, because the run was late at one of them.
+    pub fn lateness_between(&self, first: Instant, second: Instant) -> Duration {
+        let late = &self.kit.late;
+        late.at(first).max(late.at(second))
+    }
+
+    /// The same of a pause, by its length and when it ended, if it has.
+    pub fn lateness_of(&self, pause: Duration, ended: Option<Instant>) -> Duration {
+        let began = ended.and_then(|ended| ended.checked_sub(pause));
+        began.zip(ended).map_or(Duration::ZERO, |(began, ended)| {
+            self.lateness_between(began, ended)
+        })
     }
 }
 
@@ -111,12 +148,46 @@ mod tests {
         sleep(3 * TICK).await;
         let began = Instant::now();
         std::thread::sleep(Duration::from_millis(120));
+        // Who is asked before the clock has looked knows it, too.
+        let noted = Instant::now();
+        let first = late.at(noted);
+        assert!(first >= Duration::from_millis(100), "{first:?}");
+        assert!(first <= noted - began + TICK, "{first:?}");
         sleep(3 * TICK).await;
-        let (sum, longest) = (late.sum(began), late.longest(began));
-        assert!(longest >= Duration::from_millis(100), "{longest:?}");
-        assert!(sum >= longest && sum <= began.elapsed(), "{sum:?}");
+        let then = late.at(noted);
+        assert!(then >= Duration::from_millis(100), "{then:?}");
+        assert!(late.took(began, noted) < Duration::from_millis(20));
         // What was before is not charged to what comes after.
-        let after = Instant::now();
-        assert_eq!(late.sum(after), Duration::ZERO);
+        let before = began.checked_sub(TICK).unwrap();
+        assert!(late.at(before) < Duration::from_millis(100));
+    }
+
+    fn spells(all: &[(u64, u64)]) -> (Instant, impl Fn(u64, u64) -> Duration) {
+        let (zero, mut spells) = (Instant::now(), Spells::default());
+        let at = move |ms| zero + Duration::from_millis(ms);
+        for (from, to) in all {
+            spells.is_late(at(*from), at(*to));
+        }
+        (zero, move |since, noted| {
+            spells.at(at(noted), Some(at(since)))
+        })
+    }
+
+    #[test]
+    fn a_stall_while_nothing_has_come_excuses_nobody() {
+        let ms = Duration::from_millis;
+        // The subject takes 2.9 s, and the run stands still for 1.5 s of them.
+        let (_, late) = spells(&[(500, 2_000)]);
+        assert_eq!(late(0, 2_900), ms(0));
+        // What is noted as the run goes on came at any time before that.
+        assert_eq!(late(0, 2_010), ms(1_500));
+        // Of a stall that began before the watch, only what came later.
+        assert_eq!(late(1_200, 2_010), ms(800));
+        // One noted in the midst of it was late by what was over.
+        assert_eq!(late(0, 900), ms(400));
+        // Many short ones are not added.
+        let (_, late) = spells(&[(0, 100), (110, 400), (410, 440), (450, 500)]);
+        assert_eq!(late(0, 510), ms(50));
+        assert_eq!(late(0, 405), ms(290));
     }
 }

@@ -309,7 +309,8 @@ async fn on_stage(
         )),
     };
     let unasked = stage.unasked(played.as_ref().err());
-    let failures = stage.judge(played).await;
+    let mut failures = stage.judge(played).await;
+    failures.extend(stage.is_put_back().await.err());
     let verdict = match failures.is_empty() {
         true => Verdict::Passed,
         false => Verdict::Failed(failures),

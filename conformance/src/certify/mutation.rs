@@ -41,7 +41,7 @@ pub enum Mutation {
     Shaken(fn(&mut Handshake)),
     /// It tries again at once, five times, where its connection is refused.
     Insists,
-    /// Its memory is twice as large at the second look, and so on.
+    /// Its memory is 17 times as large at the second look, and so on: more than may be kept, however small it is.
     Grows,
 }
 

@@ -11,10 +11,12 @@ use crate::lab::daemon::Daemon;
 use crate::lab::fault::LabFault;
 use crate::lab::place::{self, Ports};
 use crate::lock::lock;
+use std::collections::BTreeSet;
 use std::io;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -45,6 +47,7 @@ async fn ends_well(command: &[String], words: &[&str]) -> Result<(), String> {
     let mut child = Command::new(program);
     child.args(arguments).args(words).stdin(Stdio::null());
     child.stdout(Stdio::null()).stderr(Stdio::null());
+    child.kill_on_drop(true);
     match child.status().await {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{program} ended with {status}")),
@@ -59,6 +62,24 @@ async fn does(key: &str, command: &[String], words: &[&str]) -> Result<(), Failu
     ended.map_err(late).map_err(failed)?.map_err(failed)
 }
 
+/// Most octets that are kept of what a command prints: the last ones, which are the newest of a log.
+const PRINTED: usize = 16 << 20;
+
+/// The end of what comes, all of which is read: who prints is not held up.
+async fn last_of(mut from: impl AsyncRead + Unpin, most: usize) -> io::Result<Vec<u8>> {
+    let (mut kept, mut chunk) = (Vec::new(), vec![0; 64 << 10]);
+    loop {
+        let read = from.read(&mut chunk).await?;
+        kept.extend_from_slice(&chunk[..read]);
+        if kept.len() > 2 * most || read == 0 {
+            kept.drain(..kept.len().saturating_sub(most));
+        }
+        if read == 0 {
+            return Ok(kept);
+        }
+    }
+}
+
 /// What a command of the subject's file prints, with these words behind it, and how it ends.
 async fn says(
     key: &str,
@@ -71,14 +92,23 @@ async fn says(
     };
     let mut child = Command::new(program);
     child.args(arguments).args(words).stdin(Stdio::null());
+    child.stdout(Stdio::piped()).stderr(Stdio::piped());
     child.kill_on_drop(true);
-    let output = timeout(CONFIGURED, child.output()).await;
+    let prints = async {
+        let mut child = child.spawn()?;
+        let no_pipe = || io::Error::other("no pipe");
+        let said = child.stdout.take().ok_or_else(no_pipe)?;
+        let complained = child.stderr.take().ok_or_else(no_pipe)?;
+        let (said, complained) =
+            tokio::try_join!(last_of(said, PRINTED), last_of(complained, PRINTED))?;
+        Ok((child.wait().await?, said, complained))
+    };
+    let ended: Result<io::Result<_>, _> = timeout(CONFIGURED, prints).await;
     let late = |_| failed(format!("not done after {} s", CONFIGURED.as_secs()));
-    let output = output.map_err(late)?;
-    let output = output.map_err(|why| failed(format!("{program}: {why}")))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
-    Ok((output.status.code(), text))
+    let ended = ended.map_err(late)?;
+    let (status, said, complained) = ended.map_err(|why| failed(format!("{program}: {why}")))?;
+    let text = String::from_utf8_lossy(&said).into_owned() + &String::from_utf8_lossy(&complained);
+    Ok((status.code(), text))
 }
 
 impl Other {
@@ -103,6 +133,20 @@ impl Other {
         })
     }
 }
+
+/// What a case has done to somebody else's SBC, and what would be in the way of others.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Done {
+    /// It has another certificate.
+    Renewed,
+    /// It has a customer more.
+    Customer,
+    /// It is out of service.
+    Maintenance,
+}
+
+/// What is to be taken back; also what was not done to its end is.
+pub(super) type Undone = BTreeSet<Done>;
 
 /// What became of something that is configured wrongly.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -220,6 +264,7 @@ impl Stage {
     /// The rule `ladder`.
     pub async fn renews(&self, name: &str, renewed: &Identity) -> Result<(), Failure> {
         let Some(folder) = self.folder() else {
+            lock(&self.undone).insert(Done::Renewed);
             return does("renew", &self.commands.renew, &[name]).await;
         };
         place::write(folder, "sbc.pem", &renewed.chain_pem)?;
@@ -237,7 +282,56 @@ impl Stage {
         match (&self.daemon, word) {
             (Some(_), "begin") => self.tell("/drain").await.map(drop).map_err(Failure::from),
             (Some(_), _) => Ok(()),
-            (None, _) => does("maintenance", &self.commands.maintenance, &[word]).await,
+            (None, _) => {
+                let command = &self.commands.maintenance;
+                self.does_for_now(Done::Maintenance, "maintenance", command, word, "end")
+                    .await
+            }
+        }
+    }
+
+    /// Does what is taken back with this word.
+    async fn does_for_now(
+        &self,
+        what: Done,
+        key: &str,
+        command: &[String],
+        word: &str,
+        back: &str,
+    ) -> Result<(), Failure> {
+        lock(&self.undone).insert(what);
+        does(key, command, &[word]).await?;
+        if word == back {
+            lock(&self.undone).remove(&what);
+        }
+        Ok(())
+    }
+
+    /// Takes back what a case has left of what it did to somebody else's SBC, however it ended.
+    ///
+    /// # Errors
+    /// The rule `ladder`, with all that could not be taken back.
+    pub(super) async fn is_put_back(&self) -> Result<(), Failure> {
+        let undone = std::mem::take(&mut *lock(&self.undone));
+        let mut left = Vec::new();
+        for what in undone.into_iter().rev() {
+            let done = match what {
+                Done::Maintenance => {
+                    does("maintenance", &self.commands.maintenance, &["end"]).await
+                }
+                Done::Customer => does("customer", &self.commands.customer, &["remove"]).await,
+                // Without the command it keeps the one that it has, which its name is in.
+                Done::Renewed if self.configure.is_empty() => Ok(()),
+                Done::Renewed => does("configure", &self.configure, &[]).await,
+            };
+            left.extend(done.err().map(|failure| failure.why));
+        }
+        match left.is_empty() {
+            true => Ok(()),
+            false => {
+                let why = format!("the subject is left as it is: {}", left.join("; "));
+                Err(Failure::new("ladder", why))
+            }
         }
     }
 
@@ -246,7 +340,9 @@ impl Stage {
     /// # Errors
     /// The rule `ladder`.
     pub(super) async fn customer(&self, word: &str) -> Result<(), Failure> {
-        does("customer", &self.commands.customer, &[word]).await
+        let command = &self.commands.customer;
+        self.does_for_now(Done::Customer, "customer", command, word, "remove")
+            .await
     }
 
     /// Has another subject try what is configured wrongly.
@@ -283,11 +379,21 @@ impl Stage {
         Ok(())
     }
 
-    /// Puts a certificate into the subject's folder of certificates.
+    /// What a certificate is called that the run puts into the folder of certificates: in that of an operator nothing of
+    /// his is in its place.
+    pub(super) fn laid(&self, name: &str) -> String {
+        match self.folder() {
+            Some(_) => name.to_owned(),
+            None => format!("certify-{name}"),
+        }
+    }
+
+    /// Puts a certificate into the subject's folder of certificates, under the name that [`Stage::laid`] says.
     ///
     /// # Errors
     /// The rule `ladder`.
     pub(super) fn lays(&self, name: &str, identity: &Identity) -> Result<(), Failure> {
+        let name = self.laid(name);
         let folder = self.folder().or(self.certificates.as_deref());
         let folder = folder.ok_or_else(|| Failure::new("ladder", "the subject has no folder"))?;
         place::write(folder, &format!("{name}.pem"), &identity.chain_pem)?;
@@ -317,7 +423,7 @@ impl Stage {
             if is_it(&text) || Instant::now() > deadline {
                 return Ok(text);
             }
-            sleep(Duration::from_millis(200)).await;
+            sleep(Duration::from_secs(1)).await;
         }
     }
 
@@ -337,5 +443,22 @@ impl Stage {
             why: why.clone(),
         };
         rules.map(unasked).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_what_a_command_prints_the_end_is_kept() {
+        let kept = last_of(&b"abcdefghij"[..], 4).await.unwrap();
+        assert_eq!(kept, b"ghij");
+        let script = "head -c 40000000 /dev/zero; echo; echo newest; echo worst >&2; exit 3";
+        let command = ["/bin/sh", "-c", script].map(str::to_owned);
+        let (code, text) = says("logs", &command, &[]).await.unwrap();
+        assert_eq!(code, Some(3));
+        assert!(text.ends_with("newest\nworst\n"));
+        assert_eq!(text.len(), PRINTED + "worst\n".len());
     }
 }

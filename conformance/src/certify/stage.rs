@@ -7,7 +7,7 @@ use super::evidence::Tape;
 use super::ground::Ground;
 use super::kit::Kit;
 use super::mutation::{Mutation, Warp};
-use super::nodes::Commands;
+use super::nodes::{Commands, Undone};
 use super::reports::takes_microsoft;
 use super::setting::{self, CUSTOMERS, DERIVED, FQDN, OwnCertificate, PROXY, SECOND, Setting};
 use super::subject::{Other, Subject};
@@ -110,8 +110,10 @@ pub struct Stage {
     pub(super) more_nodes: Mutex<Vec<Arc<Daemon>>>,
     /// What can be done with another SBC.
     pub(super) commands: Commands,
-    /// Since when it is there.
-    pub(super) began: Instant,
+    /// Command that configures another SBC; empty if there is none.
+    pub(super) configure: Vec<String>,
+    /// What is to be taken back of what was done to it.
+    pub(super) undone: Mutex<Undone>,
     /// Whether there is a place of somebody whom it does not know.
     pub(super) has_stranger: bool,
     folder: Option<Folder>,
@@ -334,6 +336,7 @@ impl Stage {
         }
         stage.certificates = Some(other.certificates.clone());
         stage.commands = other.commands.clone();
+        stage.configure = other.configure.clone();
         stage.has_stranger = other.stranger.is_some();
         stage.break_by(mutation).await?;
         Ok(stage)
@@ -462,7 +465,8 @@ impl Stage {
             program: None,
             more_nodes: Mutex::default(),
             commands: Commands::default(),
-            began: Instant::now(),
+            configure: Vec::new(),
+            undone: Mutex::default(),
             has_stranger: true,
             folder: None,
             certificates: None,
@@ -754,7 +758,7 @@ impl Stage {
     pub(super) fn looked_at(&self, octets: u64) -> u64 {
         // Ordering: the number stands for itself.
         let looks = self.looks.fetch_add(1, Ordering::Relaxed);
-        octets * if self.grows { looks + 1 } else { 1 }
+        octets * if self.grows { looks * 16 + 1 } else { 1 }
     }
 
     /// Asks our daemon as an operator does.

@@ -144,6 +144,11 @@ impl Subject {
                  [\"command\", \"argument\"]"
                     .to_owned()
             }
+            (Self::Other(_), Need::Restoration) => {
+                "puts a certificate into use that Teams refuses, and the subject's file does not say how that is taken back: \
+                 write configure = [\"command\", \"argument\"]"
+                    .to_owned()
+            }
             (Self::Other(_), Need::Loss) => {
                 "needs a node that is lost, and the subject's file does not say how: write fail_over = \
                  [\"command\", \"argument\"] of a pair, or restart of one node"
@@ -206,7 +211,8 @@ has = ["transfers"]
 # restart = ["ssh", "sbc1.test.example", "systemctl", "restart", "sbc"]
 # The command that, without a restart, puts NAME.pem and NAME.key of the folder of certificates into use in place of the
 # SBC's own, if there is one; NAME stands behind it, and "configure" takes that back. renewed.pem says the SBC's name and
-# renewed.test.example; refused.pem is put there by the run, and no proxy takes it
+# renewed.test.example; certify-refused.pem is put there by the run, as all that begins with certify-, and no proxy takes
+# it: that is asked where there is "configure"
 # renew = ["ssh", "sbc1.test.example", "/etc/sbc/renew"]
 # The command that takes it out of service gently when "begin" is behind it, and puts it back with "end": no OPTIONS any
 # more, and calls are still taken
@@ -306,6 +312,7 @@ impl Other {
             Need::Loss => commands.fail_over.is_empty() && commands.restart.is_empty(),
             Need::Restart => commands.restart.is_empty(),
             Need::Renewal => commands.renew.is_empty(),
+            Need::Restoration => self.configure.is_empty(),
             Need::Maintenance => commands.maintenance.is_empty(),
             Need::Customer => commands.customer.is_empty() || self.fqdn != FQDN,
             Need::Tries => commands.tries.is_empty(),
@@ -588,6 +595,7 @@ mod tests {
             (Need::Tries, "tries"),
             (Need::Logs, "logs"),
             (Need::Renewal, "renew"),
+            (Need::Restoration, "configure"),
             (Need::Restart, "restart"),
         ] {
             let plain = Subject::Other(Box::new(Other::parse(&text).unwrap()));

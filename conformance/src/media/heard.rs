@@ -1,6 +1,7 @@
 //! What a voice hears, and what may be done to it so that somebody notices.
 
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// What becomes of packets before they are heard, to see that somebody notices.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,8 +87,12 @@ pub struct Heard {
     pub reports_beside_audio: u64,
     /// Longest time between two reports, and between the last and now.
     pub longest_without_report: Duration,
+    /// When that was over.
+    pub reported_again: Option<Instant>,
     /// Longest time between two audio packets.
     pub longest_gap: Duration,
+    /// When the second came.
+    pub heard_again: Option<Instant>,
     /// How late it was itself at most since gaps are measured, because the machine was busy.
     pub longest_stall: Duration,
     /// Most packets in a row that are missing in one stream, by their numbers or by their times.
@@ -106,6 +111,23 @@ pub struct Heard {
     pub lost: u64,
     /// Reports that it has lost.
     pub lost_reports: u64,
+}
+
+impl Heard {
+    /// No report came from then to then.
+    pub(super) fn had_no_report(&mut self, since: Instant, until: Instant) {
+        if until - since >= self.longest_without_report {
+            self.longest_without_report = until - since;
+            self.reported_again = Some(until);
+        }
+    }
+
+    /// No packet with audio came from then to then.
+    pub(super) fn had_no_audio(&mut self, since: Instant, until: Instant) {
+        if until - since >= self.longest_gap {
+            (self.longest_gap, self.heard_again) = (until - since, Some(until));
+        }
+    }
 }
 
 /// What a report says of our packets (RFC 3550 §6.4.1).

@@ -146,7 +146,7 @@ impl State {
     pub(super) fn so_far(&self) -> Heard {
         let mut heard = self.heard.clone();
         if let Some(since) = self.reported {
-            heard.longest_without_report = heard.longest_without_report.max(since.elapsed());
+            heard.had_no_report(since, Instant::now());
         }
         heard
     }
@@ -213,9 +213,9 @@ impl State {
     /// A report was sent just now, and the next is due.
     pub(super) fn report_was_due(&mut self) {
         if let Some(since) = &mut self.reported {
-            let gap = since.elapsed();
-            *since = Instant::now();
-            self.heard.longest_without_report = self.heard.longest_without_report.max(gap);
+            let now = Instant::now();
+            self.heard.had_no_report(*since, now);
+            *since = now;
         }
     }
 
@@ -396,7 +396,7 @@ impl State {
         self.heard.audio += 1;
         self.looks_for_hole(&packet);
         if let Some(last) = self.last_audio.replace(now) {
-            self.heard.longest_gap = self.heard.longest_gap.max(now - last);
+            self.heard.had_no_audio(last, now);
         }
         if let Some(other) = &self.passes {
             // Whoever has gone away says nothing more.

@@ -448,8 +448,7 @@ impl Voice {
     pub fn is_done(&self) {
         let mut state = lock(&self.state);
         if let Some(since) = state.reported.take() {
-            let last = since.elapsed();
-            state.heard.longest_without_report = state.heard.longest_without_report.max(last);
+            state.heard.had_no_report(since, Instant::now());
         }
     }
 

@@ -123,11 +123,8 @@ pub const CASES: &[Case] = &[
                 ),
             )
             .also(&[follows::QUIET]),
-            breaks("TDR-ICE-009", keeps(teams("INVITE").status(200), "a=ice-")).also(&[
-                follows::UNREAD,
-                follows::UNHEARD,
-                follows::QUIET,
-            ]),
+            breaks("TDR-ICE-009", keeps(teams("INVITE").status(200), "a=ice-"))
+                .also(&[follows::UNHEARD, follows::QUIET]),
             breaks("TDR-ICE-009", Mutation::Media(Warp::LeftSilent)).also(&[follows::QUIET]),
             breaks("TDR-ICE-009", Mutation::Media(Warp::LeftUnanswered)).also(&[follows::QUIET]),
             breaks(

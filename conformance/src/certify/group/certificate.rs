@@ -175,7 +175,7 @@ pub const CASES: &[Case] = &[
             ),
         ],
     )
-    .needs(&[Need::Renewal]),
+    .needs(&[Need::Renewal, Need::Restoration]),
     case(
         "TC-CON-035",
         |stage| Box::pin(looked_over(stage)),
@@ -399,7 +399,7 @@ async fn ends_soon_of_others(stage: &Stage, rule: &str) -> Played {
     for (days, wanted) in [(29, Taken::WithWarning), (365, Taken::Silently)] {
         let identity = stage.kit.authority.issue_until(&[&fqdn], days);
         stage.lays("soon", &identity.map_err(certificate)?)?;
-        let (taken, text) = stage.tries(&["certificate", "soon"]).await?;
+        let (taken, text) = stage.tries(&["certificate", &stage.laid("soon")]).await?;
         stage.check(rule, taken == wanted, || {
             format!("with {days} days left, taken: {taken:?}; {text}")
         });
@@ -573,7 +573,7 @@ async fn refused_by_teams(stage: &Stage) -> Played {
     if stage.daemon.is_none() {
         // It may say that it does not use it.
         stage.lays("refused", &issued)?;
-        stage.renews("refused", &issued).await?;
+        stage.renews(&stage.laid("refused"), &issued).await?;
         stage.note("not asked of this subject: whether its operator is told that Teams refuses the certificate");
     } else {
         stage.renews("refused", &issued).await?;
@@ -684,12 +684,14 @@ async fn looked_over_by_others(stage: &Stage) -> Played {
         ("nameless", "TDR-TLS-007"),
         ("alone", "TDR-TLS-004"),
     ] {
-        stage.complains(rule, &["certificate", name]).await?;
+        stage
+            .complains(rule, &["certificate", &stage.laid(name)])
+            .await?;
     }
     // Who complains of everything has looked at nothing.
     let right = stage.kit.authority.issue(&[&stage.trunk().fqdn]);
     stage.lays("right", &right.map_err(certificate)?)?;
-    let (taken, text) = stage.tries(&["certificate", "right"]).await?;
+    let (taken, text) = stage.tries(&["certificate", &stage.laid("right")]).await?;
     stage.check("TDR-TLS-005", taken == Taken::Silently, || {
         format!("of a certificate that is right it was taken: {taken:?}; {text}")
     });

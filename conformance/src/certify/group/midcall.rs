@@ -108,7 +108,7 @@ pub const CASES: &[Case] = &[
                 "TDR-MED-007",
                 replace(teams("INVITE").status(200).inside(), "inline:", "inline:+"),
             )
-            .also(&[follows::QUIET, follows::UNREAD]),
+            .also(&[follows::QUIET]),
             breaks("TDR-MED-007", Mutation::CarrierMedia(Warp::Stuck)),
         ],
     ),
@@ -327,7 +327,7 @@ pub const CASES: &[Case] = &[
                 "TDR-HLD-002",
                 rewrite(teams("INVITE").status(200).inside(), with_wrong_key_after),
             )
-            .also(&[follows::UNREAD, follows::QUIET]),
+            .also(&[follows::QUIET]),
             breaks(
                 "TDR-HLD-003",
                 replace(

@@ -86,7 +86,9 @@ pub(super) async fn come_and_go(stage: &Stage) -> Played {
     stage.hear_each_other(&from_teams).await?;
     for talk in [&to_teams, &from_teams] {
         for voice in [&talk.caller.voice, &talk.called.voice] {
-            let (gap, late) = (voice.heard().longest_gap, stage.longest_lateness());
+            let heard = voice.heard();
+            let (gap, again) = (heard.longest_gap, heard.heard_again);
+            let late = stage.lateness_of(gap, again);
             stage.check("audio", gap < GAP + late, || {
                 format!(
                     "{} heard nothing for {gap:?} while customers came",

@@ -36,7 +36,9 @@ pub(super) async fn other_node(stage: &Stage) -> Played {
         for talk in talks {
             stage.hear_each_other(talk).await?;
             for voice in [&talk.caller.voice, &talk.called.voice] {
-                let (gap, late) = (voice.heard().longest_gap, stage.longest_lateness());
+                let heard = voice.heard();
+                let (gap, again) = (heard.longest_gap, heard.heard_again);
+                let late = stage.lateness_of(gap, again);
                 stage.check("audio", gap <= Duration::from_secs(2) + late, || {
                     format!("{} heard nothing for {gap:?}", voice.name)
                 });
@@ -134,17 +136,26 @@ async fn told_by_us(stage: &Stage) -> Result<Vec<(&'static str, String)>, Failur
     Ok(told)
 }
 
-/// What somebody else's tells: of both calls, by what identifies them.
-async fn told_by_others(stage: &Stage) -> Result<String, Failure> {
-    let calls = stage.tape.seen().into_iter();
-    let calls = calls.filter_map(|one| Some(one.message.ok()?.call_id().to_owned()));
-    let calls: BTreeSet<String> = calls.collect();
-    let known = |text: &str| calls.iter().filter(|call| text.contains(*call)).count();
-    let told = stage.logs_until(PATIENCE, |text| known(text) >= 2).await?;
+/// The Call-IDs of all INVITEs so far.
+fn invited(stage: &Stage) -> BTreeSet<String> {
+    let seen = stage.tape.seen().into_iter();
+    let invites = seen.filter_map(|one| one.message.ok());
+    let invites = invites.filter(|one| one.method().as_deref() == Some("INVITE"));
+    invites.map(|one| one.call_id().to_owned()).collect()
+}
+
+/// What somebody else's tells: of each call, by what identifies one of its legs.
+async fn told_by_others(stage: &Stage, first: &BTreeSet<String>) -> Result<String, Failure> {
+    let second: BTreeSet<String> = invited(stage).difference(first).cloned().collect();
+    let names = |call: &BTreeSet<String>, text: &str| call.iter().any(|id| text.contains(id));
+    let is_whole = |text: &str| names(first, text) && names(&second, text);
+    let told = stage.logs_until(PATIENCE, is_whole).await?;
     // Who looks for secrets where nothing is shown finds none.
-    stage.check("ladder", known(&told) >= 2, || {
-        "what its operators see names neither call by its Call-ID".to_owned()
-    });
+    for (call, which) in [(first, "first"), (&second, "second")] {
+        stage.check("ladder", names(call, &told), || {
+            format!("what its operators see does not name the {which} call by a Call-ID")
+        });
+    }
     Ok(told)
 }
 
@@ -152,10 +163,14 @@ async fn told_by_others(stage: &Stage) -> Result<String, Failure> {
 pub(super) async fn secrets(stage: &Stage) -> Played {
     let mut talk = stage.to_teams().await?;
     talk.caller_ends().await?;
+    let first = invited(stage);
     with_location(stage).await?;
     let told = match stage.daemon {
         Some(_) => told_by_us(stage).await?,
-        None => vec![("what its operators see", told_by_others(stage).await?)],
+        None => vec![(
+            "what its operators see",
+            told_by_others(stage, &first).await?,
+        )],
     };
     let keys = keys(stage);
     stage.check("ladder", keys.len() >= 3, || "no keys were told".to_owned());
