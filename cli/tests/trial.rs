@@ -334,6 +334,28 @@ async fn while_teams_is_out_of_order_the_certificate_that_it_knows_stays_and_the
     }
 }
 
+/// A trunk that Teams has never known, as one that is new, is no reason to give up what the others live by.
+#[tokio::test]
+async fn a_certificate_waits_for_the_trunk_that_teams_knows_whatever_others_share_it() {
+    let (at, address) = listener().await;
+    let mut world = world_at(address);
+    let proxy = Proxy::default();
+    let served = proxy.serve(&world, at);
+    let mut config = Config::clone(&world.config);
+    let mut new = Trunk::clone(&config.trunks[&"teams-contoso".into()]);
+    new.name = "teams-new".into();
+    config.trunks.insert(new.name.clone(), Arc::new(new));
+    world.config = Arc::new(config);
+    *proxy.outage.lock().unwrap() = Some(Outage::HangsUp);
+    let renewed = world.authority.leaf(&[SBC]);
+    let words = Words::Options(turns_after_200());
+    assert!(!is_used_with(&world, &renewed, &words).await);
+    // Where none of them was known, nothing is waited for.
+    let words = Words::Options(turns());
+    assert!(is_used_with(&world, &renewed, &words).await);
+    served.abort();
+}
+
 #[tokio::test]
 async fn on_its_last_day_no_certificate_stays_for_want_of_an_answer() {
     let (at, address) = listener().await;

@@ -118,17 +118,20 @@ pub struct Kept {
 
 /// What a trial on one trunk has shown.
 enum Verdict {
-    /// Nothing speaks against the certificate.
+    /// Teams knows it, or says no less to it than to the one in use.
     Taken,
     /// Teams refuses it, which was told.
     Refused,
-    /// Nobody has said anything.
+    /// Nobody has said anything, and Teams has known the trunk.
     Unanswered,
+    /// Nobody has said anything, and Teams has never known the trunk: it loses nothing, and says nothing of others.
+    Mute,
 }
 
 /// What trials have shown of one certificate.
 #[derive(Default)]
 struct Shown {
+    /// Something that Teams has said speaks for it.
     is_taken: bool,
     is_refused: bool,
     /// Trunks on which nobody has said anything, though Teams has known them.
@@ -175,6 +178,7 @@ impl Net {
                 Verdict::Taken => shown.is_taken = true,
                 Verdict::Refused => shown.is_refused = true,
                 Verdict::Unanswered => drop(shown.awaits.insert(watched)),
+                Verdict::Mute => {}
             }
         };
         let mut number = 0;
@@ -199,8 +203,7 @@ impl Net {
                         .judged(asked, &context, &old, (&places, &slow, &words))
                         .await;
                     let verdict = match verdict {
-                        // What was never known loses nothing, and must not wait for it.
-                        Verdict::Unanswered if !words.were_known(&trunk) => Verdict::Taken,
+                        Verdict::Unanswered if !words.were_known(&trunk) => Verdict::Mute,
                         other => other,
                     };
                     (at, trunk.watched_as().clone(), verdict)
