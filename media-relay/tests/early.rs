@@ -203,11 +203,14 @@ fn nobody_takes_the_room_of_another_before_there_is_a_key() {
         }
         bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
         let late = heard(&bench.made());
-        assert_eq!(late.len(), 20, "{strangers} strangers, {each} each");
-        assert!(are_in_a_row(&late));
+        // Of those that go on and on each has its part.
+        let least = if each == 1 { 20 } else { 12 };
+        let received = late.len();
+        assert!(received >= least, "{received} of {strangers}, {each} each");
+        assert!(are_in_a_row(&late) && late.last().is_some_and(|last| last.1 > 19));
         bench.run_ms(6_000);
         let dropped: u64 = bench.stats(B).dropped.iter().sum();
-        assert_eq!(bench.stats(B).received_packets, 20);
+        assert_eq!(bench.stats(B).received_packets, received as u64);
         assert!(dropped >= u64::from(strangers) * u64::from(each));
     }
 }
@@ -241,4 +244,61 @@ fn who_has_checked_has_room_whoever_came_before() {
     bench.answer(B, full(ours(), THEIRS, &[candidate(relayed(), 5)]));
     let late = heard(&bench.made());
     assert!(are_in_a_row(&late) && late.len() == 10, "{late:?}");
+}
+
+#[test]
+fn all_strangers_together_have_the_room_of_two() {
+    let mut bench = bench();
+    for sequence in 0..25 {
+        for n in 0..4 {
+            let from = SocketAddr::from(([203, 0, 113, 66], 1024 + n));
+            let noise = rtp(8, sequence, 0, 9, &[0x55; 170]);
+            bench.send_or_end_or_drop(B, from, &noise);
+        }
+    }
+    assert_eq!(bench.stats(B).dropped(DropReason::NoPath), 50);
+    // Who has the password has its own.
+    checked(&mut bench, direct(), &Check::default());
+    for sequence in 1..=25 {
+        bench.send_or_end_or_drop(B, direct(), &secured_voice(sequence));
+    }
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    assert_eq!(heard(&bench.made()).len(), 25);
+}
+
+#[test]
+fn what_is_kept_goes_after_half_a_second_though_nothing_comes() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    bench.run_ms(1_000);
+    assert_eq!(bench.send_or_end(B, relayed(), &secured_voice(1)), None);
+    bench.run_ms(499);
+    assert_eq!(bench.stats(B).dropped(DropReason::Source), 0);
+    let due = bench.session.next_deadline();
+    assert!(due.is_some_and(|due| due.0 <= bench.now.0 + 1_001));
+    bench.run_ms(2);
+    assert_eq!(bench.stats(B).dropped(DropReason::Source), 1);
+}
+
+/// A restart may never come to a nomination, and its call goes on as before.
+#[test]
+fn after_a_restart_nothing_is_kept_of_strangers_and_of_who_has_checked_it_is() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    let (fragment, password) = ("b9kP2+/w", "Zg01asd88fgpdd777uzjYhag");
+    let new = credentials(fragment, password);
+    bench.answer(B, full(new, "mpmpmp", &[candidate(relayed(), 5)]));
+    let stranger = SocketAddr::from(([203, 0, 113, 66], 1024));
+    let stray = bench.send(B, stranger, &secured_voice(1));
+    assert_eq!(stray, Err(DropReason::Source));
+    // Somebody with the password, whose description is not here.
+    let check = Check {
+        username: format!("{fragment}:other1"),
+        password,
+        ..Check::default()
+    };
+    checked(&mut bench, stranger, &check);
+    assert_eq!(bench.send_or_end(B, stranger, &secured_voice(2)), None);
+    assert_eq!(voice_from_b(&mut bench, direct(), 3), Ok(peer_a()));
 }

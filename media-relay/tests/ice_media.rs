@@ -270,6 +270,94 @@ fn the_old_pair_is_heard_under_its_own_key_until_another_one_is_nominated() {
     );
 }
 
+/// A restart of B with this name and key, whose media will come from the relay.
+fn restarts(bench: &mut Bench, fragment: &str, by: u8) {
+    let restarted = NegotiatedStream {
+        protection: Protection::Sdes {
+            local: key(1),
+            remote: key(by),
+        },
+        ..full(
+            credentials(fragment, NEW_PASSWORD),
+            fragment,
+            &[candidate(relayed(), 5)],
+        )
+    };
+    bench.answer(B, restarted);
+}
+
+const NEW_PASSWORD: &str = "Zg01asd88fgpdd777uzjYhag";
+
+/// A check within the restart of that name.
+fn within(fragment: &str, nominates: bool) -> Check {
+    Check {
+        username: format!("{fragment}:{fragment}"),
+        password: NEW_PASSWORD,
+        nominates,
+        ..Check::default()
+    }
+}
+
+/// A packet of B's peer under one of its keys.
+fn under(by: u8, sequence: u16) -> Vec<u8> {
+    let mut packet = rtp(8, sequence, u32::from(sequence) * 160, 2, &[0xd5; 160]);
+    let plain = packet.len();
+    packet.resize(plain + 14, 0);
+    let sender = media_relay::srtp::Sender::new(&key(by));
+    let length = sender.protect_rtp(&mut packet, plain, u64::from(sequence));
+    packet.truncate(length.unwrap());
+    packet
+}
+
+#[test]
+fn two_restarts_without_a_nomination_leave_the_old_pair_its_key() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
+    restarts(&mut bench, "first1", 9);
+    assert_eq!(voice_from_b(&mut bench, direct(), 2), Ok(peer_a()));
+    restarts(&mut bench, "second", 11);
+    for sequence in 3..=500 {
+        bench.run_ms(20);
+        let heard = voice_from_b(&mut bench, direct(), sequence);
+        assert_eq!(heard, Ok(peer_a()), "{sequence}");
+    }
+    checked(&mut bench, relayed(), &within("second", true));
+    bench.send(B, relayed(), &under(11, 501)).unwrap();
+    // The one between was never in use.
+    let between = bench.send(B, relayed(), &under(9, 502));
+    assert_eq!(between.unwrap_err(), DropReason::Authentication);
+    bench.run_ms(10_000);
+    let old = voice_from_b(&mut bench, relayed(), 503);
+    assert_eq!(old, Err(DropReason::Authentication));
+}
+
+#[test]
+fn what_comes_under_the_new_key_before_a_nomination_takes_nothing_from_the_old_pair() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
+    restarts(&mut bench, "first1", 9);
+    checked(&mut bench, relayed(), &within("first1", false));
+    for sequence in 2..=6 {
+        bench.send(B, relayed(), &under(9, sequence)).unwrap();
+    }
+    for sequence in 7..=500 {
+        bench.run_ms(20);
+        let heard = voice_from_b(&mut bench, direct(), sequence);
+        assert_eq!(heard, Ok(peer_a()), "{sequence}");
+    }
+    // With the nomination the new key proves itself as any other.
+    checked(&mut bench, relayed(), &within("first1", true));
+    for sequence in 501..=503 {
+        bench.send(B, relayed(), &under(9, sequence)).unwrap();
+    }
+    let old = voice_from_b(&mut bench, relayed(), 504);
+    assert_eq!(old, Err(DropReason::Authentication));
+}
+
 #[test]
 fn the_peer_may_go_over_to_one_without_checks_and_back() {
     let mut bench = bench();

@@ -298,6 +298,35 @@ fn whoever_goes_on_sending_is_answered_in_time_all_the_same() {
     assert!(call.shard.sent.iter().any(is_first));
 }
 
+/// Somebody else who is late has nothing to do with it.
+#[test]
+fn each_request_has_its_own_time() {
+    let mut call = up(config(BY_INFO));
+    let finals = |call: &mut Call| -> Vec<u16> {
+        let sent = call.shard.sent.drain(..);
+        let statuses = sent.filter_map(|sent| sent.message.status());
+        let finals = statuses.filter(|status| status.is_final());
+        finals.map(|status| status.code()).collect()
+    };
+    call.says("INFO", RELAY, FIVE);
+    carried(&mut call);
+    call.shard.pass(Duration::from_secs(7));
+    // One of the other party's, and one more behind the first.
+    let text = format!("{RELAY}Content-Length: 8\n\nSignal=5");
+    let bare = callee_request(&call.invite, "x1", "INFO", 1, "");
+    call.shard
+        .teams_says(&bare.replace("Content-Length: 0\n\n", &text));
+    call.says("INFO", RELAY, "Signal=6\n");
+    assert_eq!(finals(&mut call), [0; 0]);
+    call.shard.pass(Duration::from_secs(2));
+    assert_eq!(finals(&mut call), [500]);
+    call.shard.pass(Duration::from_secs(5));
+    assert_eq!(finals(&mut call), [0; 0]);
+    call.shard.pass(Duration::from_secs(2));
+    assert_eq!(finals(&mut call), [500, 500]);
+    call.lives();
+}
+
 /// Until it is answered, the call may have been transferred: whoever got it has no part in it any more.
 #[test]
 fn a_digit_is_answered_to_whoever_pressed_it_though_the_other_party_has_transferred_the_call() {

@@ -5,16 +5,19 @@
 //! | the first description       | it is there          | everything                                 |
 //! | that of another fork        | anything is final    | what nobody who is known has sent          |
 //! | a check from where it comes | a pair is nominated  | what comes from places that nobody knows   |
+//! | the same after a restart    | a pair is nominated  | what comes from places that somebody knows |
 //!
 //! Who answers a call may talk before its answer has arrived here, and before its checks have. Everything is judged
 //! when the key or the check is there, in the order in which it came, and what has waited for more than half a second
-//! is dropped.
+//! is dropped, whether or not anything comes. After a restart the pair of before serves, maybe for the rest of the call,
+//! and no stranger is waited for.
 //!
 //! Anybody can send to a port, and what cannot be opened yet cannot be told from noise. So each source has the room of
-//! half a second of usual packets and takes it from nobody but itself, and sources are few. Where their number is
-//! full, somebody who has sent no more than a packet, and was not the first, gives way to another; and everybody to
-//! who has shown to be a peer of ours: by a check with our password, by a packet that a key has opened, or because a
-//! description names its address.
+//! half a second of usual packets, and sources are few. All who are unknown have the room of two such together: where it
+//! is full, who has most gives way to who has less, so that everybody has a quarter of it at least. Where the number of
+//! sources is full, somebody who has sent no more than a packet, and was not the first, gives way to another; and
+//! everybody to who has shown to be a peer of ours: by a check with our password, by a packet that a key has opened, or
+//! because a description names its address. Who has, loses nothing to anybody.
 
 use super::output::{Outcome, Output};
 use super::plan::Path;
@@ -26,11 +29,14 @@ use crate::time::Timestamp;
 use media_api::{DropReason, Stage};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// How long a packet is kept.
-const KEPT_US: u64 = 500_000;
+const KEPT: Duration = Duration::from_millis(500);
 /// Half a second of packets of 20 ms.
 const MAX_PACKETS: usize = 25;
+/// Packets of all whom nobody knows.
+const MAX_UNKNOWN: usize = 2 * MAX_PACKETS;
 /// Places that packets are kept of.
 const MAX_SOURCES: usize = 4;
 /// Larger packets are no telephone audio.
@@ -66,6 +72,7 @@ impl MediaSession {
         from: SocketAddr,
         packet: &[u8],
         (why, now): (DropReason, Timestamp),
+        out: &mut Output,
     ) -> bool {
         let stream = &mut self.streams[at];
         let was_opened = std::mem::take(&mut stream.early.is_opened);
@@ -77,7 +84,11 @@ impl MediaSession {
         let may_be_fork = newest == Some(Stage::Preview);
         let is_early = match why {
             DropReason::NoPath => !stream.was_agreed(),
-            DropReason::Source => may_be_fork || stream.awaits_nomination(),
+            DropReason::Source => {
+                may_be_fork
+                    || stream.awaits_strangers()
+                    || (stream.awaits_nomination() && stream.knows(from))
+            }
             // It may have the numbers of another one: forks may be alike in everything but their keys.
             DropReason::Authentication | DropReason::Replay => {
                 may_be_fork && !stream.ring.repeats(packet)
@@ -87,6 +98,7 @@ impl MediaSession {
         if !is_early || !stream.makes_room(from, now) {
             return false;
         }
+        out.is_sooner |= stream.early.packets.is_empty();
         stream.early.packets.push_back(Kept {
             socket,
             from,
@@ -138,12 +150,17 @@ impl MediaSession {
 impl Stream {
     /// Drops what has waited for too long.
     pub(super) fn expire_early(&mut self, now: Timestamp) {
-        let is_old = |kept: &Kept| now.since_us(kept.at) > KEPT_US;
-        while self.early.packets.front().is_some_and(is_old)
+        while self.early_deadline().is_some_and(|due| due <= now)
             && let Some(old) = self.early.packets.pop_front()
         {
             self.drop_for(old.why);
         }
+    }
+
+    /// When [`Self::expire_early`] has something to do.
+    pub(super) fn early_deadline(&self) -> Option<Timestamp> {
+        let oldest = self.early.packets.front();
+        oldest.map(|kept| kept.at + KEPT + Duration::from_micros(1))
     }
 
     /// Whether a packet from there may be kept; what has to give way for it is dropped.
@@ -159,28 +176,41 @@ impl Stream {
                 *packets += 1;
             }
         }
+        let is_known = self.knows(from);
         let own = sources.iter().find(|(own, _)| *own == Some(from));
-        if let Some((_, packets)) = own {
-            if *packets >= MAX_PACKETS {
-                self.give_up(from, 1);
-            }
+        let own = own.map(|(_, packets)| *packets);
+        if own.is_none() && sources.iter().all(|(own, _)| own.is_some()) {
+            // Who came first stays, so that a flood from many places cannot wash it away packet by packet.
+            let (most, stay) = match is_known {
+                true => (MAX_PACKETS, 0),
+                false => (1, 1),
+            };
+            let others = sources.iter_mut().skip(stay);
+            let others = others.filter_map(|(own, packets)| Some(((*own)?, packets)));
+            let others = others.filter(|(own, packets)| **packets <= most && !self.knows(*own));
+            let Some((least, packets)) = others.min_by_key(|(_, packets)| **packets) else {
+                return false;
+            };
+            self.give_up(least, std::mem::take(packets));
+        }
+        let own = own.unwrap_or(0);
+        if own >= MAX_PACKETS {
+            self.give_up(from, 1);
             return true;
         }
-        if sources.iter().any(|(own, _)| own.is_none()) {
+        if is_known {
             return true;
         }
-        // Who came first stays, so that a flood from many places cannot wash it away packet by packet.
-        let (most, stay) = match self.knows(from) {
-            true => (MAX_PACKETS, 0),
-            false => (1, 1),
-        };
-        let others = sources.iter().skip(stay);
-        let others = others.filter_map(|(own, packets)| Some(((*own)?, *packets)));
-        let others = others.filter(|(own, packets)| *packets <= most && !self.knows(*own));
-        let Some((least, packets)) = others.min_by_key(|(_, packets)| *packets) else {
-            return false;
-        };
-        self.give_up(least, packets);
+        let unknown = sources
+            .iter()
+            .filter_map(|(own, packets)| Some(((*own)?, *packets)))
+            .filter(|(own, _)| !self.knows(*own));
+        let all: usize = unknown.clone().map(|(_, packets)| packets).sum();
+        if all >= MAX_UNKNOWN {
+            let most = unknown.max_by_key(|(_, packets)| *packets);
+            let most = most.filter(|(_, packets)| *packets > own + 1);
+            self.give_up(most.map_or(from, |(most, _)| most), 1);
+        }
         true
     }
 
@@ -198,7 +228,9 @@ impl Stream {
     /// Whether somebody there has shown to be a peer of ours, or is described to be.
     fn knows(&self, at: SocketAddr) -> bool {
         let is_peer = |face: &super::stream::Face| {
-            face.guard.pinned() == Some(at) || face.terms.remote_rtp == at
+            face.guard.pinned() == Some(at)
+                || face.terms.remote_rtp == at
+                || face.guard.checked().is_some_and(|own| own.announces(at))
         };
         self.faces.iter().any(is_peer) || self.agent.has_seen(at)
     }

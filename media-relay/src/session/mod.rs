@@ -223,7 +223,7 @@ impl MediaSession {
             Ok(outcome) => outcome,
             Err(reason) => {
                 let packet = slot.get(..length).unwrap_or_default();
-                if self.keep_early(at, socket, from, packet, (reason, now)) {
+                if self.keep_early(at, socket, from, packet, (reason, now), out) {
                     return Outcome::Kept;
                 }
                 self.streams[at].drop_for(reason);
@@ -586,7 +586,8 @@ impl MediaSession {
         });
         self.streams
             .iter()
-            .filter_map(|stream| stream.reports.due())
+            .flat_map(|stream| [stream.reports.due(), stream.early_deadline()])
+            .flatten()
             .chain(silence)
             .chain(
                 self.endpoints

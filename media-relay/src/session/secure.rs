@@ -10,7 +10,7 @@ use super::source::Rank;
 use super::stream::{Face, Stream, reachable};
 use super::{MediaSession, SocketId};
 use crate::dtls::{self, Association, Identity};
-use crate::srtp::{PeerKeys, Protocol};
+use crate::srtp::{Agreed, PeerKeys, Protocol};
 use crate::time::Timestamp;
 use media_api::{
     CryptoKey, DropReason, DtlsRole, EndpointId, Event, HandshakeFault, NegotiatedStream,
@@ -317,6 +317,10 @@ impl Stream {
         let Some(face) = faces.get_mut(at) else {
             return;
         };
+        let agreed = Agreed {
+            is_moved: false,
+            is_held: face.holds_before(),
+        };
         let Some(secure) = &mut face.secure else {
             return;
         };
@@ -325,7 +329,7 @@ impl Stream {
             Part::Rtcp => (&mut secure.report_keys, &mut secure.report_sender),
         };
         match keys {
-            Some(keys) => keys.agree(ring, remote, false, now),
+            Some(keys) => keys.agree(ring, remote, agreed, now),
             None => *keys = Some(PeerKeys::new(ring, remote)),
         }
         *own = Some(sender);

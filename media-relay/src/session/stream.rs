@@ -28,7 +28,7 @@ use crate::e_model::Codec;
 use crate::entropy::Entropy;
 use crate::g711::Law;
 use crate::packet::rtp::{self, RtpHeader};
-use crate::srtp::{KeyRing, PeerKeys, Protocol, SrtpFault};
+use crate::srtp::{Agreed, KeyRing, PeerKeys, Protocol, SrtpFault};
 use crate::time::{Timestamp, WallOffset};
 use media_api::{
     Content, Direction, DropReason, ForkId, Format, FormatId, NegotiatedStream, Protection,
@@ -433,6 +433,7 @@ impl Stream {
     }
 
     fn revised(&mut self, mut face: Face, terms: NegotiatedStream, now: Timestamp) -> Face {
+        let was_held = face.holds_before();
         let (before, after) = (&face.terms.payloads, &terms.payloads);
         face.retired.follow(before, after, now);
         // The evidence of one kind of packets says nothing about the other.
@@ -476,7 +477,11 @@ impl Stream {
                 SendsWith::only(self.sender(local)),
             ),
             (Protection::Sdes { local, remote }, Some(mut keys)) => {
-                keys.agree(&mut self.ring, remote, moved, now);
+                let agreed = Agreed {
+                    is_moved: moved,
+                    is_held: was_held && is_kept,
+                };
+                keys.agree(&mut self.ring, remote, agreed, now);
                 (Some(keys), self.sender_between(face.own, local, is_kept))
             }
         };
@@ -504,7 +509,7 @@ impl Stream {
     pub(super) fn expire_keys(&mut self, now: Timestamp) {
         let mut over = false;
         for face in &mut self.faces {
-            let is_kept = face.guard.checked().is_some_and(Checked::holds_before);
+            let is_kept = face.holds_before();
             for keys in face.all_keys_mut().filter(|_| is_kept) {
                 keys.postpone(now);
             }
@@ -557,6 +562,7 @@ impl Stream {
                 if standing(face) != Some(wanted) {
                     continue;
                 }
+                let is_held = face.holds_before();
                 let Some(keys) = face.keys_of(protocol) else {
                     if face.is_open() {
                         return Ok((at, packet.len()));
@@ -564,7 +570,7 @@ impl Stream {
                     refused = DropReason::NoKey;
                     continue;
                 };
-                match keys.open(&mut self.ring, protocol, packet, now) {
+                match keys.open(&mut self.ring, protocol, packet, is_held, now) {
                     Ok(length) => return Ok((at, length)),
                     Err(SrtpFault::Replay) => refused = DropReason::Replay,
                     Err(SrtpFault::Malformed) => refused = DropReason::Malformed,

@@ -4,6 +4,9 @@
 //! share one replay window. Each face of the stream holds [`PeerKeys`]: the key that was agreed
 //! last and, for a short time, the one before it.
 //!
+//! After a restart of ICE the pair of before may serve for long, under the key of before ([`Agreed::is_held`]): that key
+//! stays until the pair has gone, whatever else is agreed or proven meanwhile.
+//!
 //! A peer may give a key that it had given before. Its packets are judged by what came under it then, whether it goes
 //! on counting (RFC 3711 §3.3.1) or begins at zero, as a key that is new to its description has it (RFC 4568 §7.1.4):
 //! both are tried, and neither opens the door to a recording. For this the counters of keys that are gone stay, under a
@@ -159,6 +162,15 @@ impl KeyRing {
     }
 }
 
+/// What comes with a key that is agreed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Agreed {
+    /// The peer is elsewhere.
+    pub(crate) is_moved: bool,
+    /// It was and is served where it was before a restart.
+    pub(crate) is_held: bool,
+}
+
 /// The keys under which one peer may send.
 #[derive(Debug)]
 pub(crate) struct PeerKeys {
@@ -181,27 +193,34 @@ impl PeerKeys {
         }
     }
 
-    /// A new agreement. The same key keeps its state; with `moved`, the peer changed its address
-    /// without changing the key. Another key starts beside the present one.
+    /// A new agreement. The same key keeps its state; where it moved, the peer changed its address
+    /// without changing the key. Another key starts beside the present one, or, where the peer is held, beside the one
+    /// that is still in use there.
     pub(crate) fn agree(
         &mut self,
         ring: &mut KeyRing,
         key: &CryptoKey,
-        moved: bool,
+        Agreed { is_moved, is_held }: Agreed,
         now: Timestamp,
     ) {
         let id = ring.install(key);
         if id == self.current {
-            if moved {
+            if is_moved {
                 ring.expect_restart(id);
             }
             return;
         }
-        ring.follow(id, self.current);
+        let mut in_use = self.current;
+        if let Some(old) = self.retiring.take_if(|old| is_held && old.proofs == 0)
+            && old.id != id
+        {
+            in_use = old.id;
+        }
+        ring.follow(id, in_use);
         // It may be one that it has had before, and then nobody knows whether it goes on from there.
         ring.expect_restart(id);
         self.retiring = Some(Retiring {
-            id: self.current,
+            id: in_use,
             until: now + OVERLAP,
             proofs: 0,
         });
@@ -212,12 +231,14 @@ impl PeerKeys {
         self.current == id || self.retiring.as_ref().is_some_and(|old| old.id == id)
     }
 
-    /// Opens `packet` under the current key or, during the overlap, the one before.
+    /// Opens `packet` under the current key or, during the overlap, the one before; where the peer is held, nothing
+    /// ends the overlap.
     pub(crate) fn open(
         &mut self,
         ring: &mut KeyRing,
         protocol: Protocol,
         packet: &mut [u8],
+        is_held: bool,
         now: Timestamp,
     ) -> Result<usize, SrtpFault> {
         let opened = ring.open(self.current, protocol, packet, now);
@@ -228,11 +249,13 @@ impl PeerKeys {
         };
         match opened {
             Ok(length) => {
-                old.proofs += 1;
+                old.proofs += u8::from(!is_held);
                 Ok(length)
             }
             // What was on its way when the keys changed may also look like a repetition under the new one.
-            Err(fault @ (SrtpFault::Authentication | SrtpFault::Replay)) if now < old.until => {
+            Err(fault @ (SrtpFault::Authentication | SrtpFault::Replay))
+                if is_held || now < old.until =>
+            {
                 let opened = ring.open(old.id, protocol, packet, now);
                 opened.map_err(|old| match old {
                     SrtpFault::Authentication => fault,

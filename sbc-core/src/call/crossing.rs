@@ -1,12 +1,13 @@
 //! Requests of one party that the other gets: INFO, MESSAGE and REFER within an established call.
 
-use super::{Call, Leg, Timer};
+use super::{Call, Timer};
 use crate::id::{LegId, TransactionId};
 use crate::plane::Cx;
 use crate::policy::crossing::{Fate, Pressed, crosses, fate};
 use crate::session::Conveyed;
 use crate::sip::header::MaxForwards;
 use crate::sip::{Method, Status};
+use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,15 @@ use std::time::Duration;
 /// Who has sent one is noted and not derived: until it is answered, a transfer, a replacement or a pickup may have
 /// joined both legs with others.
 #[derive(Debug, Default)]
-pub(super) struct Crossings(VecDeque<(Option<(LegId, TransactionId)>, Destined)>);
+pub(super) struct Crossings(VecDeque<Crossing>);
+
+#[derive(Debug)]
+struct Crossing {
+    of: Option<(LegId, TransactionId)>,
+    what: Destined,
+    /// Until when it is waited for; nothing once its sender has been answered.
+    due: Option<Timestamp>,
+}
 
 /// What is on its way.
 #[derive(Debug)]
@@ -31,8 +40,8 @@ pub(super) struct Destined {
 /// Most keys that wait to be told to a party.
 const MOST_DIGITS: usize = 32;
 
-/// How long the other party may take: well below the 32 s after which the sender gives up.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long the other party may take, from when a request comes here: well below the 32 s after which the sender gives up.
+pub(super) const PATIENCE: Duration = Duration::from_secs(8);
 
 impl Call {
     /// A request of a leg that may concern the other.
@@ -103,8 +112,9 @@ impl Call {
             let has_room = of.is_some() || waiting < MOST_DIGITS;
             let is_first = waiting == 0;
             if has_room && (!is_first || to.session.bring(cx, &what.what, what.hops)) {
-                to.crossings.0.push_back((of, what));
-                return self.wait_for_crossing(cx);
+                let due = Some(cx.now.mono + PATIENCE);
+                to.crossings.0.push_back(Crossing { of, what, due });
+                return self.wait_for_crossings();
             }
         }
         if let Some((from, id)) = of {
@@ -123,21 +133,16 @@ impl Call {
         self.convey(cx, to, None, what);
     }
 
-    /// Counts from the first that waits: whoever sends one after the other must not keep it waiting for
-    /// ever.
-    pub(super) fn wait_for_crossing(&mut self, cx: &Cx<'_>) {
-        if !self.timers.is_set(Timer::Cross as usize) {
-            let limit = cx.now.mono + PATIENCE;
-            self.timers.set(Timer::Cross as usize, limit);
-        }
-    }
-
-    /// One is through; those that are left are waited for anew.
-    fn crossed(&mut self, cx: &Cx<'_>) {
-        self.timers.stop(Timer::Cross as usize);
-        let is_waiting = |leg: &Leg| !leg.crossings.0.is_empty();
-        if self.legs.values().any(is_waiting) || self.has_nameless() {
-            self.wait_for_crossing(cx);
+    /// Looks again when the first of all is late. Each has its own time: whoever sends one after the other must not
+    /// keep the first waiting for ever, and who is late towards one must not cost another its answer.
+    pub(super) fn wait_for_crossings(&mut self) {
+        let legs = self.legs.values();
+        let crossings = legs.flat_map(|leg| leg.crossings.0.iter());
+        let due = crossings.filter_map(|crossing| crossing.due);
+        let next = due.chain(self.nameless_due()).min();
+        match next {
+            Some(next) => self.timers.set(Timer::Cross as usize, next),
+            None => self.timers.stop(Timer::Cross as usize),
         }
     }
 
@@ -147,18 +152,22 @@ impl Call {
         let Some(to) = self.legs.get_mut(&leg) else {
             return;
         };
-        let Some((of, done)) = to.crossings.0.pop_front() else {
+        let Some(Crossing { of, what: done, .. }) = to.crossings.0.pop_front() else {
             return;
         };
         let mut unsent = Vec::new();
-        while let Some((of, next)) = to.crossings.0.front() {
-            if to.session.bring(cx, &next.what, next.hops) {
+        while let Some(Crossing { of, what, .. }) = to.crossings.0.front() {
+            if to.session.bring(cx, &what.what, what.hops) {
                 break;
             }
             unsent.extend(*of);
             to.crossings.0.pop_front();
         }
-        self.crossed(cx);
+        // Nobody waits for an answer to ours, so they have time as long as the party goes on answering.
+        for ours in to.crossings.0.iter_mut().filter(|own| own.of.is_none()) {
+            ours.due = Some(cx.now.mono + PATIENCE);
+        }
+        self.wait_for_crossings();
         if let (Conveyed::Digit(pressed), false) = (&done.what, status.is_success()) {
             self.digit_refused(cx, leg, *pressed);
         }
@@ -177,12 +186,20 @@ impl Call {
     /// call (RFC 3261 §12.2.1.2). What is on its way stays the first, until its transaction has ended. Nor is
     /// there an answer any more of a party that has left.
     pub(super) fn uncarried(&mut self, cx: &mut Cx<'_>) {
-        let mut unanswered = self.forget_nameless();
+        let now = cx.now.mono;
+        let mut unanswered = self.forget_nameless(now);
         for to in self.legs.values_mut() {
-            let waiting = to.crossings.0.iter_mut();
-            unanswered.extend(waiting.filter_map(|(of, _)| of.take()));
-            to.crossings.0.truncate(usize::from(!to.session.is_over()));
+            let mut stays = !to.session.is_over();
+            to.crossings.0.retain_mut(|crossing| {
+                let is_first = std::mem::take(&mut stays);
+                if crossing.due.is_some_and(|due| due <= now) {
+                    crossing.due = None;
+                    unanswered.extend(crossing.of.take());
+                }
+                is_first || crossing.due.is_some()
+            });
         }
+        self.wait_for_crossings();
         for (from, id) in unanswered {
             self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
         }

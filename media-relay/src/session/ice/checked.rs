@@ -88,6 +88,11 @@ impl Checked {
         self.before.is_some()
     }
 
+    /// Whether the peer says that it may send from there.
+    pub(in crate::session) fn announces(&self, at: SocketAddr) -> bool {
+        self.announced.contains(&at)
+    }
+
     /// Whether nobody has checked.
     pub(in crate::session) fn is_blank(&self) -> bool {
         self.checked.is_empty()

@@ -92,6 +92,12 @@ impl Stream {
         checked.any(|checked| !checked.is_nominated())
     }
 
+    /// Whether such a peer may be anywhere: no pair of before serves it meanwhile.
+    pub(super) fn awaits_strangers(&self) -> bool {
+        let mut checked = self.faces.iter().filter_map(|face| face.guard.checked());
+        checked.any(|checked| !checked.is_nominated() && !checked.holds_before())
+    }
+
     /// Whether the peer is one that checks, and nothing is known yet of where it is.
     pub(super) fn awaits_checks(&self) -> bool {
         self.has_checks() && self.active().is_some_and(|face| !face.has_target())
@@ -148,6 +154,11 @@ impl Face {
             face.guard.pinned().is_some() && face.terms.direction != Direction::Inactive
         };
         is_early(self) && is_early(other) && is_heard(self) && !is_heard(other)
+    }
+
+    /// Whether the pair of before a restart still serves.
+    pub(super) fn holds_before(&self) -> bool {
+        self.guard.checked().is_some_and(Checked::holds_before)
     }
 
     /// Whether there is an address to send RTP to.

@@ -10,7 +10,7 @@
 
 use super::TOO_OFTEN;
 use crate::call::Call;
-use crate::call::crossing::Destined;
+use crate::call::crossing::{Destined, PATIENCE};
 use crate::cause::Because;
 use crate::config::{Preset, TransformScope};
 use crate::event::Happened;
@@ -24,6 +24,7 @@ use crate::record::{TransferKind, TransferOutcome, TransferRecord};
 use crate::session::{Conveyed, SessionEvent};
 use crate::sip::header::{MaxForwards, Replaces};
 use crate::sip::{Message, Method, Status};
+use crate::time::Timestamp;
 use bytes::Bytes;
 use std::collections::VecDeque;
 
@@ -35,6 +36,8 @@ pub(in crate::call) struct Nameless {
     wish: Wish,
     naming: Naming,
     homes: VecDeque<ShardId>,
+    /// Until when its sender waits.
+    due: Timestamp,
 }
 
 /// A REFER that the other party has accepted.
@@ -88,8 +91,9 @@ impl Call {
             wish,
             naming,
             homes,
+            due: cx.now.mono + PATIENCE,
         });
-        self.wait_for_crossing(cx);
+        self.wait_for_crossings();
         self.ask_for_name(cx, id);
     }
 
@@ -152,15 +156,18 @@ impl Call {
         self.settle(cx);
     }
 
-    /// Whether a REFER waits for the name of a dialog.
-    pub(in crate::call) fn has_nameless(&self) -> bool {
-        !self.nameless.is_empty()
+    /// When the first REFER has waited too long for the name of a dialog.
+    pub(in crate::call) fn nameless_due(&self) -> Option<Timestamp> {
+        self.nameless.iter().map(|own| own.due).min()
     }
 
-    /// Nobody waits for names any more.
-    pub(in crate::call) fn forget_nameless(&mut self) -> Vec<(LegId, TransactionId)> {
-        let all = self.nameless.drain(..);
-        all.map(|own| (own.from, own.id)).collect()
+    /// Nobody waits any more for names that are late.
+    pub(in crate::call) fn forget_nameless(
+        &mut self,
+        now: Timestamp,
+    ) -> Vec<(LegId, TransactionId)> {
+        let late = self.nameless.extract_if(.., |own| own.due <= now);
+        late.map(|own| (own.from, own.id)).collect()
     }
 
     fn may_relay(&self, leg: LegId, request: &Message) -> Result<(Wish, LegId), Refused> {
