@@ -537,6 +537,9 @@ async fn what_is_issued_while_teams_is_out_of_order_waits_for_its_next_200() {
         rows.contains("certificate of \\\"contoso\\\" waits"),
         "{rows}"
     );
+    // A reload tries what is on file, and what is issued goes on waiting.
+    assert_eq!(running.node.ask("POST", "/reload").await.status, 200);
+    assert_ne!(running.certificate().await["waits_for"], Value::Null);
     *proxy.outage.lock().unwrap() = None;
     says_200();
     running.ended("issued", 2).await;

@@ -24,13 +24,31 @@ pub struct Waiting {
     pub trunks: BTreeSet<TrunkName>,
     /// The same in words.
     pub because: &'static str,
+    /// Names that a reload has chosen with it: those that the one in use has besides are not missed.
+    pub chosen: Option<Vec<String>>,
+    /// One of its trunks was answered since, and nobody has tried it again yet.
+    is_due: bool,
 }
 
 impl Awaited {
-    /// What a trial of all identities has come to.
-    pub(super) fn replace(&self, kept: &[Kept]) {
-        let waiting = waiting(kept, wall_clock());
-        *self.lock() = waiting.collect();
+    /// What the trial of a reload has come to. What is not read from files it has not tried; that goes on waiting for those
+    /// of its trunks that are left.
+    pub(super) fn replace(
+        &self,
+        kept: &[Kept],
+        is_elsewhere: impl Fn(&TlsContextName) -> bool,
+        is_left: impl Fn(&TrunkName) -> bool,
+    ) {
+        let mut all = self.lock();
+        all.retain(|name, own| {
+            own.trunks.retain(&is_left);
+            !own.trunks.is_empty() && is_elsewhere(name)
+        });
+        for (name, own) in waiting(kept, wall_clock()) {
+            let names = kept.iter().find(|kept| kept.context == name);
+            let chosen = names.map(|kept| kept.names.clone());
+            all.insert(name, Waiting { chosen, ..own });
+        }
     }
 
     /// What a trial of some has come to.
@@ -40,10 +58,14 @@ impl Awaited {
         kept: &[Kept],
     ) {
         let mut all = self.lock();
-        for name in tried {
-            all.remove(name);
+        let mut chosen: BTreeMap<_, _> = tried
+            .into_iter()
+            .filter_map(|name| Some((name.clone(), all.remove(name)?.chosen)))
+            .collect();
+        for (name, own) in waiting(kept, wall_clock()) {
+            let chosen = chosen.remove(&name).flatten();
+            all.insert(name, Waiting { chosen, ..own });
         }
-        all.extend(waiting(kept, wall_clock()));
     }
 
     /// What an identity waits for.
@@ -59,7 +81,7 @@ impl Awaited {
             .collect()
     }
 
-    /// Those whose wait is over: one of their trunks was answered with 200 since.
+    /// Those that can be tried again: one of their trunks was answered with 200 since. Each once; it waits until it is.
     pub(super) fn answered(&self, proxies: &Proxies) -> Vec<TlsContextName> {
         let mut all = self.lock();
         let is_over = |own: &Waiting| {
@@ -67,12 +89,14 @@ impl Awaited {
             let mut good = ways.filter(|(way, _)| !way.by_peer);
             good.any(|(_, last)| last.good_at.is_some_and(|good| good > own.since))
         };
-        let over = all.iter().filter(|(_, own)| is_over(own));
-        let over: Vec<_> = over.map(|(name, _)| name.clone()).collect();
-        for name in &over {
-            all.remove(name);
-        }
-        over
+        let over = all
+            .iter_mut()
+            .filter(|(_, own)| !own.is_due && is_over(own));
+        let over = over.map(|(name, own)| {
+            own.is_due = true;
+            name.clone()
+        });
+        over.collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<TlsContextName, Waiting>> {
@@ -87,6 +111,8 @@ fn waiting(kept: &[Kept], now: UnixTime) -> impl Iterator<Item = (TlsContextName
             since: now,
             trunks: kept.awaits.clone(),
             because: kept.because,
+            chosen: None,
+            is_due: false,
         };
         (kept.context.clone(), own)
     })
@@ -104,6 +130,7 @@ mod tests {
             context: context.into(),
             because: "x",
             awaits: awaits.iter().copied().map(TrunkName::new).collect(),
+            names: vec![format!("{context}.example")],
         }
     }
 
@@ -129,7 +156,8 @@ mod tests {
         let (awaited, proxies) = (Awaited::default(), Proxies::default());
         let soon = || wall_clock() + Duration::from_secs(1);
         told(&proxies, false, Some(Status::OK), UnixTime::from_micros(1));
-        awaited.replace(&[kept("a", &["teams"]), kept("b", &["other"]), kept("c", &[])]);
+        let all = [kept("a", &["teams"]), kept("b", &["other"]), kept("c", &[])];
+        awaited.replace(&all, |_| false, |_| true);
         assert_eq!(awaited.all().len(), 2, "who is refused waits for nobody");
         for (by_peer, status) in [
             (false, None),
@@ -142,9 +170,37 @@ mod tests {
         told(&proxies, false, Some(Status::OK), soon());
         assert_eq!(awaited.answered(&proxies), ["a".into()]);
         assert!(awaited.answered(&proxies).is_empty());
-        assert!(awaited.of(&"a".into()).is_none() && awaited.of(&"b".into()).is_some());
+        assert!(
+            awaited.of(&"a".into()).is_some(),
+            "nobody has tried it again"
+        );
+        // Teams is out of order again; what the reload has chosen is so still.
+        awaited.note([&"a".into()], &[kept("a", &["teams"])]);
+        let chosen = awaited.of(&"a".into()).unwrap().chosen;
+        assert_eq!(chosen, Some(vec!["a.example".to_owned()]));
+        told(&proxies, false, Some(Status::OK), soon());
+        assert_eq!(awaited.answered(&proxies), ["a".into()]);
+        awaited.note([&"a".into()], &[]);
         // A later trial that was decided ends a wait as well.
         awaited.note([&"b".into()], &[]);
         assert!(awaited.all().is_empty());
+    }
+
+    #[test]
+    fn a_reload_ends_no_wait_of_what_it_has_not_tried() {
+        let awaited = Awaited::default();
+        let by_reload = |kept: &[Kept]| {
+            let is_issued = |name: &TlsContextName| name.as_str() != "file";
+            awaited.replace(kept, is_issued, |trunk| trunk.as_str() == "teams");
+        };
+        let of_order = [kept("issued", &["teams", "gone"]), kept("lone", &["gone"])];
+        awaited.note([], &of_order);
+        awaited.note([], &[kept("file", &["teams"])]);
+        by_reload(&[]);
+        let left = awaited.all();
+        let names: Vec<_> = left.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["issued"]);
+        assert!(left[0].1.trunks.iter().eq([&"teams".into()]));
+        assert_eq!(left[0].1.chosen, None);
     }
 }

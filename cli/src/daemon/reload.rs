@@ -571,7 +571,13 @@ impl Daemon {
             cdr.relocate(spool);
         }
         self.publish(&loaded, &tls);
-        self.awaited().replace(&prepared.kept);
+        self.tell_kept(&prepared.kept);
+        let is_elsewhere = |name: &TlsContextName| self.acme().has_candidate(name);
+        self.awaited()
+            .replace(&prepared.kept, is_elsewhere, |trunk| {
+                let mut all = config.trunks.values();
+                all.any(|one| one.watched_as() == trunk)
+            });
         let done = Reloaded {
             changes: prepared.changes,
             generation: loaded.config.generation,

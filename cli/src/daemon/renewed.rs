@@ -74,8 +74,8 @@ pub async fn watch(daemon: Weak<Daemon>, every: Duration) {
             continue;
         }
         for name in &answered {
-            // One that an authority has issued is kept beside the one in use, and shown again before another is ordered.
-            let _ = daemon.acme().hurry(name);
+            // One that an authority has issued is kept beside the one in use, and is all that is tried.
+            daemon.acme().show_again(name);
         }
         let files: Vec<(TlsContextName, TlsFiles)> = {
             let loaded = daemon.loaded();
@@ -151,15 +151,22 @@ fn marks(files: &TlsFiles) -> Marks {
 }
 
 impl Daemon {
-    /// Tries certificates of ours that are new at Teams, and tells of those that are not put into use.
+    /// Tries certificates of ours that are new at Teams.
     pub(super) async fn proven(
         &self,
         config: &Arc<Config>,
         tls: TlsStore,
         words: &Words,
     ) -> (TlsStore, Vec<Kept>) {
-        let (tls, kept) = self.net().proven(config, tls, self.resolver(), words).await;
-        for one in &kept {
+        self.net().proven(config, tls, self.resolver(), words).await
+    }
+
+    /// Tells of certificates that were tried and are not put into use; of one that waits already, nothing new.
+    pub(super) fn tell_kept(&self, kept: &[Kept]) {
+        for one in kept {
+            if !one.awaits.is_empty() && self.awaited().of(&one.context).is_some() {
+                continue;
+            }
             let told = serde_json::json!({ "context": one.context, "why": one.because });
             let kind = match one.awaits.is_empty() {
                 true => Kind::CertificateRefused,
@@ -167,7 +174,6 @@ impl Daemon {
             };
             self.sinks().news.tell(kind, told);
         }
-        (tls, kept)
     }
 
     /// Takes certificates that were found on disk into use, those that are others and as good.
@@ -202,8 +208,9 @@ impl Daemon {
                 continue;
             }
             let (own, facts) = (old.facts(), context.facts());
-            let lacking = own.names.iter().find(|name| !facts.names.contains(name));
-            let why = match lacking {
+            // What a reload has chosen, and what only waits for Teams, is measured by its own names.
+            let chosen = self.awaited().of(name).and_then(|own| own.chosen);
+            let why = match lacking(&own.names, chosen.as_deref(), &facts.names) {
                 Some(name) => Some(format!(
                     "it lacks the name {name}; a reload takes it all the same"
                 )),
@@ -212,7 +219,10 @@ impl Daemon {
                 None => None,
             };
             match why {
-                Some(why) => stays(name, &why),
+                Some(why) => {
+                    stays(name, &why);
+                    self.awaited().note([name], &[]);
+                }
                 None => {
                     tls.put(Arc::clone(&context));
                     found.push(context);
@@ -221,6 +231,7 @@ impl Daemon {
         }
         // Side by side: hundreds are renewed in one night.
         let (mut tls, kept) = self.proven(&self.net().config(), tls, &self.words()).await;
+        self.tell_kept(&kept);
         self.awaited()
             .note(found.iter().map(|context| context.name()), &kept);
         // Who refuses one was told by who has tried it.
@@ -249,6 +260,14 @@ impl Daemon {
     }
 }
 
+/// A name of those in use, or of those that a reload has chosen instead, that a new certificate lacks.
+fn lacking<'a>(own: &'a [String], chosen: Option<&'a [String]>, new: &[String]) -> Option<&'a str> {
+    let wanted = chosen.unwrap_or(own).iter();
+    wanted
+        .map(String::as_str)
+        .find(|name| !new.iter().any(|other| other == name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,6 +289,15 @@ mod tests {
             issued_for: None,
         };
         (TlsContextName::new("one"), files)
+    }
+
+    #[test]
+    fn fewer_names_that_a_reload_has_chosen_are_no_reason_against_a_certificate() {
+        let names = ["a.example", "b.example"].map(str::to_owned);
+        let (both, first) = (&names[..], &names[..1]);
+        assert_eq!(lacking(both, None, first), Some("b.example"));
+        assert_eq!(lacking(both, Some(first), first), None);
+        assert_eq!(lacking(first, Some(both), first), Some("b.example"));
     }
 
     #[test]

@@ -27,6 +27,20 @@ impl Daemon {
     ) -> Result<Lifetime, Fault> {
         // No reload comes between.
         let _turn = self.turn().lock().await;
+        let done = self.tried(identity, candidate, names, store).await;
+        if !matches!(done, Err(Fault::Unanswered)) {
+            self.awaited().note([identity], &[]);
+        }
+        done
+    }
+
+    async fn tried(
+        &self,
+        identity: &TlsContextName,
+        candidate: &Path,
+        names: &[String],
+        store: &Store,
+    ) -> Result<Lifetime, Fault> {
         let running = self.loaded();
         let files = running.shell.tls.get(identity);
         let files = files.filter(|files| files.issued_for.as_deref() == Some(names));
@@ -54,6 +68,7 @@ impl Daemon {
         let mut tls = (*self.net().identities()).clone();
         tls.put(Arc::clone(&context));
         let (tls, kept) = self.proven(&config, tls, &self.words()).await;
+        self.tell_kept(&kept);
         self.awaited().note([identity], &kept);
         if kept.iter().any(|kept| !kept.awaits.is_empty()) {
             return Err(Fault::Unanswered);

@@ -161,6 +161,31 @@ impl Acme {
         Ok(())
     }
 
+    /// Shows what was issued and is not in use to Teams now, also while the authority wants to be left alone.
+    pub(super) fn show_again(&self, name: &TlsContextName) {
+        if !self.has_candidate(name) {
+            return;
+        }
+        if let Some(managed) = self.lock().managed.get_mut(name) {
+            managed.plan.show_again(wall_clock());
+        }
+        self.news.notify_one();
+    }
+
+    fn is_paused(&self, name: &TlsContextName) -> bool {
+        let state = self.lock();
+        let managed = state.managed.get(name);
+        managed.is_some_and(|own| own.plan.is_paused(wall_clock()))
+    }
+
+    /// Whether something was issued for an identity of the configuration, and is not in use.
+    pub(super) fn has_candidate(&self, name: &TlsContextName) -> bool {
+        let state = self.lock();
+        let account = state.account.as_ref();
+        let account = account.filter(|_| state.managed.contains_key(name));
+        account.is_some_and(|account| Store::new(&account.folder).left(name).is_some())
+    }
+
     /// Asks whenever it is time, as long as the daemon is there.
     pub(super) async fn run(self: Arc<Self>, daemon: Weak<Daemon>) {
         loop {
@@ -202,14 +227,6 @@ impl Acme {
             return;
         };
         let store = Store::new(&account.folder);
-        let log = &daemon.sinks().log;
-        let line = log.info(
-            "certificate_order",
-            "an authority is asked for a certificate",
-        );
-        line.with("context", name)
-            .with("names", names.join(" "))
-            .send();
         let work = ordered(daemon, name, &account, &names, &store);
         let done = timeout(ORDER_LIMIT, work).await.unwrap_or_else(|_| {
             let host = account.directory.clone();
@@ -331,10 +348,19 @@ async fn ordered(
     // What was issued and is not in use, because Teams said nothing to it, is not ordered again.
     if let Some(candidate) = store.left(identity) {
         let done = daemon.adopt(identity, &candidate, names, store).await;
-        if !matches!(done, Err(Fault::Unusable { .. } | Fault::File { .. })) {
+        let is_useless = matches!(done, Err(Fault::Unusable { .. } | Fault::File { .. }));
+        if !is_useless || daemon.acme().is_paused(identity) {
             return done;
         }
     }
+    let log = &daemon.sinks().log;
+    let line = log.info(
+        "certificate_order",
+        "an authority is asked for a certificate",
+    );
+    line.with("context", identity)
+        .with("names", names.join(" "))
+        .send();
     let way = Way::new(
         &account.directory,
         &account.https_roots,

@@ -159,9 +159,10 @@ impl Plan {
         let own = (FIRST_PAUSE * 2_u32.pow(doublings)).min(longest);
         let own = own + chance.of(own / 10);
         let wish = wish.unwrap_or_default().min(LONGEST_WISH);
-        self.paused_until = now + wish;
+        // What was only shown to Teams ends no pause.
+        self.paused_until = self.paused_until.max(now + wish);
         self.state = State::Waiting {
-            at: now + own.max(wish),
+            at: (now + own).max(self.paused_until),
         };
     }
 
@@ -171,6 +172,19 @@ impl Plan {
         self.state = State::Waiting {
             at: now + LAST_DAY_PAUSE + chance.of(LAST_DAY_PAUSE / 10),
         };
+    }
+
+    /// What was issued is shown to Teams again: nobody asks the authority.
+    pub fn show_again(&mut self, now: UnixTime) {
+        match self.state {
+            State::Ordering => {}
+            State::Waiting { .. } => self.state = State::Waiting { at: now },
+        }
+    }
+
+    /// Whether the authority wants to be left alone.
+    pub fn is_paused(&self, now: UnixTime) -> bool {
+        now < self.paused_until
     }
 
     /// An operator does not want to wait.
@@ -243,6 +257,21 @@ mod tests {
     fn the_first_certificate_is_asked_for_at_once() {
         let plan = Plan::new(None, Past::default(), at(FROM), ALL);
         assert_eq!(plan.due(), Some(at(FROM)));
+    }
+
+    #[test]
+    fn what_was_issued_is_shown_in_a_pause_and_ends_it_not() {
+        let mut plan = holding();
+        let hour = Duration::from_secs(3_600);
+        plan.begin();
+        plan.failed(Some(hour * 40), at(FROM), NONE);
+        assert!(plan.clone().hurry(at(FROM) + hour).is_err());
+        plan.show_again(at(FROM) + hour);
+        assert_eq!(plan.due(), Some(at(FROM) + hour));
+        plan.begin();
+        plan.failed(None, at(FROM) + hour, NONE);
+        assert_eq!(plan.due(), Some(at(FROM) + hour * 40));
+        assert!(plan.is_paused(at(FROM) + hour));
     }
 
     #[test]

@@ -114,6 +114,8 @@ pub struct Kept {
     pub because: &'static str,
     /// Trunks of which one has to be answered with 200 before the certificate is tried again; none if Teams refuses it.
     pub awaits: BTreeSet<TrunkName>,
+    /// Names in the certificate that is not in use.
+    pub names: Vec<String>,
 }
 
 /// What a trial on one trunk has shown.
@@ -235,6 +237,7 @@ impl Net {
                 context: context.name().clone(),
                 because,
                 awaits,
+                names: context.facts().names.clone(),
             });
             tls.put(Arc::new(context.showing(old)));
         }
