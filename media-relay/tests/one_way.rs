@@ -443,6 +443,30 @@ fn a_network_that_repeats_packets_does_not_make_keys_differ() {
     call.assert_told(OneWayKind::NoPackets, 10_000);
 }
 
+/// It cannot be told from a recording, and so is not heard; but it is told why.
+#[test]
+fn a_peer_that_begins_anew_as_before_under_a_used_key_is_told_as_that_until_it_passes_its_end() {
+    let (bench, protect) = secured();
+    let mut call = Call::of(bench);
+    call.run_ms(8_000, |bench, n| {
+        bench.send(B, peer_b(), &protect(n, true)).unwrap();
+    });
+    // Its numbers and its clock are those that it began with.
+    call.run_ms(8_000, |bench, n| {
+        let dropped = bench.send(B, peer_b(), &protect(n - 400, true));
+        assert_eq!(dropped, Err(DropReason::Replay));
+    });
+    call.assert_told(OneWayKind::KeyReused, 8_000);
+    call.told.clear();
+    call.run_ms(1_000, |bench, n| {
+        bench.send(B, peer_b(), &protect(n - 400, true)).unwrap();
+    });
+    assert!(matches!(
+        call.told[..],
+        [Told::Over(B, OneWayKind::KeyReused, _)]
+    ));
+}
+
 #[test]
 fn dead_air_from_the_answer_on_is_told_after_ten_seconds_and_is_over_with_the_first_sound() {
     let dead = |bench: &mut Bench, n: u16| {
