@@ -219,6 +219,7 @@ impl Call {
             | OneWayKind::NoChecks
             | OneWayKind::RefusedChecks
             | OneWayKind::NoHandshake
+            | OneWayKind::KeyReused
             | OneWayKind::Silence
             | OneWayKind::NotReceived => {}
         }

@@ -443,6 +443,54 @@ fn a_network_that_repeats_packets_does_not_make_keys_differ() {
     call.assert_told(OneWayKind::NoPackets, 10_000);
 }
 
+/// It cannot be told from a recording, and so is not heard; but it is told why.
+#[test]
+fn a_peer_that_begins_anew_as_before_under_a_used_key_is_told_as_that_until_it_passes_its_end() {
+    for is_given_back in [false, true] {
+        let (bench, protect) = secured();
+        let mut call = Call::of(bench);
+        call.run_ms(8_000, |bench, n| {
+            bench.send(B, peer_b(), &protect(n, true)).unwrap();
+        });
+        let agree = |call: &mut Call, remote: u8| {
+            let key = |seed| CryptoKey::new(Suite::AesCm128HmacSha1_80, vec![seed; 30]).unwrap();
+            let (local, remote) = (key(1), key(remote));
+            let terms = NegotiatedStream {
+                protection: Protection::Sdes { local, remote },
+                ..terms(peer_b())
+            };
+            call.bench.answer(B, terms);
+        };
+        if is_given_back {
+            // Another key for a while, and the first one again.
+            agree(&mut call, 3);
+            call.run_ms(8_000, |bench, n| {
+                bench.send(B, peer_b(), &protect(n, false)).unwrap();
+            });
+            agree(&mut call, 2);
+        }
+        let (begins, ms) = (call.sequence, call.now_ms());
+        // Its numbers and its clock are those that it began with.
+        call.run_ms(8_000, |bench, n| {
+            let dropped = bench.send(B, peer_b(), &protect(n - begins, true));
+            assert_eq!(dropped, Err(DropReason::Replay));
+        });
+        call.assert_told(OneWayKind::KeyReused, ms);
+        call.told.clear();
+        let mut heard = 0;
+        call.run_ms(1_000, |bench, n| {
+            let packet = protect(n - begins, true);
+            heard += u16::from(bench.send(B, peer_b(), &packet).is_ok());
+        });
+        // A jump back is believed when it goes on.
+        assert!(heard >= 49, "{heard}");
+        assert!(matches!(
+            call.told[..],
+            [Told::Over(B, OneWayKind::KeyReused, _)]
+        ));
+    }
+}
+
 #[test]
 fn dead_air_from_the_answer_on_is_told_after_ten_seconds_and_is_over_with_the_first_sound() {
     let dead = |bench: &mut Bench, n: u16| {

@@ -226,6 +226,9 @@ pub enum OneWayKind {
     WrongSource,
     /// Packets fail authentication: keys differ.
     DecryptFailures,
+    /// Packets repeat numbers that were used under their key: a peer has begun anew under a key of before, numbers and
+    /// clock as they were, which cannot be told from a recording (RFC 3711 §3.3.2, §9.1).
+    KeyReused,
     /// Packets carry payload types that were not agreed.
     WrongPayloadType,
     /// No connectivity check of the peer has come (RFC 8445): it cannot reach the address that we told it.
@@ -247,6 +250,7 @@ impl OneWayKind {
             Self::NoPackets => "no_packets",
             Self::WrongSource => "wrong_source",
             Self::DecryptFailures => "decrypt_failures",
+            Self::KeyReused => "key_reused",
             Self::WrongPayloadType => "wrong_payload_type",
             Self::NoChecks => "no_checks",
             Self::RefusedChecks => "refused_checks",
@@ -263,6 +267,7 @@ impl OneWayKind {
             Self::NoPackets
             | Self::WrongSource
             | Self::DecryptFailures
+            | Self::KeyReused
             | Self::WrongPayloadType
             | Self::NoChecks
             | Self::RefusedChecks

@@ -321,6 +321,7 @@ fn events() -> Vec<Event> {
         OneWayKind::Silence,
         OneWayKind::NotReceived,
         OneWayKind::NoHandshake,
+        OneWayKind::KeyReused,
     ] {
         all.push(Event::OneWay {
             session,

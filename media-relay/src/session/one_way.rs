@@ -45,6 +45,8 @@ const DEAD_AIR: Duration = Duration::from_secs(10);
 const DEAD_PACKETS: u32 = 150;
 /// Packets dropped for one reason that are evidence: a network's own duplicates are fewer.
 const EVIDENCE: u32 = 10;
+/// Repetitions in a row that are a peer which begins anew under a used key, and no network's.
+const REPETITIONS: u32 = 50;
 
 /// What is watched about one endpoint.
 #[derive(Debug, Default)]
@@ -132,7 +134,10 @@ impl Count {
 /// Dropped packets that say why nothing is heard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Suspects {
+    /// Packets that no key opens, and repetitions.
     keys: u32,
+    /// Repetitions alone.
+    repeated: u32,
     payload_type: u32,
     source: u32,
     checks: u32,
@@ -143,9 +148,11 @@ impl Suspects {
     fn add(&mut self, dropped: &[u64; DropReason::ALL.len()], has_checks: bool) {
         // They wrap, and so do differences.
         let count = |reason: DropReason| dropped[reason as usize] as u32;
-        let keys = count(DropReason::Authentication).wrapping_add(count(DropReason::Replay));
+        let repeated = count(DropReason::Replay);
+        let keys = count(DropReason::Authentication).wrapping_add(repeated);
         let checks = count(DropReason::CheckName).wrapping_add(count(DropReason::CheckIntegrity));
         self.keys = self.keys.wrapping_add(keys);
+        self.repeated = self.repeated.wrapping_add(repeated);
         self.payload_type = self
             .payload_type
             .wrapping_add(count(DropReason::PayloadType));
@@ -157,8 +164,16 @@ impl Suspects {
 
     /// What most of the packets since `before` say, if they are enough.
     fn since(&self, before: &Self) -> Option<OneWayKind> {
+        // Nothing was opened since. Most repetitions are refused by their numbers alone, so the key may be another one, too.
+        let repeated = self.repeated.wrapping_sub(before.repeated);
+        let is_reused =
+            repeated >= REPETITIONS && repeated > self.keys.wrapping_sub(before.keys) / 2;
+        let by_keys = match is_reused {
+            true => OneWayKind::KeyReused,
+            false => OneWayKind::DecryptFailures,
+        };
         let counts = [
-            (self.keys, before.keys, OneWayKind::DecryptFailures),
+            (self.keys, before.keys, by_keys),
             (
                 self.payload_type,
                 before.payload_type,
@@ -346,6 +361,7 @@ impl OneWay {
                     OneWayKind::DecryptFailures => came.is_sound(),
                     OneWayKind::NoPackets
                     | OneWayKind::WrongSource
+                    | OneWayKind::KeyReused
                     | OneWayKind::WrongPayloadType
                     | OneWayKind::NoChecks
                     | OneWayKind::NoHandshake

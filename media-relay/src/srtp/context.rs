@@ -8,6 +8,8 @@
 //! A peer may begin to count anew under a key that it has used: after a move, or where it goes back to a key of
 //! before. Its roll-over counter is looked for then, but an index that has been used is taken once more only with
 //! an RTP timestamp outside of those that came under this key, which no recording has (RFC 3711 §3.3.2): [`Past`].
+//! Who begins with the numbers and the clock that it began with before is refused as a repetition until it has passed
+//! its old end; 50 such packets in a row are told as one-way audio of the kind `key_reused`.
 
 use super::kdf::SessionKeys;
 use super::replay::ReplayWindow;

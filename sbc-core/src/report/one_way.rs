@@ -44,6 +44,13 @@ pub(super) const fn advice(kind: OneWayKind) -> Advice {
             fix: "have the peer's side look at the a=crypto line of its last description and at the key that it uses; \
                   something between that changes descriptions must leave these lines alone",
         },
+        OneWayKind::KeyReused => Advice {
+            seen: "its packets repeat numbers that it has used under the same SRTP key, and are dropped as repetitions",
+            cause: "the peer has gone back to a key of before, or goes on under its key after a restart of its media, and begins \
+                    its numbers and its clock where they began then; a recording of the call looks alike (RFC 3711 §3.3.2); seldom its key is another one as well",
+            fix: "have the peer make a new key in its a=crypto line whenever it begins its numbers anew, or go on counting; it is \
+                  heard again once it has passed the number at which it ended",
+        },
         OneWayKind::WrongPayloadType => Advice {
             seen: "its packets carry a payload type that was not agreed, and are dropped",
             cause: "the peer sends another codec than it has answered, or numbers it otherwise than our description",

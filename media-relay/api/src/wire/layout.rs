@@ -70,6 +70,7 @@ wire_layout! {
         6: Silence,
         7: NotReceived,
         8: NoHandshake,
+        9: KeyReused,
     }
 
     enum Family {
