@@ -10,6 +10,7 @@ use crate::trial::{Outage, Proxy};
 
 use causeway::command::cert::{self, Certs};
 use causeway::command::node::Connection;
+use causeway::sink::news::Kind;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -523,8 +524,19 @@ async fn what_is_issued_while_teams_is_out_of_order_waits_for_its_next_200() {
     *proxy.outage.lock().unwrap() = Some(Outage::Unavailable);
     let believes = believing(roots(&authority.root_pem()), &running.peers.leaf(&[PEER]));
     let served = proxy.serve_with(believes, at_proxy);
-    assert_eq!(running.renew().await.0, 200);
-    running.ended("unanswered", 1).await;
+    let mut news = running.node.daemon.sinks().news.listen();
+    for times in 1..=2 {
+        assert_eq!(running.renew().await.0, 200);
+        running.ended("unanswered", times).await;
+    }
+    // That it waits is told once, and what is only shown again is no order.
+    let mut waits = 0;
+    while let Ok(item) = news.try_recv() {
+        waits += usize::from(item.kind == Kind::CertificateWaits);
+    }
+    assert_eq!(waits, 1);
+    let orders = running.node.lines.text();
+    assert_eq!(orders.matches("certificate_order").count(), 2);
     let of_daemon = shown(&running.connected(&authority).await.unwrap());
     assert_eq!(of_daemon, before);
     assert!(running.folder().join("contoso.candidate").exists());

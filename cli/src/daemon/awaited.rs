@@ -27,7 +27,7 @@ pub struct Waiting {
     /// Names that a reload has chosen with it: those that the one in use has besides are not missed.
     pub chosen: Option<Vec<String>>,
     /// One of its trunks was answered since, and nobody has tried it again yet.
-    is_due: bool,
+    pub(super) is_due: bool,
 }
 
 impl Awaited {

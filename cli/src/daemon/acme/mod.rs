@@ -255,7 +255,6 @@ impl Acme {
             Ok(_) => ("issued", None),
             Err(fault) => (fault.label(), Some(fault.to_string())),
         };
-        sinks.metrics.acme.ended(name, label);
         let past = {
             let mut state = self.lock();
             // It may have been taken out of the configuration meanwhile.
@@ -273,6 +272,11 @@ impl Acme {
             });
             managed.plan.past()
         };
+        // Teams may have answered since it was tried, and while that was not over.
+        if daemon.awaited().of(name).is_some_and(|own| own.is_due) {
+            self.show_again(name);
+        }
+        sinks.metrics.acme.ended(name, label);
         let kept = store.progressed(name, |progress| progress.past = past);
         if let Err(why) = kept {
             let text = "when the authority may be asked again is not known after a restart";
