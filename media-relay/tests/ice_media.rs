@@ -359,6 +359,65 @@ fn what_comes_under_the_new_key_before_a_nomination_takes_nothing_from_the_old_p
 }
 
 #[test]
+fn a_key_that_comes_back_between_restarts_leaves_the_old_pair_its_own() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
+    restarts(&mut bench, "first1", 9);
+    // That of `voice_from_b`.
+    restarts(&mut bench, "second", 2);
+    restarts(&mut bench, "third1", 11);
+    for sequence in 2..=500 {
+        bench.run_ms(20);
+        let heard = voice_from_b(&mut bench, direct(), sequence);
+        assert_eq!(heard, Ok(peer_a()), "{sequence}");
+    }
+}
+
+#[test]
+fn a_key_that_nothing_has_come_under_does_not_stand_for_the_old_pair() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
+    // Another key without a restart, and a restart that keeps it.
+    let again = NegotiatedStream {
+        protection: Protection::Sdes {
+            local: key(1),
+            remote: key(9),
+        },
+        ..full(ours(), THEIRS, &[candidate(direct(), 5)])
+    };
+    bench.answer(B, again);
+    restarts(&mut bench, "first1", 9);
+    bench.send(B, direct(), &under(9, 2)).unwrap();
+    bench.run_ms(10_000);
+    restarts(&mut bench, "second", 11);
+    for sequence in 3..=500 {
+        bench.run_ms(20);
+        bench
+            .send(B, direct(), &under(9, sequence))
+            .unwrap_or_else(|why| panic!("{sequence}: {why:?}"));
+    }
+}
+
+#[test]
+fn a_restart_that_follows_one_in_use_leaves_its_key_the_time_that_is_on_the_way() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
+    restarts(&mut bench, "first1", 9);
+    checked(&mut bench, relayed(), &within("first1", false));
+    bench.send(B, relayed(), &under(9, 2)).unwrap();
+    restarts(&mut bench, "second", 11);
+    bench.run_ms(200);
+    bench.send(B, direct(), &under(9, 3)).unwrap();
+    assert_eq!(voice_from_b(&mut bench, direct(), 4), Ok(peer_a()));
+}
+
+#[test]
 fn the_peer_may_go_over_to_one_without_checks_and_back() {
     let mut bench = bench();
     bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));

@@ -492,6 +492,26 @@ fn a_peer_that_begins_anew_as_before_under_a_used_key_is_told_as_that_until_it_p
 }
 
 #[test]
+fn a_used_key_is_told_of_long_packets_too() {
+    let (bench, protect) = secured();
+    let mut call = Call::of(bench);
+    // One of 60 ms in three turns.
+    call.run_ms(8_000, |bench, n| {
+        if n.is_multiple_of(3) {
+            bench.send(B, peer_b(), &protect(n, true)).unwrap();
+        }
+    });
+    let (begins, ms) = (call.sequence, call.now_ms());
+    call.run_ms(8_000, |bench, n| {
+        if (n - begins).is_multiple_of(3) {
+            let dropped = bench.send(B, peer_b(), &protect(n - begins, true));
+            assert_eq!(dropped, Err(DropReason::Replay));
+        }
+    });
+    call.assert_told(OneWayKind::KeyReused, ms);
+}
+
+#[test]
 fn dead_air_from_the_answer_on_is_told_after_ten_seconds_and_is_over_with_the_first_sound() {
     let dead = |bench: &mut Bench, n: u16| {
         let packet = rtp(8, n, u32::from(n) * 160, 0x1001, &[0xd5; 160]);

@@ -45,8 +45,6 @@ const DEAD_AIR: Duration = Duration::from_secs(10);
 const DEAD_PACKETS: u32 = 150;
 /// Packets dropped for one reason that are evidence: a network's own duplicates are fewer.
 const EVIDENCE: u32 = 10;
-/// Repetitions in a row that are a peer which begins anew under a used key, and no network's.
-const REPETITIONS: u32 = 50;
 
 /// What is watched about one endpoint.
 #[derive(Debug, Default)]
@@ -166,8 +164,7 @@ impl Suspects {
     fn since(&self, before: &Self) -> Option<OneWayKind> {
         // Nothing was opened since. Most repetitions are refused by their numbers alone, so the key may be another one, too.
         let repeated = self.repeated.wrapping_sub(before.repeated);
-        let is_reused =
-            repeated >= REPETITIONS && repeated > self.keys.wrapping_sub(before.keys) / 2;
+        let is_reused = repeated >= EVIDENCE && repeated > self.keys.wrapping_sub(before.keys) / 2;
         let by_keys = match is_reused {
             true => OneWayKind::KeyReused,
             false => OneWayKind::DecryptFailures,

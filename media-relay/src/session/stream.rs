@@ -433,7 +433,6 @@ impl Stream {
     }
 
     fn revised(&mut self, mut face: Face, terms: NegotiatedStream, now: Timestamp) -> Face {
-        let was_held = face.holds_before();
         let (before, after) = (&face.terms.payloads, &terms.payloads);
         face.retired.follow(before, after, now);
         // The evidence of one kind of packets says nothing about the other.
@@ -479,20 +478,24 @@ impl Stream {
             (Protection::Sdes { local, remote }, Some(mut keys)) => {
                 let agreed = Agreed {
                     is_moved: moved,
-                    is_held: was_held && is_kept,
+                    is_held: is_kept,
                 };
                 keys.agree(&mut self.ring, remote, agreed, now);
                 (Some(keys), self.sender_between(face.own, local, is_kept))
             }
         };
-        Face {
+        let mut face = Face {
             terms,
             guard,
             keys,
             own,
             secure,
             ..face
+        };
+        for keys in face.all_keys_mut().filter(|_| !is_kept) {
+            keys.release(now);
         }
+        face
     }
 
     fn forget_keys(&mut self) {
@@ -504,15 +507,10 @@ impl Stream {
         });
     }
 
-    /// Zeroises old keys whose overlap is over. As long as a restart has found no other pair, that of before is in
-    /// use, and who is there has the key of before (TDR-ICE-009).
+    /// Zeroises old keys whose overlap is over.
     pub(super) fn expire_keys(&mut self, now: Timestamp) {
         let mut over = false;
         for face in &mut self.faces {
-            let is_kept = face.holds_before();
-            for keys in face.all_keys_mut().filter(|_| is_kept) {
-                keys.postpone(now);
-            }
             for keys in face.all_keys_mut() {
                 over |= keys.expire(now);
             }
@@ -562,7 +560,6 @@ impl Stream {
                 if standing(face) != Some(wanted) {
                     continue;
                 }
-                let is_held = face.holds_before();
                 let Some(keys) = face.keys_of(protocol) else {
                     if face.is_open() {
                         return Ok((at, packet.len()));
@@ -570,7 +567,7 @@ impl Stream {
                     refused = DropReason::NoKey;
                     continue;
                 };
-                match keys.open(&mut self.ring, protocol, packet, is_held, now) {
+                match keys.open(&mut self.ring, protocol, packet, now) {
                     Ok(length) => return Ok((at, length)),
                     Err(SrtpFault::Replay) => refused = DropReason::Replay,
                     Err(SrtpFault::Malformed) => refused = DropReason::Malformed,

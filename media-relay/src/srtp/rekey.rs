@@ -4,8 +4,8 @@
 //! share one replay window. Each face of the stream holds [`PeerKeys`]: the key that was agreed
 //! last and, for a short time, the one before it.
 //!
-//! After a restart of ICE the pair of before may serve for long, under the key of before ([`Agreed::is_held`]): that key
-//! stays until the pair has gone, whatever else is agreed or proven meanwhile.
+//! After a restart of ICE the pair of before may serve for long, under the key that was in use when it began
+//! ([`Agreed::is_held`]): that key stays until the pair has gone, whatever else is agreed or proven meanwhile.
 //!
 //! A peer may give a key that it had given before. Its packets are judged by what came under it then, whether it goes
 //! on counting (RFC 3711 §3.3.1) or begins at zero, as a key that is new to its description has it (RFC 4568 §7.1.4):
@@ -176,6 +176,10 @@ pub(crate) struct Agreed {
 pub(crate) struct PeerKeys {
     current: KeyId,
     retiring: Option<Retiring>,
+    /// Those of the pair which serves although a restart has begun; nothing but [`Self::release`] ends them.
+    held: Option<Held>,
+    /// Under which a packet came last.
+    used: KeyId,
 }
 
 #[derive(Debug)]
@@ -185,17 +189,39 @@ struct Retiring {
     proofs: u8,
 }
 
+/// What a peer may use that goes on as before a restart.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    /// Under which it had sent.
+    used: KeyId,
+    /// What was agreed, which it may not have used yet.
+    agreed: KeyId,
+}
+
+impl Retiring {
+    fn new(id: KeyId, now: Timestamp) -> Self {
+        Self {
+            id,
+            until: now + OVERLAP,
+            proofs: 0,
+        }
+    }
+}
+
 impl PeerKeys {
     pub(crate) fn new(ring: &mut KeyRing, key: &CryptoKey) -> Self {
+        let current = ring.install(key);
         Self {
-            current: ring.install(key),
+            current,
             retiring: None,
+            held: None,
+            used: current,
         }
     }
 
     /// A new agreement. The same key keeps its state; where it moved, the peer changed its address
-    /// without changing the key. Another key starts beside the present one, or, where the peer is held, beside the one
-    /// that is still in use there.
+    /// without changing the key. Another key starts beside the present one and, where the peer is held, beside the one
+    /// that was in use when that began.
     pub(crate) fn agree(
         &mut self,
         ring: &mut KeyRing,
@@ -204,73 +230,105 @@ impl PeerKeys {
         now: Timestamp,
     ) {
         let id = ring.install(key);
+        if is_held && self.held.is_none() {
+            self.held = Some(Held {
+                used: self.used,
+                agreed: self.current,
+            });
+        }
         if id == self.current {
             if is_moved {
                 ring.expect_restart(id);
             }
             return;
         }
-        let mut in_use = self.current;
-        if let Some(old) = self.retiring.take_if(|old| is_held && old.proofs == 0)
-            && old.id != id
-        {
-            in_use = old.id;
-        }
-        ring.follow(id, in_use);
+        ring.follow(id, self.used);
         // It may be one that it has had before, and then nobody knows whether it goes on from there.
         ring.expect_restart(id);
-        self.retiring = Some(Retiring {
-            id: in_use,
-            until: now + OVERLAP,
-            proofs: 0,
-        });
-        self.current = id;
+        let before = std::mem::replace(&mut self.current, id);
+        self.retiring = Some(Retiring::new(before, now));
+        self.stays_in_use(before);
+    }
+
+    /// Where the key in use has gone, this one is it.
+    fn stays_in_use(&mut self, or: KeyId) {
+        if !self.uses(self.used) {
+            self.used = or;
+        }
     }
 
     pub(crate) fn uses(&self, id: KeyId) -> bool {
-        self.current == id || self.retiring.as_ref().is_some_and(|old| old.id == id)
+        self.current == id
+            || self.holds(id)
+            || self.retiring.as_ref().is_some_and(|old| old.id == id)
     }
 
-    /// Opens `packet` under the current key or, during the overlap, the one before; where the peer is held, nothing
-    /// ends the overlap.
+    fn holds(&self, id: KeyId) -> bool {
+        self.held
+            .is_some_and(|held| held.used == id || held.agreed == id)
+    }
+
+    /// Opens `packet` under the current key or, during the overlap, the one before; where the peer is held, also
+    /// under the one that it had.
     pub(crate) fn open(
         &mut self,
         ring: &mut KeyRing,
         protocol: Protocol,
         packet: &mut [u8],
-        is_held: bool,
         now: Timestamp,
     ) -> Result<usize, SrtpFault> {
         let opened = ring.open(self.current, protocol, packet, now);
-        // What has proven itself waits for its end only to be forgotten.
-        let old = self.retiring.as_mut();
-        let Some(old) = old.filter(|old| old.proofs < PROOFS) else {
-            return opened;
-        };
-        match opened {
+        let fault = match opened {
             Ok(length) => {
-                old.proofs += u8::from(!is_held);
-                Ok(length)
+                self.used = self.current;
+                if let Some(old) = &mut self.retiring {
+                    old.proofs = old.proofs.saturating_add(1);
+                }
+                return Ok(length);
             }
             // What was on its way when the keys changed may also look like a repetition under the new one.
-            Err(fault @ (SrtpFault::Authentication | SrtpFault::Replay))
-                if is_held || now < old.until =>
-            {
-                let opened = ring.open(old.id, protocol, packet, now);
-                opened.map_err(|old| match old {
-                    SrtpFault::Authentication => fault,
-                    _ => old,
-                })
+            Err(fault @ (SrtpFault::Authentication | SrtpFault::Replay)) => fault,
+            Err(fault) => return Err(fault),
+        };
+        // What has proven itself waits for its end only to be forgotten.
+        let retiring = self.retiring.as_ref();
+        let retiring = retiring.filter(|old| old.proofs < PROOFS && now < old.until);
+        let retiring = retiring.map(|old| old.id);
+        let used = self.held.map(|held| held.used);
+        let agreed = self.held.map(|held| held.agreed);
+        let is_tried = |id: &KeyId| *id == self.current || Some(*id) == retiring;
+        let others = [
+            retiring,
+            used.filter(|id| !is_tried(id)),
+            agreed.filter(|id| !is_tried(id) && Some(*id) != used),
+        ];
+        let mut told = fault;
+        for id in others.into_iter().flatten() {
+            match ring.open(id, protocol, packet, now) {
+                Ok(length) => {
+                    self.used = id;
+                    return Ok(length);
+                }
+                Err(SrtpFault::Authentication) => {}
+                Err(old) => told = old,
             }
-            Err(fault) => Err(fault),
         }
+        Err(told)
     }
 
-    /// The peer may well go on under the key of before: the overlap lasts as long from now on as from an agreement.
-    pub(crate) fn postpone(&mut self, now: Timestamp) {
-        if let Some(old) = self.retiring.as_mut().filter(|old| old.proofs < PROOFS) {
-            old.until = now + OVERLAP;
+    /// The pair of before does not serve any more: its key ends as any other that is replaced.
+    pub(crate) fn release(&mut self, now: Timestamp) {
+        let Some(held) = self.held.take() else {
+            return;
+        };
+        let id = match self.used == held.agreed {
+            true => held.agreed,
+            false => held.used,
+        };
+        if id != self.current {
+            self.retiring = Some(Retiring::new(id, now));
         }
+        self.stays_in_use(self.current);
     }
 
     /// Ends the overlap if its time is over; tells whether a context may now be forgotten.
@@ -278,6 +336,7 @@ impl PeerKeys {
         let over = self.retiring.as_ref().is_some_and(|old| now >= old.until);
         if over {
             self.retiring = None;
+            self.stays_in_use(self.current);
         }
         over
     }

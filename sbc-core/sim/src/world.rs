@@ -315,7 +315,18 @@ impl<'a> World<'a> {
     }
 
     fn carry_out(&mut self, shard: ShardId, effect: Effect) {
-        self.trace.value(self.now, &effect);
+        match &effect {
+            Effect::Send {
+                hop,
+                bytes,
+                transaction,
+                call,
+            } => {
+                self.trace.value(self.now, &(hop, transaction, call));
+                self.trace.bytes(bytes);
+            }
+            other => self.trace.value(self.now, other),
+        }
         self.checkers.effect(self.now, shard, &effect);
         match effect {
             Effect::Send {

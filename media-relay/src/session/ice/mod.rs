@@ -63,7 +63,7 @@ impl MediaSession {
             stream.heard_at = Some(now);
         }
         if let Some(fragment) = judged.news_of {
-            stream.follow_checks(fragment);
+            stream.follow_checks(fragment, now);
             self.replan(now);
             // Digits may have waited for this, and so may what came before it.
             self.streams[at].send_digits(at, now, out);
@@ -105,7 +105,7 @@ impl Stream {
 
     /// Takes over what checks of a peer have shown. Nobody else's are looked at: whoever knows our password
     /// must not change what we know of other forks.
-    fn follow_checks(&mut self, fragment: &[u8]) {
+    fn follow_checks(&mut self, fragment: &[u8], now: Timestamp) {
         let Self {
             agent,
             faces,
@@ -122,13 +122,16 @@ impl Stream {
             if checked.is_nominated() {
                 agent.settled(&terms.local);
             }
-            if !checked.holds_before()
-                && let Some(next) = face.own.next.take()
-            {
+            let is_held = checked.holds_before();
+            if !is_held && let Some(next) = face.own.next.take() {
                 face.own.now = Some(next);
                 outgoing.begin_key();
             }
             face.guard.follow(checked);
+            // Whoever is at the pair of before has the key of before until then (TDR-ICE-009).
+            for keys in face.all_keys_mut().filter(|_| !is_held) {
+                keys.release(now);
+            }
         }
     }
 
