@@ -104,6 +104,11 @@ async fn connections_out_of_use_end_one_after_the_other_and_what_is_on_the_way_i
     write_text(&mut theirs[0], &(options("new") + &within)).await;
     let (_, message) = world.received().await;
     assert_eq!(call_id(&message), "late");
+    // A caller hangs up whose INVITE had come before.
+    let cancel = options("hung-up").replace("OPTIONS", "CANCEL");
+    write_text(&mut theirs[0], &cancel).await;
+    let (_, message) = world.received().await;
+    assert_eq!(call_id(&message), "hung-up");
 }
 
 /// A world whose identity is renewed, with `drain` of a millisecond, while two of its connections live: one of the

@@ -93,10 +93,17 @@ pub async fn watch(daemon: Weak<Daemon>, every: Duration) {
         }
         let shown = daemon.net().identities();
         let looked = tokio::task::spawn_blocking(move || look(files, before, &shown));
-        let Ok((seen, read)) = looked.await else {
+        let Ok(Looked {
+            known: seen,
+            read,
+            shown,
+        }) = looked.await
+        else {
             return;
         };
         known = seen;
+        // Where the one in use lies on disk again, nothing waits any more.
+        daemon.awaited().note(&shown, &[]);
         if !read.is_empty() {
             daemon.take_renewed(read).await;
         }
@@ -105,14 +112,27 @@ pub async fn watch(daemon: Weak<Daemon>, every: Duration) {
 
 type Read = (TlsFiles, Result<Arc<TlsContext>, (TlsContextName, String)>);
 
+/// What a look has found.
+struct Looked {
+    known: BTreeMap<TlsContextName, Known>,
+    /// Pairs that were read and are others than those in use.
+    read: Vec<Read>,
+    /// Whose pair was read and is the one in use.
+    shown: Vec<TlsContextName>,
+}
+
 /// Reads the files that have changed and are quiet again: what is shown already is dropped at once, so that the
 /// first look at a thousand identities does not hold them all twice.
 fn look(
     files: Vec<(TlsContextName, TlsFiles)>,
     mut before: BTreeMap<TlsContextName, Known>,
-    shown: &TlsStore,
-) -> (BTreeMap<TlsContextName, Known>, Vec<Read>) {
-    let (mut known, mut read) = (BTreeMap::new(), Vec::new());
+    in_use: &TlsStore,
+) -> Looked {
+    let mut looked = Looked {
+        known: BTreeMap::new(),
+        read: Vec::new(),
+        shown: Vec::new(),
+    };
     for (name, files) in files {
         let marks = marks(&files);
         let mut own = before.remove(&name).unwrap_or_default();
@@ -121,16 +141,18 @@ fn look(
             own.read = Some(marks);
             let context = TlsContext::load(name.clone(), &files);
             let context = context.map_err(|why| (name.clone(), why.to_string()));
-            let is_shown = matches!((&context, shown.get(&name)), (Ok(found), Some(own)) if own.shows_the_same(found));
+            let is_shown = matches!((&context, in_use.get(&name)), (Ok(found), Some(own)) if own.shows_the_same(found));
             own.again = (!is_shown).then(|| Instant::now() + AGAIN);
-            if !is_shown {
-                read.push((files, context.map(Arc::new)));
+            if is_shown {
+                looked.shown.push(name.clone());
+            } else {
+                looked.read.push((files, context.map(Arc::new)));
             }
         }
         own.seen = marks;
-        known.insert(name, own);
+        looked.known.insert(name, own);
     }
-    (known, read)
+    looked
 }
 
 fn marks(files: &TlsFiles) -> Marks {
@@ -196,6 +218,7 @@ impl Daemon {
                 Ok(context) => context,
                 Err((name, why)) => {
                     stays(&name, &why);
+                    self.awaited().note([&name], &[]);
                     continue;
                 }
             };
@@ -205,6 +228,7 @@ impl Daemon {
                 continue;
             };
             if old.shows_the_same(&context) {
+                self.awaited().note([name], &[]);
                 continue;
             }
             let (own, facts) = (old.facts(), context.facts());
@@ -311,9 +335,9 @@ mod tests {
         let mut known = BTreeMap::new();
         let mut reads = |change: &dyn Fn(&mut Known)| {
             known.values_mut().for_each(change);
-            let (next, read) = look(files.clone(), std::mem::take(&mut known), &shown);
-            known = next;
-            read.len()
+            let looked = look(files.clone(), std::mem::take(&mut known), &shown);
+            known = looked.known;
+            looked.read.len()
         };
         let nothing = |_: &mut Known| {};
         // It is quiet from the second look on, and told once.
@@ -323,5 +347,32 @@ mod tests {
         assert_eq!([0; 3].map(|_| reads(&nothing)), [0, 1, 0]);
         let hour_is_over = |own: &mut Known| own.again = Some(Instant::now());
         assert_eq!([reads(&hour_is_over), reads(&nothing)], [1, 0]);
+    }
+
+    #[test]
+    fn the_pair_in_use_that_lies_on_disk_again_is_told_as_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let (name, files) = pair(folder.path());
+        let put = || {
+            let own = rcgen::generate_simple_self_signed(["sbc.example".to_owned()]).unwrap();
+            fs::write(&files.cert, own.cert.pem()).unwrap();
+            let key = folder.path().join("one.key");
+            fs::write(&key, own.signing_key.serialize_pem()).unwrap();
+            fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
+        };
+        put();
+        let mut in_use = TlsStore::default();
+        in_use.put(Arc::new(TlsContext::load(name.clone(), &files).unwrap()));
+        let mut known = BTreeMap::new();
+        let mut looks = || {
+            let all = vec![(name.clone(), files.clone())];
+            let looked = look(all, std::mem::take(&mut known), &in_use);
+            known = looked.known;
+            (looked.read.len(), looked.shown)
+        };
+        assert_eq!(looks(), (0, Vec::new()), "it may be written still");
+        assert_eq!(looks(), (0, vec![name.clone()]));
+        put();
+        assert_eq!([looks(), looks()], [(0, Vec::new()), (1, Vec::new())]);
     }
 }

@@ -92,19 +92,20 @@ impl Call {
                     hops,
                     target: None,
                 };
-                return self.convey(cx, other, Some((leg, id)), what);
+                return self.convey(cx, other, Some((leg, id)), cx.now.mono, what);
             }
         };
         self.answer(cx, leg, id, status);
     }
 
     /// Sends a request to the other party as soon as it has answered the one before. `of` is whose it
-    /// is, unless it is ours.
+    /// is, unless it is ours, and `came` when it came here.
     pub(super) fn convey(
         &mut self,
         cx: &mut Cx<'_>,
         to: LegId,
         of: Option<(LegId, TransactionId)>,
+        came: Timestamp,
         what: Destined,
     ) {
         if let Some(to) = self.legs.get_mut(&to) {
@@ -112,7 +113,7 @@ impl Call {
             let has_room = of.is_some() || waiting < MOST_DIGITS;
             let is_first = waiting == 0;
             if has_room && (!is_first || to.session.bring(cx, &what.what, what.hops)) {
-                let due = Some(cx.now.mono + PATIENCE);
+                let due = Some(came + PATIENCE);
                 to.crossings.0.push_back(Crossing { of, what, due });
                 return self.wait_for_crossings();
             }
@@ -130,7 +131,7 @@ impl Call {
             hops: MaxForwards::DEFAULT,
             target: None,
         };
-        self.convey(cx, to, None, what);
+        self.convey(cx, to, None, cx.now.mono, what);
     }
 
     /// Looks again when the first of all is late. Each has its own time: whoever sends one after the other must not

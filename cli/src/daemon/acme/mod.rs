@@ -239,6 +239,12 @@ impl Acme {
         let mut state = self.lock();
         let account = state.account.clone()?;
         let managed = state.managed.get_mut(name)?;
+        let now = wall_clock();
+        // It was to be shown what was issued, which somebody has taken away meanwhile.
+        if managed.plan.is_paused(now) && Store::new(&account.folder).left(name).is_none() {
+            managed.plan.rest(now);
+            return None;
+        }
         managed.plan.begin();
         Some((account, managed.names.clone()))
     }

@@ -160,7 +160,7 @@ impl Plan {
         let own = own + chance.of(own / 10);
         let wish = wish.unwrap_or_default().min(LONGEST_WISH);
         // What was only shown to Teams ends no pause.
-        self.paused_until = self.paused_until.max(now + wish);
+        self.paused_until = self.pause(now).unwrap_or_default().max(now + wish);
         self.state = State::Waiting {
             at: (now + own).max(self.paused_until),
         };
@@ -184,7 +184,20 @@ impl Plan {
 
     /// Whether the authority wants to be left alone.
     pub fn is_paused(&self, now: UnixTime) -> bool {
-        now < self.paused_until
+        self.pause(now).is_some()
+    }
+
+    /// Until when the authority wants to be left alone. What is longer than any wish was written by a clock that was
+    /// wrong.
+    fn pause(&self, now: UnixTime) -> Option<UnixTime> {
+        let until = Some(self.paused_until);
+        until.filter(|until| now < *until && *until <= now + LONGEST_WISH)
+    }
+
+    /// There is nothing to be done before the authority may be asked.
+    pub fn rest(&mut self, now: UnixTime) {
+        let at = self.pause(now).unwrap_or(now);
+        self.state = State::Waiting { at };
     }
 
     /// An operator does not want to wait.
@@ -192,10 +205,10 @@ impl Plan {
     /// # Errors
     /// Until when the authority wants to be left alone; it is asked then.
     pub fn hurry(&mut self, now: UnixTime) -> Result<(), UnixTime> {
-        match self.state {
-            State::Ordering => Ok(()),
-            State::Waiting { .. } if now < self.paused_until => Err(self.paused_until),
-            State::Waiting { .. } => {
+        match (self.state, self.pause(now)) {
+            (State::Ordering, _) => Ok(()),
+            (State::Waiting { .. }, Some(until)) => Err(until),
+            (State::Waiting { .. }, None) => {
                 self.state = State::Waiting { at: now };
                 Ok(())
             }
@@ -272,6 +285,12 @@ mod tests {
         plan.failed(None, at(FROM) + hour, NONE);
         assert_eq!(plan.due(), Some(at(FROM) + hour * 40));
         assert!(plan.is_paused(at(FROM) + hour));
+        // What was shown is gone when its time comes.
+        plan.begin();
+        plan.held_up(at(FROM) + hour, NONE);
+        plan.begin();
+        plan.rest(at(FROM) + hour * 2);
+        assert_eq!(plan.due(), Some(at(FROM) + hour * 40));
     }
 
     #[test]
@@ -397,6 +416,18 @@ mod tests {
         };
         let plan = Plan::new(None, of_the_future, at(FROM), NONE);
         assert_eq!(plan.due(), Some(at(FROM) + LONGEST_WISH));
+        // Nor does a pause of a year that the same clock has written.
+        let paused = Past {
+            failures: 1,
+            not_before: 0,
+            paused_until: at(FROM + 365 * 86_400).as_micros(),
+        };
+        let mut plan = Plan::new(None, paused, at(FROM), NONE);
+        assert!(!plan.is_paused(at(FROM)));
+        assert_eq!(plan.hurry(at(FROM)), Ok(()));
+        plan.begin();
+        plan.failed(None, at(FROM), NONE);
+        assert_eq!(plan.due(), Some(at(FROM + 600)));
         // An order that a restart has interrupted goes on at once.
         let mut plan = Plan::new(None, Past::default(), at(FROM), NONE);
         plan.begin();

@@ -42,7 +42,7 @@ use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId}
 use sbc_core::input::Input;
 use sbc_core::policy::ingress::{admits_registrar, admits_source};
 use sbc_core::query::Runner;
-use sbc_core::sip::{Limits, Message, Rejected};
+use sbc_core::sip::{Limits, Message, Method, Rejected};
 use sbc_core::transport::{Flow, FlowFault, Hop, PeerIdentity, Protocol};
 use sbc_core::trunk::{Standing, Standings};
 use sockets::Sockets;
@@ -631,8 +631,12 @@ impl Shared {
     /// As [`Shared::message`], on a listener that is no longer configured or a connection that has ended: only what belongs to a
     /// dialog or transaction is taken.
     fn message_of_retired(&self, flow: &Flow, metrics: &ListenerMetrics, bytes: Bytes) {
-        let is_known = Message::parse(bytes.clone(), &Limits::default())
-            .is_ok_and(|message| message.is_response() || message.to_tag().is_some());
+        let is_known = Message::parse(bytes.clone(), &Limits::default()).is_ok_and(|message| {
+            // CANCEL has no To tag, and ends what has begun all the same (RFC 3261 §9.1).
+            message.is_response()
+                || message.to_tag().is_some()
+                || *message.method() == Method::Cancel
+        });
         if is_known {
             self.message(flow, metrics, bytes, |_| {});
         } else {

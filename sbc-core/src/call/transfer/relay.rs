@@ -36,8 +36,8 @@ pub(in crate::call) struct Nameless {
     wish: Wish,
     naming: Naming,
     homes: VecDeque<ShardId>,
-    /// Until when its sender waits.
-    due: Timestamp,
+    /// When it came here.
+    came: Timestamp,
 }
 
 /// A REFER that the other party has accepted.
@@ -66,7 +66,7 @@ impl Call {
             return;
         }
         let Some(replaces) = wish.replaces.clone() else {
-            return self.send_refer(cx, leg, id, &wish, None);
+            return self.send_refer(cx, leg, id, cx.now.mono, &wish, None);
         };
         let trunk_of = |leg: LegId| {
             let leg = self.legs.get(&leg);
@@ -91,7 +91,7 @@ impl Call {
             wish,
             naming,
             homes,
-            due: cx.now.mono + PATIENCE,
+            came: cx.now.mono,
         });
         self.wait_for_crossings();
         self.ask_for_name(cx, id);
@@ -130,7 +130,7 @@ impl Call {
         match may {
             true => {
                 let replaces = own.wish.replaces.clone();
-                self.send_refer(cx, own.from, id, &own.wish, replaces.as_ref());
+                self.send_refer(cx, own.from, id, own.came, &own.wish, replaces.as_ref());
             }
             false => {
                 let because = Because::of("the dialog that should be replaced is not known");
@@ -151,14 +151,14 @@ impl Call {
         };
         if let Some(at) = self.nameless.iter().position(|own| own.id == id) {
             let own = self.nameless.remove(at);
-            self.send_refer(cx, own.from, id, &own.wish, Some(name));
+            self.send_refer(cx, own.from, id, own.came, &own.wish, Some(name));
         }
         self.settle(cx);
     }
 
     /// When the first REFER has waited too long for the name of a dialog.
     pub(in crate::call) fn nameless_due(&self) -> Option<Timestamp> {
-        self.nameless.iter().map(|own| own.due).min()
+        self.nameless.iter().map(|own| own.came + PATIENCE).min()
     }
 
     /// Nobody waits any more for names that are late.
@@ -166,7 +166,9 @@ impl Call {
         &mut self,
         now: Timestamp,
     ) -> Vec<(LegId, TransactionId)> {
-        let late = self.nameless.extract_if(.., |own| own.due <= now);
+        let late = self
+            .nameless
+            .extract_if(.., |own| own.came + PATIENCE <= now);
         late.map(|own| (own.from, own.id)).collect()
     }
 
@@ -212,6 +214,7 @@ impl Call {
         cx: &mut Cx<'_>,
         leg: LegId,
         id: TransactionId,
+        came: Timestamp,
         wish: &Wish,
         replaces: Option<&Replaces>,
     ) {
@@ -246,7 +249,7 @@ impl Call {
                     hops,
                     target: Some(called),
                 };
-                self.convey(cx, to, Some((leg, id)), what);
+                self.convey(cx, to, Some((leg, id)), came, what);
             }
             None => self.answer(cx, leg, id, Status::DECLINE),
         }
