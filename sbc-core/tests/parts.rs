@@ -6,6 +6,7 @@ mod config_cases;
 mod config_files;
 mod golden_sdp;
 mod legs;
+mod preset;
 mod sdp_corpus;
 mod sdp_properties;
 mod sip_properties;

@@ -4,7 +4,7 @@
 use super::{Access, Problem};
 use crate::daemon::awaited::Waiting;
 use crate::daemon::{Daemon, chains};
-use crate::onboarding::name;
+use crate::onboarding::{Outcome, name};
 use crate::sink::metrics::{Figure, Sum};
 use crate::sink::proxies::{Exchange, Proxies, Way};
 use axum::Json;
@@ -58,7 +58,7 @@ pub(super) async fn teams(State(access): State<Access>) -> Result<Json<Value>, P
     .await;
     for trunk in trunks() {
         all.extend(rows(trunk, proxies, now, daemon.is_draining()));
-        let told = known.get(&trunk.name).map(ToString::to_string);
+        let told = known.get(&trunk.name).map(Outcome::in_line);
         let told = told.unwrap_or_else(|| "DNS has not answered yet".to_owned());
         let fqdn = trunk.fqdn.as_deref().unwrap_or_default();
         all.push(row(trunk, "name", fqdn, None, now, (None, told)));
@@ -244,8 +244,15 @@ fn rows(trunk: &Trunk, proxies: &Proxies, now: UnixTime, is_draining: bool) -> V
             rows.push(row(trunk, "from", host, None, now, (None, verdict)));
         }
     }
+    let is_asked = asked.iter().any(|(_, last)| age(last.at, now) <= FRESH);
     for (way, last) in asked {
-        let verdict = theirs(last, now);
+        let verdict = match is_asked {
+            true => theirs(last, now),
+            false => format!(
+                "no proxy asks any more: calls find us last, or not at all; {fqdn} must lead to this SBC, at the port \
+                 of the trunk, and its certificate be good"
+            ),
+        };
         rows.push(row(
             trunk,
             "from",
@@ -445,6 +452,10 @@ mod tests {
         };
         let row = |host: &str, is_active| (host.to_owned(), is_active);
         assert_eq!(from(), [row("any", false)]);
+        let long_after = |trunk: &Trunk| {
+            let rows = rows(trunk, &proxies, at(1_500), false);
+            rows.last().unwrap()["verdict"].as_str().unwrap().to_owned()
+        };
         // A machine of Europe asks, whose address the second name leads to.
         happens(false, "sip2.pstnhub.microsoft.com", "192.0.2.22:5061");
         happens(
@@ -452,6 +463,8 @@ mod tests {
             "sip-du-a-eu.pstnhub.microsoft.com",
             "192.0.2.22:40000",
         );
+        let told = long_after(trunk);
+        assert!(told.starts_with("no proxy asks any more"), "{told}");
         let silent = row("sip.pstnhub.microsoft.com", false);
         let third = row("sip3.pstnhub.microsoft.com", false);
         let europe = row("sip-du-a-eu.pstnhub.microsoft.com", true);

@@ -254,7 +254,7 @@ impl Daemon {
                 port: name.port,
                 at: now.as_micros(),
                 word: outcome.word().to_owned(),
-                told: outcome.to_string().replace("\n    fix: ", "; "),
+                told: outcome.in_line(),
             };
             let line = match (outcome.is_failure(), names.is_no_news(&asked)) {
                 (true, _) => log.warn("teams_test_name", &asked.told),

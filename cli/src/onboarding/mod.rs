@@ -60,6 +60,16 @@ impl Outcome {
     }
 }
 
+impl Outcome {
+    /// The same in one line, as tables have it.
+    pub fn in_line(&self) -> String {
+        match self {
+            Self::Failed { cause, fix } => format!("{cause}; {fix}"),
+            Self::Good(_) | Self::Doubtful(_) | Self::Skipped(_) => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

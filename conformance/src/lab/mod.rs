@@ -92,7 +92,10 @@ async fn play_and_stay(options: &Options, out: &mut dyn Write) -> Result<bool, L
     };
     if !options.once && verdict.is_ok() {
         report.stay(&world)?;
-        signals.any().await;
+        tokio::select! {
+            () = world.goes_on() => {}
+            () = signals.any() => {}
+        }
     }
     world.end(&mut report).await?;
     verdict

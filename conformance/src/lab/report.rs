@@ -174,12 +174,7 @@ impl<'o> Report<'o> {
             out,
             "\nThe daemon and its peers go on running. To look at them:\n"
         )?;
-        for command in [
-            "status",
-            "calls recent",
-            "call show ID --messages",
-            "reload",
-        ] {
+        for command in ["status", "call recent", "call show ID --messages", "reload"] {
             writeln!(out, "  {program} {command} --socket {socket}")?;
         }
         writeln!(out, "  curl http://{}/metrics\n", world.ports.metrics)?;

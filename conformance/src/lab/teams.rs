@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep};
 
 /// How often each proxy asks the SBC, as Teams does.
-const PINGS: Duration = Duration::from_secs(60);
+pub(super) const PINGS: Duration = Duration::from_secs(60);
 /// How long a call of ours is talked.
 const TALK: Duration = Duration::from_secs(5);
 

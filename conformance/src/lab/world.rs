@@ -168,12 +168,26 @@ impl World {
             let left = HELLO.saturating_sub(self.began.elapsed());
             proxy.heard_from(&names, left).await?;
         }
+        self.pings().await
+    }
+
+    async fn pings(&self) -> Result<(), PeerFault> {
         for proxy in &self.proxies {
             for tenant in &TENANTS {
                 proxy.ping(&self.trunk(tenant)).await?;
             }
         }
         Ok(())
+    }
+
+    /// What Teams does as long as somebody looks around: it asks again and again, for ever.
+    pub async fn goes_on(&self) {
+        let mut ticks = tokio::time::interval(super::teams::PINGS);
+        loop {
+            ticks.tick().await;
+            // A daemon that somebody has stopped answers nothing, which its operator knows.
+            let _ = self.pings().await;
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the peer of a trunk may ask of us: worked out once, for it is asked of every request.
 
-use super::{Refer, Rel100, Trunk};
+use super::{Preset, Refer, Rel100, Trunk};
 use crate::sip::header::OptionTag;
 use crate::sip::{Capabilities, Method, Token};
 use std::sync::OnceLock;
@@ -58,8 +58,15 @@ impl Trunk {
         let rel100 = self.progress.rel100 != Rel100::Never;
         let rel100 = rel100.then_some(OptionTag::REL100);
         let transfers = self.transfers.refer != Refer::Refuse;
-        let of_transfers = [OptionTag::NOREFERSUB, OptionTag::TDIALOG];
-        let of_transfers = of_transfers.into_iter().filter(|_| transfers);
+        // Microsoft documents no Target-Dialog (TDR-XFR-019).
+        let names_dialogs = transfers && self.preset == Preset::Carrier;
+        let of_transfers = [
+            (transfers, OptionTag::NOREFERSUB),
+            (names_dialogs, OptionTag::TDIALOG),
+        ];
+        let of_transfers = of_transfers
+            .into_iter()
+            .filter_map(|(is, tag)| is.then_some(tag));
         let renames = self.identity.from_change;
         let renames = renames.then_some(OptionTag::FROM_CHANGE);
         let always = [OptionTag::REPLACES];

@@ -8,7 +8,7 @@ use super::shell::{MICROSOFT_ROOTS, MICROSOFT_ROOTS_OF};
 use super::source::{Lines, Source, Span};
 use super::{HistoryForm, Preset, Product, Trunk, UserPhone};
 use crate::id::{TenantName, TlsContextName, TrunkName};
-use crate::media::{Srtp, Transcode};
+use crate::media::{RtcpLine, Srtp, Transcode};
 use crate::sip::Method;
 use serde::Serialize;
 use std::time::Duration;
@@ -401,6 +401,39 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         "Teams refuses T.38",
         "T.38 where the other side has it, too",
     );
+    // What no key changes.
+    if let Some(exponent) = profile.lifetime_exponent {
+        let why = "in our key lines, as Microsoft's examples have it; no key changes it";
+        add("fixed.srtp_lifetime", format!("2^{exponent}"), why, why);
+    }
+    add(
+        "fixed.comfort_noise",
+        profile.offers_noise.to_string(),
+        "Teams may send it, and it is offered; no key changes it",
+        "offered where the other side has it; no key changes it",
+    );
+    add(
+        "fixed.rtcp_mux",
+        profile.rtcp_mux.to_string(),
+        "Teams may have RTCP on the port of RTP; no key changes it",
+        "RTCP has a port of its own, unless the peer asks for one; no key changes it",
+    );
+    add(
+        "fixed.rtcp_line",
+        match profile.rtcp_line {
+            RtcpLine::Always => "always",
+            RtcpLine::WhenNeeded => "when needed",
+        }
+        .to_owned(),
+        "Teams wants a=rtcp in every description; no key changes it",
+        "a=rtcp only where RTCP is elsewhere than beside RTP; no key changes it",
+    );
+    add(
+        "fixed.own_ptime",
+        profile.own_ptime.to_string(),
+        "the packet time is ours and not that of the other side; no key changes it",
+        "the packet time is that of the other side; no key changes it",
+    );
     let timers = &trunk.timers;
     add(
         "timers.response_timeout",
@@ -449,12 +482,62 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
             "half an hour is what RFC 4028 recommends",
         );
         add(
+            "session_timer.min_se",
+            spelled(Duration::from_secs(timer.min_se_s.into())),
+            "what Teams announces itself",
+            "the least that RFC 4028 allows",
+        );
+        add(
             "session_timer.refresher",
             word(&timer.refresher),
             "Teams refreshes by itself where it may",
             "whoever the peer names",
         );
     }
+    let progress = &trunk.progress;
+    add(
+        "rel100",
+        word(&progress.rel100),
+        "Teams knows no reliable provisional responses",
+        "where the peer supports them",
+    );
+    add(
+        "late_offer",
+        word(&progress.late_offer),
+        "Teams takes no INVITE without a description",
+        "as the other side calls",
+    );
+    add(
+        "progress_within",
+        spelled(progress.within_of(trunk.preset)),
+        "within ten seconds of silence Teams goes to its next SBC",
+        "proxies give a call up after three minutes of silence",
+    );
+    add(
+        "max_transfers",
+        trunk.transfers.most.to_string(),
+        "a reception, a queue and an agent are one call there",
+        "a call that is moved more often goes round in circles",
+    );
+    add(
+        "lost_connection",
+        word(&trunk.habits.lost_connection),
+        "Teams tries again from another data centre",
+        "a peer may connect again and go on",
+    );
+    add(
+        "connection_reuse",
+        trunk.habits.connection_reuse.to_string(),
+        "Via offers alias as in Microsoft's examples; requests of ours use its connections only where the operator \
+         wants that",
+        "connections that a peer has opened are used for its requests alone before the operator says so",
+    );
+    add(
+        "verstat",
+        word(&trunk.stir.verstat),
+        "what Teams makes of it is not documented",
+        "as a parameter of the number, which most understand",
+    );
     add(
         "identity.user_phone",
         match trunk.uri.user_phone {

@@ -87,7 +87,7 @@ pub use name::{covers, is_same_name};
 pub use notices::NoticeListen;
 pub use oidc::{ANY_TENANT, Oidc, OidcRole};
 pub use progress::{
-    EarlyDialogs, EarlyMedia, LateOffer, ProgressPolicy, Rel100, Ringback, Ringing,
+    EarlyDialogs, EarlyMedia, LateOffer, PROVISIONALS, ProgressPolicy, Rel100, Ringback, Ringing,
 };
 pub use reference::{KeyReference, TableReference, reference};
 pub use registrar::{Authenticate, CalledAs, Registrar};

@@ -9,6 +9,14 @@ use super::value;
 use crate::media::{COUNTRIES, Tones};
 use std::time::Duration;
 
+/// Proxies give up on an INVITE after three minutes of silence (Timer C); one provisional a minute
+/// keeps them patient (SIP-315).
+pub const PROVISIONALS: Duration = Duration::from_secs(60);
+
+/// Teams goes to its next SBC when it hears of no progress within ten seconds, unless the trunk there says
+/// otherwise (TDR-SIP-032). What leaves now is there before 8 s are over.
+const TEAMS_GUARD: Duration = Duration::from_millis(7_500);
+
 /// How the calls of a trunk make progress before they are answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProgressPolicy {
@@ -130,6 +138,14 @@ impl Default for ProgressPolicy {
 }
 
 impl ProgressPolicy {
+    /// How long a caller of this preset is left without any provisional but 100.
+    pub fn within_of(&self, preset: Preset) -> Duration {
+        self.within.unwrap_or(match preset {
+            Preset::Teams => TEAMS_GUARD,
+            Preset::Carrier => PROVISIONALS,
+        })
+    }
+
     /// Who plays the ringing tone to a caller on this trunk while a trunk of this preset rings, which has
     /// described early media to it or not. Whoever was told 180 alone rings by itself (TDR-SIP-017).
     pub fn ringback_of(&self, called: Preset, is_described: bool) -> Ringback {

@@ -5,7 +5,7 @@ use super::fork::{Seat, Source};
 use super::offering::Offering;
 use super::reliable::{Provisional, Sending};
 use super::{Link, Phase, Refusal, Session, SessionEvent, Timer, fork, reasons_of};
-use crate::config::Preset;
+use crate::config::PROVISIONALS;
 use crate::dialog::Dialog;
 use crate::id::TransactionId;
 use crate::plane::Cx;
@@ -18,24 +18,12 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Proxies give up on an INVITE after three minutes of silence (Timer C); one provisional a minute
-/// keeps them patient (SIP-315).
-const REFRESH: Duration = Duration::from_secs(60);
-
-/// Teams goes to its next SBC when it hears of no progress within ten seconds, unless the trunk there says
-/// otherwise (TDR-SIP-032). What leaves now is there before 8 s are over.
-const TEAMS_GUARD: Duration = Duration::from_millis(7_500);
-
 /// Several phones may ring at once; the caller is not told of each (SIP-315).
 const SAME_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long a caller is left without any provisional but 100.
 pub(super) fn first_progress(style: &LegStyle) -> Duration {
-    let usual = match style.trunk.preset {
-        Preset::Teams => TEAMS_GUARD,
-        Preset::Carrier => REFRESH,
-    };
-    style.trunk.progress.within.unwrap_or(usual)
+    style.trunk.progress.within_of(style.trunk.preset)
 }
 
 /// An INVITE of the peer that has no final answer yet.
@@ -238,7 +226,7 @@ impl Session {
             incoming.told = cx.now.mono;
         }
         self.timers
-            .set(Timer::Refresh as usize, cx.now.mono + REFRESH);
+            .set(Timer::Refresh as usize, cx.now.mono + PROVISIONALS);
         if !self.timers.is_set(Timer::AwaitPrack as usize) {
             self.await_prack(cx);
         }

@@ -526,6 +526,14 @@ fn not_covered(names: &[String], fqdn: &str) -> String {
             names.join(", ")
         ),
     };
+    // A wildcard for customers below a name is none for the name.
+    let wildcard = format!("*.{fqdn}");
+    if names
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(&wildcard))
+    {
+        return format!("{carried}: request one with both {fqdn} and {wildcard}");
+    }
     let too_high = names.iter().find_map(|name| {
         let parent = name.strip_prefix("*.")?;
         let labels = fqdn.strip_suffix(parent)?.strip_suffix('.')?;
