@@ -110,10 +110,8 @@ pub struct Stage {
     pub(super) more_nodes: Mutex<Vec<Arc<Daemon>>>,
     /// What can be done with another SBC.
     pub(super) commands: Commands,
-    /// Command that configures another SBC; empty if there is none.
-    pub(super) configure: Vec<String>,
     /// What is to be taken back of what was done to it.
-    pub(super) undone: Mutex<Undone>,
+    pub(super) undone: Arc<Mutex<Undone>>,
     /// Whether there is a place of somebody whom it does not know.
     pub(super) has_stranger: bool,
     folder: Option<Folder>,
@@ -336,7 +334,7 @@ impl Stage {
         }
         stage.certificates = Some(other.certificates.clone());
         stage.commands = other.commands.clone();
-        stage.configure = other.configure.clone();
+        stage.undone = Arc::clone(&other.undone);
         stage.has_stranger = other.stranger.is_some();
         stage.break_by(mutation).await?;
         Ok(stage)
@@ -465,8 +463,7 @@ impl Stage {
             program: None,
             more_nodes: Mutex::default(),
             commands: Commands::default(),
-            configure: Vec::new(),
-            undone: Mutex::default(),
+            undone: Arc::default(),
             has_stranger: true,
             folder: None,
             certificates: None,
