@@ -435,6 +435,24 @@ mod tests {
         })
     }
 
+    fn ends_badly(stage: &Stage) -> case::Play<'_> {
+        Box::pin(async move {
+            stage.customer("add").await?;
+            stage.customer("remove").await
+        })
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_taken_back_in_a_case_is_taken_back_after_it() {
+        static CASE: Case = case::case("TC-SYS-002", ends_badly, &[]);
+        let script = "case $1 in\nadd) : >there ;;\nremove) [ -e once ] || { : >once; exit 1; }; rm there ;;\nesac";
+        let fake = fake::Fake::new(&[("customer", script)]);
+        let kit = Arc::new(Kit::of(&fake.subject, None).unwrap());
+        let shown = play(&fake.subject, &kit, &CASE, None).await;
+        assert_eq!(shown.verdict.broken(), ["ladder"], "{:?}", shown.verdict);
+        assert!(fake.has("once") && !fake.has("there"));
+    }
+
     #[tokio::test]
     async fn what_a_case_that_breaks_itself_has_done_is_taken_back() {
         static CASE: Case = case::case("TC-SYS-002", breaks_itself, &[]);

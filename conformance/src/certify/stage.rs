@@ -266,7 +266,6 @@ impl Stage {
         tape: Tape,
         mutation: Option<Mutation>,
     ) -> Result<Self, LabFault> {
-        other.is_configured_as(&setting.words).await?;
         let addresses = other.addresses();
         let second = other
             .carrier_2
@@ -284,6 +283,8 @@ impl Stage {
             None => None,
             Some(at) => Some(names::Place::take_at(at).await?),
         };
+        // Whoever begins anew asks the proxies at once, and where nobody listens not again for a minute.
+        other.is_configured_as(&setting.words).await?;
         let read = |name: &str| {
             let path = other.certificates.join(name);
             std::fs::read_to_string(&path).map_err(|why| LabFault::Read { path, why })
