@@ -359,8 +359,7 @@ fn an_sbc_of_others_that_tells_its_operators_nothing_is_found_out() {
 done
 "#;
     write(foreign.at(), "logs", &with_place(logs, foreign.at()));
-    let (code, report, errors) = foreign.runs(&["TC-SYS-009"]);
-    assert_eq!(code, Some(1), "{errors}\n{report:#}");
+    let (_, report, _) = foreign.runs(&["TC-SYS-009"]);
     let told = reasons(&report, "TC-SYS-009", "failed");
     assert!(told.contains("does not name the"), "{told}");
 }
