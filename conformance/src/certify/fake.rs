@@ -15,7 +15,7 @@ use rustls::pki_types::ServerName;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,8 +66,14 @@ impl Fake {
             here.proxies.map(any).join(", "),
             any(here.carrier),
         );
+        // Whether the first proxy listens, for the scripts.
+        let listens = match here.proxies[0] {
+            IpAddr::V4(ip) => format!("{:08X}", u32::from(ip).swap_bytes()),
+            IpAddr::V6(_) => String::new(),
+        };
+        let listens = format!("{listens}:[0-9A-F]* 00000000:0000 0A");
         for (key, script) in [("logs", "cat log")].iter().chain(commands) {
-            let script = format!("cd {at}\n{script}");
+            let script = format!("cd {at}\nlistens='{listens}'\n{script}");
             let _ = writeln!(text, "{key} = [\"/bin/sh\", \"-c\", {script:?}, \"sh\"]");
         }
         let other = Other::parse(&text).unwrap();

@@ -503,6 +503,7 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certify::fake::Fake;
 
     #[tokio::test]
     async fn of_what_a_command_prints_the_end_is_kept() {
@@ -542,5 +543,25 @@ mod tests {
             assert!(ends(&command(script), &[]).await.is_err(), "{script}");
         }
         assert!(ends(&["/nowhere/at/all".to_owned()], &[]).await.is_err());
+    }
+    #[tokio::test]
+    async fn who_refuses_a_certificate_is_noted_and_who_cannot_be_asked_ends_the_case() {
+        let script = "case $1 in refused) exit 3 ;; *) exit 127 ;; esac";
+        let fake = Fake::new(&[("renew", script)]);
+        let stage = fake.stage("TC-CON-034").await;
+        let any = stage.identity.clone();
+        stage.renews("refused", &any).await.unwrap();
+        let notes = stage.notes();
+        assert!(notes[0].contains("renew refused: ended with"), "{notes:?}");
+        let failure = stage.renews("renewed", &any).await.unwrap_err();
+        assert!(failure.why.contains("renew: /bin/sh ended"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn the_proxies_listen_when_another_subject_is_configured() {
+        let script = "! grep -q \"$listens\" /proc/net/tcp || : >met";
+        let fake = Fake::new(&[("configure", script)]);
+        let _stage = fake.stage("TC-OPT-012").await;
+        assert!(fake.has("met"));
     }
 }
