@@ -389,9 +389,7 @@ pub fn of_media(stage: &Stage) -> Vec<Failure> {
                 format!("{} packets that are not authentic", heard.forged),
             ));
         }
-        let longest = heard.longest_without_report;
-        let late = stage.lateness_of(longest, heard.reported_again);
-        if longest > REPORTS + late {
+        if let Some(longest) = stage.longer_than(&heard.without_report, REPORTS) {
             let why = format!(
                 "no report for {:.1} s, wanted one every 5 s",
                 longest.as_secs_f32()

@@ -213,7 +213,7 @@ impl Stage {
     /// What a voice heard since its gaps are measured had no gap, but for the time that peers were late themselves. A
     /// bad network makes gaps of its own.
     pub fn is_uninterrupted(&self, rule: &str, voice: &Voice) {
-        let (gap, name) = (voice.heard().longest_gap, voice.name);
+        let (gap, name) = (voice.heard().gaps.longest(), voice.name);
         let stalls = self.ears().into_iter().map(|ear| ear.heard().longest_stall);
         let stall = stalls.max().unwrap_or_default();
         let is_whole = gap <= GAP + stall || self.kit.network.is_some();

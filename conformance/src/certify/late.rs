@@ -5,6 +5,7 @@
 
 use super::stage::Stage;
 use crate::lock::lock;
+use crate::media::voice::Pauses;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,6 +46,12 @@ impl Late {
     /// How much later than it came something may have been noted then.
     pub fn at(&self, noted: Instant) -> Duration {
         lock(&self.spells).at(noted, None)
+    }
+
+    fn longer(&self, pauses: &Pauses, limit: Duration) -> Option<Duration> {
+        let mut pauses = pauses.iter();
+        let longer = pauses.find(|(pause, ended)| *pause > limit + self.at(*ended));
+        longer.map(|(pause, _)| pause)
     }
 
     /// How long it was from then to then, without what the end was noted too late.
@@ -121,18 +128,15 @@ impl Stage {
         }
     }
 
-    /// How much the time between two that were noted may be wrong, because the run was late at one of them.
-    pub fn lateness_between(&self, first: Instant, second: Instant) -> Duration {
-        let late = &self.kit.late;
-        late.at(first).max(late.at(second))
+    /// How much later than it came something may have been noted then: by so much a time that ended with it may be too
+    /// long, and one that began with it too short.
+    pub fn late_at(&self, noted: Instant) -> Duration {
+        self.kit.late.at(noted)
     }
 
-    /// The same of a pause, by its length and when it ended, if it has.
-    pub fn lateness_of(&self, pause: Duration, ended: Option<Instant>) -> Duration {
-        let began = ended.and_then(|ended| ended.checked_sub(pause));
-        began.zip(ended).map_or(Duration::ZERO, |(began, ended)| {
-            self.lateness_between(began, ended)
-        })
+    /// The longest pause that is longer than that, also where its end was noted late.
+    pub fn longer_than(&self, pauses: &Pauses, limit: Duration) -> Option<Duration> {
+        self.kit.late.longer(pauses, limit)
     }
 }
 
@@ -160,6 +164,34 @@ mod tests {
         // What was before is not charged to what comes after.
         let before = began.checked_sub(TICK).unwrap();
         assert!(late.at(before) < Duration::from_millis(100));
+    }
+
+    #[tokio::test]
+    async fn a_stall_at_the_beginning_of_a_pause_does_not_excuse_it() {
+        let zero = Instant::now();
+        let at = |ms| zero + Duration::from_millis(ms);
+        let mut spells = Spells::default();
+        spells.is_late(at(0), at(1_000));
+        spells.is_late(at(4_000), at(6_000));
+        let late = Late {
+            spells: Arc::new(Mutex::new(spells)),
+            work: tokio::spawn(std::future::pending()),
+        };
+        let longer = |all: &[(u64, u64)], limit| {
+            let mut pauses = Pauses::default();
+            all.iter()
+                .for_each(|(from, to)| pauses.had(at(*from), at(*to)));
+            let longer = late.longer(&pauses, Duration::from_millis(limit));
+            longer.map(|pause| pause.as_millis())
+        };
+        // Its end was noted in time.
+        assert_eq!(longer(&[(1_000, 2_500)], 1_000), Some(1_500));
+        // What ended in a stall may have ended before it; another pause is too long for all that.
+        assert_eq!(longer(&[(3_500, 6_000)], 1_000), None);
+        assert_eq!(
+            longer(&[(3_500, 6_000), (1_000, 2_500)], 1_000),
+            Some(1_500)
+        );
     }
 
     fn spells(all: &[(u64, u64)]) -> (Instant, impl Fn(u64, u64) -> Duration) {

@@ -16,6 +16,8 @@ pub mod case;
 pub mod catalogue;
 pub mod change;
 pub mod evidence;
+#[cfg(test)]
+mod fake;
 pub mod follows;
 mod ground;
 pub mod group;
@@ -33,6 +35,7 @@ pub mod setting;
 pub mod stage;
 pub mod subject;
 pub mod times;
+mod told;
 pub mod verdict;
 pub mod whole;
 pub mod word;
@@ -48,9 +51,12 @@ use mutation::Mutation;
 use setting::Setting;
 use stage::Stage;
 use std::collections::{BTreeMap, VecDeque};
+use std::future::pending;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use subject::Subject;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use verdict::{Failure, Unasked, Verdict};
@@ -155,6 +161,7 @@ pub async fn run(
     }
     let mut done: Vec<(usize, Outcome)> = Vec::new();
     let mut running = JoinSet::new();
+    let mut interrupts = Interrupts::of(subject).map_err(|why| why.to_string())?;
     // Somebody else's SBC is one, and so is its carrier.
     let at_once = match subject {
         Subject::Ours(_) => plan.at_once.max(1),
@@ -167,13 +174,62 @@ pub async fn run(
             let (subject, kit) = (subject.clone(), Arc::clone(&kit));
             running.spawn(async move { (index, whole(subject, kit, entry).await) });
         }
-        if let Some(Ok((index, outcome))) = running.join_next().await {
+        let joined = tokio::select! {
+            joined = running.join_next() => joined,
+            signal = interrupts.come() => {
+                running.shutdown().await;
+                let told = is_left(subject, &mut interrupts).await;
+                return Err(format!("ended by {signal}; {told}"));
+            }
+        };
+        if let Some(Ok((index, outcome))) = joined {
             tell(&outcome, done.len() + 1, total);
             done.push((index, outcome));
         }
     }
     done.sort_by_key(|(index, _)| *index);
     Ok(done.into_iter().map(|(_, outcome)| outcome).collect())
+}
+
+/// Signals that end a run of somebody else's SBC, which is put back first. Ours ends with the run.
+struct Interrupts(Option<[Signal; 2]>);
+
+impl Interrupts {
+    fn of(subject: &Subject) -> io::Result<Self> {
+        Ok(Self(match subject {
+            Subject::Ours(_) => None,
+            Subject::Other(_) => Some([
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::terminate())?,
+            ]),
+        }))
+    }
+
+    /// Waits for one, and gives its name.
+    async fn come(&mut self) -> &'static str {
+        let Some([interrupt, terminate]) = &mut self.0 else {
+            return pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+/// Puts the subject of a run that was interrupted back, unless it is interrupted once more. Says what came of it.
+async fn is_left(subject: &Subject, interrupts: &mut Interrupts) -> String {
+    let back = async {
+        subject.is_left_alone().await;
+        subject.is_put_back().await
+    };
+    tokio::select! {
+        back = back => match back {
+            Ok(()) => "what was done to the subject is taken back".to_owned(),
+            Err(left) => left.why,
+        },
+        signal = interrupts.come() => format!("the subject is left as it is, for {signal} came again"),
+    }
 }
 
 /// A case with its outcome, also where it breaks itself outside of what is played: none is lost from the report.
@@ -268,23 +324,31 @@ pub async fn play(
     case: &'static Case,
     mutation: Option<Mutation>,
 ) -> Shown {
-    let (subject, kit) = (subject.clone(), Arc::clone(kit));
+    let (own, kit) = (subject.clone(), Arc::clone(kit));
     let asked = Asked::default();
     let noted = asked.clone();
-    let work = async move { noted.of(on_stage(&subject, &kit, case, mutation)).await };
+    let work = async move { noted.of(on_stage(&own, &kit, case, mutation)).await };
     let played = survived(work).await;
-    Shown {
-        asked: asked.sites(),
-        ..played.unwrap_or_else(Shown::no_stage)
+    let mut shown = played.unwrap_or_else(Shown::no_stage);
+    shown.asked = asked.sites();
+    if let Err(left) = subject.is_put_back().await {
+        shown.verdict = shown.verdict.with(left);
     }
+    shown
 }
 
 /// What comes of some work, or how it broke.
 async fn survived<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, String> {
-    let done = tokio::spawn(work).await;
-    done.map_err(|fault| format!("the case itself broke: {fault}"))
+    // With whoever waits for it ends what is done.
+    let mut works = JoinSet::new();
+    works.spawn(work);
+    match works.join_next().await {
+        Some(Ok(done)) => Ok(done),
+        Some(Err(fault)) => Err(format!("the case itself broke: {fault}")),
+        None => Err("nothing was done".to_owned()),
+    }
 }
 
 async fn on_stage(
@@ -309,12 +373,7 @@ async fn on_stage(
         )),
     };
     let unasked = stage.unasked(played.as_ref().err());
-    let mut failures = stage.judge(played).await;
-    failures.extend(stage.is_put_back().await.err());
-    let verdict = match failures.is_empty() {
-        true => Verdict::Passed,
-        false => Verdict::Failed(failures),
-    };
+    let verdict = Verdict::of(stage.judge(played).await);
     let heard = stage
         .ears()
         .iter()
@@ -365,6 +424,47 @@ mod tests {
         let why = survived(work).await.unwrap_err();
         assert!(why.contains("an octet that is not there"), "{why}");
         assert_eq!(survived(async { 1 }).await, Ok(1));
+    }
+
+    fn breaks_itself(stage: &Stage) -> case::Play<'_> {
+        Box::pin(async move {
+            stage.customer("add").await?;
+            let nobody: Option<u8> = std::env::args().nth(usize::MAX).map(|_| 0);
+            nobody.expect("an octet that is not there");
+            Ok(())
+        })
+    }
+
+    fn ends_badly(stage: &Stage) -> case::Play<'_> {
+        Box::pin(async move {
+            stage.customer("add").await?;
+            stage.customer("remove").await
+        })
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_taken_back_in_a_case_is_taken_back_after_it() {
+        static CASE: Case = case::case("TC-SYS-002", ends_badly, &[]);
+        let script = "case $1 in\nadd) : >there ;;\nremove) [ -e once ] || { : >once; exit 1; }; rm there ;;\nesac";
+        let fake = fake::Fake::new(&[("customer", script)]);
+        let kit = Arc::new(Kit::of(&fake.subject, None).unwrap());
+        let shown = play(&fake.subject, &kit, &CASE, None).await;
+        assert_eq!(shown.verdict.broken(), ["ladder"], "{:?}", shown.verdict);
+        assert!(fake.has("once") && !fake.has("there"));
+    }
+
+    #[tokio::test]
+    async fn what_a_case_that_breaks_itself_has_done_is_taken_back() {
+        static CASE: Case = case::case("TC-SYS-002", breaks_itself, &[]);
+        let script = "case $1 in add) : >there ;; remove) rm there; : >gone ;; esac";
+        let fake = fake::Fake::new(&[("customer", script)]);
+        let kit = Arc::new(Kit::of(&fake.subject, None).unwrap());
+        let shown = play(&fake.subject, &kit, &CASE, None).await;
+        let Verdict::NoStage(why) = shown.verdict else {
+            panic!("{:?}", shown.verdict);
+        };
+        assert!(why.contains("an octet that is not there"), "{why}");
+        assert!(fake.has("gone") && !fake.has("there"), "{why}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::lab::place::{self, Ports};
 use crate::lock::lock;
 use std::collections::BTreeSet;
 use std::io;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -39,8 +39,12 @@ pub struct Commands {
     pub logs: Vec<String>,
 }
 
-/// Runs a command of the subject's file, with these words behind it. What it says is nobody's report.
-async fn ends_well(command: &[String], words: &[&str]) -> Result<(), String> {
+/// What a shell ends with where a command cannot be started, and ssh where nobody is reached.
+const NOT_STARTED: [i32; 3] = [126, 127, 255];
+
+/// Runs a command of the subject's file, with these words behind it, and tells how it ended; not of one that was not
+/// started, did not end by itself, or not in time. What it says is nobody's report.
+async fn ends(command: &[String], words: &[&str]) -> Result<ExitStatus, String> {
     let [program, arguments @ ..] = command else {
         return Err("no command".to_owned());
     };
@@ -48,45 +52,80 @@ async fn ends_well(command: &[String], words: &[&str]) -> Result<(), String> {
     child.args(arguments).args(words).stdin(Stdio::null());
     child.stdout(Stdio::null()).stderr(Stdio::null());
     child.kill_on_drop(true);
-    match child.status().await {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("{program} ended with {status}")),
-        Err(why) => Err(format!("{program}: {why}")),
+    match timeout(CONFIGURED, child.status()).await {
+        Ok(Ok(status)) => match status.code() {
+            Some(code) if !NOT_STARTED.contains(&code) => Ok(status),
+            _ => Err(format!("{program} ended with {status}")),
+        },
+        Ok(Err(why)) => Err(format!("{program}: {why}")),
+        Err(_) => Err(format!("not done after {} s", CONFIGURED.as_secs())),
     }
 }
 
+async fn ends_well(command: &[String], words: &[&str]) -> Result<(), String> {
+    let status = ends(command, words).await?;
+    let program = command.first().map_or("", String::as_str);
+    match status.success() {
+        true => Ok(()),
+        false => Err(format!("{program} ended with {status}")),
+    }
+}
+
+fn of_command(key: &str) -> impl Fn(String) -> Failure {
+    let key = key.to_owned();
+    move |why| Failure::new("ladder", format!("{key}: {why}"))
+}
+
 async fn does(key: &str, command: &[String], words: &[&str]) -> Result<(), Failure> {
-    let ended = timeout(CONFIGURED, ends_well(command, words)).await;
-    let late = |_| format!("not done after {} s", CONFIGURED.as_secs());
-    let failed = |why| Failure::new("ladder", format!("{key}: {why}"));
-    ended.map_err(late).map_err(failed)?.map_err(failed)
+    ends_well(command, words).await.map_err(of_command(key))
 }
 
 /// Most octets that are kept of what a command prints: the last ones, which are the newest of a log.
 const PRINTED: usize = 16 << 20;
 
-/// The end of what comes, all of which is read: who prints is not held up.
+/// The last lines of what comes, all of which is read: who prints is not held up.
 async fn last_of(mut from: impl AsyncRead + Unpin, most: usize) -> io::Result<Vec<u8>> {
-    let (mut kept, mut chunk) = (Vec::new(), vec![0; 64 << 10]);
+    let (mut kept, mut chunk, mut is_cut) = (Vec::new(), vec![0; 64 << 10], false);
     loop {
         let read = from.read(&mut chunk).await?;
         kept.extend_from_slice(&chunk[..read]);
         if kept.len() > 2 * most || read == 0 {
+            is_cut |= kept.len() > most;
             kept.drain(..kept.len().saturating_sub(most));
         }
         if read == 0 {
-            return Ok(kept);
+            break;
         }
+    }
+    if is_cut {
+        // What is left of a line says something else than the line.
+        let end = kept.iter().position(|octet| *octet == b'\n');
+        kept.drain(..end.map_or(kept.len(), |end| end + 1));
+    }
+    Ok(kept)
+}
+
+/// The lines that are written to their end; a text without any is one.
+fn whole(text: &str) -> &str {
+    text.rfind('\n').map_or(text, |end| &text[..=end])
+}
+
+/// What a command has printed.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    errors: String,
+}
+
+impl Said {
+    fn text(&self) -> String {
+        format!("{}{}", self.out, self.errors)
     }
 }
 
 /// What a command of the subject's file prints, with these words behind it, and how it ends.
-async fn says(
-    key: &str,
-    command: &[String],
-    words: &[&str],
-) -> Result<(Option<i32>, String), Failure> {
-    let failed = |why: String| Failure::new("ladder", format!("{key}: {why}"));
+async fn says(key: &str, command: &[String], words: &[&str]) -> Result<Said, Failure> {
+    let failed = of_command(key);
     let [program, arguments @ ..] = command else {
         return Err(failed("no command".to_owned()));
     };
@@ -107,8 +146,12 @@ async fn says(
     let late = |_| failed(format!("not done after {} s", CONFIGURED.as_secs()));
     let ended = ended.map_err(late)?;
     let (status, said, complained) = ended.map_err(|why| failed(format!("{program}: {why}")))?;
-    let text = String::from_utf8_lossy(&said).into_owned() + &String::from_utf8_lossy(&complained);
-    Ok((status.code(), text))
+    let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+    Ok(Said {
+        code: status.code(),
+        out: text(&said),
+        errors: text(&complained),
+    })
 }
 
 impl Other {
@@ -121,16 +164,41 @@ impl Other {
             return Ok(());
         }
         let names: Vec<&str> = words.iter().map(|word| word.name).collect();
-        let ended = timeout(CONFIGURED, ends_well(&self.configure, &names)).await;
-        let late = |_| format!("not done after {} s", CONFIGURED.as_secs());
-        let why = match ended.map_err(late) {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(why)) | Err(why) => why,
-        };
-        Err(LabFault::System {
+        let ended = ends_well(&self.configure, &names).await;
+        ended.map_err(|why| LabFault::System {
             what: "configure the subject as its file says",
             why: io::Error::other(why),
         })
+    }
+
+    /// Takes back what a case has left of what it did to it, however it ended.
+    ///
+    /// # Errors
+    /// The rule `ladder`, with all that could not be taken back.
+    pub(super) async fn is_put_back(&self) -> Result<(), Failure> {
+        let last = || lock(&self.undone).last().copied();
+        let mut left = Vec::new();
+        while let Some(what) = last() {
+            let done = match what {
+                Done::Maintenance => {
+                    does("maintenance", &self.commands.maintenance, &["end"]).await
+                }
+                Done::Customer => does("customer", &self.commands.customer, &["remove"]).await,
+                // Without the command it keeps the one that it has, which its name is in.
+                Done::Renewed if self.configure.is_empty() => Ok(()),
+                Done::Renewed => does("configure", &self.configure, &[]).await,
+            };
+            left.extend(done.err().map(|failure| failure.why));
+            // Not before: whoever is interrupted in it does it again.
+            lock(&self.undone).remove(&what);
+        }
+        match left.is_empty() {
+            true => Ok(()),
+            false => {
+                let why = format!("the subject is left as it is: {}", left.join("; "));
+                Err(Failure::new("ladder", why))
+            }
+        }
     }
 }
 
@@ -258,14 +326,19 @@ impl Stage {
     }
 
     /// Puts a renewed certificate of the subject into use: of ours this one, of another that with this name
-    /// in the folder of certificates.
+    /// in the folder of certificates. Another may say that it does not use it: its connections show what it does.
     ///
     /// # Errors
     /// The rule `ladder`.
     pub async fn renews(&self, name: &str, renewed: &Identity) -> Result<(), Failure> {
         let Some(folder) = self.folder() else {
             lock(&self.undone).insert(Done::Renewed);
-            return does("renew", &self.commands.renew, &[name]).await;
+            let ended = ends(&self.commands.renew, &[name]).await;
+            let status = ended.map_err(of_command("renew"))?;
+            if !status.success() {
+                self.note(format!("renew {name}: ended with {status}"));
+            }
+            return Ok(());
         };
         place::write(folder, "sbc.pem", &renewed.chain_pem)?;
         place::write(folder, "sbc.key", &renewed.key_pem)?;
@@ -307,34 +380,6 @@ impl Stage {
         Ok(())
     }
 
-    /// Takes back what a case has left of what it did to somebody else's SBC, however it ended.
-    ///
-    /// # Errors
-    /// The rule `ladder`, with all that could not be taken back.
-    pub(super) async fn is_put_back(&self) -> Result<(), Failure> {
-        let undone = std::mem::take(&mut *lock(&self.undone));
-        let mut left = Vec::new();
-        for what in undone.into_iter().rev() {
-            let done = match what {
-                Done::Maintenance => {
-                    does("maintenance", &self.commands.maintenance, &["end"]).await
-                }
-                Done::Customer => does("customer", &self.commands.customer, &["remove"]).await,
-                // Without the command it keeps the one that it has, which its name is in.
-                Done::Renewed if self.configure.is_empty() => Ok(()),
-                Done::Renewed => does("configure", &self.configure, &[]).await,
-            };
-            left.extend(done.err().map(|failure| failure.why));
-        }
-        match left.is_empty() {
-            true => Ok(()),
-            false => {
-                let why = format!("the subject is left as it is: {}", left.join("; "));
-                Err(Failure::new("ladder", why))
-            }
-        }
-    }
-
     /// Adds a customer of another subject, or removes it.
     ///
     /// # Errors
@@ -350,7 +395,8 @@ impl Stage {
     /// # Errors
     /// The rule `ladder`, where that cannot be known.
     pub(super) async fn tries(&self, words: &[&str]) -> Result<(Taken, String), Failure> {
-        let (code, text) = says("tries", &self.commands.tries, words).await?;
+        let said = says("tries", &self.commands.tries, words).await?;
+        let (code, text) = (said.code, said.text());
         let taken = match code {
             Some(0) => Taken::Silently,
             Some(1) => Taken::WithWarning,
@@ -412,18 +458,26 @@ impl Stage {
     ) -> Result<String, Failure> {
         let deadline = Instant::now() + patience;
         loop {
-            let (code, text) = says("logs", &self.commands.logs, &[]).await?;
-            if code != Some(0) {
-                return Err(Failure::new(
-                    "ladder",
-                    format!("logs: ended with {code:?}: {text}"),
-                ));
-            }
-            let text = self.as_told(text);
+            let text = self.logs().await?;
             if is_it(&text) || Instant::now() > deadline {
                 return Ok(text);
             }
             sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// What another subject tells its operators, in whole lines.
+    ///
+    /// # Errors
+    /// The rule `ladder`, where it cannot be read.
+    pub(super) async fn logs(&self) -> Result<String, Failure> {
+        let said = says("logs", &self.commands.logs, &[]).await?;
+        match said.code {
+            Some(0) => Ok(self.as_told(whole(&said.out).to_owned() + whole(&said.errors))),
+            code => {
+                let why = format!("logs: ended with {code:?}: {}", said.text());
+                Err(Failure::new("ladder", why))
+            }
         }
     }
 
@@ -449,16 +503,65 @@ impl Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certify::fake::Fake;
 
     #[tokio::test]
     async fn of_what_a_command_prints_the_end_is_kept() {
-        let kept = last_of(&b"abcdefghij"[..], 4).await.unwrap();
-        assert_eq!(kept, b"ghij");
+        for (text, most, wanted) in [
+            ("ab\ncd\nef\n", 9, "ab\ncd\nef\n"),
+            ("ab\ncd\nef\n", 8, "cd\nef\n"),
+            ("ab\ncd\nef\n", 5, "ef\n"),
+            ("ab\ncd\nef", 4, "ef"),
+            ("abcdef", 6, "abcdef"),
+            ("abcdef", 5, ""),
+        ] {
+            let kept = last_of(text.as_bytes(), most).await.unwrap();
+            assert_eq!(String::from_utf8(kept).unwrap(), wanted, "{text:?} {most}");
+        }
         let script = "head -c 40000000 /dev/zero; echo; echo newest; echo worst >&2; exit 3";
         let command = ["/bin/sh", "-c", script].map(str::to_owned);
-        let (code, text) = says("logs", &command, &[]).await.unwrap();
-        assert_eq!(code, Some(3));
-        assert!(text.ends_with("newest\nworst\n"));
-        assert_eq!(text.len(), PRINTED + "worst\n".len());
+        let said = says("logs", &command, &[]).await.unwrap();
+        assert_eq!(said.code, Some(3));
+        assert_eq!(said.text(), "newest\nworst\n");
+    }
+
+    #[test]
+    fn a_line_that_is_being_written_is_no_line_yet() {
+        assert_eq!(whole("one\ntw"), "one\n");
+        assert_eq!(whole("one\n"), "one\n");
+        assert_eq!(whole("{}"), "{}");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_was_not_started_is_told_apart_from_one_that_says_no() {
+        let command = |script: &str| ["/bin/sh", "-c", script].map(str::to_owned);
+        let ended = ends(&command("exit 3"), &[]).await;
+        assert_eq!(ended.unwrap().code(), Some(3));
+        let why = ends_well(&command("exit 3"), &[]).await.unwrap_err();
+        assert!(why.contains("/bin/sh ended with"), "{why}");
+        for script in ["/nowhere/at/all", "exit 255", "kill -9 $$"] {
+            assert!(ends(&command(script), &[]).await.is_err(), "{script}");
+        }
+        assert!(ends(&["/nowhere/at/all".to_owned()], &[]).await.is_err());
+    }
+    #[tokio::test]
+    async fn who_refuses_a_certificate_is_noted_and_who_cannot_be_asked_ends_the_case() {
+        let script = "case $1 in refused) exit 3 ;; *) exit 127 ;; esac";
+        let fake = Fake::new(&[("renew", script)]);
+        let stage = fake.stage("TC-CON-034").await;
+        let any = stage.identity.clone();
+        stage.renews("refused", &any).await.unwrap();
+        let notes = stage.notes();
+        assert!(notes[0].contains("renew refused: ended with"), "{notes:?}");
+        let failure = stage.renews("renewed", &any).await.unwrap_err();
+        assert!(failure.why.contains("renew: /bin/sh ended"), "{failure}");
+    }
+
+    #[tokio::test]
+    async fn the_proxies_listen_when_another_subject_is_configured() {
+        let script = "! grep -q \"$listens\" /proc/net/tcp || : >met";
+        let fake = Fake::new(&[("configure", script)]);
+        let _stage = fake.stage("TC-OPT-012").await;
+        assert!(fake.has("met"));
     }
 }

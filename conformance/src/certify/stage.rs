@@ -110,10 +110,8 @@ pub struct Stage {
     pub(super) more_nodes: Mutex<Vec<Arc<Daemon>>>,
     /// What can be done with another SBC.
     pub(super) commands: Commands,
-    /// Command that configures another SBC; empty if there is none.
-    pub(super) configure: Vec<String>,
     /// What is to be taken back of what was done to it.
-    pub(super) undone: Mutex<Undone>,
+    pub(super) undone: Arc<Mutex<Undone>>,
     /// Whether there is a place of somebody whom it does not know.
     pub(super) has_stranger: bool,
     folder: Option<Folder>,
@@ -268,7 +266,6 @@ impl Stage {
         tape: Tape,
         mutation: Option<Mutation>,
     ) -> Result<Self, LabFault> {
-        other.is_configured_as(&setting.words).await?;
         let addresses = other.addresses();
         let second = other
             .carrier_2
@@ -286,6 +283,8 @@ impl Stage {
             None => None,
             Some(at) => Some(names::Place::take_at(at).await?),
         };
+        // Whoever begins anew asks the proxies at once, and where nobody listens not again for a minute.
+        other.is_configured_as(&setting.words).await?;
         let read = |name: &str| {
             let path = other.certificates.join(name);
             std::fs::read_to_string(&path).map_err(|why| LabFault::Read { path, why })
@@ -336,7 +335,7 @@ impl Stage {
         }
         stage.certificates = Some(other.certificates.clone());
         stage.commands = other.commands.clone();
-        stage.configure = other.configure.clone();
+        stage.undone = Arc::clone(&other.undone);
         stage.has_stranger = other.stranger.is_some();
         stage.break_by(mutation).await?;
         Ok(stage)
@@ -465,8 +464,7 @@ impl Stage {
             program: None,
             more_nodes: Mutex::default(),
             commands: Commands::default(),
-            configure: Vec::new(),
-            undone: Mutex::default(),
+            undone: Arc::default(),
             has_stranger: true,
             folder: None,
             certificates: None,

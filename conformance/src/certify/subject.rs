@@ -2,13 +2,17 @@
 
 use super::case::Need;
 use super::kit::ANCHORS;
-use super::nodes::Commands;
+use super::nodes::{Commands, Undone};
 use super::setting::{FQDN, OwnCertificate, Peers, Setting};
+use super::verdict::Failure;
 use super::word::{Key, Word};
 use crate::lab::place::{Addresses, Ports};
 use std::fmt::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 use toml::de::{DeTable, DeValue};
 
 /// What is certified.
@@ -57,6 +61,8 @@ pub struct Other {
     pub commands: Commands,
     /// Command that configures it as the words behind it say; empty if it stays as it is.
     pub configure: Vec<String>,
+    /// What is to be taken back of what a case has done to it; whoever has this value can, whatever becomes of the case.
+    pub(super) undone: Arc<Mutex<Undone>>,
 }
 
 /// Names of the roots in the folder of certificates beside the usual one, each with its key.
@@ -64,12 +70,34 @@ pub(super) fn anchors() -> impl Iterator<Item = String> {
     (1..=ANCHORS).map(|number| format!("anchor{number}"))
 }
 
+/// How long a case that was ended may take to be gone.
+const LEFT: Duration = Duration::from_secs(5);
 /// What the folder has of an authority that the SBC trusts, so that we can issue what is good or wrong in one way.
 pub(super) const AUTHORITY: &str = "authority";
 /// What the folder has of certificates that no proxy may show.
 const IMPOSTORS: [&str; 4] = ["servers.pem", "servers.key", "other.pem", "other.key"];
 
 impl Subject {
+    /// Takes back what cases have left of what they did to an SBC of others. Ours ends with its case.
+    ///
+    /// # Errors
+    /// The rule `ladder`, with all that could not be taken back.
+    pub(super) async fn is_put_back(&self) -> Result<(), Failure> {
+        match self {
+            Self::Ours(_) => Ok(()),
+            Self::Other(other) => other.is_put_back().await,
+        }
+    }
+
+    /// Waits until no case that was ended is at it any more.
+    pub(super) async fn is_left_alone(&self) {
+        let Self::Other(other) = self else { return };
+        let deadline = Instant::now() + LEFT;
+        while Arc::strong_count(&other.undone) > 1 && Instant::now() < deadline {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Name, for the report.
     pub fn name(&self) -> &str {
         match self {
@@ -212,7 +240,8 @@ has = ["transfers"]
 # The command that, without a restart, puts NAME.pem and NAME.key of the folder of certificates into use in place of the
 # SBC's own, if there is one; NAME stands behind it, and "configure" takes that back. renewed.pem says the SBC's name and
 # renewed.test.example; certify-refused.pem is put there by the run, as all that begins with certify-, and no proxy takes
-# it: that is asked where there is "configure"
+# it: that is asked where there is "configure". It may end with another number than 0 where the SBC does not use the
+# certificate: that is noted, and its connections show what it uses. With 126, 127 or 255 it was not started
 # renew = ["ssh", "sbc1.test.example", "/etc/sbc/renew"]
 # The command that takes it out of service gently when "begin" is behind it, and puts it back with "end": no OPTIONS any
 # more, and calls are still taken
@@ -225,7 +254,10 @@ has = ["transfers"]
 # Behind it stands what to try: "certificate NAME" (NAME.pem and NAME.key of the folder of certificates as the SBC's
 # own), "proxy ADDRESS" (instead of the name of the first), "name NAME" (of the trunk), "ice off" (bypass without it)
 # tries = ["/etc/sbc-lab/tries"]
-# The command that prints what its operators see: alarms, log, ladders, call records
+# The command that prints what its operators see: alarms, log, ladders, call records; its last 16 MB count, and what is
+# new in them. Looked for is, where the proxies answer OPTIONS with 403, that number as a word of its own, with the SBC's
+# fqdn or a proxy's name or address in the same line or within 20 new lines; where one proxy answers no OPTIONS, a line with
+# its name or address unlike those of the proxies that answer; and of each call its Call-ID
 # logs = ["/etc/sbc-lab/logs"]
 # Usual: calls to +441632960100 to +441632960199, which are the customer's, must go to Teams, all others from Teams to the
 # carrier. No media bypass. The carrier's codecs are PCMA and PCMU, and it gets no OPTIONS.
@@ -341,7 +373,7 @@ impl Other {
         Self::parse(&text).map_err(fault)
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let table = DeTable::parse(text).map_err(|why| why.to_string())?;
         let table = table.get_ref();
         let value = |key: &str| table.get(key).map(toml::Spanned::get_ref);
@@ -430,6 +462,7 @@ impl Other {
                 logs: list("logs"),
             },
             configure: list("configure"),
+            undone: Arc::default(),
         })
     }
 

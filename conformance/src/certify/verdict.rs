@@ -23,6 +23,17 @@ impl Failure {
     }
 }
 
+/// In place of a rule, where nothing could be asked: the case shows nothing, neither that a rule is kept nor that it is
+/// broken.
+const NOT_ASKED: &str = "not asked";
+
+impl Failure {
+    /// Nothing could be asked, for this reason.
+    pub fn not_asked(why: impl Into<String>) -> Self {
+        Self::new(NOT_ASKED, why)
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.rule, self.why)
@@ -51,7 +62,7 @@ pub enum Verdict {
     Passed,
     /// Rules were broken, in the order in which that was noticed.
     Failed(Vec<Failure>),
-    /// The subject lacks what the case is about.
+    /// The subject lacks what the case is about, or what was to be asked could not be.
     NotApplicable(String),
     /// Nobody wrote the case yet.
     NotWritten,
@@ -60,6 +71,30 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Of a case in which this was wrong. Where all of it is that nothing could be asked, it was not played.
+    pub(super) fn of(failures: Vec<Failure>) -> Self {
+        match failures.as_slice() {
+            [] => Self::Passed,
+            all if all.iter().all(|one| one.rule == NOT_ASKED) => {
+                let why: Vec<String> = failures.into_iter().map(|one| one.why).collect();
+                Self::NotApplicable(why.join("; "))
+            }
+            _ => Self::Failed(failures),
+        }
+    }
+
+    /// The same with one thing more that was wrong.
+    pub(super) fn with(self, more: Failure) -> Self {
+        match self {
+            Self::Failed(mut failures) => {
+                failures.push(more);
+                Self::Failed(failures)
+            }
+            Self::NoStage(why) => Self::NoStage(format!("{why}; {}", more.why)),
+            Self::Passed | Self::NotApplicable(_) | Self::NotWritten => Self::Failed(vec![more]),
+        }
+    }
+
     /// Its word.
     pub fn name(&self) -> &'static str {
         match self {
@@ -127,6 +162,17 @@ pub(super) fn gathered(failures: Vec<Failure>) -> Vec<Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_could_not_be_asked_has_neither_passed_nor_failed() {
+        let not_asked = || Failure::not_asked("nobody came");
+        let broken = || Failure::new("G1", "no Contact");
+        assert_eq!(Verdict::of(Vec::new()), Verdict::Passed);
+        let told = Verdict::of(vec![not_asked()]);
+        assert_eq!(told, Verdict::NotApplicable("nobody came".to_owned()));
+        let both = vec![not_asked(), broken()];
+        assert_eq!(Verdict::of(both.clone()), Verdict::Failed(both));
+    }
 
     #[test]
     fn what_many_messages_have_in_common_is_told_once() {

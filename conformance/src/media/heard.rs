@@ -85,14 +85,10 @@ pub struct Heard {
     pub reports: u64,
     /// Those of them that came to the port for RTP.
     pub reports_beside_audio: u64,
-    /// Longest time between two reports, and between the last and now.
-    pub longest_without_report: Duration,
-    /// When that was over.
-    pub reported_again: Option<Instant>,
-    /// Longest time between two audio packets.
-    pub longest_gap: Duration,
-    /// When the second came.
-    pub heard_again: Option<Instant>,
+    /// Times between two reports, and between the last and now.
+    pub without_report: Pauses,
+    /// Times between two audio packets.
+    pub gaps: Pauses,
     /// How late it was itself at most since gaps are measured, because the machine was busy.
     pub longest_stall: Duration,
     /// Most packets in a row that are missing in one stream, by their numbers or by their times.
@@ -113,20 +109,32 @@ pub struct Heard {
     pub lost_reports: u64,
 }
 
-impl Heard {
-    /// No report came from then to then.
-    pub(super) fn had_no_report(&mut self, since: Instant, until: Instant) {
-        if until - since >= self.longest_without_report {
-            self.longest_without_report = until - since;
-            self.reported_again = Some(until);
+/// The longest pauses, the longest first, each with when it was over: of one that was noted late, a shorter one shows more.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct Pauses(Vec<(Duration, Instant)>);
+
+impl Pauses {
+    /// Most that are kept.
+    const MOST: usize = 3;
+
+    /// One was from then to then.
+    pub fn had(&mut self, since: Instant, until: Instant) {
+        let pause = until - since;
+        let longer = self.0.partition_point(|(other, _)| *other > pause);
+        if longer < Self::MOST {
+            self.0.insert(longer, (pause, until));
+            self.0.truncate(Self::MOST);
         }
     }
 
-    /// No packet with audio came from then to then.
-    pub(super) fn had_no_audio(&mut self, since: Instant, until: Instant) {
-        if until - since >= self.longest_gap {
-            (self.longest_gap, self.heard_again) = (until - since, Some(until));
-        }
+    /// The longest.
+    pub fn longest(&self) -> Duration {
+        self.0.first().map_or(Duration::ZERO, |(pause, _)| *pause)
+    }
+
+    /// All that are kept.
+    pub fn iter(&self) -> impl Iterator<Item = (Duration, Instant)> {
+        self.0.iter().copied()
     }
 }
 
@@ -141,4 +149,25 @@ pub struct Told {
     pub jitter: u32,
     /// Time to the other end and back, without that for which it kept our report; nothing, if it has none.
     pub round_trip: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_longest_pauses_are_kept_with_their_ends() {
+        let zero = Instant::now();
+        let (mut pauses, mut end) = (Pauses::default(), zero);
+        for ms in [30, 10, 50, 20, 40] {
+            let since = end;
+            end += Duration::from_millis(ms);
+            pauses.had(since, end);
+        }
+        let kept = pauses
+            .iter()
+            .map(|(pause, end)| (pause.as_millis(), (end - zero).as_millis()));
+        assert_eq!(kept.collect::<Vec<_>>(), [(50, 90), (40, 150), (30, 30)]);
+        assert_eq!(pauses.longest(), Duration::from_millis(50));
+    }
 }

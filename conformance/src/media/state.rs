@@ -146,7 +146,7 @@ impl State {
     pub(super) fn so_far(&self) -> Heard {
         let mut heard = self.heard.clone();
         if let Some(since) = self.reported {
-            heard.had_no_report(since, Instant::now());
+            heard.without_report.had(since, Instant::now());
         }
         heard
     }
@@ -214,7 +214,7 @@ impl State {
     pub(super) fn report_was_due(&mut self) {
         if let Some(since) = &mut self.reported {
             let now = Instant::now();
-            self.heard.had_no_report(*since, now);
+            self.heard.without_report.had(*since, now);
             *since = now;
         }
     }
@@ -396,7 +396,7 @@ impl State {
         self.heard.audio += 1;
         self.looks_for_hole(&packet);
         if let Some(last) = self.last_audio.replace(now) {
-            self.heard.had_no_audio(last, now);
+            self.heard.gaps.had(last, now);
         }
         if let Some(other) = &self.passes {
             // Whoever has gone away says nothing more.

@@ -2,7 +2,7 @@
 
 use super::air::{Air, Parcel, Port, Way};
 use super::endpoint::{Sockets, Stream};
-pub use super::heard::{Heard, Told, Warp};
+pub use super::heard::{Heard, Pauses, Told, Warp};
 use super::ice::{Client, Lite};
 use super::sdp::Media;
 use super::secure::{Key, Secure};
@@ -440,7 +440,7 @@ impl Voice {
     /// From now on the longest time between two packets with audio is measured anew, and begins now.
     pub fn measures_gaps(&self) {
         let mut state = lock(&self.state);
-        (state.heard.longest_gap, state.last_audio) = (Duration::ZERO, Some(Instant::now()));
+        (state.heard.gaps, state.last_audio) = (Pauses::default(), Some(Instant::now()));
         (state.heard.longest_stall, state.measures_gaps) = (Duration::ZERO, true);
     }
 
@@ -448,7 +448,7 @@ impl Voice {
     pub fn is_done(&self) {
         let mut state = lock(&self.state);
         if let Some(since) = state.reported.take() {
-            state.heard.had_no_report(since, Instant::now());
+            state.heard.without_report.had(since, Instant::now());
         }
     }
 
@@ -650,7 +650,10 @@ mod tests {
         hears(&other, 200).await;
         // What is lost is a gap, and nobody was late.
         let heard = other.heard();
-        assert!(heard.longest_gap > heard.longest_stall + PTIME, "{heard:?}");
+        assert!(
+            heard.gaps.longest() > heard.longest_stall + PTIME,
+            "{heard:?}"
+        );
         other.measures_gaps();
         // Everybody is on this one thread.
         std::thread::sleep(Duration::from_millis(250));

@@ -10,9 +10,10 @@ use crate::certify::verdict::Failure;
 use crate::lab::front::Wrong;
 use crate::lab::place::{DOMAIN, REGIONS};
 use crate::peer::hello::hello;
+use crate::peer::teams::TeamsProxy;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Counts what peers ask for as the name of the server.
 const SERVER_NAMES: &str = "sbc_tls_server_names_total";
@@ -298,26 +299,97 @@ async fn foreign_address(stage: &Stage) -> Played {
 /// Proxies that show certificates of these kinds get no call: the next one is tried, and where none is left the
 /// caller hears that there is no way.
 pub(super) async fn servers(stage: &Stage, rule: &str, kinds: &[&str]) -> Played {
-    let mut impostors = impostors(stage).await?;
-    impostors.retain(|(what, _)| kinds.contains(what));
-    for (proxy, (_, identity)) in stage.proxies.iter().zip(&impostors) {
-        proxy.goes_away().await;
-        let back = proxy.comes_back_as(identity, stage.roots.clone()).await;
-        back.map_err(|why| Failure::new("ladder", why.to_string()))?;
-    }
-    meets_them(stage, rule, impostors.len()).await?;
+    let mut wrong = impostors(stage).await?;
+    wrong.retain(|(what, _)| kinds.contains(what));
+    let shown = become_impostors(stage, &wrong).await?;
     // A proxy that was away a moment ago is left alone for another one, and shows no certificate then.
-    for _ in 0..2 {
-        if all_counted(stage, &impostors).await {
+    let deadline = stage.tape.now() + MET;
+    loop {
+        meets_them(stage, rule, shown.len()).await?;
+        if are_met(&shown, LEFT_ALONE).await || stage.tape.now() > deadline {
             break;
         }
-        sleep(LEFT_ALONE).await;
-        meets_them(stage, rule, impostors.len()).await?;
     }
-    for (what, _) in &impostors {
-        stage.counts_handshakes(rule, "out", what).await;
+    are_not_believed(stage, rule, &shown)?;
+    for one in &shown {
+        stage.counts_handshakes(rule, "out", one.what).await;
     }
     Ok(())
+}
+
+/// Longest time until somebody meets an impostor: OPTIONS come every minute.
+const MET: Duration = Duration::from_secs(70);
+
+/// A proxy that shows a wrong certificate.
+struct Impostor<'s> {
+    proxy: &'s TeamsProxy,
+    what: &'static str,
+    /// How many handshakes it had before, and how many connections it had refused.
+    before: (usize, usize),
+}
+
+/// The first proxies go away and come back with these certificates.
+async fn become_impostors<'s>(
+    stage: &'s Stage,
+    wrong: &[(&'static str, Identity)],
+) -> Result<Vec<Impostor<'s>>, Failure> {
+    let mut shown = Vec::new();
+    for (proxy, (what, identity)) in stage.proxies.iter().zip(wrong) {
+        proxy.goes_away().await;
+        let before = (proxy.handshakes().len(), proxy.refused().len());
+        let back = proxy.comes_back_as(identity, stage.roots.clone()).await;
+        back.map_err(|why| Failure::new("ladder", why.to_string()))?;
+        shown.push(Impostor {
+            proxy,
+            what,
+            before,
+        });
+    }
+    Ok(shown)
+}
+
+impl Impostor<'_> {
+    /// How many handshakes it has had since, and how many that broke off.
+    fn handshakes(&self) -> (usize, usize) {
+        let now = (self.proxy.handshakes().len(), self.proxy.refused().len());
+        (now.0 - self.before.0, now.1 - self.before.1)
+    }
+
+    /// Whether its certificate was shown to somebody.
+    fn is_met(&self) -> bool {
+        self.handshakes() != (0, 0)
+    }
+}
+
+/// Whether each was met, at the end of this time at the latest.
+async fn are_met(shown: &[Impostor<'_>], patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    while !shown.iter().all(Impostor::is_met) && Instant::now() < deadline {
+        sleep(Duration::from_millis(50)).await;
+    }
+    shown.iter().all(Impostor::is_met)
+}
+
+/// Whoever saw their certificates broke off; of those to whom nobody came nothing is known.
+fn are_not_believed(stage: &Stage, rule: &str, shown: &[Impostor<'_>]) -> Played {
+    for one in shown {
+        let ((believed, _), host, what) = (one.handshakes(), one.proxy.host(), one.what);
+        stage.check(rule, believed == 0, || {
+            format!("{host} is believed with a wrong certificate ({what}): {believed} handshakes")
+        });
+    }
+    let unmet = shown.iter().filter(|one| !one.is_met());
+    let unmet: Vec<String> = unmet
+        .map(|one| format!("{} ({})", one.proxy.host(), one.what))
+        .collect();
+    match unmet.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::not_asked(format!(
+            "whether proxies with wrong certificates are believed: within {} s nobody has connected to {}",
+            MET.as_secs(),
+            unmet.join(", ")
+        ))),
+    }
 }
 
 /// A call to Teams where the first proxies are impostors.
@@ -335,15 +407,78 @@ async fn meets_them(stage: &Stage, rule: &str, impostors: usize) -> Played {
     Ok(())
 }
 
-/// Whether our daemon has counted a handshake with each of them; others count nothing that we see.
-async fn all_counted(stage: &Stage, impostors: &[(&str, Identity)]) -> bool {
-    for (what, _) in impostors {
-        let (dir, result) = ("dir=\"out\"", format!("result=\"{what}\""));
-        let labels = ["context=\"teams\"", dir, result.as_str()];
-        let counted = stage.counted("sbc_tls_handshakes_total", &labels).await;
-        if stage.daemon.is_some() && counted == 0.0 {
-            return false;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certify::fake::Fake;
+    use crate::certify::verdict::Verdict;
+    use crate::peer::tls;
+
+    fn silent(_: &str, _: Option<u16>) -> String {
+        String::new()
+    }
+
+    async fn judged(stage: Stage, played: Played) -> Verdict {
+        let mut failures = stage.judge(played).await;
+        failures.retain(|one| matches!(&*one.rule, "RULE" | "ladder" | "not asked"));
+        Verdict::of(failures)
+    }
+
+    /// Certificates of an authority that an SBC does not know.
+    fn wrong(stage: &Stage, other: &Authority) -> Vec<(&'static str, Identity)> {
+        let names = REGIONS.map(|region| format!("{region}.{DOMAIN}"));
+        let names = names.each_ref().map(String::as_str);
+        let mail = stage.kit.authority.issue_for_mail(&names).unwrap();
+        vec![
+            ("cert_usage", mail),
+            ("cert_unknown_ca", other.issue(&names).unwrap()),
+        ]
+    }
+
+    #[tokio::test]
+    async fn who_meets_an_impostor_breaks_off_or_is_found_out() {
+        let other = Authority::new("Somebody else").unwrap();
+        for is_fooled in [false, true] {
+            let fake = Fake::new(&[]);
+            let stage = fake.stage("TC-CON-012").await;
+            let mut roots = stage.roots.clone();
+            if is_fooled {
+                let more = other.roots().unwrap().roots;
+                roots.roots.extend(more);
+            }
+            let own = stage.kit.authority.issue(&[&stage.trunk().fqdn]).unwrap();
+            let connector = tls::connector(Some(&own), roots).unwrap();
+            let shown = become_impostors(&stage, &wrong(&stage, &other)).await;
+            let shown = shown.unwrap();
+            let asking = fake.asks(&stage, Some(connector), silent);
+            assert!(are_met(&shown, PATIENCE).await);
+            std::mem::drop(asking);
+            let played = are_not_believed(&stage, "RULE", &shown);
+            std::mem::drop(shown);
+            let verdict = judged(stage, played).await;
+            match is_fooled {
+                false => assert_eq!(verdict, Verdict::Passed),
+                true => assert_eq!(verdict.broken(), ["RULE"], "{verdict:?}"),
+            }
         }
     }
-    true
+
+    #[tokio::test]
+    async fn of_an_impostor_that_nobody_meets_nothing_is_known() {
+        let other = Authority::new("Somebody else").unwrap();
+        let fake = Fake::new(&[]);
+        let stage = fake.stage("TC-CON-012").await;
+        let shown = become_impostors(&stage, &wrong(&stage, &other)).await;
+        let shown = shown.unwrap();
+        assert!(!are_met(&shown, Duration::from_millis(100)).await);
+        let played = are_not_believed(&stage, "RULE", &shown);
+        std::mem::drop(shown);
+        let Verdict::NotApplicable(why) = judged(stage, played).await else {
+            panic!("nobody was asked");
+        };
+        assert!(
+            why.contains("sip2.pstnhub.example (cert_unknown_ca)"),
+            "{why}"
+        );
+    }
 }

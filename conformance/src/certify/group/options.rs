@@ -14,13 +14,13 @@ use crate::certify::mutation::{
 use crate::certify::setting::{FQDN, OUTSIDE, SECOND, USER};
 use crate::certify::stage::Stage;
 use crate::certify::times::Times;
+use crate::certify::told::{Told, has_status, of_silence};
 use crate::certify::verdict::Failure;
 use crate::certify::word;
 use crate::media::sdp;
 use crate::media::tone::Codec;
 use crate::peer::teams::TeamsProxy;
 use serde_json::Value;
-use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -39,6 +39,10 @@ const RARE: &str = "preset = \"teams\"\noptions = { interval = \"100s\" }\n";
 const MOST: Duration = Duration::from_secs(180);
 /// What the operator is told where Teams refuses the trunk.
 const ALARM: &str = "target_refuses";
+/// When what is told of OPTIONS that were answered is told.
+const TOLD: Duration = Duration::from_secs(2);
+/// Longest time until a silence is told, for an SBC that waits for a second one.
+const NOTICED: Duration = Duration::from_secs(110);
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -306,9 +310,26 @@ async fn answered(stage: &Stage) -> Played {
     Ok(())
 }
 
-/// Times between the OPTIONS that each proxy got, each with how much it may be wrong: the clock of the tape is not that of
-/// the subject.
-fn intervals(stage: &Stage) -> Vec<(String, Vec<(Duration, Duration)>)> {
+/// A time between two OPTIONS, and by how much it may be too short and too long: the clock of the tape is not that of the
+/// subject.
+struct Interval {
+    time: Duration,
+    short: Duration,
+    long: Duration,
+}
+
+impl Interval {
+    fn is_at_least(&self, seconds: f64) -> bool {
+        (self.time + self.short).as_secs_f64() >= seconds
+    }
+
+    fn is_at_most(&self, seconds: f64) -> bool {
+        self.time.saturating_sub(self.long).as_secs_f64() <= seconds
+    }
+}
+
+/// Times between the OPTIONS that each proxy got.
+fn intervals(stage: &Stage) -> Vec<(String, Vec<Interval>)> {
     let all = stage.tape.requests(Side::Teams, "OPTIONS");
     let hosts = stage.proxies[..3]
         .iter()
@@ -317,10 +338,12 @@ fn intervals(stage: &Stage) -> Vec<(String, Vec<(Duration, Duration)>)> {
         .map(|host| {
             let own = all.iter().filter(|(_, peer, _)| *peer == host);
             let times: Vec<Duration> = own.map(|(at, _, _)| *at).collect();
-            let at = |time| stage.tape.at(time);
-            let late = |pair: &[Duration]| stage.lateness_between(at(pair[0]), at(pair[1]));
-            let between = times.windows(2);
-            let between = between.map(|pair| (pair[1] - pair[0], late(pair)));
+            let late = |time| stage.late_at(stage.tape.at(time));
+            let between = times.windows(2).map(|pair| Interval {
+                time: pair[1] - pair[0],
+                short: late(pair[0]),
+                long: late(pair[1]),
+            });
             (host, between.collect())
         })
         .collect()
@@ -336,9 +359,9 @@ async fn every_minute(stage: &Stage) -> Played {
         stage.check("TDR-OPT-006", between.len() >= least, || {
             format!("{host} got OPTIONS only {} times more", between.len())
         });
-        for (time, late) in between {
-            let late = late.as_secs_f64();
-            let is_right = (59.5 - late..67.0 + late).contains(&time.as_secs_f64());
+        for interval in between {
+            let is_right = interval.is_at_least(59.5) && interval.is_at_most(67.0);
+            let time = interval.time;
             stage.check("TDR-OPT-006", is_right, || format!("{host} after {time:?}"));
         }
     }
@@ -370,6 +393,7 @@ async fn never_faster(stage: &Stage) -> Played {
         other.issue(&names)
     });
     let stranger = stranger.map_err(certificate)?;
+    let before = stage.refused(&stage.proxies[2]).len();
     let back = stage.proxies[2].comes_back_as(&stranger, stage.roots.clone());
     back.await.map_err(ladder)?;
     sleep(Duration::from_secs(10)).await;
@@ -381,15 +405,14 @@ async fn never_faster(stage: &Stage) -> Played {
     stage.restarts().await?;
     sleep(Duration::from_secs(130)).await;
     for (host, between) in intervals(stage) {
-        for (time, late) in between {
-            let is_right = (time + late).as_secs_f64() >= 59.5;
+        for interval in between {
+            let (is_right, time) = (interval.is_at_least(59.5), interval.time);
             stage.check("TDR-OPT-006", is_right, || format!("{host} after {time:?}"));
         }
     }
-    let (first, refused) = (
-        intervals(stage).swap_remove(0).1,
-        stage.refused(&stage.proxies[2]),
-    );
+    let first = intervals(stage).swap_remove(0).1;
+    let refused = stage.refused(&stage.proxies[2]).into_iter().skip(before);
+    let refused: Vec<String> = refused.collect();
     stage.check("TDR-OPT-006", !first.is_empty(), || {
         "the proxy that was there all the time got no more OPTIONS".to_owned()
     });
@@ -465,7 +488,7 @@ pub(super) async fn verdict(
 /// TC-OPT-005.
 async fn refused(stage: &Stage) -> Played {
     if stage.daemon.is_none() {
-        return refused_at_others(stage).await;
+        return refused_at_others(stage, GREETING + PATIENCE).await;
     }
     for proxy in &stage.proxies[..3] {
         proxy.answers_options_with(Some(403));
@@ -486,22 +509,27 @@ async fn refused(stage: &Stage) -> Played {
     Ok(())
 }
 
-/// The same of somebody else's, which tells its operators in words of its own: of 403, and in the same line of the name
-/// that Teams does not take or of a proxy that does not, once more than before.
-async fn refused_at_others(stage: &Stage) -> Played {
-    let rule = "TDR-OPT-004";
+/// The same of somebody else's, which tells its operators in words of its own: of 403, and near to it of the name that
+/// Teams does not take or of a proxy that does not.
+async fn refused_at_others(stage: &Stage, patience: Duration) -> Played {
     let fqdn = stage.trunk().fqdn;
-    let hosts = stage.proxies[..3].iter().map(|proxy| proxy.host());
-    let names: Vec<&str> = hosts.chain([&*fqdn]).collect();
-    let lines = |text: &str| tells_of(text, "403", &names);
-    let before = lines(&stage.logs_until(Duration::ZERO, |_| true).await?);
+    let names = stage.names_of_proxies().into_iter().flatten();
+    let names: Vec<String> = names.chain([fqdn.clone()]).collect();
+    let mut news = stage.news().await?;
     for proxy in &stage.proxies[..3] {
         proxy.answers_options_with(Some(403));
     }
-    let is_told = |text: &str| lines(text) > before;
-    let told = stage.logs_until(GREETING + PATIENCE, is_told).await?;
-    stage.check(rule, is_told(&told), || {
-        let last: Vec<&str> = told.lines().rev().take(20).collect();
+    let deadline = stage.tape.now() + patience;
+    let is_told = loop {
+        stage.hears(&mut news).await?;
+        let is_told = has_status(news.lines(), "403", &names);
+        if is_told || stage.tape.now() > deadline {
+            break is_told;
+        }
+        sleep(Duration::from_secs(1)).await;
+    };
+    stage.check("TDR-OPT-004", is_told, || {
+        let last: Vec<&String> = news.lines().iter().rev().take(20).collect();
         format!("of 403 to {fqdn} its operators see nothing: {last:?}")
     });
     Ok(())
@@ -548,8 +576,8 @@ async fn only_the_carriers_trunk(stage: &Stage) -> Played {
         format!("{} OPTIONS in 62 s", all.len())
     });
     for (host, between) in intervals(stage) {
-        for (time, late) in between {
-            let is_right = (time + late).as_secs_f64() >= 59.5;
+        for interval in between {
+            let (is_right, time) = (interval.is_at_least(59.5), interval.time);
             stage.check("TDR-OPT-008", is_right, || format!("{host} after {time:?}"));
         }
     }
@@ -674,12 +702,12 @@ async fn within_a_call(stage: &Stage) -> Played {
 
 /// TC-OPT-012.
 async fn silent_region(stage: &Stage) -> Played {
-    let silent = &stage.proxies[1];
     if stage.commands.logs.is_empty() {
+        let silent = &stage.proxies[1];
         silent.answers_options_with(None);
         shows_silence(stage, silent).await?;
     } else {
-        says_more(stage, silent).await?;
+        says_more(stage, 1, NOTICED).await?;
     }
     let mut talk = stage.to_teams().await?;
     talk.caller_ends().await
@@ -699,68 +727,71 @@ async fn shows_silence(stage: &Stage, silent: &TeamsProxy) -> Played {
     asked.rule("TDR-MON-003")
 }
 
-/// Somebody else's tells of a proxy that falls silent, in words of its own: in a line unlike all that it tells of that proxy
-/// while OPTIONS are answered, twice at least.
-async fn says_more(stage: &Stage, silent: &TeamsProxy) -> Played {
-    let host = silent.host();
+/// Somebody else's tells of a proxy that falls silent, in words of its own: in a line unlike all that it tells of any
+/// proxy that answers, before and at the same time.
+async fn says_more(stage: &Stage, silent: usize, patience: Duration) -> Played {
+    let (proxies, names) = (&stage.proxies[..3], stage.names_of_proxies());
+    let host = proxies[silent].host();
     let asked = || {
         let all = stage.tape.requests(Side::Teams, "OPTIONS");
-        all.iter().filter(|(_, peer, _)| peer == host).count()
+        let of = |proxy: &TeamsProxy| {
+            all.iter()
+                .filter(|(_, peer, _)| peer == proxy.host())
+                .count()
+        };
+        proxies.iter().map(of).collect::<Vec<_>>()
     };
-    let deadline = stage.tape.now() + GREETING + MOST;
-    while asked() < 2 && stage.tape.now() < deadline {
-        sleep(LOOK).await;
+    let more_than = async |before: &[usize]| {
+        let is_more = || asked().iter().zip(before).all(|(now, before)| now > before);
+        let deadline = stage.tape.now() + GREETING + MOST;
+        while !is_more() && stage.tape.now() < deadline {
+            sleep(LOOK).await;
+        }
+        // What is told of the last of them is told by then.
+        sleep(TOLD).await;
+        is_more()
+    };
+    let mut news = stage.news().await?;
+    if !more_than(&[0; 3]).await {
+        return Err(Failure::new(
+            "ladder",
+            "not every proxy got OPTIONS, so that it is not known what is told of one that answers",
+        ));
     }
-    stage.check("ladder", asked() >= 2, || {
+    stage.hears(&mut news).await?;
+    let usual = news.lines().len();
+    let before = asked();
+    proxies[silent].answers_options_with(None);
+    if !more_than(&before).await {
+        return Err(Failure::new(
+            "ladder",
+            format!(
+                "not every proxy got OPTIONS again, so that it is not known what is told of {host} alone"
+            ),
+        ));
+    }
+    let deadline = stage.tape.now() + patience;
+    let told = loop {
+        stage.hears(&mut news).await?;
+        let (usual, since) = news.lines().split_at(usual);
+        let told = of_silence(usual, since, &names, silent);
+        if told == Told::Silence || stage.tape.now() > deadline {
+            break told;
+        }
+        sleep(Duration::from_secs(1)).await;
+    };
+    if told == Told::Anything {
+        return Err(Failure::not_asked(format!(
+            "whether operators are told of a silent proxy: what they are told of those that answer is never the same, so \
+             that nothing is known by what they are told of {host}"
+        )));
+    }
+    stage.check("TDR-MON-003", told == Told::Silence, || {
         format!(
-            "{host} got no two OPTIONS, so that it is not known what is told of one that answers"
-        )
-    });
-    // What is told of the second is told by then.
-    sleep(Duration::from_secs(2)).await;
-    let usual = stage.logs_until(Duration::ZERO, |_| true).await?;
-    let usual = forms(&usual, host);
-    silent.answers_options_with(None);
-    let is_told = |text: &str| !forms(text, host).is_subset(&usual);
-    let told = stage.logs_until(Duration::from_secs(110), is_told).await?;
-    stage.check("TDR-MON-003", is_told(&told), || {
-        format!(
-            "of the silent {host} its operators see nothing but what they see of one that answers"
+            "of the silent {host} its operators see nothing but what they see of those that answer"
         )
     });
     Ok(())
-}
-
-/// The lines that tell of a host, without words that have digits: times, counts and what identifies a message differ
-/// always.
-fn forms(text: &str, host: &str) -> BTreeSet<String> {
-    let own = text.lines().filter(|line| line.contains(host));
-    let words = |line: &str| {
-        let words = line.split(|one: char| !one.is_alphanumeric());
-        let words = words.filter(|word| !word.contains(|one: char| one.is_ascii_digit()));
-        words.collect::<Vec<_>>().join(" ")
-    };
-    own.map(words).collect()
-}
-
-/// Lines that have a number as a word of its own, no part of another one or of a time, and one of these names.
-fn tells_of(text: &str, number: &str, names: &[&str]) -> usize {
-    let is_apart = |line: &str, at: usize| {
-        let before = &line.as_bytes()[..at];
-        let after = &line.as_bytes()[at + number.len()..];
-        let joins = |one: Option<&u8>| one.is_some_and(|one| b".,:-+".contains(one));
-        let is_digit = |one: Option<&u8>| one.is_some_and(u8::is_ascii_digit);
-        let is_word =
-            |one: Option<&u8>| one.is_some_and(|one| one.is_ascii_alphanumeric() || *one == b'_');
-        let last = before.last();
-        let second = before.len().checked_sub(2).and_then(|at| before.get(at));
-        let goes_on = is_word(after.first()) || joins(after.first()) && is_digit(after.get(1));
-        !(is_word(last) || joins(last) && is_digit(second) || goes_on)
-    };
-    let has = |line: &str| line.match_indices(number).any(|(at, _)| is_apart(line, at));
-    let lines = text.lines();
-    let own = lines.filter(|line| names.iter().any(|name| line.contains(name)));
-    own.filter(|line| has(line)).count()
 }
 
 /// TC-OPT-013. The first trunk has media bypass, the second has not.
@@ -822,42 +853,94 @@ async fn two_trunks(stage: &Stage) -> Played {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certify::fake::Fake;
+    use crate::certify::verdict::Verdict;
 
-    #[test]
-    fn a_line_that_differs_in_numbers_alone_tells_nothing_new() {
-        let host = "sip2.pstnhub.example";
-        let usual = "12:00:01 OPTIONS c41a@sbc to sip2.pstnhub.example:5061 answered 200 in 3ms\n\
-                     12:00:01 sip.pstnhub.example no answer\n";
-        let again = "12:01:01 OPTIONS 9bb2@sbc to sip2.pstnhub.example:5061 answered 200 in 17ms\n";
-        assert_eq!(forms(usual, host).len(), 1);
-        assert!(forms(again, host).is_subset(&forms(usual, host)));
-        let silent = "12:02:33 OPTIONS 77c0@sbc to sip2.pstnhub.example:5061 not answered\n";
-        assert!(!forms(silent, host).is_subset(&forms(usual, host)));
+    /// What is found of one that has told something before the case, and tells of each proxy what this says.
+    async fn told(before: &str, says: fn(&str, Option<u16>) -> String) -> Verdict {
+        let fake = Fake::new(&[]);
+        let stage = fake.stage("TC-OPT-012").await;
+        fake.tells(before);
+        let _asking = fake.asks(&stage, None, says);
+        let played = says_more(&stage, 1, PATIENCE).await;
+        found(&stage, played).await
     }
 
-    #[test]
-    fn a_status_is_a_word_of_its_own_beside_a_name() {
-        let names = ["sip.pstnhub.example", "sbc1.test.example"];
-        for (line, is_told) in [
-            ("sip.pstnhub.example answered 403", true),
-            ("status=403, sbc1.test.example is unknown to Teams", true),
-            ("sip.pstnhub.example:5061: 403.", true),
-            ("{\"proxy\":\"sip.pstnhub.example\",\"status\":403}", true),
-            ("somebody answered 403", false),
-            ("sip.pstnhub.example answered 1403", false),
-            ("12:00:00.403 sip.pstnhub.example answered 200", false),
-            (
-                "2026-01-01T12:00:00.403Z sip.pstnhub.example answered 200",
-                false,
-            ),
-            ("call 403a of sbc1.test.example", false),
-            ("sip.pstnhub.example:5061 port 40301", false),
-        ] {
-            assert_eq!(
-                tells_of(line, "403", &names),
-                usize::from(is_told),
-                "{line}"
-            );
+    /// What the peers have found is not asked here.
+    async fn found(stage: &Stage, played: Played) -> Verdict {
+        let mut failures = stage.judge(played).await;
+        let own = ["TDR-MON-003", "TDR-OPT-004", "ladder", "not asked"];
+        failures.retain(|one| own.contains(&&*one.rule));
+        Verdict::of(failures)
+    }
+
+    fn plain(host: &str, status: Option<u16>) -> String {
+        match status {
+            Some(status) => format!("{host} answered {status}\n"),
+            None => format!("{host} gave no answer\n"),
         }
+    }
+
+    #[tokio::test]
+    async fn a_silent_proxy_is_told_by_an_sbc_that_has_told_of_it_before() {
+        let before = "sip2.pstnhub.example gave no answer\n";
+        assert_eq!(told(before, plain).await, Verdict::Passed);
+        assert_eq!(told("", plain).await, Verdict::Passed);
+    }
+
+    #[tokio::test]
+    async fn a_status_alone_and_words_of_a_message_do_not_hide_it() {
+        let with_id = |host: &str, status: Option<u16>| {
+            let id = crate::random::word::<8>();
+            let id = id.replace(|one: char| one.is_ascii_digit(), "x");
+            let status = status.unwrap_or(408);
+            format!("OPTIONS {id} to {host}\n{host} {id} -> {status}\n")
+        };
+        assert_eq!(told("", with_id).await, Verdict::Passed);
+    }
+
+    #[tokio::test]
+    async fn what_is_told_of_nobody_or_at_random_shows_nothing() {
+        const SILENT: &str = "sip2.pstnhub.example gave no answer\n";
+        let nothing = |host: &str, _: Option<u16>| {
+            let id = crate::random::word::<8>();
+            let id = id.replace(|one: char| one.is_ascii_digit(), "x");
+            format!("OPTIONS {id} to {host}\n")
+        };
+        let at_random = |host: &str, _: Option<u16>| {
+            let many = usize::from(crate::random::bytes::<1>()[0]);
+            format!("{host}{}\n", " again".repeat(many))
+        };
+        let (told, unknown) = tokio::join!(told(SILENT, nothing), told("", at_random));
+        assert_eq!(told.broken(), ["TDR-MON-003"], "{told:?}");
+        assert!(matches!(unknown, Verdict::NotApplicable(_)), "{unknown:?}");
+    }
+    /// The same of one whose trunk Teams refuses.
+    async fn refused(before: &str, says: fn(&str, Option<u16>) -> String) -> Verdict {
+        let fake = Fake::new(&[]);
+        let stage = fake.stage("TC-OPT-005").await;
+        fake.tells(before);
+        let _asking = fake.asks(&stage, None, says);
+        let played = refused_at_others(&stage, PATIENCE).await;
+        found(&stage, played).await
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_in_a_line_or_in_a_trace_and_no_number_is_taken_for_it() {
+        const BEFORE: &str = "sip.pstnhub.example answered 403\n";
+        let trace = |host: &str, status: Option<u16>| {
+            let status = status.unwrap_or_default();
+            format!("OPTIONS sip:{host}:5061 SIP/2.0\nMax-Forwards: 70\n\nSIP/2.0 {status} Any\n\n")
+        };
+        let silent = |host: &str, _: Option<u16>| {
+            format!("12:00:00.403 sbc[403]: {host}:5061 from port 40301 has answered in 403 ms\n")
+        };
+        let (line, trace, silent) = tokio::join!(
+            refused("", plain),
+            refused(BEFORE, trace),
+            refused(BEFORE, silent)
+        );
+        assert_eq!((line, trace), (Verdict::Passed, Verdict::Passed));
+        assert_eq!(silent.broken(), ["TDR-OPT-004"], "{silent:?}");
     }
 }

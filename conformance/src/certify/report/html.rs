@@ -205,7 +205,7 @@ fn heard(out: &mut String, outcome: &Outcome) {
             heard.lost + heard.lost_reports,
             heard.plain,
             heard.forged,
-            heard.longest_gap.as_millis()
+            heard.gaps.longest().as_millis()
         );
     }
     out.push_str("</tbody></table></div>\n");

@@ -57,7 +57,7 @@ fn case(outcome: &Outcome) -> Value {
             "reports": heard.reports,
             "lost": heard.lost,
             "lost_reports": heard.lost_reports,
-            "longest_gap_ms": u64::try_from(heard.longest_gap.as_millis()).unwrap_or(u64::MAX),
+            "longest_gap_ms": u64::try_from(heard.gaps.longest().as_millis()).unwrap_or(u64::MAX),
         })
     });
     let failures = match &outcome.verdict {
