@@ -1,6 +1,7 @@
 //! `causeway media`: the relay alone, told by a SIP proxy over the ng protocol what to do.
 
 mod connection;
+mod sounds;
 
 use connection::{Connections, Heard};
 use media_api::{Event, RealmId};
@@ -9,6 +10,7 @@ use media_relay::{
     AddressReport, Backend, EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Relay, RelayConfig,
     Runs, StartError,
 };
+use sounds::{Read, Sounds};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -77,6 +79,8 @@ pub struct Options {
     pub ports: RangeInclusive<u16>,
     /// Media threads.
     pub workers: usize,
+    /// Whether each of them stays on one core.
+    pub is_pinned: bool,
     /// How packets are received and sent.
     pub backend: Backend,
     /// Whether nothing but the wanted backend will do.
@@ -113,6 +117,10 @@ pub struct Service {
     datagrams: UdpSocket,
     connections: Connections,
     heard: mpsc::Receiver<Heard>,
+    sounds: Sounds,
+    /// Recordings that were looked for, by ticket.
+    read: mpsc::UnboundedReceiver<(u64, Result<Read, String>)>,
+    reads: mpsc::UnboundedSender<(u64, Result<Read, String>)>,
     started: Instant,
 }
 
@@ -127,6 +135,7 @@ impl Service {
         let config = RelayConfig {
             realms,
             workers: options.workers,
+            is_pinned: options.is_pinned,
             quarantine: RelayConfig::QUARANTINE,
             entropy: Entropy::from_system().map_err(|_| Fault::Entropy)?,
         };
@@ -148,6 +157,11 @@ impl Service {
                 return Err(Fault::Backend(slow.address, why));
             }
         }
+        let mut random = Entropy::from_system().map_err(|_| Fault::Entropy)?;
+        let mut secret = [0; 16];
+        random
+            .fill_secret(&mut secret)
+            .map_err(|_| Fault::Entropy)?;
         let started = Instant::now();
         let settings = Settings {
             sides,
@@ -155,7 +169,10 @@ impl Service {
             unanswered_ms: 3_600_000,
             // What the ports allow, and a margin for calls that only begin.
             calls: 64 * 1024,
+            secret,
         };
+        // The server bounds how many are under way.
+        let (reads, read) = mpsc::unbounded_channel();
         Ok(Self {
             server: Server::new(settings, now(started)),
             relay,
@@ -163,6 +180,9 @@ impl Service {
             datagrams,
             connections,
             heard,
+            sounds: Sounds::default(),
+            read,
+            reads,
             started,
         })
     }
@@ -203,6 +223,16 @@ impl Service {
                         self.read_datagrams(&mut buffer, &mut out);
                     }
                 }
+                Some((ticket, read)) = self.read.recv() => {
+                    let found = read.and_then(|read| self.sounds.keep(read));
+                    let found = found.map(|(found, all)| {
+                        if let Some(all) = all {
+                            self.relay.set_recordings(all);
+                        }
+                        found
+                    });
+                    self.input(Input::Fetched { ticket, found }, &mut out);
+                }
                 _ = ticks.tick() => self.input(Input::Tick, &mut out),
             }
         }
@@ -230,6 +260,13 @@ impl Service {
         for output in out.drain(..) {
             match output {
                 Output::Command(command) => self.relay.command(command),
+                Output::Fetch { ticket, recording } => {
+                    let (known, reads) = (self.sounds.marks(), self.reads.clone());
+                    tokio::task::spawn_blocking(move || {
+                        // Nobody waits any more once the service ends.
+                        let _ = reads.send((ticket, sounds::read(&recording, &known)));
+                    });
+                }
                 Output::Answer { to, octets } => match to {
                     // What cannot be sent at once is asked for again.
                     Origin::Datagram(to) => drop(self.datagrams.try_send_to(&octets, to)),
@@ -355,6 +392,7 @@ mod tests {
             interfaces: vec!["127.0.0.1".parse().unwrap()],
             ports: 40_000..=40_099,
             workers: 1,
+            is_pinned: false,
             backend: Backend::Sockets,
             is_backend_needed: false,
             silence: Duration::from_secs(60),
