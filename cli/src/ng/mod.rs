@@ -438,4 +438,90 @@ mod tests {
         serving.await.unwrap();
         assert_eq!(connection.read(&mut answer).await.unwrap(), 0);
     }
+
+    /// A WAV file of so many samples, none of them silent.
+    fn recording(samples: u32) -> Vec<u8> {
+        let data: Vec<u8> = (0..samples)
+            .flat_map(|at| [8_000i16, -8_000][at as usize % 2].to_le_bytes())
+            .collect();
+        let mut file = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
+        file.extend(8_000u32.to_le_bytes());
+        file.extend(16_000u32.to_le_bytes());
+        file.extend(b"\x02\0\x10\0data");
+        file.extend((data.len() as u32).to_le_bytes());
+        file.extend(data);
+        file
+    }
+
+    #[tokio::test]
+    async fn a_party_hears_a_recording_that_the_proxy_sends_or_names() {
+        let options = Options {
+            ng: "127.0.0.1:0".parse().unwrap(),
+            interfaces: vec!["127.0.0.1".parse().unwrap()],
+            ports: 41_000..=41_099,
+            workers: 1,
+            is_pinned: false,
+            backend: Backend::Sockets,
+            is_backend_needed: false,
+            silence: Duration::from_secs(60),
+        };
+        let service = Service::start(&options).await.unwrap();
+        let control = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        control.connect(service.address().unwrap()).await.unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = tokio::spawn(service.serve(async {
+            let _ = stopped.await;
+        }));
+        let parties = [
+            UdpSocket::bind("127.0.0.1:0").await.unwrap(),
+            UdpSocket::bind("127.0.0.1:0").await.unwrap(),
+        ];
+        let described = |party: &UdpSocket| {
+            let port = party.local_addr().unwrap().port();
+            format!("v=0\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nm=audio {port} RTP/AVP 8\r\n")
+        };
+        let ask = async |number: u32, more: serde_json::Value| {
+            let mut body = serde_json::json!({"call-id": "1", "from-tag": "a", "to-tag": "b"});
+            for (key, value) in more.as_object().unwrap() {
+                body[key] = value.clone();
+            }
+            let request = format!("{number} {body}");
+            control.send(request.as_bytes()).await.unwrap();
+            let mut answer = vec![0; 65_536];
+            let length = control.recv(&mut answer).await.unwrap();
+            let start = format!("{number} ").len();
+            let answer: serde_json::Value = serde_json::from_slice(&answer[start..length]).unwrap();
+            assert_eq!(answer["result"], "ok", "{answer}");
+            answer
+        };
+        let offer = serde_json::json!({"command": "offer", "sdp": described(&parties[0])});
+        ask(1, offer).await;
+        let answer = serde_json::json!({"command": "answer", "sdp": described(&parties[1])});
+        ask(2, answer).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hello.wav");
+        std::fs::write(&file, recording(1_600)).unwrap();
+        let blob = sbc_core::sdp::base64_encode(&recording(1_600));
+        for (number, source) in [
+            (3, serde_json::json!({"blob64": blob})),
+            (4, serde_json::json!({"file": file})),
+            // This one is kept.
+            (5, serde_json::json!({"file": file})),
+        ] {
+            let mut play = source;
+            play["command"] = "play media".into();
+            assert_eq!(ask(number, play).await["duration"], 200);
+            for packet in 0..10 {
+                let mut heard = [0; 512];
+                let length = parties[0].recv(&mut heard).await.unwrap();
+                assert_eq!((length, heard[1] & 0x7f), (172, 8), "packet {packet}");
+                let is_loud = heard[12..length].iter().all(|octet| *octet != 0xd5);
+                assert!(is_loud, "packet {packet} of {number}");
+            }
+        }
+        let stats = ask(6, serde_json::json!({"command": "delete"})).await;
+        assert!(stats["totals"].is_object());
+        stop.send(()).unwrap();
+        serving.await.unwrap();
+    }
 }
