@@ -76,6 +76,7 @@ fn relay() -> (Relay, Receiver<Event>) {
             backend: media_relay::Backend::Sockets,
         }],
         workers: 1,
+        is_pinned: false,
         quarantine: RelayConfig::QUARANTINE,
         entropy: Entropy::from_system().unwrap(),
     };
@@ -131,6 +132,7 @@ fn terms(peer: &UdpSocket, local: &LocalStream) -> NegotiatedStream {
         ice: None,
         ptime_ms: 20,
         reports: None,
+        voip_metrics: false,
     }
 }
 

@@ -6,10 +6,13 @@
 
 use bytes::Bytes;
 use media_api::{
-    Command, CryptoKey, EndpointId, EndpointStats, Event, Family, LocalEndpoint, LocalStream,
-    ProtectionWanted, RealmId, SessionId, SessionStats, StreamStats,
+    Command, CryptoKey, EndpointId, EndpointStats, Event, Family, Fingerprint, HashFunction,
+    LocalEndpoint, LocalStream, RealmId, SessionId, SessionStats, SoundId, StreamStats,
 };
-use media_ng::{Frame, Input, Message, Now, Origin, Output, Server, Settings, Side, first_message};
+use media_ng::{
+    Found, Frame, Input, Message, Now, Origin, Output, Recording, Server, Settings, Side,
+    first_message,
+};
 use sbc_core::sdp::{Description, Limits};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -84,6 +87,7 @@ impl Site {
             silence_ms: 60_000,
             unanswered_ms: 3_600_000,
             calls: 4,
+            secret: [7; 16],
         };
         Self {
             server: Server::new(settings, now),
@@ -126,6 +130,7 @@ impl Site {
             unix_ms: 1_700_000_000_000 + self.now,
         };
         let mut out = Vec::new();
+        let mut fetched = Vec::new();
         self.server.handle(input, now, &mut out);
         for output in out {
             match output {
@@ -134,8 +139,19 @@ impl Site {
                     check_answer(&octets);
                 }
                 Output::Command(command) => self.held.push_back(command),
+                Output::Fetch { ticket, recording } => {
+                    let found = match recording {
+                        Recording::File(name) if name.len() > 64 => Err(name),
+                        Recording::File(_) | Recording::Octets(_) => Ok(Found {
+                            sound: SoundId(7),
+                            length_ms: 1_000,
+                        }),
+                    };
+                    fetched.push(Input::Fetched { ticket, found });
+                }
             }
         }
+        fetched.into_iter().for_each(|input| self.input(input));
         self.catch_up();
     }
 
@@ -189,7 +205,11 @@ impl Site {
                 }
                 None
             }
-            Command::Update { session, .. } => {
+            Command::Block { session, .. }
+            | Command::Take { session, .. }
+            | Command::Play { session, .. }
+            | Command::Dial { session, .. }
+            | Command::Update { session, .. } => {
                 assert!(self.sessions.contains_key(&session));
                 None
             }
@@ -234,17 +254,17 @@ fn reserve(spec: &media_api::EndpointSpec) -> LocalEndpoint {
             .map(|(port, stream)| LocalStream {
                 rtp: SocketAddr::new(ip, port),
                 rtcp: SocketAddr::new(ip, port + 1),
-                keys: match &stream.protection {
-                    ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
-                    ProtectionWanted::Sdes(suites) => suites
-                        .iter()
-                        .map(|suite| {
-                            let octets = suite.key_bytes() + suite.salt_bytes();
-                            CryptoKey::new(*suite, vec![7; octets]).expect("its length")
-                        })
-                        .collect(),
-                },
-                fingerprint: None,
+                keys: stream
+                    .protection
+                    .suites()
+                    .iter()
+                    .map(|suite| {
+                        let octets = suite.key_bytes() + suite.salt_bytes();
+                        CryptoKey::new(*suite, vec![7; octets]).expect("its length")
+                    })
+                    .collect(),
+                fingerprint: Fingerprint::new(HashFunction::Sha256, vec![7; 32])
+                    .filter(|_| stream.protection.has_certificate()),
             })
             .collect(),
     }
@@ -277,6 +297,14 @@ fn check_answer(octets: &[u8]) {
     for media in description.media().filter(|media| media.port() != 0) {
         let address = media.connection().expect("an address").address;
         assert!(address.is_unknown() || [Some(V4), Some(V6)].contains(&address.ip()));
-        assert!(media.candidates().next().is_none() && media.fingerprints().is_empty());
+        // One that is there is ours.
+        for candidate in media.candidates() {
+            let ip = candidate.address.parse().ok();
+            assert!([Some(V4), Some(V6)].contains(&ip), "{}", candidate.address);
+        }
+        let own = Fingerprint::new(HashFunction::Sha256, vec![7; 32]);
+        for print in media.fingerprints() {
+            assert_eq!(Fingerprint::parse(print.hash, print.digest), own);
+        }
     }
 }

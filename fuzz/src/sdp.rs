@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use media_api::{
     CryptoKey, EndpointId, Family, Fingerprint, HashFunction, LocalEndpoint, LocalStream,
-    Negotiated, ProtectionWanted, RealmId, Suite,
+    Negotiated, RealmId, Suite,
 };
 use sbc_core::media::{Formats, Ice, Lends, MediaImage, Profile, Srtp, interwork, read};
 use sbc_core::sdp::{Crypto, Description, KeyParam, Limits, base64_encode, explain, redact};
@@ -280,16 +280,13 @@ fn leg(profile: &Arc<Profile>, number: u8) -> MediaImage {
     if profile.srtp == Srtp::Dtls {
         image = image.with_dtls([number; 16]);
     }
-    let keys = match &image.spec().streams[0].protection {
-        ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
-        ProtectionWanted::Sdes(suites) => suites
-            .iter()
-            .map(|suite| {
-                CryptoKey::new(*suite, vec![number; suite.key_and_salt_bytes()])
-                    .expect("its length")
-            })
-            .collect(),
-    };
+    let spec = image.spec();
+    let suites = spec.streams[0].protection.suites().iter();
+    let keys = suites
+        .map(|suite| {
+            CryptoKey::new(*suite, vec![number; suite.key_and_salt_bytes()]).expect("its length")
+        })
+        .collect();
     image.allocated(&LocalEndpoint {
         endpoint: EndpointId(number),
         streams: vec![LocalStream {

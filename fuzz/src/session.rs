@@ -320,6 +320,7 @@ impl Bench {
             ice: None,
             ptime_ms: 10 + input.octet() % 51,
             reports: None,
+            voip_metrics: false,
         };
         let endpoint = side.endpoint;
         let terms = match input.octet() {

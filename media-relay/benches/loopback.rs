@@ -100,6 +100,7 @@ fn call(relay: &Relay, events: &mpsc::Receiver<Event>, number: u64, secure: bool
                     ice: None,
                     ptime_ms: 20,
                     reports: None,
+                    voip_metrics: false,
                 })],
             },
             stage: Stage::Final,
@@ -169,6 +170,7 @@ fn main() {
         let config = RelayConfig {
             realms: vec![realm],
             workers: 1,
+            is_pinned: false,
             quarantine: Duration::ZERO,
             entropy: Entropy::from_system().expect("random numbers"),
         };

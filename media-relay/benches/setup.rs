@@ -79,6 +79,7 @@ fn answer(session: SessionId, endpoint: EndpointId, local: &LocalStream) -> Comm
         ice: None,
         ptime_ms: 20,
         reports: None,
+        voip_metrics: false,
     };
     Command::Answer {
         session,
@@ -156,6 +157,7 @@ fn main() {
         let config = RelayConfig {
             realms: vec![realm],
             workers: std::thread::available_parallelism().map_or(1, usize::from),
+            is_pinned: false,
             quarantine: REST,
             entropy: Entropy::from_system().expect("random numbers"),
         };

@@ -85,6 +85,7 @@ fn go_on(session: SessionId, local: &[LocalEndpoint], command: &dyn Fn(Command))
             ice: None,
             ptime_ms: 20,
             reports: None,
+            voip_metrics: false,
         };
         command(Command::Answer {
             session,
@@ -182,6 +183,7 @@ fn main() {
         let config = RelayConfig {
             realms: vec![realm()],
             workers,
+            is_pinned: false,
             quarantine: REST,
             entropy: entropy(),
         };
@@ -195,6 +197,7 @@ fn main() {
     let path = std::env::temp_dir().join(format!("causeway-bench-{}.sock", std::process::id()));
     let options = HostOptions {
         workers,
+        is_pinned: false,
         quarantine: REST,
     };
     let host = Host::open(&path, options).expect("a socket");

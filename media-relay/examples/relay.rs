@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = RelayConfig {
         realms: vec![realm],
         workers: std::thread::available_parallelism()?.get(),
+        is_pinned: false,
         quarantine: RelayConfig::QUARANTINE,
         entropy: Entropy::from_system().map_err(|_| "no random numbers")?,
     };
@@ -150,6 +151,7 @@ fn answer(
         // Figures try up to 190 packets a second and stream; twice the agreed rate is let through.
         ptime_ms: 10,
         reports: None,
+        voip_metrics: false,
     };
     relay.command(Command::Answer {
         session,

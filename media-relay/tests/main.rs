@@ -2,6 +2,7 @@
 //! `allocation` is one of its own, because it installs an allocator.
 
 mod bad_packets;
+mod blocked;
 mod comfort;
 mod common;
 mod digits;

@@ -20,11 +20,53 @@ fn start(realm: Realm) -> (Relay, Receiver<Event>) {
     let config = RelayConfig {
         realms: vec![realm],
         workers: 2,
+        is_pinned: false,
         quarantine: Duration::from_millis(1),
         entropy: Entropy::from_system().unwrap(),
     };
     let relay = Relay::start(config, Box::new(move |event| drop(events.send(event)))).unwrap();
     (relay, received)
+}
+
+/// Threads of workers in this process, each with the cores that it may run on.
+fn cores_of_workers() -> Vec<String> {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let of = |folder: std::fs::DirEntry| {
+        // One that ends meanwhile is none.
+        let name = std::fs::read_to_string(folder.path().join("comm")).ok()?;
+        let status = std::fs::read_to_string(folder.path().join("status")).ok()?;
+        let mut lines = status.lines();
+        let cores = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+        let is_worker = name.starts_with("media-") && !name.starts_with("media-host");
+        is_worker.then(|| cores.trim().to_owned())
+    };
+    tasks.filter_map(of).collect()
+}
+
+#[test]
+fn workers_stay_on_cores_of_their_own_where_that_is_asked_for() {
+    let config = RelayConfig {
+        realms: vec![realm(40)],
+        workers: 2,
+        is_pinned: true,
+        quarantine: Duration::from_millis(1),
+        entropy: Entropy::from_system().unwrap(),
+    };
+    let relay = Relay::start(config, Box::new(drop)).unwrap();
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let all = cores_of_workers();
+        let is_one = |cores: &&String| cores.parse::<u32>().is_ok();
+        let pinned: BTreeSet<&String> = all.iter().filter(is_one).collect();
+        // Workers of other tests may run anywhere, which on a machine of one core is there.
+        if pinned.len() >= cores.min(2) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{all:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(relay);
 }
 
 #[test]
@@ -35,6 +77,7 @@ fn a_worker_that_is_stuck_can_be_seen_and_one_that_has_nothing_to_do_is_not_take
     let config = RelayConfig {
         realms: vec![realm(40)],
         workers: 2,
+        is_pinned: false,
         quarantine: Duration::from_millis(1),
         entropy: Entropy::from_system().unwrap(),
     };
@@ -575,6 +618,7 @@ fn realms_that_cannot_work_are_refused_at_the_start() {
         let config = RelayConfig {
             realms: vec![realm],
             workers: 1,
+            is_pinned: false,
             quarantine: RelayConfig::QUARANTINE,
             entropy: Entropy::from_seed([0; 32]),
         };

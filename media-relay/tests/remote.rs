@@ -41,6 +41,7 @@ struct Running {
 fn host(path: &Path) -> Running {
     let options = HostOptions {
         workers: 1,
+        is_pinned: false,
         quarantine: Duration::from_millis(1),
     };
     let host = Host::open(path, options).unwrap();
@@ -342,6 +343,7 @@ fn a_socket_in_use_is_not_taken_and_one_left_behind_is() {
     let path = path();
     let options = HostOptions {
         workers: 1,
+        is_pinned: false,
         quarantine: Duration::ZERO,
     };
     std::fs::write(&path, "precious").unwrap();

@@ -4,6 +4,7 @@ use crate::common::{A, B, Bench, SESSION, address, peer_a, peer_b, rtp, terms};
 use media_api::*;
 use media_relay::packet::rtcp::{Compound, Packet, ReportBlock, SenderInfo, Writer};
 use media_relay::session::{Outcome, SocketId};
+use rtc_rtcp::extended_report::{ExtendedReport, VoIPMetricsReportBlock};
 use rtc_rtcp::goodbye::Goodbye;
 use rtc_rtcp::sender_report::SenderReport;
 use rtc_rtcp::source_description::SourceDescription;
@@ -47,6 +48,61 @@ fn our_reports_say_what_we_sent_and_what_we_missed() {
     assert!(sent.rtp_time.wrapping_sub(ours.timestamp) <= age_us / 125);
     let seconds = (sent.ntp_time >> 32) - 2_208_988_800;
     assert!((1_700_000_000..1_700_000_030).contains(&seconds));
+}
+
+#[test]
+fn who_asks_for_voip_metrics_gets_them_and_nobody_else_does() {
+    let mut bench = Bench::joined();
+    let asking = NegotiatedStream {
+        voip_metrics: true,
+        ..terms(peer_a())
+    };
+    bench.answer(A, asking);
+    // Two neighbours of a hundred are lost.
+    for sequence in (0..100u16).filter(|sequence| !(50..52).contains(sequence)) {
+        bench.wait_ms(20);
+        bench.voice(A, sequence).unwrap();
+        bench.voice(B, sequence).unwrap();
+    }
+    let mut extended = Vec::new();
+    for (to, report) in bench.run_ms(20_000) {
+        let packets = rtc_rtcp::packet::unmarshal(&mut &report[..]).unwrap();
+        let found = packets.iter().find_map(|packet| {
+            let report = packet.as_any().downcast_ref::<ExtendedReport>()?;
+            Some((report.sender_ssrc, report.reports.len(), metrics(report)))
+        });
+        match to.ip() == peer_a().ip() {
+            true => extended.push(found.expect("metrics in every report")),
+            false => assert!(found.is_none(), "B has not asked"),
+        }
+    }
+    assert!(extended.len() >= 2, "{}", extended.len());
+    let (sender, blocks, metrics) = extended.remove(0);
+    assert_eq!((blocks, metrics.ssrc), (1, 0x1000));
+    assert_ne!(sender, 0x1000, "it is ours");
+    assert_eq!((metrics.loss_rate, metrics.discard_rate), (5, 0));
+    // Both of a burst of two, and none of the rest.
+    assert_eq!((metrics.burst_density, metrics.gap_density), (255, 0));
+    assert_eq!(
+        (metrics.burst_duration, metrics.gap_duration),
+        (40, 98 * 20 / 2)
+    );
+    assert_eq!(
+        (metrics.gmin, metrics.rerl, metrics.ext_rfactor),
+        (16, 127, 127)
+    );
+    // Rated once an interval is over.
+    let (_, _, last) = extended.pop().unwrap();
+    assert!((40..94).contains(&last.rfactor), "{}", last.rfactor);
+    assert!((10..50).contains(&last.mos_lq), "{}", last.mos_lq);
+}
+
+fn metrics(report: &ExtendedReport) -> VoIPMetricsReportBlock {
+    let block = report.reports[0].as_any();
+    block
+        .downcast_ref::<VoIPMetricsReportBlock>()
+        .unwrap()
+        .clone()
 }
 
 #[test]

@@ -591,3 +591,53 @@ proptest! {
         prop_assert!(receiver.unprotect_rtcp(&mut bytes.clone()).is_err());
     }
 }
+
+/// A sender report of this second, protected.
+fn report(sender: &mut Sender, second: u32) -> Vec<u8> {
+    let mut packet = hex("80c80006000000070000000000000000000000a0000000010000000a");
+    packet[8..12].copy_from_slice(&second.to_be_bytes());
+    let plain = packet.len();
+    packet.resize(plain + MAX_TRAILER_BYTES, 0);
+    let length = sender.protect_rtcp(&mut packet, plain).unwrap();
+    packet.truncate(length);
+    packet
+}
+
+#[test]
+fn a_peer_that_counts_its_reports_anew_is_heard_and_no_recording_of_it_is() {
+    for suite in Suite::ALL {
+        let mut receiver = Receiver::new(&key(suite));
+        let mut before = Sender::new(&key(suite));
+        let old: Vec<_> = (1..=40).map(|second| report(&mut before, second)).collect();
+        for packet in &old {
+            assert!(receiver.unprotect_rtcp(&mut packet.clone()).is_ok());
+        }
+        // Another program with the same key.
+        let mut after = Sender::new(&key(suite));
+        let new: Vec<_> = (50..60).map(|second| report(&mut after, second)).collect();
+        for (number, packet) in new.iter().enumerate() {
+            assert!(
+                receiver.unprotect_rtcp(&mut packet.clone()).is_ok(),
+                "{suite:?}, report {number}"
+            );
+            for packet in old.iter().chain(&new[..=number]) {
+                let mut again = packet.clone();
+                let refused = receiver.unprotect_rtcp(&mut again);
+                assert_eq!(refused, Err(SrtpFault::Replay), "{suite:?}");
+                assert_eq!(again, *packet, "left as it was");
+            }
+        }
+        // What has no date is new from behind the old end on.
+        let bare = |sender: &mut Sender| {
+            let mut packet = hex("80c9000100000007");
+            packet.resize(8 + MAX_TRAILER_BYTES, 0);
+            let length = sender.protect_rtcp(&mut packet, 8).unwrap();
+            packet.truncate(length);
+            packet
+        };
+        for index in 11..=60u32 {
+            let opened = receiver.unprotect_rtcp(&mut bare(&mut after));
+            assert_eq!(opened.is_ok(), index > 40, "{suite:?}, {index}");
+        }
+    }
+}

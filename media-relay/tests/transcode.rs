@@ -309,6 +309,7 @@ fn start() -> (Relay, Receiver<Event>) {
     let config = RelayConfig {
         realms: vec![realm],
         workers: 1,
+        is_pinned: false,
         quarantine: Duration::from_millis(1),
         entropy: Entropy::from_system().unwrap(),
     };

@@ -714,6 +714,17 @@ fn a_relay_of_its_own_is_named_by_an_absolute_path() {
 }
 
 #[test]
+fn workers_of_the_daemon_stay_on_their_cores_if_that_is_written() {
+    let first = valid(BASE);
+    assert!(!first.shell.pins_workers);
+    let pinned = valid(&format!("{BASE}[media]\npin_workers = true\n"));
+    assert!(pinned.shell.pins_workers && changes(&first, &pinned).relay);
+    let both = format!("{BASE}[media]\npin_workers = true\nrelay = \"/run/media.sock\"\n");
+    let findings = load_text(&both).unwrap_err();
+    assert!(findings.errors[0].help.as_ref().unwrap().contains("--pin"));
+}
+
+#[test]
 fn how_long_connections_outlive_their_certificate_is_the_operators_choice() {
     let files = |text: &str| valid(text).shell.tls[&"teams".into()].clone();
     assert_eq!(files(BASE).drain, None);

@@ -41,6 +41,9 @@ pub struct Alone {
     /// Media threads; as many as there are cores if not given
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: Option<u8>,
+    /// Keep each media thread on one core, from the last one down
+    #[arg(long)]
+    pin: bool,
     /// How packets are received and sent: by sockets; past the kernel (AF_XDP) where that is possible; or in no other
     /// way. Packet filters and IPsec of this machine do not see what goes past the kernel
     #[arg(long, value_enum, default_value_t = Wanted::Socket)]
@@ -78,7 +81,7 @@ pub fn run(arguments: &Alone, out: &mut dyn Write) -> io::Result<u8> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = arguments.workers.map_or(cores, usize::from);
     match (&arguments.socket, arguments.ng) {
-        (Some(path), _) => serve_daemon(path, workers, out),
+        (Some(path), _) => serve_daemon(path, workers, arguments.pin, out),
         (None, Some(ng)) => serve_proxy(ng, workers, arguments, out),
         // The parser asks for one of them.
         (None, None) => Ok(exit::USAGE),
@@ -86,9 +89,15 @@ pub fn run(arguments: &Alone, out: &mut dyn Write) -> io::Result<u8> {
 }
 
 /// Runs the relay of a daemon until a signal comes.
-fn serve_daemon(path: &Path, workers: usize, out: &mut dyn Write) -> io::Result<u8> {
+fn serve_daemon(
+    path: &Path,
+    workers: usize,
+    is_pinned: bool,
+    out: &mut dyn Write,
+) -> io::Result<u8> {
     let options = HostOptions {
         workers,
+        is_pinned,
         quarantine: RelayConfig::QUARANTINE,
     };
     let host = match Host::open(path, options) {
@@ -178,6 +187,7 @@ fn serve_proxy(
         interfaces: arguments.interfaces.clone(),
         ports: arguments.ports.clone(),
         workers,
+        is_pinned: arguments.pin,
         backend: match arguments.backend {
             Wanted::Socket => Backend::Sockets,
             Wanted::Auto | Wanted::Xdp => Backend::Xdp,

@@ -6,7 +6,7 @@ mod revoked;
 mod roots;
 pub mod secrecy;
 mod service;
-mod wav;
+pub(crate) mod wav;
 
 pub use difference::difference;
 pub use host::{Host, read_certificates, read_key, read_roots, read_secret};

@@ -25,12 +25,18 @@ pub(super) fn read(folder: &str, name: &str) -> Result<Arc<[i16]>, FileFault> {
             "it is a link that leads out of the folder".to_owned(),
         ));
     }
+    Ok(decode(&octets_of(&path)?)?.into())
+}
+
+/// What is in a file of this path, as far as it is no larger than any that is read.
+pub(crate) fn octets_of(path: &Path) -> Result<Vec<u8>, FileFault> {
+    let unreadable = |fault: std::io::Error| FileFault::Unreadable(fault.to_string());
     // Before it is opened: to open a pipe would wait for somebody who writes into it.
     let is_file = path.metadata().map_err(unreadable)?.is_file();
     if !is_file {
         return Err(FileFault::Unreadable("it is no file".to_owned()));
     }
-    let file = File::open(&path).map_err(unreadable)?;
+    let file = File::open(path).map_err(unreadable)?;
     let mut octets = Vec::new();
     let mut limited = file.take(LARGEST_FILE + 1);
     limited.read_to_end(&mut octets).map_err(unreadable)?;
@@ -40,7 +46,7 @@ pub(super) fn read(folder: &str, name: &str) -> Result<Arc<[i16]>, FileFault> {
             LARGEST_FILE >> 20
         )));
     }
-    Ok(decode(&octets)?.into())
+    Ok(octets)
 }
 
 fn unusable(why: impl Into<String>) -> FileFault {
@@ -72,7 +78,8 @@ struct Form {
     factor: usize,
 }
 
-fn decode(octets: &[u8]) -> Result<Vec<i16>, FileFault> {
+/// The samples of a file with these octets.
+pub(crate) fn decode(octets: &[u8]) -> Result<Vec<i16>, FileFault> {
     let is_wav = octets.starts_with(b"RIFF") && octets.get(8..12) == Some(b"WAVE");
     if !is_wav {
         return Err(unusable("it is no WAV file"));

@@ -154,6 +154,7 @@ impl Plane {
 pub fn start(
     config: &Config,
     relay: Option<&str>,
+    is_pinned: bool,
     inboxes: Inboxes,
     log: Log,
 ) -> Result<Plane, MediaFault> {
@@ -180,6 +181,7 @@ pub fn start(
         realms,
         // One core is left to signalling.
         workers: cores.saturating_sub(1).max(1),
+        is_pinned,
         quarantine: RelayConfig::QUARANTINE,
         entropy: Entropy::from_system().map_err(|_| MediaFault::Entropy)?,
     };

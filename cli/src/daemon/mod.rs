@@ -299,7 +299,8 @@ impl Daemon {
         let relay = {
             let (config, log) = (Arc::clone(&config), sinks.log.clone());
             let (inboxes, path) = (inboxes.clone(), loaded.shell.relay.clone());
-            let started = move || media::start(&config, path.as_deref(), inboxes, log);
+            let is_pinned = loaded.shell.pins_workers;
+            let started = move || media::start(&config, path.as_deref(), is_pinned, inboxes, log);
             let started = tokio::task::spawn_blocking(started).await;
             started
                 .map_err(|fault| StartFault::System(fault.to_string()))?

@@ -661,7 +661,7 @@ fn needs_no_restart(
     } else if changed.notices {
         "the address of [notices]"
     } else if changed.relay {
-        "the relay in [media]"
+        "[media]"
     } else if changed.dns {
         "the servers in [dns]"
     } else if running.shell.cdr.is_some() != loaded.shell.cdr.is_some() {

@@ -1,6 +1,7 @@
 //! `causeway media`: the relay alone, told by a SIP proxy over the ng protocol what to do.
 
 mod connection;
+mod sounds;
 
 use connection::{Connections, Heard};
 use media_api::{Event, RealmId};
@@ -9,6 +10,7 @@ use media_relay::{
     AddressReport, Backend, EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Relay, RelayConfig,
     Runs, StartError,
 };
+use sounds::{Read, Sounds};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -77,6 +79,8 @@ pub struct Options {
     pub ports: RangeInclusive<u16>,
     /// Media threads.
     pub workers: usize,
+    /// Whether each of them stays on one core.
+    pub is_pinned: bool,
     /// How packets are received and sent.
     pub backend: Backend,
     /// Whether nothing but the wanted backend will do.
@@ -113,6 +117,10 @@ pub struct Service {
     datagrams: UdpSocket,
     connections: Connections,
     heard: mpsc::Receiver<Heard>,
+    sounds: Sounds,
+    /// Recordings that were looked for, by ticket.
+    read: mpsc::UnboundedReceiver<(u64, Result<Read, String>)>,
+    reads: mpsc::UnboundedSender<(u64, Result<Read, String>)>,
     started: Instant,
 }
 
@@ -127,6 +135,7 @@ impl Service {
         let config = RelayConfig {
             realms,
             workers: options.workers,
+            is_pinned: options.is_pinned,
             quarantine: RelayConfig::QUARANTINE,
             entropy: Entropy::from_system().map_err(|_| Fault::Entropy)?,
         };
@@ -148,6 +157,11 @@ impl Service {
                 return Err(Fault::Backend(slow.address, why));
             }
         }
+        let mut random = Entropy::from_system().map_err(|_| Fault::Entropy)?;
+        let mut secret = [0; 16];
+        random
+            .fill_secret(&mut secret)
+            .map_err(|_| Fault::Entropy)?;
         let started = Instant::now();
         let settings = Settings {
             sides,
@@ -155,7 +169,10 @@ impl Service {
             unanswered_ms: 3_600_000,
             // What the ports allow, and a margin for calls that only begin.
             calls: 64 * 1024,
+            secret,
         };
+        // The server bounds how many are under way.
+        let (reads, read) = mpsc::unbounded_channel();
         Ok(Self {
             server: Server::new(settings, now(started)),
             relay,
@@ -163,6 +180,9 @@ impl Service {
             datagrams,
             connections,
             heard,
+            sounds: Sounds::default(),
+            read,
+            reads,
             started,
         })
     }
@@ -203,6 +223,16 @@ impl Service {
                         self.read_datagrams(&mut buffer, &mut out);
                     }
                 }
+                Some((ticket, read)) = self.read.recv() => {
+                    let found = read.and_then(|read| self.sounds.keep(read));
+                    let found = found.map(|(found, all)| {
+                        if let Some(all) = all {
+                            self.relay.set_recordings(all);
+                        }
+                        found
+                    });
+                    self.input(Input::Fetched { ticket, found }, &mut out);
+                }
                 _ = ticks.tick() => self.input(Input::Tick, &mut out),
             }
         }
@@ -230,6 +260,13 @@ impl Service {
         for output in out.drain(..) {
             match output {
                 Output::Command(command) => self.relay.command(command),
+                Output::Fetch { ticket, recording } => {
+                    let (known, reads) = (self.sounds.marks(), self.reads.clone());
+                    tokio::task::spawn_blocking(move || {
+                        // Nobody waits any more once the service ends.
+                        let _ = reads.send((ticket, sounds::read(&recording, &known)));
+                    });
+                }
                 Output::Answer { to, octets } => match to {
                     // What cannot be sent at once is asked for again.
                     Origin::Datagram(to) => drop(self.datagrams.try_send_to(&octets, to)),
@@ -355,6 +392,7 @@ mod tests {
             interfaces: vec!["127.0.0.1".parse().unwrap()],
             ports: 40_000..=40_099,
             workers: 1,
+            is_pinned: false,
             backend: Backend::Sockets,
             is_backend_needed: false,
             silence: Duration::from_secs(60),
@@ -399,5 +437,91 @@ mod tests {
         stop.send(()).unwrap();
         serving.await.unwrap();
         assert_eq!(connection.read(&mut answer).await.unwrap(), 0);
+    }
+
+    /// A WAV file of so many samples, none of them silent.
+    fn recording(samples: u32) -> Vec<u8> {
+        let data: Vec<u8> = (0..samples)
+            .flat_map(|at| [8_000i16, -8_000][at as usize % 2].to_le_bytes())
+            .collect();
+        let mut file = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0".to_vec();
+        file.extend(8_000u32.to_le_bytes());
+        file.extend(16_000u32.to_le_bytes());
+        file.extend(b"\x02\0\x10\0data");
+        file.extend((data.len() as u32).to_le_bytes());
+        file.extend(data);
+        file
+    }
+
+    #[tokio::test]
+    async fn a_party_hears_a_recording_that_the_proxy_sends_or_names() {
+        let options = Options {
+            ng: "127.0.0.1:0".parse().unwrap(),
+            interfaces: vec!["127.0.0.1".parse().unwrap()],
+            ports: 41_000..=41_099,
+            workers: 1,
+            is_pinned: false,
+            backend: Backend::Sockets,
+            is_backend_needed: false,
+            silence: Duration::from_secs(60),
+        };
+        let service = Service::start(&options).await.unwrap();
+        let control = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        control.connect(service.address().unwrap()).await.unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = tokio::spawn(service.serve(async {
+            let _ = stopped.await;
+        }));
+        let parties = [
+            UdpSocket::bind("127.0.0.1:0").await.unwrap(),
+            UdpSocket::bind("127.0.0.1:0").await.unwrap(),
+        ];
+        let described = |party: &UdpSocket| {
+            let port = party.local_addr().unwrap().port();
+            format!("v=0\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nm=audio {port} RTP/AVP 8\r\n")
+        };
+        let ask = async |number: u32, more: serde_json::Value| {
+            let mut body = serde_json::json!({"call-id": "1", "from-tag": "a", "to-tag": "b"});
+            for (key, value) in more.as_object().unwrap() {
+                body[key] = value.clone();
+            }
+            let request = format!("{number} {body}");
+            control.send(request.as_bytes()).await.unwrap();
+            let mut answer = vec![0; 65_536];
+            let length = control.recv(&mut answer).await.unwrap();
+            let start = format!("{number} ").len();
+            let answer: serde_json::Value = serde_json::from_slice(&answer[start..length]).unwrap();
+            assert_eq!(answer["result"], "ok", "{answer}");
+            answer
+        };
+        let offer = serde_json::json!({"command": "offer", "sdp": described(&parties[0])});
+        ask(1, offer).await;
+        let answer = serde_json::json!({"command": "answer", "sdp": described(&parties[1])});
+        ask(2, answer).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("hello.wav");
+        std::fs::write(&file, recording(1_600)).unwrap();
+        let blob = sbc_core::sdp::base64_encode(&recording(1_600));
+        for (number, source) in [
+            (3, serde_json::json!({"blob64": blob})),
+            (4, serde_json::json!({"file": file})),
+            // This one is kept.
+            (5, serde_json::json!({"file": file})),
+        ] {
+            let mut play = source;
+            play["command"] = "play media".into();
+            assert_eq!(ask(number, play).await["duration"], 200);
+            for packet in 0..10 {
+                let mut heard = [0; 512];
+                let length = parties[0].recv(&mut heard).await.unwrap();
+                assert_eq!((length, heard[1] & 0x7f), (172, 8), "packet {packet}");
+                let is_loud = heard[12..length].iter().all(|octet| *octet != 0xd5);
+                assert!(is_loud, "packet {packet} of {number}");
+            }
+        }
+        let stats = ask(6, serde_json::json!({"command": "delete"})).await;
+        assert!(stats["totals"].is_object());
+        stop.send(()).unwrap();
+        serving.await.unwrap();
     }
 }

@@ -401,20 +401,19 @@ impl World {
 
     fn stream(&mut self, protection: &ProtectionWanted) -> LocalStream {
         self.next_port = 40_000 + (self.next_port + 2) % 10_000;
-        let keys = match protection {
-            ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
-            ProtectionWanted::Sdes(suites) => suites
-                .iter()
-                .map(|suite| {
-                    CryptoKey::new(*suite, vec![9; suite.key_and_salt_bytes()]).expect("its length")
-                })
-                .collect(),
-        };
+        let keys = protection
+            .suites()
+            .iter()
+            .map(|suite| {
+                CryptoKey::new(*suite, vec![9; suite.key_and_salt_bytes()]).expect("its length")
+            })
+            .collect();
         LocalStream {
             rtp: ([192, 0, 2, 10], self.next_port).into(),
             rtcp: ([192, 0, 2, 10], self.next_port + 1).into(),
             keys,
-            fingerprint: (*protection == ProtectionWanted::Dtls)
+            fingerprint: protection
+                .has_certificate()
                 .then(|| Fingerprint::new(HashFunction::Sha256, vec![9; 32]))
                 .flatten(),
         }

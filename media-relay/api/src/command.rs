@@ -50,6 +50,16 @@ pub enum Command {
         /// What becomes of them.
         intake: Intake,
     },
+    /// Keep from the joined endpoint what an endpoint's peer says, or let it pass again. Events of digits pass, or do
+    /// what [`Self::Take`] says of them; a fax passes.
+    Block {
+        /// The session.
+        session: SessionId,
+        /// Whose peer is not heard.
+        endpoint: EndpointId,
+        /// Whether from now on it is not.
+        is_blocked: bool,
+    },
     /// Send a digit to an endpoint's peer, after those that wait. The joined endpoint is not heard
     /// meanwhile. A peer that has agreed to nothing that could carry it, or for whom too many wait,
     /// does not get it.

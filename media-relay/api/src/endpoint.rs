@@ -59,6 +59,26 @@ pub enum ProtectionWanted {
     Sdes(Vec<Suite>),
     /// A certificate that handshakes are made under ([`LocalStream::fingerprint`]).
     Dtls,
+    /// Both, for who learns later what the peer wants.
+    Either(Vec<Suite>),
+}
+
+impl ProtectionWanted {
+    /// The suites that a key is made for.
+    pub fn suites(&self) -> &[Suite] {
+        match self {
+            Self::None | Self::Dtls => &[],
+            Self::Sdes(suites) | Self::Either(suites) => suites,
+        }
+    }
+
+    /// Whether a certificate is wanted.
+    pub const fn has_certificate(&self) -> bool {
+        match self {
+            Self::None | Self::Sdes(_) => false,
+            Self::Dtls | Self::Either(_) => true,
+        }
+    }
 }
 
 /// What was reserved for an endpoint.
@@ -79,7 +99,7 @@ pub struct LocalStream {
     pub rtcp: SocketAddr,
     /// One key per suite asked for, in the same order.
     pub keys: Vec<CryptoKey>,
-    /// Of the certificate, where DTLS-SRTP was asked for.
+    /// Of the certificate, where one was asked for.
     pub fingerprint: Option<Fingerprint>,
 }
 
@@ -116,6 +136,8 @@ pub struct NegotiatedStream {
     pub ptime_ms: u8,
     /// What reports may take up; `None` where the peer does not say.
     pub reports: Option<ReportBandwidth>,
+    /// Whether the peer asks for VoIP metrics beside our reports (RFC 3611 §4.7, MED-065).
+    pub voip_metrics: bool,
 }
 
 /// Bandwidth that a peer leaves for the reports of both sides, in bit/s (RFC 3556). Intervals between ours follow it

@@ -17,7 +17,8 @@
 //!    offer.
 //! 3. [`Command::Update`] changes the bridge plan without touching addresses or keys.
 //!    [`Command::Play`] lets one endpoint hear a tone or a recording.
-//! 4. [`Command::Take`] and [`Command::Dial`] turn digits of one form into another ([`Digit`]).
+//! 4. [`Command::Take`] and [`Command::Dial`] turn digits of one form into another ([`Digit`]), and
+//!    [`Command::Block`] keeps from one party what the other says.
 //! 5. [`Command::Release`] ends it; [`Event::Released`] brings the final statistics, exactly once.
 //!
 //! The relay may run in a process of its own: [`wire`] has the same commands and events as octets. When that process

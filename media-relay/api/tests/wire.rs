@@ -64,6 +64,7 @@ fn stream() -> NegotiatedStream {
         })),
         ptime_ms: 20,
         reports: None,
+        voip_metrics: true,
     }
 }
 
@@ -100,6 +101,7 @@ fn commands() -> Vec<Command> {
             session,
             endpoints: vec![
                 spec(ProtectionWanted::None, None),
+                spec(ProtectionWanted::Either(vec![Suite::AeadAes128Gcm]), None),
                 spec(
                     ProtectionWanted::Sdes(Suite::ALL.to_vec()),
                     Some(credentials()),
@@ -157,6 +159,13 @@ fn commands() -> Vec<Command> {
             session,
             endpoint,
             intake,
+        });
+    }
+    for is_blocked in [false, true] {
+        all.push(Command::Block {
+            session,
+            endpoint,
+            is_blocked,
         });
     }
     for signal in [Signal::Event, Signal::Tone] {

@@ -1,10 +1,13 @@
 //! One call: two parties, what each has said, and what the relay is told of it.
 
-use crate::facts::{Line, Protection, SUITES, Unused, transport_of};
+use crate::agent::Agent;
+use crate::facts::{Kind, Line, Protection, SUITES, Unused, transport_of};
 use crate::formats::{Common, Formats};
-use crate::request::{Exchange, Reason, RtcpMux, Transport, Wishes};
+use crate::heard::{Ears, Picked};
+use crate::request::{Exchange, IceWish, Reason, RtcpMux, Transport, Wishes};
 use crate::rewrite::{Placed, Stream, rewrite};
-use crate::server::{Now, Side};
+use crate::running::Held;
+use crate::server::{Now, Settings, Side};
 use bytes::Bytes;
 use media_api::{
     BridgePlan, Command, CryptoKey, Direction, EndpointId, EndpointSpec, Family, ForkId,
@@ -38,6 +41,8 @@ pub(crate) struct Call {
     /// An offer that was not answered yet, or whose answer may still change.
     offer: Option<Offer>,
     pub(crate) is_answered: bool,
+    /// What the parties hear beside what they have agreed on.
+    pub(crate) ears: Ears,
 }
 
 /// One party of a call.
@@ -48,6 +53,8 @@ pub(crate) struct Party {
     family: Family,
     /// Our addresses and keys towards it, by stream; none until the relay has told them.
     pub(crate) local: Vec<LocalStream>,
+    /// Our agents towards it, by stream.
+    agents: Vec<Agent>,
     /// What it said last: kind and transport of each line with a stream.
     pub(crate) medias: Vec<Described>,
 }
@@ -74,8 +81,10 @@ struct Offered {
     /// What it says, if it has a stream.
     line: Option<Line>,
     transport: String,
-    /// Whether SRTP was offered on.
-    is_secure: bool,
+    /// Where keys were offered to come from.
+    kind: Kind,
+    /// Whether an agent of ours was offered on.
+    is_checked: bool,
     /// The tags that keys were offered under.
     tags: Vec<u32>,
     /// Whether one port was offered on.
@@ -88,9 +97,10 @@ impl Call {
     pub(crate) fn begin(
         session: SessionId,
         exchange: &Exchange<'_>,
-        sides: &[Side],
+        settings: &Settings,
         now: Now,
     ) -> Result<(Self, Command), Reason> {
+        let sides = &settings.sides;
         let description = described(exchange.sdp)?;
         let wishes = &exchange.wishes;
         let (from, to) = match &wishes.sides {
@@ -116,10 +126,11 @@ impl Call {
             answered_by: None,
             offer: None,
             is_answered: false,
+            ears: Ears::default(),
         };
         let mut why = None;
         for media in description.media() {
-            let is_usable = match Line::read(&media, local, wishes) {
+            let is_usable = match Line::read(&media, description.ice_lite(), local, wishes) {
                 Ok(_) => call.streams < STREAMS,
                 Err(unused) => {
                     why.get_or_insert((media.index(), unused));
@@ -141,19 +152,25 @@ impl Call {
                 }
             });
         }
+        for (at, party) in (0..).zip(&mut call.parties) {
+            let agent = |stream| Agent::new(settings.secret, session, (at, stream));
+            let agents: Option<_> = (0..call.streams).map(agent).collect();
+            party.agents = agents.ok_or("no agent could be named")?;
+        }
         let spec = |party: usize| EndpointSpec {
             endpoint: endpoint(party),
             realm: call.parties[party].side.realm,
             family: call.parties[party].family,
-            streams: vec![
-                StreamSpec {
+            streams: call.parties[party]
+                .agents
+                .iter()
+                .map(|agent| StreamSpec {
                     kind: StreamKind::Audio,
-                    // Whether a party protects its media may change with every offer.
-                    protection: ProtectionWanted::Sdes(SUITES.to_vec()),
-                    ice: None,
-                };
-                call.streams
-            ],
+                    // Whether a party protects its media, and how, may change with every offer.
+                    protection: ProtectionWanted::Either(SUITES.to_vec()),
+                    ice: Some(agent.credentials().clone()),
+                })
+                .collect(),
             takes_last: false,
         };
         let command = Command::Allocate {
@@ -208,15 +225,33 @@ impl Call {
         self.parties.iter().any(of)
     }
 
+    /// Their tags.
+    pub(crate) fn tags(&self) -> [Option<&str>; 2] {
+        let [one, other] = &self.parties;
+        [one.tag.as_deref(), other.tag.as_deref()]
+    }
+
+    /// What a description says beside its media.
+    fn describe(&mut self, by: usize, exchange: &Exchange<'_>, lines: &[Option<(usize, Line)>]) {
+        let addresses = lines.iter().flatten().map(|(_, line)| line.rtp.ip());
+        self.ears.describe(by, exchange.label, addresses);
+        if exchange.wishes.blocks_digits {
+            self.ears.hold(Picked::Party(by), Held::Digits, true);
+        }
+        if let Some(is_dropped) = exchange.wishes.drops {
+            self.ears.hold(Picked::Call, Held::Media, is_dropped);
+        }
+    }
+
     /// The offer as it goes to the other party.
     pub(crate) fn offer(&mut self, exchange: &Exchange<'_>, now: Now) -> Result<Vec<u8>, Reason> {
         let by = self.offerer(exchange)?;
         let description = described(exchange.sdp)?;
         let wishes = &exchange.wishes;
         let lines = self.lines(&description, by, wishes)?;
+        self.describe(by, exchange, &lines);
         let to = &self.parties[1 - by];
-        let mut offered = Vec::new();
-        let mut placed = Vec::new();
+        let (mut offered, mut placed, mut begun) = (Vec::new(), Vec::new(), Vec::new());
         for (media, line) in description.media().zip(lines) {
             let transport = String::from_utf8_lossy(media.transport_text()).into_owned();
             let Some((slot, mut line)) = line else {
@@ -224,7 +259,8 @@ impl Call {
                 offered.push(Offered {
                     line: None,
                     transport,
-                    is_secure: false,
+                    kind: Kind::Plain,
+                    is_checked: false,
                     tags: Vec::new(),
                     is_mux_offered: false,
                     has_rtcp_line: false,
@@ -242,15 +278,30 @@ impl Call {
                     RtcpMux::Offer => true,
                     RtcpMux::Demux => false,
                 };
-            let is_secure = goes_out.is_some_and(Transport::is_secure);
+            let kind = kind_of(goes_out, wishes)?;
             // Tags are places among all keys, as an answer is read by them.
-            let all = local.keys.iter().zip(1..).filter(|_| is_secure);
+            let all = local.keys.iter().zip(1..).filter(|_| kind == Kind::Sdes);
             let keys: Vec<_> = all
                 .filter(|(key, _)| wishes.suites.admit(key.suite()))
                 .collect();
-            if is_secure && keys.is_empty() {
+            if kind == Kind::Sdes && keys.is_empty() {
                 return Err("\"SDES\" leaves no suite that SRTP could be offered with".into());
             }
+            let is_checked = goes_out.is_some()
+                && match wishes.ice {
+                    IceWish::AsCame => line.ice.is_some(),
+                    IceWish::Remove => false,
+                    IceWish::Force => true,
+                };
+            let agent = to.agent(slot)?;
+            let mut agents = String::new();
+            if is_checked {
+                agents += &agent.checks(local, false);
+            }
+            if kind == Kind::Dtls {
+                agents += &agent.certificate_of_offer(local)?;
+            }
+            begun.push((slot, line.clone()));
             placed.push(Placed::Stream(Stream {
                 rtp: local.rtp,
                 rtcp_port: (goes_out.is_some() && !wishes.has_no_rtcp_line)
@@ -259,11 +310,14 @@ impl Call {
                 transport: goes_out.map(|transport| transport.name().to_owned()),
                 has_feedback: goes_out.is_some_and(Transport::has_feedback),
                 cryptos: keys.iter().map(|(key, tag)| crypto(*tag, key)).collect(),
+                agents,
+                is_checked,
             }));
             offered.push(Offered {
                 line: Some(line),
                 transport,
-                is_secure,
+                kind,
+                is_checked,
                 tags: keys.iter().map(|(_, tag)| *tag).collect(),
                 is_mux_offered,
                 has_rtcp_line: media.rtcp().is_some(),
@@ -271,6 +325,13 @@ impl Call {
         }
         let address = to.address()?;
         let out = rewrite(&description, address, wishes.replaces_origin, &placed);
+        for (slot, line) in begun {
+            for (at, line) in [(by, Some(&line)), (1 - by, None)] {
+                if let Some(agent) = self.parties[at].agents.get_mut(slot) {
+                    agent.offered(line);
+                }
+            }
+        }
         self.parties[by].tag = Some(exchange.offerer.to_owned());
         self.parties[by].describe(&description, &self.slots);
         self.offer = Some(Offer {
@@ -301,6 +362,7 @@ impl Call {
         }
         let wishes = &exchange.wishes;
         let answers = self.lines(&description, 1 - by, wishes)?;
+        self.describe(1 - by, exchange, &answers);
         let (offerer, answerer) = (&self.parties[by], &self.parties[1 - by]);
         let Some(offer) = &self.offer else {
             return Err("there is no offer that this could answer".into());
@@ -315,6 +377,7 @@ impl Call {
         let mut placed = Vec::new();
         let mut towards_offerer = vec![None; self.streams];
         let mut towards_answerer = vec![None; self.streams];
+        let mut settled = Vec::new();
         for (offered, answer) in offer.lines.iter().zip(answers) {
             let agreed = match (&offered.line, answer) {
                 (Some(line), Some((slot, answer))) if line.content == answer.content => {
@@ -327,17 +390,25 @@ impl Call {
                 placed.push(Placed::Refused(Some(offered.transport.clone())));
                 continue;
             };
-            let is_secure = matches!(answer.protection, Protection::Sdes(_));
-            if is_secure != offered.is_secure {
-                // Whoever wants SRTP must not end up without (MED-100).
-                return Err(match offered.is_secure {
-                    true => "the answer is without SRTP, which was offered".into(),
-                    false => "the answer is SRTP, which was not offered".into(),
-                });
+            // Whoever wants SRTP must not end up without (MED-100).
+            match (offered.kind, answer.protection.kind()) {
+                (offered, answered) if offered == answered => {}
+                (Kind::Plain, _) => return Err("the answer is SRTP, which was not offered".into()),
+                (_, Kind::Plain) => {
+                    return Err("the answer is without SRTP, which was offered".into());
+                }
+                _ => return Err("the answer has keys of another kind than was offered".into()),
             }
             let own = offerer.stream(slot)?;
+            let agent = offerer.agent(slot)?;
+            let mut agents = String::new();
             let (protection, cryptos) = match &line.protection {
                 Protection::Plain => (media_api::Protection::None, Vec::new()),
+                Protection::Dtls(peer) => {
+                    let role = agent.role(peer, wishes.dtls);
+                    agents += &agent.certificate_of_answer(own, role, peer)?;
+                    (peer.terms(role), Vec::new())
+                }
                 Protection::Sdes(keys) => {
                     let chosen = keys.iter().find_map(|(tag, remote)| {
                         let local = own.keys.iter().find(|own| own.suite() == remote.suite())?;
@@ -349,6 +420,11 @@ impl Call {
                 }
             };
             let is_muxed = line.is_muxed && wishes.rtcp_mux != RtcpMux::Demux;
+            let checks = line.ice.as_ref().filter(|_| wishes.ice != IceWish::Remove);
+            if checks.is_some() {
+                agents = agent.checks(own, is_muxed) + &agents;
+            }
+            let ice = checks.and_then(|peer| agent.terms(peer));
             placed.push(Placed::Stream(Stream {
                 rtp: own.rtp,
                 rtcp_port: (!is_muxed && offered.has_rtcp_line && !wishes.has_no_rtcp_line)
@@ -357,10 +433,14 @@ impl Call {
                 transport: Some(offered.transport.clone()),
                 has_feedback: offered.transport.to_ascii_uppercase().ends_with('F'),
                 cryptos,
+                agents,
+                is_checked: checks.is_some(),
             }));
             let common = self.formats.common(&line.payloads, &answer.payloads);
+            settled.push((by, slot, line.ice.clone(), protection.clone()));
             towards_offerer[slot] = Some(NegotiatedStream {
                 protection,
+                ice,
                 ..agreed_with(
                     line,
                     &answer,
@@ -372,8 +452,14 @@ impl Call {
             });
             let is_muxed = offered.is_mux_offered && answer.is_muxed;
             let source = Line::source(wishes);
+            let agent = answerer.agent(slot)?;
+            let checks = answer.ice.as_ref().filter(|_| offered.is_checked);
+            let ice = checks.and_then(|peer| agent.terms(peer));
+            let protection = answerer.protection(slot, &answer, &offered.tags)?;
+            settled.push((1 - by, slot, checks.cloned(), protection.clone()));
             towards_answerer[slot] = Some(NegotiatedStream {
-                protection: answerer.protection(slot, &answer, &offered.tags)?,
+                protection,
+                ice,
                 ..agreed_with(&answer, line, is_muxed, source, &common, true)
             });
         }
@@ -383,6 +469,13 @@ impl Call {
             wishes.replaces_origin,
             &placed,
         );
+        for (party, slot, peer, protection) in settled {
+            if let Some(agent) = self.parties[party].agents.get_mut(slot) {
+                agent.settle(peer.as_ref(), &protection);
+            }
+        }
+        self.ears.agree(by, &towards_offerer);
+        self.ears.agree(1 - by, &towards_answerer);
         let told = |party: usize, streams| Command::Answer {
             session: self.session,
             endpoint: endpoint(party),
@@ -390,7 +483,7 @@ impl Call {
             negotiated: Negotiated { streams },
             stage: Stage::Final,
         };
-        let commands = vec![
+        let mut commands = vec![
             told(by, towards_offerer),
             told(1 - by, towards_answerer),
             Command::Update {
@@ -401,6 +494,7 @@ impl Call {
                 },
             },
         ];
+        commands.extend(self.ears.due(self.session));
         self.parties[1 - by].tag = exchange.answerer.map(str::to_owned);
         self.parties[1 - by].describe(&description, &self.slots);
         self.is_answered = true;
@@ -435,7 +529,7 @@ impl Call {
         let local = self.parties[of].address()?;
         let read: Vec<Option<Line>> = description
             .media()
-            .map(|media| Line::read(&media, local, wishes).ok())
+            .map(|media| Line::read(&media, description.ice_lite(), local, wishes).ok())
             .collect();
         self.slots.resize(self.slots.len().max(read.len()), None);
         // A line that comes in place of another, such as a fax, gets the stream of the one it replaces.
@@ -463,6 +557,7 @@ impl Party {
             side,
             family,
             local: Vec::new(),
+            agents: Vec::new(),
             medias: Vec::new(),
         }
     }
@@ -480,14 +575,25 @@ impl Party {
         stream.ok_or_else(|| "the relay has reserved nothing for this line".into())
     }
 
+    fn agent(&self, slot: usize) -> Result<&Agent, Reason> {
+        let agent = self.agents.get(slot);
+        agent.ok_or_else(|| "this line has no agent".into())
+    }
+
     fn protection(
         &self,
         slot: usize,
         answer: &Line,
         offered: &[u32],
     ) -> Result<media_api::Protection, Reason> {
-        let Protection::Sdes(keys) = &answer.protection else {
-            return Ok(media_api::Protection::None);
+        let keys = match &answer.protection {
+            Protection::Plain => return Ok(media_api::Protection::None),
+            Protection::Dtls(peer) => {
+                let role = peer.chosen();
+                let role = role.map_err(|_| "the answer has an a=setup that chooses nothing")?;
+                return Ok(peer.terms(role));
+            }
+            Protection::Sdes(keys) => keys,
         };
         let own = self.stream(slot)?;
         let mut taken = keys.iter().filter(|(tag, _)| offered.contains(tag));
@@ -522,9 +628,9 @@ impl Unused {
             Self::Off => "has port 0",
             Self::Kind => "is neither audio nor a fax",
             Self::Limit => "is one too many",
-            Self::Transport => "has a transport that is not spoken (DTLS among them)",
+            Self::Transport => "has a transport that is not spoken",
             Self::Address => "has no address of the right family that media may be sent to",
-            Self::Keys => "is SRTP without an a=crypto that can be used",
+            Self::Keys => "is SRTP without an a=crypto or a=fingerprint that can be used",
         }
     }
 }
@@ -574,6 +680,7 @@ fn agreed_with(
         ice: None,
         ptime_ms: party.ptime_ms,
         reports: party.reports,
+        voip_metrics: party.voip_metrics,
     }
 }
 
@@ -622,4 +729,25 @@ fn side_named<'s>(sides: &'s [Side], name: Option<&str>) -> Result<&'s Side, Rea
             known.join(", ")
         )
     })
+}
+
+/// Where the keys of what goes out come from.
+fn kind_of(transport: Option<Transport>, wishes: &Wishes) -> Result<Kind, Reason> {
+    match transport {
+        None | Some(Transport::Avp | Transport::Avpf) => Ok(Kind::Plain),
+        Some(Transport::DtlsSavp | Transport::DtlsSavpf) if wishes.dtls.is_off => {
+            Err("\"DTLS\" is off, and the description would go out with it".into())
+        }
+        Some(Transport::DtlsSavp | Transport::DtlsSavpf) => Ok(Kind::Dtls),
+        // Whoever wants no keys there means a handshake.
+        Some(Transport::Savp | Transport::Savpf) if wishes.suites.are_off() => {
+            match wishes.dtls.is_off {
+                true => Err(
+                    "\"SDES\" and \"DTLS\" leave nothing that SRTP could be offered with".into(),
+                ),
+                false => Ok(Kind::Dtls),
+            }
+        }
+        Some(Transport::Savp | Transport::Savpf) => Ok(Kind::Sdes),
+    }
 }

@@ -2,7 +2,10 @@
 
 use crate::formats::Payload;
 use crate::request::{Transport as Wanted, Wishes};
-use media_api::{Content, CryptoKey, Direction, Nearby, ReportBandwidth, SourcePolicy, Suite};
+use media_api::{
+    Content, CryptoKey, Direction, Family, Nearby, ReportBandwidth, SourcePolicy, Suite,
+};
+use sbc_core::media::{PeerDtls, PeerIce, is_reached};
 use sbc_core::sdp::{Direction as Written, Media, MediaKind, Transport};
 use std::net::{IpAddr, SocketAddr};
 
@@ -22,8 +25,12 @@ pub(crate) struct Line {
     pub(crate) payloads: Vec<Payload>,
     /// How the party protects its media.
     pub(crate) protection: Protection,
+    /// Its agent, if it has one.
+    pub(crate) ice: Option<PeerIce>,
     pub(crate) ptime_ms: u8,
     pub(crate) reports: Option<ReportBandwidth>,
+    /// Whether the party asks for VoIP metrics.
+    pub(crate) voip_metrics: bool,
 }
 
 /// Keys of a line.
@@ -32,6 +39,26 @@ pub(crate) enum Protection {
     Plain,
     /// Those that can be used, with their tags, in the party's order; at least one.
     Sdes(Vec<(u32, CryptoKey)>),
+    /// Those that a handshake makes.
+    Dtls(PeerDtls),
+}
+
+impl Protection {
+    pub(crate) const fn kind(&self) -> Kind {
+        match self {
+            Self::Plain => Kind::Plain,
+            Self::Sdes(_) => Kind::Sdes,
+            Self::Dtls(_) => Kind::Dtls,
+        }
+    }
+}
+
+/// Where the keys of a line come from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Plain,
+    Sdes,
+    Dtls,
 }
 
 /// Why a line is answered with port 0.
@@ -52,7 +79,12 @@ pub(crate) enum Unused {
 }
 
 impl Line {
-    pub(crate) fn read(media: &Media<'_>, local: IpAddr, wishes: &Wishes) -> Result<Self, Unused> {
+    pub(crate) fn read(
+        media: &Media<'_>,
+        is_lite: bool,
+        local: IpAddr,
+        wishes: &Wishes,
+    ) -> Result<Self, Unused> {
         if media.is_over_limit() {
             return Err(Unused::Limit);
         }
@@ -67,12 +99,26 @@ impl Line {
         };
         let protection = match media.transport() {
             Transport::RtpAvp | Transport::RtpAvpf | Transport::Udptl => Protection::Plain,
-            Transport::RtpSavp | Transport::RtpSavpf => Protection::Sdes(keys(media)?),
-            Transport::DtlsSavp | Transport::DtlsSavpf | Transport::Tcp | Transport::Other => {
-                return Err(Unused::Transport);
+            // Old browsers have a certificate there.
+            Transport::RtpSavp | Transport::RtpSavpf => match keys(media) {
+                Ok(keys) => Protection::Sdes(keys),
+                Err(why) => certificate(media, wishes).ok_or(why)?,
+            },
+            Transport::DtlsSavp | Transport::DtlsSavpf => {
+                certificate(media, wishes).ok_or(Unused::Keys)?
             }
+            Transport::Tcp | Transport::Other => return Err(Unused::Transport),
         };
-        let ip = address(media, local, wishes)?;
+        let ice = match content {
+            Content::Rtp if !wishes.rejects_ice => agent(media, is_lite, local),
+            Content::Rtp | Content::Udptl => None,
+        };
+        let is_found = ice.as_ref().is_some_and(PeerIce::is_found_by_checks);
+        let ip = match address(media, local, wishes) {
+            // A browser hides its own behind a name.
+            Err(_) if is_found => unspecified(local),
+            address => address?,
+        };
         let rtp = SocketAddr::new(ip, media.port());
         let stated = media.direction();
         Ok(Self {
@@ -82,12 +128,14 @@ impl Line {
             is_muxed: media.rtcp_mux(),
             direction: Written::from_parts(
                 stated.sends(),
-                stated.receives() && !ip.is_unspecified(),
+                stated.receives() && (is_found || !ip.is_unspecified()),
             ),
             payloads: Payload::of(media),
             protection,
+            ice,
             ptime_ms: packet_time(media),
             reports: sbc_core::media::report_bandwidth(media),
+            voip_metrics: media.wants_voip_metrics(),
         })
     }
 
@@ -115,7 +163,31 @@ pub(crate) fn transport_of(media: &Media<'_>) -> Option<Wanted> {
         Transport::RtpAvpf => Some(Wanted::Avpf),
         Transport::RtpSavp => Some(Wanted::Savp),
         Transport::RtpSavpf => Some(Wanted::Savpf),
+        Transport::DtlsSavp => Some(Wanted::DtlsSavp),
+        Transport::DtlsSavpf => Some(Wanted::DtlsSavpf),
         _ => None,
+    }
+}
+
+fn certificate(media: &Media<'_>, wishes: &Wishes) -> Option<Protection> {
+    let peer = PeerDtls::read(media, false).ok();
+    peer.filter(|_| !wishes.dtls.is_off).map(Protection::Dtls)
+}
+
+fn agent(media: &Media<'_>, is_lite: bool, local: IpAddr) -> Option<PeerIce> {
+    let family = match local {
+        IpAddr::V4(_) => Family::V4,
+        IpAddr::V6(_) => Family::V6,
+    };
+    let serves =
+        |address: SocketAddr| address.port() != 0 && is_reached(address.ip(), family, Some(local));
+    PeerIce::of(media, is_lite, serves)
+}
+
+const fn unspecified(local: IpAddr) -> IpAddr {
+    match local {
+        IpAddr::V4(_) => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
     }
 }
 
@@ -132,10 +204,7 @@ fn keys(media: &Media<'_>) -> Result<Vec<(u32, CryptoKey)>, Unused> {
 fn address(media: &Media<'_>, local: IpAddr, wishes: &Wishes) -> Result<IpAddr, Unused> {
     let written = media.connection().ok_or(Unused::Address)?.address;
     if written.is_unknown() {
-        return Ok(match local {
-            IpAddr::V4(_) => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
-            IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
-        });
+        return Ok(unspecified(local));
     }
     let behind_nat = wishes.received_from.filter(|_| wishes.is_behind_nat);
     let ip = behind_nat.or(written.ip()).ok_or(Unused::Address)?;

@@ -5,22 +5,28 @@
 //! Here is everything but the sockets: [`Server`] takes messages and events of the relay, and gives
 //! answers and commands. Nothing in it waits, reads a clock or draws random numbers.
 //!
-//! What is not done is refused by name and never half done: DTLS, an ICE agent of ours, transcoding and
-//! recording. ICE that a party offers is taken out, so that both sides go on without it.
+//! What is not done is refused by name and never half done, such as transcoding and recording. Which commands, keys and
+//! flags of the protocol count is below.
+//!
+#![doc = include_str!("../FLAGS.md")]
 #![forbid(unsafe_code)]
 
+mod agent;
 mod bencode;
 mod call;
 mod cookies;
 mod facts;
 mod formats;
+mod heard;
 mod json;
 mod message;
 mod reply;
 mod request;
 mod rewrite;
+mod running;
 mod server;
+mod spoken;
 mod value;
 
 pub use message::{Frame, Message, Unreadable, first_message};
-pub use server::{Input, Now, Origin, Output, Server, Settings, Side};
+pub use server::{Found, Input, Now, Origin, Output, Recording, Server, Settings, Side};

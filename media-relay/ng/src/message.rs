@@ -2,6 +2,7 @@
 
 use crate::bencode::{self, Fault};
 use crate::json;
+use crate::spoken;
 use crate::value::{Value, limit};
 use std::fmt;
 
@@ -58,7 +59,7 @@ impl<'a> Message<'a> {
         if rest.first() == Some(&b'{') {
             let mut values = serde_json::Deserializer::from_slice(rest).into_iter();
             let value = values.next().and_then(Result::ok);
-            let body = value.and_then(json::read);
+            let body = value.and_then(json::read).map(spoken::spread);
             return Ok(Self {
                 cookie,
                 form: Form::Json,
@@ -69,7 +70,7 @@ impl<'a> Message<'a> {
             Ok((body @ Value::Map(_), _)) => Ok(Self {
                 cookie,
                 form: Form::Bencode,
-                body,
+                body: spoken::spread(body),
             }),
             Ok(_) => Err(Unreadable::NoValue(at)),
             Err(Fault::Short) => Err(Unreadable::NoValue(datagram.len())),

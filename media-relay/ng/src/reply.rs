@@ -37,6 +37,26 @@ pub(crate) fn pong() -> Value<'static> {
     Value::map([("result", Value::text("pong"))])
 }
 
+pub(crate) fn ok() -> Value<'static> {
+    Value::map([("result", Value::text("ok"))])
+}
+
+/// What is heard is so long.
+pub(crate) fn playing(length_ms: u32) -> Value<'static> {
+    Value::map([
+        ("result", Value::text("ok")),
+        ("duration", Value::count(length_ms.into())),
+    ])
+}
+
+/// There is no room, for who asks another relay then.
+pub(crate) fn load_limit(why: &'static str) -> Value<'static> {
+    Value::map([
+        ("result", Value::text("load limit")),
+        ("message", Value::text(why)),
+    ])
+}
+
 pub(crate) fn unknown_call() -> Value<'static> {
     Value::map([
         (
@@ -251,6 +271,7 @@ pub(crate) fn statistics(
                         ("deletecount", count(figures.deletes)),
                         ("querycount", count(figures.queries)),
                         ("listcount", count(figures.lists)),
+                        ("ordercount", count(figures.orders)),
                         ("errorcount", count(figures.faults)),
                         ("unreadable", count(figures.unreadable)),
                     ]),

@@ -1,5 +1,6 @@
 //! What is asked, read from the values of a message.
 
+use crate::running::Order;
 use crate::value::Value;
 use media_api::{Family, Suite};
 use std::net::IpAddr;
@@ -13,12 +14,14 @@ const NO_PACKET_TIME: &str =
     "each party gets packets as long as its own description asks for, and no other";
 const NO_RECORDING: &str = "nothing is recorded";
 /// Keys that ask for what is not done.
-const UNSERVED: [(&str, &str); 6] = [
+const UNSERVED: [(&str, &str); 8] = [
     ("codec", NO_CODECS),
     ("T.38", NO_FAX),
     ("ptime", NO_PACKET_TIME),
     ("ptime-reverse", NO_PACKET_TIME),
     ("record-call", NO_RECORDING),
+    ("delay-buffer", "media are not delayed"),
+    ("media-echo", "nobody is sent their own media"),
     (
         "media-address",
         "the address is that of the side, which \"direction\" names",
@@ -31,9 +34,13 @@ pub(crate) enum Request<'a> {
     Ping,
     Offer(Exchange<'a>),
     Answer(Exchange<'a>),
-    Delete(Which<'a>),
+    /// At once, or after so many milliseconds.
+    Delete(Which<'a>, u64),
+    Order(Order<'a>),
     Query(Which<'a>),
-    List { most: usize },
+    List {
+        most: usize,
+    },
     Statistics,
 }
 
@@ -54,6 +61,10 @@ pub(crate) struct Exchange<'a> {
     /// Tag of the party that answers; not known in a first offer.
     pub(crate) answerer: Option<&'a str>,
     pub(crate) sdp: &'a [u8],
+    /// What its author is called from now on.
+    pub(crate) label: Option<&'a str>,
+    /// Whether the proxy wants to be told apart that there is no room.
+    pub(crate) tells_limit: bool,
     pub(crate) wishes: Wishes,
 }
 
@@ -79,6 +90,35 @@ pub(crate) struct Wishes {
     pub(crate) suites: Suites,
     /// Whether `a=rtcp` may be written.
     pub(crate) has_no_rtcp_line: bool,
+    pub(crate) ice: IceWish,
+    /// Whether an agent that is offered is passed over.
+    pub(crate) rejects_ice: bool,
+    pub(crate) dtls: DtlsWish,
+    /// Whether keys of who sends the description are blocked from now on.
+    pub(crate) blocks_digits: bool,
+    /// Whether media of the call are blocked from now on, or not any more.
+    pub(crate) drops: Option<bool>,
+}
+
+/// What is wanted of ICE in the description that goes out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum IceWish {
+    /// An agent of ours if the one that came in has one.
+    #[default]
+    AsCame,
+    /// None.
+    Remove,
+    /// An agent of ours.
+    Force,
+}
+
+/// What is wanted of DTLS-SRTP.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct DtlsWish {
+    /// It is neither offered nor taken.
+    pub(crate) is_off: bool,
+    /// Whoever leaves the choice to us begins the handshake itself.
+    pub(crate) is_passive: bool,
 }
 
 /// An `RTP` profile that can be asked for.
@@ -88,10 +128,19 @@ pub(crate) enum Transport {
     Avpf,
     Savp,
     Savpf,
+    DtlsSavp,
+    DtlsSavpf,
 }
 
 impl Transport {
-    pub(crate) const ALL: [Self; 4] = [Self::Avp, Self::Avpf, Self::Savp, Self::Savpf];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Avp,
+        Self::Avpf,
+        Self::Savp,
+        Self::Savpf,
+        Self::DtlsSavp,
+        Self::DtlsSavpf,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -99,15 +148,13 @@ impl Transport {
             Self::Avpf => "RTP/AVPF",
             Self::Savp => "RTP/SAVP",
             Self::Savpf => "RTP/SAVPF",
+            Self::DtlsSavp => "UDP/TLS/RTP/SAVP",
+            Self::DtlsSavpf => "UDP/TLS/RTP/SAVPF",
         }
     }
 
-    pub(crate) const fn is_secure(self) -> bool {
-        matches!(self, Self::Savp | Self::Savpf)
-    }
-
     pub(crate) const fn has_feedback(self) -> bool {
-        matches!(self, Self::Avpf | Self::Savpf)
+        matches!(self, Self::Avpf | Self::Savpf | Self::DtlsSavpf)
     }
 }
 
@@ -121,6 +168,11 @@ pub(crate) struct Suites {
 }
 
 impl Suites {
+    /// Whether keys may stand in descriptions.
+    pub(crate) const fn are_off(&self) -> bool {
+        self.is_off
+    }
+
     pub(crate) fn admit(&self, suite: Suite) -> bool {
         let is_named = self.only.as_ref().is_none_or(|only| only.contains(&suite));
         is_named && !self.is_off && !self.without.contains(&suite)
@@ -157,6 +209,9 @@ pub(crate) type Reason = String;
 
 impl<'a> Request<'a> {
     pub(crate) fn read(body: &'a Value<'a>) -> Result<Self, Reason> {
+        if body.get("rtpp-flags").is_some() {
+            return Err("\"rtpp_flags\" has too many words, or brackets that do not match".into());
+        }
         let command = body.get("command").and_then(Value::str);
         match command.ok_or("the key \"command\" is missing")? {
             "ping" => Ok(Self::Ping),
@@ -168,7 +223,7 @@ impl<'a> Request<'a> {
                     None => Err("an answer needs the key \"to-tag\"".into()),
                 }
             }
-            "delete" => Ok(Self::Delete(Which::read(body)?)),
+            "delete" => Ok(Self::Delete(Which::read(body)?, delay_ms(body))),
             "query" => Ok(Self::Query(Which::read(body)?)),
             "list" => {
                 let most = body.get("limit").and_then(Value::integer).unwrap_or(32);
@@ -177,14 +232,17 @@ impl<'a> Request<'a> {
                 })
             }
             "statistics" => Ok(Self::Statistics),
-            other => {
-                let shown: String = other.chars().take(40).collect();
-                Err(format!(
-                    "unrecognized command \"{}\": ping, offer, answer, delete, query, list and statistics \
-                     are known",
-                    shown.escape_debug()
-                ))
-            }
+            other => match Order::read(other, body)? {
+                Some(order) => Ok(Self::Order(order)),
+                None => {
+                    let shown: String = other.chars().take(40).collect();
+                    Err(format!(
+                        "unrecognized command \"{}\": ping, offer, answer, delete, query, list, statistics, and \
+                         block, unblock, silence, unsilence, play and stop of media or DTMF are known",
+                        shown.escape_debug()
+                    ))
+                }
+            },
         }
     }
 }
@@ -199,8 +257,20 @@ impl<'a> Which<'a> {
     }
 }
 
+/// How long media still pass that are to be deleted, at most an hour. Modules count seconds.
+fn delay_ms(body: &Value<'_>) -> u64 {
+    let seconds = body.get("delete-delay").and_then(Value::integer);
+    u64::try_from(seconds.unwrap_or(0)).unwrap_or(0).min(3_600) * 1_000
+}
+
+/// Its flags: blanks and underscores are hyphens in some senders.
+pub(crate) fn flags(body: &Value<'_>) -> impl Iterator<Item = String> {
+    let words = body.get("flags").into_iter().flat_map(Value::words);
+    words.map(|word| word.replace([' ', '_'], "-"))
+}
+
 /// The name under a key: short and printable, if it is there.
-fn name<'a>(body: &'a Value<'a>, key: &str) -> Result<Option<&'a str>, Reason> {
+pub(crate) fn name<'a>(body: &'a Value<'a>, key: &str) -> Result<Option<&'a str>, Reason> {
     let Some(value) = body.get(key) else {
         return Ok(None);
     };
@@ -220,6 +290,17 @@ impl<'a> Exchange<'a> {
             offerer: name(body, "from-tag")?.ok_or("the key \"from-tag\" is missing")?,
             answerer: name(body, "to-tag")?,
             sdp: sdp.ok_or("the key \"sdp\" is missing")?,
+            label: match name(body, "set-label")? {
+                Some(label) => Some(label),
+                None => match name(body, "label")? {
+                    Some(label) => Some(label),
+                    None => name(body, "from-label")?,
+                },
+            },
+            tells_limit: {
+                let mut words = body.get("supports").into_iter().flat_map(Value::words);
+                words.any(|word| word.replace(['-', '_'], " ") == "load limit")
+            },
             wishes: Wishes::read(body)?,
         })
     }
@@ -229,40 +310,55 @@ impl Wishes {
     fn read(body: &Value<'_>) -> Result<Self, Reason> {
         let mut wishes = Self::default();
         let transport = body.get("transport-protocol").and_then(Value::str);
-        if let Some(written) = transport {
+        // An answer with another transport than was offered is brought back to that in any case.
+        if let Some(written) = transport.filter(|written| *written != "accept") {
             let known = Transport::ALL
                 .into_iter()
                 .find(|transport| transport.name().eq_ignore_ascii_case(written));
             wishes.transport = Some(known.ok_or_else(|| {
                 format!(
-                    "transport-protocol {}: RTP/AVP, RTP/AVPF, RTP/SAVP and RTP/SAVPF are known; DTLS is \
-                     not spoken",
+                    "transport-protocol {}: RTP/AVP, RTP/AVPF, RTP/SAVP, RTP/SAVPF, UDP/TLS/RTP/SAVP and \
+                     UDP/TLS/RTP/SAVPF are known",
                     written.escape_debug()
                 )
             })?);
         }
-        match body.get("ICE").and_then(Value::str) {
-            Some(word)
-                if word.eq_ignore_ascii_case("force")
-                    || word.eq_ignore_ascii_case("force-relay") =>
-            {
-                return Err(
-                    "ICE=force: no ICE agent is here; ICE=remove is what happens always".into(),
-                );
+        for word in body.get("ICE").into_iter().flat_map(Value::words) {
+            match word.to_ascii_lowercase().as_str() {
+                "remove" => wishes.ice = IceWish::Remove,
+                "force" | "optional" => wishes.ice = IceWish::Force,
+                "force-relay" => {
+                    return Err(
+                        "ICE=force-relay: media pass here, and an offer has no candidates of others beside ours".into(),
+                    );
+                }
+                // Ours is a lite agent in any case, and has nothing to trickle.
+                _ => {}
             }
-            _ => {}
+        }
+        for word in body.get("DTLS").into_iter().flat_map(Value::words) {
+            match word.to_ascii_lowercase().as_str() {
+                "off" | "no" | "disable" => wishes.dtls.is_off = true,
+                "passive" => wishes.dtls.is_passive = true,
+                "active" => wishes.dtls.is_passive = false,
+                _ => {}
+            }
         }
         // Nobody must believe that a call is recorded, or changed, that is not.
         for (key, what) in UNSERVED {
             let is_no = |value: &Value<'_>| match value {
                 Value::List(items) => items.is_empty(),
+                Value::Integer(number) => *number == 0,
                 value => matches!(value.str(), Some("" | "no" | "off")),
             };
             if body.get(key).is_some_and(|value| !is_no(value)) {
                 return Err(format!("\"{key}\": {what}"));
             }
         }
-        if let Some(sides) = body.get("direction") {
+        let of = |key| body.get(key).and_then(Value::str);
+        if let (Some(from), Some(to)) = (of("from-interface"), of("to-interface")) {
+            wishes.sides = Some((from.into(), to.into()));
+        } else if let Some(sides) = body.get("direction") {
             let mut words = sides.words();
             match (words.next(), words.next()) {
                 (Some(from), Some(to)) => wishes.sides = Some((from.into(), to.into())),
@@ -291,6 +387,11 @@ impl Wishes {
                 _ => {}
             }
         }
+        wishes.drops = match body.get("drop-traffic").and_then(Value::str) {
+            Some("start") => Some(true),
+            Some("stop") => Some(false),
+            _ => None,
+        };
         for word in body.get("SDES").into_iter().flat_map(Value::words) {
             wishes.suites.wish(word);
         }
@@ -299,12 +400,24 @@ impl Wishes {
             if let Some(wish) = word.strip_prefix("SDES-") {
                 wishes.suites.wish(wish);
             }
-            // Blanks and underscores are hyphens in some senders.
-            match word.replace([' ', '_'], "-").as_str() {
+        }
+        for flag in flags(body) {
+            match flag.as_str() {
                 "SIP-source-address" => wishes.is_behind_nat = true,
                 "trust-address" => wishes.is_behind_nat = false,
                 "asymmetric" => wishes.is_asymmetric = true,
                 "replace-origin" => wishes.replaces_origin = true,
+                "reject-ICE" => wishes.rejects_ice = true,
+                "DTLS-off" => wishes.dtls.is_off = true,
+                "DTLS-passive" => wishes.dtls.is_passive = true,
+                "WebRTC" => {
+                    wishes.transport = Some(Transport::DtlsSavpf);
+                    wishes.ice = IceWish::Force;
+                    wishes.rtcp_mux = RtcpMux::Offer;
+                    wishes.has_no_rtcp_line = true;
+                    wishes.suites.is_off = true;
+                }
+                "block-DTMF" => wishes.blocks_digits = true,
                 "no-rtcp-attribute" => wishes.has_no_rtcp_line = true,
                 "rtcp-mux-offer" | "rtcp-mux-require" => wishes.rtcp_mux = RtcpMux::Offer,
                 "rtcp-mux-demux" => wishes.rtcp_mux = RtcpMux::Demux,
@@ -370,9 +483,8 @@ mod tests {
                 is_asymmetric: true,
                 replaces_origin: true,
                 rtcp_mux: RtcpMux::Demux,
-                rejects_mux: false,
-                suites: Suites::default(),
-                has_no_rtcp_line: false,
+                ice: IceWish::Remove,
+                ..Wishes::default()
             }
         );
     }
@@ -380,7 +492,8 @@ mod tests {
     #[test]
     fn what_cannot_be_served_is_named() {
         assert_eq!(why("{}"), "the key \"command\" is missing");
-        assert!(why(r#"{"command":"play media"}"#).contains("unrecognized command \"play media\""));
+        let why_not = why(r#"{"command":"start recording"}"#);
+        assert!(why_not.contains("unrecognized command \"start recording\""));
         assert_eq!(
             why(r#"{"command":"delete"}"#),
             "the key \"call-id\" is missing"
@@ -392,8 +505,8 @@ mod tests {
         };
         assert_eq!(of(""), "the key \"sdp\" is missing");
         let of = |rest: &str| of(&format!(r#","sdp":"v=0",{rest}"#));
-        assert!(of(r#""transport-protocol":"UDP/TLS/RTP/SAVPF""#).contains("DTLS is not spoken"));
-        assert!(of(r#""ICE":"force""#).contains("no ICE agent"));
+        assert!(of(r#""transport-protocol":"TCP/RTP/AVP""#).contains("are known"));
+        assert!(of(r#""ICE":["force-relay"]"#).contains("beside ours"));
         assert!(of(r#""direction":["one"]"#).contains("two sides"));
         for (key, value) in [
             ("codec", r#"{"transcode":["PCMU"]}"#),

@@ -25,6 +25,10 @@ pub(crate) struct Stream {
     pub(crate) has_feedback: bool,
     /// Values of `a=crypto`.
     pub(crate) cryptos: Vec<String>,
+    /// Lines of our agent and of our certificate.
+    pub(crate) agents: String,
+    /// Whether that is an agent of ICE.
+    pub(crate) is_checked: bool,
 }
 
 /// Attributes of media that speak of the connection between its author and us alone. Keys among them never reach
@@ -85,6 +89,10 @@ pub(crate) fn rewrite(
             b'k' => {}
             _ => push(&mut out, letter, &[value]),
         }
+    }
+    let is_checked = |own: &Placed| matches!(own, Placed::Stream(own) if own.is_checked);
+    if lines.iter().any(is_checked) {
+        push(&mut out, b'a', &[b"ice-lite"]);
     }
     let mut sections = sections(description).into_iter();
     for (media, placed) in description.media().zip(lines) {
@@ -151,6 +159,7 @@ pub(crate) fn rewrite(
         for crypto in &stream.cryptos {
             push(&mut out, b'a', &[b"crypto:", crypto.as_bytes()]);
         }
+        out.extend_from_slice(stream.agents.as_bytes());
     }
     out
 }

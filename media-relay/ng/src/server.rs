@@ -2,18 +2,25 @@
 
 use crate::call::Call;
 use crate::cookies::{Cookies, Known};
+use crate::heard::Picked;
 use crate::message::{self, Form, Message};
 use crate::reply;
 use crate::request::{Exchange, Request, Which};
+use crate::running::{Deed, Order, Playback, Times, Wanted};
 use crate::value::Value;
-use media_api::{AllocateError, Command, EndpointId, Event, RealmId, SessionId, SessionStats};
+use media_api::{
+    AllocateError, Command, EndpointId, Event, RealmId, SessionId, SessionStats, SoundId,
+};
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 /// Longest answer that goes into a datagram: what IPv4 can carry.
 const DATAGRAM: usize = 65_507;
 /// Requests of one call that may wait for its ports.
 const WAITING: usize = 32;
+/// Recordings that may be looked for at the same time.
+const FETCHES: usize = 64;
 /// How often a call is looked at of which nobody says that it is silent: held ones, and faxes. One that has brought
 /// nothing from one look to the next has lost its proxy.
 const LOOK_MS: u64 = 3_600_000;
@@ -42,7 +49,7 @@ impl Side {
 }
 
 /// What the server is told once.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Network sides, at least one. The first serves requests that name none.
     pub sides: Vec<Side>,
@@ -52,6 +59,20 @@ pub struct Settings {
     pub unanswered_ms: u64,
     /// Calls at the same time.
     pub calls: usize,
+    /// Random octets, from which what our agents are called is drawn; another row after each start.
+    pub secret: [u8; 16],
+}
+
+/// Without the secret.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("sides", &self.sides)
+            .field("silence_ms", &self.silence_ms)
+            .field("unanswered_ms", &self.unanswered_ms)
+            .field("calls", &self.calls)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Points in time of one moment.
@@ -92,8 +113,33 @@ pub enum Input<'a> {
     },
     /// The relay reports.
     Event(Event),
+    /// A recording was looked for.
+    Fetched {
+        /// [`Output::Fetch::ticket`].
+        ticket: u64,
+        /// What it is called now, or in words why there is none.
+        found: Result<Found, String>,
+    },
     /// Time has passed; wanted every few seconds.
     Tick,
+}
+
+/// A recording that the relay has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// What the relay calls it.
+    pub sound: SoundId,
+    /// How long it is, in milliseconds.
+    pub length_ms: u32,
+}
+
+/// Where a recording is that is to be played.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Recording {
+    /// In a file of this name.
+    File(String),
+    /// Here, as a file would have it.
+    Octets(Vec<u8>),
 }
 
 /// What is to be done.
@@ -101,6 +147,13 @@ pub enum Input<'a> {
 pub enum Output {
     /// Hand this to the relay.
     Command(Command),
+    /// Read a recording, hand it to the relay, and tell by [`Input::Fetched`].
+    Fetch {
+        /// Which request it is for.
+        ticket: u64,
+        /// Where it is.
+        recording: Recording,
+    },
     /// Send this.
     Answer {
         /// Where to.
@@ -119,6 +172,7 @@ pub(crate) struct Figures {
     pub(crate) deletes: u64,
     pub(crate) queries: u64,
     pub(crate) lists: u64,
+    pub(crate) orders: u64,
     pub(crate) faults: u64,
     pub(crate) unreadable: u64,
     pub(crate) begun: u64,
@@ -143,7 +197,19 @@ pub struct Server {
     sessions: BTreeMap<SessionId, Session>,
     /// Calls that are not about to end, by their Call-ID.
     names: HashMap<String, SessionId>,
+    /// Recordings that are looked for, by ticket.
+    fetches: BTreeMap<u64, Fetch>,
+    tickets: u64,
     figures: Figures,
+}
+
+/// A recording that somebody waits for.
+#[derive(Debug)]
+struct Fetch {
+    asker: Asker,
+    session: SessionId,
+    parties: Vec<usize>,
+    times: Times,
 }
 
 /// A call with what waits for the relay.
@@ -156,6 +222,8 @@ struct Session {
     queries: Vec<Asker>,
     silence: Silence,
     look: Look,
+    /// When it is deleted, if a proxy has said that this is to come later.
+    ends_at_ms: Option<u64>,
 }
 
 /// The last look at what a call has brought.
@@ -201,6 +269,8 @@ impl Server {
             cookies: Cookies::default(),
             sessions: BTreeMap::new(),
             names: HashMap::new(),
+            fetches: BTreeMap::new(),
+            tickets: 0,
             figures: Figures::default(),
         }
     }
@@ -215,6 +285,7 @@ impl Server {
         match input {
             Input::Message { from, octets } => self.message(from, octets, now, out),
             Input::Event(event) => self.event(event, now, out),
+            Input::Fetched { ticket, found } => self.fetched(ticket, found, out),
             Input::Tick => self.tick(now, out),
         }
     }
@@ -264,9 +335,13 @@ impl Server {
                 self.figures.answers += 1;
                 self.answer(asker, &exchange, octets, now, out);
             }
-            Request::Delete(which) => {
+            Request::Delete(which, delay_ms) => {
                 self.figures.deletes += 1;
-                self.delete(asker, &which, octets, out);
+                self.delete(asker, &which, delay_ms, (octets, now), out);
+            }
+            Request::Order(order) => {
+                self.figures.orders += 1;
+                self.order(asker, &order, octets, out);
             }
             Request::Query(which) => {
                 self.figures.queries += 1;
@@ -299,17 +374,26 @@ impl Server {
                 return;
             };
             match session.call.offer(exchange, now) {
-                Ok(sdp) => self.tell(&asker, &reply::sdp(sdp), out),
+                Ok(sdp) => {
+                    session.ends_at_ms = None;
+                    let due = session.call.ears.due(session.call.session);
+                    out.extend(due.into_iter().map(Output::Command));
+                    self.tell(&asker, &reply::sdp(sdp), out);
+                }
                 Err(why) => self.fail(&asker, why, out),
             }
             return;
         }
         if self.names.len() >= self.settings.calls {
             self.figures.refused += 1;
-            return self.fail(&asker, "as many calls as allowed are under way".into(), out);
+            let why = "as many calls as allowed are under way";
+            return match exchange.tells_limit {
+                true => self.tell(&asker, &reply::load_limit(why), out),
+                false => self.fail(&asker, why.into(), out),
+            };
         }
         let id = SessionId::new(0, self.next);
-        match Call::begin(id, exchange, &self.settings.sides, now) {
+        match Call::begin(id, exchange, &self.settings, now) {
             Ok((call, command)) => {
                 self.next += 1;
                 self.figures.begun += 1;
@@ -326,6 +410,7 @@ impl Server {
                         packets: None,
                         is_open: false,
                     },
+                    ends_at_ms: None,
                 };
                 self.sessions.insert(id, session);
                 out.push(Output::Command(command));
@@ -351,6 +436,7 @@ impl Server {
         };
         match session.call.answer(exchange, silence_ms, now) {
             Ok((sdp, commands)) => {
+                session.ends_at_ms = None;
                 out.extend(commands.into_iter().map(Output::Command));
                 self.tell(&asker, &reply::sdp(sdp), out);
             }
@@ -358,7 +444,14 @@ impl Server {
         }
     }
 
-    fn delete(&mut self, asker: Asker, which: &Which<'_>, octets: &[u8], out: &mut Vec<Output>) {
+    fn delete(
+        &mut self,
+        asker: Asker,
+        which: &Which<'_>,
+        delay_ms: u64,
+        (octets, now): (&[u8], Now),
+        out: &mut Vec<Output>,
+    ) {
         let Some(id) = self.names.get(which.call).copied() else {
             return self.tell(&asker, &reply::unknown_call(), out);
         };
@@ -369,11 +462,163 @@ impl Server {
             return self.tell(&asker, &reply::unknown_call(), out);
         }
         if session.call.goes_on_without(which.branch) {
-            let ok = Value::map([("result", Value::text("ok"))]);
-            return self.tell(&asker, &ok, out);
+            return self.tell(&asker, &reply::ok(), out);
+        }
+        if delay_ms > 0 && session.queries.len() < WAITING {
+            session.ends_at_ms = Some(now.monotonic_ms.saturating_add(delay_ms));
+            session.queries.push(asker);
+            return out.push(Output::Command(Command::Stats { session: id }));
         }
         self.figures.deleted += 1;
         self.release(id, vec![asker], out);
+    }
+
+    /// What is asked of media that flow already.
+    fn order(&mut self, asker: Asker, order: &Order<'_>, octets: &[u8], out: &mut Vec<Output>) {
+        let Some(session) = self.live(&asker, order.call, octets, out) else {
+            return;
+        };
+        let (id, call) = (session.call.session, &mut session.call);
+        let named = match (&order.deed, &order.pick) {
+            // Modules name the sender of their message in any case.
+            (Deed::Hold { .. }, pick)
+                if pick.label.is_none() && pick.address.is_none() && !pick.is_directional =>
+            {
+                Ok(None)
+            }
+            (_, pick) => call.ears.named(pick, call.tags()),
+        };
+        let named = match named {
+            Ok(named) => named,
+            Err(why) => return self.fail(&asker, why, out),
+        };
+        let parties = match (named, order.pick.is_all) {
+            (_, true) => vec![0, 1],
+            (Some(party), false) => vec![party],
+            (None, false) => Vec::new(),
+        };
+        if let Deed::Hold { what, is_held } = order.deed {
+            match named {
+                Some(party) => call.ears.hold(Picked::Party(party), what, is_held),
+                None => {
+                    call.ears.hold(Picked::Call, what, is_held);
+                    // Those of one party alone stay, unless all are meant.
+                    for party in parties.into_iter().filter(|_| !is_held) {
+                        call.ears.hold(Picked::Party(party), what, false);
+                    }
+                }
+            }
+            out.extend(call.ears.due(id).into_iter().map(Output::Command));
+            return self.tell(&asker, &reply::ok(), out);
+        }
+        if parties.is_empty() {
+            let why = "nobody is named: give \"from-tag\", \"address\", \"label\", or the flag all";
+            return self.fail(&asker, why.into(), out);
+        }
+        match &order.deed {
+            Deed::Hold { .. } => {}
+            Deed::Play(playback) => self.play(asker, id, parties, playback, out),
+            Deed::Stop => {
+                for party in &parties {
+                    out.push(Output::Command(call.ears.play(id, *party, None)));
+                }
+                out.extend(call.ears.due(id).into_iter().map(Output::Command));
+                self.stop_fetching(id, &parties, out);
+                self.tell(&asker, &reply::ok(), out);
+            }
+            Deed::Press { digit, duration_ms } => {
+                let key = (*digit, *duration_ms);
+                let pressed: Result<Vec<_>, _> = parties
+                    .iter()
+                    .map(|party| call.ears.press(id, *party, key))
+                    .collect();
+                match pressed {
+                    Ok(commands) => {
+                        out.extend(commands.into_iter().map(Output::Command));
+                        self.tell(&asker, &reply::ok(), out);
+                    }
+                    Err(why) => self.fail(&asker, why, out),
+                }
+            }
+        }
+    }
+
+    /// Has a recording looked for that parties are to hear.
+    fn play(
+        &mut self,
+        asker: Asker,
+        id: SessionId,
+        parties: Vec<usize>,
+        playback: &Playback<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let ears = self.sessions.get(&id).map(|session| &session.call.ears);
+        let unheard = parties
+            .iter()
+            .find_map(|party| ears?.can_hear(*party).err());
+        if let Some(why) = unheard {
+            return self.fail(&asker, why, out);
+        }
+        if self.fetches.len() >= FETCHES {
+            return self.fail(&asker, "too many recordings are being read".into(), out);
+        }
+        self.stop_fetching(id, &parties, out);
+        let ticket = self.tickets;
+        self.tickets += 1;
+        let fetch = Fetch {
+            asker,
+            session: id,
+            parties,
+            times: playback.times,
+        };
+        self.fetches.insert(ticket, fetch);
+        out.push(Output::Fetch {
+            ticket,
+            recording: match &playback.wanted {
+                Wanted::File(name) => Recording::File((*name).to_owned()),
+                Wanted::Octets(octets) => Recording::Octets(octets.to_vec()),
+            },
+        });
+    }
+
+    /// What was to be heard by these is not any more.
+    fn stop_fetching(&mut self, id: SessionId, parties: &[usize], out: &mut Vec<Output>) {
+        let is_meant = |fetch: &Fetch| {
+            fetch.session == id && fetch.parties.iter().any(|party| parties.contains(party))
+        };
+        let meant = self.fetches.iter().filter(|(_, fetch)| is_meant(fetch));
+        let meant: Vec<u64> = meant.map(|(ticket, _)| *ticket).collect();
+        for ticket in meant {
+            if let Some(fetch) = self.fetches.remove(&ticket) {
+                let why = "another order came before the recording was read";
+                self.fail(&fetch.asker, why.into(), out);
+            }
+        }
+    }
+
+    fn fetched(&mut self, ticket: u64, found: Result<Found, String>, out: &mut Vec<Output>) {
+        let Some(fetch) = self.fetches.remove(&ticket) else {
+            return;
+        };
+        let session = self.sessions.get_mut(&fetch.session);
+        let session = session.filter(|own| matches!(own.stage, Stage::Lives));
+        let found = match (found, session) {
+            (Ok(found), Some(session)) => {
+                let times = fetch.times.of(found.length_ms);
+                for party in &fetch.parties {
+                    let playing = Some((found.sound, times));
+                    let play = session.call.ears.play(fetch.session, *party, playing);
+                    out.push(Output::Command(play));
+                }
+                Ok(found)
+            }
+            (Err(why), Some(_)) => Err(why),
+            (_, None) => Err("unknown call-id".into()),
+        };
+        match found {
+            Ok(found) => self.tell(&fetch.asker, &reply::playing(found.length_ms), out),
+            Err(why) => self.fail(&fetch.asker, why, out),
+        }
     }
 
     fn query(&mut self, asker: Asker, which: &Which<'_>, octets: &[u8], out: &mut Vec<Output>) {
@@ -461,7 +706,17 @@ impl Server {
                 }
                 self.figures.refused += 1;
                 let askers = match session.stage {
-                    Stage::Begins(waiting) => waiting.into_iter().map(|(asker, _)| asker).collect(),
+                    Stage::Begins(waiting) => {
+                        let is_full = why == AllocateError::PortsExhausted;
+                        let mut others = Vec::new();
+                        for (asker, octets) in waiting {
+                            match is_full && tells_limit(&octets) {
+                                true => self.tell(&asker, &reply::load_limit("no free media ports"), out),
+                                false => others.push(asker),
+                            }
+                        }
+                        others
+                    }
                     Stage::Ends(askers) => askers,
                     Stage::Lives => Vec::new(),
                 };
@@ -495,8 +750,15 @@ impl Server {
             // A proxy in front of us cannot be told; keys end with the lifetimes of RFC 3711 at the earliest.
             | Event::KeyWorn { .. }
             | Event::DigitBegun { .. }
-            | Event::Digit { .. }
-            | Event::Played { .. } => {}
+            | Event::Digit { .. } => {}
+            Event::Played { endpoint, .. } => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.call.ears.played(usize::from(endpoint.0));
+                    if matches!(session.stage, Stage::Lives) {
+                        out.extend(session.call.ears.due(id).into_iter().map(Output::Command));
+                    }
+                }
+            }
         }
     }
 
@@ -512,7 +774,10 @@ impl Server {
         match Request::read(&message.body) {
             Ok(Request::Offer(exchange)) => self.offer(asker, &exchange, octets, now, out),
             Ok(Request::Answer(exchange)) => self.answer(asker, &exchange, octets, now, out),
-            Ok(Request::Delete(which)) => self.delete(asker, &which, octets, out),
+            Ok(Request::Delete(which, delay_ms)) => {
+                self.delete(asker, &which, delay_ms, (octets, now), out);
+            }
+            Ok(Request::Order(order)) => self.order(asker, &order, octets, out),
             Ok(Request::Query(which)) => self.query(asker, &which, octets, out),
             Ok(Request::Ping | Request::List { .. } | Request::Statistics) | Err(_) => {}
         }
@@ -575,6 +840,16 @@ impl Server {
     }
 
     fn tick(&mut self, now: Now, out: &mut Vec<Output>) {
+        let is_deleted = |session: &Session| {
+            let is_due = session.ends_at_ms.is_some_and(|at| at <= now.monotonic_ms);
+            is_due && matches!(session.stage, Stage::Lives)
+        };
+        let deleted = self.sessions.iter().filter(|(_, own)| is_deleted(own));
+        let deleted: Vec<SessionId> = deleted.map(|(id, _)| *id).collect();
+        for id in deleted {
+            self.figures.deleted += 1;
+            self.release(id, Vec::new(), out);
+        }
         let most = self.settings.unanswered_ms;
         let is_over = |session: &Session| {
             let age = now
@@ -625,4 +900,12 @@ impl Server {
             octets,
         });
     }
+}
+
+/// Whether the request in these octets wants to be told apart that there is no room.
+fn tells_limit(octets: &[u8]) -> bool {
+    let message = Message::read(octets);
+    message.is_ok_and(|message| {
+        matches!(Request::read(&message.body), Ok(Request::Offer(exchange)) if exchange.tells_limit)
+    })
 }

@@ -134,10 +134,12 @@ fn suites_are_offered_as_wished_under_the_tags_that_an_answer_is_read_by() {
     let offer = sdp(&site.offer(OFFER, wish));
     assert_eq!(offer.matches("a=crypto:").count(), 7, "{offer}");
     assert!(!offer.contains("AES_CM_128_HMAC_SHA1_32"));
-    for wish in [json!("off"), json!(["only-F8_128_HMAC_SHA1_80"])] {
-        let mut site = Site::new();
-        assert!(why(&site.offer(OFFER, secure(wish))).contains("no suite"));
-    }
+    let mut site = Site::new();
+    let none = secure(json!(["only-F8_128_HMAC_SHA1_80"]));
+    assert!(why(&site.offer(OFFER, none)).contains("no suite"));
+    let mut off = secure(json!("off"));
+    off["DTLS"] = "off".into();
+    assert!(why(&site.offer(OFFER, off)).contains("leave nothing"));
     // A key that was left out is none that an answer could take.
     let mut site = Site::new();
     let all = sdp(&site.offer(OFFER, json!({"transport-protocol": "RTP/SAVP"})));
@@ -360,9 +362,7 @@ fn lines_that_cannot_be_relayed_are_refused_and_the_rest_goes_on() {
 
     let mut site = Site::new();
     let dtls = OFFER.replace("RTP/AVP", "UDP/TLS/RTP/SAVPF");
-    assert!(
-        why(&site.offer(&dtls, json!({}))).contains("number 1 has a transport that is not spoken")
-    );
+    assert!(why(&site.offer(&dtls, json!({}))).contains("without an a=crypto or a=fingerprint"));
     let keyless = OFFER.replace("RTP/AVP", "RTP/SAVP");
     assert!(why(&site.offer(&keyless, json!({}))).contains("without an a=crypto"));
     let loopback = OFFER.replace("192.0.2.1", "127.0.0.1");

@@ -12,6 +12,7 @@ use crate::sound::Recordings;
 use crate::time::WallOffset;
 use crate::transcode::class::{self, Class};
 use crate::worker::begin::Beginning;
+use crate::worker::cores;
 use crate::worker::neighbours::{Neighbour, Neighbours, place};
 use crate::worker::resting::Resting;
 use crate::worker::stock::Stock;
@@ -52,6 +53,8 @@ pub struct RelayConfig {
     pub realms: Vec<Realm>,
     /// Worker threads; at least one is started.
     pub workers: usize,
+    /// Whether each of them stays on one core of those that the process may run on, from the last one down (MED-014).
+    pub is_pinned: bool,
     /// How long a freed port pair rests (MED-011); 10 s unless a test needs less.
     pub quarantine: Duration,
     /// Random numbers: [`Entropy::from_system`] except in tests.
@@ -145,6 +148,7 @@ impl Relay {
         let RelayConfig {
             realms,
             workers,
+            is_pinned,
             quarantine,
             mut entropy,
         } = config;
@@ -162,6 +166,10 @@ impl Relay {
         };
         let clock = Clock::new(Instant::now());
         let workers = workers.max(1);
+        let cores = match is_pinned {
+            true => cores::allowed().map_err(StartError::System)?,
+            false => Vec::new(),
+        };
         let resting = (descriptors() / RESTING_SHARE).min(MOST_RESTING) / workers;
         let Started { reports, running } = backends::start(&configured, workers);
         report.addresses = reports;
@@ -188,6 +196,7 @@ impl Relay {
             let stock = Arc::new(Stock::new(Arc::clone(&realms), workers));
             let beginning = Beginning {
                 number,
+                core: cores::of_worker(&cores, number),
                 orders,
                 waiting: Arc::clone(&waiting),
                 realms: Arc::clone(&realms),
@@ -418,6 +427,7 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
         | Command::HandOver { session, .. }
         | Command::Follow { session, .. }
         | Command::Take { session, .. }
+        | Command::Block { session, .. }
         | Command::Dial { session, .. }
         | Command::Play { session, .. }
         | Command::Release { session, .. }
@@ -451,7 +461,8 @@ fn is_awaited(work: &Work) -> bool {
         | Command::Update { .. }
         | Command::HandOver { .. }
         | Command::Follow { .. }
-        | Command::Take { .. } => false,
+        | Command::Take { .. }
+        | Command::Block { .. } => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Identity, NoIdentity};
 use crate::time::Timestamp;
-use media_api::{AllocateError, EndpointSpec, LocalEndpoint, ProtectionWanted, RealmId};
+use media_api::{AllocateError, EndpointSpec, LocalEndpoint, RealmId};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ impl Identities {
     ) -> Result<Vec<Option<Identity>>, AllocateError> {
         let of = |spec: &EndpointSpec| {
             let mut streams = spec.streams.iter();
-            let is_wanted = streams.any(|stream| stream.protection == ProtectionWanted::Dtls);
+            let is_wanted = streams.any(|stream| stream.protection.has_certificate());
             is_wanted.then(|| self.current(spec.realm, now)).transpose()
         };
         let found: Result<_, NoIdentity> = specs.iter().map(of).collect();
@@ -65,7 +65,7 @@ pub(crate) fn show(
     for ((local, spec), identity) in local.iter_mut().zip(specs).zip(identities) {
         for (stream, wanted) in local.streams.iter_mut().zip(&spec.streams) {
             let identity = identity.as_ref();
-            let own = identity.filter(|_| wanted.protection == ProtectionWanted::Dtls);
+            let own = identity.filter(|_| wanted.protection.has_certificate());
             stream.fingerprint = own.map(|own| own.fingerprint().clone());
         }
     }
@@ -74,7 +74,7 @@ pub(crate) fn show(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media_api::{EndpointId, Family, StreamKind, StreamSpec};
+    use media_api::{EndpointId, Family, ProtectionWanted, StreamKind, StreamSpec, Suite};
 
     fn spec(realm: u16, protection: ProtectionWanted) -> EndpointSpec {
         EndpointSpec {
@@ -103,6 +103,11 @@ mod tests {
         assert_eq!(of(0, 29), first);
         assert_ne!(of(1, 29), first);
         assert_ne!(of(0, 30), first);
+        let either = [spec(
+            0,
+            ProtectionWanted::Either(vec![Suite::AeadAes128Gcm]),
+        )];
+        assert!(identities.of(&either, Timestamp(0)).unwrap()[0].is_some());
         let plain = [spec(0, ProtectionWanted::None)];
         assert!(identities.of(&plain, Timestamp(0)).unwrap()[0].is_none());
     }

@@ -645,6 +645,42 @@ mod tests {
         }
     }
 
+    /// MED-002: by count of packets, as a clock of a busy machine proves nothing.
+    #[test]
+    fn others_have_their_turn_after_sixteen_packets_of_whoever_sends_without_end() {
+        let (mut batch, _waker) = Mmsg::new().unwrap();
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut open = || {
+            let socket = batch.open(loopback("127.0.0.1:0"), 0).unwrap();
+            let name = net::getsockname(batch.descriptor(socket).unwrap()).unwrap();
+            (socket, SocketAddr::try_from(name).unwrap())
+        };
+        let flooded = open();
+        let others: Vec<_> = (0..20).map(|_| open()).collect();
+        let (mut taken, mut turns) = (0, 0);
+        for _ in 0..400 {
+            peer.send_to(b"x", flooded.1).unwrap();
+        }
+        while taken < 400 {
+            for (_, other) in &others {
+                peer.send_to(b"y", other).unwrap();
+            }
+            let mut ready = Vec::new();
+            batch.wait(Duration::from_secs(5), &mut ready).unwrap();
+            assert_eq!(ready.len(), 21, "turn {turns}");
+            for socket in ready {
+                let came = batch.receive(socket);
+                match socket == flooded.0 {
+                    true => taken += came,
+                    false => assert_eq!(came, 1),
+                }
+                assert!(came <= BATCH);
+            }
+            turns += 1;
+        }
+        assert!(turns >= 400 / BATCH, "{turns}");
+    }
+
     #[test]
     fn the_waker_ends_a_wait_and_closed_sockets_are_silent() {
         let (mut batch, waker) = Mmsg::new().unwrap();

@@ -38,6 +38,59 @@ impl Iterator for ExtendedBlocks<'_> {
     }
 }
 
+/// Bytes of an extended report with one block of VoIP metrics, behind its header.
+pub(super) const METRICS_BYTES: usize = 4 + 4 + 4 * VOIP_METRICS_WORDS;
+
+/// An extended report of `ssrc` about another source, behind its header.
+pub(super) fn write(ssrc: u32, about: u32, metrics: &VoipMetrics) -> [u8; METRICS_BYTES] {
+    let mut body = [0; METRICS_BYTES];
+    let mut at = 0;
+    let mut put = |octets: &[u8]| {
+        if let Some(place) = body.get_mut(at..at + octets.len()) {
+            place.copy_from_slice(octets);
+        }
+        at += octets.len();
+    };
+    put(&ssrc.to_be_bytes());
+    put(&[VOIP_METRICS, 0, 0, VOIP_METRICS_WORDS as u8]);
+    put(&about.to_be_bytes());
+    put(&[
+        metrics.loss_rate,
+        metrics.discard_rate,
+        metrics.burst_density,
+        metrics.gap_density,
+    ]);
+    for word in [
+        metrics.burst_ms,
+        metrics.gap_ms,
+        metrics.round_trip_ms,
+        metrics.end_system_ms,
+    ] {
+        put(&word.to_be_bytes());
+    }
+    put(&[
+        metrics.signal_level as u8,
+        metrics.noise_level as u8,
+        metrics.echo_return_loss,
+        metrics.gmin,
+        metrics.r,
+        metrics.external_r,
+        metrics.mos_lq_10,
+        metrics.mos_cq_10,
+        // How we conceal, and what is reserved.
+        0,
+        0,
+    ]);
+    for word in [
+        metrics.buffer_ms,
+        metrics.buffer_max_ms,
+        metrics.buffer_limit_ms,
+    ] {
+        put(&word.to_be_bytes());
+    }
+    body
+}
+
 fn metrics(block: &[u8]) -> Option<(u32, VoipMetrics)> {
     let octet = |at: usize| block.get(at).copied();
     let signed = |at: usize| octet(at).map(|octet| octet as i8);
@@ -103,6 +156,22 @@ mod tests {
             buffer_limit_ms: 200,
         };
         assert_eq!(found, [(0xdead_beef, wanted)]);
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_read() {
+        let (about, metrics) = ExtendedBlocks::of(&REPORT).next().unwrap();
+        let body = write(0x1122_3344, about, &metrics);
+        let mut whole = vec![0x80, EXTENDED_REPORT, 0, 10];
+        whole.extend(body);
+        assert_eq!(
+            ExtendedBlocks::of(&whole).collect::<Vec<_>>(),
+            [(about, metrics)]
+        );
+        // Behind the reference time of the other, but for how its author conceals.
+        let mut wanted = REPORT[20..].to_vec();
+        wanted[28] = 0;
+        assert_eq!(whole[8..], wanted);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! RTCP compound packets: RFC 3550 §6, read and written (MED-060, MED-061, MED-063).
 
-use super::extended::{EXTENDED_REPORT, ExtendedBlocks};
+use super::extended::{self, EXTENDED_REPORT, ExtendedBlocks};
 use super::{u16_at, u32_at};
+use media_api::VoipMetrics;
 
 /// Packet type of a sender report.
 pub const SENDER_REPORT: u8 = 200;
@@ -367,6 +368,12 @@ impl<'a> Writer<'a> {
         // One null at least ends the chunk, more fill the word.
         let end = ((6 + name.len()) / 4 + 1) * 4;
         self.push(1, SOURCE_DESCRIPTION, &body[..end]);
+    }
+
+    /// Appends an extended report with VoIP metrics of another source (RFC 3611 §4.7).
+    pub fn voip_metrics(&mut self, ssrc: u32, about: u32, metrics: &VoipMetrics) {
+        let body = extended::write(ssrc, about, metrics);
+        self.push(0, EXTENDED_REPORT, &body);
     }
 
     /// Appends a BYE of one source.

@@ -32,6 +32,8 @@ const REPORT: Duration = Duration::from_millis(500);
 pub struct HostOptions {
     /// Media threads of a relay.
     pub workers: usize,
+    /// See [`RelayConfig::is_pinned`].
+    pub is_pinned: bool,
     /// How long freed ports rest.
     pub quarantine: Duration,
 }
@@ -376,6 +378,7 @@ fn start(
     let config = RelayConfig {
         realms: hello.realms,
         workers: options.workers,
+        is_pinned: options.is_pinned,
         quarantine: options.quarantine,
         entropy: Entropy::from_system()
             .map_err(|_| "the operating system has no random numbers".to_owned())?,

@@ -227,6 +227,9 @@ impl MediaSession {
         let Path::Forward { to } = own.path else {
             return false;
         };
+        if own.is_blocked {
+            return false;
+        }
         // Nor has what a pipe still makes of the last packets before they pass as they are.
         let face = own.active();
         if !face.is_some_and(|face| face.rules.recode_to(recoded.coding)) {

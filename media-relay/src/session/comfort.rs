@@ -140,8 +140,9 @@ impl MediaSession {
         };
         while let Some(mut run) = comfort.run.filter(|run| run.due <= now) {
             let source = self.streams.get(run.from);
-            let goes_on =
-                source.is_some_and(|own| own.is_quiet && own.path == Path::Forward { to });
+            let goes_on = source.is_some_and(|own| {
+                own.is_quiet && !own.is_blocked && own.path == Path::Forward { to }
+            });
             let target = &mut self.streams[to];
             let is_left = goes_on && target.send_noise(to, &mut run, &mut comfort, now, out);
             comfort.run = is_left.then_some(run);

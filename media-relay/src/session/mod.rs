@@ -13,6 +13,7 @@ mod fax;
 mod handed;
 mod ice;
 mod liveness;
+mod metrics;
 mod one_way;
 mod output;
 mod party;
@@ -44,8 +45,8 @@ use handed::HandedOver;
 use liveness::Liveness;
 use media_api::{
     AllocateError, BridgePlan, Command, Content, CryptoKey, Direction, DropReason, EndpointId,
-    EndpointSpec, EndpointStats, Event, LocalEndpoint, LocalStream, ProtectionWanted, RealmId,
-    SessionId, SessionStats, Stage, StreamIndex, Suite,
+    EndpointSpec, EndpointStats, Event, LocalEndpoint, LocalStream, RealmId, SessionId,
+    SessionStats, Stage, StreamIndex, Suite,
 };
 use one_way::OneWay;
 use plan::Path;
@@ -317,9 +318,11 @@ impl MediaSession {
             ..
         } = *accepted;
         let received_bytes = payload.end;
+        // Keys are heard although their party is not.
+        let is_blocked = self.streams[at].is_blocked && !accepted.is_event;
         let target = self.streams.get_mut(to).ok_or(DropReason::NoPath)?;
-        let is_muted = target.is_muted || target.digits.are_sent();
-        if taken != Taken::Not || target.digits.are_sent() {
+        let is_muted = target.is_muted || target.digits.are_sent() || is_blocked;
+        if taken != Taken::Not || target.digits.are_sent() || is_blocked {
             let position = accepted.position;
             target.outgoing.pass_over(origin, position.extended);
         }
@@ -487,6 +490,18 @@ impl MediaSession {
             Command::Take {
                 endpoint, intake, ..
             } => self.take(endpoint, intake),
+            Command::Block {
+                endpoint,
+                is_blocked,
+                ..
+            } => {
+                if let Some(at) = self.open_endpoint(endpoint) {
+                    let streams = self.endpoints[at].streams.clone();
+                    for stream in &mut self.streams[streams] {
+                        stream.is_blocked = is_blocked;
+                    }
+                }
+            }
             Command::Dial {
                 endpoint, dialled, ..
             } => self.dial(endpoint, dialled, now, out),
@@ -816,14 +831,11 @@ pub fn local_endpoints(
     for spec in specs {
         let mut streams = Vec::with_capacity(spec.streams.len());
         for (stream, sockets) in spec.streams.iter().zip(sockets.by_ref()) {
-            let keys = match &stream.protection {
-                ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
-                ProtectionWanted::Sdes(suites) => suites
-                    .iter()
-                    .map(|suite| fresh_key(*suite, entropy))
-                    .collect::<Result<_, NoEntropy>>()
-                    .map_err(|NoEntropy| AllocateError::Unavailable)?,
-            };
+            let suites = stream.protection.suites().iter();
+            let keys = suites
+                .map(|suite| fresh_key(*suite, entropy))
+                .collect::<Result<_, NoEntropy>>()
+                .map_err(|NoEntropy| AllocateError::Unavailable)?;
             streams.push(LocalStream {
                 rtp: sockets.advertised_rtp,
                 rtcp: sockets.advertised_rtcp,

@@ -1,6 +1,7 @@
 //! Reports of one stream: RTCP is ended and made anew on each leg (MED-060 to MED-063).
 
 use super::ice::Checked;
+use super::metrics;
 use super::reported::Reported;
 use super::stream::{Stream, reachable};
 use super::{Output, SocketId};
@@ -32,8 +33,8 @@ const MAX_ROUND_TRIP: u32 = 10 << 16;
 const UNHEARD_PACKETS: u64 = 25;
 /// Packets of ours, two seconds' worth, that a report must have had to tell of.
 const UNRECEIVED_PACKETS: u64 = 100;
-/// Room for SR, SDES, BYE and the SRTCP trailer.
-const REPORT_BYTES: usize = 28 + 24 + 36 + 8 + MAX_TRAILER_BYTES;
+/// Room for SR, SDES, VoIP metrics, BYE and the SRTCP trailer.
+const REPORT_BYTES: usize = 28 + 24 + 36 + 44 + 8 + MAX_TRAILER_BYTES;
 
 /// Report state of one stream.
 #[derive(Debug)]
@@ -410,6 +411,11 @@ impl Stream {
         let mut writer = Writer::new(&mut buffer[..REPORT_BYTES - MAX_TRAILER_BYTES]);
         writer.report(self.outgoing.ssrc, sender, block.as_ref());
         writer.canonical_name(self.outgoing.ssrc, &self.reports.name);
+        let is_wanted = self.active().is_some_and(|face| face.terms.voip_metrics);
+        if let Some(block) = block.filter(|_| is_wanted) {
+            let metrics = metrics::of(self, &self.quality(wall));
+            writer.voip_metrics(self.outgoing.ssrc, block.ssrc, &metrics);
+        }
         match ending {
             Ending::Yes => writer.goodbye(self.outgoing.ssrc),
             Ending::No => {}

@@ -1,10 +1,29 @@
 //! Keys of ours: under which one a packet leaves, and how much of each is used up (MED-107, MED-113).
+//!
+//! A key that another one has replaced may be agreed on again, and none of its indices may be used twice. So its
+//! ciphers stay for a while, and what it has used up stays longer, under a print that tells nothing of the key.
 
 use super::stream::Stream;
-use crate::srtp::{MOST_REPORTS, Sender, Wear};
+use crate::srtp::{MOST_REPORTS, Print, Sender, Wear};
 use media_api::{CryptoKey, DropReason};
 
-/// One local key: kept as long as the stream, so that none of its indices is ever used twice.
+/// Keys whose ciphers are kept, if no more are in use at once.
+const MOST_SENDERS: usize = 4;
+/// Keys besides of which is known what they have used up; the oldest gives way. A peer that makes us change ours every
+/// few seconds has no way to an old one.
+const MOST_SPENT: usize = 64;
+
+/// What a key has used up whose ciphers are gone.
+#[derive(Debug)]
+pub(super) struct Spent {
+    print: Print,
+    origin: Option<u64>,
+    rtp_wear: Wear,
+    rtcp_wear: Wear,
+    rtcp_index: u32,
+}
+
+/// One local key.
 pub(super) struct SendContext {
     key: CryptoKey,
     sender: Sender,
@@ -72,7 +91,7 @@ impl Stream {
         match before.now.filter(|_| is_kept).filter(is_another) {
             Some(now) => {
                 let known = self.senders.iter().position(|context| context.key == *own);
-                let next = known.unwrap_or_else(|| self.push_sender(own, false));
+                let next = known.unwrap_or_else(|| self.push_sender(own, false, Some(now)));
                 SendsWith {
                     now: Some(now),
                     next: Some(next),
@@ -101,20 +120,71 @@ impl Stream {
 
     fn add_sender(&mut self, key: &CryptoKey, is_fresh: bool) -> usize {
         self.outgoing.begin_key();
-        self.push_sender(key, is_fresh)
+        self.push_sender(key, is_fresh, None)
     }
 
-    fn push_sender(&mut self, key: &CryptoKey, is_fresh: bool) -> usize {
-        self.senders.reserve_exact(1);
-        self.senders.push(SendContext {
-            key: key.clone(),
-            sender: Sender::new(key),
-            rtp_wear: Wear::new(key.lifetime()),
-            rtcp_wear: Wear::new(key.lifetime().min(MOST_REPORTS)),
-            origin: None,
-            is_fresh,
-        });
-        self.senders.len() - 1
+    /// A key that is not among those that are kept. `used` is in use besides what faces have.
+    fn push_sender(&mut self, key: &CryptoKey, is_fresh: bool, used: Option<usize>) -> usize {
+        let print = (!self.spent.is_empty()).then(|| Print::of(key));
+        let known = self.spent.iter();
+        let known = known.enumerate().find(|(_, own)| Some(own.print) == print);
+        let known = known.map(|(at, _)| at).and_then(|at| self.spent.remove(at));
+        let context = match known {
+            // Its end may have come, and then it protects nothing more.
+            Some(known) => SendContext {
+                key: key.clone(),
+                sender: Sender::resume(key, known.rtcp_index),
+                rtp_wear: known.rtp_wear,
+                rtcp_wear: known.rtcp_wear,
+                origin: known.origin,
+                is_fresh,
+            },
+            None => SendContext {
+                key: key.clone(),
+                sender: Sender::new(key),
+                rtp_wear: Wear::new(key.lifetime()),
+                rtcp_wear: Wear::new(key.lifetime().min(MOST_REPORTS)),
+                origin: None,
+                is_fresh,
+            },
+        };
+        let Some(at) = self.spare_sender(used) else {
+            self.senders.reserve_exact(1);
+            self.senders.push(context);
+            return self.senders.len() - 1;
+        };
+        let old = std::mem::replace(&mut self.senders[at], context);
+        // One that a handshake has made comes never again.
+        if !old.is_fresh {
+            if self.spent.len() == MOST_SPENT {
+                self.spent.pop_front();
+            }
+            self.spent.push_back(Spent {
+                print: Print::of(&old.key),
+                origin: old.origin,
+                rtcp_index: old.sender.rtcp_index(),
+                rtp_wear: old.rtp_wear,
+                rtcp_wear: old.rtcp_wear,
+            });
+        }
+        at
+    }
+
+    /// The place of a key that nothing is sent with, if there are enough.
+    fn spare_sender(&mut self, used: Option<usize>) -> Option<usize> {
+        if self.senders.len() < MOST_SENDERS {
+            return None;
+        }
+        let count = self.senders.len();
+        let is_spare =
+            |at: &usize| Some(*at) != used && !self.faces.iter().any(|face| face.sends_with(*at));
+        // In turns, so that the one of before mostly stays.
+        let first = self.turn_of_senders;
+        let found = (0..count)
+            .map(|step| (first + step) % count)
+            .find(is_spare)?;
+        self.turn_of_senders = (found + 1) % count;
+        Some(found)
     }
 
     /// Protects a packet where it lies, if its peer wants that, and counts it. Returns its length.
@@ -164,5 +234,72 @@ impl Stream {
                 Some(length)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::Entropy;
+    use crate::session::{SocketId, StreamSockets};
+    use crate::srtp::Receiver;
+    use crate::time::Timestamp;
+    use media_api::{RealmId, StreamIndex, Suite};
+    use std::net::SocketAddr;
+
+    fn stream() -> Stream {
+        let address = SocketAddr::from(([192, 0, 2, 1], 4_000));
+        let sockets = StreamSockets {
+            realm: RealmId(0),
+            rtp: SocketId(0),
+            rtcp: SocketId(1),
+            advertised_rtp: address,
+            advertised_rtcp: address,
+        };
+        Stream::new(StreamIndex(0), sockets, &mut Entropy::from_seed([1; 32]))
+    }
+
+    fn key(number: u8) -> CryptoKey {
+        CryptoKey::new(Suite::AesCm128HmacSha1_80, vec![number; 30]).unwrap()
+    }
+
+    /// A packet with this number, under a key.
+    fn sealed(stream: &mut Stream, key: &CryptoKey, extended: u64) -> Vec<u8> {
+        let sender = stream.sender(key);
+        let mut room = [0; 64];
+        room[..2].copy_from_slice(&[0x80, 8]);
+        room[2..4].copy_from_slice(&(extended as u16).to_be_bytes());
+        let length = stream.seal(Some(sender), extended, &mut room, 32).unwrap();
+        room[..length].to_vec()
+    }
+
+    #[test]
+    fn keys_of_ours_are_few_and_one_that_comes_back_goes_on_where_it_was() {
+        let mut stream = stream();
+        let mut peer = Receiver::new(&key(1));
+        let now = Timestamp(0);
+        let first = sealed(&mut stream, &key(1), 65_530);
+        assert!(peer.unprotect_rtp(&mut first.clone(), now).is_ok());
+        for number in 2..60 {
+            sealed(&mut stream, &key(number), 65_600 + u64::from(number));
+        }
+        assert_eq!(stream.senders.len(), MOST_SENDERS);
+        // The numbers have gone round meanwhile: from zero on it would use again what it has used.
+        let mut again = sealed(&mut stream, &key(1), 65_536 + 65_530);
+        assert_ne!(
+            again[12..32],
+            first[12..32],
+            "another index, another stream of key"
+        );
+        // Nobody has told it that the numbers have gone round.
+        peer.expect_restart();
+        assert!(peer.unprotect_rtp(&mut again, now).is_ok());
+        for number in 0..=255 {
+            sealed(&mut stream, &key(number), 150_000 + u64::from(number));
+        }
+        assert_eq!(
+            (stream.senders.len(), stream.spent.len()),
+            (MOST_SENDERS, MOST_SPENT)
+        );
     }
 }

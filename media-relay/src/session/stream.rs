@@ -19,7 +19,7 @@ use super::repack::{Packing, Repack};
 use super::retired::Retired;
 use super::rtcp::Reports;
 use super::secure::Secure;
-use super::sending::{SendContext, SendsWith};
+use super::sending::{SendContext, SendsWith, Spent};
 use super::sequence::{Origin, Outgoing, Stamp};
 use super::source::{Evidence, Learned, Rank, SourceGuard};
 use super::{Output, SocketId, StreamSockets};
@@ -35,6 +35,7 @@ use media_api::{
     QualityStats, Stage, StreamIndex, StreamStats, Suite,
 };
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
@@ -63,6 +64,10 @@ pub(super) struct Stream {
     pub(super) ring: KeyRing,
     pub(super) last_party: Party,
     pub(super) senders: Vec<SendContext>,
+    /// What keys of ours have used up whose ciphers are gone, the oldest first.
+    pub(super) spent: VecDeque<Spent>,
+    /// Whose place is the next to be taken.
+    pub(super) turn_of_senders: usize,
     /// The suite of a key of ours that is nearly used up.
     pub(super) worn: Option<Suite>,
     pub(super) rate: RateLimit,
@@ -81,6 +86,8 @@ pub(super) struct Stream {
     pub(super) forwarded_at: Option<Timestamp>,
     /// Whether this peer hears a sound of ours instead of others.
     pub(super) is_muted: bool,
+    /// Whether the joined peer hears nothing of this one but its keys.
+    pub(super) is_blocked: bool,
     /// Packets of our sounds.
     pub(super) generated_packets: u64,
     format: Option<FormatId>,
@@ -200,6 +207,8 @@ impl Stream {
             ring: KeyRing::default(),
             last_party: Party::default(),
             senders: Vec::new(),
+            spent: VecDeque::new(),
+            turn_of_senders: 0,
             worn: None,
             rate: RateLimit::default(),
             grace_until: None,
@@ -209,6 +218,7 @@ impl Stream {
             heard_at: None,
             forwarded_at: None,
             is_muted: false,
+            is_blocked: false,
             generated_packets: 0,
             format: None,
             codec_switches: 0,
@@ -383,6 +393,7 @@ impl Stream {
         self.remember();
         self.faces.clear();
         self.senders.clear();
+        self.spent.clear();
         self.agent.stop();
         self.comfort = None;
         self.early = Early::default();
@@ -887,7 +898,7 @@ impl Stream {
         }
     }
 
-    fn quality(&self, wall: WallOffset) -> QualityStats {
+    pub(super) fn quality(&self, wall: WallOffset) -> QualityStats {
         let (bursts, loss_200ms_percent) = self.reception.bursts();
         QualityStats {
             mean_jitter_us: self.reception.mean_jitter_us(),

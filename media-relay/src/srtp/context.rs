@@ -9,14 +9,17 @@
 //! before. Its roll-over counter is looked for then, but an index that has been used is taken once more only with
 //! an RTP timestamp outside of those that came under this key, which no recording has (RFC 3711 §3.3.2): [`Past`].
 //! Who begins with the numbers and the clock that it began with before is refused as a repetition until it has passed
-//! its old end; 50 such packets in a row are told as one-way audio of the kind `key_reused`.
+//! its old end; 50 such packets in a row are told as one-way audio of the kind `key_reused`. Reports are counted apart:
+//! who begins these anew is heard with its first sender report that is dated later than all before it.
 
 use super::kdf::SessionKeys;
 use super::replay::ReplayWindow;
 use super::transform::{Place, Transform};
 use super::wear::Wear;
 use super::{RTCP_CLEAR_BYTES, SrtpFault};
-use crate::packet::{rtp::RtpHeader, u32_at};
+use crate::packet::rtcp::SENDER_REPORT;
+use crate::packet::rtp::{MAX_PACKET_BYTES, RtpHeader};
+use crate::packet::u32_at;
 use crate::time::Timestamp;
 use media_api::CryptoKey;
 
@@ -48,6 +51,19 @@ impl Sender {
             keys: SessionKeys::derive(master),
             rtcp_index: 0,
         }
+    }
+
+    /// A context of a key that has protected so many reports before.
+    pub(crate) fn resume(master: &CryptoKey, rtcp_index: u32) -> Self {
+        Self {
+            rtcp_index,
+            ..Self::new(master)
+        }
+    }
+
+    /// Reports that it has protected.
+    pub(crate) const fn rtcp_index(&self) -> u32 {
+        self.rtcp_index
     }
 
     /// Protects the RTP packet in `buffer[..length]`; returns its new length. `index` is roll-over
@@ -137,6 +153,10 @@ struct Source {
     highest: Option<u64>,
     rtp: ReplayWindow<16>,
     rtcp: ReplayWindow<2>,
+    /// Highest index of reports that it had used before it began to count them anew.
+    rtcp_past: Option<u64>,
+    /// NTP time of its newest sender report.
+    told_at: Option<u64>,
     /// Lowest authentic RTP index.
     lowest: u64,
     /// RTP timestamps of authentic packets.
@@ -429,16 +449,35 @@ impl Receiver {
         };
         let at = Place::of_trailer(ssrc, word).ok_or(SrtpFault::Malformed)?;
         let known = self.sources.iter().position(|source| source.ssrc == ssrc);
-        if known
-            .and_then(|known| self.sources.get(known))
-            .is_some_and(|source| !source.rtcp.admits(at.index))
-        {
-            return Err(SrtpFault::Replay);
+        let source = known.and_then(|known| self.sources.get(known));
+        let is_new = source.is_none_or(|source| source.admits_report(at.index));
+        // Its type is in the clear, and only sender reports say when they were made.
+        let is_dated = message.get(1) == Some(&SENDER_REPORT);
+        let mut before = [0; MAX_PACKET_BYTES];
+        if !is_new {
+            match before.get_mut(..length) {
+                Some(before) if is_dated => before.copy_from_slice(message),
+                _ => return Err(SrtpFault::Replay),
+            }
         }
         if !transform.open(message, RTCP_CLEAR_BYTES, at, tag) {
             return Err(SrtpFault::Authentication);
         }
-        self.source(known, ssrc).rtcp.accept(at.index);
+        let told_at = match (is_dated, u32_at(message, 8), u32_at(message, 12)) {
+            (true, Some(seconds), Some(rest)) => Some(u64::from(seconds) << 32 | u64::from(rest)),
+            _ => None,
+        };
+        if !is_new && source.is_none_or(|source| told_at <= source.told_at) {
+            message.copy_from_slice(before.get(..length).unwrap_or_default());
+            return Err(SrtpFault::Replay);
+        }
+        let source = self.source(known, ssrc);
+        source.told_at = source.told_at.max(told_at);
+        if !source.rtcp.admits(at.index) {
+            source.rtcp_past = source.rtcp_past.max(source.rtcp.highest());
+            source.rtcp = ReplayWindow::new();
+        }
+        source.rtcp.accept(at.index);
         Ok(length)
     }
 
@@ -492,6 +531,8 @@ impl Receiver {
                     highest: None,
                     rtp: ReplayWindow::new(),
                     rtcp: ReplayWindow::new(),
+                    rtcp_past: None,
+                    told_at: None,
                     lowest: u64::MAX,
                     times: Times { first: 0, width: 0 },
                     past: None,
@@ -526,6 +567,13 @@ impl Source {
     /// The same for an index that lies anywhere else.
     fn is_unused(&self, index: u64, header: &RtpHeader) -> bool {
         self.used_up().is_none_or(|past| past.admits(index, header))
+    }
+
+    /// Whether a report with this index may be new. One that may not is new all the same if it is a sender report
+    /// that was made later than all before it: a peer that begins to count its reports anew is heard so, and no
+    /// recording has that.
+    fn admits_report(&self, index: u64) -> bool {
+        self.rtcp.admits(index) && self.rtcp_past.is_none_or(|past| index > past)
     }
 
     /// All that has been used up to now.

@@ -19,7 +19,7 @@ mod wear;
 
 pub use context::{Receiver, Sender};
 pub(crate) use mac::HmacSha1;
-pub(crate) use rekey::{Agreed, KeyRing, PeerKeys};
+pub(crate) use rekey::{Agreed, KeyRing, PeerKeys, Print};
 pub(crate) use wear::{MOST_REPORTS, Wear};
 
 /// Most bytes that protection adds to an RTP or RTCP packet: SRTCP index and a 128-bit tag.

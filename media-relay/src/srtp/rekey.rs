@@ -51,10 +51,10 @@ struct Entry {
 
 /// Tells keys apart without giving them away: a digest of a random secret.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Print([u8; 20]);
+pub(crate) struct Print([u8; 20]);
 
 impl Print {
-    fn of(key: &CryptoKey) -> Self {
+    pub(crate) fn of(key: &CryptoKey) -> Self {
         let name = key.suite().name().as_bytes();
         Self(HmacSha1::new(key.expose_key_and_salt()).tag(name, &[]))
     }

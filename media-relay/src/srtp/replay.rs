@@ -32,6 +32,11 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
         }
     }
 
+    /// Highest index that was used.
+    pub(super) const fn highest(&self) -> Option<u64> {
+        self.highest
+    }
+
     /// Marks an index as used. Only for authenticated packets that [`Self::admits`] let through.
     pub(super) fn accept(&mut self, index: u64) {
         match self.highest {

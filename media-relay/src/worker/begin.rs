@@ -1,5 +1,6 @@
 //! What a worker begins with, and its beginning.
 
+use super::cores;
 use super::neighbours::Neighbours;
 use super::resting::Resting;
 use super::stock::Stock;
@@ -21,6 +22,8 @@ use std::thread::{self, JoinHandle};
 /// All that a worker has from outside but its sockets.
 pub(crate) struct Beginning {
     pub(crate) number: usize,
+    /// Where it stays, if it has to.
+    pub(crate) core: Option<usize>,
     pub(crate) orders: Receiver<Order>,
     pub(crate) waiting: Arc<AtomicUsize>,
     pub(crate) realms: Arc<[RealmPorts]>,
@@ -43,12 +46,16 @@ impl Beginning {
         (batch, waker): (B, Waker),
     ) -> io::Result<(JoinHandle<()>, Waker)> {
         let name = format!("media-{}", self.number);
+        let core = self.core;
         let mut worker = Worker::new(batch, self);
         // The first calls find it full.
         worker.restock(usize::MAX);
-        let thread = thread::Builder::new()
-            .name(name)
-            .spawn(move || worker.run())?;
+        let thread = thread::Builder::new().name(name).spawn(move || {
+            if let Some(core) = core {
+                cores::stay_on(core);
+            }
+            worker.run();
+        })?;
         Ok((thread, waker))
     }
 }

@@ -1,6 +1,7 @@
 //! The loop of one worker thread: wait, receive, obey, send, open and close, tick, publish.
 
 pub(crate) mod begin;
+pub(crate) mod cores;
 pub(crate) mod neighbours;
 mod pair;
 pub(crate) mod resting;
@@ -106,6 +107,7 @@ impl<B: Batch> Worker<B> {
     pub(crate) fn new(batch: B, beginning: Beginning) -> Self {
         let Beginning {
             number: _,
+            core: _,
             orders,
             waiting,
             realms,
@@ -225,6 +227,7 @@ impl<B: Batch> Worker<B> {
                             | Command::HandOver { .. }
                             | Command::Follow { .. }
                             | Command::Take { .. }
+                            | Command::Block { .. }
                             | Command::Dial { .. }
                             | Command::Play { .. }
                             | Command::Stats { .. },
@@ -342,6 +345,7 @@ mod tests {
         vacant: Vec<u32>,
         queued: usize,
         sent: usize,
+        last: Vec<u8>,
         refuses: bool,
     }
 
@@ -389,7 +393,8 @@ mod tests {
 
         fn flush(&mut self, _: &mut Vec<usize>) {}
 
-        fn send(&mut self, _: SocketId, _: SocketAddr, _: &[u8]) -> bool {
+        fn send(&mut self, _: SocketId, _: SocketAddr, packet: &[u8]) -> bool {
+            self.last = packet.to_vec();
             self.sent += usize::from(!self.refuses);
             !self.refuses
         }
@@ -425,11 +430,13 @@ mod tests {
             vacant: Vec::new(),
             queued: 0,
             sent: 0,
+            last: Vec::new(),
             refuses: false,
         };
         let realms: Arc<[RealmPorts]> = Arc::new([RealmPorts::new(realm, Duration::ZERO)]);
         let beginning = Beginning {
             number: 0,
+            core: None,
             orders: received,
             waiting: Arc::new(AtomicUsize::new(usize::MAX / 2)),
             realms: Arc::clone(&realms),
@@ -488,6 +495,7 @@ mod tests {
             ice: None,
             ptime_ms: 20,
             reports: None,
+            voip_metrics: false,
         };
         Command::Answer {
             session,
@@ -542,6 +550,91 @@ mod tests {
         worker.batch.before_packet = before;
         assert!(worker.turn(&[socket]).is_continue());
         assert_eq!(worker.batch.queued, 1);
+    }
+
+    fn check() -> Vec<u8> {
+        use rtc_stun::attributes::{ATTR_USERNAME, AttrType};
+        use rtc_stun::fingerprint::FINGERPRINT;
+        use rtc_stun::integrity::MessageIntegrity;
+        use rtc_stun::message::{BINDING_REQUEST, Message, Setter};
+        let mut message = Message::new();
+        message.set_type(BINDING_REQUEST);
+        message.write_header();
+        message.add(ATTR_USERNAME, b"8hhY:theirs");
+        message.add(AttrType(0x0024), &1u32.to_be_bytes());
+        message.add(AttrType(0x802a), &[9; 8]);
+        let provider = rtc_crypto::default_provider().unwrap();
+        let password = "asd88fgpdd777uzjYhagZg".to_owned();
+        MessageIntegrity::new_short_term_integrity_with_provider(password, provider.crypto())
+            .add_to(&mut message)
+            .unwrap();
+        FINGERPRINT.add_to(&mut message).unwrap();
+        message.raw
+    }
+
+    /// MED-158: by turns, as a clock of a busy machine proves nothing. Before an answer, in a call and on hold.
+    #[test]
+    fn checks_are_answered_in_the_turn_in_which_they_come() {
+        let (mut worker, _) = worker();
+        let calls = 40;
+        for number in 0..calls {
+            let Command::Allocate {
+                session,
+                mut endpoints,
+            } = allocate(SessionId(number))
+            else {
+                unreachable!("made as one")
+            };
+            let own =
+                media_api::IceCredentials::new("8hhY".into(), "asd88fgpdd777uzjYhagZg".into());
+            endpoints.truncate(1);
+            endpoints[0].streams[0].ice = own;
+            order(&worker, Command::Allocate { session, endpoints });
+        }
+        while worker.batch.open.len() < 2 * calls as usize {
+            assert!(worker.turn(&[]).is_continue());
+        }
+        worker.batch.packet = check();
+        let ports: Vec<SocketId> = worker.batch.open.iter().copied().step_by(2).collect();
+        let held = |session| {
+            let Command::Answer {
+                endpoint,
+                fork,
+                mut negotiated,
+                stage,
+                ..
+            } = agreed(session, 0)
+            else {
+                unreachable!("made as one")
+            };
+            if let Some(Some(stream)) = negotiated.streams.first_mut() {
+                stream.direction = Direction::Inactive;
+            }
+            Command::Answer {
+                session,
+                endpoint,
+                fork,
+                negotiated,
+                stage,
+            }
+        };
+        for round in 0..3 {
+            for number in (0..calls).filter(|_| round > 0) {
+                let session = SessionId(number);
+                order(
+                    &worker,
+                    if round == 1 {
+                        agreed(session, 0)
+                    } else {
+                        held(session)
+                    },
+                );
+            }
+            worker.batch.sent = 0;
+            assert!(worker.turn(&ports).is_continue());
+            assert_eq!(worker.batch.sent, calls as usize, "round {round}");
+            assert_eq!(worker.batch.last[..2], [1, 1], "a success");
+        }
     }
 
     #[test]

@@ -293,6 +293,7 @@ impl Sessions {
             | Command::HandOver { session, .. }
             | Command::Follow { session, .. }
             | Command::Take { session, .. }
+            | Command::Block { session, .. }
             | Command::Dial { session, .. }
             | Command::Play { session, .. }
             | Command::Release {

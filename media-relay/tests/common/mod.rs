@@ -56,6 +56,7 @@ pub fn terms(remote: SocketAddr) -> NegotiatedStream {
         ice: None,
         ptime_ms: 20,
         reports: None,
+        voip_metrics: false,
     }
 }
 

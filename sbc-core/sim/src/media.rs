@@ -4,8 +4,8 @@ use crate::dice::Dice;
 use crate::topology;
 use media_api::{
     AllocateError, Command, CryptoKey, EndpointId, EndpointSpec, EndpointStats, Event, Fingerprint,
-    HashFunction, Intake, LocalEndpoint, LocalStream, Negotiated, Playing, ProtectionWanted,
-    SessionId, SessionStats, Sound, Stage, StreamIndex, StreamStats,
+    HashFunction, Intake, LocalEndpoint, LocalStream, Negotiated, Playing, SessionId, SessionStats,
+    Sound, Stage, StreamIndex, StreamStats,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -116,6 +116,12 @@ impl FakeRelay {
                 if let Some(known) = self.endpoint(*session, *endpoint, "take") {
                     known.intake = *intake;
                 }
+                Vec::new()
+            }
+            Command::Block {
+                session, endpoint, ..
+            } => {
+                self.endpoint(*session, *endpoint, "block");
                 Vec::new()
             }
             Command::Dial {
@@ -279,22 +285,21 @@ impl FakeRelay {
             .map(|stream| {
                 let port = self.next_port;
                 self.next_port = if port > 29_000 { 20_000 } else { port + 2 };
-                let keys = match &stream.protection {
-                    ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
-                    ProtectionWanted::Sdes(suites) => suites
-                        .iter()
-                        .filter_map(|suite| {
-                            let wanted = suite.key_and_salt_bytes();
-                            let key = self.dice.bytes32().into_iter().take(wanted).collect();
-                            CryptoKey::new(*suite, key)
-                        })
-                        .collect(),
-                };
+                let suites = stream.protection.suites().iter();
+                let keys = suites
+                    .filter_map(|suite| {
+                        let wanted = suite.key_and_salt_bytes();
+                        let key = self.dice.bytes32().into_iter().take(wanted).collect();
+                        CryptoKey::new(*suite, key)
+                    })
+                    .collect();
                 LocalStream {
                     rtp: SocketAddr::new(ip, port),
                     rtcp: SocketAddr::new(ip, port + 1),
                     keys,
-                    fingerprint: (stream.protection == ProtectionWanted::Dtls)
+                    fingerprint: stream
+                        .protection
+                        .has_certificate()
                         .then(|| Fingerprint::new(HashFunction::Sha256, vec![9; 32]))
                         .flatten(),
                 }
@@ -456,6 +461,7 @@ mod tests {
             ice: None,
             ptime_ms: 20,
             reports: None,
+            voip_metrics: false,
         };
         let answer = Command::Answer {
             session: SESSION,

@@ -36,7 +36,7 @@ pub struct Changes {
     pub api: bool,
     /// Whether notices of Microsoft come in elsewhere; from a restart on.
     pub notices: bool,
-    /// Whether media are relayed by another process; from a restart on.
+    /// Whether media are relayed by another process, or workers stay elsewhere; from a restart on.
     pub relay: bool,
     /// Whether other servers of DNS are asked; from a restart on.
     pub dns: bool,
@@ -59,7 +59,8 @@ pub fn changes(old: &Loaded, new: &Loaded) -> Changes {
         metrics: old.shell.metrics != new.shell.metrics,
         api: old.shell.api != new.shell.api || old.shell.api_listen != new.shell.api_listen,
         notices: notices(old) != notices(new),
-        relay: old.shell.relay != new.shell.relay,
+        relay: old.shell.relay != new.shell.relay
+            || old.shell.pins_workers != new.shell.pins_workers,
         dns: old.shell.dns != new.shell.dns,
     }
 }

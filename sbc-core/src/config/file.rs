@@ -171,7 +171,11 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             section.finish(&["timeout", "search"], out);
         }
         "media" => {
-            file.relay = section.required_text("relay", "\"/run/causeway-media/media.sock\"", out);
+            file.pin_workers = section.boolean("pin_workers", out);
+            file.relay = section.text("relay", out);
+            if !section.has("relay") && !section.has("pin_workers") {
+                section.missing("relay", "\"/run/causeway-media/media.sock\"", out);
+            }
             section.finish(&[], out);
         }
         "stir" => file.stir = Some(super::stir::read_table(section, out)),

@@ -28,6 +28,8 @@ pub struct Shell {
     pub oidc: Option<Oidc>,
     /// Path of the socket of a media relay in a process of its own; `None` has it in the daemon's.
     pub relay: Option<String>,
+    /// Whether each media worker of the daemon stays on one core.
+    pub pins_workers: bool,
     /// Servers of DNS to ask instead of the system's; none asks as the system does. A site whose names mean
     /// other addresses inside has servers for them, which need not be those of the host.
     pub dns: Vec<SocketAddr>,

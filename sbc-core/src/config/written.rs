@@ -50,6 +50,7 @@ pub(super) struct File {
     pub(super) api: super::api::WrittenApi,
     /// Path of the socket of the media relay.
     pub(super) relay: Option<At<String>>,
+    pub(super) pin_workers: Option<At<bool>>,
     pub(super) dns: Option<At<Vec<At<SocketAddr>>>>,
     pub(super) stir: Option<super::stir::WrittenStirTable>,
     pub(super) acme: Option<super::acme::WrittenAcme>,

@@ -44,7 +44,7 @@ impl PeerDtls {
     /// where `takes_sha1` says so. A role
     /// of `holdconn` is none (RFC 8842 §5.1). A `tls-id` that is none is as good as missing: the fingerprints say who
     /// the peer is.
-    pub(super) fn read(media: &Media<'_>, takes_sha1: bool) -> Result<Self, Unusable> {
+    pub fn read(media: &Media<'_>, takes_sha1: bool) -> Result<Self, Unusable> {
         let written = media.fingerprints();
         let written = written.iter().take(MAX_FINGERPRINTS);
         let mut fingerprints: Vec<_> = written
@@ -75,7 +75,7 @@ impl PeerDtls {
     }
 
     /// Our role for its offer. Without `a=setup` it begins (RFC 4145 §4).
-    pub(super) fn answered(&self, before: Option<&DtlsTerms>) -> DtlsRole {
+    pub fn answered(&self, before: Option<&DtlsTerms>) -> DtlsRole {
         match self.setup {
             Some(Setup::Passive) => DtlsRole::Active,
             Some(Setup::ActPass) => before
@@ -87,7 +87,7 @@ impl PeerDtls {
     }
 
     /// Our role for its answer, which must have chosen. Without `a=setup` it waits (RFC 4145 §4).
-    pub(super) fn chosen(&self) -> Result<DtlsRole, Unusable> {
+    pub fn chosen(&self) -> Result<DtlsRole, Unusable> {
         match self.setup {
             Some(Setup::Active) => Ok(DtlsRole::Passive),
             Some(Setup::Passive) | None => Ok(DtlsRole::Active),
@@ -96,7 +96,7 @@ impl PeerDtls {
     }
 
     /// What the relay is told.
-    pub(super) fn terms(&self, role: DtlsRole) -> Protection {
+    pub fn terms(&self, role: DtlsRole) -> Protection {
         Protection::Dtls(DtlsTerms {
             role,
             fingerprints: self.fingerprints.clone(),
@@ -146,7 +146,7 @@ pub(super) fn as_offer(draft: Arc<Draft>, main: usize) -> Arc<Draft> {
 
 /// The names of our associations on one leg.
 #[derive(Clone)]
-pub(super) struct OwnDtls {
+pub struct OwnDtls {
     secret: [u8; 16],
     /// Names that were ever made.
     made: u32,
@@ -167,7 +167,7 @@ impl fmt::Debug for OwnDtls {
 
 impl OwnDtls {
     /// Associations whose names come from these random bytes.
-    pub(super) fn new(secret: [u8; 16]) -> Self {
+    pub fn new(secret: [u8; 16]) -> Self {
         Self {
             secret,
             made: 1,
@@ -189,7 +189,7 @@ impl OwnDtls {
     }
 
     /// The peer offers: another association, if it is another peer than the one before, or has taken another role.
-    pub(super) fn offered(&mut self, peer: Option<&PeerDtls>, before: Option<&DtlsTerms>) {
+    pub fn offered(&mut self, peer: Option<&PeerDtls>, before: Option<&DtlsTerms>) {
         self.pending = None;
         if let (Some(peer), Some(before)) = (peer, before)
             && (!peer.is_of(before) || peer.answered(Some(before)) != before.role)
@@ -200,22 +200,22 @@ impl OwnDtls {
     }
 
     /// What is outstanding comes to nothing.
-    pub(super) fn roll_back(&mut self) {
+    pub fn roll_back(&mut self) {
         self.pending = None;
     }
 
     /// What is outstanding is agreed.
-    pub(super) fn settle(&mut self) {
+    pub fn settle(&mut self) {
         self.in_force = self.pending.take().unwrap_or(self.in_force);
     }
 
     /// Our lines of an offer.
-    pub(super) fn offer(&self, fingerprint: &Fingerprint) -> Box<DraftDtls> {
+    pub fn offer(&self, fingerprint: &Fingerprint) -> Box<DraftDtls> {
         self.draft(fingerprint, Setup::ActPass, true)
     }
 
     /// Our lines of an answer. Who offers without `a=tls-id` is answered without (RFC 8842 §5.3).
-    pub(super) fn answer(
+    pub fn answer(
         &self,
         fingerprint: &Fingerprint,
         role: DtlsRole,

@@ -54,6 +54,17 @@ impl PeerIce {
         if profile.ice == Ice::Off {
             return None;
         }
+        Self::of(media, is_lite, |address| {
+            is_reached(address.ip(), profile.family, profile.local) && is_served(address, profile)
+        })
+    }
+
+    /// What a line says; its candidates are those whose address serves.
+    pub fn of(
+        media: &Media<'_>,
+        is_lite: bool,
+        serves: impl Fn(SocketAddr) -> bool,
+    ) -> Option<Self> {
         let text = |value: Option<&[u8]>, length: RangeInclusive<usize>| {
             let value = value?;
             let is_sound = length.contains(&value.len()) && value.iter().all(|c| is_ice_char(*c));
@@ -67,14 +78,14 @@ impl PeerIce {
             candidates: media
                 .candidates()
                 .take(MAX_CANDIDATES)
-                .filter_map(|candidate| usable(&candidate, profile))
+                .filter_map(|candidate| usable(&candidate, &serves))
                 .collect(),
         })
     }
 
     /// Whether checks find this peer, wherever its description says that it is: it makes them, and can be sent
     /// to at some place of its candidates.
-    pub(super) fn is_found_by_checks(&self) -> bool {
+    pub fn is_found_by_checks(&self) -> bool {
         !self.is_lite && !self.candidates.is_empty()
     }
 
@@ -85,24 +96,25 @@ impl PeerIce {
     }
 }
 
+/// Whether media of this family could be sent to an address from ours.
+pub fn is_reached(ip: IpAddr, family: Family, local: Option<IpAddr>) -> bool {
+    let is_family = match family {
+        Family::V4 => ip.is_ipv4(),
+        Family::V6 => ip.is_ipv6(),
+    };
+    is_family && !ip.is_unspecified() && is_sendable(ip, local)
+}
+
 /// A candidate that media could be sent to. A host name is none: whoever is behind it shows itself.
-fn usable(candidate: &Candidate<'_>, profile: &Profile) -> Option<IceCandidate> {
+fn usable(candidate: &Candidate<'_>, serves: &impl Fn(SocketAddr) -> bool) -> Option<IceCandidate> {
     let component = match candidate.component {
         1 => IceComponent::Rtp,
         2 => IceComponent::Rtcp,
         _ => return None,
     };
     let ip: IpAddr = candidate.address.parse().ok()?;
-    let is_family = match profile.family {
-        Family::V4 => ip.is_ipv4(),
-        Family::V6 => ip.is_ipv6(),
-    };
     let address = SocketAddr::new(ip, candidate.port);
-    let is_usable = is_family
-        && candidate.transport.eq_ignore_ascii_case(b"udp")
-        && !ip.is_unspecified()
-        && is_sendable(ip, profile.local)
-        && is_served(address, profile);
+    let is_usable = candidate.transport.eq_ignore_ascii_case(b"udp") && serves(address);
     is_usable.then_some(IceCandidate {
         component,
         address,
@@ -112,7 +124,7 @@ fn usable(candidate: &Candidate<'_>, profile: &Profile) -> Option<IceCandidate> 
 
 /// Our agent on one leg.
 #[derive(Clone)]
-pub(super) struct OwnIce {
+pub struct OwnIce {
     secret: [u8; 16],
     /// Credentials that were ever made.
     made: u32,
@@ -136,7 +148,7 @@ impl fmt::Debug for OwnIce {
 
 impl OwnIce {
     /// An agent whose credentials come from these random bytes.
-    pub(super) fn new(secret: [u8; 16]) -> Option<Self> {
+    pub fn new(secret: [u8; 16]) -> Option<Self> {
         Some(Self {
             secret,
             made: 1,
@@ -147,7 +159,7 @@ impl OwnIce {
     }
 
     /// What our descriptions say now.
-    pub(super) fn credentials(&self) -> &IceCredentials {
+    pub fn credentials(&self) -> &IceCredentials {
         self.pending.as_ref().unwrap_or(&self.in_force)
     }
 
@@ -164,7 +176,7 @@ impl OwnIce {
     }
 
     /// The peer offers. A restart of its agent is one of ours.
-    pub(super) fn offered(&mut self, peer: Option<&PeerIce>) {
+    pub fn offered(&mut self, peer: Option<&PeerIce>) {
         self.pending = None;
         if let (Some(peer), Some(before)) = (peer, &self.peer)
             && peer.is_restart_of(before)
@@ -174,12 +186,12 @@ impl OwnIce {
     }
 
     /// What is outstanding comes to nothing.
-    pub(super) fn roll_back(&mut self) {
+    pub fn roll_back(&mut self) {
         self.pending = None;
     }
 
     /// What is outstanding is agreed.
-    pub(super) fn settle(&mut self, peer: Option<&PeerIce>) {
+    pub fn settle(&mut self, peer: Option<&PeerIce>) {
         if let Some(pending) = self.pending.take() {
             self.in_force = pending;
         }
@@ -189,7 +201,7 @@ impl OwnIce {
     }
 
     /// What the relay is told of an exchange with this peer; nothing where nobody makes checks.
-    pub(super) fn terms(&self, peer: &PeerIce) -> Option<Box<IceTerms>> {
+    pub fn terms(&self, peer: &PeerIce) -> Option<Box<IceTerms>> {
         (!peer.is_lite).then(|| {
             Box::new(IceTerms {
                 local: self.credentials().clone(),
@@ -201,7 +213,7 @@ impl OwnIce {
 
     /// Our lines: one address, the advertised one, and RTCP's only where it has a port of its own
     /// (TDR-ICE-002).
-    pub(super) fn draft(&self, local: &LocalStream, is_muxed: bool) -> Box<DraftIce> {
+    pub fn draft(&self, local: &LocalStream, is_muxed: bool) -> Box<DraftIce> {
         let own = self.credentials();
         let rtp = DraftCandidate {
             component: 1,

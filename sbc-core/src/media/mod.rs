@@ -23,8 +23,8 @@ mod read;
 mod tones;
 
 pub use codec::{CODECS, Codec, Formats};
-pub use dtls::PeerDtls;
-pub use ice::PeerIce;
+pub use dtls::{OwnDtls, PeerDtls};
+pub use ice::{OwnIce, PeerIce, is_reached};
 pub use image::{Agreement, MediaImage};
 pub use incompatible::{Incompatible, Unusable, Warning};
 pub use own::OwnPlaces;

@@ -65,6 +65,8 @@ pub struct AudioFacts {
     pub maxptime_ms: Option<u32>,
     /// What it leaves for reports, if it says so.
     pub reports: Option<ReportBandwidth>,
+    /// Whether the peer asks for VoIP metrics.
+    pub voip_metrics: bool,
     /// What it says of its ICE agent, on a trunk that speaks ICE.
     pub ice: Option<Box<PeerIce>>,
     /// Its place in its own words, where somebody else may be told of it and there is one.
@@ -248,6 +250,7 @@ fn read_audio(media: &Media<'_>, is_lite: bool, profile: &Profile) -> Result<Aud
         ptime_ms: media.ptime_ms().filter(is_packet_time),
         maxptime_ms: media.maxptime_ms().filter(is_packet_time),
         reports: report_bandwidth(media),
+        voip_metrics: media.wants_voip_metrics(),
         ice: ice.map(Box::new),
         lent: lent.map(Arc::new),
     })

@@ -14,7 +14,7 @@ use crate::transport::{Flow, Protocol};
 use crate::trunk::{Binding, Bound, Registered, RegistrationState, Standing};
 use media_api::{
     Command, CryptoKey, Event, Fingerprint, HashFunction, LocalEndpoint, LocalStream, Playing,
-    ProtectionWanted, SessionStats,
+    SessionStats,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -250,23 +250,19 @@ impl Stage {
         let streams = spec.streams.iter().map(|stream| {
             let port = first.saturating_add(self.ports);
             self.ports = self.ports.saturating_add(2);
-            let keys = match &stream.protection {
-                ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
-                ProtectionWanted::Sdes(suites) => {
-                    let key = |suite: &media_api::Suite| {
-                        let octets = suite.key_and_salt_bytes();
-                        CryptoKey::new(*suite, vec![0; octets])
-                    };
-                    suites.iter().filter_map(key).collect()
-                }
+            let key = |suite: &media_api::Suite| {
+                let octets = suite.key_and_salt_bytes();
+                CryptoKey::new(*suite, vec![0; octets])
             };
+            let suites = stream.protection.suites().iter();
+            let keys = suites.filter_map(key).collect();
             LocalStream {
                 rtp: SocketAddr::new(address, port),
                 rtcp: SocketAddr::new(address, port.saturating_add(1)),
                 keys,
-                fingerprint: match stream.protection {
-                    ProtectionWanted::Dtls => Fingerprint::new(HashFunction::Sha256, vec![0; 32]),
-                    ProtectionWanted::None | ProtectionWanted::Sdes(_) => None,
+                fingerprint: match stream.protection.has_certificate() {
+                    true => Fingerprint::new(HashFunction::Sha256, vec![0; 32]),
+                    false => None,
                 },
             }
         });

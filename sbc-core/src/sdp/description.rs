@@ -431,4 +431,18 @@ mod tests {
         let seen = audio((1..=65).map(candidate).collect()).unwrap();
         assert_eq!(seen.media().next().unwrap().candidates().count(), 64);
     }
+
+    #[test]
+    fn voip_metrics_are_wanted_where_a_line_or_the_session_says_so() {
+        let wants = |session: &str, line: &str| {
+            let text = format!("v=0\r\n{session}m=audio 1 RTP/AVP 0\r\n{line}");
+            let seen = parse(&text).unwrap();
+            seen.media().next().unwrap().wants_voip_metrics()
+        };
+        let asks = "a=rtcp-xr:pkt-loss-rle=40 voip-metrics\r\n";
+        assert!(wants("", asks) && wants(asks, ""));
+        for line in ["", "a=rtcp-xr\r\n", "a=rtcp-xr:voip-metrics-x\r\n"] {
+            assert!(!wants("", line), "{line}");
+        }
+    }
 }

@@ -347,29 +347,43 @@ impl Lent {
 }
 
 impl DraftDtls {
-    fn write(&self, out: &mut Writer) {
-        out.text("a=fingerprint:")
-            .text(&self.fingerprint.to_string())
-            .end();
-        out.text("a=setup:").text(self.setup.name()).end();
+    /// Its lines, each with its end.
+    pub fn to_text(&self) -> String {
+        let mut text = format!(
+            "a=fingerprint:{}\r\na=setup:{}\r\n",
+            self.fingerprint,
+            self.setup.name()
+        );
         if let Some(id) = &self.tls_id {
-            out.text("a=tls-id:").text(id).end();
+            text.push_str(&format!("a=tls-id:{id}\r\n"));
         }
+        text
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.text(&self.to_text());
     }
 }
 
 impl DraftIce {
-    fn write(&self, out: &mut Writer) {
-        out.text("a=ice-ufrag:").text(&self.fragment).end();
-        out.text("a=ice-pwd:").text(&self.password).end();
-        for candidate in &self.candidates {
-            out.text("a=candidate:1 ")
-                .number(candidate.component.into());
-            out.text(" UDP ").number(candidate.priority.into());
-            out.text(" ").address(candidate.address.ip());
-            out.text(" ").number(candidate.address.port().into());
-            out.text(" typ host").end();
+    /// Its lines, each with its end.
+    pub fn to_text(&self) -> String {
+        let mut text = format!(
+            "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n",
+            self.fragment, self.password
+        );
+        for own in &self.candidates {
+            let (ip, port) = (own.address.ip(), own.address.port());
+            text.push_str(&format!(
+                "a=candidate:1 {} UDP {} {ip} {port} typ host\r\n",
+                own.component, own.priority
+            ));
         }
+        text
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.text(&self.to_text());
     }
 }
 

@@ -302,6 +302,15 @@ impl<'a> Media<'a> {
         self.attributes().has(b"rtcp-mux") || self.attributes().has(b"rtcp-mux-only")
     }
 
+    /// Whether VoIP metrics are asked for, here or of the session: each party says what it wants to be sent
+    /// (RFC 3611 §5.2).
+    pub fn wants_voip_metrics(&self) -> bool {
+        let own = self.attributes().named(b"rtcp-xr");
+        let all = own.chain(self.owner.attributes().named(b"rtcp-xr"));
+        let mut formats = all.flat_map(|own| super::text::fields(own.value.unwrap_or_default()));
+        formats.any(|format| format == b"voip-metrics")
+    }
+
     /// `a=crypto` lines in order, at most [`super::Limits::crypto`]. A line that may not be used
     /// is an error of its own and leaves the others usable (MED-100).
     pub fn cryptos(&self) -> Vec<Result<Crypto<'a>, CryptoFault>> {

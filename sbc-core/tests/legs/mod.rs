@@ -2,7 +2,6 @@
 
 use media_api::{
     CryptoKey, EndpointId, Family, Fingerprint, HashFunction, LocalEndpoint, LocalStream,
-    ProtectionWanted,
 };
 use sbc_core::media::{Ice, MediaImage, Profile, Srtp};
 use std::sync::Arc;
@@ -31,17 +30,15 @@ pub(crate) fn leg(profile: Profile, number: u8) -> MediaImage {
         Family::V6 => format!("[2001:db8::{number}]"),
     };
     let port = 19_000 + 1_000 * u16::from(number);
-    let keys = match &image.spec().streams[0].protection {
-        ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
-        ProtectionWanted::Sdes(suites) => suites
-            .iter()
-            .zip(number..)
-            .map(|(suite, fill)| {
-                let octets = vec![fill * 17; suite.key_and_salt_bytes()];
-                CryptoKey::new(*suite, octets).unwrap()
-            })
-            .collect(),
-    };
+    let spec = image.spec();
+    let suites = spec.streams[0].protection.suites().iter();
+    let keys = suites
+        .zip(number..)
+        .map(|(suite, fill)| {
+            let octets = vec![fill * 17; suite.key_and_salt_bytes()];
+            CryptoKey::new(*suite, octets).unwrap()
+        })
+        .collect();
     let is_dtls = srtp == Srtp::Dtls;
     let digest = is_dtls.then(|| vec![number * 17; 32]);
     image.allocated(&LocalEndpoint {

@@ -370,20 +370,18 @@ impl Shard {
             false => [192, 0, 2, 10],
         };
         self.next_port += 2;
-        let keys = match protection {
-            ProtectionWanted::None | ProtectionWanted::Dtls => Vec::new(),
-            ProtectionWanted::Sdes(suites) => suites
-                .iter()
-                .map(|suite| {
-                    CryptoKey::new(*suite, vec![9; suite.key_and_salt_bytes()]).expect("key length")
-                })
-                .collect(),
-        };
+        let suites = protection.suites().iter();
+        let keys = suites
+            .map(|suite| {
+                CryptoKey::new(*suite, vec![9; suite.key_and_salt_bytes()]).expect("key length")
+            })
+            .collect();
         LocalStream {
             rtp: SocketAddr::from((address, self.next_port)),
             rtcp: SocketAddr::from((address, self.next_port + 1)),
             keys,
-            fingerprint: (*protection == ProtectionWanted::Dtls)
+            fingerprint: protection
+                .has_certificate()
                 .then(|| Fingerprint::new(HashFunction::Sha256, vec![9; 32]))
                 .flatten(),
         }

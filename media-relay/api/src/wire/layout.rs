@@ -25,6 +25,7 @@ wire_layout! {
         8: HandOver { session, endpoint, to },
         9: Follow { session, endpoint, of },
         10: Stats { session },
+        11: Block { session, endpoint, is_blocked },
     }
 
     enum Stage {
@@ -89,6 +90,7 @@ wire_layout! {
         0: None,
         1: Sdes(suites),
         2: Dtls,
+        3: Either(suites),
     }
 
     struct LocalEndpoint { endpoint, streams }
@@ -97,7 +99,7 @@ wire_layout! {
 
     struct NegotiatedStream {
         content, remote_rtp, remote_rtcp, rtcp_mux, direction, protection, payloads, source, ice, ptime_ms,
-        reports,
+        reports, voip_metrics,
     }
 
     struct ReportBandwidth { senders, receivers }

@@ -2,10 +2,11 @@
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 use media_api::{
-    AllocateError, Command, CryptoKey, EndpointStats, Event, LocalEndpoint, LocalStream,
-    Negotiated, NegotiatedStream, ProtectionWanted, RealmId, SessionStats, StreamStats, Suite,
+    AllocateError, Command, CryptoKey, EndpointStats, Event, Fingerprint, HashFunction,
+    LocalEndpoint, LocalStream, Negotiated, NegotiatedStream, RealmId, SessionStats, SoundId,
+    StreamStats, Suite,
 };
-use media_ng::{Input, Now, Origin, Output, Server, Settings, Side};
+use media_ng::{Found, Input, Now, Origin, Output, Recording, Server, Settings, Side};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 
@@ -26,6 +27,10 @@ pub(crate) struct Site {
     /// Packets that each endpoint's peer is said to have sent.
     pub(crate) received: [u64; 2],
     answers: Vec<(Origin, Vec<u8>)>,
+    /// Recordings that were looked for and not found yet.
+    pub(crate) fetches: Vec<(u64, Recording)>,
+    /// Whether they are found at once, and how long they are then.
+    pub(crate) finds_ms: Option<u32>,
 }
 
 pub(crate) fn settings() -> Settings {
@@ -44,6 +49,7 @@ pub(crate) fn settings() -> Settings {
         silence_ms: 60_000,
         unanswered_ms: 3_600_000,
         calls: 10,
+        secret: [7; 16],
     }
 }
 
@@ -63,6 +69,8 @@ impl Site {
             held: Vec::new(),
             received: [0, 0],
             answers: Vec::new(),
+            fetches: Vec::new(),
+            finds_ms: Some(1_000),
         }
     }
 
@@ -76,10 +84,23 @@ impl Site {
         for output in out {
             match output {
                 Output::Answer { to, octets } => self.answers.push((to, octets)),
+                Output::Fetch { ticket, recording } => match self.finds_ms {
+                    Some(length_ms) => self.find(ticket, Ok(length_ms)),
+                    None => self.fetches.push((ticket, recording)),
+                },
                 Output::Command(command) if self.is_slow => self.held.push(command),
                 Output::Command(command) => self.relay(command),
             }
         }
+    }
+
+    /// A recording was looked for; its name is its ticket.
+    pub(crate) fn find(&mut self, ticket: u64, length_ms: Result<u32, String>) {
+        let found = length_ms.map(|length_ms| Found {
+            sound: SoundId(u32::try_from(ticket).expect("few")),
+            length_ms,
+        });
+        self.input(Input::Fetched { ticket, found });
     }
 
     /// Lets the relay do what it has kept.
@@ -213,10 +234,7 @@ fn reserve(spec: &media_api::EndpointSpec) -> LocalEndpoint {
     let ip: IpAddr = ip.parse().expect("an address");
     let stream = |(at, wanted): (usize, &media_api::StreamSpec)| {
         let port = 20_000 + 100 * u16::from(spec.endpoint.0) + 2 * u16::try_from(at).expect("few");
-        let suites = match &wanted.protection {
-            ProtectionWanted::None | ProtectionWanted::Dtls => &[][..],
-            ProtectionWanted::Sdes(suites) => suites,
-        };
+        let suites = wanted.protection.suites();
         LocalStream {
             rtp: SocketAddr::new(ip, port),
             rtcp: SocketAddr::new(ip, port + 1),
@@ -224,13 +242,19 @@ fn reserve(spec: &media_api::EndpointSpec) -> LocalEndpoint {
                 .iter()
                 .map(|suite| key(*suite, spec.endpoint.0 + 1))
                 .collect(),
-            fingerprint: None,
+            fingerprint: Some(fingerprint(spec.endpoint.0 + 1))
+                .filter(|_| wanted.protection.has_certificate()),
         }
     };
     LocalEndpoint {
         endpoint: spec.endpoint,
         streams: spec.streams.iter().enumerate().map(stream).collect(),
     }
+}
+
+/// A fingerprint of thirty-two equal octets.
+pub(crate) fn fingerprint(octet: u8) -> Fingerprint {
+    Fingerprint::new(HashFunction::Sha256, vec![octet; 32]).expect("its length")
 }
 
 /// A key of thirty equal octets.

@@ -12,9 +12,7 @@ use super::output::{Outcome, Output};
 use super::stream::{Face, Stream};
 use super::{MediaSession, SocketId};
 use crate::time::Timestamp;
-use media_api::{
-    Direction, DropReason, EndpointId, IceComponent, ProtectionWanted, Stage, StreamSpec,
-};
+use media_api::{Direction, DropReason, EndpointId, IceComponent, Stage, StreamSpec};
 use std::net::SocketAddr;
 
 impl MediaSession {
@@ -30,7 +28,7 @@ impl MediaSession {
                 stream.agent.serve(credentials);
             }
             // With a handshake there is no key before the description, and nothing to be kept (MED-136).
-            stream.early.is_wanted = matches!(spec.protection, ProtectionWanted::Sdes(_));
+            stream.early.is_wanted = !spec.protection.suites().is_empty();
         }
     }
 

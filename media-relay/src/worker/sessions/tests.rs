@@ -195,6 +195,7 @@ fn agreed(port: u16, audio: (u8, u16, &'static str)) -> Negotiated {
             ice: None,
             ptime_ms: 20,
             reports: None,
+            voip_metrics: false,
         })],
     }
 }

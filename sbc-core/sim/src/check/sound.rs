@@ -152,6 +152,7 @@ impl Sounds {
             | Command::HandOver { .. }
             | Command::Follow { .. }
             | Command::Take { .. }
+            | Command::Block { .. }
             | Command::Dial { .. }
             | Command::Stats { .. } => {}
         }

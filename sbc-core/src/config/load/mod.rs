@@ -273,6 +273,7 @@ impl Load<'_> {
         self.files.retain(|name, _| has_key(name));
         let shell = Shell {
             relay,
+            pins_workers: file.pin_workers.as_ref().is_some_and(|own| own.value),
             tls: std::mem::take(&mut self.files),
             cdr,
             ladders_bytes,
@@ -303,6 +304,14 @@ impl Load<'_> {
     /// Path of the socket of the media relay.
     fn relay(&mut self, file: &File) -> Option<String> {
         let At { value, span } = file.relay.as_ref()?;
+        if let Some(pinned) = file.pin_workers.as_ref().filter(|own| own.value) {
+            self.out.add(
+                Code::Contradiction,
+                &pinned.span,
+                "media: pin_workers is for the relay in the daemon, and relay names another process".to_owned(),
+                Some("leave pin_workers out and start that process with --pin".to_owned()),
+            );
+        }
         let fits = value.starts_with('/') && value.len() <= SOCKET_PATH;
         if !fits {
             self.out.add(

@@ -107,6 +107,7 @@ fn agreement(
             ice: None,
             ptime_ms: PACKET_TIME_MS,
             reports: None,
+            voip_metrics: false,
         })],
     };
     FaxAgreement {

@@ -77,6 +77,7 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
         // 10 to 60 fits.
         ptime_ms: u8::try_from(ptime_ms).unwrap_or(20),
         reports: audio.reports,
+        voip_metrics: audio.voip_metrics,
     });
     let negotiated = Negotiated {
         streams: vec![stream],

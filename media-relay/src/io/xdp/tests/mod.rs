@@ -55,6 +55,7 @@ fn begin(first_port: u16, workers: usize) -> (Relay, Inbox<Event>) {
     let config = RelayConfig {
         realms: vec![realm(first_port), other(first_port)],
         workers,
+        is_pinned: false,
         quarantine: Duration::ZERO,
         entropy: Entropy::from_seed([1; 32]),
     };
@@ -167,6 +168,7 @@ impl Call {
                 ice: None,
                 ptime_ms: 10,
                 reports: None,
+                voip_metrics: false,
             };
             relay.command(Command::Answer {
                 session,

@@ -1,0 +1,213 @@
+//! ICE and DTLS-SRTP towards one party, and none of it towards the other.
+
+mod support;
+
+use media_api::{DtlsRole, IceComponent, Protection};
+use serde_json::{Value, json};
+use support::{Site, fingerprint};
+
+const PLAIN: &str = "v=0\r\no=- 1 2 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n\
+    m=audio 4000 RTP/AVP 8\r\n";
+/// A browser hides its address behind a name.
+const BROWSER: &str = "v=0\r\no=- 3 4 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n\
+    m=audio 9 UDP/TLS/RTP/SAVPF 111 8\r\nc=IN IP4 0.0.0.0\r\na=rtpmap:111 opus/48000/2\r\n\
+    a=mid:0\r\na=rtcp-mux\r\na=ice-ufrag:thei\r\na=ice-pwd:theirpasswordof24chars00\r\n\
+    a=candidate:1 1 udp 2113937151 0d2c7f5e.local 50004 typ host\r\n\
+    a=candidate:2 1 udp 1677729535 192.0.2.2 50004 typ srflx raddr 0.0.0.0 rport 0\r\n\
+    a=fingerprint:sha-256 09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09:09\r\n\
+    a=setup:SETUP\r\na=rtcp-fb:111 transport-cc\r\n";
+
+fn browser(setup: &str) -> String {
+    BROWSER.replace("SETUP", setup)
+}
+
+fn sdp(answer: &Value) -> String {
+    assert_eq!(answer["result"], "ok", "{answer}");
+    answer["sdp"].as_str().expect("a description").to_owned()
+}
+
+fn why(answer: &Value) -> &str {
+    assert_eq!(answer["result"], "error", "{answer}");
+    answer["error-reason"].as_str().expect("a reason")
+}
+
+fn line<'s>(sdp: &'s str, start: &str) -> &'s str {
+    let found = sdp.lines().find_map(|line| line.strip_prefix(start));
+    found.unwrap_or_else(|| panic!("no {start} in {sdp}"))
+}
+
+#[test]
+fn a_browser_is_called_with_an_agent_and_a_certificate() {
+    for wish in [
+        json!({"flags": ["WebRTC"]}),
+        json!({"transport-protocol": "UDP/TLS/RTP/SAVPF", "ICE": "force", "rtcp-mux": ["offer"],
+               "flags": ["no-rtcp-attribute"], "SDES": ["off"]}),
+        json!({"rtpp_flags": "UDP/TLS/RTP/SAVPF ICE=force rtcp-mux=[offer] no-rtcp-attribute"}),
+    ] {
+        let mut site = Site::new();
+        let offer = sdp(&site.offer(PLAIN, wish));
+        assert!(
+            offer.contains("m=audio 20100 UDP/TLS/RTP/SAVPF 8\r\n"),
+            "{offer}"
+        );
+        assert!(offer.contains("\r\na=ice-lite\r\nm=audio"), "{offer}");
+        assert!(offer.contains("a=setup:actpass\r\n") && !offer.contains("crypto"));
+        assert_eq!(line(&offer, "a=fingerprint:"), fingerprint(2).to_string());
+        assert_eq!(
+            line(&offer, "a=candidate:"),
+            "1 1 UDP 2130706431 198.51.100.1 20100 typ host"
+        );
+        let told = [line(&offer, "a=ice-ufrag:"), line(&offer, "a=ice-pwd:")];
+        let undecided = site.answer(&browser("actpass"), json!({}));
+        assert!(why(&undecided).contains("chooses nothing"));
+        let answer = sdp(&site.answer(&browser("active"), json!({})));
+        for word in [
+            "ice",
+            "candidate",
+            "fingerprint",
+            "setup",
+            "rtcp-fb",
+            "BUNDLE",
+        ] {
+            assert!(!answer.contains(word), "{word}: {answer}");
+        }
+        assert!(answer.contains("m=audio 20000 RTP/AVP"));
+        let [a, b] = site.agreed();
+        assert!(a.ice.is_none() && a.protection == Protection::None);
+        let Protection::Dtls(terms) = &b.protection else {
+            panic!("{:?}", b.protection)
+        };
+        assert_eq!(terms.role, DtlsRole::Passive);
+        assert_eq!(terms.fingerprints, [fingerprint(9)]);
+        let ice = b.ice.expect("an agent");
+        assert_eq!([ice.local.fragment(), ice.local.expose_password()], told);
+        assert_eq!(ice.remote_fragment, "thei");
+        // The name says nothing of where it is.
+        let [candidate] = &ice.candidates[..] else {
+            panic!("{:?}", ice.candidates)
+        };
+        assert_eq!(candidate.component, IceComponent::Rtp);
+        assert_eq!(candidate.address.to_string(), "192.0.2.2:50004");
+        assert!(
+            b.direction.sends() && b.direction.receives(),
+            "it is found by checks"
+        );
+    }
+}
+
+#[test]
+fn a_browser_that_calls_is_answered_as_it_has_offered() {
+    for (setup, wish, ours, role) in [
+        ("actpass", json!({}), "active", DtlsRole::Active),
+        (
+            "actpass",
+            json!({"DTLS": "passive"}),
+            "passive",
+            DtlsRole::Passive,
+        ),
+        ("active", json!({}), "passive", DtlsRole::Passive),
+        (
+            "passive",
+            json!({"DTLS": "passive"}),
+            "active",
+            DtlsRole::Active,
+        ),
+    ] {
+        let mut site = Site::new();
+        let offer = site.offer(
+            &browser(setup),
+            json!({"transport-protocol": "RTP/AVP", "ICE": "remove", "rtcp-mux": ["demux"]}),
+        );
+        let offer = sdp(&offer);
+        assert!(offer.contains("m=audio 20100 RTP/AVP 111 8\r\n"), "{offer}");
+        assert!(!offer.contains("a=ice") && !offer.contains("finger"));
+        let answer = sdp(&site.answer(PLAIN, wish));
+        assert!(
+            answer.contains("m=audio 20000 UDP/TLS/RTP/SAVPF 8\r\n"),
+            "{answer}"
+        );
+        assert!(answer.contains("a=ice-lite\r\n"));
+        assert_eq!(line(&answer, "a=setup:"), ours);
+        assert_eq!(line(&answer, "a=fingerprint:"), fingerprint(1).to_string());
+        let [a, b] = site.agreed();
+        assert!(b.ice.is_none() && b.protection == Protection::None);
+        let Protection::Dtls(terms) = &a.protection else {
+            panic!("{:?}", a.protection)
+        };
+        assert_eq!(terms.role, role);
+        let ice = a.ice.expect("an agent");
+        assert_eq!(ice.local.fragment(), line(&answer, "a=ice-ufrag:"));
+    }
+}
+
+#[test]
+fn ice_goes_on_where_it_was_offered_and_can_be_left_out() {
+    let checked = PLAIN.to_owned()
+        + "a=ice-ufrag:thei\r\na=ice-pwd:theirpasswordof24chars00\r\n\
+           a=candidate:1 1 udp 1 192.0.2.1 4000 typ host\r\n";
+    for (wish, is_offered) in [
+        (json!({}), true),
+        (json!({"ICE": "default"}), true),
+        (json!({"ICE": "remove"}), false),
+        (json!({"flags": ["reject ICE"]}), false),
+    ] {
+        let mut site = Site::new();
+        let is_rejected = wish["flags"].is_array();
+        let offer = sdp(&site.offer(&checked, wish));
+        assert_eq!(offer.contains("a=ice-lite"), is_offered, "{offer}");
+        assert_eq!(
+            offer.matches("a=candidate:").count(),
+            if is_offered { 2 } else { 0 }
+        );
+        // The other has none, and is told of none.
+        let answer = sdp(&site.answer(PLAIN, json!({})));
+        assert_eq!(answer.contains("a=ice-lite"), !is_rejected, "{answer}");
+        let [a, b] = site.agreed();
+        assert_eq!((a.ice.is_some(), b.ice.is_some()), (!is_rejected, false));
+    }
+    let mut site = Site::new();
+    sdp(&site.offer(&checked, json!({})));
+    let answer = sdp(&site.answer(PLAIN, json!({"ICE": "remove"})));
+    assert!(!answer.contains("a=ice"), "{answer}");
+    assert!(site.agreed()[0].ice.is_none());
+}
+
+#[test]
+fn who_begins_anew_is_answered_anew_and_the_other_party_is_not() {
+    let mut site = Site::new();
+    let to_browser = json!({"flags": ["WebRTC"]});
+    let first = sdp(&site.offer(PLAIN, to_browser.clone()));
+    sdp(&site.answer(&browser("active"), json!({})));
+    let again = sdp(&site.offer(PLAIN, json!({"flags": ["WebRTC"], "to-tag": "b"})));
+    for start in ["a=ice-ufrag:", "a=ice-pwd:", "a=tls-id:"] {
+        assert_eq!(line(&first, start), line(&again, start));
+    }
+    sdp(&site.answer(&browser("active"), json!({})));
+    let anew = browser("actpass")
+        .replace("thei", "newf")
+        .replace("09:09", "0A:0A");
+    let back =
+        json!({"from-tag": "b", "to-tag": "a", "transport-protocol": "RTP/AVP", "ICE": "remove"});
+    sdp(&site.offer(&anew, back));
+    let answer = sdp(&site.answer(PLAIN, json!({"from-tag": "b", "to-tag": "a"})));
+    assert_ne!(line(&first, "a=ice-ufrag:"), line(&answer, "a=ice-ufrag:"));
+    assert_ne!(line(&first, "a=ice-pwd:"), line(&answer, "a=ice-pwd:"));
+    let [_, b] = site.agreed();
+    let ice = b.ice.expect("an agent");
+    assert_eq!(ice.local.fragment(), line(&answer, "a=ice-ufrag:"));
+}
+
+#[test]
+fn a_handshake_that_is_not_wanted_is_refused() {
+    let mut site = Site::new();
+    let off = site.offer(&browser("actpass"), json!({"flags": ["DTLS-off"]}));
+    assert!(why(&off).contains("a=fingerprint"));
+    let out = json!({"transport-protocol": "UDP/TLS/RTP/SAVP", "DTLS": "no"});
+    assert!(why(&site.offer(PLAIN, out)).contains("\"DTLS\" is off"));
+    let keys = json!({"transport-protocol": "RTP/SAVP", "SDES": "off"});
+    let offer = sdp(&site.offer(PLAIN, keys));
+    assert!(offer.contains("m=audio 20100 RTP/SAVP 8\r\n") && offer.contains("a=fingerprint:"));
+    let sdes = PLAIN.replace("RTP/AVP", "RTP/SAVP")
+        + "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ\r\n";
+    assert!(why(&site.answer(&sdes, json!({}))).contains("another kind"));
+}
