@@ -114,7 +114,7 @@ fn arrow(title: &str, spans: usize, is_right: bool, dash: char) -> String {
         true => format!(" {title} {dashes}►"),
         false => format!("◄{dashes} {title} "),
     };
-    let is_crossed = |at: usize| (at + 1) % (SPAN + 1) == 0;
+    let is_crossed = |at: usize| (at + 1).is_multiple_of(SPAN + 1);
     let crossing = if dash == '═' { '╪' } else { '┼' };
     let drawn = arrow.chars().enumerate();
     let drawn = drawn.map(|(at, drawn)| match drawn == dash && is_crossed(at) {
