@@ -476,7 +476,7 @@ fn every_command_about_calls_is_named_in_the_help() {
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
-        text.contains("Calls: list, recent, failed, search, show, hangup"),
+        text.contains("Calls: list, recent, failed, search, show, trace, pcap, hangup"),
         "{text}"
     );
     for word in ["call", "calls"] {
