@@ -11,9 +11,10 @@ use causeway::command::node::{Calls, Connection, Drain, Reload};
 use causeway::command::parse::Parse;
 use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
+use causeway::command::trunk::{Peers, Trunks};
 use causeway::command::{
     audit, bundle, capture, cert, certify, check, config, exit, import, init, lab, log, media,
-    monitoring, node, parse, reference, route, teams, tenant, token,
+    monitoring, node, parse, reference, route, teams, tenant, token, trunk,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -78,7 +79,7 @@ enum Command {
     Lab(lab::Lab),
     /// Tell which requirements tests show, and what is missing
     Certify(certify::Certify),
-    /// Calls: list, recent, failed, search, show, hangup
+    /// Calls: list, recent, failed, search, show, trace, pcap, hangup
     #[command(visible_alias = "calls")]
     Call {
         #[command(subcommand)]
@@ -88,6 +89,22 @@ enum Command {
     },
     /// What the node is doing
     Status {
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Trunks: whether each can have calls, and how many it has
+    #[command(visible_alias = "trunks")]
+    Trunk {
+        #[command(subcommand)]
+        command: Option<Trunks>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Peers of all trunks, with what is known of each address
+    #[command(visible_alias = "peers")]
+    Peer {
+        #[command(subcommand)]
+        command: Option<Peers>,
         #[command(flatten)]
         connection: Connection,
     },
@@ -131,6 +148,12 @@ enum Command {
         /// Take new calls again
         #[arg(long)]
         off: bool,
+        /// End the calls that are left after this time, but those for help: 1s to 24h, such as 1h
+        #[arg(long, value_name = "TIME", value_parser = node::wait, conflicts_with = "off")]
+        timeout: Option<u64>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         connection: Connection,
     },
@@ -307,6 +330,14 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             connection,
         } => node::calls(&command.unwrap_or(Calls::List), &connection, out),
         Command::Status { connection } => node::status(&connection, out),
+        Command::Trunk {
+            command,
+            connection,
+        } => trunk::trunks(&command.unwrap_or(Trunks::List), &connection, out),
+        Command::Peer {
+            command,
+            connection,
+        } => trunk::peers(&command.unwrap_or(Peers::List), &connection, out),
         Command::Media {
             command: Some(OfMedia::Status { connection }),
             ..
@@ -336,6 +367,8 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
         Command::Drain {
             now,
             off,
+            timeout,
+            yes,
             connection,
         } => {
             let wish = match (now, off) {
@@ -343,7 +376,7 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
                 (true, false) => Drain::Now,
                 (false, false) => Drain::Gently,
             };
-            node::drain(&connection, wish, out)
+            node::drain(&connection, wish, timeout, yes, out)
         }
         Command::Log {
             command,

@@ -58,7 +58,7 @@ impl Bench {
 }
 
 /// Whether a value is what a schema of the document says; where not.
-fn misfit(value: &Value, schema: &Value, at: &str) -> Option<String> {
+pub(crate) fn misfit(value: &Value, schema: &Value, at: &str) -> Option<String> {
     if let Some(either) = schema.get("anyOf") {
         let either = either.as_array().unwrap();
         let fits = either.iter().any(|one| misfit(value, one, at).is_none());

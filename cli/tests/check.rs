@@ -95,6 +95,7 @@ fn check(path: &Path, json: bool) -> (u8, String) {
     let arguments = Check {
         config: path.to_owned(),
         json,
+        online: false,
     };
     let code = check::run(&arguments, &mut out).unwrap();
     (code, String::from_utf8(out).unwrap())
@@ -178,6 +179,7 @@ fn a_certificate_of_an_authority_outside_the_root_programme_is_a_warning() {
     let arguments = Check {
         config: folder.path("causeway.toml"),
         json: false,
+        online: false,
     };
     assert_eq!(check::run(&arguments, &mut out).unwrap(), exit::OK);
     let text = String::from_utf8(out).unwrap();
@@ -474,7 +476,7 @@ fn every_command_about_calls_is_named_in_the_help() {
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
-        text.contains("Calls: list, recent, failed, search, show, hangup"),
+        text.contains("Calls: list, recent, failed, search, show, trace, pcap, hangup"),
         "{text}"
     );
     for word in ["call", "calls"] {

@@ -823,7 +823,7 @@ pub(crate) fn exit_to(address: SocketAddr) -> String {
     )
 }
 
-fn header<'m>(message: &'m str, name: &str) -> &'m str {
+pub(crate) fn header<'m>(message: &'m str, name: &str) -> &'m str {
     let begin = format!("{name}: ");
     message
         .lines()

@@ -395,3 +395,44 @@ async fn the_hosts_of_this_machine_are_known_without_a_server() {
     }
     assert_eq!(metrics.dns.with_label_values(&["a", "ok"]).get(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_asks_for_targets_of_trunks_where_it_is_to() {
+    let dns = Nameserver::start().await;
+    dns.set("pbx.example.com", vec![a("127.0.0.1")]);
+    let trunk = |name: &str, ip: &str| {
+        format!(
+            "\n[[trunk]]\nname = \"{name}\"\ntenant = \"*\"\nrealm = \"core\"\n\
+             targets = [\"{name}.example.com:5060;udp\"]\naccept_from = [\"{ip}\"]\n"
+        )
+    };
+    let servers = format!("\n[dns]\nservers = [\"{}\"]\n", dns.address);
+    let (pbx, gone) = (trunk("pbx", "127.0.0.7"), trunk("gone", "127.0.0.8"));
+    let (_directory, config) =
+        crate::daemon::configured(|text| format!("{text}{pbx}{gone}{servers}"));
+    let checks = async |arguments: &'static [&'static str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"));
+        command
+            .arg("check")
+            .arg("--config")
+            .arg(&config)
+            .args(arguments);
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = output.await.unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{told}");
+        told
+    };
+    let told = checks(&[]).await;
+    assert!(
+        !told.contains("W0126") && dns.queries("gone.example.com") == 0,
+        "{told}"
+    );
+    let told = checks(&["--online"]).await;
+    let wanted = "warning[W0126]: trunk \"gone\": DNS knows no address of gone.example.com";
+    assert!(
+        told.contains(wanted) && !told.contains("pbx.example.com"),
+        "{told}"
+    );
+    assert!(told.contains("causeway reference findings"), "{told}");
+}

@@ -13,6 +13,7 @@ mod crash;
 mod daemon;
 mod datagram;
 mod dns;
+mod draining;
 mod foreign;
 mod generations;
 mod handshake;
@@ -41,6 +42,7 @@ mod tls;
 mod transcoded;
 mod trial;
 mod vanished;
+mod watched;
 
 /// A file that is no module would be tests that nobody runs.
 #[test]

@@ -125,6 +125,8 @@ pub enum Command {
     Fade,
     /// End every call.
     HangUpAll,
+    /// End every call but those for help: the time that a drain has given them is over.
+    HangUpOrdinary,
     /// Count the calls that live: those that are not only waiting for a last answer of a peer.
     CountLive,
     /// Count all calls, also those of which nothing is left but a BYE for a peer that cannot be reached.

@@ -80,6 +80,21 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
     (
         Code::OutOfRange,
         "[metrics]\n",
+        "[drain]\non_sigterm = §\"31m\"\n[metrics]\n",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "trusted = false\ncause_header = §true\ncodecs =",
+    ),
+    (
+        Code::UnknownValue,
+        "codecs =",
+        "on_remove = §\"end\"\ncodecs =",
+    ),
+    (
+        Code::OutOfRange,
+        "[metrics]\n",
         "[cdr]\nspool = \"/cdr\"\nrotate = §\"1KiB\"\n[metrics]\n",
     ),
     (

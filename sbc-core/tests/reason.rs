@@ -157,3 +157,34 @@ fn a_call_that_an_operator_ends_is_no_user_that_hangs_up() {
         assert_eq!(header(&bye.message, HeaderName::Reason), "Q.850;cause=31");
     }
 }
+
+/// What a caller's refusal says of our cause, where its trunk has these keys.
+fn told_cause(keys: &str, refuse: impl FnOnce(&mut Shard, &Sent)) -> Option<String> {
+    let name = "name = \"carrier-a\"\n";
+    let config = CONFIG.replacen(name, &format!("{name}{keys}"), 1);
+    let mut shard = Shard::with(config_of(&config));
+    shard.carrier_says(&carrier_invite("cause", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite);
+    refuse(&mut shard, &invite);
+    let is_refusal = |sent: &&Sent| sent.message.status().is_some_and(|s| s.code() >= 400);
+    let refusal = shard.sent.iter().find(is_refusal).expect("a refusal");
+    let name = HeaderName::parse("X-SBC-Cause").unwrap();
+    let value = refusal.message.raw(&name)?;
+    Some(String::from_utf8_lossy(&value).into_owned())
+}
+
+#[test]
+fn a_trusted_peer_that_is_to_know_our_cause_is_told_with_every_refusal() {
+    let busy = |shard: &mut Shard, invite: &Sent| {
+        shard.teams_says(&response(&invite.message, "486 Busy", "x1", "", ""));
+    };
+    let ends = |shard: &mut Shard, _: &Sent| {
+        shard.apply(Input::Command(CommandId(1), Command::HangUpAll));
+    };
+    let keys = "trusted = true\ncause_header = true\n";
+    assert_eq!(told_cause(keys, busy).as_deref(), Some("peer_busy"));
+    assert_eq!(told_cause(keys, ends).as_deref(), Some("operator"));
+    assert_eq!(told_cause("trusted = true\n", busy), None);
+    assert_eq!(told_cause("", ends), None);
+}

@@ -5,7 +5,7 @@ use crate::world;
 
 use sbc_core::config::Config;
 use sbc_core::input::Input;
-use sbc_core::sip::{HeaderName, Method};
+use sbc_core::sip::{HeaderName, Message, Method};
 use std::sync::Arc;
 use std::time::Duration;
 use world::call::*;
@@ -170,4 +170,63 @@ fn what_is_new_of_a_peer_that_is_gone_is_a_strangers() {
     call.shard
         .carrier_says(&carrier_invite("another", CARRIER_SDP));
     assert!(call.shard.sent.is_empty());
+}
+
+/// The usual configuration, of which the carrier's trunk says what becomes of its calls when it is gone.
+fn removable(on_remove: &str) -> String {
+    let name = "name = \"carrier-a\"\n";
+    CONFIG.replacen(name, &format!("{name}on_remove = \"{on_remove}\"\n"), 1)
+}
+
+fn byes(shard: &Shard) -> Vec<Message> {
+    let byes = shard.sent.iter().map(|sent| &sent.message);
+    let byes = byes.filter(|message| *message.method() == Method::Bye);
+    byes.cloned().collect()
+}
+
+#[test]
+fn calls_of_a_trunk_that_is_gone_end_when_it_says() {
+    let without = config_of(&CONFIG.replace("carrier-a", "carrier-b"));
+    for (word, lasts) in [("keep", None), ("drain", Some(30)), ("kill", Some(0))] {
+        let mut call = Call::with(&removable(word));
+        call.shard.apply(Input::Config(Arc::clone(&without)));
+        if lasts != Some(0) {
+            call.shard.pass(Duration::from_secs(29));
+            assert!(byes(&call.shard).is_empty(), "{word}: too early");
+            // Before anything is repeated.
+            call.shard.pass(Duration::from_millis(1_200));
+        }
+        let byes = byes(&call.shard);
+        assert_eq!(byes.len(), if lasts.is_some() { 2 } else { 0 }, "{word}");
+        for bye in byes {
+            let ok = response(&bye, "200 OK", "", "", "");
+            match header(&bye, HeaderName::Via).contains("TLS") {
+                true => call.shard.teams_says(&ok),
+                false => call.shard.carrier_says(&ok),
+            }
+        }
+        let records = call.shard.records.iter();
+        let causes: Vec<_> = records
+            .map(|record| (record.cause.code.as_str(), record.cause.because.0.join(" ")))
+            .collect();
+        match lasts {
+            None => assert!(causes.is_empty(), "{causes:?}"),
+            Some(_) => assert_eq!(
+                causes,
+                [("operator", "trunk \"carrier-a\" was removed".to_owned())]
+            ),
+        }
+    }
+}
+
+#[test]
+fn a_trunk_that_comes_back_in_time_keeps_its_calls() {
+    let mut call = Call::with(&removable("drain"));
+    let without = config_of(&CONFIG.replace("carrier-a", "carrier-b"));
+    call.shard.apply(Input::Config(without));
+    call.shard.pass(Duration::from_secs(20));
+    call.shard
+        .apply(Input::Config(config_of(&removable("drain"))));
+    call.shard.pass(Duration::from_secs(60));
+    assert!(byes(&call.shard).is_empty() && call.shard.records.is_empty());
 }

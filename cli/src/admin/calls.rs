@@ -14,8 +14,8 @@ use axum::http::StatusCode;
 use sbc_core::display::shown;
 use sbc_core::id::CallId;
 use sbc_core::input::{Answered, Command};
-use sbc_core::record::{CallSummary, LiveMedia, Record};
-use sbc_core::report::{Detail, explain, ladder, quality};
+use sbc_core::record::{CallSummary, LiveMedia, MediaRecord, Record};
+use sbc_core::report::{Detail, Exchange, explain, ladder, mermaid, page, quality};
 use sbc_core::sdp::base64_encode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -146,40 +146,104 @@ pub(super) struct TraceWish {
     /// Whether messages are shown in full.
     #[serde(default)]
     messages: bool,
+    #[serde(default)]
+    form: Drawn,
 }
+
+/// How a ladder is drawn.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Drawn {
+    #[default]
+    Text,
+    Mermaid,
+    Html,
+}
+
+type Wish = Result<Query<TraceWish>, QueryRejection>;
 
 pub(super) async fn trace(
     State(access): State<Access>,
     ConnectInfo(who): ConnectInfo<Who>,
     Path(id): Path<String>,
-    wish: Result<Query<TraceWish>, QueryRejection>,
+    wish: Wish,
 ) -> Result<String, Problem> {
     let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
     let (call, trace) = match messages(&access, &daemon, &who, &id).await? {
         Ok(kept) => kept,
-        Err(record) => return Ok(recorded(&record)),
+        Err(record) if wish.form == Drawn::Text => return Ok(recorded(&record)),
+        Err(_) => return Err(unknown(&daemon, &id)),
     };
-    let detail = if wish.messages {
-        Detail::Messages
-    } else {
-        Detail::Lines
+    let live = match &trace.record {
+        Some(_) => None,
+        None => live_media(&daemon, call).await?,
     };
-    let mut text = told(call, &trace, detail);
-    match &trace.record {
-        Some(_) => {}
-        None => {
-            text.push_str("\nthe call is in progress\n");
-            let live = live_media(&daemon, call).await?;
-            for line in live
-                .map(|live| quality(&live.media, &live.one_way))
-                .unwrap_or_default()
-            {
-                text.push_str(&format!("heard:  {line}\n"));
-            }
+    let detail = detail(&wish);
+    // As many messages as a call may have take a while to be read.
+    let draw = move || {
+        let exchange = exchange(&trace, live.as_deref(), detail);
+        let told = after(&trace, live.as_deref());
+        match wish.form {
+            Drawn::Text => format!("call {call}\n\n{}{told}", ladder(&exchange)),
+            Drawn::Mermaid => mermaid(&exchange),
+            Drawn::Html => page(&exchange, &format!("Call {call}"), &told),
         }
+    };
+    access.desk.work(draw).await
+}
+
+/// The same for programs.
+pub(super) async fn rows(
+    State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
+    Path(id): Path<String>,
+    wish: Result<Query<RowsWish>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let daemon = access.daemon()?;
+    let kept = messages(&access, &daemon, &who, &id).await?;
+    let (call, trace) = kept.map_err(|_| unknown(&daemon, &id))?;
+    let live = match &trace.record {
+        Some(_) => None,
+        None => live_media(&daemon, call).await?,
+    };
+    let detail = match wish.messages {
+        true => Detail::Messages,
+        false => Detail::Lines,
+    };
+    let draw = move || {
+        let exchange = exchange(&trace, live.as_deref(), detail);
+        json!({
+            "call": call,
+            "is_over": trace.record.is_some(),
+            "left_out": trace.omitted,
+            "peers": exchange.peers,
+            "rows": exchange.rows,
+            "media": exchange.media,
+        })
+    };
+    access.desk.work(draw).await.map(Json)
+}
+
+#[derive(Deserialize)]
+pub(super) struct RowsWish {
+    #[serde(default)]
+    messages: bool,
+}
+
+fn detail(wish: &TraceWish) -> Detail {
+    match wish.messages {
+        true => Detail::Messages,
+        false => Detail::Lines,
     }
-    Ok(text)
+}
+
+/// What is drawn of a call: its messages, and its media as the record or the relay has them.
+fn exchange(trace: &Trace, live: Option<&LiveMedia>, detail: Detail) -> Exchange {
+    let recorded = trace.record.as_ref().map(|record| record.media.as_slice());
+    let media: Option<&[MediaRecord]> = recorded.or(live.map(|live| live.media.as_slice()));
+    Exchange::of(&trace.entries(), media.unwrap_or_default(), detail)
 }
 
 /// Its messages as a file of packets.
@@ -204,7 +268,13 @@ pub(super) async fn pcap(
 
 /// The ladder of a call, and why it ended if it has.
 pub(super) fn told(call: CallId, trace: &Trace, detail: Detail) -> String {
-    let mut text = format!("call {call}\n\n{}", ladder(&trace.entries(), detail));
+    let drawn = ladder(&exchange(trace, None, detail));
+    format!("call {call}\n\n{drawn}{}", after(trace, None))
+}
+
+/// What is told below a ladder: whether it has gaps, and why the call ended, or how its media are.
+fn after(trace: &Trace, live: Option<&LiveMedia>) -> String {
+    let mut text = String::new();
     if trace.omitted > 0 {
         text.push_str(&format!(
             "{} more entries were not kept while the node was loaded\n",
@@ -213,6 +283,14 @@ pub(super) fn told(call: CallId, trace: &Trace, detail: Detail) -> String {
     }
     if let Some(record) = &trace.record {
         text.push_str(&format!("\n{}", explain(record)));
+        return text;
+    }
+    let Some(live) = live else {
+        return text;
+    };
+    text.push_str("\nthe call is in progress\n");
+    for line in quality(&live.media, &live.one_way) {
+        text.push_str(&format!("heard:  {line}\n"));
     }
     text
 }

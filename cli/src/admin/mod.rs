@@ -34,8 +34,10 @@ pub(crate) mod rates;
 mod records;
 pub(crate) mod routes;
 mod shape;
+mod shapes;
 mod sign_in;
 mod teams;
+mod trunks;
 mod who;
 
 use crate::daemon::Daemon;

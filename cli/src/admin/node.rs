@@ -6,13 +6,18 @@ use crate::daemon::Daemon;
 use crate::daemon::generations::Origin;
 use crate::sink::metrics::PeerHealth;
 use axum::Json;
-use axum::extract::{ConnectInfo, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{ConnectInfo, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use sbc_core::config::{Config, Preset, Trunk};
 use sbc_core::trunk::{RegistrationState, TargetState};
+use serde::Deserialize;
 use serde_json::{Value, json};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) async fn metrics(State(access): State<Access>) -> Result<Response, Problem> {
     let text = scraped(&*access.daemon()?);
@@ -116,10 +121,6 @@ pub(super) async fn status(
     let reasons = not_ready(&daemon);
     let is_drained = daemon.is_drained().await;
     let loaded = daemon.loaded();
-    let seen = |rows: Vec<Value>| match who.sees_numbers() {
-        true => rows,
-        false => rows.into_iter().map(without_numbers).collect(),
-    };
     let listeners: Vec<Value> = loaded
         .config
         .listeners
@@ -141,6 +142,7 @@ pub(super) async fn status(
             (false, true) => "draining",
             (false, false) => "active",
         },
+        "calls_end_seconds": daemon.calls_may_last().map(|time| time.as_secs()),
         "ready": reasons.is_empty(),
         "not_ready": reasons,
         "degraded": daemon.degraded(),
@@ -165,8 +167,8 @@ pub(super) async fn status(
         "trunks": loaded.config.trunks.keys().collect::<Vec<_>>(),
         "listeners": listeners,
         "peers": peers(&daemon, &loaded.config),
-        "registrations": seen(registrations(&daemon, &loaded.config)),
-        "bindings": seen(bindings(&daemon, &loaded.config)),
+        "registrations": seen(&who, registrations(&daemon, &loaded.config)),
+        "bindings": seen(&who, bindings(&daemon, &loaded.config)),
     })))
 }
 
@@ -188,7 +190,7 @@ pub(super) async fn media(State(access): State<Access>) -> Result<Json<Value>, P
 }
 
 /// Every target, in the order in which each trunk calls them.
-fn peers(daemon: &Daemon, config: &Config) -> Vec<Value> {
+pub(super) fn peers(daemon: &Daemon, config: &Config) -> Vec<Value> {
     let known = daemon.sinks().metrics.calls.peers();
     let mut rows = Vec::new();
     // The peers of derived trunks are those of their carrier trunk.
@@ -216,9 +218,9 @@ fn peers(daemon: &Daemon, config: &Config) -> Vec<Value> {
 }
 
 /// Every trunk that registers, and how that stands.
-fn registrations(daemon: &Daemon, config: &Config) -> Vec<Value> {
+pub(super) fn registrations(daemon: &Daemon, config: &Config) -> Vec<Value> {
     let known = daemon.sinks().metrics.registrations.all();
-    let row = |trunk: &std::sync::Arc<Trunk>| {
+    let row = |trunk: &Arc<Trunk>| {
         let register = trunk.register.as_ref()?;
         let found = known.iter().find(|one| one.standing.trunk == trunk.name);
         let standing = found.map(|one| &one.standing);
@@ -238,7 +240,7 @@ fn registrations(daemon: &Daemon, config: &Config) -> Vec<Value> {
 
 /// Every contact of every trunk whose peer registers with us; one row without contact where there is
 /// none.
-fn bindings(daemon: &Daemon, config: &Config) -> Vec<Value> {
+pub(super) fn bindings(daemon: &Daemon, config: &Config) -> Vec<Value> {
     let known = daemon.sinks().metrics.bindings.all();
     let mut rows = Vec::new();
     for trunk in config.trunks.values() {
@@ -271,6 +273,14 @@ fn bindings(daemon: &Daemon, config: &Config) -> Vec<Value> {
         }
     }
     rows
+}
+
+/// Rows of those as somebody may see them.
+pub(super) fn seen(who: &Who, rows: Vec<Value>) -> Vec<Value> {
+    match who.sees_numbers() {
+        true => rows,
+        false => rows.into_iter().map(without_numbers).collect(),
+    }
 }
 
 /// A row of those without what may be somebody's number: who registers, and for whom else.
@@ -357,19 +367,55 @@ fn of_host<'a>(
     known.iter().filter(own)
 }
 
-pub(super) async fn fade(State(access): State<Access>) -> Result<Json<Value>, Problem> {
-    let daemon = access.daemon()?;
+/// How long calls may go on that are there when a drain begins, in seconds: a day at most.
+const LAST: RangeInclusive<u64> = 1..=86_400;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Last {
+    timeout: Option<u64>,
+}
+
+type Wish = Result<Query<Last>, QueryRejection>;
+
+/// After how long calls are to end.
+fn timeout(wish: Wish) -> Result<Option<Duration>, Problem> {
+    let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    match wish.timeout {
+        Some(seconds) if !LAST.contains(&seconds) => {
+            let why = "timeout is a number of seconds from 1 to 86400";
+            Err(Problem::new(StatusCode::BAD_REQUEST, why))
+        }
+        seconds => Ok(seconds.map(Duration::from_secs)),
+    }
+}
+
+pub(super) async fn fade(State(access): State<Access>, wish: Wish) -> Result<Json<Value>, Problem> {
+    let (daemon, time) = (access.daemon()?, timeout(wish)?);
     let calls = match daemon.is_stopping() {
-        // Nobody looks elsewhere in the half minute that is left.
+        // Nobody looks elsewhere in the little time that is left.
         true => daemon.drain(true).await,
         false => daemon.fade().await,
     };
-    Ok(Json(json!({ "state": "draining", "calls": calls })))
+    Ok(draining(&daemon, calls, time))
 }
 
-pub(super) async fn drain(State(access): State<Access>) -> Result<Json<Value>, Problem> {
-    let calls = access.daemon()?.drain(true).await;
-    Ok(Json(json!({ "state": "draining", "calls": calls })))
+pub(super) async fn drain(
+    State(access): State<Access>,
+    wish: Wish,
+) -> Result<Json<Value>, Problem> {
+    let (daemon, time) = (access.daemon()?, timeout(wish)?);
+    let calls = daemon.drain(true).await;
+    Ok(draining(&daemon, calls, time))
+}
+
+fn draining(daemon: &Arc<Daemon>, calls: Option<usize>, time: Option<Duration>) -> Json<Value> {
+    daemon.end_calls_after(time);
+    Json(json!({
+        "state": "draining",
+        "calls": calls,
+        "calls_end_seconds": time.map(|time| time.as_secs()),
+    }))
 }
 
 pub(super) async fn undrain(State(access): State<Access>) -> Result<Json<Value>, Problem> {
@@ -379,7 +425,9 @@ pub(super) async fn undrain(State(access): State<Access>) -> Result<Json<Value>,
         return Err(Problem::new(StatusCode::CONFLICT, why));
     }
     let calls = daemon.drain(false).await;
-    Ok(Json(json!({ "state": "active", "calls": calls })))
+    Ok(Json(
+        json!({ "state": "active", "calls": calls, "calls_end_seconds": null }),
+    ))
 }
 
 #[cfg(test)]

@@ -2,10 +2,13 @@
 //! document of the interface and the check of rights are made from it, so that they cannot differ.
 
 use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
+use super::shapes::{
+    CALL, CAPTURED, DRAINED, EXPLANATION, JUDGED, LADDER, RECORD, RELOADED, SHOWN,
+};
 use super::who::{Right, guard};
 use super::{
     Access, bundle, calls, capture, certs, config, events, generations, log, node, openapi,
-    presence, records, teams, who,
+    presence, records, teams, trunks, who,
 };
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
@@ -54,78 +57,13 @@ pub(super) enum Answer {
     Events,
 }
 
-const CALL: Shape = Object(&[
-    ("call", Text),
-    ("from_trunk", Text),
-    ("to_trunk", Maybe(&Text)),
-    ("calling", Text),
-    ("called", Text),
-    ("state", Text),
-    ("start", Text),
-    ("seconds", Integer),
-]);
+const LAST_CALLS: (&str, &str, Shape) = (
+    "timeout",
+    "seconds, 1 to 86400: calls that are left then are ended, but those for help; without it, calls go on",
+    Integer,
+);
 
-const RECORD: Shape = Object(&[
-    ("call", Text),
-    ("start", Text),
-    ("disposition", Text),
-    ("ingress", Any),
-    ("cause", Any),
-]);
-
-const EXPLANATION: Shape = Object(&[
-    ("who", Text),
-    ("place", Text),
-    ("why", Text),
-    ("change", List(&Text)),
-    ("attempts", List(&Text)),
-]);
-
-const DRAINED: Shape = Object(&[("state", Text), ("calls", Maybe(&Integer))]);
-
-const JUDGED: Shape = Object(&[
-    ("valid", Flag),
-    ("findings", List(&Any)),
-    ("refusal", Maybe(&Text)),
-]);
-
-const RELOADED: Shape = Object(&[
-    ("config_generation", Integer),
-    (
-        "kept",
-        List(&Object(&[("context", Text), ("because", Text)])),
-    ),
-    ("not_read_anew", List(&Text)),
-    ("confirm_within", Maybe(&Integer)),
-]);
-
-const SHOWN: Shape = Object(&[
-    ("level", Text),
-    ("brief", Flag),
-    (
-        "looks",
-        List(&Object(&[
-            ("level", Text),
-            ("trunk", Maybe(&Text)),
-            ("number", Maybe(&Text)),
-            ("code", Maybe(&Text)),
-            ("seconds_left", Integer),
-        ])),
-    ),
-    ("ended", Maybe(&Integer)),
-]);
-
-const CAPTURED: Shape = Object(&[
-    ("state", Text),
-    ("trunk", Maybe(&Text)),
-    ("number", Maybe(&Text)),
-    ("seconds_left", Maybe(&Integer)),
-    ("calls", Maybe(&Integer)),
-    ("calls_wanted", Maybe(&Integer)),
-    ("messages", Maybe(&Integer)),
-    ("bytes", Maybe(&Integer)),
-    ("left_out", Maybe(&Integer)),
-]);
+const TIMEOUT: (u16, &str) = (400, "timeout is out of its range");
 
 const NOT_KEPT: (u16, &str) = (404, "no such configuration is kept");
 const NOT_MEANT: (u16, &str) = (
@@ -151,6 +89,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             ("node", Text),
             ("version", Text),
             ("state", Text),
+            ("calls_end_seconds", Maybe(&Integer)),
             ("ready", Flag),
             ("not_ready", List(&Text)),
             ("degraded", List(&Text)),
@@ -188,6 +127,30 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ])),
         refusals: &[],
         handler: || get(node::status),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/trunks",
+        right: Right::Read,
+        summary: "Trunks: whether each can have calls, how many it has, its peers, registrations and contacts",
+        query: &[("trunk", "only this one", Text)],
+        body: None,
+        answer: Answer::Json(List(&Object(&[
+            ("trunk", Text),
+            ("tenant", Maybe(&Text)),
+            ("preset", Text),
+            ("realm", Text),
+            ("inherits", Maybe(&Text)),
+            ("state", Text),
+            ("calls_in", Integer),
+            ("calls_out", Integer),
+            ("most_calls", Maybe(&Integer)),
+            ("peers", List(&Any)),
+            ("registrations", List(&Any)),
+            ("bindings", List(&Any)),
+        ]))),
+        refusals: &[],
+        handler: || get(trunks::list),
     },
     Operation {
         method: Method::Get,
@@ -389,12 +352,38 @@ pub(super) const OPERATIONS: &[Operation] = &[
         method: Method::Get,
         path: "/calls/{id}/trace",
         right: Right::Numbers,
-        summary: "Its ladder as text",
-        query: &[("messages", "whether messages are shown in full", Flag)],
+        summary: "Its ladder, drawn: as text, as a diagram of Mermaid, or as a page",
+        query: &[
+            (
+                "messages",
+                "whether messages are shown in full, which a diagram has no place for",
+                Flag,
+            ),
+            (
+                "form",
+                "text, mermaid or html; text without it, and for a call of which the record alone is left",
+                Text,
+            ),
+        ],
         body: None,
         answer: Answer::Lines,
         refusals: &[CALL_NAME, UNKNOWN_CALL, SEVERAL],
         handler: || get(calls::trace),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/calls/{id}/ladder",
+        right: Right::Numbers,
+        summary: "Its ladder in parts: the peer of each leg, what was seen in order, and media in each direction",
+        query: &[(
+            "messages",
+            "whether messages are told in full, line by line and without secrets",
+            Flag,
+        )],
+        body: None,
+        answer: Answer::Json(LADDER),
+        refusals: &[CALL_NAME, UNKNOWN_CALL, SEVERAL],
+        handler: || get(calls::rows),
     },
     Operation {
         method: Method::Get,
@@ -681,10 +670,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/drain",
         right: Right::Calls,
         summary: "Takes no new calls; peers are told so by OPTIONS first",
-        query: &[],
+        query: &[LAST_CALLS],
         body: None,
         answer: Answer::Json(DRAINED),
-        refusals: &[],
+        refusals: &[TIMEOUT],
         handler: || post(node::fade),
     },
     Operation {
@@ -692,10 +681,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/drain/now",
         right: Right::Calls,
         summary: "Takes no new calls from this moment",
-        query: &[],
+        query: &[LAST_CALLS],
         body: None,
         answer: Answer::Json(DRAINED),
-        refusals: &[],
+        refusals: &[TIMEOUT],
         handler: || post(node::drain),
     },
     Operation {

@@ -1,5 +1,6 @@
 //! `causeway check`: everything that is wrong with a configuration, with line and remedy.
 
+use super::online;
 use crate::command::exit;
 use crate::config::{Service, User, load, load_with, read_sources};
 use sbc_core::config::{Code, FileFault, Finding, Findings, Loaded, Source};
@@ -15,6 +16,9 @@ pub struct Check {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub json: bool,
+    /// Also ask DNS for the targets of trunks, as the daemon does; each that is not found is a warning
+    #[arg(long)]
+    pub online: bool,
 }
 
 /// Checks with the same code that start and reload use (OPS-112), for the user of the service where root asks. Returns 0 for a configuration
@@ -40,7 +44,11 @@ pub fn run(arguments: &Check, out: &mut dyn Write) -> io::Result<u8> {
             report(None, &findings, arguments.json, out)?;
             Ok(exit::INVALID)
         }
-        Ok(loaded) => {
+        Ok(mut loaded) => {
+            if arguments.online {
+                let unknown = online::look_up(&loaded)?;
+                loaded.findings.warnings.extend(unknown);
+            }
             report(Some(&loaded), &loaded.findings, arguments.json, out)?;
             Ok(exit::OK)
         }

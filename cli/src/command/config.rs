@@ -1,6 +1,7 @@
 //! `causeway config`: what a configuration comes to, and why.
 
 use super::node::{Connection, get, post, reloaded, table, text};
+use super::sure::{Stake, is_meant};
 use crate::command::exit;
 use crate::config::{load, read_sources};
 use clap::Subcommand;
@@ -36,6 +37,9 @@ pub enum Configuration {
     Rollback {
         /// Its number; the one before that in use if it is not given
         generation: Option<u64>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
         /// The daemon
         #[command(flatten)]
         connection: Connection,
@@ -81,8 +85,17 @@ pub fn run(command: &Configuration, out: &mut dyn Write) -> io::Result<u8> {
         } => return diff(*from, *to, connection, out),
         Configuration::Rollback {
             generation,
+            yes,
             connection,
         } => {
+            let which = match generation {
+                Some(generation) => format!("generation {generation}"),
+                None => "the configuration before".to_owned(),
+            };
+            let what = format!("{which} is used then, and by a restart, too");
+            if !is_meant(&what, Stake::HasWayBack, *yes) {
+                return Ok(exit::REFUSED);
+            }
             let path = match generation {
                 Some(generation) => format!("/config/history/{generation}/rollback"),
                 None => "/config/rollback".to_owned(),

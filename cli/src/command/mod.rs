@@ -16,13 +16,16 @@ pub mod log;
 pub mod media;
 pub mod monitoring;
 pub mod node;
+mod online;
 pub mod parse;
 pub mod records;
 pub mod reference;
 pub mod route;
+mod sure;
 pub mod teams;
 pub mod tenant;
 pub mod token;
+pub mod trunk;
 
 /// Exit codes of every command (OPS-090).
 pub mod exit {

@@ -1,6 +1,7 @@
 //! Commands that ask a running daemon: calls, status, reload, drain.
 
 use super::capture::packets;
+use super::sure::{Stake, is_meant};
 use crate::client::{Answer, ClientFault, ask};
 use crate::command::exit;
 use clap::{Args, Subcommand};
@@ -59,6 +60,21 @@ pub enum Calls {
         /// Print every message in full
         #[arg(long)]
         messages: bool,
+    },
+    /// Print the ladder of a call, also for programs (--json), wikis and browsers
+    #[command(visible_alias = "ladder")]
+    Trace {
+        /// The call, or the first or last digits of its identifier
+        id: String,
+        /// Print every message in full
+        #[arg(long)]
+        text: bool,
+        /// As a page for a browser, without scripts
+        #[arg(long, conflicts_with = "mermaid")]
+        html: bool,
+        /// As a sequence diagram of Mermaid
+        #[arg(long, conflicts_with = "text")]
+        mermaid: bool,
     },
     /// Write the messages of a call that goes on or was kept as pcapng, decrypted and without secrets
     Pcap {
@@ -163,6 +179,27 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
             })
         }
         Calls::Show { id, messages } => show(to, id, *messages, out),
+        Calls::Trace {
+            id,
+            text,
+            html,
+            mermaid,
+        } => {
+            let form = match (*html, *mermaid) {
+                (true, _) => "html",
+                (false, true) => "mermaid",
+                (false, false) => "text",
+            };
+            let id = segment(id);
+            shown(
+                to,
+                match to.json {
+                    true => format!("/calls/{id}/ladder?messages={text}"),
+                    false => format!("/calls/{id}/trace?messages={text}&form={form}"),
+                },
+                out,
+            )
+        }
         Calls::Pcap { id, file } => {
             let path = format!("/calls/{}/pcap", segment(id));
             match text(to, &path) {
@@ -186,14 +223,14 @@ fn hang_up(to: &Connection, id: &str, yes: bool, out: &mut dyn Write) -> io::Res
         eprintln!("causeway: call {} has ended already", text("/call"));
         return Ok(exit::REFUSED);
     }
-    if !yes {
-        eprintln!(
-            "causeway: this ends call {} from {} to {} ({}); repeat with --yes",
-            text("/call"),
-            text("/summary/calling"),
-            text("/summary/called"),
-            text("/summary/state")
-        );
+    let what = format!(
+        "this ends call {} from {} to {} ({})",
+        text("/call"),
+        text("/summary/calling"),
+        text("/summary/called"),
+        text("/summary/state")
+    );
+    if !is_meant(&what, Stake::Calls, yes) {
         return Ok(exit::REFUSED);
     }
     post(to, &format!("/calls/{id}/hangup"), out)
@@ -291,6 +328,13 @@ fn facts(fields: &Map<String, Value>) -> Vec<(&'static str, String)> {
             facts.extend(rest.iter().map(|more| ("", format!("no: {}", plain(more)))));
         }
     }
+    let left = fields.get("calls_end_seconds").and_then(Value::as_u64);
+    facts.extend(left.map(|left| {
+        (
+            "calls end",
+            format!("in {}, but those for help", duration(left)),
+        )
+    }));
     let degraded = fields.get("degraded").and_then(Value::as_array);
     let told = degraded.into_iter().flatten().map(plain);
     facts.extend(told.map(|told| ("degraded", told)));
@@ -360,7 +404,10 @@ pub struct Reload {
 }
 
 /// Seconds of a time with its unit.
-pub(super) fn wait(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// What to write instead.
+pub fn wait(text: &str) -> Result<u64, String> {
     let units = [("h", 3_600), ("m", 60), ("s", 1)];
     let mut read = units.iter().filter_map(|(unit, seconds)| {
         let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
@@ -449,17 +496,51 @@ pub enum Drain {
     Off,
 }
 
-/// `causeway drain`, `causeway drain --now` and `causeway drain --off`.
+/// `causeway drain`, `causeway drain --now` and `causeway drain --off`; calls that are left end after so many seconds, if
+/// any are said.
 ///
 /// # Errors
 /// If the output cannot be written.
-pub fn drain(to: &Connection, wish: Drain, out: &mut dyn Write) -> io::Result<u8> {
+pub fn drain(
+    to: &Connection,
+    wish: Drain,
+    timeout: Option<u64>,
+    yes: bool,
+    out: &mut dyn Write,
+) -> io::Result<u8> {
+    let is_fine = match (wish, timeout) {
+        (Drain::Off, _) => true,
+        (Drain::Gently | Drain::Now, None) => {
+            is_meant("this node takes no new calls then", Stake::HasWayBack, yes)
+        }
+        (Drain::Gently | Drain::Now, Some(seconds)) => {
+            let time = duration(seconds);
+            let what = format!(
+                "this node takes no new calls then, and those that are left in {time} are ended"
+            );
+            is_meant(&what, Stake::Calls, yes)
+        }
+    };
+    if !is_fine {
+        return Ok(exit::REFUSED);
+    }
     let path = match wish {
         Drain::Gently => "/drain",
         Drain::Now => "/drain/now",
         Drain::Off => "/undrain",
     };
-    post(to, path, out)
+    let path = match timeout {
+        Some(seconds) => format!("{path}?timeout={seconds}"),
+        None => path.to_owned(),
+    };
+    answered(to, &path, out, |answer, out| {
+        let (state, calls) = (plain(&answer["state"]), plain(&answer["calls"]));
+        writeln!(out, "state: {state}\ncalls: {calls}")?;
+        match answer["calls_end_seconds"].as_u64() {
+            Some(seconds) => writeln!(out, "calls that are left end in {}", duration(seconds)),
+            None => Ok(()),
+        }
+    })
 }
 
 fn show(to: &Connection, id: &str, messages: bool, out: &mut dyn Write) -> io::Result<u8> {
@@ -468,6 +549,11 @@ fn show(to: &Connection, id: &str, messages: bool, out: &mut dyn Write) -> io::R
         true => format!("/calls/{id}"),
         false => format!("/calls/{id}/trace?messages={messages}"),
     };
+    shown(to, path, out)
+}
+
+/// What this answers with, as it comes.
+fn shown(to: &Connection, path: String, out: &mut dyn Write) -> io::Result<u8> {
     match request(&to.socket, "GET", &path) {
         Ok(answer) => {
             out.write_all(answer.body.as_bytes())?;

@@ -138,7 +138,7 @@ impl Plane {
         }
     }
 
-    fn backend(&self) -> Option<BackendReport> {
+    pub(super) fn backend(&self) -> Option<BackendReport> {
         match self {
             Self::Here(relay) => Some(relay.backend()),
             Self::There(remote) => remote.backend(),

@@ -8,6 +8,7 @@
 
 pub mod acme;
 pub mod awaited;
+mod capacity;
 pub mod chains;
 pub mod dispatch;
 pub mod expiry;
@@ -176,6 +177,8 @@ pub struct Daemon {
     is_stopping: AtomicBool,
     /// Until then Teams may call although the node drains.
     fades_until: Mutex<Option<tokio::time::Instant>>,
+    /// When a drain ends the calls that are left.
+    ends_calls_at: Mutex<Option<tokio::time::Instant>>,
     parts: Mutex<Option<Parts>>,
     /// What cannot be kept over a restart, and why.
     without: Vec<String>,
@@ -307,6 +310,7 @@ impl Daemon {
                 .map_err(StartFault::Media)?
         };
         let relay = Arc::new(relay);
+        capacity::tell(&sinks.log, &loaded, &relay);
         let collector = MediaCollector::new(
             Box::new(media::figures(&config, Arc::downgrade(&relay))),
             metrics.panics.with_label_values(&["media"]),
@@ -380,6 +384,7 @@ impl Daemon {
             is_draining: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             fades_until: Mutex::default(),
+            ends_calls_at: Mutex::default(),
             parts: Mutex::new(None),
             without: state.without,
             loaded: ArcSwap::from_pointee(loaded),
@@ -624,6 +629,11 @@ impl Daemon {
 
     fn set_draining(&self, is_draining: bool) {
         self.is_draining.store(is_draining, Ordering::Relaxed);
+    }
+
+    fn ends_calls_at(&self) -> std::sync::MutexGuard<'_, Option<tokio::time::Instant>> {
+        let at = self.ends_calls_at.lock();
+        at.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn parts(&self) -> std::sync::MutexGuard<'_, Option<Parts>> {

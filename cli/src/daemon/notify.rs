@@ -3,10 +3,13 @@
 use crate::daemon::health::Stuck;
 use crate::sink::log::Log;
 use sd_notify::NotifyState;
+use std::convert::Infallible;
 use std::time::Duration;
 
 /// How often is looked when no service manager says so.
 const LOOK: Duration = Duration::from_secs(3);
+/// What is left, and a quarter less, to end calls and all else once nobody waits for calls any more.
+const PROLONGED: Duration = Duration::from_secs(60);
 
 /// Listeners are open and the configuration is in use.
 pub fn ready(status: &str) {
@@ -29,6 +32,17 @@ pub fn status(status: &str) {
 /// The daemon is ending.
 pub fn stopping(status: &str) {
     tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
+}
+
+/// Has the service manager wait while calls end, however long that may take: it ends us by force when it has heard
+/// nothing of this for [`PROLONGED`], and when `TimeoutStopSec` is over. Goes on until it is dropped.
+pub async fn prolong() -> Infallible {
+    let micros = u32::try_from(PROLONGED.as_micros()).unwrap_or(u32::MAX);
+    let mut ticks = tokio::time::interval(PROLONGED / 4);
+    loop {
+        ticks.tick().await;
+        tell(&[NotifyState::ExtendTimeoutUsec(micros)]);
+    }
 }
 
 /// Tells that we live as long as no thread is stuck; says nothing more once one is, so that the service manager

@@ -2,7 +2,6 @@
 
 use crate::command::exit;
 use crate::daemon::reload::ReloadFault;
-use crate::daemon::stop::DRAIN;
 use crate::daemon::{Daemon, Options, StartFault};
 use crate::daemon::{notify, secrecy};
 use crate::sink::log::{Form, Level, Log};
@@ -142,12 +141,15 @@ async fn stop(daemon: &Arc<Daemon>, log: &Log, terminate: &mut Signal, interrupt
         || "not known how many".to_owned(),
         |calls| calls.to_string(),
     );
+    let may_last = daemon.loaded().config.limits.last_calls;
     notify::stopping(&format!("draining, {calls} calls"));
     log.info("draining", "no new calls; waiting for those in progress")
         .with("calls", calls)
+        .with("seconds", may_last.as_secs())
         .send();
     tokio::select! {
-        _ = daemon.wait_for_calls(DRAIN) => end_calls(daemon, log).await,
+        _ = daemon.wait_for_calls(may_last) => end_calls(daemon, log).await,
+        never = notify::prolong() => match never {},
         // A second signal means now; the parties are still told that their calls end.
         _ = terminate.recv() => end_calls(daemon, log).await,
         _ = interrupt.recv() => end_calls(daemon, log).await,

@@ -7,13 +7,11 @@ use crate::sink::news::Kind;
 use futures_util::future::join_all;
 use sbc_core::core::FADING;
 use sbc_core::input::{Answered, Command};
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long calls may finish by themselves after the first SIGTERM.
-pub const DRAIN: Duration = Duration::from_secs(30);
 /// How long ending the rest may take.
 const END: Duration = Duration::from_secs(5);
 /// How long registrars may take to answer that we go.
@@ -41,8 +39,27 @@ impl Daemon {
     /// Takes no new calls any more, or takes them again. Says how many calls live, if that is known.
     pub async fn drain(&self, is_draining: bool) -> Option<usize> {
         self.fades(None);
+        if !is_draining {
+            *self.ends_calls_at() = None;
+        }
         self.tell_draining(is_draining, Command::Drain(is_draining))
             .await
+    }
+
+    /// Ends the calls that are left when this time is over, and takes none of Teams any more then; without a time they go
+    /// on for as long as somebody talks. The latest wish counts. Calls for help go on in any case.
+    pub fn end_calls_after(self: &Arc<Self>, time: Option<Duration>) {
+        let at = time.map(|time| Instant::now() + time);
+        *self.ends_calls_at() = at;
+        if let Some(at) = at {
+            tokio::spawn(end_calls_at(Arc::downgrade(self), at));
+        }
+    }
+
+    /// How long calls may go on until a drain ends them, if it does.
+    pub fn calls_may_last(&self) -> Option<Duration> {
+        let at = *self.ends_calls_at();
+        at.map(|at| at.saturating_duration_since(Instant::now()))
     }
 
     /// What the service manager shows as the state of the daemon.
@@ -185,6 +202,30 @@ impl Daemon {
         }
         ended
     }
+}
+
+/// Ends what is left of the calls at that time, unless somebody has said something else since.
+async fn end_calls_at(daemon: Weak<Daemon>, at: Instant) {
+    tokio::time::sleep_until(at).await;
+    let Some(daemon) = daemon.upgrade() else {
+        return;
+    };
+    if *daemon.ends_calls_at() != Some(at) {
+        return;
+    }
+    // Whoever called now would be the next to be cut off.
+    daemon.drain(true).await;
+    *daemon.ends_calls_at() = None;
+    let ended = daemon.counted(Command::HangUpOrdinary).await;
+    let line = daemon.sinks().log.warn(
+        "drained",
+        "the time that the drain gave calls is over: those that were left have ended",
+    );
+    let ended = ended.map_or_else(
+        || "not known how many".to_owned(),
+        |ended| ended.to_string(),
+    );
+    line.with("calls", ended).send();
 }
 
 /// What all shards have counted; nothing is known together where one of them said nothing.

@@ -21,11 +21,11 @@ use sbc_core::auth::{Account, Asker, Digest, Password};
 use sbc_core::config::{
     AllDown, Announcement, Authenticate, Belief, CallLimits, CalledAs, Cloud, Config, EarlyDialogs,
     Habits, HistoryForm, IdentityPolicy, IpNet, Listener, LocalMedia, Lookup, Music, Node,
-    NodeLimits, NumberRange, OptionsProbe, Preset, Product, ProgressPolicy, Realm, Recording,
-    Redirect, Refer, RefreshBy, Registrar, Rel100, Ringback, Route, RouteMatch, RouteTarget,
-    SessionIdForm, SessionTimer, SipTimers, SoundPolicy, TargetAddress, Tenant, TlsContext,
-    TransferPolicy, Trunk, TrunkLimits, TrunkMedia, UdpOversize, UriForm, UserPhone, Users,
-    VerifyClient,
+    NodeLimits, NumberRange, OnRemove, OptionsProbe, Preset, Product, ProgressPolicy, Realm,
+    Recording, Redirect, Refer, RefreshBy, Registrar, Rel100, Ringback, Route, RouteMatch,
+    RouteTarget, SessionIdForm, SessionTimer, SipTimers, SoundPolicy, TargetAddress, Tenant,
+    TlsContext, TransferPolicy, Trunk, TrunkLimits, TrunkMedia, UdpOversize, UriForm, UserPhone,
+    Users, VerifyClient,
 };
 use sbc_core::id::{
     ListenerName, RealmName, RouteName, SoundName, TenantName, TlsContextName, TrunkName,
@@ -399,6 +399,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
             preempt: true,
             preempt_per_minute: 10,
             unusual_calls: 30,
+            last_calls: Duration::from_secs(30),
         },
         stir: Default::default(),
         sources: Default::default(),
@@ -721,6 +722,7 @@ fn teams_trunk(index: usize) -> Trunk {
         strip_headers: Vec::new(),
         set_headers: vec![("X-MS-SBC".to_owned(), "Causeway/SBC/0.1.0".to_owned())],
         is_out_of_service: false,
+        on_remove: OnRemove::default(),
     }
 }
 
@@ -825,6 +827,7 @@ fn carrier_trunk(
         strip_headers: Vec::new(),
         set_headers: Vec::new(),
         is_out_of_service: false,
+        on_remove: OnRemove::default(),
     }
 }
 

@@ -40,7 +40,7 @@ use crate::cause::{Because, Cause, CauseCode, EndedBy};
 use crate::config::{Config, Preset, Trunk};
 use crate::event::Happened;
 use crate::few::Few;
-use crate::id::{CallId, CommandId, LegId, QueryId, TenantName, TransactionId};
+use crate::id::{CallId, CommandId, LegId, QueryId, TenantName, TransactionId, TrunkName};
 use crate::media::MediaImage;
 use crate::plane::Cx;
 use crate::policy::admission::Place;
@@ -408,6 +408,17 @@ impl Call {
     pub(crate) fn trunk_of(&self, leg: LegId) -> Option<Arc<Trunk>> {
         let leg = self.legs.get(&leg)?;
         Some(Arc::clone(&leg.session.style().trunk))
+    }
+
+    /// The one of these trunks that a leg of the call has, if it is to end for that: a call for help never is.
+    pub(crate) fn loses<'t>(&self, trunks: &'t [TrunkName]) -> Option<&'t TrunkName> {
+        let mut legs = self.legs.values();
+        let of_leg = |leg: &Leg| {
+            let own = &leg.session.style().trunk.name;
+            trunks.iter().find(|name| *name == own)
+        };
+        let found = legs.find_map(of_leg)?;
+        (!self.is_for_help()).then_some(found)
     }
 
     /// When [`Self::tick`] is next wanted.

@@ -77,6 +77,11 @@ pub(crate) struct Willingness {
 }
 
 impl Call {
+    /// Whether somebody calls for help.
+    pub(crate) fn is_for_help(&self) -> bool {
+        self.places.are_for_help()
+    }
+
     /// How willingly the call gives way; `None` if that would be of no use, or if it is for help itself.
     pub(crate) fn willingness(&self, room: &Room) -> Option<Willingness> {
         if !self.is_live() || self.places.are_for_help() {

@@ -919,6 +919,7 @@ fn refuse_with(
         status: mapped.status,
         reason: joined(&mapped.reasons),
         passed,
+        cause: Some(mapped.cause),
         ..refusal
     };
     if let Some(a) = call.leg(A_LEG) {
@@ -948,13 +949,6 @@ fn refuse_offer(
     let because = Because::of(incompatible.because.text());
     let warning = a.own_name().map(|agent| warning(&agent, incompatible));
     refuse(call, cx, mapped, EndedBy::Us, because, warning)
-}
-
-/// The code of a Warning header.
-fn warning_code(message: &Message) -> Option<u16> {
-    let value = message.raw(HeaderName::Warning)?;
-    let digits = value.trim_ascii_start().get(..3)?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Value of a Warning header.

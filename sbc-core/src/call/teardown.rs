@@ -49,7 +49,9 @@ impl Teardown {
                 Some((by, said, from)) if by != id => header::parting(said, from, &trunk),
                 Some(_) | None => Vec::new(),
             };
-            leg.session.hang_up_with(cx, status, reason, lines);
+            let code = call.record.cause.code;
+            leg.session
+                .hang_up_with(cx, status, reason, lines, Some(code));
         }
         // Whoever needs its ports needs them now.
         let drains = call.answered.is_some() && call.record.cause.code != CauseCode::Preempted;

@@ -52,8 +52,9 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
     file
 }
 
-pub(super) const SINGLES: [&str; 11] = [
-    "node", "limits", "media", "cdr", "metrics", "api", "dns", "stir", "acme", "notices", "hep",
+pub(super) const SINGLES: [&str; 12] = [
+    "node", "limits", "drain", "media", "cdr", "metrics", "api", "dns", "stir", "acme", "notices",
+    "hep",
 ];
 pub(super) const LISTS: [&str; 11] = [
     "realm",
@@ -137,8 +138,14 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
                 preempt_per_minute: section.number("preempt_per_minute", 1..=10_000, out),
                 unusual_calls: section.number("unusual_calls", 0..=1_000_000, out),
                 ladders: section.parsed("ladders", value::size, out),
+                last_calls: None,
             };
             section.finish(&["memory"], out);
+        }
+        // After the limits, of which it is one.
+        "drain" => {
+            file.limits.last_calls = section.parsed("on_sigterm", value::duration, out);
+            section.finish(&["timeout"], out);
         }
         "cdr" => {
             file.cdr = Some(WrittenCdr {

@@ -166,6 +166,8 @@ codes! {
     NoUseAtTeams = "W0124",
     /// A Teams trunk leaves out something of Teams: data centres, ranges, OPTIONS, or what it says of us.
     LessOfTeams = "W0125",
+    /// DNS knows no address of a target, where a check was to ask (`causeway check --online`).
+    NameUnknown = "W0126",
 }
 
 impl Code {
@@ -304,6 +306,9 @@ impl Findings {
         }
         if self.omitted > 0 {
             let _ = writeln!(text, "{} more findings are not shown", self.omitted);
+        }
+        if !(self.errors.is_empty() && self.warnings.is_empty()) {
+            let _ = writeln!(text, "what codes mean: causeway reference findings");
         }
         let _ = write!(
             text,

@@ -25,6 +25,8 @@ pub struct Habits {
     pub lost_connection: LostConnection,
     /// What it is told of why a call failed or ended.
     pub reason: ReasonForm,
+    /// Whether a refusal of a call names our cause of it, in `X-SBC-Cause` (OPS-002): only where it is trusted.
+    pub tells_cause: bool,
     /// Whether User-to-User data of calls from it stays out of records.
     pub hides_uui: bool,
     /// Seconds for which it is asked to stay away while we drain; without them it may come back as it
@@ -122,6 +124,7 @@ pub(super) struct WrittenHabits {
     merged: Option<At<Merged>>,
     lost_connection: Option<At<LostConnection>>,
     reason: Option<At<ReasonForm>>,
+    cause_header: Option<At<bool>>,
     uui_record: Option<At<bool>>,
     drain_pause: Option<At<u64>>,
     alerts: Vec<(At<String>, At<String>)>,
@@ -151,6 +154,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHab
     let alerts = section.take("alert_info");
     WrittenHabits {
         reason: section.choice("reason", &reason, &[], out),
+        cause_header: section.boolean("cause_header", out),
         uui_record: section.boolean("uui_record", out),
         drain_pause: section.number("drain_retry_after", 1..=3600, out),
         alerts: alerts.map_or(Vec::new(), |item| {
@@ -190,6 +194,12 @@ impl WrittenHabits {
         let at = self.reason.as_ref();
         let at = at.filter(|at| at.value == ReasonForm::None);
         at.map(|at| &at.span)
+    }
+
+    /// Where it says that the peer is told our causes.
+    pub(super) fn tells_cause(&self) -> Option<&Span> {
+        let key = self.cause_header.as_ref().filter(|at| at.value)?;
+        Some(&key.span)
     }
 
     /// Where it says what would break connections of Teams, with the reason.
@@ -254,6 +264,7 @@ impl WrittenHabits {
         let alerts = self.alerts.iter();
         Habits {
             reason: chosen(&self.reason),
+            tells_cause: chosen(&self.cause_header),
             drain_pause_s: self.drain_pause.as_ref().map(|at| at.value as u32),
             hides_uui: self.uui_record.as_ref().is_some_and(|at| !at.value),
             alerts: alerts

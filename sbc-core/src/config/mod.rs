@@ -112,8 +112,8 @@ pub use tenant::{NumberRange, Tenant};
 pub use tie::TieBreak;
 pub use transfer::{Refer, TransferPolicy};
 pub use trunk::{
-    AllDown, DidSource, Gin, HistoryForm, IpNet, Lookup, NO_SIGN_OF_LIFE, OptionsProbe, Preset,
-    RefreshBy, Registration, SessionTimer, SipTimers, TargetAddress, Trunk, TrunkMedia,
+    AllDown, DidSource, Gin, HistoryForm, IpNet, Lookup, NO_SIGN_OF_LIFE, OnRemove, OptionsProbe,
+    Preset, RefreshBy, Registration, SessionTimer, SipTimers, TargetAddress, Trunk, TrunkMedia,
     UdpOversize, UriForm,
 };
 pub use user::{UserId, Users};
@@ -224,6 +224,9 @@ pub struct NodeLimits {
     /// Fewest calls of a quarter of an hour that are compared with those before (TDR-SEC-003), up to a
     /// million; zero is never. 30 by default: a handful of calls is unlike any other handful.
     pub unusual_calls: u32,
+    /// How long calls may go on that are to end: all of them after the first SIGTERM, those of a trunk that is gone with
+    /// [`OnRemove::Drain`] (OPS-121, OPS-130). Zero to 30 min, 30 s by default.
+    pub last_calls: Duration,
 }
 
 impl Default for NodeLimits {
@@ -238,6 +241,7 @@ impl Default for NodeLimits {
             preempt: true,
             preempt_per_minute: 10,
             unusual_calls: 30,
+            last_calls: Duration::from_secs(30),
         }
     }
 }

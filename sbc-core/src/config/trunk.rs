@@ -48,6 +48,8 @@ pub struct Trunk {
     pub prefer: FamilyOrder,
     /// What becomes of calls while every target is down.
     pub all_down: AllDown,
+    /// What becomes of its calls when a reload has removed it (OPS-121).
+    pub on_remove: OnRemove,
     /// Source addresses that belong to the peer; empty means the addresses of the targets.
     pub accept_from: Vec<IpNet>,
     /// Names of which a TLS peer's certificate must carry one; `*.` stands for one label.
@@ -210,6 +212,18 @@ pub enum AllDown {
     Try,
     /// No call is tried.
     Fail,
+}
+
+/// What becomes of the calls of a trunk that a reload has removed (OPS-121). Calls for help go on in any case.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum OnRemove {
+    /// They go on until somebody hangs up.
+    #[default]
+    Keep,
+    /// They may go on for as long as [`super::NodeLimits::last_calls`] says.
+    Drain,
+    /// They end at once.
+    Kill,
 }
 
 /// What is asked of DNS about a target (RFC 3263 §4).

@@ -19,7 +19,7 @@ use super::user::WrittenUsers;
 use super::value::WrittenTarget;
 use super::{
     AllDown, AssertedForm, Cloud, DisplayForm, HistoryForm, IdentitySource, IpNet, NumberForm,
-    NumberRange, OnError, Party, Preset, Redirect, RefreshBy, Screening, SessionIdForm,
+    NumberRange, OnError, OnRemove, Party, Preset, Redirect, RefreshBy, Screening, SessionIdForm,
     UdpOversize, UserPhone, VerifyClient,
 };
 use crate::locate::FamilyOrder;
@@ -213,6 +213,7 @@ pub(super) struct WrittenTrunk {
     pub(super) reroute_on: Option<Vec<At<u64>>>,
     pub(super) prefer: Option<At<FamilyOrder>>,
     pub(super) all_down: Option<At<AllDown>>,
+    pub(super) on_remove: Option<At<OnRemove>>,
     pub(super) udp_oversize: Option<At<UdpOversize>>,
     pub(super) digest: Option<WrittenDigest>,
     pub(super) register: Option<WrittenRegister>,
@@ -375,6 +376,8 @@ pub(super) struct WrittenNodeLimits {
     pub(super) preempt_per_minute: Option<At<u64>>,
     pub(super) unusual_calls: Option<At<u64>>,
     pub(super) ladders: Option<At<u64>>,
+    /// `on_sigterm` in `[drain]`.
+    pub(super) last_calls: Option<At<Duration>>,
 }
 
 pub(super) struct WrittenCdr {

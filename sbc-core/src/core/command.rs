@@ -28,12 +28,15 @@ impl Core {
             Command::Fade => self.drain(now, true, Some(now.mono + drain::FADING), out),
             Command::HangUpAll => {
                 let calls = self.in_order();
-                for call in &calls {
-                    self.with_call(now, *call, out, |call, cx| {
-                        call.hang_up(cx, "the node is stopping");
-                    });
-                }
-                Answered::Done(calls.len())
+                self.hang_up(now, &calls, "the node is stopping", out)
+            }
+            Command::HangUpOrdinary => {
+                let mut calls = self.in_order();
+                calls.retain(|call| {
+                    let call = self.calls.get(call).map(|entry| &entry.call);
+                    call.is_some_and(|call| call.is_live() && !call.is_for_help())
+                });
+                self.hang_up(now, &calls, "the time that the drain gave it is over", out)
             }
             Command::CountLeaving => Answered::Done(self.upkeep.registrations.leaving()),
             Command::CountLive => {
@@ -51,6 +54,13 @@ impl Core {
             }
         };
         out.push(Effect::Reply(id, answer));
+    }
+
+    fn hang_up(&mut self, now: Now, calls: &[CallId], why: &str, out: &mut Effects) -> Answered {
+        for call in calls {
+            self.with_call(now, *call, out, |call, cx| call.hang_up(cx, why));
+        }
+        Answered::Done(calls.len())
     }
 
     /// All calls, the oldest first.

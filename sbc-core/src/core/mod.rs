@@ -11,6 +11,7 @@ mod over;
 mod prove;
 mod refer;
 mod register;
+mod removed;
 mod replace;
 mod room;
 mod stateless;
@@ -70,6 +71,7 @@ pub struct Core {
     sweeper: Sweeper,
     live: Live,
     adrift: Adrift,
+    removed: removed::Removed,
     /// The call whose input is being applied: the one to end after a panic.
     current: Option<CallId>,
 }
@@ -126,6 +128,7 @@ impl Core {
             sweeper: Sweeper::default(),
             live: Live::default(),
             adrift: Adrift::default(),
+            removed: Default::default(),
             current: None,
         }
     }
@@ -250,6 +253,7 @@ impl Core {
             self.plane.circles.next_deadline(),
             self.sweeper.next_deadline(),
             self.deadlines.next(),
+            self.removed.next_deadline(),
             self.upkeep.probes.next_deadline(),
             self.upkeep.registrations.next_deadline(),
             self.upkeep.registrars.next_deadline(),
@@ -338,6 +342,7 @@ impl Core {
             let trunk = config.trunks.get(trunk);
             trunk.is_some_and(|trunk| trunk.register.is_some())
         });
+        self.note_removed(now, &before, out);
     }
 
     fn keep_up(
@@ -366,6 +371,7 @@ impl Core {
         self.plane.acks.tick(now.mono);
         self.plane.circles.tick(now.mono);
         self.sweep(now, out);
+        self.end_removed(now, out);
         let mut up = Vec::new();
         self.plane.transactions.tick(now.mono, out, &mut up);
         self.indicate(now, up, None, out);

@@ -1,7 +1,7 @@
-//! The messages of one call as a text ladder.
+//! A ladder as text.
 //!
-//! Three columns: peers of the A leg, us, peers of the other legs. Every line has the time since
-//! the one before it, so that a pause is seen at once.
+//! A column for each peer: that of the A leg, then us, then those of the other legs. Every line has the time since the
+//! one before it, so that a pause is seen at once. Media are drawn below, with double lines.
 //!
 //! ```text
 //!               192.0.2.10:5060             SBC             198.51.100.9:5061
@@ -10,187 +10,131 @@
 //!   +0.004 s          │                        │ INVITE ───────────────►│
 //! ```
 
-use super::{Entry, Seen};
+use super::exchange::{Exchange, Shown};
 use crate::id::LegId;
-use crate::sdp::Description;
-use crate::sip::{Limits, Message};
-use crate::time::UnixTime;
 use std::fmt::Write as _;
-use std::time::Duration;
-
-/// How much a ladder shows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Detail {
-    /// One line per message, and notes.
-    Lines,
-    /// Every message in full below its line.
-    Messages,
-}
 
 /// Characters between two of the vertical lines.
 const SPAN: usize = 30;
 /// Characters before the first vertical line.
 const MARGIN: usize = 14;
+/// Peers right of us with a column of their own; all that come later share the last one.
+const MOST: usize = 4;
 
 /// Draws a ladder. Keys of SRTP are never printed.
-pub fn ladder(entries: &[Entry], detail: Detail) -> String {
+pub fn ladder(exchange: &Exchange) -> String {
+    let mut labels = exchange.labels();
+    labels.truncate(1 + MOST);
+    let right = labels.len() - 1;
     let mut out = String::new();
-    header(entries, &mut out);
-    let mut before: Option<UnixTime> = None;
-    for entry in entries {
-        let time = delta(before, entry.at);
-        before = Some(entry.at);
-        match &entry.what {
-            Seen::Message {
-                is_received, bytes, ..
+    header(&labels, &mut out);
+    for (number, row) in exchange.rows.iter().enumerate() {
+        let time = format!("{} ", row.delta(number == 0));
+        match &row.what {
+            Shown::Message {
+                from_peer,
+                title,
+                description,
+                lines,
             } => {
-                let title = title(bytes);
-                let is_a = entry.leg.is_none_or(|leg| leg == LegId(0));
-                let arrow = arrow(&title, is_a == *is_received);
-                let empty = " ".repeat(SPAN);
-                let (left, right) = if is_a {
-                    (&arrow, &empty)
-                } else {
-                    (&empty, &arrow)
-                };
-                let leg = match entry.leg {
-                    Some(LegId(number)) if number > 1 => format!("  leg {number}"),
+                let place = exchange.place(row.leg);
+                let line = across(title, place.min(right), right, *from_peer, '─');
+                // In a column of its own the head says whose it is.
+                let leg = match row.leg {
+                    Some(LegId(leg)) if place > right => format!("  leg {leg}"),
                     _ => String::new(),
                 };
-                let _ = writeln!(out, "{time:>MARGIN$}│{left}│{right}│{leg}");
-                if let Some(summary) = description(bytes) {
+                let _ = writeln!(out, "{time:>MARGIN$}{line}{leg}");
+                if let Some(summary) = description {
                     let _ = writeln!(out, "{:MARGIN$}·   {summary}", "");
                 }
-                if detail == Detail::Messages {
-                    full(bytes, &mut out);
+                for line in lines.iter().flatten() {
+                    let _ = writeln!(out, "{:MARGIN$}    {line}", "");
                 }
             }
-            Seen::Note(text) => {
-                let text: String = text.chars().map(printable).collect();
+            Shown::Note { text } => {
                 let _ = writeln!(out, "{time:>MARGIN$}· {text}");
             }
         }
     }
+    for stream in &exchange.media {
+        let place = exchange.place(Some(stream.leg)).min(right);
+        let line = across(&stream.title(), place, right, stream.from_peer, '═');
+        let _ = writeln!(out, "{:>MARGIN$}{line}", "media ");
+    }
     out
 }
 
-fn header(entries: &[Entry], out: &mut String) {
-    let remote_of = |is_a: bool| {
-        entries.iter().find_map(|entry| match &entry.what {
-            Seen::Message { remote, .. } if entry.leg.is_none_or(|leg| leg == LegId(0)) == is_a => {
-                Some(remote.to_string())
-            }
-            Seen::Message { .. } | Seen::Note(_) => None,
-        })
-    };
-    let a = remote_of(true).unwrap_or_else(|| "peer A".to_owned());
-    let b = remote_of(false).unwrap_or_else(|| "peer B".to_owned());
-    let half = MARGIN + SPAN / 2;
-    let _ = writeln!(out, "{a:>width$}{sbc:^SPAN$}{b}", width = half, sbc = "SBC");
-}
-
-fn delta(before: Option<UnixTime>, now: UnixTime) -> String {
-    let since = before.map_or(0, |before| {
-        now.as_micros().saturating_sub(before.as_micros())
-    });
-    let seconds = Duration::from_micros(since).as_secs_f64();
-    let sign = if before.is_some() { "+" } else { "" };
-    format!("{sign}{seconds:.3} s ")
-}
-
-/// An arrow of the whole span with its title: to the right or to the left.
-fn arrow(title: &str, is_right: bool) -> String {
-    let room = SPAN - 4;
-    let title: String = title.chars().take(room).collect();
-    let dashes = "─".repeat(SPAN - 3 - title.chars().count());
-    if is_right {
-        format!(" {title} {dashes}►")
-    } else {
-        format!("◄{dashes} {title} ")
+/// Names of the columns, each in the middle of its line as far as there is room.
+fn header(labels: &[String], out: &mut String) {
+    let names = labels[..1].iter().map(String::as_str);
+    let names = names.chain(["SBC"]);
+    let names = names.chain(labels[1..].iter().map(String::as_str));
+    let mut width = 0;
+    for (column, name) in names.enumerate() {
+        let long = name.chars().count();
+        let from = (MARGIN + column * (SPAN + 1)).saturating_sub(long / 2);
+        let gap = from.saturating_sub(width).max(usize::from(column > 0));
+        let _ = write!(out, "{:gap$}{name}", "");
+        width += gap + long;
     }
+    out.push('\n');
 }
 
-/// Method or status with phrase, and CSeq's method where the status alone would not tell.
-fn title(bytes: &[u8]) -> String {
-    let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
-    let line: String = String::from_utf8_lossy(line)
-        .chars()
-        .map(printable)
-        .collect();
-    match line.strip_prefix("SIP/2.0 ") {
-        Some(status) => {
-            let method = Message::parse(bytes.to_vec().into(), &Limits::default())
-                .map(|message| message.method().as_str().to_owned());
-            match method {
-                Ok(method) if method != "INVITE" => format!("{status} ({method})"),
-                _ => status.to_owned(),
-            }
+/// A line with an arrow between us and the peer at this place: 0 is left of us, all others right.
+fn across(title: &str, place: usize, right: usize, from_peer: bool, dash: char) -> String {
+    let empty = " ".repeat(SPAN);
+    let mut line = String::from("│");
+    if place == 0 {
+        line.push_str(&arrow(title, 1, from_peer, dash));
+        line.push('│');
+        for _ in 0..right {
+            line.push_str(&empty);
+            line.push('│');
         }
-        None => line.split(' ').next().unwrap_or_default().to_owned(),
+        return line;
     }
+    line.push_str(&empty);
+    line.push('│');
+    line.push_str(&arrow(title, place, !from_peer, dash));
+    line.push('│');
+    for _ in place..right {
+        line.push_str(&empty);
+        line.push('│');
+    }
+    line
 }
 
-/// One line about the description in a message.
-fn description(bytes: &[u8]) -> Option<String> {
-    let message = Message::parse(bytes.to_vec().into(), &Limits::default()).ok()?;
-    let body = message.body();
-    if !body.starts_with(b"v=0") {
-        return None;
-    }
-    let text = String::from_utf8_lossy(&body);
-    Description::parse(body.clone(), &crate::sdp::Limits::default()).ok()?;
-    let mut parts = Vec::new();
-    let connection = text.lines().find_map(|line| line.strip_prefix("c="));
-    for line in text.lines().filter_map(|line| line.strip_prefix("m=")) {
-        parts.push(line.trim().to_owned());
-    }
-    let held = ["a=inactive", "a=sendonly", "a=recvonly"]
-        .iter()
-        .find(|attribute| text.lines().any(|line| line.trim() == **attribute));
-    let address = connection.and_then(|c| c.split(' ').nth(2)).unwrap_or("");
-    let mut summary = format!("SDP {address}: {}", parts.join(" | "));
-    if let Some(direction) = held {
-        let _ = write!(summary, " {}", direction.trim_start_matches("a="));
-    }
-    Some(summary.trim().chars().map(printable).collect())
-}
-
-fn full(bytes: &[u8], out: &mut String) {
-    for line in crate::sdp::redact(bytes).lines() {
-        let line: String = without_credentials(line.trim_end_matches('\r'))
-            .chars()
-            .map(printable)
-            .collect();
-        let _ = writeln!(out, "{:MARGIN$}    {line}", "");
-    }
-}
-
-/// Digest answers can be attacked off-line; nobody reading a ladder needs them.
-fn without_credentials(line: &str) -> &str {
-    let is = |name: &str| {
-        line.get(..name.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(name))
+/// An arrow over so many spans with its title: to the right or to the left. It crosses the lines in between.
+fn arrow(title: &str, spans: usize, is_right: bool, dash: char) -> String {
+    let width = spans * (SPAN + 1) - 1;
+    let title: String = title.chars().take(SPAN - 4).collect();
+    let dashes: String = std::iter::repeat_n(dash, width - 3 - title.chars().count()).collect();
+    let arrow = match is_right {
+        true => format!(" {title} {dashes}►"),
+        false => format!("◄{dashes} {title} "),
     };
-    if is("authorization:") {
-        "Authorization: <secret>"
-    } else if is("proxy-authorization:") {
-        "Proxy-Authorization: <secret>"
-    } else {
-        line
-    }
-}
-
-/// Control characters of a peer must not steer the operator's terminal.
-fn printable(c: char) -> char {
-    crate::display::shown(c)
+    let is_crossed = |at: usize| (at + 1).is_multiple_of(SPAN + 1);
+    let crossing = if dash == '═' { '╪' } else { '┼' };
+    let drawn = arrow.chars().enumerate();
+    let drawn = drawn.map(|(at, drawn)| match drawn == dash && is_crossed(at) {
+        true => crossing,
+        false => drawn,
+    });
+    drawn.collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Ours;
+    use super::super::{Detail, Entry, Ours, Seen};
     use super::*;
     use crate::id::ListenerName;
+    use crate::time::UnixTime;
     use crate::transport::Protocol;
+
+    fn ladder(entries: &[Entry], detail: Detail) -> String {
+        super::ladder(&Exchange::of(entries, &[], detail))
+    }
 
     fn message(ms: u64, leg: u8, is_received: bool, text: &str) -> Entry {
         Entry {
@@ -199,10 +143,9 @@ mod tests {
             what: Seen::Message {
                 is_received,
                 protocol: Protocol::Udp,
-                remote: if leg == 0 {
-                    "192.0.2.10:5060".parse().unwrap()
-                } else {
-                    "198.51.100.9:5060".parse().unwrap()
+                remote: match leg {
+                    0 => "192.0.2.10:5060".parse().unwrap(),
+                    leg => format!("198.51.100.{}:5060", 8 + leg).parse().unwrap(),
                 },
                 ours: Ours::By(ListenerName::new("udp")),
                 bytes: text.replace('\n', "\r\n").into(),
@@ -242,6 +185,45 @@ mod tests {
             assert_eq!(squeeze(line), squeeze(expected), "\n{text}");
         }
         assert_eq!(lines.len(), expected.len());
+    }
+
+    #[test]
+    fn each_peer_has_a_column_and_arrows_cross_those_between() {
+        let request = |m: &str| format!("{m} sip:b@example.com SIP/2.0\n{HEAD}CSeq: 1 {m}\n\n");
+        let entries: Vec<Entry> = (1..=6)
+            .flat_map(|leg| {
+                let at = u64::from(leg);
+                [
+                    message(at, leg, false, &request("INVITE")),
+                    message(at, leg, true, &request("BYE")),
+                ]
+            })
+            .collect();
+        let text = ladder(&entries, Detail::Lines);
+        let lines: Vec<&str> = text.lines().collect();
+        for wanted in [
+            "peer A",
+            "SBC",
+            "198.51.100.9:5060 leg 1",
+            "198.51.100.12:5060 leg 4",
+        ] {
+            assert!(lines[0].contains(wanted), "{text}");
+        }
+        assert!(!lines[0].contains("leg 5"), "{text}");
+        let columns = |line: &str| {
+            let places = line.chars().enumerate();
+            let bars = places.filter(|(_, drawn)| "│┼".contains(*drawn));
+            bars.map(|(at, _)| at).collect::<Vec<_>>()
+        };
+        for line in &lines[1..] {
+            assert_eq!(columns(line), [14, 45, 76, 107, 138, 169], "{text}");
+        }
+        let end = |line: &str| line.chars().position(|drawn| drawn == '►').unwrap();
+        assert_eq!(end(lines[1]), 75);
+        assert_eq!(end(lines[3]), 106);
+        // Who comes later shares the last column, and is named.
+        assert_eq!(end(lines[11]), 168);
+        assert!(lines[11].ends_with("leg 6") && !lines[7].ends_with("leg 4"));
     }
 
     #[test]

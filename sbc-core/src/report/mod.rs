@@ -1,19 +1,25 @@
 //! What happened to a call, told to a person: as a ladder of its messages and as plain words.
 
+mod exchange;
 mod explain;
 mod handshake;
 mod ladder;
+mod mermaid;
 mod microsoft;
 mod note;
 mod one_way;
+mod page;
 mod quality;
 
+pub use exchange::{Detail, Exchange, Peer, Row, Shown, Stream};
 pub use explain::{Explanation, explain};
-pub use ladder::{Detail, ladder};
+pub use ladder::ladder;
+pub use mermaid::mermaid;
 pub(crate) use microsoft::said as said_by_microsoft;
 pub use microsoft::{REPEATED, call_named_by, sub_code, sub_code_in_words};
 pub(crate) use microsoft::{is_guid, name_in_contact, name_in_referred_by};
 pub use note::note;
+pub use page::page;
 pub use quality::quality;
 
 use crate::id::{LegId, ListenerName};

@@ -58,6 +58,7 @@ use uac::{Outgoing, Try};
 use uas::Incoming;
 pub(crate) use uas::hop_back;
 
+use crate::cause::CauseCode;
 use crate::config::{Lookup, Preset, TargetAddress, UriScheme};
 use crate::event::TargetFault;
 use crate::id::{CallId, LegId, QueryId, TransactionId};
@@ -549,16 +550,17 @@ impl Session {
     /// Ends the session in whatever way its phase needs: refusal, CANCEL or BYE (SIP-407).
     /// `status` is used where an INVITE is still to be answered.
     pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, status: Status, reason: Option<Bytes>) {
-        self.hang_up_with(cx, status, reason, Vec::new());
+        self.hang_up_with(cx, status, reason, Vec::new(), None);
     }
 
-    /// As [`Self::hang_up`], with lines that a BYE carries beside its reason.
+    /// As [`Self::hang_up`], with lines that a BYE carries beside its reason, and why a refusal is one.
     pub(crate) fn hang_up_with(
         &mut self,
         cx: &mut Cx<'_>,
         status: Status,
         reason: Option<Bytes>,
         lines: Vec<(HeaderName, Bytes)>,
+        cause: Option<CauseCode>,
     ) {
         self.end_crossings(cx);
         self.refer_dropped(cx);
@@ -568,6 +570,7 @@ impl Session {
                 let refusal = Refusal {
                     status,
                     reason,
+                    cause,
                     ..Refusal::default()
                 };
                 incoming.refuse(cx, &self.style, &self.local_tag, &refusal);
@@ -868,6 +871,8 @@ pub struct Refusal {
     pub contacts: Vec<Contact>,
     /// Headers that policy lets through unchanged.
     pub passed: Vec<(HeaderName, Bytes)>,
+    /// Our own name for why, for a peer that is told (OPS-002).
+    pub cause: Option<CauseCode>,
 }
 
 impl Default for Refusal {
@@ -881,6 +886,7 @@ impl Default for Refusal {
             min_se: None,
             contacts: Vec::new(),
             passed: Vec::new(),
+            cause: None,
         }
     }
 }

@@ -182,6 +182,11 @@ impl Incoming {
         for (name, value) in &refusal.passed {
             response = response.raw_if_valid(name, value);
         }
+        let cause = refusal.cause;
+        let cause = cause.filter(|_| style.trunk.habits.tells_cause);
+        if let (Some(cause), Ok(name)) = (cause, HeaderName::parse("X-SBC-Cause")) {
+            response = response.raw_if_valid(name, cause.as_str());
+        }
         self.respond(cx, refusal.status, response.build());
     }
 }

@@ -14,6 +14,7 @@ mod accept;
 mod admission;
 mod behind;
 mod connect;
+mod former;
 pub(crate) mod options;
 mod patience;
 mod pool;
@@ -75,6 +76,8 @@ struct Shared {
     sockets: ArcSwap<Sockets>,
     /// Where registrars are, as their names were resolved.
     standings: ArcSwap<Standings>,
+    /// Peers of trunks that reloads took away.
+    former: ArcSwap<Vec<Arc<former::Former>>>,
     inboxes: Inboxes,
     metrics: Arc<Metrics>,
     log: Log,
@@ -198,6 +201,7 @@ impl Net {
             pool: Pool::default(),
             sockets: ArcSwap::default(),
             standings: ArcSwap::default(),
+            former: ArcSwap::default(),
             inboxes,
             metrics,
             log,
@@ -304,6 +308,7 @@ impl Net {
             config: Arc::clone(&config),
             tls: Arc::clone(&tls),
         }));
+        self.remember(&before.config, &config);
         let all = |_: &pool::Held| true;
         self.shared.retire_renewed(&before.tls, &config, &tls, all);
         self.shared.end_revoked(&tls, all);
@@ -571,10 +576,11 @@ impl Net {
 }
 
 impl Shared {
-    /// Whether anything of `source` is read at a listener: a trunk's peer, or its registrar.
+    /// Whether anything of `source` is read at a listener: a trunk's peer, or its registrar, also of one that is gone.
     fn admits(&self, config: &Config, listener: &ListenerName, source: IpAddr) -> bool {
         admits_source(config, listener, source)
             || admits_registrar(config, &self.standings.load(), listener, source)
+            || self.admitted(listener, source)
     }
 
     fn new_flow(&self) -> FlowId {

@@ -12,10 +12,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// The longest retirement, whatever calls there are.
-const LONGEST: Duration = Duration::from_secs(4 * 3600);
+pub(super) const LONGEST: Duration = Duration::from_secs(4 * 3600);
 /// How often calls are looked at: 64·T1, the life of a transaction, so that the last repetitions of
 /// a call are answered too.
-const LOOK: Duration = Duration::from_secs(32);
+pub(super) const LOOK: Duration = Duration::from_secs(32);
 /// How long a socket may take to close that nobody reads any more.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -166,7 +166,7 @@ impl Net {
 
 /// Which calls may still need a socket: those that were there when it retired.
 #[derive(Default)]
-struct Usage {
+pub(super) struct Usage {
     /// Nothing until the first look: a call that was being admitted while the configuration changed
     /// is among those that are seen then.
     calls: Option<BTreeSet<CallId>>,
@@ -175,7 +175,7 @@ struct Usage {
 impl Usage {
     /// Takes a look at the calls in progress. Over is over only at the look after the one at which
     /// the last call was gone.
-    fn is_over(&mut self, in_progress: &BTreeSet<CallId>) -> bool {
+    pub(super) fn is_over(&mut self, in_progress: &BTreeSet<CallId>) -> bool {
         match &mut self.calls {
             None => {
                 self.calls = Some(in_progress.clone());

@@ -5,11 +5,13 @@
 //! What does not fit into the queue is counted, and so are lines of one code beyond the rate limit:
 //! nothing an attacker sends can produce an unlimited number of lines (OPS-081).
 
+mod journal;
 mod kept;
 pub mod look;
 mod text;
 
 use super::ending::end;
+use journal::{Journal, SOCKET};
 use kept::Kept;
 use look::{Facts, Looks};
 use sbc_core::time::UnixTime;
@@ -80,6 +82,8 @@ pub enum Form {
     Text,
     /// As text without the time, with the journal's priority mark.
     Journal,
+    /// As an entry of the journal, which has fields of its own beside the text.
+    Native,
 }
 
 /// Lines that may wait for the writer.
@@ -206,14 +210,15 @@ impl Log {
     }
 
     /// A log to standard error in the form that suits whoever reads it: the journal, a terminal,
-    /// or a collector.
+    /// or a collector. Where standard error is the journal's, it is told by its own protocol if it listens.
     ///
     /// # Errors
     /// If the writer thread cannot be started.
     pub fn to_stderr(level: Level, form: Option<Form>) -> std::io::Result<(Self, LogWriter)> {
+        let is_journal = std::env::var_os("JOURNAL_STREAM").is_some();
         let form = form.unwrap_or_else(|| {
             use std::io::IsTerminal as _;
-            if std::env::var_os("JOURNAL_STREAM").is_some() {
+            if is_journal {
                 Form::Journal
             } else if std::io::stderr().is_terminal() {
                 Form::Text
@@ -221,7 +226,12 @@ impl Log {
                 Form::Json
             }
         });
-        Self::start(level, form, std::io::stderr())
+        let native = (is_journal && form == Form::Journal)
+            .then(|| Journal::open(SOCKET.into(), std::io::stderr()));
+        match native {
+            Some(Ok(journal)) => Self::start(level, Form::Native, journal),
+            Some(Err(_)) | None => Self::start(level, form, std::io::stderr()),
+        }
     }
 
     /// Whether lines of this level are written, at least some of them.
@@ -487,8 +497,12 @@ impl Line<'_> {
         }
         let text = open.text.end();
         if open.level <= Level::Warn {
-            let at = (open.log.shared.form == Form::Journal).then(wall_clock);
-            open.log.shared.kept.keep(at, &text);
+            let (at, told) = match open.log.shared.form {
+                Form::Json | Form::Text => (None, text.as_str()),
+                Form::Journal => (Some(wall_clock()), text.as_str()),
+                Form::Native => (Some(wall_clock()), journal::message(&text)),
+            };
+            open.log.shared.kept.keep(at, told);
         }
         match open.log.queue.try_send(Order::Line(text)) {
             Ok(()) => {}

@@ -11,6 +11,8 @@ const MAX_VALUE_BYTES: usize = 512;
 pub(super) struct Text {
     form: Form,
     text: String,
+    /// Fields of their own, for the journal.
+    fields: String,
 }
 
 impl Text {
@@ -18,6 +20,7 @@ impl Text {
         Self {
             form,
             text: String::with_capacity(160),
+            fields: String::new(),
         }
     }
 
@@ -26,6 +29,10 @@ impl Text {
             self.text.push('}');
         }
         self.text.push('\n');
+        if self.form == Form::Native {
+            self.text.push_str(&self.fields);
+            self.text.push('\n');
+        }
         self.text
     }
 
@@ -41,10 +48,16 @@ impl Text {
             ),
             Form::Text => write!(self.text, "{} {:5} {code}:", at.rfc3339(), level.as_str()),
             Form::Journal => write!(self.text, "<{}>{code}:", level.priority()),
+            Form::Native => {
+                let priority = level.priority();
+                let fields = "SYSLOG_IDENTIFIER=causeway\nSBC_CODE";
+                let _ = writeln!(self.fields, "PRIORITY={priority}\n{fields}={code}");
+                write!(self.text, "MESSAGE={code}:")
+            }
         };
         match self.form {
             Form::Json => self.field("message", message),
-            Form::Text | Form::Journal => {
+            Form::Text | Form::Journal | Form::Native => {
                 self.text.push(' ');
                 self.value(message, Place::Message);
             }
@@ -59,7 +72,7 @@ impl Text {
                 self.value(value, Place::Json);
                 self.text.push('"');
             }
-            Form::Text | Form::Journal => {
+            Form::Text | Form::Journal | Form::Native => {
                 self.text.extend([" ", key, "="]);
                 let begin = self.text.len();
                 let is_plain = self.value(value, Place::Field) && self.text.len() > begin;
@@ -70,6 +83,24 @@ impl Text {
                 }
             }
         }
+        if self.form == Form::Native {
+            self.own_field(key, value);
+        }
+    }
+
+    /// A field of its own; its name is what operators of several products look for.
+    fn own_field(&mut self, key: &str, value: &dyn Display) {
+        self.fields.push_str("SBC_");
+        match key {
+            "call" => self.fields.push_str("CALL_UID"),
+            "call_id" => self.fields.push_str("CALLID"),
+            key => self.fields.push_str(&key.to_ascii_uppercase()),
+        }
+        self.fields.push('=');
+        std::mem::swap(&mut self.text, &mut self.fields);
+        self.value(value, Place::Message);
+        std::mem::swap(&mut self.text, &mut self.fields);
+        self.fields.push('\n');
     }
 
     /// Appends a value, escaped and cut; says whether it is a word by itself.

@@ -18,6 +18,8 @@ mod options;
 mod presence;
 mod process;
 mod registrations;
+#[cfg(test)]
+mod scrape;
 mod ship;
 mod spending;
 

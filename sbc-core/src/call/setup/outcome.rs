@@ -5,7 +5,7 @@
 
 use super::super::{A_LEG, Call, Operation, Timer, endpoint, images, record, teardown_reason};
 use super::redirect::{self, Onward};
-use super::{Attempt, Failed, Setup, Step, parse, refuse, refuse_offer, warning_code};
+use super::{Attempt, Failed, Setup, Step, parse, refuse, refuse_offer};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::Preset;
 use crate::event::{Happened, TargetFault};
@@ -15,8 +15,8 @@ use crate::plane::Cx;
 use crate::policy::header;
 use crate::policy::response::{self, Failure};
 use crate::session::{Rejection, Source};
-use crate::sip::Status;
 use crate::sip::header::Reason;
+use crate::sip::{HeaderName, Message, Status};
 use bytes::Bytes;
 use media_api::{ForkId, Stage};
 
@@ -371,4 +371,11 @@ fn fault_in_words(fault: &TargetFault) -> String {
         | TargetFault::NotRegistered
         | TargetFault::NoBinding => fault.to_string(),
     }
+}
+
+/// The code of a Warning header.
+fn warning_code(message: &Message) -> Option<u16> {
+    let value = message.raw(HeaderName::Warning)?;
+    let digits = value.trim_ascii_start().get(..3)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }

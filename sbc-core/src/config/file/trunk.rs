@@ -7,8 +7,8 @@ use crate::config::reference::Form;
 use crate::config::source::At;
 use crate::config::written::*;
 use crate::config::{
-    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, NumberForm, OnError, Party,
-    Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone, account, cloud,
+    AllDown, AssertedForm, DisplayForm, HistoryForm, IdentitySource, NumberForm, OnError, OnRemove,
+    Party, Redirect, RefreshBy, Screening, SessionIdForm, UdpOversize, UserPhone, account, cloud,
     crossing, habits, limit, local_media, progress, registrar, sound, stir, transfer, value,
 };
 use crate::locate::FamilyOrder;
@@ -207,6 +207,16 @@ pub(super) fn trunk(
             &[],
             out,
         ),
+        on_remove: section.choice(
+            "on_remove",
+            &[
+                ("keep", OnRemove::Keep),
+                ("drain", OnRemove::Drain),
+                ("kill", OnRemove::Kill),
+            ],
+            &[],
+            out,
+        ),
         digest: account::digest(&mut section, out),
         register: account::register(&mut section, out),
         authenticate: registrar::authenticate(&mut section, out),
@@ -251,14 +261,7 @@ pub(super) fn trunk(
         transfers: transfer::transfer(&mut section, out),
     };
     section.finish(
-        &[
-            "diversion",
-            "schedule",
-            "ice",
-            "bypass",
-            "on_remove",
-            "outbound_proxy",
-        ],
+        &["diversion", "schedule", "ice", "bypass", "outbound_proxy"],
         out,
     );
     trunk

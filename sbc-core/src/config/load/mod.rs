@@ -412,6 +412,13 @@ impl Load<'_> {
                 .unusual_calls
                 .as_ref()
                 .map_or(defaults.unusual_calls, |at| at.value as u32),
+            // Longer than that the service manager lets no machine wait that is to be switched off.
+            last_calls: self.bounded(
+                "drain: on_sigterm",
+                &written.last_calls,
+                Duration::ZERO..=1_800 * second,
+                defaults.last_calls,
+            ),
         }
     }
 

@@ -14,9 +14,9 @@ use crate::config::written::{
     File, Mode, PinnedTarget, WrittenOptions, WrittenPreset, WrittenSessionTimer, WrittenTrunk,
 };
 use crate::config::{
-    AllDown, Config, IpNet, Listener, Lookup, OptionsProbe, Preset, Realm, Redirect, SessionIdForm,
-    SessionTimer, SipTimers, TargetAddress, TlsContext, Trunk, TrunkLimits, TrunkMedia,
-    UdpOversize, UriForm, VerifyClient,
+    AllDown, Config, IpNet, Listener, Lookup, OnRemove, OptionsProbe, Preset, Realm, Redirect,
+    SessionIdForm, SessionTimer, SipTimers, TargetAddress, TlsContext, Trunk, TrunkLimits,
+    TrunkMedia, UdpOversize, UriForm, VerifyClient,
 };
 use crate::id::{ListenerName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
@@ -158,6 +158,14 @@ impl Load<'_> {
             self.port_of_cloud(&title, cloud, &at.span, &listeners);
         }
         let habits = written.habits.habits(&title, preset, &mut self.out);
+        if let Some(span) = written.habits.tells_cause().filter(|_| !is_trusted) {
+            self.out.add(
+                Code::Contradiction,
+                span,
+                format!("{title}: our causes are for peers that are trusted"),
+                Some("remove cause_header, or write trusted = true".to_owned()),
+            );
+        }
         let limits = TrunkLimits {
             both: written.limits.both.checked(&title, &mut self.out),
             inbound: written.limits.inbound.checked(&title, &mut self.out),
@@ -199,6 +207,7 @@ impl Load<'_> {
             limits,
             prefer: chosen(&written.prefer, FamilyOrder::default()),
             all_down: chosen(&written.all_down, AllDown::default()),
+            on_remove: chosen(&written.on_remove, OnRemove::default()),
             udp_oversize: chosen(&written.udp_oversize, UdpOversize::default()),
             reroute_on,
             options,
