@@ -30,7 +30,7 @@ fn collector(host: &str, port: u16, protocol: Protocol) -> HepCollector {
 fn an_operator_names_collectors_and_what_they_get() {
     let found = loaded(
         "collectors = [\"192.0.2.50:9060;udp\", \"homer.example.net:9061;tls\", \"[2001:db8::5]:9060;tcp\"]\n\
-         id = 2001\nkey = { file = \"/k\" }\ninclude_tls = true\nquality = false\nroots = \"/r\"",
+         id = 2001\nkey = { file = \"/k\" }\ninclude_tls = true\nquality = false\nrtcp = false\nroots = \"/r\"",
     )
     .expect("a good table");
     let hep = found.shell.hep.expect("it is there");
@@ -45,7 +45,7 @@ fn an_operator_names_collectors_and_what_they_get() {
     assert_eq!(hep.collectors[2].to_string(), "[2001:db8::5]:9060;tcp");
     assert_eq!((hep.agent, hep.roots.as_str()), (2_001, "/r"));
     assert_eq!(hep.key, Some(Secret::File("/k".to_owned())));
-    assert!(hep.include_tls && !hep.quality);
+    assert!(hep.include_tls && !hep.quality && !hep.rtcp);
 }
 
 #[test]
@@ -64,7 +64,12 @@ fn nothing_is_sent_unless_somebody_says_so_and_nothing_decrypted_either() {
         let setting = own.settings.iter().find(|setting| setting.key == key);
         setting.map(|setting| setting.value.as_str())
     };
-    let wanted = [("id", "1"), ("include_tls", "false"), ("quality", "true")];
+    let wanted = [
+        ("id", "1"),
+        ("include_tls", "false"),
+        ("quality", "true"),
+        ("rtcp", "true"),
+    ];
     for (key, wanted) in wanted {
         assert_eq!(value(key), Some(wanted), "{key}");
     }

@@ -299,7 +299,8 @@ impl Daemon {
         let relay = {
             let (config, log) = (Arc::clone(&config), sinks.log.clone());
             let (inboxes, path) = (inboxes.clone(), loaded.shell.relay.clone());
-            let started = move || media::start(&config, path.as_deref(), inboxes, log);
+            let hep = sinks.hep.clone();
+            let started = move || media::start(&config, path.as_deref(), inboxes, hep, log);
             let started = tokio::task::spawn_blocking(started).await;
             started
                 .map_err(|fault| StartFault::System(fault.to_string()))?
@@ -309,6 +310,7 @@ impl Daemon {
         let collector = MediaCollector::new(
             Box::new(media::figures(&config, Arc::downgrade(&relay))),
             metrics.panics.with_label_values(&["media"]),
+            metrics.queue_dropped.with_label_values(&["media_reports"]),
         );
         collector
             .and_then(|collector| metrics.add_collector(Box::new(collector)))

@@ -18,7 +18,8 @@
 //! 3. [`Command::Update`] changes the bridge plan without touching addresses or keys.
 //!    [`Command::Play`] lets one endpoint hear a tone or a recording.
 //! 4. [`Command::Take`] and [`Command::Dial`] turn digits of one form into another ([`Digit`]).
-//! 5. [`Command::Release`] ends it; [`Event::Released`] brings the final statistics, exactly once.
+//! 5. [`Event::Reported`] tells every report of RTCP, where somebody collects them.
+//! 6. [`Command::Release`] ends it; [`Event::Released`] brings the final statistics, exactly once.
 //!
 //! The relay may run in a process of its own: [`wire`] has the same commands and events as octets. When that process
 //! ends, [`Event::Lost`] is the last event of its sessions.
@@ -36,6 +37,7 @@ mod event;
 mod ice;
 mod id;
 mod quality;
+mod report;
 mod sound;
 mod stats;
 pub mod wire;
@@ -56,5 +58,6 @@ pub use quality::{
     BurstStats, LATE_US, QualityStats, Rating, ReportedStats, Scale, Score, VoipMetrics,
     WorstInterval, percent,
 };
+pub use report::{ReceptionFigures, RtcpReport, SenderFigures, Teller};
 pub use sound::{Beside, Playing, Sound, SoundId, Tone, TonePhase};
 pub use stats::{DropReason, EndpointStats, SessionStats, StreamStats};

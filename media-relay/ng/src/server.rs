@@ -496,7 +496,8 @@ impl Server {
             | Event::KeyWorn { .. }
             | Event::DigitBegun { .. }
             | Event::Digit { .. }
-            | Event::Played { .. } => {}
+            | Event::Played { .. }
+            | Event::Reported { .. } => {}
         }
     }
 

@@ -323,6 +323,14 @@ impl Relay {
         }
     }
 
+    /// Tells every report of RTCP from now on ([`Event::Reported`]), or none any more, as at the start.
+    pub fn set_reports(&self, wanted: bool) {
+        for worker in &self.workers {
+            // One that is gone hears no reports.
+            let _ = worker.inbox.send(Order::Reports(wanted));
+        }
+    }
+
     /// Live totals; cheap enough for every scrape.
     pub fn totals(&self) -> RelayTotals {
         let mut totals = RelayTotals::default();

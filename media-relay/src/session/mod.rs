@@ -208,9 +208,15 @@ impl MediaSession {
             None => Err(DropReason::Malformed),
             Some(packet) => match (is_rtp_port, demux::classify(packet)) {
                 (true, Class::Rtp) => self.rtp(at, from, slot, length, now, out),
-                (is_mux, Class::Rtcp) => self.streams[at]
-                    .accept_rtcp(from, packet, is_mux, now, self.wall)
-                    .map(|()| Outcome::Report),
+                (is_mux, Class::Rtcp) => {
+                    let (stream, times) = (&mut self.streams[at], (now, self.wall));
+                    let said = stream.accept_rtcp(from, packet, is_mux, times, out.wants_reports);
+                    let index = stream.index;
+                    said.map(|said| {
+                        out.tell_report((self.id, self.endpoint_of(at), index), said);
+                        Outcome::Report
+                    })
+                }
                 (_, Class::Stun) => self.check(at, socket, from, packet, now, out),
                 (_, Class::Dtls) => self.handshake(at, is_rtp_port, from, packet, now, out),
                 // Nothing is behind the others; nothing is answered to anybody (MED-038).
@@ -426,7 +432,8 @@ impl MediaSession {
                     let terms = terms.next().flatten();
                     is_changed |= stage == Stage::Final && stream.would_change(terms.as_ref());
                     if stage == Stage::Final && terms.is_none() {
-                        stream.switch_off(now, self.wall, out);
+                        let said = stream.switch_off(now, self.wall, out);
+                        out.tell_report((self.id, endpoint, stream.index), said);
                     }
                     stream.agree(fork, stage, terms, now);
                 }
@@ -509,13 +516,16 @@ impl MediaSession {
         self.comfort(now, out);
         self.tick_handshakes(now, out);
         let mut is_over = false;
-        for stream in &mut self.streams {
-            stream.expire_keys(now);
-            stream.expire_early(now);
-            is_over |= stream.expire_retired(now);
-            if stream.reports.due().is_some_and(|due| due <= now) {
-                stream.report_if_due(now, self.wall, out);
-                stream.sample(out);
+        for endpoint in &self.endpoints {
+            for stream in &mut self.streams[endpoint.streams.clone()] {
+                stream.expire_keys(now);
+                stream.expire_early(now);
+                is_over |= stream.expire_retired(now);
+                if stream.reports.due().is_some_and(|due| due <= now) {
+                    let said = stream.report_if_due(now, self.wall, out);
+                    out.tell_report((self.id, endpoint.id, stream.index), said);
+                    stream.sample(out);
+                }
             }
         }
         if is_over {
@@ -661,7 +671,8 @@ impl MediaSession {
         }
         endpoint.is_closed = true;
         for stream in &mut self.streams[endpoint.streams.clone()] {
-            stream.say_goodbye(now, self.wall, out);
+            let said = stream.say_goodbye(now, self.wall, out);
+            out.tell_report((self.id, endpoint.id, stream.index), said);
             stream.rate_interval(now);
             stream.sample(out);
             stream.close();

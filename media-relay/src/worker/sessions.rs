@@ -327,6 +327,11 @@ impl Sessions {
         self.recordings = recordings;
     }
 
+    /// Reports of RTCP are told from now on, or no more.
+    pub(super) fn want_reports(&mut self, wanted: bool) {
+        self.out.wants_reports = wanted;
+    }
+
     /// When [`Self::tick`] is next wanted.
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         self.deadlines.peek().map(|Reverse((due, _))| *due)
@@ -479,7 +484,9 @@ impl Sessions {
     /// for with the same care.
     fn bury(&mut self, at: usize, now: Timestamp, batch: &mut impl Batch) {
         self.panics += 1;
+        let wants_reports = self.out.wants_reports;
         self.out = Output::new();
+        self.out.wants_reports = wants_reports;
         let Some(Some(entry)) = self.entries.get(at) else {
             return;
         };

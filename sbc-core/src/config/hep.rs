@@ -22,6 +22,8 @@ pub struct Hep {
     pub include_tls: bool,
     /// Whether the quality of each leg's media is sent at the end of a call.
     pub quality: bool,
+    /// Whether reports of RTCP are sent as they come and go.
+    pub rtcp: bool,
     /// PEM file with the roots that collectors with TLS are verified against.
     pub roots: String,
 }
@@ -76,6 +78,11 @@ impl Hep {
                 self.quality.to_string(),
                 "a collector shows it beside the messages of the call",
             ),
+            (
+                "rtcp",
+                self.rtcp.to_string(),
+                "a collector shows them while the call goes on",
+            ),
         ];
         let setting = |(key, value, because): (&str, String, &str)| Setting {
             key: key.to_owned(),
@@ -94,6 +101,7 @@ pub(super) struct WrittenHep {
     pub(super) key: Option<At<Secret>>,
     pub(super) include_tls: Option<At<bool>>,
     pub(super) quality: Option<At<bool>>,
+    pub(super) rtcp: Option<At<bool>>,
     pub(super) roots: Option<At<String>>,
 }
 
@@ -112,9 +120,10 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Findings) -> WrittenHep {
         key: super::file::secret(&mut section, "key", out),
         include_tls: section.boolean("include_tls", out),
         quality: section.boolean("quality", out),
+        rtcp: section.boolean("rtcp", out),
         roots: section.text("roots", out),
     };
-    section.finish(&["sample", "trunks", "rtcp", "logs"], out);
+    section.finish(&["sample", "trunks", "logs"], out);
     written
 }
 

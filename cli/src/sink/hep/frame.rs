@@ -15,6 +15,8 @@ const HEAD: usize = 6;
 pub(super) enum Kind {
     /// A SIP message.
     Sip,
+    /// A report of RTCP, as JSON.
+    Rtcp,
     /// A report about media, as JSON.
     Quality,
 }
@@ -23,6 +25,7 @@ impl Kind {
     const fn number(self) -> u8 {
         match self {
             Self::Sip => 1,
+            Self::Rtcp => 5,
             Self::Quality => 0x22,
         }
     }

@@ -1,4 +1,4 @@
-//! Every message, and how good each call was, for collectors that speak HEP3, such as Homer (OPS-070).
+//! Every message, every report of RTCP, and how good each call was, for collectors that speak HEP3, such as Homer (OPS-070).
 //!
 //! ```text
 //! shard ─► queue ─► thread: hides secrets, writes frames ─► queue and task of each collector
@@ -11,6 +11,7 @@
 mod collector;
 mod frame;
 mod quality;
+mod rtcp;
 
 use super::log::{Log, wall_clock};
 use super::metrics::{HepMetrics, Metrics};
@@ -21,6 +22,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use collector::{Post, Reach, Waiting};
 use frame::{Frame, Kind};
+use media_api::{RtcpReport, Teller};
 use sbc_core::config::{FileFault, Hep as Wanted, HepCollector, Loaded};
 use sbc_core::event::{Event, Happened};
 use sbc_core::id::CallId;
@@ -70,6 +72,7 @@ struct Feed {
     load: Arc<Load>,
     include_tls: bool,
     quality: bool,
+    rtcp: bool,
 }
 
 /// What waits for the thread.
@@ -104,6 +107,7 @@ enum Entry {
         bytes: Bytes,
     },
     Ended(UnixTime, Arc<Record>),
+    Report(UnixTime, CallId, Box<RtcpReport>),
 }
 
 enum Way {
@@ -115,7 +119,7 @@ impl Entry {
     fn len(&self) -> usize {
         match self {
             Self::Message { bytes, .. } => bytes.len(),
-            Self::Ended(..) => 0,
+            Self::Ended(..) | Self::Report(..) => 0,
         }
     }
 }
@@ -162,6 +166,11 @@ impl Hep {
             Happened::Ended(record) if feed.quality => {
                 self.give(feed, Entry::Ended(event.at, Arc::clone(record)));
             }
+            Happened::Media(media_api::Event::Reported { report, .. }) if feed.rtcp => {
+                if let Some(call) = event.call {
+                    self.give(feed, Entry::Report(event.at, call, Box::new(*report)));
+                }
+            }
             _ => {}
         }
     }
@@ -183,6 +192,27 @@ impl Hep {
                 bytes: bytes.clone(),
             },
         );
+    }
+
+    /// Whether reports of RTCP are wanted, so that the relay has to tell them.
+    pub fn wants_reports(&self) -> bool {
+        self.shared.feed.load().as_ref().is_some_and(|own| own.rtcp)
+    }
+
+    /// Whether a report is worth the way through a shard; one that is wanted and is not counts as lost.
+    pub fn takes_report(&self) -> bool {
+        let is_wanted = self.wants_reports();
+        // Ordering: an entry more or less.
+        let is_taken = is_wanted && !self.shared.is_paused.load(Ordering::Relaxed);
+        if is_wanted && !is_taken {
+            self.lost_report();
+        }
+        is_taken
+    }
+
+    /// A report found no room on its way here.
+    pub fn lost_report(&self) {
+        self.shared.metrics.lost(1);
     }
 
     fn give(&self, feed: &Feed, entry: Entry) {
@@ -296,6 +326,7 @@ impl Hep {
             load,
             include_tls: settings.wanted.include_tls,
             quality: settings.wanted.quality,
+            rtcp: settings.wanted.rtcp,
         };
         let running = Running {
             settings,
@@ -453,6 +484,24 @@ impl Writer {
                     let octets = frame.write();
                     self.post(octets);
                 }
+            }
+            Entry::Report(at, call, report) => {
+                let (source, target) = match report.teller {
+                    Teller::Peer => (report.remote, report.local),
+                    Teller::Us => (report.local, report.remote),
+                };
+                let (correlation, payload) = (call.to_string(), rtcp::text(&report).to_string());
+                let frame = Frame {
+                    source,
+                    target,
+                    at,
+                    kind: Kind::Rtcp,
+                    correlation: Some(&correlation),
+                    payload: payload.as_bytes(),
+                    ..self.frame()
+                };
+                let octets = frame.write();
+                self.post(octets);
             }
         }
     }

@@ -34,6 +34,7 @@ fn wanted(collectors: &[String]) -> Wanted {
         key: None,
         include_tls: false,
         quality: true,
+        rtcp: true,
         roots: "/none".to_owned(),
     }
 }
@@ -222,6 +223,124 @@ fn the_quality_of_each_leg_is_told_at_the_end() {
     assert_eq!(told["RTP_SIP_CALL_ID"], record.egress[0].call_id);
     assert_eq!(told["TOTAL_PK"], 90);
     assert_eq!(told["EXPECTED_PK"], 100);
+}
+
+fn report(teller: Teller) -> RtcpReport {
+    RtcpReport {
+        teller,
+        local: "192.0.2.10:20001".parse().unwrap(),
+        remote: "198.51.100.7:4001".parse().unwrap(),
+        ssrc: 0xfeed_beef,
+        sender: None,
+        reception: None,
+        extended: None,
+    }
+}
+
+fn reported(call: Option<u128>, report: RtcpReport) -> Event {
+    Event {
+        at: UnixTime::from_micros(1_768_471_200_000_001),
+        call: call.map(CallId),
+        leg: None,
+        what: Happened::Media(media_api::Event::Reported {
+            session: media_api::SessionId(1),
+            endpoint: media_api::EndpointId(0),
+            stream: media_api::StreamIndex(0),
+            report,
+        }),
+    }
+}
+
+/// OPS-070, MED-262.
+#[test]
+fn reports_of_rtcp_go_with_the_messages_of_their_call() {
+    let (socket, at) = udp();
+    let stage = stage(wanted(&[at]));
+    assert!(stage.hep.wants_reports() && stage.hep.takes_report());
+    let whole = RtcpReport {
+        sender: Some(media_api::SenderFigures {
+            ntp: (3_900_000_000 << 32) | 7,
+            rtp_timestamp: 1,
+            packets: 2,
+            octets: 3,
+        }),
+        reception: Some(media_api::ReceptionFigures {
+            ssrc: 4,
+            fraction_lost: 5,
+            lost: -6,
+            highest_sequence: 7,
+            jitter: 8,
+            last_sr: 9,
+            delay_since_last_sr: 10,
+        }),
+        extended: Some(media_api::VoipMetrics {
+            loss_rate: 11,
+            end_system_ms: 12,
+            ..media_api::VoipMetrics::default()
+        }),
+        ..report(Teller::Peer)
+    };
+    stage.hep.event(&reported(Some(0xabc), whole));
+    let frame = next(&socket);
+    assert_eq!(chunk(&frame, 0x0b).unwrap(), [5]);
+    assert_eq!(chunk(&frame, 2).unwrap(), [17]);
+    assert_eq!(chunk(&frame, 3).unwrap(), [198, 51, 100, 7]);
+    assert_eq!(chunk(&frame, 4).unwrap(), [192, 0, 2, 10]);
+    assert_eq!(chunk(&frame, 7).unwrap(), 4_001_u16.to_be_bytes());
+    assert_eq!(chunk(&frame, 8).unwrap(), 20_001_u16.to_be_bytes());
+    let name = CallId(0xabc).to_string();
+    assert_eq!(chunk(&frame, 0x11).unwrap(), name.as_bytes());
+    assert_eq!(chunk(&frame, 9).unwrap(), 1_768_471_200_u32.to_be_bytes());
+    let told: serde_json::Value = serde_json::from_str(&payload(&frame)).unwrap();
+    let wanted = serde_json::json!({
+        "ssrc": 0xfeed_beef_u32,
+        "type": 200,
+        "report_count": 1,
+        "report_blocks": [{
+            "source_ssrc": 4, "fraction_lost": 5, "packets_lost": -6, "highest_seq_no": 7,
+            "ia_jitter": 8, "lsr": 9, "dlsr": 10,
+        }],
+        "sender_information": {
+            "ntp_timestamp_sec": 3_900_000_000_u32, "ntp_timestamp_usec": 7, "rtp_timestamp": 1,
+            "packets": 2, "octets": 3,
+        },
+        "report_blocks_xr": {
+            "type": 7, "id": 0xfeed_beef_u32, "fraction_lost": 11, "fraction_discard": 0,
+            "burst_density": 0, "gap_density": 0, "burst_duration": 0, "gap_duration": 0,
+            "round_trip_delay": 0, "end_system_delay": 12,
+        },
+    });
+    assert_eq!(told, wanted);
+
+    // One of ours, with nothing to tell.
+    stage.hep.event(&reported(Some(0xabc), report(Teller::Us)));
+    let frame = next(&socket);
+    assert_eq!(chunk(&frame, 3).unwrap(), [192, 0, 2, 10]);
+    assert_eq!(chunk(&frame, 8).unwrap(), 4_001_u16.to_be_bytes());
+    let told: serde_json::Value = serde_json::from_str(&payload(&frame)).unwrap();
+    let wanted = serde_json::json!({
+        "ssrc": 0xfeed_beef_u32, "type": 201, "report_count": 0, "report_blocks": [],
+    });
+    assert_eq!(told, wanted);
+    assert_eq!(stage.lost(), 0);
+}
+
+#[test]
+fn reports_that_nobody_wants_are_not_made_and_those_without_room_are_counted() {
+    let (socket, at) = udp();
+    let without = stage(Wanted {
+        rtcp: false,
+        ..wanted(std::slice::from_ref(&at))
+    });
+    assert!(!without.hep.wants_reports() && !without.hep.takes_report());
+    without.hep.event(&reported(Some(1), report(Teller::Us)));
+    without.sends(Protocol::Udp, None, "a message");
+    assert_eq!(payload(&next(&socket)), "a message");
+    assert_eq!(without.lost(), 0);
+    let with = stage(wanted(&[at]));
+    with.hep.pause(true);
+    assert!(with.hep.wants_reports() && !with.hep.takes_report());
+    assert_eq!(with.lost(), 1);
 }
 
 /// OPS-001, FM-25: a collector that does not read, and one that is not there, beside one that is.

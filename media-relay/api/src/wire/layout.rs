@@ -50,6 +50,7 @@ wire_layout! {
         12: Lost { session },
         13: KeyWorn { session, endpoint, stream, fresh },
         14: HandshakeFailed { session, endpoint, stream, why },
+        15: Reported { session, endpoint, stream, report },
     }
 
     enum AllocateError {
@@ -235,6 +236,19 @@ wire_layout! {
 
     struct WorstInterval {
         unix_ms, length_ms, expected, lost, late, max_jitter_us, longest_gap_us, score,
+    }
+
+    struct RtcpReport { teller, local, remote, ssrc, sender, reception, extended }
+
+    enum Teller {
+        0: Peer,
+        1: Us,
+    }
+
+    struct SenderFigures { ntp, rtp_timestamp, packets, octets }
+
+    struct ReceptionFigures {
+        ssrc, fraction_lost, lost, highest_sequence, jitter, last_sr, delay_since_last_sr,
     }
 
     struct ReportedStats { reports, lost, worst_loss_percent, jitter_us, max_jitter_us, listening }

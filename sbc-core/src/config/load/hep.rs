@@ -67,6 +67,7 @@ impl Load<'_> {
             key: written.key.as_ref().map(|at| at.value.clone()),
             include_tls: super::chosen(&written.include_tls, false),
             quality: super::chosen(&written.quality, true),
+            rtcp: super::chosen(&written.rtcp, true),
             roots: roots.value,
         })
     }
