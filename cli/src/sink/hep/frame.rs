@@ -19,6 +19,8 @@ pub(super) enum Kind {
     Rtcp,
     /// A report about media, as JSON.
     Quality,
+    /// A line of the log.
+    Log,
 }
 
 impl Kind {
@@ -27,6 +29,7 @@ impl Kind {
             Self::Sip => 1,
             Self::Rtcp => 5,
             Self::Quality => 0x22,
+            Self::Log => 100,
         }
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::sink::fixture;
-use crate::sink::log::{Form, Level};
+use crate::sink::log::Form;
 use sbc_core::id::ListenerName;
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
@@ -10,6 +10,7 @@ const LOCAL: &str = "192.0.2.10:5060";
 /// An exporter with these collectors, as a reload would make it.
 struct Stage {
     hep: Hep,
+    log: Log,
     metrics: Arc<Metrics>,
     runtime: tokio::runtime::Runtime,
 }
@@ -35,6 +36,9 @@ fn wanted(collectors: &[String]) -> Wanted {
         include_tls: false,
         quality: true,
         rtcp: true,
+        sample: 100,
+        trunks: Vec::new(),
+        logs: None,
         roots: "/none".to_owned(),
     }
 }
@@ -46,15 +50,17 @@ fn stage(wanted: Wanted) -> Stage {
         .build()
         .unwrap();
     let metrics = Arc::new(Metrics::new().unwrap());
-    let log = Log::start(Level::Error, Form::Text, std::io::sink())
+    let log = Log::start(Level::Info, Form::Text, std::io::sink())
         .unwrap()
         .0;
-    let hep = Hep::new(Arc::clone(&metrics), log);
+    let hep = Hep::new(Arc::clone(&metrics), log.clone());
     let settings = Settings {
         wanted,
         node: "sbc1".to_owned(),
         key: Some(b"open sesame".to_vec()),
+        own: LOCAL.parse().unwrap(),
     };
+    let logs = settings.wanted.logs;
     let places: Places = Arc::new(|_| Some(LOCAL.parse().unwrap()));
     let resolver = Resolver::new(Arc::clone(&metrics));
     let entered = runtime.enter();
@@ -62,8 +68,10 @@ fn stage(wanted: Wanted) -> Stage {
     drop(entered);
     *hep.running() = Some(running);
     hep.shared.feed.store(Some(Arc::new(feed)));
+    log.set_aside(logs.map(|logs| hep.aside(logs)));
     Stage {
         hep,
+        log,
         metrics,
         runtime,
     }
@@ -341,6 +349,106 @@ fn reports_that_nobody_wants_are_not_made_and_those_without_room_are_counted() {
     with.hep.pause(true);
     assert!(with.hep.wants_reports() && !with.hep.takes_report());
     assert_eq!(with.lost(), 1);
+}
+
+/// OPS-071.
+#[test]
+fn a_share_of_calls_is_told_of_with_everything_or_nothing() {
+    let (socket, at) = udp();
+    let stage = stage(Wanted {
+        sample: 10,
+        ..wanted(&[at])
+    });
+    for call in 0..200 {
+        stage.hears(Some(call), &format!("heard {call}"));
+        stage.sends(Protocol::Udp, Some(call), &format!("sent {call}"));
+    }
+    stage.sends(Protocol::Udp, None, "of no call");
+    let mut all = Vec::new();
+    while all.last().is_none_or(|last| last != "of no call") {
+        all.push(payload(&next(&socket)));
+    }
+    let calls = (0..10).chain(100..110);
+    let mut meant: Vec<_> = calls
+        .flat_map(|call| [format!("heard {call}"), format!("sent {call}")])
+        .collect();
+    meant.push("of no call".to_owned());
+    assert_eq!(all, meant);
+    assert_eq!(stage.lost(), 0, "what is not wanted is not lost");
+}
+
+/// OPS-071.
+#[test]
+fn calls_of_some_trunks_alone_are_told_of_from_their_first_message_on() {
+    let (socket, at) = udp();
+    let stage = stage(Wanted {
+        trunks: vec![TrunkName::new("telco")],
+        ..wanted(&[at])
+    });
+    let goes_to = |call: u128, trunk: &str| {
+        stage.hep.event(&Event {
+            at: UnixTime::default(),
+            call: Some(CallId(call)),
+            leg: None,
+            what: Happened::AttemptStarted {
+                trunk: TrunkName::new(trunk),
+                host: "198.51.100.7".to_owned(),
+                remote: "198.51.100.7:5060".parse().unwrap(),
+                protocol: Protocol::Udp,
+            },
+        });
+    };
+    stage.hears(Some(1), "one");
+    stage.hears(Some(2), "two");
+    stage.hears(None, "of no call");
+    goes_to(1, "other");
+    goes_to(2, "other");
+    stage.hears(Some(1), "one again");
+    goes_to(1, "telco");
+    goes_to(1, "other");
+    stage.hears(Some(2), "two again");
+    stage.hears(Some(1), "one at last");
+    let told: Vec<_> = (0..3).map(|_| payload(&next(&socket))).collect();
+    assert_eq!(told, ["one", "one again", "one at last"]);
+    // What waits is bounded; a flood of others forgets who has waited longest.
+    for call in 3..2_000 {
+        stage.hears(Some(call), "another");
+    }
+    goes_to(3, "telco");
+    goes_to(1_999, "telco");
+    stage.hears(Some(3), "three");
+    let told: Vec<_> = (0..2).map(|_| payload(&next(&socket))).collect();
+    assert_eq!(told, ["another", "three"]);
+    assert_eq!(stage.lost(), 0);
+}
+
+/// OPS-071: protocol 100.
+#[test]
+fn lines_of_the_log_go_to_collectors_that_want_them() {
+    let (socket, at) = udp();
+    let stage = stage(Wanted {
+        logs: Some(HepLogs::Warn),
+        ..wanted(&[at])
+    });
+    stage.log.info("quiet", "not grave enough").send();
+    let line = stage.log.warn("loud", "it is \"so\"");
+    line.with("call", CallId(0xabc))
+        .with("trunk", "telco")
+        .send();
+    let frame = next(&socket);
+    assert_eq!(chunk(&frame, 0x0b).unwrap(), [100]);
+    assert_eq!(chunk(&frame, 3).unwrap(), [192, 0, 2, 10]);
+    let name = CallId(0xabc).to_string();
+    assert_eq!(chunk(&frame, 0x11).unwrap(), name.as_bytes());
+    let told: serde_json::Value = serde_json::from_str(&payload(&frame)).unwrap();
+    assert_eq!(
+        (&told["level"], &told["code"]),
+        (&"warn".into(), &"loud".into())
+    );
+    assert_eq!(told["message"], "it is \"so\"");
+    assert_eq!(told["trunk"], "telco");
+    stage.log.warn("loud", "of no call").send();
+    assert_eq!(chunk(&next(&socket), 0x11), None);
 }
 
 /// OPS-001, FM-25: a collector that does not read, and one that is not there, beside one that is.
