@@ -211,7 +211,7 @@ fn a_call_is_carried_as_by_a_relay_in_the_same_process() {
     assert!(!path.exists());
 }
 
-/// Plays a call of one packet to its end; the reports that were told.
+/// Plays a call of one packet to its end, copied as every call of another process can be; the reports that were told.
 fn reports_of_a_call(daemon: &Daemon, session: SessionId) -> Vec<RtcpReport> {
     let local = daemon.reserve(session);
     let peers = [0, 1].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
@@ -233,6 +233,10 @@ fn reports_of_a_call(daemon: &Daemon, session: SessionId) -> Vec<RtcpReport> {
             silence_ms: 0,
         },
     });
+    daemon.remote.command(Command::Tap {
+        session,
+        tap: Some(Tap::Headers),
+    });
     daemon.remote.command(Command::Stats { session });
     while !matches!(daemon.next(), Event::Stats { .. }) {}
     peers[1].set_read_timeout(Some(PATIENCE)).unwrap();
@@ -244,11 +248,17 @@ fn reports_of_a_call(daemon: &Daemon, session: SessionId) -> Vec<RtcpReport> {
         endpoint: None,
         drain_ms: 0,
     });
-    let mut told = Vec::new();
+    let (mut told, mut copies) = (Vec::new(), Vec::new());
     loop {
         match daemon.next() {
             Event::Reported { report, .. } => told.push(report),
-            Event::Released { .. } => return told,
+            Event::Tapped { packet, .. } => copies.push((packet.octets.len(), packet.length)),
+            Event::Released { .. } => {
+                // In, out, and the goodbye.
+                assert_eq!(copies[..2], [(12, 172); 2]);
+                assert_eq!((copies.len(), copies[2].0), (3, 8));
+                return told;
+            }
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::daemon::inbox::Inboxes;
 use crate::daemon::net::bind_advice;
+use crate::sink::capture::Captures;
 use crate::sink::hep::Hep;
 use crate::sink::log::Log;
 use crate::sink::metrics::{MediaFigures, RealmFigures};
@@ -164,7 +165,7 @@ pub fn start(
     config: &Config,
     relay: Option<&str>,
     inboxes: Inboxes,
-    hep: Hep,
+    (hep, captures): (Hep, Captures),
     log: Log,
 ) -> Result<Plane, MediaFault> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -173,6 +174,12 @@ pub fn start(
     let recordings = recordings(config).map_err(MediaFault::Sounds)?;
     let sink: EventSink = Box::new(move |event| {
         let shard = ShardId(u8::try_from(event.session().shard()).unwrap_or(u8::MAX));
+        let event = match event {
+            media_api::Event::Tapped {
+                session, packet, ..
+            } => return captures.media(session, packet),
+            event => event,
+        };
         let is_report = matches!(event, media_api::Event::Reported { .. });
         if is_report && !hep.takes_report() {
             return;

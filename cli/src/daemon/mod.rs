@@ -299,14 +299,20 @@ impl Daemon {
         let relay = {
             let (config, log) = (Arc::clone(&config), sinks.log.clone());
             let (inboxes, path) = (inboxes.clone(), loaded.shell.relay.clone());
-            let hep = sinks.hep.clone();
-            let started = move || media::start(&config, path.as_deref(), inboxes, hep, log);
+            let takers = (sinks.hep.clone(), sinks.captures.clone());
+            let started = move || media::start(&config, path.as_deref(), inboxes, takers, log);
             let started = tokio::task::spawn_blocking(started).await;
             started
                 .map_err(|fault| StartFault::System(fault.to_string()))?
                 .map_err(StartFault::Media)?
         };
         let relay = Arc::new(relay);
+        let to = Arc::downgrade(&relay);
+        sinks.captures.set_relay(Box::new(move |order| {
+            if let Some(relay) = to.upgrade() {
+                relay.command(order);
+            }
+        }));
         let collector = MediaCollector::new(
             Box::new(media::figures(&config, Arc::downgrade(&relay))),
             metrics.panics.with_label_values(&["media"]),

@@ -2,7 +2,7 @@
 
 use crate::{
     CryptoKey, Digit, EndpointId, HandshakeFault, LocalEndpoint, RtcpReport, SessionId,
-    SessionStats, StreamIndex,
+    SessionStats, StreamIndex, TappedPacket,
 };
 use std::net::SocketAddr;
 
@@ -150,6 +150,15 @@ pub enum Event {
         /// What it says.
         report: RtcpReport,
     },
+    /// A packet was accepted or sent. Only after [`crate::Command::Tap`]; whoever has no room for them drops them.
+    Tapped {
+        /// The session.
+        session: SessionId,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The packet.
+        packet: TappedPacket,
+    },
     /// Statistics asked for.
     Stats {
         /// The session.
@@ -185,7 +194,8 @@ impl Event {
             | Self::DigitBegun { endpoint, .. }
             | Self::Digit { endpoint, .. }
             | Self::Played { endpoint, .. }
-            | Self::Reported { endpoint, .. } => Some(endpoint),
+            | Self::Reported { endpoint, .. }
+            | Self::Tapped { endpoint, .. } => Some(endpoint),
             Self::Allocated { .. }
             | Self::Refused { .. }
             | Self::Stats { .. }
@@ -210,6 +220,7 @@ impl Event {
             | Self::Digit { session, .. }
             | Self::Played { session, .. }
             | Self::Reported { session, .. }
+            | Self::Tapped { session, .. }
             | Self::Stats { session, .. }
             | Self::Released { session, .. }
             | Self::Lost { session } => *session,

@@ -40,6 +40,7 @@ mod quality;
 mod report;
 mod sound;
 mod stats;
+mod tap;
 pub mod wire;
 
 pub use command::{BridgePlan, Command, HANDED_OVER_MS, Stage};
@@ -61,3 +62,4 @@ pub use quality::{
 pub use report::{ReceptionFigures, RtcpReport, SenderFigures, Teller};
 pub use sound::{Beside, Playing, Sound, SoundId, Tone, TonePhase};
 pub use stats::{DropReason, EndpointStats, SessionStats, StreamStats};
+pub use tap::{Tap, TappedPacket};

@@ -145,6 +145,14 @@ fn commands() -> Vec<Command> {
             endpoint,
             to: SessionId(1),
         },
+        Command::Tap {
+            session,
+            tap: Some(Tap::Headers),
+        },
+        Command::Tap {
+            session,
+            tap: Some(Tap::Whole),
+        },
         Command::Follow {
             session,
             endpoint,
@@ -325,6 +333,17 @@ fn events() -> Vec<Event> {
             stats: SessionStats::default(),
         },
         Event::Lost { session },
+        Event::Tapped {
+            session,
+            endpoint,
+            packet: TappedPacket {
+                teller: Teller::Peer,
+                local: address("192.0.2.1:2"),
+                remote: address("198.51.100.1:4"),
+                length: 172,
+                octets: vec![0x80; 12],
+            },
+        },
     ];
     for why in [
         AllocateError::PortsExhausted,

@@ -497,7 +497,8 @@ impl Server {
             | Event::DigitBegun { .. }
             | Event::Digit { .. }
             | Event::Played { .. }
-            | Event::Reported { .. } => {}
+            | Event::Reported { .. }
+            | Event::Tapped { .. } => {}
         }
     }
 

@@ -425,6 +425,7 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
         | Command::Update { session, .. }
         | Command::HandOver { session, .. }
         | Command::Follow { session, .. }
+        | Command::Tap { session, .. }
         | Command::Take { session, .. }
         | Command::Dial { session, .. }
         | Command::Play { session, .. }
@@ -459,6 +460,7 @@ fn is_awaited(work: &Work) -> bool {
         | Command::Update { .. }
         | Command::HandOver { .. }
         | Command::Follow { .. }
+        | Command::Tap { .. }
         | Command::Take { .. } => false,
     }
 }

@@ -542,6 +542,7 @@ impl State {
             | Event::Digit { .. }
             | Event::Played { .. }
             | Event::Reported { .. }
+            | Event::Tapped { .. }
             | Event::Stats { .. } => {}
         }
     }

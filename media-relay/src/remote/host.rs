@@ -377,7 +377,7 @@ fn start(
     let _ = socket.set_read_timeout(None);
     let (told, unsaid) = (Arc::clone(queue), Arc::clone(lost));
     let sink: EventSink = Box::new(move |event| {
-        if let Event::Reported { .. } = event {
+        if let Event::Reported { .. } | Event::Tapped { .. } = event {
             if told.push(&ToDaemon::Event(event), ROOM_FOR_REPORTS) == Pushed::Full {
                 // Ordering: a number for itself.
                 unsaid.fetch_add(1, Ordering::Relaxed);

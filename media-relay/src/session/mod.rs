@@ -30,6 +30,7 @@ mod sending;
 mod sequence;
 mod source;
 mod stream;
+mod tap;
 
 pub use change::Recode;
 pub use handed::Handed;
@@ -45,7 +46,7 @@ use liveness::Liveness;
 use media_api::{
     AllocateError, BridgePlan, Command, Content, CryptoKey, Direction, DropReason, EndpointId,
     EndpointSpec, EndpointStats, Event, LocalEndpoint, LocalStream, ProtectionWanted, RealmId,
-    SessionId, SessionStats, Stage, StreamIndex, Suite,
+    SessionId, SessionStats, Stage, StreamIndex, Suite, Tap,
 };
 use one_way::OneWay;
 use plan::Path;
@@ -98,6 +99,8 @@ pub struct MediaSession {
     drained_at: Option<Timestamp>,
     /// The party that goes on elsewhere.
     handed_over: Option<HandedOver>,
+    /// What is copied of packets.
+    tap: Option<Tap>,
 }
 
 #[derive(Debug)]
@@ -125,6 +128,7 @@ impl MediaSession {
             is_released: false,
             drained_at: None,
             handed_over: None,
+            tap: None,
         }
     }
 
@@ -159,8 +163,9 @@ impl MediaSession {
     ) {
         let first = self.streams.len();
         for (index, sockets) in (0u8..=u8::MAX).zip(sockets) {
-            self.streams
-                .push(Stream::new(StreamIndex(index), *sockets, entropy));
+            let mut stream = Stream::new(StreamIndex(index), *sockets, entropy);
+            stream.tap(self.tap);
+            self.streams.push(stream);
         }
         self.endpoints.push(Endpoint {
             id: endpoint,
@@ -178,6 +183,20 @@ impl MediaSession {
     /// send on is made in it. Does not allocate, except for the two events that a stream has, and for
     /// what goes to another session.
     pub fn packet(
+        &mut self,
+        socket: SocketId,
+        from: SocketAddr,
+        slot: &mut [u8],
+        length: usize,
+        now: Timestamp,
+        out: &mut Output,
+    ) -> Outcome {
+        let outcome = self.received(socket, from, slot, length, now, out);
+        self.tell_copies(out);
+        outcome
+    }
+
+    fn received(
         &mut self,
         socket: SocketId,
         from: SocketAddr,
@@ -284,6 +303,8 @@ impl MediaSession {
         if accepted.first {
             self.tell_first_media(at, out);
         }
+        let plain = slot.get(..accepted.payload.end).unwrap_or_default();
+        self.streams[at].copy_received(from, plain);
         if let Some(handed) = self.hands_over(at) {
             return self.passed_on(at, handed, &accepted, slot);
         }
@@ -491,6 +512,7 @@ impl MediaSession {
                     self.endpoints[at].follows = Some(of);
                 }
             }
+            Command::Tap { tap, .. } => self.tap_all(tap),
             Command::Take {
                 endpoint, intake, ..
             } => self.take(endpoint, intake),
@@ -542,6 +564,7 @@ impl MediaSession {
         (0..self.streams.len()).for_each(|at| self.tell_worn(at, out));
         self.check_silence(now, out);
         self.look_for_one_way(now, out);
+        self.tell_copies(out);
     }
 
     /// When [`Self::tick`] is next wanted. Commands and ticks change it. Packets at most
@@ -657,6 +680,7 @@ impl MediaSession {
                 false => self.close_endpoint(at, now, out),
             }
         }
+        self.tell_copies(out);
         let stats = self.stats();
         out.events.push(Event::Released {
             session: self.id,

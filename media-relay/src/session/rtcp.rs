@@ -306,6 +306,7 @@ impl Stream {
         {
             self.reports.source = Some(from);
         }
+        self.copy_report(Teller::Peer, is_mux, from, packet);
         let ntp = wall.ntp(now);
         let arrival = middle(ntp);
         let expected = self.reception.totals().expected;
@@ -466,13 +467,15 @@ impl Stream {
             Ending::No => {}
         }
         let length = writer.len();
+        let is_mux = socket == self.sockets.rtp;
+        self.copy_report(Teller::Us, is_mux, to, &buffer[..length]);
         let length = self.protect_report(&mut buffer, length)?;
         self.reports.sent += 1;
         self.reports.bytes = BELOW_BYTES + length as u64;
         out.push_report(self.sockets.realm, socket, to, &buffer[..length]);
         out.wants_reports.then(|| RtcpReport {
             teller: Teller::Us,
-            local: self.advertised(socket == self.sockets.rtp),
+            local: self.advertised(is_mux),
             remote: to,
             ssrc: self.outgoing.ssrc,
             sender: sender.map(|own| SenderFigures {
@@ -486,7 +489,7 @@ impl Stream {
         })
     }
 
-    fn advertised(&self, is_mux: bool) -> SocketAddr {
+    pub(super) fn advertised(&self, is_mux: bool) -> SocketAddr {
         match is_mux {
             true => self.sockets.advertised_rtp,
             false => self.sockets.advertised_rtcp,

@@ -226,6 +226,7 @@ impl<B: Batch> Worker<B> {
                             | Command::Update { .. }
                             | Command::HandOver { .. }
                             | Command::Follow { .. }
+                            | Command::Tap { .. }
                             | Command::Take { .. }
                             | Command::Dial { .. }
                             | Command::Play { .. }

@@ -292,6 +292,7 @@ impl Sessions {
             | Command::Update { session, .. }
             | Command::HandOver { session, .. }
             | Command::Follow { session, .. }
+            | Command::Tap { session, .. }
             | Command::Take { session, .. }
             | Command::Dial { session, .. }
             | Command::Play { session, .. }

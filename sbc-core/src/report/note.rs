@@ -350,6 +350,7 @@ fn media(event: &media_api::Event) -> Option<String> {
         Event::DigitBegun { .. }
         | Event::Digit { .. }
         | Event::Reported { .. }
+        | Event::Tapped { .. }
         | Event::Stats { .. } => return None,
     };
     Some(text)

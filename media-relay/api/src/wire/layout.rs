@@ -25,6 +25,7 @@ wire_layout! {
         8: HandOver { session, endpoint, to },
         9: Follow { session, endpoint, of },
         10: Stats { session },
+        11: Tap { session, tap },
     }
 
     enum Stage {
@@ -51,6 +52,7 @@ wire_layout! {
         13: KeyWorn { session, endpoint, stream, fresh },
         14: HandshakeFailed { session, endpoint, stream, why },
         15: Reported { session, endpoint, stream, report },
+        16: Tapped { session, endpoint, packet },
     }
 
     enum AllocateError {
@@ -208,6 +210,13 @@ wire_layout! {
         0: Muted,
         1: First { quiet_ms },
     }
+
+    enum Tap {
+        0: Headers,
+        1: Whole,
+    }
+
+    struct TappedPacket { teller, local, remote, length, octets }
 
     struct SessionStats { endpoints }
     struct EndpointStats { endpoint, streams }
