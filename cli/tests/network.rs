@@ -199,7 +199,7 @@ async fn every_operation_is_for_those_roles_that_have_its_right() {
         ("auditor", vec!["read", "numbers", "audit"]),
         (
             "admin",
-            vec!["read", "numbers", "calls", "configure", "audit"],
+            vec!["read", "numbers", "calls", "configure", "audit", "media"],
         ),
     ];
     for (role, rights) in rights {
@@ -238,6 +238,30 @@ async fn every_operation_is_for_those_roles_that_have_its_right() {
             }
         }
     }
+    // MED-364: what callers say is for fewer still.
+    let captures = |query: &str, token: &str, wanted: u16| {
+        let (desk, path) = (&desk, format!("/api/v1/capture{query}"));
+        let token = format!("token-{token}");
+        async move {
+            let page = desk.ask("POST", &path, Some(&token), "").await;
+            assert_eq!(page.status, wanted, "{token} {path}: {page:?}");
+        }
+    };
+    captures("?rtp=full", "engineer", 403).await;
+    captures("?rtp=headers", "operator", 200).await;
+    captures("/fetch", "operator", 200).await;
+    captures("/stop", "operator", 200).await;
+    captures("?rtp=full", "admin", 200).await;
+    captures("/fetch", "engineer", 403).await;
+    captures("/fetch", "admin", 200).await;
+    let entries = desk.entries();
+    let is_known = |what: &str, status| {
+        let mut all = entries.iter();
+        all.any(|one| one.what == what && one.status == status)
+    };
+    assert!(is_known("POST /capture rtp=full", 200), "{entries:?}");
+    assert!(is_known("POST /capture/fetch rtp=full", 200), "{entries:?}");
+    assert!(is_known("POST /capture", 403), "{entries:?}");
     let done = desk
         .ask("POST", "/api/v1/drain/now", Some("token-operator"), "")
         .await;

@@ -150,6 +150,51 @@ fn forwarding_plain_and_secured_packets_allocates_nothing() {
     }
 }
 
+#[test]
+fn telling_reports_allocates_nothing() {
+    let mut bench = Bench::joined();
+    bench.out.wants_reports = true;
+    let report = [0x80, 201, 0, 1, 0, 0, 0x10, 0];
+    let mut slot = [0; 2048];
+    let mut told = 0;
+    let from = terms(peer_a()).remote_rtcp;
+    let mut talk = |bench: &mut Bench, packets: std::ops::Range<u16>| {
+        for at in packets {
+            bench.now.0 += 20_000;
+            let packet = [
+                0x80,
+                8,
+                (at >> 8) as u8,
+                at as u8,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0x10,
+                0,
+            ];
+            slot[..packet.len()].copy_from_slice(&packet);
+            slot[packet.len()..packet.len() + 160].fill(0xd5);
+            let (session, now, out) = (&mut bench.session, bench.now, &mut bench.out);
+            session.packet(SocketId(0), peer_a(), &mut slot, 172, now, out);
+            slot[..report.len()].copy_from_slice(&report);
+            let outcome = session.packet(SocketId(1), from, &mut slot, report.len(), now, out);
+            assert_eq!(outcome, Outcome::Report);
+            session.tick(now, out);
+            let is_told = |event: &&Event| matches!(event, Event::Reported { .. });
+            told += out.events.iter().filter(is_told).count();
+            out.clear();
+        }
+    };
+    talk(&mut bench, 0..500);
+    let counted = allocation_counter::measure(|| talk(&mut bench, 500..2_000));
+    assert_eq!(counted.count_total, 0);
+    // Twice a second those of A, and ours.
+    assert!(told > 80, "{told}");
+}
+
 /// Bytes of a call that has been relayed for 20 s, everything that is known of its quality included; the worker's
 /// sockets and stocks are not the call's.
 fn bytes_of_call(is_secured: [bool; 2]) -> i64 {

@@ -28,6 +28,7 @@ mod secure;
 mod sound;
 mod source;
 mod srtp;
+mod tap;
 mod tone;
 mod transcode;
 

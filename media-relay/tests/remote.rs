@@ -205,10 +205,89 @@ fn a_call_is_carried_as_by_a_relay_in_the_same_process() {
         }
     };
     assert_eq!(stats.endpoints[0].streams[0].received_packets, 1);
+    assert_eq!(daemon.remote.totals().reports_lost, 0);
     daemon.remote.shutdown();
     running.says("its sessions have ended");
     running.end();
     assert!(!path.exists());
+}
+
+/// Plays a call of one packet to its end, copied as every call of another process can be; the reports that were told.
+fn reports_of_a_call(daemon: &Daemon, session: SessionId) -> Vec<RtcpReport> {
+    let local = daemon.reserve(session);
+    let peers = [0, 1].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+    for (endpoint, peer) in [A, B].into_iter().zip(&peers) {
+        daemon.remote.command(Command::Answer {
+            session,
+            endpoint,
+            fork: ForkId(0),
+            negotiated: Negotiated {
+                streams: vec![Some(terms(peer.local_addr().unwrap()))],
+            },
+            stage: Stage::Final,
+        });
+    }
+    daemon.remote.command(Command::Update {
+        session,
+        plan: BridgePlan {
+            joined: Some((A, B)),
+            silence_ms: 0,
+        },
+    });
+    daemon.remote.command(Command::Tap {
+        session,
+        tap: Some(Tap::Headers),
+    });
+    daemon.remote.command(Command::Stats { session });
+    while !matches!(daemon.next(), Event::Stats { .. }) {}
+    peers[1].set_read_timeout(Some(PATIENCE)).unwrap();
+    let packet = crate::common::rtp(8, 1, 160, 7, &[0xd5; 160]);
+    peers[0].send_to(&packet, local[0].streams[0].rtp).unwrap();
+    peers[1].recv(&mut [0; 400]).unwrap();
+    daemon.remote.command(Command::Release {
+        session,
+        endpoint: None,
+        drain_ms: 0,
+    });
+    let (mut told, mut copies) = (Vec::new(), Vec::new());
+    loop {
+        match daemon.next() {
+            Event::Reported { report, .. } => told.push(report),
+            Event::Tapped { packet, .. } => copies.push((packet.octets.len(), packet.length)),
+            Event::Released { .. } => {
+                // In, out, and the goodbye.
+                assert_eq!(copies[..2], [(12, 172); 2]);
+                assert_eq!((copies.len(), copies[2].0), (3, 8));
+                return told;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// MED-262.
+#[test]
+fn reports_are_told_while_they_are_wanted_by_each_relay_that_comes() {
+    let path = path();
+    let running = host(&path);
+    let daemon = daemon(&path, vec![realm(40)]);
+    assert_eq!(reports_of_a_call(&daemon, SessionId(1)), []);
+    daemon.remote.set_reports(true);
+    let told = reports_of_a_call(&daemon, SessionId(2));
+    // The goodbye to the one who has heard something.
+    let [own] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!((own.teller, own.sender.unwrap().packets), (Teller::Us, 1));
+    running.end();
+    let running = host(&path);
+    while daemon.met.recv_timeout(PATIENCE).unwrap() != Met::Begun {}
+    while daemon.met.try_recv().is_ok() {}
+    assert_eq!(reports_of_a_call(&daemon, SessionId(3)).len(), 1);
+    daemon.remote.set_reports(false);
+    assert_eq!(reports_of_a_call(&daemon, SessionId(4)), []);
+    drop(daemon);
+    running.end();
 }
 
 #[test]

@@ -457,3 +457,145 @@ fn a_line_that_is_switched_off_says_goodbye_and_may_come_back() {
     bench.voice(B, 2).unwrap();
     assert!(to_a(&bench.run_ms(10_000)) > 0);
 }
+
+/// What was told of reports: endpoint and report.
+fn told(bench: &mut Bench) -> Vec<(EndpointId, RtcpReport)> {
+    let events = bench.events().into_iter();
+    let told = events.filter_map(|event| match event {
+        Event::Reported {
+            session: SESSION,
+            endpoint,
+            stream: StreamIndex(0),
+            report,
+        } => Some((endpoint, report)),
+        _ => None,
+    });
+    told.collect()
+}
+
+/// MED-262.
+#[test]
+fn reports_of_both_ways_are_told_where_somebody_wants_them() {
+    let mut bench = Bench::joined();
+    let rtcp = address("192.0.2.10:4001");
+    let sent = bench.voice(A, 7).unwrap();
+    let ours = bench.voice(B, 1).unwrap();
+    let info = SenderInfo {
+        ntp: (3 << 32) | 4,
+        rtp_timestamp: 5,
+        packets: 6,
+        octets: 7,
+    };
+    let block = ReportBlock {
+        ssrc: ours.ssrc,
+        fraction_lost: 8,
+        cumulative_lost: -9,
+        highest_sequence: 10,
+        jitter: 11,
+        last_sr: 12,
+        delay_since_last_sr: 13,
+    };
+    let mut buffer = [0; 100];
+    let mut writer = Writer::new(&mut buffer);
+    writer.report(0x1000, Some(info), Some(&block));
+    writer.canonical_name(0x1000, b"somebody@192.0.2.10");
+    let length = writer.len();
+    let report = &buffer[..length];
+    assert_eq!(bench.send_rtcp(A, rtcp, report), Outcome::Report);
+    bench.run_ms(10_000);
+    assert_eq!(told(&mut bench), [], "nobody has asked");
+
+    bench.out.wants_reports = true;
+    assert_eq!(bench.send_rtcp(A, rtcp, report), Outcome::Report);
+    let heard = RtcpReport {
+        teller: Teller::Peer,
+        local: address("203.0.113.1:20001"),
+        remote: rtcp,
+        ssrc: 0x1000,
+        sender: Some(SenderFigures {
+            ntp: (3 << 32) | 4,
+            rtp_timestamp: 5,
+            packets: 6,
+            octets: 7,
+        }),
+        reception: Some(ReceptionFigures {
+            ssrc: ours.ssrc,
+            fraction_lost: 8,
+            lost: -9,
+            highest_sequence: 10,
+            jitter: 11,
+            last_sr: 12,
+            delay_since_last_sr: 13,
+        }),
+        extended: None,
+    };
+    assert_eq!(told(&mut bench), [(A, heard)]);
+    // What is refused says nothing.
+    let stranger = bench.send_rtcp(A, address("203.0.113.99:4001"), report);
+    assert_eq!(stranger, Outcome::Dropped(DropReason::Source));
+    assert_eq!(told(&mut bench), []);
+
+    // A report that we send is told as it goes out.
+    bench.voice(A, 8).unwrap();
+    let made = bench.run_ms(5_000);
+    let mut made = made.iter();
+    let (_, written) = made.find(|(to, _)| to.ip() == peer_b().ip()).unwrap();
+    let Some(Packet::SenderReport {
+        ssrc,
+        ntp,
+        rtp_timestamp,
+        packets,
+        octets,
+        mut blocks,
+    }) = Compound::parse(written).unwrap().packets().next()
+    else {
+        panic!("we have sent");
+    };
+    let block = blocks.next().unwrap();
+    let all = told(&mut bench);
+    let (_, own) = all.iter().find(|(to, _)| *to == B).unwrap();
+    assert_eq!(own.teller, Teller::Us);
+    assert_eq!(own.remote, address("198.51.100.20:6001"));
+    assert_eq!(own.local, address("203.0.113.1:20003"));
+    assert_eq!((own.ssrc, own.ssrc), (ssrc, sent.ssrc));
+    let sender = SenderFigures {
+        ntp,
+        rtp_timestamp,
+        packets,
+        octets,
+    };
+    assert_eq!(own.sender, Some(sender));
+    let reception = own.reception.unwrap();
+    assert_eq!(
+        (reception.ssrc, reception.highest_sequence, reception.jitter),
+        (block.ssrc, block.highest_sequence, block.jitter)
+    );
+    // The last ones, with the goodbye.
+    bench.command(Command::Release {
+        session: SESSION,
+        endpoint: None,
+        drain_ms: 0,
+    });
+    let events = bench.events();
+    let is_told = |event: &Event| matches!(event, Event::Reported { .. });
+    assert_eq!(events.iter().filter(|event| is_told(event)).count(), 2);
+    assert!(matches!(events.last(), Some(Event::Released { .. })));
+}
+
+#[test]
+fn a_peer_that_reports_without_end_is_told_twice_a_second_at_most() {
+    let mut bench = Bench::joined();
+    bench.out.wants_reports = true;
+    bench.voice(A, 1).unwrap();
+    bench.events();
+    let rtcp = address("192.0.2.10:4001");
+    let report = [0x80, 201, 0, 1, 0, 0, 0x10, 0];
+    let mut count = 0;
+    for _ in 0..1_000 {
+        bench.wait_ms(10);
+        assert_eq!(bench.send_rtcp(A, rtcp, &report), Outcome::Report);
+        count += told(&mut bench).len();
+    }
+    assert_eq!(count, 20);
+    assert_eq!(bench.stats(A).received_rtcp, 1_000);
+}

@@ -94,6 +94,9 @@ pub struct Record {
     pub local_media: Vec<LocalMediaRecord>,
     /// Media figures per leg.
     pub media: Vec<MediaRecord>,
+    /// What of its media an operator has captured: `headers` or `full`; nothing where none were (MED-364).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_captured: Option<&'static str>,
     /// Legs whose media did not get through, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub one_way: Vec<OneWayRecord>,

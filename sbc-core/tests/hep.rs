@@ -2,7 +2,10 @@
 
 use crate::world::CONFIG;
 
-use sbc_core::config::{Assumed, Findings, HepCollector, Loaded, Secret, Source, effective, load};
+use sbc_core::config::{
+    Assumed, Findings, HepCollector, HepLogs, Loaded, Secret, Source, effective, load,
+};
+use sbc_core::id::TrunkName;
 use sbc_core::transport::Protocol;
 
 fn sources(table: &str) -> [Source; 1] {
@@ -30,7 +33,7 @@ fn collector(host: &str, port: u16, protocol: Protocol) -> HepCollector {
 fn an_operator_names_collectors_and_what_they_get() {
     let found = loaded(
         "collectors = [\"192.0.2.50:9060;udp\", \"homer.example.net:9061;tls\", \"[2001:db8::5]:9060;tcp\"]\n\
-         id = 2001\nkey = { file = \"/k\" }\ninclude_tls = true\nquality = false\nroots = \"/r\"",
+         id = 2001\nkey = { file = \"/k\" }\ninclude_tls = true\nquality = false\nrtcp = false\nsample = 10\ntrunks = [\"carrier-a\"]\nlogs = \"warn\"\nroots = \"/r\"",
     )
     .expect("a good table");
     let hep = found.shell.hep.expect("it is there");
@@ -45,7 +48,9 @@ fn an_operator_names_collectors_and_what_they_get() {
     assert_eq!(hep.collectors[2].to_string(), "[2001:db8::5]:9060;tcp");
     assert_eq!((hep.agent, hep.roots.as_str()), (2_001, "/r"));
     assert_eq!(hep.key, Some(Secret::File("/k".to_owned())));
-    assert!(hep.include_tls && !hep.quality);
+    assert!(hep.include_tls && !hep.quality && !hep.rtcp);
+    assert_eq!((hep.sample, hep.logs), (10, Some(HepLogs::Warn)));
+    assert_eq!(hep.trunks, [TrunkName::new("carrier-a")]);
 }
 
 #[test]
@@ -64,7 +69,13 @@ fn nothing_is_sent_unless_somebody_says_so_and_nothing_decrypted_either() {
         let setting = own.settings.iter().find(|setting| setting.key == key);
         setting.map(|setting| setting.value.as_str())
     };
-    let wanted = [("id", "1"), ("include_tls", "false"), ("quality", "true")];
+    let wanted = [
+        ("id", "1"),
+        ("include_tls", "false"),
+        ("quality", "true"),
+        ("rtcp", "true"),
+        ("sample", "100"),
+    ];
     for (key, wanted) in wanted {
         assert_eq!(value(key), Some(wanted), "{key}");
     }
@@ -108,8 +119,16 @@ fn what_is_wrong_with_collectors_is_said() {
             "\"id\" is out of range",
         ),
         (
-            "collectors = [\"192.0.2.50:1;udp\"]\nsample = 10",
-            "is not supported in this version",
+            "collectors = [\"192.0.2.50:1;udp\"]\nsample = 101",
+            "\"sample\" is out of range",
+        ),
+        (
+            "collectors = [\"192.0.2.50:1;udp\"]\ntrunks = []",
+            "\"trunks\" is empty",
+        ),
+        (
+            "collectors = [\"192.0.2.50:1;udp\"]\ntrunks = [\"nobody\"]",
+            "there is no trunk \"nobody\"",
         ),
     ] {
         let findings = loaded(table).expect_err(table).to_text();

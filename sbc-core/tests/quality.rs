@@ -4,8 +4,10 @@ use crate::world;
 
 use media_api::{
     Command as MediaCommand, EndpointId, EndpointStats, Event as MediaEvent, OneWayKind,
-    QualityStats, Rating, ReportedStats, Score, SessionId, SessionStats, StreamStats,
+    QualityStats, Rating, ReportedStats, RtcpReport, Score, SessionId, SessionStats, StreamIndex,
+    StreamStats, Teller,
 };
+use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
 use sbc_core::id::{CommandId, LegId};
 use sbc_core::input::{Answered, Command, Input};
@@ -123,6 +125,44 @@ fn an_operator_sees_the_figures_of_a_call_in_progress() {
     assert_eq!(
         call.shard.replies.pop(),
         Some((CommandId(9), Answered::NoSuchCall))
+    );
+}
+
+/// OPS-070, MED-262: for collectors, and for nobody else.
+#[test]
+fn a_report_of_rtcp_is_told_with_its_call_and_leg_and_changes_nothing() {
+    let mut call = Call::new();
+    let session = session(&call);
+    let told = MediaEvent::Reported {
+        session,
+        endpoint: TEAMS_LEG,
+        stream: StreamIndex(0),
+        report: RtcpReport {
+            teller: Teller::Peer,
+            local: "203.0.113.1:20001".parse().unwrap(),
+            remote: "192.0.2.10:4001".parse().unwrap(),
+            ssrc: 1,
+            sender: None,
+            reception: None,
+            extended: None,
+        },
+    };
+    let mut out = Effects::default();
+    let input = Input::Media(told.clone());
+    call.shard.core.apply(call.shard.now, input, &mut out);
+    let all: Vec<Effect> = out.drain().collect();
+    let [Effect::Emit(event)] = &all[..] else {
+        panic!("{all:?}");
+    };
+    assert!(event.call.is_some());
+    assert_eq!(
+        (event.leg, &event.what),
+        (Some(LegId(1)), &Happened::Media(told))
+    );
+    assert_eq!(
+        sbc_core::report::note(&event.what),
+        None,
+        "ladders and logs have none"
     );
 }
 

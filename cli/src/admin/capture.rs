@@ -1,12 +1,16 @@
 //! Captures of calls (OPS-085).
 
 use super::log::{about, seconds};
+use super::who::{Besides, Who};
 use super::{Access, Problem};
-use crate::sink::capture::{Captures, LONGEST, MOST_CALLS, USUAL, USUAL_CALLS, Wish};
-use axum::Json;
+use crate::sink::capture::{
+    Captures, LONGEST, MOST_CALLS, MOST_CALLS_WITH_MEDIA, USUAL, USUAL_CALLS, Wish, name,
+};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{ConnectInfo, Query, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
+use media_api::Tap;
 use sbc_core::id::TrunkName;
 use sbc_core::sdp::base64_encode;
 use serde::Deserialize;
@@ -29,8 +33,9 @@ pub(super) async fn show(State(access): State<Access>) -> Result<Json<Value>, Pr
 /// Begins one.
 pub(super) async fn start(
     State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
     wanted: Result<Query<Wanted>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<(Extension<Besides>, Json<Value>), Problem> {
     let Query(wanted) = wanted.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
     let bad = |why: String| Problem::new(StatusCode::BAD_REQUEST, why);
@@ -41,23 +46,27 @@ pub(super) async fn start(
     if !(1..=MOST_CALLS).contains(&calls) {
         return Err(bad(format!("calls are from 1 to {MOST_CALLS}")));
     }
-    match wanted.rtp.as_deref() {
-        None | Some("none") => {}
-        Some("headers" | "full") => {
-            let why = "this version captures no media: leave rtp out, or write none";
-            return Err(bad(why.to_owned()));
-        }
-        Some(_) => return Err(bad("rtp is none".to_owned())),
+    let media = match wanted.rtp.as_deref() {
+        None | Some("none") => None,
+        Some("headers") => Some(Tap::Headers),
+        Some("full") => Some(Tap::Whole),
+        Some(_) => return Err(bad("rtp is none, headers or full".to_owned())),
+    };
+    may_hear(&who, media)?;
+    if media.is_some() && calls > MOST_CALLS_WITH_MEDIA {
+        let why = format!("calls are from 1 to {MOST_CALLS_WITH_MEDIA} where media are captured");
+        return Err(bad(why));
     }
     let captures = &daemon.sinks().captures;
     let wish = Wish {
         trunk: wanted.trunk.map(|name| TrunkName::new(&name)),
         number: wanted.number,
         calls,
+        media,
     };
     let begun = captures.begin(wish, lasts);
     begun.map_err(|why| Problem::new(StatusCode::CONFLICT, why.to_string()))?;
-    Ok(Json(told(captures)))
+    Ok((besides(media), Json(told(captures))))
 }
 
 /// Ends it.
@@ -69,18 +78,40 @@ pub(super) async fn stop(State(access): State<Access>) -> Result<Json<Value>, Pr
 }
 
 /// What was taken so far.
-pub(super) async fn fetch(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+pub(super) async fn fetch(
+    State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
+) -> Result<(Extension<Besides>, Json<Value>), Problem> {
     let captures = access.daemon()?.sinks().captures.clone();
+    let media = captures.standing().and_then(|own| own.wish.media);
+    may_hear(&who, media)?;
     let file = access.desk.work(move || {
         let file = captures.file()?;
         Some(base64_encode(&file))
     });
     match file.await? {
-        Some(file) => Ok(Json(json!({ "pcapng": file }))),
+        Some(file) => Ok((besides(media), Json(json!({ "pcapng": file })))),
         None => Err(Problem::new(
             StatusCode::NOT_FOUND,
             "nothing was captured since the start of the daemon (causeway capture start)",
         )),
+    }
+}
+
+/// For the audit log.
+fn besides(media: Option<Tap>) -> Extension<Besides> {
+    let media = media.map_or("none", name);
+    Extension(Besides(format!("rtp={media}")))
+}
+
+/// What callers say is for those alone who may hear it.
+fn may_hear(who: &Who, media: Option<Tap>) -> Result<(), Problem> {
+    match media {
+        Some(Tap::Whole) if !who.hears_media() => Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "what callers say is for the role admin and for the socket of this host: ask for rtp=headers",
+        )),
+        _ => Ok(()),
     }
 }
 
@@ -98,7 +129,9 @@ fn told(captures: &Captures) -> Value {
         "seconds_left": own.left.map(|left| left.as_secs()),
         "calls": own.calls,
         "calls_wanted": own.wish.calls,
+        "rtp": own.wish.media.map_or("none", name),
         "messages": own.messages,
+        "media_packets": own.media_packets,
         "bytes": own.bytes,
         "left_out": own.left_out,
     })

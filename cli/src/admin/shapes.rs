@@ -74,7 +74,9 @@ pub(super) const CAPTURED: Shape = Object(&[
     ("seconds_left", Maybe(&Integer)),
     ("calls", Maybe(&Integer)),
     ("calls_wanted", Maybe(&Integer)),
+    ("rtp", Maybe(&Text)),
     ("messages", Maybe(&Integer)),
+    ("media_packets", Maybe(&Integer)),
     ("bytes", Maybe(&Integer)),
     ("left_out", Maybe(&Integer)),
 ]);

@@ -39,6 +39,8 @@ pub(super) enum Right {
     Configure,
     /// To see who did what.
     Audit,
+    /// To hear what callers say.
+    Media,
 }
 
 impl Right {
@@ -49,6 +51,7 @@ impl Right {
             Self::Calls => "calls",
             Self::Configure => "configure",
             Self::Audit => "audit",
+            Self::Media => "media",
         }
     }
 
@@ -56,11 +59,15 @@ impl Right {
     #[cfg(test)]
     pub(super) const fn changes(self) -> bool {
         match self {
-            Self::Read | Self::Numbers | Self::Audit => false,
+            Self::Read | Self::Numbers | Self::Audit | Self::Media => false,
             Self::Calls | Self::Configure => true,
         }
     }
 }
+
+/// What the audit log says of a deed besides its path, where that is not enough. Goes with the answer.
+#[derive(Clone, Debug)]
+pub(super) struct Besides(pub(super) String);
 
 /// Who is at the other end of a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -82,6 +89,7 @@ const EVERYTHING: &[Right] = &[
     Right::Calls,
     Right::Configure,
     Right::Audit,
+    Right::Media,
 ];
 
 /// What a role may do.
@@ -131,6 +139,11 @@ impl Who {
     /// What the audit log calls them.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether they may hear what callers say.
+    pub(super) fn hears_media(&self) -> bool {
+        self.rights.contains(&Right::Media)
     }
 
     /// Whether they may see who calls whom.
@@ -227,6 +240,9 @@ pub(super) async fn guard(
         };
         if let Some(audit) = audit {
             deed.status = response.status().as_u16();
+            if let Some(Besides(more)) = response.extensions().get() {
+                deed.what = format!("{} {more}", deed.what);
+            }
             audit.write(deed).await;
         }
         response

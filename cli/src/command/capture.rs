@@ -1,4 +1,4 @@
-//! `causeway capture`: messages of calls as a file of packets.
+//! `causeway capture`: messages and media of calls as a file of packets.
 
 use super::exit;
 use super::node::{Connection, asked, get, plain, post, quoted, wait};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// What to do with captures.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Capture {
-    /// Take the messages of calls that begin from now on
+    /// Take the messages of calls that begin from now on, and their media if they are asked for
     Start(Start),
     /// Take no more; what was taken stays until another one is started
     Stop,
@@ -38,7 +38,7 @@ pub struct Start {
     /// For how long: 1s to 24h
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = wait)]
     pub ttl: u64,
-    /// What of media: none
+    /// What of media: none, headers, or full, decrypted (of 50 calls at most)
     #[arg(long, value_name = "WHAT", default_value = "none")]
     pub rtp: String,
 }

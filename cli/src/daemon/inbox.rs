@@ -96,8 +96,8 @@ impl Inbox {
     /// Adds an input.
     ///
     /// # Errors
-    /// [`Full`] if it is a peer's message and there is no room; what our own side reports is always
-    /// taken, because it is bounded by what the shard itself asked for.
+    /// [`Full`] if it is a peer's message, or a peer's report about media, and there is no room; what our own
+    /// side reports is always taken, because it is bounded by what the shard itself asked for.
     pub fn push(&self, input: Input) -> Result<(), Full> {
         let now = Instant::now();
         let mut lanes = self.lock();
@@ -117,7 +117,8 @@ impl Inbox {
                 lanes.second.push_back((now, input));
             }
             Lane::Known if lanes.first.len() >= FIRST_LANE => return Err(Full),
-            Lane::Known | Lane::Own => lanes.first.push_back((now, input)),
+            Lane::Aside if lanes.first.len() >= ENOUGH => return Err(Full),
+            Lane::Known | Lane::Aside | Lane::Own => lanes.first.push_back((now, input)),
         }
         let is_awaited = std::mem::take(&mut lanes.is_awaited);
         drop(lanes);
@@ -216,6 +217,8 @@ enum Lane {
     Own,
     /// A peer's message that belongs to something we know.
     Known,
+    /// What no call depends on.
+    Aside,
     /// A peer's request that begins something.
     New,
 }
@@ -231,6 +234,7 @@ fn lane(input: &Input) -> Lane {
         Input::Received { .. } | Input::Stun { .. } => Lane::Known,
         // At most it gets a refusal, and no call waits for that.
         Input::Malformed { .. } => Lane::New,
+        Input::Media(media_api::Event::Reported { .. }) => Lane::Aside,
         Input::FlowLost { .. }
         | Input::SendFailed { .. }
         | Input::Leaves { .. }
@@ -528,6 +532,35 @@ to = [{ trunk = "carrier-a" }]
             last = method(inbox.next(Duration::ZERO));
         }
         assert_eq!(last, "BYE");
+    }
+
+    /// MED-262: what collectors alone hear gives way to what calls depend on.
+    #[test]
+    fn reports_for_collectors_find_no_room_where_much_waits() {
+        let inbox = Inbox::new(ShardId(0)).unwrap();
+        let session = media_api::SessionId(1);
+        let report = || {
+            Input::Media(media_api::Event::Reported {
+                session,
+                endpoint: media_api::EndpointId(0),
+                stream: media_api::StreamIndex(0),
+                report: media_api::RtcpReport {
+                    teller: media_api::Teller::Us,
+                    local: "192.0.2.1:1".parse().unwrap(),
+                    remote: "192.0.2.2:1".parse().unwrap(),
+                    ssrc: 1,
+                    sender: None,
+                    reception: None,
+                    extended: None,
+                },
+            })
+        };
+        for _ in 0..ENOUGH {
+            assert_eq!(inbox.push(report()), Ok(()));
+        }
+        assert_eq!(inbox.push(report()), Err(Full));
+        let lost = media_api::Event::Lost { session };
+        assert_eq!(inbox.push(Input::Media(lost)), Ok(()));
     }
 
     #[test]

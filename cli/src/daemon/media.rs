@@ -2,6 +2,8 @@
 
 use crate::daemon::inbox::Inboxes;
 use crate::daemon::net::bind_advice;
+use crate::sink::capture::Captures;
+use crate::sink::hep::Hep;
 use crate::sink::log::Log;
 use crate::sink::metrics::{MediaFigures, RealmFigures};
 use media_relay::{
@@ -106,6 +108,14 @@ impl Plane {
         }
     }
 
+    /// See [`Relay::set_reports`].
+    pub fn set_reports(&self, wanted: bool) {
+        match self {
+            Self::Here(relay) => relay.set_reports(wanted),
+            Self::There(remote) => remote.set_reports(wanted),
+        }
+    }
+
     /// See [`Relay::longest_silence`]; of a worker in this process.
     pub fn longest_silence(&self) -> Option<Duration> {
         match self {
@@ -156,6 +166,7 @@ pub fn start(
     relay: Option<&str>,
     is_pinned: bool,
     inboxes: Inboxes,
+    (hep, captures): (Hep, Captures),
     log: Log,
 ) -> Result<Plane, MediaFault> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -164,9 +175,22 @@ pub fn start(
     let recordings = recordings(config).map_err(MediaFault::Sounds)?;
     let sink: EventSink = Box::new(move |event| {
         let shard = ShardId(u8::try_from(event.session().shard()).unwrap_or(u8::MAX));
+        let event = match event {
+            media_api::Event::Tapped {
+                session, packet, ..
+            } => return captures.media(session, packet),
+            event => event,
+        };
+        let is_report = matches!(event, media_api::Event::Reported { .. });
+        if is_report && !hep.takes_report() {
+            return;
+        }
         if let Some(inbox) = inboxes.of(shard) {
-            // Reports of our own side are always taken.
-            let _ = inbox.push(Input::Media(event));
+            // What calls depend on is always taken.
+            let pushed = inbox.push(Input::Media(event));
+            if is_report && pushed.is_err() {
+                hep.lost_report();
+            }
         }
     });
     if let Some(path) = relay {
@@ -376,6 +400,7 @@ pub fn figures(
             sessions,
             transcodes,
             panics,
+            reports_lost,
         } = relay.totals();
         let realms = realms.into_iter().filter_map(|totals| {
             Some(RealmFigures {
@@ -393,6 +418,7 @@ pub fn figures(
             sessions,
             transcodes,
             panics,
+            reports_lost,
             has_relay: relay.trouble().is_none(),
             relays_lost: relay.lost(),
         }

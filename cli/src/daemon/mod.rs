@@ -303,7 +303,9 @@ impl Daemon {
             let (config, log) = (Arc::clone(&config), sinks.log.clone());
             let (inboxes, path) = (inboxes.clone(), loaded.shell.relay.clone());
             let is_pinned = loaded.shell.pins_workers;
-            let started = move || media::start(&config, path.as_deref(), is_pinned, inboxes, log);
+            let takers = (sinks.hep.clone(), sinks.captures.clone());
+            let started =
+                move || media::start(&config, path.as_deref(), is_pinned, inboxes, takers, log);
             let started = tokio::task::spawn_blocking(started).await;
             started
                 .map_err(|fault| StartFault::System(fault.to_string()))?
@@ -311,9 +313,16 @@ impl Daemon {
         };
         let relay = Arc::new(relay);
         capacity::tell(&sinks.log, &loaded, &relay);
+        let to = Arc::downgrade(&relay);
+        sinks.captures.set_relay(Box::new(move |order| {
+            if let Some(relay) = to.upgrade() {
+                relay.command(order);
+            }
+        }));
         let collector = MediaCollector::new(
             Box::new(media::figures(&config, Arc::downgrade(&relay))),
             metrics.panics.with_label_values(&["media"]),
+            metrics.queue_dropped.with_label_values(&["media_reports"]),
         );
         collector
             .and_then(|collector| metrics.add_collector(Box::new(collector)))

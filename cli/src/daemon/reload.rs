@@ -605,6 +605,9 @@ impl Daemon {
         let places: Places = Arc::new(move |hop| net.local_of(hop));
         self.sinks().captures.set_places(Arc::clone(&places));
         self.sinks().hep.configure(loaded, self.resolver(), places);
+        if let Some(relay) = self.relay.upgrade() {
+            relay.set_reports(self.sinks().hep.wants_reports());
+        }
         self.sinks().ship.configure(loaded, self.resolver());
         self.presence().configure(loaded);
         // After it: they are told of its users.

@@ -53,6 +53,7 @@ pub(crate) fn record(call: u128) -> Record {
         },
         end_reason: None,
         route: Because::default(),
+        media_captured: None,
         local_media: Vec::new(),
         media: Vec::new(),
         one_way: Vec::new(),

@@ -114,7 +114,7 @@ impl Sinks {
         }
         if let Happened::Ended(record) = &event.what {
             if let Some(cdr) = &self.cdr {
-                cdr.record(record);
+                cdr.record(&self.captures.marked(record));
             }
             self.summary(record);
             return;

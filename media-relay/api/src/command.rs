@@ -1,6 +1,8 @@
 //! What signalling asks of the relay.
 
-use crate::{Dialled, EndpointId, EndpointSpec, ForkId, Intake, Negotiated, Playing, SessionId};
+use crate::{
+    Dialled, EndpointId, EndpointSpec, ForkId, Intake, Negotiated, Playing, SessionId, Tap,
+};
 
 /// One order to the relay. Commands of one session are applied in the order given.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -113,6 +115,13 @@ pub enum Command {
         endpoint: EndpointId,
         /// Where the party comes from, and what its endpoint was called there.
         of: (SessionId, EndpointId),
+    },
+    /// Copy every packet that is accepted or sent from now on ([`crate::Event::Tapped`]), or none any more.
+    Tap {
+        /// The session.
+        session: SessionId,
+        /// What of them.
+        tap: Option<Tap>,
     },
     /// Ask for the present statistics; answered by `Stats`.
     Stats {

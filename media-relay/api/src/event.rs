@@ -1,8 +1,8 @@
 //! What the relay reports.
 
 use crate::{
-    CryptoKey, Digit, EndpointId, HandshakeFault, LocalEndpoint, SessionId, SessionStats,
-    StreamIndex,
+    CryptoKey, Digit, EndpointId, HandshakeFault, LocalEndpoint, RtcpReport, SessionId,
+    SessionStats, StreamIndex, TappedPacket,
 };
 use std::net::SocketAddr;
 
@@ -137,6 +137,28 @@ pub enum Event {
         /// Whether it was heard to its end: the peer took media then.
         heard: bool,
     },
+    /// A report of RTCP came from an endpoint's peer, or went to it. Only while the relay as a whole is asked for
+    /// reports; of a peer that reports more than twice a second some are left out, and whoever has no room for
+    /// them drops them.
+    Reported {
+        /// The session.
+        session: SessionId,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The stream.
+        stream: StreamIndex,
+        /// What it says.
+        report: RtcpReport,
+    },
+    /// A packet was accepted or sent. Only after [`crate::Command::Tap`]; whoever has no room for them drops them.
+    Tapped {
+        /// The session.
+        session: SessionId,
+        /// The endpoint.
+        endpoint: EndpointId,
+        /// The packet.
+        packet: TappedPacket,
+    },
     /// Statistics asked for.
     Stats {
         /// The session.
@@ -171,7 +193,9 @@ impl Event {
             | Self::KeyWorn { endpoint, .. }
             | Self::DigitBegun { endpoint, .. }
             | Self::Digit { endpoint, .. }
-            | Self::Played { endpoint, .. } => Some(endpoint),
+            | Self::Played { endpoint, .. }
+            | Self::Reported { endpoint, .. }
+            | Self::Tapped { endpoint, .. } => Some(endpoint),
             Self::Allocated { .. }
             | Self::Refused { .. }
             | Self::Stats { .. }
@@ -195,6 +219,8 @@ impl Event {
             | Self::DigitBegun { session, .. }
             | Self::Digit { session, .. }
             | Self::Played { session, .. }
+            | Self::Reported { session, .. }
+            | Self::Tapped { session, .. }
             | Self::Stats { session, .. }
             | Self::Released { session, .. }
             | Self::Lost { session } => *session,

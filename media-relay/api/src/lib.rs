@@ -19,7 +19,8 @@
 //!    [`Command::Play`] lets one endpoint hear a tone or a recording.
 //! 4. [`Command::Take`] and [`Command::Dial`] turn digits of one form into another ([`Digit`]), and
 //!    [`Command::Block`] keeps from one party what the other says.
-//! 5. [`Command::Release`] ends it; [`Event::Released`] brings the final statistics, exactly once.
+//! 5. [`Event::Reported`] tells every report of RTCP, where somebody collects them.
+//! 6. [`Command::Release`] ends it; [`Event::Released`] brings the final statistics, exactly once.
 //!
 //! The relay may run in a process of its own: [`wire`] has the same commands and events as octets. When that process
 //! ends, [`Event::Lost`] is the last event of its sessions.
@@ -37,8 +38,10 @@ mod event;
 mod ice;
 mod id;
 mod quality;
+mod report;
 mod sound;
 mod stats;
+mod tap;
 pub mod wire;
 
 pub use command::{BridgePlan, Command, HANDED_OVER_MS, Stage};
@@ -57,5 +60,7 @@ pub use quality::{
     BurstStats, LATE_US, QualityStats, Rating, ReportedStats, Scale, Score, VoipMetrics,
     WorstInterval, percent,
 };
+pub use report::{ReceptionFigures, RtcpReport, SenderFigures, Teller};
 pub use sound::{Beside, Playing, Sound, SoundId, Tone, TonePhase};
 pub use stats::{DropReason, EndpointStats, SessionStats, StreamStats};
+pub use tap::{Tap, TappedPacket};

@@ -147,6 +147,14 @@ fn commands() -> Vec<Command> {
             endpoint,
             to: SessionId(1),
         },
+        Command::Tap {
+            session,
+            tap: Some(Tap::Headers),
+        },
+        Command::Tap {
+            session,
+            tap: Some(Tap::Whole),
+        },
         Command::Follow {
             session,
             endpoint,
@@ -288,11 +296,63 @@ fn events() -> Vec<Event> {
             session,
             stats: stats(),
         },
+        Event::Reported {
+            session,
+            endpoint,
+            stream: StreamIndex(0),
+            report: RtcpReport {
+                teller: Teller::Us,
+                local: address("192.0.2.1:3"),
+                remote: address("[2001:db8::1]:5"),
+                ssrc: 1 << 31,
+                sender: None,
+                reception: None,
+                extended: None,
+            },
+        },
+        Event::Reported {
+            session,
+            endpoint,
+            stream: StreamIndex(0),
+            report: RtcpReport {
+                teller: Teller::Peer,
+                local: address("192.0.2.1:3"),
+                remote: address("198.51.100.1:5"),
+                ssrc: 7,
+                sender: Some(SenderFigures {
+                    ntp: 1 << 63,
+                    rtp_timestamp: 2,
+                    packets: 3,
+                    octets: 4,
+                }),
+                reception: Some(ReceptionFigures {
+                    ssrc: 5,
+                    fraction_lost: 255,
+                    lost: -6,
+                    highest_sequence: 7,
+                    jitter: 8,
+                    last_sr: 9,
+                    delay_since_last_sr: 10,
+                }),
+                extended: Some(VoipMetrics::default()),
+            },
+        },
         Event::Released {
             session,
             stats: SessionStats::default(),
         },
         Event::Lost { session },
+        Event::Tapped {
+            session,
+            endpoint,
+            packet: TappedPacket {
+                teller: Teller::Peer,
+                local: address("192.0.2.1:2"),
+                remote: address("198.51.100.1:4"),
+                length: 172,
+                octets: vec![0x80; 12],
+            },
+        },
     ];
     for why in [
         AllocateError::PortsExhausted,

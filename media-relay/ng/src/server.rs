@@ -750,7 +750,9 @@ impl Server {
             // A proxy in front of us cannot be told; keys end with the lifetimes of RFC 3711 at the earliest.
             | Event::KeyWorn { .. }
             | Event::DigitBegun { .. }
-            | Event::Digit { .. } => {}
+            | Event::Digit { .. }
+            | Event::Reported { .. }
+            | Event::Tapped { .. } => {}
             Event::Played { endpoint, .. } => {
                 if let Some(session) = self.sessions.get_mut(&id) {
                     session.call.ears.played(usize::from(endpoint.0));

@@ -332,6 +332,14 @@ impl Relay {
         }
     }
 
+    /// Tells every report of RTCP from now on ([`Event::Reported`]), or none any more, as at the start.
+    pub fn set_reports(&self, wanted: bool) {
+        for worker in &self.workers {
+            // One that is gone hears no reports.
+            let _ = worker.inbox.send(Order::Reports(wanted));
+        }
+    }
+
     /// Live totals; cheap enough for every scrape.
     pub fn totals(&self) -> RelayTotals {
         let mut totals = RelayTotals::default();
@@ -426,6 +434,7 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
         | Command::Update { session, .. }
         | Command::HandOver { session, .. }
         | Command::Follow { session, .. }
+        | Command::Tap { session, .. }
         | Command::Take { session, .. }
         | Command::Block { session, .. }
         | Command::Dial { session, .. }
@@ -461,6 +470,7 @@ fn is_awaited(work: &Work) -> bool {
         | Command::Update { .. }
         | Command::HandOver { .. }
         | Command::Follow { .. }
+        | Command::Tap { .. }
         | Command::Take { .. }
         | Command::Block { .. } => false,
     }

@@ -15,12 +15,15 @@ pub struct RelayTotals {
     pub transcodes: u64,
     /// Panics caught; each ended one session. Must be zero.
     pub panics: u64,
+    /// Reports of RTCP that a relay in a process of its own had no room to tell.
+    pub reports_lost: u64,
 }
 
 impl RelayTotals {
     /// Adds what a relay has counted that has ended: counters go on, sessions and ports ended with it.
     pub(crate) fn follow(&mut self, past: &Self) {
         self.panics += past.panics;
+        self.reports_lost += past.reports_lost;
         for before in &past.realms {
             match self.realms.iter_mut().find(|own| own.realm == before.realm) {
                 Some(own) => own.follow(before),

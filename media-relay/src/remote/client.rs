@@ -94,6 +94,8 @@ struct State {
     recordings: Recordings,
     /// How often recordings were set.
     edition: u64,
+    /// Whether reports of RTCP are wanted.
+    wants_reports: bool,
     is_stopping: bool,
 }
 
@@ -212,6 +214,21 @@ impl Remote {
         state.edition += 1;
         if let Some(link) = &state.link {
             link.queue.push_large(written);
+        }
+    }
+
+    /// As [`crate::Relay::set_reports`]; the next relay hears of it as well.
+    pub fn set_reports(&self, wanted: bool) {
+        let mut state = self.shared.lock();
+        if state.wants_reports == wanted {
+            return;
+        }
+        state.wants_reports = wanted;
+        if let Some(link) = &state.link
+            && link.queue.push(&ToHost::Reports(wanted), MOST) == Pushed::Full
+        {
+            // As with a command that it has missed.
+            let _ = link.socket.shutdown(Shutdown::Both);
         }
     }
 
@@ -398,6 +415,9 @@ impl Shared {
                 true => known,
                 false => written(&state.recordings),
             });
+            if state.wants_reports {
+                let _ = queue.push(&ToHost::Reports(true), MOST);
+            }
             if state.is_stopping {
                 queue.close();
             }
@@ -521,6 +541,8 @@ impl State {
             | Event::DigitBegun { .. }
             | Event::Digit { .. }
             | Event::Played { .. }
+            | Event::Reported { .. }
+            | Event::Tapped { .. }
             | Event::Stats { .. } => {}
         }
     }

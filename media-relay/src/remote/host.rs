@@ -2,12 +2,13 @@
 
 use super::message::{Hello, Report, ToDaemon, ToHost, Verdict};
 use super::queue::{MOST, Pushed, Queue};
+use crate::control::totals::RelayTotals;
 use crate::control::{EventSink, Relay, RelayConfig};
 use crate::entropy::Entropy;
 use crate::io::peer::peer;
 use crate::sound::Recordings;
-use media_api::SoundId;
 use media_api::wire::{Frames, Reader, Writer};
+use media_api::{Event, SoundId};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -15,7 +16,7 @@ use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 const GREETING: Duration = Duration::from_secs(5);
 /// How long a daemon may read nothing of what it is told, before its sessions are given up.
 const UNHEARD: Duration = Duration::from_secs(10);
+/// Octets that may wait for the daemon before no more reports of RTCP are told: what it must know has the rest.
+const ROOM_FOR_REPORTS: usize = MOST / 8;
 /// How often it is said how the relay does.
 const REPORT: Duration = Duration::from_millis(500);
 
@@ -288,7 +291,8 @@ fn talk(
     };
     let realms = hello.realms.len();
     let queue = Arc::new(Queue::default());
-    let relay = match start(socket, &queue, hello, options) {
+    let lost = Arc::new(AtomicU64::new(0));
+    let relay = match start(socket, &queue, &lost, hello, options) {
         Ok(relay) => Arc::new(relay),
         Err(why) => {
             if let Ok(socket) = socket.try_clone() {
@@ -312,7 +316,11 @@ fn talk(
     ));
     let why = thread::scope(|scope| {
         let writing = scope.spawn(|| {
-            let report = |out: &mut Writer| out.frame(&ToDaemon::Report(reported(&relay)));
+            let report = |out: &mut Writer| {
+                // Ordering: a number for itself.
+                let lost = lost.load(Ordering::Relaxed);
+                out.frame(&ToDaemon::Report(reported(&relay, lost)));
+            };
             let written = queue.write_to(socket, REPORT, report);
             // The reader has nothing to wait for any more.
             let _ = socket.shutdown(Shutdown::Read);
@@ -362,14 +370,22 @@ fn greeting(mut socket: &UnixStream, frames: &mut Frames) -> Result<Hello, Strin
 fn start(
     socket: &UnixStream,
     queue: &Arc<Queue>,
+    lost: &Arc<AtomicU64>,
     hello: Hello,
     options: &HostOptions,
 ) -> Result<Relay, String> {
     let ending = socket.try_clone();
     let ending = ending.map_err(|why| format!("the relay has no descriptors left: {why}"))?;
     let _ = socket.set_read_timeout(None);
-    let told = Arc::clone(queue);
+    let (told, unsaid) = (Arc::clone(queue), Arc::clone(lost));
     let sink: EventSink = Box::new(move |event| {
+        if let Event::Reported { .. } | Event::Tapped { .. } = event {
+            if told.push(&ToDaemon::Event(event), ROOM_FOR_REPORTS) == Pushed::Full {
+                // Ordering: a number for itself.
+                unsaid.fetch_add(1, Ordering::Relaxed);
+            }
+            return;
+        }
         // A daemon that hears so little cannot be told what it must know.
         if told.push(&ToDaemon::Event(event), MOST) == Pushed::Full {
             let _ = ending.shutdown(Shutdown::Both);
@@ -386,10 +402,13 @@ fn start(
     Relay::start(config, sink).map_err(|fault| fault.to_string())
 }
 
-fn reported(relay: &Relay) -> Report {
+fn reported(relay: &Relay, reports_lost: u64) -> Report {
     let silence = relay.longest_silence();
     Report {
-        totals: relay.totals(),
+        totals: RelayTotals {
+            reports_lost,
+            ..relay.totals()
+        },
         silence_us: u64::try_from(silence.as_micros()).unwrap_or(u64::MAX),
         backend: relay.backend(),
     }
@@ -415,6 +434,7 @@ fn obey(mut socket: &UnixStream, relay: &Relay, frames: &mut Frames) -> String {
                     }
                     samples.entry(sound).or_default().extend(more);
                 }
+                Ok(ToHost::Reports(wanted)) => relay.set_reports(wanted),
                 Ok(ToHost::Recordings) => {
                     total = 0;
                     let all = std::mem::take(&mut samples).into_iter();

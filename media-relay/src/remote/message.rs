@@ -100,6 +100,8 @@ pub(super) enum ToHost {
     Samples(SoundId, Vec<i16>),
     /// From now on all that came since the last one of these can be played, and nothing else.
     Recordings,
+    /// Whether reports of RTCP are told from now on.
+    Reports(bool),
 }
 
 /// What the host says.
@@ -130,6 +132,7 @@ wire_layout! {
         0: Command(command),
         1: Samples(sound, samples),
         2: Recordings,
+        3: Reports(wanted),
     }
 
     enum ToDaemon {
@@ -147,7 +150,7 @@ wire_layout! {
         1: Xdp,
     }
 
-    struct RelayTotals { realms, sessions, transcodes, panics }
+    struct RelayTotals { realms, sessions, transcodes, panics, reports_lost }
 
     struct RealmTotals {
         realm, received_packets, received_bytes, sent_packets, sent_bytes, lost_packets, dropped, jitter_us_sum,

@@ -135,10 +135,11 @@ impl MediaSession {
 
     /// Says that nothing is sent any more, and goes on receiving.
     pub(super) fn take_leave(&mut self, at: usize, now: Timestamp, out: &mut Output) {
-        let streams = self.endpoints[at].streams.clone();
-        for stream in &mut self.streams[streams] {
+        let endpoint = &self.endpoints[at];
+        for stream in &mut self.streams[endpoint.streams.clone()] {
             stream.digits.send_no_more();
-            stream.say_goodbye(now, self.wall, out);
+            let said = stream.say_goodbye(now, self.wall, out);
+            out.tell_report((self.id, endpoint.id, stream.index), said);
             stream.rate_interval(now);
             stream.sample(out);
         }

@@ -31,6 +31,7 @@ mod sending;
 mod sequence;
 mod source;
 mod stream;
+mod tap;
 
 pub use change::Recode;
 pub use handed::Handed;
@@ -46,7 +47,7 @@ use liveness::Liveness;
 use media_api::{
     AllocateError, BridgePlan, Command, Content, CryptoKey, Direction, DropReason, EndpointId,
     EndpointSpec, EndpointStats, Event, LocalEndpoint, LocalStream, RealmId, SessionId,
-    SessionStats, Stage, StreamIndex, Suite,
+    SessionStats, Stage, StreamIndex, Suite, Tap,
 };
 use one_way::OneWay;
 use plan::Path;
@@ -99,6 +100,8 @@ pub struct MediaSession {
     drained_at: Option<Timestamp>,
     /// The party that goes on elsewhere.
     handed_over: Option<HandedOver>,
+    /// What is copied of packets.
+    tap: Option<Tap>,
 }
 
 #[derive(Debug)]
@@ -126,6 +129,7 @@ impl MediaSession {
             is_released: false,
             drained_at: None,
             handed_over: None,
+            tap: None,
         }
     }
 
@@ -160,8 +164,9 @@ impl MediaSession {
     ) {
         let first = self.streams.len();
         for (index, sockets) in (0u8..=u8::MAX).zip(sockets) {
-            self.streams
-                .push(Stream::new(StreamIndex(index), *sockets, entropy));
+            let mut stream = Stream::new(StreamIndex(index), *sockets, entropy);
+            stream.tap(self.tap);
+            self.streams.push(stream);
         }
         self.endpoints.push(Endpoint {
             id: endpoint,
@@ -179,6 +184,20 @@ impl MediaSession {
     /// send on is made in it. Does not allocate, except for the two events that a stream has, and for
     /// what goes to another session.
     pub fn packet(
+        &mut self,
+        socket: SocketId,
+        from: SocketAddr,
+        slot: &mut [u8],
+        length: usize,
+        now: Timestamp,
+        out: &mut Output,
+    ) -> Outcome {
+        let outcome = self.received(socket, from, slot, length, now, out);
+        self.tell_copies(out);
+        outcome
+    }
+
+    fn received(
         &mut self,
         socket: SocketId,
         from: SocketAddr,
@@ -209,9 +228,15 @@ impl MediaSession {
             None => Err(DropReason::Malformed),
             Some(packet) => match (is_rtp_port, demux::classify(packet)) {
                 (true, Class::Rtp) => self.rtp(at, from, slot, length, now, out),
-                (is_mux, Class::Rtcp) => self.streams[at]
-                    .accept_rtcp(from, packet, is_mux, now, self.wall)
-                    .map(|()| Outcome::Report),
+                (is_mux, Class::Rtcp) => {
+                    let (stream, times) = (&mut self.streams[at], (now, self.wall));
+                    let said = stream.accept_rtcp(from, packet, is_mux, times, out.wants_reports);
+                    let index = stream.index;
+                    said.map(|said| {
+                        out.tell_report((self.id, self.endpoint_of(at), index), said);
+                        Outcome::Report
+                    })
+                }
                 (_, Class::Stun) => self.check(at, socket, from, packet, now, out),
                 (_, Class::Dtls) => self.handshake(at, is_rtp_port, from, packet, now, out),
                 // Nothing is behind the others; nothing is answered to anybody (MED-038).
@@ -279,6 +304,8 @@ impl MediaSession {
         if accepted.first {
             self.tell_first_media(at, out);
         }
+        let plain = slot.get(..accepted.payload.end).unwrap_or_default();
+        self.streams[at].copy_received(from, plain);
         if let Some(handed) = self.hands_over(at) {
             return self.passed_on(at, handed, &accepted, slot);
         }
@@ -429,7 +456,8 @@ impl MediaSession {
                     let terms = terms.next().flatten();
                     is_changed |= stage == Stage::Final && stream.would_change(terms.as_ref());
                     if stage == Stage::Final && terms.is_none() {
-                        stream.switch_off(now, self.wall, out);
+                        let said = stream.switch_off(now, self.wall, out);
+                        out.tell_report((self.id, endpoint, stream.index), said);
                     }
                     stream.agree(fork, stage, terms, now);
                 }
@@ -487,6 +515,7 @@ impl MediaSession {
                     self.endpoints[at].follows = Some(of);
                 }
             }
+            Command::Tap { tap, .. } => self.tap_all(tap),
             Command::Take {
                 endpoint, intake, ..
             } => self.take(endpoint, intake),
@@ -524,13 +553,16 @@ impl MediaSession {
         self.comfort(now, out);
         self.tick_handshakes(now, out);
         let mut is_over = false;
-        for stream in &mut self.streams {
-            stream.expire_keys(now);
-            stream.expire_early(now);
-            is_over |= stream.expire_retired(now);
-            if stream.reports.due().is_some_and(|due| due <= now) {
-                stream.report_if_due(now, self.wall, out);
-                stream.sample(out);
+        for endpoint in &self.endpoints {
+            for stream in &mut self.streams[endpoint.streams.clone()] {
+                stream.expire_keys(now);
+                stream.expire_early(now);
+                is_over |= stream.expire_retired(now);
+                if stream.reports.due().is_some_and(|due| due <= now) {
+                    let said = stream.report_if_due(now, self.wall, out);
+                    out.tell_report((self.id, endpoint.id, stream.index), said);
+                    stream.sample(out);
+                }
             }
         }
         if is_over {
@@ -547,6 +579,7 @@ impl MediaSession {
         (0..self.streams.len()).for_each(|at| self.tell_worn(at, out));
         self.check_silence(now, out);
         self.look_for_one_way(now, out);
+        self.tell_copies(out);
     }
 
     /// When [`Self::tick`] is next wanted. Commands and ticks change it. Packets at most
@@ -662,6 +695,7 @@ impl MediaSession {
                 false => self.close_endpoint(at, now, out),
             }
         }
+        self.tell_copies(out);
         let stats = self.stats();
         out.events.push(Event::Released {
             session: self.id,
@@ -676,7 +710,8 @@ impl MediaSession {
         }
         endpoint.is_closed = true;
         for stream in &mut self.streams[endpoint.streams.clone()] {
-            stream.say_goodbye(now, self.wall, out);
+            let said = stream.say_goodbye(now, self.wall, out);
+            out.tell_report((self.id, endpoint.id, stream.index), said);
             stream.rate_interval(now);
             stream.sample(out);
             stream.close();

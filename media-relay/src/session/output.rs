@@ -3,7 +3,9 @@
 use super::SocketId;
 use super::ice::Strangers;
 use super::stream::Ready;
-use media_api::{DropReason, EndpointId, Event, RealmId, StreamIndex, Suite};
+use media_api::{
+    DropReason, EndpointId, Event, RealmId, RtcpReport, SessionId, StreamIndex, Suite,
+};
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -108,6 +110,8 @@ pub struct Output {
     pub received: Vec<(RealmId, usize)>,
     /// Keys that are nearly used up.
     pub worn: Vec<Worn>,
+    /// Whether reports of RTCP are told ([`Event::Reported`]); not emptied.
+    pub wants_reports: bool,
     /// Audio that was kept and is to be transcoded now, with places in `bytes`; its realm and its bytes, for totals.
     recodes: Vec<(super::Recode, RealmId, usize)>,
     bytes: Vec<u8>,
@@ -193,6 +197,20 @@ impl Output {
         packet: &[u8],
     ) {
         self.push(realm, socket, to, packet, None);
+    }
+
+    /// Tells what was said in a report of a stream, if it is to be told.
+    pub(super) fn tell_report(
+        &mut self,
+        (session, endpoint, stream): (SessionId, EndpointId, StreamIndex),
+        report: Option<RtcpReport>,
+    ) {
+        self.events.extend(report.map(|report| Event::Reported {
+            session,
+            endpoint,
+            stream,
+            report,
+        }));
     }
 
     /// Adds a packet of a sound that a stream has finished in `slot`.

@@ -10,7 +10,10 @@ use crate::packet::rtcp::{Compound, Packet, ReportBlock, SenderInfo, Writer};
 use crate::packet::rtp::MAX_PACKET_BYTES;
 use crate::srtp::{MAX_TRAILER_BYTES, Protocol};
 use crate::time::{Timestamp, WallOffset};
-use media_api::{DropReason, ReportBandwidth, SourcePolicy, VoipMetrics};
+use media_api::{
+    DropReason, ReceptionFigures, ReportBandwidth, RtcpReport, SenderFigures, SourcePolicy, Teller,
+    VoipMetrics,
+};
 use std::net::SocketAddr;
 use std::ops::Range;
 
@@ -33,6 +36,8 @@ const MAX_ROUND_TRIP: u32 = 10 << 16;
 const UNHEARD_PACKETS: u64 = 25;
 /// Packets of ours, two seconds' worth, that a report must have had to tell of.
 const UNRECEIVED_PACKETS: u64 = 100;
+/// Least time between two reports of a peer that are told, in microseconds: usual ones come every few seconds.
+const TOLD_US: u64 = 500_000;
 /// Room for SR, SDES, VoIP metrics, BYE and the SRTCP trailer.
 const REPORT_BYTES: usize = 28 + 24 + 36 + 44 + 8 + MAX_TRAILER_BYTES;
 
@@ -63,6 +68,8 @@ pub(super) struct Reports {
     pub(super) reported: Reported,
     /// The latest VoIP metrics about our stream.
     pub(super) extended: Option<VoipMetrics>,
+    /// When a report of the peer was told last.
+    told_at: Option<Timestamp>,
     /// What the peer says of its own.
     pub(super) life: Life,
     pub(super) hearing: Hearing,
@@ -194,6 +201,7 @@ impl Reports {
             round_trips: RoundTrips::default(),
             reported: Reported::default(),
             extended: None,
+            told_at: None,
             life: Life::default(),
             hearing: Hearing::default(),
         }
@@ -258,15 +266,15 @@ impl Reports {
 }
 
 impl Stream {
-    /// Reads one RTCP compound, decrypting it in place.
+    /// Reads one RTCP compound, decrypting it in place. Where it is `wanted`, what it says is returned.
     pub(super) fn accept_rtcp(
         &mut self,
         from: SocketAddr,
         packet: &mut [u8],
         is_mux: bool,
-        now: Timestamp,
-        wall: WallOffset,
-    ) -> Result<(), DropReason> {
+        (now, wall): (Timestamp, WallOffset),
+        wanted: bool,
+    ) -> Result<Option<RtcpReport>, DropReason> {
         if packet.len() > MAX_PACKET_BYTES {
             return Err(DropReason::Malformed);
         }
@@ -299,20 +307,28 @@ impl Stream {
         {
             self.reports.source = Some(from);
         }
+        self.copy_report(Teller::Peer, is_mux, from, packet);
         let ntp = wall.ntp(now);
         let arrival = middle(ntp);
         let expected = self.reception.totals().expected;
         let (clock_hz, codec) = (self.outgoing.clock_hz(), self.rated_codec());
-        let mut own = None;
+        let (mut own, mut sent, mut heard) = (None, None, None);
         for part in compound.packets() {
             let blocks = match part {
                 Packet::SenderReport {
                     ssrc,
                     ntp,
+                    rtp_timestamp,
                     packets,
+                    octets,
                     blocks,
-                    ..
                 } => {
+                    sent = Some(SenderFigures {
+                        ntp,
+                        rtp_timestamp,
+                        packets,
+                        octets,
+                    });
                     self.reports.life.note(Some(packets), expected, now);
                     self.reports.last_sr = Some((ssrc, middle(ntp), now));
                     blocks
@@ -323,7 +339,8 @@ impl Stream {
                 }
                 Packet::Extended { mut blocks, .. } => {
                     let own = blocks.find(|(ssrc, _)| *ssrc == self.outgoing.ssrc);
-                    self.reports.extended = own.map(|(_, own)| own).or(self.reports.extended);
+                    heard = own.map(|(_, own)| own).or(heard);
+                    self.reports.extended = heard.or(self.reports.extended);
                     continue;
                 }
                 // A goodbye does not end media (MED-035); the rest is not for us.
@@ -347,11 +364,29 @@ impl Stream {
             .note(own.as_ref(), self.outgoing.packets);
         self.reports.received += 1;
         self.heard_at = Some(now);
-        Ok(())
+        let is_due = |at| now.since_us(at) >= TOLD_US;
+        if !wanted || !self.reports.told_at.is_none_or(is_due) {
+            return Ok(None);
+        }
+        self.reports.told_at = Some(now);
+        Ok(sender.map(|ssrc| RtcpReport {
+            teller: Teller::Peer,
+            local: self.advertised(is_mux),
+            remote: from,
+            ssrc,
+            sender: sent,
+            reception: own.as_ref().map(ReportBlock::figures),
+            extended: heard,
+        }))
     }
 
-    /// Sends a report if one is due.
-    pub(super) fn report_if_due(&mut self, now: Timestamp, wall: WallOffset, out: &mut Output) {
+    /// Sends a report if one is due. This and what follows return what was said where it is wanted.
+    pub(super) fn report_if_due(
+        &mut self,
+        now: Timestamp,
+        wall: WallOffset,
+        out: &mut Output,
+    ) -> Option<RtcpReport> {
         if self.reports.due.is_some_and(|due| due <= now) {
             let bandwidth = self.active().and_then(|face| face.terms.reports);
             let senders = Senders {
@@ -363,30 +398,47 @@ impl Stream {
             let slow = self.reports.slow_interval(bandwidth, senders);
             self.reports.schedule(slow.unwrap_or(INTERVAL_US), now);
             if bandwidth.is_none_or(|bandwidth| senders.share(bandwidth).0 > 0) {
-                self.report(now, wall, Ending::No, out);
+                return self.report(now, wall, Ending::No, out);
             }
         }
+        None
     }
 
     /// Sends the last report with a BYE, once, if anything was ever sent to this peer.
-    pub(super) fn say_goodbye(&mut self, now: Timestamp, wall: WallOffset, out: &mut Output) {
-        self.switch_off(now, wall, out);
+    pub(super) fn say_goodbye(
+        &mut self,
+        now: Timestamp,
+        wall: WallOffset,
+        out: &mut Output,
+    ) -> Option<RtcpReport> {
+        let said = self.switch_off(now, wall, out);
         self.reports.are_over = true;
         self.reports.due = None;
+        said
     }
 
     /// As [`Self::say_goodbye`], where the peer may be spoken to again.
-    pub(super) fn switch_off(&mut self, now: Timestamp, wall: WallOffset, out: &mut Output) {
+    pub(super) fn switch_off(
+        &mut self,
+        now: Timestamp,
+        wall: WallOffset,
+        out: &mut Output,
+    ) -> Option<RtcpReport> {
         let has_sent = self.outgoing.packets > 0 || self.reports.sent > 0;
-        if has_sent && !self.reports.are_over {
-            self.report(now, wall, Ending::Yes, out);
+        match has_sent && !self.reports.are_over {
+            true => self.report(now, wall, Ending::Yes, out),
+            false => None,
         }
     }
 
-    fn report(&mut self, now: Timestamp, wall: WallOffset, ending: Ending, out: &mut Output) {
-        let Some((socket, to)) = self.report_destination() else {
-            return;
-        };
+    fn report(
+        &mut self,
+        now: Timestamp,
+        wall: WallOffset,
+        ending: Ending,
+        out: &mut Output,
+    ) -> Option<RtcpReport> {
+        let (socket, to) = self.report_destination()?;
         let sends = self.outgoing.packets > self.reports.packets_reported;
         self.reports.packets_reported = self.outgoing.packets;
         let sender = self
@@ -421,10 +473,32 @@ impl Stream {
             Ending::No => {}
         }
         let length = writer.len();
-        if let Some(length) = self.protect_report(&mut buffer, length) {
-            self.reports.sent += 1;
-            self.reports.bytes = BELOW_BYTES + length as u64;
-            out.push_report(self.sockets.realm, socket, to, &buffer[..length]);
+        let is_mux = socket == self.sockets.rtp;
+        self.copy_report(Teller::Us, is_mux, to, &buffer[..length]);
+        let length = self.protect_report(&mut buffer, length)?;
+        self.reports.sent += 1;
+        self.reports.bytes = BELOW_BYTES + length as u64;
+        out.push_report(self.sockets.realm, socket, to, &buffer[..length]);
+        out.wants_reports.then(|| RtcpReport {
+            teller: Teller::Us,
+            local: self.advertised(is_mux),
+            remote: to,
+            ssrc: self.outgoing.ssrc,
+            sender: sender.map(|own| SenderFigures {
+                ntp: own.ntp,
+                rtp_timestamp: own.rtp_timestamp,
+                packets: own.packets,
+                octets: own.octets,
+            }),
+            reception: block.as_ref().map(ReportBlock::figures),
+            extended: None,
+        })
+    }
+
+    pub(super) fn advertised(&self, is_mux: bool) -> SocketAddr {
+        match is_mux {
+            true => self.sockets.advertised_rtp,
+            false => self.sockets.advertised_rtcp,
         }
     }
 
@@ -446,6 +520,30 @@ impl Stream {
             (self.sockets.rtcp, known.unwrap_or(remote))
         };
         reachable(to).then_some((socket, to))
+    }
+}
+
+impl ReportBlock {
+    /// As it is told.
+    fn figures(&self) -> ReceptionFigures {
+        let Self {
+            ssrc,
+            fraction_lost,
+            cumulative_lost,
+            highest_sequence,
+            jitter,
+            last_sr,
+            delay_since_last_sr,
+        } = *self;
+        ReceptionFigures {
+            ssrc,
+            fraction_lost,
+            lost: cumulative_lost,
+            highest_sequence,
+            jitter,
+            last_sr,
+            delay_since_last_sr,
+        }
     }
 }
 

@@ -195,6 +195,7 @@ impl Stream {
         room: &mut [u8],
         plain_bytes: usize,
     ) -> Result<usize, DropReason> {
+        self.copy_sent(room.get(..plain_bytes).unwrap_or_default());
         let mut length = plain_bytes;
         if let Some(sender) = sender {
             let context = self.senders.get_mut(sender).ok_or(DropReason::NoPath)?;

@@ -22,6 +22,7 @@ use super::secure::Secure;
 use super::sending::{SendContext, SendsWith, Spent};
 use super::sequence::{Origin, Outgoing, Stamp};
 use super::source::{Evidence, Learned, Rank, SourceGuard};
+use super::tap::Copies;
 use super::{Output, SocketId, StreamSockets};
 use crate::dtls::Identity;
 use crate::e_model::Codec;
@@ -121,6 +122,8 @@ pub(super) struct Stream {
     pub(super) repack: Option<Box<Repack>>,
     /// Noise toward its peer, where that one may need it.
     pub(super) comfort: Option<Box<Comfort>>,
+    /// Copies for whoever captures.
+    pub(super) copies: Option<Box<Copies>>,
 }
 
 /// One agreement about the stream.
@@ -239,6 +242,7 @@ impl Stream {
             passing: None,
             repack: None,
             comfort: None,
+            copies: None,
         }
     }
 

@@ -45,6 +45,8 @@ pub(crate) enum Order {
     Handed(Box<Handed>),
     /// What can be played from now on.
     Recordings(Arc<Recordings>),
+    /// Whether reports of RTCP are told from now on.
+    Reports(bool),
     Stop,
 }
 
@@ -226,6 +228,7 @@ impl<B: Batch> Worker<B> {
                             | Command::Update { .. }
                             | Command::HandOver { .. }
                             | Command::Follow { .. }
+                            | Command::Tap { .. }
                             | Command::Take { .. }
                             | Command::Block { .. }
                             | Command::Dial { .. }
@@ -248,6 +251,7 @@ impl<B: Batch> Worker<B> {
                     self.sessions.handed(&mut handed, now, &mut self.batch);
                 }
                 Ok(Order::Recordings(recordings)) => self.sessions.take_recordings(recordings),
+                Ok(Order::Reports(wanted)) => self.sessions.want_reports(wanted),
                 Err(TryRecvError::Empty) => return ControlFlow::Continue(()),
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
                     self.open_and_close(usize::MAX);

@@ -292,6 +292,7 @@ impl Sessions {
             | Command::Update { session, .. }
             | Command::HandOver { session, .. }
             | Command::Follow { session, .. }
+            | Command::Tap { session, .. }
             | Command::Take { session, .. }
             | Command::Block { session, .. }
             | Command::Dial { session, .. }
@@ -326,6 +327,11 @@ impl Sessions {
     /// Takes the recordings that orders to play mean from now on.
     pub(super) fn take_recordings(&mut self, recordings: Arc<Recordings>) {
         self.recordings = recordings;
+    }
+
+    /// Reports of RTCP are told from now on, or no more.
+    pub(super) fn want_reports(&mut self, wanted: bool) {
+        self.out.wants_reports = wanted;
     }
 
     /// When [`Self::tick`] is next wanted.
@@ -480,7 +486,9 @@ impl Sessions {
     /// for with the same care.
     fn bury(&mut self, at: usize, now: Timestamp, batch: &mut impl Batch) {
         self.panics += 1;
+        let wants_reports = self.out.wants_reports;
         self.out = Output::new();
+        self.out.wants_reports = wants_reports;
         let Some(Some(entry)) = self.entries.get(at) else {
             return;
         };

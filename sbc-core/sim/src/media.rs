@@ -107,7 +107,7 @@ impl FakeRelay {
                 Vec::new()
             }
             // Where the relay had no port for it, the refusal is still on its way.
-            Command::Follow { .. } => Vec::new(),
+            Command::Follow { .. } | Command::Tap { .. } => Vec::new(),
             Command::Take {
                 session,
                 endpoint,

@@ -552,6 +552,13 @@ impl Call {
         if let Some(endpoint) = event.endpoint_mut() {
             *endpoint = self.media.leg_of(*endpoint);
         }
+        if let MediaEvent::Reported { endpoint, .. } = event {
+            // Nothing of the call depends on it.
+            let leg = LegId(endpoint.0);
+            return cx
+                .out
+                .emit(Some(self.id), Some(leg), Happened::Media(event));
+        }
         if self.is_moved(cx, &event) {
             cx.out.emit(Some(self.id), None, Happened::Media(event));
             return self.settle(cx);

@@ -78,6 +78,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         },
         end_reason: None,
         route: admitted.because.clone(),
+        media_captured: None,
         local_media: Vec::new(),
         media: Vec::new(),
         one_way: Vec::new(),

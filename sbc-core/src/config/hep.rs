@@ -6,6 +6,7 @@ use super::read::Section;
 use super::source::{At, Span};
 use super::value::{self, Malformed, WrittenTarget};
 use super::written::Secret;
+use crate::id::TrunkName;
 use crate::transport::Protocol;
 use std::fmt;
 
@@ -22,8 +23,27 @@ pub struct Hep {
     pub include_tls: bool,
     /// Whether the quality of each leg's media is sent at the end of a call.
     pub quality: bool,
+    /// Whether reports of RTCP are sent as they come and go.
+    pub rtcp: bool,
+    /// Share of calls that are sent, in percent (1–100): of each all messages or none.
+    pub sample: u8,
+    /// Calls that come from one of these trunks or go to it are sent, and nothing else; empty sends all.
+    pub trunks: Vec<TrunkName>,
+    /// Lines of the log that are sent as well: those of this level and graver ones.
+    pub logs: Option<HepLogs>,
     /// PEM file with the roots that collectors with TLS are verified against.
     pub roots: String,
+}
+
+/// How grave a line of the log is that collectors get.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum HepLogs {
+    /// An operator must act.
+    Error,
+    /// Someone lost something.
+    Warn,
+    /// One line per call and per state of a trunk.
+    Info,
 }
 
 /// One collector.
@@ -76,6 +96,16 @@ impl Hep {
                 self.quality.to_string(),
                 "a collector shows it beside the messages of the call",
             ),
+            (
+                "rtcp",
+                self.rtcp.to_string(),
+                "a collector shows them while the call goes on",
+            ),
+            (
+                "sample",
+                self.sample.to_string(),
+                "a collector that shows half of the calls is asked about the other half",
+            ),
         ];
         let setting = |(key, value, because): (&str, String, &str)| Setting {
             key: key.to_owned(),
@@ -86,6 +116,12 @@ impl Hep {
     }
 }
 
+const LOGS: &[(&str, HepLogs)] = &[
+    ("error", HepLogs::Error),
+    ("warn", HepLogs::Warn),
+    ("info", HepLogs::Info),
+];
+
 /// As it is written.
 pub(super) struct WrittenHep {
     pub(super) span: Span,
@@ -94,6 +130,10 @@ pub(super) struct WrittenHep {
     pub(super) key: Option<At<Secret>>,
     pub(super) include_tls: Option<At<bool>>,
     pub(super) quality: Option<At<bool>>,
+    pub(super) rtcp: Option<At<bool>>,
+    pub(super) sample: Option<At<u64>>,
+    pub(super) trunks: Option<At<Vec<At<String>>>>,
+    pub(super) logs: Option<At<HepLogs>>,
     pub(super) roots: Option<At<String>>,
 }
 
@@ -101,6 +141,7 @@ pub(super) struct WrittenHep {
 pub(super) fn read(mut section: Section<'_>, out: &mut Findings) -> WrittenHep {
     const EXAMPLE: &str = "[\"192.0.2.50:9060;udp\"]";
     section.refuse_empty("collectors", EXAMPLE, out);
+    section.refuse_empty("trunks", "[\"telco\"]", out);
     let collectors = section.parsed_list("collectors", collector, out);
     if !section.has("collectors") {
         section.missing("collectors", EXAMPLE, out);
@@ -112,9 +153,13 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Findings) -> WrittenHep {
         key: super::file::secret(&mut section, "key", out),
         include_tls: section.boolean("include_tls", out),
         quality: section.boolean("quality", out),
+        rtcp: section.boolean("rtcp", out),
+        sample: section.number("sample", 1..=100, out),
+        trunks: section.texts("trunks", out),
+        logs: section.choice("logs", LOGS, &["debug", "trace"], out),
         roots: section.text("roots", out),
     };
-    section.finish(&["sample", "trunks", "rtcp", "logs"], out);
+    section.finish(&[], out);
     written
 }
 

@@ -69,7 +69,7 @@ pub use facts::{Assumed, Certificate, Facts, FileFault, Key, Password, Validity}
 pub use finding::{Code, Finding, Findings, Severity};
 pub use habits::{EmergencyHold, Habits, LostConnection, Merged, ReasonForm, Symmetric, UriScheme};
 pub use header::{Action, action, is_configurable};
-pub use hep::{Hep, HepCollector};
+pub use hep::{Hep, HepCollector, HepLogs};
 pub use hosting::Hosting;
 pub use identity::{
     AssertedForm, ContactUser, DisplayForm, FromHost, IdentityPolicy, IdentitySource, NumberForm,

@@ -757,6 +757,7 @@ mod tests {
             one_way: Vec::new(),
             transcoded: Vec::new(),
             transfers: Vec::new(),
+            media_captured: None,
             local_media: Vec::new(),
             conversations: Vec::new(),
             end_reason: None,

@@ -346,8 +346,12 @@ fn media(event: &media_api::Event) -> Option<String> {
         ),
         Event::Released { .. } => "media released".to_owned(),
         Event::Lost { .. } => "media relay ended: the ports of this call are gone".to_owned(),
-        // What somebody dials is not shown (MED-226).
-        Event::DigitBegun { .. } | Event::Digit { .. } | Event::Stats { .. } => return None,
+        // What somebody dials is not shown (MED-226), and reports are for collectors.
+        Event::DigitBegun { .. }
+        | Event::Digit { .. }
+        | Event::Reported { .. }
+        | Event::Tapped { .. }
+        | Event::Stats { .. } => return None,
     };
     Some(text)
 }

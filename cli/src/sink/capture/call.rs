@@ -54,6 +54,7 @@ pub fn file(kept: &Kept<'_>, address: impl Fn(&ListenerName) -> Option<SocketAdd
             target,
             protocol: *protocol,
             payload: text.as_bytes(),
+            missing: 0,
             comment: &comment,
         });
     }

@@ -1,7 +1,8 @@
-//! Messages of calls that an operator wants to have as a file of packets (OPS-085).
+//! Messages and media of calls that an operator wants to have as a file of packets (OPS-085, MED-364).
 //!
 //! One capture at a time, in memory, bounded in calls, octets and time; nothing is written to a disk. What a call is about
-//! is known behind its first message: until then, or until it goes to the trunk that is wanted, its messages wait.
+//! is known behind its first message: until then, or until it goes to the trunk that is wanted, its messages wait. Media
+//! are copied by the relay for as long as it is told to, and never wait.
 
 pub mod call;
 mod pcapng;
@@ -10,11 +11,13 @@ use super::hep::Places;
 use super::log::wall_clock;
 use super::shown::shown;
 use bytes::Bytes;
+use media_api::{Command, SessionId, Tap, TappedPacket, Teller};
 use sbc_core::event::{Event, Happened};
 use sbc_core::id::{CallId, LegId, TrunkName};
+use sbc_core::record::Record;
 use sbc_core::time::UnixTime;
 use sbc_core::transport::{Hop, Protocol};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -30,6 +33,12 @@ pub const LONGEST: Duration = Duration::from_secs(24 * 3600);
 pub const USUAL: Duration = Duration::from_secs(600);
 /// Octets of messages that one takes.
 const ROOM: usize = 16 << 20;
+/// Calls that one may take with their media.
+pub const MOST_CALLS_WITH_MEDIA: usize = 50;
+/// Octets of media that one takes.
+const MEDIA_ROOM: usize = 64 << 20;
+/// Media sessions that are known, and calls whose records are to say that they were captured.
+const SESSIONS: usize = 2_048;
 /// What a message takes besides its text.
 const PACKET_BYTES: usize = 200;
 /// Calls of which it is not known yet whether they are meant; the oldest are forgotten first.
@@ -46,6 +55,8 @@ pub struct Wish {
     pub number: Option<String>,
     /// So many calls, the first ones.
     pub calls: usize,
+    /// What of their media; nothing leaves them out.
+    pub media: Option<Tap>,
 }
 
 /// A capture.
@@ -59,9 +70,11 @@ pub struct Standing {
     pub calls: usize,
     /// Messages of these.
     pub messages: usize,
-    /// Their octets.
+    /// Packets of their media.
+    pub media_packets: usize,
+    /// Octets of both.
     pub bytes: usize,
-    /// Messages for which there was no room or no time.
+    /// Messages and packets for which there was no room or no time.
     pub left_out: u64,
 }
 
@@ -69,6 +82,9 @@ pub struct Standing {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("a capture goes on already: stop it first (causeway capture stop)")]
 pub struct GoesOn;
+
+/// Where orders to the relay go. Must not wait.
+pub type Orders = Box<dyn Fn(Command) + Send + Sync>;
 
 /// Takes messages while somebody wants it. Cheap to clone.
 #[derive(Clone, Default)]
@@ -79,6 +95,9 @@ struct Shared {
     is_on: AtomicBool,
     is_paused: AtomicBool,
     places: OnceLock<Places>,
+    relay: OnceLock<Orders>,
+    /// Calls of which media were taken, until their records are written.
+    heard: Mutex<BTreeMap<CallId, Tap>>,
     capture: Mutex<Option<Capture>>,
 }
 
@@ -89,6 +108,11 @@ struct Capture {
     calls: BTreeSet<CallId>,
     packets: Vec<Packet>,
     bytes: usize,
+    media_bytes: usize,
+    media_packets: usize,
+    /// Whose a media session is, and whether the relay copies it.
+    sessions: BTreeMap<SessionId, (CallId, bool)>,
+    orders: Vec<Command>,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     left_out: u64,
@@ -111,6 +135,8 @@ struct Packet {
     target: SocketAddr,
     protocol: Protocol,
     bytes: Bytes,
+    /// Of media, the octets that the packet had.
+    media: Option<usize>,
 }
 
 impl Packet {
@@ -124,6 +150,12 @@ impl Captures {
     pub fn set_places(&self, places: Places) {
         // Said once, at the start.
         let _ = self.0.places.set(places);
+    }
+
+    /// Who copies media.
+    pub fn set_relay(&self, relay: Orders) {
+        // Said once, at the start.
+        let _ = self.0.relay.set(relay);
     }
 
     /// Takes nothing while there are more important things to do, or goes on.
@@ -148,6 +180,10 @@ impl Captures {
             calls: BTreeSet::new(),
             packets: Vec::new(),
             bytes: 0,
+            media_bytes: 0,
+            media_packets: 0,
+            sessions: BTreeMap::new(),
+            orders: Vec::new(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             left_out: 0,
@@ -160,9 +196,14 @@ impl Captures {
     /// Ends; what was taken stays until another one begins.
     pub fn stop(&self) {
         self.0.is_on.store(false, Ordering::Relaxed);
-        if let Some(own) = self.lock().as_mut() {
-            own.end();
-        }
+        let mut held = self.lock();
+        let Some(own) = held.as_mut() else {
+            return;
+        };
+        own.end();
+        let orders = std::mem::take(&mut own.orders);
+        drop(held);
+        self.order(orders);
     }
 
     /// How it stands; nothing if there was none.
@@ -174,7 +215,8 @@ impl Captures {
             wish: own.wish.clone(),
             left,
             calls: own.calls.len(),
-            messages: own.packets.len(),
+            messages: own.packets.len() - own.media_packets,
+            media_packets: own.media_packets,
             bytes: own.packets.iter().map(|packet| packet.bytes.len()).sum(),
             left_out: own.left_out,
         })
@@ -191,13 +233,17 @@ impl Captures {
                 Some(leg) => format!("call {} leg {}", own.call, leg.0),
                 None => format!("call {}", own.call),
             };
-            let text = shown(&own.bytes);
+            let text = own.media.is_none().then(|| shown(&own.bytes));
+            let payload = text.as_ref().map_or(&own.bytes[..], |text| text.as_bytes());
             file.add(&pcapng::Packet {
                 at: own.at,
                 source: own.source,
                 target: own.target,
                 protocol: own.protocol,
-                payload: text.as_bytes(),
+                payload,
+                missing: own
+                    .media
+                    .map_or(0, |whole| whole.saturating_sub(payload.len())),
                 comment: &comment,
             });
         }
@@ -224,6 +270,7 @@ impl Captures {
                     target: *local,
                     protocol: *protocol,
                     bytes: bytes.clone(),
+                    media: None,
                 };
                 self.take(packet, bytes.starts_with(b"INVITE "));
             }
@@ -234,7 +281,13 @@ impl Captures {
                 ..
             } => self.with(|own| own.admitted(call, trunk, [calling, called])),
             Happened::AttemptStarted { trunk, .. } => self.with(|own| own.goes_to(call, trunk)),
-            Happened::Ended(_) => self.with(|own| drop(own.waited(call))),
+            Happened::Media(media_api::Event::Allocated { session, .. }) => {
+                self.with(|own| own.has_media(call, *session));
+            }
+            Happened::Ended(_) => self.with(|own| {
+                own.waited(call);
+                own.sessions.retain(|_, (of, _)| *of != call);
+            }),
             _ => {}
         }
     }
@@ -261,8 +314,66 @@ impl Captures {
             target: hop.remote,
             protocol: hop.protocol,
             bytes: bytes.clone(),
+            media: None,
         };
         self.take(packet, false);
+    }
+
+    /// Takes a copy of a packet of media. Where nobody wants it any more, the relay is told so.
+    pub fn media(&self, session: SessionId, packet: TappedPacket) {
+        let (source, target) = match packet.teller {
+            Teller::Peer => (packet.remote, packet.local),
+            Teller::Us => (packet.local, packet.remote),
+        };
+        // Ordering: a packet more or less.
+        let is_paused = self.0.is_paused.load(Ordering::Relaxed);
+        let mut of = None;
+        self.with(|own| {
+            of = own.copied(session);
+            match of {
+                Some(_) if is_paused => own.left_out += 1,
+                Some((call, _)) => own.keep(Packet {
+                    at: wall_clock(),
+                    call,
+                    leg: None,
+                    source,
+                    target,
+                    protocol: Protocol::Udp,
+                    bytes: packet.octets.into(),
+                    media: Some(usize::from(packet.length)),
+                }),
+                None => {}
+            }
+        });
+        match of {
+            Some((call, tap)) => {
+                let mut heard = self.heard();
+                if heard.len() < SESSIONS {
+                    heard.insert(call, tap);
+                }
+            }
+            None => self.order(vec![Command::Tap { session, tap: None }]),
+        }
+    }
+
+    /// The record of a call that has ended, which says whether its media were captured.
+    pub fn marked(&self, record: &Arc<Record>) -> Arc<Record> {
+        let mut record = Arc::clone(record);
+        if let Some(tap) = self.heard().remove(&record.call) {
+            Arc::make_mut(&mut record).media_captured = Some(name(tap));
+        }
+        record
+    }
+
+    fn order(&self, orders: Vec<Command>) {
+        if let Some(relay) = self.0.relay.get() {
+            orders.into_iter().for_each(relay);
+        }
+    }
+
+    fn heard(&self) -> MutexGuard<'_, BTreeMap<CallId, Tap>> {
+        let heard = &self.0.heard;
+        heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self, packet: Packet, may_begin: bool) {
@@ -280,12 +391,17 @@ impl Captures {
     }
 
     fn with(&self, work: impl FnOnce(&mut Capture)) {
-        if let Some(own) = self.lock().as_mut() {
-            match own.is_over() {
-                true => self.0.is_on.store(false, Ordering::Relaxed),
-                false => work(own),
-            }
+        let mut held = self.lock();
+        let Some(own) = held.as_mut() else {
+            return;
+        };
+        match own.is_over() {
+            true => self.0.is_on.store(false, Ordering::Relaxed),
+            false => work(own),
         }
+        let orders = std::mem::take(&mut own.orders);
+        drop(held);
+        self.order(orders);
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Capture>> {
@@ -308,6 +424,38 @@ impl Capture {
         self.is_over = true;
         self.waiting.clear();
         self.waiting_bytes = 0;
+        let copied = std::mem::take(&mut self.sessions).into_iter();
+        let stops = copied.filter(|(_, (_, is_copied))| *is_copied);
+        self.orders
+            .extend(stops.map(|(session, _)| Command::Tap { session, tap: None }));
+    }
+
+    /// A call has a media session.
+    fn has_media(&mut self, call: CallId, session: SessionId) {
+        if self.wish.media.is_none() || !self.knows(call) || self.sessions.len() >= SESSIONS {
+            return;
+        }
+        self.sessions.entry(session).or_insert((call, false));
+        if self.calls.contains(&call) {
+            self.copy(call);
+        }
+    }
+
+    /// Has the media of a call copied, as far as they are known.
+    fn copy(&mut self, call: CallId) {
+        let tap = self.wish.media;
+        for (session, (_, is_copied)) in self.sessions.iter_mut().filter(|own| own.1.0 == call) {
+            if !std::mem::replace(is_copied, true) {
+                let session = *session;
+                self.orders.push(Command::Tap { session, tap });
+            }
+        }
+    }
+
+    /// The call whose media are copied in a session, and what of them.
+    fn copied(&self, session: SessionId) -> Option<(CallId, Tap)> {
+        let (call, is_copied) = self.sessions.get(&session)?;
+        is_copied.then_some((*call, self.wish.media?))
     }
 
     /// Whether messages of a call are taken, or wait.
@@ -343,11 +491,16 @@ impl Capture {
 
     fn keep(&mut self, packet: Packet) {
         let size = packet.size();
-        if self.bytes + size > ROOM {
+        let (taken, room) = match packet.media {
+            Some(_) => (&mut self.media_bytes, MEDIA_ROOM),
+            None => (&mut self.bytes, ROOM),
+        };
+        if *taken + size > room {
             self.left_out += 1;
             return;
         }
-        self.bytes += size;
+        *taken += size;
+        self.media_packets += usize::from(packet.media.is_some());
         self.packets.push(packet);
     }
 
@@ -383,6 +536,7 @@ impl Capture {
             for packet in packets {
                 self.keep(packet);
             }
+            self.copy(call);
         }
     }
 
@@ -397,6 +551,14 @@ impl Capture {
     }
 }
 
+/// As operators and records name it.
+pub const fn name(tap: Tap) -> &'static str {
+    match tap {
+        Tap::Headers => "headers",
+        Tap::Whole => "full",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -407,6 +569,7 @@ mod tests {
             trunk: trunk.map(TrunkName::new),
             number: number.map(str::to_owned),
             calls,
+            media: None,
         }
     }
 
@@ -544,6 +707,117 @@ mod tests {
             .sum();
         assert_eq!(own.waiting_bytes, sum);
         assert!(before <= WAITING_BYTES);
+    }
+
+    fn copy(octets: &[u8]) -> TappedPacket {
+        TappedPacket {
+            teller: Teller::Peer,
+            local: "203.0.113.1:20000".parse().unwrap(),
+            remote: "198.51.100.7:4000".parse().unwrap(),
+            length: 172,
+            octets: octets.to_vec(),
+        }
+    }
+
+    /// MED-364.
+    #[test]
+    fn media_are_copied_for_calls_that_are_meant_until_it_is_over_and_their_records_say_so() {
+        let captures = captures();
+        let orders = Arc::new(Mutex::new(Vec::new()));
+        let given = Arc::clone(&orders);
+        captures.set_relay(Box::new(move |order| given.lock().unwrap().push(order)));
+        let given = || std::mem::take(&mut *orders.lock().unwrap());
+        let session = |number| SessionId::new(0, number);
+        let has_media = |call: u128, number| {
+            let what = Happened::Media(media_api::Event::Allocated {
+                session: session(number),
+                endpoints: Vec::new(),
+            });
+            tell(&captures, call, what);
+        };
+        // Without the wish nothing is copied.
+        captures.begin(wish(None, None, 1), USUAL).unwrap();
+        came(&captures, 9, KEY);
+        admitted(&captures, 9, "carrier", "+1");
+        has_media(9, 9);
+        captures.stop();
+        assert_eq!(given(), []);
+
+        let wanted = Wish {
+            media: Some(Tap::Headers),
+            ..wish(Some("teams"), None, 1)
+        };
+        captures.begin(wanted, USUAL).unwrap();
+        for call in [1, 2] {
+            came(&captures, call, KEY);
+            admitted(&captures, call, "carrier", "+1");
+            has_media(call, call as u64);
+        }
+        assert_eq!(given(), [], "nobody knows yet where they go");
+        goes_to(&captures, 1, "teams");
+        goes_to(&captures, 2, "other");
+        let begins = Command::Tap {
+            session: session(1),
+            tap: Some(Tap::Headers),
+        };
+        assert_eq!(given(), [begins]);
+        captures.media(session(1), copy(&[0x80; 12]));
+        captures.pause(true);
+        captures.media(session(1), copy(&[0x80; 12]));
+        captures.pause(false);
+        let now = standing(&captures);
+        assert_eq!((now.messages, now.media_packets, now.left_out), (1, 1, 1));
+        // Whatever is copied without being meant is no longer.
+        captures.media(session(2), copy(&[0x80; 12]));
+        let ends = |number| Command::Tap {
+            session: session(number),
+            tap: None,
+        };
+        assert_eq!(given(), [ends(2)]);
+        captures.stop();
+        assert_eq!(given(), [ends(1)]);
+        captures.media(session(1), copy(&[0x80; 12]));
+        assert_eq!(given(), [ends(1)], "it was on its way");
+        assert_eq!(standing(&captures).media_packets, 1);
+        let record = |call| Arc::new(crate::sink::fixture::record(call));
+        assert_eq!(captures.marked(&record(1)).media_captured, Some("headers"));
+        assert_eq!(captures.marked(&record(2)).media_captured, None);
+        assert_eq!(
+            captures.marked(&record(1)).media_captured,
+            None,
+            "told once"
+        );
+        assert!(captures.file().is_some());
+    }
+
+    #[test]
+    fn copied_media_are_bounded() {
+        let captures = captures();
+        captures.set_relay(Box::new(|_| ()));
+        let wanted = Wish {
+            media: Some(Tap::Whole),
+            ..wish(None, None, 1)
+        };
+        captures.begin(wanted, USUAL).unwrap();
+        came(&captures, 1, KEY);
+        admitted(&captures, 1, "carrier", "+1");
+        let session = SessionId(1);
+        let what = Happened::Media(media_api::Event::Allocated {
+            session,
+            endpoints: Vec::new(),
+        });
+        tell(&captures, 1, what);
+        for _ in 0..1_200 {
+            captures.media(session, copy(&[0x80; 60_000]));
+        }
+        came(&captures, 1, "BYE sip:a SIP/2.0\r\n\r\n");
+        let now = standing(&captures);
+        assert!(now.bytes < MEDIA_ROOM + 1_000, "{now:?}");
+        assert_eq!(
+            (now.messages, now.left_out),
+            (2, 1_200 - now.media_packets as u64)
+        );
+        assert!(now.left_out > 0);
     }
 
     #[test]

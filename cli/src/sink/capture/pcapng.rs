@@ -23,6 +23,8 @@ pub(crate) struct Packet<'a> {
     pub(crate) target: SocketAddr,
     pub(crate) protocol: Protocol,
     pub(crate) payload: &'a [u8],
+    /// Octets of a datagram behind those of the payload that are not there.
+    pub(crate) missing: usize,
     pub(crate) comment: &'a str,
 }
 
@@ -67,7 +69,7 @@ impl File {
             Protocol::Udp => {
                 let payload = &packet.payload[..packet.payload.len().min(LARGEST)];
                 let mut head = ports(packet);
-                head.extend(length(8 + payload.len()).to_be_bytes());
+                head.extend(length(8 + payload.len() + packet.missing).to_be_bytes());
                 head.extend([0, 0]);
                 self.carry(packet, 17, (head, 6), payload);
             }
@@ -100,7 +102,7 @@ impl File {
         inner.extend(payload);
         let (source, target) = (packet.source.ip(), packet.target.ip());
         let (source, target) = (source.to_canonical(), target.to_canonical());
-        let size = length(inner.len());
+        let size = length(inner.len() + packet.missing);
         let mut ip = Vec::with_capacity(40 + inner.len());
         let mut pseudo = Vec::with_capacity(40);
         match (source, target) {
@@ -134,7 +136,8 @@ impl File {
         pseudo.extend([0, kind]);
         pseudo.extend(size.to_be_bytes());
         let sum = match checksum(&[&pseudo, &inner]) {
-            // In UDP nothing stands for no sum (RFC 768).
+            // In UDP nothing stands for no sum (RFC 768), and of a part there is none.
+            _ if packet.missing > 0 => 0,
             0 => 0xffff,
             sum => sum,
         };
@@ -149,11 +152,14 @@ impl File {
         let size = u32::try_from(octets.len())
             .unwrap_or(u32::MAX)
             .to_le_bytes();
+        let whole = u32::try_from(octets.len() + packet.missing)
+            .unwrap_or(u32::MAX)
+            .to_le_bytes();
         let mut body = Vec::with_capacity(octets.len() + 80);
         body.extend(0_u32.to_le_bytes());
         body.extend([d, c, b, a, h, g, f, e]);
         body.extend(size);
-        body.extend(size);
+        body.extend(whole);
         padded(&mut body, octets);
         option(&mut body, 1, packet.comment.as_bytes());
         option(&mut body, 0, &[]);
@@ -209,6 +215,24 @@ fn checksum(parts: &[&[u8]]) -> u16 {
 mod tests {
     use super::*;
 
+    /// MED-364: a reader sees how long a packet was of which only the header is there.
+    #[test]
+    fn of_a_part_of_a_packet_the_lengths_are_those_of_the_whole() {
+        let mut file = File::new("x");
+        let begin = file.octets.len();
+        file.add(&Packet {
+            missing: 160,
+            ..packet(Protocol::Udp, &[0x80; 12])
+        });
+        let octets = &file.octets[begin..];
+        let word = |at: usize| u32::from_le_bytes(octets[at..at + 4].try_into().unwrap());
+        assert_eq!((word(20), word(24)), (40, 200), "kept, and of the wire");
+        let ip = &octets[28..68];
+        assert_eq!(ip[2..4], 200_u16.to_be_bytes());
+        assert_eq!(ip[24..26], 180_u16.to_be_bytes());
+        assert_eq!(ip[26..28], [0, 0], "no sum can be right");
+    }
+
     fn packet<'a>(protocol: Protocol, payload: &'a [u8]) -> Packet<'a> {
         Packet {
             at: UnixTime::from_micros(1_768_471_200_000_123),
@@ -216,6 +240,7 @@ mod tests {
             target: "192.0.2.2:5061".parse().unwrap(),
             protocol,
             payload,
+            missing: 0,
             comment: "call 0abc",
         }
     }

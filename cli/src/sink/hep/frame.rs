@@ -15,15 +15,21 @@ const HEAD: usize = 6;
 pub(super) enum Kind {
     /// A SIP message.
     Sip,
+    /// A report of RTCP, as JSON.
+    Rtcp,
     /// A report about media, as JSON.
     Quality,
+    /// A line of the log.
+    Log,
 }
 
 impl Kind {
     const fn number(self) -> u8 {
         match self {
             Self::Sip => 1,
+            Self::Rtcp => 5,
             Self::Quality => 0x22,
+            Self::Log => 100,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Every message, and how good each call was, for collectors that speak HEP3, such as Homer (OPS-070).
+//! Every message, every report of RTCP, and how good each call was, for collectors that speak HEP3, such as Homer (OPS-070).
 //!
 //! ```text
 //! shard ─► queue ─► thread: hides secrets, writes frames ─► queue and task of each collector
@@ -8,22 +8,26 @@
 //! as lost (`sbc_queue_dropped_total{queue="hep"}`), and nobody waits (OPS-001). While any shard is loaded nothing is
 //! taken at all: this is the first that goes (SIP-1722, REL-011).
 
+mod chosen;
 mod collector;
 mod frame;
 mod quality;
+mod rtcp;
 
-use super::log::{Log, wall_clock};
+use super::log::{Aside, Level, Log, wall_clock};
 use super::metrics::{HepMetrics, Metrics};
 use super::shown::shown;
 use crate::daemon::resolver::Resolver;
 use crate::{config, https};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use chosen::Chosen;
 use collector::{Post, Reach, Waiting};
 use frame::{Frame, Kind};
-use sbc_core::config::{FileFault, Hep as Wanted, HepCollector, Loaded};
+use media_api::{RtcpReport, Teller};
+use sbc_core::config::{FileFault, Hep as Wanted, HepCollector, HepLogs, Loaded};
 use sbc_core::event::{Event, Happened};
-use sbc_core::id::CallId;
+use sbc_core::id::{CallId, TrunkName};
 use sbc_core::record::Record;
 use sbc_core::time::UnixTime;
 use sbc_core::transport::{Hop, Protocol};
@@ -70,6 +74,9 @@ struct Feed {
     load: Arc<Load>,
     include_tls: bool,
     quality: bool,
+    rtcp: bool,
+    sample: u8,
+    by_trunk: bool,
 }
 
 /// What waits for the thread.
@@ -92,6 +99,8 @@ struct Settings {
     wanted: Wanted,
     node: String,
     key: Option<Vec<u8>>,
+    /// An address of ours, where lines of the log come from.
+    own: SocketAddr,
 }
 
 enum Entry {
@@ -104,6 +113,14 @@ enum Entry {
         bytes: Bytes,
     },
     Ended(UnixTime, Arc<Record>),
+    Report(UnixTime, CallId, Box<RtcpReport>),
+    /// A call comes from a trunk or goes to it.
+    Trunk(CallId, TrunkName),
+    Line {
+        at: UnixTime,
+        call: Option<String>,
+        text: String,
+    },
 }
 
 enum Way {
@@ -115,7 +132,18 @@ impl Entry {
     fn len(&self) -> usize {
         match self {
             Self::Message { bytes, .. } => bytes.len(),
-            Self::Ended(..) => 0,
+            Self::Line { text, .. } => text.len(),
+            Self::Ended(..) | Self::Report(..) | Self::Trunk(..) => 0,
+        }
+    }
+
+    /// Whose messages it is among. Lines of the log go out whatever they are about.
+    fn call(&self) -> Option<CallId> {
+        match self {
+            Self::Message { call, .. } => *call,
+            Self::Ended(_, record) => Some(record.call),
+            Self::Report(_, call, _) | Self::Trunk(call, _) => Some(*call),
+            Self::Line { .. } => None,
         }
     }
 }
@@ -139,7 +167,7 @@ impl Hep {
     /// Takes what an event shows.
     pub fn event(&self, event: &Event) {
         let feed = self.shared.feed.load();
-        let Some(feed) = &*feed else {
+        let Some(feed) = feed.as_ref().filter(|own| own.samples(event.call)) else {
             return;
         };
         match &event.what {
@@ -159,8 +187,20 @@ impl Hep {
                 };
                 self.give(feed, message);
             }
-            Happened::Ended(record) if feed.quality => {
+            Happened::Ended(record) if feed.quality || feed.by_trunk => {
                 self.give(feed, Entry::Ended(event.at, Arc::clone(record)));
+            }
+            Happened::Media(media_api::Event::Reported { report, .. }) if feed.rtcp => {
+                if let Some(call) = event.call {
+                    self.give(feed, Entry::Report(event.at, call, Box::new(*report)));
+                }
+            }
+            Happened::Admitted { trunk, .. } | Happened::AttemptStarted { trunk, .. }
+                if feed.by_trunk =>
+            {
+                if let Some(call) = event.call {
+                    self.give(feed, Entry::Trunk(call, trunk.clone()));
+                }
             }
             _ => {}
         }
@@ -169,7 +209,8 @@ impl Hep {
     /// Takes a message that leaves.
     pub fn sent(&self, call: Option<CallId>, hop: &Hop, bytes: &Bytes) {
         let feed = self.shared.feed.load();
-        let Some(feed) = feed.as_ref().filter(|feed| feed.shows(hop.protocol)) else {
+        let is_meant = |feed: &&Arc<Feed>| feed.shows(hop.protocol) && feed.samples(call);
+        let Some(feed) = feed.as_ref().filter(is_meant) else {
             return;
         };
         self.give(
@@ -183,6 +224,27 @@ impl Hep {
                 bytes: bytes.clone(),
             },
         );
+    }
+
+    /// Whether reports of RTCP are wanted, so that the relay has to tell them.
+    pub fn wants_reports(&self) -> bool {
+        self.shared.feed.load().as_ref().is_some_and(|own| own.rtcp)
+    }
+
+    /// Whether a report is worth the way through a shard; one that is wanted and is not counts as lost.
+    pub fn takes_report(&self) -> bool {
+        let is_wanted = self.wants_reports();
+        // Ordering: an entry more or less.
+        let is_taken = is_wanted && !self.shared.is_paused.load(Ordering::Relaxed);
+        if is_wanted && !is_taken {
+            self.lost_report();
+        }
+        is_taken
+    }
+
+    /// A report found no room on its way here.
+    pub fn lost_report(&self) {
+        self.shared.metrics.lost(1);
     }
 
     fn give(&self, feed: &Feed, entry: Entry) {
@@ -205,6 +267,7 @@ impl Hep {
         let settings = wanted.map(|wanted| Settings {
             key: wanted.key.as_ref().and_then(|key| self.key(key)),
             node: loaded.config.node.id.clone(),
+            own: own_address(loaded),
             wanted,
         });
         let mut running = self.running();
@@ -213,6 +276,7 @@ impl Hep {
         }
         // What runs writes what it has, and ends.
         self.shared.feed.store(None);
+        self.shared.log.set_aside(None);
         if let Some(before) = running.take() {
             for collector in &before.settings.wanted.collectors {
                 self.shared.metrics.forget(&collector.to_string());
@@ -221,16 +285,42 @@ impl Hep {
         let Some(settings) = settings else {
             return;
         };
+        let logs = settings.wanted.logs;
         match self.start(settings, resolver, places) {
             Ok((feed, own)) => {
                 *running = Some(own);
                 self.shared.feed.store(Some(Arc::new(feed)));
+                self.shared.log.set_aside(logs.map(|logs| self.aside(logs)));
             }
             Err(why) => {
                 let log = &self.shared.log;
                 let line = log.error("hep_down", "nothing is sent to the collectors of [hep]");
                 line.with("why", why).send();
             }
+        }
+    }
+
+    /// Takes lines of the log.
+    fn aside(&self, logs: HepLogs) -> Aside {
+        // Not a whole one, which would keep the log, and the log it.
+        let shared = Arc::downgrade(&self.shared);
+        Aside {
+            level: match logs {
+                HepLogs::Error => Level::Error,
+                HepLogs::Warn => Level::Warn,
+                HepLogs::Info => Level::Info,
+            },
+            take: Box::new(move |call, text| {
+                let Some(shared) = shared.upgrade() else {
+                    return;
+                };
+                let hep = Self { shared };
+                let feed = hep.shared.feed.load();
+                if let Some(feed) = &*feed {
+                    let at = wall_clock();
+                    hep.give(feed, Entry::Line { at, call, text });
+                }
+            }),
         }
     }
 
@@ -283,6 +373,10 @@ impl Hep {
         let load = Arc::new(Load::default());
         let writer = Writer {
             settings: settings.clone(),
+            chosen: match settings.wanted.trunks.is_empty() {
+                true => None,
+                false => Some(Chosen::new(settings.wanted.trunks.clone())),
+            },
             places,
             posts,
             load: Arc::clone(&load),
@@ -296,6 +390,9 @@ impl Hep {
             load,
             include_tls: settings.wanted.include_tls,
             quality: settings.wanted.quality,
+            rtcp: settings.wanted.rtcp,
+            sample: settings.wanted.sample,
+            by_trunk: !settings.wanted.trunks.is_empty(),
         };
         let running = Running {
             settings,
@@ -315,6 +412,7 @@ impl Hep {
     /// Gives collectors what waits, and ends; gives up after two seconds if one of them does not take it.
     pub fn finish(&self) {
         self.shared.feed.store(None);
+        self.shared.log.set_aside(None);
         let Some(own) = self.running().take() else {
             return;
         };
@@ -333,6 +431,12 @@ impl Hep {
 impl Feed {
     fn shows(&self, protocol: Protocol) -> bool {
         protocol != Protocol::Tls || self.include_tls
+    }
+
+    /// Whether a call is of the share that is wanted. What belongs to no call is not shared out.
+    fn samples(&self, call: Option<CallId>) -> bool {
+        // Identifiers are random.
+        call.is_none_or(|call| call.0 % 100 < u128::from(self.sample))
     }
 
     /// Queues an entry; `false` if there is no room.
@@ -360,6 +464,7 @@ impl Load {
 /// The thread that makes frames.
 struct Writer {
     settings: Settings,
+    chosen: Option<Chosen>,
     places: Places,
     posts: Vec<Post>,
     load: Arc<Load>,
@@ -379,7 +484,14 @@ impl Writer {
                 Ok(first) => {
                     for entry in std::iter::once(first).chain(entries.try_iter()) {
                         self.load.taken(entry.len());
-                        self.take(entry);
+                        match &mut self.chosen {
+                            None => self.take(entry),
+                            Some(chosen) => {
+                                for entry in chosen.pass(entry) {
+                                    self.take(entry);
+                                }
+                            }
+                        }
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -435,6 +547,8 @@ impl Writer {
                 let octets = frame.write();
                 self.post(octets);
             }
+            Entry::Trunk(..) => {}
+            Entry::Ended(..) if !self.settings.wanted.quality => {}
             Entry::Ended(at, record) => {
                 let correlation = record.call.to_string();
                 for report in quality::reports(&record) {
@@ -453,6 +567,37 @@ impl Writer {
                     let octets = frame.write();
                     self.post(octets);
                 }
+            }
+            Entry::Line { at, call, text } => {
+                let frame = Frame {
+                    source: self.settings.own,
+                    target: self.settings.own,
+                    at,
+                    kind: Kind::Log,
+                    correlation: call.as_deref(),
+                    payload: text.as_bytes(),
+                    ..self.frame()
+                };
+                let octets = frame.write();
+                self.post(octets);
+            }
+            Entry::Report(at, call, report) => {
+                let (source, target) = match report.teller {
+                    Teller::Peer => (report.remote, report.local),
+                    Teller::Us => (report.local, report.remote),
+                };
+                let (correlation, payload) = (call.to_string(), rtcp::text(&report).to_string());
+                let frame = Frame {
+                    source,
+                    target,
+                    at,
+                    kind: Kind::Rtcp,
+                    correlation: Some(&correlation),
+                    payload: payload.as_bytes(),
+                    ..self.frame()
+                };
+                let octets = frame.write();
+                self.post(octets);
             }
         }
     }
@@ -483,6 +628,13 @@ impl Writer {
             }
         }
     }
+}
+
+/// An address that is ours, and never a wildcard: that of a listener.
+fn own_address(loaded: &Loaded) -> SocketAddr {
+    let mut all = loaded.config.listeners.values().map(|own| own.bind);
+    let nobody = SocketAddr::from(([127, 0, 0, 1], 0));
+    all.next().unwrap_or(nobody)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::sink::fixture;
-use crate::sink::log::{Form, Level};
+use crate::sink::log::Form;
 use sbc_core::id::ListenerName;
 use std::io::Read;
 use std::net::{TcpListener, UdpSocket};
@@ -10,6 +10,7 @@ const LOCAL: &str = "192.0.2.10:5060";
 /// An exporter with these collectors, as a reload would make it.
 struct Stage {
     hep: Hep,
+    log: Log,
     metrics: Arc<Metrics>,
     runtime: tokio::runtime::Runtime,
 }
@@ -34,6 +35,10 @@ fn wanted(collectors: &[String]) -> Wanted {
         key: None,
         include_tls: false,
         quality: true,
+        rtcp: true,
+        sample: 100,
+        trunks: Vec::new(),
+        logs: None,
         roots: "/none".to_owned(),
     }
 }
@@ -45,15 +50,17 @@ fn stage(wanted: Wanted) -> Stage {
         .build()
         .unwrap();
     let metrics = Arc::new(Metrics::new().unwrap());
-    let log = Log::start(Level::Error, Form::Text, std::io::sink())
+    let log = Log::start(Level::Info, Form::Text, std::io::sink())
         .unwrap()
         .0;
-    let hep = Hep::new(Arc::clone(&metrics), log);
+    let hep = Hep::new(Arc::clone(&metrics), log.clone());
     let settings = Settings {
         wanted,
         node: "sbc1".to_owned(),
         key: Some(b"open sesame".to_vec()),
+        own: LOCAL.parse().unwrap(),
     };
+    let logs = settings.wanted.logs;
     let places: Places = Arc::new(|_| Some(LOCAL.parse().unwrap()));
     let resolver = Resolver::new(Arc::clone(&metrics));
     let entered = runtime.enter();
@@ -61,8 +68,10 @@ fn stage(wanted: Wanted) -> Stage {
     drop(entered);
     *hep.running() = Some(running);
     hep.shared.feed.store(Some(Arc::new(feed)));
+    log.set_aside(logs.map(|logs| hep.aside(logs)));
     Stage {
         hep,
+        log,
         metrics,
         runtime,
     }
@@ -222,6 +231,224 @@ fn the_quality_of_each_leg_is_told_at_the_end() {
     assert_eq!(told["RTP_SIP_CALL_ID"], record.egress[0].call_id);
     assert_eq!(told["TOTAL_PK"], 90);
     assert_eq!(told["EXPECTED_PK"], 100);
+}
+
+fn report(teller: Teller) -> RtcpReport {
+    RtcpReport {
+        teller,
+        local: "192.0.2.10:20001".parse().unwrap(),
+        remote: "198.51.100.7:4001".parse().unwrap(),
+        ssrc: 0xfeed_beef,
+        sender: None,
+        reception: None,
+        extended: None,
+    }
+}
+
+fn reported(call: Option<u128>, report: RtcpReport) -> Event {
+    Event {
+        at: UnixTime::from_micros(1_768_471_200_000_001),
+        call: call.map(CallId),
+        leg: None,
+        what: Happened::Media(media_api::Event::Reported {
+            session: media_api::SessionId(1),
+            endpoint: media_api::EndpointId(0),
+            stream: media_api::StreamIndex(0),
+            report,
+        }),
+    }
+}
+
+/// OPS-070, MED-262.
+#[test]
+fn reports_of_rtcp_go_with_the_messages_of_their_call() {
+    let (socket, at) = udp();
+    let stage = stage(wanted(&[at]));
+    assert!(stage.hep.wants_reports() && stage.hep.takes_report());
+    let whole = RtcpReport {
+        sender: Some(media_api::SenderFigures {
+            ntp: (3_900_000_000 << 32) | 7,
+            rtp_timestamp: 1,
+            packets: 2,
+            octets: 3,
+        }),
+        reception: Some(media_api::ReceptionFigures {
+            ssrc: 4,
+            fraction_lost: 5,
+            lost: -6,
+            highest_sequence: 7,
+            jitter: 8,
+            last_sr: 9,
+            delay_since_last_sr: 10,
+        }),
+        extended: Some(media_api::VoipMetrics {
+            loss_rate: 11,
+            end_system_ms: 12,
+            ..media_api::VoipMetrics::default()
+        }),
+        ..report(Teller::Peer)
+    };
+    stage.hep.event(&reported(Some(0xabc), whole));
+    let frame = next(&socket);
+    assert_eq!(chunk(&frame, 0x0b).unwrap(), [5]);
+    assert_eq!(chunk(&frame, 2).unwrap(), [17]);
+    assert_eq!(chunk(&frame, 3).unwrap(), [198, 51, 100, 7]);
+    assert_eq!(chunk(&frame, 4).unwrap(), [192, 0, 2, 10]);
+    assert_eq!(chunk(&frame, 7).unwrap(), 4_001_u16.to_be_bytes());
+    assert_eq!(chunk(&frame, 8).unwrap(), 20_001_u16.to_be_bytes());
+    let name = CallId(0xabc).to_string();
+    assert_eq!(chunk(&frame, 0x11).unwrap(), name.as_bytes());
+    assert_eq!(chunk(&frame, 9).unwrap(), 1_768_471_200_u32.to_be_bytes());
+    let told: serde_json::Value = serde_json::from_str(&payload(&frame)).unwrap();
+    let wanted = serde_json::json!({
+        "ssrc": 0xfeed_beef_u32,
+        "type": 200,
+        "report_count": 1,
+        "report_blocks": [{
+            "source_ssrc": 4, "fraction_lost": 5, "packets_lost": -6, "highest_seq_no": 7,
+            "ia_jitter": 8, "lsr": 9, "dlsr": 10,
+        }],
+        "sender_information": {
+            "ntp_timestamp_sec": 3_900_000_000_u32, "ntp_timestamp_usec": 7, "rtp_timestamp": 1,
+            "packets": 2, "octets": 3,
+        },
+        "report_blocks_xr": {
+            "type": 7, "id": 0xfeed_beef_u32, "fraction_lost": 11, "fraction_discard": 0,
+            "burst_density": 0, "gap_density": 0, "burst_duration": 0, "gap_duration": 0,
+            "round_trip_delay": 0, "end_system_delay": 12,
+        },
+    });
+    assert_eq!(told, wanted);
+
+    // One of ours, with nothing to tell.
+    stage.hep.event(&reported(Some(0xabc), report(Teller::Us)));
+    let frame = next(&socket);
+    assert_eq!(chunk(&frame, 3).unwrap(), [192, 0, 2, 10]);
+    assert_eq!(chunk(&frame, 8).unwrap(), 4_001_u16.to_be_bytes());
+    let told: serde_json::Value = serde_json::from_str(&payload(&frame)).unwrap();
+    let wanted = serde_json::json!({
+        "ssrc": 0xfeed_beef_u32, "type": 201, "report_count": 0, "report_blocks": [],
+    });
+    assert_eq!(told, wanted);
+    assert_eq!(stage.lost(), 0);
+}
+
+#[test]
+fn reports_that_nobody_wants_are_not_made_and_those_without_room_are_counted() {
+    let (socket, at) = udp();
+    let without = stage(Wanted {
+        rtcp: false,
+        ..wanted(std::slice::from_ref(&at))
+    });
+    assert!(!without.hep.wants_reports() && !without.hep.takes_report());
+    without.hep.event(&reported(Some(1), report(Teller::Us)));
+    without.sends(Protocol::Udp, None, "a message");
+    assert_eq!(payload(&next(&socket)), "a message");
+    assert_eq!(without.lost(), 0);
+    let with = stage(wanted(&[at]));
+    with.hep.pause(true);
+    assert!(with.hep.wants_reports() && !with.hep.takes_report());
+    assert_eq!(with.lost(), 1);
+}
+
+/// OPS-071.
+#[test]
+fn a_share_of_calls_is_told_of_with_everything_or_nothing() {
+    let (socket, at) = udp();
+    let stage = stage(Wanted {
+        sample: 10,
+        ..wanted(&[at])
+    });
+    for call in 0..200 {
+        stage.hears(Some(call), &format!("heard {call}"));
+        stage.sends(Protocol::Udp, Some(call), &format!("sent {call}"));
+    }
+    stage.sends(Protocol::Udp, None, "of no call");
+    let mut all = Vec::new();
+    while all.last().is_none_or(|last| last != "of no call") {
+        all.push(payload(&next(&socket)));
+    }
+    let calls = (0..10).chain(100..110);
+    let mut meant: Vec<_> = calls
+        .flat_map(|call| [format!("heard {call}"), format!("sent {call}")])
+        .collect();
+    meant.push("of no call".to_owned());
+    assert_eq!(all, meant);
+    assert_eq!(stage.lost(), 0, "what is not wanted is not lost");
+}
+
+/// OPS-071.
+#[test]
+fn calls_of_some_trunks_alone_are_told_of_from_their_first_message_on() {
+    let (socket, at) = udp();
+    let stage = stage(Wanted {
+        trunks: vec![TrunkName::new("telco")],
+        ..wanted(&[at])
+    });
+    let goes_to = |call: u128, trunk: &str| {
+        stage.hep.event(&Event {
+            at: UnixTime::default(),
+            call: Some(CallId(call)),
+            leg: None,
+            what: Happened::AttemptStarted {
+                trunk: TrunkName::new(trunk),
+                host: "198.51.100.7".to_owned(),
+                remote: "198.51.100.7:5060".parse().unwrap(),
+                protocol: Protocol::Udp,
+            },
+        });
+    };
+    stage.hears(Some(1), "one");
+    stage.hears(Some(2), "two");
+    stage.hears(None, "of no call");
+    goes_to(1, "other");
+    goes_to(2, "other");
+    stage.hears(Some(1), "one again");
+    goes_to(1, "telco");
+    goes_to(1, "other");
+    stage.hears(Some(2), "two again");
+    stage.hears(Some(1), "one at last");
+    let told: Vec<_> = (0..3).map(|_| payload(&next(&socket))).collect();
+    assert_eq!(told, ["one", "one again", "one at last"]);
+    // What waits is bounded; a flood of others forgets who has waited longest.
+    for call in 3..2_000 {
+        stage.hears(Some(call), "another");
+    }
+    goes_to(3, "telco");
+    goes_to(1_999, "telco");
+    stage.hears(Some(3), "three");
+    let told: Vec<_> = (0..2).map(|_| payload(&next(&socket))).collect();
+    assert_eq!(told, ["another", "three"]);
+    assert_eq!(stage.lost(), 0);
+}
+
+/// OPS-071: protocol 100.
+#[test]
+fn lines_of_the_log_go_to_collectors_that_want_them() {
+    let (socket, at) = udp();
+    let stage = stage(Wanted {
+        logs: Some(HepLogs::Warn),
+        ..wanted(&[at])
+    });
+    stage.log.info("quiet", "not grave enough").send();
+    let line = stage.log.warn("loud", "it is \"so\"");
+    line.with("call", CallId(0xabc))
+        .with("trunk", "telco")
+        .send();
+    let frame = next(&socket);
+    assert_eq!(chunk(&frame, 0x0b).unwrap(), [100]);
+    assert_eq!(chunk(&frame, 3).unwrap(), [192, 0, 2, 10]);
+    let name = CallId(0xabc).to_string();
+    assert_eq!(chunk(&frame, 0x11).unwrap(), name.as_bytes());
+    let told: serde_json::Value = serde_json::from_str(&payload(&frame)).unwrap();
+    assert_eq!(
+        (&told["level"], &told["code"]),
+        (&"warn".into(), &"loud".into())
+    );
+    assert_eq!(told["message"], "it is \"so\"");
+    assert_eq!(told["trunk"], "telco");
+    stage.log.warn("loud", "of no call").send();
+    assert_eq!(chunk(&next(&socket), 0x11), None);
 }
 
 /// OPS-001, FM-25: a collector that does not read, and one that is not there, beside one that is.

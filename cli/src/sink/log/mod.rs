@@ -11,6 +11,7 @@ pub mod look;
 mod text;
 
 use super::ending::end;
+use arc_swap::ArcSwapOption;
 use journal::{Journal, SOCKET};
 use kept::Kept;
 use look::{Facts, Looks};
@@ -124,6 +125,16 @@ struct Shared {
     limits: Mutex<Limits>,
     /// The last grave lines.
     kept: Kept,
+    /// Who else gets lines.
+    aside: ArcSwapOption<Aside>,
+}
+
+/// Who gets lines besides whoever reads the log, among those that are written.
+pub struct Aside {
+    /// Lines of this level and of all graver ones.
+    pub level: Level,
+    /// Takes the call that a line is about, if it is about one, and the line as JSON. Must not wait.
+    pub take: Box<dyn Fn(Option<String>, String) + Send + Sync>,
 }
 
 /// What is counted of lines that are limited.
@@ -196,6 +207,7 @@ impl Log {
             dropped: AtomicU64::new(0),
             limits: Mutex::default(),
             kept: Kept::default(),
+            aside: ArcSwapOption::empty(),
         });
         let own = Arc::clone(&shared);
         let thread = thread::Builder::new()
@@ -281,6 +293,11 @@ impl Log {
         self.shared.kept.lines()
     }
 
+    /// Lets somebody have lines besides, or nobody any more.
+    pub fn set_aside(&self, aside: Option<Aside>) {
+        self.shared.aside.store(aside.map(Arc::new));
+    }
+
     /// Begins a line. `code` is stable; `message` is for a person.
     #[must_use = "a line is written by send"]
     pub fn line(&self, level: Level, code: &'static str, message: impl Display) -> Line<'_> {
@@ -297,12 +314,19 @@ impl Log {
         }
         let mut text = Text::new(self.shared.form);
         text.begin(level, code, &message);
+        let aside = self.shared.aside.load();
+        let aside = aside.as_ref().filter(|own| level <= own.level).map(|_| {
+            let mut text = Text::new(Form::Json);
+            text.begin(level, code, &message);
+            Twin { text, call: None }
+        });
         let open = Open {
             log: self,
             text,
             level,
             code,
             trunk: None,
+            aside,
             is_looked_for,
             // What is written anyway may say which call is meant.
             facts: looks.want(Level::Error).then(Facts::default),
@@ -454,10 +478,17 @@ struct Open<'a> {
     code: &'static str,
     /// The trunk it is about, if it is limited.
     trunk: Option<String>,
+    /// The same for whoever gets it besides.
+    aside: Option<Twin>,
     /// It is written only if somebody looks for it.
     is_looked_for: bool,
     /// What it says of itself, as long as somebody looks for anything.
     facts: Option<Facts>,
+}
+
+struct Twin {
+    text: Text,
+    call: Option<String>,
 }
 
 impl Line<'_> {
@@ -466,6 +497,12 @@ impl Line<'_> {
     pub fn with(mut self, key: &'static str, value: impl Display) -> Self {
         if let Some(open) = &mut self.open {
             open.text.field(key, &value);
+            if let Some(copy) = &mut open.aside {
+                copy.text.field(key, &value);
+                if key == "call" {
+                    copy.call = Some(value.to_string());
+                }
+            }
             if key == "trunk" && rate(open.level).is_some() {
                 open.trunk = Some(value.to_string());
             }
@@ -494,6 +531,11 @@ impl Line<'_> {
         };
         if suppressed > 0 {
             open.text.field("suppressed", &suppressed);
+        }
+        if let (Some(copy), Some(aside)) = (open.aside, &*open.log.shared.aside.load()) {
+            let mut text = copy.text.end();
+            text.truncate(text.trim_end().len());
+            (aside.take)(copy.call, text);
         }
         let text = open.text.end();
         if open.level <= Level::Warn {

@@ -23,6 +23,8 @@ pub struct MediaFigures {
     pub transcodes: u64,
     /// Panics caught in workers.
     pub panics: u64,
+    /// Reports of RTCP that a relay in a process of its own had no room to tell.
+    pub reports_lost: u64,
     /// Whether calls can have media: there is a relay, and it makes progress.
     pub has_relay: bool,
     /// Relays in a process of their own that have ended under the daemon.
@@ -63,18 +65,21 @@ pub struct MediaCollector {
     relay_up: IntGauge,
     relays_lost: IntCounter,
     panics: IntCounter,
+    reports_lost: IntCounter,
     /// Two scrapes at a time would each add the same difference.
     turn: Mutex<()>,
 }
 
 impl MediaCollector {
-    /// A collector over a source of figures. `panics` is the counter of caught panics.
+    /// A collector over a source of figures. `panics` is the counter of caught panics, `reports_lost` that of reports
+    /// without room.
     ///
     /// # Errors
     /// If a name is malformed, which a test excludes.
     pub fn new(
         read: Box<dyn Fn() -> MediaFigures + Send + Sync>,
         panics: IntCounter,
+        reports_lost: IntCounter,
     ) -> Result<Self, prometheus::Error> {
         let both = ["realm", "dir"];
         Ok(Self {
@@ -127,6 +132,7 @@ impl MediaCollector {
                 "Media relays in a process of their own that have ended, and calls with them.",
             )?,
             panics,
+            reports_lost,
             turn: Mutex::new(()),
         })
     }
@@ -162,6 +168,7 @@ impl MediaCollector {
         self.relay_up.set(i64::from(figures.has_relay));
         raise(&self.relays_lost, figures.relays_lost);
         raise(&self.panics, figures.panics);
+        raise(&self.reports_lost, figures.reports_lost);
     }
 }
 
@@ -237,16 +244,15 @@ mod tests {
                 sessions: 1,
                 transcodes: 2,
                 panics: 0,
+                reports_lost: 6,
                 has_relay: true,
                 relays_lost: 2,
             }
         };
         let panics = metrics.panics.with_label_values(&["media"]);
-        metrics
-            .add_collector(Box::new(
-                MediaCollector::new(Box::new(read), panics).unwrap(),
-            ))
-            .unwrap();
+        let lost = metrics.queue_dropped.with_label_values(&["media_reports"]);
+        let collector = MediaCollector::new(Box::new(read), panics, lost).unwrap();
+        metrics.add_collector(Box::new(collector)).unwrap();
         let series = "sbc_rtp_packets_total{dir=\"in\",realm=\"core\"}";
         assert!(metrics.text().contains(&format!("{series} 5")));
         packets.store(9, Ordering::Relaxed);
@@ -257,5 +263,6 @@ mod tests {
         assert!(text.contains("sbc_media_ports_used{realm=\"core\"} 2"));
         assert!(text.contains("sbc_media_relay_up 1"));
         assert!(text.contains("sbc_media_relays_lost_total 2"));
+        assert!(text.contains("sbc_queue_dropped_total{queue=\"media_reports\"} 6"));
     }
 }

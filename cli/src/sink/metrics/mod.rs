@@ -127,6 +127,7 @@ pub fn catalogue() -> Result<Vec<Metric>, prometheus::Error> {
     let media = MediaCollector::new(
         Box::new(MediaFigures::default),
         metrics.panics.with_label_values(&["media"]),
+        metrics.queue_dropped.with_label_values(&["media_reports"]),
     )?;
     metrics.add_collector(Box::new(media))?;
     let spending = SpendCollector::new(Spending::default().books(), Instant::now())?;
@@ -302,7 +303,7 @@ impl Metrics {
             metrics.panics.with_label_values(&[component]);
         }
         // A counter that appears with its first loss hides that loss from rate().
-        for queue in ["cdr", "hep", "log"] {
+        for queue in ["cdr", "hep", "log", "media_reports"] {
             metrics.queue_dropped.with_label_values(&[queue]);
         }
         metrics.set_state(UpState::Starting);

@@ -26,6 +26,7 @@ wire_layout! {
         9: Follow { session, endpoint, of },
         10: Stats { session },
         11: Block { session, endpoint, is_blocked },
+        12: Tap { session, tap },
     }
 
     enum Stage {
@@ -51,6 +52,8 @@ wire_layout! {
         12: Lost { session },
         13: KeyWorn { session, endpoint, stream, fresh },
         14: HandshakeFailed { session, endpoint, stream, why },
+        15: Reported { session, endpoint, stream, report },
+        16: Tapped { session, endpoint, packet },
     }
 
     enum AllocateError {
@@ -210,6 +213,13 @@ wire_layout! {
         1: First { quiet_ms },
     }
 
+    enum Tap {
+        0: Headers,
+        1: Whole,
+    }
+
+    struct TappedPacket { teller, local, remote, length, octets }
+
     struct SessionStats { endpoints }
     struct EndpointStats { endpoint, streams }
 
@@ -237,6 +247,19 @@ wire_layout! {
 
     struct WorstInterval {
         unix_ms, length_ms, expected, lost, late, max_jitter_us, longest_gap_us, score,
+    }
+
+    struct RtcpReport { teller, local, remote, ssrc, sender, reception, extended }
+
+    enum Teller {
+        0: Peer,
+        1: Us,
+    }
+
+    struct SenderFigures { ntp, rtp_timestamp, packets, octets }
+
+    struct ReceptionFigures {
+        ssrc, fraction_lost, lost, highest_sequence, jitter, last_sr, delay_since_last_sr,
     }
 
     struct ReportedStats { reports, lost, worst_loss_percent, jitter_us, max_jitter_us, listening }

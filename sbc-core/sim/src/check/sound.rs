@@ -151,6 +151,7 @@ impl Sounds {
             | Command::Rollback { .. }
             | Command::HandOver { .. }
             | Command::Follow { .. }
+            | Command::Tap { .. }
             | Command::Take { .. }
             | Command::Block { .. }
             | Command::Dial { .. }

@@ -6,6 +6,7 @@ use crate::config::finding::Code;
 use crate::config::shell::SYSTEM_ROOTS;
 use crate::config::source::At;
 use crate::config::written::File;
+use crate::id::TrunkName;
 use crate::transport::Protocol;
 
 /// Collectors that there may be: each has a queue of its own.
@@ -60,13 +61,24 @@ impl Load<'_> {
         if let Some(key) = &written.key {
             self.shared_secret("hep", "key", key)?;
         }
+        let named = written.trunks.iter().flat_map(|at| &at.value);
+        let trunks = named.map(|name| {
+            self.trunks.find(name, "hep", &mut self.out);
+            TrunkName::new(&name.value)
+        });
+        let trunks = trunks.collect();
         let agent = written.agent.as_ref().map_or(1, |at| at.value);
+        let sample = written.sample.as_ref().map_or(100, |at| at.value);
         Some(Hep {
             collectors: collectors.value.iter().map(|at| at.value.clone()).collect(),
             agent: u32::try_from(agent).unwrap_or(u32::MAX),
             key: written.key.as_ref().map(|at| at.value.clone()),
             include_tls: super::chosen(&written.include_tls, false),
             quality: super::chosen(&written.quality, true),
+            rtcp: super::chosen(&written.rtcp, true),
+            sample: u8::try_from(sample).unwrap_or(100),
+            trunks,
+            logs: written.logs.as_ref().map(|at| at.value),
             roots: roots.value,
         })
     }
