@@ -28,6 +28,7 @@ pub mod stir;
 pub mod stop;
 mod strain;
 pub mod test_names;
+mod unrecorded;
 
 use crate::admin::{Admin, AdminFault, Doors};
 use crate::graph::presence;
@@ -197,6 +198,7 @@ struct Parts {
     notices: Option<Served>,
     media: JoinHandle<()>,
     strain: JoinHandle<()>,
+    unrecorded: Option<JoinHandle<()>>,
     expiry: JoinHandle<()>,
     renewed: JoinHandle<()>,
     acme: JoinHandle<()>,
@@ -414,6 +416,14 @@ impl Daemon {
                 daemon.sinks.log.clone(),
             )),
             strain: tokio::spawn(strain::watch(daemon.inboxes.clone())),
+            unrecorded: daemon.sinks.cdr.as_ref().map(|cdr| {
+                let (refuses, inboxes) = (cdr.refuses(), daemon.inboxes.clone());
+                tokio::spawn(unrecorded::watch(
+                    refuses,
+                    inboxes,
+                    daemon.sinks.log.clone(),
+                ))
+            }),
             expiry: tokio::spawn(expiry::watch(
                 daemon.net.clone(),
                 daemon.sinks.log.clone(),
@@ -452,6 +462,9 @@ impl Daemon {
         };
         parts.media.abort();
         parts.strain.abort();
+        if let Some(unrecorded) = parts.unrecorded {
+            unrecorded.abort();
+        }
         parts.expiry.abort();
         parts.renewed.abort();
         parts.acme.abort();
