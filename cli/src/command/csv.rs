@@ -90,10 +90,10 @@ fn cell(text: &str) -> String {
 
 /// What stands there in the record; `-` is the last of a list. Nothing where there is nothing.
 fn at(record: &Value, place: &str) -> String {
-    let steps = place.split('/').skip(1);
-    let found = steps.fold(Some(record), |value, step| match step {
-        "-" => value?.as_array()?.last(),
-        step => value?.get(step),
+    let mut steps = place.split('/').skip(1);
+    let found = steps.try_fold(record, |value, step| match step {
+        "-" => value.as_array()?.last(),
+        step => value.get(step),
     });
     match found {
         None | Some(Value::Null) => String::new(),

@@ -208,7 +208,7 @@ impl Shipper {
 /// Whoever keeps records.
 enum Target {
     Web(Web),
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
 }
 
 /// What a target says of a batch.
@@ -248,7 +248,8 @@ impl Target {
                     true => None,
                     false => Some(roots(&wanted.roots)?),
                 };
-                Self::Postgres(Postgres::new(table, secret.as_deref(), roots, resolver)?)
+                let postgres = Postgres::new(table, secret.as_deref(), roots, resolver)?;
+                Self::Postgres(Box::new(postgres))
             }
         })
     }
