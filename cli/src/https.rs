@@ -1,6 +1,10 @@
 //! One HTTPS request over one connection: bounded headers, a bounded body, nothing followed.
 
+#[cfg(test)]
+pub(crate) mod fixture;
+
 use crate::daemon::net::tls::provider;
+use crate::daemon::resolver::Resolver;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::CONTENT_LENGTH;
@@ -8,9 +12,12 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
+use sbc_core::locate::Families;
+use sbc_core::query::{Outcome, ResolveSpec};
 use sbc_core::time::UnixTime;
+use sbc_core::transport::Protocol;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -79,6 +86,34 @@ pub async fn connect_within(
         }
     }
     Err(last)
+}
+
+/// Connects to a host by its address or name, with so much time for each address that it has.
+///
+/// # Errors
+/// Why the last one that was tried did not answer, or that the name has none.
+pub async fn dial(
+    resolver: &Resolver,
+    host: &str,
+    port: u16,
+    each: Duration,
+) -> Result<TcpStream, String> {
+    let addresses = match host.parse::<IpAddr>() {
+        Ok(ip) => vec![(ip, port).into()],
+        Err(_) => {
+            let spec = ResolveSpec {
+                host: host.to_owned(),
+                port,
+                protocol: Protocol::Tls,
+                families: Families::BOTH,
+            };
+            match resolver.resolve(&spec).await {
+                Outcome::Resolved(addresses) => addresses,
+                _ => return Err("its name leads nowhere".to_owned()),
+            }
+        }
+    };
+    connect_within(addresses, each).await
 }
 
 /// How long a server asks us to wait: seconds, or a time (RFC 9110 §10.2.3).
@@ -189,7 +224,7 @@ impl Answer {
 }
 
 /// Ends the task of a connection with whoever uses it.
-struct Aborted(JoinHandle<()>);
+pub struct Aborted(pub JoinHandle<()>);
 
 impl Drop for Aborted {
     fn drop(&mut self) {

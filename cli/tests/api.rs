@@ -322,24 +322,36 @@ async fn records_are_found_by_number_and_trunk_latest_first() {
         let answer = bench.send("GET", &format!("/calls/{name}"), &[], "").await;
         assert_eq!(answer.status, wanted, "{}", answer.body);
     }
-    let socket = bench.socket();
-    let typed = move || {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"));
-        command.args([
-            "call", "search", "--number", "5550100", "--limit", "1", "--socket",
-        ]);
-        command.arg(socket).output().unwrap()
+    let typed = async |more: &'static [&'static str]| {
+        let socket = bench.socket();
+        let typed = move || {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"));
+            command.args([
+                "call", "search", "--number", "5550100", "--limit", "1", "--socket",
+            ]);
+            command.arg(socket).args(more).output().unwrap()
+        };
+        let output = tokio::task::spawn_blocking(typed).await.unwrap();
+        let told = String::from_utf8(output.stdout).unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), told, errors)
     };
-    let output = tokio::task::spawn_blocking(typed).await.unwrap();
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        output.status.success() && told.contains("+441632960002"),
-        "{told}"
-    );
+    let (code, told, _) = typed(&[]).await;
+    assert!(code == Some(0) && told.contains("+441632960002"), "{told}");
     assert!(
         !told.contains("+441632960001") && told.contains("there are more"),
         "{told}"
     );
+    // The same as CSV: lines of records alone, in which no number is a formula.
+    let (code, told, errors) = typed(&["--csv"]).await;
+    let lines: Vec<&str> = told.split_terminator("\r\n").collect();
+    assert_eq!((code, lines.len()), (Some(0), 2), "{told}");
+    assert!(lines[0].starts_with("\"call\",\"node\","), "{told}");
+    assert!(lines[1].contains(",\"'+441632960002\","), "{told}");
+    assert!(errors.contains("there are more"), "{errors}");
+    let (code, told, _) = typed(&["--csv=asterisk"]).await;
+    assert_eq!((code, told.lines().count()), (Some(0), 1), "{told}");
+    assert_eq!(typed(&["--csv", "--json"]).await.0, Some(2));
     bench.daemon.shutdown().await;
 }
 

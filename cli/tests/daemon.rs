@@ -99,7 +99,7 @@ impl Node {
     }
 
     /// Sends one message from the carrier's address and waits for a final answer.
-    async fn carrier(&self, text: impl Fn(SocketAddr) -> String) -> String {
+    pub(crate) async fn carrier(&self, text: impl Fn(SocketAddr) -> String) -> String {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let text = text(socket.local_addr().unwrap());
         socket.send_to(text.as_bytes(), self.udp()).await.unwrap();
@@ -778,7 +778,7 @@ impl Phone {
     }
 
     /// Answers a request with 200 and, if given, a body.
-    async fn accepts(&self, request: &str, to: SocketAddr, body: &str) {
+    pub(crate) async fn accepts(&self, request: &str, to: SocketAddr, body: &str) {
         self.answers("200 OK", request, to, body).await;
     }
 
@@ -911,52 +911,6 @@ async fn a_listener_that_a_reload_removed_can_come_back_while_its_calls_go_on() 
         node.lines.text()
     );
     node.daemon.shutdown().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn pairs_of_legs_have_records_of_their_own_from_when_that_is_asked_for() {
-    let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
-    let node = Node::start_with(|text| text + &exit_to(callee.address)).await;
-    let to = node.udp();
-    let uri = format!("sip:+15550100@{to}");
-    let call = async |id: &str| {
-        let invite = request("INVITE", &uri, caller.address, &caller.description());
-        caller.send(&invite.replace("test1", id), to).await;
-        let (request, ours) = callee.hears("INVITE ").await;
-        callee.accepts(&request, ours, &callee.description()).await;
-        let (answer, _) = caller.hears("SIP/2.0 200").await;
-        let ack = within(&answer, "ACK", 1, caller.address);
-        caller.send(&ack, to).await;
-        callee.hears("ACK ").await;
-        let bye = within(&answer, "BYE", 2, caller.address);
-        caller.send(&bye, to).await;
-        let (bye, ours) = callee.hears("BYE ").await;
-        callee.accepts(&bye, ours, "").await;
-        caller.hears("SIP/2.0 200").await;
-        assert!(node.daemon.wait_until_idle(PATIENCE).await);
-    };
-    call("first").await;
-    let path = node.directory.path().join("causeway.toml");
-    let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.replace("[cdr]\n", "[cdr]\npairs = true\n")).unwrap();
-    let done = node.ask("POST", "/reload").await;
-    assert_eq!(done.status, 200, "{}", done.body);
-    call("second").await;
-    let spool = node.directory.path().join("cdr/current.jsonl");
-    node.daemon.shutdown().await;
-    let text = std::fs::read_to_string(spool).unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    let lines: Vec<serde_json::Value> = lines.collect();
-    let [first, second, pair] = &lines[..] else {
-        panic!("{text}");
-    };
-    assert!(first["pair"].is_null() && second["pair"].is_null());
-    assert_eq!(pair["call"], second["call"]);
-    let name = format!("{}-0", second["call"].as_str().unwrap());
-    assert_eq!(pair["pair"], name);
-    assert_eq!(pair["billed_to"], second["ingress"]["trunk"]);
-    assert_eq!(pair["b"]["trunk"], second["egress"][0]["trunk"]);
-    assert_eq!(pair["a"]["number"], second["calling"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,7 @@ mod api;
 mod authority;
 mod bundle;
 mod captures;
+mod cdr;
 mod certification;
 mod certify;
 mod check;

@@ -514,13 +514,15 @@ pub enum DropCode {
     MethodNotAllowed,
     /// New calls are refused: limit or drain.
     Overload,
+    /// New calls are refused, because their records could not be written although they must be (OPS-060).
+    Unrecorded,
     /// This name has failed too often from its source to prove who it is.
     Banned,
 }
 
 impl DropCode {
     /// Every code.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Stranger,
         Self::WrongIdentity,
         Self::UnknownHost,
@@ -532,6 +534,7 @@ impl DropCode {
         Self::ForeignDialog,
         Self::MethodNotAllowed,
         Self::Overload,
+        Self::Unrecorded,
         Self::Banned,
     ];
 
@@ -549,6 +552,7 @@ impl DropCode {
             Self::ForeignDialog => "foreign_dialog",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Overload => "overload",
+            Self::Unrecorded => "unrecorded",
             Self::Banned => "banned",
         }
     }

@@ -83,6 +83,9 @@ pub enum Input {
     /// What the process uses of its processors and its memory, as the shell has measured: told while
     /// it matters, about once a second.
     Strain(Strain),
+    /// Records of calls cannot be written although they must be, so no new calls are taken (`true`); or they can
+    /// again. Told whenever that changes.
+    Unrecorded(bool),
     /// The registration of a trunk has changed, as the shard that registers has told
     /// ([`crate::event::Happened::Registration`]). For all other shards.
     Registration(Arc<Standing>),

@@ -4,6 +4,8 @@ use crate::world;
 
 use media_api::Command;
 use sbc_core::sip::{HeaderName, Method};
+use sbc_core::time::UnixTime;
+use std::time::Duration;
 use world::call::*;
 use world::*;
 
@@ -63,5 +65,49 @@ fn phones_that_answer_after_the_end_are_ended_and_fill_no_memory() {
         shard.next_request(Method::Bye);
     }
     assert_eq!(shard.core.census().acks, 64);
+    shard.settles();
+}
+
+#[test]
+fn a_clock_that_is_set_during_a_call_changes_neither_its_start_nor_its_lengths() {
+    const YEAR_US: u64 = 365 * 24 * 3_600 * 1_000_000;
+    let second = Duration::from_secs(1);
+    let (mut shard, invite) = called_out("call");
+    let start = shard.now.wall;
+    let set = |shard: &mut Shard, by: i64| {
+        let us = shard.now.wall.as_micros().saturating_add_signed(by);
+        shard.now.wall = UnixTime::from_micros(us);
+    };
+    shard.pass(2 * second);
+    set(&mut shard, -(YEAR_US as i64));
+    let invite = invite.message;
+    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+    shard.next_response(180);
+    shard.pass(3 * second);
+    // To the beginning of all time, as a clock without a battery.
+    set(&mut shard, i64::MIN);
+    let answer = response(&invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP);
+    shard.teams_says(&answer);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{VIA}ack")));
+    shard.pass(30 * second);
+    set(&mut shard, 60 * YEAR_US as i64);
+    shard.pass(31 * second);
+    shard.carrier_says(&in_dialog(&ok, "BYE", 11, &format!("{VIA}bye")));
+    shard.next_response(200);
+    let bye = shard.next_request(Method::Bye).message;
+    shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    let record = shard.records.first().expect("a record").clone();
+    assert_eq!(record.start, start);
+    assert_eq!(record.first_progress_ms, Some(2_000));
+    assert_eq!(record.setup_ms, Some(5_000));
+    assert_eq!(record.duration_ms, 61_000);
+    let pairs = record.pairs();
+    assert_eq!(pairs.len(), 1);
+    assert_eq!(pairs[0].start, start + 5 * second);
+    assert_eq!(pairs[0].duration_ms, 61_000);
+    // No timer goes by it: nothing is left, and nothing is sent again.
+    assert!(shard.sent.is_empty());
     shard.settles();
 }

@@ -135,6 +135,42 @@ fn options_are_refused_in_the_proportion_of_calls_and_a_single_client_is_asked_t
 }
 
 #[test]
+fn calls_that_would_leave_no_record_although_they_must_are_refused_unless_they_are_for_help() {
+    let (mut shard, invite) = called_out("first");
+    shard.apply(Input::Unrecorded(true));
+    shard.sent.clear();
+    shard.carrier_says(&carrier_invite("second", CARRIER_SDP));
+    shard.next_response(503);
+    let why = shard.happened.iter().filter_map(|what| match what {
+        Happened::Dropped { why, .. } => Some(*why),
+        _ => None,
+    });
+    assert_eq!(why.collect::<Vec<_>>(), [DropCode::Unrecorded]);
+    // A record of the refusal would only take the room of another.
+    assert_eq!(shard.core.census().calls, 1);
+    shard.carrier_says(&carrier_invite("asked", "").replace("INVITE", "OPTIONS"));
+    shard.next_response(503);
+    let help = carrier_invite("help", CARRIER_SDP).replacen(
+        "sip:+493023125456@192.0.2.11:5060",
+        "urn:service:sos.fire",
+        1,
+    );
+    shard.sent.clear();
+    shard.carrier_says(&help);
+    assert_ne!(statuses(&mut shard)[0], 503);
+    // The call that was there before goes on.
+    let answer = response(&invite.message, "200 OK", "t2", TEAMS_CONTACT, TEAMS_SDP);
+    shard.teams_says(&answer);
+    shard.next_request(Method::Ack);
+    shard.apply(Input::Unrecorded(false));
+    shard.sent.clear();
+    shard.carrier_says(&carrier_invite("third", CARRIER_SDP));
+    assert!(!statuses(&mut shard).contains(&503));
+    shard.carrier_says(&carrier_invite("again", "").replace("INVITE", "OPTIONS"));
+    shard.next_response(200);
+}
+
+#[test]
 fn memory_that_runs_out_refuses_all_new_calls_and_busy_processors_a_fifth_at_most() {
     let refused = |strain: Strain| {
         let mut shard = Shard::new();

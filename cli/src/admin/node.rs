@@ -69,6 +69,10 @@ fn not_ready(daemon: &Daemon) -> Vec<String> {
     if daemon.is_draining() {
         reasons.push("draining: no new calls are taken".to_owned());
     }
+    let cdr = daemon.sinks().cdr.as_ref();
+    if cdr.is_some_and(|cdr| *cdr.refuses().borrow()) {
+        reasons.push("no new calls are taken, as their records could not be written".to_owned());
+    }
     reasons.extend(daemon.health().stuck().map(|stuck| stuck.to_string()));
     reasons.extend(daemon.health().media_trouble());
     reasons.extend(cut_off(daemon));

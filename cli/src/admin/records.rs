@@ -2,6 +2,7 @@
 
 use super::{Access, Problem};
 use crate::daemon::Daemon;
+use crate::sink::cdr::{CURRENT, closed_files};
 use crate::sink::trace::Digits;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -11,7 +12,7 @@ use sbc_core::time::UnixTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -225,7 +226,7 @@ fn find(directory: &Path, asked: &Asked, most_read: u64) -> io::Result<Found> {
     let mut left = most_read;
     let mut is_read = true;
     // The open file is opened before the others are listed: it may be closed, and have another name, meanwhile.
-    let open = opened(&directory.join("current.jsonl"))?;
+    let open = opened(&directory.join(CURRENT))?;
     let written_to = open.as_ref().map(identity).transpose()?;
     let closed = newest_first(directory)?;
     let closed = closed.into_iter().take_while(|path| {
@@ -310,14 +311,7 @@ fn identity(file: &File) -> io::Result<(u64, u64)> {
 
 /// The files that were closed: their names say when.
 fn newest_first(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut closed = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if name.ends_with(".jsonl") && name != "current.jsonl" {
-            closed.push(path);
-        }
-    }
+    let mut closed = closed_files(directory)?;
     closed.sort();
     closed.reverse();
     Ok(closed)
@@ -326,6 +320,7 @@ fn newest_first(directory: &Path) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn asked(wish: Wish) -> Asked {
         Asked::of(wish).unwrap_or_else(|_| panic!("it can be understood"))

@@ -4,11 +4,12 @@ use super::node::{Connection, get, post, reloaded, table, text};
 use super::sure::{Stake, is_meant};
 use crate::command::exit;
 use crate::config::{load, read_sources};
+use crate::sink::cdr::ship::sql;
 use clap::Subcommand;
-use sbc_core::config::{Effective, Findings, Source, effective};
+use sbc_core::config::{CdrTarget, Effective, Findings, Source, effective};
 use serde_json::{Value, json};
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What to do with a configuration.
 #[derive(Subcommand, Clone, Debug)]
@@ -43,6 +44,12 @@ pub enum Configuration {
         /// The daemon
         #[command(flatten)]
         connection: Connection,
+    },
+    /// Print the SQL that makes the table which call records go to ([cdr.ship] with a URL of PostgreSQL)
+    Table {
+        /// Main file; conf.d/*.toml beside it belong to it
+        #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
+        config: PathBuf,
     },
     /// Keep what "causeway reload --confirm-timeout" has taken into use
     Confirm {
@@ -102,6 +109,7 @@ pub fn run(command: &Configuration, out: &mut dyn Write) -> io::Result<u8> {
             };
             return reloaded(connection, &path, out);
         }
+        Configuration::Table { config } => return table_of_records(config, out),
         Configuration::Confirm { connection } => return post(connection, "/config/confirm", out),
     };
     let sources = match read_sources(&arguments.config) {
@@ -141,6 +149,29 @@ pub fn run(command: &Configuration, out: &mut dyn Write) -> io::Result<u8> {
         }
     }
     Ok(exit::OK)
+}
+
+fn table_of_records(config: &Path, out: &mut dyn Write) -> io::Result<u8> {
+    let loaded = match read_sources(config).and_then(|sources| load(&sources, None)) {
+        Ok(loaded) => loaded,
+        Err(findings) => {
+            refused(&findings);
+            return Ok(exit::of_refused(config));
+        }
+    };
+    let ship = loaded.shell.cdr.and_then(|spool| spool.ship);
+    match ship.map(|ship| ship.target) {
+        Some(CdrTarget::Postgres(table)) => {
+            out.write_all(sql::create(&table).as_bytes())?;
+            Ok(exit::OK)
+        }
+        Some(CdrTarget::Https { .. }) | None => {
+            eprintln!(
+                "causeway: call records go to no table: write url = \"postgresql://user@host/database\" in [cdr.ship]"
+            );
+            Ok(exit::REFUSED)
+        }
+    }
 }
 
 fn history(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {

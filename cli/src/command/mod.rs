@@ -8,6 +8,7 @@ pub mod certification;
 pub mod certify;
 pub mod check;
 pub mod config;
+pub mod csv;
 pub mod import;
 pub mod init;
 pub mod lab;

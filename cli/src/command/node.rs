@@ -1,6 +1,7 @@
 //! Commands that ask a running daemon: calls, status, reload, drain.
 
 use super::capture::packets;
+use super::csv::{self, Layout};
 use super::sure::{Stake, is_meant};
 use crate::client::{Answer, ClientFault, ask};
 use crate::command::exit;
@@ -52,6 +53,11 @@ pub enum Calls {
         /// So many at most
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
+        /// Print CSV for spreadsheets, in our columns or those of others; numbers with + have ' before them, so that
+        /// nothing is a formula
+        #[arg(long, value_enum, value_name = "COLUMNS", num_args = 0..=1, require_equals = true,
+              default_missing_value = "causeway")]
+        csv: Option<Layout>,
     },
     /// Print the ladder of a call and, if it failed, who, where, why and what to change
     Show {
@@ -142,7 +148,12 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
             since,
             until,
             limit,
+            csv,
         } => {
+            if to.json && csv.is_some() {
+                eprintln!("causeway: write --json or --csv, not both");
+                return Ok(exit::USAGE);
+            }
             let mut path = format!("/records?limit={limit}");
             for (name, value) in [
                 ("number", number),
@@ -159,6 +170,11 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
             get(to, &path, out, |answer, out| {
                 let rows = answer["records"].as_array().map_or(&[][..], Vec::as_slice);
                 let is_read = answer["is_read"].as_bool() != Some(false);
+                if let Some(layout) = csv {
+                    csv::write(*layout, rows, out)?;
+                    // What is no record is told elsewhere.
+                    return more(answer, is_read, &mut io::stderr());
+                }
                 if rows.is_empty() && is_read {
                     return writeln!(out, "no record in the spool is of such a call");
                 }
@@ -166,16 +182,7 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
                 if !rows.is_empty() {
                     table(&rows, &RECORD_COLUMNS, out)?;
                 }
-                if answer["has_more"].as_bool() == Some(true) {
-                    writeln!(out, "there are more: say more of them, or raise --limit")?;
-                }
-                match is_read {
-                    true => Ok(()),
-                    false => writeln!(
-                        out,
-                        "older files of the spool were not read: one search reads the newest 256 MiB; look into them by grep"
-                    ),
-                }
+                more(answer, is_read, out)
             })
         }
         Calls::Show { id, messages } => show(to, id, *messages, out),
@@ -208,6 +215,20 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
             }
         }
         Calls::Hangup { id, yes } => hang_up(to, id, *yes, out),
+    }
+}
+
+/// Says what a search has not shown.
+fn more(answer: &Value, is_read: bool, out: &mut dyn Write) -> io::Result<()> {
+    if answer["has_more"].as_bool() == Some(true) {
+        writeln!(out, "there are more: say more of them, or raise --limit")?;
+    }
+    match is_read {
+        true => Ok(()),
+        false => writeln!(
+            out,
+            "older files of the spool were not read: one search reads the newest 256 MiB; look into them by grep"
+        ),
     }
 }
 

@@ -249,6 +249,7 @@ fn lane(input: &Input) -> Lane {
         | Input::Config(_)
         | Input::Lag(_)
         | Input::Strain(_)
+        | Input::Unrecorded(_)
         | Input::Letter(_)
         | Input::Tick => Lane::Own,
     }

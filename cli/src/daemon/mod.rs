@@ -29,6 +29,7 @@ pub mod stir;
 pub mod stop;
 mod strain;
 pub mod test_names;
+mod unrecorded;
 
 use crate::admin::{Admin, AdminFault, Doors};
 use crate::graph::presence;
@@ -200,6 +201,7 @@ struct Parts {
     notices: Option<Served>,
     media: JoinHandle<()>,
     strain: JoinHandle<()>,
+    unrecorded: Option<JoinHandle<()>>,
     expiry: JoinHandle<()>,
     renewed: JoinHandle<()>,
     acme: JoinHandle<()>,
@@ -429,6 +431,14 @@ impl Daemon {
                 daemon.sinks.log.clone(),
             )),
             strain: tokio::spawn(strain::watch(daemon.inboxes.clone())),
+            unrecorded: daemon.sinks.cdr.as_ref().map(|cdr| {
+                let (refuses, inboxes) = (cdr.refuses(), daemon.inboxes.clone());
+                tokio::spawn(unrecorded::watch(
+                    refuses,
+                    inboxes,
+                    daemon.sinks.log.clone(),
+                ))
+            }),
             expiry: tokio::spawn(expiry::watch(
                 daemon.net.clone(),
                 daemon.sinks.log.clone(),
@@ -467,6 +477,9 @@ impl Daemon {
         };
         parts.media.abort();
         parts.strain.abort();
+        if let Some(unrecorded) = parts.unrecorded {
+            unrecorded.abort();
+        }
         parts.expiry.abort();
         parts.renewed.abort();
         parts.acme.abort();

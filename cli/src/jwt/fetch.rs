@@ -11,11 +11,7 @@ use hyper::header::{
 use hyper::{Request, StatusCode, Uri};
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
-use sbc_core::locate::Families;
-use sbc_core::query::{Outcome, ResolveSpec};
-use sbc_core::transport::Protocol;
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -25,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 /// Longest time for one answer.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Times for what somebody is to keep: a mebibyte takes longer than a question.
-const DELIVERY: Limits = Limits {
+pub(crate) const DELIVERY: Limits = Limits {
     each: Duration::from_secs(3),
     connected: LIMIT,
     answered: Duration::from_secs(60),
@@ -107,13 +103,13 @@ pub enum DeliveryFault {
 
 /// How long a delivery may take.
 #[derive(Clone, Copy)]
-struct Limits {
+pub(crate) struct Limits {
     /// Until one address answers.
-    each: Duration,
+    pub(crate) each: Duration,
     /// Until the server has proven who it is.
-    connected: Duration,
+    pub(crate) connected: Duration,
     /// From then on until the answer is there.
-    answered: Duration,
+    pub(crate) answered: Duration,
 }
 
 /// What goes with a question.
@@ -240,21 +236,9 @@ impl Fetch {
         address: &Address,
         each: Duration,
     ) -> Result<TlsStream<TcpStream>, String> {
-        let spec = ResolveSpec {
-            host: address.host().to_owned(),
-            port: address.0.port_u16().unwrap_or(443),
-            protocol: Protocol::Tls,
-            families: Families::BOTH,
-        };
-        let addresses = match spec.host.parse::<IpAddr>() {
-            Ok(ip) => vec![(ip, spec.port).into()],
-            Err(_) => match self.resolver.resolve(&spec).await {
-                Outcome::Resolved(addresses) => addresses,
-                _ => return Err("its name leads nowhere".to_owned()),
-            },
-        };
-        let name = ServerName::try_from(spec.host).map_err(|_| "it has no usable name")?;
-        let stream = https::connect_within(addresses, each).await?;
+        let (host, port) = (address.host(), address.0.port_u16().unwrap_or(443));
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| "it has no usable name")?;
+        let stream = https::dial(&self.resolver, host, port, each).await?;
         let secure = https::secure(&self.connector, name, stream).await;
         secure.map_err(told)
     }
@@ -307,13 +291,10 @@ fn fault(address: &Address, why: String) -> FetchFault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::net::tls::provider;
+    use crate::https::fixture;
     use crate::sink::metrics::Metrics;
-    use rustls::ServerConfig;
-    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
     use std::sync::Arc;
     use tokio::net::TcpListener;
-    use tokio_rustls::TlsAcceptor;
 
     #[tokio::test]
     async fn who_does_not_prove_who_it_is_is_not_late_with_an_answer() {
@@ -338,22 +319,10 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_proven_who_it_is_and_says_nothing_is_late() {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-        let certificate = made.cert.der().clone();
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate.clone()).unwrap();
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key))
-            .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (listener, acceptor, roots) = fixture::server().await;
         let address = format!("https://{}/", listener.local_addr().unwrap());
         tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
-            let acceptor = TlsAcceptor::from(Arc::new(config));
             let _held = acceptor.accept(stream).await.unwrap();
             std::future::pending::<()>().await;
         });

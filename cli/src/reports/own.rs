@@ -1,5 +1,6 @@
 //! Our records of calls with Teams, read from the spool that the daemon writes.
 
+use crate::sink::cdr::{CURRENT, closed_files};
 use sbc_core::config::{Config, Preset};
 use sbc_core::id::{TenantName, TrunkName};
 use sbc_core::report::call_named_by;
@@ -7,7 +8,7 @@ use sbc_core::time::UnixTime;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -132,16 +133,15 @@ pub fn read(
 /// none: a record is written at the end of its call.
 fn files(spool: &Path, since: UnixTime) -> io::Result<Vec<PathBuf>> {
     let day = since.date();
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(spool)? {
-        let path = entry?.path();
+    let mut paths = closed_files(spool)?;
+    paths.retain(|path| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let closed = name.get(..day.len());
-        let is_early = closed
-            .is_some_and(|closed| UnixTime::of_day(closed).is_some() && closed < day.as_str());
-        if name.ends_with(".jsonl") && !is_early {
-            paths.push(path);
-        }
+        !closed.is_some_and(|closed| UnixTime::of_day(closed).is_some() && closed < day.as_str())
+    });
+    let current = spool.join(CURRENT);
+    if current.exists() {
+        paths.push(current);
     }
     paths.sort();
     Ok(paths)
@@ -278,6 +278,7 @@ fn guids<'t>(
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::fs;
 
     const GUID: &str = "0B2F3C4D-1111-2222-3333-444455556666";
 

@@ -3,12 +3,15 @@
 //! journal of the calls that are up, from which the next start writes the records of those that a crash ended.
 //!
 //! A thread of its own writes, so a slow disk stalls no call. Records that the disk does not take
-//! wait in memory, up to a bound; beyond it they are counted as lost.
+//! wait in memory, up to a bound; beyond it they are counted as lost. Where they are mandatory, no new calls are to be
+//! taken meanwhile: whoever takes them hears of it.
 
 mod journal;
 pub mod ship;
 pub mod shipped;
 mod spool;
+
+pub(crate) use spool::{CURRENT, closed_files};
 
 use super::ending::end;
 use crate::sink::log::{Log, wall_clock};
@@ -28,6 +31,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// Records that may wait for the writer, and that it keeps while the disk refuses them.
 const QUEUE: usize = 100_000;
@@ -62,6 +66,8 @@ struct Shared {
     trouble: Arc<Mutex<Option<String>>>,
     /// What was sent of it and could not be written down.
     owed: Owed,
+    /// Whether nothing is written although it must be.
+    refuses: Arc<watch::Sender<bool>>,
 }
 
 /// What is written as lines of JSON, by the writer's thread.
@@ -121,6 +127,7 @@ impl Cdr {
             opening: Arc::default(),
             trouble: Arc::default(),
             owed: Owed::default(),
+            refuses: Arc::default(),
         };
         let mut writer = Writer::new(spool.clone(), shared.clone());
         if let Err(why) = writer.open() {
@@ -188,6 +195,11 @@ impl Cdr {
     /// Why records wait in memory at the moment, if they do.
     pub fn trouble(&self) -> Option<String> {
         self.shared.trouble().clone()
+    }
+
+    /// Whether new calls would leave no record on the disk although they must (OPS-060).
+    pub fn refuses(&self) -> watch::Receiver<bool> {
+        self.shared.refuses.subscribe()
     }
 
     fn lines(&self, lines: Arc<dyn Lines>) {
@@ -311,7 +323,11 @@ impl Writer {
         let directory = &self.wanted.directory;
         let told = format!(
             "call records wait in memory, because {directory} cannot be written to: {why}; as long as the daemon \
-             runs {QUEUE} of them are kept"
+             runs {QUEUE} of them are kept{}",
+            match self.wanted.is_mandatory {
+                true => ", and new calls are refused, as records are mandatory",
+                false => "",
+            }
         );
         let log = &self.shared.log;
         log.error("cdr_write", "records wait in memory")
@@ -369,6 +385,7 @@ impl Writer {
                 next_sync = Instant::now() + SYNC;
                 self.tick();
             }
+            self.tell();
         }
         if !self.unwritten.is_empty() {
             let left = self.unwritten.len() as u64;
@@ -378,6 +395,13 @@ impl Writer {
         if let Some((_, journal)) = &mut self.files {
             journal.finish();
         }
+    }
+
+    /// Tells whoever takes calls, whenever that changes.
+    fn tell(&self) {
+        let refuses = self.wanted.is_mandatory && self.shared.trouble().is_some();
+        let change = |told: &mut bool| std::mem::replace(told, refuses) != refuses;
+        self.shared.refuses.send_if_modified(change);
     }
 
     /// A call is over.
@@ -650,6 +674,38 @@ mod tests {
         writer.finish();
         assert_eq!(lines(free.path()), ["{\"n\":0}", "{\"n\":1}", "{\"n\":2}"]);
         assert_eq!(metrics.queue_dropped.with_label_values(&["cdr"]).get(), 0);
+    }
+
+    #[test]
+    fn where_records_are_mandatory_whoever_takes_calls_hears_when_they_cannot_be_written() {
+        let full = full_disk();
+        let must = CdrSpool {
+            is_mandatory: true,
+            ..spool(full.path())
+        };
+        let (cdr, writer, _) = start(&must).unwrap();
+        let refuses = cdr.refuses();
+        assert!(!*refuses.borrow());
+        let wait = |wanted| {
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while *refuses.borrow() != wanted {
+                assert!(Instant::now() < deadline);
+                thread::yield_now();
+            }
+        };
+        cdr.lines(Arc::new(json!({ "n": 1 })));
+        wait(true);
+        assert!(cdr.trouble().unwrap().contains("new calls are refused"));
+        // Somebody says that they need not be.
+        cdr.relocate(&spool(full.path()));
+        wait(false);
+        cdr.relocate(&must);
+        wait(true);
+        // There is room again.
+        fs::remove_file(full.path().join(CURRENT)).unwrap();
+        wait(false);
+        writer.finish();
+        assert_eq!(lines(full.path()), ["{\"n\":1}"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! real keys, and can be as unkind as real ones are.
 #![allow(unreachable_pub, reason = "a module of a test binary")]
 
-mod wire;
+pub(crate) mod wire;
 
 use crate::support::{Authority, server};
 use aws_lc_rs::signature::{

@@ -6,15 +6,15 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-pub(super) struct Request {
-    pub(super) method: String,
-    pub(super) path: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
     headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
-    pub(super) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Self> {
+    pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Self> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(stream.read_u8().await.ok()?);
@@ -41,20 +41,20 @@ impl Request {
         })
     }
 
-    pub(super) fn header(&self, wanted: &str) -> Option<&str> {
+    pub(crate) fn header(&self, wanted: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(name, _)| name == wanted);
         found.map(|(_, value)| value.as_str())
     }
 }
 
-pub(super) struct Answer {
+pub(crate) struct Answer {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: String,
 }
 
 impl Answer {
-    pub(super) fn of(status: u16, body: &Value) -> Self {
+    pub(crate) fn of(status: u16, body: &Value) -> Self {
         let kind = if status < 400 {
             "application/json"
         } else {
@@ -68,7 +68,7 @@ impl Answer {
         }
     }
 
-    pub(super) fn empty(status: u16) -> Self {
+    pub(crate) fn empty(status: u16) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -76,7 +76,7 @@ impl Answer {
         }
     }
 
-    pub(super) fn text(body: &str) -> Self {
+    pub(crate) fn text(body: &str) -> Self {
         let kind = "application/pem-certificate-chain".to_owned();
         let headers = vec![("Content-Type", kind)];
         Self {
@@ -86,12 +86,12 @@ impl Answer {
         }
     }
 
-    pub(super) fn with(mut self, name: &'static str, value: String) -> Self {
+    pub(crate) fn with(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    pub(super) async fn write(&self, stream: &mut (impl AsyncWrite + Unpin)) {
+    pub(crate) async fn write(&self, stream: &mut (impl AsyncWrite + Unpin)) {
         let mut text = format!("HTTP/1.1 {} As it is\r\nConnection: close\r\n", self.status);
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
@@ -107,7 +107,7 @@ impl Answer {
 }
 
 /// The body of a page of http-01.
-pub(super) async fn page(at: SocketAddr, host: &str, token: &str) -> Result<String, String> {
+pub(crate) async fn page(at: SocketAddr, host: &str, token: &str) -> Result<String, String> {
     let mut stream = TcpStream::connect(at)
         .await
         .map_err(|why| why.to_string())?;
@@ -126,13 +126,13 @@ pub(super) async fn page(at: SocketAddr, host: &str, token: &str) -> Result<Stri
 }
 
 /// Base64 for URLs, without padding.
-pub(super) fn encoded(octets: &[u8]) -> String {
+pub(crate) fn encoded(octets: &[u8]) -> String {
     let text = base64_encode(octets);
     text.trim_end_matches('=')
         .replace('+', "-")
         .replace('/', "_")
 }
 
-pub(super) fn decoded(text: &str) -> Vec<u8> {
+pub(crate) fn decoded(text: &str) -> Vec<u8> {
     base64_url_decode(text.as_bytes()).unwrap_or_default()
 }

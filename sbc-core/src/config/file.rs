@@ -201,6 +201,9 @@ fn ship(section: &mut Section<'_>, out: &mut Collector) -> Option<WrittenShip> {
         span: table.span.clone(),
         url: table.required_text("url", "\"https://records.example.com/cdr\"", out),
         token: secret(&mut table, "token", out),
+        password: secret(&mut table, "password", out),
+        table: table.parsed("table", super::database::table_name, out),
+        plain: table.boolean("plain", out),
         roots: table.text("roots", out),
         batch: table.number("batch", 1..=10_000, out),
     };

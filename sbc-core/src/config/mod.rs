@@ -12,6 +12,7 @@ mod authorities;
 mod case;
 mod cloud;
 mod crossing;
+mod database;
 mod diff;
 mod effective;
 mod elin;
@@ -97,8 +98,8 @@ pub use route::{
 };
 pub use secrets::secrets;
 pub use shell::{
-    CdrShip, CdrSpool, MICROSOFT_ROOTS, MICROSOFT_ROOTS_OF, RevokedFiles, Shell, StirFiles,
-    TlsFiles,
+    CdrShip, CdrSpool, CdrTable, CdrTarget, MICROSOFT_ROOTS, MICROSOFT_ROOTS_OF, RevokedFiles,
+    Shell, StirFiles, TlsFiles,
 };
 pub use sound::{
     Announcement, LONGEST_ANNOUNCEMENT, LONGEST_RECORDING, MOST_SAMPLES, Music, Recording,

@@ -121,7 +121,8 @@ pub struct CdrSpool {
     pub syncs_each: bool,
     /// How often a call that goes on has an interim record after its answer; never by default (OPS-060).
     pub interim: Option<Duration>,
-    /// Whether the daemon starts only if records can be written.
+    /// Whether new calls are refused while records cannot be written, and the start where the directory cannot be used
+    /// (OPS-060).
     pub is_mandatory: bool,
     /// Whether each pair of legs that talked to each other has a record of its own beside that of the call
     /// (SIP-811); not by default.
@@ -130,17 +131,60 @@ pub struct CdrSpool {
     pub ship: Option<CdrShip>,
 }
 
-/// Who is sent call records over HTTPS.
+/// Who is sent call records.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CdrShip {
-    /// Where they are posted to.
+    /// Where they go; there is no password in it.
     pub url: String,
-    /// What `Authorization: Bearer` says; `None` sends no such header.
-    pub token: Option<Secret>,
+    /// In which way.
+    pub target: CdrTarget,
     /// PEM file with the roots that the server is verified against; those of the system by default.
     pub roots: String,
-    /// Most records of one request, 1 to 10,000; 500 by default.
+    /// Most records of one request or transaction, 1 to 10,000; 500 by default.
     pub batch: usize,
+}
+
+/// In which way call records go to whoever keeps them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CdrTarget {
+    /// By POST over HTTPS.
+    Https {
+        /// What `Authorization: Bearer` says; `None` sends no such header.
+        token: Option<Secret>,
+    },
+    /// As rows of a table of PostgreSQL.
+    Postgres(CdrTable),
+}
+
+/// A table of PostgreSQL.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CdrTable {
+    /// Name or address of the server.
+    pub host: String,
+    /// Its port; 5432 by default.
+    pub port: u16,
+    /// As whom we log in.
+    pub user: String,
+    /// The password for that; `None` where the server asks for none.
+    pub password: Option<Secret>,
+    /// Database.
+    pub database: String,
+    /// Schema, if it is not the one that the server looks into first.
+    pub schema: Option<String>,
+    /// Table; `causeway_records` by default.
+    pub table: String,
+    /// Whether the connection is without TLS; by default only to this host itself.
+    pub is_plain: bool,
+}
+
+impl CdrShip {
+    /// The secret by which the server knows us, and its key.
+    pub fn secret(&self) -> Option<(&'static str, &Secret)> {
+        match &self.target {
+            CdrTarget::Https { token } => Some(("token", token.as_ref()?)),
+            CdrTarget::Postgres(table) => Some(("password", table.password.as_ref()?)),
+        }
+    }
 }
 
 impl CdrSpool {

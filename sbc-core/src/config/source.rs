@@ -156,6 +156,31 @@ fn unrevealed(line: &str) -> String {
         }
     }
     shown.push_str(rest);
+    unrevealed_url(&shown)
+}
+
+/// The same for the password of a URL, `scheme://user:password@host`.
+fn unrevealed_url(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut parts = line.split("://");
+    shown.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        shown.push_str("://");
+        let end = part.find(['"', '\'', ' ', '\t']).unwrap_or(part.len());
+        let (url, behind) = part.split_at(end);
+        let login = url.rsplit_once('@').and_then(|(login, host)| {
+            let (user, password) = login.split_once(':')?;
+            Some((user, password, host))
+        });
+        match login {
+            Some((user, password, host)) => {
+                let stars = "*".repeat(password.chars().count());
+                shown.push_str(&format!("{user}:{stars}@{host}"));
+            }
+            None => shown.push_str(url),
+        }
+        shown.push_str(behind);
+    }
     shown
 }
 
@@ -184,6 +209,10 @@ mod tests {
                 "password = { file = \"/p\" }",
             ),
             ("name = \"password\"", "name = \"password\""),
+            (
+                "url = \"postgresql://me:o@p/en@db.example.com/x\" # https://a@b:1/",
+                "url = \"postgresql://me:******@db.example.com/x\" # https://a@b:1/",
+            ),
             (
                 "graph = { secret = \"abc\", client_id = \"x\" }",
                 "graph = { secret = \"***\", client_id = \"x\" }",

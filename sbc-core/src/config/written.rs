@@ -4,6 +4,7 @@
 
 use super::account::{WrittenDigest, WrittenRegister};
 use super::case::WrittenCase;
+use super::database::TableName;
 use super::elin::WrittenElin;
 use super::limit::{WrittenLimits, WrittenNumberLimit, WrittenTrunkLimits};
 use super::money::WrittenRate;
@@ -398,6 +399,9 @@ pub(super) struct WrittenShip {
     pub(super) span: Span,
     pub(super) url: Option<At<String>>,
     pub(super) token: Option<At<Secret>>,
+    pub(super) password: Option<At<Secret>>,
+    pub(super) table: Option<At<TableName>>,
+    pub(super) plain: Option<At<bool>>,
     pub(super) roots: Option<At<String>>,
     pub(super) batch: Option<At<u64>>,
 }

@@ -60,12 +60,16 @@ impl Core {
         let scope = TransformScope::In(ingress.trunk.name.clone());
         let calling = number::transform_calling(&config, &scope, &caller.selected.number);
         let help = emergency::decide(&config, &ingress, &message, &caller, &calling.value);
-        let is_sent_away = self.sends_away(now, &ingress.trunk);
+        let is_sent_away = self.is_unrecorded || self.sends_away(now, &ingress.trunk);
         let is_full = !is_sent_away && !self.live.enter(config.limits.calls);
         let is_taken = !is_sent_away && !is_full;
         if !is_taken && help.is_none() {
             arrived(None, None, flow, &message, out);
-            dropped(DropCode::Overload, flow, out);
+            let why = match self.is_unrecorded {
+                true => DropCode::Unrecorded,
+                false => DropCode::Overload,
+            };
+            dropped(why, flow, out);
             return self.reply(now, id, &message, style, Status::SERVICE_UNAVAILABLE, out);
         }
         if !is_taken {

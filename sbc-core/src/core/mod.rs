@@ -67,6 +67,8 @@ pub struct Core {
     is_draining: bool,
     /// Until then Teams may call although the node drains.
     fades_until: Option<Timestamp>,
+    /// Whether a new call would leave no record although it must.
+    is_unrecorded: bool,
     overload: Overload,
     sweeper: Sweeper,
     live: Live,
@@ -124,6 +126,7 @@ impl Core {
             upkeep: Upkeep::default(),
             is_draining: false,
             fades_until: None,
+            is_unrecorded: false,
             overload: Overload::default(),
             sweeper: Sweeper::default(),
             live: Live::default(),
@@ -224,6 +227,7 @@ impl Core {
                 let news = self.overload.strained(strain);
                 self.tell_stage(news, out);
             }
+            Input::Unrecorded(is_unrecorded) => self.is_unrecorded = is_unrecorded,
             Input::Registration(standing) => self.plane.standings.note(&standing),
             Input::Bindings(bound) => self.plane.bindings.note(&bound),
             Input::Restored(all) => {

@@ -1,22 +1,25 @@
-//! Sends records to whoever keeps them, over HTTPS, until they are acknowledged (OPS-060).
+//! Sends records to whoever keeps them until they are acknowledged (OPS-060): over HTTPS, or into a table.
 //!
 //! A task reads the files of the spool behind the writer, the oldest first: it takes nothing from calls and
 //! nothing from the disk that is not there anyway. What was acknowledged is written down in `shipped.json`
 //! beside them after the answer, and where a batch ends before it is sent: what is not acknowledged, as in a
-//! crash, is sent once more in the same cut, with the same `Idempotency-Key`. What a server refuses is halved
+//! crash, is sent once more in the same cut. What a server refuses is halved
 //! until it is one record, which is kept in `refused.jsonl` and passed over.
 
-use super::shipped::{Owed, State, digest};
+mod postgres;
+pub mod sql;
+mod web;
+
+use super::shipped::{Owed, State};
 use super::spool::{MODE, REFUSED};
 use crate::config;
 use crate::daemon::resolver::Resolver;
-use crate::jwt::fetch::{Address, DeliveryFault, Fetch, Parcel};
 use crate::sink::log::Log;
 use crate::sink::metrics::ShipMetrics;
-use hyper::StatusCode;
 use hyper::body::Bytes;
-use hyper::header::HeaderValue;
-use sbc_core::config::{CdrShip, FileFault, Loaded, Secret};
+use postgres::Postgres;
+use rustls::RootCertStore;
+use sbc_core::config::{CdrShip, CdrTarget, FileFault, Loaded};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -26,6 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
+use web::Web;
 
 /// How often it is looked for new records while there are none.
 const LOOK: Duration = Duration::from_secs(1);
@@ -56,7 +60,8 @@ struct Running {
 struct Settings {
     directory: PathBuf,
     wanted: CdrShip,
-    token: Option<Vec<u8>>,
+    /// What its secret says, if it can be read.
+    secret: Option<Vec<u8>>,
 }
 
 impl Shipper {
@@ -80,7 +85,7 @@ impl Shipper {
         let wanted = spool.and_then(|spool| Some((spool, spool.ship.clone()?)));
         let settings = wanted.map(|(spool, wanted)| Settings {
             directory: PathBuf::from(&spool.directory),
-            token: wanted.token.as_ref().and_then(|token| self.token(token)),
+            secret: self.secret(&wanted),
             wanted,
         });
         self.begin(settings, resolver);
@@ -144,12 +149,13 @@ impl Shipper {
         line.with("directory", directory.display()).send();
     }
 
-    fn token(&self, token: &Secret) -> Option<Vec<u8>> {
-        match config::read_secret(token) {
-            Ok(octets) => Some(octets.trim_ascii().to_vec()),
+    fn secret(&self, wanted: &CdrShip) -> Option<Vec<u8>> {
+        let (word, secret) = wanted.secret()?;
+        match config::read_secret(secret) {
+            Ok(octets) => Some(octets.trim_ascii_end().to_vec()),
             Err(FileFault::Unreadable(why) | FileFault::Unusable(why)) => {
-                let line = self.shared.log.error("cdr_ship_token", why);
-                line.with("token", token).send();
+                let line = self.shared.log.error("cdr_ship_secret", why);
+                line.with(word, secret).send();
                 None
             }
         }
@@ -161,32 +167,14 @@ impl Shipper {
         resolver: &Resolver,
         trouble: Arc<Mutex<Option<String>>>,
     ) -> Result<Carrier, String> {
-        let CdrShip {
-            url, roots, batch, ..
-        } = &settings.wanted;
-        let told = |fault| match fault {
-            FileFault::Unreadable(why) | FileFault::Unusable(why) => format!("{roots}: {why}"),
-        };
-        let (believed, _) = config::read_roots(roots).map_err(told)?;
-        let address = Address::parse(url).ok_or_else(|| format!("{url} is no address"))?;
-        let authorization = match (&settings.token, &settings.wanted.token) {
-            (None, None) => None,
-            (None, Some(token)) => return Err(format!("the token in {token} cannot be read")),
-            (Some(token), _) => {
-                let value = [b"Bearer ", token.as_slice()].concat();
-                let value = HeaderValue::from_bytes(&value);
-                let mut value =
-                    value.map_err(|_| "the token has octets that no header may have")?;
-                value.set_sensitive(true);
-                Some(value)
-            }
-        };
+        let CdrShip { url, batch, .. } = &settings.wanted;
+        if let (Some((word, secret)), None) = (settings.wanted.secret(), &settings.secret) {
+            return Err(format!("the {word} in {secret} cannot be read"));
+        }
         Ok(Carrier {
             directory: settings.directory.clone(),
             url: url.clone(),
-            address,
-            fetch: Fetch::new(believed, resolver.clone()),
-            authorization,
+            target: Target::of(settings, resolver)?,
             most: *batch,
             limit: AtomicUsize::new(*batch),
             owed: self.shared.owed.clone(),
@@ -217,13 +205,84 @@ impl Shipper {
     }
 }
 
+/// Whoever keeps records.
+enum Target {
+    Web(Web),
+    Postgres(Box<Postgres>),
+}
+
+/// What a target says of a batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Reply {
+    /// It has all of it.
+    Taken,
+    /// It will not have it as it is, and has nothing of it.
+    Unwanted {
+        /// The status of HTTP or SQL.
+        status: String,
+        /// What it says about that.
+        answer: String,
+    },
+}
+
+/// Why a target says nothing of a batch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Fault {
+    /// It was reached, and took longer than it may.
+    Late(String),
+    /// All else.
+    Failed(String),
+}
+
+impl Target {
+    fn of(settings: &Settings, resolver: &Resolver) -> Result<Self, String> {
+        let Settings { wanted, secret, .. } = settings;
+        let resolver = resolver.clone();
+        Ok(match &wanted.target {
+            CdrTarget::Https { .. } => {
+                let roots = roots(&wanted.roots)?;
+                Self::Web(Web::new(&wanted.url, secret.as_deref(), roots, resolver)?)
+            }
+            CdrTarget::Postgres(table) => {
+                let roots = match table.is_plain {
+                    true => None,
+                    false => Some(roots(&wanted.roots)?),
+                };
+                let postgres = Postgres::new(table, secret.as_deref(), roots, resolver)?;
+                Self::Postgres(Box::new(postgres))
+            }
+        })
+    }
+
+    async fn deliver(&self, records: Bytes) -> Result<Reply, Fault> {
+        match self {
+            Self::Web(web) => web.deliver(records).await,
+            Self::Postgres(table) => table.deliver(&records).await,
+        }
+    }
+
+    /// There is nothing to send at the moment.
+    fn rest(&self) {
+        match self {
+            Self::Web(_) => {}
+            Self::Postgres(table) => table.rest(),
+        }
+    }
+}
+
+fn roots(file: &str) -> Result<RootCertStore, String> {
+    let told = |fault| match fault {
+        FileFault::Unreadable(why) | FileFault::Unusable(why) => format!("{file}: {why}"),
+    };
+    let (believed, _) = config::read_roots(file).map_err(told)?;
+    Ok(believed)
+}
+
 /// The task that sends.
 struct Carrier {
     directory: PathBuf,
     url: String,
-    address: Address,
-    fetch: Fetch,
-    authorization: Option<HeaderValue>,
+    target: Target,
     most: usize,
     /// How many it takes at once, as far as is known.
     limit: AtomicUsize,
@@ -289,53 +348,40 @@ impl Carrier {
         self.owes(why);
         self.metrics.waiting(&self.url, found.waiting);
         let Some(batch) = found.batch else {
+            self.target.rest();
             return Ok(Step::Nothing);
         };
         let body = Bytes::from(batch.body);
-        let parcel = Parcel {
-            kind: "application/x-ndjson",
-            key: digest(&body),
-            authorization: self.authorization.clone(),
-            body: body.clone(),
-        };
         let half = usize::try_from(batch.records / 2).unwrap_or(usize::MAX);
-        let receipt = match self.fetch.deliver(&self.address, parcel).await {
-            Ok(receipt) => receipt,
-            Err(fault) => {
-                if matches!(fault, DeliveryFault::Late(_)) && half > 0 {
-                    self.halve(state, half).await?;
-                }
-                return Err(fault.to_string());
-            }
-        };
-        let status = receipt.status;
-        let step = match status {
-            status if status.is_success() => {
+        let step = match self.target.deliver(body.clone()).await {
+            Ok(Reply::Taken) => {
                 self.metrics.sent(&self.url, batch.records);
                 // As many as before, by and by.
                 let more = most.saturating_mul(2).min(self.most);
                 self.limit.store(more, Ordering::Relaxed);
                 Step::Sent
             }
-            StatusCode::BAD_REQUEST
-            | StatusCode::PAYLOAD_TOO_LARGE
-            | StatusCode::UNPROCESSABLE_ENTITY => {
-                if half > 0 {
-                    self.halve(state, half).await?;
-                    return Ok(Step::Halved);
-                }
+            Ok(Reply::Unwanted { .. }) if half > 0 => {
+                self.halve(state, half).await?;
+                return Ok(Step::Halved);
+            }
+            Ok(Reply::Unwanted { status, answer }) => {
                 let directory = self.directory.clone();
                 self.on_disk(move || refuse(&directory, &body)).await?;
                 self.metrics.refused(&self.url);
                 let text =
                     "a record is refused, kept in refused.jsonl of the spool, and passed over";
                 let line = self.log.warn("cdr_ship_refused", text);
-                line.with("status", status)
-                    .with("answer", receipt.reason.escape_ascii())
-                    .send();
+                line.with("status", status).with("answer", answer).send();
                 Step::Refused
             }
-            status => return Err(format!("{} answers {status}", self.url)),
+            Err(Fault::Late(why)) => {
+                if half > 0 {
+                    self.halve(state, half).await?;
+                }
+                return Err(why);
+            }
+            Err(Fault::Failed(why)) => return Err(why),
         };
         state.acknowledge(batch.end);
         self.write(state).await?;
@@ -420,18 +466,15 @@ fn refuse(directory: &Path, record: &[u8]) -> io::Result<()> {
 mod tests {
     use super::super::spool::CURRENT;
     use super::*;
-    use crate::daemon::net::tls::provider;
+    use crate::https::fixture;
     use crate::sink::log::{Form, Level};
     use crate::sink::metrics::Metrics;
-    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-    use rustls::{RootCertStore, ServerConfig};
+    use sbc_core::config::Secret;
     use std::collections::BTreeSet;
     use std::fs;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
     use tokio::sync::mpsc;
-    use tokio_rustls::TlsAcceptor;
 
     /// A server that answers with these statuses and tells what it was sent.
     async fn server(
@@ -441,19 +484,7 @@ mod tests {
         RootCertStore,
         mpsc::UnboundedReceiver<(String, String)>,
     ) {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-        let certificate = made.cert.der().clone();
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate.clone()).unwrap();
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key))
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (listener, acceptor, roots) = fixture::server().await;
         let address = listener.local_addr().unwrap();
         let (tell, told) = mpsc::unbounded_channel();
         tokio::spawn(async move {
@@ -492,10 +523,16 @@ mod tests {
     ) -> Carrier {
         Carrier {
             directory: directory.to_owned(),
-            address: Address::parse(url).unwrap(),
             url: url.to_owned(),
-            fetch: Fetch::new(roots.clone(), Resolver::new(Arc::clone(metrics))),
-            authorization: Some(HeaderValue::from_static("Bearer t0ken")),
+            target: Target::Web(
+                Web::new(
+                    url,
+                    Some(b"t0ken".as_slice()),
+                    roots.clone(),
+                    Resolver::new(Arc::clone(metrics)),
+                )
+                .unwrap(),
+            ),
             most: 10,
             limit: AtomicUsize::new(10),
             owed: Owed::default(),
@@ -543,15 +580,18 @@ mod tests {
         let roots = folder.path().join("roots.pem");
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
         fs::write(&roots, made.cert.pem()).unwrap();
-        let settings = |token: Option<Secret>| Settings {
-            directory: folder.path().to_owned(),
-            token: token.as_ref().and_then(|token| own.token(token)),
-            wanted: CdrShip {
+        let settings = |token: Option<Secret>| {
+            let wanted = CdrShip {
                 url: url.to_owned(),
-                token,
+                target: CdrTarget::Https { token },
                 roots: roots.display().to_string(),
                 batch: 1,
-            },
+            };
+            Settings {
+                directory: folder.path().to_owned(),
+                secret: own.secret(&wanted),
+                wanted,
+            }
         };
         let resolver = Resolver::new(Arc::clone(&metrics));
         let absent = Secret::File(absent.display().to_string());

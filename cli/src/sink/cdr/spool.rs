@@ -20,7 +20,7 @@ const STEP: Duration = Duration::from_secs(60);
 /// Bytes that are written at once.
 const WRITTEN_AT_ONCE: usize = 256 * 1024;
 /// The file that is being written.
-pub(super) const CURRENT: &str = "current.jsonl";
+pub(crate) const CURRENT: &str = "current.jsonl";
 /// Records that whoever keeps them refuses.
 pub(super) const REFUSED: &str = "refused.jsonl";
 /// Records hold telephone numbers: the daemon's user writes, its group may ship them.
@@ -237,7 +237,7 @@ fn part_of(wanted: &CdrSpool, at: UnixTime) -> u64 {
 }
 
 /// Files of a spool that are not written any more.
-pub(super) fn closed_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn closed_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut closed = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
@@ -536,7 +536,7 @@ mod tests {
         spool.wanted.retention_bytes = Some(1);
         spool.wanted.ship = Some(sbc_core::config::CdrShip {
             url: "https://records.example.com/".to_owned(),
-            token: None,
+            target: sbc_core::config::CdrTarget::Https { token: None },
             roots: String::new(),
             batch: 1,
         });
