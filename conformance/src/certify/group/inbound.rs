@@ -34,14 +34,7 @@ pub const CASES: &[Case] = &[
                     "@sbc2.test.example:",
                 ),
             )
-            .also(&[
-                follows::NAMED,
-                follows::PORT,
-                (
-                    "TDR-SIP-016",
-                    "a call in another trunk's name is not answered",
-                ),
-            ]),
+            .also(&[follows::NAMED, follows::PORT, follows::STOPS]),
             breaks("TDR-SIP-016", drop(carrier("INVITE").status(180))),
             breaks("G11", Mutation::Media(Warp::NoRtcp)),
             breaks("TDR-SIP-021", drop(teams("ACK"))),

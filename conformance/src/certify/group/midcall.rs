@@ -111,13 +111,10 @@ pub const CASES: &[Case] = &[
             )
             .also(&[follows::QUIET]),
             breaks("TDR-MED-007", Mutation::CarrierMedia(Warp::Stuck)),
-            breaks("TDR-HLD-002", drop(teams("INVITE").status(200).inside())).also(&[
-                follows::QUIET,
-                (
-                    "TDR-MED-007",
-                    "who is not told where media are now hears nothing",
-                ),
-            ]),
+            breaks("TDR-HLD-002", drop(teams("INVITE").status(200).inside())).also(&[(
+                "TDR-MED-007",
+                "who is not told where media are now hears nothing",
+            )]),
         ],
     ),
     case(

@@ -336,11 +336,7 @@ pub const CASES: &[Case] = &[
             ),
             breaks(
                 "TDR-FWD-004",
-                replace(
-                    carrier("INVITE"),
-                    "From: <sip:+441632960100@",
-                    "From: <sip:+441632960107@",
-                ),
+                rewrite(carrier("INVITE"), identity::called_by_who_forwards),
             ),
             breaks("TDR-FWD-001", without(carrier("INVITE"), "History-Info")),
             breaks(

@@ -272,6 +272,17 @@ pub(super) async fn forwarded(stage: &Stage) -> Played {
     who_forwards_is_asserted(stage).await
 }
 
+/// A faulty subject: whoever forwards is said to call.
+pub(super) fn called_by_who_forwards(invite: &str) -> String {
+    let lines = invite
+        .split("\r\n")
+        .map(|line| match line.starts_with("From:") {
+            true => line.replace("+441632960100", "+441632960107"),
+            false => line.to_owned(),
+        });
+    lines.collect::<Vec<_>>().join("\r\n")
+}
+
 /// A carrier that wants a number of its own customer gets that of who forwards, and From is who calls.
 async fn who_forwards_is_asserted(stage: &Stage) -> Played {
     let rule = "TDR-FWD-004";
