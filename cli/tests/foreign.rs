@@ -514,7 +514,7 @@ fn what_goes_differently_the_second_time_is_told_and_fails() {
     assert_eq!(report["times"], 2);
     let unlike = &report["unlike"][0];
     assert_eq!(unlike["id"], "TC-OUT-001");
-    assert_eq!(unlike["went"][0], "no stage");
+    assert_eq!(unlike["went"][0], "could not be played");
     let second = unlike["went"][1].as_str().unwrap();
     assert!(second.starts_with("failed ("), "{second}");
 }

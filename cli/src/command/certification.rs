@@ -7,12 +7,15 @@ use conformance::certify::subject::{Other, Subject, example};
 use conformance::certify::word::Word;
 use conformance::certify::{self, Plan, again};
 use conformance::impair::{Impairment, Network};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Exit code when a mandatory case failed, none was played, or one did not go the same way each time.
 const FAILED: u8 = 1;
+/// Exit code when none failed, and some could not be played: nothing is known of the subject there.
+const UNPLAYED: u8 = 2;
 
 /// Arguments of `causeway certify run`.
 #[derive(clap::Args, Clone, PartialEq, Debug)]
@@ -35,8 +38,8 @@ pub struct Certification {
         value_delimiter = ','
     )]
     pub configuration: Option<Vec<String>>,
-    /// List the cases instead of running them
-    #[arg(long)]
+    /// List the cases instead of running them; with --json as one JSON object
+    #[arg(long, conflicts_with_all = ["json_file", "junit", "html"])]
     pub list: bool,
     /// Print one JSON object instead of text
     #[arg(long)]
@@ -125,8 +128,7 @@ fn shard(text: &str) -> Result<(usize, usize), String> {
 }
 
 /// Runs the certification. Returns 0 when cases were played, no mandatory one failed, and what was repeated went the same
-/// way, else 1; 2 for words that mean
-/// no case.
+/// way, else 1; 2 where none failed and some could not be played, and for words that mean no case.
 ///
 /// # Errors
 /// What `out` says.
@@ -145,6 +147,10 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
         Ok(entries) => entries,
         Err(why) => return usage(&why),
     };
+    if arguments.list && arguments.json {
+        write!(out, "{:#}\n", report::json::list(&entries))?;
+        return Ok(exit::OK);
+    }
     if arguments.list {
         for entry in entries {
             let written = match certify::group::find(&entry.id) {
@@ -170,6 +176,19 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
     if let (Some(words), Subject::Other(other)) = (&arguments.configuration, &subject) {
         return configuration(other, words, out);
     }
+    // Before anything is played: nobody wants to know an hour later.
+    let mut files = Vec::new();
+    for (path, text) in [
+        (&arguments.json_file, as_json as fn(&Run) -> String),
+        (&arguments.junit, report::junit::of),
+        (&arguments.html, report::html::of),
+    ] {
+        let Some(path) = path else { continue };
+        match Report::open(path) {
+            Ok(file) => files.push((file, text)),
+            Err(why) => return usage(&format!("cannot write {}: {why}", path.display())),
+        }
+    }
     let began = Instant::now();
     let clock = SystemTime::now().duration_since(UNIX_EPOCH);
     let tell = |outcome: &certify::Outcome, done: usize, total: usize| {
@@ -194,23 +213,47 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
         outcomes: again::shown(runs),
         unlike,
     };
-    let as_json = |run: &Run| format!("{:#}\n", report::json::of(run));
-    for (path, text) in [
-        (&arguments.json_file, as_json as fn(&Run) -> String),
-        (&arguments.junit, report::junit::of),
-        (&arguments.html, report::html::of),
-    ] {
-        if let Some(path) = path
-            && let Err(why) = write_file(path, &text(&run))
-        {
-            return failed(&format!("cannot write {}: {why}", path.display()));
-        }
-    }
     match arguments.json {
         true => write!(out, "{}", as_json(&run))?,
         false => report::table::write(&run, out)?,
     }
-    Ok(if run.is_good() { exit::OK } else { FAILED })
+    for (file, text) in files {
+        let path = file.path.display().to_string();
+        if let Err(why) = file.write(&text(&run)) {
+            return failed(&format!("cannot write {path}: {why}"));
+        }
+    }
+    Ok(match (run.is_good(), run.is_unknown()) {
+        (true, _) => exit::OK,
+        (false, true) => UNPLAYED,
+        (false, false) => FAILED,
+    })
+}
+
+fn as_json(run: &Run) -> String {
+    format!("{:#}\n", report::json::of(run))
+}
+
+/// A file for a report, open before there is one. What was in it before stays until then.
+struct Report<'p> {
+    path: &'p Path,
+    file: File,
+}
+
+impl<'p> Report<'p> {
+    fn open(path: &'p Path) -> io::Result<Self> {
+        let mut how = File::options();
+        let file = how.create(true).write(true).truncate(false).open(path)?;
+        Ok(Self { path, file })
+    }
+
+    fn write(mut self, text: &str) -> io::Result<()> {
+        // Pipes and terminals have no length.
+        if self.file.metadata()?.is_file() {
+            self.file.set_len(0)?;
+        }
+        self.file.write_all(text.as_bytes())
+    }
 }
 
 /// Prints how our daemon is configured to be an SBC of a file, as these words say.
@@ -230,8 +273,8 @@ fn configuration(other: &Other, words: &[String], out: &mut dyn Write) -> io::Re
     Ok(exit::OK)
 }
 
-/// Breaks the subject in every way that the cases name. Returns 0 when some were played and each of these
-/// was noticed, else 1.
+/// Breaks the subject in every way that the cases name. Returns 0 when some were played, each of these was noticed, and of
+/// each case that was played in all its ways every requirement of its row was broken by one, else 1.
 ///
 /// # Errors
 /// What `out` says.
@@ -296,7 +339,15 @@ pub fn self_test(arguments: &SelfTest, out: &mut dyn Write) -> io::Result<u8> {
         let (id, number, kept) = (one.id, one.number, kept.join(", "));
         writeln!(out, "{id} way {number}: said to follow, but kept: {kept}")?;
     }
-    let is_good = missed.is_empty() && good > 0;
+    let unproven = selftest::unproven(&found);
+    for (id, requirements) in &unproven {
+        let requirements = requirements.join(", ");
+        writeln!(
+            out,
+            "{id}: no way to break the subject fails what its row names: {requirements}"
+        )?;
+    }
+    let is_good = missed.is_empty() && unproven.is_empty() && good > 0;
     Ok(if is_good { exit::OK } else { FAILED })
 }
 
@@ -320,10 +371,6 @@ fn line(found: &Found) -> String {
         (TrialResult::Good, None) => format!("{id} as it is: good"),
         (TrialResult::Bad, None) => format!("{id} as it is: BROKEN, so that nothing can be shown"),
     }
-}
-
-fn write_file(path: &Path, text: &str) -> io::Result<()> {
-    std::fs::write(path, text)
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
@@ -351,6 +398,46 @@ mod tests {
     struct Line {
         #[command(flatten)]
         run: Certification,
+    }
+
+    #[test]
+    fn a_list_goes_into_no_report() {
+        for words in [["--junit", "a"], ["--html", "a"], ["--json-file", "a"]] {
+            let words = ["run", "--list", words[0], words[1]];
+            assert!(Line::try_parse_from(words).is_err(), "{words:?}");
+        }
+        let mut out = Vec::new();
+        let line = Line::try_parse_from(["run", "--list", "--json", "XFR-001"]).unwrap();
+        assert_eq!(run(&line.run, &mut out).unwrap(), exit::OK);
+        let list: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(list["cases"][0]["id"], "TC-XFR-001");
+        assert_eq!(list["cases"].as_array().map(Vec::len), Some(1));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_ends_a_run_before_it_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("missing/report.html");
+        let words = ["run", "--html", path.to_str().unwrap()];
+        let line = Line::try_parse_from(words).unwrap();
+        let mut out = Vec::new();
+        let began = Instant::now();
+        assert_eq!(run(&line.run, &mut out).unwrap(), exit::USAGE);
+        assert!(out.is_empty() && began.elapsed().as_secs() < 5);
+    }
+
+    #[test]
+    fn a_report_takes_the_place_of_a_longer_one_when_it_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        std::fs::write(&path, "what was found before").unwrap();
+        let report = Report::open(&path).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "what was found before"
+        );
+        report.write("{}").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{}");
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub enum Mutation {
     CarrierMedia(Warp),
     /// Of the configuration that we write for the subject: a text, and what stands there instead.
     Configuration(&'static str, &'static str),
+    /// Of that configuration: it is written anew.
+    Configured(fn(&str) -> String),
     /// Strangers meet a door that is wired wrongly, instead of the subject's.
     Front(Wrong),
     /// Of what the subject tells its operators: a text, and what stands there instead.
@@ -41,6 +43,8 @@ pub enum Mutation {
     Shaken(fn(&mut Handshake)),
     /// It tries again at once, five times, where its connection is refused.
     Insists,
+    /// It makes five connections where others make one, and keeps none after a call.
+    Restless,
     /// Its memory is 17 times as large at the second look, and so on: more than may be kept, however small it is.
     Grows,
 }

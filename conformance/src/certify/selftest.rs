@@ -5,6 +5,7 @@ use super::Plan;
 use super::asked::Site;
 use super::assertion::GLOBAL;
 use super::case::{Break, Case};
+use super::catalogue::{self, Entry};
 use super::group;
 use super::kit::Kit;
 use super::subject::Subject;
@@ -137,10 +138,6 @@ async fn one(subject: &Subject, kit: &Arc<Kit>, trial: Trial) -> Found {
 /// Checks that no broken subject failed, each with the cases that make it. Of a case that was not played in all its ways
 /// nothing can be said; a step that many cases take counts as failed where one of them has failed it.
 pub fn unfailed(found: &[Found]) -> BTreeMap<Site, BTreeSet<&'static str>> {
-    let is_whole = |id: &str| {
-        let ways = found.iter().filter(|one| one.id == id).count();
-        ways == trials(|other| other == id).len()
-    };
     let (mut asked, mut failed) = (BTreeMap::<Site, BTreeSet<_>>::new(), BTreeSet::new());
     for one in found {
         for (site, has_failed) in &one.asked {
@@ -151,8 +148,60 @@ pub fn unfailed(found: &[Found]) -> BTreeMap<Site, BTreeSet<&'static str>> {
             }
         }
     }
-    asked.retain(|site, cases| !failed.contains(site) && cases.iter().all(|id| is_whole(id)));
     asked
+        .retain(|site, cases| !failed.contains(site) && cases.iter().all(|id| is_whole(found, id)));
+    asked
+}
+
+/// Requirements that a rule of another name stands for.
+const STANDS_FOR: &[(&str, &str)] = &[
+    ("TDR-TCP-005", "G13"),
+    ("TDR-MED-028", "G6"),
+    ("TDR-MED-001", "G10"),
+];
+
+/// What a row names and no way breaks, with the reason.
+const EXEMPT: &[(&str, &str, &str)] = &[];
+
+/// Requirements that the row of a case names and that no way to break the subject has broken: that the case looks at
+/// them is not shown. Nothing can be said of a case that was not played in all its ways, or not at all.
+pub fn unproven(found: &[Found]) -> BTreeMap<&'static str, Vec<String>> {
+    let mut all = BTreeMap::new();
+    for entry in catalogue::read().unwrap_or_default() {
+        let own = found.iter().filter(|one| one.id == entry.id);
+        let own: Vec<&Found> = own.collect();
+        let was_played = own.iter().all(|one| one.result != TrialResult::NotPlayed);
+        let (Some(first), true) = (own.first(), was_played && is_whole(found, &entry.id)) else {
+            continue;
+        };
+        let broken = own.iter().filter(|one| one.rule.is_some());
+        let broken: BTreeSet<&str> = broken.flat_map(|one| one.verdict.broken()).collect();
+        let missing = missing(&entry, &broken);
+        if !missing.is_empty() {
+            all.insert(first.id, missing);
+        }
+    }
+    all
+}
+
+/// What a row names, these rules do not show, and nobody has said why not.
+fn missing(entry: &Entry, broken: &BTreeSet<&str>) -> Vec<String> {
+    let is_shown = |one: &&String| {
+        let stand_in = STANDS_FOR.iter().find(|(of, _)| of == one);
+        let is_exempt = EXEMPT
+            .iter()
+            .any(|(id, rule, _)| *id == entry.id && rule == one);
+        broken.contains(one.as_str())
+            || stand_in.is_some_and(|(_, by)| broken.contains(by))
+            || is_exempt
+    };
+    let named = entry.requirements.iter();
+    named.filter(|one| !is_shown(one)).cloned().collect()
+}
+
+fn is_whole(found: &[Found], id: &str) -> bool {
+    let ways = found.iter().filter(|one| one.id == id).count();
+    ways == trials(|other| other == id).len()
 }
 
 /// Rules that were broken and that neither are the one that had to be nor follow from it.
@@ -231,6 +280,60 @@ mod tests {
             .map(|(site, cases)| (&*site.rule, cases))
             .collect();
         assert_eq!(told, [("G1", &BTreeSet::from([id]))]);
+    }
+
+    /// Of what the ways say alone: whether they do so shows when they are played.
+    #[test]
+    fn every_requirement_of_a_row_has_a_way_that_breaks_it() {
+        let mut all = Vec::new();
+        for entry in catalogue::read().unwrap() {
+            let case = group::find(&entry.id).unwrap();
+            let also = |way: &'static Break| way.also.iter().map(|(rule, _)| *rule);
+            let broken = case.broken_by.iter();
+            let broken = broken.flat_map(|way| [way.rule].into_iter().chain(also(way)));
+            let missing = missing(&entry, &broken.collect());
+            assert!(!entry.requirements.is_empty(), "{} names none", entry.id);
+            if !missing.is_empty() {
+                all.push(format!("{}: {}", entry.id, missing.join(", ")));
+            }
+        }
+        assert!(all.is_empty(), "{}", all.join("\n"));
+        for (id, rule, why) in EXEMPT {
+            let all = catalogue::read().unwrap();
+            let entry = all.iter().find(|entry| entry.id == *id).unwrap();
+            assert!(
+                entry.requirements.iter().any(|one| one == rule),
+                "{id}: {rule}"
+            );
+            assert!(why.len() > 8, "{id}: {rule}");
+        }
+    }
+
+    #[test]
+    fn a_requirement_that_no_way_breaks_is_told_with_its_case() {
+        let (id, rule) = ("TC-CON-022", "TDR-DNS-005");
+        let found = |number: usize, broken: &str| Found {
+            id,
+            number,
+            rule: (number > 0).then_some("TDR-DNS-002"),
+            result: TrialResult::Good,
+            strays: BTreeSet::new(),
+            kept: BTreeSet::new(),
+            verdict: Verdict::Failed(vec![Failure::new(broken, "what was found")]),
+            asked: BTreeMap::new(),
+        };
+        let ways = trials(|one| one == id).len();
+        let all = |broken: &str| -> Vec<Found> {
+            let numbers = 0..ways;
+            numbers.map(|number| found(number, broken)).collect()
+        };
+        assert!(unproven(&all(rule)).is_empty());
+        assert!(
+            unproven(&all("ladder")[1..]).is_empty(),
+            "not all were played"
+        );
+        let told = unproven(&all("ladder"));
+        assert_eq!(told, BTreeMap::from([(id, vec![rule.to_owned()])]));
     }
 
     #[test]

@@ -90,6 +90,7 @@ pub struct Stage {
     shaken: Option<fn(&mut Handshake)>,
     grows: bool,
     insists: bool,
+    is_restless: bool,
     /// How often its memory was looked at.
     looks: AtomicU64,
     /// How what Microsoft is asked, and what it answers, are changed.
@@ -453,6 +454,7 @@ impl Stage {
             shaken: None,
             grows: false,
             insists: false,
+            is_restless: false,
             looks: AtomicU64::new(0),
             reports: (None, None),
             microsoft_at: Mutex::default(),
@@ -492,9 +494,11 @@ impl Stage {
             Some(Mutation::Shaken(how)) => self.shaken = Some(how),
             Some(Mutation::Grows) => self.grows = true,
             Some(Mutation::Insists) => self.insists = true,
+            Some(Mutation::Restless) => self.is_restless = true,
             Some(
                 Mutation::Message(..)
                 | Mutation::Configuration(..)
+                | Mutation::Configured(..)
                 | Mutation::Forgets
                 | Mutation::Deaf(..),
             )
@@ -742,7 +746,24 @@ impl Stage {
         if let Some(how) = self.shaken {
             all.iter_mut().for_each(how);
         }
+        if self.is_restless {
+            let times = all.len() * 5;
+            return all.iter().cycle().take(times).cloned().collect();
+        }
         all
+    }
+
+    /// A call with a proxy is over, and a subject that keeps no connection for the next one closes it.
+    ///
+    /// # Errors
+    /// The rule `ladder`.
+    pub async fn is_over_at(&self, proxy: &TeamsProxy) -> Result<(), Failure> {
+        if self.is_restless {
+            proxy.goes_away().await;
+            let back = proxy.comes_back().await;
+            back.map_err(|why| Failure::new("ladder", why.to_string()))?;
+        }
+        Ok(())
     }
 
     /// Connections of the subject that a proxy has refused.
@@ -880,8 +901,10 @@ async fn start(
             ports.tls.set_port(5061);
         }
         let mut text = setting.write(folder.path(), &ground.addresses, &ports, &ground.peers);
-        if let Some(Mutation::Configuration(from, to)) = mutation {
-            text = text.replace(from, to);
+        match mutation {
+            Some(Mutation::Configuration(from, to)) => text = text.replace(from, to),
+            Some(Mutation::Configured(how)) => text = how(&text),
+            _ => {}
         }
         place::write(folder.path(), "causeway.toml", &text)?;
         let state = folder.path().join("state");

@@ -287,12 +287,43 @@ pub fn example() -> String {
         }
         let usual = other.configuration(word.upon);
         let own = other.configuration(&[word.upon, &[*word]].concat());
-        for line in beyond(&usual, &own) {
+        for line in shortened(&beyond(&usual, &own)) {
             let _ = writeln!(text, "#     {line}");
         }
     }
     text
 }
+
+/// Without the tables of customers of a large node beyond the second.
+fn shortened<'t>(lines: &[&'t str]) -> Vec<&'t str> {
+    let tables = lines.chunk_by(|_, next| !next.starts_with('['));
+    let number = |table: &[&str]| {
+        let name = table
+            .get(1)?
+            .strip_prefix("name = \"")?
+            .trim_end_matches('"');
+        let name = ["teams-", "to-", "from-"]
+            .iter()
+            .find_map(|it| name.strip_prefix(it))
+            .unwrap_or(name);
+        name.strip_prefix('h')?.parse::<usize>().ok()
+    };
+    let (mut out, mut is_cut) = (Vec::new(), false);
+    for table in tables {
+        match number(table) {
+            Some(3..) if !is_cut => {
+                is_cut = true;
+                out.push(MORE);
+            }
+            Some(3..) => {}
+            _ => out.extend(table),
+        }
+    }
+    out
+}
+
+/// What stands for the tables that are left out.
+const MORE: &str = "... and so on to h50; all of it with --configuration";
 
 /// The lines of a configuration that another one lacks, each table with its name.
 fn beyond<'t>(usual: &str, own: &'t str) -> Vec<&'t str> {
@@ -729,6 +760,9 @@ mod tests {
             assert!(has_lines || !word.wants.is_empty(), "{own}");
         }
         assert!(text.contains("#     media_bypass = true\n"), "{text}");
+        // Of customers who are all alike two are shown.
+        assert!(text.contains("h2.sbc1.test.example") && text.contains(MORE));
+        assert!(!text.contains("fqdn = \"h3."), "{text}");
         // It is a file still.
         assert_eq!(Other::parse(&text).unwrap().name, "My SBC 1.0");
     }

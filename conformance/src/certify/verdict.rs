@@ -66,7 +66,7 @@ pub enum Verdict {
     NotApplicable(String),
     /// Nobody wrote the case yet.
     NotWritten,
-    /// The stage could not be set up, so nothing is known.
+    /// The run could not set the stage, or the case itself broke: nothing is known of the subject.
     NoStage(String),
 }
 
@@ -102,11 +102,11 @@ impl Verdict {
             Self::Failed(_) => "failed",
             Self::NotApplicable(_) => "not applicable",
             Self::NotWritten => "not written",
-            Self::NoStage(_) => "no stage",
+            Self::NoStage(_) => "could not be played",
         }
     }
 
-    /// Whether something is wrong.
+    /// Whether something is wrong, with the subject or with the run.
     pub fn is_bad(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::NoStage(_))
     }

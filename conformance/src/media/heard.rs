@@ -56,6 +56,8 @@ pub enum Warp {
     NoAnswers,
     /// Answers to checks that are made by hand are late.
     LateAnswers,
+    /// Of three of them two are late.
+    OftenLateAnswers,
     /// With the first audio a check of ICE arrives.
     Checks,
     /// Checks of ICE that must not be answered are.

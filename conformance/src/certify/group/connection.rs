@@ -174,6 +174,7 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-TCP-001", drop(teams("INVITE"))),
             breaks("TDR-OPT-005", drop(teams("OPTIONS").status(200))),
+            breaks("TDR-TCP-001", Mutation::Restless),
         ],
     ),
 ];
@@ -493,7 +494,8 @@ async fn churn(stage: &Stage) -> Played {
             .await
             .rule("TDR-OPT-005")?;
     }
-    let connections = stage.proxies[0].handshakes().len();
+    let proxy = &stage.proxies[0];
+    let connections = stage.handshakes(proxy).len();
     stage.check("TDR-TCP-001", connections <= 12, || {
         format!("{connections} connections")
     });
@@ -503,10 +505,11 @@ async fn churn(stage: &Stage) -> Played {
     for _ in 0..3 {
         let mut talk = stage.to_teams().await.rule("TDR-TCP-001")?;
         talk.caller_ends().await.rule("TDR-TCP-001")?;
+        stage.is_over_at(proxy).await?;
         let mut talk = stage.from_teams().await.rule("TDR-TCP-001")?;
         talk.caller_ends().await.rule("TDR-TCP-001")?;
     }
-    let more = stage.proxies[0].handshakes().len() - connections;
+    let more = stage.handshakes(proxy).len() - connections;
     stage.check("TDR-TCP-001", more <= 1, || {
         format!("{more} connections more, while nobody closes any")
     });

@@ -25,7 +25,10 @@ pub const CASES: &[Case] = &[
     case(
         "TC-CON-016",
         |stage| Box::pin(first_proxy(stage)),
-        &[breaks("TDR-CON-001", drop(teams("INVITE")))],
+        &[
+            breaks("TDR-CON-001", drop(teams("INVITE"))),
+            breaks("TDR-DNS-002", Mutation::Configured(second_first)),
+        ],
     ),
     case(
         "TC-CON-017",
@@ -96,9 +99,28 @@ pub const CASES: &[Case] = &[
     case(
         "TC-CON-022",
         |stage| Box::pin(proxy_comes_back(stage)),
-        &[breaks("TDR-DNS-002", drop(teams("INVITE")))],
+        &[
+            breaks("TDR-DNS-002", drop(teams("INVITE"))),
+            // Whom it has come to like it keeps, whoever is back.
+            breaks("TDR-DNS-005", Mutation::Configured(second_first)),
+        ],
     ),
 ];
+
+/// A faulty subject: of the proxies it likes the second best. The targets of a trunk change places.
+fn second_first(configuration: &str) -> String {
+    let lines = configuration.lines().map(|line| {
+        let Some(all) = line.strip_prefix("targets = [{ ") else {
+            return line.to_owned();
+        };
+        let mut all: Vec<&str> = all.trim_end_matches(" }]").split(" }, { ").collect();
+        if all.len() > 1 {
+            all.swap(0, 1);
+        }
+        format!("targets = [{{ {} }}]", all.join(" }, { "))
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
 
 /// A call to Teams that this proxy gets.
 async fn call_at(stage: &Stage, proxy: usize) -> Result<(Caller, Called), Failure> {
@@ -116,14 +138,19 @@ async fn ends_busy(mut caller: Caller, mut called: Called) -> Played {
 /// TC-CON-016.
 async fn first_proxy(stage: &Stage) -> Played {
     for _ in 0..3 {
-        let (caller, called) = call_at(stage, 0).await.rule("TDR-CON-001")?;
-        ends_busy(caller, called).await?;
+        let caller = stage.carrier_dials().await?;
+        let called = tokio::select! {
+            called = stage.proxy_is_called(0) => called,
+            called = stage.proxy_is_called(1) => called,
+            called = stage.proxy_is_called(2) => called,
+        };
+        ends_busy(caller, called.rule("TDR-CON-001")?).await?;
     }
     let invites = stage.tape.requests(Side::Teams, "INVITE");
     let first = stage.proxies[0].host();
     let others = invites.iter().filter(|(_, peer, _)| peer != first).count();
-    stage.check("TDR-CON-001", others == 0, || {
-        format!("{others} calls went elsewhere")
+    stage.check("TDR-DNS-002", others == 0, || {
+        format!("{others} calls went to other proxies than the first, which takes calls")
     });
     Ok(())
 }

@@ -35,7 +35,7 @@ pub const CASES: &[Case] = &[
                 ),
             )
             .also(&[follows::NAMED, follows::PORT, follows::STOPS]),
-            breaks("ladder", drop(carrier("INVITE").status(180))),
+            breaks("TDR-SIP-016", drop(carrier("INVITE").status(180))),
             breaks("G11", Mutation::Media(Warp::NoRtcp)),
             breaks("TDR-SIP-021", drop(teams("ACK"))),
             breaks("audio", Mutation::Media(Warp::Silence)),
@@ -317,7 +317,11 @@ async fn ended_by_teams(stage: &Stage) -> Played {
     stage.check("TDR-SIP-013", contact.contains(&stage.trunk().fqdn), || {
         format!("Contact is {contact}")
     });
-    let mut talk = stage.answered(caller, called).await?;
+    let talk = stage.answered(caller, called).await;
+    let mut talk = talk.or_else(|failure| match &*failure.rule {
+        "ladder" => Err(failure).rule("TDR-SIP-016"),
+        _ => Err(failure),
+    })?;
     talk.lasts(Duration::from_secs(20)).await;
     stage.hear_each_other(&talk).await?;
     talk.called_ends().await

@@ -22,6 +22,7 @@ use crate::media::secure::Key;
 use crate::media::tone::Codec;
 use crate::peer::leg::Parties;
 use crate::peer::message::uri_text;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The cases.
@@ -110,6 +111,10 @@ pub const CASES: &[Case] = &[
             )
             .also(&[follows::QUIET]),
             breaks("TDR-MED-007", Mutation::CarrierMedia(Warp::Stuck)),
+            breaks("TDR-HLD-002", drop(teams("INVITE").status(200).inside())).also(&[(
+                "TDR-MED-007",
+                "who is not told where media are now hears nothing",
+            )]),
         ],
     ),
     case(
@@ -619,7 +624,19 @@ async fn music_of_teams(stage: &Stage) -> Played {
     // Packets were counted through, so that the new stream begins with another count.
     let mut talk = counted_through(stage).await?;
     let (mut caller, mut called) = talk.ends();
-    moves_to_machine(stage, &mut caller, &mut called, 1, "TDR-MED-007").await?;
+    let moved = moves_to_machine(stage, &mut caller, &mut called, 1, "TDR-MED-007").await;
+    let said = stage.tape.of_subject(Side::Teams).into_iter();
+    let agreed: BTreeSet<u32> = said
+        .filter(|(_, _, message)| message.status() == Some(200))
+        .filter_map(|(_, _, message)| {
+            let (number, method) = message.cseq()?;
+            (method == "INVITE").then_some(number)
+        })
+        .collect();
+    stage.check("TDR-HLD-002", agreed.len() > 1, || {
+        "the call to a machine of Teams is not agreed to".to_owned()
+    });
+    moved?;
     talk.caller_ends().await
 }
 

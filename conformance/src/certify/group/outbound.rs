@@ -329,7 +329,15 @@ pub const CASES: &[Case] = &[
         "TC-OUT-016",
         |stage| Box::pin(identity::forwarded(stage)),
         &[
-            breaks("TDR-FWD-001", without(carrier("INVITE"), "Diversion")),
+            breaks("TDR-FWD-003", without(carrier("INVITE"), "Diversion")),
+            breaks(
+                "TDR-FWD-004",
+                without(carrier("INVITE"), "P-Asserted-Identity"),
+            ),
+            breaks(
+                "TDR-FWD-004",
+                rewrite(carrier("INVITE"), identity::called_by_who_forwards),
+            ),
             breaks("TDR-FWD-001", without(carrier("INVITE"), "History-Info")),
             breaks(
                 "TDR-FWD-001",
@@ -340,7 +348,7 @@ pub const CASES: &[Case] = &[
                 replace(carrier("INVITE"), "index=1.1", "index=1.2"),
             ),
             breaks(
-                "TDR-FWD-001",
+                "TDR-FWD-003",
                 replace(carrier("INVITE"), "reason=unconditional", "reason=unknown"),
             ),
             breaks(

@@ -5,7 +5,7 @@ use super::impostor::servers;
 use crate::certify::case::{Case, Need, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
 use crate::certify::follows;
-use crate::certify::mutation::{Mutation, carrier, drop, replace, teams};
+use crate::certify::mutation::{Mutation, carrier, deaf, delay, drop, replace, teams};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
 use crate::certify::word;
@@ -13,6 +13,12 @@ use crate::lab::names::Names;
 use crate::lab::place::DOMAIN;
 use std::time::Duration;
 use tokio::time::sleep;
+
+/// The case looks for each request of a call.
+const ROUTE: follows::Follows = (
+    "TDR-SIP-040",
+    "what is lost has not gone along the route either",
+);
 
 /// The cases.
 pub const CASES: &[Case] = &[
@@ -44,7 +50,11 @@ pub const CASES: &[Case] = &[
     case(
         "TC-CON-023",
         |stage| Box::pin(another_address(stage)),
-        &[breaks("TDR-DNS-001", drop(teams("INVITE")))],
+        &[
+            breaks("TDR-DNS-001", drop(teams("INVITE"))),
+            // An address that somebody has written down is the old one for ever.
+            breaks("TDR-DNS-001", Mutation::Configured(pinned)),
+        ],
     )
     .with(|setting| setting.is(word::DNS)),
     case(
@@ -60,6 +70,8 @@ pub const CASES: &[Case] = &[
                 "TDR-DNS-001",
                 Mutation::Told("result=\"timeout\"", "result=\"ok\""),
             ),
+            // It waits for those who know names before it remembers.
+            breaks("TDR-DNS-001", delay(teams("INVITE"), Duration::from_secs(5))),
             breaks("TDR-DNS-001", drop(teams("BYE"))).also(&[follows::QUIET]),
         ],
     )
@@ -114,12 +126,31 @@ pub const CASES: &[Case] = &[
         "TC-CON-036",
         |stage| Box::pin(along_the_route(stage)),
         &[
-            breaks("TDR-DNS-006", drop(teams("ACK"))),
-            breaks("TDR-DNS-006", drop(teams("BYE"))).also(&[follows::QUIET]),
+            breaks("TDR-DNS-006", drop(teams("ACK"))).also(&[ROUTE]),
+            breaks("TDR-DNS-006", drop(teams("BYE"))).also(&[follows::QUIET, ROUTE]),
+            // Without the route it goes where Contact says, which has the port 443.
+            breaks(
+                "TDR-SIP-040",
+                deaf(teams("INVITE").statuses(180, 200), "Record-Route"),
+            )
+            .also(&[
+                follows::AWAY,
+                ("TDR-DNS-006", "who does not go along the route reaches nobody"),
+            ]),
         ],
     )
     .with(|setting| setting.is(word::DNS)),
 ];
+
+/// A faulty subject: it does not look for the first proxy, whose address it has for ever.
+fn pinned(configuration: &str) -> String {
+    let first = configuration.split_once("accept_from = [\"");
+    let first = first.and_then(|(_, all)| all.split_once('/'));
+    let (ip, _) = first.unwrap_or_default();
+    let name = format!("\"sip.{DOMAIN}:5061;tls\"");
+    let known = format!("{{ address = {name}, connect_to = [\"{ip}:5061\"] }}");
+    configuration.replacen(&name, &known, 1)
+}
 
 /// Answers of DNS hold for a second, and are believed for five, so that nobody asks all the time.
 const BELIEVED: Duration = Duration::from_millis(5_500);
@@ -130,7 +161,7 @@ fn names(stage: &Stage) -> Result<&Names, Failure> {
 }
 
 /// A call to Teams that goes on at another machine of it, whose name is recorded; it ends from our side.
-async fn goes_on_elsewhere(stage: &Stage, rule: &str) -> Result<String, Failure> {
+async fn goes_on_elsewhere(stage: &Stage, rule: &str) -> Played {
     let other = &stage.proxies[3];
     let caller = stage.carrier_dials().await?;
     let mut called = stage.teams_is_called().await?;
@@ -138,8 +169,7 @@ async fn goes_on_elsewhere(stage: &Stage, rule: &str) -> Result<String, Failure>
     called.leg.continues_at(other.agent());
     let talk = stage.answered(caller, called).await;
     let mut talk = talk.rule(rule)?;
-    talk.caller_ends().await.rule(rule)?;
-    Ok(other.host().to_owned())
+    talk.caller_ends().await.rule(rule)
 }
 
 /// TC-CON-012.
@@ -157,11 +187,12 @@ async fn name_of_the_service(stage: &Stage) -> Played {
 /// TC-CON-036.
 async fn along_the_route(stage: &Stage) -> Played {
     let rule = "TDR-DNS-006";
-    let host = goes_on_elsewhere(stage, rule).await?;
+    let host = stage.proxies[3].host().to_owned();
+    let played = goes_on_elsewhere(stage, rule).await;
     for method in ["ACK", "BYE"] {
         let sent = stage.tape.requests(Side::Teams, method);
         let peers: Vec<&str> = sent.iter().map(|(_, peer, _)| peer.as_str()).collect();
-        stage.check(rule, peers == [&*host], || {
+        stage.check("TDR-SIP-040", peers == [&*host], || {
             format!("{method} went to {peers:?}, the route is {host}")
         });
     }
@@ -173,7 +204,7 @@ async fn along_the_route(stage: &Stage) -> Played {
     stage.check(rule, !names(stage)?.was_asked(&contact), || {
         format!("somebody looks for {contact}, which is Teams' Contact and not on the route")
     });
-    Ok(())
+    played
 }
 
 /// TC-CON-023: the first proxy moves to another machine.

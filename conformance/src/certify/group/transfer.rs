@@ -108,6 +108,10 @@ pub const CASES: &[Case] = &[
         |stage| Box::pin(octet_by_octet(stage)),
         &[
             breaks("TDR-XFR-011", replace(teams("INVITE"), "%3D", "=")),
+            breaks("TDR-XFR-013", rewrite(teams("INVITE"), cut)).also(&[(
+                "TDR-XFR-011",
+                "a header that is cut is not passed on octet by octet",
+            )]),
             breaks("TDR-XFR-011", replace(teams("INVITE"), "aHR0c", "AHR0C")),
             breaks(
                 "TDR-XFR-010",
@@ -207,13 +211,21 @@ pub const CASES: &[Case] = &[
     transfer(
         "TC-XFR-010",
         |stage| Box::pin(of_customer(stage)),
-        &[breaks(
-            "TDR-MT-016",
-            rewrite(teams("INVITE"), |text| {
-                transfers(text, |text| text.replace("c2.cust", "c1.cust"))
-            }),
-        )
-        .also(&[follows::QUIET, follows::STOPS])],
+        &[
+            breaks(
+                "TDR-MT-016",
+                rewrite(teams("INVITE"), |text| {
+                    transfers(text, |text| text.replace("c2.cust", "c1.cust"))
+                }),
+            )
+            .also(&[follows::QUIET, follows::STOPS]),
+            breaks(
+                "TDR-XFR-012",
+                rewrite(teams("INVITE"), |text| {
+                    transfers(text, |text| text.replace(OUTSIDE, USER_2))
+                }),
+            ),
+        ],
     )
     .with(|setting| setting.is(word::HOSTING)),
     transfer(
@@ -579,7 +591,36 @@ async fn octet_by_octet(stage: &Stage) -> Played {
     let target = "sip:sip.pstnhub.example:5061;x-m=8:orgid:MiXed-%41;transport=tls;X-Other=b%20";
     let mut new = transferred_by_user(stage, &mut talk, target, &by).await?;
     ends(&mut talk.caller.leg, &mut new.leg).await?;
+    of_four_kib(stage).await?;
     forged(stage).await
+}
+
+/// What refers is as long as a header must be able to be.
+async fn of_four_kib(stage: &Stage) -> Played {
+    let rule = "TDR-XFR-013";
+    let token = "aHR0cHM6Ly9BcGkt".repeat(250);
+    let place = "b".repeat(96);
+    let by = format!("<sip:sip.pstnhub.example:5061;x-tt={token};x-m=8:orgid:MiXed>;x-ti={place}");
+    let mut talk = stage.to_teams().await?;
+    let Talk { caller, called } = &mut talk;
+    let new = transferred(stage, &mut called.leg, &mut caller.end(), (TARGET, &by)).await;
+    let mut new = new.rule(rule)?;
+    let told = new.invite()?.line("Referred-By").unwrap_or_default();
+    stage.check(rule, told.len() == by.len(), || {
+        format!(
+            "of {} octets in Referred-By {} are passed on",
+            by.len(),
+            told.len()
+        )
+    });
+    ends(&mut talk.caller.leg, &mut new.leg).await
+}
+
+/// A faulty subject: lines of the header of a call that are longer than 4,000 octets are cut.
+fn cut(invite: &str) -> String {
+    let lines = invite.split("\r\n");
+    let lines = lines.map(|line| line.get(..4_000).unwrap_or(line));
+    lines.collect::<Vec<_>>().join("\r\n")
 }
 
 /// Strings that are none of Teams': what cannot be called is refused, what is of somebody else leads to Teams
@@ -590,16 +631,20 @@ async fn forged(stage: &Stage) -> Played {
     let before = calls();
     let mut talk = stage.to_teams().await?;
     let leg = &mut talk.called.leg;
-    for (target, wanted) in [
-        ("<sip:>", 400),
-        ("<sip:+441632960002@sip.pstnhub.example", 400),
-        ("<https://evil.example/a>", 416),
-        ("<sip:sip.pstnhub.example:5061;method=BYE>", 603),
+    for target in [
+        "<sip:>",
+        "<sip:+441632960002@sip.pstnhub.example",
+        "<https://evil.example/a>",
+        "<sip:sip.pstnhub.example:5061;method=BYE>",
     ] {
         let extra = [("Refer-To", target.to_owned())];
         let answer = leg.ask("REFER", &extra, None).await.rule(rule)?;
-        stage.check(rule, answer.status() == Some(wanted), || {
-            format!("Refer-To: {target} got {}, wanted {wanted}", answer.title())
+        let is_refused = matches!(answer.status(), Some(400..=499 | 600..=699));
+        stage.check(rule, is_refused, || {
+            format!(
+                "Refer-To: {target} got {}, wanted 4xx or 6xx",
+                answer.title()
+            )
         });
     }
     let labels = ["result=\"refused\""];
@@ -744,6 +789,7 @@ async fn of_customer(stage: &Stage) -> Played {
     stage.check("TDR-MT-016", contact.contains(CUSTOMERS[1]), || {
         format!("Contact is {contact}, the call is of {}", CUSTOMERS[1])
     });
+    is_called_by(stage, &new, OUTSIDE)?;
     let Talk { caller, called } = &mut talk;
     target_answers(stage, &mut called.leg, &mut new, &mut caller.end()).await?;
     called.leg.hang_up().await?;

@@ -45,22 +45,28 @@ pub fn of(run: &Run) -> String {
     out
 }
 
+/// The class of a number that should be 0.
+fn marked(count: usize) -> &'static str {
+    match count {
+        0 => "",
+        _ => " class=\"failed\"",
+    }
+}
+
 fn summary(out: &mut String, run: &Run) {
     out.push_str(
-        "<div class=\"wide\"><table><thead><tr><th>group<th>passed<th>failed<th>not applicable\
+        "<div class=\"wide\"><table><thead><tr><th>group<th>passed<th>failed<th>could not be played<th>not applicable\
          <th>not written</tr></thead><tbody>\n",
     );
     let mut row = |name: &str, counts: Counts| {
         let _ = writeln!(
             out,
-            "<tr><th>{name}<td>{}<td{}>{}<td>{}<td>{}</tr>",
+            "<tr><th>{name}<td>{}<td{}>{}<td{}>{}<td>{}<td>{}</tr>",
             counts.passed,
-            if counts.failed > 0 {
-                " class=\"failed\""
-            } else {
-                ""
-            },
+            marked(counts.failed),
             counts.failed,
+            marked(counts.unplayed),
+            counts.unplayed,
             counts.not_applicable,
             counts.not_written
         );
@@ -80,8 +86,8 @@ fn case(out: &mut String, outcome: &Outcome) {
     let entry = &outcome.entry;
     let class = match outcome.verdict {
         Verdict::Passed => "passed",
-        Verdict::Failed(_) | Verdict::NoStage(_) => "failed",
-        Verdict::NotApplicable(_) | Verdict::NotWritten => "open",
+        Verdict::Failed(_) => "failed",
+        Verdict::NoStage(_) | Verdict::NotApplicable(_) | Verdict::NotWritten => "open",
     };
     let is_open = if outcome.verdict.is_bad() {
         " open"

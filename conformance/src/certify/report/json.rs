@@ -2,6 +2,8 @@
 
 use super::{Counts, Run, ladder};
 use crate::certify::Outcome;
+use crate::certify::catalogue::Entry;
+use crate::certify::group;
 use serde_json::{Value, json};
 
 /// The report.
@@ -10,6 +12,7 @@ pub fn of(run: &Run) -> Value {
         json!({
             "passed": counts.passed,
             "failed": counts.failed,
+            "not_played": counts.unplayed,
             "not_applicable": counts.not_applicable,
             "not_written": counts.not_written,
         })
@@ -27,11 +30,32 @@ pub fn of(run: &Run) -> Value {
             json!({ "impairment": network.impairment.to_string(), "seed": network.seed })
         }),
         "good": run.is_good(),
+        "conclusion": run.conclusion(),
         "times": run.times,
         "unlike": run.unlike.iter().map(|one| json!({ "id": one.id, "went": one.went, "reasons": one.reasons })).collect::<Vec<_>>(),
         "all": counts(Counts::of(run.outcomes.iter())),
         "mandatory": counts(Counts::of(mandatory)),
         "cases": run.outcomes.iter().map(case).collect::<Vec<_>>(),
+    })
+}
+
+/// The cases of a catalogue, without what became of them.
+pub fn list(entries: &[Entry]) -> Value {
+    json!({ "cases": entries.iter().map(of_catalogue).collect::<Vec<_>>() })
+}
+
+fn of_catalogue(entry: &Entry) -> Value {
+    json!({
+        "id": entry.id,
+        "group": entry.group(),
+        "title": entry.title,
+        "mark": entry.mark,
+        "severity": entry.severity.name(),
+        "mandatory": entry.severity.is_mandatory(),
+        "direction": entry.direction,
+        "requirements": entry.requirements,
+        "differs": entry.differs,
+        "written": group::find(&entry.id).is_some(),
     })
 }
 

@@ -10,10 +10,11 @@ pub fn of(run: &Run) -> String {
     let all = Counts::of(run.outcomes.iter());
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <testsuites name=\"{}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\" time=\"{:.3}\">\n",
+         <testsuites name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{:.3}\">\n",
         escaped(&run.title()),
         all.total() + run.unlike.len(),
         all.failed + run.unlike.len(),
+        all.unplayed,
         all.not_applicable + all.not_written,
         run.took.as_secs_f64()
     );
@@ -22,9 +23,10 @@ pub fn of(run: &Run) -> String {
         let time: f64 = outcomes.iter().map(|one| one.took.as_secs_f64()).sum();
         let _ = writeln!(
             out,
-            "  <testsuite name=\"{group}\" tests=\"{}\" failures=\"{}\" skipped=\"{}\" time=\"{time:.3}\">",
+            "  <testsuite name=\"{group}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{time:.3}\">",
             counts.total(),
             counts.failed,
+            counts.unplayed,
             counts.not_applicable + counts.not_written,
         );
         for outcome in outcomes {
@@ -45,7 +47,7 @@ fn again(out: &mut String, run: &Run) {
     }
     let _ = writeln!(
         out,
-        "  <testsuite name=\"again\" tests=\"{unlike}\" failures=\"{unlike}\" skipped=\"0\" time=\"0\">"
+        "  <testsuite name=\"again\" tests=\"{unlike}\" failures=\"{unlike}\" errors=\"0\" skipped=\"0\" time=\"0\">"
     );
     for one in &run.unlike {
         let _ = writeln!(
@@ -74,23 +76,31 @@ fn case(out: &mut String, group: &str, outcome: &Outcome) {
         true => String::new(),
         false => format!("<system-out>{}</system-out>", escaped(&remarks.join("\n"))),
     };
+    out.push('>');
+    properties(out, outcome);
     match &outcome.verdict {
-        Verdict::Passed if remarks.is_empty() => out.push_str("/>\n"),
         Verdict::Passed => {
-            let _ = writeln!(out, ">{remarks}</testcase>");
+            let _ = writeln!(out, "{remarks}</testcase>");
         }
-        Verdict::NotWritten => out.push_str("><skipped message=\"not written\"/></testcase>\n"),
+        Verdict::NotWritten => out.push_str("<skipped message=\"not written\"/></testcase>\n"),
         Verdict::NotApplicable(why) => {
             let _ = writeln!(
                 out,
-                "><skipped message=\"not applicable: {}\"/></testcase>",
+                "<skipped message=\"not applicable: {}\"/></testcase>",
                 escaped(why)
             );
         }
-        Verdict::Failed(_) | Verdict::NoStage(_) => {
+        Verdict::NoStage(why) => {
             let _ = writeln!(
                 out,
-                "><failure message=\"{}\" type=\"{}\">{}\n{}</failure>{remarks}</testcase>",
+                "<error message=\"could not be played: {}\" type=\"not played\"/>{remarks}</testcase>",
+                escaped(why)
+            );
+        }
+        Verdict::Failed(_) => {
+            let _ = writeln!(
+                out,
+                "<failure message=\"{}\" type=\"{}\">{}\n{}</failure>{remarks}</testcase>",
                 escaped(first),
                 entry.severity.name(),
                 escaped(&reasons.join("\n")),
@@ -98,6 +108,26 @@ fn case(out: &mut String, group: &str, outcome: &Outcome) {
             );
         }
     }
+}
+
+/// Mark, severity and requirements of a case.
+fn properties(out: &mut String, outcome: &Outcome) {
+    let entry = &outcome.entry;
+    let own = [
+        ("mark", entry.mark.as_str()),
+        ("severity", entry.severity.name()),
+    ];
+    let requirements = entry.requirements.iter();
+    let requirements = requirements.map(|one| ("requirement", one.as_str()));
+    out.push_str("<properties>");
+    for (name, value) in own.into_iter().chain(requirements) {
+        let _ = write!(
+            out,
+            "<property name=\"{name}\" value=\"{}\"/>",
+            escaped(value)
+        );
+    }
+    out.push_str("</properties>");
 }
 
 /// Text that may stand in XML; characters that XML does not have are left out.

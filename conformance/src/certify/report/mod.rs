@@ -38,8 +38,10 @@ pub struct Run {
 pub struct Counts {
     /// Everything was right.
     pub passed: usize,
-    /// Something was wrong, or nothing is known.
+    /// Something was wrong.
     pub failed: usize,
+    /// The run could not play them, so nothing is known.
+    pub unplayed: usize,
     /// The subject lacks what they are about.
     pub not_applicable: usize,
     /// Nobody wrote them yet.
@@ -54,7 +56,8 @@ impl Counts {
         for outcome in outcomes {
             match outcome.verdict {
                 Verdict::Passed => counts.passed += 1,
-                Verdict::Failed(_) | Verdict::NoStage(_) => counts.failed += 1,
+                Verdict::Failed(_) => counts.failed += 1,
+                Verdict::NoStage(_) => counts.unplayed += 1,
                 Verdict::NotApplicable(_) => counts.not_applicable += 1,
                 Verdict::NotWritten => counts.not_written += 1,
             }
@@ -64,7 +67,7 @@ impl Counts {
 
     /// How many there are.
     pub fn total(&self) -> usize {
-        self.passed + self.failed + self.not_applicable + self.not_written
+        self.passed + self.failed + self.unplayed + self.not_applicable + self.not_written
     }
 }
 
@@ -77,9 +80,19 @@ impl Run {
         }
     }
 
-    /// Whether cases were played, no mandatory one failed, and what was played again went the same way.
+    /// Whether cases were played, all that had to be could be, no mandatory one failed, and what was played again went the
+    /// same way.
     pub fn is_good(&self) -> bool {
-        self.was_played() && !self.has_failed() && self.unlike.is_empty()
+        self.was_played() && !self.has_failed() && !self.is_partial() && self.unlike.is_empty()
+    }
+
+    /// Whether nothing is known to be wrong with the subject, but cases could not be played.
+    pub fn is_unknown(&self) -> bool {
+        self.is_partial() && !self.has_failed() && self.unlike.is_empty()
+    }
+
+    fn is_partial(&self) -> bool {
+        Counts::of(self.outcomes.iter()).unplayed > 0
     }
 
     /// What playing everything again has shown; none if it was played once.
@@ -97,15 +110,21 @@ impl Run {
 
     /// What the run shows as a whole. What was not played is never taken for passed.
     pub fn conclusion(&self) -> String {
+        let unplayed = match Counts::of(self.outcomes.iter()).unplayed {
+            0 => String::new(),
+            1 => "; 1 case could not be played".to_owned(),
+            some => format!("; {some} cases could not be played"),
+        };
         let words = match (self.has_failed(), self.was_played()) {
             (true, _) => "a mandatory case failed",
             (false, true) => "no mandatory case failed",
-            (false, false) => return "no case was played, so nothing is known".to_owned(),
+            (false, false) => return format!("no case was played, so nothing is known{unplayed}"),
         };
+        let words = words.to_owned() + &unplayed;
         let all = self.outcomes.iter();
         let counts = Counts::of(all.filter(|one| one.entry.severity.is_mandatory()));
         let repeated = self.repeated().map(|said| format!("; {said}"));
-        let words = words.to_owned() + &repeated.unwrap_or_default();
+        let words = words + &repeated.unwrap_or_default();
         match (counts.not_applicable, counts.not_written) {
             (0, 0) => words,
             (lacks, unwritten) => format!(
@@ -115,7 +134,10 @@ impl Run {
     }
 
     fn has_failed(&self) -> bool {
-        let bad = |one: &Outcome| one.verdict.is_bad() && one.entry.severity.is_mandatory();
+        let bad = |one: &Outcome| {
+            matches!(one.verdict, super::verdict::Verdict::Failed(_))
+                && one.entry.severity.is_mandatory()
+        };
         self.outcomes.iter().any(bad)
     }
 
@@ -195,9 +217,14 @@ mod tests {
             ),
             (&[Verdict::Passed, failed], false, "a mandatory case failed"),
             (
-                &[Verdict::Passed, no_stage],
+                &[Verdict::Passed, no_stage.clone()],
                 false,
-                "a mandatory case failed",
+                "no mandatory case failed; 1 case could not be played",
+            ),
+            (
+                &[no_stage.clone(), no_stage],
+                false,
+                "nothing is known; 2 cases could not be played",
             ),
         ] {
             let run = run(verdicts);
@@ -209,6 +236,57 @@ mod tests {
             let class = if is_good { "passed" } else { "failed" };
             let verdict = format!("<b class=\"{class}\">{}</b>", run.conclusion());
             assert!(html::of(&run).contains(&verdict), "{verdicts:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_run_could_not_play_is_no_failure_of_the_subject() {
+        let failed = Verdict::Failed(vec![Failure::new("G1", "no Contact")]);
+        let no_stage = Verdict::NoStage("no port".to_owned());
+        assert!(!run(&[failed, no_stage.clone()]).is_unknown());
+        assert!(!run(&[Verdict::Passed]).is_unknown());
+        let run = run(&[Verdict::Passed, no_stage]);
+        assert!(run.is_unknown());
+        let json = json::of(&run);
+        assert_eq!(json["mandatory"]["failed"], 0);
+        assert_eq!(json["mandatory"]["not_played"], 1);
+        assert_eq!(json["cases"][1]["verdict"], "could not be played");
+        let junit = junit::of(&run);
+        assert!(junit.contains("failures=\"0\" errors=\"1\""), "{junit}");
+        assert!(junit.contains("<error message=\"could not be played: no port\""));
+        let html = html::of(&run);
+        assert!(
+            html.contains("<b class=\"open\">could not be played</b>"),
+            "{html}"
+        );
+        let mut table = Vec::new();
+        table::write(&run, &mut table).unwrap();
+        let table = String::from_utf8(table).unwrap();
+        assert!(
+            table.contains("could not be played\n  no port\n"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn build_servers_get_mark_severity_and_requirements_of_each_case() {
+        let run = run(&[Verdict::Passed]);
+        let entry = &run.outcomes[0].entry;
+        let junit = junit::of(&run);
+        let mut wanted = vec![
+            ("mark", entry.mark.as_str()),
+            ("severity", entry.severity.name()),
+        ];
+        wanted.extend(
+            entry
+                .requirements
+                .iter()
+                .map(|one| ("requirement", one.as_str())),
+        );
+        assert!(wanted.len() > 2);
+        for (name, value) in wanted {
+            let property = format!("<property name=\"{name}\" value=\"{value}\"/>");
+            assert_eq!(junit.matches(&property).count(), 1, "{property} in {junit}");
         }
     }
 

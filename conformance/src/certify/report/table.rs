@@ -24,10 +24,11 @@ pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         let entry = &outcome.entry;
         writeln!(
             out,
-            "\n{} {} ({})",
+            "\n{} {} ({}): {}",
             entry.id,
             entry.title,
-            entry.severity.name()
+            entry.severity.name(),
+            outcome.verdict.name()
         )?;
         for reason in outcome.verdict.reasons() {
             writeln!(out, "  {}", plain(&reason))?;
@@ -43,14 +44,18 @@ pub fn write(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     remarks(run, out)?;
     writeln!(
         out,
-        "\n{:7} {:>6} {:>6} {:>14} {:>11}",
-        "group", "passed", "failed", "not applicable", "not written"
+        "\n{:7} {:>6} {:>6} {:>10} {:>14} {:>11}",
+        "group", "passed", "failed", "not played", "not applicable", "not written"
     )?;
     let row = |out: &mut dyn Write, name: &str, counts: Counts| {
         writeln!(
             out,
-            "{name:7} {:>6} {:>6} {:>14} {:>11}",
-            counts.passed, counts.failed, counts.not_applicable, counts.not_written
+            "{name:7} {:>6} {:>6} {:>10} {:>14} {:>11}",
+            counts.passed,
+            counts.failed,
+            counts.unplayed,
+            counts.not_applicable,
+            counts.not_written
         )
     };
     for (group, outcomes) in run.groups() {

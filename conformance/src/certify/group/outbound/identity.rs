@@ -13,6 +13,10 @@ use crate::peer::message::Message;
 /// A carrier that wants the older header, and one that is not trusted.
 const OLDER: &str = "trusted = true\nidentity = { egress = \"rpid+from\" }\n";
 const UNTRUSTED: &str = "trusted = false\nidentity = { egress = \"pai+from\" }\n";
+/// A trusted carrier that hears of forwarding, and one that is shown who forwards besides.
+const FORWARDED: &str = "identity = { diversion = \"both\" }\n";
+const FORWARDER: &str =
+    "identity = { diversion = \"both\", egress = \"pai+from\", asserted = \"diverting\" }\n";
 
 /// A call whose caller is asserted and hidden; the INVITE that the carrier gets.
 async fn hidden(stage: &Stage) -> Result<Message, Failure> {
@@ -261,10 +265,44 @@ pub(super) async fn forwarded(stage: &Stage) -> Played {
         let diversion = invite.values("Diversion");
         let of_it = diversion.iter().find(|one| one.contains("+441632960107"));
         let is_told = of_it.is_some_and(|one| one.contains("reason=unconditional"));
-        stage.check(rule, is_told, || {
+        stage.check("TDR-FWD-003", is_told, || {
             format!("of \"{history}\" Diversion is \"{}\"", diversion.join(", "))
         });
     }
+    who_forwards_is_asserted(stage).await
+}
+
+/// A faulty subject: whoever forwards is said to call.
+pub(super) fn called_by_who_forwards(invite: &str) -> String {
+    let lines = invite
+        .split("\r\n")
+        .map(|line| match line.starts_with("From:") {
+            true => line.replace("+441632960100", "+441632960107"),
+            false => line.to_owned(),
+        });
+    lines.collect::<Vec<_>>().join("\r\n")
+}
+
+/// A carrier that wants a number of its own customer gets that of who forwards, and From is who calls.
+async fn who_forwards_is_asserted(stage: &Stage) -> Played {
+    let rule = "TDR-FWD-004";
+    if !stage.reconfigures(FORWARDED, FORWARDER).await? {
+        stage.note(format!(
+            "{rule} not asked: whose number carriers get is a choice of this subject's"
+        ));
+        return Ok(());
+    }
+    let history = "<sip:+441632960107@sip.pstnhub.example;cause=302>;index=1,\
+                   <sip:+441632960001@sip.pstnhub.example;cause=302>;index=1.1";
+    let invite = with_history(stage, history).await?;
+    let asserted = invite.values("P-Asserted-Identity").join(", ");
+    stage.check(rule, asserted.contains("+441632960107"), || {
+        format!("P-Asserted-Identity is \"{asserted}\", who forwards is +441632960107")
+    });
+    let from = invite.line("From").unwrap_or_default();
+    stage.check(rule, from.contains("+441632960100"), || {
+        format!("From is {from}, who calls is +441632960100")
+    });
     Ok(())
 }
 
