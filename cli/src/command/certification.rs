@@ -148,7 +148,7 @@ pub fn run(arguments: &Certification, out: &mut dyn Write) -> io::Result<u8> {
         Err(why) => return usage(&why),
     };
     if arguments.list && arguments.json {
-        write!(out, "{:#}\n", report::json::list(&entries))?;
+        writeln!(out, "{:#}", report::json::list(&entries))?;
         return Ok(exit::OK);
     }
     if arguments.list {
