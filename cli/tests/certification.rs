@@ -56,7 +56,7 @@ fn a_short_run_passes_and_is_written_in_every_form() {
     assert!(!keys.any(is_shown) && !errors.is_empty());
     let junit = std::fs::read_to_string(junit).unwrap();
     assert!(
-        junit.contains("tests=\"3\" failures=\"0\" skipped=\"0\""),
+        junit.contains("tests=\"3\" failures=\"0\" errors=\"0\" skipped=\"0\""),
         "{junit}"
     );
     let html = std::fs::read_to_string(html).unwrap();
