@@ -35,7 +35,7 @@ pub fn stopping(status: &str) {
 }
 
 /// Has the service manager wait while calls end, however long that may take: it ends us by force when it has heard
-/// nothing of this for [`PROLONGED`], and when `TimeoutStopSec` is over. Goes on until it is dropped.
+/// nothing of this for a while (`PROLONGED`), and when `TimeoutStopSec` is over. Goes on until it is dropped.
 pub async fn prolong() -> Infallible {
     let micros = u32::try_from(PROLONGED.as_micros()).unwrap_or(u32::MAX);
     let mut ticks = tokio::time::interval(PROLONGED / 4);

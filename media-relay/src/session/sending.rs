@@ -128,7 +128,7 @@ impl Stream {
         let print = (!self.spent.is_empty()).then(|| Print::of(key));
         let known = self.spent.iter();
         let known = known.enumerate().find(|(_, own)| Some(own.print) == print);
-        let known = known.map(|(at, _)| at).and_then(|at| self.spent.remove(at));
+        let known = known.map(|(at, _)| at).map(|at| self.spent.remove(at));
         let context = match known {
             // Its end may have come, and then it protects nothing more.
             Some(known) => SendContext {
@@ -157,9 +157,9 @@ impl Stream {
         // One that a handshake has made comes never again.
         if !old.is_fresh {
             if self.spent.len() == MOST_SPENT {
-                self.spent.pop_front();
+                self.spent.remove(0);
             }
-            self.spent.push_back(Spent {
+            self.spent.push(Spent {
                 print: Print::of(&old.key),
                 origin: old.origin,
                 rtcp_index: old.sender.rtcp_index(),

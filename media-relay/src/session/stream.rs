@@ -36,7 +36,6 @@ use media_api::{
     QualityStats, Stage, StreamIndex, StreamStats, Suite,
 };
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
@@ -66,7 +65,7 @@ pub(super) struct Stream {
     pub(super) last_party: Party,
     pub(super) senders: Vec<SendContext>,
     /// What keys of ours have used up whose ciphers are gone, the oldest first.
-    pub(super) spent: VecDeque<Spent>,
+    pub(super) spent: Vec<Spent>,
     /// Whose place is the next to be taken.
     pub(super) turn_of_senders: usize,
     /// The suite of a key of ours that is nearly used up.
@@ -210,7 +209,7 @@ impl Stream {
             ring: KeyRing::default(),
             last_party: Party::default(),
             senders: Vec::new(),
-            spent: VecDeque::new(),
+            spent: Vec::new(),
             turn_of_senders: 0,
             worn: None,
             rate: RateLimit::default(),

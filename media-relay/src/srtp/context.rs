@@ -156,7 +156,7 @@ struct Source {
     /// Highest index of reports that it had used before it began to count them anew.
     rtcp_past: Option<u64>,
     /// NTP time of its newest sender report.
-    told_at: Option<u64>,
+    told_at: u64,
     /// Lowest authentic RTP index.
     lowest: u64,
     /// RTP timestamps of authentic packets.
@@ -464,8 +464,8 @@ impl Receiver {
             return Err(SrtpFault::Authentication);
         }
         let told_at = match (is_dated, u32_at(message, 8), u32_at(message, 12)) {
-            (true, Some(seconds), Some(rest)) => Some(u64::from(seconds) << 32 | u64::from(rest)),
-            _ => None,
+            (true, Some(seconds), Some(rest)) => u64::from(seconds) << 32 | u64::from(rest),
+            _ => 0,
         };
         if !is_new && source.is_none_or(|source| told_at <= source.told_at) {
             message.copy_from_slice(before.get(..length).unwrap_or_default());
@@ -532,7 +532,7 @@ impl Receiver {
                     rtp: ReplayWindow::new(),
                     rtcp: ReplayWindow::new(),
                     rtcp_past: None,
-                    told_at: None,
+                    told_at: 0,
                     lowest: u64::MAX,
                     times: Times { first: 0, width: 0 },
                     past: None,

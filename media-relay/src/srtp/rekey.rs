@@ -16,6 +16,7 @@ use super::context::Counted;
 use super::{HmacSha1, Protocol, Receiver, SrtpFault};
 use crate::time::Timestamp;
 use media_api::{CryptoKey, Suite};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// How long the old key stays valid beside a new one.
@@ -27,7 +28,7 @@ const MAX_GONE: usize = 8;
 
 /// Names a context in its ring.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct KeyId(u32);
+pub(crate) struct KeyId(NonZeroU32);
 
 /// All receive contexts of one stream.
 #[derive(Debug, Default)]
@@ -70,7 +71,7 @@ impl KeyRing {
             return entry.id;
         }
         self.made = self.made.wrapping_add(1);
-        let id = KeyId(self.made);
+        let id = KeyId(NonZeroU32::new(self.made).unwrap_or(NonZeroU32::MIN));
         let print = (!self.gone.is_empty()).then(|| Print::of(key));
         let mut gone = self.gone.iter();
         let known = gone.position(|(own, _)| Some(*own) == print);
