@@ -361,6 +361,37 @@ fn a_digit_of_ours_stands_between_what_the_source_sends() {
 }
 
 #[test]
+fn two_digits_begin_at_two_times_though_the_clock_of_the_source_stood_still() {
+    let mut bench = bench(Means::Info, Means::Events);
+    let (mut sequence, mut begun) = (0, Vec::new());
+    for round in 0..40 {
+        // It says two packets, and is silent for 200 ms without counting them.
+        for _ in 0..2 {
+            let packet = audio_of_a(sequence, u32::from(sequence) * 160);
+            sequence += 1;
+            let _ = bench.send_or_end(A, peer_a(), &packet);
+        }
+        dial(&mut bench, B, '1', 100, Signal::Event);
+        let length = [200, 201, 240, 219][round % 4];
+        let packets = bench
+            .run_ms(length)
+            .into_iter()
+            .filter(|(to, _)| *to == peer_b());
+        let packets = packets.map(|(_, own)| read(&own));
+        begun.extend(packets.filter(|own| own.payload_type == 97 && own.marker));
+    }
+    assert_eq!(begun.len(), 40);
+    for pair in begun.windows(2) {
+        let step = pair[1].timestamp.wrapping_sub(pair[0].timestamp);
+        assert!(
+            (800..10_000).contains(&step),
+            "{step} after {}",
+            pair[0].timestamp
+        );
+    }
+}
+
+#[test]
 fn nobody_is_heard_beside_an_event_and_what_passes_keeps_its_timestamp() {
     let mut bench = bench(Means::Events, Means::Events);
     let mut passed = Vec::new();

@@ -182,13 +182,12 @@ impl MediaSession {
             // Whoever sends both would be heard twice (MED-221).
             (false, _) if digits.heard.is_active(now) => (Taken::Beside, News::default()),
             (false, _) => match (&mut digits.listener, accepted.law) {
+                (Some(listener), None) if accepted.is_noise => {
+                    found = listener.hush(accepted.piece(), now);
+                    (Taken::Not, News::default())
+                }
                 (Some(listener), Some(law)) => {
-                    let piece = Piece {
-                        generation: accepted.position.generation,
-                        extended: accepted.position.extended,
-                        timestamp: accepted.timestamp,
-                    };
-                    found = listener.hear(law, payload, piece, now);
+                    found = listener.hear(law, payload, accepted.piece(), now);
                     if found.is_tone && !intake.lets_pass() {
                         payload.fill(law.silence());
                     }
@@ -234,6 +233,14 @@ impl Accepted {
             clock_hz: self.clock_hz,
         }
     }
+
+    fn piece(&self) -> Piece {
+        Piece {
+            generation: self.position.generation,
+            extended: self.position.extended,
+            timestamp: self.timestamp,
+        }
+    }
 }
 
 impl Stream {
@@ -253,10 +260,7 @@ impl Stream {
                     break;
                 }
                 let way = self.way(signal);
-                let clock_hz = match way {
-                    Some(Way::Event { clock_hz, .. }) => clock_hz,
-                    Some(Way::Tone { .. }) | None => super::digit::tone::SAMPLES_PER_SECOND,
-                };
+                let clock_hz = way.map_or(super::digit::tone::SAMPLES_PER_SECOND, Way::clock_hz);
                 let (timestamp, _) = self.outgoing.continued(clock_hz, now);
                 let packet_ms = self.active().map_or(20, |face| face.terms.ptime_ms);
                 dialler.begin(way, timestamp, packet_ms, now);

@@ -156,6 +156,8 @@ pub(super) struct Accepted {
     pub(super) first: bool,
     /// Whether it is an event of RFC 4733.
     pub(super) is_event: bool,
+    /// Whether it is comfort noise of RFC 3389.
+    pub(super) is_noise: bool,
     /// Its law, if it is G.711.
     pub(super) law: Option<Law>,
     /// What becomes of it where the joined peer has another format instead.
@@ -179,6 +181,7 @@ impl Accepted {
             send_as: None,
             first: false,
             is_event: false,
+            is_noise: false,
             law: None,
             change: Change::None,
             packing: None,
@@ -710,6 +713,7 @@ impl Stream {
             send_as: rule.send_as,
             first,
             is_event: rule.is_event,
+            is_noise: rule.is_noise,
             law: rule.law,
             change: rule.change,
             packing: rule.packing,

@@ -27,6 +27,8 @@ const LATE_US: u64 = 60_000;
 /// How long digits wait for a peer of which nobody knows yet where it is, and how often that is looked at.
 const HELD_US: u64 = 10_000_000;
 const GLANCE_US: u64 = 20_000;
+/// How far behind a digit's end its source may go on, in timestamp units: 10 s of the fastest clock.
+const MOST_AHEAD: u32 = 480_000;
 /// Level of events: −10 dBm0.
 const VOLUME: u8 = 10;
 /// The longest that one segment of an event can say, in timestamp units (RFC 4733 §2.5.1.3).
@@ -40,6 +42,8 @@ pub(in crate::session) struct Dialler {
     waiting: VecDeque<Dialled>,
     now: Option<Sending>,
     held: Option<Held>,
+    /// RTP timestamp at which the latest one that began ends.
+    until: Option<u32>,
 }
 
 /// The next digit cannot be told yet.
@@ -87,6 +91,13 @@ pub(in crate::session) enum Way {
 }
 
 impl Way {
+    pub(in crate::session) fn clock_hz(self) -> u32 {
+        match self {
+            Self::Event { clock_hz, .. } => clock_hz,
+            Self::Tone { .. } => super::tone::SAMPLES_PER_SECOND,
+        }
+    }
+
     fn signal(self) -> Signal {
         match self {
             Self::Event { .. } => Signal::Event,
@@ -162,6 +173,13 @@ impl Dialler {
             false => PAUSE_MS.0,
             true => PAUSE_MS.1,
         };
+        let lasts = lasts_ms.div_ceil(packet_ms);
+        // A source whose clock stands still while it is silent goes on in the midst of the digit before, and two
+        // events that begin at one time are one (RFC 4733 §2.5.1.2).
+        let is_ahead = |until: &u32| until.wrapping_sub(timestamp) <= MOST_AHEAD;
+        let timestamp = self.until.filter(is_ahead).unwrap_or(timestamp);
+        let units = lasts * packet_ms * (way.clock_hz() / 1_000);
+        self.until = Some(timestamp.wrapping_add(units));
         self.now = Some(Sending {
             digit: next.digit,
             way,
@@ -169,7 +187,7 @@ impl Dialler {
             started: now,
             packet_ms,
             sent: 0,
-            lasts: lasts_ms.div_ceil(packet_ms),
+            lasts,
             pause: pause_ms.div_ceil(packet_ms),
             tones: Tones::new(next.digit),
         });
@@ -268,7 +286,7 @@ impl Sending {
         let Way::Tone { payload_type, law } = self.way else {
             return None;
         };
-        let clock_hz = super::tone::SAMPLES_PER_SECOND;
+        let clock_hz = self.way.clock_hz();
         let samples = self.packet_ms * (clock_hz / 1_000);
         let length = usize::try_from(samples).ok()?;
         for octet in to.get_mut(..length)? {
@@ -326,6 +344,18 @@ mod tests {
         }
         assert!(dialler.deadline().is_none() && !dialler.is_busy());
         sent
+    }
+
+    #[test]
+    fn digits_begin_at_different_times_though_the_clock_of_the_source_stands_still() {
+        let mut dialler = Dialler::default();
+        for (symbol, since) in [('1', 5), ('2', 1), ('3', u32::MAX)] {
+            dialler.add(dialled(symbol, 100));
+            let now = Timestamp(1_000_000);
+            dialler.begin(Some(EVENT), since, 20, now);
+            dialler.now.take_if(|_| true).unwrap();
+        }
+        assert_eq!(dialler.until, Some(5 + 3 * 800));
     }
 
     #[test]

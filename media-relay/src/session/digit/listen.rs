@@ -115,33 +115,10 @@ impl Listener {
     ) -> Found {
         let mut found = Found::default();
         let samples = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let lost = match self.next {
-            Some((generation, extended, timestamp)) if generation == piece.generation => {
-                if piece.extended < extended {
-                    // Too late; it was taken for lost.
-                    found.is_tone = self.run.is_on();
-                    return found;
-                }
-                let missing = piece.timestamp.wrapping_sub(timestamp);
-                match (piece.extended - extended, missing) {
-                    (_, 0) => 0,
-                    // The peer was silent, and sent nothing.
-                    (0, missing) => {
-                        self.skip(missing, &mut found, Run::miss);
-                        0
-                    }
-                    (_, missing) => missing,
-                }
-            }
-            Some(_) | None => 0,
-        };
-        self.is_after_loss |= lost > 0;
-        self.skip(lost, &mut found, Run::lose);
-        self.next = Some((
-            piece.generation,
-            piece.extended + 1,
-            piece.timestamp.wrapping_add(samples),
-        ));
+        if !self.reach(piece, samples, &mut found) {
+            found.is_tone = self.run.is_on();
+            return found;
+        }
         if is_quiet(self.energy, self.filled) {
             // A tone is best seen from its beginning, and most begin with a packet.
             self.restart();
@@ -156,6 +133,55 @@ impl Listener {
         found.is_tone |= self.run.is_on();
         found.begun = self.run.begun.take();
         found
+    }
+
+    /// Hears that the peer is silent (RFC 3389): until its next audio nothing is lost.
+    pub(in crate::session) fn hush(&mut self, piece: Piece, now: Timestamp) -> Found {
+        let mut found = Found::default();
+        if self.reach(piece, 0, &mut found) {
+            self.heard_at = now;
+        }
+        found
+    }
+
+    /// Goes on to where a packet with so many samples begins; says no if it comes too late, and was taken for
+    /// lost.
+    fn reach(&mut self, piece: Piece, samples: u32, found: &mut Found) -> bool {
+        let lost = match self.next {
+            Some((generation, extended, timestamp)) if generation == piece.generation => {
+                if piece.extended < extended {
+                    return false;
+                }
+                let missing = piece.timestamp.wrapping_sub(timestamp);
+                match (piece.extended - extended, missing) {
+                    (_, 0) => 0,
+                    // The peer was silent, and sent nothing.
+                    (0, missing) => {
+                        self.skip(missing, found, Run::miss);
+                        0
+                    }
+                    (packets, missing) => {
+                        // No more is lost than packets are: for the rest of the time the peer was silent.
+                        let packets = u32::try_from(packets).unwrap_or(u32::MAX);
+                        let lost = match samples {
+                            0 => missing,
+                            each => missing.min(packets.saturating_mul(each)),
+                        };
+                        self.skip(missing - lost, found, Run::miss);
+                        lost
+                    }
+                }
+            }
+            Some(_) | None => 0,
+        };
+        self.is_after_loss |= lost > 0;
+        self.skip(lost, found, Run::lose);
+        self.next = Some((
+            piece.generation,
+            piece.extended + 1,
+            piece.timestamp.wrapping_add(samples),
+        ));
+        true
     }
 
     /// When a digit is over whose audio has stopped.
@@ -454,6 +480,8 @@ mod tests {
     struct Ear {
         listener: Listener,
         sequence: u64,
+        /// Packet times that passed without a packet.
+        passed_over: u64,
         heard: Vec<(char, u16)>,
         /// Packets that were heard on the other side.
         passed: Vec<bool>,
@@ -464,6 +492,7 @@ mod tests {
             Self {
                 listener: Listener::default(),
                 sequence: 70_000,
+                passed_over: 0,
                 heard: Vec::new(),
                 passed: Vec::new(),
             }
@@ -485,12 +514,7 @@ mod tests {
                     continue;
                 }
                 let payload: Vec<u8> = packet.iter().map(|s| law.encode(*s as i16)).collect();
-                let piece = Piece {
-                    generation: 1,
-                    extended: self.sequence,
-                    timestamp: (self.sequence as u32).wrapping_mul(160),
-                };
-                let now = Timestamp(self.sequence * 20_000);
+                let (piece, now) = self.place();
                 let ended = self.listener.expire(now);
                 self.note(ended);
                 let found = self.listener.hear(law, &payload, piece, now);
@@ -499,8 +523,28 @@ mod tests {
             }
         }
 
+        /// Where its latest packet belongs, and when it comes.
+        fn place(&self) -> (Piece, Timestamp) {
+            let at = self.sequence + self.passed_over;
+            let piece = Piece {
+                generation: 1,
+                extended: self.sequence,
+                timestamp: (at as u32).wrapping_mul(160),
+            };
+            (piece, Timestamp(at * 20_000))
+        }
+
+        /// One packet of comfort noise, and then none for so many packet times.
+        fn rest(&mut self, packets: u64) {
+            self.sequence += 1;
+            let (piece, now) = self.place();
+            let found = self.listener.hush(piece, now);
+            self.note(found.ended.into_iter().flatten());
+            self.passed_over += packets;
+        }
+
         fn end(mut self) -> Vec<(char, u16)> {
-            let late = Timestamp(self.sequence * 20_000 + 1_000_000);
+            let late = Timestamp(self.place().1.0 + 1_000_000);
             let ended = self.listener.expire(late);
             self.note(ended);
             self.heard
@@ -642,6 +686,22 @@ mod tests {
             ear.hear(Law::A, &samples, &[lost]);
             let heard: String = ear.end().iter().map(|(symbol, _)| *symbol).collect();
             assert_eq!(heard, "33", "without packet {lost}");
+        }
+    }
+
+    #[test]
+    fn a_key_pressed_twice_with_comfort_noise_between_is_two() {
+        let (low, high) = key('1');
+        let level = amplitude(-10.0);
+        let press = tones(&[(low, level), (high, level)], 800, 0);
+        for lost in [vec![], vec![4], vec![0]] {
+            let mut ear = Ear::new();
+            for _ in 0..2 {
+                ear.hear(Law::A, &press, &lost);
+                ear.rest(5);
+            }
+            let heard: String = ear.end().iter().map(|(symbol, _)| *symbol).collect();
+            assert_eq!(heard, "11", "without {lost:?}");
         }
     }
 
