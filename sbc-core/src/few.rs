@@ -1,10 +1,16 @@
 //! A map for a handful of large values, in the order of their keys.
 //!
-//! A tree would make room for eleven of them at once, and a call has two legs.
+//! A tree would make room for eleven of them at once, and a call has two legs and one early dialog.
 
 /// Values by key, each in its own place.
 #[derive(Clone, Debug)]
 pub(crate) struct Few<K, V>(Vec<(K, Box<V>)>);
+
+impl<K, V> Default for Few<K, V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
 
 impl<K: Ord, V> Few<K, V> {
     /// One entry, and room for another.
@@ -12,6 +18,21 @@ impl<K: Ord, V> Few<K, V> {
         let mut entries = Vec::with_capacity(2);
         entries.push((key, Box::new(value)));
         Self(entries)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes all of them out.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Whether there is a value under a key.
+    pub(crate) fn contains_key(&self, key: &K) -> bool {
+        self.0.iter().any(|(own, _)| own == key)
     }
 
     /// The value under a key.
@@ -88,5 +109,8 @@ mod tests {
             .for_each(|value| value.make_ascii_uppercase());
         let entries: Vec<_> = few.iter().map(|(key, value)| (*key, *value)).collect();
         assert_eq!(entries, [(1, 'A'), (3, 'C')]);
+        assert!(few.len() == 2 && few.contains_key(&3) && !few.contains_key(&2));
+        few.clear();
+        assert!(few.len() == 0 && few.get(&1).is_none());
     }
 }

@@ -79,19 +79,32 @@ pub(crate) fn push_number(out: &mut Vec<u8>, number: u64) {
         }
         return out.push(digit(1));
     }
-    let mut digits = [0_u8; 20];
+    let mut digits = [b'0'; 20];
     let mut at = digits.len();
     let mut left = number;
-    loop {
+    // Two at a time, which halves the divisions.
+    while left >= 10 {
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[(left % 100) as usize]);
+        left /= 100;
+    }
+    if left > 0 {
         at -= 1;
-        digits[at] = b'0' + (left % 10) as u8;
-        left /= 10;
-        if left == 0 {
-            break;
-        }
+        digits[at] = b'0' + left as u8;
     }
     out.extend_from_slice(&digits[at..]);
 }
+
+/// The numbers below 100 in two digits.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0;
+    while number < pairs.len() {
+        pairs[number] = [b'0' + number as u8 / 10, b'0' + number as u8 % 10];
+        number += 1;
+    }
+    pairs
+};
 
 /// Appends an address; IPv6 without brackets.
 pub(crate) fn push_address(out: &mut Vec<u8>, address: IpAddr) {
@@ -239,6 +252,17 @@ mod tests {
                     assert_eq!(ipv4(text.as_bytes()), text.parse().ok(), "{text}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_writes_them() {
+        let powers = (0..20).map(|power| 10_u64.pow(power));
+        let around = powers.flat_map(|power| [power - 1, power, power + 1, power.wrapping_mul(7)]);
+        for number in around.chain(0..1_100).chain([u64::MAX]) {
+            let mut out = Vec::new();
+            push_number(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
         }
     }
 

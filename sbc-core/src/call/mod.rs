@@ -239,7 +239,7 @@ pub(crate) struct Admitted {
     pub(crate) flow: Flow,
     pub(crate) transaction: TransactionId,
     pub(crate) request: Message,
-    pub(crate) caller: Caller,
+    pub(crate) caller: Arc<Caller>,
     /// Called number as received, and after the transforms of the trunk it came in on.
     pub(crate) called_raw: String,
     pub(crate) called: Number,
@@ -313,7 +313,7 @@ impl Call {
             started: cx.now,
             answered: None,
             is_answer_told: false,
-            parties: Few::one(A_LEG, Arc::new(admitted.caller.clone())),
+            parties: Few::one(A_LEG, Arc::clone(&admitted.caller)),
             ends,
             bridge: None,
             direct: None,

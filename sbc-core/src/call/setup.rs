@@ -250,10 +250,10 @@ impl Setup {
             is_secure,
         );
         let elin = admitted.place.and_then(|place| place.elin);
-        let caller = Arc::new(match elin {
-            Some(number) => admitted.caller.at_place(&number),
+        let caller = match elin {
+            Some(number) => Arc::new(Caller::clone(&admitted.caller).at_place(&number)),
             None => admitted.caller,
-        });
+        };
         let attempts = plan.into_iter().map(|trunk| Attempt {
             trunk,
             called: admitted.called.clone(),

@@ -260,7 +260,7 @@ impl Core {
             flow: flow.clone(),
             transaction: id,
             request: message,
-            caller,
+            caller: Arc::new(caller),
             called_raw,
             called,
             calling: calling.value,

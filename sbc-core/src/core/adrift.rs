@@ -13,7 +13,6 @@ use crate::letter::{Again, Content, Letter};
 use crate::policy::ingress::Ingress;
 use crate::sip::{Message, Method};
 use crate::time::Now;
-use crate::transaction::Owner;
 use crate::transport::{Flow, FlowFault};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -71,19 +70,11 @@ impl Core {
         self.adrift.add(id);
     }
 
-    /// An INVITE has come: it may be a call again that was left elsewhere. Says whether the other shards are
-    /// asked; then it comes home as a letter, because before that a limit may still be full of the call that
-    /// was left.
-    pub(super) fn asks_around(
-        &mut self,
-        owner: Owner,
-        flow: &Flow,
-        invite: &Message,
-        ingress: &Ingress,
-    ) -> bool {
-        let is_new = *invite.method() == Method::Invite
-            && invite.to_tag().is_none()
-            && owner == Owner::Nobody;
+    /// A request without a transaction has come. If it is an INVITE, it may be a call again that was left
+    /// elsewhere. Says whether the other shards are asked; then it comes home as a letter, because before that a
+    /// limit may still be full of the call that was left.
+    pub(super) fn asks_around(&mut self, flow: &Flow, invite: &Message, ingress: &Ingress) -> bool {
+        let is_new = *invite.method() == Method::Invite && invite.to_tag().is_none();
         let makes_again = ingress.trunk.habits.lost_connection == LostConnection::End;
         // The same Call-ID would have come to the shard of the first one.
         let is_asked = is_new && makes_again && self.adrift.are_elsewhere();
@@ -109,7 +100,9 @@ impl Core {
     ) {
         let (invite, ingress) = (&again.invite, &again.ingress);
         if again.from == self.plane.shard {
-            return self.taken(now, &again.flow, invite.clone(), ingress.clone(), out);
+            let owner = self.plane.transactions.owner_of(invite);
+            let (invite, ingress) = (invite.clone(), ingress.clone());
+            return self.taken(now, owner, &again.flow, invite, ingress, out);
         }
         // First: whatever becomes of a call here, the INVITE has to come home.
         self.pass_around(letter.clone());

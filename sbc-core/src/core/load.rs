@@ -10,7 +10,6 @@ use crate::overload::{NewCall, Stage, Verdict};
 use crate::policy::ingress::Ingress;
 use crate::sip::{Message, Method, RequestHead, Status};
 use crate::time::Now;
-use crate::transaction::Owner;
 use crate::transport::{Flow, overload};
 
 impl Core {
@@ -27,12 +26,11 @@ impl Core {
         }
     }
 
-    /// Whether a new call is refused for our own load, at the least cost: before any state. OPTIONS
-    /// outside of dialogs is answered as a call would be (SIP-1320).
+    /// Whether a request that has no transaction yet is refused for our own load if it begins a call, at the
+    /// least cost: before any state. OPTIONS outside of dialogs is answered as a call would be (SIP-1320).
     pub(super) fn sheds(
         &mut self,
         now: Now,
-        owner: Owner,
         flow: &Flow,
         message: &Message,
         ingress: &Ingress,
@@ -40,9 +38,6 @@ impl Core {
     ) -> bool {
         let begins_call = matches!(message.method(), Method::Invite | Method::Options)
             && message.to_tag().is_none()
-            && owner == Owner::Nobody
-            // What was answered gets the same answer again (RFC 3261 §17.2.2).
-            && !self.plane.transactions.knows(message)
             // Teams judges us by these answers long after the load is gone (TDR-OPT-005).
             && !(*message.method() == Method::Options && ingress.trunk.preset == Preset::Teams);
         if !begins_call {

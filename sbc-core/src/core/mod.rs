@@ -435,25 +435,29 @@ impl Core {
             Err(why) => return dropped(why, flow, out),
         };
         let message = self.told_load(now, message, &ingress.trunk);
-        let owner = self.plane.transactions.owner_of(&message);
-        if self.sheds(now, owner, flow, &message, &ingress, out)
-            || self.asks_around(owner, flow, &message, &ingress)
+        let owner = self.plane.transactions.known_owner_of(&message);
+        // What was answered gets the same answer again (RFC 3261 §17.2.2).
+        let is_new = owner.is_none();
+        if is_new
+            && (self.sheds(now, flow, &message, &ingress, out)
+                || self.asks_around(flow, &message, &ingress))
         {
             return;
         }
-        self.taken(now, flow, message, ingress, out);
+        let owner = owner.unwrap_or(Owner::Nobody);
+        self.taken(now, owner, flow, message, ingress, out);
     }
 
     /// A request that is known to be a trunk's, and is not one too many.
     fn taken(
         &mut self,
         now: Now,
+        owner: Owner,
         flow: &Flow,
         message: Message,
         ingress: Ingress,
         out: &mut Effects,
     ) {
-        let owner = self.plane.transactions.owner_of(&message);
         self.tells_where(&message, out);
         allow_alias(flow, &message, &ingress.trunk, out);
         arrived_in_transaction(owner, flow, &message, out);

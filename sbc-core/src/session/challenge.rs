@@ -124,9 +124,8 @@ impl Proofs {
 impl Link {
     /// Whether an address is the trunk's peer, and not just what a Contact named.
     pub(super) fn is_peer(&self, cx: &Cx<'_>, style: &LegStyle, remote: SocketAddr) -> bool {
-        let (_, heard) = self.local_party();
         let (trunk, source) = (&style.trunk, remote.ip());
-        remote == heard.remote
+        remote == self.heard_at()
             || accepts_source(trunk, source)
             || cx.plane.standings.has_source(&trunk.name, source)
     }

@@ -334,6 +334,11 @@ impl Link {
         self.way = Way::Known(self.dialog.next_hop(), self.fallback.clone());
     }
 
+    /// Where the peer was last heard.
+    pub(super) fn heard_at(&self) -> SocketAddr {
+        self.fallback.remote
+    }
+
     /// Our address on this dialog, and where the peer was last heard.
     pub(crate) fn local_party(&self) -> (crate::sip::Address, Hop) {
         (self.dialog.local.clone(), self.fallback.clone())
@@ -627,33 +632,16 @@ impl Link {
             has_waited,
         } = waiting;
         let since = since.unwrap_or(cx.now.mono);
-        let branch = cx.plane.mint.branch();
-        let Some(listener) = style.config.listeners.get(&hop.listener) else {
-            return;
-        };
-        let Some(via) = style.via(listener, &branch) else {
-            return;
-        };
         match wanted {
             Wanted::Ack {
                 cseq,
                 invite,
                 answer,
-            } => {
-                // A repeated 2xx says that the ACK was not seen: it then goes to another address (SIP-212).
-                let ways = std::iter::once(hop).chain(&self.others).take(ACK_COPIES);
-                let mut copies = VecDeque::new();
-                for hop in ways {
-                    self.ack_copies(cx, style, hop, (cseq, invite), answer.as_ref(), &mut copies);
-                }
-                let keep = 64 * style.trunk.timers.t1;
-                let tag = Bytes::copy_from_slice(self.dialog.remote_tag());
-                let (now, owner) = (cx.now.mono, self.owner);
-                cx.plane
-                    .acks
-                    .send(now, keep, invite, tag, copies, owner, style, cx.out);
-            }
+            } => self.transmit_ack(cx, style, hop, (cseq, invite), answer.as_ref()),
             Wanted::Bye { lines } => {
+                let Some((branch, _, via)) = leaving(cx, style, hop) else {
+                    return;
+                };
                 let cseq = self.dialog.next_cseq();
                 let mut request = self.dialog.request(Method::Bye, cseq).header(&via);
                 for (name, value) in &lines {
@@ -672,6 +660,9 @@ impl Link {
                 self.proofs.sent(id, proof, Wanted::Bye { lines });
             }
             Wanted::Request(errand) => {
+                let Some((branch, listener, via)) = leaving(cx, style, hop) else {
+                    return;
+                };
                 let cseq = self.dialog.next_cseq();
                 let request =
                     self.written(style, listener, &via, &errand, cseq, LegStyle::sign_request);
@@ -721,6 +712,28 @@ impl Link {
                 self.proofs.sent(id, proof, Wanted::Request(errand));
             }
         }
+    }
+
+    fn transmit_ack(
+        &self,
+        cx: &mut Cx<'_>,
+        style: &LegStyle,
+        hop: &Hop,
+        (cseq, invite): (u32, TransactionId),
+        answer: Option<&Bytes>,
+    ) {
+        // A repeated 2xx says that the ACK was not seen: it then goes to another address (SIP-212).
+        let ways = std::iter::once(hop).chain(&self.others).take(ACK_COPIES);
+        let mut copies = VecDeque::new();
+        for hop in ways {
+            self.ack_copies(cx, style, hop, (cseq, invite), answer, &mut copies);
+        }
+        let keep = 64 * style.trunk.timers.t1;
+        let tag = Bytes::copy_from_slice(self.dialog.remote_tag());
+        let (now, owner) = (cx.now.mono, self.owner);
+        cx.plane
+            .acks
+            .send(now, keep, invite, tag, copies, owner, style, cx.out);
     }
 
     /// Remembers a request for as long as it could go elsewhere, or must arrive.
@@ -783,9 +796,7 @@ impl Link {
         answer: Option<&Bytes>,
         sign: fn(&LegStyle, RequestBuilder) -> RequestBuilder,
     ) -> Option<Bytes> {
-        let listener = style.config.listeners.get(&hop.listener)?;
-        let branch = cx.plane.mint.branch();
-        let via = style.via(listener, &branch)?;
+        let (_, _, via) = leaving(cx, style, hop)?;
         let request = self.dialog.request(Method::Ack, cseq).header(&via);
         let request = sign(style, request);
         // A Contact can name any host; credentials are none of its business.
@@ -882,6 +893,18 @@ impl Link {
         let table = &mut cx.plane.transactions;
         table.request(now, method, branch, bytes, hop, timers, owner, cx.out)
     }
+}
+
+/// The branch of a new request, the listener that it leaves by, and its Via.
+fn leaving<'a>(
+    cx: &mut Cx<'_>,
+    style: &'a LegStyle,
+    hop: &Hop,
+) -> Option<(String, &'a Listener, Via)> {
+    let listener = style.config.listeners.get(&hop.listener)?;
+    let branch = cx.plane.mint.branch();
+    let via = style.via(listener, &branch)?;
+    Some((branch, listener, via))
 }
 
 /// Whether requests of this method and their 2xx say where a party is found from now on (SIP-303).

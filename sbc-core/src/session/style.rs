@@ -155,7 +155,7 @@ impl LegStyle {
             Protocol::Tcp => Transport::Tcp,
             Protocol::Tls => Transport::Tls,
         };
-        let branch = Token::parse(Bytes::from(branch.to_owned())).ok()?;
+        let branch = Token::from_minted(branch.to_owned());
         let port = Some(listener.advertised.port());
         let mut via = Via::new(transport, our_host(&self.trunk, listener), port, branch);
         if listener.protocol == Protocol::Udp {

@@ -18,6 +18,7 @@ use crate::cause::{Because, Decision};
 use crate::config::{Preset, Rel100, TargetAddress, Trunk};
 use crate::dialog::Dialog;
 use crate::event::TargetFault;
+use crate::few::Few;
 use crate::id::{QueryId, TransactionId};
 use crate::mint::MAGIC_COOKIE;
 use crate::plane::Cx;
@@ -40,7 +41,7 @@ use crate::transport::{FlowFault, Hop};
 use crate::trunk::{Binding, Place};
 use bytes::Bytes;
 use early::{differs, established};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,7 +127,7 @@ pub(crate) struct Outgoing {
     /// The address that lets this call pass, which may be its only one (SIP-1710).
     admitted: Option<SocketAddr>,
     current: Option<Try>,
-    pub(super) early: BTreeMap<Bytes, Early>,
+    pub(super) early: Few<Bytes, Early>,
     /// Tags of early dialogs that the caller has left.
     left: BTreeSet<Bytes>,
     best: Option<Rejection>,
@@ -262,7 +263,7 @@ impl Outgoing {
             racing: None,
             admitted: None,
             current: None,
-            early: BTreeMap::new(),
+            early: Few::default(),
             left: BTreeSet::new(),
             best,
             started: cx.now.mono,

@@ -119,7 +119,8 @@ impl NameAddr {
         out.push(b'>');
     }
 
-    fn parser<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, Self> {
+    /// The display name, and the text of the URI.
+    fn parts<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, (Option<DisplayName>, &'a [u8])> {
         if input.first() == Some(&b'"') {
             let (rest, quoted) = quoted_octets(input)?;
             let text = unquote(source, quoted);
@@ -128,8 +129,8 @@ impl NameAddr {
             }
             let display = DisplayName::from_wire(text);
             let (rest, ()) = lws(rest)?;
-            let (rest, uri) = bracketed(source, rest)?;
-            return Ok((rest, Self { display, uri }));
+            let (rest, uri) = bracketed(rest)?;
+            return Ok((rest, (display, uri)));
         }
         let words_end = input
             .iter()
@@ -140,9 +141,12 @@ impl NameAddr {
             if words.len() > MAX_DISPLAY_NAME {
                 return stop(input, Rule::TooLong);
             }
-            let display = DisplayName::from_wire(join_words(source, trim(words)));
-            let (rest, uri) = bracketed(source, rest)?;
-            return Ok((rest, Self { display, uri }));
+            let display = match trim(words) {
+                [] => None,
+                words => DisplayName::from_wire(join_words(source, words)),
+            };
+            let (rest, uri) = bracketed(rest)?;
+            return Ok((rest, (display, uri)));
         }
         // `addr-spec`: it ends before the parameters, and a comma or a headers part would have
         // needed brackets.
@@ -160,11 +164,22 @@ impl NameAddr {
         {
             return stop(input, Rule::Brackets);
         }
+        Ok((rest, (None, text)))
+    }
+
+    fn parser<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, Self> {
+        let (rest, (display, text)) = Self::parts(source, input)?;
         match Uri::parse(source.slice_ref(text)) {
-            Ok(uri) => Ok((rest, Self { display: None, uri })),
-            Err(fault) => stop(input.get(fault.at..).unwrap_or_default(), fault.rule),
+            Ok(uri) => Ok((rest, Self { display, uri })),
+            Err(fault) => stop(behind(input, text, fault.at), fault.rule),
         }
     }
+}
+
+/// What of an input follows this many octets of a part of it.
+fn behind<'a>(input: &'a [u8], part: &[u8], octets: usize) -> &'a [u8] {
+    let begin = part.as_ptr() as usize - input.as_ptr() as usize;
+    input.get(begin + octets..).unwrap_or_default()
 }
 
 impl Address {
@@ -190,14 +205,23 @@ impl Address {
     pub(super) fn parse(what: &'static str, text: &Bytes) -> Result<Self, ParseFault> {
         // A comma that is not inside quotes or brackets would begin a second value: a display name
         // that was not quoted, or a list where only one address may stand.
-        if split_commas(text).nth(1).is_some() {
+        if memchr::memchr(b',', text).is_some() && split_commas(text).nth(1).is_some() {
             return Err(ParseFault::new(what, Rule::Separator, 0));
         }
-        whole(what, text, |input| {
-            let (rest, addr) = NameAddr::parser(text, input)?;
+        // The URI is large, and need not be carried through every step.
+        let mut uri = None;
+        let (display, params) = whole(what, text, |input| {
+            let (rest, (display, part)) = NameAddr::parts(text, input)?;
+            match Uri::parse(text.slice_ref(part)) {
+                Ok(read) => uri = Some(read),
+                Err(fault) => return stop(behind(input, part, fault.at), fault.rule),
+            }
             let (rest, params) = Params::parser(text, rest)?;
-            Ok((rest, Self { addr, params }))
-        })
+            Ok((rest, (display, params)))
+        })?;
+        let uri = uri.ok_or(ParseFault::new(what, Rule::Empty, 0))?;
+        let addr = NameAddr { display, uri };
+        Ok(Self { addr, params })
     }
 
     /// Writes address and parameters.
@@ -217,7 +241,7 @@ fn is_bare_display_octet(octet: u8) -> bool {
         || matches!(octet, b'(' | b')' | b'/' | b'&' | b'#' | b'=' | b'$' | b'?')
 }
 
-fn bracketed<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, Uri> {
+fn bracketed(input: &[u8]) -> Step<'_, &[u8]> {
     let Some(inner) = input.strip_prefix(b"<") else {
         return stop(input, Rule::Brackets);
     };
@@ -225,10 +249,7 @@ fn bracketed<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, Uri> {
         return stop(input, Rule::Brackets);
     };
     let (text, rest) = inner.split_at(end);
-    match Uri::parse(source.slice_ref(text)) {
-        Ok(uri) => Ok((rest.get(1..).unwrap_or_default(), uri)),
-        Err(fault) => stop(inner.get(fault.at..).unwrap_or_default(), fault.rule),
-    }
+    Ok((rest.get(1..).unwrap_or_default(), text))
 }
 
 /// Words separated by single spaces; without a copy if they already are.

@@ -180,7 +180,7 @@ impl Message {
     /// Headers of which there may be one line only (SIP-005). Content-Length was counted when the
     /// message was indexed.
     fn at_most_one(&self) -> Result<(), ParseFault> {
-        let single = [
+        static SINGLE: [HeaderName; 9] = [
             HeaderName::From,
             HeaderName::To,
             HeaderName::CallId,
@@ -191,19 +191,14 @@ impl Message {
             HeaderName::ReferTo,
             HeaderName::Replaces,
         ];
-        let mut lines = [0_u8; 1 + u8::MAX as usize];
-        for line in self.headers() {
-            let count = &mut lines[usize::from(line.id())];
-            *count = count.saturating_add(1);
+        let repeated = self.repeated();
+        match SINGLE.iter().find(|name| repeated.has(name.id())) {
+            None => Ok(()),
+            Some(name) => {
+                let what = super::header::known_name(name);
+                Err(ParseFault::new(what, Rule::Repeated, 0))
+            }
         }
-        if let Some(name) = single.iter().find(|name| lines[usize::from(name.id())] > 1) {
-            return Err(ParseFault::new(
-                super::header::known_name(name),
-                Rule::Repeated,
-                0,
-            ));
-        }
-        Ok(())
     }
 
     fn check_request_uri(&self) -> Result<(), Rejection> {

@@ -119,6 +119,12 @@ macro_rules! builder_methods {
             self
         }
 
+        /// The same for each of these lines.
+        pub fn lines_if_valid(self, lines: &[(HeaderName, Bytes)]) -> Self {
+            let lines = lines.iter();
+            lines.fold(self, |built, (name, value)| built.raw_if_valid(name, value))
+        }
+
         /// Adds every line of this name that `message` has, as it stands. For answers to the peer
         /// that sent them, and what repeats a request of ours: nothing else may be added unread.
         pub fn copy(mut self, message: &Message, name: impl Borrow<HeaderName>) -> Self {
@@ -294,7 +300,7 @@ impl Lines {
 
     fn typed<H: Header>(&mut self, header: &H) {
         let begin = self.out.len();
-        self.name(&H::NAME);
+        H::NAME.begin_line(&mut self.out);
         let value = self.out.len();
         header.emit(&mut self.out);
         debug_assert!(
@@ -306,7 +312,7 @@ impl Lines {
 
     fn address(&mut self, name: &HeaderName, address: &Address) {
         let begin = self.out.len();
-        self.name(name);
+        name.begin_line(&mut self.out);
         address.emit(&mut self.out);
         self.end(rank(name), begin);
     }
@@ -315,7 +321,7 @@ impl Lines {
         let begin = self.out.len();
         for (index, header) in headers.into_iter().enumerate() {
             match index {
-                0 => self.name(&H::NAME),
+                0 => H::NAME.begin_line(&mut self.out),
                 _ => self.out.extend_from_slice(b", "),
             }
             header.emit(&mut self.out);
@@ -353,7 +359,7 @@ impl Lines {
 
     fn push(&mut self, name: &HeaderName, value: &[u8]) {
         let begin = self.out.len();
-        self.name(name);
+        name.begin_line(&mut self.out);
         self.out.extend_from_slice(value);
         self.end(rank(name), begin);
     }
@@ -371,11 +377,6 @@ impl Lines {
                 line.end = self.out.len();
             }
         }
-    }
-
-    fn name(&mut self, name: &HeaderName) {
-        self.out.extend_from_slice(name.as_str().as_bytes());
-        self.out.extend_from_slice(b": ");
     }
 
     fn end(&mut self, rank: u8, begin: usize) {

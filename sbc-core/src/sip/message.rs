@@ -12,7 +12,9 @@ use bytes::Bytes;
 
 use super::essential::Essentials;
 use super::grammar::{split_commas, trim};
-use super::header::{CSeq, Header, HeaderName, KNOWN, Shape, UNKNOWN, Via, known_name, lookup};
+use super::header::{
+    CSeq, Header, HeaderName, KNOWN, Names, Shape, UNKNOWN, Via, known_name, lookup,
+};
 use super::{Limits, Method, ParseFault, Rule, Status, Uri};
 
 /// Lists of responses that decide about something. Via has a limit of its own.
@@ -35,6 +37,9 @@ pub(super) struct Index {
     pub(super) bytes: Bytes,
     pub(super) start: StartLine,
     pub(super) lines: Vec<Line>,
+    /// Names of the lines, and those of more than one: most headers that are asked for are not there.
+    pub(super) names: Names,
+    pub(super) repeated: Names,
     pub(super) body: Range<usize>,
     pub(super) limits: Limits,
     pub(super) essentials: Essentials,
@@ -146,6 +151,20 @@ impl Message {
         })
     }
 
+    /// The lines of the name with this id.
+    fn named(&self, id: u8) -> impl DoubleEndedIterator<Item = &Line> {
+        let lines = match self.0.names.has(id) {
+            true => &self.0.lines[..],
+            false => &[],
+        };
+        lines.iter().filter(move |line| line.id == id)
+    }
+
+    /// Names that more than one line has.
+    pub(super) fn repeated(&self) -> Names {
+        self.0.repeated
+    }
+
     /// Header lines of one name, in any of its spellings (SIP-002, SIP-003).
     pub fn lines(&self, name: impl Borrow<HeaderName>) -> impl Iterator<Item = HeaderLine<'_>> {
         let name = name.borrow();
@@ -154,11 +173,11 @@ impl Message {
             HeaderName::Other(_) => Some(name.as_str().to_owned()),
             _ => None,
         };
-        self.headers().filter(move |header| match &other {
-            None => header.line.id == id,
-            Some(text) => {
-                header.line.id == UNKNOWN && header.raw_name().eq_ignore_ascii_case(text.as_bytes())
-            }
+        let index = &*self.0;
+        let lines = self.named(id).map(move |line| HeaderLine { index, line });
+        lines.filter(move |header| match &other {
+            None => true,
+            Some(text) => header.raw_name().eq_ignore_ascii_case(text.as_bytes()),
         })
     }
 
@@ -168,12 +187,8 @@ impl Message {
         match name {
             HeaderName::Other(_) => self.raw_named(name.as_str()),
             known => {
-                let id = known.id();
-                self.0
-                    .lines
-                    .iter()
-                    .find(|line| line.id == id)
-                    .map(|line| line.value(&self.0))
+                let line = self.named(known.id()).next()?;
+                Some(line.value(&self.0))
             }
         }
     }
@@ -187,7 +202,7 @@ impl Message {
     /// making a handle for each.
     pub(super) fn each_value(&self, name: &HeaderName, mut each: impl FnMut(&[u8])) {
         let id = name.id();
-        for line in self.0.lines.iter().filter(|line| line.id == id) {
+        for line in self.named(id) {
             let header = HeaderLine {
                 index: &self.0,
                 line,
@@ -210,23 +225,24 @@ impl Message {
     /// The first value of a header given by text, known or not, in any spelling.
     pub fn raw_named(&self, name: &str) -> Option<Bytes> {
         let id = lookup(name.as_bytes());
-        self.headers()
-            .find(|header| {
-                header.line.id == id
-                    && (id != UNKNOWN || header.raw_name().eq_ignore_ascii_case(name.as_bytes()))
-            })
+        let index = &*self.0;
+        self.named(id)
+            .map(|line| HeaderLine { index, line })
+            .find(|header| id != UNKNOWN || header.raw_name().eq_ignore_ascii_case(name.as_bytes()))
             .map(|header| header.value())
     }
 
     /// Whether there is a line of this name.
     pub fn has(&self, name: impl Borrow<HeaderName>) -> bool {
-        self.lines(name).next().is_some()
+        match name.borrow() {
+            other @ HeaderName::Other(_) => self.lines(other).next().is_some(),
+            known => self.0.names.has(known.id()),
+        }
     }
 
     /// The first value of a header, interpreted. `Ok(None)` if the header is absent.
     pub fn get<H: Header>(&self) -> Result<Option<H>, ParseFault> {
-        let id = H::NAME.id();
-        let Some(line) = self.0.lines.iter().find(|line| line.id == id) else {
+        let Some(line) = self.named(H::NAME.id()).next() else {
             return Ok(None);
         };
         let value = line.value(&self.0);
@@ -251,7 +267,7 @@ impl Message {
         };
         let id = H::NAME.id();
         let mut values = Vec::new();
-        for line in self.0.lines.iter().filter(|line| line.id == id) {
+        for line in self.named(id) {
             let text = line.value(&self.0);
             if H::SHAPE == Shape::Single {
                 values.push(H::parse(&text)?);
@@ -275,7 +291,7 @@ impl Message {
     pub fn list_of_readable<H: Header>(&self) -> Vec<H> {
         let mut values = Vec::new();
         let id = H::NAME.id();
-        for line in self.0.lines.iter().filter(|line| line.id == id) {
+        for line in self.named(id) {
             let text = line.value(&self.0);
             let parts = split_commas(&text);
             let readable = parts.filter_map(|part| H::parse(&text.slice_ref(part)).ok());
@@ -289,7 +305,7 @@ impl Message {
     pub fn last_of_readable<H: Header>(&self) -> Vec<H> {
         let mut values = Vec::new();
         let id = H::NAME.id();
-        for line in self.0.lines.iter().rev().filter(|line| line.id == id) {
+        for line in self.named(id).rev() {
             let text = line.value(&self.0);
             let parts: Vec<&[u8]> = split_commas(&text).collect();
             let parts = parts.into_iter().rev();
@@ -329,8 +345,7 @@ impl Message {
 
     /// The message whose first Via line has this value now, `via` its first.
     pub(super) fn with_first_via_line(mut self, value: Bytes, via: Via) -> Message {
-        let id = HeaderName::Via.id();
-        let Some(line) = self.0.lines.iter().find(|line| line.id == id) else {
+        let Some(line) = self.named(HeaderName::Via.id()).next() else {
             return self;
         };
         let changed = Some((line.value.start, value));
@@ -346,6 +361,8 @@ impl Message {
             bytes: old.bytes.clone(),
             start: old.start.clone(),
             lines: old.lines.clone(),
+            names: old.names,
+            repeated: old.repeated,
             body: old.body.clone(),
             limits: old.limits,
             essentials,
@@ -393,11 +410,6 @@ impl<'a> HeaderLine<'a> {
             )
             .unwrap_or(HeaderName::Subject),
         }
-    }
-
-    /// Number of the known name, or [`UNKNOWN`].
-    pub(super) fn id(&self) -> u8 {
-        self.line.id
     }
 
     /// The name as it stands.

@@ -37,6 +37,12 @@ impl PlainValue {
         }
     }
 
+    /// For text that is known to be one.
+    pub(super) fn recognised(text: Bytes) -> Self {
+        debug_assert!(!text.is_empty() && text.iter().copied().all(is_plain_octet));
+        Self(text)
+    }
+
     /// The octets, all of them visible ASCII.
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
@@ -55,7 +61,7 @@ impl Value {
 
 impl From<Token> for Value {
     fn from(token: Token) -> Self {
-        Self::Plain(PlainValue(token.as_bytes().clone()))
+        Self::Plain(PlainValue(token.into_bytes()))
     }
 }
 
@@ -68,6 +74,11 @@ impl Params {
     /// No parameters.
     pub const fn new() -> Self {
         Self(Vec::new())
+    }
+
+    /// No parameters, and room for so many.
+    pub(super) fn with_room(count: usize) -> Self {
+        Self(Vec::with_capacity(count))
     }
 
     /// Whether there is a parameter of this name, with or without a value.

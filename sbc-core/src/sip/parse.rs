@@ -10,7 +10,7 @@ use memchr::memchr2;
 
 use super::grammar::{is_token_octet, is_white, octets_as_str, trim};
 use super::head::{Reaction, Rejected, RequestHead};
-use super::header::{CSeq, Header, HeaderName, KNOWN, UNKNOWN, lookup};
+use super::header::{CSeq, Header, HeaderName, KNOWN, Names, UNKNOWN, lookup};
 use super::message::{Index, Line, StartLine};
 use super::{Limits, Message, Method, ParseFault, Rule, Status, Token};
 use crate::octets::position_of;
@@ -26,7 +26,10 @@ impl Message {
             .iter()
             .take_while(|octet| matches!(octet, b'\r' | b'\n'))
             .count();
-        let bytes = bytes.slice(skipped..);
+        let bytes = match skipped {
+            0 => bytes,
+            _ => bytes.slice(skipped..),
+        };
         match index(&bytes, limits) {
             Ok(index) => Ok(Self::from_index(index)),
             Err(fault) => Err(reject(&bytes, limits, fault)),
@@ -39,6 +42,7 @@ fn index(bytes: &Bytes, limits: &Limits) -> Result<Index, ParseFault> {
     let mut start = start_line(bytes, start_end)?;
 
     let mut lines = Vec::with_capacity(32);
+    let (mut names, mut repeated) = (Names::default(), Names::default());
     let mut content_length = None;
     let mut at = start_end + 2;
     loop {
@@ -64,6 +68,9 @@ fn index(bytes: &Bytes, limits: &Limits) -> Result<Index, ParseFault> {
                 at: line.value.start as usize,
                 ..fault
             })?;
+        }
+        if names.add(line.id) {
+            repeated.add(line.id);
         }
         lines.push(line);
         at = next;
@@ -92,6 +99,8 @@ fn index(bytes: &Bytes, limits: &Limits) -> Result<Index, ParseFault> {
         bytes: bytes.slice(..at + length),
         start,
         lines,
+        names,
+        repeated,
         body: at..at + length,
         limits: *limits,
         essentials: Default::default(),

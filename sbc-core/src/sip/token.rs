@@ -40,6 +40,11 @@ impl Token {
         Self(text)
     }
 
+    /// The octets themselves.
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
     /// The octets, all of them ASCII.
     pub fn as_bytes(&self) -> &Bytes {
         &self.0

@@ -91,8 +91,8 @@ impl InviteServer {
     }
 
     /// What was said last before a 2xx.
-    pub(super) fn said(&self) -> &Bytes {
-        &self.last
+    pub(super) fn said(&self) -> Bytes {
+        self.last.clone()
     }
 
     /// The INVITE again.

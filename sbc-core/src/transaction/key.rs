@@ -1,7 +1,7 @@
 //! Matching of messages to transactions: RFC 3261 §17.1.3 and §17.2.3, with the RFC 2543 fallback.
 
 use crate::hashed::{Digest, Secret};
-use crate::sip::header::{CSeq, CallId, From, Header, To, Via};
+use crate::sip::header::{CSeq, CallId, From, To, Via};
 use crate::sip::{HeaderName, Host, Message, Method};
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -93,7 +93,7 @@ pub(super) fn own_sent_by(request: &Bytes) -> Option<SentBy> {
     let value = request.get(memchr::memchr(b'\n', request)? + 1..)?;
     let value = value.strip_prefix(b"Via: ")?;
     let value = value.get(..memchr::memchr2(b';', b'\r', value)?)?;
-    let via = Via::parse(&request.slice_ref(value)).ok()?;
+    let via = Via::bare(&request.slice_ref(value))?;
     Some(SentBy {
         port: via.sent_by_port(),
         host: via.host,

@@ -6,7 +6,7 @@
 use super::client::Client;
 use super::invite_client::InviteClient;
 use super::invite_server::InviteServer;
-use super::server::Server;
+use super::server::{Server, Trying};
 use super::{Owner, Sender, TimerSet, Verdict};
 use crate::deadline::Timers;
 use crate::effect::{Effect, Effects};
@@ -59,6 +59,14 @@ fn request(method: &str) -> Bytes {
          Max-Forwards: 70\r\nFrom: <sip:a@example.com>;tag=a\r\nTo: <sip:b@example.com>\r\n\
          Call-ID: c\r\nCSeq: 1 {method}\r\nContent-Length: 0\r\n\r\n"
     ))
+}
+
+fn trying() -> Trying {
+    let request = Message::parse(request("BYE"), &Limits::default());
+    Trying {
+        request: request.expect("a request"),
+        lines: Vec::new(),
+    }
 }
 
 fn status(code: u16) -> Status {
@@ -401,7 +409,7 @@ fn server_does_in_every_state_what_its_table_says() {
         ],
     };
     let print = |is_reliable| {
-        sheet.print(|_| Server::start(NOW, TimerSet::default(), is_reliable, bytes_of(100)))
+        sheet.print(|_| Server::start(NOW, TimerSet::default(), is_reliable, trying()))
     };
     compare("server.txt", print(false), print(true));
 }
@@ -521,7 +529,7 @@ fn lingers(is_reliable: bool) -> [Option<f64>; 6] {
         .1
     };
     let server = |to: &mut Sender<'_>| {
-        let mut machine = Server::start(NOW, set, is_reliable, bytes_of(100));
+        let mut machine = Server::start(NOW, set, is_reliable, trying());
         machine.respond(NOW, status(200), bytes_of(200), to);
         machine
     };

@@ -15,7 +15,7 @@
 
 use super::{Sender, TimerSet};
 use crate::deadline::Timers;
-use crate::sip::Status;
+use crate::sip::{HeaderName, Message, ResponseBuilder, Status};
 use crate::time::Timestamp;
 use bytes::Bytes;
 use std::time::Duration;
@@ -27,8 +27,33 @@ pub(super) struct Server {
     pub(super) timers: Timers<TIMERS>,
     set: TimerSet,
     is_reliable: bool,
-    trying: Bytes,
-    last: Option<Bytes>,
+    said: Said,
+}
+
+/// What was said last.
+#[derive(Debug)]
+enum Said {
+    /// Nothing yet, but this may be.
+    Nothing(Trying),
+    /// This.
+    Last(Bytes),
+}
+
+/// The 100 of a request. Nearly every one is answered before it is wanted, so it is written only then.
+#[derive(Debug)]
+pub(super) struct Trying {
+    /// What it answers.
+    pub(super) request: Message,
+    /// Lines of the peer's trunk.
+    pub(super) lines: Vec<(HeaderName, Bytes)>,
+}
+
+impl Trying {
+    /// The message.
+    pub(super) fn written(&self) -> Bytes {
+        let response = ResponseBuilder::to(&self.request, Status::TRYING, None);
+        response.lines_if_valid(&self.lines).build()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,14 +71,13 @@ const J: usize = 2;
 
 impl Server {
     /// `trying` is the 100 that is sent if the layer above takes its time.
-    pub(super) fn start(now: Timestamp, set: TimerSet, is_reliable: bool, trying: Bytes) -> Self {
+    pub(super) fn start(now: Timestamp, set: TimerSet, is_reliable: bool, trying: Trying) -> Self {
         let mut server = Self {
             state: State::Trying,
             timers: Timers::default(),
             set,
             is_reliable,
-            trying,
-            last: None,
+            said: Said::Nothing(trying),
         };
         server.set_timers(now, set);
         server
@@ -73,15 +97,18 @@ impl Server {
     }
 
     /// What was said last, or could be.
-    pub(super) fn said(&self) -> &Bytes {
-        self.last.as_ref().unwrap_or(&self.trying)
+    pub(super) fn said(&self) -> Bytes {
+        match &self.said {
+            Said::Nothing(trying) => trying.written(),
+            Said::Last(last) => last.clone(),
+        }
     }
 
     /// The request again.
     pub(super) fn repeated(&self, to: &mut Sender<'_>) {
-        match (self.state, &self.last) {
-            (State::Proceeding | State::Completed, Some(last)) => to.send(last),
-            (State::Proceeding | State::Completed, None)
+        match (self.state, &self.said) {
+            (State::Proceeding | State::Completed, Said::Last(last)) => to.send(last),
+            (State::Proceeding | State::Completed, Said::Nothing(_))
             | (State::Trying | State::Terminated, _) => {}
         }
     }
@@ -100,7 +127,7 @@ impl Server {
         match self.state {
             State::Trying | State::Proceeding => {
                 to.send(&bytes);
-                self.last = Some(bytes);
+                self.said = Said::Last(bytes);
                 self.timers.clear();
                 let linger = match self.is_reliable {
                     true => Duration::ZERO,
@@ -119,8 +146,9 @@ impl Server {
     pub(super) fn expired(&mut self, timer: usize, to: &mut Sender<'_>) {
         match (self.state, timer) {
             (State::Trying, LATE) => {
-                to.send(&self.trying);
-                self.last = Some(self.trying.clone());
+                let trying = self.said();
+                to.send(&trying);
+                self.said = Said::Last(trying);
                 self.state = State::Proceeding;
             }
             (State::Trying | State::Proceeding, GIVE_UP) | (State::Completed, J) => {

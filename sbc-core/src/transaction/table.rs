@@ -10,7 +10,7 @@ use super::invite_server::{self, InviteServer};
 use super::key::{
     ClientKey, SentBy, ServerKey, client_key, has_one_via, merge_key, own_sent_by, server_key,
 };
-use super::server::{self, Server};
+use super::server::{self, Server, Trying};
 use super::{Indication, Manners, Owner, Sender, TimerSet, Verdict};
 use crate::config::Merged;
 use crate::deadline::DeadlineQueue;
@@ -57,12 +57,6 @@ impl Default for Bounds {
 
 /// Q.850: the routing is in error, which is what a circle is.
 const LOOP_CAUSE: u8 = 25;
-
-fn with_lines(response: ResponseBuilder, lines: &[(HeaderName, Bytes)]) -> ResponseBuilder {
-    lines.iter().fold(response, |response, (name, value)| {
-        response.raw_if_valid(name, value)
-    })
-}
 
 /// All transactions of one shard.
 #[derive(Debug, Default)]
@@ -194,6 +188,11 @@ impl Table {
     /// Whose transaction a message belongs to before it is applied: a response to a request of
     /// ours; an ACK or CANCEL to an INVITE; the repetition of a request.
     pub fn owner_of(&self, message: &Message) -> Owner {
+        self.known_owner_of(message).unwrap_or(Owner::Nobody)
+    }
+
+    /// The same; nothing of a message that belongs to no transaction.
+    pub fn known_owner_of(&self, message: &Message) -> Option<Owner> {
         let id = if message.is_response() {
             client_key(message).and_then(|key| self.clients.get(&key))
         } else {
@@ -203,8 +202,8 @@ impl Table {
             };
             server_key(self.secret, message, method).and_then(|key| self.servers.get(&key))
         };
-        id.and_then(|id| self.entries.get(id))
-            .map_or(Owner::Nobody, |entry| entry.owner)
+        let entry = self.entries.get(id?)?;
+        Some(entry.owner)
     }
 
     /// Whether a request is a repetition of one that has a transaction, or the CANCEL of one.
@@ -601,7 +600,7 @@ impl Table {
                 if manners.says_why {
                     response = response.header(&Reason::q850(LOOP_CAUSE, None));
                 }
-                let bytes = with_lines(response, &manners.lines).build();
+                let bytes = response.lines_if_valid(&manners.lines).build();
                 self.respond(now, id, status, bytes, out);
             }
             Method::Cancel => self.cancelled(now, id, message, &manners.lines, mint, out, up),
@@ -629,11 +628,13 @@ impl Table {
         let id = self.new_id();
         let timers = TimerSet::default();
         let is_reliable = hop.protocol.is_reliable();
-        let trying = ResponseBuilder::to(message, Status::TRYING, None);
-        let trying = with_lines(trying, lines).build();
+        let trying = Trying {
+            request: message.clone(),
+            lines: lines.to_vec(),
+        };
         let machine = match message.method() {
             Method::Invite => {
-                let machine = InviteServer::start(now, timers, is_reliable, trying);
+                let machine = InviteServer::start(now, timers, is_reliable, trying.written());
                 Machine::InviteServer(Box::new(machine))
             }
             _ => Machine::Server(Box::new(Server::start(now, timers, is_reliable, trying))),
@@ -687,7 +688,7 @@ impl Table {
         };
         let tag = Token::from_minted(mint.tag());
         let response = ResponseBuilder::to(&message, status, Some(&tag));
-        let bytes = with_lines(response, lines).build();
+        let bytes = response.lines_if_valid(lines).build();
         let told = match invite {
             Some((invite, entry)) => match &entry.machine {
                 Machine::InviteServer(machine) if machine.is_open() => Some((invite, entry.owner)),

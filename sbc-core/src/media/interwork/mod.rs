@@ -240,13 +240,16 @@ fn are_transcoded(x: &MediaImage, known: &Agreement, y: &MediaImage, other: &Agr
         codec.is_audio() && other.formats.iter().any(|(other, _)| other == id)
     };
     // Whoever has said that it has the other's codec is to be asked for it instead.
-    let could_pass = admitted(&known.theirs, x.profile()).any(|(_, own)| own.joins(&other.codec))
-        || admitted(&other.theirs, y.profile()).any(|(_, own)| own.joins(&known.codec));
-    !could_pass
+    let could_pass = || {
+        admitted(&known.theirs, x.profile()).any(|(_, own)| own.joins(&other.codec))
+            || admitted(&other.theirs, y.profile()).any(|(_, own)| own.joins(&known.codec))
+    };
+    // What costs least, and rules out most, first: it is asked after every input.
+    !known.formats.iter().any(shares)
         && x.profile().may_transcode_with(y.profile())
         && known.codec.is_made()
         && other.codec.is_made()
-        && !known.formats.iter().any(shares)
+        && !could_pass()
 }
 
 /// Whether X does not know yet what it should of Y: that Y holds or has resumed, as far as X is told such things and has any choice left by its own wish (SIP-551).

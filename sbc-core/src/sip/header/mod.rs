@@ -57,7 +57,7 @@ pub use local_media::{MediaPath, UserLocation, UserSite};
 pub use max_breadth::MaxBreadth;
 pub use max_forwards::MaxForwards;
 pub use name::{ExtensionName, HeaderName};
-pub(in crate::sip) use name::{KNOWN, UNKNOWN, lookup};
+pub(in crate::sip) use name::{KNOWN, Names, UNKNOWN, lookup};
 pub use option_tag::{OptionTag, ProxyRequire, Require, Supported, Unsupported};
 pub use privacy::Privacy;
 pub use rack::{RAck, RSeq};

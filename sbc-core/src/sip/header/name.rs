@@ -23,6 +23,8 @@ macro_rules! header_names {
         /// Known names in the order of the enum.
         pub(in crate::sip) static KNOWN: &[HeaderName] = &[$(HeaderName::$variant),+];
 
+        const TEXTS: [&str; KNOWN.len()] = [$($text),+];
+
         const SPELLINGS: &[(&str, u8)] = &[
             $(($text, Id::$variant as u8), $(($compact, Id::$variant as u8),)?)+
         ];
@@ -154,6 +156,21 @@ impl HeaderName {
         }
     }
 
+    /// Begins a line with this name: the name and its separator.
+    pub(in crate::sip) fn begin_line(&self, out: &mut Vec<u8>) {
+        match BEGINNINGS.get(usize::from(self.id())) {
+            Some(Beginning { text, length }) => {
+                let end = out.len() + usize::from(*length);
+                out.extend_from_slice(text);
+                out.truncate(end);
+            }
+            None => {
+                out.extend_from_slice(self.as_str().as_bytes());
+                out.extend_from_slice(SEPARATOR);
+            }
+        }
+    }
+
     /// The known name that this is, in any spelling.
     pub(in crate::sip) fn known(text: &[u8]) -> Option<&'static Self> {
         KNOWN.get(usize::from(lookup(text)))
@@ -213,8 +230,73 @@ impl Ord for ExtensionName {
     }
 }
 
+const SEPARATOR: &[u8] = b": ";
+
+/// A known name with its separator.
+struct Beginning {
+    text: [u8; LONGEST_BEGINNING],
+    length: u8,
+}
+
+/// Octets of the longest one. All are copied as if they were as long: that takes two moves, and every line
+/// of ours begins so.
+const LONGEST_BEGINNING: usize = 32;
+
+static BEGINNINGS: [Beginning; KNOWN.len()] = {
+    let mut all = [const {
+        Beginning {
+            text: [0; LONGEST_BEGINNING],
+            length: 0,
+        }
+    }; KNOWN.len()];
+    let mut id = 0;
+    while id < all.len() {
+        let name = TEXTS[id].as_bytes();
+        let length = name.len() + SEPARATOR.len();
+        let mut at = 0;
+        while at < length {
+            all[id].text[at] = match at < name.len() {
+                true => name[at],
+                false => SEPARATOR[at - name.len()],
+            };
+            at += 1;
+        }
+        all[id].length = length as u8;
+        id += 1;
+    }
+    all
+};
+
 /// The id of a name that is not known.
 pub(in crate::sip) const UNKNOWN: u8 = u8::MAX;
+
+/// Which names stand in a message, a bit for each. All names that are not known share one.
+#[derive(Clone, Copy, Default)]
+pub(in crate::sip) struct Names(u128);
+
+impl Names {
+    const fn bit(id: u8) -> u128 {
+        1 << if id < UNKNOWN_BIT { id } else { UNKNOWN_BIT }
+    }
+
+    /// Adds the name with this id; says whether it was there already.
+    pub(in crate::sip) fn add(&mut self, id: u8) -> bool {
+        let was_there = self.has(id);
+        self.0 |= Self::bit(id);
+        was_there
+    }
+
+    /// Whether the name with this id is among them, or, of one that is not known, any such name.
+    pub(in crate::sip) fn has(self, id: u8) -> bool {
+        self.0 & Self::bit(id) != 0
+    }
+}
+
+const UNKNOWN_BIT: u8 = 127;
+const _: () = assert!(
+    KNOWN.len() <= UNKNOWN_BIT as usize,
+    "each known name has a bit of its own"
+);
 
 /// The id of a name in any spelling, or [`UNKNOWN`].
 pub(in crate::sip) fn lookup(text: &[u8]) -> u8 {
@@ -274,6 +356,25 @@ mod tests {
             assert_eq!(lookup(text.to_ascii_lowercase().as_bytes()), id, "{text}");
             assert_eq!(KNOWN[usize::from(id)].id(), id);
         }
+    }
+
+    #[test]
+    fn lines_begin_with_the_name_and_a_separator() {
+        let other = HeaderName::parse("X-Some-Name-That-Is-Longer-Than-Any-Other").unwrap();
+        for name in KNOWN.iter().chain([&other]) {
+            let mut out = b"\r\n".to_vec();
+            name.begin_line(&mut out);
+            assert_eq!(out, format!("\r\n{}: ", name.as_str()).as_bytes());
+        }
+    }
+
+    #[test]
+    fn every_known_name_has_a_bit_of_its_own() {
+        let mut names = Names::default();
+        for id in (0..).take(KNOWN.len()).chain([UNKNOWN]) {
+            assert!(!names.has(id) && !names.add(id) && names.has(id) && names.add(id));
+        }
+        assert!(names.has(UNKNOWN - 1), "names that are not known share one");
     }
 
     #[test]

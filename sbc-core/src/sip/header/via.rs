@@ -107,7 +107,8 @@ impl fmt::Display for Transport {
 impl Via {
     /// A Via of ours with its branch.
     pub fn new(transport: Transport, host: Host, port: Option<u16>, branch: Token) -> Self {
-        let mut params = Params::new();
+        // For `rport`, too.
+        let mut params = Params::with_room(2);
         params.set(token("branch"), Some(branch.into()));
         Self {
             protocol: None,
@@ -160,17 +161,17 @@ impl Via {
 
     /// Fills `rport`.
     pub fn set_rport(&mut self, port: u16) {
-        if let Ok(port) = PlainValue::parse(port.to_string()) {
-            self.params.set(token("rport"), Some(Value::Plain(port)));
-        }
+        let mut text = Vec::with_capacity(5);
+        push_number(&mut text, u64::from(port));
+        let port = PlainValue::recognised(text.into());
+        self.params.set(token("rport"), Some(Value::Plain(port)));
     }
 
     /// Sets `received`. IPv6 is written without brackets, as RFC 3261's grammar has it.
     pub fn set_received(&mut self, address: IpAddr) {
-        if let Ok(address) = PlainValue::parse(address_text(address)) {
-            self.params
-                .set(token("received"), Some(Value::Plain(address)));
-        }
+        let address = PlainValue::recognised(address_text(address).into());
+        self.params
+            .set(token("received"), Some(Value::Plain(address)));
     }
 
     /// Port of `sent-by`, or the default of the transport.
@@ -207,6 +208,12 @@ impl Via {
     }
 
     /// Name and version of the protocol, where they are not the usual ones.
+    /// A Via without parameters.
+    pub(crate) fn bare(text: &Bytes) -> Option<Self> {
+        let (rest, via) = Self::hop(text, text).ok()?;
+        rest.is_empty().then_some(via)
+    }
+
     fn protocol<'a>(source: &Bytes, input: &'a [u8]) -> Step<'a, Option<(Token, Token)>> {
         // As nearly every Via begins.
         if let Some(rest) = input.strip_prefix(b"SIP/2.0/") {

@@ -15,7 +15,6 @@ use crate::sip::{Limits, Message};
 use crate::transaction::{Indication, Sender};
 use crate::transport::via::{ResponseTarget, sent_by};
 use crate::transport::{Protocol, nat};
-use bytes::Bytes;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -126,11 +125,11 @@ fn leads_back(address: SocketAddr, heard: SocketAddr) -> bool {
 
 /// What a request's sender calls itself, as any answer to it repeats.
 fn target(machine: &Machine) -> Option<ResponseTarget> {
-    let said: &Bytes = match machine {
+    let said = match machine {
         Machine::InviteServer(machine) => machine.said(),
         Machine::Server(machine) => machine.said(),
         Machine::InviteClient(_) | Machine::Client(_) => return None,
     };
-    let said = Message::parse(said.clone(), &Limits::default()).ok()?;
+    let said = Message::parse(said, &Limits::default()).ok()?;
     Some(sent_by(said.top_via().ok()?))
 }
