@@ -1,8 +1,9 @@
 //! Talks to a running daemon over its Unix socket.
 
 use crate::admin::routes::ROOT;
+use serde_json::Value;
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -10,6 +11,10 @@ use std::time::Duration;
 
 /// Longest wait for an answer.
 const LIMIT: Duration = Duration::from_secs(30);
+/// Longest silence of a daemon that tells of events: it breathes every 15 seconds.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Longest line of an event.
+const MAX_LINE: u64 = 1024 * 1024;
 /// Largest answer that is read.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -127,6 +132,82 @@ pub fn send(
         written.map_err(broken)?;
     }
     parse(&bytes).ok_or_else(|| ClientFault::Broken("not HTTP".to_owned()))
+}
+
+/// Why events cannot be had.
+#[derive(Debug)]
+pub enum EventsFault {
+    /// The daemon was not reached, or not understood.
+    Client(ClientFault),
+    /// It has refused.
+    Refused(Answer),
+}
+
+impl From<ClientFault> for EventsFault {
+    fn from(fault: ClientFault) -> Self {
+        Self::Client(fault)
+    }
+}
+
+/// What happens in the daemon, from now on.
+#[derive(Debug)]
+pub struct Events(BufReader<UnixStream>);
+
+impl Events {
+    /// The next event and its data; nothing once the daemon tells no more.
+    pub fn next_one(&mut self) -> Option<(String, Value)> {
+        let mut kind = String::new();
+        loop {
+            let mut line = String::new();
+            let length = (&mut self.0).take(MAX_LINE).read_line(&mut line).ok()?;
+            if length == 0 || !line.ends_with('\n') {
+                return None;
+            }
+            match line.trim_end().split_once(": ") {
+                Some(("event", name)) => kind = name.to_owned(),
+                Some(("data", data)) => {
+                    return Some((kind, serde_json::from_str(data).unwrap_or(Value::Null)));
+                }
+                // A line without meaning, so that silence is not taken for death.
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Asks to be told of what happens.
+///
+/// # Errors
+/// [`EventsFault`].
+pub fn events(socket: &Path) -> Result<Events, EventsFault> {
+    let mut stream = UnixStream::connect(socket).map_err(|why| ClientFault::of(why, socket))?;
+    let broken = |why: io::Error| ClientFault::Broken(why.to_string());
+    stream.set_read_timeout(Some(SILENCE)).map_err(broken)?;
+    stream.set_write_timeout(Some(LIMIT)).map_err(broken)?;
+    // Of this version, which knows no pieces: lines come as they are.
+    let request = format!("GET {ROOT}/events HTTP/1.0\r\nHost: causeway\r\n\r\n");
+    stream.write_all(request.as_bytes()).map_err(broken)?;
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        let length = (&mut reader)
+            .take(MAX_LINE)
+            .read_line(&mut head)
+            .map_err(broken)?;
+        if length == 0 || head.len() as u64 > MAX_LINE {
+            return Err(ClientFault::Broken("not HTTP".to_owned()).into());
+        }
+    }
+    let answer = parse(head.as_bytes());
+    let mut answer = answer.ok_or_else(|| ClientFault::Broken("not HTTP".to_owned()))?;
+    if answer.status < 300 {
+        return Ok(Events(reader));
+    }
+    reader
+        .take(MAX_LINE)
+        .read_to_string(&mut answer.body)
+        .map_err(broken)?;
+    Err(EventsFault::Refused(answer))
 }
 
 /// Reads an answer whose body ends with the connection.

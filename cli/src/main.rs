@@ -7,14 +7,17 @@ use causeway::command::config::Configuration;
 use causeway::command::import::Import;
 use causeway::command::log::Logs;
 use causeway::command::monitoring::Monitoring;
-use causeway::command::node::{Calls, Connection, Drain, Reload};
+use causeway::command::node::{Calls, Cdr, Connection, Drain, Reload};
+use causeway::command::number::Numbers;
 use causeway::command::parse::Parse;
+use causeway::command::sim::Simulated;
 use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
 use causeway::command::trunk::{Peers, Trunks};
 use causeway::command::{
     audit, bundle, capture, cert, certify, check, config, exit, import, init, lab, log, media,
-    monitoring, node, parse, reference, route, teams, tenant, token, trunk,
+    monitoring, node, number, parse, reference, restart, route, sim, stats, tail, teams, tenant,
+    token, top, trunk,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -75,8 +78,18 @@ enum Command {
         #[command(subcommand)]
         command: Routes,
     },
+    /// Numbers: what becomes of one before it is routed
+    Number {
+        #[command(subcommand)]
+        command: Numbers,
+    },
     /// Try everything on this machine: simulated carrier and Teams, real calls, no configuration
     Lab(lab::Lab),
+    /// Simulated calls through the running daemon, for checks after an installation
+    Sim {
+        #[command(subcommand)]
+        command: Simulated,
+    },
     /// Tell which requirements tests show, and what is missing
     Certify(certify::Certify),
     /// Calls: list, recent, failed, search, show, trace, pcap, hangup
@@ -89,6 +102,19 @@ enum Command {
     },
     /// What the node is doing
     Status {
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// What the node does, drawn anew each second: calls, set-ups, trunks with their figures, the worst media, alarms
+    Top(top::Top),
+    /// What the node did in each interval, a line each: calls, attempts, answers, failures by cause, media, processor
+    Stats(stats::Stats),
+    /// What happens, as it happens: calls, peers, registrations, certificates, reloads; or the ladder of one call
+    Tail(tail::Tail),
+    /// Records of calls: search, tail
+    Cdr {
+        #[command(subcommand)]
+        command: Cdr,
         #[command(flatten)]
         connection: Connection,
     },
@@ -157,6 +183,13 @@ enum Command {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Take new calls again after a drain: the same as drain --off
+    Undrain {
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Drain, and be started anew by the service manager once no call is left
+    Restart(restart::Restart),
     /// What the log shows: more for a while, of a trunk, a number or a kind of line
     Log {
         #[command(subcommand)]
@@ -277,8 +310,11 @@ fn main() -> ExitCode {
     let mut stdout = io::stdout().lock();
     let mut patient = ToWhoeverReads(io::stdout().lock());
     let out: &mut dyn Write = match cli.command {
-        // It is there to be watched: without a reader it ends.
-        Command::Lab(_) => &mut stdout,
+        // They are there to be watched: without a reader they end.
+        Command::Lab(_) | Command::Top(_) | Command::Stats(_) | Command::Tail(_) => &mut stdout,
+        Command::Cdr {
+            command: Cdr::Tail, ..
+        } => &mut stdout,
         _ => &mut patient,
     };
     let code = perform(cli.command, out).and_then(|code| out.flush().map(|()| code));
@@ -323,13 +359,26 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
         Command::Route {
             command: Routes::Test(arguments),
         } => route::test(&arguments, out),
+        Command::Number { command } => number::run(&command, out),
         Command::Lab(arguments) => lab::run(&arguments, out),
+        Command::Sim { command } => sim::run(&command, out),
         Command::Certify(arguments) => certify::run(&arguments, out),
         Command::Call {
             command,
             connection,
         } => node::calls(&command.unwrap_or(Calls::List), &connection, out),
         Command::Status { connection } => node::status(&connection, out),
+        Command::Top(arguments) => top::run(&arguments, out),
+        Command::Stats(arguments) => stats::run(&arguments, out),
+        Command::Tail(arguments) => tail::run(&arguments, out),
+        Command::Cdr {
+            command: Cdr::Search(wish),
+            connection,
+        } => node::calls(&Calls::Search(wish), &connection, out),
+        Command::Cdr {
+            command: Cdr::Tail,
+            connection,
+        } => tail::records(&connection, out),
         Command::Trunk {
             command,
             connection,
@@ -378,6 +427,8 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             };
             node::drain(&connection, wish, timeout, yes, out)
         }
+        Command::Undrain { connection } => node::drain(&connection, Drain::Off, None, false, out),
+        Command::Restart(wish) => restart::run(&wish, out),
         Command::Log {
             command,
             connection,

@@ -3,6 +3,7 @@
 use causeway::command::check::{self, Check};
 use causeway::command::config::{self, Configuration, Show};
 use causeway::command::exit;
+use causeway::command::form::Output;
 use causeway::command::init::{self, Init};
 use causeway::command::route;
 use causeway::daemon::reload;
@@ -94,7 +95,10 @@ fn check(path: &Path, json: bool) -> (u8, String) {
     let mut out = Vec::new();
     let arguments = Check {
         config: path.to_owned(),
-        json,
+        output: match json {
+            true => Output::JSON,
+            false => Output::default(),
+        },
         online: false,
     };
     let code = check::run(&arguments, &mut out).unwrap();
@@ -178,7 +182,7 @@ fn a_certificate_of_an_authority_outside_the_root_programme_is_a_warning() {
     let mut out = Vec::new();
     let arguments = Check {
         config: folder.path("causeway.toml"),
-        json: false,
+        output: Output::default(),
         online: false,
     };
     assert_eq!(check::run(&arguments, &mut out).unwrap(), exit::OK);
@@ -611,7 +615,7 @@ fn route_test(folder: &Folder, from: &str, to: &str, change: fn(&mut route::Test
         presence: None,
         codecs: Vec::new(),
         config: folder.path("causeway.toml"),
-        json: false,
+        output: Output::default(),
     };
     change(&mut arguments);
     let mut out = Vec::new();
@@ -642,7 +646,7 @@ fn route_test_prints_every_rule_and_the_invite_or_the_refusal() {
     }
 
     let (code, text) = route_test(&folder, "1", "+33140000000", |arguments| {
-        arguments.json = true
+        arguments.output = Output::JSON
     });
     assert_eq!(code, exit::REFUSED, "{text}");
     let told: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -681,7 +685,7 @@ fn a_configuration_is_shown_with_the_reason_for_every_setting() {
             config: folder.path("causeway.toml"),
             effective,
             name: name.map(str::to_owned),
-            json: false,
+            output: Output::default(),
         });
         let mut out = Vec::new();
         let code = config::run(&command, &mut out).unwrap();

@@ -142,27 +142,40 @@ impl Service {
         let manager = UnixDatagram::bind(&place).unwrap();
         let moment = Duration::from_millis(20);
         manager.set_read_timeout(Some(moment)).unwrap();
-        let start = || {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
-            command.args(["run", "--config"]);
-            command.arg(folder.join("causeway.toml"));
-            command.env("NOTIFY_SOCKET", &place);
-            command.stdout(Stdio::null()).stderr(Stdio::null());
-            command.spawn().unwrap()
-        };
         let mut service = Self {
-            process: start(),
+            process: Self::process(folder),
             manager,
             told: String::new(),
         };
+        service.serves(folder);
+        service
+    }
+
+    fn process(folder: &Path) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+        command.args(["run", "--config"]);
+        command.arg(folder.join("causeway.toml"));
+        command.env("NOTIFY_SOCKET", folder.join("notify"));
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().unwrap()
+    }
+
+    /// Waits until it serves, and starts it again while it cannot.
+    fn serves(&mut self, folder: &Path) {
         let deadline = Instant::now() + 3 * PATIENCE;
-        while !service.tells("READY=1") {
-            assert!(Instant::now() < deadline, "{}", service.told);
-            if service.process.try_wait().unwrap().is_some() {
-                service.process = start();
+        while !self.tells("READY=1") {
+            assert!(Instant::now() < deadline, "{}", self.told);
+            if self.process.try_wait().unwrap().is_some() {
+                self.process = Self::process(folder);
             }
         }
-        service
+    }
+
+    /// Starts it again, as the unit has the manager do.
+    fn again(&mut self, folder: &Path) {
+        self.told.clear();
+        self.process = Self::process(folder);
+        self.serves(folder);
     }
 
     /// Whether the manager is told this, before the process ends or patience does.
@@ -256,4 +269,71 @@ async fn sigterm_gives_calls_the_time_that_is_written_and_has_the_manager_wait()
         assert_eq!(spool.lines().count(), 1, "{spool}");
         assert!(spool.contains("the node is stopping"), "{spool}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_graceful_restart_ends_calls_in_time_and_has_the_manager_start_the_daemon_anew() {
+    let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
+    let (directory, config) = configured(|text| text + &exit_to(callee.address));
+    let to = udp_port(&std::fs::read_to_string(config).unwrap());
+    let folder = directory.path().to_owned();
+    let started = tokio::task::spawn_blocking(move || Service::start(&folder));
+    let mut service = started.await.unwrap();
+    talks(&caller, &callee, to).await;
+    let socket = directory.path().join("run/api.sock");
+    let restart = move |more: &'static [&'static str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+        command
+            .arg("restart")
+            .args(more)
+            .arg("--socket")
+            .arg(&socket);
+        tokio::task::spawn_blocking(move || {
+            let done = command.output().unwrap();
+            let text = |octets: Vec<u8>| String::from_utf8(octets).unwrap();
+            (done.status.code(), text(done.stdout), text(done.stderr))
+        })
+    };
+    let (code, _, errors) = restart(&["--yes"]).await.unwrap();
+    assert!(code == Some(2) && errors.contains("--graceful"), "{errors}");
+    let (code, _, errors) = restart(&["--graceful"]).await.unwrap();
+    assert!(
+        code == Some(5) && errors.contains("repeat with --yes"),
+        "{errors}"
+    );
+    let restarted = restart(&["--graceful", "--now", "--timeout", "2s", "--yes"]);
+    both_hear_bye(&caller, &callee).await;
+    let folder = directory.path().to_owned();
+    let started = tokio::task::spawn_blocking(move || {
+        assert_eq!(service.exit_code(), Some(75));
+        service.again(&folder);
+        service
+    });
+    let _service = started.await.unwrap();
+    let (code, told, errors) = restarted.await.unwrap();
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(told.starts_with("started anew: version "), "{told}");
+    assert!(errors.contains("draining, 1 calls left"), "{errors}");
+    let unit = include_str!("../../systemd/causeway.service");
+    for line in ["\nSuccessExitStatus=75\n", "\nRestartForceExitStatus=75\n"] {
+        assert!(unit.contains(line), "{line}");
+    }
+    let spool = std::fs::read_to_string(directory.path().join("cdr/current.jsonl")).unwrap();
+    assert!(spool.contains("the time that the drain gave it"), "{spool}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_nobody_would_start_again_is_not_restarted() {
+    let node = Node::start().await;
+    let (code, _, errors) = types(&node, &["restart", "--graceful", "--yes"]).await;
+    assert!(
+        code == Some(5) && errors.contains("no service manager"),
+        "{errors}"
+    );
+    assert!(!node.daemon.is_draining());
+    let path = node.directory.path().join("causeway.toml");
+    std::fs::write(&path, "[node]\nid = 3\n").unwrap();
+    let (code, _, errors) = types(&node, &["restart", "--graceful", "--yes"]).await;
+    assert_eq!(code, Some(3), "{errors}");
+    node.daemon.shutdown().await;
 }

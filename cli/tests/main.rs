@@ -27,6 +27,7 @@ mod network;
 mod notices;
 mod onboarding;
 mod one_way;
+mod operator;
 mod patience;
 mod presence;
 mod records;

@@ -3,6 +3,7 @@
 use crate::nameserver::{Nameserver, a};
 
 use causeway::command::exit;
+use causeway::command::form::Output;
 use causeway::command::teams::{self, Gateways, Probe, Teams};
 use causeway::command::tenant::{self, Add, LocalMedia, Rules, Tenants};
 use causeway::onboarding::customer::BypassMode;
@@ -650,7 +651,7 @@ async fn test_names_of_microsoft_are_asked_with_our_certificate() {
             let mut out = Vec::new();
             let nobody = causeway::command::node::Connection {
                 socket: PathBuf::new(),
-                json: false,
+                output: Default::default(),
             };
             let code = teams::run(&Teams::Probe(arguments), &nobody, &mut out).unwrap();
             (code, String::from_utf8(out).unwrap())
@@ -712,7 +713,10 @@ async fn what_the_tenant_exports_is_compared_with_the_configuration() {
         };
         let nobody = causeway::command::node::Connection {
             socket: PathBuf::new(),
-            json,
+            output: match json {
+                true => Output::JSON,
+                false => Output::default(),
+            },
         };
         let mut out = Vec::new();
         let code = teams::run(&Teams::Gateways(arguments), &nobody, &mut out).unwrap();

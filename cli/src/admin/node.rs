@@ -147,6 +147,7 @@ pub(super) async fn status(
             (false, false) => "active",
         },
         "calls_end_seconds": daemon.calls_may_last().map(|time| time.as_secs()),
+        "restarts": daemon.restarts(),
         "ready": reasons.is_empty(),
         "not_ready": reasons,
         "degraded": daemon.degraded(),
@@ -411,6 +412,45 @@ pub(super) async fn drain(
     let (daemon, time) = (access.daemon()?, timeout(wish)?);
     let calls = daemon.drain(true).await;
     Ok(draining(&daemon, calls, time))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Anew {
+    timeout: Option<u64>,
+    #[serde(default)]
+    now: bool,
+}
+
+/// Drains, and has the service manager start us anew.
+pub(super) async fn restart(
+    State(access): State<Access>,
+    wish: Result<Query<Anew>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(Anew {
+        timeout: seconds,
+        now,
+    }) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let (daemon, time) = (
+        access.daemon()?,
+        timeout(Ok(Query(Last { timeout: seconds })))?,
+    );
+    let refused = |why| Err(Problem::new(StatusCode::CONFLICT, why));
+    if daemon.is_stopping() {
+        return refused("the daemon is stopping; whoever stops it may start it again");
+    }
+    if !daemon.is_supervised() {
+        return refused(
+            "no service manager is there that would start the daemon again: drain it (\"causeway drain --timeout 1h\"), \
+             and start it anew once \"causeway status\" says drained",
+        );
+    }
+    let calls = daemon.restart(now, time).await;
+    Ok(Json(json!({
+        "state": "draining",
+        "calls": calls,
+        "calls_end_seconds": time.map(|time| time.as_secs()),
+    })))
 }
 
 fn draining(daemon: &Arc<Daemon>, calls: Option<usize>, time: Option<Duration>) -> Json<Value> {

@@ -90,6 +90,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             ("version", Text),
             ("state", Text),
             ("calls_end_seconds", Maybe(&Integer)),
+            ("restarts", Flag),
             ("ready", Flag),
             ("not_ready", List(&Text)),
             ("degraded", List(&Text)),
@@ -697,6 +698,30 @@ pub(super) const OPERATIONS: &[Operation] = &[
         answer: Answer::Json(DRAINED),
         refusals: &[(409, "the daemon is stopping")],
         handler: || post(node::undrain),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/restart",
+        right: Right::Configure,
+        summary: "Drains, then ends so that the service manager starts the daemon anew; /undrain takes it back",
+        query: &[
+            LAST_CALLS,
+            (
+                "now",
+                "true: Teams may not call until it has noticed, either",
+                Flag,
+            ),
+        ],
+        body: None,
+        answer: Answer::Json(DRAINED),
+        refusals: &[
+            TIMEOUT,
+            (
+                409,
+                "the daemon is stopping, or no service manager would start it again",
+            ),
+        ],
+        handler: || post(node::restart),
     },
     Operation {
         method: Method::Get,

@@ -43,9 +43,9 @@ pub fn run(arguments: &Audit, out: &mut dyn Write) -> io::Result<u8> {
                     .map(serde_json::to_value)
                     .collect::<Result<_, _>>()?;
                 fault = read.fault;
-                match arguments.connection.json {
-                    true => writeln!(out, "{}", Value::Array(entries))?,
-                    false => print(&entries, out)?,
+                match arguments.connection.output {
+                    output if output.is_table() => print(&entries, out)?,
+                    output => output.print(&entries, out)?,
                 }
                 exit::OK
             }

@@ -229,7 +229,7 @@ mod tests {
             config,
             connection: Connection {
                 socket: folder.path().join("none.sock"),
-                json: false,
+                output: Default::default(),
             },
         };
         let mut out = Vec::new();

@@ -1,5 +1,6 @@
 //! `causeway check`: everything that is wrong with a configuration, with line and remedy.
 
+use super::form::Output;
 use super::online;
 use crate::command::exit;
 use crate::config::{Service, User, load, load_with, read_sources};
@@ -13,9 +14,9 @@ pub struct Check {
     /// Main file; conf.d/*.toml beside it belong to it
     #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
     pub config: PathBuf,
-    /// Print one JSON object instead of text
-    #[arg(long)]
-    pub json: bool,
+    /// How it is printed
+    #[command(flatten)]
+    pub output: Output,
     /// Also ask DNS for the targets of trunks, as the daemon does; each that is not found is a warning
     #[arg(long)]
     pub online: bool,
@@ -28,7 +29,7 @@ pub fn run(arguments: &Check, out: &mut dyn Write) -> io::Result<u8> {
     let sources = match read_sources(&arguments.config) {
         Ok(sources) => sources,
         Err(findings) => {
-            report(None, &findings, arguments.json, out)?;
+            report(None, &findings, arguments.output, out)?;
             return Ok(exit::of_refused(&arguments.config));
         }
     };
@@ -41,7 +42,7 @@ pub fn run(arguments: &Check, out: &mut dyn Write) -> io::Result<u8> {
         Ok(loaded) if !closed.is_empty() => {
             let mut findings = loaded.findings;
             findings.errors.extend(closed);
-            report(None, &findings, arguments.json, out)?;
+            report(None, &findings, arguments.output, out)?;
             Ok(exit::INVALID)
         }
         Ok(mut loaded) => {
@@ -49,12 +50,12 @@ pub fn run(arguments: &Check, out: &mut dyn Write) -> io::Result<u8> {
                 let unknown = online::look_up(&loaded)?;
                 loaded.findings.warnings.extend(unknown);
             }
-            report(Some(&loaded), &loaded.findings, arguments.json, out)?;
+            report(Some(&loaded), &loaded.findings, arguments.output, out)?;
             Ok(exit::OK)
         }
         Err(mut findings) => {
             findings.errors.extend(closed);
-            report(None, &findings, arguments.json, out)?;
+            report(None, &findings, arguments.output, out)?;
             Ok(exit::INVALID)
         }
     }
@@ -80,18 +81,17 @@ fn closed(sources: &[Source], user: Option<&User>) -> Vec<Finding> {
 fn report(
     loaded: Option<&Loaded>,
     findings: &Findings,
-    as_json: bool,
+    output: Output,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    if as_json {
+    if !output.is_table() {
         let report = serde_json::json!({
             "valid": loaded.is_some(),
             "errors": findings.errors,
             "warnings": findings.warnings,
             "omitted": findings.omitted,
         });
-        serde_json::to_writer_pretty(&mut *out, &report)?;
-        return writeln!(out);
+        return output.print(&report, out);
     }
     writeln!(out, "{}", findings.to_text())?;
     if let Some(loaded) = loaded {

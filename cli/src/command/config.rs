@@ -1,5 +1,6 @@
 //! `causeway config`: what a configuration comes to, and why.
 
+use super::form::Output;
 use super::node::{Connection, get, post, reloaded, table, text};
 use super::sure::{Stake, is_meant};
 use crate::command::exit;
@@ -71,9 +72,9 @@ pub struct Show {
     /// Only this trunk, tenant or other object
     #[arg(long, requires = "effective", value_name = "NAME")]
     pub name: Option<String>,
-    /// Print JSON instead of text
-    #[arg(long, requires = "effective")]
-    pub json: bool,
+    /// How it is printed; what the files say is printed as they say it
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// Prints a configuration. Returns 3 for one that would be refused, with its findings; secrets are only
@@ -119,6 +120,12 @@ pub fn run(command: &Configuration, out: &mut dyn Write) -> io::Result<u8> {
             return Ok(exit::of_refused(&arguments.config));
         }
     };
+    if !arguments.effective && !arguments.output.is_table() {
+        eprintln!(
+            "causeway: files are printed as they are written; add --effective for JSON or YAML"
+        );
+        return Ok(exit::USAGE);
+    }
     if !arguments.effective {
         return as_written(&sources, out);
     }
@@ -137,12 +144,9 @@ pub fn run(command: &Configuration, out: &mut dyn Write) -> io::Result<u8> {
             return Ok(exit::USAGE);
         }
     }
-    match arguments.json {
+    match arguments.output.is_table() {
+        false => arguments.output.print(&objects, out)?,
         true => {
-            serde_json::to_writer_pretty(&mut *out, &objects)?;
-            writeln!(out)?;
-        }
-        false => {
             for object in &objects {
                 print(object, out)?;
             }
@@ -221,11 +225,11 @@ fn diff(
         Ok(text) => text,
         Err(code) => return Ok(code),
     };
-    match (connection.json, text.is_empty()) {
-        (true, _) => writeln!(out, "{}", json!({ "diff": text }))?,
+    match (connection.output.is_table(), text.is_empty()) {
+        (false, _) => connection.output.print(&json!({ "diff": text }), out)?,
         // What may be piped into a program says nothing where nothing differs.
-        (false, true) => eprintln!("causeway: nothing differs"),
-        (false, false) => out.write_all(text.as_bytes())?,
+        (true, true) => eprintln!("causeway: nothing differs"),
+        (true, false) => out.write_all(text.as_bytes())?,
     }
     Ok(exit::OK)
 }

@@ -3,7 +3,7 @@
 use super::exit;
 use super::node::{Connection, answered, get, plain, quoted, table, text, wait};
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::io::{self, Write};
 
 /// What to do with the log.
@@ -44,6 +44,11 @@ pub fn run(command: &Logs, to: &Connection, out: &mut dyn Write) -> io::Result<u
     match command {
         Logs::Reset => answered(to, "/log/reset", out, print),
         Logs::Recent => match text(to, "/log/recent") {
+            Ok(lines) if !to.output.is_table() => {
+                let lines: Vec<&str> = lines.lines().collect();
+                to.output.print(&json!({ "lines": lines }), out)?;
+                Ok(exit::OK)
+            }
             Ok(lines) => {
                 out.write_all(lines.as_bytes())?;
                 Ok(exit::OK)

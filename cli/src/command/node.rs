@@ -2,6 +2,7 @@
 
 use super::capture::packets;
 use super::csv::{self, Layout};
+use super::form::Output;
 use super::sure::{Stake, is_meant};
 use crate::client::{Answer, ClientFault, ask};
 use crate::command::exit;
@@ -16,9 +17,9 @@ pub struct Connection {
     /// The daemon's operator socket
     #[arg(long, global = true, default_value = "/run/causeway/api.sock")]
     pub socket: PathBuf,
-    /// Print the answer as JSON
-    #[arg(long, global = true)]
-    pub json: bool,
+    /// How its answer is printed
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// What to do with calls.
@@ -31,34 +32,7 @@ pub enum Calls {
     /// List calls that failed and whose ladders are kept for that: the last 50 of each trunk
     Failed,
     /// Find records of calls in the spool, latest first
-    Search {
-        /// Digits of the calling or called number
-        #[arg(long)]
-        number: Option<String>,
-        /// A trunk, whichever way the calls went
-        #[arg(long)]
-        trunk: Option<String>,
-        /// SIP Call-ID of any of its legs
-        #[arg(long)]
-        call_id: Option<String>,
-        /// Session-ID, or one of its two parts
-        #[arg(long)]
-        session_id: Option<String>,
-        /// Only calls that began then or later: 2026-08-01, or 2026-08-01T10:30:00Z
-        #[arg(long, value_name = "TIME")]
-        since: Option<String>,
-        /// Only calls that began before that time, or on that day or before
-        #[arg(long, value_name = "TIME")]
-        until: Option<String>,
-        /// So many at most
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
-        limit: u16,
-        /// Print CSV for spreadsheets, in our columns or those of others; numbers with + have ' before them, so that
-        /// nothing is a formula
-        #[arg(long, value_enum, value_name = "COLUMNS", num_args = 0..=1, require_equals = true,
-              default_missing_value = "causeway")]
-        csv: Option<Layout>,
-    },
+    Search(Search),
     /// Print the ladder of a call and, if it failed, who, where, why and what to change
     Show {
         /// The call, or the first or last digits of its identifier
@@ -67,7 +41,7 @@ pub enum Calls {
         #[arg(long)]
         messages: bool,
     },
-    /// Print the ladder of a call, also for programs (--json), wikis and browsers
+    /// Print the ladder of a call, also for programs (--output), wikis and browsers
     #[command(visible_alias = "ladder")]
     Trace {
         /// The call, or the first or last digits of its identifier
@@ -97,6 +71,46 @@ pub enum Calls {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// Which records are looked for. What is not said may be anything.
+#[derive(Args, Clone, Debug)]
+pub struct Search {
+    /// Digits of the calling or called number
+    #[arg(long)]
+    pub number: Option<String>,
+    /// A trunk, whichever way the calls went
+    #[arg(long)]
+    pub trunk: Option<String>,
+    /// SIP Call-ID of any of its legs
+    #[arg(long)]
+    pub call_id: Option<String>,
+    /// Session-ID, or one of its two parts
+    #[arg(long)]
+    pub session_id: Option<String>,
+    /// Only calls that began then or later: 2026-08-01, or 2026-08-01T10:30:00Z
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only calls that began before that time, or on that day or before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// So many at most
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub limit: u16,
+    /// Print CSV for spreadsheets, in our columns or those of others; numbers with + have ' before them, so that
+    /// nothing is a formula
+    #[arg(long, value_enum, value_name = "COLUMNS", num_args = 0..=1, require_equals = true,
+          default_missing_value = "causeway")]
+    pub csv: Option<Layout>,
+}
+
+/// What to do with records of calls.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Cdr {
+    /// Find records of calls in the spool, latest first: the same as call search
+    Search(Search),
+    /// Print the record of each call that ends, as it ends
+    Tail,
 }
 
 /// `causeway calls` and `causeway call`.
@@ -140,18 +154,19 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
             let rows: Vec<Value> = rows.iter().map(recent_row).collect();
             table(&rows, &RECORD_COLUMNS, out)
         }),
-        Calls::Search {
-            number,
-            trunk,
-            call_id,
-            session_id,
-            since,
-            until,
-            limit,
-            csv,
-        } => {
-            if to.json && csv.is_some() {
-                eprintln!("causeway: write --json or --csv, not both");
+        Calls::Search(wish) => {
+            let Search {
+                number,
+                trunk,
+                call_id,
+                session_id,
+                since,
+                until,
+                limit,
+                csv,
+            } = wish;
+            if !to.output.is_table() && csv.is_some() {
+                eprintln!("causeway: write --output, --json or --csv, not two of them");
                 return Ok(exit::USAGE);
             }
             let mut path = format!("/records?limit={limit}");
@@ -200,9 +215,9 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
             let id = segment(id);
             shown(
                 to,
-                match to.json {
-                    true => format!("/calls/{id}/ladder?messages={text}"),
-                    false => format!("/calls/{id}/trace?messages={text}&form={form}"),
+                match to.output.is_table() {
+                    false => format!("/calls/{id}/ladder?messages={text}"),
+                    true => format!("/calls/{id}/trace?messages={text}&form={form}"),
                 },
                 out,
             )
@@ -328,6 +343,10 @@ pub fn media(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
 fn facts(fields: &Map<String, Value>) -> Vec<(&'static str, String)> {
     let text = |name: &str| plain(fields.get(name).unwrap_or(&Value::Null));
     let state = match text("state").as_str() {
+        "draining" | "drained" if fields.get("restarts") == Some(&Value::Bool(true)) => {
+            "draining, and started anew once no call is left; \"causeway undrain\" takes that back"
+                .to_owned()
+        }
         "draining" => "draining; \"causeway drain --off\" takes new calls again".to_owned(),
         "drained" => {
             "drained: nobody calls it any more and no call is left; stop it, or take new calls \
@@ -566,9 +585,9 @@ pub fn drain(
 
 fn show(to: &Connection, id: &str, messages: bool, out: &mut dyn Write) -> io::Result<u8> {
     let id = segment(id);
-    let path = match to.json {
-        true => format!("/calls/{id}"),
-        false => format!("/calls/{id}/trace?messages={messages}"),
+    let path = match to.output.is_table() {
+        false => format!("/calls/{id}"),
+        true => format!("/calls/{id}/trace?messages={messages}"),
     };
     shown(to, path, out)
 }
@@ -577,9 +596,9 @@ fn show(to: &Connection, id: &str, messages: bool, out: &mut dyn Write) -> io::R
 fn shown(to: &Connection, path: String, out: &mut dyn Write) -> io::Result<u8> {
     match request(&to.socket, "GET", &path) {
         Ok(answer) => {
-            out.write_all(answer.body.as_bytes())?;
-            if to.json {
-                writeln!(out)?;
+            match to.output.is_table() {
+                true => out.write_all(answer.body.as_bytes())?,
+                false => to.output.pass(&answer.body, out)?,
             }
             Ok(exit::OK)
         }
@@ -597,8 +616,8 @@ pub(super) fn get(
         Ok(answer) => answer,
         Err(code) => return Ok(code),
     };
-    if to.json {
-        writeln!(out, "{}", answer.body)?;
+    if !to.output.is_table() {
+        to.output.pass(&answer.body, out)?;
         return Ok(exit::OK);
     }
     match serde_json::from_str(&answer.body) {
@@ -617,7 +636,7 @@ pub(super) fn post(to: &Connection, path: &str, out: &mut dyn Write) -> io::Resu
     })
 }
 
-/// Has something done, and prints the answer as JSON or like this.
+/// Has something done, and prints the answer for programs or like this.
 pub(super) fn answered(
     to: &Connection,
     path: &str,
@@ -628,8 +647,8 @@ pub(super) fn answered(
         Ok(answer) => answer,
         Err(code) => return Ok(code),
     };
-    if to.json {
-        writeln!(out, "{}", answer.body)?;
+    if !to.output.is_table() {
+        to.output.pass(&answer.body, out)?;
         return Ok(exit::OK);
     }
     print(
@@ -649,6 +668,12 @@ pub(super) fn text(to: &Connection, path: &str) -> Result<String, u8> {
     request(&to.socket, "GET", path).map(|answer| answer.body)
 }
 
+/// The same, of what may be gone: nobody is told then.
+pub(super) fn look(to: &Connection, path: &str) -> Option<String> {
+    let answer = ask(&to.socket, "GET", path).ok()?;
+    (answer.status < 300).then_some(answer.body)
+}
+
 /// Asks; a refusal is told on standard error, so that whoever reads the output gets an answer or
 /// nothing, and becomes an exit code.
 fn request(socket: &Path, method: &str, path: &str) -> Result<Answer, u8> {
@@ -659,9 +684,14 @@ fn request(socket: &Path, method: &str, path: &str) -> Result<Answer, u8> {
             return Err(code_of(&fault));
         }
     };
-    if answer.status < 300 {
-        return Ok(answer);
+    match answer.status {
+        ..300 => Ok(answer),
+        _ => Err(told_refusal(&answer)),
     }
+}
+
+/// Tells a refusal; its exit code.
+pub(super) fn told_refusal(answer: &Answer) -> u8 {
     let detail = serde_json::from_str::<Value>(&answer.body)
         .ok()
         .and_then(|problem| problem.get("detail")?.as_str().map(str::to_owned))
@@ -673,14 +703,14 @@ fn request(socket: &Path, method: &str, path: &str) -> Result<Answer, u8> {
         }
         detail => eprintln!("causeway: {detail}"),
     }
-    Err(match answer.status {
+    match answer.status {
         400 => exit::USAGE,
         422 => exit::INVALID,
         _ => exit::REFUSED,
-    })
+    }
 }
 
-fn code_of(fault: &ClientFault) -> u8 {
+pub(super) fn code_of(fault: &ClientFault) -> u8 {
     match fault {
         ClientFault::Forbidden { .. } => exit::REFUSED,
         ClientFault::Unreachable(_) | ClientFault::Broken(_) => exit::UNREACHABLE,
@@ -688,7 +718,7 @@ fn code_of(fault: &ClientFault) -> u8 {
 }
 
 /// What may stand in a path; anything else cannot be an identifier and is refused by the daemon.
-fn segment(id: &str) -> String {
+pub(super) fn segment(id: &str) -> String {
     let is_plain = !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric());
     if is_plain {
         id.to_owned()
@@ -710,7 +740,7 @@ pub(super) fn quoted(value: &str) -> String {
     value.bytes().map(octet).collect()
 }
 
-fn recent_row(record: &Value) -> Value {
+pub(super) fn recent_row(record: &Value) -> Value {
     let at = |path: &str| record.pointer(path).cloned().unwrap_or(Value::Null);
     let start = at("/start").as_str().map(|start| {
         // To the second: whoever looks for a call knows when it was, not its milliseconds.
@@ -826,7 +856,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let to = Connection {
             socket: directory.path().join("none.sock"),
-            json: false,
+            output: Output::default(),
         };
         let mut out = Vec::new();
         assert_eq!(status(&to, &mut out).unwrap(), exit::UNREACHABLE);
@@ -849,7 +879,7 @@ mod tests {
     fn hanging_up_needs_a_daemon_that_knows_the_call() {
         let to = Connection {
             socket: "/nonexistent".into(),
-            json: false,
+            output: Output::default(),
         };
         let command = Calls::Hangup {
             id: "ab".to_owned(),

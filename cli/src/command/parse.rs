@@ -1,6 +1,7 @@
 //! `causeway sip parse` and `causeway sdp parse`: what a message or a description says, and what
 //! this product does with it.
 
+use super::form::Output;
 use crate::command::exit;
 use clap::Args;
 use sbc_core::sdp::explain as sdp;
@@ -17,9 +18,9 @@ const MAX_BYTES: u64 = 4 * 1024 * 1024;
 pub struct Parse {
     /// File with the bytes as on the wire; "-" reads standard input
     pub file: PathBuf,
-    /// Print everything as JSON
-    #[arg(long)]
-    pub json: bool,
+    /// How it is printed
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// `causeway sip parse`.
@@ -35,8 +36,8 @@ pub fn sip(arguments: &Parse, out: &mut dyn Write) -> io::Result<u8> {
         }
     };
     let told = sip::explain_text(bytes.into(), &Limits::default());
-    if arguments.json {
-        writeln!(out, "{}", json(&told))?;
+    if !arguments.output.is_table() {
+        arguments.output.print(&told, out)?;
     } else {
         print_sip(&told, out)?;
     }
@@ -59,8 +60,8 @@ pub fn sdp(arguments: &Parse, out: &mut dyn Write) -> io::Result<u8> {
         }
     };
     let told = sdp::explain(&bytes);
-    if arguments.json {
-        writeln!(out, "{}", json(&told))?;
+    if !arguments.output.is_table() {
+        arguments.output.print(&told, out)?;
     } else {
         write!(out, "{told}")?;
     }
@@ -81,10 +82,6 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
             .read_to_end(&mut bytes)?;
     }
     Ok(bytes)
-}
-
-fn json(value: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_else(|fault| format!("\"{fault}\""))
 }
 
 fn print_sip(told: &sip::Explanation, out: &mut dyn Write) -> io::Result<()> {
@@ -186,7 +183,10 @@ mod tests {
         std::fs::write(file.path(), text).unwrap();
         let arguments = Parse {
             file: file.path().to_owned(),
-            json,
+            output: match json {
+                true => Output::JSON,
+                false => Output::default(),
+            },
         };
         let mut out = Vec::new();
         let code = parse(&arguments, &mut out).unwrap();
@@ -247,7 +247,7 @@ mod tests {
     fn a_missing_file_is_wrong_use() {
         let arguments = Parse {
             file: "/nonexistent/message.sip".into(),
-            json: false,
+            output: Output::default(),
         };
         assert_eq!(sip(&arguments, &mut Vec::new()).unwrap(), exit::USAGE);
     }

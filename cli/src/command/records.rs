@@ -1,5 +1,6 @@
 //! `causeway teams records`: Microsoft's record of each call beside ours (TDG-CDR-004).
 
+use super::form::Output;
 use crate::command::exit;
 use crate::config::{load, read_sources};
 use crate::daemon::resolver::Resolver;
@@ -74,7 +75,7 @@ struct Compared {
 ///
 /// # Errors
 /// If the output cannot be written.
-pub fn run(arguments: &Records, as_json: bool, out: &mut dyn Write) -> io::Result<u8> {
+pub fn run(arguments: &Records, output: Output, out: &mut dyn Write) -> io::Result<u8> {
     let (first, last) = (arguments.from, arguments.to.unwrap_or(arguments.from));
     if let Err(why) = check_days(first, last, now()) {
         eprintln!("causeway: {why}");
@@ -100,7 +101,7 @@ pub fn run(arguments: &Records, as_json: bool, out: &mut dyn Write) -> io::Resul
     for tenant in tenants {
         // What is wrong with one customer's access hides no other.
         match compared(arguments, &loaded, &tenant, (first, last + DAY)) {
-            Ok(found) if as_json => values.push(as_value(&found)),
+            Ok(found) if !output.is_table() => values.push(as_value(&found)),
             Ok(found) => print(&found, out)?,
             Err((why, code)) => {
                 eprintln!("causeway: tenant \"{tenant}\": {why}");
@@ -109,9 +110,9 @@ pub fn run(arguments: &Records, as_json: bool, out: &mut dyn Write) -> io::Resul
             }
         }
     }
-    if as_json {
+    if !output.is_table() {
         let told = json!({ "from": first.date(), "to": last.date(), "tenants": values });
-        writeln!(out, "{told}")?;
+        output.print(&told, out)?;
     }
     Ok(worst)
 }

@@ -1,5 +1,6 @@
 //! `causeway route test`: what would become of a call, rule by rule, and the INVITE that results.
 
+use super::form::Output;
 use crate::command::exit;
 use crate::config::{Host, read_sources};
 use sbc_core::config::{CallIn, Findings, parse_header};
@@ -44,9 +45,9 @@ pub struct Test {
     /// Main file; conf.d/*.toml beside it belong to it
     #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
     pub config: PathBuf,
-    /// Print one JSON object instead of text
-    #[arg(long)]
-    pub json: bool,
+    /// How it is printed
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// Plays the call with the core that serves calls. Returns 0 if it would go out, 5 if it would be
@@ -61,7 +62,7 @@ pub fn test(arguments: &Test, out: &mut dyn Write) -> io::Result<u8> {
     let loaded = match loaded {
         Ok(loaded) => loaded,
         Err(findings) => {
-            refused_configuration(&findings, arguments.json, out)?;
+            refused_configuration(&findings, arguments.output, out)?;
             return Ok(exit::of_refused(&arguments.config));
         }
     };
@@ -84,12 +85,9 @@ pub fn test(arguments: &Test, out: &mut dyn Write) -> io::Result<u8> {
             return Ok(exit::USAGE);
         }
     };
-    match arguments.json {
-        true => {
-            serde_json::to_writer_pretty(&mut *out, &as_json(&played))?;
-            writeln!(out)?;
-        }
-        false => print(&played, out)?,
+    match arguments.output.is_table() {
+        false => arguments.output.print(&as_json(&played), out)?,
+        true => print(&played, out)?,
     }
     Ok(match played.tries.is_empty() {
         true => exit::REFUSED,
@@ -117,13 +115,12 @@ fn described(arguments: &Test) -> Result<CallIn, &str> {
 
 fn refused_configuration(
     findings: &Findings,
-    as_json: bool,
+    output: Output,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    if as_json {
+    if !output.is_table() {
         let report = serde_json::json!({ "valid": false, "errors": findings.errors });
-        serde_json::to_writer_pretty(&mut *out, &report)?;
-        return writeln!(out);
+        return output.print(&report, out);
     }
     writeln!(out, "{}", findings.to_text())
 }

@@ -1,5 +1,6 @@
 //! `causeway teams`: what Teams makes of this node.
 
+use super::form::Output;
 use super::node::{Connection, duration, get, table};
 use super::records::{self, Records};
 use crate::command::exit;
@@ -126,8 +127,8 @@ pub fn run(command: &Teams, to: &Connection, out: &mut dyn Write) -> io::Result<
         }),
         Teams::Presence(arguments) => presence(arguments, to, out),
         Teams::Probe(arguments) => probe(arguments, out),
-        Teams::Records(arguments) => records::run(arguments, to.json, out),
-        Teams::Gateways(arguments) => gateways(arguments, to.json, out),
+        Teams::Records(arguments) => records::run(arguments, to.output, out),
+        Teams::Gateways(arguments) => gateways(arguments, to.output, out),
     }
 }
 
@@ -203,7 +204,7 @@ fn user_row(told: &Value) -> Value {
 
 /// Compares the tenant with the configuration (TDR-LMO-022). Returns 0 if nothing but warnings is found, 3 if
 /// calls suffer by what is, 2 where one of the two cannot be read.
-fn gateways(arguments: &Gateways, as_json: bool, out: &mut dyn Write) -> io::Result<u8> {
+fn gateways(arguments: &Gateways, output: Output, out: &mut dyn Write) -> io::Result<u8> {
     let loaded = read_sources(&arguments.config).and_then(|sources| load(&sources, None));
     let loaded = match loaded {
         Ok(loaded) => loaded,
@@ -230,9 +231,8 @@ fn gateways(arguments: &Gateways, as_json: bool, out: &mut dyn Write) -> io::Res
     };
     let found = gateways::differences(&loaded.config, &tenant, of.as_ref());
     let errors = found.iter().filter(|own| own.is_error).count();
-    if as_json {
-        serde_json::to_writer_pretty(&mut *out, &found)?;
-        writeln!(out)?;
+    if !output.is_table() {
+        output.print(&found, out)?;
     } else {
         for difference in &found {
             writeln!(out, "{difference}\n")?;

@@ -1,6 +1,7 @@
 //! `causeway token`: a token for somebody who uses the interface over the network, and what to write for it.
 
 use super::exit;
+use super::form::Output;
 use crate::daemon::net::tls::random;
 use crate::sink::log::wall_clock;
 use clap::Args;
@@ -22,9 +23,9 @@ pub struct Token {
     /// Days until it ends
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=365))]
     pub days: u16,
-    /// Print as JSON
-    #[arg(long)]
-    pub json: bool,
+    /// How it is printed
+    #[command(flatten)]
+    pub output: Output,
 }
 
 fn name(text: &str) -> Result<String, String> {
@@ -63,9 +64,9 @@ pub fn run(arguments: &Token, out: &mut dyn Write) -> io::Result<u8> {
     let lines = format!(
         "[[api.user]]\nname = \"{name}\"\nrole = \"{role}\"\ntoken = {{ file = \"{file}\" }}\nexpires = \"{expires}\"\n"
     );
-    if arguments.json {
+    if !arguments.output.is_table() {
         let told = json!({ "token": token, "hash": hash, "file": file, "configuration": lines });
-        writeln!(out, "{told}")?;
+        arguments.output.print(&told, out)?;
         return Ok(exit::OK);
     }
     writeln!(
@@ -94,7 +95,7 @@ mod tests {
                 name: "noc".to_owned(),
                 role: ApiRole::Operator,
                 days: 30,
-                json: true,
+                output: Output::JSON,
             };
             let mut out = Vec::new();
             assert_eq!(run(&arguments, &mut out).unwrap(), exit::OK);

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod acme;
+pub mod anew;
 pub mod awaited;
 mod capacity;
 pub mod chains;
@@ -14,6 +15,7 @@ pub mod dispatch;
 pub mod expiry;
 pub mod generations;
 pub mod health;
+pub mod heard;
 pub mod inbox;
 pub mod media;
 pub mod net;
@@ -180,6 +182,8 @@ pub struct Daemon {
     fades_until: Mutex<Option<tokio::time::Instant>>,
     /// When a drain ends the calls that are left.
     ends_calls_at: Mutex<Option<tokio::time::Instant>>,
+    /// Whether it is to be started anew.
+    anew: anew::Anew,
     parts: Mutex<Option<Parts>>,
     /// What cannot be kept over a restart, and why.
     without: Vec<String>,
@@ -201,6 +205,7 @@ struct Parts {
     notices: Option<Served>,
     media: JoinHandle<()>,
     strain: JoinHandle<()>,
+    heard: JoinHandle<()>,
     unrecorded: Option<JoinHandle<()>>,
     expiry: JoinHandle<()>,
     renewed: JoinHandle<()>,
@@ -396,6 +401,7 @@ impl Daemon {
             is_stopping: AtomicBool::new(false),
             fades_until: Mutex::default(),
             ends_calls_at: Mutex::default(),
+            anew: anew::Anew::default(),
             parts: Mutex::new(None),
             without: state.without,
             loaded: ArcSwap::from_pointee(loaded),
@@ -431,6 +437,7 @@ impl Daemon {
                 daemon.sinks.log.clone(),
             )),
             strain: tokio::spawn(strain::watch(daemon.inboxes.clone())),
+            heard: tokio::spawn(heard::watch(Arc::downgrade(&daemon))),
             unrecorded: daemon.sinks.cdr.as_ref().map(|cdr| {
                 let (refuses, inboxes) = (cdr.refuses(), daemon.inboxes.clone());
                 tokio::spawn(unrecorded::watch(
@@ -477,6 +484,7 @@ impl Daemon {
         };
         parts.media.abort();
         parts.strain.abort();
+        parts.heard.abort();
         if let Some(unrecorded) = parts.unrecorded {
             unrecorded.abort();
         }

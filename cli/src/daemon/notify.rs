@@ -24,6 +24,11 @@ pub fn reloading() {
     }
 }
 
+/// Whether there is a service manager, which starts us again when we end so that it should.
+pub fn has_manager() -> bool {
+    std::env::var_os("NOTIFY_SOCKET").is_some()
+}
+
 /// What the daemon is doing, in words.
 pub fn status(status: &str) {
     tell(&[NotifyState::Status(status)]);

@@ -1,6 +1,7 @@
 //! `causeway run`: the daemon in the foreground, driven by signals.
 
 use crate::command::exit;
+use crate::daemon::anew::ANEW;
 use crate::daemon::reload::ReloadFault;
 use crate::daemon::{Daemon, Options, StartFault};
 use crate::daemon::{notify, secrecy};
@@ -85,7 +86,7 @@ async fn serve(options: Options, log: &Log, holder: Option<Holder>) -> u8 {
         .with("version", env!("CARGO_PKG_VERSION"))
         .send();
     notify::ready(&daemon.state_in_words());
-    loop {
+    let code = loop {
         tokio::select! {
             _ = hang_up.recv() => {
                 notify::reloading();
@@ -93,8 +94,9 @@ async fn serve(options: Options, log: &Log, holder: Option<Holder>) -> u8 {
                 let _ = daemon.reload().await;
                 notify::ready(&daemon.state_in_words());
             }
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break exit::OK,
+            _ = interrupt.recv() => break exit::OK,
+            () = daemon.restart_is_due() => break ANEW,
             () = &mut abandoned => {
                 log.warn("abandoned", "who started this daemon has ended, and so does it").send();
                 daemon.begin_stop().await;
@@ -107,10 +109,10 @@ async fn serve(options: Options, log: &Log, holder: Option<Holder>) -> u8 {
                 return exit::OK;
             }
         }
-    }
+    };
     stop(&daemon, log, &mut terminate, &mut interrupt).await;
     watchdog.abort();
-    exit::OK
+    code
 }
 
 /// Comes back when standard input has ended, never if that is of no interest.

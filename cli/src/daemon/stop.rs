@@ -41,6 +41,7 @@ impl Daemon {
         self.fades(None);
         if !is_draining {
             *self.ends_calls_at() = None;
+            self.anew.take_back();
         }
         self.tell_draining(is_draining, Command::Drain(is_draining))
             .await

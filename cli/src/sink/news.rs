@@ -2,7 +2,8 @@
 //! listens (OPS-001).
 
 use sbc_core::event::{Event, Happened};
-use sbc_core::record::Disposition;
+use sbc_core::id::TrunkName;
+use sbc_core::record::{Disposition, Record};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -17,7 +18,7 @@ pub enum Kind {
     CallStart,
     /// It was answered: setup_ms.
     CallAnswer,
-    /// It is over: disposition, duration_ms, cause, is_failure.
+    /// It is over: disposition, duration_ms, cause, is_failure, trunks.
     CallEnd,
     /// A target of a trunk is up, down, busy, refuses or is gone: trunk, peer, state, because.
     PeerState,
@@ -75,7 +76,7 @@ impl Kind {
             Self::CallAnswer => ("call.answer", "it was answered: setup_ms"),
             Self::CallEnd => (
                 "call.end",
-                "it is over: disposition, duration_ms, cause, is_failure",
+                "it is over: disposition, duration_ms, cause, is_failure, trunks",
             ),
             Self::PeerState => (
                 "peer.state",
@@ -161,6 +162,11 @@ impl News {
         self.0.subscribe()
     }
 
+    /// How many listen.
+    pub fn listeners(&self) -> usize {
+        self.0.receiver_count()
+    }
+
     /// Tells something that is not an event of a shard.
     pub fn tell(&self, kind: Kind, data: Value) {
         if self.0.receiver_count() > 0 {
@@ -185,6 +191,17 @@ impl News {
     }
 }
 
+/// The trunk that a call came from, and those that it went to.
+fn trunks(record: &Record) -> Vec<&TrunkName> {
+    let mut trunks = vec![&record.ingress.trunk];
+    for attempt in &record.egress {
+        if !trunks.contains(&&attempt.trunk) {
+            trunks.push(&attempt.trunk);
+        }
+    }
+    trunks
+}
+
 fn told(what: &Happened) -> Option<(Kind, Value)> {
     Some(match what {
         Happened::Admitted {
@@ -204,6 +221,7 @@ fn told(what: &Happened) -> Option<(Kind, Value)> {
                 "duration_ms": record.duration_ms,
                 "cause": record.cause,
                 "is_failure": record.disposition == Disposition::Failed,
+                "trunks": trunks(record),
             }),
         ),
         Happened::TargetHealth {

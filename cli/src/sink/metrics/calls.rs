@@ -1,5 +1,9 @@
 //! Calls in figures: a fold over events.
 
+mod minute;
+
+pub use minute::SoFar;
+
 use super::{Maker, SETUP_SECONDS, label};
 use media_api::OneWayKind;
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
@@ -204,19 +208,19 @@ impl CallMetrics {
             )?,
             media_loss: maker.histograms(
                 "sbc_rtp_loss_ratio",
-                "Loss on the way to us, one observation per leg at the end of a call.",
+                "Loss on the way to us: one observation per leg for each minute, and one of the whole at the end of a call.",
                 &["trunk", "dir"],
                 &[0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3],
             )?,
             media_jitter: maker.histograms(
                 "sbc_rtp_jitter_seconds",
-                "Mean interarrival jitter, one observation per leg at the end of a call.",
+                "Interarrival jitter: one observation per leg each minute, and its mean at the end of a call.",
                 &["trunk", "dir"],
                 &[0.001, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2],
             )?,
             media_round_trip: maker.histograms(
                 "sbc_rtp_rtt_seconds",
-                "Mean round trip by RTCP, one observation per leg at the end of a call.",
+                "Round trip by RTCP: one observation per leg each minute, and its mean at the end of a call.",
                 &["trunk", "dir"],
                 &[0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
             )?,

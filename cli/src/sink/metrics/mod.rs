@@ -25,7 +25,7 @@ mod spending;
 
 pub use acme::AcmeMetrics;
 pub use bindings::BindingMetrics;
-pub use calls::{CallMetrics, PeerHealth};
+pub use calls::{CallMetrics, PeerHealth, SoFar};
 pub use chains::{ChainMetrics, Shown};
 pub use delivery::DeliveryMetrics;
 pub use figures::{Figure, Figures, Sum, Way};
