@@ -29,6 +29,7 @@ mod onboarding;
 mod one_way;
 mod patience;
 mod presence;
+mod protection;
 mod records;
 mod relay;
 mod renewal;

@@ -19,6 +19,7 @@ pub mod monitoring;
 pub mod node;
 mod online;
 pub mod parse;
+pub mod protection;
 pub mod records;
 pub mod reference;
 pub mod route;
@@ -26,6 +27,7 @@ mod sure;
 pub mod teams;
 pub mod tenant;
 pub mod token;
+mod transfer;
 pub mod trunk;
 
 /// Exit codes of every command (OPS-090).
