@@ -95,7 +95,9 @@ impl Peer {
 
     async fn asks(&self, node: &Node, call_id: &str) {
         let to = node.daemon.net().address(&"udp".into()).unwrap();
-        let text = options(call_id).replace("SIP/2.0/TCP", "SIP/2.0/UDP");
+        let text = options(call_id)
+            .replace("SIP/2.0/TCP", "SIP/2.0/UDP")
+            .replace(";branch", ";rport;branch");
         self.0.send_to(text.as_bytes(), to).await.unwrap();
     }
 
@@ -204,14 +206,8 @@ async fn a_ban_keeps_even_a_peer_out_over_reloads_and_restarts_until_it_ends() {
     let read = audit::read(&node.folder.path().join("state").join(audit::FILE), 1_000).unwrap();
     let what: Vec<&str> = read.entries.iter().map(|own| own.what.as_str()).collect();
     let is_told = |text: &str| what.iter().any(|own| own.contains(text));
-    assert!(
-        is_told("POST /api/v1/security/bans 127.0.0.1 until"),
-        "{what:?}"
-    );
-    assert!(
-        is_told("DELETE /api/v1/security/bans 127.0.0.1"),
-        "{what:?}"
-    );
+    assert!(is_told("POST /security/bans 127.0.0.1 until"), "{what:?}");
+    assert!(is_told("DELETE /security/bans 127.0.0.1"), "{what:?}");
     node.daemon.shutdown().await;
 }
 
