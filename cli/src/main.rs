@@ -10,14 +10,15 @@ use causeway::command::monitoring::Monitoring;
 use causeway::command::node::{Calls, Cdr, Connection, Drain, Reload};
 use causeway::command::number::Numbers;
 use causeway::command::parse::Parse;
+use causeway::command::protection::{Acl, Bans, Tokens};
 use causeway::command::sim::Simulated;
 use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
 use causeway::command::trunk::{Peers, Trunks};
 use causeway::command::{
     audit, bundle, capture, cert, certify, check, config, exit, import, init, lab, log, media,
-    monitoring, node, number, parse, reference, restart, route, sim, stats, tail, teams, tenant,
-    token, top, trunk,
+    monitoring, node, number, parse, protection, reference, restart, route, sim, stats, tail,
+    teams, tenant, token, top, trunk,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -92,7 +93,7 @@ enum Command {
     },
     /// Tell which requirements tests show, and what is missing
     Certify(certify::Certify),
-    /// Calls: list, recent, failed, search, show, trace, pcap, hangup
+    /// Calls: list, recent, failed, search, show, trace, pcap, hangup, transfer
     #[command(visible_alias = "calls")]
     Call {
         #[command(subcommand)]
@@ -131,6 +132,21 @@ enum Command {
     Peer {
         #[command(subcommand)]
         command: Option<Peers>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Addresses that are kept out for a while, and who is kept out without being asked
+    #[command(visible_alias = "bans")]
+    Ban {
+        #[command(subcommand)]
+        command: Option<Bans>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Addresses that are taken for a trunk's: of the configuration, and for a while
+    Acl {
+        #[command(subcommand)]
+        command: Option<Acl>,
         #[command(flatten)]
         connection: Connection,
     },
@@ -208,8 +224,15 @@ enum Command {
     Audit(audit::Audit),
     /// Gather what somebody needs who is to help, as one archive without secrets
     Bundle(bundle::Bundle),
-    /// Make a token for somebody who uses the interface over the network
-    Token(token::Token),
+    /// Make a token for somebody who uses the interface over the network; list tokens, and take one away
+    #[command(visible_aliases = ["tokens", "user"])]
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Token {
+        #[command(subcommand)]
+        command: Option<Tokens>,
+        #[command(flatten)]
+        made: Option<token::Token>,
+    },
     /// The document of the operator's interface (OpenAPI 3.1)
     Api,
     /// Every key of the configuration, finding, metric, event and cause with its meaning, as Markdown
@@ -395,14 +418,7 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             alone: Some(arguments),
             ..
         } => media::run(&arguments, out),
-        Command::Media { .. } => {
-            let mut whole = Cli::command();
-            let help = whole
-                .find_subcommand_mut("media")
-                .map(|own| own.render_help());
-            write!(out, "{}", help.unwrap_or_default())?;
-            Ok(exit::USAGE)
-        }
+        Command::Media { .. } => help("media", out),
         Command::Teams {
             command,
             connection,
@@ -439,7 +455,23 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
         } => capture::run(&command, &connection, out),
         Command::Audit(arguments) => audit::run(&arguments, out),
         Command::Bundle(arguments) => bundle::run(&arguments, out),
-        Command::Token(arguments) => token::run(&arguments, out),
+        Command::Token {
+            command: Some(command),
+            ..
+        } => protection::tokens(&command, out),
+        Command::Token {
+            made: Some(arguments),
+            ..
+        } => token::run(&arguments, out),
+        Command::Token { .. } => help("token", out),
+        Command::Ban {
+            command,
+            connection,
+        } => protection::bans(&command.unwrap_or(Bans::List), &connection, out),
+        Command::Acl {
+            command,
+            connection,
+        } => protection::acl(&command.unwrap_or(Acl::List), &connection, out),
         Command::Api => {
             writeln!(out, "{:#}", causeway::admin::document())?;
             Ok(exit::OK)
@@ -467,6 +499,14 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             Ok(exit::OK)
         }
     }
+}
+
+/// Says how a command is used.
+fn help(name: &str, out: &mut dyn Write) -> io::Result<u8> {
+    let mut whole = Cli::command();
+    let help = whole.find_subcommand_mut(name).map(|own| own.render_help());
+    write!(out, "{}", help.unwrap_or_default())?;
+    Ok(exit::USAGE)
 }
 
 fn run_daemon(arguments: &Run) -> u8 {

@@ -30,6 +30,7 @@ mod one_way;
 mod operator;
 mod patience;
 mod presence;
+mod protection;
 mod records;
 mod relay;
 mod renewal;

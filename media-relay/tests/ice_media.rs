@@ -206,21 +206,14 @@ fn a_restart_keeps_the_old_pair_until_another_one_is_nominated() {
     assert_eq!(voice_to_b(&mut bench, 1), Ok(direct()));
 
     const NEW: &str = "b9kP2+/w";
-    const NEW_PASSWORD: &str = "Zg01asd88fgpdd777uzjYhag";
     let new = credentials(NEW, NEW_PASSWORD);
-    bench.answer(B, full(new, "mpmpmp", &[candidate(relayed(), 5)]));
+    bench.answer(B, full(new, NEW, &[candidate(relayed(), 5)]));
     assert_eq!(voice_to_b(&mut bench, 2), Ok(direct()));
     assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
     checked(&mut bench, direct(), &Check::default());
-    let check = |nominates| Check {
-        username: format!("{NEW}:mpmpmp"),
-        password: NEW_PASSWORD,
-        nominates,
-        ..Check::default()
-    };
-    checked(&mut bench, relayed(), &check(false));
+    checked(&mut bench, relayed(), &within(NEW, false));
     assert_eq!(voice_to_b(&mut bench, 3), Ok(direct()));
-    checked(&mut bench, relayed(), &check(true));
+    checked(&mut bench, relayed(), &within(NEW, true));
     assert_eq!(voice_to_b(&mut bench, 4), Ok(relayed()));
     assert_eq!(
         voice_from_b(&mut bench, direct(), 2),
@@ -237,30 +230,13 @@ fn the_old_pair_is_heard_under_its_own_key_until_another_one_is_nominated() {
     bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
     checked(&mut bench, direct(), &Check::nominating());
     assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
-    let (fragment, password) = ("b9kP2+/w", "Zg01asd88fgpdd777uzjYhag");
-    let restarted = NegotiatedStream {
-        protection: Protection::Sdes {
-            local: key(1),
-            remote: key(9),
-        },
-        ..full(
-            credentials(fragment, password),
-            "mpmpmp",
-            &[candidate(relayed(), 5)],
-        )
-    };
-    bench.answer(B, restarted);
+    restarts(&mut bench, "b9kP2+/w", 9);
     for sequence in 2..=1_000 {
         bench.run_ms(20);
         let heard = voice_from_b(&mut bench, direct(), sequence);
         assert_eq!(heard, Ok(peer_a()), "{sequence}");
     }
-    let nominating = Check {
-        username: format!("{fragment}:mpmpmp"),
-        password,
-        ..Check::nominating()
-    };
-    checked(&mut bench, relayed(), &nominating);
+    checked(&mut bench, relayed(), &within("b9kP2+/w", true));
     // It has its end then as after any other agreement.
     assert_eq!(voice_from_b(&mut bench, relayed(), 1_001), Ok(peer_a()));
     bench.run_ms(10_000);
@@ -430,15 +406,10 @@ fn the_peer_may_go_over_to_one_without_checks_and_back() {
     bench.answer(B, mixer);
     assert_eq!(voice_to_b(&mut bench, 1), Ok(relayed()));
     assert_eq!(voice_from_b(&mut bench, relayed(), 1), Ok(peer_a()));
-    let new = credentials("b9kP2+/w", "Zg01asd88fgpdd777uzjYhag");
-    bench.answer(B, full(new, "client", &[candidate(direct(), 5)]));
+    let new = credentials("b9kP2+/w", NEW_PASSWORD);
+    bench.answer(B, full(new, "b9kP2+/w", &[candidate(direct(), 5)]));
     assert_eq!(voice_to_b(&mut bench, 2), Ok(relayed()));
-    let check = Check {
-        username: "b9kP2+/w:client".to_owned(),
-        password: "Zg01asd88fgpdd777uzjYhag",
-        ..Check::nominating()
-    };
-    checked(&mut bench, direct(), &check);
+    checked(&mut bench, direct(), &within("b9kP2+/w", true));
     assert_eq!(voice_to_b(&mut bench, 3), Ok(direct()));
 }
 

@@ -1,5 +1,6 @@
 //! Why a call or leg ended, and why a decision was taken.
 
+use crate::sip::Status;
 use serde::Serialize;
 use std::fmt;
 
@@ -104,6 +105,21 @@ pub enum CauseCode {
 }
 
 impl CauseCode {
+    /// What a refusal with this status is called that comes before there is a call, and so a record; nothing for what
+    /// is no refusal, such as a question for a password.
+    pub const fn before_a_call(status: Status) -> Option<Self> {
+        Some(match status.code() {
+            401 | 407 => return None,
+            403 => Self::CallerNotAllowed,
+            404 => Self::NumberUnknown,
+            482 | 483 => Self::LoopDetected,
+            500 => Self::InternalError,
+            503 => Self::LimitReached,
+            400.. => Self::BadRequest,
+            _ => return None,
+        })
+    }
+
     /// Every code, for metrics and documentation.
     pub const ALL: [Self; 26] = [
         Self::NormalClearing,

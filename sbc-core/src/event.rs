@@ -516,7 +516,7 @@ pub enum DropCode {
     Overload,
     /// New calls are refused, because their records could not be written although they must be (OPS-060).
     Unrecorded,
-    /// This name has failed too often from its source to prove who it is.
+    /// An operator has banned the source, or this name has failed too often from it to prove who it is.
     Banned,
 }
 

@@ -1,16 +1,18 @@
 //! What the outside tells the core.
 
+use crate::cause::Because;
 use crate::config::{Config, UserId};
-use crate::id::{CallId, CommandId, FlowId, QueryId, TenantName, TransactionId};
+use crate::id::{CallId, CommandId, FlowId, QueryId, TenantName, TransactionId, TrunkName};
 use crate::letter::Letter;
 use crate::overload::Strain;
 use crate::policy::presence::Presence;
 use crate::query::Outcome;
-use crate::record::{CallSummary, LiveMedia};
-use crate::sip::{Message, Rejected};
+use crate::record::{CallSummary, LiveMedia, TransferOutcome};
+use crate::sip::{Message, Rejected, Status};
 use crate::transport::{Flow, FlowFault};
 use crate::trunk::{Bound, Standing, Stored, TargetId, TargetState};
 use bytes::Bytes;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,6 +123,10 @@ pub enum Command {
     Media(CallId),
     /// End one call.
     HangUp(CallId),
+    /// Put somebody else in the place of one party of a call.
+    Transfer(CallId, TransferOrder),
+    /// Whose passwords are not looked at for a while.
+    Silenced,
     /// Accept no new calls any more (`true`), or again (`false`).
     Drain(bool),
     /// As a drain, but Teams may go on calling until it has noticed that we ask it no more and prefers other
@@ -150,6 +156,37 @@ pub enum Answered {
     Media(Box<LiveMedia>),
     /// Done; for how many calls.
     Done(usize),
+    /// What became of a transfer.
+    Transferred {
+        /// In one word.
+        outcome: TransferOutcome,
+        /// The status of the target, or of whoever refused.
+        status: Option<Status>,
+        /// How it came to that.
+        because: Because,
+    },
+    /// Sources with names whose passwords are not looked at, and for how long.
+    Silenced(Vec<(IpAddr, Duration)>),
     /// There is no such call here.
     NoSuchCall,
+}
+
+/// A transfer as an operator wants it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TransferOrder {
+    /// Who stays in the call.
+    pub stays: Stays,
+    /// The number that is called in place of the other party.
+    pub number: String,
+    /// The trunk that leads there; without it, routes say.
+    pub trunk: Option<TrunkName>,
+}
+
+/// A party of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stays {
+    /// Whoever called.
+    Caller,
+    /// Whoever was called.
+    Called,
 }

@@ -59,6 +59,7 @@ mod new_key;
 mod notices;
 mod numbers;
 mod odd_answers;
+mod operated;
 mod operators;
 mod optional_srtp;
 mod overlap;

@@ -174,6 +174,48 @@ fn told_cause(keys: &str, refuse: impl FnOnce(&mut Shard, &Sent)) -> Option<Stri
     Some(String::from_utf8_lossy(&value).into_owned())
 }
 
+/// The same of a call that is refused before it is one.
+fn told_cause_at_once(
+    keys: &str,
+    prepare: impl FnOnce(&mut Shard),
+    invite: &str,
+) -> Option<String> {
+    let name = "name = \"carrier-a\"\n";
+    let config = CONFIG.replacen(name, &format!("{name}{keys}"), 1);
+    let mut shard = Shard::with(config_of(&config));
+    prepare(&mut shard);
+    shard.carrier_says(invite);
+    let is_refusal = |sent: &&Sent| sent.message.status().is_some_and(|s| s.code() >= 400);
+    let refusal = shard.sent.iter().find(is_refusal).expect("a refusal");
+    assert!(shard.records.is_empty(), "there was no call");
+    let name = HeaderName::parse("X-SBC-Cause").unwrap();
+    let value = refusal.message.raw(&name)?;
+    Some(String::from_utf8_lossy(&value).into_owned())
+}
+
+#[test]
+fn a_trusted_peer_is_told_our_cause_also_where_there_was_no_call_yet() {
+    let keys = "trusted = true\ncause_header = true\n";
+    let invite = carrier_invite("cause", CARRIER_SDP);
+    let without_contact: Vec<&str> = invite
+        .lines()
+        .filter(|line| !line.starts_with("Contact:"))
+        .collect();
+    let without_contact = without_contact.join("\n") + "\n";
+    let drained = |shard: &mut Shard| {
+        shard.apply(Input::Command(CommandId(1), Command::Drain(true)));
+    };
+    let told = |keys| told_cause_at_once(keys, drained, &invite);
+    assert_eq!(told(keys).as_deref(), Some("operator"));
+    assert_eq!(told("trusted = true\n"), None);
+    let bad = told_cause_at_once(keys, |_| {}, &without_contact);
+    assert_eq!(bad.as_deref(), Some("bad_request"));
+    let unwanted = invite.replacen("\nMax-Forwards", "\nRequire: unheard-of\nMax-Forwards", 1);
+    assert_ne!(unwanted, invite);
+    let bad = told_cause_at_once(keys, |_| {}, &unwanted);
+    assert_eq!(bad.as_deref(), Some("bad_request"));
+}
+
 #[test]
 fn a_trusted_peer_that_is_to_know_our_cause_is_told_with_every_refusal() {
     let busy = |shard: &mut Shard, invite: &Sent| {

@@ -304,7 +304,7 @@ async fn live_media(daemon: &Daemon, call: CallId) -> Result<Option<Box<LiveMedi
             .await
         {
             Some(Answered::Media(live)) => return Ok(Some(live)),
-            Some(Answered::NoSuchCall | Answered::Calls(_) | Answered::Done(_)) => {}
+            Some(_) => {}
             None => return Err(Problem::busy()),
         }
     }
@@ -325,7 +325,7 @@ pub(super) async fn hang_up(
             .await
         {
             Some(Answered::Done(_)) => return Ok(Json(json!({ "call": call, "ended": true }))),
-            Some(Answered::NoSuchCall | Answered::Calls(_) | Answered::Media(_)) => {}
+            Some(_) => {}
             None => return Err(Problem::busy()),
         }
     }
@@ -435,7 +435,7 @@ fn recorded(record: &Value) -> String {
 
 /// A call by its identifier, or by the beginning or end of it if that is only one call's. Identifiers
 /// of calls that came in one after the other begin alike, so the end is what tells them apart.
-async fn identify(
+pub(super) async fn identify(
     access: &Access,
     daemon: &Daemon,
     who: &Who,
@@ -470,7 +470,7 @@ fn several(id: &str) -> Problem {
     )
 }
 
-fn unknown(daemon: &Daemon, id: &str) -> Problem {
+pub(super) fn unknown(daemon: &Daemon, id: &str) -> Problem {
     let kept = daemon.sinks().traces.kept().as_secs();
     let kept = match kept {
         900.. => "15 minutes".to_owned(),

@@ -100,7 +100,7 @@ impl Desk {
         for inbox in daemon.inboxes().all() {
             match daemon.replies().ask(inbox, Command::Calls, ANSWER).await {
                 Some(Answered::Calls(calls)) => all.extend(calls),
-                Some(Answered::Done(_) | Answered::Media(_) | Answered::NoSuchCall) => {}
+                Some(_) => {}
                 None => return Err(Problem::busy()),
             }
         }

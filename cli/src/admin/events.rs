@@ -2,6 +2,7 @@
 
 use super::who::Who;
 use super::{Access, Problem};
+use crate::daemon::protection::Protection;
 use crate::sink::news::Item;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, State};
@@ -10,6 +11,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
+use sbc_core::config::TokenHash;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -31,6 +33,8 @@ const BREATH: Duration = Duration::from_secs(15);
 struct Listener {
     news: broadcast::Receiver<Arc<Item>>,
     number: u64,
+    token: Option<TokenHash>,
+    protection: Arc<Protection>,
     _seat: OwnedSemaphorePermit,
     _place: Place,
 }
@@ -81,6 +85,8 @@ pub(super) async fn stream(
     let listener = Listener {
         news: daemon.sinks().news.listen(),
         number: 0,
+        token: who.token().cloned(),
+        protection: Arc::clone(daemon.protection()),
         _seat: seat,
         _place: place,
     };
@@ -97,10 +103,15 @@ pub(super) async fn stream(
     Ok((head, body).into_response())
 }
 
-/// The next lines; `None` when the daemon ends.
+/// The next lines; `None` when the daemon ends, or the token of whoever listens was taken away.
 async fn next(listener: &mut Listener) -> Option<String> {
     let mut text = String::new();
-    match timeout(BREATH, listener.news.recv()).await {
+    let news = timeout(BREATH, listener.news.recv()).await;
+    let token = listener.token.as_ref();
+    if token.is_some_and(|token| listener.protection.is_revoked(token)) {
+        return None;
+    }
+    match news {
         Err(_) => text.push_str(":\n\n"),
         Ok(Ok(item)) => {
             listener.number += 1;

@@ -83,6 +83,8 @@ enum Refused {
     Unknown(&'static str),
     /// The token of this user has expired.
     Expired(String),
+    /// It was taken away.
+    Revoked(String),
     /// Too many wrong tokens from there.
     Wait,
     /// This user asks too much.
@@ -198,7 +200,10 @@ pub(super) async fn authenticate(
             .map(|()| Who::of_person(&person, role, remote)),
         None => gate
             .admit(users, request.headers(), remote, times)
-            .map(|user| Who::of_user(user, remote)),
+            .and_then(|user| match daemon.protection().is_revoked(&user.token) {
+                true => Err(Refused::Revoked(user.name.clone())),
+                false => Ok(Who::of_user(user, remote)),
+            }),
     };
     let refused = match admitted {
         Ok(who) => {
@@ -214,6 +219,11 @@ pub(super) async fn authenticate(
             StatusCode::UNAUTHORIZED,
             Some(name.clone()),
             format!("the token of {name} has expired: causeway token makes another one"),
+        ),
+        Refused::Revoked(name) => (
+            StatusCode::UNAUTHORIZED,
+            Some(name.clone()),
+            format!("the token of {name} was revoked: causeway token makes another one"),
         ),
         Refused::Wait => (
             StatusCode::TOO_MANY_REQUESTS,
@@ -238,7 +248,7 @@ pub(super) async fn authenticate(
     }
     let mut response = Problem::new(status, why).into_response();
     let (name, value) = match refused {
-        Refused::Unknown(_) | Refused::Expired(_) => {
+        Refused::Unknown(_) | Refused::Expired(_) | Refused::Revoked(_) => {
             (WWW_AUTHENTICATE, "Bearer realm=\"causeway\"")
         }
         Refused::Wait => (RETRY_AFTER, "60"),

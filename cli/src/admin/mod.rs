@@ -33,10 +33,13 @@ mod presence;
 pub(crate) mod rates;
 mod records;
 pub(crate) mod routes;
+mod security;
 mod shape;
 mod shapes;
 mod sign_in;
 mod teams;
+mod tokens;
+mod transfer;
 mod trunks;
 mod who;
 

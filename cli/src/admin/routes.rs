@@ -1,6 +1,8 @@
 //! Every operation of the interface, in one table: who may, what it is for, what it answers. The router, the
 //! document of the interface and the check of rights are made from it, so that they cannot differ.
 
+mod protection;
+
 use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
 use super::shapes::{
     CALL, CAPTURED, DRAINED, EXPLANATION, JUDGED, LADDER, RECORD, RELOADED, SHOWN,
@@ -8,7 +10,7 @@ use super::shapes::{
 use super::who::{Right, guard};
 use super::{
     Access, bundle, calls, capture, certs, config, events, generations, log, node, openapi,
-    presence, records, teams, trunks, who,
+    presence, records, teams, transfer, trunks, who,
 };
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
@@ -36,6 +38,7 @@ pub(super) struct Operation {
 pub(super) enum Method {
     Get,
     Post,
+    Delete,
     /// POST for what has a body and changes nothing.
     Ask,
 }
@@ -44,6 +47,7 @@ impl Method {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
+            Self::Delete => "DELETE",
             Self::Post | Self::Ask => "POST",
         }
     }
@@ -77,7 +81,11 @@ const CALL_NAME: (u16, &str) = (400, "a call is named by up to 32 hexadecimal di
 const SEVERAL: (u16, &str) = (409, "several calls begin or end so");
 
 /// All of them, in the order of the document.
-pub(super) const OPERATIONS: &[Operation] = &[
+pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
+    OPERATIONS.iter().chain(protection::OPERATIONS)
+}
+
+const OPERATIONS: &[Operation] = &[
     Operation {
         method: Method::Get,
         path: "/status",
@@ -149,6 +157,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             ("peers", List(&Any)),
             ("registrations", List(&Any)),
             ("bindings", List(&Any)),
+            ("allowed", List(&protection::ALLOWED)),
         ]))),
         refusals: &[],
         handler: || get(trunks::list),
@@ -407,6 +416,45 @@ pub(super) const OPERATIONS: &[Operation] = &[
         answer: Answer::Json(Object(&[("call", Text), ("ended", Flag)])),
         refusals: &[CALL_NAME, UNKNOWN_CALL, SEVERAL],
         handler: || post(calls::hang_up),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/calls/{id}/transfer",
+        right: Right::Calls,
+        summary: "Calls a number in the place of one of its parties, as if the other one had asked for that with REFER; \
+                  answers when it is known what comes of it, or after 25 s",
+        query: &[
+            ("number", "whom to call", Text),
+            (
+                "trunk",
+                "the trunk that leads there; without it, routes say, as for a call of whoever stays, else of whoever is replaced",
+                Text,
+            ),
+            (
+                "stays",
+                "caller or called: who stays in the call; caller",
+                Text,
+            ),
+        ],
+        body: None,
+        answer: Answer::Json(Object(&[
+            ("call", Text),
+            ("outcome", Text),
+            ("status", Maybe(&Integer)),
+            ("because", List(&Text)),
+        ])),
+        refusals: &[
+            (
+                400,
+                "a call is named by up to 32 hexadecimal digits; no number, or stays is another word",
+            ),
+            UNKNOWN_CALL,
+            (
+                409,
+                "several calls begin or end so, or the call cannot be transferred",
+            ),
+        ],
+        handler: || post(transfer::transfer),
     },
     Operation {
         method: Method::Get,
@@ -896,7 +944,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
 /// The operations, each behind its right.
 pub(super) fn operations(access: &Access) -> Router<Access> {
     let mut router = Router::new();
-    for operation in OPERATIONS {
+    for operation in all() {
         let handler = (operation.handler)();
         let wanted = (operation.right, operation.method, access.clone());
         let guarded = handler.layer(from_fn_with_state(wanted, guard));
@@ -914,12 +962,12 @@ mod tests {
     #[test]
     fn no_operation_is_there_twice_and_what_changes_something_is_no_reading() {
         let mut seen = BTreeSet::new();
-        for one in OPERATIONS {
+        for one in all() {
             assert!(seen.insert((one.path, one.method as u8)), "{}", one.path);
             assert!(one.path.starts_with('/') && !one.summary.is_empty());
             // What changes something, or does nearly all of it, needs more than to read.
             let judges = ["/config/validate", "/config/candidate"].contains(&one.path);
-            let changes = matches!(one.method, Method::Post) || judges;
+            let changes = matches!(one.method, Method::Post | Method::Delete) || judges;
             assert_eq!(one.right.changes(), changes, "{}", one.path);
         }
     }

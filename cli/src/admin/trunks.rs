@@ -1,6 +1,7 @@
 //! Trunks one by one: whether they can have calls, and how many they have.
 
 use super::node::{bindings, peers, registrations, seen};
+use super::security::allowed;
 use super::who::Who;
 use super::{Access, Problem};
 use axum::Json;
@@ -67,6 +68,7 @@ async fn rows(access: &Access, who: &Who) -> Result<Vec<Value>, Problem> {
             "peers": own,
             "registrations": registered,
             "bindings": of(&bindings, name),
+            "allowed": allowed(&daemon, config, Some(trunk.watched_as())),
         })
     };
     let trunks = config.trunks.values();

@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use sbc_core::config::{ApiRole, ApiUser};
+use sbc_core::config::{ApiRole, ApiUser, TokenHash};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -41,6 +41,8 @@ pub(super) enum Right {
     Audit,
     /// To hear what callers say.
     Media,
+    /// To take tokens of others away.
+    Users,
 }
 
 impl Right {
@@ -52,6 +54,7 @@ impl Right {
             Self::Configure => "configure",
             Self::Audit => "audit",
             Self::Media => "media",
+            Self::Users => "users",
         }
     }
 
@@ -60,7 +63,7 @@ impl Right {
     pub(super) const fn changes(self) -> bool {
         match self {
             Self::Read | Self::Numbers | Self::Audit | Self::Media => false,
-            Self::Calls | Self::Configure => true,
+            Self::Calls | Self::Configure | Self::Users => true,
         }
     }
 }
@@ -79,6 +82,8 @@ pub(super) struct Who {
     /// Where they are.
     source: String,
     role: Option<ApiRole>,
+    /// The token that they have shown.
+    token: Option<TokenHash>,
     /// What they may do; whoever may open the socket may do everything.
     rights: &'static [Right],
 }
@@ -90,6 +95,7 @@ const EVERYTHING: &[Right] = &[
     Right::Configure,
     Right::Audit,
     Right::Media,
+    Right::Users,
 ];
 
 /// What a role may do.
@@ -112,6 +118,7 @@ impl Who {
             called: None,
             source: remote.to_string(),
             role: Some(user.role),
+            token: Some(user.token.clone()),
             rights: rights(user.role, user.numbers),
         }
     }
@@ -127,6 +134,7 @@ impl Who {
             called: person.called.clone(),
             source: remote.to_string(),
             role: Some(role),
+            token: None,
             rights: rights(role, sees_numbers),
         }
     }
@@ -139,6 +147,11 @@ impl Who {
     /// What the audit log calls them.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The token that they have shown, where it is of a user of the configuration.
+    pub(super) fn token(&self) -> Option<&TokenHash> {
+        self.token.as_ref()
     }
 
     /// Whether they may hear what callers say.
@@ -168,6 +181,7 @@ impl Connected<IncomingStream<'_, UnixListener>> for Who {
             called: None,
             source,
             role: None,
+            token: None,
             rights: EVERYTHING,
         }
     }

@@ -22,6 +22,7 @@ pub mod node;
 pub mod number;
 mod online;
 pub mod parse;
+pub mod protection;
 pub mod records;
 pub mod reference;
 pub mod restart;
@@ -34,6 +35,7 @@ pub mod teams;
 pub mod tenant;
 pub mod token;
 pub mod top;
+mod transfer;
 pub mod trunk;
 
 /// Exit codes of every command (OPS-090).

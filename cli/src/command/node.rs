@@ -4,6 +4,7 @@ use super::capture::packets;
 use super::csv::{self, Layout};
 use super::form::Output;
 use super::sure::{Stake, is_meant};
+use super::transfer::{self, Transfer};
 use crate::client::{Answer, ClientFault, ask};
 use crate::command::exit;
 use clap::{Args, Subcommand};
@@ -71,6 +72,8 @@ pub enum Calls {
         #[arg(long)]
         yes: bool,
     },
+    /// Call a number in the place of one party of a call, and say what comes of it
+    Transfer(Transfer),
 }
 
 /// Which records are looked for. What is not said may be anything.
@@ -230,6 +233,7 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
             }
         }
         Calls::Hangup { id, yes } => hang_up(to, id, *yes, out),
+        Calls::Transfer(wish) => transfer::run(wish, to, out),
     }
 }
 
@@ -643,7 +647,45 @@ pub(super) fn answered(
     out: &mut dyn Write,
     print: impl FnOnce(&Value, &mut dyn Write) -> io::Result<()>,
 ) -> io::Result<u8> {
-    let answer = match request(&to.socket, "POST", path) {
+    judged(to, request(&to.socket, "POST", path), out, print)
+}
+
+/// Has something done, with `plain`; where that is a conflict and whoever asks says of the reason that it is meant, with
+/// `forced`.
+pub(super) fn again(
+    to: &Connection,
+    (plain, forced): (&str, &str),
+    is_meant: impl FnOnce(&str) -> bool,
+    out: &mut dyn Write,
+    print: impl FnOnce(&Value, &mut dyn Write) -> io::Result<()>,
+) -> io::Result<u8> {
+    let answer = match ask(&to.socket, "POST", plain) {
+        Ok(answer) if answer.status == 409 => answer,
+        Ok(answer) => return judged(to, heard(answer), out, print),
+        Err(fault) => return judged(to, Err(unheard(&to.socket, &fault)), out, print),
+    };
+    match is_meant(&detail(&answer)) {
+        true => judged(to, request(&to.socket, "POST", forced), out, print),
+        false => Ok(exit::REFUSED),
+    }
+}
+
+/// Has something taken away.
+pub(super) fn remove(to: &Connection, path: &str, out: &mut dyn Write) -> io::Result<u8> {
+    let answer = request(&to.socket, "DELETE", path);
+    judged(to, answer, out, |answer, out| {
+        writeln!(out, "{} ended", self::plain(&answer["address"]))
+    })
+}
+
+/// Prints an answer as JSON or like this; of none, the exit code is all.
+fn judged(
+    to: &Connection,
+    answer: Result<Answer, u8>,
+    out: &mut dyn Write,
+    print: impl FnOnce(&Value, &mut dyn Write) -> io::Result<()>,
+) -> io::Result<u8> {
+    let answer = match answer {
         Ok(answer) => answer,
         Err(code) => return Ok(code),
     };
@@ -677,13 +719,25 @@ pub(super) fn look(to: &Connection, path: &str) -> Option<String> {
 /// Asks; a refusal is told on standard error, so that whoever reads the output gets an answer or
 /// nothing, and becomes an exit code.
 fn request(socket: &Path, method: &str, path: &str) -> Result<Answer, u8> {
-    let answer = match ask(socket, method, path) {
-        Ok(answer) => answer,
-        Err(fault) => {
-            eprintln!("causeway: {} ({})", fault, socket.display());
-            return Err(code_of(&fault));
-        }
-    };
+    match ask(socket, method, path) {
+        Ok(answer) => heard(answer),
+        Err(fault) => Err(unheard(socket, &fault)),
+    }
+}
+
+fn unheard(socket: &Path, fault: &ClientFault) -> u8 {
+    eprintln!("causeway: {} ({})", fault, socket.display());
+    code_of(fault)
+}
+
+/// What a problem says.
+fn detail(answer: &Answer) -> String {
+    let problem = serde_json::from_str::<Value>(&answer.body).ok();
+    let detail = problem.and_then(|problem| problem.get("detail")?.as_str().map(str::to_owned));
+    detail.unwrap_or_else(|| answer.body.clone())
+}
+
+fn heard(answer: Answer) -> Result<Answer, u8> {
     match answer.status {
         ..300 => Ok(answer),
         _ => Err(told_refusal(&answer)),
@@ -692,11 +746,7 @@ fn request(socket: &Path, method: &str, path: &str) -> Result<Answer, u8> {
 
 /// Tells a refusal; its exit code.
 pub(super) fn told_refusal(answer: &Answer) -> u8 {
-    let detail = serde_json::from_str::<Value>(&answer.body)
-        .ok()
-        .and_then(|problem| problem.get("detail")?.as_str().map(str::to_owned))
-        .unwrap_or_else(|| answer.body.clone());
-    match detail.trim_end() {
+    match detail(answer).trim_end() {
         // What has its own places stands on lines of its own.
         detail if detail.contains('\n') => {
             eprintln!("causeway: refused, nothing has changed:\n{detail}");

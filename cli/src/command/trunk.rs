@@ -11,7 +11,7 @@ use std::io::{self, Write};
 pub enum Trunks {
     /// List them: whether each can have calls, and how many it has
     List,
-    /// Print one: its peers with their addresses, registrations and contacts
+    /// Print one: addresses that are taken for its peer's, its peers with theirs, registrations and contacts
     Show {
         /// Its name
         name: String,
@@ -131,7 +131,11 @@ fn show(trunk: &Value, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{:12} {}", name.replace('_', " "), plain(&trunk[name]))?;
     }
     let peers: Vec<Value> = rows(&trunk["peers"]).iter().flat_map(addresses).collect();
-    let parts: [(&[Value], &[&str]); 3] = [
+    let parts: [(&[Value], &[&str]); 4] = [
+        (
+            rows(&trunk["allowed"]),
+            &["address", "until", "by", "reason"],
+        ),
         (&peers, &["peer", "state", "address", "address_state"]),
         (
             rows(&trunk["registrations"]),

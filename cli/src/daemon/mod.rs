@@ -21,6 +21,7 @@ pub mod media;
 pub mod net;
 pub mod notify;
 pub mod poller;
+pub mod protection;
 pub mod reload;
 pub mod renewed;
 pub mod resolver;
@@ -59,6 +60,7 @@ use health::Health;
 use inbox::{Inbox, Inboxes};
 use media::{AddressFault, MediaFault};
 use net::{BindFault, Net, Opened};
+use protection::Protection;
 use reload::ReloadFault;
 use resolver::Resolver;
 use sbc_core::config::Loaded;
@@ -171,6 +173,7 @@ pub struct Daemon {
     notices: Arc<Notices>,
     acme: Arc<Acme>,
     awaited: Awaited,
+    protection: Arc<Protection>,
     presence: presence::Watch,
     test_names: Arc<TestNames>,
     resolver: Resolver,
@@ -209,6 +212,7 @@ struct Parts {
     unrecorded: Option<JoinHandle<()>>,
     expiry: JoinHandle<()>,
     renewed: JoinHandle<()>,
+    protection: JoinHandle<()>,
     acme: JoinHandle<()>,
     test_names: JoinHandle<()>,
 }
@@ -248,7 +252,16 @@ impl Daemon {
     async fn start_from(options: Options, start: Start, log: Log) -> Result<Arc<Self>, StartFault> {
         let loaded = start.loaded;
         let tls = Arc::new(reload::identities(&loaded).map_err(StartFault::Config)?);
-        let config = Arc::new(loaded.config.clone());
+        let of_state = log.clone();
+        let mut state = State {
+            directory: options.state.as_deref(),
+            log: &of_state,
+            without: Vec::new(),
+        };
+        let what = "whom operators ban and let in, and whose tokens they revoke";
+        let protection = state.keeping(what, |directory, log| Protection::open(directory, &log));
+        let protection = Arc::new(protection.unwrap_or_default());
+        let config = Arc::new(protection.over(&loaded.config));
         let metrics = Metrics::new().map_err(|fault| StartFault::System(fault.to_string()))?;
         let metrics = Arc::new(metrics);
         let count = options.shards.clamp(1, 32);
@@ -269,12 +282,6 @@ impl Daemon {
         // Everything is tried before anything is told: one start shows all that is to be mended.
         let (opened, doors, door) = open(&net, &loaded).await.map_err(StartFault::Places)?;
         let (cdr, records) = records(&loaded, &metrics, &log)?;
-        let of_state = log.clone();
-        let mut state = State {
-            directory: options.state.as_deref(),
-            log: &of_state,
-            without: Vec::new(),
-        };
         let kept = state.keeping("what peers have registered", Keeper::start);
         let kept = kept.unwrap_or_default();
         let together = Together::default();
@@ -388,6 +395,7 @@ impl Daemon {
             notices,
             acme: Arc::default(),
             awaited: Awaited::default(),
+            protection,
             resolver,
             health: Health::new(
                 shards
@@ -408,6 +416,7 @@ impl Daemon {
             generations: Arc::new(start.generations),
             turn: tokio::sync::Mutex::default(),
         });
+        daemon.begin_protection();
         let admin = Admin::start(&daemon, doors);
         let door = door.map(|tcp| daemon.notices.serve(tcp, Arc::downgrade(&daemon)));
         daemon
@@ -452,6 +461,7 @@ impl Daemon {
                 expiry::AGAIN,
             )),
             renewed: tokio::spawn(renewed::watch(Arc::downgrade(&daemon), renewed::EVERY)),
+            protection: tokio::spawn(protection::watch(Arc::downgrade(&daemon))),
             acme: tokio::spawn(Arc::clone(&daemon.acme).run(Arc::downgrade(&daemon))),
             test_names: tokio::spawn(test_names::watch(
                 Arc::downgrade(&daemon),
@@ -490,6 +500,7 @@ impl Daemon {
         }
         parts.expiry.abort();
         parts.renewed.abort();
+        parts.protection.abort();
         parts.acme.abort();
         parts.test_names.abort();
         // While somebody answers: Microsoft may tell of the end.
@@ -618,6 +629,11 @@ impl Daemon {
     /// Certificates that wait for a word of Teams.
     pub fn awaited(&self) -> &Awaited {
         &self.awaited
+    }
+
+    /// Whom operators ban and let in, and whose tokens they have revoked.
+    pub fn protection(&self) -> &Arc<Protection> {
+        &self.protection
     }
 
     /// Signs of life.

@@ -552,7 +552,7 @@ impl Daemon {
     /// Nothing of it can fail.
     fn apply(&self, prepared: Prepared) -> Reloaded {
         let loaded = prepared.loaded;
-        let config = Arc::new(loaded.config.clone());
+        let config = Arc::new(self.protection().over(&loaded.config));
         let tls = Arc::new(prepared.tls);
         self.signers().trust(prepared.trust);
         // Before any call asks for them.

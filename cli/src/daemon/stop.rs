@@ -233,7 +233,7 @@ async fn end_calls_at(daemon: Weak<Daemon>, at: Instant) {
 fn together(answers: Vec<Option<Answered>>) -> Option<usize> {
     let count = |answer| match answer {
         Some(Answered::Done(count)) => Some(count),
-        Some(Answered::Calls(_) | Answered::Media(_) | Answered::NoSuchCall) | None => None,
+        Some(_) | None => None,
     };
     answers.into_iter().map(count).sum()
 }

@@ -96,6 +96,9 @@ pub enum DeliveryFault {
     /// The server was reached, and took longer than it may.
     #[error("{0}")]
     Late(FetchFault),
+    /// The server was reached, and what it answers cannot be read.
+    #[error("{0}")]
+    Broken(FetchFault),
     /// All else.
     #[error("{0}")]
     Failed(FetchFault),
@@ -197,7 +200,7 @@ impl Fetch {
             Ok(Receipt { status, reason })
         });
         match asked.await {
-            Ok(answer) => answer.map_err(failed),
+            Ok(answer) => answer.map_err(|why| DeliveryFault::Broken(fault(address, why))),
             Err(_) => {
                 let why = late(limits.answered, "no answer");
                 Err(DeliveryFault::Late(fault(address, why)))
@@ -296,24 +299,30 @@ mod tests {
     use std::sync::Arc;
     use tokio::net::TcpListener;
 
+    fn nothing() -> Parcel {
+        Parcel {
+            kind: "text/plain",
+            key: String::new(),
+            authorization: None,
+            body: Bytes::new(),
+        }
+    }
+
     #[tokio::test]
     async fn who_does_not_prove_who_it_is_is_not_late_with_an_answer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let metrics = Arc::new(Metrics::new().unwrap());
         let fetch = Fetch::new(RootCertStore::empty(), Resolver::new(metrics));
         let address = format!("https://{}/", listener.local_addr().unwrap());
-        let parcel = Parcel {
-            kind: "text/plain",
-            key: String::new(),
-            authorization: None,
-            body: Bytes::new(),
-        };
         let limits = Limits {
             connected: Duration::from_millis(50),
             ..DELIVERY
         };
         let address = Address::parse(&address).unwrap();
-        let fault = fetch.deliver_within(&address, parcel, limits).await.err();
+        let fault = fetch
+            .deliver_within(&address, nothing(), limits)
+            .await
+            .err();
         assert!(matches!(fault, Some(DeliveryFault::Failed(_))), "{fault:?}");
     }
 
@@ -328,18 +337,15 @@ mod tests {
         });
         let metrics = Arc::new(Metrics::new().unwrap());
         let fetch = Fetch::new(roots, Resolver::new(metrics));
-        let parcel = Parcel {
-            kind: "text/plain",
-            key: String::new(),
-            authorization: None,
-            body: Bytes::new(),
-        };
         let limits = Limits {
             answered: Duration::from_millis(50),
             ..DELIVERY
         };
         let address = Address::parse(&address).unwrap();
-        let fault = fetch.deliver_within(&address, parcel, limits).await.err();
+        let fault = fetch
+            .deliver_within(&address, nothing(), limits)
+            .await
+            .err();
         assert!(matches!(fault, Some(DeliveryFault::Late(_))), "{fault:?}");
     }
 

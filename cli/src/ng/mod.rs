@@ -347,6 +347,7 @@ fn sides(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
     fn interfaces_are_written_with_name_and_advertised_address() {
@@ -384,19 +385,40 @@ mod tests {
         assert!(two.to_string().contains("two addresses"));
     }
 
-    #[tokio::test]
-    async fn both_transports_are_answered_until_the_service_stops() {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let options = Options {
+    /// Ports that nobody has at the moment, below those that the kernel gives away, and no other test of this process.
+    fn free_ports() -> RangeInclusive<u16> {
+        const MOST: u16 = 40;
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        loop {
+            // Ordering: only uniqueness matters.
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let number = std::process::id().wrapping_mul(17).wrapping_add(number) % 250;
+            let first = 20_000 + MOST * u16::try_from(number).unwrap();
+            let ports = first..=first + MOST - 1;
+            let is_free = |port| std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok();
+            if ports.clone().all(is_free) {
+                return ports;
+            }
+        }
+    }
+
+    fn options() -> Options {
+        Options {
             ng: "127.0.0.1:0".parse().unwrap(),
             interfaces: vec!["127.0.0.1".parse().unwrap()],
-            ports: 40_000..=40_099,
+            ports: free_ports(),
             workers: 1,
             is_pinned: false,
             backend: Backend::Sockets,
             is_backend_needed: false,
             silence: Duration::from_secs(60),
-        };
+        }
+    }
+
+    #[tokio::test]
+    async fn both_transports_are_answered_until_the_service_stops() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let options = options();
         let service = Service::start(&options).await.unwrap();
         let address = service.address().unwrap();
         let taken = Options {
@@ -455,17 +477,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_party_hears_a_recording_that_the_proxy_sends_or_names() {
-        let options = Options {
-            ng: "127.0.0.1:0".parse().unwrap(),
-            interfaces: vec!["127.0.0.1".parse().unwrap()],
-            ports: 41_000..=41_099,
-            workers: 1,
-            is_pinned: false,
-            backend: Backend::Sockets,
-            is_backend_needed: false,
-            silence: Duration::from_secs(60),
-        };
-        let service = Service::start(&options).await.unwrap();
+        let service = Service::start(&options()).await.unwrap();
         let control = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         control.connect(service.address().unwrap()).await.unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -44,11 +44,15 @@ pub enum Kind {
     CertificateWaits,
     /// Asking Microsoft for presence works, or does not any more: tenant, state, because.
     PresenceState,
+    /// An operator has banned addresses, or that has ended: address, state, until, by, reason.
+    SecurityBan,
+    /// An operator lets addresses in as a trunk's, or that has ended: trunk, address, state, until, by, reason.
+    SecurityGuest,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::CallStart,
         Self::CallAnswer,
         Self::CallEnd,
@@ -64,6 +68,8 @@ impl Kind {
         Self::CertificateRefused,
         Self::CertificateWaits,
         Self::PresenceState,
+        Self::SecurityBan,
+        Self::SecurityGuest,
     ];
 
     /// Its name, and what it tells besides the call.
@@ -122,6 +128,14 @@ impl Kind {
             Self::PresenceState => (
                 "presence.state",
                 "asking Microsoft for presence works, or does not any more: tenant, state, because",
+            ),
+            Self::SecurityBan => (
+                "security.ban",
+                "an operator has banned addresses, or that has ended: address, state, until, by, reason",
+            ),
+            Self::SecurityGuest => (
+                "security.guest",
+                "an operator lets addresses in as a trunk's, or that has ended: trunk, address, state, until, by, reason",
             ),
         }
     }

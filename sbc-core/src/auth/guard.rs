@@ -121,6 +121,11 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
+    /// Sources of which a name is not listened to, with how long that lasts: the longest first.
+    pub(crate) fn silenced(&self, now: Timestamp) -> Vec<(IpAddr, Duration)> {
+        self.sources.silenced(now)
+    }
+
     /// Which of the trunks a request proves to belong to. `candidates` are those of one realm, at
     /// least one.
     pub(crate) fn judge(

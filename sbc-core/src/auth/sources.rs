@@ -20,6 +20,8 @@ const LONGEST: Duration = Duration::from_secs(3_600);
 const MEMORY: Duration = Duration::from_secs(3_600);
 /// Most pairs of source and name that are remembered.
 const MOST: usize = 16_384;
+/// Most sources that an operator is told of.
+const MOST_TOLD: usize = 256;
 /// Pairs for which room is made at once.
 const ROOM: usize = MOST / 8;
 /// Failures of one user from anywhere, within [`MEMORY`], that an operator should know of. The user
@@ -73,6 +75,21 @@ impl Sources {
         }
         let found = self.pairs.get(&(network(source), short(name)));
         found.is_some_and(|one| one.silent_until.is_some_and(|until| now < until))
+    }
+
+    /// Sources of which a name is not listened to, each once, with how long that lasts: the longest first.
+    pub(super) fn silenced(&self, now: Timestamp) -> Vec<(IpAddr, Duration)> {
+        let mut all: BTreeMap<IpAddr, Duration> = BTreeMap::new();
+        for ((source, _), pair) in &self.pairs {
+            if let Some(until) = pair.silent_until.filter(|until| now < *until) {
+                let left = all.entry(*source).or_default();
+                *left = until.since(now).max(*left);
+            }
+        }
+        let mut all: Vec<_> = all.into_iter().collect();
+        all.sort_by_key(|(_, left)| std::cmp::Reverse(*left));
+        all.truncate(MOST_TOLD);
+        all
     }
 
     /// Counts a failure. `is_known` says whether there is such a user.
@@ -186,6 +203,23 @@ mod tests {
 
     fn source(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_operator_is_told_of_each_silent_source_once_and_of_no_other() {
+        let mut sources = Sources::default();
+        let (guesses, slips) = (source("192.0.2.7"), source("192.0.2.8"));
+        for name in ["1001", "1002"] {
+            for _ in 0..5 {
+                sources.failed(at(0), guesses, name, false);
+            }
+        }
+        sources.failed(at(0), guesses, "1002", false);
+        sources.failed(at(0), slips, "1001", true);
+        let told = |second| sources.silenced(at(second));
+        assert_eq!(told(0), [(guesses, Duration::from_secs(60))]);
+        assert_eq!(told(59), [(guesses, Duration::from_secs(1))]);
+        assert_eq!(told(60), []);
     }
 
     fn silences(sources: &mut Sources, source: IpAddr, name: &str, times: usize) -> Vec<u64> {

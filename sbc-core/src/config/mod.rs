@@ -20,6 +20,7 @@ mod expression;
 mod facts;
 mod file;
 mod finding;
+mod guests;
 mod habits;
 mod header;
 mod hep;

@@ -23,7 +23,13 @@ impl Core {
             Command::Media(call) if self.calls.contains_key(&call) => {
                 return self.with_call(now, call, out, |call, cx| call.ask_for_figures(cx, id));
             }
-            Command::Media(_) | Command::HangUp(_) => Answered::NoSuchCall,
+            Command::Transfer(call, order) if self.calls.contains_key(&call) => {
+                return self.with_call(now, call, out, |call, cx| {
+                    call.transfer_by_operator(cx, id, &order);
+                });
+            }
+            Command::Media(_) | Command::HangUp(_) | Command::Transfer(..) => Answered::NoSuchCall,
+            Command::Silenced => Answered::Silenced(self.plane.guard.silenced(now.mono)),
             Command::Drain(is_draining) => self.drain(now, is_draining, None, out),
             Command::Fade => self.drain(now, true, Some(now.mono + drain::FADING), out),
             Command::HangUpAll => {

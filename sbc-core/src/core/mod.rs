@@ -20,6 +20,7 @@ mod together;
 mod ways;
 
 use crate::call::{A_LEG, Call};
+use crate::cause::CauseCode;
 use crate::config::{Config, Trunk};
 use crate::deadline::DeadlineQueue;
 use crate::dialog::{Lookup, contact};
@@ -49,7 +50,7 @@ pub use drain::FADING;
 use media_api::SessionId;
 use options::asks_for_pause;
 use prove::Proven;
-use stateless::{answer_statelessly, is_stateless_tag, manners, reasons};
+use stateless::{answer_statelessly, is_stateless_tag, manners, reasons, says_cause};
 use std::sync::Arc;
 use sweep::Sweeper;
 use together::Live;
@@ -855,6 +856,13 @@ impl Core {
         let tag = Token::from_minted(self.plane.mint.tag());
         let response = finish(ResponseBuilder::to(message, status, Some(&tag)));
         let response = response.headers(&reasons(&style.trunk, message.method(), status));
+        let cause = match status {
+            Status::SERVICE_UNAVAILABLE if self.sends_away(now, &style.trunk) => {
+                Some(CauseCode::Operator)
+            }
+            status => CauseCode::before_a_call(status),
+        };
+        let response = says_cause(response, &style.trunk, message, cause);
         let bytes = style.sign_response(response).build();
         self.plane
             .transactions
@@ -882,6 +890,8 @@ impl Core {
         let response = capabilities.refuse(&head, rejection, Some(&tag));
         let reasons = reasons(&style.trunk, message.method(), rejection.status);
         let response = response.headers(&reasons);
+        let cause = CauseCode::before_a_call(rejection.status);
+        let response = says_cause(response, &style.trunk, message, cause);
         let bytes = style.sign_response(response).build();
         self.plane
             .transactions

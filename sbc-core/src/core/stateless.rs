@@ -1,17 +1,20 @@
 //! Answers without a transaction, for requests that must cost next to nothing.
 
+use crate::cause::CauseCode;
 use crate::config::{Config, Preset, ReasonForm, Trunk};
 use crate::effect::{Effect, Effects};
 use crate::policy::header::fixed;
 use crate::policy::{ingress, response};
-use crate::sip::Method;
 use crate::sip::header::{Header, Reason};
-use crate::sip::{HeaderName, RequestHead, ResponseBuilder, Status, Token};
+use crate::sip::{HeaderName, Message, Method, RequestHead, ResponseBuilder, Status, Token};
 use crate::transaction::Manners;
 use crate::transport::via::{ResponseTarget, datagram_target, note_source};
 use crate::transport::{Flow, Hop, Protocol};
 use bytes::Bytes;
 use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// The header that names our cause.
+const CAUSE: &str = "X-SBC-Cause";
 
 /// Answers a request that gets no transaction (RFC 3261 §8.2.7).
 pub(super) fn answer_statelessly(
@@ -41,6 +44,11 @@ pub(super) fn answer_without_state(
     let line = |seconds: u64| (HeaderName::RetryAfter, Bytes::from(seconds.to_string()));
     let mut lines: Vec<_> = retry_after_s.map(line).into_iter().collect();
     lines.extend(lines_of(config, trunk, head, status));
+    let is_call = head.method == Some(Method::Invite) && trunk.habits.tells_cause;
+    let cause = CauseCode::before_a_call(status).filter(|_| is_call);
+    if let (Some(cause), Ok(name)) = (cause, HeaderName::parse(CAUSE)) {
+        lines.push((name, Bytes::from_static(cause.as_str().as_bytes())));
+    }
     answer_with(flow, status, head, &lines, out);
 }
 
@@ -72,6 +80,21 @@ fn says_why(trunk: &Trunk) -> bool {
 pub(super) fn reasons(trunk: &Trunk, method: &Method, status: Status) -> Option<Reason> {
     let cause = response::q850_of(status)?;
     (says_why(trunk) && *method == Method::Invite).then(|| Reason::q850(cause, None))
+}
+
+/// Names our cause to a peer that is to know it, where a call is refused before it is one (OPS-002).
+pub(super) fn says_cause(
+    response: ResponseBuilder,
+    trunk: &Trunk,
+    request: &Message,
+    cause: Option<CauseCode>,
+) -> ResponseBuilder {
+    let begins_call = *request.method() == Method::Invite && request.to_tag().is_none();
+    let cause = cause.filter(|_| begins_call && trunk.habits.tells_cause);
+    match (cause, HeaderName::parse(CAUSE)) {
+        (Some(cause), Ok(name)) => response.raw_if_valid(name, cause.as_str()),
+        _ => response,
+    }
 }
 
 fn lines_of(

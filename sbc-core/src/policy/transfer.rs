@@ -65,6 +65,9 @@ pub struct Plan {
 /// something to its sender as a whole (TDR-XFR-013). A URI in them may have 4,096.
 const LONGEST_HEADER: usize = 8_192;
 
+/// Longest number that an operator names, octets.
+const LONGEST_NUMBER: usize = 64;
+
 /// Longest proof of who refers that is passed on, octets.
 const LONGEST_TOKEN: usize = 8_192;
 
@@ -143,6 +146,29 @@ impl Wish {
         })
     }
 
+    /// That a number be called, and nothing else: the wish of an operator.
+    pub fn of_number(number: &str) -> Result<Self, Refused> {
+        let refused = |_| Refused {
+            status: Status::BAD_REQUEST,
+            because: Because::of(format!("\"{number}\" is no number")),
+        };
+        let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"+*#.-_".contains(&octet);
+        if number.is_empty() || number.len() > LONGEST_NUMBER || !number.bytes().all(is_plain) {
+            return Err(refused(()));
+        }
+        let user = number.replace('#', "%23");
+        let target = Bytes::from(format!("<sip:{user}@operator.invalid>"));
+        let target = WrittenUri::of_refer_to(&target);
+        Ok(Self {
+            target: target.map_err(|_| refused(()))?,
+            headers: Vec::new(),
+            replaces: None,
+            drops_replaces: false,
+            referred_by: None,
+            token: None,
+        })
+    }
+
     /// Whether the sender wants no NOTIFY (RFC 4488).
     pub fn declines_notify(request: &Message) -> bool {
         let says_no = request
@@ -184,6 +210,33 @@ impl Wish {
                 because,
             });
         }
+        self.routed(config, by, tenant, calling, mint)
+    }
+
+    /// Whether it calls for help.
+    pub fn calls_for_help(
+        &self,
+        config: &Config,
+        by: &Arc<Trunk>,
+        tenant: Option<&TenantName>,
+        calling: &str,
+    ) -> bool {
+        let number = Number::of(self.target.uri());
+        let ingress = Ingress::of(by, KnownBy::Dialog);
+        number.is_some_and(|number| {
+            emergency::ways(config, &ingress, tenant, &number.number, calling).is_some()
+        })
+    }
+
+    /// As [`Self::plan`], by routes whoever asks: as if `by` called the number itself.
+    pub fn routed(
+        &self,
+        config: &Config,
+        by: &Arc<Trunk>,
+        tenant: Option<&TenantName>,
+        calling: &str,
+        mint: &mut Mint,
+    ) -> Result<Decision<Plan>, Refused> {
         let declined = |because| Refused {
             status: Status::DECLINE,
             because,

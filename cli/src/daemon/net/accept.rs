@@ -49,6 +49,11 @@ fn accepted(shared: &Arc<Shared>, name: &ListenerName, stream: TcpStream, remote
         return;
     };
     let source = remote.ip().to_canonical();
+    if shared.is_banned(source) {
+        options::reset_on_close(&stream);
+        shared.metrics.net.refused(name, "banned");
+        return shared.banned(name, listener.protocol, remote);
+    }
     if !shared.admits(&state.config, name, source) {
         options::reset_on_close(&stream);
         shared.metrics.net.refused(name, "stranger");

@@ -132,7 +132,7 @@ impl NoSeat {
 }
 
 /// Hosts of one IPv6 /64 count as one source.
-fn group(source: IpAddr) -> IpAddr {
+pub(super) fn group(source: IpAddr) -> IpAddr {
     match source {
         IpAddr::V4(_) => source,
         IpAddr::V6(address) => IpAddr::from((u128::from(address) >> 64 << 64).to_be_bytes()),

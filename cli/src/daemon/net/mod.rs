@@ -12,6 +12,7 @@
 
 mod accept;
 mod admission;
+mod bans;
 mod behind;
 mod connect;
 mod former;
@@ -21,6 +22,7 @@ mod pool;
 mod renewal;
 mod retirement;
 mod sockets;
+mod strangers;
 mod stream;
 pub mod tls;
 mod trial;
@@ -53,7 +55,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+pub use strangers::Stranger;
+use strangers::Strangers;
 use tls::{Chain, Refusal, TlsStore};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -78,6 +82,10 @@ struct Shared {
     standings: ArcSwap<Standings>,
     /// Peers of trunks that reloads took away.
     former: ArcSwap<Vec<Arc<former::Former>>>,
+    /// Whom an operator keeps out.
+    bans: ArcSwap<bans::Bans>,
+    /// Who belongs to no trunk.
+    strangers: Strangers,
     inboxes: Inboxes,
     metrics: Arc<Metrics>,
     log: Log,
@@ -155,6 +163,13 @@ pub(crate) fn bind_advice(why: &io::Error) -> &'static str {
 /// Sockets opened but not serving yet, so that a failure leaves nothing half done.
 pub struct Opened(Vec<(Arc<Listener>, SocketAddr, Bound)>);
 
+impl Opened {
+    /// None.
+    pub(crate) fn nothing() -> Self {
+        Self(Vec::new())
+    }
+}
+
 enum Service {
     Datagrams(Arc<Udp>),
     Connections(JoinHandle<()>),
@@ -202,6 +217,8 @@ impl Net {
             sockets: ArcSwap::default(),
             standings: ArcSwap::default(),
             former: ArcSwap::default(),
+            bans: ArcSwap::default(),
+            strangers: Strangers::default(),
             inboxes,
             metrics,
             log,
@@ -519,7 +536,7 @@ impl Net {
 
     /// Puts identities into use with the configuration that is there.
     pub fn use_identities(&self, tls: Arc<TlsStore>) {
-        self.apply(self.config(), tls, Opened(Vec::new()));
+        self.apply(self.config(), tls, Opened::nothing());
     }
 
     /// The configuration in use.
@@ -614,6 +631,10 @@ impl Shared {
         bytes: Bytes,
         heard: impl FnOnce(&Message),
     ) -> bool {
+        // Of a connection that we have opened ourselves; others are not read.
+        if self.is_banned(flow.remote.ip()) {
+            return true;
+        }
         let length = bytes.len();
         match Message::parse(bytes, &Limits::default()) {
             Ok(message) => {
@@ -696,6 +717,8 @@ impl Shared {
 
     fn stranger(&self, listener: &ListenerName, protocol: Protocol, remote: SocketAddr) {
         self.metrics.net.dropped(DropCode::Stranger);
+        self.strangers
+            .note(remote.ip(), listener, protocol, Instant::now());
         self.log
             .debug("stranger", "source belongs to no trunk")
             .with("listener", listener)

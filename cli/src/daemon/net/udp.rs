@@ -163,6 +163,9 @@ impl Udp {
     }
 
     fn datagram(&self, shared: &Arc<Shared>, datagram: &[u8], remote: SocketAddr) {
+        if shared.is_banned(remote.ip()) {
+            return shared.banned(&self.name, Protocol::Udp, remote);
+        }
         let state = shared.state.load();
         let config = self.retired.get().unwrap_or(&state.config);
         if !shared.admits(config, &self.name, remote.ip()) {

@@ -4,14 +4,15 @@
 //! nothing from the disk that is not there anyway. What was acknowledged is written down in `shipped.json`
 //! beside them after the answer, and where a batch ends before it is sent: what is not acknowledged, as in a
 //! crash, is sent once more in the same cut. What a server refuses is halved
-//! until it is one record, which is kept in `refused.jsonl` and passed over.
+//! until it is one record, which is kept in `refused.jsonl` and passed over; who refuses three in a row and takes none is
+//! told of, and no more are passed over.
 
 mod postgres;
+mod size;
 pub mod sql;
 mod web;
 
-use super::shipped::{Owed, State};
-use super::spool::{MODE, REFUSED};
+use super::shipped::{Owed, State, Writer, digest};
 use crate::config;
 use crate::daemon::resolver::Resolver;
 use crate::sink::log::Log;
@@ -20,11 +21,10 @@ use hyper::body::Bytes;
 use postgres::Postgres;
 use rustls::RootCertStore;
 use sbc_core::config::{CdrShip, CdrTarget, FileFault, Loaded};
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use size::Size;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -35,6 +35,9 @@ use web::Web;
 const LOOK: Duration = Duration::from_secs(1);
 /// First and longest pause after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// Octets of a file of roots that are looked at for a change.
+const MOST_ROOTS: u64 = 16 << 20;
+
 /// Sends records, if somebody is to have them. Cheap to clone.
 #[derive(Clone)]
 pub struct Shipper {
@@ -62,6 +65,8 @@ struct Settings {
     wanted: CdrShip,
     /// What its secret says, if it can be read.
     secret: Option<Vec<u8>>,
+    /// What the file of roots says, if it can be read.
+    roots: Option<String>,
 }
 
 impl Shipper {
@@ -86,6 +91,7 @@ impl Shipper {
         let settings = wanted.map(|(spool, wanted)| Settings {
             directory: PathBuf::from(&spool.directory),
             secret: self.secret(&wanted),
+            roots: content(&wanted.roots),
             wanted,
         });
         self.begin(settings, resolver);
@@ -176,8 +182,8 @@ impl Shipper {
             url: url.clone(),
             target: Target::of(settings, resolver)?,
             most: *batch,
-            limit: AtomicUsize::new(*batch),
-            owed: self.shared.owed.clone(),
+            size: Mutex::new(Size::new(*batch)),
+            writer: self.shared.owed.writer(&settings.directory),
             metrics: self.shared.metrics.clone(),
             log: self.shared.log.clone(),
             trouble,
@@ -230,6 +236,8 @@ enum Reply {
 enum Fault {
     /// It was reached, and took longer than it may.
     Late(String),
+    /// It was reached, and broke, or says that something is wrong with it.
+    Broken(String),
     /// All else.
     Failed(String),
 }
@@ -285,8 +293,8 @@ struct Carrier {
     target: Target,
     most: usize,
     /// How many it takes at once, as far as is known.
-    limit: AtomicUsize,
-    owed: Owed,
+    size: Mutex<Size>,
+    writer: Writer,
     metrics: ShipMetrics,
     log: Log,
     trouble: Arc<Mutex<Option<String>>>,
@@ -330,16 +338,16 @@ impl Carrier {
 
     /// Sends what comes next; says what comes of it.
     async fn once(&self) -> Result<Step, String> {
-        let (directory, most, owed) = (
+        let (directory, most, writer) = (
             self.directory.clone(),
-            self.limit.load(Ordering::Relaxed).clamp(1, self.most),
-            self.owed.clone(),
+            self.size().now().clamp(1, self.most),
+            self.writer.clone(),
         );
         let found = self.on_disk(move || {
-            let mut state = owed.read(&directory)?;
+            let mut state = writer.read()?;
             let found = state.next(&directory, most)?;
-            let why = match found.is_news || owed.has(&directory) {
-                true => owed.write(&directory, &state),
+            let why = match found.is_news || writer.owes() {
+                true => writer.write(&state),
                 false => None,
             };
             Ok((state, found, why))
@@ -356,18 +364,31 @@ impl Carrier {
         let step = match self.target.deliver(body.clone()).await {
             Ok(Reply::Taken) => {
                 self.metrics.sent(&self.url, batch.records);
-                // As many as before, by and by.
-                let more = most.saturating_mul(2).min(self.most);
-                self.limit.store(more, Ordering::Relaxed);
+                self.size().taken();
                 Step::Sent
             }
             Ok(Reply::Unwanted { .. }) if half > 0 => {
-                self.halve(state, half).await?;
+                self.size().unwanted(half);
+                self.cut_anew(state).await?;
                 return Ok(Step::Halved);
             }
+            Ok(Reply::Unwanted { status, answer }) if self.size().refuses_all() => {
+                // Whatever is wrong is not wrong with one record, and none is given up for it.
+                return Err(format!(
+                    "every record is refused, three are in refused.jsonl of the spool, and no more are put there: {} \
+                     {answer}",
+                    status
+                ));
+            }
             Ok(Reply::Unwanted { status, answer }) => {
-                let directory = self.directory.clone();
-                self.on_disk(move || refuse(&directory, &body)).await?;
+                let writer = self.writer.clone();
+                let why = self.on_disk(move || writer.refuse(&body)).await?;
+                if let Some(why) = why {
+                    let text = "refused.jsonl cannot be written: a refused record is in memory until it can";
+                    let line = self.log.warn("cdr_ship_unwritten", text);
+                    line.with("why", why).send();
+                }
+                self.size().refused();
                 self.metrics.refused(&self.url);
                 let text =
                     "a record is refused, kept in refused.jsonl of the spool, and passed over";
@@ -377,7 +398,15 @@ impl Carrier {
             }
             Err(Fault::Late(why)) => {
                 if half > 0 {
-                    self.halve(state, half).await?;
+                    self.size().late(half);
+                    self.cut_anew(state).await?;
+                }
+                return Err(why);
+            }
+            Err(Fault::Broken(why)) => {
+                let is_halved = self.size().broke(half);
+                if is_halved {
+                    self.cut_anew(state).await?;
                 }
                 return Err(why);
             }
@@ -388,16 +417,19 @@ impl Carrier {
         Ok(step)
     }
 
-    /// Sends half of it the next time, in a cut of its own.
-    async fn halve(&self, mut state: State, half: usize) -> Result<(), String> {
-        self.limit.store(half, Ordering::Relaxed);
+    fn size(&self) -> MutexGuard<'_, Size> {
+        self.size.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends as many as go by now the next time, in a cut of its own.
+    async fn cut_anew(&self, mut state: State) -> Result<(), String> {
         state.forget_cut();
         self.write(state).await
     }
 
     async fn write(&self, state: State) -> Result<(), String> {
-        let (directory, owed) = (self.directory.clone(), self.owed.clone());
-        let why = self.on_disk(move || Ok(owed.write(&directory, &state)));
+        let writer = self.writer.clone();
+        let why = self.on_disk(move || Ok(writer.write(&state)));
         self.owes(why.await?);
         Ok(())
     }
@@ -448,30 +480,25 @@ fn waits(why: &str) -> String {
     format!("call records are not sent on and wait in the spool, which keeps them: {why}")
 }
 
-/// Keeps a record that nobody takes.
-fn refuse(directory: &Path, record: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.create(true).append(true).mode(MODE);
-    let mut file = options.open(directory.join(REFUSED))?;
-    let before = file.metadata()?.len();
-    let written = file.write_all(record).and_then(|()| file.sync_all());
-    if written.is_err() {
-        // It is written again, and half a line would break every reader.
-        let _ = file.set_len(before);
-    }
-    written
+/// A sum of what a file says, as far as it can be read: what it is trusted with may change behind its name.
+fn content(path: &str) -> Option<String> {
+    let mut octets = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(MOST_ROOTS).read_to_end(&mut octets).ok()?;
+    Some(digest(&octets))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::spool::CURRENT;
+    use super::super::spool::{CURRENT, REFUSED};
     use super::*;
     use crate::https::fixture;
     use crate::sink::log::{Form, Level};
     use crate::sink::metrics::Metrics;
     use sbc_core::config::Secret;
     use std::collections::BTreeSet;
-    use std::fs;
+    use std::fs::{self, OpenOptions};
+    use std::io::Write;
     use std::net::SocketAddr;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::mpsc;
@@ -534,8 +561,8 @@ mod tests {
                 .unwrap(),
             ),
             most: 10,
-            limit: AtomicUsize::new(10),
-            owed: Owed::default(),
+            size: Mutex::new(Size::new(10)),
+            writer: Owed::default().writer(directory),
             metrics: metrics.ship.clone(),
             log: log.clone(),
             trouble: Arc::default(),
@@ -590,6 +617,7 @@ mod tests {
             Settings {
                 directory: folder.path().to_owned(),
                 secret: own.secret(&wanted),
+                roots: content(&wanted.roots),
                 wanted,
             }
         };
@@ -602,7 +630,86 @@ mod tests {
         assert!(metrics.text().contains(&down));
         own.begin(Some(settings(None)), &resolver);
         assert_eq!(own.trouble(), None);
+        // Other authorities behind the same name are another matter to begin anew for.
+        let before = settings(None);
+        assert!(before == settings(None));
+        let made = rcgen::generate_simple_self_signed(["127.0.0.2".to_owned()]).unwrap();
+        fs::write(&roots, made.cert.pem()).unwrap();
+        assert!(before != settings(None));
         own.finish();
+    }
+
+    #[tokio::test]
+    async fn who_refuses_everything_gets_three_aside_and_the_rest_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(CURRENT), "1\n2\n3\n4\n5\n").unwrap();
+        let (address, roots, mut told) = server(vec![400, 400, 400, 400, 400, 200, 422]).await;
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
+        let url = format!("https://{address}/");
+        let own = Carrier {
+            size: Mutex::new(Size::new(1)),
+            ..carrier(folder.path(), &url, &roots, &metrics, &log)
+        };
+        for _ in 0..3 {
+            assert_eq!(own.once().await, Ok(Step::Refused));
+        }
+        for _ in 0..2 {
+            let why = own.once().await.unwrap_err();
+            assert!(why.contains("every record is refused"), "{why}");
+        }
+        let refused = || fs::read_to_string(folder.path().join(REFUSED)).unwrap();
+        assert_eq!(refused(), "1\n2\n3\n");
+        // It was mended, and one of its own is wrong.
+        assert_eq!(own.once().await, Ok(Step::Sent));
+        assert_eq!(own.once().await, Ok(Step::Refused));
+        assert_eq!(refused(), "1\n2\n3\n5\n");
+        let mut sent = String::new();
+        for _ in 0..7 {
+            sent.push_str(told.recv().await.unwrap().1.trim_end());
+        }
+        assert_eq!(sent, "1234445");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_breaks_three_times_is_tried_with_half() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(CURRENT), "1\n2\n3\n4\n").unwrap();
+        let (address, roots, mut told) = server(vec![500, 502, 503, 200]).await;
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
+        let url = format!("https://{address}/");
+        let own = carrier(folder.path(), &url, &roots, &metrics, &log);
+        for _ in 0..3 {
+            own.once().await.unwrap_err();
+            assert_eq!(told.recv().await.unwrap().1, "1\n2\n3\n4\n");
+        }
+        assert_eq!(own.once().await, Ok(Step::Sent));
+        assert_eq!(told.recv().await.unwrap().1, "1\n2\n");
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_takes_no_refused_record_stops_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(CURRENT), "1\n2\n").unwrap();
+        // Nothing can be written there.
+        fs::create_dir(folder.path().join(REFUSED)).unwrap();
+        let (address, roots, mut told) = server(vec![422, 422, 200]).await;
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
+        let url = format!("https://{address}/");
+        let own = carrier(folder.path(), &url, &roots, &metrics, &log);
+        assert_eq!(own.once().await, Ok(Step::Halved));
+        assert_eq!(own.once().await, Ok(Step::Refused));
+        assert_eq!(own.once().await, Ok(Step::Sent));
+        for sent in ["1\n2\n", "1\n", "2\n"] {
+            assert_eq!(told.recv().await.unwrap().1, sent);
+        }
+        fs::remove_dir(folder.path().join(REFUSED)).unwrap();
+        assert_eq!(own.once().await, Ok(Step::Nothing));
+        let refused = fs::read_to_string(folder.path().join(REFUSED)).unwrap();
+        assert_eq!(refused, "1\n");
+        assert!(!own.writer.owes());
     }
 
     #[tokio::test]

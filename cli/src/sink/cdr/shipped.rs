@@ -4,14 +4,14 @@
 //! and by what stands before the place where it goes on, because a loss of power may have taken its end, or given
 //! its inode to another.
 
-use super::spool::{CURRENT, closed_at, closed_files};
+use super::spool::{CURRENT, MODE, REFUSED, closed_at, closed_files};
 use crate::sink::whole;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::fs::{self, File, Metadata};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,39 +23,55 @@ const STATE: &str = "shipped.json";
 const VERSION: u32 = 1;
 /// Most octets by which a file is known again.
 const TAIL: u64 = 4096;
+/// Most octets of refused records that wait for room on the disk, unless one has more.
+const MOST_REFUSED: usize = 1 << 20;
 
-/// What was acknowledged and could not be written down, by directory. Cheap to clone.
+/// What was acknowledged or refused and could not be written down. Cheap to clone.
 ///
-/// The sender fills it while the disk is full, and retention asks it, so that files may go and make room.
+/// The sender fills it while the disk is full, and retention asks it, so that files may go and make room. It is locked
+/// while the disk is written: two senders, of which a reload has ended one, never write the same file at the same time.
 #[derive(Clone, Default)]
-pub struct Owed(Arc<Mutex<Option<(PathBuf, State)>>>);
+pub struct Owed(Arc<Mutex<Debt>>);
+
+#[derive(Default)]
+struct Debt {
+    /// Of whom writing is taken: the last who has begun.
+    turn: u64,
+    place: PathBuf,
+    state: Option<State>,
+    /// Records that nobody takes, and the disk does not either.
+    refused: Vec<u8>,
+}
+
+/// Whoever sends from a directory, and writes down how far that has come.
+#[derive(Clone)]
+pub(super) struct Writer {
+    owed: Owed,
+    turn: u64,
+    directory: PathBuf,
+}
 
 impl Owed {
+    /// The one who writes from now on; nothing is taken of those before.
+    pub(super) fn writer(&self, directory: &Path) -> Writer {
+        let mut debt = self.locked();
+        debt.turn += 1;
+        Writer {
+            owed: self.clone(),
+            turn: debt.turn,
+            directory: directory.to_owned(),
+        }
+    }
+
     /// What was acknowledged in this directory.
     ///
     /// # Errors
     /// If that cannot be read.
     pub(super) fn read(&self, directory: &Path) -> io::Result<State> {
-        match &*self.locked() {
-            Some((place, state)) if place == directory => Ok(state.clone()),
-            Some(_) | None => State::read(directory),
+        match self.locked().of(directory) {
+            Some(state) => Ok(state.clone()),
+            None => State::read(directory),
         }
-    }
-
-    /// Writes it down, or keeps it in memory; says why, the first time that it cannot be written.
-    pub(super) fn write(&self, directory: &Path, state: &State) -> Option<io::Error> {
-        let written = state.write(directory);
-        let mut owed = self.locked();
-        let was_owed = owed.take().is_some_and(|(place, _)| place == directory);
-        let why = written.err()?;
-        *owed = Some((directory.to_owned(), state.clone()));
-        (!was_owed).then_some(why)
-    }
-
-    /// Whether something waits to be written down there.
-    pub(super) fn has(&self, directory: &Path) -> bool {
-        let owed = self.locked();
-        owed.as_ref().is_some_and(|(place, _)| place == directory)
     }
 
     /// Closed files of which everything was acknowledged.
@@ -66,9 +82,100 @@ impl Owed {
         Ok(self.read(directory)?.files)
     }
 
-    fn locked(&self) -> MutexGuard<'_, Option<(PathBuf, State)>> {
+    fn locked(&self) -> MutexGuard<'_, Debt> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Debt {
+    fn of(&self, directory: &Path) -> Option<&State> {
+        self.state.as_ref().filter(|_| self.place == directory)
+    }
+
+    /// Takes over a directory; what is owed to another one is lost, which costs records that come twice.
+    fn at(&mut self, directory: &Path) {
+        if self.place != directory {
+            self.place = directory.to_owned();
+            self.state = None;
+            self.refused.clear();
+        }
+    }
+
+    /// Puts refused records where they belong, before anything says that they are dealt with.
+    fn settle(&mut self) -> io::Result<()> {
+        if !self.refused.is_empty() {
+            refuse(&self.place, &self.refused)?;
+            self.refused = Vec::new();
+        }
+        Ok(())
+    }
+}
+
+impl Writer {
+    /// What was acknowledged.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    pub(super) fn read(&self) -> io::Result<State> {
+        self.owed.read(&self.directory)
+    }
+
+    /// Writes it down, or keeps it in memory; says why, the first time that it cannot be written.
+    pub(super) fn write(&self, state: &State) -> Option<io::Error> {
+        let mut debt = self.owed.locked();
+        if debt.turn != self.turn {
+            return None;
+        }
+        debt.at(&self.directory);
+        let was_owed = debt.state.take().is_some();
+        let written = debt.settle().and_then(|()| state.write(&self.directory));
+        let why = written.err()?;
+        debt.state = Some(state.clone());
+        (!was_owed).then_some(why)
+    }
+
+    /// Keeps a record that nobody takes, in memory where the disk does not take it; says why then, the first time.
+    ///
+    /// # Errors
+    /// If there are too many in memory: it is not dealt with.
+    pub(super) fn refuse(&self, record: &[u8]) -> io::Result<Option<io::Error>> {
+        let mut debt = self.owed.locked();
+        if debt.turn != self.turn {
+            return Ok(None);
+        }
+        debt.at(&self.directory);
+        let was_owed = !debt.refused.is_empty();
+        let before = debt.refused.len();
+        debt.refused.extend_from_slice(record);
+        match debt.settle() {
+            Ok(()) => Ok(None),
+            Err(why) if before > 0 && debt.refused.len() > MOST_REFUSED => {
+                debt.refused.truncate(before);
+                Err(why)
+            }
+            Err(why) => Ok((!was_owed).then_some(why)),
+        }
+    }
+
+    /// Whether something waits to be written down.
+    pub(super) fn owes(&self) -> bool {
+        let debt = self.owed.locked();
+        debt.place == self.directory && (debt.state.is_some() || !debt.refused.is_empty())
+    }
+}
+
+/// Keeps records that nobody takes.
+fn refuse(directory: &Path, records: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(MODE);
+    let mut file = options.open(directory.join(REFUSED))?;
+    let before = file.metadata()?.len();
+    let written = file.write_all(records).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // They are written again, and half a line would break every reader.
+        let _ = file.set_len(before);
+    }
+    written
 }
 
 /// What was acknowledged.
@@ -270,6 +377,8 @@ impl State {
                 cut.inode == inode && cut.from == begin && cut.to > begin && cut.to <= length
             });
             let again = again.map(|cut| part(&mut file, cut)).transpose()?.flatten();
+            // Fewer go by now than when it was cut: somebody has configured that.
+            let again = again.filter(|(_, records)| *records as usize <= most);
             let (body, records) = match again {
                 Some(again) => again,
                 None => lines(&mut file, begin, most)?,
@@ -512,19 +621,69 @@ mod tests {
         let beside = directory.join("shipped.new");
         fs::create_dir(&beside).unwrap();
         let owed = Owed::default();
-        let mut state = owed.read(directory).unwrap();
+        let writer = owed.writer(directory);
+        let mut state = writer.read().unwrap();
         let batch = state.next(directory, 10).unwrap().batch.unwrap();
-        assert!(owed.write(directory, &state).is_some());
+        assert!(writer.write(&state).is_some());
         state.acknowledge(batch.end);
         // It is told once.
-        assert!(owed.write(directory, &state).is_none());
-        assert!(owed.has(directory));
+        assert!(writer.write(&state).is_none());
+        assert!(writer.owes());
         assert!(shipped(directory).unwrap().is_empty());
         assert!(owed.files(directory).unwrap().contains(CLOSED));
         assert!(owed.files(&beside).unwrap().is_empty());
         fs::remove_dir(&beside).unwrap();
-        assert!(owed.write(directory, &state).is_none());
-        assert!(!owed.has(directory));
+        assert!(writer.write(&state).is_none());
+        assert!(!writer.owes());
         assert!(shipped(directory).unwrap().contains(CLOSED));
+    }
+
+    #[test]
+    fn who_was_replaced_writes_nothing_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path();
+        fs::write(directory.join(CLOSED), "1\n").unwrap();
+        let owed = Owed::default();
+        let former = owed.writer(directory);
+        let mut state = former.read().unwrap();
+        let batch = state.next(directory, 10).unwrap().batch.unwrap();
+        state.acknowledge(batch.end);
+        let present = owed.writer(directory);
+        assert!(former.write(&state).is_none());
+        assert!(former.refuse(b"1\n").unwrap().is_none());
+        assert!(shipped(directory).unwrap().is_empty() && !directory.join(REFUSED).exists());
+        assert!(present.write(&state).is_none());
+        assert!(shipped(directory).unwrap().contains(CLOSED));
+    }
+
+    #[test]
+    fn refused_records_in_memory_are_bounded_and_come_before_what_says_that_they_are_dealt_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path();
+        fs::create_dir(directory.join(REFUSED)).unwrap();
+        let writer = Owed::default().writer(directory);
+        let long = vec![b'x'; MOST_REFUSED / 2];
+        assert!(writer.refuse(&long).unwrap().is_some());
+        assert!(writer.refuse(&long).unwrap().is_none(), "it is told once");
+        assert!(writer.refuse(b"1\n").is_err());
+        let state = writer.read().unwrap();
+        assert!(writer.write(&state).is_some());
+        assert!(!directory.join(STATE).exists());
+        fs::remove_dir(directory.join(REFUSED)).unwrap();
+        assert!(writer.write(&state).is_none());
+        let refused = fs::read(directory.join(REFUSED)).unwrap();
+        assert_eq!(refused.len(), MOST_REFUSED);
+        assert!(directory.join(STATE).exists());
+    }
+
+    #[test]
+    fn a_cut_that_is_larger_than_what_is_configured_by_now_is_cut_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path();
+        fs::write(directory.join(CURRENT), "1\n2\n3\n").unwrap();
+        let mut state = State::read(directory).unwrap();
+        assert_eq!(text(&state.next(directory, 3).unwrap()), "1\n2\n3\n");
+        assert_eq!(text(&state.next(directory, 5).unwrap()), "1\n2\n3\n");
+        assert_eq!(text(&state.next(directory, 2).unwrap()), "1\n2\n");
     }
 }

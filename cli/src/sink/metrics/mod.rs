@@ -17,6 +17,7 @@ mod notices;
 mod options;
 mod presence;
 mod process;
+mod protection;
 mod registrations;
 #[cfg(test)]
 mod scrape;
@@ -37,6 +38,7 @@ pub use notices::NoticeMetrics;
 pub use options::OptionsMetrics;
 pub use presence::PresenceMetrics;
 pub(crate) use process::{cpu_seconds, resident_bytes};
+pub use protection::ProtectionMetrics;
 pub use registrations::RegistrationMetrics;
 pub use ship::ShipMetrics;
 pub use spending::SpendCollector;
@@ -82,6 +84,8 @@ pub struct Metrics {
     pub ship: ShipMetrics,
     /// Presence of users.
     pub presence: PresenceMetrics,
+    /// Whom operators ban and let in.
+    pub protection: ProtectionMetrics,
     /// Panics caught, by component; must be 0.
     pub panics: IntCounterVec,
     /// Lines, records and entries lost because a sink did not keep up, by queue.
@@ -234,6 +238,7 @@ impl Metrics {
             hep: HepMetrics::new(&maker)?,
             ship: ShipMetrics::new(&maker)?,
             presence: PresenceMetrics::new(&maker)?,
+            protection: ProtectionMetrics::new(&maker)?,
             panics: maker.counters(
                 "sbc_panics_total",
                 "Panics that were caught; must be 0.",

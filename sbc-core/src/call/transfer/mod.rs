@@ -13,10 +13,14 @@
 //! the transferee has to be told of the new party is derived and offered by `tell` afterwards.
 
 mod attended;
+mod begun;
+mod operated;
 mod pickup;
 mod relay;
 
 pub(super) use relay::{Nameless, Relayed};
+
+use begun::Begun;
 
 use super::local::profile_of;
 use super::media::image_of;
@@ -27,8 +31,10 @@ use super::sound::Interlude;
 use super::{Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::{Preset, TransformScope, Trunk};
+use crate::effect::Effect;
 use crate::event::{Happened, MediaRefusal};
-use crate::id::{LegId, ShardId, TransactionId};
+use crate::id::{CommandId, LegId, ShardId, TransactionId};
+use crate::input::Answered;
 use crate::letter::Fetch;
 use crate::media::{Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
@@ -40,11 +46,11 @@ use crate::policy::local_media::Choice;
 use crate::policy::number::{self, Calling, Number};
 use crate::policy::response;
 use crate::policy::transfer::{Plan, Refused, Wish};
-use crate::record::{TransferKind, TransferOutcome, TransferRecord};
+use crate::record::{TransferKind, TransferOutcome};
 use crate::report::name_in_referred_by;
 use crate::sdp::{Description, Limits};
 use crate::session::{Asked, LegStyle, Outset, Rejection, Session, SessionEvent, Standing};
-use crate::sip::header::{MaxForwards, Replaces};
+use crate::sip::header::Replaces;
 use crate::sip::{Message, ResponseBuilder, Status, Token, Uri};
 use crate::transport::Flow;
 use bytes::Bytes;
@@ -74,8 +80,10 @@ const MOST_FORKS: usize = 64;
 pub(super) struct Transfer {
     /// Who asked for it.
     transferor: LegId,
-    /// Who is told of it: the same, unless it asked outside of its dialog.
-    observer: LegId,
+    /// Who is told of it: the same, unless it asked outside of its dialog; nobody where an operator asked.
+    observer: Option<LegId>,
+    /// The operator's command, which waits for what becomes of it.
+    command: Option<CommandId>,
     /// Who is to talk to somebody else.
     transferee: LegId,
     wish: Wish,
@@ -157,7 +165,6 @@ impl Transfer {
             }
         };
         let reach = Reach::of(&asked.request);
-        let at_ms = call.elapsed_ms(cx.now);
         call.leg(observer)?.session.accept_refer(cx, asked);
         call.tellings_begin_anew();
         let x = call.leg(transferor)?;
@@ -166,49 +173,16 @@ impl Transfer {
             Preset::Teams => name_in_referred_by(&asked.request),
             _ => None,
         };
-        let trunk = trunk.name.clone();
-        call.record.transfers.push(TransferRecord {
-            at_ms,
-            kind: TransferKind::Blind,
-            by: transferor,
-            trunk,
-            party: transferee,
-            target: plan.value.called.number.clone(),
-            teams_call,
-            leg: None,
-            outcome: TransferOutcome::Abandoned,
-            status: None,
-            because: plan.because,
-        });
-        if plan.value.is_emergency {
-            call.becomes_help(cx, call.side(transferee));
-            call.tells_of_help(cx, transferor, &plan.value.called);
-        }
-        let limit = cx.now.mono + call.longest_setup();
-        call.timers.set(Timer::Transfer as usize, limit);
-        let transfer = Self {
+        let asked = Begun {
             transferor,
-            observer,
             transferee,
-            trunks: plan.value.trunks.iter().cloned().collect(),
+            observer: Some(observer),
+            command: None,
             wish,
-            plan: plan.value,
-            reach: Reach {
-                hops: MaxForwards(reach.hops.0.saturating_sub(1)),
-                ..reach
-            },
-            record: call.record.transfers.len() - 1,
-            step: Step::Waiting,
-            failure: Status::TEMPORARILY_UNAVAILABLE,
-            homes: VecDeque::new(),
-            tries: 0,
-            replays: false,
-            has_rung: false,
-            forks: Vec::new(),
-            early_answers: BTreeMap::new(),
-            pickup: None,
+            plan,
+            reach,
         };
-        Box::new(transfer).fetch(call, cx)
+        asked.begin(call, cx, teams_call)
     }
 
     /// Moves to the next trunk; without one, the transfer has failed.
@@ -489,7 +463,8 @@ impl Transfer {
         description: Option<Bytes>,
     ) -> Option<Operation> {
         let is_progress = (180..=183).contains(&status.code());
-        if let Some(observer) = call.leg(self.observer).filter(|_| is_progress) {
+        let observer = self.observer.and_then(|observer| call.leg(observer));
+        if let Some(observer) = observer.filter(|_| is_progress) {
             observer.session.refer_progress(cx, status);
         }
         // Teams sends no ringing of its own, and need not say 180 (TDR-XFR-016).
@@ -618,13 +593,15 @@ impl Transfer {
             record.leg = Some(leg);
         }
         self.note(call, cx, TransferOutcome::Completed, Some(Status::OK));
-        if let Some(observer) = call.leg(self.observer) {
+        if let Some(observer) = self.observer.and_then(|observer| call.leg(observer)) {
             observer.session.refer_ended(cx, Status::OK);
         }
         if let Some(x) = call.leg(self.transferor) {
-            let patience = match x.session.style().trunk.preset {
-                Preset::Teams => TEAMS_LEAVES_WITHIN,
-                Preset::Carrier => LEAVE_WITHIN,
+            let patience = match (self.observer, x.session.style().trunk.preset) {
+                // It has not asked, and does not know that it should.
+                (None, _) => Duration::ZERO,
+                (Some(_), Preset::Teams) => TEAMS_LEAVES_WITHIN,
+                (Some(_), Preset::Carrier) => LEAVE_WITHIN,
             };
             call.leaving.push((self.transferor, cx.now.mono + patience));
             call.wait_for_leaving();
@@ -697,7 +674,7 @@ impl Transfer {
             status => status,
         };
         self.note(call, cx, TransferOutcome::Failed, Some(status));
-        if let Some(observer) = call.leg(self.observer) {
+        if let Some(observer) = self.observer.and_then(|observer| call.leg(observer)) {
             observer.session.refer_ended(cx, status);
         }
         let x = call.leg(self.transferor)?;
@@ -739,6 +716,14 @@ impl Transfer {
             status,
             because: record.because.clone(),
         };
+        if let Some(command) = self.command {
+            let answer = Answered::Transferred {
+                outcome,
+                status,
+                because: record.because.clone(),
+            };
+            cx.out.push(Effect::Reply(command, answer));
+        }
         cx.out.emit(Some(call.id), Some(self.transferor), what);
     }
 }
@@ -802,7 +787,7 @@ impl Call {
         }
         let is_begun = matches!(
             &self.operation,
-            Some(Operation::Transfer(transfer)) if transfer.observer == observer
+            Some(Operation::Transfer(transfer)) if transfer.observer == Some(observer)
         );
         let is_over = |own: &Leg| own.session.is_over();
         if !is_begun && self.legs.get(&observer).is_some_and(is_over) {

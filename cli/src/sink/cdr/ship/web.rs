@@ -56,6 +56,7 @@ impl Web {
         let receipt = self.fetch.deliver(&self.address, parcel).await;
         let receipt = receipt.map_err(|fault| match fault {
             DeliveryFault::Late(_) => Fault::Late(fault.to_string()),
+            DeliveryFault::Broken(_) => Fault::Broken(fault.to_string()),
             DeliveryFault::Failed(_) => Fault::Failed(fault.to_string()),
         })?;
         match receipt.status {
@@ -66,7 +67,13 @@ impl Web {
                 status: status.to_string(),
                 answer: receipt.reason.escape_ascii().to_string(),
             }),
-            status => Err(Fault::Failed(format!("{} answers {status}", self.address))),
+            status => {
+                let why = format!("{} answers {status}", self.address);
+                Err(match status.is_server_error() {
+                    true => Fault::Broken(why),
+                    false => Fault::Failed(why),
+                })
+            }
         }
     }
 }

@@ -1,0 +1,53 @@
+//! Who has a token for the interface, and taking one away at once (SEC-134).
+
+use super::who::Besides;
+use super::{Access, Problem};
+use crate::sink::log::wall_clock;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use serde_json::{Value, json};
+
+/// All of them.
+pub(super) async fn list(State(access): State<Access>) -> Result<Json<Vec<Value>>, Problem> {
+    let daemon = access.daemon()?;
+    let loaded = daemon.loaded();
+    let now = wall_clock();
+    let users = loaded.shell.api_users.iter().map(|user| {
+        let state = match user.expires {
+            _ if daemon.protection().is_revoked(&user.token) => "revoked",
+            Some(end) if end <= now => "expired",
+            Some(_) | None => "good",
+        };
+        json!({
+            "name": user.name,
+            "role": user.role.as_str(),
+            "numbers": user.numbers,
+            "expires": user.expires.map(|end| end.rfc3339()),
+            "state": state,
+        })
+    });
+    Ok(Json(users.collect()))
+}
+
+/// Takes the token of a user away. One of another hash, which a reload brings, is good.
+pub(super) async fn revoke(
+    State(access): State<Access>,
+    Path(name): Path<String>,
+) -> Result<(Extension<Besides>, Json<Value>), Problem> {
+    let daemon = access.daemon()?;
+    let loaded = daemon.loaded();
+    let user = loaded.shell.api_users.iter().find(|user| user.name == name);
+    let user = user.ok_or_else(|| {
+        Problem::new(
+            StatusCode::NOT_FOUND,
+            "the configuration in use has no such user",
+        )
+    })?;
+    let is_kept = daemon.revoke(&user.name, &user.token).await;
+    let told = json!({ "name": user.name, "revoked": true, "kept": is_kept });
+    Ok((
+        Extension(Besides(user.role.as_str().to_owned())),
+        Json(told),
+    ))
+}
