@@ -61,7 +61,7 @@ pub(super) fn run(wish: &Transfer, to: &Connection, out: &mut dyn Write) -> io::
     };
     let told: Value = serde_json::from_str(&answer).unwrap_or(Value::Null);
     let outcome = plain(&told["outcome"]);
-    match to.json {
+    match to.output.json {
         true => writeln!(out, "{answer}")?,
         false => writeln!(out, "{outcome}: {}", plain(&told["because"]))?,
     }
