@@ -4,17 +4,20 @@
 use causeway::command::capture::Capture;
 use causeway::command::cert::Certs;
 use causeway::command::config::Configuration;
+use causeway::command::dns::Names;
 use causeway::command::import::Import;
 use causeway::command::log::Logs;
 use causeway::command::monitoring::Monitoring;
 use causeway::command::node::{Calls, Connection, Drain, Reload};
 use causeway::command::parse::Parse;
+use causeway::command::registration::Registrations;
 use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
+use causeway::command::tls::Tls;
 use causeway::command::trunk::{Peers, Trunks};
 use causeway::command::{
-    audit, bundle, capture, cert, certify, check, config, exit, import, init, lab, log, media,
-    monitoring, node, parse, reference, route, teams, tenant, token, trunk,
+    audit, bundle, capture, cert, certify, check, config, dns, exit, import, init, lab, log, media,
+    monitoring, node, parse, reference, registration, route, teams, tenant, tls, token, trunk,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -105,6 +108,28 @@ enum Command {
     Peer {
         #[command(subcommand)]
         command: Option<Peers>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Registrations: of ours at registrars, and of peers with us
+    #[command(visible_alias = "registrations")]
+    Reg {
+        #[command(subcommand)]
+        command: Option<Registrations>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// What is remembered of DNS
+    Dns {
+        #[command(subcommand)]
+        command: Names,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// TLS: identities and connections in use, handshakes on trial, certificates read from disk anew
+    Tls {
+        #[command(subcommand)]
+        command: Tls,
         #[command(flatten)]
         connection: Connection,
     },
@@ -338,6 +363,18 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             command,
             connection,
         } => trunk::peers(&command.unwrap_or(Peers::List), &connection, out),
+        Command::Reg {
+            command,
+            connection,
+        } => registration::run(&command.unwrap_or(Registrations::List), &connection, out),
+        Command::Dns {
+            command,
+            connection,
+        } => dns::run(&command, &connection, out),
+        Command::Tls {
+            command,
+            connection,
+        } => tls::run(&command, &connection, out),
         Command::Media {
             command: Some(OfMedia::Status { connection }),
             ..

@@ -1,12 +1,12 @@
 //! The document of the interface (OpenAPI 3.1), made from the table of its operations.
 
-use super::routes::{Answer, OPERATIONS, Operation, ROOT};
+use super::routes::{Answer, Operation, ROOT, all};
 use serde_json::{Map, Value, json};
 
 /// The document.
 pub(super) fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    for operation in OPERATIONS {
+    for operation in all() {
         let of_path = paths
             .entry(format!("{ROOT}{}", operation.path))
             .or_insert_with(|| json!({}));
@@ -186,7 +186,21 @@ fn described(operation: &Operation) -> Value {
             "schema": { "type": "integer", "minimum": 0 },
         })
     });
-    let in_path = [in_path, of_context, of_generation];
+    let of_trunk = operation.path.contains("{trunk}").then(|| {
+        json!({
+            "name": "trunk", "in": "path", "required": true,
+            "description": "the name of a [[trunk]]",
+            "schema": { "type": "string" },
+        })
+    });
+    let of_peer = operation.path.contains("{peer}").then(|| {
+        json!({
+            "name": "peer", "in": "path", "required": true,
+            "description": "a host of targets as it is written, an address, or an address with its port",
+            "schema": { "type": "string" },
+        })
+    });
+    let in_path = [in_path, of_context, of_generation, of_trunk, of_peer];
     let in_query = operation.query.iter().map(|(name, meaning, shape)| {
         json!({
             "name": name, "in": "query", "required": false,

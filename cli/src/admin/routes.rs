@@ -1,6 +1,7 @@
 //! Every operation of the interface, in one table: who may, what it is for, what it answers. The router, the
 //! document of the interface and the check of rights are made from it, so that they cannot differ.
 
+use super::relations::RELATIONS;
 use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
 use super::shapes::{
     CALL, CAPTURED, DRAINED, EXPLANATION, JUDGED, LADDER, RECORD, RELOADED, SHOWN,
@@ -8,7 +9,7 @@ use super::shapes::{
 use super::who::{Right, guard};
 use super::{
     Access, bundle, calls, capture, certs, config, events, generations, log, node, openapi,
-    presence, records, teams, trunks, who,
+    presence, records, teams, who,
 };
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
@@ -29,7 +30,7 @@ pub(super) struct Operation {
     pub(super) answer: Answer,
     /// Statuses other than 200 that it gives for reasons of its own.
     pub(super) refusals: &'static [(u16, &'static str)],
-    handler: fn() -> MethodRouter<Access>,
+    pub(super) handler: fn() -> MethodRouter<Access>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,7 +78,12 @@ const CALL_NAME: (u16, &str) = (400, "a call is named by up to 32 hexadecimal di
 const SEVERAL: (u16, &str) = (409, "several calls begin or end so");
 
 /// All of them, in the order of the document.
-pub(super) const OPERATIONS: &[Operation] = &[
+pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
+    OPERATIONS.iter().chain(RELATIONS)
+}
+
+/// Those that are not about relations to others.
+const OPERATIONS: &[Operation] = &[
     Operation {
         method: Method::Get,
         path: "/status",
@@ -127,30 +133,6 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ])),
         refusals: &[],
         handler: || get(node::status),
-    },
-    Operation {
-        method: Method::Get,
-        path: "/trunks",
-        right: Right::Read,
-        summary: "Trunks: whether each can have calls, how many it has, its peers, registrations and contacts",
-        query: &[("trunk", "only this one", Text)],
-        body: None,
-        answer: Answer::Json(List(&Object(&[
-            ("trunk", Text),
-            ("tenant", Maybe(&Text)),
-            ("preset", Text),
-            ("realm", Text),
-            ("inherits", Maybe(&Text)),
-            ("state", Text),
-            ("calls_in", Integer),
-            ("calls_out", Integer),
-            ("most_calls", Maybe(&Integer)),
-            ("peers", List(&Any)),
-            ("registrations", List(&Any)),
-            ("bindings", List(&Any)),
-        ]))),
-        refusals: &[],
-        handler: || get(trunks::list),
     },
     Operation {
         method: Method::Get,
@@ -871,7 +853,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
 /// The operations, each behind its right.
 pub(super) fn operations(access: &Access) -> Router<Access> {
     let mut router = Router::new();
-    for operation in OPERATIONS {
+    for operation in all() {
         let handler = (operation.handler)();
         let wanted = (operation.right, operation.method, access.clone());
         let guarded = handler.layer(from_fn_with_state(wanted, guard));
@@ -889,7 +871,7 @@ mod tests {
     #[test]
     fn no_operation_is_there_twice_and_what_changes_something_is_no_reading() {
         let mut seen = BTreeSet::new();
-        for one in OPERATIONS {
+        for one in all() {
             assert!(seen.insert((one.path, one.method as u8)), "{}", one.path);
             assert!(one.path.starts_with('/') && !one.summary.is_empty());
             // What changes something, or does nearly all of it, needs more than to read.

@@ -3,6 +3,7 @@
 
 use sbc_core::event::{Event, Happened};
 use sbc_core::record::Disposition;
+use sbc_core::trunk::Closing;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -21,6 +22,8 @@ pub enum Kind {
     CallEnd,
     /// A target of a trunk is up, down, busy, refuses or is gone: trunk, peer, state, because.
     PeerState,
+    /// An operator disables a trunk, drains it, or lets it have calls again: trunk, state.
+    TrunkState,
     /// A registration of ours has another state: trunk, state, because.
     RegistrationState,
     /// Somebody is not heard in a call: leg, kind.
@@ -47,11 +50,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::CallStart,
         Self::CallAnswer,
         Self::CallEnd,
         Self::PeerState,
+        Self::TrunkState,
         Self::RegistrationState,
         Self::MediaOneWay,
         Self::OverloadStage,
@@ -80,6 +84,10 @@ impl Kind {
             Self::PeerState => (
                 "peer.state",
                 "a target of a trunk is up, down, busy, refuses or is gone: trunk, peer, state, because",
+            ),
+            Self::TrunkState => (
+                "trunk.state",
+                "an operator disables a trunk, drains it, or lets it have calls again: trunk, state",
             ),
             Self::RegistrationState => (
                 "registration.state",
@@ -218,6 +226,10 @@ fn told(what: &Happened) -> Option<(Kind, Value)> {
                 "state": state.as_str(),
                 "because": because,
             }),
+        ),
+        Happened::TrunkClosing { trunk, closing } => (
+            Kind::TrunkState,
+            json!({ "trunk": trunk, "state": closing.map_or("enabled", Closing::as_str) }),
         ),
         Happened::Registration {
             standing,

@@ -39,7 +39,7 @@ use crate::policy::identity::{Caller, Wishes};
 use crate::policy::local_media::Choice;
 use crate::policy::number::{self, Calling, Number};
 use crate::policy::response;
-use crate::policy::transfer::{Plan, Refused, Wish};
+use crate::policy::transfer::{self, Plan, Refused, Wish};
 use crate::record::{TransferKind, TransferOutcome, TransferRecord};
 use crate::report::name_in_referred_by;
 use crate::sdp::{Description, Limits};
@@ -949,6 +949,7 @@ fn permitted(
     let tenant = call.tenant.as_ref();
     let calling = call.party(transferee).selected.number.clone();
     let plan = wish.plan(&call.config, by, tenant, &calling, &mut cx.plane.mint);
+    let plan = plan.and_then(|plan| transfer::without_disabled(plan, &cx.plane.closed));
     let plan = match (plan, &wish.replaces) {
         // It may be one of ours, and then nobody is called.
         (Err(_), Some(_)) => wish.unplanned(),
