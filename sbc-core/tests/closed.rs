@@ -76,7 +76,7 @@ fn a_disabled_trunk_has_no_new_calls_in_either_direction_and_keeps_those_it_has(
 fn new_calls_go_to_the_other_trunk_of_their_route_even_where_it_tries_one_only() {
     let text = CONFIG.replace(
         "to = [{ trunk = \"carrier-a\" }]",
-        "to = [{ trunk = \"carrier-a\" }, { trunk = \"carrier-b\" }]\nmax_attempts = 1",
+        "to = [{ trunk = \"carrier-a\" }, { trunk = \"carrier-b\" }]\nhunt = { max = 1 }",
     ) + "[[trunk]]\nname = \"carrier-b\"\ntenant = \"*\"\nrealm = \"carrier\"\n\
          targets = [\"198.51.100.70:5060;udp\"]\n";
     let mut shard = Shard::with(config_of(&text));
