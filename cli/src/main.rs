@@ -4,6 +4,7 @@
 use causeway::command::capture::Capture;
 use causeway::command::cert::Certs;
 use causeway::command::config::Configuration;
+use causeway::command::dns::Names;
 use causeway::command::import::Import;
 use causeway::command::log::Logs;
 use causeway::command::monitoring::Monitoring;
@@ -11,14 +12,16 @@ use causeway::command::node::{Calls, Cdr, Connection, Drain, Reload};
 use causeway::command::number::Numbers;
 use causeway::command::parse::Parse;
 use causeway::command::protection::{Acl, Bans, Tokens};
+use causeway::command::registration::Registrations;
 use causeway::command::sim::Simulated;
 use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
+use causeway::command::tls::Tls;
 use causeway::command::trunk::{Peers, Trunks};
 use causeway::command::{
-    audit, bundle, capture, cert, certify, check, config, exit, import, init, lab, log, media,
-    monitoring, node, number, parse, protection, reference, restart, route, sim, stats, tail,
-    teams, tenant, token, top, trunk,
+    audit, bundle, capture, cert, certify, check, config, dns, exit, import, init, lab, log, media,
+    monitoring, node, number, parse, protection, reference, registration, restart, route, sim,
+    stats, tail, teams, tenant, tls, token, top, trunk,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -147,6 +150,28 @@ enum Command {
     Acl {
         #[command(subcommand)]
         command: Option<Acl>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Registrations: of ours at registrars, and of peers with us
+    #[command(visible_alias = "registrations")]
+    Reg {
+        #[command(subcommand)]
+        command: Option<Registrations>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// What is remembered of DNS
+    Dns {
+        #[command(subcommand)]
+        command: Names,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// TLS: identities and connections in use, handshakes on trial, certificates read from disk anew
+    Tls {
+        #[command(subcommand)]
+        command: Tls,
         #[command(flatten)]
         connection: Connection,
     },
@@ -410,6 +435,18 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             command,
             connection,
         } => trunk::peers(&command.unwrap_or(Peers::List), &connection, out),
+        Command::Reg {
+            command,
+            connection,
+        } => registration::run(&command.unwrap_or(Registrations::List), &connection, out),
+        Command::Dns {
+            command,
+            connection,
+        } => dns::run(&command, &connection, out),
+        Command::Tls {
+            command,
+            connection,
+        } => tls::run(&command, &connection, out),
         Command::Media {
             command: Some(OfMedia::Status { connection }),
             ..

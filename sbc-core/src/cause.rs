@@ -96,6 +96,8 @@ pub enum CauseCode {
     Preempted,
     /// Calls like this one have cost as much as they may (SIP-406).
     SpendReached,
+    /// An operator keeps new calls away from the trunk it came from, or from all that it could go to.
+    TrunkClosed,
     /// An operator ended it, or the node is stopping.
     Operator,
     /// The daemon ended without a word while it was up; the next start wrote its record (OPS-151).
@@ -121,7 +123,7 @@ impl CauseCode {
     }
 
     /// Every code, for metrics and documentation.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::NormalClearing,
         Self::CallerCancelled,
         Self::PeerRejected,
@@ -145,6 +147,7 @@ impl CauseCode {
         Self::LimitReached,
         Self::Preempted,
         Self::SpendReached,
+        Self::TrunkClosed,
         Self::Operator,
         Self::RestartLost,
         Self::InternalError,
@@ -176,6 +179,7 @@ impl CauseCode {
             Self::LimitReached => "limit_reached",
             Self::Preempted => "preempted",
             Self::SpendReached => "spend_reached",
+            Self::TrunkClosed => "trunk_closed",
             Self::Operator => "operator",
             Self::RestartLost => "restart_lost",
             Self::InternalError => "internal_error",
@@ -214,6 +218,9 @@ impl CauseCode {
             Self::LimitReached => "a limit on duration, set-up time or concurrency",
             Self::Preempted => "it was ended to make room for a call for help",
             Self::SpendReached => "calls like this one have cost as much as they may",
+            Self::TrunkClosed => {
+                "an operator has disabled or drains the trunk it came from, or all that it could go to"
+            }
             Self::Operator => "an operator ended it, or the node is stopping",
             Self::RestartLost => {
                 "the daemon ended without a word while it was up; the next start wrote its record"

@@ -15,7 +15,7 @@ use crate::sdp::CryptoFault;
 use crate::sip::Status;
 use crate::stir::Fault;
 use crate::transport::{FlowFault, Protocol};
-use crate::trunk::{Bound, Standing, TargetId, TargetState};
+use crate::trunk::{Bound, Closing, Standing, TargetId, TargetState};
 use bytes::Bytes;
 use media_api::AllocateError;
 use serde::Serialize;
@@ -414,6 +414,13 @@ pub enum Happened {
     SpendReached(Box<Spent>),
     /// Calls were answered, or lasted, unlike those before (TDR-SEC-003); once for a quarter of an hour.
     Unusual(Box<Unusual>),
+    /// An operator keeps new calls away from a trunk in another way than before; not any more if there is none.
+    TrunkClosing {
+        /// Trunk.
+        trunk: TrunkName,
+        /// How.
+        closing: Option<Closing>,
+    },
     /// Something in the tables belonged to no call any more and was taken out; an operator should
     /// report it.
     Orphans {

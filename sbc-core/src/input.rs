@@ -10,7 +10,7 @@ use crate::query::Outcome;
 use crate::record::{CallSummary, LiveMedia, TransferOutcome};
 use crate::sip::{Message, Rejected, Status};
 use crate::transport::{Flow, FlowFault};
-use crate::trunk::{Bound, Standing, Stored, TargetId, TargetState};
+use crate::trunk::{Bound, Closing, PeerName, Standing, Stored, TargetId, TargetState};
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -129,6 +129,15 @@ pub enum Command {
     Silenced,
     /// Accept no new calls any more (`true`), or again (`false`).
     Drain(bool),
+    /// Keep new calls away from a trunk, or let it have them again (`None`). For shard 0, which probes; all others
+    /// keep to it as well.
+    Close(TrunkName, Option<Closing>),
+    /// Forget what speaks against a peer, so that it is tried again at once. For shard 0, as all others see what is
+    /// forgotten.
+    ResetPeer(PeerName),
+    /// Register a trunk with its registrar anew, whatever it has answered before (`true`), or take its registration
+    /// back and register no more (`false`). For shard 0.
+    Register(TrunkName, bool),
     /// As a drain, but Teams may go on calling until it has noticed that we ask it no more and prefers other
     /// SBCs (TDR-OPT-010).
     Fade,

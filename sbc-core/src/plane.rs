@@ -25,7 +25,7 @@ use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Manners, Table};
 use crate::transport::{Flow, Hop};
 use crate::trunk::asked::Asked;
-use crate::trunk::{Bindings, Health, Quarantine, Relief, Standings};
+use crate::trunk::{Bindings, Closed, Health, Quarantine, Relief, Standings};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -62,6 +62,8 @@ pub(crate) struct Plane {
     pub(crate) asked: Asked,
     pub(crate) watch: Watch,
     pub(crate) quarantine: Quarantine,
+    /// Trunks that an operator keeps new calls away from.
+    pub(crate) closed: Closed,
     pub(crate) relief: Relief,
     pub(crate) health: Health,
     pub(crate) nonces: Nonces,
@@ -106,6 +108,7 @@ impl Plane {
             asked: Asked::default(),
             watch: Watch::default(),
             quarantine: Quarantine::default(),
+            closed: Closed::default(),
             relief: Relief::default(),
             health: Health::default(),
             nonces: Nonces::default(),

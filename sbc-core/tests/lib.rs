@@ -12,6 +12,7 @@ mod attended;
 mod branch;
 mod bypass;
 mod challenge;
+mod closed;
 mod clouds;
 mod codec_choice;
 mod common_name;

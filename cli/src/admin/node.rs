@@ -96,18 +96,34 @@ fn cut_off(daemon: &Daemon) -> Vec<String> {
     let loaded = daemon.loaded();
     let config = &loaded.config;
     let known = daemon.sinks().metrics.calls.peers();
-    let is_down = |trunk: &Trunk, host: &str| !of_target(&known, trunk, host).takes_calls();
+    let closed = daemon.closed_trunks().closed();
+    let is_down = |trunk: &Trunk, host: &str| {
+        !of_target(&known, trunk, host).takes_calls() || closed.of(trunk).is_some()
+    };
     let sides = [
-        (Preset::Teams, "no target of any Teams trunk answers"),
-        (Preset::Carrier, "no target of any carrier trunk answers"),
+        (
+            Preset::Teams,
+            "no target of any Teams trunk answers",
+            "every Teams trunk is disabled or drains",
+        ),
+        (
+            Preset::Carrier,
+            "no target of any carrier trunk answers",
+            "every carrier trunk is disabled or drains",
+        ),
     ];
     let mut reasons = Vec::new();
-    for (preset, reason) in sides {
+    for (preset, silent, shut) in sides {
         let mut trunks = config
             .trunks
             .values()
             .filter(|trunk| trunk.preset == preset && !trunk.targets.is_empty())
             .peekable();
+        let mut own = trunks.clone();
+        let reason = match own.all(|trunk| closed.of(trunk).is_some()) {
+            true => shut,
+            false => silent,
+        };
         let is_cut_off = trunks.peek().is_some()
             && trunks.all(|trunk| trunk.targets.iter().all(|at| is_down(trunk, &at.host)));
         if is_cut_off {

@@ -193,7 +193,28 @@ fn described(operation: &Operation) -> Value {
             "schema": { "type": "string" },
         })
     });
-    let in_path = [in_path, of_context, of_generation, of_user];
+    let of_trunk = operation.path.contains("{trunk}").then(|| {
+        json!({
+            "name": "trunk", "in": "path", "required": true,
+            "description": "the name of a [[trunk]]",
+            "schema": { "type": "string" },
+        })
+    });
+    let of_peer = operation.path.contains("{peer}").then(|| {
+        json!({
+            "name": "peer", "in": "path", "required": true,
+            "description": "a host of targets as it is written, an address, or an address with its port",
+            "schema": { "type": "string" },
+        })
+    });
+    let in_path = [
+        in_path,
+        of_context,
+        of_generation,
+        of_user,
+        of_trunk,
+        of_peer,
+    ];
     let in_query = operation.query.iter().map(|(name, meaning, shape)| {
         json!({
             "name": name, "in": "query", "required": false,

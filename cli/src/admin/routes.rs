@@ -1,8 +1,9 @@
 //! Every operation of the interface, in one table: who may, what it is for, what it answers. The router, the
 //! document of the interface and the check of rights are made from it, so that they cannot differ.
 
-mod protection;
+pub(super) mod protection;
 
+use super::relations::RELATIONS;
 use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
 use super::shapes::{
     CALL, CAPTURED, DRAINED, EXPLANATION, JUDGED, LADDER, RECORD, RELOADED, SHOWN,
@@ -10,7 +11,7 @@ use super::shapes::{
 use super::who::{Right, guard};
 use super::{
     Access, bundle, calls, capture, certs, config, events, generations, log, node, openapi,
-    presence, records, teams, transfer, trunks, who,
+    presence, records, teams, transfer, who,
 };
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
@@ -31,7 +32,7 @@ pub(super) struct Operation {
     pub(super) answer: Answer,
     /// Statuses other than 200 that it gives for reasons of its own.
     pub(super) refusals: &'static [(u16, &'static str)],
-    handler: fn() -> MethodRouter<Access>,
+    pub(super) handler: fn() -> MethodRouter<Access>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,9 +83,11 @@ const SEVERAL: (u16, &str) = (409, "several calls begin or end so");
 
 /// All of them, in the order of the document.
 pub(super) fn all() -> impl Iterator<Item = &'static Operation> {
-    OPERATIONS.iter().chain(protection::OPERATIONS)
+    let all = OPERATIONS.iter().chain(RELATIONS);
+    all.chain(protection::OPERATIONS)
 }
 
+/// Those that are not about relations to others, nor about protection from them.
 const OPERATIONS: &[Operation] = &[
     Operation {
         method: Method::Get,
@@ -136,31 +139,6 @@ const OPERATIONS: &[Operation] = &[
         ])),
         refusals: &[],
         handler: || get(node::status),
-    },
-    Operation {
-        method: Method::Get,
-        path: "/trunks",
-        right: Right::Read,
-        summary: "Trunks: whether each can have calls, how many it has, its peers, registrations and contacts",
-        query: &[("trunk", "only this one", Text)],
-        body: None,
-        answer: Answer::Json(List(&Object(&[
-            ("trunk", Text),
-            ("tenant", Maybe(&Text)),
-            ("preset", Text),
-            ("realm", Text),
-            ("inherits", Maybe(&Text)),
-            ("state", Text),
-            ("calls_in", Integer),
-            ("calls_out", Integer),
-            ("most_calls", Maybe(&Integer)),
-            ("peers", List(&Any)),
-            ("registrations", List(&Any)),
-            ("bindings", List(&Any)),
-            ("allowed", List(&protection::ALLOWED)),
-        ]))),
-        refusals: &[],
-        handler: || get(trunks::list),
     },
     Operation {
         method: Method::Get,

@@ -35,6 +35,14 @@ pub(super) const DRAINED: Shape = Object(&[
     ("calls_end_seconds", Maybe(&Integer)),
 ]);
 
+pub(super) const CLOSED: Shape = Object(&[
+    ("trunk", Text),
+    ("state", Text),
+    ("calls", Integer),
+    ("is_kept", Flag),
+    ("because", Maybe(&Text)),
+]);
+
 pub(super) const JUDGED: Shape = Object(&[
     ("valid", Flag),
     ("findings", List(&Any)),

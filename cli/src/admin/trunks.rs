@@ -1,16 +1,25 @@
-//! Trunks one by one: whether they can have calls, and how many they have.
+//! Trunks one by one: whether they can have calls, how many they have, and keeping new ones away.
 
 use super::node::{bindings, peers, registrations, seen};
 use super::security::allowed;
 use super::who::Who;
 use super::{Access, Problem};
+use crate::daemon::Daemon;
+use crate::daemon::closed::Kept;
+use crate::daemon::reach::{self, Step};
+use crate::onboarding::Outcome;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::http::StatusCode;
 use sbc_core::config::{Preset, Trunk};
+use sbc_core::display::shown;
+use sbc_core::id::TrunkName;
 use sbc_core::record::CallSummary;
+use sbc_core::trunk::Closing;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 /// Which trunks are shown.
 #[derive(Deserialize)]
@@ -52,6 +61,11 @@ async fn rows(access: &Access, who: &Who) -> Result<Vec<Value>, Problem> {
         let registered = of(&registrations, name);
         let came = |call: &&CallSummary| call.from_trunk == trunk.name;
         let went = |call: &&CallSummary| call.to_trunk.as_ref() == Some(&trunk.name);
+        let state = state(&daemon, trunk, &own, &registered);
+        let (calls_in, calls_out) = (
+            calls.iter().filter(came).count(),
+            calls.iter().filter(went).count(),
+        );
         json!({
             "trunk": name,
             "tenant": trunk.tenant,
@@ -61,9 +75,12 @@ async fn rows(access: &Access, who: &Who) -> Result<Vec<Value>, Problem> {
             },
             "realm": trunk.realm,
             "inherits": trunk.carrier,
-            "state": state(trunk, &own, &registered),
-            "calls_in": calls.iter().filter(came).count(),
-            "calls_out": calls.iter().filter(went).count(),
+            "state": match state {
+                DRAINING if calls_in + calls_out == 0 => "drained",
+                state => state,
+            },
+            "calls_in": calls_in,
+            "calls_out": calls_out,
             "most_calls": trunk.limits.both.calls,
             "peers": own,
             "registrations": registered,
@@ -75,8 +92,14 @@ async fn rows(access: &Access, who: &Who) -> Result<Vec<Value>, Problem> {
     Ok(trunks.map(|trunk| row(trunk)).collect())
 }
 
+/// The state of a trunk that drains and has calls.
+const DRAINING: &str = Closing::Draining.as_str();
+
 /// Whether it can have calls, as far as anybody knows.
-fn state(trunk: &Trunk, peers: &[Value], registrations: &[Value]) -> &'static str {
+fn state(daemon: &Daemon, trunk: &Trunk, peers: &[Value], registrations: &[Value]) -> &'static str {
+    if let Some(closing) = daemon.closed_trunks().closed().of(trunk) {
+        return closing.as_str();
+    }
     if trunk.is_out_of_service {
         return "out of service";
     }
@@ -93,4 +116,108 @@ fn state(trunk: &Trunk, peers: &[Value], registrations: &[Value]) -> &'static st
         all if all.iter().any(|row| row["state"] == "no answer yet") => "no answer yet",
         _ => "down",
     }
+}
+
+pub(super) async fn disable(
+    State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
+    Path(trunk): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    close(&access, &who, &trunk, Some(Closing::Disabled)).await
+}
+
+pub(super) async fn drain(
+    State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
+    Path(trunk): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    close(&access, &who, &trunk, Some(Closing::Draining)).await
+}
+
+pub(super) async fn enable(
+    State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
+    Path(trunk): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    close(&access, &who, &trunk, None).await
+}
+
+/// Keeps new calls away from a trunk, or lets it have them again; how it stands then.
+async fn close(
+    access: &Access,
+    who: &Who,
+    name: &str,
+    closing: Option<Closing>,
+) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let trunk = known(&daemon, name)?;
+    let done = daemon.close_trunk(trunk.name.clone(), closing).await;
+    let kept = done.ok_or_else(Problem::busy)?;
+    let rows = rows(access, who).await?;
+    let row = rows.iter().find(|row| row["trunk"] == name);
+    let count = |name: &str| row.and_then(|row| row[name].as_u64()).unwrap_or_default();
+    Ok(Json(json!({
+        "trunk": name,
+        "state": row.map_or(Value::Null, |row| row["state"].clone()),
+        "calls": count("calls_in") + count("calls_out"),
+        "is_kept": kept == Kept::Kept,
+        "because": match kept {
+            Kept::Kept => None,
+            Kept::Not(why) => Some(why),
+        },
+    })))
+}
+
+/// A trunk of the configuration in use.
+pub(super) fn known(daemon: &Daemon, name: &str) -> Result<Arc<Trunk>, Problem> {
+    let loaded = daemon.loaded();
+    let trunk = loaded.config.trunks.get(&TrunkName::new(name)).cloned();
+    trunk.ok_or_else(|| {
+        let shown: String = name.chars().take(64).map(shown).collect();
+        let detail = format!("the configuration in use has no trunk \"{shown}\"");
+        Problem::new(StatusCode::NOT_FOUND, detail)
+    })
+}
+
+/// Looks step by step whether its peers can be reached.
+pub(super) async fn test(
+    State(access): State<Access>,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let daemon = access.daemon()?;
+    let trunk = known(&daemon, &name)?;
+    let (own, of) = (Arc::clone(&daemon), Arc::clone(&trunk));
+    let config = daemon.net().config();
+    let looking = async move { reach::of_trunk(&own, &config, &of).await };
+    let steps = access.desk.task(looking).await?;
+    let is_good = !steps.iter().any(|step| step.outcome.is_failure());
+    let rows: Vec<Value> = steps.iter().map(told).collect();
+    Ok(Json(json!({
+        "trunk": name,
+        "is_good": is_good && !rows.is_empty(),
+        "because": match (rows.is_empty(), trunk.is_out_of_service) {
+            (false, _) => None,
+            (true, true) => Some("its secret is not there: write it and reload"),
+            (true, false) => Some("it has no targets: calls go to what its peer registers (causeway reg list)"),
+        },
+        "steps": rows,
+    })))
+}
+
+/// A step as it is told.
+pub(super) fn told(step: &Step) -> Value {
+    let (told, fix) = match &step.outcome {
+        Outcome::Failed { cause, fix } => (cause, Some(fix)),
+        Outcome::Good(told) | Outcome::Doubtful(told) | Outcome::Skipped(told) => (told, None),
+    };
+    let took = step.took.map(|took| took.as_millis());
+    json!({
+        "target": step.target,
+        "address": step.address,
+        "step": step.step,
+        "result": step.outcome.word(),
+        "told": told,
+        "fix": fix,
+        "took_ms": took.and_then(|took| u64::try_from(took).ok()),
+    })
 }

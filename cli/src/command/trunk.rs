@@ -1,6 +1,7 @@
 //! `causeway trunk` and `causeway peer`: relations to peers, one by one.
 
-use super::node::{Connection, get, plain, quoted, table};
+use super::node::{Connection, answered, asked, get, plain, post, quoted, table};
+use super::sure::{Stake, is_meant};
 use crate::command::exit;
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -16,6 +17,37 @@ pub enum Trunks {
         /// Its name
         name: String,
     },
+    /// Keep new calls away from one, in both directions and from this moment; calls in progress go on. It stays so
+    /// over reloads and restarts
+    Disable {
+        /// Its name
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Have new calls go elsewhere until one is empty; calls in progress go on. Teams may still call on it for five and
+    /// a half minutes, until it prefers other SBCs
+    Drain {
+        /// Its name
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Look step by step whether its peers can be reached: names, connections, TLS, OPTIONS; each with what was found and
+    /// what to do
+    ///
+    /// Exit code 0: nothing failed. 5: something did, or the trunk has no targets.
+    Test {
+        /// Its name
+        name: String,
+    },
+    /// Let one have calls again that is disabled or drains
+    Enable {
+        /// Its name
+        name: String,
+    },
 }
 
 /// What to do with peers.
@@ -23,6 +55,12 @@ pub enum Trunks {
 pub enum Peers {
     /// List the peers of all trunks and what is known of each of their addresses
     List,
+    /// Forget what speaks against one, so that it is tried at once: failed calls, Retry-After, unanswered OPTIONS. One
+    /// of Teams is asked as soon as a minute has passed since the last time
+    Reset {
+        /// Its host as the configuration has it, its address, or its address and port
+        peer: String,
+    },
 }
 
 /// `causeway trunk`.
@@ -49,6 +87,22 @@ pub fn trunks(command: &Trunks, to: &Connection, out: &mut dyn Write) -> io::Res
             });
         }
         Trunks::Show { name } => name,
+        Trunks::Disable { name, yes } => {
+            let what = format!("trunk {name} has no new calls then, in either direction");
+            return match is_meant(&what, Stake::Calls, *yes) {
+                true => close(to, name, "disable", out),
+                false => Ok(exit::REFUSED),
+            };
+        }
+        Trunks::Drain { name, yes } => {
+            let what = format!("new calls of trunk {name} go elsewhere then, or are refused");
+            return match is_meant(&what, Stake::HasWayBack, *yes) {
+                true => close(to, name, "drain", out),
+                false => Ok(exit::REFUSED),
+            };
+        }
+        Trunks::Test { name } => return test(to, name, out),
+        Trunks::Enable { name } => return close(to, name, "enable", out),
     };
     let mut is_there = true;
     let path = format!("/trunks?trunk={}", quoted(name));
@@ -66,12 +120,67 @@ pub fn trunks(command: &Trunks, to: &Connection, out: &mut dyn Write) -> io::Res
     Ok(code)
 }
 
+/// Keeps new calls away from a trunk, or lets it have them again.
+fn close(to: &Connection, name: &str, how: &str, out: &mut dyn Write) -> io::Result<u8> {
+    let path = format!("/trunks/{}/{how}", quoted(name));
+    answered(to, &path, out, |answer, out| {
+        for name in ["trunk", "state", "calls"] {
+            writeln!(out, "{name:12} {}", plain(&answer[name]))?;
+        }
+        match answer["because"].as_str() {
+            None => Ok(()),
+            Some(_) => writeln!(
+                out,
+                "until the next restart only: {}",
+                plain(&answer["because"])
+            ),
+        }
+    })
+}
+
+/// Looks whether its peers can be reached.
+fn test(to: &Connection, name: &str, out: &mut dyn Write) -> io::Result<u8> {
+    match asked(to, &format!("/trunks/{}/test", quoted(name))) {
+        Ok(answer) => steps(&answer, to.json, out),
+        Err(code) => Ok(code),
+    }
+}
+
+/// Prints the steps of an answer. Failures have an exit code of their own.
+pub(super) fn steps(answer: &str, as_json: bool, out: &mut dyn Write) -> io::Result<u8> {
+    let told: Value = serde_json::from_str(answer).unwrap_or(Value::Null);
+    match as_json {
+        true => writeln!(out, "{answer}")?,
+        false => {
+            for step in rows(&told["steps"]) {
+                let place = match step["address"].is_null() {
+                    true => plain(&step["target"]),
+                    false => format!("{} ({})", plain(&step["target"]), plain(&step["address"])),
+                };
+                let (what, result) = (plain(&step["step"]), plain(&step["result"]));
+                writeln!(out, "{what:8} {result:8} {place}: {}", plain(&step["told"]))?;
+                if !step["fix"].is_null() {
+                    writeln!(out, "    fix: {}", plain(&step["fix"]))?;
+                }
+            }
+            if !told["because"].is_null() {
+                writeln!(out, "{}", plain(&told["because"]))?;
+            }
+        }
+    }
+    Ok(match told["is_good"].as_bool() {
+        Some(true) => exit::OK,
+        _ => exit::REFUSED,
+    })
+}
+
 /// `causeway peer`.
 ///
 /// # Errors
 /// If the output cannot be written.
 pub fn peers(command: &Peers, to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
     match command {
+        Peers::Reset { peer } => post(to, &format!("/peers/{}/reset", quoted(peer)), out),
         Peers::List => get(to, "/trunks", out, |answer, out| {
             let trunks = rows(answer).iter();
             // Those of a derived trunk are its carrier trunk's.

@@ -11,6 +11,7 @@ pub mod anew;
 pub mod awaited;
 mod capacity;
 pub mod chains;
+pub mod closed;
 pub mod dispatch;
 pub mod expiry;
 pub mod generations;
@@ -22,6 +23,7 @@ pub mod net;
 pub mod notify;
 pub mod poller;
 pub mod protection;
+pub mod reach;
 pub mod reload;
 pub mod renewed;
 pub mod resolver;
@@ -54,6 +56,7 @@ use crate::sink::trace::Traces;
 use acme::Acme;
 use arc_swap::ArcSwap;
 use awaited::Awaited;
+use closed::ClosedTrunks;
 use dispatch::{Dispatch, Replies};
 use generations::{By, Generations, Origin, Start, Taken};
 use health::Health;
@@ -176,6 +179,7 @@ pub struct Daemon {
     protection: Arc<Protection>,
     presence: presence::Watch,
     test_names: Arc<TestNames>,
+    closed: ClosedTrunks,
     resolver: Resolver,
     health: Health,
     relay: Weak<media::Plane>,
@@ -294,6 +298,13 @@ impl Daemon {
         let test_names = state.keeping("when test names were asked last", |directory, log| {
             TestNames::open(directory, &log)
         });
+        let closed = together.closed();
+        let closed_file = state.keeping("which trunks are disabled or drain", |directory, log| {
+            closed::restore(directory, &closed, &log)
+        });
+        for (trunk, closing) in closed.all() {
+            metrics.calls.trunk_closed(&trunk, Some(closing));
+        }
         let spending = state.spending(&together, &metrics)?;
         let sinks = Sinks {
             audit: audited(&mut state, &loaded, &log)?,
@@ -384,6 +395,7 @@ impl Daemon {
         let daemon = Arc::new(Self {
             presence,
             test_names: Arc::new(test_names.unwrap_or_default()),
+            closed: ClosedTrunks::new(closed, closed_file),
             config_path: options.config,
             started,
             turns,
@@ -597,6 +609,11 @@ impl Daemon {
     /// Names at which Microsoft shows certificates of coming authorities.
     pub fn test_names(&self) -> &TestNames {
         &self.test_names
+    }
+
+    /// Trunks that an operator keeps new calls away from.
+    pub fn closed_trunks(&self) -> &ClosedTrunks {
+        &self.closed
     }
 
     /// Signatures of callers.

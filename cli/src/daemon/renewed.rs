@@ -110,6 +110,31 @@ pub async fn watch(daemon: Weak<Daemon>, every: Duration) {
     }
 }
 
+/// What reading the files of an identity has brought.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reading {
+    /// They are what is shown already.
+    Same,
+    /// They are in use now.
+    Taken,
+    /// They cannot be used, for this reason.
+    Unusable(String),
+    /// They could be, and are not taken into use.
+    Kept(String),
+}
+
+impl Reading {
+    /// The stable name.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Same => "same",
+            Self::Taken => "taken",
+            Self::Unusable(_) => "unusable",
+            Self::Kept(_) => "kept",
+        }
+    }
+}
+
 type Read = (TlsFiles, Result<Arc<TlsContext>, (TlsContextName, String)>);
 
 /// What a look has found.
@@ -196,6 +221,72 @@ impl Daemon {
             };
             self.sinks().news.tell(kind, told);
         }
+    }
+
+    /// Reads the files of every identity now, and takes those into use that are others and as good. Those that an authority
+    /// issues are none of it.
+    pub async fn read_identities(&self) -> Vec<(TlsContextName, Reading)> {
+        let loaded = self.loaded();
+        let files = loaded.shell.tls.iter();
+        let files = files.filter(|(_, files)| files.issued_for.is_none());
+        let files: Vec<(TlsContextName, TlsFiles)> = files
+            .map(|(name, files)| (name.clone(), files.clone()))
+            .collect();
+        let read = tokio::task::spawn_blocking(move || {
+            let load = |(name, files): (TlsContextName, TlsFiles)| {
+                let context = TlsContext::load(name.clone(), &files);
+                let context = context.map_err(|why| (name.clone(), why.to_string()));
+                (name, files, context.map(Arc::new))
+            };
+            files.into_iter().map(load).collect::<Vec<_>>()
+        });
+        let before = self.net().identities();
+        let mut found = Vec::new();
+        let mut new = Vec::new();
+        for (name, files, context) in read.await.unwrap_or_default() {
+            let reading = match &context {
+                Err((_, why)) => Reading::Unusable(why.clone()),
+                Ok(context)
+                    if before
+                        .get(&name)
+                        .is_some_and(|own| own.shows_the_same(context)) =>
+                {
+                    Reading::Same
+                }
+                Ok(context) => {
+                    new.push((files, Ok(Arc::clone(context))));
+                    Reading::Kept(String::new())
+                }
+            };
+            found.push((name, reading, context.ok()));
+        }
+        if !new.is_empty() {
+            self.take_renewed(new).await;
+        }
+        let after = self.net().identities();
+        let judged = |(name, reading, context): (
+            TlsContextName,
+            Reading,
+            Option<Arc<TlsContext>>,
+        )| {
+            let is_in_use = context.is_some_and(|context| {
+                after
+                    .get(&name)
+                    .is_some_and(|own| own.shows_the_same(&context))
+            });
+            let reading = match reading {
+                Reading::Kept(_) if is_in_use => Reading::Taken,
+                Reading::Kept(_) => Reading::Kept(match self.awaited().of(&name) {
+                    Some(waits) => waits.because.to_owned(),
+                    None => "it lacks a name of the one in use, is out of its time, or Teams refuses it: the log says \
+                             which; `causeway reload` takes one with other names"
+                        .to_owned(),
+                }),
+                other => other,
+            };
+            (name, reading)
+        };
+        found.into_iter().map(judged).collect()
     }
 
     /// Takes certificates that were found on disk into use, those that are others and as good.

@@ -273,6 +273,10 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
             TargetState::Down => (Level::Warn, "target_down"),
             TargetState::Gone => (Level::Info, "target_gone"),
         },
+        Happened::TrunkClosing { closing, .. } => match closing {
+            Some(_) => (Level::Warn, "trunk_closed"),
+            None => (Level::Info, "trunk_enabled"),
+        },
         Happened::Overload { stage, .. } => match stage {
             Stage::Calm | Stage::Busy => (Level::Info, "overload"),
             Stage::Heavy | Stage::Severe => (Level::Warn, "overload"),

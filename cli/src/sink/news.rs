@@ -4,6 +4,7 @@
 use sbc_core::event::{Event, Happened};
 use sbc_core::id::TrunkName;
 use sbc_core::record::{Disposition, Record};
+use sbc_core::trunk::Closing;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::broadcast;
@@ -22,6 +23,8 @@ pub enum Kind {
     CallEnd,
     /// A target of a trunk is up, down, busy, refuses or is gone: trunk, peer, state, because.
     PeerState,
+    /// An operator disables a trunk, drains it, or lets it have calls again: trunk, state.
+    TrunkState,
     /// A registration of ours has another state: trunk, state, because.
     RegistrationState,
     /// Somebody is not heard in a call: leg, kind.
@@ -52,11 +55,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::CallStart,
         Self::CallAnswer,
         Self::CallEnd,
         Self::PeerState,
+        Self::TrunkState,
         Self::RegistrationState,
         Self::MediaOneWay,
         Self::OverloadStage,
@@ -87,6 +91,10 @@ impl Kind {
             Self::PeerState => (
                 "peer.state",
                 "a target of a trunk is up, down, busy, refuses or is gone: trunk, peer, state, because",
+            ),
+            Self::TrunkState => (
+                "trunk.state",
+                "an operator disables a trunk, drains it, or lets it have calls again: trunk, state",
             ),
             Self::RegistrationState => (
                 "registration.state",
@@ -250,6 +258,10 @@ fn told(what: &Happened) -> Option<(Kind, Value)> {
                 "state": state.as_str(),
                 "because": because,
             }),
+        ),
+        Happened::TrunkClosing { trunk, closing } => (
+            Kind::TrunkState,
+            json!({ "trunk": trunk, "state": closing.map_or("enabled", Closing::as_str) }),
         ),
         Happened::Registration {
             standing,

@@ -312,6 +312,7 @@ fn disposition(call: &Call) -> Disposition {
         | CauseCode::TransferFailed
         | CauseCode::LimitReached
         | CauseCode::Preempted
+        | CauseCode::TrunkClosed
         | CauseCode::Operator
         | CauseCode::RestartLost
         | CauseCode::InternalError => Disposition::Failed,

@@ -43,7 +43,7 @@ use crate::policy::identity::Caller;
 use crate::policy::local_media::Choice;
 use crate::policy::number::{self, Number};
 use crate::policy::response::{self, Mapped};
-use crate::policy::{Refusal as PolicyRefusal, emergency, header, secure};
+use crate::policy::{Refusal as PolicyRefusal, emergency, header, route, secure};
 use crate::sdp::{Description, Limits};
 use crate::session::{LegStyle, Outset, Refusal, Session, SessionEvent};
 use crate::sip::header::{Expires, Header, MaxForwards, MinSe};
@@ -363,6 +363,12 @@ impl Setup {
         while let Some(attempt) = self.attempts.pop_front() {
             let attempt = attempt.after(&self.tried);
             let trunk = &attempt.trunk;
+            // It may have been closed since, or a redirection leads there.
+            if let Some(closing) = cx.plane.closed.of(trunk).filter(|_| !self.is_emergency) {
+                let mapped = response::own(CauseCode::TrunkClosed, &self.trunk);
+                self.failed_here(mapped, Because::of(route::closed(trunk, closing)));
+                continue;
+            }
             let Some(leg) = call.take_name() else {
                 let mapped = response::own(CauseCode::InternalError, &self.trunk);
                 self.failed_here(mapped, Because::of(MOST_NAMES));

@@ -2,6 +2,7 @@
 
 use super::{Core, Entry, arrived, dropped};
 use crate::call::{Admitted, Call, Entrance, Room, room};
+use crate::cause::{Because, CauseCode};
 use crate::config::{DidSource, RouteMatch, TransformScope, Trunk};
 use crate::effect::Effects;
 use crate::event::{DropCode, Happened};
@@ -22,6 +23,7 @@ use crate::session::LegStyle;
 use crate::sip::{HeaderName, Message, Status};
 use crate::time::Now;
 use crate::transport::Flow;
+use crate::trunk::Closing;
 use std::sync::Arc;
 
 impl Core {
@@ -129,6 +131,10 @@ impl Core {
             }
             None => changed.value,
         });
+        let from_closed = match is_call_back {
+            true => None,
+            false => self.plane.closed.refuses(now.mono, &ingress.trunk),
+        };
         let mut reach = Reach::of(&message);
         let mut lap = None;
         let plan = match (reach.refusal(), nameless) {
@@ -138,6 +144,7 @@ impl Core {
                 .or_else(|| bound::refusal(&message, &ingress.trunk))
                 .or_else(|| dialled::impossible(&called.number))
                 .or_else(|| caller.privacy.refusal())
+                .or_else(|| closed_to(&ingress.trunk, from_closed))
                 .or_else(|| screened.as_ref().err().cloned())
                 .map_or(Ok(()), Err)
                 .and_then(|()| {
@@ -174,6 +181,7 @@ impl Core {
                         diverting: diverting.as_deref(),
                         routing: ported.as_deref(),
                         callee: &callee,
+                        closing: &|trunk| self.plane.closed.of(trunk),
                     };
                     let (mint, explains) = (&mut self.plane.mint, self.plane.explains);
                     route::plan_for(&config, &ingress, asked, mint, explains)
@@ -195,7 +203,12 @@ impl Core {
                     // A circle helps nobody; anything else that is against the call does not count.
                     (Some(refusal), _) => Err(refusal),
                     (None, Err(refusal)) if help.attempts.is_empty() => Err(refusal),
-                    (None, _) => Ok(help.attempts),
+                    // Where no new calls are wanted, help is called when nowhere else is left.
+                    (None, _) => Ok({
+                        let mut attempts = help.attempts;
+                        attempts.sort_by_key(|trunk| self.plane.closed.of(trunk).is_some());
+                        attempts
+                    }),
                 };
                 (help.tenant, plan, None)
             }
@@ -379,6 +392,15 @@ impl Core {
             }
         }
     }
+}
+
+/// How a new call is refused whose trunk an operator keeps them away from.
+fn closed_to(trunk: &Trunk, closing: Option<Closing>) -> Option<Refusal> {
+    closing.map(|closing| Refusal {
+        status: Status::SERVICE_UNAVAILABLE,
+        cause: CauseCode::TrunkClosed,
+        because: Because::of(route::closed(trunk, closing)),
+    })
 }
 
 /// The called number of a Request-URI that has none.

@@ -2,6 +2,7 @@
 
 use super::{Core, drain};
 use crate::effect::{Effect, Effects};
+use crate::event::Happened;
 use crate::id::{CallId, CommandId};
 use crate::input::{Answered, Command};
 use crate::time::Now;
@@ -31,6 +32,33 @@ impl Core {
             Command::Media(_) | Command::HangUp(_) | Command::Transfer(..) => Answered::NoSuchCall,
             Command::Silenced => Answered::Silenced(self.plane.guard.silenced(now.mono)),
             Command::Drain(is_draining) => self.drain(now, is_draining, None, out),
+            Command::Close(trunk, closing) => {
+                let is_news = self.plane.closed.all().get(&trunk).copied() != closing;
+                self.plane.closed.set(now.mono, &trunk, closing);
+                if is_news {
+                    let what = Happened::TrunkClosing { trunk, closing };
+                    out.emit(None, None, what);
+                }
+                Answered::Done(0)
+            }
+            Command::ResetPeer(peer) => {
+                let mut count = 0;
+                self.keep_up(now, out, |upkeep, cx| {
+                    count = upkeep.probes.reset(cx, &peer)
+                });
+                Answered::Done(count)
+            }
+            Command::Register(trunk, is_wanted) => {
+                let mut is_known = false;
+                self.keep_up(now, out, |upkeep, cx| {
+                    let all = &mut upkeep.registrations;
+                    is_known = match is_wanted {
+                        true => all.refresh(cx, &trunk),
+                        false => all.take_off(cx, &trunk),
+                    };
+                });
+                Answered::Done(usize::from(is_known))
+            }
             Command::Fade => self.drain(now, true, Some(now.mono + drain::FADING), out),
             Command::HangUpAll => {
                 let calls = self.in_order();

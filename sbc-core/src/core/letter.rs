@@ -44,6 +44,7 @@ impl Core {
         self.plane.watch = together.watch.clone();
         self.plane.health.found = together.found.clone();
         self.plane.quarantine = together.quarantine.clone();
+        self.plane.closed = together.closed.clone();
         self.live = together.live.beside();
         self.adrift = together.adrift.beside();
         self

@@ -12,7 +12,7 @@ use crate::time::Now;
 use crate::transport::Flow;
 
 impl Core {
-    /// 200 to OPTIONS outside a dialog; 503 while draining, or while calls would leave no record although they must, so
+    /// 200 to OPTIONS outside a dialog; 503 while the node drains, or an operator keeps new calls away from the trunk, or while calls would leave no record although they must, so
     /// that peers look elsewhere (OPS-130, OPS-060). They ask again by themselves, so there is no Retry-After. Teams gets 200 even then: it
     /// looks elsewhere because we ask it no more (TDR-OPT-005, TDR-OPT-010).
     pub(super) fn answer_options(
@@ -24,8 +24,9 @@ impl Core {
         style: &LegStyle,
         out: &mut Effects,
     ) {
-        let sends_away =
-            (self.is_draining || self.is_unrecorded) && style.trunk.preset != Preset::Teams;
+        let is_closed = self.plane.closed.of(&style.trunk).is_some();
+        let sends_away = (self.is_draining || self.is_unrecorded || is_closed)
+            && style.trunk.preset != Preset::Teams;
         let status = match sends_away {
             true => Status::SERVICE_UNAVAILABLE,
             false => Status::OK,

@@ -1,6 +1,7 @@
 //! What all shards of a node count together: the limits on calls, set-ups that may be circles, calls that
 //! give way to others, numbers that are lent to those who call for help, when Teams was asked, who talks, what is usual of calls, how many calls there are,
-//! how many of them their callers have left, and what calls have found out about the addresses of peers.
+//! how many of them their callers have left, what calls have found out about the addresses of peers, and which trunks an
+//! operator keeps new calls away from.
 //!
 //! A limit is one of the node, and which shard a call falls to is chance: shards that counted each for
 //! itself would let in as many calls as there are shards times the limit, or refuse some although there
@@ -17,7 +18,7 @@ use crate::policy::spend::Spending;
 use crate::policy::spend::books::Books;
 use crate::policy::unusual::Watch;
 use crate::trunk::asked::Asked;
-use crate::trunk::{FoundByCalls, Quarantine};
+use crate::trunk::{Closed, FoundByCalls, Quarantine};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -36,6 +37,7 @@ pub struct Together {
     pub(super) adrift: Adrift,
     pub(super) found: FoundByCalls,
     pub(super) quarantine: Quarantine,
+    pub(super) closed: Closed,
 }
 
 impl Together {
@@ -52,6 +54,11 @@ impl Together {
     /// Who talks over our trunks, for those who tell Microsoft.
     pub fn talking(&self) -> Talking {
         self.talking.clone()
+    }
+
+    /// Trunks that an operator keeps new calls away from, for those who keep them over a restart and show them.
+    pub fn closed(&self) -> Closed {
+        self.closed.clone()
     }
 
     /// What was spent, for those who keep it over a restart and show it.

@@ -100,6 +100,24 @@ impl Cache {
         (answer, false)
     }
 
+    /// Everything that is remembered, by name.
+    pub fn all(
+        &self,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (&Question, &Answer, State, Duration)> {
+        self.entries.iter().filter_map(move |(question, entry)| {
+            let (state, left) = entry.state(now)?;
+            Some((question, &entry.answer, state, left))
+        })
+    }
+
+    /// Forgets what is meant; says how many answers that were.
+    pub fn forget(&mut self, is_meant: impl Fn(&Question) -> bool) -> usize {
+        let before = self.entries.len();
+        self.entries.retain(|question, _| !is_meant(question));
+        before - self.entries.len()
+    }
+
     /// Answers remembered.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -138,7 +156,50 @@ impl Cache {
     }
 }
 
+/// What an answer is good for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// It is used.
+    Fresh,
+    /// It is used, and asked anew with the next question.
+    Worn,
+    /// Its lifetime is over: it is used while DNS gives none.
+    Stale,
+    /// DNS gives none, and nothing is known from before.
+    Failed,
+}
+
+impl State {
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Worn => "worn",
+            Self::Stale => "stale",
+            Self::Failed => "failed",
+        }
+    }
+}
+
 impl Entry {
+    /// What it is good for, and for how long; nothing once it is as good as forgotten.
+    fn state(&self, now: Timestamp) -> Option<(State, Duration)> {
+        if self.until > now {
+            let state = match self.refresh_at <= now {
+                true => State::Worn,
+                false => State::Fresh,
+            };
+            return Some((state, self.until - now));
+        }
+        match (self.last_resort(now), self.failed) {
+            (Answer::Records(_), _) => Some((State::Stale, self.until + STALE - now)),
+            (_, Some((rests_until, _))) if rests_until > now => {
+                Some((State::Failed, rests_until - now))
+            }
+            (Answer::Absent | Answer::Failed(_), _) => None,
+        }
+    }
+
     /// Whether a failure is so young that DNS is not asked again yet.
     fn rests(&self, now: Timestamp) -> bool {
         self.failed.is_some_and(|(until, _)| until > now)
@@ -277,6 +338,28 @@ mod tests {
         );
         assert_eq!(cache.find(at(4), &question("b")), Found::Stale(FAILED));
         assert_eq!(cache.find(at(5), &question("b")), Found::Nothing);
+    }
+
+    #[test]
+    fn what_is_remembered_is_shown_with_its_time_and_forgotten_by_name() {
+        let mut cache = Cache::default();
+        cache.note(at(0), question("a"), records(1), secs(100));
+        cache.note(at(0), question("b"), records(2), secs(10));
+        cache.note(at(0), question("c"), FAILED, secs(0));
+        let shown = |cache: &Cache, now| {
+            let all = cache.all(at(now));
+            all.map(|(question, _, state, left)| {
+                format!("{} {} {}", question.name, state.as_str(), left.as_secs())
+            })
+            .collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&cache, 1), ["a fresh 99", "b fresh 9", "c failed 4"]);
+        assert_eq!(shown(&cache, 90), ["a worn 10", "b stale 86320"]);
+        assert_eq!(shown(&cache, 90_000), [""; 0]);
+        assert_eq!(cache.forget(|question| question.name == "a"), 1);
+        assert_eq!(cache.find(at(1), &question("a")), Found::Nothing);
+        assert_eq!(cache.forget(|_| true), 2);
+        assert!(cache.is_empty());
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod cache;
 mod order;
 mod walk;
 
-pub use cache::{Cache, Found};
+pub use cache::{Cache, Found, State};
 pub(crate) use order::{in_order, rivals};
 pub use walk::{Step, Walk};
 

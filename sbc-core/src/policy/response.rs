@@ -159,9 +159,10 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         CauseCode::LoopDetected => Status::LOOP_DETECTED,
         CauseCode::BadRequest => Status::BAD_REQUEST,
         CauseCode::MediaIncompatible | CauseCode::HandshakeFailed => Status::NOT_ACCEPTABLE_HERE,
-        CauseCode::MediaUnavailable | CauseCode::LimitReached | CauseCode::Preempted => {
-            Status::SERVICE_UNAVAILABLE
-        }
+        CauseCode::MediaUnavailable
+        | CauseCode::LimitReached
+        | CauseCode::TrunkClosed
+        | CauseCode::Preempted => Status::SERVICE_UNAVAILABLE,
         CauseCode::PeerUnreachable => return mapped(Failure::Unreachable, &[], to).value,
         CauseCode::PeerTimeout => return mapped(Failure::NoResponse, &[], to).value,
         CauseCode::MediaTimeout

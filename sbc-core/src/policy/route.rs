@@ -8,6 +8,7 @@ use crate::policy::ingress::Ingress;
 use crate::policy::presence::{Callee, Standing};
 use crate::policy::{Refusal, dialled};
 use crate::sip::Status;
+use crate::trunk::Closing;
 use regex::Regex;
 use std::fmt;
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub struct Asked<'a> {
     pub routing: Option<&'a str>,
     /// Tells of the user whose number is called, once a route wants to know.
     pub callee: &'a dyn Fn() -> Option<Callee>,
+    /// Tells how an operator keeps new calls away from a trunk.
+    pub closing: &'a dyn Fn(&Trunk) -> Option<Closing>,
 }
 
 impl<'a> Asked<'a> {
@@ -47,6 +50,7 @@ impl<'a> Asked<'a> {
             diverting: None,
             routing: None,
             callee: &|| None,
+            closing: &|_| None,
         }
     }
 }
@@ -138,6 +142,7 @@ pub fn plan_for(
             ));
             continue;
         }
+        because = passing_by_closed(route, asked.closing, &mut allowed, because)?;
         because = by_presence(route, asked.callee, &mut allowed, because)?;
         let attempts: Vec<Arc<Trunk>> = order(allowed, mint)
             .into_iter()
@@ -166,6 +171,40 @@ pub fn plan_for(
             ingress.trunk.name
         )),
     })
+}
+
+/// Leaves out trunks that an operator keeps new calls away from. A route that leads nowhere else refuses: what stands
+/// behind it is for other calls.
+fn passing_by_closed(
+    route: &Route,
+    closing: &dyn Fn(&Trunk) -> Option<Closing>,
+    allowed: &mut Vec<(&RouteTarget, &Arc<Trunk>)>,
+    mut because: Because,
+) -> Result<Because, Refusal> {
+    allowed.retain(|(_, trunk)| {
+        let Some(closing) = closing(trunk) else {
+            return true;
+        };
+        because.0.push(closed(trunk, closing));
+        false
+    });
+    match allowed.is_empty() {
+        false => Ok(because),
+        true => Err(Refusal {
+            status: Status::SERVICE_UNAVAILABLE,
+            cause: CauseCode::TrunkClosed,
+            because: because.and(format!("route \"{}\" has no other trunk", route.name)),
+        }),
+    }
+}
+
+/// That an operator keeps new calls away from a trunk.
+pub fn closed(trunk: &Trunk, closing: Closing) -> String {
+    let name = &trunk.name;
+    match closing {
+        Closing::Disabled => format!("trunk \"{name}\" is disabled"),
+        Closing::Draining => format!("trunk \"{name}\" drains"),
+    }
 }
 
 /// Leaves out trunks, or refuses, as the route says of users who take no calls now (TDG-PRS-006). Whoever is

@@ -16,6 +16,7 @@ use crate::policy::{header, route, secure, uui};
 use crate::sip::body;
 use crate::sip::header::{Header, ReferTo, ReferredBy, Replaces, Require, UserToUser};
 use crate::sip::{HeaderName, MAX_URI, Message, SipUri, Status, Uri, WrittenUri, unescape};
+use crate::trunk::{Closed, Closing};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -439,6 +440,29 @@ fn headers_of(uri: &Uri) -> Vec<(HeaderName, Bytes)> {
         .filter(|(name, value)| *name != HeaderName::Replaces && header::is_passable(value))
         .take(MOST_HEADERS)
         .collect()
+}
+
+/// The plan without trunks that are disabled. One that drains is there for transfers of its calls, as a node is, and help
+/// is called wherever it can be.
+///
+/// # Errors
+/// If none is left.
+pub fn without_disabled(
+    mut plan: Decision<Plan>,
+    closed: &Closed,
+) -> Result<Decision<Plan>, Refused> {
+    if plan.value.is_emergency {
+        return Ok(plan);
+    }
+    let trunks = &mut plan.value.trunks;
+    trunks.retain(|trunk| closed.of(trunk) != Some(Closing::Disabled));
+    match trunks.is_empty() {
+        true => Err(Refused {
+            status: Status::DECLINE,
+            because: Because::of("an operator has disabled every trunk to the target"),
+        }),
+        false => Ok(plan),
+    }
 }
 
 #[cfg(test)]

@@ -169,6 +169,7 @@ fn place(record: &Record, last: Option<&AttemptRecord>) -> String {
         | CauseCode::NoRoute
         | CauseCode::Presence
         | CauseCode::CallerNotAllowed
+        | CauseCode::TrunkClosed
         | CauseCode::NoAck => false,
         // Without an attempt it was we who knew no owner of the number.
         CauseCode::NumberUnknown => last.is_some(),
@@ -290,6 +291,9 @@ fn why(record: &Record, last: Option<&AttemptRecord>) -> String {
         CauseCode::LimitReached => format!("a limit was reached{}", facts()),
         CauseCode::Preempted => format!("the call gave way to a call for help{}", facts()),
         CauseCode::SpendReached => format!("the money for such calls is spent{}", facts()),
+        CauseCode::TrunkClosed => {
+            format!("an operator keeps new calls away{}", facts())
+        }
         CauseCode::Operator => format!("the call was ended on command{}", facts()),
         CauseCode::RestartLost => format!("the daemon ended while the call was up{}", facts()),
         CauseCode::InternalError => format!("an error in this program{}", facts()),
@@ -445,6 +449,10 @@ fn change(record: &Record, last: Option<&AttemptRecord>) -> Vec<String> {
         CauseCode::SpendReached => advice(&[
             "find out whether somebody abuses the customer's telephones before you raise \
              spend_per_hour or spend_per_day",
+        ]),
+        CauseCode::TrunkClosed => advice(&[
+            "nothing, if that is meant; `causeway trunk list` shows which trunks are disabled or drain, and `causeway \
+             trunk enable NAME` lets one have calls again",
         ]),
         CauseCode::Operator => Vec::new(),
         CauseCode::RestartLost => advice(&[

@@ -7,7 +7,7 @@ use crate::config::SpendAction;
 use crate::event::{Happened, OversizeAction, TargetFault};
 use crate::overload::Stage;
 use crate::record::TransferOutcome;
-use crate::trunk::TargetState;
+use crate::trunk::{Closing, TargetState};
 use std::fmt;
 
 /// What an event means, in one line; `None` for events that a ladder shows otherwise: messages, and
@@ -72,6 +72,15 @@ pub fn note(what: &Happened) -> Option<String> {
                 SpendAction::Block => format!("{what}: new calls that cost anything are refused"),
             }
         }
+        Happened::TrunkClosing { trunk, closing } => match closing {
+            Some(Closing::Disabled) => {
+                format!("trunk \"{trunk}\" is disabled: it has no new calls in either direction")
+            }
+            Some(Closing::Draining) => format!(
+                "trunk \"{trunk}\" drains: calls in progress go on, new ones go elsewhere or are refused"
+            ),
+            None => format!("trunk \"{trunk}\" has calls again"),
+        },
         Happened::Unusual(unusual) => unusual.to_string(),
         Happened::Routed { trunks, because } => {
             let trunks: Vec<_> = trunks.iter().map(ToString::to_string).collect();

@@ -143,6 +143,19 @@ impl FoundByCalls {
         self.0.entries.store(entries, Ordering::Relaxed);
     }
 
+    /// Forgets what calls found out about these; gives where they are.
+    pub(super) fn forget(&self, is_it: impl Fn(&TrunkName, SocketAddr) -> bool) -> Vec<SocketAddr> {
+        let mut forgotten = Vec::new();
+        self.change(|found| {
+            found.circuits.retain(|(trunk, _, remote), _| {
+                let is_it = is_it(trunk, *remote);
+                forgotten.extend(is_it.then_some(*remote));
+                !is_it
+            });
+        });
+        forgotten
+    }
+
     fn lock(&self) -> MutexGuard<'_, Found> {
         // A table is whole between any two statements.
         let table = self.0.table.lock();

@@ -11,11 +11,12 @@
 //! another one, and one that is down has no two in a row.
 //!
 //! One that does not answer is asked more often, unless it is Teams, which counts too many OPTIONS
-//! as an offence (TDR-OPT-006). Teams prefers SBCs that ask it, so it is not asked while the node drains
-//! (TDR-OPT-010).
+//! as an offence (TDR-OPT-006). Teams prefers SBCs that ask it, so it is not asked while the node drains or an operator
+//! keeps new calls away from the trunk (TDR-OPT-010).
 
 use super::asked::{Pair, SHORTEST};
 use super::health::{TargetId, TargetState};
+use super::reset::{FORGOTTEN, PeerName};
 use super::roster::Roster;
 use super::verdict::{Finding, Verdict};
 use crate::config::{
@@ -218,7 +219,9 @@ impl Probes {
             }
             probe.due = cx.now.mono + probe.pause(cx, watch);
             self.due.push(probe.due, id);
-            let is_quiet = self.is_draining && watch.style.trunk.preset == Preset::Teams;
+            let trunk = &watch.style.trunk;
+            let is_closed = cx.plane.closed.of(trunk).is_some();
+            let is_quiet = (self.is_draining || is_closed) && trunk.preset == Preset::Teams;
             if probe.waits_for.is_none()
                 && !is_quiet
                 && let Err(fault) = probe.send(cx, id, watch)
@@ -226,6 +229,35 @@ impl Probes {
                 self.conclude(cx, id, Finding::Unreachable, None, fault.to_string());
             }
         }
+    }
+
+    /// Forgets what was found out about a peer, and asks it as soon as may be; its addresses.
+    pub(super) fn begin_anew(&mut self, cx: &mut Cx<'_>, peer: &PeerName) -> Vec<SocketAddr> {
+        let mut places = Vec::new();
+        for (id, watch) in &mut self.watches {
+            let is_named = peer.names(&watch.target);
+            if is_named && let Some(due) = &mut watch.due {
+                *due = cx.now.mono;
+                self.due.push(*due, *id);
+            }
+            for probe in self.probes.ids_of_watch(*id) {
+                let Some(own) = self.probes.get_mut(probe) else {
+                    continue;
+                };
+                if !is_named && !peer.is_at(own.remote) {
+                    continue;
+                }
+                places.push(own.remote);
+                own.waits_for = None;
+                own.due = cx.now.mono;
+                self.due.push(own.due, probe);
+                if std::mem::take(&mut own.verdict).state().is_some() {
+                    let (state, because) = FORGOTTEN;
+                    watch.tell(cx, Some((own.protocol, own.remote)), state, because);
+                }
+            }
+        }
+        places
     }
 
     /// The answer to a watch's name query.

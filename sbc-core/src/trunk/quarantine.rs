@@ -75,6 +75,17 @@ impl Quarantine {
         until.is_some_and(|until| until > now)
     }
 
+    /// Forgets that these have asked to be left alone; gives where they are.
+    pub(super) fn forget(&self, is_it: impl Fn(&TrunkName, SocketAddr) -> bool) -> Vec<SocketAddr> {
+        let mut forgotten = Vec::new();
+        self.lock().until.retain(|(trunk, _, remote), _| {
+            let is_it = is_it(trunk, *remote);
+            forgotten.extend(is_it.then_some(*remote));
+            !is_it
+        });
+        forgotten
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
         // A table is whole between any two statements.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -6,6 +6,7 @@
 //! [`SPACING`] apart, so that neither a start nor the end of a failure becomes a storm (SIP-1627).
 
 mod alive;
+mod by_hand;
 mod redirect;
 
 use super::keep_alive::{self, Wanted};
@@ -97,6 +98,8 @@ struct Registering {
     /// Keep-alives over UDP, while it stands.
     keep_alive: Option<keep_alive::KeepAlive>,
     is_leaving: bool,
+    /// An operator has taken it back.
+    is_off: bool,
     /// The configuration knows it no more: it is there until it is taken back, and tells nobody.
     is_gone: bool,
     sources: BTreeMap<IpAddr, Timestamp>,
@@ -253,7 +256,8 @@ impl Registrations {
     pub(crate) fn drain(&mut self, cx: &mut Cx<'_>, is_draining: bool) {
         self.is_draining = is_draining;
         for (id, one) in &mut self.all {
-            if !one.wanted.unregisters || one.is_leaving == is_draining || one.is_gone {
+            let is_settled = one.is_leaving == is_draining || one.is_off || one.is_gone;
+            if !one.wanted.unregisters || is_settled {
                 continue;
             }
             one.is_leaving = is_draining;
@@ -506,6 +510,7 @@ impl Registering {
             held: None,
             keep_alive: None,
             is_leaving: is_draining && wanted.unregisters,
+            is_off: false,
             is_gone: false,
             sources: BTreeMap::new(),
             due: cx.now.mono + cx.plane.mint.delay(Duration::ZERO, START),
@@ -671,9 +676,12 @@ impl Registering {
 
     /// Removes the registration that stands.
     fn take_back(&mut self, cx: &mut Cx<'_>, id: u32) {
-        if !self.wanted.unregisters {
-            return;
+        if self.wanted.unregisters {
+            self.remove(cx, id);
         }
+    }
+
+    fn remove(&mut self, cx: &mut Cx<'_>, id: u32) {
         let Some(held) = self.held.take() else {
             return;
         };

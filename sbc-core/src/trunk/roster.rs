@@ -67,6 +67,12 @@ impl<T> Roster<T> {
         all.filter_map(|id| self.get(*id))
     }
 
+    /// The numbers of those of a watch.
+    pub(super) fn ids_of_watch(&self, watch: u32) -> Vec<u32> {
+        let all = self.of_watch.get(&watch).into_iter().flatten();
+        all.copied().collect()
+    }
+
     /// Those of a pair of names, by number.
     pub(super) fn of_pair(&self, pair: &Pair) -> impl Iterator<Item = (u32, &T)> {
         let all = self.of_pair.get(pair).into_iter().flatten();

@@ -37,7 +37,7 @@ const BEGUN: Shape = Object(&[
 
 const ENDED: Shape = Object(&[("address", Text), ("ended", Flag), ("kept", Flag)]);
 
-pub(super) const ALLOWED: Shape = Object(&[
+pub(in crate::admin) const ALLOWED: Shape = Object(&[
     ("trunk", Text),
     ("address", Text),
     ("since", Maybe(&Text)),

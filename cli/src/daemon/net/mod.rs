@@ -37,6 +37,7 @@ use arc_swap::ArcSwap;
 pub use behind::Order;
 use bytes::Bytes;
 pub use patience::Patience;
+pub use pool::Secured;
 use pool::{Found, Line, Outgoing, Pings, Pool, Queue};
 use retirement::Retired;
 use sbc_core::config::{Config, Listener};
@@ -47,7 +48,7 @@ use sbc_core::policy::ingress::{admits_registrar, admits_source};
 use sbc_core::query::Runner;
 use sbc_core::sip::{Limits, Message, Method, Rejected};
 use sbc_core::transport::{Flow, FlowFault, Hop, PeerIdentity, Protocol};
-use sbc_core::trunk::{Standing, Standings};
+use sbc_core::trunk::{PeerName, Standing, Standings};
 use sockets::Sockets;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -552,6 +553,23 @@ impl Net {
     /// Connections that live.
     pub fn connections(&self) -> usize {
         self.shared.pool.len()
+    }
+
+    /// Connections that are open in a TLS context; the first thousand.
+    pub fn secured(&self) -> Vec<Secured> {
+        self.shared.pool.secured()
+    }
+
+    /// Forgets that connections to a peer, which may be at these addresses, could not be made.
+    pub fn forgive(&self, peer: &PeerName, at: &[IpAddr]) {
+        self.shared.pool.forgive(|key| {
+            let named = match (peer, &key.tls) {
+                (PeerName::Host(host), Some(tls)) => tls.server_name.eq_ignore_ascii_case(host),
+                (PeerName::Host(_), None) => at.contains(&key.remote.ip()),
+                (PeerName::Address(_) | PeerName::Place(_), _) => false,
+            };
+            named || peer.is_at(key.remote)
+        });
     }
 
     /// Takes nothing new, writes what is queued and closes everything; at most `limit` long.

@@ -271,6 +271,22 @@ impl Alias {
     }
 }
 
+/// Most connections that are shown.
+const MOST_SHOWN: usize = 1_000;
+
+/// A connection in a TLS context, as operators see it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Secured {
+    /// The identity that we show.
+    pub context: TlsContextName,
+    /// Whether we have opened it.
+    pub is_ours: bool,
+    /// Our end.
+    pub local: SocketAddr,
+    /// The peer's.
+    pub remote: SocketAddr,
+}
+
 /// A connection that is up.
 pub(super) struct Held {
     pub(super) line: Arc<Line>,
@@ -382,6 +398,31 @@ impl Pool {
             tables.aliases.retain(|_, alias| !is_one(alias.flow));
         }
         meant
+    }
+
+    /// Connections that are open in a TLS context, by their peers.
+    pub(super) fn secured(&self) -> Vec<Secured> {
+        let tables = self.lock();
+        let ours: HashSet<FlowId> = tables.by_key.values().map(|line| line.flow).collect();
+        let held = tables.by_flow.iter();
+        let mut all: Vec<Secured> = held
+            .filter_map(|(flow, held)| {
+                Some(Secured {
+                    context: held.context.clone()?,
+                    is_ours: ours.contains(flow),
+                    local: held.local,
+                    remote: held.remote,
+                })
+            })
+            .collect();
+        all.sort_by(|a, b| (&a.context, a.remote).cmp(&(&b.context, b.remote)));
+        all.truncate(MOST_SHOWN);
+        all
+    }
+
+    /// Forgets that connections to these could not be made: the next message tries again.
+    pub(super) fn forgive(&self, is_meant: impl Fn(&FlowKey) -> bool) {
+        self.lock().failures.retain(|key, _| !is_meant(key));
     }
 
     /// What leads to the connections of ours that have this identity.

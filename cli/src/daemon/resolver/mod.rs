@@ -9,12 +9,12 @@ mod upstream;
 
 use crate::sink::metrics::Metrics;
 use sbc_core::locate::{
-    Answer, Cache, Families, Found, Kind, LocateSpec, Question, Record, Step, Walk,
+    Answer, Cache, Families, Found, Kind, LocateSpec, Question, Record, State as Known, Step, Walk,
 };
 use sbc_core::query::{Outcome, ResolveFault, ResolveSpec};
 use sbc_core::time::Timestamp;
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -68,6 +68,44 @@ struct State {
     foreign: usize,
 }
 
+/// One answer that is remembered.
+#[derive(Clone, Debug)]
+pub struct Remembered {
+    /// To what.
+    pub question: Question,
+    /// What it is good for.
+    pub state: Known,
+    /// For how long.
+    pub left: Duration,
+    /// What it says.
+    pub records: Vec<String>,
+}
+
+/// An answer in words.
+fn told(answer: &Answer) -> Vec<String> {
+    let record = |record: &Record| match record {
+        Record::Address(address) => address.to_string(),
+        Record::Srv {
+            priority,
+            weight,
+            port,
+            target,
+        } => format!("{priority} {weight} {port} {target}"),
+        Record::Naptr {
+            order,
+            preference,
+            service,
+            replacement,
+            ..
+        } => format!("{order} {preference} {service} {replacement}"),
+    };
+    match answer {
+        Answer::Records(records) => records.iter().map(record).collect(),
+        Answer::Absent => vec!["there is none".to_owned()],
+        Answer::Failed(fault) => vec![format!("no answer: {fault:?}")],
+    }
+}
+
 impl Resolver {
     /// A resolver that asks as this host does: `/etc/hosts`, and the servers of `/etc/resolv.conf`.
     pub fn new(metrics: Arc<Metrics>) -> Self {
@@ -113,6 +151,46 @@ impl Resolver {
     /// How many questions are under way or wait for their turn.
     pub fn waiting(&self) -> usize {
         self.lock().running.len()
+    }
+
+    /// What is remembered, of one name or of all.
+    pub fn remembered(&self, name: Option<&str>) -> Vec<Remembered> {
+        let now = self.now();
+        let state = self.lock();
+        let all = state.cache.all(now);
+        let all = all.filter(|(question, ..)| name.is_none_or(|name| question.name == name));
+        all.map(|(question, answer, state, left)| Remembered {
+            question: question.clone(),
+            state,
+            left,
+            records: told(answer),
+        })
+        .collect()
+    }
+
+    /// Addresses that a name is known to have.
+    pub fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
+        let now = self.now();
+        let state = self.lock();
+        let all = state.cache.all(now);
+        let answers = all.filter(|(question, ..)| question.name == name);
+        let answers = answers.filter_map(|(_, answer, ..)| match answer {
+            Answer::Records(records) => Some(records),
+            Answer::Absent | Answer::Failed(_) => None,
+        });
+        let records = answers.flatten();
+        records
+            .filter_map(|record| match record {
+                Record::Address(address) => Some(*address),
+                Record::Naptr { .. } | Record::Srv { .. } => None,
+            })
+            .collect()
+    }
+
+    /// Forgets what is known of one name or of all; says how many answers that were.
+    pub fn forget(&self, name: Option<&str>) -> usize {
+        let is_meant = |question: &Question| name.is_none_or(|name| question.name == name);
+        self.lock().cache.forget(is_meant)
     }
 
     /// Finds the servers of a target.

@@ -14,7 +14,7 @@ use sbc_core::id::{CallId, LegId, ShardId, TenantName, TrunkName};
 use sbc_core::overload::Stage;
 use sbc_core::record::{Disposition, MediaRecord, Record};
 use sbc_core::time::UnixTime;
-use sbc_core::trunk::{TargetId, TargetState};
+use sbc_core::trunk::{Closing, TargetId, TargetState};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -40,6 +40,7 @@ pub struct CallMetrics {
     limited: IntCounterVec,
     peer_up: GaugeVec,
     peer_changes: IntCounterVec,
+    trunk_closed: IntGaugeVec,
     bugs: IntCounterVec,
     orphans: IntCounterVec,
     media_loss: HistogramVec,
@@ -190,6 +191,11 @@ impl CallMetrics {
                 "sbc_peer_state_changes_total",
                 "Changes of the health of a target's addresses.",
                 &["trunk", "peer", "to"],
+            )?,
+            trunk_closed: maker.gauges(
+                "sbc_trunk_closed",
+                "1 while an operator keeps new calls away from the trunk: disabled or draining.",
+                &["trunk", "how"],
             )?,
             overload: maker.gauges(
                 "sbc_overload_stage",
@@ -354,6 +360,7 @@ impl CallMetrics {
             }
             (Happened::Ended(record), _) => self.ended_call(record),
             (Happened::TargetHealth { target, state, .. }, _) => self.health(target, *state),
+            (Happened::TrunkClosing { trunk, closing }, _) => self.trunk_closed(trunk, *closing),
             (Happened::Overload { shard, stage, .. }, _) => {
                 let number = shard.0.to_string();
                 let gauge = self.overload.with_label_values(&[number.as_str()]);
@@ -384,6 +391,18 @@ impl CallMetrics {
                 self.bugs.with_label_values(&[*invariant]).inc();
             }
             _ => {}
+        }
+    }
+
+    /// Notes how an operator keeps new calls away from a trunk.
+    pub fn trunk_closed(&self, trunk: &TrunkName, closing: Option<Closing>) {
+        for how in [Closing::Disabled, Closing::Draining] {
+            let labels = [trunk.as_str(), how.as_str()];
+            match closing == Some(how) {
+                true => self.trunk_closed.with_label_values(&labels).set(1),
+                // It may never have been there.
+                false => drop(self.trunk_closed.remove_label_values(&labels)),
+            }
         }
     }
 

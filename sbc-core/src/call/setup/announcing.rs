@@ -53,6 +53,7 @@ fn may_wait(cause: CauseCode) -> bool {
         | CauseCode::LimitReached
         | CauseCode::Preempted
         | CauseCode::SpendReached
+        | CauseCode::TrunkClosed
         | CauseCode::Operator
         | CauseCode::RestartLost
         | CauseCode::InternalError => false,

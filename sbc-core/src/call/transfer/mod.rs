@@ -45,7 +45,7 @@ use crate::policy::identity::{Caller, Wishes};
 use crate::policy::local_media::Choice;
 use crate::policy::number::{self, Calling, Number};
 use crate::policy::response;
-use crate::policy::transfer::{Plan, Refused, Wish};
+use crate::policy::transfer::{self, Plan, Refused, Wish};
 use crate::record::{TransferKind, TransferOutcome};
 use crate::report::name_in_referred_by;
 use crate::sdp::{Description, Limits};
@@ -934,6 +934,7 @@ fn permitted(
     let tenant = call.tenant.as_ref();
     let calling = call.party(transferee).selected.number.clone();
     let plan = wish.plan(&call.config, by, tenant, &calling, &mut cx.plane.mint);
+    let plan = plan.and_then(|plan| transfer::without_disabled(plan, &cx.plane.closed));
     let plan = match (plan, &wish.replaces) {
         // It may be one of ours, and then nobody is called.
         (Err(_), Some(_)) => wish.unplanned(),

@@ -10,7 +10,7 @@ use crate::id::{CommandId, LegId};
 use crate::input::{Answered, Stays, TransferOrder};
 use crate::plane::Cx;
 use crate::policy::circle::Reach;
-use crate::policy::transfer::{Plan, Refused, Wish};
+use crate::policy::transfer::{Plan, Refused, Wish, without_disabled};
 use crate::record::TransferOutcome;
 use crate::sip::Status;
 use crate::sip::header::{MaxBreadth, MaxForwards};
@@ -118,7 +118,7 @@ impl Call {
             }
         }
         let Some(name) = &order.trunk else {
-            return found;
+            return found.and_then(|plan| without_disabled(plan, &cx.plane.closed));
         };
         let trunk = self.config.trunks.get(name).ok_or_else(|| {
             refused(format!(
@@ -137,7 +137,7 @@ impl Call {
         let mut plan = wish.unplanned();
         plan.value.trunks.push(Arc::clone(trunk));
         plan.because = Because::of(format!("trunk \"{name}\" is named"));
-        Ok(plan)
+        without_disabled(plan, &cx.plane.closed)
     }
 }
 
