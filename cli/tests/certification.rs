@@ -214,6 +214,7 @@ fn the_emulator_alone_serves_an_sbc_that_somebody_else_configured() {
     let listen: Vec<String> = proxies.iter().map(ToString::to_string).collect();
     let emulator = Command::new(env!("CARGO_BIN_EXE_causeway"))
         .args(["lab", "teams", "--once", "--fqdn", "sbc.contoso.example"])
+        .args(["--fqdn", "sbc.fabrikam.example"])
         .args(["--sbc", &sbc.to_string(), "--certificates", &at, "--listen"])
         .args(&listen)
         .stdout(Stdio::piped())
@@ -232,6 +233,24 @@ fn the_emulator_alone_serves_an_sbc_that_somebody_else_configured() {
             format!("{{ address = \"{name}.pstnhub.example:5061;tls\", connect_to = [\"{at}\"] }}")
         })
         .collect();
+    let trunk = |tenant: &str| {
+        let targets = targets.join(", ");
+        format!(
+            r#"
+[[trunk]]
+name = "{tenant}"
+preset = "teams"
+tenant = "{tenant}"
+realm = "teams"
+tls = "teams"
+fqdn = "sbc.{tenant}.example"
+targets = [{targets}]
+accept_from = ["127.0.0.1/32"]
+accept_names = ["sip.pstnhub.example"]
+"#
+        )
+    };
+    let trunks = ["contoso", "fabrikam"].map(trunk).concat();
     let configuration = format!(
         r#"
 [node]
@@ -255,16 +274,10 @@ tls = "teams"
 [[tenant]]
 name = "contoso"
 numbers = ["+441632960100-+441632960199"]
-[[trunk]]
-name = "teams"
-preset = "teams"
-tenant = "contoso"
-realm = "teams"
-tls = "teams"
-fqdn = "sbc.contoso.example"
-targets = [{}]
-accept_from = ["127.0.0.1/32"]
-accept_names = ["sip.pstnhub.example"]
+[[tenant]]
+name = "fabrikam"
+numbers = ["+441632960200-+441632960299"]
+{trunks}
 [cdr]
 spool = "{at}/cdr"
 [metrics]
@@ -273,7 +286,6 @@ listen = "{}"
 unix = "{at}/api.sock"
 "#,
         sbc.port(),
-        targets.join(", "),
         free()
     );
     let path = folder.path().join("causeway.toml");
@@ -291,4 +303,8 @@ unix = "{at}/api.sock"
         let asked = format!("OPTIONS sip:{name}.pstnhub.example:5061;transport=tls");
         assert!(text.contains(&asked), "{text}");
     }
+    assert!(
+        text.contains("the SBC is sbc.contoso.example and sbc.fabrikam.example"),
+        "{text}"
+    );
 }

@@ -54,9 +54,14 @@ async fn done(daemon: &Daemon, command: Command) -> Result<usize, Problem> {
     let first = daemon.inboxes().all().first().ok_or_else(Problem::busy)?;
     match daemon.replies().ask(first, command, ANSWER).await {
         Some(Answered::Done(count)) => Ok(count),
-        Some(Answered::Calls(_) | Answered::Media(_) | Answered::NoSuchCall) | None => {
-            Err(Problem::busy())
-        }
+        Some(
+            Answered::Calls(_)
+            | Answered::Media(_)
+            | Answered::Silenced(_)
+            | Answered::Transferred { .. }
+            | Answered::NoSuchCall,
+        )
+        | None => Err(Problem::busy()),
     }
 }
 

@@ -45,31 +45,43 @@ struct Teams {
     /// Where the SBC listens, TLS
     #[arg(long, value_name = "ADDRESS:PORT")]
     sbc: SocketAddr,
-    /// Name of the SBC, as its certificate and its Contact say it
-    #[arg(long, value_name = "NAME")]
-    fqdn: String,
+    /// Name of the SBC, as its certificate and its Contact say it; may be given several times, for a trunk of another
+    /// tenant each
+    #[arg(long, value_name = "NAME", required = true)]
+    fqdn: Vec<String>,
     /// Where the proxies listen; of one address the others take the next two ports
     #[arg(long, value_name = "ADDRESS:PORT", required = true, num_args = 1..=3)]
     listen: Vec<SocketAddr>,
-    /// Folder with ca.pem, proxy.pem and proxy.key; made with a certificate for the SBC if there is no
-    /// ca.pem
+    /// Folder with ca.pem, proxy.pem and proxy.key; made with a certificate for all names of the SBC if there is
+    /// no ca.pem
     #[arg(long, value_name = "FOLDER")]
     certificates: PathBuf,
     /// Domain of the proxies' names; the SBC must find sip, sip2 and sip3 in it
     #[arg(long, value_name = "DOMAIN", default_value = "pstnhub.example")]
     domain: String,
-    /// Let a user of Teams call this number through the SBC
+    /// Let a user of Teams call this number through the SBC; of several tenants one of each, in turn
     #[arg(long, value_name = "NUMBER")]
     call: Option<String>,
-    /// The user's own number
+    /// The user's own number; of several tenants one for all, or one for each in the order of --fqdn
     #[arg(long, value_name = "NUMBER", default_value = "+441632960100")]
-    user: String,
-    /// End after the call, or once OPTIONS of the SBC came to every proxy
+    user: Vec<String>,
+    /// End after the calls, or once OPTIONS of the SBC came to every proxy, by each of its names
     #[arg(long)]
     once: bool,
 }
 
 impl Teams {
+    /// A user for all tenants, or one for each.
+    fn has_users(&self) -> Result<(), String> {
+        let (users, tenants) = (self.user.len(), self.fqdn.len());
+        match users == 1 || users == tenants {
+            true => Ok(()),
+            false => Err(format!(
+                "{users} --user for {tenants} --fqdn: give one for all, or one for each"
+            )),
+        }
+    }
+
     /// Three addresses of one or three.
     fn places(&self) -> Result<[SocketAddr; 3], String> {
         match *self.listen.as_slice() {
@@ -88,7 +100,7 @@ impl Teams {
 }
 
 fn teams(arguments: &Teams, out: &mut dyn Write) -> io::Result<u8> {
-    let listen = match arguments.places() {
+    let listen = match arguments.has_users().and_then(|()| arguments.places()) {
         Ok(listen) => listen,
         Err(why) => {
             eprintln!("causeway lab teams: {why}");
@@ -98,11 +110,11 @@ fn teams(arguments: &Teams, out: &mut dyn Write) -> io::Result<u8> {
     let options = TeamsOptions {
         listen,
         sbc: arguments.sbc,
-        fqdn: arguments.fqdn.clone(),
+        fqdns: arguments.fqdn.clone(),
         domain: arguments.domain.clone(),
         certificates: arguments.certificates.clone(),
         call: arguments.call.clone(),
-        user: arguments.user.clone(),
+        users: arguments.user.clone(),
         once: arguments.once,
     };
     ended(
@@ -163,6 +175,33 @@ pub fn run(arguments: &Lab, out: &mut dyn Write) -> io::Result<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        teams: Teams,
+    }
+
+    #[test]
+    fn each_tenant_has_a_user_of_its_own_or_all_have_one() {
+        let usual = "teams --sbc 192.0.2.7:5061 --listen 192.0.2.8:5061 --certificates x --fqdn a.example.com";
+        for (more, tenants, is_right) in [
+            ("", 1, true),
+            (" --fqdn b.example.com", 2, true),
+            (
+                " --fqdn b.example.com --user +441632960100 --user +441632960200",
+                2,
+                true,
+            ),
+            (" --user +441632960100 --user +441632960200", 1, false),
+        ] {
+            let text = format!("{usual}{more}");
+            let line = Line::try_parse_from(text.split(' ')).unwrap();
+            assert_eq!(line.teams.fqdn.len(), tenants, "{more}");
+            assert_eq!(line.teams.has_users().is_ok(), is_right, "{more}");
+        }
+    }
 
     #[test]
     fn only_an_address_that_a_peer_can_send_to_is_exposed() {

@@ -54,7 +54,7 @@ pub fn run(command: &Tls, to: &Connection, out: &mut dyn Write) -> io::Result<u8
             let context =
                 context.map_or_else(String::new, |name| format!("&context={}", quoted(name)));
             match asked(to, &format!("/tls/test?host={}{context}", quoted(host))) {
-                Ok(answer) => trunk::steps(&answer, to.json, out),
+                Ok(answer) => trunk::steps(&answer, to, out),
                 Err(code) => Ok(code),
             }
         }
@@ -65,10 +65,10 @@ pub fn run(command: &Tls, to: &Connection, out: &mut dyn Write) -> io::Result<u8
             };
             let told: Value = serde_json::from_str(&answer).unwrap_or(Value::Null);
             let rows = told.as_array().map(Vec::as_slice).unwrap_or_default();
-            match (to.json, rows) {
-                (true, _) => writeln!(out, "{answer}")?,
-                (false, []) => writeln!(out, "there is no [[tls]] whose files are read")?,
-                (false, rows) => table(rows, &["context", "result", "because"], out)?,
+            match (to.output.is_table(), rows) {
+                (false, _) => to.output.pass(&answer, out)?,
+                (true, []) => writeln!(out, "there is no [[tls]] whose files are read")?,
+                (true, rows) => table(rows, &["context", "result", "because"], out)?,
             }
             Ok(match all_in_use(rows) {
                 true => exit::OK,

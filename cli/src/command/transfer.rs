@@ -61,9 +61,9 @@ pub(super) fn run(wish: &Transfer, to: &Connection, out: &mut dyn Write) -> io::
     };
     let told: Value = serde_json::from_str(&answer).unwrap_or(Value::Null);
     let outcome = plain(&told["outcome"]);
-    match to.output.json {
-        true => writeln!(out, "{answer}")?,
-        false => writeln!(out, "{outcome}: {}", plain(&told["because"]))?,
+    match to.output.is_table() {
+        false => to.output.pass(&answer, out)?,
+        true => writeln!(out, "{outcome}: {}", plain(&told["because"]))?,
     }
     Ok(match outcome.as_str() {
         "completed" | "ringing" => exit::OK,

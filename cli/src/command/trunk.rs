@@ -141,17 +141,17 @@ fn close(to: &Connection, name: &str, how: &str, out: &mut dyn Write) -> io::Res
 /// Looks whether its peers can be reached.
 fn test(to: &Connection, name: &str, out: &mut dyn Write) -> io::Result<u8> {
     match asked(to, &format!("/trunks/{}/test", quoted(name))) {
-        Ok(answer) => steps(&answer, to.json, out),
+        Ok(answer) => steps(&answer, to, out),
         Err(code) => Ok(code),
     }
 }
 
 /// Prints the steps of an answer. Failures have an exit code of their own.
-pub(super) fn steps(answer: &str, as_json: bool, out: &mut dyn Write) -> io::Result<u8> {
+pub(super) fn steps(answer: &str, to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
     let told: Value = serde_json::from_str(answer).unwrap_or(Value::Null);
-    match as_json {
-        true => writeln!(out, "{answer}")?,
-        false => {
+    match to.output.is_table() {
+        false => to.output.pass(answer, out)?,
+        true => {
             for step in rows(&told["steps"]) {
                 let place = match step["address"].is_null() {
                     true => plain(&step["target"]),

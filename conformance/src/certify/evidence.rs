@@ -137,6 +137,15 @@ impl Tape {
             .collect()
     }
 
+    /// What a side gets instead of what the subject sent, and when.
+    pub(super) fn changed(&self, side: Side, bytes: &[u8]) -> Vec<(Duration, Vec<u8>)> {
+        let Some(mutation) = &self.0.mutation else {
+            return vec![(Duration::ZERO, bytes.to_vec())];
+        };
+        let was_inside = |branch: &str| lock(&self.0.inside).contains(branch);
+        mutation.apply(side, bytes, was_inside, &self.0.meant)
+    }
+
     fn note(&self, at: Duration, peer: &str, flow: &Flow, from: From, bytes: &[u8]) {
         let message = Message::parse(bytes).map_err(|fault| fault.to_string());
         let is_lost = |message: &Message| {
@@ -190,13 +199,7 @@ impl Wire for Tape {
     }
 
     fn received(&self, peer: &str, flow: &Flow, bytes: &[u8]) -> Vec<(Duration, Vec<u8>)> {
-        let changed = match &self.0.mutation {
-            Some(mutation) => {
-                let was_inside = |branch: &str| lock(&self.0.inside).contains(branch);
-                mutation.apply(side_of(peer), bytes, was_inside, &self.0.meant)
-            }
-            None => vec![(Duration::ZERO, bytes.to_vec())],
-        };
+        let changed = self.changed(side_of(peer), bytes);
         for (delay, bytes) in &changed {
             self.note(self.now() + *delay, peer, flow, From::Subject, bytes);
         }

@@ -1,6 +1,7 @@
 //! Strangers at the subject's door, and the subject's own word on a configuration.
 
 use super::case::PATIENCE;
+use super::evidence::Side;
 use super::stage::Stage;
 use super::subject::AUTHORITY;
 use super::verdict::Failure;
@@ -274,12 +275,16 @@ impl Stage {
             .map_err(|_| fault("the handshake does not end".to_owned()))?
             .map_err(|why| fault(format!("no connection from {from}: {why}")))?;
         let (seen, answers) = mpsc::unbounded_channel();
+        let tape = self.tape.clone();
         let (flow, work) = connection(stream, self.door, Vec::new(), move |_, bytes| {
-            let Ok(message) = Message::parse(bytes) else {
-                return;
-            };
-            if let Some(status) = message.status() {
-                let _ = seen.send((message.call_id().to_owned(), status));
+            for (_, bytes) in tape.changed(Side::Teams, bytes) {
+                let message = Message::parse(&bytes).ok();
+                let answer =
+                    message.and_then(|one| Some((one.call_id().to_owned(), one.status()?)));
+                if let Some(answer) = answer {
+                    // Whoever asked may have gone.
+                    let _ = seen.send(answer);
+                }
             }
         });
         Ok(Raw {

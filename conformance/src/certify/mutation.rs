@@ -45,6 +45,8 @@ pub enum Mutation {
     Insists,
     /// It makes five connections where others make one, and keeps none after a call.
     Restless,
+    /// It goes on with every proxy, whatever certificate that shows.
+    Gullible,
     /// Its memory is 17 times as large at the second look, and so on: more than may be kept, however small it is.
     Grows,
 }
@@ -83,6 +85,8 @@ pub enum Does {
     Twice,
     /// A text in it is another, everywhere.
     Replace(&'static str, &'static str),
+    /// The same, but for the first so many.
+    ReplaceAfter(usize, &'static str, &'static str),
     /// Header lines with this name are missing.
     Without(&'static str),
     /// Its lines that begin so are those of the first one.
@@ -138,6 +142,11 @@ pub const fn twice(on: On) -> Mutation {
 /// A text in it is another.
 pub const fn replace(on: On, text: &'static str, by: &'static str) -> Mutation {
     Mutation::Message(on, Does::Replace(text, by))
+}
+
+/// A text in it is another, but for the first so many.
+pub const fn replace_after(on: On, first: usize, text: &'static str, by: &'static str) -> Mutation {
+    Mutation::Message(on, Does::ReplaceAfter(first, text, by))
 }
 
 /// It lacks a header.
@@ -261,8 +270,7 @@ impl Mutation {
         let now = |text: String| (Duration::ZERO, measured(&text).into_bytes());
         match does {
             Does::Drop => Vec::new(),
-            // Ordering: the number stands for itself.
-            Does::DropAfter(first) => match meant.number.fetch_add(1, Ordering::Relaxed) < *first {
+            Does::DropAfter(first) => match meant.is_one_of(*first) {
                 true => unchanged,
                 false => Vec::new(),
             },
@@ -277,6 +285,10 @@ impl Mutation {
             }
             Does::Twice => vec![now(text.clone()), now(again(&text))],
             Does::Replace(from, to) => vec![now(text.replace(from, to))],
+            Does::ReplaceAfter(first, from, to) => match meant.is_one_of(*first) {
+                true => unchanged,
+                false => vec![now(text.replace(from, to))],
+            },
             Does::Without(name) => vec![now(without_line(&text, name))],
             Does::Keeps(beginning) => vec![now(meant.with_first_lines(&text, beginning))],
             Does::With(line) => vec![now(with_line(&text, line))],
@@ -295,6 +307,12 @@ pub struct Meant {
 }
 
 impl Meant {
+    /// Whether one more of them is still one of the first so many.
+    fn is_one_of(&self, first: usize) -> bool {
+        // Ordering: the number stands for itself.
+        self.number.fetch_add(1, Ordering::Relaxed) < first
+    }
+
     /// The message with the lines of the first one, in their order, for its own that begin so.
     fn with_first_lines(&self, text: &str, beginning: &str) -> String {
         let is_it = |line: &&str| line.starts_with(beginning);
@@ -417,6 +435,15 @@ mod tests {
         let delays: Vec<Duration> = delays.map(|(delay, _)| delay).collect();
         let wanted = [late, late, Duration::ZERO];
         assert_eq!(delays, [wanted, wanted].concat());
+        let meant = Meant::default();
+        let third = (0..3).map(|_| {
+            let changed = replace_after(teams("BYE"), 2, "sip:a", "sip:b");
+            let mut changed = changed.apply(Side::Teams, BYE.as_bytes(), |_| false, &meant);
+            changed
+                .pop()
+                .is_some_and(|(_, bytes)| bytes != BYE.as_bytes())
+        });
+        assert_eq!(third.collect::<Vec<_>>(), [false, false, true]);
         let meant = Meant::default();
         let came = (0..3).map(|_| {
             let changed = drop_after(teams("BYE"), 1);

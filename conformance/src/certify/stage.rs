@@ -91,6 +91,7 @@ pub struct Stage {
     grows: bool,
     insists: bool,
     is_restless: bool,
+    is_gullible: bool,
     /// How often its memory was looked at.
     looks: AtomicU64,
     /// How what Microsoft is asked, and what it answers, are changed.
@@ -170,6 +171,17 @@ impl Stage {
             roots.extend(kit.anchors.iter().map(Authority::root_pem));
         }
         place::write(folder.path(), "ca.pem", &roots)?;
+        if setting.has_anchors {
+            // For a subject that is broken: the proxies' own roots, and not those that they come to later.
+            let few = [kit.authority.root_pem()].into_iter();
+            let few = few.chain(
+                kit.anchors
+                    .iter()
+                    .take(REGIONS.len())
+                    .map(Authority::root_pem),
+            );
+            place::write(folder.path(), "few.pem", &few.collect::<String>())?;
+        }
         let own = match setting.certificate {
             OwnCertificate::Both => kit.sbc.clone(),
             OwnCertificate::Servers => kit.authority.issue_for_servers(&[FQDN])?,
@@ -455,6 +467,7 @@ impl Stage {
             grows: false,
             insists: false,
             is_restless: false,
+            is_gullible: false,
             looks: AtomicU64::new(0),
             reports: (None, None),
             microsoft_at: Mutex::default(),
@@ -495,6 +508,7 @@ impl Stage {
             Some(Mutation::Grows) => self.grows = true,
             Some(Mutation::Insists) => self.insists = true,
             Some(Mutation::Restless) => self.is_restless = true,
+            Some(Mutation::Gullible) => self.is_gullible = true,
             Some(
                 Mutation::Message(..)
                 | Mutation::Configuration(..)
@@ -764,6 +778,15 @@ impl Stage {
             back.map_err(|why| Failure::new("ladder", why.to_string()))?;
         }
         Ok(())
+    }
+
+    /// How many handshakes of the subject with a proxy went through, and how many broke off.
+    pub fn shaken_hands(&self, proxy: &TeamsProxy) -> (usize, usize) {
+        let (done, broken) = (proxy.handshakes().len(), proxy.refused().len());
+        match self.is_gullible {
+            true => (done + broken, 0),
+            false => (done, broken),
+        }
     }
 
     /// Connections of the subject that a proxy has refused.

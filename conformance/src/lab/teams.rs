@@ -16,6 +16,7 @@ use crate::peer::flow::Flow;
 use crate::peer::message::Message;
 use crate::peer::rules::{TeamsRules, TeamsTrunk};
 use crate::peer::teams::{Place, Setup, TeamsProxy};
+use crate::peer::tls;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -40,18 +41,18 @@ pub struct TeamsOptions {
     pub listen: [SocketAddr; 3],
     /// Where the SBC listens, TLS.
     pub sbc: SocketAddr,
-    /// Name of the SBC, as its Contact and its certificate say it.
-    pub fqdn: String,
+    /// Names of the SBC, as its Contacts and its certificates say them: a trunk of a tenant of its own each.
+    pub fqdns: Vec<String>,
     /// Domain of the proxies' names.
     pub domain: String,
     /// Folder with certificates; those that are not there are made.
     pub certificates: PathBuf,
-    /// A number that a user of Teams calls through the SBC.
+    /// A number that a user of each tenant calls through the SBC.
     pub call: Option<String>,
-    /// The user's own number.
-    pub user: String,
-    /// End after the call, or once OPTIONS of the SBC came to every proxy, instead of waiting for
-    /// Ctrl-C.
+    /// The users' own numbers: of one tenant after the other, or of all.
+    pub users: Vec<String>,
+    /// End after the calls, or once OPTIONS of every name of the SBC came to every proxy, instead of waiting
+    /// for Ctrl-C.
     pub once: bool,
 }
 
@@ -73,17 +74,18 @@ pub fn run(options: &TeamsOptions, out: &mut dyn Write) -> Result<bool, LabFault
 async fn serve(options: &TeamsOptions, out: &mut dyn Write) -> Result<bool, LabFault> {
     let mut signals = Signals::listen()?;
     let names = REGIONS.map(|region| format!("{region}.{}", options.domain));
-    let (identity, roots, is_new) = certificates(options, &names)?;
+    let found = certificates(options, &names)?;
     let (tell, mut lines) = mpsc::unbounded_channel();
     let printer = Printer {
         began: Instant::now(),
         lines: tell.clone(),
     };
     let wire: Arc<dyn Wire> = Arc::new(printer);
-    let trunk = TeamsTrunk {
-        fqdn: options.fqdn.clone(),
+    let trunks = options.fqdns.iter().map(|fqdn| TeamsTrunk {
+        fqdn: fqdn.clone(),
         port: options.sbc.port(),
-    };
+    });
+    let trunks: Vec<TeamsTrunk> = trunks.collect();
     let mut proxies = Vec::new();
     for (host, at) in names.iter().zip(options.listen) {
         let place = Place::take_at(at).await.map_err(|why| LabFault::Listen {
@@ -92,10 +94,10 @@ async fn serve(options: &TeamsOptions, out: &mut dyn Write) -> Result<bool, LabF
         })?;
         let setup = Setup {
             host: host.clone(),
-            identity: identity.clone(),
-            roots: roots.clone(),
+            identity: found.identity.clone(),
+            roots: found.roots.clone(),
             rules: TeamsRules {
-                trunks: vec![trunk.clone()],
+                trunks: trunks.clone(),
                 hidden: Vec::new(),
                 proxy: None,
             },
@@ -108,20 +110,24 @@ async fn serve(options: &TeamsOptions, out: &mut dyn Write) -> Result<bool, LabF
         proxies.push(proxy);
     }
     let folder = options.certificates.display();
-    if is_new {
+    if found.is_new {
         writeln!(
             out,
             "made in {folder}: ca.pem to be trusted by the SBC, sbc.pem and sbc.key for it"
         )?;
     }
+    for mistake in &found.mistakes {
+        writeln!(out, "           ! {mistake}")?;
+    }
     writeln!(
         out,
         "the SBC is {} at {}; Ctrl-C ends",
-        options.fqdn, options.sbc
+        options.fqdns.join(" and "),
+        options.sbc
     )?;
     out.flush()?;
     let proxies = Arc::new(proxies);
-    let work = tokio::spawn(work(Arc::clone(&proxies), trunk, options.clone(), tell));
+    let work = tokio::spawn(work(Arc::clone(&proxies), trunks, options.clone(), tell));
     tokio::pin!(work);
     let mut told = vec![0; proxies.len()];
     let mut verdict = true;
@@ -151,30 +157,32 @@ async fn serve(options: &TeamsOptions, out: &mut dyn Write) -> Result<bool, LabF
     }
 }
 
-/// OPTIONS of the proxies, and the call. Says whether what was asked for came to be; without an end
+/// OPTIONS of the proxies, and the calls. Says whether what was asked for came to be; without an end
 /// of its own it goes on for ever.
 async fn work(
     proxies: Arc<Vec<TeamsProxy>>,
-    trunk: TeamsTrunk,
+    trunks: Vec<TeamsTrunk>,
     options: TeamsOptions,
     tell: Tell,
 ) -> bool {
+    let wrong = |why: String| {
+        tell.send(format!("           ! {why}")).ok();
+    };
     if let Some(number) = &options.call {
-        let is_good = match call(&proxies[0], &trunk, &options.user, number, &tell).await {
-            Ok(()) => true,
-            Err(why) => {
-                tell.send(format!("           ! call to {number}: {why}"))
-                    .ok();
-                false
+        let mut is_good = true;
+        for (trunk, user) in trunks.iter().zip(options.users.iter().cycle()) {
+            if let Err(why) = call(&proxies[0], trunk, user, number, &tell).await {
+                is_good = false;
+                wrong(format!("call to {number} through {}: {why}", trunk.fqdn));
             }
-        };
+        }
         if options.once {
             return is_good;
         }
     } else if options.once {
-        let names = [options.fqdn.clone()];
         for proxy in proxies.iter() {
-            if proxy.heard_from(&names, PINGS).await.is_err() {
+            if let Err(fault) = proxy.heard_from(&options.fqdns, PINGS).await {
+                wrong(fault.to_string());
                 return false;
             }
         }
@@ -184,8 +192,10 @@ async fn work(
     loop {
         ticks.tick().await;
         for proxy in proxies.iter() {
-            if let Err(fault) = proxy.ping(&trunk).await {
-                tell.send(format!("           ! {fault}")).ok();
+            for trunk in &trunks {
+                if let Err(fault) = proxy.ping(trunk).await {
+                    wrong(fault.to_string());
+                }
             }
         }
     }
@@ -239,15 +249,23 @@ fn audible(heard: &Heard) -> Result<(), String> {
     }
 }
 
-/// What the proxies show and whom they trust, and whether it was made now.
-fn certificates(
-    options: &TeamsOptions,
-    names: &[String; 3],
-) -> Result<(Identity, RootCertStore, bool), LabFault> {
+/// What is in the folder of certificates.
+struct Certificates {
+    /// What the proxies show.
+    identity: Identity,
+    /// Whom they trust.
+    roots: RootCertStore,
+    /// Whether it was made now.
+    is_new: bool,
+    /// Certificates that were made for other names, each with what to do.
+    mistakes: Vec<String>,
+}
+
+fn certificates(options: &TeamsOptions, names: &[String; 3]) -> Result<Certificates, LabFault> {
     let folder = &options.certificates;
     let is_new = !folder.join("ca.pem").exists();
     if is_new {
-        make(folder, &options.fqdn, names)?;
+        make(folder, &options.fqdns, names)?;
     }
     let read = |name: &str| {
         let path = folder.join(name);
@@ -263,10 +281,38 @@ fn certificates(
         chain_pem: read("proxy.pem")?,
         key_pem: read("proxy.key")?,
     };
-    Ok((identity, roots, is_new))
+    let of_proxies = ("proxy.pem", identity.chain_pem.as_str(), &names[..]);
+    let mut mistakes: Vec<String> = uncovered(folder, of_proxies).into_iter().collect();
+    // An SBC may have its own elsewhere.
+    if let Ok(chain) = std::fs::read_to_string(folder.join("sbc.pem")) {
+        mistakes.extend(uncovered(folder, ("sbc.pem", &chain, &options.fqdns)));
+    }
+    Ok(Certificates {
+        identity,
+        roots,
+        is_new,
+        mistakes,
+    })
 }
 
-fn make(folder: &Path, fqdn: &str, names: &[String; 3]) -> Result<(), LabFault> {
+/// What is wrong with a certificate in a folder that was made for other names than these.
+fn uncovered(folder: &Path, (file, chain, wanted): (&str, &str, &[String])) -> Option<String> {
+    let first = CertificateDer::from_pem_slice(chain.as_bytes()).ok()?;
+    let names = tls::names(Some(&[first]));
+    let missing = wanted.iter().filter(|name| !tls::covers(&names, name));
+    let missing: Vec<&str> = missing.map(String::as_str).collect();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "{file} in {} was made for {}, not for {}, and who sees it breaks off; give an empty folder to \
+             --certificates, where new ones are made, or put a certificate with that name there",
+            folder.display(),
+            names.join(", "),
+            missing.join(", ")
+        )
+    })
+}
+
+fn make(folder: &Path, fqdns: &[String], names: &[String; 3]) -> Result<(), LabFault> {
     std::fs::create_dir_all(folder).map_err(|why| LabFault::File {
         path: folder.to_owned(),
         why,
@@ -286,9 +332,10 @@ fn make(folder: &Path, fqdn: &str, names: &[String; 3]) -> Result<(), LabFault> 
     }
     let authority = Authority::new("Teams emulator")?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let fqdns: Vec<&str> = fqdns.iter().map(String::as_str).collect();
     for (name, identity) in [
         ("proxy", authority.issue(&names)?),
-        ("sbc", authority.issue(&[fqdn])?),
+        ("sbc", authority.issue(&fqdns)?),
     ] {
         place::write(folder, &format!("{name}.pem"), &identity.chain_pem)?;
         place::write(folder, &format!("{name}.key"), &identity.key_pem)?;
@@ -348,13 +395,50 @@ mod tests {
         }
     }
 
+    fn sbc() -> Vec<String> {
+        vec!["sbc1.test.example".to_owned()]
+    }
+
+    #[test]
+    fn certificates_for_other_names_are_told_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let made_in = |fqdns: &[&str], domain: &str| {
+            let options = TeamsOptions {
+                listen: [([127, 0, 0, 1], 0).into(); 3],
+                sbc: ([127, 0, 0, 1], 5061).into(),
+                fqdns: fqdns.iter().map(ToString::to_string).collect(),
+                domain: domain.to_owned(),
+                certificates: folder.path().join("certificates"),
+                call: None,
+                users: Vec::new(),
+                once: true,
+            };
+            let names = REGIONS.map(|region| format!("{region}.{domain}"));
+            certificates(&options, &names).unwrap()
+        };
+        let both = ["a.test.example", "b.test.example"];
+        let first = made_in(&both, "pstnhub.example");
+        assert!(first.is_new && first.mistakes.is_empty());
+        let again = made_in(&both[1..], "pstnhub.example");
+        assert!(!again.is_new && again.mistakes.is_empty());
+        let other = made_in(&["b.test.example", "c.test.example"], "hub.example").mistakes;
+        assert_eq!(other.len(), 2, "{other:?}");
+        assert!(other[0].starts_with("proxy.pem") && other[0].contains("not for sip.hub.example"));
+        assert!(other[1].starts_with("sbc.pem"), "{other:?}");
+        let names = "was made for a.test.example, b.test.example, not for c.test.example";
+        assert!(
+            other[1].contains(names) && other[1].contains("empty folder"),
+            "{other:?}"
+        );
+    }
+
     #[test]
     fn a_key_that_is_there_is_never_written_over() {
         let names = REGIONS.map(|region| format!("{region}.pstnhub.example"));
         for name in ["sbc.key", "proxy.pem"] {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join(name), "a key").unwrap();
-            let fault = make(folder.path(), "sbc1.test.example", &names).unwrap_err();
+            let fault = make(folder.path(), &sbc(), &names).unwrap_err();
             let told = fault.to_string();
             assert!(
                 told.contains(name) && told.contains("empty folder"),
@@ -365,7 +449,7 @@ mod tests {
             assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         }
         let folder = tempfile::tempdir().unwrap();
-        make(folder.path(), "sbc1.test.example", &names).unwrap();
+        make(folder.path(), &sbc(), &names).unwrap();
         assert!(folder.path().join("ca.pem").exists());
     }
 }

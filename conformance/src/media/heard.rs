@@ -54,6 +54,10 @@ pub enum Warp {
     Replays,
     /// Answers to checks of ICE are lost.
     NoAnswers,
+    /// The same from when a second of audio was heard.
+    FewAnswers,
+    /// Whoever counts what comes in a time always counts something.
+    Lingers,
     /// Answers to checks that are made by hand are late.
     LateAnswers,
     /// Of three of them two are late.

@@ -23,6 +23,7 @@ const BEGINNING: usize = 8;
 /// Which packets are lost where there is one hole, and after how many there is silence.
 const ONE_HOLE: std::ops::Range<u64> = 20..23;
 const THREE_SECONDS: u64 = 150;
+const ONE_SECOND: u64 = 50;
 /// Packets that are kept to be listened to: half a second.
 const KEPT: usize = 25;
 /// So many samples that are missing between two packets are heard as silence; more is another stream.
@@ -180,6 +181,7 @@ impl State {
         }
         let is_lost = match self.warp {
             Some(Warp::NoAnswers) => true,
+            Some(Warp::FewAnswers) => self.heard.audio >= ONE_SECOND,
             Some(Warp::LeftUnanswered) => self.is_left,
             _ => false,
         };

@@ -418,7 +418,11 @@ impl Voice {
     pub async fn hears_within(&self, time: Duration) -> u64 {
         let before = self.heard().audio;
         sleep(time).await;
-        self.heard().audio - before
+        let heard = self.heard().audio - before;
+        match lock(&self.state).warp {
+            Some(Warp::Lingers) => heard.max(1),
+            _ => heard,
+        }
     }
 
     /// The level of the loudest packet that comes while so much time passes, in dBm0; nothing, if none comes.

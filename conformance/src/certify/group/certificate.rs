@@ -13,6 +13,7 @@ use crate::certify::setting::FQDN;
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
 use crate::certify::word;
+use crate::lab::front::Wrong;
 use crate::lab::place::{DOMAIN, REGIONS};
 use crate::peer::rules::TeamsRules;
 use crate::peer::teams::{Place, Setup, TeamsProxy};
@@ -30,6 +31,7 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-TLS-008", drop(teams("OPTIONS"))),
             breaks("TDR-TLS-008", Mutation::Told("for servers only", "good")),
+            breaks("TDR-TLS-008", Mutation::Shaken(|one| one.names.clear())),
         ],
     )
     .with(|setting| setting.is(word::FOR_SERVERS)),
@@ -48,6 +50,16 @@ pub const CASES: &[Case] = &[
                 "TDR-TLS-010",
                 Mutation::Told("result=\"cert_usage\"", "result=\"ok\""),
             ),
+            // Whoever comes under one of the later roots is nobody.
+            breaks(
+                "TDR-TLS-010",
+                Mutation::Configuration("/ca.pem", "/few.pem"),
+            ),
+            breaks("TDR-TLS-010", Mutation::Front(Wrong::Anybody)),
+            breaks("TDR-TLS-010", Mutation::Gullible),
+            // Calls at proxies under the last four roots, and then one beside the impostors.
+            breaks("TDR-TLS-010", drop_after(teams("INVITE"), 4)),
+            breaks("TDR-TLS-010", drop_after(carrier("INVITE").status(200), 4)),
         ],
     )
     .needs(&[Need::Authority, Need::Anchors])
@@ -210,7 +222,7 @@ fn ladder(why: impl std::fmt::Display) -> Failure {
 async fn for_servers(stage: &Stage) -> Played {
     stage.greeted(GREETING).await.rule("TDR-TLS-008")?;
     for proxy in &stage.proxies[..3] {
-        let shown = proxy.handshakes();
+        let shown = stage.handshakes(proxy);
         let is_shown = shown.iter().all(|one| one.names == [stage.trunk().fqdn]);
         stage.check("TDR-TLS-008", is_shown, || {
             format!("{} was shown {shown:?}", proxy.host())
@@ -378,7 +390,7 @@ async fn ends_soon(stage: &Stage) -> Played {
     for days in [60, 29] {
         let identity = stage.kit.authority.issue_until(&[FQDN], days);
         stage.lays("sbc", &identity.map_err(certificate)?)?;
-        stage.tell("/reload").await.rule(rule)?;
+        stage.tell("/reload").await?;
     }
     let lines = stage.logged("certificate_expiry").await;
     // Part of the last day may be over.

@@ -2,7 +2,7 @@
 
 use super::media::{are_dialled, heard_and_ended};
 use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
-use crate::certify::mutation::{Mutation, Warp, carrier, drop};
+use crate::certify::mutation::{Mutation, Warp, carrier, drop, replace};
 use crate::certify::stage::Stage;
 use crate::media::voice::Voice;
 use std::ops::RangeInclusive;
@@ -12,6 +12,10 @@ pub const CASES: &[Case] = &[case(
     "TC-MED-009",
     |stage| Box::pin(every_digit(stage)),
     &[
+        breaks(
+            "TDR-MED-024",
+            replace(carrier("INFO").status(200), "200 OK", "486 No"),
+        ),
         breaks("TDR-MED-024", Mutation::Media(Warp::NoEvents)),
         breaks("TDR-MED-024", Mutation::CarrierMedia(Warp::NoEvents)),
         breaks("TDR-MED-024", Mutation::Media(Warp::ShortEvents)),

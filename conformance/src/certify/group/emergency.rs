@@ -6,7 +6,7 @@ use crate::certify::change::SETTLED;
 use crate::certify::follows;
 use crate::certify::ladder::Caller;
 use crate::certify::mutation::{
-    Mutation, carrier, drop, replace, rewrite, teams, then, with, without,
+    Mutation, carrier, drop, replace, replace_after, rewrite, teams, then, with, without,
 };
 use crate::certify::setting::{OUTSIDE, Setting, USER, USER_2};
 use crate::certify::stage::Stage;
@@ -136,6 +136,24 @@ pub const CASES: &[Case] = &[
                 "TDR-EMG-005",
                 Mutation::Told("sbc_emergency_elins_reused_total", "sbc_other_total"),
             ),
+            breaks("TDR-EMG-005", drop(carrier("INVITE"))),
+            breaks(
+                "TDR-EMG-005",
+                with(
+                    carrier("INVITE"),
+                    "P-Asserted-Identity: <sip:+441632960100@sbc.example>",
+                ),
+            ),
+            breaks("TDR-EMG-005", drop(teams("INVITE"))),
+            breaks(
+                "TDR-EMG-005",
+                replace(carrier("INVITE"), "+441632960191", "+441632960190"),
+            ),
+            // Three callers have a number each, and the fourth one that is not the oldest.
+            breaks(
+                "TDR-EMG-005",
+                replace_after(carrier("INVITE"), 3, "+441632960190", "+441632960192"),
+            ),
         ],
     )
     .needs(&[Need::Elin])
@@ -144,6 +162,7 @@ pub const CASES: &[Case] = &[
         "TC-EMG-008",
         |stage| Box::pin(first_trunk_fails(stage)),
         &[
+            breaks("TDR-EMG-006", drop(carrier("INVITE"))),
             breaks(
                 "TDR-EMG-006",
                 Mutation::Configuration(
@@ -182,7 +201,10 @@ pub const CASES: &[Case] = &[
     case(
         "TC-EMG-010",
         |stage| Box::pin(without_candidates(stage)),
-        &[breaks("TDR-EMG-006", drop(teams("INVITE").status(200)))],
+        &[
+            breaks("TDR-EMG-006", drop(carrier("INVITE"))),
+            breaks("TDR-EMG-006", drop(teams("INVITE").status(200))),
+        ],
     )
     .needs(&[Need::Bypass])
     .with(|setting| {
@@ -202,6 +224,7 @@ pub const CASES: &[Case] = &[
         "TC-EMG-012",
         |stage| Box::pin(methods(stage)),
         &[
+            breaks("TDR-EMG-004", drop(carrier("INVITE"))),
             breaks(
                 "TDR-EMG-004",
                 replace(carrier("INVITE"), "<gp:method>CLS", "<gp:method>LIS"),

@@ -33,21 +33,28 @@ pub const CASES: &[Case] = &[
     case(
         "TC-CON-017",
         |stage| Box::pin(refused_connection(stage)),
-        &[breaks(
-            "TDR-DNS-002",
-            delay(teams("INVITE"), Duration::from_secs(6)),
-        )
-        .also(&[follows::STOPS])],
+        &[
+            breaks("TDR-DNS-002", drop(teams("INVITE"))),
+            breaks(
+                "TDR-DNS-002",
+                delay(teams("INVITE"), Duration::from_secs(6)),
+            )
+            .also(&[follows::STOPS]),
+        ],
     ),
     case(
         "TC-CON-018",
         |stage| Box::pin(stalled_handshake(stage)),
-        &[breaks(
-            "TDR-DNS-002",
-            // Also where OPTIONS have found out before that the first proxy stalls, and where the run itself is late.
-            delay(teams("INVITE"), Duration::from_secs(8)),
-        )
-        .also(&[follows::STOPS])],
+        &[
+            // Later than may be, also where OPTIONS have found out before that the first proxy stalls; and not so late
+            // that nobody waits for it any more.
+            breaks(
+                "TDR-DNS-002",
+                delay(teams("INVITE"), Duration::from_secs(6)),
+            )
+            .also(&[follows::STOPS]),
+            breaks("TDR-DNS-002", drop(teams("INVITE"))),
+        ],
     ),
     case(
         "TC-CON-019",
@@ -246,13 +253,9 @@ async fn nobody_there(stage: &Stage) -> Played {
     for proxy in &stage.proxies[..3] {
         proxy.goes_away().await;
     }
-    let watch = stage.watch();
     let mut caller = stage.carrier_dials().await?;
+    // Whoever dials waits no longer than ten seconds, which is less than it may take.
     let last = caller.is_refused().await.rule("TDR-DNS-002")?;
-    let took = watch.took();
-    stage.check("TDR-DNS-002", took < Duration::from_secs(15), || {
-        format!("after {took:?}")
-    });
     let status = last.status().unwrap_or_default();
     stage.check("TDR-DNS-002", matches!(status, 502 | 503), || {
         format!("got {}", last.title())

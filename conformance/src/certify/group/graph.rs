@@ -89,6 +89,14 @@ pub const CASES: &[Case] = &[
                 "TDG-ENT-001",
                 Mutation::Asked("client_assertion=", "client_secret="),
             ),
+            breaks(
+                "TDG-ENT-001",
+                Mutation::Asked("client_assertion=", "client_secret=x&client_assertion="),
+            ),
+            breaks(
+                "TDG-ENT-001",
+                Mutation::Heard("\"value\":[", "\"value\":[],\"others\":["),
+            ),
         ],
     )
     .needs(&[Need::Graph])

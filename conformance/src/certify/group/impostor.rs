@@ -322,6 +322,7 @@ const MET: Duration = Duration::from_secs(70);
 
 /// A proxy that shows a wrong certificate.
 struct Impostor<'s> {
+    stage: &'s Stage,
     proxy: &'s TeamsProxy,
     what: &'static str,
     /// How many handshakes it had before, and how many connections it had refused.
@@ -336,10 +337,11 @@ async fn become_impostors<'s>(
     let mut shown = Vec::new();
     for (proxy, (what, identity)) in stage.proxies.iter().zip(wrong) {
         proxy.goes_away().await;
-        let before = (proxy.handshakes().len(), proxy.refused().len());
+        let before = stage.shaken_hands(proxy);
         let back = proxy.comes_back_as(identity, stage.roots.clone()).await;
         back.map_err(|why| Failure::new("ladder", why.to_string()))?;
         shown.push(Impostor {
+            stage,
             proxy,
             what,
             before,
@@ -351,7 +353,7 @@ async fn become_impostors<'s>(
 impl Impostor<'_> {
     /// How many handshakes it has had since, and how many that broke off.
     fn handshakes(&self) -> (usize, usize) {
-        let now = (self.proxy.handshakes().len(), self.proxy.refused().len());
+        let now = self.stage.shaken_hands(self.proxy);
         (now.0 - self.before.0, now.1 - self.before.1)
     }
 

@@ -24,6 +24,7 @@ pub const CASES: &[Case] = &[
         "TC-MED-001",
         |stage| Box::pin(suites(stage)),
         &[
+            breaks("TDR-MED-003", drop(teams("INVITE").status(200))),
             breaks(
                 "TDR-MED-003",
                 replace(teams("INVITE").status(200), "SHA1_80", "SHA1_32"),
@@ -57,6 +58,7 @@ pub const CASES: &[Case] = &[
         "TC-MED-005",
         |stage| Box::pin(lifetimes(stage)),
         &[
+            breaks("TDR-MED-002", drop(teams("INVITE").status(200))),
             breaks(
                 "TDR-MED-002",
                 replace(teams("INVITE").status(200), "inline:", "inline:+"),
@@ -92,6 +94,7 @@ pub const CASES: &[Case] = &[
         "TC-MED-008",
         |stage| Box::pin(numbers_of_events(stage)),
         &[
+            breaks("TDR-MED-021", drop(teams("INVITE").status(200))),
             breaks("TDR-MED-024", Mutation::Media(Warp::NoEvents)),
             breaks("TDR-MED-024", Mutation::CarrierMedia(Warp::NoEvents)),
             breaks(
@@ -142,11 +145,15 @@ pub const CASES: &[Case] = &[
     case(
         "TC-MED-015",
         |stage| Box::pin(the_same_number_twice(stage)),
-        &[breaks(
-            "TDR-ERR-013",
-            replace(teams("INVITE"), "RTP/SAVP 8", "RTP/SAVP 8 8"),
-        )
-        .also(&[follows::UNREAD])],
+        &[
+            breaks("TDR-ERR-013", drop(teams("INVITE"))),
+            breaks("audio", Mutation::Media(Warp::Silence)),
+            breaks(
+                "TDR-ERR-013",
+                replace(teams("INVITE"), "RTP/SAVP 8", "RTP/SAVP 8 8"),
+            )
+            .also(&[follows::UNREAD]),
+        ],
     ),
     case(
         "TC-MED-017",
@@ -156,6 +163,11 @@ pub const CASES: &[Case] = &[
                 "TDR-MED-026",
                 drop(carrier("INVITE").statuses(200, 699).inside()),
             ),
+            breaks(
+                "TDR-MED-026",
+                replace(carrier("INVITE").status(488), "SIP/2.0 488", "SIP/2.0 500"),
+            ),
+            breaks("TDR-MED-026", Mutation::CarrierMedia(Warp::Mute)),
             breaks(
                 "TDR-MED-026",
                 then(teams("ACK"), |text| as_method(text, "INVITE")),
@@ -174,6 +186,8 @@ pub const CASES: &[Case] = &[
         "TC-MED-018",
         |stage| Box::pin(video(stage)),
         &[
+            breaks("TDR-MED-026", drop(teams("INVITE"))),
+            breaks("TDR-MED-026", drop(carrier("INVITE").status(200))),
             breaks(
                 "TDR-MED-026",
                 replace(carrier("INVITE").status(200), "m=video 0", "m=video 9"),
@@ -200,12 +214,16 @@ pub const CASES: &[Case] = &[
     case(
         "TC-MED-022",
         |stage| Box::pin(with_fingerprint(stage)),
-        &[breaks(
-            "TDR-MED-006",
-            rewrite(teams("INVITE").status(200), |text| {
-                format!("{text}{FINGERPRINT}")
-            }),
-        )],
+        &[
+            breaks("TDR-MED-006", drop(teams("INVITE").status(200))),
+            breaks("TDR-MED-006", Mutation::Media(Warp::Silence)),
+            breaks(
+                "TDR-MED-006",
+                rewrite(teams("INVITE").status(200), |text| {
+                    format!("{text}{FINGERPRINT}")
+                }),
+            ),
+        ],
     )
     .needs(&[Need::Bypass])
     .with(with_bypass),
@@ -582,6 +600,8 @@ async fn the_same_number_twice(stage: &Stage) -> Played {
 /// TC-MED-017.
 async fn fax(stage: &Stage) -> Played {
     let mut talk = stage.to_teams().await?;
+    // It takes a while until a machine knows that it has met another one.
+    talk.lasts(Duration::from_secs(4)).await;
     let at = talk.caller.voice.at;
     let offer = format!(
         "v=0\r\no=- 1 2 IN IP4 {0}\r\ns=-\r\nc=IN IP4 {0}\r\nt=0 0\r\nm=image {1} udptl t38\r\n\

@@ -11,6 +11,7 @@ pub mod failover;
 pub mod graph;
 pub mod impostor;
 pub mod inbound;
+pub mod interval;
 pub mod media;
 pub mod midcall;
 pub mod notices;
@@ -45,6 +46,7 @@ pub const WRITTEN: &[&[Case]] = &[
     refusal::CASES,
     outbound::CASES,
     midcall::CASES,
+    interval::CASES,
     transfer::CASES,
     replacement::CASES,
     media::CASES,

@@ -3,7 +3,7 @@
 use crate::certify::case::{Case, Played, Step, breaks, case};
 use crate::certify::follows;
 use crate::certify::ladder::Caller;
-use crate::certify::mutation::{Mutation, replace, teams};
+use crate::certify::mutation::{Mutation, carrier, drop, replace, teams};
 use crate::certify::setting::{CUSTOMER_NUMBERS, CUSTOMERS, FQDN, OUTSIDE, USER};
 use crate::certify::stage::Stage;
 use crate::certify::word;
@@ -16,24 +16,30 @@ pub const CASES: &[Case] = &[
     case(
         "TC-NUM-001",
         |stage| Box::pin(local_number(stage)),
-        &[breaks(
-            "TDR-NUM-001",
-            Mutation::Configuration("set = '+44$1'", "set = '+1$1'"),
-        )],
+        &[
+            breaks("TDR-NUM-001", drop(carrier("INVITE"))),
+            breaks(
+                "TDR-NUM-001",
+                Mutation::Configuration("set = '+44$1'", "set = '+1$1'"),
+            ),
+        ],
     )
     .with(|setting| setting.is(word::LOCAL)),
     case(
         "TC-NUM-002",
         |stage| Box::pin(same_number(stage)),
-        &[breaks(
-            "TDR-MT-011",
-            replace(
-                teams("INVITE").first(),
-                "c2.cust.test.example",
-                "c1.cust.test.example",
-            ),
-        )
-        .also(&[follows::STOPS])],
+        &[
+            breaks("TDR-MT-011", drop(teams("INVITE"))),
+            breaks(
+                "TDR-MT-011",
+                replace(
+                    teams("INVITE").first(),
+                    "c2.cust.test.example",
+                    "c1.cust.test.example",
+                ),
+            )
+            .also(&[follows::STOPS]),
+        ],
     )
     .with(|setting| {
         setting.is(word::HOSTING);
@@ -43,10 +49,13 @@ pub const CASES: &[Case] = &[
     case(
         "TC-NUM-003",
         |stage| Box::pin(rules_of_the_customer(stage)),
-        &[breaks(
-            "TDR-MT-013",
-            Mutation::Configuration("trunk = \"teams-c1\", dir", "trunk = \"teams-c2\", dir"),
-        )],
+        &[
+            breaks("TDR-MT-013", drop(carrier("INVITE"))),
+            breaks(
+                "TDR-MT-013",
+                Mutation::Configuration("trunk = \"teams-c1\", dir", "trunk = \"teams-c2\", dir"),
+            ),
+        ],
     )
     .with(|setting| {
         setting.is(word::HOSTING);
@@ -55,14 +64,17 @@ pub const CASES: &[Case] = &[
     case(
         "TC-NUM-004",
         |stage| Box::pin(with_separators(stage)),
-        &[breaks(
-            "TDR-NUM-002",
-            replace(
-                teams("INVITE"),
-                "sip:+441632960100@",
-                "sip:+44-1632-960-100@",
+        &[
+            breaks("TDR-NUM-002", drop(teams("INVITE"))),
+            breaks(
+                "TDR-NUM-002",
+                replace(
+                    teams("INVITE"),
+                    "sip:+441632960100@",
+                    "sip:+44-1632-960-100@",
+                ),
             ),
-        )],
+        ],
     ),
 ];
 
@@ -76,7 +88,7 @@ async fn is_international(stage: &Stage, change: impl FnOnce(&mut Parties), rule
     });
     called.leg.respond(486, "Busy Here", None, &[])?;
     called.leg.acknowledged_failure().await?;
-    caller.is_refused().await.map(drop)
+    caller.is_refused().await.map(std::mem::drop)
 }
 
 /// TC-NUM-001.
@@ -142,5 +154,5 @@ async fn with_separators(stage: &Stage) -> Played {
     }
     called.leg.respond(486, "Busy Here", None, &[])?;
     called.leg.acknowledged_failure().await?;
-    caller.is_refused().await.map(drop)
+    caller.is_refused().await.map(std::mem::drop)
 }

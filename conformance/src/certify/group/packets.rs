@@ -4,7 +4,7 @@ use super::media::{heard_and_ended, lines, offered_by};
 use crate::certify::case::{Case, Played, Step, breaks, case};
 use crate::certify::follows;
 use crate::certify::ladder::{TONES, Talk};
-use crate::certify::mutation::{Mutation, Warp, replace, teams};
+use crate::certify::mutation::{Mutation, Warp, drop, replace, teams};
 use crate::certify::setting::USER;
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
@@ -20,6 +20,7 @@ pub const CASES: &[Case] = &[
         "TC-MED-002",
         |stage| Box::pin(identifiers(stage)),
         &[
+            breaks("TDR-MED-002", drop(teams("INVITE").status(200))),
             breaks(
                 "TDR-MED-002",
                 replace(teams("INVITE").status(200), "|2^31", "|2^31|7:1"),

@@ -2,7 +2,7 @@
 
 use crate::certify::case::{Case, Need, Played, Step, breaks, case};
 use crate::certify::evidence::Side;
-use crate::certify::mutation::{Mutation, carrier, replace};
+use crate::certify::mutation::{Mutation, carrier, drop, drop_after, replace, teams};
 use crate::certify::setting::{Proof, Setting, TEAMS_NUMBERS, USER};
 use crate::certify::stage::Stage;
 use crate::certify::verdict::Failure;
@@ -16,6 +16,10 @@ use tokio::time::{Instant, sleep};
 const RULE: &str = "TDG-PRS-006";
 /// Users of a tenant who do not fit into one question.
 const MANY: usize = BATCH + 1;
+/// The last of them, who is asked for alone, and with him one whom nobody knows.
+const LAST: &str = "\"0b2f3c4d-1111-2222-3333-444400000650\"";
+const WITH_ANOTHER: &str =
+    "\"0b2f3c4d-1111-2222-3333-444400000650\",\"0b2f3c4d-1111-2222-3333-444499999999\"";
 /// How long the first round of questions may take.
 const ROUND: Duration = Duration::from_secs(20);
 /// How long it may take until Microsoft hears of a call.
@@ -32,6 +36,7 @@ pub const CASES: &[Case] = &[
             breaks(RULE, Mutation::Heard("\"value\"", "\"values\"")),
             breaks(RULE, Mutation::Asked("\"ids\":[", "\"ids\":[\"x\",\"x\",")),
             breaks(RULE, Mutation::Heard("\"Available\"", "\"Levitating\"")),
+            breaks(RULE, Mutation::Asked(LAST, WITH_ANOTHER)),
         ],
     )
     .needs(&[Need::Presence])
@@ -45,6 +50,9 @@ pub const CASES: &[Case] = &[
         "TC-GRA-007",
         |stage| Box::pin(calls_by_presence(stage)),
         &[
+            breaks(RULE, drop(teams("INVITE"))),
+            breaks(RULE, drop_after(teams("INVITE"), 1)),
+            breaks(RULE, drop_after(teams("INVITE"), 2)),
             breaks(RULE, Mutation::Heard("\"Busy\"", "\"Available\"")),
             breaks(RULE, Mutation::Heard("\"Away\"", "\"Available\"")),
             // Who takes a word that is not known for busy refuses a call that can be had.

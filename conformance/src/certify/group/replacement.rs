@@ -32,6 +32,7 @@ pub const CASES: &[Case] = &[
         "TC-XFR-012",
         |stage| Box::pin(not_replaced(stage)),
         &[
+            breaks("TDR-XFR-030", drop(teams("INVITE").statuses(400, 699))),
             breaks(
                 "TDR-XFR-030",
                 replace(teams("INVITE").status(481), "SIP/2.0 481", "SIP/2.0 404"),
@@ -46,6 +47,7 @@ pub const CASES: &[Case] = &[
         "TC-XFR-013",
         |stage| Box::pin(replaced_by_others(stage)),
         &[
+            breaks("TDR-XFR-031", drop(teams("INVITE").statuses(400, 699))),
             breaks(
                 "TDR-XFR-031",
                 replace(teams("INVITE").statuses(400, 499), "SIP/2.0 4", "SIP/2.0 5"),

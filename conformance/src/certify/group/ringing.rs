@@ -4,7 +4,9 @@ use super::inbound::{CARRIER, HOLES, TONE, for_another, this_fork_is_acknowledge
 use crate::certify::case::{Case, PATIENCE, Played, Step, breaks, case};
 use crate::certify::follows;
 use crate::certify::ladder::{Called, Caller, TONES, Talk};
-use crate::certify::mutation::{Mutation, Warp, carrier, delay, drop, often_delay, rewrite, teams};
+use crate::certify::mutation::{
+    Mutation, Warp, carrier, deaf, delay, drop, often_delay, rewrite, teams, without_body,
+};
 use crate::certify::stage::Stage;
 use crate::certify::times::Times;
 use crate::certify::verdict::Failure;
@@ -20,6 +22,10 @@ pub const CASES: &[Case] = &[
         "TC-INB-005",
         |stage| Box::pin(early_audio(stage)),
         &[
+            breaks(
+                "TDR-SIP-018",
+                rewrite(carrier("INVITE").status(183), without_body),
+            ),
             breaks("TDR-SIP-018", drop(carrier("INVITE").status(183))),
             breaks("TDR-SIP-018", Mutation::CarrierMedia(Warp::Silence)).also(&[(
                 "TDR-SIP-019",
@@ -37,6 +43,8 @@ pub const CASES: &[Case] = &[
         "TC-INB-006",
         |stage| Box::pin(another_fork_answers(stage)),
         &[
+            breaks("TDR-SIP-019", drop(teams("ACK"))),
+            breaks("TDR-SIP-019", drop(carrier("INVITE").status(200))),
             breaks("TDR-SIP-019", Mutation::CarrierMedia(Warp::Silence)),
             breaks("TDR-SIP-019", Mutation::CarrierMedia(Warp::Stuck)),
             breaks("TDR-SIP-019", rewrite(teams("ACK"), for_another)).also(&[follows::AWAY]),
@@ -53,6 +61,11 @@ pub const CASES: &[Case] = &[
         "TC-INB-008",
         |stage| Box::pin(ringing_after_early_audio(stage)),
         &[
+            breaks("ladder", drop(carrier("INVITE").status(183))),
+            breaks(
+                "ladder",
+                rewrite(carrier("INVITE").status(183), without_body),
+            ),
             breaks("TDR-SIP-019", Mutation::CarrierMedia(Warp::Silence)),
             breaks("TDR-SIP-019", Mutation::CarrierMedia(Warp::Holes)),
         ],
@@ -61,6 +74,7 @@ pub const CASES: &[Case] = &[
         "TC-INB-009",
         |stage| Box::pin(answer_without_description(stage)),
         &[
+            breaks("TDR-SIP-019", drop(carrier("INVITE").status(200))),
             breaks("TDR-SIP-019", drop(teams("ACK"))),
             breaks("TDR-SIP-019", Mutation::CarrierMedia(Warp::Silence)),
             breaks("TDR-SIP-019", Mutation::Media(Warp::Silence)),
@@ -83,6 +97,12 @@ pub const CASES: &[Case] = &[
             breaks("TDR-SIP-017", Mutation::CarrierMedia(Warp::Silence)),
             breaks("TDR-SIP-017", Mutation::CarrierMedia(Warp::Stuck)),
             breaks("TDR-SIP-017", Mutation::Configuration(TONE_ALONE, "")),
+            // Who does not know what 183 brings goes on with the tone.
+            breaks(
+                "TDR-SIP-017",
+                deaf(teams("INVITE").status(183), "Content-Type"),
+            )
+            .also(&[follows::QUIET]),
         ],
     )
     .with(|setting| setting.is(word::RINGBACK)),

@@ -94,6 +94,20 @@ pub const CASES: &[Case] = &[
         &[
             breaks("TDR-SEC-005", Mutation::Told("\"calls\":0", "\"calls\":9")),
             breaks("TDR-SEC-005", drop(carrier("INVITE"))),
+            breaks(
+                "TDR-SEC-005",
+                Mutation::Told(
+                    "sbc_panics_total{component=\"shard\"} 0",
+                    "sbc_panics_total{component=\"shard\"} 1",
+                ),
+            ),
+            breaks("TDR-SEC-005", Mutation::Grows),
+            breaks(
+                "TDR-SEC-005",
+                replace(teams("INVITE").status(400), "SIP/2.0 400", "SIP/2.0 500"),
+            ),
+            // Wrong INVITEs are refused; only the call after them is answered.
+            breaks("TDR-SEC-005", drop(teams("INVITE").status(200))),
         ],
     ),
     case(
@@ -105,6 +119,9 @@ pub const CASES: &[Case] = &[
         "TC-SYS-006",
         |stage| Box::pin(hostile::flood_of_handshakes(stage)),
         &[
+            breaks("TDR-SEC-002", drop(carrier("INVITE"))),
+            breaks("TDR-SEC-002", drop(teams("INVITE").status(200))),
+            breaks("TDR-SEC-002", drop(carrier("BYE"))).also(&[follows::QUIET]),
             breaks("TDR-SEC-002", Mutation::Front(Wrong::Anybody)),
             breaks(
                 "TDR-SEC-002",
@@ -177,6 +194,7 @@ pub const CASES: &[Case] = &[
         "TC-SYS-011",
         |stage| Box::pin(neighbours::branch(stage)),
         &[
+            breaks("TDR-SBA-002", drop(carrier("INVITE"))),
             breaks(
                 "TDR-SBA-002",
                 Mutation::Configuration(", { trunk = \"appliance\" }", ""),
@@ -190,6 +208,7 @@ pub const CASES: &[Case] = &[
         "TC-SYS-012",
         |stage| Box::pin(neighbours::communication_services(stage)),
         &[
+            breaks("TDR-ACS-001", drop(carrier("INVITE"))),
             breaks("TDR-ACS-001", drop(carrier("INVITE").status(181))),
             breaks(
                 "TDR-ACS-001",

@@ -27,6 +27,7 @@ pub const CASES: &[Case] = &[
         "TC-XFR-001",
         |stage| Box::pin(to_user(stage)),
         &[
+            breaks("TDR-XFR-014", drop(teams("REFER").status(202))),
             breaks(
                 "TDR-XFR-010",
                 rewrite(teams("INVITE"), |text| {
@@ -81,6 +82,7 @@ pub const CASES: &[Case] = &[
         "TC-XFR-003",
         |stage| Box::pin(after_consultation(stage)),
         &[
+            breaks("TDR-XFR-015", drop(teams("BYE").status(200))).also(&[follows::QUIET]),
             breaks(
                 "TDR-XFR-019",
                 rewrite(teams("INVITE"), |text| {
@@ -174,6 +176,20 @@ pub const CASES: &[Case] = &[
                 "TDR-XFR-017",
                 replace(teams("NOTIFY"), "SIP/2.0 404", "SIP/2.0 500"),
             ),
+            breaks("TDR-XFR-017", Mutation::CarrierMedia(Warp::Mute)),
+            breaks(
+                "TDR-XFR-017",
+                then(teams("ACK"), |text| as_method(text, "INVITE")),
+            )
+            .also(&[
+                follows::AWAY,
+                follows::NAMED,
+                follows::NO_ALLOW,
+                follows::BARE,
+                follows::NAMED_AT_PEER,
+                follows::NO_ALLOW_AT_PEER,
+                follows::BARE_AT_PEER,
+            ]),
             breaks("TDR-XFR-017", then(teams("INVITE"), once_more)).also(&[(
                 "TDR-XFR-011",
                 "a call that comes twice is not the one that was asked for",
@@ -706,6 +722,8 @@ async fn without_refer(stage: &Stage) -> Played {
 /// TC-XFR-007.
 async fn refused(stage: &Stage) -> Played {
     let mut talk = stage.to_teams().await?;
+    // Nobody transfers as soon as he answers.
+    talk.lasts(Duration::from_secs(4)).await;
     for (status, phrase) in [(486, "Busy Here"), (404, "Not Found")] {
         let mut new = is_referred(stage, &mut talk.called.leg, TARGET, BY).await?;
         new.leg.respond(status, phrase, None, &[])?;

@@ -41,7 +41,19 @@ pub fn of(run: &Run) -> Value {
 
 /// The cases of a catalogue, without what became of them.
 pub fn list(entries: &[Entry]) -> Value {
-    json!({ "cases": entries.iter().map(of_catalogue).collect::<Vec<_>>() })
+    let all = entries.iter().map(|entry| {
+        let is_written = group::find(&entry.id).is_some();
+        with(of_catalogue(entry), json!({ "written": is_written }))
+    });
+    json!({ "cases": all.collect::<Vec<_>>() })
+}
+
+/// An object with the fields of another one, too.
+fn with(mut object: Value, more: Value) -> Value {
+    if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
+        object.extend(more);
+    }
+    object
 }
 
 fn of_catalogue(entry: &Entry) -> Value {
@@ -55,12 +67,10 @@ fn of_catalogue(entry: &Entry) -> Value {
         "direction": entry.direction,
         "requirements": entry.requirements,
         "differs": entry.differs,
-        "written": group::find(&entry.id).is_some(),
     })
 }
 
 fn case(outcome: &Outcome) -> Value {
-    let entry = &outcome.entry;
     let steps = ladder::steps(&outcome.seen).into_iter().map(|step| {
         json!({
             "ms": u64::try_from(step.at_ms).unwrap_or(u64::MAX),
@@ -91,23 +101,15 @@ fn case(outcome: &Outcome) -> Value {
             .collect(),
         _ => Vec::new(),
     };
-    json!({
-        "id": entry.id,
-        "group": entry.group(),
-        "title": entry.title,
-        "mark": entry.mark,
-        "severity": entry.severity.name(),
-        "mandatory": entry.severity.is_mandatory(),
-        "direction": entry.direction,
-        "requirements": entry.requirements,
+    let result = json!({
         "verdict": outcome.verdict.name(),
         "reasons": outcome.verdict.reasons(),
         "failures": failures,
         "not_asked": outcome.unasked.iter().map(|one| json!({ "rule": one.rule, "why": one.why })).collect::<Vec<_>>(),
         "notes": outcome.notes,
-        "differs": entry.differs,
         "seconds": outcome.took.as_secs_f64(),
         "ladder": steps.collect::<Vec<_>>(),
         "media": heard.collect::<Vec<_>>(),
-    })
+    });
+    with(of_catalogue(&outcome.entry), result)
 }

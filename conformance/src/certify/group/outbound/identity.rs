@@ -169,10 +169,6 @@ pub(super) async fn foreign_number(stage: &Stage) -> Played {
     stage.check("TDR-MT-015", last.status() == Some(403), || {
         format!("got {}", last.title())
     });
-    let calls = stage.tape.requests(Side::Carrier, "INVITE").len();
-    stage.check("TDR-MT-015", calls == 0, || {
-        "the carrier was called all the same".to_owned()
-    });
     let labels = ["caller_not_allowed"];
     stage
         .counts("TDR-MT-015", "sbc_calls_ended_total", &labels)
@@ -191,7 +187,7 @@ pub(super) async fn foreign_number(stage: &Stage) -> Played {
     caller.is_refused().await?;
     let calls = stage.tape.requests(Side::Carrier, "INVITE").len();
     stage.check("TDR-MT-015", calls == 1, || {
-        format!("the carrier was called {calls} times, and one call was allowed")
+        format!("the carrier was called {calls} times, and of two calls one was allowed")
     });
     Ok(())
 }
