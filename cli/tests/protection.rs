@@ -7,6 +7,7 @@ use crate::support::{PATIENCE, options};
 
 use causeway::client::{Answer, ask};
 use causeway::command::exit;
+use causeway::command::form::Output;
 use causeway::command::node::Connection;
 use causeway::command::protection::{self, Acl, Bans, How};
 use causeway::command::trunk::{self, Trunks};
@@ -76,7 +77,7 @@ impl Node {
     ) -> (u8, String) {
         let to = Connection {
             socket: self.socket(),
-            json: false,
+            output: Output::default(),
         };
         tokio::task::spawn_blocking(move || {
             let mut out = Vec::new();
