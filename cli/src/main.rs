@@ -256,7 +256,7 @@ enum Command {
         #[command(subcommand)]
         command: Option<Tokens>,
         #[command(flatten)]
-        made: Option<token::Token>,
+        made: Option<token::Made>,
     },
     /// The document of the operator's interface (OpenAPI 3.1)
     Api,

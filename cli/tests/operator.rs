@@ -154,7 +154,12 @@ async fn an_overview_is_printed_once_where_there_is_no_terminal() {
             .starts_with("calls 1  set-ups "),
         "{told}"
     );
-    assert!(!told.contains("\n! "), "{told}");
+    // Nobody answers where the tenants' proxies would be, which is told sooner or later.
+    let mut alarms = told.lines().filter(|line| line.starts_with("! "));
+    assert!(
+        alarms.all(|line| line.starts_with("! trunk teams-")),
+        "{told}"
+    );
     let exit = told.lines().find(|line| line.starts_with("exit ")).unwrap();
     let fields: Vec<&str> = exit.split_whitespace().collect();
     assert_eq!(fields[..4], ["exit", "up", "0", "1"], "{told}");

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Arguments of `causeway token`.
 #[derive(Args, Clone, Debug)]
-pub struct Token {
+pub struct Made {
     /// Who it is for; the audit log tells this name
     #[arg(value_parser = name)]
     pub name: String,
@@ -48,7 +48,7 @@ fn role(text: &str) -> Result<ApiRole, String> {
 ///
 /// # Errors
 /// If the output cannot be written.
-pub fn run(arguments: &Token, out: &mut dyn Write) -> io::Result<u8> {
+pub fn run(arguments: &Made, out: &mut dyn Write) -> io::Result<u8> {
     let mut octets = [0; 32];
     if random(&mut octets).is_err() {
         eprintln!("causeway: the system has no random numbers");
@@ -56,7 +56,7 @@ pub fn run(arguments: &Token, out: &mut dyn Write) -> io::Result<u8> {
     }
     let token = format!("cw_{}", hex(&octets));
     let hash = format!("sha256:{}", hex(&Sha256::digest(&token)));
-    let Token { name, role, .. } = arguments;
+    let Made { name, role, .. } = arguments;
     let role = role.as_str();
     let file = format!("/etc/causeway/private/api-{name}");
     let days = Duration::from_secs(u64::from(arguments.days) * 86_400);
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn what_is_printed_is_what_the_configuration_takes_and_no_two_are_alike() {
         let made = || {
-            let arguments = Token {
+            let arguments = Made {
                 name: "noc".to_owned(),
                 role: ApiRole::Operator,
                 days: 30,
