@@ -1,7 +1,8 @@
 //! ICE: what the subject's agent answers, to whom, and where clients may be.
 
 use super::bypass::{client_answers, client_talks, is_lite, meet, of_client, with_bypass};
-use super::transfer::{self, BY, TARGET, ends, is_referred, is_told_last};
+use super::referred::{BY, TARGET, ends, is_referred, is_told_last};
+use super::transfer;
 use crate::certify::case::{Break, Case, Need, PATIENCE, Play, Played, Step, breaks, case};
 use crate::certify::change::SETTLED;
 use crate::certify::follows;

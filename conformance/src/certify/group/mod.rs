@@ -22,6 +22,7 @@ pub mod outbound;
 pub mod packets;
 pub mod pauses;
 pub mod presence;
+mod referred;
 pub mod refusal;
 pub mod replacement;
 pub mod resolution;

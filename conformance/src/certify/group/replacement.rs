@@ -1,6 +1,7 @@
 //! XFR: dialogs that replace others.
 
-use super::transfer::{ends, transfer};
+use super::referred::ends;
+use super::transfer::transfer;
 use crate::certify::case::{Case, Need, PATIENCE, Played, Step, breaks};
 use crate::certify::change::SETTLED;
 use crate::certify::evidence::Side;
