@@ -587,6 +587,20 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_made_by_the_command_that_has_others_below_it() {
+        let typed = ["causeway", "token", "lab", "--role", "admin", "--json"];
+        let made = Cli::try_parse_from(typed).unwrap().command;
+        let Command::Token {
+            command: None,
+            made: Some(made),
+        } = made
+        else {
+            panic!("it is taken for something else");
+        };
+        assert!(made.name == "lab" && made.json);
+    }
+
+    #[test]
     fn every_command_that_shows_has_a_manual_page_with_what_its_help_says() {
         let folder = tempfile::tempdir().unwrap();
         let command = Command::Man {

@@ -1,7 +1,7 @@
 //! `causeway token`: a token for somebody who uses the interface over the network, and what to write for it.
 
 use super::exit;
-use super::form::Output;
+use super::form::{Form, Output};
 use crate::daemon::net::tls::random;
 use crate::sink::log::wall_clock;
 use clap::Args;
@@ -23,9 +23,13 @@ pub struct Made {
     /// Days until it ends
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=365))]
     pub days: u16,
-    /// How it is printed
-    #[command(flatten)]
-    pub output: Output,
+    // Written out, not taken over: what takes over arguments is never found to be there beside subcommands.
+    /// Form of what is printed
+    #[arg(short, long, value_enum, value_name = "FORM")]
+    pub output: Option<Form>,
+    /// Print JSON: the same as --output json
+    #[arg(long, conflicts_with = "output")]
+    pub json: bool,
 }
 
 fn name(text: &str) -> Result<String, String> {
@@ -64,9 +68,13 @@ pub fn run(arguments: &Made, out: &mut dyn Write) -> io::Result<u8> {
     let lines = format!(
         "[[api.user]]\nname = \"{name}\"\nrole = \"{role}\"\ntoken = {{ file = \"{file}\" }}\nexpires = \"{expires}\"\n"
     );
-    if !arguments.output.is_table() {
+    let output = Output {
+        output: arguments.output,
+        json: arguments.json,
+    };
+    if !output.is_table() {
         let told = json!({ "token": token, "hash": hash, "file": file, "configuration": lines });
-        arguments.output.print(&told, out)?;
+        output.print(&told, out)?;
         return Ok(exit::OK);
     }
     writeln!(
@@ -95,7 +103,8 @@ mod tests {
                 name: "noc".to_owned(),
                 role: ApiRole::Operator,
                 days: 30,
-                output: Output::JSON,
+                output: None,
+                json: true,
             };
             let mut out = Vec::new();
             assert_eq!(run(&arguments, &mut out).unwrap(), exit::OK);
