@@ -33,7 +33,7 @@ pub struct Normalize {
     /// As on calls that go to the trunk instead
     #[arg(long, requires = "trunk")]
     pub out: bool,
-    /// By this [[transform]] alone, whichever trunk it is for
+    /// By the transform of this name alone, whichever trunk it is for
     #[arg(long, value_name = "NAME", conflicts_with = "trunk")]
     pub plan: Option<String>,
     /// Main file; conf.d/*.toml beside it belong to it

@@ -19,7 +19,7 @@ pub enum Tls {
         /// A name or an address; port 5061 if none is written
         #[arg(value_name = "HOST[:PORT]")]
         host: String,
-        /// Name of the [[tls]] to show; the first one if none is given
+        /// Name of the TLS identity to show; the first one if none is given
         #[arg(long, value_name = "NAME")]
         context: Option<String>,
     },
