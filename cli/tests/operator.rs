@@ -154,15 +154,13 @@ async fn an_overview_is_printed_once_where_there_is_no_terminal() {
             .starts_with("calls 1  set-ups "),
         "{told}"
     );
-    // Nobody answers where the tenants' proxies would be, which is told sooner or later.
+    // Nobody answers OPTIONS here, which is told sooner or later.
     let mut alarms = told.lines().filter(|line| line.starts_with("! "));
-    assert!(
-        alarms.all(|line| line.starts_with("! trunk teams-")),
-        "{told}"
-    );
+    assert!(alarms.all(|line| line.starts_with("! trunk ")), "{told}");
     let exit = told.lines().find(|line| line.starts_with("exit ")).unwrap();
     let fields: Vec<&str> = exit.split_whitespace().collect();
-    assert_eq!(fields[..4], ["exit", "up", "0", "1"], "{told}");
+    // Calls in and out, before five more columns.
+    assert_eq!(fields[fields.len() - 7..][..2], ["0", "1"], "{told}");
     node.daemon.drain(true).await;
     let (_, told, _) = types(&node, &["top", "--once", "-o", "json"]).await;
     let told: Value = serde_json::from_str(&told).unwrap();
