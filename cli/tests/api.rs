@@ -2,14 +2,12 @@
 
 use crate::daemon::configured;
 use crate::restart::started;
-use crate::support::PATIENCE;
+use crate::support::{events, heard};
 
 use causeway::client::{Answer, send};
 use causeway::daemon::Daemon;
 use causeway::sink::audit;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -215,10 +213,9 @@ async fn a_call_can_be_tried_and_a_body_that_is_none_is_refused() {
         400
     );
     let deep = format!("{{\"from\":{}", "[".repeat(100_000));
-    assert_eq!(
-        bench.send("POST", "/route/test", JSON, &deep).await.status,
-        422
-    );
+    let refused = bench.send("POST", "/route/test", JSON, &deep).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("32 deep"), "{}", refused.body);
     let long = format!("\"{}\"", "x".repeat(2 << 20));
     assert_eq!(
         bench.send("POST", "/route/test", JSON, &long).await.status,
@@ -355,30 +352,13 @@ async fn records_are_found_by_number_and_trunk_latest_first() {
     bench.daemon.shutdown().await;
 }
 
-/// Lines of the stream until one has this text.
-fn heard(reader: &mut impl BufRead, text: &str) -> String {
-    let mut all = String::new();
-    while !all.contains(text) {
-        assert_ne!(reader.read_line(&mut all).unwrap(), 0, "{all}");
-    }
-    all
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_listens_hears_what_happens_in_order() {
     let bench = Bench::start().await;
     let socket = bench.socket();
-    let open = move || {
-        let mut line = UnixStream::connect(&socket).unwrap();
-        line.set_read_timeout(Some(PATIENCE)).unwrap();
-        let request = "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n";
-        line.write_all(request.as_bytes()).unwrap();
-        let mut reader = BufReader::new(line);
-        let head = heard(&mut reader, ": listening");
-        assert!(head.contains("text/event-stream"), "{head}");
-        reader
-    };
-    let mut reader = tokio::task::spawn_blocking(open).await.unwrap();
+    let mut reader = tokio::task::spawn_blocking(move || events(&socket))
+        .await
+        .unwrap();
     assert_eq!(bench.send("POST", "/drain", &[], "").await.status, 200);
     assert_eq!(bench.send("POST", "/undrain", &[], "").await.status, 200);
     assert_eq!(bench.send("POST", "/reload", &[], "").await.status, 200);

@@ -7,6 +7,7 @@ use causeway::daemon::net::tls::TlsStore;
 use causeway::sink::metrics::Direction;
 use rcgen::{ExtendedKeyUsagePurpose, SanType, date_time_ymd};
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sbc_core::config::RevokedFiles;
 use sbc_core::event::DropCode;
 use sbc_core::transport::FlowFault;
@@ -754,4 +755,93 @@ async fn a_connection_that_breaks_is_told_from_one_that_is_closed() {
     drop(reset);
     let fault = world.flow_lost().await;
     assert!(matches!(fault, FlowFault::Broken(_)), "{fault}");
+}
+
+/// DER with another element in the place of each that is `from`, and lengths that fit.
+fn with_element(der: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = der;
+    while let [tag, short, ..] = *rest {
+        let more = if short < 0x80 {
+            0
+        } else {
+            usize::from(short & 0x7F)
+        };
+        let length = match more {
+            0 => usize::from(short),
+            _ => rest[2..2 + more]
+                .iter()
+                .fold(0, |sum, octet| sum << 8 | usize::from(*octet)),
+        };
+        let (element, after) = rest.split_at(2 + more + length);
+        match element {
+            same if same == from => out.extend_from_slice(to),
+            _ if tag & 0x20 != 0 => out.extend(element_of(
+                tag,
+                &with_element(&element[2 + more..], from, to),
+            )),
+            other => out.extend_from_slice(other),
+        }
+        rest = after;
+    }
+    out
+}
+
+/// An element of DER.
+fn element_of(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).unwrap();
+    let [high, low] = length.to_be_bytes();
+    let head = match length {
+        0..0x80 => vec![tag, low],
+        0x80..0x100 => vec![tag, 0x81, low],
+        _ => vec![tag, 0x82, high, low],
+    };
+    [head, content.to_vec()].concat()
+}
+
+/// Curve parameters whose field is no prime, with a base point that has to be computed: who computes it
+/// looks for a square root that there is not, for ever (CVE-2022-0778).
+fn riddle() -> Vec<u8> {
+    let prime_field = [0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x01, 0x01];
+    let field = [&prime_field[..], &element_of(0x02, &[0x02, 0xB9])].concat();
+    let curve = [
+        element_of(0x04, &[0x01, 0x17]),
+        element_of(0x04, &[0x01, 0x18]),
+    ]
+    .concat();
+    let parameters = [
+        element_of(0x02, &[1]),
+        element_of(0x30, &field),
+        element_of(0x30, &curve),
+        element_of(0x04, &[0x02, 0x00, 0x08]),
+        element_of(0x02, &[0x02, 0x09]),
+    ];
+    element_of(0x30, &parameters.concat())
+}
+
+#[tokio::test]
+async fn a_certificate_whose_curve_is_a_riddle_is_refused_at_once() {
+    const P256: [u8; 10] = [0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
+    let world = World::new();
+    let leaf = world.authority.leaf(&[PEER]);
+    let good = CertificateDer::from_pem_slice(leaf.chain_pem.as_bytes()).unwrap();
+    let odd = with_element(&good, &P256, &riddle());
+    assert_ne!(odd, good.to_vec());
+    // Signed anew: everything but the curve is right.
+    let content = &odd[4..];
+    let length = usize::from(u16::from_be_bytes([content[2], content[3]]));
+    let (signed, rest) = content.split_at(4 + length);
+    let algorithm = &rest[..2 + usize::from(rest[1])];
+    let signature = [vec![0], world.authority.sign(signed)].concat();
+    let signature = element_of(0x03, &signature);
+    let odd = element_of(0x30, &[signed, algorithm, &signature].concat());
+    let key = PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).unwrap();
+    let client = support::client_showing(world.authority.roots(), odd.into(), key);
+    let stream = world.tcp("tls").await;
+    if let Ok(mut stream) = client.connect(SBC.try_into().unwrap(), stream).await {
+        let _ = stream.write_all(options("refused").as_bytes()).await;
+        assert_eq!(read_to_close(&mut stream).await, b"");
+    }
+    world.handshake("contoso", Direction::In, "cert_bad").await;
+    gets_in(&world, &leaf).await;
 }

@@ -3,12 +3,11 @@
 use crate::api::misfit;
 use crate::daemon::{Node, Phone, exit_to, types, within};
 use crate::draining::talks;
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, events};
 
 use causeway::sink::news::Kind;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
+use std::io::BufRead;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listener_that_falls_behind_misses_some_is_told_so_and_holds_up_no_call() {
@@ -16,19 +15,9 @@ async fn a_listener_that_falls_behind_misses_some_is_told_so_and_holds_up_no_cal
     let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
     let node = Node::start_with(|text| text + &exit_to(callee.address)).await;
     let socket = node.directory.path().join("run/api.sock");
-    let open = move || {
-        let mut line = UnixStream::connect(&socket).unwrap();
-        line.set_read_timeout(Some(PATIENCE)).unwrap();
-        let request = "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n";
-        line.write_all(request.as_bytes()).unwrap();
-        let mut reader = BufReader::new(line);
-        let mut head = String::new();
-        while !head.contains(": listening") {
-            assert_ne!(reader.read_line(&mut head).unwrap(), 0, "{head}");
-        }
-        reader
-    };
-    let mut reader = tokio::task::spawn_blocking(open).await.unwrap();
+    let mut reader = tokio::task::spawn_blocking(move || events(&socket))
+        .await
+        .unwrap();
     // It reads nothing, and what fits into sockets is soon full.
     let news = &node.daemon.sinks().news;
     let filler = "x".repeat(1_000);

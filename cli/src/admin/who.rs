@@ -23,6 +23,8 @@ use tokio::time::timeout;
 
 /// How long a body may take.
 const BODY: Duration = Duration::from_secs(10);
+/// Lists and objects of JSON that may stand within each other (SEC-153).
+const MOST_NESTED: usize = 32;
 /// Octets of a body that is too long which are still taken, so that its sender reads why it is refused.
 const MOST_PASSED_OVER: usize = 16 * MOST_SENT;
 
@@ -272,7 +274,16 @@ async fn whole(head: Parts, mut body: Body) -> Result<Request, Problem> {
     let read = Limited::new(&mut body, MOST_SENT).collect();
     let problem = |status, why: &str| Err(Problem::new(status, why));
     match timeout(BODY, read).await {
-        Ok(Ok(body)) => Ok(Request::from_parts(head, Body::from(body.to_bytes()))),
+        Ok(Ok(body)) => {
+            let body = body.to_bytes();
+            match is_nested_deeper(&body, MOST_NESTED) {
+                true => problem(
+                    StatusCode::BAD_REQUEST,
+                    "the body has lists or objects within each other more than 32 deep",
+                ),
+                false => Ok(Request::from_parts(head, Body::from(body))),
+            }
+        }
         Ok(Err(fault)) if fault.is::<LengthLimitError>() => {
             let _ = timeout(BODY, pass_over(body)).await;
             problem(
@@ -288,6 +299,26 @@ async fn whole(head: Parts, mut body: Body) -> Result<Request, Problem> {
     }
 }
 
+/// Whether brackets of JSON outside its strings stand deeper within each other than this. What is no JSON is
+/// refused by who reads it.
+fn is_nested_deeper(body: &[u8], most: usize) -> bool {
+    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
+    for octet in body {
+        match octet {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_text => is_escaped = true,
+            b'"' => is_text = !is_text,
+            b'[' | b'{' if !is_text => depth += 1,
+            b']' | b'}' if !is_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > most {
+            return true;
+        }
+    }
+    false
+}
+
 /// Takes the rest of a body that is too long, within reason: who is hung up on while writing never reads why.
 async fn pass_over(mut body: Body) {
     let mut octets = 0;
@@ -295,5 +326,21 @@ async fn pass_over(mut body: Body) {
         && let Some(Ok(frame)) = body.frame().await
     {
         octets += frame.data_ref().map_or(0, |data| data.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_brackets_of_json_count_and_only_so_many_within_each_other() {
+        let nested = |deep: usize| "[{\"a\":".repeat(deep / 2) + "1" + &"}]".repeat(deep / 2);
+        assert!(!is_nested_deeper(nested(32).as_bytes(), MOST_NESTED));
+        assert!(is_nested_deeper(nested(34).as_bytes(), MOST_NESTED));
+        let text = format!("{{\"text\":\"\\\"{}\"}}", "[".repeat(100));
+        assert!(!is_nested_deeper(text.as_bytes(), MOST_NESTED));
+        let beside = "[],".repeat(100);
+        assert!(!is_nested_deeper(beside.as_bytes(), MOST_NESTED));
     }
 }

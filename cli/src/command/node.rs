@@ -3,6 +3,7 @@
 use super::capture::packets;
 use super::csv::{self, Layout};
 use super::form::Output;
+use super::registration::books;
 use super::sure::{Stake, is_meant};
 use super::transfer::{self, Transfer};
 use crate::client::{Answer, ClientFault, ask};
@@ -299,28 +300,12 @@ pub fn status(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
                 table(&peers, &["trunk", "peer", "state"], out)?;
             }
         }
-        match rows("registrations").unwrap_or_default() {
-            all if all.is_empty() => {}
-            all => {
-                writeln!(out)?;
-                let columns = ["trunk", "address_of_record", "state", "server", "because"];
-                table(&all, &columns, out)?;
-            }
+        let ours = rows("registrations").unwrap_or_default();
+        let theirs = rows("bindings").unwrap_or_default();
+        if !ours.is_empty() || !theirs.is_empty() {
+            writeln!(out)?;
         }
-        match rows("bindings").unwrap_or_default() {
-            all if all.is_empty() => Ok(()),
-            all => {
-                writeln!(out)?;
-                let columns = [
-                    "trunk",
-                    "address_of_record",
-                    "contact",
-                    "reached_at",
-                    "until",
-                ];
-                table(&all, &columns, out)
-            }
-        }
+        books(&ours, &theirs, out)
     })
 }
 

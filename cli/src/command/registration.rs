@@ -27,6 +27,36 @@ pub enum Registrations {
     },
 }
 
+/// Our registrations and those of peers with us, each as a table.
+pub(super) fn books(ours: &[Value], theirs: &[Value], out: &mut dyn Write) -> io::Result<()> {
+    if !ours.is_empty() {
+        let columns = [
+            "trunk",
+            "address_of_record",
+            "state",
+            "server",
+            "until",
+            "because",
+        ];
+        table(ours, &columns, out)?;
+    }
+    if !ours.is_empty() && !theirs.is_empty() {
+        writeln!(out)?;
+    }
+    if !theirs.is_empty() {
+        let columns = [
+            "trunk",
+            "address_of_record",
+            "contact",
+            "reached_at",
+            "until",
+            "because",
+        ];
+        table(theirs, &columns, out)?;
+    }
+    Ok(())
+}
+
 /// `causeway reg`.
 ///
 /// # Errors
@@ -39,32 +69,7 @@ pub fn run(command: &Registrations, to: &Connection, out: &mut dyn Write) -> io:
             if ours.is_empty() && theirs.is_empty() {
                 return writeln!(out, "no trunk registers, and no peer registers with us");
             }
-            if !ours.is_empty() {
-                let columns = [
-                    "trunk",
-                    "address_of_record",
-                    "state",
-                    "server",
-                    "until",
-                    "because",
-                ];
-                table(ours, &columns, out)?;
-            }
-            if !ours.is_empty() && !theirs.is_empty() {
-                writeln!(out)?;
-            }
-            if !theirs.is_empty() {
-                let columns = [
-                    "trunk",
-                    "address_of_record",
-                    "contact",
-                    "reached_at",
-                    "until",
-                    "because",
-                ];
-                table(theirs, &columns, out)?;
-            }
-            Ok(())
+            books(ours, theirs, out)
         }),
         Registrations::Refresh { trunk } => post(
             to,

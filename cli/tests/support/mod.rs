@@ -10,19 +10,21 @@ use causeway::sink::metrics::{Direction, Metrics};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
     ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
-    date_time_ymd,
+    SigningKey, date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use sbc_core::config::{Assumed, Config, Loaded, Source};
 use sbc_core::id::{ListenerName, ShardId, TlsContextName, TransactionId};
 use sbc_core::input::Input;
 use sbc_core::sip::Message;
 use sbc_core::transport::{Flow, FlowFault, Hop, Protocol, TlsHop};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -79,6 +81,11 @@ impl Authority {
             chain_pem: signed.pem(),
             key_pem: key.serialize_pem(),
         }
+    }
+
+    /// Its signature of these octets, as certificates have it.
+    pub fn sign(&self, octets: &[u8]) -> Vec<u8> {
+        self.issuer.key().sign(octets).unwrap()
     }
 
     /// A list of revoked certificates, in PEM.
@@ -139,6 +146,23 @@ pub fn client(roots: RootCertStore, leaf: Option<&Leaf>) -> TlsConnector {
         }
         None => builder.with_no_client_auth(),
     };
+    TlsConnector::from(Arc::new(config))
+}
+
+/// A TLS client of the test that shows this certificate, whatever is in it.
+pub fn client_showing(
+    roots: RootCertStore,
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+) -> TlsConnector {
+    let provider = builder_provider();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let shown = Arc::new(CertifiedKey::new(vec![certificate], key));
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
     TlsConnector::from(Arc::new(config))
 }
 
@@ -562,4 +586,25 @@ pub async fn read_to_close(stream: &mut (impl AsyncReadExt + Unpin)) -> Vec<u8> 
 pub async fn write_text(stream: &mut (impl AsyncWriteExt + Unpin), text: &str) {
     stream.write_all(text.as_bytes()).await.unwrap();
     stream.flush().await.unwrap();
+}
+
+/// The stream of events of the interface at this socket, from now on. Blocks.
+pub fn events(socket: &Path) -> BufReader<UnixStream> {
+    let mut line = UnixStream::connect(socket).unwrap();
+    line.set_read_timeout(Some(PATIENCE)).unwrap();
+    line.write_all(b"GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let mut reader = BufReader::new(line);
+    let head = heard(&mut reader, ": listening");
+    assert!(head.contains("text/event-stream"), "{head}");
+    reader
+}
+
+/// Lines of a stream until one has this text.
+pub fn heard(reader: &mut impl BufRead, text: &str) -> String {
+    let mut all = String::new();
+    while !all.contains(text) {
+        assert_ne!(reader.read_line(&mut all).unwrap(), 0, "{all}");
+    }
+    all
 }

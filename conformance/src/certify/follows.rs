@@ -100,3 +100,22 @@ pub const CANDIDATE: Follows = (
 );
 /// The agent.
 pub const AGENT: Follows = ("TDR-ICE-001", "an agent without a candidate is none");
+/// A second INVITE that is made of a message of the call.
+pub const OFFERED_ANEW: [Follows; 6] = [
+    NAMED,
+    NO_ALLOW,
+    BARE,
+    NAMED_AT_PEER,
+    NO_ALLOW_AT_PEER,
+    BARE_AT_PEER,
+];
+/// The same, where the run asks where requests go as well.
+pub const OFFERED_ANEW_AWAY: [Follows; 7] = [
+    AWAY,
+    NAMED,
+    NO_ALLOW,
+    BARE,
+    NAMED_AT_PEER,
+    NO_ALLOW_AT_PEER,
+    BARE_AT_PEER,
+];

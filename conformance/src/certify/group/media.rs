@@ -172,14 +172,7 @@ pub const CASES: &[Case] = &[
                 "TDR-MED-026",
                 then(teams("ACK"), |text| as_method(text, "INVITE")),
             )
-            .also(&[
-                follows::NAMED,
-                follows::NO_ALLOW,
-                follows::BARE,
-                follows::NAMED_AT_PEER,
-                follows::NO_ALLOW_AT_PEER,
-                follows::BARE_AT_PEER,
-            ]),
+            .also(&follows::OFFERED_ANEW),
         ],
     ),
     case(

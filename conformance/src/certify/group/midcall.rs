@@ -197,14 +197,7 @@ pub const CASES: &[Case] = &[
                 "TDR-TMR-003",
                 then(teams("ACK"), |ack| as_method(ack, "INVITE")),
             )
-            .also(&[
-                follows::NAMED,
-                follows::NO_ALLOW,
-                follows::BARE,
-                follows::NAMED_AT_PEER,
-                follows::NO_ALLOW_AT_PEER,
-                follows::BARE_AT_PEER,
-            ]),
+            .also(&follows::OFFERED_ANEW),
             breaks(
                 "TDR-TMR-003",
                 replace(carrier("UPDATE").status(200), "200 OK", "500 No"),

@@ -182,15 +182,7 @@ pub const CASES: &[Case] = &[
                 "TDR-XFR-017",
                 then(teams("ACK"), |text| as_method(text, "INVITE")),
             )
-            .also(&[
-                follows::AWAY,
-                follows::NAMED,
-                follows::NO_ALLOW,
-                follows::BARE,
-                follows::NAMED_AT_PEER,
-                follows::NO_ALLOW_AT_PEER,
-                follows::BARE_AT_PEER,
-            ]),
+            .also(&follows::OFFERED_ANEW_AWAY),
             breaks("TDR-XFR-017", then(teams("INVITE"), once_more)).also(&[(
                 "TDR-XFR-011",
                 "a call that comes twice is not the one that was asked for",

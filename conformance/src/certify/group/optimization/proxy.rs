@@ -94,14 +94,8 @@ pub(super) const GUESSED_RIGHT: Case = case(
             rewrite(teams("INVITE").first(), |text| as_proxy(text, "Contact: ")),
         )
         .also(&[follows::NO_TRUNK, follows::STOPS]),
-        breaks(GUESS, then(teams("ACK"), |text| as_method(text, "INVITE"))).also(&[
-            follows::NAMED,
-            follows::NO_ALLOW,
-            follows::BARE,
-            follows::NAMED_AT_PEER,
-            follows::NO_ALLOW_AT_PEER,
-            follows::BARE_AT_PEER,
-        ]),
+        breaks(GUESS, then(teams("ACK"), |text| as_method(text, "INVITE")))
+            .also(&follows::OFFERED_ANEW),
     ],
 )
 .needs(NEEDS)
