@@ -11,6 +11,7 @@ use causeway::command::monitoring::Monitoring;
 use causeway::command::node::{Calls, Cdr, Connection, Drain, Reload};
 use causeway::command::number::Numbers;
 use causeway::command::parse::Parse;
+use causeway::command::progress::Wish;
 use causeway::command::protection::{Acl, Bans, Tokens};
 use causeway::command::registration::Registrations;
 use causeway::command::sim::Simulated;
@@ -414,7 +415,11 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
         Command::Call {
             command,
             connection,
-        } => node::calls(&command.unwrap_or(Calls::List), &connection, out),
+        } => node::calls(
+            &command.unwrap_or(Calls::List(Wish::default())),
+            &connection,
+            out,
+        ),
         Command::Status { connection } => node::status(&connection, out),
         Command::Top(arguments) => top::run(&arguments, out),
         Command::Stats(arguments) => stats::run(&arguments, out),

@@ -165,6 +165,25 @@ async fn an_overview_is_printed_once_where_there_is_no_terminal() {
     let (_, told, _) = types(&node, &["top", "--once", "-o", "json"]).await;
     let told: Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["now"]["calls"], 1);
+    // The one call is found by all that is true of it, and not by what is not.
+    for (wish, is_found) in [
+        (&["--trunk", "exit", "--state", "established"][..], true),
+        (&["--trunk", "carrier", "--number", "0"], true),
+        (&["--trunk", "teams-contoso"], false),
+        (&["--state", "setup"], false),
+        (&["--longer", "3600"], false),
+        (&["--number", "987654321987"], false),
+    ] {
+        let words = [&["call", "list"], wish].concat();
+        let (code, list, errors) = types(&node, &words).await;
+        assert_eq!(code, Some(0), "{errors}");
+        let is_none = list == "no such call in progress\n";
+        assert_eq!(
+            (is_none, list.contains(" established ")),
+            (!is_found, is_found),
+            "{wish:?} {list}"
+        );
+    }
     let alarms = told["alarms"].as_array().unwrap();
     let alarm = alarms.first().and_then(Value::as_str).unwrap();
     assert!(alarm.starts_with("draining: no new calls"), "{alarm}");

@@ -28,7 +28,29 @@ const RECENT: usize = 100;
 #[derive(Deserialize)]
 pub(super) struct CallWish {
     trunk: Option<String>,
+    number: Option<String>,
+    state: Option<String>,
     longer: Option<u64>,
+}
+
+impl CallWish {
+    fn is_for(&self, one: &CallView) -> bool {
+        let call = &one.call;
+        let is_of = |trunk: &String| {
+            let mut trunks = [Some(&call.from_trunk), call.to_trunk.as_ref()]
+                .into_iter()
+                .flatten();
+            trunks.any(|own| own.as_str() == trunk)
+        };
+        let has = |digits: &String| {
+            let mut numbers = [&call.calling, &call.called].into_iter();
+            numbers.any(|number| number.contains(digits.as_str()))
+        };
+        self.trunk.as_ref().is_none_or(is_of)
+            && self.number.as_ref().is_none_or(has)
+            && self.state.as_ref().is_none_or(|state| call.state == state)
+            && self.longer.is_none_or(|seconds| one.seconds >= seconds)
+    }
 }
 
 pub(super) async fn list(
@@ -37,6 +59,10 @@ pub(super) async fn list(
     wish: Result<Query<CallWish>, QueryRejection>,
 ) -> Result<Json<Vec<CallView>>, Problem> {
     let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    if wish.number.is_some() && !who.sees_numbers() {
+        let why = "who may not see numbers cannot look for them";
+        return Err(Problem::new(StatusCode::FORBIDDEN, why));
+    }
     let daemon = access.daemon()?;
     let now = wall_clock();
     let view = |call: CallSummary| CallView {
@@ -48,18 +74,13 @@ pub(super) async fn list(
     };
     let calls = access.desk.calls(&daemon, &who).await?;
     let all = calls.iter().cloned().map(view);
-    let is_meant = |one: &CallView| {
-        let trunk = wish.trunk.as_ref();
-        trunk.is_none_or(|trunk| one.call.from_trunk.as_str() == trunk)
-            && wish.longer.is_none_or(|seconds| one.seconds >= seconds)
-    };
     let hide = |mut one: CallView| {
         if !who.sees_numbers() {
             one.call.hide_numbers();
         }
         one
     };
-    Ok(Json(all.filter(is_meant).map(hide).collect()))
+    Ok(Json(all.filter(|one| wish.is_for(one)).map(hide).collect()))
 }
 
 /// A call in progress and its age.

@@ -284,7 +284,21 @@ const OPERATIONS: &[Operation] = &[
         right: Right::Read,
         summary: "Calls in progress",
         query: &[
-            ("trunk", "only those that came from this trunk", Text),
+            (
+                "trunk",
+                "only those that came from this trunk, or lead to it",
+                Text,
+            ),
+            (
+                "number",
+                "only those from or to a number with these digits in it, for who may see numbers",
+                Text,
+            ),
+            (
+                "state",
+                "only those in this state: setup, transfer, ending, established or unanswered",
+                Text,
+            ),
             (
                 "longer",
                 "only those that are at least so many seconds old",

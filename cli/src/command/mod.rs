@@ -23,6 +23,7 @@ pub mod node;
 pub mod number;
 mod online;
 pub mod parse;
+pub mod progress;
 pub mod protection;
 pub mod records;
 pub mod reference;

@@ -3,6 +3,7 @@
 use super::capture::packets;
 use super::csv::{self, Layout};
 use super::form::Output;
+use super::progress;
 use super::registration::books;
 use super::sure::{Stake, is_meant};
 use super::transfer::{self, Transfer};
@@ -27,8 +28,8 @@ pub struct Connection {
 /// What to do with calls.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Calls {
-    /// List calls in progress
-    List,
+    /// List calls in progress, all or some
+    List(progress::Wish),
     /// List calls that have ended, latest first
     Recent,
     /// List calls that failed and whose ladders are kept for that: the last 50 of each trunk
@@ -123,25 +124,7 @@ pub enum Cdr {
 /// If the output cannot be written.
 pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
     match command {
-        Calls::List => get(to, "/calls", out, |answer, out| {
-            let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
-            if rows.is_empty() {
-                return writeln!(out, "no calls in progress");
-            }
-            table(
-                &rows.iter().map(progress_row).collect::<Vec<_>>(),
-                &[
-                    "call",
-                    "state",
-                    "from_trunk",
-                    "to_trunk",
-                    "calling",
-                    "called",
-                    "for",
-                ],
-                out,
-            )
-        }),
+        Calls::List(wish) => progress::list(wish, to, out),
         Calls::Recent => get(to, "/calls/recent", out, |answer, out| {
             let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
             if rows.is_empty() {
@@ -795,12 +778,6 @@ pub(super) fn recent_row(record: &Value) -> Value {
         "cause": at("/cause/code"),
         "talked": at("/duration_ms").as_u64().map(|ms| duration(ms / 1000)),
     })
-}
-
-fn progress_row(call: &Value) -> Value {
-    let mut row = call.clone();
-    row["for"] = call["seconds"].as_u64().map(duration).into();
-    row
 }
 
 /// A time as a person says it.
