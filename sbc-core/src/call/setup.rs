@@ -234,6 +234,7 @@ impl Setup {
         if failure.is_none() {
             let what = Happened::Routed {
                 trunks: plan.iter().map(|trunk| trunk.name.clone()).collect(),
+                route: admitted.route,
                 because: admitted.because,
             };
             cx.out.emit(Some(call.id), None, what);
