@@ -250,8 +250,7 @@ impl Setup {
             &admitted.called,
             is_secure,
         );
-        let elin = admitted.place.and_then(|place| place.elin);
-        let caller = match elin {
+        let caller = match admitted.place.and_then(|place| place.elin) {
             Some(number) => Arc::new(Caller::clone(&admitted.caller).at_place(&number)),
             None => admitted.caller,
         };
