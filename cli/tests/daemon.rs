@@ -206,7 +206,7 @@ async fn a_daemon_starts_answers_and_stops_without_residue() {
     let metrics = node.ask("GET", "/metrics").await.body;
     for wanted in [
         "sbc_up_state{state=\"active\"} 1",
-        "sbc_sip_requests_total{dir=\"in\",listener=\"udp\",method=\"OPTIONS\",transport=\"udp\"} 1",
+        "sbc_sip_requests_total{dir=\"in\",method=\"OPTIONS\",transport=\"udp\",trunk=\"carrier\"} 1",
         "sbc_config_generation 1",
         "sbc_media_ports_limit{realm=\"core\"}",
         "subject_cn=\"",

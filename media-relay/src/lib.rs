@@ -32,7 +32,7 @@ pub mod transcode;
 mod worker;
 
 pub use control::realm::{EXPEDITED_FORWARDING, LocalAddress, Realm};
-pub use control::totals::{RealmTotals, RelayTotals};
+pub use control::totals::{DELAY_US, RealmTotals, RelayTotals};
 pub use control::{EventSink, Relay, RelayConfig, StartError};
 pub use entropy::{Entropy, NoEntropy};
 pub use io::{AddressReport, Backend, BackendReport, Runs};

@@ -196,6 +196,8 @@ fn media_flows_once_a_handshake_in_either_role_has_made_keys() {
                 "{role:?} {is_mux}"
             );
             assert!(failures(&bench).is_empty());
+            let made = if is_mux { 1 } else { 2 };
+            assert_eq!(bench.out.handshakes, [made, 0, 0, 0, 0]);
         }
     }
 }
@@ -212,6 +214,8 @@ fn nothing_leaves_in_the_clear_while_a_handshake_waits() {
     assert_eq!(failures(&bench), [HandshakeFault::Timeout]);
     bench.run_ms(20_000);
     assert_eq!(failures(&bench).len(), 1, "told once");
+    let timeout = 1 + HandshakeFault::Timeout as usize;
+    assert_eq!(bench.out.handshakes[timeout], 1);
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn media_goes_to_the_best_who_checked_and_then_to_the_nominated_one() {
     assert_eq!(voice_to_b(&mut bench, 5), Ok(direct()));
     checked(&mut bench, relayed(), &Check::nominating());
     assert_eq!(voice_to_b(&mut bench, 6), Ok(direct()));
+    assert_eq!(bench.out.nominated, 2, "what is repeated is no news");
 }
 
 #[test]

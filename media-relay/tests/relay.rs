@@ -731,6 +731,8 @@ fn a_secured_ipv4_leg_talks_to_a_plain_ipv6_leg_and_the_totals_add_up() {
         (totals.sessions, totals.panics, realm.ports_used),
         (1, 0, 2)
     );
+    // The first packets are measured, and then those of one turn in a thousand packets.
+    assert_eq!(totals.delays.iter().sum::<u64>(), 1);
     relay.shutdown();
 }
 

@@ -3,7 +3,7 @@
 
 use crate::auth::{Refused, Unanswered};
 use crate::cause::Because;
-use crate::id::{CallId, LegId, ListenerName, ShardId, TenantName, TrunkName};
+use crate::id::{CallId, LegId, ListenerName, RouteName, ShardId, TenantName, TrunkName};
 use crate::media::{Incompatible, Unusable};
 use crate::overload::{Stage, Strain};
 use crate::pidf;
@@ -196,6 +196,8 @@ pub enum Happened {
     Routed {
         /// Trunks to try, in order.
         trunks: Vec<TrunkName>,
+        /// By which route; nothing for a call for help, and where a redirection or transfer goes another way.
+        route: Option<RouteName>,
         /// Why.
         because: Because,
     },

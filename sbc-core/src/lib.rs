@@ -19,6 +19,8 @@ pub mod sip;
 
 pub mod transport;
 
+pub mod tally;
+
 pub mod auth;
 
 pub mod pidf;

@@ -19,10 +19,11 @@ use crate::policy::spend::Spending;
 use crate::policy::unusual::Watch;
 use crate::query::{Query, ResolveSpec};
 use crate::session::AckStore;
-use crate::sip::Message;
+use crate::sip::{Message, Method};
 use crate::stir::VerifySpec;
+use crate::tally::{Direction, OwnTally};
 use crate::time::{Now, Timestamp};
-use crate::transaction::{Indication, Manners, Table};
+use crate::transaction::{Indication, Manners, Owner, Table, TimerSet};
 use crate::transport::{Flow, Hop};
 use crate::trunk::asked::Asked;
 use crate::trunk::{Bindings, Closed, Health, Quarantine, Relief, Standings};
@@ -61,6 +62,8 @@ pub(crate) struct Plane {
     /// When Teams was asked.
     pub(crate) asked: Asked,
     pub(crate) watch: Watch,
+    /// What is sent, received and missed by trunk.
+    pub(crate) tally: OwnTally,
     pub(crate) quarantine: Quarantine,
     /// Trunks that an operator keeps new calls away from.
     pub(crate) closed: Closed,
@@ -107,6 +110,7 @@ impl Plane {
             elins: Elins::default(),
             asked: Asked::default(),
             watch: Watch::default(),
+            tally: OwnTally::default(),
             quarantine: Quarantine::default(),
             closed: Closed::default(),
             relief: Relief::default(),
@@ -137,6 +141,28 @@ impl Plane {
     ) {
         let (table, mint) = (&mut self.transactions, &mut self.mint);
         table.received_under(now, flow, message, manners, mint, out, up);
+    }
+
+    /// Sends a request (not ACK) to the peer of a trunk, in a new transaction. `bytes` carries our Via with `branch`
+    /// on top.
+    #[allow(clippy::too_many_arguments, reason = "the values have no common type")]
+    pub(crate) fn request(
+        &mut self,
+        now: Timestamp,
+        trunk: &Trunk,
+        method: &Method,
+        branch: &str,
+        bytes: Bytes,
+        hop: Hop,
+        owner: Owner,
+        out: &mut Effects,
+    ) -> TransactionId {
+        let tally = self.tally.of(&trunk.name);
+        tally.request(Direction::Out, method.into(), hop.protocol);
+        let (table, timers) = (&mut self.transactions, TimerSet::from(&trunk.timers));
+        let id = table.request(now, method, branch, bytes, hop, timers, owner, out);
+        table.count_with(id, tally);
+        id
     }
 
     /// User part of our Contact on a trunk that is registered: what the registrar knows us by.

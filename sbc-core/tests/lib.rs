@@ -17,6 +17,7 @@ mod clouds;
 mod codec_choice;
 mod common_name;
 mod connected;
+mod counted;
 mod crossing;
 mod dialogs;
 mod digits;

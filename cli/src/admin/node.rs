@@ -35,9 +35,21 @@ pub(super) fn scraped(daemon: &Daemon) -> String {
             .with_label_values(&[queue.as_str()])
             .set(i64::try_from(inbox.depth()).unwrap_or(i64::MAX));
     }
+    let audit = i64::try_from(daemon.sinks().audit.waiting()).unwrap_or(i64::MAX);
+    metrics.queue_depth.with_label_values(&["audit"]).set(audit);
     let log = metrics.queue_dropped.with_label_values(&["log"]);
     log.inc_by(daemon.sinks().log.dropped().saturating_sub(log.get()));
-    metrics.text()
+    let before = metrics.dropped_series();
+    let text = metrics.text();
+    let dropped = metrics.dropped_series();
+    if before == 0 && dropped > 0 {
+        let told = format!(
+            "{dropped} series are left out of what is scraped, because there are more than 50,000: the largest metrics \
+             are cut; fewer trunks with calls on one node make fewer"
+        );
+        daemon.sinks().log.warn("metrics", told).send();
+    }
+    text
 }
 
 pub(super) async fn health(State(access): State<Access>) -> Result<Json<Value>, Problem> {

@@ -134,7 +134,8 @@ mod tests {
                     };
                     for part in selection.0.split(", ") {
                         let label = part.split(['=', '!']).next().unwrap_or_default();
-                        let given = ["instance", "job"].contains(&label);
+                        let is_bucket = label == "le" && metric.kind == "histogram";
+                        let given = is_bucket || ["instance", "job"].contains(&label);
                         assert!(
                             given || metric.labels.iter().any(|known| known == label),
                             "{name} has no label {label:?}: {part}"

@@ -401,6 +401,10 @@ pub fn figures(
             transcodes,
             panics,
             reports_lost,
+            handshakes,
+            nominated,
+            delays,
+            delay_us,
         } = relay.totals();
         let realms = realms.into_iter().filter_map(|totals| {
             Some(RealmFigures {
@@ -419,6 +423,10 @@ pub fn figures(
             transcodes,
             panics,
             reports_lost,
+            handshakes,
+            nominated,
+            delays,
+            delay_us,
             has_relay: relay.trouble().is_none(),
             relays_lost: relay.lost(),
         }

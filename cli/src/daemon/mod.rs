@@ -49,7 +49,7 @@ use crate::sink::cdr::{Cdr, CdrWriter};
 use crate::sink::hep::Hep;
 use crate::sink::lent::{Bell, LentWriter};
 use crate::sink::log::Log;
-use crate::sink::metrics::{MediaCollector, Metrics, SpendCollector, UpState};
+use crate::sink::metrics::{MediaCollector, Metrics, SignallingCollector, SpendCollector, UpState};
 use crate::sink::news::News;
 use crate::sink::spending::SpendWriter;
 use crate::sink::trace::Traces;
@@ -826,8 +826,11 @@ impl State<'_> {
         // The shards' clocks begin within a moment from now.
         let (books, started) = (together.books(), Instant::now());
         let collector = SpendCollector::new(books.clone(), started);
+        let signalling = SignallingCollector::new(together.tally());
         collector
             .and_then(|collector| metrics.add_collector(Box::new(collector)))
+            .and(signalling)
+            .and_then(|signalling| metrics.add_collector(Box::new(signalling)))
             .map_err(|fault| StartFault::System(fault.to_string()))?;
         Ok(self.keeping("what was spent", |directory, log| {
             SpendWriter::start(directory, books, started, log)

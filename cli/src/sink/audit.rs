@@ -11,6 +11,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -114,6 +115,8 @@ impl Entry {
 pub struct Audit {
     path: Option<PathBuf>,
     jobs: SyncSender<Job>,
+    /// Entries that are handed over and not taken.
+    waiting: Arc<AtomicUsize>,
     refusals: Arc<Mutex<Refusals>>,
     log: Log,
 }
@@ -136,13 +139,16 @@ impl Audit {
         let book = directory.map(|directory| Book::open(directory, MOST, &log));
         let book = book.transpose()?;
         let (jobs, to_do) = mpsc::sync_channel(QUEUE);
+        let waiting = Arc::<AtomicUsize>::default();
         let own = Self {
+            waiting: Arc::clone(&waiting),
             path: book.as_ref().map(|book| book.path.clone()),
             jobs,
             refusals: Arc::default(),
             log: log.clone(),
         };
         let writer = Writer {
+            waiting,
             book,
             refusals: Arc::clone(&own.refusals),
             log,
@@ -150,6 +156,11 @@ impl Audit {
         let thread = std::thread::Builder::new().name("audit".to_owned());
         thread.spawn(move || writer.run(&to_do, MINUTE))?;
         Ok(own)
+    }
+
+    /// Entries that wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// Whether entries are kept in a file.
@@ -160,6 +171,7 @@ impl Audit {
     /// Writes one entry, and returns when it is on the disk.
     pub async fn write(&self, deed: Deed) {
         let (told, is_written) = oneshot::channel();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         let handed = match self.jobs.try_send(Job::Write(deed, Some(told))) {
             Ok(()) => true,
             Err(TrySendError::Full(job)) => {
@@ -182,13 +194,17 @@ impl Audit {
 
     /// Notes what somebody known was refused: one by one, up to a bound for each of them. Never waits.
     pub fn refused(&self, deed: Deed) {
-        let is_written = self.lock().of(&deed.who);
-        if is_written
-            && let Err(
-                TrySendError::Full(Job::Write(deed, _))
-                | TrySendError::Disconnected(Job::Write(deed, _)),
-            ) = self.jobs.try_send(Job::Write(deed, None))
+        if !self.lock().of(&deed.who) {
+            return;
+        }
+        // Before it is handed over: the writer may be faster than this.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if let Err(
+            TrySendError::Full(Job::Write(deed, _))
+            | TrySendError::Disconnected(Job::Write(deed, _)),
+        ) = self.jobs.try_send(Job::Write(deed, None))
         {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
             self.lock().pass_over(&deed.who);
         }
     }
@@ -237,6 +253,7 @@ impl Audit {
 
 /// What the thread works on.
 struct Writer {
+    waiting: Arc<AtomicUsize>,
     book: Option<Book>,
     refusals: Arc<Mutex<Refusals>>,
     log: Log,
@@ -249,6 +266,7 @@ impl Writer {
             let left = next.saturating_duration_since(Instant::now());
             match to_do.recv_timeout(left) {
                 Ok(Job::Write(deed, told)) => {
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
                     let written = self.add(deed);
                     match told {
                         // Whoever waited may be gone.
@@ -840,6 +858,7 @@ mod tests {
     async fn a_disk_that_stands_still_holds_up_whoever_changes_something_and_nobody_else() {
         let (jobs, to_do) = mpsc::sync_channel(1);
         let audit = Audit {
+            waiting: Arc::default(),
             path: None,
             jobs,
             refusals: Arc::default(),

@@ -17,13 +17,33 @@ pub struct RelayTotals {
     pub panics: u64,
     /// Reports of RTCP that a relay in a process of its own had no room to tell.
     pub reports_lost: u64,
+    /// Handshakes of DTLS-SRTP that came to keys, and behind them those that failed, in the order of
+    /// [`media_api::HandshakeFault`].
+    pub handshakes: [u64; 5],
+    /// Pairs of ICE that peers have nominated.
+    pub nominated: u64,
+    /// Measured turns of workers by how long their packets took, up to each of [`DELAY_US`]; the last took longer.
+    pub delays: [u64; DELAY_US.len() + 1],
+    /// Microseconds of all measured turns together.
+    pub delay_us: u64,
 }
+
+/// Upper ends of what is told apart of the time from taking packets to having sent them, in microseconds.
+pub const DELAY_US: [u64; 8] = [500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000];
 
 impl RelayTotals {
     /// Adds what a relay has counted that has ended: counters go on, sessions and ports ended with it.
     pub(crate) fn follow(&mut self, past: &Self) {
         self.panics += past.panics;
         self.reports_lost += past.reports_lost;
+        self.nominated += past.nominated;
+        self.delay_us += past.delay_us;
+        for (own, before) in self.handshakes.iter_mut().zip(past.handshakes) {
+            *own += before;
+        }
+        for (own, before) in self.delays.iter_mut().zip(past.delays) {
+            *own += before;
+        }
         for before in &past.realms {
             match self.realms.iter_mut().find(|own| own.realm == before.realm) {
                 Some(own) => own.follow(before),
@@ -133,6 +153,10 @@ pub(crate) struct Published {
     realms: Vec<PublishedRealm>,
     sessions: AtomicU64,
     panics: AtomicU64,
+    handshakes: [AtomicU64; 5],
+    nominated: AtomicU64,
+    delays: [AtomicU64; DELAY_US.len() + 1],
+    delay_us: AtomicU64,
     /// When the worker last came round, in microseconds of its clock.
     seen_us: AtomicU64,
 }
@@ -154,6 +178,10 @@ impl Published {
             realms: (0..realms).map(|_| PublishedRealm::default()).collect(),
             sessions: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            handshakes: Default::default(),
+            nominated: AtomicU64::new(0),
+            delays: Default::default(),
+            delay_us: AtomicU64::new(0),
             seen_us: AtomicU64::new(0),
         }
     }
@@ -166,6 +194,21 @@ impl Published {
     /// When the worker last came round.
     pub(crate) fn last_seen(&self) -> Timestamp {
         Timestamp(self.seen_us.load(ORDER))
+    }
+
+    /// Packets have taken so long to be sent on.
+    pub(crate) fn delayed(&self, us: u64) {
+        let at = DELAY_US.iter().position(|end| us <= *end);
+        self.delays[at.unwrap_or(DELAY_US.len())].fetch_add(1, ORDER);
+        self.delay_us.fetch_add(us, ORDER);
+    }
+
+    /// So many handshakes have ended, and so many pairs were nominated, since the start.
+    pub(crate) fn set_up(&self, handshakes: [u64; 5], nominated: u64) {
+        for (to, from) in self.handshakes.iter().zip(handshakes) {
+            to.store(from, ORDER);
+        }
+        self.nominated.store(nominated, ORDER);
     }
 
     pub(crate) fn store(&self, realms: &[RealmCounters], sessions: u64, panics: u64) {
@@ -210,5 +253,13 @@ impl Published {
         }
         totals.sessions += self.sessions.load(ORDER);
         totals.panics += self.panics.load(ORDER);
+        totals.nominated += self.nominated.load(ORDER);
+        totals.delay_us += self.delay_us.load(ORDER);
+        for (to, from) in totals.handshakes.iter_mut().zip(&self.handshakes) {
+            *to += from.load(ORDER);
+        }
+        for (to, from) in totals.delays.iter_mut().zip(&self.delays) {
+            *to += from.load(ORDER);
+        }
     }
 }

@@ -150,7 +150,9 @@ wire_layout! {
         1: Xdp,
     }
 
-    struct RelayTotals { realms, sessions, transcodes, panics, reports_lost }
+    struct RelayTotals {
+        realms, sessions, transcodes, panics, reports_lost, handshakes, nominated, delays, delay_us,
+    }
 
     struct RealmTotals {
         realm, received_packets, received_bytes, sent_packets, sent_bytes, lost_packets, dropped, jitter_us_sum,

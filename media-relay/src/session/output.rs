@@ -116,6 +116,10 @@ pub struct Output {
     recodes: Vec<(super::Recode, RealmId, usize)>,
     bytes: Vec<u8>,
     made: Vec<MadeAt>,
+    /// Handshakes of DTLS-SRTP that came to keys, and those that failed by fault; not emptied.
+    pub handshakes: [u64; 5],
+    /// Pairs that peers have nominated; not emptied.
+    pub nominated: u64,
     /// Who checks without a password; not emptied.
     pub(super) strangers: Strangers,
     /// Something is due sooner than before, although no command and no tick was given.

@@ -466,6 +466,7 @@ impl MediaSession {
         match outcome {
             dtls::Outcome::Keys { local, remote } => {
                 channel.state = State::Keyed;
+                out.handshakes[0] += 1;
                 stream.install(own, part, &local, &remote, now);
                 self.replan(now);
                 // Digits may have waited for this.
@@ -475,6 +476,7 @@ impl MediaSession {
             dtls::Outcome::Failed(_) if channel.state == State::Keyed => {}
             dtls::Outcome::Failed(why) => {
                 channel.state = State::Failed;
+                out.handshakes[1 + why as usize] += 1;
                 if part == Part::Rtp && stage == Stage::Final {
                     let index = stream.index;
                     out.events.push(Event::HandshakeFailed {

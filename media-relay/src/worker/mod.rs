@@ -103,7 +103,12 @@ pub(crate) struct Worker<B> {
     clock: Clock,
     /// What comes back from those who transcode.
     recoded: Receiver<Recoded>,
+    /// Packets until it is measured again how long they take.
+    until_measured: usize,
 }
+
+/// Of so many packets, those of one turn are measured.
+const MEASURED_OF: usize = 1_000;
 
 impl<B: Batch> Worker<B> {
     pub(crate) fn new(batch: B, beginning: Beginning) -> Self {
@@ -143,6 +148,7 @@ impl<B: Batch> Worker<B> {
             published,
             clock,
             recoded,
+            until_measured: 0,
         }
     }
 
@@ -184,6 +190,7 @@ impl<B: Batch> Worker<B> {
     fn turn(&mut self, ready: &[SocketId]) -> ControlFlow<()> {
         self.obey()?;
         for socket in ready {
+            let taken = self.is_measured().then(|| self.clock.now());
             let filled = self.batch.receive(*socket);
             // Whoever answers a call tells us before it tells the caller. So what a packet depends
             // on was in our inbox before the packet was in its socket: obeying between taking
@@ -192,6 +199,12 @@ impl<B: Batch> Worker<B> {
             self.obey()?;
             let now = self.clock.now();
             self.sessions.deliver(*socket, filled, now, &mut self.batch);
+            self.until_measured = self.until_measured.saturating_sub(filled);
+            if let Some(taken) = taken.filter(|_| filled > 0) {
+                let us = self.clock.now().since_us(taken);
+                self.published.delayed(us);
+                self.until_measured = MEASURED_OF;
+            }
         }
         // Here and nowhere above: a socket that is opened may get the number of one just closed,
         // whose packets could then be taken for its own.
@@ -210,6 +223,11 @@ impl<B: Batch> Worker<B> {
             self.sessions.recoded(&mut recoded, now, &mut self.batch);
         }
         ControlFlow::Continue(())
+    }
+
+    /// Whether it is measured how long the next packets take.
+    fn is_measured(&self) -> bool {
+        self.until_measured == 0
     }
 
     /// Applies every command that waits, except those that open or close sockets: no packet can

@@ -389,6 +389,7 @@ impl Sessions {
 
     pub(super) fn publish(&self, published: &Published) {
         published.store(&self.counters, self.by_id.len() as u64, self.panics);
+        published.set_up(self.out.handshakes, self.out.nominated);
     }
 
     /// Runs `work` on a session and does what it wants done.
@@ -486,9 +487,11 @@ impl Sessions {
     /// for with the same care.
     fn bury(&mut self, at: usize, now: Timestamp, batch: &mut impl Batch) {
         self.panics += 1;
+        let (handshakes, nominated) = (self.out.handshakes, self.out.nominated);
         let wants_reports = self.out.wants_reports;
         self.out = Output::new();
         self.out.wants_reports = wants_reports;
+        (self.out.handshakes, self.out.nominated) = (handshakes, nominated);
         let Some(Some(entry)) = self.entries.get(at) else {
             return;
         };

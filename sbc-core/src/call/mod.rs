@@ -40,7 +40,9 @@ use crate::cause::{Because, Cause, CauseCode, EndedBy};
 use crate::config::{Config, Preset, Trunk};
 use crate::event::Happened;
 use crate::few::Few;
-use crate::id::{CallId, CommandId, LegId, QueryId, TenantName, TransactionId, TrunkName};
+use crate::id::{
+    CallId, CommandId, LegId, QueryId, RouteName, TenantName, TransactionId, TrunkName,
+};
 use crate::media::MediaImage;
 use crate::plane::Cx;
 use crate::policy::admission::Place;
@@ -246,6 +248,8 @@ pub(crate) struct Admitted {
     pub(crate) calling: String,
     /// Trunks to try, or the refusal that the call gets.
     pub(crate) plan: Result<Vec<Arc<Trunk>>, crate::policy::Refusal>,
+    /// The route that led to them.
+    pub(crate) route: Option<RouteName>,
     pub(crate) because: Because,
     /// Whether the trunks are called all at once.
     pub(crate) at_once: bool,

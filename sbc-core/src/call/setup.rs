@@ -234,6 +234,7 @@ impl Setup {
         if failure.is_none() {
             let what = Happened::Routed {
                 trunks: plan.iter().map(|trunk| trunk.name.clone()).collect(),
+                route: admitted.route,
                 because: admitted.because,
             };
             cx.out.emit(Some(call.id), None, what);
@@ -249,8 +250,7 @@ impl Setup {
             &admitted.called,
             is_secure,
         );
-        let elin = admitted.place.and_then(|place| place.elin);
-        let caller = match elin {
+        let caller = match admitted.place.and_then(|place| place.elin) {
             Some(number) => Arc::new(Caller::clone(&admitted.caller).at_place(&number)),
             None => admitted.caller,
         };

@@ -278,6 +278,7 @@ impl Core {
             called,
             calling: calling.value,
             plan,
+            route: route.cloned(),
             because,
             entrance,
             at_once,

@@ -42,6 +42,7 @@ impl Core {
         self.plane.asked = together.asked.clone();
         self.plane.talking = together.talking.clone();
         self.plane.watch = together.watch.clone();
+        self.plane.tally = together.tally.beside();
         self.plane.health.found = together.found.clone();
         self.plane.quarantine = together.quarantine.clone();
         self.plane.closed = together.closed.clone();

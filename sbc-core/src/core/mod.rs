@@ -41,6 +41,7 @@ use crate::sip::{
     Capabilities, HeaderName, Message, Method, Objection, Reaction, Rejected, Rejection,
     RequestHead, ResponseBuilder, Status, Token,
 };
+use crate::tally::{Direction, Held};
 use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Manners, Owner, TimerSet};
 use crate::transport::{Flow, Protocol};
@@ -244,6 +245,7 @@ impl Core {
         }
         let is_quiet = self.is_quiet();
         self.sweeper.watch(now.mono, is_quiet);
+        self.show_sizes();
         self.post(now, out);
     }
 
@@ -311,6 +313,22 @@ impl Core {
             places: self.plane.admission.taken() + self.plane.circles.len(),
             bindings: self.upkeep.registrars.len(),
         }
+    }
+
+    /// Shows how many transactions and dialogs there are.
+    fn show_sizes(&self) {
+        let of = self.plane.transactions.sizes();
+        let number = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
+        let dialogs = &self.plane.dialogs;
+        let ended = dialogs.ended();
+        self.plane.tally.holds(Held {
+            invite_clients: number(of.invite_clients),
+            clients: number(of.clients),
+            invite_servers: number(of.invite_servers),
+            servers: number(of.servers),
+            dialogs: number(dialogs.len().saturating_sub(ended)),
+            ended_dialogs: number(ended),
+        });
     }
 
     /// Takes a configuration into use; calls keep the one they were admitted with.
@@ -435,6 +453,8 @@ impl Core {
             }
             Err(why) => return dropped(why, flow, out),
         };
+        let tally = self.plane.tally.of(&ingress.trunk.name);
+        tally.request(Direction::In, message.method().into(), flow.protocol);
         let message = self.told_load(now, message, &ingress.trunk);
         let owner = self.plane.transactions.known_owner_of(&message);
         // What was answered gets the same answer again (RFC 3261 §17.2.2).
@@ -463,7 +483,8 @@ impl Core {
         allow_alias(flow, &message, &ingress.trunk, out);
         arrived_in_transaction(owner, flow, &message, out);
         let mut up = Vec::new();
-        let manners = manners(&self.plane.config, &ingress.trunk);
+        let tally = self.plane.tally.of(&ingress.trunk.name);
+        let manners = manners(&self.plane.config, &ingress.trunk, tally);
         self.plane
             .receive(now.mono, flow, message, &manners, out, &mut up);
         self.indicate(now, up, Some(ingress), out);

@@ -7,11 +7,13 @@ use crate::policy::header::fixed;
 use crate::policy::{ingress, response};
 use crate::sip::header::{Header, Reason};
 use crate::sip::{HeaderName, Message, Method, RequestHead, ResponseBuilder, Status, Token};
+use crate::tally::TrunkTally;
 use crate::transaction::Manners;
 use crate::transport::via::{ResponseTarget, datagram_target, note_source};
 use crate::transport::{Flow, Hop, Protocol};
 use bytes::Bytes;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 /// The header that names our cause.
 const CAUSE: &str = "X-SBC-Cause";
@@ -53,11 +55,12 @@ pub(super) fn answer_without_state(
 }
 
 /// How a trunk's peer is answered before anybody has taken its request.
-pub(super) fn manners(config: &Config, trunk: &Trunk) -> Manners {
+pub(super) fn manners(config: &Config, trunk: &Trunk, tally: Arc<TrunkTally>) -> Manners {
     Manners {
         merged: trunk.habits.merged,
         lines: who_we_are(config, trunk),
         says_why: says_why(trunk),
+        tally: Some(tally),
     }
 }
 

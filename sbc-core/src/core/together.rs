@@ -1,6 +1,6 @@
 //! What all shards of a node count together: the limits on calls, set-ups that may be circles, calls that
 //! give way to others, numbers that are lent to those who call for help, when Teams was asked, who talks, what is usual of calls, how many calls there are,
-//! how many of them their callers have left, what calls have found out about the addresses of peers, and which trunks an
+//! how many of them their callers have left, what is sent and received by trunk, what calls have found out about the addresses of peers, and which trunks an
 //! operator keeps new calls away from.
 //!
 //! A limit is one of the node, and which shard a call falls to is chance: shards that counted each for
@@ -17,6 +17,7 @@ use crate::policy::presence::Talking;
 use crate::policy::spend::Spending;
 use crate::policy::spend::books::Books;
 use crate::policy::unusual::Watch;
+use crate::tally::Tally;
 use crate::trunk::asked::Asked;
 use crate::trunk::{Closed, FoundByCalls, Quarantine};
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub struct Together {
     pub(super) asked: Asked,
     pub(super) talking: Talking,
     pub(super) watch: Watch,
+    pub(super) tally: Tally,
     pub(super) live: Live,
     pub(super) adrift: Adrift,
     pub(super) found: FoundByCalls,
@@ -59,6 +61,11 @@ impl Together {
     /// Trunks that an operator keeps new calls away from, for those who keep them over a restart and show them.
     pub fn closed(&self) -> Closed {
         self.closed.clone()
+    }
+
+    /// What is sent, received and missed, for those who show it.
+    pub fn tally(&self) -> Tally {
+        self.tally.clone()
     }
 
     /// What was spent, for those who keep it over a restart and show it.

@@ -118,6 +118,11 @@ impl DialogTable {
         self.legs.len()
     }
 
+    /// Those of them that have ended.
+    pub fn ended(&self) -> usize {
+        self.ended.len()
+    }
+
     /// Whether nothing is known.
     pub fn is_empty(&self) -> bool {
         self.legs.is_empty()

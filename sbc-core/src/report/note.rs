@@ -82,7 +82,9 @@ pub fn note(what: &Happened) -> Option<String> {
             None => format!("trunk \"{trunk}\" has calls again"),
         },
         Happened::Unusual(unusual) => unusual.to_string(),
-        Happened::Routed { trunks, because } => {
+        Happened::Routed {
+            trunks, because, ..
+        } => {
             let trunks: Vec<_> = trunks.iter().map(ToString::to_string).collect();
             format!(
                 "routed to {} ({})",

@@ -8,11 +8,13 @@ use crate::effect::{Effect, Effects};
 use crate::hashed::Minted;
 use crate::id::{CallId, LegId, TransactionId};
 use crate::session::style::LegStyle;
-use crate::sip::{Limits, Message};
+use crate::sip::{Limits, Message, Method};
+use crate::tally::{Direction, Repeated, TrunkTally};
 use crate::time::Timestamp;
 use crate::transport::Hop;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// ACKs by INVITE transaction and To tag of the 2xx.
@@ -48,6 +50,7 @@ struct Ack {
     /// The same to other addresses of the peer.
     others: VecDeque<(Hop, Bytes)>,
     owner: (CallId, LegId),
+    tally: Arc<TrunkTally>,
 }
 
 impl AckStore {
@@ -66,6 +69,7 @@ impl AckStore {
         mut copies: VecDeque<(Hop, Bytes)>,
         owner: (CallId, LegId),
         style: &LegStyle,
+        tally: Arc<TrunkTally>,
         out: &mut Effects,
     ) {
         let Some((hop, bytes)) = copies.pop_front() else {
@@ -80,6 +84,7 @@ impl AckStore {
             bytes,
             others: copies,
             owner,
+            tally,
         };
         ack.transmit(out);
         let of_invite = self
@@ -114,6 +119,7 @@ impl AckStore {
             return false;
         };
         ack.turn();
+        ack.tally.repeated(Direction::Out, Repeated::Request);
         ack.transmit(out);
         true
     }
@@ -169,6 +175,8 @@ impl Ack {
     }
 
     fn transmit(&self, out: &mut Effects) {
+        let (method, protocol) = ((&Method::Ack).into(), self.hop.protocol);
+        self.tally.request(Direction::Out, method, protocol);
         out.push(Effect::Send {
             hop: self.hop.clone(),
             bytes: self.bytes.clone(),

@@ -10,6 +10,7 @@ use crate::plane::Cx;
 use crate::session::LegStyle;
 use crate::sip::header::{CSeq, ContentType, From, RAck};
 use crate::sip::{HeaderName, Message, Method, Status};
+use crate::tally::{Direction, Missed, Repeated};
 use crate::transport::Flow;
 use bytes::Bytes;
 use std::time::Duration;
@@ -206,6 +207,8 @@ impl Session {
         cx.plane
             .transactions
             .respond(now, ok.invite, Status::OK, bytes, cx.out);
+        let tally = cx.plane.tally.of(&self.style.trunk.name);
+        tally.repeated(Direction::Out, Repeated::Response);
         confirmed.interval = (confirmed.interval * 2).min(self.style.trunk.timers.t2);
         self.timers
             .set(Timer::RepeatOk as usize, now + confirmed.interval);
@@ -213,6 +216,8 @@ impl Session {
 
     /// The ACK never came: the call is over, with BYE (SIP-211).
     pub(super) fn no_ack(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {
+        let tally = cx.plane.tally.of(&self.style.trunk.name);
+        tally.missed(Missed::Ack);
         match std::mem::replace(&mut self.phase, Phase::Over) {
             Phase::Confirmed(mut confirmed) => {
                 confirmed.ok = None;

@@ -17,7 +17,7 @@ use crate::session::style::LegStyle;
 use crate::sip::header::{ContentType, MaxForwards, Via};
 use crate::sip::{HeaderName, Method, RequestBuilder};
 use crate::time::Timestamp;
-use crate::transaction::{Owner, TimerSet};
+use crate::transaction::Owner;
 use crate::transport::{Flow, Hop, Protocol, nat};
 use crate::trunk::{Footing, Place};
 use bytes::Bytes;
@@ -731,9 +731,11 @@ impl Link {
         let keep = 64 * style.trunk.timers.t1;
         let tag = Bytes::copy_from_slice(self.dialog.remote_tag());
         let (now, owner) = (cx.now.mono, self.owner);
-        cx.plane
+        let plane = &mut *cx.plane;
+        let tally = plane.tally.of(&style.trunk.name);
+        plane
             .acks
-            .send(now, keep, invite, tag, copies, owner, style, cx.out);
+            .send(now, keep, invite, tag, copies, owner, style, tally, cx.out);
     }
 
     /// Remembers a request for as long as it could go elsewhere, or must arrive.
@@ -888,10 +890,9 @@ impl Link {
         bytes: Bytes,
     ) -> TransactionId {
         let owner = Owner::Leg(self.owner.0, self.owner.1);
-        let timers = TimerSet::from(&style.trunk.timers);
-        let (now, hop) = (cx.now.mono, hop.clone());
-        let table = &mut cx.plane.transactions;
-        table.request(now, method, branch, bytes, hop, timers, owner, cx.out)
+        let (now, hop, trunk) = (cx.now.mono, hop.clone(), &style.trunk);
+        cx.plane
+            .request(now, trunk, method, branch, bytes, hop, owner, cx.out)
     }
 }
 

@@ -7,6 +7,7 @@ use crate::id::TransactionId;
 use crate::plane::Cx;
 use crate::sip::header::{Header, MaxForwards, MinSe, Reason};
 use crate::sip::{HeaderName, Message, Method, Status};
+use crate::tally::{RefreshResult, RefreshRole};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -16,7 +17,10 @@ const AGAIN: Duration = Duration::from_secs(10);
 impl Session {
     /// Counts the interval from now: an INVITE or UPDATE has its 2xx.
     pub(super) fn restart_session_timer(&mut self, cx: &mut Cx<'_>) {
-        self.refreshed = Some(cx.now.mono);
+        let is_again = self.refreshed.replace(cx.now.mono).is_some();
+        if is_again && self.timer.interval_s().is_some() {
+            self.count_refresh(cx, RefreshResult::Refreshed);
+        }
         self.is_heard();
         self.stop_session_timer();
         self.pings_later(cx);
@@ -117,16 +121,26 @@ impl Session {
 
     /// An INVITE or UPDATE of ours failed, and the session goes on. If it was a refresh, it is made
     /// again: `soon` where nothing but a longer interval or the end of a glare is needed.
-    pub(super) fn refresh_failed(&mut self, cx: &Cx<'_>, soon: bool) {
+    pub(super) fn refresh_failed(&mut self, cx: &mut Cx<'_>, soon: bool) {
         if !self.timer.is_ours() || self.timers.is_set(Timer::Refreshing as usize) {
             return;
         }
+        self.count_refresh(cx, RefreshResult::Failed);
         if soon {
             self.timer.set_due(true);
         } else {
             self.timers
                 .set(Timer::Refreshing as usize, cx.now.mono + AGAIN);
         }
+    }
+
+    fn count_refresh(&self, cx: &mut Cx<'_>, result: RefreshResult) {
+        let role = match self.timer.is_ours() {
+            true => RefreshRole::Local,
+            false => RefreshRole::Peer,
+        };
+        let tally = cx.plane.tally.of(&self.style.trunk.name);
+        tally.refresh(role, result);
     }
 
     /// Nobody refreshed in time: BYE.
@@ -142,6 +156,7 @@ impl Session {
         if self.spared_until.is_some() {
             return self.asks_whether_there(cx);
         }
+        self.count_refresh(cx, RefreshResult::Expired);
         let reason = Reason::q850(TIMER_EXPIRED, None).to_bytes();
         self.hang_up(cx, Status::REQUEST_TIMEOUT, Some(reason));
         up.push(SessionEvent::Ended(Ending::Expired { interval_s }));

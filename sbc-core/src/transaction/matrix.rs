@@ -7,11 +7,12 @@ use super::client::Client;
 use super::invite_client::InviteClient;
 use super::invite_server::InviteServer;
 use super::server::{Server, Trying};
-use super::{Owner, Sender, TimerSet, Verdict};
+use super::{Counted, Owner, Sender, TimerSet, Verdict};
 use crate::deadline::Timers;
 use crate::effect::{Effect, Effects};
 use crate::id::{ListenerName, TransactionId};
 use crate::sip::{Limits, Message, Status};
+use crate::tally::CountedMethod;
 use crate::time::Timestamp;
 use crate::transport::{Hop, Protocol};
 use bytes::Bytes;
@@ -252,10 +253,15 @@ fn with_sender<T>(step: impl FnOnce(&mut Sender<'_>) -> T) -> (T, Vec<String>) {
         tls: None,
         flow: None,
     };
+    let counted = Counted {
+        method: CountedMethod::named("INVITE"),
+        tally: None,
+    };
     let result = step(&mut Sender {
         id: TransactionId(1),
         owner: Owner::Nobody,
         hop: &hop,
+        counted: &counted,
         out: &mut out,
     });
     let sent = out

@@ -20,8 +20,10 @@ use crate::config::Merged;
 use crate::effect::{Effect, Effects};
 use crate::id::{CallId, FlowId, LegId, TransactionId};
 use crate::sip::{HeaderName, Message};
+use crate::tally::{CountedMethod, TrunkTally};
 use crate::transport::{Flow, FlowFault, Hop};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// Whose transaction it is; handed back with everything that concerns it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,7 +132,7 @@ pub enum Indication {
 }
 
 /// How a peer is answered before anybody has taken its request.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Manners {
     /// What becomes of merged requests.
     pub merged: Merged,
@@ -138,6 +140,8 @@ pub struct Manners {
     pub lines: Vec<(HeaderName, Bytes)>,
     /// Whether a refusal says why in terms of Q.850 (Annex B of our Teams requirements).
     pub says_why: bool,
+    /// Where its messages and ours to it are counted.
+    pub tally: Option<Arc<TrunkTally>>,
 }
 
 /// What a machine wants done besides changing its own state. Its table knows the rest.
@@ -154,11 +158,22 @@ struct Sender<'a> {
     id: TransactionId,
     owner: Owner,
     hop: &'a Hop,
+    counted: &'a Counted,
     out: &'a mut Effects,
+}
+
+/// Where the messages of a transaction are counted, and as what.
+#[derive(Clone, Debug)]
+struct Counted {
+    method: CountedMethod,
+    tally: Option<Arc<TrunkTally>>,
 }
 
 impl Sender<'_> {
     fn send(&mut self, bytes: &Bytes) {
+        if let Some(tally) = &self.counted.tally {
+            tally.sent(self.counted.method, self.hop.protocol, bytes);
+        }
         self.out.push(Effect::Send {
             hop: self.hop.clone(),
             bytes: bytes.clone(),

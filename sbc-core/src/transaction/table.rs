@@ -1,7 +1,9 @@
 //! The transactions of a shard: matching, dispatch, deadlines, bounds.
 
+mod counting;
 mod way_back;
 
+pub use counting::TableSizes;
 pub use way_back::Unreturned;
 
 use super::client::{self, Client};
@@ -11,7 +13,7 @@ use super::key::{
     ClientKey, SentBy, ServerKey, client_key, has_one_via, merge_key, own_sent_by, server_key,
 };
 use super::server::{self, Server, Trying};
-use super::{Indication, Manners, Owner, Sender, TimerSet, Verdict};
+use super::{Counted, Indication, Manners, Owner, Sender, TimerSet, Verdict};
 use crate::config::Merged;
 use crate::deadline::DeadlineQueue;
 use crate::effect::{Effect, Effects};
@@ -21,6 +23,7 @@ use crate::id::{FlowId, TransactionId};
 use crate::mint::Mint;
 use crate::sip::header::{CSeq, CallId, From, Reason, To};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
+use crate::tally::{Direction, Repeated};
 use crate::time::Timestamp;
 use crate::transport::via::{ResponseTarget, datagram_target, reconnect_target, with_source};
 use crate::transport::{Flow, FlowFault, Hop, Protocol, TlsHop};
@@ -72,6 +75,7 @@ pub struct Table {
     /// Other ways for responses that could not be sent.
     ways: BTreeMap<TransactionId, OtherWays>,
     next: u64,
+    sizes: TableSizes,
 }
 
 #[derive(Debug)]
@@ -79,6 +83,7 @@ struct Entry {
     machine: Machine,
     owner: Owner,
     hop: Hop,
+    counted: Counted,
     keys: Keys,
     /// Earliest entry of this transaction in the deadline queue.
     queued: Option<Timestamp>,
@@ -104,19 +109,6 @@ enum Machine {
     Client(Box<Client>),
     InviteServer(Box<InviteServer>),
     Server(Box<Server>),
-}
-
-/// Transactions by kind, for leak checks and metrics.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct TableSizes {
-    /// INVITEs of ours.
-    pub invite_clients: usize,
-    /// Other requests of ours.
-    pub clients: usize,
-    /// INVITEs of peers.
-    pub invite_servers: usize,
-    /// Other requests of peers.
-    pub servers: usize,
 }
 
 impl Machine {
@@ -169,20 +161,6 @@ impl Table {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
-    }
-
-    /// Transactions by kind.
-    pub fn sizes(&self) -> TableSizes {
-        let mut sizes = TableSizes::default();
-        for entry in self.entries.values() {
-            match entry.machine {
-                Machine::InviteClient(_) => sizes.invite_clients += 1,
-                Machine::Client(_) => sizes.clients += 1,
-                Machine::InviteServer(_) => sizes.invite_servers += 1,
-                Machine::Server(_) => sizes.servers += 1,
-            }
-        }
-        sizes
     }
 
     /// Whose transaction a message belongs to before it is applied: a response to a request of
@@ -251,10 +229,15 @@ impl Table {
         let id = self.new_id();
         let is_reliable = hop.protocol.is_reliable();
         let sent_by = own_sent_by(&bytes);
+        let counted = Counted {
+            method: method.into(),
+            tally: None,
+        };
         let mut to = Sender {
             id,
             owner,
             hop: &hop,
+            counted: &counted,
             out,
         };
         let machine = match method {
@@ -279,9 +262,11 @@ impl Table {
             machine,
             owner,
             hop,
+            counted,
             keys,
             queued: None,
         };
+        self.held(&entry.machine, 1);
         self.entries.insert(id, Box::new(entry));
         self.look_after(id);
         id
@@ -343,7 +328,9 @@ impl Table {
         };
         let timers = machine.set;
         let (hop, owner) = (entry.hop.clone(), entry.owner);
-        self.request(
+        let tally = entry.counted.tally.clone();
+        let protocol = hop.protocol;
+        let id = self.request(
             now,
             &Method::Cancel,
             &branch,
@@ -353,6 +340,10 @@ impl Table {
             owner,
             out,
         );
+        if let Some(tally) = tally {
+            tally.request(Direction::Out, (&Method::Cancel).into(), protocol);
+            self.count_with(id, tally);
+        }
     }
 
     /// Says how a new connection for the responses of a request is opened, should the one it came
@@ -391,6 +382,7 @@ impl Table {
                 id,
                 owner,
                 hop: &entry.hop,
+                counted: &entry.counted,
                 out,
             };
             machine.accepted(&mut to);
@@ -414,6 +406,7 @@ impl Table {
             id,
             owner: entry.owner,
             hop: &entry.hop,
+            counted: &entry.counted,
             out,
         };
         match &mut entry.machine {
@@ -491,10 +484,18 @@ impl Table {
         {
             return dropped(DropCode::ForeignVia, flow, out);
         }
+        if let (Some(tally), Some(status)) = (&entry.counted.tally, message.status()) {
+            let code = status.code();
+            tally.response(Direction::In, entry.counted.method, code);
+            if entry.machine.has_final() && status.is_final() {
+                tally.repeated(Direction::In, Repeated::Response);
+            }
+        }
         let mut to = Sender {
             id,
             owner: entry.owner,
             hop: &entry.hop,
+            counted: &entry.counted,
             out,
         };
         let (verdict, cancel) = match &mut entry.machine {
@@ -543,6 +544,10 @@ impl Table {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
         };
+        if let Some(tally) = &entry.counted.tally {
+            tally.repeated(Direction::In, Repeated::Request);
+        }
+        let before = out.as_slice().len();
         // Whoever repeats it over another connection waits there, and may have lost the first one.
         let has_moved = flow.protocol.is_reliable() && entry.hop.flow != Some(flow.id);
         if let Some(hop) = has_moved.then(|| way_back(flow, message)).flatten() {
@@ -553,12 +558,18 @@ impl Table {
             id,
             owner: entry.owner,
             hop: &entry.hop,
+            counted: &entry.counted,
             out,
         };
         match &entry.machine {
             Machine::InviteServer(machine) => machine.repeated(&mut to),
             Machine::Server(machine) => machine.repeated(&mut to),
             Machine::InviteClient(_) | Machine::Client(_) => {}
+        }
+        if out.as_slice().len() > before
+            && let Some(tally) = &entry.counted.tally
+        {
+            tally.repeated(Direction::Out, Repeated::Response);
         }
     }
 
@@ -588,7 +599,7 @@ impl Table {
         let merge = merge_key(self.secret, &message).filter(|_| manners.merged == Merged::Refuse);
         let first = merge.as_ref().and_then(|merge| self.merges.get(merge));
         let is_merged = first.is_some_and(|first| self.lives(*first));
-        let id = self.open(now, key, merge, source, hop, (&message, &manners.lines));
+        let id = self.open(now, key, merge, source, hop, (&message, manners));
         if let Some(merge) = merge.filter(|_| !is_merged) {
             self.merges.insert(merge, id);
         }
@@ -623,14 +634,14 @@ impl Table {
         merge: Option<ServerKey>,
         source: IpAddr,
         hop: Hop,
-        (message, lines): (&Message, &[(HeaderName, Bytes)]),
+        (message, manners): (&Message, &Manners),
     ) -> TransactionId {
         let id = self.new_id();
         let timers = TimerSet::default();
         let is_reliable = hop.protocol.is_reliable();
         let trying = Trying {
             request: message.clone(),
-            lines: lines.to_vec(),
+            lines: manners.lines.clone(),
         };
         let machine = match message.method() {
             Method::Invite => {
@@ -646,9 +657,14 @@ impl Table {
             machine,
             owner: Owner::Nobody,
             hop,
+            counted: Counted {
+                method: message.method().into(),
+                tally: manners.tally.clone(),
+            },
             keys,
             queued: None,
         };
+        self.held(&entry.machine, 1);
         self.entries.insert(id, Box::new(entry));
         self.look_after(id);
         id
@@ -796,10 +812,12 @@ impl Table {
                 continue;
             };
             entry.queued = None;
+            let (before, told) = (out.as_slice().len(), up.len());
             let mut to = Sender {
                 id,
                 owner: entry.owner,
                 hop: &entry.hop,
+                counted: &entry.counted,
                 out,
             };
             let owner = entry.owner;
@@ -831,6 +849,10 @@ impl Table {
                     }
                 }
             }
+            if let Some(tally) = &entry.counted.tally {
+                let is_sent = out.as_slice().len() > before;
+                entry.machine.count_expiry(tally, is_sent, up.len() > told);
+            }
             self.look_after(id);
         }
     }
@@ -856,6 +878,7 @@ impl Table {
         let Some(entry) = self.entries.remove(&id) else {
             return;
         };
+        self.held(&entry.machine, -1);
         if !self.ways.is_empty() {
             self.ways.remove(&id);
         }

@@ -32,7 +32,7 @@ use crate::session::LegStyle;
 use crate::sip::header::{CSeq, CallId, From, Header, MaxForwards, To};
 use crate::sip::{HeaderName, Host, Message, Method, RequestBuilder, SipUri, Status, Token, Uri};
 use crate::time::Timestamp;
-use crate::transaction::{Owner, TimerSet};
+use crate::transaction::Owner;
 use crate::transport::{FlowFault, Protocol};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -505,6 +505,10 @@ impl Probes {
         };
         let answered = status.zip(probe.sent);
         let answered = answered.map(|(status, sent)| (status, cx.now.mono.since(sent)));
+        if let Some((_, took)) = answered {
+            let tally = cx.plane.tally.of(&watch.style.trunk.name);
+            tally.options_answered(took);
+        }
         watch.tell_exchange(cx, Some(probe.remote), answered, &because);
         let at = (probe.protocol, probe.remote);
         self.hears(cx, id, finding, &because);
@@ -655,10 +659,10 @@ impl Probe {
         let (Some(hop), Some(bytes)) = (hop, request) else {
             return Err(FlowFault::NoListener);
         };
-        let (now, timers) = (cx.now.mono, TimerSet::from(&style.trunk.timers));
-        let (table, owner) = (&mut cx.plane.transactions, Owner::Probe(id));
-        let method = &Method::Options;
-        let sent = table.request(now, method, &branch, bytes, hop, timers, owner, cx.out);
+        let (now, owner) = (cx.now.mono, Owner::Probe(id));
+        let (trunk, method) = (&style.trunk, &Method::Options);
+        let plane = &mut *cx.plane;
+        let sent = plane.request(now, trunk, method, &branch, bytes, hop, owner, cx.out);
         self.waits_for = Some(sent);
         self.sent = Some(now);
         if let Some(pair) = pair {

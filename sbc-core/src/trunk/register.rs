@@ -25,7 +25,7 @@ use crate::session::LegStyle;
 use crate::sip::header::{CallId, Contact, RetryAfter};
 use crate::sip::{HeaderName, Message, Method, Status, Token};
 use crate::time::Timestamp;
-use crate::transaction::{Owner, TimerSet};
+use crate::transaction::Owner;
 use crate::transport::stun::StunId;
 use crate::transport::{FlowFault, Protocol};
 use std::collections::{BTreeMap, VecDeque};
@@ -652,11 +652,10 @@ impl Registering {
         let trunk = Arc::clone(&self.style.trunk);
         let method = &Method::Register;
         let (request, _) = cx.sign(&trunk, remote, method, request, &mut self.tries);
-        let (now, timers) = (cx.now.mono, TimerSet::from(&trunk.timers));
-        let table = &mut cx.plane.transactions;
-        let bytes = request.build();
+        let (now, bytes) = (cx.now.mono, request.build());
         let owner = Owner::Registration(id);
-        Some(table.request(now, method, &branch, bytes, hop, timers, owner, cx.out))
+        let plane = &mut *cx.plane;
+        Some(plane.request(now, &trunk, method, &branch, bytes, hop, owner, cx.out))
     }
 
     /// The configuration knows it no more. Says whether it still waits for an answer: that of a REGISTER under

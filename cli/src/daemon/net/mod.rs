@@ -656,12 +656,7 @@ impl Shared {
         let length = bytes.len();
         match Message::parse(bytes, &Limits::default()) {
             Ok(message) => {
-                match message.status() {
-                    None => metrics.request(Direction::In, message.method(), length),
-                    Some(status) => {
-                        metrics.response(Direction::In, message.method(), status.code(), length);
-                    }
-                }
+                metrics.received(length, !message.is_response());
                 heard(&message);
                 self.received(flow, message);
                 true

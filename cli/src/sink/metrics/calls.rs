@@ -10,7 +10,7 @@ use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 use sbc_core::cause::{CauseCode, EndedBy};
 use sbc_core::config::Config;
 use sbc_core::event::{Event, Happened, TargetFault};
-use sbc_core::id::{CallId, LegId, ShardId, TenantName, TrunkName};
+use sbc_core::id::{CallId, LegId, RouteName, ShardId, TenantName, TrunkName};
 use sbc_core::overload::Stage;
 use sbc_core::record::{Disposition, MediaRecord, Record};
 use sbc_core::time::UnixTime;
@@ -23,13 +23,14 @@ use std::sync::{Mutex, PoisonError};
 pub struct CallMetrics {
     active: IntGaugeVec,
     limits: IntGaugeVec,
-    /// Trunks and directions that have one.
-    limited_trunks: Mutex<BTreeSet<(TrunkName, &'static str)>>,
+    /// Trunks, customers and directions that have one.
+    limited_names: Mutex<BTreeSet<(String, String, &'static str)>>,
     attempts: IntCounterVec,
     answered: IntCounterVec,
     ended: IntCounterVec,
     duration: HistogramVec,
     setup: HistogramVec,
+    selected: IntCounterVec,
     reroutes: IntCounterVec,
     transfers: IntCounterVec,
     media_refused: IntCounterVec,
@@ -57,6 +58,9 @@ pub struct CallMetrics {
     stages: Mutex<BTreeMap<ShardId, Stage>>,
 }
 
+/// How many targets a call has tried. Label values.
+const ATTEMPTS: [&str; 6] = ["1", "2", "3", "4", "5", "6"];
+
 /// What is known of one address that is watched.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PeerHealth {
@@ -75,6 +79,9 @@ struct Open {
     trunk: TrunkName,
     /// The legs that are called or that have answered.
     called: Vec<Called>,
+    /// Route that it took, and how many targets it has tried.
+    route: Option<RouteName>,
+    tried: usize,
     is_answered: bool,
     has_failed_checks: bool,
 }
@@ -107,11 +114,11 @@ impl CallMetrics {
             )?,
             limits: maker.gauges(
                 "sbc_calls_limit",
-                "As many calls as limits of a trunk allow at the same time: from it (in), to it (out), and \
-                 together (both).",
-                &["trunk", "dir"],
+                "As many calls as limits of a trunk or a customer allow at the same time: from the trunk (in), to it \
+                 (out), and together (both). Of a customer trunk is empty, of a trunk tenant.",
+                &["trunk", "tenant", "dir"],
             )?,
-            limited_trunks: Mutex::default(),
+            limited_names: Mutex::default(),
             attempts: maker.counters(
                 "sbc_call_attempts_total",
                 "INVITEs that were admitted (in) or sent to a target (out).",
@@ -137,9 +144,17 @@ impl CallMetrics {
             )?,
             setup: maker.histograms(
                 "sbc_call_setup_seconds",
-                "From the INVITE to the first ringing or progress, and to the answer.",
+                "From our INVITE to the first response of a target, by the trunk that it is called over (trying), and from \
+                 the caller's INVITE to the first ringing or progress (ringing) and to the answer (answer), by the \
+                 trunk that the call came from.",
                 &["trunk", "phase"],
                 &SETUP_SECONDS,
+            )?,
+            selected: maker.counters(
+                "sbc_route_selected_total",
+                "Targets that calls were sent to, by the route that led there (empty for calls for help) and by how \
+                 many the call had tried with it: from 1 to 6, which stands for all further ones.",
+                &["route", "trunk", "attempt"],
             )?,
             oversize: maker.counters(
                 "sbc_sip_udp_oversize_total",
@@ -275,6 +290,7 @@ impl CallMetrics {
                     if let Some(leg) = event.leg {
                         self.called(open, leg, trunk, event.at);
                     }
+                    self.select(open, trunk);
                     open.tenant.clone()
                 });
                 let tenant = tenant.flatten();
@@ -291,6 +307,14 @@ impl CallMetrics {
                 self.reroutes
                     .with_label_values(&[trunk.as_str(), fault_label(why)])
                     .inc();
+            }
+            (
+                Happened::Routed {
+                    route: Some(route), ..
+                },
+                Some(call),
+            ) => {
+                self.with_mut(call, |open| open.route = Some(route.clone()));
             }
             (Happened::KeyLost { trunk, .. }, _) => {
                 self.lost_keys.with_label_values(&[trunk.as_str()]).inc();
@@ -465,6 +489,8 @@ impl CallMetrics {
             tenant: tenant.cloned(),
             trunk: trunk.clone(),
             called: Vec::new(),
+            route: None,
+            tried: 0,
             is_answered: false,
             has_failed_checks: false,
         };
@@ -499,6 +525,16 @@ impl CallMetrics {
         };
         self.out_gauge(open, &called).inc();
         open.called.push(called);
+    }
+
+    /// A call goes to one more target.
+    fn select(&self, open: &mut Open, trunk: &TrunkName) {
+        let number = open.tried.min(ATTEMPTS.len() - 1);
+        open.tried += 1;
+        let route = open.route.as_ref().map_or("", RouteName::as_str);
+        self.selected
+            .with_label_values(&[route, trunk.as_str(), ATTEMPTS[number]])
+            .inc();
     }
 
     /// These legs talk, and no others do.
@@ -541,18 +577,27 @@ impl CallMetrics {
                 ("out", &limits.outbound),
             ] {
                 if let Some(calls) = own.calls {
-                    let gauge = self.limits.with_label_values(&[name.as_str(), dir]);
+                    limited.insert((name.to_string(), String::new(), dir));
+                    let gauge = self.limits.with_label_values(&[name.as_str(), "", dir]);
                     gauge.set(i64::from(calls));
-                    limited.insert((name.clone(), dir));
                 }
             }
         }
+        for (name, tenant) in &config.tenants {
+            if let Some(calls) = tenant.limits.calls {
+                limited.insert((String::new(), name.to_string(), "both"));
+                let gauge = self.limits.with_label_values(&["", name.as_str(), "both"]);
+                gauge.set(i64::from(calls));
+            }
+        }
         let mut before = self
-            .limited_trunks
+            .limited_names
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        for (name, dir) in before.difference(&limited) {
-            let _ = self.limits.remove_label_values(&[name.as_str(), dir]);
+        for (trunk, tenant, dir) in before.difference(&limited) {
+            let _ = self
+                .limits
+                .remove_label_values(&[trunk.as_str(), tenant, dir]);
         }
         *before = limited;
     }
@@ -594,6 +639,13 @@ impl CallMetrics {
             self.setup
                 .with_label_values(&[trunk, "answer"])
                 .observe(seconds(ms));
+        }
+        for attempt in &record.egress {
+            if let Some(ms) = attempt.first_response_ms {
+                self.setup
+                    .with_label_values(&[attempt.trunk.as_str(), "trying"])
+                    .observe(seconds(ms));
+            }
         }
         if record.disposition == Disposition::Answered {
             self.duration

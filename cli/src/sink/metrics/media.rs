@@ -5,12 +5,30 @@
 //! and `promtool check metrics` refuses it for anything else.
 
 use media_api::DropReason;
+use media_relay::DELAY_US;
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
+use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 use sbc_core::id::RealmName;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::PoisonError;
+
+/// Drops that are errors of SRTP, by kind.
+const SRTP_ERRORS: [(&str, DropReason); 3] = [
+    ("auth", DropReason::Authentication),
+    ("replay", DropReason::Replay),
+    ("no_key", DropReason::NoKey),
+];
+
+/// Checks of ICE that were refused.
+const REFUSED_CHECKS: [(&str, DropReason); 2] = [
+    ("check_name", DropReason::CheckName),
+    ("check_integrity", DropReason::CheckIntegrity),
+];
+
+/// Ends of handshakes, in the order of [`MediaFigures::handshakes`].
+const HANDSHAKES: [&str; 5] = ["ok", "fingerprint", "timeout", "handshake", "closed"];
 
 /// The relay's totals at one moment.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -25,6 +43,14 @@ pub struct MediaFigures {
     pub panics: u64,
     /// Reports of RTCP that a relay in a process of its own had no room to tell.
     pub reports_lost: u64,
+    /// Handshakes of DTLS-SRTP that came to keys, and those that failed by [`media_api::HandshakeFault`].
+    pub handshakes: [u64; 5],
+    /// Pairs of ICE that peers have nominated.
+    pub nominated: u64,
+    /// Measured packets by how long they took, as [`DELAY_US`] has it; the last took longer.
+    pub delays: [u64; DELAY_US.len() + 1],
+    /// Microseconds of all measured packets together.
+    pub delay_us: u64,
     /// Whether calls can have media: there is a relay, and it makes progress.
     pub has_relay: bool,
     /// Relays in a process of their own that have ended under the daemon.
@@ -56,6 +82,10 @@ pub struct MediaCollector {
     packets: IntCounterVec,
     bytes: IntCounterVec,
     dropped: IntCounterVec,
+    srtp_errors: IntCounterVec,
+    handshakes: IntCounterVec,
+    ice: IntCounterVec,
+    delay: DelayShown,
     lost: IntGaugeVec,
     jitter: GaugeVec,
     ports_used: IntGaugeVec,
@@ -96,6 +126,30 @@ impl MediaCollector {
                 Opts::new("sbc_rtp_dropped_total", "Media packets dropped, by reason."),
                 &["realm", "reason"],
             )?,
+            srtp_errors: IntCounterVec::new(
+                Opts::new(
+                    "sbc_srtp_errors_total",
+                    "SRTP packets that were dropped: authentication failed (auth), came before or are too old (replay), \
+                     or came before there was a key (no_key).",
+                ),
+                &["kind"],
+            )?,
+            handshakes: IntCounterVec::new(
+                Opts::new(
+                    "sbc_dtls_handshakes_total",
+                    "Handshakes of DTLS-SRTP by how they ended: ok, or why there are no keys.",
+                ),
+                &["result"],
+            )?,
+            ice: IntCounterVec::new(
+                Opts::new(
+                    "sbc_ice_events_total",
+                    "Pairs that peers have nominated (nominated), and checks that were refused because of their name \
+                     (check_name) or their integrity (check_integrity).",
+                ),
+                &["result"],
+            )?,
+            delay: DelayShown::new()?,
             lost: IntGaugeVec::new(
                 Opts::new(
                     "sbc_rtp_lost_packets",
@@ -139,6 +193,8 @@ impl MediaCollector {
 
     fn refresh(&self) {
         let figures = (self.read)();
+        let mut errors = BTreeMap::new();
+        let mut checks = BTreeMap::from([("nominated", figures.nominated)]);
         for each in &figures.realms {
             let realm = each.realm.as_str();
             for (dir, (packets, bytes)) in [("in", each.received), ("out", each.sent)] {
@@ -150,6 +206,14 @@ impl MediaCollector {
                     &self.dropped.with_label_values(&[realm, reason.label()]),
                     count,
                 );
+            }
+            for (kind, reason) in SRTP_ERRORS {
+                let count = each.dropped[reason as usize];
+                *errors.entry(kind).or_insert(0) += count;
+            }
+            for (result, reason) in REFUSED_CHECKS {
+                let count = each.dropped[reason as usize];
+                *checks.entry(result).or_insert(0) += count;
             }
             self.lost.with_label_values(&[realm]).set(each.lost);
             self.jitter
@@ -163,6 +227,16 @@ impl MediaCollector {
                 .with_label_values(&[realm])
                 .set(signed(total));
         }
+        for (kind, count) in errors {
+            raise(&self.srtp_errors.with_label_values(&[kind]), count);
+        }
+        for (result, count) in checks {
+            raise(&self.ice.with_label_values(&[result]), count);
+        }
+        for (result, count) in HANDSHAKES.iter().zip(figures.handshakes) {
+            raise(&self.handshakes.with_label_values(&[result]), count);
+        }
+        self.delay.set(&figures.delays, figures.delay_us);
         self.sessions.set(signed(figures.sessions));
         self.transcodes.set(signed(figures.transcodes));
         self.relay_up.set(i64::from(figures.has_relay));
@@ -177,6 +251,10 @@ impl Collector for MediaCollector {
         let mut all = self.packets.desc();
         all.extend(self.bytes.desc());
         all.extend(self.dropped.desc());
+        all.extend(self.srtp_errors.desc());
+        all.extend(self.handshakes.desc());
+        all.extend(self.ice.desc());
+        all.push(&self.delay.desc);
         all.extend(self.lost.desc());
         all.extend(self.jitter.desc());
         all.extend(self.ports_used.desc());
@@ -194,6 +272,10 @@ impl Collector for MediaCollector {
         let mut all = self.packets.collect();
         all.extend(self.bytes.collect());
         all.extend(self.dropped.collect());
+        all.extend(self.srtp_errors.collect());
+        all.extend(self.handshakes.collect());
+        all.extend(self.ice.collect());
+        all.push(self.delay.family());
         all.extend(self.lost.collect());
         all.extend(self.jitter.collect());
         all.extend(self.ports_used.collect());
@@ -203,6 +285,58 @@ impl Collector for MediaCollector {
         all.extend(self.relay_up.collect());
         all.extend(self.relays_lost.collect());
         all
+    }
+}
+
+/// How long packets took through us, of those that were measured.
+struct DelayShown {
+    desc: Desc,
+    now: Mutex<Histogram>,
+}
+
+const DELAY: &str = "sbc_media_forward_delay_seconds";
+const DELAY_HELP: &str = "From taking media packets from a socket until they were sent on: one turn in about a thousand \
+                          packets is measured. What packets wait for in the kernel is not in it.";
+
+impl DelayShown {
+    fn new() -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            desc: Desc::new(
+                DELAY.to_owned(),
+                DELAY_HELP.to_owned(),
+                Vec::new(),
+                HashMap::new(),
+            )?,
+            now: Mutex::default(),
+        })
+    }
+
+    fn set(&self, counts: &[u64; DELAY_US.len() + 1], sum_us: u64) {
+        let mut so_far = 0;
+        let buckets = DELAY_US.iter().zip(counts).map(|(end, count)| {
+            so_far += count;
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(*end as f64 / 1e6);
+            bucket.set_cumulative_count(so_far);
+            bucket
+        });
+        let mut histogram = Histogram::default();
+        histogram.set_bucket(buckets.collect());
+        histogram.set_sample_count(counts.iter().sum());
+        histogram.set_sample_sum(sum_us as f64 / 1e6);
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = histogram;
+    }
+
+    fn family(&self) -> MetricFamily {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut metric = Metric::default();
+        metric.set_histogram(now.clone());
+        let mut family = MetricFamily::default();
+        family.set_name(DELAY.to_owned());
+        family.set_help(DELAY_HELP.to_owned());
+        family.set_field_type(MetricType::HISTOGRAM);
+        family.set_metric(vec![metric]);
+        family
     }
 }
 
@@ -237,7 +371,11 @@ mod tests {
                     received: (packets.load(Ordering::Relaxed), 100),
                     sent: (0, 0),
                     lost: -1,
-                    dropped: [0; DropReason::ALL.len()],
+                    dropped: std::array::from_fn(|at| match DropReason::ALL[at] {
+                        DropReason::Replay => 7,
+                        DropReason::CheckIntegrity => 8,
+                        _ => 0,
+                    }),
                     jitter_seconds: 0.002,
                     ports: (2, 50),
                 }],
@@ -247,6 +385,10 @@ mod tests {
                 reports_lost: 6,
                 has_relay: true,
                 relays_lost: 2,
+                handshakes: [3, 0, 1, 0, 0],
+                nominated: 4,
+                delays: [5, 0, 2, 0, 0, 0, 0, 0, 1],
+                delay_us: 250_000,
             }
         };
         let panics = metrics.panics.with_label_values(&["media"]);
@@ -261,6 +403,19 @@ mod tests {
         assert!(text.contains("sbc_rtp_lost_packets{realm=\"core\"} -1"));
         assert!(text.contains("sbc_transcodes_active 2"));
         assert!(text.contains("sbc_media_ports_used{realm=\"core\"} 2"));
+        for line in [
+            "sbc_srtp_errors_total{kind=\"replay\"} 7",
+            "sbc_srtp_errors_total{kind=\"auth\"} 0",
+            "sbc_dtls_handshakes_total{result=\"ok\"} 3",
+            "sbc_dtls_handshakes_total{result=\"timeout\"} 1",
+            "sbc_ice_events_total{result=\"nominated\"} 4",
+            "sbc_ice_events_total{result=\"check_integrity\"} 8",
+            "sbc_media_forward_delay_seconds_bucket{le=\"0.002\"} 7",
+            "sbc_media_forward_delay_seconds_bucket{le=\"+Inf\"} 8",
+            "sbc_media_forward_delay_seconds_sum 0.25",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
         assert!(text.contains("sbc_media_relay_up 1"));
         assert!(text.contains("sbc_media_relays_lost_total 2"));
         assert!(text.contains("sbc_queue_dropped_total{queue=\"media_reports\"} 6"));

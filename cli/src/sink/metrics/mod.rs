@@ -6,6 +6,7 @@
 mod acme;
 mod bindings;
 mod calls;
+mod cap;
 mod chains;
 mod delivery;
 mod figures;
@@ -22,7 +23,9 @@ mod registrations;
 #[cfg(test)]
 mod scrape;
 mod ship;
+mod signalling;
 mod spending;
+mod workers;
 
 pub use acme::AcmeMetrics;
 pub use bindings::BindingMetrics;
@@ -41,6 +44,7 @@ pub(crate) use process::{cpu_seconds, resident_bytes};
 pub use protection::ProtectionMetrics;
 pub use registrations::RegistrationMetrics;
 pub use ship::ShipMetrics;
+pub use signalling::SignallingCollector;
 pub use spending::SpendCollector;
 
 use prometheus::core::Collector;
@@ -50,6 +54,7 @@ use prometheus::{
 };
 use sbc_core::id::{TenantName, TlsContextName};
 use sbc_core::policy::spend::Spending;
+use sbc_core::tally::Tally;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -107,6 +112,7 @@ pub struct Metrics {
     up_state: IntGaugeVec,
     certificates: GaugeVec,
     lists: GaugeVec,
+    dropped_series: IntCounter,
 }
 
 /// What one metric is.
@@ -134,6 +140,8 @@ pub fn catalogue() -> Result<Vec<Metric>, prometheus::Error> {
         metrics.queue_dropped.with_label_values(&["media_reports"]),
     )?;
     metrics.add_collector(Box::new(media))?;
+    let signalling = SignallingCollector::new(Tally::default())?;
+    metrics.add_collector(Box::new(signalling))?;
     let spending = SpendCollector::new(Spending::default().books(), Instant::now())?;
     metrics.add_collector(Box::new(spending))?;
     let mut known = metrics
@@ -160,12 +168,12 @@ fn note(
     known.extend(described);
 }
 
-/// Of figures that are read at scrape time, of which none is a histogram.
+/// Of figures that are read at scrape time.
 fn kind_by_name(name: &str) -> &'static str {
-    if name.ends_with("_total") {
-        "counter"
-    } else {
-        "gauge"
+    match name {
+        "sbc_peer_options_rtt_seconds" | "sbc_media_forward_delay_seconds" => "histogram",
+        name if name.ends_with("_total") => "counter",
+        _ => "gauge",
     }
 }
 
@@ -218,12 +226,18 @@ impl Metrics {
         maker
             .gauges(
                 "sbc_build_info",
-                "Always 1; the labels tell what runs.",
-                &["version"],
+                "Always 1; the labels tell what runs: commit is that of the build, where that was told, \
+                 and rustc the compiler.",
+                &["version", "commit", "rustc"],
             )?
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .with_label_values(&[
+                env!("CARGO_PKG_VERSION"),
+                option_env!("CAUSEWAY_COMMIT").unwrap_or("unknown"),
+                env!("CAUSEWAY_RUSTC"),
+            ])
             .set(1);
         maker.collector(Box::new(process::ProcessCollector::new()?))?;
+        maker.collector(Box::new(workers::WorkerCollector::new()?))?;
         let mut metrics = Self {
             net: NetMetrics::new(&maker)?,
             calls: CallMetrics::new(&maker)?,
@@ -300,6 +314,11 @@ impl Metrics {
                 "When the first list of revoked credentials should be replaced by a newer one.",
                 &[],
             )?,
+            dropped_series: maker.counter(
+                "sbc_metrics_dropped_series_total",
+                "Series that were left out of a scrape because there were more than 50,000: the most of any scrape. \
+                 The largest metrics are cut.",
+            )?,
             registry: registry.clone(),
             known: Mutex::default(),
         };
@@ -317,8 +336,25 @@ impl Metrics {
 
     /// The text form of everything.
     pub fn text(&self) -> String {
+        self.text_of(cap::MOST_SERIES)
+    }
+
+    /// Series that were left out of a scrape, because there were too many: the most of any.
+    pub fn dropped_series(&self) -> u64 {
+        self.dropped_series.get()
+    }
+
+    fn text_of(&self, most: usize) -> String {
         let mut buffer = Vec::new();
-        let families = self.registry.gather();
+        let mut families = self.registry.gather();
+        let dropped = cap::cap(&mut families, most);
+        if dropped > 0 {
+            // Families without a series cannot be written.
+            families.retain(|family| !family.get_metric().is_empty());
+            let dropped = u64::try_from(dropped).unwrap_or(u64::MAX);
+            let more = dropped.saturating_sub(self.dropped_series.get());
+            self.dropped_series.inc_by(more);
+        }
         match TextEncoder::new().encode(&families, &mut buffer) {
             Ok(()) => String::from_utf8_lossy(&buffer).into_owned(),
             // Only a sample without a value cannot be written; none of ours is.

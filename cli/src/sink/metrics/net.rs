@@ -1,36 +1,16 @@
 //! Sockets, SIP messages and TLS in figures.
 //!
-//! Messages are counted by listener, not by trunk: on a listener that several trunks of one peer
-//! share, the trunk is known only after the message was understood, and for a response never.
+//! Here messages are counted by listener, whoever they are of. What they are, and of which trunk, the shards count
+//! (`signalling.rs`).
 
 use super::Maker;
-use memchr::memmem::Finder;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use sbc_core::event::DropCode;
 use sbc_core::id::{ListenerName, TlsContextName};
-use sbc_core::sip::Method;
+pub use sbc_core::tally::Direction;
 use sbc_core::transport::Protocol;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-
-/// Which way a message or connection went.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Direction {
-    /// Towards us.
-    In,
-    /// From us.
-    Out,
-}
-
-impl Direction {
-    /// Label value.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::In => "in",
-            Self::Out => "out",
-        }
-    }
-}
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a peer asks for as the name of the server (RFC 6066 §3).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,38 +36,9 @@ impl AskedName {
     }
 }
 
-/// Methods with a label value of their own; all others share `other`.
-const METHODS: [&str; 14] = [
-    "INVITE",
-    "ACK",
-    "BYE",
-    "CANCEL",
-    "OPTIONS",
-    "REGISTER",
-    "PRACK",
-    "UPDATE",
-    "INFO",
-    "REFER",
-    "NOTIFY",
-    "SUBSCRIBE",
-    "MESSAGE",
-    "PUBLISH",
-];
-
-/// Statuses with a label value of their own are those of RFC 3261 and its common extensions; a
-/// peer that makes up codes must not make up series.
-const CODES: [u16; 63] = [
-    100, 180, 181, 182, 183, 199, 200, 202, 204, 300, 301, 302, 305, 380, 400, 401, 402, 403, 404,
-    405, 406, 407, 408, 410, 412, 413, 414, 415, 416, 417, 420, 421, 422, 423, 424, 428, 429, 430,
-    433, 436, 437, 438, 439, 480, 481, 482, 483, 484, 485, 486, 487, 488, 489, 491, 493, 500, 501,
-    502, 503, 504, 505, 513, 580,
-];
-const GLOBAL_CODES: [u16; 5] = [600, 603, 604, 606, 607];
-
 /// All figures of sockets and messages.
 pub struct NetMetrics {
-    requests: IntCounterVec,
-    responses: IntCounterVec,
+    messages: IntCounterVec,
     message_bytes: HistogramVec,
     parse_errors: IntCounterVec,
     dropped: [IntCounter; DropCode::ALL.len()],
@@ -102,18 +53,10 @@ pub struct NetMetrics {
 /// Figures of one listener.
 pub struct ListenerMetrics {
     protocol: Protocol,
-    requests: [[IntCounter; METHODS.len() + 1]; 2],
-    responses: ResponseCounters,
+    /// By direction, responses before requests.
+    messages: [[IntCounter; 2]; 2],
     bytes: [Histogram; 2],
-    /// Finds the method of a response in its wire form.
-    cseq: Finder<'static>,
     connections: [IntGauge; 2],
-}
-
-struct ResponseCounters {
-    all: IntCounterVec,
-    listener: String,
-    known: Vec<OnceLock<IntCounter>>,
 }
 
 impl NetMetrics {
@@ -124,15 +67,10 @@ impl NetMetrics {
             &["reason"],
         )?;
         Ok(Self {
-            requests: maker.counters(
-                "sbc_sip_requests_total",
-                "SIP requests, repetitions included.",
-                &["listener", "dir", "method", "transport"],
-            )?,
-            responses: maker.counters(
-                "sbc_sip_responses_total",
-                "SIP responses, repetitions included.",
-                &["listener", "dir", "method", "code"],
+            messages: maker.counters(
+                "sbc_listener_messages_total",
+                "SIP messages of a listener, those that belong to no trunk included.",
+                &["listener", "dir", "kind", "transport"],
             )?,
             message_bytes: maker.histograms(
                 "sbc_sip_message_bytes",
@@ -194,26 +132,17 @@ impl NetMetrics {
         let both = [Direction::In, Direction::Out];
         ListenerMetrics {
             protocol,
-            requests: both.map(|dir| {
-                std::array::from_fn(|at| {
-                    let method = METHODS.get(at).copied().unwrap_or("other");
-                    self.requests.with_label_values(&[
+            messages: both.map(|dir| {
+                ["response", "request"].map(|kind| {
+                    self.messages.with_label_values(&[
                         name.as_str(),
                         dir.as_str(),
-                        method,
+                        kind,
                         protocol.uri_name(),
                     ])
                 })
             }),
-            responses: ResponseCounters {
-                all: self.responses.clone(),
-                listener: name.as_str().to_owned(),
-                known: std::iter::repeat_with(OnceLock::new)
-                    .take(2 * (METHODS.len() + 1) * (CODES.len() + GLOBAL_CODES.len() + 1))
-                    .collect(),
-            },
             bytes: both.map(|dir| self.message_bytes.with_label_values(&[dir.as_str()])),
-            cseq: Finder::new("\r\nCSeq: "),
             connections: both.map(|dir| {
                 self.connections
                     .with_label_values(&[protocol.uri_name(), dir.as_str()])
@@ -273,32 +202,20 @@ impl NetMetrics {
 }
 
 impl ListenerMetrics {
-    /// A request went by.
-    pub fn request(&self, dir: Direction, method: &Method, bytes: usize) {
-        self.requests[dir as usize][method_index(method.as_str())].inc();
-        self.bytes[dir as usize].observe(bytes as f64);
-    }
-
-    /// A response went by.
-    pub fn response(&self, dir: Direction, method: &Method, code: u16, bytes: usize) {
-        self.responses
-            .count(dir, method_index(method.as_str()), code);
-        self.bytes[dir as usize].observe(bytes as f64);
+    /// A message came.
+    pub fn received(&self, bytes: usize, is_request: bool) {
+        self.went_by(Direction::In, bytes, is_request);
     }
 
     /// A message in its wire form went out.
     pub fn sent(&self, bytes: &[u8]) {
-        match sent_kind(bytes, &self.cseq) {
-            Some(Sent::Request(method)) => {
-                self.requests[Direction::Out as usize][method_index(method)].inc();
-            }
-            Some(Sent::Response { code, method }) => {
-                self.responses
-                    .count(Direction::Out, method_index(method), code);
-            }
-            None => return,
-        }
-        self.bytes[Direction::Out as usize].observe(bytes.len() as f64);
+        let is_request = !bytes.starts_with(b"SIP/2.0 ");
+        self.went_by(Direction::Out, bytes.len(), is_request);
+    }
+
+    fn went_by(&self, dir: Direction, bytes: usize, is_request: bool) {
+        self.messages[dir as usize][usize::from(is_request)].inc();
+        self.bytes[dir as usize].observe(bytes as f64);
     }
 
     /// A connection was opened.
@@ -317,70 +234,6 @@ impl ListenerMetrics {
     }
 }
 
-impl ResponseCounters {
-    fn count(&self, dir: Direction, method: usize, code: u16) {
-        let code_index = code_index(code);
-        let codes = CODES.len() + GLOBAL_CODES.len() + 1;
-        let at = (dir as usize * (METHODS.len() + 1) + method) * codes + code_index;
-        let Some(slot) = self.known.get(at) else {
-            return;
-        };
-        slot.get_or_init(|| {
-            let text = code.to_string();
-            let code = if code_index == codes - 1 {
-                "other"
-            } else {
-                &text
-            };
-            let method = METHODS.get(method).copied().unwrap_or("other");
-            self.all
-                .with_label_values(&[self.listener.as_str(), dir.as_str(), method, code])
-        })
-        .inc();
-    }
-}
-
-enum Sent<'a> {
-    Request(&'a str),
-    Response { code: u16, method: &'a str },
-}
-
-/// What a message of ours is; it was made by our emitter, so its first lines are in our form.
-fn sent_kind<'a>(bytes: &'a [u8], cseq: &Finder<'_>) -> Option<Sent<'a>> {
-    let Some(status) = bytes.strip_prefix(b"SIP/2.0 ") else {
-        return Some(Sent::Request(word(bytes)?));
-    };
-    let code = word(status)?.parse().ok()?;
-    let number = bytes.get(cseq.find(bytes)? + cseq.needle().len()..)?;
-    let method = number.get(memchr::memchr(b' ', number)? + 1..)?;
-    let end = memchr::memchr(b'\r', method)?;
-    let method = std::str::from_utf8(method.get(..end)?).ok()?;
-    Some(Sent::Response { code, method })
-}
-
-/// What stands in front of the first space.
-fn word(bytes: &[u8]) -> Option<&str> {
-    let end = memchr::memchr(b' ', bytes)?;
-    std::str::from_utf8(bytes.get(..end)?).ok()
-}
-
-fn method_index(method: &str) -> usize {
-    METHODS
-        .iter()
-        .position(|known| *known == method)
-        .unwrap_or(METHODS.len())
-}
-
-fn code_index(code: u16) -> usize {
-    if let Ok(at) = CODES.binary_search(&code) {
-        return at;
-    }
-    match GLOBAL_CODES.binary_search(&code) {
-        Ok(at) => CODES.len() + at,
-        Err(_) => CODES.len() + GLOBAL_CODES.len(),
-    }
-}
-
 fn snake_case(name: &str) -> String {
     let mut out = String::with_capacity(name.len() + 4);
     for c in name.chars() {
@@ -396,33 +249,23 @@ fn snake_case(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::sink::metrics::Metrics;
-
     #[test]
-    fn messages_count_by_method_and_code_and_invented_ones_share_a_series() {
+    fn what_goes_over_a_listener_is_counted_whoever_it_is_of() {
         let metrics = Metrics::new().unwrap();
         let listener = metrics
             .net
             .listener(&ListenerName::new("teams"), Protocol::Tls);
-        listener.request(Direction::In, &Method::Invite, 900);
+        listener.received(900, true);
+        listener.received(300, false);
         listener.sent(b"SIP/2.0 183 Session Progress\r\nVia: x\r\nCSeq: 7 INVITE\r\n\r\n");
-        for code in [599_u16, 598, 699] {
-            listener.response(Direction::In, &Method::Bye, code, 300);
-        }
         let text = metrics.text();
-        let wanted = [
-            "sbc_sip_requests_total{dir=\"in\",listener=\"teams\",method=\"INVITE\",transport=\"tls\"} 1",
-            "sbc_sip_responses_total{code=\"183\",dir=\"out\",listener=\"teams\",method=\"INVITE\"} 1",
-            "sbc_sip_responses_total{code=\"other\",dir=\"in\",listener=\"teams\",method=\"BYE\"} 3",
-        ];
-        for line in wanted {
-            assert!(text.contains(line), "{line}\n{text}");
+        for labels in [
+            "dir=\"in\",kind=\"request\",listener=\"teams\",transport=\"tls\"",
+            "dir=\"in\",kind=\"response\",listener=\"teams\",transport=\"tls\"",
+            "dir=\"out\",kind=\"response\",listener=\"teams\",transport=\"tls\"",
+        ] {
+            let line = format!("sbc_listener_messages_total{{{labels}}} 1");
+            assert!(text.contains(&line), "{line}\n{text}");
         }
-    }
-
-    #[test]
-    fn code_lists_are_sorted() {
-        assert!(CODES.is_sorted() && GLOBAL_CODES.is_sorted());
-        assert_eq!(code_index(100), 0);
-        assert_eq!(code_index(607), CODES.len() + 4);
     }
 }

@@ -30,8 +30,9 @@ impl OptionsMetrics {
             )?,
             took: maker.histograms(
                 "sbc_teams_options_seconds",
-                "From our OPTIONS to the 200 of a proxy of Teams, with a connection that was made for it.",
-                &["trunk", "peer"],
+                "From our OPTIONS to the 200 of a proxy of Teams, with a connection that was made for it; by trunk: \
+                 sbc_peer_options_rtt_seconds.",
+                &["peer"],
                 &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0],
             )?,
             known: Mutex::default(),
@@ -71,7 +72,7 @@ impl OptionsMetrics {
         let last = self.last.with_label_values(&[&*trunk, dir, &*peer]);
         last.set(event.at.as_micros() as f64 / 1e6);
         if let Some(took) = took {
-            let took_of = self.took.with_label_values(&[&*trunk, &*peer]);
+            let took_of = self.took.with_label_values(&[&*peer]);
             took_of.observe(took.as_secs_f64());
         }
     }
@@ -79,6 +80,7 @@ impl OptionsMetrics {
     /// Forgets trunks that are configured no more.
     pub fn keep(&self, config: &Config) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = Vec::new();
         known.retain(|(trunk, dir, peer)| {
             let mut trunks = config.trunks.values();
             let is_there =
@@ -88,12 +90,14 @@ impl OptionsMetrics {
                 let _ = self
                     .last
                     .remove_label_values(&[trunk.as_str(), dir, peer.as_str()]);
-                let _ = self
-                    .took
-                    .remove_label_values(&[trunk.as_str(), peer.as_str()]);
+                gone.push(peer.clone());
             }
             is_there
         });
+        gone.retain(|peer| !known.iter().any(|(_, _, own)| own == peer));
+        for peer in gone {
+            let _ = self.took.remove_label_values(&[peer.as_str()]);
+        }
     }
 }
 
@@ -131,7 +135,7 @@ mod tests {
         for line in [
             "sbc_teams_options_timestamp_seconds{dir=\"out\",peer=\"sip.pstnhub.example\",trunk=\"teams\"} 1800000000.5",
             "sbc_teams_options_timestamp_seconds{dir=\"in\",peer=\"sip-du-a-eu.pstnhub.example\",trunk=\"teams\"} 1800000000.5",
-            "sbc_teams_options_seconds_bucket{peer=\"sip.pstnhub.example\",trunk=\"teams\",le=\"0.05\"} 1",
+            "sbc_teams_options_seconds_bucket{peer=\"sip.pstnhub.example\",le=\"0.05\"} 1",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

@@ -5,6 +5,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Counter, IntGauge};
 use std::fs;
+use std::path::Path;
 
 /// Reads the figures when they are asked for.
 pub(super) struct ProcessCollector {
@@ -86,7 +87,12 @@ impl Collector for ProcessCollector {
 
 /// Time of all processors that this process has used, in seconds.
 pub(crate) fn cpu_seconds() -> Option<f64> {
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    cpu_seconds_in(Path::new("/proc/self/stat"))
+}
+
+/// The same of the process or thread whose `stat` this is.
+pub(super) fn cpu_seconds_in(stat: &Path) -> Option<f64> {
+    let stat = fs::read_to_string(stat).ok()?;
     // The command name in parentheses may contain anything; fields are counted after it.
     let after = stat.rsplit_once(')')?.1;
     let mut fields = after.split_whitespace().skip(11);

@@ -105,6 +105,8 @@ pub(in crate::session) struct Judged<'a> {
     /// Whether whoever sent it knows our password and asks for what we can do: a sign of life (MED-280).
     pub(in crate::session) is_proven: bool,
     pub(in crate::session) answer: Answer,
+    /// Whether it has nominated a pair that was not nominated before.
+    pub(in crate::session) is_nominated: bool,
     /// Whose check has taught us something, a new address or a nomination: its fragment.
     pub(in crate::session) news_of: Option<&'a [u8]>,
 }
@@ -214,6 +216,7 @@ impl Agent {
             return Ok(Judged {
                 answer,
                 is_proven: false,
+                is_nominated: false,
                 news_of: None,
             });
         }
@@ -228,11 +231,13 @@ impl Agent {
             },
         };
         let peer = own.peer(theirs);
+        let is_chosen = pair.is_nominated();
         let is_news = peer.remember(pair);
         let has_aged = peer.age(component, now, is_heard);
         Ok(Judged {
             answer: Answer::success(transaction, from, &own.key),
             is_proven: true,
+            is_nominated: is_news && is_chosen,
             news_of: (is_news || has_aged).then_some(theirs),
         })
     }

@@ -56,6 +56,7 @@ impl MediaSession {
         };
         let judged = agent.judge(datagram, from, component, now, is_heard, &mut out.strangers)?;
         let realm = stream.sockets.realm;
+        out.nominated += u64::from(judged.is_nominated);
         out.push_report(realm, socket, from, judged.answer.bytes());
         if judged.is_proven {
             stream.heard_at = Some(now);

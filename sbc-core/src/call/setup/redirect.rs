@@ -299,6 +299,7 @@ impl Setup {
             }
             let what = Happened::Routed {
                 trunks: self.planned(),
+                route: None,
                 because: onward.because.clone(),
             };
             cx.out.emit(Some(call.id), Some(leg), what);

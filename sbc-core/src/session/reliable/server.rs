@@ -15,6 +15,7 @@ use crate::session::uas::Incoming;
 use crate::session::{Ending, LegStyle, Phase, Refusal, Session, SessionEvent, Timer, description};
 use crate::sip::header::{CSeq, Header, OptionTag, RAck, RSeq};
 use crate::sip::{HeaderName, Message, Method, Status};
+use crate::tally::{Direction, Missed, Repeated};
 use crate::transport::Flow;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -303,6 +304,8 @@ impl Session {
         let next = cx.now.mono + open.interval;
         let (status, bytes) = (open.status, open.bytes.clone());
         incoming.respond(cx, status, bytes);
+        let tally = cx.plane.tally.of(&self.style.trunk.name);
+        tally.repeated(Direction::Out, Repeated::Response);
         self.timers.set(Timer::RepeatProvisional as usize, next);
     }
 
@@ -311,6 +314,8 @@ impl Session {
         let Phase::Incoming(_) = &self.phase else {
             return;
         };
+        let tally = cx.plane.tally.of(&self.style.trunk.name);
+        tally.missed(Missed::Prack);
         let refusal = Refusal {
             status: Status::SERVER_TIMEOUT,
             ..Refusal::default()

@@ -11,7 +11,7 @@ use crate::query::{Outcome, Runner};
 use crate::record::GivenUp;
 use crate::session::{Phase, Rejection, Session, SessionEvent, Timer};
 use crate::sip::Method;
-use crate::transaction::{Owner, TimerSet};
+use crate::transaction::Owner;
 use crate::transport::{FlowFault, Protocol};
 use crate::trunk::{Footing, Place};
 
@@ -368,17 +368,13 @@ impl Session {
             cx.out.emit(Some(self.owner.0), Some(self.owner.1), what);
         }
         let owner = Owner::Leg(self.owner.0, self.owner.1);
-        let timers = TimerSet::from(&self.style.trunk.timers);
-        let now = cx.now.mono;
-        let table = &mut cx.plane.transactions;
-        let invite = &Method::Invite;
-        let id = table.request(
-            now,
-            invite,
+        let id = cx.plane.request(
+            cx.now.mono,
+            &self.style.trunk,
+            &Method::Invite,
             &branch,
             bytes,
             hop.clone(),
-            timers,
             owner,
             cx.out,
         );
@@ -398,7 +394,7 @@ impl Session {
         });
         self.timers.set(
             Timer::Response as usize,
-            now + self.style.trunk.timers.response_timeout,
+            cx.now.mono + self.style.trunk.timers.response_timeout,
         );
         true
     }

@@ -108,6 +108,7 @@ impl Table {
             id,
             owner: entry.owner,
             hop: &entry.hop,
+            counted: &entry.counted,
             out,
         };
         match &entry.machine {

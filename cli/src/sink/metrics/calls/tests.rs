@@ -275,3 +275,54 @@ fn one_way_audio_counts_for_the_trunk_of_the_leg_that_it_is_about() {
         assert!(text.contains(line), "{line}:\n{text}");
     }
 }
+
+#[test]
+fn targets_count_by_the_route_that_led_there_and_by_how_many_came_before() {
+    let metrics = Metrics::new().unwrap();
+    let tell = |leg: u8, what| {
+        metrics.calls.apply(&Event {
+            at: UnixTime::default(),
+            call: Some(CallId(7)),
+            leg: Some(LegId(leg)),
+            what,
+        });
+    };
+    let admitted = Happened::Admitted {
+        tenant: None,
+        trunk: TrunkName::new("teams"),
+        calling: String::new(),
+        called: String::new(),
+    };
+    tell(0, admitted);
+    let routed = |route: Option<&str>| Happened::Routed {
+        trunks: Vec::new(),
+        route: route.map(RouteName::new),
+        because: Default::default(),
+    };
+    tell(0, routed(Some("abroad")));
+    for leg in 1..9 {
+        let what = Happened::AttemptStarted {
+            trunk: TrunkName::new("carrier"),
+            host: "sip.example.net".to_owned(),
+            remote: "192.0.2.1:5060".parse().unwrap(),
+            protocol: Protocol::Udp,
+        };
+        tell(leg, what);
+        // A redirection is on the way of the same route.
+        tell(leg, routed(None));
+    }
+    let mut record = crate::sink::fixture::record(7);
+    record.egress = vec![crate::sink::fixture::attempt(1, "carrier", Some(200))];
+    record.egress[0].first_response_ms = Some(150);
+    tell(0, Happened::Ended(std::sync::Arc::new(record)));
+    let text = metrics.text();
+    for line in [
+        "sbc_route_selected_total{attempt=\"1\",route=\"abroad\",trunk=\"carrier\"} 1",
+        "sbc_route_selected_total{attempt=\"5\",route=\"abroad\",trunk=\"carrier\"} 1",
+        "sbc_route_selected_total{attempt=\"6\",route=\"abroad\",trunk=\"carrier\"} 3",
+        "sbc_call_setup_seconds_bucket{phase=\"trying\",trunk=\"carrier\",le=\"0.1\"} 0",
+        "sbc_call_setup_seconds_bucket{phase=\"trying\",trunk=\"carrier\",le=\"0.2\"} 1",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+}
