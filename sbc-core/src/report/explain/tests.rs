@@ -207,8 +207,8 @@ fn the_peers_own_word_counts_and_not_its_translation() {
     assert!(told.change[0].contains("503 to its reroute_on"), "{told}");
     assert!(refused(401, 403).change[0].contains("wants a login"));
     assert!(refused(302, 480).change[0].contains("redirect = \"follow\""));
-    assert!(refused(513, 513).change[0].contains("too large"));
-    assert!(refused(603, 603).change[0].contains("does not want"));
+    assert!(refused(513, 513).why.contains("too large"));
+    assert!(refused(603, 603).why.contains("declines"));
     assert!(!refused(403, 403).why.contains("was told"));
 }
 
