@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sbc_core::config::RevokedFiles;
 use sbc_core::event::DropCode;
-use sbc_core::transport::FlowFault;
+use sbc_core::transport::{CertificateFault, FlowFault};
 use std::future::{Future as _, poll_fn};
 use std::task::Poll;
 use support::{
@@ -473,18 +473,37 @@ async fn names_of_the_hop_count_instead_of_the_server_name_where_they_are_given(
     read_until(&mut stream, "Call-ID: named").await;
 }
 
+/// What is wrong with the certificate of a server, as the call that could not be made explains it.
 #[tokio::test]
-async fn a_server_of_an_unknown_authority_is_refused() {
+async fn a_server_whose_certificate_is_not_accepted_is_refused_with_what_is_wrong_with_it() {
     let world = World::new();
-    let (peer, address) = listener().await;
-    let foreign = Authority::new().leaf(&[PEER]);
-    world.send(&tls_hop("contoso", address), &options("x"), 7);
-    let (stream, _) = peer.accept().await.unwrap();
-    assert!(support::server(&foreign).accept(stream).await.is_err());
-    assert!(matches!(
-        world.send_failed().await.1,
-        FlowFault::TlsCertificate(_)
-    ));
+    let leaf = |from: i32, to: i32, usage| {
+        world.authority.leaf_with(&[PEER], |params| {
+            params.not_before = date_time_ymd(from, 1, 1);
+            params.not_after = date_time_ymd(to, 1, 1);
+            params.extended_key_usages = vec![usage];
+        })
+    };
+    let server = ExtendedKeyUsagePurpose::ServerAuth;
+    let signing = ExtendedKeyUsagePurpose::CodeSigning;
+    for (leaf, fault) in [
+        (
+            Authority::new().leaf(&[PEER]),
+            CertificateFault::UnknownAuthority,
+        ),
+        (leaf(2020, 2021, server.clone()), CertificateFault::Expired),
+        (leaf(3000, 3001, server), CertificateFault::NotYetValid),
+        (leaf(2020, 3000, signing), CertificateFault::Purpose),
+    ] {
+        let (peer, address) = listener().await;
+        world.send(&tls_hop("contoso", address), &options("x"), 7);
+        let (stream, _) = peer.accept().await.unwrap();
+        assert!(support::server(&leaf).accept(stream).await.is_err());
+        match world.send_failed().await.1 {
+            FlowFault::TlsCertificate(refusal) => assert_eq!(refusal.fault, fault),
+            other => panic!("{other}"),
+        }
+    }
 }
 
 #[tokio::test]

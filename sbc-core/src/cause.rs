@@ -1,6 +1,7 @@
 //! Why a call or leg ended, and why a decision was taken.
 
 use crate::sip::Status;
+use crate::trouble::Trouble;
 use serde::Serialize;
 use std::fmt;
 
@@ -8,12 +9,24 @@ use std::fmt;
 /// record and is what `causeway route test` prints.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(transparent)]
-pub struct Because(pub Vec<String>);
+pub struct Because(
+    /// The facts.
+    pub Vec<String>,
+    /// What a person should be told of it, where the code of the cause and the statuses of peers do not say that.
+    #[serde(skip)]
+    pub Option<Trouble>,
+);
 
 impl Because {
     /// A chain of one fact.
     pub fn of(fact: impl Into<String>) -> Self {
-        Self(vec![fact.into()])
+        Self(vec![fact.into()], None)
+    }
+
+    /// The same chain, which is told as this.
+    #[must_use]
+    pub fn named(self, trouble: impl Into<Trouble>) -> Self {
+        Self(self.0, Some(trouble.into()))
     }
 
     /// The chain with one more fact.

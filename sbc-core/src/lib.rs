@@ -13,6 +13,7 @@ pub mod id;
 pub mod mint;
 mod octets;
 pub mod time;
+pub mod trouble;
 
 pub mod sdp;
 pub mod sip;

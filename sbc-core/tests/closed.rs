@@ -13,7 +13,7 @@ use sbc_core::trunk::Closing;
 use std::time::Duration;
 use world::*;
 
-fn close(shard: &mut Shard, trunk: &str, closing: Option<Closing>) {
+pub(crate) fn close(shard: &mut Shard, trunk: &str, closing: Option<Closing>) {
     let command = Command::Close(TrunkName::new(trunk), closing);
     shard.apply(Input::Command(CommandId(1), command));
 }

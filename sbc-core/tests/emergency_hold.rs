@@ -11,8 +11,8 @@ use world::call::{self, callee_request};
 use world::*;
 
 /// A call to those who help, whom the carrier reaches, answered.
-struct Help {
-    shard: Shard,
+pub(crate) struct Help {
+    pub(crate) shard: Shard,
     invite: Message,
     ok: Message,
 }
@@ -27,7 +27,7 @@ const REFER_TO: &str = "Refer-To: <sip:+493023125457@192.0.2.11>\n";
 const VIA: &str = "SIP/2.0/TLS 203.0.113.1:5061;branch=z9hG4bK";
 
 impl Help {
-    fn with(keys: &str) -> Self {
+    pub(crate) fn with(keys: &str) -> Self {
         Self::to("112", keys)
     }
 
@@ -56,7 +56,7 @@ impl Help {
         Self { shard, invite, ok }
     }
 
-    fn caller_hangs_up(&mut self, number: u32) -> u16 {
+    pub(crate) fn caller_hangs_up(&mut self, number: u32) -> u16 {
         let via = format!("{VIA}bye{number}");
         let bye = in_dialog(&self.ok, "BYE", number, &via);
         self.shard.teams_says(&bye);

@@ -29,6 +29,7 @@ mod emergency;
 mod emergency_hold;
 mod emergency_ways;
 mod ending;
+mod explained;
 mod fax;
 mod flood;
 mod forks;

@@ -94,7 +94,7 @@ pub(crate) fn lines(location: &str, path: &str) -> String {
 }
 
 /// A call of Teams with these lines.
-fn called(config: Arc<Config>, lines: &str) -> Shard {
+pub(crate) fn called(config: Arc<Config>, lines: &str) -> Shard {
     let mut shard = Shard::with(config);
     let head = teams_invite("lmo");
     let head = head.split("Content-Type").next().expect("its head");

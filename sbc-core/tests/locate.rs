@@ -21,14 +21,14 @@ fn secs(seconds: u64) -> Duration {
 }
 
 /// The usual configuration with other targets of the carrier, and other settings of its trunk.
-fn carrier_at(targets: &str, settings: &str) -> String {
+pub(crate) fn carrier_at(targets: &str, settings: &str) -> String {
     CONFIG.replace(
         "targets = [\"198.51.100.20:5060;udp\", \"198.51.100.21:5060;udp\"]",
         &format!("targets = [{targets}]\n{settings}"),
     )
 }
 
-const DOMAIN: &str = "\"sip.carrier.example;udp\"";
+pub(crate) const DOMAIN: &str = "\"sip.carrier.example;udp\"";
 
 /// One server with these addresses.
 fn server(priority: u16, weight: u16, lasts: &[u8]) -> Server {
@@ -58,7 +58,7 @@ impl Shard {
     }
 
     /// DNS answers whatever was asked.
-    fn dns_says(&mut self, outcome: &Outcome) {
+    pub(crate) fn dns_says(&mut self, outcome: &Outcome) {
         while let Some((id, _)) = self.queries.pop_front() {
             self.apply(Input::Outcome(id, outcome.clone()));
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use world::call::header;
 use world::*;
 
-fn willing() -> String {
+pub(crate) fn willing() -> String {
     CONFIG.replace(
         "codecs = [\"PCMA\", \"PCMU\"]",
         "codecs = [\"PCMA\", \"PCMU\"]\noverload_control = true",
@@ -69,7 +69,7 @@ fn a_peer_that_is_not_listed_is_told_nothing() {
 }
 
 /// A call to the carrier, and what it is told: the INVITE, if one went to the first server.
-fn offered(shard: &mut Shard, call_id: &str) -> Sent {
+pub(crate) fn offered(shard: &mut Shard, call_id: &str) -> Sent {
     shard.teams_says(&teams_invite(call_id));
     shard.next_response(100);
     shard.next_request(Method::Invite)
@@ -83,7 +83,7 @@ fn taken(shard: &mut Shard, call_id: &str) -> Sent {
 }
 
 /// The carrier's answer with a word about its load.
-fn says(shard: &mut Shard, invite: &Sent, word: &str) {
+pub(crate) fn says(shard: &mut Shard, invite: &Sent, word: &str) {
     let busy = response(&invite.message, "486 Busy Here", "b", "", "");
     shard.receive(
         sbc_core::transport::Flow {

@@ -13,7 +13,7 @@ use world::*;
 const CODECS: &str = "codecs = [\"PCMA\", \"PCMU\"]";
 
 /// The usual world with another line for the carrier's trunk, and more after it.
-fn world(line: &str, more: &str) -> String {
+pub(crate) fn world(line: &str, more: &str) -> String {
     CONFIG.replace(CODECS, &format!("{CODECS}\n{line}")) + more
 }
 
@@ -40,7 +40,7 @@ fn uri(message: &Message) -> String {
     String::from_utf8_lossy(&message.request_uri()).into_owned()
 }
 
-fn out_rules(rules: &str) -> String {
+pub(crate) fn out_rules(rules: &str) -> String {
     format!(
         "\n[[transform]]\nname = \"out\"\nwhen = {{ trunk = \"carrier-a\", dir = \"out\" }}\n{rules}\n"
     )
@@ -404,7 +404,7 @@ fn a_local_number_in_a_tel_uri_needs_its_context() {
 }
 
 /// The usual world whose carrier serves one customer, so that any number leads to Teams.
-fn towards_teams(line: &str, more: &str) -> String {
+pub(crate) fn towards_teams(line: &str, more: &str) -> String {
     let fqdn = "fqdn = \"sbc1.contoso.example\"";
     CONFIG
         .replace("tenant = \"*\"", "tenant = \"contoso\"")
@@ -413,7 +413,7 @@ fn towards_teams(line: &str, more: &str) -> String {
         + more
 }
 
-fn invite_from(caller: &str, called: &str) -> String {
+pub(crate) fn invite_from(caller: &str, called: &str) -> String {
     carrier_invite("form", CARRIER_SDP)
         .replace("sip:+493023125456@", &format!("sip:{called}@"))
         .replace("sip:+498999998001@", &format!("sip:{caller}@"))

@@ -10,7 +10,7 @@ use world::two::two_carriers;
 use world::*;
 
 /// An INVITE of the carrier with so many digits of the number.
-fn dialled(digits: &str, cseq: u32) -> String {
+pub(crate) fn dialled(digits: &str, cseq: u32) -> String {
     carrier_invite("overlap", CARRIER_SDP)
         .replace("+493023125456", digits)
         .replace("10 INVITE", &format!("{cseq} INVITE"))
@@ -37,7 +37,7 @@ fn from_b(shard: &mut Shard, text: &str) {
 }
 
 /// Calls of the carrier to anybody go to b.
-fn config(keys: &str) -> String {
+pub(crate) fn config(keys: &str) -> String {
     let text = two_carriers(keys, "");
     let text = text.replace("called_in = \"tenant:contoso\", ", "");
     text.replacen("tenant = \"*\"", "tenant = \"contoso\"", 1)

@@ -20,7 +20,7 @@ const USER: &str = "0b2f3c4d-1111-2222-3333-444455556666";
 const VOICEMAIL: &str = "198.51.100.40:5060";
 
 /// The usual world with a user who has the called number, and this rule on the route to Teams.
-fn with_rule(rule: &str) -> String {
+pub(crate) fn with_rule(rule: &str) -> String {
     let graph = "graph = { tenant_id = \"11111111-2222-3333-4444-555555555555\", client_id = \
                  \"66666666-7777-8888-9999-000000000000\", secret = { credential = \"graph\" }, presence = { } }";
     let users = format!("users = {{ \"+493023125456\" = \"{USER}\" }}");
@@ -38,13 +38,13 @@ fn with_rule(rule: &str) -> String {
            targets = [\"198.51.100.40:5060;udp\"]\naccept_from = [\"198.51.100.40/32\"]\n"
 }
 
-const RULE: &str = "{ busy = \"refuse\", absent = \"next\" }";
+pub(crate) const RULE: &str = "{ busy = \"refuse\", absent = \"next\" }";
 
 fn user() -> UserId {
     UserId::parse(USER).expect("a GUID")
 }
 
-fn heard(availability: &str, activity: &str) -> Input {
+pub(crate) fn heard(availability: &str, activity: &str) -> Input {
     Input::Presence(Arc::new(Heard {
         tenant: TenantName::new("contoso"),
         users: vec![(user(), Arc::new(Presence::new(availability, activity)))],

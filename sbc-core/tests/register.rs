@@ -36,7 +36,7 @@ pub(crate) fn registering(register: &str) -> String {
         )
 }
 
-fn usual() -> String {
+pub(crate) fn usual() -> String {
     registering("expires = \"10m\"")
 }
 

@@ -173,7 +173,7 @@ fn what_is_new_of_a_peer_that_is_gone_is_a_strangers() {
 }
 
 /// The usual configuration, of which the carrier's trunk says what becomes of its calls when it is gone.
-fn removable(on_remove: &str) -> String {
+pub(crate) fn removable(on_remove: &str) -> String {
     let name = "name = \"carrier-a\"\n";
     CONFIG.replacen(name, &format!("{name}on_remove = \"{on_remove}\"\n"), 1)
 }

@@ -18,7 +18,7 @@ fn tag(message: &Message, name: HeaderName) -> String {
 }
 
 /// Replaces as Teams writes it for the dialog of our INVITE to it.
-fn replaces(call: &Call, extra: &str) -> String {
+pub(crate) fn replaces(call: &Call, extra: &str) -> String {
     format!(
         "Replaces: {};to-tag={};from-tag=x1{extra}\n",
         header(&call.invite, HeaderName::CallId),
@@ -27,7 +27,7 @@ fn replaces(call: &Call, extra: &str) -> String {
 }
 
 /// An INVITE of Teams with these lines.
-fn newcomer(lines: &str, sdp: &str) -> String {
+pub(crate) fn newcomer(lines: &str, sdp: &str) -> String {
     let plain = teams_invite("newcomer");
     let (head, _) = plain.split_once("Content-Type").expect("a body");
     with_body(&format!("{head}{lines}"), sdp)

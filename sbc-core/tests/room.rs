@@ -14,7 +14,7 @@ use world::call::header;
 use world::*;
 
 /// The carrier, to which help is called too, has so many calls in both directions.
-fn lines(calls: u32) -> String {
+pub(crate) fn lines(calls: u32) -> String {
     let numbers = "numbers = [\"+493023125000-+493023125999\"]";
     let route = "[[route]]\nname = \"help\"\nmatch = { emergency = true }\n\
                  to = [{ trunk = \"carrier-a\" }]\n";
@@ -29,7 +29,7 @@ fn lines(calls: u32) -> String {
         + route
 }
 
-fn help(call: &str) -> String {
+pub(crate) fn help(call: &str) -> String {
     teams_invite(call).replace("sip:+498999998001@", "sip:112@")
 }
 
@@ -40,7 +40,7 @@ fn calls(shard: &mut Shard, invite: &str) -> Sent {
 }
 
 /// A call that talks.
-fn talks(shard: &mut Shard, call: &str) {
+pub(crate) fn talks(shard: &mut Shard, call: &str) {
     let invite = calls(shard, &teams_invite(call));
     shard.carrier_says(&response(
         &invite.message,

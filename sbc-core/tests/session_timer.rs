@@ -286,7 +286,9 @@ fn a_peer_that_does_not_refresh_gets_bye_before_its_session_ends() {
         let because = call.shard.records[0].cause.because.0.join(" ");
         assert_eq!(
             because,
-            format!("the session of leg 0 was not refreshed within {interval} s")
+            format!(
+                "the session of leg 0 was not refreshed within {interval} s that leg is at trunk \"carrier-a\""
+            )
         );
     }
 }

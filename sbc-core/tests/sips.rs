@@ -13,7 +13,7 @@ use world::call::header;
 use world::*;
 
 /// A carrier with TLS beside that without, which calls and is called; Teams has no part in it.
-fn with_tls(of_tls: &str, ways: &str) -> String {
+pub(crate) fn with_tls(of_tls: &str, ways: &str) -> String {
     let base = CONFIG.replace(
         "[[tenant]]",
         "[[listen]]\nname = \"secure\"\nrealm = \"carrier\"\ntransport = \"tls\"\nport = 5061\n\
@@ -92,7 +92,7 @@ fn invite(scheme: &str, contact: &str) -> String {
         )
 }
 
-fn calls(config: &str, scheme: &str, contact: &str) -> Shard {
+pub(crate) fn calls(config: &str, scheme: &str, contact: &str) -> Shard {
     let mut shard = Shard::with(config_of(config));
     shard.receive(secure_flow(), &invite(scheme, contact));
     shard

@@ -27,7 +27,7 @@ prefix = \"+49302312599\"
 per_minute = 0
 ";
 
-fn with(place: &str, limits: &str) -> String {
+pub(crate) fn with(place: &str, limits: &str) -> String {
     let text = CONFIG.replacen(place, &format!("{place}\nlimits = {{ {limits} }}"), 1);
     format!("{text}{RATES}")
 }

@@ -6,7 +6,7 @@ use sbc_core::config::{Assumed, Source, load};
 use sbc_core::id::{CommandId, FlowId};
 use sbc_core::input::{Command, Input};
 use sbc_core::sip::{HeaderName, Message, Method};
-use sbc_core::transport::FlowFault;
+use sbc_core::transport::{CertificateFault, CertificateRefusal, FlowFault};
 use std::time::Duration;
 use world::call::*;
 use world::*;
@@ -439,7 +439,10 @@ fn whatever_a_target_refuses_with_teams_is_told_once_and_has_its_call_back() {
     for tried in 1.. {
         call.shard.apply(Input::SendFailed {
             transaction: invite.transaction.expect("one"),
-            why: sbc_core::transport::FlowFault::TlsCertificate("expired".to_owned()),
+            why: sbc_core::transport::FlowFault::TlsCertificate(CertificateRefusal {
+                fault: CertificateFault::Expired,
+                text: "expired".to_owned(),
+            }),
         });
         let next = call.shard.sent.front().expect("something").message.clone();
         if *next.method() == Method::Notify {

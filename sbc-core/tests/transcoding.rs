@@ -11,9 +11,9 @@ use world::*;
 
 const TEAMS_TRUNK: &str = "name = \"teams-contoso\"";
 /// The carrier has G.711 and what goes with it, the proxy wideband alone.
-const WIDEBAND: &str = "codecs = [\"G722\", \"opus\"]";
+pub(crate) const WIDEBAND: &str = "codecs = [\"G722\", \"opus\"]";
 
-fn with(line: &str) -> String {
+pub(crate) fn with(line: &str) -> String {
     CONFIG.replacen(TEAMS_TRUNK, &format!("{TEAMS_TRUNK}\n{line}"), 1)
 }
 

@@ -49,7 +49,7 @@ const ACTIVE: &str = "active;expires=60";
 const LAST: &str = "terminated;reason=noresource";
 
 /// Teams has asked to transfer the carrier's caller: the call, and the INVITE to the target.
-fn referred_by_teams() -> (Call, Message) {
+pub(crate) fn referred_by_teams() -> (Call, Message) {
     let mut call = Call::new();
     call.teams_says("REFER", 1, &teams_refer());
     call.shard.next_response(202);
@@ -60,7 +60,7 @@ fn referred_by_teams() -> (Call, Message) {
 }
 
 /// The carrier has asked to transfer Teams: the call, and the INVITE to the target.
-fn referred_by_carrier() -> (Call, Message) {
+pub(crate) fn referred_by_carrier() -> (Call, Message) {
     let mut call = Call::new();
     call.says("REFER", REFER, "");
     call.shard.next_response(202);

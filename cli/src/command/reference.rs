@@ -7,6 +7,7 @@ use crate::sink::news::Kind;
 use clap::ValueEnum;
 use sbc_core::cause::CauseCode;
 use sbc_core::config::{Code, KeyReference, TableReference, reference};
+use sbc_core::trouble::Trouble;
 use std::io::{self, Write};
 
 /// A part of the reference.
@@ -52,8 +53,21 @@ pub fn run(part: Option<Part>, out: &mut dyn Write) -> io::Result<u8> {
     if wants(Part::Causes) {
         let causes = CauseCode::ALL.map(|code| (code.as_str(), code.meaning()));
         list(out, "Causes", "Cause", &causes)?;
+        explanations(out)?;
     }
     Ok(exit::OK)
+}
+
+/// What a call is explained as, finer than its cause.
+fn explanations(out: &mut dyn Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "\n## Explanations\n\n| Explanation | Cause | Meaning |\n|---|---|---|"
+    )?;
+    for own in Trouble::ALL {
+        writeln!(out, "| `{own}` | `{}` | {} |", own.code(), own.meaning())?;
+    }
+    Ok(())
 }
 
 fn keys(out: &mut dyn Write) -> io::Result<()> {
@@ -135,7 +149,10 @@ mod tests {
         let names = metrics.iter().map(|metric| metric.name.as_str());
         let names = names.chain(Kind::ALL.map(Kind::as_str));
         let names = names.chain(Code::ALL.iter().map(|code| code.as_str()));
-        let names: Vec<&str> = names.chain(CauseCode::ALL.map(CauseCode::as_str)).collect();
+        let names = names.chain(CauseCode::ALL.map(CauseCode::as_str));
+        let names: Vec<&str> = names
+            .chain(Trouble::ALL.iter().map(|own| own.as_str()))
+            .collect();
         for name in &names {
             let row = format!("| `{name}` | ");
             let rows: Vec<&str> = text.lines().filter(|line| line.starts_with(&row)).collect();

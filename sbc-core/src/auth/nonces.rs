@@ -9,6 +9,7 @@ use crate::sip::header::{AuthParams, Authorization, Header, WwwAuthenticate};
 use crate::sip::{
     HeaderName, Message, Method, PlainValue, QuotedText, RequestBuilder, Token, Value,
 };
+use crate::trouble::Trouble;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -104,6 +105,20 @@ pub enum Unanswered {
     Refused(String),
     /// Asked again and again.
     TooOften,
+}
+
+impl From<&Unanswered> for Trouble {
+    fn from(why: &Unanswered) -> Self {
+        match why {
+            // Of an INVITE that makes a call only the trunk's own peer is told.
+            Unanswered::NoAccount | Unanswered::ForeignPeer => Self::PeerWantsLogin,
+            Unanswered::NotUnderstood => Self::PeerLoginMethod,
+            Unanswered::ForeignRealm(_) => Self::PeerLoginRealm,
+            Unanswered::Weak => Self::PeerLoginWeak,
+            Unanswered::Refused(_) => Self::PeerRefusesLogin,
+            Unanswered::TooOften => Self::PeerStaleLogin,
+        }
+    }
 }
 
 impl fmt::Display for Unanswered {

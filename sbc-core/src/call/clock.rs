@@ -7,6 +7,7 @@ use crate::id::LegId;
 use crate::plane::Cx;
 use crate::policy::emergency;
 use crate::policy::number::Number;
+use crate::trouble::Trouble;
 use media_api::Event as MediaEvent;
 use std::time::Duration;
 
@@ -78,7 +79,8 @@ impl Call {
     fn expired(&mut self, cx: &mut Cx<'_>) {
         // Whoever calls for help may wait in a queue (SIP-1404), and can hang up.
         if self.answered.is_none() && !self.record.emergency {
-            let because = Because::of("the caller's invitation has expired");
+            let because = Because::of("the caller's invitation has expired")
+                .named(Trouble::InvitationExpired);
             let status = crate::sip::Status::REQUEST_TERMINATED;
             let (by, code) = (EndedBy::A, CauseCode::NoAnswer);
             self.end_with(cx, by, code, status, because, &[]);
@@ -88,7 +90,8 @@ impl Call {
     /// Early media are free of charge, so they must not last for ever (SIP-562).
     fn early_media_is_over(&mut self, cx: &mut Cx<'_>) {
         if self.answered.is_none() && !self.record.emergency {
-            let because = Because::of("the longest time of media before the answer is over");
+            let because = Because::of("the longest time of media before the answer is over")
+                .named(Trouble::EarlyMediaTooLong);
             let status = crate::sip::Status::REQUEST_TERMINATED;
             let (by, code) = (EndedBy::Us, CauseCode::NoAnswer);
             self.end_with(cx, by, code, status, because, &[]);
@@ -195,15 +198,21 @@ impl Call {
         if self.answered.is_some() && self.record.emergency {
             return self.is_examined(cx);
         }
-        let (code, what) = match self.answered {
-            Some(_) => (CauseCode::LimitReached, "longest call duration"),
-            None => (CauseCode::NoAnswer, "longest set-up time"),
+        let (code, what, own) = match self.answered {
+            Some(_) => {
+                let own = Trouble::CallTooLong;
+                (CauseCode::LimitReached, "longest call duration", own)
+            }
+            None => {
+                let own = Trouble::SetupTooLong;
+                (CauseCode::NoAnswer, "longest set-up time", own)
+            }
         };
         self.end(
             cx,
             EndedBy::Us,
             code,
-            Because::of(format!("{what} is over")),
+            Because::of(format!("{what} is over")).named(own),
             &[],
         );
     }

@@ -6,6 +6,7 @@ use crate::config::{LostConnection, Trunk};
 use crate::plane::Cx;
 use crate::sip::header::From;
 use crate::sip::{HeaderName, Message, Status};
+use crate::trouble::Trouble;
 use bytes::Bytes;
 
 impl Call {
@@ -47,7 +48,8 @@ impl Call {
         let (by, code) = (EndedBy::A, CauseCode::CallerCancelled);
         // Should this find a way after all, the peer tries another.
         let status = Status::SERVICE_UNAVAILABLE;
-        self.end_with(cx, by, code, status, Because::of(why), &[]);
+        let because = Because::of(why).named(Trouble::CallerConnectionLost);
+        self.end_with(cx, by, code, status, because, &[]);
         self.settle(cx);
         // The same call comes again: it must not be refused for the places of this one.
         self.places.leave(cx.plane);

@@ -11,6 +11,7 @@ use crate::id::LegId;
 use crate::letter::Help;
 use crate::plane::Cx;
 use crate::time::Timestamp;
+use crate::trouble::Trouble;
 use std::time::Duration;
 
 /// How long a line is held at most.
@@ -94,7 +95,8 @@ impl Call {
     }
 
     pub(super) fn held_too_long(&mut self, cx: &mut Cx<'_>) {
-        let because = Because::of("those who help hold the line no longer");
+        let because =
+            Because::of("those who help hold the line no longer").named(Trouble::LineHeldTooLong);
         self.end(cx, EndedBy::Us, CauseCode::LimitReached, because, &[]);
     }
 }

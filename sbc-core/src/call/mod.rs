@@ -60,6 +60,7 @@ use crate::sip::header::Reason;
 use crate::sip::{HeaderName, Message, Status};
 use crate::time::{Now, Timestamp};
 use crate::transport::{Flow, FlowFault};
+use crate::trouble::Trouble;
 pub(crate) use bill::Bill;
 use bill::Bills;
 use bytes::Bytes;
@@ -134,6 +135,8 @@ pub(crate) struct Call {
     leaving: Vec<(LegId, Timestamp)>,
     /// Why nobody vouches for the caller, if it is to be told (RFC 9410).
     unvouched: Option<crate::stir::Fault>,
+    /// The last transfer that was refused at once, which the record tells of at the end.
+    declined: Option<crate::record::TransferRecord>,
     /// The side of who calls for help, where the call is one for help.
     seeks_help: EndedBy,
     /// When the caller for help has hung up, and those who help have not.
@@ -329,6 +332,7 @@ impl Call {
             relayed: Vec::new(),
             leaving: Vec::new(),
             unvouched: None,
+            declined: None,
             seeks_help: EndedBy::A,
             held_since: None,
             is_recorded: false,
@@ -651,7 +655,7 @@ impl Call {
         self.timers.stop(Timer::Relay as usize);
         cx.out.emit(Some(self.id), None, Happened::Media(event));
         self.media.released(media_api::SessionStats::default());
-        let because = Because::of("media relay ended");
+        let because = Because::of("media relay ended").named(Trouble::RelayLost);
         let (who, code) = (EndedBy::Us, CauseCode::MediaUnavailable);
         let reason = Reason::q850(TEMPORARY_FAILURE, None);
         self.end(cx, who, code, because, &[reason]);
@@ -668,7 +672,8 @@ impl Call {
             EndedBy::A => "the calling side",
             EndedBy::B | EndedBy::Us => "the called side",
         };
-        let because = Because::of(format!("the DTLS handshake with {side} failed: {why}"));
+        let because =
+            Because::of(format!("the DTLS handshake with {side} failed: {why}")).named(why);
         let code = CauseCode::HandshakeFailed;
         self.end(cx, EndedBy::Us, code, because, &[]);
     }
@@ -698,7 +703,7 @@ impl Call {
 
     /// The caller has dialled more: this number was not complete.
     pub(crate) fn is_outdialled(&mut self, cx: &mut Cx<'_>) {
-        let because = Because::of("the caller went on dialling");
+        let because = Because::of("the caller went on dialling").named(Trouble::CallerDialledOn);
         let status = Status::ADDRESS_INCOMPLETE;
         let (by, code) = (EndedBy::A, CauseCode::CallerCancelled);
         self.end_with(cx, by, code, status, because, &[]);
@@ -709,8 +714,8 @@ impl Call {
     }
 
     /// An operator, or the end of the node, ends the call.
-    pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, why: &str) {
-        self.end(cx, EndedBy::Us, CauseCode::Operator, Because::of(why), &[]);
+    pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, because: Because) {
+        self.end(cx, EndedBy::Us, CauseCode::Operator, because, &[]);
         self.settle(cx);
     }
 
@@ -852,7 +857,8 @@ impl Call {
                 self.offer_refused(cx, leg, status, again);
             }
             SessionEvent::Ended(Ending::NoPrack) => {
-                let because = Because::of(format!("no PRACK for our provisional on leg {}", leg.0));
+                let because = Because::of(format!("no PRACK for our provisional on leg {}", leg.0))
+                    .named(Trouble::NoPrack);
                 let status = crate::sip::Status::SERVER_TIMEOUT;
                 self.end_with(
                     cx,

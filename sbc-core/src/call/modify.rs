@@ -81,7 +81,7 @@ impl Call {
         let unusable = |why: Unusable| status_of(&why.into());
         let other = self.other(leg).ok_or(unusable(Unusable::OutOfOrder))?;
         let description = Description::parse(offer, &Limits::default())
-            .map_err(|_| unusable(Unusable::NotAudio))?;
+            .map_err(|_| unusable(Unusable::Malformed))?;
         let own = self.legs.get(&leg).map(|leg| leg.session.style());
         let relays = own.is_some_and(|style| style.trunk.relays_offers);
         let asked = self.legs.get(&other).map(|leg| leg.session.style());

@@ -10,12 +10,13 @@ use crate::policy::identity::Caller;
 use crate::policy::response;
 use crate::policy::session_id::Ends;
 use crate::record::{
-    AttemptRecord, ConversationRecord, Disposition, LegRecord, PartyRecord, Record,
+    AttemptRecord, ConversationRecord, Disposition, LegRecord, PartyRecord, Record, TransferKind,
+    TransferOutcome, TransferRecord,
 };
 use crate::report::{name_in_contact, said_by_microsoft};
 use crate::session::{Rejection, Session, printable};
 use crate::sip::header::{Reason, UserToUser};
-use crate::sip::{HeaderName, Message};
+use crate::sip::{HeaderName, Message, Status};
 use crate::stir::{Level, Standing, level, origin_id};
 use crate::time::Now;
 use std::sync::Arc;
@@ -192,6 +193,33 @@ fn refreshed(call: &mut Call, leg: LegId) -> Option<&mut AttemptRecord> {
     Some(attempt)
 }
 
+/// A transfer was refused at once. Only the last one is kept: nothing bounds how often a peer asks.
+pub(super) fn transfer_declined(
+    call: &mut Call,
+    now: Now,
+    leg: LegId,
+    target: &[u8],
+    refused: (Status, &Because),
+) {
+    let Some(trunk) = call.trunk_of(leg).map(|trunk| trunk.name.clone()) else {
+        return;
+    };
+    let (status, because) = refused;
+    call.declined = Some(TransferRecord {
+        at_ms: call.elapsed_ms(now),
+        kind: TransferKind::Blind,
+        by: leg,
+        trunk,
+        party: call.other(leg).unwrap_or(leg),
+        target: printable(target),
+        teams_call: None,
+        leg: None,
+        outcome: TransferOutcome::Refused,
+        status: Some(status.code()),
+        because: because.clone(),
+    });
+}
+
 /// Makes the record of a call that is over the final one.
 pub(super) fn close(call: &mut Call) {
     let legs: Vec<LegId> = call
@@ -202,6 +230,11 @@ pub(super) fn close(call: &mut Call) {
         .collect();
     for leg in legs {
         refreshed(call, leg);
+    }
+    if let Some(declined) = call.declined.take() {
+        let all = &mut call.record.transfers;
+        let at = all.partition_point(|own| own.at_ms <= declined.at_ms);
+        all.insert(at, declined);
     }
     let media = call.media.stats().map(|stats| call.media_records(stats));
     call.record.media = media.unwrap_or_default();

@@ -25,6 +25,7 @@ use crate::session::{LegStyle, Refusal, Session, SessionEvent, Standing};
 use crate::sip::header::Replaces;
 use crate::sip::{Message, Status};
 use crate::transport::Flow;
+use crate::trouble::Trouble;
 use bytes::Bytes;
 use media_api::{EndpointSpec, Event as MediaEvent, ForkId, LocalEndpoint, Stage};
 use std::sync::Arc;
@@ -365,7 +366,8 @@ impl Replace {
         if call.legs.get(&self.replaced).is_some_and(is_there) {
             return None;
         }
-        let because = Because::of("the leg that was to be replaced has left");
+        let because =
+            Because::of("the leg that was to be replaced has left").named(Trouble::ReplacedLeft);
         let code = crate::cause::CauseCode::TransferFailed;
         call.end(cx, EndedBy::Us, code, because, &[]);
         call.operation.take()
@@ -436,12 +438,12 @@ pub(super) fn note(
 /// What the INVITE offers.
 fn offer_of(request: &Message, trunk: &Trunk) -> Result<Option<Facts>, Incompatible> {
     let body = crate::sip::body::session_description(request);
-    let Some(body) = body.map_err(|_| Unusable::NotAudio)? else {
+    let Some(body) = body.map_err(|_| Unusable::Malformed)? else {
         return Ok(None);
     };
     let description = Description::parse(body, &Limits::default());
     let facts = read(
-        &description.map_err(|_| Unusable::NotAudio)?,
+        &description.map_err(|_| Unusable::Malformed)?,
         &trunk.media.profile,
     );
     facts.main()?;

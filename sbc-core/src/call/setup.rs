@@ -21,6 +21,7 @@ mod pickup;
 mod plan;
 mod progress;
 mod redirect;
+mod refusal;
 mod ringback;
 mod room;
 mod vouch;
@@ -31,7 +32,7 @@ use super::names::MOST_NAMES;
 use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::{A_LEG, Admitted, Call, Leg, Operation, Timer, endpoint, images, record};
-use crate::cause::{Because, Cause, CauseCode, EndedBy};
+use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::{LateOffer, Preset, Rel100, TargetAddress, TransformScope, Trunk};
 use crate::event::Happened;
 use crate::id::LegId;
@@ -45,8 +46,8 @@ use crate::policy::number::{self, Number};
 use crate::policy::response::{self, Mapped};
 use crate::policy::{Refusal as PolicyRefusal, emergency, header, route, secure};
 use crate::sdp::{Description, Limits};
-use crate::session::{LegStyle, Outset, Refusal, Session, SessionEvent};
-use crate::sip::header::{Expires, Header, MaxForwards, MinSe};
+use crate::session::{LegStyle, Outset, Session, SessionEvent};
+use crate::sip::header::{Expires, MaxForwards};
 use crate::sip::{HeaderName, Message, Status};
 use crate::stir::Vouched;
 use authorised::Authority;
@@ -56,6 +57,7 @@ use early_media::EarlyMedia;
 use media_api::{EndpointSpec, Event as MediaEvent, ForkId, LocalEndpoint};
 use progress::{Heard, ended_for};
 use redirect::Redirects;
+use refusal::{refuse, refuse_interval, refuse_offer, refuse_with};
 use ringback::Ringback;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -366,7 +368,8 @@ impl Setup {
             // It may have been closed since, or a redirection leads there.
             if let Some(closing) = cx.plane.closed.of(trunk).filter(|_| !self.is_emergency) {
                 let mapped = response::own(CauseCode::TrunkClosed, &self.trunk);
-                self.failed_here(mapped, Because::of(route::closed(trunk, closing)));
+                let because = Because::of(route::closed(trunk, closing)).named(closing);
+                self.failed_here(mapped, because);
                 continue;
             }
             let Some(leg) = call.take_name() else {
@@ -389,7 +392,7 @@ impl Setup {
                 Ok(fits) => fits,
                 Err(incompatible) => {
                     call.media_refused_on(cx, None, trunk, &incompatible);
-                    self.fail(&incompatible);
+                    self.fail(&incompatible, trunk);
                     continue;
                 }
             };
@@ -424,9 +427,13 @@ impl Setup {
     }
 
     /// Remembers that the two legs' media cannot be joined.
-    fn fail(&mut self, incompatible: &Incompatible) {
+    fn fail(&mut self, incompatible: &Incompatible, to: &Trunk) {
         let mapped = response::own(CauseCode::MediaIncompatible, &self.trunk);
-        self.failed_here(mapped, Because::of(incompatible.because.text()));
+        let because = Because::of(incompatible.because.text()).named(incompatible.because);
+        self.failed_here(
+            mapped,
+            because.and(format!("towards trunk \"{}\"", to.name)),
+        );
     }
 
     /// Remembers an attempt that failed on our side.
@@ -552,7 +559,7 @@ impl Setup {
                 Ok(()) => ringing.push((leg, attempt)),
                 Err(incompatible) => {
                     call.media_refused_on(cx, None, &attempt.trunk, &incompatible);
-                    self.fail(&incompatible);
+                    self.fail(&incompatible, &attempt.trunk);
                     call.media.drop_endpoint(cx, endpoint(leg));
                     call.leave_places(cx, leg);
                 }
@@ -872,110 +879,10 @@ fn is_for(endpoints: &[LocalEndpoint], leg: LegId) -> bool {
         .any(|local| local.endpoint == endpoint(leg))
 }
 
-/// Refuses the A leg and ends the call.
-fn refuse(
-    call: &mut Call,
-    cx: &mut Cx<'_>,
-    mapped: Mapped,
-    by: EndedBy,
-    because: Because,
-    warning: Option<Bytes>,
-) -> Option<Operation> {
-    let refusal = Refusal {
-        warning,
-        ..Refusal::default()
-    };
-    refuse_with(call, cx, mapped, by, because, refusal)
-}
-
-/// Refuses an INVITE whose session interval is too short (SIP-704).
-fn refuse_interval(
-    call: &mut Call,
-    cx: &mut Cx<'_>,
-    trunk: &Trunk,
-    least: &MinSe,
-) -> Option<Operation> {
-    let mapped = Mapped {
-        status: Status::SESSION_INTERVAL_TOO_SMALL,
-        ..response::own(CauseCode::BadRequest, trunk)
-    };
-    let because = Because::of(format!(
-        "the caller wants a session interval below {} s",
-        least.seconds
-    ));
-    let refusal = Refusal {
-        min_se: Some(least.to_bytes()),
-        ..Refusal::default()
-    };
-    refuse_with(call, cx, mapped, EndedBy::Us, because, refusal)
-}
-
-/// As [`refuse`], with the other lines of the refusal.
-fn refuse_with(
-    call: &mut Call,
-    cx: &mut Cx<'_>,
-    mapped: Mapped,
-    by: EndedBy,
-    because: Because,
-    refusal: Refusal,
-) -> Option<Operation> {
-    let mut passed = mapped.headers;
-    passed.extend(call.unvouched.map(vouch::told));
-    let refusal = Refusal {
-        status: mapped.status,
-        reason: joined(&mapped.reasons),
-        passed,
-        cause: Some(mapped.cause),
-        ..refusal
-    };
-    if let Some(a) = call.leg(A_LEG) {
-        a.session.refuse(cx, &refusal);
-    }
-    let cause = Cause {
-        by,
-        code: mapped.cause,
-        status: Some(mapped.status.code()),
-        q850: mapped.q850,
-        because,
-    };
-    let teardown =
-        super::teardown::Teardown::begin(call, cx, cause, mapped.status, &mapped.reasons);
-    Some(Operation::Teardown(teardown))
-}
-
-/// Refuses A's own offer.
-fn refuse_offer(
-    call: &mut Call,
-    cx: &mut Cx<'_>,
-    incompatible: &Incompatible,
-) -> Option<Operation> {
-    call.media_refused(cx, A_LEG, incompatible);
-    let a = &call.legs.get(&A_LEG)?.session;
-    let mapped = response::own(CauseCode::MediaIncompatible, &a.style().trunk);
-    let because = Because::of(incompatible.because.text());
-    let warning = a.own_name().map(|agent| warning(&agent, incompatible));
-    refuse(call, cx, mapped, EndedBy::Us, because, warning)
-}
-
-/// Value of a Warning header.
-fn warning(agent: &str, incompatible: &Incompatible) -> Bytes {
-    let said = &incompatible.warning;
-    Bytes::from(format!("{} {agent} \"{}\"", said.code, said.text))
-}
-
-/// Reason headers as one value.
-fn joined(reasons: &[crate::sip::header::Reason]) -> Option<Bytes> {
-    let values: Vec<String> = reasons
-        .iter()
-        .map(|r| String::from_utf8_lossy(&r.to_bytes()).into_owned())
-        .collect();
-    (!values.is_empty()).then(|| Bytes::from(values.join(", ")))
-}
-
 /// Reads A's offer under the profile of its trunk.
 fn offer_of(request: &Message, trunk: &Trunk) -> Result<Option<Facts>, Incompatible> {
     let body = crate::sip::body::session_description(request);
-    let Some(body) = body.map_err(|_| Unusable::NotAudio)? else {
+    let Some(body) = body.map_err(|_| Unusable::Malformed)? else {
         return Ok(None);
     };
     let facts = read(&parse(&body)?, &trunk.media.profile);
@@ -984,7 +891,7 @@ fn offer_of(request: &Message, trunk: &Trunk) -> Result<Option<Facts>, Incompati
 }
 
 fn parse(body: &Bytes) -> Result<Description, Incompatible> {
-    Description::parse(body.clone(), &Limits::default()).map_err(|_| Unusable::NotAudio.into())
+    Description::parse(body.clone(), &Limits::default()).map_err(|_| Unusable::Malformed.into())
 }
 
 /// Takes B's answer and writes ours to A; nothing is committed yet.

@@ -17,6 +17,7 @@ use crate::session::{TIMER_EXPIRED, is_gone};
 use crate::sip::header::{MaxForwards, Reason};
 use crate::sip::{Method, Status};
 use crate::time::Timestamp;
+use crate::trouble::Trouble;
 use bytes::Bytes;
 use media_api::{CryptoKey, ForkId, Stage};
 use std::time::Duration;
@@ -419,7 +420,13 @@ impl Call {
         if interwork::differs(x, y) && !interwork::is_transcoded(x, y) {
             let because = format!("leg {} refuses the codec of the new party", id.0);
             let (by, code) = (EndedBy::Us, CauseCode::MediaIncompatible);
-            self.end(cx, by, code, Because::of(because), &[]);
+            self.end(
+                cx,
+                by,
+                code,
+                Because::of(because).named(Trouble::PartyCodec),
+                &[],
+            );
         }
     }
 
@@ -472,6 +479,11 @@ impl Call {
             None => "got no answer".to_owned(),
         };
         let because = Because::of(format!("{} on leg {} {outcome}", method.as_str(), leg.0));
+        let because = self.with_trunk(because, leg);
+        let because = because.named(match status {
+            Some(_) => Trouble::InCallRefused,
+            None => Trouble::InCallUnanswered,
+        });
         let by = match status {
             Some(_) => self.side(leg),
             None => EndedBy::Us,
@@ -484,12 +496,22 @@ impl Call {
         self.end(cx, by, CauseCode::InCallFailure, because, reasons);
     }
 
+    /// The facts, and at which trunk the leg is.
+    fn with_trunk(&self, because: Because, leg: LegId) -> Because {
+        match self.trunk_of(leg) {
+            Some(trunk) => because.and(format!("that leg is at trunk \"{}\"", trunk.name)),
+            None => because,
+        }
+    }
+
     /// Nobody refreshed the session of this leg (SIP-705).
     pub(super) fn unrefreshed(&mut self, cx: &mut Cx<'_>, leg: LegId, interval_s: u32) {
         let because = Because::of(format!(
             "the session of leg {} was not refreshed within {interval_s} s",
             leg.0
-        ));
+        ))
+        .named(Trouble::SessionExpired);
+        let because = self.with_trunk(because, leg);
         let reasons = [Reason::q850(TIMER_EXPIRED, None)];
         self.end(cx, EndedBy::Us, CauseCode::InCallFailure, because, &reasons);
     }

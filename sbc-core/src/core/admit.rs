@@ -400,7 +400,7 @@ fn closed_to(trunk: &Trunk, closing: Option<Closing>) -> Option<Refusal> {
     closing.map(|closing| Refusal {
         status: Status::SERVICE_UNAVAILABLE,
         cause: CauseCode::TrunkClosed,
-        because: Because::of(route::closed(trunk, closing)),
+        because: Because::of(route::closed(trunk, closing)).named(closing),
     })
 }
 

@@ -1,11 +1,13 @@
 //! What an operator asks of a shard.
 
 use super::{Core, drain};
+use crate::cause::Because;
 use crate::effect::{Effect, Effects};
 use crate::event::Happened;
 use crate::id::{CallId, CommandId};
 use crate::input::{Answered, Command};
 use crate::time::Now;
+use crate::trouble::Trouble;
 
 impl Core {
     pub(super) fn command(&mut self, now: Now, id: CommandId, command: Command, out: &mut Effects) {
@@ -17,7 +19,8 @@ impl Core {
             }
             Command::HangUp(call) if self.calls.contains_key(&call) => {
                 self.with_call(now, call, out, |call, cx| {
-                    call.hang_up(cx, "ended by an operator")
+                    let because = Because::of("ended by an operator");
+                    call.hang_up(cx, because.named(Trouble::EndedByOperator));
                 });
                 Answered::Done(1)
             }
@@ -92,7 +95,8 @@ impl Core {
 
     fn hang_up(&mut self, now: Now, calls: &[CallId], why: &str, out: &mut Effects) -> Answered {
         for call in calls {
-            self.with_call(now, *call, out, |call, cx| call.hang_up(cx, why));
+            let because = Because::of(why).named(Trouble::NodeStopped);
+            self.with_call(now, *call, out, |call, cx| call.hang_up(cx, because));
         }
         Answered::Done(calls.len())
     }

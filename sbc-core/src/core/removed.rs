@@ -1,10 +1,12 @@
 //! Trunks that a reload has removed, and what becomes of their calls (OPS-121).
 
 use super::Core;
+use crate::cause::Because;
 use crate::config::{Config, OnRemove};
 use crate::effect::Effects;
 use crate::id::{CallId, TrunkName};
 use crate::time::{Now, Timestamp};
+use crate::trouble::Trouble;
 use std::collections::BTreeMap;
 
 /// Trunks that are gone and whose calls end at a time.
@@ -48,16 +50,17 @@ impl Core {
             .map(|(name, _)| name.clone())
             .collect();
         removed.retain(|_, at| !is_due(at));
-        let mut calls: Vec<(CallId, String)> = Vec::new();
+        let mut calls: Vec<(CallId, Because)> = Vec::new();
         for (id, entry) in &self.calls {
             let Some(name) = entry.call.loses(&due) else {
                 continue;
             };
-            calls.push((*id, format!("trunk \"{name}\" was removed")));
+            let why = Because::of(format!("trunk \"{name}\" was removed"));
+            calls.push((*id, why.named(Trouble::TrunkRemoved)));
         }
-        calls.sort_unstable();
+        calls.sort_unstable_by_key(|(id, _)| *id);
         for (call, why) in calls {
-            self.with_call(now, call, out, |call, cx| call.hang_up(cx, &why));
+            self.with_call(now, call, out, |call, cx| call.hang_up(cx, why));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Why legal SDP cannot be served, and how that is said to the peer (RFC 3261 §20.43, MED-204).
 
+use crate::trouble::Trouble;
 use std::fmt;
 
 /// An offer or answer that cannot be served. Nothing has changed on either leg.
@@ -25,6 +26,8 @@ pub struct Warning {
 /// Why an audio line cannot be used.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub enum Unusable {
+    /// Not a session description: it breaks the rules of SDP.
+    Malformed,
     /// Not `m=audio`.
     NotAudio,
     /// Beyond the number of lines that we read (SIP-507).
@@ -73,6 +76,7 @@ impl Unusable {
     /// A stable code.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Malformed => "malformed",
             Self::NotAudio => "not_audio",
             Self::OverLimit => "too_many_lines",
             Self::PortZero => "port_zero",
@@ -100,6 +104,7 @@ impl Unusable {
     /// The reason in words, without a full stop.
     pub const fn text(self) -> &'static str {
         match self {
+            Self::Malformed => "the session description breaks the rules of SDP",
             Self::NotAudio => "not an audio line",
             Self::OverLimit => "more media lines than are read",
             Self::PortZero => "port 0",
@@ -143,12 +148,15 @@ impl Unusable {
                 code: 302,
                 text: "Incompatible transport protocol",
             },
-            Self::NotAudio | Self::PortZero | Self::OverLimit | Self::PortCount | Self::NoFax => {
-                Warning {
-                    code: 304,
-                    text: "Media type not available",
-                }
-            }
+            Self::Malformed
+            | Self::NotAudio
+            | Self::PortZero
+            | Self::OverLimit
+            | Self::PortCount
+            | Self::NoFax => Warning {
+                code: 304,
+                text: "Media type not available",
+            },
             Self::NoCodec | Self::NoCommonCodec | Self::AnswerMismatch => Warning {
                 code: 305,
                 text: "Incompatible media format",
@@ -167,6 +175,35 @@ impl From<Unusable> for Incompatible {
             status: 488,
             warning: because.warning(),
             because,
+        }
+    }
+}
+
+impl From<Unusable> for Trouble {
+    fn from(why: Unusable) -> Self {
+        match why {
+            Unusable::Malformed => Self::BadDescription,
+            Unusable::NotAudio => Self::NoAudioLine,
+            Unusable::OverLimit => Self::TooManyLines,
+            Unusable::PortZero => Self::MediaOff,
+            Unusable::Transport => Self::MediaTransport,
+            Unusable::SrtpRequired => Self::SrtpMissing,
+            Unusable::SrtpOff => Self::SrtpOff,
+            Unusable::NoUsableKey => Self::SrtpKey,
+            Unusable::DtlsOff => Self::DtlsOff,
+            Unusable::DtlsRequired => Self::DtlsMissing,
+            Unusable::NoFingerprint => Self::DtlsNoFingerprint,
+            Unusable::BadSetup => Self::DtlsSetup,
+            Unusable::NoAddress => Self::MediaNoAddress,
+            Unusable::Family => Self::MediaFamily,
+            Unusable::OwnPlace => Self::MediaOwnPlace,
+            Unusable::LowPort => Self::MediaLowPort,
+            Unusable::PortCount => Self::MediaPortCount,
+            Unusable::NoCodec => Self::NoCodec,
+            Unusable::NoCommonCodec => Self::NoCommonCodec,
+            Unusable::NoFax => Self::NoFax,
+            Unusable::AnswerMismatch => Self::AnswerMismatch,
+            Unusable::OutOfOrder => Self::MediaOutOfOrder,
         }
     }
 }

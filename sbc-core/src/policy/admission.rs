@@ -18,6 +18,7 @@ use crate::id::{RouteName, ShardId, TenantName, TrunkName};
 use crate::policy::Refusal;
 use crate::sip::Status;
 use crate::time::Timestamp;
+use crate::trouble::Trouble;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -163,12 +164,33 @@ impl Full {
         self.is_news
     }
 
+    /// As what it is told.
+    fn trouble(&self) -> Trouble {
+        match (self.what, &self.counted) {
+            (Measure::Rate(_) | Measure::Within(..), _) => Trouble::RateReached,
+            (Measure::Setups(_), _) => Trouble::SetupsReached,
+            (Measure::Bandwidth(_), _) => Trouble::BandwidthReached,
+            (Measure::Calls(..), Counted::Node) => Trouble::NodeFull,
+            (
+                Measure::Calls(..),
+                Counted::Trunk(_)
+                | Counted::Inbound(_)
+                | Counted::Outbound(_)
+                | Counted::Announced(_),
+            ) => Trouble::TrunkFull,
+            (Measure::Calls(..), Counted::Tenant(_)) => Trouble::TenantFull,
+            (Measure::Calls(..), Counted::Route(_)) => Trouble::RouteFull,
+            (Measure::Calls(..), Counted::Transcoding) => Trouble::TranscodingFull,
+            (Measure::Calls(..), Counted::Numbers(..)) => Trouble::NumbersFull,
+        }
+    }
+
     /// What the caller is told.
     pub fn refused(&self) -> Refusal {
         Refusal {
             status: status_of(self.refusal),
             cause: CauseCode::LimitReached,
-            because: Because::of(self.to_string()),
+            because: Because::of(self.to_string()).named(self.trouble()),
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::cause::{Because, CauseCode};
 use crate::config::{Preset, Trunk};
 use crate::policy::Refusal;
 use crate::sip::{HeaderName, Message, Method, Status};
+use crate::trouble::Trouble;
 
 /// Octets of one header value.
 const HEADER: usize = 8 << 10;
@@ -33,7 +34,7 @@ pub fn refusal(request: &Message, from: &Trunk) -> Option<Refusal> {
         Some(Refusal {
             status,
             cause: CauseCode::BadRequest,
-            because: Because::of(why),
+            because: Because::of(why).named(Trouble::RequestTooLarge),
         })
     };
     let octets = request.bytes().len();

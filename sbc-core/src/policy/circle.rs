@@ -9,6 +9,7 @@ use crate::policy::identity::Caller;
 use crate::sip::header::{MaxBreadth, MaxForwards, Via};
 use crate::sip::{HeaderName, Message, Status};
 use crate::time::Timestamp;
+use crate::trouble::Trouble;
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,28 +55,35 @@ impl Reach {
             cause: CauseCode::LoopDetected,
             because: Because::of(format!(
                 "{left} hops are left, and its trunk wants {least} at least"
-            )),
+            ))
+            .named(Trouble::HopsTooFew),
         })
     }
 
     /// The refusal of a request that may go no further.
     pub fn refusal(self) -> Option<Refusal> {
-        let refusal = |status, text: &str| {
+        let refusal = |status, text: &str, trouble: Trouble| {
             Some(Refusal {
                 status,
                 cause: CauseCode::LoopDetected,
-                because: Because::of(text),
+                because: Because::of(text).named(trouble),
             })
         };
         match self {
             Self {
                 hops: MaxForwards(0),
                 ..
-            } => refusal(Status::TOO_MANY_HOPS, "Max-Forwards has reached 0"),
+            } => {
+                let text = "Max-Forwards has reached 0";
+                refusal(Status::TOO_MANY_HOPS, text, Trouble::HopsUsedUp)
+            }
             Self {
                 breadth: MaxBreadth(0),
                 ..
-            } => refusal(Status::MAX_BREADTH_EXCEEDED, "Max-Breadth has reached 0"),
+            } => {
+                let text = "Max-Breadth has reached 0";
+                refusal(Status::MAX_BREADTH_EXCEEDED, text, Trouble::BranchesUsedUp)
+            }
             _ => None,
         }
     }
@@ -87,7 +95,8 @@ pub fn forwarded_too_often(caller: &Caller) -> Option<Refusal> {
     (diversions >= MOST_DIVERSIONS).then(|| Refusal {
         status: Status::LOOP_DETECTED,
         cause: CauseCode::LoopDetected,
-        because: Because::of(format!("the call has been diverted {diversions} times")),
+        because: Because::of(format!("the call has been diverted {diversions} times"))
+            .named(Trouble::ForwardedTooOften),
     })
 }
 
@@ -145,7 +154,8 @@ impl Circles {
             return Err(Refusal {
                 status: Status::LOOP_DETECTED,
                 cause: CauseCode::LoopDetected,
-                because: Because::of("the same call is being set up through us again and again"),
+                because: Because::of("the same call is being set up through us again and again")
+                    .named(Trouble::CallInCircle),
             });
         }
         laps.push(hops);
@@ -236,7 +246,8 @@ impl Sign {
         vias.iter().skip(1).any(is_own).then(|| Refusal {
             status: Status::LOOP_DETECTED,
             cause: CauseCode::LoopDetected,
-            because: Because::of("the call has been here before, and nothing has changed since"),
+            because: Because::of("the call has been here before, and nothing has changed since")
+                .named(Trouble::CallBeenHere),
         })
     }
 }

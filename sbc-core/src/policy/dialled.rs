@@ -10,6 +10,7 @@ use crate::cause::{Because, CauseCode};
 use crate::config::Config;
 use crate::policy::Refusal;
 use crate::sip::Status;
+use crate::trouble::Trouble;
 
 /// Most digits of a number of E.164 (SIP-1020).
 const MOST_DIGITS: usize = 15;
@@ -23,7 +24,8 @@ pub fn impossible(called: &str) -> Option<Refusal> {
         cause: CauseCode::NumberUnknown,
         because: Because::of(format!(
             "{called} has more than {MOST_DIGITS} digits, which no number has"
-        )),
+        ))
+        .named(Trouble::NumberImpossible),
     })
 }
 

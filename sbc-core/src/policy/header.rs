@@ -122,7 +122,7 @@ pub fn told(message: &Message, from: &Trunk, to: &Trunk, is_help: bool) -> Becau
     }
     let set = fixed(to).map(|(name, value)| format!("{} is set to {value}", name.as_str()));
     told.extend(set);
-    Because(told)
+    Because(told, None)
 }
 
 /// Header lines of a response that the other leg's response carries unchanged (SIP-430).

@@ -11,6 +11,7 @@ use crate::config::{LocalMedia, Trunk};
 use crate::media::Profile;
 use crate::sip::header::{Header, MediaPath, UserLocation, UserSite};
 use crate::sip::{HeaderName, Message, ParseFault, Status};
+use crate::trouble::Trouble;
 use bytes::Bytes;
 use serde::Serialize;
 use std::sync::Arc;
@@ -246,6 +247,6 @@ fn refusal(because: String) -> Refusal {
     Refusal {
         status: Status::NOT_ACCEPTABLE_HERE,
         cause: CauseCode::MediaIncompatible,
-        because: Because::of(because),
+        because: Because::of(because).named(Trouble::MediaPath),
     }
 }

@@ -10,6 +10,7 @@ use crate::id::{TransformName, TrunkName};
 use crate::policy::Refusal;
 use crate::sip::header::{From, Header, HistoryInfo, To};
 use crate::sip::{DisplayName, Message, SipUri, Status, Uri};
+use crate::trouble::Trouble;
 use std::borrow::Cow;
 
 /// A party's number as read from a URI.
@@ -204,13 +205,14 @@ pub fn called(uri: &Uri) -> Result<Number, Refusal> {
         return Err(Refusal {
             status: Status::BAD_REQUEST,
             cause: CauseCode::BadRequest,
-            because: Because::of("a local number in a tel URI comes without phone-context"),
+            because: Because::of("a local number in a tel URI comes without phone-context")
+                .named(Trouble::LocalNumber),
         });
     }
     Number::of(uri).ok_or_else(|| Refusal {
         status: Status::NOT_FOUND,
         cause: CauseCode::NumberUnknown,
-        because: Because::of("the Request-URI names no number"),
+        because: Because::of("the Request-URI names no number").named(Trouble::NumberMissing),
     })
 }
 

@@ -8,6 +8,7 @@ use crate::policy::ingress::Ingress;
 use crate::policy::presence::{Callee, Standing};
 use crate::policy::{Refusal, dialled};
 use crate::sip::Status;
+use crate::trouble::Trouble;
 use crate::trunk::Closing;
 use regex::Regex;
 use std::fmt;
@@ -100,7 +101,7 @@ pub fn plan_for(
                 return Err(Refusal {
                     status: Status::ADDRESS_INCOMPLETE,
                     cause: CauseCode::NumberUnknown,
-                    because,
+                    because: because.named(Trouble::NumberIncomplete),
                 });
             }
             let trunk = &ingress.trunk.name;
@@ -116,7 +117,7 @@ pub fn plan_for(
             return Err(Refusal {
                 status: Status::NOT_FOUND,
                 cause: CauseCode::NumberUnknown,
-                because: Because::of(because),
+                because: Because::of(because).named(Trouble::NumberOfNoTenant),
             });
         }
     };
@@ -181,19 +182,23 @@ fn passing_by_closed(
     allowed: &mut Vec<(&RouteTarget, &Arc<Trunk>)>,
     mut because: Because,
 ) -> Result<Because, Refusal> {
+    let mut last = None;
     allowed.retain(|(_, trunk)| {
         let Some(closing) = closing(trunk) else {
             return true;
         };
         because.0.push(closed(trunk, closing));
+        last = Some(closing);
         false
     });
-    match allowed.is_empty() {
-        false => Ok(because),
-        true => Err(Refusal {
+    match last.filter(|_| allowed.is_empty()) {
+        None => Ok(because),
+        Some(closing) => Err(Refusal {
             status: Status::SERVICE_UNAVAILABLE,
             cause: CauseCode::TrunkClosed,
-            because: because.and(format!("route \"{}\" has no other trunk", route.name)),
+            because: because
+                .and(format!("route \"{}\" has no other trunk", route.name))
+                .named(closing),
         }),
     }
 }
@@ -232,7 +237,10 @@ fn by_presence(
         Err(Refusal {
             status,
             cause: CauseCode::Presence,
-            because,
+            because: because.named(match callee.standing {
+                Standing::Busy => Trouble::CalleeBusy,
+                Standing::Ready | Standing::Unknown | Standing::Absent => Trouble::CalleeAbsent,
+            }),
         })
     };
     match action {

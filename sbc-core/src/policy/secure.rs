@@ -10,6 +10,7 @@ use crate::config::{Config, Habits, Trunk, UriScheme};
 use crate::policy::Refusal;
 use crate::sip::{Message, Status, Uri};
 use crate::transport::Protocol;
+use crate::trouble::Trouble;
 use std::sync::Arc;
 
 /// The text of the Warning with code 380 that a refusal carries (RFC 5630 §6.3).
@@ -35,7 +36,8 @@ pub fn kept(config: &Config, mut trunks: Vec<Arc<Trunk>>) -> Result<Vec<Arc<Trun
         true => Err(Refusal {
             status: Status::TEMPORARILY_UNAVAILABLE,
             cause: CauseCode::NoRoute,
-            because: Because::of("the caller wants security at every hop, and no way has TLS"),
+            because: Because::of("the caller wants security at every hop, and no way has TLS")
+                .named(Trouble::NoSecureRoute),
         }),
     }
 }

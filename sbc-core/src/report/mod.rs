@@ -1,5 +1,6 @@
 //! What happened to a call, told to a person: as a ladder of its messages and as plain words.
 
+mod dropped;
 mod exchange;
 mod explain;
 mod handshake;
@@ -11,6 +12,7 @@ mod one_way;
 mod page;
 mod quality;
 
+pub use dropped::dropped;
 pub use exchange::{Detail, Exchange, Peer, Row, Shown, Stream};
 pub use explain::{Explanation, explain};
 pub use ladder::ladder;

@@ -1,5 +1,6 @@
 //! One line for a person about one event.
 
+use super::dropped::dropped;
 use super::handshake;
 use super::one_way::{Advice, advice, whom};
 use crate::auth::{Refused, Unproven};
@@ -23,7 +24,11 @@ pub fn note(what: &Happened) -> Option<String> {
             return None;
         }
         Happened::Dropped { why, remote, .. } => {
-            format!("message from {remote} dropped: {}", why.as_str())
+            let (happened, change) = dropped(*why);
+            format!(
+                "message from {remote} dropped ({}): {happened}; {change}",
+                why.as_str()
+            )
         }
         Happened::Admitted {
             tenant,

@@ -72,6 +72,7 @@ use crate::sip::{HeaderName, Message, Method, ResponseBuilder, SipUri, Status, T
 use crate::time::Timestamp;
 use crate::transaction::Owner;
 use crate::transport::{Flow, FlowFault, Protocol};
+use crate::trouble::Trouble;
 use bytes::Bytes;
 use link::Wanted;
 use std::collections::BTreeMap;
@@ -224,6 +225,8 @@ pub struct Rejection {
     pub was_heard: bool,
     /// What happened to the last target, when no peer refused.
     pub fault: Option<TargetFault>,
+    /// What a person should be told, where the status does not say that.
+    pub told: Option<Trouble>,
     /// The peer's response, if a peer refused.
     pub said: Option<Said>,
     /// Addresses of a call for help that were left for later.
@@ -914,6 +917,7 @@ impl Rejection {
             text: None,
             was_heard: false,
             fault: Some(fault),
+            told: None,
             said: None,
             untried: Vec::new(),
         }
@@ -931,6 +935,8 @@ impl Rejection {
             text: (!text.is_empty()).then(|| printable(&text)),
             was_heard: true,
             fault: None,
+            told: (status == Status::SERVICE_UNAVAILABLE && message.has(HeaderName::RetryAfter))
+                .then_some(Trouble::PeerPause),
             said: Some(Said::new(message)),
             untried: Vec::new(),
         }

@@ -38,6 +38,7 @@ use crate::sip::{
 use crate::stir::Vouched;
 use crate::time::Timestamp;
 use crate::transport::{FlowFault, Hop};
+use crate::trouble::Trouble;
 use crate::trunk::{Binding, Place};
 use bytes::Bytes;
 use early::{differs, established};
@@ -757,7 +758,10 @@ impl Session {
         if is_challenge(status) && !is_cancelled {
             match outgoing.answer_challenge(cx, &self.style, &current, message) {
                 Ok(()) => return self.next_target(cx, None, up),
-                Err(why) => rejection.text = Some(why.to_string()),
+                Err(why) => {
+                    rejection.text = Some(why.to_string());
+                    rejection.told = Some(Trouble::from(&why));
+                }
             }
         }
         if !is_ring_limit {

@@ -2,7 +2,7 @@
 
 use super::TlsHop;
 use crate::id::{FlowId, ListenerName, TlsContextName};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -101,6 +101,38 @@ pub struct FlowKey {
     pub tls: Option<Arc<TlsHop>>,
 }
 
+/// Why we do not accept a peer's certificate.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct CertificateRefusal {
+    /// In one word.
+    pub fault: CertificateFault,
+    /// In words.
+    pub text: String,
+}
+
+impl Serialize for CertificateRefusal {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.text)
+    }
+}
+
+/// What is wrong with a certificate, as far as something else is to be done about it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CertificateFault {
+    /// Its time, or that of an issuer, is over.
+    Expired,
+    /// Its time has not begun.
+    NotYetValid,
+    /// No way leads from it to an authority that is trusted here.
+    UnknownAuthority,
+    /// Its extended key usage does not allow what it is used for.
+    Purpose,
+    /// Its authority has taken it back.
+    Revoked,
+    /// Anything else: the text says it.
+    Other,
+}
+
 /// Why a flow failed, or a message could not be sent.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "snake_case", tag = "fault", content = "detail")]
@@ -112,7 +144,7 @@ pub enum FlowFault {
     /// The TLS handshake failed; the text says why.
     Handshake(String),
     /// We do not accept the peer's certificate; the text says why.
-    TlsCertificate(String),
+    TlsCertificate(CertificateRefusal),
     /// The peer ended the TLS handshake with an alert: it does not accept us.
     TlsAlert(String),
     /// No TLS handshake within the time allowed.
@@ -164,7 +196,7 @@ impl fmt::Display for FlowFault {
             Self::Connect(why) => write!(f, "connection failed: {why}"),
             Self::ConnectTimeout => f.write_str("no connection within the time allowed"),
             Self::Handshake(why) => write!(f, "TLS handshake failed: {why}"),
-            Self::TlsCertificate(why) => f.write_str(why),
+            Self::TlsCertificate(why) => f.write_str(&why.text),
             Self::TlsAlert(why) => f.write_str(why),
             Self::HandshakeTimeout => f.write_str("no TLS handshake within the time allowed"),
             Self::TlsName { wanted, presented } => {

@@ -8,5 +8,7 @@ pub mod overload;
 pub mod stun;
 pub mod via;
 
-pub use flow::{Flow, FlowFault, FlowKey, PeerIdentity, Protocol};
+pub use flow::{
+    CertificateFault, CertificateRefusal, Flow, FlowFault, FlowKey, PeerIdentity, Protocol,
+};
 pub use hop::{Hop, TlsHop};

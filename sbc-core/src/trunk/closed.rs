@@ -8,6 +8,7 @@ use crate::config::{Preset, Trunk};
 use crate::core::FADING;
 use crate::id::TrunkName;
 use crate::time::Timestamp;
+use crate::trouble::Trouble;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +22,15 @@ pub enum Closing {
     Disabled,
     /// No new calls either, so that it is empty some time.
     Draining,
+}
+
+impl From<Closing> for Trouble {
+    fn from(closing: Closing) -> Self {
+        match closing {
+            Closing::Disabled => Self::TrunkDisabled,
+            Closing::Draining => Self::TrunkDrains,
+        }
+    }
 }
 
 impl Closing {

@@ -435,7 +435,7 @@ pub(super) async fn shake(
             | Refusal::Usage
             | Refusal::Revoked
             | Refusal::WeakKey
-            | Refusal::BadCertificate(_)) => FlowFault::TlsCertificate(refusal.to_string()),
+            | Refusal::BadCertificate(_)) => FlowFault::TlsCertificate(refusal.of_peer()),
             other => FlowFault::Handshake(other.to_string()),
         }
     };

@@ -100,7 +100,7 @@ impl Shared {
         let line = log.warn("certificate_revoked", "connections of revoked peers end");
         line.with("connections", revoked.len()).send();
         for line in revoked {
-            line.close(FlowFault::TlsCertificate(Refusal::Revoked.to_string()));
+            line.close(FlowFault::TlsCertificate(Refusal::Revoked.of_peer()));
         }
     }
 

@@ -208,7 +208,8 @@ impl Setup {
                 let because = Because::of(format!(
                     "the caller's ACK has no usable answer: {}",
                     incompatible.because.text()
-                ));
+                ))
+                .named(incompatible.because);
                 let reasons = [Reason::q850(65, None), Reason::sip(488, None)];
                 let code = CauseCode::MediaIncompatible;
                 call.end(cx, EndedBy::Us, code, because, &reasons);

@@ -17,6 +17,7 @@ use crate::policy::response::{self, Failure};
 use crate::session::{Rejection, Source};
 use crate::sip::header::Reason;
 use crate::sip::{HeaderName, Message, Status};
+use crate::trouble::Trouble;
 use bytes::Bytes;
 use media_api::{ForkId, Stage};
 
@@ -176,6 +177,9 @@ impl Setup {
         // Whoever calls for help is not told of a failure while there is another way (SIP-1404).
         let tries_next = tries_next || (self.is_emergency && failure != Failure::Cancelled);
         let mut because = mapped.because;
+        if let Some(told) = rejection.told {
+            because = because.named(told);
+        }
         self.comes_back(leg, &rejection);
         let onward = self.redirection(call, cx, leg, &rejection);
         // It may lead to those who help, who are called alone.
@@ -204,6 +208,7 @@ impl Setup {
                 }
                 Onward::Loop => {
                     let mapped = response::own(CauseCode::LoopDetected, &self.trunk);
+                    let because = because.named(Trouble::RedirectLoop);
                     return refuse(call, cx, mapped, EndedBy::B, because, None);
                 }
                 Onward::Nowhere => {}

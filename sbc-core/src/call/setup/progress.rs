@@ -17,6 +17,7 @@ use crate::session::Source;
 use crate::session::reliable::Provisional;
 use crate::sip::header::{OptionTag, Reason};
 use crate::sip::{HeaderName, Message, Status};
+use crate::trouble::Trouble;
 use bytes::Bytes;
 use media_api::{ForkId, Negotiated, Stage};
 
@@ -374,6 +375,7 @@ pub(super) fn refuse_unreliable(
     };
     let tag = Bytes::from_static(OptionTag::REL100.as_bytes());
     mapped.headers.push((HeaderName::Require, tag));
-    let because = Because::of("the caller confirms no provisionals, and its trunk requires it");
+    let because = Because::of("the caller confirms no provisionals, and its trunk requires it")
+        .named(Trouble::ReliabilityMissing);
     refuse(call, cx, mapped, EndedBy::Us, because, None)
 }

@@ -57,7 +57,7 @@ impl Setup {
         why: AllocateError,
     ) -> Option<Operation> {
         let mapped = response::own(CauseCode::MediaUnavailable, &self.trunk);
-        let because = Because::of(format!("the media relay refused: {why:?}"));
+        let because = Because::of(format!("the media relay refused: {why:?}")).named(why);
         for own in &group {
             call.leave_places(cx, own.leg);
         }

@@ -19,6 +19,7 @@ use crate::stir::{
     CredentialFault, Fault, Judged, Numbers, Signatures, Tn, Validation, Verdict, VerifySpec,
     Verstat, Vouched, judge,
 };
+use crate::trouble::Trouble;
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -143,7 +144,10 @@ impl Setup {
         }
         call.unvouched = Some(fault);
         let mapped = response::own_as(CauseCode::CallerNotAllowed, fault.status(), &self.trunk);
-        let because = Because::of(fault.to_string());
+        let because = Because::of(fault.to_string()).named(match fault {
+            Fault::Missing => Trouble::CallerUnsigned,
+            _ => Trouble::CallerSignature,
+        });
         let refusal = Refusal {
             // RFC 8224 §6.2.2 knows one status by its phrase alone.
             phrase: (mapped.status == fault.status()).then(|| fault.phrase()),

@@ -51,7 +51,7 @@ use crate::report::name_in_referred_by;
 use crate::sdp::{Description, Limits};
 use crate::session::{Asked, LegStyle, Outset, Rejection, Session, SessionEvent, Standing};
 use crate::sip::header::Replaces;
-use crate::sip::{Message, ResponseBuilder, Status, Token, Uri};
+use crate::sip::{HeaderName, Message, ResponseBuilder, Status, Token, Uri};
 use crate::transport::Flow;
 use bytes::Bytes;
 use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Negotiated, Stage};
@@ -153,6 +153,9 @@ impl Transfer {
                     .trunk
                     .name
                     .clone();
+                let target = asked.request.raw(HeaderName::ReferTo).unwrap_or_default();
+                let told = (refused.status, &refused.because);
+                record::transfer_declined(call, cx.now, transferor, &target, told);
                 let what = Happened::Transfer {
                     trunk,
                     kind: TransferKind::Blind,
@@ -946,7 +949,7 @@ fn permitted(
 /// Takes the target's answer to our offer; nothing is committed yet.
 fn settle(call: &mut Call, leg: LegId, text: &Bytes) -> Result<Negotiated, Incompatible> {
     let description =
-        Description::parse(text.clone(), &Limits::default()).map_err(|_| Unusable::NotAudio)?;
+        Description::parse(text.clone(), &Limits::default()).map_err(|_| Unusable::Malformed)?;
     let formats = &mut call.media.formats;
     let leg = call.legs.get_mut(&leg).ok_or(Unusable::OutOfOrder)?;
     let facts = read(&description, leg.image.profile());

@@ -25,6 +25,7 @@ use crate::sip::header::{
     RemotePartyId,
 };
 use crate::sip::{DisplayName, Message, Status, Uri};
+use crate::trouble::Trouble;
 
 /// The caller as the A leg's INVITE presents it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -143,7 +144,8 @@ impl Wishes {
         self.cannot_be_met.then(|| Refusal {
             status: Status::SERVER_INTERNAL_ERROR,
             cause: CauseCode::BadRequest,
-            because: Because::of("the caller insists on a kind of privacy that is not known"),
+            because: Because::of("the caller insists on a kind of privacy that is not known")
+                .named(Trouble::PrivacyUnknown),
         })
     }
 

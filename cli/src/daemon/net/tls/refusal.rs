@@ -1,6 +1,7 @@
 //! Why a TLS peer was refused, in terms that a log, a metric and a person can use (SEC-081).
 
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+use sbc_core::transport::{CertificateFault, CertificateRefusal};
 use std::fmt;
 
 /// Names listed in a mismatch; a certificate may carry hundreds.
@@ -114,6 +115,20 @@ impl Refusal {
             }
             Self::Other(_) => "",
         }
+    }
+
+    /// As the call that could not be made tells it.
+    pub fn of_peer(&self) -> CertificateRefusal {
+        let fault = match self {
+            Self::Expired => CertificateFault::Expired,
+            Self::NotYetValid => CertificateFault::NotYetValid,
+            Self::UnknownCa | Self::SelfSigned => CertificateFault::UnknownAuthority,
+            Self::Usage => CertificateFault::Purpose,
+            Self::Revoked => CertificateFault::Revoked,
+            _ => CertificateFault::Other,
+        };
+        let text = self.to_string();
+        CertificateRefusal { fault, text }
     }
 
     /// What the library reported, sorted into our list.
