@@ -1,6 +1,9 @@
 //! The binary `causeway`: parse arguments, run the daemon or one command.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod drift;
+
 use causeway::command::capture::Capture;
 use causeway::command::cert::Certs;
 use causeway::command::config::Configuration;
@@ -20,9 +23,9 @@ use causeway::command::tenant::Tenants;
 use causeway::command::tls::Tls;
 use causeway::command::trunk::{Peers, Trunks};
 use causeway::command::{
-    audit, bundle, capture, cert, certify, check, config, dns, exit, import, init, lab, log, media,
-    monitoring, node, number, parse, protection, reference, registration, restart, route, sim,
-    stats, tail, teams, tenant, tls, token, top, trunk,
+    audit, bundle, capture, cert, certify, check, config, dns, documents, exit, import, init, lab,
+    log, media, monitoring, node, number, parse, protection, reference, registration, restart,
+    route, sim, stats, tail, teams, tenant, tls, token, top, trunk,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -266,6 +269,10 @@ enum Command {
         /// Only this part
         part: Option<reference::Part>,
     },
+    /// What to do when something is wrong: for an alert, a cause of a call's end, a status
+    Runbook(documents::Runbook),
+    /// How to begin, and how to go on: getting started, tenants, routing, security, upgrade
+    Guide(documents::Guide),
     /// SIP messages
     Sip {
         #[command(subcommand)]
@@ -519,6 +526,8 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             Ok(exit::OK)
         }
         Command::Reference { part } => reference::run(part, out),
+        Command::Runbook(wish) => documents::runbook(&wish, out),
+        Command::Guide(wish) => documents::guide(&wish, out),
         Command::Sip {
             command: Explain::Parse(arguments),
         } => parse::sip(&arguments, out),

@@ -18,6 +18,7 @@ mod dns;
 mod draining;
 mod foreign;
 mod generations;
+mod guides;
 mod handshake;
 mod import;
 mod interface;

@@ -11,6 +11,7 @@ pub mod config;
 mod counters;
 pub mod csv;
 pub mod dns;
+pub mod documents;
 pub mod form;
 pub mod import;
 pub mod init;

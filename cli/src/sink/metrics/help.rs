@@ -3,10 +3,12 @@
 use super::{Maker, label};
 use prometheus::IntCounterVec;
 use sbc_core::event::{Event, Happened};
+use sbc_core::record::Disposition;
 
 /// Counters of calls for help, and of what was done for them.
 pub struct HelpMetrics {
     emergency: IntCounterVec,
+    unanswered: IntCounterVec,
     unreadable_locations: IntCounterVec,
     reused_elins: IntCounterVec,
     preempted: IntCounterVec,
@@ -19,6 +21,12 @@ impl HelpMetrics {
             emergency: maker.counters(
                 "sbc_emergency_calls_total",
                 "Calls for help; each wants attention at once.",
+                &["trunk", "tenant"],
+            )?,
+            unanswered: maker.counters(
+                "sbc_emergency_calls_failed_total",
+                "Calls for help that nobody answered, but for those that their callers gave up, by the trunk that they \
+                 came from.",
                 &["trunk", "tenant"],
             )?,
             unreadable_locations: maker.counters(
@@ -52,6 +60,18 @@ impl HelpMetrics {
                     .with_label_values(&[trunk.as_str(), label(tenant.as_ref())])
                     .inc();
             }
+            Happened::Ended(record) if record.emergency => match record.disposition {
+                Disposition::Answered | Disposition::Cancelled => {}
+                Disposition::Busy
+                | Disposition::NoAnswer
+                | Disposition::Rejected
+                | Disposition::Failed => {
+                    let (trunk, tenant) = (&record.ingress.trunk, record.tenant.as_ref());
+                    self.unanswered
+                        .with_label_values(&[trunk.as_str(), label(tenant)])
+                        .inc();
+                }
+            },
             Happened::LocationUnreadable { trunk, fault } => {
                 self.unreadable_locations
                     .with_label_values(&[trunk.as_str(), fault.rule.as_str()])
@@ -78,10 +98,12 @@ impl HelpMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::fixture::record;
     use crate::sink::metrics::Metrics;
     use sbc_core::id::{CallId, LegId, TenantName, TrunkName};
     use sbc_core::pidf;
     use sbc_core::time::UnixTime;
+    use std::sync::Arc;
 
     #[test]
     fn calls_that_give_way_are_counted_by_trunk_and_customer() {
@@ -137,6 +159,30 @@ mod tests {
         ] {
             assert!(text.contains(line), "{text}");
         }
+    }
+
+    #[test]
+    fn a_call_for_help_that_nobody_answered_is_counted_and_no_other_one() {
+        let metrics = Metrics::new().unwrap();
+        let ends = |emergency: bool, disposition: Disposition| {
+            let mut record = record(7);
+            record.emergency = emergency;
+            record.disposition = disposition;
+            metrics.help.apply(&Event {
+                at: UnixTime::default(),
+                call: Some(CallId(7)),
+                leg: None,
+                what: Happened::Ended(Arc::new(record)),
+            });
+        };
+        ends(true, Disposition::Answered);
+        ends(true, Disposition::Cancelled);
+        ends(false, Disposition::Failed);
+        assert!(!metrics.text().contains("sbc_emergency_calls_failed_total{"));
+        ends(true, Disposition::Failed);
+        ends(true, Disposition::NoAnswer);
+        let line = "sbc_emergency_calls_failed_total{tenant=\"contoso\",trunk=\"carrier\"} 2";
+        assert!(metrics.text().contains(line), "{}", metrics.text());
     }
 
     #[test]
