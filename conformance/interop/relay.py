@@ -1,6 +1,7 @@
 """`causeway media --ng`: the relay of a SIP proxy, asked in JSON."""
 
 import json
+import secrets
 import signal
 import socket
 import subprocess
@@ -30,9 +31,11 @@ class Relay:
         with socket.socket(socket.AF_INET, kind) as control:
             control.settimeout(5)
             control.connect(self.control)
-            control.sendall(b"cookie " + json.dumps(request).encode())
-            cookie, body = control.recv(65536).split(b" ", 1)
-            assert cookie == b"cookie"
+            # Who asks twice under one cookie is answered as the first time.
+            cookie = secrets.token_hex(8).encode()
+            control.sendall(cookie + b" " + json.dumps(request).encode())
+            told, body = control.recv(65536).split(b" ", 1)
+            assert told == cookie
             return json.loads(body)
 
     def statistics(self):
