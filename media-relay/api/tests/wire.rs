@@ -118,6 +118,7 @@ fn commands() -> Vec<Command> {
             stage: Stage::Preview,
         },
         Command::Rollback { session, endpoint },
+        Command::Expect { session, endpoint },
         Command::Update {
             session,
             plan: BridgePlan {

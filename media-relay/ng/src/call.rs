@@ -347,6 +347,16 @@ impl Call {
         Ok(out)
     }
 
+    /// What the relay is told of an offer within a call that was answered: the other party may use what its answer says
+    /// before that is here.
+    pub(crate) fn expected(&self) -> Option<Command> {
+        let offer = self.offer.as_ref().filter(|_| self.is_answered)?;
+        Some(Command::Expect {
+            session: self.session,
+            endpoint: endpoint(1 - offer.by),
+        })
+    }
+
     /// The answer as it goes to the party that made the offer, and what the relay is told.
     pub(crate) fn answer(
         &mut self,

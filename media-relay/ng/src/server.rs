@@ -377,7 +377,8 @@ impl Server {
                 Ok(sdp) => {
                     session.ends_at_ms = None;
                     let due = session.call.ears.due(session.call.session);
-                    out.extend(due.into_iter().map(Output::Command));
+                    let due = due.into_iter().chain(session.call.expected());
+                    out.extend(due.map(Output::Command));
                     self.tell(&asker, &reply::sdp(sdp), out);
                 }
                 Err(why) => self.fail(&asker, why, out),

@@ -27,6 +27,7 @@ wire_layout! {
         10: Stats { session },
         11: Block { session, endpoint, is_blocked },
         12: Tap { session, tap },
+        13: Expect { session, endpoint },
     }
 
     enum Stage {
