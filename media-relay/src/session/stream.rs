@@ -447,7 +447,7 @@ impl Stream {
         if let Some(ice) = &terms.ice {
             self.agent.serve(&ice.local);
             let pairs = self.agent.pairs(ice);
-            let checked = Checked::new(ice, terms.remote_rtp, pairs, before);
+            let checked = Checked::new(ice, terms.remote_rtp, pairs, before, now);
             guard.follow(checked);
         }
         guard

@@ -169,7 +169,7 @@ wire_layout! {
         4: Listen,
     }
 
-    struct IceTerms { local, remote_fragment, candidates }
+    struct IceTerms { local, remote_fragment, candidates, is_sent_early }
     struct IceCandidate { component, address, priority }
 
     enum IceComponent {
