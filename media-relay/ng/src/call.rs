@@ -433,6 +433,8 @@ impl Call {
             let checks = line.ice.as_ref().filter(|_| wishes.ice != IceWish::Remove);
             if checks.is_some() {
                 agents = agent.checks(own, is_muxed) + &agents;
+            } else if line.is_mismatched && wishes.ice != IceWish::Remove {
+                agents += "a=ice-mismatch\r\n";
             }
             let ice = checks.and_then(|peer| agent.terms(peer));
             placed.push(Placed::Stream(Stream {

@@ -211,3 +211,53 @@ fn a_handshake_that_is_not_wanted_is_refused() {
         + "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ\r\n";
     assert!(why(&site.answer(&sdes, json!({}))).contains("another kind"));
 }
+
+/// RFC 8839 §4.2.5: somebody on the way has changed where media go, and not where the agent is.
+#[test]
+fn an_agent_that_is_not_where_media_go_is_told_so_and_is_spoken_to_without_checks() {
+    let checked = |candidates: &str, rest: &str| {
+        format!(
+            "{PLAIN}{rest}a=ice-ufrag:thei\r\na=ice-pwd:theirpasswordof24chars00\r\n{candidates}"
+        )
+    };
+    let own = "a=candidate:1 1 udp 1 192.0.2.1 4000 typ host\r\n";
+    let reports = "a=candidate:1 2 udp 1 192.0.2.1 4007 typ host\r\n";
+    let other = "a=candidate:1 1 udp 1 10.0.0.5 4000 typ host\r\n";
+    let both = format!("{own}{other}");
+    for (candidates, rest, is_right) in [
+        (own.to_owned(), "", true),
+        (both.clone(), "", true),
+        (other.to_owned(), "", false),
+        (own.replace(" 4000 ", " 4002 "), "", false),
+        // The same of reports, where they have a port of their own.
+        (both.clone(), "a=rtcp:4007\r\n", false),
+        (both.clone() + reports, "a=rtcp:4007\r\n", true),
+        (both.clone(), "a=rtcp:4007\r\na=rtcp-mux\r\n", true),
+        (both, "a=rtcp:9 IN IP4 0.0.0.0\r\n", true),
+    ] {
+        let mut site = Site::new();
+        let what = format!("{candidates} {rest}");
+        let offer = sdp(&site.offer(&checked(&candidates, rest), json!({})));
+        assert_eq!(offer.contains("a=ice-lite"), is_right, "{what}: {offer}");
+        assert!(
+            !offer.contains("ice-mismatch"),
+            "it is the other one's affair"
+        );
+        let answer = sdp(&site.answer(PLAIN, json!({})));
+        assert_eq!(
+            answer.contains("a=candidate:"),
+            is_right,
+            "{what}: {answer}"
+        );
+        assert_eq!(answer.contains("a=ice-mismatch\r\n"), !is_right, "{what}");
+        let [a, _] = site.agreed();
+        assert_eq!(a.ice.is_some(), is_right);
+        assert_eq!(a.remote_rtp.to_string(), "192.0.2.1:4000");
+    }
+    // Nor is one believed that answers so.
+    let mut site = Site::new();
+    sdp(&site.offer(PLAIN, json!({"ICE": "force"})));
+    let answer = sdp(&site.answer(&checked(other, ""), json!({})));
+    assert!(!answer.contains("ice"), "{answer}");
+    assert!(site.agreed()[1].ice.is_none());
+}
