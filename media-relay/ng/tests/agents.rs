@@ -2,7 +2,7 @@
 
 mod support;
 
-use media_api::{DtlsRole, IceComponent, Protection};
+use media_api::{Command, DtlsRole, IceComponent, Protection};
 use serde_json::{Value, json};
 use support::{Site, fingerprint};
 
@@ -260,4 +260,59 @@ fn an_agent_that_is_not_where_media_go_is_told_so_and_is_spoken_to_without_check
     let answer = sdp(&site.answer(&checked(other, ""), json!({})));
     assert!(!answer.contains("ice"), "{answer}");
     assert!(site.agreed()[1].ice.is_none());
+}
+
+/// RFC 8829 §5.3.1: an answer calls each line as its offer did, whatever the other party calls it.
+#[test]
+fn each_party_has_its_own_names_for_lines_and_no_header_extensions() {
+    let mut site = Site::new();
+    let offered = browser("actpass") + "a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\r\n";
+    let to_phone = json!({"transport-protocol": "RTP/AVP", "ICE": "remove"});
+    let offer = sdp(&site.offer(&offered, to_phone));
+    assert!(
+        offer.contains("a=mid:0\r\n") && !offer.contains("extmap"),
+        "{offer}"
+    );
+    let answer = sdp(&site.answer(PLAIN, json!({})));
+    assert_eq!(line(&answer, "a=mid:"), "0");
+    // The other one has a name of its own, and keeps it.
+    let named = PLAIN.to_owned() + "a=mid:audio\r\n";
+    let answer = sdp(&site.answer(&named, json!({})));
+    assert_eq!(
+        (line(&answer, "a=mid:"), answer.matches("a=mid").count()),
+        ("0", 1)
+    );
+    let back = json!({"from-tag": "b", "to-tag": "a", "flags": ["WebRTC"]});
+    let again = sdp(&site.offer(&named, back));
+    assert_eq!(line(&again, "a=mid:"), "0");
+    let answer = sdp(&site.answer(&browser("active"), json!({"from-tag": "b", "to-tag": "a"})));
+    assert_eq!(line(&answer, "a=mid:"), "audio");
+    // Nobody is given a name who has none.
+    let mut site = Site::new();
+    let offer = sdp(&site.offer(PLAIN, json!({"flags": ["WebRTC"]})));
+    assert!(!offer.contains("a=mid"));
+    let answer = sdp(&site.answer(&browser("active"), json!({})));
+    assert!(!answer.contains("a=mid"), "{answer}");
+}
+
+/// What the answer to an offer within the call will say may be in use before it comes.
+#[test]
+fn the_relay_is_told_of_offers_within_a_call() {
+    let mut site = Site::new();
+    sdp(&site.offer(PLAIN, json!({})));
+    let expects = |site: &Site| {
+        let told = site.told.iter();
+        let expected = told.filter_map(|command| match command {
+            Command::Expect { endpoint, .. } => Some(endpoint.0),
+            _ => None,
+        });
+        expected.collect::<Vec<_>>()
+    };
+    assert!(expects(&site).is_empty());
+    sdp(&site.answer(PLAIN, json!({})));
+    sdp(&site.offer(PLAIN, json!({"to-tag": "b"})));
+    assert_eq!(expects(&site), [1]);
+    sdp(&site.answer(PLAIN, json!({})));
+    sdp(&site.offer(PLAIN, json!({"from-tag": "b", "to-tag": "a"})));
+    assert_eq!(expects(&site), [1, 0]);
 }
