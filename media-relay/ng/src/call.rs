@@ -276,10 +276,12 @@ impl Call {
             let goes_out = wishes.transport.or(transport_of(&media));
             // A fax has its own transport, which nothing can be asked of.
             let goes_out = goes_out.filter(|_| transport_of(&media).is_some());
+            // What is refused to one party may be offered on.
+            let was_muxed = line.is_muxed;
             line.is_muxed &= !wishes.rejects_mux;
             let is_mux_offered = goes_out.is_some()
                 && match wishes.rtcp_mux {
-                    RtcpMux::AsOffered => line.is_muxed,
+                    RtcpMux::AsOffered => was_muxed,
                     RtcpMux::Offer => true,
                     RtcpMux::Demux => false,
                 };
