@@ -142,10 +142,10 @@ impl Bench {
             }
             12 if act & 0x20 != 0 => self.digits(at, act & 0x10 != 0, input),
             12 => {
-                let endpoint = self.sides[at].endpoint;
-                self.command(Command::Rollback {
-                    session: SESSION,
-                    endpoint,
+                let (session, endpoint) = (SESSION, self.sides[at].endpoint);
+                self.command(match act & 0x10 {
+                    0 => Command::Rollback { session, endpoint },
+                    _ => Command::Expect { session, endpoint },
                 });
             }
             13 => {

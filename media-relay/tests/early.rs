@@ -302,3 +302,120 @@ fn after_a_restart_nothing_is_kept_of_strangers_and_of_who_has_checked_it_is() {
     assert_eq!(bench.send_or_end(B, stranger, &secured_voice(2)), None);
     assert_eq!(voice_from_b(&mut bench, direct(), 3), Ok(peer_a()));
 }
+
+fn expect(bench: &mut Bench) {
+    bench.command(Command::Expect {
+        session: SESSION,
+        endpoint: B,
+    });
+}
+
+/// A re-INVITE of ours is answered with another key, and media under it overtake the answer.
+#[test]
+fn what_comes_under_the_key_of_an_answer_to_come_is_heard_with_it_once_and_in_order() {
+    // Where they were, and elsewhere; also with numbers that the old key has had.
+    for (from, first) in [
+        (peer_b(), 51),
+        (direct(), 51),
+        (peer_b(), 41),
+        (direct(), 2_000),
+    ] {
+        let mut bench = bench();
+        bench.answer(B, fork(1, peer_b()));
+        for sequence in 1..=50 {
+            bench.send(B, peer_b(), &said(1, sequence)).unwrap();
+            bench.wait_ms(20);
+        }
+        let refused = bench.send(B, peer_b(), &said(2, 60));
+        assert_eq!(refused, Err(DropReason::Authentication), "nothing is due");
+        expect(&mut bench);
+        for step in 0..10 {
+            let early = bench.send_or_end(B, from, &said(2, first + step));
+            assert_eq!(early, None);
+            bench.wait_ms(20);
+        }
+        assert_eq!(bench.made(), [], "nobody has a key for it");
+        // What is under the present key goes on meanwhile.
+        bench.send(B, peer_b(), &said(1, 51)).unwrap();
+        bench.answer(B, fork(2, from));
+        let late = heard(&bench.made());
+        assert!(late.iter().all(|(by, _)| *by == 2), "{late:?}");
+        let is_new = match first {
+            // Of one source and clock, what has been said is not said again.
+            41 if from == peer_b() => 0..=10,
+            _ => 9..=10,
+        };
+        assert!(is_new.contains(&late.len()), "{from} {first}: {late:?}");
+        assert!(are_in_a_row(&late));
+        let (_, packet) = bench.send(B, from, &said(2, first + 40)).unwrap();
+        assert_eq!(read(&packet).payload[0], 2);
+        let again = bench.send(B, from, &said(2, first + 9));
+        assert!(again.is_err(), "{again:?}");
+    }
+}
+
+#[test]
+fn nothing_is_kept_for_an_answer_that_was_given_refused_or_never_comes() {
+    type End = fn(&mut Bench);
+    let ends: [End; 3] = [
+        |bench| bench.answer(B, fork(1, peer_b())),
+        |bench| {
+            bench.command(Command::Rollback {
+                session: SESSION,
+                endpoint: B,
+            });
+        },
+        |bench| drop(bench.run_ms(EXPECTED_MS)),
+    ];
+    for end in ends {
+        let mut bench = bench();
+        bench.answer(B, fork(1, peer_b()));
+        bench.send(B, peer_b(), &said(1, 1)).unwrap();
+        expect(&mut bench);
+        bench.wait_ms(20);
+        assert_eq!(bench.send_or_end(B, peer_b(), &said(2, 2)), None);
+        end(&mut bench);
+        let refused = bench.send(B, peer_b(), &said(2, 3));
+        assert_eq!(refused, Err(DropReason::Authentication));
+        let stray = bench.send(B, direct(), &said(2, 3));
+        assert_eq!(stray, Err(DropReason::Source));
+        // What was kept is counted by what was wrong with it.
+        bench.run_ms(600);
+        assert_eq!(bench.stats(B).dropped(DropReason::Authentication), 2);
+        assert_eq!(bench.stats(B).received_packets, 1);
+    }
+}
+
+/// Whoever floods the port while an answer is due has no more room than before the first description.
+#[test]
+fn a_flood_while_an_answer_is_due_takes_neither_room_nor_the_peers_place() {
+    let mut bench = bench();
+    bench.answer(B, fork(1, peer_b()));
+    bench.send(B, peer_b(), &said(1, 1)).unwrap();
+    expect(&mut bench);
+    for sequence in 2..=20 {
+        assert_eq!(bench.send_or_end(B, peer_b(), &said(2, sequence)), None);
+        for n in 0..40 {
+            let from = SocketAddr::from(([203, 0, 113, 66], 1024 + n));
+            let noise = rtp(8, sequence, 0, 9, &[0x55; 170]);
+            bench.send_or_end_or_drop(B, from, &noise);
+        }
+        bench.wait_ms(20);
+    }
+    // What strangers get is what two have.
+    assert!(bench.stats(B).dropped(DropReason::Source) >= 19 * 40 - 50);
+    bench.answer(B, fork(2, peer_b()));
+    assert_eq!(heard(&bench.made()).len(), 19);
+}
+
+/// A peer that checks is found by its checks, also while an answer is due.
+#[test]
+fn of_a_peer_that_checks_only_what_its_key_is_missing_for_is_kept() {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+    checked(&mut bench, direct(), &Check::nominating());
+    expect(&mut bench);
+    let stray = bench.send(B, relayed(), &secured_voice(1));
+    assert_eq!(stray, Err(DropReason::Source));
+    assert_eq!(bench.send_or_end(B, direct(), &said(9, 2)), None);
+}

@@ -216,12 +216,51 @@ fn a_restart_keeps_the_old_pair_until_another_one_is_nominated() {
     assert_eq!(voice_to_b(&mut bench, 3), Ok(direct()));
     checked(&mut bench, relayed(), &within(NEW, true));
     assert_eq!(voice_to_b(&mut bench, 4), Ok(relayed()));
+    // What was on its way is heard, and draws nothing back.
+    assert_eq!(voice_from_b(&mut bench, direct(), 2), Ok(peer_a()));
+    assert_eq!(voice_from_b(&mut bench, relayed(), 4), Ok(peer_a()));
+    bench.run_ms(990);
+    checked(&mut bench, relayed(), &within(NEW, false));
+    assert_eq!(voice_from_b(&mut bench, direct(), 3), Ok(peer_a()));
+    assert_eq!(voice_to_b(&mut bench, 5), Ok(relayed()));
+    bench.run_ms(10);
     assert_eq!(
-        voice_from_b(&mut bench, direct(), 2),
+        voice_from_b(&mut bench, direct(), 5),
         Err(DropReason::Source)
     );
     let old = knock(&mut bench, 2, direct(), &Check::default().bytes());
     assert_eq!(old.unwrap_err(), DropReason::CheckName);
+}
+
+/// Without keys nothing but its checks proves who is at the pair of before.
+#[test]
+fn a_restart_without_keys_keeps_the_old_pair_too() {
+    let mut bench = bench();
+    let plain = |terms| NegotiatedStream {
+        protection: Protection::None,
+        ..terms
+    };
+    let said = |bench: &mut Bench, from, sequence: u16| {
+        let packet = rtp(8, sequence, u32::from(sequence) * 160, 2, &[0xd5; 160]);
+        bench.send(B, from, &packet).map(|(to, _)| to)
+    };
+    let agreed = full(ours(), THEIRS, &[candidate(direct(), 5)]);
+    bench.answer(B, plain(agreed));
+    checked(&mut bench, direct(), &Check::nominating());
+    assert_eq!(said(&mut bench, direct(), 1), Ok(peer_a()));
+    const NEW: &str = "b9kP2+/w";
+    let again = full(
+        credentials(NEW, NEW_PASSWORD),
+        NEW,
+        &[candidate(relayed(), 5)],
+    );
+    bench.answer(B, plain(again));
+    assert_eq!(said(&mut bench, direct(), 2), Ok(peer_a()));
+    checked(&mut bench, relayed(), &within(NEW, true));
+    assert_eq!(said(&mut bench, direct(), 3), Ok(peer_a()));
+    assert_eq!(said(&mut bench, relayed(), 4), Ok(peer_a()));
+    bench.run_ms(1_000);
+    assert_eq!(said(&mut bench, direct(), 5), Err(DropReason::Source));
 }
 
 /// However long the checks take: who is at the pair of before speaks under the key of before until then (TDR-ICE-009).
@@ -710,4 +749,40 @@ fn reports_reach_who_has_checked_though_its_description_names_no_place() {
         );
         assert_eq!(to_direct(&bench.run_ms(10_000)), 0);
     }
+}
+
+/// RFC 8445 §12.1.1, where nothing else is agreed.
+#[test]
+fn nothing_is_sent_before_a_nomination_where_that_is_not_agreed() {
+    let mut terms = full(ours(), THEIRS, &[candidate(direct(), 5)]);
+    if let Some(ice) = &mut terms.ice {
+        ice.is_sent_early = false;
+    }
+    let mut bench = bench();
+    bench.answer(B, terms);
+    assert_eq!(voice_to_b(&mut bench, 1), Err(DropReason::NoPath));
+    checked(&mut bench, direct(), &Check::default());
+    assert_eq!(voice_to_b(&mut bench, 2), Err(DropReason::NoPath));
+    // What the peer says is heard, and is no nomination.
+    assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
+    assert_eq!(voice_to_b(&mut bench, 3), Err(DropReason::NoPath));
+    checked(&mut bench, direct(), &Check::nominating());
+    assert_eq!(voice_to_b(&mut bench, 4), Ok(direct()));
+    // A restart goes on towards the pair of before, and not towards one that was checked alone.
+    let (fragment, password) = ("b9kP2+/w", "Zg01asd88fgpdd777uzjYhag");
+    let mut again = full(credentials(fragment, password), "mpmpmp", &[]);
+    if let Some(ice) = &mut again.ice {
+        ice.is_sent_early = false;
+    }
+    bench.answer(B, again);
+    let check = |nominates| Check {
+        username: format!("{fragment}:mpmpmp"),
+        password,
+        nominates,
+        ..Check::default()
+    };
+    checked(&mut bench, relayed(), &check(false));
+    assert_eq!(voice_to_b(&mut bench, 5), Ok(direct()));
+    checked(&mut bench, relayed(), &check(true));
+    assert_eq!(voice_to_b(&mut bench, 6), Ok(relayed()));
 }

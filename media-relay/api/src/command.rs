@@ -36,6 +36,15 @@ pub enum Command {
         /// The endpoint.
         endpoint: EndpointId,
     },
+    /// An offer of ours is under way to an endpoint's peer, on which something is agreed already. The peer may use the
+    /// keys of its answer before that is here: what nobody can open meanwhile is kept a little while, until the
+    /// answer, a [`Self::Rollback`], or [`EXPECTED_MS`] have passed.
+    Expect {
+        /// The session.
+        session: SessionId,
+        /// The endpoint.
+        endpoint: EndpointId,
+    },
     /// Replace the bridge plan.
     Update {
         /// The session.
@@ -132,6 +141,10 @@ pub enum Command {
 
 /// How long the ports of a party that was handed over are still received on, in milliseconds (SIP-506).
 pub const HANDED_OVER_MS: u64 = 10_000;
+
+/// How long an answer to an offer of ours is awaited at most, in milliseconds: as long as its transaction lasts without
+/// a word of the peer (RFC 3261 Timer B).
+pub const EXPECTED_MS: u64 = 32_000;
 
 /// How firm an agreement is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -73,6 +73,9 @@ pub struct IceTerms {
     pub remote_fragment: String,
     /// Where the peer says it is.
     pub candidates: Vec<IceCandidate>,
+    /// Whether media go to where a check has come from before any pair is nominated, which RFC 8445 §12.1.1 does not
+    /// allow an agent that is lite and Teams expects (TDR-ICE-006).
+    pub is_sent_early: bool,
 }
 
 /// A peer's candidate.

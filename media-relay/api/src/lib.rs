@@ -14,7 +14,7 @@
 //!    [`Stage::Preview`] (an early dialog that may still lose) or [`Stage::Final`]. Several
 //!    previews may coexist; `Final` commits one of them between two packets.
 //!    [`Command::Rollback`] drops what is pending; what was committed is never touched by a failed
-//!    offer.
+//!    offer. [`Command::Expect`] says that an offer of ours within the call is under way.
 //! 3. [`Command::Update`] changes the bridge plan without touching addresses or keys.
 //!    [`Command::Play`] lets one endpoint hear a tone or a recording.
 //! 4. [`Command::Take`] and [`Command::Dial`] turn digits of one form into another ([`Digit`]), and
@@ -44,7 +44,7 @@ mod stats;
 mod tap;
 pub mod wire;
 
-pub use command::{BridgePlan, Command, HANDED_OVER_MS, Stage};
+pub use command::{BridgePlan, Command, EXPECTED_MS, HANDED_OVER_MS, Stage};
 pub use crypto::{CryptoKey, LONGEST_LIFETIME, Suite};
 pub use digit::{Dialled, Digit, Intake, Signal};
 pub use dtls::{DtlsRole, DtlsTerms, Fingerprint, HandshakeFault, HashFunction};

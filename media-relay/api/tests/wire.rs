@@ -61,6 +61,7 @@ fn stream() -> NegotiatedStream {
                 address: address("198.51.100.7:9"),
                 priority: u32::MAX,
             }],
+            is_sent_early: true,
         })),
         ptime_ms: 20,
         reports: None,
@@ -118,6 +119,7 @@ fn commands() -> Vec<Command> {
             stage: Stage::Preview,
         },
         Command::Rollback { session, endpoint },
+        Command::Expect { session, endpoint },
         Command::Update {
             session,
             plan: BridgePlan {

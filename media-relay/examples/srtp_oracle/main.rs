@@ -35,9 +35,16 @@ const TURNS: usize = 200;
 const TURN: usize = 200;
 
 fn main() -> Result<(), Fault> {
-    let packets = match std::env::args().nth(1) {
-        Some(number) => number.parse().map_err(|_| "usage: srtp_oracle [PACKETS]")?,
+    const USAGE: &str = "usage: srtp_oracle [PACKETS [--untimed]]";
+    let mut arguments = std::env::args().skip(1);
+    let packets = match arguments.next() {
+        Some(number) => number.parse().map_err(|_| USAGE)?,
         None => PACKETS,
+    };
+    let is_timed = match arguments.next().as_deref() {
+        None => true,
+        Some("--untimed") => false,
+        Some(_) => return Err(USAGE.into()),
     };
     let program = compile()?;
     let suites = Suite::ALL
@@ -49,6 +56,10 @@ fn main() -> Result<(), Fault> {
         let master: Vec<u8> = (1..).take(suite.key_and_salt_bytes()).collect();
         let key = CryptoKey::new(suite, master).ok_or("the length is that of the suite")?;
         compare(&program, &key, each)?;
+        if !is_timed {
+            println!("{:24}  {each:>9}", suite.name());
+            continue;
+        }
         let (ours, theirs) = measure(&program, &key)?;
         println!(
             "{:24}  {each:>9}  {ours:>8.0}  {theirs:>12.0}  {:>5.2}",

@@ -63,9 +63,10 @@ impl Agent {
         }
     }
 
-    /// What the relay is told of an exchange with this peer.
+    /// What the relay is told of an exchange with this peer. It is sent nothing before it has nominated a pair
+    /// (RFC 8445 §12.1.1).
     pub(crate) fn terms(&self, peer: &PeerIce) -> Option<Box<IceTerms>> {
-        self.ice.terms(peer)
+        self.ice.terms(peer, false)
     }
 
     /// Our role for an offer of this peer.

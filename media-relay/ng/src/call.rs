@@ -19,6 +19,8 @@ use std::net::IpAddr;
 
 /// Streams of a call at most; further `m=` lines are refused.
 const STREAMS: usize = 4;
+/// Longest name of a line in octets; those of browsers have one or two, or are a word.
+const LONGEST_MID: usize = 64;
 /// Branches of one offer that are told apart.
 const BRANCHES: usize = 32;
 
@@ -57,6 +59,8 @@ pub(crate) struct Party {
     agents: Vec<Agent>,
     /// What it said last: kind and transport of each line with a stream.
     pub(crate) medias: Vec<Described>,
+    /// What it calls each line, or was told that it is called.
+    mids: Vec<Option<String>>,
 }
 
 /// A line of a party as statistics name it.
@@ -250,9 +254,10 @@ impl Call {
         let wishes = &exchange.wishes;
         let lines = self.lines(&description, by, wishes)?;
         self.describe(by, exchange, &lines);
+        self.parties[1 - by].call_lines(&names_of(&description));
         let to = &self.parties[1 - by];
         let (mut offered, mut placed, mut begun) = (Vec::new(), Vec::new(), Vec::new());
-        for (media, line) in description.media().zip(lines) {
+        for (at, (media, line)) in description.media().zip(lines).enumerate() {
             let transport = String::from_utf8_lossy(media.transport_text()).into_owned();
             let Some((slot, mut line)) = line else {
                 placed.push(Placed::Refused(None));
@@ -271,10 +276,12 @@ impl Call {
             let goes_out = wishes.transport.or(transport_of(&media));
             // A fax has its own transport, which nothing can be asked of.
             let goes_out = goes_out.filter(|_| transport_of(&media).is_some());
+            // What is refused to one party may be offered on.
+            let was_muxed = line.is_muxed;
             line.is_muxed &= !wishes.rejects_mux;
             let is_mux_offered = goes_out.is_some()
                 && match wishes.rtcp_mux {
-                    RtcpMux::AsOffered => line.is_muxed,
+                    RtcpMux::AsOffered => was_muxed,
                     RtcpMux::Offer => true,
                     RtcpMux::Demux => false,
                 };
@@ -310,6 +317,7 @@ impl Call {
                 transport: goes_out.map(|transport| transport.name().to_owned()),
                 has_feedback: goes_out.is_some_and(Transport::has_feedback),
                 cryptos: keys.iter().map(|(key, tag)| crypto(*tag, key)).collect(),
+                mid: to.mid(at),
                 agents,
                 is_checked,
             }));
@@ -347,6 +355,16 @@ impl Call {
         Ok(out)
     }
 
+    /// What the relay is told of an offer within a call that was answered: the other party may use what its answer says
+    /// before that is here.
+    pub(crate) fn expected(&self) -> Option<Command> {
+        let offer = self.offer.as_ref().filter(|_| self.is_answered)?;
+        Some(Command::Expect {
+            session: self.session,
+            endpoint: endpoint(1 - offer.by),
+        })
+    }
+
     /// The answer as it goes to the party that made the offer, and what the relay is told.
     pub(crate) fn answer(
         &mut self,
@@ -378,7 +396,7 @@ impl Call {
         let mut towards_offerer = vec![None; self.streams];
         let mut towards_answerer = vec![None; self.streams];
         let mut settled = Vec::new();
-        for (offered, answer) in offer.lines.iter().zip(answers) {
+        for (at, (offered, answer)) in offer.lines.iter().zip(answers).enumerate() {
             let agreed = match (&offered.line, answer) {
                 (Some(line), Some((slot, answer))) if line.content == answer.content => {
                     Some((line, slot, answer))
@@ -423,6 +441,8 @@ impl Call {
             let checks = line.ice.as_ref().filter(|_| wishes.ice != IceWish::Remove);
             if checks.is_some() {
                 agents = agent.checks(own, is_muxed) + &agents;
+            } else if line.is_mismatched && wishes.ice != IceWish::Remove {
+                agents += "a=ice-mismatch\r\n";
             }
             let ice = checks.and_then(|peer| agent.terms(peer));
             placed.push(Placed::Stream(Stream {
@@ -433,6 +453,7 @@ impl Call {
                 transport: Some(offered.transport.clone()),
                 has_feedback: offered.transport.to_ascii_uppercase().ends_with('F'),
                 cryptos,
+                mid: offerer.mid(at),
                 agents,
                 is_checked: checks.is_some(),
             }));
@@ -559,6 +580,22 @@ impl Party {
             local: Vec::new(),
             agents: Vec::new(),
             medias: Vec::new(),
+            mids: Vec::new(),
+        }
+    }
+
+    /// What it calls a line.
+    fn mid(&self, at: usize) -> Option<String> {
+        self.mids.get(at).cloned().flatten()
+    }
+
+    /// A description to it calls lines so that have had no name.
+    fn call_lines(&mut self, names: &[Option<String>]) {
+        self.mids.resize(self.mids.len().max(names.len()), None);
+        for (own, name) in self.mids.iter_mut().zip(names) {
+            if own.is_none() {
+                own.clone_from(name);
+            }
         }
     }
 
@@ -619,6 +656,12 @@ impl Party {
         };
         let lines = description.media().zip(slots);
         self.medias = lines.filter_map(described).collect();
+        for (at, name) in names_of(description).into_iter().enumerate() {
+            if let Some(name) = name {
+                self.mids.resize(self.mids.len().max(at + 1), None);
+                self.mids[at] = Some(name);
+            }
+        }
     }
 }
 
@@ -694,6 +737,17 @@ fn sdes(local: &CryptoKey, remote: &CryptoKey) -> media_api::Protection {
 fn crypto(tag: u32, key: &CryptoKey) -> String {
     let inline = base64_encode(key.expose_key_and_salt());
     format!("{tag} {} inline:{inline}", key.suite().name())
+}
+
+/// What a description calls its lines.
+fn names_of(description: &Description) -> Vec<Option<String>> {
+    let name = |media: Media<'_>| {
+        let name = media.mid()?;
+        let is_sound = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+        let name = is_sound.then(|| String::from_utf8_lossy(name).into_owned());
+        name.filter(|name| name.len() <= LONGEST_MID)
+    };
+    description.media().map(name).collect()
 }
 
 const fn endpoint(party: usize) -> EndpointId {

@@ -27,6 +27,8 @@ pub(crate) struct Line {
     pub(crate) protection: Protection,
     /// Its agent, if it has one.
     pub(crate) ice: Option<PeerIce>,
+    /// Whether it has one of which nothing can be believed, as somebody on the way has changed where media go.
+    pub(crate) is_mismatched: bool,
     pub(crate) ptime_ms: u8,
     pub(crate) reports: Option<ReportBandwidth>,
     /// Whether the party asks for VoIP metrics.
@@ -113,6 +115,8 @@ impl Line {
             Content::Rtp if !wishes.rejects_ice => agent(media, is_lite, local),
             Content::Rtp | Content::Udptl => None,
         };
+        let is_mismatched = ice.is_some() && is_mismatched(media);
+        let ice = ice.filter(|_| !is_mismatched);
         let is_found = ice.as_ref().is_some_and(PeerIce::is_found_by_checks);
         let ip = match address(media, local, wishes) {
             // A browser hides its own behind a name.
@@ -133,6 +137,7 @@ impl Line {
             payloads: Payload::of(media),
             protection,
             ice,
+            is_mismatched,
             ptime_ms: packet_time(media),
             reports: sbc_core::media::report_bandwidth(media),
             voip_metrics: media.wants_voip_metrics(),
@@ -182,6 +187,29 @@ fn agent(media: &Media<'_>, is_lite: bool, local: IpAddr) -> Option<PeerIce> {
     let serves =
         |address: SocketAddr| address.port() != 0 && is_reached(address.ip(), family, Some(local));
     PeerIce::of(media, is_lite, serves)
+}
+
+/// Whether media go, as the description has it, where none of the agent's candidates is (RFC 8839 §4.2.5). An address that
+/// is none, the port 9, and a name are there for want of a better one.
+fn is_mismatched(media: &Media<'_>) -> bool {
+    let connection = media.connection().and_then(|own| own.address.ip());
+    let is_missing = |component: u16, ip: Option<IpAddr>, port: u16| {
+        let ip = ip.filter(|ip| !ip.is_unspecified() && !matches!(port, 0 | 9));
+        let is_named = |ip| {
+            let mut candidates = media.candidates();
+            candidates.any(|own| {
+                let address = own.address.parse::<IpAddr>();
+                own.component == component && own.port == port && address == Ok(ip)
+            })
+        };
+        ip.is_some_and(|ip| !is_named(ip))
+    };
+    let of_reports = media.rtcp().filter(|_| !media.rtcp_mux());
+    is_missing(1, connection, media.port())
+        || of_reports.is_some_and(|own| {
+            let ip = own.address.map_or(connection, |address| address.ip());
+            is_missing(2, ip, own.port)
+        })
 }
 
 const fn unspecified(local: IpAddr) -> IpAddr {

@@ -25,6 +25,8 @@ pub(crate) struct Stream {
     pub(crate) has_feedback: bool,
     /// Values of `a=crypto`.
     pub(crate) cryptos: Vec<String>,
+    /// What the party that this goes to calls the line (RFC 5888).
+    pub(crate) mid: Option<String>,
     /// Lines of our agent and of our certificate.
     pub(crate) agents: String,
     /// Whether that is an agent of ICE.
@@ -33,7 +35,7 @@ pub(crate) struct Stream {
 
 /// Attributes of media that speak of the connection between its author and us alone. Keys among them never reach
 /// another leg (MED-103), nor does a `k=` line.
-const OWN: [&str; 19] = [
+const OWN: [&str; 22] = [
     "rtcp",
     "rtcp-mux",
     "rtcp-mux-only",
@@ -53,6 +55,11 @@ const OWN: [&str; 19] = [
     "connection",
     "ssrc",
     "ssrc-group",
+    // Each party has its own name for a line.
+    "mid",
+    // The relay passes no header extensions on.
+    "extmap",
+    "extmap-allow-mixed",
 ];
 
 /// The same of the whole description.
@@ -149,6 +156,9 @@ pub(crate) fn rewrite(
             if !is_dropped {
                 push(&mut out, letter, &[value]);
             }
+        }
+        if let Some(mid) = &stream.mid {
+            push(&mut out, b'a', &[b"mid:", mid.as_bytes()]);
         }
         if let Some(port) = stream.rtcp_port {
             push(&mut out, b'a', &[format!("rtcp:{port}").as_bytes()]);

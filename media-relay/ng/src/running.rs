@@ -29,8 +29,6 @@ pub(crate) struct Pick<'a> {
     pub(crate) address: Option<IpAddr>,
     /// Both parties.
     pub(crate) is_all: bool,
-    /// Whether `tag` counts where the whole call would be meant.
-    pub(crate) is_directional: bool,
 }
 
 /// What is to happen.
@@ -139,7 +137,6 @@ impl<'a> Pick<'a> {
             label,
             address,
             is_all,
-            is_directional: flags(body).any(|flag| flag == "directional"),
         })
     }
 }

@@ -377,7 +377,8 @@ impl Server {
                 Ok(sdp) => {
                     session.ends_at_ms = None;
                     let due = session.call.ears.due(session.call.session);
-                    out.extend(due.into_iter().map(Output::Command));
+                    let due = due.into_iter().chain(session.call.expected());
+                    out.extend(due.map(Output::Command));
                     self.tell(&asker, &reply::sdp(sdp), out);
                 }
                 Err(why) => self.fail(&asker, why, out),
@@ -480,9 +481,9 @@ impl Server {
         };
         let (id, call) = (session.call.session, &mut session.call);
         let named = match (&order.deed, &order.pick) {
-            // Modules name the sender of their message in any case.
+            // A module that names the sender of its message in any case says so of the whole call.
             (Deed::Hold { .. }, pick)
-                if pick.label.is_none() && pick.address.is_none() && !pick.is_directional =>
+                if pick.is_all && pick.label.is_none() && pick.address.is_none() =>
             {
                 Ok(None)
             }

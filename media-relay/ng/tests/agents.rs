@@ -2,7 +2,7 @@
 
 mod support;
 
-use media_api::{DtlsRole, IceComponent, Protection};
+use media_api::{Command, DtlsRole, IceComponent, Protection};
 use serde_json::{Value, json};
 use support::{Site, fingerprint};
 
@@ -210,4 +210,109 @@ fn a_handshake_that_is_not_wanted_is_refused() {
     let sdes = PLAIN.replace("RTP/AVP", "RTP/SAVP")
         + "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJ\r\n";
     assert!(why(&site.answer(&sdes, json!({}))).contains("another kind"));
+}
+
+/// RFC 8839 §4.2.5: somebody on the way has changed where media go, and not where the agent is.
+#[test]
+fn an_agent_that_is_not_where_media_go_is_told_so_and_is_spoken_to_without_checks() {
+    let checked = |candidates: &str, rest: &str| {
+        format!(
+            "{PLAIN}{rest}a=ice-ufrag:thei\r\na=ice-pwd:theirpasswordof24chars00\r\n{candidates}"
+        )
+    };
+    let own = "a=candidate:1 1 udp 1 192.0.2.1 4000 typ host\r\n";
+    let reports = "a=candidate:1 2 udp 1 192.0.2.1 4007 typ host\r\n";
+    let other = "a=candidate:1 1 udp 1 10.0.0.5 4000 typ host\r\n";
+    let both = format!("{own}{other}");
+    for (candidates, rest, is_right) in [
+        (own.to_owned(), "", true),
+        (both.clone(), "", true),
+        (other.to_owned(), "", false),
+        (own.replace(" 4000 ", " 4002 "), "", false),
+        // The same of reports, where they have a port of their own.
+        (both.clone(), "a=rtcp:4007\r\n", false),
+        (both.clone() + reports, "a=rtcp:4007\r\n", true),
+        (both.clone(), "a=rtcp:4007\r\na=rtcp-mux\r\n", true),
+        (both, "a=rtcp:9 IN IP4 0.0.0.0\r\n", true),
+    ] {
+        let mut site = Site::new();
+        let what = format!("{candidates} {rest}");
+        let offer = sdp(&site.offer(&checked(&candidates, rest), json!({})));
+        assert_eq!(offer.contains("a=ice-lite"), is_right, "{what}: {offer}");
+        assert!(
+            !offer.contains("ice-mismatch"),
+            "it is the other one's affair"
+        );
+        let answer = sdp(&site.answer(PLAIN, json!({})));
+        assert_eq!(
+            answer.contains("a=candidate:"),
+            is_right,
+            "{what}: {answer}"
+        );
+        assert_eq!(answer.contains("a=ice-mismatch\r\n"), !is_right, "{what}");
+        let [a, _] = site.agreed();
+        assert_eq!(a.ice.is_some(), is_right);
+        assert_eq!(a.remote_rtp.to_string(), "192.0.2.1:4000");
+    }
+    // Nor is one believed that answers so.
+    let mut site = Site::new();
+    sdp(&site.offer(PLAIN, json!({"ICE": "force"})));
+    let answer = sdp(&site.answer(&checked(other, ""), json!({})));
+    assert!(!answer.contains("ice"), "{answer}");
+    assert!(site.agreed()[1].ice.is_none());
+}
+
+/// RFC 8829 §5.3.1: an answer calls each line as its offer did, whatever the other party calls it.
+#[test]
+fn each_party_has_its_own_names_for_lines_and_no_header_extensions() {
+    let mut site = Site::new();
+    let offered = browser("actpass") + "a=extmap:1 urn:ietf:params:rtp-hdrext:sdes:mid\r\n";
+    let to_phone = json!({"transport-protocol": "RTP/AVP", "ICE": "remove"});
+    let offer = sdp(&site.offer(&offered, to_phone));
+    assert!(
+        offer.contains("a=mid:0\r\n") && !offer.contains("extmap"),
+        "{offer}"
+    );
+    let answer = sdp(&site.answer(PLAIN, json!({})));
+    assert_eq!(line(&answer, "a=mid:"), "0");
+    // The other one has a name of its own, and keeps it.
+    let named = PLAIN.to_owned() + "a=mid:audio\r\n";
+    let answer = sdp(&site.answer(&named, json!({})));
+    assert_eq!(
+        (line(&answer, "a=mid:"), answer.matches("a=mid").count()),
+        ("0", 1)
+    );
+    let back = json!({"from-tag": "b", "to-tag": "a", "flags": ["WebRTC"]});
+    let again = sdp(&site.offer(&named, back));
+    assert_eq!(line(&again, "a=mid:"), "0");
+    let answer = sdp(&site.answer(&browser("active"), json!({"from-tag": "b", "to-tag": "a"})));
+    assert_eq!(line(&answer, "a=mid:"), "audio");
+    // Nobody is given a name who has none.
+    let mut site = Site::new();
+    let offer = sdp(&site.offer(PLAIN, json!({"flags": ["WebRTC"]})));
+    assert!(!offer.contains("a=mid"));
+    let answer = sdp(&site.answer(&browser("active"), json!({})));
+    assert!(!answer.contains("a=mid"), "{answer}");
+}
+
+/// What the answer to an offer within the call will say may be in use before it comes.
+#[test]
+fn the_relay_is_told_of_offers_within_a_call() {
+    let mut site = Site::new();
+    sdp(&site.offer(PLAIN, json!({})));
+    let expects = |site: &Site| {
+        let told = site.told.iter();
+        let expected = told.filter_map(|command| match command {
+            Command::Expect { endpoint, .. } => Some(endpoint.0),
+            _ => None,
+        });
+        expected.collect::<Vec<_>>()
+    };
+    assert!(expects(&site).is_empty());
+    sdp(&site.answer(PLAIN, json!({})));
+    sdp(&site.offer(PLAIN, json!({"to-tag": "b"})));
+    assert_eq!(expects(&site), [1]);
+    sdp(&site.answer(PLAIN, json!({})));
+    sdp(&site.offer(PLAIN, json!({"from-tag": "b", "to-tag": "a"})));
+    assert_eq!(expects(&site), [1, 0]);
 }

@@ -243,7 +243,9 @@ fn reports_have_a_port_of_their_own_where_one_for_both_is_not_agreed() {
         (json!({"flags": ["rtcp-mux-reject"]}), json!({})),
     ] {
         let mut site = Site::new();
-        sdp(&site.offer(&muxed, offer.clone()));
+        // And offered on all the same.
+        let offered = sdp(&site.offer(&muxed, offer.clone()));
+        assert!(offered.contains("a=rtcp-mux\r\n"), "{offer}: {offered}");
         let told = sdp(&site.answer(ANSWER, answer));
         assert!(!told.contains("a=rtcp-mux"), "{offer}: {told}");
         let [a, _] = site.agreed();

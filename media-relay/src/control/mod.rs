@@ -431,6 +431,7 @@ pub(crate) fn session_of(command: &Command) -> SessionId {
         Command::Allocate { session, .. }
         | Command::Answer { session, .. }
         | Command::Rollback { session, .. }
+        | Command::Expect { session, .. }
         | Command::Update { session, .. }
         | Command::HandOver { session, .. }
         | Command::Follow { session, .. }
@@ -467,6 +468,7 @@ fn is_awaited(work: &Work) -> bool {
         Command::Release { drain_ms, .. } => *drain_ms == 0,
         Command::Answer { .. }
         | Command::Rollback { .. }
+        | Command::Expect { .. }
         | Command::Update { .. }
         | Command::HandOver { .. }
         | Command::Follow { .. }

@@ -4,10 +4,12 @@
 //! |-----------------------------|----------------------|--------------------------------------------|
 //! | the first description       | it is there          | everything                                 |
 //! | that of another fork        | anything is final    | what nobody who is known has sent          |
+//! | the answer to an offer      | it is there          | the same                                   |
 //! | a check from where it comes | a pair is nominated  | what comes from places that nobody knows   |
 //! | the same after a restart    | a pair is nominated  | what comes from places that somebody knows |
 //!
-//! Who answers a call may talk before its answer has arrived here, and before its checks have. Everything is judged
+//! Who answers a call may talk before its answer has arrived here, and before its checks have; so may who answers an
+//! offer of ours within the call, under a key that only that answer tells, or from elsewhere. Everything is judged
 //! when the key or the check is there, in the order in which it came, and what has waited for more than half a second
 //! is dropped, whether or not anything comes. After a restart the pair of before serves, maybe for the rest of the call,
 //! and no stranger is waited for.
@@ -26,7 +28,7 @@ use super::{MediaSession, SocketId};
 use crate::packet::demux::{self, Class};
 use crate::srtp::MAX_TRAILER_BYTES;
 use crate::time::Timestamp;
-use media_api::{DropReason, Stage};
+use media_api::{DropReason, EXPECTED_MS, Stage};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -51,6 +53,8 @@ pub(super) struct Early {
     pub(super) is_opened: bool,
     /// In the order in which they came.
     packets: VecDeque<Kept>,
+    /// Until when the peer may answer an offer of ours.
+    answer_until: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -82,16 +86,20 @@ impl MediaSession {
         }
         let newest = stream.active().map(|face| face.stage);
         let may_be_fork = newest == Some(Stage::Preview);
+        let may_be_answer = stream.early.awaits_answer(now);
         let is_early = match why {
             DropReason::NoPath => !stream.was_agreed(),
             DropReason::Source => {
                 may_be_fork
+                    // Who checks is found by its checks.
+                    || (may_be_answer && !stream.has_checks())
                     || stream.awaits_strangers()
                     || (stream.awaits_nomination() && stream.knows(from))
             }
-            // It may have the numbers of another one: forks may be alike in everything but their keys.
+            // It may have the numbers of another one: forks may be alike in everything but their keys, and who
+            // answers with another key goes on counting.
             DropReason::Authentication | DropReason::Replay => {
-                may_be_fork && !stream.ring.repeats(packet)
+                (may_be_fork || may_be_answer) && !stream.ring.repeats(packet)
             }
             _ => false,
         };
@@ -144,6 +152,22 @@ impl MediaSession {
                 }
             }
         }
+    }
+}
+
+impl Early {
+    /// An offer of ours is on its way to the peer, which has agreed to something before.
+    pub(super) fn expect_answer(&mut self, now: Timestamp) {
+        self.answer_until = Some(now + Duration::from_millis(EXPECTED_MS));
+    }
+
+    /// It is answered or refused.
+    pub(super) fn answered(&mut self) {
+        self.answer_until = None;
+    }
+
+    fn awaits_answer(&self, now: Timestamp) -> bool {
+        self.answer_until.is_some_and(|until| now < until)
     }
 }
 

@@ -475,6 +475,14 @@ impl MediaSession {
                 self.streams[streams].iter_mut().for_each(Stream::roll_back);
                 self.replan(now);
             }
+            Command::Expect { endpoint, .. } => {
+                let Some(at) = self.open_endpoint(endpoint) else {
+                    return;
+                };
+                let streams = self.endpoints[at].streams.clone();
+                let streams = self.streams[streams].iter_mut();
+                streams.for_each(|stream| stream.early.expect_answer(now));
+            }
             Command::Update { plan, .. } => {
                 if plan.joined != self.plan.joined {
                     self.watch(None, now);

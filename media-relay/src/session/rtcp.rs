@@ -280,7 +280,9 @@ impl Stream {
         }
         let (at, length) = self.open(Protocol::Rtcp, packet, now, |face| {
             let admitted = face.terms.rtcp_mux == is_mux
-                && face.guard.admits_rtcp(from, face.terms.remote_rtcp, is_mux);
+                && face
+                    .guard
+                    .admits_rtcp(from, face.terms.remote_rtcp, is_mux, now);
             admitted.then_some(super::source::Rank::Exact)
         })?;
         let packet = packet.get(..length).ok_or(DropReason::Malformed)?;

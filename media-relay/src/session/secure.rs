@@ -267,7 +267,7 @@ impl Face {
             ),
             Part::Rtcp => {
                 let told = self.terms.remote_rtcp;
-                let admits = self.guard.admits_rtcp(from, told, false);
+                let admits = self.guard.admits_rtcp(from, told, false, now);
                 (secure.rtcp.as_ref()?, told, admits.then_some(Rank::Exact))
             }
         };

@@ -167,7 +167,7 @@ impl SourceGuard {
     /// The rank of an address that may send now; `None` for strangers. Changes nothing.
     pub(super) fn standing(&self, from: SocketAddr, now: Timestamp) -> Option<Rank> {
         if let Some(checked) = &self.checked {
-            return checked.admits(from).then_some(Rank::Exact);
+            return checked.admits(from, now).then_some(Rank::Exact);
         }
         let rank = self.rank(from)?;
         match &self.pinned {
@@ -186,12 +186,13 @@ impl SourceGuard {
         now: Timestamp,
     ) -> Learned {
         if let Some(checked) = &self.checked {
-            if !evidence.authentic && !checked.is_proven(from) {
+            let is_shown = checked.is_proven(from) || checked.served(from, now);
+            if !evidence.authentic && !is_shown {
                 return Learned::NotYet;
             }
             // Where the peer is sent to is where it is, as soon as it is heard from there; until then the
             // first place counts. A peer that sends from two in turns is no news with every packet.
-            let is_settled = self.pinned().is_some_and(|pin| checked.admits(pin));
+            let is_settled = self.pinned().is_some_and(|pin| checked.admits(pin, now));
             if is_settled && checked.target(None) != Some(from) {
                 return Learned::Known;
             }
@@ -240,10 +241,16 @@ impl SourceGuard {
     }
 
     /// Whether RTCP from `from` may be looked at: RTCP has its own check (MED-035).
-    pub(super) fn admits_rtcp(&self, from: SocketAddr, signalled: SocketAddr, mux: bool) -> bool {
+    pub(super) fn admits_rtcp(
+        &self,
+        from: SocketAddr,
+        signalled: SocketAddr,
+        mux: bool,
+        now: Timestamp,
+    ) -> bool {
         if let Some(checked) = &self.checked {
             return match mux {
-                true => checked.admits(from),
+                true => checked.admits(from, now),
                 false => from == signalled || checked.admits_rtcp(from),
             };
         }
@@ -540,12 +547,12 @@ mod tests {
     fn rtcp_is_taken_from_the_pinned_host_only() {
         let mut guard = restricted();
         let rtcp = address("192.0.2.1:4001");
-        assert!(guard.admits_rtcp(rtcp, rtcp, false));
-        assert!(!guard.admits_rtcp(address("203.0.113.66:4001"), rtcp, false));
-        assert!(!guard.admits_rtcp(address("192.0.2.1:6000"), rtcp, false));
+        assert!(guard.admits_rtcp(rtcp, rtcp, false, Timestamp(0)));
+        assert!(!guard.admits_rtcp(address("203.0.113.66:4001"), rtcp, false, Timestamp(0)));
+        assert!(!guard.admits_rtcp(address("192.0.2.1:6000"), rtcp, false, Timestamp(0)));
         guard.learn(address("192.0.2.1:4000"), plain(1), Timestamp(0));
-        assert!(guard.admits_rtcp(address("192.0.2.1:6000"), rtcp, false));
-        assert!(guard.admits_rtcp(address("192.0.2.1:4000"), rtcp, true));
-        assert!(!guard.admits_rtcp(rtcp, rtcp, true));
+        assert!(guard.admits_rtcp(address("192.0.2.1:6000"), rtcp, false, Timestamp(0)));
+        assert!(guard.admits_rtcp(address("192.0.2.1:4000"), rtcp, true, Timestamp(0)));
+        assert!(!guard.admits_rtcp(rtcp, rtcp, true, Timestamp(0)));
     }
 }

@@ -312,6 +312,9 @@ impl Stream {
             self.grace_until = Some(now + DIRECTION_GRACE);
         }
         self.reception.expect_change(now);
+        if stage == Stage::Final {
+            self.early.answered();
+        }
         let Some(terms) = terms else {
             match stage {
                 Stage::Final => self.faces.clear(),
@@ -390,6 +393,7 @@ impl Stream {
     /// Drops previews; the committed agreement stays as it is.
     pub(super) fn roll_back(&mut self) {
         self.remember();
+        self.early.answered();
         self.faces.retain(|face| face.stage == Stage::Final);
         self.forget_keys();
     }
@@ -443,7 +447,7 @@ impl Stream {
         if let Some(ice) = &terms.ice {
             self.agent.serve(&ice.local);
             let pairs = self.agent.pairs(ice);
-            let checked = Checked::new(ice, terms.remote_rtp, pairs, before);
+            let checked = Checked::new(ice, terms.remote_rtp, pairs, before, now);
             guard.follow(checked);
         }
         guard

@@ -243,6 +243,7 @@ impl<B: Batch> Worker<B> {
                         Work::Command(
                             Command::Answer { .. }
                             | Command::Rollback { .. }
+                            | Command::Expect { .. }
                             | Command::Update { .. }
                             | Command::HandOver { .. }
                             | Command::Follow { .. }

@@ -289,6 +289,7 @@ impl Sessions {
             } => (*session, true),
             Command::Answer { session, .. }
             | Command::Rollback { session, .. }
+            | Command::Expect { session, .. }
             | Command::Update { session, .. }
             | Command::HandOver { session, .. }
             | Command::Follow { session, .. }

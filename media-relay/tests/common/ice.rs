@@ -60,6 +60,7 @@ pub fn full(
             local,
             remote_fragment: fragment.to_owned(),
             candidates: candidates.to_vec(),
+            is_sent_early: true,
         })),
         ..terms(peer_b())
     }

@@ -100,6 +100,10 @@ impl FakeRelay {
                 self.endpoint(*session, *endpoint, "rollback");
                 Vec::new()
             }
+            Command::Expect { session, endpoint } => {
+                self.endpoint(*session, *endpoint, "expect");
+                Vec::new()
+            }
             Command::HandOver {
                 session, endpoint, ..
             } => {

@@ -210,6 +210,14 @@ impl CallMedia {
         );
     }
 
+    /// Tells that the peer of an endpoint is offered something, whose answer may come after media under its key.
+    pub(crate) fn expect(&self, cx: &mut Cx<'_>, endpoint: EndpointId) {
+        if self.is_active() {
+            let (session, endpoint) = (self.session, self.now(endpoint));
+            self.command(cx, Command::Expect { session, endpoint });
+        }
+    }
+
     /// Joins two endpoints, or leaves the plan as it is if they are joined already.
     pub(crate) fn join(&mut self, cx: &mut Cx<'_>, a: EndpointId, b: EndpointId, silence_ms: u32) {
         let plan = BridgePlan {

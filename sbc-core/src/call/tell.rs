@@ -110,6 +110,7 @@ impl Call {
             } else if let Some(offer) = interwork::repeat(&mut own.image) {
                 own.telling.change = Some(Change::Tell(own.telling.refused, other));
                 own.session.offer(cx, offer);
+                self.expect_answer(cx, leg);
             }
         }
     }
@@ -138,6 +139,7 @@ impl Call {
             Ok(offer) => {
                 told.telling.change = Some(Change::Tell(wanted, other));
                 told.session.offer(cx, offer);
+                self.expect_answer(cx, leg);
             }
             Err(_) => told.telling.refused = wanted,
         }
@@ -227,11 +229,19 @@ impl Call {
                     false => told.identity.take(),
                 };
                 told.session.offer_with(cx, offer, lines);
+                self.expect_answer(cx, leg);
             }
             Err(_) => {
                 told.image.keep_key();
                 told.telling.refused = wanted;
             }
+        }
+    }
+
+    /// An offer of ours is on its way: what its peer says under another key before the answer is here is kept for it.
+    pub(super) fn expect_answer(&self, cx: &mut Cx<'_>, leg: LegId) {
+        if self.legs.get(&leg).is_some_and(|own| own.image.has_keys()) {
+            self.media.expect(cx, endpoint(leg));
         }
     }
 
@@ -284,6 +294,7 @@ impl Call {
             leg.telling.change = Some(Change::Ask { asker });
             leg.session.offer_onward(cx, body, hops);
         }
+        self.expect_answer(cx, asked);
         let limit = cx.now.mono + ASK_LIMIT;
         self.timers.set(super::Timer::Ask as usize, limit);
         Ok(())

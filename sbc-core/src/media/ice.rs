@@ -200,13 +200,15 @@ impl OwnIce {
         }
     }
 
-    /// What the relay is told of an exchange with this peer; nothing where nobody makes checks.
-    pub fn terms(&self, peer: &PeerIce) -> Option<Box<IceTerms>> {
+    /// What the relay is told of an exchange with this peer; nothing where nobody makes checks. `is_sent_early` says
+    /// whether media go to it before it has nominated a pair.
+    pub fn terms(&self, peer: &PeerIce, is_sent_early: bool) -> Option<Box<IceTerms>> {
         (!peer.is_lite).then(|| {
             Box::new(IceTerms {
                 local: self.credentials().clone(),
                 remote_fragment: peer.fragment.clone(),
                 candidates: peer.candidates.clone(),
+                is_sent_early,
             })
         })
     }

@@ -621,7 +621,7 @@ impl MediaImage {
     }
 
     /// Whether what is in force has keys of descriptions.
-    pub(super) fn has_keys(&self) -> bool {
+    pub fn has_keys(&self) -> bool {
         let committed = self.committed.as_ref();
         committed.is_some_and(|own| matches!(own.theirs.secured, Secured::Sdes(_)))
     }

@@ -147,3 +147,10 @@ pub fn formats(message: &Message) -> String {
     let words = line.expect("audio").split(' ').skip(3);
     words.collect::<Vec<_>>().join(" ")
 }
+
+/// How many orders have changed anything at the relay: that an answer is expected changes nothing.
+pub fn changes(call: &Call) -> usize {
+    let orders = call.shard.media.iter();
+    let changes = orders.filter(|own| !matches!(own, media_api::Command::Expect { .. }));
+    changes.count()
+}

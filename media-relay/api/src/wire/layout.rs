@@ -27,6 +27,7 @@ wire_layout! {
         10: Stats { session },
         11: Block { session, endpoint, is_blocked },
         12: Tap { session, tap },
+        13: Expect { session, endpoint },
     }
 
     enum Stage {
@@ -168,7 +169,7 @@ wire_layout! {
         4: Listen,
     }
 
-    struct IceTerms { local, remote_fragment, candidates }
+    struct IceTerms { local, remote_fragment, candidates, is_sent_early }
     struct IceCandidate { component, address, priority }
 
     enum IceComponent {

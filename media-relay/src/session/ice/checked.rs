@@ -3,15 +3,16 @@
 //! | state                  | we send to                          | may send to us                       |
 //! |------------------------|-------------------------------------|--------------------------------------|
 //! | no check yet           | who has sent media, else nobody     | the peer's candidates                |
-//! | checked                | the best address checked            | the same, and every address checked  |
-//! | nominated              | the nominated one, but see below    | every address checked                |
+//! | checked                | the best address checked, or nobody | the same, and every address checked  |
+//! | nominated              | the nominated one, but see below    | every address checked, and for a     |
+//! |                        |                                     | second who could before a restart    |
 //! | restarted, nothing new | where we sent before                | as well as who could before          |
 //!
 //! A key of ours that came with a restart waits for the nomination too ([`super::super::sending`]).
 //!
 //! It replaces latching: an address counts because whoever is there knows the password that only
-//! signalling has told. To send to who has been checked, and not only nominated, is more than RFC 8445
-//! §12.1.1 allows a lite agent; without it a caller that nominates late hears nothing meanwhile.
+//! signalling has told. To send before a pair is nominated is more than RFC 8445 §12.1.1 allows a lite agent, and
+//! happens where that is agreed ([`IceTerms::is_sent_early`]): a caller that nominates late hears nothing meanwhile.
 //!
 //! A check can be recorded and sent again from elsewhere. So an address that the peer has not announced
 //! takes nothing away from a nominated one that its media come from: the key of those nobody else has.
@@ -20,8 +21,14 @@
 //! beside one that is ([`super::agent`]).
 
 use super::agent::{Nomination, Pair};
+use crate::time::Timestamp;
 use media_api::{IceComponent, IceTerms};
 use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How long media are on their way from the pair of before a restart, once another one is nominated: it may have led
+/// through a relay far away, and its peer goes over when it has our answer to its check.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What checks say about the addresses of one face.
 #[derive(Debug, Default)]
@@ -37,6 +44,10 @@ pub(in crate::session) struct Checked {
     all_nominated: Vec<SocketAddr>,
     /// Where we sent before a restart.
     before: Option<SocketAddr>,
+    /// From where media may still be on their way, and until when.
+    left: Option<(SocketAddr, Timestamp)>,
+    /// Whether something is sent before a pair is nominated.
+    is_sent_early: bool,
     /// The address of RTCP on a port of its own.
     rtcp: Option<SocketAddr>,
     rtcp_checked: Vec<SocketAddr>,
@@ -50,6 +61,7 @@ impl Checked {
         signalled: SocketAddr,
         pairs: &[Pair],
         before: Option<SocketAddr>,
+        now: Timestamp,
     ) -> Self {
         let of = |component| move |pair: &&Pair| pair.component == component;
         let candidates = terms.candidates.iter();
@@ -72,10 +84,22 @@ impl Checked {
             nominated,
             all_nominated,
             before: before.filter(|_| nominated.is_none()),
-            rtcp: choose(terms, pairs, IceComponent::Rtcp, true)
-                .or_else(|| choose(terms, pairs, IceComponent::Rtcp, false)),
+            left: before
+                .filter(|_| nominated.is_some())
+                .map(|at| (at, now + LATE)),
+            is_sent_early: terms.is_sent_early,
+            rtcp: choose(terms, pairs, IceComponent::Rtcp, true).or_else(|| {
+                let best = || choose(terms, pairs, IceComponent::Rtcp, false);
+                terms.is_sent_early.then(best).flatten()
+            }),
             rtcp_checked: addresses(IceComponent::Rtcp),
         }
+    }
+
+    /// The same with what an earlier look at the same checks has left on its way.
+    pub(in crate::session) fn after(self, earlier: Option<&Self>) -> Self {
+        let left = self.left.or(earlier.and_then(|earlier| earlier.left));
+        Self { left, ..self }
     }
 
     /// Where we sent before a restart that nothing has come of yet.
@@ -104,9 +128,9 @@ impl Checked {
 
     /// Where RTP goes. `heard` is where authentic media has come from.
     pub(in crate::session) fn target(&self, heard: Option<SocketAddr>) -> Option<SocketAddr> {
-        let told = self.nominated.or(self.before).or(self.best);
-        let Some(to) = told else {
-            return heard;
+        let early = self.best.filter(|_| self.is_sent_early);
+        let Some(to) = self.nominated.or(self.before).or(early) else {
+            return heard.filter(|_| self.is_sent_early);
         };
         let is_announced = self.announced.contains(&to);
         let stays = heard.filter(|from| !is_announced && self.all_nominated.contains(from));
@@ -119,10 +143,16 @@ impl Checked {
     }
 
     /// Whether RTP from an address may be looked at.
-    pub(in crate::session) fn admits(&self, from: SocketAddr) -> bool {
+    pub(in crate::session) fn admits(&self, from: SocketAddr, now: Timestamp) -> bool {
         self.is_proven(from)
-            || self.before == Some(from)
+            || self.served(from, now)
             || (self.nominated.is_none() && self.announced.contains(&from))
+    }
+
+    /// Whether an address is that of the pair of before a restart, which serves or has served until a moment ago.
+    pub(in crate::session) fn served(&self, from: SocketAddr, now: Timestamp) -> bool {
+        let left = self.left.filter(|(_, until)| now < *until);
+        self.before == Some(from) || left.is_some_and(|(at, _)| at == from)
     }
 
     /// Whether somebody there has shown to know our password.
@@ -159,7 +189,6 @@ fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Timestamp;
     use media_api::{IceCandidate, IceCredentials};
 
     #[test]
@@ -175,6 +204,7 @@ mod tests {
                 address: relay,
                 priority: 10,
             }],
+            is_sent_early: true,
         };
         let pair = |address| Pair {
             component: IceComponent::Rtp,
@@ -183,7 +213,7 @@ mod tests {
             checked_at: Timestamp(0),
             nomination: Nomination::Made(Timestamp(0)),
         };
-        let checked = |pairs: &[Pair]| Checked::new(&terms, relay, pairs, None);
+        let checked = |pairs: &[Pair]| Checked::new(&terms, relay, pairs, None, Timestamp(0));
         let replayed = checked(&[pair(relay), pair(replayer)]);
         assert_eq!(replayed.target(Some(relay)), Some(relay));
         // Nothing has been heard yet, or it comes from there: the peer is where its best check was.

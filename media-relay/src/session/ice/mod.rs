@@ -116,8 +116,10 @@ impl Stream {
             let Some(terms) = terms.filter(|own| own.remote_fragment.as_bytes() == fragment) else {
                 continue;
             };
-            let before = face.guard.checked().and_then(Checked::before);
-            let checked = Checked::new(terms, face.terms.remote_rtp, agent.pairs(terms), before);
+            let earlier = face.guard.checked();
+            let before = earlier.and_then(Checked::before);
+            let (at, pairs) = (face.terms.remote_rtp, agent.pairs(terms));
+            let checked = Checked::new(terms, at, pairs, before, now).after(earlier);
             if checked.is_nominated() {
                 agent.settled(&terms.local);
             }

@@ -149,6 +149,7 @@ impl Sounds {
             }
             Command::Allocate { .. }
             | Command::Rollback { .. }
+            | Command::Expect { .. }
             | Command::HandOver { .. }
             | Command::Follow { .. }
             | Command::Tap { .. }

@@ -206,6 +206,7 @@ impl Transfer {
         match interwork::invite(z, y) {
             Ok(offer) => {
                 call.leg(leg)?.session.offer(cx, offer);
+                call.expect_answer(cx, leg);
                 self.step = Step::Offering { leg, is_open: true };
                 Some(Operation::Transfer(self))
             }

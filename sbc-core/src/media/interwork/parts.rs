@@ -73,7 +73,8 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
         ice: leg
             .ice()
             .zip(audio.ice.as_deref())
-            .and_then(|(own, peer)| own.terms(peer)),
+            // Digits of ours may be sent before Teams has nominated (TDR-ICE-006).
+            .and_then(|(own, peer)| own.terms(peer, true)),
         // 10 to 60 fits.
         ptime_ms: u8::try_from(ptime_ms).unwrap_or(20),
         reports: audio.reports,
