@@ -1,5 +1,6 @@
 """The real daemon on loopback, for programs that are to talk through it."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -37,8 +38,9 @@ def is_bound(address, port, kind=socket.SOCK_DGRAM):
 def own_addresses(count):
     """Loopback addresses that no other run uses, so that captures and port ranges are our own."""
     chance = random.SystemRandom()
-    net = f"127.{chance.randrange(1, 255)}.{chance.randrange(256)}"
-    return [f"{net}.{n + 1}" for n in range(count)]
+    first = (chance.randrange(1, 255) << 8) + chance.randrange(240)
+    nets = (f"127.{net >> 8}.{net & 255}" for net in range(first, first + 16))
+    return list(itertools.islice((f"{net}.{n + 1}" for net in nets for n in range(250)), count))
 
 
 def binary():

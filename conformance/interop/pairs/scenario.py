@@ -3,6 +3,7 @@
 A party may be in several dialogs: each but the first of a party has a Call-ID of its own, which SIPp finds
 by what stands behind `///` in it."""
 
+import copy
 from xml.sax.saxutils import quoteattr
 
 AUDIO = """v=0
@@ -27,6 +28,7 @@ def tag(header):
     return rf"[[:cntrl:]]{header}:[^[:cntrl:]]*;tag=([^;[:cntrl:]]*)"
 
 
+KEPT = ("Via", "From", "To", "Call-ID", "CSeq")  # What an answer repeats.
 CONTACT = r"[[:cntrl:]]Contact:[^<]*<([^>]*)>"
 
 
@@ -35,13 +37,15 @@ class Party:
 
     def __init__(self, allow="INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, REFER, NOTIFY", events=101):
         self.steps, self.variables, self.version, self.allow = [], [], 0, allow
-        self.events = events
+        self.events, self.labels = events, 0
 
-    def xml(self, name):
-        """The whole as SIPp reads it."""
+    def xml(self, name, transport, port):
+        """The whole as SIPp reads it, for a party that speaks this transport and is called at this port."""
         # Of a variable that nobody reads SIPp asks that somebody says so.
         names = ",".join(dict.fromkeys(self.variables))
         body = "\n".join(self.steps + ([f"<Reference variables={quoteattr(names)}/>"] if names else []))
+        # SIPp does not know that a bridge stands before it.
+        body = body.replace("[transport]", transport.upper()).replace("[entry]", f"[local_ip]:{port}")
         return f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name={quoteattr(name)}>\n{body}\n</scenario>\n'
 
     def describe(self, direction="sendrecv", address="[media_ip]"):
@@ -57,6 +61,24 @@ class Party:
         repeated = ' retrans="500"' if is_repeated else ""
         self.steps.append(f"<send{repeated}><![CDATA[\n{head}\n{kind}Content-Length: [len]\n\n{sdp}\n]]></send>")
 
+    def answer_last(self, status="200 OK", *headers):
+        """Answers what was heard last."""
+        self.send([f"SIP/2.0 {status}", "[last_Via:]", "[last_From:]", "[last_To:]", "[last_Call-ID:]", "[last_CSeq:]",
+                   *headers])
+
+    def label(self):
+        """A place that steps can lead to, which `here` then makes."""
+        self.labels += 1
+        return self.labels
+
+    def here(self, label):
+        """Where a label stands."""
+        self.steps.append(f'<label id="{label}"/>')
+
+    def go(self, label):
+        """Goes on at a label."""
+        self.steps.append(f'<nop next="{label}"/>')
+
     def plays_keys(self, keys):
         """Sends them as telephone events, whose payload type SIPp always says is 96."""
         self.steps.append(f'<nop><action><exec play_dtmf={quoteattr(keys)}/></action></nop>')
@@ -65,12 +87,18 @@ class Party:
         """Says nothing for a while."""
         self.steps.append(f'<pause milliseconds="{milliseconds}"/>')
 
-    def hear(self, what, expected, saved=(), more=""):
-        """Waits for a message. `expected` are expressions that must be found in it, `saved` are names and
-        the expressions whose first group is kept under them."""
+    def hear(self, what, expected, saved=(), more="", within=None):
+        """Waits for a message, for so many milliseconds at most. `expected` are expressions that must be found in it,
+        or must not where "!" stands before one, `saved` are names and the expressions whose first group is kept
+        under them."""
         finds = []
+        if within:
+            more += f' timeout="{within}"'
         for n, expression in enumerate(expected):
-            finds.append(self._find(expression, [f"seen{n}"]))
+            if expression.startswith("!"):
+                finds.append(self._find(expression[1:], [f"seen{n}"]).replace("check_it", "check_it_inverse"))
+            else:
+                finds.append(self._find(expression, [f"seen{n}"]))
         for name, expression in saved:
             finds.append(self._find(expression, [f"whole_{name}", name]))
         actions = f"<action>{''.join(finds)}</action>" if finds else ""
@@ -85,30 +113,51 @@ class Party:
 class Dialog:
     """One dialog of a party, which called or was called."""
 
-    def __init__(self, party, name=""):
-        self.party, self.name, self.cseq, self.is_caller = party, name, 0, True
+    # SIPp writes the number of a call into it, so all its calls differ.
+    def __init__(self, party, name="", number="+498999998[call_number]"):
+        self.party, self.name, self.number, self.cseq, self.is_caller = party, name, number, 0, True
         self.call_id = f"{name}///[call_id]" if name else "[call_id]"
-        self.contact = f"Contact: <sip:gw@[local_ip]:[local_port];transport=[transport]>\nAllow: {party.allow}"
+        self.contact = f"Contact: <sip:gw@[entry];transport=[transport]>\nAllow: {party.allow}"
 
     # As the caller.
 
-    def invite(self, *headers, to="[service]", sdp=None, answers=()):
-        """Calls; `answers` are the numbers of provisionals that may come."""
+    def begin(self, method, *headers, to):
+        """A request outside of all dialogs other than INVITE."""
+        self._calls(to)
+        self.party.send(self._head(method, self.contact, *headers), is_repeated=True)
+
+    def begun(self, status):
+        """What begins a dialog with it."""
+        self._learn(f'response="{status}"', ())
+
+    def _calls(self, to):
         self.cseq += 1
         self.request_uri = f"sip:{to}@[sbc]"
-        # SIPp writes the number of a call into it, so all its calls differ.
         self.asked_at = len(self.party.steps)
-        self.own = f"<sip:+498999998[call_number]@[local_ip]>;tag=[pid]c{self.name}[call_number]"
+        self.own = f"<sip:{self.number}@[local_ip]>;tag=[pid]c{self.name}[call_number]"
         self.peer = f"<{self.request_uri}>"
         self.target = self.request_uri
-        self.party.send(self._head("INVITE", self.contact, *headers),
-                        self.party.describe() if sdp is None else sdp, is_repeated=True)
+
+    def invite(self, *headers, to="[service]", sdp=None, answers=(), until=None, kind="application/sdp", hops=70):
+        """Calls; `answers` are the numbers of provisionals that may come, `until` that of one which must."""
+        self._calls(to)
+        self.party.send(self._head("INVITE", self.contact, *headers, hops=hops),
+                        self.party.describe() if sdp is None else sdp, is_repeated=True, kind=kind)
         for status in (100, *answers):
-            self.party.hear(f'response="{status}"', (), more=' optional="true"')
+            if status != until:
+                self.party.hear(f'response="{status}"', (), more=' optional="true"')
+        if until:
+            self.party.hear(f'response="{until}"', ())
+
+    def cancels(self, *headers, status=200):
+        """Takes its call, or the last offer of its own, back."""
+        back = len(self.party.steps) - self.asked_at
+        self.party.send([line for line in self._head("CANCEL", *headers, branch=f"[branch-{back}]")], is_repeated=True)
+        self.party.hear(f'response="{status}"', ["CSeq:[ ]*[0-9]+ CANCEL"])
 
     def refused(self, status, *expected, saved=()):
         """A final failure, and its ACK."""
-        to = f"{self.name}refused{self.cseq}"
+        to = f"{self.name}refused{self.cseq}"  # The ACK repeats its tag, which is none of the next call's.
         self.party.hear(f'response="{status}"', expected, [(to, value("To")), *saved])
         self.peer, peer = f"[${to}]", self.peer
         self._refusal_acknowledged()
@@ -120,13 +169,20 @@ class Dialog:
         if is_acked:
             self.acknowledges(ack_sdp)
 
-    def acknowledges(self, sdp=""):
+    def acknowledges(self, sdp="", cseq=None):
         """The ACK of a 2xx."""
-        self.party.send(self._head("ACK", cseq=self.cseq), sdp)
+        self.party.send(self._head("ACK", cseq=cseq or self.cseq), sdp)
 
     def provisional(self, status, *expected, saved=()):
         """A provisional that begins the dialog."""
         self._learn(f'response="{status}"', expected, saved)
+
+    def fork(self, name):
+        """Another phone that the same INVITE has reached."""
+        other = copy.copy(self)
+        other.own = self.own.replace(f";tag=[pid]a{self.name}", f";tag=[pid]a{name}")
+        other.contact = self.contact.replace("sip:gw@", f"sip:{name}@")
+        return other
 
     def _learn(self, what, expected, saved=()):
         to, target = f"{self.name}to", f"{self.name}target"
@@ -164,18 +220,23 @@ class Dialog:
 
     # Within it.
 
-    def asks(self, method, *headers, sdp="", status=200, expected=(), saved=()):
+    def asks(self, method, *headers, sdp="", status=200, expected=(), saved=(), within=None, kind="application/sdp",
+             ack_sdp=""):
         """A request of this party and its answer; that to an INVITE is acknowledged."""
-        self.cseq += 1
-        self.asked_at = len(self.party.steps)
-        self.party.send(self._head(method, self.contact, *headers), sdp, is_repeated=True)
+        self.requests(method, *headers, sdp=sdp, kind=kind)
         if method == "INVITE":
             self.party.hear('response="100"', (), more=' optional="true"')
-        self.party.hear(f'response="{status}"', expected, saved)
+        self.party.hear(f'response="{status}"', expected, saved, within=within)
         if method == "INVITE" and status < 300:
-            self.party.send(self._head("ACK", cseq=self.cseq))
+            self.party.send(self._head("ACK", cseq=self.cseq), ack_sdp)
         elif method == "INVITE":
             self._refusal_acknowledged()
+
+    def requests(self, method, *headers, sdp="", kind="application/sdp"):
+        """A request whose answer comes later."""
+        self.cseq += 1
+        self.asked_at = len(self.party.steps)
+        self.party.send(self._head(method, self.contact, *headers), sdp, is_repeated=True, kind=kind)
 
     def presses(self, key):
         """Tells of a key in INFO."""
@@ -184,13 +245,28 @@ class Dialog:
                         kind="application/dtmf-relay")
         self.party.hear('response="200"', ())
 
-    def asked(self, method, *headers, sdp="", status="200 OK", expected=(), saved=()):
+    def asked(self, method, *headers, sdp="", status="200 OK", expected=(), saved=(), within=None):
         """A request of the peer's, and our answer to it."""
-        self.party.hear(f'request="{method}"', expected, saved)
+        self.party.hear(f'request="{method}"', expected, saved, within=within)
+        self.responds(method, *headers, sdp=sdp, status=status)
+
+    def responds(self, method, *headers, sdp="", status="200 OK"):
+        """The answer to a request that was just heard."""
         self.party.send([f"SIP/2.0 {status}", "[last_Via:]", "[last_From:]", "[last_To:]", "[last_Call-ID:]",
                          "[last_CSeq:]", self.contact, *headers], sdp, is_repeated=method == "INVITE")
         if method == "INVITE":
             self.acknowledged()
+
+    def hears(self, method, *expected, key, within=None, more="", saved=()):
+        """A request of the peer's that is answered later, by its key."""
+        self.party.hear(f'request="{method}"', expected, [
+            (f"{key}{name.lower().replace('-', '')}", value(name)) for name in KEPT] + list(saved), more, within)
+
+    def replies(self, key, status, *headers, sdp="", repeated=False, is_target=True):
+        """The answer to what was heard under this key."""
+        kept = [f"{name}: [${key}{name.lower().replace('-', '')}]" for name in KEPT]
+        self.party.send([f"SIP/2.0 {status}", *kept, self.contact if is_target and status < "3" else "", *headers],
+                        sdp, repeated)
 
     def ends(self):
         """Hangs up."""
@@ -205,8 +281,8 @@ class Dialog:
         back = len(self.party.steps) - self.asked_at
         self.party.send(self._head("ACK", cseq=self.cseq, branch=f"[branch-{back}]"))
 
-    def _head(self, method, *headers, cseq=None, branch="[branch]"):
+    def _head(self, method, *headers, cseq=None, branch="[branch]", hops=70):
         return [f"{method} {self.target} SIP/2.0",
-                f"Via: SIP/2.0/[transport] [local_ip]:[local_port];branch={branch};rport",
+                f"Via: SIP/2.0/[transport] [entry];branch={branch};rport",
                 f"From: {self.own}", f"To: {self.peer}", f"Call-ID: {self.call_id}",
-                f"CSeq: {cseq or self.cseq} {method}", "Max-Forwards: 70", *headers]
+                f"CSeq: {cseq or self.cseq} {method}", f"Max-Forwards: {hops}", *headers]

@@ -1,0 +1,119 @@
+"""The daemon of the pairs: trunks for each at addresses of its own, over UDP, TCP or TLS."""
+
+import dataclasses
+import socket
+
+from pair import HELP, THIRD, Pair
+from sbc import Daemon, free_port, own_addresses
+
+TRANSPORTS = ("udp", "tcp", "tls")
+PORT, TLS_PORT, WAY_OUT, GONE = 5062, 5061, 5063, 9  # The addresses are nobody else's.
+PEER, SBC = "peer.example.com", "sbc.example.com"
+
+
+@dataclasses.dataclass
+class Place:
+    """A pair that is played over one transport, and the addresses of its parties."""
+
+    number: int
+    pair: Pair
+    transport: str
+    addresses: dict
+
+    def name(self):
+        """What is said of it."""
+        return f"{self.pair.name} ({self.transport.upper()})"
+
+    def entry(self):
+        """The port where a party is called."""
+        return TLS_PORT if self.transport == "tls" else PORT
+
+
+class Places(Daemon):
+    """What the left one of a pair calls goes to the right one, and calls of a third number to the third."""
+
+    def __init__(self, pairs, transports, certificates):
+        self.certificates = certificates
+        chosen = [(pair, transport) for pair in pairs for transport in transports if transport not in pair.but]
+        self.address, *free = own_addresses(1 + 3 * len(chosen))
+        self.places = [Place(n, pair, transport, dict(zip(("left", "right", "third"), free[3 * n:])))
+                       for n, (pair, transport) in enumerate(chosen)]
+        self.ports = {transport: free_port(self.address, socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
+                      for transport in TRANSPORTS}
+        super().__init__()
+
+    def config(self):
+        secret = self.path / "password"
+        secret.touch(mode=0o600)
+        secret.write_text("open sesame\n")
+        text = f"""
+[[tls]]
+name = "sbc"
+cert = "{self.certificates}/sbc.pem"
+key = {{ file = "{self.certificates}/sbc.key" }}
+client_ca = "{self.certificates}/ca.pem"
+verify_client = "require"
+
+[[tenant]]
+name = "interop"
+numbers = ["+493023125000-+493023125999"]
+emergency = ["{HELP}"]
+
+[[realm]]
+name = "loopback"
+addresses = ["{self.address}"]
+ports = "20000-29999"
+"""
+        for transport, port in self.ports.items():
+            text += f"""
+[[listen]]
+realm = "loopback"
+transport = "{transport}"
+port = {port}
+{'tls = "sbc"' if transport == "tls" else ""}
+"""
+        return text + "".join(self.of_place(place, secret) for place in self.places)
+
+    def target(self, place, where):
+        """A target of a trunk; where nobody is there, a port that nobody has."""
+        address = place.addresses.get(where, self.address)
+        port = {"tls": TLS_PORT}.get(place.transport, PORT) if where in place.addresses else GONE
+        if place.transport != "tls":
+            return f'"{address}:{port};{place.transport}"'
+        return f'{{ address = "{PEER}:{TLS_PORT};tls", connect_to = ["{address}:{port}"] }}'
+
+    def of_place(self, place, secret):
+        """Trunks and routes of one pair."""
+        n, pair, text = place.number, place.pair, ""
+        sides = {*pair.parties(), *(["third"] if pair.goes_on else [])} - ({*pair.targets} - {"right"})
+        for side in sides:
+            at = pair.targets if side == "right" else (side,)
+            sources = ", ".join(f'"{place.addresses[where]}/32"' for where in at if where in place.addresses)
+            target = ", ".join(self.target(place, where) for where in at)
+            names = f'tls = "sbc"\nfqdn = "{SBC}"\naccept_names = ["{PEER}"]' if place.transport == "tls" else ""
+            own = f"{pair.keys}\n{getattr(pair, f'{side}_keys')}".replace("[password]", str(secret))
+            text += f"""
+[[trunk]]
+name = "{side}-{n}"
+preset = "carrier"
+tenant = "interop"
+realm = "loopback"
+targets = [{target}]
+accept_from = [{sources}]
+codecs = ["PCMA"]
+{"" if "options" in own else "options = false"}
+{names}
+{own}
+"""
+        for side in ("left", "right"):
+            for match, others in ((f', called = "^\\\\{THIRD}$"', ["third"]),
+                                  ("", ["right", "third"] if pair.goes_on else ["right"])):
+                if set(others) <= sides:
+                    to = ", ".join(f'{{ trunk = "{other}-{n}" }}' for other in others)
+                    text += f"""
+[[route]]
+name = "{side}-to-{others[0]}-{n}"
+match = {{ from_trunk = "{side}-{n}"{match} }}
+to = [{to}]
+"""
+        return text
