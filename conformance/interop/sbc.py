@@ -7,6 +7,7 @@ import pathlib
 import random
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import urllib.request
@@ -33,6 +34,15 @@ def is_bound(address, port, kind=socket.SOCK_DGRAM):
         except OSError:
             return True
     return False
+
+
+def is_heard(address, port, kind=socket.SOCK_DGRAM):
+    """Whether somebody takes what comes to this IPv4 address and port. Asks the kernel: who tries to bind it is in the
+    way of whoever is about to."""
+    name, state = ("udp", "07") if kind == socket.SOCK_DGRAM else ("tcp", "0A")
+    number, = struct.unpack("=I", socket.inet_aton(address))
+    lines = (line.split() for line in pathlib.Path(f"/proc/net/{name}").read_text().splitlines())
+    return any(words[1] == f"{number:08X}:{port:04X}" and words[3] == state for words in lines)
 
 
 def own_addresses(count):

@@ -22,6 +22,8 @@ class Pair:
     third_keys: str = ""
     # Who stands at the targets of the right trunk; "gone" is where nobody is.
     targets: tuple = ("right",)
+    # Whether the right trunk has a domain instead, whose servers they are.
+    is_domain: bool = False
     # Whether calls of the left one that the right one does not take go on to the third.
     goes_on: bool = False
     # Keys that the right party must be sent as telephone events.
@@ -41,6 +43,8 @@ class Pair:
     by: str = ""
     # How many dialogs a party begins or is called in, where it is not one, and each is played by itself.
     rounds: dict = dataclasses.field(default_factory=dict)
+    # Those who go on until all others have ended.
+    endless: tuple = ()
     # Transports that it is not for.
     but: tuple = ()
     # How long it takes, in seconds: those that take long begin first.

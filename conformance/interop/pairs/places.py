@@ -3,12 +3,14 @@
 import dataclasses
 import socket
 
+from names import A, SRV
 from pair import HELP, THIRD, Pair
 from sbc import Daemon, free_port, own_addresses
 
 TRANSPORTS = ("udp", "tcp", "tls")
 PORT, TLS_PORT, WAY_OUT, GONE = 5062, 5061, 5063, 9  # The addresses are nobody else's.
-PEER, SBC = "peer.example.com", "sbc.example.com"
+PEER, DOMAIN, OWN = "peer.example.com", "domain.example.com", "sbc.example.com"
+SERVICES = {"udp": "_sip._udp", "tcp": "_sip._tcp", "tls": "_sips._tcp"}
 
 
 @dataclasses.dataclass
@@ -32,8 +34,8 @@ class Place:
 class Places(Daemon):
     """What the left one of a pair calls goes to the right one, and calls of a third number to the third."""
 
-    def __init__(self, pairs, transports, certificates):
-        self.certificates = certificates
+    def __init__(self, pairs, transports, certificates, names):
+        self.certificates, self.names = certificates, names
         chosen = [(pair, transport) for pair in pairs for transport in transports if transport not in pair.but]
         self.address, *free = own_addresses(1 + 3 * len(chosen))
         self.places = [Place(n, pair, transport, dict(zip(("left", "right", "third"), free[3 * n:])))
@@ -47,6 +49,9 @@ class Places(Daemon):
         secret.touch(mode=0o600)
         secret.write_text("open sesame\n")
         text = f"""
+[dns]
+servers = ["{self.names.at}"]
+
 [[tls]]
 name = "sbc"
 cert = "{self.certificates}/sbc.pem"
@@ -82,6 +87,17 @@ port = {port}
             return f'"{address}:{port};{place.transport}"'
         return f'{{ address = "{PEER}:{TLS_PORT};tls", connect_to = ["{address}:{port}"] }}'
 
+    def domain(self, place):
+        """A domain as the target of a trunk, whose servers are in the order of the targets of the pair."""
+        service = f"{SERVICES[place.transport]}.{DOMAIN}"
+        for priority, where in enumerate(place.pair.targets):
+            server = f"{where}-{place.number}.{DOMAIN}"
+            is_there = where in place.addresses
+            self.names.records[server, A] = [place.addresses.get(where, self.address)]
+            self.names.records.setdefault((service, SRV), []).append(
+                (priority, 1, place.entry() if is_there else GONE, server))
+        return f'"{DOMAIN};{place.transport}"'
+
     def of_place(self, place, secret):
         """Trunks and routes of one pair."""
         n, pair, text = place.number, place.pair, ""
@@ -89,8 +105,13 @@ port = {port}
         for side in sides:
             at = pair.targets if side == "right" else (side,)
             sources = ", ".join(f'"{place.addresses[where]}/32"' for where in at if where in place.addresses)
+            is_domain = side == "right" and pair.is_domain
             target = ", ".join(self.target(place, where) for where in at)
-            names = f'tls = "sbc"\nfqdn = "{SBC}"\naccept_names = ["{PEER}"]' if place.transport == "tls" else ""
+            if is_domain:
+                target = self.domain(place)
+            names = ""
+            if place.transport == "tls":
+                names = f'tls = "sbc"\nfqdn = "{OWN}"\naccept_names = ["{DOMAIN if is_domain else PEER}"]'
             own = f"{pair.keys}\n{getattr(pair, f'{side}_keys')}".replace("[password]", str(secret))
             text += f"""
 [[trunk]]

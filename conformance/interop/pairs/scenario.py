@@ -4,6 +4,7 @@ A party may be in several dialogs: each but the first of a party has a Call-ID o
 by what stands behind `///` in it."""
 
 import copy
+import re
 from xml.sax.saxutils import quoteattr
 
 AUDIO = """v=0
@@ -29,21 +30,25 @@ def tag(header):
 
 
 KEPT = ("Via", "From", "To", "Call-ID", "CSeq")  # What an answer repeats.
+COMPACT = {"Call-ID": "i", "Contact": "m", "From": "f", "Supported": "k", "To": "t", "Via": "v", "Session-Expires": "x"}
 CONTACT = r"[[:cntrl:]]Contact:[^<]*<([^>]*)>"
 
 
 class Party:
     """One side's scenario; each verb adds a step of it."""
 
-    def __init__(self, allow="INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, REFER, NOTIFY", events=101):
+    def __init__(self, allow="INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, REFER, NOTIFY", events=101,
+                 is_compact=False):
+        self.is_compact = is_compact
         self.steps, self.variables, self.version, self.allow = [], [], 0, allow
-        self.events, self.labels = events, 0
+        self.events, self.labels, self.counts = events, 0, []
 
     def xml(self, name, transport, port):
         """The whole as SIPp reads it, for a party that speaks this transport and is called at this port."""
         # Of a variable that nobody reads SIPp asks that somebody says so.
         names = ",".join(dict.fromkeys(self.variables))
-        body = "\n".join(self.steps + ([f"<Reference variables={quoteattr(names)}/>"] if names else []))
+        counted = [f"<Global variables={quoteattr(','.join(self.counts))}/>"] if self.counts else []
+        body = "\n".join(counted + self.steps + ([f"<Reference variables={quoteattr(names)}/>"] if names else []))
         # SIPp does not know that a bridge stands before it.
         body = body.replace("[transport]", transport.upper()).replace("[entry]", f"[local_ip]:{port}")
         return f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name={quoteattr(name)}>\n{body}\n</scenario>\n'
@@ -56,6 +61,8 @@ class Party:
 
     def send(self, lines, sdp="", is_repeated=False, kind="application/sdp"):
         """A message, repeated until what comes next."""
+        if self.is_compact:
+            lines = [re.sub(r"^[\w-]+(?=:)", lambda name: COMPACT.get(name[0], name[0]), line) for line in lines]
         head = "\n".join(line for line in lines if line)
         kind = f"Content-Type: {kind}\n" if sdp else ""
         repeated = ' retrans="500"' if is_repeated else ""
@@ -75,9 +82,42 @@ class Party:
         """Where a label stands."""
         self.steps.append(f'<label id="{label}"/>')
 
+    def when(self, expression, label):
+        """Goes on at a label if this is found in what was heard last."""
+        name = f"is{label}"
+        last = self.steps[-1]
+        assert last.startswith("<recv"), last
+        find = f'<ereg regexp={quoteattr(expression)} search_in="msg" assign_to="{name}"/>'
+        self.steps[-1] = last.replace("</action>", f"{find}</action>")
+        self.steps.append(f'<nop next="{label}" test="{name}"/>')
+
+    def count(self, name, most, label):
+        """Counts how often all calls of the party have come here, and goes on at a label unless it was more often."""
+        self.counts.append(name)
+        self.steps.append(f'<nop><action><add assign_to="{name}" value="1"/><test assign_to="is{label}" variable="{name}" '
+                          f'compare="less_than_equal" value="{most}"/></action></nop>')
+        self.steps.append(f'<nop next="{label}" test="is{label}"/>')
+
     def go(self, label):
         """Goes on at a label."""
         self.steps.append(f'<nop next="{label}"/>')
+
+    def broken(self):
+        """Copies of this party, of which each expects one thing that does not come, and what that is."""
+        chosen = "".join(step for step in self.steps if 'optional="true"' in step)
+        done = set()
+        for n, step in enumerate(self.steps):
+            for find in re.findall(r'<ereg [^>]*assign_to="seen[^>]*/>', step):
+                # What stands on several ways is expected on that which is taken.
+                places = [n] if find not in chosen else [at for at, other in enumerate(self.steps) if find in other]
+                if (find, *places) in done:
+                    continue
+                done.add((find, *places))
+                told = re.search(r"regexp=(.*?) search_in", find)[1]
+                wrong = find.replace(told, '"SIP"' if "inverse" in find else '"nobody says that"')
+                party = copy.copy(self)
+                party.steps = [other.replace(find, wrong, 1) if at in places else other for at, other in enumerate(self.steps)]
+                yield party, told
 
     def plays_keys(self, keys):
         """Sends them as telephone events, whose payload type SIPp always says is 96."""
@@ -121,9 +161,10 @@ class Dialog:
 
     # As the caller.
 
-    def begin(self, method, *headers, to):
-        """A request outside of all dialogs other than INVITE."""
+    def begin(self, method, *headers, to, is_new=True):
+        """A request outside of all dialogs other than INVITE, or one that claims to be within one."""
         self._calls(to)
+        self.peer += "" if is_new else ";tag=gone"
         self.party.send(self._head(method, self.contact, *headers), is_repeated=True)
 
     def begun(self, status):
@@ -155,13 +196,20 @@ class Dialog:
         self.party.send([line for line in self._head("CANCEL", *headers, branch=f"[branch-{back}]")], is_repeated=True)
         self.party.hear(f'response="{status}"', ["CSeq:[ ]*[0-9]+ CANCEL"])
 
-    def refused(self, status, *expected, saved=()):
-        """A final failure, and its ACK."""
+    def kept(self):
+        """What an ACK needs of an INVITE that another one follows before its answer."""
+        return {"target": self.target, "asked_at": self.asked_at, "cseq": self.cseq, "peer": self.peer}
+
+    def refused(self, status, *expected, saved=(), of=None, then=None):
+        """A final failure, and its ACK; `of` an INVITE that is not the last one, whose provisional comes with it."""
         to = f"{self.name}refused{self.cseq}"  # The ACK repeats its tag, which is none of the next call's.
         self.party.hear(f'response="{status}"', expected, [(to, value("To")), *saved])
-        self.peer, peer = f"[${to}]", self.peer
+        if then:
+            self.party.hear(f'response="{then}"', ())
+        now = self.kept()
+        self.__dict__.update(of or {}, peer=f"[${to}]")
         self._refusal_acknowledged()
-        self.peer = peer
+        self.__dict__.update(now)
 
     def answered(self, *expected, ack_sdp="", is_acked=True):
         """A 2xx that begins the dialog, and its ACK."""

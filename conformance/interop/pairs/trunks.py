@@ -107,6 +107,46 @@ def silent():
     yield Pair("a call finds the second target where nobody is at the first", left, right, attempts=1,
                targets=("gone", "right"))
 
+    left, right, one, other = parties(2)
+    one.invite(to=NUMBER, answers=(180,))
+    other.called()
+    other.answers()
+    one.answered()
+    hung_up(one, other)
+    yield Pair("a call finds the second server of a domain where nobody is at the first", left, right, attempts=1,
+               targets=("gone", "right"), is_domain=True)
+
+
+def probed():
+    """A peer that is asked by OPTIONS whether it takes calls."""
+    left, right = Party(), Party()
+    one, other = Dialog(left), Dialog(right)
+    left.pause(12_000)
+    one.invite(to=NUMBER)
+    one.refused(502)
+    # It takes calls again once it has said so twice.
+    left.pause(34_000)
+    one.invite(to=NUMBER)
+    one.answered()
+    left.pause(300)
+    one.ends()
+    probe, busy, out = (right.label() for _ in range(3))
+    other.hears("OPTIONS", f"{HEAD}Max-Forwards:", f"{HEAD}Contact:", f"{HEAD}Allow:", key="probe",
+                more=f' optional="true" next="{probe}"')
+    other.called()
+    other.answers()
+    other.ended()
+    right.go(out)
+    right.here(probe)
+    right.count("probes", 2, busy)
+    other.replies("probe", "200 OK")
+    right.go(out)
+    right.here(busy)
+    other.replies("probe", "503 Service Unavailable")
+    right.here(out)
+    yield Pair("a peer that says 503 to OPTIONS has no call until it is back", left, right, takes=47,
+               right_keys='options = { interval = "10s" }\nall_down = "fail"', refused=(502,), endless=("right",), rounds={"right": 1000})
+
 
 # Registrations.
 
@@ -179,7 +219,6 @@ def registrations():
     """Digests, nonces that change, refreshes, and what the registrar wants of our requests."""
     left = Party()
     one = Dialog(left)
-    left.pause(2500)
     one.invite(to=NUMBER)
     one.answered()
     left.pause(500)
@@ -209,7 +248,6 @@ def registrations():
 
     left = Party()
     one = Dialog(left)
-    left.pause(2500)
     one.invite(to=NUMBER)
     one.answered()
     left.pause(500)
@@ -232,4 +270,4 @@ def registrations():
                right_keys=registering(), targets=("right", "third"), rounds={"third": 2}, takes=6)
 
 
-KINDS = (hunting, silent, registrations)
+KINDS = (hunting, silent, probed, registrations)
