@@ -83,13 +83,13 @@ def phones():
     other.called("100rel")
     second = other.fork("two")
     for phone, name in ((other, "gw"), (second, "two")):
-        phone.says("183 Session Progress", "Require: 100rel", "RSeq: 1",
-                   f"Record-Route: <sip:[entry];lr;phone={name};transport=[transport]>", sdp=right.describe(), repeated=True)
+        way = f"Record-Route: <sip:[entry];lr;phone={name};transport=[transport]>"
+        phone.says("183 Session Progress", "Require: 100rel", "RSeq: 1", way, sdp=right.describe(), repeated=True)
         own_tag = ";tag=[0-9]+a1" if name == "gw" else ";tag=[0-9]+atwo1"
         phone.asked("PRACK", expected=["RAck: 1 1 INVITE", f"PRACK sip:{name}@", f"{HEAD}To:[^;]*{own_tag}",
                                        f"Route:[ ]*<sip:[^>]*phone={name}"])
         right.pause(200)
-    second.answers("Record-Route: <sip:[entry];lr;phone=two;transport=[transport]>", sdp="")
+    second.answers(way, sdp="")
     one.answered()
     hung_up(one, second)
     yield Pair("reliable provisionals of two phones are confirmed each on its own", left, right)
@@ -183,14 +183,16 @@ def challenges():
                'Proxy-Authenticate: Digest realm="fabrikam.example", nonce="n", qop="auth"', repeated=True)
     other.acknowledged()
     yield Pair("a password is not told to another realm", left, right, answered=0, refused=(403,),
-               right_keys='digest = { username = "contoso", password = { file = "[password]" }, realms = ["telco.example"] }')
+               right_keys='digest = { username = "contoso", password = { file = "[password]" }, '
+                          'realms = ["telco.example"] }')
 
 
 def outside():
     """Requests that belong to no call."""
     left, right, one, other = called()
     for n, (method, status, expected) in enumerate((
-            ("OPTIONS", 200, [f"{HEAD}Allow:[^[:cntrl:]]*INVITE", f"{HEAD}Accept:", f"{HEAD}Supported:", f"{HEAD}Contact:"]),
+            ("OPTIONS", 200, [f"{HEAD}Allow:[^[:cntrl:]]*INVITE", f"{HEAD}Accept:", f"{HEAD}Supported:",
+                              f"{HEAD}Contact:"]),
             ("MESSAGE", 405, [f"{HEAD}Allow:"]), ("PUBLISH", 405, [f"{HEAD}Allow:"]), ("REGISTER", 405, [f"{HEAD}Allow:"]),
             ("SUBSCRIBE", 489, [f"{HEAD}Allow-Events:"]), ("NOTIFY", 481, []), ("BYE", 481, []), ("UNHEARD", 501, []),
             ("REFER", 603, []))):
@@ -208,7 +210,8 @@ def choices():
     one, other, last = Dialog(left), Dialog(right), Dialog(third)
     one.invite(to=NUMBER, answers=(180, 181))
     other.called()
-    other.says("300 Multiple Choices", f"Contact: <sip:+4989999980001@[sbc]>;q=0.2, <sip:{THIRD}@[sbc]>;q=0.9", repeated=True)
+    other.says("300 Multiple Choices", f"Contact: <sip:+4989999980001@[sbc]>;q=0.2, <sip:{THIRD}@[sbc]>;q=0.9",
+               repeated=True)
     other.acknowledged()
     last.called(f"INVITE sip:[+]{THIRD[1:]}@")
     last.answers()

@@ -116,7 +116,8 @@ class Party:
                 told = re.search(r"regexp=(.*?) search_in", find)[1]
                 wrong = find.replace(told, '"SIP"' if "inverse" in find else '"nobody says that"')
                 party = copy.copy(self)
-                party.steps = [other.replace(find, wrong, 1) if at in places else other for at, other in enumerate(self.steps)]
+                party.steps = [other.replace(find, wrong, 1) if at in places else other
+                               for at, other in enumerate(self.steps)]
                 yield party, told
 
     def plays_keys(self, keys):

@@ -145,7 +145,8 @@ def probed():
     other.replies("probe", "503 Service Unavailable")
     right.here(out)
     yield Pair("a peer that says 503 to OPTIONS has no call until it is back", left, right, takes=47,
-               right_keys='options = { interval = "10s" }\nall_down = "fail"', refused=(502,), endless=("right",), rounds={"right": 1000})
+               right_keys='options = { interval = "10s" }\nall_down = "fail"', refused=(502,),
+               endless=("right",), rounds={"right": 1000})
 
 
 # Registrations.
@@ -233,7 +234,8 @@ def registrations():
     registrar.registers("algorithm=SHA-256", "nonce=.n1.", "nc=00000001", key="r1")
     registrar.replies("r1", "401 Unauthorized", *challenge("n2", ", stale=true"))
     registrar.registers("algorithm=SHA-256", "nonce=.n2.", "nc=00000001", key="r2")
-    registrar.accepts("r2", 60, 'Authentication-Info: nextnonce="n3"', "Service-Route: <sip:[entry];lr;x=1;transport=[transport]>",
+    registrar.accepts("r2", 60, 'Authentication-Info: nextnonce="n3"',
+                      "Service-Route: <sip:[entry];lr;x=1;transport=[transport]>",
                       "P-Associated-URI: <sip:+4930231250@telco.example>", "Path: <sip:edge.example.com;lr>")
     # Half of so short a time.
     right.pause(25_000)
@@ -243,8 +245,8 @@ def registrations():
     yield Pair("a registration with a stale nonce, a next one, and Service-Route", left, right, right_keys=registering(),
                rounds={"right": 2}, takes=32,
                judge=judge("right", [("REGISTER", "SHA-256", "n1", 1), ("REGISTER", "SHA-256", "n2", 1),
-                                     ("INVITE", "SHA-256", "n3", 1), ("ACK", "SHA-256", "n3", 1), ("BYE", "SHA-256", "n3", 2),
-                                     ("REGISTER", "SHA-256", "n3", 3)]))
+                                     ("INVITE", "SHA-256", "n3", 1), ("ACK", "SHA-256", "n3", 1),
+                                     ("BYE", "SHA-256", "n3", 2), ("REGISTER", "SHA-256", "n3", 3)]))
 
     left = Party()
     one = Dialog(left)

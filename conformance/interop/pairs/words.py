@@ -37,8 +37,9 @@ def identities():
                   keys=TRUSTED, right_keys='identity = { egress = "rpid+from" }')
     yield carried("Remote-Party-ID becomes an identity",
                   ['Remote-Party-ID: "Ada" <sip:+498999998777@example.com>;party=calling;screen=yes;privacy=full'],
-                  f"{pai}[^<]*<sip:[+]498999998777@", f"{HEAD}Privacy:[ ]*id", f"{HEAD}From:[^<]*<sip:anonymous@anonymous.invalid",
-                  f"!{rpid}", keys=TRUSTED, left_keys='identity = { source = ["pai-tel", "rpid", "from"] }')
+                  f"{pai}[^<]*<sip:[+]498999998777@", f"{HEAD}Privacy:[ ]*id",
+                  f"{HEAD}From:[^<]*<sip:anonymous@anonymous.invalid", f"!{rpid}", keys=TRUSTED,
+                  left_keys='identity = { source = ["pai-tel", "rpid", "from"] }')
     yield carried("a caller that hides has no name in From", ["Privacy: user"],
                   f"{HEAD}From:[^<]*<sip:anonymous@anonymous.invalid>", "![+]498999998", "!Privacy:")
     yield carried("a private caller that calls for help is not hidden", [ASSERTED, "Privacy: id"],
@@ -61,7 +62,8 @@ def diversions():
                " <sip:+498999998002@example.com;cause=302>;index=1.1;mp=1,"
                f" <sip:{NUMBER}@example.com;cause=486>;index=1.1.1;mp=1.1"]
     yield carried("History-Info becomes Diversion", history,
-                  f"{HEAD}Diversion:[ ]*<sip:[+]498999998002@[^>]*>[^,]*reason=user-busy[^<]*<sip:[+]498999998001@[^>]*>[^,]*reason=unconditional",
+                  f"{HEAD}Diversion:[ ]*<sip:[+]498999998002@[^>]*>[^,]*reason=user-busy"
+                  "[^<]*<sip:[+]498999998001@[^>]*>[^,]*reason=unconditional",
                   f"!{HEAD}History-Info:", keys=TRUSTED, right_keys='identity = { diversion = "diversion" }')
     yield carried("who forwarded a call privately is told to nobody outside",
                   ["Diversion: <sip:+498999998002@example.com>;reason=user-busy;counter=1;privacy=full"],
