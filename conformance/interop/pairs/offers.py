@@ -1,5 +1,7 @@
 """Pairs about offers and answers in all the places where they may stand, and about sessions that run out."""
 
+import re
+
 from pair import NUMBER, Pair, called, hung_up, ringing
 from scenario import Dialog, Party, value
 
@@ -195,7 +197,7 @@ def refused():
 
     left, right, one, other = called(allow=PLAIN)
     left.pause(300)
-    one.asks("INVITE", sdp=left.describe().replace("RTP/AVP 8", "RTP/AVP 18").replace("8 PCMA", "18 G729"), status=488)
+    one.asks("INVITE", sdp=left.describe(codecs=["G729"]), status=488)
     left.pause(300)
     one.asks("INVITE", sdp=left.describe(), expected=["a=sendrecv"])
     hung_up(one, other, after=600)
@@ -211,6 +213,132 @@ def refused():
     one.asks("OPTIONS")
     hung_up(one, other, after=600)
     yield Pair("a request whose number went backwards gets 500 and the call goes on", left, right)
+
+
+BOTH = 'codecs = ["PCMA", "PCMU"]\ntranscode = false'
+VIDEO = "m=video 7000 RTP/AVP 31\na=rtpmap:31 H261/90000\n"
+
+
+def changes():
+    """Codecs and lines that change within a call."""
+    both = ["PCMA", "PCMU"]
+    for method, status in (("INVITE", 200), ("UPDATE", 200), ("INVITE", 488), ("UPDATE", 488)):
+        left, right = (Party(allow=f"{PLAIN}, UPDATE") for _ in range(2))
+        one, other = Dialog(left), Dialog(right)
+        one.invite(sdp=left.describe(codecs=both), to=NUMBER)
+        other.called("RTP/AVP 8 0 101")
+        other.answers()
+        one.answered("RTP/AVP 8 101")
+        left.pause(300)
+        one.requests(method, sdp=left.describe(codecs=["PCMU"]))
+        if method == "INVITE":
+            left.hear('response="100"', (), more=' optional="true"')
+        if status == 200:
+            left.hear('response="200"', ["RTP/AVP 0 101"])
+            if method == "INVITE":
+                one.acknowledges()
+            other.asked("INVITE", sdp=right.describe(codecs=["PCMU"]), expected=["RTP/AVP 0 101"])
+        else:
+            if method == "INVITE":
+                one.refused(488)
+            else:
+                left.hear('response="488"', ())
+            other.asked("INVITE", status="488 Not Acceptable Here", expected=["RTP/AVP 0 101"])
+        left.pause(500)
+        one.asks("OPTIONS")
+        hung_up(one, other)
+        yield Pair(f"another codec by {method} is asked of the other party, which says {status}", left, right, keys=BOTH)
+
+    # An UPDATE that waits for the other party, and what comes meanwhile.
+    left, right = (Party(allow=f"{PLAIN}, UPDATE") for _ in range(2))
+    one, other = Dialog(left), Dialog(right)
+    one.invite(sdp=left.describe(codecs=both), to=NUMBER)
+    other.called()
+    other.answers()
+    one.answered()
+    left.pause(300)
+    one.requests("UPDATE", sdp=left.describe(codecs=["PCMU"]))
+    other.hears("INVITE", key="asked")
+    other.replies("asked", "100 Trying")
+    # SIPp repeats a request until the next thing that it hears.
+    left.steps[-1] = left.steps[-1].replace(' retrans="500"', "")
+    left.pause(300)
+    one.asks("UPDATE", sdp=left.describe(), status=500, expected=["[[:cntrl:]]Retry-After:[ ]*([0-9]|10)[^0-9]"])
+    right.pause(1200)
+    other.asks("UPDATE", sdp=right.describe(), status=491)
+    other.replies("asked", "200 OK", sdp=right.describe(codecs=["PCMU"]), repeated=True)
+    other.acknowledged()
+    left.hear('response="200"', ["CSeq:[ ]*2 UPDATE", "RTP/AVP 0 101"])
+    hung_up(one, other)
+    yield Pair("an UPDATE that waits for the other party holds further ones up", left, right, keys=BOTH)
+
+    left, right = Party(), Party()
+    one, other = Dialog(left), Dialog(right)
+    one.invite(sdp=left.describe(more=VIDEO), to=NUMBER)
+    other.called("m=audio [1-9]")
+    other.answers()
+    one.answered("m=audio [1-9].*m=video 0 ")
+    left.pause(300)
+    one.asks("INVITE", sdp=left.describe(more=VIDEO), expected=["m=audio [1-9].*m=video 0 "])
+    left.pause(300)
+    one.asks("INVITE", sdp=left.describe("sendonly", more=VIDEO), expected=["m=audio [1-9].*m=video 0 "])
+    other.asked("INVITE", sdp=right.describe("recvonly"))
+    hung_up(one, other)
+
+    def lines(heard):
+        descriptions = [(re.search(r"(?m)^o=- (\d+) (\d+)", message), message.partition("\r\n\r\n")[2])
+                        for message in heard["left"] if "o=-" in message]
+        ids = {found[1] for found, _ in descriptions}
+        versions = [int(found[2]) for found, _ in descriptions]
+        is_stable = len(ids) == 1 and versions[0] == versions[1] == versions[2] - 1
+        return "" if is_stable and descriptions[0][1] == descriptions[1][1] else descriptions
+
+    yield Pair("lines keep their places, and a description its version until it changes", left, right, judge=lines)
+
+    left, right = Party(), Party()
+    one, other = Dialog(left), Dialog(right)
+    one.invite(sdp=left.describe(codecs=["G729"]), to=NUMBER)
+    one.refused(488, "Warning:[ ]*30[45] ")
+    left.pause(300)
+    one.invite(to=NUMBER)
+    other.called()
+    other.answers()
+    one.answered()
+    hung_up(one, other)
+    yield Pair("a call with a codec that nobody has gets 488 and a warning", left, right, refused=(488,))
+
+
+def early():
+    """What a caller hears of the ringing."""
+    for name, keys, first, second in (
+            ("blocked", {"right_keys": 'early_media = "block"'}, (180, NO_MEDIA), (180, NO_MEDIA)),
+            ("told as they are", {}, (183, MEDIA), (180, MEDIA)),
+            ("told as ringing", {"left_keys": 'ringing = "180"'}, (180, MEDIA), (180, MEDIA)),
+            ("told as progress", {"left_keys": 'ringing = "183"'}, (183, MEDIA), (183, MEDIA))):
+        left, right = Party(), Party()
+        one, other = Dialog(left), Dialog(right)
+        one.invite(to=NUMBER)
+        other.called()
+        other.says("183 Session Progress", sdp=right.describe())
+        one.provisional(first[0], first[1])
+        right.pause(1200)
+        other.says("180 Ringing")
+        if name == "blocked":
+            # It is the same again, which SIPp does not show of datagrams.
+            left.hear('response="180"', [NO_MEDIA], more=' optional="true"')
+        else:
+            one.provisional(second[0])
+        right.pause(300)
+        right.version -= 1
+        other.answers()
+        one.answered(MEDIA)
+        hung_up(one, other)
+
+        def same(heard):
+            told = {message.partition("\r\n\r\n")[2] for message in heard["left"] if "m=audio" in message}
+            return "" if len(told) == 1 else told
+
+        yield Pair(f"early media are {name}", left, right, judge=same, **keys)
 
 
 def running_out():
@@ -237,4 +365,4 @@ def running_out():
     yield Pair("a session whose peer knows it no more is ended", left, right, takes=46, causes=("in_call_failure",))
 
 
-KINDS = (late, reliable, refused, running_out)
+KINDS = (late, reliable, refused, changes, early, running_out)

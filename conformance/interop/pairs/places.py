@@ -121,7 +121,7 @@ tenant = "interop"
 realm = "loopback"
 targets = [{target}]
 accept_from = [{sources}]
-codecs = ["PCMA"]
+{"" if "codecs" in own else 'codecs = ["PCMA"]'}
 {"" if "options" in own else "options = false"}
 {names}
 {own}

@@ -12,9 +12,8 @@ o=- [pid] {version} IN IP[media_ip_type] [media_ip]
 s=-
 c=IN IP[media_ip_type] {address}
 t=0 0
-m=audio [media_port] RTP/AVP 8 {events}
-a=rtpmap:8 PCMA/8000
-a=rtpmap:{events} telephone-event/8000
+m=audio [media_port] RTP/AVP {codecs} {events}
+{mappings}a=rtpmap:{events} telephone-event/8000
 a=fmtp:{events} 0-15
 a=ptime:20
 {direction}"""
@@ -29,6 +28,7 @@ def tag(header):
     return rf"[[:cntrl:]]{header}:[^[:cntrl:]]*;tag=([^;[:cntrl:]]*)"
 
 
+CODECS = {"PCMU": 0, "PCMA": 8, "G729": 18}
 KEPT = ("Via", "From", "To", "Call-ID", "CSeq")  # What an answer repeats.
 COMPACT = {"Call-ID": "i", "Contact": "m", "From": "f", "Supported": "k", "To": "t", "Via": "v", "Session-Expires": "x"}
 CONTACT = r"[[:cntrl:]]Contact:[^<]*<([^>]*)>"
@@ -53,11 +53,13 @@ class Party:
         body = body.replace("[transport]", transport.upper()).replace("[entry]", f"[local_ip]:{port}")
         return f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name={quoteattr(name)}>\n{body}\n</scenario>\n'
 
-    def describe(self, direction="sendrecv", address="[media_ip]"):
-        """The next description of this party."""
+    def describe(self, direction="sendrecv", address="[media_ip]", codecs=("PCMA",), more=""):
+        """The next description of this party; `more` are further lines of media."""
         self.version += 1
         line = f"a={direction}\n" if direction else ""
-        return AUDIO.format(version=self.version, address=address, direction=line, events=self.events)
+        mappings = "".join(f"a=rtpmap:{CODECS[codec]} {codec}/8000\n" for codec in codecs)
+        return AUDIO.format(version=self.version, address=address, direction=line, events=self.events, mappings=mappings,
+                            codecs=" ".join(str(CODECS[codec]) for codec in codecs)) + more
 
     def send(self, lines, sdp="", is_repeated=False, kind="application/sdp"):
         """A message, repeated until what comes next."""
@@ -168,10 +170,6 @@ class Dialog:
         self.peer += "" if is_new else ";tag=gone"
         self.party.send(self._head(method, self.contact, *headers), is_repeated=True)
 
-    def begun(self, status):
-        """What begins a dialog with it."""
-        self._learn(f'response="{status}"', ())
-
     def _calls(self, to):
         self.cseq += 1
         self.request_uri = f"sip:{to}@[sbc]"
@@ -280,6 +278,24 @@ class Dialog:
             self.party.send(self._head("ACK", cseq=self.cseq), ack_sdp)
         elif method == "INVITE":
             self._refusal_acknowledged()
+
+    def refers(self, *headers, told):
+        """A REFER that is accepted, and the first news."""
+        self.requests("REFER", *headers)
+        self.accepted(told)
+
+    def accepted(self, told):
+        """The 202 of a REFER and the first news, which may overtake it on a connection of its own."""
+        overtaken, out = self.party.label(), self.party.label()
+        key = f"{self.name}told{self.cseq}"
+        self.hears("NOTIFY", *told, key=key, more=f' optional="true" next="{overtaken}"')
+        self._learn('response="202"', ())
+        self.hears("NOTIFY", *told, key=key)
+        self.party.go(out)
+        self.party.here(overtaken)
+        self._learn('response="202"', ())
+        self.party.here(out)
+        self.replies(key, "200 OK")
 
     def requests(self, method, *headers, sdp="", kind="application/sdp"):
         """A request whose answer comes later."""

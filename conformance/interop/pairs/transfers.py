@@ -116,7 +116,9 @@ def transfers():
         party.pause(300)
         replaces = ("second%2F%2F%2F[call_id]%3Bto-tag%3D[$secondtag]%3B"
                     "from-tag%3D[pid]csecond[call_number]")
-        transferor.asks("REFER", f"Refer-To: <sip:{THIRD}@[sbc]?Replaces={replaces}>", status=202)
+        transferor.requests("REFER", f"Refer-To: <sip:{THIRD}@[sbc]?Replaces={replaces}>")
+        # On a connection of their own the news may overtake it.
+        party.hear('response="202"', (), more=' optional="global"')
         told_beside(transferor, second)
         # The transferee's media do not change, so it is told nothing.
         target.asked("INVITE", sdp=third.describe())
@@ -161,8 +163,7 @@ def blind():
     left.pause(300)
     outside.begin("REFER", REFER, "Require: tdialog",
                   "Target-Dialog: [call_id];local-tag=[pid]c[call_number];remote-tag=[$tag]", to=NUMBER)
-    outside.begun(202)
-    outside.asked("NOTIFY", expected=TRYING)
+    outside.accepted(TRYING)
     target.called()
     third.pause(300)
     target.answers()
@@ -178,8 +179,7 @@ def blind():
         third = Party()
         target = Dialog(third)
         left.pause(300)
-        one.asks("REFER", REFER, status=202)
-        one.asked("NOTIFY", expected=TRYING)
+        one.refers(REFER, told=TRYING)
         target.called()
         third.pause(300)
         target.says(f"{status} {name}", repeated=True)
@@ -204,8 +204,7 @@ def blind():
     one.asks("INVITE", sdp=left.describe("sendonly"), expected=["a=(recvonly|inactive)"])
     other.asked("INVITE", sdp=right.describe("recvonly"), expected=["a=(sendonly|inactive)"])
     left.pause(300)
-    one.asks("REFER", REFER, "Referred-By: <sip:ada@example.com>", status=202)
-    one.asked("NOTIFY", expected=TRYING)
+    one.refers(REFER, "Referred-By: <sip:ada@example.com>", told=TRYING)
     one.ends()
     one.asked("NOTIFY", expected=told(200))
     target.called()
@@ -232,13 +231,56 @@ def blind():
     yield Pair("a trunk may refuse all transfers", left, right, keys='refer = "refuse"')
 
 
+def beside():
+    """A second wish while the first one is carried out, and dialogs that are not there."""
+    left, right, one, other = called()
+    third = Party()
+    target = Dialog(third)
+    left.pause(300)
+    one.refers(REFER, told=TRYING)
+    one.asks("REFER", REFER, status=500, expected=["Retry-After:[ ]*[0-9]"])
+    # It is busy once, and not the next time.
+    busy, out = third.label(), third.label()
+    target.called()
+    third.count("calls", 1, busy)
+    target.answers()
+    target.ended()
+    third.go(out)
+    third.here(busy)
+    third.pause(1000)
+    target.says("486 Busy Here", repeated=True)
+    target.acknowledged()
+    third.here(out)
+    one.asked("NOTIFY", expected=told(486))
+    # The next one has a number.
+    one.refers(REFER, told=[*TRYING, f"Event:[ ]*refer;id={one.cseq + 1}"])
+    one.asked("NOTIFY", expected=told(200))
+    one.ends()
+    right.pause(3000)
+    other.ends()
+    yield Pair("one transfer at a time, and each has its own news", left, right, third, attempts=3, rounds={"third": 2},
+               transfers=(("blind", "failed"), ("blind", "completed")))
+
+    left, right, one, other = called()
+    newcomer = Dialog(right, "newcomer")
+    known = "Replaces: [call_id];to-tag=[$tag];from-tag=[pid]a[call_number]"
+    right.pause(300)
+    for status, lines in ((481, ["Replaces: nobody;to-tag=a;from-tag=b"]), (486, [f"{known};early-only"]),
+                          (400, [known, known]), (400, ["Replaces: nonsense"]),
+                          (400, [known, "Join: nobody;to-tag=a;from-tag=b"])):
+        newcomer.invite(*lines, to=NUMBER)
+        newcomer.refused(status)
+    other.asks("OPTIONS", known, status=400)
+    hung_up(other, one)
+    yield Pair("who would replace nobody is refused, and the call goes on", left, right)
+
+
 def relayed():
     """The other party does it itself."""
     for status in ("200 OK", "486 Busy Here"):
         left, right, one, other = called()
         left.pause(300)
-        one.asks("REFER", REFER, status=202)
-        one.asked("NOTIFY", expected=TRYING)
+        one.refers(REFER, told=TRYING)
         other.asked("REFER", status="202 Accepted", expected=[f"Refer-To:[ ]*<sip:[+]{THIRD[1:]}@", "!127[.]0"])
         other.asks("NOTIFY", "Event: refer", "Subscription-State: active;expires=60", sdp="SIP/2.0 100 Trying\n",
                    kind="message/sipfrag")
@@ -263,4 +305,4 @@ def caps():
     yield Pair("a number is redirected five times at most", left, right, answered=0, refused=(480,), rounds={"right": 6})
 
 
-KINDS = (redirections, replacements, picked_up, transfers, blind, relayed, caps)
+KINDS = (redirections, replacements, picked_up, transfers, blind, beside, relayed, caps)

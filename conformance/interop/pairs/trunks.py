@@ -271,5 +271,25 @@ def registrations():
     yield Pair("a registrar that is not available leads to the next one, and calls with it", left, right, third,
                right_keys=registering(), targets=("right", "third"), rounds={"third": 2}, takes=6)
 
+    # All numbers of an account.
+    left = Party()
+    one = Dialog(left)
+    one.invite(to=NUMBER)
+    one.answered()
+    left.pause(300)
+    one.ends()
+    right, registrar, other, registers, out = provider()
+    other.called("INVITE sip:[+]493023125456@")
+    other.answers()
+    other.ended()
+    right.go(out)
+    right.here(registers)
+    registrar.replies("r0", "401 Unauthorized", *challenge("n1"))
+    registrar.registers(f"{HEAD}Require:[ ]*gin", f"{HEAD}Proxy-Require:[ ]*gin", f"{HEAD}Supported:[^[:cntrl:]]*path",
+                        f"{HEAD}Contact:[ ]*<sip:[^@>]*;bnc>", key="r1")
+    registrar.accepts("r1", 600)
+    right.here(out)
+    yield Pair("a registration of all numbers", left, right, right_keys=registering(gin='"require"'), rounds={"right": 2})
+
 
 KINDS = (hunting, silent, probed, registrations)
