@@ -47,6 +47,8 @@ class Pair:
     endless: tuple = ()
     # Transports that it is not for.
     but: tuple = ()
+    # Whether nothing is under way when an ACK arrives, so that it is played over connections that end then, too.
+    bears_cuts: bool = False
     # How long it takes, in seconds: those that take long begin first.
     takes: int = 5
     # Says, of what each party heard, what is wrong with it, if anything.

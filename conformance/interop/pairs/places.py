@@ -7,7 +7,8 @@ from names import A, SRV
 from pair import HELP, THIRD, Pair
 from sbc import Daemon, free_port, own_addresses
 
-TRANSPORTS = ("udp", "tcp", "tls")
+CUT = "cut"  # TLS, where no connection lasts.
+TRANSPORTS = ("udp", "tcp", "tls", CUT)
 PORT, TLS_PORT, WAY_OUT, GONE = 5062, 5061, 5063, 9  # The addresses are nobody else's.
 PEER, DOMAIN, OWN = "peer.example.com", "domain.example.com", "sbc.example.com"
 SERVICES = {"udp": "_sip._udp", "tcp": "_sip._tcp", "tls": "_sips._tcp"}
@@ -21,10 +22,11 @@ class Place:
     pair: Pair
     transport: str
     addresses: dict
+    is_cut: bool = False
 
     def name(self):
         """What is said of it."""
-        return f"{self.pair.name} ({self.transport.upper()})"
+        return f"{self.pair.name} ({self.transport.upper()}{', cut' if self.is_cut else ''})"
 
     def entry(self):
         """The port where a party is called."""
@@ -36,12 +38,14 @@ class Places(Daemon):
 
     def __init__(self, pairs, transports, certificates, names):
         self.certificates, self.names = certificates, names
-        chosen = [(pair, transport) for pair in pairs for transport in transports if transport not in pair.but]
+        chosen = [(pair, transport) for pair in pairs for transport in transports
+                  if transport not in pair.but and (transport != CUT or pair.bears_cuts)]
         self.address, *free = own_addresses(1 + 3 * len(chosen))
-        self.places = [Place(n, pair, transport, dict(zip(("left", "right", "third"), free[3 * n:])))
+        self.places = [Place(n, pair, "tls" if transport == CUT else transport,
+                             dict(zip(("left", "right", "third"), free[3 * n:])), transport == CUT)
                        for n, (pair, transport) in enumerate(chosen)]
         self.ports = {transport: free_port(self.address, socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM)
-                      for transport in TRANSPORTS}
+                      for transport in SERVICES}
         super().__init__()
 
     def config(self):

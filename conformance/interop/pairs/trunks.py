@@ -4,7 +4,7 @@ import hashlib
 import re
 
 from pair import NUMBER, Pair, hung_up
-from scenario import Dialog, Party
+from scenario import Dialog, Party, value
 
 HEAD = "[[:cntrl:]]"
 
@@ -115,6 +115,26 @@ def silent():
     hung_up(one, other)
     yield Pair("a call finds the second server of a domain where nobody is at the first", left, right, attempts=1,
                targets=("gone", "right"), is_domain=True)
+
+    # RFC 7339: whoever takes no more calls says so in our Via, and has them again when its time is over.
+    left, right, third, one, other, last = parties(3)
+    for n, pause in enumerate((100, 100, 2500)):
+        one = Dialog(left, f"call{n}" if n else "")
+        left.pause(pause)
+        one.invite(to=NUMBER)
+        one.answered()
+        left.pause(200)
+        one.ends()
+    right.hear('request="INVITE"', (), [("way", r'[[:cntrl:]]Via:[ ]*([^[:cntrl:]]*);oc;oc-algo=.loss.')]
+               + [(name, value(header)) for name, header in (("from", "From"), ("us", "To"), ("cseq", "CSeq"))])
+    right.send(["SIP/2.0 503 Service Unavailable", 'Via: [$way];oc=100;oc-algo="loss";oc-validity=2000;oc-seq=[call_number].0',
+                "From: [$from]", "To: [$us];tag=[pid]a[call_number]", "Call-ID: [call_id]", "CSeq: [$cseq]"], "", True)
+    other.acknowledged()
+    last.called()
+    last.answers()
+    last.ended()
+    yield Pair("whoever says that it is overloaded has no call meanwhile", left, right, third, goes_on=True, answered=3,
+               attempts=(2, 1, 2), rounds={"right": 2, "third": 3}, takes=7, keys="overload_control = true")
 
 
 def probed():
