@@ -1,11 +1,13 @@
 """The real daemon on loopback, for programs that are to talk through it."""
 
+import itertools
 import json
 import os
 import pathlib
 import random
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import urllib.request
@@ -34,11 +36,21 @@ def is_bound(address, port, kind=socket.SOCK_DGRAM):
     return False
 
 
+def is_heard(address, port, kind=socket.SOCK_DGRAM):
+    """Whether somebody takes what comes to this IPv4 address and port. Asks the kernel: who tries to bind it is in the
+    way of whoever is about to."""
+    name, state = ("udp", "07") if kind == socket.SOCK_DGRAM else ("tcp", "0A")
+    number, = struct.unpack("=I", socket.inet_aton(address))
+    lines = (line.split() for line in pathlib.Path(f"/proc/net/{name}").read_text().splitlines())
+    return any(words[1] == f"{number:08X}:{port:04X}" and words[3] == state for words in lines)
+
+
 def own_addresses(count):
     """Loopback addresses that no other run uses, so that captures and port ranges are our own."""
     chance = random.SystemRandom()
-    net = f"127.{chance.randrange(1, 255)}.{chance.randrange(256)}"
-    return [f"{net}.{n + 1}" for n in range(count)]
+    first = (chance.randrange(1, 255) << 8) + chance.randrange(240)
+    nets = (f"127.{net >> 8}.{net & 255}" for net in range(first, first + 16))
+    return list(itertools.islice((f"{net}.{n + 1}" for net in nets for n in range(250)), count))
 
 
 def binary():

@@ -565,6 +565,58 @@ fn a_change_that_is_cancelled_while_it_waits_is_not_made() {
 }
 
 #[test]
+fn a_change_that_is_cancelled_is_taken_back_from_whoever_was_asked() {
+    let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
+    let mut call = Call::new();
+    call.says("INVITE", &format!("{CONTACT}{SDP}"), &pcmu);
+    call.shard.next_response(100);
+    let asked = reinvite(&mut call);
+    answers(&mut call, &asked, "180 Ringing", "");
+    let via = format!("{VIA}{}", call.cseq);
+    call.shard
+        .carrier_says(&in_dialog(&call.ok, "CANCEL", call.cseq, &via));
+    call.shard.next_response(200);
+    call.shard.next_response(487);
+    let cancel = call.shard.next_request(Method::Cancel).message;
+    acknowledges_refusal(&mut call);
+    answers(&mut call, &cancel, "200 OK", "");
+    answers(&mut call, &asked, "487 Request Terminated", "");
+    call.shard.next_request(Method::Ack);
+    // The next change waits for nobody.
+    reoffers(&mut call, CARRIER_SDP);
+    acknowledges(&mut call);
+    call.shard.pass(Duration::from_secs(10));
+    assert!(call.shard.sent.is_empty(), "nothing has changed");
+    call.lives();
+}
+
+#[test]
+fn whoever_was_told_491_by_the_other_party_may_try_again_when_it_likes() {
+    let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
+    let mut call = Call::new();
+    for status in ["491 Request Pending", "500 Server Internal Error"] {
+        call.says("INVITE", &format!("{CONTACT}{SDP}"), &pcmu);
+        call.shard.next_response(100);
+        let asked = reinvite(&mut call);
+        answers(&mut call, &asked, status, "");
+        call.shard.next_request(Method::Ack);
+        call.refused(if status.starts_with('4') { 491 } else { 488 });
+        acknowledges_refusal(&mut call);
+        // The carrier owns the Call-ID there: it waits for 2.1 s at least, and we for none.
+        call.shard.pass(Duration::from_millis(2_100));
+    }
+    call.says("INVITE", &format!("{CONTACT}{SDP}"), &pcmu);
+    call.shard.next_response(100);
+    let asked = reinvite(&mut call);
+    let pcmu = TEAMS_SDP.replace("RTP/SAVP 8 0", "RTP/SAVP 0");
+    answers(&mut call, &asked, "200 OK", &pcmu);
+    call.shard.next_request(Method::Ack);
+    call.shard.next_response(200);
+    acknowledges(&mut call);
+    call.lives();
+}
+
+#[test]
 fn what_failed_for_the_moment_is_told_again_after_a_pause() {
     let mut call = Call::new();
     let told = told_of(&mut call, "sendonly");

@@ -843,7 +843,7 @@ impl Call {
                         &reasons,
                     );
                 }
-                Some(_) | None => self.offer_cancelled(leg),
+                Some(_) | None => self.offer_cancelled(cx, leg),
             },
             SessionEvent::Crossing { id } => self.crosses(cx, leg, id),
             SessionEvent::Carried { status } => self.carried(cx, leg, status),

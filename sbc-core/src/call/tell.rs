@@ -462,12 +462,13 @@ impl Call {
         }
     }
 
-    /// The leg that asked does not want the change any more; what the other leg still answers
-    /// changes nothing.
-    pub(super) fn offer_cancelled(&mut self, asker: LegId) {
+    /// The leg that asked does not want the change any more: the other leg is asked to stop, so that the
+    /// next change need not wait for somebody who takes long, and what it still answers changes nothing.
+    pub(super) fn offer_cancelled(&mut self, cx: &mut Cx<'_>, asker: LegId) {
         for leg in self.legs.values_mut() {
             if leg.telling.change == Some(Change::Ask { asker }) {
                 leg.telling.change = Some(Change::Forgotten);
+                leg.session.take_offer_back(cx);
                 self.timers.stop(super::Timer::Ask as usize);
             }
         }

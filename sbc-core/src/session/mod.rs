@@ -775,7 +775,7 @@ impl Session {
                 t if t == Timer::Ring as usize => self.ring_timeout(cx, up),
                 t if t == Timer::RepeatOk as usize => self.repeat_ok(cx),
                 t if t == Timer::AwaitAck as usize => self.no_ack(cx, up),
-                t if t == Timer::Offer as usize => self.offer_timeout(cx),
+                t if t == Timer::Offer as usize => self.take_offer_back(cx),
                 t if t == Timer::Glare as usize => self.glare_is_over(),
                 t if t == Timer::Refreshing as usize => self.shows_life(cx),
                 t if t == Timer::Expiry as usize => self.expired(cx, up),

@@ -43,6 +43,8 @@ pub(super) struct Offering {
     owns_call_id: bool,
     is_open: bool,
     is_pausing: bool,
+    /// Whether the open one is another party's wish, who waits by itself before it tries again.
+    is_onward: bool,
     /// Refusals in a row that only asked for another try.
     tries: u8,
 }
@@ -54,6 +56,7 @@ impl Offering {
             owns_call_id: true,
             is_open: false,
             is_pausing: false,
+            is_onward: false,
             tries: 0,
         }
     }
@@ -130,6 +133,9 @@ impl Session {
     /// As [`Self::offer`], on behalf of another party, whose own request has so many hops left.
     pub(crate) fn offer_onward(&mut self, cx: &mut Cx<'_>, description: Bytes, hops: MaxForwards) {
         self.offer_as(cx, description, Vec::new(), hops);
+        if let Phase::Confirmed(confirmed) = &mut self.phase {
+            confirmed.ours.is_onward = true;
+        }
     }
 
     /// As [`Self::offer`]; the re-INVITE also says `lines`.
@@ -153,6 +159,7 @@ impl Session {
             return;
         };
         confirmed.ours.is_open = true;
+        confirmed.ours.is_onward = false;
         self.timer.set_due(false);
         self.news.says(Method::Invite, &lines);
         let lines = self.renamed(lines);
@@ -259,6 +266,8 @@ impl Session {
         };
         self.timers.stop(Timer::Offer as usize);
         confirmed.ours.is_open = false;
+        // Who wanted it is told, and a pause of ours beside its own would only refuse its next try.
+        let is_onward = confirmed.ours.is_onward;
         if status.is_success() {
             confirmed.ours.settled();
             self.news.accepted(&Method::Invite);
@@ -276,7 +285,7 @@ impl Session {
         let passes = status == Status::REQUEST_TERMINATED || (500..600).contains(&status.code());
         let asked_for = asked_for.or(passes.then_some(LONGEST_PAUSE));
         let mut again = false;
-        if status == Status::REQUEST_PENDING || asked_for.is_some() {
+        if !is_onward && (status == Status::REQUEST_PENDING || asked_for.is_some()) {
             again = self.pauses(cx, asked_for.unwrap_or_default());
         }
         let is_longer =
@@ -414,8 +423,9 @@ impl Session {
         true
     }
 
-    /// The peer takes too long with its answer: it is asked to stop, and its 487 is awaited.
-    pub(super) fn offer_timeout(&mut self, cx: &mut Cx<'_>) {
+    /// The peer takes too long with its answer, or whoever wanted the change does so no more: it is asked
+    /// to stop, and its 487 is awaited.
+    pub(crate) fn take_offer_back(&mut self, cx: &mut Cx<'_>) {
         if let Phase::Confirmed(confirmed) = &mut self.phase
             && let Some(invite) = confirmed.link.open_invite()
         {
