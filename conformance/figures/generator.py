@@ -289,12 +289,16 @@ class Generator(threading.Thread):
         """Calls that are not over."""
         return self.within(lambda: len(self.caller.pending))
 
-    def finish(self):
-        """Places no more, waits until all calls are over, and ends."""
+    def settle(self):
+        """Places no more, and waits until all calls are over."""
         self.place(False)
         deadline = time.monotonic() + 2 * PATIENCE_S + self.talk[1]
         while self.pending() and time.monotonic() < deadline:
             time.sleep(0.1)
+
+    def finish(self):
+        """Settles, and ends."""
+        self.settle()
         self.cut(time.monotonic())
         self.loop.call_soon_threadsafe(self.gone.set)
         self.join(10)

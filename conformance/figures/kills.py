@@ -91,11 +91,15 @@ class Verdict:
 
     def __init__(self):
         self.faults, self.told = collections.defaultdict(list), collections.defaultdict(list)
+        # How long before its kill the first was heard of those calls that have this fault.
+        self.ages = collections.defaultdict(list)
 
     def fault(self, what, call, detail=""):
         ages = [f"{name} {1000 * (call.cut - at):.0f} ms" for name, at in (
             ("placed", call.placed), ("first heard", call.heard), ("answered", call.answered), ("hung up", call.hung_up),
             ("over", call.over)) if at and call.cut]
+        if call.cut and call.heard:
+            self.ages[what].append(call.cut - call.heard)
         before = f"; before the kill: {', '.join(ages)}" if ages else ""
         self.faults[what].append(f"{call.id} ({call.kind}, last response {call.status}){before} {detail}")
 
@@ -205,7 +209,9 @@ def main():
         print(f"  {what}: {len(seconds)}, median {1000 * seconds[len(seconds) // 2]:.0f} ms, most "
               f"{1000 * seconds[-1]:.0f} ms")
     for what, those in sorted(verdict.faults.items()):
-        print(f"not as it was: {what}: {len(those)}")
+        ages = verdict.ages[what]
+        since = f", first heard of {1000 * min(ages):.0f} to {1000 * max(ages):.0f} ms before the kill" if ages else ""
+        print(f"not as it was: {what}: {len(those)}{since}")
         for one in those[:8]:
             print(f"  {one}")
     print("records equal the truth" if not verdict.faults else "records differ from the truth")
