@@ -101,8 +101,8 @@ def sipp(folder, scenario, address, port, *arguments):
     return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
 
 
-def play(between, rate, calls):
-    """`calls` calls; says whether all went well, and how many messages were repeated."""
+def play(between, rate, calls, *arguments):
+    """`calls` calls; says whether all went well, and how many messages were repeated. `arguments` are the caller's."""
     answerer = sipp(between.path, "answerer.xml", between.RIGHT, between.right_port)
     statistics = between.path / "caller.csv"
     statistics.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ def play(between, rate, calls):
                       f"{between.address}:{between.port}", "-s", "+493023125456", "-r", rate, "-m", calls,
                       "-l", 20 * rate, "-d", 200, "-timeout", calls // rate + 40,
                       "-timeout_error",
-                      "-trace_stat", "-stf", statistics, "-fd", 1)
+                      "-trace_stat", "-stf", statistics, "-fd", 1, *arguments)
         code = caller.wait()
     finally:
         end(answerer)
