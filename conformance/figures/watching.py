@@ -44,6 +44,7 @@ class Seeing(Causeway):
     name = "seen"
     level = "info"
     parts = ("metrics", "records", "hep")
+    stage = 0
 
     def __init__(self):
         self.collector = self.collected()
@@ -93,7 +94,11 @@ class Seeing(Causeway):
         """As Prometheus does, but more often."""
         while "metrics" in self.parts and not self.is_over.wait(1):
             with contextlib.suppress(OSError):
-                self.get("/metrics")
+                self.stage = max(self.stage, self.metric("sbc_overload_stage"))
+
+    def told_of_load(self):
+        """What the daemon left out, or refused, because this machine had no time for it."""
+        return f", overload stage {self.stage:.0f} or above" if self.stage else ""
 
     def trouble(self):
         """What shows that the fault is one, as a number; there is none."""
@@ -111,6 +116,10 @@ class Seeing(Causeway):
 
     def stop(self):
         self.is_over.set()
+        if self.stage and self.process.poll() is None:
+            left_out = self.metric('sbc_queue_dropped_total{queue="hep"}')
+            print(f"    {self.name} was loaded{self.told_of_load()}, and {left_out:.0f} frames of HEP were left out: it "
+                  f"does less then")
         end(self.process, patience=20)
         self.log.close()
         self.collector.close()
@@ -233,7 +242,6 @@ def set_ups(kind, wrong):
         fault = between.trouble()
         if fault and not fault[1]:
             wrong.append(f"{between.name}: it was none ({fault[0]}: 0)")
-        stage = between.metric("sbc_overload_stage")
         between.mend()
         lost = RATE + calls - (wait_until(lambda: between.lines() >= RATE + calls and between.lines(), 20, 0.5)
                                or between.lines())
@@ -244,9 +252,9 @@ def set_ups(kind, wrong):
         print(f"  {between.name}: {len(times)} set-ups, median {statistics.median(times):.0f} ms, p99 {p99:.0f} ms, "
               f"longest {times[-1]:.0f} ms, {repeated} messages repeated, {lost} records lost{told}, ended after "
               f"{time.monotonic() - begun:.1f} s with {between.process.returncode}"
-              f"{f', overload stage {stage:.0f}' if stage else ''}", flush=True)
+              f"{between.told_of_load()}", flush=True)
         if not is_well and repeated < calls // 20 or len(times) != calls:
-            wrong.append(f"{between.name}: calls were lost")
+            wrong.append(f"{between.name}: calls were lost, or refused{between.told_of_load()}")
         if lost:
             wrong.append(f"{between.name}: {lost} records were lost")
         if between.process.returncode:
@@ -257,17 +265,29 @@ def set_ups(kind, wrong):
         between.clean_up()
 
 
-def costs(wrong):
-    """CPU time per call, seen and unseen."""
-    spent = {Unseen: [], Seeing: [], Scraped: [], Recorded: [], Sent: []}
+def turns(kinds, rate):
+    """CPU time per call of each in turn, or nothing if one could not keep up."""
+    spent = {kind: [] for kind in kinds}
     for _ in range(ROUNDS):
         for kind, values in spent.items():
-            values.append(measure(kind, RATE))
-    if None in sum(spent.values(), []):
-        wrong.append(f"this machine does not sustain {RATE} calls/s")
+            values.append(measure(kind, rate))
+            if values[-1] is None:
+                return None
+    return spent
+
+
+def costs(wrong):
+    """CPU time per call, seen and unseen."""
+    kinds, rate = (Unseen, Seeing, Scraped, Recorded, Sent), RATE
+    spent = turns(kinds, rate)
+    while not spent and rate >= 100:
+        rate //= 2
+        spent = turns(kinds, rate)
+    if not spent:
+        wrong.append(f"this machine does not sustain {rate} calls/s")
         return
     without, seen, *parts = (statistics.median(values) for values in spent.values())
-    print(f"CPU per call at {RATE} calls/s: {seen:.0f} us with everything, {without:.0f} us with nothing, ratio "
+    print(f"CPU per call at {rate} calls/s: {seen:.0f} us with everything, {without:.0f} us with nothing, ratio "
           f"{seen / without:.2f}; asked for: {MOST_RATIO:.2f}")
     print("; ".join(f"  {kind.name} {value - without:+.0f} us" for kind, value in zip(list(spent)[2:], parts)), flush=True)
     if seen > without * MOST_RATIO:
