@@ -209,6 +209,7 @@ impl Site {
             | Command::Take { session, .. }
             | Command::Play { session, .. }
             | Command::Dial { session, .. }
+            | Command::Expect { session, .. }
             | Command::Update { session, .. } => {
                 assert!(self.sessions.contains_key(&session));
                 None
