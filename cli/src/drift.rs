@@ -174,8 +174,8 @@ impl Known {
                 false => Err(why),
             });
         }
-        if first.starts_with("--") {
-            return exists(has_option(&Cli::command(), &first[2..]), "option");
+        if let Some(option) = first.strip_prefix("--") {
+            return exists(has_option(&Cli::command(), option), "option");
         }
         if ["sbc_", "process_", "node_"]
             .iter()

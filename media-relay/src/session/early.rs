@@ -53,8 +53,8 @@ pub(super) struct Early {
     pub(super) is_opened: bool,
     /// In the order in which they came.
     packets: VecDeque<Kept>,
-    /// Until when the peer may answer an offer of ours.
-    answer_until: Option<Timestamp>,
+    /// Until when the peer may answer an offer of ours; the beginning of time where there is none.
+    answer_until: Timestamp,
 }
 
 #[derive(Debug)]
@@ -158,16 +158,16 @@ impl MediaSession {
 impl Early {
     /// An offer of ours is on its way to the peer, which has agreed to something before.
     pub(super) fn expect_answer(&mut self, now: Timestamp) {
-        self.answer_until = Some(now + Duration::from_millis(EXPECTED_MS));
+        self.answer_until = now + Duration::from_millis(EXPECTED_MS);
     }
 
     /// It is answered or refused.
     pub(super) fn answered(&mut self) {
-        self.answer_until = None;
+        self.answer_until = Timestamp::default();
     }
 
     fn awaits_answer(&self, now: Timestamp) -> bool {
-        self.answer_until.is_some_and(|until| now < until)
+        now < self.answer_until
     }
 }
 
