@@ -7,7 +7,19 @@ import socket
 NUMBER = "+493023125456"
 
 
-class Party:
+class Ear:
+    """Whoever hears SIP on a socket, its `line`."""
+
+    def receive(self, wanted):
+        """The next message whose first line begins so, and its sender."""
+        while True:
+            octets, peer = self.line.recvfrom(65536)
+            text = octets.decode()
+            if text.startswith(wanted):
+                return text, peer
+
+
+class Party(Ear):
     """One side of the call: SIP on one socket, RTP on another."""
 
     def __init__(self, address, port):
@@ -21,14 +33,6 @@ class Party:
                     f"m=audio {self.media.getsockname()[1]} RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n")
         self.to = None
         self.ssrc = random.getrandbits(32)
-
-    def receive(self, wanted):
-        """The next message whose first line begins so."""
-        while True:
-            octets, peer = self.line.recvfrom(65536)
-            text = octets.decode()
-            if text.startswith(wanted):
-                return text, peer
 
     def listen_to(self, message):
         """Takes over where the description in a message wants audio."""

@@ -7,6 +7,8 @@ import socket
 import struct
 import time
 
+from call import Ear
+
 PCMA, EVENTS = 8, 101
 AUDIO = f"RTP/AVP {PCMA} {EVENTS}\r\na=rtpmap:{PCMA} PCMA/8000\r\na=rtpmap:{EVENTS} telephone-event/8000\r\na=fmtp:{EVENTS} 0-15\r\n"
 SILENCE = b"\xd5" * 160
@@ -22,7 +24,7 @@ def body(message):
     return message.split("\r\n\r\n", 1)[1]
 
 
-class Phone:
+class Phone(Ear):
     """One end of a call."""
 
     def __init__(self, address, proxy):
@@ -54,14 +56,6 @@ class Phone:
             lines.append("Content-Type: application/sdp")
         message = "\r\n".join([start, *lines, f"Content-Length: {len(text)}", "", text])
         self.line.sendto(message.encode(), to or self.proxy)
-
-    def receive(self, wanted):
-        """The next message whose first line begins so, and its sender."""
-        while True:
-            octets, peer = self.line.recvfrom(65536)
-            text = octets.decode()
-            if text.startswith(wanted):
-                return text, peer
 
     def invite(self, text, flags, *lines):
         """Begins a call."""

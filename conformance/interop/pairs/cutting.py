@@ -5,12 +5,13 @@ import asyncio
 import contextlib
 import re
 import ssl
-import threading
+
+from bridge import Background
 
 PAUSE = 0.02  # What has been sent arrives meanwhile.
 
 
-class Cutting:
+class Cutting(Background):
     """Stands for a party at `secured`, takes its connection at `plain`, else makes one to `party`, and goes on to `to`."""
 
     def __init__(self, secured, plain, party, to, server, client, name):
@@ -19,35 +20,12 @@ class Cutting:
         self.cuts = 0
         self._inner = self._outer = None
         self._tasks = set()
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        super().__init__()
 
-    def __enter__(self):
-        self._thread.start()
-        self._ready.wait(10)
-        return self
-
-    def __exit__(self, *_):
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-
-    def _run(self):
-        asyncio.set_event_loop(self._loop)
-        self._loop.set_exception_handler(lambda *_: None)
+    def _servers(self):
         (secured, server), (plain, _) = self.places
-        starts = (asyncio.start_server(self._from_outside, *secured, ssl=server),
-                  asyncio.start_server(self._from_inside, *plain))
-        listening = self._loop.run_until_complete(asyncio.gather(*starts))
-        self._ready.set()
-        self._loop.run_forever()
-        for each in listening:
-            each.close()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.close()
+        return [asyncio.start_server(self._from_outside, *secured, ssl=server),
+                asyncio.start_server(self._from_inside, *plain)]
 
     def _spawn(self, work):
         self._tasks.add(self._loop.create_task(work))

@@ -15,6 +15,17 @@ def parties(count):
     return [*made, *map(Dialog, made)]
 
 
+def calls_after(left, pauses):
+    """One call after another of the same caller, each after a pause in milliseconds."""
+    for n, pause in enumerate(pauses):
+        one = Dialog(left, f"call{n}" if n else "")
+        left.pause(pause)
+        one.invite(to=NUMBER)
+        one.answered()
+        left.pause(200)
+        one.ends()
+
+
 def hunting():
     """The first of two trunks does not take the call."""
     for status in ("500 Server Internal Error", "503 Service Unavailable", "480 Not There"):
@@ -51,13 +62,7 @@ def hunting():
 
     # Whoever asks for a pause has it.
     left, right, third, one, other, last = parties(3)
-    for n, pause in enumerate((100, 100, 3500)):
-        one = Dialog(left, f"call{n}" if n else "")
-        left.pause(pause)
-        one.invite(to=NUMBER)
-        one.answered()
-        left.pause(200)
-        one.ends()
+    calls_after(left, (100, 100, 3500))
     other.called()
     other.says("503 Service Unavailable", "Retry-After: 3", repeated=True)
     other.acknowledged()
@@ -118,13 +123,7 @@ def silent():
 
     # RFC 7339: whoever takes no more calls says so in our Via, and has them again when its time is over.
     left, right, third, one, other, last = parties(3)
-    for n, pause in enumerate((100, 100, 2500)):
-        one = Dialog(left, f"call{n}" if n else "")
-        left.pause(pause)
-        one.invite(to=NUMBER)
-        one.answered()
-        left.pause(200)
-        one.ends()
+    calls_after(left, (100, 100, 2500))
     right.hear('request="INVITE"', (), [("way", r'[[:cntrl:]]Via:[ ]*([^[:cntrl:]]*);oc;oc-algo=.loss.')]
                + [(name, value(header)) for name, header in (("from", "From"), ("us", "To"), ("cseq", "CSeq"))])
     right.send(["SIP/2.0 503 Service Unavailable", 'Via: [$way];oc=100;oc-algo="loss";oc-validity=2000;oc-seq=[call_number].0',

@@ -6,15 +6,10 @@ import ssl
 import threading
 
 
-class Bridge:
-    """Every connection to `listen` is continued to `to`; TLS is spoken where a context is given."""
+class Background:
+    """Servers in a thread of their own, as long as somebody is within `with`."""
 
-    def __init__(self, listen, to, server=None, client=None, name=None, source=None):
-        self.listen, self.to = listen, to
-        self.server, self.client, self.name, self.source = server, client, name, source
-        self.handshakes = self.refused = 0
-        self.versions = set()
-        self._writers = []
+    def __init__(self):
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -31,18 +26,46 @@ class Bridge:
     def _run(self):
         asyncio.set_event_loop(self._loop)
         self._loop.set_exception_handler(self._trouble)
-        serve = asyncio.start_server(self._connected, *self.listen, ssl=self.server)
-        listening = self._loop.run_until_complete(serve)
+        listening = self._loop.run_until_complete(asyncio.gather(*self._servers()))
         self._ready.set()
         self._loop.run_forever()
-        listening.close()
+        for each in listening:
+            each.close()
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task.cancel()
-        for writer in self._writers:
-            writer.transport.abort()
+        self._over()
         self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         self._loop.close()
+
+    def _servers(self):
+        """What listens."""
+        raise NotImplementedError
+
+    def _trouble(self, _, context):
+        """Something failed that nobody waits for."""
+
+    def _over(self):
+        """Nothing is served any more."""
+
+
+class Bridge(Background):
+    """Every connection to `listen` is continued to `to`; TLS is spoken where a context is given."""
+
+    def __init__(self, listen, to, server=None, client=None, name=None, source=None):
+        self.listen, self.to = listen, to
+        self.server, self.client, self.name, self.source = server, client, name, source
+        self.handshakes = self.refused = 0
+        self.versions = set()
+        self._writers = []
+        super().__init__()
+
+    def _servers(self):
+        return [asyncio.start_server(self._connected, *self.listen, ssl=self.server)]
+
+    def _over(self):
+        for writer in self._writers:
+            writer.transport.abort()
 
     def _trouble(self, _, context):
         # A client that does not finish its handshake never reaches `_connected`.
