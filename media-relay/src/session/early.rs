@@ -53,8 +53,8 @@ pub(super) struct Early {
     pub(super) is_opened: bool,
     /// In the order in which they came.
     packets: VecDeque<Kept>,
-    /// Until when the peer may answer an offer of ours; the beginning of time where there is none.
-    answer_until: Timestamp,
+    /// Until when the peer may answer an offer of ours, in [`period`]s: a call has no room for more. None is at 0.
+    answer_until: u32,
 }
 
 #[derive(Debug)]
@@ -155,19 +155,24 @@ impl MediaSession {
     }
 }
 
+/// Which 65,536 microseconds since the start a time belongs to; they are counted for nine years.
+fn period(at: Timestamp) -> u32 {
+    u32::try_from(at.0 >> 16).unwrap_or(u32::MAX)
+}
+
 impl Early {
     /// An offer of ours is on its way to the peer, which has agreed to something before.
     pub(super) fn expect_answer(&mut self, now: Timestamp) {
-        self.answer_until = now + Duration::from_millis(EXPECTED_MS);
+        self.answer_until = period(now + Duration::from_millis(EXPECTED_MS));
     }
 
     /// It is answered or refused.
     pub(super) fn answered(&mut self) {
-        self.answer_until = Timestamp::default();
+        self.answer_until = 0;
     }
 
     fn awaits_answer(&self, now: Timestamp) -> bool {
-        now < self.answer_until
+        period(now) < self.answer_until
     }
 }
 
