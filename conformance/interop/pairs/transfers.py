@@ -222,7 +222,9 @@ def blind():
     for line, status in (("Refer-To: <mailto:ada@example.com>", 416), ("X-None: 1", 400)):
         one.asks("REFER", line, status=status)
     hung_up(one, other)
-    yield Pair("a transfer to nowhere is refused, and the call goes on", left, right, keys="")
+    # The record has the last of those that are refused at once.
+    yield Pair("a transfer to nowhere is refused, and the call goes on", left, right, keys="",
+               transfers=(("blind", "refused"),))
 
     left, right, one, other = called()
     left.pause(300)
