@@ -103,23 +103,15 @@ def silent():
     hung_up(one, last, after=2500)
     yield Pair("a target that rings too late is cancelled", left, right, third, goes_on=True, attempts=2, takes=9)
 
-    left, right, one, other = parties(2)
-    one.invite(to=NUMBER, answers=(180,))
-    other.called()
-    other.answers()
-    one.answered()
-    hung_up(one, other)
-    yield Pair("a call finds the second target where nobody is at the first", left, right, attempts=1,
-               targets=("gone", "right"))
-
-    left, right, one, other = parties(2)
-    one.invite(to=NUMBER, answers=(180,))
-    other.called()
-    other.answers()
-    one.answered()
-    hung_up(one, other)
-    yield Pair("a call finds the second server of a domain where nobody is at the first", left, right, attempts=1,
-               targets=("gone", "right"), is_domain=True)
+    for second, is_domain in (("target", False), ("server of a domain", True)):
+        left, right, one, other = parties(2)
+        one.invite(to=NUMBER, answers=(180,))
+        other.called()
+        other.answers()
+        one.answered()
+        hung_up(one, other)
+        yield Pair(f"a call finds the second {second} where nobody is at the first", left, right, attempts=1,
+                   targets=("gone", "right"), is_domain=is_domain)
 
     # RFC 7339: whoever takes no more calls says so in our Via, and has them again when its time is over.
     left, right, third, one, other, last = parties(3)
