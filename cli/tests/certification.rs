@@ -174,7 +174,7 @@ fn a_broken_subject_is_noticed_by_the_rule_that_it_breaks() {
 /// All of them take minutes: `causeway certify self-test`. These are every twelfth.
 #[test]
 fn some_of_all_broken_subjects_are_noticed() {
-    let (code, out, errors) = certify(&["self-test", "CON", "INB", "OUT", "--shard", "7/12"]);
+    let (code, out, errors) = certify(&["self-test", "CON", "INB", "OUT", "--shard", "7/24"]);
     assert_eq!(code, Some(0), "{out}\n{errors}");
 }
 

@@ -5,10 +5,10 @@
 //! side in a network namespace of its own and as the peer in another, with a link between the two. Nothing
 //! of the host's network is touched. Where the host allows no namespaces it says so.
 
-use crate::daemon::{Node, Phone, request};
+use crate::daemon::{Node, Phone, exit_to, request};
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -182,6 +182,34 @@ fn near() {
     // Nothing else would have made it go on so early: the target itself may be silent for 30 s.
     let expected = Duration::from_secs(17)..Duration::from_secs(25);
     assert!(expected.contains(&waited), "{waited:?}");
+}
+
+/// RFC 3261 §18.4, FM-52: what ICMP says of a request is as good as a response, and comes much sooner than none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_listens_is_left_for_the_next_target_at_once() {
+    let (caller, other) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.1").await);
+    let gone = UdpSocket::bind("127.0.0.77:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let node = Node::start_with(|text| {
+        let exit = exit_to(gone).replace(
+            "options = false",
+            "options = false\ntimers = { response_timeout = \"30s\" }",
+        );
+        let both = format!("{gone};udp\", \"{};udp\"", other.address);
+        format!("{text}{}", exit.replace(&format!("{gone};udp\""), &both))
+    })
+    .await;
+    let to = node.udp();
+    let uri = format!("sip:+15550100@{to}");
+    let invite = request("INVITE", &uri, caller.address, &caller.description());
+    caller.send(&invite, to).await;
+    other.hears("INVITE").await;
+    node.daemon.hang_up_all().await;
+    node.daemon.shutdown().await;
+    let records = node.lines.text();
+    assert!(records.contains(&gone.to_string()), "{records}");
 }
 
 /// Two calls, with the link cut between them: how long the second one took to go elsewhere.

@@ -3,7 +3,7 @@
 //! Each target is a function of some bytes that panics when something that must hold does not:
 //! a property of the product, never only "it did not crash". Three callers share them:
 //!
-//! - `cargo test -p causeway-fuzz` replays every corpus, the committed findings included;
+//! - `cargo test -p causeway-fuzz` replays every corpus, the committed findings included, and tries inputs made of them;
 //! - `fuzz/libfuzzer` is a package of its own with one libFuzzer binary per target, outside the
 //!   workspace because it needs a C++ compiler and coverage instrumentation;
 //! - `.ci/fuzz N` builds those and runs each for N seconds.

@@ -1,37 +1,12 @@
 //! Replays every corpus against its target, on stable Rust and with nothing else installed.
 
-use causeway_fuzz::{TARGETS, Target};
+mod inputs;
+
+use causeway_fuzz::TARGETS;
+use inputs::{inputs, root};
 use std::collections::BTreeSet;
 use std::fs;
 use std::panic::catch_unwind;
-use std::path::{Path, PathBuf};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder)
-        .unwrap_or_else(|fault| panic!("{}: {fault}", folder.display()))
-        .map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = entries.filter(|path| path.is_file()).collect();
-    files.sort();
-    files
-}
-
-/// Inputs of a target: its own, then those that it shares with other tests.
-fn inputs(target: &Target) -> Vec<PathBuf> {
-    let corpus = root().join("fuzz/corpus");
-    let shared = fs::read_to_string(corpus.join("shared")).unwrap();
-    let shared = shared.lines().filter_map(|line| {
-        let (name, folder) = line.split_once(' ').expect("target and folder");
-        (name == target.name).then(|| root().join(folder))
-    });
-    std::iter::once(corpus.join(target.name))
-        .chain(shared)
-        .flat_map(|folder| files(&folder))
-        .collect()
-}
 
 fn replay(name: &str) {
     let target = causeway_fuzz::target(name);

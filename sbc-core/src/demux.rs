@@ -15,6 +15,8 @@ use crate::id::ShardId;
 use crate::mint::{MAGIC_COOKIE, shard_of};
 use crate::sip::header::{Replaces, TargetDialog};
 use crate::sip::{HeaderName, Message, Method};
+use crate::transaction::own_key;
+use bytes::Bytes;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The shard that handles `message` when there are `shards` of them (at least 1).
@@ -25,6 +27,12 @@ pub fn shard_of_message(message: &Message, shards: u8) -> ShardId {
     named_shard(message)
         .filter(|shard| shard.0 < shards)
         .unwrap_or_else(|| by_call_id(message, shards))
+}
+
+/// The shard that has sent a request, of which this is the start.
+pub fn shard_of_own(start: &Bytes) -> Option<ShardId> {
+    let (branch, _) = own_key(start)?;
+    shard_of(branch.strip_prefix(MAGIC_COOKIE.as_bytes())?)
 }
 
 fn named_shard(message: &Message) -> Option<ShardId> {

@@ -54,6 +54,14 @@ pub enum Input {
         /// Why.
         why: FlowFault,
     },
+    /// The network has given back a datagram that we had sent: whom it was for cannot be reached (RFC 3261 §18.4).
+    /// Anybody may say so who has seen the datagram, and nobody else: its branch has to be one of ours.
+    Returned {
+        /// As much of it as came back.
+        start: Bytes,
+        /// What the network says.
+        why: FlowFault,
+    },
     /// An INVITE of ours waits for its connection to be made, and how long that may take; zero when it has
     /// been written now. Told only of one that had to wait: the time for its first response begins when it
     /// is written (TDR-DNS-002).

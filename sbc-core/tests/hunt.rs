@@ -3,11 +3,12 @@
 
 use crate::world;
 
+use bytes::Bytes;
 use sbc_core::core::Together;
 use sbc_core::id::{ShardId, TrunkName};
 use sbc_core::input::Input;
 use sbc_core::sip::Method;
-use sbc_core::transport::Protocol;
+use sbc_core::transport::{FlowFault, Protocol};
 use sbc_core::trunk::{TargetId, TargetState};
 use std::time::Duration;
 use world::two::{Two, two_carriers};
@@ -36,6 +37,46 @@ fn the_last_word_of_all_places_of_the_called_party_ends_the_hunt() {
         shard.next_response(status);
         assert!(shard.sent.is_empty());
     }
+}
+
+/// RFC 3261 §18.4: what the network gives back is as good as a refusal, whoever names the branch (FM-52).
+#[test]
+fn a_request_that_the_network_gives_back_goes_elsewhere_at_once() {
+    let text = two_carriers("", "").replace(
+        "to = [{ trunk = \"b\" }]",
+        "to = [{ trunk = \"b\" }, { trunk = \"teams-contoso\" }]",
+    );
+    let mut shard = Shard::with(config_of(&text));
+    shard.carrier_says(&carrier_invite("two", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let bytes = invite.bytes();
+    let branch = b";branch=z9hG4bK".len()
+        + bytes
+            .windows(15)
+            .position(|own| own == b";branch=z9hG4bK")
+            .unwrap();
+    let mut other = bytes.to_vec();
+    other[branch + 5] ^= 1;
+    let of_ack = [b"ACK", &bytes["INVITE".len()..]].concat();
+    // Those that are not ours, or too short to tell.
+    for start in [
+        Bytes::new(),
+        Bytes::from(other),
+        Bytes::from(of_ack),
+        bytes.slice(..branch + 8),
+        Bytes::from_static(b"INVITE\nVia: ;branch=;"),
+        Bytes::from_static(b"\xff \nVia: x;branch=\xff\r"),
+    ] {
+        let why = FlowFault::Connect("refused".to_owned());
+        shard.apply(Input::Returned { start, why });
+        assert!(shard.sent.is_empty());
+    }
+    let why = FlowFault::Connect("refused".to_owned());
+    let start = bytes.slice(..200);
+    shard.apply(Input::Returned { start, why });
+    let next = shard.next_request(Method::Invite);
+    assert_eq!(next.hop.protocol, Protocol::Tls, "to the other trunk");
 }
 
 #[test]

@@ -237,6 +237,7 @@ fn lane(input: &Input) -> Lane {
         Input::Media(media_api::Event::Reported { .. }) => Lane::Aside,
         Input::FlowLost { .. }
         | Input::SendFailed { .. }
+        | Input::Returned { .. }
         | Input::Leaves { .. }
         | Input::Outcome(..)
         | Input::Media(_)

@@ -310,6 +310,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new().unwrap());
         let (seen, saw) = mpsc::channel();
         let mut left: Vec<Timestamp> = Vec::new();
+        let mut was_asked = false;
         let step = move |now: Now, turn: Turn, _: &mut Effects| {
             match turn {
                 Turn::Apply(Input::Tick) => {
@@ -317,9 +318,11 @@ mod tests {
                     left.retain(|at| *at > now.mono);
                     let _ = seen.send(due);
                 }
-                Turn::Apply(_) => {
+                // A thread that is held up is told of that as well.
+                Turn::Apply(_) if !std::mem::replace(&mut was_asked, true) => {
                     left.extend((0..5).map(|ms| now.mono + Duration::from_millis(ms)))
                 }
+                Turn::Apply(_) => {}
                 Turn::Recover | Turn::Abandon => {}
             }
             left.first().copied()

@@ -218,6 +218,14 @@ impl CallMedia {
         }
     }
 
+    /// Tells that what was offered to the peer of an endpoint is refused.
+    pub(crate) fn expect_no_more(&self, cx: &mut Cx<'_>, endpoint: EndpointId) {
+        if self.is_active() {
+            let (session, endpoint) = (self.session, self.now(endpoint));
+            self.command(cx, Command::Rollback { session, endpoint });
+        }
+    }
+
     /// Joins two endpoints, or leaves the plan as it is if they are joined already.
     pub(crate) fn join(&mut self, cx: &mut Cx<'_>, a: EndpointId, b: EndpointId, silence_ms: u32) {
         let plan = BridgePlan {

@@ -530,8 +530,11 @@ impl Call {
 
     /// Our offer on `leg` came to nothing, and with it the offer of the leg that waits for it.
     fn unchanged(&mut self, cx: &mut Cx<'_>, leg: LegId, asker: Option<LegId>, status: Status) {
-        if let Some(leg) = self.legs.get_mut(&leg) {
-            leg.image.rollback();
+        if let Some(own) = self.legs.get_mut(&leg) {
+            own.image.rollback();
+            if own.image.has_keys() {
+                self.media.expect_no_more(cx, endpoint(leg));
+            }
         }
         if let Some(asker) = asker.and_then(|asker| self.legs.get_mut(&asker)) {
             asker.image.rollback();

@@ -178,6 +178,14 @@ impl Core {
                 table.send_failed(now.mono, transaction, why, out, &mut up);
                 self.indicate(now, up, None, out);
             }
+            Input::Returned { start, why } => {
+                let mut up = Vec::new();
+                let table = &mut self.plane.transactions;
+                if let Some(transaction) = table.request_of_ours(&start) {
+                    table.send_failed(now.mono, transaction, why, out, &mut up);
+                }
+                self.indicate(now, up, None, out);
+            }
             Input::Leaves {
                 transaction,
                 within,

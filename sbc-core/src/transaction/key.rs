@@ -100,6 +100,19 @@ pub(super) fn own_sent_by(request: &Bytes) -> Option<SentBy> {
     })
 }
 
+/// Key of a request of ours, of which only the start is known.
+pub fn own_key(start: &Bytes) -> Option<(Bytes, Method)> {
+    let mut lines = start.split(|octet| *octet == b'\n');
+    let method = lines.next()?.split(|octet| *octet == b' ').next()?;
+    let via = lines.next()?.strip_prefix(b"Via: ")?;
+    // What ends at an end of ours might have gone on: then it is not known.
+    let from = memchr::memmem::find(via, b";branch=")? + b";branch=".len();
+    let branch = via.get(from..)?;
+    let branch = branch.get(..memchr::memchr2(b';', b'\r', branch)?)?;
+    let method = Method::parse(start.slice_ref(method)).ok()?;
+    Some((start.slice_ref(branch), method))
+}
+
 /// Whether a response has come to its end with us: what still has another Via below ours was not
 /// asked by us (RFC 3261 §8.1.3.3).
 pub(super) fn has_one_via(response: &Message) -> bool {

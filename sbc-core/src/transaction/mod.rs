@@ -13,6 +13,7 @@ mod server;
 mod table;
 mod timer;
 
+pub use key::own_key;
 pub use table::{Bounds, MAX_SERVER_TRANSACTIONS, Table, TableSizes, Unreturned};
 pub use timer::TimerSet;
 

@@ -10,7 +10,8 @@ use super::client::{self, Client};
 use super::invite_client::{self, InviteClient};
 use super::invite_server::{self, InviteServer};
 use super::key::{
-    ClientKey, SentBy, ServerKey, client_key, has_one_via, merge_key, own_sent_by, server_key,
+    ClientKey, SentBy, ServerKey, client_key, has_one_via, merge_key, own_key, own_sent_by,
+    server_key,
 };
 use super::server::{self, Server, Trying};
 use super::{Counted, Indication, Manners, Owner, Sender, TimerSet, Verdict};
@@ -754,6 +755,11 @@ impl Table {
             });
         }
         self.look_after(id);
+    }
+
+    /// The transaction of a request that we have sent, of which this is the start.
+    pub fn request_of_ours(&self, start: &Bytes) -> Option<TransactionId> {
+        self.clients.get(&own_key(start)?).copied()
     }
 
     /// A connection is gone: requests that were to use exactly this one fail at once (SIP-126), and

@@ -148,9 +148,12 @@ pub fn formats(message: &Message) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// How many orders have changed anything at the relay: that an answer is expected changes nothing.
+/// How many orders have changed anything at the relay: that an answer is expected, or no more, changes nothing.
 pub fn changes(call: &Call) -> usize {
     let orders = call.shard.media.iter();
-    let changes = orders.filter(|own| !matches!(own, media_api::Command::Expect { .. }));
+    let changes = orders.filter(|own| {
+        use media_api::Command::{Expect, Rollback};
+        !matches!(own, Expect { .. } | Rollback { .. })
+    });
     changes.count()
 }

@@ -21,6 +21,7 @@ mod patience;
 mod pool;
 mod renewal;
 mod retirement;
+mod returned;
 mod sockets;
 mod strangers;
 mod stream;
@@ -41,6 +42,7 @@ pub use pool::Secured;
 use pool::{Found, Line, Outgoing, Pings, Pool, Queue};
 use retirement::Retired;
 use sbc_core::config::{Config, Listener};
+use sbc_core::demux::shard_of_own;
 use sbc_core::event::DropCode;
 use sbc_core::id::{FlowId, ListenerName, ShardId, TlsContextName, TransactionId};
 use sbc_core::input::Input;
@@ -780,6 +782,14 @@ impl Shared {
         if let Some(inbox) = self.inboxes.of(shard) {
             // Reports of our own side are always taken.
             let _ = inbox.push(Input::SendFailed { transaction, why });
+        }
+    }
+
+    /// A datagram of ours came back.
+    fn returned(&self, start: Bytes, why: FlowFault) {
+        if let Some(inbox) = shard_of_own(&start).and_then(|shard| self.inboxes.of(shard)) {
+            // Reports of our own side are always taken.
+            let _ = inbox.push(Input::Returned { start, why });
         }
     }
 

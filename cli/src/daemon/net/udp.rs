@@ -1,6 +1,6 @@
 //! Datagrams of one listener: exact bind, answers from the same socket, read by a shard while it waits.
 
-use super::{Shared, options};
+use super::{Shared, options, returned};
 use crate::daemon::inbox::Inbox;
 use crate::daemon::poller::{Source, Token};
 use crate::sink::metrics::ListenerMetrics;
@@ -24,6 +24,8 @@ const MAX_DATAGRAM: usize = 65_535;
 const BATCH: usize = 256;
 /// Remote addresses whose flow ids are kept; only peers of trunks get one.
 const MAX_FLOWS: usize = 65_536;
+/// Datagrams of ours that came back and are looked at in one turn.
+const MAX_RETURNED: usize = 64;
 /// Datagrams that may wait for room in the socket.
 const MAX_LATE: usize = 1024;
 
@@ -65,6 +67,7 @@ impl Udp {
         metrics: Arc<ListenerMetrics>,
     ) -> io::Result<Arc<Self>> {
         let socket = options::udp(bind, dscp)?;
+        returned::want(&socket);
         let local = socket.local_addr()?;
         Ok(Arc::new(Self {
             name,
@@ -134,7 +137,7 @@ impl Udp {
     }
 
     fn receive(&self, shared: &Arc<Shared>, buffer: &mut [u8]) {
-        for _ in 0..BATCH {
+        for count in 0..BATCH {
             match self.socket.recv_from(buffer) {
                 Ok((length, remote)) => {
                     let datagram = buffer.get(..length).unwrap_or_default();
@@ -146,9 +149,15 @@ impl Udp {
                         shared.metrics.panics.with_label_values(&["net"]).inc();
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // We were woken for something.
+                    if count == 0 {
+                        self.take_back(shared);
+                    }
+                    return;
+                }
                 // An ICMP error of an earlier send; the socket itself is fine.
-                Err(error) if is_of_peer(&error) => {}
+                Err(error) if is_of_peer(&error) => self.take_back(shared),
                 Err(error) => {
                     shared
                         .log
@@ -159,6 +168,16 @@ impl Udp {
                     return;
                 }
             }
+        }
+    }
+
+    /// Tells whoever sent what has come back.
+    fn take_back(&self, shared: &Shared) {
+        for _ in 0..MAX_RETURNED {
+            let Some((start, why)) = returned::next(&self.socket) else {
+                return;
+            };
+            shared.returned(start, FlowFault::Connect(why.to_string()));
         }
     }
 
@@ -252,8 +271,9 @@ impl Udp {
     /// Gives a datagram to the kernel, or back if there is no room.
     fn attempt(&self, shared: &Shared, late: Late) -> Option<Late> {
         let mut sent = self.socket.send_to(&late.bytes, late.remote);
-        if is_refused(&sent) {
-            // The error of an earlier datagram to somebody else; this one was not sent.
+        if sent.as_ref().is_err_and(is_of_peer) {
+            // Mostly the error of an earlier datagram, to somebody else; this one was not sent.
+            self.take_back(shared);
             sent = self.socket.send_to(&late.bytes, late.remote);
         }
         match sent {
@@ -293,10 +313,6 @@ impl Source for Reader {
         let mut buffer = self.buffer.lock().unwrap_or_else(PoisonError::into_inner);
         self.udp.receive(&self.shared, &mut buffer);
     }
-}
-
-fn is_refused(sent: &io::Result<usize>) -> bool {
-    matches!(sent, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 fn is_of_peer(error: &io::Error) -> bool {
