@@ -796,3 +796,46 @@ fn from_user(invite: &str) -> String {
         .expect("a user")
         .to_owned()
 }
+
+/// SIPconnect 1.1 and 2.0: numbers with `user=phone` everywhere, the caller asserted both ways, History-Info.
+#[test]
+fn a_trunk_of_sipconnect_is_told_what_its_profile_asks_for() {
+    let config = carrier_with("preset = \"sipconnect\"");
+    let (_, invite) = outward(&config, DIVERTED);
+    let number = |number: &str| format!("sip:{number}@192.0.2.11;user=phone");
+    assert_eq!(
+        from(&invite),
+        format!("\"Ada\" <{}>", number("+493023125456"))
+    );
+    let asserted = value(&invite, "P-Asserted-Identity").expect("asserted");
+    assert!(asserted.contains(&number("+493023125456")), "{asserted}");
+    let uri = String::from_utf8_lossy(&invite.request_uri()).into_owned();
+    assert_eq!(uri, "sip:+498999998001@198.51.100.20:5060;user=phone");
+    let to = value(&invite, "To").expect("To");
+    assert_eq!(to, "<sip:+498999998001@198.51.100.20;user=phone>");
+    let history = value(&invite, "History-Info").expect("told");
+    assert!(history.contains("+493023125777"), "{history}");
+    // Who hides is asserted to the provider, and to nobody else.
+    let hidden =
+        "Privacy: id\nP-Asserted-Identity: <sip:+493023125456@sip.pstnhub.microsoft.com>\n";
+    let (_, invite) = outward(&config, hidden);
+    assert!(from(&invite).contains("anonymous.invalid"));
+    assert_eq!(value(&invite, "Privacy").as_deref(), Some("id"));
+    let asserted = value(&invite, "P-Asserted-Identity").expect("asserted");
+    assert!(asserted.contains(&number("+493023125456")), "{asserted}");
+    // And what it asserts is believed.
+    let told = "P-Asserted-Identity: <sip:+498999998777@198.51.100.20;user=phone>\n";
+    let (mut shard, _) = inward(&config, told);
+    shard.pass(Duration::from_secs(300));
+    assert_eq!(shard.records[0].asserted.as_deref(), Some("+498999998777"));
+    // A key that is written counts more.
+    let (_, invite) = outward(
+        &config.replace(
+            "preset = \"sipconnect\"",
+            "preset = \"sipconnect\"\ntrusted = false\nidentity = { user_phone = \"never\" }",
+        ),
+        "",
+    );
+    assert_eq!(from(&invite), "\"Ada\" <sip:+493023125456@192.0.2.11>");
+    assert_eq!(value(&invite, "P-Asserted-Identity"), None);
+}

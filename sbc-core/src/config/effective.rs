@@ -102,6 +102,10 @@ impl Reader<'_> {
                     ),
                 });
             }
+            let is_sipconnect = inherit::text(table, "preset") == Some("sipconnect");
+            let own = of_sipconnect().into_iter().filter(|_| is_sipconnect);
+            let own: Vec<Setting> = own.filter(|own| !hides(&settings, own)).collect();
+            settings.extend(own);
             let usual = of_preset(trunk).into_iter();
             let usual: Vec<Setting> = usual.filter(|own| !hides(&settings, own)).collect();
             settings.extend(usual);
@@ -231,6 +235,30 @@ fn own_transforms(loaded: &Loaded, trunk: &Trunk) -> String {
 }
 
 /// What the preset decides about a trunk where nothing is written, each with its reason.
+/// What makes a trunk of SIPconnect of a carrier's.
+fn of_sipconnect() -> Vec<Setting> {
+    let all = [
+        ("trusted", "true", "each side asserts who calls"),
+        ("identity.user_phone", "always", "URIs of numbers say so"),
+        (
+            "identity.number_format",
+            "digits",
+            "E.164 with +, and what is dialled as it is",
+        ),
+        (
+            "identity.diversion",
+            "history-info",
+            "who forwarded a call is told",
+        ),
+    ];
+    all.map(|(key, value, why)| Setting {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        because: format!("preset sipconnect: {why}"),
+    })
+    .into()
+}
+
 fn of_preset(trunk: &Trunk) -> Vec<Setting> {
     let is_teams = trunk.preset == Preset::Teams;
     let preset = match trunk.preset {

@@ -249,6 +249,8 @@ pub(super) enum Mode {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum WrittenPreset {
     Carrier,
+    /// A carrier or PBX that keeps to SIPconnect.
+    SipConnect,
     Teams,
     /// An appliance of a branch that stands for Teams while that cannot be reached.
     Appliance,
@@ -258,7 +260,7 @@ impl WrittenPreset {
     /// Whose rules its peer follows.
     pub(super) const fn preset(self) -> Preset {
         match self {
-            Self::Carrier => Preset::Carrier,
+            Self::Carrier | Self::SipConnect => Preset::Carrier,
             Self::Teams | Self::Appliance => Preset::Teams,
         }
     }
@@ -266,6 +268,7 @@ impl WrittenPreset {
     pub(super) fn defaults(self, cloud: Cloud) -> Defaults {
         match self {
             Self::Carrier => preset::carrier::defaults(),
+            Self::SipConnect => preset::sipconnect::defaults(),
             Self::Teams => preset::teams::defaults(cloud),
             Self::Appliance => preset::sba::defaults(),
         }

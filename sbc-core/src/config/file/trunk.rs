@@ -28,6 +28,7 @@ pub(super) fn trunk(
     section.refuse_empty("srtp_suites", "[\"AES_CM_128_HMAC_SHA1_80\"]", out);
     let presets = [
         ("carrier", WrittenPreset::Carrier),
+        ("sipconnect", WrittenPreset::SipConnect),
         ("teams", WrittenPreset::Teams),
         ("sba", WrittenPreset::Appliance),
     ];

@@ -2,6 +2,7 @@
 
 pub(super) mod carrier;
 pub(super) mod sba;
+pub(super) mod sipconnect;
 pub(super) mod teams;
 
 use super::{HistoryForm, IpNet, NumberForm, OptionsProbe, SessionTimer, SipTimers, UriForm};
