@@ -12,7 +12,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A daemon in a process of its own, so that it can be killed.
-struct Killed(Child);
+pub(crate) struct Killed(Child);
+
+impl Killed {
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
 
 impl Drop for Killed {
     /// As `kill -9`.
@@ -22,14 +28,14 @@ impl Drop for Killed {
     }
 }
 
-async fn told(socket: PathBuf, path: &'static str) -> Option<String> {
+pub(crate) async fn told(socket: PathBuf, path: &'static str) -> Option<String> {
     let asked = tokio::task::spawn_blocking(move || ask(&socket, "GET", path));
     let answer = asked.await.unwrap().ok()?;
     (answer.status == 200).then_some(answer.body)
 }
 
 /// Starts it and waits until it serves. Another program may have one of its ports for a moment.
-async fn started(folder: &Path) -> Killed {
+pub(crate) async fn started(folder: &Path) -> Killed {
     let deadline = Instant::now() + 3 * PATIENCE;
     let start = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));

@@ -526,7 +526,8 @@ async fn what_an_operator_did_wrong_is_told_in_whole_sentences() {
         "{told}"
     );
     for wanted in [
-        "state              draining; \"causeway drain --off\" takes new calls again",
+        "state              drained: nobody calls it any more and no call is left; stop it, or take new calls again with \
+         \"causeway drain --off\"",
         "ready              no: draining: no new calls are taken",
         "                   no: no target of any carrier trunk answers",
     ] {
@@ -552,13 +553,13 @@ async fn a_draining_node_is_not_ready_and_takes_calls_again_afterwards() {
         "{told}"
     );
     assert_eq!(node.ask("GET", "/startupz").await.status, 200);
-    // Teams may call for a while, and then nobody does.
+    // No trunk is one of Teams that is asked by OPTIONS, so nobody has to notice first.
     let state = async || {
         let told = node.ask("GET", "/status").await.body;
         let told: serde_json::Value = serde_json::from_str(&told).unwrap();
         told["state"].clone()
     };
-    assert_eq!(state().await, "draining");
+    assert_eq!(state().await, "drained");
     assert_eq!(node.ask("POST", "/drain/now").await.status, 200);
     assert_eq!(state().await, "drained");
     // A wish for more time comes too late.

@@ -322,6 +322,34 @@ async fn a_graceful_restart_ends_calls_in_time_and_has_the_manager_start_the_dae
     assert!(spool.contains("the time that the drain gave it"), "{spool}");
 }
 
+/// A configuration without the trunks of Teams.
+fn without_teams(text: &str) -> String {
+    let (before, rest) = text
+        .split_once("[[trunk]]\nname = \"teams-contoso\"")
+        .unwrap();
+    let (_, carrier) = rest.split_once("[[trunk]]\nname = \"carrier\"").unwrap();
+    format!("{before}[[trunk]]\nname = \"carrier\"{carrier}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_graceful_restart_without_teams_and_calls_waits_for_nothing() {
+    let (directory, _) = configured(|text| without_teams(&text));
+    let folder = directory.path().to_owned();
+    let started = tokio::task::spawn_blocking(move || Service::start(&folder));
+    let mut service = started.await.unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+    command.args(["restart", "--graceful", "--no-wait", "--yes", "--socket"]);
+    command.arg(directory.path().join("run/api.sock"));
+    let ended = tokio::task::spawn_blocking(move || {
+        let done = command.output().unwrap();
+        // Its patience is far shorter than the time that Teams would be given.
+        (done, service.exit_code())
+    });
+    let (done, code) = ended.await.unwrap();
+    assert!(done.status.success(), "{done:?}");
+    assert_eq!(code, Some(75));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_that_nobody_would_start_again_is_not_restarted() {
     let node = Node::start().await;

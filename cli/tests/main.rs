@@ -2,6 +2,7 @@
 //! it waits: for timers, for audio, for a daemon to start.
 
 mod acme;
+mod activated;
 mod api;
 mod authority;
 mod bundle;
@@ -11,6 +12,7 @@ mod certification;
 mod certify;
 mod check;
 mod closed;
+mod confined;
 mod crash;
 mod daemon;
 mod datagram;

@@ -2,7 +2,7 @@
 
 use crate::daemon::{configured, free_port, private};
 use crate::restart::started;
-use crate::support::{PATIENCE, client};
+use crate::support::{Authority, Leaf, PATIENCE, client};
 
 use causeway::client::{Answer, send};
 use causeway::daemon::Daemon;
@@ -475,4 +475,100 @@ async fn a_reload_that_takes_long_holds_up_no_other_question_and_the_next_one_is
         })
     );
     desk.daemon.shutdown().await;
+}
+
+/// Asks for figures over TLS, as a client that shows this certificate; nothing if it is not served.
+async fn figures(
+    port: u16,
+    roots: RootCertStore,
+    leaf: Option<&Leaf>,
+    accept: &str,
+) -> Option<String> {
+    let tcp = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let name = ServerName::try_from("sbc.contoso.example").unwrap();
+    let mut tls = client(roots, leaf).connect(name, tcp).await.ok()?;
+    let request = format!(
+        "GET /metrics HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+    );
+    tls.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    timeout(PATIENCE, tls.read_to_end(&mut answer))
+        .await
+        .unwrap()
+        .ok()?;
+    Some(String::from_utf8(answer).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn figures_over_tls_are_for_those_who_show_a_certificate_of_theirs() {
+    let port = AtomicU16::new(0);
+    let (directory, path) = configured(|text| {
+        let own = free_port();
+        // Ordering: one thread.
+        port.store(own, Ordering::Relaxed);
+        let folder = text
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("unix = \"")?
+                    .strip_suffix("/run/api.sock\"")
+            })
+            .unwrap()
+            .to_owned();
+        format!(
+            "{text}\n[metrics]\nlisten = \"127.0.0.1:{own}\"\ntls = \"contoso\"\n\
+             client_ca = \"{folder}/ca.pem\"\nmax_series = 1000\n"
+        )
+    });
+    let (folder, port) = (directory.path(), port.into_inner());
+    let daemon = started(folder).await;
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let roots = || {
+        let mut roots = RootCertStore::empty();
+        let pem = read("ca.pem");
+        roots
+            .add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap())
+            .unwrap();
+        roots
+    };
+    let known = Leaf {
+        chain_pem: read("fabrikam.pem"),
+        key_pem: read("fabrikam.key"),
+    };
+    let stranger = Authority::new().leaf(&["monitoring.example"]);
+    assert_eq!(figures(port, roots(), None, "*/*").await, None);
+    assert_eq!(figures(port, roots(), Some(&stranger), "*/*").await, None);
+    let plain = figures(port, roots(), Some(&known), "*/*").await.unwrap();
+    assert!(
+        plain.starts_with("HTTP/1.1 200") && plain.contains("text/plain; version=0.0.4"),
+        "{plain}"
+    );
+    assert!(plain.contains("# TYPE sbc_panics_total counter") && !plain.contains("# EOF"));
+    let asked = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+    let open = figures(port, roots(), Some(&known), asked).await.unwrap();
+    assert!(
+        open.contains("application/openmetrics-text; version=1.0.0") && open.ends_with("# EOF\n"),
+        "{open}"
+    );
+    assert!(open.contains("# TYPE sbc_panics counter"), "{open}");
+
+    // How many there may be is a matter of a reload, who may ask is not.
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(
+        &path,
+        text.replace("max_series = 1000", "max_series = 2000"),
+    )
+    .unwrap();
+    daemon.reload().await.unwrap();
+    let open = text.replace(
+        &format!("client_ca = \"{}/ca.pem\"\nmax_", folder.display()),
+        "max_",
+    );
+    assert_ne!(open, text);
+    std::fs::write(&path, open).unwrap();
+    let refused = daemon.reload().await.unwrap_err().to_string();
+    assert!(
+        refused.contains("[metrics]") && refused.contains("restart"),
+        "{refused}"
+    );
+    daemon.shutdown().await;
 }

@@ -40,6 +40,11 @@ impl<const N: usize> Timers<N> {
         self.0[timer] < NEVER
     }
 
+    /// When a timer is due, if it runs.
+    pub fn at(&self, timer: usize) -> Option<Timestamp> {
+        Some(self.0[timer]).filter(|at| *at < NEVER)
+    }
+
     /// Arms a timer that does not run, or is due later than this.
     pub fn set_by(&mut self, timer: usize, at: Timestamp) {
         self.0[timer] = self.0[timer].min(at);

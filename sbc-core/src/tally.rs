@@ -88,6 +88,7 @@ pub struct CountedMethod(u8);
 
 impl CountedMethod {
     const ACK: Self = Self(1);
+    const BYE: Self = Self(2);
 
     /// As it is written.
     pub fn named(name: &str) -> Self {
@@ -225,7 +226,7 @@ impl RefreshResult {
     }
 }
 
-/// Upper ends of the buckets of answers to OPTIONS, in milliseconds.
+/// Upper ends of the buckets of answers to OPTIONS and BYE, in milliseconds.
 const ANSWER_MS: [u64; 9] = [5, 10, 20, 50, 100, 200, 500, 1_000, 5_000];
 
 type Row = Box<[AtomicU64; ANY_CODE]>;
@@ -238,9 +239,29 @@ pub struct TrunkTally {
     repeated: [[AtomicU64; 2]; 2],
     missed: [AtomicU64; Missed::ALL.len()],
     refreshes: [[AtomicU64; RefreshResult::ALL.len()]; 2],
-    /// OPTIONS of ours by how long their answer took; the last of those that took longer.
-    answers: [AtomicU64; ANSWER_MS.len() + 1],
-    answers_us: AtomicU64,
+    /// OPTIONS of ours that were answered.
+    answers: Times,
+    /// BYEs of ours that were answered by a 2xx.
+    disconnects: Times,
+}
+
+/// How long something took.
+#[derive(Default)]
+struct Times {
+    /// By buckets; the last is of those that took longer.
+    counts: [AtomicU64; ANSWER_MS.len() + 1],
+    us: AtomicU64,
+}
+
+impl Times {
+    fn took(&self, time: Duration) {
+        let us = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        let at = ANSWER_MS.iter().position(|ms| us <= ms * 1_000);
+        if let Some(counter) = self.counts.get(at.unwrap_or(ANSWER_MS.len())) {
+            counter.fetch_add(1, ORDER);
+        }
+        self.us.fetch_add(us, ORDER);
+    }
 }
 
 impl TrunkTally {
@@ -293,12 +314,15 @@ impl TrunkTally {
 
     /// OPTIONS of ours were answered after so long.
     pub fn options_answered(&self, took: Duration) {
-        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let at = ANSWER_MS.iter().position(|ms| us <= ms * 1_000);
-        if let Some(counter) = self.answers.get(at.unwrap_or(ANSWER_MS.len())) {
-            counter.fetch_add(1, ORDER);
+        self.answers.took(took);
+    }
+
+    /// A request of ours that began so long ago was answered by a 2xx: of a BYE that is the session disconnect delay
+    /// (RFC 6076 §4.4).
+    pub(crate) fn succeeded(&self, method: CountedMethod, took: Duration) {
+        if method == CountedMethod::BYE {
+            self.disconnects.took(took);
         }
-        self.answers_us.fetch_add(us, ORDER);
     }
 }
 
@@ -447,6 +471,8 @@ pub struct TrunkFigures {
     pub refreshes: BTreeMap<(RefreshRole, RefreshResult), u64>,
     /// Answers to OPTIONS of ours by the upper end of how long they took, and those of any time.
     pub answers: Answers,
+    /// The same of BYEs of ours and their 2xx.
+    pub disconnects: Answers,
 }
 
 /// How long answers took.
@@ -464,6 +490,17 @@ impl Answers {
     /// Upper ends in seconds.
     pub fn ends() -> [f64; ANSWER_MS.len()] {
         ANSWER_MS.map(|ms| ms as f64 / 1_000.0)
+    }
+
+    fn add(&mut self, own: &Times) {
+        for (at, counter) in own.counts.iter().enumerate() {
+            let count = counter.load(ORDER);
+            self.count += count;
+            if let Some(bucket) = self.counts.get_mut(at) {
+                *bucket += count;
+            }
+        }
+        self.sum_us += own.us.load(ORDER);
     }
 }
 
@@ -500,15 +537,8 @@ impl TrunkFigures {
                 add(&mut self.refreshes, (role, result), counter);
             }
         }
-        let answers = &mut self.answers;
-        for (at, counter) in own.answers.iter().enumerate() {
-            let count = counter.load(ORDER);
-            answers.count += count;
-            if let Some(bucket) = answers.counts.get_mut(at) {
-                *bucket += count;
-            }
-        }
-        answers.sum_us += own.answers_us.load(ORDER);
+        self.answers.add(&own.answers);
+        self.disconnects.add(&own.disconnects);
     }
 }
 

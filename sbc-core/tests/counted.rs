@@ -69,6 +69,25 @@ fn a_call_is_counted_at_both_trunks_message_by_message() {
 }
 
 #[test]
+fn how_long_a_bye_of_ours_takes_is_known_of_its_trunk_and_a_refusal_has_no_time() {
+    for (status, counted) in [("200 OK", 1), ("481 Call Does Not Exist", 0)] {
+        let together = Together::default();
+        let mut call = Call::of(Shard::new().counting(&together));
+        call.says("BYE", "", "");
+        call.shard.next_response(200);
+        let bye = call.shard.next_request(Method::Bye).message;
+        call.shard.pass(Duration::from_millis(40));
+        call.shard.teams_says(&response(&bye, status, "", "", ""));
+        // It counts once, however often it comes.
+        call.shard.teams_says(&response(&bye, status, "", "", ""));
+        let took = of(&together, "teams-contoso").disconnects;
+        assert_eq!(took.count, counted, "{status}");
+        assert_eq!(took.sum_us, 40_000 * counted, "{status}");
+        assert_eq!(of(&together, "carrier-a").disconnects.count, 0);
+    }
+}
+
+#[test]
 fn a_refusal_and_its_ack_and_a_cancel_are_those_of_their_trunk() {
     let together = Together::default();
     let mut shard = Shard::new().counting(&together);

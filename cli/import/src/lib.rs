@@ -2,6 +2,7 @@
 //!
 //! Nothing here reads a file or asks the host. What could not be carried over is told with its line, never left
 //! out in silence; memory is bounded by the limits below, whatever the text says.
+#![forbid(unsafe_code)]
 
 pub mod audiocodes;
 mod claims;

@@ -47,8 +47,10 @@ mod transfer;
 mod trunks;
 mod who;
 
+use crate::config::read_roots;
 use crate::daemon::Daemon;
 use crate::daemon::net::bind_advice;
+use crate::daemon::net::tls::provider;
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::DefaultBodyLimit;
@@ -60,8 +62,11 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use sbc_core::config::ApiListen;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use sbc_core::config::{ApiListen, FileFault, MetricsListen};
 use sbc_core::id::TlsContextName;
+use std::fmt::Display;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -211,8 +216,37 @@ impl IntoResponse for Problem {
 /// Socket and listener, open but not served yet. Dropped like this they leave nothing behind.
 pub struct Doors {
     unix: OperatorSocket,
-    tcp: Option<TcpListener>,
+    metrics: Option<FigureDoor>,
     network: Option<(TcpListener, TlsContextName)>,
+}
+
+/// The listener for figures.
+struct FigureDoor {
+    tcp: TcpListener,
+    /// Whose certificate it shows, and whose it wants to see.
+    tls: Option<(TlsContextName, Option<Arc<dyn ClientCertVerifier>>)>,
+}
+
+impl FigureDoor {
+    async fn open(wanted: &MetricsListen) -> io::Result<Self> {
+        let clients = match &wanted.client_ca {
+            Some(path) => Some(clients(path)?),
+            None => None,
+        };
+        let tls = wanted.tls.clone().map(|context| (context, clients));
+        let tcp = TcpListener::bind(wanted.address).await?;
+        Ok(Self { tcp, tls })
+    }
+}
+
+/// Whoever shows a certificate that one of these roots has issued.
+fn clients(path: &str) -> io::Result<Arc<dyn ClientCertVerifier>> {
+    let unusable = |why: &dyn Display| io::Error::other(format!("client_ca {path}: {why}"));
+    let (roots, _) = read_roots(path).map_err(|fault| match fault {
+        FileFault::Unreadable(why) | FileFault::Unusable(why) => unusable(&why),
+    })?;
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    clients.build().map_err(|why| unusable(&why))
 }
 
 impl Doors {
@@ -222,15 +256,16 @@ impl Doors {
     /// Everything that cannot be opened; nothing is open then.
     pub async fn open(
         socket: &Path,
-        metrics: Option<SocketAddr>,
+        metrics: Option<&MetricsListen>,
         network: Option<&ApiListen>,
     ) -> Result<Self, Vec<AdminFault>> {
         let mut faults = Vec::new();
         let unix = OperatorSocket::bind(socket).await;
-        let tcp = match metrics {
-            Some(address) => match TcpListener::bind(address).await {
-                Ok(bound) => Some(bound),
+        let metrics = match metrics {
+            Some(wanted) => match FigureDoor::open(wanted).await {
+                Ok(door) => Some(door),
                 Err(why) => {
+                    let address = wanted.address;
                     faults.push(AdminFault::Metrics { address, why });
                     None
                 }
@@ -249,7 +284,11 @@ impl Doors {
             None => None,
         };
         match unix {
-            Ok(unix) if faults.is_empty() => Ok(Self { unix, tcp, network }),
+            Ok(unix) if faults.is_empty() => Ok(Self {
+                unix,
+                metrics,
+                network,
+            }),
             Ok(_) => Err(faults),
             Err(why) => {
                 let path = socket.to_owned();
@@ -267,9 +306,13 @@ impl Admin {
             daemon: Arc::downgrade(daemon),
             desk: Arc::default(),
         };
-        let Doors { unix, tcp, network } = doors;
+        let Doors {
+            unix,
+            metrics,
+            network,
+        } = doors;
         let (unix, socket) = unix.keep();
-        let address = tcp.as_ref().and_then(|tcp| tcp.local_addr().ok());
+        let address = metrics.as_ref().and_then(|own| own.tcp.local_addr().ok());
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {
             // A sender that is gone means the same.
@@ -300,13 +343,28 @@ impl Admin {
             let serving = network::run(tcp, identity, router, ends);
             tasks.push(tokio::spawn(serving));
         }
-        if let Some(tcp) = tcp {
+        if let Some(FigureDoor { tcp, tls }) = metrics {
             let figures = or_problem(readable()).with_state(access);
-            let ends = until(stopped);
-            tasks.push(tokio::spawn(async move {
-                let tcp = bounded::Bounded::new(tcp);
-                let _ = axum::serve(tcp, figures).with_graceful_shutdown(ends).await;
-            }));
+            let ends = stopped.clone();
+            tasks.push(match tls {
+                Some((context, clients)) => {
+                    let daemon = Arc::downgrade(daemon);
+                    let identity = move || {
+                        let identities = daemon.upgrade()?.net().identities();
+                        let context = identities.get(&context)?;
+                        match &clients {
+                            Some(clients) => context.serve_known(Arc::clone(clients)).ok(),
+                            None => context.serve().ok(),
+                        }
+                    };
+                    tokio::spawn(network::run(tcp, identity, figures, ends))
+                }
+                None => tokio::spawn(async move {
+                    let tcp = bounded::Bounded::new(tcp);
+                    let serving = axum::serve(tcp, figures);
+                    let _ = serving.with_graceful_shutdown(until(ends)).await;
+                }),
+            });
         }
         Self {
             stop,

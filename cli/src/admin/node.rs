@@ -3,13 +3,14 @@
 use super::who::Who;
 use super::{Access, Problem};
 use crate::daemon::Daemon;
+use crate::daemon::confine::{self, Held};
 use crate::daemon::generations::Origin;
-use crate::sink::metrics::PeerHealth;
+use crate::sink::metrics::{Metrics, PeerHealth, open};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Query, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sbc_core::config::{Config, Preset, Trunk};
 use sbc_core::trunk::{RegistrationState, TargetState};
@@ -19,14 +20,26 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) async fn metrics(State(access): State<Access>) -> Result<Response, Problem> {
-    let text = scraped(&*access.daemon()?);
-    let form = "text/plain; version=0.0.4; charset=utf-8";
+pub(super) async fn metrics(
+    State(access): State<Access>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let daemon = access.daemon()?;
+    let asked = headers.get_all(ACCEPT).iter();
+    let mut asked = asked.filter_map(|value| value.to_str().ok());
+    let (form, text) = match asked.any(|value| value.contains(open::NAME)) {
+        true => (open::FORM, scraped_as(&daemon, Metrics::open_text)),
+        false => ("text/plain; version=0.0.4; charset=utf-8", scraped(&daemon)),
+    };
     Ok(([(CONTENT_TYPE, form)], text).into_response())
 }
 
 /// Every metric as it is now.
 pub(super) fn scraped(daemon: &Daemon) -> String {
+    scraped_as(daemon, Metrics::text)
+}
+
+fn scraped_as(daemon: &Daemon, text: fn(&Metrics) -> String) -> String {
     let metrics = &daemon.sinks().metrics;
     for inbox in daemon.inboxes().all() {
         let queue = format!("shard{}", inbox.shard().0);
@@ -40,12 +53,12 @@ pub(super) fn scraped(daemon: &Daemon) -> String {
     let log = metrics.queue_dropped.with_label_values(&["log"]);
     log.inc_by(daemon.sinks().log.dropped().saturating_sub(log.get()));
     let before = metrics.dropped_series();
-    let text = metrics.text();
+    let text = text(metrics);
     let dropped = metrics.dropped_series();
     if before == 0 && dropped > 0 {
         let told = format!(
-            "{dropped} series are left out of what is scraped, because there are more than 50,000: the largest metrics \
-             are cut; fewer trunks with calls on one node make fewer"
+            "{dropped} series are left out of what is scraped, because there are more than [metrics] max_series: the \
+             largest metrics are cut; fewer trunks with calls on one node make fewer"
         );
         daemon.sinks().log.warn("metrics", told).send();
     }
@@ -195,6 +208,7 @@ pub(super) async fn status(
             Origin::Files | Origin::Earlier(_) => None,
         },
         "config_confirm_seconds": daemon.generations().left().map(|left| left.as_secs()),
+        "confinement": confinement(),
         "out_of_service": out_of_service(&loaded.config),
         "tenants": loaded.config.tenants.len(),
         "trunks": loaded.config.trunks.keys().collect::<Vec<_>>(),
@@ -203,6 +217,19 @@ pub(super) async fn status(
         "registrations": seen(&who, registrations(&daemon, &loaded.config)),
         "bindings": seen(&who, bindings(&daemon, &loaded.config)),
     })))
+}
+
+/// What the process has taken from itself.
+fn confinement() -> Value {
+    let open = Held::Open.as_str();
+    match confine::in_force() {
+        Some(own) => json!({
+            "files": own.files.as_str(),
+            "calls": own.calls.as_str(),
+            "because": own.because,
+        }),
+        None => json!({ "files": open, "calls": open, "because": [] }),
+    }
 }
 
 /// What lacks its secret.

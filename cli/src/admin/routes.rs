@@ -114,6 +114,10 @@ const OPERATIONS: &[Operation] = &[
             ("config_origin", Text),
             ("config_because", Maybe(&Text)),
             ("config_confirm_seconds", Maybe(&Integer)),
+            (
+                "confinement",
+                Object(&[("files", Text), ("calls", Text), ("because", List(&Text))]),
+            ),
             ("out_of_service", List(&Text)),
             ("tenants", Integer),
             ("trunks", List(&Text)),

@@ -366,11 +366,27 @@ fn facts(fields: &Map<String, Value>) -> Vec<(&'static str, String)> {
         ("load", text("overload")),
         ("connections", text("connections")),
         ("config generation", config_generation(fields)),
+        ("confinement", confinement(fields)),
         ("tenants", text("tenants")),
         ("trunks", text("trunks")),
         ("shards", text("shards")),
     ]);
     facts
+}
+
+/// What the daemon has taken from itself, and why not all of it.
+fn confinement(fields: &Map<String, Value>) -> String {
+    let own = fields.get("confinement").unwrap_or(&Value::Null);
+    let word = |name: &str| plain(&own[name]);
+    let mut told = format!(
+        "files {}, calls of the kernel {}",
+        word("files"),
+        word("calls")
+    );
+    for why in own["because"].as_array().into_iter().flatten() {
+        told.push_str(&format!("; {}", plain(why)));
+    }
+    told
 }
 
 /// The number of the configuration in use, and whether it is another one than that of the files.

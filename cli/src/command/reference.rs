@@ -3,6 +3,7 @@
 
 use super::exit;
 use super::monitoring::print_metrics;
+use crate::sink::metrics::KEY_FIGURES;
 use crate::sink::news::Kind;
 use clap::ValueEnum;
 use sbc_core::cause::CauseCode;
@@ -19,6 +20,8 @@ pub enum Part {
     Findings,
     /// Metrics
     Metrics,
+    /// Key figures, such as ASR and NER, and how they are worked out
+    Figures,
     /// Events of `/events`
     Events,
     /// Causes of an end
@@ -45,6 +48,16 @@ pub fn run(part: Option<Part>, out: &mut dyn Write) -> io::Result<u8> {
     if wants(Part::Metrics) {
         writeln!(out, "\n## Metrics\n")?;
         print_metrics(out)?;
+    }
+    if wants(Part::Figures) {
+        let figures = KEY_FIGURES.iter();
+        let meant = figures.map(|own| (own.name, format!("{} (`{}`)", own.is, own.shown)));
+        let meant: Vec<_> = meant.collect();
+        let meant: Vec<_> = meant
+            .iter()
+            .map(|(name, is)| (*name, is.as_str()))
+            .collect();
+        list(out, "Key figures", "Figure", &meant)?;
     }
     if wants(Part::Events) {
         let events = Kind::ALL.map(|kind| (kind.as_str(), kind.meaning()));

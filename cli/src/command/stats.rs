@@ -4,6 +4,7 @@ use super::counters::{Between, Counters};
 use super::exit;
 use super::node::{Connection, wait};
 use crate::sink::log::wall_clock;
+use crate::sink::metrics::key_figures;
 use clap::Args;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -15,6 +16,7 @@ const PAGE: u64 = 20;
 
 /// How long and how often.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = key_figures())]
 pub struct Stats {
     /// Length of an interval: 1s to 24h, or a number of seconds
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = interval)]

@@ -2,6 +2,7 @@
 
 use super::revoked::read_revocations;
 use super::roots;
+use crate::daemon::confine;
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
@@ -195,12 +196,16 @@ impl Facts for Host {
 
     fn directory(&self, path: &str) -> Result<(), FileFault> {
         let path = Path::new(path);
+        confine::note_folder(path);
+        if let Some(why) = confine::in_force().and_then(|own| own.protects(path)) {
+            return Err(FileFault::Unreadable(why));
+        }
         let fault = match fs::metadata(path) {
             Ok(facts) if facts.is_dir() => return Ok(()),
             Ok(_) => "it is no directory".to_owned(),
             // The daemon makes the last part itself.
             Err(_) if path.parent().is_some_and(Path::is_dir) => return Ok(()),
-            Err(fault) => reason(&fault),
+            Err(fault) => reason(path, &fault),
         };
         Err(FileFault::Unreadable(fault))
     }
@@ -329,7 +334,8 @@ fn credential_path(name: &str) -> Result<PathBuf, FileFault> {
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
     let too_large = || FileFault::Unusable("it is larger than 1 MiB".to_owned());
-    let unreadable = |fault: io::Error| FileFault::Unreadable(reason(&fault));
+    confine::note_file(path);
+    let unreadable = |fault: io::Error| FileFault::Unreadable(reason(path, &fault));
     let facts = fs::metadata(path).map_err(unreadable)?;
     if !facts.is_file() {
         return Err(FileFault::Unreadable("it is no file".to_owned()));
@@ -340,10 +346,14 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
     }
 }
 
-fn reason(fault: &io::Error) -> String {
+/// Why this cannot be read.
+pub(super) fn reason(path: &Path, fault: &io::Error) -> String {
     match fault.kind() {
         io::ErrorKind::NotFound => "it does not exist".to_owned(),
-        io::ErrorKind::PermissionDenied => "this user may not read it".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            let own = confine::in_force().and_then(|own| own.hides(path));
+            own.unwrap_or_else(|| "this user may not read it".to_owned())
+        }
         _ => fault.to_string(),
     }
 }

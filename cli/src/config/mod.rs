@@ -14,6 +14,7 @@ pub use revoked::{Revoked, read_revocations};
 pub use roots::{BundledRoot, bundled_roots};
 pub use service::{Service, User};
 
+use crate::daemon::confine;
 use sbc_core::config::{Code, Config, Facts, Finding, Findings, Loaded, Source};
 use std::fs;
 use std::io;
@@ -32,6 +33,7 @@ pub fn read_sources(main: &Path) -> Result<Vec<Source>, Findings> {
     }
     let mut sources = Vec::new();
     for path in paths {
+        confine::note_file(&path);
         match fs::read_to_string(&path) {
             Ok(text) => sources.push(Source::new(path.display().to_string(), text)),
             Err(fault) => findings.errors.push(unreadable(&path, &fault)),
@@ -79,6 +81,12 @@ fn further_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn unreadable(path: &Path, fault: &io::Error) -> Finding {
+    if fault.kind() == io::ErrorKind::PermissionDenied
+        && let Some(why) = confine::in_force().and_then(|own| own.hides(path))
+    {
+        let text = format!("{} cannot be read", path.display());
+        return Finding::unplaced(Code::Unreadable, text, Some(why));
+    }
     let why = match fault.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
         io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),

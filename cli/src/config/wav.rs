@@ -3,6 +3,7 @@
 //! Read here rather than by a library because those that are kept up read no G.711, which is what exchanges
 //! export. What has a higher rate is filtered before samples are left out, or it would sound distorted.
 
+use crate::daemon::confine;
 use sbc_core::config::{FileFault, LONGEST_RECORDING, SAMPLES_PER_SECOND};
 use std::f64::consts::PI;
 use std::fs::File;
@@ -30,7 +31,13 @@ pub(super) fn read(folder: &str, name: &str) -> Result<Arc<[i16]>, FileFault> {
 
 /// What is in a file of this path, as far as it is no larger than any that is read.
 pub(crate) fn octets_of(path: &Path) -> Result<Vec<u8>, FileFault> {
-    let unreadable = |fault: std::io::Error| FileFault::Unreadable(fault.to_string());
+    confine::note_file(path);
+    let unreadable = |fault: std::io::Error| {
+        let own = confine::in_force().and_then(|own| own.hides(path));
+        let is_refused = fault.kind() == std::io::ErrorKind::PermissionDenied;
+        let own = own.filter(|_| is_refused);
+        FileFault::Unreadable(own.unwrap_or_else(|| fault.to_string()))
+    };
     // Before it is opened: to open a pipe would wait for somebody who writes into it.
     let is_file = path.metadata().map_err(unreadable)?.is_file();
     if !is_file {

@@ -1,7 +1,7 @@
 //! The daemon: start and stop order on one screen.
 //!
 //! ```text
-//! start: configuration ─► identities ─► inboxes ─► sockets open ─► sinks ─► relay ─► shards ─►
+//! start: configuration ─► confinement ─► identities ─► inboxes ─► sockets open ─► sinks ─► relay ─► shards ─►
 //!        sockets serve ─► admin ─► ready
 //! stop:  drain ─► BYE ─► sockets ─► shards ─► relay ─► records ─► log
 //! ```
@@ -12,6 +12,7 @@ pub mod awaited;
 mod capacity;
 pub mod chains;
 pub mod closed;
+pub mod confine;
 pub mod dispatch;
 pub mod expiry;
 pub mod generations;
@@ -253,7 +254,15 @@ impl Daemon {
         Self::start_from(options, start, log).await
     }
 
-    async fn start_from(options: Options, start: Start, log: Log) -> Result<Arc<Self>, StartFault> {
+    /// The same with what a start begins with.
+    ///
+    /// # Errors
+    /// [`StartFault`]; nothing runs then.
+    pub async fn start_from(
+        options: Options,
+        start: Start,
+        log: Log,
+    ) -> Result<Arc<Self>, StartFault> {
         let loaded = start.loaded;
         let tls = Arc::new(reload::identities(&loaded).map_err(StartFault::Config)?);
         let of_state = log.clone();
@@ -736,7 +745,7 @@ async fn open(
     let listeners = net.open(&loaded.config);
     let doors = Doors::open(
         Path::new(&loaded.shell.api),
-        loaded.shell.metrics,
+        loaded.shell.metrics.as_ref(),
         loaded.shell.api_listen.as_ref(),
     )
     .await;

@@ -6,13 +6,13 @@ use crate::daemon::generations::{self, By, Generation, Origin, Taken};
 use crate::daemon::net::tls::{MaterialFault, TlsStore};
 use crate::daemon::net::{BindFault, Kept, Opened};
 use crate::daemon::stir::{Trust, TrustFault};
-use crate::daemon::{Daemon, PlaceFault, expiry, media};
+use crate::daemon::{Daemon, PlaceFault, confine, expiry, media};
 use crate::sink::cdr::Cdr;
 use crate::sink::hep::Places;
 use crate::sink::log::{Level, Log, wall_clock};
 use crate::sink::news::Kind;
 use media_relay::Recordings;
-use sbc_core::config::{Changes, Finding, Findings, Loaded, Source, changes};
+use sbc_core::config::{Changes, Finding, Findings, Loaded, MOST_SERIES, Source, changes};
 use sbc_core::id::TlsContextName;
 use sbc_core::input::Input;
 use std::fmt;
@@ -596,6 +596,8 @@ impl Daemon {
         metrics.config_loaded(loaded.config.generation, now);
         let ladders = usize::try_from(loaded.shell.ladders_bytes).unwrap_or(usize::MAX);
         self.sinks().traces.set_room(ladders);
+        let most = loaded.shell.metrics.as_ref();
+        metrics.set_most_series(most.map_or(MOST_SERIES, |own| own.max_series));
         metrics.calls.set_limits(&loaded.config);
         metrics.delivery.set_teams(&loaded.config);
         metrics.options.keep(&loaded.config);
@@ -660,15 +662,19 @@ fn needs_no_restart(
             }
         }
     } else if changed.api || changed.metrics {
-        "the address of [api] or [metrics]"
+        "the address of [api] or [metrics], and how they are protected,"
     } else if changed.notices {
         "the address of [notices]"
     } else if changed.relay {
         "[media]"
     } else if changed.dns {
         "the servers in [dns]"
+    } else if changed.confinement {
+        "[security]"
     } else if running.shell.cdr.is_some() != loaded.shell.cdr.is_some() {
         "whether [cdr] is written"
+    } else if let Some(what) = confine::in_force().and_then(|own| own.lacks(loaded)) {
+        what
     } else {
         return Ok(());
     };

@@ -2,13 +2,15 @@
 
 use crate::command::exit;
 use crate::daemon::anew::ANEW;
+use crate::daemon::generations::{Generations, Start};
+use crate::daemon::net::inherited;
 use crate::daemon::reload::ReloadFault;
 use crate::daemon::{Daemon, Options, StartFault};
-use crate::daemon::{notify, secrecy};
+use crate::daemon::{confine, notify, secrecy};
 use crate::sink::log::{Form, Level, Log};
 use std::future::pending;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,24 +29,33 @@ pub struct Holder {
 
 /// Runs until a signal or the end of its holder ends it; returns the exit code.
 pub fn run(options: Options, level: Level, form: Option<Form>, holder: Option<Holder>) -> u8 {
-    let (log, writer) = match Log::to_stderr(level, form) {
-        Ok(started) => started,
+    // Before there is any other thread.
+    inherited::adopt();
+    let (log, waiting) = Log::to_stderr(level, form);
+    report_panics(&log);
+    for lacking in secrecy::keep() {
+        log.warn("secrecy", lacking).send();
+    }
+    if !keep_signals() {
+        log.error("start", "signals cannot be received").send();
+    }
+    let start = begin(&options, holder.as_ref(), &log);
+    // Threads from here on: what was taken from this one is taken from them.
+    let writer = match waiting.begin() {
+        Ok(writer) => writer,
         Err(why) => {
             eprintln!("causeway: cannot start the log: {why}");
             return FAILED;
         }
     };
-    report_panics(&log);
-    for lacking in secrecy::keep() {
-        log.warn("secrecy", lacking).send();
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("io")
         .build();
-    let code = match runtime {
-        Ok(runtime) => runtime.block_on(serve(options, &log, holder)),
-        Err(why) => {
+    let code = match (start, runtime) {
+        (Ok(start), Ok(runtime)) => runtime.block_on(serve(options, start, &log, holder)),
+        (Err(fault), _) => refused(&StartFault::Config(fault), &options.config),
+        (_, Err(why)) => {
             log.error("start", why).send();
             FAILED
         }
@@ -53,8 +64,47 @@ pub fn run(options: Options, level: Level, form: Option<Form>, holder: Option<Ho
     code
 }
 
-async fn serve(options: Options, log: &Log, holder: Option<Holder>) -> u8 {
-    // Before anything starts: a signal that comes early must not kill us half way.
+/// Decides which configuration is used, and takes from this process what it has no need of then. There must be no other
+/// thread yet: it would keep all that it has.
+fn begin(options: &Options, holder: Option<&Holder>, log: &Log) -> Result<Start, ReloadFault> {
+    let generations = Generations::open(options.state.as_deref(), log.clone());
+    let (start, noted) = confine::noting(|| generations.begin(&options.config));
+    let start = start?;
+    let folder = holder.and_then(|holder| holder.folder.as_deref());
+    confine::Plan::of(options, &start.loaded, noted, folder).apply(log);
+    Ok(start)
+}
+
+/// Has signals wait for somebody who takes them, before anything else: one that comes early must not kill us half way.
+fn keep_signals() -> bool {
+    // Whoever has once asked for them keeps them for the whole process; this runtime has no thread.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.is_ok_and(|runtime| {
+        let _inside = runtime.enter();
+        [
+            SignalKind::hangup(),
+            SignalKind::terminate(),
+            SignalKind::interrupt(),
+        ]
+        .into_iter()
+        .all(|kind| signal(kind).is_ok())
+    })
+}
+
+/// Says why the daemon does not start, and with which code it ends.
+fn refused(fault: &StartFault, config: &Path) -> u8 {
+    // Many lines for a person; the log's form would make one of them.
+    eprintln!("causeway: cannot start\n{fault}");
+    match fault {
+        StartFault::Config(ReloadFault::Invalid(_)) => exit::of_refused(config),
+        StartFault::Config(ReloadFault::Material(_)) => exit::INVALID,
+        _ => FAILED,
+    }
+}
+
+async fn serve(options: Options, start: Start, log: &Log, holder: Option<Holder>) -> u8 {
     let (Ok(mut hang_up), Ok(mut terminate), Ok(mut interrupt)) = (
         signal(SignalKind::hangup()),
         signal(SignalKind::terminate()),
@@ -65,23 +115,16 @@ async fn serve(options: Options, log: &Log, holder: Option<Holder>) -> u8 {
     };
     let mut abandoned = pin!(stdin_ends(holder.is_some(), log));
     let config = options.config.clone();
-    let daemon = match Daemon::start(options, log.clone()).await {
+    let daemon = match Daemon::start_from(options, start, log.clone()).await {
         Ok(daemon) => daemon,
-        Err(fault) => {
-            // Many lines for a person; the log's form would make one of them.
-            eprintln!("causeway: cannot start\n{fault}");
-            return match fault {
-                StartFault::Config(ReloadFault::Invalid(_)) => exit::of_refused(&config),
-                StartFault::Config(ReloadFault::Material(_)) => exit::INVALID,
-                _ => FAILED,
-            };
-        }
+        Err(fault) => return refused(&fault, &config),
     };
     let watchdog = {
         let (health, log) = (daemon.health().clone(), log.clone());
         let warn = move |stuck| notify::log_stuck(&log, stuck);
         tokio::spawn(notify::watchdog(move || health.stuck(), warn))
     };
+    inherited::tell_unused(&daemon.loaded().config, log);
     log.info("ready", "serving")
         .with("version", env!("CARGO_PKG_VERSION"))
         .send();

@@ -5,7 +5,7 @@ use crate::daemon::{Daemon, notify};
 use crate::sink::metrics::UpState;
 use crate::sink::news::Kind;
 use futures_util::future::join_all;
-use sbc_core::core::FADING;
+use sbc_core::core::{FADING, notices_silence};
 use sbc_core::input::{Answered, Command};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, Weak};
@@ -32,7 +32,11 @@ impl Daemon {
     /// Takes no new calls any more but those of Teams, until it prefers other SBCs (TDR-OPT-010). Says how many
     /// calls live, if that is known.
     pub async fn fade(&self) -> Option<usize> {
-        self.fades(Some(Instant::now() + FADING));
+        // Where nobody would notice that it asks no more, nothing is to be waited for but calls.
+        let loaded = self.loaded();
+        let mut trunks = loaded.config.trunks.values();
+        let is_noticed = trunks.any(|trunk| notices_silence(trunk));
+        self.fades(is_noticed.then(|| Instant::now() + FADING));
         self.tell_draining(true, Command::Fade).await
     }
 

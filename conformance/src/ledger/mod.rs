@@ -106,12 +106,20 @@ pub const FILES: &[(&str, &str)] = &[
         include_str!("../../requirements/23-security-descriptions.toml"),
     ),
     (
-        "24-security-interface.toml",
-        include_str!("../../requirements/24-security-interface.toml"),
+        "24-security-confinement.toml",
+        include_str!("../../requirements/24-security-confinement.toml"),
     ),
     (
-        "25-published-vulnerabilities.toml",
-        include_str!("../../requirements/25-published-vulnerabilities.toml"),
+        "25-security-interface.toml",
+        include_str!("../../requirements/25-security-interface.toml"),
+    ),
+    (
+        "26-security-supply.toml",
+        include_str!("../../requirements/26-security-supply.toml"),
+    ),
+    (
+        "27-published-vulnerabilities.toml",
+        include_str!("../../requirements/27-published-vulnerabilities.toml"),
     ),
     (
         "31-teams-connection.toml",

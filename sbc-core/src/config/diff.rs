@@ -40,6 +40,8 @@ pub struct Changes {
     pub relay: bool,
     /// Whether other servers of DNS are asked; from a restart on.
     pub dns: bool,
+    /// Whether the daemon takes more or less from itself; from a restart on.
+    pub confinement: bool,
 }
 
 impl Changes {
@@ -56,12 +58,16 @@ pub fn changes(old: &Loaded, new: &Loaded) -> Changes {
         tls: differences(&old.shell.tls, &new.shell.tls),
         realms: differences(&for_media(old), &for_media(new)),
         cdr: old.shell.cdr != new.shell.cdr,
-        metrics: old.shell.metrics != new.shell.metrics,
+        metrics: match (&old.shell.metrics, &new.shell.metrics) {
+            (Some(old), Some(new)) => new.is_elsewhere(old),
+            (old, new) => old.is_some() != new.is_some(),
+        },
         api: old.shell.api != new.shell.api || old.shell.api_listen != new.shell.api_listen,
         notices: notices(old) != notices(new),
         relay: old.shell.relay != new.shell.relay
             || old.shell.pins_workers != new.shell.pins_workers,
         dns: old.shell.dns != new.shell.dns,
+        confinement: old.shell.confinement != new.shell.confinement,
     }
 }
 

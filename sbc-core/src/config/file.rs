@@ -52,9 +52,9 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
     file
 }
 
-pub(super) const SINGLES: [&str; 12] = [
-    "node", "limits", "drain", "media", "cdr", "metrics", "api", "dns", "stir", "acme", "notices",
-    "hep",
+pub(super) const SINGLES: [&str; 13] = [
+    "node", "security", "limits", "drain", "media", "cdr", "metrics", "api", "dns", "stir", "acme",
+    "notices", "hep",
 ];
 pub(super) const LISTS: [&str; 11] = [
     "realm",
@@ -69,7 +69,7 @@ pub(super) const LISTS: [&str; 11] = [
     "rate",
     "test",
 ];
-const LATER: [&str; 8] = [
+const LATER: [&str; 7] = [
     "emergency",
     "fraud",
     "ha",
@@ -77,7 +77,6 @@ const LATER: [&str; 8] = [
     "recording",
     "register",
     "schedule",
-    "security",
 ];
 
 /// Tables that exist once; their keys may be spread over files.
@@ -167,7 +166,10 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             if !section.has("listen") {
                 section.missing("listen", "\"127.0.0.1:9464\"", out);
             }
-            section.finish(&["tls", "max_series"], out);
+            file.metrics_tls = section.text("tls", out);
+            file.metrics_client_ca = section.text("client_ca", out);
+            file.max_series = section.number("max_series", 1_000..=1_000_000, out);
+            section.finish(&[], out);
         }
         "dns" => {
             section.refuse_empty("servers", "[\"192.0.2.53:53\"]", out);
@@ -185,6 +187,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             }
             section.finish(&[], out);
         }
+        "security" => file.confinement = super::security::read(section, out),
         "stir" => file.stir = Some(super::stir::read_table(section, out)),
         "notices" => file.notices = Some(super::notices::read(section, out)),
         "hep" => file.hep = Some(super::hep::read(section, out)),

@@ -31,6 +31,7 @@ mod limit;
 mod listen;
 mod load;
 mod local_media;
+mod metrics;
 mod money;
 mod msgraph;
 mod name;
@@ -45,6 +46,7 @@ mod registrar;
 mod route;
 mod rules;
 mod secrets;
+mod security;
 mod shell;
 mod sound;
 mod source;
@@ -83,6 +85,7 @@ pub use limit::{
 pub use listen::{Belief, Listener, MediaBackend, Realm, TlsContext, VerifyClient};
 pub use load::{Loaded, load};
 pub use local_media::LocalMedia;
+pub use metrics::{MOST_SERIES, MetricsListen};
 pub use money::{Money, Price, Rates};
 pub use msgraph::{GraphAccess, GraphProof, PresenceAccess};
 pub use name::{covers, is_same_name};
@@ -98,6 +101,7 @@ pub use route::{
     Transform, TransformScope,
 };
 pub use secrets::secrets;
+pub use security::Confinement;
 pub use shell::{
     CdrShip, CdrSpool, CdrTable, CdrTarget, MICROSOFT_ROOTS, MICROSOFT_ROOTS_OF, RevokedFiles,
     Shell, StirFiles, TlsFiles,

@@ -1,7 +1,10 @@
 //! The part of the configuration that only the shell needs: files, sockets of the operator.
 
 use super::written::{Secret, TlsVersion};
-use super::{AcmeAccount, ApiListen, ApiUser, GraphAccess, Hep, NoticeListen, Oidc, VerifyClient};
+use super::{
+    AcmeAccount, ApiListen, ApiUser, Confinement, GraphAccess, Hep, MetricsListen, NoticeListen,
+    Oidc, VerifyClient,
+};
 use crate::id::{TenantName, TlsContextName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -17,7 +20,7 @@ pub struct Shell {
     /// Bytes that ladders of recent calls may take, 1 MiB to 16 GiB; 64 MiB by default (OPS-084).
     pub ladders_bytes: u64,
     /// Where metrics and health are served; `None` serves them on the API socket only.
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Option<MetricsListen>,
     /// Path of the API's Unix socket.
     pub api: String,
     /// Where the API is served over the network; `None` serves it on the socket only.
@@ -43,6 +46,8 @@ pub struct Shell {
     pub acme: Option<AcmeAccount>,
     /// Who is sent every message besides; `None` nobody.
     pub hep: Option<Hep>,
+    /// What the daemon takes from itself once it knows its configuration.
+    pub confinement: Confinement,
     /// What has a secret that the service manager reads at the start of the daemon, as titles of findings name it: a new
     /// one counts after a restart, not after a reload.
     pub credentials: Vec<String>,

@@ -48,6 +48,10 @@ pub(super) struct File {
     pub(super) limits: WrittenNodeLimits,
     pub(super) cdr: Option<WrittenCdr>,
     pub(super) metrics: Option<At<SocketAddr>>,
+    pub(super) metrics_tls: Option<At<String>>,
+    pub(super) metrics_client_ca: Option<At<String>>,
+    pub(super) max_series: Option<At<u64>>,
+    pub(super) confinement: Option<At<super::Confinement>>,
     pub(super) api: super::api::WrittenApi,
     /// Path of the socket of the media relay.
     pub(super) relay: Option<At<String>>,

@@ -32,10 +32,13 @@ impl Core {
     /// Whether new calls of a trunk are refused because the node drains.
     pub(super) fn sends_away(&self, now: Now, trunk: &Trunk) -> bool {
         let fades = self.fades_until.is_some_and(|until| now.mono < until);
-        // Who was never asked does not notice that we ask no more.
-        let will_notice = trunk.preset == Preset::Teams && trunk.options.is_some();
-        self.is_draining && !(fades && will_notice)
+        self.is_draining && !(fades && notices_silence(trunk))
     }
+}
+
+/// Whether the peer of a trunk goes elsewhere by itself when it is asked no more. Who was never asked does not notice.
+pub fn notices_silence(trunk: &Trunk) -> bool {
+    trunk.preset == Preset::Teams && trunk.options.is_some()
 }
 
 /// Teams calls an SBC last that has not asked it for five minutes; the last OPTIONS may have left just before

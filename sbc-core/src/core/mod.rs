@@ -47,7 +47,7 @@ use crate::transaction::{Indication, Manners, Owner, TimerSet};
 use crate::transport::{Flow, Protocol};
 use crate::trunk::{Probes, Registrars, Registrations};
 use adrift::Adrift;
-pub use drain::FADING;
+pub use drain::{FADING, notices_silence};
 use media_api::SessionId;
 use options::asks_for_pause;
 use prove::Proven;

@@ -88,6 +88,12 @@ impl Client {
         }
     }
 
+    /// How long ago its request was sent first, while a final response is awaited.
+    pub(super) fn waits_since(&self, now: Timestamp) -> Option<Duration> {
+        let gives_up = self.timers.at(F)?;
+        Some(self.set.patience().saturating_sub(gives_up.since(now)))
+    }
+
     pub(super) fn expired(&mut self, now: Timestamp, timer: usize, to: &mut Sender<'_>) -> Verdict {
         match (self.state, timer) {
             (State::Trying, E) => {

@@ -23,7 +23,7 @@ use crate::hashed::{Digested, Minted, Secret};
 use crate::id::{FlowId, TransactionId};
 use crate::mint::Mint;
 use crate::sip::header::{CSeq, CallId, From, Reason, To};
-use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
+use crate::sip::{Class, HeaderName, Message, Method, ResponseBuilder, Status, Token};
 use crate::tally::{Direction, Repeated};
 use crate::time::Timestamp;
 use crate::transport::via::{ResponseTarget, datagram_target, reconnect_target, with_source};
@@ -490,6 +490,12 @@ impl Table {
             tally.response(Direction::In, entry.counted.method, code);
             if entry.machine.has_final() && status.is_final() {
                 tally.repeated(Direction::In, Repeated::Response);
+            }
+            if let Machine::Client(machine) = &entry.machine
+                && status.class() == Class::Success
+                && let Some(took) = machine.waits_since(now)
+            {
+                tally.succeeded(entry.counted.method, took);
             }
         }
         let mut to = Sender {

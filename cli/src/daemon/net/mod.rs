@@ -16,6 +16,7 @@ mod bans;
 mod behind;
 mod connect;
 mod former;
+pub(in crate::daemon) mod inherited;
 pub(crate) mod options;
 mod patience;
 mod pool;
@@ -266,7 +267,11 @@ impl Net {
             if is_open {
                 continue;
             }
-            match self.bind(listener) {
+            let is_served = running.values().any(|present| {
+                present.listener.bind == listener.bind
+                    && present.listener.protocol == listener.protocol
+            });
+            match self.bind(listener, is_served) {
                 Ok((address, bound)) => opened.push((Arc::clone(listener), address, bound)),
                 Err(error) => faults.push(BindFault {
                     listener: listener.name.clone(),
@@ -297,7 +302,15 @@ impl Net {
         }
     }
 
-    fn bind(&self, listener: &Listener) -> io::Result<(SocketAddr, Bound)> {
+    /// A socket that was handed to us would be read twice, where one that we bind could not be bound twice.
+    fn bind(&self, listener: &Listener, is_served: bool) -> io::Result<(SocketAddr, Bound)> {
+        let sockets = self.shared.sockets.load();
+        let is_retired =
+            listener.protocol == Protocol::Udp && sockets.retired_at(listener.bind).is_some();
+        let is_served = is_served || is_retired;
+        if is_served && inherited::is_for(listener) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
         match listener.protocol {
             Protocol::Udp => {
                 let metrics = self
@@ -305,13 +318,19 @@ impl Net {
                     .metrics
                     .net
                     .listener(&listener.name, listener.protocol);
-                let socket =
-                    Udp::bind(listener.name.clone(), listener.bind, listener.dscp, metrics)?;
+                let name = listener.name.clone();
+                let socket = match inherited::datagram(listener) {
+                    Some(handed) => Udp::over(name, handed?, metrics)?,
+                    None => Udp::bind(name, listener.bind, listener.dscp, metrics)?,
+                };
                 Ok((socket.local(), Bound::Datagram(socket)))
             }
             Protocol::Tcp | Protocol::Tls => {
-                let socket =
-                    tokio::net::TcpListener::from_std(options::tcp(listener.bind, listener.dscp)?)?;
+                let socket = match inherited::stream(listener) {
+                    Some(handed) => handed?,
+                    None => options::tcp(listener.bind, listener.dscp)?,
+                };
+                let socket = tokio::net::TcpListener::from_std(socket)?;
                 Ok((socket.local_addr()?, Bound::Stream(socket)))
             }
         }

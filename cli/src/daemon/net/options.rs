@@ -42,6 +42,20 @@ pub(super) fn tcp(bind: SocketAddr, dscp: u8) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Gives a bound socket of somebody else, as far as it can be given, what [`udp`] and [`tcp`] give theirs.
+pub(super) fn adopted(socket: &impl AsFd, bind: SocketAddr, dscp: u8) -> io::Result<()> {
+    mark(socket, bind, dscp);
+    let socket = SockRef::from(socket);
+    if socket.r#type()? == Type::DGRAM {
+        let _ = socket.set_recv_buffer_size(4 * 1024 * 1024);
+        let _ = socket.set_send_buffer_size(1024 * 1024);
+    } else {
+        // It listens already; this is how many may wait.
+        socket.listen(BACKLOG)?;
+    }
+    socket.set_nonblocking(true)
+}
+
 /// Lets what a socket of this family sends bear a DSCP code point (MED-300). A call does not fail for want of a mark.
 pub(super) fn mark(socket: &impl AsFd, family: SocketAddr, dscp: u8) {
     let socket = SockRef::from(socket);

@@ -66,7 +66,15 @@ impl Udp {
         dscp: u8,
         metrics: Arc<ListenerMetrics>,
     ) -> io::Result<Arc<Self>> {
-        let socket = options::udp(bind, dscp)?;
+        Self::over(name, options::udp(bind, dscp)?, metrics)
+    }
+
+    /// The same with a socket that is bound.
+    pub(super) fn over(
+        name: ListenerName,
+        socket: UdpSocket,
+        metrics: Arc<ListenerMetrics>,
+    ) -> io::Result<Arc<Self>> {
         returned::want(&socket);
         let local = socket.local_addr()?;
         Ok(Arc::new(Self {

@@ -182,6 +182,33 @@ enum Order {
     Stop,
 }
 
+/// Lines that wait for the thread that writes them, which is not there yet.
+pub struct Waiting {
+    queue: SyncSender<Order>,
+    orders: mpsc::Receiver<Order>,
+    shared: Arc<Shared>,
+    to: Box<dyn Write + Send>,
+}
+
+impl Waiting {
+    /// Starts the thread; it lives until [`LogWriter::finish`].
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn begin(self) -> std::io::Result<LogWriter> {
+        let Self {
+            queue,
+            orders,
+            shared,
+            to,
+        } = self;
+        let thread = thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write_lines(&orders, to, &shared))?;
+        Ok(LogWriter { queue, thread })
+    }
+}
+
 /// Ends the writer thread after everything queued was written.
 pub struct LogWriter {
     queue: SyncSender<Order>,
@@ -198,6 +225,12 @@ impl Log {
         form: Form,
         to: impl Write + Send + 'static,
     ) -> std::io::Result<(Self, LogWriter)> {
+        let (log, waiting) = Self::waiting(level, form, to);
+        Ok((log, waiting.begin()?))
+    }
+
+    /// The same without the thread: lines wait until it is started, as many as there is room for.
+    pub fn waiting(level: Level, form: Form, to: impl Write + Send + 'static) -> (Self, Waiting) {
         let (queue, orders) = mpsc::sync_channel(QUEUE);
         let shared = Arc::new(Shared {
             level: AtomicU8::new(level as u8),
@@ -209,24 +242,22 @@ impl Log {
             kept: Kept::default(),
             aside: ArcSwapOption::empty(),
         });
-        let own = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || write_lines(&orders, to, &own))?;
         let log = Self {
-            shared,
+            shared: Arc::clone(&shared),
             queue: queue.clone(),
         };
-        let writer = LogWriter { queue, thread };
-        Ok((log, writer))
+        let waiting = Waiting {
+            queue,
+            orders,
+            shared,
+            to: Box::new(to),
+        };
+        (log, waiting)
     }
 
     /// A log to standard error in the form that suits whoever reads it: the journal, a terminal,
     /// or a collector. Where standard error is the journal's, it is told by its own protocol if it listens.
-    ///
-    /// # Errors
-    /// If the writer thread cannot be started.
-    pub fn to_stderr(level: Level, form: Option<Form>) -> std::io::Result<(Self, LogWriter)> {
+    pub fn to_stderr(level: Level, form: Option<Form>) -> (Self, Waiting) {
         let is_journal = std::env::var_os("JOURNAL_STREAM").is_some();
         let form = form.unwrap_or_else(|| {
             use std::io::IsTerminal as _;
@@ -241,8 +272,8 @@ impl Log {
         let native = (is_journal && form == Form::Journal)
             .then(|| Journal::open(SOCKET.into(), std::io::stderr()));
         match native {
-            Some(Ok(journal)) => Self::start(level, Form::Native, journal),
-            Some(Err(_)) | None => Self::start(level, form, std::io::stderr()),
+            Some(Ok(journal)) => Self::waiting(level, Form::Native, journal),
+            Some(Err(_)) | None => Self::waiting(level, form, std::io::stderr()),
         }
     }
 

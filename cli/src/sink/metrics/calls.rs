@@ -4,6 +4,7 @@ mod minute;
 
 pub use minute::SoFar;
 
+use super::open::{Exemplars, SETUP};
 use super::{Maker, SETUP_SECONDS, label};
 use media_api::OneWayKind;
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
@@ -30,6 +31,8 @@ pub struct CallMetrics {
     ended: IntCounterVec,
     duration: HistogramVec,
     setup: HistogramVec,
+    /// Calls beside its buckets.
+    pub(super) exemplars: Exemplars,
     selected: IntCounterVec,
     reroutes: IntCounterVec,
     transfers: IntCounterVec,
@@ -142,8 +145,9 @@ impl CallMetrics {
                     1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0,
                 ],
             )?,
+            exemplars: Exemplars::default(),
             setup: maker.histograms(
-                "sbc_call_setup_seconds",
+                SETUP,
                 "From our INVITE to the first response of a target, by the trunk that it is called over (trying), and from \
                  the caller's INVITE to the first ringing or progress (ringing) and to the answer (answer), by the \
                  trunk that the call came from.",
@@ -382,7 +386,7 @@ impl CallMetrics {
                         .inc();
                 }
             }
-            (Happened::Ended(record), _) => self.ended_call(record),
+            (Happened::Ended(record), _) => self.ended_call(record, event.at),
             (Happened::TargetHealth { target, state, .. }, _) => self.health(target, *state),
             (Happened::TrunkClosing { trunk, closing }, _) => self.trunk_closed(trunk, *closing),
             (Happened::Overload { shard, stage, .. }, _) => {
@@ -614,7 +618,7 @@ impl CallMetrics {
             .inc();
     }
 
-    fn ended_call(&self, record: &Record) {
+    fn ended_call(&self, record: &Record, at: UnixTime) {
         if let Some(mut open) = self.lock().remove(&record.call) {
             self.gauge(&open).dec();
             self.keep(&mut open, |_| false);
@@ -630,22 +634,19 @@ impl CallMetrics {
             .with_label_values(&[trunk, "in", record.cause.code.as_str(), side])
             .inc();
         let seconds = |ms: u64| ms as f64 / 1000.0;
-        if let Some(ms) = record.first_progress_ms {
+        let set_up = |trunk: &TrunkName, phase: &'static str, ms: Option<u64>| {
+            let Some(took) = ms.map(seconds) else {
+                return;
+            };
             self.setup
-                .with_label_values(&[trunk, "ringing"])
-                .observe(seconds(ms));
-        }
-        if let Some(ms) = record.setup_ms {
-            self.setup
-                .with_label_values(&[trunk, "answer"])
-                .observe(seconds(ms));
-        }
+                .with_label_values(&[trunk.as_str(), phase])
+                .observe(took);
+            self.exemplars.note(trunk, phase, took, (record.call, at));
+        };
+        set_up(&record.ingress.trunk, "ringing", record.first_progress_ms);
+        set_up(&record.ingress.trunk, "answer", record.setup_ms);
         for attempt in &record.egress {
-            if let Some(ms) = attempt.first_response_ms {
-                self.setup
-                    .with_label_values(&[attempt.trunk.as_str(), "trying"])
-                    .observe(seconds(ms));
-            }
+            set_up(&attempt.trunk, "trying", attempt.first_response_ms);
         }
         if record.disposition == Disposition::Answered {
             self.duration

@@ -3,9 +3,6 @@
 
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 
-/// Most series of a scrape.
-pub(super) const MOST_SERIES: usize = 50_000;
-
 /// Leaves out what is beyond `most` series, and says how many they are.
 pub(super) fn cap(families: &mut [MetricFamily], most: usize) -> usize {
     let size = |family: &MetricFamily| series(family.get_field_type(), family.get_metric());
@@ -52,6 +49,7 @@ mod tests {
     use super::*;
     use crate::sink::metrics::Metrics;
     use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts};
+    use sbc_core::config::MOST_SERIES;
 
     fn lines(text: &str) -> Vec<&str> {
         let series = |line: &&str| !line.starts_with('#');

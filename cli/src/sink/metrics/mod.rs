@@ -8,6 +8,7 @@ mod bindings;
 mod calls;
 mod cap;
 mod chains;
+mod defined;
 mod delivery;
 mod figures;
 mod help;
@@ -15,6 +16,7 @@ mod hep;
 mod media;
 mod net;
 mod notices;
+pub(crate) mod open;
 mod options;
 mod presence;
 mod process;
@@ -31,6 +33,7 @@ pub use acme::AcmeMetrics;
 pub use bindings::BindingMetrics;
 pub use calls::{CallMetrics, PeerHealth, SoFar};
 pub use chains::{ChainMetrics, Shown};
+pub use defined::{KEY_FIGURES, KeyFigure, key_figures};
 pub use delivery::DeliveryMetrics;
 pub use figures::{Figure, Figures, Sum, Way};
 pub use help::HelpMetrics;
@@ -52,9 +55,11 @@ use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+use sbc_core::config::MOST_SERIES;
 use sbc_core::id::{TenantName, TlsContextName};
 use sbc_core::policy::spend::Spending;
 use sbc_core::tally::Tally;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -113,6 +118,7 @@ pub struct Metrics {
     certificates: GaugeVec,
     lists: GaugeVec,
     dropped_series: IntCounter,
+    most_series: AtomicUsize,
 }
 
 /// What one metric is.
@@ -171,7 +177,9 @@ fn note(
 /// Of figures that are read at scrape time.
 fn kind_by_name(name: &str) -> &'static str {
     match name {
-        "sbc_peer_options_rtt_seconds" | "sbc_media_forward_delay_seconds" => "histogram",
+        "sbc_peer_options_rtt_seconds"
+        | "sbc_sip_disconnect_seconds"
+        | "sbc_media_forward_delay_seconds" => "histogram",
         name if name.ends_with("_total") => "counter",
         _ => "gauge",
     }
@@ -316,9 +324,11 @@ impl Metrics {
             )?,
             dropped_series: maker.counter(
                 "sbc_metrics_dropped_series_total",
-                "Series that were left out of a scrape because there were more than 50,000: the most of any scrape. \
+                "Series that were left out of a scrape because there were more than [metrics] max_series: the most of any \
+                 scrape. \
                  The largest metrics are cut.",
             )?,
+            most_series: AtomicUsize::new(MOST_SERIES),
             registry: registry.clone(),
             known: Mutex::default(),
         };
@@ -336,7 +346,18 @@ impl Metrics {
 
     /// The text form of everything.
     pub fn text(&self) -> String {
-        self.text_of(cap::MOST_SERIES)
+        // Ordering: the number stands for itself.
+        self.text_of(self.most_series.load(Ordering::Relaxed))
+    }
+
+    /// The same in the form of OpenMetrics.
+    pub fn open_text(&self) -> String {
+        open::open(&self.text(), &self.calls.exemplars)
+    }
+
+    /// A scrape has no more series than this from now on.
+    pub fn set_most_series(&self, most: usize) {
+        self.most_series.store(most, Ordering::Relaxed);
     }
 
     /// Series that were left out of a scrape, because there were too many: the most of any.

@@ -13,7 +13,7 @@ use sbc_core::tally::{Answers, Direction, Figures, Missed, Repeated, Tally, Trun
 use std::collections::HashMap;
 
 /// Name, help and labels of everything that is shown here.
-const ALL: [(&str, &str, &[&str]); 8] = [
+const ALL: [(&str, &str, &[&str]); 9] = [
     (
         "sbc_sip_requests_total",
         "SIP requests from the peer of a trunk (in) and to it (out), repetitions included.",
@@ -54,6 +54,11 @@ const ALL: [(&str, &str, &[&str]); 8] = [
     (
         "sbc_peer_options_rtt_seconds",
         "From our OPTIONS to the answer of a peer of the trunk, whatever it said.",
+        &["trunk"],
+    ),
+    (
+        "sbc_sip_disconnect_seconds",
+        "Session disconnect delay (SDD, RFC 6076 section 4.4): from our BYE to its 2xx from the peer of the trunk.",
         &["trunk"],
     ),
 ];
@@ -103,6 +108,7 @@ impl Collector for SignallingCollector {
             dialogs,
             refreshes,
             answers,
+            disconnects,
         ] = &mut all;
         for (name, of) in &figures.trunks {
             let trunk = name.as_str();
@@ -128,6 +134,9 @@ impl Collector for SignallingCollector {
             }
             if of.answers.count > 0 {
                 answers.push(histogram(7, &[trunk], &of.answers));
+            }
+            if of.disconnects.count > 0 {
+                disconnects.push(histogram(8, &[trunk], &of.disconnects));
             }
         }
         transactions.extend(transactions_of(&figures));

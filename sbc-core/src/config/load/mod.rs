@@ -18,6 +18,7 @@ mod left_out;
 mod limits;
 mod local_media;
 mod media;
+mod metrics;
 mod msgraph;
 mod named;
 mod network;
@@ -40,8 +41,8 @@ use super::shell::{DEFAULT_API, Shell, TlsFiles};
 use super::source::{At, Lines, Source, Span};
 use super::written::File;
 use super::{
-    CallLimits, Case, Config, Hosting, Listener, Node, NodeLimits, Product, Realm, Recording,
-    Route, Tenant, TlsContext, Transform, Trunk,
+    CallLimits, Case, Config, Confinement, Hosting, Listener, Node, NodeLimits, Product, Realm,
+    Recording, Route, Tenant, TlsContext, Transform, Trunk,
 };
 use crate::id::{ListenerName, RealmName, SoundName, TenantName, TlsContextName, TrunkName};
 use std::collections::{BTreeMap, BTreeSet};
@@ -238,6 +239,7 @@ impl Load<'_> {
         let (stir, stir_files) = self.stir_table(file);
         let graph = self.build_graph(file);
         let access = self.build_api(file);
+        let metrics = self.metrics(file);
         let notices = self.build_notices(file);
         let hep = self.build_hep(file);
         if self.out.has_errors() {
@@ -277,7 +279,7 @@ impl Load<'_> {
             tls: std::mem::take(&mut self.files),
             cdr,
             ladders_bytes,
-            metrics: file.metrics.as_ref().map(|at| at.value),
+            metrics,
             api: file
                 .api
                 .unix
@@ -295,6 +297,7 @@ impl Load<'_> {
             graph,
             notices,
             hep,
+            confinement: chosen(&file.confinement, Confinement::default()),
             acme,
             credentials: std::mem::take(&mut self.credentials).into_iter().collect(),
         };

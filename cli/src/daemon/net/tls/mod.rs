@@ -24,6 +24,7 @@ pub use refusal::Refusal;
 pub(crate) use verify::{Proven, Shown, Verdict, shown};
 
 use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, SupportedProtocolVersion};
@@ -177,7 +178,18 @@ impl TlsContext {
     /// # Errors
     /// If key and certificate cannot be used together, which loading excludes.
     pub(crate) fn serve(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
-        self.serve_with(&ONLY_13)
+        self.serve_with(&ONLY_13, WebPkiClientVerifier::no_client_auth())
+    }
+
+    /// The same, for those alone whose certificate this accepts.
+    ///
+    /// # Errors
+    /// As [`Self::serve`].
+    pub(crate) fn serve_known(
+        &self,
+        clients: Arc<dyn ClientCertVerifier>,
+    ) -> Result<Arc<ServerConfig>, rustls::Error> {
+        self.serve_with(&ONLY_13, clients)
     }
 
     /// What a connection of Microsoft uses that is accepted in this context: TLS 1.2 or newer, and no certificate of the
@@ -186,16 +198,17 @@ impl TlsContext {
     /// # Errors
     /// As [`Self::serve`].
     pub(crate) fn serve_notices(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
-        self.serve_with(versions(self.min()))
+        self.serve_with(versions(self.min()), WebPkiClientVerifier::no_client_auth())
     }
 
     fn serve_with(
         &self,
         versions: &[&'static SupportedProtocolVersion],
+        clients: Arc<dyn ClientCertVerifier>,
     ) -> Result<Arc<ServerConfig>, rustls::Error> {
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)?
-            .with_client_cert_verifier(WebPkiClientVerifier::no_client_auth())
+            .with_client_cert_verifier(clients)
             .with_cert_resolver(self.server_resolver());
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.send_tls13_tickets = 0;

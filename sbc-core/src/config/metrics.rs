@@ -1,0 +1,27 @@
+//! Where figures are served: `[metrics]`.
+
+use crate::id::TlsContextName;
+use std::net::SocketAddr;
+
+/// Most series of a scrape where nothing is written.
+pub const MOST_SERIES: usize = 50_000;
+
+/// Where figures are served, and how many.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MetricsListen {
+    /// Where they are asked for.
+    pub address: SocketAddr,
+    /// The identity whose certificate is shown, with TLS 1.3; `None` serves them in clear.
+    pub tls: Option<TlsContextName>,
+    /// PEM file with the roots of those who may ask, who must show a certificate then; `None` answers everybody.
+    pub client_ca: Option<String>,
+    /// Most series of a scrape; further ones are left out.
+    pub max_series: usize,
+}
+
+impl MetricsListen {
+    /// Whether it is served in another way than this one, for which a restart is needed.
+    pub(super) fn is_elsewhere(&self, other: &Self) -> bool {
+        (self.address, &self.tls, &self.client_ca) != (other.address, &other.tls, &other.client_ca)
+    }
+}
