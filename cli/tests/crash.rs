@@ -60,30 +60,58 @@ pub(crate) async fn started(folder: &Path) -> Killed {
     }
 }
 
-/// The calls of a file, by their identifiers, with what was written of each last.
-fn lines(path: &Path, at: &str) -> BTreeMap<String, Value> {
+/// The calls of a file, by the Call-IDs of their callers, with what was written of each last.
+fn by_call_id(path: &Path, at: &str) -> BTreeMap<String, Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let values = text.lines().filter_map(|line| {
         let line: Value = serde_json::from_str(line).ok()?;
         let record = line.pointer(at)?.clone();
-        Some((record["call"].as_str()?.to_owned(), record))
+        let id = record["ingress"]["call_id"].as_str()?.to_owned();
+        Some((id, record))
     });
     values.collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_call_that_was_up_has_one_record_after_kill_9() {
-    let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
-    let (directory, config) = configured(|text| text + &exit_to(callee.address));
-    let folder = directory.path();
-    let text = std::fs::read_to_string(config).unwrap();
-    let port = text.split("name = \"udp\"").nth(1).unwrap();
-    let port = port.split("\nport = ").nth(1).unwrap();
-    let port = port.lines().next().unwrap().parse::<u16>().unwrap();
-    let to = SocketAddr::from(([127, 0, 0, 1], port));
-    let daemon = started(folder).await;
+/// Two telephones, and a daemon between them that can be killed.
+struct Scene {
+    caller: Phone,
+    callee: Phone,
+    directory: tempfile::TempDir,
+    to: SocketAddr,
+}
 
-    let rings = async |id: &str| {
+impl Scene {
+    async fn new() -> Self {
+        let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
+        let (directory, config) = configured(|text| text + &exit_to(callee.address));
+        let text = std::fs::read_to_string(config).unwrap();
+        let port = text.split("name = \"udp\"").nth(1).unwrap();
+        let port = port.split("\nport = ").nth(1).unwrap();
+        let port = port.lines().next().unwrap().parse::<u16>().unwrap();
+        Self {
+            caller,
+            callee,
+            directory,
+            to: SocketAddr::from(([127, 0, 0, 1], port)),
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// What the journal says of each call last, by its Call-ID.
+    fn journal(&self) -> BTreeMap<String, Value> {
+        by_call_id(&self.folder().join("cdr/open.journal"), "/open")
+    }
+
+    /// Their records, by the Call-IDs.
+    fn spool(&self) -> BTreeMap<String, Value> {
+        by_call_id(&self.folder().join("cdr/current.jsonl"), "")
+    }
+
+    async fn rings(&self, id: &str) -> (String, SocketAddr) {
+        let (caller, callee, to) = (&self.caller, &self.callee, self.to);
         let invite = request(
             "INVITE",
             &format!("sip:+15550100@{to}"),
@@ -95,59 +123,78 @@ async fn every_call_that_was_up_has_one_record_after_kill_9() {
         callee.answers("180 Ringing", &request, ours, "").await;
         caller.hears("SIP/2.0 180").await;
         (request, ours)
-    };
-    let talks = async |id: &str| {
-        let (request, ours) = rings(id).await;
+    }
+
+    async fn talks(&self, id: &str) -> String {
+        let (caller, callee) = (&self.caller, &self.callee);
+        let (request, ours) = self.rings(id).await;
         let description = callee.description();
         callee.answers("200 OK", &request, ours, &description).await;
         let (answer, _) = caller.hears("SIP/2.0 200").await;
         let ack = within(&answer, "ACK", 1, caller.address);
-        caller.send(&ack, to).await;
+        caller.send(&ack, self.to).await;
         callee.hears("ACK ").await;
         answer
-    };
-    let over = talks("over").await;
-    caller
-        .send(&within(&over, "BYE", 2, caller.address), to)
-        .await;
-    let (bye, ours) = callee.hears("BYE ").await;
-    callee.answers("200 OK", &bye, ours, "").await;
-    caller.hears("SIP/2.0 200").await;
+    }
+
+    /// The caller hangs up a call that was answered so.
+    async fn hangs_up(&self, answer: &str) {
+        let (caller, callee) = (&self.caller, &self.callee);
+        let bye = within(answer, "BYE", 2, caller.address);
+        caller.send(&bye, self.to).await;
+        let (bye, ours) = callee.hears("BYE ").await;
+        callee.answers("200 OK", &bye, ours, "").await;
+        caller.hears("SIP/2.0 200").await;
+    }
+
+    /// Waits until the disk shows it.
+    async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(self) {
+            assert!(Instant::now() < deadline, "{:?}", self.journal());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// What a daemon that is started now tells of all calls.
+    async fn records(&self) -> Vec<Value> {
+        let daemon = started(self.folder()).await;
+        let found = told(self.folder().join("run/api.sock"), "/records?limit=1000").await;
+        let found: Value = serde_json::from_str(&found.unwrap()).unwrap();
+        drop(daemon);
+        found["records"].as_array().unwrap().clone()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_that_was_up_has_one_record_after_kill_9() {
+    let scene = Scene::new().await;
+    let daemon = started(scene.folder()).await;
+    let over = scene.talks("over").await;
+    scene.hangs_up(&over).await;
     for call in 0..5 {
-        talks(&format!("talk{call}")).await;
+        scene.talks(&format!("talk{call}")).await;
     }
     for call in 0..2 {
-        rings(&format!("ring{call}")).await;
+        scene.rings(&format!("ring{call}")).await;
     }
     // All of them are on the disk.
-    let (journal, spool) = (
-        folder.join("cdr/open.journal"),
-        folder.join("cdr/current.jsonl"),
-    );
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let open = lines(&journal, "/open");
-        let answered = open.values().filter(|record| record["setup_ms"].is_u64());
-        let ids: Vec<&str> = open
-            .values()
-            .map(|record| record["ingress"]["call_id"].as_str().unwrap())
-            .collect();
-        let is_there = (0..5).all(|call| ids.contains(&format!("talk{call}").as_str()))
-            && (0..2).all(|call| ids.contains(&format!("ring{call}").as_str()));
-        if is_there && answered.count() >= 5 && lines(&spool, "").len() == 1 {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{open:?}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let is_there = |scene: &Scene| {
+        let open = scene.journal();
+        let is_open = |id: String, answered: bool| {
+            let call = open.get(&id);
+            call.is_some_and(|call| call["setup_ms"].is_u64() == answered)
+        };
+        (0..5).all(|call| is_open(format!("talk{call}"), true))
+            && (0..2).all(|call| is_open(format!("ring{call}"), false))
+            && scene.spool().len() == 1
+    };
+    scene.until(is_there).await;
     drop(daemon);
 
     // However often it ends so.
     for _ in 0..2 {
-        let daemon = started(folder).await;
-        let found = told(folder.join("run/api.sock"), "/records?limit=1000").await;
-        let found: Value = serde_json::from_str(&found.unwrap()).unwrap();
-        let records = found["records"].as_array().unwrap();
+        let records = scene.records().await;
         let calls: BTreeSet<&str> = records
             .iter()
             .map(|record| record["call"].as_str().unwrap())
@@ -162,6 +209,43 @@ async fn every_call_that_was_up_has_one_record_after_kill_9() {
         assert_eq!(count("normal_clearing", "answered"), 1);
         assert_eq!(count("restart_lost", "answered"), 5);
         assert_eq!(count("restart_lost", "failed"), 2);
-        drop(daemon);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_ended_just_before_kill_9_has_its_own_end_and_cause() {
+    let scene = Scene::new().await;
+    // Media drain for half a second: on a machine that is slower than that it is tried again.
+    for round in 0..20 {
+        let id = format!("over{round}");
+        let daemon = started(scene.folder()).await;
+        let answer = scene.talks(&id).await;
+        scene.hangs_up(&answer).await;
+        let has_ended = |scene: &Scene| {
+            let told = scene
+                .journal()
+                .get(&id)
+                .is_some_and(|own| own["end"].is_string());
+            told || scene.spool().contains_key(&id)
+        };
+        scene.until(has_ended).await;
+        drop(daemon);
+        let journal = scene.journal();
+        if scene.spool().contains_key(&id) {
+            continue;
+        }
+        let records = scene.records().await;
+        let mut own = records.iter().filter(|one| one["ingress"]["call_id"] == id);
+        let record = own.next().unwrap();
+        assert_eq!(own.next(), None);
+        assert_eq!(record["cause"]["code"], "normal_clearing", "{record:#}");
+        assert_eq!(record["cause"]["by"], "a");
+        assert_eq!(record["disposition"], "answered");
+        for what in ["start", "end", "setup_ms", "duration_ms", "billsec"] {
+            assert_eq!(record[what], journal[&id][what], "{what}");
+        }
+        assert_eq!(record["egress"][0]["status"], 200);
+        return;
+    }
+    panic!("every record was written before the daemon could be killed");
 }

@@ -304,7 +304,7 @@ pub enum Happened {
     /// The call is over; exactly one per admitted INVITE (I6).
     Ended(Arc<Record>),
     /// The record so far of a call that goes on: when its parties change, and, for who keeps a journal, when it is
-    /// taken and answered. What is left of it if we end without a word (OPS-151).
+    /// taken, answered and ended. What is left of it if we end without a word (OPS-151).
     Recorded(Arc<Record>),
     /// An address of a trunk's target changed its health.
     TargetHealth {

@@ -13,7 +13,7 @@ pub use targets::{TargetRecord, TargetsRecord, Verdict};
 
 use crate::cause::{Because, Cause};
 use crate::event::TargetFault;
-use crate::id::{CallId, LegId, RealmName, TenantName, TrunkName};
+use crate::id::{CallId, LegId, RealmName, RouteName, TenantName, TrunkName};
 use crate::policy::local_media::Choice;
 use crate::time::UnixTime;
 use crate::transport::Protocol;
@@ -42,10 +42,19 @@ pub struct Record {
     pub setup_ms: Option<u64>,
     /// From answer to end, in milliseconds; 0 when never answered.
     pub duration_ms: u64,
+    /// When its end began: the BYE, the refusal, the CANCEL. Nothing as long as it goes on.
+    #[serde(serialize_with = "optional_rfc3339")]
+    pub end: Option<UnixTime>,
+    /// Seconds from answer to end that have begun: what is billed where seconds are.
+    pub billsec: u64,
+    /// How much of it one of those who talked had the other on hold, in milliseconds.
+    pub held_ms: u64,
     /// Calling number as received.
     pub calling_raw: String,
     /// Called number as received.
     pub called_raw: String,
+    /// The caller's name as it shows it, bounded and printable; nothing where it withholds its number.
+    pub calling_name: Option<String>,
     /// Calling number after transforms.
     pub calling: String,
     /// Called number after transforms.
@@ -59,6 +68,8 @@ pub struct Record {
     /// What is known of the caller's number by signatures, as the value of `verstat` with its level:
     /// where the trunk looks into them.
     pub verstat: Option<String>,
+    /// Whether the INVITE came with a signature (RFC 8224), valid or not.
+    pub signed: bool,
     /// Level of attestation that the caller's signature claims; at which we could vouch for the call
     /// ourselves, if nobody has signed (SIP-1102).
     pub attest: Option<&'static str>,
@@ -66,6 +77,10 @@ pub struct Record {
     pub origid: Option<String>,
     /// Who forwarded the call to us last.
     pub diverting: Option<String>,
+    /// Why it was forwarded last, as Diversion says it (RFC 5806): `user-busy`, `no-answer` and so on.
+    pub divert_reason: Option<&'static str>,
+    /// How often it was forwarded before it reached us.
+    pub diversions: usize,
     /// Name of the call from end to end: the caller's part of Session-ID.
     pub session_id: String,
     /// User-to-User data of the INVITE, bounded and printable.
@@ -87,6 +102,8 @@ pub struct Record {
     /// there by a GUID that Microsoft's support asks for (TDR-ERR-001).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub end_reason: Option<String>,
+    /// The route that led to the trunks that were tried.
+    pub route_name: Option<RouteName>,
     /// Why it was routed as it was.
     pub route: Because,
     /// Why our media were where they were, for each decision on legs with local media (TDR-LMO-024).
@@ -285,10 +302,19 @@ pub struct LegRecord {
     pub trunk: TrunkName,
     /// Transport.
     pub protocol: Protocol,
+    /// Address of ours that its INVITE came to.
+    pub local: SocketAddr,
     /// Peer's address.
     pub remote: SocketAddr,
+    /// Names in its certificate, where it has shown one (mutual TLS).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub peer_names: Vec<String>,
     /// Its Call-ID.
     pub call_id: String,
+    /// Tag of its From, bounded and printable.
+    pub from_tag: Option<String>,
+    /// Tag of ours.
+    pub to_tag: String,
     /// Peer's product token, if it sent one.
     pub user_agent: Option<String>,
     /// What Teams calls the call: the GUID in its Contact (TDG-CDR-004).
@@ -314,10 +340,23 @@ pub struct AttemptRecord {
     pub remote: Option<SocketAddr>,
     /// Call-ID of the attempt.
     pub call_id: String,
+    /// The peer's product token, from its responses.
+    pub user_agent: Option<String>,
+    /// From the INVITE of the call to this attempt, in milliseconds.
+    pub started_ms: u64,
+    /// From the INVITE of the call to the end of this attempt, in milliseconds; of the one that was answered it is the
+    /// answer.
+    pub ended_ms: Option<u64>,
     /// Final status, if there was one.
     pub status: Option<u16>,
+    /// Reason phrase of a refusal, bounded and printable.
+    pub phrase: Option<String>,
     /// Q.850 cause the peer gave.
     pub q850: Option<u8>,
+    /// Where that cause arose, as the peer says (RFC 8606): `U`, `LN` and so on.
+    pub q850_location: Option<String>,
+    /// First Warning of a refusal, bounded and printable.
+    pub warning: Option<String>,
     /// Reason text the peer gave, bounded and escaped.
     pub reason: Option<String>,
     /// Why the target was given up, when it was not a status.

@@ -3,6 +3,9 @@
 use crate::world;
 
 use media_api::Command;
+use sbc_core::cause::CauseCode;
+use sbc_core::event::Happened;
+use sbc_core::record::Disposition;
 use sbc_core::sip::{HeaderName, Method};
 use sbc_core::time::UnixTime;
 use std::time::Duration;
@@ -34,6 +37,37 @@ fn what_is_on_its_way_at_the_bye_has_half_a_second() {
         [500],
         "with the BYE, not its answer"
     );
+}
+
+#[test]
+fn when_and_why_a_call_has_ended_is_told_while_its_media_drain() {
+    let mut call = Call::new();
+    let start = call.shard.now.wall;
+    call.shard.pass(Duration::from_millis(1_001));
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    assert!(call.shard.records.is_empty());
+    let told = call
+        .shard
+        .happened
+        .iter()
+        .rev()
+        .find_map(|what| match what {
+            Happened::Recorded(record) => Some(record.clone()),
+            _ => None,
+        });
+    let told = told.expect("what a journal keeps");
+    assert_eq!(told.end, Some(start + Duration::from_millis(1_001)));
+    assert_eq!((told.duration_ms, told.billsec), (1_001, 2));
+    assert_eq!(told.disposition, Disposition::Answered);
+    assert_eq!(told.cause.code, CauseCode::NormalClearing);
+    // The record says the same, however long the other side takes.
+    call.shard.pass(Duration::from_secs(3));
+    call.shard.sent.clear();
+    call.shard.pass(Duration::from_secs(40));
+    let record = &call.shard.records[0];
+    assert_eq!((record.end, &record.cause), (told.end, &told.cause));
+    assert_eq!((record.duration_ms, record.billsec), (1_001, 2));
 }
 
 #[test]
@@ -102,7 +136,8 @@ fn a_clock_that_is_set_during_a_call_changes_neither_its_start_nor_its_lengths()
     assert_eq!(record.start, start);
     assert_eq!(record.first_progress_ms, Some(2_000));
     assert_eq!(record.setup_ms, Some(5_000));
-    assert_eq!(record.duration_ms, 61_000);
+    assert_eq!((record.duration_ms, record.billsec), (61_000, 61));
+    assert_eq!(record.end, Some(start + 66 * second));
     let pairs = record.pairs();
     assert_eq!(pairs.len(), 1);
     assert_eq!(pairs[0].start, start + 5 * second);

@@ -117,6 +117,27 @@ fn the_other_side_is_told_of_hold_and_resume_in_its_own_form() {
 }
 
 #[test]
+fn how_long_a_line_was_on_hold_is_in_the_record() {
+    let mut call = Call::new();
+    for (direction, answer, seconds) in [
+        ("sendonly", "inactive", 7),
+        ("sendrecv", "sendrecv", 2),
+        // It ends on hold.
+        ("sendonly", "inactive", 3),
+    ] {
+        let told = told_of(&mut call, direction);
+        answered(&mut call, &told, "200 OK", &teams(answer));
+        call.shard.pass(Duration::from_secs(seconds));
+    }
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye).message;
+    call.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    let record = &call.shard.records[0];
+    assert_eq!((record.held_ms, record.duration_ms), (10_000, 12_000));
+}
+
+#[test]
 fn a_change_of_address_is_nothing_to_the_other_side() {
     let mut call = Call::new();
     reoffers(

@@ -147,11 +147,12 @@ fn a_transfer_of_teams_calls_teams_octet_by_octet_and_leaves_the_caller_alone() 
     });
     let told = so_far.map(|own| {
         let lengths = own.conversations.iter().map(|pair| pair.duration_ms);
-        (own.setup_ms.is_some(), lengths.collect::<Vec<_>>())
+        own.setup_ms.map(|_| lengths.collect::<Vec<_>>())
     });
-    // When it was taken, answered and transferred: what a crash would leave.
-    let first_ms = record.conversations[0].duration_ms;
-    let wanted = [(false, vec![]), (true, vec![]), (true, vec![first_ms, 0])];
+    // When it was taken, answered, transferred and over: what a crash would leave.
+    let ms = |at: usize| record.conversations[at].duration_ms;
+    let some = |ms: &[u64]| Some(ms.to_vec());
+    let wanted = [None, some(&[]), some(&[ms(0), 0]), some(&[ms(0), ms(1)])];
     assert_eq!(told.collect::<Vec<_>>(), wanted);
     let [first, second] = &record.conversations[..] else {
         panic!("{:?}", record.conversations);

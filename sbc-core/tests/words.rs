@@ -62,6 +62,41 @@ fn a_warning_tells_whether_the_media_did_not_fit() {
 }
 
 #[test]
+fn who_calls_and_what_a_refusal_says_is_in_the_record() {
+    let (mut shard, invite) = called_out("call");
+    let lines =
+        "Reason: Q.850;cause=17;location=ln\nWarning: 399 x.example \"Not today\"\nServer: PBX/7\n";
+    let busy = response(&invite.message, "486 Busy Here", "b1", lines, "");
+    shard.teams_says(&busy);
+    shard.next_request(Method::Ack);
+    let refusal = shard.next_response(486).message;
+    shard.pass(Duration::from_secs(40));
+    let record = &shard.records[0];
+    assert_eq!(record.calling_name.as_deref(), Some("Ada"));
+    assert_eq!(record.end, Some(record.start));
+    assert_eq!(
+        (record.billsec, record.held_ms, record.diversions),
+        (0, 0, 0)
+    );
+    assert!(record.route_name.is_some() && !record.signed);
+    let own = &record.ingress;
+    assert_eq!(own.from_tag.as_deref(), Some("c1"));
+    let tag = refusal.to_tag().expect("a tag");
+    assert_eq!(own.to_tag.as_bytes(), &tag[..]);
+    assert_ne!(own.local, own.remote);
+    let attempt = &record.egress[0];
+    assert_eq!((attempt.started_ms, attempt.ended_ms), (0, Some(0)));
+    let texts = [
+        &attempt.phrase,
+        &attempt.q850_location,
+        &attempt.warning,
+        &attempt.user_agent,
+    ];
+    let wanted = ["Busy Here", "LN", "399 x.example \"Not today\"", "PBX/7"];
+    assert_eq!(texts.map(|text| text.as_deref()), wanted.map(Some));
+}
+
+#[test]
 fn a_call_that_was_terminated_there_has_no_cause_of_its_own() {
     assert_eq!(refused(CONFIG, "487 Terminated", ""), (480, Vec::new()));
 }

@@ -22,13 +22,17 @@ pub enum Layout {
 }
 
 /// Our columns: name and place in the record.
-const COLUMNS: [(&str, &str); 22] = [
+const COLUMNS: [(&str, &str); 26] = [
     ("call", "/call"),
     ("node", "/node"),
     ("tenant", "/tenant"),
     ("start", "/start"),
     ("setup_ms", "/setup_ms"),
     ("duration_ms", "/duration_ms"),
+    ("end", "/end"),
+    ("billsec", "/billsec"),
+    ("held_ms", "/held_ms"),
+    ("calling_name", "/calling_name"),
     ("calling", "/calling"),
     ("called", "/called"),
     ("calling_raw", "/calling_raw"),
@@ -106,7 +110,6 @@ fn at(record: &Value, place: &str) -> String {
 struct Times {
     start: String,
     answer: String,
-    /// Nothing of a call that was not answered: its record does not tell.
     end: String,
     /// From start to end, in whole seconds.
     duration: u64,
@@ -119,7 +122,11 @@ impl Times {
         let start = record["start"].as_str().and_then(UnixTime::of_rfc3339);
         let setup = record["setup_ms"].as_u64();
         let talked = record["duration_ms"].as_u64().unwrap_or_default();
-        let whole = setup.map(|setup| setup.saturating_add(talked));
+        let end = record["end"].as_str().and_then(UnixTime::of_rfc3339);
+        let lasted = start.zip(end).map(|(start, end)| end.since(start));
+        let lasted = lasted.and_then(|lasted| u64::try_from(lasted.as_millis()).ok());
+        // Records of former versions have no end where nobody answered.
+        let whole = setup.map(|setup| setup.saturating_add(talked)).or(lasted);
         let later = |ms: Option<u64>| {
             let at = start.zip(ms);
             at.map_or_else(String::new, |(start, ms)| {
@@ -292,6 +299,11 @@ mod tests {
              \"\",\"x\",\"y\",\"carrier\",\"<x>\",\"SIP/carrier\",\"\",\"Dial\",\"/y\",\"2026-01-15 10:00:00\",\"\",\"\",\
              \"0\",\"0\",\"NO ANSWER\",\"DOCUMENTATION\",\"019d\",\"\"\r\n"
         );
+        let mut refused = both[1].clone();
+        refused["end"] = "2026-01-15T10:00:07.100Z".into();
+        let text = written(Layout::Asterisk, &[refused]);
+        let times = "\"2026-01-15 10:00:00\",\"\",\"2026-01-15 10:00:07\",\"6\",\"0\",";
+        assert!(text.contains(times), "{text}");
         let text = written(Layout::Freeswitch, &both);
         assert_eq!(
             text,

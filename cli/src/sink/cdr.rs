@@ -7,6 +7,7 @@
 //! taken meanwhile: whoever takes them hears of it.
 
 mod journal;
+mod pace;
 pub mod ship;
 pub mod shipped;
 mod spool;
@@ -17,6 +18,7 @@ use super::ending::end;
 use crate::sink::log::{Log, wall_clock};
 use crate::sink::metrics::Metrics;
 use journal::{Journal, Lost, Note};
+use pace::{Pace, Urgent};
 use sbc_core::config::CdrSpool;
 use sbc_core::id::CallId;
 use sbc_core::record::Record;
@@ -29,7 +31,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -37,8 +39,6 @@ use tokio::sync::watch;
 const QUEUE: usize = 100_000;
 /// Entries of the journal that may wait for the writer: they take no place of records.
 const OPEN_QUEUE: usize = 10_000;
-/// Time in which records gather before the writer waits for the next.
-const PAUSE: Duration = Duration::from_millis(20);
 /// Records taken from the queue before they are written.
 const RECORDS_AT_ONCE: usize = 256;
 /// How often what was written is forced to the disk.
@@ -52,6 +52,7 @@ const LAST_WRITES: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Cdr {
     queue: SyncSender<Order>,
+    writer: Thread,
     shared: Shared,
 }
 
@@ -62,6 +63,8 @@ struct Shared {
     log: Log,
     /// Entries of the journal in the queue.
     opening: Arc<AtomicUsize>,
+    /// Whether some of them should be written at once.
+    urgent: Arc<Urgent>,
     /// Why nothing is written at the moment.
     trouble: Arc<Mutex<Option<String>>>,
     /// What was sent of it and could not be written down.
@@ -97,7 +100,7 @@ impl Lines for Record {
 
 enum Order {
     Lines(Arc<dyn Lines>),
-    /// A call goes on, and this is its record so far.
+    /// A call has begun, changed or ended, and this is its record so far.
     Open(Arc<Record>),
     Move(Box<CdrSpool>),
     Stop,
@@ -125,6 +128,7 @@ impl Cdr {
             metrics,
             log,
             opening: Arc::default(),
+            urgent: Arc::default(),
             trouble: Arc::default(),
             owed: Owed::default(),
             refuses: Arc::default(),
@@ -141,6 +145,7 @@ impl Cdr {
             .spawn(move || writer.run(&orders))?;
         let cdr = Self {
             queue: queue.clone(),
+            writer: thread.thread().clone(),
             shared,
         };
         let writer = CdrWriter { queue, thread };
@@ -176,7 +181,8 @@ impl Cdr {
         self.lines(Arc::clone(record) as Arc<dyn Lines>);
     }
 
-    /// Queues what is known of a call that goes on.
+    /// Queues what is known of a call that has begun, changed or ended. It is written at once if nothing else has to
+    /// be, so that a daemon that is killed leaves it behind.
     pub fn open(&self, record: &Arc<Record>) {
         // Ordering: a bound need not be exact.
         if self.shared.opening.load(Ordering::Relaxed) >= OPEN_QUEUE {
@@ -189,6 +195,8 @@ impl Cdr {
             .is_err()
         {
             self.shared.opening.fetch_sub(1, Ordering::Relaxed);
+        } else {
+            self.shared.urgent.tell(&self.writer);
         }
     }
 
@@ -293,7 +301,8 @@ impl Writer {
         for one in &lost {
             self.lost(one);
         }
-        if !lost.is_empty() {
+        let lost = lost.iter().filter(|one| !one.had_ended).count();
+        if lost > 0 {
             self.shared
                 .log
                 .warn(
@@ -301,7 +310,7 @@ impl Writer {
                     "the daemon ended without a word the last time; calls that were up have records with the \
                      cause restart_lost",
                 )
-                .with("calls", lost.len())
+                .with("calls", lost)
                 .send();
         }
         self.write();
@@ -311,6 +320,9 @@ impl Writer {
     fn lost(&mut self, one: &Lost) {
         self.unwritten.extend(one.lines());
         self.ended.push(one.call);
+        if one.had_ended {
+            return;
+        }
         self.shared.metrics.calls.lost(one.trunk());
         let line = self.shared.log.warn("call_lost", "a restart has ended it");
         line.with("call", one.call)
@@ -342,18 +354,24 @@ impl Writer {
         let metrics = Arc::clone(&self.shared.metrics);
         let depth = metrics.queue_depth.with_label_values(&["cdr"]);
         let mut next_sync = Instant::now() + SYNC;
+        let mut pace = Pace::new(Instant::now());
         let mut is_stopping = false;
         while !is_stopping {
             let mut order = orders.try_recv().or_else(|_| {
                 // To wake us for every record would cost the shard more than the record does.
-                thread::sleep(PAUSE);
+                while pace.rest(&self.shared.urgent) {
+                    // What was urgent may have been written with what came before it.
+                    if let Ok(order) = orders.try_recv() {
+                        return Ok(order);
+                    }
+                }
                 orders.recv_timeout(next_sync.saturating_duration_since(Instant::now()))
             });
             let mut gathered = 0;
             loop {
                 match order {
                     Ok(Order::Lines(lines)) => self.take(&*lines),
-                    Ok(Order::Open(record)) => self.note(&record),
+                    Ok(Order::Open(record)) => self.note(record),
                     Ok(Order::Move(_) | Order::Stop) | Err(_) => break,
                 }
                 gathered += 1;
@@ -419,15 +437,17 @@ impl Writer {
         self.ended.extend(ended);
     }
 
-    /// A call goes on.
-    fn note(&mut self, record: &Record) {
+    /// A call has begun, or something has changed in it.
+    fn note(&mut self, record: Arc<Record>) {
         self.shared.opening.fetch_sub(1, Ordering::Relaxed);
         // A disk that refuses so many refuses the records themselves.
-        if self.notes.len() < OPEN_QUEUE
-            && let Ok(note) = Note::of(record, self.wanted.pairs, wall_clock())
-        {
-            self.notes.push(note);
+        if self.notes.len() < OPEN_QUEUE {
             self.noted.insert(record.call);
+            self.notes.push(Note::Open {
+                record,
+                pairs: self.wanted.pairs,
+                at: wall_clock(),
+            });
         }
     }
 
@@ -620,7 +640,11 @@ mod tests {
         let (folder, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (cdr, writer, _) = started(folder.path());
         for call in 1..=3 {
-            cdr.open(&Arc::new(fixture::record(call)));
+            let goes_on = Record {
+                end: None,
+                ..fixture::record(call)
+            };
+            cdr.open(&Arc::new(goes_on));
         }
         cdr.record(&Arc::new(fixture::record(2)));
         // The disk as a crash leaves it: what was written, and no more.

@@ -25,10 +25,7 @@ pub fn shown(message: &[u8]) -> String {
 
 /// Where the body begins.
 fn body_at(message: &[u8]) -> Option<usize> {
-    let mut windows = message.windows(4);
-    windows
-        .position(|four| four == b"\r\n\r\n")
-        .map(|at| at + 4)
+    memchr::memmem::find(message, b"\r\n\r\n").map(|at| at + 4)
 }
 
 /// Where the number of Content-Length is, and how many digits it has.

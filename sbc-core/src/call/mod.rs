@@ -19,6 +19,7 @@ mod local;
 mod media;
 mod modify;
 mod names;
+mod on_hold;
 mod over;
 mod pickup;
 mod places;
@@ -147,6 +148,8 @@ pub(crate) struct Call {
     asking: Vec<CommandId>,
     doubts: Vec<unheard::Doubt>,
     talk: talk::Talk,
+    /// Since when one of those who talk has the other on hold.
+    on_hold_since: Option<Timestamp>,
 }
 
 /// One party's side of a call.
@@ -276,7 +279,7 @@ impl Call {
         let config = Arc::clone(&cx.plane.config);
         let session_id = cx.plane.media_session();
         let ends = Ends::of(&admitted.request, &mut cx.plane.mint);
-        let record = record::open(&config, &admitted, &ends, cx.now);
+        let mut record = record::open(&config, &admitted, &ends, cx.now);
         let style = LegStyle {
             config: Arc::clone(&config),
             session_id: ends.to_caller(&admitted.trunk),
@@ -305,6 +308,7 @@ impl Call {
             admitted.flow.clone(),
             admitted.request.clone(),
         );
+        record.ingress.to_tag = session.local_tag().as_str().to_owned();
         let mut call = Self {
             id: admitted.id,
             tenant: admitted.tenant.clone(),
@@ -339,6 +343,7 @@ impl Call {
             asking: Vec::new(),
             doubts: Vec::new(),
             talk: talk::Talk::default(),
+            on_hold_since: None,
             config,
         };
         let longest = call.longest_setup();
@@ -372,7 +377,6 @@ impl Call {
             if let Some(a) = call.leg(A_LEG) {
                 a.local = LocalSide::on(&admitted.trunk, choice.side);
             }
-
             call.chosen(cx, A_LEG, choice, None);
         }
         call.operation = Setup::begin(&mut call, cx, admitted);
@@ -692,8 +696,7 @@ impl Call {
         self.bridge.is_some() && self.other(leg).is_none()
     }
 
-    /// Whether this is still being dialled by the caller of another INVITE: the same Call-ID and From,
-    /// and no answer yet.
+    /// Whether this is still being dialled by the caller of another INVITE, with its Call-ID and From.
     pub(crate) fn is_dialled_by(&self, invite: &Message, trunk: &Trunk) -> bool {
         self.is_set_up()
             && self.legs.get(&A_LEG).is_some_and(|a| {
@@ -751,6 +754,7 @@ impl Call {
                 self.rate_places(cx);
                 self.run_bills(cx);
                 self.follow_talk(cx.now, cx.plane);
+                self.follow_hold(cx.now.mono);
                 self.leave_ended_places(cx);
                 self.free_departed(cx);
                 self.follow_transcoding(cx);
@@ -887,8 +891,7 @@ impl Call {
         }
     }
 
-    /// Starts the teardown of an established call or of one whose setup has undone itself.
-    /// `reasons` are what a peer gave as its reason.
+    /// Starts the teardown of an established call or of one whose setup has undone itself, for these reasons of a peer.
     fn end(
         &mut self,
         cx: &mut Cx<'_>,
@@ -983,9 +986,10 @@ fn teardown_reason(reasons: &[Reason], why: CauseCode, to: &Trunk) -> Option<Byt
     (!values.is_empty()).then(|| Bytes::from(values.join(", ")))
 }
 
-/// The product token of a peer.
-fn user_agent(message: &Message) -> Option<String> {
-    let value = message.raw(HeaderName::UserAgent)?;
+/// The product token of a peer: User-Agent, which many write in responses as well, or Server.
+pub(crate) fn user_agent(message: &Message) -> Option<String> {
+    let value = message.raw(HeaderName::UserAgent);
+    let value = value.or_else(|| message.raw(HeaderName::Server))?;
     let text: String = String::from_utf8_lossy(&value)
         .chars()
         .filter(|c| !c.is_control())

@@ -64,6 +64,9 @@ impl Call {
             let (elins, user) = (&plane.elins, &self.record.calling);
             elins.give_back(now.mono, tenant, elin, user);
         }
+        if self.record.end.is_none() {
+            record::ended(self, now);
+        }
         record::close(self);
     }
 }

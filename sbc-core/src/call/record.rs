@@ -6,6 +6,7 @@ use crate::config::{Config, Preset, StirMode, Trunk};
 use crate::event::Happened;
 use crate::id::LegId;
 use crate::plane::Cx;
+use crate::policy::diversion::reason_of_cause;
 use crate::policy::identity::Caller;
 use crate::policy::response;
 use crate::policy::session_id::Ends;
@@ -15,11 +16,12 @@ use crate::record::{
 };
 use crate::report::{name_in_contact, said_by_microsoft};
 use crate::session::{Rejection, Session, printable};
-use crate::sip::header::{Reason, UserToUser};
+use crate::sip::header::{From, Reason, UserToUser};
 use crate::sip::{HeaderName, Message, Status};
 use crate::stir::{Level, Standing, level, origin_id};
 use crate::time::Now;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Version of the record's layout.
 const VERSION: u16 = 1;
@@ -30,6 +32,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
     let call_id = admitted.request.raw(HeaderName::CallId).unwrap_or_default();
     let (attest, origid) = standing(admitted).unzip();
     let attest = attest.flatten();
+    let diversions = caller.trail.diversions();
     Record {
         version: VERSION,
         call: admitted.id,
@@ -39,7 +42,11 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         first_progress_ms: None,
         setup_ms: None,
         duration_ms: 0,
+        end: None,
+        billsec: 0,
+        held_ms: 0,
         calling_raw: admitted.caller.calling.number.raw.clone(),
+        calling_name: calling_name(caller),
         called_raw: admitted.called_raw.clone(),
         calling: admitted.calling.clone(),
         called: admitted.called.number.clone(),
@@ -47,9 +54,12 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         withheld: caller.calling.is_withheld || caller.privacy.id || caller.privacy.hides_caller(),
         screening: admitted.screening,
         verstat: None,
+        signed: admitted.request.has(HeaderName::Identity),
         attest,
         origid,
         diverting: caller.trail.diverting().map(|number| number.number),
+        divert_reason: diversions.last().and_then(|own| reason_of_cause(own.cause)),
+        diversions: diversions.len(),
         session_id: ends.caller.as_str().to_owned(),
         user_to_user: match admitted.trunk.habits.hides_uui {
             true => None,
@@ -60,8 +70,15 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         ingress: LegRecord {
             trunk: admitted.trunk.name.clone(),
             protocol: admitted.flow.protocol,
+            local: admitted.flow.local,
             remote: admitted.flow.remote,
+            peer_names: match &admitted.flow.identity {
+                Some(identity) => identity.names.clone(),
+                None => Vec::new(),
+            },
             call_id: String::from_utf8_lossy(&call_id).into_owned(),
+            from_tag: from_tag(&admitted.request),
+            to_tag: String::new(),
             user_agent: super::user_agent(&admitted.request),
             teams_call: match admitted.trunk.preset {
                 Preset::Teams => name_in_contact(&admitted.request),
@@ -78,6 +95,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
             because: Because::default(),
         },
         end_reason: None,
+        route_name: admitted.route.clone(),
         route: admitted.because.clone(),
         media_captured: None,
         local_media: Vec::new(),
@@ -89,6 +107,23 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         answered_by: None,
         parties: Vec::new(),
     }
+}
+
+/// The tag of its From; peers from before RFC 3261 have none.
+fn from_tag(invite: &Message) -> Option<String> {
+    let from = invite.essential::<From>().ok().flatten()?;
+    from.tag().map(|tag| printable(tag))
+}
+
+/// The name of a caller, as the peer that we believe says it, else as the caller itself does.
+fn calling_name(caller: &Caller) -> Option<String> {
+    if caller.calling.is_withheld || caller.privacy.id || caller.privacy.hides_caller() {
+        return None;
+    }
+    let asserted = caller.asserted.iter().find_map(|own| own.display.as_ref());
+    let name = asserted.or(caller.calling.display.as_ref())?;
+    let text = printable(name.as_bytes());
+    (!text.is_empty()).then_some(text)
 }
 
 /// The level at which we could vouch for the caller, and the origin that we would name: where signatures
@@ -120,8 +155,13 @@ fn user_to_user(message: &Message) -> Option<String> {
     Some(text.chars().filter(|c| !c.is_control()).take(512).collect())
 }
 
-/// A new attempt.
-pub(super) fn attempt(leg: LegId, called: String, session: &Session) -> AttemptRecord {
+/// A new attempt, so long after the call began.
+pub(super) fn attempt(
+    leg: LegId,
+    called: String,
+    session: &Session,
+    started_ms: u64,
+) -> AttemptRecord {
     let facts = session.facts();
     AttemptRecord {
         leg,
@@ -131,8 +171,14 @@ pub(super) fn attempt(leg: LegId, called: String, session: &Session) -> AttemptR
         protocol: facts.protocol,
         remote: facts.remote,
         call_id: facts.call_id.clone(),
+        user_agent: None,
+        started_ms,
+        ended_ms: None,
         status: None,
+        phrase: None,
         q850: None,
+        q850_location: None,
+        warning: None,
         reason: None,
         fault: None,
         first_response_ms: None,
@@ -152,9 +198,11 @@ pub(super) fn came(call: &mut Call, leg: LegId, trunk: &Trunk, caller: &Caller) 
 }
 
 /// The attempt was answered.
-pub(super) fn attempt_answered(call: &mut Call, leg: LegId) {
+pub(super) fn attempt_answered(call: &mut Call, now: Now, leg: LegId) {
+    let now_ms = call.elapsed_ms(now);
     if let Some(attempt) = refreshed(call, leg) {
         attempt.status = Some(200);
+        attempt.ended_ms = Some(now_ms);
     }
 }
 
@@ -166,8 +214,17 @@ pub(super) fn attempt_elsewhere(call: &mut Call, leg: LegId) {
 }
 
 /// The attempt was refused, or nobody could be reached.
-pub(super) fn attempt_rejected(call: &mut Call, leg: LegId, rejection: &Rejection) {
+pub(super) fn attempt_rejected(call: &mut Call, now: Now, leg: LegId, rejection: &Rejection) {
+    let now_ms = call.elapsed_ms(now);
     if let Some(attempt) = refreshed(call, leg) {
+        attempt.ended_ms = Some(now_ms);
+        if let Some(said) = &rejection.said {
+            let phrase = printable(&said.reason());
+            attempt.phrase = (!phrase.is_empty()).then_some(phrase);
+            let warning = said.raw(HeaderName::Warning);
+            attempt.warning = warning.map(|text| printable(&text));
+        }
+        attempt.q850_location = response::location_of_reasons(&rejection.reasons);
         attempt.status = rejection.is_from_peer.then(|| rejection.status.code());
         attempt.q850 = response::q850_of_reasons(&rejection.reasons);
         attempt.reason.clone_from(&rejection.text);
@@ -190,6 +247,7 @@ fn refreshed(call: &mut Call, leg: LegId) -> Option<&mut AttemptRecord> {
     attempt.first_progress_ms = facts.first_progress_ms;
     attempt.given_up = facts.given_up;
     attempt.teams_call = facts.teams_call;
+    attempt.user_agent = facts.user_agent;
     Some(attempt)
 }
 
@@ -218,6 +276,15 @@ pub(super) fn transfer_declined(
         status: Some(status.code()),
         because: because.clone(),
     });
+}
+
+/// Tells how the call has ended, for who keeps a journal: its media drain and its peers are heard for a while, and
+/// nothing of that changes when and why it was over.
+pub(super) fn tell_end(call: &mut Call, cx: &mut Cx<'_>) {
+    if cx.plane.keeps_journal {
+        call.record.disposition = disposition(call);
+        tell(call, cx);
+    }
 }
 
 /// Makes the record of a call that is over the final one.
@@ -306,13 +373,17 @@ pub(super) fn transferred(call: &mut Call, now: Now, (a, b): (LegId, LegId), tra
 
 /// Notes how long the call was; called when its end begins.
 pub(super) fn ended(call: &mut Call, now: Now) {
+    call.hold_ends(now.mono);
     let now_ms = call.elapsed_ms(now);
+    // Not what the clock says now: it may have been set.
+    call.record.end = Some(call.record.start + Duration::from_millis(now_ms));
     if let Some(last) = call.record.conversations.last_mut() {
         last.duration_ms = now_ms.saturating_sub(last.from_ms);
     }
     if let Some(answered) = call.answered {
         let duration = now.mono.since(answered.mono).as_millis();
         call.record.duration_ms = u64::try_from(duration).unwrap_or(u64::MAX);
+        call.record.billsec = call.record.duration_ms.div_ceil(1_000);
     }
 }
 

@@ -665,9 +665,8 @@ impl Setup {
         let session = Session::outgoing(cx, (call.id, leg), style, outset, &mut up);
         // Most calls have one attempt, and they are large.
         call.record.egress.reserve_exact(1);
-        call.record
-            .egress
-            .push(record::attempt(leg, dialled, &session));
+        let attempt = record::attempt(leg, dialled, &session, call.elapsed_ms(cx.now));
+        call.record.egress.push(attempt);
         call.legs.insert(leg, Leg::new(session, image));
         call.guesses(cx, leg);
         call.events.extend(up.into_iter().map(|event| (leg, event)));

@@ -32,6 +32,7 @@ impl Teardown {
             call.record.setup_ms = None;
         }
         super::record::ended(call, cx.now);
+        super::record::tell_end(call, cx);
         call.timers.clear();
         let parting = call.parting.take().and_then(|(by, said)| {
             let trunk = &call.legs.get(&by)?.session.style().trunk;

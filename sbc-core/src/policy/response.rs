@@ -332,6 +332,19 @@ pub fn q850_of_reasons(reasons: &[Reason]) -> Option<u8> {
         })
 }
 
+/// Where the Q.850 cause of these reasons arose (RFC 8606 §3), if it is a location of Q.850.
+pub fn location_of_reasons(reasons: &[Reason]) -> Option<String> {
+    const LOCATIONS: [&str; 16] = [
+        "U", "LPN", "LN", "TN", "RLN", "RPN", "LOC-6", "INTL", "LOC-8", "LOC-9", "BI", "LOC-11",
+        "LOC-12", "LOC-13", "LOC-14", "LOC-15",
+    ];
+    let mut own = reasons.iter().filter(|reason| reason.is("Q.850"));
+    let told = own.find_map(|reason| reason.params.value("location"))?;
+    let is_it = |one: &&str| told.eq_ignore_ascii_case(one.as_bytes());
+    let found = LOCATIONS.into_iter().find(is_it);
+    found.map(str::to_owned)
+}
+
 /// Q.850 value for a status, RFC 3398 §8.2.6.1; `None` for what is no failure.
 pub fn q850_of(status: Status) -> Option<u8> {
     Some(match status.code() {

@@ -1,5 +1,7 @@
 //! Hides secrets in SDP text before it reaches a log, a ladder or a capture (MED-103, TDR-SEC-004).
 
+use memchr::memchr_iter;
+
 const SECRET: &str = "<secret>";
 
 /// Text with every `inline:` key, every `a=ice-pwd` value, every `k=` line, the digest of every pair of
@@ -137,7 +139,9 @@ fn hide_tokens(out: &mut String, from: usize) {
 fn next_token(text: &str, from: usize) -> Option<(usize, bool)> {
     const NAME: &[u8] = b"x-tt";
     let octets = text.as_bytes().get(from..)?;
-    (0..octets.len()).find_map(|at| {
+    // Most lines have none, and few have a hyphen at all.
+    memchr_iter(b'-', octets).find_map(|hyphen| {
+        let at = hyphen.checked_sub(1)?;
         let value = octets[at..].get(..NAME.len())?;
         if !value.eq_ignore_ascii_case(NAME) {
             return None;
@@ -203,13 +207,7 @@ fn hide_response(line: &str, out: &mut String) {
 }
 
 fn hide_inline(mut line: &str, out: &mut String) {
-    const MARK: &[u8] = b"inline:";
-    while let Some(at) = line
-        .as_bytes()
-        .windows(MARK.len())
-        .position(|window| window.eq_ignore_ascii_case(MARK))
-    {
-        let key_at = at + MARK.len();
+    while let Some(key_at) = behind(line.as_bytes(), b"inline") {
         out.push_str(&line[..key_at]);
         out.push_str(SECRET);
         let key = &line[key_at..];
@@ -246,15 +244,20 @@ fn hide_passwords(out: &mut String, from: usize) {
 /// Where the next URI goes on behind its scheme.
 fn next_scheme(text: &str, from: usize) -> Option<usize> {
     let octets = text.as_bytes().get(from..)?;
-    let marks: [&[u8]; 2] = [b"sip:", b"sips:"];
-    (0..octets.len()).find_map(|at| {
-        let rest = &octets[at..];
-        let mark = marks.into_iter().find(|mark| {
-            let start = rest.get(..mark.len());
-            start.is_some_and(|start| start.eq_ignore_ascii_case(mark))
-        })?;
-        Some(from + at + mark.len())
-    })
+    let found = [behind(octets, b"sip"), behind(octets, b"sips")];
+    let first = found.into_iter().flatten().min()?;
+    Some(from + first)
+}
+
+/// What follows the first `:` in front of which this name stands, in any mixture of upper and lower case.
+fn behind(octets: &[u8], name: &[u8]) -> Option<usize> {
+    let is_named = |colon: &usize| {
+        let before = colon.checked_sub(name.len());
+        before.is_some_and(|at| octets[at..*colon].eq_ignore_ascii_case(name))
+    };
+    memchr_iter(b':', octets)
+        .find(is_named)
+        .map(|colon| colon + 1)
 }
 
 #[cfg(test)]

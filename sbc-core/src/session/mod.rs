@@ -336,6 +336,8 @@ pub struct PeerFacts {
     pub first_progress_ms: Option<u64>,
     /// Targets that were given up before this one, in order.
     pub given_up: Vec<GivenUp>,
+    /// The peer's product token, from its responses, for legs that we call.
+    pub user_agent: Option<String>,
     /// What Teams calls the call, on its trunks, for legs that we call.
     pub teams_call: Option<String>,
     /// It and its trunk understand `from-change` (RFC 4916).
@@ -367,6 +369,7 @@ impl PeerFacts {
             first_response_ms: None,
             first_progress_ms: None,
             given_up: Vec::new(),
+            user_agent: None,
             teams_call: None,
             changes_from: false,
             ways: Vec::new(),
@@ -519,6 +522,11 @@ impl Session {
     /// What is known about the peer.
     pub fn facts(&self) -> &PeerFacts {
         &self.facts
+    }
+
+    /// Our tag of the dialog with the peer.
+    pub(crate) fn local_tag(&self) -> &Token {
+        &self.local_tag
     }
 
     /// The trunk and how this leg writes.

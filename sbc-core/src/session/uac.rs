@@ -291,6 +291,7 @@ impl Outgoing {
             remote: None,
             first_response_ms: None,
             first_progress_ms: None,
+            user_agent: None,
             teams_call: None,
             given_up: Vec::new(),
             changes_from: false,
@@ -668,6 +669,10 @@ impl Session {
         let is_named = self.facts.teams_call.is_some() || status == Status::TRYING;
         if self.style.trunk.preset == Preset::Teams && !is_named {
             self.facts.teams_call = name_in_contact(message);
+        }
+        // What lies in between answers for itself with 100.
+        if self.facts.user_agent.is_none() && status != Status::TRYING {
+            self.facts.user_agent = crate::call::user_agent(message);
         }
         if status.is_success() {
             return self.invite_answered(cx, id, message, up);

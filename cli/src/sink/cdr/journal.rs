@@ -1,24 +1,27 @@
 //! The calls that are up, on the disk: of what a daemon leaves behind that ends without a word, the next one
 //! makes their records (OPS-060, OPS-151).
 //!
-//! One line of JSON for each call that is taken, answered or transferred, with its record as it stands; one when
-//! it is over, written after its record; and each second one that says that the daemon lives. The file is written
-//! anew when most of it is about calls that are over. A call is entered a few hundredths of a second after it
-//! was taken: younger ones leave nothing. How long a call was is told by a clock that nobody sets: lines say when they
-//! were written by that of their run, which is one opening of the file.
+//! One line of JSON for each call that is taken, answered, transferred or ended, with its record as it stands; one when
+//! it is over, written after its record; and each second one that says that the daemon lives. Between its end and its
+//! record a call's media drain and its peers are waited for: what is lost then has an end and a cause, and but for the
+//! figures of its media its record is whole. The file is written anew when most of it is about calls that are over. How
+//! long a call was is told by a clock that nobody sets: lines say when they were written by that of their run, which is
+//! one opening of the file.
 
 use super::spool::{CURRENT, MODE, closed_files, mend};
 use crate::sink::whole;
 use sbc_core::cause::CauseCode;
 use sbc_core::id::CallId;
-use sbc_core::record::Record;
+use sbc_core::record::{PairRecord, Record};
 use sbc_core::time::UnixTime;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The file beside those of the spool; nobody takes it for one of them.
@@ -48,6 +51,8 @@ struct Place {
     at: u64,
     length: usize,
     answered: Option<Instant>,
+    /// It has ended, and its record is to come.
+    is_ended: bool,
     /// Interim records that were made.
     told: u32,
 }
@@ -57,33 +62,41 @@ struct Place {
 pub(super) enum Note {
     /// A call is up, or something has changed in it.
     Open {
-        call: CallId,
-        is_answered: bool,
-        line: Box<str>,
+        record: Arc<Record>,
+        pairs: bool,
+        at: UnixTime,
     },
     /// Its record is written.
     End(CallId),
 }
 
-/// A call that was up when the last daemon ended.
+/// A call without a record that was up, or had just ended, when the last daemon ended.
 #[derive(Debug)]
 pub(super) struct Lost {
     pub(super) call: CallId,
     pub(super) record: Value,
+    /// It had ended before; only the figures of its media are missing.
+    pub(super) had_ended: bool,
     pairs: Vec<Value>,
 }
 
 impl Note {
-    /// Of a call that goes on.
-    pub(super) fn of(record: &Record, pairs: bool, now: UnixTime) -> serde_json::Result<Self> {
-        let pairs = if pairs { record.pairs() } else { Vec::new() };
-        let line = json!({ "at": now.rfc3339(), "open": record, "pairs": pairs });
-        Ok(Self::Open {
-            call: record.call,
-            is_answered: record.setup_ms.is_some(),
-            line: serde_json::to_string(&line)?.into(),
-        })
+    /// Whom it is about.
+    pub(super) fn call(&self) -> CallId {
+        match self {
+            Self::Open { record, .. } => record.call,
+            Self::End(call) => *call,
+        }
     }
+}
+
+/// The line of a call, behind its stamp.
+#[derive(Serialize)]
+struct Opened<'a> {
+    at: String,
+    open: &'a Record,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pairs: Vec<PairRecord<'a>>,
 }
 
 impl Lost {
@@ -156,7 +169,8 @@ impl Journal {
                 last.remove(&call);
                 self.forget(call);
             } else if let Some(call) = call(&told["open"]["call"]) {
-                self.note(call, begin, length, false);
+                let is_ended = !told["open"]["end"].is_null();
+                self.note(call, begin, length, (false, is_ended));
                 last.insert(call, told.take());
             }
         }
@@ -173,7 +187,21 @@ impl Journal {
                 Value::Array(pairs) => pairs,
                 _ => Vec::new(),
             };
+            let had_ended = !record["end"].is_null();
+            if had_ended {
+                because_of(
+                    &mut record,
+                    "the daemon ended without a word before the figures of its media were known",
+                );
+                return Lost {
+                    call,
+                    record,
+                    had_ended,
+                    pairs,
+                };
+            }
             let end = length.and_then(|length| Some(answered(&record)? + length));
+            record["end"] = end.unwrap_or(alive).rfc3339().into();
             let pairs = until(&mut record, pairs, end.unwrap_or(alive));
             let is_answered = record["setup_ms"].is_u64();
             record["disposition"] = if is_answered { "answered" } else { "failed" }.into();
@@ -190,6 +218,7 @@ impl Journal {
             Lost {
                 call,
                 record,
+                had_ended,
                 pairs,
             }
         });
@@ -201,41 +230,52 @@ impl Journal {
     /// # Errors
     /// What the operating system says; nothing of it is written then.
     pub(super) fn write(&mut self, notes: &[Note]) -> io::Result<()> {
-        let ended: HashSet<CallId> = notes
+        // The last word about each is enough.
+        let last: HashMap<CallId, usize> = notes
             .iter()
-            .filter_map(|note| match note {
-                Note::End(call) => Some(*call),
-                Note::Open { .. } => None,
-            })
+            .enumerate()
+            .map(|(at, note)| (note.call(), at))
             .collect();
-        let mut text = String::new();
-        let mut opened = Vec::new();
-        for note in notes {
+        let (mut text, mut line) = (String::new(), Vec::new());
+        let (mut opened, mut ended) = (Vec::new(), Vec::new());
+        for (at, note) in notes.iter().enumerate() {
+            if last.get(&note.call()) != Some(&at) {
+                continue;
+            }
             match note {
-                Note::Open {
-                    call,
-                    is_answered,
-                    line,
-                } if !ended.contains(call) => {
-                    let known = self.open.get(call).and_then(|own| own.answered);
+                Note::Open { record, pairs, at } => {
+                    let is_answered = record.setup_ms.is_some();
+                    let known = self.open.get(&record.call).and_then(|own| own.answered);
                     let answered = known.or_else(|| is_answered.then(Instant::now));
+                    let told = Opened {
+                        at: at.rfc3339(),
+                        open: record,
+                        pairs: if *pairs { record.pairs() } else { Vec::new() },
+                    };
+                    line.clear();
+                    serde_json::to_writer(&mut line, &told)?;
+                    let told = String::from_utf8_lossy(&line);
                     let begin = text.len();
                     text.push_str(&self.stamp(answered));
-                    text.push_str(line.strip_prefix('{').unwrap_or(line));
+                    text.push_str(told.strip_prefix('{').unwrap_or(&told));
                     let length = text.len() - begin;
-                    opened.push((*call, begin as u64, length, *is_answered));
+                    let state = (is_answered, record.end.is_some());
+                    opened.push((record.call, begin as u64, length, state));
                 }
-                Note::End(call) if self.open.contains_key(call) => {
+                Note::End(call) => {
+                    ended.push(*call);
+                    if !self.open.contains_key(call) {
+                        continue;
+                    }
                     text.push_str(&format!("{{\"end\":\"{call}\"}}"));
                 }
-                Note::Open { .. } | Note::End(_) => continue,
             }
             text.push('\n');
         }
         let begin = self.bytes;
         self.append(&text)?;
-        for (call, at, length, is_answered) in opened {
-            self.note(call, begin + at, length, is_answered);
+        for (call, at, length, state) in opened {
+            self.note(call, begin + at, length, state);
         }
         for call in ended {
             self.forget(call);
@@ -278,7 +318,7 @@ impl Journal {
     /// Interim records of calls that have been answered for another so long (OPS-060).
     pub(super) fn interim(&mut self, every: Duration) -> Vec<Box<str>> {
         let mut lines = Vec::new();
-        for place in self.open.values_mut() {
+        for place in self.open.values_mut().filter(|own| !own.is_ended) {
             let Some(elapsed) = place.answered.map(|at| at.elapsed()) else {
                 continue;
             };
@@ -423,7 +463,13 @@ impl Journal {
         Ok(())
     }
 
-    fn note(&mut self, call: CallId, at: u64, length: usize, is_answered: bool) {
+    fn note(
+        &mut self,
+        call: CallId,
+        at: u64,
+        length: usize,
+        (is_answered, is_ended): (bool, bool),
+    ) {
         let before = self.forget(call);
         let (answered, told) = before.map_or((None, 0), |own| (own.answered, own.told));
         self.open_bytes += length as u64;
@@ -431,6 +477,7 @@ impl Journal {
             at,
             length,
             answered: answered.or_else(|| is_answered.then(Instant::now)),
+            is_ended,
             told,
         };
         self.open.insert(call, place);
@@ -458,6 +505,14 @@ fn line_at(file: &File, place: &Place) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
+/// Adds to why it ended.
+fn because_of(record: &mut Value, why: &str) {
+    let because = record.pointer_mut("/cause/because");
+    if let Some(told) = because.and_then(Value::as_array_mut) {
+        told.push(why.into());
+    }
+}
+
 /// When the call was answered.
 fn answered(record: &Value) -> Option<UnixTime> {
     let start = UnixTime::of_rfc3339(record["start"].as_str()?)?;
@@ -469,6 +524,7 @@ fn until(record: &mut Value, mut pairs: Vec<Value>, end: UnixTime) -> Vec<Value>
     let since = |begin: UnixTime| end.as_micros().saturating_sub(begin.as_micros()) / 1_000;
     if let Some(answered) = answered(record) {
         record["duration_ms"] = since(answered).into();
+        record["billsec"] = since(answered).div_ceil(1_000).into();
     }
     let start = record["start"].as_str().and_then(UnixTime::of_rfc3339);
     let conversations = record
@@ -553,13 +609,28 @@ mod tests {
     }
 
     fn up(call: u128) -> Note {
-        Note::of(&fixture::record(call), true, at(1)).unwrap()
+        let mut record = fixture::record(call);
+        record.end = None;
+        note(record)
     }
 
     fn rings(call: u128) -> Note {
         let mut record = fixture::record(call);
-        (record.setup_ms, record.answered_by) = (None, None);
-        Note::of(&record, true, at(1)).unwrap()
+        (record.setup_ms, record.answered_by, record.end) = (None, None, None);
+        note(record)
+    }
+
+    /// Its media drain.
+    fn drains(call: u128) -> Note {
+        note(fixture::record(call))
+    }
+
+    fn note(record: Record) -> Note {
+        Note::Open {
+            record: Arc::new(record),
+            pairs: true,
+            at: at(1),
+        }
     }
 
     fn open(folder: &Path) -> (Journal, Vec<Lost>) {
@@ -650,6 +721,50 @@ mod tests {
         let pair: Value = serde_json::from_str(&lines[1]).unwrap();
         assert!(lines.len() == 2 && is_right(&pair), "{pair}");
         assert_eq!(lost[1].lines().count(), 1);
+    }
+
+    #[test]
+    fn calls_whose_media_drained_have_their_own_end_and_cause() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = open(folder.path());
+        journal.write(&[up(1), up(2), rings(3)]).unwrap();
+        journal.write(&[drains(1)]).unwrap();
+        // The last word counts, also where several come at once, and interim records are of those who talk.
+        journal.write(&[up(4), drains(4)]).unwrap();
+        for place in journal.open.values_mut() {
+            place.answered = place.answered.map(|at| at - Duration::from_secs(901));
+        }
+        assert_eq!(journal.interim(Duration::from_secs(900)).len(), 1);
+        journal.begun -= Duration::from_secs(90);
+        journal.tick(at(90)).unwrap();
+        drop(journal);
+        let (_, lost) = open(folder.path());
+        let told = lost.iter().map(|one| {
+            let code = one.record["cause"]["code"].as_str().unwrap();
+            let of_pair = one.pairs.first().map(|pair| &pair["duration_ms"]);
+            (one.call.0, one.had_ended, code, of_pair.cloned())
+        });
+        let told: Vec<_> = told.collect();
+        assert_eq!(told[0], (1, true, "normal_clearing", Some(json!(60_000))));
+        assert_eq!(
+            (told[1].0, told[1].1, told[1].2),
+            (2, false, "restart_lost")
+        );
+        assert_eq!(told[2], (3, false, "restart_lost", None));
+        assert_eq!(told[3], (4, true, "normal_clearing", Some(json!(60_000))));
+        let record = &lost[0].record;
+        assert_eq!(
+            (&record["duration_ms"], &record["end"]),
+            (&json!(60_000), &json!(at(62).rfc3339()))
+        );
+        let because = record["cause"]["because"].as_array().unwrap();
+        assert!(because[0] == "BYE" && because.len() == 2, "{because:?}");
+        // One that was cut ends when the daemon was seen last.
+        let end = lost[1].record["end"]
+            .as_str()
+            .and_then(UnixTime::of_rfc3339)
+            .unwrap();
+        assert!(end > at(62), "{}", lost[1].record);
     }
 
     #[test]

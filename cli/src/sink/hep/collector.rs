@@ -5,19 +5,22 @@ use super::super::metrics::{CollectorMetrics, HepMetrics};
 use crate::daemon::resolver::Resolver;
 use crate::https;
 use bytes::Bytes;
+use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 use rustls::pki_types::ServerName;
 use sbc_core::config::HepCollector;
 use sbc_core::locate::Families;
 use sbc_core::query::{Outcome, ResolveSpec};
 use sbc_core::transport::Protocol;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
@@ -26,8 +29,8 @@ use tokio_rustls::TlsConnector;
 const QUEUE: usize = 8_192;
 /// Their octets in all.
 const QUEUE_BYTES: usize = 16 << 20;
-/// Frames written at once.
-const AT_ONCE: usize = 64;
+/// Frames queued and written at once.
+pub(super) const AT_ONCE: usize = 64;
 /// Datagrams of which one would have been sent back, if nobody took them.
 const RETURNED: usize = 4;
 /// Longest time for a connection, a handshake and one write.
@@ -49,7 +52,7 @@ pub(super) struct Reach {
 
 /// The queue of one collector.
 pub(super) struct Post {
-    frames: mpsc::Sender<Bytes>,
+    frames: mpsc::Sender<Vec<Bytes>>,
     waiting: Arc<Waiting>,
     task: JoinHandle<()>,
 }
@@ -101,17 +104,32 @@ impl Post {
         }
     }
 
-    /// Queues a frame; `false` if there is no room for it.
-    pub(super) fn offer(&self, frame: &Bytes) -> bool {
-        // Ordering: only the sums matter.
-        let before = self.waiting.bytes.fetch_add(frame.len(), Ordering::Relaxed);
-        self.waiting.frames.fetch_add(1, Ordering::Relaxed);
-        let fits = before + frame.len() <= QUEUE_BYTES;
-        if fits && self.frames.try_send(frame.clone()).is_ok() {
-            return true;
+    /// Queues frames, all at once: each time wakes the task. Says for how many there is no room.
+    pub(super) fn offer(&self, frames: &[Bytes]) -> usize {
+        let mut taken = Vec::with_capacity(frames.len());
+        for frame in frames {
+            // Ordering: only the sums matter.
+            let bytes = self.waiting.bytes.fetch_add(frame.len(), Ordering::Relaxed);
+            let before = self.waiting.frames.fetch_add(1, Ordering::Relaxed);
+            if bytes + frame.len() <= QUEUE_BYTES && before < QUEUE {
+                taken.push(frame.clone());
+            } else {
+                self.waiting.taken(frame);
+            }
         }
-        self.waiting.taken(frame);
-        false
+        if taken.is_empty() {
+            return frames.len();
+        }
+        let lost = frames.len() - taken.len();
+        match self.frames.try_send(taken) {
+            Ok(()) => lost,
+            Err(TrySendError::Full(taken) | TrySendError::Closed(taken)) => {
+                for frame in &taken {
+                    self.waiting.taken(frame);
+                }
+                frames.len()
+            }
+        }
     }
 
     /// Frames that wait.
@@ -159,7 +177,7 @@ struct Sender {
 }
 
 impl Sender {
-    async fn run(mut self, mut queue: mpsc::Receiver<Bytes>) {
+    async fn run(mut self, mut queue: mpsc::Receiver<Vec<Bytes>>) {
         let mut pause = FIRST_PAUSE;
         loop {
             let why = match self.connect().await {
@@ -265,42 +283,72 @@ impl Sender {
         }
     }
 
-    async fn datagrams(&mut self, to: &UdpSocket, queue: &mut mpsc::Receiver<Bytes>) -> End {
+    /// Takes frames out of the queue.
+    fn takes(&mut self, frames: Vec<Bytes>) {
+        for frame in &frames {
+            self.waiting.taken(frame);
+        }
+        self.unsent = frames;
+    }
+
+    async fn datagrams(&mut self, to: &UdpSocket, queue: &mut mpsc::Receiver<Vec<Bytes>>) -> End {
         let mut sent = 0;
-        while let Some(frame) = queue.recv().await {
-            self.waiting.taken(&frame);
-            if let Err(why) = to.send(&frame).await {
-                self.reach.metrics.lost(1);
-                return End::Lost(why.to_string());
+        // So many go one by one: of several at once the kernel does not tell that one was sent back.
+        let mut singly = if self.is_down { RETURNED } else { 0 };
+        loop {
+            if self.unsent.is_empty() {
+                match queue.recv().await {
+                    Some(frames) => self.takes(frames),
+                    None => return End::Over,
+                }
             }
-            self.metrics.sent.inc();
-            sent += 1;
-            if sent == RETURNED && self.is_down {
+            let most = if singly > 0 { 1 } else { AT_ONCE };
+            let frames = &self.unsent[..self.unsent.len().min(most)];
+            let done = to
+                .async_io(Interest::WRITABLE, || send_together(to, frames))
+                .await;
+            let gone = match done {
+                Ok(gone) => gone,
+                Err(why) => {
+                    self.unsent.remove(0);
+                    self.reach.metrics.lost(1);
+                    return End::Lost(why.to_string());
+                }
+            };
+            singly = match gone < frames.len() {
+                true => RETURNED,
+                false => singly.saturating_sub(1),
+            };
+            self.unsent.drain(..gone);
+            self.metrics
+                .sent
+                .inc_by(u64::try_from(gone).unwrap_or(u64::MAX));
+            sent += gone;
+            if sent >= RETURNED && self.is_down {
                 self.is_up();
             }
         }
-        End::Over
     }
 
-    async fn stream(&mut self, to: Box<dyn Both>, queue: &mut mpsc::Receiver<Bytes>) -> End {
+    async fn stream(&mut self, to: Box<dyn Both>, queue: &mut mpsc::Receiver<Vec<Bytes>>) -> End {
         let (mut reader, mut writer) = tokio::io::split(to);
         // Collectors say nothing; whatever one says is not kept.
         let mut said = [0; 512];
         loop {
             if self.unsent.is_empty() {
                 tokio::select! {
-                    taken = queue.recv_many(&mut self.unsent, AT_ONCE) => if taken == 0 {
-                        let _ = timeout(PATIENCE, writer.shutdown()).await;
-                        return End::Over;
+                    taken = queue.recv() => match taken {
+                        Some(frames) => self.takes(frames),
+                        None => {
+                            let _ = timeout(PATIENCE, writer.shutdown()).await;
+                            return End::Over;
+                        }
                     },
                     read = reader.read(&mut said) => match read {
                         Ok(0) => return End::Lost("it has closed the connection".to_owned()),
                         Ok(_) => continue,
                         Err(why) => return End::Lost(why.to_string()),
                     },
-                }
-                for frame in &self.unsent {
-                    self.waiting.taken(frame);
                 }
             }
             let all = self.unsent.concat();
@@ -320,7 +368,42 @@ impl Sender {
     }
 }
 
+/// Sends datagrams with one call of the kernel; says how many of them it took.
+fn send_together(to: &UdpSocket, frames: &[Bytes]) -> io::Result<usize> {
+    let octets: Vec<[IoSlice<'_>; 1]> = frames.iter().map(|own| [IoSlice::new(own)]).collect();
+    let mut nothing: Vec<SendAncillaryBuffer<'_, '_, '_>> = Vec::new();
+    nothing.resize_with(frames.len(), Default::default);
+    let mut messages: Vec<MMsgHdr<'_>> = octets
+        .iter()
+        .zip(&mut nothing)
+        .map(|(octets, control)| MMsgHdr::new(octets, control))
+        .collect();
+    Ok(sendmmsg(to, &mut messages, SendFlags::empty())?)
+}
+
 async fn dial(addresses: Vec<SocketAddr>) -> Result<TcpStream, String> {
     let stream = timeout(PATIENCE, https::connect(addresses)).await;
     stream.map_err(|_| "no connection within 5 s".to_owned())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn frames_that_come_together_go_together_each_in_a_datagram_of_its_own() {
+        let there = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let here = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        here.connect(there.local_addr().unwrap()).await.unwrap();
+        let frames: Vec<Bytes> = ["a", "bc", "", "def"].map(Bytes::from).into();
+        let sent = here
+            .async_io(Interest::WRITABLE, || send_together(&here, &frames))
+            .await;
+        assert_eq!(sent.unwrap(), frames.len());
+        let mut octets = [0; 16];
+        for frame in &frames {
+            let length = there.recv(&mut octets).await.unwrap();
+            assert_eq!(&octets[..length], &frame[..]);
+        }
+    }
 }

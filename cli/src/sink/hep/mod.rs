@@ -22,7 +22,7 @@ use crate::{config, https};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use chosen::Chosen;
-use collector::{Post, Reach, Waiting};
+use collector::{AT_ONCE, Post, Reach, Waiting};
 use frame::{Frame, Kind};
 use media_api::{RtcpReport, Teller};
 use sbc_core::config::{FileFault, Hep as Wanted, HepCollector, HepLogs, Loaded};
@@ -379,6 +379,7 @@ impl Hep {
             },
             places,
             posts,
+            frames: Vec::new(),
             load: Arc::clone(&load),
             metrics: self.shared.metrics.clone(),
             node: Arc::clone(&self.shared.metrics_of_node),
@@ -467,6 +468,8 @@ struct Writer {
     chosen: Option<Chosen>,
     places: Places,
     posts: Vec<Post>,
+    /// Made, and not queued for collectors yet.
+    frames: Vec<Bytes>,
     load: Arc<Load>,
     metrics: HepMetrics,
     node: Arc<Metrics>,
@@ -497,6 +500,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
+            self.hand_over();
             let waiting = self.load.entries.load(Ordering::Relaxed);
             let most = self.posts.iter().map(Post::depth).max();
             let all = waiting + most.unwrap_or(0);
@@ -620,13 +624,22 @@ impl Writer {
         }
     }
 
-    fn post(&self, octets: Vec<u8>) {
-        let frame = Bytes::from(octets);
-        for post in &self.posts {
-            if !post.offer(&frame) {
-                self.metrics.lost(1);
+    fn post(&mut self, octets: Vec<u8>) {
+        self.frames.push(Bytes::from(octets));
+        if self.frames.len() == AT_ONCE {
+            self.hand_over();
+        }
+    }
+
+    /// Queues what was made for every collector.
+    fn hand_over(&mut self) {
+        for post in self.posts.iter().filter(|_| !self.frames.is_empty()) {
+            let lost = post.offer(&self.frames);
+            if lost > 0 {
+                self.metrics.lost(u64::try_from(lost).unwrap_or(u64::MAX));
             }
         }
+        self.frames.clear();
     }
 }
 

@@ -31,7 +31,7 @@ impl Setup {
         early: &Bytes,
         description: Option<Bytes>,
     ) -> Option<Operation> {
-        record::attempt_answered(call, leg);
+        record::attempt_answered(call, cx.now, leg);
         self.ringback_ends(call, cx);
         // A 2xx without SDP confirms what the same dialog said early (TDR-SIP-019).
         let description = description.or_else(|| self.previews.get(early).cloned());
@@ -139,7 +139,7 @@ impl Setup {
         leg: LegId,
         rejection: Rejection,
     ) -> Option<Operation> {
-        record::attempt_rejected(call, leg, &rejection);
+        record::attempt_rejected(call, cx.now, leg, &rejection);
         self.caller_waits_in_vain(call, cx);
         call.leave_places(cx, leg);
         let b_trunk = call.trunk_of(leg);

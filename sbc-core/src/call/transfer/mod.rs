@@ -345,7 +345,7 @@ impl Transfer {
         };
         let mut up = Vec::new();
         let session = Session::outgoing(cx, (call.id, leg), style, outset, &mut up);
-        let attempt = record::attempt(leg, dialled, &session);
+        let attempt = record::attempt(leg, dialled, &session, call.elapsed_ms(cx.now));
         call.record.egress.push(attempt);
         call.legs.insert(leg, Leg::new(session, image));
         call.guesses(cx, leg);
@@ -532,7 +532,7 @@ impl Transfer {
         early: &Bytes,
         description: Option<Bytes>,
     ) -> Option<Operation> {
-        record::attempt_answered(call, leg);
+        record::attempt_answered(call, cx.now, leg);
         let description = description.or_else(|| self.early_answers.remove(early));
         let settled = description
             .ok_or(Unusable::AnswerMismatch.into())
@@ -619,7 +619,7 @@ impl Transfer {
         leg: LegId,
         rejection: &Rejection,
     ) -> Option<Operation> {
-        record::attempt_rejected(call, leg, rejection);
+        record::attempt_rejected(call, cx.now, leg, rejection);
         call.leave_places(cx, leg);
         let because = rejection.text.clone().unwrap_or_default();
         let because = format!("the target gave {} {because}", rejection.status.code());

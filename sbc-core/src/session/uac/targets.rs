@@ -358,6 +358,7 @@ impl Session {
         if !is_again {
             self.facts.first_response_ms = None;
             self.facts.first_progress_ms = None;
+            self.facts.user_agent = None;
             outgoing.started = cx.now.mono;
             let what = Happened::AttemptStarted {
                 trunk: self.style.trunk.name.clone(),

@@ -130,6 +130,11 @@ pub fn create(table: &CdrTable) -> String {
         let _ = writeln!(sql, "    {begin:30} -- {}", column.meaning);
     }
     sql.push_str(");\n");
+    let _ = writeln!(
+        sql,
+        "ALTER TABLE {name} ADD COLUMN billsec bigint GENERATED ALWAYS AS ((record->>'billsec')::bigint) STORED; -- \
+         seconds that have begun from the answer to the end"
+    );
     let _ = writeln!(sql, "CREATE INDEX ON {name} (start);");
     if let Some(schema) = &table.schema {
         let _ = writeln!(
