@@ -27,6 +27,7 @@ mod hep;
 mod hosting;
 mod identity;
 mod inherit;
+mod instead;
 mod limit;
 mod listen;
 mod load;
@@ -44,6 +45,7 @@ mod reference;
 mod registrar;
 mod route;
 mod rules;
+mod schedule;
 mod secrets;
 mod shell;
 mod sound;
@@ -97,6 +99,7 @@ pub use route::{
     NumberMatch, NumberRule, PresenceAction, PresenceRule, Route, RouteMatch, RouteTarget,
     Transform, TransformScope,
 };
+pub use schedule::Schedule;
 pub use secrets::secrets;
 pub use shell::{
     CdrShip, CdrSpool, CdrTable, CdrTarget, MICROSOFT_ROOTS, MICROSOFT_ROOTS_OF, RevokedFiles,
