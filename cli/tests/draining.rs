@@ -70,12 +70,16 @@ async fn a_drain_ends_calls_when_its_time_is_over_unless_it_is_taken_back() {
     assert!(spool.contains("the time that the drain gave it"), "{spool}");
 }
 
-/// Takes the trunk to the callee away.
-async fn reload_without_exit(node: &Node) {
+/// Takes the trunk to the callee out of the file.
+fn without_exit(node: &Node) {
     let path = node.directory.path().join("causeway.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     let (without, _) = text.split_once("\n[[trunk]]\nname = \"exit\"").unwrap();
     std::fs::write(&path, without).unwrap();
+}
+
+async fn reload_without_exit(node: &Node) {
+    without_exit(node);
     let done = node.ask("POST", "/reload").await;
     assert_eq!(done.status, 200, "{}", done.body);
 }
@@ -122,9 +126,21 @@ async fn a_trunk_that_is_removed_takes_its_calls_along_if_it_says_so() {
     })
     .await;
     talks(&caller, &callee, node.udp()).await;
-    reload_without_exit(&node).await;
+    without_exit(&node);
+    let (code, _, errors) = types(&node, &["reload"]).await;
+    let asked =
+        "this ends 1 call of trunk \"exit\", removed with on_remove = \"kill\"; repeat with --yes";
+    assert!(code == Some(5) && errors.contains(asked), "{errors}");
+    let answer = node.ask("POST", "/reload?spare_calls=true").await;
+    assert_eq!(answer.status, 428, "{}", answer.body);
+    callee.hears_nothing();
+    let (code, told, errors) = types(&node, &["reload", "--yes"]).await;
+    assert!(code == Some(0) && told.contains("is in use"), "{errors}");
     both_hear_bye(&caller, &callee).await;
     assert!(node.daemon.wait_until_idle(PATIENCE).await);
+    // Nothing is left to end.
+    let (code, _, errors) = types(&node, &["reload"]).await;
+    assert_eq!(code, Some(0), "{errors}");
     node.daemon.shutdown().await;
 }
 

@@ -257,6 +257,36 @@ async fn a_customer_who_will_be_served_passes_every_step_and_is_written_when_ask
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_second_customer_of_a_configuration_for_one_has_a_route_of_its_own() {
+    let wildcard = format!("*.{BASE}");
+    let bench = Bench::new(&[], &[BASE, &wildcard]).await;
+    let main = std::fs::read_to_string(bench.config()).unwrap();
+    let for_all = "match = { from_trunk = \"carrier-a\" }";
+    let for_one = "match = { from_trunk = \"carrier-a\", called_in = \"tenant:adatum\" }";
+    assert!(main.contains(for_all));
+    write(
+        bench.folder.path(),
+        "causeway.toml",
+        &main.replace(for_all, for_one),
+    );
+    let wish = Add {
+        offline: true,
+        write: true,
+        ..bench.wish()
+    };
+    let (code, text) = bench.add(wish).await;
+    assert_eq!(code, exit::OK, "{text}");
+    assert!(step(&text, "routes").contains(" ok "), "{text}");
+    let file = bench.folder.path().join("conf.d/tenant-fabrikam.toml");
+    let written = std::fs::read_to_string(&file).unwrap();
+    let route = "name = \"to-fabrikam\"\nmatch = { called_in = \"tenant:fabrikam\" }\nto = [{ trunk = \"teams\" }]\n";
+    assert!(
+        written.ends_with(route) && text.contains(&written),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_picks_up_as_the_test_call_is_given_up_is_not_left_on_the_line() {
     let wildcard = format!("*.{BASE}");
     let bench = Bench::new(&[BASE, FABRIKAM], &[BASE, &wildcard]).await;

@@ -204,7 +204,21 @@ async fn a_ban_keeps_even_a_peer_out_over_reloads_and_restarts_until_it_ends() {
     node.shows("the end", |shown| shown["bans"] == json!([]))
         .await;
     peer.is_answered(&node, "over").await;
-    let read = audit::read(&node.folder.path().join("state").join(audit::FILE), 1_000).unwrap();
+    let file = node.folder.path().join("state").join(audit::FILE);
+    let deadline = std::time::Instant::now() + PATIENCE;
+    let read = loop {
+        let read = audit::read(&file, 1_000).unwrap();
+        let is_over = |what: &str| what.starts_with("ban of 127.0.0.1") && what.contains("is over");
+        if read
+            .entries
+            .iter()
+            .any(|own| own.who == "causeway" && is_over(&own.what))
+        {
+            break read;
+        }
+        assert!(std::time::Instant::now() < deadline, "{:?}", read.entries);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
     let what: Vec<&str> = read.entries.iter().map(|own| own.what.as_str()).collect();
     let is_told = |text: &str| what.iter().any(|own| own.contains(text));
     assert!(is_told("POST /security/bans 127.0.0.1 until"), "{what:?}");

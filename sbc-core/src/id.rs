@@ -65,6 +65,8 @@ configured_name! {
     TlsContextName
     /// A recording of the node.
     SoundName
+    /// A time table of routes.
+    ScheduleName
     /// A routing rule.
     RouteName
     /// A transform.

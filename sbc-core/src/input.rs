@@ -129,8 +129,8 @@ pub enum Command {
     Calls,
     /// Ask for the media figures of one call.
     Media(CallId),
-    /// End one call.
-    HangUp(CallId),
+    /// End one call; with a cause of Q.850 for its parties, 1 to 127, if somebody says one.
+    HangUp(CallId, Option<u8>),
     /// Put somebody else in the place of one party of a call.
     Transfer(CallId, TransferOrder),
     /// Whose passwords are not looked at for a while.

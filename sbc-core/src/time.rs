@@ -119,6 +119,28 @@ impl UnixTime {
         is_whole.then_some(Self(midnight + seconds * 1_000_000 + us))
     }
 
+    /// As [`Self::of_rfc3339`], also with an offset from UTC, such as `+01:00`.
+    pub fn of_offset(text: &str) -> Option<Self> {
+        if text.ends_with('Z') {
+            return Self::of_rfc3339(text);
+        }
+        let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
+        let (sign, offset) = offset.split_at_checked(1)?;
+        let (hours, minutes) = offset.split_once(':')?;
+        let part = |text: &str, most: u64| {
+            let text = Some(text).filter(|text| text.len() == 2)?;
+            number(text).filter(|value| *value <= most)
+        };
+        let seconds = part(hours, 23)? * 3_600 + part(minutes, 59)? * 60;
+        let Self(local) = Self::of_rfc3339(&format!("{local}Z"))?;
+        match sign {
+            "+" => local.checked_sub(seconds * 1_000_000),
+            "-" => local.checked_add(seconds * 1_000_000),
+            _ => None,
+        }
+        .map(Self)
+    }
+
     /// Reads a Date header (RFC 3261 §20.17); `None` if it is no time of its form. What day of the week
     /// it says it is does not matter.
     pub fn of_rfc1123(text: &[u8]) -> Option<Self> {

@@ -117,6 +117,7 @@ troubles! {
     NumberMissing, "number_missing", NumberUnknown, "the request names no number to call";
     NoRoute, "no_matching_route", NoRoute, "no route matches";
     EmergencyNoRoute, "emergency_no_route", NoRoute, "no route matches a call for help";
+    RoutesClosed, "routes_closed", NoRoute, "every route for the call is closed at this time, as its schedule says";
     NoSecureRoute, "no_secure_route", NoRoute, "the caller wants TLS at every hop, and no route has it";
     CalleeBusy, "callee_busy", Presence, "the called user is busy, as Microsoft says, and the route refuses then";
     CalleeAbsent, "callee_absent", Presence, "the called user is absent, as Microsoft says, and the route refuses then";

@@ -5,6 +5,50 @@ use sbc_core::config::Code;
 /// Replace the first text by the second; `§` in the second is where the finding must point.
 pub(crate) const CASES: &[(Code, &str, &str)] = &[
     (Code::Syntax, "id = \"sbc1\"", "id = §sbc1"),
+    (
+        Code::UnknownName,
+        "match = { from_trunk = \"teams-contoso\" }",
+        "schedule = §\"business\"\nmatch = { from_trunk = \"teams-contoso\" }",
+    ),
+    (
+        Code::UnknownValue,
+        "match = { from_trunk = \"teams-contoso\" }",
+        "match = { from_trunk = \"teams-contoso\" }\nschedule = \"day\"\n[[schedule]]\nname = \"day\"\n\
+         zone = §\"Europe/Belrin\"\nopen = [{ days = [\"mon\"], hours = [\"08:00-09:00\"] }]\n[[route]]\n\
+         name = \"to-nobody\"\nmatch = { from_trunk = \"carrier\", called = '^9' }",
+    ),
+    (
+        Code::BadForm,
+        "[metrics]\n",
+        "[[schedule]]\nname = \"day\"\nzone = \"UTC\"\nopen = [{ days = [\"mon\"], hours = [§\"8-17\"] }]\n[metrics]\n",
+    ),
+    (
+        Code::BadForm,
+        "[metrics]\n",
+        "[[schedule]]\nname = \"day\"\nzone = \"UTC\"\nspecial = [{ dates = [§\"02-30\"] }]\n[metrics]\n",
+    ),
+    (
+        Code::Contradiction,
+        "[metrics]\n",
+        "[[schedule]]\nname = \"day\"\nzone = \"UTC\"\nopen = [{ days = [\"mon\"], hours = [\"08:00-09:00\"] }]\n\
+         [[route]]\nname = \"help\"\nschedule = §\"day\"\nmatch = { emergency = true }\nto = [{ trunk = \"carrier\" }]\n[metrics]\n",
+    ),
+    (
+        Code::NeverOpen,
+        "[metrics]\n",
+        "[[schedule]]\nname = §\"day\"\nzone = \"UTC\"\nspecial = [{ dates = [\"12-25\"] }]\n[metrics]\n",
+    ),
+    // It is the first of August 2026.
+    (
+        Code::NeverOpen,
+        "[metrics]\n",
+        "[[schedule]]\nname = §\"day\"\nzone = \"UTC\"\nspecial = [{ dates = [\"2026-07-31\"], hours = [\"08:00-09:00\"] }]\n[metrics]\n",
+    ),
+    (
+        Code::UnusedSchedule,
+        "[metrics]\n",
+        "[[schedule]]\nname = §\"day\"\nzone = \"UTC\"\nopen = [{ days = [\"mon\"], hours = [\"08:00-09:00\"] }]\n[metrics]\n",
+    ),
     (Code::UnknownKey, "codecs =", "§codex ="),
     (Code::UnknownKey, "[metrics]\n", "[§metrix]\n"),
     (Code::NotSupported, "codecs =", "§ice = \"full\"\ncodecs ="),

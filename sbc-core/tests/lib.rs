@@ -99,6 +99,7 @@ mod reports;
 mod restored;
 mod ringback;
 mod room;
+mod schedule;
 mod session_timer;
 mod setup;
 mod sips;

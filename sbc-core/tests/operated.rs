@@ -54,6 +54,17 @@ fn uri(invite: &Message) -> String {
 }
 
 #[test]
+fn an_operator_ends_a_call_with_a_cause_that_both_parties_hear() {
+    let mut call = Call::new();
+    let command = Command::HangUp(id(&mut call), Some(21));
+    call.shard.apply(Input::Command(CommandId(7), command));
+    for _ in 0..2 {
+        let bye = call.shard.next_request(Method::Bye).message;
+        assert_eq!(header(&bye, HeaderName::Reason), "Q.850;cause=21");
+    }
+}
+
+#[test]
 fn an_operator_puts_somebody_else_in_the_place_of_the_called_party() {
     let mut call = Call::new();
     wants(&mut call, order(Stays::Caller, "+493023125999"));

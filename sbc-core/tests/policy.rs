@@ -14,6 +14,7 @@ use sbc_core::policy::response::{self, Failure, mapped, own, q850_of, status_of,
 use sbc_core::policy::route::plan;
 use sbc_core::sip::header::{Header, Reason};
 use sbc_core::sip::{Host, Limits, Message, Status, Uri};
+use sbc_core::time::UnixTime;
 use sbc_core::transport::{Flow, PeerIdentity, Protocol};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -147,6 +148,9 @@ fn mint() -> Mint {
 const MICROSOFT: &str = "52.114.76.76:31000";
 const PROVEN: &[&str] = &["sip.pstnhub.microsoft.com"];
 
+/// No route here asks what time it is.
+const NOW: UnixTime = UnixTime::from_micros(0);
+
 #[test]
 fn a_teams_call_belongs_to_the_customer_whose_name_the_request_uri_carries() {
     let config = config();
@@ -279,10 +283,10 @@ fn carriers_are_known_by_their_address_and_strangers_by_nothing() {
 fn a_call_from_a_shared_trunk_belongs_to_the_owner_of_the_called_number() {
     let config = config();
     let from = ingress(&config, "carrier-a");
-    let made = plan(&config, &from, "+498999998111", "+491", &mut mint(), false).unwrap();
+    let made = plan(&config, &from, ("+498999998111", "+491"), NOW, &mut mint()).unwrap();
     assert_eq!(made.value.tenant, TenantName::new("fabrikam"));
     assert_eq!(made.value.attempts[0].name.as_str(), "teams-fabrikam");
-    let refused = plan(&config, &from, "+15550100", "+491", &mut mint(), false).unwrap_err();
+    let refused = plan(&config, &from, ("+15550100", "+491"), NOW, &mut mint()).unwrap_err();
     assert_eq!(
         (refused.status, refused.cause),
         (Status::NOT_FOUND, CauseCode::NumberUnknown)
@@ -298,10 +302,9 @@ fn a_call_of_one_tenant_never_takes_a_trunk_of_another() {
     let made = plan(
         &config,
         &from,
-        "+498999998111",
-        "+493023125001",
+        ("+498999998111", "+493023125001"),
+        NOW,
         &mut mint(),
-        false,
     )
     .unwrap();
     assert_eq!(made.value.tenant, TenantName::new("contoso"));
@@ -326,7 +329,7 @@ fn weights_share_calls_and_equal_weights_keep_the_order() {
     let from = ingress(&config, "teams-contoso");
     let mut mint = mint();
     let first = |mint: &mut Mint| {
-        let made = plan(&config, &from, "+15550100", "x", mint, false)
+        let made = plan(&config, &from, ("+15550100", "x"), NOW, mint)
             .unwrap()
             .value;
         assert_eq!(made.attempts.len(), 2);
@@ -334,7 +337,7 @@ fn weights_share_calls_and_equal_weights_keep_the_order() {
     };
     let share = (0..2_000).filter(|_| first(&mut mint)).count();
     assert!((1_400..1_600).contains(&share), "{share}");
-    let made = plan(&config, &from, "112", "x", &mut mint, false)
+    let made = plan(&config, &from, ("112", "x"), NOW, &mut mint)
         .unwrap()
         .value;
     let names: Vec<&str> = made
@@ -347,7 +350,7 @@ fn weights_share_calls_and_equal_weights_keep_the_order() {
         ["carrier-b"],
         "written order, and no more than hunt.max"
     );
-    let refused = plan(&config, &from, "999", "x", &mut mint, false).unwrap_err();
+    let refused = plan(&config, &from, ("999", "x"), NOW, &mut mint).unwrap_err();
     assert_eq!(refused.cause, CauseCode::NoRoute);
     assert!(!refused.because.0.is_empty());
 }

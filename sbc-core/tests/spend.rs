@@ -151,7 +151,7 @@ refuse = \"486\"
     let mut call = Call::with(&text);
     call.shard.pass(Duration::from_secs(1));
     let (status, why) = offered(&mut call.shard, "same", "+493023125457").expect("refused");
-    let name = "limit \"premium\" for +498999998001 has spent 0.258333 of its 0.25 per hour";
+    let name = "limit \"premium\" for +498999998001 has spent 0.25 of its 0.25 per hour";
     assert_eq!((status, why.as_str()), (486, name));
     call.shard.sent.clear();
     let other = carrier_invite("other", CARRIER_SDP).replace("+498999998001", "+498999998002");

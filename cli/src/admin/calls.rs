@@ -1,16 +1,16 @@
 //! Calls: in progress, recent, one of them with its ladder, and ending one.
 
-use super::who::Who;
+use super::who::{Besides, Who};
 use super::{Access, Problem, records};
 use crate::daemon::Daemon;
 use crate::daemon::stop::ANSWER;
 use crate::sink::capture::call::{Kept, file};
 use crate::sink::log::wall_clock;
 use crate::sink::trace::{Digits, Trace};
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use sbc_core::display::shown;
 use sbc_core::id::CallId;
 use sbc_core::input::{Answered, Command};
@@ -332,20 +332,38 @@ async fn live_media(daemon: &Daemon, call: CallId) -> Result<Option<Box<LiveMedi
     Ok(None)
 }
 
+/// What the parties of a call are told when it is ended.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Told {
+    cause: Option<u8>,
+}
+
 pub(super) async fn hang_up(
     State(access): State<Access>,
     ConnectInfo(who): ConnectInfo<Who>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
+    told: Result<Query<Told>, QueryRejection>,
+) -> Result<(Option<Extension<Besides>>, Json<Value>), Problem> {
+    let Query(Told { cause }) = told.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    if cause.is_some_and(|cause| !(1..=127).contains(&cause)) {
+        let why =
+            "cause is a number of Q.850 from 1 to 127, such as 21 for a call that is rejected";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, why));
+    }
     let daemon = access.daemon()?;
     let call = identify(&access, &daemon, &who, &id).await?;
+    let besides = cause.map(|cause| Extension(Besides(format!("with cause {cause}"))));
     for inbox in daemon.inboxes().all() {
         match daemon
             .replies()
-            .ask(inbox, Command::HangUp(call), ANSWER)
+            .ask(inbox, Command::HangUp(call, cause), ANSWER)
             .await
         {
-            Some(Answered::Done(_)) => return Ok(Json(json!({ "call": call, "ended": true }))),
+            Some(Answered::Done(_)) => {
+                let told = json!({ "call": call, "ended": true });
+                return Ok((besides, Json(told)));
+            }
             Some(_) => {}
             None => return Err(Problem::busy()),
         }

@@ -99,6 +99,7 @@ pub(super) struct Wished {
     trunk: Option<String>,
     from: String,
     to: String,
+    time: Option<String>,
 }
 
 /// Plays a call with the configuration in use.
@@ -107,11 +108,19 @@ pub(super) async fn route(
     wished: Result<Json<Wished>, JsonRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Json(wished) = wished.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let time = match &wished.time {
+        None => route::now(),
+        Some(text) => {
+            let why = |why| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("time: {why}"));
+            route::moment(text).map_err(why)?
+        }
+    };
     let running = access.daemon()?.loaded();
     let call = CallIn {
         trunk: wished.trunk.as_deref().map(TrunkName::new),
         from: wished.from,
         to: wished.to,
+        time: Some(time),
         ..CallIn::default()
     };
     let played = access

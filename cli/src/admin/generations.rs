@@ -27,6 +27,8 @@ pub(super) struct Wait {
     confirm_within: Option<u64>,
     #[serde(default)]
     force: bool,
+    #[serde(default)]
+    spare_calls: bool,
 }
 
 /// Takes the files into use.
@@ -40,6 +42,10 @@ pub(super) async fn reload(
     let meant = match wait.force {
         true => meant(&headers).forced(),
         false => meant(&headers),
+    };
+    let meant = match wait.spare_calls {
+        true => meant.sparing(),
+        false => meant,
     };
     let _place = access.desk.reload()?;
     let done = match wait.confirm_within {
@@ -228,6 +234,7 @@ pub(super) fn problem(fault: ReloadFault) -> Problem {
         ReloadFault::OtherFiles => StatusCode::PRECONDITION_FAILED,
         ReloadFault::NotKept(_) => StatusCode::NOT_FOUND,
         ReloadFault::TakenBack => StatusCode::CONFLICT,
+        ReloadFault::EndsCalls(_) => StatusCode::PRECONDITION_REQUIRED,
         ReloadFault::Unwritten(_) => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::UNPROCESSABLE_ENTITY,
     };

@@ -105,7 +105,9 @@ async fn register(access: &Access, name: &str, is_wanted: bool) -> Result<Json<V
         return Ok(Json(json!({ "trunk": name, "state": state })));
     }
     let why = match trunk.registrar.is_some() {
-        true => "its peer registers with us, and renews or takes back by itself",
+        true => {
+            "its peer registers with us, and renews or takes back by itself; \"causeway trunk disable\" keeps its calls away, \"causeway ban add\" its address"
+        }
         false => "there is no register in its [[trunk]]",
     };
     let detail = format!("trunk \"{}\" registers with nobody: {why}", trunk.name);

@@ -407,10 +407,21 @@ const OPERATIONS: &[Operation] = &[
         path: "/calls/{id}/hangup",
         right: Right::Calls,
         summary: "Ends it",
-        query: &[],
+        query: &[(
+            "cause",
+            "cause of Q.850 that its parties are told, 1 to 127; 31",
+            Integer,
+        )],
         body: None,
         answer: Answer::Json(Object(&[("call", Text), ("ended", Flag)])),
-        refusals: &[CALL_NAME, UNKNOWN_CALL, SEVERAL],
+        refusals: &[
+            (
+                400,
+                "a call is named by up to 32 hexadecimal digits; or cause is out of its range",
+            ),
+            UNKNOWN_CALL,
+            SEVERAL,
+        ],
         handler: || post(calls::hang_up),
     },
     Operation {
@@ -641,6 +652,11 @@ const OPERATIONS: &[Operation] = &[
                 "whether files are taken as well that were in use, were taken back, and have not changed since",
                 Flag,
             ),
+            (
+                "spare_calls",
+                "whether it is refused where it would end calls at once: those of a trunk that is gone and had on_remove = \"kill\"",
+                Flag,
+            ),
         ],
         body: None,
         answer: Answer::Json(RELOADED),
@@ -652,6 +668,7 @@ const OPERATIONS: &[Operation] = &[
             ),
             NOT_MEANT,
             REFUSED,
+            (428, "it would end calls, and spare_calls is said"),
         ],
         handler: || post(generations::reload),
     },
@@ -684,6 +701,7 @@ const OPERATIONS: &[Operation] = &[
             ("trunk", Maybe(&Text)),
             ("from", Text),
             ("to", Text),
+            ("time", Maybe(&Text)),
         ])),
         answer: Answer::Json(Object(&[
             ("source", Text),

@@ -70,6 +70,9 @@ pub enum Calls {
     Hangup {
         /// The call, or the first or last digits of its identifier
         id: String,
+        /// Cause of Q.850 that its parties are told, such as 21 (call rejected); without it 31
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=127))]
+        cause: Option<u8>,
         /// Do not ask
         #[arg(long)]
         yes: bool,
@@ -216,7 +219,7 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
                 Err(code) => Ok(code),
             }
         }
-        Calls::Hangup { id, yes } => hang_up(to, id, *yes, out),
+        Calls::Hangup { id, cause, yes } => hang_up(to, (id, *cause), *yes, out),
         Calls::Transfer(wish) => transfer::run(wish, to, out),
     }
 }
@@ -236,7 +239,12 @@ fn more(answer: &Value, is_read: bool, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// Says which call it is before it ends it: its first digits may be those of another.
-fn hang_up(to: &Connection, id: &str, yes: bool, out: &mut dyn Write) -> io::Result<u8> {
+fn hang_up(
+    to: &Connection,
+    (id, cause): (&str, Option<u8>),
+    yes: bool,
+    out: &mut dyn Write,
+) -> io::Result<u8> {
     let id = segment(id);
     let call = match request(&to.socket, "GET", &format!("/calls/{id}")) {
         Ok(answer) => serde_json::from_str(&answer.body).unwrap_or(Value::Null),
@@ -257,7 +265,8 @@ fn hang_up(to: &Connection, id: &str, yes: bool, out: &mut dyn Write) -> io::Res
     if !is_meant(&what, Stake::Calls, yes) {
         return Ok(exit::REFUSED);
     }
-    post(to, &format!("/calls/{id}/hangup"), out)
+    let cause = cause.map_or_else(String::new, |cause| format!("?cause={cause}"));
+    post(to, &format!("/calls/{id}/hangup{cause}"), out)
 }
 
 /// `causeway status`.
@@ -426,6 +435,9 @@ pub struct Reload {
     /// Take files into use that were taken back, by time or by an operator, and have not changed since
     #[arg(long, conflicts_with_all = ["dry_run", "confirm_timeout"])]
     pub force: bool,
+    /// Do not ask where it ends calls at once, as of a trunk that is gone and had on_remove = "kill"
+    #[arg(long)]
+    pub yes: bool,
     /// The daemon
     #[command(flatten)]
     pub connection: Connection,
@@ -451,13 +463,28 @@ pub fn wait(text: &str) -> Result<u64, String> {
 /// If the output cannot be written.
 pub fn reload(wish: &Reload, out: &mut dyn Write) -> io::Result<u8> {
     let to = &wish.connection;
-    match (wish.dry_run, wish.confirm_timeout) {
-        (true, _) => dry_run(to, out),
-        (false, Some(seconds)) => reloaded(to, &format!("/reload?confirm_within={seconds}"), out),
-        (false, None) if wish.force => reloaded(to, "/reload?force=true", out),
-        (false, None) => reloaded(to, "/reload", out),
+    let query = match (wish.dry_run, wish.confirm_timeout) {
+        (true, _) => return dry_run(to, out),
+        (false, Some(seconds)) => format!("confirm_within={seconds}"),
+        (false, None) => format!("force={}", wish.force),
+    };
+    if !wish.yes {
+        let sparing = format!("/reload?{query}&spare_calls=true");
+        match ask(&to.socket, "POST", &sparing) {
+            Ok(answer) if answer.status == ENDS_CALLS => {
+                if !is_meant(&detail(&answer), Stake::Calls, false) {
+                    return Ok(exit::REFUSED);
+                }
+            }
+            Ok(answer) => return judged(to, heard(answer), out, in_use),
+            Err(fault) => return judged(to, Err(unheard(&to.socket, &fault)), out, in_use),
+        }
     }
+    reloaded(to, &format!("/reload?{query}"), out)
 }
+
+/// Status of a reload that would end calls, where it was to spare them (RFC 6585 §3).
+const ENDS_CALLS: u16 = 428;
 
 fn dry_run(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
     answered(to, "/reload/dry-run", out, |answer, out| {
@@ -480,29 +507,32 @@ fn dry_run(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
 
 /// Takes a configuration into use by this operation and prints what has come of it.
 pub(super) fn reloaded(to: &Connection, path: &str, out: &mut dyn Write) -> io::Result<u8> {
-    answered(to, path, out, |answer, out| {
-        let generation = plain(&answer["config_generation"]);
-        writeln!(out, "generation {generation} is in use")?;
-        kept(answer, out)?;
-        let credentials = answer["not_read_anew"].as_array().cloned();
-        if let Some(all @ [_, ..]) = credentials.as_deref() {
-            let all: Vec<String> = all.iter().map(plain).collect();
-            writeln!(
-                out,
-                "with the secrets of the start, as systemd reads credentials then alone: {}; a new one needs a restart, or \
+    answered(to, path, out, in_use)
+}
+
+/// Prints what has come of it.
+fn in_use(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
+    let generation = plain(&answer["config_generation"]);
+    writeln!(out, "generation {generation} is in use")?;
+    kept(answer, out)?;
+    let credentials = answer["not_read_anew"].as_array().cloned();
+    if let Some(all @ [_, ..]) = credentials.as_deref() {
+        let all: Vec<String> = all.iter().map(plain).collect();
+        writeln!(
+            out,
+            "with the secrets of the start, as systemd reads credentials then alone: {}; a new one needs a restart, or \
                  {{ file = \"…\" }}, which each reload reads",
-                all.join(", ")
-            )?;
-        }
-        match answer["confirm_within"].as_u64() {
-            Some(seconds) => writeln!(
-                out,
-                "the one before is used again in {}, unless you type: causeway config confirm",
-                duration(seconds)
-            ),
-            None => Ok(()),
-        }
-    })
+            all.join(", ")
+        )?;
+    }
+    match answer["confirm_within"].as_u64() {
+        Some(seconds) => writeln!(
+            out,
+            "the one before is used again in {}, unless you type: causeway config confirm",
+            duration(seconds)
+        ),
+        None => Ok(()),
+    }
 }
 
 fn kept(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
@@ -889,6 +919,7 @@ mod tests {
         let mut out = Vec::new();
         assert_eq!(status(&to, &mut out).unwrap(), exit::UNREACHABLE);
         let wish = Reload {
+            yes: false,
             dry_run: false,
             confirm_timeout: None,
             force: false,
@@ -911,6 +942,7 @@ mod tests {
         };
         let command = Calls::Hangup {
             id: "ab".to_owned(),
+            cause: None,
             yes: false,
         };
         let mut out = Vec::new();

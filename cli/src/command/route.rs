@@ -7,10 +7,12 @@ use sbc_core::config::{CallIn, Findings, parse_header};
 use sbc_core::id::{ListenerName, TrunkName};
 use sbc_core::rehearsal::{self, Played, Tried};
 use sbc_core::sip::Message;
+use sbc_core::time::UnixTime;
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Arguments of `causeway route test`.
 #[derive(clap::Args, Clone, PartialEq, Eq, Debug)]
@@ -42,6 +44,9 @@ pub struct Test {
     /// What Microsoft says of the called user, such as Busy/InACall or Available
     #[arg(long, value_name = "AVAILABILITY/ACTIVITY")]
     pub presence: Option<String>,
+    /// When the call comes, such as 2027-03-26T09:00:00+01:00; without it, now
+    #[arg(long, value_parser = moment)]
+    pub time: Option<UnixTime>,
     /// Main file; conf.d/*.toml beside it belong to it
     #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
     pub config: PathBuf,
@@ -95,6 +100,19 @@ pub fn test(arguments: &Test, out: &mut dyn Write) -> io::Result<u8> {
     })
 }
 
+/// The time by the clock of this host.
+pub(crate) fn now() -> UnixTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let micros = since.map_or(0, |since| since.as_micros());
+    UnixTime::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+}
+
+/// A time as it is written at a command or in a request.
+pub(crate) fn moment(text: &str) -> Result<UnixTime, String> {
+    UnixTime::of_offset(text)
+        .ok_or_else(|| "write such as 2027-03-26T08:00:00Z or 2027-03-26T09:00:00+01:00".to_owned())
+}
+
 fn described(arguments: &Test) -> Result<CallIn, &str> {
     let mut headers = Vec::new();
     for line in &arguments.headers {
@@ -110,6 +128,7 @@ fn described(arguments: &Test) -> Result<CallIn, &str> {
         headers,
         codecs: arguments.codecs.clone(),
         presence: arguments.presence.clone(),
+        time: Some(arguments.time.unwrap_or_else(now)),
     })
 }
 

@@ -161,6 +161,7 @@ impl Plan {
             listener: Some(listener.name.clone()),
             from: wish.from.clone(),
             to: wish.to.clone(),
+            time: Some(super::route::now()),
             ..CallIn::default()
         };
         let played = rehearsal::play(config, &call).map_err(|why| why.to_string())?;

@@ -207,14 +207,33 @@ pub fn run(command: &Tenants, out: &mut dyn Write) -> io::Result<u8> {
         }
     };
     let file = place(&arguments.config, &customer);
-    let draft = customer.draft();
-    writeln!(out, "# {}\n{draft}", file.display())?;
+    let mut draft = customer.draft();
     // Where it will be read, after the main file and in the order of names: routes follow each other.
     let path = file.display().to_string();
     let at = sources.iter().skip(1).take_while(|other| other.path < path);
     let at = (1 + at.count()).min(sources.len());
     sources.insert(at, Source::new(path.clone(), &draft));
-    let loaded = match load(&sources, None) {
+    let mut loaded = load(&sources, None);
+    // Routes that name the customers that they are for do not lead to one more.
+    let leads_in = |loaded: &Loaded| {
+        let config = Arc::new(loaded.config.clone());
+        steps::way_in(&customer, &config).is_ok()
+    };
+    let lacks_route = loaded.as_ref().is_ok_and(|loaded| !leads_in(loaded));
+    if let Some(route) = customer.way_in().filter(|_| lacks_route) {
+        let routed = format!("{draft}{route}");
+        let mut tried = sources.clone();
+        if let Some(own) = tried.get_mut(at) {
+            *own = Source::new(path.clone(), &routed);
+        }
+        if let Ok(better) = load(&tried, None)
+            && leads_in(&better)
+        {
+            (draft, loaded) = (routed, Ok(better));
+        }
+    }
+    writeln!(out, "# {}\n{draft}", file.display())?;
+    let loaded = match loaded {
         Ok(loaded) => loaded,
         Err(findings) => {
             let is_certificate = findings.errors.iter().all(steps::is_of_certificate);

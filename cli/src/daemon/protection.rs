@@ -12,6 +12,7 @@
 
 use super::Daemon;
 use super::net::Opened;
+use crate::sink::audit::by_itself;
 use crate::sink::log::{Log, wall_clock};
 use crate::sink::news::Kind;
 use crate::sink::whole;
@@ -434,6 +435,16 @@ pub async fn watch(daemon: Weak<Daemon>) {
         daemon.put_to_use(over.iter().any(|own| own.trunk.is_some()));
         for entry in &over {
             daemon.tell_protection(entry, "over");
+            let what = match &entry.trunk {
+                None => format!("ban of {} is over, by {}", entry.net, entry.by),
+                Some(trunk) => {
+                    format!(
+                        "guest {} of trunk {trunk} is over, by {}",
+                        entry.net, entry.by
+                    )
+                }
+            };
+            daemon.sinks().audit.write(by_itself(what)).await;
         }
         daemon.keep_protection().await;
     }

@@ -6,15 +6,19 @@ use crate::daemon::generations::{self, By, Generation, Origin, Taken};
 use crate::daemon::net::tls::{MaterialFault, TlsStore};
 use crate::daemon::net::{BindFault, Kept, Opened};
 use crate::daemon::stir::{Trust, TrustFault};
+use crate::daemon::stop::ANSWER;
 use crate::daemon::{Daemon, PlaceFault, confine, expiry, media};
 use crate::sink::cdr::Cdr;
 use crate::sink::hep::Places;
 use crate::sink::log::{Level, Log, wall_clock};
 use crate::sink::news::Kind;
 use media_relay::Recordings;
-use sbc_core::config::{Changes, Finding, Findings, Loaded, MOST_SERIES, Source, changes};
-use sbc_core::id::TlsContextName;
-use sbc_core::input::Input;
+use sbc_core::config::{
+    Changes, Finding, Findings, Loaded, MOST_SERIES, OnRemove, Source, changes,
+};
+use sbc_core::id::{TlsContextName, TrunkName};
+use sbc_core::input::{Answered, Command, Input};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -48,6 +52,8 @@ pub enum ReloadFault {
     OtherFiles,
     /// The files on disk were in use and were taken back, and have not changed since.
     TakenBack,
+    /// Calls of these trunks would end at once, and were to be spared.
+    EndsCalls(Vec<(TrunkName, usize)>),
     /// What is to be confirmed could not be taken back at a restart, because it cannot be written down.
     Unwritten(std::io::Error),
     /// No configuration of this number is kept, or none that was in use before.
@@ -80,6 +86,15 @@ impl fmt::Display for ReloadFault {
                 "the files on disk were in use and were taken back, and have not changed since; change them, or take them \
                  all the same by \"causeway reload --force\" or, for a time, --confirm-timeout",
             ),
+            Self::EndsCalls(trunks) => {
+                f.write_str("this ends ")?;
+                for (at, (trunk, count)) in trunks.iter().enumerate() {
+                    let before = if at == 0 { "" } else { ", " };
+                    let calls = if *count == 1 { "call" } else { "calls" };
+                    write!(f, "{before}{count} {calls} of trunk \"{trunk}\"")?;
+                }
+                f.write_str(", removed with on_remove = \"kill\"")
+            }
             Self::Unwritten(why) => write!(
                 f,
                 "what is in use cannot be written down in the state directory ({why}), so a restart would take this for \
@@ -165,6 +180,8 @@ pub struct Meant {
     files: Option<String>,
     /// Also files that were taken back.
     is_forced: bool,
+    /// Nothing that ends calls at once.
+    spares_calls: bool,
 }
 
 impl Meant {
@@ -172,6 +189,14 @@ impl Meant {
     pub fn forced(self) -> Self {
         Self {
             is_forced: true,
+            ..self
+        }
+    }
+
+    /// Only if no call ends by it at once.
+    pub fn sparing(self) -> Self {
+        Self {
+            spares_calls: true,
             ..self
         }
     }
@@ -191,6 +216,7 @@ impl Meant {
             generation: Some(number.parse().unwrap_or(0)),
             files,
             is_forced: false,
+            spares_calls: false,
         }
     }
 
@@ -422,6 +448,12 @@ impl Daemon {
                 return Err(fault);
             }
         };
+        if meant.spares_calls {
+            let ended = self.ended_by(&prepared).await;
+            if !ended.is_empty() {
+                return Err(ReloadFault::EndsCalls(ended));
+            }
+        }
         let sources = prepared.sources.clone();
         let done = self.apply(prepared);
         let (by, origin) = match wanted {
@@ -436,6 +468,34 @@ impl Daemon {
         let told = serde_json::json!({ "generation": done.generation });
         self.sinks().news.tell(Kind::ConfigReload, told);
         Ok(done)
+    }
+
+    /// Trunks whose calls would end with this, and how many each has.
+    async fn ended_by(&self, prepared: &Prepared) -> Vec<(TrunkName, usize)> {
+        let (before, after) = (self.loaded(), &prepared.loaded.config);
+        let is_gone = |name: &TrunkName| {
+            let trunk = before.config.trunks.get(name);
+            let kills = trunk.is_some_and(|trunk| trunk.on_remove == OnRemove::Kill);
+            kills && !after.trunks.contains_key(name)
+        };
+        let mut ended: BTreeMap<TrunkName, usize> = BTreeMap::new();
+        if !before.config.trunks.keys().any(is_gone) {
+            return Vec::new();
+        }
+        for inbox in self.inboxes().all() {
+            // A shard that does not answer has no say: the reload itself waits for none.
+            let asked = self.replies().ask(inbox, Command::Calls, ANSWER).await;
+            let Some(Answered::Calls(calls)) = asked else {
+                continue;
+            };
+            for call in calls.iter().filter(|call| call.state != "ending") {
+                let trunks = [Some(&call.from_trunk), call.to_trunk.as_ref()];
+                if let Some(gone) = trunks.into_iter().flatten().find(|name| is_gone(name)) {
+                    *ended.entry(gone.clone()).or_default() += 1;
+                }
+            }
+        }
+        ended.into_iter().collect()
     }
 
     /// What was read, unless it is files that were taken back and nobody says that they are meant.
@@ -742,6 +802,7 @@ pub(super) fn tell_reasons(log: &Log, fault: &ReloadFault) -> usize {
         | ReloadFault::Other(_)
         | ReloadFault::OtherFiles
         | ReloadFault::TakenBack
+        | ReloadFault::EndsCalls(_)
         | ReloadFault::Unwritten(_)
         | ReloadFault::NotKept(_) => {
             log.error("config", fault).send();

@@ -109,6 +109,12 @@ impl Customer {
         TrunkName::new(&format!("teams-{}", self.name))
     }
 
+    /// Its first number; nothing where it has none.
+    pub fn number(&self) -> &str {
+        let first = self.numbers.first().map_or("", String::as_str);
+        first.split('-').next().unwrap_or(first)
+    }
+
     /// The file that takes it into service.
     pub fn draft(&self) -> String {
         let (name, trunk) = (quoted(&self.name), quoted(self.trunk().as_str()));
@@ -164,6 +170,20 @@ impl Customer {
             }
         }
         text
+    }
+
+    /// A route to the trunk of a customer that is derived from a carrier trunk, for where those that are there lead to
+    /// other customers alone.
+    pub fn way_in(&self) -> Option<String> {
+        let Kind::Hosted { carrier, .. } = &self.kind else {
+            return None;
+        };
+        Some(format!(
+            "\n[[route]]\nname = {}\nmatch = {{ called_in = {} }}\nto = [{{ trunk = {} }}]\n",
+            quoted(&format!("to-{}", self.name)),
+            quoted(&format!("tenant:{}", self.name)),
+            quoted(carrier)
+        ))
     }
 
     /// The trunk whose OPTIONS are asked of Teams for it: the carrier trunk where there is one.

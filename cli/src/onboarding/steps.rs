@@ -12,7 +12,7 @@ use crate::daemon::resolver::Resolver;
 use sbc_core::config::{CallIn, Code, Config, Finding, Loaded, Preset, TargetAddress, Trunk};
 use sbc_core::locate::Families;
 use sbc_core::query::{Outcome as Found, ResolveSpec};
-use sbc_core::rehearsal;
+use sbc_core::rehearsal::{self, Played};
 use std::sync::Arc;
 
 /// A step and how it went.
@@ -77,33 +77,42 @@ pub fn certificate(customer: &Customer, loaded: &Loaded) -> Outcome {
     }
 }
 
-/// Whether a call from outside to the customer's first number would leave on its trunk, and a call of its
-/// trunk would leave at all: played with the core that serves calls.
-pub fn routes(customer: &Customer, config: &Arc<Config>) -> Outcome {
+/// The call of a described caller, as the core plays it.
+fn play(
+    config: &Arc<Config>,
+    trunk: &Trunk,
+    (from, to): (&str, &str),
+    uri: Option<String>,
+) -> Option<Played> {
+    let call = CallIn {
+        trunk: Some(trunk.name.clone()),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        request_uri: uri,
+        ..CallIn::default()
+    };
+    rehearsal::play(config, &call).ok()
+}
+
+/// The trunk of a carrier from which a call to the customer's first number reaches its trunk.
+///
+/// # Errors
+/// Why none does, as far as that is known.
+pub fn way_in<'c>(
+    customer: &Customer,
+    config: &'c Arc<Config>,
+) -> Result<&'c Arc<Trunk>, Option<String>> {
     let own = customer.trunk();
     let tenant = config
         .trunks
         .get(&own)
         .and_then(|trunk| trunk.tenant.clone());
-    let number = customer.numbers.first().map_or("", String::as_str);
-    let number = number.split('-').next().unwrap_or(number);
-    let outside = "+441632960001";
-    let play = |trunk: &Trunk, from: &str, to: &str, uri: Option<String>| {
-        let call = CallIn {
-            trunk: Some(trunk.name.clone()),
-            from: from.to_owned(),
-            to: to.to_owned(),
-            request_uri: uri,
-            ..CallIn::default()
-        };
-        rehearsal::play(config, &call).ok()
-    };
-    let carriers = config.trunks.values().filter(|trunk| {
+    let mut carriers = config.trunks.values().filter(|trunk| {
         trunk.preset == Preset::Carrier && (trunk.tenant.is_none() || trunk.tenant == tenant)
     });
     let mut reason = None;
-    let way_in = carriers.clone().find(|carrier| {
-        let Some(played) = play(carrier, outside, number, None) else {
+    let found = carriers.find(|carrier| {
+        let Some(played) = play(config, carrier, (OUTSIDE, customer.number()), None) else {
             return false;
         };
         if let Some(refusal) = &played.refusal {
@@ -111,20 +120,33 @@ pub fn routes(customer: &Customer, config: &Arc<Config>) -> Outcome {
         }
         played.tries.first().is_some_and(|tried| tried.trunk == own)
     });
-    let Some(way_in) = way_in else {
-        return Outcome::failed(
-            format!(
-                "no call to {number} reaches trunk \"{own}\"{}",
-                reason.map_or_else(String::new, |why| format!(": {why}"))
-            ),
-            "add a [[route]] from the trunk of the carrier to this one, or to its carrier trunk",
-        );
+    found.ok_or(reason)
+}
+
+/// A number of somebody else.
+const OUTSIDE: &str = "+441632960001";
+
+/// Whether a call from outside to the customer's first number would leave on its trunk, and a call of its
+/// trunk would leave at all: played with the core that serves calls.
+pub fn routes(customer: &Customer, config: &Arc<Config>) -> Outcome {
+    let (own, number) = (customer.trunk(), customer.number());
+    let way_in = match way_in(customer, config) {
+        Ok(carrier) => carrier,
+        Err(reason) => {
+            return Outcome::failed(
+                format!(
+                    "no call to {number} reaches trunk \"{own}\"{}",
+                    reason.map_or_else(String::new, |why| format!(": {why}"))
+                ),
+                "add a [[route]] from the trunk of the carrier to this one, or to its carrier trunk",
+            );
+        }
     };
     let Some(trunk) = config.trunks.get(&own) else {
         return Outcome::Skipped("the trunk is not there".to_owned());
     };
-    let uri = format!("sip:{outside}@{};user=phone", customer.fqdn);
-    let out = play(trunk, number, outside, Some(uri));
+    let uri = format!("sip:{OUTSIDE}@{};user=phone", customer.fqdn);
+    let out = play(config, trunk, (number, OUTSIDE), Some(uri));
     let left = out.as_ref().and_then(|played| played.tries.first());
     match left {
         Some(tried) => Outcome::Good(format!(

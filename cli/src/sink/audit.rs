@@ -571,7 +571,7 @@ fn opened(path: &Path) -> io::Result<File> {
 }
 
 /// Something that nobody asked for.
-fn by_itself(what: String) -> Deed {
+pub fn by_itself(what: String) -> Deed {
     Deed {
         who: "causeway".to_owned(),
         source: "this host".to_owned(),

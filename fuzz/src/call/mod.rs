@@ -185,7 +185,7 @@ impl World {
         let call = self.admitted.keys().next().copied();
         let command = match (number % 6, call) {
             (0, _) => Command::HangUpAll,
-            (1, Some(call)) => Command::HangUp(call),
+            (1, Some(call)) => Command::HangUp(call, (number % 4 == 3).then_some(17)),
             (1, _) => Command::Drain(true),
             (2, _) => Command::Fade,
             (3, _) => Command::Drain(false),

@@ -895,6 +895,7 @@ fn routes(setting: Setting) -> Vec<Arc<Route>> {
             at_once: setting.rings_at_once,
             any_tenant: false,
             presence: None,
+            schedule: None,
             limits: CallLimits::default(),
         })
     };

@@ -716,9 +716,9 @@ impl Call {
         self.places.leave(cx.plane);
     }
 
-    /// An operator, or the end of the node, ends the call.
-    pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, because: Because) {
-        self.end(cx, EndedBy::Us, CauseCode::Operator, because, &[]);
+    /// An operator, or the end of the node, ends the call, with what is told of it if not what is usual.
+    pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, because: Because, told: &[Reason]) {
+        self.end(cx, EndedBy::Us, CauseCode::Operator, because, told);
         self.settle(cx);
     }
 

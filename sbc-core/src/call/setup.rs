@@ -50,6 +50,7 @@ use crate::session::{LegStyle, Outset, Session, SessionEvent};
 use crate::sip::header::{Expires, MaxForwards};
 use crate::sip::{HeaderName, Message, Status};
 use crate::stir::Vouched;
+use crate::trouble::Trouble;
 use authorised::Authority;
 use bytes::Bytes;
 use early::AskedEarly;
@@ -202,7 +203,8 @@ impl Setup {
             }) => {
                 let mapped = response::own_as(cause, status, &admitted.trunk);
                 let a = call.legs.get(&A_LEG).and_then(|a| a.session.own_name());
-                let is_insecure = secure::is_reason(&admitted.request, status, cause);
+                let is_closed = because.1 == Some(Trouble::RoutesClosed);
+                let is_insecure = !is_closed && secure::is_reason(&admitted.request, status, cause);
                 let warning = a.filter(|_| is_insecure).map(|agent| {
                     let text = secure::WARNING;
                     Bytes::from(format!("380 {agent} \"{text}\""))

@@ -9,6 +9,7 @@ use super::source::{At, Place, Span};
 use crate::event::DropCode;
 use crate::id::{ListenerName, TrunkName};
 use crate::sip::HeaderName;
+use crate::time::UnixTime;
 use std::net::IpAddr;
 
 /// Most tests of one configuration.
@@ -70,6 +71,8 @@ pub struct CallIn {
     pub codecs: Vec<String>,
     /// What Microsoft says of the called user, such as `Busy/InACall`; without it, nothing is known.
     pub presence: Option<String>,
+    /// When it comes, which schedules ask; without it, every route is open.
+    pub time: Option<UnixTime>,
 }
 
 /// One thing that is expected.
@@ -171,6 +174,7 @@ fn read_call(mut call: Section<'_>, written: &mut WrittenCase, out: &mut Collect
     let to = call.required_text("to", "\"+493023125456\"", out);
     let request_uri = call.text("request_uri", out);
     let presence = call.text("presence", out);
+    let time = call.parsed("time", super::value::time, out);
     for text in [&from, &to, &request_uri, &presence].into_iter().flatten() {
         check_text(&call.title, text, out);
     }
@@ -194,9 +198,10 @@ fn read_call(mut call: Section<'_>, written: &mut WrittenCase, out: &mut Collect
         request_uri: request_uri.map(|at| at.value),
         headers,
         presence: presence.map(|at| at.value),
+        time: time.map(|at| at.value),
         codecs: written.codecs.iter().map(|at| at.value.clone()).collect(),
     };
-    call.finish(&["sdp", "time"], out);
+    call.finish(&["sdp"], out);
     is_described && (written.trunk.is_some() || written.call.source.is_some())
 }
 

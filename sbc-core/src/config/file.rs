@@ -11,6 +11,7 @@ use super::msgraph;
 use super::read::{Item, Section};
 use super::reference::Form;
 use super::rules::{plan, rules};
+use super::schedule;
 use super::sound;
 use super::source::{At, Source, Span};
 use super::user;
@@ -35,7 +36,7 @@ pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
                     Code::Syntax,
                     &Span::new(index, range),
                     fault.message(),
-                    None,
+                    Some(super::instead::of_syntax(fault.message())),
                 );
             }
             tree
@@ -56,7 +57,7 @@ pub(super) const SINGLES: [&str; 13] = [
     "node", "security", "limits", "drain", "media", "cdr", "metrics", "api", "dns", "stir", "acme",
     "notices", "hep",
 ];
-pub(super) const LISTS: [&str; 11] = [
+pub(super) const LISTS: [&str; 12] = [
     "realm",
     "sound",
     "tls",
@@ -64,19 +65,19 @@ pub(super) const LISTS: [&str; 11] = [
     "tenant",
     "trunk",
     "transform",
+    "schedule",
     "route",
     "limit",
     "rate",
     "test",
 ];
-const LATER: [&str; 7] = [
+const LATER: [&str; 6] = [
     "emergency",
     "fraud",
     "ha",
     "include",
     "recording",
     "register",
-    "schedule",
 ];
 
 /// Tables that exist once; their keys may be spread over files.
@@ -234,7 +235,7 @@ fn read_lists<'t>(
                 Code::NotSupported,
                 &span,
                 format!("\"{name}\" is not supported in this version"),
-                Some("remove it; nothing would act on it".to_owned()),
+                Some(super::instead::of_key(name).to_owned()),
             ),
             false => out.add(
                 Code::UnknownKey,
@@ -333,6 +334,7 @@ fn read_named(
             .number_limits
             .push(limit::of_numbers(name, section, out)),
         "transform" => file.transforms.push(transform(name, section, out)),
+        "schedule" => file.schedules.push(schedule::read(name, section, out)),
         _ => file.routes.push(route(name, section, out)),
     }
 }
@@ -626,6 +628,7 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         at_once: section.choice("ring", &[("in_order", false), ("at_once", true)], &[], out),
         any_tenant: section.boolean("any_tenant", out),
         presence: presence_rule(&mut section, out),
+        schedule: section.text("schedule", out),
         limits: limit::limits(&mut section, out),
     };
     if let Some(mut when) = section.table("match", out) {
@@ -666,6 +669,6 @@ fn route(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wri
         let _ = hunt.choice("on", &[("trunk.reroute_on", ())], &[], out);
         hunt.finish(&["parallel", "ring"], out);
     }
-    section.finish(&["schedule", "action", "tests", "hook"], out);
+    section.finish(&["action", "tests", "hook"], out);
     route
 }

@@ -1,5 +1,6 @@
 //! Findings: what is wrong with a configuration, where, and what to write instead (OPS-111).
 
+use super::instead;
 use super::reference::{Form, Forms};
 use super::source::{Lines, Place, Source, Span};
 use serde::{Serialize, Serializer};
@@ -168,6 +169,10 @@ codes! {
     LessOfTeams = "W0125",
     /// DNS knows no address of a target, where a check was to ask (`causeway check --online`).
     NameUnknown = "W0126",
+    /// Nothing opens the schedule, or nothing does any more.
+    NeverOpen = "W0127",
+    /// No route goes by the schedule.
+    UnusedSchedule = "W0128",
 }
 
 impl Code {
@@ -394,6 +399,28 @@ impl Collector {
         });
     }
 
+    /// What is not closed swallows all that follows: only where that was seen is told, and nothing else of the file.
+    fn tell_unclosed_once(&mut self) {
+        let mut places: BTreeMap<usize, usize> = BTreeMap::new();
+        for (at, (span, code, cause, help)) in self.found.iter_mut().enumerate() {
+            if *code != Code::Syntax || places.contains_key(&span.file) {
+                continue;
+            }
+            if let Some(unclosed) = instead::unclosed(cause) {
+                *help = Some(instead::of_syntax(cause));
+                unclosed.clone_into(cause);
+                places.insert(span.file, at);
+            }
+        }
+        let mut at = 0;
+        self.found.retain(|(span, code, ..)| {
+            let own = at;
+            at += 1;
+            let place = places.get(&span.file);
+            place.is_none_or(|place| own == *place || (own < *place && *code == Code::Syntax))
+        });
+    }
+
     /// Adds a finding.
     pub(super) fn add(
         &mut self,
@@ -431,6 +458,7 @@ impl Collector {
         if self.found.iter().any(|(_, code, ..)| *code == Code::Syntax) {
             self.found
                 .retain(|(_, code, ..)| !follows_from_syntax(*code));
+            self.tell_unclosed_once();
         }
         let lines = Lines::new(sources);
         let mut findings = Findings::default();

@@ -27,6 +27,7 @@ mod hep;
 mod hosting;
 mod identity;
 mod inherit;
+mod instead;
 mod limit;
 mod listen;
 mod load;
@@ -45,6 +46,7 @@ mod reference;
 mod registrar;
 mod route;
 mod rules;
+mod schedule;
 mod secrets;
 mod security;
 mod shell;
@@ -100,6 +102,7 @@ pub use route::{
     NumberMatch, NumberRule, PresenceAction, PresenceRule, Route, RouteMatch, RouteTarget,
     Transform, TransformScope,
 };
+pub use schedule::Schedule;
 pub use secrets::secrets;
 pub use security::Confinement;
 pub use shell::{

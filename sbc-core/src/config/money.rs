@@ -30,6 +30,17 @@ const UNIT: u64 = 1_000_000;
 const MOST_DIGITS: usize = 9;
 
 impl Money {
+    /// The amount without the decimal places that the other one does not have; two remain. What is at least the
+    /// other one still is.
+    #[must_use]
+    pub fn as_fine_as(self, other: Self) -> Self {
+        let mut step = UNIT / 100;
+        while step > 1 && other.0 % step != 0 {
+            step /= 10;
+        }
+        Self(self.0 - self.0 % step)
+    }
+
     /// Reads a decimal of at most nine digits before and six after the point, such as `0.019`.
     pub fn parse(text: &str) -> Option<Self> {
         let (whole, fraction) = match text.split_once('.') {
@@ -218,6 +229,19 @@ mod tests {
         ] {
             assert_eq!(Money::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_was_spent_is_told_as_exactly_as_what_may_be() {
+        let told = |own: &str, other: &str| {
+            let money = |text| Money::parse(text).unwrap();
+            money(own).as_fine_as(money(other)).to_string()
+        };
+        assert_eq!(told("1.083333", "1"), "1.08");
+        assert_eq!(told("1.999999", "1.50"), "1.99");
+        assert_eq!(told("1.083333", "0.125"), "1.083");
+        assert_eq!(told("0.019", "0.019"), "0.019");
+        assert_eq!(told("0.000004", "0.000001"), "0.000004");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! that one run of `causeway check` shows everything that is wrong (OPS-111).
 
 use super::finding::{Code, Collector, did_you_mean};
+use super::instead;
 use super::reference::Form;
 use super::source::{At, Span};
 use std::collections::BTreeMap;
@@ -408,7 +409,7 @@ impl<'t> Section<'t> {
                         "{}: \"{name}\" is not supported in this version",
                         self.title
                     ),
-                    Some("remove the key; nothing would act on it".to_owned()),
+                    Some(instead::of_key(&format!("{}.{name}", self.path)).to_owned()),
                 );
                 continue;
             }
@@ -500,7 +501,7 @@ impl<'t> Item<'t> {
                     Code::WrongType,
                     &self.span,
                     format!("{title} must be a table"),
-                    Some("write { key = value }".to_owned()),
+                    Some(instead::of_table(&self.path).to_owned()),
                 );
                 None
             }
@@ -516,7 +517,7 @@ impl<'t> Item<'t> {
                 "{title}: \"{key}\" must be {wanted}, not {}",
                 type_name(self.value)
             ),
-            None,
+            Some(instead::of_type(key, wanted, self.value)),
         );
     }
 }

@@ -1,9 +1,10 @@
 //! Routing rules and number transforms.
 
-use crate::config::CallLimits;
+use crate::config::{CallLimits, Schedule};
 use crate::id::{RouteName, TenantName, TransformName, TrunkName};
 use regex::Regex;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// One routing rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +23,8 @@ pub struct Route {
     pub any_tenant: bool,
     /// What becomes of calls to users who are busy or absent; without it presence says nothing.
     pub presence: Option<PresenceRule>,
+    /// When it takes calls; without it always.
+    pub schedule: Option<Arc<Schedule>>,
     /// Limits on the calls that it takes.
     pub limits: CallLimits,
 }

@@ -1,6 +1,7 @@
 //! Values written as text: durations, sizes, ranges, addresses, targets, secrets.
 
 use super::{IpNet, NumberRange};
+use crate::time::UnixTime;
 use crate::transport::Protocol;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -102,6 +103,14 @@ pub(super) fn inexact(address: IpAddr) -> Option<&'static str> {
 
 fn is_mapped(address: Ipv6Addr) -> bool {
     address.to_ipv4_mapped().is_some()
+}
+
+/// `2027-03-26T08:00:00Z`, or with an offset: `2027-03-26T08:00:00+01:00`.
+pub(super) fn time(text: &str) -> Result<UnixTime, Malformed> {
+    UnixTime::of_offset(text).ok_or(Malformed {
+        what: "is no time",
+        instead: "write \"2027-03-26T08:00:00Z\", or \"2027-03-26T09:00:00+01:00\"",
+    })
 }
 
 /// `127.0.0.1:9464`.

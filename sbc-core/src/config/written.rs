@@ -41,6 +41,7 @@ pub(super) struct File {
     pub(super) tenants: Vec<WrittenTenant>,
     pub(super) trunks: Vec<WrittenTrunk>,
     pub(super) transforms: Vec<WrittenTransform>,
+    pub(super) schedules: Vec<super::schedule::WrittenSchedule>,
     pub(super) routes: Vec<WrittenRoute>,
     pub(super) number_limits: Vec<WrittenNumberLimit>,
     pub(super) rates: Vec<WrittenRate>,
@@ -368,6 +369,7 @@ pub(super) struct WrittenRoute {
     pub(super) location_methods: Option<At<Vec<At<String>>>>,
     pub(super) any_tenant: Option<At<bool>>,
     pub(super) presence: Option<At<super::PresenceRule>>,
+    pub(super) schedule: Option<At<String>>,
     pub(super) limits: WrittenLimits,
 }
 

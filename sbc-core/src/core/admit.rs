@@ -180,6 +180,7 @@ impl Core {
                         calling: &calling.value,
                         diverting: diverting.as_deref(),
                         routing: ported.as_deref(),
+                        wall: now.wall,
                         callee: &callee,
                         closing: &|trunk| self.plane.closed.of(trunk),
                     };

@@ -6,6 +6,7 @@ use crate::effect::{Effect, Effects};
 use crate::event::Happened;
 use crate::id::{CallId, CommandId};
 use crate::input::{Answered, Command};
+use crate::sip::header::Reason;
 use crate::time::Now;
 use crate::trouble::Trouble;
 
@@ -17,10 +18,19 @@ impl Core {
                 let summaries = calls.filter_map(|id| Some(self.calls.get(&id)?.call.summary()));
                 Answered::Calls(summaries.collect())
             }
-            Command::HangUp(call) if self.calls.contains_key(&call) => {
+            Command::HangUp(call, cause) if self.calls.contains_key(&call) => {
                 self.with_call(now, call, out, |call, cx| {
-                    let because = Because::of("ended by an operator");
-                    call.hang_up(cx, because.named(Trouble::EndedByOperator));
+                    let because = match cause {
+                        None => Because::of("ended by an operator"),
+                        Some(cause) => {
+                            Because::of(format!("ended by an operator with cause {cause}"))
+                        }
+                    };
+                    let told: Vec<Reason> = cause
+                        .map(|cause| Reason::q850(cause, None))
+                        .into_iter()
+                        .collect();
+                    call.hang_up(cx, because.named(Trouble::EndedByOperator), &told);
                 });
                 Answered::Done(1)
             }
@@ -32,7 +42,7 @@ impl Core {
                     call.transfer_by_operator(cx, id, &order);
                 });
             }
-            Command::Media(_) | Command::HangUp(_) | Command::Transfer(..) => Answered::NoSuchCall,
+            Command::Media(_) | Command::HangUp(..) | Command::Transfer(..) => Answered::NoSuchCall,
             Command::Silenced => Answered::Silenced(self.plane.guard.silenced(now.mono)),
             Command::Drain(is_draining) => self.drain(now, is_draining, None, out),
             Command::Close(trunk, closing) => {
@@ -96,7 +106,7 @@ impl Core {
     fn hang_up(&mut self, now: Now, calls: &[CallId], why: &str, out: &mut Effects) -> Answered {
         for call in calls {
             let because = Because::of(why).named(Trouble::NodeStopped);
-            self.with_call(now, *call, out, |call, cx| call.hang_up(cx, because));
+            self.with_call(now, *call, out, |call, cx| call.hang_up(cx, because, &[]));
         }
         Answered::Done(calls.len())
     }

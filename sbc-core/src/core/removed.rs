@@ -60,7 +60,7 @@ impl Core {
         }
         calls.sort_unstable_by_key(|(id, _)| *id);
         for (call, why) in calls {
-            self.with_call(now, call, out, |call, cx| call.hang_up(cx, why));
+            self.with_call(now, call, out, |call, cx| call.hang_up(cx, why, &[]));
         }
     }
 }

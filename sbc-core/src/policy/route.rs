@@ -8,6 +8,7 @@ use crate::policy::ingress::Ingress;
 use crate::policy::presence::{Callee, Standing};
 use crate::policy::{Refusal, dialled};
 use crate::sip::Status;
+use crate::time::UnixTime;
 use crate::trouble::Trouble;
 use crate::trunk::Closing;
 use regex::Regex;
@@ -36,6 +37,8 @@ pub struct Asked<'a> {
     pub diverting: Option<&'a str>,
     /// Routing number of a called number that was ported.
     pub routing: Option<&'a str>,
+    /// What time it is, which schedules ask.
+    pub wall: UnixTime,
     /// Tells of the user whose number is called, once a route wants to know.
     pub callee: &'a dyn Fn() -> Option<Callee>,
     /// Tells how an operator keeps new calls away from a trunk.
@@ -44,12 +47,13 @@ pub struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// A call that nobody forwarded, to a number that was not ported.
-    pub fn plainly(called: &'a str, calling: &'a str) -> Self {
+    pub fn plainly(called: &'a str, calling: &'a str, wall: UnixTime) -> Self {
         Self {
             called,
             calling,
             diverting: None,
             routing: None,
+            wall,
             callee: &|| None,
             closing: &|_| None,
         }
@@ -60,13 +64,12 @@ impl<'a> Asked<'a> {
 pub fn plan(
     config: &Config,
     ingress: &Ingress,
-    called: &str,
-    calling: &str,
+    (called, calling): (&str, &str),
+    wall: UnixTime,
     mint: &mut Mint,
-    explains: bool,
 ) -> Result<Decision<Plan>, Refusal> {
-    let asked = Asked::plainly(called, calling);
-    plan_for(config, ingress, asked, mint, explains)
+    let asked = Asked::plainly(called, calling, wall);
+    plan_for(config, ingress, asked, mint, false)
 }
 
 /// Makes the plan of a call, both numbers after the transforms of the trunk it came from.
@@ -121,6 +124,7 @@ pub fn plan_for(
             });
         }
     };
+    let mut is_closed = false;
     for route in config.routes.iter().filter(|route| !route.when.emergency) {
         if let Some(why) = mismatch(route, ingress, Some(&tenant), owner, asked) {
             if explains {
@@ -140,6 +144,17 @@ pub fn plan_for(
             because = because.and(format!(
                 "route \"{}\" matches, but has no trunk for tenant \"{tenant}\"",
                 route.name
+            ));
+            continue;
+        }
+        let schedule = route.schedule.as_ref();
+        if let Some(schedule) = schedule.filter(|schedule| !schedule.is_open(asked.wall)) {
+            is_closed = true;
+            because = because.and(format!(
+                "route \"{}\" matches, but schedule \"{}\" is closed ({})",
+                route.name,
+                schedule.name,
+                schedule.told(asked.wall)
             ));
             continue;
         }
@@ -164,13 +179,24 @@ pub fn plan_for(
             because,
         });
     }
-    Err(Refusal {
-        status: Status::NOT_FOUND,
-        cause: CauseCode::NoRoute,
-        because: because.and(format!(
-            "no route matches a call from trunk \"{}\" to {called}",
-            ingress.trunk.name
-        )),
+    let trunk = &ingress.trunk.name;
+    Err(match is_closed {
+        true => Refusal {
+            status: Status::TEMPORARILY_UNAVAILABLE,
+            cause: CauseCode::NoRoute,
+            because: because
+                .and(format!(
+                    "every route for a call from trunk \"{trunk}\" to {called} is closed now"
+                ))
+                .named(Trouble::RoutesClosed),
+        },
+        false => Refusal {
+            status: Status::NOT_FOUND,
+            cause: CauseCode::NoRoute,
+            because: because.and(format!(
+                "no route matches a call from trunk \"{trunk}\" to {called}"
+            )),
+        },
     })
 }
 
@@ -305,7 +331,8 @@ pub(super) fn matches(
     called: &str,
     calling: &str,
 ) -> bool {
-    let asked = Asked::plainly(called, calling);
+    // No route for help has a schedule.
+    let asked = Asked::plainly(called, calling, UnixTime::default());
     mismatch(route, ingress, tenant, owner, asked).is_none()
 }
 

@@ -58,7 +58,7 @@ impl Spent {
 impl fmt::Display for Spent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (counted, period) = (&self.counted, self.period.as_str());
-        let (spent, limit) = (self.spent, self.limit);
+        let (spent, limit) = (self.spent.as_fine_as(self.limit), self.limit);
         write!(f, "{counted} has spent {spent} of its {limit} per {period}")
     }
 }

@@ -16,6 +16,7 @@ use crate::policy::{header, route, secure, uui};
 use crate::sip::body;
 use crate::sip::header::{Header, ReferTo, ReferredBy, Replaces, Require, UserToUser};
 use crate::sip::{HeaderName, MAX_URI, Message, SipUri, Status, Uri, WrittenUri, unescape};
+use crate::time::UnixTime;
 use crate::trunk::{Closed, Closing};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -189,6 +190,7 @@ impl Wish {
         by: &Arc<Trunk>,
         tenant: Option<&TenantName>,
         calling: &str,
+        wall: UnixTime,
         mint: &mut Mint,
     ) -> Result<Decision<Plan>, Refused> {
         if by.preset == Preset::Teams {
@@ -211,7 +213,7 @@ impl Wish {
                 because,
             });
         }
-        self.routed(config, by, tenant, calling, mint)
+        self.routed(config, by, tenant, calling, wall, mint)
     }
 
     /// Whether it calls for help.
@@ -236,6 +238,7 @@ impl Wish {
         by: &Arc<Trunk>,
         tenant: Option<&TenantName>,
         calling: &str,
+        wall: UnixTime,
         mint: &mut Mint,
     ) -> Result<Decision<Plan>, Refused> {
         let declined = |because| Refused {
@@ -263,7 +266,7 @@ impl Wish {
         }
         let scope = TransformScope::In(by.name.clone());
         let inside = number::transform_called(config, &scope, &number.number).value;
-        let plan = route::plan(config, &ingress, &inside, calling, mint, false)
+        let plan = route::plan(config, &ingress, (&inside, calling), wall, mint)
             .map_err(|refusal| declined(refusal.because))?;
         if tenant.is_some_and(|tenant| *tenant != plan.value.tenant) {
             let because = format!("{inside} belongs to another customer");

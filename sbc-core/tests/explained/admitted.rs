@@ -4,7 +4,7 @@ use super::{Row, at_once, over, row};
 use crate::closed::close;
 use crate::presence::{RULE, heard, with_rule};
 use crate::world;
-use crate::{local_media, numbers, room, sips, spend, transcoding};
+use crate::{local_media, numbers, room, schedule, sips, spend, transcoding};
 use sbc_core::input::Input;
 use sbc_core::query::{Outcome, Query};
 use sbc_core::record::Record;
@@ -133,6 +133,14 @@ fn been_here() -> Record {
 fn closed(closing: Closing) -> Record {
     let mut shard = Shard::new();
     close(&mut shard, "carrier-a", Some(closing));
+    shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
+    at_once(shard)
+}
+
+/// A call on a Sunday.
+fn routes_closed() -> Record {
+    let mut shard = Shard::with(config_of(&schedule::by_day("")));
+    shard.now.wall = schedule::at("2027-03-28T10:00:00+02:00");
     shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
     at_once(shard)
 }
@@ -266,6 +274,16 @@ fn numbers_and_routes() -> Vec<Row> {
                 "no route matches",
             ],
             &["emergency = true", "causeway route test"],
+        ),
+        row(
+            Trouble::RoutesClosed,
+            routes_closed,
+            &[
+                "route \"to-teams\"",
+                "schedule \"business\" is closed",
+                "Sun 2027-03-28 10:00 Europe/Berlin",
+            ],
+            &["causeway route test --time", "[[route]]"],
         ),
         row(
             Trouble::NoSecureRoute,

@@ -209,7 +209,7 @@ fn by_operator() -> Record {
     commanded(|shard| {
         shard.apply(Input::Command(CommandId(1), Command::Calls));
         match shard.replies.pop() {
-            Some((_, Answered::Calls(calls))) => Command::HangUp(calls[0].call),
+            Some((_, Answered::Calls(calls))) => Command::HangUp(calls[0].call, None),
             other => panic!("{other:?}"),
         }
     })

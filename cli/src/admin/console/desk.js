@@ -121,7 +121,8 @@ export async function route() {
   const place = result();
   const ask = asking(place, async (form) => {
     const trunk = form.get('trunk') || null;
-    const told = await post('/route/test', { trunk, from: form.get('from'), to: form.get('to') });
+    const time = form.get('time') ? new Date(form.get('time')).toISOString() : null;
+    const told = await post('/route/test', { trunk, from: form.get('from'), to: form.get('to'), time });
     return [
       section(told.refused ? 'It is refused' : 'It goes on',
         told.refusal ? make('p', { class: 'bad' }, `${told.refusal.status} ${told.refusal.cause}: ${(told.refusal.because || []).join('; ')}`) : '',
@@ -139,6 +140,7 @@ export async function route() {
         make('div', {}, make('label', { for: 'field-trunk' }, 'From trunk'), make('select', { id: 'field-trunk', name: 'trunk' }, trunks)),
         field('Calling number', 'from', { required: true, inputmode: 'tel' }),
         field('Called number', 'to', { required: true, inputmode: 'tel' }),
+        field('When, if not now', 'time', { type: 'datetime-local' }),
         make('button', { class: 'main' }, 'Play the call'))),
     place];
 }

@@ -25,6 +25,7 @@ use crate::policy::{emergency, route, secure};
 use crate::session::{Refusal, Rejection};
 use crate::sip::header::Contact;
 use crate::sip::{Message, SipUri, Status, Uri};
+use crate::time::UnixTime;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -89,7 +90,7 @@ impl Redirects {
     fn follow(
         &mut self,
         config: &Config,
-        mint: &mut Mint,
+        (mint, wall): (&mut Mint, UnixTime),
         attempt: &Attempt,
         response: &Message,
     ) -> (Followed, Because) {
@@ -147,7 +148,7 @@ impl Redirects {
                     same_number(attempt, &uri).map(|trunk| (vec![trunk], attempt.way.clone()))
                 }
                 (false, Some(trunks)) => Ok((trunks, None)),
-                (false, None) => self.other_number(config, mint, trunk, (&uri, &number)),
+                (false, None) => self.other_number(config, (mint, wall), trunk, (&uri, &number)),
             };
             let (trunks, way, place) = match found {
                 Ok((trunks, way)) => match is_same {
@@ -216,12 +217,13 @@ impl Redirects {
     fn other_number(
         &self,
         config: &Config,
-        mint: &mut Mint,
+        (mint, wall): (&mut Mint, UnixTime),
         by: &Arc<Trunk>,
         (uri, number): (&Uri, &Number),
     ) -> Result<Led, String> {
         let ingress = as_caller(config, by);
-        let plan = route::plan(config, &ingress, &number.number, &self.calling, mint, false)
+        let numbers = (number.number.as_str(), self.calling.as_str());
+        let plan = route::plan(config, &ingress, numbers, wall, mint)
             .map_err(|refusal| format!("not followed: {}", refusal.because.0.join(", ")))?;
         let way = OtherWay {
             by: ingress.trunk,
@@ -339,10 +341,10 @@ impl Setup {
                 },
             };
         }
-        let mint = &mut cx.plane.mint;
+        let drawn = (&mut cx.plane.mint, cx.now.wall);
         let (followed, because) = self
             .redirects
-            .follow(&call.config, mint, &attempt, response);
+            .follow(&call.config, drawn, &attempt, response);
         let value = match followed {
             Followed::To(attempts) => {
                 for attempt in attempts.into_iter().rev() {

@@ -936,7 +936,14 @@ fn permitted(
     let wish = Wish::of(&asked.request, by.preset)?;
     let tenant = call.tenant.as_ref();
     let calling = call.party(transferee).selected.number.clone();
-    let plan = wish.plan(&call.config, by, tenant, &calling, &mut cx.plane.mint);
+    let plan = wish.plan(
+        &call.config,
+        by,
+        tenant,
+        &calling,
+        cx.now.wall,
+        &mut cx.plane.mint,
+    );
     let plan = plan.and_then(|plan| transfer::without_disabled(plan, &cx.plane.closed));
     let plan = match (plan, &wish.replaces) {
         // It may be one of ours, and then nobody is called.

@@ -114,7 +114,14 @@ impl Call {
                 return Err(refused("it calls for help, which is for callers alone"));
             }
             if found.is_err() {
-                found = wish.routed(&self.config, &by, tenant, &calling, &mut cx.plane.mint);
+                found = wish.routed(
+                    &self.config,
+                    &by,
+                    tenant,
+                    &calling,
+                    cx.now.wall,
+                    &mut cx.plane.mint,
+                );
             }
         }
         let Some(name) = &order.trunk else {

@@ -347,6 +347,7 @@ impl Load<'_> {
             }
             let shadow = routes.iter().take(index).find(|(earlier, _)| {
                 holds_whenever(&earlier.when, &route.when)
+                    && (earlier.schedule.is_none() || earlier.schedule == route.schedule)
                     && self.serves_all(earlier, owner.as_ref())
             });
             if let Some((earlier, _)) = shadow {

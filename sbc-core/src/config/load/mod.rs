@@ -28,6 +28,7 @@ mod progress;
 mod registrar;
 mod routing;
 mod rules;
+mod schedule;
 mod sound;
 mod stir;
 mod teams;
@@ -42,9 +43,11 @@ use super::source::{At, Lines, Source, Span};
 use super::written::File;
 use super::{
     CallLimits, Case, Config, Confinement, Hosting, Listener, Node, NodeLimits, Product, Realm,
-    Recording, Route, Tenant, TlsContext, Transform, Trunk,
+    Recording, Route, Schedule, Tenant, TlsContext, Transform, Trunk,
 };
-use crate::id::{ListenerName, RealmName, SoundName, TenantName, TlsContextName, TrunkName};
+use crate::id::{
+    ListenerName, RealmName, ScheduleName, SoundName, TenantName, TlsContextName, TrunkName,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -99,10 +102,12 @@ pub fn load(
         sounds: Objects::new("sound"),
         tenants: Objects::new("tenant"),
         trunks: Objects::new("trunk"),
+        schedules: Objects::new("schedule"),
         hosting: Hosting::default(),
         files: BTreeMap::new(),
         interfaces: Vec::new(),
         credentials: BTreeSet::new(),
+        lacks_listener: false,
         may_lack: false,
         lacks: false,
     };
@@ -134,6 +139,7 @@ struct Load<'a> {
     sounds: Objects<SoundName, Recording>,
     tenants: Objects<TenantName, Tenant>,
     trunks: Objects<TrunkName, Trunk>,
+    schedules: Objects<ScheduleName, Schedule>,
     /// Which trunks are derived from which.
     hosting: Hosting,
     files: BTreeMap<TlsContextName, TlsFiles>,
@@ -141,6 +147,8 @@ struct Load<'a> {
     interfaces: Vec<IpAddr>,
     /// What has a secret that the service manager reads.
     credentials: BTreeSet<String>,
+    /// Whether a listener was left out: which targets it would have reached is not known then.
+    lacks_listener: bool,
     /// Whether the object that is read may lack its secret.
     may_lack: bool,
     /// Whether it does.
@@ -228,6 +236,7 @@ impl Load<'_> {
         self.check_elins(file);
         self.unheard_help(file);
         let transforms = self.build_transforms(file);
+        self.build_schedules(file);
         let routes = self.build_routes(file);
         let number_limits = self.build_limits(file);
         let rates = self.build_rates(file);

@@ -576,7 +576,9 @@ impl Load<'_> {
             if let Some(name) = &written.name {
                 self.listeners.declare(name, &mut self.out);
             }
+            let known = self.listeners.valid.len();
             self.listener(written);
+            self.lacks_listener |= self.listeners.valid.len() == known;
         }
         for written in &file.listeners {
             self.stream_beside(written);
@@ -646,6 +648,8 @@ impl Load<'_> {
             let found = self.tls.find(name, &title, &mut self.out);
             found.map(|(context, _)| context.name.clone())
         });
+        // Its identity is broken, or is not there.
+        self.lacks_listener |= written.tls.is_some() && tls.is_none();
         let Some(protocol) = &written.protocol else {
             return;
         };

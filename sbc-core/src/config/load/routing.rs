@@ -301,11 +301,18 @@ impl Load<'_> {
                 Err(_) => pattern.capture_names().flatten().any(|name| name == group),
             };
             if !is_there {
+                let help = match pattern.captures_len() - 1 {
+                    0 => "put what it stands for into ( ) in the pattern".to_owned(),
+                    1 => "write $1, or ${1} where letters or digits follow".to_owned(),
+                    count => {
+                        format!("write $1 to ${count}, or ${{1}} where letters or digits follow")
+                    }
+                };
                 self.out.add(
                     Code::BadReplacement,
                     &set.span,
                     format!("{title}: the pattern has no group \"{group}\""),
-                    Some("write ${1} where letters or digits follow the number".to_owned()),
+                    Some(help),
                 );
             }
         }
@@ -341,7 +348,10 @@ impl Load<'_> {
                         "{title}: called_in \"{}\" names no tenant",
                         at.value.escape_debug()
                     ),
-                    Some("write \"tenant:\" and the tenant's name".to_owned()),
+                    Some(match self.tenants.written.contains(&at.value) {
+                        true => format!("write \"tenant:{}\"", at.value),
+                        false => "write \"tenant:\" and the tenant's name".to_owned(),
+                    }),
                 );
                 return None;
             };
@@ -371,6 +381,7 @@ impl Load<'_> {
                 Some("add emergency = true to its match, or remove any_tenant".to_owned()),
             );
         }
+        let schedule = self.schedule_of(written, &title);
         let targets = written.to.as_ref()?;
         if targets.value.is_empty() {
             return None;
@@ -415,6 +426,7 @@ impl Load<'_> {
                 .map_or(DEFAULT_ATTEMPTS, |at| at.value as u8),
             at_once: written.at_once.as_ref().is_some_and(|at| at.value),
             presence: written.presence.as_ref().map(|at| at.value),
+            schedule,
             limits: written.limits.checked(&title, &mut self.out),
         };
         let places = RoutePlaces {

@@ -467,6 +467,7 @@ impl Load<'_> {
         contexts.dedup();
         match contexts.as_slice() {
             [only] => self.tls.valid.get(*only).map(|(tls, _)| Arc::clone(tls)),
+            _ if self.lacks_listener => None,
             _ => {
                 self.out.add(
                     Code::MissingKey,
@@ -878,6 +879,9 @@ impl Load<'_> {
             };
             if !usable.iter().any(reaches) {
                 is_reachable = false;
+                if self.lacks_listener {
+                    continue;
+                }
                 self.out.add(
                     Code::NoListener,
                     &at.span,

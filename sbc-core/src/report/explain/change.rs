@@ -227,6 +227,10 @@ pub(super) fn change(case: &Case<'_>) -> Vec<String> {
              try it with `causeway route test`"
                 .to_owned(),
         ),
+        Trouble::RoutesClosed => vec![
+            "nothing, if nobody is to be reached now; `causeway route test --time` tells when calls pass".to_owned(),
+            "for calls outside the hours add a [[route]] without schedule behind it, such as to a voicemail".to_owned(),
+        ],
         Trouble::NoSecureRoute => just(format!(
             "give a trunk of the [[route]] a realm whose [[listen]] are all of transport = \"tls\", or have the peer \
              of {a} dial sip: instead of sips:"

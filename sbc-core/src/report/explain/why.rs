@@ -228,6 +228,7 @@ pub(super) fn why(case: &Case<'_>) -> String {
         Trouble::NumberMissing => {
             format!("the call from {a} names no number: its Request-URI has none")
         }
+        Trouble::RoutesClosed => record.cause.because.0.join("; "),
         // Routing says so itself, and what it looked at.
         Trouble::NoRoute if !record.cause.because.0.is_empty() => record.cause.because.0.join("; "),
         Trouble::NoRoute => format!("no route matches a call from {a} to {number}"),
