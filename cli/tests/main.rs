@@ -3,6 +3,7 @@
 
 mod acme;
 mod api;
+mod audited;
 mod authority;
 mod bundle;
 mod captures;
@@ -10,6 +11,7 @@ mod cdr;
 mod certification;
 mod certify;
 mod check;
+mod clients;
 mod closed;
 mod crash;
 mod daemon;

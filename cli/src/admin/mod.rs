@@ -14,10 +14,12 @@
 //! Who may open the socket is decided by its file mode: owner and group. Who comes over the network has a role
 //! (`gate.rs`). What they change is written into the audit log (`who.rs`).
 
+mod alarms;
 pub(crate) mod bounded;
 mod bundle;
 mod calls;
 mod capture;
+mod certificate;
 mod certs;
 mod config;
 mod console;
@@ -292,12 +294,21 @@ impl Admin {
             let router = for_the_network(&access);
             let ends = stopped.clone();
             let daemon = Arc::downgrade(daemon);
+            let audit = Weak::clone(&daemon);
+            let authorities = certificate::Authorities::default();
             // The certificate of this moment: it may have been renewed.
             let identity = move || {
-                let identities = daemon.upgrade()?.net().identities();
-                identities.get(&context)?.serve().ok()
+                let daemon = daemon.upgrade()?;
+                let identities = daemon.net().identities();
+                let clients = authorities.verifier(&daemon);
+                identities.get(&context)?.serve(clients).ok()
             };
-            let serving = network::run(tcp, identity, router, ends);
+            let is_not_believed = move |source| {
+                if let Some(daemon) = audit.upgrade() {
+                    daemon.sinks().audit.refused_stranger(source);
+                }
+            };
+            let serving = network::run(tcp, identity, is_not_believed, router, ends);
             tasks.push(tokio::spawn(serving));
         }
         if let Some(tcp) = tcp {

@@ -1,7 +1,9 @@
 //! The part of the configuration that only the shell needs: files, sockets of the operator.
 
 use super::written::{Secret, TlsVersion};
-use super::{AcmeAccount, ApiListen, ApiUser, GraphAccess, Hep, NoticeListen, Oidc, VerifyClient};
+use super::{
+    AcmeAccount, ApiClients, ApiListen, ApiUser, GraphAccess, Hep, NoticeListen, Oidc, VerifyClient,
+};
 use crate::id::{TenantName, TlsContextName};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -24,6 +26,8 @@ pub struct Shell {
     pub api_listen: Option<ApiListen>,
     /// Who may use it there, in the order of their names.
     pub api_users: Vec<ApiUser>,
+    /// Whose certificate lets them in there.
+    pub api_clients: ApiClients,
     /// Who signs operators in there; `None` nobody.
     pub oidc: Option<Oidc>,
     /// Path of the socket of a media relay in a process of its own; `None` has it in the daemon's.

@@ -24,6 +24,7 @@ pub use refusal::Refusal;
 pub(crate) use verify::{Proven, Shown, Verdict, shown};
 
 use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, SupportedProtocolVersion};
@@ -172,12 +173,15 @@ impl TlsContext {
     }
 
     /// What a connection of an operator uses that is accepted in this context: TLS 1.3, whatever is spoken with
-    /// peers, and no certificate of the other side, who shows a token (SEC-150).
+    /// peers, and a certificate of the other side if somebody verifies those; else it shows a token (SEC-150).
     ///
     /// # Errors
     /// If key and certificate cannot be used together, which loading excludes.
-    pub(crate) fn serve(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
-        self.serve_with(&ONLY_13)
+    pub(crate) fn serve(
+        &self,
+        clients: Option<Arc<dyn ClientCertVerifier>>,
+    ) -> Result<Arc<ServerConfig>, rustls::Error> {
+        self.serve_with(&ONLY_13, clients)
     }
 
     /// What a connection of Microsoft uses that is accepted in this context: TLS 1.2 or newer, and no certificate of the
@@ -186,16 +190,17 @@ impl TlsContext {
     /// # Errors
     /// As [`Self::serve`].
     pub(crate) fn serve_notices(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
-        self.serve_with(versions(self.min()))
+        self.serve_with(versions(self.min()), None)
     }
 
     fn serve_with(
         &self,
         versions: &[&'static SupportedProtocolVersion],
+        clients: Option<Arc<dyn ClientCertVerifier>>,
     ) -> Result<Arc<ServerConfig>, rustls::Error> {
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)?
-            .with_client_cert_verifier(WebPkiClientVerifier::no_client_auth())
+            .with_client_cert_verifier(clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth))
             .with_cert_resolver(self.server_resolver());
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
