@@ -114,10 +114,6 @@ pub const FILES: &[(&str, &str)] = &[
         include_str!("../../requirements/25-published-vulnerabilities.toml"),
     ),
     (
-        "26-security-keys.toml",
-        include_str!("../../requirements/26-security-keys.toml"),
-    ),
-    (
         "31-teams-connection.toml",
         include_str!("../../requirements/31-teams-connection.toml"),
     ),
