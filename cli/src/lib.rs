@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+mod alarms;
 pub mod client;
 pub mod command;
 pub mod config;

@@ -261,6 +261,7 @@ async fn an_authority_issues_the_first_certificate_and_peers_see_it_at_once() {
         let mut out = Vec::new();
         let to = Connection {
             socket,
+            reason: None,
             output: Default::default(),
         };
         assert_eq!(cert::run(&Certs::Status, &to, &mut out).unwrap(), 0);

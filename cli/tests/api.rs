@@ -399,15 +399,19 @@ async fn what_is_changed_is_written_down_with_who_did_it_and_shows_when_it_was_t
         .collect();
     assert_eq!(
         told,
-        [("POST /reload", 200), ("POST /calls/ffff/hangup", 404)]
+        [
+            ("loaded keys", 0),
+            ("POST /reload", 200),
+            ("POST /calls/ffff/hangup", 404)
+        ]
     );
-    assert!(entries[0].who.contains("uid"), "{entries:?}");
-    assert!(entries[0].source.contains("process"), "{entries:?}");
+    assert!(entries[1].who.contains("uid"), "{entries:?}");
+    assert!(entries[1].source.contains("process"), "{entries:?}");
 
     // The chain goes on after a restart, and after an end that was torn.
     let file = folder.join("state").join(audit::FILE);
     let mut text = std::fs::read_to_string(&file).unwrap();
-    text.push_str("{\"number\":3,\"at\"");
+    text.push_str("{\"number\":4,\"at\"");
     std::fs::write(&file, &text).unwrap();
     let daemon = started(&folder).await;
     let socket = folder.join("run/api.sock");
@@ -419,20 +423,23 @@ async fn what_is_changed_is_written_down_with_who_did_it_and_shows_when_it_was_t
     daemon.shutdown().await;
     let text = std::fs::read_to_string(&file).unwrap();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 4, "{text}");
+    assert_eq!(lines.len(), 6, "{text}");
 
     let judged = |lines: &[&str]| {
         std::fs::write(&file, lines.join("\n") + "\n").unwrap();
         written(&folder).1.unwrap_or_default()
     };
     // What was torn is gone, and it is told.
-    assert!(lines[2].contains("took 16 octets off the end"), "{text}");
+    assert!(lines[3].contains("took 16 octets off the end"), "{text}");
     assert_eq!(judged(&lines), "");
+    let lines = &lines[1..];
     let changed = lines[1].replace("\"status\":404", "\"status\":200");
-    assert!(judged(&[lines[0], &changed, lines[2], lines[3]]).contains("entry 2 was changed"));
+    let first = text.lines().next().unwrap();
+    let judged = |lines: &[&str]| judged(&[&[first][..], lines].concat());
+    assert!(judged(&[lines[0], &changed, lines[2], lines[3]]).contains("entry 3 was changed"));
     assert!(judged(&[lines[0], lines[2], lines[3]]).contains("taken out"));
     assert!(judged(&[lines[1], lines[0], lines[2], lines[3]]).contains("taken out or added"));
     assert!(
-        judged(&[lines[0], "rubbish", lines[1], lines[2], lines[3]]).contains("line 2 is no entry")
+        judged(&[lines[0], "rubbish", lines[1], lines[2], lines[3]]).contains("line 3 is no entry")
     );
 }

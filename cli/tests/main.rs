@@ -4,6 +4,7 @@
 mod acme;
 mod activated;
 mod api;
+mod audited;
 mod authority;
 mod bundle;
 mod captures;
@@ -11,6 +12,7 @@ mod cdr;
 mod certification;
 mod certify;
 mod check;
+mod clients;
 mod closed;
 mod confined;
 mod crash;

@@ -681,6 +681,7 @@ async fn test_names_of_microsoft_are_asked_with_our_certificate() {
             let mut out = Vec::new();
             let nobody = causeway::command::node::Connection {
                 socket: PathBuf::new(),
+                reason: None,
                 output: Default::default(),
             };
             let code = teams::run(&Teams::Probe(arguments), &nobody, &mut out).unwrap();
@@ -743,6 +744,7 @@ async fn what_the_tenant_exports_is_compared_with_the_configuration() {
         };
         let nobody = causeway::command::node::Connection {
             socket: PathBuf::new(),
+            reason: None,
             output: match json {
                 true => Output::JSON,
                 false => Output::default(),

@@ -199,6 +199,7 @@ async fn presence_of_a_tenant_is_heard_whatever_another_one_does() {
     let shown = tokio::task::spawn_blocking(move || {
         let to = Connection {
             socket,
+            reason: None,
             output: Default::default(),
         };
         let wanted = Teams::Presence(Presence {

@@ -6,8 +6,8 @@ use crate::world::cpu_time;
 use media_api::Suite;
 use proptest::prelude::*;
 use sbc_core::config::{
-    Assumed, CdrSpool, Certificate, Change, Code, Facts, FileFault, Finding, Findings, Key, Loaded,
-    Password, Preset, Secret, Source, Validity, changes, effective, load, starter,
+    Assumed, CdrSpool, Certificate, Change, Code, Exposure, Facts, FileFault, Finding, Findings,
+    Key, Loaded, Password, Preset, Secret, Source, Validity, changes, effective, load, starter,
 };
 use sbc_core::media::{FaxMode, Srtp};
 use sbc_core::time::UnixTime;
@@ -93,6 +93,13 @@ listen = "127.0.0.1:9464"
 /// A machine on which every path is what its name says.
 pub(crate) struct Machine;
 
+fn exposed(is_exposed: bool) -> Exposure {
+    match is_exposed {
+        true => Exposure::File,
+        false => Exposure::None,
+    }
+}
+
 impl Facts for Machine {
     fn certificate(&self, path: &str) -> Result<Certificate, FileFault> {
         if path == "/garbage" {
@@ -126,7 +133,7 @@ impl Facts for Machine {
             Secret::Env(_) => Err(FileFault::Unreadable("it is not set".into())),
             key => Ok(Key {
                 matches: *key != Secret::File("/other".into()),
-                is_exposed: *key == Secret::File("/exposed".into()),
+                exposure: exposed(*key == Secret::File("/exposed".into())),
             }),
         }
     }
@@ -140,7 +147,7 @@ impl Facts for Machine {
                 let digit = path.rsplit('/').next().unwrap_or_default();
                 return Ok(Password {
                     octets: format!("sha256:{}\n", digit.repeat(64)).into_bytes().into(),
-                    is_exposed: false,
+                    exposure: Exposure::None,
                 });
             }
             Secret::File(path) if path == "/hmac" => (b"c2VjcmV0LWtleQ\n", false),
@@ -149,7 +156,7 @@ impl Facts for Machine {
         };
         Ok(Password {
             octets: octets.to_vec().into(),
-            is_exposed,
+            exposure: exposed(is_exposed),
         })
     }
 

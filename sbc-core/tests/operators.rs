@@ -4,7 +4,7 @@ use crate::world::CONFIG;
 
 use sbc_core::config::{
     ApiRole, Assumed, Findings, GraphProof, Loaded, MICROSOFT_ROOTS, Oidc, OidcRole, Secret,
-    Source, load,
+    Source, Subject, load,
 };
 use std::time::Duration;
 
@@ -203,5 +203,93 @@ fn what_is_wrong_with_signing_in_is_said() {
     assert!(
         text.contains("is for an interface over the network, and there is none"),
         "{text}"
+    );
+}
+
+fn with_clients(keys: &str, clients: &str) -> String {
+    format!("{CONFIG}\n[api]\nlisten = \"192.0.2.10:8443\"\ntls = \"teams\"\n{keys}\n{clients}")
+}
+
+const CA: &str = "client_ca = \"/ca.pem\"";
+const CLIENT: &str =
+    "\n[[api.client]]\nname = \"noc\"\nsubject = \"CN=noc,O=Contoso\"\nrole = \"security\"\n";
+
+/// SEC-150.
+#[test]
+fn a_client_is_who_the_subject_of_a_certificate_says_in_either_order() {
+    let found = loaded(&with_clients(CA, CLIENT));
+    let found = found.unwrap_or_else(|findings| panic!("{}", findings.to_text()));
+    let clients = found.shell.api_clients;
+    assert_eq!(clients.authorities.as_deref(), Some("/ca.pem"));
+    let subject = |text: &str| Subject::parse(text).unwrap();
+    let noc = clients.find(&subject("O=Contoso, CN=noc")).unwrap();
+    assert_eq!((noc.name.as_str(), noc.role), ("noc", ApiRole::Security));
+    assert!(clients.find(&subject("CN=noc")).is_none());
+}
+
+/// SEC-150.
+#[test]
+fn what_is_wrong_with_clients_is_said() {
+    let other = CLIENT.replace("CN=noc,O=Contoso", "CN=other");
+    let twin = CLIENT.replace("name = \"noc\"", "name = \"twin\"");
+    let many: String = (0..257)
+        .map(|n| CLIENT.replace("noc", &format!("noc{n}")))
+        .collect();
+    for (keys, clients, cause) in [
+        (
+            "",
+            CLIENT,
+            "nothing says who issues certificates of clients",
+        ),
+        (
+            "client_ca = \"microsoft\"",
+            CLIENT,
+            "a public authority issues certificates to anybody",
+        ),
+        (
+            CA,
+            &CLIENT.replace("CN=noc,O=Contoso", "noc"),
+            "is no subject",
+        ),
+        (
+            CA,
+            &CLIENT.replace("\"noc\"", "\"n o c\""),
+            "cannot be a name",
+        ),
+        (
+            CA,
+            &format!("{CLIENT}{other}"),
+            "another client or user of this name",
+        ),
+        (CA, &format!("{CLIENT}{twin}"), "has the same subject"),
+        (CA, &many, "more than 256 clients"),
+        (CA, &CLIENT.replace("\"security\"", "\"root\""), "root"),
+        (
+            CA,
+            &CLIENT.replace("role = \"security\"\n", ""),
+            "\"role\" is missing",
+        ),
+        (
+            CA,
+            &format!("{CLIENT}numbers = true\n"),
+            "only a viewer can be kept from seeing numbers",
+        ),
+    ] {
+        let text = loaded(&with_clients(keys, clients))
+            .expect_err(cause)
+            .to_text();
+        assert!(text.contains(cause), "{cause}\n{text}");
+    }
+    let user = "[[api.user]]\nname = \"noc\"\nrole = \"viewer\"\ntoken = { file = \"/t\" }\n";
+    let nobody = loaded(&with_clients(CA, user))
+        .expect_err("nobody")
+        .to_text();
+    assert!(nobody.contains("client_ca lets nobody in"), "{nobody}");
+    let nowhere =
+        with_clients(CA, CLIENT).replace("listen = \"192.0.2.10:8443\"\ntls = \"teams\"\n", "");
+    let nowhere = loaded(&nowhere).expect_err("nowhere").to_text();
+    assert!(
+        nowhere.contains("\"client\" is for an interface over the network"),
+        "{nowhere}"
     );
 }

@@ -1,7 +1,7 @@
 //! What somebody needs who is to help, as texts: gathered in one go, without secrets, bounded.
 
-use super::who::Who;
-use super::{Access, Problem, calls, certs, config, generations, node, teams};
+use super::who::{Right, Who};
+use super::{Access, Problem, alarms, calls, certs, config, generations, names, node, teams};
 use crate::config::read_sources;
 use crate::config::secrecy::Hidden;
 use crate::daemon::Daemon;
@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 /// Calls that failed whose ladders are told.
 const LADDERS: usize = 20;
+/// Last entries of the audit log.
+const ENTRIES: usize = 500;
 /// Octets of all texts; what comes later and is too much is left out.
 const MOST: usize = 16 << 20;
 
@@ -67,6 +69,8 @@ pub(super) async fn gather(
     pack.add("version.txt", version());
     let status = node::status(here(), ConnectInfo(who.clone())).await;
     pack.json("status.json", status);
+    let alarms = alarms::list(here(), ConnectInfo(who.clone())).await;
+    pack.json("alarms.json", alarms);
     pack.add("metrics.txt", node::scraped(&daemon));
     let log = daemon.sinks().log.kept();
     pack.add(
@@ -82,6 +86,8 @@ pub(super) async fn gather(
     pack.json("media.json", node::media(here()).await);
     pack.json("teams.json", teams::teams(here()).await);
     pack.json("figures.json", teams::figures(here()).await);
+    pack.json("dns.json", names::known(&access, None));
+    audited(&access, &who, &mut pack).await;
     pack.add("process.txt", process());
     let in_progress = access.desk.calls(&daemon, &who).await;
     let in_progress = in_progress.map(|calls| Json(calls.iter().cloned().collect::<Vec<_>>()));
@@ -111,6 +117,16 @@ fn in_use(daemon: &Daemon, pack: &mut Pack) {
         let text = format!("# {}\n{}", source.path, source.unrevealed());
         pack.add(format!("in-use/{number}.toml"), text);
     }
+}
+
+/// Who changed what of late, for who may see that.
+async fn audited(access: &Access, who: &Who, pack: &mut Pack) {
+    if !who.may(Right::Audit) {
+        let why = "audit.json: who fetches the bundle may not read the audit log";
+        return pack.left_out.push(why.to_owned());
+    }
+    let entries = config::entries(access, ENTRIES).await;
+    pack.json("audit.json", entries);
 }
 
 /// What the kernel says of this process.

@@ -101,7 +101,7 @@ pub(super) async fn fetch(
 /// For the audit log.
 fn besides(media: Option<Tap>) -> Extension<Besides> {
     let media = media.map_or("none", name);
-    Extension(Besides(format!("rtp={media}")))
+    Extension(Besides::more(format!("rtp={media}")))
 }
 
 /// What callers say is for those alone who may hear it.

@@ -149,12 +149,16 @@ pub(super) async fn audit(
     few: Result<Query<Few>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(few) = few.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    entries(&access, few.limit.unwrap_or(100).min(1_000)).await
+}
+
+/// So many of them.
+pub(super) async fn entries(access: &Access, most: usize) -> Result<Json<Value>, Problem> {
     let audit = access.daemon()?.sinks().audit.clone();
     if !audit.is_kept() {
         let why = "nothing is audited without a directory for state: causeway run --state";
         return Err(Problem::new(StatusCode::NOT_FOUND, why));
     }
-    let most = few.limit.unwrap_or(100).min(1_000);
     let read = access.desk.work(move || audit.read(most)).await?;
     let read =
         read.map_err(|why| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why.to_string()))?;

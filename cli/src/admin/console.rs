@@ -48,6 +48,21 @@ const FILES: &[(&str, &str, &[u8])] = &[
         SCRIPT,
         include_bytes!("console/live.js"),
     ),
+    (
+        "/console/report.js",
+        SCRIPT,
+        include_bytes!("console/report.js"),
+    ),
+    (
+        "/console/tenants.js",
+        SCRIPT,
+        include_bytes!("console/tenants.js"),
+    ),
+    (
+        "/console/terms.js",
+        SCRIPT,
+        include_bytes!("console/terms.js"),
+    ),
 ];
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 

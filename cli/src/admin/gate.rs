@@ -1,6 +1,7 @@
 //! Who may come in over the network: a token, compared in constant time; bounds for whoever has none and for whoever
 //! has one (SEC-150, SEC-152, SEC-153). Nothing here concerns the Unix socket.
 
+use super::certificate::is_from_elsewhere;
 use super::network::Proof;
 use super::rates::{Rates, Sources, source};
 use super::sign_in::SignIn;
@@ -13,7 +14,7 @@ use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use sbc_core::config::ApiUser;
+use sbc_core::config::{ApiClient, ApiClients, ApiUser, Subject};
 use sbc_core::time::UnixTime;
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
@@ -40,11 +41,17 @@ pub(crate) struct Remote {
     pub(crate) address: SocketAddr,
     /// Who has proven something over this connection.
     pub(crate) proof: Proof,
+    /// The subject of the certificate that was believed.
+    subject: Option<Arc<Subject>>,
 }
 
 impl Remote {
-    pub(super) fn new(address: SocketAddr, proof: Proof) -> Self {
-        Self { address, proof }
+    pub(super) fn new(address: SocketAddr, proof: Proof, subject: Option<Arc<Subject>>) -> Self {
+        Self {
+            address,
+            proof,
+            subject,
+        }
     }
 
     /// Its address.
@@ -89,6 +96,10 @@ enum Refused {
     Wait,
     /// This user asks too much.
     TooFast(String),
+    /// A good certificate, of which the configuration says nothing.
+    Unlisted(String),
+    /// A page of somebody else has a browser ask with the certificate of this client.
+    Elsewhere(String),
 }
 
 impl Gate {
@@ -118,6 +129,23 @@ impl Gate {
             return Err(Refused::Expired(user.name.clone()));
         }
         counts.has_asked(&user.name, now).map(|()| user)
+    }
+
+    /// Lets in who shows a certificate, unless they ask too much.
+    fn admit_client<'c>(
+        &self,
+        clients: &'c ApiClients,
+        subject: &Subject,
+        headers: &HeaderMap,
+        now: Instant,
+    ) -> Result<&'c ApiClient, Refused> {
+        let client = clients
+            .find(subject)
+            .ok_or_else(|| Refused::Unlisted(format!("certificate {subject}")))?;
+        if is_from_elsewhere(headers) {
+            return Err(Refused::Elsewhere(client.name.clone()));
+        }
+        self.admit_person(&client.name, now).map(|()| client)
     }
 
     /// Lets in who has signed in, unless they ask too much.
@@ -194,11 +222,22 @@ pub(super) async fn authenticate(
         let used = (times.0, unused(request.headers()));
         sign_in.person(token, oidc, used)
     });
-    let admitted = match signed_in {
-        Some((person, role)) => gate
+    // A token that is shown counts, good or not.
+    let subject = peer.subject.as_deref();
+    let subject = subject.filter(|_| !request.headers().contains_key(AUTHORIZATION));
+    let admitted = match (signed_in, subject) {
+        (None, Some(subject)) => gate
+            .admit_client(
+                &loaded.shell.api_clients,
+                subject,
+                request.headers(),
+                times.0,
+            )
+            .map(|client| Who::of_client(client, remote)),
+        (Some((person, role)), _) => gate
             .admit_person(&person.name, times.0)
             .map(|()| Who::of_person(&person, role, remote)),
-        None => gate
+        (None, None) => gate
             .admit(users, request.headers(), remote, times)
             .and_then(|user| match daemon.protection().is_revoked(&user.token) {
                 true => Err(Refused::Revoked(user.name.clone())),
@@ -235,6 +274,16 @@ pub(super) async fn authenticate(
             Some(name.clone()),
             format!("{name} asks more than 50 times a second"),
         ),
+        Refused::Unlisted(name) => (
+            StatusCode::UNAUTHORIZED,
+            Some(name.clone()),
+            format!("no [[api.client]] has this subject: {name}"),
+        ),
+        Refused::Elsewhere(name) => (
+            StatusCode::FORBIDDEN,
+            Some(name.clone()),
+            "this comes from a page of somebody else".to_owned(),
+        ),
     };
     let audit = &daemon.sinks().audit;
     match who {
@@ -244,11 +293,13 @@ pub(super) async fn authenticate(
             source: remote.to_string(),
             what: format!("{} {}", request.method(), request.uri().path()),
             status: status.as_u16(),
+            ..Deed::default()
         }),
     }
     let mut response = Problem::new(status, why).into_response();
     let (name, value) = match refused {
-        Refused::Unknown(_) | Refused::Expired(_) | Refused::Revoked(_) => {
+        Refused::Elsewhere(_) => return response,
+        Refused::Unknown(_) | Refused::Expired(_) | Refused::Revoked(_) | Refused::Unlisted(_) => {
             (WWW_AUTHENTICATE, "Bearer realm=\"causeway\"")
         }
         Refused::Wait => (RETRY_AFTER, "60"),

@@ -1,14 +1,15 @@
 //! Taking configurations into use, trying whether they could be, and going back to those that were (OPS-120, OPS-123).
 
+use super::who::Besides;
 use super::{Access, Problem};
 use crate::config::{difference, read_sources};
 use crate::daemon::generations::Generation;
 use crate::daemon::reload::{Meant, ReloadFault, Reloaded, Trial, Wanted};
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::header::IF_MATCH;
 use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
 use sbc_core::config::{Change, Changes, Source};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -36,7 +37,7 @@ pub(super) async fn reload(
     State(access): State<Access>,
     wait: Result<Query<Wait>, QueryRejection>,
     headers: HeaderMap,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Taken, Problem> {
     let Query(wait) = wait.map_err(|why| Problem::new(why.status(), why.body_text()))?;
     let daemon = access.daemon()?;
     let meant = match wait.force {
@@ -59,9 +60,9 @@ pub(super) async fn reload(
             return Err(Problem::new(StatusCode::BAD_REQUEST, why));
         }
     };
-    let mut told = told(done)?;
+    let (besides, Json(mut told)) = told(done)?;
     told["confirm_within"] = json!(daemon.generations().left().map(|left| left.as_secs()));
-    Ok(Json(told))
+    Ok((besides, Json(told)))
 }
 
 /// Does all of a reload that can fail, and changes nothing.
@@ -168,10 +169,10 @@ pub(super) async fn diff(
 pub(super) async fn before(
     State(access): State<Access>,
     headers: HeaderMap,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Taken, Problem> {
     let _place = access.desk.reload()?;
     let done = access.daemon()?.roll_back(None, &meant(&headers)).await;
-    told(done).map(Json)
+    told(done)
 }
 
 /// Puts a certain one into use again.
@@ -179,11 +180,11 @@ pub(super) async fn again(
     State(access): State<Access>,
     Path(number): Path<u64>,
     headers: HeaderMap,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Taken, Problem> {
     let daemon = access.daemon()?;
     let _place = access.desk.reload()?;
     let done = daemon.roll_back(Some(number), &meant(&headers)).await;
-    told(done).map(Json)
+    told(done)
 }
 
 /// Says that what was taken for a time is good.
@@ -214,15 +215,19 @@ fn meant(headers: &HeaderMap) -> Meant {
     }
 }
 
-fn told(done: Result<Reloaded, ReloadFault>) -> Result<Value, Problem> {
+/// What was taken into use, and what that has changed.
+type Taken = (Extension<Besides>, Json<Value>);
+
+fn told(done: Result<Reloaded, ReloadFault>) -> Result<Taken, Problem> {
     let done = done.map_err(problem)?;
     let kept = done.kept.iter();
     let kept = kept.map(|kept| json!({ "context": kept.context, "because": kept.because }));
-    Ok(json!({
+    let told = json!({
         "config_generation": done.generation,
         "kept": kept.collect::<Vec<_>>(),
         "not_read_anew": done.not_read_anew,
-    }))
+    });
+    Ok((Extension(Besides::change(done.difference)), Json(told)))
 }
 
 pub(super) fn problem(fault: ReloadFault) -> Problem {

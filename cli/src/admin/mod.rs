@@ -14,10 +14,12 @@
 //! Who may open the socket is decided by its file mode: owner and group. Who comes over the network has a role
 //! (`gate.rs`). What they change is written into the audit log (`who.rs`).
 
+mod alarms;
 pub(crate) mod bounded;
 mod bundle;
 mod calls;
 mod capture;
+mod certificate;
 mod certs;
 mod config;
 mod console;
@@ -68,7 +70,7 @@ use sbc_core::config::{ApiListen, FileFault, MetricsListen};
 use sbc_core::id::TlsContextName;
 use std::fmt::Display;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -335,12 +337,16 @@ impl Admin {
             let router = for_the_network(&access);
             let ends = stopped.clone();
             let daemon = Arc::downgrade(daemon);
+            let told = is_not_believed(Weak::clone(&daemon));
+            let authorities = certificate::Authorities::default();
             // The certificate of this moment: it may have been renewed.
             let identity = move || {
-                let identities = daemon.upgrade()?.net().identities();
-                identities.get(&context)?.serve().ok()
+                let daemon = daemon.upgrade()?;
+                let identities = daemon.net().identities();
+                let clients = authorities.verifier(&daemon);
+                identities.get(&context)?.serve(clients).ok()
             };
-            let serving = network::run(tcp, identity, router, ends);
+            let serving = network::run(tcp, identity, told, router, ends);
             tasks.push(tokio::spawn(serving));
         }
         if let Some(FigureDoor { tcp, tls }) = metrics {
@@ -349,15 +355,13 @@ impl Admin {
             tasks.push(match tls {
                 Some((context, clients)) => {
                     let daemon = Arc::downgrade(daemon);
+                    let told = is_not_believed(Weak::clone(&daemon));
                     let identity = move || {
                         let identities = daemon.upgrade()?.net().identities();
                         let context = identities.get(&context)?;
-                        match &clients {
-                            Some(clients) => context.serve_known(Arc::clone(clients)).ok(),
-                            None => context.serve().ok(),
-                        }
+                        context.serve(clients.clone()).ok()
                     };
-                    tokio::spawn(network::run(tcp, identity, figures, ends))
+                    tokio::spawn(network::run(tcp, identity, told, figures, ends))
                 }
                 None => tokio::spawn(async move {
                     let tcp = bounded::Bounded::new(tcp);
@@ -418,6 +422,15 @@ fn advice(why: &io::Error) -> &'static str {
         }
         io::ErrorKind::InvalidInput => "; name a shorter path in [api]",
         _ => "",
+    }
+}
+
+/// Has it written down that somebody's certificate was not believed.
+fn is_not_believed(daemon: Weak<Daemon>) -> impl Fn(IpAddr) + Clone + Send + 'static {
+    move |source| {
+        if let Some(daemon) = daemon.upgrade() {
+            daemon.sinks().audit.refused_stranger(source);
+        }
     }
 }
 

@@ -27,8 +27,12 @@ pub(super) async fn show(
     State(access): State<Access>,
     wish: Asked,
 ) -> Result<Json<Value>, Problem> {
-    let name = name(wish)?;
-    let known = access.daemon()?.resolver().remembered(name.as_deref());
+    known(&access, name(wish)?.as_deref())
+}
+
+/// What is remembered of a name, or of all.
+pub(super) fn known(access: &Access, name: Option<&str>) -> Result<Json<Value>, Problem> {
+    let known = access.daemon()?.resolver().remembered(name);
     let row = |one: &Remembered| {
         json!({
             "name": one.question.name,

@@ -2,6 +2,7 @@
 //! reach (SEC-150, SEC-153).
 
 use super::bounded::{Bounded, Mortal};
+use super::certificate;
 use super::gate::Remote;
 use super::rates::source;
 use axum::Router;
@@ -47,10 +48,11 @@ const HEAD_OCTETS: usize = 16 * 1024;
 const HEAD_LINES: usize = 64;
 
 /// Serves until it is told to stop, each connection with the identity of its moment; none is served while there is
-/// none.
+/// none. Of whose certificate is not believed the source is told.
 pub(crate) async fn run(
     tcp: TcpListener,
     identity: impl Fn() -> Option<Arc<ServerConfig>>,
+    is_not_believed: impl Fn(IpAddr) + Clone + Send + 'static,
     router: Router,
     mut stopped: watch::Receiver<bool>,
 ) {
@@ -73,8 +75,12 @@ pub(crate) async fn run(
         };
         let acceptor = TlsAcceptor::from(identity);
         let (router, stopped) = (router.clone(), stopped.clone());
+        let is_not_believed = is_not_believed.clone();
         open.spawn(async move {
-            serve(acceptor, stream, remote, (router, seat), stopped).await;
+            let served = serve(acceptor, stream, remote, (router, seat), stopped).await;
+            if served == Served::NotBelieved {
+                is_not_believed(source(remote.ip()));
+            }
         });
     }
     while open.join_next().await.is_some() {}
@@ -86,13 +92,17 @@ async fn serve(
     remote: SocketAddr,
     (router, seat): (Router, Seat),
     mut stopped: watch::Receiver<bool>,
-) {
-    let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else {
-        return;
+) -> Served {
+    let stream = match timeout(HANDSHAKE, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(why)) if is_about_certificate(&why) => return Served::NotBelieved,
+        Ok(Err(_)) | Err(_) => return Served::Over,
     };
+    let (_, tls) = stream.get_ref();
+    let subject = certificate::subject(tls.peer_certificates()).map(Arc::new);
     let router = TowerToHyperService::new(router);
     let proof = seat.proof();
-    let peer = Remote::new(remote, proof.clone());
+    let peer = Remote::new(remote, proof.clone(), subject);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
         router.call(request.map(Body::new))
@@ -110,11 +120,28 @@ async fn serve(
         }
     };
     tokio::select! {
-        _ = connection.as_mut() => return,
-        () = nameless => return,
+        _ = connection.as_mut() => return Served::Over,
+        () = nameless => return Served::Over,
         _ = stopped.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
+    Served::Over
+}
+
+/// How a connection has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Served {
+    /// As connections end.
+    Over,
+    /// With the handshake: the certificate of the client is of nobody who may issue them, or not good now.
+    NotBelieved,
+}
+
+fn is_about_certificate(why: &std::io::Error) -> bool {
+    let why = why
+        .get_ref()
+        .and_then(|why| why.downcast_ref::<rustls::Error>());
+    matches!(why, Some(rustls::Error::InvalidCertificate(_)))
 }
 
 /// Connections of each source, and from which of them a token has come.

@@ -221,11 +221,18 @@ fn described(operation: &Operation) -> Value {
             "description": meaning, "schema": shape.schema(),
         })
     });
+    let reason = operation.is_written_down().then(|| {
+        json!({
+            "name": "Causeway-Reason", "in": "header", "required": false,
+            "description": "what for, for the audit log: UTF-8, percent-encoded, 200 octets at most",
+            "schema": { "type": "string", "pattern": "^[A-Za-z0-9._~-]{0,200}$" },
+        })
+    });
     let mut described = json!({
         "operationId": name(operation),
         "summary": operation.summary,
         "description": format!("Needs the right `{}`.", operation.right.as_str()),
-        "parameters": in_path.into_iter().flatten().chain(in_query).collect::<Vec<Value>>(),
+        "parameters": in_path.into_iter().flatten().chain(in_query).chain(reason).collect::<Vec<Value>>(),
         "responses": answers,
     });
     if let Some(body) = &operation.body {

@@ -35,6 +35,7 @@ pub(super) const RELATIONS: &[Operation] = &[
         answer: Answer::Json(List(&Object(&[
             ("trunk", Text),
             ("tenant", Maybe(&Text)),
+            ("fqdn", Maybe(&Text)),
             ("preset", Text),
             ("realm", Text),
             ("inherits", Maybe(&Text)),

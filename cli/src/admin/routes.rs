@@ -10,7 +10,7 @@ use super::shapes::{
 };
 use super::who::{Right, guard};
 use super::{
-    Access, bundle, calls, capture, certs, config, events, generations, log, node, openapi,
+    Access, alarms, bundle, calls, capture, certs, config, events, generations, log, node, openapi,
     presence, records, teams, transfer, who,
 };
 use axum::middleware::from_fn_with_state;
@@ -33,6 +33,18 @@ pub(super) struct Operation {
     /// Statuses other than 200 that it gives for reasons of its own.
     pub(super) refusals: &'static [(u16, &'static str)],
     pub(super) handler: fn() -> MethodRouter<Access>,
+}
+
+impl Operation {
+    /// Whether it is written down who has it done.
+    pub(super) fn is_written_down(&self) -> bool {
+        matches!(self.method, Method::Post | Method::Delete) || self.is_noted()
+    }
+
+    /// Whether it is written down who looks: what parties have said to each other leaves the node.
+    pub(super) fn is_noted(&self) -> bool {
+        self.path.ends_with("/pcap")
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -143,6 +155,17 @@ const OPERATIONS: &[Operation] = &[
         ])),
         refusals: &[],
         handler: || get(node::status),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/alarms",
+        right: Right::Read,
+        summary: "What is wrong with the node now, in words",
+        query: &[],
+        body: None,
+        answer: Answer::Json(Object(&[("alarms", List(&Text))])),
+        refusals: &[],
+        handler: || get(alarms::list),
     },
     Operation {
         method: Method::Get,
@@ -960,7 +983,7 @@ pub(super) fn operations(access: &Access) -> Router<Access> {
     let mut router = Router::new();
     for operation in all() {
         let handler = (operation.handler)();
-        let wanted = (operation.right, operation.method, access.clone());
+        let wanted = (operation, access.clone());
         let guarded = handler.layer(from_fn_with_state(wanted, guard));
         router = router.route(operation.path, guarded);
     }

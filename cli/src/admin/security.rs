@@ -288,7 +288,7 @@ fn entry(
 }
 
 async fn done(daemon: &Daemon, entry: Entry, warning: Option<String>) -> Done {
-    let besides = Besides(format!(
+    let more = format!(
         "{}{} until {}{}",
         entry
             .trunk
@@ -300,7 +300,13 @@ async fn done(daemon: &Daemon, entry: Entry, warning: Option<String>) -> Done {
             "" => String::new(),
             reason => format!(" ({reason})"),
         }
-    ));
+    );
+    let besides = Besides {
+        more,
+        object: Some(object(entry.net, entry.trunk.as_ref())),
+        change: Some(format!("until {}", entry.until.rfc3339())),
+        reason: Some(entry.reason.clone()).filter(|reason| !reason.is_empty()),
+    };
     let mut told = row(&entry);
     let is_kept = daemon.protect(entry).await.map_err(|Full| {
         let why = format!("there are {MOST} already, which is the most: end some of them");
@@ -325,7 +331,20 @@ async fn ended(access: &Access, net: IpNet, trunk: Option<&TrunkName>) -> Done {
         None => net.to_string(),
     };
     let told = json!({ "address": net.to_string(), "ended": true, "kept": is_kept });
-    Ok((Extension(Besides(besides)), Json(told)))
+    let besides = Besides {
+        object: Some(object(net, trunk)),
+        change: Some("ended".to_owned()),
+        ..Besides::more(besides)
+    };
+    Ok((Extension(besides), Json(told)))
+}
+
+/// For the audit log.
+fn object(net: IpNet, trunk: Option<&TrunkName>) -> String {
+    match trunk {
+        None => format!("ban {net}"),
+        Some(trunk) => format!("addresses of trunk {trunk}: {net}"),
+    }
 }
 
 /// Trunks whose peer is there: by the configuration, by what it has registered, or as our registrar.

@@ -46,8 +46,5 @@ pub(super) async fn revoke(
     })?;
     let is_kept = daemon.revoke(&user.name, &user.token).await;
     let told = json!({ "name": user.name, "revoked": true, "kept": is_kept });
-    Ok((
-        Extension(Besides(user.role.as_str().to_owned())),
-        Json(told),
-    ))
+    Ok((Extension(Besides::more(user.role.as_str())), Json(told)))
 }

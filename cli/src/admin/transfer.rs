@@ -47,7 +47,10 @@ pub(super) async fn transfer(
     }
     let daemon = access.daemon()?;
     let call = identify(&access, &daemon, &who, &id).await?;
-    let besides = Extension(Besides(format!("to {}", wish.number.escape_default())));
+    let besides = Extension(Besides::more(format!(
+        "to {}",
+        wish.number.escape_default()
+    )));
     let order = TransferOrder {
         stays,
         number: wish.number,

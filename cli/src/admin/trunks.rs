@@ -2,16 +2,16 @@
 
 use super::node::{bindings, peers, registrations, seen};
 use super::security::allowed;
-use super::who::Who;
+use super::who::{Besides, Who};
 use super::{Access, Problem};
 use crate::daemon::Daemon;
 use crate::daemon::closed::Kept;
 use crate::daemon::reach::{self, Step};
 use crate::onboarding::Outcome;
-use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use sbc_core::config::{Preset, Trunk};
 use sbc_core::display::shown;
 use sbc_core::id::TrunkName;
@@ -42,7 +42,7 @@ pub(super) async fn list(
     Ok(Json(rows))
 }
 
-async fn rows(access: &Access, who: &Who) -> Result<Vec<Value>, Problem> {
+pub(super) async fn rows(access: &Access, who: &Who) -> Result<Vec<Value>, Problem> {
     let daemon = access.daemon()?;
     let loaded = daemon.loaded();
     let config = &loaded.config;
@@ -69,6 +69,7 @@ async fn rows(access: &Access, who: &Who) -> Result<Vec<Value>, Problem> {
         json!({
             "trunk": name,
             "tenant": trunk.tenant,
+            "fqdn": trunk.fqdn,
             "preset": match trunk.preset {
                 Preset::Teams => "teams",
                 Preset::Carrier => "carrier",
@@ -122,7 +123,7 @@ pub(super) async fn disable(
     State(access): State<Access>,
     ConnectInfo(who): ConnectInfo<Who>,
     Path(trunk): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<(Extension<Besides>, Json<Value>), Problem> {
     close(&access, &who, &trunk, Some(Closing::Disabled)).await
 }
 
@@ -130,7 +131,7 @@ pub(super) async fn drain(
     State(access): State<Access>,
     ConnectInfo(who): ConnectInfo<Who>,
     Path(trunk): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<(Extension<Besides>, Json<Value>), Problem> {
     close(&access, &who, &trunk, Some(Closing::Draining)).await
 }
 
@@ -138,7 +139,7 @@ pub(super) async fn enable(
     State(access): State<Access>,
     ConnectInfo(who): ConnectInfo<Who>,
     Path(trunk): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<(Extension<Besides>, Json<Value>), Problem> {
     close(&access, &who, &trunk, None).await
 }
 
@@ -148,15 +149,18 @@ async fn close(
     who: &Who,
     name: &str,
     closing: Option<Closing>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<(Extension<Besides>, Json<Value>), Problem> {
     let daemon = access.daemon()?;
     let trunk = known(&daemon, name)?;
+    let word = |closing: Option<Closing>| closing.map_or("open", Closing::as_str);
+    let was = word(daemon.closed_trunks().all().get(&trunk.name).copied());
+    let besides = Besides::change(format!("{was} to {}", word(closing)));
     let done = daemon.close_trunk(trunk.name.clone(), closing).await;
     let kept = done.ok_or_else(Problem::busy)?;
     let rows = rows(access, who).await?;
     let row = rows.iter().find(|row| row["trunk"] == name);
     let count = |name: &str| row.and_then(|row| row[name].as_u64()).unwrap_or_default();
-    Ok(Json(json!({
+    let told = json!({
         "trunk": name,
         "state": row.map_or(Value::Null, |row| row["state"].clone()),
         "calls": count("calls_in") + count("calls_out"),
@@ -165,7 +169,8 @@ async fn close(
             Kept::Kept => None,
             Kept::Not(why) => Some(why),
         },
-    })))
+    });
+    Ok((Extension(besides), Json(told)))
 }
 
 /// A trunk of the configuration in use.

@@ -1,6 +1,6 @@
 //! Who asks, what they may do, and the entry in the audit log for what they have done (SEC-150, SEC-151, SEC-154).
 
-use super::routes::Method;
+use super::routes::{Method, Operation};
 use super::sign_in::Person;
 use super::{Access, MOST_SENT, Problem};
 use crate::sink::audit::Deed;
@@ -8,13 +8,13 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use sbc_core::config::{ApiRole, ApiUser, TokenHash};
+use sbc_core::config::{ApiClient, ApiRole, ApiUser, TokenHash};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,6 +25,9 @@ use tokio::time::timeout;
 const BODY: Duration = Duration::from_secs(10);
 /// Lists and objects of JSON that may stand within each other (SEC-153).
 const MOST_NESTED: usize = 32;
+/// The header that says what a change is for, and the most octets of that.
+const REASON: &str = "causeway-reason";
+const LONGEST_REASON: usize = 200;
 /// Octets of a body that is too long which are still taken, so that its sender reads why it is refused.
 const MOST_PASSED_OVER: usize = 16 * MOST_SENT;
 
@@ -43,6 +46,8 @@ pub(super) enum Right {
     Audit,
     /// To hear what callers say.
     Media,
+    /// To keep addresses out, and to let them in for a while.
+    Protect,
     /// To take tokens of others away.
     Users,
 }
@@ -56,6 +61,7 @@ impl Right {
             Self::Configure => "configure",
             Self::Audit => "audit",
             Self::Media => "media",
+            Self::Protect => "protect",
             Self::Users => "users",
         }
     }
@@ -65,14 +71,39 @@ impl Right {
     pub(super) const fn changes(self) -> bool {
         match self {
             Self::Read | Self::Numbers | Self::Audit | Self::Media => false,
-            Self::Calls | Self::Configure | Self::Users => true,
+            Self::Calls | Self::Configure | Self::Protect | Self::Users => true,
         }
     }
 }
 
 /// What the audit log says of a deed besides its path, where that is not enough. Goes with the answer.
-#[derive(Clone, Debug)]
-pub(super) struct Besides(pub(super) String);
+#[derive(Clone, Default, Debug)]
+pub(super) struct Besides {
+    /// What stands behind the path.
+    pub(super) more: String,
+    /// What it was done to, where the path does not say it.
+    pub(super) object: Option<String>,
+    /// What has become another, without secrets; else it is what was asked for.
+    pub(super) change: Option<String>,
+    /// What for, where that was asked with the rest.
+    pub(super) reason: Option<String>,
+}
+
+impl Besides {
+    pub(super) fn more(more: impl Into<String>) -> Self {
+        Self {
+            more: more.into(),
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn change(change: impl Into<String>) -> Self {
+        Self {
+            change: Some(change.into()),
+            ..Self::default()
+        }
+    }
+}
 
 /// Who is at the other end of a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,6 +128,7 @@ const EVERYTHING: &[Right] = &[
     Right::Configure,
     Right::Audit,
     Right::Media,
+    Right::Protect,
     Right::Users,
 ];
 
@@ -106,7 +138,15 @@ const fn rights(role: ApiRole, sees_numbers: bool) -> &'static [Right] {
         ApiRole::Viewer if sees_numbers => &[Right::Read, Right::Numbers],
         ApiRole::Viewer => &[Right::Read],
         ApiRole::Operator => &[Right::Read, Right::Numbers, Right::Calls],
-        ApiRole::Engineer => &[Right::Read, Right::Numbers, Right::Calls, Right::Configure],
+        // Who writes accept_from may also let an address in for a while.
+        ApiRole::Engineer => &[
+            Right::Read,
+            Right::Numbers,
+            Right::Calls,
+            Right::Configure,
+            Right::Protect,
+        ],
+        ApiRole::Security => &[Right::Read, Right::Numbers, Right::Protect],
         ApiRole::Auditor => &[Right::Read, Right::Numbers, Right::Audit],
         ApiRole::Admin => EVERYTHING,
     }
@@ -122,6 +162,18 @@ impl Who {
             role: Some(user.role),
             token: Some(user.token.clone()),
             rights: rights(user.role, user.numbers),
+        }
+    }
+
+    /// Somebody who has shown a certificate.
+    pub(super) fn of_client(client: &ApiClient, remote: SocketAddr) -> Self {
+        Self {
+            name: format!("{} ({})", client.name, client.role.as_str()),
+            called: None,
+            source: remote.to_string(),
+            role: Some(client.role),
+            token: None,
+            rights: rights(client.role, client.numbers),
         }
     }
 
@@ -154,6 +206,11 @@ impl Who {
     /// The token that they have shown, where it is of a user of the configuration.
     pub(super) fn token(&self) -> Option<&TokenHash> {
         self.token.as_ref()
+    }
+
+    /// Whether they have this right.
+    pub(super) fn may(&self, right: Right) -> bool {
+        self.rights.contains(&right)
     }
 
     /// Whether they may hear what callers say.
@@ -214,11 +271,12 @@ fn user(uid: u32) -> String {
 /// Lets through who may; and writes down what was changed, before it is answered, and whether or not whoever asked
 /// still waits for the answer.
 pub(super) async fn guard(
-    State((right, method, access)): State<(Right, Method, Access)>,
+    State((operation, access)): State<(&'static Operation, Access)>,
     ConnectInfo(who): ConnectInfo<Who>,
     request: Request,
     next: Next,
 ) -> Response {
+    let (right, method) = (operation.right, operation.method);
     let daemon = access.daemon().ok();
     let audit = daemon.map(|daemon| daemon.sinks().audit.clone());
     let mut deed = Deed {
@@ -226,6 +284,9 @@ pub(super) async fn guard(
         source: who.source.clone(),
         what: format!("{} {}", method.as_str(), request.uri().path()),
         status: StatusCode::FORBIDDEN.as_u16(),
+        object: Some(object(operation.path, request.uri().path())),
+        change: request.uri().query().map(str::to_owned),
+        reason: None,
     };
     if !who.rights.contains(&right) {
         let why = format!(
@@ -238,8 +299,12 @@ pub(super) async fn guard(
         }
         return Problem::new(StatusCode::FORBIDDEN, why).into_response();
     }
-    if method == Method::Get {
+    if method == Method::Get && !operation.is_noted() {
         return next.run(request).await;
+    }
+    match reason(request.headers()) {
+        Ok(reason) => deed.reason = reason,
+        Err(why) => return Problem::new(StatusCode::BAD_REQUEST, why).into_response(),
     }
     let (head, body) = request.into_parts();
     if method == Method::Ask {
@@ -256,8 +321,13 @@ pub(super) async fn guard(
         };
         if let Some(audit) = audit {
             deed.status = response.status().as_u16();
-            if let Some(Besides(more)) = response.extensions().get() {
-                deed.what = format!("{} {more}", deed.what);
+            if let Some(besides) = response.extensions().get::<Besides>().cloned() {
+                if !besides.more.is_empty() {
+                    deed.what = format!("{} {}", deed.what, besides.more);
+                }
+                deed.object = besides.object.or(deed.object);
+                deed.change = besides.change.or(deed.change);
+                deed.reason = deed.reason.or(besides.reason);
             }
             audit.write(deed).await;
         }
@@ -267,6 +337,60 @@ pub(super) async fn guard(
         let why = "the work was broken off";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why).into_response()
     })
+}
+
+/// What an operation is done to: what its path names, or else what it is about.
+fn object(of: &str, path: &str) -> String {
+    let mut named = of.split('/').zip(path.split('/'));
+    let named = named.find_map(|(word, value)| {
+        let word = word.strip_prefix('{')?.strip_suffix('}')?;
+        Some((word, value))
+    });
+    match named {
+        Some(("id", call)) => format!("call {call}"),
+        Some(("context", name)) => format!("tls {name}"),
+        Some((kind, name)) => format!("{kind} {name}"),
+        None => match of.split('/').nth(1).unwrap_or_default() {
+            "reload" | "config" => "configuration".to_owned(),
+            "drain" | "undrain" | "restart" => "node".to_owned(),
+            other => other.to_owned(),
+        },
+    }
+}
+
+/// What for, as whoever asks says (SEC-154): UTF-8, percent-encoded, as headers take no other characters.
+fn reason(headers: &HeaderMap) -> Result<Option<String>, String> {
+    let Some(told) = headers.get(REASON) else {
+        return Ok(None);
+    };
+    let refused = || {
+        format!(
+            "Causeway-Reason is percent-encoded text of {LONGEST_REASON} octets at most, on one line"
+        )
+    };
+    let octets = unescaped(told.as_bytes()).ok_or_else(refused)?;
+    let text = String::from_utf8(octets).map_err(|_| refused())?;
+    let text = text.trim();
+    match text.len() <= LONGEST_REASON && !text.contains(char::is_control) {
+        true => Ok((!text.is_empty()).then(|| text.to_owned())),
+        false => Err(refused()),
+    }
+}
+
+/// Octets of a percent-encoded text (RFC 3986 §2.1).
+fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = text.iter();
+    let mut octets = Vec::new();
+    while let Some(octet) = rest.next() {
+        octets.push(match octet {
+            b'%' => {
+                let mut digit = || char::from(*rest.next()?).to_digit(16);
+                u8::try_from(digit()? * 16 + digit()?).ok()?
+            }
+            octet => *octet,
+        });
+    }
+    Some(octets)
 }
 
 /// A request with all of its body, which is neither long nor slow (SEC-153).
@@ -332,6 +456,49 @@ async fn pass_over(mut body: Body) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_deed_is_done_to_is_told_by_its_path() {
+        for (of, path, wanted) in [
+            ("/calls/{id}/hangup", "/calls/ffff/hangup", "call ffff"),
+            (
+                "/trunks/{trunk}/disable",
+                "/trunks/contoso/disable",
+                "trunk contoso",
+            ),
+            ("/certs/{context}/renew", "/certs/web/renew", "tls web"),
+            (
+                "/config/history/{generation}/rollback",
+                "/config/history/7/rollback",
+                "generation 7",
+            ),
+            ("/tokens/{user}/revoke", "/tokens/noc/revoke", "user noc"),
+            ("/reload", "/reload", "configuration"),
+            ("/drain/now", "/drain/now", "node"),
+            ("/capture", "/capture", "capture"),
+        ] {
+            assert_eq!(object(of, path), wanted);
+        }
+    }
+
+    #[test]
+    fn a_reason_is_text_on_one_line_of_bounded_length() {
+        let told = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REASON, value.parse().unwrap());
+            reason(&headers)
+        };
+        assert_eq!(reason(&HeaderMap::new()), Ok(None));
+        assert_eq!(
+            told("ticket%204711%20f%C3%BCr%20Contoso").unwrap().unwrap(),
+            "ticket 4711 für Contoso"
+        );
+        assert_eq!(told("%20"), Ok(None));
+        let long = "a".repeat(LONGEST_REASON + 1);
+        for bad in ["%", "%4", "%zz", "%FF", "a%0Ab", "%00", long.as_str()] {
+            assert!(told(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn only_brackets_of_json_count_and_only_so_many_within_each_other() {

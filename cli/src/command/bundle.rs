@@ -229,6 +229,7 @@ mod tests {
             config,
             connection: Connection {
                 socket: folder.path().join("none.sock"),
+                reason: None,
                 output: Default::default(),
             },
         };

@@ -7,7 +7,7 @@ use super::progress;
 use super::registration::books;
 use super::sure::{Stake, is_meant};
 use super::transfer::{self, Transfer};
-use crate::client::{Answer, ClientFault, ask};
+use crate::client::{Answer, ClientFault, ask, send};
 use crate::command::exit;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
@@ -20,6 +20,9 @@ pub struct Connection {
     /// The daemon's operator socket
     #[arg(long, global = true, default_value = "/run/causeway/api.sock")]
     pub socket: PathBuf,
+    /// What a change is for: the audit log tells it. 200 octets on one line
+    #[arg(long, global = true, value_name = "TEXT")]
+    pub reason: Option<String>,
     /// How its answer is printed
     #[command(flatten)]
     pub output: Output,
@@ -246,7 +249,7 @@ fn hang_up(
     out: &mut dyn Write,
 ) -> io::Result<u8> {
     let id = segment(id);
-    let call = match request(&to.socket, "GET", &format!("/calls/{id}")) {
+    let call = match request(to, "GET", &format!("/calls/{id}")) {
         Ok(answer) => serde_json::from_str(&answer.body).unwrap_or(Value::Null),
         Err(code) => return Ok(code),
     };
@@ -612,7 +615,7 @@ fn show(to: &Connection, id: &str, messages: bool, out: &mut dyn Write) -> io::R
 
 /// What this answers with, as it comes.
 fn shown(to: &Connection, path: String, out: &mut dyn Write) -> io::Result<u8> {
-    match request(&to.socket, "GET", &path) {
+    match request(to, "GET", &path) {
         Ok(answer) => {
             match to.output.is_table() {
                 true => out.write_all(answer.body.as_bytes())?,
@@ -630,7 +633,7 @@ pub(super) fn get(
     out: &mut dyn Write,
     print: impl FnOnce(&Value, &mut dyn Write) -> io::Result<()>,
 ) -> io::Result<u8> {
-    let answer = match request(&to.socket, "GET", path) {
+    let answer = match request(to, "GET", path) {
         Ok(answer) => answer,
         Err(code) => return Ok(code),
     };
@@ -661,7 +664,7 @@ pub(super) fn answered(
     out: &mut dyn Write,
     print: impl FnOnce(&Value, &mut dyn Write) -> io::Result<()>,
 ) -> io::Result<u8> {
-    judged(to, request(&to.socket, "POST", path), out, print)
+    judged(to, request(to, "POST", path), out, print)
 }
 
 /// Has something done, with `plain`; where that is a conflict and whoever asks says of the reason that it is meant, with
@@ -673,20 +676,20 @@ pub(super) fn again(
     out: &mut dyn Write,
     print: impl FnOnce(&Value, &mut dyn Write) -> io::Result<()>,
 ) -> io::Result<u8> {
-    let answer = match ask(&to.socket, "POST", plain) {
+    let answer = match told(to, "POST", plain) {
         Ok(answer) if answer.status == 409 => answer,
         Ok(answer) => return judged(to, heard(answer), out, print),
         Err(fault) => return judged(to, Err(unheard(&to.socket, &fault)), out, print),
     };
     match is_meant(&detail(&answer)) {
-        true => judged(to, request(&to.socket, "POST", forced), out, print),
+        true => judged(to, request(to, "POST", forced), out, print),
         false => Ok(exit::REFUSED),
     }
 }
 
 /// Has something taken away.
 pub(super) fn remove(to: &Connection, path: &str, out: &mut dyn Write) -> io::Result<u8> {
-    let answer = request(&to.socket, "DELETE", path);
+    let answer = request(to, "DELETE", path);
     judged(to, answer, out, |answer, out| {
         writeln!(out, "{} ended", self::plain(&answer["address"]))
     })
@@ -716,12 +719,12 @@ fn judged(
 
 /// Has something done; the answer as it came, or the exit code of its refusal.
 pub(super) fn asked(to: &Connection, path: &str) -> Result<String, u8> {
-    request(&to.socket, "POST", path).map(|answer| answer.body)
+    request(to, "POST", path).map(|answer| answer.body)
 }
 
 /// The text that an operation answers with, or the exit code of its refusal.
 pub(super) fn text(to: &Connection, path: &str) -> Result<String, u8> {
-    request(&to.socket, "GET", path).map(|answer| answer.body)
+    request(to, "GET", path).map(|answer| answer.body)
 }
 
 /// The same, of what may be gone: nobody is told then.
@@ -732,11 +735,19 @@ pub(super) fn look(to: &Connection, path: &str) -> Option<String> {
 
 /// Asks; a refusal is told on standard error, so that whoever reads the output gets an answer or
 /// nothing, and becomes an exit code.
-fn request(socket: &Path, method: &str, path: &str) -> Result<Answer, u8> {
-    match ask(socket, method, path) {
+fn request(to: &Connection, method: &str, path: &str) -> Result<Answer, u8> {
+    match told(to, method, path) {
         Ok(answer) => heard(answer),
-        Err(fault) => Err(unheard(socket, &fault)),
+        Err(fault) => Err(unheard(&to.socket, &fault)),
     }
+}
+
+/// Asks, and says what a change is for.
+fn told(to: &Connection, method: &str, path: &str) -> Result<Answer, ClientFault> {
+    let reason = to.reason.as_deref().filter(|_| method != "GET");
+    let reason = reason.map(quoted);
+    let headers = reason.as_deref().map(|reason| ("Causeway-Reason", reason));
+    send(&to.socket, method, path, headers.as_slice(), "")
 }
 
 fn unheard(socket: &Path, fault: &ClientFault) -> u8 {
@@ -827,7 +838,7 @@ pub(super) fn recent_row(record: &Value) -> Value {
 }
 
 /// A time as a person says it.
-pub(super) fn duration(seconds: u64) -> String {
+pub(crate) fn duration(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
         0..60 => format!("{seconds} s"),
@@ -874,7 +885,7 @@ pub(super) fn table(rows: &[Value], columns: &[&str], out: &mut dyn Write) -> io
 }
 
 /// A value for a person; control characters must not steer the terminal.
-pub(super) fn plain(value: &Value) -> String {
+pub(crate) fn plain(value: &Value) -> String {
     let text = match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
@@ -914,6 +925,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let to = Connection {
             socket: directory.path().join("none.sock"),
+            reason: None,
             output: Output::default(),
         };
         let mut out = Vec::new();
@@ -938,6 +950,7 @@ mod tests {
     fn hanging_up_needs_a_daemon_that_knows_the_call() {
         let to = Connection {
             socket: "/nonexistent".into(),
+            reason: None,
             output: Output::default(),
         };
         let command = Calls::Hangup {

@@ -16,7 +16,7 @@ pub enum Bans {
     Add {
         /// An address, or a range such as 192.0.2.0/28
         address: String,
-        /// For how long, and why
+        /// For how long
         #[command(flatten)]
         how: How,
     },
@@ -38,7 +38,7 @@ pub enum Acl {
         trunk: String,
         /// An address, or a range such as 192.0.2.0/28
         address: String,
-        /// For how long, and why
+        /// For how long
         #[command(flatten)]
         how: How,
     },
@@ -51,15 +51,12 @@ pub enum Acl {
     },
 }
 
-/// For how long, and why.
+/// For how long.
 #[derive(Args, Clone, Debug)]
 pub struct How {
     /// For how long: 1s to 30d
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = time)]
     pub ttl: u64,
-    /// What for; the list and the audit log tell it
-    #[arg(long, default_value = "")]
-    pub reason: String,
     /// Do it also where a peer of a trunk is meant
     #[arg(long)]
     pub yes: bool,
@@ -219,8 +216,8 @@ pub fn tokens(command: &Tokens, out: &mut dyn Write) -> io::Result<u8> {
 /// Has it begun; where that concerns a peer, only if that is meant.
 fn begin(to: &Connection, path: &str, how: &How, out: &mut dyn Write) -> io::Result<u8> {
     let mut path = format!("{path}&seconds={}", how.ttl);
-    if !how.reason.is_empty() {
-        path.push_str(&format!("&reason={}", quoted(&how.reason)));
+    if let Some(reason) = &to.reason {
+        path.push_str(&format!("&reason={}", quoted(reason)));
     }
     let print = |answer: &Value, out: &mut dyn Write| {
         let (address, until) = (plain(&answer["address"]), plain(&answer["until"]));

@@ -5,6 +5,7 @@ mod screen;
 use super::counters::{Between, Counters};
 use super::exit;
 use super::node::{Connection, duration, look, plain, text};
+use crate::alarms;
 use clap::Args;
 use screen::{Key, Screen};
 use serde_json::{Map, Value, json};
@@ -19,8 +20,6 @@ const REFRESH: Duration = Duration::from_secs(1);
 const HEARD_AT_ONCE: usize = 10;
 /// Calls with the worst media that are shown.
 const WORST: usize = 5;
-/// Days before the end of a certificate that are an alarm.
-const LAST_DAYS: i64 = 14;
 
 /// How it is shown.
 #[derive(Args, Clone, Debug)]
@@ -126,7 +125,7 @@ impl Watch {
             "now": rates(&between, &now),
             "trunks": trunk_rows(&trunks, &figures),
             "worst": self.worst(&calls),
-            "alarms": alarms(&status, &trunks, &certs),
+            "alarms": alarms::of(&status, &trunks, &certs),
         });
         self.before = now;
         Ok(seen)
@@ -269,69 +268,6 @@ fn heard(live: &Value) -> Option<Value> {
     });
     row.insert("one_way".to_owned(), json!(one_way));
     Some(Value::Object(row))
-}
-
-/// Everything that somebody should look at.
-fn alarms(status: &Value, trunks: &Value, certs: &Value) -> Vec<String> {
-    let mut alarms: Vec<String> = ["not_ready", "degraded"]
-        .iter()
-        .flat_map(|name| rows(&status[*name]))
-        .map(plain)
-        .collect();
-    let lacking = rows(&status["out_of_service"]).iter();
-    alarms.extend(
-        lacking.map(|one| format!("{} is out of service: its secret is not there", plain(one))),
-    );
-    match status["overload"].as_str() {
-        None | Some("calm") => {}
-        Some(stage) => alarms.push(format!("the node is loaded: {stage}")),
-    }
-    if let Some(left) = status["config_confirm_seconds"].as_u64() {
-        let left = duration(left);
-        alarms.push(format!(
-            "the configuration waits to be confirmed: {left} left"
-        ));
-    }
-    if status["config_origin"] == "fallback" {
-        alarms.push(
-            "the configuration in use is not that of the files, which cannot be used".to_owned(),
-        );
-    }
-    for trunk in rows(trunks) {
-        // The peers of a derived trunk are those of its carrier trunk.
-        let peers = rows(&trunk["peers"])
-            .iter()
-            .filter(|_| trunk["inherits"].is_null());
-        let bad = peers
-            .filter(|peer| matches!(peer["state"].as_str(), Some("down" | "busy" | "refuses")));
-        let name = plain(&trunk["trunk"]);
-        alarms.extend(bad.map(|peer| {
-            format!(
-                "trunk {name}: {} is {}",
-                plain(&peer["peer"]),
-                plain(&peer["state"])
-            )
-        }));
-        let registrations = rows(&trunk["registrations"]).iter();
-        let lost =
-            registrations.filter(|own| own["state"] != "registered" && own["state"] != "off");
-        alarms.extend(
-            lost.map(|own| format!("trunk {name}: registration is {}", plain(&own["state"]))),
-        );
-    }
-    for cert in rows(certs) {
-        let name = plain(&cert["context"]);
-        match cert["days_left"].as_i64() {
-            Some(left) if left <= LAST_DAYS => {
-                alarms.push(format!("certificate {name}: {left} days left"));
-            }
-            _ => {}
-        }
-        if cert["because"].is_string() {
-            alarms.push(format!("certificate {name}: {}", plain(&cert["because"])));
-        }
-    }
-    alarms
 }
 
 /// The picture, so high at most; what matters most is not what is left out.
@@ -531,34 +467,6 @@ mod tests {
         );
         assert!(lines.last().unwrap().contains("one-way"));
         assert!(super::lines(&seen(50), 1).len() == 1);
-    }
-
-    #[test]
-    fn what_nobody_needs_to_look_at_is_no_alarm() {
-        let calm = json!({ "overload": "calm", "config_origin": "files", "not_ready": [], "degraded": [],
-                           "out_of_service": [], "config_confirm_seconds": null });
-        let trunks = json!([{ "trunk": "a", "inherits": null, "peers": [{ "peer": "p", "state": "up" },
-            { "peer": "q", "state": "not probed" }], "registrations": [{ "state": "registered" }] }]);
-        let certs = json!([{ "context": "c", "days_left": 15, "because": null }]);
-        assert_eq!(alarms(&calm, &trunks, &certs), Vec::<String>::new());
-        let loaded =
-            json!({ "overload": "heavy", "not_ready": ["draining"], "config_confirm_seconds": 61 });
-        let trunks = json!([{ "trunk": "a", "inherits": null, "peers": [{ "peer": "p", "state": "down" }],
-            "registrations": [{ "state": "failed" }] },
-            { "trunk": "b", "inherits": "a", "peers": [{ "peer": "p", "state": "down" }] }]);
-        let certs = json!([{ "context": "c", "days_left": 14, "because": "refused" }]);
-        assert_eq!(
-            alarms(&loaded, &trunks, &certs),
-            [
-                "draining",
-                "the node is loaded: heavy",
-                "the configuration waits to be confirmed: 1 min 1 s left",
-                "trunk a: p is down",
-                "trunk a: registration is failed",
-                "certificate c: 14 days left",
-                "certificate c: refused",
-            ]
-        );
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod generations;
 pub mod health;
 pub mod heard;
 pub mod inbox;
+mod keys;
 pub mod media;
 pub mod net;
 pub mod notify;
@@ -178,6 +179,7 @@ pub struct Daemon {
     acme: Arc<Acme>,
     awaited: Awaited,
     protection: Arc<Protection>,
+    keys: keys::Noted,
     presence: presence::Watch,
     test_names: Arc<TestNames>,
     closed: ClosedTrunks,
@@ -417,6 +419,7 @@ impl Daemon {
             acme: Arc::default(),
             awaited: Awaited::default(),
             protection,
+            keys: keys::Noted::default(),
             resolver,
             health: Health::new(
                 shards
@@ -660,6 +663,11 @@ impl Daemon {
     /// Whom operators ban and let in, and whose tokens they have revoked.
     pub fn protection(&self) -> &Arc<Protection> {
         &self.protection
+    }
+
+    /// Which keys are written down as loaded.
+    fn keys_noted(&self) -> &keys::Noted {
+        &self.keys
     }
 
     /// Signs of life.

@@ -12,7 +12,7 @@
 
 use super::Daemon;
 use super::net::Opened;
-use crate::sink::audit::by_itself;
+use crate::sink::audit::Deed;
 use crate::sink::log::{Log, wall_clock};
 use crate::sink::news::Kind;
 use crate::sink::whole;
@@ -435,16 +435,12 @@ pub async fn watch(daemon: Weak<Daemon>) {
         daemon.put_to_use(over.iter().any(|own| own.trunk.is_some()));
         for entry in &over {
             daemon.tell_protection(entry, "over");
-            let what = match &entry.trunk {
-                None => format!("ban of {} is over, by {}", entry.net, entry.by),
-                Some(trunk) => {
-                    format!(
-                        "guest {} of trunk {trunk} is over, by {}",
-                        entry.net, entry.by
-                    )
-                }
+            let object = match &entry.trunk {
+                None => format!("ban {}", entry.net),
+                Some(trunk) => format!("addresses of trunk {trunk}: {}", entry.net),
             };
-            daemon.sinks().audit.write(by_itself(what)).await;
+            let deed = Deed::by_itself("the time of this is over").about(object);
+            daemon.sinks().audit.note(deed);
         }
         daemon.keep_protection().await;
     }

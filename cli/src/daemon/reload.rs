@@ -2,12 +2,14 @@
 //!
 //! Any failure leaves everything as it was and says why.
 
+use crate::config::difference;
 use crate::daemon::generations::{self, By, Generation, Origin, Taken};
 use crate::daemon::net::tls::{MaterialFault, TlsStore};
 use crate::daemon::net::{BindFault, Kept, Opened};
 use crate::daemon::stir::{Trust, TrustFault};
 use crate::daemon::stop::ANSWER;
 use crate::daemon::{Daemon, PlaceFault, confine, expiry, media};
+use crate::sink::audit::Deed;
 use crate::sink::cdr::Cdr;
 use crate::sink::hep::Places;
 use crate::sink::log::{Level, Log, wall_clock};
@@ -156,6 +158,8 @@ pub struct Reloaded {
     pub generation: u64,
     /// Identities whose certificate on disk is not the one in use.
     pub kept: Vec<Kept>,
+    /// What its text has that the one before had not, and the other way round; without secrets.
+    pub difference: String,
     /// What has a secret that the service manager has read at the start, and nobody since.
     pub not_read_anew: Vec<String>,
 }
@@ -370,8 +374,11 @@ impl Daemon {
             .put(Wanted::Earlier(earlier, By::Unconfirmed), &Meant::default())
             .await;
         match done {
-            Ok(_) => {
+            Ok(done) => {
                 self.generations().settle();
+                let deed = Deed::by_itself("took back what nobody has confirmed");
+                let deed = deed.about("configuration").changing(done.difference);
+                self.sinks().audit.note(deed);
                 let text = "nobody has confirmed the configuration: the one before is in use again; the files on disk \
                             are as they were";
                 log.warn("config_reverted", text)
@@ -387,6 +394,25 @@ impl Daemon {
                 false
             }
         }
+    }
+
+    /// Writes down what came of SIGHUP, which does not say who has sent it.
+    pub fn note_reload_by_signal(&self, done: &Result<Reloaded, ReloadFault>) {
+        let deed = match done {
+            Ok(done) => Deed {
+                status: 200,
+                ..Deed::by_itself("reload by SIGHUP").changing(done.difference.clone())
+            },
+            Err(_) => Deed {
+                status: 422,
+                ..Deed::by_itself("reload by SIGHUP")
+            },
+        };
+        let deed = Deed {
+            who: "whoever sent SIGHUP".to_owned(),
+            ..deed.about("configuration")
+        };
+        self.sinks().audit.note(deed);
     }
 
     /// Does all of a reload that may fail, and changes nothing.
@@ -455,12 +481,12 @@ impl Daemon {
             }
         }
         let sources = prepared.sources.clone();
-        let done = self.apply(prepared);
+        let mut done = self.apply(prepared);
         let (by, origin) = match wanted {
             Wanted::Files | Wanted::Text(_) => (By::Reload, Origin::Files),
             Wanted::Earlier(_, by) => (by, Origin::Earlier(by)),
         };
-        self.write_down(done.generation, sources, by, origin).await;
+        done.difference = self.write_down(done.generation, sources, by, origin).await;
         self.tell_manager();
         let line = self.sinks().log.info("reload", "configuration is in use");
         let line = line.with("generation", done.generation);
@@ -516,12 +542,27 @@ impl Daemon {
         }
     }
 
-    async fn write_down(&self, number: u64, sources: Vec<Source>, by: By, origin: Origin) {
+    /// Keeps what is in use; what differs from what was.
+    async fn write_down(
+        &self,
+        number: u64,
+        sources: Vec<Source>,
+        by: By,
+        origin: Origin,
+    ) -> String {
         let generations = Arc::clone(self.generations());
         self.sinks().metrics.config_fallback(false);
         let path = self.config_path().to_owned();
         // On a thread that may wait for the disk; that it is broken off ends the daemon, too.
         let written = tokio::task::spawn_blocking(move || {
+            let before = generations.kept().last().cloned();
+            let differs = before.map(|before| {
+                let titles = (
+                    format!("generation {}", before.last),
+                    format!("generation {number}"),
+                );
+                difference((&titles.0, &before.sources()), (&titles.1, &sources))
+            });
             let instead_of = match by {
                 By::Start | By::Reload => None,
                 By::Rollback | By::Unconfirmed => crate::config::read_sources(&path)
@@ -535,8 +576,9 @@ impl Daemon {
                 origin,
                 instead_of,
             });
+            differs.unwrap_or_default()
         });
-        let _ = written.await;
+        written.await.unwrap_or_default()
     }
 
     /// Whoever sent SIGHUP has nothing but the log.
@@ -642,6 +684,7 @@ impl Daemon {
             changes: prepared.changes,
             generation: loaded.config.generation,
             kept: prepared.kept,
+            difference: String::new(),
             not_read_anew: loaded.shell.credentials.clone(),
         };
         self.loaded.store(Arc::new(loaded));
@@ -654,6 +697,7 @@ impl Daemon {
         let now = wall_clock().as_micros() as f64 / 1e6;
         let metrics = &self.sinks().metrics;
         metrics.config_loaded(loaded.config.generation, now);
+        self.sinks().audit.set_generation(loaded.config.generation);
         let ladders = usize::try_from(loaded.shell.ladders_bytes).unwrap_or(usize::MAX);
         self.sinks().traces.set_room(ladders);
         let most = loaded.shell.metrics.as_ref();
@@ -691,6 +735,9 @@ impl Daemon {
 
     /// Tells the metrics which certificates are in use.
     pub(super) fn publish_certificates(&self, tls: &TlsStore) {
+        if let Some(deed) = self.keys_noted().changed(tls) {
+            self.sinks().audit.note(deed);
+        }
         let metrics = &self.sinks().metrics;
         metrics.set_certificates(tls.iter().flat_map(|context| {
             let own = std::iter::once((context.facts(), "own"));

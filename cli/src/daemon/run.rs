@@ -133,8 +133,9 @@ async fn serve(options: Options, start: Start, log: &Log, holder: Option<Holder>
         tokio::select! {
             _ = hang_up.recv() => {
                 notify::reloading();
-                // What came of it is in the log, and in these words.
-                let _ = daemon.reload().await;
+                // What came of it is in the logs, and in these words.
+                let done = daemon.reload().await;
+                daemon.note_reload_by_signal(&done);
                 notify::ready(&daemon.state_in_words());
             }
             _ = terminate.recv() => break exit::OK,

@@ -127,7 +127,7 @@ impl Notices {
             context.serve_notices().ok()
         };
         let router = Door::new(Arc::clone(self), path).router();
-        let task = tokio::spawn(network::run(tcp, identity, router, stopped));
+        let task = tokio::spawn(network::run(tcp, identity, |_| (), router, stopped));
         Served { stop, task }
     }
 

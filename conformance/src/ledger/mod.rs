@@ -106,20 +106,24 @@ pub const FILES: &[(&str, &str)] = &[
         include_str!("../../requirements/23-security-descriptions.toml"),
     ),
     (
-        "24-security-confinement.toml",
-        include_str!("../../requirements/24-security-confinement.toml"),
+        "24-security-secrets.toml",
+        include_str!("../../requirements/24-security-secrets.toml"),
     ),
     (
-        "25-security-interface.toml",
-        include_str!("../../requirements/25-security-interface.toml"),
+        "25-security-confinement.toml",
+        include_str!("../../requirements/25-security-confinement.toml"),
     ),
     (
-        "26-security-supply.toml",
-        include_str!("../../requirements/26-security-supply.toml"),
+        "26-security-interface.toml",
+        include_str!("../../requirements/26-security-interface.toml"),
     ),
     (
-        "27-published-vulnerabilities.toml",
-        include_str!("../../requirements/27-published-vulnerabilities.toml"),
+        "27-security-supply.toml",
+        include_str!("../../requirements/27-security-supply.toml"),
+    ),
+    (
+        "28-published-vulnerabilities.toml",
+        include_str!("../../requirements/28-published-vulnerabilities.toml"),
     ),
     (
         "31-teams-connection.toml",

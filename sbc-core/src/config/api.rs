@@ -2,6 +2,7 @@
 //!
 //! A token is 256 random bits. The configuration refers to a place that holds its SHA-256, never the token.
 
+use super::client::{self, WrittenClient};
 use super::file::secret;
 use super::finding::{Code, Collector};
 use super::oidc::{self, WrittenOidc};
@@ -77,6 +78,8 @@ pub enum ApiRole {
     Operator,
     /// What an operator does, and takes configurations into use.
     Engineer,
+    /// Looks, keeps addresses out and lets them in for a while.
+    Security,
     /// Looks, and reads the audit log.
     Auditor,
     /// Everything.
@@ -85,10 +88,11 @@ pub enum ApiRole {
 
 impl ApiRole {
     /// As it is written.
-    pub const ALL: [(&'static str, Self); 5] = [
+    pub const ALL: [(&'static str, Self); 6] = [
         ("viewer", Self::Viewer),
         ("operator", Self::Operator),
         ("engineer", Self::Engineer),
+        ("security", Self::Security),
         ("auditor", Self::Auditor),
         ("admin", Self::Admin),
     ];
@@ -107,6 +111,8 @@ pub(super) struct WrittenApi {
     pub(super) listen: Option<At<SocketAddr>>,
     pub(super) tls: Option<At<String>>,
     pub(super) users: Vec<WrittenUser>,
+    pub(super) client_ca: Option<At<String>>,
+    pub(super) clients: Vec<WrittenClient>,
     pub(super) oidc: Option<WrittenOidc>,
 }
 
@@ -135,6 +141,8 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Collector) -> WrittenApi 
             }
         }
     }
+    let client_ca = section.text("client_ca", out);
+    let clients = client::read(&mut section, out);
     let oidc = oidc::read(&mut section, out);
     section.finish(&["mtls", "users"], out);
     WrittenApi {
@@ -142,6 +150,8 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Collector) -> WrittenApi 
         listen,
         tls,
         users,
+        client_ca,
+        clients,
         oidc,
     }
 }
@@ -154,7 +164,7 @@ fn read_user(mut section: Section<'_>, out: &mut Collector) -> WrittenUser {
     if !section.has("role") {
         section.missing("role", "\"viewer\"", out);
     }
-    let role = section.choice("role", &ApiRole::ALL, &["security"], out);
+    let role = section.choice("role", &ApiRole::ALL, &[], out);
     let token = secret(&mut section, "token", out);
     if !section.has("token") {
         section.missing("token", "{ file = \"/etc/causeway/private/api-noc\" }", out);

@@ -101,13 +101,43 @@ pub enum Validity {
     NotYet,
 }
 
+/// Who else can get at a secret (SEC-130).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exposure {
+    /// Nobody but whom its modes name.
+    None,
+    /// Every user of the machine can read it, or write another one.
+    File,
+    /// Every user of the machine can put another file in its place: a folder above it is writable for all.
+    Folder,
+}
+
+impl Exposure {
+    /// What that means for a secret of this name, and what to do; nothing where all is well.
+    pub fn finding(self, what: &str) -> Option<(String, &'static str)> {
+        match self {
+            Self::None => None,
+            Self::File => Some((
+                format!("every user of this machine can read or write the {what}"),
+                "chmod 640, and let its group be that of the daemon",
+            )),
+            Self::Folder => Some((
+                format!(
+                    "every user of this machine can put another {what} in the place of this one"
+                ),
+                "chmod o-w its folder, and those above it",
+            )),
+        }
+    }
+}
+
 /// A password as it was read.
 #[derive(Clone)]
 pub struct Password {
     /// Everything at its place.
     pub octets: Zeroizing<Vec<u8>>,
-    /// Whether every user of the machine can read it.
-    pub is_exposed: bool,
+    /// Who else can get at it.
+    pub exposure: Exposure,
 }
 
 /// What is known about a private key.
@@ -115,8 +145,8 @@ pub struct Password {
 pub struct Key {
     /// Whether it belongs to the certificate.
     pub matches: bool,
-    /// Whether every user of the machine can read it.
-    pub is_exposed: bool,
+    /// Who else can get at it.
+    pub exposure: Exposure,
 }
 
 /// A world in which every file exists, every key fits, and every certificate is valid for a year
@@ -153,14 +183,14 @@ impl Facts for Assumed {
     fn key(&self, _key: &Secret, _certificate: &str) -> Result<Key, FileFault> {
         Ok(Key {
             matches: true,
-            is_exposed: false,
+            exposure: Exposure::None,
         })
     }
 
     fn password(&self, _secret: &Secret) -> Result<Password, FileFault> {
         Ok(Password {
             octets: Zeroizing::new(b"assumed".to_vec()),
-            is_exposed: false,
+            exposure: Exposure::None,
         })
     }
 

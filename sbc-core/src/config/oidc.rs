@@ -100,7 +100,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Option<Wri
             roles.push(WrittenOidcRole {
                 span: one.span.clone(),
                 value: one.required_text("value", "\"Causeway.Operator\"", out),
-                role: one.choice("role", &ApiRole::ALL, &["security"], out),
+                role: one.choice("role", &ApiRole::ALL, &[], out),
                 numbers: one.boolean("numbers", out),
             });
             one.finish(&[], out);

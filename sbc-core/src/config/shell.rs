@@ -2,8 +2,8 @@
 
 use super::written::{Secret, TlsVersion};
 use super::{
-    AcmeAccount, ApiListen, ApiUser, Confinement, GraphAccess, Hep, MetricsListen, NoticeListen,
-    Oidc, VerifyClient,
+    AcmeAccount, ApiClients, ApiListen, ApiUser, Confinement, GraphAccess, Hep, MetricsListen,
+    NoticeListen, Oidc, VerifyClient,
 };
 use crate::id::{TenantName, TlsContextName};
 use std::collections::BTreeMap;
@@ -27,6 +27,8 @@ pub struct Shell {
     pub api_listen: Option<ApiListen>,
     /// Who may use it there, in the order of their names.
     pub api_users: Vec<ApiUser>,
+    /// Whose certificate lets them in there.
+    pub api_clients: ApiClients,
     /// Who signs operators in there; `None` nobody.
     pub oidc: Option<Oidc>,
     /// Path of the socket of a media relay in a process of its own; `None` has it in the daemon's.

@@ -6,15 +6,19 @@ import {
 import { field, make, title } from './dom.js';
 import { call, calls, overview } from './live.js';
 import { certificates, configuration, records, route, teams } from './desk.js';
+import { certification } from './report.js';
+import { tenants } from './tenants.js';
 
 const PAGES = [
   ['overview', 'Overview', overview, 3000],
   ['calls', 'Calls', calls, 2000],
   ['teams', 'Trunks and Teams', teams, 10000],
+  ['tenants', 'Tenants', tenants, 10000],
   ['certificates', 'Certificates', certificates, 0],
   ['configuration', 'Configuration', configuration, 0],
   ['route', 'Route simulator', route, 0],
   ['records', 'Records', records, 0],
+  ['certification', 'Certification', certification, 0],
 ];
 
 // Whoever has left the desk without a word is signed out (milliseconds).
@@ -102,7 +106,9 @@ async function show(isAgain) {
     if (own !== turn) return;
     // Nobody's place on the page is lost by what only changes figures.
     const kept = isAgain && main.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    const open = isAgain ? [...main.querySelectorAll('details.meanings')].map((one) => one.open) : [];
     main.replaceChildren(...inside);
+    main.querySelectorAll('details.meanings').forEach((one, at) => { one.open = open[at] || false; });
     if (kept) main.querySelector(`[data-key="${CSS.escape(kept)}"]`)?.focus();
     at('trouble').hidden = true;
     document.title = `${main.querySelector('h1')?.textContent || 'Causeway'} – Causeway`;

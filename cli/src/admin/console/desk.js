@@ -1,7 +1,8 @@
 // What an operator looks up and tries: trunks, certificates, configuration, routes, records.
 
-import { Refused, get, post, quoted } from './client.js';
+import { Refused, because, get, post, quoted, tagged, text } from './client.js';
 import { duration, field, make, moment, section, table, title, toned } from './dom.js';
+import { WAYS, tone } from './tenants.js';
 
 // Runs what a form asks for, into the place below it.
 function asking(place, ask) {
@@ -26,12 +27,11 @@ const result = () => make('div', { 'aria-live': 'polite', 'data-result': true })
 
 export async function teams() {
   const [status, rows] = await Promise.all([get('/status'), get('/teams')]);
-  const tone = (verdict) => (verdict === 'active' || verdict.startsWith('a root of Microsoft') || verdict.startsWith('ready') ? 'good' : verdict.startsWith('not asked') || verdict.startsWith('as trunk') ? 'soft' : 'warn');
   return [
     title('Trunks and Teams'),
     section('Microsoft Teams', table('Teams', [
       ['trunk', (row) => row.trunk],
-      ['way', (row) => ({ to: 'we ask', from: 'Teams asks', name: 'our name', chain: row.way === 'to' ? 'it shows us' : 'it shows, calling', test: 'test name', roots: 'our roots' }[row.direction] || row.direction)],
+      ['way', (row) => ({ ...WAYS, chain: row.way === 'to' ? 'it shows us' : 'it shows, calling' }[row.direction] || row.direction)],
       ['proxy', (row) => row.proxy],
       ['result', (row) => row.result],
       ['age', (row) => duration(row.age_seconds)],
@@ -77,6 +77,44 @@ function findings(judged) {
   return [make('p', {}, words, ` ${judged.findings.length} findings.`), refusal, make('ul', { class: 'findings' }, judged.findings.map(line))];
 }
 
+function differences(lines) {
+  if (lines.trim() === '') return make('p', { class: 'soft' }, 'The files are those that are in use.');
+  const kind = (line) => (/^(---|\+\+\+|@@)/.test(line) ? 'soft' : { '+': 'added', '-': 'taken' }[line[0]] || '');
+  return make('pre', { id: 'diff', tabindex: 0, 'aria-label': 'What differs' },
+    lines.replace(/\n$/, '').split('\n').map((line) => make('span', { class: kind(line) }, `${line}\n`)));
+}
+
+// Findings and differences first; only what was looked at can then be taken into use.
+async function compared(place) {
+  const judged = await post('/config/validate');
+  const lines = await text('/config/diff').catch((fault) => `${fault.message}`);
+  const parts = [...findings(judged), make('h3', {}, 'What differs'), differences(lines)];
+  if (!judged.valid) return parts;
+  const [, tag] = await tagged('/config');
+  const taken = asking(place, async (form) => {
+    const within = form.get('within');
+    const query = within ? `?confirm_within=${Math.round(within * 60)}` : '?force=true';
+    const done = await post(`/reload${query}`, undefined, { 'If-Match': tag, ...because(form.get('reason')) });
+    const confirmed = make('div', {});
+    const confirm = async (event) => {
+      event.target.disabled = true;
+      try {
+        await post('/config/confirm');
+        confirmed.replaceChildren(toned('It stays.', 'good'));
+      } catch (fault) { confirmed.replaceChildren(toned(fault.message, 'bad')); }
+    };
+    return [make('p', { class: 'good' }, `Generation ${done.config_generation} is in use.`),
+      ...done.kept.map((kept) => make('p', { class: 'bad' }, `${kept.context}: ${kept.because}`)),
+      done.confirm_within ? make('p', {}, `Unless it is confirmed within ${duration(done.confirm_within)}, the one before is used again. `,
+        make('button', { type: 'button', id: 'confirm', class: 'main', onclick: confirm }, 'Confirm')) : '', confirmed];
+  });
+  return [...parts, make('form', { onsubmit: taken },
+    make('div', { class: 'fields' },
+      field('What for (the audit log tells it)', 'reason', { maxlength: 200 }),
+      field('Take it back after so many minutes', 'within', { type: 'number', min: 1, max: 1440, placeholder: 'never' }),
+      make('button', { id: 'reload', class: 'main' }, 'Take them into use')))];
+}
+
 export async function configuration(me) {
   const mayChange = me.rights.includes('configure');
   const [disk, inForce, judged, reloaded] = [result(), result(), result(), result()];
@@ -94,16 +132,9 @@ export async function configuration(me) {
   }
   const parts = [title('Configuration')];
   if (mayChange) {
-    const reload = asking(reloaded, async () => {
-      const done = await post('/reload?force=true');
-      return [make('p', { class: 'good' }, `Generation ${done.config_generation} is in use.`),
-        ...done.kept.map((kept) => make('p', { class: 'bad' }, `${kept.context}: ${kept.because}`))];
-    });
     parts.push(
-      section('On disk', make('form', { onsubmit: asking(disk, async () => findings(await post('/config/validate'))) },
-        make('button', { id: 'validate' }, 'Check the files')), disk,
-      make('form', { onsubmit: (event) => { event.preventDefault(); if (confirm('Take the files into use?')) reload(event); } },
-        make('button', { id: 'reload' }, 'Take them into use')), reloaded),
+      section('On disk', make('form', { onsubmit: asking(disk, async () => { reloaded.replaceChildren(); return compared(reloaded); }) },
+        make('button', { id: 'validate' }, 'Compare with what is in use')), disk, reloaded),
       section('A candidate', make('form', {
         onsubmit: asking(judged, async (form) => findings(await post('/config/candidate', { text: form.get('text') }))),
       },

@@ -38,6 +38,12 @@ export function field(words, name, attributes = {}) {
   return make('div', {}, make('label', { for: id }, words), make('input', { id, name, ...attributes }));
 }
 
+// Terms with what they mean, behind a word that opens them: also by key, and on a phone.
+export function meanings(words, terms) {
+  return make('details', { class: 'meanings' }, make('summary', {}, words),
+    make('dl', {}, terms.map(([term, meaning]) => [make('dt', {}, term), make('dd', {}, meaning)]).flat()));
+}
+
 export const toned = (words, tone) => make('span', { class: tone }, String(words));
 
 export function duration(seconds) {

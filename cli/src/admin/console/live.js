@@ -1,15 +1,20 @@
 // What goes on now: the node, its calls, one call.
 
-import { get, post, quoted, text } from './client.js';
-import { duration, make, moment, section, table, tile, title, toned } from './dom.js';
+import { because, get, post, quoted, text } from './client.js';
+import { duration, make, meanings, moment, section, table, tile, title, toned } from './dom.js';
+import { TERMS } from './terms.js';
 
 // Calls that are asked about their media at once.
 const CLOSE = 10;
 
 const link = (id) => make('a', { href: `#/call/${id}`, 'data-key': id }, id.slice(-8));
 
+const wrong = (alarms) => section(`Alarms (${alarms.length})`, alarms.length > 0
+  ? make('ul', { class: 'findings' }, alarms.map((why) => make('li', { class: 'error' }, why)))
+  : make('p', { class: 'good' }, 'Nothing is wrong.'));
+
 export async function overview() {
-  const [status, figures] = await Promise.all([get('/status'), get('/figures')]);
+  const [status, figures, { alarms }] = await Promise.all([get('/status'), get('/figures'), get('/alarms')]);
   const tone = { up: 'good', 'not probed': 'soft' };
   return [
     title(`Node ${status.node}`),
@@ -22,8 +27,7 @@ export async function overview() {
       tile('configuration', status.config_generation),
       tile('up for', duration(status.uptime_seconds)),
       tile('version', status.version)),
-    status.not_ready.length > 0
-      ? section('Why not ready', make('ul', {}, status.not_ready.map((why) => make('li', { class: 'bad' }, why)))) : '',
+    wrong(alarms),
     section('Peers', table('Peers', [
       ['trunk', (peer) => peer.trunk],
       ['peer', (peer) => peer.peer],
@@ -39,8 +43,7 @@ export async function overview() {
       ['ACD s', (row) => row.hour.acd_seconds?.toFixed(1)],
       ['PDD s', (row) => row.hour.pdd_seconds?.toFixed(2)],
     ], figures, 'no calls yet'),
-    make('p', { class: 'soft' }, 'NER: answered, busy, rejected or not taken by people, of all attempts. ASR: answered, of all attempts. '
-      + 'ACD: mean length of answered calls. PDD: mean time until it rings.')),
+    meanings('What these figures mean', TERMS)),
     section('Listeners', table('Listeners', [
       ['name', (one) => one.name], ['protocol', (one) => one.protocol], ['address', (one) => one.address],
     ], status.listeners)),
@@ -101,8 +104,9 @@ export async function call(id, me) {
   const may = (right) => me.rights.includes(right);
   const ladder = may('numbers') ? await text(`/calls/${quoted(id)}/trace`) : null;
   const hangUp = async () => {
-    if (!confirm('End this call?')) return;
-    try { await post(`/calls/${quoted(id)}/hangup`); } finally { dispatchEvent(new Event('causeway-again')); }
+    const why = prompt('End this call? What for, if somebody is to know:', '');
+    if (why === null) return;
+    try { await post(`/calls/${quoted(id)}/hangup`, undefined, because(why)); } finally { dispatchEvent(new Event('causeway-again')); }
   };
   return [
     make('p', {}, make('a', { href: '#/calls', 'data-key': 'back' }, '← all calls')),

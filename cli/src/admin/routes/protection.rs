@@ -94,7 +94,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         method: Method::Post,
         path: "/security/bans",
-        right: Right::Configure,
+        right: Right::Protect,
         summary: "Hears nothing of these addresses for a while, at any listener; connections of theirs end",
         query: &[PLACE, SECONDS, REASON, FORCE],
         body: None,
@@ -109,7 +109,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         method: Method::Delete,
         path: "/security/bans",
-        right: Right::Configure,
+        right: Right::Protect,
         summary: "Ends a ban",
         query: &[PLACE],
         body: None,
@@ -120,7 +120,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         method: Method::Post,
         path: "/security/allowed",
-        right: Right::Configure,
+        right: Right::Protect,
         summary: "Takes these addresses for a trunk's for a while, as if they stood in its accept_from",
         query: &[TRUNK, PLACE, SECONDS, REASON, FORCE],
         body: None,
@@ -139,7 +139,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     Operation {
         method: Method::Delete,
         path: "/security/allowed",
-        right: Right::Configure,
+        right: Right::Protect,
         summary: "Lets these addresses in no more, but for calls that go on",
         query: &[TRUNK, PLACE],
         body: None,

@@ -234,6 +234,7 @@ async fn finish(
         source: peer.address().to_string(),
         what,
         status: status.as_u16(),
+        ..Deed::default()
     };
     let person = match named {
         Ok(person) => person,
@@ -373,6 +374,7 @@ async fn end(
         source: peer.address().to_string(),
         what: "sign out".to_owned(),
         status: StatusCode::OK.as_u16(),
+        ..Deed::default()
     };
     daemon.sinks().audit.clone().write(deed).await;
     let oidc = configured(&daemon)?;

@@ -94,13 +94,11 @@ impl Load<'_> {
                 return None;
             }
         };
-        if found.is_exposed {
-            self.out.add(
-                Code::SecretExposed,
-                &password.span,
-                format!("{title}: every user of this machine can read the {word}"),
-                Some("chmod 640, and let its group be that of the daemon".to_owned()),
-            );
+        if let Some((cause, help)) = found.exposure.finding(word) {
+            let cause = format!("{title}: {cause}");
+            let help = Some(help.to_owned());
+            self.out
+                .add(Code::SecretExposed, &password.span, cause, help);
         }
         // An editor ends the last line; no password does.
         let mut octets = found.octets.to_vec();

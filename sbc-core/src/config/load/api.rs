@@ -2,12 +2,16 @@
 
 use super::Load;
 use crate::config::api::{WrittenApi, WrittenUser};
+use crate::config::client::WrittenClient;
 use crate::config::facts::Validity;
 use crate::config::finding::Code;
 use crate::config::source::At;
 use crate::config::value::is_object_name;
 use crate::config::written::File;
-use crate::config::{ApiListen, ApiRole, ApiUser, Listener, Oidc, TokenHash};
+use crate::config::{
+    ApiClient, ApiClients, ApiListen, ApiRole, ApiUser, Listener, MICROSOFT_ROOTS, Oidc, Subject,
+    TokenHash,
+};
 use crate::id::TlsContextName;
 use crate::transport::Protocol;
 use std::collections::BTreeMap;
@@ -24,6 +28,7 @@ const YEAR: u32 = 366;
 pub(super) struct ApiAccess {
     pub(super) listen: Option<ApiListen>,
     pub(super) users: Vec<ApiUser>,
+    pub(super) clients: ApiClients,
     pub(super) oidc: Option<Oidc>,
 }
 
@@ -53,7 +58,9 @@ impl Load<'_> {
             let (oidc, lacks_secret) = self.lacking(true, |load| load.oidc(oidc));
             oidc.filter(|_| !lacks_secret)
         });
-        let is_nobody = written.users.is_empty() && written.oidc.is_none();
+        let clients = self.api_clients(written, &users);
+        let is_nobody =
+            written.users.is_empty() && written.clients.is_empty() && written.oidc.is_none();
         if let (Some(at), true) = (&written.listen, is_nobody) {
             self.out.add(
                 Code::MissingKey,
@@ -69,7 +76,138 @@ impl Load<'_> {
         ApiAccess {
             listen,
             users,
+            clients,
             oidc,
+        }
+    }
+
+    /// Whose certificates are good, and for what.
+    fn api_clients(
+        &mut self,
+        written: &WrittenApi,
+        users: &BTreeMap<String, ApiUser>,
+    ) -> ApiClients {
+        match (&written.client_ca, written.clients.first()) {
+            (None, Some(first)) => self.out.add(
+                Code::MissingKey,
+                &first.span,
+                "api: nothing says who issues certificates of clients",
+                Some(
+                    "write client_ca = \"/etc/causeway/tls/operators-ca.pem\", an authority of your own that issues to \
+                     nobody else"
+                        .to_owned(),
+                ),
+            ),
+            (Some(at), None) => self.out.add(
+                Code::Contradiction,
+                &at.span,
+                "api: client_ca lets nobody in: there is no client",
+                Some("write [[api.client]] with name, subject and role, or remove it".to_owned()),
+            ),
+            (Some(at), Some(_)) if at.value == MICROSOFT_ROOTS => self.out.add(
+                Code::BadForm,
+                &at.span,
+                "api: client_ca: a public authority issues certificates to anybody",
+                Some("write the file of an authority of your own".to_owned()),
+            ),
+            (Some(at), Some(_)) => {
+                if let Err(fault) = self.facts.roots(&at.value) {
+                    self.file_fault("api: client_ca", at, fault);
+                }
+            }
+            (None, None) => {}
+        }
+        if let Some(client) = written.clients.get(MOST_USERS) {
+            self.out.add(
+                Code::OutOfRange,
+                &client.span,
+                format!("api: more than {MOST_USERS} clients"),
+                Some("let programs that do the same share a certificate".to_owned()),
+            );
+        }
+        let mut known: Vec<ApiClient> = Vec::new();
+        for client in &written.clients {
+            let found = self.api_client(client, users, &known);
+            known.extend(found);
+        }
+        ApiClients {
+            authorities: written.client_ca.as_ref().map(|at| at.value.clone()),
+            known,
+        }
+    }
+
+    fn api_client(
+        &mut self,
+        written: &WrittenClient,
+        users: &BTreeMap<String, ApiUser>,
+        known: &[ApiClient],
+    ) -> Option<ApiClient> {
+        let name = written.name.as_ref()?;
+        let title = format!("api: client \"{}\"", name.value.escape_debug());
+        self.api_name(&title, name);
+        if users.contains_key(&name.value) || known.iter().any(|own| own.name == name.value) {
+            self.out.add(
+                Code::DuplicateName,
+                &name.span,
+                format!("{title}: there is another client or user of this name"),
+                Some("give each its own name, which the audit log tells".to_owned()),
+            );
+        }
+        let at = written.subject.as_ref()?;
+        let Some(subject) = Subject::parse(&at.value) else {
+            self.out.add(
+                Code::BadForm,
+                &at.span,
+                format!("{title}: \"{}\" is no subject", at.value.escape_debug()),
+                Some(
+                    "write all of it, as openssl x509 -in FILE -noout -subject -nameopt RFC2253 prints it, such as \
+                     \"CN=automation,O=Contoso\""
+                        .to_owned(),
+                ),
+            );
+            return None;
+        };
+        if let Some(twin) = known.iter().find(|own| own.subject == subject) {
+            self.out.add(
+                Code::DuplicateName,
+                &at.span,
+                format!("{title}: client \"{}\" has the same subject", twin.name),
+                Some(
+                    "issue a certificate to each, so that the audit log tells who it was"
+                        .to_owned(),
+                ),
+            );
+        }
+        let role = written.role.as_ref()?.value;
+        self.only_a_viewer(&title, role, written.numbers.as_ref());
+        Some(ApiClient {
+            name: name.value.clone(),
+            subject,
+            role,
+            numbers: written.numbers.as_ref().is_some_and(|at| at.value),
+        })
+    }
+
+    /// Whether it can be a name in the audit log.
+    fn api_name(&mut self, title: &str, name: &At<String>) {
+        if !is_object_name(&name.value) {
+            self.out.add(
+                Code::BadForm,
+                &name.span,
+                format!("{title}: this cannot be a name"),
+                Some("use 1 to 64 letters, digits, \"-\", \"_\" and \".\"".to_owned()),
+            );
+        }
+    }
+
+    fn only_a_viewer(&mut self, title: &str, role: ApiRole, numbers: Option<&At<bool>>) {
+        if let Some(at) = numbers.filter(|_| role != ApiRole::Viewer) {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: only a viewer can be kept from seeing numbers"),
+                Some("remove numbers, or write role = \"viewer\"".to_owned()),
+            );
         }
     }
 
@@ -77,8 +215,10 @@ impl Load<'_> {
         let Some(at) = &written.listen else {
             let tls = written.tls.as_ref().map(|at| ("tls", &at.span));
             let user = written.users.first().map(|user| ("user", &user.span));
+            let client = written.clients.first();
+            let client = client.map(|client| ("client", &client.span));
             let oidc = written.oidc.as_ref().map(|oidc| ("oidc", &oidc.span));
-            if let Some((key, span)) = tls.or(user).or(oidc) {
+            if let Some((key, span)) = tls.or(user).or(client).or(oidc) {
                 self.out.add(
                     Code::Contradiction,
                     span,
@@ -147,14 +287,7 @@ impl Load<'_> {
     ) -> Option<ApiUser> {
         let name = written.name.as_ref()?;
         let title = format!("api: user \"{}\"", name.value.escape_debug());
-        if !is_object_name(&name.value) {
-            self.out.add(
-                Code::BadForm,
-                &name.span,
-                format!("{title}: this cannot be a name"),
-                Some("use 1 to 64 letters, digits, \"-\", \"_\" and \".\"".to_owned()),
-            );
-        }
+        self.api_name(&title, name);
         if known.contains_key(&name.value) {
             self.out.add(
                 Code::DuplicateName,
@@ -190,16 +323,7 @@ impl Load<'_> {
             );
         }
         let role = written.role.as_ref()?.value;
-        if let Some(at) = &written.numbers
-            && role != ApiRole::Viewer
-        {
-            self.out.add(
-                Code::Contradiction,
-                &at.span,
-                format!("{title}: only a viewer can be kept from seeing numbers"),
-                Some("remove numbers, or write role = \"viewer\"".to_owned()),
-            );
-        }
+        self.only_a_viewer(&title, role, written.numbers.as_ref());
         let validity = written
             .expires
             .as_ref()

@@ -559,13 +559,10 @@ impl Load<'_> {
                     ),
                     );
                 }
-                if facts.is_exposed {
-                    self.out.add(
-                        Code::SecretExposed,
-                        &key.span,
-                        format!("{title}: every user of this machine can read the key"),
-                        Some("chmod 640, and let its group be that of the daemon".to_owned()),
-                    );
+                if let Some((cause, help)) = facts.exposure.finding("key") {
+                    let cause = format!("{title}: {cause}");
+                    let help = Some(help.to_owned());
+                    self.out.add(Code::SecretExposed, &key.span, cause, help);
                 }
             }
         }

@@ -11,6 +11,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use sbc_core::config::{FileFault, TlsFiles, TlsVersion, VerifyClient};
 use sbc_core::id::TlsContextName;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -199,6 +200,13 @@ impl TlsContext {
     /// Whether clients must present a certificate.
     pub fn verify_client(&self) -> VerifyClient {
         self.verify_client
+    }
+
+    /// SHA-256 of our certificate, as others print it.
+    pub fn fingerprint(&self) -> String {
+        let own = self.key.cert.first();
+        let sum = Sha256::digest(own.map(AsRef::as_ref).unwrap_or_default());
+        sum.iter().map(|octet| format!("{octet:02x}")).collect()
     }
 
     /// Whether both show the same certificate, with the same chain.

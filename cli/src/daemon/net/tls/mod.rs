@@ -173,21 +173,13 @@ impl TlsContext {
     }
 
     /// What a connection of an operator uses that is accepted in this context: TLS 1.3, whatever is spoken with
-    /// peers, and no certificate of the other side, who shows a token (SEC-150).
+    /// peers, and a certificate of the other side if somebody verifies those; else it shows a token (SEC-150).
     ///
     /// # Errors
     /// If key and certificate cannot be used together, which loading excludes.
-    pub(crate) fn serve(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
-        self.serve_with(&ONLY_13, WebPkiClientVerifier::no_client_auth())
-    }
-
-    /// The same, for those alone whose certificate this accepts.
-    ///
-    /// # Errors
-    /// As [`Self::serve`].
-    pub(crate) fn serve_known(
+    pub(crate) fn serve(
         &self,
-        clients: Arc<dyn ClientCertVerifier>,
+        clients: Option<Arc<dyn ClientCertVerifier>>,
     ) -> Result<Arc<ServerConfig>, rustls::Error> {
         self.serve_with(&ONLY_13, clients)
     }
@@ -198,17 +190,17 @@ impl TlsContext {
     /// # Errors
     /// As [`Self::serve`].
     pub(crate) fn serve_notices(&self) -> Result<Arc<ServerConfig>, rustls::Error> {
-        self.serve_with(versions(self.min()), WebPkiClientVerifier::no_client_auth())
+        self.serve_with(versions(self.min()), None)
     }
 
     fn serve_with(
         &self,
         versions: &[&'static SupportedProtocolVersion],
-        clients: Arc<dyn ClientCertVerifier>,
+        clients: Option<Arc<dyn ClientCertVerifier>>,
     ) -> Result<Arc<ServerConfig>, rustls::Error> {
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)?
-            .with_client_cert_verifier(clients)
+            .with_client_cert_verifier(clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth))
             .with_cert_resolver(self.server_resolver());
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
         config.send_tls13_tickets = 0;

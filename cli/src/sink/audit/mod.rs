@@ -2,16 +2,20 @@
 //! before it, so that none can be changed, moved or taken out without all that follow being made anew. Each is told to
 //! the log, too, with its hash: who takes entries off the end finds them there.
 
+mod entry;
+mod refusals;
+
 use crate::sink::log::{Log, wall_clock};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, VecDeque};
+use entry::BEGINNING;
+pub use entry::{Entry, Ledger, read};
+use refusals::Refusals;
+use rustix::time::{ClockId, clock_gettime};
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,31 +23,24 @@ use tokio::sync::oneshot;
 
 /// Name of the file.
 pub const FILE: &str = "audit.jsonl";
-/// The hash that the first entry has as that of the one before it.
-const BEGINNING: &str = "0000000000000000000000000000000000000000000000000000000000000000";
-/// Longest line that is read.
-const MAX_LINE: usize = 16 * 1024;
-/// Longest text of an entry in characters: whatever they are, a line with four of them is shorter than the longest.
+/// Longest text of an entry in characters, and longest change: whatever they are, a line with five of the first and one
+/// of the second is shorter than the longest that is read.
 const MAX_TEXT: usize = 512;
+const MAX_CHANGE: usize = 4_096;
 /// Octets of a file: then it gets another name, with the number of its last entry, and a new one is begun.
 const MOST: u64 = 64 * 1024 * 1024;
 /// How the first entry of that one begins.
 const GOES_ON: &str = "goes on from ";
 /// Entries that wait for the disk.
 const QUEUE: usize = 256;
-/// Refused attempts of somebody known that are written down one by one, in a minute.
-const MOST_REFUSED: u32 = 30;
 /// How often that is told which was only counted.
 const MINUTE: Duration = Duration::from_secs(60);
-/// Sources that are counted each by itself, and those that are named.
-const SOURCES: usize = 1_024;
-const NAMED: usize = 8;
 /// How long the end waits for the disk, and how often it looks for room.
 const FAREWELL: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Something that was done, or was tried and refused.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Deed {
     /// By whom.
     pub who: String,
@@ -53,60 +50,35 @@ pub struct Deed {
     pub what: String,
     /// What was answered.
     pub status: u16,
+    /// What it was done to.
+    pub object: Option<String>,
+    /// What has become another; whoever says it leaves secrets out.
+    pub change: Option<String>,
+    /// What for, as whoever did it says.
+    pub reason: Option<String>,
 }
 
-/// An entry.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, Debug)]
-#[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// Its number, from 1.
-    pub number: u64,
-    /// When, in UTC.
-    pub at: String,
-    /// By whom.
-    pub who: String,
-    /// From where.
-    pub source: String,
-    /// What was done.
-    pub what: String,
-    /// What was answered.
-    pub status: u16,
-    /// The hash of the entry before.
-    pub previous: String,
-    /// The hash of this entry without this field.
-    pub hash: String,
-}
-
-impl Entry {
-    fn sealed(mut self) -> Self {
-        self.hash = self.seal();
-        self
-    }
-
-    /// Whether it is the first one of a file that follows another.
-    fn goes_on(&self) -> bool {
-        self.who == "causeway" && self.what.starts_with(GOES_ON)
-    }
-
-    /// Each field with its length before it, so that no two entries are the same octets.
-    fn seal(&self) -> String {
-        let mut sum = Sha256::new();
-        let (number, status) = (self.number.to_string(), self.status.to_string());
-        let fields = [
-            &number,
-            &self.at,
-            &self.who,
-            &self.source,
-            &self.what,
-            &status,
-            &self.previous,
-        ];
-        for field in fields {
-            sum.update((field.len() as u64).to_be_bytes());
-            sum.update(field.as_bytes());
+impl Deed {
+    /// Something that nobody asked for at the interface.
+    pub fn by_itself(what: impl Into<String>) -> Self {
+        Self {
+            who: "causeway".to_owned(),
+            source: "this host".to_owned(),
+            what: what.into(),
+            ..Self::default()
         }
-        let sum = sum.finalize();
-        sum.iter().map(|octet| format!("{octet:02x}")).collect()
+    }
+
+    /// The same, with what it was done to.
+    pub fn about(self, object: impl Into<String>) -> Self {
+        let object = Some(object.into());
+        Self { object, ..self }
+    }
+
+    /// The same, with what has become another.
+    pub fn changing(self, change: impl Into<String>) -> Self {
+        let change = Some(change.into());
+        Self { change, ..self }
     }
 }
 
@@ -117,6 +89,8 @@ pub struct Audit {
     jobs: SyncSender<Job>,
     /// Entries that are handed over and not taken.
     waiting: Arc<AtomicUsize>,
+    /// Number of the configuration in use.
+    generation: Arc<AtomicU64>,
     refusals: Arc<Mutex<Refusals>>,
     log: Log,
 }
@@ -144,11 +118,13 @@ impl Audit {
             waiting: Arc::clone(&waiting),
             path: book.as_ref().map(|book| book.path.clone()),
             jobs,
+            generation: Arc::default(),
             refusals: Arc::default(),
             log: log.clone(),
         };
         let writer = Writer {
             waiting,
+            generation: Arc::clone(&own.generation),
             book,
             refusals: Arc::clone(&own.refusals),
             log,
@@ -161,6 +137,12 @@ impl Audit {
     /// Entries that wait to be written.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Says which configuration is in use from now on.
+    pub fn set_generation(&self, number: u64) {
+        // Ordering: the number stands for itself.
+        self.generation.store(number, Ordering::Relaxed);
     }
 
     /// Whether entries are kept in a file.
@@ -209,6 +191,21 @@ impl Audit {
         }
     }
 
+    /// Notes what happens without anybody who could wait for the disk.
+    pub fn note(&self, deed: Deed) {
+        // Before it is handed over: the writer may be faster than this.
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) =
+            self.jobs.try_send(Job::Write(deed, None))
+        {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            if let Job::Write(deed, _) = job {
+                let text = "what the daemon did is not written down: the disk is too slow";
+                self.log.error("audit", text).with("what", deed.what).send();
+            }
+        }
+    }
+
     /// Counts what nobody known was refused, by where it came from. Never waits.
     pub fn refused_stranger(&self, source: IpAddr) {
         self.lock().stranger(source);
@@ -254,6 +251,7 @@ impl Audit {
 /// What the thread works on.
 struct Writer {
     waiting: Arc<AtomicUsize>,
+    generation: Arc<AtomicU64>,
     book: Option<Book>,
     refusals: Arc<Mutex<Refusals>>,
     log: Log,
@@ -317,15 +315,31 @@ impl Writer {
             source: bounded(deed.source),
             what: bounded(deed.what),
             status: deed.status,
+            object: deed.object.map(bounded),
+            change: deed
+                .change
+                .filter(|it| !it.is_empty())
+                .map(|it| shortened(it, MAX_CHANGE)),
+            reason: deed.reason.map(bounded),
         };
         let line = self.log.info("audit", &deed.what);
         let line = line
             .with("who", &deed.who)
             .with("source", &deed.source)
             .with("status", deed.status);
+        let line = match &deed.object {
+            Some(object) => line.with("object", object),
+            None => line,
+        };
+        let line = match &deed.reason {
+            Some(reason) => line.with("reason", reason),
+            None => line,
+        };
+        // Ordering: the number stands for itself. There is none before a configuration is in use.
+        let generation = Some(self.generation.load(Ordering::Relaxed)).filter(|it| *it > 0);
         match &mut self.book {
             None => line.send(),
-            Some(book) => match book.add(deed) {
+            Some(book) => match book.add(deed, generation) {
                 Ok((number, hash)) => line.with("number", number).with("hash", hash).send(),
                 Err(why) => {
                     // Here at least it stands.
@@ -335,107 +349,6 @@ impl Writer {
             },
         }
         Ok(())
-    }
-}
-
-/// What was refused, until it is written down.
-#[derive(Default)]
-struct Refusals {
-    /// Of those who are known: how many of this minute are written, and how many are not.
-    known: BTreeMap<String, (u32, u64)>,
-    /// The same of names beyond those that are told apart: how many are not written.
-    further: u64,
-    /// Of those who are not, by source.
-    strangers: BTreeMap<IpAddr, u64>,
-    /// The same of sources beyond those that are told apart.
-    others: u64,
-}
-
-impl Refusals {
-    /// Whether another one of somebody known is written down.
-    fn of(&mut self, who: &str) -> bool {
-        if self.known.len() >= SOURCES && !self.known.contains_key(who) {
-            self.further += 1;
-            return false;
-        }
-        let (written, passed_over) = self.known.entry(who.to_owned()).or_default();
-        let is_written = *written < MOST_REFUSED;
-        match is_written {
-            true => *written += 1,
-            false => *passed_over += 1,
-        }
-        is_written
-    }
-
-    fn pass_over(&mut self, who: &str) {
-        if let Some((_, passed_over)) = self.known.get_mut(who) {
-            *passed_over += 1;
-        }
-    }
-
-    fn stranger(&mut self, source: IpAddr) {
-        if self.strangers.len() < SOURCES || self.strangers.contains_key(&source) {
-            *self.strangers.entry(source).or_default() += 1;
-        } else {
-            self.others += 1;
-        }
-    }
-
-    /// What is to be written of this minute; the next one begins.
-    fn take(&mut self) -> Vec<Deed> {
-        let Self {
-            known,
-            further,
-            strangers,
-            others,
-        } = std::mem::take(self);
-        let passed_over = known.into_iter().filter(|(_, (_, count))| *count > 0);
-        let mut all: Vec<Deed> = passed_over
-            .map(|(who, (_, count))| Deed {
-                what: format!(
-                    "{count} more attempts of {who} were refused, not written down one by one"
-                ),
-                who,
-                source: "several".to_owned(),
-                status: 0,
-            })
-            .collect();
-        if further > 0 {
-            all.push(Deed {
-                what: format!(
-                    "{further} attempts of still others were refused, not written down one by one"
-                ),
-                who: "several".to_owned(),
-                source: "several".to_owned(),
-                status: 0,
-            });
-        }
-        let mut sources: Vec<(IpAddr, u64)> = strangers.into_iter().collect();
-        sources.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let count = others + sources.iter().map(|(_, count)| count).sum::<u64>();
-        if count > 0 {
-            let told = sources.iter().take(NAMED);
-            let told: Vec<_> = told
-                .map(|(source, count)| format!("{count} from {source}"))
-                .collect();
-            let rest = match sources.len() > NAMED || others > 0 {
-                true => ", the rest from others",
-                false => "",
-            };
-            all.push(Deed {
-                who: "nobody known".to_owned(),
-                source: match sources.as_slice() {
-                    [(only, _)] if others == 0 => only.to_string(),
-                    _ => "several".to_owned(),
-                },
-                what: format!(
-                    "{count} requests without a good token were refused: {}{rest}",
-                    told.join(", ")
-                ),
-                status: 401,
-            });
-        }
-        all
     }
 }
 
@@ -483,15 +396,14 @@ impl Book {
             follows: None,
         };
         if torn > 0 {
-            own.add(by_itself(format!(
-                "took {torn} octets off the end, of an entry that was not whole"
-            )))?;
+            let what = format!("took {torn} octets off the end, of an entry that was not whole");
+            own.add(Deed::by_itself(what), None)?;
         }
         Ok(own)
     }
 
     /// Writes an entry; gives its number and its hash once it is on the disk.
-    fn add(&mut self, deed: Deed) -> io::Result<(u64, String)> {
+    fn add(&mut self, deed: Deed, generation: Option<u64>) -> io::Result<(u64, String)> {
         if self.is_torn {
             self.file.set_len(self.length)?;
             self.is_torn = false;
@@ -504,10 +416,11 @@ impl Book {
             self.begin(name)?;
         }
         if let Some(before) = self.follows.clone() {
-            self.append(by_itself(format!("{GOES_ON}{before}")))?;
+            let goes_on = Deed::by_itself(format!("{GOES_ON}{before}"));
+            self.append(goes_on, generation)?;
             self.follows = None;
         }
-        self.append(deed)
+        self.append(deed, generation)
     }
 
     /// A name for this file that no other one has.
@@ -538,14 +451,19 @@ impl Book {
         Ok(())
     }
 
-    fn append(&mut self, deed: Deed) -> io::Result<(u64, String)> {
+    fn append(&mut self, deed: Deed, generation: Option<u64>) -> io::Result<(u64, String)> {
         let entry = Entry {
             number: self.number + 1,
             at: wall_clock().rfc3339(),
+            monotonic_us: Some(monotonic_us()),
             who: deed.who,
             source: deed.source,
             what: deed.what,
+            object: deed.object,
+            change: deed.change,
             status: deed.status,
+            reason: deed.reason,
+            generation,
             previous: self.last.clone(),
             hash: String::new(),
         }
@@ -570,118 +488,29 @@ fn opened(path: &Path) -> io::Result<File> {
     options.create(true).append(true).mode(0o640).open(path)
 }
 
-/// Something that nobody asked for.
-pub fn by_itself(what: String) -> Deed {
-    Deed {
-        who: "causeway".to_owned(),
-        source: "this host".to_owned(),
-        what,
-        status: 0,
-    }
-}
-
-/// The end of a file.
-#[derive(Debug)]
-pub struct Ledger {
-    /// The last entries that can be read.
-    pub entries: VecDeque<Entry>,
-    /// The first place where the chain is broken.
-    pub fault: Option<String>,
-    /// Octets up to the end of the last line that has one.
-    whole: u64,
+/// Microseconds since the machine was started.
+fn monotonic_us() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    let (seconds, nanos) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    seconds * 1_000_000 + nanos / 1_000
 }
 
 /// No text of a stranger makes a line longer than what is read.
 fn bounded(text: String) -> String {
-    match text.char_indices().nth(MAX_TEXT) {
+    shortened(text, MAX_TEXT)
+}
+
+fn shortened(text: String, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text,
     }
 }
 
-/// The next line without its end, as much of it as is looked at. `None` at the end of the file; else how many octets
-/// it has, and whether it has an end.
-fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option<(u64, bool)>> {
-    line.clear();
-    let mut octets = 0;
-    loop {
-        let here = reader.fill_buf()?;
-        if here.is_empty() {
-            return Ok((octets > 0).then_some((octets, false)));
-        }
-        let end = memchr::memchr(b'\n', here);
-        let text = here.get(..end.unwrap_or(here.len())).unwrap_or_default();
-        let room = (MAX_LINE + 1).saturating_sub(line.len());
-        line.extend(text.iter().take(room));
-        let used = text.len() + usize::from(end.is_some());
-        octets += used as u64;
-        reader.consume(used);
-        if end.is_some() {
-            return Ok(Some((octets, true)));
-        }
-    }
-}
-
-/// Reads a file and follows its chain; keeps no more than so many entries.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn read(path: &Path, most: usize) -> io::Result<Ledger> {
-    let mut reader = BufReader::new(File::open(path)?);
-    let mut read = Ledger {
-        entries: VecDeque::new(),
-        fault: None,
-        whole: 0,
-    };
-    let (mut number, mut last) = (0_u64, BEGINNING.to_owned());
-    let mut is_first = true;
-    let mut line = Vec::new();
-    for place in 1.. {
-        let Some((octets, has_end)) = next_line(&mut reader, &mut line)? else {
-            break;
-        };
-        if !has_end {
-            // A crash leaves an end that is torn. It counts for nothing, even if it could be read.
-            break;
-        }
-        read.whole += octets;
-        let entry = (line.len() <= MAX_LINE).then(|| serde_json::from_slice::<Entry>(&line).ok());
-        let Some(entry) = entry.flatten() else {
-            read.fault
-                .get_or_insert(format!("line {place} is no entry"));
-            continue;
-        };
-        if std::mem::take(&mut is_first) && entry.goes_on() {
-            // The file before has what comes before.
-            (number, last) = (entry.number.saturating_sub(1), entry.previous.clone());
-        }
-        let broken = match () {
-            () if entry.number != number + 1 => Some(format!(
-                "line {place} is entry {}, where {} should be: entries were taken out or added",
-                entry.number,
-                number + 1
-            )),
-            () if entry.previous != last => Some(format!(
-                "entry {} does not follow the one before it: that was changed",
-                entry.number
-            )),
-            () if entry.seal() != entry.hash => Some(format!("entry {} was changed", entry.number)),
-            () => None,
-        };
-        if let Some(broken) = broken {
-            read.fault.get_or_insert(broken);
-        }
-        (number, last) = (entry.number, entry.hash.clone());
-        read.entries.push_back(entry);
-        if read.entries.len() > most {
-            read.entries.pop_front();
-        }
-    }
-    Ok(read)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::entry::MAX_LINE;
+    use super::refusals::{MOST_REFUSED, SOURCES};
     use super::*;
     use crate::sink::log::{Form, Level};
 
@@ -699,19 +528,20 @@ mod tests {
             source: "192.0.2.7:40000".to_owned(),
             what: what.to_owned(),
             status: 200,
+            ..Deed::default()
         }
     }
 
     #[test]
     fn an_end_that_is_torn_is_cut_off_and_told_even_where_it_could_be_read() {
         let folder = tempfile::tempdir().unwrap();
-        book(folder.path()).add(deed("POST /one")).unwrap();
+        book(folder.path()).add(deed("POST /one"), None).unwrap();
         let path = folder.path().join(FILE);
         let whole = std::fs::read_to_string(&path).unwrap();
         // A line without its end, which was never synced as a whole.
         std::fs::write(&path, whole.trim_end()).unwrap();
         assert_eq!(read(&path, 10).unwrap().entries.len(), 0);
-        book(folder.path()).add(deed("POST /two")).unwrap();
+        book(folder.path()).add(deed("POST /two"), None).unwrap();
         let read = read(&path, 10).unwrap();
         assert_eq!(read.fault, None);
         let told: Vec<_> = read.entries.iter().map(|one| one.what.as_str()).collect();
@@ -721,12 +551,62 @@ mod tests {
         );
     }
 
+    /// As it was written before entries had objects, changes, reasons and generations.
+    #[test]
+    fn entries_of_before_still_hold_and_are_followed_by_ours_which_hold_in_every_field() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let old = "{\"number\":1,\"at\":\"2026-11-01T10:00:00.000Z\",\"who\":\"noc (operator)\",\
+                   \"source\":\"192.0.2.7:40000\",\"what\":\"POST /drain\",\"status\":200,\
+                   \"previous\":\"0000000000000000000000000000000000000000000000000000000000000000\",\
+                   \"hash\":\"01d441c28745eef255f89094cd47c41bc750f881499beaf8d2d3e297b26d5c62\"}\n";
+        std::fs::write(&path, old).unwrap();
+        let whole = Deed {
+            object: Some("trunk contoso".to_owned()),
+            change: Some("-enabled\n+disabled".to_owned()),
+            reason: Some("a ticket".to_owned()),
+            ..deed("POST /trunks/contoso/disable")
+        };
+        let mut book = book(folder.path());
+        book.add(whole, Some(7)).unwrap();
+        let found = read(&path, 10).unwrap();
+        assert_eq!((found.fault, found.entries.len()), (None, 2));
+        assert!(found.entries[0].generation.is_none() && found.entries[1].number == 2);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let since = found.entries[1].monotonic_us.unwrap();
+        for (was, is) in [
+            ("trunk contoso", "trunk fabrikam"),
+            ("+disabled", "+drained"),
+            ("a ticket", "no ticket"),
+            ("\"generation\":7", "\"generation\":8"),
+            (",\"generation\":7", ""),
+            (",\"reason\":\"a ticket\"", ""),
+            ("\"reason\":\"a ticket\"", "\"reason\":null"),
+            (since.to_string().as_str(), "1"),
+        ] {
+            assert!(text.contains(was), "{was}: {text}");
+            std::fs::write(&path, text.replace(was, is)).unwrap();
+            let fault = read(&path, 10).unwrap().fault;
+            assert_eq!(fault.as_deref(), Some("entry 2 was changed"), "{was}");
+        }
+    }
+
     #[test]
     fn whatever_is_asked_for_makes_one_line_that_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let mut book = book(folder.path());
         for hostile in ["\n", "\u{1}", "\u{1F4A9}", "\\\"", "\u{2028}"] {
-            book.add(deed(&bounded(hostile.repeat(100_000)))).unwrap();
+            let text = hostile.repeat(100_000);
+            let deed = Deed {
+                who: bounded(text.clone()),
+                source: bounded(text.clone()),
+                what: bounded(text.clone()),
+                object: Some(bounded(text.clone())),
+                change: Some(shortened(text.clone(), MAX_CHANGE)),
+                reason: Some(bounded(text)),
+                ..deed("")
+            };
+            book.add(deed, Some(u64::MAX)).unwrap();
         }
         let read = read(&folder.path().join(FILE), 10).unwrap();
         assert_eq!((read.entries.len(), read.fault), (5, None));
@@ -736,7 +616,7 @@ mod tests {
     fn a_line_that_is_too_long_is_no_entry_and_neither_is_its_end() {
         let folder = tempfile::tempdir().unwrap();
         let mut book = book(folder.path());
-        book.add(deed("POST /one")).unwrap();
+        book.add(deed("POST /one"), None).unwrap();
         let path = folder.path().join(FILE);
         let one = std::fs::read_to_string(&path).unwrap();
         let forged = format!("{}{one}", " ".repeat(MAX_LINE));
@@ -796,8 +676,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         let mut book = Book::open(folder.path(), 1, &log()).unwrap();
-        book.add(deed("POST /one")).unwrap();
-        let (_, hash) = book.add(deed("POST /two")).unwrap();
+        book.add(deed("POST /one"), None).unwrap();
+        let (_, hash) = book.add(deed("POST /two"), None).unwrap();
         let old = read(&folder.path().join("audit-000000000001.jsonl"), 10).unwrap();
         let new = read(&path, 10).unwrap();
         assert_eq!((old.fault, new.fault), (None, None));
@@ -806,7 +686,7 @@ mod tests {
         assert_eq!((new.entries[1].number, &new.entries[1].hash), (3, &hash));
         // It goes on after a restart; and what is taken off its beginning is noticed.
         let mut book = Book::open(folder.path(), MOST, &log()).unwrap();
-        assert_eq!(book.add(deed("POST /three")).unwrap().0, 4);
+        assert_eq!(book.add(deed("POST /three"), None).unwrap().0, 4);
         assert_eq!(read(&path, 1).unwrap().entries[0].what, "POST /three");
         let text = std::fs::read_to_string(&path).unwrap();
         let (_, rest) = text.split_once('\n').unwrap();
@@ -819,9 +699,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
         let mut book = book(folder.path());
-        book.add(deed("POST /one")).unwrap();
+        book.add(deed("POST /one"), None).unwrap();
         std::fs::rename(&path, folder.path().join("away")).unwrap();
-        book.add(deed("POST /two")).unwrap();
+        book.add(deed("POST /two"), None).unwrap();
         let read = read(&path, 10).unwrap();
         assert_eq!(read.fault, None);
         let told: Vec<_> = read.entries.iter().map(|one| one.what.as_str()).collect();
@@ -860,6 +740,7 @@ mod tests {
         let audit = Audit {
             waiting: Arc::default(),
             path: None,
+            generation: Arc::default(),
             jobs,
             refusals: Arc::default(),
             log: log(),
