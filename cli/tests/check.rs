@@ -614,6 +614,7 @@ fn route_test(folder: &Folder, from: &str, to: &str, change: fn(&mut route::Test
         headers: Vec::new(),
         presence: None,
         codecs: Vec::new(),
+        time: None,
         config: folder.path("causeway.toml"),
         output: Output::default(),
     };

@@ -353,7 +353,7 @@ pub(super) async fn hang_up(
     }
     let daemon = access.daemon()?;
     let call = identify(&access, &daemon, &who, &id).await?;
-    let besides = cause.map(|cause| Extension(Besides(format!("with cause {cause}"))));
+    let besides = cause.map(|cause| Extension(Besides::more(format!("with cause {cause}"))));
     for inbox in daemon.inboxes().all() {
         match daemon
             .replies()

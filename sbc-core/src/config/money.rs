@@ -35,7 +35,7 @@ impl Money {
     #[must_use]
     pub fn as_fine_as(self, other: Self) -> Self {
         let mut step = UNIT / 100;
-        while step > 1 && other.0 % step != 0 {
+        while step > 1 && !other.0.is_multiple_of(step) {
             step /= 10;
         }
         Self(self.0 - self.0 % step)
