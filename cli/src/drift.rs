@@ -194,7 +194,10 @@ impl Known {
         }
         if code.starts_with('[') {
             let mut tables = self.tables.iter();
-            return exists(tables.any(|(table, _)| table == code), "table");
+            let name = code.trim_matches(['[', ']']);
+            let is_named =
+                tables.any(|(table, _)| table == code) || name.contains('.') && is_key(name);
+            return exists(is_named, "table");
         }
         if code.starts_with('/') || OTHERS.contains(&first) {
             return Ok(());

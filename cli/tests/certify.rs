@@ -87,7 +87,7 @@ fn the_figures_of_the_ledger_are_those_of_its_entries() {
         fits(&must, &list["must"]);
     }
     let sections = told["sections"].as_array().unwrap();
-    assert_eq!(sections.len(), 47);
+    assert_eq!(sections.len(), 48);
     for section in sections {
         fits(
             &format!("section {}", section["section"]),

@@ -504,7 +504,7 @@ async fn what_an_operator_did_wrong_is_told_in_whole_sentences() {
     node.logged("finding=E0001").await;
     let log = node.lines.text();
     let line = log.lines().find(|line| line.contains("E0001")).unwrap();
-    assert!(!line.contains("help="), "{line}");
+    assert!(line.contains("help=\"write [name]\""), "{line}");
 
     for yes in [
         &["call", "hangup", "ffff"][..],

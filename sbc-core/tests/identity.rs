@@ -800,7 +800,7 @@ fn from_user(invite: &str) -> String {
 /// SIPconnect 1.1 and 2.0: numbers with `user=phone` everywhere, the caller asserted both ways, History-Info.
 #[test]
 fn a_trunk_of_sipconnect_is_told_what_its_profile_asks_for() {
-    let config = carrier_with("preset = \"sipconnect\"");
+    let config = CONFIG.replace("preset = \"carrier\"", "preset = \"sipconnect\"");
     let (_, invite) = outward(&config, DIVERTED);
     let number = |number: &str| format!("sip:{number}@192.0.2.11;user=phone");
     assert_eq!(

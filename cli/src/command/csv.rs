@@ -270,7 +270,7 @@ mod tests {
         for line in &lines {
             assert_eq!(line.matches("\",\"").count(), COLUMNS.len() - 1, "{line}");
         }
-        let first = "\"019b\",\"sbc1\",\"contoso\",\"2026-01-15T23:59:58.250Z\",\"1500\",\"41300\",\"'+441632960001\"";
+        let first = "\"019b\",\"sbc1\",\"contoso\",\"2026-01-15T23:59:58.250Z\",\"1500\",\"41300\",\"\",\"\",\"\",\"\",\"'+441632960001\"";
         assert!(lines[1].starts_with(first), "{text}");
         assert!(
             lines[1].contains("\"teams\"") && !lines[1].contains("\"first\""),
