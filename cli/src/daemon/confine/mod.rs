@@ -1,5 +1,5 @@
 //! What the daemon takes from itself once it knows its configuration (SEC-141), so that whoever takes it over gets little:
-//! files that it has no business with [`files`], and calls of the kernel that it never needs [`calls`].
+//! files that it has no business with (`files`), and calls of the kernel that it never needs (`calls`).
 //!
 //! Both hold for the thread that asks for them and for those that it starts afterwards, so they are asked for while there is
 //! no other, and are not taken back before the process ends. The unit's sandbox is the first line, and this the second: it is
