@@ -85,7 +85,6 @@ impl Sinks {
         self.metrics.bindings.apply(event);
         self.metrics.options.apply(event);
         self.proxies.apply(event);
-        self.news.apply(event);
         if let Some(keeper) = &self.keeper {
             keeper.apply(event);
         }
@@ -106,6 +105,8 @@ impl Sinks {
         self.hep.event(event);
         self.captures.event(event);
         self.traces.event(event);
+        // Behind what whoever hears of it may ask for: the record of a call that has ended.
+        self.news.apply(event);
         if let (Happened::Received { remote, bytes, .. }, Some(call)) = (&event.what, event.call) {
             self.message("sip_received", call, event.leg, *remote, bytes);
         }
