@@ -69,19 +69,30 @@ class Baresip:
 
     def __init__(self, folder, number, transport, certificate=None, authority=None, names=None,
                  options="", port=None, preload=None, keylog=None, account=None, modules=(), variables=None):
-        self.folder = folder / f"baresip-{number.lstrip('+')}-{time.monotonic_ns()}"
-        (self.folder / "audio").mkdir(parents=True)
         self.number = number
-        # baresip takes the next port for TLS.
-        self.port = port or free_ports(2)
-        self.tls_port = self.port + 1
-        self.control_port = free_ports(1)
-        self.voice = self.folder / "voice.wav"
-        audio.write_voice(self.voice, 30, seed=number)
-        own_port = self.tls_port if transport == "tls" else self.port
-        account = account or f"<sip:{number}@127.0.0.1:{own_port};transport={transport}>;regint=0"
-        (self.folder / "accounts").write_text(
-            f"{account};audio_codecs=pcma,pcmu;call_transfer=yes{options}\n")
+        # Another program may take a port that was free a moment ago.
+        for is_last in (False,) * 4 + (True,):
+            self.folder = folder / f"baresip-{number.lstrip('+')}-{time.monotonic_ns()}"
+            (self.folder / "audio").mkdir(parents=True)
+            # baresip takes the next port for TLS.
+            self.port = port or free_ports(2)
+            self.tls_port = self.port + 1
+            self.control_port = free_ports(1)
+            self.voice = self.folder / "voice.wav"
+            audio.write_voice(self.voice, 30, seed=number)
+            own_port = self.tls_port if transport == "tls" else self.port
+            own = account or f"<sip:{number}@127.0.0.1:{own_port};transport={transport}>;regint=0"
+            (self.folder / "accounts").write_text(
+                f"{own};audio_codecs=pcma,pcmu;call_transfer=yes{options}\n")
+            self._start(certificate, authority, names, preload, keylog, modules, variables)
+            if self.control:
+                return
+            self.stop()
+            said = self.log.read_text(errors="replace")
+            if is_last or "Address already in use" not in said:
+                raise SystemExit("baresip does not start:\n" + said)
+
+    def _start(self, certificate, authority, names, preload, keylog, modules, variables):
         (self.folder / "contacts").write_text("")
         (self.folder / "config").write_text(
             MODULES.format(path=module_path())
@@ -107,10 +118,8 @@ class Baresip:
         self.events = collections.deque()
         self.tokens = itertools.count()
         self.unread = b""
-        self.control = wait_until(self._connect)
-        if not self.control:
-            self.stop()
-            raise SystemExit("baresip does not start:\n" + self.log.read_text(errors="replace"))
+        control = wait_until(lambda: self._connect() or self.process.poll() is not None)
+        self.control = None if control is True else control
 
     def _connect(self):
         try:
