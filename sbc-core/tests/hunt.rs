@@ -7,15 +7,15 @@ use bytes::Bytes;
 use sbc_core::core::Together;
 use sbc_core::id::{ShardId, TrunkName};
 use sbc_core::input::Input;
-use sbc_core::sip::Method;
+use sbc_core::sip::{Message, Method};
 use sbc_core::transport::{FlowFault, Protocol};
 use sbc_core::trunk::{TargetId, TargetState};
 use std::time::Duration;
 use world::two::{Two, two_carriers};
 use world::*;
 
-/// A call whose first way fails with this status; `of_b` is said of the trunk that fails.
-fn failed(of_b: &str, status: &str) -> Shard {
+/// A call on its first way, and our INVITE; `of_b` is said of the trunk.
+fn under_way(of_b: &str) -> (Shard, Message) {
     let text = two_carriers("", of_b).replace(
         "to = [{ trunk = \"b\" }]",
         "to = [{ trunk = \"b\" }, { trunk = \"teams-contoso\" }]",
@@ -24,6 +24,12 @@ fn failed(of_b: &str, status: &str) -> Shard {
     shard.carrier_says(&carrier_invite("two", CARRIER_SDP));
     shard.next_response(100);
     let invite = shard.next_request(Method::Invite).message;
+    (shard, invite)
+}
+
+/// A call whose first way fails with this status; `of_b` is said of the trunk that fails.
+fn failed(of_b: &str, status: &str) -> Shard {
+    let (shard, invite) = under_way(of_b);
     let mut two = Two { shard, invite };
     two.says(status, "b1", "", "");
     two.shard.next_request(Method::Ack);
@@ -42,14 +48,7 @@ fn the_last_word_of_all_places_of_the_called_party_ends_the_hunt() {
 /// RFC 3261 §18.4: what the network gives back is as good as a refusal, whoever names the branch (FM-52).
 #[test]
 fn a_request_that_the_network_gives_back_goes_elsewhere_at_once() {
-    let text = two_carriers("", "").replace(
-        "to = [{ trunk = \"b\" }]",
-        "to = [{ trunk = \"b\" }, { trunk = \"teams-contoso\" }]",
-    );
-    let mut shard = Shard::with(config_of(&text));
-    shard.carrier_says(&carrier_invite("two", CARRIER_SDP));
-    shard.next_response(100);
-    let invite = shard.next_request(Method::Invite).message;
+    let (mut shard, invite) = under_way("");
     let bytes = invite.bytes();
     let branch = b";branch=z9hG4bK".len()
         + bytes
