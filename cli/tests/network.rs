@@ -58,14 +58,7 @@ impl Desk {
             port.store(own, Ordering::Relaxed);
             let listen = format!("[api]\nlisten = \"127.0.0.1:{own}\"\ntls = \"contoso\"\n");
             text = text.replace("[api]\n", &listen);
-            let folder = text
-                .lines()
-                .find_map(|line| {
-                    line.strip_prefix("unix = \"")?
-                        .strip_suffix("/run/api.sock\"")
-                })
-                .unwrap()
-                .to_owned();
+            let folder = folder_of(&text);
             for role in ROLES {
                 text.push_str(&format!(
                     "[[api.user]]\nname = \"{role}\"\nrole = \"{role}\"\ntoken = {{ file = \"{folder}/{role}.hash\" }}\n"
@@ -525,14 +518,7 @@ async fn figures_over_tls_are_for_those_who_show_a_certificate_of_theirs() {
         let own = free_port();
         // Ordering: one thread.
         port.store(own, Ordering::Relaxed);
-        let folder = text
-            .lines()
-            .find_map(|line| {
-                line.strip_prefix("unix = \"")?
-                    .strip_suffix("/run/api.sock\"")
-            })
-            .unwrap()
-            .to_owned();
+        let folder = folder_of(&text);
         format!(
             "{text}\n[metrics]\nlisten = \"127.0.0.1:{own}\"\ntls = \"contoso\"\n\
              client_ca = \"{folder}/ca.pem\"\nmax_series = 1000\n"
@@ -590,4 +576,13 @@ async fn figures_over_tls_are_for_those_who_show_a_certificate_of_theirs() {
         "{refused}"
     );
     daemon.shutdown().await;
+}
+
+/// Where this configuration is.
+fn folder_of(text: &str) -> String {
+    let socket = |line: &str| {
+        let path = line.strip_prefix("unix = \"")?;
+        Some(path.strip_suffix("/run/api.sock\"")?.to_owned())
+    };
+    text.lines().find_map(socket).unwrap()
 }
