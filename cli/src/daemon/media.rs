@@ -281,6 +281,8 @@ pub struct Served {
     pub backend: &'static str,
     /// Packets are not copied between driver and relay.
     pub zero_copy: bool,
+    /// The interface defers its interrupts, so that one wake-up serves several packets.
+    pub moderated: bool,
     /// Packets that came no further than the interface; of sockets the kernel counts them.
     pub dropped: u64,
     /// Why not something faster.
@@ -298,13 +300,18 @@ pub fn served(config: &Config, plane: &Plane) -> Vec<Served> {
         realm.map(|realm| realm.name.clone())
     };
     let served = report.addresses.into_iter().filter_map(|report| {
-        let (backend, zero_copy) = match report.runs {
-            Runs::Sockets => ("socket", false),
+        let (backend, zero_copy, moderated) = match report.runs {
+            Runs::Sockets => ("socket", false, false),
             Runs::Xdp {
                 is_native: true,
                 is_zero_copy,
-            } => ("xdp in the driver", is_zero_copy),
-            Runs::Xdp { is_zero_copy, .. } => ("xdp behind the driver", is_zero_copy),
+                is_moderated,
+            } => ("xdp in the driver", is_zero_copy, is_moderated),
+            Runs::Xdp {
+                is_zero_copy,
+                is_moderated,
+                ..
+            } => ("xdp behind the driver", is_zero_copy, is_moderated),
         };
         Some(Served {
             realm: name(report.realm)?,
@@ -313,6 +320,7 @@ pub fn served(config: &Config, plane: &Plane) -> Vec<Served> {
             dropped: report.dropped,
             backend,
             zero_copy,
+            moderated,
             because: report.because,
         })
     });
@@ -327,6 +335,7 @@ fn unserved(config: &Config, why: &str) -> Vec<Served> {
         interface: None,
         backend: "none",
         zero_copy: false,
+        moderated: false,
         dropped: 0,
         because: Some(why.to_owned()),
     };

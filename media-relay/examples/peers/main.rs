@@ -31,6 +31,9 @@ mod lane;
 #[path = "../../src/io/xdp/memory.rs"]
 mod memory;
 #[allow(dead_code)]
+#[path = "../../src/io/xdp/moderation.rs"]
+mod moderation;
+
 #[path = "../../src/io/xdp/program.rs"]
 mod program;
 #[allow(dead_code)]

@@ -95,6 +95,8 @@ pub enum Runs {
         is_native: bool,
         /// Packets are not copied between driver and relay.
         is_zero_copy: bool,
+        /// The interface defers its interrupts, so that one wake-up serves several packets.
+        is_moderated: bool,
     },
 }
 

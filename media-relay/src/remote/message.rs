@@ -163,7 +163,7 @@ wire_layout! {
 
     enum Runs {
         0: Sockets,
-        1: Xdp { is_native, is_zero_copy },
+        1: Xdp { is_native, is_zero_copy, is_moderated },
     }
 }
 

@@ -4,6 +4,7 @@ use super::bpf::{self, Mode};
 use super::kernel::{Kernel, Link};
 use super::lane::Lane;
 use super::memory::Mapping;
+use super::moderation::Moderation;
 use super::program::{self, PORTS};
 use crate::packet::frame::Mac;
 use std::io;
@@ -32,6 +33,8 @@ pub(super) struct Interface {
     pub(super) mode: Mode,
     /// Whether packets are not even copied between driver and frames; known once sockets are bound.
     pub(super) is_zero_copy: bool,
+    /// Of its interrupts; without it there are more wake-ups.
+    pub(super) moderation: Option<Moderation>,
     ports: Mapping,
     sockets: OwnedFd,
     link: OwnedFd,
@@ -71,6 +74,7 @@ impl Interface {
             addresses,
             mode,
             is_zero_copy: false,
+            moderation: None,
             ports: Mapping::of(&ports, entries * ENTRY_BYTES, 0)?,
             sockets,
             link: attached,

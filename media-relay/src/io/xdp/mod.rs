@@ -17,6 +17,7 @@ mod interface;
 mod kernel;
 mod lane;
 mod memory;
+mod moderation;
 mod paths;
 mod program;
 mod ring;

@@ -5,6 +5,7 @@ use super::bpf::Mode;
 use super::interface::{Interface, State};
 use super::kernel::Kernel;
 use super::lane::{Kind, Lane, Maker, Queue, SENDING};
+use super::moderation::{self, Moderation};
 use super::paths::{Answer, Ends, Path, Paths, Question, Way};
 use super::umem::{Frame, Umem};
 use crate::control::realm::Realm;
@@ -302,6 +303,7 @@ impl Setup {
                 runs: Runs::Xdp {
                     is_native: interface.mode == Mode::Native,
                     is_zero_copy: interface.is_zero_copy,
+                    is_moderated: interface.moderation.is_some(),
                 },
                 dropped: 0,
                 because: None,
@@ -389,6 +391,7 @@ fn connect(
             own.push(lane);
         }
     }
+    interface.moderation = Moderation::begin(&moderation::folder(&interface.name)).ok();
     Ok(Connected {
         interface,
         queues,

@@ -304,7 +304,8 @@ fn packets_of_every_kind_pass_the_sockets_by() {
                     one.runs,
                     Runs::Xdp {
                         is_native: true,
-                        is_zero_copy: false
+                        is_zero_copy: false,
+                        ..
                     }
                 )
         });
