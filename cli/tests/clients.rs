@@ -20,7 +20,7 @@ async fn desk(authority: &Authority) -> Desk {
         format!(
             "[[api.client]]\nname = \"automation\"\nsubject = \"CN=automation,O=Contoso\\\\, Inc.\"\nrole = \"operator\"\n\
              [[api.client]]\nname = \"board\"\nsubject = \"O=Contoso, CN=board\"\nrole = \"viewer\"\n\
-             #ca {}\n",
+             #api client_ca = \"{}\"\n",
             path.display()
         )
     })

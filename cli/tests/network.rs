@@ -19,6 +19,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Instant;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -68,10 +69,9 @@ impl Desk {
                 "[[api.user]]\nname = \"gone\"\nrole = \"admin\"\nexpires = \"2020-01-01\"\ntoken = {{ file = \"{folder}/gone.hash\" }}\n"
             ));
             let more = more(&folder, own);
-            // A key of [api] itself.
-            if let Some((_, path)) = more.split_once("#ca ") {
-                let key = format!("[api]\nclient_ca = \"{}\"\n", path.trim_end());
-                text = text.replace("[api]\n", &key);
+            // Keys of [api] itself.
+            for key in more.lines().filter_map(|line| line.strip_prefix("#api ")) {
+                text = text.replace("[api]\n", &format!("[api]\n{key}\n"));
             }
             text.push_str(&more);
             text
@@ -363,6 +363,62 @@ async fn who_has_no_token_learns_nothing_and_is_written_down() {
         "{told:?}"
     );
     assert_eq!(told.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_counts_where_its_user_may_be_and_its_showing_elsewhere_is_written_down() {
+    let desk = Desk::with(|folder, _| {
+        write_hash(Path::new(folder), "far", "token-far");
+        format!(
+            "[[api.user]]\nname = \"far\"\nrole = \"admin\"\ntoken = {{ file = \"{folder}/far.hash\" }}\n\
+             accept_from = [\"192.0.2.0/24\"]\n"
+        )
+    })
+    .await;
+    let page = desk
+        .ask("POST", "/api/v1/drain", Some("token-far"), "")
+        .await;
+    assert!(
+        page.status == 403 && page.body.contains("accept_from"),
+        "{page:?}"
+    );
+    desk.daemon.shutdown().await;
+    let far = desk.entries().into_iter().find(|entry| entry.who == "far");
+    assert_eq!(far.unwrap().status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_changed_that_cannot_be_written_down_where_it_has_to_be() {
+    let desk = Desk::with(|_, _| "#api audit_mandatory = true\n".to_owned()).await;
+    let state = desk.directory.path().join("state");
+    let aside = desk.directory.path().join("aside");
+    let change = async || {
+        let path = "/api/v1/undrain";
+        desk.ask("POST", path, Some("token-operator"), "").await
+    };
+    assert_eq!(change().await.status, 200);
+    // Nobody can know before the first entry that is lost.
+    std::fs::rename(&state, &aside).unwrap();
+    assert_eq!(change().await.status, 200);
+    let refused = change().await;
+    assert!(
+        refused.status == 503 && refused.body.contains("audit_mandatory"),
+        "{refused:?}"
+    );
+    assert_eq!(
+        desk.ask("GET", "/api/v1/status", Some("token-operator"), "")
+            .await
+            .status,
+        200
+    );
+    std::fs::rename(&aside, &state).unwrap();
+    // The entry of a refusal shows that it can be written again.
+    let until = Instant::now() + PATIENCE;
+    while change().await.status != 200 {
+        assert!(Instant::now() < until, "changes are still refused");
+        tokio::task::yield_now().await;
+    }
+    desk.daemon.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

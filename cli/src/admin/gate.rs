@@ -14,10 +14,10 @@ use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use sbc_core::config::{ApiClient, ApiClients, ApiUser, Subject};
+use sbc_core::config::{ApiClient, ApiClients, ApiUser, IpNet, Subject};
 use sbc_core::time::UnixTime;
 use sha2::{Digest, Sha256};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
@@ -90,6 +90,8 @@ enum Refused {
     Unknown(&'static str),
     /// The token of this user has expired.
     Expired(String),
+    /// It does not count where this comes from.
+    NotFrom(String),
     /// It was taken away.
     Revoked(String),
     /// Too many wrong tokens from there.
@@ -128,6 +130,9 @@ impl Gate {
         if user.expires.is_some_and(|end| end <= wall) {
             return Err(Refused::Expired(user.name.clone()));
         }
+        if !counts_at(&user.accept_from, remote.ip()) {
+            return Err(Refused::NotFrom(user.name.clone()));
+        }
         counts.has_asked(&user.name, now).map(|()| user)
     }
 
@@ -136,7 +141,7 @@ impl Gate {
         &self,
         clients: &'c ApiClients,
         subject: &Subject,
-        headers: &HeaderMap,
+        (headers, remote): (&HeaderMap, SocketAddr),
         now: Instant,
     ) -> Result<&'c ApiClient, Refused> {
         let client = clients
@@ -144,6 +149,9 @@ impl Gate {
             .ok_or_else(|| Refused::Unlisted(format!("certificate {subject}")))?;
         if is_from_elsewhere(headers) {
             return Err(Refused::Elsewhere(client.name.clone()));
+        }
+        if !counts_at(&client.accept_from, remote.ip()) {
+            return Err(Refused::NotFrom(client.name.clone()));
         }
         self.admit_person(&client.name, now).map(|()| client)
     }
@@ -188,6 +196,12 @@ fn unused(headers: &HeaderMap) -> Duration {
     Duration::from_secs(seconds.unwrap_or_default().into())
 }
 
+/// Whether what somebody has shown counts there.
+fn counts_at(accept_from: &[IpNet], remote: IpAddr) -> bool {
+    let remote = remote.to_canonical();
+    accept_from.is_empty() || accept_from.iter().any(|net| net.contains(remote))
+}
+
 /// Every hash is compared, whichever it is.
 fn owner<'u>(users: &'u [ApiUser], token: &[u8]) -> Option<&'u ApiUser> {
     let hash = Sha256::digest(token);
@@ -230,7 +244,7 @@ pub(super) async fn authenticate(
             .admit_client(
                 &loaded.shell.api_clients,
                 subject,
-                request.headers(),
+                (request.headers(), remote),
                 times.0,
             )
             .map(|client| Who::of_client(client, remote)),
@@ -258,6 +272,14 @@ pub(super) async fn authenticate(
             StatusCode::UNAUTHORIZED,
             Some(name.clone()),
             format!("the token of {name} has expired: causeway token makes another one"),
+        ),
+        Refused::NotFrom(name) => (
+            StatusCode::FORBIDDEN,
+            Some(name.clone()),
+            format!(
+                "{name} may not come from {}: accept_from says from where",
+                remote.ip()
+            ),
         ),
         Refused::Revoked(name) => (
             StatusCode::UNAUTHORIZED,
@@ -298,7 +320,7 @@ pub(super) async fn authenticate(
     }
     let mut response = Problem::new(status, why).into_response();
     let (name, value) = match refused {
-        Refused::Elsewhere(_) => return response,
+        Refused::Elsewhere(_) | Refused::NotFrom(_) => return response,
         Refused::Unknown(_) | Refused::Expired(_) | Refused::Revoked(_) | Refused::Unlisted(_) => {
             (WWW_AUTHENTICATE, "Bearer realm=\"causeway\"")
         }
@@ -314,7 +336,6 @@ pub(super) async fn authenticate(
 mod tests {
     use super::*;
     use sbc_core::config::{ApiRole, TokenHash};
-    use std::net::IpAddr;
 
     fn user(name: &str, expires: Option<u64>) -> ApiUser {
         let hash = Sha256::digest(format!("token of {name}"));
@@ -325,6 +346,7 @@ mod tests {
             numbers: false,
             token: TokenHash::parse(&format!("sha256:{digits}")).unwrap(),
             expires: expires.map(|second| UnixTime::from_micros(second * 1_000_000)),
+            accept_from: Vec::new(),
         }
     }
 
@@ -364,6 +386,24 @@ mod tests {
         twice.append(AUTHORIZATION, "Bearer token of noc".parse().unwrap());
         let refused = gate.admit(&users, &twice, REMOTE, at(200));
         assert_eq!(refused.unwrap_err(), Refused::Unknown(NO_TOKEN));
+    }
+
+    #[test]
+    fn a_token_counts_where_it_is_said_to_count() {
+        let mut bound = user("bound", None);
+        bound.accept_from = vec![IpNet::single("127.0.0.1".parse().unwrap())];
+        let (users, gate) = ([bound], Gate::default());
+        let admit = |remote: &str| {
+            let remote = SocketAddr::new(remote.parse().unwrap(), 4_000);
+            let admitted = gate.admit(&users, &with("Bearer token of bound"), remote, at(1));
+            admitted.map(|user| user.name.clone())
+        };
+        assert_eq!(admit("127.0.0.1").as_deref(), Ok("bound"));
+        assert_eq!(admit("::ffff:127.0.0.1").as_deref(), Ok("bound"));
+        assert_eq!(
+            admit("127.0.0.2"),
+            Err(Refused::NotFrom("bound".to_owned()))
+        );
     }
 
     #[test]

@@ -278,7 +278,7 @@ pub(super) async fn guard(
 ) -> Response {
     let (right, method) = (operation.right, operation.method);
     let daemon = access.daemon().ok();
-    let audit = daemon.map(|daemon| daemon.sinks().audit.clone());
+    let audit = daemon.as_ref().map(|daemon| daemon.sinks().audit.clone());
     let mut deed = Deed {
         who: who.name.clone(),
         source: who.source.clone(),
@@ -312,6 +312,18 @@ pub(super) async fn guard(
             Ok(request) => next.run(request).await,
             Err(problem) => problem.into_response(),
         };
+    }
+    let is_mandatory = daemon.is_some_and(|daemon| daemon.loaded().shell.is_audit_mandatory);
+    if is_mandatory
+        && let Some(audit) = &audit
+        && let Some(why) = audit.loss()
+    {
+        // Its entry, too, shows whether the disk takes them again.
+        deed.status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
+        audit.refused(deed);
+        let why =
+            format!("nothing is changed that cannot be written down (audit_mandatory), and {why}");
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response();
     }
     // On its own: who hangs up ends the wait, and neither the deed nor its entry.
     let done = tokio::spawn(async move {

@@ -2,6 +2,7 @@
 //!
 //! A token is 256 random bits. The configuration refers to a place that holds its SHA-256, never the token.
 
+use super::IpNet;
 use super::client::{self, WrittenClient};
 use super::file::secret;
 use super::finding::{Code, Collector};
@@ -37,6 +38,8 @@ pub struct ApiUser {
     pub token: TokenHash,
     /// When the token ends; `None` never.
     pub expires: Option<UnixTime>,
+    /// Where it counts; none everywhere.
+    pub accept_from: Vec<IpNet>,
 }
 
 /// SHA-256 of a token.
@@ -110,6 +113,7 @@ pub(super) struct WrittenApi {
     pub(super) unix: Option<At<String>>,
     pub(super) listen: Option<At<SocketAddr>>,
     pub(super) tls: Option<At<String>>,
+    pub(super) audit_mandatory: Option<At<bool>>,
     pub(super) users: Vec<WrittenUser>,
     pub(super) client_ca: Option<At<String>>,
     pub(super) clients: Vec<WrittenClient>,
@@ -123,6 +127,7 @@ pub(super) struct WrittenUser {
     pub(super) numbers: Option<At<bool>>,
     pub(super) token: Option<At<Secret>>,
     pub(super) expires: Option<At<UnixTime>>,
+    pub(super) accept_from: Option<At<Vec<At<IpNet>>>>,
 }
 
 /// Reads the table.
@@ -133,6 +138,7 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Collector) -> WrittenApi 
         false => section.required_text("unix", "\"/run/causeway/api.sock\"", out),
     };
     let tls = section.text("tls", out);
+    let audit_mandatory = section.boolean("audit_mandatory", out);
     let mut users = Vec::new();
     if let Some(list) = section.list("user", out) {
         for item in list.value {
@@ -149,6 +155,7 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Collector) -> WrittenApi 
         unix,
         listen,
         tls,
+        audit_mandatory,
         users,
         client_ca,
         clients,
@@ -169,6 +176,7 @@ fn read_user(mut section: Section<'_>, out: &mut Collector) -> WrittenUser {
     if !section.has("token") {
         section.missing("token", "{ file = \"/etc/causeway/private/api-noc\" }", out);
     }
+    section.refuse_empty("accept_from", "[\"192.0.2.0/28\"]", out);
     let expires = section.text("expires", out).and_then(|at| {
         let until = UnixTime::of_day(&at.value).or_else(|| UnixTime::of_rfc3339(&at.value));
         if until.is_none() {
@@ -189,6 +197,7 @@ fn read_user(mut section: Section<'_>, out: &mut Collector) -> WrittenUser {
         numbers: section.boolean("numbers", out),
         token,
         expires,
+        accept_from: section.parsed_list("accept_from", value::network, out),
     };
     section.finish(&["sources"], out);
     user

@@ -5,6 +5,7 @@ use super::api::ApiRole;
 use super::finding::Collector;
 use super::read::Section;
 use super::source::{At, Span};
+use super::{IpNet, value};
 use std::fmt;
 
 /// Whose certificate lets in as whom.
@@ -34,6 +35,8 @@ pub struct ApiClient {
     pub role: ApiRole,
     /// Whether a viewer sees telephone numbers; every other role does.
     pub numbers: bool,
+    /// Where it counts; none everywhere.
+    pub accept_from: Vec<IpNet>,
 }
 
 /// The subject of a certificate: each of its attributes, whatever their order. RFC 4514 writes the last one first, other
@@ -94,6 +97,7 @@ pub(super) struct WrittenClient {
     pub(super) subject: Option<At<String>>,
     pub(super) role: Option<At<ApiRole>>,
     pub(super) numbers: Option<At<bool>>,
+    pub(super) accept_from: Option<At<Vec<At<IpNet>>>>,
 }
 
 /// Reads the list of `[[api.client]]`.
@@ -111,12 +115,14 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Vec<Writte
         if !one.has("role") {
             one.missing("role", "\"viewer\"", out);
         }
+        one.refuse_empty("accept_from", "[\"192.0.2.0/28\"]", out);
         clients.push(WrittenClient {
             span: one.span.clone(),
             name,
             subject: one.required_text("subject", "\"CN=automation,O=Contoso\"", out),
             role: one.choice("role", &ApiRole::ALL, &[], out),
             numbers: one.boolean("numbers", out),
+            accept_from: one.parsed_list("accept_from", value::network, out),
         });
         one.finish(&["sources"], out);
     }

@@ -29,6 +29,8 @@ pub struct Shell {
     pub api_users: Vec<ApiUser>,
     /// Whose certificate lets them in there.
     pub api_clients: ApiClients,
+    /// Whether nothing is changed there or at the socket while what is done cannot be written down (SEC-154).
+    pub is_audit_mandatory: bool,
     /// Who signs operators in there; `None` nobody.
     pub oidc: Option<Oidc>,
     /// Path of the socket of a media relay in a process of its own; `None` has it in the daemon's.

@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -92,6 +92,8 @@ pub struct Audit {
     /// Number of the configuration in use.
     generation: Arc<AtomicU64>,
     refusals: Arc<Mutex<Refusals>>,
+    /// Whether the last entry is not on the disk.
+    is_lost: Arc<AtomicBool>,
     log: Log,
 }
 
@@ -120,6 +122,7 @@ impl Audit {
             jobs,
             generation: Arc::default(),
             refusals: Arc::default(),
+            is_lost: Arc::default(),
             log: log.clone(),
         };
         let writer = Writer {
@@ -127,6 +130,7 @@ impl Audit {
             generation: Arc::clone(&own.generation),
             book,
             refusals: Arc::clone(&own.refusals),
+            is_lost: Arc::clone(&own.is_lost),
             log,
         };
         let thread = std::thread::Builder::new().name("audit".to_owned());
@@ -143,6 +147,16 @@ impl Audit {
     pub fn set_generation(&self, number: u64) {
         // Ordering: the number stands for itself.
         self.generation.store(number, Ordering::Relaxed);
+    }
+
+    /// Why what is done now would not be kept; the next entry that is kept ends it.
+    pub fn loss(&self) -> Option<&'static str> {
+        // Ordering: the value stands for itself.
+        match (&self.path, self.is_lost.load(Ordering::Relaxed)) {
+            (None, _) => Some("the daemon has no folder of its own (--state)"),
+            (Some(_), true) => Some("the disk takes no entry: is it full?"),
+            (Some(_), false) => None,
+        }
     }
 
     /// Whether entries are kept in a file.
@@ -254,6 +268,7 @@ struct Writer {
     generation: Arc<AtomicU64>,
     book: Option<Book>,
     refusals: Arc<Mutex<Refusals>>,
+    is_lost: Arc<AtomicBool>,
     log: Log,
 }
 
@@ -340,8 +355,12 @@ impl Writer {
         match &mut self.book {
             None => line.send(),
             Some(book) => match book.add(deed, generation) {
-                Ok((number, hash)) => line.with("number", number).with("hash", hash).send(),
+                Ok((number, hash)) => {
+                    self.is_lost.store(false, Ordering::Relaxed);
+                    line.with("number", number).with("hash", hash).send();
+                }
                 Err(why) => {
+                    self.is_lost.store(true, Ordering::Relaxed);
                     // Here at least it stands.
                     line.with("kept", "no").send();
                     return Err(why);
@@ -551,6 +570,22 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn it_is_told_as_long_as_the_disk_takes_no_entry() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("state");
+        let audit = Audit::open(Some(&place), log()).unwrap();
+        audit.write(deed("POST /one")).await;
+        assert_eq!(audit.loss(), None);
+        std::fs::remove_dir_all(&place).unwrap();
+        audit.write(deed("POST /two")).await;
+        assert!(audit.loss().is_some());
+        std::fs::create_dir(&place).unwrap();
+        audit.write(deed("POST /three")).await;
+        assert_eq!(audit.loss(), None);
+        assert!(Audit::open(None, log()).unwrap().loss().is_some());
+    }
+
     /// As it was written before entries had objects, changes, reasons and generations.
     #[test]
     fn entries_of_before_still_hold_and_are_followed_by_ours_which_hold_in_every_field() {
@@ -743,6 +778,7 @@ mod tests {
             generation: Arc::default(),
             jobs,
             refusals: Arc::default(),
+            is_lost: Arc::default(),
             log: log(),
         };
         for _ in 0..10 {

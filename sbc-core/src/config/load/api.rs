@@ -9,8 +9,8 @@ use crate::config::source::At;
 use crate::config::value::is_object_name;
 use crate::config::written::File;
 use crate::config::{
-    ApiClient, ApiClients, ApiListen, ApiRole, ApiUser, Listener, MICROSOFT_ROOTS, Oidc, Subject,
-    TokenHash,
+    ApiClient, ApiClients, ApiListen, ApiRole, ApiUser, IpNet, Listener, MICROSOFT_ROOTS, Oidc,
+    Subject, TokenHash,
 };
 use crate::id::TlsContextName;
 use crate::transport::Protocol;
@@ -30,6 +30,13 @@ pub(super) struct ApiAccess {
     pub(super) users: Vec<ApiUser>,
     pub(super) clients: ApiClients,
     pub(super) oidc: Option<Oidc>,
+    pub(super) is_audit_mandatory: bool,
+}
+
+/// Ranges as they are written.
+fn networks(written: Option<&At<Vec<At<IpNet>>>>) -> Vec<IpNet> {
+    let all = written.into_iter().flat_map(|list| &list.value);
+    all.map(|at| at.value).collect()
 }
 
 impl Load<'_> {
@@ -78,6 +85,7 @@ impl Load<'_> {
             users,
             clients,
             oidc,
+            is_audit_mandatory: written.audit_mandatory.as_ref().is_some_and(|at| at.value),
         }
     }
 
@@ -185,6 +193,7 @@ impl Load<'_> {
             subject,
             role,
             numbers: written.numbers.as_ref().is_some_and(|at| at.value),
+            accept_from: networks(written.accept_from.as_ref()),
         })
     }
 
@@ -357,6 +366,7 @@ impl Load<'_> {
             numbers: written.numbers.as_ref().is_some_and(|at| at.value),
             token,
             expires: written.expires.as_ref().map(|at| at.value),
+            accept_from: networks(written.accept_from.as_ref()),
         })
     }
 }

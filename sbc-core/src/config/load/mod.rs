@@ -296,6 +296,7 @@ impl Load<'_> {
                 .map_or_else(|| DEFAULT_API.to_owned(), |at| at.value.clone()),
             api_listen: access.listen,
             api_users: access.users,
+            is_audit_mandatory: access.is_audit_mandatory,
             api_clients: access.clients,
             oidc: access.oidc,
             dns: file
