@@ -214,6 +214,9 @@ fn a_caller_that_hangs_up_while_a_colleague_rings_leaves_the_line_to_who_has_ans
         .position(|message| *message.method() == Method::Invite)
         .expect("the colleague is called");
     let target = sent.remove(to_target);
+    let first = sent.iter().find(|own| *own.method() == Method::Notify);
+    let first = response(first.expect("the service is told"), "200 OK", "", "", "");
+    help.shard.carrier_says(&first);
     let ringing = response(&target, "180 Ringing", "t1", CARRIER_CONTACT, "");
     help.shard.carrier_says(&ringing);
     help.shard.sent.clear();

@@ -346,6 +346,39 @@ fn callers_that_show_a_foreign_number_pass_show_another_or_are_refused() {
     assert!(shown(&mut shard).contains("anonymous"));
 }
 
+/// Who asserts a number of its own may show another one on purpose, unless the operator looks at From as well.
+#[test]
+fn a_number_in_from_is_looked_at_where_the_trunk_says_so_whatever_is_asserted() {
+    let own = "P-Asserted-Identity: <sip:+493023125456@sip.pstnhub.microsoft.com>\n";
+    let invite = |lines: &str| {
+        let invite = with_lines(&teams_invite("out"), &format!("{own}{lines}"));
+        invite.replacen(
+            "sip:+493023125456@sip.pstnhub.microsoft.com:5061",
+            "sip:+15550100@sip.pstnhub.microsoft.com:5061",
+            1,
+        )
+    };
+    let call = |identity: &str, lines: &str| {
+        let identity = format!("identity = {{ source = [\"pai-sip\", \"from\"], {identity} }}");
+        let mut shard = Shard::with(config_of(&teams_with(&identity)));
+        shard.teams_says(&invite(lines));
+        shard.next_response(100);
+        shard
+    };
+    let shown = |shard: &mut Shard| from(&shard.next_request(Method::Invite).message);
+    let mut shard = call("screening = \"reject\"", "");
+    assert!(shown(&mut shard).contains("+15550100"));
+    call("screening = \"reject\", screen_from = true", "").next_response(403);
+    let replace = "screening = \"replace\", number = \"+493023125000\", screen_from = true";
+    let mut shard = call(replace, "");
+    assert_eq!(shown(&mut shard), "<sip:+493023125456@192.0.2.11>");
+    shard.pass(std::time::Duration::from_secs(400));
+    assert_eq!(shard.records[0].screening, Some("replaced"));
+    // A caller whose call is forwarded is not the customer.
+    let mut shard = call("screening = \"reject\", screen_from = true", DIVERTED);
+    assert!(shown(&mut shard).contains("+15550100"));
+}
+
 #[test]
 fn a_preferred_identity_is_a_wish_for_one_of_the_customers_numbers() {
     let pbx = r#"
@@ -816,11 +849,27 @@ fn a_trunk_of_sipconnect_is_told_what_its_profile_asks_for() {
     assert_eq!(to, "<sip:+498999998001@198.51.100.20;user=phone>");
     let history = value(&invite, "History-Info").expect("told");
     assert!(history.contains("+493023125777"), "{history}");
-    // Who hides is asserted to the provider, and to nobody else.
+    // Who hides is asserted to the provider, and to nobody else: From and Contact do not say it.
     let (_, invite) = outward(&config, &format!("Privacy: id\n{own}"));
+    assert_eq!(
+        from(&invite),
+        "\"Anonymous\" <sip:anonymous@anonymous.invalid>"
+    );
+    let contact = value(&invite, "Contact").expect("Contact");
+    assert!(!contact.contains("+493023125456"), "{contact}");
     assert_eq!(value(&invite, "Privacy").as_deref(), Some("id"));
     let asserted = value(&invite, "P-Asserted-Identity").expect("asserted");
     assert!(asserted.contains(&number("+493023125456")), "{asserted}");
+    // Unless the provider wants From as the caller wrote it.
+    let plain = config.replace(
+        "preset = \"sipconnect\"",
+        "preset = \"sipconnect\"\nidentity = { anonymous_from = false }",
+    );
+    let (_, invite) = outward(&plain, &format!("Privacy: id\n{own}"));
+    assert_eq!(
+        from(&invite),
+        format!("\"Ada\" <{}>", number("+493023125456"))
+    );
     // And what it asserts is believed.
     let told = "P-Asserted-Identity: <sip:+498999998777@198.51.100.20;user=phone>\n";
     let (mut shard, _) = inward(&config, told);

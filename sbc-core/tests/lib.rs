@@ -14,6 +14,7 @@ mod bypass;
 mod challenge;
 mod closed;
 mod clouds;
+mod code_maps;
 mod codec_choice;
 mod common_name;
 mod connected;

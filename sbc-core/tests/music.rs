@@ -317,7 +317,9 @@ fn a_held_party_goes_on_hearing_the_same_music_while_it_is_transferred() {
     );
     call.teams_says("REFER", 2, &refer);
     call.shard.next_response(202);
-    call.shard.next_request(Method::Notify);
+    let notify = call.shard.next_request(Method::Notify).message;
+    call.shard
+        .teams_says(&response(&notify, "200 OK", "", "", ""));
     let invite = call.shard.next_request(Method::Invite).message;
     target_says(&mut call, &invite, "180 Ringing", "");
     assert_eq!(orders(&call, CARRIER_LEG), [true], "it does not begin anew");
@@ -429,7 +431,9 @@ fn a_refusal_of_what_was_told_of_ringing_says_nothing_of_who_has_answered() {
     );
     call.teams_says("REFER", 2, &refer);
     call.shard.next_response(202);
-    call.shard.next_request(Method::Notify);
+    let notify = call.shard.next_request(Method::Notify).message;
+    call.shard
+        .teams_says(&response(&notify, "200 OK", "", "", ""));
     let invite = call.shard.next_request(Method::Invite).message;
     target_says(&mut call, &invite, "180 Ringing", "");
     let told = call.shard.next_request(Method::Invite).message;
@@ -477,7 +481,9 @@ fn a_held_party_that_hears_ringing_need_not_be_told_of_the_answer() {
     carrier_is_told(&mut call, "inactive", "inactive");
     call.teams_says("REFER", 2, &refer);
     call.shard.next_response(202);
-    call.shard.next_request(Method::Notify);
+    let notify = call.shard.next_request(Method::Notify).message;
+    call.shard
+        .teams_says(&response(&notify, "200 OK", "", "", ""));
     let invite = call.shard.next_request(Method::Invite).message;
     target_says(&mut call, &invite, "180 Ringing", "");
     let told = call.shard.next_request(Method::Invite).message;

@@ -106,6 +106,7 @@ fn every_default_of_the_preset_for_teams_is_shown() {
         hides_uui: "uui_record",
         drain_pause_s: "drain_pause",
         alerts: "alert_info",
+        responses: "responses",
         uri_scheme: "uri_scheme",
         connection_reuse: "connection_reuse",
         crlf_pong: "crlf_pong",
@@ -136,6 +137,7 @@ fn every_default_of_the_preset_for_teams_is_shown() {
         form: "identity.form",
         pilot: "identity.pilot",
         screening: "identity.screening",
+        screens_from: "identity.screen_from",
         display: "identity.display",
         from_host: "identity.from_host",
         contact_user: "identity.contact_user",
@@ -143,6 +145,7 @@ fn every_default_of_the_preset_for_teams_is_shown() {
         number_form: "identity.number_format",
         on_error: "identity.on_error",
         hides_in_need: "identity.emergency_privacy",
+        anonymous_from: "identity.anonymous_from",
         from_change: "identity.from_change",
     } whatever {});
     compared!(missing, shown, teams.uri, carrier.uri, UriForm {

@@ -519,7 +519,8 @@ fn a_held_party_is_taken_back_by_the_target() {
         .teams_says(&callee_request(&call.invite, "x1", "ACK", 1, ""));
     call.teams_says("REFER", 2, &teams_refer());
     call.shard.next_response(202);
-    call.shard.next_request(Method::Notify);
+    let notify = call.shard.next_request(Method::Notify).message;
+    ok(&mut call, &notify);
     let invite = call.shard.next_request(Method::Invite).message;
     let offer = String::from_utf8_lossy(&invite.body()).into_owned();
     assert!(

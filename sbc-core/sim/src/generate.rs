@@ -45,6 +45,12 @@ pub fn generate(seed: u64) -> Scenario {
     scenario.zone = *Dice::new(seed, "zone").pick(&zones);
     reliability(&mut scenario, &mut Dice::new(seed, "reliability"));
     setting(&mut scenario, &mut Dice::new(seed, "setting"));
+    if scenario.setting.has_limits {
+        let mut dice = Dice::new(seed, "more calls");
+        for _ in 0..3 + dice.below(5) {
+            scenario = scenario.call(|call| planned(call, &mut dice));
+        }
+    }
     scenario
 }
 
@@ -72,12 +78,16 @@ fn setting(scenario: &mut Scenario, dice: &mut Dice) {
         plays_sounds: Dice::new(scenario.seed, "sounds").chance(30),
         moves_media: false,
         past_us: None,
+        has_limits: false,
         dtmf: dice.chance(8).then(|| {
             let of_teams = *dice.pick(&[Dtmf::Rfc4733, Dtmf::Inband, Dtmf::Auto]);
             let all = [Dtmf::Rfc4733, Dtmf::Info, Dtmf::Inband, Dtmf::Auto];
             [of_teams, *dice.pick(&all)]
         }),
     };
+    // Calls that join later have nobody who registers, or is referred to.
+    let is_usual = !scenario.setting.registers && !scenario.setting.relays_transfers;
+    scenario.setting.has_limits = is_usual && Dice::new(scenario.seed, "admission").chance(15);
     if scenario.setting.registers {
         let of_teams = scenario
             .calls

@@ -26,6 +26,7 @@ pub mod dice;
 mod digest;
 pub mod fault;
 pub mod generate;
+mod limited;
 pub mod media;
 mod net;
 pub mod report;

@@ -46,6 +46,8 @@ pub struct Setting {
     /// We are the proxy in front of the SBCs of the north, and this is where users of the first tenant are. Of
     /// scenarios that say so alone.
     pub past_us: Option<User>,
+    /// Node, tenants and trunks take few calls, and none too fast.
+    pub has_limits: bool,
     /// How digits travel on the trunks of Teams and on those of carriers, if not as usual.
     pub dtmf: Option<[Dtmf; 2]>,
 }

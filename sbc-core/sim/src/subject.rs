@@ -1,5 +1,6 @@
 //! What is tested: N shards of the core, behind the few verbs that the world needs.
 
+use sbc_core::config::Config;
 use sbc_core::core::{Core, Together};
 use sbc_core::demux::shard_of_message;
 use sbc_core::effect::Effects;
@@ -55,6 +56,8 @@ pub struct Residue {
     pub acks: usize,
     /// Media sessions that calls own.
     pub media_sessions: usize,
+    /// Places that calls take of limits.
+    pub places: usize,
 }
 
 impl Residue {
@@ -71,6 +74,7 @@ impl Residue {
             + self.queries
             + self.acks
             + self.media_sessions
+            + self.places
     }
 }
 
@@ -80,7 +84,12 @@ pub struct Shards(Vec<Core>);
 impl Shards {
     /// So many shards with the configuration of the topology.
     pub fn new(seed: u64, shards: u8, setting: Setting) -> Self {
-        let config = Arc::new(topology::config(1, setting));
+        Self::configured(seed, shards, topology::config(1, setting))
+    }
+
+    /// The same with another configuration.
+    pub fn configured(seed: u64, shards: u8, config: Config) -> Self {
+        let config = Arc::new(config);
         let together = Together::default();
         let cores = (0..shards).map(|shard| {
             let shard = ShardId(shard);
@@ -130,6 +139,7 @@ impl Subject for Shards {
                 queries: sum.queries + census.queries,
                 acks: sum.acks + census.acks,
                 media_sessions: sum.media_sessions + census.media_sessions,
+                places: sum.places + census.places,
             }
         })
     }

@@ -15,6 +15,7 @@
 
 use crate::actor::{Dialect, Membership, Place};
 use crate::fault::ActorIndex;
+use crate::limited;
 use crate::scenario::{Setting, Zone};
 use media_api::{Family, RealmId, SoundId};
 use sbc_core::auth::{Account, Asker, Digest, Password};
@@ -145,6 +146,16 @@ pub fn peer(actor: ActorIndex) -> Peer {
         protocol,
         certificate,
     }
+}
+
+/// The trunk that an actor is the peer of in calls of a tenant.
+pub fn trunk_of(actor: ActorIndex, tenant: usize) -> Option<TrunkName> {
+    Some(match actor {
+        TEAMS_1 | TEAMS_2 | TEAMS_3 => TrunkName::new(&format!("{}-teams", TENANTS[tenant])),
+        NORTH_1 | NORTH_2 => TrunkName::new("north"),
+        SOUTH | EXCHANGE | PHONE => TrunkName::new(name(actor)),
+        _ => return None,
+    })
 }
 
 /// Name of an actor.
@@ -373,7 +384,7 @@ pub fn host_of_address(address: IpAddr) -> String {
 
 /// The configuration of the SBC.
 pub fn config(generation: u64, setting: Setting) -> Config {
-    Config {
+    let config = Config {
         generation,
         node: Node {
             id: "sim-1".to_owned(),
@@ -404,6 +415,10 @@ pub fn config(generation: u64, setting: Setting) -> Config {
         stir: Default::default(),
         sources: Default::default(),
         hosting: Default::default(),
+    };
+    match setting.has_limits {
+        true => limited::limited(config),
+        false => config,
     }
 }
 

@@ -5,6 +5,7 @@ mod calls;
 mod common;
 mod digits;
 mod enumerated;
+mod limits;
 mod planted;
 mod planted_transfers;
 mod registering;

@@ -81,3 +81,28 @@ fn news_before_any_202_are_found() {
     });
     finds("notify", &transfer(), early);
 }
+
+#[test]
+fn news_that_do_not_wait_for_the_answer_to_the_last_are_found() {
+    let mut is_told = false;
+    finds("notify", &transfer(), move |effect| {
+        let text = match &effect {
+            sbc_core::effect::Effect::Send { bytes, .. } => {
+                String::from_utf8_lossy(bytes).into_owned()
+            }
+            _ => String::new(),
+        };
+        let mut all = vec![effect.clone()];
+        if text.starts_with("NOTIFY ") && !std::mem::replace(&mut is_told, true) {
+            let mut next = editing(|text| {
+                let next = text.replace("branch=z9hG4bK", "branch=z9hG4bKz");
+                let (head, tail) = next.split_once(" NOTIFY\r\n")?;
+                let (head, number) = head.rsplit_once(' ')?;
+                let number: u32 = number.parse().ok()?;
+                Some(format!("{head} {} NOTIFY\r\n{tail}", number + 7))
+            });
+            all.extend(next(effect));
+        }
+        all
+    });
+}

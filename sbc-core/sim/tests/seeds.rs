@@ -1,6 +1,8 @@
 //! Random worlds: a hundred and fifty seeds with one, two and four shards each; all of those with one shard
 //! twice, and some of the others. The checks play twenty thousand more with the release build.
 
+use sbc_core::event::Happened;
+use sbc_sim::generate::generate;
 use sbc_sim::report::{check_repeats, check_seed};
 use sbc_sim::world::Run;
 use std::ops::Range;
@@ -75,6 +77,22 @@ fn worlds_that_once_broke_a_rule_break_none() {
         (7_000_082, 1),
         (1_143, 1),
     ] {
+        // They are other worlds where calls join them.
+        assert!(!generate(seed).setting.has_limits, "{seed}");
         check(seed..seed + 1, shards);
     }
+}
+
+#[test]
+fn some_worlds_have_limits_and_some_calls_of_them_meet_one() {
+    let is_limited = |seed: &u64| generate(*seed).setting.has_limits;
+    let limited: Vec<u64> = (0..150).filter(is_limited).collect();
+    assert!(limited.len() > 8, "{limited:?}");
+    let meets = |seed: &&u64| {
+        let run = check_seed(**seed, 1).unwrap_or_else(|report| panic!("{report}"));
+        let mut facts = run.facts.iter();
+        facts.any(|fact| matches!(fact, Happened::LimitReached { .. }))
+    };
+    let met = limited.iter().take(12).filter(meets).count();
+    assert!(met > 3, "{met} of {limited:?}");
 }

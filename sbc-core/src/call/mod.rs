@@ -13,6 +13,7 @@ mod digit;
 mod direct;
 mod figures;
 mod forsaken;
+mod from_here;
 mod held;
 mod keys;
 mod local;
@@ -714,12 +715,6 @@ impl Call {
         // The longer number is the same call: it must not be refused for the places of the shorter one,
         // which takes a while to be cancelled everywhere.
         self.places.leave(cx.plane);
-    }
-
-    /// An operator, or the end of the node, ends the call, with what is told of it if not what is usual.
-    pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, because: Because, told: &[Reason]) {
-        self.end(cx, EndedBy::Us, CauseCode::Operator, because, told);
-        self.settle(cx);
     }
 
     /// Ends the call after a defect in our own code; the call's own state is not trusted any more.

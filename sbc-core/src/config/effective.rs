@@ -250,6 +250,11 @@ fn of_sipconnect() -> Vec<Setting> {
             "history-info",
             "who forwarded a call is told",
         ),
+        (
+            "identity.anonymous_from",
+            "true",
+            "who hides is asserted and anonymous in From",
+        ),
     ];
     all.map(|(key, value, why)| Setting {
         key: key.to_owned(),

@@ -7,6 +7,8 @@ use super::reference::Form;
 use super::source::{At, Span};
 use super::tie::{self, TieBreak, WrittenTieBreak};
 use crate::config::Preset;
+use crate::sip::Status;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Habits of a peer, and what it may be asked for.
@@ -34,6 +36,8 @@ pub struct Habits {
     pub drain_pause_s: Option<u32>,
     /// What it gets instead of an Alert-Info value, by the URI that came.
     pub alerts: Vec<(String, String)>,
+    /// Status that it is told in place of another of the called side, by that one.
+    pub responses: BTreeMap<u16, Status>,
     /// How our URIs begin, and those of the peer as we write them.
     pub uri_scheme: UriScheme,
     /// Whether connections over TLS serve both directions (RFC 5923).
@@ -128,6 +132,7 @@ pub(super) struct WrittenHabits {
     uui_record: Option<At<bool>>,
     drain_pause: Option<At<u64>>,
     alerts: Vec<(At<String>, At<String>)>,
+    responses: Vec<(At<String>, At<String>)>,
     uri_scheme: Option<At<UriScheme>>,
     connection_reuse: Option<At<bool>>,
     crlf_pong: Option<At<bool>>,
@@ -152,6 +157,8 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHab
     ];
     section.notes("alert_info", Form::Pairs, out);
     let alerts = section.take("alert_info");
+    section.notes("responses", Form::Pairs, out);
+    let responses = section.take("responses");
     WrittenHabits {
         reason: section.choice("reason", &reason, &[], out),
         cause_header: section.boolean("cause_header", out),
@@ -159,6 +166,9 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHab
         drain_pause: section.number("drain_retry_after", 1..=3600, out),
         alerts: alerts.map_or(Vec::new(), |item| {
             pairs(&item, &section.title, "alert_info", out)
+        }),
+        responses: responses.map_or(Vec::new(), |item| {
+            pairs(&item, &section.title, "responses", out)
         }),
         overload_control: section.boolean("overload_control", out),
         symmetric_signalling: section.boolean("symmetric_signalling", out),
@@ -263,6 +273,7 @@ impl WrittenHabits {
         }
         let alerts = self.alerts.iter();
         Habits {
+            responses: self.responses(title, out),
             reason: chosen(&self.reason),
             tells_cause: chosen(&self.cause_header),
             drain_pause_s: self.drain_pause.as_ref().map(|at| at.value as u32),
@@ -296,6 +307,35 @@ impl WrittenHabits {
             },
             emergency_hold: chosen(&self.emergency_hold),
         }
+    }
+}
+
+impl WrittenHabits {
+    /// What is told in place of what; what is no refusal, or a question to us, is nothing to be told.
+    fn responses(&self, title: &str, out: &mut Collector) -> BTreeMap<u16, Status> {
+        let mut responses = BTreeMap::new();
+        for (from, to) in &self.responses {
+            let status = |at: &At<String>| Status::new(at.value.parse().ok()?);
+            let came = status(from).filter(|own| own.code() >= 300);
+            let told = status(to).filter(|own| own.code() >= 400);
+            let told = told.filter(|own| !matches!(own.code(), 401 | 407 | 422 | 487 | 491));
+            match (came, told) {
+                (Some(came), Some(told)) => {
+                    responses.insert(came.code(), told);
+                }
+                (came, _) => out.add(
+                    Code::BadForm,
+                    if came.is_none() { &from.span } else { &to.span },
+                    format!(
+                        "{title}: responses: \"{}\" = \"{}\" is no refusal that may be told for another",
+                        from.value.escape_debug(),
+                        to.value.escape_debug()
+                    ),
+                    Some("write responses = { \"603\" = \"486\" }".to_owned()),
+                ),
+            }
+        }
+        responses
     }
 }
 

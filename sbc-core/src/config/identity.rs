@@ -20,6 +20,9 @@ pub struct IdentityPolicy {
     pub pilot: Option<String>,
     /// What becomes of calls from this peer whose number is not one of the customer's.
     pub screening: Screening,
+    /// Whether From has to be one of the customer's numbers as well, where another one is looked at first
+    /// (`screen_from`): without it, who asserts a number of its own may show any other.
+    pub screens_from: bool,
     /// What becomes of display names towards this peer.
     pub display: DisplayForm,
     /// Host of From.
@@ -35,6 +38,9 @@ pub struct IdentityPolicy {
     /// Whether a caller for help who wants to be hidden from this peer is (SIP-1011): only where the law
     /// says so, because who helps must know whom to call back.
     pub hides_in_need: bool,
+    /// Whether a caller who asks for `Privacy: id` is anonymous in From as well, and not in what is asserted
+    /// alone: SIPconnect 2.0 has it so, RFC 3325 leaves From to the caller.
+    pub anonymous_from: bool,
     /// Whether who is there now is told by another From within the dialog, where the peer understands
     /// that too (RFC 4916), and the peer's own is believed: `from_change`.
     pub from_change: bool,
@@ -131,6 +137,7 @@ impl Default for IdentityPolicy {
             form: AssertedForm::Pai,
             pilot: None,
             screening: Screening::Pass,
+            screens_from: false,
             display: DisplayForm::Pass,
             from_host: FromHost::Own,
             contact_user: ContactUser::Caller,
@@ -138,6 +145,7 @@ impl Default for IdentityPolicy {
             number_form: NumberForm::Any,
             on_error: OnError::Fail,
             hides_in_need: false,
+            anonymous_from: false,
             from_change: false,
         }
     }

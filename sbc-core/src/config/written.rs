@@ -308,6 +308,8 @@ pub(super) struct WrittenIdentity {
     pub(super) number_form: Option<At<NumberForm>>,
     pub(super) on_error: Option<At<OnError>>,
     pub(super) hides_in_need: Option<At<bool>>,
+    pub(super) anonymous_from: Option<At<bool>>,
+    pub(super) screen_from: Option<At<bool>>,
     pub(super) from_change: Option<At<bool>>,
 }
 

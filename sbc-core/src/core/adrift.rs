@@ -102,7 +102,8 @@ impl Core {
         if again.from == self.plane.shard {
             let owner = self.plane.transactions.owner_of(invite);
             let (invite, ingress) = (invite.clone(), ingress.clone());
-            return self.taken(now, owner, &again.flow, invite, ingress, out);
+            let tally = self.plane.tally.of(&ingress.trunk.name);
+            return self.taken(now, (owner, tally), &again.flow, invite, ingress, out);
         }
         // First: whatever becomes of a call here, the INVITE has to come home.
         self.pass_around(letter.clone());

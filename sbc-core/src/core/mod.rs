@@ -41,7 +41,7 @@ use crate::sip::{
     Capabilities, HeaderName, Message, Method, Objection, Reaction, Rejected, Rejection,
     RequestHead, ResponseBuilder, Status, Token,
 };
-use crate::tally::{Direction, Held};
+use crate::tally::{Direction, Held, TrunkTally};
 use crate::time::{Now, Timestamp};
 use crate::transaction::{Indication, Manners, Owner, TimerSet};
 use crate::transport::{Flow, Protocol};
@@ -474,14 +474,14 @@ impl Core {
             return;
         }
         let owner = owner.unwrap_or(Owner::Nobody);
-        self.taken(now, owner, flow, message, ingress, out);
+        self.taken(now, (owner, tally), flow, message, ingress, out);
     }
 
-    /// A request that is known to be a trunk's, and is not one too many.
+    /// A request that is known to be a trunk's, counted there, and not one too many.
     fn taken(
         &mut self,
         now: Now,
-        owner: Owner,
+        (owner, tally): (Owner, Arc<TrunkTally>),
         flow: &Flow,
         message: Message,
         ingress: Ingress,
@@ -491,7 +491,6 @@ impl Core {
         allow_alias(flow, &message, &ingress.trunk, out);
         arrived_in_transaction(owner, flow, &message, out);
         let mut up = Vec::new();
-        let tally = self.plane.tally.of(&ingress.trunk.name);
         let manners = manners(&self.plane.config, &ingress.trunk, tally);
         self.plane
             .receive(now.mono, flow, message, &manners, out, &mut up);

@@ -100,6 +100,14 @@ pub fn mapped_warned(
             "there is nobody to be called".to_owned(),
         ),
     };
+    // The operator knows the peer better than any table (§5.2).
+    let came = match failure {
+        Failure::Status(got) => got,
+        _ => status,
+    };
+    let told_instead = to.habits.responses.get(&came.code());
+    let told_instead = told_instead.filter(|_| failure != Failure::Cancelled);
+    let status = told_instead.copied().unwrap_or(status);
     let q850 = given.or(match failure {
         Failure::Status(status) if status.code() == 488 || status.code() == 606 => match warning {
             // 3xx but 370, which is about bandwidth, are about network, address and media types.
@@ -334,10 +342,6 @@ pub fn q850_of_reasons(reasons: &[Reason]) -> Option<u8> {
 
 /// Where the Q.850 cause of these reasons arose (RFC 8606 §3), if it is a location of Q.850.
 pub fn location_of_reasons(reasons: &[Reason]) -> Option<String> {
-    const LOCATIONS: [&str; 16] = [
-        "U", "LPN", "LN", "TN", "RLN", "RPN", "LOC-6", "INTL", "LOC-8", "LOC-9", "BI", "LOC-11",
-        "LOC-12", "LOC-13", "LOC-14", "LOC-15",
-    ];
     let mut own = reasons.iter().filter(|reason| reason.is("Q.850"));
     let told = own.find_map(|reason| reason.params.value("location"))?;
     let is_it = |one: &&str| told.eq_ignore_ascii_case(one.as_bytes());
@@ -385,6 +389,11 @@ pub fn status_of(q850: u8) -> Status {
         102 => Status::SERVER_TIMEOUT,
         _ => Status::SERVER_INTERNAL_ERROR,
     }
+}
+
+/// Status for a call that somebody here ends with this Q.850 value before it is answered.
+pub fn of_cause(q850: u8, to: &Trunk) -> Status {
+    from_peer(status_of(q850), Some(q850), to.preset)
 }
 
 /// Cause for record and metrics of a final status from the called side.
@@ -530,13 +539,17 @@ fn told(reasons: &[Reason], q850: Option<u8>, to: &Trunk) -> Vec<Reason> {
 /// important (RFC 4411), why it was released (RFC 8606's registry).
 const OTHER_PROTOCOLS: [&str; 3] = ["STIR", "Preemption", "RELEASE_CAUSE"];
 
-/// `location` values of RFC 8606.
+/// The places of Q.850 where a cause can arise, by number (RFC 8606 §3).
+const LOCATIONS: [&str; 16] = [
+    "U", "LPN", "LN", "TN", "RLN", "RPN", "LOC-6", "INTL", "LOC-8", "LOC-9", "BI", "LOC-11",
+    "LOC-12", "LOC-13", "LOC-14", "LOC-15",
+];
+
 fn is_location(text: &[u8]) -> bool {
-    const KNOWN: [&str; 9] = ["U", "LPN", "LN", "TN", "RLN", "RPN", "INTL", "BI", "LOC-0"];
-    text.len() == 5 && text.starts_with(b"LOC-")
-        || KNOWN
-            .iter()
-            .any(|known| text.eq_ignore_ascii_case(known.as_bytes()))
+    let mut known = LOCATIONS.iter();
+    // By number too where there is a name for it: nobody is misled by that.
+    known.any(|known| text.eq_ignore_ascii_case(known.as_bytes()))
+        || (0..16).any(|number| text.eq_ignore_ascii_case(format!("LOC-{number}").as_bytes()))
 }
 
 #[cfg(test)]

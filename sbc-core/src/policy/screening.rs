@@ -56,15 +56,25 @@ pub fn screen(
     if caller.calling.is_withheld && caller.asserted.is_empty() {
         return Ok(Some("withheld"));
     }
-    if is_own(&caller.selected.number) {
-        return Ok(Some("owned"));
-    }
     // Who forwards a call shows the number of its caller, not his own (TDR-SIP-036).
-    if caller
-        .trail
-        .diverting()
-        .is_some_and(|number| is_own_diverting(&number.number))
-    {
+    let diverting = caller.trail.diverting();
+    let is_forwarded = diverting.is_some_and(|number| is_own_diverting(&number.number));
+    let shows_other = !caller.calling.is_withheld && !is_own(&caller.calling.number.number);
+    if is_own(&caller.selected.number) {
+        let is_screened = trunk.identity.screens_from && shows_other && !is_forwarded;
+        return match trunk.identity.screening {
+            Screening::Replace if is_screened => {
+                caller.calling.number = caller.selected.clone();
+                caller.calling.display = None;
+                Ok(Some("replaced"))
+            }
+            Screening::Reject if is_screened => {
+                Err(foreign(&caller.calling.number, tenant.name.as_str()))
+            }
+            Screening::Pass | Screening::Replace | Screening::Reject => Ok(Some("owned")),
+        };
+    }
+    if is_forwarded {
         return Ok(Some("forwarded"));
     }
     // At Teams he need not have a number of the customer's: queues, attendants and users without one
@@ -79,14 +89,19 @@ pub fn screen(
             show(caller, plain(pilot));
             Ok(Some("replaced"))
         }
-        (Screening::Reject, _) => Err(Refusal {
-            status: Status::FORBIDDEN,
-            cause: CauseCode::CallerNotAllowed,
-            because: Because::of(format!(
-                "{} is no number of tenant \"{}\"",
-                caller.selected.number, tenant.name
-            )),
-        }),
+        (Screening::Reject, _) => Err(foreign(&caller.selected, tenant.name.as_str())),
+    }
+}
+
+/// The refusal of a number that is not the customer's.
+fn foreign(number: &Number, tenant: &str) -> Refusal {
+    Refusal {
+        status: Status::FORBIDDEN,
+        cause: CauseCode::CallerNotAllowed,
+        because: Because::of(format!(
+            "{} is no number of tenant \"{tenant}\"",
+            number.number
+        )),
     }
 }
 

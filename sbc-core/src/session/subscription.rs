@@ -4,6 +4,10 @@
 //! The subscription is a usage of the dialog of its own. It outlives the peer's BYE, so that a
 //! transferor that leaves at once still hears how the transfer ends, and its end is always told
 //! before a BYE of ours. A NOTIFY that fails ends the subscription and nothing else (SIP-306).
+//!
+//! One NOTIFY at a time: the next waits for the answer to the last, because datagrams that overtake each
+//! other would tell the end before its beginning, which is then refused as out of order. Only where our BYE
+//! leaves at once the end does so too.
 
 use super::link::{Errand, Link, Wanted};
 use super::news::News;
@@ -76,6 +80,8 @@ pub(super) struct Referral {
     pub(super) after: Option<Box<Link>>,
     /// The dialog never had an INVITE usage.
     is_alone: bool,
+    /// Last NOTIFYs of subscriptions that have ended, still without their answer.
+    last_words: usize,
 }
 
 #[derive(Debug)]
@@ -86,6 +92,26 @@ struct Running {
     told: Timestamp,
     /// The other party carries it out, so that it does not end with our side of the call.
     is_relayed: bool,
+    /// A NOTIFY has no answer yet.
+    is_unanswered: bool,
+    /// What is told when it has.
+    owed: Option<Owed>,
+}
+
+/// What a NOTIFY is to say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Owed {
+    /// Where the transfer stands.
+    Progress,
+    /// That it has ended, and why nothing more follows.
+    End(String),
+}
+
+impl Running {
+    /// Whether the end is decided, and only waits to be told.
+    fn is_ending(&self) -> bool {
+        matches!(self.owed, Some(Owed::End(_)))
+    }
 }
 
 impl Referral {
@@ -231,6 +257,8 @@ impl Session {
                 status: Status::TRYING,
                 told: cx.now.mono,
                 is_relayed,
+                is_unanswered: false,
+                owed: None,
             });
             self.notify(cx);
         }
@@ -252,34 +280,36 @@ impl Session {
         let Some(running) = &mut self.referral.running else {
             return;
         };
-        if running.status == status {
+        if running.status == status || running.is_ending() {
             return;
         }
         running.status = status;
-        let pace = match self.style.trunk.preset {
-            Preset::Teams => PACE_OF_TEAMS,
-            Preset::Carrier => PACE,
-        };
-        let due = running.told + pace;
-        match due <= cx.now.mono {
-            true => self.notify(cx),
-            false => self.timers.set(Timer::Referral as usize, due),
-        }
+        self.progress_is_due(cx);
     }
 
     /// The transfer has ended like this; nothing more is told.
     pub(crate) fn refer_ended(&mut self, cx: &mut Cx<'_>, status: Status) {
-        if let Some(running) = &mut self.referral.running {
+        let running = self.referral.running.as_mut();
+        if let Some(running) = running.filter(|running| !running.is_ending()) {
             running.status = status;
             self.last_notify(cx, "noresource");
         }
     }
 
-    /// Our side of the call ends, and with it what we do ourselves.
+    /// Our side of the call ends, and with it what we do ourselves. The end is told before our BYE, whatever has
+    /// its answer (SIP-802).
     pub(super) fn refer_dropped(&mut self, cx: &mut Cx<'_>) {
         let running = self.referral.running.as_ref();
         if running.is_some_and(|running| !running.is_relayed) {
             self.refer_ended(cx, Status::REQUEST_TERMINATED);
+        }
+        if !matches!(self.phase, Phase::Confirmed(_)) {
+            // No BYE of ours follows: what is to be told has its time.
+            return;
+        }
+        let running = self.referral.running.as_mut();
+        if let Some(Owed::End(reason)) = running.and_then(|running| running.owed.take()) {
+            self.end_notify(cx, &reason);
         }
     }
 
@@ -296,10 +326,9 @@ impl Session {
             }
             return;
         };
-        if let (Some(running), Some(status)) = (&mut self.referral.running, status) {
-            running.status = status;
-        }
-        if self.referral.is_running() {
+        let running = self.referral.running.as_mut();
+        if let Some(running) = running.filter(|running| !running.is_ending()) {
+            running.status = status.unwrap_or(running.status);
             self.last_notify(cx, reason);
         }
     }
@@ -350,7 +379,12 @@ impl Session {
         let Some(running) = &mut self.referral.running else {
             return;
         };
+        if running.is_unanswered {
+            running.owed.get_or_insert(Owed::Progress);
+            return self.timers.stop(Timer::Referral as usize);
+        }
         running.told = cx.now.mono;
+        running.is_unanswered = true;
         let until = cx.now.mono + RENEWAL;
         self.timers.set(Timer::Referral as usize, until);
         self.send_notify(cx, format!("active;expires={EXPIRES_S}"));
@@ -358,7 +392,21 @@ impl Session {
 
     /// Tells where the transfer stands, and that nothing more follows.
     fn last_notify(&mut self, cx: &mut Cx<'_>, reason: &str) {
+        if let Some(running) = &mut self.referral.running
+            && running.is_unanswered
+        {
+            running.owed = Some(Owed::End(reason.to_owned()));
+            return self.timers.stop(Timer::Referral as usize);
+        }
+        self.end_notify(cx, reason);
+    }
+
+    /// As [`Self::last_notify`], whatever has its answer.
+    fn end_notify(&mut self, cx: &mut Cx<'_>, reason: &str) {
         self.send_notify(cx, format!("terminated;reason={reason}"));
+        let unanswered = self.referral.running.as_ref();
+        let unanswered = unanswered.is_some_and(|running| running.is_unanswered);
+        self.referral.last_words += 1 + usize::from(unanswered);
         self.unsubscribed(cx);
     }
 
@@ -399,10 +447,39 @@ impl Session {
 
     /// A NOTIFY has its answer, or will never get one (`None`).
     pub(super) fn notify_ended(&mut self, cx: &mut Cx<'_>, status: Option<Status>) {
-        if !status.is_some_and(Status::is_success) {
-            self.unsubscribed(cx);
+        if let Some(left) = self.referral.last_words.checked_sub(1) {
+            // Of a subscription that is over, whatever has begun since.
+            self.referral.last_words = left;
+            return self.tidy_referral(cx);
+        }
+        let running = self.referral.running.as_mut();
+        let owed = running.and_then(|running| {
+            running.is_unanswered = false;
+            running.owed.take()
+        });
+        match (status.is_some_and(Status::is_success), owed) {
+            (false, _) => self.unsubscribed(cx),
+            (true, Some(Owed::Progress)) => self.progress_is_due(cx),
+            (true, Some(Owed::End(reason))) => self.end_notify(cx, &reason),
+            (true, None) => {}
         }
         self.tidy_referral(cx);
+    }
+
+    /// Tells where the transfer stands as soon as the pace allows.
+    fn progress_is_due(&mut self, cx: &mut Cx<'_>) {
+        let Some(running) = &self.referral.running else {
+            return;
+        };
+        let pace = match self.style.trunk.preset {
+            Preset::Teams => PACE_OF_TEAMS,
+            Preset::Carrier => PACE,
+        };
+        let due = running.told + pace;
+        match due <= cx.now.mono {
+            true => self.notify(cx),
+            false => self.timers.set(Timer::Referral as usize, due),
+        }
     }
 
     fn unsubscribed(&mut self, cx: &mut Cx<'_>) {

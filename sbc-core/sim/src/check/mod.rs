@@ -10,6 +10,7 @@ mod exchange;
 mod group;
 mod ice;
 mod leak;
+mod limits;
 mod liveness;
 mod notify;
 mod order;
@@ -245,6 +246,7 @@ impl Checkers {
             Box::new(sound::Sounds::default()),
             Box::new(registration::Registrations::default()),
             Box::new(leak::Leaks),
+            Box::new(limits::Limits::new(&rules)),
             Box::new(liveness::Liveness::new(rules)),
         ];
         list.extend(by_leg);

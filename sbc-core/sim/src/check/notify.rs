@@ -1,6 +1,7 @@
 //! Whoever asks for a transfer and gets 202 is told of its end exactly once, after the 202 and before
 //! a BYE of ours (SIP-802). What another party carries out may end after our BYE, because nobody is kept
-//! waiting for its words: the subscription outlives the session (RFC 5057).
+//! waiting for its words: the subscription outlives the session (RFC 5057). Each NOTIFY waits for the answer to
+//! the last one, unless our BYE follows it at once.
 
 use super::{Checker, End, Rules, Seen, Violation};
 use crate::wire::Wire;
@@ -25,6 +26,10 @@ struct Dialog {
     told: BTreeSet<u32>,
     /// NOTIFYs that said it was the last, by sequence number.
     last: BTreeSet<u32>,
+    /// The NOTIFY of a running subscription that has no answer yet.
+    unanswered: Option<u32>,
+    /// When one left before the last had its answer: allowed if our BYE leaves then too.
+    hasty: Option<(Timestamp, u32)>,
     /// NOTIFYs that were refused or found no way, or whose sender may think so: nothing follows them.
     is_refused: bool,
 }
@@ -56,7 +61,7 @@ impl Checker for Notifies {
             _ => return,
         };
         let text = match is_sent {
-            true => self.sent(wire),
+            true => self.sent(at, wire),
             false => {
                 self.heard(wire);
                 None
@@ -68,6 +73,13 @@ impl Checker for Notifies {
 
     fn finish(&mut self, end: &End<'_>, out: &mut Vec<Violation>) {
         for (call_id, dialog) in &self.dialogs {
+            if let Some((at, number)) = dialog.hasty {
+                out.push(Violation {
+                    at,
+                    rule: "notify",
+                    text: format!("{call_id}: NOTIFY {number} before the answer to the last one"),
+                });
+            }
             if dialog.accepted.len() > dialog.last.len() && !dialog.is_refused {
                 out.push(Violation {
                     at: end.at,
@@ -88,7 +100,7 @@ impl Notifies {
         }
     }
 
-    fn sent(&mut self, wire: &Wire) -> Option<String> {
+    fn sent(&mut self, at: Timestamp, wire: &Wire) -> Option<String> {
         let call_id = wire.call_id().to_owned();
         let (number, method) = wire.cseq()?;
         match (wire.status(), method) {
@@ -108,13 +120,22 @@ impl Notifies {
                 if dialog.last.len() >= dialog.accepted.len() {
                     return Some(format!("{call_id}: NOTIFY {number} after the last one"));
                 }
-                if state.starts_with("terminated") {
+                if dialog.unanswered.is_some() && !dialog.is_refused {
+                    dialog.hasty.get_or_insert((at, number));
+                }
+                let is_last = state.starts_with("terminated");
+                if is_last {
                     dialog.last.insert(number);
                 }
+                dialog.unanswered = (!is_last).then_some(number);
                 None
             }
-            (None, "BYE") if !self.are_relayed => {
-                let dialog = self.dialogs.get(&call_id)?;
+            (None, "BYE") => {
+                let dialog = self.dialogs.get_mut(&call_id)?;
+                dialog.hasty.take_if(|(then, _)| *then == at);
+                if self.are_relayed {
+                    return None;
+                }
                 let is_owed = dialog.last.len() < dialog.accepted.len() && !dialog.is_refused;
                 is_owed.then(|| format!("{call_id}: BYE before the last NOTIFY"))
             }
@@ -126,8 +147,9 @@ impl Notifies {
         let Some(dialog) = self.dialogs.get_mut(wire.call_id()) else {
             return;
         };
-        if let (Some((_, "NOTIFY")), Some(300..)) = (wire.cseq(), wire.status()) {
-            dialog.is_refused = true;
+        if let (Some((number, "NOTIFY")), Some(status @ 200..)) = (wire.cseq(), wire.status()) {
+            dialog.is_refused |= status >= 300;
+            dialog.unanswered.take_if(|waiting| *waiting == number);
         }
     }
 }

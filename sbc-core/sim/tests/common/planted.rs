@@ -56,6 +56,7 @@ impl<F: FnMut(Effect) -> Vec<Effect>> Subject for Tampered<F> {
         let inner = self.inner.residue();
         Residue {
             calls: inner.calls + self.residue.calls,
+            places: inner.places + self.residue.places,
             ..inner
         }
     }

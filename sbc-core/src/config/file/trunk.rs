@@ -361,6 +361,8 @@ fn identity(section: &mut Section<'_>, out: &mut Collector) -> WrittenIdentity {
             out,
         ),
         transport_param: table.boolean("transport_param", out),
+        anonymous_from: table.boolean("anonymous_from", out),
+        screen_from: table.boolean("screen_from", out),
         from_change: table.boolean("from_change", out),
         hides_in_need: table.choice(
             "emergency_privacy",

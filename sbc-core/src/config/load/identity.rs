@@ -16,7 +16,7 @@ impl Load<'_> {
         &mut self,
         title: &str,
         written: &WrittenIdentity,
-        number_form: NumberForm,
+        (number_form, anonymous_from): (NumberForm, bool),
     ) -> IdentityPolicy {
         let usual = IdentityPolicy::default();
         let word = |at: &Option<At<Party>>, usual: Party| at.as_ref().map_or(usual, |at| at.value);
@@ -52,9 +52,24 @@ impl Load<'_> {
                 .on_error
                 .as_ref()
                 .map_or(usual.on_error, |at| at.value),
+            screens_from: written.screen_from.as_ref().is_some_and(|at| at.value),
+            anonymous_from: written
+                .anonymous_from
+                .as_ref()
+                .map_or(anonymous_from, |at| at.value),
             from_change: written.from_change.as_ref().is_some_and(|at| at.value),
             hides_in_need: written.hides_in_need.as_ref().is_some_and(|at| at.value),
         };
+        if let Some(at) = written.screen_from.as_ref().filter(|at| at.value)
+            && policy.screening == Screening::Pass
+        {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!("{title}: identity: screen_from looks at a number whatever it is"),
+                Some("write screening = \"replace\" or \"reject\" too, or remove it".to_owned()),
+            );
+        }
         if let Some(at) = &written.pilot {
             let digits = at.value.strip_prefix('+').unwrap_or(&at.value);
             let is_number =

@@ -103,7 +103,8 @@ impl Load<'_> {
             .registrar
             .as_ref()
             .and_then(|table| self.registrar(&title, written, table, preset));
-        let identity = self.identity(&title, &written.identity, defaults.number_form);
+        let usual = (defaults.number_form, defaults.anonymous_from);
+        let identity = self.identity(&title, &written.identity, usual);
         let is_trusted = chosen(&written.trusted, defaults.trusted);
         let progress = self.progress(&title, &written.progress, preset, is_trusted);
         if preset == Preset::Teams {

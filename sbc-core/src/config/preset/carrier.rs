@@ -45,6 +45,7 @@ pub(in crate::config) fn defaults() -> Defaults {
         send_asserted: true,
         history: HistoryForm::None,
         number_form: NumberForm::Any,
+        anonymous_from: false,
         set_headers: Vec::new(),
         fills_pauses: false,
         media: Profile::carrier,

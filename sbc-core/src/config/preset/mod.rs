@@ -27,6 +27,7 @@ pub(super) struct Defaults {
     pub(super) send_asserted: bool,
     pub(super) history: HistoryForm,
     pub(super) number_form: NumberForm,
+    pub(super) anonymous_from: bool,
     pub(super) set_headers: Vec<(String, String)>,
     pub(super) fills_pauses: bool,
     pub(super) media: fn(RealmId, Family) -> Profile,

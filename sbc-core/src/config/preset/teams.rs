@@ -63,6 +63,7 @@ pub(in crate::config) fn defaults(cloud: Cloud) -> Defaults {
         history: HistoryForm::Pass,
         // Users are looked up by numbers with + and nothing else (TDR-SIP-010, TDR-NUM-002).
         number_form: NumberForm::E164,
+        anonymous_from: false,
         set_headers: vec![(
             "X-MS-SBC".to_owned(),
             concat!("Causeway/SBC/", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -249,7 +249,9 @@ fn shown_in_from<'c>(
     caller: &'c Caller,
     towards: &Towards<'_>,
 ) -> Option<(Number, Option<&'c DisplayName>)> {
-    let wants_hiding = caller.privacy.hides_caller() && !caller.privacy.none;
+    // RFC 3325 leaves From as it came where `id` is asked for; SIPconnect does not.
+    let asks_more = towards.to.identity.anonymous_from && caller.privacy.id;
+    let wants_hiding = (caller.privacy.hides_caller() || asks_more) && !caller.privacy.none;
     let calling = &caller.calling;
     if towards.is_emergency && calling.is_withheld {
         // The network knows whom to call back, even if the caller would not say.
