@@ -540,7 +540,7 @@ impl Writer {
             Some((old, journal)) => {
                 let _ = old.sync();
                 let lost = match is_elsewhere {
-                    true => journal.move_to(new.directory())?,
+                    true => journal.move_to(new.directory(), wall_clock())?,
                     false => Vec::new(),
                 };
                 *old = new;

@@ -162,7 +162,8 @@ impl Journal {
             // Not the latest: the clock may have been ahead.
             alive = time.unwrap_or(alive);
             if let (Some(run), Some(up)) = (told["run"].as_u64(), told["up_ms"].as_u64()) {
-                runs.insert(run, up);
+                let longest = runs.entry(run).or_default();
+                *longest = up.max(*longest);
             }
             let call = |value: &Value| value.as_str()?.parse::<CallId>().ok();
             if let Some(call) = call(&told["end"]) {
@@ -292,6 +293,11 @@ impl Journal {
         format!("{{\"run\":{run},\"up_ms\":{up},{answered}")
     }
 
+    /// The line that says that we live.
+    fn alive(&self, now: UnixTime) -> String {
+        format!("{}\"at\":\"{}\"}}\n", self.stamp(None), now.rfc3339())
+    }
+
     /// Says that we live, forces all to the disk, and writes the file anew if it has grown, or has gone.
     ///
     /// # Errors
@@ -302,11 +308,9 @@ impl Journal {
         let is_gone = named != Some(place(&self.file.metadata()?));
         if is_gone || (self.bytes > USUAL_BYTES && self.bytes > 3 * self.open_bytes) {
             let directory = self.path.parent().unwrap_or(Path::new(".")).to_owned();
-            self.renew(&directory)?;
-        }
-        if !self.open.is_empty() {
-            let stamp = self.stamp(None);
-            self.append(&format!("{stamp}\"at\":\"{}\"}}\n", now.rfc3339()))?;
+            self.renew(&directory, now)?;
+        } else if !self.open.is_empty() {
+            self.append(&self.alive(now))?;
         }
         if self.is_dirty {
             self.file.sync_data()?;
@@ -351,7 +355,7 @@ impl Journal {
     ///
     /// # Errors
     /// What the operating system says of the new place; all is at the old one then.
-    pub(super) fn move_to(&mut self, directory: &Path) -> io::Result<Vec<Lost>> {
+    pub(super) fn move_to(&mut self, directory: &Path, now: UnixTime) -> io::Result<Vec<Lost>> {
         let old = self.path.clone();
         let place = |of: &fs::Metadata| (of.dev(), of.ino());
         let there = fs::metadata(directory.join(FILE)).ok().as_ref().map(place);
@@ -365,7 +369,7 @@ impl Journal {
                 lost
             }
         };
-        self.renew(directory)?;
+        self.renew(directory, now)?;
         if old != self.path
             && let Err(why) = fs::remove_file(&old)
         {
@@ -396,9 +400,9 @@ impl Journal {
 
     /// Writes what is about calls that are up beside the old file, and puts it in its place. A call whose line cannot be
     /// read any more is left out: it has its record at its end, as long as we live.
-    fn renew(&mut self, directory: &Path) -> io::Result<()> {
+    fn renew(&mut self, directory: &Path, now: UnixTime) -> io::Result<()> {
         let (path, beside) = (directory.join(FILE), directory.join("open.journal.new"));
-        let written = self.write_anew(&beside, &path);
+        let written = self.write_anew(&beside, &path, now);
         if written.is_err() {
             // On a full disk it would take the room that is missing.
             let _ = fs::remove_file(&beside);
@@ -423,11 +427,13 @@ impl Journal {
         Ok(())
     }
 
-    /// A file with the lines of all calls that are up and can be read; its length, and where each of them is.
+    /// A file with the lines of all calls that are up and can be read, and one that says until when they were: whoever
+    /// kills us before the next such line makes none of them shorter. Its length, and where each of them is.
     fn write_anew(
         &self,
         beside: &Path,
         path: &Path,
+        now: UnixTime,
     ) -> io::Result<(File, u64, HashMap<CallId, u64>)> {
         let _ = fs::remove_file(beside);
         let mut file = opened(beside)?;
@@ -439,6 +445,11 @@ impl Journal {
             line.push(b'\n');
             file.write_all(&line)?;
             places.insert(*call, at);
+            at += line.len() as u64;
+        }
+        if !places.is_empty() {
+            let line = self.alive(now);
+            file.write_all(line.as_bytes())?;
             at += line.len() as u64;
         }
         file.sync_data()?;
@@ -652,7 +663,7 @@ mod tests {
         place.at += 1 << 20;
         fs::remove_file(old.path().join(FILE)).unwrap();
         fs::create_dir(old.path().join(FILE)).unwrap();
-        journal.move_to(new.path()).unwrap();
+        journal.move_to(new.path(), at(2)).unwrap();
         assert!(journal.has(CallId(1)) && !journal.has(CallId(2)));
         assert_eq!(journal.unread().len(), 2);
         drop(journal);
@@ -669,11 +680,11 @@ mod tests {
         drop(left);
         let (mut journal, _) = open(old.path());
         journal.write(&[up(1)]).unwrap();
-        let found = journal.move_to(new.path()).unwrap();
+        let found = journal.move_to(new.path(), at(2)).unwrap();
         assert_eq!(found.iter().map(|one| one.call.0).collect::<Vec<_>>(), [7]);
         // By another name it is the same place.
         let again = new.path().join(".");
-        assert!(journal.move_to(&again).unwrap().is_empty());
+        assert!(journal.move_to(&again, at(2)).unwrap().is_empty());
         drop(journal);
         assert_eq!(lost(new.path()), [1]);
     }
@@ -808,10 +819,33 @@ mod tests {
         journal.write(&[up(7)]).unwrap();
         journal.tick(at(3)).unwrap();
         assert_eq!(lost(folder.path()), [1, 7]);
-        journal.move_to(other.path()).unwrap();
+        journal.move_to(other.path(), at(3)).unwrap();
         journal.write(&[Note::End(CallId(1))]).unwrap();
         assert_eq!(lost(other.path()), [7]);
         assert_eq!(lost(folder.path()), [0_u128; 0]);
+    }
+
+    #[test]
+    fn a_kill_right_behind_the_file_was_written_anew_makes_no_call_shorter() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = open(folder.path());
+        // Sixteen of them, as the order in which they are written anew is by chance.
+        let calls: Vec<Note> = (0..16).map(up).collect();
+        for call in &calls {
+            journal.write(std::slice::from_ref(call)).unwrap();
+            journal.begun -= Duration::from_secs(10);
+        }
+        journal.begun -= Duration::from_secs(100);
+        journal.renew(folder.path(), at(260)).unwrap();
+        drop(journal);
+        let (_, lost) = open(folder.path());
+        let longest = |one: &Lost| one.record["duration_ms"].as_u64().unwrap();
+        assert_eq!(lost.len(), 16);
+        assert!(
+            lost.iter().all(|one| longest(one) >= 110_000),
+            "{:?}",
+            lost.iter().map(longest).collect::<Vec<_>>()
+        );
     }
 
     #[test]
