@@ -289,6 +289,7 @@ impl Outgoing {
             call_id: self.call_id.as_str().to_owned(),
             protocol: first.map_or(crate::transport::Protocol::Udp, |target| target.protocol),
             remote: None,
+            tls: None,
             first_response_ms: None,
             first_progress_ms: None,
             user_agent: None,
