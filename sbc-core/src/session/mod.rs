@@ -613,13 +613,6 @@ impl Session {
         }
     }
 
-    /// What the handshake agreed on of the connection that a response to our INVITE came on, for the record.
-    pub(crate) fn heard_over(&mut self, id: TransactionId, tls: Option<TlsSuite>) {
-        if matches!(&self.phase, Phase::Outgoing(outgoing) if outgoing.owns(id)) {
-            self.facts.tls = tls;
-        }
-    }
-
     /// A response to a request of ours.
     pub(crate) fn response(
         &mut self,
