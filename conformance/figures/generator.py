@@ -34,6 +34,8 @@ class Call:
         self.status = 0
         self.placed = time.monotonic()
         self.heard = self.ringing = self.answered = self.hung_up = self.over = self.cut = None
+        # When the daemon that had it was killed, as whoever kills it says.
+        self.killed = None
         self.fault = ""
 
 

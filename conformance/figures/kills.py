@@ -17,7 +17,7 @@ import sys
 import time
 
 from bench import machine
-from generator import Generator
+from generator import Call, Generator
 from sbc import Sbc, binary
 
 KILLS = int(os.environ.get("KILLS", "5" if os.environ.get("SHORT") else "60"))
@@ -98,11 +98,11 @@ class Verdict:
         self.ages = collections.defaultdict(list)
 
     def fault(self, what, call, detail=""):
-        ages = [f"{name} {1000 * (call.cut - at):.0f} ms" for name, at in (
+        ages = [f"{name} {1000 * (call.killed - at):.0f} ms" for name, at in (
             ("placed", call.placed), ("first heard", call.heard), ("answered", call.answered), ("hung up", call.hung_up),
-            ("over", call.over)) if at and call.cut]
-        if call.cut and call.heard:
-            self.ages[what].append(call.cut - call.heard)
+            ("over", call.over)) if at and call.killed]
+        if call.killed and call.heard:
+            self.ages[what].append(call.killed - call.heard)
         before = f"; before the kill: {', '.join(ages)}" if ages else ""
         self.faults[what].append(f"{call.id} ({call.kind}, last response {call.status}){before} {detail}")
 
@@ -115,14 +115,19 @@ def near(value, low, high):
     return low - TOLERANCE_S <= value <= high + TOLERANCE_S
 
 
-def judge(call, records, kills, verdict):
+def before_kill(call, at):
+    """How long before its daemon was killed; for ever if it was not. A response may be read a moment after the kill
+    before which it was sent: which kill a call met is told by the daemon that had it, not by the time."""
+    return max(0, call.killed - at) if call.killed and at else float("inf")
+
+
+def judge(call, records, verdict):
     """Holds the records of a call against what its caller knows."""
     if not call.heard and not records:
         return
-    # A response may be read a moment after the kill before which it was sent.
-    since = min((at - call.heard for at in kills if call.heard and at >= call.heard - 0.2), default=float("inf"))
+    since = before_kill(call, call.heard)
     if not records and since < TAKEN_S:
-        verdict.late("taken just before the kill, without a record", max(0, since))
+        verdict.late("taken just before the kill, without a record", since)
         return
     if len(records) != 1:
         verdict.fault("no record" if not records else f"{len(records)} records", call,
@@ -133,8 +138,7 @@ def judge(call, records, kills, verdict):
     if record["called_raw"] != call.called:
         verdict.fault("the wrong number", call, record["called_raw"])
     if call.over:
-        following = next((at for at in kills if at >= call.over), None)
-        before = following - call.over if following else float("inf")
+        before = before_kill(call, call.over)
         if is_cut and before > JUST_S:
             verdict.fault("ended in order, told as cut", call, f"{1000 * before:.0f} ms before the kill")
         elif is_cut:
@@ -161,11 +165,35 @@ def judge(call, records, kills, verdict):
             verdict.late("cut calls told shorter than they were", lasted - length)
 
 
+def prove():
+    """What judges is judged first: calls that were made up, each with the only verdict that is right."""
+    def verdict_of(record, **known):
+        call, verdict = Call(1, "answered", "example.com"), Verdict()
+        call.called, call.state, call.status = "+15550100", "over", 200
+        for name, value in {"heard": 1, "answered": 2, "hung_up": 4, "over": 4, "killed": 9, **known}.items():
+            setattr(call, name, value)
+        judge(call, [{"call": 1, "start": "", "called_raw": call.called, "disposition": "answered", **record}], verdict)
+        return sorted(verdict.faults)
+
+    cut = {"cause": {"code": "restart_lost"}, "duration_ms": 2000}
+    ended = {"cause": {"code": "normal_clearing"}, "duration_ms": 2000}
+    late = "ended in order, told as cut"
+    for what, wanted in (
+            (verdict_of(ended), []), (verdict_of(cut), [late]), (verdict_of(cut, killed=4.05), []),
+            # Its 200 was read after the kill; the kill that follows that moment is the next daemon's.
+            (verdict_of(cut, killed=3.999), []), (verdict_of(cut, killed=None), [late]),
+            (verdict_of(ended | {"duration_ms": 900}), ["the wrong length"]),
+            (verdict_of(ended, over=None, hung_up=None, cut=9, state="cut"), ["cut, told as ended", "the wrong length"])):
+        if what != wanted:
+            raise SystemExit(f"this program judges wrongly: {what} instead of {wanted}")
+
+
 def main():
+    prove()
     random.seed(SEED)
     print(f"{KILLS} times kill -9 under {RATE} calls/s, SEED={SEED}, {binary()}; {machine()}", flush=True)
     sbc = Node()
-    generator, kills = Generator(sbc, RATE, TALK_S), []
+    generator, kills, first = Generator(sbc, RATE, TALK_S), [], 0
     try:
         early = 0
         for number in range(KILLS):
@@ -176,6 +204,9 @@ def main():
             time.sleep(0.2)
             generator.place(False)
             generator.cut(kills[-1])
+            for call in generator.calls[first:]:
+                call.killed = kills[-1]
+            first = len(generator.calls)
             if number % 4 == 3:
                 sbc.start_and_kill(random.uniform(0, 0.08))
                 early += 1
@@ -192,7 +223,7 @@ def main():
 
     verdict, known = Verdict(), {call.id: call for call in generator.calls}
     for call in generator.calls:
-        judge(call, records.pop(call.id, []), kills, verdict)
+        judge(call, records.pop(call.id, []), verdict)
     taken = [call for call in generator.calls if call.heard]
     cut = [call for call in taken if call.state == "cut"]
     for call in generator.calls:

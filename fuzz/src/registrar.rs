@@ -147,6 +147,7 @@ fn flow(peer: u8) -> Flow {
             .parse()
             .unwrap_or_else(|_| SocketAddr::from(([198, 51, 100, 200], 1))),
         identity: None,
+        tls: None,
     }
 }
 

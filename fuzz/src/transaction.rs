@@ -151,6 +151,7 @@ impl Bench {
             local: ([192, 0, 2, 11], 5060).into(),
             remote: ([198, 51, 100, 20], 5060).into(),
             identity: None,
+            tls: None,
         };
         let (now, mint) = (self.now, &mut self.mint);
         self.table.received(now, &flow, message, mint, out, up);

@@ -126,6 +126,7 @@ fn transaction(rounds: u64) {
         local: "192.0.2.11:5060".parse().expect("address"),
         remote: "198.51.100.20:5060".parse().expect("address"),
         identity: None,
+        tls: None,
     };
     let hop = Hop {
         listener: ListenerName::new("l"),

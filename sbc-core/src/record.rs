@@ -1,9 +1,11 @@
 //! The call detail record (OPS-060), and the summary of a call in progress.
 
+mod hidden;
 mod pair;
 mod quality;
 mod targets;
 
+pub use hidden::{KeptNumbers, RecordNumbers};
 pub use pair::{PairEnd, PairRecord};
 pub use quality::{
     BurstRecord, ExtendedRecord, RatingRecord, ReceivedRecord, SentRecord, SrtpFailures,
@@ -16,7 +18,7 @@ use crate::event::TargetFault;
 use crate::id::{CallId, LegId, RealmName, RouteName, TenantName, TrunkName};
 use crate::policy::local_media::Choice;
 use crate::time::UnixTime;
-use crate::transport::Protocol;
+use crate::transport::{Protocol, TlsSuite};
 use media_api::OneWayKind;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -49,6 +51,9 @@ pub struct Record {
     pub billsec: u64,
     /// How much of it one of those who talked had the other on hold, in milliseconds.
     pub held_ms: u64,
+    /// What became of the numbers below, where a customer does not want them kept (OPS-062).
+    #[serde(skip_serializing_if = "KeptNumbers::is_full")]
+    pub numbers: KeptNumbers,
     /// Calling number as received.
     pub calling_raw: String,
     /// Called number as received.
@@ -306,6 +311,9 @@ pub struct LegRecord {
     pub local: SocketAddr,
     /// Peer's address.
     pub remote: SocketAddr,
+    /// Version and cipher suite of its connection; nothing without TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSuite>,
     /// Names in its certificate, where it has shown one (mutual TLS).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub peer_names: Vec<String>,
@@ -338,6 +346,9 @@ pub struct AttemptRecord {
     pub protocol: Protocol,
     /// Address tried, if the name could be resolved.
     pub remote: Option<SocketAddr>,
+    /// Version and cipher suite of the connection that its responses came on; nothing without TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSuite>,
     /// Call-ID of the attempt.
     pub call_id: String,
     /// The peer's product token, from its responses.
@@ -388,8 +399,15 @@ pub struct MediaRecord {
     pub leg: LegId,
     /// Encoding.
     pub codec: Option<String>,
+    /// Packet time that was agreed for what we sent, in milliseconds.
+    pub ptime_ms: Option<u8>,
     /// Whether SRTP was used.
     pub srtp: bool,
+    /// Suite that the two agreed on in SDP (RFC 4568); nothing where a handshake of DTLS makes the keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub srtp_suite: Option<&'static str>,
+    /// How the peer was told of digits last, and told them.
+    pub dtmf: Option<DigitWay>,
     /// Where the peer's media came from.
     pub remote: Option<SocketAddr>,
     /// Where the peer was told to send them, as long as the leg was there.
@@ -422,6 +440,18 @@ pub struct MediaRecord {
     /// What Microsoft wants of the network, on legs with Teams.
     #[serde(rename = "teams_targets", skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetsRecord>,
+}
+
+/// How digits travel on a leg; the values are those of the trunk's `dtmf`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DigitWay {
+    /// As events beside the audio (RFC 4733).
+    Rfc4733,
+    /// In INFO requests.
+    Info,
+    /// As tones in the audio.
+    Inband,
 }
 
 /// One time that a leg's media did not get through to us, or ours to it.

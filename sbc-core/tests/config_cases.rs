@@ -162,6 +162,11 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "[cdr]\nspool = \"/cdr\"\nretention_size = §\"64MiB\"\n[metrics]\n",
     ),
     (
+        Code::MissingKey,
+        "[[tenant]]\n",
+        "[[tenant]]\nrecord_numbers = §\"hashed\"\n",
+    ),
+    (
         Code::Contradiction,
         "[metrics]\n",
         "[limits]\npreempt = false\npreempt_per_minute = §5\n[metrics]\n",

@@ -130,6 +130,7 @@ fn flow(listener: &str, remote: &str, names: &[&str]) -> Flow {
                 server_name: None,
             })
         }),
+        tls: None,
     }
 }
 

@@ -11,7 +11,7 @@ use sbc_core::effect::{Effect, Effects};
 use sbc_core::event::Happened;
 use sbc_core::id::{CommandId, LegId};
 use sbc_core::input::{Answered, Command, Input};
-use sbc_core::record::{LiveMedia, Verdict};
+use sbc_core::record::{DigitWay, LiveMedia, Verdict};
 use sbc_core::report::{explain, quality};
 use sbc_core::sip::Method;
 use std::time::Duration;
@@ -125,6 +125,34 @@ fn an_operator_sees_the_figures_of_a_call_in_progress() {
     assert_eq!(
         call.shard.replies.pop(),
         Some((CommandId(9), Answered::NoSuchCall))
+    );
+}
+
+/// OPS-060: what a leg's connection and its media are protected with, and in which way its digits go.
+#[test]
+fn a_record_says_what_was_agreed_on_for_each_leg() {
+    let mut call = Call::new();
+    let live = figures(&mut call, CommandId(7));
+    let [carrier, teams] = &live.media[..] else {
+        panic!("{live:?}");
+    };
+    assert_eq!((carrier.srtp, carrier.srtp_suite), (false, None));
+    let suite = Some("AES_CM_128_HMAC_SHA1_80");
+    assert_eq!((teams.srtp, teams.srtp_suite), (true, suite));
+    for media in [carrier, teams] {
+        assert_eq!(media.ptime_ms, Some(20));
+        assert_eq!(media.dtmf, Some(DigitWay::Rfc4733));
+    }
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye).message;
+    call.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    let record = call.shard.records.remove(0);
+    assert_eq!(record.ingress.tls, None, "the carrier calls over UDP");
+    let tls = record.egress[0].tls.expect("Teams is called over TLS");
+    assert_eq!(
+        (tls.version(), &*tls.name()),
+        ("TLSv1.3", "TLS_AES_256_GCM_SHA384")
     );
 }
 

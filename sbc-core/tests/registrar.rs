@@ -82,6 +82,7 @@ pub(crate) fn flow_of(id: u64, protocol: Protocol, remote: &str) -> Flow {
         local: "192.0.2.11:5060".parse().unwrap(),
         remote: remote.parse().unwrap(),
         identity: None,
+        tls: None,
     }
 }
 

@@ -74,6 +74,7 @@ impl Bench {
             local: "192.0.2.11:5060".parse().unwrap(),
             remote: self.source,
             identity: None,
+            tls: None,
         };
         let message = parsed(Bytes::from(text.replace('\n', "\r\n")));
         let mut out = Effects::default();

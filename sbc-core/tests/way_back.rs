@@ -26,6 +26,7 @@ fn connection(shard: &Shard, config: &sbc_core::config::Config) -> Flow {
         local: "192.0.2.11:5060".parse().expect("address"),
         remote: "198.51.100.20:40001".parse().expect("address"),
         identity: None,
+        tls: None,
     }
 }
 

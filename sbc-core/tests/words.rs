@@ -3,8 +3,10 @@
 
 use crate::world;
 
+use sbc_core::event::Happened;
 use sbc_core::id::CommandId;
 use sbc_core::input::{Command, Input};
+use sbc_core::record::{KeptNumbers, Record};
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
 use world::call::{Call, callee_request, header};
@@ -94,6 +96,59 @@ fn who_calls_and_what_a_refusal_says_is_in_the_record() {
     ];
     let wanted = ["Busy Here", "LN", "399 x.example \"Not today\"", "PBX/7"];
     assert_eq!(texts.map(|text| text.as_deref()), wanted.map(Some));
+}
+
+/// OPS-062: of a customer that wants it so, no record has a number, nor has what is written ahead of one, and its caller
+/// has no name.
+#[test]
+fn a_customer_may_want_no_numbers_kept() {
+    let (calling, called) = ("+498999998001", "+493023125456");
+    let told = |tenant: &str, before: &str| {
+        let numbers = "numbers = [";
+        let config = CONFIG.replacen(numbers, &format!("{tenant}\n{numbers}"), 1);
+        let mut shard = Shard::with(config_of(&format!("{before}{config}")));
+        let invite = carrier_invite("call", CARRIER_SDP);
+        assert!(invite.contains(calling) && invite.contains(called));
+        shard.carrier_says(&invite);
+        shard.next_response(100);
+        let invite = shard.next_request(Method::Invite).message;
+        let lines = format!("Warning: 399 x.example \"{called} is not here\"\n");
+        shard.teams_says(&response(&invite, "404 Not Found", "b1", &lines, ""));
+        shard.pass(Duration::from_secs(40));
+        let ahead = shard.happened.iter().find_map(|what| match what {
+            Happened::Recorded(record) => Some(Record::clone(record)),
+            _ => None,
+        });
+        [ahead.expect("written ahead"), shard.records.remove(0)]
+    };
+    let full = told("", "");
+    for record in &full {
+        assert_eq!((&*record.calling, &*record.called), (calling, called));
+        assert_eq!(record.calling_name.as_deref(), Some("Ada"));
+    }
+    let key = "[cdr]\nspool = \"/cdr\"\nnumber_key = { env = \"KEY\" }\n";
+    let cut = told("record_numbers = \"cut\"", "");
+    let hashed = told("record_numbers = \"hashed\"", key);
+    for record in cut.iter().chain(&hashed) {
+        let text = format!("{record:?}");
+        for secret in [&calling[1..], &called[1..], "Ada"] {
+            assert!(!text.contains(secret), "{secret}: {text}");
+        }
+    }
+    let [_, cut] = cut;
+    assert_eq!(cut.numbers, KeptNumbers::Cut);
+    assert_eq!(
+        (&*cut.calling, &*cut.called),
+        ("+498999998xxx", "+493023125xxx")
+    );
+    let warning = cut.egress[0].warning.as_deref();
+    assert_eq!(warning, Some("399 x.example \"+493023125xxx is not here\""));
+    let [ahead, hashed] = hashed;
+    assert_eq!(hashed.numbers, KeptNumbers::Hashed);
+    assert_eq!(hashed.called.len(), "hmac:".len() + 32);
+    assert_eq!(ahead.called, hashed.called, "the same name each time");
+    assert_ne!(hashed.calling, hashed.called);
+    assert_eq!(hashed.calling, hashed.calling_raw);
 }
 
 #[test]

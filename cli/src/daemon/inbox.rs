@@ -337,6 +337,7 @@ mod tests {
                 local: address,
                 remote: address,
                 identity: None,
+                tls: None,
             },
             message: Message::parse(text.to_owned().into(), &Limits::default()).unwrap(),
         }

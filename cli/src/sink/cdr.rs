@@ -6,17 +6,20 @@
 //! wait in memory, up to a bound; beyond it they are counted as lost. Where they are mandatory, no new calls are to be
 //! taken meanwhile: whoever takes them hears of it.
 
+mod force;
 mod journal;
 mod pace;
 pub mod ship;
 pub mod shipped;
 mod spool;
+mod told;
 
 pub(crate) use spool::{CURRENT, closed_files};
 
 use super::ending::end;
 use crate::sink::log::{Log, wall_clock};
 use crate::sink::metrics::Metrics;
+use force::Forcer;
 use journal::{Journal, Lost, Note};
 use pace::{Pace, Urgent};
 use sbc_core::config::CdrSpool;
@@ -25,7 +28,7 @@ use sbc_core::record::Record;
 use shipped::Owed;
 use spool::{Spool, Steady};
 use std::collections::{HashSet, VecDeque};
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -123,6 +126,17 @@ impl Cdr {
         metrics: Arc<Metrics>,
         log: Log,
     ) -> io::Result<(Self, CdrWriter)> {
+        Self::start_on(spool, metrics, log, File::sync_data)
+    }
+
+    /// As [`Self::start`], with what forces a file to the disk.
+    fn start_on(
+        spool: &CdrSpool,
+        metrics: Arc<Metrics>,
+        log: Log,
+        force: impl Fn(&File) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<(Self, CdrWriter)> {
+        let forcer = Forcer::start(log.clone(), force)?;
         let (queue, orders) = mpsc::sync_channel(QUEUE);
         let shared = Shared {
             metrics,
@@ -133,7 +147,7 @@ impl Cdr {
             owed: Owed::default(),
             refuses: Arc::default(),
         };
-        let mut writer = Writer::new(spool.clone(), shared.clone());
+        let mut writer = Writer::new(spool.clone(), shared.clone(), forcer);
         if let Err(why) = writer.open() {
             if spool.is_mandatory {
                 return Err(why);
@@ -181,8 +195,9 @@ impl Cdr {
         self.lines(Arc::clone(record) as Arc<dyn Lines>);
     }
 
-    /// Queues what is known of a call that has begun, changed or ended. It is written at once if nothing else has to
-    /// be, so that a daemon that is killed leaves it behind.
+    /// Queues what is known of a call that has begun, changed or ended. That it has begun or ended is written at once if
+    /// nothing else has to be, so that a daemon that is killed leaves it behind; of an answer a few milliseconds of the
+    /// call are lost at most, which are not worth to be woken for.
     pub fn open(&self, record: &Arc<Record>) {
         // Ordering: a bound need not be exact.
         if self.shared.opening.load(Ordering::Relaxed) >= OPEN_QUEUE {
@@ -195,7 +210,7 @@ impl Cdr {
             .is_err()
         {
             self.shared.opening.fetch_sub(1, Ordering::Relaxed);
-        } else {
+        } else if record.setup_ms.is_none() || record.end.is_some() {
             self.shared.urgent.tell(&self.writer);
         }
     }
@@ -260,6 +275,7 @@ impl CdrWriter {
 struct Writer {
     wanted: CdrSpool,
     shared: Shared,
+    forcer: Forcer,
     files: Option<(Spool, Journal)>,
     unwritten: VecDeque<Box<str>>,
     /// Calls whose records are among these.
@@ -277,10 +293,11 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(wanted: CdrSpool, shared: Shared) -> Self {
+    fn new(wanted: CdrSpool, shared: Shared, forcer: Forcer) -> Self {
         Self {
             wanted,
             shared,
+            forcer,
             files: None,
             unwritten: VecDeque::new(),
             ended: Vec::new(),
@@ -296,6 +313,7 @@ impl Writer {
     /// Opens the files, and writes the records of the calls that a crash has ended.
     fn open(&mut self) -> io::Result<()> {
         let spool = Spool::open(&self.wanted)?;
+        spool.mend_closed();
         let (journal, lost) = Journal::open(spool.directory())?;
         self.files = Some((spool, journal));
         for one in &lost {
@@ -413,6 +431,24 @@ impl Writer {
         if let Some((_, journal)) = &mut self.files {
             journal.finish();
         }
+        self.force();
+        self.forcer.finish();
+    }
+
+    /// Gives what was written to whoever forces it to the disk, and does not wait for that.
+    fn force(&mut self) {
+        let Some((spool, journal)) = &mut self.files else {
+            return;
+        };
+        let files = spool.unforced().and_then(|mut files| {
+            files.append(&mut journal.unforced()?);
+            Ok(files)
+        });
+        match files {
+            Ok(files) if files.is_empty() => {}
+            Ok(files) => journal.given(self.forcer.give(files)),
+            Err(why) => self.shared.log.error("cdr_sync", why).send(),
+        }
     }
 
     /// Tells whoever takes calls, whenever that changes.
@@ -500,8 +536,8 @@ impl Writer {
         };
         let done = spool
             .tick(now)
-            .and_then(|()| spool.sync())
-            .and_then(|()| journal.tick(now));
+            .and_then(|()| spool.look())
+            .and_then(|()| journal.tick(now, &self.forcer));
         if let Err(why) = done {
             log.error("cdr_sync", why).send();
         }
@@ -519,6 +555,10 @@ impl Writer {
                     .send(),
                 Err(why) => log.error("cdr_remove", why).send(),
             }
+        }
+        // A disk that is not done yet is given the next a second later.
+        if self.forcer.is_idle() {
+            self.force();
         }
     }
 
@@ -538,9 +578,13 @@ impl Writer {
         let is_elsewhere = to.directory != self.wanted.directory;
         let moved = Spool::open(&to).and_then(|new| match &mut self.files {
             Some((old, journal)) => {
-                let _ = old.sync();
+                if self.forcer.is_idle()
+                    && let Ok(files) = old.unforced()
+                {
+                    self.forcer.give(files);
+                }
                 let lost = match is_elsewhere {
-                    true => journal.move_to(new.directory())?,
+                    true => journal.move_to(new.directory(), wall_clock())?,
                     false => Vec::new(),
                 };
                 *old = new;
@@ -685,6 +729,45 @@ mod tests {
         let (_, writer, _) = started(after.path());
         writer.finish();
         assert_eq!(lines(after.path()).len(), 3);
+    }
+
+    /// OPS-060: a disk takes seconds to be sure of what it has, and whoever is killed meanwhile has told all the same.
+    #[test]
+    fn what_happens_while_the_disk_is_forced_is_written_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
+        let (release, held) = mpsc::channel::<()>();
+        let (begins, has_begun) = mpsc::channel();
+        let force = move |_: &File| {
+            let _ = begins.send(());
+            // It ends once nobody holds it any more.
+            let _ = held.recv();
+            Ok(())
+        };
+        let (cdr, writer) = Cdr::start_on(&spool(folder.path()), metrics, log, force).unwrap();
+        let goes_on = |call| {
+            let record = Record {
+                end: None,
+                ..fixture::record(call)
+            };
+            cdr.open(&Arc::new(record));
+        };
+        goes_on(1);
+        has_begun.recv_timeout(Duration::from_secs(30)).unwrap();
+        goes_on(2);
+        cdr.record(&Arc::new(fixture::record(1)));
+        let has = |name: &str, call: u128| {
+            let text = fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+            text.contains(&CallId(call).to_string())
+        };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !has("open.journal", 2) || !has(CURRENT, 1) {
+            assert!(Instant::now() < deadline);
+            thread::yield_now();
+        }
+        drop(release);
+        writer.finish();
     }
 
     #[test]

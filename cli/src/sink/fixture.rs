@@ -3,7 +3,7 @@
 use sbc_core::cause::{Because, Cause, CauseCode, EndedBy};
 use sbc_core::id::{CallId, LegId, TenantName, TrunkName};
 use sbc_core::record::{
-    AttemptRecord, Disposition, LegRecord, MediaRecord, ReceivedRecord, Record,
+    AttemptRecord, Disposition, KeptNumbers, LegRecord, MediaRecord, ReceivedRecord, Record,
 };
 use sbc_core::time::UnixTime;
 use sbc_core::transport::Protocol;
@@ -22,6 +22,7 @@ pub(crate) fn record(call: u128) -> Record {
         end: Some(UnixTime::from_micros(1_768_471_262_000_000)),
         billsec: 60,
         held_ms: 0,
+        numbers: KeptNumbers::Full,
         calling_raw: "+441632960001".to_owned(),
         calling_name: None,
         called_raw: "+441632960002".to_owned(),
@@ -46,6 +47,7 @@ pub(crate) fn record(call: u128) -> Record {
             protocol: Protocol::Udp,
             local: "192.0.2.9:5060".parse().unwrap(),
             remote: "192.0.2.1:5060".parse().unwrap(),
+            tls: None,
             peer_names: Vec::new(),
             call_id: format!("a-{call}"),
             from_tag: None,
@@ -86,6 +88,7 @@ pub(crate) fn attempt(leg: u8, trunk: &str, status: Option<u16>) -> AttemptRecor
         host: "sip.example.com".to_owned(),
         protocol: Protocol::Tls,
         remote: None,
+        tls: None,
         call_id: format!("b-{leg}"),
         user_agent: None,
         started_ms: 0,
@@ -109,7 +112,10 @@ pub(crate) fn media(leg: u8) -> MediaRecord {
     MediaRecord {
         leg: LegId(leg),
         codec: None,
+        ptime_ms: Some(20),
         srtp: true,
+        srtp_suite: None,
+        dtmf: None,
         remote: None,
         local: None,
         packets_in: 90,

@@ -79,6 +79,7 @@ fn flow(id: u64, protocol: Protocol, remote: SocketAddr, actor: Actor) -> Flow {
                 server_name: Some(server.to_owned()),
             })
         }),
+        tls: None,
     }
 }
 

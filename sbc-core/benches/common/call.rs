@@ -100,6 +100,7 @@ fn flow(id: u64, local: &str, remote: &str) -> Flow {
         local,
         remote: remote.parse().expect("address"),
         identity: None,
+        tls: None,
     }
 }
 

@@ -137,6 +137,7 @@ impl Net {
             local: topology::listener_address(Protocol::Udp),
             remote: topology::peer(actor).address,
             identity: None,
+            tls: None,
         }
     }
 
@@ -297,6 +298,7 @@ impl Net {
             ),
             remote: hop.remote,
             identity,
+            tls: None,
         };
         let connection = Connection::new(actor.unwrap_or(0), flow, Some(hop.key()), None, now);
         self.connections.insert(id, connection);
@@ -352,6 +354,7 @@ impl Net {
             local: topology::listener_address(peer.protocol),
             remote: SocketAddr::new(peer.address.ip(), 40_000 + id as u16),
             identity,
+            tls: None,
         };
         let name = server_name.map(str::to_owned);
         self.connections

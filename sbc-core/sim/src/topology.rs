@@ -33,6 +33,7 @@ use sbc_core::id::{
 };
 use sbc_core::locate::{FamilyOrder, Kind, Question, Record};
 use sbc_core::media::{Dtmf, HoldForm, Ice, Lends, Profile};
+use sbc_core::record::RecordNumbers;
 use sbc_core::sip::Method;
 use sbc_core::transport::Protocol;
 use std::collections::BTreeMap;
@@ -492,6 +493,7 @@ fn tenant(index: usize) -> (TenantName, Arc<Tenant>) {
         elins: Vec::new(),
         elin_from_location: false,
         elin_callback: Duration::ZERO,
+        record_numbers: RecordNumbers::Full,
         users: Users::default(),
         name: name.clone(),
         numbers: vec![NumberRange {

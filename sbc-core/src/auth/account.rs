@@ -82,6 +82,16 @@ impl Password {
         Self(octets)
     }
 
+    /// The sum that only whoever knows it can make of these octets (HMAC-SHA-256).
+    pub fn authenticates(&self, octets: &[u8]) -> [u8; 32] {
+        // RFC 2104 takes keys of any length, and so does this.
+        let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.0) else {
+            return [0; 32];
+        };
+        mac.update(octets);
+        mac.finalize().into_bytes().into()
+    }
+
     /// The octets, for computing digests and nothing else.
     pub(super) fn expose(&self) -> &[u8] {
         &self.0

@@ -15,6 +15,7 @@ use crate::id::LegId;
 use crate::media::Dtmf;
 use crate::plane::Cx;
 use crate::policy::crossing::Pressed;
+use crate::record::DigitWay;
 use crate::sip::Method;
 use media_api::{Dialled, Digit, Intake, Signal};
 
@@ -223,6 +224,16 @@ impl Call {
 }
 
 impl Leg {
+    /// How digits travel on it, for the record.
+    pub(super) fn digit_way(&self) -> Option<DigitWay> {
+        match self.means() {
+            Means::Events => Some(DigitWay::Rfc4733),
+            Means::Info => Some(DigitWay::Info),
+            Means::Tones => Some(DigitWay::Inband),
+            Means::Other => None,
+        }
+    }
+
     fn info(&self) -> Info {
         let allow = &self.session.style().trunk.allow;
         self.keys.info(allow.contains(&Method::Info))

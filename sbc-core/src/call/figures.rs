@@ -1,6 +1,6 @@
 //! Figures of the relay: in the record, asked for while the call goes on, and one-way audio.
 
-use super::Call;
+use super::{Call, Leg};
 use crate::config::Preset;
 use crate::effect::Effect;
 use crate::id::{CommandId, LegId};
@@ -11,7 +11,8 @@ use crate::record::{
 };
 use crate::time::Now;
 use media_api::{
-    DropReason, EndpointId, EndpointStats, OneWayKind, Protection, SessionStats, StreamStats,
+    Content, DropReason, EndpointId, EndpointStats, NegotiatedStream, OneWayKind, Protection,
+    SessionStats, StreamStats,
 };
 
 /// Faults that a record tells one by one; a connection that comes and goes has many.
@@ -59,17 +60,28 @@ impl Call {
     ) -> impl Iterator<Item = MediaRecord> + 'a {
         let id = LegId(self.media.leg_of(endpoint.endpoint).0);
         let leg = self.legs.get(&id);
-        let is_srtp = leg
-            .and_then(|leg| leg.image.latest())
-            .is_some_and(|agreed| {
-                let mut streams = agreed.negotiated().streams.iter().flatten();
-                streams.any(|stream| !matches!(stream.protection, Protection::None))
-            });
+        let agreed = leg.and_then(|leg| leg.image.latest());
+        let mut streams = agreed
+            .iter()
+            .flat_map(|agreed| &agreed.negotiated().streams);
+        let agreed = streams.find_map(Option::as_ref);
+        let is_srtp = agreed.is_some_and(|own| !matches!(own.protection, Protection::None));
+        let srtp_suite = agreed.and_then(|own| match &own.protection {
+            Protection::Sdes { local, .. } => Some(local.suite().name()),
+            // Which one a handshake chose is known to the relay alone.
+            Protection::None | Protection::Dtls(_) => None,
+        });
+        let is_rtp = |own: &&NegotiatedStream| own.content == Content::Rtp;
+        let ptime_ms = agreed.filter(is_rtp).map(|own| own.ptime_ms);
+        let dtmf = leg.and_then(Leg::digit_way);
         let local = leg.and_then(|leg| leg.image.local()).map(|own| own.rtp);
         let is_teams = leg.is_some_and(|leg| leg.session.style().trunk.preset == Preset::Teams);
         endpoint.streams.iter().map(move |stream| MediaRecord {
             targets: is_teams.then(|| TargetsRecord::of(stream)).flatten(),
             local,
+            ptime_ms,
+            srtp_suite,
+            dtmf,
             ..media_record(id, is_srtp, stream)
         })
     }
@@ -103,7 +115,10 @@ fn media_record(leg: LegId, srtp: bool, stream: &StreamStats) -> MediaRecord {
     MediaRecord {
         leg,
         codec: stream.codec.as_deref().map(str::to_owned),
+        ptime_ms: None,
         srtp,
+        srtp_suite: None,
+        dtmf: None,
         remote: stream.source,
         local: None,
         packets_in: stream.received_packets,

@@ -61,7 +61,7 @@ use crate::session::{Ending, LegStyle, Said, Session, SessionEvent};
 use crate::sip::header::Reason;
 use crate::sip::{HeaderName, Message, Status};
 use crate::time::{Now, Timestamp};
-use crate::transport::{Flow, FlowFault};
+use crate::transport::{Flow, FlowFault, TlsSuite};
 use crate::trouble::Trouble;
 pub(crate) use bill::Bill;
 use bill::Bills;
@@ -448,15 +448,16 @@ impl Call {
         self.places.iter()
     }
 
-    /// A response to a request of one of the legs.
+    /// A response to a request of one of the legs, and what the handshake of its connection agreed on.
     pub(crate) fn response(
         &mut self,
         cx: &mut Cx<'_>,
         leg: LegId,
-        id: TransactionId,
+        (id, tls): (TransactionId, Option<TlsSuite>),
         message: &Message,
     ) {
         self.with_session(cx, leg, |session, cx, up| {
+            session.heard_over(id, tls);
             session.response(cx, id, message, up)
         });
     }

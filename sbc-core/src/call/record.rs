@@ -11,8 +11,8 @@ use crate::policy::identity::Caller;
 use crate::policy::response;
 use crate::policy::session_id::Ends;
 use crate::record::{
-    AttemptRecord, ConversationRecord, Disposition, LegRecord, PartyRecord, Record, TransferKind,
-    TransferOutcome, TransferRecord,
+    AttemptRecord, ConversationRecord, Disposition, KeptNumbers, LegRecord, PartyRecord, Record,
+    TransferKind, TransferOutcome, TransferRecord,
 };
 use crate::report::{name_in_contact, said_by_microsoft};
 use crate::session::{Rejection, Session, printable};
@@ -45,6 +45,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         end: None,
         billsec: 0,
         held_ms: 0,
+        numbers: KeptNumbers::Full,
         calling_raw: admitted.caller.calling.number.raw.clone(),
         calling_name: calling_name(caller),
         called_raw: admitted.called_raw.clone(),
@@ -72,6 +73,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
             protocol: admitted.flow.protocol,
             local: admitted.flow.local,
             remote: admitted.flow.remote,
+            tls: admitted.flow.tls,
             peer_names: match &admitted.flow.identity {
                 Some(identity) => identity.names.clone(),
                 None => Vec::new(),
@@ -170,6 +172,7 @@ pub(super) fn attempt(
         host: facts.host.clone(),
         protocol: facts.protocol,
         remote: facts.remote,
+        tls: facts.tls,
         call_id: facts.call_id.clone(),
         user_agent: None,
         started_ms,
@@ -243,6 +246,7 @@ fn refreshed(call: &mut Call, leg: LegId) -> Option<&mut AttemptRecord> {
     attempt.host = facts.host;
     attempt.protocol = facts.protocol;
     attempt.remote = facts.remote;
+    attempt.tls = facts.tls;
     attempt.first_response_ms = facts.first_response_ms;
     attempt.first_progress_ms = facts.first_progress_ms;
     attempt.given_up = facts.given_up;
@@ -320,7 +324,7 @@ pub(super) fn tell(call: &mut Call, cx: &mut Cx<'_>) {
     for leg in legs {
         refreshed(call, leg);
     }
-    let record = Arc::new(call.record.clone());
+    let record = Arc::new(call.record.clone().kept(&cx.plane.config));
     cx.out.emit(Some(call.id), None, Happened::Recorded(record));
 }
 

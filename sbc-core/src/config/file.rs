@@ -18,6 +18,7 @@ use super::user;
 use super::value;
 use super::written::*;
 use super::{MediaBackend, VerifyClient};
+use crate::record::KeptNumbers;
 use crate::transport::Protocol;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -158,6 +159,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
                 interim: section.parsed("interim", value::duration, out),
                 mandatory: section.boolean("mandatory", out),
                 pairs: section.boolean("pairs", out),
+                number_key: secret(&mut section, "number_key", out),
                 ship: ship(&mut section, out),
             });
             section.finish(&[], out);
@@ -514,6 +516,12 @@ const PROTOCOLS: [(&str, Protocol); 3] = [
     ("tls", Protocol::Tls),
 ];
 
+const KEPT_NUMBERS: [(&str, KeptNumbers); 3] = [
+    ("full", KeptNumbers::Full),
+    ("cut", KeptNumbers::Cut),
+    ("hashed", KeptNumbers::Hashed),
+];
+
 fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> WrittenTenant {
     let tenant = WrittenTenant {
         name,
@@ -532,6 +540,7 @@ fn tenant(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Wr
         graph: msgraph::read(&mut section, out),
         users: user::read(&mut section, out),
         limits: limit::limits(&mut section, out),
+        record_numbers: section.choice("record_numbers", &KEPT_NUMBERS, &[], out),
     };
     section.finish(&["default_cli", "labels", "schedule"], out);
     tenant

@@ -2,6 +2,7 @@
 
 use crate::config::{CallLimits, Elin, Users};
 use crate::id::TenantName;
+use crate::record::RecordNumbers;
 use std::time::Duration;
 
 /// A customer: its numbers and limits. Trunks and routes name their tenant.
@@ -27,6 +28,8 @@ pub struct Tenant {
     pub users: Users,
     /// Its limits.
     pub limits: CallLimits,
+    /// How records of its calls show numbers.
+    pub record_numbers: RecordNumbers,
 }
 
 impl Tenant {

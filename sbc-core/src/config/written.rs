@@ -25,6 +25,7 @@ use super::{
 };
 use crate::locate::FamilyOrder;
 use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
+use crate::record::KeptNumbers;
 use crate::transport::Protocol;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -151,6 +152,7 @@ pub(super) struct WrittenTenant {
     pub(super) graph: Option<WrittenGraph>,
     pub(super) users: WrittenUsers,
     pub(super) limits: WrittenLimits,
+    pub(super) record_numbers: Option<At<KeptNumbers>>,
 }
 
 impl WrittenTenant {
@@ -402,6 +404,8 @@ pub(super) struct WrittenCdr {
     pub(super) interim: Option<At<Duration>>,
     pub(super) mandatory: Option<At<bool>>,
     pub(super) pairs: Option<At<bool>>,
+    /// What makes names of numbers, for those who want no others kept.
+    pub(super) number_key: Option<At<Secret>>,
     pub(super) ship: Option<WrittenShip>,
 }
 

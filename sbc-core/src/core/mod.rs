@@ -591,13 +591,14 @@ impl Core {
                     owner: Owner::Leg(call, leg),
                     message,
                     flow,
+                    tls,
                 } => {
                     if self.calls.contains_key(&call) {
                         self.with_call(now, call, out, |call, cx| {
                             if asks_for_pause(&message) && call.is_with_teams(leg) {
                                 cx.out.push(Effect::RetireFlow(flow));
                             }
-                            call.response(cx, leg, id, &message);
+                            call.response(cx, leg, (id, tls), &message);
                         });
                     } else if message.status().is_some_and(Status::is_success) {
                         // The answer to a call that is gone: its ACK was lost (SIP-212), or
@@ -641,6 +642,7 @@ impl Core {
                     owner: Owner::Registration(registration),
                     message,
                     flow,
+                    ..
                 } => {
                     self.keep_up(now, out, |upkeep, cx| {
                         upkeep

@@ -173,6 +173,7 @@ fn flow(listener: &Listener, source: IpAddr, identity: Option<PeerIdentity>) -> 
         local: listener.bind,
         remote: SocketAddr::new(source, listener.protocol.default_port()),
         identity: identity.map(Arc::new),
+        tls: None,
     }
 }
 

@@ -102,6 +102,7 @@ impl Scene {
                 local: listener.bind,
                 remote,
                 identity: None,
+                tls: None,
             },
             is_flow_alive: true,
             instance: None,

@@ -71,7 +71,7 @@ use crate::sip::header::{Contact, Reason, SessionId};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, SipUri, Status, Token};
 use crate::time::Timestamp;
 use crate::transaction::Owner;
-use crate::transport::{Flow, FlowFault, Protocol};
+use crate::transport::{Flow, FlowFault, Protocol, TlsSuite};
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use link::Wanted;
@@ -330,6 +330,8 @@ pub struct PeerFacts {
     pub protocol: Protocol,
     /// Address.
     pub remote: Option<SocketAddr>,
+    /// What the handshake of the connection agreed on that its INVITE came on, or the responses to ours.
+    pub tls: Option<TlsSuite>,
     /// From INVITE to the first response in milliseconds.
     pub first_response_ms: Option<u64>,
     /// From INVITE to the first 101–199 in milliseconds.
@@ -366,6 +368,7 @@ impl PeerFacts {
             call_id: printable(&call_id),
             protocol: flow.protocol,
             remote: Some(flow.remote),
+            tls: flow.tls,
             first_response_ms: None,
             first_progress_ms: None,
             given_up: Vec::new(),

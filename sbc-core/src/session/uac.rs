@@ -37,7 +37,7 @@ use crate::sip::{
 };
 use crate::stir::Vouched;
 use crate::time::Timestamp;
-use crate::transport::{FlowFault, Hop};
+use crate::transport::{FlowFault, Hop, TlsSuite};
 use crate::trouble::Trouble;
 use crate::trunk::{Binding, Place};
 use bytes::Bytes;
@@ -289,6 +289,7 @@ impl Outgoing {
             call_id: self.call_id.as_str().to_owned(),
             protocol: first.map_or(crate::transport::Protocol::Udp, |target| target.protocol),
             remote: None,
+            tls: None,
             first_response_ms: None,
             first_progress_ms: None,
             user_agent: None,
@@ -554,6 +555,13 @@ impl Outgoing {
 }
 
 impl Session {
+    /// What the handshake agreed on of the connection that a response to our INVITE came on, for the record.
+    pub(crate) fn heard_over(&mut self, id: TransactionId, tls: Option<TlsSuite>) {
+        if matches!(&self.phase, Phase::Outgoing(outgoing) if outgoing.owns(id)) {
+            self.facts.tls = tls;
+        }
+    }
+
     /// No response at all within the trunk's limit: the next target gets its chance, and what this
     /// one may still answer is ended when it comes.
     pub(super) fn response_timeout(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {

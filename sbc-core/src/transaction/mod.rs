@@ -22,7 +22,7 @@ use crate::effect::{Effect, Effects};
 use crate::id::{CallId, FlowId, LegId, TransactionId};
 use crate::sip::{HeaderName, Message};
 use crate::tally::{CountedMethod, TrunkTally};
-use crate::transport::{Flow, FlowFault, Hop};
+use crate::transport::{Flow, FlowFault, Hop, TlsSuite};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -96,6 +96,8 @@ pub enum Indication {
         message: Message,
         /// What it arrived on.
         flow: FlowId,
+        /// What the handshake of that agreed on; `None` without TLS.
+        tls: Option<TlsSuite>,
     },
     /// A request of ours got no final response in time; counts as 408 (SIP-210).
     TimedOut {

@@ -511,12 +511,13 @@ impl Table {
             Machine::InviteServer(_) | Machine::Server(_) => (Verdict::Quiet, None),
         };
         if verdict == Verdict::Tell {
-            let (owner, flow) = (entry.owner, flow.id);
+            let (owner, tls, flow) = (entry.owner, flow.tls, flow.id);
             up.push(Indication::Response {
                 id,
                 owner,
                 message,
                 flow,
+                tls,
             });
         }
         if let Some(cancel) = cancel {

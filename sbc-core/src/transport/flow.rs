@@ -1,6 +1,6 @@
 //! What a message arrived on.
 
-use super::TlsHop;
+use super::{TlsHop, TlsSuite};
 use crate::id::{FlowId, ListenerName, TlsContextName};
 use serde::{Serialize, Serializer};
 use std::fmt;
@@ -73,6 +73,8 @@ pub struct Flow {
     pub remote: SocketAddr,
     /// Who the peer proved to be; `None` without TLS or without client certificate.
     pub identity: Option<Arc<PeerIdentity>>,
+    /// What its handshake agreed on; `None` without TLS.
+    pub tls: Option<TlsSuite>,
 }
 
 /// A peer's identity after its certificate chain was verified.

@@ -6,9 +6,11 @@ mod hop;
 pub mod nat;
 pub mod overload;
 pub mod stun;
+mod tls;
 pub mod via;
 
 pub use flow::{
     CertificateFault, CertificateRefusal, Flow, FlowFault, FlowKey, PeerIdentity, Protocol,
 };
 pub use hop::{Hop, TlsHop};
+pub use tls::TlsSuite;

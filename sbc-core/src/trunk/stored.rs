@@ -124,6 +124,7 @@ impl Stored {
             local: self.local,
             remote: self.remote,
             identity: None,
+            tls: None,
         };
         if !is_its_own || !ingress::admits_flow(config, trunk, &flow) {
             return None;

@@ -473,6 +473,7 @@ pub fn carrier_flow() -> Flow {
         local: "192.0.2.11:5060".parse().expect("address"),
         remote: CARRIER.parse().expect("address"),
         identity: None,
+        tls: None,
     }
 }
 
@@ -488,6 +489,7 @@ pub fn teams_flow() -> Flow {
             names: vec!["sip.pstnhub.microsoft.com".to_owned()],
             server_name: Some("sbc1.contoso.example".to_owned()),
         })),
+        tls: Some(sbc_core::transport::TlsSuite(0x1302)),
     }
 }
 

@@ -6,12 +6,12 @@
 
 use super::admission::Room;
 use super::stream::{self, Connection};
-use super::tls::{Chain, Proven, Refusal, Shown, TlsContext, Verdict, shown, turns_away};
+use super::tls::{Chain, Proven, Refusal, Shown, TlsContext, Verdict, shown, suite_of, turns_away};
 use super::{Shared, State, options};
 use crate::sink::metrics::{AskedName, Direction};
 use sbc_core::config::{Config, Listener, Preset, Trunk};
 use sbc_core::id::{ListenerName, TlsContextName};
-use sbc_core::transport::{Flow, PeerIdentity, Protocol};
+use sbc_core::transport::{Flow, PeerIdentity, Protocol, TlsSuite};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -99,9 +99,10 @@ fn accepted(shared: &Arc<Shared>, name: &ListenerName, stream: TcpStream, remote
                 let shaken = handshake(&shared_in_task, &state, &peer, stream).await;
                 drop(shaking);
                 if let Some((stream, identity)) = shaken {
-                    let chain = stream.get_ref().1.peer_certificates();
-                    let seen = shown(chain.unwrap_or_default());
-                    serve(&shared_in_task, &state, &peer, stream, identity, seen).await;
+                    let (_, connection) = stream.get_ref();
+                    let seen = shown(connection.peer_certificates().unwrap_or_default());
+                    let proven = (identity, suite_of(connection));
+                    serve(&shared_in_task, &state, &peer, stream, proven, seen).await;
                 }
             }
             Protocol::Tcp | Protocol::Udp => {
@@ -110,7 +111,7 @@ fn accepted(shared: &Arc<Shared>, name: &ListenerName, stream: TcpStream, remote
                     &state,
                     &peer,
                     stream,
-                    None,
+                    (None, None),
                     Shown::default(),
                 )
                 .await;
@@ -130,7 +131,7 @@ async fn serve(
     state: &State,
     peer: &Peer,
     io: impl AsyncRead + AsyncWrite + Unpin,
-    identity: Option<Arc<PeerIdentity>>,
+    (identity, tls): (Option<Arc<PeerIdentity>>, Option<TlsSuite>),
     seen: Shown,
 ) {
     let (line, mut queue) = shared.new_line();
@@ -142,6 +143,7 @@ async fn serve(
         local: peer.local,
         remote: peer.remote,
         identity,
+        tls,
     };
     let metrics = shared
         .metrics

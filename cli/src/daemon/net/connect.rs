@@ -4,7 +4,7 @@
 use super::pool::Pings;
 use super::pool::{self, Found, Line, Queue};
 use super::stream::{self, Connection};
-use super::tls::{Proven, Refusal, TlsContext, Verdict, shown};
+use super::tls::{Proven, Refusal, TlsContext, Verdict, shown, suite_of};
 use super::{Shared, State, options};
 use crate::sink::metrics::Direction;
 use rustls::pki_types::ServerName;
@@ -120,9 +120,12 @@ async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue
             return Ended::Done;
         }
     };
+    let mut tls = None;
     if let Io::Tls(stream) = &io {
-        let chain = stream.get_ref().1.peer_certificates();
+        let (_, connection) = stream.get_ref();
+        let chain = connection.peer_certificates();
         line.has_seen(shown(chain.unwrap_or_default()));
+        tls = suite_of(connection);
     }
     let flow = Flow {
         id: line.flow,
@@ -131,6 +134,7 @@ async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue
         local,
         remote: hop.remote,
         identity: identity.map(Arc::new),
+        tls,
     };
     let metrics = shared.metrics.net.listener(&hop.listener, hop.protocol);
     shared.pool.established(line, Some(&key), &flow);

@@ -613,6 +613,7 @@ mod tests {
             local: "192.0.2.9:5061".parse().unwrap(),
             remote: "192.0.2.1:40000".parse().unwrap(),
             identity: None,
+            tls: None,
         };
         pool.established(&accepted, None, &flow);
         let identity = |context: &str, name: &str| PeerIdentity {

@@ -209,6 +209,7 @@ impl Udp {
             local: self.local,
             remote,
             identity: None,
+            tls: None,
         };
         if is_stun(datagram) {
             return shared.stun(flow, datagram);

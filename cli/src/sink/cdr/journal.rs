@@ -8,17 +8,18 @@
 //! long a call was is told by a clock that nobody sets: lines say when they were written by that of their run, which is
 //! one opening of the file.
 
-use super::spool::{CURRENT, MODE, closed_files, mend};
-use crate::sink::whole;
+use super::force::{Batch, Forcer};
+use super::spool::{MODE, mend};
+use super::told::written;
 use sbc_core::cause::CauseCode;
 use sbc_core::id::CallId;
 use sbc_core::record::{PairRecord, Record};
 use sbc_core::time::UnixTime;
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,10 +27,10 @@ use std::time::{Duration, Instant};
 
 /// The file beside those of the spool; nobody takes it for one of them.
 const FILE: &str = "open.journal";
+/// What is to take its place.
+const BESIDE: &str = "open.journal.new";
 /// What the file may have before it is written anew.
 const USUAL_BYTES: u64 = 4 << 20;
-/// Octets of the spool in which records are looked for that were written just before a crash.
-const LOOKED_AT: u64 = 64 << 20;
 
 /// The file.
 pub(super) struct Journal {
@@ -39,11 +40,24 @@ pub(super) struct Journal {
     open_bytes: u64,
     open: HashMap<CallId, Place>,
     is_dirty: bool,
+    /// What is to take its place, once it is on the disk.
+    copy: Option<Copied>,
     /// Number of this opening of the file, and when it was.
     run: u64,
     begun: Instant,
     /// What could not be read or removed, for the operator.
     unread: Vec<String>,
+}
+
+/// The lines of all calls that were up at some time, in a file of their own.
+struct Copied {
+    file: File,
+    beside: PathBuf,
+    bytes: u64,
+    /// Where each is in the old file and in this one.
+    places: HashMap<CallId, (u64, u64)>,
+    /// Whoever forces it to the disk calls it so.
+    batch: Option<Batch>,
 }
 
 /// Where a call's last line is.
@@ -90,9 +104,13 @@ impl Note {
     }
 }
 
-/// The line of a call, behind its stamp.
+/// The line of a call: when it was written, and when the call was answered, by the clock of this opening.
 #[derive(Serialize)]
 struct Opened<'a> {
+    run: u64,
+    up_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered_ms: Option<u64>,
     at: String,
     open: &'a Record,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -120,6 +138,7 @@ impl Journal {
     /// What the operating system says.
     pub(super) fn open(directory: &Path) -> io::Result<(Self, Vec<Lost>)> {
         let path = directory.join(FILE);
+        let _ = fs::remove_file(directory.join(BESIDE));
         mend(&path)?;
         let file = opened(&path)?;
         let mut own = Self {
@@ -129,6 +148,7 @@ impl Journal {
             open_bytes: 0,
             open: HashMap::new(),
             is_dirty: false,
+            copy: None,
             run: 1,
             begun: Instant::now(),
             unread: Vec::new(),
@@ -162,7 +182,8 @@ impl Journal {
             // Not the latest: the clock may have been ahead.
             alive = time.unwrap_or(alive);
             if let (Some(run), Some(up)) = (told["run"].as_u64(), told["up_ms"].as_u64()) {
-                runs.insert(run, up);
+                let longest = runs.entry(run).or_default();
+                *longest = up.max(*longest);
             }
             let call = |value: &Value| value.as_str()?.parse::<CallId>().ok();
             if let Some(call) = call(&told["end"]) {
@@ -236,7 +257,7 @@ impl Journal {
             .enumerate()
             .map(|(at, note)| (note.call(), at))
             .collect();
-        let (mut text, mut line) = (String::new(), Vec::new());
+        let mut text = Vec::new();
         let (mut opened, mut ended) = (Vec::new(), Vec::new());
         for (at, note) in notes.iter().enumerate() {
             if last.get(&note.call()) != Some(&at) {
@@ -248,16 +269,15 @@ impl Journal {
                     let known = self.open.get(&record.call).and_then(|own| own.answered);
                     let answered = known.or_else(|| is_answered.then(Instant::now));
                     let told = Opened {
+                        run: self.run,
+                        up_ms: self.up_ms(Instant::now()),
+                        answered_ms: answered.map(|at| self.up_ms(at)),
                         at: at.rfc3339(),
                         open: record,
                         pairs: if *pairs { record.pairs() } else { Vec::new() },
                     };
-                    line.clear();
-                    serde_json::to_writer(&mut line, &told)?;
-                    let told = String::from_utf8_lossy(&line);
                     let begin = text.len();
-                    text.push_str(&self.stamp(answered));
-                    text.push_str(told.strip_prefix('{').unwrap_or(&told));
+                    serde_json::to_writer(&mut text, &told)?;
                     let length = text.len() - begin;
                     let state = (is_answered, record.end.is_some());
                     opened.push((record.call, begin as u64, length, state));
@@ -267,10 +287,10 @@ impl Journal {
                     if !self.open.contains_key(call) {
                         continue;
                     }
-                    text.push_str(&format!("{{\"end\":\"{call}\"}}"));
+                    text.extend_from_slice(end_line(*call).as_bytes());
                 }
             }
-            text.push('\n');
+            text.push(b'\n');
         }
         let begin = self.bytes;
         self.append(&text)?;
@@ -283,36 +303,66 @@ impl Journal {
         Ok(())
     }
 
-    /// The beginning of a line: when it was written, and when its call was answered.
-    fn stamp(&self, answered: Option<Instant>) -> String {
-        let since = |at: Instant| at.saturating_duration_since(self.begun).as_millis();
-        let (run, up) = (self.run, since(Instant::now()));
-        let answered = answered.map(|at| format!("\"answered_ms\":{},", since(at)));
-        let answered = answered.unwrap_or_default();
-        format!("{{\"run\":{run},\"up_ms\":{up},{answered}")
+    /// How long this opening of the file was, at that moment.
+    fn up_ms(&self, at: Instant) -> u64 {
+        let up = at.saturating_duration_since(self.begun).as_millis();
+        u64::try_from(up).unwrap_or(u64::MAX)
     }
 
-    /// Says that we live, forces all to the disk, and writes the file anew if it has grown, or has gone.
+    /// The line that says that we live.
+    fn alive(&self, now: UnixTime) -> String {
+        let (run, up_ms) = (self.run, self.up_ms(Instant::now()));
+        format!(
+            "{{\"run\":{run},\"up_ms\":{up_ms},\"at\":\"{}\"}}\n",
+            now.rfc3339()
+        )
+    }
+
+    /// Says that we live, and writes the file anew if it has gone, or if it has grown: beside it then, until that is on
+    /// the disk.
     ///
     /// # Errors
     /// What the operating system says.
-    pub(super) fn tick(&mut self, now: UnixTime) -> io::Result<()> {
+    pub(super) fn tick(&mut self, now: UnixTime, forcer: &Forcer) -> io::Result<()> {
+        if !self.open.is_empty() {
+            self.append(self.alive(now).as_bytes())?;
+        }
         let place = |of: &fs::Metadata| (of.dev(), of.ino());
         let named = fs::metadata(&self.path).ok().as_ref().map(place);
-        let is_gone = named != Some(place(&self.file.metadata()?));
-        if is_gone || (self.bytes > USUAL_BYTES && self.bytes > 3 * self.open_bytes) {
-            let directory = self.path.parent().unwrap_or(Path::new(".")).to_owned();
-            self.renew(&directory)?;
-        }
-        if !self.open.is_empty() {
-            let stamp = self.stamp(None);
-            self.append(&format!("{stamp}\"at\":\"{}\"}}\n", now.rfc3339()))?;
-        }
-        if self.is_dirty {
-            self.file.sync_data()?;
-            self.is_dirty = false;
+        let directory = self.path.parent().unwrap_or(Path::new(".")).to_owned();
+        if named != Some(place(&self.file.metadata()?)) {
+            self.renew(&directory, now)?;
+        } else if let Some(copy) = self.copy.take() {
+            match copy.batch.and_then(|batch| forcer.has_forced(batch)) {
+                Some(true) => self.adopt(copy, &directory, now)?,
+                // It is tried again.
+                Some(false) => drop(fs::remove_file(&copy.beside)),
+                None => self.copy = Some(copy),
+            }
+        } else if self.bytes > USUAL_BYTES && self.bytes > 3 * self.open_bytes {
+            self.copy = Some(self.copied(&directory)?);
         }
         Ok(())
+    }
+
+    /// What is to be forced to the disk, which whoever takes it does and then says how it is called.
+    pub(super) fn unforced(&mut self) -> io::Result<Vec<File>> {
+        let mut files = Vec::new();
+        if self.is_dirty {
+            files.push(self.file.try_clone()?);
+        }
+        if let Some(copy) = self.copy.as_ref().filter(|copy| copy.batch.is_none()) {
+            files.push(copy.file.try_clone()?);
+        }
+        self.is_dirty = false;
+        Ok(files)
+    }
+
+    /// What was to be forced is in this batch.
+    pub(super) fn given(&mut self, batch: Batch) {
+        if let Some(copy) = &mut self.copy {
+            copy.batch.get_or_insert(batch);
+        }
     }
 
     /// Interim records of calls that have been answered for another so long (OPS-060).
@@ -351,7 +401,7 @@ impl Journal {
     ///
     /// # Errors
     /// What the operating system says of the new place; all is at the old one then.
-    pub(super) fn move_to(&mut self, directory: &Path) -> io::Result<Vec<Lost>> {
+    pub(super) fn move_to(&mut self, directory: &Path, now: UnixTime) -> io::Result<Vec<Lost>> {
         let old = self.path.clone();
         let place = |of: &fs::Metadata| (of.dev(), of.ino());
         let there = fs::metadata(directory.join(FILE)).ok().as_ref().map(place);
@@ -365,7 +415,7 @@ impl Journal {
                 lost
             }
         };
-        self.renew(directory)?;
+        self.renew(directory, now)?;
         if old != self.path
             && let Err(why) = fs::remove_file(&old)
         {
@@ -387,6 +437,7 @@ impl Journal {
 
     /// The end: a file about nobody is emptied.
     pub(super) fn finish(&mut self) {
+        self.forget_copy();
         if self.open.is_empty() {
             // What is in it says that all is over, too.
             let _ = self.file.set_len(0);
@@ -394,67 +445,101 @@ impl Journal {
         let _ = self.file.sync_data();
     }
 
-    /// Writes what is about calls that are up beside the old file, and puts it in its place. A call whose line cannot be
-    /// read any more is left out: it has its record at its end, as long as we live.
-    fn renew(&mut self, directory: &Path) -> io::Result<()> {
-        let (path, beside) = (directory.join(FILE), directory.join("open.journal.new"));
-        let written = self.write_anew(&beside, &path);
-        if written.is_err() {
-            // On a full disk it would take the room that is missing.
-            let _ = fs::remove_file(&beside);
+    /// Writes what is about calls that are up beside the old file, and puts it in its place, at once.
+    fn renew(&mut self, directory: &Path, now: UnixTime) -> io::Result<()> {
+        self.forget_copy();
+        let copy = self.copied(directory)?;
+        copy.file.sync_data()?;
+        self.adopt(copy, directory, now)
+    }
+
+    fn forget_copy(&mut self) {
+        if let Some(copy) = self.copy.take() {
+            let _ = fs::remove_file(&copy.beside);
         }
-        let (file, bytes, places) = written?;
-        let (mut unread, before) = (0, std::mem::take(&mut self.open));
-        self.open_bytes = 0;
-        for (call, place) in before {
-            let Some(at) = places.get(&call) else {
-                unread += 1;
+    }
+
+    /// A file with the lines of all calls that are up and can be read.
+    fn copied(&self, directory: &Path) -> io::Result<Copied> {
+        let beside = directory.join(BESIDE);
+        let _ = fs::remove_file(&beside);
+        let mut copy = Copied {
+            file: opened(&beside)?,
+            beside,
+            bytes: 0,
+            places: HashMap::new(),
+            batch: None,
+        };
+        for (call, place) in &self.open {
+            let Ok(mut line) = line_at(&self.file, place) else {
                 continue;
             };
-            self.open_bytes += place.length as u64;
-            self.open.insert(call, Place { at: *at, ..place });
+            line.push(b'\n');
+            if let Err(why) = copy.file.write_all(&line) {
+                // On a full disk it would take the room that is missing.
+                let _ = fs::remove_file(&copy.beside);
+                return Err(why);
+            }
+            copy.places.insert(*call, (place.at, copy.bytes));
+            copy.bytes += line.len() as u64;
+        }
+        Ok(copy)
+    }
+
+    /// Puts a copy in the place of the file, with what has been written since it was made. A call whose line cannot be
+    /// read any more is left out: it has its record at its end, as long as we live.
+    fn adopt(&mut self, mut copy: Copied, directory: &Path, now: UnixTime) -> io::Result<()> {
+        let (mut since, mut unread) = (Vec::new(), 0);
+        let mut places = HashMap::new();
+        for (call, place) in &self.open {
+            let known = copy.places.remove(call);
+            if let Some((_, at)) = known.filter(|(old, _)| *old == place.at) {
+                places.insert(*call, at);
+            } else if let Ok(mut line) = line_at(&self.file, place) {
+                places.insert(*call, copy.bytes + since.len() as u64);
+                line.push(b'\n');
+                since.extend_from_slice(&line);
+            } else {
+                unread += 1;
+            }
+        }
+        // Those that are left have ended since.
+        for call in copy.places.keys() {
+            since.extend_from_slice(end_line(*call).as_bytes());
+            since.push(b'\n');
+        }
+        // Whoever kills us before the next such line makes no call shorter.
+        if !places.is_empty() {
+            since.extend_from_slice(self.alive(now).as_bytes());
+        }
+        let path = directory.join(FILE);
+        let done = copy.file.write_all(&since);
+        if let Err(why) = done.and_then(|()| fs::rename(&copy.beside, &path)) {
+            let _ = fs::remove_file(&copy.beside);
+            return Err(why);
         }
         if unread > 0 {
             let old = self.path.display();
             self.unread
                 .push(format!("{unread} calls that are up, in {old}"));
         }
-        (self.path, self.file, self.bytes) = (path, file, bytes);
+        self.open_bytes = 0;
+        for (call, place) in std::mem::take(&mut self.open) {
+            if let Some(at) = places.remove(&call) {
+                self.open_bytes += place.length as u64;
+                self.open.insert(call, Place { at, ..place });
+            }
+        }
+        self.bytes = copy.bytes + since.len() as u64;
+        (self.path, self.file, self.is_dirty) = (path, copy.file, true);
         Ok(())
     }
 
-    /// A file with the lines of all calls that are up and can be read; its length, and where each of them is.
-    fn write_anew(
-        &self,
-        beside: &Path,
-        path: &Path,
-    ) -> io::Result<(File, u64, HashMap<CallId, u64>)> {
-        let _ = fs::remove_file(beside);
-        let mut file = opened(beside)?;
-        let (mut at, mut places) = (0, HashMap::new());
-        for (call, place) in &self.open {
-            let Ok(mut line) = line_at(&self.file, place) else {
-                continue;
-            };
-            line.push(b'\n');
-            file.write_all(&line)?;
-            places.insert(*call, at);
-            at += line.len() as u64;
-        }
-        file.sync_data()?;
-        fs::rename(beside, path)?;
-        if let Some(directory) = path.parent() {
-            // The name, too, outlives a loss of power; a file system that cannot do this is none of ours.
-            let _ = whole::sync_names(directory);
-        }
-        Ok((file, at, places))
-    }
-
-    fn append(&mut self, text: &str) -> io::Result<()> {
+    fn append(&mut self, text: &[u8]) -> io::Result<()> {
         if text.is_empty() {
             return Ok(());
         }
-        if let Err(why) = self.file.write_all(text.as_bytes()) {
+        if let Err(why) = self.file.write_all(text) {
             let _ = self.file.set_len(self.bytes);
             return Err(why);
         }
@@ -488,6 +573,11 @@ impl Journal {
         self.open_bytes = self.open_bytes.saturating_sub(place.length as u64);
         Some(place)
     }
+}
+
+/// The line of a call that has its record.
+fn end_line(call: CallId) -> String {
+    format!("{{\"end\":\"{call}\"}}")
 }
 
 fn opened(path: &Path) -> io::Result<File> {
@@ -542,66 +632,12 @@ fn until(record: &mut Value, mut pairs: Vec<Value>, end: UnixTime) -> Vec<Value>
     pairs
 }
 
-/// Those of the calls that have their record: it was written, and the daemon ended before it could say so here. What
-/// cannot be read is passed over: a second record of a call is less than none of all others.
-fn written(
-    directory: &Path,
-    calls: &HashSet<CallId>,
-    unread: &mut Vec<String>,
-) -> io::Result<HashSet<CallId>> {
-    let mut found = HashSet::new();
-    if calls.is_empty() {
-        return Ok(found);
-    }
-    let mut files = closed_files(directory)?;
-    files.sort();
-    files.push(directory.join(CURRENT));
-    let mut left = LOOKED_AT;
-    for path in files.into_iter().rev() {
-        let length = match written_in(&path, left, calls, &mut found) {
-            Ok(length) => length,
-            Err(why) if why.kind() == io::ErrorKind::NotFound => continue,
-            Err(why) => {
-                unread.push(format!("{}: {why}", path.display()));
-                continue;
-            }
-        };
-        left = left.saturating_sub(length);
-        if left == 0 {
-            break;
-        }
-    }
-    Ok(found)
-}
-
-/// Adds those of the calls that have their record in the last octets of this file; says how long it is.
-fn written_in(
-    path: &Path,
-    last: u64,
-    calls: &HashSet<CallId>,
-    found: &mut HashSet<CallId>,
-) -> io::Result<u64> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(last)))?;
-    for line in BufReader::new(file.take(last)).split(b'\n') {
-        // Half a line at the beginning is none.
-        let Ok(told) = serde_json::from_slice::<Value>(&line?) else {
-            continue;
-        };
-        let call = told["call"].as_str().and_then(|call| call.parse().ok());
-        let is_whole = told["pair"].is_null() && told["interim"].is_null();
-        if let Some(call) = call.filter(|call| is_whole && calls.contains(call)) {
-            found.insert(call);
-        }
-    }
-    Ok(length)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::cdr::spool::CURRENT;
     use crate::sink::fixture;
+    use crate::sink::log::{Form, Level, Log};
 
     /// 2026-01-15T10:00:00Z, when calls of tests begin, and so many seconds later.
     fn at(seconds: u64) -> UnixTime {
@@ -637,6 +673,20 @@ mod tests {
         Journal::open(folder).unwrap()
     }
 
+    /// As each second, and once more when that is on the disk.
+    fn tick(journal: &mut Journal, now: UnixTime) {
+        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
+        let mut forcer = Forcer::start(log, File::sync_data).unwrap();
+        for _ in 0..2 {
+            journal.tick(now, &forcer).unwrap();
+            let batch = forcer.give(journal.unforced().unwrap());
+            journal.given(batch);
+            while !forcer.is_idle() {
+                std::thread::yield_now();
+            }
+        }
+    }
+
     fn lost(folder: &Path) -> Vec<u128> {
         let (_, lost) = open(folder);
         lost.iter().map(|one| one.call.0).collect()
@@ -652,7 +702,7 @@ mod tests {
         place.at += 1 << 20;
         fs::remove_file(old.path().join(FILE)).unwrap();
         fs::create_dir(old.path().join(FILE)).unwrap();
-        journal.move_to(new.path()).unwrap();
+        journal.move_to(new.path(), at(2)).unwrap();
         assert!(journal.has(CallId(1)) && !journal.has(CallId(2)));
         assert_eq!(journal.unread().len(), 2);
         drop(journal);
@@ -669,11 +719,11 @@ mod tests {
         drop(left);
         let (mut journal, _) = open(old.path());
         journal.write(&[up(1)]).unwrap();
-        let found = journal.move_to(new.path()).unwrap();
+        let found = journal.move_to(new.path(), at(2)).unwrap();
         assert_eq!(found.iter().map(|one| one.call.0).collect::<Vec<_>>(), [7]);
         // By another name it is the same place.
         let again = new.path().join(".");
-        assert!(journal.move_to(&again).unwrap().is_empty());
+        assert!(journal.move_to(&again, at(2)).unwrap().is_empty());
         drop(journal);
         assert_eq!(lost(new.path()), [1]);
     }
@@ -703,8 +753,8 @@ mod tests {
         journal.write(&[rings(4), Note::End(CallId(4))]).unwrap();
         // Ninety-eight seconds later, when somebody has set the clock back by an hour, and forth in between.
         journal.begun -= Duration::from_secs(98);
-        journal.tick(at(7_200)).unwrap();
-        journal.tick(at(0)).unwrap();
+        tick(&mut journal, at(7_200));
+        tick(&mut journal, at(0));
         drop(journal);
         let (next, lost) = open(folder.path());
         assert_eq!(next.run, 2);
@@ -736,7 +786,7 @@ mod tests {
         }
         assert_eq!(journal.interim(Duration::from_secs(900)).len(), 1);
         journal.begun -= Duration::from_secs(90);
-        journal.tick(at(90)).unwrap();
+        tick(&mut journal, at(90));
         drop(journal);
         let (_, lost) = open(folder.path());
         let told = lost.iter().map(|one| {
@@ -800,18 +850,56 @@ mod tests {
             journal.write(&[up(call), Note::End(CallId(call))]).unwrap();
         }
         assert!(journal.bytes > USUAL_BYTES);
-        journal.tick(at(2)).unwrap();
+        tick(&mut journal, at(2));
         let length = fs::metadata(folder.path().join(FILE)).unwrap().len();
         assert_eq!(length, journal.bytes);
         assert!(length < 10_000, "{length}");
         fs::remove_file(folder.path().join(FILE)).unwrap();
         journal.write(&[up(7)]).unwrap();
-        journal.tick(at(3)).unwrap();
+        tick(&mut journal, at(3));
         assert_eq!(lost(folder.path()), [1, 7]);
-        journal.move_to(other.path()).unwrap();
+        journal.move_to(other.path(), at(3)).unwrap();
         journal.write(&[Note::End(CallId(1))]).unwrap();
         assert_eq!(lost(other.path()), [7]);
         assert_eq!(lost(folder.path()), [0_u128; 0]);
+    }
+
+    #[test]
+    fn what_happens_while_a_copy_is_forced_to_the_disk_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = open(folder.path());
+        journal.write(&[up(1), rings(2), up(3), up(4)]).unwrap();
+        let copy = journal.copied(folder.path()).unwrap();
+        journal.write(&[up(2), Note::End(CallId(3))]).unwrap();
+        journal.write(&[up(5), drains(4)]).unwrap();
+        journal.adopt(copy, folder.path(), at(9)).unwrap();
+        let length = fs::metadata(folder.path().join(FILE)).unwrap().len();
+        assert_eq!(length, journal.bytes);
+        journal.write(&[Note::End(CallId(1))]).unwrap();
+        drop(journal);
+        let (_, lost) = open(folder.path());
+        let told: Vec<_> = lost.iter().map(|one| (one.call.0, one.had_ended)).collect();
+        assert_eq!(told, [(2, false), (4, true), (5, false)]);
+        assert_eq!(lost[0].record["disposition"], "answered");
+    }
+
+    #[test]
+    fn a_kill_right_behind_the_file_was_written_anew_makes_no_call_shorter() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut journal, _) = open(folder.path());
+        // Sixteen of them, as the order in which they are written anew is by chance.
+        let calls: Vec<Note> = (0..16).map(up).collect();
+        for call in &calls {
+            journal.write(std::slice::from_ref(call)).unwrap();
+            journal.begun -= Duration::from_secs(10);
+        }
+        journal.begun -= Duration::from_secs(100);
+        journal.renew(folder.path(), at(260)).unwrap();
+        drop(journal);
+        let (_, lost) = open(folder.path());
+        let longest = |one: &Lost| one.record["duration_ms"].as_u64().unwrap();
+        assert_eq!(lost.len(), 16);
+        assert!(lost.iter().all(|one| longest(one) >= 110_000));
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use super::shipped::Owed;
 use crate::sink::log::wall_clock;
-use crate::sink::whole;
 use sbc_core::config::CdrSpool;
 use sbc_core::time::UnixTime;
 use std::collections::VecDeque;
@@ -17,6 +16,8 @@ const TRUSTED: Duration = Duration::from_secs(3_600);
 /// A step of the clock is more than this between two looks.
 const STEP: Duration = Duration::from_secs(60);
 
+/// Closed files that may wait for a disk that forces none; each further one is waited for.
+const MOST_CLOSED: usize = 64;
 /// Bytes that are written at once.
 const WRITTEN_AT_ONCE: usize = 256 * 1024;
 /// The file that is being written.
@@ -33,6 +34,8 @@ pub(super) struct Spool {
     file: File,
     bytes: u64,
     is_dirty: bool,
+    /// Files that were closed and are not forced to the disk yet, with the directory that names them.
+    closed: Vec<File>,
     /// In which part of time its last line was written.
     part: u64,
 }
@@ -63,6 +66,7 @@ impl Spool {
             bytes: found.len(),
             file,
             is_dirty: false,
+            closed: Vec::new(),
         })
     }
 
@@ -118,7 +122,7 @@ impl Spool {
     }
 
     fn rotate(&mut self, now: UnixTime) -> io::Result<()> {
-        self.sync()?;
+        self.look()?;
         if self.bytes == 0 {
             return Ok(());
         }
@@ -130,24 +134,58 @@ impl Spool {
             number += 1;
         }
         fs::rename(self.directory.join(CURRENT), name)?;
+        self.reopen()?;
         // After a loss of power the file has the name that whoever ships it has seen.
-        let _ = whole::sync_names(&self.directory);
-        *self = Self::open(&self.wanted)?;
+        self.closed.extend(File::open(&self.directory));
         Ok(())
     }
 
-    /// Forces what was written to the disk.
-    pub(super) fn sync(&mut self) -> io::Result<()> {
+    /// Opens the file of that name, which is another one than before.
+    fn reopen(&mut self) -> io::Result<()> {
+        let next = Self::open(&self.wanted)?;
+        let old = std::mem::replace(self, next);
+        self.closed = old.closed;
+        if old.is_dirty {
+            match self.closed.len() < MOST_CLOSED {
+                true => self.closed.push(old.file),
+                false => old.file.sync_data()?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts off half a line at the end of the file that was closed last: a loss of power may have come between its new
+    /// name and its last lines.
+    pub(super) fn mend_closed(&self) {
+        let closed = closed_files(&self.directory).unwrap_or_default();
+        let is_ours = |path: &&PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            closed_at(&name).is_some()
+        };
+        if let Some(last) = closed.iter().filter(is_ours).max() {
+            // One that cannot be written to is somebody else's by now.
+            let _ = mend(last);
+        }
+    }
+
+    /// What is to be forced to the disk, which whoever takes it does.
+    pub(super) fn unforced(&mut self) -> io::Result<Vec<File>> {
+        let mut files = std::mem::take(&mut self.closed);
         if self.is_dirty {
-            self.file.sync_data()?;
+            files.push(self.file.try_clone()?);
             self.is_dirty = false;
         }
+        Ok(files)
+    }
+
+    /// Looks whether the file is still the one of its name.
+    pub(super) fn look(&mut self) -> io::Result<()> {
         // Somebody removed or moved the file, or we moved it and could not open the next: what is
         // written on would never be seen.
         let place = |of: &fs::Metadata| (of.dev(), of.ino());
         let named = fs::metadata(self.directory.join(CURRENT)).ok();
         if named.as_ref().map(place) != Some(place(&self.file.metadata()?)) {
-            *self = Self::open(&self.wanted)?;
+            self.reopen()?;
         }
         Ok(())
     }
@@ -335,6 +373,39 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_is_forced_to_the_disk_once_whatever_became_of_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = opened(directory.path(), 10);
+        let lengths = |spool: &mut Spool| {
+            let files = spool.unforced().unwrap();
+            let found = files.iter().map(|file| file.metadata().unwrap());
+            let lengths = found.filter(|found| found.is_file());
+            lengths.map(|found| found.len()).collect::<Vec<_>>()
+        };
+        append(&mut spool, "12345678").unwrap();
+        assert_eq!(lengths(&mut spool), [9]);
+        assert_eq!(lengths(&mut spool), [0; 0]);
+        // One is closed, one is moved away by somebody.
+        append(&mut spool, "1234").unwrap();
+        append(&mut spool, "12345678").unwrap();
+        fs::rename(directory.path().join(CURRENT), directory.path().join("x")).unwrap();
+        spool.look().unwrap();
+        append(&mut spool, "1").unwrap();
+        assert_eq!(lengths(&mut spool), [5, 9, 2]);
+    }
+
+    #[test]
+    fn half_a_line_of_the_file_that_was_closed_last_is_cut_off() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+        write("2026-01-15T10-00-00-000Z.jsonl", "1\n2");
+        write("2026-01-15T11-00-00-000Z.jsonl", "3\n4");
+        write("export.jsonl", "5\n6");
+        opened(directory.path(), 10).mend_closed();
+        assert_eq!(lines(directory.path()), ["1", "2", "3", "5", "6"]);
+    }
+
+    #[test]
     fn a_clock_is_trusted_once_it_has_gone_without_a_step_for_an_hour() {
         let (begin, wall) = (Instant::now(), at(0));
         let minute = |n: u64| Duration::from_secs(60 * n);
@@ -459,7 +530,7 @@ mod tests {
             let line = format!("{{\"n\":{number},\"pad\":\"{}\"}}", "x".repeat(30));
             append(&mut spool, &line).unwrap();
         }
-        spool.sync().unwrap();
+        spool.look().unwrap();
         let mut numbers: Vec<u64> = lines(directory.path())
             .iter()
             .map(|line| {
@@ -484,7 +555,7 @@ mod tests {
         // Too much for one file, before anybody has looked whether it is still there.
         append(&mut spool, "{\"n\":2,\"pad\":12}").unwrap();
         fs::rename(&from, shipped.path().join("2")).unwrap();
-        spool.sync().unwrap();
+        spool.look().unwrap();
         append(&mut spool, "{\"n\":3}").unwrap();
         assert_eq!(lines(directory.path()), ["{\"n\":3}"]);
         assert_eq!(lines(shipped.path()).len(), 2);
@@ -495,7 +566,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut spool = opened(directory.path(), 1000);
         fs::remove_file(directory.path().join(CURRENT)).unwrap();
-        spool.sync().unwrap();
+        spool.look().unwrap();
         append(&mut spool, "{\"n\":1}").unwrap();
         assert_eq!(lines(directory.path()), ["{\"n\":1}"]);
         let mode = fs::metadata(directory.path().join(CURRENT)).unwrap().mode();

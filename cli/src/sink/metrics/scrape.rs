@@ -157,6 +157,7 @@ fn five_hundred_trunks_of_which_fifty_have_calls_keep_to_20_000_series() {
                             local: "192.0.2.11:5060".parse().unwrap(),
                             remote: hop.remote,
                             identity: None,
+                            tls: None,
                         };
                         let answer = answer.into_bytes().into();
                         let message = Message::parse(answer, &Limits::default()).unwrap();

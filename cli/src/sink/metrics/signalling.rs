@@ -323,6 +323,7 @@ accept_from = ["198.51.100.16/28"]
                 local: "192.0.2.11:5060".parse().unwrap(),
                 remote: "198.51.100.20:5060".parse().unwrap(),
                 identity: None,
+                tls: None,
             };
             core.apply(at(1), Input::Received { flow, message }, &mut out);
             core.apply(at(1), Input::Config(Arc::clone(&config)), &mut out);

@@ -1,6 +1,7 @@
 //! Tenants, transforms and routes.
 
 use super::{Load, titled};
+use crate::auth::Password;
 use crate::config::finding::Code;
 use crate::config::source::{At, Span};
 use crate::config::user;
@@ -10,6 +11,7 @@ use crate::config::{
     Trunk,
 };
 use crate::id::{RouteName, TenantName, TransformName, TrunkName};
+use crate::record::{KeptNumbers, RecordNumbers};
 use regex::{Regex, RegexBuilder};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,6 +27,12 @@ pub(super) struct RoutePlaces {
 
 impl Load<'_> {
     pub(super) fn build_tenants(&mut self, file: &File) {
+        let key = file.cdr.as_ref().and_then(|cdr| cdr.number_key.as_ref());
+        let number_key = key.map(|at| {
+            // Who has none cuts numbers until it is there, and all else works.
+            let (read, _) = self.lacking(true, |load| load.shared_secret("cdr", "number_key", at));
+            read
+        });
         for written in &file.tenants {
             let is_new = self.tenants.declare(&written.name, &mut self.out);
             if written.name.value == "*" || !is_new {
@@ -51,10 +59,41 @@ impl Load<'_> {
                 limits: written
                     .limits
                     .checked(&titled("tenant", name.as_str()), &mut self.out),
+                record_numbers: self.record_numbers(written, number_key.as_ref()),
             };
             self.tenants
                 .valid
                 .insert(name, (Arc::new(tenant), written.name.span.clone()));
+        }
+    }
+
+    /// How records of a customer's calls show numbers. `key` is what is to make names of them, if that is written and can
+    /// be read.
+    fn record_numbers(
+        &mut self,
+        written: &WrittenTenant,
+        key: Option<&Option<Password>>,
+    ) -> RecordNumbers {
+        let Some(at) = &written.record_numbers else {
+            return RecordNumbers::Full;
+        };
+        match (at.value, key) {
+            (KeptNumbers::Full, _) => RecordNumbers::Full,
+            (KeptNumbers::Hashed, Some(Some(key))) => RecordNumbers::Hashed(key.clone()),
+            (KeptNumbers::Cut, _) | (KeptNumbers::Hashed, Some(None)) => RecordNumbers::Cut,
+            (KeptNumbers::Hashed, None) => {
+                let title = titled("tenant", &written.name.value);
+                self.out.add(
+                    Code::MissingKey,
+                    &at.span,
+                    format!("{title}: nothing says with which key numbers are hashed"),
+                    Some(
+                        "write number_key = { file = \"…\" } in [cdr], or record_numbers = \"cut\""
+                            .to_owned(),
+                    ),
+                );
+                RecordNumbers::Cut
+            }
         }
     }
 

@@ -194,6 +194,7 @@ impl Session {
         self.facts.host.clone_from(&target.host);
         self.facts.protocol = target.protocol;
         self.facts.remote = Some(remote);
+        self.facts.tls = None;
         self.gave_up(cx, target, why);
     }
 
@@ -355,6 +356,7 @@ impl Session {
         self.facts.host.clone_from(&target.host);
         self.facts.protocol = hop.protocol;
         self.facts.remote = Some(remote);
+        self.facts.tls = None;
         if !is_again {
             self.facts.first_response_ms = None;
             self.facts.first_progress_ms = None;

@@ -27,12 +27,19 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, CommonState, SupportedProtocolVersion};
 use sbc_core::config::{TlsFiles, TlsVersion, VerifyClient, covers};
 use sbc_core::id::TlsContextName;
+use sbc_core::transport::TlsSuite;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+
+/// The suite that a handshake has agreed on.
+pub(super) fn suite_of(connection: &CommonState) -> Option<TlsSuite> {
+    let suite = connection.negotiated_cipher_suite()?;
+    Some(TlsSuite(suite.suite().into()))
+}
 
 /// All TLS identities by name.
 #[derive(Clone, Default)]
