@@ -22,6 +22,7 @@ mod one_way;
 mod quality;
 mod relay;
 mod remote;
+mod vanished;
 mod repack;
 mod rtcp;
 mod secure;

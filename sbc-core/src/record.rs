@@ -1,5 +1,6 @@
 //! The call detail record (OPS-060), and the summary of a call in progress.
 
+mod kept;
 mod pair;
 mod quality;
 mod targets;

@@ -236,6 +236,7 @@ impl Bench {
                     | Effect::KeepAlive(_)
                     | Effect::Alias { .. }
                     | Effect::Letter(..)
+                    | Effect::Keep(..)
                     | Effect::Reply(..) => {}
                 }
             }

@@ -14,6 +14,7 @@ mod direct;
 mod figures;
 mod forsaken;
 mod held;
+mod kept;
 mod keys;
 mod local;
 mod media;
@@ -63,6 +64,7 @@ use crate::time::{Now, Timestamp};
 use crate::transport::{Flow, FlowFault};
 use crate::trouble::Trouble;
 pub(crate) use bill::Bill;
+pub(crate) use kept::{Keeping, KeptCall};
 use bill::Bills;
 use bytes::Bytes;
 use connected::Identity;
@@ -110,6 +112,8 @@ pub(crate) struct Call {
     lap: Option<Lap>,
     started: Now,
     answered: Option<Now>,
+    /// What of its time was in processes before this one.
+    before: kept::Before,
     /// The caller has got its 200; it may have to wait for a PRACK (RFC 3262 §3).
     is_answer_told: bool,
     /// Who the peers are that called us, for parties that are called later.
@@ -323,6 +327,7 @@ impl Call {
             lap: admitted.lap.take(),
             started: cx.now,
             answered: None,
+            before: kept::Before::default(),
             is_answer_told: false,
             parties: Few::one(A_LEG, Arc::clone(&admitted.caller)),
             ends,
@@ -949,7 +954,8 @@ impl Call {
     }
 
     fn elapsed_ms(&self, now: Now) -> u64 {
-        u64::try_from(now.mono.since(self.started.mono).as_millis()).unwrap_or(u64::MAX)
+        let elapsed = self.before.since_start + now.mono.since(self.started.mono);
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
     }
 }
 
