@@ -22,7 +22,6 @@ mod one_way;
 mod quality;
 mod relay;
 mod remote;
-mod vanished;
 mod repack;
 mod rtcp;
 mod secure;
@@ -32,6 +31,7 @@ mod srtp;
 mod tap;
 mod tone;
 mod transcode;
+mod vanished;
 
 /// A file that is no module would be tests that nobody runs.
 #[test]

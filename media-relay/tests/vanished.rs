@@ -167,10 +167,16 @@ fn what_happens_meanwhile_is_heard_as_soon_as_the_calls_are_taken_up() {
     assert_eq!(second.remote.take_up().len(), 1);
     // Nobody knows the call yet.
     second.remote.command(Command::Stats { session: SESSION });
-    assert!(second.events.recv_timeout(Duration::from_millis(200)).is_err());
+    assert!(
+        second
+            .events
+            .recv_timeout(Duration::from_millis(200))
+            .is_err()
+    );
     second.remote.taken_up();
     let told = [second.next(), second.next()];
-    let is_first = |event: &Event| matches!(event, Event::FirstMedia { .. } | Event::SourcePinned { .. });
+    let is_first =
+        |event: &Event| matches!(event, Event::FirstMedia { .. } | Event::SourcePinned { .. });
     assert!(told.iter().any(is_first), "{told:?}");
     drop(second);
     running.end();

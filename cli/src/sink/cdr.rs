@@ -725,7 +725,8 @@ mod tests {
         cdr.record(&Arc::new(fixture::record(3)));
         writer.finish();
         let told = lines(third_start.path());
-        let code = |line: &String| serde_json::from_str::<Value>(line).unwrap()["cause"]["code"].clone();
+        let code =
+            |line: &String| serde_json::from_str::<Value>(line).unwrap()["cause"]["code"].clone();
         let codes: Vec<Value> = told.iter().map(code).collect();
         assert_eq!(codes, ["normal_clearing", lost, "normal_clearing"]);
         let (_, writer, _) = started(third_start.path());

@@ -8,8 +8,8 @@ use crate::control::{EventSink, Relay, RelayConfig};
 use crate::entropy::Entropy;
 use crate::io::peer::peer;
 use crate::sound::Recordings;
-use media_api::wire::{Frames, Reader, Writer};
 use media_api::SoundId;
+use media_api::wire::{Frames, Reader, Writer};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -418,10 +418,9 @@ fn converse(
         let _ = queue.push(&ToDaemon::Farewell(why.clone()), usize::MAX);
         queue.close();
         match writing.join() {
-            Ok(Err(fault)) if fault.kind() == io::ErrorKind::WouldBlock => Ended::Over(format!(
-                "it has read nothing for {} s",
-                UNHEARD.as_secs()
-            )),
+            Ok(Err(fault)) if fault.kind() == io::ErrorKind::WouldBlock => {
+                Ended::Over(format!("it has read nothing for {} s", UNHEARD.as_secs()))
+            }
             _ => ended,
         }
     })

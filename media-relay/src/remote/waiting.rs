@@ -162,8 +162,9 @@ impl Estate {
     pub(super) fn is_left(&mut self) -> usize {
         self.relay.set_reports(false);
         let live = self.outlet.unlink();
-        let (kept, lost): (Vec<SessionId>, Vec<SessionId>) =
-            live.into_iter().partition(|own| self.kept.of.contains_key(own));
+        let (kept, lost): (Vec<SessionId>, Vec<SessionId>) = live
+            .into_iter()
+            .partition(|own| self.kept.of.contains_key(own));
         for session in lost {
             self.relay.command(Command::Release {
                 session,

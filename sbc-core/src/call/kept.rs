@@ -259,8 +259,7 @@ impl Call {
             call.spare_all(cx);
         }
         let record = Arc::new(call.record.clone());
-        cx.out
-            .emit(Some(id), None, Happened::Restored(record));
+        cx.out.emit(Some(id), None, Happened::Restored(record));
         if !has_media {
             let because = Because::of(NO_MEDIA);
             let reason = Reason::q850(super::TEMPORARY_FAILURE, None);

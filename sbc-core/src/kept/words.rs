@@ -161,7 +161,9 @@ impl Wire for Told {
 
     fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
         Ok(Self {
-            location: <Option<String> as Wire>::take(from)?.as_deref().and_then(known),
+            location: <Option<String> as Wire>::take(from)?
+                .as_deref()
+                .and_then(known),
             path: Vec::take(from)?,
             site: Wire::take(from)?,
         })

@@ -2,8 +2,9 @@
 //! in it yet.
 
 use super::{
-    AttemptRecord, ConversationRecord, Disposition, GivenUp, LegRecord, LocalMediaRecord, OneWayRecord, PartyRecord,
-    PlaceRecord, Record, TranscodedRecord, TransferKind, TransferOutcome, TransferRecord,
+    AttemptRecord, ConversationRecord, Disposition, GivenUp, LegRecord, LocalMediaRecord,
+    OneWayRecord, PartyRecord, PlaceRecord, Record, TranscodedRecord, TransferKind,
+    TransferOutcome, TransferRecord,
 };
 use crate::kept::known;
 use media_api::wire::{Reader, Wire, WireFault, Writer};
@@ -11,7 +12,9 @@ use media_api::wire_layout;
 
 /// A word of ours, if there is one.
 fn word(from: &mut Reader<'_>) -> Result<Option<&'static str>, WireFault> {
-    Ok(<Option<String> as Wire>::take(from)?.as_deref().and_then(known))
+    Ok(<Option<String> as Wire>::take(from)?
+        .as_deref()
+        .and_then(known))
 }
 
 impl Wire for Record {

@@ -99,7 +99,10 @@ impl KeptSession {
     /// Why nobody can go on with the session under a configuration.
     pub(crate) fn misfit(&self, config: &Config) -> Option<String> {
         if !config.trunks.contains_key(&self.trunk) {
-            return Some(format!("trunk \"{}\" is not configured any more", self.trunk));
+            return Some(format!(
+                "trunk \"{}\" is not configured any more",
+                self.trunk
+            ));
         }
         let listener = &self.fallback.listener;
         (!config.listeners.contains_key(listener))
