@@ -14,7 +14,6 @@ mod sip_properties;
 mod torture;
 mod torture_core;
 mod transactions;
-mod went_on;
 mod world;
 
 /// A file that is no module would be tests that nobody runs.
