@@ -73,17 +73,22 @@ fn by_call_id(path: &Path, at: &str) -> BTreeMap<String, Value> {
 }
 
 /// Two telephones, and a daemon between them that can be killed.
-struct Scene {
-    caller: Phone,
-    callee: Phone,
+pub(crate) struct Scene {
+    pub(crate) caller: Phone,
+    pub(crate) callee: Phone,
     directory: tempfile::TempDir,
-    to: SocketAddr,
+    pub(crate) to: SocketAddr,
 }
 
 impl Scene {
     async fn new() -> Self {
+        Self::with(|text| text).await
+    }
+
+    /// As [`Self::new`], with a changed configuration.
+    pub(crate) async fn with(change: impl Fn(String) -> String) -> Self {
         let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
-        let (directory, config) = configured(|text| text + &exit_to(callee.address));
+        let (directory, config) = configured(|text| change(text + &exit_to(callee.address)));
         let text = std::fs::read_to_string(config).unwrap();
         let port = text.split("name = \"udp\"").nth(1).unwrap();
         let port = port.split("\nport = ").nth(1).unwrap();
@@ -96,21 +101,21 @@ impl Scene {
         }
     }
 
-    fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.directory.path()
     }
 
     /// What the journal says of each call last, by its Call-ID.
-    fn journal(&self) -> BTreeMap<String, Value> {
+    pub(crate) fn journal(&self) -> BTreeMap<String, Value> {
         by_call_id(&self.folder().join("cdr/open.journal"), "/open")
     }
 
     /// Their records, by the Call-IDs.
-    fn spool(&self) -> BTreeMap<String, Value> {
+    pub(crate) fn spool(&self) -> BTreeMap<String, Value> {
         by_call_id(&self.folder().join("cdr/current.jsonl"), "")
     }
 
-    async fn rings(&self, id: &str) -> (String, SocketAddr) {
+    pub(crate) async fn rings(&self, id: &str) -> (String, SocketAddr) {
         let (caller, callee, to) = (&self.caller, &self.callee, self.to);
         let invite = request(
             "INVITE",
@@ -125,7 +130,7 @@ impl Scene {
         (request, ours)
     }
 
-    async fn talks(&self, id: &str) -> String {
+    pub(crate) async fn talks(&self, id: &str) -> String {
         let (caller, callee) = (&self.caller, &self.callee);
         let (request, ours) = self.rings(id).await;
         let description = callee.description();
@@ -138,7 +143,7 @@ impl Scene {
     }
 
     /// The caller hangs up a call that was answered so.
-    async fn hangs_up(&self, answer: &str) {
+    pub(crate) async fn hangs_up(&self, answer: &str) {
         let (caller, callee) = (&self.caller, &self.callee);
         let bye = within(answer, "BYE", 2, caller.address);
         caller.send(&bye, self.to).await;
@@ -148,7 +153,7 @@ impl Scene {
     }
 
     /// Waits until the disk shows it.
-    async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until(&self, is_so: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !is_so(self) {
             assert!(Instant::now() < deadline, "{:?}", self.journal());

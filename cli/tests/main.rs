@@ -36,6 +36,7 @@ mod one_way;
 mod operator;
 mod patience;
 mod presence;
+mod preserved;
 mod protection;
 mod records;
 mod relations;

@@ -11,13 +11,13 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::Instant;
 
 /// A relay that dies with the test.
-struct RelayProcess {
+pub(crate) struct RelayProcess {
     child: Child,
     said: Receiver<String>,
 }
 
 impl RelayProcess {
-    fn start(path: &PathBuf) -> Self {
+    pub(crate) fn start(path: &PathBuf) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_causeway"))
             .args(["media", "--workers", "1", "--socket"])
             .arg(path)
@@ -37,7 +37,7 @@ impl RelayProcess {
     }
 
     /// Reads until it has said this.
-    fn says(&self, words: &str) -> String {
+    pub(crate) fn says(&self, words: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -49,7 +49,7 @@ impl RelayProcess {
         }
     }
 
-    fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -62,7 +62,7 @@ impl Drop for RelayProcess {
     }
 }
 
-fn socket_in(config: &str) -> PathBuf {
+pub(crate) fn socket_in(config: &str) -> PathBuf {
     let line = config
         .lines()
         .find_map(|line| line.strip_prefix("unix = \""));

@@ -199,6 +199,7 @@ fn main() {
         workers,
         is_pinned: false,
         quarantine: REST,
+        patience: HostOptions::PATIENCE,
     };
     let host = Host::open(&path, options).expect("a socket");
     let handle = host.handle();

@@ -38,6 +38,6 @@ pub use entropy::{Entropy, NoEntropy};
 pub use io::{AddressReport, Backend, BackendReport, Runs};
 #[doc(hidden)]
 pub use remote::Said;
-pub use remote::{Host, HostHandle, HostOptions, Met, Remote, RemoteFault};
+pub use remote::{Host, HostHandle, HostOptions, Kept, Met, Remote, RemoteFault};
 pub use sound::{Recordings, RecordingsFault};
 pub use time::{Timestamp, WallOffset};

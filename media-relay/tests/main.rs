@@ -31,6 +31,7 @@ mod srtp;
 mod tap;
 mod tone;
 mod transcode;
+mod vanished;
 
 /// A file that is no module would be tests that nobody runs.
 #[test]

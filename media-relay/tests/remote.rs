@@ -13,18 +13,18 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-const SESSION: SessionId = SessionId::new(3, 7);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const SESSION: SessionId = SessionId::new(3, 7);
 
 /// A path that nobody else uses.
-fn path() -> PathBuf {
+pub(crate) fn path() -> PathBuf {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     std::env::temp_dir().join(format!("causeway-{}-{number}.sock", std::process::id()))
 }
 
 /// The relay reports twice a second.
-fn wait_until(is_so: impl Fn() -> bool) {
+pub(crate) fn wait_until(is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "it never came so");
@@ -32,17 +32,23 @@ fn wait_until(is_so: impl Fn() -> bool) {
     }
 }
 
-struct Running {
+pub(crate) struct Running {
     handle: HostHandle,
     told: Receiver<String>,
     thread: JoinHandle<()>,
 }
 
-fn host(path: &Path) -> Running {
+pub(crate) fn host(path: &Path) -> Running {
+    patient_host(path, PATIENCE)
+}
+
+/// One where sessions of a daemon that has vanished wait for so long.
+pub(crate) fn patient_host(path: &Path, patience: Duration) -> Running {
     let options = HostOptions {
         workers: 1,
         is_pinned: false,
         quarantine: Duration::from_millis(1),
+        patience,
     };
     let host = Host::open(path, options).unwrap();
     let handle = host.handle();
@@ -59,13 +65,13 @@ fn host(path: &Path) -> Running {
 }
 
 impl Running {
-    fn end(self) {
+    pub(crate) fn end(self) {
         self.handle.end();
         self.thread.join().unwrap();
     }
 
     /// Waits until the host has said something with these words in it.
-    fn says(&self, words: &str) -> String {
+    pub(crate) fn says(&self, words: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -77,13 +83,13 @@ impl Running {
     }
 }
 
-struct Daemon {
-    remote: Remote,
-    events: Receiver<Event>,
+pub(crate) struct Daemon {
+    pub(crate) remote: Remote,
+    pub(crate) events: Receiver<Event>,
     met: Receiver<Met>,
 }
 
-fn daemon(path: &Path, realms: Vec<Realm>) -> Daemon {
+pub(crate) fn daemon(path: &Path, realms: Vec<Realm>) -> Daemon {
     let (sink, events) = mpsc::channel();
     let (tell, met) = mpsc::channel();
     let sink = Box::new(move |event| drop(sink.send(event)));
@@ -98,11 +104,11 @@ fn daemon(path: &Path, realms: Vec<Realm>) -> Daemon {
 }
 
 impl Daemon {
-    fn next(&self) -> Event {
+    pub(crate) fn next(&self) -> Event {
         self.events.recv_timeout(PATIENCE).unwrap()
     }
 
-    fn reserve(&self, session: SessionId) -> Vec<LocalEndpoint> {
+    pub(crate) fn reserve(&self, session: SessionId) -> Vec<LocalEndpoint> {
         self.remote.command(allocate(session));
         match self.next() {
             Event::Allocated {
@@ -424,6 +430,7 @@ fn a_socket_in_use_is_not_taken_and_one_left_behind_is() {
         workers: 1,
         is_pinned: false,
         quarantine: Duration::ZERO,
+        patience: Duration::ZERO,
     };
     std::fs::write(&path, "precious").unwrap();
     let fault = Host::open(&path, options.clone()).unwrap_err();

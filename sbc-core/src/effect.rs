@@ -3,6 +3,7 @@
 use crate::event::{Event, Happened};
 use crate::id::{CallId, CommandId, FlowId, LegId, ListenerName, QueryId, ShardId, TransactionId};
 use crate::input::Answered;
+use crate::kept::Snapshot;
 use crate::letter::Letter;
 use crate::query::Query;
 use crate::time::{Now, UnixTime};
@@ -57,6 +58,10 @@ pub enum Effect {
     Media(media_api::Command),
     /// A letter for another shard, which gets it as [`crate::input::Input::Letter`].
     Letter(ShardId, Letter),
+    /// Keep this of a call, in place of what was kept before, for the process after this one, which gets it as
+    /// [`crate::input::Input::Found`]; without anything, nobody could go on with the call. Named by its media session,
+    /// which goes on with it. Only where [`crate::core::Core::for_restart`] asks for it.
+    Keep(media_api::SessionId, Option<Snapshot>),
     /// Answer to an operator's command.
     Reply(CommandId, Answered),
     /// An observable fact.

@@ -301,6 +301,9 @@ pub enum Happened {
         /// State after.
         to: &'static str,
     },
+    /// A call of the process before this one is known here, with its record so far. What follows is as of any other
+    /// call, its end too.
+    Restored(Arc<Record>),
     /// The call is over; exactly one per admitted INVITE (I6).
     Ended(Arc<Record>),
     /// The record so far of a call that goes on: when its parties change, and, for who keeps a journal, when it is

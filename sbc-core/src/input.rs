@@ -3,6 +3,7 @@
 use crate::cause::Because;
 use crate::config::{Config, UserId};
 use crate::id::{CallId, CommandId, FlowId, QueryId, TenantName, TransactionId, TrunkName};
+use crate::kept::Found;
 use crate::letter::Letter;
 use crate::overload::Strain;
 use crate::policy::presence::Presence;
@@ -109,6 +110,8 @@ pub enum Input {
     Presence(Arc<Heard>),
     /// A letter of another shard.
     Letter(Letter),
+    /// A call of the process before this one, which goes on here. Before anything of it can arrive.
+    Found(Box<Found>),
     /// A deadline has come.
     Tick,
 }

@@ -51,6 +51,7 @@ pub mod dialog;
 
 pub mod session;
 
+pub mod kept;
 pub mod letter;
 mod plane;
 

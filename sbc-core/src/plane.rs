@@ -81,6 +81,8 @@ pub(crate) struct Plane {
     pub(crate) explains: bool,
     /// Whether somebody keeps the records of calls that go on.
     pub(crate) keeps_journal: bool,
+    /// Whether somebody keeps calls for the process after this one.
+    pub(crate) keeps_calls: bool,
     /// How many shards there are.
     pub(crate) shards: u8,
     /// Letters that this input has caused.
@@ -123,6 +125,7 @@ impl Plane {
             guard: Guard::default(),
             explains: false,
             keeps_journal: false,
+            keeps_calls: false,
             shards: 1,
             letters: VecDeque::new(),
             next_media_session: 0,
@@ -183,6 +186,13 @@ impl Plane {
             });
             self.letters.push_back((home, letter));
         }
+    }
+
+    /// A media session of the process before this one goes on: no new one gets its name.
+    pub(crate) fn goes_on(&mut self, session: media_api::SessionId) {
+        let media_api::SessionId(number) = session;
+        let number = number & 0xffff_ffff_ffff;
+        self.next_media_session = self.next_media_session.max(number);
     }
 
     /// Names a new media session of this shard.

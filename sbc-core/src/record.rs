@@ -1,6 +1,7 @@
 //! The call detail record (OPS-060), and the summary of a call in progress.
 
 mod hidden;
+mod kept;
 mod pair;
 mod quality;
 mod targets;

@@ -123,6 +123,7 @@ mod unusual;
 mod update;
 mod way_back;
 mod ways;
+mod went_on;
 mod wire_rules;
 mod words;
 mod world;

@@ -99,6 +99,7 @@ fn serve_daemon(
         workers,
         is_pinned,
         quarantine: RelayConfig::QUARANTINE,
+        patience: HostOptions::PATIENCE,
     };
     let host = match Host::open(path, options) {
         Ok(host) => host,

@@ -80,6 +80,7 @@ impl Dispatch {
                 Effect::Query(id, query) => self.ask(id, query),
                 Effect::Media(command) => self.relay.command(command),
                 Effect::Letter(to, letter) => self.deliver(to, letter),
+                Effect::Keep(session, kept) => self.relay.keep(session, kept.as_ref()),
                 Effect::Reply(id, answer) => self.replies.answer(id, answer),
                 Effect::Emit(event) => {
                     self.sinks.event(&event);

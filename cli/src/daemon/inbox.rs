@@ -252,6 +252,7 @@ fn lane(input: &Input) -> Lane {
         | Input::Strain(_)
         | Input::Unrecorded(_)
         | Input::Letter(_)
+        | Input::Found(_)
         | Input::Tick => Lane::Own,
     }
 }

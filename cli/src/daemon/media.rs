@@ -6,13 +6,15 @@ use crate::sink::capture::Captures;
 use crate::sink::hep::Hep;
 use crate::sink::log::Log;
 use crate::sink::metrics::{MediaFigures, RealmFigures};
+use media_api::SessionId;
 use media_relay::{
-    Backend, BackendReport, Entropy, EventSink, LocalAddress, Met, Realm, Recordings,
+    Backend, BackendReport, Entropy, EventSink, Kept, LocalAddress, Met, Realm, Recordings,
     RecordingsFault, Relay, RelayConfig, RelayTotals, Remote, RemoteFault, Runs,
 };
 use sbc_core::config::{Config, Loaded, MediaBackend};
 use sbc_core::id::{RealmName, ShardId};
 use sbc_core::input::Input;
+use sbc_core::kept::Snapshot;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
@@ -97,6 +99,43 @@ impl Plane {
         match self {
             Self::Here(relay) => relay.command(command),
             Self::There(remote) => remote.command(command),
+        }
+    }
+
+    /// Keeps what the next process needs to go on with a call; nothing if it could not. A relay in this process ends
+    /// with it, and what it would keep as well.
+    pub fn keep(&self, session: SessionId, kept: Option<&Snapshot>) {
+        match self {
+            Self::Here(_) => {}
+            Self::There(remote) => remote.keep(session, kept.map_or(&[], Snapshot::octets)),
+        }
+    }
+
+    /// Whether calls can outlive this process.
+    pub const fn keeps(&self) -> bool {
+        matches!(self, Self::There(_))
+    }
+
+    /// What the process before this one has left, once. The relay is told what becomes of each, and nothing is heard of
+    /// it before [`Self::taken_up`].
+    pub fn take_up(&self) -> Vec<Kept> {
+        match self {
+            Self::Here(_) => Vec::new(),
+            Self::There(remote) => remote.take_up(),
+        }
+    }
+
+    /// See [`Remote::taken_up`].
+    pub fn taken_up(&self) {
+        if let Self::There(remote) = self {
+            remote.taken_up();
+        }
+    }
+
+    /// When we end, sessions of a relay in a process of its own wait for the next one.
+    pub fn leave_behind(&self) {
+        if let Self::There(remote) = self {
+            remote.leave_behind();
         }
     }
 
@@ -196,7 +235,7 @@ pub fn start(
     if let Some(path) = relay {
         let told = path.to_owned();
         let met = move |met| tell_met(&log, &told, met);
-        let remote = Remote::start(path.into(), realms, MEETING, sink, met);
+        let remote = Remote::resume(path.into(), realms, MEETING, sink, met);
         let remote = remote.map_err(MediaFault::Remote)?;
         remote.set_recordings(recordings);
         return Ok(Plane::There(remote));

@@ -15,6 +15,7 @@ pub mod closed;
 pub mod confine;
 pub mod dispatch;
 pub mod expiry;
+pub mod found;
 pub mod generations;
 pub mod health;
 pub mod heard;
@@ -389,7 +390,16 @@ impl Daemon {
                 Some(_) => core.for_journal(),
                 None => core,
             };
+            let core = match relay.keeps() {
+                true => core.for_restart(),
+                false => core,
+            };
             shards.push(start_shard(inbox, &sinks, core, dispatch)?);
+        }
+        // Before anything can arrive for them.
+        let goes_on = found::take_up(&relay, &inboxes, &sinks);
+        if let Some(cdr) = &sinks.cdr {
+            cdr.goes_on(goes_on);
         }
         let presence = presence::Watch::new(
             presences,

@@ -138,7 +138,14 @@ async fn serve(options: Options, start: Start, log: &Log, holder: Option<Holder>
                 daemon.note_reload_by_signal(&done);
                 notify::ready(&daemon.state_in_words());
             }
-            _ = terminate.recv() => break exit::OK,
+            _ = terminate.recv() => {
+                if daemon.leaves_calls() {
+                    leave(&daemon, log).await;
+                    watchdog.abort();
+                    return exit::OK;
+                }
+                break exit::OK;
+            }
             _ = interrupt.recv() => break exit::OK,
             () = daemon.restart_is_due() => break ANEW,
             () = &mut abandoned => {
@@ -201,6 +208,18 @@ async fn stop(daemon: &Arc<Daemon>, log: &Log, terminate: &mut Signal, interrupt
         _ = interrupt.recv() => end_calls(daemon, log).await,
     }
     daemon.wait_for_registrars().await;
+    daemon.shutdown().await;
+    log.info("stopped", "good bye").send();
+}
+
+/// Ends without a word to anybody: the next process goes on with the calls.
+async fn leave(daemon: &Arc<Daemon>, log: &Log) {
+    let calls = daemon.calls_in_progress();
+    notify::stopping(&format!("leaving {calls} calls to the next process"));
+    log.info("leaving", "calls that talk are left to the next process")
+        .with("calls", calls)
+        .send();
+    daemon.leave_calls();
     daemon.shutdown().await;
     log.info("stopped", "good bye").send();
 }

@@ -145,6 +145,21 @@ impl Daemon {
         together(join_all(asked).await)
     }
 
+    /// Whether its end leaves calls to the next process. One that drains waits for their end.
+    pub fn leaves_calls(&self) -> bool {
+        let keeps = self.relay.upgrade().is_some_and(|relay| relay.keeps());
+        keeps && self.loaded().shell.preserves_calls && !self.is_draining()
+    }
+
+    /// The end that comes leaves calls to the next process.
+    pub fn leave_calls(&self) {
+        // Ordering: the flag stands for itself.
+        self.is_stopping.store(true, Ordering::Relaxed);
+        if let Some(relay) = self.relay.upgrade() {
+            relay.leave_behind();
+        }
+    }
+
     /// Waits until no call lives, at most `limit`; `true` if none does.
     pub async fn wait_for_calls(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;

@@ -105,6 +105,8 @@ enum Order {
     Lines(Arc<dyn Lines>),
     /// A call has begun, changed or ended, and this is its record so far.
     Open(Arc<Record>),
+    /// Of the calls that were up when the last daemon ended these go on, and no others.
+    GoOn(HashSet<CallId>),
     Move(Box<CdrSpool>),
     Stop,
 }
@@ -188,6 +190,12 @@ impl Cdr {
     /// What was sent of the spool and could not be written down: for whoever sends.
     pub fn owed(&self) -> Owed {
         self.shared.owed.clone()
+    }
+
+    /// Of the calls that were up when the last daemon ended these go on; the others have their records now.
+    pub fn goes_on(&self, calls: HashSet<CallId>) {
+        // Nothing can be before it that would fill the queue.
+        let _ = self.queue.try_send(Order::GoOn(calls));
     }
 
     /// Queues a record.
@@ -280,6 +288,10 @@ struct Writer {
     unwritten: VecDeque<Box<str>>,
     /// Calls whose records are among these.
     ended: Vec<CallId>,
+    /// Calls that were up when the last daemon ended, until it is known which go on.
+    found: Vec<Lost>,
+    /// Those that do, once that is known.
+    goes_on: Option<HashSet<CallId>>,
     /// What the journal does not have yet.
     notes: Vec<Note>,
     /// Calls that these tell of.
@@ -301,6 +313,8 @@ impl Writer {
             files: None,
             unwritten: VecDeque::new(),
             ended: Vec::new(),
+            found: Vec::new(),
+            goes_on: None,
             notes: Vec::new(),
             noted: HashSet::new(),
             next_retire: Instant::now(),
@@ -310,12 +324,27 @@ impl Writer {
         }
     }
 
-    /// Opens the files, and writes the records of the calls that a crash has ended.
+    /// Opens the files, and writes the records of the calls that a crash has ended, if it is known which those are.
     fn open(&mut self) -> io::Result<()> {
         let spool = Spool::open(&self.wanted)?;
         spool.mend_closed();
         let (journal, lost) = Journal::open(spool.directory())?;
         self.files = Some((spool, journal));
+        self.found = lost;
+        self.settle_found();
+        self.write();
+        Ok(())
+    }
+
+    /// Writes the records of the calls that a crash has ended, once it is known which go on.
+    fn settle_found(&mut self) {
+        let Some(goes_on) = &self.goes_on else {
+            return;
+        };
+        // One that had ended before is none that anybody goes on with.
+        let is_lost = |one: &Lost| one.had_ended || !goes_on.contains(&one.call);
+        let mut lost = std::mem::take(&mut self.found);
+        lost.retain(is_lost);
         for one in &lost {
             self.lost(one);
         }
@@ -331,8 +360,6 @@ impl Writer {
                 .with("calls", lost)
                 .send();
         }
-        self.write();
-        Ok(())
     }
 
     fn lost(&mut self, one: &Lost) {
@@ -390,7 +417,7 @@ impl Writer {
                 match order {
                     Ok(Order::Lines(lines)) => self.take(&*lines),
                     Ok(Order::Open(record)) => self.note(record),
-                    Ok(Order::Move(_) | Order::Stop) | Err(_) => break,
+                    Ok(Order::GoOn(_) | Order::Move(_) | Order::Stop) | Err(_) => break,
                 }
                 gathered += 1;
                 order = match gathered < RECORDS_AT_ONCE {
@@ -408,6 +435,11 @@ impl Writer {
             match order {
                 Ok(Order::Lines(_) | Order::Open(_)) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(Order::Move(to)) => self.relocate(to),
+                Ok(Order::GoOn(calls)) => {
+                    self.goes_on = Some(calls);
+                    self.settle_found();
+                    self.write();
+                }
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => is_stopping = true,
             }
             let surplus = self.unwritten.len().saturating_sub(QUEUE);
@@ -644,6 +676,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new().unwrap());
         let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
         let (cdr, writer) = Cdr::start(spool, Arc::clone(&metrics), log)?;
+        cdr.goes_on(HashSet::new());
         Ok((cdr, writer, metrics))
     }
 
@@ -681,7 +714,7 @@ mod tests {
 
     #[test]
     fn each_call_has_one_record_whether_it_ended_or_the_daemon_did() {
-        let (folder, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let [folder, after, third_start] = [0; 3].map(|_| tempfile::tempdir().unwrap());
         let (cdr, writer, _) = started(folder.path());
         for call in 1..=3 {
             let goes_on = Record {
@@ -705,8 +738,11 @@ mod tests {
             assert!(Instant::now() < deadline);
             thread::yield_now();
         }
-        for name in [CURRENT, "open.journal"] {
-            fs::copy(folder.path().join(name), after.path().join(name)).unwrap();
+        for (name, to) in [&after, &third_start]
+            .into_iter()
+            .flat_map(|to| [(CURRENT, to), ("open.journal", to)])
+        {
+            fs::copy(folder.path().join(name), to.path().join(name)).unwrap();
         }
         writer.finish();
         let (again, writer, metrics) = started(after.path());
@@ -725,6 +761,21 @@ mod tests {
         let text = metrics.text();
         let counted = "cause=\"restart_lost\",dir=\"in\",side=\"local\",trunk=\"carrier\"} 2";
         assert!(text.contains(counted), "{text}");
+        // One that goes on has no record before its end, and one then.
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
+        let (cdr, writer) = Cdr::start(&spool(third_start.path()), metrics, log).unwrap();
+        cdr.goes_on(HashSet::from([CallId(3)]));
+        cdr.record(&Arc::new(fixture::record(3)));
+        writer.finish();
+        let told = lines(third_start.path());
+        let code =
+            |line: &String| serde_json::from_str::<Value>(line).unwrap()["cause"]["code"].clone();
+        let codes: Vec<Value> = told.iter().map(code).collect();
+        assert_eq!(codes, ["normal_clearing", lost, "normal_clearing"]);
+        let (_, writer, _) = started(third_start.path());
+        writer.finish();
+        assert_eq!(lines(third_start.path()).len(), 3);
         // And once more: nothing is left to tell.
         let (_, writer, _) = started(after.path());
         writer.finish();

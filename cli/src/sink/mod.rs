@@ -244,6 +244,7 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
     Some(match what {
         Happened::Dropped { .. } => (Level::Debug, "dropped"),
         Happened::Admitted { .. } => (Level::Debug, "admitted"),
+        Happened::Restored(_) => (Level::Info, "call_restored"),
         Happened::Emergency { .. } => (Level::Warn, "emergency"),
         Happened::LocationUnreadable { .. } => (Level::Warn, "location_unreadable"),
         Happened::ElinReused { .. } => (Level::Warn, "elin_reused"),

@@ -311,6 +311,7 @@ impl World {
             | Effect::KeepAlive(_)
             | Effect::Alias { .. }
             | Effect::Letter(..)
+            | Effect::Keep(..)
             | Effect::Reply(..) => {}
         }
         None

@@ -1,6 +1,6 @@
 //! The side of the daemon: the relay behind the socket, as if it were here.
 
-use super::message::{Hello, Report, SAMPLES, ToDaemon, ToHost, Verdict};
+use super::message::{Hello, Kept, Report, SAMPLES, ToDaemon, ToHost, Verdict};
 use super::queue::{MOST, Pushed, Queue};
 use crate::control::realm::Realm;
 use crate::control::totals::RelayTotals;
@@ -75,6 +75,8 @@ pub struct Remote {
 struct Shared {
     path: PathBuf,
     realms: Vec<Realm>,
+    /// Whether sessions are to outlive us.
+    keeps: bool,
     sink: EventSink,
     state: Mutex<State>,
     changed: Condvar,
@@ -97,6 +99,26 @@ struct State {
     /// Whether reports of RTCP are wanted.
     wants_reports: bool,
     is_stopping: bool,
+    /// Sessions wait for the next daemon although we end in order.
+    leaves_behind: bool,
+    before: Before,
+}
+
+/// What a daemon before us has left.
+#[derive(Default)]
+enum Before {
+    /// It is still to be heard.
+    #[default]
+    Unheard,
+    /// The sink is to hear what has happened since as soon as somebody has taken the calls up.
+    Heard {
+        kept: Vec<Kept>,
+        missed: Vec<Event>,
+        /// Nothing more is to come.
+        is_whole: bool,
+    },
+    /// They are taken up.
+    Taken,
 }
 
 struct Link {
@@ -124,11 +146,43 @@ impl Remote {
         sink: EventSink,
         tell: impl Fn(Met) + Send + 'static,
     ) -> Result<Self, RemoteFault> {
+        Self::begin((path, realms), false, patience, sink, tell)
+    }
+
+    /// As [`Self::start`], and goes on with the sessions of a daemon that has vanished. Ours are to wait for the next
+    /// one if we do. Until [`Self::take_up`] the sink hears nothing of the relay.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn resume(
+        path: PathBuf,
+        realms: Vec<Realm>,
+        patience: Duration,
+        sink: EventSink,
+        tell: impl Fn(Met) + Send + 'static,
+    ) -> Result<Self, RemoteFault> {
+        Self::begin((path, realms), true, patience, sink, tell)
+    }
+
+    fn begin(
+        (path, realms): (PathBuf, Vec<Realm>),
+        keeps: bool,
+        patience: Duration,
+        sink: EventSink,
+        tell: impl Fn(Met) + Send + 'static,
+    ) -> Result<Self, RemoteFault> {
         let shared = Arc::new(Shared {
             path,
             realms,
+            keeps,
             sink,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                before: match keeps {
+                    true => Before::Unheard,
+                    false => Before::Taken,
+                },
+                ..State::default()
+            }),
             changed: Condvar::new(),
         });
         let until = Instant::now() + patience;
@@ -138,7 +192,7 @@ impl Remote {
         };
         let mut pause = AGAIN;
         let first = loop {
-            match shared.meet() {
+            match shared.meet(keeps) {
                 Ok(met) => break met,
                 Err(Unmet::Refused(why)) => return Err(fault(why)),
                 Err(Unmet::Absent(why)) if Instant::now() >= until => return Err(fault(why)),
@@ -162,8 +216,53 @@ impl Remote {
         let waited = shared.changed.wait_timeout_while(state, FIRST, |state| {
             state.report.is_none() && state.why.is_empty()
         });
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let waited = shared.changed.wait_timeout_while(state, STUCK, |state| {
+            let is_awaited = match state.before {
+                Before::Unheard => true,
+                Before::Heard { is_whole, .. } => !is_whole,
+                Before::Taken => false,
+            };
+            is_awaited && state.why.is_empty()
+        });
         drop(waited);
         Ok(remote)
+    }
+
+    /// What a daemon before us has left, once. Those sessions are ours now: each is to be gone on with, or released.
+    /// Whoever gets them says so with [`Self::taken_up`] before anything is heard of them.
+    pub fn take_up(&self) -> Vec<Kept> {
+        match &mut self.shared.lock().before {
+            Before::Heard { kept, .. } => std::mem::take(kept),
+            Before::Unheard | Before::Taken => Vec::new(),
+        }
+    }
+
+    /// The sink hears from now on, and first what has happened meanwhile.
+    pub fn taken_up(&self) {
+        let mut state = self.shared.lock();
+        let before = std::mem::replace(&mut state.before, Before::Taken);
+        if let Before::Heard { missed, .. } = before {
+            // With the lock held, so that nothing overtakes.
+            missed.into_iter().for_each(&self.shared.sink);
+        }
+    }
+
+    /// Keeps what the next daemon needs to go on with a session; nothing if it could not.
+    pub fn keep(&self, session: SessionId, octets: &[u8]) {
+        let state = self.shared.lock();
+        if let Some(link) = state.link.as_ref().filter(|_| self.shared.keeps) {
+            let kept = ToHost::Keep(session, octets.to_vec());
+            if link.queue.push(&kept, MOST) == Pushed::Full {
+                // As with a command that it has missed.
+                let _ = link.socket.shutdown(Shutdown::Both);
+            }
+        }
+    }
+
+    /// When we end, sessions wait for the next daemon, as if this process was killed.
+    pub fn leave_behind(&self) {
+        self.shared.lock().leaves_behind = true;
     }
 
     /// As [`crate::Relay::command`]. What the relay has no room for now is refused.
@@ -289,6 +388,11 @@ impl Remote {
             let mut state = self.shared.lock();
             state.is_stopping = true;
             if let Some(link) = &state.link {
+                // What nobody has taken up yet is not ours to end.
+                let is_ours = matches!(state.before, Before::Taken) && !state.leaves_behind;
+                if self.shared.keeps && is_ours {
+                    let _ = link.queue.push(&ToHost::Leave, usize::MAX);
+                }
                 // What was said last is still heard.
                 link.queue.close();
             }
@@ -327,7 +431,7 @@ impl Shared {
     }
 
     /// Connects and greets.
-    fn meet(&self) -> Result<(UnixStream, Frames), Unmet> {
+    fn meet(&self, adopts: bool) -> Result<(UnixStream, Frames), Unmet> {
         let absent = |why: io::Error| Unmet::Absent(format!("{why}; is causeway-media running?"));
         let mut socket = UnixStream::connect(&self.path).map_err(absent)?;
         socket.set_read_timeout(Some(STUCK)).map_err(absent)?;
@@ -335,6 +439,8 @@ impl Shared {
         let hello = Hello {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             realms: self.realms.clone(),
+            adopts,
+            keeps: self.keeps,
         };
         let mut out = Writer::default();
         hello.write(&mut out);
@@ -374,7 +480,8 @@ impl Shared {
             }
             tell(Met::Ended { why, sessions });
             next = loop {
-                let why = match self.meet() {
+                // Our calls that had media there have ended.
+                let why = match self.meet(false) {
                     Ok(met) => break Some(met),
                     Err(Unmet::Absent(why) | Unmet::Refused(why)) => why,
                 };
@@ -451,8 +558,13 @@ impl Shared {
                 };
                 match Reader::whole(frame) {
                     Ok(ToDaemon::Event(event)) => {
-                        self.lock().track(&event);
-                        (self.sink)(event);
+                        let heard = self.lock().hear(event);
+                        heard.into_iter().for_each(&self.sink);
+                    }
+                    Ok(ToDaemon::Kept(kept)) => self.lock().inherit(kept),
+                    Ok(ToDaemon::AllKept) => {
+                        self.lock().has_inherited();
+                        self.changed.notify_all();
                     }
                     Ok(ToDaemon::Report(report)) => {
                         self.lock().report = Some((report, Instant::now()));
@@ -493,7 +605,8 @@ impl Shared {
         let count = sessions.len();
         for (session, tracked) in sessions {
             if tracked.is_reserved {
-                (self.sink)(Event::Lost { session });
+                let heard = self.lock().hear(Event::Lost { session });
+                heard.into_iter().for_each(&self.sink);
                 continue;
             }
             for endpoints in tracked.asked {
@@ -509,6 +622,52 @@ impl Shared {
 }
 
 impl State {
+    /// A session of a daemon before us.
+    fn inherit(&mut self, kept: Kept) {
+        if kept.is_live {
+            let tracked = self.sessions.entry(kept.session).or_default();
+            tracked.is_reserved = true;
+        }
+        match &mut self.before {
+            Before::Heard { kept: all, .. } => all.push(kept),
+            Before::Unheard => {
+                self.before = Before::Heard {
+                    kept: vec![kept],
+                    missed: Vec::new(),
+                    is_whole: false,
+                };
+            }
+            // Only who adopts is told of any, and that was before.
+            Before::Taken => {}
+        }
+    }
+
+    fn has_inherited(&mut self) {
+        match &mut self.before {
+            Before::Heard { is_whole, .. } => *is_whole = true,
+            Before::Unheard => {
+                self.before = Before::Heard {
+                    kept: Vec::new(),
+                    missed: Vec::new(),
+                    is_whole: true,
+                };
+            }
+            Before::Taken => {}
+        }
+    }
+
+    /// Takes note of an event; gives it back if the sink may hear it now.
+    fn hear(&mut self, event: Event) -> Option<Event> {
+        self.track(&event);
+        match &mut self.before {
+            Before::Heard { missed, .. } => {
+                missed.push(event);
+                None
+            }
+            Before::Unheard | Before::Taken => Some(event),
+        }
+    }
+
     /// Remembers what a session has heard.
     fn track(&mut self, event: &Event) {
         let session = event.session();

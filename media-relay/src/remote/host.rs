@@ -1,14 +1,15 @@
 //! The side of the relay: listens on the socket, and runs a relay for whoever is welcome.
 
 use super::message::{Hello, Report, ToDaemon, ToHost, Verdict};
-use super::queue::{MOST, Pushed, Queue};
+use super::queue::Queue;
+use super::waiting::{Estate, Keepsakes, Outlet, WaitingRoom};
 use crate::control::totals::RelayTotals;
 use crate::control::{EventSink, Relay, RelayConfig};
 use crate::entropy::Entropy;
 use crate::io::peer::peer;
 use crate::sound::Recordings;
+use media_api::SoundId;
 use media_api::wire::{Frames, Reader, Writer};
-use media_api::{Event, SoundId};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -16,7 +17,7 @@ use std::net::Shutdown;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,8 +26,6 @@ use std::time::{Duration, Instant};
 const GREETING: Duration = Duration::from_secs(5);
 /// How long a daemon may read nothing of what it is told, before its sessions are given up.
 const UNHEARD: Duration = Duration::from_secs(10);
-/// Octets that may wait for the daemon before no more reports of RTCP are told: what it must know has the rest.
-const ROOM_FOR_REPORTS: usize = MOST / 8;
 /// How often it is said how the relay does.
 const REPORT: Duration = Duration::from_millis(500);
 
@@ -39,6 +38,14 @@ pub struct HostOptions {
     pub is_pinned: bool,
     /// How long freed ports rest.
     pub quarantine: Duration,
+    /// How long sessions wait for the next daemon once theirs has vanished, where it wanted that.
+    pub patience: Duration,
+}
+
+impl HostOptions {
+    /// Usual patience: a daemon that is started anew is back within seconds, and so is one whose package is
+    /// upgraded.
+    pub const PATIENCE: Duration = Duration::from_secs(60);
 }
 
 /// A listening socket for one daemon at a time.
@@ -57,6 +64,8 @@ struct Shared {
     is_over: AtomicBool,
     /// The connection that is served.
     served: Mutex<Option<Served>>,
+    /// Where sessions wait for the next one.
+    waiting: WaitingRoom,
 }
 
 #[derive(Debug)]
@@ -104,6 +113,7 @@ impl Host {
                 listener,
                 is_over: AtomicBool::new(false),
                 served: Mutex::default(),
+                waiting: WaitingRoom::default(),
             }),
         })
     }
@@ -147,10 +157,17 @@ impl Host {
             let named = thread::Builder::new().name("media-daemon".into());
             let serving = named.spawn(move || {
                 let place = Place(&shared);
-                let why = talk(&socket, &options, &shared, &*tell, &process);
+                let (why, left) = talk(&socket, &options, &shared, &*tell, &process);
+                // Before somebody else has the place, who may want it.
+                let number = left.map(|estate| shared.waiting.enter(estate));
                 // Whoever hears that it is over can have the place.
                 drop(place);
                 tell(&format!("daemon, {process}: {why}"));
+                if let Some(number) = number
+                    && shared.waiting.expire(number, options.patience)
+                {
+                    tell("nobody has come for the sessions that waited; they have ended");
+                }
             });
             last = serving.ok();
             if last.is_none() {
@@ -158,6 +175,7 @@ impl Host {
             }
         }
         self.shared.hang_up();
+        self.shared.waiting.close();
         // The parties of its calls hear BYE of RTCP.
         let _ = last.map(thread::JoinHandle::join);
         // There may be another's by now.
@@ -271,80 +289,141 @@ fn refuse(mut socket: UnixStream, verdict: Verdict) {
     let _ = socket.write_all(out.octets());
 }
 
-/// Serves one daemon to its end; says in words how it ended.
+/// Serves one daemon to its end; says in words how it ended, and gives back what is to wait for the next one.
 fn talk(
     socket: &UnixStream,
     options: &HostOptions,
     shared: &Shared,
     tell: &dyn Fn(&str),
     process: &str,
-) -> String {
+) -> (String, Option<Estate>) {
     let mut frames = Frames::default();
-    let hello = match greeting(socket, &mut frames) {
-        Ok(hello) => hello,
+    let begun = greeting(socket, &mut frames).and_then(|hello| {
+        let keeps = hello.keeps;
+        Ok((begin(socket, shared, hello, options)?, keeps))
+    });
+    let (mut estate, keeps) = match begun {
+        Ok(begun) => begun,
         Err(why) => {
             if let Ok(socket) = socket.try_clone() {
                 refuse(socket, Verdict::No(why.clone()));
             }
-            return why;
+            return (why, None);
         }
     };
-    let realms = hello.realms.len();
-    let queue = Arc::new(Queue::default());
-    let lost = Arc::new(AtomicU64::new(0));
-    let relay = match start(socket, &queue, &lost, hello, options) {
-        Ok(relay) => Arc::new(relay),
-        Err(why) => {
-            if let Ok(socket) = socket.try_clone() {
-                refuse(socket, Verdict::No(why.clone()));
+    let realms = estate.realms.len();
+    shared.runs(Arc::downgrade(&estate.relay));
+    let ended = converse(socket, shared, &mut estate, &mut frames, || {
+        tell(&format!(
+            "daemon, {process}: media of {realms} realms are served"
+        ));
+    });
+    let _ = socket.shutdown(Shutdown::Both);
+    // From here on nobody else has it, so it ends with us, before the place is free.
+    shared.runs(Weak::new());
+    match ended {
+        Ended::Vanished(why) if keeps && !shared.is_over() => match estate.is_left() {
+            0 => (why, None),
+            left => {
+                let patience = options.patience.as_secs();
+                let why = format!("{why}; {left} sessions wait {patience} s for the next one");
+                (why, Some(estate))
             }
-            return why;
+        },
+        Ended::Vanished(why) | Ended::Over(why) => {
+            (format!("{why}; its sessions have ended"), None)
         }
+    }
+}
+
+/// How a conversation ended, in words.
+enum Ended {
+    /// Without a word of the daemon.
+    Vanished(String),
+    /// Its sessions are to end with it.
+    Over(String),
+}
+
+/// What a daemon before it has left if it can go on with that, else a relay of its own.
+fn begin(
+    socket: &UnixStream,
+    shared: &Shared,
+    hello: Hello,
+    options: &HostOptions,
+) -> Result<Estate, String> {
+    let _ = socket.set_read_timeout(None);
+    if let Some(estate) = shared.waiting.take(hello.adopts, &hello.realms) {
+        return Ok(estate);
+    }
+    let outlet = Arc::new(Outlet::default());
+    let told = Arc::clone(&outlet);
+    let sink: EventSink = Box::new(move |event| told.tell(event));
+    let realms = hello.realms.clone();
+    let config = RelayConfig {
+        realms: hello.realms,
+        workers: options.workers,
+        is_pinned: options.is_pinned,
+        quarantine: options.quarantine,
+        entropy: Entropy::from_system()
+            .map_err(|_| "the operating system has no random numbers".to_owned())?,
     };
-    shared.runs(Arc::downgrade(&relay));
+    let relay = Relay::start(config, sink).map_err(|fault| fault.to_string())?;
+    Ok(Estate {
+        relay: Arc::new(relay),
+        outlet,
+        realms,
+        kept: Keepsakes::default(),
+    })
+}
+
+/// Greets the daemon and does what it says until it says no more.
+fn converse(
+    socket: &UnixStream,
+    shared: &Shared,
+    estate: &mut Estate,
+    frames: &mut Frames,
+    begun: impl Fn(),
+) -> Ended {
     let mut out = Writer::default();
     out.frame(&Verdict::Welcome);
     let mut writer = socket;
     // One that reads nothing would hold the writer, and with it the only place.
     let _ = socket.set_write_timeout(Some(UNHEARD));
-    if let Err(why) = writer.write_all(out.octets()) {
-        shared.runs(Weak::new());
-        return format!("gone before it was greeted: {why}");
-    }
-    tell(&format!(
-        "daemon, {process}: media of {realms} realms are served"
-    ));
-    let why = thread::scope(|scope| {
+    let ending = match (writer.write_all(out.octets()), socket.try_clone()) {
+        (Ok(()), Ok(ending)) => ending,
+        (Err(why), _) => return Ended::Vanished(format!("gone before it was greeted: {why}")),
+        (_, Err(why)) => {
+            return Ended::Vanished(format!("the relay has no descriptors left: {why}"));
+        }
+    };
+    begun();
+    let queue = Arc::new(Queue::default());
+    estate.outlet.link(&queue, ending, &estate.kept);
+    let (relay, outlet) = (Arc::clone(&estate.relay), Arc::clone(&estate.outlet));
+    thread::scope(|scope| {
         let writing = scope.spawn(|| {
             let report = |out: &mut Writer| {
-                // Ordering: a number for itself.
-                let lost = lost.load(Ordering::Relaxed);
-                out.frame(&ToDaemon::Report(reported(&relay, lost)));
+                out.frame(&ToDaemon::Report(reported(&relay, outlet.unsaid())));
             };
             let written = queue.write_to(socket, REPORT, report);
             // The reader has nothing to wait for any more.
             let _ = socket.shutdown(Shutdown::Read);
             written
         });
-        let mut why = obey(socket, &relay, &mut frames);
+        let mut ended = obey(socket, &relay, &mut estate.kept, frames);
         if shared.is_over() {
-            why = "the relay was told to end; its sessions have ended".into();
+            ended = Ended::Over("the relay was told to end".into());
         }
+        let (Ended::Vanished(why) | Ended::Over(why)) = &ended;
         let _ = queue.push(&ToDaemon::Farewell(why.clone()), usize::MAX);
         queue.close();
         match writing.join() {
-            Ok(Err(fault)) if fault.kind() == io::ErrorKind::WouldBlock => format!(
-                "it has read nothing for {} s; its sessions have ended",
-                UNHEARD.as_secs()
-            ),
-            _ => why,
+            Ok(Err(fault)) if fault.kind() == io::ErrorKind::WouldBlock => {
+                Ended::Over(format!("it has read nothing for {} s", UNHEARD.as_secs()))
+            }
+            _ => ended,
         }
-    });
-    let _ = socket.shutdown(Shutdown::Both);
-    // From here on nobody else has it, so it ends with us, before the place is free.
-    shared.runs(Weak::new());
-    drop(relay);
-    why
+    })
 }
 
 fn greeting(mut socket: &UnixStream, frames: &mut Frames) -> Result<Hello, String> {
@@ -367,41 +446,6 @@ fn greeting(mut socket: &UnixStream, frames: &mut Frames) -> Result<Hello, Strin
     }
 }
 
-fn start(
-    socket: &UnixStream,
-    queue: &Arc<Queue>,
-    lost: &Arc<AtomicU64>,
-    hello: Hello,
-    options: &HostOptions,
-) -> Result<Relay, String> {
-    let ending = socket.try_clone();
-    let ending = ending.map_err(|why| format!("the relay has no descriptors left: {why}"))?;
-    let _ = socket.set_read_timeout(None);
-    let (told, unsaid) = (Arc::clone(queue), Arc::clone(lost));
-    let sink: EventSink = Box::new(move |event| {
-        if let Event::Reported { .. } | Event::Tapped { .. } = event {
-            if told.push(&ToDaemon::Event(event), ROOM_FOR_REPORTS) == Pushed::Full {
-                // Ordering: a number for itself.
-                unsaid.fetch_add(1, Ordering::Relaxed);
-            }
-            return;
-        }
-        // A daemon that hears so little cannot be told what it must know.
-        if told.push(&ToDaemon::Event(event), MOST) == Pushed::Full {
-            let _ = ending.shutdown(Shutdown::Both);
-        }
-    });
-    let config = RelayConfig {
-        realms: hello.realms,
-        workers: options.workers,
-        is_pinned: options.is_pinned,
-        quarantine: options.quarantine,
-        entropy: Entropy::from_system()
-            .map_err(|_| "the operating system has no random numbers".to_owned())?,
-    };
-    Relay::start(config, sink).map_err(|fault| fault.to_string())
-}
-
 fn reported(relay: &Relay, reports_lost: u64) -> Report {
     let silence = relay.longest_silence();
     Report {
@@ -415,7 +459,12 @@ fn reported(relay: &Relay, reports_lost: u64) -> Report {
 }
 
 /// Does what the daemon says until it says no more; tells in words why.
-fn obey(mut socket: &UnixStream, relay: &Relay, frames: &mut Frames) -> String {
+fn obey(
+    mut socket: &UnixStream,
+    relay: &Relay,
+    kept: &mut Keepsakes,
+    frames: &mut Frames,
+) -> Ended {
     let mut samples: BTreeMap<SoundId, Vec<i16>> = BTreeMap::new();
     let mut total = 0;
     loop {
@@ -423,14 +472,15 @@ fn obey(mut socket: &UnixStream, relay: &Relay, frames: &mut Frames) -> String {
             let frame = match frames.next_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
-                Err(fault) => return format!("what came cannot be read: {fault}"),
+                Err(fault) => return Ended::Over(format!("what came cannot be read: {fault}")),
             };
             match Reader::whole(frame) {
                 Ok(ToHost::Command(command)) => relay.command(command),
                 Ok(ToHost::Samples(sound, more)) => {
                     total += more.len();
                     if total > Recordings::MAX_SAMPLES || samples.len() > Recordings::MAX_SOUNDS {
-                        return "recordings came that are longer than any can be".into();
+                        let why = "recordings came that are longer than any can be";
+                        return Ended::Over(why.into());
                     }
                     samples.entry(sound).or_default().extend(more);
                 }
@@ -440,18 +490,20 @@ fn obey(mut socket: &UnixStream, relay: &Relay, frames: &mut Frames) -> String {
                     let all = std::mem::take(&mut samples).into_iter();
                     match Recordings::new(all.map(|(sound, all)| (sound, all.into()))) {
                         Ok(recordings) => relay.set_recordings(recordings),
-                        Err(fault) => return fault.to_string(),
+                        Err(fault) => return Ended::Over(fault.to_string()),
                     }
                 }
-                Err(fault) => return format!("what came cannot be read: {fault}"),
+                Ok(ToHost::Keep(session, octets)) => kept.keep(session, octets),
+                Ok(ToHost::Leave) => return Ended::Over("gone".into()),
+                Err(fault) => return Ended::Over(format!("what came cannot be read: {fault}")),
             }
         }
         match socket.read(frames.room()) {
-            Ok(0) => return "gone; its sessions have ended".into(),
+            Ok(0) => return Ended::Vanished("gone".into()),
             Ok(read) => frames.filled(read),
             Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
             // As when it was killed before it had read all that it was told.
-            Err(why) => return format!("gone ({why}); its sessions have ended"),
+            Err(why) => return Ended::Vanished(format!("gone ({why})")),
         }
     }
 }

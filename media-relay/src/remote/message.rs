@@ -6,7 +6,8 @@ use crate::io::{AddressReport, Backend, BackendReport, Runs};
 use media_api::wire::{
     DIGEST_OF_NOTHING, LAYOUT, Reader, VERSION, Wire, WireFault, Writer, digest,
 };
-use media_api::{Command, Event, SoundId, wire_layout};
+use media_api::{Command, Event, SessionId, SoundId, wire_layout};
+use zeroize::Zeroize;
 
 /// How a conversation begins, whatever the version.
 const MAGIC: [u8; 8] = *b"cwmedia\n";
@@ -26,6 +27,10 @@ pub(super) struct Hello {
     /// Version of the program, for people.
     pub(super) program: String,
     pub(super) realms: Vec<Realm>,
+    /// Whether it goes on with the sessions of a daemon before it.
+    pub(super) adopts: bool,
+    /// Whether its sessions are to wait for the next one if it vanishes.
+    pub(super) keeps: bool,
 }
 
 impl Hello {
@@ -60,9 +65,15 @@ impl Hello {
                 env!("CARGO_PKG_VERSION"),
             ));
         }
-        let realms = from.rest();
-        let realms = realms.map_err(|fault| format!("the realms cannot be read: {fault}"))?;
-        Ok(Self { program, realms })
+        let rest = from.rest::<(Vec<Realm>, (bool, bool))>();
+        let rest = rest.map_err(|fault| format!("the realms cannot be read: {fault}"))?;
+        let (realms, (adopts, keeps)) = rest;
+        Ok(Self {
+            program,
+            realms,
+            adopts,
+            keeps,
+        })
     }
 }
 
@@ -75,6 +86,7 @@ impl Wire for Spoken<'_> {
         OWN_LAYOUT.put(out);
         self.0.program.put(out);
         self.0.realms.put(out);
+        (self.0.adopts, self.0.keeps).put(out);
     }
 
     fn take(_: &mut Reader<'_>) -> Result<Self, WireFault> {
@@ -102,6 +114,11 @@ pub(super) enum ToHost {
     Recordings,
     /// Whether reports of RTCP are told from now on.
     Reports(bool),
+    /// What the next daemon needs of the session's call, in place of what was kept before; empty if it could not go on
+    /// with it.
+    Keep(SessionId, Vec<u8>),
+    /// It ends, and nobody is to go on with its sessions.
+    Leave,
 }
 
 /// What the host says.
@@ -111,6 +128,37 @@ pub(super) enum ToDaemon {
     Report(Report),
     /// Why nothing more comes, in words.
     Farewell(String),
+    /// What was kept of a session. First of all, and only for who adopts.
+    Kept(Kept),
+    /// That was all of it.
+    AllKept,
+}
+
+/// A session of a daemon that has vanished, with what it had kept of its call.
+#[derive(Clone, PartialEq)]
+pub struct Kept {
+    /// Its name.
+    pub session: SessionId,
+    /// What was kept.
+    pub octets: Vec<u8>,
+    /// Whether the relay still has it.
+    pub is_live: bool,
+}
+
+/// Without what was kept, which has keys in it.
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept")
+            .field("session", &self.session)
+            .field("is_live", &self.is_live)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.octets.zeroize();
+    }
 }
 
 /// How the relay does, twice a second.
@@ -133,13 +181,19 @@ wire_layout! {
         1: Samples(sound, samples),
         2: Recordings,
         3: Reports(wanted),
+        4: Keep(session, octets),
+        5: Leave,
     }
 
     enum ToDaemon {
         0: Event(event),
         1: Report(report),
         2: Farewell(why),
+        3: Kept(kept),
+        4: AllKept,
     }
+
+    struct Kept { session, octets, is_live }
 
     struct Report { totals, silence_us, backend }
     struct Realm { id, v4, v6, first_port, last_port, dscp, backend }
@@ -250,6 +304,8 @@ mod tests {
                 dscp: 46,
                 backend: Backend::Xdp,
             }],
+            adopts: true,
+            keeps: false,
         };
         let mut out = Writer::default();
         hello.write(&mut out);

@@ -237,6 +237,7 @@ impl Bench {
                     | Effect::KeepAlive(_)
                     | Effect::Alias { .. }
                     | Effect::Letter(..)
+                    | Effect::Keep(..)
                     | Effect::Reply(..) => {}
                 }
             }

@@ -405,7 +405,7 @@ impl<'a> World<'a> {
             }
             Effect::Letter(to, letter) => self.agenda.note(self.now, Due::Letter(to, letter)),
             // Nobody in this world answers them, or needs them.
-            Effect::KeepAlive(_) | Effect::Alias { .. } | Effect::Reply(..) => {}
+            Effect::KeepAlive(_) | Effect::Alias { .. } | Effect::Keep(..) | Effect::Reply(..) => {}
             Effect::Emit(event) => {
                 self.trace.line(self.now, || match &event.what {
                     Happened::Received { .. } => String::new(),

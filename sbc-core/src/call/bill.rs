@@ -164,6 +164,50 @@ impl Call {
         })
     }
 
+    /// The legs that cost now.
+    pub(super) fn billed(&self) -> Vec<LegId> {
+        let open = self.bills.open.iter();
+        let running = open.filter(|(_, bill)| bill.state == State::Running);
+        running.map(|(leg, _)| *leg).collect()
+    }
+
+    /// A leg that was called by the process before this one goes on costing.
+    pub(super) fn bill_again(&mut self, leg: LegId) {
+        let (Some(trunk), Some((a, _))) = (self.trunk_of(leg), self.bridge) else {
+            return;
+        };
+        let record = &self.record;
+        let attempt = record.egress.iter().find(|attempt| attempt.leg == leg);
+        let called = attempt.map_or(&record.called, |attempt| &attempt.called);
+        let rates = &self.config.rates;
+        let price = rates.of(called).filter(|price| !price.is_free());
+        let (Some(price), Some(first)) = (price, self.trunk_of(a)) else {
+            return;
+        };
+        let subject = Subject {
+            tenant: self.tenant.as_ref(),
+            trunk: &first,
+            route: record.route_name.as_ref(),
+            called: &record.called,
+            calling: &record.calling,
+        };
+        let of_call = admission::claims_of_call(&self.config, &subject);
+        let claims = of_call
+            .into_iter()
+            .chain(admission::claims_inbound(&first))
+            .chain(admission::claims_outbound(&trunk));
+        let payers = spend::payers(claims);
+        if !payers.is_empty() {
+            let bill = Bill {
+                price,
+                payers,
+                // What a new call costs was paid.
+                state: State::Moved,
+            };
+            self.bills.open.push((leg, bill));
+        }
+    }
+
     /// A leg comes from another call with its bill.
     pub(super) fn take_bill(&mut self, leg: LegId, bill: Option<&Bill>) {
         let bill = bill.map(|bill| (leg, bill.clone()));

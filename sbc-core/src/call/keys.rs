@@ -24,6 +24,22 @@ pub(super) struct Keys {
     told: VecDeque<Told>,
 }
 
+impl Keys {
+    /// What is to be known of them in the process after this one.
+    pub(super) fn kept(&self) -> (Intake, bool) {
+        (self.intake, self.is_by_info)
+    }
+
+    /// Those of a leg of the process before this one.
+    pub(super) fn of_kept((intake, is_by_info): (Intake, bool)) -> Self {
+        Self {
+            intake,
+            is_by_info,
+            ..Self::default()
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Running {
     digit: Digit,

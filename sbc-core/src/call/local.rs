@@ -75,6 +75,12 @@ impl LocalSide {
         )
     }
 
+    /// Where the leg is, unless that is about to change.
+    pub(super) fn kept(&self) -> Option<Option<Side>> {
+        let is_quiet = !self.is_moving() && !self.is_told() && self.unwanted.is_empty();
+        is_quiet.then_some(self.side)
+    }
+
     /// Whether the leg will soon be elsewhere: nothing is offered to it before.
     pub(super) fn is_moving(&self) -> bool {
         self.is_due || self.moving.is_some()

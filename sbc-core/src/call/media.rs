@@ -449,3 +449,62 @@ impl CallMedia {
         }
     }
 }
+
+/// A [`CallMedia`] written down, of which nothing is asked at the moment.
+#[derive(Clone, Debug)]
+pub(super) struct KeptMedia {
+    session: SessionId,
+    formats: Formats,
+    asked_last: Option<EndpointId>,
+    held: Vec<EndpointId>,
+    plan: BridgePlan,
+    playing: Vec<(EndpointId, Playing)>,
+    deaf: Vec<EndpointId>,
+    moved: Vec<(EndpointId, EndpointId)>,
+}
+
+media_api::wire_layout! {
+    struct KeptMedia { session, formats, asked_last, held, plan, playing, deaf, moved }
+}
+
+impl CallMedia {
+    /// Writes it down; nothing unless it is in use and stays where it is.
+    pub(super) fn kept(&self) -> Option<KeptMedia> {
+        (self.is_active() && self.moving.is_empty()).then(|| KeptMedia {
+            session: self.session,
+            formats: self.formats.clone(),
+            asked_last: self.asked_last,
+            held: self.held.clone(),
+            plan: self.plan,
+            playing: self.playing.clone(),
+            deaf: self.deaf.clone(),
+            moved: self.moved.clone(),
+        })
+    }
+
+    /// That of a call of the process before this one; the relay may not have it any more.
+    pub(super) fn of_kept(kept: KeptMedia, is_there: bool) -> Self {
+        Self {
+            formats: kept.formats,
+            state: match is_there {
+                true => State::Active,
+                false => State::Released(SessionStats::default()),
+            },
+            is_reserved: is_there,
+            asked_last: kept.asked_last,
+            held: kept.held,
+            plan: kept.plan,
+            playing: kept.playing,
+            deaf: kept.deaf,
+            moved: kept.moved,
+            ..Self::new(kept.session)
+        }
+    }
+}
+
+impl KeptMedia {
+    /// Its session.
+    pub(super) const fn session(&self) -> SessionId {
+        self.session
+    }
+}

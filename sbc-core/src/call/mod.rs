@@ -15,6 +15,7 @@ mod figures;
 mod forsaken;
 mod from_here;
 mod held;
+mod kept;
 mod keys;
 mod local;
 mod media;
@@ -68,6 +69,7 @@ use bill::Bills;
 use bytes::Bytes;
 use connected::Identity;
 use crossing::Crossings;
+pub(crate) use kept::{Keeping, KeptCall};
 use keys::Keys;
 use local::LocalSide;
 use media::{CallMedia, image_of};
@@ -111,6 +113,8 @@ pub(crate) struct Call {
     lap: Option<Lap>,
     started: Now,
     answered: Option<Now>,
+    /// What of its time was in processes before this one.
+    before: kept::Before,
     /// The caller has got its 200; it may have to wait for a PRACK (RFC 3262 §3).
     is_answer_told: bool,
     /// Who the peers are that called us, for parties that are called later.
@@ -324,6 +328,7 @@ impl Call {
             lap: admitted.lap.take(),
             started: cx.now,
             answered: None,
+            before: kept::Before::default(),
             is_answer_told: false,
             parties: Few::one(A_LEG, Arc::clone(&admitted.caller)),
             ends,
@@ -945,7 +950,8 @@ impl Call {
     }
 
     fn elapsed_ms(&self, now: Now) -> u64 {
-        u64::try_from(now.mono.since(self.started.mono).as_millis()).unwrap_or(u64::MAX)
+        let elapsed = self.before.since_start + now.mono.since(self.started.mono);
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
     }
 }
 

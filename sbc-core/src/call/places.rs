@@ -172,6 +172,48 @@ impl Call {
         let _ = self.take(cx, leg, trunk, claims, Standing::Help);
     }
 
+    /// Takes the places of a call of the process before this one. It talks already: no limit ends that, and it is no
+    /// new call that any limit would have to be kept from.
+    pub(super) fn take_places_again(&mut self, cx: &mut Cx<'_>, standing: Standing) {
+        self.places.standing = standing;
+        let Some(first) = self.trunk_of(A_LEG).or_else(|| {
+            let (a, _) = self.bridge?;
+            self.trunk_of(a)
+        }) else {
+            return;
+        };
+        let record = &self.record;
+        let subject = Subject {
+            tenant: self.tenant.as_ref(),
+            trunk: &first,
+            route: record.route_name.as_ref(),
+            called: &record.called,
+            calling: &record.calling,
+        };
+        let of_call = admission::claims_of_call(&self.config, &subject);
+        let mut all = vec![(None, Arc::clone(&first), of_call)];
+        for (id, leg) in self.legs.iter() {
+            let trunk = Arc::clone(&leg.session.style().trunk);
+            let was_called = record.egress.iter().any(|attempt| attempt.leg == *id);
+            let claims = match was_called {
+                true => admission::claims_outbound(&trunk),
+                false => admission::claims_inbound(&trunk),
+            };
+            all.push((Some(*id), trunk, claims));
+        }
+        for (leg, trunk, claims) in all {
+            let kbits = admission::kbits(&trunk, &claims);
+            let counted = claims.into_iter().map(|(counted, _)| counted);
+            let claims = counted.map(|own| (own, CallLimits::default())).collect();
+            let admission = &mut cx.plane.admission;
+            let taken = admission.take(cx.now.mono, claims, kbits, Standing::Help);
+            for mut place in taken.unwrap_or_default() {
+                admission.answered(&mut place);
+                self.places.taken.push((leg, place));
+            }
+        }
+    }
+
     /// Takes the place of a caller that is refused as soon as it has heard why, unless it has one of a call.
     pub(super) fn take_place_to_hear(
         &mut self,

@@ -353,7 +353,10 @@ pub(super) fn transferred(call: &mut Call, now: Now, (a, b): (LegId, LegId), tra
         transfer_type: Some(line.kind),
         billed_to: line.trunk.clone(),
     };
-    let from_ms = call.elapsed_ms(answered);
+    let from_ms = match call.record.setup_ms {
+        Some(setup_ms) => setup_ms,
+        None => call.elapsed_ms(answered),
+    };
     let billed_to = call.record.ingress.trunk.clone();
     let told = &mut call.record.conversations;
     if told.is_empty() {
@@ -385,7 +388,8 @@ pub(super) fn ended(call: &mut Call, now: Now) {
         last.duration_ms = now_ms.saturating_sub(last.from_ms);
     }
     if let Some(answered) = call.answered {
-        let duration = now.mono.since(answered.mono).as_millis();
+        let duration = call.before.since_answer + now.mono.since(answered.mono);
+        let duration = duration.as_millis();
         call.record.duration_ms = u64::try_from(duration).unwrap_or(u64::MAX);
         call.record.billsec = call.record.duration_ms.div_ceil(1_000);
     }

@@ -56,6 +56,22 @@ pub(super) struct Telling {
 }
 
 impl Telling {
+    /// What is to be known of it in the process after this one; nothing while an offer is open.
+    pub(super) fn kept(&self) -> Option<(Option<Direction>, (bool, u8))> {
+        let told = (self.refused, (self.is_stale, self.times));
+        self.change.is_none().then_some(told)
+    }
+
+    /// That of a leg of the process before this one.
+    pub(super) fn of_kept((refused, (is_stale, times)): (Option<Direction>, (bool, u8))) -> Self {
+        Self {
+            refused,
+            is_stale,
+            times,
+            ..Self::default()
+        }
+    }
+
     /// Whether the peer does not know what is in force, and has not been offered it yet.
     pub(super) fn is_stale(&self) -> bool {
         self.is_stale

@@ -24,6 +24,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 use trunk::trunk;
 
+/// What becomes of calls at the end of the daemon.
+const RESTARTS: [(&str, bool); 2] = [("end", false), ("preserve", true)];
+
 /// Reads all files.
 pub(super) fn read(sources: &[Source], out: &mut Collector) -> File {
     let trees: Vec<Spanned<DeTable<'_>>> = sources
@@ -185,6 +188,7 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
         "media" => {
             file.pin_workers = section.boolean("pin_workers", out);
             file.relay = section.text("relay", out);
+            file.preserves_calls = section.choice("restart", &RESTARTS, &[], out);
             if !section.has("relay") && !section.has("pin_workers") {
                 section.missing("relay", "\"/run/causeway-media/media.sock\"", out);
             }

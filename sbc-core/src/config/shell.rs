@@ -35,6 +35,9 @@ pub struct Shell {
     pub oidc: Option<Oidc>,
     /// Path of the socket of a media relay in a process of its own; `None` has it in the daemon's.
     pub relay: Option<String>,
+    /// Whether calls are left to the next daemon when this one is told to end. One that is killed leaves them in any
+    /// case, where the relay has a process of its own.
+    pub preserves_calls: bool,
     /// Whether each media worker of the daemon stays on one core.
     pub pins_workers: bool,
     /// Servers of DNS to ask instead of the system's; none asks as the system does. A site whose names mean

@@ -11,6 +11,7 @@ use crate::id::{ListenerName, RealmName, TenantName, TlsContextName, TrunkName};
 use crate::locate::FamilyOrder;
 use crate::media::Profile;
 use crate::transport::Protocol;
+use media_api::wire_layout;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -466,5 +467,15 @@ impl IpNet {
             }
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
+    }
+}
+
+wire_layout! {
+    struct SessionTimer { expires_s, min_se_s, refresher }
+
+    enum RefreshBy {
+        0: Us,
+        1: Peer,
+        2: Auto,
     }
 }

@@ -58,6 +58,8 @@ pub(super) struct File {
     /// Path of the socket of the media relay.
     pub(super) relay: Option<At<String>>,
     pub(super) pin_workers: Option<At<bool>>,
+    /// Whether an end of the daemon leaves calls to the next one.
+    pub(super) preserves_calls: Option<At<bool>>,
     pub(super) dns: Option<At<Vec<At<SocketAddr>>>>,
     pub(super) stir: Option<super::stir::WrittenStirTable>,
     pub(super) acme: Option<super::acme::WrittenAcme>,

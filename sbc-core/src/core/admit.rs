@@ -297,7 +297,11 @@ impl Core {
         };
         let call = Call::admit(&mut cx, admitted);
         self.sessions.insert(call.media_session(), call_id);
-        let entry = Entry { call, queued: None };
+        let entry = Entry {
+            call,
+            kept: None,
+            queued: None,
+        };
         self.calls.insert(call_id, Box::new(entry));
         self.look_after(now, call_id, out);
     }

@@ -4,6 +4,7 @@ mod admit;
 mod adrift;
 mod command;
 mod drain;
+mod kept;
 mod letter;
 mod load;
 mod options;
@@ -78,6 +79,8 @@ pub struct Core {
     removed: removed::Removed,
     /// The call whose input is being applied: the one to end after a panic.
     current: Option<CallId>,
+    /// How the two clocks are related in what is kept of calls.
+    epoch: Option<Now>,
 }
 
 /// What is done for trunks while nobody calls.
@@ -90,6 +93,8 @@ struct Upkeep {
 
 struct Entry {
     call: Call,
+    /// Digest of what is kept of it for the process after this one.
+    kept: Option<u128>,
     /// Earliest entry of this call in the deadline queue.
     queued: Option<Timestamp>,
 }
@@ -135,6 +140,7 @@ impl Core {
             adrift: Adrift::default(),
             removed: Default::default(),
             current: None,
+            epoch: None,
         }
     }
 
@@ -249,6 +255,7 @@ impl Core {
                     .note(now.mono, &self.plane.config, &heard)
             }
             Input::Letter(letter) => self.read(now, &letter, out),
+            Input::Found(found) => self.take_up(now, *found, out),
             Input::Tick => self.tick(now, out),
         }
         let is_quiet = self.is_quiet();

@@ -17,6 +17,7 @@ impl Core {
         };
         if entry.call.is_over() {
             if let Some(entry) = self.calls.remove(&id) {
+                Self::keep_no_more(&entry, out);
                 self.sessions.remove(&entry.call.media_session());
                 self.ended(now, id, entry.call, out);
             }
@@ -34,6 +35,7 @@ impl Core {
             self.live.leave();
             self.tell(now, id, record, out);
         }
+        self.keep(now, id, out);
     }
 
     /// Takes a call out that may not have come to its end.
@@ -42,6 +44,7 @@ impl Core {
             return;
         };
         let session = entry.call.media_session();
+        Self::keep_no_more(&entry, out);
         self.sessions.remove(&session);
         out.push(Effect::Media(media_api::Command::Release {
             session,

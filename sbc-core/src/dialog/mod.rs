@@ -14,6 +14,7 @@ pub use takes::Takes;
 
 use crate::sip::header::{CSeq, CallId, Contact, From, MaxForwards, RecordRoute, To};
 use crate::sip::{Address, Essential, HeaderName, Message, Method, RequestBuilder, Status, Uri};
+use media_api::wire_layout;
 use std::net::IpAddr;
 
 /// One dialog, early or confirmed.
@@ -271,4 +272,10 @@ fn record_routes(message: &Message) -> Result<Vec<Address>, DialogFault> {
         .list::<RecordRoute>()
         .map_err(|_| DialogFault::Incomplete)?;
     Ok(routes.into_iter().map(|route| route.0).collect())
+}
+
+wire_layout! {
+    struct Dialog {
+        call_id, local, remote, local_cseq, remote_cseq, remote_target, route_set, takes,
+    }
 }

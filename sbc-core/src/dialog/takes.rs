@@ -6,6 +6,7 @@
 
 use crate::sip::header::Allow;
 use crate::sip::{HeaderName, Message, Method};
+use media_api::wire_layout;
 
 /// The methods of which it may depend what we do.
 const METHODS: [Method; 6] = [
@@ -69,6 +70,10 @@ impl Takes {
 fn bit(method: &Method) -> Option<u8> {
     let at = METHODS.iter().position(|own| own == method)?;
     Some(1 << at)
+}
+
+wire_layout! {
+    struct Takes { said, refused }
 }
 
 #[cfg(test)]

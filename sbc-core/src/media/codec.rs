@@ -3,7 +3,7 @@
 
 use crate::octets::is_same_word;
 use crate::sdp::{Media, STATIC_PAYLOADS, static_payload};
-use media_api::{Format, FormatId, TelephoneEvent};
+use media_api::{Format, FormatId, TelephoneEvent, wire_layout};
 use std::borrow::Cow;
 
 /// One encoding as described in SDP.
@@ -433,6 +433,11 @@ pub const CODECS: [(&str, u32, u8); 7] = [
     ("iLBC", 8_000, 1),
     ("opus", 48_000, 2),
 ];
+
+wire_layout! {
+    struct Codec { name, clock_hz, channels, fmtp }
+    struct Formats { known }
+}
 
 #[cfg(test)]
 mod tests {

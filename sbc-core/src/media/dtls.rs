@@ -15,7 +15,7 @@
 
 use super::incompatible::Unusable;
 use crate::sdp::{self, Draft, DraftDtls, DraftMedia, DraftStream, Media, Setup};
-use media_api::{DtlsRole, DtlsTerms, Fingerprint, HashFunction, Protection};
+use media_api::{DtlsRole, DtlsTerms, Fingerprint, HashFunction, Protection, wire_layout};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -247,6 +247,11 @@ impl OwnDtls {
             .into();
         sdp::base64_encode(sum.get(..24).unwrap_or_default())
     }
+}
+
+wire_layout! {
+    struct PeerDtls { setup, fingerprints, tls_id }
+    struct OwnDtls { secret, made, in_force, pending }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use super::read::{is_sendable, is_served};
 use crate::sdp::{self, Candidate, DraftCandidate, DraftIce, Media};
 use media_api::{
     Family, IceCandidate, IceComponent, IceCredentials, IceTerms, LocalStream, is_ice_char,
+    wire_layout,
 };
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -258,6 +259,11 @@ fn credentials(secret: &[u8; 16], number: u32) -> Option<IceCredentials> {
         .into();
     let (fragment, password) = (sum.get(..6)?, sum.get(6..24)?);
     IceCredentials::new(sdp::base64_encode(fragment), sdp::base64_encode(password))
+}
+
+wire_layout! {
+    struct PeerIce { fragment, password, is_lite, candidates }
+    struct OwnIce { secret, made, in_force, pending, peer }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 
 use super::read::{AudioFacts, Secured};
 use hmac::{Hmac, KeyInit, Mac};
-use media_api::{CryptoKey, NegotiatedStream, Protection};
+use media_api::{CryptoKey, NegotiatedStream, Protection, wire_layout};
 use sha2::Sha256;
 use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
@@ -73,6 +73,10 @@ pub(super) fn is_newcomer(agreed: &NegotiatedStream, peer: &AudioFacts) -> bool 
         (Some(_), None) | (None, Some(_)) => false,
     };
     !is_known && !is_there
+}
+
+wire_layout! {
+    struct OwnKeys { secret, made }
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ mod tones;
 pub use codec::{CODECS, Codec, Formats};
 pub use dtls::{OwnDtls, PeerDtls};
 pub use ice::{OwnIce, PeerIce, is_reached};
+pub(crate) use image::KeptImage;
 pub use image::{Agreement, MediaImage};
 pub use incompatible::{Incompatible, Unusable, Warning};
 pub use own::OwnPlaces;

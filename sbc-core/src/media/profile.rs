@@ -5,7 +5,7 @@ use super::own::OwnPlaces;
 use crate::transport::nat::{hides, is_inside};
 use media_api::{
     AddressRanges, EndpointId, EndpointSpec, Family, IceCredentials, Nearby, ProtectionWanted,
-    RealmId, SourcePolicy, StreamKind, StreamSpec, Suite,
+    RealmId, SourcePolicy, StreamKind, StreamSpec, Suite, wire_layout,
 };
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -365,5 +365,14 @@ impl Profile {
             SourceMode::Auto | SourceMode::Restricted => SourcePolicy::Restricted(nearby),
             SourceMode::Open => SourcePolicy::Open(nearby),
         }
+    }
+}
+
+wire_layout! {
+    enum Dtmf {
+        0: Rfc4733,
+        1: Info,
+        2: Inband,
+        3: Auto,
     }
 }

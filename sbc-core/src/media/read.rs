@@ -8,7 +8,8 @@ use super::profile::{Lends, Profile, Srtp};
 use crate::sdp::{
     Description, Direction, Fax, Lent, Lifetime, Media, MediaKind, RefusedLine, Transport,
 };
-use media_api::{CryptoKey, Family, ReportBandwidth, Suite};
+use media_api::wire::{Reader, Wire, WireFault, Writer};
+use media_api::{CryptoKey, Family, ReportBandwidth, Suite, wire_layout};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -479,6 +480,37 @@ fn read_payloads(media: &Media<'_>, rtcp_mux: bool) -> Vec<Payload> {
         }
     }
     payloads
+}
+
+wire_layout! {
+    struct FaxFacts { transport, address, fax }
+    struct AudioFacts {
+        transport, rtp, rtcp, rtcp_mux, direction, payloads, secured, ptime_ms, maxptime_ms, reports, voip_metrics, ice,
+        lent,
+    }
+    struct Payload { number, codec }
+
+    enum Secured {
+        0: Plain,
+        1: Sdes(keys),
+        2: Dtls(peer),
+    }
+}
+
+impl Wire for OfferedKey {
+    fn put(&self, out: &mut Writer) {
+        self.tag.put(out);
+        self.name.to_owned().put(out);
+        self.key.put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
+        let tag = u32::take(from)?;
+        let name = String::take(from)?;
+        let (_, name) = Suite::from_name(name.as_bytes()).ok_or(WireFault::Value("suite"))?;
+        let key = CryptoKey::take(from)?;
+        Ok(Self { tag, name, key })
+    }
 }
 
 #[cfg(test)]

@@ -256,6 +256,7 @@ impl Rehearsal {
             | Effect::KeepAlive(_)
             | Effect::Alias { .. }
             | Effect::Letter(..)
+            | Effect::Keep(..)
             | Effect::Reply(..) => {}
         }
     }

@@ -182,6 +182,7 @@ pub fn note(what: &Happened) -> Option<String> {
             )
         }
         Happened::Media(event) => return media(event),
+        Happened::Restored(_) => "the call goes on after a restart".to_owned(),
         Happened::Ended(record) => format!("call ended: {}", record.cause.code),
         Happened::TargetHealth {
             target,

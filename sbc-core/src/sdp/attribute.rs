@@ -4,6 +4,7 @@ use super::connection::Address;
 use super::description::Description;
 use super::text;
 use crate::octets::is_same_word;
+use media_api::wire_layout;
 use std::ops::Range;
 
 /// One `a=` line.
@@ -268,6 +269,22 @@ impl Setup {
             Self::ActPass => "actpass",
             Self::HoldConn => "holdconn",
         }
+    }
+}
+
+wire_layout! {
+    enum Direction {
+        0: SendRecv,
+        1: SendOnly,
+        2: RecvOnly,
+        3: Inactive,
+    }
+
+    enum Setup {
+        0: Active,
+        1: Passive,
+        2: ActPass,
+        3: HoldConn,
     }
 }
 

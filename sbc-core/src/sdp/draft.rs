@@ -10,7 +10,8 @@ use super::lent::Lent;
 use super::stream::Media;
 use crate::octets::{push_address, push_number};
 use bytes::Bytes;
-use media_api::Fingerprint;
+use media_api::wire::{Reader, Wire, WireFault};
+use media_api::{Fingerprint, Suite, wire_layout};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -454,6 +455,49 @@ impl Writer {
 
     fn end(&mut self) {
         self.0.extend_from_slice(b"\r\n");
+    }
+}
+
+wire_layout! {
+    struct OriginLine { session_id, version, address }
+    struct Draft { address, media }
+
+    enum DraftMedia {
+        0: Stream(stream),
+        1: Fax(fax),
+        2: Refused(line),
+    }
+
+    struct RefusedLine { kind, transport, formats }
+    struct DraftFax { transport, address, fax }
+    struct DraftStream {
+        transport, rtp, rtcp, rtcp_mux, connection_zero, formats, direction, ptime_ms, maxptime_ms, cryptos, dtls, ice,
+        lent,
+    }
+    struct DraftFormat { payload_type, name, clock_hz, channels, fmtp, is_mapped }
+    struct DraftDtls { fingerprint, setup, tls_id }
+    struct DraftIce { fragment, password, candidates }
+    struct DraftCandidate { component, priority, address }
+}
+
+impl Wire for DraftCrypto {
+    fn put(&self, out: &mut media_api::wire::Writer) {
+        self.tag.put(out);
+        self.suite.to_owned().put(out);
+        self.inline.put(out);
+        self.lifetime_exponent.put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
+        let tag = u32::take(from)?;
+        let name = String::take(from)?;
+        let (_, suite) = Suite::from_name(name.as_bytes()).ok_or(WireFault::Value("suite"))?;
+        Ok(Self {
+            tag,
+            suite,
+            inline: String::take(from)?,
+            lifetime_exponent: Wire::take(from)?,
+        })
     }
 }
 

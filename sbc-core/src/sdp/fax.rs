@@ -2,6 +2,7 @@
 
 use super::attribute::Attributes;
 use super::text;
+use media_api::wire_layout;
 use std::fmt;
 
 /// What a T.38 endpoint says about itself. Absent attributes keep the defaults of T.38.
@@ -123,6 +124,24 @@ impl Fax {
                     .map(|(_, kind)| *kind)
             }),
         }
+    }
+}
+
+wire_layout! {
+    struct Fax {
+        version, max_bit_rate, fill_bit_removal, transcoding_mmr, transcoding_jbig, rate_management, max_buffer,
+        max_datagram, redundancy,
+    }
+
+    enum FaxRate {
+        0: Transferred,
+        1: Local,
+    }
+
+    enum FaxRedundancy {
+        0: Redundancy,
+        1: Fec,
+        2: None,
     }
 }
 

@@ -4,6 +4,7 @@
 use super::candidate::Candidate;
 use super::stream::Media;
 use crate::octets::is_same_word;
+use media_api::wire_layout;
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -112,6 +113,10 @@ impl Lent {
             lines: lines.collect(),
         }
     }
+}
+
+wire_layout! {
+    struct Lent { rtp, is_lite, lines }
 }
 
 #[cfg(test)]

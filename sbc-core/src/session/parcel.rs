@@ -1,7 +1,8 @@
-//! A confirmed dialog on its way to another call, on this shard or another one.
+//! A confirmed dialog on its way to another call, on this shard or another one, or to the next process.
 //!
 //! Only a dialog in which nothing is under way is handed over. Its timers are not: time is counted
-//! anew on every shard, and the call that takes it up begins with an offer, which starts them.
+//! anew on every shard, and the call that takes it up begins with an offer, which starts them. For the next process
+//! they are written down by the clock on the wall ([`super::kept`]).
 
 use super::confirmed::Confirmed;
 use super::news::News;
@@ -19,13 +20,13 @@ use std::collections::BTreeMap;
 /// What there is to know of a dialog.
 #[derive(Debug)]
 pub(crate) struct Parcel {
-    style: LegStyle,
-    local_tag: Token,
-    facts: PeerFacts,
-    dialog: Dialog,
-    fallback: Hop,
-    owns_call_id: bool,
-    timer: SessionTimer,
+    pub(super) style: LegStyle,
+    pub(super) local_tag: Token,
+    pub(super) facts: PeerFacts,
+    pub(super) dialog: Dialog,
+    pub(super) fallback: Hop,
+    pub(super) owns_call_id: bool,
+    pub(super) timer: SessionTimer,
 }
 
 impl Parcel {

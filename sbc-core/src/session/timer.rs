@@ -8,6 +8,7 @@ use crate::config::{RefreshBy, SessionTimer as Policy};
 use crate::sip::header::{Header, MinSe, OptionTag, Refresher, SessionExpires, Supported};
 use crate::sip::{HeaderName, Message};
 use bytes::Bytes;
+use media_api::wire_layout;
 use std::time::Duration;
 
 /// Shortest interval there is (RFC 4028 §4).
@@ -246,4 +247,14 @@ fn supports_timer(message: &Message) -> bool {
 
 fn line<H: Header>(header: &H) -> (HeaderName, Bytes) {
     (H::NAME, header.to_bytes())
+}
+
+wire_layout! {
+    enum Side {
+        0: Us,
+        1: Peer,
+    }
+
+    struct Agreed { interval_s, by, expires }
+    struct SessionTimer { policy, min_se_s, rounds, agreed, is_due }
 }

@@ -2,6 +2,7 @@
 
 use super::{TlsHop, TlsSuite};
 use crate::id::{FlowId, ListenerName, TlsContextName};
+use media_api::wire_layout;
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::net::SocketAddr;
@@ -215,5 +216,40 @@ impl fmt::Display for FlowFault {
             Self::Idle => f.write_str("connection was idle for too long"),
             Self::NoListener => f.write_str("no listener of ours can reach this address"),
         }
+    }
+}
+
+wire_layout! {
+    enum Protocol {
+        0: Udp,
+        1: Tcp,
+        2: Tls,
+    }
+
+    struct CertificateRefusal { fault, text }
+
+    enum CertificateFault {
+        0: Expired,
+        1: NotYetValid,
+        2: UnknownAuthority,
+        3: Purpose,
+        4: Revoked,
+        5: Other,
+    }
+
+    enum FlowFault {
+        0: Connect(why),
+        1: ConnectTimeout,
+        2: Handshake(why),
+        3: TlsCertificate(why),
+        4: TlsAlert(why),
+        5: HandshakeTimeout,
+        6: TlsName { wanted, presented },
+        7: Closed,
+        8: Broken(why),
+        9: QueueFull,
+        10: NotSip,
+        11: Idle,
+        12: NoListener,
     }
 }

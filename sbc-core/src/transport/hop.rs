@@ -2,6 +2,8 @@
 
 use crate::id::{FlowId, ListenerName, TlsContextName};
 use crate::transport::{FlowKey, Protocol};
+use media_api::wire::{Reader, Wire, WireFault, Writer};
+use media_api::wire_layout;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -43,5 +45,29 @@ impl Hop {
             remote: self.remote,
             tls: self.tls.clone(),
         }
+    }
+}
+
+wire_layout! {
+    struct TlsHop { context, server_name, accept_names, takes_alias }
+}
+
+/// Without the flow, which does not outlive its process.
+impl Wire for Hop {
+    fn put(&self, out: &mut Writer) {
+        self.listener.put(out);
+        self.protocol.put(out);
+        self.remote.put(out);
+        self.tls.put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
+        Ok(Self {
+            listener: ListenerName::take(from)?,
+            protocol: Protocol::take(from)?,
+            remote: SocketAddr::take(from)?,
+            tls: Wire::take(from)?,
+            flow: None,
+        })
     }
 }

@@ -22,6 +22,7 @@ use sbc_core::id::{
     CommandId, FlowId, ListenerName, QueryId, ShardId, TlsContextName, TransactionId, TrunkName,
 };
 use sbc_core::input::{Answered, Input};
+use sbc_core::kept::{Found, Snapshot};
 use sbc_core::letter::Letter;
 use sbc_core::media::Dtmf;
 use sbc_core::mint::Mint;
@@ -30,7 +31,7 @@ use sbc_core::record::Record;
 use sbc_core::sip::{HeaderName, Limits, Message, Method};
 use sbc_core::time::{Now, Timestamp, UnixTime};
 use sbc_core::transport::{Flow, Hop, PeerIdentity, Protocol};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -166,6 +167,8 @@ pub struct Shard {
     pub aliases: Vec<SocketAddr>,
     /// Letters to other shards.
     pub letters: VecDeque<(ShardId, Letter)>,
+    /// What is kept of calls for the process after this one.
+    pub kept: BTreeMap<media_api::SessionId, Snapshot>,
     /// Answers to operators.
     pub replies: Vec<(CommandId, Answered)>,
     pub refuse_media: bool,
@@ -229,7 +232,8 @@ impl Shard {
         Self {
             core: Core::new(shard, config, Mint::new(shard, seed))
                 .among(shards)
-                .for_journal(),
+                .for_journal()
+                .for_restart(),
             now: Now {
                 mono: Timestamp::from_micros(1_000_000),
                 wall: UnixTime::from_micros(1_800_000_000_000_000),
@@ -244,6 +248,7 @@ impl Shard {
             withdrawn: Vec::new(),
             aliases: Vec::new(),
             letters: VecDeque::new(),
+            kept: BTreeMap::new(),
             replies: Vec::new(),
             refuse_media: false,
             full: Vec::new(),
@@ -301,6 +306,8 @@ impl Shard {
                     },
                     Effect::Query(id, query) => self.queries.push_back((id, query)),
                     Effect::Letter(to, letter) => self.letters.push_back((to, letter)),
+                    Effect::Keep(session, Some(kept)) => drop(self.kept.insert(session, kept)),
+                    Effect::Keep(session, None) => drop(self.kept.remove(&session)),
                     Effect::KeepAlive(what) => self.keep_alives.push_back(what),
                     Effect::Alias { remote, .. } => self.aliases.push(remote),
                     Effect::RetireFlow(flow) => self.retired.push(flow),
@@ -391,6 +398,21 @@ impl Shard {
     pub fn asked(&self) -> Vec<MediaCommand> {
         let is_asking = |command: &&MediaCommand| matches!(command, MediaCommand::Allocate { .. });
         self.media.iter().filter(is_asking).cloned().collect()
+    }
+
+    /// The process is killed, and the next one goes on with what was kept after this time.
+    pub fn restart(&mut self, config: Arc<Config>, after: Duration, has_media: bool) {
+        let wall = self.now.wall + after;
+        let mono = Timestamp::from_micros(5_000);
+        self.now = Now { mono, wall };
+        let seed = [99; 32];
+        self.core = Core::new(ShardId(0), config, Mint::new(ShardId(0), seed))
+            .for_journal()
+            .for_restart();
+        for kept in std::mem::take(&mut self.kept).into_values() {
+            let found = Found::read(kept.octets(), has_media).expect("a call");
+            self.apply(Input::Found(Box::new(found)));
+        }
     }
 
     /// Lets time pass, with every tick on the way.

@@ -289,6 +289,7 @@ impl CallMetrics {
             (Happened::Admitted { tenant, trunk, .. }, Some(call)) => {
                 self.admitted(call, tenant.as_ref(), trunk);
             }
+            (Happened::Restored(record), Some(call)) => self.restored(call, record),
             (Happened::AttemptStarted { trunk, .. }, Some(call)) => {
                 let tenant = self.with_mut(call, |open| {
                     if let Some(leg) = event.leg {
@@ -499,6 +500,36 @@ impl CallMetrics {
             has_failed_checks: false,
         };
         self.gauge(&open).inc();
+        self.lock().insert(call, open);
+    }
+
+    /// A call of the process before this one goes on, which has counted what it began with.
+    fn restored(&self, call: CallId, record: &Record) {
+        let talking = match record.conversations.last() {
+            Some(last) => [Some(last.a), Some(last.b)],
+            None => [record.answered_by, None],
+        };
+        let mut open = Open {
+            tenant: record.tenant.clone(),
+            trunk: record.ingress.trunk.clone(),
+            called: Vec::new(),
+            route: record.route_name.clone(),
+            tried: record.egress.len(),
+            is_answered: true,
+            has_failed_checks: false,
+        };
+        self.gauge(&open).inc();
+        let called = record.egress.iter();
+        for attempt in called.filter(|own| talking.contains(&Some(own.leg))) {
+            let called = Called {
+                leg: attempt.leg,
+                trunk: attempt.trunk.clone(),
+                at: record.start,
+                is_answered: true,
+            };
+            self.out_gauge(&open, &called).inc();
+            open.called.push(called);
+        }
         self.lock().insert(call, open);
     }
 

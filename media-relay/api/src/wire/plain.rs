@@ -5,6 +5,7 @@ use crate::AddressRanges;
 use super::{Reader, Wire, WireFault, Writer};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 
 macro_rules! numbers {
     ($($number:ty),*) => {$(
@@ -22,7 +23,17 @@ macro_rules! numbers {
     )*};
 }
 
-numbers!(u8, u16, u32, u64, i8, i16, i32, i64, f32);
+numbers!(u8, u16, u32, u64, u128, i8, i16, i32, i64, f32);
+
+impl Wire for usize {
+    fn put(&self, out: &mut Writer) {
+        u64::try_from(*self).unwrap_or(u64::MAX).put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
+        Self::try_from(u64::take(from)?).map_err(|_| WireFault::Value("number"))
+    }
+}
 
 impl Wire for bool {
     fn put(&self, out: &mut Writer) {
@@ -127,6 +138,28 @@ impl<T: Wire> Wire for Box<T> {
 
     fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
         T::take(from).map(Box::new)
+    }
+}
+
+impl Wire for Box<[u8]> {
+    fn put(&self, out: &mut Writer) {
+        out.length(self.len());
+        out.push(self);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
+        let length = from.length()?;
+        from.octets(length).map(Into::into)
+    }
+}
+
+impl<T: Wire> Wire for Arc<T> {
+    fn put(&self, out: &mut Writer) {
+        T::put(self, out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
+        T::take(from).map(Self::new)
     }
 }
 

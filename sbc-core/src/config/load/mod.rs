@@ -283,6 +283,7 @@ impl Load<'_> {
         let has_key = |name: &TlsContextName| config.tls.get(name).is_none_or(|tls| !tls.lacks_key);
         self.files.retain(|name, _| has_key(name));
         let shell = Shell {
+            preserves_calls: relay.is_some() && chosen(&file.preserves_calls, false),
             relay,
             pins_workers: file.pin_workers.as_ref().is_some_and(|own| own.value),
             tls: std::mem::take(&mut self.files),
@@ -317,7 +318,17 @@ impl Load<'_> {
 
     /// Path of the socket of the media relay.
     fn relay(&mut self, file: &File) -> Option<String> {
-        let At { value, span } = file.relay.as_ref()?;
+        let Some(At { value, span }) = file.relay.as_ref() else {
+            if let Some(preserves) = file.preserves_calls.as_ref().filter(|own| own.value) {
+                self.out.add(
+                    Code::Contradiction,
+                    &preserves.span,
+                    "media: restart = \"preserve\" is for a relay in a process of its own, and there is no relay".to_owned(),
+                    Some("run `causeway media` beside the daemon and write its socket as relay".to_owned()),
+                );
+            }
+            return None;
+        };
         if let Some(pinned) = file.pin_workers.as_ref().filter(|own| own.value) {
             self.out.add(
                 Code::Contradiction,

@@ -43,7 +43,7 @@ impl EndId {
         grammar::octets_as_str(&self.0)
     }
 
-    fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let is_name = text.len() == 32 && text.iter().all(u8::is_ascii_hexdigit);
         is_name.then(|| Self(Bytes::from(text.to_ascii_lowercase())))
     }

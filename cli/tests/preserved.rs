@@ -1,0 +1,309 @@
+//! Calls go on although the daemon is killed and started again, where the media relay is a process of its own (OPS-150).
+
+use crate::crash::{Scene, started, told};
+use crate::daemon::{header, within};
+use crate::relay::{RelayProcess, socket_in};
+use crate::support::PATIENCE;
+
+use serde_json::Value;
+use std::cell::RefCell;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// A daemon that can be killed, and the relay that it leaves.
+async fn scene() -> (Scene, RelayProcess) {
+    let relay: RefCell<Option<RelayProcess>> = RefCell::new(None);
+    let scene = Scene::with(|text| {
+        let path = socket_in(&text);
+        *relay.borrow_mut() = Some(RelayProcess::start(&path));
+        format!("{text}\n[media]\nrelay = \"{}\"\n", path.display())
+    })
+    .await;
+    (scene, relay.into_inner().unwrap())
+}
+
+async fn metric(scene: &Scene, wanted: &str) {
+    let socket = scene.folder().join("run/api.sock");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = told(socket.clone(), "/metrics").await.unwrap_or_default();
+        if text.lines().any(|line| line == wanted) {
+            return;
+        }
+        let same = wanted.split('{').next().unwrap();
+        let near: Vec<_> = text.lines().filter(|line| line.starts_with(same)).collect();
+        assert!(Instant::now() < deadline, "{wanted}: {near:#?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Where a description wants media.
+fn media_of(message: &str) -> SocketAddr {
+    let line = message
+        .lines()
+        .find(|line| line.starts_with("m=audio "))
+        .unwrap();
+    let port = line.split(' ').nth(1).unwrap().parse().unwrap();
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+/// A telephone's media: speaks every 20 ms, and notes the longest time in which nothing was heard.
+struct Voice {
+    stops: Arc<AtomicBool>,
+    longest_us: Arc<AtomicU64>,
+    heard: Arc<AtomicU64>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Voice {
+    fn start(from: UdpSocket, to: SocketAddr, ear: UdpSocket) -> Self {
+        let stops = Arc::new(AtomicBool::new(false));
+        let longest_us = Arc::new(AtomicU64::new(0));
+        let heard = Arc::new(AtomicU64::new(0));
+        let ends = Arc::clone(&stops);
+        let speaks = move || {
+            let mut number = 0_u16;
+            let mut due = Instant::now();
+            while !ends.load(Ordering::Relaxed) {
+                let mut packet = vec![0x80, 8];
+                packet.extend_from_slice(&number.to_be_bytes());
+                packet.extend_from_slice(&(u32::from(number) * 160).to_be_bytes());
+                packet.extend_from_slice(&7_u32.to_be_bytes());
+                packet.extend_from_slice(&[0xd5; 160]);
+                let _ = from.send_to(&packet, to);
+                number = number.wrapping_add(1);
+                due += Duration::from_millis(20);
+                std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+        };
+        let (ends, longest, count) = (
+            Arc::clone(&stops),
+            Arc::clone(&longest_us),
+            Arc::clone(&heard),
+        );
+        let listens = move || {
+            let patience = Some(Duration::from_millis(100));
+            ear.set_read_timeout(patience).unwrap();
+            let (mut buffer, mut last) = ([0; 2_000], None);
+            while !ends.load(Ordering::Relaxed) {
+                let came = ear.recv(&mut buffer).is_ok();
+                let now = Instant::now();
+                if let Some(last) = last {
+                    let gap = now.duration_since(last);
+                    let gap = u64::try_from(gap.as_micros()).unwrap();
+                    longest.fetch_max(gap, Ordering::Relaxed);
+                }
+                if came {
+                    last = Some(now);
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        };
+        let threads = vec![std::thread::spawn(speaks), std::thread::spawn(listens)];
+        Self {
+            stops,
+            longest_us,
+            heard,
+            threads,
+        }
+    }
+
+    /// Waits until so much more was heard.
+    async fn is_heard(&self) {
+        let wanted = self.heard.load(Ordering::Relaxed) + 10;
+        let deadline = Instant::now() + PATIENCE;
+        while self.heard.load(Ordering::Relaxed) < wanted {
+            assert!(Instant::now() < deadline, "nothing is heard");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn longest_gap(self) -> Duration {
+        self.stops.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+        Duration::from_micros(self.longest_us.load(Ordering::Relaxed))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn established_calls_go_on_although_the_daemon_is_killed() {
+    let (scene, relay) = scene().await;
+    let daemon = started(scene.folder()).await;
+    let (caller, callee, to) = (&scene.caller, &scene.callee, scene.to);
+    let first = scene.talks("first").await;
+    let second = scene.talks("second").await;
+    // A third one rings, and is nobody's who could go on with it.
+    scene.rings("third").await;
+    metric(&scene, "sbc_media_sessions 3").await;
+
+    let journal_has = |id: &str| move |scene: &Scene| scene.journal().contains_key(id);
+    scene.until(journal_has("second")).await;
+
+    drop(daemon);
+    relay.says("2 sessions wait");
+    let daemon = started(scene.folder()).await;
+    metric(&scene, "sbc_media_sessions 2").await;
+    let active = |dir: &str, trunk: &str, calls: u8| {
+        format!(
+            "sbc_calls_active{{dir=\"{dir}\",state=\"connected\",tenant=\"contoso\",trunk=\"{trunk}\"}} {calls}"
+        )
+    };
+    metric(&scene, &active("in", "carrier", 2)).await;
+    metric(&scene, &active("out", "exit", 2)).await;
+    callee.hears_nothing();
+    caller.hears_nothing();
+
+    // The caller of the first ends it, and who is called in the second offers again and ends that.
+    scene.hangs_up(&first).await;
+    metric(&scene, &active("in", "carrier", 1)).await;
+    let offer = within(&second, "INVITE", 2, caller.address);
+    let body = caller.description();
+    let offer = offer.replace(
+        "Content-Length: 0\r\n\r\n",
+        &format!(
+            "Contact: <sip:{}>\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+            caller.address,
+            body.len()
+        ),
+    );
+    caller.send(&offer, to).await;
+    let (ok, _) = caller.hears("SIP/2.0 200").await;
+    assert_eq!(
+        media_of(&ok),
+        media_of(&second),
+        "its media are where they were"
+    );
+    let ack = within(&second, "ACK", 2, caller.address);
+    caller.send(&ack, to).await;
+    // Again, from where it was then.
+    drop(daemon);
+    relay.says("1 sessions wait");
+    let daemon = started(scene.folder()).await;
+    let bye = within(&second, "BYE", 3, caller.address);
+    caller.send(&bye, to).await;
+    let (bye, ours) = callee.hears("BYE ").await;
+    assert_eq!(header(&bye, "CSeq").split(' ').nth(1), Some("BYE"));
+    callee.answers("200 OK", &bye, ours, "").await;
+    caller.hears("SIP/2.0 200").await;
+    scene.until(|scene| scene.spool().len() == 3).await;
+    drop(daemon);
+    let spool = scene.spool();
+    let code = |id: &str| spool[id]["cause"]["code"].as_str().unwrap().to_owned();
+    assert_eq!(code("first"), "normal_clearing");
+    assert_eq!(code("second"), "normal_clearing");
+    assert_eq!(code("third"), "restart_lost", "nobody could go on with it");
+    for id in ["first", "second"] {
+        let record = &spool[id];
+        assert_eq!(record["disposition"], "answered");
+        assert_eq!(record["egress"][0]["status"], 200);
+        assert!(record["duration_ms"].as_u64() > Some(0), "{record:#}");
+        // The figures of its media are those of all of it.
+        assert_eq!(
+            record["media"].as_array().map(Vec::len),
+            Some(2),
+            "{record:#}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_misses_a_word_while_the_daemon_is_gone() {
+    let (scene, relay) = scene().await;
+    let daemon = started(scene.folder()).await;
+    let (caller, callee, to) = (&scene.caller, &scene.callee, scene.to);
+    let ear = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mouth = UdpSocket::bind("127.0.0.2:0").unwrap();
+    let port = |socket: &UdpSocket| socket.local_addr().unwrap().port().to_string();
+    let described = |text: String, socket: &UdpSocket| text.replace("40000", &port(socket));
+    let description = described(caller.description(), &ear);
+    let invite = crate::daemon::request(
+        "INVITE",
+        &format!("sip:+15550100@{to}"),
+        caller.address,
+        &description,
+    );
+    caller.send(&invite, to).await;
+    let (request, ours) = callee.hears("INVITE ").await;
+    let description = described(callee.description(), &mouth);
+    callee.answers("200 OK", &request, ours, &description).await;
+    let (answer, _) = caller.hears("SIP/2.0 200").await;
+    caller
+        .send(&within(&answer, "ACK", 1, caller.address), to)
+        .await;
+    callee.hears("ACK ").await;
+    let voice = Voice::start(mouth, media_of(&request), ear);
+    voice.is_heard().await;
+    let mut daemon = Some(daemon);
+    for _ in 0..2 {
+        drop(daemon.take());
+        relay.says("1 sessions wait");
+        voice.is_heard().await;
+        daemon = Some(started(scene.folder()).await);
+        voice.is_heard().await;
+    }
+    let gap = voice.longest_gap();
+    assert!(gap < Duration::from_millis(500), "{gap:?}");
+    let bye = within(&answer, "BYE", 2, caller.address);
+    caller.send(&bye, to).await;
+    let (bye, ours) = callee.hears("BYE ").await;
+    callee.answers("200 OK", &bye, ours, "").await;
+    caller.hears("SIP/2.0 200").await;
+    scene.until(|scene| scene.spool().len() == 1).await;
+    let spool = scene.spool();
+    let record = &spool["test1"];
+    let packets = |own: &Value| own["packets_out"].as_u64().unwrap_or_default();
+    let sent: u64 = record["media"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(packets)
+        .sum();
+    assert!(sent >= 50, "{record:#}");
+    drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_relay_has_gone_as_well_has_its_record_and_no_other() {
+    let (scene, relay) = scene().await;
+    let daemon = started(scene.folder()).await;
+    scene.talks("lost").await;
+    scene
+        .until(|scene| scene.journal().contains_key("lost"))
+        .await;
+    drop(daemon);
+    relay.says("1 sessions wait");
+    relay.kill();
+    let path = scene.folder().join("media.sock");
+    let _next = RelayProcess::start(&path);
+    let daemon = started(scene.folder()).await;
+    scene.until(|scene| scene.spool().len() == 1).await;
+    assert_eq!(scene.spool()["lost"]["cause"]["code"], "restart_lost");
+    drop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_is_told_to_end_leaves_its_calls_where_that_is_wanted() {
+    let (scene, relay) = scene().await;
+    let config = scene.folder().join("causeway.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replace("\n[media]\n", "\n[media]\nrestart = \"preserve\"\n");
+    std::fs::write(&config, text).unwrap();
+    let daemon = started(scene.folder()).await;
+    let answer = scene.talks("left").await;
+    let told = std::process::Command::new("kill")
+        .args(["-TERM", &daemon.id().to_string()])
+        .status();
+    assert!(told.unwrap().success());
+    relay.says("1 sessions wait");
+    drop(daemon);
+    let daemon = started(scene.folder()).await;
+    scene.callee.hears_nothing();
+    scene.hangs_up(&answer).await;
+    scene.until(|scene| scene.spool().len() == 1).await;
+    drop(daemon);
+    assert_eq!(scene.spool()["left"]["cause"]["code"], "normal_clearing");
+}

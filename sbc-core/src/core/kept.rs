@@ -1,0 +1,112 @@
+//! Calls of the process before this one, and what is kept of those of this one for the next.
+
+use super::{Core, Entry};
+use crate::call::{Call, Keeping};
+use crate::effect::{Effect, Effects};
+use crate::event::Happened;
+use crate::id::CallId;
+use crate::kept::{Found, Snapshot};
+use crate::plane::Cx;
+use crate::time::Now;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// By how much the clock on the wall may have been set before what is kept of calls goes by its new time.
+const SET: Duration = Duration::from_secs(1);
+
+impl Core {
+    /// Tells what is to be kept of each call that talks, for the process after this one ([`Effect::Keep`]).
+    #[must_use]
+    pub fn for_restart(mut self) -> Self {
+        self.plane.keeps_calls = true;
+        self
+    }
+
+    /// Tells what is to be kept of a call, if that has changed.
+    pub(super) fn keep(&mut self, now: Now, id: CallId, out: &mut Effects) {
+        if !self.plane.keeps_calls {
+            return;
+        }
+        let epoch = self.epoch(now);
+        let mut digest = self.plane.secret.digest();
+        let Some(entry) = self.calls.get_mut(&id) else {
+            return;
+        };
+        match entry.call.keeping(epoch) {
+            Keeping::As(kept) => {
+                let snapshot = Snapshot::of(&kept);
+                digest.part(snapshot.octets());
+                let digest = digest.finish();
+                if entry.kept != Some(digest) {
+                    entry.kept = Some(digest);
+                    let session = entry.call.media_session();
+                    out.push(Effect::Keep(session, Some(snapshot)));
+                }
+            }
+            Keeping::AsBefore => {}
+            Keeping::Not => {
+                Self::keep_no_more(entry, out);
+                entry.kept = None;
+            }
+        }
+    }
+
+    /// A call is not to be kept any more.
+    pub(super) fn keep_no_more(entry: &Entry, out: &mut Effects) {
+        if entry.kept.is_some() {
+            out.push(Effect::Keep(entry.call.media_session(), None));
+        }
+    }
+
+    /// The two clocks as they were together once: what is kept must not change because one is read a moment after the
+    /// other.
+    fn epoch(&mut self, now: Now) -> Now {
+        let epoch = self.epoch.get_or_insert(now);
+        let expected = epoch.wall + now.mono.since(epoch.mono);
+        let off = expected.since(now.wall).max(now.wall.since(expected));
+        if off > SET {
+            *epoch = now;
+        }
+        *epoch
+    }
+
+    /// Takes up a call of the process before this one.
+    pub(super) fn take_up(&mut self, now: Now, found: Found, out: &mut Effects) {
+        let (id, session) = (found.call(), found.session());
+        if self.calls.contains_key(&id) || session.shard() != u16::from(self.plane.shard.0) {
+            return;
+        }
+        self.plane.goes_on(session);
+        self.current = Some(id);
+        let mut cx = Cx {
+            now,
+            plane: &mut self.plane,
+            out,
+        };
+        match Call::take_up(&mut cx, *found.call, found.has_media) {
+            Ok(call) => {
+                self.live.add();
+                self.sessions.insert(session, id);
+                let entry = Entry {
+                    call,
+                    // Whatever was kept of it, it is to be kept as it is now.
+                    kept: Some(0),
+                    queued: None,
+                };
+                self.calls.insert(id, Box::new(entry));
+                self.look_after(now, id, out);
+            }
+            Err(record) => {
+                out.push(Effect::Media(media_api::Command::Release {
+                    session,
+                    endpoint: None,
+                    drain_ms: 0,
+                }));
+                out.push(Effect::Keep(session, None));
+                let record = Arc::new(*record);
+                out.emit(Some(id), None, Happened::Restored(Arc::clone(&record)));
+                out.emit(Some(id), None, Happened::Ended(record));
+            }
+        }
+    }
+}
