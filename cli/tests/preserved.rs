@@ -140,8 +140,9 @@ async fn established_calls_go_on_although_the_daemon_is_killed() {
     scene.rings("third").await;
     metric(&scene, "sbc_media_sessions 3").await;
 
-    let journal_has = |id: &str| move |scene: &Scene| scene.journal().contains_key(id);
-    scene.until(journal_has("second")).await;
+    scene
+        .until(|scene| scene.journal().contains_key("second"))
+        .await;
 
     drop(daemon);
     relay.says("2 sessions wait");
