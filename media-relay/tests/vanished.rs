@@ -30,8 +30,8 @@ impl Heir {
     }
 
     /// Begins as one that finds nothing.
-    fn first(path: &Path) -> Self {
-        let first = heir(path, vec![realm(40)]);
+    fn first(path: &Path, realm: &Realm) -> Self {
+        let first = heir(path, vec![realm.clone()]);
         assert!(first.remote.take_up().is_empty());
         first.remote.taken_up();
         first
@@ -110,7 +110,8 @@ fn speaks(peers: &[UdpSocket; 2], to: SocketAddr, number: u16) {
 fn media_go_on_without_a_daemon_and_the_next_one_gets_the_sessions_by_name() {
     let path = path();
     let running = host(&path);
-    let first = Heir::first(&path);
+    let own = realm(40);
+    let first = Heir::first(&path, &own);
     let (parties, strangers) = (peers(), peers());
     let [port, _] = first.joined(SESSION, &parties);
     let [lost, _] = first.joined(OTHER, &strangers);
@@ -125,7 +126,7 @@ fn media_go_on_without_a_daemon_and_the_next_one_gets_the_sessions_by_name() {
     // Nobody could go on with the other: its ports are free.
     crate::remote::wait_until(|| UdpSocket::bind(lost).is_ok());
 
-    let second = heir(&path, vec![realm(40)]);
+    let second = heir(&path, vec![own.clone()]);
     let kept = second.remote.take_up();
     let told = |own: &Kept| (own.session, own.octets.clone(), own.is_live);
     let all: Vec<_> = kept.iter().map(told).collect();
@@ -156,14 +157,15 @@ fn media_go_on_without_a_daemon_and_the_next_one_gets_the_sessions_by_name() {
 fn what_happens_meanwhile_is_heard_as_soon_as_the_calls_are_taken_up() {
     let path = path();
     let running = host(&path);
-    let first = Heir::first(&path);
+    let own = realm(40);
+    let first = Heir::first(&path, &own);
     let parties = peers();
     let [port, _] = first.joined(SESSION, &parties);
     first.remote.keep(SESSION, b"kept");
     first.vanish(&running, "1 sessions wait");
     // Its first packet, which is told once.
     speaks(&parties, port, 1);
-    let second = heir(&path, vec![realm(40)]);
+    let second = heir(&path, vec![own.clone()]);
     assert_eq!(second.remote.take_up().len(), 1);
     // Nobody knows the call yet.
     second.remote.command(Command::Stats { session: SESSION });
@@ -186,7 +188,8 @@ fn what_happens_meanwhile_is_heard_as_soon_as_the_calls_are_taken_up() {
 fn who_does_not_come_in_time_or_cannot_go_on_finds_nothing() {
     let path = path();
     let running = patient_host(&path, Duration::from_millis(50));
-    let first = Heir::first(&path);
+    let own = realm(40);
+    let first = Heir::first(&path, &own);
     let [port, _] = first.joined(SESSION, &peers());
     first.remote.keep(SESSION, b"kept");
     first.vanish(&running, "1 sessions wait");
@@ -197,7 +200,7 @@ fn who_does_not_come_in_time_or_cannot_go_on_finds_nothing() {
     // Other realms, or somebody who begins anew.
     let running = host(&path);
     for adopts in [true, false] {
-        let first = Heir::first(&path);
+        let first = Heir::first(&path, &own);
         let [port, _] = first.joined(SESSION, &peers());
         first.remote.keep(SESSION, b"kept");
         first.vanish(&running, "1 sessions wait");

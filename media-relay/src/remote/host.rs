@@ -323,7 +323,7 @@ fn talk(
     shared.runs(Weak::new());
     match ended {
         Ended::Vanished(why) if keeps && !shared.is_over() => match estate.is_left() {
-            0 => (why, None),
+            0 => (format!("{why}; its sessions have ended"), None),
             left => {
                 let patience = options.patience.as_secs();
                 let why = format!("{why}; {left} sessions wait {patience} s for the next one");
