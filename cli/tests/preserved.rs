@@ -1,10 +1,11 @@
 //! Calls go on although the daemon is killed and started again, where the media relay is a process of its own (OPS-150).
 
 use crate::crash::{Scene, started, told};
-use crate::daemon::{header, within};
+use crate::daemon::{header, request, within};
 use crate::relay::{RelayProcess, socket_in};
 use crate::support::PATIENCE;
 
+use causeway::client::ask;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::net::{SocketAddr, UdpSocket};
@@ -35,6 +36,27 @@ async fn metric(scene: &Scene, wanted: &str) {
         let same = wanted.split('{').next().unwrap();
         let near: Vec<_> = text.lines().filter(|line| line.starts_with(same)).collect();
         assert!(Instant::now() < deadline, "{wanted}: {near:#?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until the relay has what is to be kept of a call: its figures are asked for behind that.
+async fn is_kept(scene: &Scene, id: &str) {
+    scene.until(|scene| scene.journal().contains_key(id)).await;
+    let call = scene.journal()[id]["call"].as_str().unwrap().to_owned();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (socket, path) = (
+            scene.folder().join("run/api.sock"),
+            format!("/calls/{call}"),
+        );
+        let asked = tokio::task::spawn_blocking(move || ask(&socket, "GET", &path));
+        let answer = asked.await.unwrap().unwrap();
+        let shown: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+        if shown["live"].is_object() {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{}", answer.body);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -140,10 +162,8 @@ async fn established_calls_go_on_although_the_daemon_is_killed() {
     scene.rings("third").await;
     metric(&scene, "sbc_media_sessions 3").await;
 
-    scene
-        .until(|scene| scene.journal().contains_key("second"))
-        .await;
-
+    is_kept(&scene, "first").await;
+    is_kept(&scene, "second").await;
     drop(daemon);
     relay.says("2 sessions wait");
     let daemon = started(scene.folder()).await;
@@ -221,7 +241,7 @@ async fn nobody_misses_a_word_while_the_daemon_is_gone() {
     let port = |socket: &UdpSocket| socket.local_addr().unwrap().port().to_string();
     let described = |text: String, socket: &UdpSocket| text.replace("40000", &port(socket));
     let description = described(caller.description(), &ear);
-    let invite = crate::daemon::request(
+    let invite = request(
         "INVITE",
         &format!("sip:+15550100@{to}"),
         caller.address,
@@ -238,6 +258,7 @@ async fn nobody_misses_a_word_while_the_daemon_is_gone() {
     callee.hears("ACK ").await;
     let voice = Voice::start(mouth, media_of(&request), ear);
     voice.is_heard().await;
+    is_kept(&scene, "test1").await;
     let mut daemon = Some(daemon);
     for _ in 0..2 {
         drop(daemon.take());
@@ -272,9 +293,7 @@ async fn a_call_whose_relay_has_gone_as_well_has_its_record_and_no_other() {
     let (scene, relay) = scene().await;
     let daemon = started(scene.folder()).await;
     scene.talks("lost").await;
-    scene
-        .until(|scene| scene.journal().contains_key("lost"))
-        .await;
+    is_kept(&scene, "lost").await;
     drop(daemon);
     relay.says("1 sessions wait");
     relay.kill();
@@ -295,16 +314,43 @@ async fn a_daemon_that_is_told_to_end_leaves_its_calls_where_that_is_wanted() {
     std::fs::write(&config, text).unwrap();
     let daemon = started(scene.folder()).await;
     let answer = scene.talks("left").await;
+    // Nobody could go on with one that rings.
+    scene.rings("cut").await;
     let told = std::process::Command::new("kill")
         .args(["-TERM", &daemon.id().to_string()])
         .status();
     assert!(told.unwrap().success());
+    let (caller, callee, to) = (&scene.caller, &scene.callee, scene.to);
+    let uri = format!("sip:+15550100@{to}");
+    let asked =
+        |method: &str, id: &str| request(method, &uri, caller.address, "").replace("test1", id);
+    let (refused, _) = caller.hears("SIP/2.0 ").await;
+    assert_eq!(header(&refused, "Call-ID"), "cut");
+    assert!(!refused.starts_with("SIP/2.0 1") && !refused.starts_with("SIP/2.0 2"));
+    let ack = asked("ACK", "cut");
+    let ack = ack.replace(header(&ack, "To"), header(&refused, "To"));
+    caller.send(&ack, to).await;
+    let (cancel, ours) = callee.hears("CANCEL ").await;
+    // It waits for the answer to that, and takes no new call meanwhile.
+    let invite = asked("INVITE", "late");
+    caller.send(&invite, to).await;
+    let (late, _) = caller.hears("SIP/2.0 503").await;
+    assert_eq!(header(&late, "Call-ID"), "late");
+    callee.answers("200 OK", &cancel, ours, "").await;
+    let cancelled = cancel.replace("CANCEL", "INVITE");
+    callee
+        .answers("487 Request Terminated", &cancelled, ours, "")
+        .await;
+    callee.hears("ACK ").await;
     relay.says("1 sessions wait");
     drop(daemon);
     let daemon = started(scene.folder()).await;
     scene.callee.hears_nothing();
     scene.hangs_up(&answer).await;
-    scene.until(|scene| scene.spool().len() == 1).await;
+    scene
+        .until(|scene| scene.spool().contains_key("left"))
+        .await;
     drop(daemon);
+    assert!(scene.spool()["cut"]["end"].is_string());
     assert_eq!(scene.spool()["left"]["cause"]["code"], "normal_clearing");
 }

@@ -216,3 +216,33 @@ fn who_does_not_come_in_time_or_cannot_go_on_finds_nothing() {
     }
     running.end();
 }
+
+#[test]
+fn what_is_to_be_kept_cuts_nothing_however_much_it_is() {
+    let path = path();
+    let running = host(&path);
+    let own = realm(40);
+    let first = Heir::first(&path, &own);
+    let (parties, strangers) = (peers(), peers());
+    let [port, _] = first.joined(SESSION, &parties);
+    first.joined(OTHER, &strangers);
+    first.remote.keep(SESSION, b"what was");
+    // No frame could be so long; what was is not true any more.
+    first.remote.keep(SESSION, &vec![1; 2 << 20]);
+    // More than other things have room for.
+    for _ in 0..100 {
+        first.remote.keep(OTHER, &vec![2; 250_000]);
+    }
+    first.remote.keep(OTHER, b"what is");
+    first.remote.command(Command::Stats { session: SESSION });
+    while !matches!(first.next(), Event::Stats { .. }) {}
+    speaks(&parties, port, 1);
+    first.vanish(&running, "1 sessions wait");
+    let second = heir(&path, vec![own]);
+    let kept = second.remote.take_up();
+    let all: Vec<_> = kept.iter().map(|own| own.session).collect();
+    assert_eq!(all, [OTHER]);
+    assert_eq!(kept[0].octets, b"what is");
+    drop(second);
+    running.end();
+}

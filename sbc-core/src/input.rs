@@ -156,6 +156,9 @@ pub enum Command {
     HangUpAll,
     /// End every call but those for help: the time that a drain has given them is over.
     HangUpOrdinary,
+    /// End every call of which nothing is kept for the process after this one; answered with how many of them are not
+    /// over yet.
+    HangUpUnkept,
     /// Count the calls that live: those that are not only waiting for a last answer of a peer.
     CountLive,
     /// Count all calls, also those of which nothing is left but a BYE for a peer that cannot be reached.

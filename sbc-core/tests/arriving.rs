@@ -268,11 +268,13 @@ fn a_prack_that_finds_no_connection_is_sent_again() {
     assert!(two.shard.sent.is_empty());
 }
 
+const REFER: &str =
+    "Refer-To: <sip:+493023125999@192.0.2.11>\nContact: <sip:gw@198.51.100.20:5060>\n";
+
 /// The carrier has the call transferred: the call, and the INVITE, which has no answer.
 fn transfers() -> (Call, Message) {
-    let refer = "Refer-To: <sip:+493023125999@192.0.2.11>\nContact: <sip:gw@198.51.100.20:5060>\n";
     let mut call = Call::new();
-    call.says("REFER", refer, "");
+    call.says("REFER", REFER, "");
     call.shard.next_response(202);
     let first = call.shard.next_request(Method::Notify).message;
     let invite = call.shard.next_request(Method::Invite).message;
@@ -498,4 +500,34 @@ fn the_other_addresses_of_a_name_are_forgotten_when_the_peer_moves() {
     shard.pass(FIRST_PAUSE);
     let again = shard.next_request(Method::Bye);
     assert_eq!(again.hop.remote.to_string(), "198.51.100.25:5060");
+}
+
+/// SIP-306: whichever of the two is answered first.
+#[test]
+fn what_becomes_of_the_last_notify_of_one_transfer_ends_nothing_of_the_next() {
+    let (mut call, invite) = transfers();
+    call.shard
+        .teams_says(&response(&invite, "486 Busy Here", "z1", "", ""));
+    call.shard.next_request(Method::Ack);
+    let last = call.shard.next_request(Method::Notify).message;
+    assert_eq!(header(&last, HeaderName::Event), "refer");
+    call.says("REFER", REFER, "");
+    call.shard.next_response(202);
+    let first = call.shard.next_request(Method::Notify).message;
+    let event = header(&first, HeaderName::Event);
+    assert!(event.starts_with("refer;id="), "{event}");
+    let invite = call.shard.next_request(Method::Invite).message;
+    call.shard
+        .carrier_says(&response(&first, "200 OK", "", "", ""));
+    let gone = response(&last, "481 Call/Transaction Does Not Exist", "", "", "");
+    call.shard.carrier_says(&gone);
+    let answer = response(&invite, "200 OK", "z2", TEAMS_CONTACT, TEAMS_SDP);
+    call.shard.teams_says(&answer);
+    call.shard.next_request(Method::Ack);
+    let told = call.shard.sent.iter().find(|sent| {
+        *sent.message.method() == Method::Notify
+            && header(&sent.message, HeaderName::Event) == event
+    });
+    let told = &told.expect("the end of the second").message;
+    assert_eq!(told.body(), "SIP/2.0 200 OK\r\n");
 }

@@ -205,6 +205,30 @@ fn a_trunk_is_told_another_status_where_its_operator_says_so() {
     );
     assert_eq!(told(Failure::Status(Status::BUSY_EVERYWHERE), &[]).0, 600);
     assert_eq!(told(Failure::Cancelled, &[]).0, 487);
+    // Why it is another one is said whatever it takes the place of.
+    for (failure, wanted) in [
+        (Failure::Status(Status::DECLINE), Some("486 instead of 603")),
+        (Failure::NoResponse, Some("480 instead of 504")),
+        (Failure::NoAnswer, None),
+    ] {
+        let because = mapped_warned(failure, &[], None, true, &carrier).because;
+        let said = because.0.iter().find(|fact| fact.contains("instead of"));
+        let is_said = said.map(|fact| wanted.is_some_and(|own| fact.contains(own)));
+        assert_eq!(is_said, wanted.map(|_| true), "{because:?}");
+    }
+    for redirection in ["300", "302", "380"] {
+        let text = config.replace("\"603\" =", &format!("\"{redirection}\" ="));
+        let sources = [Source::new("test.toml", text)];
+        let facts = Assumed::with_names(["sbc1.contoso.example"]);
+        let Err(findings) = load(&sources, &facts, None) else {
+            panic!("{redirection} is taken");
+        };
+        let text = findings.to_text();
+        assert!(
+            text.contains("is a redirection, and only refusals"),
+            "{text}"
+        );
+    }
     for wrong in [
         "\"200\" = \"486\"",
         "\"603\" = \"302\"",

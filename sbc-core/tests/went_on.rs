@@ -6,7 +6,8 @@ use crate::world;
 use media_api::Command as MediaCommand;
 use sbc_core::cause::{CauseCode, EndedBy};
 use sbc_core::event::Happened;
-use sbc_core::input::Input;
+use sbc_core::id::CommandId;
+use sbc_core::input::{Answered, Command, Input};
 use sbc_core::kept::{Found, Unreadable};
 use sbc_core::record::Disposition;
 use sbc_core::sip::{HeaderName, Message, Method};
@@ -219,7 +220,6 @@ fn a_call_counts_on_limits_again_and_no_longer_than_it_lasts() {
     call.is_restarted_with(&config);
     call.shard
         .carrier_says(&carrier_invite("second", CARRIER_SDP));
-    call.shard.next_response(100);
     let refused = call.shard.next().message;
     assert!(refused.status().is_some_and(|status| status.code() >= 400));
     call.hangs_up();
@@ -338,6 +338,61 @@ fn what_the_configuration_of_now_has_no_trunk_for_is_lost_with_its_record() {
     assert!(call.shard.media.iter().any(is_released));
     assert!(call.shard.kept.is_empty());
     assert_eq!(call.shard.core.census().calls, 0);
+}
+
+#[test]
+fn records_behind_a_restart_show_numbers_as_the_customer_wants_them() {
+    let numbers = "numbers = [\"+493023125000-+493023125999\"]";
+    let config = CONFIG.replace(numbers, &format!("{numbers}\nrecord_numbers = \"cut\""));
+    let mut call = Call::with(&config);
+    call.shard.happened.clear();
+    call.is_restarted_with(&config);
+    let restored = call.shard.happened.iter().find_map(|what| match what {
+        Happened::Restored(record) => Some(record),
+        _ => None,
+    });
+    let restored = restored.expect("it goes on");
+    assert!(!restored.numbers.is_full());
+    assert!(!restored.calling_raw.contains("98001"), "{restored:?}");
+    // Nobody can go on with it, and its record is no other than others.
+    let without = config
+        .split("[[trunk]]\nname = \"carrier-a\"")
+        .next()
+        .unwrap();
+    call.shard.restart(config_of(without), GONE, true);
+    let [record] = &call.shard.records[..] else {
+        panic!("{:?}", call.shard.records)
+    };
+    assert!(!record.numbers.is_full());
+    assert!(!record.calling_raw.contains("98001"), "{record:?}");
+    assert_eq!(record.cause.code, CauseCode::RestartLost);
+}
+
+#[test]
+fn only_calls_of_which_nothing_is_kept_end_with_the_process() {
+    let mut call = Call::new();
+    call.shard
+        .carrier_says(&carrier_invite("second", CARRIER_SDP));
+    call.shard.sent.clear();
+    assert_eq!(call.shard.kept.len(), 1);
+    let end = Input::Command(CommandId(1), Command::HangUpUnkept);
+    call.shard.apply(end);
+    assert_eq!(
+        call.shard.replies.pop(),
+        Some((CommandId(1), Answered::Done(1)))
+    );
+    let is_bye = |sent: &Sent| sent.message.method() == &Method::Bye;
+    let has_refused = |sent: &Sent| {
+        let status = sent.message.status();
+        status.is_some_and(|status| status.code() >= 400)
+    };
+    assert!(call.shard.sent.iter().any(has_refused));
+    assert!(!call.shard.sent.iter().any(is_bye));
+    assert_eq!(call.shard.kept.len(), 1);
+    call.shard.pass(seconds(60));
+    call.shard.sent.clear();
+    // Who talks goes on.
+    call.hangs_up();
 }
 
 #[test]

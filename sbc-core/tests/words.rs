@@ -151,6 +151,52 @@ fn a_customer_may_want_no_numbers_kept() {
     assert_eq!(hashed.calling, hashed.calling_raw);
 }
 
+/// OPS-062: nor a short one, in each part of it and where it is named, nor what users tell each other.
+#[test]
+fn short_numbers_are_hidden_wherever_they_stand_and_user_data_are_left_out() {
+    let config = CONFIG
+        .replacen("numbers = [", "record_numbers = \"cut\"\nnumbers = [", 1)
+        .replace(
+            "match = { from_trunk = \"teams-contoso\" }",
+            "match = { from_trunk = \"teams-contoso\", called = '^\\+' }",
+        );
+    let mut shard = Shard::with(config_of(&config));
+    let invite = teams_invite("call").replace("+498999998001", "1234;ext=5678");
+    let data = "User-to-User: 04aB;encoding=hex\nMAX-FORWARDS";
+    shard.teams_says(&invite.replace("MAX-FORWARDS", data));
+    shard.pass(Duration::from_secs(40));
+    let record = &shard.records[0];
+    assert_eq!(record.numbers, KeptNumbers::Cut);
+    assert_eq!(
+        (&*record.called, &*record.called_raw),
+        ("1xxx", "1xxx;ext=5xxx")
+    );
+    assert_eq!(record.user_to_user, None);
+    let because = record.cause.because.0.join(", ");
+    assert!(because.contains("to 1xxx"), "{because}");
+    assert!(!because.contains("1234"), "{because}");
+}
+
+/// OPS-062: how a customer wants it nobody knows any more, and its calls may still end.
+#[test]
+fn a_customer_that_a_reload_takes_away_leaves_no_numbers() {
+    let cut = CONFIG.replacen("numbers = [", "record_numbers = \"cut\"\nnumbers = [", 1);
+    let mut shard = Shard::with(config_of(&cut));
+    shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let renamed = CONFIG
+        .replace("name = \"contoso\"", "name = \"fabrikam\"")
+        .replace("tenant = \"contoso\"", "tenant = \"fabrikam\"")
+        .replace("tenant:contoso", "tenant:fabrikam");
+    shard.apply(Input::Config(config_of(&renamed)));
+    shard.teams_says(&response(&invite, "404 Not Found", "b1", "", ""));
+    shard.pass(Duration::from_secs(40));
+    let record = &shard.records[0];
+    assert_eq!(record.numbers, KeptNumbers::Cut);
+    assert_eq!(record.called, "+493023125xxx");
+}
+
 #[test]
 fn a_call_that_was_terminated_there_has_no_cause_of_its_own() {
     assert_eq!(refused(CONFIG, "487 Terminated", ""), (480, Vec::new()));

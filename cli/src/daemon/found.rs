@@ -18,6 +18,14 @@ pub fn take_up(relay: &Plane, inboxes: &Inboxes, sinks: &Sinks) -> HashSet<CallI
         let session = kept.session;
         let shard = ShardId(u8::try_from(session.shard()).unwrap_or(u8::MAX));
         let found = Found::read(&kept.octets, kept.is_live).map_err(|why| why.to_string());
+        // Whose shard would drop it without a word.
+        let found = found.and_then(|found| match found.session() == session {
+            true if all.contains(&found.call()) => {
+                Err("another session has the same call".to_owned())
+            }
+            true => Ok(found),
+            false => Err("it was kept of another session".to_owned()),
+        });
         let inbox = inboxes.of(shard);
         let inbox = inbox.ok_or_else(|| format!("there is no shard {} any more", shard.0));
         let taken = found.and_then(|found| {

@@ -396,7 +396,8 @@ impl Daemon {
             };
             shards.push(start_shard(inbox, &sinks, core, dispatch)?);
         }
-        // Before anything can arrive for them.
+        // Before anything can arrive for them; and whom there is no call with any more must hear that.
+        net.send_through(&opened);
         let goes_on = found::take_up(&relay, &inboxes, &sinks);
         if let Some(cdr) = &sinks.cdr {
             cdr.goes_on(goes_on);

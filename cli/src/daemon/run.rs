@@ -212,14 +212,22 @@ async fn stop(daemon: &Arc<Daemon>, log: &Log, terminate: &mut Signal, interrupt
     log.info("stopped", "good bye").send();
 }
 
-/// Ends without a word to anybody: the next process goes on with the calls.
+/// Ends without a word to who talks: the next process goes on with those calls. Others hear that theirs end.
 async fn leave(daemon: &Arc<Daemon>, log: &Log) {
     let calls = daemon.calls_in_progress();
     notify::stopping(&format!("leaving {calls} calls to the next process"));
     log.info("leaving", "calls that talk are left to the next process")
         .with("calls", calls)
         .send();
+    // Whoever called now would be the next to be cut off.
+    daemon.begin_stop().await;
+    let ended = daemon.end_unkept().await;
+    if ended > 0 {
+        let text = "calls that the next process could not go on with have ended";
+        log.info("stopping", text).with("by_us", ended).send();
+    }
     daemon.leave_calls();
+    daemon.wait_for_registrars().await;
     daemon.shutdown().await;
     log.info("stopped", "good bye").send();
 }

@@ -160,6 +160,24 @@ impl Daemon {
         }
     }
 
+    /// Ends every call that the next process could not go on with, and waits for the answers, but not long. Returns how
+    /// many there were.
+    pub async fn end_unkept(&self) -> usize {
+        let deadline = Instant::now() + END;
+        let mut ended = 0;
+        loop {
+            // Again and again: what is changed in a call that talks may come to something of which nothing is kept.
+            match self.counted(Command::HangUpUnkept).await {
+                Some(0) => return ended,
+                left => ended = ended.max(left.unwrap_or_default()),
+            }
+            if Instant::now() >= deadline {
+                return ended;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
     /// Waits until no call lives, at most `limit`; `true` if none does.
     pub async fn wait_for_calls(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;

@@ -57,9 +57,9 @@ pub struct Visit {
     pub is_from_teams: bool,
     /// Earliest and latest time of its INVITE.
     pub between: (UnixTime, UnixTime),
-    /// Forms in which we know who called.
+    /// Forms in which we know who called, with stars for digits that are not kept; none if nothing is.
     pub calling: Vec<String>,
-    /// Forms in which we know who was called.
+    /// Forms in which we know who was called, as those.
     pub called: Vec<String>,
     /// What Teams called it.
     pub guids: BTreeSet<String>,
@@ -168,10 +168,18 @@ fn of_record(
         let owned = trunks.get(&TrunkName::new(trunk.as_str()?))?;
         (is_its || !owned.is_shared).then_some(owned)
     };
+    let kept = record["numbers"].as_str();
     let forms = |values: &[&Value]| -> Vec<String> {
         let forms = values.iter().filter_map(|value| value.as_str());
-        let forms: BTreeSet<&str> = forms.collect();
-        forms.into_iter().map(str::to_owned).collect()
+        let forms = forms.filter_map(|form| match kept {
+            None | Some("full") => Some(form.to_owned()),
+            // As Microsoft hides digits.
+            Some("cut") => Some(form.replace('x', "*")),
+            // A name says nothing of a number.
+            Some(_) => None,
+        });
+        let forms: BTreeSet<String> = forms.collect();
+        forms.into_iter().collect()
     };
     let calling = forms(&[
         &record["calling_raw"],
@@ -277,6 +285,7 @@ fn guids<'t>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reports::number::{Likeness, compare};
     use serde_json::json;
     use std::fs;
 
@@ -337,6 +346,30 @@ mod tests {
         let wanted = [&own, in_contact, in_transfer].map(str::to_owned);
         assert_eq!(visit.guids, BTreeSet::from(wanted));
         assert!(!visit.is_from_teams);
+    }
+
+    #[test]
+    fn numbers_that_are_not_kept_are_not_compared() {
+        let mut cut = record();
+        cut["numbers"] = json!("cut");
+        cut["calling"] = json!("+441632960xxx");
+        cut["calling_raw"] = json!("01632960xxx;ext=1xxx");
+        let visit = of(&cut).unwrap().visits.remove(0);
+        assert_eq!(visit.calling, ["+441632960***", "01632960***;e*t=1***"]);
+        for (shown, wanted) in [
+            ("+441632960001", Likeness::Same),
+            ("+441632961001", Likeness::Other),
+        ] {
+            let forms = visit.calling.iter().map(String::as_str);
+            assert_eq!(compare(shown, forms), wanted, "{shown}");
+        }
+        let mut hashed = record();
+        hashed["numbers"] = json!("hashed");
+        // Of all that a name may be made of, this looks like a number.
+        hashed["calling"] = json!("hmac:01234567890123456789012345678901");
+        let visit = of(&hashed).unwrap().visits.remove(0);
+        assert!(visit.calling.is_empty() && visit.called.is_empty());
+        assert_eq!(visit.guids.len(), 3, "by which it is found");
     }
 
     #[test]

@@ -241,9 +241,11 @@ fn may_be(row: &Row, visit: &Visit) -> Option<bool> {
     }
     let calling = compare(&row.caller, visit.calling.iter().map(String::as_str));
     let called = compare(&row.callee, visit.called.iter().map(String::as_str));
+    let keeps_none = visit.calling.is_empty() && visit.called.is_empty();
     match (calling, called) {
         (Likeness::Other, _) | (_, Likeness::Other) => None,
-        (Likeness::Silent, Likeness::Silent) => None,
+        // Where records have no numbers, trunk, way and time are all that can agree.
+        (Likeness::Silent, Likeness::Silent) => keeps_none.then_some(false),
         (calling, called) => Some(calling == called),
     }
 }
@@ -371,6 +373,28 @@ mod tests {
             ..good
         };
         assert_eq!(pairs(&pair(&[unknown], &calls)), [(0, 0)]);
+    }
+
+    #[test]
+    fn a_record_without_numbers_is_found_by_its_time_after_those_that_have_some() {
+        let mut calls = [
+            call(0, "", ""),
+            call(10, "+441632960001", "+441632960100"),
+            call(5_000, "", ""),
+        ];
+        for own in [0, 2] {
+            calls[own].visits[0].calling.clear();
+            calls[own].visits[0].called.clear();
+        }
+        let rows = [
+            row(0, "+441632960001", "+441632960100"),
+            row(5_000, "+441632960002", "+441632960100"),
+            row(9_000, "+441632960003", "+441632960100"),
+        ];
+        let found = pair(&rows, &calls);
+        assert_eq!(pairs(&found), [(1, 0), (2, 1)]);
+        assert_eq!(found.only_ours, [0]);
+        assert_eq!(found.only_microsoft, [2]);
     }
 
     #[test]

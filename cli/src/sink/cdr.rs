@@ -7,7 +7,9 @@
 //! taken meanwhile: whoever takes them hears of it.
 
 mod force;
+mod held;
 mod journal;
+mod lost;
 mod pace;
 pub mod ship;
 pub mod shipped;
@@ -20,7 +22,9 @@ use super::ending::end;
 use crate::sink::log::{Log, wall_clock};
 use crate::sink::metrics::Metrics;
 use force::Forcer;
-use journal::{Journal, Lost, Note};
+use held::Held;
+use journal::{Journal, Note};
+use lost::Lost;
 use pace::{Pace, Urgent};
 use sbc_core::config::CdrSpool;
 use sbc_core::id::CallId;
@@ -105,6 +109,8 @@ enum Order {
     Lines(Arc<dyn Lines>),
     /// A call has begun, changed or ended, and this is its record so far.
     Open(Arc<Record>),
+    /// A call of the process before goes on, and this is its record so far.
+    TakenUp(Arc<Record>),
     /// Of the calls that were up when the last daemon ended these go on, and no others.
     GoOn(HashSet<CallId>),
     Move(Box<CdrSpool>),
@@ -207,20 +213,31 @@ impl Cdr {
     /// nothing else has to be, so that a daemon that is killed leaves it behind; of an answer a few milliseconds of the
     /// call are lost at most, which are not worth to be woken for.
     pub fn open(&self, record: &Arc<Record>) {
-        // Ordering: a bound need not be exact.
-        if self.shared.opening.load(Ordering::Relaxed) >= OPEN_QUEUE {
-            return;
-        }
-        self.shared.opening.fetch_add(1, Ordering::Relaxed);
-        if self
-            .queue
-            .try_send(Order::Open(Arc::clone(record)))
-            .is_err()
+        if self.entry(Order::Open(Arc::clone(record)))
+            && (record.setup_ms.is_none() || record.end.is_some())
         {
-            self.shared.opening.fetch_sub(1, Ordering::Relaxed);
-        } else if record.setup_ms.is_none() || record.end.is_some() {
             self.shared.urgent.tell(&self.writer);
         }
+    }
+
+    /// Queues what is known of a call that was up in the process before this one, and goes on: how long it has been
+    /// answered is told by the clock of the host.
+    pub fn taken_up(&self, record: &Arc<Record>) {
+        self.entry(Order::TakenUp(Arc::clone(record)));
+    }
+
+    /// Queues an entry of the journal, if there is room.
+    fn entry(&self, order: Order) -> bool {
+        // Ordering: a bound need not be exact.
+        if self.shared.opening.load(Ordering::Relaxed) >= OPEN_QUEUE {
+            return false;
+        }
+        self.shared.opening.fetch_add(1, Ordering::Relaxed);
+        let is_queued = self.queue.try_send(order).is_ok();
+        if !is_queued {
+            self.shared.opening.fetch_sub(1, Ordering::Relaxed);
+        }
+        is_queued
     }
 
     /// Why records wait in memory at the moment, if they do.
@@ -288,6 +305,10 @@ struct Writer {
     unwritten: VecDeque<Box<str>>,
     /// Calls whose records are among these.
     ended: Vec<CallId>,
+    /// Calls whose records are written, and may not be on the disk yet.
+    held: Held,
+    /// Files for the next batch that is forced to the disk.
+    unforced: Vec<File>,
     /// Calls that were up when the last daemon ended, until it is known which go on.
     found: Vec<Lost>,
     /// Those that do, once that is known.
@@ -313,6 +334,8 @@ impl Writer {
             files: None,
             unwritten: VecDeque::new(),
             ended: Vec::new(),
+            held: Held::default(),
+            unforced: Vec::new(),
             found: Vec::new(),
             goes_on: None,
             notes: Vec::new(),
@@ -327,8 +350,10 @@ impl Writer {
     /// Opens the files, and writes the records of the calls that a crash has ended, if it is known which those are.
     fn open(&mut self) -> io::Result<()> {
         let spool = Spool::open(&self.wanted)?;
-        spool.mend_closed();
-        let (journal, lost) = Journal::open(spool.directory())?;
+        let closed = spool.mend_closed();
+        let (mut journal, lost) = Journal::open(spool.directory())?;
+        self.unforced.extend(closed);
+        self.held.add(journal.recorded());
         self.files = Some((spool, journal));
         self.found = lost;
         self.settle_found();
@@ -347,6 +372,13 @@ impl Writer {
         lost.retain(is_lost);
         for one in &lost {
             self.lost(one);
+        }
+        let go_on = match (&mut self.files, &self.goes_on) {
+            (Some((_, journal)), Some(calls)) => journal.go_on(calls, wall_clock()),
+            _ => Ok(()),
+        };
+        if let Err(why) = go_on {
+            self.troubled(&why);
         }
         let lost = lost.iter().filter(|one| !one.had_ended).count();
         if lost > 0 {
@@ -416,7 +448,8 @@ impl Writer {
             loop {
                 match order {
                     Ok(Order::Lines(lines)) => self.take(&*lines),
-                    Ok(Order::Open(record)) => self.note(record),
+                    Ok(Order::Open(record)) => self.note(record, false),
+                    Ok(Order::TakenUp(record)) => self.note(record, true),
                     Ok(Order::GoOn(_) | Order::Move(_) | Order::Stop) | Err(_) => break,
                 }
                 gathered += 1;
@@ -428,12 +461,14 @@ impl Writer {
             // Before another order is obeyed: the records in front of it belong where they were to go then.
             match order {
                 // A disk that has just refused is left alone for a moment.
-                Ok(Order::Lines(_) | Order::Open(_)) | Err(RecvTimeoutError::Timeout)
+                Ok(Order::Lines(_) | Order::Open(_) | Order::TakenUp(_))
+                | Err(RecvTimeoutError::Timeout)
                     if Instant::now() < self.rests_until => {}
                 _ => self.write(),
             }
             match order {
-                Ok(Order::Lines(_) | Order::Open(_)) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(Order::Lines(_) | Order::Open(_) | Order::TakenUp(_))
+                | Err(RecvTimeoutError::Timeout) => {}
                 Ok(Order::Move(to)) => self.relocate(to),
                 Ok(Order::GoOn(calls)) => {
                     self.goes_on = Some(calls);
@@ -460,6 +495,12 @@ impl Writer {
             self.shared
                 .count(left, &"the disk refused them until the end");
         }
+        // The records first: a journal that says nothing of a call whose record is lost has lost the call.
+        self.force();
+        self.forcer.wait();
+        if let Err(why) = self.write_notes() {
+            self.troubled(&why);
+        }
         if let Some((_, journal)) = &mut self.files {
             journal.finish();
         }
@@ -472,15 +513,22 @@ impl Writer {
         let Some((spool, journal)) = &mut self.files else {
             return;
         };
-        let files = spool.unforced().and_then(|mut files| {
-            files.append(&mut journal.unforced()?);
-            Ok(files)
-        });
-        match files {
-            Ok(files) if files.is_empty() => {}
-            Ok(files) => journal.given(self.forcer.give(files)),
-            Err(why) => self.shared.log.error("cdr_sync", why).send(),
+        // What cannot be taken now is with the next batch.
+        let files = &mut self.unforced;
+        let gathered = spool
+            .unforced()
+            .map(|all| files.extend(all))
+            .and_then(|()| journal.unforced().map(|all| files.extend(all)));
+        if let Err(why) = gathered {
+            self.shared.log.error("cdr_sync", why).send();
+            return;
         }
+        if files.is_empty() && !self.held.waits() && !self.forcer.has_failed() {
+            return;
+        }
+        let batch = self.forcer.give(std::mem::take(files));
+        journal.given(batch);
+        self.held.given(batch);
     }
 
     /// Tells whoever takes calls, whenever that changes.
@@ -506,7 +554,7 @@ impl Writer {
     }
 
     /// A call has begun, or something has changed in it.
-    fn note(&mut self, record: Arc<Record>) {
+    fn note(&mut self, record: Arc<Record>, goes_on: bool) {
         self.shared.opening.fetch_sub(1, Ordering::Relaxed);
         // A disk that refuses so many refuses the records themselves.
         if self.notes.len() < OPEN_QUEUE {
@@ -515,31 +563,43 @@ impl Writer {
                 record,
                 pairs: self.wanted.pairs,
                 at: wall_clock(),
+                goes_on,
             });
         }
     }
 
-    /// Writes what waits, as far as the disk takes it: records first, then that they are written.
+    /// Writes what waits, as far as the disk takes it: records first, then, of those that it has for certain, that they
+    /// are written.
     fn write(&mut self) {
         let Some((spool, journal)) = &mut self.files else {
             return;
         };
         while !self.unwritten.is_empty() {
             match spool.append(&self.unwritten, wall_clock()) {
-                Ok(written) => drop(self.unwritten.drain(..written)),
-                Err(why) => return self.troubled(&why),
-            }
-        }
-        self.notes.extend(self.ended.drain(..).map(Note::End));
-        if !self.notes.is_empty() {
-            match journal.write(&self.notes) {
-                Ok(()) => {
-                    self.notes.clear();
-                    self.noted.clear();
+                Ok(written) => {
+                    let octets = self.unwritten.drain(..written).map(|line| line.len() + 1);
+                    self.held.grows(octets.sum::<usize>() as u64);
                 }
                 Err(why) => return self.troubled(&why),
             }
         }
+        // What has begun and ended in between is not mentioned.
+        let unknown = self.ended.extract_if(.., |call| !journal.has(*call));
+        let unknown: HashSet<CallId> = unknown.collect();
+        self.notes.retain(|note| !unknown.contains(&note.call()));
+        for call in &self.ended {
+            journal.over(*call);
+        }
+        match self.wanted.syncs_each {
+            true => self.notes.extend(self.ended.drain(..).map(Note::End)),
+            false => self.held.add(self.ended.drain(..)),
+        }
+        if let Err(why) = self.write_notes() {
+            return self.troubled(&why);
+        }
+        let Some((_, journal)) = &mut self.files else {
+            return;
+        };
         let unread = journal.unread();
         self.shared.trouble().take();
         for what in unread {
@@ -547,6 +607,21 @@ impl Writer {
             let line = self.shared.log.warn("cdr_unread", text);
             line.with("what", what).send();
         }
+    }
+
+    /// Writes what the journal is to have.
+    fn write_notes(&mut self) -> io::Result<()> {
+        let Some((_, journal)) = &mut self.files else {
+            return Ok(());
+        };
+        let over = self.held.over(&self.forcer);
+        self.notes.extend(over.into_iter().map(Note::End));
+        if !self.notes.is_empty() {
+            journal.write(&self.notes)?;
+            self.notes.clear();
+            self.noted.clear();
+        }
+        Ok(())
     }
 
     /// What is done each second.
@@ -608,21 +683,24 @@ impl Writer {
     /// Goes elsewhere; what cannot be done now is tried again each second.
     fn relocate(&mut self, to: Box<CdrSpool>) {
         let is_elsewhere = to.directory != self.wanted.directory;
-        let moved = Spool::open(&to).and_then(|new| match &mut self.files {
-            Some((old, journal)) => {
-                if self.forcer.is_idle()
-                    && let Ok(files) = old.unforced()
-                {
-                    self.forcer.give(files);
-                }
-                let lost = match is_elsewhere {
-                    true => journal.move_to(new.directory(), wall_clock())?,
-                    false => Vec::new(),
-                };
-                *old = new;
-                Ok(lost)
+        let moved = Spool::open(&to).and_then(|new| {
+            if is_elsewhere {
+                // Beside their records the next start would look for them no more, and write others in the new place.
+                let over = self.held.all();
+                self.notes.extend(over.into_iter().map(Note::End));
+                // A disk that takes no more of it is what the operator flees from: the new one takes it.
+                let _ = self.write_notes();
             }
-            None => Ok(Vec::new()),
+            let Some((old, journal)) = &mut self.files else {
+                return Ok(Vec::new());
+            };
+            let lost = match is_elsewhere {
+                true => journal.move_to(new.directory(), wall_clock())?,
+                false => Vec::new(),
+            };
+            let old = std::mem::replace(old, new);
+            self.unforced.extend(old.into_unforced());
+            Ok(lost)
         });
         match moved {
             Ok(lost) => {
@@ -644,6 +722,9 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod crashes;
 
 #[cfg(test)]
 mod tests {

@@ -110,8 +110,10 @@ impl Sinks {
         if let (Happened::Received { remote, bytes, .. }, Some(call)) = (&event.what, event.call) {
             self.message("sip_received", call, event.leg, *remote, bytes);
         }
-        if let (Happened::Recorded(record), Some(cdr)) = (&event.what, &self.cdr) {
-            cdr.open(record);
+        match (&event.what, &self.cdr) {
+            (Happened::Recorded(record), Some(cdr)) => cdr.open(record),
+            (Happened::Restored(record), Some(cdr)) => cdr.taken_up(record),
+            _ => {}
         }
         if let Happened::Ended(record) = &event.what {
             if let Some(cdr) = &self.cdr {

@@ -2,6 +2,7 @@
 
 use super::message::{Hello, Kept, Report, SAMPLES, ToDaemon, ToHost, Verdict};
 use super::queue::{MOST, Pushed, Queue};
+use super::waiting::MOST_OF_ONE;
 use crate::control::realm::Realm;
 use crate::control::totals::RelayTotals;
 use crate::control::{EventSink, endpoints_of, session_of};
@@ -18,9 +19,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
 
 /// Octets that may wait before nothing new is begun.
 const BUSY: usize = 1 << 20;
+/// Octets of what is to be kept that may wait: that of more calls than a node has, all at once.
+const MOST_KEPT: usize = 256 << 20;
+/// How long it may take to hear what was kept of all calls of a daemon before us.
+const INHERITING: Duration = Duration::from_secs(30);
 /// A relay that says nothing for so long is stuck: it reports twice a second.
 const STUCK: Duration = Duration::from_secs(5);
 /// For its first report, which it makes at once.
@@ -217,15 +223,20 @@ impl Remote {
             state.report.is_none() && state.why.is_empty()
         });
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let waited = shared.changed.wait_timeout_while(state, STUCK, |state| {
-            let is_awaited = match state.before {
-                Before::Unheard => true,
-                Before::Heard { is_whole, .. } => !is_whole,
-                Before::Taken => false,
-            };
-            is_awaited && state.why.is_empty()
-        });
-        drop(waited);
+        let waited = shared
+            .changed
+            .wait_timeout_while(state, INHERITING, |state| state.waits_for_kept());
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if state.waits_for_kept() {
+            drop(state);
+            // What came later would be nobody's for ever. For whoever starts next it is still there.
+            drop(remote);
+            return Err(fault(format!(
+                "it has not told within {} s which calls of the process before this one it has; start again",
+                INHERITING.as_secs()
+            )));
+        }
+        drop(state);
         Ok(remote)
     }
 
@@ -248,15 +259,21 @@ impl Remote {
         }
     }
 
-    /// Keeps what the next daemon needs to go on with a session; nothing if it could not.
+    /// Keeps what the next daemon needs to go on with a session; nothing if it could not. Nor is what is too much, or
+    /// comes when too much waits: no call ends for that, and what was kept before is not true any more.
     pub fn keep(&self, session: SessionId, octets: &[u8]) {
         let state = self.shared.lock();
-        if let Some(link) = state.link.as_ref().filter(|_| self.shared.keeps) {
-            let kept = ToHost::Keep(session, octets.to_vec());
-            if link.queue.push(&kept, MOST) == Pushed::Full {
-                // As with a command that it has missed.
-                let _ = link.socket.shutdown(Shutdown::Both);
-            }
+        let Some(link) = state.link.as_ref().filter(|_| self.shared.keeps) else {
+            return;
+        };
+        let keep = |octets: &[u8], most| {
+            let kept = ToHost::Keep(session, Zeroizing::new(octets.to_vec()));
+            link.queue.push_aside(&kept, most)
+        };
+        let is_fit = octets.len() <= MOST_OF_ONE;
+        if !is_fit || keep(octets, MOST_KEPT) == Pushed::Full {
+            // If the queue is over, nothing is heard of this either.
+            let _ = keep(&[], usize::MAX);
         }
     }
 
@@ -622,6 +639,16 @@ impl Shared {
 }
 
 impl State {
+    /// Whether it is still to be heard what a daemon before us has left.
+    fn waits_for_kept(&self) -> bool {
+        let is_awaited = match self.before {
+            Before::Unheard => true,
+            Before::Heard { is_whole, .. } => !is_whole,
+            Before::Taken => false,
+        };
+        is_awaited && self.why.is_empty()
+    }
+
     /// A session of a daemon before us.
     fn inherit(&mut self, kept: Kept) {
         if kept.is_live {

@@ -410,7 +410,7 @@ fn converse(
             let _ = socket.shutdown(Shutdown::Read);
             written
         });
-        let mut ended = obey(socket, &relay, &mut estate.kept, frames);
+        let mut ended = obey(socket, (&relay, &outlet), &mut estate.kept, frames);
         if shared.is_over() {
             ended = Ended::Over("the relay was told to end".into());
         }
@@ -461,7 +461,7 @@ fn reported(relay: &Relay, reports_lost: u64) -> Report {
 /// Does what the daemon says until it says no more; tells in words why.
 fn obey(
     mut socket: &UnixStream,
-    relay: &Relay,
+    (relay, outlet): (&Relay, &Outlet),
     kept: &mut Keepsakes,
     frames: &mut Frames,
 ) -> Ended {
@@ -475,7 +475,10 @@ fn obey(
                 Err(fault) => return Ended::Over(format!("what came cannot be read: {fault}")),
             };
             match Reader::whole(frame) {
-                Ok(ToHost::Command(command)) => relay.command(command),
+                Ok(ToHost::Command(command)) => {
+                    outlet.asks(&command);
+                    relay.command(command);
+                }
                 Ok(ToHost::Samples(sound, more)) => {
                     total += more.len();
                     if total > Recordings::MAX_SAMPLES || samples.len() > Recordings::MAX_SOUNDS {

@@ -7,7 +7,7 @@ use media_api::wire::{
     DIGEST_OF_NOTHING, LAYOUT, Reader, VERSION, Wire, WireFault, Writer, digest,
 };
 use media_api::{Command, Event, SessionId, SoundId, wire_layout};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// How a conversation begins, whatever the version.
 const MAGIC: [u8; 8] = *b"cwmedia\n";
@@ -116,7 +116,7 @@ pub(super) enum ToHost {
     Reports(bool),
     /// What the next daemon needs of the session's call, in place of what was kept before; empty if it could not go on
     /// with it.
-    Keep(SessionId, Vec<u8>),
+    Keep(SessionId, Zeroizing<Vec<u8>>),
     /// It ends, and nobody is to go on with its sessions.
     Leave,
 }

@@ -18,6 +18,8 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Waiting {
     out: Writer,
+    /// Octets of `out` that [`MOST`] does not count: a bound of their own does.
+    aside: usize,
     /// What is large, and after how many octets of `out` its turn comes. No bound counts it.
     large: Vec<(usize, Writer)>,
     is_over: bool,
@@ -43,10 +45,26 @@ impl Queue {
     /// Appends a value if fewer octets than `most` wait.
     pub(super) fn push(&self, value: &impl Wire, most: usize) -> Pushed {
         let mut waiting = self.lock();
-        if waiting.is_over || waiting.out.octets().len() >= most {
+        if waiting.is_over || waiting.out.octets().len() - waiting.aside >= most {
             return Pushed::Full;
         }
         waiting.out.frame(value);
+        if std::mem::take(&mut waiting.is_idle) {
+            self.came.notify_one();
+        }
+        Pushed::Taken
+    }
+
+    /// Appends a value if fewer octets than `most` wait of those that came in this way. What else waits is bounded as if
+    /// they were not there.
+    pub(super) fn push_aside(&self, value: &impl Wire, most: usize) -> Pushed {
+        let mut waiting = self.lock();
+        if waiting.is_over || waiting.aside >= most {
+            return Pushed::Full;
+        }
+        let before = waiting.out.octets().len();
+        waiting.out.frame(value);
+        waiting.aside += waiting.out.octets().len() - before;
         if std::mem::take(&mut waiting.is_idle) {
             self.came.notify_one();
         }
@@ -99,6 +117,7 @@ impl Queue {
                     waiting.is_idle = false;
                 }
                 std::mem::swap(&mut waiting.out, &mut batch);
+                waiting.aside = 0;
                 (waiting.is_over, std::mem::take(&mut waiting.large))
             };
             if last.elapsed() >= every {
@@ -112,7 +131,11 @@ impl Queue {
                 written = at;
             }
             socket.write_all(&batch.octets()[written..])?;
-            batch.clear();
+            // So much comes once, and its room is not kept for ever.
+            match batch.octets().len() > MOST {
+                true => batch = Writer::default(),
+                false => batch.clear(),
+            }
             if is_over {
                 return Ok(());
             }
@@ -121,5 +144,29 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pushed_aside_takes_no_room_from_the_rest_and_is_written_in_order() {
+        let queue = Queue::default();
+        let kept = "k".repeat(1_000);
+        assert_eq!(queue.push_aside(&kept, 500), Pushed::Taken);
+        assert_eq!(queue.push_aside(&kept, 500), Pushed::Full);
+        assert_eq!(queue.push(&"a".to_owned(), 8), Pushed::Taken);
+        assert_eq!(queue.push(&"b".to_owned(), 8), Pushed::Full);
+        queue.close();
+        let mut written = Vec::new();
+        let every = Duration::from_secs(1);
+        queue.write_to(&mut written, every, |_| ()).unwrap();
+        let mut expected = Writer::default();
+        expected.frame(&kept);
+        expected.frame(&"a".to_owned());
+        assert_eq!(written, expected.octets());
+        assert_eq!(queue.push_aside(&kept, 500), Pushed::Full, "it is over");
     }
 }

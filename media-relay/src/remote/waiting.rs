@@ -9,6 +9,7 @@ use super::message::{Kept, ToDaemon};
 use super::queue::{MOST, Pushed, Queue};
 use crate::control::Relay;
 use crate::control::realm::Realm;
+use media_api::wire::Writer;
 use media_api::{Command, Event, SessionId};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Shutdown;
@@ -45,8 +46,7 @@ pub(super) struct Keepsakes {
 impl Keepsakes {
     /// Keeps this of a session in place of what was kept before; of nothing nothing is kept. What is too much is not
     /// kept, and nothing older instead: what a call was is worse than nothing.
-    pub(super) fn keep(&mut self, session: SessionId, octets: Vec<u8>) {
-        let octets = Zeroizing::new(octets);
+    pub(super) fn keep(&mut self, session: SessionId, octets: Zeroizing<Vec<u8>>) {
         self.forget(session);
         let sum = self.octets + octets.len();
         if octets.is_empty() || octets.len() > MOST_OF_ONE || sum > MOST_OF_ALL {
@@ -76,6 +76,11 @@ struct Told {
     to: Option<Line>,
     /// Sessions that the relay has.
     live: HashSet<SessionId>,
+    /// How many times each has been asked to have ports and has not answered yet.
+    asked: HashMap<SessionId, u32>,
+    /// Those of a daemon that has vanished which are being ended: nobody hears of them, as the next one may give their
+    /// numbers out again.
+    disowned: HashSet<SessionId>,
     missed: Vec<Event>,
 }
 
@@ -92,15 +97,18 @@ impl Outlet {
         self.unsaid.load(Ordering::Relaxed)
     }
 
+    /// A command is about to be given.
+    pub(super) fn asks(&self, command: &Command) {
+        if let Command::Allocate { session, .. } = command {
+            *self.lock().asked.entry(*session).or_default() += 1;
+        }
+    }
+
     /// Tells an event.
     pub(super) fn tell(&self, event: Event) {
         let mut told = self.lock();
-        match &event {
-            Event::Allocated { session, .. } => drop(told.live.insert(*session)),
-            Event::Released { session, .. } | Event::Lost { session } => {
-                told.live.remove(session);
-            }
-            _ => {}
+        if told.note(&event) {
+            return;
         }
         let is_report = matches!(event, Event::Reported { .. } | Event::Tapped { .. });
         let Some(line) = &told.to else {
@@ -121,35 +129,42 @@ impl Outlet {
         }
     }
 
-    /// From now on a daemon hears, and before anything else all that was kept and missed. What was missed of sessions
-    /// of which nothing is kept concerns nobody.
+    /// From now on a daemon hears, and before anything else all that was kept and missed: no bound counts it, and its
+    /// room is given up with it. What was missed of sessions of which nothing is kept concerns nobody.
     pub(super) fn link(&self, queue: &Arc<Queue>, socket: UnixStream, kept: &Keepsakes) {
         let mut told = self.lock();
         // In one order, whatever that of the table is.
         let of: BTreeMap<_, _> = kept.of.iter().collect();
+        let mut out = Writer::default();
         for (session, octets) in of {
             let one = Kept {
                 session: *session,
                 octets: octets.to_vec(),
                 is_live: told.live.contains(session),
             };
-            let _ = queue.push(&ToDaemon::Kept(one), usize::MAX);
+            out.frame(&ToDaemon::Kept(one));
         }
-        let _ = queue.push(&ToDaemon::AllKept, usize::MAX);
+        out.frame(&ToDaemon::AllKept);
         for event in std::mem::take(&mut told.missed) {
             if kept.of.contains_key(&event.session()) {
-                let _ = queue.push(&ToDaemon::Event(event), usize::MAX);
+                out.frame(&ToDaemon::Event(event));
             }
         }
+        queue.push_large(out);
         let queue = Arc::clone(queue);
         told.to = Some(Line { queue, socket });
     }
 
-    /// Nobody hears any more. Returns the sessions that the relay has.
-    fn unlink(&self) -> HashSet<SessionId> {
+    /// Nobody hears any more. Returns the sessions that the relay has or is about to have: how many of those of which
+    /// something is kept, and all others, which are to be released now and of which nobody hears again.
+    fn unlink(&self, kept: &Keepsakes) -> (usize, Vec<SessionId>) {
         let mut told = self.lock();
         told.to = None;
-        told.live.clone()
+        let all: HashSet<SessionId> = told.live.iter().chain(told.asked.keys()).copied().collect();
+        let is_kept = |own: &SessionId| kept.of.contains_key(own);
+        let (kept, lost): (Vec<SessionId>, Vec<SessionId>) = all.into_iter().partition(is_kept);
+        told.disowned.extend(&lost);
+        (kept.len(), lost)
     }
 
     fn lock(&self) -> MutexGuard<'_, Told> {
@@ -157,22 +172,52 @@ impl Outlet {
     }
 }
 
+impl Told {
+    /// Takes note of an event; whether it is of a session that nobody is to hear of.
+    fn note(&mut self, event: &Event) -> bool {
+        let session = event.session();
+        let is_disowned = self.disowned.contains(&session);
+        match event {
+            Event::Allocated { .. } => {
+                self.answered(session);
+                self.live.insert(session);
+            }
+            Event::Refused { endpoints, .. } if !endpoints.is_empty() => self.answered(session),
+            // The relay did not have it.
+            Event::Refused { .. } => drop(self.disowned.remove(&session)),
+            Event::Released { .. } | Event::Lost { .. } => {
+                self.live.remove(&session);
+                self.disowned.remove(&session);
+            }
+            _ => {}
+        }
+        is_disowned
+    }
+
+    fn answered(&mut self, session: SessionId) {
+        if let Some(asked) = self.asked.get_mut(&session) {
+            *asked -= 1;
+            if *asked == 0 {
+                self.asked.remove(&session);
+            }
+        }
+    }
+}
+
 impl Estate {
     /// The daemon has vanished. Ends the sessions that nobody could go on with, and says how many wait.
     pub(super) fn is_left(&mut self) -> usize {
         self.relay.set_reports(false);
-        let live = self.outlet.unlink();
-        let (kept, lost): (Vec<SessionId>, Vec<SessionId>) = live
-            .into_iter()
-            .partition(|own| self.kept.of.contains_key(own));
+        let (kept, lost) = self.outlet.unlink(&self.kept);
         for session in lost {
+            // Behind what it was told before, its ports not answered yet included.
             self.relay.command(Command::Release {
                 session,
                 endpoint: None,
                 drain_ms: 0,
             });
         }
-        kept.len()
+        kept
     }
 }
 
@@ -261,14 +306,72 @@ mod tests {
     fn what_is_kept_is_the_latest_and_what_is_too_much_is_not_kept() {
         let mut kept = Keepsakes::default();
         let session = SessionId::new(0, 1);
-        kept.keep(session, vec![1; 10]);
-        kept.keep(session, vec![2; 4]);
+        kept.keep(session, vec![1; 10].into());
+        kept.keep(session, vec![2; 4].into());
         assert_eq!((kept.octets, kept.of[&session][0]), (4, 2));
         // Of a call that has grown too large nothing older is told.
-        kept.keep(session, vec![3; MOST_OF_ONE + 1]);
+        kept.keep(session, vec![3; MOST_OF_ONE + 1].into());
         assert_eq!((kept.octets, kept.of.len()), (0, 0));
-        kept.keep(session, vec![4; 5]);
-        kept.keep(session, Vec::new());
+        kept.keep(session, vec![4; 5].into());
+        kept.keep(session, Vec::new().into());
         assert_eq!((kept.octets, kept.of.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_was_only_asked_for_ends_with_its_daemon_and_nobody_hears_of_it() {
+        let outlet = Outlet::default();
+        let [kept_one, asked, refused] = [1, 2, 3].map(|number| SessionId::new(0, number));
+        let mut kept = Keepsakes::default();
+        kept.keep(kept_one, vec![1].into());
+        let allocate = |session| Command::Allocate {
+            session,
+            endpoints: Vec::new(),
+        };
+        let allocated = |session| Event::Allocated {
+            session,
+            endpoints: Vec::new(),
+        };
+        let not_there = |session, endpoints| Event::Refused {
+            session,
+            endpoints,
+            why: media_api::AllocateError::Conflict,
+        };
+        for session in [kept_one, asked, refused] {
+            outlet.asks(&allocate(session));
+        }
+        outlet.tell(allocated(kept_one));
+        let (left, mut lost) = outlet.unlink(&kept);
+        lost.sort_unstable();
+        assert_eq!((left, lost), (1, vec![asked, refused]));
+        // The worker comes to them now, and then to their release.
+        outlet.tell(allocated(asked));
+        outlet.tell(Event::Lost { session: asked });
+        outlet.tell(not_there(refused, vec![media_api::EndpointId(0)]));
+        outlet.tell(not_there(refused, Vec::new()));
+        let told = outlet.lock();
+        assert_eq!(told.live, HashSet::from([kept_one]));
+        assert!(told.asked.is_empty() && told.disowned.is_empty());
+        // Only what the next daemon may hear.
+        assert_eq!(told.missed, [allocated(kept_one)]);
+        drop(told);
+        // Their numbers are given out again.
+        outlet.asks(&allocate(asked));
+        outlet.tell(allocated(asked));
+        assert_eq!(outlet.lock().missed.len(), 2);
+    }
+
+    #[test]
+    fn what_was_kept_takes_no_room_from_events() {
+        let outlet = Outlet::default();
+        let mut kept = Keepsakes::default();
+        for number in 0..80 {
+            kept.keep(SessionId::new(0, number), vec![7; MOST_OF_ONE].into());
+        }
+        let queue = Arc::new(Queue::default());
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        outlet.link(&queue, ours, &kept);
+        let session = SessionId::new(0, 1);
+        let event = ToDaemon::Event(Event::Lost { session });
+        assert_eq!(queue.push(&event, 1), Pushed::Taken);
     }
 }

@@ -258,7 +258,7 @@ impl Call {
         if call.record.emergency {
             call.spare_all(cx);
         }
-        let record = Arc::new(call.record.clone());
+        let record = Arc::new(call.record.clone().kept(&cx.plane.config));
         cx.out.emit(Some(id), None, Happened::Restored(record));
         if !has_media {
             let because = Because::of(NO_MEDIA);
@@ -305,26 +305,44 @@ impl KeptCall {
             session.hang_up(cx, Status::REQUEST_TERMINATED, None);
             Session::forget(&session, cx);
         }
-        let mut record = Box::new(self.record);
-        record.end = Some(cx.now.wall);
-        let duration = cx.now.wall.since(self.answered).as_millis();
-        record.duration_ms = u64::try_from(duration).unwrap_or(u64::MAX);
-        record.billsec = record.duration_ms.div_ceil(1_000);
-        if let Some(last) = record.conversations.last_mut() {
-            let elapsed = cx.now.wall.since(record.start).as_millis();
-            let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
-            last.duration_ms = elapsed.saturating_sub(last.from_ms);
-        }
-        record.disposition = Disposition::Answered;
-        record.cause = Cause {
-            by: EndedBy::Us,
-            code: CauseCode::RestartLost,
-            status: None,
-            q850: None,
-            because: Because::of(format!(
-                "the daemon was restarted, and cannot go on with the call: {why}"
-            )),
-        };
-        record
+        let because = format!("the daemon was restarted, and cannot go on with the call: {why}");
+        let answered = self.answered;
+        let cause = (CauseCode::RestartLost, Because::of(because));
+        closed(self.record, answered, cx.now, cause)
     }
+
+    /// Its record if taking it up fails by a defect.
+    pub(crate) fn lost_by_defect(&self, now: Now) -> Box<Record> {
+        let because = "a defect in this product; please report it";
+        let cause = (CauseCode::InternalError, Because::of(because));
+        closed(self.record.clone(), self.answered, now, cause)
+    }
+}
+
+/// The record of a call that nobody goes on with.
+fn closed(
+    record: Record,
+    answered: UnixTime,
+    now: Now,
+    (code, because): (CauseCode, Because),
+) -> Box<Record> {
+    let mut record = Box::new(record);
+    record.end = Some(now.wall);
+    let duration = now.wall.since(answered).as_millis();
+    record.duration_ms = u64::try_from(duration).unwrap_or(u64::MAX);
+    record.billsec = record.duration_ms.div_ceil(1_000);
+    if let Some(last) = record.conversations.last_mut() {
+        let elapsed = now.wall.since(record.start).as_millis();
+        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        last.duration_ms = elapsed.saturating_sub(last.from_ms);
+    }
+    record.disposition = Disposition::Answered;
+    record.cause = Cause {
+        by: EndedBy::Us,
+        code,
+        status: None,
+        q850: None,
+        because,
+    };
+    record
 }

@@ -60,7 +60,7 @@ use crate::query::Outcome;
 use crate::record::{PlaceRecord, Record};
 use crate::session::{Ending, LegStyle, Said, Session, SessionEvent};
 use crate::sip::header::Reason;
-use crate::sip::{HeaderName, Message, Status};
+use crate::sip::{Message, Status};
 use crate::time::{Now, Timestamp};
 use crate::transport::{Flow, FlowFault, TlsSuite};
 use crate::trouble::Trouble;
@@ -76,6 +76,7 @@ use media::{CallMedia, image_of};
 use media_api::{CryptoKey, Event as MediaEvent, HandshakeFault, SessionId};
 pub(crate) use places::Entrance;
 use places::Places;
+pub(crate) use record::user_agent;
 pub(crate) use replace::Newcomer;
 use replace::Replace;
 pub(crate) use room::{Room, Wanted};
@@ -986,16 +987,4 @@ fn teardown_reason(reasons: &[Reason], why: CauseCode, to: &Trunk) -> Option<Byt
         .map(|r| String::from_utf8_lossy(&r.to_bytes()).into_owned())
         .collect();
     (!values.is_empty()).then(|| Bytes::from(values.join(", ")))
-}
-
-/// The product token of a peer: User-Agent, which many write in responses as well, or Server.
-pub(crate) fn user_agent(message: &Message) -> Option<String> {
-    let value = message.raw(HeaderName::UserAgent);
-    let value = value.or_else(|| message.raw(HeaderName::Server))?;
-    let text: String = String::from_utf8_lossy(&value)
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(120)
-        .collect();
-    (!text.is_empty()).then_some(text)
 }

@@ -81,7 +81,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
             call_id: String::from_utf8_lossy(&call_id).into_owned(),
             from_tag: from_tag(&admitted.request),
             to_tag: String::new(),
-            user_agent: super::user_agent(&admitted.request),
+            user_agent: user_agent(&admitted.request),
             teams_call: match admitted.trunk.preset {
                 Preset::Teams => name_in_contact(&admitted.request),
                 Preset::Carrier => None,
@@ -429,4 +429,16 @@ fn disposition(call: &Call) -> Disposition {
         | CauseCode::RestartLost
         | CauseCode::InternalError => Disposition::Failed,
     }
+}
+
+/// The product token of a peer: User-Agent, which many write in responses as well, or Server.
+pub(crate) fn user_agent(message: &Message) -> Option<String> {
+    let value = message.raw(HeaderName::UserAgent);
+    let value = value.or_else(|| message.raw(HeaderName::Server))?;
+    let text: String = String::from_utf8_lossy(&value)
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(120)
+        .collect();
+    (!text.is_empty()).then_some(text)
 }

@@ -311,12 +311,29 @@ impl WrittenHabits {
 }
 
 impl WrittenHabits {
-    /// What is told in place of what; what is no refusal, or a question to us, is nothing to be told.
+    /// What is told in place of what; what is no refusal, or a question to us, is nothing to be told. What becomes
+    /// of a redirection is said by the trunk that it comes from, so it is none here.
     fn responses(&self, title: &str, out: &mut Collector) -> BTreeMap<u16, Status> {
         let mut responses = BTreeMap::new();
         for (from, to) in &self.responses {
             let status = |at: &At<String>| Status::new(at.value.parse().ok()?);
-            let came = status(from).filter(|own| own.code() >= 300);
+            let came = status(from);
+            if came.is_some_and(|own| (300..400).contains(&own.code())) {
+                out.add(
+                    Code::BadForm,
+                    &from.span,
+                    format!(
+                        "{title}: responses: \"{}\" is a redirection, and only refusals, 400 to 699, are told as another",
+                        from.value.escape_debug()
+                    ),
+                    Some(
+                        "write redirect in the [[trunk]] that redirects: \"fail\" refuses the call with 480"
+                            .to_owned(),
+                    ),
+                );
+                continue;
+            }
+            let came = came.filter(|own| own.code() >= 400);
             let told = status(to).filter(|own| own.code() >= 400);
             let told = told.filter(|own| !matches!(own.code(), 401 | 407 | 422 | 487 | 491));
             match (came, told) {

@@ -85,6 +85,15 @@ impl Core {
                 });
                 self.hang_up(now, &calls, "the time that the drain gave it is over", out)
             }
+            Command::HangUpUnkept => {
+                let mut calls = self.in_order();
+                let unkept = |own: &CallId| self.calls.get(own).filter(|own| own.kept.is_none());
+                calls.retain(|call| unkept(call).is_some_and(|own| !own.call.is_recorded()));
+                let left = calls.len();
+                calls.retain(|call| unkept(call).is_some_and(|own| own.call.is_live()));
+                self.hang_up(now, &calls, "the node is stopping", out);
+                Answered::Done(left)
+            }
             Command::CountLeaving => Answered::Done(self.upkeep.registrations.leaving()),
             Command::CountLive => {
                 let live = self.calls.values().filter(|entry| entry.call.is_live());

@@ -7,12 +7,22 @@ use crate::event::Happened;
 use crate::id::CallId;
 use crate::kept::{Found, Snapshot};
 use crate::plane::Cx;
+use crate::record::Record;
 use crate::time::Now;
+use media_api::SessionId;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// By how much the clock on the wall may have been set before what is kept of calls goes by its new time.
 const SET: Duration = Duration::from_secs(1);
+
+/// A call that is being taken up and that no table has yet.
+pub(super) struct Taking {
+    id: CallId,
+    session: SessionId,
+    /// Its record if taking it up fails by a defect.
+    record: Box<Record>,
+}
 
 impl Core {
     /// Tells what is to be kept of each call that talks, for the process after this one ([`Effect::Keep`]).
@@ -78,6 +88,11 @@ impl Core {
         }
         self.plane.goes_on(session);
         self.current = Some(id);
+        self.taking = Some(Taking {
+            id,
+            session,
+            record: found.call.lost_by_defect(now),
+        });
         let mut cx = Cx {
             now,
             plane: &mut self.plane,
@@ -94,19 +109,50 @@ impl Core {
                     queued: None,
                 };
                 self.calls.insert(id, Box::new(entry));
+                self.taking = None;
                 self.look_after(now, id, out);
             }
             Err(record) => {
-                out.push(Effect::Media(media_api::Command::Release {
-                    session,
-                    endpoint: None,
-                    drain_ms: 0,
-                }));
-                out.push(Effect::Keep(session, None));
-                let record = Arc::new(*record);
-                out.emit(Some(id), None, Happened::Restored(Arc::clone(&record)));
-                out.emit(Some(id), None, Happened::Ended(record));
+                self.taking = None;
+                self.lose(now, (id, session), *record, out);
             }
         }
+    }
+
+    /// After a panic: ends the call that was being taken up, if one was. Nothing of it can be trusted, so its parties
+    /// hear nothing.
+    pub(super) fn recover_taking(&mut self, now: Now, out: &mut Effects) {
+        let Some(Taking {
+            id,
+            session,
+            record,
+        }) = self.taking.take()
+        else {
+            return;
+        };
+        if !self.calls.contains_key(&id) {
+            self.sessions.remove(&session);
+            self.lose(now, (id, session), *record, out);
+            self.forget_dialogs(now, out);
+        }
+    }
+
+    /// Gives the media of a call back that nobody goes on with, and tells its record.
+    fn lose(
+        &mut self,
+        now: Now,
+        (id, session): (CallId, SessionId),
+        record: Record,
+        out: &mut Effects,
+    ) {
+        out.push(Effect::Media(media_api::Command::Release {
+            session,
+            endpoint: None,
+            drain_ms: 0,
+        }));
+        out.push(Effect::Keep(session, None));
+        let restored = Arc::new(record.clone().kept(&self.plane.config));
+        out.emit(Some(id), None, Happened::Restored(restored));
+        self.tell(now, id, record, out);
     }
 }

@@ -79,6 +79,8 @@ pub struct Core {
     removed: removed::Removed,
     /// The call whose input is being applied: the one to end after a panic.
     current: Option<CallId>,
+    /// One of the process before this one that is being taken up.
+    taking: Option<kept::Taking>,
     /// How the two clocks are related in what is kept of calls.
     epoch: Option<Now>,
 }
@@ -140,6 +142,7 @@ impl Core {
             adrift: Adrift::default(),
             removed: Default::default(),
             current: None,
+            taking: None,
             epoch: None,
         }
     }
@@ -292,6 +295,7 @@ impl Core {
         let Some(call) = self.current.take() else {
             return;
         };
+        self.recover_taking(now, out);
         self.with_call(now, call, out, |call, cx| call.poisoned(cx));
         self.post(now, out);
     }

@@ -68,7 +68,7 @@ impl Core {
     }
 
     /// Tells the record of a call, and what it makes unusual.
-    fn tell(&mut self, now: Now, id: CallId, record: Record, out: &mut Effects) {
+    pub(super) fn tell(&mut self, now: Now, id: CallId, record: Record, out: &mut Effects) {
         let least = self.plane.config.limits.unusual_calls;
         let told = self.plane.watch.note(now.mono, &record, least);
         let record = record.kept(&self.plane.config);

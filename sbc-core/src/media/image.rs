@@ -5,6 +5,8 @@
 //! contents, also after a refused offer (SIP-504). What is written twice without a change is equal
 //! octet by octet (SIP-312).
 
+mod kept;
+
 use super::codec::Codec;
 use super::dtls::{self, OwnDtls};
 use super::ice::OwnIce;
@@ -15,11 +17,13 @@ use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, Lent, OriginLine, Re
 use bytes::Bytes;
 use media_api::{
     CryptoKey, DtlsTerms, EndpointId, EndpointSpec, FormatId, LocalEndpoint, LocalStream,
-    Negotiated, NegotiatedStream, Protection, SourcePolicy, wire_layout,
+    Negotiated, NegotiatedStream, Protection, SourcePolicy,
 };
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+pub(crate) use kept::KeptImage;
 
 /// Media side of one leg, from admission to its end.
 #[derive(Clone, Debug)]
@@ -778,92 +782,6 @@ impl MediaImage {
             body: body.clone(),
         });
         body
-    }
-}
-
-wire_layout! {
-    struct FaxAgreement { slots, main, theirs, negotiated }
-    struct Agreement {
-        slots, main, codec, format, formats, ours, peer_wish, theirs, negotiated, dtmf,
-    }
-    struct KeptImage {
-        endpoint, signalling, session_id, local, replaced, keys, written, numbers, committed, in_force, fax, ice, dtls,
-        is_plain,
-    }
-}
-
-/// A [`MediaImage`] written down, for which there must be no exchange: all but the media policy, which is that of its
-/// trunk.
-#[derive(Clone, Debug)]
-pub(crate) struct KeptImage {
-    endpoint: EndpointId,
-    signalling: Option<IpAddr>,
-    session_id: u64,
-    local: Option<LocalStream>,
-    replaced: Option<CryptoKey>,
-    keys: Option<Box<OwnKeys>>,
-    /// What was written last, and how its origin said that.
-    written: Option<(Arc<Draft>, OriginLine)>,
-    numbers: Vec<(u8, Codec)>,
-    committed: Option<Box<Agreement>>,
-    in_force: Option<Arc<Draft>>,
-    fax: Option<Box<FaxAgreement>>,
-    ice: Option<Box<OwnIce>>,
-    dtls: Option<Box<OwnDtls>>,
-    /// See [`MediaImage::without_extras`].
-    is_plain: bool,
-}
-
-impl MediaImage {
-    /// Writes the leg down; nothing while anything is under way, or its media go past us.
-    pub(crate) fn kept(&self) -> Option<KeptImage> {
-        let is_quiet = matches!(self.exchange, Exchange::Idle) && self.before.is_none();
-        if !is_quiet || self.is_direct || self.is_sent_past_us() || self.committed.is_none() {
-            return None;
-        }
-        let written = self.written.as_ref();
-        Some(KeptImage {
-            endpoint: self.endpoint,
-            signalling: self.signalling,
-            session_id: self.session_id,
-            local: self.local.clone(),
-            replaced: self.replaced.clone(),
-            keys: self.keys.clone(),
-            written: written.map(|own| (Arc::clone(&own.draft), own.origin)),
-            numbers: self.numbers.clone(),
-            committed: self.committed.clone(),
-            in_force: self.in_force.clone(),
-            fax: self.fax.clone(),
-            ice: self.ice.clone(),
-            dtls: self.dtls.clone(),
-            is_plain: !matches!(self.profile.transcode, Transcode::Offered(_)),
-        })
-    }
-
-    /// Takes up a leg that was written down, under the media policy of its trunk.
-    pub(crate) fn of_kept(kept: KeptImage, profile: Arc<Profile>) -> Self {
-        let written = kept.written.map(|(draft, origin)| Written {
-            body: draft.write(&origin),
-            draft,
-            origin,
-        });
-        let image = Self {
-            local: kept.local,
-            replaced: kept.replaced,
-            keys: kept.keys,
-            written,
-            numbers: kept.numbers,
-            committed: kept.committed,
-            in_force: kept.in_force,
-            fax: kept.fax,
-            ice: kept.ice,
-            dtls: kept.dtls,
-            ..Self::new(profile, kept.endpoint, kept.session_id, kept.signalling)
-        };
-        match kept.is_plain {
-            true => image.without_extras(),
-            false => image,
-        }
     }
 }
 

@@ -134,9 +134,13 @@ pub fn mapped_warned(
     if let Some(cause) = given {
         because = because.and(format!("its Reason says Q.850 cause {cause}"));
     }
-    if let Failure::Status(got) = failure
-        && got != status
-    {
+    let is_other = matches!(failure, Failure::Status(got) if got != status);
+    if told_instead.is_some() {
+        let name = &to.name;
+        because = because.and(format!(
+            "trunk \"{name}\" is told {status} instead of {came}, as its responses say"
+        ));
+    } else if is_other {
         because = because.and(format!("trunk \"{}\" is told {status} instead", to.name));
     }
     Decision {

@@ -413,6 +413,14 @@ impl Link {
         self.open.iter().find(|open| open.id == id)
     }
 
+    /// The subscription that a NOTIFY of ours is of, until it is closed: news that must arrive are remembered.
+    pub(super) fn event_of(&self, id: TransactionId) -> Option<Bytes> {
+        let movable = self.movable.iter().map(|(own, _, waiting)| (own, waiting));
+        let mut sent = movable.chain(self.detours.iter().map(|(own, waiting)| (own, waiting)));
+        let (_, waiting) = sent.find(|(own, _)| **own == id)?;
+        waiting.wanted.news_of().cloned()
+    }
+
     /// A request of ours has its final response or will never get one.
     pub(crate) fn close(&mut self, id: TransactionId) -> Option<Open> {
         self.detours.retain(|(own, _)| *own != id);

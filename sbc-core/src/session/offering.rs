@@ -203,6 +203,7 @@ impl Session {
         if !status.is_final() {
             return true;
         }
+        let event = link.event_of(id);
         let Some(Open { method, cseq, .. }) = link.close(id) else {
             return false;
         };
@@ -228,7 +229,7 @@ impl Session {
             _ => None,
         };
         if method == Method::Notify {
-            self.notify_ended(cx, Some(status));
+            self.notify_ended(cx, event.as_ref(), Some(status));
             return true;
         }
         if !self.is_confirmed() {
@@ -351,14 +352,18 @@ impl Session {
             .as_deref_mut()
             .filter(|link| is_of(link));
         let link = after.or_else(|| link_where(&mut self.phase, &mut self.strays, is_of));
-        let Some(open) = link.and_then(|link| link.close(id)) else {
+        let Some(link) = link else {
+            return false;
+        };
+        let event = link.event_of(id);
+        let Some(open) = link.close(id) else {
             return false;
         };
         if open.method == Method::Update && self.early_offer_ended(None, up) {
             return true;
         }
         if open.method == Method::Notify {
-            self.notify_ended(cx, None);
+            self.notify_ended(cx, event.as_ref(), None);
             return true;
         }
         if open.method == Method::Refer {

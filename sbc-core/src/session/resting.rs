@@ -14,6 +14,7 @@ use crate::id::TransactionId;
 use crate::plane::Cx;
 use crate::sip::{HeaderName, Method};
 use crate::time::Timestamp;
+use bytes::Bytes;
 use std::time::Duration;
 
 /// The first pause.
@@ -45,7 +46,7 @@ impl Wanted {
     }
 
     /// The subscription that a NOTIFY is of.
-    fn news_of(&self) -> Option<&[u8]> {
+    pub(super) fn news_of(&self) -> Option<&Bytes> {
         let Self::Request(errand) = self else {
             return None;
         };
@@ -53,7 +54,7 @@ impl Wanted {
         let event = lines.find(|(name, _)| *name == HeaderName::Event);
         event
             .filter(|_| errand.method == Method::Notify)
-            .map(|(_, value)| &value[..])
+            .map(|(_, value)| value)
     }
 }
 

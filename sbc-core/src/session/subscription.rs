@@ -80,8 +80,6 @@ pub(super) struct Referral {
     pub(super) after: Option<Box<Link>>,
     /// The dialog never had an INVITE usage.
     is_alone: bool,
-    /// Last NOTIFYs of subscriptions that have ended, still without their answer.
-    last_words: usize,
 }
 
 #[derive(Debug)]
@@ -404,9 +402,6 @@ impl Session {
     /// As [`Self::last_notify`], whatever has its answer.
     fn end_notify(&mut self, cx: &mut Cx<'_>, reason: &str) {
         self.send_notify(cx, format!("terminated;reason={reason}"));
-        let unanswered = self.referral.running.as_ref();
-        let unanswered = unanswered.is_some_and(|running| running.is_unanswered);
-        self.referral.last_words += 1 + usize::from(unanswered);
         self.unsubscribed(cx);
     }
 
@@ -445,11 +440,15 @@ impl Session {
             .set(Timer::Referral as usize, cx.now.mono + RENEWAL);
     }
 
-    /// A NOTIFY has its answer, or will never get one (`None`).
-    pub(super) fn notify_ended(&mut self, cx: &mut Cx<'_>, status: Option<Status>) {
-        if let Some(left) = self.referral.last_words.checked_sub(1) {
-            // Of a subscription that is over, whatever has begun since.
-            self.referral.last_words = left;
+    /// A NOTIFY of this subscription has its answer, or will never get one (`None`).
+    pub(super) fn notify_ended(
+        &mut self,
+        cx: &mut Cx<'_>,
+        event: Option<&Bytes>,
+        status: Option<Status>,
+    ) {
+        if event.is_some() && event != self.referral.event().as_ref() {
+            // Of one that is over, whatever has begun since, and whichever is answered first.
             return self.tidy_referral(cx);
         }
         let running = self.referral.running.as_mut();

@@ -172,6 +172,15 @@ impl Opened {
     pub(crate) fn nothing() -> Self {
         Self(Vec::new())
     }
+
+    fn datagrams(&self) -> impl Iterator<Item = (ListenerName, Arc<Udp>)> {
+        self.0
+            .iter()
+            .filter_map(|(listener, _, bound)| match bound {
+                Bound::Datagram(socket) => Some((listener.name.clone(), Arc::clone(socket))),
+                Bound::Stream(_) => None,
+            })
+    }
 }
 
 enum Service {
@@ -336,6 +345,18 @@ impl Net {
         }
     }
 
+    /// Opened sockets can be sent through, and nobody reads them before [`Self::apply`]: what comes waits there.
+    pub fn send_through(&self, opened: &Opened) {
+        let before = self.shared.sockets.load();
+        let running = self.running();
+        let all = running
+            .iter()
+            .filter_map(|(name, present)| Some((name.clone(), present.datagrams()?)));
+        let serving = all.chain(opened.datagrams()).collect();
+        let sockets = before.with(serving, None);
+        self.shared.sockets.store(Arc::new(sockets));
+    }
+
     /// Puts a configuration and its identities into use: new connections and handshakes in both
     /// directions use them, live connections are not touched (OPS-121) but for those with Teams that
     /// were made with an old certificate, and those of peers whose certificate is revoked now. Opened sockets begin to serve, those no longer wanted stop
@@ -383,17 +404,7 @@ impl Net {
         let serving = running
             .iter()
             .filter_map(|(name, present)| Some((name.clone(), present.datagrams()?)))
-            .chain(
-                opened
-                    .0
-                    .iter()
-                    .filter_map(|(listener, _, bound)| match bound {
-                        Bound::Datagram(socket) => {
-                            Some((listener.name.clone(), Arc::clone(socket)))
-                        }
-                        Bound::Stream(_) => None,
-                    }),
-            )
+            .chain(opened.datagrams())
             .collect();
         let sockets = self.shared.sockets.load().with(serving, retired);
         self.shared.sockets.store(Arc::new(sockets));

@@ -106,7 +106,12 @@ impl Udp {
         };
         match inbox.poller().add(Arc::new(reader)) {
             Ok(token) => {
+                let waiting = self.waiting();
                 let _ = self.reader.set((Arc::clone(inbox), token));
+                // What was sent before may have found no room.
+                if !waiting.is_empty() {
+                    self.want_room(true);
+                }
             }
             Err(error) => shared
                 .log

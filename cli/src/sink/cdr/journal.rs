@@ -6,18 +6,20 @@
 //! record a call's media drain and its peers are waited for: what is lost then has an end and a cause, and but for the
 //! figures of its media its record is whole. The file is written anew when most of it is about calls that are over. How
 //! long a call was is told by a clock that nobody sets: lines say when they were written by that of their run, which is
-//! one opening of the file.
+//! one opening of the file. Of a call that goes on in the next run the clock of the host tells once how long it has been
+//! answered, and its line is written anew by the clock of that run.
 
 use super::force::{Batch, Forcer};
+use super::lost::{Lost, answered, until};
 use super::spool::{MODE, mend};
 use super::told::written;
-use sbc_core::cause::CauseCode;
+use crate::sink::log::wall_clock;
 use sbc_core::id::CallId;
 use sbc_core::record::{PairRecord, Record};
 use sbc_core::time::UnixTime;
 use serde::Serialize;
-use serde_json::{Value, json};
-use std::collections::HashMap;
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -45,6 +47,10 @@ pub(super) struct Journal {
     /// Number of this opening of the file, and when it was.
     run: u64,
     begun: Instant,
+    /// How long each run before was, as far as its lines tell: needed as long as lines of it are.
+    runs: HashMap<u64, u64>,
+    /// Calls that have their records in the spool, of which nothing says here that they are over.
+    recorded: Vec<CallId>,
     /// What could not be read or removed, for the operator.
     unread: Vec<String>,
 }
@@ -64,7 +70,11 @@ struct Copied {
 struct Place {
     at: u64,
     length: usize,
+    /// Of which run it is.
+    run: u64,
     answered: Option<Instant>,
+    /// How long it had been answered when it was seen last, where a run before has told of it.
+    seen: Option<Duration>,
     /// It has ended, and its record is to come.
     is_ended: bool,
     /// Interim records that were made.
@@ -79,19 +89,11 @@ pub(super) enum Note {
         record: Arc<Record>,
         pairs: bool,
         at: UnixTime,
+        /// It was up in the process before this one.
+        goes_on: bool,
     },
     /// Its record is written.
     End(CallId),
-}
-
-/// A call without a record that was up, or had just ended, when the last daemon ended.
-#[derive(Debug)]
-pub(super) struct Lost {
-    pub(super) call: CallId,
-    pub(super) record: Value,
-    /// It had ended before; only the figures of its media are missing.
-    pub(super) had_ended: bool,
-    pairs: Vec<Value>,
 }
 
 impl Note {
@@ -104,35 +106,23 @@ impl Note {
     }
 }
 
-/// The line of a call: when it was written, and when the call was answered, by the clock of this opening.
+/// The line of a call: when it was written, and when the call was answered, by the clock of this opening; before it
+/// began where that is negative.
 #[derive(Serialize)]
 struct Opened<'a> {
     run: u64,
     up_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    answered_ms: Option<u64>,
+    answered_ms: Option<i64>,
     at: String,
     open: &'a Record,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pairs: Vec<PairRecord<'a>>,
 }
 
-impl Lost {
-    /// The lines of its record.
-    pub(super) fn lines(&self) -> impl Iterator<Item = Box<str>> {
-        let all = std::iter::once(&self.record).chain(&self.pairs);
-        all.map(|line| line.to_string().into())
-    }
-
-    /// The trunk that it came from.
-    pub(super) fn trunk(&self) -> &str {
-        self.record["ingress"]["trunk"].as_str().unwrap_or_default()
-    }
-}
-
 impl Journal {
     /// Opens the file of a spool, or makes it, and tells which calls were up when it was written last and have
-    /// no record. They stay in it until [`Note::End`].
+    /// no record. They stay in it until [`Note::End`], as do those that [`Self::recorded`] tells of.
     ///
     /// # Errors
     /// What the operating system says.
@@ -151,15 +141,15 @@ impl Journal {
             copy: None,
             run: 1,
             begun: Instant::now(),
+            runs: HashMap::new(),
+            recorded: Vec::new(),
             unread: Vec::new(),
         };
         let mut lost = own.read()?;
         let calls = own.open.keys().copied().collect();
         let written = written(directory, &calls, &mut own.unread)?;
         lost.retain(|one| !written.contains(&one.call));
-        for call in written {
-            own.forget(call);
-        }
+        own.recorded = written.into_iter().collect();
         lost.sort_by_key(|one| one.call);
         Ok((own, lost))
     }
@@ -190,60 +180,93 @@ impl Journal {
                 last.remove(&call);
                 self.forget(call);
             } else if let Some(call) = call(&told["open"]["call"]) {
-                let is_ended = !told["open"]["end"].is_null();
-                self.note(call, begin, length, (false, is_ended));
+                let place = Place {
+                    at: begin,
+                    length,
+                    run: told["run"].as_u64().unwrap_or_default(),
+                    answered: None,
+                    seen: None,
+                    is_ended: !told["open"]["end"].is_null(),
+                    told: 0,
+                };
+                self.note(call, place);
                 last.insert(call, told.take());
             }
         }
         self.run = runs.keys().max().map_or(1, |last| last + 1);
         let length = |told: &Value| {
-            let up = runs.get(&told["run"].as_u64()?)?;
-            let length = up.saturating_sub(told["answered_ms"].as_u64()?);
-            Some(Duration::from_millis(length))
+            let up = i64::try_from(*runs.get(&told["run"].as_u64()?)?).ok()?;
+            let length = up.saturating_sub(told["answered_ms"].as_i64()?);
+            Some(Duration::from_millis(u64::try_from(length).unwrap_or(0)))
         };
-        let lost = last.into_iter().map(|(call, mut told)| {
+        // Some may go on.
+        for (call, told) in &last {
+            if let Some(place) = self.open.get_mut(call) {
+                place.answered = answered(&told["open"]).map(ago);
+                place.seen = length(told);
+            }
+        }
+        let lost = last.into_iter().map(|(call, told)| {
             let length = length(&told);
-            let mut record = told["open"].take();
-            let pairs = match told["pairs"].take() {
-                Value::Array(pairs) => pairs,
-                _ => Vec::new(),
-            };
-            let had_ended = !record["end"].is_null();
-            if had_ended {
-                because_of(
-                    &mut record,
-                    "the daemon ended without a word before the figures of its media were known",
-                );
-                return Lost {
-                    call,
-                    record,
-                    had_ended,
-                    pairs,
-                };
-            }
-            let end = length.and_then(|length| Some(answered(&record)? + length));
-            record["end"] = end.unwrap_or(alive).rfc3339().into();
-            let pairs = until(&mut record, pairs, end.unwrap_or(alive));
-            let is_answered = record["setup_ms"].is_u64();
-            record["disposition"] = if is_answered { "answered" } else { "failed" }.into();
-            record["cause"] = json!({
-                "by": "us",
-                "code": CauseCode::RestartLost,
-                "status": null,
-                "q850": null,
-                "because": [format!(
-                    "the daemon ended without a word while the call was up; it was seen last at {}",
-                    alive.rfc3339()
-                )],
-            });
-            Lost {
-                call,
-                record,
-                had_ended,
-                pairs,
-            }
+            Lost::of(call, told, length, alive)
         });
-        Ok(lost.collect())
+        let lost = lost.collect();
+        self.runs = runs;
+        Ok(lost)
+    }
+
+    /// Calls that were found to have their records, of which nothing says here that they are over: once they are on the
+    /// disk that is to be said.
+    pub(super) fn recorded(&mut self) -> Vec<CallId> {
+        std::mem::take(&mut self.recorded)
+    }
+
+    /// Writes anew, by the clock of this run, what is known of calls of the run before that go on.
+    ///
+    /// # Errors
+    /// What the operating system says; nothing of it is written then.
+    pub(super) fn go_on(&mut self, calls: &HashSet<CallId>, now: UnixTime) -> io::Result<()> {
+        let up_ms = self.up_ms(Instant::now());
+        let (mut text, mut places) = (Vec::new(), Vec::new());
+        for call in calls {
+            let Some(place) = self.open.get(call) else {
+                continue;
+            };
+            if place.run == self.run || place.is_ended {
+                continue;
+            }
+            // One that cannot be read is told of when something changes in it.
+            let Ok(line) = line_at(&self.file, place) else {
+                continue;
+            };
+            let Ok(mut told) = serde_json::from_slice::<Value>(&line) else {
+                continue;
+            };
+            if !told.is_object() {
+                continue;
+            }
+            told["run"] = self.run.into();
+            told["up_ms"] = up_ms.into();
+            told["at"] = now.rfc3339().into();
+            if let Some(at) = place.answered {
+                told["answered_ms"] = self.since_begun(at).into();
+            }
+            let begin = text.len();
+            serde_json::to_writer(&mut text, &told)?;
+            let place = Place {
+                at: self.bytes + begin as u64,
+                length: text.len() - begin,
+                run: self.run,
+                ..*place
+            };
+            text.push(b'\n');
+            places.push((*call, place));
+        }
+        self.append(&text)?;
+        for (call, place) in places {
+            self.note(call, place);
+        }
+        Ok(())
     }
 
     /// Writes what is new. What has begun and ended in between is not mentioned.
@@ -257,6 +280,12 @@ impl Journal {
             .enumerate()
             .map(|(at, note)| (note.call(), at))
             .collect();
+        // Whatever else is told of them, they were answered before.
+        let before: HashSet<CallId> = notes
+            .iter()
+            .filter(|note| matches!(note, Note::Open { goes_on: true, .. }))
+            .map(Note::call)
+            .collect();
         let mut text = Vec::new();
         let (mut opened, mut ended) = (Vec::new(), Vec::new());
         for (at, note) in notes.iter().enumerate() {
@@ -264,23 +293,39 @@ impl Journal {
                 continue;
             }
             match note {
-                Note::Open { record, pairs, at } => {
-                    let is_answered = record.setup_ms.is_some();
-                    let known = self.open.get(&record.call).and_then(|own| own.answered);
-                    let answered = known.or_else(|| is_answered.then(Instant::now));
+                Note::Open {
+                    record, pairs, at, ..
+                } => {
+                    let known = self.open.get(&record.call);
+                    let is_before = before.contains(&record.call);
+                    let since = |setup_ms| match is_before {
+                        true => ago(record.start + Duration::from_millis(setup_ms)),
+                        false => Instant::now(),
+                    };
+                    let answered = known
+                        .and_then(|own| own.answered)
+                        .or_else(|| record.setup_ms.map(since));
                     let told = Opened {
                         run: self.run,
                         up_ms: self.up_ms(Instant::now()),
-                        answered_ms: answered.map(|at| self.up_ms(at)),
+                        answered_ms: answered.map(|at| self.since_begun(at)),
                         at: at.rfc3339(),
                         open: record,
                         pairs: if *pairs { record.pairs() } else { Vec::new() },
                     };
                     let begin = text.len();
                     serde_json::to_writer(&mut text, &told)?;
-                    let length = text.len() - begin;
-                    let state = (is_answered, record.end.is_some());
-                    opened.push((record.call, begin as u64, length, state));
+                    let seen = answered.filter(|_| is_before).map(|at| at.elapsed());
+                    let place = Place {
+                        at: self.bytes + begin as u64,
+                        length: text.len() - begin,
+                        run: self.run,
+                        answered,
+                        seen: known.map_or(seen, |own| own.seen),
+                        is_ended: record.end.is_some(),
+                        told: known.map_or(0, |own| own.told),
+                    };
+                    opened.push((record.call, place));
                 }
                 Note::End(call) => {
                     ended.push(*call);
@@ -292,10 +337,9 @@ impl Journal {
             }
             text.push(b'\n');
         }
-        let begin = self.bytes;
         self.append(&text)?;
-        for (call, at, length, state) in opened {
-            self.note(call, begin + at, length, state);
+        for (call, place) in opened {
+            self.note(call, place);
         }
         for call in ended {
             self.forget(call);
@@ -307,6 +351,15 @@ impl Journal {
     fn up_ms(&self, at: Instant) -> u64 {
         let up = at.saturating_duration_since(self.begun).as_millis();
         u64::try_from(up).unwrap_or(u64::MAX)
+    }
+
+    /// When it was by the clock of this opening of the file, also before it.
+    fn since_begun(&self, at: Instant) -> i64 {
+        let whole = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        match at.checked_duration_since(self.begun) {
+            Some(since) => whole(since),
+            None => -whole(self.begun.saturating_duration_since(at)),
+        }
     }
 
     /// The line that says that we live.
@@ -368,11 +421,19 @@ impl Journal {
     /// Interim records of calls that have been answered for another so long (OPS-060).
     pub(super) fn interim(&mut self, every: Duration) -> Vec<Box<str>> {
         let mut lines = Vec::new();
-        for place in self.open.values_mut().filter(|own| !own.is_ended) {
+        // Of a run before are those of which nobody knows yet whether they go on, and those that do not.
+        let run = self.run;
+        let talks = |own: &&mut Place| !own.is_ended && own.run == run;
+        for place in self.open.values_mut().filter(talks) {
             let Some(elapsed) = place.answered.map(|at| at.elapsed()) else {
                 continue;
             };
-            if elapsed < every * (place.told + 1) {
+            if let Some(seen) = place.seen.take() {
+                // The run before has told of these.
+                let told = seen.as_millis().checked_div(every.as_millis());
+                place.told = told.map_or(0, |told| u32::try_from(told).unwrap_or(u32::MAX));
+            }
+            if elapsed < every.saturating_mul(place.told.saturating_add(1)) {
                 continue;
             }
             place.told += 1;
@@ -435,6 +496,13 @@ impl Journal {
         self.open.contains_key(&call)
     }
 
+    /// The record of the call is written: it talks no more.
+    pub(super) fn over(&mut self, call: CallId) {
+        if let Some(place) = self.open.get_mut(&call) {
+            place.is_ended = true;
+        }
+    }
+
     /// The end: a file about nobody is emptied.
     pub(super) fn finish(&mut self) {
         self.forget_copy();
@@ -442,7 +510,9 @@ impl Journal {
             // What is in it says that all is over, too.
             let _ = self.file.set_len(0);
         }
-        let _ = self.file.sync_data();
+        if self.file.sync_data().is_ok() {
+            self.is_dirty = false;
+        }
     }
 
     /// Writes what is about calls that are up beside the old file, and puts it in its place, at once.
@@ -470,6 +540,18 @@ impl Journal {
             places: HashMap::new(),
             batch: None,
         };
+        // How long their runs were would be gone with the lines of others.
+        let mut runs: HashMap<u64, u64> = self.runs.clone();
+        runs.retain(|run, _| self.open.values().any(|own| own.run == *run));
+        let mut text: Vec<u8> = Vec::new();
+        for (run, up_ms) in runs {
+            text.extend_from_slice(format!("{{\"run\":{run},\"up_ms\":{up_ms}}}\n").as_bytes());
+        }
+        if let Err(why) = copy.file.write_all(&text) {
+            let _ = fs::remove_file(&copy.beside);
+            return Err(why);
+        }
+        copy.bytes = text.len() as u64;
         for (call, place) in &self.open {
             let Ok(mut line) = line_at(&self.file, place) else {
                 continue;
@@ -548,23 +630,9 @@ impl Journal {
         Ok(())
     }
 
-    fn note(
-        &mut self,
-        call: CallId,
-        at: u64,
-        length: usize,
-        (is_answered, is_ended): (bool, bool),
-    ) {
-        let before = self.forget(call);
-        let (answered, told) = before.map_or((None, 0), |own| (own.answered, own.told));
-        self.open_bytes += length as u64;
-        let place = Place {
-            at,
-            length,
-            answered: answered.or_else(|| is_answered.then(Instant::now)),
-            is_ended,
-            told,
-        };
+    fn note(&mut self, call: CallId, place: Place) {
+        self.forget(call);
+        self.open_bytes += place.length as u64;
         self.open.insert(call, place);
     }
 
@@ -578,6 +646,13 @@ impl Journal {
 /// The line of a call that has its record.
 fn end_line(call: CallId) -> String {
     format!("{{\"end\":\"{call}\"}}")
+}
+
+/// That moment of the clock of the host, by the one that nobody sets; now, if it is to come.
+fn ago(at: UnixTime) -> Instant {
+    let ago = wall_clock().as_micros().saturating_sub(at.as_micros());
+    let now = Instant::now();
+    now.checked_sub(Duration::from_micros(ago)).unwrap_or(now)
 }
 
 fn opened(path: &Path) -> io::Result<File> {
@@ -595,42 +670,8 @@ fn line_at(file: &File, place: &Place) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Adds to why it ended.
-fn because_of(record: &mut Value, why: &str) {
-    let because = record.pointer_mut("/cause/because");
-    if let Some(told) = because.and_then(Value::as_array_mut) {
-        told.push(why.into());
-    }
-}
-
-/// When the call was answered.
-fn answered(record: &Value) -> Option<UnixTime> {
-    let start = UnixTime::of_rfc3339(record["start"].as_str()?)?;
-    Some(start + Duration::from_millis(record["setup_ms"].as_u64()?))
-}
-
-/// Lets the call, and who talked last, go on until then.
-fn until(record: &mut Value, mut pairs: Vec<Value>, end: UnixTime) -> Vec<Value> {
-    let since = |begin: UnixTime| end.as_micros().saturating_sub(begin.as_micros()) / 1_000;
-    if let Some(answered) = answered(record) {
-        record["duration_ms"] = since(answered).into();
-        record["billsec"] = since(answered).div_ceil(1_000).into();
-    }
-    let start = record["start"].as_str().and_then(UnixTime::of_rfc3339);
-    let conversations = record
-        .get_mut("conversations")
-        .and_then(Value::as_array_mut);
-    if let (Some(start), Some(last)) = (start, conversations.and_then(|all| all.last_mut())) {
-        let from = Duration::from_millis(last["from_ms"].as_u64().unwrap_or_default());
-        last["duration_ms"] = since(start + from).into();
-    }
-    if let Some(last) = pairs.last_mut()
-        && let Some(start) = last["start"].as_str().and_then(UnixTime::of_rfc3339)
-    {
-        last["duration_ms"] = since(start).into();
-    }
-    pairs
-}
+#[cfg(test)]
+mod again;
 
 #[cfg(test)]
 mod tests {
@@ -638,6 +679,7 @@ mod tests {
     use crate::sink::cdr::spool::CURRENT;
     use crate::sink::fixture;
     use crate::sink::log::{Form, Level, Log};
+    use serde_json::json;
 
     /// 2026-01-15T10:00:00Z, when calls of tests begin, and so many seconds later.
     fn at(seconds: u64) -> UnixTime {
@@ -666,6 +708,7 @@ mod tests {
             record: Arc::new(record),
             pairs: true,
             at: at(1),
+            goes_on: false,
         }
     }
 
@@ -835,6 +878,11 @@ mod tests {
         journal
             .write(&[Note::End(CallId(2)), Note::End(CallId(3))])
             .unwrap();
+        // That it has its record is written once that is on the disk.
+        let recorded = journal.recorded();
+        assert_eq!(recorded, [CallId(1)]);
+        assert!(journal.has(CallId(1)));
+        journal.write(&[Note::End(CallId(1))]).unwrap();
         assert!(journal.open.is_empty());
         journal.finish();
         assert_eq!(fs::metadata(folder.path().join(FILE)).unwrap().len(), 0);

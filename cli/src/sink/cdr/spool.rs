@@ -65,7 +65,8 @@ impl Spool {
             directory,
             bytes: found.len(),
             file,
-            is_dirty: false,
+            // Who wrote it may have ended before it was forced.
+            is_dirty: found.len() > 0,
             closed: Vec::new(),
         })
     }
@@ -148,34 +149,56 @@ impl Spool {
         if old.is_dirty {
             match self.closed.len() < MOST_CLOSED {
                 true => self.closed.push(old.file),
-                false => old.file.sync_data()?,
+                false => {
+                    if let Err(why) = old.file.sync_data() {
+                        // It is tried again, unless the disk forces nothing at all.
+                        if self.closed.len() < 2 * MOST_CLOSED {
+                            self.closed.push(old.file);
+                        }
+                        return Err(why);
+                    }
+                }
             }
         }
         Ok(())
     }
 
-    /// Cuts off half a line at the end of the file that was closed last: a loss of power may have come between its new
-    /// name and its last lines.
-    pub(super) fn mend_closed(&self) {
+    /// Cuts off half a line at the end of each of the files that were closed last, and gives them to be forced: a loss of
+    /// power may have come between their new names and their last lines, and whoever wrote them may have ended before
+    /// they were on the disk.
+    pub(super) fn mend_closed(&self) -> Vec<File> {
         let closed = closed_files(&self.directory).unwrap_or_default();
-        let is_ours = |path: &&PathBuf| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            closed_at(&name).is_some()
-        };
-        if let Some(last) = closed.iter().filter(is_ours).max() {
+        let mut ours: Vec<_> = closed
+            .into_iter()
+            .filter_map(|path| Some((place_in_time(&path)?, path)))
+            .collect();
+        ours.sort();
+        let last = ours.iter().rev().take(MOST_CLOSED);
+        let mended = |(_, path): &((UnixTime, u64), PathBuf)| {
             // One that cannot be written to is somebody else's by now.
-            let _ = mend(last);
-        }
+            let _ = mend(path);
+            File::open(path).ok()
+        };
+        last.filter_map(mended).collect()
     }
 
     /// What is to be forced to the disk, which whoever takes it does.
     pub(super) fn unforced(&mut self) -> io::Result<Vec<File>> {
+        let current = match self.is_dirty {
+            true => Some(self.file.try_clone()?),
+            false => None,
+        };
         let mut files = std::mem::take(&mut self.closed);
-        if self.is_dirty {
-            files.push(self.file.try_clone()?);
-            self.is_dirty = false;
-        }
+        files.extend(current);
+        self.is_dirty = false;
         Ok(files)
+    }
+
+    /// The same of one that is written no more.
+    pub(super) fn into_unforced(self) -> Vec<File> {
+        let mut files = self.closed;
+        files.extend(Some(self.file).filter(|_| self.is_dirty));
+        files
     }
 
     /// Looks whether the file is still the one of its name.
@@ -297,6 +320,15 @@ pub(super) fn closed_at(name: &str) -> Option<UnixTime> {
     UnixTime::of_rfc3339(&format!("{day}T{hour}:{minute}:{second}.{fraction}Z"))
 }
 
+/// When a file was closed by the name that we gave it, and which of those of one moment it is.
+pub(super) fn place_in_time(path: &Path) -> Option<(UnixTime, u64)> {
+    let name = path.file_name()?.to_str()?;
+    let at = closed_at(name)?;
+    let (_, number) = name.strip_suffix(".jsonl")?.split_once('Z')?;
+    let number = number.strip_prefix('-').and_then(|n| n.parse().ok());
+    Some((at, number.unwrap_or(0)))
+}
+
 /// A crash may have left half a line at the end; it is cut off, so that every line is a record.
 pub(super) fn mend(path: &Path) -> io::Result<()> {
     let mut file = match OpenOptions::new().read(true).write(true).open(path) {
@@ -397,12 +429,35 @@ mod tests {
     #[test]
     fn half_a_line_of_the_file_that_was_closed_last_is_cut_off() {
         let directory = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
-        write("2026-01-15T10-00-00-000Z.jsonl", "1\n2");
-        write("2026-01-15T11-00-00-000Z.jsonl", "3\n4");
-        write("export.jsonl", "5\n6");
-        opened(directory.path(), 10).mend_closed();
-        assert_eq!(lines(directory.path()), ["1", "2", "3", "5", "6"]);
+        let path = |name: &str| directory.path().join(name);
+        let write = |name: &str| fs::write(path(name), "1\n2").unwrap();
+        let is_mended = |name: &str| fs::read_to_string(path(name)).unwrap() == "1\n";
+        // So many may have been closed and not forced, all of one moment, and two more.
+        let name = |number: usize| match number {
+            0 => "2026-01-15T11-00-00-000Z.jsonl".to_owned(),
+            _ => format!("2026-01-15T11-00-00-000Z-{number}.jsonl"),
+        };
+        let before = "2026-01-15T10-59-59-999Z.jsonl";
+        (0..=MOST_CLOSED).for_each(|number| write(&name(number)));
+        write(before);
+        write("export.jsonl");
+        let files = opened(directory.path(), 10).mend_closed();
+        assert_eq!(files.len(), MOST_CLOSED);
+        assert!((1..=MOST_CLOSED).all(|number| is_mended(&name(number))));
+        for other in [&*name(0), before, "export.jsonl"] {
+            assert!(!is_mended(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_a_daemon_left_behind_is_forced_to_the_disk_by_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        append(&mut opened(directory.path(), 10), "1").unwrap();
+        let mut next = opened(directory.path(), 10);
+        assert_eq!(next.unforced().unwrap().len(), 1);
+        assert!(next.unforced().unwrap().is_empty());
+        append(&mut next, "2").unwrap();
+        assert_eq!(next.into_unforced().len(), 1);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Which calls have their record in the spool although the journal does not say so: a daemon ended between the two.
 
-use super::spool::{CURRENT, closed_files};
+use super::spool::{CURRENT, closed_files, place_in_time};
 use sbc_core::id::CallId;
 use serde_json::Value;
 use std::collections::HashSet;
@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// Octets of the spool in which records are looked for that were written just before a crash.
-const LOOKED_AT: u64 = 64 << 20;
+pub(super) const LOOKED_AT: u64 = 64 << 20;
 
 /// Those of the calls that have their record: it was written, and the daemon ended before it could say so here. What
 /// cannot be read is passed over: a second record of a call is less than none of all others.
@@ -23,7 +23,8 @@ pub(super) fn written(
         return Ok(found);
     }
     let mut files = closed_files(directory)?;
-    files.sort();
+    // What is somebody else's by its name comes last.
+    files.sort_by_cached_key(|path| (place_in_time(path), path.clone()));
     files.push(directory.join(CURRENT));
     let mut left = LOOKED_AT;
     for path in files.into_iter().rev() {

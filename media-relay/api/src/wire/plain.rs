@@ -6,6 +6,7 @@ use super::{Reader, Wire, WireFault, Writer};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 macro_rules! numbers {
     ($($number:ty),*) => {$(
@@ -82,8 +83,17 @@ impl<T: Wire> Wire for Vec<T> {
 
     fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
         let length = from.length()?;
-        // An element may be much larger than its octets: room grows with what has been read.
-        (0..length).map(|_| T::take(from)).collect()
+        // An element may be much larger than its octets: room grows with what has been read. Octets are no larger, and
+        // may be keys, of which a vector that grows would leave copies behind.
+        let room = match size_of::<T>() {
+            1 => length,
+            _ => 0,
+        };
+        let mut all = Self::with_capacity(room);
+        for _ in 0..length {
+            all.push(T::take(from)?);
+        }
+        Ok(all)
     }
 }
 
@@ -150,6 +160,19 @@ impl Wire for Box<[u8]> {
     fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
         let length = from.length()?;
         from.octets(length).map(Into::into)
+    }
+}
+
+/// As a list of octets.
+impl Wire for Zeroizing<Vec<u8>> {
+    fn put(&self, out: &mut Writer) {
+        out.length(self.len());
+        out.push(self);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
+        let length = from.length()?;
+        Ok(Self::new(from.octets(length)?.to_vec()))
     }
 }
 

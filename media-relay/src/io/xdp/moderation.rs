@@ -29,18 +29,35 @@ impl Moderation {
     /// Has an interface defer its interrupts, unless an administrator has said how.
     ///
     /// # Errors
-    /// Why it does not: a driver that cannot, or files that are not ours to write.
+    /// Why it does not: a driver that cannot, files that are not ours to write, or what an administrator has said,
+    /// where that defers nothing.
     pub(super) fn begin(folder: &Path) -> io::Result<Self> {
         let wanted = [
             (folder.join("gro_flush_timeout"), SILENT_NS),
             (folder.join("napi_defer_hard_irqs"), IN_VAIN),
         ];
-        let mut former = Vec::new();
-        for (file, _) in &wanted {
-            former.push((file.clone(), fs::read_to_string(file)?));
+        let (mut former, mut own, mut none) = (Vec::new(), 0, 0);
+        for (file, value) in &wanted {
+            let was = fs::read_to_string(file)?;
+            own += usize::from(was.trim() == value.to_string());
+            none += usize::from(was.trim() == "0");
+            former.push((file.clone(), was));
         }
-        if former.iter().any(|(_, value)| value.trim() != "0") {
-            return Ok(Self { former: Vec::new() });
+        match (own, none) {
+            // Exactly our own is what a process has left that was killed: it was nothing before.
+            (2, _) => {
+                for (_, was) in &mut former {
+                    "0".clone_into(was);
+                }
+            }
+            (_, 2) => {}
+            (_, 0) => return Ok(Self { former: Vec::new() }),
+            (..) => {
+                let (timeout, defers) = (wanted[0].0.display(), wanted[1].0.display());
+                return Err(io::Error::other(format!(
+                    "{timeout} and {defers}: one of them is 0, so nothing is deferred; write both or none"
+                )));
+            }
         }
         let moderation = Self { former };
         for (file, value) in wanted {
@@ -103,6 +120,29 @@ mod tests {
         let folder = Folder::new("moderation-stays", "20000\n", "2\n");
         drop(Moderation::begin(&folder.0).unwrap());
         assert_eq!(folder.values(), ["20000", "2"]);
+    }
+
+    #[test]
+    fn what_a_killed_process_has_left_is_taken_back() {
+        let folder = Folder::new("moderation-left", "150000\n", "1\n");
+        drop(Moderation::begin(&folder.0).unwrap());
+        assert_eq!(folder.values(), ["0", "0"]);
+        // By one nanosecond an administrator's.
+        let folder = Folder::new("moderation-like", "150001\n", "1\n");
+        drop(Moderation::begin(&folder.0).unwrap());
+        assert_eq!(folder.values(), ["150001", "1"]);
+    }
+
+    #[test]
+    fn half_of_what_defers_is_none_and_stays() {
+        for (name, timeout, defers) in [
+            ("moderation-half-a", "20000", "0"),
+            ("moderation-half-b", "0", "2"),
+        ] {
+            let folder = Folder::new(name, timeout, defers);
+            assert!(Moderation::begin(&folder.0).is_err());
+            assert_eq!(folder.values(), [timeout, defers]);
+        }
     }
 
     #[test]
