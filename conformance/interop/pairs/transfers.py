@@ -75,8 +75,8 @@ TOLD = (["Subscription-State:[ ]*active", "SIP/2.0 100"],
 
 
 def told_beside(dialog, second):
-    """The NOTIFYs of one dialog, and the BYE of another one, which comes before, between or after them. SIPp answers
-    nothing before it has all: what comes in one segment it reads at once, and while it is to send it hears nothing."""
+    """The NOTIFYs of one dialog, the second of which waits for the answer to the first, and the BYE of another dialog,
+    which comes before, between or after them."""
     party, told, done, out = dialog.party, *(dialog.party.label() for _ in range(3))
     first, last = (dict(zip(("key", "expected"), each)) for each in zip(("told", "done"), TOLD))
 
@@ -86,9 +86,11 @@ def told_beside(dialog, second):
     notified(**first, label=told)
     second.hears("BYE", key="bye")
     notified(**first)
+    dialog.replies("told", "200 OK")
     notified(**last)
     party.go(out)
     party.here(told)
+    dialog.replies("told", "200 OK")
     notified(**last, label=done)
     second.hears("BYE", key="bye")
     notified(**last)
@@ -97,8 +99,7 @@ def told_beside(dialog, second):
     second.hears("BYE", key="bye")
     party.here(out)
     second.replies("bye", "200 OK")
-    for key in ("told", "done"):
-        dialog.replies(key, "200 OK")
+    dialog.replies("done", "200 OK")
 
 
 def transfers():
