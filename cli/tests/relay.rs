@@ -152,11 +152,13 @@ async fn a_call_ends_with_the_relay_that_was_killed_and_the_next_relay_carries_t
     let record = becomes(&node, "/calls/recent", |_, body| body.contains("\"cause\"")).await;
     assert!(record.contains("media relay ended"), "{record}");
     assert!(record.contains("media_unavailable"), "{record}");
-    let why = becomes(&node, "/readyz", |status, body| {
-        status == 503 && body.contains("is not there")
+    // First that its process has ended, and what to look at once nobody has answered there.
+    becomes(&node, "/readyz", |status, body| {
+        status == 503
+            && body.contains("is not there")
+            && body.contains("is causeway-media running?")
     })
     .await;
-    assert!(why.contains("is causeway-media running?"), "{why}");
     assert_eq!(
         node.ask("GET", "/healthz").await.status,
         200,

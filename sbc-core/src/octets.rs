@@ -1,7 +1,7 @@
 //! Numbers and addresses to and from octets, without the detour through text that `fmt` and
 //! `FromStr` take: every message has a dozen of them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Whether two words are equal without regard to case. Most peers write names as the RFCs do, Teams in
 /// capitals, so neither should cost an octet at a time.
@@ -115,6 +115,18 @@ pub(crate) fn push_address(out: &mut Vec<u8>, address: IpAddr) {
         }
         IpAddr::V6(address) => out.extend_from_slice(address.to_string().as_bytes()),
     }
+}
+
+/// An address with its port, as it is usually written.
+pub(crate) fn socket_text(address: SocketAddr) -> String {
+    let SocketAddr::V4(address) = address else {
+        return address.to_string();
+    };
+    let mut text = Vec::with_capacity(21);
+    push_address(&mut text, IpAddr::V4(*address.ip()));
+    text.push(b':');
+    push_number(&mut text, u64::from(address.port()));
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// An IPv4 address in its longest room, and where it ends there: it is written at once, because there are
@@ -237,6 +249,19 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_address_with_its_port_reads_as_the_standard_library_writes_it() {
+        for address in [
+            "0.0.0.0:0",
+            "203.0.113.9:5060",
+            "255.255.255.255:65535",
+            "[2001:db8::1]:80",
+        ] {
+            let address: SocketAddr = address.parse().unwrap();
+            assert_eq!(socket_text(address), address.to_string());
         }
     }
 

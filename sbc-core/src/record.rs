@@ -4,6 +4,7 @@ mod hidden;
 mod kept;
 mod pair;
 mod quality;
+mod shared;
 mod targets;
 
 pub use hidden::{KeptNumbers, RecordNumbers};
@@ -12,11 +13,13 @@ pub use quality::{
     BurstRecord, ExtendedRecord, RatingRecord, ReceivedRecord, SentRecord, SrtpFailures,
     WorstRecord,
 };
+pub(crate) use shared::Growing;
 pub use targets::{TargetRecord, TargetsRecord, Verdict};
 
 use crate::cause::{Because, Cause};
 use crate::event::TargetFault;
 use crate::id::{CallId, LegId, RealmName, RouteName, TenantName, TrunkName};
+use crate::octets::socket_text;
 use crate::policy::local_media::Choice;
 use crate::time::UnixTime;
 use crate::transport::{Protocol, TlsSuite};
@@ -309,8 +312,10 @@ pub struct LegRecord {
     /// Transport.
     pub protocol: Protocol,
     /// Address of ours that its INVITE came to.
+    #[serde(serialize_with = "address")]
     pub local: SocketAddr,
     /// Peer's address.
+    #[serde(serialize_with = "address")]
     pub remote: SocketAddr,
     /// Version and cipher suite of its connection; nothing without TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -346,6 +351,7 @@ pub struct AttemptRecord {
     /// Transport.
     pub protocol: Protocol,
     /// Address tried, if the name could be resolved.
+    #[serde(serialize_with = "optional_address")]
     pub remote: Option<SocketAddr>,
     /// Version and cipher suite of the connection that its responses came on; nothing without TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -410,8 +416,10 @@ pub struct MediaRecord {
     /// How the peer was told of digits last, and told them.
     pub dtmf: Option<DigitWay>,
     /// Where the peer's media came from.
+    #[serde(serialize_with = "optional_address")]
     pub remote: Option<SocketAddr>,
     /// Where the peer was told to send them, as long as the leg was there.
+    #[serde(serialize_with = "optional_address")]
     pub local: Option<SocketAddr>,
     /// RTP packets from the peer.
     pub packets_in: u64,
@@ -536,6 +544,17 @@ fn one_way_kind<S: Serializer>(kind: &OneWayKind, to: S) -> Result<S::Ok, S::Err
 
 fn rfc3339<S: Serializer>(at: &UnixTime, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&at.rfc3339())
+}
+
+fn address<S: Serializer>(address: &SocketAddr, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&socket_text(*address))
+}
+
+fn optional_address<S: Serializer>(address: &Option<SocketAddr>, to: S) -> Result<S::Ok, S::Error> {
+    match address {
+        Some(own) => self::address(own, to),
+        None => to.serialize_none(),
+    }
 }
 
 fn optional_rfc3339<S: Serializer>(at: &Option<UnixTime>, to: S) -> Result<S::Ok, S::Error> {

@@ -77,7 +77,26 @@ impl UnixTime {
         let (year, month, day) = civil_date(days);
         let (h, m) = (of_day / 3_600_000, of_day / 60_000 % 60);
         let (s, milli) = (of_day / 1_000 % 60, of_day % 1_000);
-        format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{milli:03}Z")
+        if year > 9_999 {
+            return format!("{year}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{milli:03}Z");
+        }
+        // Each record has several of these, and each line of the log one.
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let mut put = |end: usize, mut value: u64| {
+            let digits = text.iter_mut().take(end).rev();
+            for digit in digits.take_while(|own| own.is_ascii_digit()) {
+                *digit = b'0' + (value % 10) as u8;
+                value /= 10;
+            }
+        };
+        put(4, year);
+        put(7, month);
+        put(10, day);
+        put(13, h);
+        put(16, m);
+        put(19, s);
+        put(23, milli);
+        String::from_utf8_lossy(&text).into_owned()
     }
 
     /// The day, `2026-08-01`, in UTC.
@@ -251,6 +270,8 @@ mod tests {
         assert_eq!(text(0), "1970-01-01T00:00:00.123Z");
         assert_eq!(text(951_782_400), "2000-02-29T00:00:00.123Z");
         assert_eq!(text(1_798_761_599), "2026-12-31T23:59:59.123Z");
+        assert_eq!(text(253_402_300_799), "9999-12-31T23:59:59.123Z");
+        assert_eq!(text(253_402_300_800), "10000-01-01T00:00:00.123Z");
     }
 
     #[test]

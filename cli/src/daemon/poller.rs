@@ -3,6 +3,7 @@
 //! A datagram is read by the thread that will most likely handle it: no other thread has to be woken
 //! on its way.
 
+use foldhash::fast::RandomState;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::fd::{BorrowedFd, OwnedFd};
@@ -35,7 +36,7 @@ pub struct Token(u64);
 pub struct Poller {
     epoll: OwnedFd,
     wake: OwnedFd,
-    sources: Mutex<HashMap<u64, Arc<dyn Source>>>,
+    sources: Mutex<HashMap<u64, Arc<dyn Source>, RandomState>>,
     next: AtomicU64,
 }
 
@@ -121,7 +122,7 @@ impl Poller {
             .collect()
     }
 
-    fn sources(&self) -> MutexGuard<'_, HashMap<u64, Arc<dyn Source>>> {
+    fn sources(&self) -> MutexGuard<'_, HashMap<u64, Arc<dyn Source>, RandomState>> {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

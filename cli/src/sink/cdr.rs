@@ -19,6 +19,7 @@ mod told;
 pub(crate) use spool::{CURRENT, closed_files};
 
 use super::ending::end;
+use super::json;
 use crate::sink::log::{Log, wall_clock};
 use crate::sink::metrics::Metrics;
 use force::Forcer;
@@ -91,10 +92,10 @@ trait Lines: Send + Sync {
 
 impl Lines for Record {
     fn json(&self, pairs: bool) -> serde_json::Result<Vec<String>> {
-        let mut lines = vec![serde_json::to_string(self)?];
+        let mut lines = vec![json::text(self)?];
         if pairs {
             for pair in self.pairs() {
-                lines.push(serde_json::to_string(&pair)?);
+                lines.push(json::text(&pair)?);
             }
         }
         Ok(lines)

@@ -11,6 +11,7 @@ mod ending;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod hep;
+mod json;
 pub mod lent;
 pub mod log;
 pub mod metrics;

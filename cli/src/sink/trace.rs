@@ -2,6 +2,7 @@
 
 use crate::sink::log::wall_clock;
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use sbc_core::cause::{CauseCode, EndedBy};
 use sbc_core::event::{Event, Happened};
 use sbc_core::id::{CallId, LegId, TrunkName};
@@ -151,7 +152,7 @@ pub struct Traces {
 }
 
 struct Ring {
-    calls: HashMap<CallId, Trace>,
+    calls: HashMap<CallId, Trace, RandomState>,
     /// Calls in the order they began; some of them are forgotten already.
     begun: VecDeque<CallId>,
     /// Calls in the order they ended.
@@ -170,7 +171,7 @@ struct Ring {
 impl Default for Ring {
     fn default() -> Self {
         Self {
-            calls: HashMap::new(),
+            calls: HashMap::default(),
             begun: VecDeque::new(),
             ended: VecDeque::new(),
             failures: BTreeMap::new(),

@@ -20,7 +20,7 @@ use crate::policy::admission::Standing;
 use crate::policy::identity::Caller;
 use crate::policy::local_media::{self, Side};
 use crate::policy::session_id::Ends;
-use crate::record::{Disposition, Record};
+use crate::record::{Disposition, Growing, Record};
 use crate::sdp::Direction;
 use crate::session::{KeptSession, Session};
 use crate::sip::Status;
@@ -145,7 +145,7 @@ impl Call {
         Some(KeptCall {
             id: self.id,
             tenant: self.tenant.clone(),
-            record: self.record.clone(),
+            record: Record::clone(&self.record),
             answered: answered.wall,
             ends_at: self
                 .timers
@@ -201,7 +201,7 @@ impl Call {
             wall,
             mono: cx.now.mono,
         };
-        let mut record = kept.record;
+        let mut record = Growing::new(kept.record);
         if let Some(since) = kept.on_hold_since {
             let held = cx.now.wall.since(since).as_millis();
             let held = u64::try_from(held).unwrap_or(u64::MAX);
@@ -258,7 +258,7 @@ impl Call {
         if call.record.emergency {
             call.spare_all(cx);
         }
-        let record = Arc::new(call.record.clone().kept(&cx.plane.config));
+        let record = call.record.now().kept(&cx.plane.config);
         cx.out.emit(Some(id), None, Happened::Restored(record));
         if !has_media {
             let because = Because::of(NO_MEDIA);

@@ -198,8 +198,9 @@ impl Call {
             let what = Happened::Explained { because };
             cx.out.emit(Some(self.id), Some(leg), what);
         }
+        let at_ms = self.elapsed_ms(cx.now);
         self.record.local_media.push(LocalMediaRecord {
-            at_ms: self.elapsed_ms(cx.now),
+            at_ms,
             leg,
             realm: match (choice.faced, choice.side) {
                 (Faced::Downstream, _) => None,

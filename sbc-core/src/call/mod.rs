@@ -57,7 +57,7 @@ use crate::policy::number::Number;
 use crate::policy::response;
 use crate::policy::session_id::Ends;
 use crate::query::Outcome;
-use crate::record::{PlaceRecord, Record};
+use crate::record::{Growing, PlaceRecord};
 use crate::session::{Ending, LegStyle, Said, Session, SessionEvent};
 use crate::sip::header::Reason;
 use crate::sip::{Message, Status};
@@ -105,7 +105,7 @@ pub(crate) struct Call {
     media: CallMedia,
     operation: Option<Operation>,
     events: VecDeque<(LegId, SessionEvent)>,
-    record: Record,
+    record: Growing,
     /// What the call takes of limits.
     places: Places,
     /// What its called legs cost.

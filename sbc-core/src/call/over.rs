@@ -5,6 +5,7 @@ use super::{Call, Operation, record};
 use crate::plane::Plane;
 use crate::record::Record;
 use crate::time::Now;
+use std::sync::Arc;
 
 impl Call {
     /// Whether nothing is left to do; the record is then final.
@@ -28,22 +29,22 @@ impl Call {
 
     /// The record of a call that is over, unless it was written when it parted. What it took of limits is given
     /// back.
-    pub(crate) fn into_record(mut self, now: Now, plane: &mut Plane) -> Option<Record> {
+    pub(crate) fn into_record(mut self, now: Now, plane: &mut Plane) -> Option<Arc<Record>> {
         if self.is_recorded {
             return None;
         }
         self.close(now, plane);
-        Some(self.record)
+        Some(self.record.now())
     }
 
     /// The record of a call that has parted, once. What it took of limits is given back.
-    pub(crate) fn parts(&mut self, now: Now, plane: &mut Plane) -> Option<Record> {
+    pub(crate) fn parts(&mut self, now: Now, plane: &mut Plane) -> Option<Arc<Record>> {
         if self.is_recorded || !self.has_parted() {
             return None;
         }
         self.close(now, plane);
         self.is_recorded = true;
-        Some(self.record.clone())
+        Some(self.record.now())
     }
 
     /// Whether its record is written.

@@ -11,8 +11,8 @@ use crate::policy::identity::Caller;
 use crate::policy::response;
 use crate::policy::session_id::Ends;
 use crate::record::{
-    AttemptRecord, ConversationRecord, Disposition, KeptNumbers, LegRecord, PartyRecord, Record,
-    TransferKind, TransferOutcome, TransferRecord,
+    AttemptRecord, ConversationRecord, Disposition, Growing, KeptNumbers, LegRecord, PartyRecord,
+    Record, TransferKind, TransferOutcome, TransferRecord,
 };
 use crate::report::{name_in_contact, said_by_microsoft};
 use crate::session::{Rejection, Session, printable};
@@ -20,20 +20,19 @@ use crate::sip::header::{From, Reason, UserToUser};
 use crate::sip::{HeaderName, Message, Status};
 use crate::stir::{Level, Standing, level, origin_id};
 use crate::time::Now;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Version of the record's layout.
 const VERSION: u16 = 1;
 
 /// A record at admission. Its cause is what stays if nobody ever gives another.
-pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) -> Record {
+pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) -> Growing {
     let caller = &admitted.caller;
     let call_id = admitted.request.raw(HeaderName::CallId).unwrap_or_default();
     let (attest, origid) = standing(admitted).unzip();
     let attest = attest.flatten();
     let diversions = caller.trail.diversions();
-    Record {
+    Growing::new(Record {
         version: VERSION,
         call: admitted.id,
         node: config.node.id.clone(),
@@ -108,7 +107,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         conversations: Vec::new(),
         answered_by: None,
         parties: Vec::new(),
-    }
+    })
 }
 
 /// The tag of its From; peers from before RFC 3261 have none.
@@ -324,7 +323,7 @@ pub(super) fn tell(call: &mut Call, cx: &mut Cx<'_>) {
     for leg in legs {
         refreshed(call, leg);
     }
-    let record = Arc::new(call.record.clone().kept(&cx.plane.config));
+    let record = call.record.now().kept(&cx.plane.config);
     cx.out.emit(Some(call.id), None, Happened::Recorded(record));
 }
 

@@ -151,7 +151,8 @@ impl Core {
             drain_ms: 0,
         }));
         out.push(Effect::Keep(session, None));
-        let restored = Arc::new(record.clone().kept(&self.plane.config));
+        let record = Arc::new(record);
+        let restored = Arc::clone(&record).kept(&self.plane.config);
         out.emit(Some(id), None, Happened::Restored(restored));
         self.tell(now, id, record, out);
     }

@@ -68,11 +68,11 @@ impl Core {
     }
 
     /// Tells the record of a call, and what it makes unusual.
-    pub(super) fn tell(&mut self, now: Now, id: CallId, record: Record, out: &mut Effects) {
+    pub(super) fn tell(&mut self, now: Now, id: CallId, record: Arc<Record>, out: &mut Effects) {
         let least = self.plane.config.limits.unusual_calls;
         let told = self.plane.watch.note(now.mono, &record, least);
         let record = record.kept(&self.plane.config);
-        out.emit(Some(id), None, Happened::Ended(Arc::new(record)));
+        out.emit(Some(id), None, Happened::Ended(record));
         for unusual in told {
             out.emit(None, None, Happened::Unusual(Box::new(unusual)));
         }

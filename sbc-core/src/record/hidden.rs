@@ -8,6 +8,7 @@ use crate::report::is_guid;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Digits that are cut from the end of a number.
 const CUT: usize = 3;
@@ -292,13 +293,15 @@ fn user_of(target: &str) -> Option<&str> {
 
 impl Record {
     /// Makes of it what is to be kept, as its customer wants that now.
-    pub(crate) fn kept(mut self, config: &Config) -> Self {
+    pub(crate) fn kept(mut self: Arc<Self>, config: &Config) -> Arc<Self> {
         // Nobody says how a customer wants it that is gone since, by a reload, and its calls are not.
         let gone = RecordNumbers::Cut;
         if let Some(tenant) = &self.tenant {
             let tenant = config.tenants.get(tenant);
             let numbers = tenant.map_or(&gone, |tenant| &tenant.record_numbers);
-            self.hide_numbers(numbers);
+            if !numbers.form().is_full() {
+                Arc::make_mut(&mut self).hide_numbers(numbers);
+            }
         }
         self
     }

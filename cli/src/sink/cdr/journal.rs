@@ -13,6 +13,7 @@ use super::force::{Batch, Forcer};
 use super::lost::{Lost, answered, until};
 use super::spool::{MODE, mend};
 use super::told::written;
+use crate::sink::json;
 use crate::sink::log::wall_clock;
 use sbc_core::id::CallId;
 use sbc_core::record::{PairRecord, Record};
@@ -286,7 +287,7 @@ impl Journal {
             .filter(|note| matches!(note, Note::Open { goes_on: true, .. }))
             .map(Note::call)
             .collect();
-        let mut text = Vec::new();
+        let mut text = String::new();
         let (mut opened, mut ended) = (Vec::new(), Vec::new());
         for (at, note) in notes.iter().enumerate() {
             if last.get(&note.call()) != Some(&at) {
@@ -314,7 +315,7 @@ impl Journal {
                         pairs: if *pairs { record.pairs() } else { Vec::new() },
                     };
                     let begin = text.len();
-                    serde_json::to_writer(&mut text, &told)?;
+                    json::write(&mut text, &told)?;
                     let seen = answered.filter(|_| is_before).map(|at| at.elapsed());
                     let place = Place {
                         at: self.bytes + begin as u64,
@@ -332,12 +333,12 @@ impl Journal {
                     if !self.open.contains_key(call) {
                         continue;
                     }
-                    text.extend_from_slice(end_line(*call).as_bytes());
+                    text.push_str(&end_line(*call));
                 }
             }
-            text.push(b'\n');
+            text.push('\n');
         }
-        self.append(&text)?;
+        self.append(text.as_bytes())?;
         for (call, place) in opened {
             self.note(call, place);
         }

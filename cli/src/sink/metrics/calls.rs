@@ -20,6 +20,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
+/// Calls that are up, by identifiers of ours.
+type OpenCalls = HashMap<CallId, Open, foldhash::fast::RandomState>;
+
 /// Counters and gauges of calls, and what must be remembered of each call to keep the gauges right.
 pub struct CallMetrics {
     active: IntGaugeVec,
@@ -55,7 +58,7 @@ pub struct CallMetrics {
     verifications: IntCounterVec,
     one_way: IntCounterVec,
     ice_failed: IntCounterVec,
-    calls: Mutex<HashMap<CallId, Open>>,
+    calls: Mutex<OpenCalls>,
     peers: Mutex<BTreeMap<TargetId, TargetState>>,
     overload: IntGaugeVec,
     stages: Mutex<BTreeMap<ShardId, Stage>>,
@@ -277,7 +280,7 @@ impl CallMetrics {
                 "Times that the media of a call's leg did not get through, by what was seen.",
                 &["trunk", "kind"],
             )?,
-            calls: Mutex::new(HashMap::new()),
+            calls: Mutex::new(OpenCalls::default()),
             peers: Mutex::new(BTreeMap::new()),
             stages: Mutex::new(BTreeMap::new()),
         })
@@ -783,7 +786,7 @@ impl CallMetrics {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<CallId, Open>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, OpenCalls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -433,8 +433,9 @@ impl Call {
         self.leave_places(cx, party);
         let trunk = self.legs.get(&leg)?.session.style().trunk.name.clone();
         let because = Because::of(format!("its party goes on in call {to}"));
+        let at_ms = self.elapsed_ms(cx.now);
         self.record.transfers.push(TransferRecord {
-            at_ms: self.elapsed_ms(cx.now),
+            at_ms,
             kind: TransferKind::Attended,
             by: leg,
             trunk,

@@ -268,8 +268,9 @@ impl Call {
         };
         let trunk = by.session.style().trunk.name.clone();
         let because = format!("leg {} was asked to call {target}", to.0);
+        let at_ms = self.elapsed_ms(cx.now);
         self.record.transfers.push(TransferRecord {
-            at_ms: self.elapsed_ms(cx.now),
+            at_ms,
             kind: TransferKind::Relayed,
             by: from,
             trunk,
