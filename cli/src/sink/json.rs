@@ -1,5 +1,5 @@
 //! JSON of records, as `serde_json` writes it, with a third of its instructions: most of a record are short keys and
-//! texts, of which that library looks at each octet. Numbers are left to it.
+//! texts, of which that library looks at each octet. Floats are left to it.
 
 use serde::ser::{
     Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
@@ -65,9 +65,15 @@ const fn is_special(octet: u8) -> bool {
 }
 
 fn is_plain(text: &str) -> bool {
-    let (words, rest) = text.as_bytes().as_chunks::<8>();
     let is_special_word = |word: &[u8; 8]| has_special(u64::from_ne_bytes(*word));
-    !words.iter().any(is_special_word) && !rest.iter().any(|octet| is_special(*octet))
+    let octets = text.as_bytes();
+    // The last eight may have been among those before.
+    match octets.last_chunk() {
+        Some(last) => {
+            !octets.as_chunks::<8>().0.iter().any(is_special_word) && !is_special_word(last)
+        }
+        None => !octets.iter().any(|octet| is_special(*octet)),
+    }
 }
 
 /// Adds a text with its escapes (RFC 8259 §7).
@@ -104,37 +110,9 @@ fn quote(out: &mut String, text: &str) {
     out.push('"');
 }
 
-fn number(out: &mut String, value: &impl Serialize) -> Result<()> {
-    // Digits and `null`: no buffer that would have to grow for them.
-    let mut digits = Digits {
-        octets: [0; 40],
-        length: 0,
-    };
-    serde_json::to_writer(&mut digits, value)?;
-    let octets = digits.octets.get(..digits.length).unwrap_or_default();
-    out.push_str(std::str::from_utf8(octets).unwrap_or_default());
+fn float(out: &mut String, value: &impl Serialize) -> Result<()> {
+    out.push_str(&serde_json::to_string(value)?);
     Ok(())
-}
-
-/// The longest number: 39 digits and a sign, or a float of 24 characters.
-struct Digits {
-    octets: [u8; 40],
-    length: usize,
-}
-
-impl std::io::Write for Digits {
-    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
-        let end = self.length + octets.len();
-        let place = self.octets.get_mut(self.length..end);
-        let place = place.ok_or(std::io::ErrorKind::WriteZero)?;
-        place.copy_from_slice(octets);
-        self.length = end;
-        Ok(octets.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 impl<'a> Writer<'a> {
@@ -156,10 +134,11 @@ impl<'a> Writer<'a> {
     }
 }
 
-macro_rules! numbers {
+macro_rules! integers {
     ($($name:ident: $kind:ty),*) => {$(
         fn $name(self, value: $kind) -> Result<()> {
-            number(self.0, &value)
+            self.0.push_str(itoa::Buffer::new().format(value));
+            Ok(())
         }
     )*};
 }
@@ -175,10 +154,22 @@ impl<'a> Serializer for Writer<'a> {
     type SerializeStruct = Inside<'a>;
     type SerializeStructVariant = Inside<'a>;
 
-    numbers! {
+    integers! {
         serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
-        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128,
-        serialize_f32: f32, serialize_f64: f64
+        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<()> {
+        float(self.0, &value)
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<()> {
+        // Most figures of a call without media.
+        if value == 0.0 && value.is_sign_positive() {
+            self.0.push_str("0.0");
+            return Ok(());
+        }
+        float(self.0, &value)
     }
 
     fn serialize_bool(self, value: bool) -> Result<()> {
@@ -301,10 +292,15 @@ impl Inside<'_> {
         value.serialize(Writer(self.out))
     }
 
-    fn entry<T: Serialize + ?Sized>(&mut self, key: &str, value: &T) -> Result<()> {
-        self.next();
-        quote(self.out, key);
-        self.out.push(':');
+    /// The key is a name of our own sources, which needs no escapes.
+    fn entry<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<()> {
+        debug_assert!(is_plain(key), "{key}");
+        self.out.push_str(match std::mem::take(&mut self.is_first) {
+            true => "\"",
+            false => ",\"",
+        });
+        self.out.push_str(key);
+        self.out.push_str("\":");
         value.serialize(Writer(self.out))
     }
 
