@@ -76,6 +76,17 @@ fn is_plain(text: &str) -> bool {
     }
 }
 
+/// Where the first octet is that needs an escape.
+fn special_at(octets: &[u8]) -> Option<usize> {
+    let (words, _) = octets.as_chunks::<8>();
+    let plain = words
+        .iter()
+        .take_while(|word| !has_special(u64::from_ne_bytes(**word)));
+    let begin = 8 * plain.count();
+    let (_, rest) = octets.split_at_checked(begin)?;
+    Some(begin + rest.iter().position(|octet| is_special(*octet))?)
+}
+
 /// Adds a text with its escapes (RFC 8259 §7).
 fn escape(out: &mut String, text: &str) {
     if is_plain(text) {
@@ -83,7 +94,7 @@ fn escape(out: &mut String, text: &str) {
         return;
     }
     let mut rest = text;
-    while let Some(at) = rest.bytes().position(is_special) {
+    while let Some(at) = special_at(rest.as_bytes()) {
         let (plain, tail) = rest.split_at(at);
         out.push_str(plain);
         let special = tail.as_bytes().first().copied().unwrap_or_default();
