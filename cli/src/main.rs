@@ -69,6 +69,10 @@ enum Command {
         #[command(subcommand)]
         command: Configuration,
     },
+    /// What the files on disk would change of what is in use, or has changed since a generation: the same as config diff
+    Diff(config::Between),
+    /// Take an earlier configuration into use again: the same as config rollback
+    Rollback(config::Back),
     /// Write a starter configuration
     Init(init::Init),
     /// Make a configuration of what other products and spreadsheets have
@@ -105,6 +109,13 @@ enum Command {
     Call {
         #[command(subcommand)]
         command: Option<Calls>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// The ladder of a call: the same as call trace
+    Ladder {
+        #[command(flatten)]
+        wish: node::Trace,
         #[command(flatten)]
         connection: Connection,
     },
@@ -409,6 +420,9 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
         Command::Run(arguments) => Ok(run_daemon(&arguments)),
         Command::Check(arguments) => check::run(&arguments, out),
         Command::Config { command } => config::run(&command, out),
+        Command::Diff(wish) => config::run(&Configuration::Diff(wish), out),
+        Command::Rollback(wish) => config::run(&Configuration::Rollback(wish), out),
+        Command::Ladder { wish, connection } => node::calls(&Calls::Trace(wish), &connection, out),
         Command::Init(arguments) => init::run(&arguments, out),
         Command::Import { command } => import::run(&command, out),
         Command::Monitoring { wanted } => monitoring::run(&wanted, out),
@@ -612,6 +626,32 @@ mod tests {
             panic!("it is taken for something else");
         };
         assert!(made.name == "lab" && made.json);
+    }
+
+    #[test]
+    fn what_operators_expect_at_the_top_is_there_besides_where_it_belongs() {
+        let read = |words: &str| Cli::try_parse_from(words.split(' ')).map(|cli| cli.command);
+        let Ok(Command::Diff(wish)) = read("causeway diff 3 4") else {
+            panic!("diff");
+        };
+        assert_eq!((wish.from, wish.to), (Some(3), Some(4)));
+        let Ok(Command::Rollback(wish)) = read("causeway rollback 7 --yes") else {
+            panic!("rollback");
+        };
+        assert_eq!((wish.generation, wish.yes), (Some(7), true));
+        let Ok(Command::Ladder { wish, .. }) = read("causeway ladder 0198 --mermaid") else {
+            panic!("ladder");
+        };
+        assert!(wish.id == "0198" && wish.mermaid);
+        let made = read("causeway token create noc --role viewer");
+        let Ok(Command::Token {
+            command: Some(Tokens::Create(made)),
+            made: None,
+        }) = made
+        else {
+            panic!("token create");
+        };
+        assert_eq!(made.name, "noc");
     }
 
     #[test]

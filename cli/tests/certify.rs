@@ -142,15 +142,12 @@ fn text_has_a_row_per_section_and_a_sentence_for_all_that_is_missing() {
     }
 }
 
+/// A machine that has too much to do may have calls refused, which is told and is no success; every call is accounted for.
 #[test]
 fn a_load_over_every_transport_is_carried_measured_and_printed() {
     let short = ["load", "--rate", "20", "--seconds", "1", "--call-ms", "20"];
     let (code, out, errors) = certify(&[&short[..], &["--json"]].concat());
-    assert_eq!(
-        (code, errors.as_str()),
-        (Some(exit::OK.into()), ""),
-        "{out}"
-    );
+    assert_eq!(errors, "", "{out}");
     let told: Value = serde_json::from_str(&out).unwrap();
     let ways = told["ways"].as_array().unwrap();
     let names: Vec<&str> = ways
@@ -158,27 +155,34 @@ fn a_load_over_every_transport_is_carried_measured_and_printed() {
         .map(|way| way["caller"].as_str().unwrap())
         .collect();
     assert_eq!(names, ["udp", "tcp", "tls", "tls-each"]);
+    let mut is_well = true;
     for way in ways {
-        for count in ["calls", "established", "ended"] {
-            assert_eq!(number(&way[count]), 20, "{count} of {way}");
-        }
-        assert_eq!(number(&way["failed"]), 0, "{way}");
+        let count = |name: &str| number(&way[name]);
+        assert_eq!(count("calls"), 20, "{way}");
+        assert_eq!(count("ended") + count("failed"), 20, "{way}");
+        assert!(count("established") >= count("ended"), "{way}");
+        is_well &= count("failed") == 0;
         // An SBC between them takes its time, and so does the generator alone.
-        for delay in ["setup_us", "alone_us"] {
-            assert!(
-                number(&way[delay]["p99"]) >= number(&way[delay]["p50"]),
-                "{way}"
-            );
-            assert!(number(&way[delay]["p50"]) > 0, "{way}");
+        let delays = [("setup_us", count("established")), ("alone_us", 1)];
+        for (delay, _) in delays.into_iter().filter(|(_, calls)| *calls > 0) {
+            let at = |share: &str| number(&way[delay][share]);
+            assert!(at("p99") >= at("p50") && at("p50") > 0, "{way}");
         }
         assert!(way["cpu_per_call_us"].as_f64().is_some(), "{way}");
     }
+    let wanted = if is_well { exit::OK.into() } else { 1 };
+    assert_eq!(code, Some(wanted), "{out}");
     let held = ["--over", "udp", "--held", "5", "--settle", "0"];
     let (code, text, _) = certify(&[&short[..], &held].concat());
-    assert_eq!(code, Some(exit::OK.into()), "{text}");
-    assert!(text.contains("udp: 5 calls held: "), "{text}");
     let row = text.lines().find(|line| line.starts_with("udp ")).unwrap();
-    assert_eq!(row.split_whitespace().nth(2), Some("20"), "{text}");
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(cells[2], "20", "{text}");
+    let wanted = if cells[3] == "0" { exit::OK.into() } else { 1 };
+    assert_eq!(code, Some(wanted), "{text}");
+    let memory = text.lines().find(|line| line.contains(" calls held: "));
+    let memory = memory.and_then(|line| line.strip_prefix("udp: ")).unwrap();
+    let calls: u8 = memory.split(' ').next().unwrap().parse().unwrap();
+    assert!((1..=5).contains(&calls), "{text}");
 }
 
 #[test]

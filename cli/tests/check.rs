@@ -612,6 +612,7 @@ fn route_test(folder: &Folder, from: &str, to: &str, change: fn(&mut route::Test
         listener: None,
         request_uri: None,
         headers: Vec::new(),
+        headers_file: None,
         presence: None,
         codecs: Vec::new(),
         time: None,

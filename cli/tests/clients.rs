@@ -1,7 +1,7 @@
 //! Programs that show a certificate at the interface over the network: who comes in, as whom, and who does not (SEC-150).
 
 use crate::network::{Desk, Page};
-use crate::support::{Authority, Leaf, PATIENCE, client, write};
+use crate::support::{Authority, Leaf, PATIENCE, client, revoking, write};
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, date_time_ymd};
 use rustls::RootCertStore;
@@ -14,13 +14,19 @@ use tokio::time::timeout;
 
 /// A desk that knows two clients of an authority.
 async fn desk(authority: &Authority) -> Desk {
+    desk_with(authority, |_| String::new()).await
+}
+
+/// As [`desk`], with more lines of `[api]`.
+async fn desk_with(authority: &Authority, lines: impl Fn(&std::path::Path) -> String) -> Desk {
     let pem = authority.pem();
     Desk::with(|folder, _| {
         let path = write(folder.as_ref(), "operators.pem", &pem);
+        let more = lines(folder.as_ref());
         format!(
             "[[api.client]]\nname = \"automation\"\nsubject = \"CN=automation,O=Contoso\\\\, Inc.\"\nrole = \"operator\"\n\
              [[api.client]]\nname = \"board\"\nsubject = \"O=Contoso, CN=board\"\nrole = \"viewer\"\n\
-             #api client_ca = \"{}\"\n",
+             #api client_ca = \"{}\"\n{more}",
             path.display()
         )
     })
@@ -195,5 +201,62 @@ async fn a_certificate_of_another_authority_or_one_that_is_over_is_not_believed_
         counted.what.starts_with("3 requests without"),
         "{counted:?}"
     );
+    desk.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_a_list_names_is_not_believed_from_when_the_list_is_there() {
+    let authority = Authority::new();
+    let list = |serial: &[u8], until| authority.revoking(revoking(serial, 2024, until));
+    let desk = desk_with(&authority, |folder| {
+        let path = write(folder, "crl.pem", &list(&[0x81, 0x21], 4000));
+        format!("#api crl = \"{}\"\n", path.display())
+    })
+    .await;
+    let leaf = |serial: &[u8]| {
+        authority.leaf_with(&[], |params| {
+            named(params, "Contoso", "board");
+            params.serial_number = Some(rcgen::SerialNumber::from(serial.to_vec()));
+        })
+    };
+    let (first, second, other) = (
+        leaf(&[0x81, 0x21]),
+        leaf(&[0x81, 0x22]),
+        leaf(&[0x81, 0x23]),
+    );
+    let comes_in = async |leaf: &Leaf| match ask(&desk, leaf, "GET", "/me", "").await {
+        Some(page) => page.status == 200,
+        None => false,
+    };
+    let alarms = async || {
+        let page = desk.local("GET", "/status", true).await;
+        let status: Value = serde_json::from_str(&page.body).unwrap();
+        status["degraded"].to_string()
+    };
+    assert!(!comes_in(&first).await);
+    assert!(comes_in(&second).await && comes_in(&other).await);
+    assert!(!alarms().await.contains("crl"));
+    // Another list takes its place, as whoever fetches it does; nobody reloads.
+    let folder = desk.directory.path();
+    let replace = |text: &str| {
+        let beside = write(folder, "crl.new", text);
+        std::fs::rename(beside, folder.join("crl.pem")).unwrap();
+    };
+    replace(&list(&[0x81, 0x22], 4000));
+    assert!(comes_in(&first).await && comes_in(&other).await);
+    assert!(!comes_in(&second).await);
+    // One that nobody can believe changes nothing, and is told.
+    replace(&Authority::new().revoking(revoking(&[0x81, 0x23], 2024, 4000)));
+    assert!(!comes_in(&second).await && comes_in(&other).await);
+    let told = alarms().await;
+    assert!(
+        told.contains("[api] crl: ") && told.contains("is not signed"),
+        "{told}"
+    );
+    // What an old one says still counts.
+    replace(&list(&[0x81, 0x23], 2025));
+    assert!(comes_in(&second).await && !comes_in(&other).await);
+    let told = alarms().await;
+    assert!(told.contains("should have been replaced"), "{told}");
     desk.daemon.shutdown().await;
 }

@@ -2,6 +2,7 @@
 
 use crate::crash::{started, told};
 use crate::daemon::configured;
+use crate::relay::RelayProcess;
 use crate::support::{Authority, Lines, write};
 
 use causeway::client::ask;
@@ -11,6 +12,7 @@ use causeway::daemon::confine::{self, Held, Plan};
 use causeway::sink::log::{Form, Level, Log};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use sbc_core::config::Confinement;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io;
@@ -28,10 +30,14 @@ fn has_landlock() -> bool {
     all.map_or(true, |all| all.contains("landlock"))
 }
 
-/// This file's test of that name, alone in a process of its own.
+/// This file's test [`inside`] with that word, alone in a process of its own.
 fn alone(word: &str) {
+    alone_in("confined::inside", word);
+}
+
+fn alone_in(test: &str, word: &str) {
     let done = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "confined::inside", "--ignored", "--nocapture"])
+        .args(["--exact", test, "--ignored", "--nocapture"])
         .env(WORD, word)
         .output()
         .unwrap();
@@ -42,6 +48,11 @@ fn alone(word: &str) {
 #[test]
 fn a_confined_process_neither_reads_nor_writes_what_it_does_not_need_nor_runs_programs() {
     alone("on");
+}
+
+#[test]
+fn a_relay_of_its_own_has_its_socket_and_nothing_of_the_daemon() {
+    alone_in("confined::inside_relay", "on");
 }
 
 #[test]
@@ -156,6 +167,47 @@ fn inside() {
     assert_eq!(in_force.hides(&folder.join("new.pem")), None);
     assert_eq!(in_force.protects(elsewhere.path()).is_some(), is_confined);
     assert_eq!(in_force.protects(&folder.join("cdr/2")), None);
+}
+
+#[test]
+#[ignore = "takes from its process what other tests need; one above starts it"]
+fn inside_relay() {
+    if std::env::var_os(WORD).is_none() {
+        return;
+    }
+    let (own, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    write(elsewhere.path(), "causeway.toml", "x");
+    let socket = own.path().join("media.sock");
+    let in_force = Plan::of_relay(Confinement::On, Some(&socket), false).hold();
+    assert_eq!(in_force.calls, Held::Whole, "{:?}", in_force.because);
+    assert_eq!(
+        runs_a_program().unwrap_err().kind(),
+        io::ErrorKind::PermissionDenied
+    );
+    assert_eq!(enters_a_namespace(), Err(Errno::PERM));
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    fs::remove_file(&socket).unwrap();
+    drop(listener);
+    fs::read("/proc/self/status").unwrap();
+    let others = [elsewhere.path().join("causeway.toml"), "/etc/passwd".into()];
+    for path in others {
+        assert_eq!(fs::read(path).is_err(), has_landlock());
+    }
+    assert_eq!(
+        fs::write(elsewhere.path().join("new"), "x").is_err(),
+        has_landlock()
+    );
+}
+
+#[test]
+fn every_thread_of_a_relay_of_its_own_is_confined() {
+    let folder = tempfile::tempdir().unwrap();
+    let relay = RelayProcess::start(&folder.path().join("media.sock"));
+    let threads = fs::read_dir(format!("/proc/{}/task", relay.id())).unwrap();
+    for thread in threads {
+        let status = fs::read_to_string(thread.unwrap().path().join("status")).unwrap();
+        assert!(status.contains("Seccomp:\t2"), "{status}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -310,4 +362,28 @@ fn unsafe_code_is_in_the_sockets_of_the_relay_alone() {
     }
     let relay = fs::read_to_string(root.join("media-relay/src/lib.rs")).unwrap();
     assert!(relay.contains("\n#![deny(unsafe_code)]\n"));
+}
+
+/// SEC-164
+#[test]
+fn whoever_parses_what_strangers_send_counts_with_checks_in_what_is_shipped() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    for crate_name in [
+        "causeway",
+        "causeway-import",
+        "causeway-notice",
+        "media-api",
+        "media-ng",
+        "media-relay",
+        "dimpl",
+        "hickory-proto",
+        "httparse",
+        "x509-parser",
+    ] {
+        let wanted = format!("\n[profile.release.package.{crate_name}]\noverflow-checks = true\n");
+        assert!(text.contains(&wanted), "{crate_name}");
+    }
+    // And nothing of what is shipped takes that back.
+    assert!(!text.contains("overflow-checks = false"));
 }

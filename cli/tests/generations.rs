@@ -1,7 +1,7 @@
 //! Configurations that were in use: kept, compared, used again, by an operator, by time, or because the files are broken.
 
 use crate::daemon::{configured, private};
-use crate::support::{Authority, Lines, PATIENCE, write, write_leaf};
+use crate::support::{Authority, Lines, PATIENCE, revoking, write, write_leaf};
 
 use causeway::client::{Answer, ask};
 use causeway::daemon::{Daemon, Options, renewed};
@@ -533,6 +533,54 @@ async fn a_renewed_pair_is_in_use_by_itself_once_both_files_are_whole() {
     site.logged("it lacks the name sbc.contoso.example").await;
     assert!(shown().shows_the_same(&second));
     assert_eq!(site.in_use().await.1, 1);
+    watch.abort();
+    site.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_revoked_certificates_that_is_fetched_anew_counts_by_itself() {
+    let authority = Authority::new();
+    let list = |until| authority.revoking(revoking(&[0x81, 0x22], 2024, until));
+    let site = Site::with(|text| {
+        let cert = text.lines().find_map(|line| line.strip_prefix("cert = \""));
+        let folder = Path::new(cert.unwrap()).parent().unwrap().to_owned();
+        write(&folder, "issuers.pem", &authority.pem());
+        write(&folder, "crl.pem", &list(4000));
+        let folder = folder.display();
+        let named = "[[tls]]\nname = \"contoso\"\n";
+        assert!(text.contains(named), "{text}");
+        let lines = format!("crl = \"{folder}/crl.pem\"\ncrl_issuers = \"{folder}/issuers.pem\"\n");
+        text.replace(named, &format!("{named}{lines}"))
+    })
+    .await;
+    let folder = site.directory.path();
+    let until = || {
+        let tls = site.daemon.net().identities();
+        tls.get(&"contoso".into()).unwrap().lists_until().unwrap()
+    };
+    let first = until();
+    let every = Duration::from_millis(50);
+    let watch = tokio::spawn(renewed::watch(Arc::downgrade(&site.daemon), every));
+    write(folder, "crl.pem", &list(4001));
+    site.logged("crl_read").await;
+    assert!(until() > first);
+    // What nobody can believe leaves it where it is.
+    let foreign = Authority::new().revoking(revoking(&[0x81, 0x22], 2024, 4002));
+    write(folder, "crl.pem", &foreign);
+    site.logged("crl_unreadable").await;
+    assert!(until() > first);
+    let deadline = Instant::now() + PATIENCE;
+    let degraded = async || site.get("/status").await["degraded"].to_string();
+    while !degraded().await.contains("its crl cannot be used") {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // And one whose time is over counts, and is an alarm.
+    write(folder, "crl.pem", &list(2025));
+    while !degraded().await.contains("should have been replaced") {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     watch.abort();
     site.daemon.shutdown().await;
 }

@@ -354,3 +354,66 @@ async fn a_daemon_that_is_told_to_end_leaves_its_calls_where_that_is_wanted() {
     assert!(scene.spool()["cut"]["end"].is_string());
     assert_eq!(scene.spool()["left"]["cause"]["code"], "normal_clearing");
 }
+
+/// OPS-060: it is killed between what it tells the disk of the end of a call and what it tells the relay.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_was_over_on_the_disk_and_not_yet_at_the_relay_has_one_record() {
+    let (scene, relay) = scene().await;
+    let daemon = started(scene.folder()).await;
+    let ids = ["ends", "written", "over"];
+    for id in ids {
+        scene.talks(id).await;
+        is_kept(&scene, id).await;
+    }
+    drop(daemon);
+    relay.says("3 sessions wait");
+    let open = scene.journal();
+    let ended = |id: &str| {
+        let mut record = open[id].clone();
+        record["end"] = record["start"].clone();
+        record["disposition"] = "answered".into();
+        record["cause"] = serde_json::json!({
+            "by": "a", "code": "normal_clearing", "status": null, "q850": null, "because": [],
+        });
+        record
+    };
+    // One whose media drained, one whose record is written, and one of which the journal says so.
+    let append = |name: &str, line: String| {
+        let path = scene.folder().join("cdr").join(name);
+        let mut text = std::fs::read_to_string(&path).unwrap_or_default();
+        text.push_str(&line);
+        text.push('\n');
+        std::fs::write(path, text).unwrap();
+    };
+    let drains = serde_json::json!({ "run": 1, "up_ms": 1, "open": ended("ends") });
+    append("open.journal", drains.to_string());
+    append("current.jsonl", ended("written").to_string());
+    append("current.jsonl", ended("over").to_string());
+    let over = serde_json::json!({ "end": ended("over")["call"] });
+    append("open.journal", over.to_string());
+
+    for round in 0..2 {
+        let daemon = started(scene.folder()).await;
+        // Who may not have heard it hears it now.
+        for phone in [&scene.caller, &scene.callee] {
+            for _ in ids.iter().filter(|_| round == 0) {
+                let (bye, ours) = phone.hears("BYE ").await;
+                phone.answers("200 OK", &bye, ours, "").await;
+            }
+        }
+        metric(&scene, "sbc_media_sessions 0").await;
+        scene.until(|scene| scene.spool().len() == 3).await;
+        drop(daemon);
+    }
+    let path = scene.folder().join("cdr/current.jsonl");
+    let text = std::fs::read_to_string(path).unwrap();
+    for id in ids {
+        let codes: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap())
+            .filter(|record| record["ingress"]["call_id"] == id)
+            .map(|record| record["cause"]["code"].clone())
+            .collect();
+        assert_eq!(codes, ["normal_clearing"], "{id}");
+    }
+}

@@ -70,6 +70,36 @@ async fn connections_with_teams_end_when_our_certificate_is_another_one() {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_too_old_ends_and_the_next_one_proves_anew_who_it_is() {
+    let world = of_teams();
+    let leaf = world.authority.leaf(&[PEER]);
+    let (peer, address) = listener().await;
+    world.send(&tls_hop("contoso", address), &options("one"), 1);
+    let mut ours = accept_tls(&peer, &leaf).await;
+    read_until(&mut ours, "Call-ID: one").await;
+    world.send(&tls_hop("fabrikam", address), &options("other"), 2);
+    let mut other = accept_tls(&peer, &leaf).await;
+    read_until(&mut other, "Call-ID: other").await;
+    // Nobody has said how old they get.
+    world.net.retire_aged();
+    world.send(&tls_hop("contoso", address), &options("same"), 3);
+    read_until(&mut ours, "Call-ID: same").await;
+
+    let mut files = world.loaded().shell.tls;
+    let of_contoso = files.get_mut(&"contoso".into()).unwrap();
+    of_contoso.max_age = Some(Duration::ZERO);
+    world.uses(TlsStore::load(&files).unwrap());
+    world.net.retire_aged();
+    world.net.retire_aged();
+    world.send(&tls_hop("contoso", address), &options("new"), 4);
+    let mut new = accept_tls(&peer, &leaf).await;
+    read_until(&mut new, "Call-ID: new").await;
+    assert_eq!(read_to_close(&mut ours).await, b"");
+    world.send(&tls_hop("fabrikam", address), &options("still"), 5);
+    read_until(&mut other, "Call-ID: still").await;
+}
+
+#[tokio::test]
 async fn connections_out_of_use_end_one_after_the_other_and_what_is_on_the_way_is_heard() {
     let apart = Duration::from_millis(300);
     let patience = Patience {

@@ -180,9 +180,14 @@ fn media_flows_once_a_handshake_in_either_role_has_made_keys() {
             let dropped = bench.send(A, peer_a(), &voice(1));
             assert_eq!(dropped, Err(DropReason::NoKey));
             assert_eq!(bench.send(B, peer_b(), &voice(1)), Err(DropReason::NoKey));
+            assert_eq!(bench.stats(A).suite, None);
             peer.begin(role, bench.now);
             peer.run(&mut bench, 100);
             assert_talks(&mut bench, &peer, 1_000);
+            // Whoever asks is told what the handshake chose.
+            let (key, _) = peer.channels[0].keys.as_ref().expect("keys");
+            assert_eq!(bench.stats(A).suite, Some(key.suite()));
+            assert_eq!(bench.stats(B).suite, None);
             // Reports have the keys of their own port, where they have one.
             let (_, mut receiver) = peer.keys(usize::from(!is_mux));
             let to = peer.channels[usize::from(!is_mux)].at;

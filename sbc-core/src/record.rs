@@ -410,7 +410,7 @@ pub struct MediaRecord {
     pub ptime_ms: Option<u8>,
     /// Whether SRTP was used.
     pub srtp: bool,
-    /// Suite that the two agreed on in SDP (RFC 4568); nothing where a handshake of DTLS makes the keys.
+    /// Suite that the two agreed on in SDP (RFC 4568), or that a handshake of DTLS chose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub srtp_suite: Option<&'static str>,
     /// How the peer was told of digits last, and told them.

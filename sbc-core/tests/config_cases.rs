@@ -505,6 +505,11 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "preset = \"teams\"\nsrtp_suites = §[\"AES_CM_128_HMAC_SHA1_32\", \"AES_CM_128_HMAC_SHA1_80\"]",
     ),
     (
+        Code::OutOfRange,
+        "client_ca = \"/tls/roots.pem\"",
+        "client_ca = \"/tls/roots.pem\"\nmax_connection_age = §\"10s\"",
+    ),
+    (
         Code::Contradiction,
         "client_ca = \"/tls/roots.pem\"\nverify_client = \"require\"",
         "verify_client = §\"require\"",
@@ -744,6 +749,21 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         Code::Contradiction,
         "client_ca = \"/tls/roots.pem\"",
         "client_ca = \"/tls/roots.pem\"\ncrl_issuers = §\"/tls/issuers.pem\"",
+    ),
+    (
+        Code::Contradiction,
+        "[metrics]\n",
+        "[metrics]\ncrl = §\"/tls/crl.pem\"\n",
+    ),
+    (
+        Code::FileUnreadable,
+        "[metrics]\n",
+        "[metrics]\ntls = \"teams\"\nclient_ca = \"/tls/roots.pem\"\ncrl = §\"/absent\"\n",
+    ),
+    (
+        Code::Contradiction,
+        "[metrics]\n",
+        "[metrics]\ntls = \"teams\"\nclient_ca = \"/tls/roots.pem\"\ncrl_issuers = §\"/tls/roots.pem\"\n",
     ),
     (Code::MissingKey, "[metrics]\n", "[§dns]\n[metrics]\n"),
     (

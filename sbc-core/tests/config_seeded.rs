@@ -370,6 +370,36 @@ const WHOLE: &[Seed] = &[
         "one tenant only",
     ),
     (
+        NODE,
+        "id = \"sbc1\"\n§region = \"eu\"",
+        "E0004",
+        "id = \"eu-",
+    ),
+    (
+        NUMBERS,
+        "numbers = [\"+493023125000-+493023125999\"]\n§default_cli = \"+493023125000\"",
+        "E0004",
+        "screening = \"replace\"",
+    ),
+    (
+        TRUNK,
+        "targets = [\"198.51.100.20:5060;udp\"]\nrefer = §\"consume\"\n",
+        "E0007",
+        "refer = \"local\"",
+    ),
+    (
+        TRUNK,
+        "targets = [\"198.51.100.20:5060;udp\"]\nidentity = { number_format = §\"e164plus\" }\n",
+        "E0007",
+        "number_format = \"e164\"",
+    ),
+    (
+        TRUNK,
+        "targets = [\"198.51.100.20:5060;udp\"]\nmode = §\"gin\"\n",
+        "E0004",
+        "gin = \"require\"",
+    ),
+    (
         TRUNK,
         "targets = [\"198.51.100.20:5060;udp\"]\nregister = { §registrar = \"sip:telco.example\", aor = \"sip:+15550100@telco.example\" }\n",
         "E0004",
@@ -461,6 +491,20 @@ fn every_seeded_mistake_is_told_at_its_place_with_its_code_and_what_to_write() {
         wrong.join("\n\n")
     );
     assert!(count >= 60, "{count}");
+}
+
+#[test]
+fn what_follows_from_a_misspelt_preset_is_not_told() {
+    let one = |from: &str, to: &str| {
+        let told = broken(&BASE.replacen(from, to, 1));
+        let texts: Vec<String> = told.errors.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.len(), 1, "{to}: {texts:#?}");
+        assert!(texts[0].contains("preset \""), "{texts:#?}");
+    };
+    one("preset = \"teams\"", "preset = \"team\"");
+    one("preset = \"teams\"", "preset = \"Teams\"");
+    let at_carrier = format!("preset = \"cariers\"\n{TRUNK}");
+    one(TRUNK, &at_carrier);
 }
 
 #[test]

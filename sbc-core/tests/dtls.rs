@@ -4,8 +4,8 @@
 use crate::world;
 
 use media_api::{
-    Command, DtlsRole, DtlsTerms, EndpointId, Event, HandshakeFault, HashFunction, Protection,
-    ProtectionWanted, SessionId, StreamIndex,
+    Command, DtlsRole, DtlsTerms, EndpointId, EndpointStats, Event, HandshakeFault, HashFunction,
+    Protection, ProtectionWanted, SessionId, SessionStats, StreamIndex, StreamStats, Suite,
 };
 use sbc_core::cause::{CauseCode, EndedBy};
 use sbc_core::input::Input;
@@ -144,6 +144,38 @@ fn each_leg_has_the_protection_of_its_trunk_and_we_begin_where_we_may() {
     let terms = terms(&call.shard);
     assert_eq!((terms.role, &terms.tls_id[..]), (DtlsRole::Active, ONE));
     assert_eq!(terms.fingerprints[0].digest(), [0xaa; 32]);
+}
+
+/// OPS-060: the relay alone knows what a handshake chose.
+#[test]
+fn the_record_has_the_suite_of_each_leg_whichever_way_its_keys_come() {
+    let mut call = answered();
+    let endpoint = |endpoint, suite| EndpointStats {
+        endpoint,
+        streams: vec![StreamStats {
+            suite,
+            ..StreamStats::default()
+        }],
+    };
+    let agreed = Some(Suite::AesCm128HmacSha1_80);
+    call.shard.stats = Some(SessionStats {
+        endpoints: vec![
+            endpoint(CALLER, Some(Suite::AeadAes128Gcm)),
+            endpoint(CALLEE, agreed),
+        ],
+    });
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    let bye = call.shard.next_request(Method::Bye).message;
+    call.shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    call.shard.settles();
+    let media = &call.shard.records[0].media;
+    let suites: Vec<_> = media.iter().map(|own| own.srtp_suite).collect();
+    assert_eq!(
+        suites,
+        [Some("AEAD_AES_128_GCM"), agreed.map(Suite::name)],
+        "{media:#?}"
+    );
 }
 
 #[test]

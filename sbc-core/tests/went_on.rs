@@ -399,6 +399,33 @@ fn only_calls_of_which_nothing_is_kept_end_with_the_process() {
 }
 
 #[test]
+fn a_call_that_was_over_and_is_still_kept_ends_without_another_record() {
+    let call = Call::new();
+    let kept = call.shard.kept.values().next().expect("it is kept");
+    let found = Found::read(kept.octets(), true).expect("a call");
+    let mut shard = Shard::with(config());
+    shard.apply(Input::Found(Box::new(found.over())));
+    // Who was not told before the process ended is told now.
+    for _ in 0..2 {
+        let bye = shard.next_request(Method::Bye).message;
+        let gone = response(&bye, "481 Call/Transaction Does Not Exist", "", "", "");
+        match String::from_utf8_lossy(&bye.request_uri()).contains("198.51.100.") {
+            true => shard.carrier_says(&gone),
+            false => shard.teams_says(&gone),
+        }
+    }
+    shard.pass(seconds(60));
+    assert!(shard.records.is_empty(), "{:?}", shard.records);
+    let is_told = |what: &Happened| matches!(what, Happened::Restored(_) | Happened::Ended(_));
+    assert!(!shard.happened.iter().any(is_told));
+    let is_released =
+        |own: &MediaCommand| matches!(own, MediaCommand::Release { endpoint: None, .. });
+    assert!(shard.media.iter().any(is_released));
+    assert!(shard.kept.is_empty());
+    assert_eq!(shard.core.census().calls, 0);
+}
+
+#[test]
 fn octets_that_are_no_call_are_refused_in_words_and_keys_are_never_printed() {
     let call = Call::new();
     let kept = call.shard.kept.values().next().expect("it is kept").clone();

@@ -1,14 +1,16 @@
 //! Who shows a certificate at the interface over the network, and whether it is believed (SEC-150).
 
+use super::revoked::{Lists, Unrevoked};
 use crate::config::read_roots;
 use crate::daemon::Daemon;
 use crate::daemon::net::tls::provider;
+use crate::sink::log::Log;
 use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use sbc_core::config::Subject;
+use sbc_core::config::{FileFault, RevokedFiles, Subject};
 use std::sync::{Arc, Mutex, PoisonError};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -34,16 +36,20 @@ impl Authorities {
         if let Some(made) = made.as_ref().filter(|made| made.generation == generation) {
             return made.verifier.clone();
         }
-        let path = loaded.shell.api_clients.authorities.as_deref();
-        let verifier = path.and_then(|path| match reading(path) {
-            Ok(verifier) => Some(verifier),
+        let clients = &loaded.shell.api_clients;
+        let log = &daemon.sinks().log;
+        let made_of = |path: &String| match believed(path, clients.revoked.as_ref(), true, log) {
+            Ok(believed) => Some(believed),
             Err(why) => {
-                let text = "no certificate of a client is believed until the file of client_ca can be read and is reloaded";
-                let line = daemon.sinks().log.error("api_client_ca", text);
+                let text = "no certificate of a client is believed until the files of client_ca and crl can be read and \
+                            are reloaded";
+                let line = log.error("api_client_ca", text);
                 line.with("file", path).with("why", why).send();
                 None
             }
-        });
+        };
+        let (verifier, lists) = clients.authorities.as_ref().and_then(made_of).unzip();
+        daemon.client_lists().set("api", lists.flatten().as_ref());
         *made = Some(Made {
             generation,
             verifier: verifier.clone(),
@@ -52,12 +58,36 @@ impl Authorities {
     }
 }
 
-fn reading(path: &str) -> Result<Arc<dyn ClientCertVerifier>, String> {
-    let (roots, _) = read_roots(path).map_err(|fault| format!("{fault:?}"))?;
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-        .allow_unauthenticated()
-        .build()
-        .map_err(|why| why.to_string())
+/// Who believes clients, and the lists that it looks at.
+pub(super) type Believed = (Arc<dyn ClientCertVerifier>, Option<Arc<Lists>>);
+
+/// Believes whoever shows a certificate that these roots have issued and no list names; who shows none may come as well,
+/// or not.
+pub(super) fn believed(
+    path: &str,
+    revoked: Option<&RevokedFiles>,
+    admits_others: bool,
+    log: &Log,
+) -> Result<Believed, String> {
+    let (roots, _) = read_roots(path).map_err(|fault| match fault {
+        FileFault::Unreadable(why) | FileFault::Unusable(why) => format!("{path}: {why}"),
+    })?;
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    let clients = match admits_others {
+        true => clients.allow_unauthenticated(),
+        false => clients,
+    };
+    let authorities = clients.build().map_err(|why| format!("{path}: {why}"))?;
+    let Some(files) = revoked else {
+        return Ok((authorities, None));
+    };
+    let lists = Lists::of(files, log.clone());
+    let lists = lists.map_err(|why| format!("{}: {why}", files.lists))?;
+    let unrevoked = Unrevoked {
+        authorities,
+        lists: Arc::clone(&lists),
+    };
+    Ok((Arc::new(unrevoked), Some(lists)))
 }
 
 /// The subject of a certificate that was believed.

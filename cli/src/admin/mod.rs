@@ -37,6 +37,7 @@ mod presence;
 pub(crate) mod rates;
 mod records;
 mod relations;
+pub(crate) mod revoked;
 pub(crate) mod routes;
 mod security;
 mod shape;
@@ -49,10 +50,9 @@ mod transfer;
 mod trunks;
 mod who;
 
-use crate::config::read_roots;
 use crate::daemon::Daemon;
 use crate::daemon::net::bind_advice;
-use crate::daemon::net::tls::provider;
+use crate::sink::log::Log;
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::DefaultBodyLimit;
@@ -64,11 +64,9 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use rustls::server::WebPkiClientVerifier;
-use rustls::server::danger::ClientCertVerifier;
-use sbc_core::config::{ApiListen, FileFault, MetricsListen};
+use certificate::{Believed, believed};
+use sbc_core::config::{ApiListen, MetricsListen};
 use sbc_core::id::TlsContextName;
-use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -226,29 +224,22 @@ pub struct Doors {
 struct FigureDoor {
     tcp: TcpListener,
     /// Whose certificate it shows, and whose it wants to see.
-    tls: Option<(TlsContextName, Option<Arc<dyn ClientCertVerifier>>)>,
+    tls: Option<(TlsContextName, Option<Believed>)>,
 }
 
 impl FigureDoor {
-    async fn open(wanted: &MetricsListen) -> io::Result<Self> {
+    async fn open(wanted: &MetricsListen, log: &Log) -> io::Result<Self> {
         let clients = match &wanted.client_ca {
-            Some(path) => Some(clients(path)?),
+            Some(path) => {
+                let believed = believed(path, wanted.revoked.as_ref(), false, log);
+                Some(believed.map_err(io::Error::other)?)
+            }
             None => None,
         };
         let tls = wanted.tls.clone().map(|context| (context, clients));
         let tcp = TcpListener::bind(wanted.address).await?;
         Ok(Self { tcp, tls })
     }
-}
-
-/// Whoever shows a certificate that one of these roots has issued.
-fn clients(path: &str) -> io::Result<Arc<dyn ClientCertVerifier>> {
-    let unusable = |why: &dyn Display| io::Error::other(format!("client_ca {path}: {why}"));
-    let (roots, _) = read_roots(path).map_err(|fault| match fault {
-        FileFault::Unreadable(why) | FileFault::Unusable(why) => unusable(&why),
-    })?;
-    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
-    clients.build().map_err(|why| unusable(&why))
 }
 
 impl Doors {
@@ -260,11 +251,12 @@ impl Doors {
         socket: &Path,
         metrics: Option<&MetricsListen>,
         network: Option<&ApiListen>,
+        log: &Log,
     ) -> Result<Self, Vec<AdminFault>> {
         let mut faults = Vec::new();
         let unix = OperatorSocket::bind(socket).await;
         let metrics = match metrics {
-            Some(wanted) => match FigureDoor::open(wanted).await {
+            Some(wanted) => match FigureDoor::open(wanted, log).await {
                 Ok(door) => Some(door),
                 Err(why) => {
                     let address = wanted.address;
@@ -354,6 +346,9 @@ impl Admin {
             let ends = stopped.clone();
             tasks.push(match tls {
                 Some((context, clients)) => {
+                    let (clients, lists) = clients.unzip();
+                    let lists = lists.flatten();
+                    daemon.client_lists().set("metrics", lists.as_ref());
                     let daemon = Arc::downgrade(daemon);
                     let told = is_not_believed(Weak::clone(&daemon));
                     let identity = move || {

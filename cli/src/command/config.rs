@@ -25,27 +25,10 @@ pub enum Configuration {
     },
     /// Print what the files on disk would change of what is in use; or what has changed since a generation, or between
     /// two, as a unified diff without secrets
-    Diff {
-        /// Since this generation
-        from: Option<u64>,
-        /// Until this one, instead of the one in use
-        to: Option<u64>,
-        /// The daemon
-        #[command(flatten)]
-        connection: Connection,
-    },
+    Diff(Between),
     /// Take an earlier configuration into use again. The files on disk stay as they are: until they are changed or
     /// reloaded, a restart uses the same one
-    Rollback {
-        /// Its number; the one before that in use if it is not given
-        generation: Option<u64>,
-        /// Do not ask
-        #[arg(long)]
-        yes: bool,
-        /// The daemon
-        #[command(flatten)]
-        connection: Connection,
-    },
+    Rollback(Back),
     /// Print the SQL that makes the table which call records go to ([cdr.ship] with a URL of PostgreSQL)
     Table {
         /// Main file; conf.d/*.toml beside it belong to it
@@ -58,6 +41,31 @@ pub enum Configuration {
         #[command(flatten)]
         connection: Connection,
     },
+}
+
+/// What is compared.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Between {
+    /// Since this generation
+    pub from: Option<u64>,
+    /// Until this one, instead of the one in use
+    pub to: Option<u64>,
+    /// The daemon
+    #[command(flatten)]
+    pub connection: Connection,
+}
+
+/// Which configuration is used again.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Back {
+    /// Its number; the one before that in use if it is not given
+    pub generation: Option<u64>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// The daemon
+    #[command(flatten)]
+    pub connection: Connection,
 }
 
 /// Arguments of `causeway config show`.
@@ -86,16 +94,16 @@ pub fn run(command: &Configuration, out: &mut dyn Write) -> io::Result<u8> {
     let arguments = match command {
         Configuration::Show(arguments) => arguments,
         Configuration::History { connection } => return history(connection, out),
-        Configuration::Diff {
+        Configuration::Diff(Between {
             from,
             to,
             connection,
-        } => return diff(*from, *to, connection, out),
-        Configuration::Rollback {
+        }) => return diff(*from, *to, connection, out),
+        Configuration::Rollback(Back {
             generation,
             yes,
             connection,
-        } => {
+        }) => {
             let which = match generation {
                 Some(generation) => format!("generation {generation}"),
                 None => "the configuration before".to_owned(),

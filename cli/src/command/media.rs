@@ -1,6 +1,7 @@
 //! `causeway media`: the relay as a process of its own, for the daemon or for a SIP proxy that speaks the ng protocol.
 
 use crate::command::exit;
+use crate::daemon::confine::Plan;
 use crate::daemon::health::{Stuck, stuck_media};
 use crate::daemon::notify;
 use crate::daemon::run::FAILED;
@@ -8,6 +9,7 @@ use crate::daemon::secrecy;
 use crate::ng::{Fault, Interface, Options, Service};
 use clap::{Args, ValueEnum};
 use media_relay::{Backend, Host, HostOptions, RelayConfig, Runs};
+use sbc_core::config::Confinement;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -51,6 +53,17 @@ pub struct Alone {
     /// Seconds after which a call ends whose parties have both sent nothing; 0 keeps it
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u32,
+    /// What the relay takes from itself at its start: files and calls of the kernel that it never needs; to the log of
+    /// the kernel alone, for calls; or nothing
+    #[arg(long, value_enum, default_value_t = Confined::On)]
+    confinement: Confined,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Confined {
+    On,
+    Log,
+    Off,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -78,6 +91,7 @@ pub fn run(arguments: &Alone, out: &mut dyn Write) -> io::Result<u8> {
     for lacking in secrecy::keep() {
         eprintln!("causeway media: {lacking}");
     }
+    confine(arguments);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = arguments.workers.map_or(cores, usize::from);
     match (&arguments.socket, arguments.ng) {
@@ -85,6 +99,25 @@ pub fn run(arguments: &Alone, out: &mut dyn Write) -> io::Result<u8> {
         (None, Some(ng)) => serve_proxy(ng, workers, arguments, out),
         // The parser asks for one of them.
         (None, None) => Ok(exit::USAGE),
+    }
+}
+
+/// Takes from this process what a relay never needs (SEC-141), before there is another thread.
+fn confine(arguments: &Alone) {
+    let wish = match arguments.confinement {
+        Confined::On => Confinement::On,
+        Confined::Log => Confinement::Log,
+        Confined::Off => Confinement::Off,
+    };
+    // Whether media of a daemon pass by the kernel is heard from that.
+    let may_load = arguments.socket.is_some() || arguments.backend != Wanted::Socket;
+    let plan = Plan::of_relay(wish, arguments.socket.as_deref(), may_load);
+    let because = &plan.hold().because;
+    if !because.is_empty() {
+        eprintln!(
+            "causeway media: not confined as it was meant, which a newer kernel or another container runtime can do: {}",
+            because.join("; ")
+        );
     }
 }
 

@@ -49,19 +49,7 @@ pub enum Calls {
     },
     /// Print the ladder of a call, also for programs (--output), wikis and browsers
     #[command(visible_alias = "ladder")]
-    Trace {
-        /// The call, or the first or last digits of its identifier
-        id: String,
-        /// Print every message in full
-        #[arg(long)]
-        text: bool,
-        /// As a page for a browser, without scripts
-        #[arg(long, conflicts_with = "mermaid")]
-        html: bool,
-        /// As a sequence diagram of Mermaid
-        #[arg(long, conflicts_with = "text")]
-        mermaid: bool,
-    },
+    Trace(Trace),
     /// Write the messages of a call that goes on or was kept as pcapng, decrypted and without secrets
     Pcap {
         /// The call, or the first or last digits of its identifier
@@ -82,6 +70,22 @@ pub enum Calls {
     },
     /// Call a number in the place of one party of a call, and say what comes of it
     Transfer(Transfer),
+}
+
+/// Whose ladder, and how it is printed.
+#[derive(Args, Clone, Debug)]
+pub struct Trace {
+    /// The call, or the first or last digits of its identifier
+    pub id: String,
+    /// Print every message in full
+    #[arg(long)]
+    pub text: bool,
+    /// As a page for a browser, without scripts
+    #[arg(long, conflicts_with = "mermaid")]
+    pub html: bool,
+    /// As a sequence diagram of Mermaid
+    #[arg(long, conflicts_with = "text")]
+    pub mermaid: bool,
 }
 
 /// Which records are looked for. What is not said may be anything.
@@ -194,12 +198,12 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
             })
         }
         Calls::Show { id, messages } => show(to, id, *messages, out),
-        Calls::Trace {
+        Calls::Trace(Trace {
             id,
             text,
             html,
             mermaid,
-        } => {
+        }) => {
             let form = match (*html, *mermaid) {
                 (true, _) => "html",
                 (false, true) => "mermaid",

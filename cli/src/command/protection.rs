@@ -3,6 +3,7 @@
 use super::exit;
 use super::node::{Connection, again, get, plain, quoted, remove, table};
 use super::sure::{Stake, is_meant};
+use super::token::Made;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -65,6 +66,8 @@ pub struct How {
 /// What to do with tokens.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Tokens {
+    /// Make one: the same as token NAME
+    Create(Made),
     /// List who has a token, with which role, until when, and whether it is good
     List {
         /// Where the daemon listens
@@ -183,6 +186,7 @@ pub fn acl(command: &Acl, to: &Connection, out: &mut dyn Write) -> io::Result<u8
 /// If the output cannot be written.
 pub fn tokens(command: &Tokens, out: &mut dyn Write) -> io::Result<u8> {
     match command {
+        Tokens::Create(made) => super::token::run(made, out),
         Tokens::List { connection } => get(connection, "/tokens", out, |answer, out| {
             let columns = ["name", "role", "expires", "state"];
             match rows(answer) {

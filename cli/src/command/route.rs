@@ -10,7 +10,7 @@ use sbc_core::sip::Message;
 use sbc_core::time::UnixTime;
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -38,6 +38,9 @@ pub struct Test {
     /// Further header of the call; may be given several times
     #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
+    /// File with further headers of the call, one a line, such as the head of an INVITE
+    #[arg(long = "headers", value_name = "FILE")]
+    pub headers_file: Option<PathBuf>,
     /// Codec that is offered; may be given several times
     #[arg(long = "codec", value_name = "NAME")]
     pub codecs: Vec<String>,
@@ -71,7 +74,14 @@ pub fn test(arguments: &Test, out: &mut dyn Write) -> io::Result<u8> {
             return Ok(exit::of_refused(&arguments.config));
         }
     };
-    let call = match described(arguments) {
+    let more = match arguments.headers_file.as_deref().map(lines_of).transpose() {
+        Ok(more) => more.unwrap_or_default(),
+        Err(why) => {
+            eprintln!("causeway: {why}");
+            return Ok(exit::USAGE);
+        }
+    };
+    let call = match described(arguments, &more) {
         Ok(call) => call,
         Err(header) => {
             eprintln!(
@@ -113,9 +123,36 @@ pub(crate) fn moment(text: &str) -> Result<UnixTime, String> {
         .ok_or_else(|| "write such as 2027-03-26T08:00:00Z or 2027-03-26T09:00:00+01:00".to_owned())
 }
 
-fn described(arguments: &Test) -> Result<CallIn, &str> {
+/// Octets of a file with headers.
+const MOST: u64 = 64 * 1024;
+
+/// The headers of a file, one a line; those of a message end at its first empty line, and a request line is none of them.
+fn lines_of(path: &Path) -> Result<Vec<String>, String> {
+    let unreadable = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let facts = std::fs::metadata(path).map_err(|why| unreadable(&why))?;
+    if facts.len() > MOST {
+        return Err(unreadable(&"it is larger than 64 KiB"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|why| unreadable(&why))?;
+    let mut all: Vec<String> = Vec::new();
+    let lines = text.trim_start().lines();
+    for line in lines.take_while(|line| !line.trim().is_empty()) {
+        match (line.strip_prefix([' ', '\t']), all.last_mut()) {
+            // Folded.
+            (Some(rest), Some(before)) => {
+                before.push(' ');
+                before.push_str(rest.trim());
+            }
+            _ if line.trim_end().ends_with(" SIP/2.0") => {}
+            _ => all.push(line.trim().to_owned()),
+        }
+    }
+    Ok(all)
+}
+
+fn described<'a>(arguments: &'a Test, more: &'a [String]) -> Result<CallIn, &'a str> {
     let mut headers = Vec::new();
-    for line in &arguments.headers {
+    for line in arguments.headers.iter().chain(more) {
         headers.push(parse_header(line).ok_or(line.as_str())?);
     }
     Ok(CallIn {
@@ -250,4 +287,22 @@ pub(crate) fn as_json(played: &Played) -> serde_json::Value {
         "refusal": refusal,
         "dropped": played.dropped.map(|why| why.as_str()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_of_a_file_are_its_lines_up_to_the_first_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("invite");
+        let text = "INVITE sip:+15550100@example.com SIP/2.0\r\nX-A: one,\r\n  two\r\nX-B: three\r\n\r\nv=0\r\n";
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(lines_of(&path).unwrap(), ["X-A: one, two", "X-B: three"]);
+        std::fs::write(&path, vec![b'x'; 65_537]).unwrap();
+        assert!(lines_of(&path).unwrap_err().contains("64 KiB"));
+        let why = lines_of(&folder.path().join("none")).unwrap_err();
+        assert!(why.contains("none: "), "{why}");
+    }
 }

@@ -17,7 +17,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
 
 /// Certificates that were revoked, by issuer and serial number.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Revoked {
     certificates: HashSet<(Vec<u8>, Vec<u8>)>,
     /// When the last of the lists was made, and when the first should be replaced, in seconds since 1970.

@@ -4,7 +4,7 @@
 
 use super::net::Net;
 use super::net::tls::{TlsContext, TlsStore};
-use crate::sink::log::{Level, Log};
+use crate::sink::log::{Level, Log, wall_clock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, interval_at};
 
@@ -40,11 +40,26 @@ fn warn_of_lists(context: &TlsContext, now: i64, log: &Log) {
         return;
     };
     let text = "a list of revoked certificates of peers is too old: what was revoked since is not known; write \
-                a newer one to the file of crl and reload";
+                a newer one to the file of crl";
     log.warn("crl_expiry", text)
         .with("context", context.name())
         .with("days_over", (now - until).div_euclid(86_400))
         .send();
+}
+
+/// What to say of identities whose lists of revoked certificates are too old now.
+pub fn old_lists(tls: &TlsStore) -> Vec<String> {
+    let now = i64::try_from(wall_clock().as_micros() / 1_000_000).unwrap_or(i64::MAX);
+    let old = tls.iter().filter_map(|context| {
+        let until = context.lists_until().filter(|until| *until < now)?;
+        let days = (now - until).div_euclid(86_400);
+        Some(format!(
+            "tls \"{}\": its crl should have been replaced {days} days ago: what was revoked since is not known; fetch \
+             it again",
+            context.name()
+        ))
+    });
+    old.collect()
 }
 
 fn warn_of(context: &TlsContext, now: i64, log: &Log) {

@@ -3,6 +3,7 @@
 use super::inbox::Inboxes;
 use super::media::Plane;
 use crate::sink::Sinks;
+use crate::sink::cdr::Cdr;
 use media_api::Command;
 use sbc_core::id::{CallId, ShardId};
 use sbc_core::input::Input;
@@ -10,10 +11,12 @@ use sbc_core::kept::Found;
 use std::collections::HashSet;
 
 /// Gives each call that was left to its shard, before the shard can hear of it. What nobody can go on with is given back
-/// to the relay, and has its record from the journal. Returns the calls that go on.
+/// to the relay, and has its record from the journal; what had ended and was still kept only ends. Returns the calls that go on.
 pub fn take_up(relay: &Plane, inboxes: &Inboxes, sinks: &Sinks) -> HashSet<CallId> {
     let mut all = HashSet::new();
-    let mut lost = 0_u64;
+    let (mut lost, mut ended) = (0_u64, 0_u64);
+    // Whoever is killed may have told the journal, and not yet the relay.
+    let over = sinks.cdr.as_ref().map(Cdr::over).unwrap_or_default();
     for kept in relay.take_up() {
         let session = kept.session;
         let shard = ShardId(u8::try_from(session.shard()).unwrap_or(u8::MAX));
@@ -30,13 +33,15 @@ pub fn take_up(relay: &Plane, inboxes: &Inboxes, sinks: &Sinks) -> HashSet<CallI
         let inbox = inbox.ok_or_else(|| format!("there is no shard {} any more", shard.0));
         let taken = found.and_then(|found| {
             let call = found.call();
-            let found = Input::Found(Box::new(found));
-            let pushed = inbox?.push(found);
+            let is_over = over.contains(&call);
+            let found = if is_over { found.over() } else { found };
+            let pushed = inbox?.push(Input::Found(Box::new(found)));
             let pushed = pushed.map_err(|_| "its shard has ended".to_owned());
-            pushed.map(|()| call)
+            pushed.map(|()| (call, is_over))
         });
         match taken {
-            Ok(call) => drop(all.insert(call)),
+            Ok((_, true)) => ended += 1,
+            Ok((call, false)) => drop(all.insert(call)),
             Err(why) => {
                 lost += 1;
                 relay.command(Command::Release {
@@ -54,10 +59,13 @@ pub fn take_up(relay: &Plane, inboxes: &Inboxes, sinks: &Sinks) -> HashSet<CallI
         }
     }
     relay.taken_up();
-    if !all.is_empty() || lost > 0 {
+    if !all.is_empty() || lost > 0 || ended > 0 {
         let text = "calls of the process before this one go on";
         let line = sinks.log.info("calls_restored", text);
-        line.with("calls", all.len()).with("lost", lost).send();
+        line.with("calls", all.len())
+            .with("lost", lost)
+            .with("ended", ended)
+            .send();
     }
     all
 }

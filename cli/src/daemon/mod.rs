@@ -27,6 +27,7 @@ pub mod notify;
 pub mod poller;
 pub mod protection;
 pub mod reach;
+mod relisted;
 pub mod reload;
 pub mod renewed;
 pub mod resolver;
@@ -39,6 +40,7 @@ mod strain;
 pub mod test_names;
 mod unrecorded;
 
+use crate::admin::revoked::AllLists;
 use crate::admin::{Admin, AdminFault, Doors};
 use crate::graph::presence;
 use crate::notices::{Notices, Served};
@@ -181,6 +183,8 @@ pub struct Daemon {
     awaited: Awaited,
     protection: Arc<Protection>,
     keys: keys::Noted,
+    client_lists: AllLists,
+    unread_lists: relisted::Unread,
     presence: presence::Watch,
     test_names: Arc<TestNames>,
     closed: ClosedTrunks,
@@ -296,7 +300,8 @@ impl Daemon {
             log.clone(),
         );
         // Everything is tried before anything is told: one start shows all that is to be mended.
-        let (opened, doors, door) = open(&net, &loaded).await.map_err(StartFault::Places)?;
+        let places = open(&net, &loaded, &log).await;
+        let (opened, doors, door) = places.map_err(StartFault::Places)?;
         let (cdr, records) = records(&loaded, &metrics, &log)?;
         let kept = state.keeping("what peers have registered", Keeper::start);
         let kept = kept.unwrap_or_default();
@@ -431,6 +436,8 @@ impl Daemon {
             awaited: Awaited::default(),
             protection,
             keys: keys::Noted::default(),
+            client_lists: AllLists::default(),
+            unread_lists: relisted::Unread::default(),
             resolver,
             health: Health::new(
                 shards
@@ -611,12 +618,27 @@ impl Daemon {
         &self.sinks
     }
 
-    /// What is wrong with the disk: calls go on, but records wait or something will not outlive a restart.
+    /// What is wrong although calls go on: records wait, something will not outlive a restart, or lists of revoked
+    /// certificates are too old.
     pub fn degraded(&self) -> Vec<String> {
         let records = self.sinks.cdr.as_ref().and_then(Cdr::trouble);
         let all = records.into_iter().chain(self.without.clone());
         let all = all.chain(self.sinks.ship.trouble());
-        all.chain(self.sinks.hep.troubles()).collect()
+        let all = all.chain(self.sinks.hep.troubles());
+        let lists = expiry::old_lists(&self.net.identities());
+        all.chain(lists)
+            .chain(self.unread_lists.troubles())
+            .chain(self.client_lists.troubles())
+            .collect()
+    }
+
+    fn unread_lists(&self) -> &relisted::Unread {
+        &self.unread_lists
+    }
+
+    /// Lists of revoked certificates of those who use our interface.
+    pub(crate) fn client_lists(&self) -> &AllLists {
+        &self.client_lists
     }
 
     /// What Microsoft tells without being asked.
@@ -760,12 +782,14 @@ fn start_shard(
 async fn open(
     net: &Net,
     loaded: &Loaded,
+    log: &Log,
 ) -> Result<(Opened, Doors, Option<TcpListener>), Vec<PlaceFault>> {
     let listeners = net.open(&loaded.config);
     let doors = Doors::open(
         Path::new(&loaded.shell.api),
         loaded.shell.metrics.as_ref(),
         loaded.shell.api_listen.as_ref(),
+        log,
     )
     .await;
     let mut faults: Vec<PlaceFault> = media::unusable(loaded)

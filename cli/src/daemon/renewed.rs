@@ -8,9 +8,9 @@
 //!
 //! [`Awaited`]: super::awaited::Awaited
 
-use super::Daemon;
 use super::net::tls::{TlsContext, TlsStore};
 use super::net::{Kept, Words};
+use super::{Daemon, relisted};
 use crate::sink::log::wall_clock;
 use crate::sink::news::Kind;
 use sbc_core::config::{Config, Secret, TlsFiles};
@@ -30,7 +30,7 @@ const AGAIN: Duration = Duration::from_secs(3_600);
 
 /// What the file system says of a file.
 #[derive(Clone, Copy, PartialEq)]
-struct Mark {
+pub(crate) struct Mark {
     /// Device, number, and length.
     place: (u64, u64, u64),
     /// When its content was changed, with nanoseconds.
@@ -56,6 +56,7 @@ struct Known {
 /// Looks at the files of every identity, again and again, as long as the daemon lives.
 pub async fn watch(daemon: Weak<Daemon>, every: Duration) {
     let mut known = BTreeMap::new();
+    let mut lists = relisted::Seen::new();
     let mut looks = interval(every);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let Some(proxies) = daemon.upgrade().map(|own| Arc::clone(&own.sinks().proxies)) else {
@@ -69,6 +70,10 @@ pub async fn watch(daemon: Weak<Daemon>, every: Duration) {
         let Some(daemon) = daemon.upgrade() else {
             return;
         };
+        if !is_answer {
+            daemon.net().retire_aged();
+            lists = relisted::look(&daemon, lists).await;
+        }
         let answered = daemon.awaited().answered(&proxies);
         if is_answer && answered.is_empty() {
             continue;
@@ -180,15 +185,17 @@ fn look(
     looked
 }
 
+/// What is said of a file now.
+pub(crate) fn mark(path: &str) -> Option<Mark> {
+    let facts = fs::metadata(path).ok()?;
+    Some(Mark {
+        place: (facts.dev(), facts.ino(), facts.len()),
+        changed: (facts.mtime(), facts.mtime_nsec()),
+        access: (facts.mode(), facts.uid(), facts.gid()),
+    })
+}
+
 fn marks(files: &TlsFiles) -> Marks {
-    let mark = |path: &str| {
-        let facts = fs::metadata(path).ok()?;
-        Some(Mark {
-            place: (facts.dev(), facts.ino(), facts.len()),
-            changed: (facts.mtime(), facts.mtime_nsec()),
-            access: (facts.mode(), facts.uid(), facts.gid()),
-        })
-    };
     let key = match &files.key {
         Secret::File(path) => mark(path),
         // These are what they were at the start of the daemon.
@@ -400,6 +407,7 @@ mod tests {
             min: TlsVersion::V1_2,
             allow_wildcard: false,
             drain: None,
+            max_age: None,
             revoked: None,
             issued_for: None,
         };

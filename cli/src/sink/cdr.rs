@@ -38,7 +38,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -77,6 +77,8 @@ struct Shared {
     trouble: Arc<Mutex<Option<String>>>,
     /// What was sent of it and could not be written down.
     owed: Owed,
+    /// Calls of the run before that are over, by what was found at the start.
+    over: Arc<Mutex<HashSet<CallId>>>,
     /// Whether nothing is written although it must be.
     refuses: Arc<watch::Sender<bool>>,
 }
@@ -154,6 +156,7 @@ impl Cdr {
             urgent: Arc::default(),
             trouble: Arc::default(),
             owed: Owed::default(),
+            over: Arc::default(),
             refuses: Arc::default(),
         };
         let mut writer = Writer::new(spool.clone(), shared.clone(), forcer);
@@ -197,6 +200,12 @@ impl Cdr {
     /// What was sent of the spool and could not be written down: for whoever sends.
     pub fn owed(&self) -> Owed {
         self.shared.owed.clone()
+    }
+
+    /// Calls that had ended in the run before: they have their records, or get them now, whatever else is left of them.
+    /// To be asked once.
+    pub fn over(&self) -> HashSet<CallId> {
+        std::mem::take(&mut self.shared.over())
     }
 
     /// Of the calls that were up when the last daemon ended these go on; the others have their records now.
@@ -284,8 +293,12 @@ impl Shared {
             .send();
     }
 
-    fn trouble(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn over(&self) -> MutexGuard<'_, HashSet<CallId>> {
+        self.over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -354,7 +367,15 @@ impl Writer {
         let closed = spool.mend_closed();
         let (mut journal, lost) = Journal::open(spool.directory())?;
         self.unforced.extend(closed);
-        self.held.add(journal.recorded());
+        let recorded = journal.recorded();
+        if self.goes_on.is_none() {
+            // Nobody goes on with these, even if the relay has not heard that they are over.
+            let ended = lost.iter().filter(|one| one.had_ended).map(|one| one.call);
+            let over = std::mem::take(&mut journal.over).into_iter();
+            let all = over.chain(recorded.iter().copied()).chain(ended);
+            self.shared.over().extend(all);
+        }
+        self.held.add(recorded);
         self.files = Some((spool, journal));
         self.found = lost;
         self.settle_found();
@@ -367,8 +388,8 @@ impl Writer {
         let Some(goes_on) = &self.goes_on else {
             return;
         };
-        // One that had ended before is none that anybody goes on with.
-        let is_lost = |one: &Lost| one.had_ended || !goes_on.contains(&one.call);
+        // One that goes on although it had ended, as the disk could not be read in time, has its record from the core.
+        let is_lost = |one: &Lost| !goes_on.contains(&one.call);
         let mut lost = std::mem::take(&mut self.found);
         lost.retain(is_lost);
         for one in &lost {

@@ -6,7 +6,7 @@
 //! what is then dropped for the sake of the other side (no path, its direction, its payload types)
 //! is in both figures.
 
-use crate::{EndpointId, QualityStats};
+use crate::{EndpointId, QualityStats, Suite};
 use std::borrow::Cow;
 use std::net::SocketAddr;
 
@@ -65,6 +65,8 @@ pub struct StreamStats {
     pub source: Option<SocketAddr>,
     /// Encoding last forwarded, as in `a=rtpmap`.
     pub codec: Option<Cow<'static, str>>,
+    /// SRTP suite under which it is sent, or was last: the one that was agreed, or that a handshake chose.
+    pub suite: Option<Suite>,
     /// How good it was.
     pub quality: QualityStats,
 }

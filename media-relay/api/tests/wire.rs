@@ -229,6 +229,7 @@ fn stats() -> SessionStats {
         dropped,
         source: Some(address("192.0.2.1:5")),
         codec: Some(Cow::Borrowed("opus")),
+        suite: Some(Suite::AeadAes128Gcm),
         quality,
         ..StreamStats::default()
     };

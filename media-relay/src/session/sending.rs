@@ -5,7 +5,7 @@
 
 use super::stream::Stream;
 use crate::srtp::{MOST_REPORTS, Print, Sender, Wear};
-use media_api::{CryptoKey, DropReason};
+use media_api::{CryptoKey, DropReason, Suite};
 
 /// Keys whose ciphers are kept, if no more are in use at once.
 const MOST_SENDERS: usize = 4;
@@ -216,6 +216,12 @@ impl Stream {
         self.outgoing.packets += 1;
         self.count_sent(plain_bytes);
         Ok(length)
+    }
+
+    /// The suite that what is sent now is protected with; none in clear, and before there are keys.
+    pub(super) fn sends_under(&self) -> Option<Suite> {
+        let context = self.senders.get(self.faces.last()?.own.now?)?;
+        Some(context.key.suite())
     }
 
     /// Protects a compound RTCP packet if this stream's peer wants that; `None` if it cannot be.

@@ -97,9 +97,10 @@ pub(super) struct Stream {
     pub(super) is_quiet: bool,
     /// What came since the agreement consists of.
     pub(super) air: Air,
-    /// Codec and source as they were when faces last changed, for figures asked for later.
+    /// Codec, source and suite as they were when faces last changed, for figures asked for later.
     codec: Option<Cow<'static, str>>,
     source: Option<SocketAddr>,
+    suite: Option<Suite>,
     pub(super) received_packets: u64,
     received_bytes: u64,
     sent_packets: u64,
@@ -231,6 +232,7 @@ impl Stream {
             air: Air::default(),
             codec: None,
             source: None,
+            suite: None,
             received_packets: 0,
             received_bytes: 0,
             sent_packets: 0,
@@ -905,6 +907,7 @@ impl Stream {
             dropped: self.dropped,
             source: self.pinned_source(),
             codec: self.codec_name(),
+            suite: self.sends_under().or(self.suite),
             quality: self.quality(wall),
         }
     }
@@ -949,6 +952,7 @@ impl Stream {
     fn remember(&mut self) {
         self.codec = self.codec_name();
         self.source = self.pinned_source();
+        self.suite = self.sends_under().or(self.suite);
     }
 
     fn codec_name(&self) -> Option<Cow<'static, str>> {

@@ -68,9 +68,10 @@ impl Call {
         let is_srtp = agreed.is_some_and(|own| !matches!(own.protection, Protection::None));
         let srtp_suite = agreed.and_then(|own| match &own.protection {
             Protection::Sdes { local, .. } => Some(local.suite().name()),
-            // Which one a handshake chose is known to the relay alone.
             Protection::None | Protection::Dtls(_) => None,
         });
+        // Which one a handshake chose is known to the relay alone.
+        let is_dtls = agreed.is_some_and(|own| matches!(own.protection, Protection::Dtls(_)));
         let is_rtp = |own: &&NegotiatedStream| own.content == Content::Rtp;
         let ptime_ms = agreed.filter(is_rtp).map(|own| own.ptime_ms);
         let dtmf = leg.and_then(Leg::digit_way);
@@ -80,7 +81,10 @@ impl Call {
             targets: is_teams.then(|| TargetsRecord::of(stream)).flatten(),
             local,
             ptime_ms,
-            srtp_suite,
+            srtp_suite: match is_dtls {
+                true => stream.suite.map(media_api::Suite::name),
+                false => srtp_suite,
+            },
             dtmf,
             ..media_record(id, is_srtp, stream)
         })

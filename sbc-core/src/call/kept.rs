@@ -294,10 +294,16 @@ impl KeptCall {
         self.legs.iter().find_map(|leg| leg.session.misfit(config))
     }
 
-    /// Ends a call that nobody can go on with: whom there is a way to hears BYE.
-    fn lost(self, cx: &mut Cx<'_>, config: &Arc<Config>, why: &str) -> Box<Record> {
-        for kept in self.legs {
-            let Some(mut session) = kept.session.take_up(cx, (self.id, kept.leg), config) else {
+    /// Parts its parties: whom there is a way to hears BYE. Who has heard one already answers that there is no such
+    /// dialog.
+    pub(crate) fn part(self, cx: &mut Cx<'_>) {
+        let config = Arc::clone(&cx.plane.config);
+        Self::part_all(self.id, self.legs, cx, &config);
+    }
+
+    fn part_all(id: CallId, legs: Vec<KeptLeg>, cx: &mut Cx<'_>, config: &Arc<Config>) {
+        for kept in legs {
+            let Some(mut session) = kept.session.take_up(cx, (id, kept.leg), config) else {
                 continue;
             };
             // Nobody would be there to take a name server's answer.
@@ -305,6 +311,11 @@ impl KeptCall {
             session.hang_up(cx, Status::REQUEST_TERMINATED, None);
             Session::forget(&session, cx);
         }
+    }
+
+    /// Ends a call that nobody can go on with.
+    fn lost(self, cx: &mut Cx<'_>, config: &Arc<Config>, why: &str) -> Box<Record> {
+        Self::part_all(self.id, self.legs, cx, config);
         let because = format!("the daemon was restarted, and cannot go on with the call: {why}");
         let answered = self.answered;
         let cause = (CauseCode::RestartLost, Because::of(because));

@@ -116,6 +116,8 @@ pub(super) struct WrittenApi {
     pub(super) audit_mandatory: Option<At<bool>>,
     pub(super) users: Vec<WrittenUser>,
     pub(super) client_ca: Option<At<String>>,
+    pub(super) crl: Option<At<String>>,
+    pub(super) crl_issuers: Option<At<String>>,
     pub(super) clients: Vec<WrittenClient>,
     pub(super) oidc: Option<WrittenOidc>,
 }
@@ -148,6 +150,8 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Collector) -> WrittenApi 
         }
     }
     let client_ca = section.text("client_ca", out);
+    let crl = section.text("crl", out);
+    let crl_issuers = section.text("crl_issuers", out);
     let clients = client::read(&mut section, out);
     let oidc = oidc::read(&mut section, out);
     section.finish(&["mtls", "users"], out);
@@ -158,6 +162,8 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Collector) -> WrittenApi 
         audit_mandatory,
         users,
         client_ca,
+        crl,
+        crl_issuers,
         clients,
         oidc,
     }

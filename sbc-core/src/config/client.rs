@@ -1,6 +1,7 @@
 //! Programs that prove who they are to the operator's interface by a certificate: `[api] client_ca`, `[[api.client]]`
 //! (SEC-150).
 
+use super::RevokedFiles;
 use super::api::ApiRole;
 use super::finding::Collector;
 use super::read::Section;
@@ -13,6 +14,8 @@ use std::fmt;
 pub struct ApiClients {
     /// File with the authorities that issue certificates of clients; `None` asks for no certificate.
     pub authorities: Option<String>,
+    /// Lists of what they have revoked; `None` looks at none.
+    pub revoked: Option<RevokedFiles>,
     /// Who is known, in the order in which they are written.
     pub known: Vec<ApiClient>,
 }

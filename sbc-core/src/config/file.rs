@@ -174,6 +174,8 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
             }
             file.metrics_tls = section.text("tls", out);
             file.metrics_client_ca = section.text("client_ca", out);
+            file.metrics_crl = section.text("crl", out);
+            file.metrics_crl_issuers = section.text("crl_issuers", out);
             file.max_series = section.number("max_series", 1_000..=1_000_000, out);
             section.finish(&[], out);
         }
@@ -435,6 +437,7 @@ fn tls(name: At<String>, mut section: Section<'_>, out: &mut Collector) -> Writt
         ),
         allow_wildcard: section.boolean("allow_wildcard_san", out),
         drain: section.parsed("drain", value::duration, out),
+        max_age: section.parsed("max_connection_age", value::duration, out),
         crl: section.text("crl", out),
         crl_issuers: section.text("crl_issuers", out),
     };

@@ -504,6 +504,14 @@ pub(super) fn did_you_mean<'k>(
     written: &str,
     known: impl IntoIterator<Item = &'k str>,
 ) -> Option<String> {
+    nearest(written, known).map(|word| format!("did you mean \"{word}\"?"))
+}
+
+/// The known word that is close to what was written, if one is.
+pub(super) fn nearest<'k>(
+    written: &str,
+    known: impl IntoIterator<Item = &'k str>,
+) -> Option<&'k str> {
     let written = written.to_lowercase();
     known
         .into_iter()
@@ -515,7 +523,7 @@ pub(super) fn did_you_mean<'k>(
         })
         .filter(|(distance, word)| *distance <= 1 + word.len() / 4)
         .min()
-        .map(|(_, word)| format!("did you mean \"{word}\"?"))
+        .map(|(_, word)| word)
 }
 
 #[cfg(test)]

@@ -9,7 +9,41 @@ pub(super) fn of_key(path: &str) -> &'static str {
     known.map_or("remove it; nothing would act on it", |(_, instead)| instead)
 }
 
+/// What to write in place of a word that others use for what is called otherwise here.
+pub(super) fn of_word(key: &str, word: &str) -> Option<&'static str> {
+    let mut known = WORDS.iter();
+    let found = known.find(|(own, other, _)| (*own, *other) == (key, word));
+    found.map(|(.., instead)| *instead)
+}
+
+const WORDS: &[(&str, &str, &str)] = &[
+    (
+        "refer",
+        "consume",
+        "write refer = \"local\": we carry transfers out ourselves",
+    ),
+    (
+        "number_format",
+        "e164plus",
+        "write number_format = \"e164\": with the plus",
+    ),
+    (
+        "mode",
+        "gin",
+        "write mode = \"register\", and gin = \"require\" in its register",
+    ),
+];
+
 const KEYS: &[(&str, &str)] = &[
+    (
+        "node.region",
+        "write it as part of id, such as id = \"eu-sbc1\": records and what goes to Homer tell the id",
+    ),
+    (
+        "tenant.default_cli",
+        "write identity = { number = \"+15550100\", screening = \"replace\" } at the trunk that is called: a caller's \
+         number that is not the customer's is replaced by it",
+    ),
     (
         "emergency",
         "write emergency = [\"112\"] at each [[tenant]], and a [[route]] with match = { emergency = true }",

@@ -1,5 +1,6 @@
 //! Where figures are served: `[metrics]`.
 
+use super::RevokedFiles;
 use crate::id::TlsContextName;
 use std::net::SocketAddr;
 
@@ -15,6 +16,8 @@ pub struct MetricsListen {
     pub tls: Option<TlsContextName>,
     /// PEM file with the roots of those who may ask, who must show a certificate then; `None` answers everybody.
     pub client_ca: Option<String>,
+    /// Lists of what these have revoked; `None` looks at none.
+    pub revoked: Option<RevokedFiles>,
     /// Most series of a scrape; further ones are left out.
     pub max_series: usize,
 }
@@ -22,6 +25,16 @@ pub struct MetricsListen {
 impl MetricsListen {
     /// Whether it is served in another way than this one, for which a restart is needed.
     pub(super) fn is_elsewhere(&self, other: &Self) -> bool {
-        (self.address, &self.tls, &self.client_ca) != (other.address, &other.tls, &other.client_ca)
+        let place = |own: &Self| {
+            let Self {
+                address,
+                tls,
+                client_ca,
+                revoked,
+                max_series: _,
+            } = own.clone();
+            (address, tls, client_ca, revoked)
+        };
+        place(self) != place(other)
     }
 }

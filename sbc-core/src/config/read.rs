@@ -3,7 +3,7 @@
 //! A derived deserialiser stops at its first fault. This reader walks the spanned tree instead, so
 //! that one run of `causeway check` shows everything that is wrong (OPS-111).
 
-use super::finding::{Code, Collector, did_you_mean};
+use super::finding::{Code, Collector, did_you_mean, nearest};
 use super::instead;
 use super::reference::Form;
 use super::source::{At, Span};
@@ -347,6 +347,22 @@ impl<'t> Section<'t> {
         choose(&self.title, key, text, words, later, out)
     }
 
+    /// As [`Self::choice`], for a word on which the meaning of others depends: one that is misspelt is told, and taken for
+    /// the one that it is closest to, so that nothing is told besides that would not be wrong with it.
+    pub(super) fn likely_choice<T: Clone>(
+        &mut self,
+        key: &'static str,
+        words: &[(&str, T)],
+        out: &mut Collector,
+    ) -> Option<At<T>> {
+        out.notes(&self.path, key, || Form::words(words));
+        let text = self.text(key, out)?;
+        let meant = nearest(&text.value, words.iter().map(|(word, _)| *word));
+        let meant = words.iter().find(|(word, _)| Some(*word) == meant);
+        let meant = meant.map(|(_, value)| At::new(value.clone(), text.span.clone()));
+        choose(&self.title, key, text, words, &[], out).or(meant)
+    }
+
     /// A list of words, each one of these.
     pub(super) fn choices<T: Clone>(
         &mut self,
@@ -535,7 +551,10 @@ pub(super) fn choose<T: Clone>(
         return Some(At::new(value.clone(), text.span));
     }
     let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    let listed = || format!("write one of: {}", quoted(&known));
+    let listed = || match instead::of_word(key, &text.value) {
+        Some(instead) => instead.to_owned(),
+        None => format!("write one of: {}", quoted(&known)),
+    };
     if later.contains(&text.value.as_str()) {
         out.add(
             Code::NotSupported,
@@ -548,7 +567,10 @@ pub(super) fn choose<T: Clone>(
         );
         return None;
     }
-    let help = did_you_mean(&text.value, known.iter().copied()).unwrap_or_else(listed);
+    let help = match instead::of_word(key, &text.value) {
+        Some(instead) => instead.to_owned(),
+        None => did_you_mean(&text.value, known.iter().copied()).unwrap_or_else(listed),
+    };
     out.add(
         Code::UnknownValue,
         &text.span,

@@ -86,6 +86,8 @@ pub struct TlsFiles {
     /// How long connections with Teams go on after the certificate that they were made with was replaced
     /// (TDR-TLS-013), if not as long as a call may ring.
     pub drain: Option<Duration>,
+    /// How old a connection may be before another one takes its place; `None` lets each last.
+    pub max_age: Option<Duration>,
     /// Lists of certificates of peers that were revoked; `None` looks at none.
     pub revoked: Option<RevokedFiles>,
     /// Names of the certificate that the daemon itself gets from the authority of [`Shell::acme`]; `None` if

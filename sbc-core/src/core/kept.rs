@@ -20,8 +20,8 @@ const SET: Duration = Duration::from_secs(1);
 pub(super) struct Taking {
     id: CallId,
     session: SessionId,
-    /// Its record if taking it up fails by a defect.
-    record: Box<Record>,
+    /// Its record if taking it up fails by a defect; none if it has one.
+    record: Option<Box<Record>>,
 }
 
 impl Core {
@@ -91,13 +91,18 @@ impl Core {
         self.taking = Some(Taking {
             id,
             session,
-            record: found.call.lost_by_defect(now),
+            record: (!found.is_over).then(|| found.call.lost_by_defect(now)),
         });
         let mut cx = Cx {
             now,
             plane: &mut self.plane,
             out,
         };
+        if found.is_over {
+            found.call.part(&mut cx);
+            self.taking = None;
+            return self.lose(now, (id, session), None, out);
+        }
         match Call::take_up(&mut cx, *found.call, found.has_media) {
             Ok(call) => {
                 self.live.add();
@@ -114,7 +119,7 @@ impl Core {
             }
             Err(record) => {
                 self.taking = None;
-                self.lose(now, (id, session), *record, out);
+                self.lose(now, (id, session), Some(record), out);
             }
         }
     }
@@ -132,17 +137,17 @@ impl Core {
         };
         if !self.calls.contains_key(&id) {
             self.sessions.remove(&session);
-            self.lose(now, (id, session), *record, out);
+            self.lose(now, (id, session), record, out);
             self.forget_dialogs(now, out);
         }
     }
 
-    /// Gives the media of a call back that nobody goes on with, and tells its record.
+    /// Gives the media of a call back that nobody goes on with, and tells its record, if it has none yet.
     fn lose(
         &mut self,
         now: Now,
         (id, session): (CallId, SessionId),
-        record: Record,
+        record: Option<Box<Record>>,
         out: &mut Effects,
     ) {
         out.push(Effect::Media(media_api::Command::Release {
@@ -151,7 +156,10 @@ impl Core {
             drain_ms: 0,
         }));
         out.push(Effect::Keep(session, None));
-        let record = Arc::new(record);
+        let Some(record) = record else {
+            return;
+        };
+        let record: Arc<Record> = record.into();
         let restored = Arc::clone(&record).kept(&self.plane.config);
         out.emit(Some(id), None, Happened::Restored(restored));
         self.tell(now, id, record, out);

@@ -66,6 +66,8 @@ pub struct Found {
     pub(crate) call: Box<KeptCall>,
     /// Whether the relay still has its media.
     pub(crate) has_media: bool,
+    /// Whether it had ended, and only what was kept of it had not.
+    pub(crate) is_over: bool,
 }
 
 /// Why what was kept is no call.
@@ -117,7 +119,15 @@ impl Found {
         Ok(Self {
             call: Box::new(call),
             has_media,
+            is_over: false,
         })
+    }
+
+    /// It had ended before, and has its record, or is to have it from somebody else: nobody goes on with it.
+    #[must_use]
+    pub const fn over(mut self) -> Self {
+        self.is_over = true;
+        self
     }
 
     /// The call.

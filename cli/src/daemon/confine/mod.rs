@@ -166,6 +166,21 @@ impl Plan {
         plan
     }
 
+    /// What a media relay needs that is a process of its own: where its socket is, if it has one, and nothing that belongs
+    /// to a daemon. Programs are loaded into the kernel where media may pass by it.
+    pub fn of_relay(wish: Confinement, socket: Option<&Path>, loads_into_kernel: bool) -> Self {
+        let mut plan = Self::with(wish);
+        // It looks no name up, and keys of its user are none of its business.
+        plan.read.retain(|path| !path.starts_with("/etc"));
+        let here = |folder: &Path| match folder.as_os_str().is_empty() {
+            true => PathBuf::from("."),
+            false => folder.to_owned(),
+        };
+        plan.written.extend(socket.and_then(Path::parent).map(here));
+        plan.loads_into_kernel = loads_into_kernel;
+        plan
+    }
+
     /// What every process needs.
     fn with(wish: Confinement) -> Self {
         let mut plan = Self {
@@ -208,8 +223,35 @@ impl Plan {
         }
     }
 
-    /// Takes all else from this thread, and from those that it starts. Says what came of it, once for a process.
+    /// As [`Self::hold`], and has it logged.
     pub fn apply(self, log: &Log) {
+        let wish = self.wish;
+        if wish == Confinement::On {
+            // Rules are for what is there; the daemon would make it in a moment.
+            for folder in &self.written {
+                let _ = std::fs::create_dir_all(folder);
+            }
+        }
+        let in_force = self.hold();
+        let text = match in_force.because.is_empty() {
+            true => "the daemon has taken from itself what it does not need",
+            false => {
+                "the daemon is not confined as it was meant; a newer kernel, or another container runtime, can do it"
+            }
+        };
+        let line = match (wish, in_force.because.is_empty()) {
+            (Confinement::Off, _) => log.info("confinement", "switched off by [security]"),
+            (_, true) => log.info("confinement", text),
+            (_, false) => log.warn("confinement", text),
+        };
+        line.with("files", in_force.files.as_str())
+            .with("calls", in_force.calls.as_str())
+            .with("because", in_force.because.join("; "))
+            .send();
+    }
+
+    /// Takes all else from this thread, and from those that it starts: once for a process. Says what came of it.
+    pub fn hold(self) -> &'static InForce {
         let mut in_force = InForce {
             files: Held::Open,
             calls: Held::Open,
@@ -220,10 +262,6 @@ impl Plan {
             loads_into_kernel: self.loads_into_kernel,
         };
         if self.wish == Confinement::On {
-            // Rules are for what is there; the daemon would make it in a moment.
-            for folder in &self.written {
-                let _ = std::fs::create_dir_all(folder);
-            }
             match files::confine(&self) {
                 Ok(held) => {
                     in_force.files = held;
@@ -244,22 +282,7 @@ impl Plan {
                 Err(why) => in_force.because.push(format!("calls of the kernel: {why}")),
             }
         }
-        let text = match in_force.because.is_empty() {
-            true => "the daemon has taken from itself what it does not need",
-            false => {
-                "the daemon is not confined as it was meant; a newer kernel, or another container runtime, can do it"
-            }
-        };
-        let line = match (self.wish, in_force.because.is_empty()) {
-            (Confinement::Off, _) => log.info("confinement", "switched off by [security]"),
-            (_, true) => log.info("confinement", text),
-            (_, false) => log.warn("confinement", text),
-        };
-        line.with("files", in_force.files.as_str())
-            .with("calls", in_force.calls.as_str())
-            .with("because", in_force.because.join("; "))
-            .send();
-        let _ = IN_FORCE.set(in_force);
+        IN_FORCE.get_or_init(|| in_force)
     }
 }
 

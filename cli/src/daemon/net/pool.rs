@@ -294,6 +294,10 @@ pub(super) struct Held {
     pub(super) context: Option<TlsContextName>,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
+    /// When it was made.
+    pub(super) since: Instant,
+    /// It was taken out of use for its age.
+    is_aged: bool,
 }
 
 /// All connections.
@@ -376,6 +380,8 @@ impl Pool {
             context: identity.map(|identity| identity.context.clone()),
             local: flow.local,
             remote: flow.remote,
+            since: Instant::now(),
+            is_aged: false,
         };
         tables.by_flow.insert(line.flow, held);
         line.is_up.send_replace(Some(true));
@@ -384,6 +390,21 @@ impl Pool {
         }
         if tables.is_closed {
             line.close(FlowFault::Closed);
+        }
+    }
+
+    /// As [`Self::retire`], for those that are too old: each once.
+    pub(super) fn retire_aged(&self, is_meant: impl Fn(&Held) -> bool) -> Vec<Arc<Line>> {
+        let mut all: HashSet<FlowId> = HashSet::new();
+        for (flow, held) in &mut self.lock().by_flow {
+            if !held.is_aged && is_meant(held) {
+                held.is_aged = true;
+                all.insert(*flow);
+            }
+        }
+        match all.is_empty() {
+            true => Vec::new(),
+            false => self.retire(|held| all.contains(&held.line.flow)),
         }
     }
 

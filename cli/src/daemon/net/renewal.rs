@@ -3,7 +3,7 @@
 //!
 //! Teams judges an SBC by the certificate of each connection, so those that were made with an old one
 //! must end after a renewal (TDR-TLS-013). And a connection that brought 503 with Retry-After must not
-//! be used for the next call (TDR-DNS-003). That of a peer whose certificate was revoked ends at once.
+//! be used for the next call (TDR-DNS-003). An identity may say how old they get. That of a peer whose certificate was revoked ends at once.
 
 use super::pool::{Held, Line};
 use super::tls::{Refusal, TlsStore};
@@ -21,6 +21,21 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 const LONGEST_TURN: Duration = Duration::from_secs(60);
 
 impl Net {
+    /// Takes connections out of use that are older than their identity lets them be (OPS-121, SEC-079): whoever is at the
+    /// other end proves anew who it is.
+    pub fn retire_aged(&self) {
+        let shared = &self.shared;
+        let tls = Arc::clone(&shared.state.load().tls);
+        let is_old = |held: &Held| {
+            let context = held.context.as_ref().and_then(|name| tls.of_hop(name));
+            let most = context.and_then(|context| context.max_age());
+            most.is_some_and(|most| held.since.elapsed() >= most)
+        };
+        let retired = shared.pool.retire_aged(is_old);
+        let after = shared.patience.answered;
+        shared.end_in_turn(retired.into_iter().map(|line| (line, after)).collect());
+    }
+
     /// Takes a connection out of use. It ends once no request of ours can wait for its response there.
     pub fn retire_flow(&self, flow: FlowId) {
         let is_it = |held: &Held| held.line.flow == flow;

@@ -52,6 +52,8 @@ pub(super) struct Journal {
     runs: HashMap<u64, u64>,
     /// Calls that have their records in the spool, of which nothing says here that they are over.
     recorded: Vec<CallId>,
+    /// Calls of which the file said that they are over when it was opened.
+    pub(super) over: Vec<CallId>,
     /// What could not be read or removed, for the operator.
     unread: Vec<String>,
 }
@@ -144,6 +146,7 @@ impl Journal {
             begun: Instant::now(),
             runs: HashMap::new(),
             recorded: Vec::new(),
+            over: Vec::new(),
             unread: Vec::new(),
         };
         let mut lost = own.read()?;
@@ -180,6 +183,7 @@ impl Journal {
             if let Some(call) = call(&told["end"]) {
                 last.remove(&call);
                 self.forget(call);
+                self.over.push(call);
             } else if let Some(call) = call(&told["open"]["call"]) {
                 let place = Place {
                     at: begin,

@@ -227,7 +227,7 @@ wire_layout! {
     struct StreamStats {
         received_packets, received_bytes, sent_packets, sent_bytes, generated_packets, received_rtcp, sent_rtcp,
         lost_packets, reordered_packets, jitter_us, max_jitter_us, resynchronised, round_trip_us, answered_checks, dropped, source,
-        codec, quality,
+        codec, suite, quality,
     }
 
     struct QualityStats {

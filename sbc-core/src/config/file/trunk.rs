@@ -79,7 +79,7 @@ pub(super) fn trunk(
         span: section.span.clone(),
         tenant: section.text("tenant", out),
         inherits: section.text("inherits", out),
-        preset: section.choice("preset", &presets, &[], out),
+        preset: section.likely_choice("preset", &presets, out),
         cloud: section.choice("cloud", &cloud::WORDS, &["21vianet"], out),
         mode: section.choice("mode", &modes, &["gin"], out),
         // What a carrier trunk lacks is told of that one.

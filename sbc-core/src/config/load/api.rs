@@ -125,6 +125,8 @@ impl Load<'_> {
             }
             (None, None) => {}
         }
+        let lists = (&written.crl, &written.crl_issuers);
+        let revoked = self.revoked_clients("api", lists, &written.client_ca);
         if let Some(client) = written.clients.get(MOST_USERS) {
             self.out.add(
                 Code::OutOfRange,
@@ -140,6 +142,7 @@ impl Load<'_> {
         }
         ApiClients {
             authorities: written.client_ca.as_ref().map(|at| at.value.clone()),
+            revoked,
             known,
         }
     }

@@ -26,6 +26,8 @@ impl Load<'_> {
         {
             self.file_fault("metrics: client_ca", at, fault);
         }
+        let lists = (&file.metrics_crl, &file.metrics_crl_issuers);
+        let revoked = self.revoked_clients("metrics", lists, &file.metrics_client_ca);
         let tls = file.metrics_tls.as_ref();
         if let Some(name) = tls {
             self.tls.find(name, "metrics", &mut self.out);
@@ -35,6 +37,7 @@ impl Load<'_> {
             address: file.metrics.as_ref()?.value,
             tls: tls.map(|name| TlsContextName::new(&name.value)),
             client_ca: client_ca.map(|at| at.value.clone()),
+            revoked,
             max_series: most.map_or(MOST_SERIES, |most| {
                 usize::try_from(most).unwrap_or(MOST_SERIES)
             }),

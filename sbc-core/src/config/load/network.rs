@@ -374,6 +374,11 @@ impl Load<'_> {
             let title = format!("{title}: drain");
             self.bounded(&title, &written.drain, drains, at.value)
         });
+        let ages = Duration::from_secs(60)..=Duration::from_secs(30 * 86_400);
+        let max_age = written.max_age.as_ref().map(|at| {
+            let title = format!("{title}: max_connection_age");
+            self.bounded(&title, &written.max_age, ages, at.value)
+        });
         let context = TlsContext {
             name,
             names: place.names,
@@ -393,6 +398,7 @@ impl Load<'_> {
             min: written.min.as_ref().map_or(TlsVersion::V1_2, |at| at.value),
             allow_wildcard,
             drain,
+            max_age,
             revoked,
             issued_for: place.issued_for,
         };
@@ -402,8 +408,37 @@ impl Load<'_> {
     /// Lists of peers' certificates that were revoked. What they do not name is good (TDR-TLS-017).
     fn revoked_peers(&mut self, title: &str, written: &WrittenTls) -> Option<RevokedFiles> {
         let (lists, issuers) = (&written.crl, &written.crl_issuers);
+        self.revoked_files(title, lists, issuers, &written.client_ca)
+    }
+
+    /// Lists of certificates of clients that were revoked, where clients are asked for one.
+    pub(super) fn revoked_clients(
+        &mut self,
+        title: &str,
+        (lists, issuers): (&Option<At<String>>, &Option<At<String>>),
+        client_ca: &Option<At<String>>,
+    ) -> Option<RevokedFiles> {
+        if let (Some(lists), None) = (lists, client_ca) {
+            self.out.add(
+                Code::Contradiction,
+                &lists.span,
+                format!("{title}: crl without client_ca: nobody is asked for a certificate"),
+                Some("write client_ca, or remove crl".to_owned()),
+            );
+            return None;
+        }
+        self.revoked_files(title, lists, issuers, client_ca)
+    }
+
+    fn revoked_files(
+        &mut self,
+        title: &str,
+        lists: &Option<At<String>>,
+        issuers: &Option<At<String>>,
+        client_ca: &Option<At<String>>,
+    ) -> Option<RevokedFiles> {
         self.issuers_without_lists(title, lists.as_ref(), issuers.as_ref());
-        let issuers = issuers.as_ref().or(written.client_ca.as_ref());
+        let issuers = issuers.as_ref().or(client_ca.as_ref());
         match (lists, issuers) {
             (Some(lists), Some(issuers)) => {
                 self.revocations(&format!("{title}: crl"), lists, &issuers.value);

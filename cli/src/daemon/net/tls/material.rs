@@ -79,6 +79,7 @@ pub struct TlsContext {
     min: TlsVersion,
     allow_wildcard: bool,
     drain: Option<Duration>,
+    max_age: Option<Duration>,
     revoked: Arc<Revoked>,
     is_issued_here: bool,
 }
@@ -177,6 +178,7 @@ impl TlsContext {
             min: files.min,
             allow_wildcard: files.allow_wildcard,
             drain: files.drain,
+            max_age: files.max_age,
             revoked: Arc::new(revoked),
             is_issued_here: files.issued_for.is_some(),
         })
@@ -225,8 +227,17 @@ impl TlsContext {
             min: self.min,
             allow_wildcard: self.allow_wildcard,
             drain: self.drain,
+            max_age: self.max_age,
             revoked: Arc::clone(&self.revoked),
             is_issued_here: self.is_issued_here,
+        }
+    }
+
+    /// This identity with other lists of revoked certificates of peers.
+    pub(crate) fn revoking(&self, revoked: Revoked) -> Self {
+        Self {
+            revoked: Arc::new(revoked),
+            ..self.showing(self)
         }
     }
 
@@ -240,8 +251,13 @@ impl TlsContext {
         self.drain
     }
 
+    /// How old a connection may be.
+    pub(crate) fn max_age(&self) -> Option<Duration> {
+        self.max_age
+    }
+
     /// Peers' certificates that were revoked.
-    pub(super) fn revoked(&self) -> &Arc<Revoked> {
+    pub(crate) fn revoked(&self) -> &Arc<Revoked> {
         &self.revoked
     }
 

@@ -113,8 +113,7 @@ impl Check {
                 None,
             )
             .map_err(|fault| refusal_of(fault, end_entity))?;
-        let all = std::iter::once(end_entity).chain(intermediates);
-        if !self.revoked.is_empty() && names_any(&self.revoked, &shown(all)) {
+        if is_named(&self.revoked, end_entity, intermediates) {
             return Err(Refusal::Revoked);
         }
         let names = CertificateNames::read(end_entity).identities();
@@ -184,6 +183,16 @@ impl TlsContext {
     pub(crate) fn has_revoked(&self, shown: &Shown) -> bool {
         names_any(self.revoked(), shown)
     }
+}
+
+/// Whether lists name a certificate, or one that was shown with it.
+pub(crate) fn is_named(
+    revoked: &Revoked,
+    end_entity: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+) -> bool {
+    let all = std::iter::once(end_entity).chain(intermediates);
+    !revoked.is_empty() && names_any(revoked, &shown(all))
 }
 
 fn names_any(revoked: &Revoked, shown: &Shown) -> bool {

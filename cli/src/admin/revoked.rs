@@ -1,0 +1,192 @@
+//! Certificates of clients that were revoked: `crl` of `[api]` and `[metrics]` (SEC-078).
+//!
+//! The file is looked at whenever somebody shows a certificate, and read anew when it has changed: who revokes a
+//! certificate copies a file, and needs nobody who reloads. A list that cannot be read any more, or whose time is over,
+//! still counts as it was, and is an alarm.
+
+use crate::config::{Revoked, read_revocations};
+use crate::daemon::net::tls::is_named;
+use crate::daemon::renewed::{Mark, mark};
+use crate::sink::log::{Log, wall_clock};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use sbc_core::config::{FileFault, RevokedFiles};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Lists that are looked at, by the table that names them: for whoever asks what is wrong.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct AllLists(Arc<Mutex<BTreeMap<&'static str, Arc<Lists>>>>);
+
+impl AllLists {
+    /// Those of a table from now on.
+    pub(super) fn set(&self, table: &'static str, lists: Option<&Arc<Lists>>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match lists {
+            Some(lists) => drop(all.insert(table, Arc::clone(lists))),
+            None => drop(all.remove(table)),
+        }
+    }
+
+    /// What is wrong with them.
+    pub(crate) fn troubles(&self) -> Vec<String> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let troubles = all
+            .iter()
+            .filter_map(|(table, lists)| Some(format!("[{table}] crl: {}", lists.trouble()?)));
+        troubles.collect()
+    }
+}
+
+/// The lists of one table.
+pub(super) struct Lists {
+    files: RevokedFiles,
+    log: Log,
+    read: Mutex<Read>,
+}
+
+struct Read {
+    marks: [Option<Mark>; 2],
+    revoked: Arc<Revoked>,
+    /// Why what was read is not what the files say.
+    unread: Option<String>,
+}
+
+impl Lists {
+    /// Reads them.
+    pub(super) fn of(files: &RevokedFiles, log: Log) -> Result<Arc<Self>, String> {
+        let marks = marks(files);
+        let revoked = read(files)?;
+        Ok(Arc::new(Self {
+            files: files.clone(),
+            log,
+            read: Mutex::new(Read {
+                marks,
+                revoked: Arc::new(revoked),
+                unread: None,
+            }),
+        }))
+    }
+
+    /// What they say now.
+    fn now(&self) -> MutexGuard<'_, Read> {
+        let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        let marks = marks(&self.files);
+        if known.marks == marks {
+            return known;
+        }
+        // What changes while it is read is read once more.
+        known.marks = marks;
+        match read(&self.files) {
+            Ok(revoked) => {
+                (known.revoked, known.unread) = (Arc::new(revoked), None);
+                let text = "a list of revoked certificates of clients was changed and counts";
+                let line = self.log.info("crl_read", text);
+                line.with("file", &self.files.lists).send();
+            }
+            Err(why) => {
+                let text = "a list of revoked certificates of clients cannot be read; the one before counts";
+                let line = self.log.error("crl_unreadable", text);
+                line.with("file", &self.files.lists)
+                    .with("why", &why)
+                    .send();
+                known.unread = Some(why);
+            }
+        }
+        known
+    }
+
+    /// What an operator should do something about.
+    fn trouble(&self) -> Option<String> {
+        let now = i64::try_from(wall_clock().as_micros() / 1_000_000).unwrap_or(i64::MAX);
+        let (known, file) = (self.now(), &self.files.lists);
+        if let Some(why) = &known.unread {
+            return Some(format!(
+                "{file} cannot be used ({why}): what was revoked since is not known; what it said before counts"
+            ));
+        }
+        let until = known.revoked.until().filter(|until| *until < now)?;
+        let days = (now - until).div_euclid(86_400);
+        Some(format!(
+            "{file} should have been replaced {days} days ago: what was revoked since is not known; fetch it again"
+        ))
+    }
+}
+
+impl fmt::Debug for Lists {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lists").field(&self.files).finish()
+    }
+}
+
+fn marks(files: &RevokedFiles) -> [Option<Mark>; 2] {
+    [mark(&files.lists), mark(&files.issuers)]
+}
+
+fn read(files: &RevokedFiles) -> Result<Revoked, String> {
+    read_revocations(&files.lists, &files.issuers).map_err(|fault| match fault {
+        FileFault::Unreadable(why) | FileFault::Unusable(why) => why,
+    })
+}
+
+/// Believes whom the authorities have issued a certificate, unless a list names it, or one that leads to it.
+#[derive(Debug)]
+pub(super) struct Unrevoked {
+    pub(super) authorities: Arc<dyn ClientCertVerifier>,
+    pub(super) lists: Arc<Lists>,
+}
+
+impl ClientCertVerifier for Unrevoked {
+    fn offer_client_auth(&self) -> bool {
+        self.authorities.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.authorities.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.authorities.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self
+            .authorities
+            .verify_client_cert(end_entity, intermediates, now)?;
+        let revoked = Arc::clone(&self.lists.now().revoked);
+        match is_named(&revoked, end_entity, intermediates) {
+            true => Err(Error::InvalidCertificate(CertificateError::Revoked)),
+            false => Ok(verified),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.authorities.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.authorities.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
+    }
+}
