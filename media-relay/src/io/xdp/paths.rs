@@ -106,6 +106,12 @@ impl Paths {
         None
     }
 
+    /// The way to a destination, if it is known and fresh; nothing is asked.
+    pub(super) fn known(&self, ends: Ends, now: Instant) -> Option<Path> {
+        let known = self.known.get(&ends)?;
+        known.path.filter(|_| known.until > now)
+    }
+
     /// Takes answers that have come.
     pub(super) fn learn(&mut self, now: Instant) {
         for Answer { ends, way } in self.answers.try_iter() {

@@ -2,11 +2,14 @@
 //! that watches them.
 
 use super::bpf::Mode;
+use super::express::{Entries, Table};
+use super::features::Features;
 use super::interface::{Interface, State};
 use super::kernel::Kernel;
 use super::lane::{Kind, Lane, Maker, Queue, SENDING};
 use super::moderation::{self, Moderation};
 use super::paths::{Answer, Ends, Path, Paths, Question, Way};
+use super::program::Part;
 use super::umem::{Frame, Umem};
 use crate::control::realm::Realm;
 use crate::io::{AddressReport, Backend, Runs};
@@ -44,6 +47,8 @@ pub(super) struct Shared {
     pub(super) umem: Umem,
     pub(super) interfaces: Vec<Interface>,
     pub(super) diverted: Vec<Diverted>,
+    /// What interfaces forward by themselves.
+    pub(super) express: Option<Arc<Table>>,
     /// Held for some instructions, by whoever comes first; the others go on without.
     pub(super) depot: Mutex<Depot>,
 }
@@ -70,6 +75,7 @@ pub(crate) struct Parts {
     pub(super) shared: Arc<Shared>,
     pub(super) lanes: Vec<Lane>,
     pub(super) paths: Paths,
+    pub(super) entries: Option<Entries>,
 }
 
 /// The thread that watches, and what it watches.
@@ -216,6 +222,12 @@ impl Setup {
             owner: None,
             depth,
         };
+        let express = Table::new().map(Arc::new);
+        let express = express.map_err(|fault| format!("the kernel has no map for it: {fault}"));
+        let part = express
+            .as_ref()
+            .map(|table| table.part())
+            .map_err(Clone::clone);
         let mut interfaces = Vec::new();
         let mut diverted = Vec::new();
         let mut depot = Depot {
@@ -229,7 +241,7 @@ impl Setup {
         let copies = candidates.len() > 1;
         for one in candidates {
             let at = interfaces.len();
-            match connect(&one, at, self.workers, &mut maker, copies) {
+            match connect(&one, at, self.workers, &mut maker, (copies, &part)) {
                 Ok(connected) => {
                     for (own, more) in lanes.iter_mut().zip(connected.lanes) {
                         own.extend(more);
@@ -265,6 +277,7 @@ impl Setup {
             umem,
             interfaces,
             diverted,
+            express: express.ok(),
             depot: Mutex::new(depot),
         });
         self.watch(shared, lanes, running)
@@ -279,11 +292,16 @@ impl Setup {
         let (questions, asked) = sync_channel(WAITING);
         let mut parts = Vec::new();
         let mut told = Vec::new();
+        let workers = lanes.len();
         for (worker, lanes) in lanes.into_iter().enumerate() {
             let (answer, answers) = sync_channel(WAITING);
             told.push(answer);
             parts.push(Parts {
                 worker,
+                entries: shared
+                    .express
+                    .as_ref()
+                    .map(|table| table.share(worker, workers)),
                 shared: Arc::clone(&shared),
                 lanes,
                 paths: Paths::new(worker, questions.clone(), answers),
@@ -361,12 +379,22 @@ fn connect(
     at: usize,
     workers: usize,
     maker: &mut Maker<'_>,
-    copies: bool,
+    (copies, express): (bool, &Result<Part, String>),
 ) -> io::Result<Connected> {
     let mut addresses: Vec<IpAddr> = one.wanted.iter().map(|wanted| wanted.address).collect();
     addresses.sort_unstable();
     addresses.dedup();
-    let attach = || Interface::attach(one.index, &one.link, addresses.clone(), one.queues, workers);
+    let attach = || {
+        let addresses = addresses.clone();
+        Interface::attach(
+            one.index,
+            &one.link,
+            addresses,
+            one.queues,
+            workers,
+            express.clone(),
+        )
+    };
     let mut interface = persistently(HOOK_PATIENCE, attach)?;
     let copies = copies || interface.mode == Mode::Generic;
     let mut queues = Vec::new();
@@ -453,13 +481,14 @@ fn watch(shared: &Shared, asked: &Receiver<Question>, told: &[SyncSender<Answer>
     let Ok(mut kernel) = Kernel::new() else {
         return;
     };
+    let mut features = Features::new().ok();
     let mut due = Instant::now() + LOOK;
     loop {
         let now = Instant::now();
         if now >= due {
             due = now + LOOK;
             for interface in &shared.interfaces {
-                interface.look(&mut kernel);
+                interface.look(&mut kernel, features.as_mut());
             }
         }
         match asked.recv_timeout(due.saturating_duration_since(now)) {
