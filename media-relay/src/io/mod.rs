@@ -80,6 +80,10 @@ pub struct AddressReport {
     /// Packets to our ports that came no further than the interface, over all of its addresses: broken
     /// ones, and those for which there was no room. Of sockets the kernel counts them.
     pub dropped: u64,
+    /// Packets that the interface has forwarded by itself, over all of its addresses.
+    pub forwarded: u64,
+    /// Why it forwards none by itself, where packets go past the kernel's network stack.
+    pub not_by_itself: Option<String>,
     /// Why not something faster.
     pub because: Option<String>,
 }

@@ -246,3 +246,5 @@ impl Stream {
 
 #[cfg(test)]
 pub(crate) mod model;
+#[cfg(test)]
+mod tests;

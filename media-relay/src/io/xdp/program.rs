@@ -43,6 +43,16 @@ impl Instruction {
     ];
 }
 
+#[cfg(test)]
+impl Instruction {
+    /// A whole program that leaves every frame to the kernel.
+    pub(super) const PASS_ALL: [Self; 2] = {
+        let [mut verdict, end] = Self::DROP;
+        verdict.immediate = PASS;
+        [verdict, end]
+    };
+}
+
 /// Ports of one address in the map of ports.
 pub(super) const PORTS: usize = 1 << 16;
 

@@ -111,6 +111,8 @@ pub(crate) fn start(realms: &[Realm], workers: usize) -> Started {
                     interface: None,
                     runs: Runs::Sockets,
                     dropped: 0,
+                    forwarded: 0,
+                    not_by_itself: None,
                     because: Some("AF_XDP is not asked for".to_owned()),
                 }),
                 Backend::Xdp => wanted.push(Wanted {
@@ -324,6 +326,8 @@ impl Setup {
                     is_moderated: interface.moderation.is_some(),
                 },
                 dropped: 0,
+                forwarded: 0,
+                not_by_itself: not_by_itself(interface, address),
                 because: None,
             };
             (report, Some(at))
@@ -361,6 +365,8 @@ impl Setup {
             interface: interface.map(str::to_owned),
             runs: Runs::Sockets,
             dropped: 0,
+            forwarded: 0,
+            not_by_itself: None,
             because: Some(why.to_owned()),
         });
     }
@@ -458,6 +464,14 @@ fn queues(name: &str) -> Option<u32> {
     u32::try_from(receive.count()).ok()
 }
 
+/// Why packets to an address are not forwarded by its interface itself.
+fn not_by_itself(interface: &Interface, address: IpAddr) -> Option<String> {
+    match address {
+        IpAddr::V4(_) => interface.express().err().map(str::to_owned),
+        IpAddr::V6(_) => Some("its program does not do so for IPv6".to_owned()),
+    }
+}
+
 fn why_not(fault: &io::Error) -> String {
     match fault.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
@@ -537,6 +551,8 @@ impl Watch {
                 return report;
             };
             report.dropped = interface.dropped();
+            report.forwarded = interface.forwarded();
+            report.not_by_itself = not_by_itself(interface, report.address);
             let why = match interface.state() {
                 State::Works => return report,
                 State::Down => "the interface is down",
@@ -546,6 +562,7 @@ impl Watch {
                 }
             };
             report.runs = Runs::Sockets;
+            report.not_by_itself = None;
             report.because = Some(why.to_owned());
             report
         });

@@ -1,5 +1,6 @@
 //! Calls and packets between two network namespaces.
 
+mod express;
 mod world;
 
 use super::start::start;
