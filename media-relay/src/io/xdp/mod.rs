@@ -79,6 +79,8 @@ pub(crate) struct Xdp {
     entries: Option<Entries>,
     /// Sockets whose express begins when what was put before has been sent.
     beginning: Vec<u32>,
+    /// Which interfaces have forwarded by themselves lately.
+    forwards: Vec<bool>,
 }
 
 /// What sends: lanes, paths, and frames to send with.
@@ -160,6 +162,7 @@ impl Xdp {
                 .unwrap_or(usize::MAX)
         });
         let exits = exits.collect();
+        let forwards = vec![false; shared.interfaces.len()];
         let outlet = Outlet {
             worker,
             exits,
@@ -184,6 +187,7 @@ impl Xdp {
             readable: Vec::new(),
             entries,
             beginning: Vec::new(),
+            forwards,
         };
         Ok((batch, waker))
     }
@@ -449,7 +453,7 @@ impl Batch for Xdp {
         };
         let waited = self.sockets.wait_for(timeout, ready, &mut self.readable);
         self.outlet.now = Instant::now();
-        self.outlet.paths.learn(self.outlet.now);
+        self.follow_ways();
         let readable = std::mem::take(&mut self.readable);
         for lane in &readable {
             self.take_from(*lane as usize, ready);
@@ -605,6 +609,24 @@ impl Xdp {
             path,
             dscp: target.dscp,
         })
+    }
+
+    /// Learns what ways there are. Where one is not what it was, nothing is forwarded along the old one any more.
+    fn follow_ways(&mut self) {
+        let shared = &self.outlet.shared;
+        let mut has_changed = self.outlet.paths.learn(self.outlet.now);
+        let Some(table) = &shared.express else {
+            return;
+        };
+        for (interface, forwards) in shared.interfaces.iter().zip(&mut self.forwards) {
+            let did = std::mem::replace(forwards, interface.express().is_ok());
+            has_changed |= did && !*forwards;
+        }
+        if has_changed {
+            let bound = self.bound.iter().flatten();
+            let entries = bound.filter_map(|bound| bound.entry.as_ref());
+            entries.for_each(|entry| table.stop(entry));
+        }
     }
 
     /// What was put before is on its way: what follows it may overtake nothing.

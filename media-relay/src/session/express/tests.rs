@@ -361,7 +361,11 @@ fn a_session_on_the_express_is_the_same_as_one_that_sees_every_packet() {
         drain_ms: 0,
     });
     let least = f64::from(sent) * 0.25;
-    assert!(f64::from(twins.passed) > least, "{} of {sent}", twins.passed);
+    assert!(
+        f64::from(twins.passed) > least,
+        "{} of {sent}",
+        twins.passed
+    );
 }
 
 /// A call that both have talked on for a while.

@@ -207,6 +207,14 @@ impl Table {
         }
     }
 
+    /// Nothing passes any more, until it is ended and begun again.
+    pub(super) fn stop(&self, entry: &Entry) {
+        if entry.is_told {
+            // Ordering: as in `end`, which comes later.
+            self.word(entry, STATE).fetch_and(!ARMED, Ordering::AcqRel);
+        }
+    }
+
     /// Ends it, and says what has passed.
     pub(super) fn end(&self, entry: &mut Entry) -> Option<Passed> {
         let was_told = std::mem::take(&mut entry.is_told);
