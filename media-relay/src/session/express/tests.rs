@@ -81,7 +81,7 @@ impl Side {
     fn new() -> Self {
         let mut entropy = Entropy::from_seed([5; 32]);
         let mut session = MediaSession::new(SESSION, WallOffset::default());
-        for end in 0..2 {
+        for (end, endpoint) in ENDS.into_iter().enumerate() {
             let ours = SocketAddr::from(([192, 0, 2, 1], 20_000 + 2 * end as u16));
             let sockets = StreamSockets {
                 realm: RealmId(end as u16),
@@ -90,7 +90,7 @@ impl Side {
                 advertised_rtp: ours,
                 advertised_rtcp: ours,
             };
-            session.add_endpoint(ENDS[end], &[sockets], &mut entropy);
+            session.add_endpoint(endpoint, &[sockets], &mut entropy);
         }
         Self {
             session,

@@ -134,7 +134,8 @@ impl Table {
         }
         let most = headers.path.mtu.saturating_sub(HEADER_BYTES);
         let late = u64::from(LATE_US) * u64::from(express.pace.clock_hz) / 1_000_000;
-        let spread = u64::from(entry.number.wrapping_mul(0x9e37_79b9)) * SPREAD_US >> 32;
+        let hash = entry.number.wrapping_mul(0x9e37_79b9);
+        let spread = (u64::from(hash) * SPREAD_US) >> 32;
         let until = now_ns().saturating_sub(base_ns) / 1_000 + LEAST_US + spread;
         let sent = addresses(headers.send_from, headers.send_to);
         let [our, next] = [headers.our_mac.0, headers.path.mac.0];

@@ -287,7 +287,8 @@ fn what_is_broken_is_never_forwarded_and_ends_it() {
     let Some(mut bench) = Bench::new() else {
         return;
     };
-    let damages: [(&str, fn(&mut Vec<u8>)); 9] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 9] = [
         ("padding behind the datagram", |frame| frame.extend([0; 4])),
         ("checksum of the header", |frame| frame[24] ^= 1),
         ("hops without checksum", |frame| frame[22] ^= 1),

@@ -173,9 +173,8 @@ fn a_hold_and_the_end_stop_it_at_once() {
         drain_ms: 0,
     });
     let stats = loop {
-        match events.recv_timeout(PATIENCE).unwrap() {
-            Event::Released { stats, .. } => break stats,
-            _ => {}
+        if let Event::Released { stats, .. } = events.recv_timeout(PATIENCE).unwrap() {
+            break stats;
         }
     };
     let heard: usize = calls[0].parties.iter().map(|party| party.heard).sum();
