@@ -19,6 +19,7 @@ use crate::packet::rtp::HEADER_BYTES;
 use crate::time::Timestamp;
 use media_api::{Content, RealmId, Stage};
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 
 /// The longest payload: more than 60 ms of G.711.
 pub(crate) const MOST_BYTES: u16 = 1_000;
@@ -88,7 +89,7 @@ pub(super) struct Plain {
     /// Payload type that it came with.
     pub(super) payload_type: u8,
     /// Octets of its payload.
-    pub(super) octets: u16,
+    pub(super) octets: NonZeroU16,
 }
 
 impl Passed {
@@ -165,7 +166,7 @@ impl MediaSession {
         }
         let octets = match rule.packing {
             // Of another length it would be packed anew.
-            Some(_) => (plain.octets, plain.octets),
+            Some(_) => (plain.octets.get(), plain.octets.get()),
             None => (0, MOST_BYTES),
         };
         let least = QUIET_BYTES as u16 + 1;

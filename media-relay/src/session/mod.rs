@@ -66,6 +66,7 @@ use play::Playback;
 use rating::INTERVAL;
 use sequence::Origin;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::ops::Range;
 use std::time::Duration;
 use stream::{Accepted, Stream};
@@ -402,9 +403,10 @@ impl MediaSession {
             plain_bytes: ready.plain_bytes,
             stream: to,
         };
-        self.streams[at].plain = Some(Plain {
+        let octets = u16::try_from(payload.len()).ok().and_then(NonZeroU16::new);
+        self.streams[at].plain = octets.map(|octets| Plain {
             payload_type: accepted.payload_type,
-            octets: u16::try_from(payload.len()).unwrap_or(u16::MAX),
+            octets,
         });
         Ok(Outcome::Forward(forward))
     }

@@ -68,7 +68,7 @@ pub(super) struct Stream {
     /// What keys of ours have used up whose ciphers are gone, the oldest first.
     pub(super) spent: Vec<Spent>,
     /// Whose place is the next to be taken.
-    pub(super) turn_of_senders: usize,
+    pub(super) turn_of_senders: u16,
     /// The suite of a key of ours that is nearly used up.
     pub(super) worn: Option<Suite>,
     pub(super) rate: RateLimit,
