@@ -177,6 +177,12 @@ class Xdp(Sockets):
 
     name, backend = "causeway, AF_XDP", ["xdp"]
 
+    def forwarded(self):
+        """Packets that the interface has forwarded by itself, and why it forwards none."""
+        self.process.stdin.write("forwarded\n")
+        count, _, why = self.process.stdout.readline().strip().partition(" ")
+        return int(count), why
+
 
 class Rtpengine(packets.Rtpengine):
     """rtpengine on the relay's core."""
@@ -368,9 +374,15 @@ def measure(kind, streams, secure):
                 rates["highest"] = int(0.95 * limit[0])
             for name, rate in rates.items():
                 peers.run(rate, 1000)
+                forwarded = relay.forwarded()[0] if kind is Xdp else 0
                 figures[name], done = cost(peers, cable, rate, SECONDS * 1000, "run", pid)
                 figures[name + " rate"] = rate
                 own = figures[name]
+                if kind is Xdp:
+                    before, (count, why) = forwarded, relay.forwarded()
+                    forwarded = count
+                    print(f"  {count - before} of {done['received']} packets, and those before they were counted, were "
+                          f"forwarded in the interface; why not all: {why}")
                 print(f"  {kind.name}, {streams} streams, {rate}/s: core {own.core:.2f} us, threads {own.threads:.2f} us; "
                       f"{done}", flush=True)
             done = peers.run(rates["usual"], SECONDS * 1000, tick=ALONE_US)

@@ -4,7 +4,8 @@
 //! that, and where it is not possible, by sockets. Standard error tells which runs. Each line on standard input is one session, the
 //! RTP addresses of its two peers and the key of the first in hexadecimal digits or `-` for plain
 //! RTP. Each is answered by a line: our RTP address towards the first peer, the one towards the
-//! second, and our key towards the first or `-`. Ends with its input.
+//! second, and our key towards the first or `-`. The line `forwarded` is answered by the packets that the interface
+//! has forwarded by itself, and why it forwards none. Ends with its input.
 
 use media_api::{
     BridgePlan, Command, Content, CryptoKey, Direction, EndpointId, EndpointSpec, Event, Family,
@@ -49,7 +50,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         eprintln!("{address:?}");
     }
     for (number, line) in (1..).zip(std::io::stdin().lines()) {
-        println!("{}", open(&relay, &received, SessionId(number), &line?)?);
+        let line = line?;
+        if line == "forwarded" {
+            let backend = relay.backend();
+            let forwarded: u64 = backend.addresses.iter().map(|own| own.forwarded).sum();
+            let mut reasons = backend.addresses.iter();
+            let why = reasons.find_map(|own| own.not_by_itself.as_deref());
+            println!("{forwarded} {}", why.unwrap_or("-"));
+            continue;
+        }
+        println!("{}", open(&relay, &received, SessionId(number), &line)?);
     }
     Ok(())
 }

@@ -324,6 +324,12 @@ pub struct Served {
     pub moderated: bool,
     /// Packets that came no further than the interface; of sockets the kernel counts them.
     pub dropped: u64,
+    /// `in the interface` where its program forwards plain RTP by itself, else `in the relay`.
+    pub forwards: &'static str,
+    /// Packets that the interface has forwarded by itself.
+    pub forwarded: u64,
+    /// Why it forwards none by itself, where packets go past the kernel's network stack.
+    pub not_by_itself: Option<String>,
     /// Why not something faster.
     pub because: Option<String>,
 }
@@ -357,6 +363,12 @@ pub fn served(config: &Config, plane: &Plane) -> Vec<Served> {
             address: report.address,
             interface: report.interface,
             dropped: report.dropped,
+            forwards: match (report.runs, &report.not_by_itself) {
+                (Runs::Xdp { .. }, None) => "in the interface",
+                (Runs::Xdp { .. } | Runs::Sockets, _) => "in the relay",
+            },
+            forwarded: report.forwarded,
+            not_by_itself: report.not_by_itself,
             backend,
             zero_copy,
             moderated,
@@ -376,6 +388,9 @@ fn unserved(config: &Config, why: &str) -> Vec<Served> {
         zero_copy: false,
         moderated: false,
         dropped: 0,
+        forwards: "in the relay",
+        forwarded: 0,
+        not_by_itself: None,
         because: Some(why.to_owned()),
     };
     let realms = config.realms.values().flat_map(|realm| {

@@ -53,7 +53,7 @@ impl Cable {
         let mut addresses: Vec<IpAddr> = peers.iter().map(|peer| peer.local.ip()).collect();
         addresses.sort_unstable();
         addresses.dedup();
-        let mut interface = Interface::attach(index, &link, addresses, 1, 1)?;
+        let mut interface = Interface::attach(index, &link, addresses, 1, 1, Err(String::new()))?;
         let mut by_local: HashMap<IpAddr, Vec<u32>> = HashMap::new();
         for (number, peer) in (0..).zip(peers) {
             let ports = by_local

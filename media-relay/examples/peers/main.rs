@@ -19,6 +19,9 @@ use media_relay::packet;
 #[path = "../../src/io/xdp/bpf.rs"]
 mod bpf;
 #[allow(dead_code)]
+#[path = "../../src/io/xdp/features.rs"]
+mod features;
+#[allow(dead_code)]
 #[path = "../../src/io/xdp/interface.rs"]
 mod interface;
 #[allow(dead_code)]
@@ -34,6 +37,7 @@ mod memory;
 #[path = "../../src/io/xdp/moderation.rs"]
 mod moderation;
 
+#[allow(dead_code)]
 #[path = "../../src/io/xdp/program.rs"]
 mod program;
 #[allow(dead_code)]

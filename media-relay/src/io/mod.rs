@@ -18,14 +18,14 @@ pub(crate) use mmsg::Mmsg;
 pub(crate) use xdp::Xdp;
 pub(crate) use xdp::start::{Started, Watch, start};
 
-use crate::session::SocketId;
+use crate::session::{Express, Passed, SocketId};
 use media_api::RealmId;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes of one receive slot: the largest accepted packet, one byte more to notice longer ones, and
 /// room for what protection adds.
@@ -80,6 +80,10 @@ pub struct AddressReport {
     /// Packets to our ports that came no further than the interface, over all of its addresses: broken
     /// ones, and those for which there was no room. Of sockets the kernel counts them.
     pub dropped: u64,
+    /// Packets that the interface has forwarded by itself, over all of its addresses.
+    pub forwarded: u64,
+    /// Why it forwards none by itself, where packets go past the kernel's network stack.
+    pub not_by_itself: Option<String>,
     /// Why not something faster.
     pub because: Option<String>,
 }
@@ -130,6 +134,31 @@ pub(crate) trait Batch {
 
     /// Makes the next [`Self::wait`] return at once.
     fn wake(&self);
+
+    /// Timestamps count from this moment.
+    fn keep_time(&mut self, _start: Instant) {}
+
+    /// Whether an interface may forward packets by itself.
+    fn has_express(&self) -> bool {
+        false
+    }
+
+    /// Has the interface forward the packets of a socket by itself for as long as each is the one that is expected, and
+    /// for a second or two at most. False if it does not.
+    fn begin_express(&mut self, _socket: SocketId, _express: &Express) -> bool {
+        false
+    }
+
+    /// Ends that, if it has been begun, and says what has passed. Whatever the interface takes up after this has returned
+    /// comes to the socket.
+    fn end_express(&mut self, _socket: SocketId) -> Option<Passed> {
+        None
+    }
+
+    /// Packets that have passed so far, and their octets of header and payload, where it goes on.
+    fn passing(&self, _socket: SocketId) -> (u64, u64) {
+        (0, 0)
+    }
 }
 
 /// Ends a [`Batch::wait`] from another thread.

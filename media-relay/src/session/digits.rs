@@ -40,6 +40,11 @@ impl Digits {
         self.dialler.as_ref().is_some_and(|own| own.is_busy())
     }
 
+    /// Whether audio of the peer may not pass unseen: tones are looked for, or an event lasts.
+    pub(super) fn look_at_audio(&self, now: Timestamp) -> bool {
+        self.listener.is_some() || self.heard.is_active(now)
+    }
+
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         // Else nobody waits for its end.

@@ -9,6 +9,7 @@ mod comfort;
 mod digit;
 mod digits;
 mod early;
+mod express;
 mod fax;
 mod handed;
 mod ice;
@@ -34,14 +35,24 @@ mod stream;
 mod tap;
 
 pub use change::Recode;
+#[cfg(test)]
+pub(crate) use express::Pace;
+#[cfg(test)]
+pub(crate) use express::model::{Model, Verdict};
+pub(crate) use express::{Express, MOST_EARLY, Passed};
 pub use handed::Handed;
 pub use output::{Forward, Generated, Made, Outcome, Output, Sample, Worn};
+pub(crate) use quality::PAUSE_US;
+pub(crate) use rate::BURST_US as RATE_BURST_US;
+#[cfg(test)]
+pub(crate) use rate::Credit;
 
 use crate::entropy::{Entropy, NoEntropy};
 use crate::packet::demux::{self, Class};
 use crate::time::{Timestamp, WallOffset};
 use change::Change;
 use digits::Taken;
+use express::Plain;
 use handed::HandedOver;
 use liveness::Liveness;
 use media_api::{
@@ -55,6 +66,7 @@ use play::Playback;
 use rating::INTERVAL;
 use sequence::Origin;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::ops::Range;
 use std::time::Duration;
 use stream::{Accepted, Stream};
@@ -382,7 +394,7 @@ impl MediaSession {
         let target = self.streams.get_mut(to).ok_or(DropReason::NoPath)?;
         let ready = target.emit(origin, accepted, send_as, slot, now)?;
         target.forwarded_at = Some(now);
-        Ok(Outcome::Forward(Forward {
+        let forward = Forward {
             socket: ready.socket,
             to: ready.to,
             range: ready.range,
@@ -390,7 +402,13 @@ impl MediaSession {
             received_bytes,
             plain_bytes: ready.plain_bytes,
             stream: to,
-        }))
+        };
+        let octets = u16::try_from(payload.len()).ok().and_then(NonZeroU16::new);
+        self.streams[at].plain = octets.map(|octets| Plain {
+            payload_type: accepted.payload_type,
+            octets,
+        });
+        Ok(Outcome::Forward(forward))
     }
 
     /// Says which source was pinned, if one was since.

@@ -20,7 +20,7 @@
 //! take longer.
 
 use super::rtcp::Life;
-use super::stream::Face;
+use super::stream::{Accepted, Face, Stream};
 use super::{MediaSession, Output};
 use crate::time::Timestamp;
 use media_api::{DropReason, Event, OneWayKind};
@@ -271,6 +271,21 @@ impl MediaSession {
             seen.air.has_sound |= stream.air.has_sound;
         }
         seen
+    }
+}
+
+impl Stream {
+    /// Looks for sound in a packet that was accepted, until there was any.
+    pub(super) fn sound_out(&mut self, accepted: &Accepted, slot: &[u8]) {
+        if self.air.has_sound || accepted.is_event || accepted.law.is_none() {
+            return;
+        }
+        let payload = slot.get(accepted.payload.clone()).unwrap_or_default();
+        match payload.split_first() {
+            Some((first, rest)) if rest.iter().all(|octet| octet == first) => self.air.dead += 1,
+            Some(_) => self.air.has_sound = true,
+            None => {}
+        }
     }
 }
 

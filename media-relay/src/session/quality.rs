@@ -1,7 +1,9 @@
 //! Reception figures of one stream: loss, reordering, duplicates, jitter (RFC 3550 A.1, A.3, A.8), gaps.
 
 use super::burst::Bursts;
+use super::express::{Pace, Passed};
 use super::party::Party;
+use super::rate::Credit;
 use crate::packet::rtcp::ReportBlock;
 use crate::time::Timestamp;
 use media_api::{BurstStats, DropReason, LATE_US};
@@ -17,7 +19,7 @@ const MAX_SSRC_CHANGES: u8 = 4;
 const SSRC_HOLD_US: u64 = 100_000;
 const MINUTE_US: u64 = 60_000_000;
 /// Time without a packet that is a pause if numbers go on after it and timestamps have gone on meanwhile.
-const PAUSE_US: u64 = 200_000;
+pub(crate) const PAUSE_US: u64 = 200_000;
 /// How long after an agreement the peer's new SSRC is expected.
 const CHANGE_WINDOW: Duration = Duration::from_secs(3);
 
@@ -340,6 +342,52 @@ impl Reception {
         }
         self.longest_gap_us = self.longest_gap_us.max(source.gap_us);
         self.interval_gap_us = self.interval_gap_us.max(source.gap_us);
+    }
+
+    /// How packets of the present source have come, to go on from; `None` if the next one of this party and clock may
+    /// be measured otherwise. What is left of its rate is not known here.
+    pub(super) fn pace(&self, party: Party, clock_hz: u32) -> Option<Pace> {
+        let source = self.source.as_ref()?;
+        if source.party != party || source.clock_hz != clock_hz {
+            return None;
+        }
+        Some(Pace {
+            clock_hz,
+            timestamp: source.timestamp?,
+            transit: source.transit?,
+            jitter_16: source.jitter_16,
+            heard_at: source.heard_at,
+            credit: Credit {
+                cost_us: 0,
+                left_us: 0,
+            },
+        })
+    }
+
+    /// Packets of the present source have come behind the newest, each as the next in order, none late, and have been
+    /// measured.
+    pub(super) fn pass(&mut self, passed: &Passed) {
+        let Some(source) = &mut self.source else {
+            return;
+        };
+        for _ in 0..passed.packets {
+            source.settle(1, self.window, &mut self.bursts);
+            source.highest += 1;
+            source.seen = source.seen << 1 | 1;
+        }
+        source.received += u64::from(passed.packets);
+        source.confirms_jump = None;
+        (source.step, source.gap_us) = (1, passed.gap_us);
+        source.heard_at = passed.heard_at;
+        source.timestamp = Some(passed.timestamp);
+        source.transit = Some(passed.transit);
+        source.jitter_16 = passed.jitter_16;
+        source.max_jitter_16 = source.max_jitter_16.max(passed.max_jitter_16);
+        source.interval_jitter_16 = source.interval_jitter_16.max(passed.max_jitter_16);
+        source.jitter_sum_16 += passed.jitter_sum_16;
+        source.jitter_samples += u64::from(passed.packets);
+        self.longest_gap_us = self.longest_gap_us.max(passed.gap_us);
+        self.interval_gap_us = self.interval_gap_us.max(passed.gap_us);
     }
 
     /// Whether the peer pauses by its own choice.

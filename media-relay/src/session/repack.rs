@@ -157,6 +157,11 @@ impl Repack {
         packets.min(MOST_LOST)
     }
 
+    /// Whether packets pass as they are.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_idle
+    }
+
     /// What comes next follows what was sent last, and nothing of before is heard any more.
     pub(super) fn interrupt(&mut self) {
         self.held = 0;

@@ -179,11 +179,11 @@ impl Stream {
         let is_spare =
             |at: &usize| Some(*at) != used && !self.faces.iter().any(|face| face.sends_with(*at));
         // In turns, so that the one of before mostly stays.
-        let first = self.turn_of_senders;
+        let first = usize::from(self.turn_of_senders);
         let found = (0..count)
             .map(|step| (first + step) % count)
             .find(is_spare)?;
-        self.turn_of_senders = (found + 1) % count;
+        self.turn_of_senders = u16::try_from((found + 1) % count).unwrap_or(0);
         Some(found)
     }
 

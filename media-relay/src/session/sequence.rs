@@ -4,6 +4,7 @@
 //! Within one origin, gaps and reordering of the source are kept (MED-051); between origins the
 //! numbers go on without a gap and the timestamp moves by the wall clock.
 
+use super::express::Passed;
 use crate::entropy::Entropy;
 use crate::time::Timestamp;
 use std::time::Duration;
@@ -192,6 +193,34 @@ impl Outgoing {
             timestamp,
             begins,
         })
+    }
+
+    /// What has to be added to sequence numbers and timestamps of an origin whose newest packet is the newest that was
+    /// sent; `None` if its next one may get other numbers than that.
+    pub(super) fn follows(&self, origin: Origin, newest: u64, clock_hz: u32) -> Option<(u16, u32)> {
+        let epoch = self.epoch.filter(|epoch| epoch.origin == origin)?;
+        let clock = epoch.clocks[0].filter(|clock| clock.hz == clock_hz)?;
+        let is_newest = newest.wrapping_add(epoch.shift) == self.highest;
+        (is_newest && self.highest + 1 >= epoch.floor).then_some((epoch.shift as u16, clock.shift))
+    }
+
+    /// Packets of the present origin were sent behind the newest one, under the numbers that [`Self::follows`] says.
+    pub(super) fn pass(&mut self, passed: &Passed) {
+        self.highest += u64::from(passed.packets);
+        let sent = 1u128
+            .checked_shl(passed.packets)
+            .map_or(u128::MAX, |bit| bit - 1);
+        self.sent = self.sent.checked_shl(passed.packets).unwrap_or(0) | sent;
+        self.packets += u64::from(passed.packets);
+        self.octets += passed.octets;
+        if let Some(clock) = self.epoch.and_then(|epoch| epoch.clocks[0]) {
+            self.last = Some(Last {
+                timestamp: passed.timestamp.wrapping_add(clock.shift),
+                at: passed.heard_at + clock.lead,
+                clock_hz: clock.hz,
+                covered: Duration::ZERO,
+            });
+        }
     }
 
     /// A packet that is deliberately not sent: if it is the next in order, those behind it move up,

@@ -153,6 +153,18 @@ impl SourceGuard {
         self.pinned.as_ref().map(|pin| pin.address)
     }
 
+    /// The pinned source, if nobody else than that is listened to by what checks of ICE say.
+    pub(super) fn only_source(&self) -> Option<SocketAddr> {
+        self.pinned().filter(|_| self.checked.is_none())
+    }
+
+    /// The pinned source was heard.
+    pub(super) fn heard(&mut self, last: Evidence, at: Timestamp) {
+        if let Some(pin) = &mut self.pinned {
+            (pin.heard_at, pin.last) = (at, last);
+        }
+    }
+
     /// Where RTP goes: to what was signalled until somebody is pinned (MED-034).
     pub(super) fn destination(&self) -> SocketAddr {
         if let Some(checked) = &self.checked {

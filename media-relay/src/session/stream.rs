@@ -8,6 +8,7 @@ use super::comfort::Comfort;
 use super::digit::dial::Part as Own;
 use super::digits::Digits;
 use super::early::Early;
+use super::express::Plain;
 use super::ice::{Agent, Checked};
 use super::one_way::Air;
 use super::party::Party;
@@ -43,7 +44,7 @@ use std::time::Duration;
 /// How long media against a new direction is still let through: it was on its way (MED-054).
 const DIRECTION_GRACE: Duration = Duration::from_secs(1);
 /// The longest frame of a codec that says only how quiet it is: those of G.729 annex B and Opus.
-const QUIET_BYTES: usize = 2;
+pub(super) const QUIET_BYTES: usize = 2;
 /// Early dialogs that may be open at once beside the committed agreement, where packets are told apart by
 /// trying keys (MED-117).
 const MAX_PREVIEWS: usize = 4;
@@ -67,7 +68,7 @@ pub(super) struct Stream {
     /// What keys of ours have used up whose ciphers are gone, the oldest first.
     pub(super) spent: Vec<Spent>,
     /// Whose place is the next to be taken.
-    pub(super) turn_of_senders: usize,
+    pub(super) turn_of_senders: u16,
     /// The suite of a key of ours that is nearly used up.
     pub(super) worn: Option<Suite>,
     pub(super) rate: RateLimit,
@@ -102,9 +103,9 @@ pub(super) struct Stream {
     source: Option<SocketAddr>,
     suite: Option<Suite>,
     pub(super) received_packets: u64,
-    received_bytes: u64,
-    sent_packets: u64,
-    sent_bytes: u64,
+    pub(super) received_bytes: u64,
+    pub(super) sent_packets: u64,
+    pub(super) sent_bytes: u64,
     pub(super) dropped: [u64; DropReason::ALL.len()],
     /// Loss that has been handed to the realm's totals.
     pub(super) lost_published: i64,
@@ -124,6 +125,8 @@ pub(super) struct Stream {
     pub(super) comfort: Option<Box<Comfort>>,
     /// Copies for whoever captures.
     pub(super) copies: Option<Box<Copies>>,
+    /// The latest packet that went on as it had come.
+    pub(super) plain: Option<Plain>,
 }
 
 /// One agreement about the stream.
@@ -146,6 +149,8 @@ pub(super) struct Face {
 /// An RTP packet that passed all checks of the receiving stream.
 #[derive(Clone, Debug)]
 pub(super) struct Accepted {
+    /// Payload type that it came with.
+    pub(super) payload_type: u8,
     pub(super) marker: bool,
     pub(super) timestamp: u32,
     pub(super) clock_hz: u32,
@@ -171,6 +176,7 @@ impl Accepted {
     /// A packet of our own making, without anything in it yet.
     pub(super) fn ours() -> Self {
         Self {
+            payload_type: 0,
             marker: false,
             timestamp: 0,
             clock_hz: 0,
@@ -247,6 +253,7 @@ impl Stream {
             repack: None,
             comfort: None,
             copies: None,
+            plain: None,
         }
     }
 
@@ -711,6 +718,7 @@ impl Stream {
             self.codec_switches += u32::from(is_switched);
         }
         Ok(Accepted {
+            payload_type: header.payload_type,
             marker: header.marker,
             timestamp: header.timestamp,
             clock_hz: rule.clock_hz,
@@ -724,19 +732,6 @@ impl Stream {
             change: rule.change,
             packing: rule.packing,
         })
-    }
-
-    /// Looks for sound in a packet that was accepted, until there was any.
-    pub(super) fn sound_out(&mut self, accepted: &Accepted, slot: &[u8]) {
-        if self.air.has_sound || accepted.is_event || accepted.law.is_none() {
-            return;
-        }
-        let payload = slot.get(accepted.payload.clone()).unwrap_or_default();
-        match payload.split_first() {
-            Some((first, rest)) if rest.iter().all(|octet| octet == first) => self.air.dead += 1,
-            Some(_) => self.air.has_sound = true,
-            None => {}
-        }
     }
 
     /// The codec that came last.

@@ -2,6 +2,7 @@
 
 pub(crate) mod begin;
 pub(crate) mod cores;
+mod express;
 pub(crate) mod neighbours;
 mod pair;
 pub(crate) mod resting;
@@ -83,6 +84,10 @@ impl Clock {
         Self(start)
     }
 
+    pub(crate) fn start(self) -> Instant {
+        self.0
+    }
+
     pub(crate) fn now(self) -> Timestamp {
         Timestamp(u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
@@ -111,7 +116,7 @@ pub(crate) struct Worker<B> {
 const MEASURED_OF: usize = 1_000;
 
 impl<B: Batch> Worker<B> {
-    pub(crate) fn new(batch: B, beginning: Beginning) -> Self {
+    pub(crate) fn new(mut batch: B, beginning: Beginning) -> Self {
         let Beginning {
             number: _,
             core: _,
@@ -129,6 +134,7 @@ impl<B: Batch> Worker<B> {
             identities,
             door: Door { recoders, recoded },
         } = beginning;
+        batch.keep_time(clock.start());
         let shared = Shared {
             realms,
             sink,
@@ -178,7 +184,7 @@ impl<B: Batch> Worker<B> {
             let now = self.clock.now();
             if now >= publish_at {
                 publish_at = now + PUBLISH_INTERVAL;
-                self.sessions.publish(&self.published);
+                self.sessions.publish(&self.published, &self.batch);
                 self.sessions.trim(false, now, &mut self.batch);
                 // What could not be bound before may be free by now.
                 self.restock(RESTOCK_AT_ONCE);
@@ -276,7 +282,7 @@ impl<B: Batch> Worker<B> {
                     self.open_and_close(usize::MAX);
                     let now = self.clock.now();
                     self.sessions.release_all(now, &mut self.batch);
-                    self.sessions.publish(&self.published);
+                    self.sessions.publish(&self.published, &self.batch);
                     return ControlFlow::Break(());
                 }
             }

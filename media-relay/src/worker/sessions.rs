@@ -34,16 +34,16 @@ const IDLE_TICK: Duration = Duration::from_millis(20);
 
 /// All sessions of one worker.
 pub(super) struct Sessions {
-    entries: Vec<Option<Entry>>,
+    pub(super) entries: Vec<Option<Entry>>,
     vacant: Vec<usize>,
     by_id: HashMap<SessionId, usize>,
     /// Where packets of a socket go, by socket number.
-    bindings: Vec<Option<Binding>>,
+    pub(super) bindings: Vec<Option<Binding>>,
     /// When sessions want to tick. Entries that a session no longer wants are skipped.
     deadlines: BinaryHeap<Reverse<(Timestamp, usize)>>,
-    realms: Arc<[RealmPorts]>,
+    pub(super) realms: Arc<[RealmPorts]>,
     resting: Resting,
-    counters: Vec<RealmCounters>,
+    pub(super) counters: Vec<RealmCounters>,
     panics: u64,
     entropy: Entropy,
     sink: Arc<EventSink>,
@@ -58,16 +58,18 @@ pub(super) struct Sessions {
     forwards: Vec<(usize, crate::session::Forward)>,
 }
 
-struct Entry {
-    session: MediaSession,
+pub(super) struct Entry {
+    pub(super) session: MediaSession,
     leases: Vec<Lease>,
     deadline: Option<Timestamp>,
+    /// Sockets whose packets the interface forwards by itself, or may.
+    pub(super) express: Vec<SocketId>,
 }
 
 #[derive(Clone, Copy)]
-struct Binding {
+pub(super) struct Binding {
     entry: usize,
-    realm: usize,
+    pub(super) realm: usize,
 }
 
 /// What a worker shares with others.
@@ -135,6 +137,7 @@ impl Sessions {
         let Some(binding) = self.binding(socket) else {
             return;
         };
+        self.end_express(binding.entry, now, batch);
         for at in 0..filled {
             let Some(Some(entry)) = self.entries.get_mut(binding.entry) else {
                 return;
@@ -189,10 +192,13 @@ impl Sessions {
             }
         }
         batch.flush(&mut self.failed);
+        let was_forwarded = !self.forwards.is_empty() && self.failed.is_empty();
         self.account();
         if !self.out.is_empty() {
             self.carry_out(binding.entry, now, batch);
         }
+        let next = Some(socket).filter(|_| was_forwarded);
+        self.begin_express(binding.entry, next, now, batch);
     }
 
     /// A packet of a party that another session has handed over to one of these.
@@ -200,6 +206,7 @@ impl Sessions {
         let Some(at) = self.by_id.get(&handed.to).copied() else {
             return;
         };
+        self.end_express(at, now, batch);
         let Some(Some(entry)) = self.entries.get_mut(at) else {
             return;
         };
@@ -237,6 +244,7 @@ impl Sessions {
         if !self.out.is_empty() {
             self.carry_out(at, now, batch);
         }
+        self.begin_express(at, None, now, batch);
     }
 
     /// Audio that comes back from those who transcode.
@@ -388,8 +396,12 @@ impl Sessions {
         }
     }
 
-    pub(super) fn publish(&self, published: &Published) {
-        published.store(&self.counters, self.by_id.len() as u64, self.panics);
+    pub(super) fn publish(&self, published: &Published, batch: &impl Batch) {
+        let sessions = self.by_id.len() as u64;
+        match batch.has_express() {
+            true => published.store(&self.with_express(batch), sessions, self.panics),
+            false => published.store(&self.counters, sessions, self.panics),
+        }
         published.set_up(self.out.handshakes, self.out.nominated);
     }
 
@@ -401,14 +413,16 @@ impl Sessions {
         batch: &mut impl Batch,
         work: impl FnOnce(&mut MediaSession, &mut Output),
     ) {
+        self.end_express(at, now, batch);
         let Some(Some(entry)) = self.entries.get_mut(at) else {
             return;
         };
         let (session, out) = (&mut entry.session, &mut self.out);
         match catch_unwind(AssertUnwindSafe(|| work(session, out))) {
             Ok(()) => self.carry_out(at, now, batch),
-            Err(_) => self.bury(at, now, batch),
+            Err(_) => return self.bury(at, now, batch),
         }
+        self.begin_express(at, None, now, batch);
     }
 
     /// Sends what a session made, closes what it freed, tells what it reported, notes when it wants
@@ -486,7 +500,7 @@ impl Sessions {
 
     /// Ends a session whose code panicked. Its state cannot be trusted, so its figures are asked
     /// for with the same care.
-    fn bury(&mut self, at: usize, now: Timestamp, batch: &mut impl Batch) {
+    pub(super) fn bury(&mut self, at: usize, now: Timestamp, batch: &mut impl Batch) {
         self.panics += 1;
         let (handshakes, nominated) = (self.out.handshakes, self.out.nominated);
         let wants_reports = self.out.wants_reports;
@@ -567,7 +581,7 @@ impl Sessions {
         }
     }
 
-    fn realm_index(&self, realm: RealmId) -> Option<usize> {
+    pub(super) fn realm_index(&self, realm: RealmId) -> Option<usize> {
         self.realms.iter().position(|ports| ports.realm.id == realm)
     }
 
@@ -668,6 +682,7 @@ impl Sessions {
                 session: MediaSession::new(session, self.wall),
                 leases: Vec::new(),
                 deadline: None,
+                express: Vec::new(),
             },
         };
         let mut rest = leases.iter().map(|lease| lease.sockets);

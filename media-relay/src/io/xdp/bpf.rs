@@ -10,6 +10,8 @@ const PROGRAM_LOAD: libc::c_int = 5;
 const INFO: libc::c_int = 15;
 const LINK_CREATE: libc::c_int = 28;
 #[cfg(test)]
+const TEST_RUN: libc::c_int = 10;
+#[cfg(test)]
 const LINK_DETACH: libc::c_int = 34;
 
 const ARRAY: u32 = 2;
@@ -35,19 +37,19 @@ pub(super) enum Mode {
     Generic,
 }
 
-/// A map of numbers that is mapped into memory; each has eight octets there.
-pub(super) fn array(entries: u32) -> io::Result<OwnedFd> {
-    create(ARRAY, entries, MAPPABLE)
+/// A map of entries of so many octets, a multiple of eight, that is mapped into memory.
+pub(super) fn array(entries: u32, octets: u32) -> io::Result<OwnedFd> {
+    create(ARRAY, entries, octets, MAPPABLE)
 }
 
 /// A map of AF_XDP sockets.
 pub(super) fn sockets(entries: u32) -> io::Result<OwnedFd> {
-    create(SOCKET_MAP, entries, 0)
+    create(SOCKET_MAP, entries, 4, 0)
 }
 
-fn create(kind: u32, entries: u32, flags: u32) -> io::Result<OwnedFd> {
+fn create(kind: u32, entries: u32, octets: u32, flags: u32) -> io::Result<OwnedFd> {
     let mut words = [0u32; 32];
-    words[..5].copy_from_slice(&[kind, 4, 4, entries, flags]);
+    words[..5].copy_from_slice(&[kind, 4, octets, entries, flags]);
     descriptor(MAP_CREATE, &mut words)
 }
 
@@ -103,6 +105,21 @@ pub(super) fn detach(link: &OwnedFd) -> io::Result<()> {
     let mut words = [0u32; 32];
     words[0] = link.as_raw_fd() as u32;
     call(LINK_DETACH, &mut words).map(drop)
+}
+
+/// Runs a program on a frame. Returns its verdict, and leaves in `frame` what it has made of it.
+#[cfg(test)]
+pub(super) fn run(program: &OwnedFd, frame: &mut [u8]) -> io::Result<u32> {
+    let mut made = vec![0u8; frame.len()];
+    let mut words = [0u32; 32];
+    words[0] = program.as_raw_fd() as u32;
+    (words[2], words[3]) = (frame.len() as u32, made.len() as u32);
+    set_pointer(&mut words, 4, frame.as_ptr());
+    set_pointer(&mut words, 6, made.as_mut_ptr());
+    words[8] = 1;
+    call(TEST_RUN, &mut words)?;
+    frame.copy_from_slice(&made);
+    Ok(words[1])
 }
 
 fn set_pointer<T>(words: &mut [u32; 32], at: usize, pointer: *const T) {

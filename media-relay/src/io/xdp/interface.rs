@@ -1,11 +1,12 @@
 //! One interface that has the program: its ports, and how it is at the moment.
 
 use super::bpf::{self, Mode};
+use super::features::Features;
 use super::kernel::{Kernel, Link};
 use super::lane::Lane;
 use super::memory::Mapping;
 use super::moderation::Moderation;
-use super::program::{self, PORTS};
+use super::program::{self, PORTS, Part};
 use crate::packet::frame::Mac;
 use std::io;
 use std::net::IpAddr;
@@ -14,6 +15,11 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Bytes of a number in the map of ports.
 const ENTRY_BYTES: usize = 8;
+
+// What becomes of frames that the program sends.
+const UNKNOWN: u8 = 0;
+const SENDS: u8 = 1;
+const DROPS: u8 = 2;
 
 /// Whether packets pass by AF_XDP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +42,12 @@ pub(super) struct Interface {
     /// Of its interrupts; without it there are more wake-ups.
     pub(super) moderation: Option<Moderation>,
     ports: Mapping,
+    /// Why it forwards nothing by itself, if its program cannot.
+    express: Result<(), String>,
+    /// Whether what its program sends arrives.
+    sends: AtomicU8,
+    /// Packets that it has forwarded by itself.
+    forwarded: AtomicU64,
     sockets: OwnedFd,
     link: OwnedFd,
     /// The workers' sockets again, to ask what was lost.
@@ -55,14 +67,33 @@ impl Interface {
         addresses: Vec<IpAddr>,
         queues: u32,
         workers: usize,
+        express: Result<Part, String>,
     ) -> io::Result<Self> {
         let entries = addresses.len() * PORTS;
-        let ports = bpf::array(u32::try_from(entries).map_err(io::Error::other)?)?;
+        let ports = bpf::array(
+            u32::try_from(entries).map_err(io::Error::other)?,
+            ENTRY_BYTES as u32,
+        )?;
         let most = (queues as usize).saturating_mul(workers);
         let sockets = bpf::sockets(u32::try_from(most).map_err(io::Error::other)?)?;
         let (ports_map, sockets_map) = (ports.as_raw_fd(), sockets.as_raw_fd());
-        let code = program::assemble(&addresses, workers, ports_map, sockets_map);
-        let program = bpf::load(&code)?;
+        let plan = program::Plan {
+            addresses: &addresses,
+            workers,
+            ports: ports_map,
+            sockets: sockets_map,
+            express: None,
+            otherwise: program::PASS,
+        };
+        let loaded = express.and_then(|part| {
+            let express = Some(part);
+            let code = program::assemble(&program::Plan { express, ..plan });
+            bpf::load(&code).map_err(|fault| format!("the kernel refuses the program: {fault}"))
+        });
+        let (program, express) = match loaded {
+            Ok(program) => (program, Ok(())),
+            Err(why) => (bpf::load(&program::assemble(&plan))?, Err(why)),
+        };
         let (mode, attached) = match bpf::attach(&program, index, Mode::Native) {
             Err(fault) if is_final(&fault) => return Err(fault),
             Err(_) => (Mode::Generic, bpf::attach(&program, index, Mode::Generic)?),
@@ -75,6 +106,12 @@ impl Interface {
             mode,
             is_zero_copy: false,
             moderation: None,
+            express: match mode {
+                Mode::Native => express,
+                Mode::Generic => Err("the program runs behind the driver".to_owned()),
+            },
+            sends: AtomicU8::new(0),
+            forwarded: AtomicU64::new(0),
             ports: Mapping::of(&ports, entries * ENTRY_BYTES, 0)?,
             sockets,
             link: attached,
@@ -85,6 +122,7 @@ impl Interface {
             mtu: AtomicU32::new(0),
         };
         interface.note(Some(link));
+        interface.note_sending(link, Features::new().ok().as_mut());
         Ok(interface)
     }
 
@@ -106,6 +144,39 @@ impl Interface {
         lost + self.refused.load(Ordering::Relaxed)
     }
 
+    /// Says which entry a port of an address has, whose packets are a worker's.
+    pub(super) fn set_entry(&self, address: usize, port: u16, entry: u32) {
+        let place = (address * PORTS + usize::from(port)) * ENTRY_BYTES + 4;
+        // The program counts entries from one. Ordering: as below; whether a packet is of the entry is seen there.
+        self.ports
+            .number(place as u64)
+            .store(entry + 1, Ordering::Relaxed);
+    }
+
+    /// Whether it forwards by itself; why not, if it does not.
+    pub(super) fn express(&self) -> Result<(), &str> {
+        match (&self.express, self.sends.load(Ordering::Relaxed)) {
+            (Err(why), _) => Err(why),
+            (Ok(()), SENDS) => Ok(()),
+            (Ok(()), UNKNOWN) => {
+                Err("it is a veth, and the kernel does not tell what its other end takes")
+            }
+            (Ok(()), _) => {
+                Err("it is a veth whose other end takes no such frames: GRO is off there")
+            }
+        }
+    }
+
+    /// It has forwarded so many packets by itself.
+    pub(super) fn count_forwarded(&self, packets: u32) {
+        // Ordering: a figure for people.
+        self.forwarded.fetch_add(packets.into(), Ordering::Relaxed);
+    }
+
+    pub(super) fn forwarded(&self) -> u64 {
+        self.forwarded.load(Ordering::Relaxed)
+    }
+
     /// Says whose packets to a port of an address are: a worker's, or the kernel's.
     pub(super) fn set_port(&self, address: usize, port: u16, worker: Option<usize>) {
         let entry = (address * PORTS + usize::from(port)) * ENTRY_BYTES;
@@ -115,14 +186,35 @@ impl Interface {
         self.ports
             .number(entry as u64)
             .store(value, Ordering::Relaxed);
+        self.ports
+            .number(entry as u64 + 4)
+            .store(0, Ordering::Relaxed);
     }
 
     /// Looks how it is.
-    pub(super) fn look(&self, kernel: &mut Kernel) {
+    pub(super) fn look(&self, kernel: &mut Kernel, features: Option<&mut Features>) {
         // A question that was not answered changes nothing.
         if let Ok(link) = kernel.link(self.index) {
             self.note(link.as_ref());
+            if let Some(link) = link.filter(|_| self.express.is_ok()) {
+                self.note_sending(&link, features);
+            }
         }
+    }
+
+    /// What the program sends out of one end of a pair arrives only where the other end has a receiver for it.
+    pub(super) fn note_sending(&self, link: &Link, features: Option<&mut Features>) {
+        let sends = match (link.is_pair, features) {
+            (false, _) => SENDS,
+            (true, None) => UNKNOWN,
+            (true, Some(features)) => match features.sends(self.index) {
+                Ok(true) => SENDS,
+                Ok(false) => DROPS,
+                Err(_) => UNKNOWN,
+            },
+        };
+        // Ordering: as below.
+        self.sends.store(sends, Ordering::Relaxed);
     }
 
     fn note(&self, link: Option<&Link>) {

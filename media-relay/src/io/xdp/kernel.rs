@@ -4,7 +4,7 @@
 use crate::packet::frame::Mac;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::sockopt::{self, Timeout};
-use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{self, AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -18,6 +18,7 @@ const HEADER_BYTES: usize = 16;
 const ROUTE_TO_A_HOST: u8 = 1;
 const ETHERNET: u16 = 1;
 const METRIC_MTU: u16 = 2;
+const INFO_KIND: u16 = 1;
 const SOURCE: u16 = 2;
 /// States in which a neighbour's address may be used (`NUD_VALID`).
 const USABLE: u16 = libc::NUD_PERMANENT
@@ -43,6 +44,8 @@ pub(super) struct Link {
     pub(super) mtu: u32,
     pub(super) is_up: bool,
     pub(super) is_loopback: bool,
+    /// Whether it is one end of a pair of virtual ones (veth).
+    pub(super) is_pair: bool,
     /// Receive queues that it could have.
     pub(super) queues: u32,
 }
@@ -58,8 +61,13 @@ pub(super) struct Route {
 
 impl Kernel {
     pub(super) fn new() -> io::Result<Self> {
+        Self::over(None)
+    }
+
+    /// Over another protocol of netlink than that of routes.
+    pub(super) fn over(protocol: Option<Protocol>) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC;
-        let socket = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
+        let socket = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
         sockopt::set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
         Ok(Self {
             socket,
@@ -104,6 +112,9 @@ impl Kernel {
                     .and_then(|mtu| word(mtu, 0))
                     .unwrap_or(0),
                 is_up: flags & libc::IFF_UP as u32 != 0 && flags & libc::IFF_RUNNING as u32 != 0,
+                is_pair: value(libc::IFLA_LINKINFO)
+                    .and_then(|info| find(attributes(info), INFO_KIND))
+                    .is_some_and(|kind| kind.strip_suffix(b"\0").unwrap_or(kind) == b"veth"),
                 is_loopback: flags & libc::IFF_LOOPBACK as u32 != 0,
                 queues: value(libc::IFLA_NUM_RX_QUEUES)
                     .and_then(|queues| word(queues, 0))
@@ -168,7 +179,7 @@ impl Kernel {
     }
 
     /// Asks, and shows every message of the answer without its header.
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         kind: u16,
         flags: u16,
@@ -230,7 +241,7 @@ fn is_nothing(fault: &io::Error) -> bool {
 }
 
 /// Names and values of a list of attributes.
-fn attributes(mut list: &[u8]) -> impl Iterator<Item = (u16, &[u8])> + Clone {
+pub(super) fn attributes(mut list: &[u8]) -> impl Iterator<Item = (u16, &[u8])> + Clone {
     std::iter::from_fn(move || {
         let length = usize::from(half(list, 0)?);
         let name = half(list, 2)?;
@@ -241,12 +252,15 @@ fn attributes(mut list: &[u8]) -> impl Iterator<Item = (u16, &[u8])> + Clone {
     })
 }
 
-fn find<'a>(mut list: impl Iterator<Item = (u16, &'a [u8])>, name: u16) -> Option<&'a [u8]> {
+pub(super) fn find<'a>(
+    mut list: impl Iterator<Item = (u16, &'a [u8])>,
+    name: u16,
+) -> Option<&'a [u8]> {
     list.find(|(other, _)| *other == name)
         .map(|(_, value)| value)
 }
 
-fn add(body: &mut Vec<u8>, name: u16, value: &[u8]) {
+pub(super) fn add(body: &mut Vec<u8>, name: u16, value: &[u8]) {
     body.extend_from_slice(&(4 + value.len() as u16).to_ne_bytes());
     body.extend_from_slice(&name.to_ne_bytes());
     body.extend_from_slice(value);
@@ -256,7 +270,7 @@ fn padded(length: usize) -> usize {
     length.next_multiple_of(4)
 }
 
-fn half(octets: &[u8], at: usize) -> Option<u16> {
+pub(super) fn half(octets: &[u8], at: usize) -> Option<u16> {
     let two = octets.get(at..at.checked_add(2)?)?;
     Some(u16::from_ne_bytes(two.try_into().ok()?))
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 
 /// A mapping that is readable and writable until it is dropped.
 #[derive(Debug)]
@@ -72,6 +72,18 @@ impl Mapping {
         // SAFETY: it lies in the mapping at a multiple of four, and lives as long as `self`; nobody uses
         // it in another way.
         unsafe { AtomicU32::from_ptr(place) }
+    }
+
+    /// The same of a wider one.
+    ///
+    /// # Panics
+    /// As above.
+    pub(super) fn wide_number(&self, offset: u64) -> &AtomicU64 {
+        let place: *mut u64 = self.array(offset, 1);
+        // JUSTIFICATION: what the kernel changes beside us has to be an atomic.
+        // SAFETY: it lies in the mapping at a multiple of eight, and lives as long as `self`; nobody uses
+        // it in another way.
+        unsafe { AtomicU64::from_ptr(place) }
     }
 }
 

@@ -13,6 +13,8 @@
 //! queues' common ends behind one lock, which is tried once in a turn and never waited for.
 
 mod bpf;
+mod express;
+mod features;
 mod interface;
 mod kernel;
 mod lane;
@@ -29,7 +31,8 @@ mod tests;
 
 use super::{Batch, Mmsg, Received, Waker};
 use crate::packet::frame::{self, ETHERNET_BYTES, Headers, MOST_HEADER_BYTES};
-use crate::session::SocketId;
+use crate::session::{Express, Passed, SocketId};
+use express::{Entries, Entry};
 use interface::State;
 use lane::Lane;
 use paths::Paths;
@@ -72,6 +75,12 @@ pub(crate) struct Xdp {
     from_socket: usize,
     queued: Vec<Queued>,
     readable: Vec<u32>,
+    /// What interfaces may be told to forward.
+    entries: Option<Entries>,
+    /// Sockets whose express begins when what was put before has been sent.
+    beginning: Vec<u32>,
+    /// Which interfaces have forwarded by themselves lately.
+    forwards: Vec<bool>,
 }
 
 /// What sends: lanes, paths, and frames to send with.
@@ -101,6 +110,8 @@ struct Bound {
     /// The first and the last of its packets in `arrived`.
     first: u32,
     last: u32,
+    /// Its own in the interface's express, once it has had one.
+    entry: Option<Entry>,
 }
 
 struct Arrived {
@@ -132,6 +143,7 @@ impl Xdp {
             shared,
             lanes,
             paths,
+            entries,
         } = parts;
         let (sockets, waker) = Mmsg::new()?;
         for (number, lane) in (0..).zip(&lanes) {
@@ -150,6 +162,7 @@ impl Xdp {
                 .unwrap_or(usize::MAX)
         });
         let exits = exits.collect();
+        let forwards = vec![false; shared.interfaces.len()];
         let outlet = Outlet {
             worker,
             exits,
@@ -172,6 +185,9 @@ impl Xdp {
             from_socket: 0,
             queued: Vec::new(),
             readable: Vec::new(),
+            entries,
+            beginning: Vec::new(),
+            forwards,
         };
         Ok((batch, waker))
     }
@@ -399,6 +415,7 @@ impl Batch for Xdp {
                 at,
                 first: NONE,
                 last: NONE,
+                entry: None,
             }
         });
         Ok(socket)
@@ -406,7 +423,15 @@ impl Batch for Xdp {
 
     fn close(&mut self, socket: SocketId) {
         let bound = self.bound.get_mut(socket.0 as usize).and_then(Option::take);
-        if let Some(bound) = bound {
+        if let Some(mut bound) = bound {
+            if let (Some(mut entry), Some(table), Some(entries)) = (
+                bound.entry.take(),
+                &self.outlet.shared.express,
+                &mut self.entries,
+            ) {
+                table.end(&mut entry);
+                entries.give_back(entry);
+            }
             let port = bound.local.port();
             self.outlet.shared.interfaces[bound.interface].set_port(bound.at, port, None);
             self.by_port[bound.interface][bound.at][usize::from(port)] = NONE;
@@ -419,6 +444,7 @@ impl Batch for Xdp {
         self.put_away();
         self.forget_arrived();
         self.outlet.kick();
+        self.tell_express();
         self.outlet.visit_depot();
         self.readable.clear();
         let timeout = match self.outlet.is_behind() {
@@ -427,7 +453,7 @@ impl Batch for Xdp {
         };
         let waited = self.sockets.wait_for(timeout, ready, &mut self.readable);
         self.outlet.now = Instant::now();
-        self.outlet.paths.learn(self.outlet.now);
+        self.follow_ways();
         let readable = std::mem::take(&mut self.readable);
         for lane in &readable {
             self.take_from(*lane as usize, ready);
@@ -501,9 +527,122 @@ impl Batch for Xdp {
     fn wake(&self) {
         self.sockets.wake();
     }
+
+    fn keep_time(&mut self, start: Instant) {
+        if let Some(entries) = &mut self.entries {
+            entries.keep_time(start);
+        }
+    }
+
+    fn has_express(&self) -> bool {
+        self.entries.is_some()
+    }
+
+    fn begin_express(&mut self, socket: SocketId, express: &Express) -> bool {
+        let Some(headers) = self.headers(socket, express) else {
+            return false;
+        };
+        let (Some(table), Some(entries)) = (&self.outlet.shared.express, &mut self.entries) else {
+            return false;
+        };
+        let Some(Some(bound)) = self.bound.get_mut(socket.0 as usize) else {
+            return false;
+        };
+        if bound.entry.is_none() {
+            bound.entry = entries.take();
+            if let Some(entry) = &bound.entry {
+                let interface = &self.outlet.shared.interfaces[bound.interface];
+                interface.set_entry(bound.at, bound.local.port(), entry.number());
+            }
+        }
+        let Some(entry) = &mut bound.entry else {
+            return false;
+        };
+        let is_begun = table.begin(entry, express, &headers, entries.base_ns());
+        if is_begun {
+            self.beginning.push(socket.0);
+        }
+        is_begun
+    }
+
+    fn end_express(&mut self, socket: SocketId) -> Option<Passed> {
+        let bound = self.bound.get_mut(socket.0 as usize)?.as_mut()?;
+        let shared = &self.outlet.shared;
+        let passed = shared.express.as_ref()?.end(bound.entry.as_mut()?)?;
+        shared.interfaces[bound.interface].count_forwarded(passed.packets);
+        Some(passed)
+    }
+
+    fn passing(&self, socket: SocketId) -> (u64, u64) {
+        let bound = self.bound.get(socket.0 as usize).and_then(Option::as_ref);
+        let entry = bound.and_then(|bound| bound.entry.as_ref());
+        let table = self.outlet.shared.express.as_ref();
+        let both = table.zip(entry);
+        both.map_or((0, 0), |(table, entry)| table.passing(entry))
+    }
 }
 
 impl Xdp {
+    /// What headers the interface would have to write; `None` if it cannot, or the way is not known.
+    fn headers(&self, socket: SocketId, express: &Express) -> Option<express::Headers> {
+        let of = |socket: SocketId| self.bound.get(socket.0 as usize)?.as_ref();
+        let (own, target) = (of(socket)?, of(express.socket)?);
+        let v4 = |address| match address {
+            SocketAddr::V4(address) => Some(address),
+            SocketAddr::V6(_) => None,
+        };
+        let outlet = &self.outlet;
+        let interface = outlet.shared.interfaces.get(own.interface)?;
+        let ends = (target.local.ip(), express.to.ip());
+        let path = outlet.paths.known(ends, outlet.now)?;
+        let may_pass = path.interface == own.interface
+            && express.to.port() != 0
+            && interface.state() == State::Works
+            && interface.express().is_ok();
+        may_pass.then_some(())?;
+        Some(express::Headers {
+            from: v4(express.from)?,
+            local: v4(own.local)?,
+            send_from: v4(target.local)?,
+            send_to: v4(express.to)?,
+            our_mac: interface.mac(),
+            path,
+            dscp: target.dscp,
+        })
+    }
+
+    /// Learns what ways there are. Where one is not what it was, nothing is forwarded along the old one any more.
+    fn follow_ways(&mut self) {
+        let shared = &self.outlet.shared;
+        let mut has_changed = self.outlet.paths.learn(self.outlet.now);
+        let Some(table) = &shared.express else {
+            return;
+        };
+        for (interface, forwards) in shared.interfaces.iter().zip(&mut self.forwards) {
+            let did = std::mem::replace(forwards, interface.express().is_ok());
+            has_changed |= did && !*forwards;
+        }
+        if has_changed {
+            let bound = self.bound.iter().flatten();
+            let entries = bound.filter_map(|bound| bound.entry.as_ref());
+            entries.for_each(|entry| table.stop(entry));
+        }
+    }
+
+    /// What was put before is on its way: what follows it may overtake nothing.
+    fn tell_express(&mut self) {
+        let Some(table) = &self.outlet.shared.express else {
+            return;
+        };
+        for socket in self.beginning.drain(..) {
+            if let Some(Some(bound)) = self.bound.get_mut(socket as usize)
+                && let Some(entry) = &mut bound.entry
+            {
+                table.tell(entry);
+            }
+        }
+    }
+
     /// Sends what arrived by AF_XDP, in the frame that it arrived in if it can.
     fn send_slot(&mut self, one: &Queued) -> bool {
         let Some(slot) = self.filled.get_mut(one.slot) else {

@@ -66,6 +66,8 @@ pub(super) struct Paths {
 
 struct Known {
     path: Option<Path>,
+    /// The latest that was known.
+    last: Option<Path>,
     until: Instant,
 }
 
@@ -96,7 +98,12 @@ impl Paths {
                 self.known.clear();
             }
             let until = now + RETRY;
-            self.known.insert(ends, Known { path: None, until });
+            let known = Known {
+                path: None,
+                last: None,
+                until,
+            };
+            self.known.insert(ends, known);
         }
         // Where too many are asked for at once, they are asked for again.
         let _ = self.questions.try_send(Question {
@@ -106,8 +113,15 @@ impl Paths {
         None
     }
 
-    /// Takes answers that have come.
-    pub(super) fn learn(&mut self, now: Instant) {
+    /// The way to a destination, if it is known and fresh; nothing is asked.
+    pub(super) fn known(&self, ends: Ends, now: Instant) -> Option<Path> {
+        let known = self.known.get(&ends)?;
+        known.path.filter(|_| known.until > now)
+    }
+
+    /// Takes answers that have come. Says whether a way is another than before, or gone.
+    pub(super) fn learn(&mut self, now: Instant) -> bool {
+        let mut has_changed = false;
         for Answer { ends, way } in self.answers.try_iter() {
             let (path, holds) = match way {
                 Way::Known(path) => (Some(path), HOLDS),
@@ -116,9 +130,12 @@ impl Paths {
             };
             let until = now + holds;
             if let Some(known) = self.known.get_mut(&ends) {
-                *known = Known { path, until };
+                has_changed |= known.last.is_some() && known.last != path;
+                let last = path;
+                *known = Known { path, last, until };
             }
         }
+        has_changed
     }
 }
 
@@ -146,7 +163,9 @@ mod tests {
         assert_eq!(asked.collect::<Vec<_>>(), [(3, ends)]);
         let answer = |way| Answer { ends, way };
         tell.send(answer(Way::Known(path))).unwrap();
-        paths.learn(ms(2));
+        assert!(!paths.learn(ms(2)), "it was not known before");
+        assert_eq!(paths.known(ends, ms(1001)), Some(path));
+        assert_eq!(paths.known(ends, ms(1002)), None);
         assert_eq!(paths.find(ends, ms(1001)), Some(path));
         assert_eq!(questions.try_iter().count(), 0);
         // The packet that finds it old goes by the socket, as do those until the answer.
@@ -155,7 +174,8 @@ mod tests {
         assert_eq!(questions.try_iter().count(), 1);
         for (way, begin, end) in [(Way::Unknown, 1004, 1104), (Way::Elsewhere, 1104, 2104)] {
             tell.send(answer(way)).unwrap();
-            paths.learn(ms(begin));
+            let is_gone = matches!(way, Way::Unknown);
+            assert_eq!(paths.learn(ms(begin)), is_gone, "once");
             assert_eq!(paths.find(ends, ms(end - 1)), None);
             assert_eq!(questions.try_iter().count(), 0);
             assert_eq!(paths.find(ends, ms(end)), None);

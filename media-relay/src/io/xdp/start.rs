@@ -2,11 +2,14 @@
 //! that watches them.
 
 use super::bpf::Mode;
+use super::express::{Entries, Table};
+use super::features::Features;
 use super::interface::{Interface, State};
 use super::kernel::Kernel;
 use super::lane::{Kind, Lane, Maker, Queue, SENDING};
 use super::moderation::{self, Moderation};
 use super::paths::{Answer, Ends, Path, Paths, Question, Way};
+use super::program::Part;
 use super::umem::{Frame, Umem};
 use crate::control::realm::Realm;
 use crate::io::{AddressReport, Backend, Runs};
@@ -44,6 +47,8 @@ pub(super) struct Shared {
     pub(super) umem: Umem,
     pub(super) interfaces: Vec<Interface>,
     pub(super) diverted: Vec<Diverted>,
+    /// What interfaces forward by themselves.
+    pub(super) express: Option<Arc<Table>>,
     /// Held for some instructions, by whoever comes first; the others go on without.
     pub(super) depot: Mutex<Depot>,
 }
@@ -70,6 +75,7 @@ pub(crate) struct Parts {
     pub(super) shared: Arc<Shared>,
     pub(super) lanes: Vec<Lane>,
     pub(super) paths: Paths,
+    pub(super) entries: Option<Entries>,
 }
 
 /// The thread that watches, and what it watches.
@@ -105,6 +111,8 @@ pub(crate) fn start(realms: &[Realm], workers: usize) -> Started {
                     interface: None,
                     runs: Runs::Sockets,
                     dropped: 0,
+                    forwarded: 0,
+                    not_by_itself: None,
                     because: Some("AF_XDP is not asked for".to_owned()),
                 }),
                 Backend::Xdp => wanted.push(Wanted {
@@ -216,6 +224,12 @@ impl Setup {
             owner: None,
             depth,
         };
+        let express = Table::new().map(Arc::new);
+        let express = express.map_err(|fault| format!("the kernel has no map for it: {fault}"));
+        let part = express
+            .as_ref()
+            .map(|table| table.part())
+            .map_err(Clone::clone);
         let mut interfaces = Vec::new();
         let mut diverted = Vec::new();
         let mut depot = Depot {
@@ -229,7 +243,7 @@ impl Setup {
         let copies = candidates.len() > 1;
         for one in candidates {
             let at = interfaces.len();
-            match connect(&one, at, self.workers, &mut maker, copies) {
+            match connect(&one, at, self.workers, &mut maker, (copies, &part)) {
                 Ok(connected) => {
                     for (own, more) in lanes.iter_mut().zip(connected.lanes) {
                         own.extend(more);
@@ -265,6 +279,7 @@ impl Setup {
             umem,
             interfaces,
             diverted,
+            express: express.ok(),
             depot: Mutex::new(depot),
         });
         self.watch(shared, lanes, running)
@@ -279,11 +294,16 @@ impl Setup {
         let (questions, asked) = sync_channel(WAITING);
         let mut parts = Vec::new();
         let mut told = Vec::new();
+        let workers = lanes.len();
         for (worker, lanes) in lanes.into_iter().enumerate() {
             let (answer, answers) = sync_channel(WAITING);
             told.push(answer);
             parts.push(Parts {
                 worker,
+                entries: shared
+                    .express
+                    .as_ref()
+                    .map(|table| table.share(worker, workers)),
                 shared: Arc::clone(&shared),
                 lanes,
                 paths: Paths::new(worker, questions.clone(), answers),
@@ -306,6 +326,8 @@ impl Setup {
                     is_moderated: interface.moderation.is_some(),
                 },
                 dropped: 0,
+                forwarded: 0,
+                not_by_itself: not_by_itself(interface, address),
                 because: None,
             };
             (report, Some(at))
@@ -343,6 +365,8 @@ impl Setup {
             interface: interface.map(str::to_owned),
             runs: Runs::Sockets,
             dropped: 0,
+            forwarded: 0,
+            not_by_itself: None,
             because: Some(why.to_owned()),
         });
     }
@@ -361,12 +385,22 @@ fn connect(
     at: usize,
     workers: usize,
     maker: &mut Maker<'_>,
-    copies: bool,
+    (copies, express): (bool, &Result<Part, String>),
 ) -> io::Result<Connected> {
     let mut addresses: Vec<IpAddr> = one.wanted.iter().map(|wanted| wanted.address).collect();
     addresses.sort_unstable();
     addresses.dedup();
-    let attach = || Interface::attach(one.index, &one.link, addresses.clone(), one.queues, workers);
+    let attach = || {
+        let addresses = addresses.clone();
+        Interface::attach(
+            one.index,
+            &one.link,
+            addresses,
+            one.queues,
+            workers,
+            express.clone(),
+        )
+    };
     let mut interface = persistently(HOOK_PATIENCE, attach)?;
     let copies = copies || interface.mode == Mode::Generic;
     let mut queues = Vec::new();
@@ -430,6 +464,14 @@ fn queues(name: &str) -> Option<u32> {
     u32::try_from(receive.count()).ok()
 }
 
+/// Why packets to an address are not forwarded by its interface itself.
+fn not_by_itself(interface: &Interface, address: IpAddr) -> Option<String> {
+    match address {
+        IpAddr::V4(_) => interface.express().err().map(str::to_owned),
+        IpAddr::V6(_) => Some("its program does not do so for IPv6".to_owned()),
+    }
+}
+
 fn why_not(fault: &io::Error) -> String {
     match fault.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
@@ -453,13 +495,14 @@ fn watch(shared: &Shared, asked: &Receiver<Question>, told: &[SyncSender<Answer>
     let Ok(mut kernel) = Kernel::new() else {
         return;
     };
+    let mut features = Features::new().ok();
     let mut due = Instant::now() + LOOK;
     loop {
         let now = Instant::now();
         if now >= due {
             due = now + LOOK;
             for interface in &shared.interfaces {
-                interface.look(&mut kernel);
+                interface.look(&mut kernel, features.as_mut());
             }
         }
         match asked.recv_timeout(due.saturating_duration_since(now)) {
@@ -508,6 +551,8 @@ impl Watch {
                 return report;
             };
             report.dropped = interface.dropped();
+            report.forwarded = interface.forwarded();
+            report.not_by_itself = not_by_itself(interface, report.address);
             let why = match interface.state() {
                 State::Works => return report,
                 State::Down => "the interface is down",
@@ -517,6 +562,7 @@ impl Watch {
                 }
             };
             report.runs = Runs::Sockets;
+            report.not_by_itself = None;
             report.because = Some(why.to_owned());
             report
         });

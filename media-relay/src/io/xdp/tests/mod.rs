@@ -1,5 +1,6 @@
 //! Calls and packets between two network namespaces.
 
+mod express;
 mod world;
 
 use super::start::start;
@@ -672,8 +673,17 @@ const RIGHTS: [CapabilitySet; 3] = [
 fn three_rights_are_enough() {
     let Some(world) = World::new() else { return };
     let all = RIGHTS.into_iter().collect::<CapabilitySet>() | CapabilitySet::IPC_LOCK;
+    let _receivers = express::receivers(&world);
     let (relay, events) = with_rights(&world, all);
     diverts(&relay).unwrap();
+    // The interfaces forward by themselves, too.
+    let addresses = relay.backend().addresses;
+    let reasons = addresses.iter().map(|one| one.not_by_itself.is_none());
+    assert_eq!(
+        reasons.collect::<Vec<_>>(),
+        [true, false, true],
+        "{addresses:?}"
+    );
     let mut calls = calls(&world, &relay, &events);
     until_diverted(&world, &mut calls);
     relay.shutdown();

@@ -1,0 +1,416 @@
+//! The program against its model, frame by frame.
+
+use super::layout::*;
+use super::{Entry, Headers, Table, now_ns};
+use crate::entropy::Entropy;
+use crate::io::xdp::bpf;
+use crate::io::xdp::memory::Mapping;
+use crate::io::xdp::paths::Path;
+use crate::io::xdp::program::{PORTS, Plan, assemble};
+use crate::packet::frame::{self, Mac};
+use crate::session::{Credit, Express, Model, Pace, SocketId, Verdict};
+use crate::time::Timestamp;
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::atomic::Ordering;
+
+const OUR_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
+const NEXT_MAC: Mac = Mac([2, 0, 0, 0, 0, 7]);
+const PEER_MAC: Mac = Mac([2, 0, 0, 0, 0, 9]);
+/// What the program says: back out, and what is to be a worker's, here.
+const BACK: u32 = 3;
+const WORKERS: i32 = 1;
+
+fn address(text: &str) -> SocketAddrV4 {
+    text.parse().unwrap()
+}
+
+/// The program, without an interface.
+struct Bench {
+    table: Table,
+    entry: Entry,
+    ports: Mapping,
+    program: OwnedFd,
+    base_ns: u64,
+    // As long as the program they live.
+    _maps: [OwnedFd; 2],
+}
+
+impl Bench {
+    /// `None`, and said why, where the machine does not let us have one.
+    fn new() -> Option<Self> {
+        let local = address("192.0.2.1:20000");
+        let table = match Table::new() {
+            Ok(table) => table,
+            Err(why) => {
+                eprintln!("skipped: {why}");
+                return None;
+            }
+        };
+        let ports = bpf::array(PORTS as u32, 8).unwrap();
+        let sockets = bpf::sockets(1).unwrap();
+        let plan = Plan {
+            addresses: &[IpAddr::V4(*local.ip())],
+            workers: 1,
+            ports: ports.as_raw_fd(),
+            sockets: sockets.as_raw_fd(),
+            express: Some(table.part()),
+            otherwise: WORKERS,
+        };
+        let program = bpf::load(&assemble(&plan)).unwrap();
+        let mapping = Mapping::of(&ports, PORTS * 8, 0).unwrap();
+        let mut entries = table.share(1, 3);
+        let entry = entries.take().unwrap();
+        let place = u64::from(local.port()) * 8;
+        mapping.number(place).store(1, Ordering::Relaxed);
+        let number = entry.number() + 1;
+        mapping.number(place + 4).store(number, Ordering::Relaxed);
+        Some(Self {
+            table,
+            entry,
+            ports: mapping,
+            program,
+            base_ns: now_ns() - 3_600_000_000_000,
+            _maps: [ports, sockets],
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp((now_ns() - self.base_ns) / 1_000)
+    }
+
+    fn state(&self) -> u32 {
+        self.table.word(&self.entry, STATE).load(Ordering::Relaxed)
+    }
+}
+
+fn headers() -> Headers {
+    Headers {
+        from: address("192.0.2.7:4000"),
+        local: address("192.0.2.1:20000"),
+        send_from: address("192.0.2.1:20002"),
+        send_to: address("198.51.100.9:6000"),
+        our_mac: OUR_MAC,
+        path: Path {
+            interface: 0,
+            mac: NEXT_MAC,
+            mtu: 1500,
+        },
+        dscp: 46,
+    }
+}
+
+fn express(now: Timestamp, sequence: u16) -> Express {
+    Express {
+        from: SocketAddr::V4(headers().from),
+        socket: SocketId(9),
+        to: SocketAddr::V4(headers().send_to),
+        ssrc: 0x0102_0304,
+        payload_type: 8,
+        sequence,
+        octets: (3, 1000),
+        send_ssrc: 0xa0b0_c0d0,
+        send_as: 96,
+        sequence_shift: 0xfff0,
+        timestamp_shift: 0xf000_0001,
+        pace: Pace {
+            clock_hz: 8_000,
+            timestamp: 0,
+            // The next one comes a little late.
+            transit: ((now.0 * 8_000 / 1_000_000) as u32).wrapping_sub(160),
+            jitter_16: 33,
+            heard_at: Timestamp(now.0 - 20_000),
+            credit: Credit {
+                cost_us: 10_000,
+                left_us: 1_000_000,
+            },
+        },
+    }
+}
+
+fn rtp(sequence: u16, timestamp: u32, octets: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x80, 8];
+    packet.extend(sequence.to_be_bytes());
+    packet.extend(timestamp.to_be_bytes());
+    packet.extend(0x0102_0304u32.to_be_bytes());
+    packet.extend(octets);
+    packet
+}
+
+fn wrapped(packet: &[u8], from: SocketAddrV4) -> Vec<u8> {
+    let mut buffer = vec![0; 42];
+    buffer.extend(packet);
+    let whole = frame::Headers {
+        our_mac: PEER_MAC,
+        next_mac: OUR_MAC,
+        from: SocketAddr::V4(from),
+        to: SocketAddr::V4(headers().local),
+        dscp: 0,
+    };
+    let end = buffer.len();
+    let at = frame::wrap(&mut buffer, 42..end, &whole).unwrap();
+    buffer[at].to_vec()
+}
+
+/// What the worker would make of a frame with the model's help: its verdict, and the frame that leaves.
+fn expected(model: &mut Model, frame: &[u8], now: Timestamp) -> (Verdict, Vec<u8>) {
+    let mut made = frame.to_vec();
+    let Ok(read) = frame::parse(frame) else {
+        panic!("what is broken is not asked for here");
+    };
+    if read.mac != OUR_MAC {
+        return (Verdict::Left, made);
+    }
+    let payload = read.payload.clone();
+    let verdict = model.take(read.from, &mut made[payload.clone()], now);
+    if verdict == Verdict::Forwarded {
+        let headers = headers();
+        let sent = frame::Headers {
+            our_mac: OUR_MAC,
+            next_mac: NEXT_MAC,
+            from: SocketAddr::V4(headers.send_from),
+            to: SocketAddr::V4(headers.send_to),
+            dscp: headers.dscp,
+        };
+        frame::wrap(&mut made, payload, &sent).unwrap();
+    }
+    (verdict, made)
+}
+
+#[test]
+fn the_program_does_to_every_packet_what_the_worker_would_do() {
+    const FRAMES: usize = 20_000;
+    let Some(mut bench) = Bench::new() else {
+        return;
+    };
+    let mut dice = Entropy::from_seed([7; 32]);
+    let mut model = None::<Model>;
+    let (mut sequence, mut timestamp) = (65_000u16, 0u32);
+    let mut seen = [0usize; 3];
+    for _ in 0..FRAMES {
+        if bench.state() & ARMED == 0 {
+            if let (Some(model), Some(passed)) = (&model, bench.table.end(&mut bench.entry)) {
+                assert_eq!(passed, model.passed);
+            }
+            let now = bench.now();
+            let express = express(now, sequence);
+            timestamp = 0;
+            let base = bench.base_ns;
+            assert!(
+                bench
+                    .table
+                    .begin(&mut bench.entry, &express, &headers(), base)
+            );
+            assert_eq!(bench.state() & ARMED, 0, "not before it is told");
+            bench.table.tell(&mut bench.entry);
+            let until = bench.table.double(&bench.entry, UNTIL);
+            model = Some(Model::new(
+                express,
+                Timestamp(until.load(Ordering::Relaxed)),
+            ));
+        }
+        let model = model.as_mut().unwrap();
+        // As long as packets are one by one, they come much too fast; the rate is what lets few of them pass.
+        let octets: Vec<u8> = (0..dice.below(700))
+            .map(|_| dice.next_u32() as u8)
+            .collect();
+        let step = [160, 160, 160, 0, 320][dice.below(5)] % [161, 400][dice.below(2)];
+        let mut packet = rtp(sequence, timestamp.wrapping_add(step), &octets);
+        let mut from = headers().from;
+        let what = dice.below(24);
+        match what {
+            0 => packet[0] ^= 1 << dice.below(8),
+            1 => packet[1] ^= 1 << dice.below(8),
+            2 => packet[2 + dice.below(2)] ^= 1 << dice.below(8),
+            3 => packet[8 + dice.below(4)] ^= 1 << dice.below(8),
+            4 => from.set_port(4001),
+            5 => from.set_ip([192, 0, 2, 8].into()),
+            6 => packet[1] |= 0x80,
+            7 => packet[..2].copy_from_slice(&[0x80, 200]),
+            8 => packet[4..8].copy_from_slice(&dice.next_u32().to_be_bytes()),
+            9 => packet.truncate(12 + dice.below(4).min(octets.len())),
+            10 => packet.resize(1_000 + dice.below(60), 0xd5),
+            _ => {}
+        }
+        let mut frame = wrapped(&packet, from);
+        match what {
+            // No checksum, one that was left to hardware, and padding behind the datagram.
+            11 => frame[40..42].fill(0),
+            12 => {
+                let mut words = frame[26..34].to_vec();
+                words.extend([0, 17, frame[38], frame[39]]);
+                let words = words.as_chunks::<2>().0.iter();
+                let sum: u32 = words.map(|word| u32::from(u16::from_be_bytes(*word))).sum();
+                let sum = (sum & 0xffff) + (sum >> 16);
+                let sum = ((sum & 0xffff) + (sum >> 16)) as u16;
+                frame[40..42].copy_from_slice(&sum.to_be_bytes());
+            }
+            13 => frame[5] ^= 1,
+            _ => {}
+        }
+        let mut made = frame.clone();
+        let verdict = bpf::run(&bench.program, &mut made).unwrap();
+        let heard = bench.table.double(&bench.entry, HEARD);
+        let heard = Timestamp(heard.load(Ordering::Relaxed));
+        let now = match verdict {
+            BACK => heard,
+            _ => bench.now(),
+        };
+        let (wanted, wanted_frame) = expected(model, &frame, now);
+        seen[wanted as usize] += 1;
+        match wanted {
+            Verdict::Forwarded => {
+                assert_eq!(verdict, BACK, "{what} {packet:?}");
+                sequence = sequence.wrapping_add(1);
+                timestamp = timestamp.wrapping_add(step);
+                if what == 8 {
+                    timestamp = u32::from_be_bytes(packet[4..8].try_into().unwrap());
+                }
+            }
+            Verdict::Left => {
+                assert_eq!(verdict, WORKERS as u32, "{what}");
+                assert_ne!(bench.state() & ARMED, 0, "{what}");
+            }
+            Verdict::Stopped => {
+                assert_eq!(verdict, WORKERS as u32, "{what}");
+                assert_eq!(bench.state() & ARMED, 0, "{what}");
+            }
+        }
+        assert!(made == wanted_frame, "{what}: {made:?} {wanted_frame:?}");
+    }
+    assert!(seen.iter().all(|count| *count > FRAMES / 50), "{seen:?}");
+    let _ = &bench.ports;
+}
+
+#[test]
+fn what_is_broken_is_never_forwarded_and_ends_it() {
+    let Some(mut bench) = Bench::new() else {
+        return;
+    };
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 9] = [
+        ("padding behind the datagram", |frame| frame.extend([0; 4])),
+        ("checksum of the header", |frame| frame[24] ^= 1),
+        ("hops without checksum", |frame| frame[22] ^= 1),
+        ("checksum of the datagram", |frame| frame[41] ^= 1),
+        ("payload", |frame| frame[100] ^= 0x10),
+        ("last octet of the payload", |frame| {
+            *frame.last_mut().unwrap() ^= 1
+        }),
+        ("length of UDP", |frame| frame[39] ^= 1),
+        ("length of IP", |frame| frame[17] ^= 1),
+        ("cut short", |frame| frame.truncate(150)),
+    ];
+    for octets in [160, 161, 162, 163] {
+        for (what, damage) in &damages {
+            let now = bench.now();
+            let express = express(now, 7);
+            let base = bench.base_ns;
+            assert!(
+                bench
+                    .table
+                    .begin(&mut bench.entry, &express, &headers(), base)
+            );
+            bench.table.tell(&mut bench.entry);
+            let whole = wrapped(&rtp(7, 160, &vec![3; octets]), headers().from);
+            let mut frame = whole.clone();
+            damage(&mut frame);
+            let before = frame.clone();
+            assert_eq!(bpf::run(&bench.program, &mut frame).unwrap(), 1, "{what}");
+            assert_eq!(frame, before, "{what}");
+            assert_eq!(bench.state() & ARMED, 0, "{what}");
+            let passed = bench.table.end(&mut bench.entry).unwrap();
+            assert_eq!(passed.packets, 0);
+        }
+    }
+    // Where options or fragments are, not even that is looked at, and frames for nobody are the kernel's.
+    let whole = wrapped(&rtp(7, 160, &[3; 160]), headers().from);
+    for (at, value, wanted) in [(14, 0x46, 2), (20, 0x20, 2), (33, 99, 2), (37, 99, 2)] {
+        let mut frame = whole.clone();
+        frame[at] = value;
+        assert_eq!(bpf::run(&bench.program, &mut frame).unwrap(), wanted);
+    }
+}
+
+#[test]
+fn it_ends_in_time_at_its_rate_after_a_pause_and_when_told() {
+    let Some(mut bench) = Bench::new() else {
+        return;
+    };
+    let ask = |bench: &mut Bench, change: fn(&mut Express), sequences: &[u16]| {
+        let now = bench.now();
+        let mut express = express(now, 7);
+        change(&mut express);
+        let base = bench.base_ns;
+        assert!(
+            bench
+                .table
+                .begin(&mut bench.entry, &express, &headers(), base)
+        );
+        bench.table.tell(&mut bench.entry);
+        let verdicts: Vec<_> = sequences
+            .iter()
+            .map(|sequence| {
+                let timestamp = u32::from(*sequence) * 160;
+                let mut frame = wrapped(&rtp(*sequence, timestamp, &[3; 160]), headers().from);
+                bpf::run(&bench.program, &mut frame).unwrap() == BACK
+            })
+            .collect();
+        (verdicts, bench.table.end(&mut bench.entry).unwrap())
+    };
+    let nothing = |_: &mut Express| {};
+    let (verdicts, passed) = ask(&mut bench, nothing, &[7, 8, 9]);
+    assert_eq!(
+        (verdicts, passed.packets, passed.octets),
+        (vec![true; 3], 3, 480)
+    );
+    // One that comes twice, one that is missing, and nothing passes any more although it would be the next.
+    let (verdicts, passed) = ask(&mut bench, nothing, &[7, 7, 8]);
+    assert_eq!((verdicts, passed.packets), (vec![true, false, false], 1));
+    let (verdicts, passed) = ask(&mut bench, nothing, &[8, 7]);
+    assert_eq!((verdicts, passed.packets), (vec![false; 2], 0));
+    let rate = |express: &mut Express| {
+        express.pace.credit.left_us = 0;
+        express.pace.credit.cost_us = 15_000;
+    };
+    let (verdicts, _) = ask(&mut bench, rate, &[7, 8]);
+    assert_eq!(verdicts, [true, false]);
+    let pause = |express: &mut Express| express.pace.heard_at.0 -= 200_000;
+    let (verdicts, _) = ask(&mut bench, pause, &[7]);
+    assert_eq!(verdicts, [false]);
+    let late = |express: &mut Express| express.pace.transit -= 8 * 1_000;
+    let (verdicts, _) = ask(&mut bench, late, &[7]);
+    assert_eq!(verdicts, [false]);
+    // Time is over.
+    let now = bench.now();
+    let (express, base) = (express(now, 7), bench.base_ns);
+    assert!(
+        bench
+            .table
+            .begin(&mut bench.entry, &express, &headers(), base)
+    );
+    let until = bench.table.double(&bench.entry, UNTIL);
+    let lasts = until.load(Ordering::Relaxed) - now.0;
+    assert!((900_000..2_100_000).contains(&lasts), "{lasts}");
+    until.store(now.0 - 1, Ordering::Relaxed);
+    bench.table.tell(&mut bench.entry);
+    let whole = wrapped(&rtp(7, 160, &[3; 160]), headers().from);
+    assert_eq!(bpf::run(&bench.program, &mut whole.clone()).unwrap(), 1);
+    bench.table.end(&mut bench.entry);
+    // What was never told never passes, nor what was ended.
+    assert!(
+        bench
+            .table
+            .begin(&mut bench.entry, &express, &headers(), base)
+    );
+    assert_eq!(bpf::run(&bench.program, &mut whole.clone()).unwrap(), 1);
+    assert_eq!(bench.table.end(&mut bench.entry), None);
+    assert!(
+        bench
+            .table
+            .begin(&mut bench.entry, &express, &headers(), base)
+    );
+    bench.table.tell(&mut bench.entry);
+    assert!(bench.table.end(&mut bench.entry).is_some());
+    assert_eq!(bpf::run(&bench.program, &mut whole.clone()).unwrap(), 1);
+}

@@ -1,0 +1,268 @@
+//! Calls that the interface forwards by itself, between two network namespaces.
+
+use super::*;
+use crate::io::xdp::bpf::{self, Mode};
+use crate::io::xdp::kernel::Kernel;
+use crate::io::xdp::program::Instruction;
+use std::os::fd::OwnedFd;
+
+/// Has the other ends of both cables take what a program sends: they have programs of their own.
+pub(super) fn receivers(world: &World) -> Vec<OwnedFd> {
+    world.within("b", || {
+        let mut kernel = Kernel::new().unwrap();
+        let ends = [THEIRS[0], THEIRS[2]].map(|address| {
+            let index = kernel.interface_of(address.parse().unwrap()).unwrap();
+            let program = bpf::load(&Instruction::PASS_ALL).unwrap();
+            bpf::attach(&program, index.unwrap(), Mode::Native).unwrap()
+        });
+        ends.into()
+    })
+}
+
+fn forwarded(relay: &Relay) -> u64 {
+    relay.backend().addresses[0].forwarded
+}
+
+fn by_itself(relay: &Relay) -> Option<String> {
+    relay.backend().addresses[0].not_by_itself.clone()
+}
+
+fn stats(relay: &Relay, events: &Inbox<Event>, number: u64) -> [StreamStats; 2] {
+    let session = SessionId::new(0, number);
+    relay.command(Command::Stats { session });
+    loop {
+        let event = events.recv_timeout(PATIENCE).unwrap();
+        if let Event::Stats { stats, .. } = event {
+            return [0, 1].map(|end| stats.endpoints[end].streams[0].clone());
+        }
+    }
+}
+
+/// Has a call talk until the interface forwards most of what it says.
+fn until_by_itself(relay: &Relay, calls: &mut [Call]) {
+    until("the interface forwards by itself", || {
+        let before = forwarded(relay);
+        let heard = talk(calls, 50);
+        heard == calls.len() * 100 && forwarded(relay) - before > calls.len() as u64 * 60
+    });
+}
+
+#[test]
+fn plain_calls_are_forwarded_by_the_interface_and_counted_as_if_by_the_relay() {
+    let Some(world) = World::new() else { return };
+    let _receivers = receivers(&world);
+    for workers in [1, 2] {
+        let (relay, events) = relay(&world, 20_000, workers);
+        diverts(&relay).unwrap();
+        assert_eq!(by_itself(&relay), None);
+        let mut calls =
+            [1, 2].map(|number| Call::new(&world, &relay, &events, number, ([0; 2], false)));
+        until_by_itself(&relay, &mut calls);
+        let before = forwarded(&relay);
+        assert_eq!(talk(&mut calls, 300), 2 * 2 * 300);
+        let passed = forwarded(&relay) - before;
+        assert!(passed > 2 * 2 * 300 * 3 / 4, "{passed}");
+        for (number, call) in (1..).zip(&calls) {
+            let streams = stats(&relay, &events, number);
+            for (end, (stream, party)) in streams.iter().zip(&call.parties).enumerate() {
+                let sent = u64::from(party.sent);
+                assert_eq!(stream.received_packets, sent, "{end}");
+                assert_eq!(stream.received_bytes, sent * 172);
+                assert_eq!(stream.lost_packets, 0);
+                assert_eq!(stream.reordered_packets, 0);
+                assert_eq!(stream.sent_packets, call.parties[end].heard as u64);
+                assert_eq!(stream.sent_bytes, call.parties[end].heard as u64 * 172);
+                // They come every six milliseconds and say twenty: that is what is measured.
+                assert!(
+                    (1_000..20_000).contains(&stream.jitter_us),
+                    "{}",
+                    stream.jitter_us
+                );
+            }
+        }
+        let all: u64 = calls
+            .iter()
+            .flat_map(|call| &call.parties)
+            .map(|party| u64::from(party.sent))
+            .sum();
+        until("totals are published", || {
+            let totals = &relay.totals().realms[0];
+            totals.received_bytes == all * 172 && totals.sent_bytes == all * 172
+        });
+        relay.shutdown();
+    }
+}
+
+#[test]
+fn jitter_and_loss_are_the_same_with_it_and_without_it() {
+    let Some(world) = World::new() else { return };
+    let measured = |is_express: bool| {
+        let receivers = is_express.then(|| receivers(&world));
+        let (relay, events) = relay(&world, 20_000, 1);
+        diverts(&relay).unwrap();
+        assert_eq!(
+            by_itself(&relay).is_none(),
+            is_express,
+            "{:?}",
+            by_itself(&relay)
+        );
+        let mut calls = [Call::new(&world, &relay, &events, 1, ([0; 2], false))];
+        if is_express {
+            until_by_itself(&relay, &mut calls);
+        } else {
+            until_diverted(&world, &mut calls);
+        }
+        let [before, _] = stats(&relay, &events, 1);
+        for round in 0..10 {
+            assert_eq!(talk(&mut calls, 50), 100);
+            // Some are lost before they come.
+            calls[0].parties[0].sent += round % 3;
+        }
+        talk(&mut calls, 1);
+        let [after, _] = stats(&relay, &events, 1);
+        assert_eq!(forwarded(&relay) > 0, is_express);
+        relay.shutdown();
+        drop(receivers);
+        let lost = after.lost_packets - before.lost_packets;
+        (lost, after.jitter_us, after.quality.bursts)
+    };
+    let (with, without) = (measured(true), measured(false));
+    assert_eq!((with.0, without.0), (9, 9));
+    assert_eq!(
+        with.2.burst_lost + with.2.gap_lost,
+        without.2.burst_lost + without.2.gap_lost
+    );
+    let apart = with.1.abs_diff(without.1);
+    assert!(apart < 4_000, "{} and {} us", with.1, without.1);
+}
+
+#[test]
+fn a_hold_and_the_end_stop_it_at_once() {
+    let Some(world) = World::new() else { return };
+    let _receivers = receivers(&world);
+    let (relay, events) = relay(&world, 20_000, 1);
+    diverts(&relay).unwrap();
+    let mut calls = [Call::new(&world, &relay, &events, 1, ([0; 2], false))];
+    let session = SessionId::new(0, 1);
+    let hold = |is_held: bool| {
+        relay.command(Command::Update {
+            session,
+            plan: BridgePlan {
+                joined: (!is_held).then_some((EndpointId(0), EndpointId(1))),
+                silence_ms: 0,
+            },
+        });
+    };
+    for _ in 0..3 {
+        until_by_itself(&relay, &mut calls);
+        hold(true);
+        // What is answered now was ordered behind it.
+        let [one, other] = stats(&relay, &events, 1);
+        let before = forwarded(&relay);
+        assert_eq!(talk(&mut calls, 30), 0, "nobody is heard through a hold");
+        assert_eq!(forwarded(&relay), before);
+        let [after, _] = stats(&relay, &events, 1);
+        assert_eq!(after.sent_packets, one.sent_packets);
+        assert_eq!(other.lost_packets, 0);
+        hold(false);
+    }
+    until_by_itself(&relay, &mut calls);
+    relay.command(Command::Release {
+        session,
+        endpoint: None,
+        drain_ms: 0,
+    });
+    let stats = loop {
+        if let Event::Released { stats, .. } = events.recv_timeout(PATIENCE).unwrap() {
+            break stats;
+        }
+    };
+    let heard: usize = calls[0].parties.iter().map(|party| party.heard).sum();
+    let streams = stats
+        .endpoints
+        .iter()
+        .map(|end| end.streams[0].sent_packets);
+    assert_eq!(streams.sum::<u64>(), heard as u64);
+    let before = forwarded(&relay);
+    assert_eq!(talk(&mut calls, 20), 0);
+    assert_eq!(forwarded(&relay), before);
+    relay.shutdown();
+}
+
+#[test]
+fn what_is_not_the_next_packet_of_its_stream_is_the_workers() {
+    let Some(world) = World::new() else { return };
+    let _receivers = receivers(&world);
+    let (relay, events) = relay(&world, 20_000, 1);
+    diverts(&relay).unwrap();
+    let mut calls = [Call::new(&world, &relay, &events, 1, ([0; 2], false))];
+    until_by_itself(&relay, &mut calls);
+    let [before, _] = stats(&relay, &events, 1);
+    let party = &calls[0].parties[0];
+    let to = party.to;
+    let packet = |payload_type: u8, sequence: u16, ssrc: u8| {
+        let mut packet = [0xd5; 172];
+        packet[..2].copy_from_slice(&[0x80, payload_type]);
+        packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+        packet[8..12].copy_from_slice(&[1, 2, 3, ssrc]);
+        packet
+    };
+    let (newest, next) = (party.sent.wrapping_sub(1), party.sent);
+    // Again, in a payload type that nobody agreed to, under another SSRC, and from somebody else.
+    for packet in [
+        packet(8, newest, 4),
+        packet(13, next, 4),
+        packet(8, next, 5),
+    ] {
+        party.socket.send_to(&packet, to).unwrap();
+    }
+    let stranger = world.within("b", || UdpSocket::bind((THEIRS[0], 0)).unwrap());
+    for sequence in [next, next.wrapping_add(1)] {
+        stranger.send_to(&packet(8, sequence, 4), to).unwrap();
+    }
+    let reasons = [
+        (DropReason::Duplicate, 1),
+        (DropReason::PayloadType, 1),
+        (DropReason::Ssrc, 1),
+        (DropReason::Source, 2),
+    ];
+    until("all are judged", || {
+        let [after, _] = stats(&relay, &events, 1);
+        reasons.iter().all(|(reason, count)| {
+            let at = *reason as usize;
+            after.dropped[at] - before.dropped[at] == *count
+        })
+    });
+    // One that comes behind the next is forwarded by the worker, and the express goes on.
+    calls[0].parties[0].sent += 1;
+    assert_eq!(talk(&mut calls, 1), 2);
+    let party = &calls[0].parties[0];
+    party.socket.send_to(&packet(8, next, 4), to).unwrap();
+    until_by_itself(&relay, &mut calls);
+    let [after, _] = stats(&relay, &events, 1);
+    assert_eq!(after.reordered_packets, before.reordered_packets + 1);
+    assert_eq!(after.lost_packets, 0);
+    relay.shutdown();
+}
+
+#[test]
+fn without_a_receiver_at_the_other_end_nothing_is_lost_and_it_is_said() {
+    let Some(world) = World::new() else { return };
+    let (relay, events) = relay(&world, 20_000, 1);
+    diverts(&relay).unwrap();
+    let why = by_itself(&relay).unwrap();
+    assert!(why.contains("GRO"), "{why}");
+    let mut calls = [Call::new(&world, &relay, &events, 1, ([0; 2], false))];
+    until_diverted(&world, &mut calls);
+    assert_eq!(talk(&mut calls, 100), 200);
+    assert_eq!(forwarded(&relay), 0);
+    // Once there is one it begins, and ends with it.
+    let receivers = receivers(&world);
+    until("it is noticed", || by_itself(&relay).is_none());
+    until_by_itself(&relay, &mut calls);
+    drop(receivers);
+    until("it is noticed", || by_itself(&relay).is_some());
+    talk(&mut calls, 50);
+    assert_eq!(talk(&mut calls, 100), 200);
+    relay.shutdown();
+}
