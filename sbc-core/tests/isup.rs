@@ -110,10 +110,6 @@ fn what_each_side_says_in_isup_reaches_the_other_octet_by_octet() {
         "signal;handling=required"
     );
     assert_eq!(&ringing.body()[..], b"\x01\x11cpg");
-    // What is told again to keep the call alive is no event of the other network.
-    two.shard.pass(Duration::from_secs(61));
-    let again = two.shard.next_response(180).message;
-    assert!(again.body().is_empty(), "{again:?}");
 
     says(
         &mut two,
@@ -139,6 +135,18 @@ fn what_each_side_says_in_isup_reaches_the_other_octet_by_octet() {
     let bye = two.shard.next_request(Method::Bye).message;
     assert_eq!(header(&bye, HeaderName::ContentType), ISUP);
     assert_eq!(&bye.body()[..], b"\x01\x11rel");
+}
+
+#[test]
+fn what_is_told_again_to_keep_a_call_alive_is_no_event_of_the_other_network() {
+    let iam = beside(CARRIER_SDP, &part("required", "iam"));
+    let mut two = reaches(called(PASS, PASS, &iam));
+    says(&mut two, "180 Ringing", &alone("acm"));
+    let ringing = two.shard.next_response(180).message;
+    assert_eq!(&ringing.body()[..], b"\x01\x11acm");
+    two.shard.pass(Duration::from_secs(61));
+    let again = two.shard.next_response(180).message;
+    assert!(again.body().is_empty(), "{again:?}");
 }
 
 #[test]
