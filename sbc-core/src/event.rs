@@ -260,6 +260,13 @@ pub enum Happened {
         /// Whether it is made again: both sides offered at once.
         again: bool,
     },
+    /// A header that nobody here knows and no list lets pass has stayed behind: told once for each name and trunk.
+    HeaderLeft {
+        /// The trunk that it came from.
+        trunk: TrunkName,
+        /// Its name.
+        name: String,
+    },
     /// A called party says something else than it answered reliably before (SIP-501).
     LaterAnswer {
         /// Trunk.

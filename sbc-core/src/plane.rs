@@ -13,6 +13,7 @@ use crate::mint::{Mint, shard_of};
 use crate::policy::admission::Admission;
 use crate::policy::circle::Circles;
 use crate::policy::elin::Elins;
+use crate::policy::left::LeftBehind;
 use crate::policy::preempt::Preemptions;
 use crate::policy::presence::{Presences, Talking};
 use crate::policy::spend::Spending;
@@ -62,6 +63,8 @@ pub(crate) struct Plane {
     /// When Teams was asked.
     pub(crate) asked: Asked,
     pub(crate) watch: Watch,
+    /// Which unknown headers were told to stay behind.
+    pub(crate) left: LeftBehind,
     /// What is sent, received and missed by trunk.
     pub(crate) tally: OwnTally,
     pub(crate) quarantine: Quarantine,
@@ -112,6 +115,7 @@ impl Plane {
             elins: Elins::default(),
             asked: Asked::default(),
             watch: Watch::default(),
+            left: LeftBehind::default(),
             tally: OwnTally::default(),
             quarantine: Quarantine::default(),
             closed: Closed::default(),

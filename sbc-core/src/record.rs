@@ -92,6 +92,9 @@ pub struct Record {
     pub diversions: usize,
     /// Name of the call from end to end: the caller's part of Session-ID.
     pub session_id: String,
+    /// Charging identifier of the INVITE, bounded and printable: `icid-value` of its P-Charging-Vector (RFC 7315).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub icid: Option<String>,
     /// User-to-User data of the INVITE, bounded and printable.
     pub user_to_user: Option<String>,
     /// Whether it was a call for help.

@@ -567,8 +567,8 @@ fn a_503_with_retry_after_leads_to_the_next_region_at_once_and_stays_here() {
 }
 
 #[test]
-fn another_answer_than_before_comes_with_another_version() {
-    // The first attempt is heard early and fails; the second agrees on another codec.
+fn an_answer_of_the_next_target_that_agrees_is_told_as_before() {
+    // The first target is heard early and fails; the second agrees on the same codec.
     let (mut shard, invite) = ringing_in(CONFIG);
     let only =
         |codec: &str| CARRIER_SDP.replace("RTP/AVP 8 0 101", &format!("RTP/AVP {codec} 101"));

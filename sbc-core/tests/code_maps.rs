@@ -3,6 +3,7 @@
 
 use crate::world;
 
+use sbc_core::cause::CauseCode;
 use sbc_core::config::{Assumed, Config, ReasonForm, Source, Trunk, load};
 use sbc_core::id::{CommandId, TrunkName};
 use sbc_core::input::{Answered, Command, Input};
@@ -215,6 +216,21 @@ fn a_trunk_is_told_another_status_where_its_operator_says_so() {
         let said = because.0.iter().find(|fact| fact.contains("instead of"));
         let is_said = said.map(|fact| wanted.is_some_and(|own| fact.contains(own)));
         assert_eq!(is_said, wanted.map(|_| true), "{because:?}");
+    }
+    // The same of what we end ourselves while the caller waits.
+    let own = sbc_core::policy::response::own;
+    let own_instead = sbc_core::policy::response::own_instead;
+    for (cause, status, wanted) in [
+        (CauseCode::PeerTimeout, 480, Some("480 instead of 504")),
+        (CauseCode::PeerUnreachable, 502, None),
+        (CauseCode::NoAnswer, 480, None),
+        (CauseCode::MediaUnavailable, 503, None),
+    ] {
+        assert_eq!(own(cause, &carrier).status.code(), status, "{cause}");
+        let said = own_instead(cause, &carrier);
+        assert_eq!(said.is_some(), wanted.is_some(), "{said:?}");
+        let is_said = said.is_none_or(|said| wanted.is_some_and(|own| said.contains(own)));
+        assert!(is_said, "{cause}");
     }
     for redirection in ["300", "302", "380"] {
         let text = config.replace("\"603\" =", &format!("\"{redirection}\" ="));

@@ -229,6 +229,14 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "fqdn =",
         "symmetric_signalling = §true\nfqdn =",
     ),
+    (Code::TeamsRule, "fqdn =", "isup = §\"pass\"\nfqdn ="),
+    (Code::TeamsRule, "fqdn =", "relay_auth = §true\nfqdn ="),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "digest = { username = \"u\", password = { file = \"/p\" }, realms = [\"r\"] }\n\
+         relay_auth = §true\ncodecs =",
+    ),
     (
         Code::Contradiction,
         "preset = \"teams\"\ntenant = \"contoso\"",

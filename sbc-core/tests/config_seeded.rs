@@ -79,6 +79,12 @@ const WORDS: &[Seed] = &[
         "E0007",
         "\"PCMA\"",
     ),
+    (
+        CODECS,
+        "isup = §\"relay\"\ncodecs = [\"PCMA\"]",
+        "E0007",
+        "\"pass\"",
+    ),
     (UDP, "transport = §\"upd\"", "E0007", "\"udp\""),
     (UDP, "transport = §\"wss\"", "E0004", "\"tls\""),
     (

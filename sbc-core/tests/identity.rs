@@ -731,6 +731,27 @@ fn a_call_that_comes_back_as_it_went_is_a_circle_and_a_changed_one_a_spiral() {
     assert!(own.contains("branch=z9hG4bK"));
 }
 
+#[test]
+fn what_charging_calls_a_call_is_recorded_and_stays_behind() {
+    for (vector, icid) in [
+        (
+            "icid-value=\"1234bc98;76e\"; icid-generated-at=192.0.6.8; orig-ioi=home1.example",
+            Some("1234bc98;76e"),
+        ),
+        ("orig-ioi=\"x;icid-value=9\";ICID-Value = abc", Some("abc")),
+        ("icid-value=\"\"", None),
+        ("icid-values=1", None),
+        ("icid-value", None),
+        ("icid-value=\"open", None),
+    ] {
+        let (mut shard, invite) = inward(CONFIG, &format!("P-Charging-Vector: {vector}\n"));
+        assert!(!invite.has(HeaderName::PChargingVector), "{vector}");
+        shard.teams_says(&response(&invite, "486 Busy", "b1", "", ""));
+        shard.pass(std::time::Duration::from_secs(60));
+        assert_eq!(shard.records[0].icid.as_deref(), icid, "{vector}");
+    }
+}
+
 const UUI: &str =
     "User-to-User: 56a390F3d2b7310023;encoding=hex;purpose=isdn-uui;content=isdn-uui\n";
 

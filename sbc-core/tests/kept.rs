@@ -3,9 +3,10 @@
 
 use crate::world;
 
+use sbc_core::cause::CauseCode;
 use sbc_core::input::Input;
 use sbc_core::sip::{HeaderName, Message, Method};
-use sbc_core::transport::FlowFault;
+use sbc_core::transport::{FlowFault, Protocol};
 use std::time::Duration;
 use world::call::*;
 use world::two::Two;
@@ -236,4 +237,38 @@ fn a_refresh_whose_connection_is_lost_is_made_again_and_the_call_lives() {
     let bye = in_dialog(&ok, "BYE", 11, &format!("{VIA}bye"));
     two.shard.carrier_says(&bye);
     two.shard.next_response(200);
+}
+
+#[test]
+fn an_answer_of_ours_is_repeated_over_streams_too_until_nobody_can_want_it() {
+    let mut shard = Shard::with(config());
+    shard.teams_says(&teams_invite("answer"));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    shard.carrier_says(&response(
+        &invite,
+        "200 OK",
+        "c1",
+        CARRIER_CONTACT,
+        CARRIER_SDP,
+    ));
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200);
+    assert_eq!(ok.hop.protocol, Protocol::Tls);
+    for wait in [
+        500, 1_000, 2_000, 4_000, 4_000, 4_000, 4_000, 4_000, 4_000, 4_000,
+    ] {
+        shard.pass(ms(wait));
+        let again = shard.next_response(200);
+        assert_eq!(again.message.bytes(), ok.message.bytes(), "SIP-211");
+        assert!(shard.sent.is_empty(), "T1, doubling to T2");
+    }
+    // 64*T1: it is ended on both sides.
+    shard.pass(ms(500));
+    let to: Vec<_> = (0..2).map(|_| shard.next_request(Method::Bye)).collect();
+    let mut to: Vec<String> = to.iter().map(|bye| bye.hop.remote.to_string()).collect();
+    to.sort();
+    assert_eq!(to, [CARRIER, TEAMS]);
+    shard.pass(ms(40_000));
+    assert_eq!(shard.records[0].cause.code, CauseCode::NoAck);
 }

@@ -112,6 +112,8 @@ fn every_default_of_the_preset_for_teams_is_shown() {
         crlf_pong: "crlf_pong",
         tie_break: "tie_break",
         emergency_hold: "emergency_hold",
+        isup: "isup",
+        relay_auth: "relay_auth",
     } whatever {});
     compared!(missing, shown, teams.transfers, carrier.transfers, TransferPolicy {
         refer: "refer",

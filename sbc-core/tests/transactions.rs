@@ -220,6 +220,9 @@ fn cancel_waits_for_a_provisional_and_looks_like_its_invite() {
     let id = bench.request(Method::Invite, "z9hG4bKx");
     bench.cancel(id, Some(b"SIP;cause=200"));
     assert_eq!(bench.look(), ["INVITE"]);
+    // The 100 may have been lost: whoever has the INVITE says it again (RFC 3261 §17.1.1.2).
+    bench.pass(Duration::from_millis(1_600));
+    assert_eq!(bench.look(), ["INVITE", "INVITE"]);
     bench.receive(&answer(100, "INVITE", "z9hG4bKx", "t"));
     let cancel = bench.sent.pop().unwrap().2;
     assert_eq!(name(&cancel), "CANCEL");
@@ -408,6 +411,22 @@ fn cancel_of_nothing_gets_481() {
     let mut bench = Bench::over(Protocol::Udp);
     bench.receive(&from_peer("CANCEL", ONE, ""));
     assert_eq!(bench.look(), ["481"]);
+}
+
+#[test]
+fn cancel_of_anything_but_an_invite_gets_200_and_changes_nothing() {
+    for branch in [ONE, ";branch=1"] {
+        let mut bench = Bench::over(Protocol::Udp);
+        bench.receive(&from_peer("OPTIONS", branch, ""));
+        let (id, request) = bench.new_requests().remove(0);
+        bench.receive(&from_peer("CANCEL", branch, ""));
+        assert_eq!(bench.look(), ["200"], "SIP-219");
+        assert_eq!(bench.cancellations(), 0);
+        bench.respond(id, &request, 405);
+        assert_eq!(bench.look(), ["405"]);
+        bench.receive(&from_peer("CANCEL", TWO, ""));
+        assert_eq!(bench.look(), ["481"]);
+    }
 }
 
 #[test]

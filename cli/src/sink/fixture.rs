@@ -39,6 +39,7 @@ pub(crate) fn record(call: u128) -> Record {
         divert_reason: None,
         diversions: 0,
         session_id: "0".repeat(32),
+        icid: None,
         user_to_user: None,
         emergency: false,
         place: None,

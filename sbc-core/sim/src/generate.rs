@@ -44,6 +44,7 @@ pub fn generate(seed: u64) -> Scenario {
     let zones = [Zone::Ranked, Zone::Weighted, Zone::Plain];
     scenario.zone = *Dice::new(seed, "zone").pick(&zones);
     reliability(&mut scenario, &mut Dice::new(seed, "reliability"));
+    early_offers(&mut scenario, &mut Dice::new(seed, "early offers"));
     setting(&mut scenario, &mut Dice::new(seed, "setting"));
     if scenario.setting.has_limits {
         let mut dice = Dice::new(seed, "more calls");
@@ -65,6 +66,25 @@ fn reliability(scenario: &mut Scenario, dice: &mut Dice) {
         for (callee, script) in &mut call.scripts {
             script.is_reliable = *callee >= NORTH_1 && dice.chance(30);
             script.lost_pracks = lost(dice);
+        }
+    }
+}
+
+/// Who offers again before the answer, where the first exchange is made reliably.
+fn early_offers(scenario: &mut Scenario, dice: &mut Dice) {
+    let mut offer = |is_reliable: bool| {
+        let wanted = match dice.below(6) {
+            0 | 1 => Wanted::Move,
+            2 => Wanted::Codecs(*dice.pick(&[Codecs::A, Codecs::U])),
+            3 | 4 => Wanted::Hold(*dice.pick(&HOLDS)),
+            _ => Wanted::Nothing,
+        };
+        (dice.chance(40) && is_reliable).then_some(wanted)
+    };
+    for call in &mut scenario.calls {
+        call.dial.early_offer = offer(call.dial.requires_reliable);
+        for (_, script) in &mut call.scripts {
+            script.early_offer = offer(script.is_reliable);
         }
     }
 }

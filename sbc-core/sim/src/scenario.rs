@@ -214,6 +214,7 @@ impl PlannedCall {
                 requires_reliable: false,
                 lost_provisionals: 0,
                 offers_in_prack: false,
+                early_offer: None,
                 replaces: false,
                 expires: None,
                 oddity: None,

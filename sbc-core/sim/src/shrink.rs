@@ -51,6 +51,7 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
         }
         offer(&mut |s| s.calls[n].dial.reactions.clear());
         offer(&mut |s| s.calls[n].dial.oddity = None);
+        offer(&mut |s| s.calls[n].dial.early_offer = None);
         offer(&mut |s| s.calls[n].dial.ack = crate::actor::Ack::Prompt);
         offer(&mut |s| s.calls[n].dial.max_forwards = Some(70));
         for m in 0..scenario.calls[n].scripts.len() {
@@ -62,6 +63,7 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
             }
             offer(&mut |s| s.calls[n].scripts[m].1.reactions.clear());
             offer(&mut |s| s.calls[n].scripts[m].1.oddity = None);
+            offer(&mut |s| s.calls[n].scripts[m].1.early_offer = None);
             offer(&mut |s| s.calls[n].scripts[m].1.answers_on_cancel = false);
             offer(&mut |s| {
                 s.calls[n].scripts.remove(m);

@@ -7,6 +7,7 @@ use sbc_sim::actor::{Act, Change, Codecs, Ending, HOLDS, Hold, PartyView, Reacti
 use sbc_sim::report::{failure, play};
 use sbc_sim::scenario::{PlannedCall, Scenario};
 use sbc_sim::world::Run;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 type Plan = fn(usize) -> PlannedCall;
@@ -248,6 +249,8 @@ struct Shape {
     requires: bool,
     is_reliable: bool,
     offers_in_prack: bool,
+    /// What either party offers by UPDATE before the answer.
+    early: [Option<Wanted>; 2],
     lost: u8,
 }
 
@@ -260,10 +263,12 @@ impl Shape {
                     dial.requires_reliable = self.requires;
                     dial.offers_in_prack = self.offers_in_prack;
                     dial.lost_provisionals = self.lost;
+                    dial.early_offer = self.early[0];
                 })
                 .answering(|script| {
                     script.is_reliable = self.is_reliable;
                     script.lost_pracks = self.lost;
+                    script.early_offer = self.early[1];
                     let answer = script.acts.pop();
                     script.acts.truncate(1);
                     for (at, (fork, status, sdp)) in (0..).zip(&self.acts) {
@@ -324,6 +329,7 @@ fn every_pattern_of_offer_and_answer_with_every_reliability_sets_the_call_up() {
                                     requires,
                                     is_reliable,
                                     offers_in_prack,
+                                    early: [None; 2],
                                     lost,
                                 };
                                 let run = shape.played(&what);
@@ -357,4 +363,91 @@ fn every_pattern_of_offer_and_answer_with_every_reliability_sets_the_call_up() {
         }
     }
     assert_eq!(count, 8 * (4 + 12));
+}
+
+#[test]
+fn every_early_update_with_every_way_to_a_reliable_answer_is_served_and_what_it_says_holds() {
+    let progress: [&[(u8, u16, bool)]; 5] = [
+        &[(0, 183, true)],
+        &[(0, 180, false), (0, 183, true)],
+        &[(0, 183, true), (0, 180, false)],
+        &[(0, 180, true), (0, 181, false)],
+        &[(1, 183, true), (0, 183, true)],
+    ];
+    let wanted = [
+        Wanted::Move,
+        Wanted::Codecs(Codecs::A),
+        Wanted::Codecs(Codecs::U),
+        Wanted::Hold(Hold::SendOnly),
+        Wanted::Hold(Hold::Inactive),
+        Wanted::Hold(Hold::Zero),
+        Wanted::Nothing,
+    ];
+    let yes_or_no = [false, true];
+    let mut count = [0, 0];
+    let mut codecs: BTreeMap<_, Vec<u16>> = BTreeMap::new();
+    for plan in BOTH_WAYS {
+        let from_teams = plan(0).caller < sbc_sim::topology::NORTH_1;
+        for acts in progress {
+            for late_offer in yes_or_no {
+                for offers_in_prack in yes_or_no {
+                    for wanted in wanted {
+                        for lost in [0, 1] {
+                            // Teams knows none of it, in either role: the other side does it.
+                            if from_teams && (late_offer || offers_in_prack) {
+                                continue;
+                            }
+                            let what = format!(
+                                "{acts:?} late {late_offer} offers {offers_in_prack} early \
+                                 {wanted:?} lost {lost}"
+                            );
+                            let early = match from_teams {
+                                true => [None, Some(wanted)],
+                                false => [Some(wanted), None],
+                            };
+                            let shape = Shape {
+                                plan,
+                                acts: acts.to_vec(),
+                                late_offer,
+                                requires: !from_teams,
+                                is_reliable: from_teams,
+                                offers_in_prack,
+                                early,
+                                lost,
+                            };
+                            let run = shape.played(&what);
+                            let (caller, callee) = (run.caller(0), run.callee(0));
+                            assert!(caller.was_up && callee.was_up, "{what}");
+                            let code = run.records[0].cause.code;
+                            assert_eq!(code, CauseCode::NormalClearing, "{what}");
+                            let offerer = if from_teams { callee } else { caller };
+                            assert_eq!(offerer.early_statuses.len(), 1, "{what}");
+                            let status = offerer.early_statuses[0];
+                            match wanted {
+                                Wanted::Codecs(_) => {
+                                    assert!(matches!(status, 200 | 488), "{what}: {status}");
+                                    let shape =
+                                        (from_teams, acts, late_offer, offers_in_prack, lost);
+                                    codecs.entry(shape).or_default().push(status);
+                                }
+                                _ => assert_eq!(status, 200, "{what}"),
+                            }
+                            assert_eq!(offerer.hold.is_some(), is_hold(wanted), "{what}");
+                            count[usize::from(status == 200)] += 1;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(count[0] + count[1], 5 * 7 * 2 * (4 + 1));
+    // Teams is not asked before its answer, so of two codecs only the one that it has chosen can be had.
+    for (shape, mut statuses) in codecs {
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 488], "{shape:?}");
+    }
+}
+
+fn is_hold(wanted: Wanted) -> bool {
+    matches!(wanted, Wanted::Hold(_))
 }

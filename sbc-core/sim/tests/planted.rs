@@ -838,3 +838,76 @@ fn a_provisional_without_prack_or_with_a_wrong_number_is_found() {
     let bare = |text: String| Some(text.replace("\r\nRequire: 100rel", ""));
     finds("provisional", &calling, editing(bare));
 }
+
+/// A call whose caller offers again before the answer, once that was given reliably.
+fn updated_early() -> Scenario {
+    Scenario::quiet(1).call(|n| {
+        PlannedCall::to_teams(n)
+            .dialing(|dial| {
+                dial.requires_reliable = true;
+                dial.early_offer = Some(Wanted::Move);
+            })
+            .answering(|script| {
+                let answer = script.acts.pop();
+                let described = Act::Progress {
+                    status: 183,
+                    fork: 0,
+                    sdp: true,
+                };
+                script.acts.push((ms(400), described));
+                script.acts.extend(answer);
+            })
+    })
+}
+
+#[test]
+fn an_early_update_that_is_answered_wrongly_is_found() {
+    let of_update = |text: &str| header(text, "CSeq:").ends_with("UPDATE");
+    let empty = editing(move |text| {
+        let head = text.split_once("\r\n\r\n").map(|(head, _)| head.to_owned());
+        let length = header(&text, "Content-Length:").to_owned();
+        let kind = header(&text, "Content-Type:").to_owned();
+        Some(match head.filter(|_| of_update(&text)) {
+            Some(head) => {
+                let head = head.replace(&format!("Content-Length: {length}"), "Content-Length: 0");
+                head.replace(&format!("Content-Type: {kind}\r\n"), "") + "\r\n\r\n"
+            }
+            None => text,
+        })
+    });
+    finds("exchange", &updated_early(), empty);
+    // Nothing is open any more: it need not come again.
+    let busy = editing(move |text| {
+        Some(match of_update(&text) {
+            true => text.replacen("SIP/2.0 200 OK", "SIP/2.0 491 Request Pending", 1),
+            false => text,
+        })
+    });
+    finds("glare", &updated_early(), busy);
+}
+
+#[test]
+fn an_update_of_ours_before_the_first_exchange_is_complete_is_found() {
+    let early = following(|text| {
+        let is_prack = text.starts_with("PRACK ") && !text.contains("v=0");
+        let (head, _) = text.split_once("\r\n\r\n").filter(|_| is_prack)?;
+        let branch = header(text, "Via:").rsplit_once("branch=")?.1;
+        let cseq = header(text, "CSeq:");
+        let sdp = "v=0\r\no=- 1 1 IN IP4 192.0.2.11\r\ns=-\r\nc=IN IP4 192.0.2.11\r\nt=0 0\r\n\
+                   m=audio 20000 RTP/AVP 8\r\n";
+        let head = head
+            .replacen("PRACK ", "UPDATE ", 1)
+            .replace(branch, "z9hG4bKupdate")
+            .replace(cseq, "77 UPDATE")
+            .replace(
+                "Content-Length: 0",
+                &format!("Content-Length: {}", sdp.len()),
+            );
+        Some(format!(
+            "{head}\r\nContent-Type: application/sdp\r\n\r\n{sdp}"
+        ))
+    });
+    let scenario = Scenario::quiet(1)
+        .call(|n| PlannedCall::from_teams(n).answering(|script| script.is_reliable = true));
+    finds("exchange", &scenario, early);
+}

@@ -50,6 +50,11 @@ impl Credentials {
         })
     }
 
+    /// Those that somebody else shows, by header.
+    pub(crate) fn shown(lines: Vec<(HeaderName, Bytes)>) -> Self {
+        Self(lines)
+    }
+
     /// Those of a request of ours that was sent before.
     pub fn of(request: &Message) -> Self {
         let names = [HeaderName::Authorization, HeaderName::ProxyAuthorization];

@@ -61,7 +61,12 @@ impl Call {
             return self.answer(cx, leg, id, Status::SERVER_INTERNAL_ERROR);
         };
         let trunk = Arc::clone(&to.session.style().trunk);
-        let fate = match fate(&request, &trunk) {
+        let own = self
+            .legs
+            .get(&leg)
+            .map(|own| Arc::clone(&own.session.style().trunk));
+        let own = own.unwrap_or_else(|| Arc::clone(&trunk));
+        let fate = match fate(&request, &own, &trunk) {
             // Whoever is heard early is told of it, and nobody else, though the call is with another one still.
             Fate::Digit(pressed) => {
                 let listener = self.listener(leg).unwrap_or(other);

@@ -17,6 +17,7 @@ mod from_here;
 mod held;
 mod kept;
 mod keys;
+mod left_behind;
 mod local;
 mod media;
 mod modify;
@@ -905,6 +906,14 @@ impl Call {
         let status = match self.legs.get(&A_LEG) {
             Some(leg) => response::own(code, &leg.session.style().trunk).status,
             None => crate::sip::Status::SERVER_INTERNAL_ERROR,
+        };
+        // Of a call that was answered it is told to nobody.
+        let waiting = self.legs.get(&A_LEG).filter(|_| self.answered.is_none());
+        let instead =
+            waiting.and_then(|leg| response::own_instead(code, &leg.session.style().trunk));
+        let because = match instead {
+            Some(instead) => because.and(instead),
+            None => because,
         };
         self.end_with(cx, by, code, status, because, reasons);
     }

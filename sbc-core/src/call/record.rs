@@ -61,6 +61,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         divert_reason: diversions.last().and_then(|own| reason_of_cause(own.cause)),
         diversions: diversions.len(),
         session_id: ends.caller.as_str().to_owned(),
+        icid: icid(&admitted.request),
         user_to_user: match admitted.trunk.habits.hides_uui {
             true => None,
             false => user_to_user(&admitted.request),
@@ -148,6 +149,31 @@ fn standing(admitted: &Admitted) -> Option<(Option<&'static str>, String)> {
     let level = level(standing).map(Level::as_str);
     Some((level, origin_id(tenant, trunk.name.as_str())))
 }
+
+/// The name that charging gives the call, if it is said once and well formed (RFC 7315 §5.6).
+fn icid(message: &Message) -> Option<String> {
+    let value = message.raw(HeaderName::PChargingVector)?;
+    let mut is_quoted = false;
+    // What is quoted may have anything in it.
+    let params = value.split(|octet| {
+        is_quoted ^= *octet == b'"';
+        *octet == b';' && !is_quoted
+    });
+    let own = params.map(<[u8]>::trim_ascii).find_map(|param| {
+        let (name, value) = param.split_at_checked(ICID.len())?;
+        let value = value.trim_ascii_start().strip_prefix(b"=")?;
+        name.eq_ignore_ascii_case(ICID)
+            .then_some(value.trim_ascii())
+    })?;
+    let own = match own.strip_prefix(b"\"") {
+        Some(quoted) => quoted.strip_suffix(b"\"")?,
+        None => own,
+    };
+    let text = printable(own);
+    (!text.is_empty()).then_some(text)
+}
+
+const ICID: &[u8] = b"icid-value";
 
 /// The first User-to-User value, if it is well formed.
 fn user_to_user(message: &Message) -> Option<String> {

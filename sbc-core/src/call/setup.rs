@@ -44,7 +44,9 @@ use crate::policy::identity::Caller;
 use crate::policy::local_media::Choice;
 use crate::policy::number::{self, Number};
 use crate::policy::response::{self, Mapped};
-use crate::policy::{Refusal as PolicyRefusal, emergency, header, route, secure};
+use crate::policy::{
+    Refusal as PolicyRefusal, emergency, header, isup, relayed_auth, route, secure,
+};
 use crate::sdp::{Description, Limits};
 use crate::session::{LegStyle, Outset, Session, SessionEvent};
 use crate::sip::header::{Expires, MaxForwards};
@@ -467,6 +469,18 @@ impl Setup {
         passed
     }
 
+    /// Parts of its body that do.
+    fn parts(&self, to: &Trunk) -> emergency::Parts {
+        let of_help = match self.is_emergency {
+            true => emergency::parts(&self.request, to),
+            false => emergency::Parts::default(),
+        };
+        match of_help.is_empty() {
+            true => isup::parts(&self.request, &self.trunk, to),
+            false => of_help,
+        }
+    }
+
     /// A report of the relay.
     pub(super) fn media_event(
         mut self: Box<Self>,
@@ -619,6 +633,7 @@ impl Setup {
             untried,
             ..
         } = attempt;
+        call.tells_what_stays(cx, &self.request, &self.trunk, &trunk);
         let dialled = called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
         let translate = match self.is_emergency {
@@ -652,10 +667,13 @@ impl Setup {
             hears_ends: call.leg(A_LEG).is_some_and(|a| a.session.sees_forks()),
             verbatim: None,
             vouched: self.vouched.clone(),
-            parts: match self.is_emergency {
-                true => emergency::parts(&self.request, &trunk),
-                false => emergency::Parts::default(),
-            },
+            parts: self.parts(&trunk),
+            credentials: relayed_auth::credentials(
+                &self.request,
+                &call.config,
+                &self.trunk,
+                &trunk,
+            ),
         };
         let style = LegStyle {
             config: Arc::clone(&call.config),
@@ -736,6 +754,7 @@ impl Setup {
                 let is_redirected = self.note_authority(call, cx, of, Some(&said), described);
                 let authority = self.authority_told(call, &early);
                 self.carry(call, leg, &said, authority);
+                self.tells_what_stays(call, cx, leg, &said);
                 let heard = Heard {
                     status,
                     early,
@@ -763,6 +782,7 @@ impl Setup {
                 // Who was faster than whoever wanted to pick it up has the call.
                 self.pickup_is_too_late(call, cx);
                 self.carry(call, leg, &said, None);
+                self.tells_what_stays(call, cx, leg, &said);
                 call.answered_from(cx, leg, &said);
                 let description = description.or_else(|| self.early_answers.remove(&early));
                 self.answered(call, cx, leg, &early, description)

@@ -7,7 +7,8 @@ use super::{A_LEG, Call, RELAY_PATIENCE, Timer, teardown_reason};
 use crate::cause::{Cause, CauseCode};
 use crate::config::ReasonForm;
 use crate::plane::Cx;
-use crate::policy::header;
+use crate::policy::{header, isup};
+use crate::session::Parting;
 use crate::sip::Status;
 use crate::sip::header::{Header, Reason};
 use std::sync::Arc;
@@ -46,13 +47,16 @@ impl Teardown {
                 true => reasons.first().map(Header::to_bytes),
                 false => teardown_reason(reasons, call.record.cause.code, &trunk),
             };
-            let lines = match &parting {
-                Some((by, said, from)) if by != id => header::parting(said, from, &trunk),
-                Some(_) | None => Vec::new(),
+            let said = match &parting {
+                Some((by, said, from)) if by != id => Parting {
+                    lines: header::parting(said, from, &trunk),
+                    parts: isup::parts(said, from, &trunk),
+                },
+                Some(_) | None => Parting::default(),
             };
             let code = call.record.cause.code;
             leg.session
-                .hang_up_with(cx, status, reason, lines, Some(code));
+                .hang_up_with(cx, status, reason, said, Some(code));
         }
         // Whoever needs its ports needs them now.
         let drains = call.answered.is_some() && call.record.cause.code != CauseCode::Preempted;

@@ -1,8 +1,10 @@
 //! What the peer of a trunk may ask of us: worked out once, for it is asked of every request.
 
-use super::{Preset, Refer, Rel100, Trunk};
-use crate::sip::header::OptionTag;
+use super::{Isup, Preset, Refer, Rel100, Trunk};
+use crate::policy::isup;
+use crate::sip::header::{ContentType, Header, OptionTag};
 use crate::sip::{Capabilities, Method, Token};
+use bytes::Bytes;
 use std::sync::OnceLock;
 
 /// What follows from a trunk's settings.
@@ -46,10 +48,22 @@ impl Trunk {
                 capabilities: Capabilities {
                     methods: self.allow.clone(),
                     extensions,
-                    ..Capabilities::default()
+                    media: self.media_types(),
                 },
             })
         })
+    }
+
+    /// Bodies that its peer may require us to understand.
+    fn media_types(&self) -> Vec<ContentType> {
+        let mut types = Capabilities::default().media;
+        if self.habits.isup == Isup::Pass {
+            let own = isup::TYPES
+                .iter()
+                .map(|name| Bytes::from_static(name.as_bytes()));
+            types.extend(own.filter_map(|name| ContentType::parse(&name).ok()));
+        }
+        types
     }
 
     /// Extensions that its peer may require.

@@ -559,6 +559,18 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         "a peer may connect again and go on",
     );
     add(
+        "isup",
+        word(&trunk.habits.isup),
+        "Teams speaks no ISUP",
+        "nobody is known to speak it",
+    );
+    add(
+        "relay_auth",
+        trunk.habits.relay_auth.to_string(),
+        "Teams asks nobody for credentials",
+        "a challenge is for whoever has the account: us",
+    );
+    add(
         "connection_reuse",
         trunk.habits.connection_reuse.to_string(),
         "Via offers alias as in Microsoft's examples; requests of ours use its connections only where the operator \

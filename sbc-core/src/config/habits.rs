@@ -48,6 +48,20 @@ pub struct Habits {
     pub tie_break: TieBreak,
     /// What becomes of a call for help to it whose caller hangs up.
     pub emergency_hold: EmergencyHold,
+    /// What becomes of ISUP and QSIG in bodies.
+    pub isup: Isup,
+    /// Whether callers answer its challenges themselves.
+    pub relay_auth: bool,
+}
+
+/// What becomes of ISUP and QSIG in the bodies of a peer's messages, and of those to it (RFC 3204).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Isup {
+    /// It stays behind, and a message that cannot be understood without is refused.
+    #[default]
+    Strip,
+    /// It goes to and comes from other trunks that say the same.
+    Pass,
 }
 
 /// What becomes of a call for help whose caller hangs up, as those who help want it (SIP-1405).
@@ -138,6 +152,8 @@ pub(super) struct WrittenHabits {
     crlf_pong: Option<At<bool>>,
     tie_break: Option<WrittenTieBreak>,
     emergency_hold: Option<At<EmergencyHold>>,
+    isup: Option<At<Isup>>,
+    relay_auth: Option<At<bool>>,
 }
 
 /// Reads the keys of a trunk.
@@ -155,6 +171,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHab
         ("hold", EmergencyHold::Hold),
         ("refuse", EmergencyHold::Refuse),
     ];
+    let isup = [("strip", Isup::Strip), ("pass", Isup::Pass)];
     section.notes("alert_info", Form::Pairs, out);
     let alerts = section.take("alert_info");
     section.notes("responses", Form::Pairs, out);
@@ -181,6 +198,8 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHab
         uri_scheme: section.choice("uri_scheme", &schemes, &[], out),
         tie_break: tie::read(section, out),
         emergency_hold: section.choice("emergency_hold", &holds, &[], out),
+        isup: section.choice("isup", &isup, &[], out),
+        relay_auth: section.boolean("relay_auth", out),
     }
 }
 
@@ -219,6 +238,21 @@ impl WrittenHabits {
         let cause =
             "Teams is reached by its Record-Route and Contact, not where its connections come from";
         Some((&key.span, cause))
+    }
+
+    /// What of it means nothing at Teams, with the reason.
+    pub(super) fn unknown_to_teams(&self) -> impl Iterator<Item = (&Span, &'static str)> {
+        let isup = self.isup.as_ref().filter(|at| at.value == Isup::Pass);
+        let isup = isup.map(|at| (&at.span, "Teams speaks no ISUP"));
+        let asks = self.relays_auth();
+        let asks = asks.map(|span| (span, "Teams asks nobody for credentials"));
+        isup.into_iter().chain(asks)
+    }
+
+    /// Where it says that callers answer challenges of the peer themselves.
+    pub(super) fn relays_auth(&self) -> Option<&Span> {
+        let key = self.relay_auth.as_ref().filter(|at| at.value)?;
+        Some(&key.span)
     }
 
     /// Where it says that the peer answers pings.
@@ -306,6 +340,8 @@ impl WrittenHabits {
                 None => TieBreak::default(),
             },
             emergency_hold: chosen(&self.emergency_hold),
+            isup: chosen(&self.isup),
+            relay_auth: chosen(&self.relay_auth),
         }
     }
 }

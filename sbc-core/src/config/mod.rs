@@ -75,7 +75,9 @@ pub use effective::{Effective, Setting, effective};
 pub use elin::Elin;
 pub use facts::{Assumed, Certificate, Exposure, Facts, FileFault, Key, Password, Validity};
 pub use finding::{Code, Finding, Findings, Severity};
-pub use habits::{EmergencyHold, Habits, LostConnection, Merged, ReasonForm, Symmetric, UriScheme};
+pub use habits::{
+    EmergencyHold, Habits, Isup, LostConnection, Merged, ReasonForm, Symmetric, UriScheme,
+};
 pub use header::{Action, action, is_configurable};
 pub use hep::{Hep, HepCollector, HepLogs};
 pub use hosting::Hosting;

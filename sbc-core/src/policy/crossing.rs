@@ -4,6 +4,7 @@
 //! What becomes of digits depends on how the two parties are told them, which the call knows.
 
 use crate::config::Trunk;
+use crate::policy::isup;
 use crate::sip::header::ContentType;
 use crate::sip::{HeaderName, Message, Method, Status};
 use bytes::Bytes;
@@ -45,8 +46,8 @@ const LONGEST: usize = 1024;
 /// How long a key was pressed of which that is not said, in milliseconds.
 const USUAL_MS: u16 = 100;
 
-/// Decides about a request for a leg of trunk `to`.
-pub fn fate(request: &Message, to: &Trunk) -> Fate {
+/// Decides about a request of a leg of trunk `from` for one of trunk `to`.
+pub fn fate(request: &Message, from: &Trunk, to: &Trunk) -> Fate {
     let kind = request.get::<ContentType>().ok().flatten();
     let body = request.body();
     if *request.method() == Method::Message {
@@ -63,6 +64,9 @@ pub fn fate(request: &Message, to: &Trunk) -> Fate {
         // Says nothing but that its sender lives.
         return Fate::Answered(Status::OK);
     };
+    if isup::passes(from, to) && isup::is_isup(&kind) && body.len() <= LONGEST {
+        return crosses(request, to);
+    }
     if !is_one_of(&kind, &INFO_BODIES) || body.len() > LONGEST {
         return Fate::UnknownBody;
     }

@@ -12,8 +12,7 @@ use crate::policy::ingress::Ingress;
 use crate::policy::number::Number;
 use crate::policy::place::Place;
 use crate::policy::route;
-use crate::sip::body::{self, Part};
-use crate::sip::header::ContentType;
+use crate::sip::body::{self, Body, Part};
 use crate::sip::{HeaderName, Message, Method, Uri};
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -384,18 +383,14 @@ pub fn parts(message: &Message, to: &Trunk) -> Parts {
     Parts { sections, before }
 }
 
-/// A body of our description and the parts that pass, each in its place.
-pub fn with_parts(description: Bytes, parts: &Parts, boundary: &str) -> (ContentType, Bytes) {
-    if parts.sections.is_empty() {
-        return (ContentType::sdp(), description);
+impl Parts {
+    /// A body of our description, if there is one, and the parts, each in its place. Nothing if there are neither.
+    pub fn with(&self, description: Option<Bytes>, boundary: &str) -> Option<Body> {
+        Body::of(description, &self.sections, self.before, boundary)
     }
-    let own = [
-        b"Content-Type: application/sdp\r\n\r\n".as_slice(),
-        &description,
-    ]
-    .concat();
-    let mut sections = parts.sections.clone();
-    sections.insert(parts.before.min(sections.len()), Bytes::from(own));
-    let mixed = body::mixed(&sections, boundary);
-    mixed.unwrap_or((ContentType::sdp(), description))
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.sections.is_empty()
+    }
 }

@@ -32,6 +32,13 @@ pub fn passes(name: &HeaderName, from: &Trunk, to: &Trunk) -> bool {
     }
 }
 
+/// Whether a header that somebody wants in a call goes there from a peer whose word for it counts for nothing: only where
+/// the trunk of the call lists it by name.
+pub fn is_listed(name: &HeaderName, from: &Trunk, to: &Trunk) -> bool {
+    let mut listed = to.pass_headers.iter();
+    listed.any(|own| own.eq_ignore_ascii_case(name.as_str())) && passes(name, from, to)
+}
+
 /// Whether a header that a peer wants in a call to itself goes there: all but what makes up calls, what the operator
 /// strips and what is ours to say.
 pub fn goes_back(name: &HeaderName, to: &Trunk) -> bool {

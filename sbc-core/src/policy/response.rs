@@ -3,6 +3,7 @@
 
 use crate::cause::{Because, CauseCode, Decision};
 use crate::config::{Preset, ReasonForm, Trunk};
+use crate::policy::emergency::Parts;
 use crate::sip::header::Reason;
 use crate::sip::{HeaderName, QuotedText, Status, Token};
 use bytes::Bytes;
@@ -20,6 +21,8 @@ pub struct Mapped {
     pub q850: Option<u8>,
     /// Headers of the peer's response that pass unchanged.
     pub headers: Vec<(HeaderName, Bytes)>,
+    /// Parts of its body that do.
+    pub parts: Parts,
 }
 
 /// Whose doing a failure of the B leg was.
@@ -58,6 +61,7 @@ pub fn mapped_warned(
     to: &Trunk,
 ) -> Decision<Mapped> {
     let given = q850_of_reasons(reasons);
+    let of_nobody = of_nobody(failure, to.preset).unwrap_or(Status::REQUEST_TERMINATED);
     let (status, cause, fact) = match failure {
         Failure::Status(status) => (
             match (status, given, to.preset) {
@@ -68,34 +72,27 @@ pub fn mapped_warned(
             format!("the called side answered {status}"),
         ),
         Failure::Cancelled => (
-            Status::REQUEST_TERMINATED,
+            of_nobody,
             CauseCode::CallerCancelled,
             "we cancelled the attempt".to_owned(),
         ),
         Failure::NoResponse => (
-            match to.preset {
-                Preset::Teams => Status::REQUEST_TIMEOUT,
-                Preset::Carrier => Status::SERVER_TIMEOUT,
-            },
+            of_nobody,
             CauseCode::PeerTimeout,
             "no target answered".to_owned(),
         ),
         Failure::NoAnswer => (
-            Status::TEMPORARILY_UNAVAILABLE,
+            of_nobody,
             CauseCode::NoAnswer,
             "nobody answered in time".to_owned(),
         ),
         Failure::Unreachable => (
-            match to.preset {
-                // Makes Teams try its next SBC; a carrier would quarantine us for it (SIP-1721).
-                Preset::Teams => Status::SERVICE_UNAVAILABLE,
-                Preset::Carrier => Status::BAD_GATEWAY,
-            },
+            of_nobody,
             CauseCode::PeerUnreachable,
             "no target could be reached".to_owned(),
         ),
         Failure::Unregistered => (
-            Status::TEMPORARILY_UNAVAILABLE,
+            of_nobody,
             CauseCode::PeerUnreachable,
             "there is nobody to be called".to_owned(),
         ),
@@ -105,9 +102,8 @@ pub fn mapped_warned(
         Failure::Status(got) => got,
         _ => status,
     };
-    let told_instead = to.habits.responses.get(&came.code());
-    let told_instead = told_instead.filter(|_| failure != Failure::Cancelled);
-    let status = told_instead.copied().unwrap_or(status);
+    let told_instead = instead_of(came, to).filter(|_| failure != Failure::Cancelled);
+    let status = told_instead.as_ref().map_or(status, |(told, _)| *told);
     let q850 = given.or(match failure {
         Failure::Status(status) if status.code() == 488 || status.code() == 606 => match warning {
             // 3xx but 370, which is about bandwidth, are about network, address and media types.
@@ -135,11 +131,8 @@ pub fn mapped_warned(
         because = because.and(format!("its Reason says Q.850 cause {cause}"));
     }
     let is_other = matches!(failure, Failure::Status(got) if got != status);
-    if told_instead.is_some() {
-        let name = &to.name;
-        because = because.and(format!(
-            "trunk \"{name}\" is told {status} instead of {came}, as its responses say"
-        ));
+    if let Some((_, fact)) = told_instead {
+        because = because.and(fact);
     } else if is_other {
         because = because.and(format!("trunk \"{}\" is told {status} instead", to.name));
     }
@@ -150,8 +143,46 @@ pub fn mapped_warned(
             cause,
             q850,
             headers: Vec::new(),
+            parts: Parts::default(),
         },
         because,
+    }
+}
+
+/// What the operator has a trunk told in place of a status, and that it is so.
+fn instead_of(came: Status, to: &Trunk) -> Option<(Status, String)> {
+    let told = *to.habits.responses.get(&came.code())?;
+    let name = &to.name;
+    let fact = format!("trunk \"{name}\" is told {told} instead of {came}, as its responses say");
+    Some((told, fact))
+}
+
+/// Why the status of [`own`] is another than usual, where the operator says so.
+pub fn own_instead(cause: CauseCode, to: &Trunk) -> Option<String> {
+    let came = of_nobody(failure_of(cause)?, to.preset)?;
+    instead_of(came, to).map(|(_, fact)| fact)
+}
+
+/// Status of what no peer has said.
+fn of_nobody(failure: Failure, to: Preset) -> Option<Status> {
+    Some(match failure {
+        Failure::Status(_) | Failure::Cancelled => return None,
+        Failure::NoResponse if to == Preset::Teams => Status::REQUEST_TIMEOUT,
+        Failure::NoResponse => Status::SERVER_TIMEOUT,
+        // Makes Teams try its next SBC; a carrier would quarantine us for it (SIP-1721).
+        Failure::Unreachable if to == Preset::Teams => Status::SERVICE_UNAVAILABLE,
+        Failure::Unreachable => Status::BAD_GATEWAY,
+        Failure::NoAnswer | Failure::Unregistered => Status::TEMPORARILY_UNAVAILABLE,
+    })
+}
+
+/// What a cause of ours is to a caller that still waits, where that is a failure of the called side.
+const fn failure_of(cause: CauseCode) -> Option<Failure> {
+    match cause {
+        CauseCode::PeerUnreachable => Some(Failure::Unreachable),
+        CauseCode::PeerTimeout => Some(Failure::NoResponse),
+        CauseCode::NoAnswer => Some(Failure::NoAnswer),
+        _ => None,
     }
 }
 
@@ -159,7 +190,6 @@ pub fn mapped_warned(
 pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
     let status = match cause {
         CauseCode::NormalClearing
-        | CauseCode::NoAnswer
         | CauseCode::PeerRejected
         | CauseCode::Presence
         | CauseCode::Operator
@@ -175,6 +205,7 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         | CauseCode::LimitReached
         | CauseCode::TrunkClosed
         | CauseCode::Preempted => Status::SERVICE_UNAVAILABLE,
+        CauseCode::NoAnswer => return mapped(Failure::NoAnswer, &[], to).value,
         CauseCode::PeerUnreachable => return mapped(Failure::Unreachable, &[], to).value,
         CauseCode::PeerTimeout => return mapped(Failure::NoResponse, &[], to).value,
         CauseCode::MediaTimeout
@@ -200,6 +231,7 @@ pub fn own(cause: CauseCode, to: &Trunk) -> Mapped {
         cause,
         q850,
         headers: Vec::new(),
+        parts: Parts::default(),
     }
 }
 
@@ -495,6 +527,18 @@ fn for_teams(status: Status, q850: Option<u8>) -> Status {
         (Some(_) | None, 500..=599) => Status::SERVICE_UNAVAILABLE,
         (Some(_) | None, _) => status,
     }
+}
+
+/// What a new INVITE says of why it is made, where somebody else had a reason for it (SIP-808).
+pub fn reasons_for_call(reasons: &[Reason], to: &Trunk) -> Vec<Reason> {
+    let mut list = told(reasons, q850_of_reasons(reasons), to);
+    let said = reasons.iter().find(|reason| reason.is("SIP"));
+    let status = said.and_then(Reason::cause);
+    let is_told = to.habits.reason == ReasonForm::None || list.iter().any(|own| own.is("SIP"));
+    if let Some(status) = status.filter(|status| !is_told && (300..700).contains(status)) {
+        list.push(Reason::sip(status, None));
+    }
+    list
 }
 
 /// At most one value per protocol crosses: the Q.850 value, that a call was answered elsewhere

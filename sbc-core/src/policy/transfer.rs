@@ -9,12 +9,15 @@ use crate::cause::{Because, Decision};
 use crate::config::{Config, Preset, TransformScope, Trunk};
 use crate::id::{RouteName, TenantName};
 use crate::mint::Mint;
+use crate::policy::diversion::Trail;
 use crate::policy::emergency;
 use crate::policy::ingress::{Ingress, KnownBy};
 use crate::policy::number::{self, Number};
-use crate::policy::{header, route, secure, uui};
+use crate::policy::{header, response, route, secure, uui};
 use crate::sip::body;
-use crate::sip::header::{Header, ReferTo, ReferredBy, Replaces, Require, UserToUser};
+use crate::sip::header::{
+    Header, HistoryInfo, Reason, ReferTo, ReferredBy, Replaces, Require, UserToUser, readable,
+};
 use crate::sip::{HeaderName, MAX_URI, Message, SipUri, Status, Uri, WrittenUri, unescape};
 use crate::time::UnixTime;
 use crate::trunk::{Closed, Closing};
@@ -28,6 +31,9 @@ pub struct Wish {
     pub target: WrittenUri,
     /// Headers that the URI wants in the new INVITE, unescaped.
     headers: Vec<(HeaderName, Bytes)>,
+    /// Why it wants it, and who was called before, both as values of their headers.
+    reasons: Vec<Reason>,
+    history: Vec<HistoryInfo>,
     /// The dialog that the new call shall replace; never of Teams.
     pub replaces: Option<Replaces>,
     /// Whether Teams named one, read or not: it takes no Replaces itself (TDR-SIP-014).
@@ -138,9 +144,12 @@ impl Wish {
             let why = "the part of the body that proves who refers is above 8,192 octets";
             return Err(refused(Status::MESSAGE_TOO_LARGE, why));
         }
+        let headers = headers_of(refer_to.uri());
         Ok(Self {
             target: WrittenUri::of_refer_to(&raw).map_err(malformed)?,
-            headers: headers_of(refer_to.uri()),
+            reasons: values_in(&headers, &HeaderName::Reason),
+            history: values_in(&headers, &HeaderName::HistoryInfo),
+            headers,
             replaces,
             drops_replaces,
             token,
@@ -164,6 +173,8 @@ impl Wish {
         Ok(Self {
             target: target.map_err(|_| refused(()))?,
             headers: Vec::new(),
+            reasons: Vec::new(),
+            history: Vec::new(),
             replaces: None,
             drops_replaces: false,
             referred_by: None,
@@ -367,14 +378,19 @@ impl Wish {
         ]
     }
 
-    /// Lines of the new INVITE: what a trunk's own INVITE could bring along too (SIP-808), and who
-    /// refers, where both sides trust each other (SIP-807).
+    /// Who was called before, as the URI tells it (SIP-808): the new INVITE tells it as its trunk does.
+    pub fn trail(&self) -> Trail {
+        Trail::of(&self.history, Vec::new(), self.target.uri())
+    }
+
+    /// Lines of the new INVITE: of the headers in the URI those that the new party's trunk lists, and why it is called
+    /// (SIP-808); and who refers, where both sides trust each other (SIP-807).
     /// With Replaces where the target itself is to look for the dialog.
     pub fn lines(&self, by: &Trunk, to: &Trunk, replays: bool) -> Vec<(HeaderName, Bytes)> {
         // What Teams says to itself is none of our business (TDR-XFR-012).
         let is_its_own = by.name == to.name && by.preset == Preset::Teams;
         let goes = |name: &HeaderName| {
-            header::passes(name, by, to) || (is_its_own && header::goes_back(name, to))
+            header::is_listed(name, by, to) || (is_its_own && header::goes_back(name, to))
         };
         let mut lines: Vec<(HeaderName, Bytes)> = self
             .headers
@@ -390,6 +406,12 @@ impl Wish {
                 .filter_map(|(_, value)| UserToUser::parse(value).ok());
             lines.extend(uui::of_values(&values.collect::<Vec<_>>(), to));
         }
+        let reasons = response::reasons_for_call(&self.reasons, to);
+        lines.extend(
+            reasons
+                .iter()
+                .map(|own| (HeaderName::Reason, own.to_bytes())),
+        );
         if let Some(replaces) = self.replaces.as_ref().filter(|_| replays) {
             lines.push((HeaderName::Replaces, replaces.to_bytes()));
         }
@@ -443,6 +465,12 @@ fn headers_of(uri: &Uri) -> Vec<(HeaderName, Bytes)> {
         .filter(|(name, value)| *name != HeaderName::Replaces && header::is_passable(value))
         .take(MOST_HEADERS)
         .collect()
+}
+
+/// The values of a header among those of a URI. One that cannot be read says nothing.
+fn values_in<H: Header>(headers: &[(HeaderName, Bytes)], name: &HeaderName) -> Vec<H> {
+    let values = headers.iter().filter(|(own, _)| own == name);
+    values.flat_map(|(_, value)| readable(value)).collect()
 }
 
 /// The plan without trunks that are disabled. One that drains is there for transfers of its calls, as a node is, and help

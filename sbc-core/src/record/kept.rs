@@ -48,6 +48,7 @@ impl Wire for Record {
             divert_reason,
             diversions,
             session_id,
+            icid,
             user_to_user,
             emergency,
             place,
@@ -96,6 +97,7 @@ impl Wire for Record {
         divert_reason.map(str::to_owned).put(out);
         diversions.put(out);
         session_id.put(out);
+        icid.put(out);
         user_to_user.put(out);
         emergency.put(out);
         place.put(out);
@@ -146,6 +148,7 @@ impl Wire for Record {
             divert_reason: word(from)?,
             diversions: Wire::take(from)?,
             session_id: Wire::take(from)?,
+            icid: Wire::take(from)?,
             user_to_user: Wire::take(from)?,
             emergency: Wire::take(from)?,
             place: Wire::take(from)?,

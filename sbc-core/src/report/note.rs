@@ -139,6 +139,10 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::Ringback { plays: false } => {
             "the caller hears no ringing of ours any more".to_owned()
         }
+        Happened::HeaderLeft { trunk, name } => format!(
+            "{} of trunk \"{trunk}\" stays behind: no headers = {{ pass }} of the other trunk lists it; told once",
+            name.escape_debug()
+        ),
         Happened::LaterAnswer { trunk, is_taken } => {
             let what = match is_taken {
                 true => "its media moves there",

@@ -153,7 +153,7 @@ impl Link {
             return false;
         }
         match wanted {
-            Wanted::Bye { .. } => self.bye = None,
+            Wanted::Bye(_) => self.bye = None,
             Wanted::Request(_) | Wanted::Ack { .. } => {
                 self.close(id);
             }

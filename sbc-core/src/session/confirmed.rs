@@ -1,7 +1,7 @@
 //! A confirmed dialog: the peer's requests within it, our answer until its ACK, and its end.
 
 use super::Said;
-use super::link::{Wanted, patience};
+use super::link::{Parting, Wanted, patience};
 use super::offering::Offering;
 use super::within::is_of;
 use super::{Ending, Link, Phase, Session, SessionEvent, Timer, reasons_of};
@@ -25,7 +25,7 @@ pub(crate) struct Confirmed {
     /// The peer's re-INVITE or UPDATE that waits for our answer.
     offer: Option<Box<PeerOffer>>,
     /// A BYE that is held: a called party may send one only after the ACK (RFC 3261 §15).
-    held_bye: Option<Vec<(HeaderName, Bytes)>>,
+    held_bye: Option<Parting>,
     /// What becomes of offers of ours.
     pub(super) ours: Offering,
     /// A reliable provisional of ours without PRACK, which the answer has overtaken.
@@ -94,12 +94,7 @@ impl Confirmed {
     }
 
     /// Sends BYE, or remembers to when the ACK is there.
-    pub(super) fn hang_up(
-        &mut self,
-        cx: &mut Cx<'_>,
-        style: &LegStyle,
-        lines: Vec<(HeaderName, Bytes)>,
-    ) {
+    pub(super) fn hang_up(&mut self, cx: &mut Cx<'_>, style: &LegStyle, said: Parting) {
         if let Some(offer) = self.offer.take() {
             // The request must not stay unanswered (RFC 3261 §15.1.2).
             offer.refuse(cx, style, Status::REQUEST_TERMINATED);
@@ -107,9 +102,9 @@ impl Confirmed {
         self.drop_offer(cx);
         self.link.release_ack(cx, style, None);
         if self.ok.is_some() {
-            self.held_bye = Some(lines);
+            self.held_bye = Some(said);
         } else {
-            self.link.send(cx, style, Wanted::Bye { lines });
+            self.link.send(cx, style, Wanted::Bye(said));
         }
     }
 }
@@ -222,7 +217,7 @@ impl Session {
             Phase::Confirmed(mut confirmed) => {
                 confirmed.ok = None;
                 self.stop_awaiting_ack();
-                confirmed.hang_up(cx, &self.style, Vec::new());
+                confirmed.hang_up(cx, &self.style, Parting::default());
                 self.phase = Phase::Closing(confirmed);
                 up.push(SessionEvent::Ended(Ending::NoAck));
             }

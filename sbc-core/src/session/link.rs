@@ -10,7 +10,9 @@ use crate::dialog::{Dialog, NextHop};
 use crate::event::{Happened, OversizeAction};
 use crate::id::{CallId, LegId, QueryId, TransactionId};
 use crate::locate::{MAX_ADDRESSES, in_order};
+use crate::mint::MAGIC_COOKIE;
 use crate::plane::{Asker, Cx};
+use crate::policy::emergency::Parts;
 use crate::query::{Outcome, ResolveSpec};
 use crate::session::challenge::Proofs;
 use crate::session::style::LegStyle;
@@ -103,7 +105,7 @@ impl Waiting {
     fn may_wait_again(&self) -> bool {
         let is_told = match &self.wanted {
             Wanted::Request(errand) => matches!(errand.method, Method::Info | Method::Message),
-            Wanted::Ack { .. } | Wanted::Bye { .. } => false,
+            Wanted::Ack { .. } | Wanted::Bye(_) => false,
         };
         !self.has_waited && !is_told
     }
@@ -112,7 +114,7 @@ impl Waiting {
     fn is_of_end(&self) -> bool {
         match &self.wanted {
             Wanted::Request(errand) => errand.method == Method::Notify,
-            Wanted::Ack { .. } | Wanted::Bye { .. } => true,
+            Wanted::Ack { .. } | Wanted::Bye(_) => true,
         }
     }
 }
@@ -136,13 +138,19 @@ pub(crate) enum Wanted {
         /// Our answer, where the 2xx offers.
         answer: Option<Bytes>,
     },
-    /// BYE, with the value of its Reason header.
-    Bye {
-        /// What it says beside: Reason, and what policy lets through of the other party's.
-        lines: Vec<(HeaderName, Bytes)>,
-    },
+    /// BYE, with what it says beside.
+    Bye(Parting),
     /// Any other request.
     Request(Box<Errand>),
+}
+
+/// What a BYE says beside that it is one.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Parting {
+    /// Reason, and what policy lets through of the other party's.
+    pub(crate) lines: Vec<(HeaderName, Bytes)>,
+    /// Parts of the other party's body that pass.
+    pub(crate) parts: Parts,
 }
 
 /// A request other than ACK and BYE.
@@ -232,7 +240,7 @@ impl Link {
             invite,
             answer,
         };
-        let wanted = [ack, Wanted::Bye { lines: Vec::new() }];
+        let wanted = [ack, Wanted::Bye(Parting::default())];
         self.waiting.extend(wanted.map(Waiting::first));
         self.flush(cx, style);
     }
@@ -535,7 +543,7 @@ impl Link {
         let mut waiting = self.waiting.iter().chain(resting);
         waiting.any(|waiting| match &waiting.wanted {
             Wanted::Request(errand) => errand.method == Method::Notify,
-            Wanted::Ack { .. } | Wanted::Bye { .. } => false,
+            Wanted::Ack { .. } | Wanted::Bye(_) => false,
         })
     }
 
@@ -646,26 +654,31 @@ impl Link {
                 invite,
                 answer,
             } => self.transmit_ack(cx, style, hop, (cseq, invite), answer.as_ref()),
-            Wanted::Bye { lines } => {
+            Wanted::Bye(said) => {
                 let Some((branch, _, via)) = leaving(cx, style, hop) else {
                     return;
                 };
                 let cseq = self.dialog.next_cseq();
                 let mut request = self.dialog.request(Method::Bye, cseq).header(&via);
-                for (name, value) in &lines {
+                for (name, value) in &said.lines {
                     request = request.raw_if_valid(name, value);
                 }
                 let method = &Method::Bye;
-                let request = style.sign_request(request);
+                let boundary = branch.trim_start_matches(MAGIC_COOKIE);
+                let request = match said.parts.with(None, boundary) {
+                    Some(body) => style
+                        .sign_request(request)
+                        .lines_if_valid(&body.lines)
+                        .body(&body.kind, body.octets),
+                    None => style.sign_request(request),
+                };
                 let again = tries.clone();
                 let (request, proof) = self.proofs.sign(cx, style, hop, method, request, tries);
                 let id = self.start(cx, style, hop, method, &branch, request.build());
                 self.bye = Some(id);
-                let wanted = Wanted::Bye {
-                    lines: lines.clone(),
-                };
+                let wanted = Wanted::Bye(said.clone());
                 self.may_move(id, hop, wanted, again, (since, has_waited));
-                self.proofs.sent(id, proof, Wanted::Bye { lines });
+                self.proofs.sent(id, proof, Wanted::Bye(said));
             }
             Wanted::Request(errand) => {
                 let Some((branch, listener, via)) = leaving(cx, style, hop) else {

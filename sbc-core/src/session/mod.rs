@@ -66,6 +66,7 @@ use crate::event::TargetFault;
 use crate::id::{CallId, LegId, QueryId, TransactionId};
 use crate::octets::address_text;
 use crate::plane::Cx;
+use crate::policy::emergency::Parts;
 use crate::policy::identity::our_host;
 use crate::query::Outcome;
 use crate::record::GivenUp;
@@ -76,6 +77,7 @@ use crate::transaction::Owner;
 use crate::transport::{Flow, FlowFault, Protocol, TlsSuite};
 use crate::trouble::Trouble;
 use bytes::Bytes;
+pub(crate) use link::Parting;
 use link::Wanted;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -566,16 +568,16 @@ impl Session {
     /// Ends the session in whatever way its phase needs: refusal, CANCEL or BYE (SIP-407).
     /// `status` is used where an INVITE is still to be answered.
     pub(crate) fn hang_up(&mut self, cx: &mut Cx<'_>, status: Status, reason: Option<Bytes>) {
-        self.hang_up_with(cx, status, reason, Vec::new(), None);
+        self.hang_up_with(cx, status, reason, Parting::default(), None);
     }
 
-    /// As [`Self::hang_up`], with lines that a BYE carries beside its reason, and why a refusal is one.
+    /// As [`Self::hang_up`], with what a BYE says beside its reason, and why a refusal is one.
     pub(crate) fn hang_up_with(
         &mut self,
         cx: &mut Cx<'_>,
         status: Status,
         reason: Option<Bytes>,
-        lines: Vec<(HeaderName, Bytes)>,
+        said: Parting,
         cause: Option<CauseCode>,
     ) {
         self.end_crossings(cx);
@@ -600,8 +602,9 @@ impl Session {
             }
             Phase::Confirmed(mut confirmed) => {
                 let reason = reason.map(|reason| (HeaderName::Reason, reason));
-                let lines = reason.into_iter().chain(lines).collect();
-                confirmed.hang_up(cx, &self.style, lines);
+                let lines = reason.into_iter().chain(said.lines).collect();
+                let said = Parting { lines, ..said };
+                confirmed.hang_up(cx, &self.style, said);
                 self.phase = Phase::Closing(confirmed);
             }
             closing @ (Phase::Closing(_) | Phase::Over) => self.phase = closing,
@@ -860,9 +863,10 @@ impl Session {
         link.send(
             cx,
             &self.style,
-            Wanted::Bye {
+            Wanted::Bye(Parting {
                 lines: vec![(HeaderName::Reason, reason)],
-            },
+                ..Parting::default()
+            }),
         );
         self.strays.push(link);
     }
@@ -887,6 +891,8 @@ pub struct Refusal {
     pub contacts: Vec<Contact>,
     /// Headers that policy lets through unchanged.
     pub passed: Vec<(HeaderName, Bytes)>,
+    /// Parts of a body that it does.
+    pub parts: Parts,
     /// Our own name for why, for a peer that is told (OPS-002).
     pub cause: Option<CauseCode>,
 }
@@ -902,6 +908,7 @@ impl Default for Refusal {
             min_se: None,
             contacts: Vec::new(),
             passed: Vec::new(),
+            parts: Parts::default(),
             cause: None,
         }
     }

@@ -32,7 +32,7 @@ impl Waiting {
     /// Whether somebody is left hanging if nobody gets it.
     pub(super) fn must_arrive(&self) -> bool {
         match &self.wanted {
-            Wanted::Bye { .. } => true,
+            Wanted::Bye(_) => true,
             Wanted::Request(errand) => matches!(errand.method, Method::Notify | Method::Prack),
             // The repeated 2xx asks for it.
             Wanted::Ack { .. } => false,
@@ -42,7 +42,7 @@ impl Waiting {
 
 impl Wanted {
     fn is_bye(&self) -> bool {
-        matches!(self, Self::Bye { .. })
+        matches!(self, Self::Bye(_))
     }
 
     /// The subscription that a NOTIFY is of.

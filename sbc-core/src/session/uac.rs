@@ -26,6 +26,7 @@ use crate::policy::circle::Reach;
 use crate::policy::emergency;
 use crate::policy::identity::{self, Caller, Rewrites, Signed, Towards};
 use crate::policy::number::{self, Number};
+use crate::policy::relayed_auth;
 use crate::policy::response::answered_elsewhere;
 use crate::query::ResolveFault;
 use crate::report::name_in_contact;
@@ -96,6 +97,8 @@ pub struct Outset {
     pub vouched: Option<Arc<Vouched>>,
     /// Parts of the A leg's body that pass unchanged beside our offer.
     pub parts: emergency::Parts,
+    /// What the caller shows to the peer, which has asked for it.
+    pub credentials: Credentials,
 }
 
 /// An INVITE of ours on its way.
@@ -533,11 +536,13 @@ impl Outgoing {
         };
         // A branch is random and no word of any body.
         let boundary = branch.trim_start_matches(MAGIC_COOKIE);
-        let Some(offer) = outset.offer.clone() else {
-            return Ok((request, from, notes));
+        let request = match outset.parts.with(outset.offer.clone(), boundary) {
+            Some(body) => request
+                .lines_if_valid(&body.lines)
+                .body(&body.kind, body.octets),
+            None => request,
         };
-        let (kind, body) = emergency::with_parts(offer, &outset.parts, boundary);
-        Ok((request.body(&kind, body), from, notes))
+        Ok((request, from, notes))
     }
 }
 
@@ -768,7 +773,8 @@ impl Session {
             outgoing.again_otherwise(&current);
             return self.next_target(cx, None, up);
         }
-        if is_challenge(status) && !is_cancelled {
+        let is_callers = relayed_auth::is_relayed(&outgoing.outset.from, &self.style.trunk);
+        if is_challenge(status) && !is_cancelled && !is_callers {
             match outgoing.answer_challenge(cx, &self.style, &current, message) {
                 Ok(()) => return self.next_target(cx, None, up),
                 Err(why) => {

@@ -9,8 +9,9 @@ use crate::config::PROVISIONALS;
 use crate::dialog::Dialog;
 use crate::id::TransactionId;
 use crate::plane::Cx;
+use crate::policy::emergency::Parts;
 use crate::session::LegStyle;
-use crate::sip::header::{CSeq, ContentType, From, Replaces, To};
+use crate::sip::header::{CSeq, From, Replaces, To};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status, Token};
 use crate::time::Timestamp;
 use crate::transport::{Flow, Hop, TlsHop};
@@ -37,6 +38,8 @@ pub(crate) struct Incoming {
     told: Timestamp,
     /// Headers of the called side's responses that policy lets through.
     passed: Vec<(HeaderName, Bytes)>,
+    /// Parts of the body of the called side's last response that go with our next one, and no other.
+    pub(super) attached: Parts,
     /// The caller's last UPDATE: where it wants to be found from now on (SIP-303).
     moved: Option<Message>,
     /// Provisional responses and their PRACKs.
@@ -61,6 +64,7 @@ impl Incoming {
             last: None,
             told: Timestamp::ZERO,
             passed: Vec::new(),
+            attached: Parts::default(),
             moved: None,
         }
     }
@@ -178,6 +182,11 @@ impl Incoming {
         if let Some(min_se) = &refusal.min_se {
             response = response.raw_if_valid(HeaderName::MinSe, min_se);
         }
+        if let Some(body) = refusal.parts.with(None, &boundary(cx, &refusal.parts)) {
+            response = response
+                .lines_if_valid(&body.lines)
+                .body(&body.kind, body.octets);
+        }
         response = response.headers(&refusal.contacts);
         for (name, value) in &refusal.passed {
             response = response.raw_if_valid(name, value);
@@ -191,11 +200,42 @@ impl Incoming {
     }
 }
 
+/// A response with this description, if there is one, and these parts of another leg's.
+pub(super) fn with_body(
+    cx: &mut Cx<'_>,
+    response: ResponseBuilder,
+    description: Option<Bytes>,
+    parts: &Parts,
+) -> Bytes {
+    match parts.with(description, &boundary(cx, parts)) {
+        Some(body) => response
+            .lines_if_valid(&body.lines)
+            .body(&body.kind, body.octets)
+            .build(),
+        None => response.build(),
+    }
+}
+
+/// What parts are told apart by: random, and no word of any body. Where there are none nothing is minted.
+fn boundary(cx: &mut Cx<'_>, parts: &Parts) -> String {
+    match parts.is_empty() {
+        true => String::new(),
+        false => cx.plane.mint.tag(),
+    }
+}
+
 impl Session {
     /// What the called side's responses say that our next ones are to say too.
     pub(crate) fn carry(&mut self, lines: Vec<(HeaderName, Bytes)>) {
         if let Phase::Incoming(incoming) = &mut self.phase {
             incoming.passed = lines;
+        }
+    }
+
+    /// What of the body of the called side's response goes with our next one.
+    pub(crate) fn attach(&mut self, parts: Parts) {
+        if let Phase::Incoming(incoming) = &mut self.phase {
+            incoming.attached = parts;
         }
     }
 
@@ -223,7 +263,9 @@ impl Session {
                 return;
             };
             let last = incoming.last.as_ref();
-            if again(last, &told) && cx.now.mono.since(incoming.told) < SAME_AGAIN {
+            let says_more = !incoming.attached.is_empty();
+            let is_soon = cx.now.mono.since(incoming.told) < SAME_AGAIN;
+            if again(last, &told) && is_soon && !says_more {
                 return;
             }
             incoming.tell(cx, &self.style, &self.local_tag, told.clone());
@@ -291,11 +333,10 @@ impl Session {
         for (name, value) in self.style.with_supported(lines) {
             response = response.raw_if_valid(name, value);
         }
-        let bytes = match is_described {
-            // The exchange was made in a reliable provisional (RFC 6337 §2.1).
-            true => response.build(),
-            false => response.body(&ContentType::sdp(), description).build(),
-        };
+        // The exchange may have been made in a reliable provisional (RFC 6337 §2.1).
+        let description = (!is_described).then_some(description);
+        let attached = std::mem::take(&mut incoming.attached);
+        let bytes = with_body(cx, response, description, &attached);
         incoming.respond(cx, Status::OK, bytes.clone());
         let fallback = hop_back(&self.style, &incoming.flow);
         let link = Link::new(dialog, self.owner, fallback);

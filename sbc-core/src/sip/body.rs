@@ -106,6 +106,97 @@ pub fn beside_description(message: &Message) -> Result<(Vec<Bytes>, usize), Pars
     Ok((beside.sections, beside.before.unwrap_or_default()))
 }
 
+/// The parts of a body that are of a kind, in order, each with its headers octet by octet, and how many of them stand
+/// before the session description.
+pub fn sections_of(
+    message: &Message,
+    is_wanted: fn(&ContentType) -> bool,
+) -> Result<(Vec<Bytes>, usize), ParseFault> {
+    let (mut sections, mut before) = (Vec::new(), None);
+    for part in parts(message)? {
+        if part.is_session_description() {
+            before.get_or_insert(sections.len());
+        } else if part.content_type.as_ref().is_some_and(is_wanted) {
+            let section = part.section.clone();
+            sections.push(section.unwrap_or_else(|| alone(message, &part.content)));
+        }
+    }
+    let before = before.unwrap_or(sections.len());
+    Ok((sections, before))
+}
+
+/// A body as it is written: its type, other headers that it needs, and its octets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Body {
+    /// Content-Type.
+    pub kind: ContentType,
+    /// What else is said of it.
+    pub lines: Vec<(HeaderName, Bytes)>,
+    /// The octets.
+    pub octets: Bytes,
+}
+
+impl Body {
+    /// A description alone.
+    pub fn described(description: Bytes) -> Self {
+        Self {
+            kind: ContentType::sdp(),
+            lines: Vec::new(),
+            octets: description,
+        }
+    }
+
+    /// A description, if there is one, and parts with their headers, so many of them before it. Parts that cannot be
+    /// written beside it are left out. Nothing if there is nothing to be said.
+    pub fn of(
+        description: Option<Bytes>,
+        sections: &[Bytes],
+        before: usize,
+        boundary: &str,
+    ) -> Option<Self> {
+        let described = description.clone().map(Self::described);
+        if let (None, [section]) = (&description, sections) {
+            return bare(section);
+        }
+        if sections.is_empty() {
+            return described;
+        }
+        let mut all = sections.to_vec();
+        if let Some(description) = description {
+            let head = b"Content-Type: application/sdp\r\n\r\n".as_slice();
+            let own = Bytes::from([head, &description].concat());
+            all.insert(before.min(all.len()), own);
+        }
+        match mixed(&all, boundary) {
+            Some((kind, octets)) => Some(Self {
+                kind,
+                lines: Vec::new(),
+                octets,
+            }),
+            None => described,
+        }
+    }
+}
+
+/// A part as a body of its own.
+fn bare(section: &Bytes) -> Option<Body> {
+    let (mut kind, mut lines) = (None, Vec::new());
+    let begin = parse::header_lines(section, &Limits::default(), |name, value| {
+        match name {
+            HeaderName::ContentType => kind = Some(ContentType::parse(&value)?),
+            HeaderName::ContentDisposition | HeaderName::ContentId => lines.push((name, value)),
+            _ => {}
+        }
+        Ok(())
+    });
+    let octets = section.slice(begin.ok()?..);
+    Some(Body {
+        kind: kind?,
+        lines,
+        octets,
+    })
+}
+
 /// A body that is no multipart, as a part of one.
 fn alone(message: &Message, content: &Bytes) -> Bytes {
     let mut section = Vec::with_capacity(content.len() + 128);
@@ -387,6 +478,37 @@ mod tests {
         assert_eq!((sections, before), (vec![Bytes::from(section)], 0));
         let sdp = message("Content-Type: application/sdp\r\n", "v=0\r\n");
         assert_eq!(beside_description(&sdp), Ok((Vec::new(), 0)));
+    }
+
+    #[test]
+    fn parts_of_a_kind_are_taken_out_and_written_again() {
+        let isup = "Content-Type: application/ISUP;version=itu-t92+\r\n\
+            Content-Disposition: signal;handling=required\r\n\r\nx\0y";
+        let body = format!(
+            "--a b\r\nContent-Type: text/plain\r\n\r\nhello\r\n--a b\r\n{isup}\r\n--a b\r\n\
+             Content-Type: application/sdp\r\n\r\nv=0\r\n\r\n--a b--"
+        );
+        let wanted: fn(&ContentType) -> bool = |kind| kind.is("application", "isup");
+        let (sections, before) = sections_of(&message(MIXED, &body), wanted).unwrap();
+        assert_eq!(
+            (sections.as_slice(), before),
+            ([Bytes::from(isup)].as_slice(), 1)
+        );
+        let alone = Body::of(None, &sections, before, "b").unwrap();
+        assert_eq!(alone.octets, "x\0y");
+        assert!(
+            alone.kind.is("application", "isup") && alone.kind.params.value("version").is_some()
+        );
+        let said = Bytes::from("signal;handling=required");
+        assert_eq!(alone.lines, [(HeaderName::ContentDisposition, said)]);
+        let description = Some(Bytes::from("v=0\r\n"));
+        let both = Body::of(description.clone(), &sections, before, "b").unwrap();
+        let sdp = "Content-Type: application/sdp\r\n\r\nv=0\r\n";
+        let expected = format!("--b\r\n{isup}\r\n--b\r\n{sdp}\r\n--b--\r\n");
+        assert_eq!(both.octets, expected);
+        let only = Body::of(description, &[], 0, "b").unwrap();
+        assert_eq!(only, Body::described("v=0\r\n".into()));
+        assert_eq!(Body::of(None, &[], 0, "b"), None);
     }
 
     #[test]

@@ -11,8 +11,8 @@
 //! | Completed           | 3xx–6xx | repeat the ACK                | Completed  |
 //! | Accepted, Completed | M or D  |                               | Terminated |
 //!
-//! A CANCEL that is wanted in Calling waits for the first provisional (SIP-218). Timer B runs in
-//! Proceeding only after a CANCEL, when the INVITE must end within 64·T1.
+//! A CANCEL that is wanted in Calling waits for the first provisional (SIP-218), and the INVITE is repeated until
+//! then. Timer B runs in Proceeding only after a CANCEL, when the INVITE must end within 64·T1.
 
 use super::{Sender, TimerSet, Verdict};
 use crate::deadline::Timers;
@@ -151,9 +151,9 @@ impl InviteClient {
     pub(super) fn cancel(&mut self, now: Timestamp, reason: Option<&[u8]>) -> Option<Bytes> {
         match (self.state, &self.cancel) {
             (State::Calling, Cancel::No) => {
+                // Timer A goes on: if the INVITE has arrived, its repetition is what gets a lost
+                // provisional said again, without which the called side would ring and ring.
                 self.cancel = Cancel::Held(reason.map(Bytes::copy_from_slice));
-                // Nobody wants this INVITE to arrive any more: if it never did, it never should.
-                self.timers.stop(A);
                 None
             }
             (State::Proceeding, Cancel::No) => self.send_cancel(now, reason),

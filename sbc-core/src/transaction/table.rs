@@ -708,6 +708,8 @@ impl Table {
         let status = match invite {
             _ if !is_valid => Status::BAD_REQUEST,
             Some(_) => Status::OK,
+            // Anything else answers too soon to be cancelled, but it is there (RFC 3261 §9.2).
+            None if self.has_another(&message) => Status::OK,
             None => Status::CALL_DOES_NOT_EXIST,
         };
         let tag = Token::from_minted(mint.tag());
@@ -731,6 +733,17 @@ impl Table {
                 message,
             });
         }
+    }
+
+    /// Whether a CANCEL names a transaction of a request other than INVITE.
+    fn has_another(&self, cancel: &Message) -> bool {
+        let mut others = Method::KNOWN
+            .iter()
+            .filter(|own| !matches!(own, Method::Invite | Method::Ack | Method::Cancel));
+        others.any(|method| {
+            let key = server_key(self.secret, cancel, method);
+            key.is_some_and(|key| self.servers.contains_key(&key))
+        })
     }
 
     /// A message of a transaction could not be sent.

@@ -1,6 +1,6 @@
 //! What an actor does in one call, as data.
 
-use super::change::{Change, Reaction};
+use super::change::{Change, Reaction, Wanted};
 use std::time::Duration;
 
 /// A call to place.
@@ -34,6 +34,8 @@ pub struct Dial {
     pub lost_provisionals: u8,
     /// Whether its PRACK of a description offers again.
     pub offers_in_prack: bool,
+    /// What it offers by UPDATE before the answer, once the first exchange is made reliably.
+    pub early_offer: Option<Wanted>,
     /// Seconds after which the invitation expires, if it does.
     pub expires: Option<u32>,
     /// Whether it takes the place of a party of its own peer that is in a call already.
@@ -106,6 +108,8 @@ pub struct Script {
     pub is_reliable: bool,
     /// How many PRACKs of a call get lost on their way to it.
     pub lost_pracks: u8,
+    /// What it offers by UPDATE before its answer, once that was given reliably.
+    pub early_offer: Option<Wanted>,
     /// What this callee does wrong.
     pub oddity: Option<Oddity>,
 }
@@ -173,7 +177,17 @@ impl Script {
             answers_on_cancel: false,
             is_reliable: false,
             lost_pracks: 0,
+            early_offer: None,
             oddity: None,
         }
+    }
+
+    /// Whether the first phone that answers is this one.
+    pub fn answers_as(&self, number: u8) -> bool {
+        let answer = self.acts.iter().find_map(|(_, act)| match act {
+            Act::Answer { fork } => Some(*fork),
+            Act::Trying | Act::Progress { .. } | Act::Refuse(_) => None,
+        });
+        answer == Some(number)
     }
 }

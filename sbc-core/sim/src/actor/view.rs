@@ -23,6 +23,8 @@ pub struct PartyView {
     pub cancelled: bool,
     /// How the call ended for it; `None` while it lasts.
     pub ending: Option<Ending>,
+    /// Finals of what it offered before the answer, by UPDATE.
+    pub early_statuses: Vec<u16>,
     /// Finals of its changes within the call.
     pub change_statuses: Vec<u16>,
     /// The last description of the SBC that is in force for it.

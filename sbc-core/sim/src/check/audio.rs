@@ -19,6 +19,8 @@ pub(super) struct Audio {
     legs: BTreeMap<String, (CallId, LegId)>,
     /// Where each party wants its audio, by Call-ID and the party's tag.
     wanted: BTreeMap<(String, String), SocketAddr>,
+    /// Who has changed something since, before or after the answer: of that other rules say what is right.
+    changed: BTreeSet<(String, String)>,
     /// Tag of the called party whose answer we acknowledged, by Call-ID.
     winners: BTreeMap<String, String>,
     /// Call-IDs of INVITEs without offer: their answer comes with the ACK, and the path after it.
@@ -137,11 +139,14 @@ impl Audio {
                 tag.unwrap_or_default().to_owned(),
             );
             self.wanted.remove(&key);
+            self.changed.insert(key);
             return;
         }
         if let (Some(tag), Some(at)) = (tag, audio_address(&wire.body)) {
             let key = (wire.call_id().to_owned(), tag.to_owned());
-            self.wanted.entry(key).or_insert(at);
+            if !self.changed.contains(&key) {
+                self.wanted.entry(key).or_insert(at);
+            }
         }
     }
 

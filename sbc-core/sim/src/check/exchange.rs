@@ -1,6 +1,7 @@
 //! Offers and answers of a dialog, one at a time: every offer gets one answer or refusal, nobody
 //! offers while an offer is open, and what crosses is refused as RFC 3261 §14.2 says (SIP-500,
-//! SIP-540, SIP-541). Our descriptions never lose a line or change a payload type (SIP-503, SIP-505).
+//! SIP-540, SIP-541). Before the answer to an INVITE an UPDATE is served once the first exchange was made
+//! reliably, and not earlier (RFC 3311 §5.1, SIP-530). Our descriptions never lose a line or change a payload type (SIP-503, SIP-505).
 
 use super::spoken::{Spoken, is_of_exchange};
 use super::{Checker, Seen, Violation};
@@ -13,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Exchanges {
     /// By Call-ID and the peer's tag.
     dialogs: BTreeMap<(String, String), Dialog>,
+    /// Our INVITEs that begin calls, by Call-ID.
+    calling: BTreeMap<String, Calling>,
     /// What we have described, by Call-ID.
     described: BTreeMap<String, Described>,
     /// Branches of our requests.
@@ -37,8 +40,24 @@ struct Asked {
     offers: bool,
     must: Must,
     is_answered: bool,
-    /// A reliable provisional of ours has made the exchange.
-    is_described: bool,
+    /// RSeq of the reliable provisional of ours that has made the exchange.
+    described: Option<u32>,
+    /// Its PRACK has come: others may follow before the answer.
+    is_settled: bool,
+}
+
+impl Asked {
+    fn is_open(&self) -> bool {
+        !self.is_answered && (self.offers || self.is_invite) && !self.is_settled
+    }
+}
+
+/// An INVITE of ours without final response.
+#[derive(Default)]
+struct Calling {
+    branch: String,
+    /// Tags of those who have described their media reliably.
+    described: BTreeSet<String>,
 }
 
 /// What a request that comes at a wrong time must get.
@@ -49,6 +68,8 @@ enum Must {
     Pend,
     /// 500 with Retry-After: an earlier one of the peer has no answer.
     ComeAgain,
+    /// An answer, or 488: nothing is open.
+    Serve,
 }
 
 #[derive(Default)]
@@ -65,7 +86,7 @@ impl Checker for Exchanges {
                 wire: Some(wire),
                 is_garbage: false,
                 ..
-            } if is_of_exchange(wire) => match wire.status() {
+            } if is_of_exchange(wire) || is_of_prack(wire) => match wire.status() {
                 None => self.request_heard(wire),
                 Some(status) => self.response_heard(wire, status),
             },
@@ -74,7 +95,7 @@ impl Checker for Exchanges {
                 answers_garbage: false,
                 transaction,
                 ..
-            } if is_of_exchange(wire) || wire.has_sdp() => {
+            } if is_of_exchange(wire) || is_of_prack(wire) || wire.has_sdp() => {
                 match wire.status() {
                     None => {
                         let branch = wire.branch().to_owned();
@@ -97,6 +118,41 @@ impl Checker for Exchanges {
     }
 }
 
+impl Dialog {
+    fn ask(&mut self, number: u32, is_invite: bool, offers: bool, must: Must) {
+        let asked = Asked {
+            is_invite,
+            offers,
+            must,
+            is_answered: false,
+            described: None,
+            is_settled: false,
+        };
+        self.asked.insert(number, asked);
+    }
+
+    /// A PRACK: it ends the exchange of its INVITE, and offers again if there was an offer in that.
+    fn confirmed(&mut self, wire: &Wire, number: u32) {
+        let mut words = wire.get("RAck").unwrap_or_default().split(' ');
+        let mut next = || words.next()?.parse::<u32>().ok();
+        let (Some(rseq), Some(cseq)) = (next(), next()) else {
+            return;
+        };
+        let Some(invite) = self.asked.get_mut(&cseq).filter(|own| !own.is_answered) else {
+            return;
+        };
+        invite.is_settled |= invite.described == Some(rseq);
+        if invite.is_settled && invite.offers && wire.has_sdp() {
+            self.ask(number, false, true, Must::Anything);
+        }
+    }
+}
+
+/// Whether a message is a PRACK or its answer.
+fn is_of_prack(wire: &Wire) -> bool {
+    wire.cseq().is_some_and(|(_, method)| method == "PRACK")
+}
+
 impl Exchanges {
     fn dialog(&mut self, wire: &Wire, peer: &str) -> Option<&mut Dialog> {
         let tag = wire.tag(peer)?.to_owned();
@@ -107,10 +163,15 @@ impl Exchanges {
     fn request_heard(&mut self, wire: &Wire) {
         let method = wire.method().unwrap_or_default();
         let number = wire.cseq().map_or(0, |(number, _)| number);
+        let calling = self.calling.get(wire.call_id()).map(|own| {
+            let tag = wire.tag("From").unwrap_or_default();
+            own.described.contains(tag)
+        });
         let Some(dialog) = self.dialog(wire, "From") else {
             return;
         };
         match method {
+            "PRACK" if !dialog.asked.contains_key(&number) => dialog.confirmed(wire, number),
             "BYE" => dialog.is_over = true,
             "ACK" => {
                 dialog.unacknowledged.take_if(|open| *open == number);
@@ -118,26 +179,26 @@ impl Exchanges {
             "INVITE" | "UPDATE" if !dialog.asked.contains_key(&number) => {
                 let (is_invite, offers) = (method == "INVITE", wire.has_sdp());
                 let matters = is_invite || offers;
-                let has_open =
-                    |asked: &Asked| !asked.is_answered && (asked.offers || asked.is_invite);
+                let is_early = dialog
+                    .asked
+                    .values()
+                    .any(|asked| asked.is_invite && !asked.is_answered);
                 let is_stale = dialog.asked.keys().any(|last| *last > number);
                 let must = if !matters || is_stale || dialog.is_over {
                     Must::Anything
-                } else if dialog.asked.values().any(has_open) {
+                } else if dialog.asked.values().any(Asked::is_open) {
                     Must::ComeAgain
                 } else if dialog.own.is_some() || (is_invite && dialog.unacknowledged.is_some()) {
                     Must::Pend
                 } else {
-                    Must::Anything
+                    match calling {
+                        Some(false) => Must::Pend,
+                        Some(true) => Must::Serve,
+                        None if is_early && !is_invite => Must::Serve,
+                        None => Must::Anything,
+                    }
                 };
-                let asked = Asked {
-                    is_invite,
-                    offers,
-                    must,
-                    is_answered: false,
-                    is_described: false,
-                };
-                dialog.asked.insert(number, asked);
+                dialog.ask(number, is_invite, offers, must);
             }
             _ => {}
         }
@@ -157,13 +218,16 @@ impl Exchanges {
             return;
         };
         if status < 200 {
-            asked.is_described |= wire.has_sdp() && wire.get("RSeq").is_some();
+            let rseq = wire.get("RSeq").and_then(|value| value.parse().ok());
+            if let Some(rseq) = rseq.filter(|_| wire.has_sdp()) {
+                asked.described.get_or_insert(rseq);
+            }
             return;
         }
         if asked.is_answered
             || wire
                 .cseq()
-                .is_some_and(|(_, m)| !matches!(m, "INVITE" | "UPDATE"))
+                .is_some_and(|(_, m)| !matches!(m, "INVITE" | "UPDATE" | "PRACK"))
         {
             return;
         }
@@ -172,7 +236,7 @@ impl Exchanges {
             dialog.unacknowledged = Some(number);
         }
         let has_part =
-            (asked.is_invite && !asked.is_described) || (!asked.is_invite && asked.offers);
+            (asked.is_invite && asked.described.is_none()) || (!asked.is_invite && asked.offers);
         let wants_body = status < 300 && has_part;
         if wire.has_sdp() != wants_body {
             let what = if wants_body { "no" } else { "a" };
@@ -184,11 +248,13 @@ impl Exchanges {
             Must::ComeAgain => {
                 (status == 500 && wire.get("Retry-After").is_some()) || matches!(status, 481 | 487)
             }
+            Must::Serve => matches!(status, 200 | 488 | 481 | 487),
         };
         if !is_right {
             let what = match asked.must {
                 Must::ComeAgain => "another of the peer was open (SIP-541)",
-                Must::Pend | Must::Anything => "an exchange of ours was open (SIP-541)",
+                Must::Pend => "an exchange of ours was open (SIP-541)",
+                Must::Serve | Must::Anything => "nothing was open (SIP-530)",
             };
             fail("glare", format!("{} to {number}: {what}", wire.first));
         }
@@ -197,6 +263,18 @@ impl Exchanges {
     fn request_sent(&mut self, wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {
         let method = wire.method().unwrap_or_default().to_owned();
         let is_new = self.branches.insert(wire.branch().to_owned());
+        if method == "INVITE" && wire.tag("To").is_none() && is_new {
+            let branch = wire.branch().to_owned();
+            let calling = Calling {
+                branch,
+                ..Calling::default()
+            };
+            self.calling.insert(wire.call_id().to_owned(), calling);
+        }
+        let is_too_early = self.calling.get(wire.call_id()).is_some_and(|own| {
+            let tag = wire.tag("To").unwrap_or_default();
+            !own.described.contains(tag)
+        });
         let Some(dialog) = self.dialog(wire, "To").filter(|_| is_new) else {
             return;
         };
@@ -204,11 +282,9 @@ impl Exchanges {
         match method.as_str() {
             "BYE" => dialog.is_over = true,
             "INVITE" | "UPDATE" if method == "INVITE" || offers => {
-                let has_open =
-                    |asked: &Asked| !asked.is_answered && (asked.offers || asked.is_invite);
-                let why = if dialog.own.is_some() {
+                let why = if dialog.own.is_some() || is_too_early {
                     Some("one of ours is open")
-                } else if dialog.asked.values().any(has_open) {
+                } else if dialog.asked.values().any(Asked::is_open) {
                     Some("one of the peer is open")
                 } else if dialog.unacknowledged.is_some() {
                     Some("our 2xx waits for its ACK")
@@ -231,6 +307,19 @@ impl Exchanges {
     }
 
     fn response_heard(&mut self, wire: &Wire, status: u16) {
+        let is_of_invite = wire.cseq().is_some_and(|(_, method)| method == "INVITE");
+        if let Some(own) = self.calling.get_mut(wire.call_id())
+            && is_of_invite
+            && own.branch == wire.branch()
+        {
+            match wire.tag("To") {
+                _ if status >= 200 => drop(self.calling.remove(wire.call_id())),
+                Some(tag) if wire.has_sdp() && wire.get("RSeq").is_some() => {
+                    own.described.insert(tag.to_owned());
+                }
+                _ => {}
+            }
+        }
         let Some(dialog) = self.dialog(wire, "To").filter(|_| status >= 200) else {
             return;
         };

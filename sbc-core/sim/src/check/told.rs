@@ -57,6 +57,11 @@ struct Leg {
     /// What we said in a reliable provisional, and what phones said in theirs, by tag.
     described: Option<Spoken>,
     early: BTreeMap<String, Spoken>,
+    /// What was exchanged with phones before the answer, after that: what we said and what they said, and whether it
+    /// was theirs to begin.
+    renewed: BTreeMap<String, (Spoken, Spoken, bool)>,
+    /// Offers of ours before the answer, by branch.
+    updates: BTreeMap<String, Spoken>,
     /// The peer's last request that had an exchange within its INVITE, which is what counts then.
     settled: Option<u32>,
     /// Our 2xx without ACK; with the offer in it, if it offers.
@@ -227,6 +232,12 @@ impl Told {
         let Some(theirs) = leg.asked.remove(&number).filter(|_| status < 300) else {
             return;
         };
+        if !is_invite && leg.peer.is_none() {
+            let said = Spoken::read(&wire.body).zip(theirs);
+            let tag = wire.tag("From").unwrap_or_default().to_owned();
+            let renewed = said.map(|(ours, theirs)| (tag, (ours, theirs, true)));
+            return leg.renewed.extend(renewed);
+        }
         if !is_invite {
             let ours = Spoken::read(&wire.body);
             if let (Some(theirs), Some(_)) = (&theirs, &ours) {
@@ -255,6 +266,14 @@ impl Told {
                 leg.offers.insert(wire.branch().to_owned(), spoken);
                 self.leg(at, wire, "To");
             }
+            Some("UPDATE") => {
+                if let Some(leg) = self.leg(at, wire, "To")
+                    && leg.peer.is_none()
+                    && let Some(spoken) = Spoken::read(&wire.body)
+                {
+                    leg.updates.insert(wire.branch().to_owned(), spoken);
+                }
+            }
             Some("BYE") => {
                 if let Some(leg) = self.leg(at, wire, "To") {
                     leg.is_over = true;
@@ -265,14 +284,21 @@ impl Told {
     }
 
     fn response_heard(&mut self, at: Timestamp, actor: ActorIndex, wire: &Wire, status: u16) {
-        if wire.cseq().is_none_or(|(_, method)| method != "INVITE") {
-            return;
-        }
         let after = wire.get("Retry-After").is_some();
+        let is_invite = wire.cseq().is_some_and(|(_, method)| method == "INVITE");
         let Some(leg) = self.leg(at, wire, "To") else {
             return;
         };
         let tag = wire.tag("To").unwrap_or_default();
+        if !is_invite {
+            let ours = leg
+                .updates
+                .remove(wire.branch())
+                .filter(|_| (200..300).contains(&status));
+            let said = ours.zip(Spoken::read(&wire.body));
+            let renewed = said.map(|(ours, theirs)| (tag.to_owned(), (ours, theirs, false)));
+            return leg.renewed.extend(renewed);
+        }
         if status < 200 {
             let said = Spoken::read(&wire.body).filter(|_| wire.get("RSeq").is_some());
             if let Some(said) = said {
@@ -289,7 +315,15 @@ impl Told {
             leg.peer = wire.tag("To").map(str::to_owned);
             let said = leg.early.remove(tag).or(Spoken::read(&wire.body));
             leg.early.clear();
+            let renewed = leg.renewed.remove(tag);
+            leg.renewed.clear();
             leg.agree(ours, said);
+            if let Some((ours, theirs, is_wish)) = renewed {
+                leg.wish = is_wish
+                    .then_some((theirs.sends, theirs.receives))
+                    .or(leg.wish);
+                leg.agree(Some(ours), Some(theirs));
+            }
             return;
         }
         leg.refusals += 1;

@@ -5,8 +5,9 @@ use super::super::{A_LEG, Call};
 use super::Setup;
 use super::vouch::told;
 use crate::id::LegId;
+use crate::plane::Cx;
 use crate::policy::identity::Towards;
-use crate::policy::{connected, header};
+use crate::policy::{connected, header, isup};
 use crate::sip::{HeaderName, Message};
 use bytes::Bytes;
 
@@ -68,7 +69,21 @@ impl Setup {
         }
         if let Some(a) = call.leg(A_LEG) {
             a.session.carry(lines);
+            a.session.attach(isup::parts(said, &from, &self.trunk));
             a.session.name_ends(to_caller);
+        }
+    }
+
+    /// Tells which unknown headers of the called side's response stay behind.
+    pub(super) fn tells_what_stays(
+        &self,
+        call: &Call,
+        cx: &mut Cx<'_>,
+        leg: LegId,
+        said: &Message,
+    ) {
+        if let Some(from) = call.trunk_of(leg) {
+            call.tells_what_stays(cx, said, &from, &self.trunk);
         }
     }
 }

@@ -12,8 +12,8 @@ use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
-use crate::policy::header;
 use crate::policy::response::{self, Failure};
+use crate::policy::{header, isup, relayed_auth};
 use crate::session::{Rejection, Source};
 use crate::sip::header::Reason;
 use crate::sip::{HeaderName, Message, Status};
@@ -232,6 +232,17 @@ impl Setup {
         let mut mapped = mapped.value;
         if let (Some(said), Some(trunk)) = (&rejection.said, &b_trunk) {
             mapped.headers = header::passed_back(said, trunk, &self.trunk);
+            mapped.parts = isup::parts(said, trunk, &self.trunk);
+            let asked = relayed_auth::challenges(said, &self.trunk, trunk);
+            if let (false, Failure::Status(status)) = (asked.is_empty(), failure) {
+                // Whoever has the account is on the other leg.
+                mapped.status = status;
+                mapped.headers.extend(asked);
+                because = because.and(format!(
+                    "the caller is asked itself, as relay_auth of trunk \"{}\" says",
+                    trunk.name
+                ));
+            }
         }
         let failed = Failed {
             mapped,

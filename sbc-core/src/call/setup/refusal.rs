@@ -68,6 +68,7 @@ pub(super) fn refuse_with(
         status: mapped.status,
         reason: joined(&mapped.reasons),
         passed,
+        parts: mapped.parts,
         cause: Some(mapped.cause),
         ..refusal
     };

@@ -29,6 +29,7 @@ use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::sound::Interlude;
 use super::{Call, Leg, Operation, Timer, endpoint, images, record};
+use crate::auth::Credentials;
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::{Preset, TransformScope, Trunk};
 use crate::effect::Effect;
@@ -333,6 +334,7 @@ impl Transfer {
                 sections: self.wish.parts(&by, &trunk),
                 before: 0,
             },
+            credentials: Credentials::default(),
         };
         let style = LegStyle {
             config: Arc::clone(&call.config),
@@ -362,6 +364,10 @@ impl Transfer {
         match (uri(by), uri(&self.plan.called.number)) {
             (Ok(by), Ok(to)) if trunk.transfers.is_diversion => Arc::new(Caller {
                 trail: Trail::of_transfer(by, &to),
+                ..Caller::clone(&caller)
+            }),
+            _ if !self.wish.trail().steps.is_empty() => Arc::new(Caller {
+                trail: self.wish.trail(),
                 ..Caller::clone(&caller)
             }),
             _ if caller.trail.steps.is_empty() => caller,

@@ -97,7 +97,8 @@ impl Load<'_> {
         let of_connections = written.habits.wrong_at_teams();
         // What an appliance stands behind, its branch knows.
         let of_connections = of_connections.filter(|_| is_microsoft);
-        for (span, cause) in wrong_keys(written).chain(of_connections) {
+        let unknown = written.habits.unknown_to_teams();
+        for (span, cause) in wrong_keys(written).chain(of_connections).chain(unknown) {
             rule(span, cause, "remove the key");
         }
         if let Some(WrittenSessionTimer::Of { expires, .. }) = &written.session_timer

@@ -138,6 +138,14 @@ impl Load<'_> {
         let sounds = self.sounds(&title, &written.sounds, &defaults, &mut profile);
         self.protection(&title, written, &profile, &targets);
         let dtmf = profile.dtmf;
+        if let (Some(_), Some(span)) = (&written.digest, written.habits.relays_auth()) {
+            self.out.add(
+                Code::Contradiction,
+                span,
+                format!("{title}: its challenges are answered with our account"),
+                Some("remove relay_auth, or digest".to_owned()),
+            );
+        }
         if let (Dtmf::Info, Some(refused)) = (dtmf, written.crossing.refuses_info()) {
             self.out.add(
                 Code::Contradiction,

@@ -41,6 +41,7 @@ fn record(code: CauseCode, fault: Option<TargetFault>, status: Option<u16>) -> R
         divert_reason: None,
         diversions: 0,
         session_id: "0".repeat(32),
+        icid: None,
         user_to_user: None,
         emergency: false,
         place: None,

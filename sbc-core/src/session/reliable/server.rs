@@ -9,9 +9,10 @@ use crate::config::Rel100;
 use crate::dialog::Takes;
 use crate::id::TransactionId;
 use crate::plane::Cx;
+use crate::policy::emergency::Parts;
 use crate::session::fork::Source;
 use crate::session::link::patience;
-use crate::session::uas::Incoming;
+use crate::session::uas::{Incoming, with_body};
 use crate::session::{Ending, LegStyle, Phase, Refusal, Session, SessionEvent, Timer, description};
 use crate::sip::header::{CSeq, Header, OptionTag, RAck, RSeq};
 use crate::sip::{HeaderName, Message, Method, Status};
@@ -79,7 +80,7 @@ pub(crate) struct Sending {
     /// Number of the last reliable one; 0 if there was none.
     last: u32,
     open: Option<Open>,
-    waiting: VecDeque<(Provisional, bool)>,
+    waiting: VecDeque<(Provisional, bool, Parts)>,
     /// A reliable one with a description was sent: the first exchange is made there.
     is_described: bool,
     /// The description of our answer to the INVITE, which waits for a PRACK.
@@ -170,17 +171,18 @@ impl Incoming {
             told.description = None;
         }
         let is_reliable = self.sending.is_reliable(style, &told);
+        let attached = std::mem::take(&mut self.attached);
         if self.sending.open.is_none() {
-            self.send(cx, style, tag, told, is_reliable);
+            self.send(cx, style, tag, (told, attached), is_reliable);
         } else {
             let waiting = &mut self.sending.waiting;
-            let is_known = |(known, _): &(Provisional, bool)| *known == told;
-            if !waiting.back().is_some_and(is_known) {
-                waiting.push_back((told, is_reliable));
+            let last = waiting.back();
+            if attached != Parts::default() || last.is_none_or(|(known, ..)| *known != told) {
+                waiting.push_back((told, is_reliable, attached));
             }
             if waiting.len() > MOST_WAITING {
                 // One with a description is kept: nothing else says it.
-                let bare = waiting.iter().position(|(w, _)| w.description.is_none());
+                let bare = waiting.iter().position(|(w, ..)| w.description.is_none());
                 waiting.remove(bare.unwrap_or_default());
             }
         }
@@ -191,7 +193,7 @@ impl Incoming {
         cx: &mut Cx<'_>,
         style: &LegStyle,
         tag: &crate::sip::Token,
-        told: Provisional,
+        (told, attached): (Provisional, Parts),
         is_reliable: bool,
     ) {
         let mut response = self.begin(style, tag, told.status);
@@ -206,7 +208,7 @@ impl Incoming {
                 .header(&RSeq(self.sending.last));
         }
         let is_described = told.description.is_some();
-        let bytes = with_description(response, told.description);
+        let bytes = with_body(cx, response, told.description, &attached);
         self.respond(cx, told.status, bytes.clone());
         if is_reliable {
             self.sending.is_described |= is_described;
@@ -218,16 +220,6 @@ impl Incoming {
                 is_described,
             });
         }
-    }
-}
-
-fn with_description(response: crate::sip::ResponseBuilder, description: Option<Bytes>) -> Bytes {
-    match description {
-        Some(description) => {
-            let kind = crate::sip::header::ContentType::sdp();
-            response.body(&kind, description).build()
-        }
-        None => response.build(),
     }
 }
 
@@ -406,10 +398,11 @@ impl Session {
             self.answer(cx, description);
             return;
         }
-        while let Some((mut told, is_reliable)) = incoming.sending.waiting.pop_front() {
+        while let Some((mut told, is_reliable, attached)) = incoming.sending.waiting.pop_front() {
             if incoming.sending.is_described {
                 told.description = None;
             }
+            let told = (told, attached);
             incoming.send(cx, &self.style, &self.local_tag, told, is_reliable);
             if is_reliable {
                 break;

@@ -1,7 +1,7 @@
 //! Early dialogs that the caller has left: BYE to that phone alone, while the others go on ringing
 //! (RFC 3261 §15). Nothing that it says afterwards counts, and an answer that crosses our BYE is ended.
 
-use super::super::{Phase, Rejection, Session, SessionEvent, link::Wanted};
+use super::super::{Parting, Phase, Rejection, Session, SessionEvent, link::Wanted};
 use crate::event::TargetFault;
 use crate::id::TransactionId;
 use crate::plane::Cx;
@@ -23,8 +23,11 @@ impl Session {
             asked.refuse(cx, &self.style, Status::REQUEST_TERMINATED);
         }
         let reason = reason.map(|reason| (HeaderName::Reason, reason));
-        let lines = reason.into_iter().collect();
-        left.link.send(cx, &self.style, Wanted::Bye { lines });
+        let said = Parting {
+            lines: reason.into_iter().collect(),
+            ..Parting::default()
+        };
+        left.link.send(cx, &self.style, Wanted::Bye(said));
         self.strays.push(left.link);
     }
 

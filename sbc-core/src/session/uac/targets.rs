@@ -284,13 +284,19 @@ impl Session {
                 return false;
             }
         };
-        let (signed, shown) = cx.sign(
-            &self.style.trunk,
-            remote,
-            &Method::Invite,
-            request,
-            &mut outgoing.tries,
-        );
+        let (signed, shown) = match outgoing.outset.credentials.is_empty() {
+            false => {
+                let shown = outgoing.outset.credentials.clone();
+                (shown.write(request), shown)
+            }
+            true => cx.sign(
+                &self.style.trunk,
+                remote,
+                &Method::Invite,
+                request,
+                &mut outgoing.tries,
+            ),
+        };
         let mut bytes = signed.build();
         let largest = self.style.trunk.habits.largest_datagram();
         if hop.protocol == Protocol::Udp && bytes.len() > largest {

@@ -8,7 +8,8 @@
 
 use bytes::Bytes;
 
-use super::ParseFault;
+use super::grammar::split_commas;
+use super::{Limits, ParseFault};
 
 mod allow;
 mod asserted;
@@ -103,6 +104,14 @@ pub trait Header: Sized {
         self.emit(&mut out);
         Bytes::from(out)
     }
+}
+
+/// The values of a list that is no header of a message; those that cannot be read are left out, and so are those beyond
+/// the limit.
+pub fn readable<H: Header>(list: &Bytes) -> Vec<H> {
+    let parts = split_commas(list);
+    let readable = parts.filter_map(|part| H::parse(&list.slice_ref(part)).ok());
+    readable.take(Limits::default().list_values).collect()
 }
 
 /// The canonical name of a known header, for faults.

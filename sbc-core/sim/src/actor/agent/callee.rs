@@ -138,6 +138,7 @@ impl Agent {
             talk: Talk::default(),
             reliable: Reliable::default(),
             counting: Counting::default(),
+            early: Early::default(),
             leave: None,
             view,
         });
@@ -400,6 +401,7 @@ impl Agent {
             }
             "INVITE" => self.reinvited(now, index, fork, line, wire, out),
             "PRACK" => self.pracked(now, index, fork, &line, &wire, out),
+            "UPDATE" => self.updated(now, index, fork, &line, &wire, out),
             "REFER" => self.referred(now, index, fork, &line, &wire, out),
             "NOTIFY" => {
                 let ok = wire.answer(200, "OK", None);

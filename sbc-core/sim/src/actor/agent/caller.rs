@@ -85,6 +85,7 @@ impl Agent {
             talk: Talk::default(),
             reliable: Reliable::default(),
             counting: Counting::default(),
+            early: Early::default(),
             leave: None,
             view,
         });
@@ -157,6 +158,13 @@ impl Agent {
             }
             (Purpose::Prack(offers), Some(leg)) if status >= 200 && !was_done => {
                 self.prack_ended(leg, offers, wire);
+                if status < 300 && self.legs[leg].counting.is_described {
+                    self.offer_early(now, leg, 0, out);
+                }
+            }
+            (Purpose::Early(number), Some(leg)) if status >= 200 && !was_done => {
+                self.early_offer_ended(leg, number, wire);
+                self.proceed(now, leg, out);
             }
             (Purpose::Refer, Some(leg)) if status >= 200 && !was_done => {
                 self.refer_answered(now, leg, status);
@@ -321,6 +329,10 @@ impl Agent {
             if let (Purpose::Change(_), Some(leg), false) = (&client.purpose, client.leg, was_done)
             {
                 return self.change_unanswered(now, leg);
+            }
+            if let (Purpose::Early(_), Some(leg)) = (&client.purpose, client.leg) {
+                self.early_offer_unanswered(leg);
+                return self.agenda.note(now, Timer::Proceed(leg));
             }
             if client.purpose == Purpose::Register && !was_done {
                 return self.registered(now, None);

@@ -4,6 +4,7 @@
 mod callee;
 mod caller;
 mod digits;
+mod early;
 mod registering;
 mod reliable;
 mod transfer;
@@ -19,6 +20,7 @@ use super::{Actor, Input, Intent, Line, Say};
 use crate::agenda::Agenda;
 use crate::dice::Dice;
 use crate::wire::{Wire, host_of, uri_of, user_of};
+use early::Early;
 pub(crate) use registering::Membership;
 use registering::Registering;
 use reliable::{Counting, Reliable};
@@ -84,6 +86,8 @@ struct Leg {
     reliable: Reliable,
     /// Reliable provisionals that it gets.
     counting: Counting,
+    /// What it offers before the answer.
+    early: Early,
     /// When it leaves a call that it transfers.
     leave: Option<Leave>,
     view: PartyView,
@@ -132,6 +136,8 @@ enum Purpose {
     Change(u8),
     /// PRACK; whether it offers.
     Prack(bool),
+    /// An offer before the answer in the early dialog of this fork.
+    Early(u8),
     Refer,
     Notify,
     Info,

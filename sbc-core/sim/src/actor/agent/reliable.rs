@@ -39,8 +39,10 @@ pub(super) struct Counting {
 impl Agent {
     /// Whether an act has to wait for a PRACK.
     pub(super) fn must_wait(&self, index: usize, act: Act) -> bool {
+        let leg = &self.legs[index];
         let waits = matches!(act, Act::Progress { .. } | Act::Answer { .. });
-        waits && self.legs[index].reliable.open.is_some()
+        let offers = matches!(act, Act::Answer { .. }) && leg.early.is_open();
+        offers || waits && leg.reliable.open.is_some()
     }
 
     /// Gives a provisional a number if this callee's are reliable and the SBC can confirm them.
@@ -130,6 +132,7 @@ impl Agent {
             .reliable
             .open
             .take_if(|open| open.fork == number && given == format!("{} {cseq} INVITE", open.rseq));
+        let is_complete = confirmed.is_some() && leg.reliable.has_described(number);
         let response = match confirmed {
             Some(_) => wire.answer(200, "OK", None),
             None => {
@@ -142,6 +145,9 @@ impl Agent {
             }
         };
         self.reply(now, line, wire, response, out);
+        if is_complete {
+            self.offer_early(now, index, number, out);
+        }
     }
 
     /// Whether a reliable provisional gets lost on its way to this caller.

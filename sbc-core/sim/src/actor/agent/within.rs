@@ -44,6 +44,11 @@ struct Unacknowledged {
 }
 
 impl Talk {
+    /// Whether an offer of this party, within the call, has no answer yet.
+    pub(super) fn has_offered(&self) -> bool {
+        self.open.is_some() || self.ok.as_ref().is_some_and(|ok| ok.offers)
+    }
+
     fn is_free(&self) -> bool {
         self.open.is_none() && !self.is_pausing && self.asked.is_none() && self.ok.is_none()
     }
@@ -90,7 +95,7 @@ impl Agent {
             return;
         };
         let number = fork.number;
-        if !leg.talk.is_free() {
+        if !leg.talk.is_free() || leg.early.is_open() {
             return;
         }
         let Some(change) = leg.talk.queue.pop_front() else {
@@ -232,7 +237,8 @@ impl Agent {
     ) {
         let leg = &mut self.legs[index];
         let waits_for_ack = leg.dial.is_none() && leg.forks[fork].state == State::Answered;
-        let crosses = waits_for_ack || leg.talk.open.is_some() || leg.talk.ok.is_some();
+        let has_offered = leg.talk.open.is_some() || leg.early.is_open();
+        let crosses = waits_for_ack || has_offered || leg.talk.ok.is_some();
         let refusal = if leg.forks[fork].state == State::Gone {
             Some(wire.answer(481, "No Such Call", None))
         } else if leg.talk.asked.is_some() {

@@ -1,0 +1,36 @@
+//! ISUP and QSIG in bodies (SIP-I, SIP-T; RFC 3204): they go from trunk to trunk where both say that they speak it,
+//! octet by octet and with their headers, and stay behind everywhere else.
+
+use crate::config::{Isup, Trunk};
+use crate::policy::emergency::Parts;
+use crate::sip::header::ContentType;
+use crate::sip::{Message, body};
+
+/// Media types of it, as `type/subtype`.
+pub const TYPES: [&str; 2] = ["application/isup", "application/qsig"];
+
+/// Whether a body, or a part of one, is of those.
+pub fn is_isup(kind: &ContentType) -> bool {
+    TYPES.iter().any(|name| {
+        let (kind_name, subtype) = name.split_once('/').unwrap_or_default();
+        kind.is(kind_name, subtype)
+    })
+}
+
+/// Whether it goes from calls of one trunk to those of another.
+pub fn passes(from: &Trunk, to: &Trunk) -> bool {
+    from.habits.isup == Isup::Pass && to.habits.isup == Isup::Pass
+}
+
+/// What of a message's body goes to a trunk. Parts of a body that cannot be taken apart do not.
+pub fn parts(message: &Message, from: &Trunk, to: &Trunk) -> Parts {
+    if !passes(from, to) || message.body().is_empty() {
+        return Parts::default();
+    }
+    let (mut sections, before) = body::sections_of(message, is_isup).unwrap_or_default();
+    sections.truncate(MOST);
+    Parts { sections, before }
+}
+
+/// Most parts of one message: one is usual.
+const MOST: usize = 4;
