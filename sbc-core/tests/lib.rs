@@ -88,6 +88,7 @@ mod published;
 mod quality;
 mod reason;
 mod redirect;
+mod refer_headers;
 mod refer_outside;
 mod referred_by;
 mod register;

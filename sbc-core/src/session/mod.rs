@@ -26,6 +26,7 @@ mod parcel;
 mod ping;
 mod referring;
 mod refresh;
+mod refusal;
 pub(crate) mod reliable;
 mod renaming;
 mod resting;
@@ -44,11 +45,13 @@ pub(crate) use crossing::Conveyed;
 pub(crate) use fork::Source;
 pub(crate) use kept::KeptSession;
 use link::Link;
+pub(crate) use link::Parting;
 use news::News;
 pub(crate) use news::Unsaid;
 pub(crate) use offering::{TIMER_EXPIRED, is_gone};
 use pace::Paces;
 pub(crate) use parcel::Parcel;
+pub use refusal::Refusal;
 pub use said::Said;
 pub(crate) use standing::Standing;
 pub use style::LegStyle;
@@ -66,18 +69,16 @@ use crate::event::TargetFault;
 use crate::id::{CallId, LegId, QueryId, TransactionId};
 use crate::octets::address_text;
 use crate::plane::Cx;
-use crate::policy::emergency::Parts;
 use crate::policy::identity::our_host;
 use crate::query::Outcome;
 use crate::record::GivenUp;
-use crate::sip::header::{Contact, Reason, SessionId};
+use crate::sip::header::{Reason, SessionId};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, SipUri, Status, Token};
 use crate::time::Timestamp;
 use crate::transaction::Owner;
 use crate::transport::{Flow, FlowFault, Protocol, TlsSuite};
 use crate::trouble::Trouble;
 use bytes::Bytes;
-pub(crate) use link::Parting;
 use link::Wanted;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -869,48 +870,6 @@ impl Session {
             }),
         );
         self.strays.push(link);
-    }
-}
-
-/// A refusal that we send to an INVITE.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Refusal {
-    /// 300–699.
-    pub status: Status,
-    /// Reason phrase; `None` for the usual one of the status.
-    pub phrase: Option<&'static str>,
-    /// Value of a Reason header.
-    pub reason: Option<Bytes>,
-    /// Value of a Warning header.
-    pub warning: Option<Bytes>,
-    /// Seconds of a Retry-After header.
-    pub retry_after_s: Option<u32>,
-    /// Value of a Min-SE header.
-    pub min_se: Option<Bytes>,
-    /// Targets of a redirection, in our name.
-    pub contacts: Vec<Contact>,
-    /// Headers that policy lets through unchanged.
-    pub passed: Vec<(HeaderName, Bytes)>,
-    /// Parts of a body that it does.
-    pub parts: Parts,
-    /// Our own name for why, for a peer that is told (OPS-002).
-    pub cause: Option<CauseCode>,
-}
-
-impl Default for Refusal {
-    fn default() -> Self {
-        Self {
-            status: Status::SERVER_INTERNAL_ERROR,
-            phrase: None,
-            reason: None,
-            warning: None,
-            retry_after_s: None,
-            min_se: None,
-            contacts: Vec::new(),
-            passed: Vec::new(),
-            parts: Parts::default(),
-            cause: None,
-        }
     }
 }
 
