@@ -161,6 +161,7 @@ fn a_load_over_every_transport_is_carried_measured_and_printed() {
         assert_eq!(count("calls"), 20, "{way}");
         assert_eq!(count("ended") + count("failed"), 20, "{way}");
         assert!(count("established") >= count("ended"), "{way}");
+        assert!(count("established") > 0 && count("ended") > 0, "{way}");
         is_well &= count("failed") == 0;
         // An SBC between them takes its time, and so does the generator alone.
         let delays = [("setup_us", count("established")), ("alone_us", 1)];

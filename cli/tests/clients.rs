@@ -260,3 +260,52 @@ async fn a_certificate_that_a_list_names_is_not_believed_from_when_the_list_is_t
     assert!(told.contains("should have been replaced"), "{told}");
     desk.daemon.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_authority_that_a_list_names_lets_nobody_in_who_shows_the_own_certificate_alone() {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    let authority = Authority::new();
+    let root = CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap();
+    let (_, parsed) = X509Certificate::from_der(&root).unwrap();
+    let own = parsed.tbs_certificate.serial.to_bytes_be();
+    let list = |serial: &[u8]| authority.revoking(revoking(serial, 2024, 4000));
+    let desk = desk_with(&authority, |folder| {
+        let path = write(folder, "crl.pem", &list(&own));
+        format!("#api crl = \"{}\"\n", path.display())
+    })
+    .await;
+    let board = leaf(&authority, "Contoso", "board");
+    assert!(ask(&desk, &board, "GET", "/me", "").await.is_none());
+    write(desk.directory.path(), "crl.pem", &list(&[0x81, 0x22, 0x33]));
+    let page = ask(&desk, &board, "GET", "/me", "").await.unwrap();
+    assert_eq!(page.status, 200);
+    desk.daemon.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_list_is_an_alarm_before_anybody_comes_and_none_once_a_reload_removes_it() {
+    let authority = Authority::new();
+    let desk = desk_with(&authority, |folder| {
+        let list = authority.revoking(revoking(&[0x81, 0x21], 2024, 2025));
+        let path = write(folder, "crl.pem", &list);
+        format!("#api crl = \"{}\"\n", path.display())
+    })
+    .await;
+    let alarms = async || {
+        let page = desk.local("GET", "/status", true).await;
+        let status: Value = serde_json::from_str(&page.body).unwrap();
+        status["degraded"].to_string()
+    };
+    assert!(alarms().await.contains("[api] crl: "), "{}", alarms().await);
+    let path = desk.directory.path().join("causeway.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let without: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with("crl = "))
+        .collect();
+    std::fs::write(&path, without.join("\n")).unwrap();
+    let reloaded = desk.local("POST", "/reload", false).await;
+    assert_eq!(reloaded.status, 200, "{}", reloaded.body);
+    assert!(!alarms().await.contains("[api]"), "{}", alarms().await);
+    desk.daemon.shutdown().await;
+}

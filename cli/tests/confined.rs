@@ -380,6 +380,8 @@ fn whoever_parses_what_strangers_send_counts_with_checks_in_what_is_shipped() {
         "hickory-proto",
         "httparse",
         "x509-parser",
+        "asn1-rs",
+        "der-parser",
     ] {
         let wanted = format!("\n[profile.release.package.{crate_name}]\noverflow-checks = true\n");
         assert!(text.contains(&wanted), "{crate_name}");

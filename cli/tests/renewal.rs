@@ -100,6 +100,37 @@ async fn a_connection_that_is_too_old_ends_and_the_next_one_proves_anew_who_it_i
 }
 
 #[tokio::test]
+async fn a_connection_that_is_too_old_ends_only_when_the_call_is_answered_that_rings_there() {
+    let answered = Duration::from_millis(10);
+    let patience = Patience {
+        answered,
+        renewed: support::PATIENCE * 10,
+        ..Patience::default()
+    };
+    let world = World::patient(patience, |text| text);
+    let leaf = world.authority.leaf(&[PEER]);
+    let mut theirs = world.tls(Some(&leaf), SBC).await.unwrap();
+    let invite = options("rings").replace("OPTIONS", "INVITE");
+    write_text(&mut theirs, &invite).await;
+    let (flow, _) = world.received().await;
+    let mut files = world.loaded().shell.tls;
+    files.get_mut(&"contoso".into()).unwrap().max_age = Some(Duration::ZERO);
+    world.uses(TlsStore::load(&files).unwrap());
+    world.net.retire_aged();
+    let mut hop = tls_hop("contoso", "127.0.0.1:9".parse().unwrap());
+    hop.flow = Some(flow.id);
+    // Longer than any request of ours would wait there.
+    tokio::time::sleep(answered * 20).await;
+    for status in ["180 Ringing", "200 OK"] {
+        let start = "INVITE sip:sbc.contoso.example SIP/2.0";
+        let answer = invite.replace(start, &format!("SIP/2.0 {status}"));
+        world.send(&hop, &answer, 7);
+        read_until(&mut theirs, status).await;
+    }
+    assert_eq!(read_to_close(&mut theirs).await, b"");
+}
+
+#[tokio::test]
 async fn connections_out_of_use_end_one_after_the_other_and_what_is_on_the_way_is_heard() {
     let apart = Duration::from_millis(300);
     let patience = Patience {
@@ -144,7 +175,7 @@ async fn connections_out_of_use_end_one_after_the_other_and_what_is_on_the_way_i
 /// A world whose identity is renewed, with `drain` of a millisecond, while two of its connections live: one of the
 /// peer, on which its OPTIONS wait, and one of ours on which a request waits.
 async fn drained(
-    answered: Duration,
+    longest: Duration,
 ) -> (
     World,
     (impl AsyncRead + Unpin, FlowId),
@@ -152,7 +183,7 @@ async fn drained(
     Instant,
 ) {
     let patience = Patience {
-        answered,
+        renewed: longest,
         ..Patience::default()
     };
     let world = World::patient(patience, |text| text);
@@ -196,11 +227,11 @@ async fn connections_of_an_identity_with_a_time_to_drain_end_whosever_they_are()
 
 #[tokio::test]
 async fn a_connection_out_of_use_outlives_no_transaction_that_could_be_answered_there() {
-    let answered = Duration::from_millis(300);
-    let (world, (mut theirs, _), mut ours, begun) = drained(answered).await;
+    let longest = Duration::from_millis(300);
+    let (world, (mut theirs, _), mut ours, begun) = drained(longest).await;
     assert_eq!(read_to_close(&mut theirs).await, b"");
     assert_eq!(read_to_close(&mut ours).await, b"");
-    assert!(begun.elapsed() >= answered);
+    assert!(begun.elapsed() >= longest);
     let (transaction, _) = world.send_failed().await;
     assert_eq!(transaction.0, 1, "who has waited hears of it");
 }

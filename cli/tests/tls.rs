@@ -146,6 +146,21 @@ async fn a_certificate_that_a_list_names_is_refused_and_no_other() {
     gets_in(&world, &other).await;
 }
 
+/// Nobody need show the certificate of the authority that is trusted.
+#[tokio::test]
+async fn a_certificate_of_an_authority_that_a_list_names_is_refused_though_it_comes_alone() {
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    let world = World::new();
+    let leaf = world.authority.leaf(&[PEER]);
+    gets_in(&world, &leaf).await;
+    let pem = world.authority.pem();
+    let root = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let (_, root) = X509Certificate::from_der(&root).unwrap();
+    let serial = root.tbs_certificate.serial.to_bytes_be();
+    world.uses(revoking(&world, &serial));
+    is_refused(&world, Some(&leaf), "cert_revoked").await;
+}
+
 /// Our identities, of which one has a list of revoked certificates with this serial number.
 fn revoking(world: &World, serial: &[u8]) -> TlsStore {
     let folder = world.directory.path();

@@ -260,7 +260,8 @@ pub enum Happened {
         /// Whether it is made again: both sides offered at once.
         again: bool,
     },
-    /// A header that nobody here knows and no list lets pass has stayed behind: told once for each name and trunk.
+    /// A header that nobody here knows and no list lets pass has stayed behind: told once for each name and trunk by
+    /// each shard.
     HeaderLeft {
         /// The trunk that it came from.
         trunk: TrunkName,

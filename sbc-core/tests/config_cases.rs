@@ -230,12 +230,22 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "symmetric_signalling = §true\nfqdn =",
     ),
     (Code::TeamsRule, "fqdn =", "isup = §\"pass\"\nfqdn ="),
-    (Code::TeamsRule, "fqdn =", "relay_auth = §true\nfqdn ="),
+    (Code::TeamsRule, "fqdn =", "relay_auth = §[\"r\"]\nfqdn ="),
     (
         Code::Contradiction,
         "codecs =",
         "digest = { username = \"u\", password = { file = \"/p\" }, realms = [\"r\"] }\n\
-         relay_auth = §true\ncodecs =",
+         relay_auth = §[\"r\"]\ncodecs =",
+    ),
+    (
+        Code::BadForm,
+        "codecs =",
+        "relay_auth = [\"r\", §\"\"]\ncodecs =",
+    ),
+    (
+        Code::Contradiction,
+        "codecs =",
+        "isup = \"pass\"\ninfo = §\"refuse\"\ncodecs =",
     ),
     (
         Code::Contradiction,

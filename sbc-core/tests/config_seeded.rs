@@ -191,6 +191,12 @@ const VALUES: &[Seed] = &[
     (NODE, "id = §\"sbc 1\"", "E0008", "letters, digits"),
     (NODE, "id = §7", "E0006", "id = \"7\""),
     (CODECS, "codecs = §\"PCMA\"", "E0006", "codecs = ["),
+    (
+        CODECS,
+        "relay_auth = §\"r\"\ncodecs = [\"PCMA\"]",
+        "E0006",
+        "relay_auth = [",
+    ),
     (CODECS, "codecs = §[]", "E0008", "[\"PCMA\", \"PCMU\"]"),
     (
         INSIDE,

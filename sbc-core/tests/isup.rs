@@ -8,7 +8,7 @@ use world::call::{VIA, header};
 use world::two::{Two, two_carriers};
 use world::*;
 
-const PASS: &str = "isup = \"pass\"\ninfo = \"relay\"";
+const PASS: &str = "isup = \"pass\"";
 const ISUP: &str = "application/ISUP;version=itu-t92+;base=itu-t92+";
 
 /// A part of ISUP that says this.
@@ -126,6 +126,8 @@ fn what_each_side_says_in_isup_reaches_the_other_octet_by_octet() {
     two.shard.carrier_says(&with(&info, &alone("sus")));
     let info = two.shard.next_request(Method::Info).message;
     assert_eq!(&info.body()[..], b"\x01\x11sus");
+    let required = "signal;handling=required";
+    assert_eq!(header(&info, HeaderName::ContentDisposition), required);
     two.hear(&response(&info, "200 OK", "", "", ""));
     two.shard.next_response(200);
 
@@ -135,6 +137,47 @@ fn what_each_side_says_in_isup_reaches_the_other_octet_by_octet() {
     let bye = two.shard.next_request(Method::Bye).message;
     assert_eq!(header(&bye, HeaderName::ContentType), ISUP);
     assert_eq!(&bye.body()[..], b"\x01\x11rel");
+    assert_eq!(header(&bye, HeaderName::ContentDisposition), required);
+}
+
+#[test]
+fn a_call_is_not_changed_by_what_must_be_understood_and_stays_behind() {
+    let iam = beside(CARRIER_SDP, &part("required", "iam"));
+    let mut two = reaches(called(PASS, PASS, &iam));
+    let ok = two.answered("b1", CARRIER_SDP);
+    two.ack(&ok);
+    let again = in_dialog(&ok, "INVITE", 11, &format!("{VIA}again"));
+    let again = with(&again, &iam);
+    two.shard.carrier_says(&again);
+    two.shard.next_response(100);
+    let refused = two.shard.next_response(415).message;
+    assert_eq!(
+        header(&refused, HeaderName::Accept),
+        "application/sdp, application/pidf+xml"
+    );
+}
+
+#[test]
+fn who_is_refused_a_body_in_info_hears_what_is_taken() {
+    let usual = "application/dtmf-relay, application/dtmf";
+    let spoken = format!("{usual}, application/isup, application/qsig");
+    let other = typed("application/x", "", "x");
+    for (of_b, sent, expected) in [
+        (PASS, &other, spoken.as_str()),
+        ("info = \"relay\"", &alone("sus"), usual),
+    ] {
+        let mut two = reaches(called(
+            PASS,
+            of_b,
+            &beside(CARRIER_SDP, &part("optional", "iam")),
+        ));
+        let ok = two.answered("b1", CARRIER_SDP);
+        two.ack(&ok);
+        let info = in_dialog(&ok, "INFO", 11, &format!("{VIA}info"));
+        two.shard.carrier_says(&with(&info, sent));
+        let refused = two.shard.next_response(415).message;
+        assert_eq!(header(&refused, HeaderName::Accept), expected);
+    }
 }
 
 #[test]
@@ -203,4 +246,97 @@ fn it_stays_behind_where_one_of_the_two_does_not_say_that_it_speaks_it() {
         header(&two.invite, HeaderName::ContentType),
         "application/sdp"
     );
+}
+
+/// A trunk for calls for help that is said so much of ISUP.
+fn helping(of_b: &str) -> String {
+    let numbers = "numbers = [\"+493023125000-+493023125999\"]";
+    let text =
+        two_carriers(PASS, of_b).replace(numbers, &format!("{numbers}\nemergency = [\"112\"]"));
+    format!(
+        "{text}\n[[route]]\nname = \"help\"\nmatch = {{ emergency = true }}\nto = [{{ trunk = \"b\" }}]\n"
+    )
+}
+
+#[test]
+fn a_call_for_help_takes_its_isup_only_where_it_is_spoken() {
+    let place = "Content-Type: application/pidf+xml\nContent-ID: <1@h>\n\n<presence/>";
+    let iam = part("required", "iam");
+    let described = beside(CARRIER_SDP, &format!("{iam}\n--x1\n{place}"));
+    for (of_b, passes) in [("", false), (PASS, true)] {
+        for (body_in, has_place) in [(&described, true), (&alone("iam"), false)] {
+            let mut shard = Shard::with(config_of(&helping(of_b)));
+            let text = with(&carrier_invite("isup", ""), body_in);
+            shard.carrier_says(&text.replace("sip:+493023125456@", "sip:112@"));
+            let two = reaches(shard);
+            assert!(two.invite.request_uri().starts_with(b"sip:112@"));
+            let told = body(&two.invite);
+            assert_eq!(told.contains(place), has_place, "{told}");
+            assert_eq!(told.contains("\u{1}\u{11}iam"), passes, "{told}");
+            let kind = two.invite.raw(HeaderName::ContentType).unwrap_or_default();
+            let text = format!("{} {told}", String::from_utf8_lossy(&kind));
+            assert_eq!(text.contains("ISUP"), passes, "{text}");
+        }
+    }
+}
+
+#[test]
+fn who_wants_to_stay_unknown_is_not_named_in_isup() {
+    let trusted = "isup = \"pass\"\ntrusted = true";
+    for (wish, keys, passes) in [
+        ("id", PASS, false),
+        ("user", PASS, false),
+        ("header;id", PASS, false),
+        ("none", PASS, true),
+        ("id", trusted, true),
+    ] {
+        let optional = beside(CARRIER_SDP, &part("optional", "iam"));
+        let mut shard = Shard::with(config_of(&two_carriers(keys, keys)));
+        let text = with(&carrier_invite("isup", ""), &optional);
+        shard.carrier_says(&text.replace("Contact:", &format!("Privacy: {wish}\nContact:")));
+        let told = body(&reaches(shard).invite);
+        assert_eq!(told.contains("iam"), passes, "{wish}: {told}");
+    }
+}
+
+#[test]
+fn what_a_phone_says_in_isup_is_told_in_its_own_early_dialog_and_no_other() {
+    let of_a = format!("{PASS}\nearly_dialogs = \"transparent\"");
+    let iam = beside(CARRIER_SDP, &part("required", "iam"));
+    let mut two = reaches(called(&of_a, PASS, &iam));
+    let rings = |two: &mut Two, tag: &str, body: &str| {
+        let contact = "Contact: <sip:gw@198.51.100.40:5060>\n";
+        let text = response(&two.invite, "180 Ringing", tag, contact, "");
+        two.hear(&match body.is_empty() {
+            true => text,
+            false => with(&text, body),
+        });
+    };
+    rings(&mut two, "b1", &alone("acm"));
+    let first = two.shard.next_response(180).message;
+    assert_eq!(&first.body()[..], b"\x01\x11acm");
+    rings(&mut two, "b2", "");
+    let second = two.shard.next_response(180).message;
+    assert!(second.body().is_empty(), "{second:?}");
+    // Another event is news, though the status is not.
+    rings(&mut two, "b1", &alone("cpg"));
+    let third = two.shard.next_response(180).message;
+    assert_eq!(
+        header(&third, HeaderName::To),
+        header(&first, HeaderName::To)
+    );
+    assert_eq!(&third.body()[..], b"\x01\x11cpg");
+    // What comes of a phone that the caller has left is told to nobody, and goes with nothing else.
+    two.caller_says(&third, "BYE", 11, "", "");
+    two.shard.next_response(200);
+    let bye = two.shard.next_request(Method::Bye).message;
+    two.hear(&response(&bye, "200 OK", "", "", ""));
+    rings(&mut two, "b1", &alone("old"));
+    two.shard.pass(Duration::from_secs(61));
+    let again = two.shard.next_response(180).message;
+    assert_eq!(
+        header(&again, HeaderName::To),
+        header(&second, HeaderName::To)
+    );
+    assert!(again.body().is_empty(), "{again:?}");
 }

@@ -1,4 +1,4 @@
-//! Headers that nobody knows: they stay behind, and that is told once for each name and trunk.
+//! Headers that nobody knows: they stay behind, and that is told once for each name and trunk by a shard.
 
 use crate::world;
 
@@ -58,4 +58,28 @@ fn a_peer_that_makes_up_names_is_told_of_for_a_while() {
     assert_eq!(told(&shard).len(), 64);
     calls(&mut shard, "long", &format!("X-{}: 1\n", "x".repeat(70)));
     assert_eq!(told(&shard).len(), 64);
+}
+
+#[test]
+fn what_nobody_can_let_pass_or_is_stripped_on_purpose_is_not_told() {
+    let config = CONFIG.replace(
+        "preset = \"teams\"\n",
+        "preset = \"teams\"\nheaders = { strip = [\"X-Stripped\"] }\n",
+    );
+    let mut shard = Shard::with(config_of(&config));
+    let lines = "x-stripped: 1\nP-Called-Party-ID: <sip:a@h>\nP-Served-User: <sip:a@h>\nX-One: 1\n";
+    calls(&mut shard, "first", lines);
+    assert_eq!(told(&shard), pairs(&[("carrier-a", "X-One")]));
+}
+
+#[test]
+fn what_passes_in_a_call_for_help_is_not_told() {
+    let mut shard = Shard::with(config_of(&crate::emergency::helping()));
+    let invite = crate::emergency::dialled("112");
+    let lines = "Geolocation: <https://h/l>\nGeolocation-Routing: yes\nX-One: 1\n";
+    shard.teams_says(&invite.replace("MAX-FORWARDS", &format!("{lines}MAX-FORWARDS")));
+    shard.next_response(100);
+    let invite = shard.next_request(sbc_core::sip::Method::Invite).message;
+    assert!(invite.raw_named("Geolocation-Routing").is_some());
+    assert_eq!(told(&shard), pairs(&[("teams-contoso", "X-One")]));
 }

@@ -11,6 +11,7 @@ use world::*;
 const ASKS: &str = "Digest realm=\"b.example\", nonce=\"n1\", qop=\"auth\", algorithm=SHA-256";
 const SHOWS: &str = "Digest username=\"u\", realm=\"b.example\", nonce=\"n1\", uri=\"sip:x\", \
                      response=\"00\", qop=auth, nc=00000001, cnonce=\"c\"";
+const RELAYS: &str = "relay_auth = [\"b.example\"]";
 const OURS: &str = "Digest username=\"pbx1\", realm=\"sip.example.com\", nonce=\"n\", uri=\"sip:x\", \
                     response=\"11\"";
 
@@ -61,7 +62,7 @@ fn a_challenge_reaches_the_caller_and_its_answer_whoever_asks() {
         "Proxy-Authorization",
     );
     for (status, asking, showing) in [server, proxy] {
-        let mut two = called("relay_auth = true", "");
+        let mut two = called(RELAYS, "");
         asks(&mut two, status, asking);
         let code = status[..3].parse().unwrap();
         let asked = two.shard.next_response(code).message;
@@ -101,6 +102,94 @@ fn a_challenge_reaches_the_caller_and_its_answer_whoever_asks() {
 }
 
 #[test]
+fn what_is_shown_to_one_peer_is_shown_to_no_other() {
+    let other = "
+[[trunk]]
+name = \"c\"
+tenant = \"*\"
+realm = \"carrier\"
+targets = [\"198.51.100.41:5060;udp\"]
+accept_from = [\"198.51.100.41/32\"]
+codecs = [\"PCMA\", \"PCMU\"]
+relay_auth = [\"c.example\"]
+";
+    let text = two_carriers("", RELAYS).replace(
+        "to = [{ trunk = \"b\" }]",
+        "to = [{ trunk = \"b\" }, { trunk = \"c\" }]",
+    );
+    let mut shard = Shard::with(config_of(&format!("{text}{other}")));
+    let of_c = SHOWS.replace("b.example", "c.example");
+    let lines = format!("Proxy-Authorization: {SHOWS}\nProxy-Authorization: {of_c}\n");
+    invites(&mut shard, 10, &lines);
+    let invite = shard.next_request(Method::Invite).message;
+    let shown = |invite: &sbc_core::sip::Message| {
+        let lines = invite.raw_all(HeaderName::ProxyAuthorization);
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&invite), [SHOWS.as_bytes()]);
+    let mut two = Two { shard, invite };
+    two.says("503 Service Unavailable", "b1", "", "");
+    two.shard.next_request(Method::Ack);
+    let next = two.shard.next_request(Method::Invite);
+    assert_eq!(next.hop.remote.to_string(), "198.51.100.41:5060");
+    assert_eq!(shown(&next.message), [of_c.as_bytes()]);
+}
+
+#[test]
+fn a_challenge_in_another_realm_is_no_question_to_the_caller() {
+    let mut two = called("relay_auth = [\"B.example\", \"c.example\"]", "");
+    asks(&mut two, "401 Unauthorized", "WWW-Authenticate");
+    let refused = two.shard.next_response(403).message;
+    assert!(!refused.has(HeaderName::WwwAuthenticate));
+    invites(&mut two.shard, 11, &format!("Authorization: {SHOWS}\n"));
+    let invite = two.shard.next_request(Method::Invite).message;
+    assert!(!invite.has(HeaderName::Authorization));
+}
+
+#[test]
+fn what_a_caller_has_shown_is_not_shown_again_otherwise() {
+    for (status, line, code) in [
+        ("422 Session Interval Too Small", "Min-SE: 3600", 422),
+        ("488 Not Acceptable Here", "Warning: 304 h \"x\"", 488),
+    ] {
+        for (shows, again) in [
+            (format!("Authorization: {SHOWS}\n"), false),
+            (String::new(), true),
+        ] {
+            let keys = format!("{RELAYS}\nsession_timer = {{ expires = \"1800s\" }}");
+            let mut two = called(&keys, &shows);
+            assert_eq!(two.invite.has(HeaderName::Authorization), !again);
+            two.says(status, "b1", &format!("{line}\n"), "");
+            two.shard.next_request(Method::Ack);
+            if again && code == 422 {
+                two.shard.next_request(Method::Invite);
+                continue;
+            }
+            let refused = two.shard.next_response(code).message;
+            if code == 422 {
+                assert_eq!(header(&refused, HeaderName::MinSe), "3600");
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_is_told_to_show_others_what_is_asked_in_a_realm_of_ours() {
+    let text = format!(
+        "{}{PBX}",
+        two_carriers("", "relay_auth = [\"sip.example.com\"]")
+    );
+    let sources = [sbc_core::config::Source::new("test.toml", text)];
+    let facts = sbc_core::config::Assumed::with_names(["sbc1.contoso.example"]);
+    let findings = sbc_core::config::load(&sources, &facts, None).expect_err("our realm");
+    let told = findings.to_text();
+    assert!(
+        told.contains("E0012") && told.contains("is our realm"),
+        "{told}"
+    );
+}
+
+#[test]
 fn nothing_of_it_crosses_where_the_trunk_does_not_say_so() {
     let mut two = called("", &format!("Proxy-Authorization: {SHOWS}\n"));
     assert!(!two.invite.has(HeaderName::ProxyAuthorization));
@@ -115,7 +204,7 @@ fn nothing_of_it_crosses_where_the_trunk_does_not_say_so() {
 
 #[test]
 fn a_challenge_that_asks_nothing_is_a_refusal() {
-    let mut two = called("relay_auth = true", "");
+    let mut two = called(RELAYS, "");
     two.says("407 Proxy Authentication Required", "b1", "", "");
     two.shard.next_request(Method::Ack);
     two.shard.next_response(403);

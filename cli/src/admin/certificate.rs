@@ -1,16 +1,15 @@
 //! Who shows a certificate at the interface over the network, and whether it is believed (SEC-150).
 
-use super::revoked::{Lists, Unrevoked};
+use super::revoked::{AllLists, Lists, Unrevoked};
 use crate::config::read_roots;
-use crate::daemon::Daemon;
-use crate::daemon::net::tls::provider;
+use crate::daemon::net::tls::{Anchors, provider};
 use crate::sink::log::Log;
 use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
 use rustls::pki_types::CertificateDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use sbc_core::config::{FileFault, RevokedFiles, Subject};
+use sbc_core::config::{ApiClients, FileFault, RevokedFiles, Subject};
 use std::sync::{Arc, Mutex, PoisonError};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -19,42 +18,80 @@ const LONGEST: usize = 1_024;
 
 /// What verifies certificates of clients, made anew with each configuration.
 #[derive(Default)]
-pub(super) struct Authorities(Mutex<Option<Made>>);
+pub(crate) struct Authorities(Mutex<Option<Made>>);
 
 struct Made {
-    generation: u64,
-    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// The files that it is made of.
+    authorities: Option<String>,
+    revoked: Option<RevokedFiles>,
+    /// Why it cannot be made, if so.
+    verifier: Result<Option<Arc<dyn ClientCertVerifier>>, String>,
 }
 
 impl Authorities {
-    /// For the configuration in use. Whoever has no certificate comes in as well, with a token. Authorities that cannot be
-    /// read any more are told, and let nobody in.
-    pub(super) fn verifier(&self, daemon: &Daemon) -> Option<Arc<dyn ClientCertVerifier>> {
-        let loaded = daemon.loaded();
-        let generation = loaded.config.generation;
+    /// For a configuration that comes into use.
+    pub(crate) fn configure(&self, clients: &ApiClients, lists: &AllLists, log: &Log) {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(made) = made.as_ref().filter(|made| made.generation == generation) {
-            return made.verifier.clone();
-        }
-        let clients = &loaded.shell.api_clients;
-        let log = &daemon.sinks().log;
-        let made_of = |path: &String| match believed(path, clients.revoked.as_ref(), true, log) {
-            Ok(believed) => Some(believed),
+        let before = made.take().and_then(|made| made.verifier.err());
+        *made = Some(Made::of(clients, before, lists, log));
+    }
+
+    /// For the configuration in use. Whoever has no certificate comes in as well, with a token. While the files cannot be read
+    /// nobody is asked for a certificate, and whoever comes has them read once more: they may have been half written.
+    pub(crate) fn verifier(
+        &self,
+        lists: &AllLists,
+        log: &Log,
+    ) -> Option<Arc<dyn ClientCertVerifier>> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match made.as_ref()?.verifier.clone() {
+            Ok(verifier) => return verifier,
+            Err(why) => why,
+        };
+        let failed = made.take()?;
+        let clients = ApiClients {
+            authorities: failed.authorities,
+            revoked: failed.revoked,
+            known: Vec::new(),
+        };
+        let again = Made::of(&clients, Some(before), lists, log);
+        let verifier = again.verifier.clone().ok().flatten();
+        *made = Some(again);
+        verifier
+    }
+}
+
+impl Made {
+    /// Reads the files; a fault that is another one than before is told.
+    fn of(clients: &ApiClients, before: Option<String>, lists: &AllLists, log: &Log) -> Self {
+        let believed = match &clients.authorities {
+            Some(path) => believed(path, clients.revoked.as_ref(), true, log).map(Some),
+            None => Ok(None),
+        };
+        let verifier = match believed {
+            Ok(believed) => {
+                let (verifier, read) = believed.unzip();
+                lists.set("api", read.flatten().as_ref());
+                if before.is_some() {
+                    let text = "certificates of clients are believed again";
+                    log.info("api_client_ca", text).send();
+                }
+                Ok(verifier)
+            }
             Err(why) => {
-                let text = "no certificate of a client is believed until the files of client_ca and crl can be read and \
-                            are reloaded";
-                let line = log.error("api_client_ca", text);
-                line.with("file", path).with("why", why).send();
-                None
+                lists.cannot("api", &why);
+                if before.as_ref() != Some(&why) {
+                    let text = "no certificate of a client is believed until the files of client_ca and crl can be read";
+                    log.error("api_client_ca", text).with("why", &why).send();
+                }
+                Err(why)
             }
         };
-        let (verifier, lists) = clients.authorities.as_ref().and_then(made_of).unzip();
-        daemon.client_lists().set("api", lists.flatten().as_ref());
-        *made = Some(Made {
-            generation,
-            verifier: verifier.clone(),
-        });
-        verifier
+        Self {
+            authorities: clients.authorities.clone(),
+            revoked: clients.revoked.clone(),
+            verifier,
+        }
     }
 }
 
@@ -69,7 +106,7 @@ pub(super) fn believed(
     admits_others: bool,
     log: &Log,
 ) -> Result<Believed, String> {
-    let (roots, _) = read_roots(path).map_err(|fault| match fault {
+    let (roots, certificates) = read_roots(path).map_err(|fault| match fault {
         FileFault::Unreadable(why) | FileFault::Unusable(why) => format!("{path}: {why}"),
     })?;
     let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
@@ -85,6 +122,7 @@ pub(super) fn believed(
     let lists = lists.map_err(|why| format!("{}: {why}", files.lists))?;
     let unrevoked = Unrevoked {
         authorities,
+        anchors: Anchors::of(&certificates),
         lists: Arc::clone(&lists),
     };
     Ok((Arc::new(unrevoked), Some(lists)))
@@ -142,6 +180,35 @@ pub(super) fn is_from_elsewhere(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::log::{Form, Level};
+
+    #[test]
+    fn files_that_could_not_be_read_are_an_alarm_until_somebody_comes_and_they_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("operators.pem");
+        let clients = ApiClients {
+            authorities: Some(path.display().to_string()),
+            ..ApiClients::default()
+        };
+        let (log, _writer) = Log::start(Level::Error, Form::Text, std::io::sink()).unwrap();
+        let (lists, authorities) = (AllLists::default(), Authorities::default());
+        authorities.configure(&clients, &lists, &log);
+        for _ in 0..2 {
+            assert!(authorities.verifier(&lists, &log).is_none());
+            let told = lists.troubles().concat();
+            assert!(told.starts_with("[api] client_ca and crl: "), "{told}");
+        }
+        let authority = conformance::ca::Authority::new("Operators").unwrap();
+        std::fs::write(&path, authority.root_pem()).unwrap();
+        assert!(authorities.verifier(&lists, &log).is_some());
+        assert!(lists.troubles().is_empty());
+        // What is not wanted any more is no trouble either.
+        std::fs::remove_file(&path).unwrap();
+        authorities.configure(&clients, &lists, &log);
+        assert_eq!(lists.troubles().len(), 1);
+        authorities.configure(&ApiClients::default(), &lists, &log);
+        assert!(authorities.verifier(&lists, &log).is_none() && lists.troubles().is_empty());
+    }
 
     #[test]
     fn what_a_page_of_somebody_else_sends_is_told_from_what_a_program_does() {

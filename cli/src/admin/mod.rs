@@ -19,7 +19,7 @@ pub(crate) mod bounded;
 mod bundle;
 mod calls;
 mod capture;
-mod certificate;
+pub(crate) mod certificate;
 mod certs;
 mod config;
 mod console;
@@ -330,12 +330,11 @@ impl Admin {
             let ends = stopped.clone();
             let daemon = Arc::downgrade(daemon);
             let told = is_not_believed(Weak::clone(&daemon));
-            let authorities = certificate::Authorities::default();
             // The certificate of this moment: it may have been renewed.
             let identity = move || {
                 let daemon = daemon.upgrade()?;
                 let identities = daemon.net().identities();
-                let clients = authorities.verifier(&daemon);
+                let clients = daemon.verifier_of_clients();
                 identities.get(&context)?.serve(clients).ok()
             };
             let serving = network::run(tcp, identity, told, router, ends);

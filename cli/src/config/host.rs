@@ -325,14 +325,19 @@ fn credential_path(name: &str) -> Result<PathBuf, FileFault> {
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileFault> {
-    let too_large = || FileFault::Unusable("it is larger than 1 MiB".to_owned());
+    read_up_to(path, 1)
+}
+
+/// Reads a file of at most so many MiB.
+pub(super) fn read_up_to(path: &Path, most: u64) -> Result<Vec<u8>, FileFault> {
+    let too_large = || FileFault::Unusable(format!("it is larger than {most} MiB"));
     confine::note_file(path);
     let unreadable = |fault: io::Error| FileFault::Unreadable(reason(path, &fault));
     let facts = fs::metadata(path).map_err(unreadable)?;
     if !facts.is_file() {
         return Err(FileFault::Unreadable("it is no file".to_owned()));
     }
-    match facts.len() > 1 << 20 {
+    match facts.len() > most << 20 {
         true => Err(too_large()),
         false => fs::read(path).map_err(unreadable),
     }

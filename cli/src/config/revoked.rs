@@ -4,7 +4,7 @@
 //! is loaded. One whose time is over still counts: what it revoked stays revoked, and no list at all would
 //! say less. The operator is told, and by metrics beforehand.
 
-use super::host::{read, read_certificates, read_roots};
+use super::host::{read_certificates, read_roots, read_up_to};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
@@ -15,6 +15,9 @@ use webpki::EndEntityCert;
 use x509_parser::parse_x509_certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::CertificateRevocationList;
+
+/// Most of a file of lists, in MiB: those of large authorities name a hundred thousand certificates (SEC-078).
+const MOST: u64 = 10;
 
 /// Certificates that were revoked, by issuer and serial number.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -70,7 +73,7 @@ impl Revoked {
 /// # Errors
 /// If a file cannot be read, or a list in it cannot be believed.
 pub fn read_revocations(path: &str, issuers: &str) -> Result<Revoked, FileFault> {
-    let pem = read(Path::new(path))?;
+    let pem = read_up_to(Path::new(path), MOST)?;
     let issuers = read_issuers(issuers)?;
     let mut all = Revoked::default();
     let unusable = |why: String| FileFault::Unusable(format!("a list in it {why}"));

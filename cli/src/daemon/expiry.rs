@@ -4,6 +4,7 @@
 
 use super::net::Net;
 use super::net::tls::{TlsContext, TlsStore};
+use crate::admin::revoked::AllLists;
 use crate::sink::log::{Level, Log, wall_clock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::{Instant, interval_at};
@@ -19,6 +20,24 @@ pub async fn watch(net: Net, log: Log, again: Duration) {
     loop {
         every.tick().await;
         warn(&net.identities(), &log);
+    }
+}
+
+/// Tells of lists of revoked certificates of clients, again and again.
+pub(super) async fn watch_clients(lists: AllLists, log: Log, again: Duration) {
+    let mut every = interval_at(Instant::now() + again, again);
+    loop {
+        every.tick().await;
+        warn_of_clients(&lists, &log);
+    }
+}
+
+/// Tells what is wrong with lists of revoked certificates of clients.
+pub(super) fn warn_of_clients(lists: &AllLists, log: &Log) {
+    for trouble in lists.troubles() {
+        let text = "a list of revoked certificates of clients is too old or cannot be used: write a newer one to the file \
+                    of crl";
+        log.warn("crl_expiry", text).with("why", trouble).send();
     }
 }
 

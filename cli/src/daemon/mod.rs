@@ -40,6 +40,7 @@ mod strain;
 pub mod test_names;
 mod unrecorded;
 
+use crate::admin::certificate::Authorities;
 use crate::admin::revoked::AllLists;
 use crate::admin::{Admin, AdminFault, Doors};
 use crate::graph::presence;
@@ -71,6 +72,7 @@ use net::{BindFault, Net, Opened};
 use protection::Protection;
 use reload::ReloadFault;
 use resolver::Resolver;
+use rustls::server::danger::ClientCertVerifier;
 use sbc_core::config::Loaded;
 use sbc_core::core::{Core, Together};
 use sbc_core::effect::Effects;
@@ -183,6 +185,7 @@ pub struct Daemon {
     awaited: Awaited,
     protection: Arc<Protection>,
     keys: keys::Noted,
+    authorities: Authorities,
     client_lists: AllLists,
     unread_lists: relisted::Unread,
     presence: presence::Watch,
@@ -436,6 +439,7 @@ impl Daemon {
             awaited: Awaited::default(),
             protection,
             keys: keys::Noted::default(),
+            authorities: Authorities::default(),
             client_lists: AllLists::default(),
             unread_lists: relisted::Unread::default(),
             resolver,
@@ -459,6 +463,7 @@ impl Daemon {
             turn: tokio::sync::Mutex::default(),
         });
         daemon.begin_protection();
+        daemon.configure_clients(&daemon.loaded());
         let admin = Admin::start(&daemon, doors);
         let door = door.map(|tcp| daemon.notices.serve(tcp, Arc::downgrade(&daemon)));
         daemon
@@ -497,11 +502,15 @@ impl Daemon {
                     daemon.sinks.log.clone(),
                 ))
             }),
-            expiry: tokio::spawn(expiry::watch(
-                daemon.net.clone(),
-                daemon.sinks.log.clone(),
-                expiry::AGAIN,
-            )),
+            expiry: {
+                let log = &daemon.sinks.log;
+                let own = expiry::watch(daemon.net.clone(), log.clone(), expiry::AGAIN);
+                let lists = daemon.client_lists.clone();
+                let clients = expiry::watch_clients(lists, log.clone(), expiry::AGAIN);
+                tokio::spawn(async move {
+                    tokio::join!(own, clients);
+                })
+            },
             renewed: tokio::spawn(renewed::watch(Arc::downgrade(&daemon), renewed::EVERY)),
             protection: tokio::spawn(protection::watch(Arc::downgrade(&daemon))),
             acme: tokio::spawn(Arc::clone(&daemon.acme).run(Arc::downgrade(&daemon))),
@@ -626,6 +635,8 @@ impl Daemon {
         let all = all.chain(self.sinks.ship.trouble());
         let all = all.chain(self.sinks.hep.troubles());
         let lists = expiry::old_lists(&self.net.identities());
+        // It may be over.
+        let _ = self.verifier_of_clients();
         all.chain(lists)
             .chain(self.unread_lists.troubles())
             .chain(self.client_lists.troubles())
@@ -634,6 +645,19 @@ impl Daemon {
 
     fn unread_lists(&self) -> &relisted::Unread {
         &self.unread_lists
+    }
+
+    /// Reads whom certificates of clients are believed of, and what they have revoked.
+    fn configure_clients(&self, loaded: &Loaded) {
+        let clients = &loaded.shell.api_clients;
+        self.authorities
+            .configure(clients, &self.client_lists, &self.sinks.log);
+    }
+
+    /// Who verifies certificates of clients, if they are asked for any.
+    pub(crate) fn verifier_of_clients(&self) -> Option<Arc<dyn ClientCertVerifier>> {
+        self.authorities
+            .verifier(&self.client_lists, &self.sinks.log)
     }
 
     /// Lists of revoked certificates of those who use our interface.

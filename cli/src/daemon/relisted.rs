@@ -67,7 +67,12 @@ fn changed(files: Vec<(TlsContextName, RevokedFiles)>, seen: &Seen) -> (Seen, Ch
             let read = read.map_err(|fault| match fault {
                 FileFault::Unreadable(why) | FileFault::Unusable(why) => why,
             });
+            // A fault may be over in a moment, and the files look the same.
+            let is_unread = read.is_err();
             changed.push((name.clone(), read));
+            if is_unread {
+                continue;
+            }
         }
         now.insert(name, is);
     }
@@ -95,6 +100,7 @@ impl Daemon {
                     taken.push(name.clone());
                     unread.insert(name, None);
                 }
+                Err(why) if self.unread_lists().is_noted(&name, &why) => {}
                 Err(why) => {
                     let text =
                         "a list of revoked certificates cannot be used; the one before counts";
@@ -122,6 +128,17 @@ impl Unread {
     fn keep(&self, files: &[(TlsContextName, RevokedFiles)]) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|name, _| files.iter().any(|(own, _)| own == name));
+    }
+
+    fn is_noted(&self, name: &TlsContextName, why: &str) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(name).is_some_and(|noted| noted == why)
+    }
+
+    /// All lists were read otherwise.
+    pub(super) fn clear(&self) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.clear();
     }
 
     fn note(&self, found: BTreeMap<TlsContextName, Option<String>>) {

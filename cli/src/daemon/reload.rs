@@ -672,6 +672,9 @@ impl Daemon {
         {
             cdr.relocate(spool);
         }
+        self.configure_clients(&loaded);
+        // All was read a moment ago.
+        self.unread_lists().clear();
         self.publish(&loaded, &tls);
         self.tell_kept(&prepared.kept);
         let is_elsewhere = |name: &TlsContextName| self.acme().has_candidate(name);
@@ -731,6 +734,7 @@ impl Daemon {
             log_finding(&self.sinks().log, Level::Warn, finding);
         }
         expiry::warn(tls, &self.sinks().log);
+        expiry::warn_of_clients(self.client_lists(), &self.sinks().log);
     }
 
     /// Tells the metrics which certificates are in use.

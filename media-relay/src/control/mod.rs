@@ -243,7 +243,8 @@ impl Relay {
     /// Hands a command to the worker that owns its session. Never blocks; may be called from any
     /// thread, on which the events that answer it may be told, too. Commands of one session sent by one
     /// thread are applied and answered in that order, and before any packet that arrives after this
-    /// returned.
+    /// returned, unless an interface forwards its stream by itself: that goes on as it did until the
+    /// worker comes to the command, at its next turn.
     pub fn command(&self, command: Command) {
         let session = session_of(&command);
         let is_new = matches!(command, Command::Allocate { .. });

@@ -80,7 +80,8 @@ pub struct AddressReport {
     /// Packets to our ports that came no further than the interface, over all of its addresses: broken
     /// ones, and those for which there was no room. Of sockets the kernel counts them.
     pub dropped: u64,
-    /// Packets that the interface has forwarded by itself, over all of its addresses.
+    /// Packets that the interface has taken to forward by itself, over all of its addresses; also those that its driver
+    /// had no room for then.
     pub forwarded: u64,
     /// Why it forwards none by itself, where packets go past the kernel's network stack.
     pub not_by_itself: Option<String>,
@@ -144,8 +145,9 @@ pub(crate) trait Batch {
     }
 
     /// Has the interface forward the packets of a socket by itself for as long as each is the one that is expected, and
-    /// for a second or two at most. False if it does not.
-    fn begin_express(&mut self, _socket: SocketId, _express: &Express) -> bool {
+    /// for a second or two at most after a packet of that socket was seen here: now, if `is_seen`, or when it was begun so
+    /// last. False if it does not.
+    fn begin_express(&mut self, _socket: SocketId, _express: &Express, _is_seen: bool) -> bool {
         false
     }
 

@@ -83,7 +83,8 @@ pub(crate) struct Passed {
     pub(crate) gap_us: u64,
 }
 
-/// A packet that went on as it had come, under a header of ours.
+/// A packet that went on as it had come, under a header of ours, and had nothing but a header and a payload that is not
+/// too long.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Plain {
     /// Payload type that it came with.
@@ -165,6 +166,10 @@ impl MediaSession {
             return None;
         }
         let octets = match rule.packing {
+            // What it asks for may have changed since that packet.
+            Some(packing) if !packing.fits(plain.octets.get().into(), peer.terms.ptime_ms) => {
+                return None;
+            }
             // Of another length it would be packed anew.
             Some(_) => (plain.octets.get(), plain.octets.get()),
             None => (0, MOST_BYTES),

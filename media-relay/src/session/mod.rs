@@ -49,10 +49,11 @@ pub(crate) use rate::Credit;
 
 use crate::entropy::{Entropy, NoEntropy};
 use crate::packet::demux::{self, Class};
+use crate::packet::rtp::HEADER_BYTES;
 use crate::time::{Timestamp, WallOffset};
 use change::Change;
 use digits::Taken;
-use express::Plain;
+use express::{MOST_BYTES, Plain};
 use handed::HandedOver;
 use liveness::Liveness;
 use media_api::{
@@ -324,6 +325,10 @@ impl MediaSession {
         self.streams[at].sound_out(&accepted, slot);
         let taken = self.take_digits(at, &accepted, slot, now, out);
         let outcome = self.forward((at, path), &accepted, taken, slot, now, out);
+        if accepted.payload != (HEADER_BYTES..length) {
+            // An extension, contributing sources or padding: the next one is likely to have them too.
+            self.streams[at].plain = None;
+        }
         if let Path::Forward { to } = path {
             self.tell_worn(to, out);
         }
@@ -404,6 +409,7 @@ impl MediaSession {
             stream: to,
         };
         let octets = u16::try_from(payload.len()).ok().and_then(NonZeroU16::new);
+        let octets = octets.filter(|octets| octets.get() <= MOST_BYTES);
         self.streams[at].plain = octets.map(|octets| Plain {
             payload_type: accepted.payload_type,
             octets,

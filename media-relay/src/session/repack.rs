@@ -68,6 +68,17 @@ impl Packing {
         whole.clamp(self.piece.0, MOST_OCTETS)
     }
 
+    /// Whether so many octets are a whole number of frames, and few enough to be cut.
+    fn cuts(self, octets: usize) -> bool {
+        let longest = self.per_10_ms * MOST_STEPS;
+        octets > 0 && octets.is_multiple_of(self.grain) && octets <= longest
+    }
+
+    /// Whether so many octets pass as they are to a peer that asks for packets of so many milliseconds.
+    pub(super) fn fits(self, octets: usize, packet_ms: u8) -> bool {
+        !self.cuts(octets) || self.octets(packet_ms) == octets
+    }
+
     fn units(self, octets: usize) -> u32 {
         (octets / self.piece.0) as u32 * self.piece.1
     }
@@ -185,11 +196,8 @@ impl MediaSession {
         let packet_ms = target.active()?.terms.ptime_ms;
         let source = self.streams.get_mut(at)?;
         let octets = accepted.payload.len();
-        let packing = accepted.packing.filter(|own| {
-            let longest = own.per_10_ms * MOST_STEPS;
-            octets > 0 && octets.is_multiple_of(own.grain) && octets <= longest
-        });
-        let is_fitting = packing.is_none_or(|own| own.octets(packet_ms) == octets);
+        let packing = accepted.packing.filter(|own| own.cuts(octets));
+        let is_fitting = packing.is_none_or(|own| own.fits(octets, packet_ms));
         let is_idle = source.repack.as_ref().is_none_or(|own| own.is_idle);
         if is_idle && is_fitting {
             return None;

@@ -1,9 +1,9 @@
 //! Which streams of which sessions the interface forwards by itself: none while anything is done with their session.
 //!
 //! Whoever looks at a session, or changes it, ends the express of all its streams first, which tells what has passed. So a
-//! session is at any time either somebody's who works on it or the interface's, and an order that has been answered holds
-//! for every packet that the interface takes up from then on. When that is done, the express begins again behind the
-//! newest packet, where the session still allows it.
+//! session is at any time either somebody's who works on it or the interface's, and an order holds for every packet that
+//! the interface takes up once the worker has come to it; until then, mostly far less than a millisecond, packets pass on
+//! the old terms. When that is done, the express begins again behind the newest packet, where the session still allows it.
 
 use super::sessions::Sessions;
 use crate::control::totals::RealmCounters;
@@ -67,7 +67,8 @@ impl Sessions {
         entry.express.retain(|socket| {
             let express = catch_unwind(AssertUnwindSafe(|| session.express(*socket, now)));
             let express = express.ok().flatten();
-            express.is_some_and(|express| batch.begin_express(*socket, &express))
+            let is_seen = next == Some(*socket);
+            express.is_some_and(|express| batch.begin_express(*socket, &express, is_seen))
         });
     }
 

@@ -201,7 +201,8 @@ impl<B: Batch> Worker<B> {
             // Whoever answers a call tells us before it tells the caller. So what a packet depends
             // on was in our inbox before the packet was in its socket: obeying between taking
             // packets and judging them is what keeps the two in order, however late this thread
-            // was woken and wherever it was interrupted.
+            // was woken and wherever it was interrupted. What an interface forwards by itself
+            // never gets here: there an order holds once it has been obeyed, not before.
             self.obey()?;
             let now = self.clock.now();
             self.sessions.deliver(*socket, filled, now, &mut self.batch);

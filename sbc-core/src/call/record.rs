@@ -150,13 +150,18 @@ fn standing(admitted: &Admitted) -> Option<(Option<&'static str>, String)> {
     Some((level, origin_id(tenant, trunk.name.as_str())))
 }
 
-/// The name that charging gives the call, if it is said once and well formed (RFC 7315 §5.6).
+/// The name that charging gives the call, the first if there are several, if it is well formed (RFC 7315 §5.6).
 fn icid(message: &Message) -> Option<String> {
     let value = message.raw(HeaderName::PChargingVector)?;
-    let mut is_quoted = false;
-    // What is quoted may have anything in it.
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    // What is quoted may have anything in it, quotation marks behind a backslash too.
     let params = value.split(|octet| {
-        is_quoted ^= *octet == b'"';
+        let is_plain = !std::mem::take(&mut is_escaped);
+        match octet {
+            b'\\' if is_quoted => is_escaped = is_plain,
+            b'"' if is_plain => is_quoted = !is_quoted,
+            _ => {}
+        }
         *octet == b';' && !is_quoted
     });
     let own = params.map(<[u8]>::trim_ascii).find_map(|param| {

@@ -472,7 +472,7 @@ impl Setup {
     /// Parts of its body that do.
     fn parts(&self, to: &Trunk) -> emergency::Parts {
         let of_help = match self.is_emergency {
-            true => emergency::parts(&self.request, to),
+            true => emergency::parts(&self.request, &self.trunk, to),
             false => emergency::Parts::default(),
         };
         match of_help.is_empty() {
@@ -633,7 +633,8 @@ impl Setup {
             untried,
             ..
         } = attempt;
-        call.tells_what_stays(cx, &self.request, &self.trunk, &trunk);
+        let is_help = self.is_emergency;
+        call.tells_what_stays(cx, &self.request, &self.trunk, &trunk, is_help);
         let dialled = called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
         let translate = match self.is_emergency {
@@ -668,12 +669,11 @@ impl Setup {
             verbatim: None,
             vouched: self.vouched.clone(),
             parts: self.parts(&trunk),
-            credentials: relayed_auth::credentials(
+            credentials: Some(relayed_auth::credentials(
                 &self.request,
-                &call.config,
                 &self.trunk,
                 &trunk,
-            ),
+            )),
         };
         let style = LegStyle {
             config: Arc::clone(&call.config),

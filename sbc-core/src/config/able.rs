@@ -12,6 +12,8 @@ use std::sync::OnceLock;
 pub struct Able {
     /// What requests of the peer may ask of us.
     pub capabilities: Capabilities,
+    /// What its INVITEs that make calls may: ISUP goes along with them, and with none that change a call.
+    pub opening: Capabilities,
     /// Value of our Allow header.
     pub allow: String,
     /// Value of our Supported header where somebody asks what we can do (RFC 3261 §11.2).
@@ -41,21 +43,27 @@ impl Trunk {
         self.derived.0.get_or_init(|| {
             let extensions = self.extensions();
             let tags: Vec<&str> = extensions.iter().map(OptionTag::as_str).collect();
+            let supported = tags.join(", ");
             let methods: Vec<&str> = self.allow.iter().map(Method::as_str).collect();
+            let capabilities = Capabilities {
+                methods: self.allow.clone(),
+                extensions,
+                media: Capabilities::default().media,
+            };
             Box::new(Able {
                 allow: methods.join(", "),
-                supported: tags.join(", "),
-                capabilities: Capabilities {
-                    methods: self.allow.clone(),
-                    extensions,
-                    media: self.media_types(),
+                supported,
+                opening: Capabilities {
+                    media: self.opening_types(),
+                    ..capabilities.clone()
                 },
+                capabilities,
             })
         })
     }
 
-    /// Bodies that its peer may require us to understand.
-    fn media_types(&self) -> Vec<ContentType> {
+    /// Bodies that its peer may require us to understand where it begins a call.
+    fn opening_types(&self) -> Vec<ContentType> {
         let mut types = Capabilities::default().media;
         if self.habits.isup == Isup::Pass {
             let own = isup::TYPES

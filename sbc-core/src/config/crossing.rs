@@ -2,6 +2,7 @@
 //! replace each other: keys of a
 //! trunk.
 
+use super::Isup;
 use super::finding::Collector;
 use super::read::Section;
 use super::source::{At, Span};
@@ -67,12 +68,13 @@ impl WrittenCrossing {
     }
 
     /// The methods that are allowed on the trunk, those that cross included. INFO belongs to them
-    /// where digits may come in it.
-    pub(super) fn allowed(&self, mut methods: Vec<Method>, dtmf: Dtmf) -> Vec<Method> {
-        let has_digits = matches!(dtmf, Dtmf::Info | Dtmf::Auto) && self.refuses_info().is_none();
+    /// where digits or ISUP may come in it.
+    pub(super) fn allowed(&self, mut methods: Vec<Method>, dtmf: Dtmf, isup: Isup) -> Vec<Method> {
+        let has_bodies = matches!(dtmf, Dtmf::Info | Dtmf::Auto) || isup == Isup::Pass;
+        let has_bodies = has_bodies && self.refuses_info().is_none();
         let crosses = |written: &Option<At<bool>>| written.as_ref().is_some_and(|at| at.value);
         for (crosses, method) in [
-            (crosses(&self.info) || has_digits, Method::Info),
+            (crosses(&self.info) || has_bodies, Method::Info),
             (crosses(&self.message), Method::Message),
         ] {
             if crosses && !methods.contains(&method) {

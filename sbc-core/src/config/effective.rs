@@ -566,7 +566,7 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
     );
     add(
         "relay_auth",
-        trunk.habits.relay_auth.to_string(),
+        listed(trunk.habits.relay_auth.iter().cloned()),
         "Teams asks nobody for credentials",
         "a challenge is for whoever has the account: us",
     );

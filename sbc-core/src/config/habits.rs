@@ -50,14 +50,15 @@ pub struct Habits {
     pub emergency_hold: EmergencyHold,
     /// What becomes of ISUP and QSIG in bodies.
     pub isup: Isup,
-    /// Whether callers answer its challenges themselves.
-    pub relay_auth: bool,
+    /// Realms in which callers answer its challenges themselves.
+    pub relay_auth: Vec<String>,
 }
 
 /// What becomes of ISUP and QSIG in the bodies of a peer's messages, and of those to it (RFC 3204).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Isup {
-    /// It stays behind, and a message that cannot be understood without is refused.
+    /// It stays behind. What comes from the peer and cannot be understood without is refused; what comes from one that
+    /// passes it goes on without: that the other network hears less is for the operator to know, who joins the two.
     #[default]
     Strip,
     /// It goes to and comes from other trunks that say the same.
@@ -153,7 +154,7 @@ pub(super) struct WrittenHabits {
     tie_break: Option<WrittenTieBreak>,
     emergency_hold: Option<At<EmergencyHold>>,
     isup: Option<At<Isup>>,
-    relay_auth: Option<At<bool>>,
+    relay_auth: Option<At<Vec<At<String>>>>,
 }
 
 /// Reads the keys of a trunk.
@@ -199,7 +200,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> WrittenHab
         tie_break: tie::read(section, out),
         emergency_hold: section.choice("emergency_hold", &holds, &[], out),
         isup: section.choice("isup", &isup, &[], out),
-        relay_auth: section.boolean("relay_auth", out),
+        relay_auth: section.texts("relay_auth", out),
     }
 }
 
@@ -242,8 +243,8 @@ impl WrittenHabits {
 
     /// What of it means nothing at Teams, with the reason.
     pub(super) fn unknown_to_teams(&self) -> impl Iterator<Item = (&Span, &'static str)> {
-        let isup = self.isup.as_ref().filter(|at| at.value == Isup::Pass);
-        let isup = isup.map(|at| (&at.span, "Teams speaks no ISUP"));
+        let isup = self.speaks_isup();
+        let isup = isup.map(|span| (span, "Teams speaks no ISUP"));
         let asks = self.relays_auth();
         let asks = asks.map(|span| (span, "Teams asks nobody for credentials"));
         isup.into_iter().chain(asks)
@@ -251,7 +252,18 @@ impl WrittenHabits {
 
     /// Where it says that callers answer challenges of the peer themselves.
     pub(super) fn relays_auth(&self) -> Option<&Span> {
-        let key = self.relay_auth.as_ref().filter(|at| at.value)?;
+        let key = self.relay_auth.as_ref().filter(|at| !at.value.is_empty())?;
+        Some(&key.span)
+    }
+
+    /// The realms of those challenges.
+    pub(super) fn relayed_realms(&self) -> impl Iterator<Item = &At<String>> {
+        self.relay_auth.iter().flat_map(|at| &at.value)
+    }
+
+    /// Where it says that the peer speaks ISUP.
+    pub(super) fn speaks_isup(&self) -> Option<&Span> {
+        let key = self.isup.as_ref().filter(|at| at.value == Isup::Pass)?;
         Some(&key.span)
     }
 
@@ -341,7 +353,7 @@ impl WrittenHabits {
             },
             emergency_hold: chosen(&self.emergency_hold),
             isup: chosen(&self.isup),
-            relay_auth: chosen(&self.relay_auth),
+            relay_auth: self.relayed_realms().map(|at| at.value.clone()).collect(),
         }
     }
 }

@@ -810,7 +810,7 @@ impl Core {
         if let (Method::Register, Some(own)) = (message.method(), &ingress.trunk.registrar) {
             return self.registering(now, id, flow, &message, &style, own, out);
         }
-        let capabilities = style.capabilities();
+        let capabilities = style.capabilities_outside(message.method());
         let is_unheard_of = |rejection: &Rejection| {
             let config = &self.plane.config;
             rejection.why != Objection::MediaType || !emergency::seems(config, &ingress, &message)

@@ -9,10 +9,12 @@ use crate::config::{Config, Preset, Route, Tenant, Trunk};
 use crate::id::TenantName;
 use crate::policy::identity::Caller;
 use crate::policy::ingress::Ingress;
+use crate::policy::isup;
 use crate::policy::number::Number;
 use crate::policy::place::Place;
 use crate::policy::route;
 use crate::sip::body::{self, Body, Part};
+use crate::sip::header::ContentType;
 use crate::sip::{HeaderName, Message, Method, Uri};
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -374,12 +376,17 @@ pub struct Parts {
 }
 
 /// Parts of the body that pass unchanged: all but the description, because Geolocation and Call-Info refer to
-/// their Content-ID, and who helps may know more of them than we do (TDR-EMG-002, RFC 7852).
-pub fn parts(message: &Message, to: &Trunk) -> Parts {
+/// their Content-ID, and who helps may know more of them than we do (TDR-EMG-002, RFC 7852). ISUP goes only where it is
+/// spoken, as in every call: elsewhere it is understood by nobody, and may say who calls.
+pub fn parts(message: &Message, from: &Trunk, to: &Trunk) -> Parts {
     if !to.send_location {
         return Parts::default();
     }
-    let (sections, before) = body::beside_description(message).unwrap_or_default();
+    let stays: fn(&ContentType) -> bool = match isup::passes(from, to) {
+        true => |_| false,
+        false => isup::is_isup,
+    };
+    let (sections, before) = body::beside_description(message, stays).unwrap_or_default();
     Parts { sections, before }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::config::{Isup, Trunk};
 use crate::policy::emergency::Parts;
+use crate::policy::identity::Wishes;
 use crate::sip::header::ContentType;
 use crate::sip::{Message, body};
 
@@ -24,12 +25,19 @@ pub fn passes(from: &Trunk, to: &Trunk) -> bool {
 
 /// What of a message's body goes to a trunk. Parts of a body that cannot be taken apart do not.
 pub fn parts(message: &Message, from: &Trunk, to: &Trunk) -> Parts {
-    if !passes(from, to) || message.body().is_empty() {
+    if !passes(from, to) || message.body().is_empty() || hides(message, from, to) {
         return Parts::default();
     }
     let (mut sections, before) = body::sections_of(message, is_isup).unwrap_or_default();
     sections.truncate(MOST);
     Parts { sections, before }
+}
+
+/// Whether somebody who wants to stay unknown is named to a side that would show him: ISUP holds numbers, and we do not
+/// take them out.
+fn hides(message: &Message, from: &Trunk, to: &Trunk) -> bool {
+    let wishes = Wishes::of(message);
+    (wishes.hides_caller() || wishes.id) && !wishes.none && !(from.trusted && to.trusted)
 }
 
 /// Most parts of one message: one is usual.

@@ -140,7 +140,7 @@ pub fn note(what: &Happened) -> Option<String> {
             "the caller hears no ringing of ours any more".to_owned()
         }
         Happened::HeaderLeft { trunk, name } => format!(
-            "{} of trunk \"{trunk}\" stays behind: no headers = {{ pass }} of the other trunk lists it; told once",
+            "{} of trunk \"{trunk}\" stays behind: no headers = {{ pass }} of the other trunk lists it; told once per shard",
             name.escape_debug()
         ),
         Happened::LaterAnswer { trunk, is_taken } => {

@@ -6,11 +6,14 @@
 
 use super::link::{Errand, Wanted};
 use super::{Asked, Phase, Session};
+use crate::config::Isup;
 use crate::dialog::Damage;
 use crate::id::TransactionId;
 use crate::mint::MAGIC_COOKIE;
 use crate::plane::Cx;
 use crate::policy::crossing::{INFO_BODIES, MESSAGE_BODIES, Pressed, body_of};
+use crate::policy::header::is_passable;
+use crate::policy::isup;
 use crate::sip::header::{ContentType, MaxForwards};
 use crate::sip::{HeaderName, Message, Method, Status, body};
 use crate::transport::Flow;
@@ -77,7 +80,15 @@ impl Session {
         }
         let bodies = match request.method() {
             Method::Message => MESSAGE_BODIES.join(", "),
-            _ => INFO_BODIES.join(", "),
+            _ => {
+                // What is refused itself stays behind because of the other party.
+                let kind = request.get::<ContentType>().ok().flatten();
+                let is_isup = kind.is_some_and(|kind| isup::is_isup(&kind));
+                let speaks = self.style.trunk.habits.isup == Isup::Pass && !is_isup;
+                let more = isup::TYPES.iter().filter(|_| speaks);
+                let all: Vec<&str> = INFO_BODIES.iter().chain(more).copied().collect();
+                all.join(", ")
+            }
         };
         self.reply(cx, id, request, status, |response| match status {
             Status::UNSUPPORTED_MEDIA_TYPE => response.raw_if_valid(HeaderName::Accept, bodies),
@@ -103,7 +114,10 @@ impl Session {
                 Errand {
                     method: request.method().clone(),
                     hops,
-                    headers: Vec::new(),
+                    headers: body::said_of(request)
+                        .into_iter()
+                        .filter(|(_, value)| is_passable(value))
+                        .collect(),
                     body: kind.map(|kind| (kind, request.body())),
                 }
             }

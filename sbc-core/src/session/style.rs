@@ -245,6 +245,14 @@ impl LegStyle {
         &self.trunk.able().capabilities
     }
 
+    /// What its requests outside of calls may.
+    pub fn capabilities_outside(&self, method: &Method) -> &Capabilities {
+        match method {
+            Method::Invite => &self.trunk.able().opening,
+            _ => self.capabilities(),
+        }
+    }
+
     /// Value of our Supported header where somebody asks what we can do (RFC 3261 §11.2).
     pub fn supported(&self) -> &str {
         &self.trunk.able().supported

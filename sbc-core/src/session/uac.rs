@@ -97,8 +97,8 @@ pub struct Outset {
     pub vouched: Option<Arc<Vouched>>,
     /// Parts of the A leg's body that pass unchanged beside our offer.
     pub parts: emergency::Parts,
-    /// What the caller shows to the peer, which has asked for it.
-    pub credentials: Credentials,
+    /// What the caller shows to the peer, which has asked for it; nothing where no caller waits who could be asked.
+    pub credentials: Option<Credentials>,
 }
 
 /// An INVITE of ours on its way.
@@ -746,14 +746,17 @@ impl Session {
         // After our CANCEL nobody wants the call any more.
         let is_cancelled =
             matches!(&outgoing.best, Some(best) if best.was_heard && !best.is_from_peer);
-        let is_too_small = status == Status::SESSION_INTERVAL_TOO_SMALL && !is_cancelled;
+        // What the caller shows proves one request: what is wanted otherwise is for the caller to say.
+        let shows = outgoing.outset.credentials.as_ref();
+        let is_final = is_cancelled || shows.is_some_and(|shown| !shown.is_empty());
+        let is_too_small = status == Status::SESSION_INTERVAL_TOO_SMALL && !is_final;
         if is_too_small && self.timer.lengthens(message) {
             // The same request to the same address, with the interval that is wanted (SIP-706).
             outgoing.again_otherwise(&current);
             return self.next_target(cx, None, up);
         }
         if status == Status::BAD_EXTENSION
-            && !is_cancelled
+            && !is_final
             && !outgoing.is_lenient
             && self.style.trunk.progress.rel100 == Rel100::Required
             && reliable::is_refused(message)
@@ -764,7 +767,7 @@ impl Session {
             return self.next_target(cx, None, up);
         }
         if refuses_media(status)
-            && !is_cancelled
+            && !is_final
             && let Some(keyless) = outgoing.outset.keyless.take()
         {
             // It may lack SRTP and nothing else (MED-021).
@@ -773,7 +776,9 @@ impl Session {
             outgoing.again_otherwise(&current);
             return self.next_target(cx, None, up);
         }
-        let is_callers = relayed_auth::is_relayed(&outgoing.outset.from, &self.style.trunk);
+        let (from, to) = (&outgoing.outset.from, &self.style.trunk);
+        let is_callers = outgoing.outset.credentials.is_some()
+            && !relayed_auth::challenges(message, from, to).is_empty();
         if is_challenge(status) && !is_cancelled && !is_callers {
             match outgoing.answer_challenge(cx, &self.style, &current, message) {
                 Ok(()) => return self.next_target(cx, None, up),

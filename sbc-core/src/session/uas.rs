@@ -241,6 +241,16 @@ impl Session {
 
     /// Tells the caller of progress; ignored after a final answer.
     pub(crate) fn progress(&mut self, cx: &mut Cx<'_>, told: Provisional) {
+        let Phase::Incoming(incoming) = &mut self.phase else {
+            return;
+        };
+        if incoming.sending.held.is_some() {
+            // The answer waits, with what belongs to it.
+            return;
+        }
+        // It belongs to this response, and to none that is told later, of whichever phone.
+        let attached = std::mem::take(&mut incoming.attached);
+        let says_more = !attached.is_empty();
         let seat = match &told.of {
             Some(of) => self.fork(cx, of),
             None => Seat::Shared,
@@ -249,26 +259,27 @@ impl Session {
             return;
         }
         if let Seat::Fork(fork) = seat {
-            if again(fork.last.as_ref(), &told) && cx.now.mono.since(fork.told) < SAME_AGAIN {
+            let is_soon = cx.now.mono.since(fork.told) < SAME_AGAIN;
+            if again(fork.last.as_ref(), &told) && is_soon && !says_more {
                 return;
             }
             fork.last = Some(told.clone());
             fork.told = cx.now.mono;
             let tag = fork.tag().clone();
             if let Phase::Incoming(incoming) = &mut self.phase {
-                incoming.tell(cx, &self.style, &tag, told);
+                incoming.tell(cx, &self.style, &tag, (told, attached));
             }
         } else {
             let Phase::Incoming(incoming) = &mut self.phase else {
                 return;
             };
             let last = incoming.last.as_ref();
-            let says_more = !incoming.attached.is_empty();
             let is_soon = cx.now.mono.since(incoming.told) < SAME_AGAIN;
             if again(last, &told) && is_soon && !says_more {
                 return;
             }
-            incoming.tell(cx, &self.style, &self.local_tag, told.clone());
+            let said = (told.clone(), attached);
+            incoming.tell(cx, &self.style, &self.local_tag, said);
             incoming.last = Some(told);
             incoming.told = cx.now.mono;
         }
@@ -455,11 +466,14 @@ impl Session {
 
     /// Repeats the last provisional so that proxies keep waiting.
     pub(super) fn refresh_progress(&mut self, cx: &mut Cx<'_>) {
-        let Phase::Incoming(incoming) = &self.phase else {
+        let Phase::Incoming(incoming) = &mut self.phase else {
             return;
         };
+        // What came with a response that was not worth telling is no event of now.
+        incoming.attached = Parts::default();
         let bare = || Provisional::bare(Status::SESSION_PROGRESS);
-        let again = self.last_of_forks().or_else(|| incoming.last.clone());
+        let own = incoming.last.clone();
+        let again = self.last_of_forks().or(own);
         self.progress(cx, again.unwrap_or_else(bare));
     }
 }

@@ -84,15 +84,19 @@ pub fn session_description(message: &Message) -> Result<Option<Bytes>, ParseFaul
 
 /// What stands in a body beside its session description, in order, each part with its headers octet by octet,
 /// and how many of them stand before the description. A multipart within it stays whole, unless the
-/// description is in it.
-pub fn beside_description(message: &Message) -> Result<(Vec<Bytes>, usize), ParseFault> {
+/// description is in it, or something that stays behind.
+pub fn beside_description(
+    message: &Message,
+    stays: fn(&ContentType) -> bool,
+) -> Result<(Vec<Bytes>, usize), ParseFault> {
     let Some(whole) = whole(message)? else {
         return Ok((Vec::new(), 0));
     };
     // Its limits hold for what is found below as well.
     let all = parts(message)?;
     if !whole.is_multipart() {
-        let is_other = !whole.content_type.as_ref().is_none_or(ContentType::is_sdp);
+        let kind = whole.content_type.as_ref();
+        let is_other = kind.is_some_and(|kind| !kind.is_sdp() && !stays(kind));
         let sections = is_other.then(|| alone(message, &whole.content));
         return Ok((sections.into_iter().collect(), 0));
     }
@@ -100,7 +104,8 @@ pub fn beside_description(message: &Message) -> Result<(Vec<Bytes>, usize), Pars
         limits: *message.limits(),
         sections: Vec::new(),
         before: None,
-        has_description: all.iter().any(Part::is_session_description),
+        stays,
+        is_mixed: all.iter().any(|part| is_split(part, stays)),
     };
     beside.visit(&whole)?;
     Ok((beside.sections, beside.before.unwrap_or_default()))
@@ -184,7 +189,7 @@ fn bare(section: &Bytes) -> Option<Body> {
     let begin = parse::header_lines(section, &Limits::default(), |name, value| {
         match name {
             HeaderName::ContentType => kind = Some(ContentType::parse(&value)?),
-            HeaderName::ContentDisposition | HeaderName::ContentId => lines.push((name, value)),
+            _ if SAID_OF_IT.contains(&name) => lines.push((name, value)),
             _ => {}
         }
         Ok(())
@@ -197,13 +202,29 @@ fn bare(section: &Bytes) -> Option<Body> {
     })
 }
 
+/// What is said of a body or a part of one beside its type, and goes where it goes.
+static SAID_OF_IT: [HeaderName; 5] = [
+    HeaderName::ContentId,
+    HeaderName::ContentDisposition,
+    HeaderName::ContentEncoding,
+    HeaderName::ContentTransferEncoding,
+    HeaderName::ContentLanguage,
+];
+
+/// What a message says of its body beside the type.
+pub fn said_of(message: &Message) -> Vec<(HeaderName, Bytes)> {
+    let lines = SAID_OF_IT.iter();
+    lines
+        .filter_map(|name| Some((name.clone(), message.raw(name)?)))
+        .collect()
+}
+
 /// A body that is no multipart, as a part of one.
 fn alone(message: &Message, content: &Bytes) -> Bytes {
     let mut section = Vec::with_capacity(content.len() + 128);
-    let names = ["Content-Type", "Content-ID", "Content-Disposition"];
-    for name in names {
-        if let Some(value) = message.raw_named(name) {
-            section.extend_from_slice(name.as_bytes());
+    for name in [HeaderName::ContentType].iter().chain(&SAID_OF_IT) {
+        if let Some(value) = message.raw(name) {
+            section.extend_from_slice(name.as_str().as_bytes());
             section.extend_from_slice(b": ");
             section.extend_from_slice(&value);
             section.extend_from_slice(b"\r\n");
@@ -219,7 +240,14 @@ struct Beside {
     limits: Limits,
     sections: Vec<Bytes>,
     before: Option<usize>,
-    has_description: bool,
+    stays: fn(&ContentType) -> bool,
+    /// Whether a multipart within may have to be taken apart.
+    is_mixed: bool,
+}
+
+/// Whether a part is none of those that stand beside a description and go along.
+fn is_split(part: &Part, stays: fn(&ContentType) -> bool) -> bool {
+    part.is_session_description() || part.content_type.as_ref().is_some_and(stays)
 }
 
 impl Beside {
@@ -235,17 +263,21 @@ impl Beside {
         let sections = split(&multipart.content, boundary.ok_or(fault(Rule::Boundary))?)?;
         for section in sections {
             let part = walk().section(&section, None)?;
-            if part.is_multipart() && self.has_description {
+            if part.is_multipart() && self.is_mixed {
                 let mut inside = walk();
                 inside.visit(part.clone(), 1)?;
-                if inside.parts.iter().any(Part::is_session_description) {
+                let mut inside = inside.parts.iter();
+                if inside.any(|part| is_split(part, self.stays)) {
                     self.visit(&part)?;
                     continue;
                 }
             }
             if part.is_session_description() {
                 self.before.get_or_insert(self.sections.len());
-            } else if !part.content_type.as_ref().is_some_and(ContentType::is_sdp) {
+                continue;
+            }
+            let kind = part.content_type.as_ref();
+            if !kind.is_some_and(|kind| kind.is_sdp() || (self.stays)(kind)) {
                 self.sections.push(section);
             }
         }
@@ -465,7 +497,7 @@ mod tests {
              Content-Type: application/sdp\r\n\r\nv=0\r\n\r\n--a b\r\n\
              Content-Type: application/x\r\n\r\n\0\r\n--a b--"
         );
-        let (sections, before) = beside_description(&message(MIXED, &body)).unwrap();
+        let (sections, before) = beside_description(&message(MIXED, &body), |_| false).unwrap();
         let last = "Content-Type: application/x\r\n\r\n\0";
         assert_eq!(sections, ["Content-ID: <1@h>\r\n\r\none", multipart, last]);
         assert_eq!(before, 2);
@@ -473,11 +505,39 @@ mod tests {
             "Content-Type: application/pidf+xml\r\nContent-ID: <2@h>\r\n",
             "<a/>",
         );
-        let (sections, before) = beside_description(&alone).unwrap();
+        let (sections, before) = beside_description(&alone, |_| false).unwrap();
         let section = "Content-Type: application/pidf+xml\r\nContent-ID: <2@h>\r\n\r\n<a/>";
         assert_eq!((sections, before), (vec![Bytes::from(section)], 0));
         let sdp = message("Content-Type: application/sdp\r\n", "v=0\r\n");
-        assert_eq!(beside_description(&sdp), Ok((Vec::new(), 0)));
+        assert_eq!(beside_description(&sdp, |_| false), Ok((Vec::new(), 0)));
+    }
+
+    #[test]
+    fn what_stays_behind_is_left_out_wherever_it_stands() {
+        let isup: fn(&ContentType) -> bool = |kind| kind.is("application", "isup");
+        let place = "Content-Type: application/pidf+xml\r\n\r\n<a/>";
+        let other = "Content-Type: application/ISUP\r\n\r\nx";
+        let body = format!(
+            "--a b\r\n{other}\r\n--a b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n\r\n--a b\r\n\
+             Content-Type: multipart/mixed;boundary=in\r\n\r\n--in\r\n{other}\r\n--in\r\n{place}\r\n--in--\r\n\
+             --a b--"
+        );
+        let (sections, before) = beside_description(&message(MIXED, &body), isup).unwrap();
+        assert_eq!((sections, before), (vec![Bytes::from(place)], 0));
+        let alone = message("Content-Type: application/isup\r\n", "x");
+        assert_eq!(beside_description(&alone, isup), Ok((Vec::new(), 0)));
+    }
+
+    #[test]
+    fn what_is_said_of_a_body_goes_along_as_a_part_and_back() {
+        let said = "Content-Type: application/isup\r\nContent-Disposition: signal\r\n\
+            Content-Encoding: gzip\r\nContent-Transfer-Encoding: binary\r\nContent-Language: de\r\n";
+        let message = message(said, "x");
+        let (sections, _) = sections_of(&message, |_| true).unwrap();
+        assert_eq!(sections, [Bytes::from(format!("{said}\r\nx"))]);
+        let again = Body::of(None, &sections, 0, "b").unwrap();
+        assert_eq!(again.lines, said_of(&message));
+        assert_eq!(again.lines.len(), 4);
     }
 
     #[test]

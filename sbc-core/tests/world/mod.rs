@@ -12,7 +12,7 @@ pub mod two;
 use bytes::Bytes;
 use media_api::{
     Command as MediaCommand, CryptoKey, Event as MediaEvent, Fingerprint, HashFunction,
-    LocalEndpoint, LocalStream, ProtectionWanted, SessionId, SessionStats,
+    LocalEndpoint, LocalStream, ProtectionWanted, SessionStats,
 };
 use sbc_core::config::{Assumed, Config, Source, load};
 use sbc_core::core::{Core, Together};
@@ -353,7 +353,10 @@ impl Shard {
                 session,
                 endpoint: None,
                 ..
-            } => Some(released(*session)),
+            } => Some(MediaEvent::Released {
+                session: *session,
+                stats: self.stats.clone().unwrap_or_default(),
+            }),
             MediaCommand::Stats { session } => Some(MediaEvent::Stats {
                 session: *session,
                 stats: self.stats.clone()?,
@@ -478,13 +481,6 @@ impl Shard {
 
 pub fn text(sent: &Sent) -> String {
     String::from_utf8_lossy(sent.message.bytes()).into_owned()
-}
-
-fn released(session: SessionId) -> MediaEvent {
-    MediaEvent::Released {
-        session,
-        stats: SessionStats::default(),
-    }
 }
 
 pub fn carrier_flow() -> Flow {

@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// The newest rules that are asked for: devices have no commands either. Older kernels have fewer.
 const RULES: ABI = ABI::V5;
+/// Where interfaces say what they do, and the files in which the relay has them defer their interrupts.
+const INTERFACES: &str = "/sys/class/net";
+const DEFERRED: [&str; 2] = ["gro_flush_timeout", "napi_defer_hard_irqs"];
 /// A hook's own files for a moment.
 const TEMPORARY: [&str; 2] = ["/tmp", "/var/tmp"];
 
@@ -59,6 +62,12 @@ fn ruled(plan: &Plan) -> Result<RulesetCreated, RulesetError> {
     }
     let nothing = AccessFs::ReadFile | AccessFs::WriteFile;
     rules = allowed(rules, Path::new("/dev/null"), nothing)?;
+    if plan.loads_into_kernel {
+        let deferred = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::Truncate;
+        for path in deferring(Path::new(INTERFACES)) {
+            rules = allowed(rules, &path, deferred)?;
+        }
+    }
     if plan.runs_programs {
         rules = allowed(rules, Path::new("/"), read)?;
         for path in TEMPORARY.map(PathBuf::from) {
@@ -66,6 +75,15 @@ fn ruled(plan: &Plan) -> Result<RulesetCreated, RulesetError> {
         }
     }
     Ok(rules)
+}
+
+/// Those files of the interfaces that are there; one that comes later is told by the rule of udev.
+fn deferring(interfaces: &Path) -> Vec<PathBuf> {
+    let all = std::fs::read_dir(interfaces).into_iter().flatten();
+    let all = all.flatten().map(|one| one.path());
+    all.flat_map(|one| DEFERRED.map(|file| one.join(file)))
+        .filter(|file| file.is_file())
+        .collect()
 }
 
 /// Adds a rule for what is there; nothing can be said of the rest, which cannot be opened then.
@@ -82,4 +100,32 @@ fn allowed(
         false => what & AccessFs::from_file(RULES),
     };
     rules.add_rule(PathBeneath::new(opened, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn of_every_interface_the_files_are_named_that_defer_its_interrupts() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for interface in ["devices/eth0", "devices/eth1"] {
+            fs::create_dir_all(at(interface)).unwrap();
+        }
+        fs::create_dir(at("net")).unwrap();
+        for file in DEFERRED.iter().chain(&["mtu"]) {
+            fs::write(at("devices/eth0").join(file), "0").unwrap();
+        }
+        // As the kernel has them: links. An old kernel has no such files.
+        for interface in ["eth0", "eth1"] {
+            symlink(at("devices").join(interface), at("net").join(interface)).unwrap();
+        }
+        fs::write(at("net/bonding_masters"), "").unwrap();
+        let wanted = DEFERRED.map(|file| at("net/eth0").join(file));
+        assert_eq!(deferring(&at("net")), wanted);
+        assert!(deferring(&at("nothing")).is_empty());
+    }
 }

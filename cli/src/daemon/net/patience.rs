@@ -27,7 +27,8 @@ pub struct Patience {
     /// A connection that is out of use ends so long after: Timer B and F, for which a request of ours may
     /// wait for its response there.
     pub answered: Duration,
-    /// One whose certificate of ours was renewed ends so long after: as long as a call may ring.
+    /// One whose certificate of ours was renewed ends so long after, and any on which a request still waits stays so much
+    /// longer at most: as long as a call may ring.
     pub renewed: Duration,
     /// Between the ends of two of them: peers that make all their connections anew at once would take their time
     /// for it from our calls.

@@ -120,13 +120,13 @@ impl Shared {
     }
 
     /// Those on which no request waits, ours or the peer's, end after this time, one after the other. The others end
-    /// when the last is answered, or can be no more: its first response comes there, later ones on any connection.
+    /// when the last is answered, or can be no more: a call of the peer rings there as long as a call may ring.
     fn end_in_turn(&self, retired: Vec<(Arc<Line>, Duration)>) {
         let now = Instant::now();
         let mut turn = Duration::ZERO;
         for (line, after) in retired {
             let from = now + after + turn;
-            let latest = from + self.patience.answered;
+            let latest = from + self.patience.renewed;
             turn = (turn + self.patience.apart).min(LONGEST_TURN);
             self.runtime.spawn(async move {
                 sleep_until(from).await;

@@ -46,7 +46,7 @@ pub(super) struct Interface {
     express: Result<(), String>,
     /// Whether what its program sends arrives.
     sends: AtomicU8,
-    /// Packets that it has forwarded by itself.
+    /// Packets that its program has taken to forward; also those that the driver had no room for.
     forwarded: AtomicU64,
     sockets: OwnedFd,
     link: OwnedFd,

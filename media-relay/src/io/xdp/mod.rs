@@ -444,7 +444,13 @@ impl Batch for Xdp {
         self.put_away();
         self.forget_arrived();
         self.outlet.kick();
-        self.tell_express();
+        if self.outlet.is_behind() {
+            // What waits may be of the same streams. Those whose packets still come here begin again and again.
+            self.beginning.sort_unstable();
+            self.beginning.dedup();
+        } else {
+            self.tell_express();
+        }
         self.outlet.visit_depot();
         self.readable.clear();
         let timeout = match self.outlet.is_behind() {
@@ -538,7 +544,7 @@ impl Batch for Xdp {
         self.entries.is_some()
     }
 
-    fn begin_express(&mut self, socket: SocketId, express: &Express) -> bool {
+    fn begin_express(&mut self, socket: SocketId, express: &Express, is_seen: bool) -> bool {
         let Some(headers) = self.headers(socket, express) else {
             return false;
         };
@@ -558,7 +564,7 @@ impl Batch for Xdp {
         let Some(entry) = &mut bound.entry else {
             return false;
         };
-        let is_begun = table.begin(entry, express, &headers, entries.base_ns());
+        let is_begun = table.begin(entry, express, &headers, entries.base_ns(), is_seen);
         if is_begun {
             self.beginning.push(socket.0);
         }

@@ -4,6 +4,11 @@
 //! sends by the socket meanwhile. So the kernel sees one packet of each destination a second: it keeps
 //! the neighbour alive, notices when that has another address, and follows its own routes. Whatever can
 //! go wrong here costs speed, not packets.
+//!
+//! Where an interface forwards by itself nothing is asked while it does. Each of its streams comes back to
+//! the worker two seconds after the worker saw a packet of it at the latest, and what was known then was a
+//! second old at most: a next hop that moves is followed within three seconds, and what is sent to the
+//! old one meanwhile may be lost.
 
 use crate::packet::frame::Mac;
 use std::collections::HashMap;

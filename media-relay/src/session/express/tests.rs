@@ -58,12 +58,16 @@ fn terms(end: usize, direction: Direction) -> NegotiatedStream {
 }
 
 fn answer(end: usize, direction: Direction) -> Command {
+    answer_with(end, terms(end, direction))
+}
+
+fn answer_with(end: usize, terms: NegotiatedStream) -> Command {
     Command::Answer {
         session: SESSION,
         endpoint: ENDS[end],
         fork: ForkId(0),
         negotiated: Negotiated {
-            streams: vec![Some(terms(end, direction))],
+            streams: vec![Some(terms)],
         },
         stage: Stage::Final,
     }
@@ -486,4 +490,52 @@ fn silence_is_noticed_although_packets_pass_unseen() {
     }
     assert!(twins.passed > 400, "{}", twins.passed);
     assert!(twins.is_silent);
+}
+
+#[test]
+fn a_peer_that_asks_for_another_length_gets_it() {
+    let (mut twins, mut voices) = talking();
+    for ptime_ms in [20, 30, 20, 40, 30, 20] {
+        let terms = NegotiatedStream {
+            ptime_ms,
+            ..terms(1, Direction::SendReceive)
+        };
+        twins.command(answer_with(1, terms));
+        if ptime_ms != 20 {
+            let express = twins.express.session.express(rtp_socket(0), twins.now);
+            assert!(express.is_none(), "{ptime_ms}");
+        }
+        for turn in 0..80 {
+            say(&mut twins, &mut voices, turn);
+        }
+        // The other direction goes on.
+        let is_begun = [0, 1].map(|end| twins.models[end].is_some());
+        assert_eq!(is_begun, [ptime_ms == 20, true], "{ptime_ms}");
+    }
+}
+
+#[test]
+fn more_than_a_header_and_a_payload_is_not_waited_for() {
+    let (mut twins, mut voices) = talking();
+    let extension = [0xbe, 0xde, 0, 1, 0x10, 1, 0, 0];
+    let more: [(&str, u8, &[u8], &[u8]); 3] = [
+        ("an extension", 0x90, &extension, &[]),
+        ("a contributing source", 0x81, &[1, 2, 3, 4], &[]),
+        ("padding", 0xa0, &[], &[0, 0, 0, 4]),
+    ];
+    for (what, first, before, behind) in more {
+        let mut packet = voices[0].next(8, &[3; 160]);
+        packet[0] = first;
+        packet.splice(12..12, before.iter().copied());
+        packet.extend(behind);
+        twins.packet(0, peer(0), &packet);
+        let is_waited_for = |twins: &Twins| {
+            let express = twins.express.session.express(rtp_socket(0), twins.now);
+            express.is_some()
+        };
+        assert!(!is_waited_for(&twins), "{what}");
+        twins.wait(20_000);
+        say(&mut twins, &mut voices, 1);
+        assert!(is_waited_for(&twins), "{what}");
+    }
 }

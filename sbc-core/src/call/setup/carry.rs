@@ -83,7 +83,7 @@ impl Setup {
         said: &Message,
     ) {
         if let Some(from) = call.trunk_of(leg) {
-            call.tells_what_stays(cx, said, &from, &self.trunk);
+            call.tells_what_stays(cx, said, &from, &self.trunk, false);
         }
     }
 }

@@ -243,6 +243,14 @@ impl Setup {
                     trunk.name
                 ));
             }
+            let shown = relayed_auth::credentials(&self.request, &self.trunk, trunk);
+            if let (false, Failure::Status(status)) = (shown.is_empty(), failure)
+                && let Some(lines) = relayed_auth::asked_otherwise(said)
+            {
+                mapped.status = status;
+                mapped.headers.extend(lines);
+                because = because.and("only the caller can prove another request".to_owned());
+            }
         }
         let failed = Failed {
             mapped,

@@ -29,7 +29,6 @@ use super::pickup::Pickup;
 use super::places::OtherWay;
 use super::sound::Interlude;
 use super::{Call, Leg, Operation, Timer, endpoint, images, record};
-use crate::auth::Credentials;
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::{Preset, TransformScope, Trunk};
 use crate::effect::Effect;
@@ -334,7 +333,7 @@ impl Transfer {
                 sections: self.wish.parts(&by, &trunk),
                 before: 0,
             },
-            credentials: Credentials::default(),
+            credentials: None,
         };
         let style = LegStyle {
             config: Arc::clone(&call.config),

@@ -30,6 +30,28 @@ impl Load<'_> {
         })
     }
 
+    /// Findings about realms in which callers are to prove who they are to a peer.
+    pub(super) fn relayed_realms(&mut self, title: &str, written: &WrittenTrunk) {
+        for at in written.habits.relayed_realms() {
+            self.check_sendable(&format!("{title}: relay_auth"), at);
+        }
+    }
+
+    fn check_sendable(&mut self, title: &str, at: &At<String>) {
+        if at.value.is_empty()
+            || at.value.len() > LONGEST
+            || at.value.chars().any(char::is_control)
+            || QuotedText::new(at.value.clone()).is_err()
+        {
+            self.out.add(
+                Code::BadForm,
+                &at.span,
+                format!("{title}: \"{}\" cannot be sent", at.value.escape_debug()),
+                Some("write 1 to 255 octets without control characters".to_owned()),
+            );
+        }
+    }
+
     /// Findings about a user name and its realms that cannot be sent.
     pub(super) fn check_names<'a>(
         &mut self,
@@ -38,18 +60,7 @@ impl Load<'_> {
         realms: impl IntoIterator<Item = &'a At<String>>,
     ) {
         for at in realms.into_iter().chain([username]) {
-            if at.value.is_empty()
-                || at.value.len() > LONGEST
-                || at.value.chars().any(char::is_control)
-                || QuotedText::new(at.value.clone()).is_err()
-            {
-                self.out.add(
-                    Code::BadForm,
-                    &at.span,
-                    format!("{title}: \"{}\" cannot be sent", at.value.escape_debug()),
-                    Some("write 1 to 255 octets without control characters".to_owned()),
-                );
-            }
+            self.check_sendable(title, at);
         }
         if username.value.contains(':') {
             self.out.add(

@@ -25,7 +25,7 @@ impl Load<'_> {
         self.ambiguous_ingress();
         self.bypass_apart(file);
         self.schemes();
-        self.shared_realms();
+        self.shared_realms(file);
         self.tenant_crossings(routes);
         self.unreachable_routes(routes);
         self.unused_trunks(routes);

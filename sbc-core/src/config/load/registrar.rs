@@ -6,7 +6,7 @@ use crate::auth::{Account, Asker, Digest};
 use crate::config::finding::Code;
 use crate::config::registrar::{Authenticate, Registrar, WrittenAuthenticate, WrittenRegistrar};
 use crate::config::source::Span;
-use crate::config::written::WrittenTrunk;
+use crate::config::written::{File, WrittenTrunk};
 use crate::config::{Preset, Trunk};
 use crate::sip::header::Route;
 use crate::sip::{Address, Uri};
@@ -201,8 +201,35 @@ impl Load<'_> {
         route
     }
 
+    /// What is asked in a realm of ours is shown to us alone.
+    fn relayed_realms_of_ours(&mut self, file: &File) {
+        for written in &file.trunks {
+            for at in written.habits.relayed_realms() {
+                let mut trunks = self.trunks.valid.values();
+                let own = trunks.find_map(|(trunk, _)| {
+                    let own = trunk.authenticate.as_ref()?;
+                    (own.realm() == at.value).then(|| trunk.name.clone())
+                });
+                let Some(own) = own else {
+                    continue;
+                };
+                self.out.add(
+                    Code::Contradiction,
+                    &at.span,
+                    format!(
+                        "{}: relay_auth: \"{}\" is our realm, in which trunk \"{own}\" proves to us who it is",
+                        titled("trunk", &written.name.value),
+                        at.value.escape_debug()
+                    ),
+                    Some("write a realm of the peer".to_owned()),
+                );
+            }
+        }
+    }
+
     /// Who shows which user name must be one trunk, and what is asked of a realm one question.
-    pub(super) fn shared_realms(&mut self) {
+    pub(super) fn shared_realms(&mut self, file: &File) {
+        self.relayed_realms_of_ours(file);
         let trunks: Vec<(Arc<Trunk>, Span)> = self
             .trunks
             .valid

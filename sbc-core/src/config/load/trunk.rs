@@ -146,6 +146,18 @@ impl Load<'_> {
                 Some("remove relay_auth, or digest".to_owned()),
             );
         }
+        self.relayed_realms(&title, written);
+        if let (Some(_), Some(refused)) = (
+            written.habits.speaks_isup(),
+            written.crossing.refuses_info(),
+        ) {
+            self.out.add(
+                Code::Contradiction,
+                &refused.span,
+                format!("{title}: its ISUP comes and goes in INFO as well, which is refused"),
+                Some("remove info, or isup".to_owned()),
+            );
+        }
         if let (Dtmf::Info, Some(refused)) = (dtmf, written.crossing.refuses_info()) {
             self.out.add(
                 Code::Contradiction,
@@ -225,6 +237,7 @@ impl Load<'_> {
             allow: written.crossing.allowed(
                 methods(transfers.refer.allowed(defaults.allow), &progress),
                 dtmf,
+                habits.isup,
             ),
             progress,
             sounds,

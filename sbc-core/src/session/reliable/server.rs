@@ -162,7 +162,7 @@ impl Incoming {
         cx: &mut Cx<'_>,
         style: &LegStyle,
         tag: &crate::sip::Token,
-        mut told: Provisional,
+        (mut told, attached): (Provisional, Parts),
     ) {
         if self.sending.held.is_some() {
             return;
@@ -171,7 +171,6 @@ impl Incoming {
             told.description = None;
         }
         let is_reliable = self.sending.is_reliable(style, &told);
-        let attached = std::mem::take(&mut self.attached);
         if self.sending.open.is_none() {
             self.send(cx, style, tag, (told, attached), is_reliable);
         } else {

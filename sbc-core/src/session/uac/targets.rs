@@ -284,12 +284,9 @@ impl Session {
                 return false;
             }
         };
-        let (signed, shown) = match outgoing.outset.credentials.is_empty() {
-            false => {
-                let shown = outgoing.outset.credentials.clone();
-                (shown.write(request), shown)
-            }
-            true => cx.sign(
+        let (signed, shown) = match &outgoing.outset.credentials {
+            Some(shown) if !shown.is_empty() => (shown.write(request), shown.clone()),
+            Some(_) | None => cx.sign(
                 &self.style.trunk,
                 remote,
                 &Method::Invite,

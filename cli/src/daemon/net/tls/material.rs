@@ -2,6 +2,7 @@
 
 use super::names::CertificateNames;
 use super::provider;
+use super::verify::Anchors;
 use crate::config::{Revoked, read_certificates, read_key, read_revocations, read_roots};
 use rustls::RootCertStore;
 use rustls::SignatureScheme;
@@ -89,6 +90,7 @@ pub struct TlsContext {
 pub(super) struct Trusted {
     roots: RootCertStore,
     cas: Vec<CertificateFacts>,
+    anchors: Anchors,
 }
 
 impl Trusted {
@@ -96,7 +98,12 @@ impl Trusted {
         Self {
             roots,
             cas: certificates.iter().filter_map(facts).collect(),
+            anchors: Anchors::of(certificates),
         }
+    }
+
+    pub(super) fn anchors(&self) -> &Anchors {
+        &self.anchors
     }
 
     pub(super) fn roots(&self) -> &RootCertStore {

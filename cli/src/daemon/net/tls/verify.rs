@@ -113,7 +113,12 @@ impl Check {
                 None,
             )
             .map_err(|fault| refusal_of(fault, end_entity))?;
-        if is_named(&self.revoked, end_entity, intermediates) {
+        if is_named(
+            &self.revoked,
+            self.trusted.anchors(),
+            end_entity,
+            intermediates,
+        ) {
             return Err(Refusal::Revoked);
         }
         let names = CertificateNames::read(end_entity).identities();
@@ -181,23 +186,58 @@ impl TlsContext {
     /// Whether a list names one of these. Without any list nothing is revoked, and what no list names is good:
     /// no rule of the service asks for more (TDR-TLS-017).
     pub(crate) fn has_revoked(&self, shown: &Shown) -> bool {
-        names_any(self.revoked(), shown)
+        names_any(self.revoked(), self.trusted().anchors(), shown)
     }
 }
 
-/// Whether lists name a certificate, or one that was shown with it.
+/// Certificates of authorities that are trusted, as lists name them: nobody need show one.
+#[derive(Debug)]
+pub(crate) struct Anchors(Box<[Anchor]>);
+
+#[derive(Debug)]
+struct Anchor {
+    /// Whose certificates it has issued.
+    subject: Vec<u8>,
+    issuer: Vec<u8>,
+    serial: Vec<u8>,
+}
+
+impl Anchors {
+    /// Those of these.
+    pub(crate) fn of(certificates: &[CertificateDer<'_>]) -> Self {
+        use x509_parser::prelude::{FromDer, X509Certificate};
+        let parsed = certificates
+            .iter()
+            .filter_map(|der| X509Certificate::from_der(der).ok());
+        let anchors = parsed.map(|(_, own)| Anchor {
+            subject: own.subject().as_raw().to_vec(),
+            issuer: own.issuer().as_raw().to_vec(),
+            serial: own.raw_serial().to_vec(),
+        });
+        Self(anchors.collect())
+    }
+}
+
+/// Whether lists name a certificate, one that was shown with it, or an authority that is trusted and has issued one of
+/// them.
 pub(crate) fn is_named(
     revoked: &Revoked,
+    anchors: &Anchors,
     end_entity: &CertificateDer<'_>,
     intermediates: &[CertificateDer<'_>],
 ) -> bool {
     let all = std::iter::once(end_entity).chain(intermediates);
-    !revoked.is_empty() && names_any(revoked, &shown(all))
+    !revoked.is_empty() && names_any(revoked, anchors, &shown(all))
 }
 
-fn names_any(revoked: &Revoked, shown: &Shown) -> bool {
-    let mut shown = shown.iter();
-    shown.any(|(issuer, serial)| revoked.has(issuer, serial))
+fn names_any(revoked: &Revoked, anchors: &Anchors, shown: &Shown) -> bool {
+    let is_named = |(issuer, serial): &(Vec<u8>, Vec<u8>)| revoked.has(issuer, serial);
+    let has_issued = |anchor: &Anchor| shown.iter().any(|(issuer, _)| *issuer == anchor.subject);
+    shown.iter().any(is_named)
+        || anchors
+            .0
+            .iter()
+            .any(|own| has_issued(own) && revoked.has(&own.issuer, &own.serial))
 }
 
 /// Keys outside the range are refused before any computation with them.

@@ -3,9 +3,11 @@
 //! An entry belongs to one worker. Its state is one word: armed or not, the number of the next packet, and how often it
 //! was armed. The program takes a packet by exchanging that word for the one of the next number, and a worker ends the
 //! express by clearing the bit in it, so either has been before the other, and how many packets were taken is what the
-//! number has moved by. What the program counts besides is complete when its count has come as far; a run of the program
-//! takes less than a microsecond and cannot be interrupted by a thread on its processor, so a worker waits for that, for a
-//! bounded time. A frame that was taken leaves with the others of its poll of the interface.
+//! number has moved by. What the program counts besides is complete when its count has come as far. A run of the program
+//! takes less than a microsecond, so a worker waits for that, for a bounded time. It can be too short: under PREEMPT_RT a
+//! thread may interrupt the program, and a hypervisor may halt its processor. Then octets and times of one packet may be
+//! missing, never the packet, and the entry rests until they have come. A frame that was taken leaves with the others of its
+//! poll of the interface; it counts as sent, although the driver may still drop it where it has no room.
 
 pub(super) mod layout;
 pub(super) mod program;
@@ -31,6 +33,9 @@ const ENTRIES: u32 = 1 << 15;
 /// that streams that began together are not seen together.
 const LEAST_US: u64 = 1_000_000;
 const SPREAD_US: u64 = 1_000_000;
+/// Two clocks are read at one moment if it takes less than this, and that is tried so often at most.
+const APART_NS: u64 = 10_000;
+const READINGS: u32 = 1_000;
 /// How often it is looked whether the program has counted what it took.
 const LOOKS: u32 = 100_000;
 /// Headers of IPv4, UDP and RTP.
@@ -58,6 +63,8 @@ pub(super) struct Entry {
     /// The number that was expected first, and what had been counted then.
     first: u16,
     done: u32,
+    /// Last moment of its turn, in microseconds: only a packet that its worker has seen begins another.
+    until: u64,
     pub(super) is_begun: bool,
     /// Whether the program has been told so.
     is_told: bool,
@@ -103,6 +110,7 @@ impl Table {
             round: 0,
             first: 0,
             done: 0,
+            until: 0,
             is_begun: false,
             is_told: false,
         });
@@ -121,22 +129,28 @@ impl Table {
     }
 
     /// Writes what packets are expected; they pass once [`Self::tell`] has told so. False if what was begun before has not
-    /// come to its end yet.
+    /// come to its end yet, or if no packet of it has just been seen and its time is over.
     pub(super) fn begin(
         &self,
         entry: &mut Entry,
         express: &Express,
         headers: &Headers,
         base_ns: u64,
+        is_seen: bool,
     ) -> bool {
         if entry.is_begun || self.word(entry, DONE).load(Ordering::Acquire) != entry.done {
             return false;
         }
+        let now = now_ns().saturating_sub(base_ns) / 1_000;
+        if is_seen {
+            let hash = entry.number.wrapping_mul(0x9e37_79b9);
+            let spread = (u64::from(hash) * SPREAD_US) >> 32;
+            entry.until = now + LEAST_US + spread;
+        } else if entry.until < now {
+            return false;
+        }
         let most = headers.path.mtu.saturating_sub(HEADER_BYTES);
         let late = u64::from(LATE_US) * u64::from(express.pace.clock_hz) / 1_000_000;
-        let hash = entry.number.wrapping_mul(0x9e37_79b9);
-        let spread = (u64::from(hash) * SPREAD_US) >> 32;
-        let until = now_ns().saturating_sub(base_ns) / 1_000 + LEAST_US + spread;
         let sent = addresses(headers.send_from, headers.send_to);
         let [our, next] = [headers.our_mac.0, headers.path.mac.0];
         let [class, flags, hops] = [[0x45, headers.dscp << 2], [0x40, 0], [64, 17]];
@@ -179,7 +193,7 @@ impl Table {
         ];
         let doubles = [
             (ADDRESSES, addresses(headers.from, headers.local)),
-            (UNTIL, until),
+            (UNTIL, entry.until),
             (BASE, base_ns),
             (SEND_ADDRESSES, sent),
             (OCTETS, 0),
@@ -265,8 +279,20 @@ impl Table {
 impl Entries {
     /// Timestamps count from this moment.
     pub(super) fn keep_time(&mut self, start: Instant) {
-        let passed = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.base_ns = now_ns().saturating_sub(passed);
+        let mut least = u64::MAX;
+        for _ in 0..READINGS {
+            let before = now_ns();
+            let passed = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            // Whoever is interrupted in between reads two moments.
+            let apart = now_ns().saturating_sub(before);
+            if apart < least {
+                least = apart;
+                self.base_ns = before.saturating_sub(passed);
+            }
+            if least < APART_NS {
+                break;
+            }
+        }
     }
 
     pub(super) fn base_ns(&self) -> u64 {

@@ -1,8 +1,9 @@
 //! The part of the program that forwards by itself. In words, for a port with an entry:
 //!
 //! ```text
+//! armed?                                                                         else: worker
 //! IPv4 to us, from the source that is expected, and RTP?                         else: worker
-//! armed, and exactly the next packet: no padding, extension or contributing source, SSRC, payload type, number,
+//! exactly the next packet: no padding, extension or contributing source, SSRC, payload type, number,
 //!     length, in time, within its rate, neither late nor after a pause, checksums right?
 //!                                                                                else: disarm, worker
 //! take the number (compare and exchange of the state); was somebody faster?      then: worker
@@ -54,6 +55,17 @@ pub(in super::super) fn put(code: &mut Assembler, express: i32, worker: Label) {
     code.put(CALL, 0, 0, 0, MAP_LOOKUP);
     code.branch(EQUAL, 0, 0, worker);
     code.put(COPY, 8, 0, 0, 0);
+
+    // All that the entry says is read behind the state: who takes the number knows that it was all of one round.
+    if cfg!(target_arch = "x86_64") {
+        code.put(LOAD_WORD, 9, 8, STATE, 0);
+    } else {
+        code.put(SET, 9, 0, 0, 0);
+        code.put(ATOMIC_WORD, 8, 9, STATE, FETCH_ADD);
+    }
+    code.put(COPY, 1, 9, 0, 0);
+    code.put(AND, 1, 0, 0, ARMED as i32);
+    code.branch(EQUAL, 1, 0, worker);
     reload(code, worker);
 
     // Is it of this stream at all?
@@ -76,17 +88,6 @@ pub(in super::super) fn put(code: &mut Assembler, express: i32, worker: Label) {
     code.put(COPY, 1, 0, 0, 0);
     code.put(AND, 1, 0, 0, 0xc0);
     code.branch(DIFFERENT, 1, 0x80, worker);
-
-    // What else the entry says is read behind the state.
-    if cfg!(target_arch = "x86_64") {
-        code.put(LOAD_WORD, 9, 8, STATE, 0);
-    } else {
-        code.put(SET, 9, 0, 0, 0);
-        code.put(ATOMIC_WORD, 8, 9, STATE, FETCH_ADD);
-    }
-    code.put(COPY, 1, 9, 0, 0);
-    code.put(AND, 1, 0, 0, ARMED as i32);
-    code.branch(EQUAL, 1, 0, worker);
 
     // Is it the next packet?
     code.branch(DIFFERENT, 0, 0x80, stop);

@@ -1,18 +1,21 @@
 //! The program against its model, frame by frame.
 
 use super::layout::*;
-use super::{Entry, Headers, Table, now_ns};
+use super::{APART_NS, Entries, Entry, Headers, Table, now_ns};
 use crate::entropy::Entropy;
 use crate::io::xdp::bpf;
 use crate::io::xdp::memory::Mapping;
 use crate::io::xdp::paths::Path;
 use crate::io::xdp::program::{PORTS, Plan, assemble};
+use crate::io::xdp::tests::kernel_is;
 use crate::packet::frame::{self, Mac};
 use crate::session::{Credit, Express, Model, Pace, SocketId, Verdict};
 use crate::time::Timestamp;
 use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const OUR_MAC: Mac = Mac([2, 0, 0, 0, 0, 1]);
 const NEXT_MAC: Mac = Mac([2, 0, 0, 0, 0, 7]);
@@ -39,6 +42,10 @@ struct Bench {
 impl Bench {
     /// `None`, and said why, where the machine does not let us have one.
     fn new() -> Option<Self> {
+        // The instructions that exchange a word are as old.
+        if !kernel_is((5, 12)) {
+            return None;
+        }
         let local = address("192.0.2.1:20000");
         let table = match Table::new() {
             Ok(table) => table,
@@ -199,7 +206,7 @@ fn the_program_does_to_every_packet_what_the_worker_would_do() {
             assert!(
                 bench
                     .table
-                    .begin(&mut bench.entry, &express, &headers(), base)
+                    .begin(&mut bench.entry, &express, &headers(), base, true)
             );
             assert_eq!(bench.state() & ARMED, 0, "not before it is told");
             bench.table.tell(&mut bench.entry);
@@ -309,7 +316,7 @@ fn what_is_broken_is_never_forwarded_and_ends_it() {
             assert!(
                 bench
                     .table
-                    .begin(&mut bench.entry, &express, &headers(), base)
+                    .begin(&mut bench.entry, &express, &headers(), base, true)
             );
             bench.table.tell(&mut bench.entry);
             let whole = wrapped(&rtp(7, 160, &vec![3; octets]), headers().from);
@@ -345,7 +352,7 @@ fn it_ends_in_time_at_its_rate_after_a_pause_and_when_told() {
         assert!(
             bench
                 .table
-                .begin(&mut bench.entry, &express, &headers(), base)
+                .begin(&mut bench.entry, &express, &headers(), base, true)
         );
         bench.table.tell(&mut bench.entry);
         let verdicts: Vec<_> = sequences
@@ -387,7 +394,7 @@ fn it_ends_in_time_at_its_rate_after_a_pause_and_when_told() {
     assert!(
         bench
             .table
-            .begin(&mut bench.entry, &express, &headers(), base)
+            .begin(&mut bench.entry, &express, &headers(), base, true)
     );
     let until = bench.table.double(&bench.entry, UNTIL);
     let lasts = until.load(Ordering::Relaxed) - now.0;
@@ -401,16 +408,122 @@ fn it_ends_in_time_at_its_rate_after_a_pause_and_when_told() {
     assert!(
         bench
             .table
-            .begin(&mut bench.entry, &express, &headers(), base)
+            .begin(&mut bench.entry, &express, &headers(), base, true)
     );
     assert_eq!(bpf::run(&bench.program, &mut whole.clone()).unwrap(), 1);
     assert_eq!(bench.table.end(&mut bench.entry), None);
     assert!(
         bench
             .table
-            .begin(&mut bench.entry, &express, &headers(), base)
+            .begin(&mut bench.entry, &express, &headers(), base, true)
     );
     bench.table.tell(&mut bench.entry);
     assert!(bench.table.end(&mut bench.entry).is_some());
     assert_eq!(bpf::run(&bench.program, &mut whole.clone()).unwrap(), 1);
+}
+
+#[test]
+fn its_time_is_not_renewed_unless_a_packet_was_seen() {
+    let Some(mut bench) = Bench::new() else {
+        return;
+    };
+    let begin = |bench: &mut Bench, is_seen: bool| {
+        let express = express(bench.now(), 7);
+        let base = bench.base_ns;
+        let is_begun = bench
+            .table
+            .begin(&mut bench.entry, &express, &headers(), base, is_seen);
+        bench.table.tell(&mut bench.entry);
+        bench.table.end(&mut bench.entry);
+        let until = bench.table.double(&bench.entry, UNTIL);
+        is_begun.then(|| until.load(Ordering::Relaxed))
+    };
+    assert_eq!(begin(&mut bench, false), None);
+    let until = begin(&mut bench, true);
+    assert!(until.is_some());
+    thread::sleep(Duration::from_millis(2));
+    assert_eq!(begin(&mut bench, false), until);
+    assert!(begin(&mut bench, true) > until);
+    bench.entry.until = bench.now().0 - 1;
+    assert_eq!(begin(&mut bench, false), None);
+    assert!(begin(&mut bench, true).is_some());
+}
+
+#[test]
+fn timestamps_begin_when_their_clock_did() {
+    let mut entries = Entries {
+        free: Vec::new(),
+        base_ns: 0,
+    };
+    let before = now_ns();
+    let start = Instant::now();
+    let after = now_ns();
+    entries.keep_time(start);
+    let range = before - APART_NS..=after;
+    assert!(range.contains(&entries.base_ns()), "{range:?}");
+}
+
+#[test]
+fn every_packet_is_taken_by_one_and_counted_once() {
+    const PACKETS: u64 = 10_000;
+    let Some(mut bench) = Bench::new() else {
+        return;
+    };
+    let base = bench.base_ns;
+    let Bench {
+        table,
+        entry,
+        program,
+        ..
+    } = &mut bench;
+    let is_over = AtomicBool::new(false);
+    let length = |number: u64| 100 + number as usize % 90;
+    let (taken, passed) = thread::scope(|scope| {
+        let interface = scope.spawn(|| {
+            let mut taken = (0u64, 0u64);
+            while !is_over.load(Ordering::Relaxed) {
+                let (number, octets) = (taken.0, length(taken.0));
+                let timestamp = (number as u32 + 1) * 160;
+                let packet = rtp(number as u16, timestamp, &vec![3; octets]);
+                let mut frame = wrapped(&packet, headers().from);
+                if bpf::run(program, &mut frame).unwrap() == BACK {
+                    taken = (taken.0 + 1, taken.1 + octets as u64);
+                }
+            }
+            taken
+        });
+        let mut passed = (0u64, 0u64);
+        let give_up = Instant::now() + Duration::from_secs(30);
+        let mut pause = 0;
+        while passed.0 < PACKETS && Instant::now() < give_up {
+            let now = Timestamp((now_ns() - base) / 1_000);
+            let mut express = express(now, passed.0 as u16);
+            let newest = passed.0 as u32 * 160;
+            let clock = (now.0 * 8_000 / 1_000_000) as u32;
+            express.pace.timestamp = newest;
+            express.pace.transit = clock.wrapping_sub(newest);
+            express.pace.credit.cost_us = 1;
+            assert!(table.begin(entry, &express, &headers(), base, true));
+            table.tell(entry);
+            // Another moment each time.
+            pause = (pause + 7) % 400;
+            (0..pause).for_each(|_| std::hint::spin_loop());
+            if pause % 5 == 0 {
+                thread::yield_now();
+            }
+            let ended = table.end(entry).unwrap();
+            // This machine may have interrupted the other thread for longer than is waited.
+            while table.word(entry, DONE).load(Ordering::Acquire) != entry.done {
+                thread::yield_now();
+            }
+            let octets = table.double(entry, OCTETS).load(Ordering::Relaxed);
+            passed = (passed.0 + u64::from(ended.packets), passed.1 + octets);
+        }
+        is_over.store(true, Ordering::Relaxed);
+        (interface.join().unwrap(), passed)
+    });
+    assert_eq!(taken, passed);
+    assert!(passed.0 >= PACKETS, "{passed:?}");
+    let octets = (0..passed.0).map(|number| length(number) as u64);
+    assert_eq!(passed.1, octets.sum::<u64>());
 }
