@@ -245,6 +245,7 @@ async fn a_port_in_use_is_named_and_nothing_else_is_opened() {
 #[tokio::test]
 async fn closing_a_flow_writes_what_is_queued_first() {
     let patience = Patience {
+        answered: std::time::Duration::from_millis(1),
         renewed: std::time::Duration::from_millis(1),
         ..Patience::default()
     };
