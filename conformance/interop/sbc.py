@@ -104,7 +104,7 @@ unix = "{self.path}/api.sock"
 
     def get(self, path):
         """Body of a page of the metrics listener."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}{path}", timeout=5) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}{path}", timeout=30) as page:
             return page.read().decode()
 
     def metric(self, series):
