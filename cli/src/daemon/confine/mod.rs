@@ -140,6 +140,18 @@ pub fn note_folder(path: &Path) {
     });
 }
 
+/// Where files to play may lie: everywhere but among those of the system.
+fn places_of_sounds() -> Vec<PathBuf> {
+    let all = std::fs::read_dir("/").into_iter().flatten().flatten();
+    all.map(|one| one.path())
+        .filter(|path| {
+            !["/etc", "/proc", "/sys", "/dev", "/boot"]
+                .iter()
+                .any(|own| path == Path::new(own))
+        })
+        .collect()
+}
+
 impl Plan {
     /// What a daemon needs that was started with these options, has this configuration, and has read and asked for this
     /// while it was loaded. The folder of a holder is removed at the end.
@@ -167,7 +179,8 @@ impl Plan {
     }
 
     /// What a media relay needs that is a process of its own: where its socket is, if it has one, and nothing that belongs
-    /// to a daemon. Programs are loaded into the kernel where media may pass by it.
+    /// to a daemon. Without a socket a SIP proxy names files to play, which lie where its operator likes. Programs are loaded
+    /// into the kernel where media may pass by it.
     pub fn of_relay(wish: Confinement, socket: Option<&Path>, loads_into_kernel: bool) -> Self {
         let mut plan = Self::with(wish);
         // It looks no name up, and keys of its user are none of its business.
@@ -178,6 +191,9 @@ impl Plan {
         };
         plan.written.extend(socket.and_then(Path::parent).map(here));
         plan.loads_into_kernel = loads_into_kernel;
+        if socket.is_none() {
+            plan.read.extend(places_of_sounds());
+        }
         plan
     }
 
