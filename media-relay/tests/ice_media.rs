@@ -216,8 +216,9 @@ fn a_restart_keeps_the_old_pair_until_another_one_is_nominated() {
     assert_eq!(voice_to_b(&mut bench, 3), Ok(direct()));
     checked(&mut bench, relayed(), &within(NEW, true));
     assert_eq!(voice_to_b(&mut bench, 4), Ok(relayed()));
-    // What was on its way is heard, and draws nothing back.
+    // What was on its way is heard, and draws nothing back, also when it asks for consent.
     assert_eq!(voice_from_b(&mut bench, direct(), 2), Ok(peer_a()));
+    checked(&mut bench, direct(), &Check::default());
     assert_eq!(voice_from_b(&mut bench, relayed(), 4), Ok(peer_a()));
     bench.run_ms(990);
     checked(&mut bench, relayed(), &within(NEW, false));

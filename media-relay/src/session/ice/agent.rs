@@ -5,6 +5,7 @@
 //! our credentials and differ in their fragments, so each of them is one peer here, also before its
 //! answer is known (TDR-ICE-005).
 
+use super::checked::LATE;
 use super::strangers::Strangers;
 use crate::packet::stun::{self, Answer, ErrorCode, Message, Role};
 use crate::srtp::HmacSha1;
@@ -52,6 +53,8 @@ struct Generation {
     credentials: IceCredentials,
     key: HmacSha1,
     peers: Vec<Peer>,
+    /// When it has served, once a later one does.
+    until: Option<Timestamp>,
 }
 
 impl std::fmt::Debug for Generation {
@@ -119,13 +122,15 @@ impl Agent {
             return;
         }
         if self.generations.len() == MAX_GENERATIONS {
-            // The first ones may be in use still, the second ones never were.
-            self.generations.remove(1);
+            // The first ones may be in use still, unless a later one does; the second ones never were.
+            let at = usize::from(self.generations[0].until.is_none());
+            self.generations.remove(at);
         }
         self.generations.push(Generation {
             credentials: credentials.clone(),
             key: HmacSha1::new(credentials.expose_password().as_bytes()),
             peers: Vec::new(),
+            until: None,
         });
     }
 
@@ -149,11 +154,14 @@ impl Agent {
         peers.any(|peer| peer.pairs.iter().any(|pair| pair.address == address))
     }
 
-    /// A pair is nominated under these credentials: what was before is not served any more.
-    pub(in crate::session) fn settled(&mut self, local: &IceCredentials) {
+    /// A pair is nominated under these credentials: what was before is not served any more once `LATE` has passed. The
+    /// peer asks for consent under the old ones until it has our answer to its nomination.
+    pub(in crate::session) fn settled(&mut self, local: &IceCredentials, now: Timestamp) {
         let mut generations = self.generations.iter();
         if let Some(at) = generations.position(|own| own.credentials == *local) {
-            self.generations.drain(..at);
+            for before in &mut self.generations[..at] {
+                before.until.get_or_insert(now + LATE);
+            }
         }
     }
 
@@ -180,6 +188,8 @@ impl Agent {
             .username
             .and_then(halves)
             .ok_or(DropReason::CheckName)?;
+        self.generations
+            .retain(|own| own.until.is_none_or(|until| now < until));
         let mut generations = self.generations.iter();
         let at = generations
             .position(|own| own.credentials.fragment().as_bytes() == ours)

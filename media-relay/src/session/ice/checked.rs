@@ -26,9 +26,9 @@ use media_api::{IceComponent, IceTerms};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// How long media are on their way from the pair of before a restart, once another one is nominated: it may have led
-/// through a relay far away, and its peer goes over when it has our answer to its check.
-const LATE: Duration = Duration::from_secs(1);
+/// How long media and checks are on their way from the pair of before a restart, once another one is nominated: it may
+/// have led through a relay far away, and its peer goes over when it has our answer to its check.
+pub(super) const LATE: Duration = Duration::from_secs(1);
 
 /// What checks say about the addresses of one face.
 #[derive(Debug, Default)]

@@ -121,7 +121,7 @@ impl Stream {
             let (at, pairs) = (face.terms.remote_rtp, agent.pairs(terms));
             let checked = Checked::new(terms, at, pairs, before, now).after(earlier);
             if checked.is_nominated() {
-                agent.settled(&terms.local);
+                agent.settled(&terms.local, now);
             }
             let is_held = checked.holds_before();
             if !is_held && let Some(next) = face.own.next.take() {
