@@ -1,5 +1,5 @@
-//! Messages that must not overtake another one that leaves on another connection: the NOTIFYs of a transfer wait
-//! until the answer to its REFER is written (TDR-XFR-014). Both are queued at once, and each connection is written
+//! Messages that must not overtake another one that leaves on another connection: the NOTIFYs of a transfer, and the BYE
+//! behind them, wait until the answer to its REFER is written (TDR-XFR-014, SIP-802). Both are queued at once, and each connection is written
 //! by a task of its own.
 //!
 //! Where the answer's connection ends before it is written, nothing is waited for any more.
@@ -139,7 +139,7 @@ impl Net {
         let Some(leg) = call else {
             return self.send(shard, hop, bytes, transaction);
         };
-        if bytes.starts_with(b"NOTIFY ")
+        if waits_for_acceptance(&bytes)
             && let Some((line, mark)) = order.of(leg)
             && let Some(line) = line.upgrade()
         {
@@ -154,6 +154,12 @@ impl Net {
             order.note(leg, std::sync::Arc::downgrade(&line), mark);
         }
     }
+}
+
+/// Whether who referred is to have our 2xx before this: what the transfer comes to, and BYE, before which it hears of the
+/// end of it (SIP-802).
+fn waits_for_acceptance(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"NOTIFY ") || bytes.starts_with(b"BYE ")
 }
 
 /// Whether this is a 2xx to a REFER, as we write it.
@@ -235,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_to_a_refer_is_known_by_its_number() {
+    fn the_answer_to_a_refer_and_what_waits_for_it_are_known_by_how_they_begin() {
         let answer = |status: &str, cseq: &str| {
             format!(
                 "SIP/2.0 {status}\r\nVia: x\r\nCSeq: {cseq}\r\nAllow: INVITE, REFER\r\n\
@@ -246,5 +252,11 @@ mod tests {
         assert!(accepts_refer(answer("200 OK", "7 REFER").as_bytes()));
         assert!(!accepts_refer(answer("200 OK", "7 INVITE").as_bytes()));
         assert!(!accepts_refer(answer("603 Decline", "7 REFER").as_bytes()));
+        let waits =
+            |method: &str| waits_for_acceptance(format!("{method} sip:a SIP/2.0\r\n").as_bytes());
+        assert_eq!(
+            ["NOTIFY", "BYE", "INVITE", "ACK"].map(waits),
+            [true, true, false, false]
+        );
     }
 }

@@ -45,6 +45,7 @@ pub(super) struct Connection<'a> {
     has_history: AtomicBool,
     /// When our last ping was sent, while its answer is outstanding.
     pinged: Mutex<Option<Instant>>,
+    /// Whether the peer has said, or its trunk says, that it answers pings.
     peer_pongs: AtomicBool,
     /// Whether we have said goodbye.
     is_leaving: AtomicBool,
@@ -187,12 +188,10 @@ impl<'a> Connection<'a> {
                     }
                 }
             }
-            // What comes later, or from who is not pinged, is a stray line end.
-            if maybe_pong
-                && let Some(pinged) = lock(&self.pinged).take()
-                && pinged.elapsed() <= self.shared.patience.pong
-            {
-                self.peer_pongs.store(true, ORDER);
+            // From who is not known to answer pings it is a stray line end, as some write behind each message: nobody is
+            // held to more because of it (SIP-122).
+            if maybe_pong {
+                lock(&self.pinged).take();
             }
             message_begun = framer
                 .is_mid_message()
@@ -230,7 +229,7 @@ impl<'a> Connection<'a> {
         if self.direction == Direction::In && !self.has_history() {
             deadline = deadline.min(begun + patience.first_message);
         }
-        // Who was never heard to answer a ping, and is not known to, need not (SIP-122).
+        // Who is not known to answer pings need not (SIP-122).
         if let (Some(pinged), true) = (self.pinged(), self.peer_pongs.load(ORDER)) {
             deadline = deadline.min(pinged + patience.pong);
         }
