@@ -2,9 +2,11 @@
 
 use crate::admin::routes::ROOT;
 use serde_json::Value;
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -31,15 +33,56 @@ pub struct Answer {
 #[derive(Debug)]
 pub enum ClientFault {
     /// Nobody listens on the socket.
-    Unreachable(io::Error),
+    Unreachable {
+        /// What the operating system said.
+        why: io::Error,
+        /// What is there instead of one that somebody listens on.
+        found: Found,
+    },
     /// This user may not open the socket.
     Forbidden {
         /// The group whose members may, if that can be seen.
         group: Option<String>,
     },
+    /// Somebody holds the socket, and nothing has come within this time.
+    Silent {
+        /// How long it was waited for.
+        waited: Duration,
+        /// Whether something was to be done: it may be done yet.
+        is_deed: bool,
+    },
+    /// The connection has ended before an answer.
+    Closed,
     /// What came is no answer.
     Broken(String),
 }
+
+/// What stands where the socket of a daemon should be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// A socket.
+    Socket,
+    /// A directory.
+    Directory,
+    /// A file of another kind.
+    File,
+}
+
+impl Found {
+    fn at(path: &Path) -> Self {
+        match path.metadata().map(|facts| facts.file_type()) {
+            Err(_) => Self::Nothing,
+            Ok(kind) if kind.is_socket() => Self::Socket,
+            Ok(kind) if kind.is_dir() => Self::Directory,
+            Ok(_) => Self::File,
+        }
+    }
+}
+
+/// What tells how the daemon is.
+const LOOK: &str = "systemctl status causeway, journalctl -u causeway -n 50";
 
 impl fmt::Display for ClientFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,10 +93,46 @@ impl fmt::Display for ClientFault {
                  (usermod -aG {group} NAME, then log in again)"
             ),
             Self::Forbidden { group: None } => f.write_str(
-                "this user may not open the socket; root may, and the group that its directory \
-                 belongs to",
+                "this user may not open the socket; root may (sudo causeway …)",
             ),
-            Self::Unreachable(why) => write!(f, "no daemon answers: {why}"),
+            Self::Unreachable { found, why } => match found {
+                Found::Nothing => write!(
+                    f,
+                    "no daemon answers: no socket is there; the daemon does not run ({LOOK}), or [api] unix names another \
+                     one (--socket PATH)"
+                ),
+                Found::Socket if why.kind() == io::ErrorKind::ConnectionRefused => write!(
+                    f,
+                    "no daemon answers: nobody listens on the socket, which a daemon that is dead has left there ({LOOK})"
+                ),
+                Found::Socket => write!(f, "no daemon answers: {why}"),
+                Found::Directory | Found::File => write!(
+                    f,
+                    "no daemon answers: this is {}, not the socket of a daemon; [api] unix tells which that is (--socket \
+                     PATH)",
+                    match found {
+                        Found::Directory => "a directory",
+                        _ => "a file",
+                    }
+                ),
+            },
+            Self::Silent { waited, is_deed } => {
+                let seconds = waited.as_secs();
+                write!(
+                    f,
+                    "the daemon holds the socket but has not answered for {seconds} s: it hangs, or has much to do"
+                )?;
+                match is_deed {
+                    true => f.write_str(
+                        "; what was asked may be done yet (causeway status, journalctl -u causeway)",
+                    ),
+                    false => f.write_str(" (journalctl -u causeway)"),
+                }
+            }
+            Self::Closed => f.write_str(
+                "the daemon closed the connection without an answer: it is starting or ending (causeway status, journalctl \
+                 -u causeway)",
+            ),
             Self::Broken(why) => write!(f, "the daemon's answer cannot be read: {why}"),
         }
     }
@@ -67,19 +146,59 @@ impl ClientFault {
             io::ErrorKind::PermissionDenied => Self::Forbidden {
                 group: group_of(socket),
             },
-            _ => Self::Unreachable(why),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Silent {
+                waited: LIMIT,
+                is_deed: false,
+            },
+            _ => Self::Unreachable {
+                why,
+                found: Found::at(socket),
+            },
+        }
+    }
+
+    /// Of what went wrong once there was a connection.
+    fn within(why: &io::Error, waited: Duration, is_deed: bool) -> Self {
+        match why.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::Silent { waited, is_deed },
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Closed,
+            _ => Self::Broken(why.to_string()),
         }
     }
 }
 
-/// Name of the group of the socket, or of its directory if that hides it.
+/// Opens the socket. Where a daemon that hangs has a full queue of others who wait, this ends, too.
+fn connect(socket: &Path, limit: Duration) -> Result<UnixStream, ClientFault> {
+    let connected = || -> io::Result<UnixStream> {
+        let own = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        own.set_write_timeout(Some(limit))?;
+        own.connect(&SockAddr::unix(socket)?)?;
+        Ok(UnixStream::from(OwnedFd::from(own)))
+    };
+    connected().map_err(|why| ClientFault::of(why, socket))
+}
+
+/// Name of the group whose members may use the socket, or pass its directory if that hides it; none where nobody but the
+/// owner may.
 fn group_of(socket: &Path) -> Option<String> {
-    let facts = socket
-        .metadata()
-        .or_else(|_| socket.parent().unwrap_or(socket).metadata())
-        .ok()?;
+    let (facts, needed) = match socket.metadata() {
+        Ok(facts) => (facts, WRITES),
+        Err(_) => (socket.parent()?.metadata().ok()?, PASSES),
+    };
+    group_that_may(facts.mode(), facts.gid(), needed)
+}
+
+/// What the mode of a socket says that the group may open, and that of a directory that it may pass.
+const WRITES: u32 = 0o020;
+const PASSES: u32 = 0o010;
+
+/// The group itself, if it may. That of root is nobody's to join.
+fn group_that_may(mode: u32, id: u32, needed: u32) -> Option<String> {
+    if id == 0 || mode & needed == 0 {
+        return None;
+    }
     let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
-    group_name(&groups, facts.gid()).or_else(|| Some(facts.gid().to_string()))
+    group_name(&groups, id).or_else(|| Some(id.to_string()))
 }
 
 /// Finds a group in the form of /etc/group.
@@ -111,10 +230,20 @@ pub fn send(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Result<Answer, ClientFault> {
-    let mut stream = UnixStream::connect(socket).map_err(|why| ClientFault::of(why, socket))?;
-    let broken = |why: io::Error| ClientFault::Broken(why.to_string());
-    stream.set_read_timeout(Some(LIMIT)).map_err(broken)?;
-    stream.set_write_timeout(Some(LIMIT)).map_err(broken)?;
+    send_within(LIMIT, socket, (method, path), headers, body)
+}
+
+/// The same, with no longer silence than this.
+fn send_within(
+    limit: Duration,
+    socket: &Path,
+    (method, path): (&str, &str),
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Answer, ClientFault> {
+    let mut stream = connect(socket, limit)?;
+    let broken = |why: io::Error| ClientFault::within(&why, limit, method != "GET");
+    stream.set_read_timeout(Some(limit)).map_err(broken)?;
     let mut head =
         format!("{method} {ROOT}{path} HTTP/1.1\r\nHost: causeway\r\nConnection: close\r\n");
     for (name, value) in headers {
@@ -130,6 +259,7 @@ pub fn send(
     }
     if bytes.is_empty() {
         written.map_err(broken)?;
+        return Err(ClientFault::Closed);
     }
     parse(&bytes).ok_or_else(|| ClientFault::Broken("not HTTP".to_owned()))
 }
@@ -180,10 +310,9 @@ impl Events {
 /// # Errors
 /// [`EventsFault`].
 pub fn events(socket: &Path) -> Result<Events, EventsFault> {
-    let mut stream = UnixStream::connect(socket).map_err(|why| ClientFault::of(why, socket))?;
-    let broken = |why: io::Error| ClientFault::Broken(why.to_string());
+    let mut stream = connect(socket, LIMIT)?;
+    let broken = |why: io::Error| ClientFault::within(&why, SILENCE, false);
     stream.set_read_timeout(Some(SILENCE)).map_err(broken)?;
-    stream.set_write_timeout(Some(LIMIT)).map_err(broken)?;
     // Of this version, which knows no pieces: lines come as they are.
     let request = format!("GET {ROOT}/events HTTP/1.0\r\nHost: causeway\r\n\r\n");
     stream.write_all(request.as_bytes()).map_err(broken)?;
@@ -194,6 +323,9 @@ pub fn events(socket: &Path) -> Result<Events, EventsFault> {
             .take(MAX_LINE)
             .read_line(&mut head)
             .map_err(broken)?;
+        if head.is_empty() {
+            return Err(ClientFault::Closed.into());
+        }
         if length == 0 || head.len() as u64 > MAX_LINE {
             return Err(ClientFault::Broken("not HTTP".to_owned()).into());
         }
@@ -222,6 +354,7 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixListener;
 
     #[test]
     fn an_answer_is_read_and_noise_is_not() {
@@ -233,14 +366,22 @@ mod tests {
 
     #[test]
     fn who_may_not_open_the_socket_is_told_who_may() {
-        let directory = tempfile::tempdir().unwrap();
-        let socket = directory.path().join("api.sock");
-        let fault = ClientFault::of(io::ErrorKind::PermissionDenied.into(), &socket);
-        let group = group_of(directory.path()).unwrap();
+        let group = Some("causeway-admin".to_owned());
+        let told = ClientFault::Forbidden { group }.to_string();
+        assert!(told.contains("group causeway-admin may"), "{told}");
+        let told = ClientFault::Forbidden { group: None }.to_string();
         assert!(
-            fault.to_string().contains(&format!("group {group} may")),
-            "{fault}"
+            told.contains("root may") && !told.contains("group"),
+            "{told}"
         );
+
+        let unnamed = 4_000_000_001;
+        let own = group_that_may(0o660, unnamed, WRITES);
+        assert_eq!(own, Some(unnamed.to_string()));
+        // A member could not open this either, and to be in the group of root is no cure.
+        assert_eq!(group_that_may(0o600, unnamed, WRITES), None);
+        assert_eq!(group_that_may(0o700, unnamed, PASSES), None);
+        assert_eq!(group_that_may(0o770, 0, WRITES), None);
 
         let groups = "root:x:0:\ncauseway:x:990:\ncauseway-admin:x:991:kim,lee\n";
         assert_eq!(group_name(groups, 991).as_deref(), Some("causeway-admin"));
@@ -248,9 +389,44 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_socket_says_that_no_daemon_answers() {
+    fn without_a_daemon_the_cause_is_told() {
         let directory = tempfile::tempdir().unwrap();
-        let fault = ask(&directory.path().join("none.sock"), "GET", "/status").unwrap_err();
-        assert!(fault.to_string().starts_with("no daemon answers"));
+        let told = |path: &Path| {
+            let fault = ask(path, "GET", "/status").unwrap_err().to_string();
+            assert!(fault.starts_with("no daemon answers"), "{fault}");
+            fault
+        };
+        let socket = directory.path().join("api.sock");
+        assert!(told(&socket).contains("no socket is there; the daemon does not run"));
+        drop(UnixListener::bind(&socket).unwrap());
+        assert!(told(&socket).contains("a daemon that is dead has left there"));
+        assert!(told(directory.path()).contains("this is a directory"));
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        assert!(told(&file).contains("this is a file"));
+    }
+
+    #[test]
+    fn a_daemon_that_says_nothing_hangs_and_one_that_hangs_up_starts_or_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("api.sock");
+        let daemon = UnixListener::bind(&socket).unwrap();
+        let limit = Duration::from_millis(50);
+        let asked = |method| {
+            let fault = send_within(limit, &socket, (method, "/drain"), &[], "");
+            fault.unwrap_err().to_string()
+        };
+        let told = asked("POST");
+        assert!(
+            told.contains("has not answered for 0 s: it hangs"),
+            "{told}"
+        );
+        assert!(told.contains("may be done yet (causeway status"), "{told}");
+        assert!(!asked("GET").contains("may be done yet"));
+
+        let all = std::thread::spawn(move || daemon.incoming().take(3).for_each(drop));
+        let fault = ask(&socket, "POST", "/drain").unwrap_err().to_string();
+        assert!(fault.contains("it is starting or ending"), "{fault}");
+        all.join().unwrap();
     }
 }

@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod graph;
 pub mod https;
 pub mod jwt;
+mod misspelt;
 pub mod ng;
 pub mod notices;
 pub mod onboarding;

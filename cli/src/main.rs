@@ -560,7 +560,9 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             Ok(exit::OK)
         }
         Command::Man { folder } => {
-            clap_mangen::generate_to(Cli::command(), folder)?;
+            let made = std::fs::create_dir_all(&folder);
+            let made = made.and_then(|()| clap_mangen::generate_to(Cli::command(), &folder));
+            made.map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", folder.display())))?;
             Ok(exit::OK)
         }
     }
@@ -655,13 +657,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_mistyped_is_refused_in_words_of_ours_and_times_are_written_alike() {
+        let read = |words: &str| Cli::try_parse_from(words.split(' ')).map(|_| ());
+        let why = |words: &str| read(words).unwrap_err().to_string();
+        assert!(why("causeway rollback abc").contains("causeway config history lists them"));
+        assert!(why("causeway diff 3 x").contains("causeway config history lists them"));
+        let ng = "causeway media --ng 127.0.0.1 --address 192.0.2.1";
+        assert!(why(ng).contains("such as 127.0.0.1:2223"));
+        assert!(why("causeway call list --longer x").contains("such as 5m"));
+        for words in [
+            "call list --longer 1h",
+            "call list --longer 90",
+            "config show --redacted",
+        ] {
+            assert!(read(&format!("causeway {words}")).is_ok(), "{words}");
+        }
+    }
+
+    #[test]
     fn every_command_that_shows_has_a_manual_page_with_what_its_help_says() {
         let folder = tempfile::tempdir().unwrap();
-        let command = Command::Man {
-            folder: folder.path().to_owned(),
+        // It is made if it is missing.
+        let pages = folder.path().join("man/man1");
+        let man = |folder: &std::path::Path| {
+            let folder = folder.to_owned();
+            perform(Command::Man { folder }, &mut io::sink())
         };
-        assert_eq!(perform(command, &mut io::sink()).unwrap(), exit::OK);
-        let page = |name: &str| std::fs::read_to_string(folder.path().join(name));
+        assert_eq!(man(&pages).unwrap(), exit::OK);
+        let page = |name: &str| std::fs::read_to_string(pages.join(name));
+        let no_folder = pages.join("causeway.1");
+        let why = man(&no_folder).unwrap_err().to_string();
+        assert!(why.starts_with(&no_folder.display().to_string()), "{why}");
         let whole = page("causeway.1").unwrap();
         for command in Cli::command().get_subcommands() {
             let name = command.get_name();

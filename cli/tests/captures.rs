@@ -54,7 +54,6 @@ async fn what_cannot_be_captured_is_refused_in_words() {
     for (query, why) in [
         ("rtp=some", "rtp is none, headers or full"),
         ("rtp=full&calls=51", "from 1 to 50"),
-        ("trunk=nobody", "no trunk "),
         ("calls=0", "from 1 to 1000"),
         ("seconds=86401", "from 1 to 86400"),
         ("number=", "1 to 64 octets"),
@@ -64,5 +63,12 @@ async fn what_cannot_be_captured_is_refused_in_words() {
         assert_eq!(answer.status, 400, "{query}: {}", answer.body);
         assert!(answer.body.contains(why), "{query}: {}", answer.body);
     }
+    let answer = node.ask("POST", "/capture?trunk=carier").await;
+    let why = "did you mean \\\"carrier\\\"?";
+    assert!(
+        answer.status == 404 && answer.body.contains(why),
+        "{}",
+        answer.body
+    );
     node.daemon.shutdown().await;
 }

@@ -686,6 +686,7 @@ fn a_configuration_is_shown_with_the_reason_for_every_setting() {
         let command = Configuration::Show(Show {
             config: folder.path("causeway.toml"),
             effective,
+            redacted: true,
             name: name.map(str::to_owned),
             output: Output::default(),
         });

@@ -37,6 +37,11 @@ async fn a_disabled_trunk_has_no_new_calls_and_says_so_everywhere_until_it_is_en
         code == Some(5) && errors.contains("no trunk \"nowhere\""),
         "{errors}"
     );
+    let (code, _, errors) = types(&node, &["trunk", "disable", "nowhere"]).await;
+    assert!(
+        code == Some(5) && errors.contains("no trunk \"nowhere\"") && !errors.contains("--yes"),
+        "{errors}"
+    );
     let (code, told, errors) = types(&node, &["trunk", "disable", "exit", "--yes"]).await;
     assert_eq!(code, Some(0), "{errors}");
     assert!(

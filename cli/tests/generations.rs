@@ -250,10 +250,14 @@ async fn an_earlier_configuration_is_used_again_until_the_files_are_reloaded_or_
     let site = site.again().await;
     assert_eq!(site.in_use().await, of("two", 7, "rollback"));
     site.logged("config_earlier: ").await;
-    site.done("/config/rollback").await;
-    assert_eq!(site.in_use().await, of("three", 8, "rollback"));
-    site.done("/config/rollback").await;
+    // One step more leads to an older one, and not to what was left behind; there is none before the first.
+    let done = site.done("/config/rollback").await;
+    assert_eq!(site.in_use().await, of(&first.0, 8, "rollback"));
+    assert_eq!(done["same_as"]["generation"], 1);
+    assert_eq!(site.ask("POST", "/config/rollback").await.status, 404);
+    site.done("/config/history/3/rollback").await;
     assert_eq!(site.in_use().await, of("two", 9, "rollback"));
+    assert_eq!(site.get("/config/history").await[0]["same_as"], 3);
     // The operator has looked at the files since.
     site.name("four");
     let site = site.again().await;
@@ -395,8 +399,9 @@ async fn whoever_asks_beforehand_hears_what_the_reload_would_say() {
     let judged = site.done("/config/validate").await;
     assert_eq!(judged["valid"], false, "{judged}");
     let refusal = judged["refusal"].as_str().unwrap();
+    let named = format!("[api]: unix \"{api}2\", was \"{api}\"");
     assert!(
-        refusal.contains("only be changed by a restart"),
+        refusal.starts_with(&named) && refusal.contains("only be changed by a restart"),
         "{refusal}"
     );
     let dry = site.ask("POST", "/reload/dry-run").await;
@@ -449,12 +454,23 @@ async fn what_is_typed_goes_back_and_shows_what_was() {
     let told = types("config history", 0).await;
     assert!(told.contains("in use, to be confirmed"), "{told}");
     types("config confirm", 0).await;
-    types("config rollback", 0).await;
+    let told = types("config rollback", 0).await;
+    assert!(
+        told.starts_with("generation 3 is in use: the same as 1 (of "),
+        "{told}"
+    );
+    let told = types("config history", 0).await;
+    assert!(told.contains("SAME AS"), "{told}");
     let told = types("status", 0).await;
     assert!(told.contains("3: an earlier one; "), "{told}");
     let told = types("config diff", 0).await;
     assert!(told.contains("\n+id = \"two\"\n"), "{told}");
     types("config rollback 9", 5).await;
+    types("reload --force --reason ticket-4711", 0).await;
+    let audit = site.get("/audit").await;
+    let mut entries = audit["entries"].as_array().unwrap().iter();
+    let is_it = |entry: &&Value| entry["reason"] == "ticket-4711" && entry["status"] == 200;
+    assert!(entries.any(|entry| is_it(&entry)), "{audit}");
     types("reload --confirm-timeout 3w", 2).await;
     site.daemon.shutdown().await;
 }
@@ -488,9 +504,19 @@ async fn what_the_service_manager_shows_follows_the_interface() {
     site.ask("POST", "/reload").await;
     let words = site.daemon.state_in_words();
     assert!(words.contains("the new one was refused"), "{words}");
+    let told = site.get("/status").await["degraded"].to_string();
+    assert!(
+        told.contains("the last reload, 20")
+            && told.contains("Z, was refused (1 error): causeway check"),
+        "{told}"
+    );
+    let alarms = site.get("/alarms").await["alarms"].to_string();
+    assert!(alarms.contains("the last reload, "), "{alarms}");
     site.write(&good);
     site.done("/reload").await;
     assert_eq!(site.daemon.state_in_words(), "serving");
+    let told = site.get("/status").await["degraded"].to_string();
+    assert!(!told.contains("the last reload"), "{told}");
     site.done("/drain").await;
     assert_eq!(site.daemon.state_in_words(), "draining, 0 calls");
     site.done("/undrain").await;

@@ -57,15 +57,24 @@ async fn what_cannot_be_shown_is_refused_in_words() {
     for (query, why) in [
         ("level=loud", "error, warn, info, debug or trace"),
         ("level=debug", "written anyway"),
-        ("level=trace&trunk=nobody", "no trunk "),
         ("level=trace&seconds=0", "from 1 to 86400"),
         ("level=trace&number=", "1 to 64 octets"),
         ("level=trace&colour=red", "colour"),
+        (
+            "level=trace&code=sipp",
+            "did you mean \\\"sip\\\"? There are abandoned, ",
+        ),
     ] {
         let answer = node.ask("POST", &format!("/log?{query}")).await;
         assert_eq!(answer.status, 400, "{query}: {}", answer.body);
         assert!(answer.body.contains(why), "{query}: {}", answer.body);
     }
+    let answer = node.ask("POST", "/log?level=trace&trunk=nobody").await;
+    assert!(
+        answer.status == 404 && answer.body.contains("no trunk "),
+        "{}",
+        answer.body
+    );
     for number in 0..16 {
         let path = format!("/log?level=trace&number=%2B{number}");
         assert_eq!(node.ask("POST", &path).await.status, 200);

@@ -821,5 +821,5 @@ async fn number_rules_are_told_as_translation_rules_of_the_tenant() {
         text.contains("# Left out: the called rules of \"second\""),
         "{text}"
     );
-    assert_eq!(rules(Some("nobody")).0, exit::USAGE);
+    assert_eq!(rules(Some("nobody")).0, exit::REFUSED);
 }

@@ -187,6 +187,19 @@ async fn an_overview_is_printed_once_where_there_is_no_terminal() {
             "{wish:?} {list}"
         );
     }
+    // A slip of the pen finds nothing, which is no answer.
+    for (wish, wanted, why) in [
+        (["--trunk", "exitt"], 5, "did you mean \"exit\"?"),
+        (["--state", "setups"], 2, "did you mean \"setup\"?"),
+        (["--number", "030/1"], 2, "no number has"),
+    ] {
+        let words = [&["call", "list"][..], &wish].concat();
+        let (code, _, errors) = types(&node, &words).await;
+        assert!(
+            code == Some(wanted) && errors.contains(why),
+            "{wish:?} {errors}"
+        );
+    }
     let alarms = told["alarms"].as_array().unwrap();
     let alarm = alarms.first().and_then(Value::as_str).unwrap();
     assert!(alarm.starts_with("draining: no new calls"), "{alarm}");
@@ -557,7 +570,29 @@ async fn a_simulated_call_goes_through_the_daemon_and_is_heard_at_both_ends() {
         code == Some(1) && told.contains("NOT well: ") && told.contains("503"),
         "{told}"
     );
+    assert!(
+        told.contains("this node drains: \"causeway undrain\""),
+        "{told}"
+    );
+    let config = node.directory.path().join("causeway.toml");
     node.daemon.shutdown().await;
+    let _ = std::fs::remove_file(node.directory.path().join("run/api.sock"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_causeway"));
+    let typed = [
+        "sim",
+        "call",
+        "--from-trunk",
+        "carrier",
+        "--to",
+        "+15550100",
+        "--config",
+    ];
+    let done = command.args(typed).arg(&config).output().unwrap();
+    let errors = String::from_utf8(done.stderr).unwrap();
+    assert!(
+        done.status.code() == Some(4) && errors.contains("no daemon answers"),
+        "{errors}"
+    );
 }
 
 /// The number of observations of a histogram at a trunk.

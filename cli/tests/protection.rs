@@ -405,7 +405,15 @@ async fn a_token_that_is_revoked_is_nobodys_from_then_on_and_a_new_one_is_good()
         Some("token-admin"),
         "",
     );
-    assert_eq!(unknown.await.status, 404);
+    let unknown = unknown.await;
+    assert!(
+        unknown.status == 404
+            && unknown
+                .body
+                .contains("no [[api.user]] \\\"nobody\\\"; there are "),
+        "{}",
+        unknown.body
+    );
 
     // A reload brings the old one back for nobody, and a new one.
     let reload = async || desk.local("POST", "/reload", false).await.status;

@@ -79,7 +79,8 @@ async fn what_speaks_against_a_peer_is_forgotten_and_its_trunk_is_tested_step_by
     assert_eq!(code, Some(5), "{told}");
     assert!(
         told.contains("no connection to 127.0.0.3:9")
-            && told.contains("fix: look at the firewalls"),
+            && told.contains("nothing listens there")
+            && told.contains("fix: wrong port"),
         "{told}"
     );
     node.daemon.shutdown().await;
@@ -237,6 +238,11 @@ async fn identities_are_listed_tried_and_read_anew() {
             && told.contains("fix:"),
         "{told}"
     );
+    let (code, _, errors) = types(&node, &["tls", "test", &good, "--context", "contosso"]).await;
+    assert!(
+        code == Some(5) && errors.contains("did you mean \"contoso\"?"),
+        "{errors}"
+    );
     for (wrong, wanted) in [("sip", Some(2)), ("localhost:0", Some(2))] {
         let (code, _, errors) = types(&node, &["tls", "test", wrong]).await;
         assert_eq!(code, wanted, "{wrong}: {errors}");
@@ -254,6 +260,16 @@ async fn identities_are_listed_tried_and_read_anew() {
     renews(&folder, "contoso");
     assert_eq!(results().await, told(0, "taken", "same"));
     assert_eq!(results().await, told(0, "same", "same"));
+    // One with a name less is told by what it lacks.
+    write_leaf(&folder, "contoso", &authority.leaf(&["other.example"]));
+    private(&folder.join("contoso.key"));
+    let (code, reloaded, _) = types(&node, &["tls", "reload"]).await;
+    assert!(
+        code == Some(5) && reloaded.contains("it lacks the name sbc.contoso.example"),
+        "{reloaded}"
+    );
+    renews(&folder, "contoso");
+    assert_eq!(results().await.1, "taken");
     write(&folder, "fabrikam.pem", "no certificate");
     assert_eq!(results().await, told(5, "same", "unusable"));
     node.daemon.shutdown().await;

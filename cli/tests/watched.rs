@@ -163,6 +163,11 @@ async fn trunks_and_peers_are_listed_with_their_calls_and_addresses() {
         code == Some(5) && errors.contains("no trunk \"nobody\""),
         "{errors}"
     );
+    let (code, told, errors) = types(&node, &["trunk", "show", "exitt", "--json"]).await;
+    assert!(
+        code == Some(5) && told.is_empty() && errors.contains("did you mean \"exit\"?"),
+        "{told}{errors}"
+    );
     let (_, told, _) = types(&node, &["peers"]).await;
     assert!(told.lines().any(|line| line.starts_with("exit ")), "{told}");
     node.daemon.shutdown().await;

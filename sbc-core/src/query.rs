@@ -3,6 +3,7 @@
 use crate::locate::{Families, LocateSpec, Service};
 use crate::stir::{CredentialFault, VerifySpec};
 use crate::transport::{Hop, Protocol};
+use std::fmt;
 use std::net::SocketAddr;
 
 /// A question. Every query gets exactly one [`Outcome`].
@@ -67,4 +68,14 @@ pub enum ResolveFault {
     Timeout,
     /// The resolver failed.
     ServerFailure,
+}
+
+impl fmt::Display for ResolveFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotFound => "the name has no address",
+            Self::Timeout => "DNS did not answer in time",
+            Self::ServerFailure => "DNS failed",
+        })
+    }
 }

@@ -129,6 +129,16 @@ pub(super) fn read(octets: &[u8], draft: &mut Draft) -> Result<Vec<Table>, Refus
             ),
         }
     }
+    // Sections of settings are not closed; a table is.
+    if let Some(table) = open.as_ref().filter(|table| !table.columns.is_empty()) {
+        let name = word(&table.name);
+        draft.note(
+            table.line,
+            format!("table {name}, from this line on"),
+            &format!("the file ends within it, without a closing \"[ \\{name} ]\": it was cut off"),
+            "export the file again: rows and whole tables are missing in the result",
+        );
+    }
     tables.extend(open);
     told(settings, draft);
     Ok(tables)
@@ -173,6 +183,9 @@ fn row_of(table: &mut Table, number: usize, line: &str) -> Result<Option<()>, &'
     };
     if table.columns.is_empty() {
         return Err("a row before the FORMAT line that names its columns");
+    }
+    if right.matches('"').count() % 2 == 1 {
+        return Err("a quote is opened and not closed: the row was cut off");
     }
     let values = cells(right);
     if values.len() > table.columns.len() {
@@ -231,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_is_no_row_is_noted_and_passwords_are_not_shown() {
-        let text = b"nonsense\nEnableSyslog = 1\n[ A ]\nA 0 = 1;\nFORMAT Index = Password;\nA 1 = 1, 2;\nA 2 = \"hidden\";\n";
+        let text = b"nonsense\nEnableSyslog = 1\n[ A ]\nA 0 = 1;\nFORMAT Index = Password;\nA 1 = 1, 2;\nA 2 = \"hidden\";\n[ \\A ]\n";
         let mut draft = Draft::new("x");
         let tables = read(text, &mut draft).unwrap();
         assert_eq!(
@@ -241,5 +254,30 @@ mod tests {
         let notes = draft.finish().notes;
         let lines: Vec<usize> = notes.iter().map(|note| note.line).collect();
         assert_eq!(lines, [1, 2, 4, 6]);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_is_told_as_that() {
+        let text = b"[SYSTEM Params]\nX = 1\n[ A ]\nFORMAT Index = Name;\nA 0 = \"x\";\nA 1 = \"y";
+        let mut draft = Draft::new("x");
+        let tables = read(text, &mut draft).unwrap();
+        assert_eq!(tables[1].rows.len(), 1);
+        let notes = draft.finish().notes;
+        let told: Vec<(usize, &str)> = notes
+            .iter()
+            .map(|note| (note.line, note.why.as_str()))
+            .collect();
+        assert!(
+            told.iter()
+                .any(|(line, why)| *line == 3 && why.contains("closing \"[ \\A ]\"")),
+            "{told:?}"
+        );
+        assert!(
+            told.iter()
+                .any(|(line, why)| *line == 6 && why.contains("a quote is opened")),
+            "{told:?}"
+        );
+        // Settings, too.
+        assert_eq!(told.len(), 3, "{told:?}");
     }
 }

@@ -1,9 +1,10 @@
 //! Calls: in progress, recent, one of them with its ladder, and ending one.
 
 use super::who::{Besides, Who};
-use super::{Access, Problem, records};
+use super::{Access, Problem, records, trunks};
 use crate::daemon::Daemon;
 use crate::daemon::stop::ANSWER;
+use crate::misspelt::unknown;
 use crate::sink::capture::call::{Kept, file};
 use crate::sink::log::wall_clock;
 use crate::sink::trace::{Digits, Trace};
@@ -11,6 +12,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use sbc_core::config::Config;
 use sbc_core::display::shown;
 use sbc_core::id::CallId;
 use sbc_core::input::{Answered, Command};
@@ -24,6 +26,21 @@ use std::sync::Arc;
 /// Records listed at most.
 const RECENT: usize = 100;
 
+/// States of calls, as a summary has them.
+const STATES: [&str; 5] = ["setup", "transfer", "ending", "established", "unanswered"];
+
+/// Whether a call came from this trunk, or leads to it.
+fn touches(call: &CallSummary, trunk: &str) -> bool {
+    let own = [Some(&call.from_trunk), call.to_trunk.as_ref()];
+    own.into_iter().flatten().any(|own| own.as_str() == trunk)
+}
+
+/// Numbers have no spaces, strokes and brackets as people write them; names of users may have anything.
+fn may_be_of_number(part: &str) -> bool {
+    let is_of_number = |c: char| c.is_ascii_digit() || matches!(c, '+' | '*' | '#');
+    !part.is_empty() && (part.chars().all(is_of_number) || part.chars().any(char::is_alphabetic))
+}
+
 /// Which calls are listed.
 #[derive(Deserialize)]
 pub(super) struct CallWish {
@@ -34,14 +51,34 @@ pub(super) struct CallWish {
 }
 
 impl CallWish {
+    /// Whether there can be such calls at all: of a slip of the pen none would be found, which looks like an answer.
+    fn is_of_something(&self, config: &Config, calls: &[CallSummary]) -> Result<(), Problem> {
+        let bad = |why: String| Err(Problem::new(StatusCode::BAD_REQUEST, why));
+        if let Some(state) = &self.state
+            && !STATES.contains(&state.as_str())
+        {
+            return bad(unknown("no call is in a state", state, STATES));
+        }
+        if let Some(number) = &self.number
+            && !may_be_of_number(number)
+        {
+            return bad(format!(
+                "no number has \"{}\" in it: write digits as they are listed, such as +4930 or 0199",
+                number.chars().take(64).map(shown).collect::<String>()
+            ));
+        }
+        match &self.trunk {
+            // Calls of one that a reload has taken away go on.
+            Some(trunk) if !calls.iter().any(|call| touches(call, trunk)) => {
+                trunks::named(config, trunk).map(drop)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     fn is_for(&self, one: &CallView) -> bool {
         let call = &one.call;
-        let is_of = |trunk: &String| {
-            let mut trunks = [Some(&call.from_trunk), call.to_trunk.as_ref()]
-                .into_iter()
-                .flatten();
-            trunks.any(|own| own.as_str() == trunk)
-        };
+        let is_of = |trunk: &String| touches(call, trunk);
         let has = |digits: &String| {
             let mut numbers = [&call.calling, &call.called].into_iter();
             numbers.any(|number| number.contains(digits.as_str()))
@@ -58,7 +95,7 @@ pub(super) async fn list(
     ConnectInfo(who): ConnectInfo<Who>,
     wish: Result<Query<CallWish>, QueryRejection>,
 ) -> Result<Json<Vec<CallView>>, Problem> {
-    let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(wish) = wish.map_err(|why| Problem::query(&why))?;
     if wish.number.is_some() && !who.sees_numbers() {
         let why = "who may not see numbers cannot look for them";
         return Err(Problem::new(StatusCode::FORBIDDEN, why));
@@ -73,6 +110,7 @@ pub(super) async fn list(
         call,
     };
     let calls = access.desk.calls(&daemon, &who).await?;
+    wish.is_of_something(&daemon.loaded().config, &calls)?;
     let all = calls.iter().cloned().map(view);
     let hide = |mut one: CallView| {
         if !who.sees_numbers() {
@@ -189,7 +227,7 @@ pub(super) async fn trace(
     Path(id): Path<String>,
     wish: Wish,
 ) -> Result<String, Problem> {
-    let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(wish) = wish.map_err(|why| Problem::query(&why))?;
     let daemon = access.daemon()?;
     let (call, trace) = match messages(&access, &daemon, &who, &id).await? {
         Ok(kept) => kept,
@@ -221,7 +259,7 @@ pub(super) async fn rows(
     Path(id): Path<String>,
     wish: Result<Query<RowsWish>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(wish) = wish.map_err(|why| Problem::query(&why))?;
     let daemon = access.daemon()?;
     let kept = messages(&access, &daemon, &who, &id).await?;
     let (call, trace) = kept.map_err(|_| unknown(&daemon, &id))?;
@@ -345,7 +383,7 @@ pub(super) async fn hang_up(
     Path(id): Path<String>,
     told: Result<Query<Told>, QueryRejection>,
 ) -> Result<(Option<Extension<Besides>>, Json<Value>), Problem> {
-    let Query(Told { cause }) = told.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(Told { cause }) = told.map_err(|why| Problem::query(&why))?;
     if cause.is_some_and(|cause| !(1..=127).contains(&cause)) {
         let why =
             "cause is a number of Q.850 from 1 to 127, such as 21 for a call that is rejected";
@@ -519,4 +557,19 @@ pub(super) fn unknown(daemon: &Daemon, id: &str) -> Problem {
         StatusCode::NOT_FOUND,
         format!("no call {id}; calls are kept for {kept} after their end"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_numbers_are_written_as_numbers_are_listed() {
+        for part in ["+4930", "0199", "*21#", "anonymous", "john.doe-1"] {
+            assert!(may_be_of_number(part), "{part}");
+        }
+        for part in ["", "030 1234", "030/1234", "(030)", "0-30"] {
+            assert!(!may_be_of_number(part), "{part}");
+        }
+    }
 }

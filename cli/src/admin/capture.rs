@@ -2,7 +2,7 @@
 
 use super::log::{about, seconds};
 use super::who::{Besides, Who};
-use super::{Access, Problem};
+use super::{Access, Problem, trunks};
 use crate::sink::capture::{
     Captures, LONGEST, MOST_CALLS, MOST_CALLS_WITH_MEDIA, USUAL, USUAL_CALLS, Wish, name,
 };
@@ -36,11 +36,14 @@ pub(super) async fn start(
     ConnectInfo(who): ConnectInfo<Who>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<(Extension<Besides>, Json<Value>), Problem> {
-    let Query(wanted) = wanted.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(wanted) = wanted.map_err(|why| Problem::query(&why))?;
     let daemon = access.daemon()?;
     let bad = |why: String| Problem::new(StatusCode::BAD_REQUEST, why);
     let texts = [("number", wanted.number.as_deref())];
-    about(&daemon.loaded().config, wanted.trunk.as_deref(), &texts).map_err(bad)?;
+    about(&texts).map_err(bad)?;
+    if let Some(trunk) = &wanted.trunk {
+        trunks::known(&daemon, trunk)?;
+    }
     let lasts = seconds(wanted.seconds, USUAL, LONGEST).map_err(bad)?;
     let calls = wanted.calls.unwrap_or(USUAL_CALLS);
     if !(1..=MOST_CALLS).contains(&calls) {

@@ -148,7 +148,7 @@ pub(super) async fn audit(
     State(access): State<Access>,
     few: Result<Query<Few>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(few) = few.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(few) = few.map_err(|why| Problem::query(&why))?;
     entries(&access, few.limit.unwrap_or(100).min(1_000)).await
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn reload(
     wait: Result<Query<Wait>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Taken, Problem> {
-    let Query(wait) = wait.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(wait) = wait.map_err(|why| Problem::query(&why))?;
     let daemon = access.daemon()?;
     let meant = match wait.force {
         true => meant(&headers).forced(),
@@ -116,6 +116,7 @@ pub(super) async fn history(State(access): State<Access>) -> Result<Json<Value>,
             "files": files,
             "is_in_use": Some(one.last) == newest,
             "is_unconfirmed": one.is_unconfirmed(),
+            "same_as": daemon.generations().same_as(one.last).map(|own| own.last),
         })
     };
     Ok(Json(kept.iter().rev().map(row).collect()))
@@ -133,7 +134,7 @@ pub(super) async fn diff(
     State(access): State<Access>,
     ends: Result<Query<Ends>, QueryRejection>,
 ) -> Result<String, Problem> {
-    let Query(ends) = ends.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(ends) = ends.map_err(|why| Problem::query(&why))?;
     let daemon = access.daemon()?;
     let generations = daemon.generations();
     let of = |number: Option<u64>| {
@@ -226,6 +227,7 @@ fn told(done: Result<Reloaded, ReloadFault>) -> Result<Taken, Problem> {
         "config_generation": done.generation,
         "kept": kept.collect::<Vec<_>>(),
         "not_read_anew": done.not_read_anew,
+        "same_as": done.same_as.map(|own| json!({ "generation": own.last, "taken": own.taken })),
     });
     Ok((Extension(Besides::change(done.difference)), Json(told)))
 }

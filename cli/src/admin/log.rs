@@ -1,14 +1,13 @@
 //! What the log shows besides, for a while (OPS-080).
 
-use super::{Access, Problem};
+use super::{Access, Problem, trunks};
+use crate::misspelt::unknown;
 use crate::sink::log::look::{LONGEST, Look, USUAL, Wish};
-use crate::sink::log::{Level, Log};
+use crate::sink::log::{CODES, Level, Log, beginnings};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use sbc_core::config::Config;
-use sbc_core::id::TrunkName;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -41,11 +40,14 @@ pub(super) async fn look(
     State(access): State<Access>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(wanted) = wanted.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(wanted) = wanted.map_err(|why| Problem::query(&why))?;
     let daemon = access.daemon()?;
     let log = &daemon.sinks().log;
-    let (wish, lasts) = wish(wanted, log.level(), &daemon.loaded().config)
-        .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
+    if let Some(trunk) = &wanted.trunk {
+        trunks::known(&daemon, trunk)?;
+    }
+    let (wish, lasts) =
+        wish(wanted, log.level()).map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
     let begun = log.looks().begin(wish, lasts);
     begun.map_err(|why| Problem::new(StatusCode::CONFLICT, why.to_string()))?;
     Ok(Json(told(log)))
@@ -61,7 +63,7 @@ pub(super) async fn reset(State(access): State<Access>) -> Result<Json<Value>, P
     Ok(Json(told))
 }
 
-fn wish(wanted: Wanted, usual: Level, config: &Config) -> Result<(Wish, Duration), String> {
+fn wish(wanted: Wanted, usual: Level) -> Result<(Wish, Duration), String> {
     let level = Level::ALL.iter().find(|own| own.as_str() == wanted.level);
     let level = *level.ok_or("level is error, warn, info, debug or trace")?;
     if level <= usual {
@@ -75,7 +77,16 @@ fn wish(wanted: Wanted, usual: Level, config: &Config) -> Result<(Wish, Duration
         ("number", wanted.number.as_deref()),
         ("code", wanted.code.as_deref()),
     ];
-    about(config, wanted.trunk.as_deref(), &texts)?;
+    about(&texts)?;
+    if let Some(code) = &wanted.code
+        && !CODES.iter().any(|own| own.starts_with(code.as_str()))
+    {
+        return Err(unknown(
+            "no line has a code that begins with",
+            code,
+            beginnings(),
+        ));
+    }
     let lasts = seconds(wanted.seconds, USUAL, LONGEST)?;
     let wish = Wish {
         level,
@@ -86,17 +97,8 @@ fn wish(wanted: Wanted, usual: Level, config: &Config) -> Result<(Wish, Duration
     Ok((wish, lasts))
 }
 
-/// Whether there is the trunk that something is to be about, and texts are as long as they may be.
-pub(super) fn about(
-    config: &Config,
-    trunk: Option<&str>,
-    texts: &[(&str, Option<&str>)],
-) -> Result<(), String> {
-    if let Some(name) = trunk
-        && !config.trunks.contains_key(&TrunkName::new(name))
-    {
-        return Err(format!("there is no trunk \"{name}\""));
-    }
+/// Whether texts that something is to be about are as long as they may be.
+pub(super) fn about(texts: &[(&str, Option<&str>)]) -> Result<(), String> {
     for (key, text) in texts {
         if let Some(text) = text
             && !(1..=LONGEST_TEXT).contains(&text.len())

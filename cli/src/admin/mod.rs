@@ -56,6 +56,7 @@ use crate::sink::log::Log;
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::DefaultBodyLimit;
+use axum::extract::rejection::QueryRejection;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER,
     STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
@@ -174,6 +175,23 @@ impl Problem {
     /// A shard has too much to do.
     pub(crate) fn busy() -> Self {
         Self::later("a shard did not answer in time")
+    }
+
+    /// A query that an operation cannot read, although it knows all of its parameters.
+    fn query(why: &QueryRejection) -> Self {
+        let text = why.body_text();
+        // What is before the colon is of the library's own matter.
+        let told = text
+            .split_once(": ")
+            .map_or(text.as_str(), |(_, told)| told);
+        let lacking = told
+            .strip_prefix("missing field `")
+            .and_then(|rest| rest.strip_suffix('`'));
+        let told = match lacking {
+            Some(name) => format!("the query lacks ?{name}=..."),
+            None => format!("the query is not as it has to be: {told}"),
+        };
+        Self::new(StatusCode::BAD_REQUEST, told)
     }
 
     pub(crate) fn because(status: StatusCode, reasons: Vec<String>) -> Self {
@@ -569,6 +587,28 @@ impl Drop for Traces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::extract::Query;
+
+    #[derive(Debug, serde::Deserialize)]
+    struct Wish {
+        #[allow(dead_code, reason = "only whether it can be read counts")]
+        cause: u8,
+    }
+
+    #[test]
+    fn a_query_that_cannot_be_read_is_told_without_words_of_the_library() {
+        let told = |query: &str| {
+            let uri = format!("/x{query}").parse().unwrap();
+            let why = Query::<Wish>::try_from_uri(&uri).unwrap_err();
+            Problem::query(&why).detail
+        };
+        assert_eq!(told(""), "the query lacks ?cause=...");
+        let told = told("?cause=300");
+        assert!(
+            told.starts_with("the query is not as it has to be: ") && !told.contains("deserialize"),
+            "{told}"
+        );
+    }
 
     #[tokio::test]
     async fn a_socket_left_behind_is_replaced_and_nothing_else_is() {

@@ -18,7 +18,7 @@ pub(super) struct Wish {
 type Asked = Result<Query<Wish>, QueryRejection>;
 
 fn name(wish: Asked) -> Result<Option<String>, Problem> {
-    let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(wish) = wish.map_err(|why| Problem::query(&why))?;
     let bare = |name: String| name.trim_end_matches('.').to_ascii_lowercase();
     Ok(wish.name.map(bare))
 }

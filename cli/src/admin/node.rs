@@ -440,7 +440,7 @@ type Wish = Result<Query<Last>, QueryRejection>;
 
 /// After how long calls are to end.
 fn timeout(wish: Wish) -> Result<Option<Duration>, Problem> {
-    let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(wish) = wish.map_err(|why| Problem::query(&why))?;
     match wish.timeout {
         Some(seconds) if !LAST.contains(&seconds) => {
             let why = "timeout is a number of seconds from 1 to 86400";
@@ -485,7 +485,7 @@ pub(super) async fn restart(
     let Query(Anew {
         timeout: seconds,
         now,
-    }) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    }) = wish.map_err(|why| Problem::query(&why))?;
     let (daemon, time) = (
         access.daemon()?,
         timeout(Ok(Query(Last { timeout: seconds })))?,

@@ -23,7 +23,7 @@ pub(super) async fn presence(
     State(access): State<Access>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(asked) = asked.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(asked) = asked.map_err(|why| Problem::query(&why))?;
     let daemon = access.daemon()?;
     let loaded = daemon.loaded();
     let watch = daemon.presence();

@@ -93,9 +93,18 @@ impl Asked {
             session_id.iter().map(|part| in_json(part)).collect(),
         ];
         near.retain(|any| !any.is_empty());
+        let since = time("since", wish.since.as_ref(), Duration::ZERO)?;
+        let until = time("until", wish.until.as_ref(), DAY)?;
+        if let (Some(since), Some(until)) = (since, until)
+            && since >= until
+        {
+            return Err(bad(
+                "since is not before until: no call can be between".to_owned()
+            ));
+        }
         Ok(Self {
-            since: time("since", wish.since.as_ref(), Duration::ZERO)?,
-            until: time("until", wish.until.as_ref(), DAY)?,
+            since,
+            until,
             number: wish.number,
             trunk: wish.trunk,
             call,
@@ -200,12 +209,13 @@ async fn found(access: &Access, daemon: &Daemon, asked: Asked) -> Result<Option<
     let Some(spool) = daemon.loaded().shell.cdr.clone() else {
         return Ok(None);
     };
+    let place = spool.directory.clone();
     let found = access
         .desk
         .work(move || find(Path::new(&spool.directory), &asked, MOST_READ))
         .await?;
     found.map(Some).map_err(|why| {
-        let why = format!("the spool cannot be read: {why}");
+        let why = format!("the spool in {place} cannot be read: {why}");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why)
     })
 }
@@ -341,6 +351,25 @@ mod tests {
     fn calls(found: &Found) -> Vec<i64> {
         let call = |record: &Value| record["n"].as_i64().unwrap();
         found.records.iter().map(call).collect()
+    }
+
+    #[test]
+    fn a_time_that_ends_before_it_begins_is_refused() {
+        let of = |since: &str, until: &str| {
+            Asked::of(Wish {
+                since: Some(since.to_owned()),
+                until: Some(until.to_owned()),
+                ..Wish::default()
+            })
+        };
+        assert!(of("2026-08-01", "2026-08-01").is_ok());
+        for (since, until) in [
+            ("2026-08-02", "2026-08-01"),
+            ("2026-08-01T10:00:00Z", "2026-08-01T09:00:00Z"),
+        ] {
+            let why = of(since, until).err().map(|problem| problem.status);
+            assert_eq!(why, Some(StatusCode::BAD_REQUEST), "{since} {until}");
+        }
     }
 
     #[test]

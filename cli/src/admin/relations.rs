@@ -21,7 +21,7 @@ const STEP: Shape = Object(&[
 const REGISTERED: Shape = Object(&[("trunk", Text), ("state", Text)]);
 
 const REGISTERS_NOT: (u16, &str) = (409, "the trunk registers with nobody");
-const UNKNOWN_TRUNK: (u16, &str) = (404, "the configuration in use has no such trunk");
+pub(super) const UNKNOWN_TRUNK: (u16, &str) = (404, "the configuration in use has no such trunk");
 
 /// All of them, in the order of the document.
 pub(super) const RELATIONS: &[Operation] = &[
@@ -48,7 +48,7 @@ pub(super) const RELATIONS: &[Operation] = &[
             ("bindings", List(&Any)),
             ("allowed", List(&ALLOWED)),
         ]))),
-        refusals: &[],
+        refusals: &[UNKNOWN_TRUNK],
         handler: || get(trunks::list),
     },
     Operation {

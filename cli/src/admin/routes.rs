@@ -4,7 +4,7 @@
 mod calls;
 pub(super) mod protection;
 
-use super::relations::RELATIONS;
+use super::relations::{RELATIONS, UNKNOWN_TRUNK};
 use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
 use super::shapes::{CAPTURED, DRAINED, JUDGED, RELOADED, SHOWN};
 use super::who::{Right, guard};
@@ -355,6 +355,7 @@ const OPERATIONS: &[Operation] = &[
             ("files", List(&Text)),
             ("is_in_use", Flag),
             ("is_unconfirmed", Flag),
+            ("same_as", Maybe(&Integer)),
         ]))),
         refusals: &[],
         handler: || get(generations::history),
@@ -386,8 +387,8 @@ const OPERATIONS: &[Operation] = &[
         method: Method::Post,
         path: "/config/rollback",
         right: Right::Configure,
-        summary: "Takes the configuration into use again that was before the one in use; the files on disk stay as they \
-                  are",
+        summary: "Takes the configuration into use again that was before the one in use, each time an older one; the files on \
+                  disk stay as they are",
         query: &[],
         body: None,
         answer: Answer::Json(RELOADED),
@@ -620,7 +621,11 @@ const OPERATIONS: &[Operation] = &[
         body: None,
         answer: Answer::Json(SHOWN),
         refusals: &[
-            (400, "no such level or trunk, or a value out of its range"),
+            (
+                400,
+                "no such level, a code of no line, or a value out of its range",
+            ),
+            UNKNOWN_TRUNK,
             (409, "sixteen are shown already"),
         ],
         handler: || post(log::look),
@@ -678,7 +683,8 @@ const OPERATIONS: &[Operation] = &[
         body: None,
         answer: Answer::Json(CAPTURED),
         refusals: &[
-            (400, "no such trunk, or a value out of its range"),
+            (400, "a value out of its range"),
+            UNKNOWN_TRUNK,
             (409, "a capture goes on already"),
         ],
         handler: || post(capture::start),

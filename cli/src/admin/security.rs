@@ -2,7 +2,7 @@
 
 use super::log::seconds;
 use super::who::{Besides, Who};
-use super::{Access, Problem};
+use super::{Access, Problem, trunks};
 use crate::daemon::Daemon;
 use crate::daemon::net::Stranger;
 use crate::daemon::protection::{Entry, Full, LONGEST, MOST, USUAL};
@@ -229,7 +229,7 @@ pub(super) async fn disallow(State(access): State<Access>, wish: Asked<Disallow>
 }
 
 fn asked<T>(wish: Asked<T>) -> Result<T, Problem> {
-    let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(wish) = wish.map_err(|why| Problem::query(&why))?;
     Ok(wish)
 }
 
@@ -248,9 +248,7 @@ fn network(text: &str) -> Result<IpNet, Problem> {
 }
 
 fn trunk<'c>(config: &'c Config, name: &str) -> Result<&'c Arc<Trunk>, Problem> {
-    let found = config.trunks.get(&TrunkName::new(name));
-    let trunk =
-        found.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no such trunk"))?;
+    let trunk = trunks::named(config, name)?;
     let why = match (&trunk.carrier, trunk.is_out_of_service) {
         (Some(carrier), _) => {
             format!("trunk \"{name}\" is derived from \"{carrier}\": name that one")

@@ -56,6 +56,10 @@ pub(super) const RELOADED: Shape = Object(&[
         List(&Object(&[("context", Text), ("because", Text)])),
     ),
     ("not_read_anew", List(&Text)),
+    (
+        "same_as",
+        Maybe(&Object(&[("generation", Integer), ("taken", Text)])),
+    ),
     ("confirm_within", Maybe(&Integer)),
 ]);
 

@@ -343,7 +343,7 @@ fn ours(last: Option<&Exchange>, now: UnixTime, fqdn: &str) -> String {
             "the connection stands and Teams says nothing: the domain of {fqdn} may not be activated \
              yet, which takes up to a day after its first licensed user"
         ),
-        None => "no connection: see the result".to_owned(),
+        None => "no connection, or no address in DNS: see the result".to_owned(),
     };
     format!("{what}{demoted}")
 }
@@ -400,7 +400,10 @@ mod tests {
             "{silent}"
         );
         let closed = said(&exchange(None, "connection refused", Some(500)), 1_010);
-        assert_eq!(closed, "no connection: see the result; Teams calls us last");
+        assert_eq!(
+            closed,
+            "no connection, or no address in DNS: see the result; Teams calls us last"
+        );
         assert!(ours(None, at(0), "").contains("within seconds"));
     }
 

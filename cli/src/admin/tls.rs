@@ -6,6 +6,7 @@ use super::{Access, Problem};
 use crate::daemon::Daemon;
 use crate::daemon::reach;
 use crate::daemon::renewed::Reading;
+use crate::misspelt::unknown;
 use crate::sink::log::wall_clock;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -71,7 +72,7 @@ pub(super) async fn test(
     State(access): State<Access>,
     wish: Result<Query<Wish>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(wish) = wish.map_err(|why| Problem::query(&why))?;
     let refused = |status, why: &str| Err(Problem::new(status, why));
     let Some((host, port)) = wish.host.as_deref().and_then(place) else {
         let why = "host is a whole name or an address, with or without a port behind a colon";
@@ -84,11 +85,15 @@ pub(super) async fn test(
         None => identities.iter().next(),
     };
     let Some(context) = context.cloned() else {
-        let why = match wish.context {
-            Some(_) => "there is no such [[tls]], or it has no certificate yet",
-            None => "there is no [[tls]] to shake hands with",
+        let why = match &wish.context {
+            Some(name) => unknown(
+                "there is no [[tls]] with a certificate and the name",
+                name,
+                identities.iter().map(|context| context.name().as_str()),
+            ),
+            None => "there is no [[tls]] to shake hands with".to_owned(),
         };
-        return refused(StatusCode::NOT_FOUND, why);
+        return refused(StatusCode::NOT_FOUND, &why);
     };
     let name = context.name().clone();
     let (own, shown) = (Arc::clone(&daemon), host.clone());

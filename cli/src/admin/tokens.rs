@@ -2,6 +2,7 @@
 
 use super::who::Besides;
 use super::{Access, Problem};
+use crate::misspelt::unknown;
 use crate::sink::log::wall_clock;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -39,10 +40,9 @@ pub(super) async fn revoke(
     let loaded = daemon.loaded();
     let user = loaded.shell.api_users.iter().find(|user| user.name == name);
     let user = user.ok_or_else(|| {
-        Problem::new(
-            StatusCode::NOT_FOUND,
-            "the configuration in use has no such user",
-        )
+        let all = loaded.shell.api_users.iter().map(|user| user.name.as_str());
+        let detail = unknown("the configuration in use has no [[api.user]]", &name, all);
+        Problem::new(StatusCode::NOT_FOUND, detail)
     })?;
     let is_kept = daemon.revoke(&user.name, &user.token).await;
     let told = json!({ "name": user.name, "revoked": true, "kept": is_kept });

@@ -34,7 +34,7 @@ pub(super) async fn transfer(
     Path(id): Path<String>,
     wish: Result<Query<Wish>, QueryRejection>,
 ) -> Result<(Extension<Besides>, Json<Value>), Problem> {
-    let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(wish) = wish.map_err(|why| Problem::query(&why))?;
     let refused = |why: &str| Problem::new(StatusCode::BAD_REQUEST, why);
     let stays = match wish.stays.as_deref() {
         None | Some("caller") => Stays::Caller,

@@ -7,13 +7,13 @@ use super::{Access, Problem};
 use crate::daemon::Daemon;
 use crate::daemon::closed::Kept;
 use crate::daemon::reach::{self, Step};
+use crate::misspelt::unknown;
 use crate::onboarding::Outcome;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use sbc_core::config::{Preset, Trunk};
-use sbc_core::display::shown;
+use sbc_core::config::{Config, Preset, Trunk};
 use sbc_core::id::TrunkName;
 use sbc_core::record::CallSummary;
 use sbc_core::trunk::Closing;
@@ -35,6 +35,9 @@ pub(super) async fn list(
     wish: Result<Query<Wish>, QueryRejection>,
 ) -> Result<Json<Vec<Value>>, Problem> {
     let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    if let Some(name) = &wish.trunk {
+        known(&access.daemon()?, name)?;
+    }
     let mut rows = rows(&access, &who).await?;
     if let Some(name) = wish.trunk {
         rows.retain(|row| row["trunk"] == name.as_str());
@@ -175,11 +178,15 @@ async fn close(
 
 /// A trunk of the configuration in use.
 pub(super) fn known(daemon: &Daemon, name: &str) -> Result<Arc<Trunk>, Problem> {
-    let loaded = daemon.loaded();
-    let trunk = loaded.config.trunks.get(&TrunkName::new(name)).cloned();
+    named(&daemon.loaded().config, name).cloned()
+}
+
+/// A trunk of this configuration.
+pub(super) fn named<'c>(config: &'c Config, name: &str) -> Result<&'c Arc<Trunk>, Problem> {
+    let trunk = config.trunks.get(&TrunkName::new(name));
     trunk.ok_or_else(|| {
-        let shown: String = name.chars().take(64).map(shown).collect();
-        let detail = format!("the configuration in use has no trunk \"{shown}\"");
+        let all = config.trunks.keys().map(TrunkName::as_str);
+        let detail = unknown("the configuration in use has no trunk", name, all);
         Problem::new(StatusCode::NOT_FOUND, detail)
     })
 }

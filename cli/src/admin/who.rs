@@ -1,20 +1,22 @@
 //! Who asks, what they may do, and the entry in the audit log for what they have done (SEC-150, SEC-151, SEC-154).
 
 use super::routes::{Method, Operation};
+use super::shape::Shape;
 use super::sign_in::Person;
 use super::{Access, MOST_SENT, Problem};
 use crate::sink::audit::Deed;
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use sbc_core::config::{ApiClient, ApiRole, ApiUser, TokenHash};
+use sbc_core::display::shown;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -299,6 +301,12 @@ pub(super) async fn guard(
         }
         return Problem::new(StatusCode::FORBIDDEN, why).into_response();
     }
+    // Of another method the router says that there is none.
+    if request.method().as_str() == method.as_str()
+        && let Err(why) = is_known(operation, &request)
+    {
+        return Problem::new(StatusCode::BAD_REQUEST, why).into_response();
+    }
     if method == Method::Get && !operation.is_noted() {
         return next.run(request).await;
     }
@@ -308,7 +316,7 @@ pub(super) async fn guard(
     }
     let (head, body) = request.into_parts();
     if method == Method::Ask {
-        return match whole(head, body).await {
+        return match whole(operation, head, body).await {
             Ok(request) => next.run(request).await,
             Err(problem) => problem.into_response(),
         };
@@ -327,7 +335,7 @@ pub(super) async fn guard(
     }
     // On its own: who hangs up ends the wait, and neither the deed nor its entry.
     let done = tokio::spawn(async move {
-        let response = match whole(head, body).await {
+        let response = match whole(operation, head, body).await {
             Ok(request) => next.run(request).await,
             Err(problem) => problem.into_response(),
         };
@@ -377,7 +385,7 @@ fn reason(headers: &HeaderMap) -> Result<Option<String>, String> {
     };
     let refused = || {
         format!(
-            "Causeway-Reason is percent-encoded text of {LONGEST_REASON} octets at most, on one line"
+            "--reason takes {LONGEST_REASON} octets on one line (header Causeway-Reason: percent-encoded UTF-8)"
         )
     };
     let octets = unescaped(told.as_bytes()).ok_or_else(refused)?;
@@ -405,13 +413,74 @@ fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     Some(octets)
 }
 
-/// A request with all of its body, which is neither long nor slow (SEC-153).
-async fn whole(head: Parts, mut body: Body) -> Result<Request, Problem> {
+/// Whether an operation knows all that it is asked with. What is out of its range it says itself.
+fn is_known(operation: &Operation, request: &Request) -> Result<(), String> {
+    // Of a reading, nobody looks at the body.
+    let is_sent = request.body().size_hint().lower() > 0;
+    if operation.method == Method::Get && is_sent {
+        return Err(no_body(operation));
+    }
+    knows(operation, request.uri())
+}
+
+/// Whether an operation knows what stands in the query.
+fn knows(operation: &Operation, uri: &Uri) -> Result<(), String> {
+    let told = Query::<Vec<(String, String)>>::try_from_uri(uri);
+    let Query(told) = told.map_err(|_| "the query cannot be read".to_owned())?;
+    for (at, (name, value)) in told.iter().enumerate() {
+        let known = operation.query.iter().find(|(own, ..)| own == name);
+        let Some((name, _, shape)) = known else {
+            let name: String = name.chars().take(64).map(shown).collect();
+            let known: Vec<&str> = operation.query.iter().map(|(own, ..)| *own).collect();
+            let known = match known.as_slice() {
+                [] => "this operation knows none".to_owned(),
+                all => format!("this operation knows {}", all.join(", ")),
+            };
+            return Err(format!("there is no parameter \"{name}\": {known}"));
+        };
+        if told.iter().take(at).any(|(own, _)| own == name) {
+            return Err(format!("the parameter {name} is there twice"));
+        }
+        match shape {
+            Shape::Integer if value.parse::<u64>().is_err() => {
+                return Err(format!("the parameter {name} is a whole number"));
+            }
+            Shape::Flag if value.parse::<bool>().is_err() => {
+                return Err(format!("the parameter {name} is true or false"));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What is said to whoever sends a body to an operation that reads none.
+fn no_body(operation: &Operation) -> String {
+    match operation.query.first() {
+        Some((name, _, shape)) => {
+            let value = match shape {
+                Shape::Integer => "300",
+                Shape::Flag => "true",
+                _ => "...",
+            };
+            format!(
+                "this operation takes no body: parameters belong in the query, such as ?{name}={value}"
+            )
+        }
+        None => "this operation takes no body, and no parameters".to_owned(),
+    }
+}
+
+/// A request with all of its body, which is neither long nor slow (SEC-153), and only there where it is read.
+async fn whole(operation: &Operation, head: Parts, mut body: Body) -> Result<Request, Problem> {
     let read = Limited::new(&mut body, MOST_SENT).collect();
     let problem = |status, why: &str| Err(Problem::new(status, why));
     match timeout(BODY, read).await {
         Ok(Ok(body)) => {
             let body = body.to_bytes();
+            if operation.body.is_none() && !body.is_empty() {
+                return problem(StatusCode::BAD_REQUEST, &no_body(operation));
+            }
             match is_nested_deeper(&body, MOST_NESTED) {
                 true => problem(
                     StatusCode::BAD_REQUEST,
@@ -510,6 +579,43 @@ mod tests {
         for bad in ["%", "%4", "%zz", "%FF", "a%0Ab", "%00", long.as_str()] {
             assert!(told(bad).is_err(), "{bad}");
         }
+        let why = told(&long).unwrap_err();
+        assert!(why.starts_with("--reason takes 200 octets on one line"));
+    }
+
+    #[test]
+    fn what_an_operation_does_not_know_is_refused_in_words() {
+        let of = |path: &str, method: Method| {
+            let mut all = super::super::routes::all();
+            all.find(|one| one.path == path && one.method == method)
+                .unwrap()
+        };
+        let reload = of("/reload", Method::Post);
+        let told = |query: &str| knows(reload, &format!("/reload{query}").parse().unwrap());
+        for fine in [
+            "",
+            "?",
+            "?confirm_within=300&force=true",
+            "?spare_calls=false",
+        ] {
+            assert_eq!(told(fine), Ok(()), "{fine}");
+        }
+        for (wrong, why) in [
+            ("?confirm_within=5m", "confirm_within is a whole number"),
+            ("?force=yes", "force is true or false"),
+            ("?force=true&force=true", "force is there twice"),
+            (
+                "?confirm_timeout=5",
+                "there is no parameter \"confirm_timeout\": this operation knows confirm_within, force, spare_calls",
+            ),
+        ] {
+            let told = told(wrong).unwrap_err();
+            assert!(told.contains(why), "{told}");
+        }
+        let status = of("/status", Method::Get);
+        let told = knows(status, &"/status?x=1".parse().unwrap()).unwrap_err();
+        assert!(told.ends_with("this operation knows none"), "{told}");
+        assert!(no_body(reload).ends_with("?confirm_within=300"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use sbc_core::sdp::base64_decode;
 use serde_json::Value;
 use std::fs::OpenOptions;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -111,8 +111,42 @@ pub(super) fn write(file: &Path, octets: &[u8], out: &mut dyn Write) -> io::Resu
         .create_new(true)
         .mode(0o600)
         .open(file);
-    let written = made.and_then(|mut made| made.write_all(octets));
-    written.map_err(|why| io::Error::new(why.kind(), format!("{}: {why}", file.display())))?;
-    writeln!(out, "{}: {} octets", file.display(), octets.len())?;
+    let path = file.display();
+    let mut made = match made {
+        Ok(made) => made,
+        Err(why) if why.kind() == ErrorKind::AlreadyExists => {
+            eprintln!("causeway: {path} exists and was left as it is: name a new file");
+            return Ok(exit::REFUSED);
+        }
+        Err(why) if why.kind() == ErrorKind::NotFound => {
+            eprintln!("causeway: there is no directory for {path}");
+            return Ok(exit::USAGE);
+        }
+        Err(why) if why.kind() == ErrorKind::PermissionDenied => {
+            eprintln!("causeway: this user may not write {path}");
+            return Ok(exit::REFUSED);
+        }
+        Err(why) => return Err(io::Error::new(why.kind(), format!("{path}: {why}"))),
+    };
+    let written = made.write_all(octets);
+    written.map_err(|why| io::Error::new(why.kind(), format!("{path}: {why}")))?;
+    writeln!(out, "{path}: {} octets", octets.len())?;
     Ok(exit::OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_exists_is_left_as_it_is_and_one_without_a_directory_is_a_wrong_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.tar");
+        let write = |file: &Path| write(file, b"x", &mut io::sink()).unwrap();
+        assert_eq!(write(&file), exit::OK);
+        std::fs::write(&file, "kept").unwrap();
+        assert_eq!(write(&file), exit::REFUSED);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
+        assert_eq!(write(&folder.path().join("none/a.tar")), exit::USAGE);
+    }
 }

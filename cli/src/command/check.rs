@@ -1,10 +1,12 @@
 //! `causeway check`: everything that is wrong with a configuration, with line and remedy.
 
 use super::form::Output;
+use super::node::plain;
 use super::online;
 use crate::command::exit;
 use crate::config::{Service, User, load, load_with, read_sources};
 use sbc_core::config::{Code, FileFault, Finding, Findings, Loaded, Source};
+use serde_json::Value;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -23,7 +25,7 @@ pub struct Check {
 }
 
 /// Checks with the same code that start and reload use (OPS-112), for the user of the service where root asks. Returns 0 for a configuration
-/// that would be accepted, 3 for one that would be refused, 2 when there is no such file or it is a directory.
+/// that would be accepted, 3 for one that would be refused, 2 when there is no such file or it is a directory, 5 when this user may not read it.
 pub fn run(arguments: &Check, out: &mut dyn Write) -> io::Result<u8> {
     let user = User::of_service();
     let sources = match read_sources(&arguments.config) {
@@ -78,6 +80,24 @@ fn closed(sources: &[Source], user: Option<&User>) -> Vec<Finding> {
     each.collect()
 }
 
+/// A warning that a daemon has told, as it is printed here.
+pub(super) fn warned(finding: &Value) -> String {
+    let place = &finding["place"];
+    let (mut told, mut line) = (String::new(), String::new());
+    if place.is_object() {
+        let of = |name: &str| plain(&place[name]);
+        told = format!("{}:{}:{}: ", of("file"), of("line"), of("column"));
+        let text = place["text"].as_str().unwrap_or_default().trim();
+        line = format!("\n  | {}", plain(&text.replace('\t', " ").into()));
+    }
+    let (code, cause) = (plain(&finding["code"]), plain(&finding["cause"]));
+    told.push_str(&format!("warning[{code}]: {cause}{line}"));
+    if !finding["help"].is_null() {
+        told.push_str(&format!("\n  help: {}", plain(&finding["help"])));
+    }
+    told
+}
+
 fn report(
     loaded: Option<&Loaded>,
     findings: &Findings,
@@ -107,4 +127,20 @@ fn report(
         )?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_warning_of_a_daemon_is_printed_with_its_place_and_what_to_do() {
+        let place =
+            json!({ "file": "a.toml", "line": 3, "column": 2, "length": 1, "text": "\tx = 1" });
+        let told = warned(&json!({ "code": "W0102", "cause": "x", "place": place, "help": "y" }));
+        assert_eq!(told, "a.toml:3:2: warning[W0102]: x\n  | x = 1\n  help: y");
+        let bare = json!({ "code": "W0102", "cause": "x", "place": null, "help": null });
+        assert_eq!(warned(&bare), "warning[W0102]: x");
+    }
 }

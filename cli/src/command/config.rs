@@ -26,8 +26,8 @@ pub enum Configuration {
     /// Print what the files on disk would change of what is in use; or what has changed since a generation, or between
     /// two, as a unified diff without secrets
     Diff(Between),
-    /// Take an earlier configuration into use again. The files on disk stay as they are: until they are changed or
-    /// reloaded, a restart uses the same one
+    /// Take an earlier configuration into use again, typed once more a still older one. The files on disk stay as they
+    /// are: until they are changed or reloaded, a restart uses the same one
     Rollback(Back),
     /// Print the SQL that makes the table which call records go to ([cdr.ship] with a URL of PostgreSQL)
     Table {
@@ -47,8 +47,10 @@ pub enum Configuration {
 #[derive(clap::Args, Clone, Debug)]
 pub struct Between {
     /// Since this generation
+    #[arg(value_parser = of_history)]
     pub from: Option<u64>,
     /// Until this one, instead of the one in use
+    #[arg(value_parser = of_history)]
     pub to: Option<u64>,
     /// The daemon
     #[command(flatten)]
@@ -59,6 +61,7 @@ pub struct Between {
 #[derive(clap::Args, Clone, Debug)]
 pub struct Back {
     /// Its number; the one before that in use if it is not given
+    #[arg(value_parser = of_history)]
     pub generation: Option<u64>,
     /// Do not ask
     #[arg(long)]
@@ -66,6 +69,12 @@ pub struct Back {
     /// The daemon
     #[command(flatten)]
     pub connection: Connection,
+}
+
+fn of_history(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| {
+        "write the number of a generation, such as 7: causeway config history lists them".to_owned()
+    })
 }
 
 /// Arguments of `causeway config show`.
@@ -77,6 +86,9 @@ pub struct Show {
     /// Every setting with where it comes from: a line of a file, a carrier trunk, a preset
     #[arg(long)]
     pub effective: bool,
+    /// Without secrets: that is always so, as files and results only say where each is
+    #[arg(long)]
+    pub redacted: bool,
     /// Only this trunk, tenant or other object
     #[arg(long, requires = "effective", value_name = "NAME")]
     pub name: Option<String>,
@@ -193,7 +205,8 @@ fn history(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
             return writeln!(out, "no configuration was read from files");
         }
         let rows: Vec<Value> = rows.iter().map(history_row).collect();
-        table(&rows, &["generation", "taken", "by", "files", "state"], out)
+        let columns = ["generation", "taken", "by", "files", "same_as", "state"];
+        table(&rows, &columns, out)
     })
 }
 
@@ -214,6 +227,7 @@ fn history_row(told: &Value) -> Value {
         "taken": taken.map(|taken| format!("{taken}Z")),
         "by": told["by"],
         "files": told["files"].as_array().map(Vec::len),
+        "same_as": told["same_as"],
         "state": state,
     })
 }

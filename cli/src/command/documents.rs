@@ -3,7 +3,10 @@
 
 use super::exit;
 use super::node::table;
+use crate::sink::news::Kind;
 use clap::Args;
+use sbc_core::config::{Code, nearest};
+use sbc_core::trouble::Trouble;
 use serde_json::json;
 use std::io::{self, Write};
 
@@ -37,8 +40,8 @@ pub const GUIDES: &[Document] =
 /// Which one.
 #[derive(Args, Clone, PartialEq, Eq, Debug)]
 pub struct Runbook {
-    /// Its name, or that of an alert, a cause of a call's end, an event, a line of the log or a status; without, which
-    /// there are
+    /// Its name, or that of an alert, a cause or an explanation of a call's end, a finding, an event, a line of the log
+    /// or a status; without, which there are
     pub name: Option<String>,
 }
 
@@ -91,11 +94,21 @@ pub fn runbook(wish: &Runbook, out: &mut dyn Write) -> io::Result<u8> {
         return Ok(exit::OK);
     };
     match for_name(wanted).as_slice() {
-        [] => {
-            eprintln!("causeway: there is no runbook for \"{wanted}\"");
-            eprintln!("  runbooks: {}", all(RUNBOOKS));
-            Ok(exit::USAGE)
-        }
+        [] => match meaning(wanted) {
+            Some(told) => {
+                writeln!(out, "{told}")?;
+                Ok(exit::OK)
+            }
+            None => {
+                eprintln!("causeway: there is no runbook for \"{wanted}\"");
+                match near(wanted).as_slice() {
+                    [] => {}
+                    near => eprintln!("  did you mean {}?", near.join(", ")),
+                }
+                eprintln!("  runbooks: {}", all(RUNBOOKS));
+                Ok(exit::USAGE)
+            }
+        },
         [one] => print(one, out),
         several => {
             writeln!(
@@ -133,7 +146,8 @@ pub fn guide(wish: &Guide, out: &mut dyn Write) -> io::Result<u8> {
     }
 }
 
-/// Those for a name: its own, else that of an alert or a cause, which one alone is about, else whatever is in its table.
+/// Those for a name: its own, else that of an alert or a cause, which one alone is about, else whatever is in its table,
+/// else that of the cause of an explanation.
 fn for_name(wanted: &str) -> Vec<&'static Document> {
     let has = |own: &&Document, is_asked: fn(&str) -> bool| {
         own.rows()
@@ -151,7 +165,63 @@ fn for_name(wanted: &str) -> Vec<&'static Document> {
     if !found.is_empty() {
         return found;
     }
-    RUNBOOKS.iter().filter(|own| has(own, |_| true)).collect()
+    let found: Vec<&Document> = RUNBOOKS.iter().filter(|own| has(own, |_| true)).collect();
+    let mut known = Trouble::ALL.iter();
+    match known.find(|own| own.as_str().eq_ignore_ascii_case(wanted)) {
+        // Such a call ended as it should, and so does not tell by its cause what was wrong.
+        Some(own) if found.is_empty() && own.as_str().starts_with("audio_") => {
+            for_name("one-way-audio")
+        }
+        // There is one for each cause.
+        Some(own) if found.is_empty() => for_name(own.code().as_str()),
+        Some(_) | None => found,
+    }
+}
+
+/// What a name means that no runbook is about, and where all of its kind are.
+fn meaning(wanted: &str) -> Option<String> {
+    let mut codes = Code::ALL.iter();
+    let mut events = Kind::ALL.iter();
+    let is_it = |name: &str| name.eq_ignore_ascii_case(wanted);
+    let finding = codes.find(|own| is_it(own.as_str())).map(|own| {
+        let (code, meaning) = (own.as_str(), own.meaning());
+        format!(
+            "{code} is a finding of \"causeway check\": {meaning}\n\"causeway reference findings\" has all of them"
+        )
+    });
+    finding.or_else(|| {
+        let own = events.find(|own| is_it(own.as_str()))?;
+        let (kind, meaning) = (own.as_str(), own.meaning());
+        Some(format!(
+            "{kind} is an event: {meaning}\n\"causeway reference events\" has all of them"
+        ))
+    })
+}
+
+/// Names that may be meant by one that is none.
+fn near(wanted: &str) -> Vec<&'static str> {
+    const MOST: usize = 5;
+    let own = RUNBOOKS.iter().map(|own| own.name);
+    let named = RUNBOOKS.iter().flat_map(Document::rows);
+    // A status is near to every other.
+    let named = named.flat_map(|(_, names)| names).filter(is_word);
+    let told = Trouble::ALL.iter().map(|own| own.as_str());
+    let told = told.chain(Code::ALL.iter().map(|own| own.as_str()));
+    let all: Vec<&'static str> = own.chain(named).chain(told).collect();
+    let mut near: Vec<&'static str> = nearest(wanted, all.iter().copied()).into_iter().collect();
+    let lower = wanted.to_lowercase();
+    if lower.len() > 2 {
+        let has = |name: &&&str| name.to_lowercase().contains(&lower);
+        near.extend(all.iter().filter(has));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    near.retain(|name| seen.insert(*name));
+    near.truncate(MOST);
+    near
+}
+
+fn is_word(name: &&str) -> bool {
+    !name.bytes().all(|octet| octet.is_ascii_digit())
 }
 
 fn all(of: &[Document]) -> String {
@@ -198,6 +268,39 @@ mod tests {
             "{text}"
         );
         assert_eq!(asked("SbcNothing"), (exit::USAGE, String::new()));
+    }
+
+    #[test]
+    fn every_name_that_the_product_prints_leads_somewhere() {
+        for own in Trouble::ALL {
+            assert!(!for_name(own.as_str()).is_empty(), "{own}");
+        }
+        assert!(asked("peer_forbids").1.starts_with("# Calls fail"));
+        assert!(
+            asked("audio_no_checks")
+                .1
+                .starts_with("# One side hears nothing")
+        );
+        for own in Code::ALL {
+            assert_eq!(asked(own.as_str()).0, exit::OK, "{}", own.as_str());
+        }
+        let (_, told) = asked("e0020");
+        assert!(
+            told.starts_with("E0020 is a finding of") && told.contains("reference findings"),
+            "{told}"
+        );
+        for own in Kind::ALL {
+            assert_eq!(asked(own.as_str()).0, exit::OK, "{}", own.as_str());
+        }
+    }
+
+    #[test]
+    fn near_names_are_suggested() {
+        assert_eq!(near("trunk-donw").first(), Some(&"trunk-down"));
+        assert!(near("one-way").contains(&"one-way-audio"));
+        assert!(near("peer_forbid").contains(&"peer_forbids"));
+        assert_eq!(near("cooking"), [""; 0]);
+        assert!(near("sbc").len() <= 5);
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub fn run(arguments: &Init, out: &mut dyn Write) -> io::Result<u8> {
     let is_new = !folder(&arguments.file).exists();
     if let Err(fault) = write_file(&arguments.file, starter(), arguments.force) {
         match fault.kind() {
+            ErrorKind::PermissionDenied => eprintln!(
+                "causeway: this user may not write {path}: run it as root (sudo causeway init), or name a file of                  your own"
+            ),
             _ if arguments.file.is_dir() => {
                 eprintln!("causeway: {path} is a directory: name the file to write in it");
             }

@@ -31,7 +31,7 @@ pub struct Alone {
     socket: Option<PathBuf>,
     /// Where the proxy sends its requests, over UDP and TCP, such as 127.0.0.1:2223. Whoever reaches it commands
     /// the relay: keep it on this machine or behind a firewall
-    #[arg(long, value_name = "ADDRESS:PORT", requires = "interfaces")]
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "interfaces", value_parser = place)]
     ng: Option<SocketAddr>,
     /// Where media are received: [NAME/]ADDRESS[!ADVERTISED]. Several with names serve the proxy's "direction"; an
     /// IPv4 and an IPv6 address may share a name
@@ -71,6 +71,11 @@ enum Wanted {
     Socket,
     Auto,
     Xdp,
+}
+
+fn place(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "write an address and a port, such as 127.0.0.1:2223".to_owned())
 }
 
 fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {

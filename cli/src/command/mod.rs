@@ -45,7 +45,8 @@ pub mod trunk;
 
 /// Exit codes of every command (OPS-090).
 pub mod exit {
-    use std::io::ErrorKind;
+    use std::fs::File;
+    use std::io::{self, ErrorKind};
     use std::path::Path;
 
     /// Done, or valid.
@@ -60,12 +61,40 @@ pub mod exit {
     pub const REFUSED: u8 = 5;
 
     /// Of a configuration that is refused: the file that was named must be one, else the use is
-    /// wrong. The same for the check, and for the daemon that does not start.
+    /// wrong, and one that this user may read. The same for the check, and for the daemon that does not start.
     pub fn of_refused(main: &Path) -> u8 {
         match main.metadata() {
             Ok(facts) if facts.is_dir() => USAGE,
-            Err(why) if why.kind() == ErrorKind::NotFound => USAGE,
-            Ok(_) | Err(_) => INVALID,
+            // To open a pipe would wait for somebody who writes into it.
+            Ok(facts) if facts.is_file() => {
+                File::open(main).map_or_else(|why| of(&why), |_| INVALID)
+            }
+            Ok(_) => INVALID,
+            Err(why) => of(&why),
+        }
+    }
+
+    fn of(why: &io::Error) -> u8 {
+        match why.kind() {
+            ErrorKind::NotFound => USAGE,
+            ErrorKind::PermissionDenied => REFUSED,
+            _ => INVALID,
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn whoever_may_not_read_the_configuration_is_refused() {
+            let folder = tempfile::tempdir().unwrap();
+            let main = folder.path().join("causeway.toml");
+            assert_eq!(of_refused(&main), USAGE);
+            assert_eq!(of_refused(folder.path()), USAGE);
+            std::fs::write(&main, "").unwrap();
+            assert_eq!(of_refused(&main), INVALID);
+            assert_eq!(of(&ErrorKind::PermissionDenied.into()), REFUSED);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Commands that ask a running daemon: calls, status, reload, drain.
 
 use super::capture::packets;
+use super::check;
 use super::csv::{self, Layout};
 use super::form::Output;
 use super::progress;
@@ -138,7 +139,7 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
         Calls::Recent => get(to, "/calls/recent", out, |answer, out| {
             let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
             if rows.is_empty() {
-                return writeln!(out, "no call has ended within the last 15 minutes");
+                return progress::none_recent(to, out);
             }
             let rows: Vec<Value> = rows.iter().map(recent_row).collect();
             table(&rows, &RECORD_COLUMNS, out)
@@ -178,6 +179,9 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
                 if let Some(value) = value {
                     path.push_str(&format!("&{name}={}", quoted(value)));
                 }
+            }
+            if let Some(trunk) = trunk {
+                progress::remark(to, trunk);
             }
             get(to, &path, out, |answer, out| {
                 let rows = answer["records"].as_array().map_or(&[][..], Vec::as_slice);
@@ -335,6 +339,11 @@ fn facts(fields: &Map<String, Value>) -> Vec<(&'static str, String)> {
             "draining, and started anew once no call is left; \"causeway undrain\" takes that back"
                 .to_owned()
         }
+        "draining" if text("calls") == "0" => {
+            "draining: no call is left, and it waits for last answers, or until Teams prefers other SBCs; \
+             \"causeway drain --off\" takes new calls again"
+                .to_owned()
+        }
         "draining" => "draining; \"causeway drain --off\" takes new calls again".to_owned(),
         "drained" => {
             "drained: nobody calls it any more and no call is left; stop it, or take new calls \
@@ -477,7 +486,7 @@ pub fn reload(wish: &Reload, out: &mut dyn Write) -> io::Result<u8> {
     };
     if !wish.yes {
         let sparing = format!("/reload?{query}&spare_calls=true");
-        match ask(&to.socket, "POST", &sparing) {
+        match told(to, "POST", &sparing) {
             Ok(answer) if answer.status == ENDS_CALLS => {
                 if !is_meant(&detail(&answer), Stake::Calls, false) {
                     return Ok(exit::REFUSED);
@@ -497,8 +506,7 @@ fn dry_run(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
     answered(to, "/reload/dry-run", out, |answer, out| {
         let rows = |name: &str| answer[name].as_array().cloned().unwrap_or_default();
         for warning in rows("warnings") {
-            let (code, cause) = (plain(&warning["code"]), plain(&warning["cause"]));
-            writeln!(out, "warning[{code}]: {cause}")?;
+            writeln!(out, "{}", check::warned(&warning))?;
         }
         for change in rows("changes") {
             writeln!(out, "{}", plain(&change))?;
@@ -520,7 +528,18 @@ pub(super) fn reloaded(to: &Connection, path: &str, out: &mut dyn Write) -> io::
 /// Prints what has come of it.
 fn in_use(answer: &Value, out: &mut dyn Write) -> io::Result<()> {
     let generation = plain(&answer["config_generation"]);
-    writeln!(out, "generation {generation} is in use")?;
+    let same = &answer["same_as"];
+    match same["generation"].as_u64() {
+        Some(of) => {
+            let taken = plain(&same["taken"]);
+            let taken = taken.get(..19).unwrap_or(&taken);
+            writeln!(
+                out,
+                "generation {generation} is in use: the same as {of} (of {taken}Z)"
+            )?;
+        }
+        None => writeln!(out, "generation {generation} is in use")?,
+    }
     kept(answer, out)?;
     let credentials = answer["not_read_anew"].as_array().cloned();
     if let Some(all @ [_, ..]) = credentials.as_deref() {
@@ -760,7 +779,7 @@ fn unheard(socket: &Path, fault: &ClientFault) -> u8 {
 }
 
 /// What a problem says.
-fn detail(answer: &Answer) -> String {
+pub(super) fn detail(answer: &Answer) -> String {
     let problem = serde_json::from_str::<Value>(&answer.body).ok();
     let detail = problem.and_then(|problem| problem.get("detail")?.as_str().map(str::to_owned));
     detail.unwrap_or_else(|| answer.body.clone())
@@ -792,7 +811,10 @@ pub(super) fn told_refusal(answer: &Answer) -> u8 {
 pub(super) fn code_of(fault: &ClientFault) -> u8 {
     match fault {
         ClientFault::Forbidden { .. } => exit::REFUSED,
-        ClientFault::Unreachable(_) | ClientFault::Broken(_) => exit::UNREACHABLE,
+        ClientFault::Unreachable { .. }
+        | ClientFault::Silent { .. }
+        | ClientFault::Closed
+        | ClientFault::Broken(_) => exit::UNREACHABLE,
     }
 }
 
@@ -922,6 +944,13 @@ mod tests {
     fn times_are_told_as_people_say_them() {
         let told = [0, 59, 61, 3_661, 90_000].map(duration);
         assert_eq!(told, ["0 s", "59 s", "1 min 1 s", "1 h 1 min", "1 d 1 h"]);
+    }
+
+    #[test]
+    fn a_node_that_drains_without_calls_says_what_it_waits_for() {
+        let status = |calls| serde_json::json!({ "state": "draining", "calls": calls });
+        let told = |calls| facts(status(calls).as_object().unwrap())[2].1.clone();
+        assert!(told(0).contains("waits for last answers") && !told(1).contains("waits"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! `causeway call list`: calls in progress, all or those that are looked for.
 
-use super::node::{Connection, duration, get, quoted, table};
+use super::node::{Connection, detail, duration, get, look, quoted, table, wait};
+use super::trunk::one;
+use crate::client::ask;
 use clap::Args;
 use serde_json::Value;
 use std::io::{self, Write};
@@ -17,9 +19,14 @@ pub struct Wish {
     /// Calls in this state, as the list names it
     #[arg(long, value_name = "STATE")]
     state: Option<String>,
-    /// Calls that are at least so many seconds old
-    #[arg(long, value_name = "SECONDS")]
+    /// Calls that are at least so old, such as 90s, 5m or 1h; a bare number is of seconds
+    #[arg(long, value_name = "TIME", value_parser = age)]
     longer: Option<u64>,
+}
+
+/// Seconds of a time with its unit, or without one.
+fn age(text: &str) -> Result<u64, String> {
+    text.parse().or_else(|_| wait(text))
 }
 
 /// Lists them.
@@ -65,8 +72,64 @@ pub fn list(wish: &Wish, to: &Connection, out: &mut dyn Write) -> io::Result<u8>
     })
 }
 
+/// Says that no call has ended lately, or that a daemon which was started since cannot know.
+pub(super) fn none_recent(to: &Connection, out: &mut dyn Write) -> io::Result<()> {
+    let status = look(to, "/status").and_then(|told| serde_json::from_str::<Value>(&told).ok());
+    let uptime = status.and_then(|status| status["uptime_seconds"].as_u64());
+    writeln!(out, "{}", none_since(uptime))
+}
+
+/// Seconds for which calls are kept after their end.
+const KEPT: u64 = 900;
+
+fn none_since(uptime: Option<u64>) -> String {
+    match uptime {
+        Some(seconds) if seconds < KEPT => format!(
+            "since the start {} ago none has ended; earlier ones: causeway call search",
+            duration(seconds)
+        ),
+        Some(_) | None => "no call has ended within the last 15 minutes".to_owned(),
+    }
+}
+
+/// Says where records are looked for of a trunk that is none, which may be a slip of the pen.
+pub(super) fn remark(to: &Connection, trunk: &str) {
+    match ask(&to.socket, "GET", &one(trunk)) {
+        Ok(answer) if answer.status == 404 => eprintln!(
+            "causeway: {}; records of one that is gone are found all the same",
+            detail(&answer)
+        ),
+        Ok(_) | Err(_) => {}
+    }
+}
+
 fn row(call: &Value) -> Value {
     let mut row = call.clone();
     row["for"] = call["seconds"].as_u64().map(duration).into();
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_age_has_a_unit_or_is_of_seconds() {
+        assert_eq!(age("1h"), Ok(3_600));
+        assert_eq!(age("90s"), Ok(90));
+        assert_eq!(age("172800"), Ok(172_800));
+        assert!(age("long").unwrap_err().contains("such as 5m"));
+    }
+
+    #[test]
+    fn a_daemon_that_was_started_just_now_says_that_it_knows_nothing_earlier() {
+        let told = none_since(Some(12));
+        assert!(
+            told.starts_with("since the start 12 s ago none has ended"),
+            "{told}"
+        );
+        for uptime in [Some(900), None] {
+            assert!(none_since(uptime).ends_with("15 minutes"));
+        }
+    }
 }

@@ -5,7 +5,7 @@ use crate::command::exit;
 use crate::config::{Host, read_sources};
 use sbc_core::config::{CallIn, Findings, parse_header};
 use sbc_core::id::{ListenerName, TrunkName};
-use sbc_core::rehearsal::{self, Played, Tried};
+use sbc_core::rehearsal::{self, Played, Tried, Undescribed};
 use sbc_core::sip::Message;
 use sbc_core::time::UnixTime;
 use std::io::{self, Write};
@@ -95,8 +95,11 @@ pub fn test(arguments: &Test, out: &mut dyn Write) -> io::Result<u8> {
     let played = match rehearsal::play(&config, &call) {
         Ok(played) => played,
         Err(why) => {
-            let trunks: Vec<&str> = config.trunks.keys().map(|name| name.as_str()).collect();
-            eprintln!("causeway: {why}\n  trunks: {}", trunks.join(", "));
+            eprintln!("causeway: {why}");
+            if let Undescribed::UnknownTrunk(_) = why {
+                let trunks: Vec<&str> = config.trunks.keys().map(|name| name.as_str()).collect();
+                eprintln!("  trunks: {}", trunks.join(", "));
+            }
             return Ok(exit::USAGE);
         }
     };
@@ -304,5 +307,11 @@ mod tests {
         assert!(lines_of(&path).unwrap_err().contains("64 KiB"));
         let why = lines_of(&folder.path().join("none")).unwrap_err();
         assert!(why.contains("none: "), "{why}");
+    }
+
+    #[test]
+    fn a_codec_that_is_none_is_told_with_those_that_are() {
+        let why = Undescribed::UnknownCodec("foo".to_owned()).to_string();
+        assert!(why.contains(""foo"; there are PCMA, PCMU, "), "{why}");
     }
 }

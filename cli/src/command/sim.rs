@@ -3,7 +3,8 @@
 
 use super::exit;
 use super::form::Output;
-use super::node::plain;
+use super::node::{code_of, plain};
+use crate::client::{ClientFault, ask};
 use crate::config::{Host, read_sources};
 use clap::{Args, Subcommand};
 use conformance::media::endpoint::{Session, Sockets};
@@ -71,7 +72,7 @@ pub struct SimCall {
 }
 
 /// Places the call. Returns 0 if it was answered and heard, 1 if not, 5 if the configuration refuses it, 3 if that is not
-/// valid, 2 if it cannot be placed from here.
+/// valid, 2 if it cannot be placed from here, 4 if no daemon answers at the socket that the configuration names.
 ///
 /// # Errors
 /// If the output cannot be written.
@@ -79,8 +80,8 @@ pub fn run(command: &Simulated, out: &mut dyn Write) -> io::Result<u8> {
     let Simulated::Call(wish) = command;
     let loaded = read_sources(&wish.config)
         .and_then(|sources| sbc_core::config::load(&sources, &Host, None));
-    let config = match loaded {
-        Ok(loaded) => Arc::new(loaded.config),
+    let (config, socket) = match loaded {
+        Ok(loaded) => (Arc::new(loaded.config), PathBuf::from(loaded.shell.api)),
         Err(findings) => {
             eprintln!("{}", findings.to_text());
             return Ok(exit::of_refused(&wish.config));
@@ -100,11 +101,25 @@ pub fn run(command: &Simulated, out: &mut dyn Write) -> io::Result<u8> {
         eprintln!("causeway: the configuration lets no such call out: {because}");
         return Ok(exit::REFUSED);
     }
+    // Without a daemon nothing but silence would be heard, which says less.
+    let drains = match ask(&socket, "GET", "/status") {
+        Ok(answer) => is_draining(&answer.body),
+        // Whoever may not ask may call all the same.
+        Err(ClientFault::Forbidden { .. }) => false,
+        Err(fault) => {
+            eprintln!("causeway: {fault} ({})", socket.display());
+            return Ok(code_of(&fault));
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let told = runtime.block_on(plan.place(wish));
+    let mut told = runtime.block_on(plan.place(wish));
+    if let (true, Some(fault)) = (drains, told["fault"].as_str()) {
+        told["fault"] =
+            format!("{fault}; this node drains: \"causeway undrain\" takes calls again").into();
+    }
     match wish.output.is_table() {
         false => wish.output.print(&told, out)?,
         true => print(&told, out)?,
@@ -113,6 +128,12 @@ pub fn run(command: &Simulated, out: &mut dyn Write) -> io::Result<u8> {
         true => exit::OK,
         false => FAILED,
     })
+}
+
+/// Whether a node that has this status takes no new calls, as it drains.
+fn is_draining(status: &str) -> bool {
+    let status: Value = serde_json::from_str(status).unwrap_or(Value::Null);
+    matches!(status["state"].as_str(), Some("draining" | "drained"))
 }
 
 /// Where the call goes in and, as a rehearsal of it says, out.

@@ -2,8 +2,9 @@
 
 use super::exit;
 use super::node::{
-    Connection, code_of, duration, look, plain, quoted, recent_row, segment, text, told_refusal,
+    Connection, code_of, duration, look, plain, recent_row, segment, text, told_refusal,
 };
+use super::trunk;
 use crate::client::{Events, EventsFault, events};
 use crate::sink::log::wall_clock;
 use clap::Args;
@@ -120,11 +121,8 @@ struct OfTrunk {
 
 impl OfTrunk {
     fn new(to: &Connection, trunk: &str) -> Result<Self, u8> {
-        let found = text(to, &format!("/trunks?trunk={}", quoted(trunk)))?;
-        if serde_json::from_str::<Vec<Value>>(&found).is_ok_and(|rows| rows.is_empty()) {
-            eprintln!("causeway: the configuration in use has no trunk {trunk:?}");
-            return Err(exit::REFUSED);
-        }
+        // Refused if there is no such one.
+        text(to, &trunk::one(trunk))?;
         let calls: Vec<Value> = serde_json::from_str(&text(to, "/calls")?).unwrap_or_default();
         let touches = |call: &&Value| call["from_trunk"] == trunk || call["to_trunk"] == trunk;
         let calls = calls.iter().filter(touches);

@@ -5,6 +5,7 @@ use super::init::write_file;
 use crate::command::exit;
 use crate::config::{load, read_sources};
 use crate::daemon::resolver::Resolver;
+use crate::misspelt::unknown;
 use crate::onboarding::Outcome;
 use crate::onboarding::customer::{BypassMode, Customer, Kind, Local};
 use crate::onboarding::powershell::{self, Media};
@@ -148,7 +149,7 @@ pub struct Rules {
     pub config: PathBuf,
 }
 
-/// Prints number rules as translation rules. Returns 0, 2 if there is no such trunk, 3 if the configuration
+/// Prints number rules as translation rules. Returns 0, 5 if there is no such trunk, 3 if the configuration
 /// is not valid.
 fn rules(arguments: &Rules, out: &mut dyn Write) -> io::Result<u8> {
     let loaded = read_sources(&arguments.config).and_then(|sources| load(&sources, None));
@@ -159,14 +160,22 @@ fn rules(arguments: &Rules, out: &mut dyn Write) -> io::Result<u8> {
             return Ok(exit::of_refused(&arguments.config));
         }
     };
-    let is_wanted = |trunk: &&Arc<Trunk>| {
-        let wanted = arguments.trunk.as_ref();
-        trunk.preset == Preset::Teams && wanted.is_none_or(|name| trunk.name.as_str() == name)
+    let trunks = config.trunks.values();
+    let mut trunks: Vec<&Arc<Trunk>> = trunks
+        .filter(|trunk| trunk.preset == Preset::Teams)
+        .collect();
+    let lacking = match &arguments.trunk {
+        None => "no trunk has preset = \"teams\"".to_owned(),
+        Some(name) => {
+            let all = trunks.iter().map(|trunk| trunk.name.as_str());
+            let lacking = unknown("no trunk with preset = \"teams\" is called", name, all);
+            trunks.retain(|trunk| trunk.name.as_str() == name);
+            lacking
+        }
     };
-    let trunks: Vec<&Arc<Trunk>> = config.trunks.values().filter(is_wanted).collect();
     if trunks.is_empty() {
-        eprintln!("causeway: there is no such trunk with preset = \"teams\"");
-        return Ok(exit::USAGE);
+        eprintln!("causeway: {lacking}");
+        return Ok(exit::REFUSED);
     }
     for trunk in trunks {
         let script = translation::script(&config, trunk);

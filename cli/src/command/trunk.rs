@@ -1,6 +1,6 @@
 //! `causeway trunk` and `causeway peer`: relations to peers, one by one.
 
-use super::node::{Connection, answered, asked, get, plain, post, quoted, table};
+use super::node::{Connection, answered, asked, get, plain, post, quoted, table, text};
 use super::sure::{Stake, is_meant};
 use crate::command::exit;
 use clap::Subcommand;
@@ -88,6 +88,9 @@ pub fn trunks(command: &Trunks, to: &Connection, out: &mut dyn Write) -> io::Res
         }
         Trunks::Show { name } => name,
         Trunks::Disable { name, yes } => {
+            if !yes && let Err(code) = exists(to, name) {
+                return Ok(code);
+            }
             let what = format!("trunk {name} has no new calls then, in either direction");
             return match is_meant(&what, Stake::Calls, *yes) {
                 true => close(to, name, "disable", out),
@@ -95,6 +98,9 @@ pub fn trunks(command: &Trunks, to: &Connection, out: &mut dyn Write) -> io::Res
             };
         }
         Trunks::Drain { name, yes } => {
+            if !yes && let Err(code) = exists(to, name) {
+                return Ok(code);
+            }
             let what = format!("new calls of trunk {name} go elsewhere then, or are refused");
             return match is_meant(&what, Stake::HasWayBack, *yes) {
                 true => close(to, name, "drain", out),
@@ -104,20 +110,22 @@ pub fn trunks(command: &Trunks, to: &Connection, out: &mut dyn Write) -> io::Res
         Trunks::Test { name } => return test(to, name, out),
         Trunks::Enable { name } => return close(to, name, "enable", out),
     };
-    let mut is_there = true;
-    let path = format!("/trunks?trunk={}", quoted(name));
-    let code = get(to, &path, out, |answer, out| match rows(answer).first() {
-        Some(trunk) => show(trunk, out),
-        None => {
-            is_there = false;
-            Ok(())
+    get(to, &one(name), out, |answer, out| {
+        match rows(answer).first() {
+            Some(trunk) => show(trunk, out),
+            None => Ok(()),
         }
-    })?;
-    if code == exit::OK && !is_there {
-        eprintln!("causeway: the configuration in use has no trunk {name:?}");
-        return Ok(exit::REFUSED);
-    }
-    Ok(code)
+    })
+}
+
+/// Where one of them is shown; the daemon refuses names that are none.
+pub(super) fn one(name: &str) -> String {
+    format!("/trunks?trunk={}", quoted(name))
+}
+
+/// Whether there is such a trunk, or the exit code: nobody should be asked whether they mean one that is none.
+fn exists(to: &Connection, name: &str) -> Result<(), u8> {
+    text(to, &one(name)).map(drop)
 }
 
 /// Keeps new calls away from a trunk, or lets it have them again.

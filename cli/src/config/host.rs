@@ -35,7 +35,7 @@ pub fn read_secret(secret: &Secret) -> Result<Vec<u8>, FileFault> {
         Secret::File(path) => read(Path::new(path)),
         Secret::Env(name) => std::env::var_os(name)
             .map(|value| value.into_encoded_bytes())
-            .ok_or_else(|| FileFault::Unreadable("it is not set".to_owned())),
+            .ok_or_else(|| FileFault::Unreadable(FileFault::UNSET.to_owned())),
         Secret::Credential(name) => read(&credential_path(name)?),
     }
 }
@@ -346,10 +346,10 @@ pub(super) fn read_up_to(path: &Path, most: u64) -> Result<Vec<u8>, FileFault> {
 /// Why this cannot be read.
 pub(super) fn reason(path: &Path, fault: &io::Error) -> String {
     match fault.kind() {
-        io::ErrorKind::NotFound => "it does not exist".to_owned(),
+        io::ErrorKind::NotFound => FileFault::ABSENT.to_owned(),
         io::ErrorKind::PermissionDenied => {
             let own = confine::in_force().and_then(|own| own.hides(path));
-            own.unwrap_or_else(|| "this user may not read it".to_owned())
+            own.unwrap_or_else(|| FileFault::DENIED.to_owned())
         }
         _ => fault.to_string(),
     }

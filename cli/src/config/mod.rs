@@ -87,6 +87,14 @@ fn unreadable(path: &Path, fault: &io::Error) -> Finding {
         let text = format!("{} cannot be read", path.display());
         return Finding::unplaced(Code::Unreadable, text, Some(why));
     }
+    if fault.kind() == io::ErrorKind::NotFound
+        && let Ok(end) = fs::read_link(path)
+    {
+        let (path, end) = (path.display(), end.display());
+        let text = format!("{path} is a link to {end}, which does not exist");
+        let help = "remove the link, or put there what it leads to".to_owned();
+        return Finding::unplaced(Code::Unreadable, text, Some(help));
+    }
     let why = match fault.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
         io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),
@@ -97,10 +105,36 @@ fn unreadable(path: &Path, fault: &io::Error) -> Finding {
     let help = match fault.kind() {
         io::ErrorKind::NotFound => Some("\"causeway init\" writes one to start from".to_owned()),
         io::ErrorKind::IsADirectory => Some("name the file in it".to_owned()),
-        io::ErrorKind::PermissionDenied => {
-            Some("the user of the daemon must be able to read it: chmod 644".to_owned())
-        }
+        io::ErrorKind::PermissionDenied => Some(
+            "the user of the daemon must be able to read it: root:causeway, mode 640; to read it yourself, run this as \
+             root"
+                .to_owned(),
+        ),
         _ => None,
     };
     Finding::unplaced(Code::Unreadable, format!("{} {why}", path.display()), help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_link_that_leads_nowhere_and_a_file_of_others_are_told_as_what_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let main = folder.path().join("causeway.toml");
+        fs::write(&main, "").unwrap();
+        fs::create_dir(folder.path().join("conf.d")).unwrap();
+        symlink("/nowhere/x.toml", folder.path().join("conf.d/x.toml")).unwrap();
+        let text = read_sources(&main).unwrap_err().to_text();
+        assert!(
+            text.contains("conf.d/x.toml is a link to /nowhere/x.toml, which does not exist")
+                && !text.contains("causeway init"),
+            "{text}"
+        );
+        let denied = unreadable(&main, &io::ErrorKind::PermissionDenied.into());
+        let help = denied.help.unwrap();
+        assert!(help.contains("root:causeway, mode 640"), "{help}");
+    }
 }

@@ -96,6 +96,11 @@ impl Generation {
         (self.first..=self.last).contains(&number)
     }
 
+    /// Whether it was in use before, and was gone back to.
+    fn is_again(&self) -> bool {
+        matches!(self.by, By::Rollback | By::Unconfirmed)
+    }
+
     /// Whether it waits to be confirmed.
     pub fn is_unconfirmed(&self) -> bool {
         self.returns_to.is_some()
@@ -156,6 +161,8 @@ struct State {
     pending: Option<Pending>,
     /// The file of the one in use could not be written.
     is_owed: bool,
+    /// What is to be told of the last try, if that was refused.
+    refusal: Option<String>,
 }
 
 impl Generations {
@@ -179,6 +186,7 @@ impl Generations {
                 origin: Origin::Files,
                 pending: None,
                 is_owed: false,
+                refusal: None,
             }),
         }
     }
@@ -278,6 +286,38 @@ impl Generations {
             .cloned()
     }
 
+    /// The one before that in use. What was gone back to counts where it stood when it was new: the next step back leads
+    /// to an older one, and not to what was left behind.
+    pub fn before(&self) -> Option<Arc<Generation>> {
+        let state = self.state();
+        let (newest, older) = state.kept.split_last()?;
+        let at = match (newest.is_again(), stood(older, newest)) {
+            (true, Some(at)) => at,
+            // Where it stood is kept no more.
+            (true, None) if older.len() + 1 >= MOST => 0,
+            (true, None) | (false, _) => older.len(),
+        };
+        older.get(..at)?.last().cloned()
+    }
+
+    /// The older one that has the same text as the one with this number.
+    pub fn same_as(&self, number: u64) -> Option<Arc<Generation>> {
+        let state = self.state();
+        let at = state.kept.iter().position(|one| one.has(number))?;
+        let (older, newer) = state.kept.split_at_checked(at)?;
+        older.get(stood(older, newer.first()?)?).cloned()
+    }
+
+    /// Says that another one was to be used and could not be, until one can.
+    pub(super) fn refuse(&self, told: String) {
+        self.state().refusal = Some(told);
+    }
+
+    /// What is to be told of the last try to use another one, if that was refused.
+    pub fn refusal(&self) -> Option<String> {
+        self.state().refusal.clone()
+    }
+
     /// Where the one in use comes from.
     pub fn origin(&self) -> Origin {
         self.state().origin.clone()
@@ -291,6 +331,7 @@ impl Generations {
 
     /// Writes down what is in use now. That this fails is told and changes nothing else.
     pub(super) fn take(&self, taken: Taken<'_>) {
+        self.state().refusal = None;
         if taken.sources.is_empty() {
             return;
         }
@@ -314,7 +355,8 @@ impl Generations {
                 .as_ref()
                 .map_or_else(|| wall_clock().rfc3339(), |own| own.taken.clone()),
             by: match newest {
-                Some(own) if taken.by == By::Start => own.by,
+                // What was gone back to stays that, whoever has the same text loaded again.
+                Some(own) if matches!(taken.by, By::Start | By::Reload) => own.by,
                 _ => taken.by,
             },
             files,
@@ -442,6 +484,15 @@ impl Generations {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where the text of one stood among older ones when it was new there.
+fn stood(older: &[Arc<Generation>], one: &Generation) -> Option<usize> {
+    let is_same = |own: &Arc<Generation>| own.files == one.files;
+    let new = older
+        .iter()
+        .rposition(|own| is_same(own) && !own.is_again());
+    new.or_else(|| older.iter().position(is_same))
 }
 
 /// Reads a configuration as far as a start needs it.
@@ -605,6 +656,76 @@ mod tests {
         assert!(!generations.is_owed() && !generations.confirm().unwrap());
         let again = Generations::open(Some(folder.path()), log());
         assert!(!again.kept().last().unwrap().is_unconfirmed());
+    }
+
+    #[test]
+    fn each_step_back_leads_to_an_older_one_and_never_to_what_was_left_behind() {
+        let generations = Generations::open(None, log());
+        for (number, text) in [(1, "a"), (2, "b"), (3, "bad")] {
+            take(&generations, number, text);
+        }
+        let back = |number: u64, wanted: u64, same: u64| {
+            let before = generations.before().unwrap();
+            assert_eq!(before.last, wanted);
+            generations.take(Taken {
+                number,
+                sources: &before.sources(),
+                by: By::Rollback,
+                origin: Origin::Earlier(By::Rollback),
+                instead_of: None,
+            });
+            assert_eq!(generations.same_as(number).unwrap().last, same);
+        };
+        back(4, 2, 2);
+        // The operator has mended the files, which say the same now.
+        take(&generations, 5, "b");
+        back(6, 1, 1);
+        assert_eq!(generations.before(), None, "nothing is older");
+        // A change since counts from where it was made.
+        take(&generations, 7, "worse");
+        assert_eq!(generations.same_as(7), None);
+        back(8, 6, 1);
+        assert_eq!(generations.before(), None);
+    }
+
+    #[test]
+    fn what_was_in_use_and_is_asked_for_by_its_number_has_one_before() {
+        let generations = Generations::open(None, log());
+        take(&generations, 1, "a");
+        take(&generations, 2, "b");
+        let own = generations.kept()[1].sources();
+        generations.take(Taken {
+            number: 3,
+            sources: &own,
+            by: By::Rollback,
+            origin: Origin::Earlier(By::Rollback),
+            instead_of: None,
+        });
+        assert_eq!(generations.before().unwrap().last, 1);
+        // Where the one that was gone back to stood is kept no more: those that are kept are not older than it.
+        let oldest = generations.find(1).unwrap().sources();
+        for number in 4..=22 {
+            take(&generations, number, &number.to_string());
+        }
+        generations.take(Taken {
+            number: 23,
+            sources: &oldest,
+            by: By::Rollback,
+            origin: Origin::Earlier(By::Rollback),
+            instead_of: None,
+        });
+        assert_eq!(generations.before(), None);
+    }
+
+    #[test]
+    fn a_refusal_is_told_until_something_is_taken() {
+        let generations = Generations::open(None, log());
+        take(&generations, 1, "a");
+        assert_eq!(generations.refusal(), None);
+        generations.refuse("no".to_owned());
+        assert_eq!(generations.refusal().as_deref(), Some("no"));
+        take(&generations, 2, "a");
+        assert_eq!(generations.refusal(), None);
     }
 
     #[test]

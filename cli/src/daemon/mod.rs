@@ -15,6 +15,7 @@ pub mod closed;
 pub mod confine;
 pub mod dispatch;
 pub mod expiry;
+mod fixed;
 pub mod found;
 pub mod generations;
 pub mod health;
@@ -627,11 +628,12 @@ impl Daemon {
         &self.sinks
     }
 
-    /// What is wrong although calls go on: records wait, something will not outlive a restart, or lists of revoked
-    /// certificates are too old.
+    /// What is wrong although calls go on: records wait, the last reload was refused, something will not outlive a
+    /// restart, or lists of revoked certificates are too old.
     pub fn degraded(&self) -> Vec<String> {
         let records = self.sinks.cdr.as_ref().and_then(Cdr::trouble);
-        let all = records.into_iter().chain(self.without.clone());
+        let all = records.into_iter().chain(self.generations.refusal());
+        let all = all.chain(self.without.clone());
         let all = all.chain(self.sinks.ship.trouble());
         let all = all.chain(self.sinks.hep.troubles());
         let lists = expiry::old_lists(&self.net.identities());

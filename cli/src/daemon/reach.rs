@@ -533,6 +533,9 @@ async fn connected(local: Option<IpAddr>, address: SocketAddr) -> Result<TcpStre
     }
     match timeout(REACH, socket.connect(address)).await {
         Err(_) => Err(failed(&format!("no answer within {} s", REACH.as_secs()))),
+        Ok(Err(why)) if is_refused(&why) => {
+            Err(nobody_at(&format!("no connection to {address}: ")))
+        }
         Ok(Err(why)) => Err(failed(&why.to_string())),
         Ok(Ok(stream)) => Ok(stream),
     }
@@ -635,8 +638,23 @@ fn final_status(octets: bytes::Bytes) -> Option<u16> {
     status.map(Status::code)
 }
 
+/// Whether the host of the peer has said that no program has this port.
+fn is_refused(why: &io::Error) -> bool {
+    why.kind() == io::ErrorKind::ConnectionRefused
+}
+
+fn nobody_at(place: &str) -> Outcome {
+    Outcome::failed(
+        format!("{place}nothing listens there"),
+        "wrong port or transport, or the peer is down; a firewall that rejects looks the same from here",
+    )
+}
+
 /// The peer has ended the exchange.
 fn ended(why: &io::Error) -> Outcome {
+    if is_refused(why) {
+        return nobody_at("");
+    }
     let is_tls = why
         .get_ref()
         .is_some_and(|inner| inner.is::<rustls::Error>());
@@ -674,4 +692,27 @@ fn word() -> String {
         let _ = write!(word, "{octet:02x}");
         word
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn where_nothing_listens_the_port_and_the_peer_are_looked_at_and_not_our_address() {
+        let wanted = |outcome: Outcome, place: &str| {
+            let Outcome::Failed { cause, fix } = outcome else {
+                panic!("{outcome:?}");
+            };
+            assert_eq!(cause, format!("{place}nothing listens there"));
+            assert!(fix.starts_with("wrong port"), "{fix}");
+        };
+        // A port that was somebody's a moment ago.
+        let listener = std::net::TcpListener::bind("127.0.0.77:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let outcome = connected(None, address).await.unwrap_err();
+        wanted(outcome, &format!("no connection to {address}: "));
+        wanted(ended(&io::ErrorKind::ConnectionRefused.into()), "");
+    }
 }

@@ -8,7 +8,7 @@ use crate::daemon::net::tls::{MaterialFault, TlsStore};
 use crate::daemon::net::{BindFault, Kept, Opened};
 use crate::daemon::stir::{Trust, TrustFault};
 use crate::daemon::stop::ANSWER;
-use crate::daemon::{Daemon, PlaceFault, confine, expiry, media};
+use crate::daemon::{Daemon, PlaceFault, expiry, fixed, media};
 use crate::sink::audit::Deed;
 use crate::sink::cdr::Cdr;
 use crate::sink::hep::Places;
@@ -47,7 +47,7 @@ pub enum ReloadFault {
     /// New sockets cannot be opened.
     Bind(Vec<BindFault>),
     /// Something that is only set up at start was changed.
-    NeedsRestart(&'static str),
+    NeedsRestart(String),
     /// Another configuration is in use than was meant: the one of this number.
     Other(u64),
     /// The files on disk are not those that were meant.
@@ -107,13 +107,13 @@ impl fmt::Display for ReloadFault {
                 "generation {number} is not kept; \"causeway config history\" lists those that are"
             ),
             Self::NotKept(None) => f.write_str(
-                "no other configuration has been in use, so there is none to go back to",
+                "no older configuration is kept, so there is none to go back to; \"causeway config history\" lists those that are",
             ),
             Self::Sounds(fault) => writeln!(f, "{fault}"),
             Self::NeedsRestart(what) => write!(
                 f,
-                "{what} can only be changed by a restart; until then undo this change, or others \
-                 cannot be loaded either"
+                "{what}: this can only be changed by a restart, and nothing else can be loaded before: undo it, or \
+                 \"causeway restart --graceful\""
             ),
         }
     }
@@ -162,6 +162,8 @@ pub struct Reloaded {
     pub difference: String,
     /// What has a secret that the service manager has read at the start, and nobody since.
     pub not_read_anew: Vec<String>,
+    /// The older one whose text it has.
+    pub same_as: Option<Arc<Generation>>,
 }
 
 /// Which configuration is wanted.
@@ -347,10 +349,7 @@ impl Daemon {
         self.is_meant(meant)?;
         let found = match number {
             Some(number) => self.generations().find(number),
-            None => {
-                let kept = self.generations().kept();
-                kept.iter().rev().nth(1).cloned()
-            }
+            None => self.generations().before(),
         };
         let earlier = found.ok_or(ReloadFault::NotKept(number))?;
         let done = self
@@ -470,6 +469,7 @@ impl Daemon {
             Ok(prepared) => prepared,
             Err(fault) => {
                 self.sinks().metrics.config_refused();
+                self.generations().refuse(in_short(&wanted, &fault));
                 self.tell_refusal(&fault);
                 return Err(fault);
             }
@@ -487,6 +487,7 @@ impl Daemon {
             Wanted::Earlier(_, by) => (by, Origin::Earlier(by)),
         };
         done.difference = self.write_down(done.generation, sources, by, origin).await;
+        done.same_as = self.generations().same_as(done.generation);
         self.tell_manager();
         let line = self.sinks().log.info("reload", "configuration is in use");
         let line = line.with("generation", done.generation);
@@ -611,7 +612,10 @@ impl Daemon {
         })
         .await?;
         let changes = changes(&running, &loaded);
-        needs_no_restart(&running, &loaded, &changes)?;
+        let fixed = fixed::changed(&running, &loaded, &changes);
+        if !fixed.is_empty() {
+            return Err(ReloadFault::NeedsRestart(fixed.join("; ")));
+        }
         let (loaded, tls, trust, recordings) = aside(move || {
             let (tls, trust) = (identities(&loaded)?, trust(&loaded)?);
             let recordings = media::recordings(&loaded.config).map_err(ReloadFault::Sounds)?;
@@ -689,6 +693,7 @@ impl Daemon {
             kept: prepared.kept,
             difference: String::new(),
             not_read_anew: loaded.shell.credentials.clone(),
+            same_as: None,
         };
         self.loaded.store(Arc::new(loaded));
         self.test_names().look();
@@ -758,38 +763,25 @@ impl Daemon {
     }
 }
 
-/// What is only set up at the start must be as it is.
-fn needs_no_restart(
-    running: &Loaded,
-    loaded: &Loaded,
-    changed: &Changes,
-) -> Result<(), ReloadFault> {
-    let what = if !changed.realms.is_empty() {
-        match running.shell.relay {
-            None => "a realm's addresses, ports, marking or media backend",
-            Some(_) => {
-                "a realm's addresses, ports, marking or media backend, which the media relay learns from the \
-                 daemon when that starts,"
-            }
-        }
-    } else if changed.api || changed.metrics {
-        "the address of [api] or [metrics], and how they are protected,"
-    } else if changed.notices {
-        "the address of [notices]"
-    } else if changed.relay {
-        "[media]"
-    } else if changed.dns {
-        "the servers in [dns]"
-    } else if changed.confinement {
-        "[security]"
-    } else if running.shell.cdr.is_some() != loaded.shell.cdr.is_some() {
-        "whether [cdr] is written"
-    } else if let Some(what) = confine::in_force().and_then(|own| own.lacks(loaded)) {
-        what
-    } else {
-        return Ok(());
+/// What is told of a refusal until something is taken into use: the log has all of it.
+fn in_short(wanted: &Wanted, fault: &ReloadFault) -> String {
+    let what = match wanted {
+        Wanted::Files | Wanted::Text(_) => "reload",
+        Wanted::Earlier(..) => "rollback",
     };
-    Err(ReloadFault::NeedsRestart(what))
+    let time = wall_clock().rfc3339();
+    let time = time.get(..19).unwrap_or(&time);
+    let why = match fault {
+        ReloadFault::Invalid(findings) => match findings.errors.len() + findings.omitted {
+            1 => " (1 error): causeway check".to_owned(),
+            count => format!(" ({count} errors): causeway check"),
+        },
+        _ => {
+            let text = fault.to_string();
+            format!(": {}", text.lines().next().unwrap_or_default())
+        }
+    };
+    format!("the last {what}, {time}Z, was refused{why}")
 }
 
 /// Goes back once it is time, unless somebody has confirmed or gone back before.
@@ -871,7 +863,9 @@ async fn aside<T: Send + 'static>(
         Err(fault) => match fault.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             // The runtime ends, and the daemon with it.
-            Err(_) => Err(ReloadFault::NeedsRestart("a daemon that is stopping")),
+            Err(_) => Err(ReloadFault::NeedsRestart(
+                "the daemon is stopping".to_owned(),
+            )),
         },
     }
 }

@@ -267,37 +267,38 @@ impl Daemon {
             };
             found.push((name, reading, context.ok()));
         }
-        if !new.is_empty() {
-            self.take_renewed(new).await;
-        }
-        let after = self.net().identities();
-        let judged = |(name, reading, context): (
-            TlsContextName,
-            Reading,
-            Option<Arc<TlsContext>>,
-        )| {
-            let is_in_use = context.is_some_and(|context| {
-                after
-                    .get(&name)
-                    .is_some_and(|own| own.shows_the_same(&context))
-            });
-            let reading = match reading {
-                Reading::Kept(_) if is_in_use => Reading::Taken,
-                Reading::Kept(_) => Reading::Kept(match self.awaited().of(&name) {
-                    Some(waits) => waits.because.to_owned(),
-                    None => "it lacks a name of the one in use, is out of its time, or Teams refuses it: the log says \
-                             which; `causeway reload` takes one with other names"
-                        .to_owned(),
-                }),
-                other => other,
-            };
-            (name, reading)
+        let mut stay = match new.is_empty() {
+            true => BTreeMap::new(),
+            false => self.take_renewed(new).await,
         };
+        let after = self.net().identities();
+        let judged =
+            |(name, reading, context): (TlsContextName, Reading, Option<Arc<TlsContext>>)| {
+                let is_in_use = context.is_some_and(|context| {
+                    after
+                        .get(&name)
+                        .is_some_and(|own| own.shows_the_same(&context))
+                });
+                let reading = match reading {
+                    Reading::Kept(_) if is_in_use => Reading::Taken,
+                    Reading::Kept(_) => {
+                        let waits = self.awaited().of(&name);
+                        let because = waits.map(|waits| waits.because.to_owned());
+                        // A reload that came between has its own word on it.
+                        let between = || "a reload came between: look again".to_owned();
+                        let because = because.or_else(|| stay.remove(&name));
+                        Reading::Kept(because.unwrap_or_else(between))
+                    }
+                    other => other,
+                };
+                (name, reading)
+            };
         found.into_iter().map(judged).collect()
     }
 
-    /// Takes certificates that were found on disk into use, those that are others and as good.
-    async fn take_renewed(&self, read: Vec<Read>) {
+    /// Takes certificates that were found on disk into use, those that are others and as good; why the others are not.
+    async fn take_renewed(&self, read: Vec<Read>) -> BTreeMap<TlsContextName, String> {
+        let mut stay = BTreeMap::new();
         let log = &self.sinks().log;
         let stays = "the certificate on disk is not taken into use, the one before stays";
         let stays = |name: &TlsContextName, why: &str| {
@@ -317,6 +318,7 @@ impl Daemon {
                 Err((name, why)) => {
                     stays(&name, &why);
                     self.awaited().note([&name], &[]);
+                    stay.insert(name, why);
                     continue;
                 }
             };
@@ -344,6 +346,7 @@ impl Daemon {
                 Some(why) => {
                     stays(name, &why);
                     self.awaited().note([name], &[]);
+                    stay.insert(name.clone(), why);
                 }
                 None => {
                     tls.put(Arc::clone(&context));
@@ -357,14 +360,20 @@ impl Daemon {
         self.awaited()
             .note(found.iter().map(|context| context.name()), &kept);
         // Who refuses one was told by who has tried it.
-        for name in kept.iter().map(|kept| &kept.context) {
+        for Kept {
+            context: name,
+            because,
+            ..
+        } in &kept
+        {
+            stay.insert(name.clone(), (*because).to_owned());
             found.retain(|context| context.name() != name);
             if let Some(old) = before.get(name) {
                 tls.put(Arc::clone(old));
             }
         }
         if found.is_empty() {
-            return;
+            return stay;
         }
         let tls = Arc::new(tls);
         self.net().use_identities(Arc::clone(&tls));
@@ -379,6 +388,7 @@ impl Daemon {
             let told = serde_json::json!({ "context": name });
             self.sinks().news.tell(Kind::CertificateRenewed, told);
         }
+        stay
     }
 }
 

@@ -281,10 +281,11 @@ impl Daemon {
         let proxy = match steps::place(self.resolver(), name).await {
             Ok(proxy) => proxy,
             Err(_) => {
-                return Outcome::Skipped(format!(
-                    "{} has no address: Microsoft may have taken the name away",
-                    name.host
-                ));
+                let mut is_known = false;
+                for usual in &trunk.targets {
+                    is_known |= steps::place(self.resolver(), usual).await.is_ok();
+                }
+                return Outcome::Skipped(without_address(&name.host, is_known));
             }
         };
         let speaker = Speaker { config, trunk, tls };
@@ -292,6 +293,17 @@ impl Daemon {
             Outcome::Good(told) => Outcome::Good(format!("ready for what is shown there: {told}")),
             other => other,
         }
+    }
+}
+
+/// What is told of a name without address; whether a name that calls go to has one.
+fn without_address(host: &str, is_usual_known: bool) -> String {
+    match is_usual_known {
+        true => format!("{host} has no address: Microsoft may have taken the name away"),
+        false => format!(
+            "{host} has no address, and no usual name of Teams has one either: look at DNS of this host (servers of [dns], or \
+             /etc/resolv.conf)"
+        ),
     }
 }
 
@@ -363,6 +375,16 @@ mod tests {
         std::fs::write(folder.path().join(FILE), "{").unwrap();
         let kept = TestNames::open(folder.path(), &log).unwrap();
         assert!(kept.is_due(trunk, name, begun));
+    }
+
+    #[test]
+    fn microsoft_has_taken_a_name_away_only_where_its_usual_names_are_known() {
+        assert!(without_address("a.example", true).contains("Microsoft may have"));
+        let told = without_address("a.example", false);
+        assert!(
+            !told.contains("Microsoft") && told.contains("[dns]"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -66,6 +66,15 @@ pub enum FileFault {
     Unusable(String),
 }
 
+impl FileFault {
+    /// What is told of a file that is not there.
+    pub const ABSENT: &'static str = "it does not exist";
+    /// What is told of a file that is there and not for this user.
+    pub const DENIED: &'static str = "this user may not read it";
+    /// What is told of a variable of the environment that is not there.
+    pub const UNSET: &'static str = "it is not set";
+}
+
 /// What a certificate file says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Certificate {

@@ -4,7 +4,7 @@ use super::stage::{Scene, Stage};
 use crate::auth::Asker;
 use crate::config::{CallIn, Config, Listener, TargetAddress, Trunk, UserPhone};
 use crate::id::{FlowId, ListenerName};
-use crate::media::{Codec, MediaImage, Profile, interwork};
+use crate::media::{CODECS, Codec, MediaImage, Profile, interwork};
 use crate::policy::ingress;
 use crate::sip::{Limits, Message};
 use crate::transport::{Flow, PeerIdentity, Protocol};
@@ -47,7 +47,14 @@ impl fmt::Display for Undescribed {
             Self::ForeignSource(source, trunk) => {
                 write!(f, "trunk \"{trunk}\" takes no calls from {source}")
             }
-            Self::UnknownCodec(name) => write!(f, "there is no codec \"{name}\""),
+            Self::UnknownCodec(name) => {
+                let all = CODECS.map(|(name, ..)| name);
+                write!(
+                    f,
+                    "there is no codec \"{name}\"; there are {}",
+                    all.join(", ")
+                )
+            }
             Self::NoOffer(why) => write!(f, "no offer can be written: {why}"),
             Self::NotSip(why) => write!(f, "the call is no valid INVITE: {why}"),
         }

@@ -379,12 +379,9 @@ fn media(event: &media_api::Event) -> Option<String> {
 
 impl fmt::Display for TargetFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use crate::query::ResolveFault;
         match self {
             Self::Flow(fault) => write!(f, "{fault}"),
-            Self::Resolve(ResolveFault::NotFound) => f.write_str("the name has no address"),
-            Self::Resolve(ResolveFault::Timeout) => f.write_str("DNS did not answer in time"),
-            Self::Resolve(ResolveFault::ServerFailure) => f.write_str("DNS failed"),
+            Self::Resolve(fault) => write!(f, "{fault}"),
             Self::Timeout => f.write_str("no response in time"),
             Self::Status(status) => write!(f, "answered {status}"),
             Self::Quarantined => f.write_str("left alone, as it asked with 503"),

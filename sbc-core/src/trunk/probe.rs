@@ -428,7 +428,7 @@ impl Probes {
             }
         }
         if let Some(why) = why {
-            let because = format!("name resolution failed: {why:?}");
+            let because = why.to_string();
             watch.tell_exchange(cx, None, None, &because);
         }
         let is_lost = self.probes.of_watch(id).next().is_none();
@@ -436,7 +436,7 @@ impl Probes {
             watch.is_lost = is_lost;
             match why {
                 Some(why) => {
-                    let because = format!("name resolution failed: {why:?}");
+                    let because = why.to_string();
                     watch.tell(cx, None, TargetState::Down, &because);
                 }
                 None => watch.tell(cx, None, TargetState::Gone, "the name has addresses"),

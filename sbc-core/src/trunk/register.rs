@@ -366,7 +366,7 @@ impl Registrations {
                     }));
             }
             Err(fault) => {
-                let why = format!("{}: name resolution failed: {fault:?}", target.host);
+                let why = format!("{}: {fault}", target.host);
                 one.last_fault = (None, why);
             }
         }

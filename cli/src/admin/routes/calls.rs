@@ -1,5 +1,6 @@
 //! Operations about calls: those in progress, those that have ended, and their records.
 
+use super::super::relations::UNKNOWN_TRUNK;
 use super::super::shape::Shape::{Any, Flag, Integer, List, Maybe, Object, Text};
 use super::super::shapes::{CALL, EXPLANATION, LADDER, RECORD};
 use super::super::who::Right;
@@ -41,7 +42,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ],
         body: None,
         answer: Answer::Json(List(&CALL)),
-        refusals: &[],
+        refusals: &[
+            (
+                400,
+                "no call is ever in such a state, or no number like this",
+            ),
+            UNKNOWN_TRUNK,
+        ],
         handler: || get(calls::list),
     },
     Operation {

@@ -102,7 +102,7 @@ fn told(answer: &Answer) -> Vec<String> {
     match answer {
         Answer::Records(records) => records.iter().map(record).collect(),
         Answer::Absent => vec!["there is none".to_owned()],
-        Answer::Failed(fault) => vec![format!("no answer: {fault:?}")],
+        Answer::Failed(fault) => vec![fault.to_string()],
     }
 }
 

@@ -5,6 +5,7 @@
 //! What does not fit into the queue is counted, and so are lines of one code beyond the rate limit:
 //! nothing an attacker sends can produce an unlimited number of lines (OPS-081).
 
+mod codes;
 mod journal;
 mod kept;
 pub mod look;
@@ -12,6 +13,7 @@ mod text;
 
 use super::ending::end;
 use arc_swap::ArcSwapOption;
+pub use codes::{CODES, beginnings};
 use journal::{Journal, SOCKET};
 use kept::Kept;
 use look::{Facts, Looks};

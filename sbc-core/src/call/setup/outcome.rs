@@ -384,7 +384,7 @@ fn failure_of(rejection: &Rejection) -> Failure {
 fn fault_in_words(fault: &TargetFault) -> String {
     match fault {
         TargetFault::Flow(fault) => fault.to_string(),
-        TargetFault::Resolve(fault) => format!("name resolution failed: {fault:?}"),
+        TargetFault::Resolve(fault) => fault.to_string(),
         TargetFault::Timeout => "no response in time".to_owned(),
         TargetFault::Status(code) => format!("status {code}"),
         TargetFault::Quarantined

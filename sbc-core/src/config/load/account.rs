@@ -100,7 +100,7 @@ impl Load<'_> {
                 self.absent(
                     password,
                     format!("{title}: {word} in {}: {why}", password.value),
-                    word,
+                    (word, &why),
                 );
                 return None;
             }
@@ -134,9 +134,9 @@ impl Load<'_> {
         Some(octets)
     }
 
-    /// A secret cannot be read: what needs it is out of service, or the configuration is refused.
-    pub(super) fn absent(&mut self, secret: &At<Secret>, cause: String, word: &str) {
-        let help = format!("write the {word} there, readable for the user of the daemon");
+    /// A secret cannot be read, for this reason: what needs it is out of service, or the configuration is refused.
+    pub(super) fn absent(&mut self, secret: &At<Secret>, cause: String, (word, why): (&str, &str)) {
+        let help = unread(word, why);
         match self.may_lack {
             true => {
                 self.lacks = true;
@@ -260,6 +260,21 @@ impl Load<'_> {
     }
 }
 
+/// What to do about a secret that is not there, or may not be read.
+pub(super) fn unread(word: &str, why: &str) -> String {
+    match why {
+        FileFault::ABSENT | FileFault::UNSET => {
+            format!("write the {word} there, readable for the user of the daemon")
+        }
+        FileFault::DENIED => {
+            "the user of the daemon must be able to read it: root:causeway, mode 640; who is neither \
+             root nor in that group sees this of every secret"
+                .to_owned()
+        }
+        _ => format!("the {word} must be there, readable for the user of the daemon"),
+    }
+}
+
 /// User and domain of `sip:user@domain` without anything else.
 pub(super) fn address_of_record(text: &str) -> Option<(String, String)> {
     let uri = Uri::parse(text.to_owned()).ok()?;
@@ -268,4 +283,25 @@ pub(super) fn address_of_record(text: &str) -> Option<(String, String)> {
     let (_, domain) = text.rsplit_once('@')?;
     let is_plain = !sip.is_sips && sip.port.is_none() && value::is_host_name(domain);
     is_plain.then(|| (user, domain.to_ascii_lowercase()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_secret_that_is_not_there_is_to_be_written() {
+        let absent = unread("key", FileFault::ABSENT);
+        assert_eq!(
+            absent,
+            "write the key there, readable for the user of the daemon"
+        );
+        assert_eq!(unread("key", FileFault::UNSET), absent);
+        let denied = unread("key", FileFault::DENIED);
+        assert!(
+            !denied.contains("write") && denied.contains("root:causeway, mode 640"),
+            "{denied}"
+        );
+        assert!(!unread("key", "it is no file").contains("write"));
+    }
 }

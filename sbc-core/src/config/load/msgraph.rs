@@ -231,7 +231,7 @@ impl Load<'_> {
             Ok(_) => "this is no signed token",
             Err(FileFault::Unusable(why) | FileFault::Unreadable(why)) => {
                 let cause = format!("{title}: assertion in {}: {why}", place.value);
-                self.absent(place, cause, "assertion");
+                self.absent(place, cause, ("assertion", &why));
                 return None;
             }
         };

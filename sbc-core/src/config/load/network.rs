@@ -1,5 +1,6 @@
 //! Realms, TLS identities and listeners.
 
+use super::account::unread;
 use super::{Load, titled};
 use crate::config::facts::Validity;
 use crate::config::finding::Code;
@@ -131,8 +132,8 @@ impl Load<'_> {
                     &address.span,
                     format!("{title}: {} is not an address of this host", address.value),
                     Some(
-                        "right for an address that moves between hosts; behind NAT write the \
-                         local address here and the public one under advertise"
+                        "the daemon does not start here until the address is there; behind NAT \
+                         write the local address here and the public one under advertise"
                             .to_owned(),
                     ),
                 );
@@ -565,9 +566,9 @@ impl Load<'_> {
                         Code::FileUnreadable,
                         &key.span,
                         cause,
-                        Some("the user of the daemon must be able to read it".to_owned()),
+                        Some(unread("key", &why)),
                     ),
-                    _ => self.absent(key, cause, "key"),
+                    _ => self.absent(key, cause, ("key", &why)),
                 }
             }
             Err(FileFault::Unusable(why)) => self.out.add(
