@@ -85,6 +85,9 @@ pub struct AddressReport {
     pub forwarded: u64,
     /// Why it forwards none by itself, where packets go past the kernel's network stack.
     pub not_by_itself: Option<String>,
+    /// Directions of streams that come to the relay now because all entries of the table of those that interfaces forward
+    /// by themselves are taken, over all of the interface's addresses.
+    pub crowded_out: u64,
     /// Why not something faster.
     pub because: Option<String>,
 }
