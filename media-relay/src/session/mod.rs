@@ -117,6 +117,24 @@ pub struct MediaSession {
     tap: Option<Tap>,
 }
 
+/// Streams of a session that are fetched before their packets are judged: those of a plain call.
+const FETCHED: usize = 2;
+
+/// What [`MediaSession::fetch`] fetches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Depth {
+    /// Streams.
+    Streams,
+    /// What streams refer to: agreements and keys.
+    Agreements,
+    /// What those refer to: rules, ciphers, windows of what has been heard.
+    Ciphers,
+}
+
+impl Depth {
+    pub(crate) const ALL: [Self; 3] = [Self::Streams, Self::Agreements, Self::Ciphers];
+}
+
 #[derive(Debug)]
 struct Endpoint {
     id: EndpointId,
@@ -189,6 +207,14 @@ impl MediaSession {
             liveness: Liveness::default(),
             one_way: OneWay::default(),
         });
+    }
+
+    /// Has the processor fetch one depth of what packets are judged with. Each is found by means of the one before it,
+    /// so they are asked for in turn.
+    pub(crate) fn fetch(&self, depth: Depth) {
+        for stream in self.streams.iter().take(FETCHED) {
+            stream.fetch(depth);
+        }
     }
 
     /// One datagram of `length` bytes at the start of `slot`, received on `socket`.
