@@ -7,6 +7,7 @@
 //! [`Mmsg`] works everywhere. [`Xdp`] has the same sockets, and packets go past them where the interface
 //! and the process's rights allow.
 
+mod inside;
 #[allow(unsafe_code)] // JUSTIFICATION: std and rustix have no recvmmsg and sendmmsg.
 mod mmsg;
 #[allow(unsafe_code)] // JUSTIFICATION: rustix cannot tell of processes of other namespaces.
