@@ -11,6 +11,7 @@ mod digits;
 mod early;
 mod express;
 mod fax;
+mod fetched;
 mod handed;
 mod ice;
 mod liveness;
@@ -40,6 +41,7 @@ pub(crate) use express::Pace;
 #[cfg(test)]
 pub(crate) use express::model::{Model, Verdict};
 pub(crate) use express::{Express, MOST_EARLY, Passed};
+pub(crate) use fetched::Depth;
 pub use handed::Handed;
 pub use output::{Forward, Generated, Made, Outcome, Output, Sample, Worn};
 pub(crate) use quality::PAUSE_US;
@@ -117,24 +119,6 @@ pub struct MediaSession {
     tap: Option<Tap>,
 }
 
-/// Streams of a session that are fetched before their packets are judged: those of a plain call.
-const FETCHED: usize = 2;
-
-/// What [`MediaSession::fetch`] fetches.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Depth {
-    /// Streams.
-    Streams,
-    /// What streams refer to: agreements and keys.
-    Agreements,
-    /// What those refer to: rules, ciphers, windows of what has been heard.
-    Ciphers,
-}
-
-impl Depth {
-    pub(crate) const ALL: [Self; 3] = [Self::Streams, Self::Agreements, Self::Ciphers];
-}
-
 #[derive(Debug)]
 struct Endpoint {
     id: EndpointId,
@@ -207,14 +191,6 @@ impl MediaSession {
             liveness: Liveness::default(),
             one_way: OneWay::default(),
         });
-    }
-
-    /// Has the processor fetch one depth of what packets are judged with. Each is found by means of the one before it,
-    /// so they are asked for in turn.
-    pub(crate) fn fetch(&self, depth: Depth) {
-        for stream in self.streams.iter().take(FETCHED) {
-            stream.fetch(depth);
-        }
     }
 
     /// One datagram of `length` bytes at the start of `slot`, received on `socket`.

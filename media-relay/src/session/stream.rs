@@ -24,11 +24,10 @@ use super::sending::{SendContext, SendsWith, Spent};
 use super::sequence::{Origin, Outgoing, Stamp};
 use super::source::{Evidence, Learned, Rank, SourceGuard};
 use super::tap::Copies;
-use super::{Depth, Output, SocketId, StreamSockets};
+use super::{Output, SocketId, StreamSockets};
 use crate::dtls::Identity;
 use crate::e_model::Codec;
 use crate::entropy::Entropy;
-use crate::fetch;
 use crate::g711::Law;
 use crate::packet::rtp::{self, RtpHeader};
 use crate::srtp::{Agreed, KeyRing, PeerKeys, Protocol, SrtpFault};
@@ -255,27 +254,6 @@ impl Stream {
             comfort: None,
             copies: None,
             plain: None,
-        }
-    }
-
-    /// Has the processor fetch what a packet is judged with.
-    pub(super) fn fetch(&self, depth: Depth) {
-        match depth {
-            Depth::Streams => fetch::whole(self),
-            Depth::Agreements => {
-                fetch::first(&self.faces);
-                fetch::first(&self.senders);
-                self.ring.fetch(depth);
-            }
-            Depth::Ciphers => {
-                if let Some(face) = self.faces.first() {
-                    face.rules.fetch();
-                }
-                if let Some(own) = self.senders.first() {
-                    own.fetch();
-                }
-                self.ring.fetch(depth);
-            }
         }
     }
 
