@@ -330,6 +330,9 @@ pub struct Served {
     pub forwarded: u64,
     /// Why it forwards none by itself, where packets go past the kernel's network stack.
     pub not_by_itself: Option<String>,
+    /// Directions of streams that are forwarded in the relay nevertheless, because all entries of the table of those that
+    /// interfaces forward by themselves are taken.
+    pub crowded_out: u64,
     /// Why not something faster.
     pub because: Option<String>,
 }
@@ -369,6 +372,7 @@ pub fn served(config: &Config, plane: &Plane) -> Vec<Served> {
             },
             forwarded: report.forwarded,
             not_by_itself: report.not_by_itself,
+            crowded_out: report.crowded_out,
             backend,
             zero_copy,
             moderated,
@@ -391,6 +395,7 @@ fn unserved(config: &Config, why: &str) -> Vec<Served> {
         forwards: "in the relay",
         forwarded: 0,
         not_by_itself: None,
+        crowded_out: 0,
         because: Some(why.to_owned()),
     };
     let realms = config.realms.values().flat_map(|realm| {

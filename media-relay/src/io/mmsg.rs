@@ -1,5 +1,6 @@
 //! The portable backend: epoll, `recvmmsg`, `sendmmsg`.
 
+use super::inside::Inside;
 use super::{BackendReport, Batch, Received, SLOT_BYTES, Waker};
 use crate::session::SocketId;
 use rustix::event::epoll::{self, EventData, EventFlags};
@@ -44,11 +45,14 @@ pub(crate) struct Mmsg {
     headers: Vec<libc::mmsghdr>,
     filled: usize,
     queued: Vec<Queued>,
+    /// What is sent from one of these sockets to another.
+    inside: Inside,
     receive_buffer_bytes: usize,
 }
 
 struct Socket {
     descriptor: OwnedFd,
+    local: SocketAddr,
     /// How many datagrams were asked for last time, and how many there were.
     asked: usize,
     had: usize,
@@ -65,6 +69,15 @@ impl Socket {
             Some(full_in) if full_in + 1 == turn => (self.asked * GROWTH).min(BATCH),
             Some(_) | None => self.had.max(1),
         }
+    }
+}
+
+impl Socket {
+    /// Sends a packet to one of our own sockets, or by the kernel; tells whether it went.
+    fn send(&self, to: SocketAddr, packet: &[u8], inside: &mut Inside) -> bool {
+        let own = inside.at(to);
+        own.is_some_and(|own| inside.put(self.local, own, packet))
+            || send_to(&self.descriptor, to, packet)
     }
 }
 
@@ -111,6 +124,7 @@ impl Mmsg {
             headers: Vec::with_capacity(BATCH),
             filled: 0,
             queued: Vec::with_capacity(BATCH),
+            inside: Inside::default(),
             receive_buffer_bytes: 0,
         };
         Ok((batch, Waker(waker)))
@@ -141,15 +155,21 @@ impl Mmsg {
     ) -> io::Result<()> {
         self.events.clear();
         self.turn += 1;
+        let timeout = match self.inside.is_waiting() {
+            true => Duration::ZERO,
+            false => timeout,
+        };
         let timeout = Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: timeout.subsec_nanos().into(),
         };
-        match epoll::wait(
+        let waited = epoll::wait(
             &self.epoll,
             rustix::buffer::spare_capacity(&mut self.events),
             Some(&timeout),
-        ) {
+        );
+        self.inside.turn(ready);
+        match waited {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
@@ -173,22 +193,67 @@ impl Mmsg {
 
     /// Sends part of a slot at once; tells whether the kernel took it.
     pub(super) fn send_part(
-        &self,
+        &mut self,
         slot: usize,
         range: Range<usize>,
         socket: SocketId,
         to: SocketAddr,
     ) -> bool {
-        let part = self.part(slot, range);
-        let descriptor = self.descriptor(socket);
-        descriptor
-            .zip(part)
-            .is_some_and(|(socket, part)| send_to(socket, to, part))
+        let Self {
+            sockets,
+            buffers,
+            inside,
+            ..
+        } = self;
+        let part = buffers.get(slot).and_then(|buffer| buffer.get(range));
+        let open = sockets.get(socket.0 as usize).and_then(Option::as_ref);
+        open.zip(part)
+            .is_some_and(|(open, part)| open.send(to, part, inside))
     }
 
     fn descriptor(&self, socket: SocketId) -> Option<&OwnedFd> {
         let open = self.sockets.get(socket.0 as usize)?.as_ref()?;
         Some(&open.descriptor)
+    }
+
+    /// Sends `queued[at]` to one of our own sockets; tells whether it is for one and went.
+    fn hand_over(&mut self, at: usize) -> bool {
+        let Some(queued) = self.queued.get(at) else {
+            return false;
+        };
+        let open = self.sockets.get(queued.socket.0 as usize);
+        let (Some(to), Some(open), Some(packet)) = (
+            self.inside.at(queued.to),
+            open.and_then(Option::as_ref),
+            packet(&self.buffers, queued),
+        ) else {
+            return false;
+        };
+        self.inside.put(open.local, to, packet)
+    }
+
+    /// Puts what has come from our own sockets to one into slots; returns how many.
+    fn receive_inside(&mut self, socket: SocketId) -> usize {
+        self.vectors.clear();
+        self.headers.clear();
+        for (buffer, name) in self.buffers.iter_mut().zip(&mut self.names) {
+            let Some((from, packet)) = self.inside.take(socket) else {
+                break;
+            };
+            // What is longer than any packet that we accept shows as such.
+            let length = packet.len().min(crate::packet::rtp::MAX_PACKET_BYTES + 1);
+            buffer[..length].copy_from_slice(&packet[..length]);
+            *name = Name::from(from);
+            let mut vector = libc::iovec {
+                iov_base: ptr::null_mut(),
+                iov_len: 0,
+            };
+            let mut header = header(name, &mut vector);
+            (header.msg_hdr.msg_iov, header.msg_hdr.msg_iovlen) = (ptr::null_mut(), 0);
+            header.msg_len = length as u32;
+            self.headers.push(header);
+        }
+        self.headers.len()
     }
 
     /// Sends `queued[range]`, all on one socket; returns how many the kernel took from the front.
@@ -282,10 +347,12 @@ impl Batch for Mmsg {
         }
         self.sockets[number as usize] = Some(Socket {
             descriptor: socket,
+            local,
             asked: 1,
             had: 1,
             full_in: None,
         });
+        self.inside.open(local, SocketId(number));
         Ok(SocketId(number))
     }
 
@@ -295,6 +362,7 @@ impl Batch for Mmsg {
             .get_mut(socket.0 as usize)
             .and_then(Option::take)
         {
+            self.inside.close(open.local, socket);
             // Closing the only descriptor takes it out of the epoll set.
             drop(open);
             self.vacant.push(socket.0);
@@ -306,7 +374,10 @@ impl Batch for Mmsg {
     }
 
     fn receive(&mut self, socket: SocketId) -> usize {
-        self.filled = 0;
+        self.filled = self.receive_inside(socket);
+        if self.filled > 0 {
+            return self.filled;
+        }
         let Some(Some(open)) = self.sockets.get_mut(socket.0 as usize) else {
             return 0;
         };
@@ -373,9 +444,16 @@ impl Batch for Mmsg {
         let mut start = 0;
         while let Some(first) = self.queued.get(start) {
             let socket = first.socket;
+            if self.hand_over(start) {
+                start += 1;
+                continue;
+            }
+            // What there is no room for inside goes as all others do.
             let run = self.queued[start..]
                 .iter()
                 .take_while(|next| next.socket == socket)
+                .enumerate()
+                .take_while(|(at, next)| *at == 0 || self.inside.at(next.to).is_none())
                 .count();
             let mut at = start;
             let end = start + run;
@@ -394,8 +472,11 @@ impl Batch for Mmsg {
     }
 
     fn send(&mut self, socket: SocketId, to: SocketAddr, packet: &[u8]) -> bool {
-        self.descriptor(socket)
-            .is_some_and(|socket| send_to(socket, to, packet))
+        let Self {
+            sockets, inside, ..
+        } = self;
+        let open = sockets.get(socket.0 as usize).and_then(Option::as_ref);
+        open.is_some_and(|open| open.send(to, packet, inside))
     }
 
     fn wake(&self) {
@@ -679,6 +760,103 @@ mod tests {
             turns += 1;
         }
         assert!(turns >= 400 / BATCH, "{turns}");
+    }
+
+    /// MED-311.
+    #[test]
+    fn what_is_for_a_socket_of_ours_is_handed_over_without_the_kernel() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(free) = std::net::UdpSocket::bind(host) else {
+                // A machine without IPv6.
+                continue;
+            };
+            let other = std::net::UdpSocket::bind(host).unwrap();
+            let [one, two] = [&free, &other].map(|free| free.local_addr().unwrap());
+            drop((free, other));
+            let (mut batch, _waker) = Mmsg::new().unwrap();
+            let [from, to] = [one, two].map(|local| batch.open(local, 0).unwrap());
+            let peer = std::net::UdpSocket::bind(host).unwrap();
+            let stranger = peer.local_addr().unwrap();
+            for (number, slot) in (0u8..).zip(&mut batch.buffers) {
+                slot[..100].fill(number);
+            }
+            // Each way of sending, and between others.
+            batch.queue(0, 0..100, from, two);
+            batch.queue(1, 0..100, from, stranger);
+            batch.queue(2, 10..40, from, two);
+            batch.queue(3, 0..100, to, one);
+            let mut failed = Vec::new();
+            batch.flush(&mut failed);
+            assert!(failed.is_empty());
+            assert!(batch.send(from, two, &[4; 1600]));
+            assert!(batch.send_part(5, 0..7, from, two));
+            let mut heard = [0; 200];
+            assert_eq!(peer.recv(&mut heard).unwrap(), 100);
+            let descriptor = batch.descriptor(to).unwrap();
+            let (peek, none) = (net::RecvFlags::DONTWAIT, &mut [0u8; 8]);
+            assert!(
+                net::recv(descriptor, none, peek).is_err(),
+                "the kernel has nothing"
+            );
+            let mut ready = Vec::new();
+            // It does not wait for what is there.
+            batch.wait(Duration::from_secs(60), &mut ready).unwrap();
+            assert_eq!(ready, [to, from]);
+            assert_eq!(batch.receive(to), 4);
+            for (at, (octet, length)) in [(0, 100), (2, 30), (4, 1501), (5, 7)]
+                .into_iter()
+                .enumerate()
+            {
+                let received = batch.slot(at).unwrap();
+                assert_eq!((received.from, received.length), (Some(one), length));
+                assert!(received.slot[..length].iter().all(|own| *own == octet));
+            }
+            assert!(batch.slot(4).is_none());
+            assert_eq!(batch.receive(from), 1);
+            assert_eq!(batch.slot(0).unwrap().from, Some(two));
+            // What others send to the same socket still comes, in the same turn or the next.
+            peer.send_to(&[9; 20], two).unwrap();
+            assert!(batch.send(from, two, &[8; 20]));
+            let mut octets = Vec::new();
+            while octets.len() < 2 {
+                ready.clear();
+                batch.wait(Duration::from_secs(5), &mut ready).unwrap();
+                for socket in ready.clone() {
+                    assert_eq!(socket, to);
+                    for at in 0..batch.receive(to) {
+                        octets.push(batch.slot(at).unwrap().slot[0]);
+                    }
+                }
+            }
+            octets.sort_unstable();
+            assert_eq!(octets, [8, 9]);
+        }
+    }
+
+    #[test]
+    fn what_there_is_no_room_for_inside_goes_through_the_kernel_and_nothing_is_lost() {
+        const MANY: usize = 1_200;
+        let free = ["127.0.0.1:0"; 2].map(|any| std::net::UdpSocket::bind(any).unwrap());
+        let [one, two] = [0, 1].map(|at: usize| free[at].local_addr().unwrap());
+        drop(free);
+        let (mut batch, _waker) = Mmsg::new().unwrap();
+        let [from, to] = [one, two].map(|local| batch.open(local, 0).unwrap());
+        for number in 0..MANY as u16 {
+            assert!(batch.send(from, two, &number.to_be_bytes()));
+        }
+        let mut seen = vec![false; MANY];
+        while seen.contains(&false) {
+            let mut ready = Vec::new();
+            batch.wait(Duration::from_secs(5), &mut ready).unwrap();
+            assert!(ready.contains(&to));
+            for socket in ready {
+                for at in 0..batch.receive(socket) {
+                    let slot = batch.slot(at).unwrap().slot;
+                    let number = u16::from_be_bytes([slot[0], slot[1]]);
+                    assert!(!std::mem::replace(&mut seen[usize::from(number)], true));
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! [`Mmsg`] works everywhere. [`Xdp`] has the same sockets, and packets go past them where the interface
 //! and the process's rights allow.
 
+mod inside;
 #[allow(unsafe_code)] // JUSTIFICATION: std and rustix have no recvmmsg and sendmmsg.
 mod mmsg;
 #[allow(unsafe_code)] // JUSTIFICATION: rustix cannot tell of processes of other namespaces.
@@ -85,6 +86,9 @@ pub struct AddressReport {
     pub forwarded: u64,
     /// Why it forwards none by itself, where packets go past the kernel's network stack.
     pub not_by_itself: Option<String>,
+    /// Directions of streams that come to the relay now because all entries of the table of those that interfaces forward
+    /// by themselves are taken, over all of the interface's addresses.
+    pub crowded_out: u64,
     /// Why not something faster.
     pub because: Option<String>,
 }

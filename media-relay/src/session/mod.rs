@@ -11,6 +11,7 @@ mod digits;
 mod early;
 mod express;
 mod fax;
+mod fetched;
 mod handed;
 mod ice;
 mod liveness;
@@ -40,6 +41,7 @@ pub(crate) use express::Pace;
 #[cfg(test)]
 pub(crate) use express::model::{Model, Verdict};
 pub(crate) use express::{Express, MOST_EARLY, Passed};
+pub(crate) use fetched::Depth;
 pub use handed::Handed;
 pub use output::{Forward, Generated, Made, Outcome, Output, Sample, Worn};
 pub(crate) use quality::PAUSE_US;

@@ -7,6 +7,7 @@ use super::change::{self, Change};
 use super::repack::Packing;
 use super::stream::{Face, Stream};
 use crate::codec::Coding;
+use crate::fetch;
 use crate::g711::Law;
 use media_api::{DropReason, FormatId, PayloadBinding, TelephoneEvent};
 
@@ -58,6 +59,11 @@ impl Default for Rules {
 }
 
 impl Rules {
+    /// Has the processor fetch them.
+    pub(super) fn fetch(&self) {
+        fetch::first(&self.list);
+    }
+
     /// Whether any of them is transcoded to this.
     pub(super) fn recode_to(&self, coding: Coding) -> bool {
         let is_it =

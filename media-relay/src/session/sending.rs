@@ -36,6 +36,13 @@ pub(super) struct SendContext {
     is_fresh: bool,
 }
 
+impl SendContext {
+    /// Has the processor fetch its ciphers.
+    pub(super) fn fetch(&self) {
+        self.sender.fetch();
+    }
+}
+
 impl std::fmt::Debug for SendContext {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SendContext({:?})", self.key)

@@ -17,6 +17,7 @@ use super::replay::ReplayWindow;
 use super::transform::{Place, Transform};
 use super::wear::Wear;
 use super::{RTCP_CLEAR_BYTES, SrtpFault};
+use crate::fetch;
 use crate::packet::rtcp::SENDER_REPORT;
 use crate::packet::rtp::{MAX_PACKET_BYTES, RtpHeader};
 use crate::packet::u32_at;
@@ -45,6 +46,11 @@ pub struct Sender {
 }
 
 impl Sender {
+    /// Has the processor fetch the cipher of RTP.
+    pub(crate) fn fetch(&self) {
+        self.keys.rtp.fetch();
+    }
+
     /// A fresh context: RTCP index zero. RTP indices are the caller's.
     pub fn new(master: &CryptoKey) -> Self {
         Self {
@@ -213,6 +219,12 @@ pub(super) struct Counted {
 }
 
 impl Receiver {
+    /// Has the processor fetch the cipher of RTP, and what has been heard.
+    pub(crate) fn fetch(&self) {
+        self.keys.rtp.fetch();
+        fetch::first(&self.sources);
+    }
+
     /// A context that has not seen any SSRC yet (late binding, RFC 4568 §6.4.1).
     pub fn new(master: &CryptoKey) -> Self {
         Self {

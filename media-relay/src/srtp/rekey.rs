@@ -14,6 +14,8 @@
 
 use super::context::Counted;
 use super::{HmacSha1, Protocol, Receiver, SrtpFault};
+use crate::fetch;
+use crate::session::Depth;
 use crate::time::Timestamp;
 use media_api::{CryptoKey, Suite};
 use std::num::NonZeroU32;
@@ -62,6 +64,17 @@ impl Print {
 }
 
 impl KeyRing {
+    /// Has the processor fetch the key that was agreed last.
+    pub(crate) fn fetch(&self, depth: Depth) {
+        if let Some(entry) = self.entries.last() {
+            match depth {
+                Depth::Streams => {}
+                Depth::Agreements => fetch::whole(entry),
+                Depth::Ciphers => entry.receiver.fetch(),
+            }
+        }
+    }
+
     /// The context of `key`, made on first sight. A key that is known keeps its state, also where its packets are to
     /// name it otherwise than before (TDR-MED-007).
     pub(crate) fn install(&mut self, key: &CryptoKey) -> KeyId {

@@ -5,6 +5,7 @@ use super::counter::CounterMode;
 use super::galois::GaloisMode;
 use super::kdf::Labels;
 use super::{Protocol, SrtpFault};
+use crate::fetch;
 use media_api::CryptoKey;
 use std::fmt;
 
@@ -62,6 +63,15 @@ enum Mode {
 }
 
 impl Transform {
+    /// Has the processor fetch the cipher.
+    pub(super) fn fetch(&self) {
+        match &self.mode {
+            Mode::Counter(mode) => fetch::whole(&**mode),
+            Mode::RareCounter(_) => {}
+            Mode::Galois(mode) => fetch::whole(&**mode),
+        }
+    }
+
     pub(super) fn new(master: &CryptoKey, protocol: Protocol) -> Self {
         let suite = master.suite();
         let (labels, tag_bytes) = match protocol {

@@ -7,9 +7,10 @@ use crate::control::realm::{RealmPorts, reached_at};
 use crate::control::totals::{Published, RealmCounters};
 use crate::dtls::{Identities, Identity, show};
 use crate::entropy::Entropy;
+use crate::fetch;
 use crate::io::Batch;
 use crate::session::{
-    Handed, Made, MediaSession, Outcome, Output, SocketId, Worn, fresh_key, local_endpoints,
+    Depth, Handed, Made, MediaSession, Outcome, Output, SocketId, Worn, fresh_key, local_endpoints,
 };
 use crate::sound::Recordings;
 use crate::time::{Timestamp, WallOffset};
@@ -122,6 +123,17 @@ impl Sessions {
             out: Output::new(),
             failed: Vec::new(),
             forwards: Vec::new(),
+        }
+    }
+
+    /// Has the processor fetch what the packets of some sockets will be judged with.
+    pub(super) fn fetch(&self, sockets: &[SocketId]) {
+        let of = |socket: &SocketId| self.entries.get(self.binding(*socket)?.entry);
+        sockets.iter().filter_map(of).for_each(fetch::whole);
+        for depth in Depth::ALL {
+            for entry in sockets.iter().filter_map(of).flatten() {
+                entry.session.fetch(depth);
+            }
         }
     }
 

@@ -10,13 +10,24 @@ const FAMILY_NAME: u16 = 2;
 const GET_DEVICE: u8 = 1;
 const DEVICE: u16 = 1;
 const XDP_FEATURES: u16 = 3;
-/// Frames that a program sends reach the other end.
-const SENDS: u64 = 1 << 2;
+/// Its programs may send frames out of other interfaces.
+const REDIRECTS: u64 = 1 << 1;
+/// Frames that programs send out of it reach the other end.
+const TAKES: u64 = 1 << 2;
 
 /// A connection to that part of the kernel.
 pub(super) struct Features {
     kernel: Kernel,
     family: u16,
+}
+
+/// What one interface can.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Known {
+    /// A program on it can send frames out of other interfaces.
+    pub(super) redirects: bool,
+    /// What programs of others send out of it leaves it; of one end of a pair (veth) also what its own sends back.
+    pub(super) takes: bool,
 }
 
 impl Features {
@@ -37,8 +48,8 @@ impl Features {
         Ok(Self { kernel, family })
     }
 
-    /// Whether frames that a program on an interface sends back leave it.
-    pub(super) fn sends(&mut self, interface: u32) -> io::Result<bool> {
+    /// What becomes of frames that programs send.
+    pub(super) fn of(&mut self, interface: u32) -> io::Result<Known> {
         let mut body = vec![GET_DEVICE, 1, 0, 0];
         add(&mut body, DEVICE, &interface.to_ne_bytes());
         let mut features = 0;
@@ -47,6 +58,9 @@ impl Features {
             let found = find(facts, XDP_FEATURES).and_then(|value| value.first_chunk());
             features = found.map_or(0, |value| u64::from_ne_bytes(*value));
         })?;
-        Ok(features & SENDS != 0)
+        Ok(Known {
+            redirects: features & REDIRECTS != 0,
+            takes: features & TAKES != 0,
+        })
     }
 }

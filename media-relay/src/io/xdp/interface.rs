@@ -16,10 +16,14 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 /// Bytes of a number in the map of ports.
 const ENTRY_BYTES: usize = 8;
 
-// What becomes of frames that the program sends.
-const UNKNOWN: u8 = 0;
-const SENDS: u8 = 1;
-const DROPS: u8 = 2;
+// What becomes of frames that the program sends: bits of what is known.
+const KNOWN: u8 = 1;
+/// Those that it sends back out of the interface arrive.
+const SENDS: u8 = 2;
+/// It may send them out of another one.
+const REDIRECTS: u8 = 4;
+/// Those that another one's program sends out of this one arrive.
+const TAKES: u8 = 8;
 
 /// Whether packets pass by AF_XDP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,10 +48,12 @@ pub(super) struct Interface {
     ports: Mapping,
     /// Why it forwards nothing by itself, if its program cannot.
     express: Result<(), String>,
-    /// Whether what its program sends arrives.
+    /// Whether what its program sends arrives, and what others' programs send out of it.
     sends: AtomicU8,
     /// Packets that its program has taken to forward; also those that the driver had no room for.
     forwarded: AtomicU64,
+    /// Directions of streams that it could forward, were there an entry for them.
+    crowded_out: AtomicU64,
     sockets: OwnedFd,
     link: OwnedFd,
     /// The workers' sockets again, to ask what was lost.
@@ -112,6 +118,7 @@ impl Interface {
             },
             sends: AtomicU8::new(0),
             forwarded: AtomicU64::new(0),
+            crowded_out: AtomicU64::new(0),
             ports: Mapping::of(&ports, entries * ENTRY_BYTES, 0)?,
             sockets,
             link: attached,
@@ -155,16 +162,27 @@ impl Interface {
 
     /// Whether it forwards by itself; why not, if it does not.
     pub(super) fn express(&self) -> Result<(), &str> {
-        match (&self.express, self.sends.load(Ordering::Relaxed)) {
-            (Err(why), _) => Err(why),
-            (Ok(()), SENDS) => Ok(()),
-            (Ok(()), UNKNOWN) => {
+        let sends = self.sends.load(Ordering::Relaxed);
+        match &self.express {
+            Err(why) => Err(why),
+            Ok(()) if sends & SENDS != 0 => Ok(()),
+            Ok(()) if sends & KNOWN == 0 => {
                 Err("it is a veth, and the kernel does not tell what its other end takes")
             }
-            (Ok(()), _) => {
-                Err("it is a veth whose other end takes no such frames: GRO is off there")
-            }
+            Ok(()) => Err("it is a veth whose other end takes no such frames: GRO is off there"),
         }
+    }
+
+    /// Whether it may forward out of another interface.
+    pub(super) fn redirects(&self) -> bool {
+        self.express.is_ok() && self.sends.load(Ordering::Relaxed) & REDIRECTS != 0
+    }
+
+    /// Whether what another interface forwards out of this one arrives.
+    pub(super) fn takes(&self) -> bool {
+        self.state() == State::Works
+            && self.mode == Mode::Native
+            && self.sends.load(Ordering::Relaxed) & TAKES != 0
     }
 
     /// It has forwarded so many packets by itself.
@@ -175,6 +193,19 @@ impl Interface {
 
     pub(super) fn forwarded(&self) -> u64 {
         self.forwarded.load(Ordering::Relaxed)
+    }
+
+    /// One more stream's direction finds no entry, or one less.
+    pub(super) fn count_crowded_out(&self, is_more: bool) {
+        // Ordering: a figure for people. Each that is less was more before.
+        match is_more {
+            true => self.crowded_out.fetch_add(1, Ordering::Relaxed),
+            false => self.crowded_out.fetch_sub(1, Ordering::Relaxed),
+        };
+    }
+
+    pub(super) fn crowded_out(&self) -> u64 {
+        self.crowded_out.load(Ordering::Relaxed)
     }
 
     /// Says whose packets to a port of an address are: a worker's, or the kernel's.
@@ -204,15 +235,14 @@ impl Interface {
 
     /// What the program sends out of one end of a pair arrives only where the other end has a receiver for it.
     pub(super) fn note_sending(&self, link: &Link, features: Option<&mut Features>) {
-        let sends = match (link.is_pair, features) {
-            (false, _) => SENDS,
-            (true, None) => UNKNOWN,
-            (true, Some(features)) => match features.sends(self.index) {
-                Ok(true) => SENDS,
-                Ok(false) => DROPS,
-                Err(_) => UNKNOWN,
-            },
-        };
+        let known = features.and_then(|features| features.of(self.index).ok());
+        // Where nothing is told, an interface that is no end of a pair still sends back what it got.
+        let back = if link.is_pair { 0 } else { SENDS };
+        let sends = known.map_or(back, |known| {
+            let redirects = if known.redirects { REDIRECTS } else { 0 };
+            let takes = if known.takes { SENDS | TAKES } else { back };
+            KNOWN | redirects | takes
+        });
         // Ordering: as below.
         self.sends.store(sends, Ordering::Relaxed);
     }

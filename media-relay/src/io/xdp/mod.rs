@@ -79,8 +79,8 @@ pub(crate) struct Xdp {
     entries: Option<Entries>,
     /// Sockets whose express begins when what was put before has been sent.
     beginning: Vec<u32>,
-    /// Which interfaces have forwarded by themselves lately.
-    forwards: Vec<bool>,
+    /// Which interfaces have forwarded by themselves lately, and taken what others forward.
+    forwards: Vec<[bool; 2]>,
 }
 
 /// What sends: lanes, paths, and frames to send with.
@@ -112,6 +112,8 @@ struct Bound {
     last: u32,
     /// Its own in the interface's express, once it has had one.
     entry: Option<Entry>,
+    /// It found none when it last wanted one.
+    is_crowded_out: bool,
 }
 
 struct Arrived {
@@ -162,7 +164,7 @@ impl Xdp {
                 .unwrap_or(usize::MAX)
         });
         let exits = exits.collect();
-        let forwards = vec![false; shared.interfaces.len()];
+        let forwards = vec![[false; 2]; shared.interfaces.len()];
         let outlet = Outlet {
             worker,
             exits,
@@ -275,6 +277,15 @@ impl Xdp {
                 (bound.first, bound.last) = (NONE, NONE);
             }
             self.outlet.used.extend(arrived.slot.frame);
+        }
+    }
+}
+
+impl Bound {
+    /// Notes whether there is no entry for it, and tells its interface what has changed.
+    fn crowd_out(&mut self, shared: &Shared, is_crowded_out: bool) {
+        if std::mem::replace(&mut self.is_crowded_out, is_crowded_out) != is_crowded_out {
+            shared.interfaces[self.interface].count_crowded_out(is_crowded_out);
         }
     }
 }
@@ -416,6 +427,7 @@ impl Batch for Xdp {
                 first: NONE,
                 last: NONE,
                 entry: None,
+                is_crowded_out: false,
             }
         });
         Ok(socket)
@@ -432,6 +444,7 @@ impl Batch for Xdp {
                 table.end(&mut entry);
                 entries.give_back(entry);
             }
+            bound.crowd_out(&self.outlet.shared, false);
             let port = bound.local.port();
             self.outlet.shared.interfaces[bound.interface].set_port(bound.at, port, None);
             self.by_port[bound.interface][bound.at][usize::from(port)] = NONE;
@@ -556,6 +569,7 @@ impl Batch for Xdp {
         };
         if bound.entry.is_none() {
             bound.entry = entries.take();
+            bound.crowd_out(&self.outlet.shared, bound.entry.is_none());
             if let Some(entry) = &bound.entry {
                 let interface = &self.outlet.shared.interfaces[bound.interface];
                 interface.set_entry(bound.at, bound.local.port(), entry.number());
@@ -593,26 +607,27 @@ impl Xdp {
     fn headers(&self, socket: SocketId, express: &Express) -> Option<express::Headers> {
         let of = |socket: SocketId| self.bound.get(socket.0 as usize)?.as_ref();
         let (own, target) = (of(socket)?, of(express.socket)?);
-        let v4 = |address| match address {
-            SocketAddr::V4(address) => Some(address),
-            SocketAddr::V6(_) => None,
-        };
         let outlet = &self.outlet;
         let interface = outlet.shared.interfaces.get(own.interface)?;
         let ends = (target.local.ip(), express.to.ip());
         let path = outlet.paths.known(ends, outlet.now)?;
-        let may_pass = path.interface == own.interface
+        let exit = outlet.shared.interfaces.get(path.interface)?;
+        let is_elsewhere = path.interface != own.interface;
+        let may_pass = own.local.is_ipv4() == target.local.is_ipv4()
             && express.to.port() != 0
             && interface.state() == State::Works
-            && interface.express().is_ok();
+            && interface.express().is_ok()
+            && (!is_elsewhere || (interface.redirects() && exit.takes()));
         may_pass.then_some(())?;
         Some(express::Headers {
-            from: v4(express.from)?,
-            local: v4(own.local)?,
-            send_from: v4(target.local)?,
-            send_to: v4(express.to)?,
+            from: express.from,
+            local: own.local,
+            send_from: target.local,
+            send_to: express.to,
             our_mac: interface.mac(),
+            send_mac: exit.mac(),
             path,
+            out: is_elsewhere.then_some(exit.index),
             dscp: target.dscp,
         })
     }
@@ -625,8 +640,9 @@ impl Xdp {
             return;
         };
         for (interface, forwards) in shared.interfaces.iter().zip(&mut self.forwards) {
-            let did = std::mem::replace(forwards, interface.express().is_ok());
-            has_changed |= did && !*forwards;
+            let now = [interface.express().is_ok(), interface.takes()];
+            let did = std::mem::replace(forwards, now);
+            has_changed |= did.into_iter().zip(now).any(|(did, does)| did && !does);
         }
         if has_changed {
             let bound = self.bound.iter().flatten();

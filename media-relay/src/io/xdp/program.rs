@@ -62,7 +62,7 @@ pub(super) const PASS: i32 = 2;
 const MOST_PACKET_BYTES: i32 = 1500;
 
 // Where things are in a frame without tags.
-const TYPE: i16 = 12;
+pub(super) const TYPE: i16 = 12;
 const V4: Layout = Layout {
     end: 42,
     length: 16,

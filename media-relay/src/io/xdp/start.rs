@@ -113,6 +113,7 @@ pub(crate) fn start(realms: &[Realm], workers: usize) -> Started {
                     dropped: 0,
                     forwarded: 0,
                     not_by_itself: None,
+                    crowded_out: 0,
                     because: Some("AF_XDP is not asked for".to_owned()),
                 }),
                 Backend::Xdp => wanted.push(Wanted {
@@ -327,7 +328,8 @@ impl Setup {
                 },
                 dropped: 0,
                 forwarded: 0,
-                not_by_itself: not_by_itself(interface, address),
+                not_by_itself: interface.express().err().map(str::to_owned),
+                crowded_out: 0,
                 because: None,
             };
             (report, Some(at))
@@ -367,6 +369,7 @@ impl Setup {
             dropped: 0,
             forwarded: 0,
             not_by_itself: None,
+            crowded_out: 0,
             because: Some(why.to_owned()),
         });
     }
@@ -464,14 +467,6 @@ fn queues(name: &str) -> Option<u32> {
     u32::try_from(receive.count()).ok()
 }
 
-/// Why packets to an address are not forwarded by its interface itself.
-fn not_by_itself(interface: &Interface, address: IpAddr) -> Option<String> {
-    match address {
-        IpAddr::V4(_) => interface.express().err().map(str::to_owned),
-        IpAddr::V6(_) => Some("its program does not do so for IPv6".to_owned()),
-    }
-}
-
 fn why_not(fault: &io::Error) -> String {
     match fault.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
@@ -552,7 +547,8 @@ impl Watch {
             };
             report.dropped = interface.dropped();
             report.forwarded = interface.forwarded();
-            report.not_by_itself = not_by_itself(interface, report.address);
+            report.crowded_out = interface.crowded_out();
+            report.not_by_itself = interface.express().err().map(str::to_owned);
             let why = match interface.state() {
                 State::Works => return report,
                 State::Down => "the interface is down",

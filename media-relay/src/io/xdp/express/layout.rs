@@ -1,10 +1,11 @@
 //! What the program and a worker share of one direction of a stream: an entry of the map, octet by octet.
 //!
-//! Three lines of the cache: what is compared first, what is written into a packet, and what the program counts. Numbers
-//! are the host's; what is compared with or copied into packets lies as it does there.
+//! Four lines of the cache: what is compared first, what is written into a packet, what the program counts, and the
+//! addresses of IPv6, which the packets of IPv4 do without. Numbers are the host's; what is compared with or copied into
+//! packets lies as it does there.
 
 /// Octets of an entry.
-pub(in super::super) const BYTES: usize = 192;
+pub(in super::super) const BYTES: usize = 256;
 
 /// Number of the next packet below, [`ARMED`], and above it a count of the times that it was armed. One word, so that who
 /// takes a packet and who ends the express cannot both succeed.
@@ -15,7 +16,7 @@ pub(in super::super) const ARMED: u32 = 1 << 16;
 pub(in super::super) const ROUND: u32 = 1 << 17;
 
 // What a packet has to have: ports and addresses of source and destination, SSRC, our Ethernet address, payload type,
-// least and most octets of payload.
+// least and most octets of payload. Addresses of the other family are zeros, which no packet has.
 pub(in super::super) const BOTH_PORTS: i16 = 4;
 pub(in super::super) const ADDRESSES: i16 = 8;
 pub(in super::super) const SSRC: i16 = 16;
@@ -38,7 +39,7 @@ pub(in super::super) const SEQUENCE_SHIFT: i16 = 68;
 pub(in super::super) const TIMESTAMP_SHIFT: i16 = 72;
 pub(in super::super) const SEND_SSRC: i16 = 76;
 pub(in super::super) const SEND_AS: i16 = 80;
-/// The first two octets of the IPv4 header.
+/// The first two octets of the IPv4 header, four of IPv6's.
 pub(in super::super) const CLASS: i16 = 84;
 pub(in super::super) const SEND_ADDRESSES: i16 = 88;
 pub(in super::super) const SEND_PORTS: i16 = 96;
@@ -46,6 +47,10 @@ pub(in super::super) const SEND_PORTS: i16 = 96;
 pub(in super::super) const IP_SUM: i16 = 100;
 pub(in super::super) const MACS: i16 = 104;
 pub(in super::super) const UDP_SUM: i16 = 116;
+/// What has to be added to [`DONE`] for the number of the next packet, where all that were taken have been counted.
+pub(in super::super) const LEAD: i16 = 120;
+/// The kernel's number of the interface that it leaves by; zero if that is the one that it came by.
+pub(in super::super) const OUT: i16 = 124;
 
 // What the program counts. Octets of payload, when the newest came, what is left of the rate, sum of the jitter after
 // each packet; timestamp and transit of the newest, jitter and the largest, longest gap.
@@ -60,3 +65,7 @@ pub(in super::super) const MOST_JITTER: i16 = 172;
 pub(in super::super) const GAP: i16 = 176;
 /// Packets that have been counted here, over all times that it was armed.
 pub(in super::super) const DONE: i16 = 180;
+
+// Of IPv6, source and destination each.
+pub(in super::super) const ADDRESSES_6: i16 = 192;
+pub(in super::super) const SEND_ADDRESSES_6: i16 = 224;

@@ -3,7 +3,8 @@
 //! An entry belongs to one worker. Its state is one word: armed or not, the number of the next packet, and how often it
 //! was armed. The program takes a packet by exchanging that word for the one of the next number, and a worker ends the
 //! express by clearing the bit in it, so either has been before the other, and how many packets were taken is what the
-//! number has moved by. What the program counts besides is complete when its count has come as far. A run of the program
+//! number has moved by. What the program counts besides is complete when its count has come as far; before that it takes no
+//! other packet of the stream, whatever processor has that. A run of the program
 //! takes less than a microsecond, so a worker waits for that, for a bounded time. It can be too short: under PREEMPT_RT a
 //! thread may interrupt the program, and a hypervisor may halt its processor. Then octets and times of one packet may be
 //! missing, never the packet, and the entry rests until they have come. A frame that was taken leaves with the others of its
@@ -22,7 +23,7 @@ use crate::time::Timestamp;
 use layout::*;
 use media_api::LATE_US;
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -38,8 +39,10 @@ const APART_NS: u64 = 10_000;
 const READINGS: u32 = 1_000;
 /// How often it is looked whether the program has counted what it took.
 const LOOKS: u32 = 100_000;
-/// Headers of IPv4, UDP and RTP.
-const HEADER_BYTES: u32 = 40;
+/// Headers of UDP and RTP, and those of IP.
+const HEADER_BYTES: u32 = 20;
+const V4_BYTES: u32 = 20;
+const V6_BYTES: u32 = 40;
 
 /// The map.
 pub(super) struct Table {
@@ -70,16 +73,26 @@ pub(super) struct Entry {
     is_told: bool,
 }
 
-/// What headers say, of an order that the interface can follow.
+/// What headers say, of an order that the interface can follow. All addresses are of one family.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Headers {
-    pub(super) from: SocketAddrV4,
-    pub(super) local: SocketAddrV4,
-    pub(super) send_from: SocketAddrV4,
-    pub(super) send_to: SocketAddrV4,
+    pub(super) from: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) send_from: SocketAddr,
+    pub(super) send_to: SocketAddr,
+    /// Our Ethernet address where it comes, and where it leaves.
     pub(super) our_mac: Mac,
+    pub(super) send_mac: Mac,
     pub(super) path: Path,
+    /// The kernel's number of the interface that it leaves by, if that is another one.
+    pub(super) out: Option<u32>,
     pub(super) dscp: u8,
+}
+
+/// Source and destination as they lie in a packet; zeros of the family that they are not of.
+struct Addresses {
+    v4: u64,
+    v6: [u64; 4],
 }
 
 impl Table {
@@ -149,14 +162,17 @@ impl Table {
         } else if entry.until < now {
             return false;
         }
-        let most = headers.path.mtu.saturating_sub(HEADER_BYTES);
+        let is_v4 = headers.local.is_ipv4();
+        let ip_bytes = if is_v4 { V4_BYTES } else { V6_BYTES };
+        let most = headers.path.mtu.saturating_sub(ip_bytes + HEADER_BYTES);
         let late = u64::from(LATE_US) * u64::from(express.pace.clock_hz) / 1_000_000;
-        let sent = addresses(headers.send_from, headers.send_to);
-        let [our, next] = [headers.our_mac.0, headers.path.mac.0];
+        let came = Addresses::of(headers.from, headers.local);
+        let sent = Addresses::of(headers.send_from, headers.send_to);
+        let (our, from, next) = (headers.our_mac.0, headers.send_mac.0, headers.path.mac.0);
         let [class, flags, hops] = [[0x45, headers.dscp << 2], [0x40, 0], [64, 17]];
+        let class_6 = [0x60 | headers.dscp >> 2, headers.dscp << 6, 0, 0];
         let ip_sum = [class, flags, hops].map(u16::from_ne_bytes);
-        let halves = |octets: u64| (0..4).map(move |half| (octets >> (16 * half)) as u16);
-        let of_addresses: u32 = halves(sent).map(u32::from).sum();
+        let of_addresses = sent.sum();
         let ip_sum = ip_sum.into_iter().map(u32::from).sum::<u32>() + of_addresses;
         let udp_sum = of_addresses + u32::from(17u16.to_be());
         let pace = &express.pace;
@@ -175,16 +191,27 @@ impl Table {
             (TIMESTAMP_SHIFT, express.timestamp_shift),
             (SEND_SSRC, express.send_ssrc.to_be()),
             (SEND_AS, express.send_as.into()),
-            (CLASS, u16::from_ne_bytes(class).into()),
+            (
+                CLASS,
+                match is_v4 {
+                    true => u16::from_ne_bytes(class).into(),
+                    false => u32::from_ne_bytes(class_6),
+                },
+            ),
             (SEND_PORTS, ports(headers.send_from, headers.send_to)),
             (IP_SUM, ip_sum),
             (MACS, four(next, 0)),
             (
                 MACS + 4,
-                u32::from_ne_bytes([next[4], next[5], our[0], our[1]]),
+                u32::from_ne_bytes([next[4], next[5], from[0], from[1]]),
             ),
-            (MACS + 8, four(our, 2)),
+            (MACS + 8, four(from, 2)),
             (UDP_SUM, udp_sum),
+            (
+                LEAD,
+                u32::from(express.sequence.wrapping_sub(entry.done as u16)),
+            ),
+            (OUT, headers.out.unwrap_or(0)),
             (TIMESTAMP, pace.timestamp),
             (TRANSIT, pace.transit),
             (JITTER, pace.jitter_16),
@@ -192,10 +219,10 @@ impl Table {
             (GAP, 0),
         ];
         let doubles = [
-            (ADDRESSES, addresses(headers.from, headers.local)),
+            (ADDRESSES, came.v4),
             (UNTIL, entry.until),
             (BASE, base_ns),
-            (SEND_ADDRESSES, sent),
+            (SEND_ADDRESSES, sent.v4),
             (OCTETS, 0),
             (HEARD, pace.heard_at.0),
             (CREDIT, pace.credit.left_us),
@@ -207,6 +234,11 @@ impl Table {
         }
         for (at, value) in doubles {
             self.double(entry, at).store(value, Ordering::Relaxed);
+        }
+        for (from, addresses) in [(ADDRESSES_6, came.v6), (SEND_ADDRESSES_6, sent.v6)] {
+            for (at, value) in (from..).step_by(8).zip(addresses) {
+                self.double(entry, at).store(value, Ordering::Relaxed);
+            }
         }
         entry.round = entry.round.wrapping_add(ROUND);
         entry.first = express.sequence;
@@ -319,15 +351,40 @@ fn place(entry: &Entry, at: i16) -> u64 {
     u64::from(entry.number) * BYTES as u64 + u64::from(at.unsigned_abs())
 }
 
-/// Both, as they lie in a packet.
-fn addresses(from: SocketAddrV4, to: SocketAddrV4) -> u64 {
-    let mut octets = [0; 8];
-    octets[..4].copy_from_slice(&from.ip().octets());
-    octets[4..].copy_from_slice(&to.ip().octets());
-    u64::from_ne_bytes(octets)
+impl Addresses {
+    fn of(from: SocketAddr, to: SocketAddr) -> Self {
+        let (mut v4, mut v6) = ([0; 8], [0; 32]);
+        match (from.ip(), to.ip()) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => {
+                v4[..4].copy_from_slice(&from.octets());
+                v4[4..].copy_from_slice(&to.octets());
+            }
+            (IpAddr::V6(from), IpAddr::V6(to)) => {
+                v6[..16].copy_from_slice(&from.octets());
+                v6[16..].copy_from_slice(&to.octets());
+            }
+            // Nothing comes from such a pair.
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
+        }
+        let mut words = [0; 4];
+        for (word, octets) in words.iter_mut().zip(v6.as_chunks::<8>().0) {
+            *word = u64::from_ne_bytes(*octets);
+        }
+        Self {
+            v4: u64::from_ne_bytes(v4),
+            v6: words,
+        }
+    }
+
+    /// Of all their sixteen bits.
+    fn sum(&self) -> u32 {
+        let words = self.v6.into_iter().chain([self.v4]);
+        let halves = words.flat_map(|word| (0..4).map(move |half| (word >> (16 * half)) as u16));
+        halves.map(u32::from).sum()
+    }
 }
 
-fn ports(from: SocketAddrV4, to: SocketAddrV4) -> u32 {
+fn ports(from: SocketAddr, to: SocketAddr) -> u32 {
     let mut octets = [0; 4];
     octets[..2].copy_from_slice(&from.port().to_be_bytes());
     octets[2..].copy_from_slice(&to.port().to_be_bytes());

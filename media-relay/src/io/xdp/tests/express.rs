@@ -4,6 +4,7 @@ use super::*;
 use crate::io::xdp::bpf::{self, Mode};
 use crate::io::xdp::kernel::Kernel;
 use crate::io::xdp::program::Instruction;
+use crate::session::{Credit, Express, Pace};
 use std::os::fd::OwnedFd;
 
 /// Has the other ends of both cables take what a program sends: they have programs of their own.
@@ -25,7 +26,9 @@ fn world() -> Option<World> {
 }
 
 fn forwarded(relay: &Relay) -> u64 {
-    relay.backend().addresses[0].forwarded
+    // The second address is at the same interface as the first.
+    let addresses = relay.backend().addresses;
+    addresses[0].forwarded + addresses[2].forwarded
 }
 
 fn by_itself(relay: &Relay) -> Option<String> {
@@ -60,13 +63,17 @@ fn plain_calls_are_forwarded_by_the_interface_and_counted_as_if_by_the_relay() {
         let (relay, events) = relay(&world, 20_000, workers);
         diverts(&relay).unwrap();
         assert_eq!(by_itself(&relay), None);
-        let mut calls =
-            [1, 2].map(|number| Call::new(&world, &relay, &events, number, ([0; 2], false)));
+        // At one interface and between two, of either family.
+        let kinds = [[0; 2], [1; 2], [2, 0], [0, 2]];
+        let mut calls: Vec<Call> = (1..)
+            .zip(kinds)
+            .map(|(number, kind)| Call::new(&world, &relay, &events, number, (kind, false)))
+            .collect();
         until_by_itself(&relay, &mut calls);
         let before = forwarded(&relay);
-        assert_eq!(talk(&mut calls, 300), 2 * 2 * 300);
+        assert_eq!(talk(&mut calls, 300), 4 * 2 * 300);
         let passed = forwarded(&relay) - before;
-        assert!(passed > 2 * 2 * 300 * 3 / 4, "{passed}");
+        assert!(passed > 4 * 2 * 300 * 3 / 4, "{passed}");
         for (number, call) in (1..).zip(&calls) {
             let streams = stats(&relay, &events, number);
             for (end, (stream, party)) in streams.iter().zip(&call.parties).enumerate() {
@@ -85,9 +92,13 @@ fn plain_calls_are_forwarded_by_the_interface_and_counted_as_if_by_the_relay() {
             .map(|party| u64::from(party.sent))
             .sum();
         until("totals are published", || {
-            let totals = &relay.totals().realms[0];
-            totals.received_bytes == all * 172 && totals.sent_bytes == all * 172
+            let realms = &relay.totals().realms;
+            let received: u64 = realms.iter().map(|realm| realm.received_bytes).sum();
+            let sent: u64 = realms.iter().map(|realm| realm.sent_bytes).sum();
+            received == all * 172 && sent == all * 172
         });
+        let crowded_out = relay.backend().addresses;
+        assert!(crowded_out.iter().all(|one| one.crowded_out == 0));
         relay.shutdown();
     }
 }
@@ -265,4 +276,96 @@ fn without_a_receiver_at_the_other_end_nothing_is_lost_and_it_is_said() {
     talk(&mut calls, 50);
     assert_eq!(talk(&mut calls, 100), 200);
     relay.shutdown();
+}
+
+#[test]
+fn between_two_interfaces_it_ends_where_the_other_one_takes_nothing() {
+    let Some(world) = world() else { return };
+    let mut receivers = receivers(&world);
+    let (relay, events) = relay(&world, 20_000, 1);
+    diverts(&relay).unwrap();
+    // What the first party says leaves by the first cable, whose other end is about to take nothing.
+    let mut calls = [Call::new(&world, &relay, &events, 1, ([2, 0], false))];
+    until_by_itself(&relay, &mut calls);
+    drop(receivers.remove(0));
+    until("it is noticed", || by_itself(&relay).is_some());
+    talk(&mut calls, 50);
+    let before = forwarded(&relay);
+    assert_eq!(talk(&mut calls, 100), 200);
+    assert_eq!(forwarded(&relay), before, "neither way");
+    let addresses = relay.backend().addresses;
+    assert_eq!(
+        addresses[2].not_by_itself, None,
+        "the other interface still does"
+    );
+    relay.shutdown();
+}
+
+#[test]
+fn a_stream_without_an_entry_is_told_as_crowded_out_until_it_has_one_or_ends() {
+    let Some(world) = world() else { return };
+    let _receivers = receivers(&world);
+    let mut started = world.within("a", || start(&[realm(20_000)], 1));
+    let (watch, parts) = started.running.as_mut().unwrap();
+    let (mut batch, _waker) = world.within("a", || Xdp::new(parts.remove(0))).unwrap();
+    let entries = batch.entries.as_mut().unwrap();
+    let mut all: Vec<_> = std::iter::from_fn(|| entries.take()).collect();
+    entries.give_back(all.pop().unwrap());
+    let peer = world.within("b", || UdpSocket::bind((THEIRS[0], 0)).unwrap());
+    let to = peer.local_addr().unwrap();
+    let mut open = |port| {
+        let ours = SocketAddr::new(OURS[0].parse().unwrap(), port);
+        world.within("a", || batch.open(ours, 46)).unwrap()
+    };
+    let sockets = [20_000, 20_002, 20_004].map(&mut open);
+    until("the way is known", || {
+        batch.wait(Duration::ZERO, &mut Vec::new()).unwrap();
+        batch.send(sockets[0], to, &[1; 100]);
+        batch.outlet.lanes.iter().any(|lane| lane.is_waiting)
+    });
+    let express = |socket| Express {
+        from: to,
+        socket,
+        to,
+        ssrc: 1,
+        payload_type: 8,
+        sequence: 1,
+        octets: (3, 1000),
+        send_ssrc: 2,
+        send_as: 8,
+        sequence_shift: 0,
+        timestamp_shift: 0,
+        pace: Pace {
+            clock_hz: 8_000,
+            timestamp: 0,
+            transit: 0,
+            jitter_16: 0,
+            heard_at: Timestamp::default(),
+            credit: Credit {
+                cost_us: 1,
+                left_us: 1,
+            },
+        },
+    };
+    let begin = |batch: &mut Xdp, at: usize| {
+        batch.begin_express(sockets[at], &express(sockets[1 - at.min(1)]), true)
+    };
+    let told = || watch.reports()[0].crowded_out;
+    assert!(begin(&mut batch, 0));
+    assert_eq!(told(), 0);
+    for _ in 0..3 {
+        assert!(!begin(&mut batch, 1) && !begin(&mut batch, 2));
+        assert_eq!(told(), 2, "streams, not packets");
+    }
+    batch.close(sockets[2]);
+    assert_eq!(told(), 1);
+    // The first gives its entry back, and the second has it.
+    batch.close(sockets[0]);
+    let again = world.within("a", || {
+        let ours = SocketAddr::new(OURS[0].parse().unwrap(), 20_000);
+        batch.open(ours, 46)
+    });
+    assert_eq!(again.unwrap(), sockets[0]);
+    assert!(begin(&mut batch, 1));
+    assert_eq!(told(), 0);
 }
