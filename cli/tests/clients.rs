@@ -45,8 +45,11 @@ fn leaf(authority: &Authority, organization: &str, name: &str) -> Leaf {
     authority.leaf_with(&[], |params| named(params, organization, name))
 }
 
-/// What comes back, if the certificate is believed.
-async fn ask(desk: &Desk, leaf: &Leaf, method: &str, path: &str, lines: &str) -> Option<Page> {
+/// A connection on which this certificate was shown; whether it is believed is told later.
+async fn shakes_hands(
+    desk: &Desk,
+    leaf: &Leaf,
+) -> Option<tokio_rustls::client::TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     let pem = desk.directory.path().join("ca.pem");
     roots
@@ -54,7 +57,12 @@ async fn ask(desk: &Desk, leaf: &Leaf, method: &str, path: &str, lines: &str) ->
         .unwrap();
     let stream = TcpStream::connect(desk.address).await.unwrap();
     let name = ServerName::try_from("sbc.contoso.example").unwrap();
-    let mut stream = client(roots, Some(leaf)).connect(name, stream).await.ok()?;
+    client(roots, Some(leaf)).connect(name, stream).await.ok()
+}
+
+/// What comes back, if the certificate is believed.
+async fn ask(desk: &Desk, leaf: &Leaf, method: &str, path: &str, lines: &str) -> Option<Page> {
+    let mut stream = shakes_hands(desk, leaf).await?;
     let head =
         format!("{method} /api/v1{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n");
     // With TLS 1.3 the refusal comes after the client has spoken.
@@ -258,6 +266,60 @@ async fn a_certificate_that_a_list_names_is_not_believed_from_when_the_list_is_t
     assert!(comes_in(&second).await && !comes_in(&other).await);
     let told = alarms().await;
     assert!(told.contains("should have been replaced"), "{told}");
+    desk.daemon.shutdown().await;
+}
+
+/// A stream of events of somebody who shows this certificate, once its head has come.
+async fn listens(desk: &Desk, leaf: &Leaf) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let mut stream = shakes_hands(desk, leaf).await.unwrap();
+    let head = "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut octets = [0; 12];
+    let read = timeout(PATIENCE, stream.read_exact(&mut octets)).await;
+    read.expect("an answer").unwrap();
+    assert_eq!(octets, *b"HTTP/1.1 200");
+    stream
+}
+
+/// SEC-078: who was revoked does not go on on a connection of before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_ends_when_a_list_comes_that_names_its_certificate_and_others_go_on() {
+    let authority = Authority::new();
+    let list = |serial: &[u8]| authority.revoking(revoking(serial, 2024, 4000));
+    let desk = desk_with(&authority, |folder| {
+        let path = write(folder, "crl.pem", &list(&[0x81, 0x21]));
+        format!("#api crl = \"{}\"\n", path.display())
+    })
+    .await;
+    let leaf = |serial: &[u8]| {
+        authority.leaf_with(&[], |params| {
+            named(params, "Contoso, Inc.", "automation");
+            params.serial_number = Some(rcgen::SerialNumber::from(serial.to_vec()));
+        })
+    };
+    let mut revoked = listens(&desk, &leaf(&[0x81, 0x22])).await;
+    let mut other = listens(&desk, &leaf(&[0x81, 0x23])).await;
+    let folder = desk.directory.path();
+    let beside = write(folder, "crl.new", &list(&[0x81, 0x22]));
+    std::fs::rename(beside, folder.join("crl.pem")).unwrap();
+    let mut octets = Vec::new();
+    let ended = timeout(PATIENCE, revoked.read_to_end(&mut octets)).await;
+    // However it ends.
+    let _ = ended.expect("its end");
+    let mut octet = [0; 1];
+    let is_open = loop {
+        match timeout(
+            std::time::Duration::from_millis(200),
+            other.read(&mut octet),
+        )
+        .await
+        {
+            Err(_) => break true,
+            Ok(Ok(1..)) => {}
+            Ok(_) => break false,
+        }
+    };
+    assert!(is_open, "nobody has revoked it");
     desk.daemon.shutdown().await;
 }
 

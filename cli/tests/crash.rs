@@ -61,11 +61,10 @@ pub(crate) async fn started(folder: &Path) -> Killed {
 }
 
 /// The calls of a file, by the Call-IDs of their callers, with what was written of each last.
-fn by_call_id(path: &Path, at: &str) -> BTreeMap<String, Value> {
+fn by_call_id(path: &Path) -> BTreeMap<String, Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let values = text.lines().filter_map(|line| {
-        let line: Value = serde_json::from_str(line).ok()?;
-        let record = line.pointer(at)?.clone();
+        let record: Value = serde_json::from_str(line).ok()?;
         let id = record["ingress"]["call_id"].as_str()?.to_owned();
         Some((id, record))
     });
@@ -105,14 +104,34 @@ impl Scene {
         self.directory.path()
     }
 
-    /// What the journal says of each call last, by its Call-ID.
+    /// What the journal says of each call, by its Call-ID: what has changed laid over what was known before.
     pub(crate) fn journal(&self) -> BTreeMap<String, Value> {
-        by_call_id(&self.folder().join("cdr/open.journal"), "/open")
+        let path = self.folder().join("cdr/open.journal");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let mut calls: BTreeMap<String, Value> = BTreeMap::new();
+        for line in text.lines() {
+            let Ok(mut line) = serde_json::from_str::<Value>(line) else {
+                continue;
+            };
+            if let Some(call) = line["open"]["call"].as_str().map(str::to_owned) {
+                calls.insert(call, line["open"].take());
+            } else if let Some(call) = line["change"]["call"].as_str()
+                && let Some(known) = calls.get_mut(call)
+            {
+                let fields = line["change"].as_object().unwrap().clone();
+                known.as_object_mut().unwrap().extend(fields);
+            }
+        }
+        let named = calls.into_values().map(|record| {
+            let id = record["ingress"]["call_id"].as_str().unwrap().to_owned();
+            (id, record)
+        });
+        named.collect()
     }
 
     /// Their records, by the Call-IDs.
     pub(crate) fn spool(&self) -> BTreeMap<String, Value> {
-        by_call_id(&self.folder().join("cdr/current.jsonl"), "")
+        by_call_id(&self.folder().join("cdr/current.jsonl"))
     }
 
     pub(crate) async fn rings(&self, id: &str) -> (String, SocketAddr) {

@@ -9,11 +9,11 @@ use causeway::sink::log::{Form, Level, Log};
 use sbc_core::id::FlowId;
 use std::time::{Duration, Instant, SystemTime};
 use support::{
-    World, accept_tls, call_id, listener, options, read_to_close, read_until, tls_hop, write_leaf,
-    write_text,
+    Leaf, World, accept_tls, call_id, listener, options, read_to_close, read_until, tls_hop,
+    write_leaf, write_text,
 };
 use tokio::io::AsyncRead;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::server::TlsStream;
 
 const PEER: &str = "sip.peer.example";
@@ -32,6 +32,21 @@ fn of_teams() -> World {
     })
 }
 
+/// The connection on which a request comes to this peer, which shows this certificate.
+async fn hears(
+    world: &World,
+    context: &str,
+    id: &str,
+    transaction: u64,
+    (peer, leaf): (&TcpListener, &Leaf),
+) -> TlsStream<TcpStream> {
+    let address = peer.local_addr().unwrap();
+    world.send(&tls_hop(context, address), &options(id), transaction);
+    let mut stream = accept_tls(peer, leaf).await;
+    read_until(&mut stream, &format!("Call-ID: {id}")).await;
+    stream
+}
+
 #[tokio::test]
 async fn connections_with_teams_end_when_our_certificate_is_another_one() {
     let world = of_teams();
@@ -40,13 +55,9 @@ async fn connections_with_teams_end_when_our_certificate_is_another_one() {
     write_text(&mut theirs, &options("theirs")).await;
     world.received().await;
     let (peer, address) = listener().await;
-    world.send(&tls_hop("contoso", address), &options("one"), 1);
-    let mut ours = accept_tls(&peer, &leaf).await;
-    read_until(&mut ours, "Call-ID: one").await;
+    let mut ours = hears(&world, "contoso", "one", 1, (&peer, &leaf)).await;
     // Another customer's trunk is not of Teams.
-    world.send(&tls_hop("fabrikam", address), &options("other"), 2);
-    let mut other = accept_tls(&peer, &leaf).await;
-    read_until(&mut other, "Call-ID: other").await;
+    let mut other = hears(&world, "fabrikam", "other", 2, (&peer, &leaf)).await;
 
     // The same certificate again is no news.
     world.reload();
@@ -59,9 +70,7 @@ async fn connections_with_teams_end_when_our_certificate_is_another_one() {
     }
     world.reload();
     // New requests do not wait for the old connection to end.
-    world.send(&tls_hop("contoso", address), &options("new"), 4);
-    let mut new = accept_tls(&peer, &leaf).await;
-    read_until(&mut new, "Call-ID: new").await;
+    let _new = hears(&world, "contoso", "new", 4, (&peer, &leaf)).await;
     assert_eq!(read_to_close(&mut theirs).await, b"");
     assert_eq!(read_to_close(&mut ours).await, b"");
     world.send(&tls_hop("fabrikam", address), &options("still"), 5);
@@ -74,12 +83,8 @@ async fn a_connection_that_is_too_old_ends_and_the_next_one_proves_anew_who_it_i
     let world = of_teams();
     let leaf = world.authority.leaf(&[PEER]);
     let (peer, address) = listener().await;
-    world.send(&tls_hop("contoso", address), &options("one"), 1);
-    let mut ours = accept_tls(&peer, &leaf).await;
-    read_until(&mut ours, "Call-ID: one").await;
-    world.send(&tls_hop("fabrikam", address), &options("other"), 2);
-    let mut other = accept_tls(&peer, &leaf).await;
-    read_until(&mut other, "Call-ID: other").await;
+    let mut ours = hears(&world, "contoso", "one", 1, (&peer, &leaf)).await;
+    let mut other = hears(&world, "fabrikam", "other", 2, (&peer, &leaf)).await;
     // Nobody has said how old they get.
     world.net.retire_aged();
     world.send(&tls_hop("contoso", address), &options("same"), 3);
@@ -91,9 +96,7 @@ async fn a_connection_that_is_too_old_ends_and_the_next_one_proves_anew_who_it_i
     world.uses(TlsStore::load(&files).unwrap());
     world.net.retire_aged();
     world.net.retire_aged();
-    world.send(&tls_hop("contoso", address), &options("new"), 4);
-    let mut new = accept_tls(&peer, &leaf).await;
-    read_until(&mut new, "Call-ID: new").await;
+    let _new = hears(&world, "contoso", "new", 4, (&peer, &leaf)).await;
     assert_eq!(read_to_close(&mut ours).await, b"");
     world.send(&tls_hop("fabrikam", address), &options("still"), 5);
     read_until(&mut other, "Call-ID: still").await;
@@ -191,10 +194,8 @@ async fn drained(
     let mut theirs = world.tls(Some(&leaf), SBC).await.unwrap();
     write_text(&mut theirs, &options("theirs")).await;
     let (flow, _) = world.received().await;
-    let (peer, address) = listener().await;
-    world.send(&tls_hop("contoso", address), &options("waits"), 1);
-    let mut ours = accept_tls(&peer, &leaf).await;
-    read_until(&mut ours, "Call-ID: waits").await;
+    let (peer, _) = listener().await;
+    let ours = hears(&world, "contoso", "waits", 1, (&peer, &leaf)).await;
     let renewed = world.authority.leaf(&[SBC]);
     write_leaf(world.directory.path(), "contoso", &renewed);
     let mut files = world.loaded().shell.tls;
@@ -240,16 +241,12 @@ async fn a_connection_out_of_use_outlives_no_transaction_that_could_be_answered_
 async fn a_connection_that_is_out_of_use_takes_nothing_new_and_ends() {
     let world = of_teams();
     let leaf = world.authority.leaf(&[PEER]);
-    let (peer, address) = listener().await;
-    world.send(&tls_hop("contoso", address), &options("one"), 1);
-    let mut first = accept_tls(&peer, &leaf).await;
-    read_until(&mut first, "Call-ID: one").await;
+    let (peer, _) = listener().await;
+    let mut first = hears(&world, "contoso", "one", 1, (&peer, &leaf)).await;
     write_text(&mut first, &options("in")).await;
     let (flow, _) = world.received().await;
     world.net.retire_flow(flow.id);
-    world.send(&tls_hop("contoso", address), &options("two"), 2);
-    let mut second = accept_tls(&peer, &leaf).await;
-    read_until(&mut second, "Call-ID: two").await;
+    let _second = hears(&world, "contoso", "two", 2, (&peer, &leaf)).await;
     assert_eq!(read_to_close(&mut first).await, b"");
 }
 
@@ -262,9 +259,7 @@ async fn an_identity_with_another_name_keeps_its_connections_and_its_certificate
     let (flow, _) = world.received().await;
     assert_eq!(flow.identity.unwrap().context.as_str(), "contoso");
     let (peer, address) = listener().await;
-    world.send(&tls_hop("contoso", address), &options("one"), 1);
-    let mut ours = accept_tls(&peer, &leaf).await;
-    read_until(&mut ours, "Call-ID: one").await;
+    let mut ours = hears(&world, "contoso", "one", 1, (&peer, &leaf)).await;
 
     let named = |from: &str, to: &str| {
         let mut files = world.loaded().shell.tls;
@@ -285,17 +280,13 @@ async fn an_identity_with_another_name_keeps_its_connections_and_its_certificate
     world.received().await;
     drop(ours);
     world.flow_lost().await;
-    world.send(&tls_hop("contoso", address), &options("three"), 3);
-    let mut again = accept_tls(&peer, &leaf).await;
-    read_until(&mut again, "Call-ID: three").await;
+    let _again = hears(&world, "contoso", "three", 3, (&peer, &leaf)).await;
 
     // Another name and another certificate: as with any renewal, what was made before ends.
     let renewed = world.authority.leaf(&[SBC]);
     write_leaf(world.directory.path(), "contoso", &renewed);
     world.uses(named("contoso", "contoso-3"));
-    world.send(&tls_hop("contoso-3", address), &options("four"), 4);
-    let mut new = accept_tls(&peer, &leaf).await;
-    read_until(&mut new, "Call-ID: four").await;
+    let _new = hears(&world, "contoso-3", "four", 4, (&peer, &leaf)).await;
 }
 
 #[tokio::test]
@@ -306,9 +297,7 @@ async fn an_identity_that_is_gone_still_serves_the_calls_of_its_time() {
     let mut files = world.loaded().shell.tls;
     files.remove(&"contoso".into()).unwrap();
     world.uses(TlsStore::load(&files).unwrap());
-    world.send(&tls_hop("contoso", address), &options("one"), 1);
-    let mut ours = accept_tls(&peer, &leaf).await;
-    read_until(&mut ours, "Call-ID: one").await;
+    let _ours = hears(&world, "contoso", "one", 1, (&peer, &leaf)).await;
     // A name that never was is refused.
     world.send(&tls_hop("nobody", address), &options("two"), 2);
     let (transaction, _) = world.send_failed().await;

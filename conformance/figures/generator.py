@@ -62,6 +62,9 @@ def description(host, port):
 class Party(asyncio.DatagramProtocol):
     """A socket that sends until it is heard."""
 
+    # As Via and Contact have it.
+    protocol, contact_more = "UDP", ""
+
     def __init__(self, host):
         self.host, self.loop = host, asyncio.get_running_loop()
 
@@ -70,8 +73,14 @@ class Party(asyncio.DatagramProtocol):
 
     def datagram_received(self, data, source):
         start, found = headers(data)
+        # Of the message that is being read.
+        self.body = data.decode(errors="replace").partition("\r\n\r\n")[2]
         if all(found.get(name) for name in ("via", "from", "to", "call-id", "cseq")):
             self.take(start, found, source)
+
+    def describe(self, _call):
+        """Our side of the media of a call, by its Call-ID."""
+        return description(self.host, self.media_port)
 
     def insist(self, is_wanted, octets, to, wait=FIRST_AGAIN_S, left=PATIENCE_S):
         """Sends now, and again and again as long as it is wanted."""
@@ -82,6 +91,8 @@ class Party(asyncio.DatagramProtocol):
 
 class Answerer(Party):
     """Rings at once; then is busy, or rings on, or answers, as the last digit of the number says."""
+
+    media_port = 40000
 
     def __init__(self, host):
         super().__init__(host)
@@ -96,7 +107,7 @@ class Answerer(Party):
         lines += [f"Record-Route: {route}" for route in found.get("record-route", [])]
         return message(f"SIP/2.0 {status}", lines + [
             f"From: {found['from'][0]}", f"To: {to}", f"Call-ID: {found['call-id'][0]}",
-            f"CSeq: {found['cseq'][0]}", f"Contact: <sip:{self.host}:{self.port}>"], body)
+            f"CSeq: {found['cseq'][0]}", f"Contact: <sip:{self.host}:{self.port}{self.contact_more}>"], body)
 
     def take(self, start, found, source):
         method, call = start.split(" ", 1)[0], found["call-id"][0]
@@ -120,7 +131,7 @@ class Answerer(Party):
 
     def settle(self, call, found, source):
         if call in self.waiting:
-            self.finish(call, "200 OK", found, source, description(self.host, 40000))
+            self.finish(call, "200 OK", found, source, self.describe(call))
 
     def finish(self, call, status, found, to, body=""):
         self.insist(lambda: call in self.waiting, self.response(status, found, body), to)
@@ -128,6 +139,9 @@ class Answerer(Party):
 
 class Caller(Party):
     """Places calls, and writes down what it hears."""
+
+    media_port = 42000
+    kinds = {0: "busy", 5: "cancelled"}
 
     def __init__(self, host, sbc, rate, talk, calls):
         super().__init__(host)
@@ -145,7 +159,7 @@ class Caller(Party):
 
     def begin(self):
         number = len(self.calls)
-        kind = {0: "busy", 5: "cancelled"}.get(number % 10, "answered")
+        kind = self.kinds.get(number % 10, "answered")
         call = Call(number, kind, self.host)
         self.calls.append(call)
         self.pending[call.id] = call
@@ -162,12 +176,12 @@ class Caller(Party):
         is_own = method == "BYE" or (method == "ACK" and call.answered)
         branch = f"{call.tag}{method if is_own else ''}{call.id[-20:].replace('@', '.')}"
         is_later = method == "BYE" or method == "ACK"
-        body = description(self.host, 42000) if method == "INVITE" else ""
+        body = self.describe(call.id) if method == "INVITE" else ""
         return message(f"{method} {call.target if is_own and call.target else first} SIP/2.0", [
-            f"Via: SIP/2.0/UDP {self.host}:{self.port};branch=z9hG4bK{branch};rport", "Max-Forwards: 70",
+            f"Via: SIP/2.0/{self.protocol} {self.host}:{self.port};branch=z9hG4bK{branch};rport", "Max-Forwards: 70",
             f"From: <sip:+49899999801@{self.host}>;tag={call.tag}",
             f"To: {call.to if is_later and call.to else f'<{first}>'}", f"Call-ID: {call.id}",
-            f"CSeq: {number} {method}", f"Contact: <sip:gw@{self.host}:{self.port}>"], body)
+            f"CSeq: {number} {method}", f"Contact: <sip:gw@{self.host}:{self.port}{self.contact_more}>"], body)
 
     def take(self, start, found, source):
         call = self.pending.get(found["call-id"][0])
@@ -233,6 +247,8 @@ class Caller(Party):
 class Generator(threading.Thread):
     """Both parties in a thread of their own; `calls` is the truth."""
 
+    answerer_kind, caller_kind = Answerer, Caller
+
     def __init__(self, sbc, rate, talk):
         super().__init__(daemon=True)
         self.sbc, self.rate, self.talk, self.calls = sbc, rate, talk, []
@@ -247,19 +263,23 @@ class Generator(threading.Thread):
     async def live(self):
         self.loop, self.gone = asyncio.get_running_loop(), asyncio.Event()
         own = self.sbc
-        self.answerer, self.caller = Answerer(own.RIGHT), Caller(own.LEFT, (own.address, own.port), self.rate, self.talk,
-                                                                  self.calls)
+        self.answerer = self.answerer_kind(own.RIGHT)
+        self.caller = self.caller_kind(own.LEFT, (own.address, own.port), self.rate, self.talk, self.calls)
         for party, port in ((self.answerer, own.right_port), (self.caller, own.left_port)):
             party.port = port
-            there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            there.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-            there.setblocking(False)
-            there.bind((party.host, port))
-            await self.loop.create_datagram_endpoint(lambda own=party: own, sock=there)
+            await self.open(party)
         placing = asyncio.create_task(self.caller.place())
         self.is_there.set()
         await self.gone.wait()
         placing.cancel()
+
+    async def open(self, party):
+        """What it sends and hears goes over."""
+        there = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        there.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        there.setblocking(False)
+        there.bind((party.host, party.port))
+        await self.loop.create_datagram_endpoint(lambda: party, sock=there)
 
     def within(self, what):
         """Runs it in the loop, and says what it returns."""

@@ -479,7 +479,7 @@ impl OversizeAction {
 }
 
 /// Why a target was given up.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TargetFault {
     /// The transport failed.

@@ -4,6 +4,7 @@
 //! settings it was admitted with while a reload changes the tables around it, and a position would
 //! then silently mean another object.
 
+use crate::octets::hexadecimal;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -85,7 +86,12 @@ pub struct CallId(pub u128);
 
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        // Sixteen digits each; every frame of HEP has it.
+        let [high, low] = [(self.0 >> 64) as u64, self.0 as u64].map(hexadecimal);
+        for half in [high, low] {
+            f.write_str(std::str::from_utf8(&half).unwrap_or_default())?;
+        }
+        Ok(())
     }
 }
 

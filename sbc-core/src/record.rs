@@ -1,5 +1,6 @@
 //! The call detail record (OPS-060), and the summary of a call in progress.
 
+mod change;
 mod hidden;
 mod kept;
 mod pair;
@@ -7,6 +8,7 @@ mod quality;
 mod shared;
 mod targets;
 
+pub use change::Change;
 pub use hidden::{KeptNumbers, RecordNumbers};
 pub use pair::{PairEnd, PairRecord};
 pub use quality::{
@@ -149,7 +151,7 @@ pub struct Record {
 }
 
 /// The place that a call for help came from. The location itself is nobody's business but theirs who help.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize)]
 pub struct PlaceRecord {
     /// How its location was found (TDR-EMG-004).
     pub method: Option<String>,
@@ -308,7 +310,7 @@ pub enum Disposition {
 }
 
 /// Signalling facts of the A leg.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
 pub struct LegRecord {
     /// Trunk.
     pub trunk: TrunkName,
@@ -340,7 +342,7 @@ pub struct LegRecord {
 }
 
 /// One attempt towards the called side.
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
 pub struct AttemptRecord {
     /// Leg.
     pub leg: LegId,
@@ -394,7 +396,7 @@ pub struct AttemptRecord {
 }
 
 /// A target of a trunk that was given up for the next one.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
 pub struct GivenUp {
     /// Host as configured.
     pub host: String,

@@ -348,6 +348,8 @@ impl Admin {
             let ends = stopped.clone();
             let daemon = Arc::downgrade(daemon);
             let told = is_not_believed(Weak::clone(&daemon));
+            let own = Weak::clone(&daemon);
+            let believes = move || own.upgrade()?.verifier_of_clients();
             // The certificate of this moment: it may have been renewed.
             let identity = move || {
                 let daemon = daemon.upgrade()?;
@@ -355,7 +357,7 @@ impl Admin {
                 let clients = daemon.verifier_of_clients();
                 identities.get(&context)?.serve(clients).ok()
             };
-            let serving = network::run(tcp, identity, told, router, ends);
+            let serving = network::run(tcp, identity, believes, told, router, ends);
             tasks.push(tokio::spawn(serving));
         }
         if let Some(FigureDoor { tcp, tls }) = metrics {
@@ -368,12 +370,14 @@ impl Admin {
                     daemon.client_lists().set("metrics", lists.as_ref());
                     let daemon = Arc::downgrade(daemon);
                     let told = is_not_believed(Weak::clone(&daemon));
+                    let own = clients.clone();
+                    let believes = move || own.clone();
                     let identity = move || {
                         let identities = daemon.upgrade()?.net().identities();
                         let context = identities.get(&context)?;
                         context.serve(clients.clone()).ok()
                     };
-                    tokio::spawn(network::run(tcp, identity, told, figures, ends))
+                    tokio::spawn(network::run(tcp, identity, believes, told, figures, ends))
                 }
                 None => tokio::spawn(async move {
                     let tcp = bounded::Bounded::new(tcp);

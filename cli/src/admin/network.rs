@@ -14,6 +14,8 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::ClientCertVerifier;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -39,6 +41,8 @@ const REMEMBERED: usize = 256;
 const NAMELESS: Duration = Duration::from_secs(30);
 /// How long one may last, also with a stream of events: whose token has been taken away is gone then.
 const LIFE: Duration = Duration::from_secs(600);
+/// How often it is looked whether a certificate that was shown is still believed.
+const LOOK: Duration = Duration::from_secs(2);
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long a request's head may take, and how long a connection may wait for one.
@@ -47,11 +51,16 @@ const HEAD: Duration = Duration::from_secs(10);
 const HEAD_OCTETS: usize = 16 * 1024;
 const HEAD_LINES: usize = 64;
 
+/// Who believes certificates of clients, if anybody does.
+pub(crate) type Believes = Option<Arc<dyn ClientCertVerifier>>;
+
 /// Serves until it is told to stop, each connection with the identity of its moment; none is served while there is
-/// none. Of whose certificate is not believed the source is told.
+/// none. Of whose certificate is not believed the source is told, and a connection ends on which one was shown that
+/// `believes` does not believe any more: a list may have come that names it.
 pub(crate) async fn run(
     tcp: TcpListener,
     identity: impl Fn() -> Option<Arc<ServerConfig>>,
+    believes: impl Fn() -> Believes + Clone + Send + 'static,
     is_not_believed: impl Fn(IpAddr) + Clone + Send + 'static,
     router: Router,
     mut stopped: watch::Receiver<bool>,
@@ -75,9 +84,9 @@ pub(crate) async fn run(
         };
         let acceptor = TlsAcceptor::from(identity);
         let (router, stopped) = (router.clone(), stopped.clone());
-        let is_not_believed = is_not_believed.clone();
+        let (believes, is_not_believed) = (believes.clone(), is_not_believed.clone());
         open.spawn(async move {
-            let served = serve(acceptor, stream, remote, (router, seat), stopped).await;
+            let served = serve(acceptor, stream, remote, (router, seat), believes, stopped).await;
             if served == Served::NotBelieved {
                 is_not_believed(source(remote.ip()));
             }
@@ -91,6 +100,7 @@ async fn serve(
     stream: Mortal,
     remote: SocketAddr,
     (router, seat): (Router, Seat),
+    believes: impl Fn() -> Believes,
     mut stopped: watch::Receiver<bool>,
 ) -> Served {
     let stream = match timeout(HANDSHAKE, acceptor.accept(stream)).await {
@@ -99,7 +109,8 @@ async fn serve(
         Ok(Err(_)) | Err(_) => return Served::Over,
     };
     let (_, tls) = stream.get_ref();
-    let subject = certificate::subject(tls.peer_certificates()).map(Arc::new);
+    let shown = tls.peer_certificates().map(<[_]>::to_vec);
+    let subject = certificate::subject(shown.as_deref()).map(Arc::new);
     let router = TowerToHyperService::new(router);
     let proof = seat.proof();
     let peer = Remote::new(remote, proof.clone(), subject);
@@ -119,13 +130,34 @@ async fn serve(
             std::future::pending::<()>().await;
         }
     };
+    let disbelieved = async move {
+        let Some(shown) = shown else {
+            return std::future::pending().await;
+        };
+        loop {
+            sleep(LOOK).await;
+            if !is_believed(&shown, believes()) {
+                return;
+            }
+        }
+    };
     tokio::select! {
         _ = connection.as_mut() => return Served::Over,
+        () = disbelieved => return Served::Over,
         () = nameless => return Served::Over,
         _ = stopped.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
     }
     let _ = connection.await;
     Served::Over
+}
+
+/// Whether a handshake with these certificates would succeed now.
+fn is_believed(shown: &[CertificateDer<'_>], believes: Believes) -> bool {
+    let (Some((own, others)), Some(verifier)) = (shown.split_first(), believes) else {
+        return false;
+    };
+    let verified = verifier.verify_client_cert(own, others, UnixTime::now());
+    verified.is_ok()
 }
 
 /// How a connection has ended.

@@ -5,13 +5,12 @@
 //! still counts as it was, and is an alarm.
 
 use crate::config::{Revoked, read_revocations};
-use crate::daemon::net::tls::{Anchors, is_named};
+use crate::daemon::net::tls::{Anchors, is_named, provider, verifies_signatures};
 use crate::daemon::renewed::{Mark, mark};
 use crate::sink::log::{Log, wall_clock};
-use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use rustls::{CertificateError, DistinguishedName, Error};
 use sbc_core::config::{FileFault, RevokedFiles};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -188,27 +187,7 @@ impl ClientCertVerifier for Unrevoked {
         }
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.authorities.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.authorities.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.authorities.supported_verify_schemes()
-    }
+    verifies_signatures!(self => provider().signature_verification_algorithms);
 }
 
 #[cfg(test)]

@@ -127,7 +127,14 @@ impl Notices {
             context.serve_notices().ok()
         };
         let router = Door::new(Arc::clone(self), path).router();
-        let task = tokio::spawn(network::run(tcp, identity, |_| (), router, stopped));
+        let task = tokio::spawn(network::run(
+            tcp,
+            identity,
+            || None,
+            |_| (),
+            router,
+            stopped,
+        ));
         Served { stop, task }
     }
 

@@ -327,6 +327,8 @@ struct Writer {
     found: Vec<Lost>,
     /// Those that do, once that is known.
     goes_on: Option<HashSet<CallId>>,
+    /// Of these, those that have their record: the disk could not be read when it was asked which had ended.
+    has_record: HashSet<CallId>,
     /// What the journal does not have yet.
     notes: Vec<Note>,
     /// Calls that these tell of.
@@ -352,6 +354,7 @@ impl Writer {
             unforced: Vec::new(),
             found: Vec::new(),
             goes_on: None,
+            has_record: HashSet::new(),
             notes: Vec::new(),
             noted: HashSet::new(),
             next_retire: Instant::now(),
@@ -368,12 +371,17 @@ impl Writer {
         let (mut journal, lost) = Journal::open(spool.directory())?;
         self.unforced.extend(closed);
         let recorded = journal.recorded();
-        if self.goes_on.is_none() {
+        let over = std::mem::take(&mut journal.over).into_iter();
+        let over = over.chain(recorded.iter().copied());
+        if let Some(goes_on) = &self.goes_on {
+            // It is too late to say so: the record that comes of them is a second one, or waits already.
+            let late = over.filter(|call| goes_on.contains(call));
+            self.has_record.extend(late);
+            self.leave_out_seconds();
+        } else {
             // Nobody goes on with these, even if the relay has not heard that they are over.
             let ended = lost.iter().filter(|one| one.had_ended).map(|one| one.call);
-            let over = std::mem::take(&mut journal.over).into_iter();
-            let all = over.chain(recorded.iter().copied()).chain(ended);
-            self.shared.over().extend(all);
+            self.shared.over().extend(over.chain(ended));
         }
         self.held.add(recorded);
         self.files = Some((spool, journal));
@@ -381,6 +389,19 @@ impl Writer {
         self.settle_found();
         self.write();
         Ok(())
+    }
+
+    /// Takes records out of what waits that are in the spool already.
+    fn leave_out_seconds(&mut self) {
+        if self.has_record.is_empty() {
+            return;
+        }
+        let has_record = &self.has_record;
+        self.unwritten.retain(|line| {
+            let told: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
+            let call = told["call"].as_str().and_then(|call| call.parse().ok());
+            call.is_none_or(|call| !has_record.contains(&call))
+        });
     }
 
     /// Writes the records of the calls that a crash has ended, once it is known which go on.
@@ -562,6 +583,12 @@ impl Writer {
 
     /// A call is over.
     fn take(&mut self, lines: &dyn Lines) {
+        if lines
+            .call()
+            .is_some_and(|call| self.has_record.remove(&call))
+        {
+            return;
+        }
         match lines.json(self.wanted.pairs) {
             Ok(lines) => self.unwritten.extend(lines.into_iter().map(Into::into)),
             Err(why) => self.shared.count(1, &why),

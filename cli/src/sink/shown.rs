@@ -1,11 +1,18 @@
 //! A message as it may be shown outside of this process: without its secrets, and still one that can be read.
 
 use sbc_core::sdp::redact;
+use std::borrow::Cow;
 
 /// The message with every secret hidden, as ladders show it (SEC-005, SEC-135). Where that changes the length of the
 /// body, Content-Length changes by as much, so that whoever reads it on finds its end, and one that was wrong stays so.
-pub fn shown(message: &[u8]) -> String {
-    let mut text = redact(message);
+pub fn shown(message: &[u8]) -> Cow<'_, str> {
+    match redact(message) {
+        Cow::Owned(text) => Cow::Owned(with_length(message, text)),
+        lent @ Cow::Borrowed(_) => lent,
+    }
+}
+
+fn with_length(message: &[u8], mut text: String) -> String {
     let (Some(before), Some(after)) = (body_at(message), body_at(text.as_bytes())) else {
         return text;
     };
@@ -59,7 +66,8 @@ mod tests {
 
     #[test]
     fn the_length_of_a_body_follows_what_is_hidden_in_it() {
-        let told = shown(&message(&KEY.len().to_string(), KEY));
+        let message = message(&KEY.len().to_string(), KEY);
+        let told = shown(&message);
         let (head, body) = told.split_once("\r\n\r\n").unwrap();
         assert!(
             body.contains("inline:<secret>") && !told.contains("WVNf"),
@@ -70,7 +78,8 @@ mod tests {
 
     #[test]
     fn a_wrong_length_stays_wrong_and_what_hides_nothing_stays_as_it_is() {
-        let told = shown(&message(&(KEY.len() + 5).to_string(), KEY));
+        let wrong = message(&(KEY.len() + 5).to_string(), KEY);
+        let told = shown(&wrong);
         let (head, body) = told.split_once("\r\n\r\n").unwrap();
         assert!(
             head.contains(&format!("l : {}\r\n", body.len() + 5)),

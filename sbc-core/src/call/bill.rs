@@ -184,14 +184,7 @@ impl Call {
         let (Some(price), Some(first)) = (price, self.trunk_of(a)) else {
             return;
         };
-        let subject = Subject {
-            tenant: self.tenant.as_ref(),
-            trunk: &first,
-            route: record.route_name.as_ref(),
-            called: &record.called,
-            calling: &record.calling,
-        };
-        let of_call = admission::claims_of_call(&self.config, &subject);
+        let of_call = self.claims_from(&first);
         let claims = of_call
             .into_iter()
             .chain(admission::claims_inbound(&first))

@@ -172,6 +172,19 @@ impl Call {
         let _ = self.take(cx, leg, trunk, claims, Standing::Help);
     }
 
+    /// What the limits claim that are not those of a trunk, with this one as the first.
+    pub(super) fn claims_from(&self, first: &Trunk) -> Vec<(Counted, CallLimits)> {
+        let record = &self.record;
+        let subject = Subject {
+            tenant: self.tenant.as_ref(),
+            trunk: first,
+            route: record.route_name.as_ref(),
+            called: &record.called,
+            calling: &record.calling,
+        };
+        admission::claims_of_call(&self.config, &subject)
+    }
+
     /// Takes the places of a call of the process before this one. It talks already: no limit ends that, and it is no
     /// new call that any limit would have to be kept from.
     pub(super) fn take_places_again(&mut self, cx: &mut Cx<'_>, standing: Standing) {
@@ -183,14 +196,7 @@ impl Call {
             return;
         };
         let record = &self.record;
-        let subject = Subject {
-            tenant: self.tenant.as_ref(),
-            trunk: &first,
-            route: record.route_name.as_ref(),
-            called: &record.called,
-            calling: &record.calling,
-        };
-        let of_call = admission::claims_of_call(&self.config, &subject);
+        let of_call = self.claims_from(&first);
         let mut all = vec![(None, Arc::clone(&first), of_call)];
         for (id, leg) in self.legs.iter() {
             let trunk = Arc::clone(&leg.session.style().trunk);

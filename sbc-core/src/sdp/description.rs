@@ -240,7 +240,7 @@ impl Description {
 
     /// The body with every key hidden, for logs and ladders (MED-103).
     pub fn redacted(&self) -> String {
-        redact(&self.raw)
+        redact(&self.raw).into_owned()
     }
 
     fn session(&self) -> Range<usize> {

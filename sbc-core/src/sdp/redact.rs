@@ -1,6 +1,7 @@
 //! Hides secrets in SDP text before it reaches a log, a ladder or a capture (MED-103, TDR-SEC-004).
 
-use memchr::memchr_iter;
+use memchr::{memchr, memchr_iter, memchr2_iter};
+use std::borrow::Cow;
 
 const SECRET: &str = "<secret>";
 
@@ -8,61 +9,182 @@ const SECRET: &str = "<secret>";
 /// credentials, the password of every SIP URI (RFC 3261 §19.1.1), the `x-tt` of every URI of Teams (escaped
 /// within another one, too), every location, in a body as in a Geolocation header (RFC 6442), and the key that an INFO names (which may be one of a card number, MED-226) replaced by
 /// `<secret>`. Works on a bare description as well as on a whole SIP message around it; bytes that are not
-/// UTF-8 come out as the replacement character.
-pub fn redact(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    let mut out = String::with_capacity(text.len());
+/// UTF-8 come out as the replacement character. What has no secret is lent as it is.
+pub fn redact(text: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(text) {
+        Ok(text) => hidden(text).map_or(Cow::Borrowed(text), Cow::Owned),
+        Err(_) => {
+            let text = String::from_utf8_lossy(text).into_owned();
+            Cow::Owned(hidden(&text).unwrap_or(text))
+        }
+    }
+}
+
+/// The text without its secrets; nothing if it has none. A collector gets every message through here: most lines are
+/// known by their first letter to be none of those that are hidden whole, and what may hide within a line is looked for
+/// once in all of them.
+fn hidden(text: &str) -> Option<String> {
+    let mut out: Option<String> = None;
+    // What is in front of it is written, or left out.
+    let mut done = 0;
     let mut location = Location::None;
     let mut is_place = false;
     // In `application/dtmf` the body is the key.
     let (mut is_body, mut is_key) = (false, false);
-    for line in text.split_inclusive('\n') {
-        let content = line.trim_end_matches(['\r', '\n']);
-        let end = &line[content.len()..];
-        let at = out.len();
+    let octets = text.as_bytes();
+    let mut mark = next_mark(octets, 0);
+    let mut begin = 0;
+    while begin < text.len() {
+        let next = memchr(b'\n', &octets[begin..]).map_or(text.len(), |at| begin + at + 1);
+        let end = &octets[begin..next];
+        let end = end
+            .iter()
+            .rposition(|octet| !matches!(octet, b'\r' | b'\n'));
+        let content = &text[begin..end.map_or(begin, |last| begin + last + 1)];
+        let whole = std::mem::replace(&mut begin, next);
+        let is_marked = mark < next;
+        if is_marked {
+            mark = next_mark(octets, next);
+        }
         location = location.after(content);
+        let is_shown = matches!(
+            location,
+            Location::None | Location::Typed | Location::Announced
+        );
+        if is_shown {
+            is_body |= content.is_empty();
+            is_place = !is_body && (is_geolocation(content) || is_place && is_folded(content));
+            is_key |= !is_body && is_key_type(content);
+        }
+        let is_hidden = !is_shown || is_marked || is_place || is_key && is_body;
+        if !is_hidden && !may_be_secret(content) {
+            continue;
+        }
+        let out = out.get_or_insert_with(|| String::with_capacity(text.len() + SECRET.len()));
+        out.push_str(&text[done..whole]);
         match location {
-            Location::None | Location::Typed | Location::Announced => {}
+            Location::None | Location::Typed | Location::Announced => {
+                hide(content, is_place, is_key && is_body, out);
+                done = whole + content.len();
+            }
             Location::Begins => {
                 out.push_str(SECRET);
-                out.push_str(end);
-                continue;
+                done = whole + content.len();
             }
-            Location::GoesOn => continue,
+            Location::GoesOn => done = next,
         }
-        is_body |= content.is_empty();
-        is_place = !is_body && (is_geolocation(content) || is_place && is_folded(content));
-        is_key |= !is_body && is_key_type(content);
-        if is_place {
-            let name = content.find(':').filter(|_| !is_folded(content));
-            out.push_str(&content[..name.map_or(0, |at| at + 1)]);
-            out.push(' ');
-            out.push_str(SECRET);
-        } else if starts_with(content, "k=") {
-            out.push_str(&content[..2]);
-            out.push_str(SECRET);
-        } else if let Some(at) = key_at(content) {
-            out.push_str(&content[..at]);
-            out.push_str(SECRET);
-        } else if is_key && !content.trim().is_empty() && is_body {
-            out.push_str(SECRET);
-        } else if starts_with(content, "a=ice-pwd:") {
-            out.push_str(&content[.."a=ice-pwd:".len()]);
-            out.push_str(SECRET);
-        } else if starts_with(content, "authorization:")
-            || starts_with(content, "proxy-authorization:")
-        {
-            hide_response(content, &mut out);
-            // The URI that the digest is about.
-            hide_passwords(&mut out, at);
-        } else {
-            hide_inline(content, &mut out);
-            hide_passwords(&mut out, at);
-            hide_tokens(&mut out, at);
-        }
-        out.push_str(end);
     }
-    out
+    let mut out = out?;
+    out.push_str(&text[done..]);
+    Some(out)
+}
+
+/// Adds a line without what is secret in it.
+fn hide(content: &str, is_place: bool, is_key: bool, out: &mut String) {
+    let at = out.len();
+    if is_place {
+        let name = content.find(':').filter(|_| !is_folded(content));
+        out.push_str(&content[..name.map_or(0, |at| at + 1)]);
+        out.push(' ');
+        out.push_str(SECRET);
+    } else if starts_with(content, "k=") {
+        out.push_str(&content[..2]);
+        out.push_str(SECRET);
+    } else if let Some(at) = key_at(content) {
+        out.push_str(&content[..at]);
+        out.push_str(SECRET);
+    } else if is_key && !content.trim().is_empty() {
+        out.push_str(SECRET);
+    } else if starts_with(content, ICE_PASSWORD) {
+        out.push_str(&content[..ICE_PASSWORD.len()]);
+        out.push_str(SECRET);
+    } else if has_credentials(content) {
+        hide_response(content, out);
+        // The URI that the digest is about.
+        hide_passwords(out, at);
+    } else {
+        hide_inline(content, out);
+        hide_passwords(out, at);
+        hide_tokens(out, at);
+    }
+}
+
+/// Whether a line, by its beginning, is one of those of which [`hide`] hides something whatever else is in it.
+fn may_be_secret(line: &str) -> bool {
+    match line.as_bytes().first().map(u8::to_ascii_lowercase) {
+        Some(b'k') => starts_with(line, "k="),
+        Some(b'a') => starts_with(line, ICE_PASSWORD) || has_credentials(line),
+        Some(b'p') => has_credentials(line),
+        Some(_) => key_at(line).is_some(),
+        None => false,
+    }
+}
+
+const ICE_PASSWORD: &str = "a=ice-pwd:";
+
+fn has_credentials(line: &str) -> bool {
+    starts_with(line, "authorization:") || starts_with(line, "proxy-authorization:")
+}
+
+/// Whether a line may begin with this name, with blanks before it or not; said quickly of most that do not.
+fn may_begin(line: &str, letter: u8) -> bool {
+    let first = line.as_bytes().first();
+    first.is_some_and(|first| {
+        first.to_ascii_lowercase() == letter || *first <= b' ' || !first.is_ascii()
+    })
+}
+
+/// Name and value of a header line.
+fn split_header(line: &str) -> Option<(&str, &str)> {
+    let at = memchr(b':', line.as_bytes())?;
+    Some((&line[..at], &line[at + 1..]))
+}
+
+/// Where something stands, from there on, that is hidden within its line: a key, the password of a URI, or what replaces
+/// a call. A mark may be none after all.
+fn next_mark(octets: &[u8], from: usize) -> usize {
+    let rest = octets.get(from..).unwrap_or_default();
+    // No URI that begins in front of it has a password.
+    let mut clear = 0;
+    let is_mark = |at: &usize| {
+        let (before, behind) = (&rest[..*at], &rest[at + 1..]);
+        let is_named = |name: &[u8]| {
+            let begin = before.len().checked_sub(name.len());
+            begin.is_some_and(|begin| before[begin..].eq_ignore_ascii_case(name))
+        };
+        match (rest[*at], before.last().map(u8::to_ascii_lowercase)) {
+            (b':', Some(b'p' | b's')) if is_named(b"sip") || is_named(b"sips") => {
+                *at >= clear && {
+                    let (has_password, length) = password(behind);
+                    clear = at + length;
+                    has_password
+                }
+            }
+            (b':', Some(b'e')) => is_named(b"inline"),
+            (b'-', Some(b'x')) => behind
+                .get(..2)
+                .is_some_and(|value| value.eq_ignore_ascii_case(b"tt")),
+            _ => false,
+        }
+    };
+    let found = memchr2_iter(b':', b'-', rest).find(is_mark);
+    found.map_or(octets.len(), |at| from + at)
+}
+
+/// Whether what stands behind the scheme of a URI has a password, and how far that was looked for: neither it nor the
+/// user has a `:` or an `@` of its own.
+fn password(octets: &[u8]) -> (bool, usize) {
+    let mut is_behind = false;
+    for (at, octet) in octets.iter().enumerate() {
+        match octet {
+            b'@' => return (is_behind, at),
+            b':' => is_behind = true,
+            b'<' | b'>' | b'"' | b',' => return (false, at),
+            other if other.is_ascii_whitespace() => return (false, at),
+            _ => {}
+        }
+    }
+    (false, octets.len())
 }
 
 /// Where a location is (RFC 6442): a body, or a part of one, of its own type.
@@ -82,8 +204,11 @@ enum Location {
 
 impl Location {
     fn after(self, line: &str) -> Self {
-        let name = line.split_once(':').map_or("", |(name, _)| name.trim_end());
-        let is_type = name.eq_ignore_ascii_case("content-type") || name.eq_ignore_ascii_case("c");
+        let is_type = may_begin(line, b'c')
+            && split_header(line).is_some_and(|(name, _)| {
+                let name = name.trim_end();
+                name.eq_ignore_ascii_case("content-type") || name.eq_ignore_ascii_case("c")
+            });
         match self {
             Self::None | Self::Typed
                 if is_type || matches!(self, Self::Typed) && is_folded(line) =>
@@ -104,8 +229,9 @@ impl Location {
 
 /// Whether this header line says where somebody is.
 fn is_geolocation(line: &str) -> bool {
-    let name = line.split_once(':').map(|(name, _)| name.trim_end());
-    name.is_some_and(|name| name.eq_ignore_ascii_case("geolocation"))
+    may_begin(line, b'g')
+        && split_header(line)
+            .is_some_and(|(name, _)| name.trim_end().eq_ignore_ascii_case("geolocation"))
 }
 
 /// Whether this line belongs to the header before it (RFC 3261 §7.3.1).
@@ -171,6 +297,9 @@ fn next_token(text: &str, from: usize) -> Option<(usize, bool)> {
 
 /// Where the key stands in a line of `application/dtmf-relay`, written as loosely as it is read.
 fn key_at(line: &str) -> Option<usize> {
+    if !may_begin(line, b's') {
+        return None;
+    }
     let (name, _) = line.split_once('=')?;
     let is_key = name.trim().eq_ignore_ascii_case("signal");
     is_key.then_some(name.len() + 1)
@@ -178,12 +307,14 @@ fn key_at(line: &str) -> Option<usize> {
 
 /// Whether this header line says that the body is nothing but a key.
 fn is_key_type(line: &str) -> bool {
-    line.split_once(':').is_some_and(|(name, value)| {
-        let name = name.trim();
-        let is_type = name.eq_ignore_ascii_case("content-type") || name.eq_ignore_ascii_case("c");
-        let kind = value.split(';').next().unwrap_or_default();
-        is_type && kind.trim().eq_ignore_ascii_case("application/dtmf")
-    })
+    may_begin(line, b'c')
+        && split_header(line).is_some_and(|(name, value)| {
+            let name = name.trim();
+            let is_type =
+                name.eq_ignore_ascii_case("content-type") || name.eq_ignore_ascii_case("c");
+            let kind = value.split(';').next().unwrap_or_default();
+            is_type && kind.trim().eq_ignore_ascii_case("application/dtmf")
+        })
 }
 
 fn starts_with(text: &str, prefix: &str) -> bool {
@@ -398,5 +529,103 @@ mod tests {
     fn text_that_is_not_utf_8_does_not_disturb() {
         let shown = redact(b"s=\xff\r\na=crypto:1 S inline:AA\xffAA x");
         assert!(!shown.contains("AA"));
+    }
+
+    #[test]
+    fn what_has_no_secret_is_lent_as_it_is() {
+        let text = b"INVITE sip:u@h:5060;x=a-b SIP/2.0\r\nContent-Type: application/sdp\r\nc: x\r\n\r\nv=0\r\ns=-\r\na=x:1\r\n";
+        assert!(matches!(redact(text), Cow::Borrowed(shown) if shown.as_bytes() == text));
+        assert!(matches!(redact(b"a=ice-pwd:x"), Cow::Owned(_)));
+    }
+
+    /// Line by line, by all that hides anything, whatever a line begins with: what is quick about [`redact`] may leave out
+    /// nothing.
+    fn slowly(text: &[u8]) -> String {
+        let text = String::from_utf8_lossy(text);
+        let mut out = String::new();
+        let (mut location, mut is_place) = (Location::None, false);
+        let (mut is_body, mut is_key) = (false, false);
+        for line in text.split_inclusive('\n') {
+            let content = line.trim_end_matches(['\r', '\n']);
+            location = location.after(content);
+            match location {
+                Location::None | Location::Typed | Location::Announced => {
+                    is_body |= content.is_empty();
+                    is_place =
+                        !is_body && (is_geolocation(content) || is_place && is_folded(content));
+                    is_key |= !is_body && is_key_type(content);
+                    hide(content, is_place, is_key && is_body, &mut out);
+                }
+                Location::Begins => out.push_str(SECRET),
+                Location::GoesOn => continue,
+            }
+            out.push_str(&line[content.len()..]);
+        }
+        out
+    }
+
+    #[test]
+    fn quickly_and_slowly_hide_the_same() {
+        const PARTS: &[&str] = &[
+            "\r\n",
+            "\n",
+            "\r",
+            " ",
+            "\t",
+            ":",
+            "@",
+            "=",
+            "-",
+            "--b",
+            "<",
+            ">",
+            ",",
+            ";",
+            "\"",
+            "%3D",
+            "\u{a0}",
+            "\u{e9}",
+            "sip:",
+            "SIPS:",
+            "sips:u:p@h",
+            "<sip:u:p@h>",
+            "sip:u@h:5060",
+            "inline:",
+            "Inline: KEY",
+            "x-tt=",
+            "X-TT%3d",
+            "k=",
+            "K=clear",
+            "a=",
+            "a=ice-pwd:",
+            "A=ICE-PWD:x",
+            "Signal=5",
+            " signal = 5",
+            "c:",
+            "Content-Type: ",
+            "C :",
+            "application/dtmf",
+            "application/pidf+xml",
+            "Geolocation:",
+            "g",
+            "Authorization: Digest response=\"",
+            "proxy-authorization:",
+            "To: ",
+            "v=0",
+            "c=IN",
+            "5",
+        ];
+        let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = |most: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            usize::try_from(seed >> 33).unwrap() % most
+        };
+        for _ in 0..20_000 {
+            let count = next(40);
+            let text: String = (0..count).map(|_| PARTS[next(PARTS.len())]).collect();
+            assert_eq!(redact(text.as_bytes()), slowly(text.as_bytes()), "{text:?}");
+        }
     }
 }

@@ -171,3 +171,62 @@ fn a_call_that_outlived_one_restart_has_its_whole_length_when_the_next_ends_it()
     }
     assert_eq!(told.lines().count(), 3);
 }
+
+/// The disk cannot be read at first, and so nobody knows which calls had ended: those that the relay still has go on.
+#[test]
+fn a_spool_that_opens_late_has_no_second_record_of_a_call_that_had_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("cdr");
+    let start = |goes_on: HashSet<CallId>| {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
+        let (cdr, writer) = Cdr::start(&spool(&place), metrics, log).unwrap();
+        cdr.goes_on(goes_on);
+        (cdr, writer)
+    };
+    let (cdr, writer) = start(HashSet::new());
+    for call in 1..=4 {
+        cdr.open(&up(call));
+    }
+    wait_for(&place.join("open.journal"), &CallId(4).to_string());
+    for call in 1..=2 {
+        cdr.record(&Arc::new(fixture::record(call)));
+    }
+    // As a kill leaves it: the two have their records, and of one the journal says so.
+    wait_for(&place.join(CURRENT), &CallId(2).to_string());
+    let mut left = fs::read_to_string(place.join("open.journal")).unwrap();
+    let over = format!("{{\"end\":\"{}\"}}", CallId(1));
+    if !left.contains(&over) {
+        left = left + &over + "\n";
+    }
+    writer.finish();
+    fs::write(place.join("open.journal"), left).unwrap();
+
+    // The next one cannot read it, and the relay has three of the calls.
+    let away = folder.path().join("away");
+    fs::rename(&place, &away).unwrap();
+    fs::write(&place, "in the way").unwrap();
+    let (cdr, writer) = start(HashSet::from([1, 2, 3].map(CallId)));
+    assert!(cdr.trouble().is_some());
+    // One ends before the disk is there, and two behind.
+    cdr.record(&Arc::new(fixture::record(1)));
+    fs::remove_file(&place).unwrap();
+    fs::rename(&away, &place).unwrap();
+    wait_for(&place.join(CURRENT), &CallId(4).to_string());
+    cdr.record(&Arc::new(fixture::record(2)));
+    cdr.record(&Arc::new(fixture::record(3)));
+    writer.finish();
+    let told = fs::read_to_string(place.join(CURRENT)).unwrap();
+    let calls = told.lines().map(|line| {
+        let record: Value = serde_json::from_str(line).unwrap();
+        record["call"]
+            .as_str()
+            .unwrap()
+            .parse::<CallId>()
+            .unwrap()
+            .0
+    });
+    let mut calls: Vec<u128> = calls.collect();
+    calls.sort_unstable();
+    assert_eq!(calls, [1, 2, 3, 4]);
+}

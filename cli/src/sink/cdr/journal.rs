@@ -1,7 +1,8 @@
 //! The calls that are up, on the disk: of what a daemon leaves behind that ends without a word, the next one
 //! makes their records (OPS-060, OPS-151).
 //!
-//! One line of JSON for each call that is taken, answered, transferred or ended, with its record as it stands; one when
+//! One line of JSON for each call that is taken, answered, transferred or ended, with its record as it stands, or with
+//! what has changed in it since its first line in this run: most of a record is known when a call begins; one when
 //! it is over, written after its record; and each second one that says that the daemon lives. Between its end and its
 //! record a call's media drain and its peers are waited for: what is lost then has an end and a cause, and but for the
 //! figures of its media its record is whole. The file is written anew when most of it is about calls that are over. How
@@ -9,21 +10,26 @@
 //! one opening of the file. Of a call that goes on in the next run the clock of the host tells once how long it has been
 //! answered, and its line is written anew by the clock of that run.
 
+mod lines;
+mod said;
+
 use super::force::{Batch, Forcer};
 use super::lost::{Lost, answered, until};
 use super::spool::{MODE, mend};
 use super::told::written;
 use crate::sink::json;
 use crate::sink::log::wall_clock;
+use lines::{Lines, copied, laid_over};
+use said::{Said, Teller};
 use sbc_core::id::CallId;
-use sbc_core::record::{PairRecord, Record};
+use sbc_core::record::{Change, PairRecord, Record};
 use sbc_core::time::UnixTime;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +40,8 @@ const FILE: &str = "open.journal";
 const BESIDE: &str = "open.journal.new";
 /// What the file may have before it is written anew.
 const USUAL_BYTES: u64 = 4 << 20;
+/// Bytes of a copy that are written at once.
+const WRITTEN_AT_ONCE: usize = 256 * 1024;
 
 /// The file.
 pub(super) struct Journal {
@@ -56,6 +64,8 @@ pub(super) struct Journal {
     pub(super) over: Vec<CallId>,
     /// What could not be read or removed, for the operator.
     unread: Vec<String>,
+    /// Makes numbers of what is known of a call.
+    teller: Teller,
 }
 
 /// The lines of all calls that were up at some time, in a file of their own.
@@ -63,18 +73,19 @@ struct Copied {
     file: File,
     beside: PathBuf,
     bytes: u64,
-    /// Where each is in the old file and in this one.
-    places: HashMap<CallId, (u64, u64)>,
+    /// Where the last of each was in the old file, and where they are in this one.
+    places: HashMap<CallId, (u64, Lines)>,
     /// Whoever forces it to the disk calls it so.
     batch: Option<Batch>,
 }
 
-/// Where a call's last line is.
+/// Where a call's lines are.
 struct Place {
-    at: u64,
-    length: usize,
-    /// Of which run it is.
+    lines: Lines,
+    /// Of which run they are.
     run: u64,
+    /// What they say that does not change, or not with each line, as numbers; nothing where a run before has written them.
+    said: Option<Said>,
     answered: Option<Instant>,
     /// How long it had been answered when it was seen last, where a run before has told of it.
     seen: Option<Duration>,
@@ -118,7 +129,10 @@ struct Opened<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     answered_ms: Option<i64>,
     at: String,
-    open: &'a Record,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open: Option<&'a Record>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    change: Option<Change<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pairs: Vec<PairRecord<'a>>,
 }
@@ -148,6 +162,7 @@ impl Journal {
             recorded: Vec::new(),
             over: Vec::new(),
             unread: Vec::new(),
+            teller: Teller::new(),
         };
         let mut lost = own.read()?;
         let calls = own.open.keys().copied().collect();
@@ -186,9 +201,9 @@ impl Journal {
                 self.over.push(call);
             } else if let Some(call) = call(&told["open"]["call"]) {
                 let place = Place {
-                    at: begin,
-                    length,
+                    lines: Lines::begin(begin, length),
                     run: told["run"].as_u64().unwrap_or_default(),
+                    said: None,
                     answered: None,
                     seen: None,
                     is_ended: !told["open"]["end"].is_null(),
@@ -196,6 +211,14 @@ impl Journal {
                 };
                 self.note(call, place);
                 last.insert(call, told.take());
+            } else if let Some(call) = call(&told["change"]["call"])
+                && let (Some(before), Some(mut place)) = (last.get_mut(&call), self.forget(call))
+            {
+                let has_legs = !told["change"]["ingress"].is_null();
+                laid_over(before, told);
+                place.lines = place.lines.and(begin, length, has_legs);
+                place.is_ended = !before["open"]["end"].is_null();
+                self.note(call, place);
             }
         }
         self.run = runs.keys().max().map_or(1, |last| last + 1);
@@ -241,10 +264,7 @@ impl Journal {
                 continue;
             }
             // One that cannot be read is told of when something changes in it.
-            let Ok(line) = line_at(&self.file, place) else {
-                continue;
-            };
-            let Ok(mut told) = serde_json::from_slice::<Value>(&line) else {
+            let Ok(mut told) = place.lines.read(&self.file) else {
                 continue;
             };
             if !told.is_object() {
@@ -259,9 +279,9 @@ impl Journal {
             let begin = text.len();
             serde_json::to_writer(&mut text, &told)?;
             let place = Place {
-                at: self.bytes + begin as u64,
-                length: text.len() - begin,
+                lines: Lines::begin(self.bytes + begin as u64, text.len() - begin),
                 run: self.run,
+                said: None,
                 ..*place
             };
             text.push(b'\n');
@@ -310,21 +330,32 @@ impl Journal {
                     let answered = known
                         .and_then(|own| own.answered)
                         .or_else(|| record.setup_ms.map(since));
+                    let said = self.teller.of(record);
+                    // The lines and the beginning that are known already, if they are those of this record.
+                    let before = known.filter(|own| own.run == self.run);
+                    let before = before.and_then(|own| Some((own.lines, own.said?)));
+                    let before = before.filter(|(_, own)| own.beginning == said.beginning);
+                    let has_legs = before.is_none_or(|(_, own)| own.legs != said.legs);
                     let told = Opened {
                         run: self.run,
                         up_ms: self.up_ms(Instant::now()),
                         answered_ms: answered.map(|at| self.since_begun(at)),
                         at: at.rfc3339(),
-                        open: record,
+                        open: before.is_none().then_some(&**record),
+                        change: before.map(|_| record.change(has_legs)),
                         pairs: if *pairs { record.pairs() } else { Vec::new() },
                     };
                     let begin = text.len();
                     json::write(&mut text, &told)?;
                     let seen = answered.filter(|_| is_before).map(|at| at.elapsed());
+                    let (begin, length) = (self.bytes + begin as u64, text.len() - begin);
                     let place = Place {
-                        at: self.bytes + begin as u64,
-                        length: text.len() - begin,
+                        lines: match before {
+                            Some((lines, _)) => lines.and(begin, length, has_legs),
+                            None => Lines::begin(begin, length),
+                        },
                         run: self.run,
+                        said: Some(said),
                         answered,
                         seen: known.map_or(seen, |own| own.seen),
                         is_ended: record.end.is_some(),
@@ -443,10 +474,7 @@ impl Journal {
             }
             place.told += 1;
             // What cannot be read keeps no other from being told.
-            let Ok(line) = line_at(&self.file, place) else {
-                continue;
-            };
-            let Ok(mut told) = serde_json::from_slice::<Value>(&line) else {
+            let Ok(mut told) = place.lines.read(&self.file) else {
                 continue;
             };
             let mut record = told["open"].take();
@@ -552,44 +580,48 @@ impl Journal {
         for (run, up_ms) in runs {
             text.extend_from_slice(format!("{{\"run\":{run},\"up_ms\":{up_ms}}}\n").as_bytes());
         }
-        if let Err(why) = copy.file.write_all(&text) {
-            let _ = fs::remove_file(&copy.beside);
-            return Err(why);
-        }
-        copy.bytes = text.len() as u64;
-        for (call, place) in &self.open {
-            let Ok(mut line) = line_at(&self.file, place) else {
-                continue;
-            };
-            line.push(b'\n');
-            if let Err(why) = copy.file.write_all(&line) {
+        let mut out = BufWriter::with_capacity(WRITTEN_AT_ONCE, &copy.file);
+        let calls = self.open.iter().map(|(call, own)| (*call, own.lines));
+        let done = out.write_all(&text).and_then(|()| {
+            let done = copied(&self.file, calls, text.len() as u64, &mut out)?;
+            out.flush()?;
+            Ok(done)
+        });
+        let (places, bytes) = match done {
+            Ok(done) => done,
+            Err(why) => {
                 // On a full disk it would take the room that is missing.
                 let _ = fs::remove_file(&copy.beside);
                 return Err(why);
             }
-            copy.places.insert(*call, (place.at, copy.bytes));
-            copy.bytes += line.len() as u64;
-        }
+        };
+        drop(out);
+        let last = |call| self.open.get(&call).map_or(0, |own| own.lines.last());
+        let places = places.into_iter();
+        copy.places = places
+            .map(|(call, own)| (call, (last(call), own)))
+            .collect();
+        copy.bytes = bytes;
         Ok(copy)
     }
 
     /// Puts a copy in the place of the file, with what has been written since it was made. A call whose line cannot be
     /// read any more is left out: it has its record at its end, as long as we live.
     fn adopt(&mut self, mut copy: Copied, directory: &Path, now: UnixTime) -> io::Result<()> {
-        let (mut since, mut unread) = (Vec::new(), 0);
-        let mut places = HashMap::new();
+        let mut since = Vec::new();
+        let (mut places, mut changed) = (HashMap::new(), Vec::new());
         for (call, place) in &self.open {
-            let known = copy.places.remove(call);
-            if let Some((_, at)) = known.filter(|(old, _)| *old == place.at) {
-                places.insert(*call, at);
-            } else if let Ok(mut line) = line_at(&self.file, place) {
-                places.insert(*call, copy.bytes + since.len() as u64);
-                line.push(b'\n');
-                since.extend_from_slice(&line);
-            } else {
-                unread += 1;
+            match copy.places.remove(call) {
+                Some((last, lines)) if last == place.lines.last() => {
+                    places.insert(*call, lines);
+                }
+                _ => changed.push((*call, place.lines)),
             }
         }
+        let known = places.len() + changed.len();
+        let (again, _) = copied(&self.file, changed, copy.bytes, &mut since)?;
+        places.extend(again);
+        let unread = known - places.len();
         // Those that are left have ended since.
         for call in copy.places.keys() {
             since.extend_from_slice(end_line(*call).as_bytes());
@@ -612,9 +644,9 @@ impl Journal {
         }
         self.open_bytes = 0;
         for (call, place) in std::mem::take(&mut self.open) {
-            if let Some(at) = places.remove(&call) {
-                self.open_bytes += place.length as u64;
-                self.open.insert(call, Place { at, ..place });
+            if let Some(lines) = places.remove(&call) {
+                self.open_bytes += lines.bytes();
+                self.open.insert(call, Place { lines, ..place });
             }
         }
         self.bytes = copy.bytes + since.len() as u64;
@@ -637,13 +669,13 @@ impl Journal {
 
     fn note(&mut self, call: CallId, place: Place) {
         self.forget(call);
-        self.open_bytes += place.length as u64;
+        self.open_bytes += place.lines.bytes();
         self.open.insert(call, place);
     }
 
     fn forget(&mut self, call: CallId) -> Option<Place> {
         let place = self.open.remove(&call)?;
-        self.open_bytes = self.open_bytes.saturating_sub(place.length as u64);
+        self.open_bytes = self.open_bytes.saturating_sub(place.lines.bytes());
         Some(place)
     }
 }
@@ -669,331 +701,7 @@ fn opened(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-fn line_at(file: &File, place: &Place) -> io::Result<Vec<u8>> {
-    let mut line = vec![0; place.length];
-    file.read_exact_at(&mut line, place.at)?;
-    Ok(line)
-}
-
 #[cfg(test)]
 mod again;
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sink::cdr::spool::CURRENT;
-    use crate::sink::fixture;
-    use crate::sink::log::{Form, Level, Log};
-    use serde_json::json;
-
-    /// 2026-01-15T10:00:00Z, when calls of tests begin, and so many seconds later.
-    fn at(seconds: u64) -> UnixTime {
-        fixture::record(0).start + Duration::from_secs(seconds)
-    }
-
-    fn up(call: u128) -> Note {
-        let mut record = fixture::record(call);
-        record.end = None;
-        note(record)
-    }
-
-    fn rings(call: u128) -> Note {
-        let mut record = fixture::record(call);
-        (record.setup_ms, record.answered_by, record.end) = (None, None, None);
-        note(record)
-    }
-
-    /// Its media drain.
-    fn drains(call: u128) -> Note {
-        note(fixture::record(call))
-    }
-
-    fn note(record: Record) -> Note {
-        Note::Open {
-            record: Arc::new(record),
-            pairs: true,
-            at: at(1),
-            goes_on: false,
-        }
-    }
-
-    fn open(folder: &Path) -> (Journal, Vec<Lost>) {
-        Journal::open(folder).unwrap()
-    }
-
-    /// As each second, and once more when that is on the disk.
-    fn tick(journal: &mut Journal, now: UnixTime) {
-        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
-        let mut forcer = Forcer::start(log, File::sync_data).unwrap();
-        for _ in 0..2 {
-            journal.tick(now, &forcer).unwrap();
-            let batch = forcer.give(journal.unforced().unwrap());
-            journal.given(batch);
-            while !forcer.is_idle() {
-                std::thread::yield_now();
-            }
-        }
-    }
-
-    fn lost(folder: &Path) -> Vec<u128> {
-        let (_, lost) = open(folder);
-        lost.iter().map(|one| one.call.0).collect()
-    }
-
-    #[test]
-    fn a_move_needs_nothing_of_the_old_disk_and_leaves_out_what_it_cannot_read() {
-        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (mut journal, _) = Journal::open(old.path()).unwrap();
-        journal.write(&[up(1), up(2)]).unwrap();
-        // The line of the second is gone, and the file cannot be removed: a folder stands in its place.
-        let place = journal.open.get_mut(&CallId(2)).unwrap();
-        place.at += 1 << 20;
-        fs::remove_file(old.path().join(FILE)).unwrap();
-        fs::create_dir(old.path().join(FILE)).unwrap();
-        journal.move_to(new.path(), at(2)).unwrap();
-        assert!(journal.has(CallId(1)) && !journal.has(CallId(2)));
-        assert_eq!(journal.unread().len(), 2);
-        drop(journal);
-        let (_, lost) = Journal::open(new.path()).unwrap();
-        assert_eq!(lost.len(), 1);
-        assert_eq!(lost[0].call, CallId(1));
-    }
-
-    #[test]
-    fn what_a_daemon_has_left_behind_is_found_when_the_journal_moves_there() {
-        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (mut left, _) = open(new.path());
-        left.write(&[up(7)]).unwrap();
-        drop(left);
-        let (mut journal, _) = open(old.path());
-        journal.write(&[up(1)]).unwrap();
-        let found = journal.move_to(new.path(), at(2)).unwrap();
-        assert_eq!(found.iter().map(|one| one.call.0).collect::<Vec<_>>(), [7]);
-        // By another name it is the same place.
-        let again = new.path().join(".");
-        assert!(journal.move_to(&again, at(2)).unwrap().is_empty());
-        drop(journal);
-        assert_eq!(lost(new.path()), [1]);
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_read_keeps_no_record_back() {
-        let directory = tempfile::tempdir().unwrap();
-        let (mut journal, _) = Journal::open(directory.path()).unwrap();
-        journal.write(&[up(1)]).unwrap();
-        drop(journal);
-        fs::create_dir(directory.path().join("export.jsonl")).unwrap();
-        let (mut journal, lost) = Journal::open(directory.path()).unwrap();
-        assert_eq!(lost.len(), 1);
-        let unread = journal.unread();
-        assert!(unread[0].contains("export.jsonl"), "{unread:?}");
-    }
-
-    #[test]
-    fn calls_that_were_up_have_a_record_until_the_daemon_was_seen_last() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut journal, none) = open(folder.path());
-        assert!(none.is_empty() && journal.open.is_empty());
-        journal.write(&[rings(1), rings(2), rings(3)]).unwrap();
-        journal.write(&[up(1), up(3)]).unwrap();
-        journal.write(&[Note::End(CallId(3))]).unwrap();
-        // Begun and ended at once: not even mentioned.
-        journal.write(&[rings(4), Note::End(CallId(4))]).unwrap();
-        // Ninety-eight seconds later, when somebody has set the clock back by an hour, and forth in between.
-        journal.begun -= Duration::from_secs(98);
-        tick(&mut journal, at(7_200));
-        tick(&mut journal, at(0));
-        drop(journal);
-        let (next, lost) = open(folder.path());
-        assert_eq!(next.run, 2);
-        assert_eq!(lost.len(), 2);
-        let [answered, ringing] = [&lost[0].record, &lost[1].record];
-        assert_eq!(answered["call"], CallId(1).to_string());
-        assert_eq!(answered["cause"]["code"], "restart_lost");
-        assert_eq!(answered["disposition"], "answered");
-        let is_right =
-            |told: &Value| (98_000..99_000).contains(&told["duration_ms"].as_u64().unwrap());
-        assert!(is_right(answered), "{answered}");
-        assert_eq!(ringing["disposition"], "failed");
-        let lines: Vec<Box<str>> = lost[0].lines().collect();
-        let pair: Value = serde_json::from_str(&lines[1]).unwrap();
-        assert!(lines.len() == 2 && is_right(&pair), "{pair}");
-        assert_eq!(lost[1].lines().count(), 1);
-    }
-
-    #[test]
-    fn calls_whose_media_drained_have_their_own_end_and_cause() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut journal, _) = open(folder.path());
-        journal.write(&[up(1), up(2), rings(3)]).unwrap();
-        journal.write(&[drains(1)]).unwrap();
-        // The last word counts, also where several come at once, and interim records are of those who talk.
-        journal.write(&[up(4), drains(4)]).unwrap();
-        for place in journal.open.values_mut() {
-            place.answered = place.answered.map(|at| at - Duration::from_secs(901));
-        }
-        assert_eq!(journal.interim(Duration::from_secs(900)).len(), 1);
-        journal.begun -= Duration::from_secs(90);
-        tick(&mut journal, at(90));
-        drop(journal);
-        let (_, lost) = open(folder.path());
-        let told = lost.iter().map(|one| {
-            let code = one.record["cause"]["code"].as_str().unwrap();
-            let of_pair = one.pairs.first().map(|pair| &pair["duration_ms"]);
-            (one.call.0, one.had_ended, code, of_pair.cloned())
-        });
-        let told: Vec<_> = told.collect();
-        assert_eq!(told[0], (1, true, "normal_clearing", Some(json!(60_000))));
-        assert_eq!(
-            (told[1].0, told[1].1, told[1].2),
-            (2, false, "restart_lost")
-        );
-        assert_eq!(told[2], (3, false, "restart_lost", None));
-        assert_eq!(told[3], (4, true, "normal_clearing", Some(json!(60_000))));
-        let record = &lost[0].record;
-        assert_eq!(
-            (&record["duration_ms"], &record["end"]),
-            (&json!(60_000), &json!(at(62).rfc3339()))
-        );
-        let because = record["cause"]["because"].as_array().unwrap();
-        assert!(because[0] == "BYE" && because.len() == 2, "{because:?}");
-        // One that was cut ends when the daemon was seen last.
-        let end = lost[1].record["end"]
-            .as_str()
-            .and_then(UnixTime::of_rfc3339)
-            .unwrap();
-        assert!(end > at(62), "{}", lost[1].record);
-    }
-
-    #[test]
-    fn a_record_that_was_written_just_before_the_end_is_not_written_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut journal, _) = open(folder.path());
-        journal.write(&[up(1), up(2), up(3)]).unwrap();
-        drop(journal);
-        let line = |call: u128| serde_json::to_string(&fixture::record(call)).unwrap();
-        let interim = json!({ "call": CallId(3), "interim": 1 });
-        fs::write(folder.path().join("2026-01-01.jsonl"), line(1) + "\n").unwrap();
-        fs::write(folder.path().join(CURRENT), interim.to_string() + "\n").unwrap();
-        let (mut journal, lost) = open(folder.path());
-        assert_eq!(
-            lost.iter().map(|one| one.call.0).collect::<Vec<_>>(),
-            [2, 3]
-        );
-        journal
-            .write(&[Note::End(CallId(2)), Note::End(CallId(3))])
-            .unwrap();
-        // That it has its record is written once that is on the disk.
-        let recorded = journal.recorded();
-        assert_eq!(recorded, [CallId(1)]);
-        assert!(journal.has(CallId(1)));
-        journal.write(&[Note::End(CallId(1))]).unwrap();
-        assert!(journal.open.is_empty());
-        journal.finish();
-        assert_eq!(fs::metadata(folder.path().join(FILE)).unwrap().len(), 0);
-    }
-
-    #[test]
-    fn the_file_is_written_anew_when_it_has_grown_or_gone_or_moves_and_keeps_who_is_up() {
-        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (mut journal, _) = open(folder.path());
-        journal.write(&[up(1)]).unwrap();
-        for call in 2..6_000 {
-            journal.write(&[rings(call)]).unwrap();
-            journal.write(&[up(call), Note::End(CallId(call))]).unwrap();
-        }
-        assert!(journal.bytes > USUAL_BYTES);
-        tick(&mut journal, at(2));
-        let length = fs::metadata(folder.path().join(FILE)).unwrap().len();
-        assert_eq!(length, journal.bytes);
-        assert!(length < 10_000, "{length}");
-        fs::remove_file(folder.path().join(FILE)).unwrap();
-        journal.write(&[up(7)]).unwrap();
-        tick(&mut journal, at(3));
-        assert_eq!(lost(folder.path()), [1, 7]);
-        journal.move_to(other.path(), at(3)).unwrap();
-        journal.write(&[Note::End(CallId(1))]).unwrap();
-        assert_eq!(lost(other.path()), [7]);
-        assert_eq!(lost(folder.path()), [0_u128; 0]);
-    }
-
-    #[test]
-    fn what_happens_while_a_copy_is_forced_to_the_disk_is_in_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut journal, _) = open(folder.path());
-        journal.write(&[up(1), rings(2), up(3), up(4)]).unwrap();
-        let copy = journal.copied(folder.path()).unwrap();
-        journal.write(&[up(2), Note::End(CallId(3))]).unwrap();
-        journal.write(&[up(5), drains(4)]).unwrap();
-        journal.adopt(copy, folder.path(), at(9)).unwrap();
-        let length = fs::metadata(folder.path().join(FILE)).unwrap().len();
-        assert_eq!(length, journal.bytes);
-        journal.write(&[Note::End(CallId(1))]).unwrap();
-        drop(journal);
-        let (_, lost) = open(folder.path());
-        let told: Vec<_> = lost.iter().map(|one| (one.call.0, one.had_ended)).collect();
-        assert_eq!(told, [(2, false), (4, true), (5, false)]);
-        assert_eq!(lost[0].record["disposition"], "answered");
-    }
-
-    #[test]
-    fn a_kill_right_behind_the_file_was_written_anew_makes_no_call_shorter() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut journal, _) = open(folder.path());
-        // Sixteen of them, as the order in which they are written anew is by chance.
-        let calls: Vec<Note> = (0..16).map(up).collect();
-        for call in &calls {
-            journal.write(std::slice::from_ref(call)).unwrap();
-            journal.begun -= Duration::from_secs(10);
-        }
-        journal.begun -= Duration::from_secs(100);
-        journal.renew(folder.path(), at(260)).unwrap();
-        drop(journal);
-        let (_, lost) = open(folder.path());
-        let longest = |one: &Lost| one.record["duration_ms"].as_u64().unwrap();
-        assert_eq!(lost.len(), 16);
-        assert!(lost.iter().all(|one| longest(one) >= 110_000));
-    }
-
-    #[test]
-    fn interim_records_are_made_of_answered_calls_once_for_each_part_of_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut journal, _) = open(folder.path());
-        journal.write(&[rings(1), up(2)]).unwrap();
-        let told = |journal: &mut Journal, every| {
-            let lines = journal.interim(every);
-            let read = |line: Box<str>| serde_json::from_str::<Value>(&line).unwrap();
-            lines.into_iter().map(read).collect::<Vec<_>>()
-        };
-        assert!(told(&mut journal, Duration::from_secs(900)).is_empty());
-        let place = journal.open.get_mut(&CallId(2)).unwrap();
-        place.answered = place.answered.map(|at| at - Duration::from_secs(901));
-        let lines = told(&mut journal, Duration::from_secs(900));
-        assert_eq!(lines.len(), 1);
-        assert_eq!(
-            (&lines[0]["interim"], &lines[0]["cause"]),
-            (&json!(1), &Value::Null)
-        );
-        let duration = lines[0]["duration_ms"].as_u64().unwrap();
-        assert!((901_000..960_000).contains(&duration), "{duration}");
-        assert!(told(&mut journal, Duration::from_secs(900)).is_empty());
-        // A transfer does not begin the count anew.
-        journal.write(&[up(2)]).unwrap();
-        assert_eq!(
-            told(&mut journal, Duration::from_secs(450))[0]["interim"],
-            2
-        );
-    }
-
-    #[test]
-    fn half_a_line_and_what_is_damaged_are_passed_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut journal, _) = open(folder.path());
-        journal.write(&[up(1), up(2)]).unwrap();
-        let path = folder.path().join(FILE);
-        let whole = fs::read_to_string(&path).unwrap();
-        let half = &whole[..whole.len() - 100];
-        fs::write(&path, format!("{{nonsense\n{half}")).unwrap();
-        assert_eq!(lost(folder.path()), [1]);
-    }
-}
+mod tests;

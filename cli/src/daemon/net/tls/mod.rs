@@ -21,7 +21,7 @@ use material::KnownRoots;
 pub use material::{CertificateFacts, MaterialFault, TlsContext};
 pub use names::CertificateNames;
 pub use refusal::Refusal;
-pub(crate) use verify::{Anchors, Proven, Shown, Verdict, is_named, shown};
+pub(crate) use verify::{Anchors, Proven, Shown, Verdict, is_named, shown, verifies_signatures};
 
 use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
