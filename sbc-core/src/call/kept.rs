@@ -136,7 +136,7 @@ impl Call {
                 session: leg.session.written_down(now)?,
                 image: leg.image.kept()?,
                 telling: leg.telling.kept()?,
-                fresh_key: leg.fresh_key.clone(),
+                fresh_key: leg.fresh_key.as_deref().cloned(),
                 keys: leg.keys.kept(),
                 side: leg.local.kept()?,
                 caller: self.parties.get(id).cloned(),
@@ -187,7 +187,7 @@ impl Call {
             let image = MediaImage::of_kept(kept.image, profile);
             let leg = Leg {
                 telling: Telling::of_kept(kept.telling),
-                fresh_key: kept.fresh_key,
+                fresh_key: kept.fresh_key.map(Box::new),
                 keys: keys::Keys::of_kept(kept.keys),
                 local: LocalSide::on(&trunk, side),
                 ..Leg::new(session, image)

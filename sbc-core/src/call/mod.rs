@@ -144,7 +144,7 @@ pub(crate) struct Call {
     /// Why nobody vouches for the caller, if it is to be told (RFC 9410).
     unvouched: Option<crate::stir::Fault>,
     /// The last transfer that was refused at once, which the record tells of at the end.
-    declined: Option<crate::record::TransferRecord>,
+    declined: Option<Box<crate::record::TransferRecord>>,
     /// The side of who calls for help, where the call is one for help.
     seeks_help: EndedBy,
     /// When the caller for help has hung up, and those who help have not.
@@ -162,11 +162,11 @@ pub(crate) struct Call {
 /// One party's side of a call.
 #[derive(Debug)]
 struct Leg {
-    session: Session,
+    session: Box<Session>,
     image: MediaImage,
     telling: Telling,
     /// A new key of ours that its peer has not been offered yet.
-    fresh_key: Option<CryptoKey>,
+    fresh_key: Option<Box<CryptoKey>>,
     identity: Identity,
     crossings: Crossings,
     keys: Keys,
@@ -176,7 +176,7 @@ struct Leg {
 impl Leg {
     fn new(session: Session, image: MediaImage) -> Self {
         Self {
-            session,
+            session: Box::new(session),
             image,
             telling: Telling::default(),
             fresh_key: None,

@@ -307,11 +307,13 @@ pub struct Session {
     /// The peer's BYE is refused: those who help have not hung up yet (SIP-1405).
     refuses_bye: bool,
     /// A REFER of ours.
-    referring: Option<referring::Referring>,
+    referring: Option<Box<referring::Referring>>,
     news: News,
     paces: Paces,
     /// Whether our INVITE has left the offer to whoever answers it.
     leaves_offer: bool,
+    /// What the peer has answered that another party may have to know.
+    reply_heard: Option<Box<Said>>,
 }
 
 #[derive(Debug)]
@@ -433,6 +435,7 @@ impl Session {
             news: News::default(),
             paces: Paces::default(),
             leaves_offer: false,
+            reply_heard: None,
         }
     }
 
@@ -451,7 +454,10 @@ impl Session {
         let leaves_offer = outset.offer.is_none();
         let outgoing = Outgoing::new(cx, &style, outset);
         let facts = outgoing.first_facts(&style);
-        let policy = style.trunk.session_timer;
+        let mut timer = SessionTimer::new(style.trunk.session_timer);
+        if let Some(least_s) = cx.plane.intervals.get(&style.trunk.name) {
+            timer.lasts_at_least(*least_s);
+        }
         let mut session = Self {
             owner,
             style,
@@ -461,7 +467,7 @@ impl Session {
             facts,
             phase: Phase::Outgoing(Box::new(outgoing)),
             timers: Timers::default(),
-            timer: SessionTimer::new(policy),
+            timer,
             refreshed: None,
             unfinished: BTreeMap::new(),
             strays: Vec::new(),
@@ -475,6 +481,7 @@ impl Session {
             news: News::default(),
             paces: Paces::default(),
             leaves_offer,
+            reply_heard: None,
         };
         session.next_target(cx, None, up);
         session

@@ -103,6 +103,7 @@ impl Session {
             news: News::default(),
             paces: super::Paces::default(),
             leaves_offer: false,
+            reply_heard: None,
         }
     }
 

@@ -241,15 +241,10 @@ impl LegStyle {
     }
 
     /// What requests of this leg's peer may ask of us.
-    pub fn capabilities(&self) -> &Capabilities {
-        &self.trunk.able().capabilities
-    }
-
-    /// What its requests outside of calls may.
-    pub fn capabilities_outside(&self, method: &Method) -> &Capabilities {
+    pub fn capabilities(&self, method: &Method) -> &Capabilities {
         match method {
-            Method::Invite => &self.trunk.able().opening,
-            _ => self.capabilities(),
+            Method::Invite | Method::Update => &self.trunk.able().inviting,
+            _ => &self.trunk.able().capabilities,
         }
     }
 

@@ -188,6 +188,7 @@ impl Session {
             news: News::default(),
             paces: super::Paces::default(),
             leaves_offer: false,
+            reply_heard: None,
         })
     }
 
@@ -201,7 +202,7 @@ impl Session {
         message: &Message,
         up: &mut Vec<SessionEvent>,
     ) {
-        if let Err(rejection) = self.style.capabilities().check(message) {
+        if let Err(rejection) = self.style.capabilities(message.method()).check(message) {
             return self.reject(cx, id, message, &rejection);
         }
         if self.referral.is_running() {

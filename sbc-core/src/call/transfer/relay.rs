@@ -18,8 +18,8 @@ use crate::id::{LegId, ShardId, TransactionId};
 use crate::letter::{Content, Letter, Naming};
 use crate::mint::shard_of;
 use crate::plane::Cx;
-use crate::policy::number;
 use crate::policy::transfer::{Refused, Wish};
+use crate::policy::{number, relayed_auth};
 use crate::record::{TransferKind, TransferOutcome, TransferRecord};
 use crate::session::{Conveyed, SessionEvent};
 use crate::sip::header::{MaxForwards, Replaces};
@@ -240,6 +240,8 @@ impl Call {
             if declines {
                 lines.extend(Wish::unobserved());
             }
+            lines
+                .extend(refer.map_or_else(Vec::new, |refer| relayed_auth::proofs(refer, by, user)));
             lines
         });
         match lines {

@@ -377,7 +377,7 @@ impl Session {
             // Its own offer is unanswered until our 2xx, or an earlier UPDATE is.
             return self.reply_retry_after(cx, id, message);
         }
-        if let Err(rejection) = self.style.capabilities().check(message) {
+        if let Err(rejection) = self.style.capabilities(message.method()).check(message) {
             return self.reject(cx, id, message, &rejection);
         }
         incoming.moves(message);
@@ -427,7 +427,10 @@ impl Session {
         let (Phase::Confirmed(confirmed) | Phase::Closing(confirmed)) = &mut self.phase else {
             return;
         };
-        let is_expected = confirmed.unconfirmed.take_if(|own| *own == given).is_some();
+        let is_expected = confirmed
+            .unconfirmed
+            .take_if(|own| **own == given)
+            .is_some();
         let offer = description(message).filter(|_| is_expected && !is_closing);
         let status = match (is_expected, &offer) {
             (false, _) => Status::CALL_DOES_NOT_EXIST,
@@ -442,7 +445,7 @@ impl Session {
 
     /// The RAck of a PRACK; one without is refused.
     fn rack_of(&self, cx: &mut Cx<'_>, id: TransactionId, message: &Message) -> Option<RAck> {
-        if let Err(rejection) = self.style.capabilities().check(message) {
+        if let Err(rejection) = self.style.capabilities(message.method()).check(message) {
             self.reject(cx, id, message, &rejection);
             return None;
         }
