@@ -239,6 +239,7 @@ fn a_cancel_takes_no_isup_along() {
     let cancel = carrier_invite("isup", "").replace("INVITE", "CANCEL");
     two.shard.carrier_says(&with(&cancel, &alone("rel")));
     two.shard.next_response(200);
+    two.shard.next_response(487);
     let ours = two.shard.next_request(Method::Cancel).message;
     assert!(ours.body().is_empty() && !ours.has(HeaderName::ContentType));
 }

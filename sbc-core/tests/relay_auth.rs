@@ -30,7 +30,7 @@ registrar = { aor = \"sip:pbx1@sip.example.com\" }
 
 /// A call from one carrier to the other, of whose trunk this is said.
 fn called(of_b: &str, lines: &str) -> Two {
-    let text = format!("{}{PBX}", two_carriers("", of_b));
+    let text = format!("{}{PBX}", two_carriers("isup = \"pass\"", of_b));
     let mut shard = Shard::with(config_of(&text));
     invites(&mut shard, 10, lines);
     let invite = shard.next_request(Method::Invite).message;
@@ -152,7 +152,7 @@ fn what_a_caller_has_shown_is_not_shown_again_otherwise() {
         ("420 Bad Extension", "Unsupported: 100rel", 420),
         ("488 Not Acceptable Here", "Warning: 304 h \"x\"", 488),
     ] {
-        let keys = format!("{RELAYS}\nprogress = {{ rel100 = \"required\" }}");
+        let keys = format!("{RELAYS}\nrel100 = \"required\"");
         let mut two = called(&keys, &format!("Authorization: {SHOWS}\n"));
         assert!(two.invite.has(HeaderName::Authorization));
         two.says(status, "b1", &format!("{line}\n"), "");
@@ -255,9 +255,9 @@ fn a_challenge_to_a_change_of_the_call_reaches_whoever_wants_it_and_so_does_the_
 
 #[test]
 fn a_challenge_to_words_of_a_party_reaches_it_and_so_does_the_answer() {
-    let (mut two, ok) = talking(&format!("{RELAYS}\ninfo = \"relay\""));
-    let body = "Signal=5\nDuration=160\n";
-    let kind = "Content-Type: application/dtmf-relay\n";
+    let (mut two, ok) = talking(&format!("{RELAYS}\nisup = \"pass\""));
+    let body = "sus";
+    let kind = "Content-Type: application/isup;version=itu-t92+\n";
     let says = |two: &mut Two, cseq: u32, lines: &str| {
         let bare = in_dialog(&ok, "INFO", cseq, &format!("{VIA}info{cseq}"));
         let length = body.replace('\n', "\r\n").len();

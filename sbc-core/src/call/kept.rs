@@ -22,6 +22,7 @@ use crate::policy::local_media::{self, Side};
 use crate::policy::session_id::Ends;
 use crate::record::{Disposition, Growing, Record};
 use crate::sdp::Direction;
+use crate::seldom::Seldom;
 use crate::session::{KeptSession, Session};
 use crate::sip::Status;
 use crate::sip::header::Reason;
@@ -234,16 +235,16 @@ impl Call {
             newcomer: kept.newcomer,
             parting: None,
             timers: Default::default(),
-            nameless: Vec::new(),
-            relayed: Vec::new(),
-            leaving: Vec::new(),
+            nameless: Seldom::default(),
+            relayed: Seldom::default(),
+            leaving: Seldom::default(),
             unvouched: None,
             declined: None,
             seeks_help: kept.seeks_help,
             held_since: None,
             is_recorded: false,
-            asking: Vec::new(),
-            doubts: Vec::new(),
+            asking: Seldom::default(),
+            doubts: Seldom::default(),
             talk: Default::default(),
             on_hold_since: None,
             config,

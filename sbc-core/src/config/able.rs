@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 pub struct Able {
     /// What requests of the peer may ask of us.
     pub capabilities: Capabilities,
-    /// What its INVITEs and UPDATEs may: ISUP goes along with them.
+    /// What those may that make a call, or offer a change of one: ISUP goes along with them.
     pub inviting: Capabilities,
     /// Value of our Allow header.
     pub allow: String,

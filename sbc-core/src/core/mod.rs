@@ -813,7 +813,7 @@ impl Core {
         if let (Method::Register, Some(own)) = (message.method(), &ingress.trunk.registrar) {
             return self.registering(now, id, flow, &message, &style, own, out);
         }
-        let capabilities = style.capabilities(message.method());
+        let capabilities = style.capabilities_inviting(&message);
         let is_unheard_of = |rejection: &Rejection| {
             let config = &self.plane.config;
             rejection.why != Objection::MediaType || !emergency::seems(config, &ingress, &message)

@@ -107,7 +107,7 @@ impl Core {
 
 /// What a registrar is able to do.
 fn capabilities(style: &LegStyle, own: &Registrar) -> Capabilities {
-    let mut capabilities = style.capabilities(&Method::Register).clone();
+    let mut capabilities = style.capabilities().clone();
     capabilities.methods.push(Method::Register);
     let gin = own.gin.then_some("gin");
     let names = [OptionTag::PATH, OptionTag::OUTBOUND]

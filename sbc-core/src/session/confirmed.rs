@@ -331,11 +331,11 @@ impl Session {
             Method::Invite | Method::Update if self.is_too_short(message) => {
                 self.reply_too_short(cx, id, message);
             }
-            Method::Invite => match self.style.capabilities(message.method()).check(message) {
+            Method::Invite => match self.style.capabilities_inviting(message).check(message) {
                 Ok(()) => self.peer_offer(cx, id, flow, message, up),
                 Err(rejection) => self.reject(cx, id, message, &rejection),
             },
-            Method::Update => match self.style.capabilities(message.method()).check(message) {
+            Method::Update => match self.style.capabilities_inviting(message).check(message) {
                 Ok(()) => self.peer_update(cx, id, flow, message, up),
                 Err(rejection) => self.reject(cx, id, message, &rejection),
             },

@@ -14,6 +14,7 @@ use crate::mint::MAGIC_COOKIE;
 use crate::plane::{Asker, Cx};
 use crate::policy::emergency::Parts;
 use crate::query::{Outcome, ResolveSpec};
+use crate::seldom::Seldom;
 use crate::session::challenge::Proofs;
 use crate::session::style::LegStyle;
 use crate::sip::header::{ContentType, MaxForwards, Via};
@@ -45,15 +46,15 @@ pub(crate) struct Link {
     /// Our other requests without a final response.
     open: Vec<Open>,
     /// Those of them that went over TCP only because of their size.
-    detours: Vec<(TransactionId, Waiting)>,
+    detours: Seldom<(TransactionId, Waiting)>,
     /// The peer does not take over TCP what is too large for UDP.
     has_no_stream: bool,
     /// Other addresses of the next hop's name, for when the one in use fails (TDR-DNS-006, RFC 3263 §4.3).
     others: Option<Box<VecDeque<Hop>>>,
     /// Requests without a final response that could go to one of them, and those that must arrive.
-    movable: Vec<(TransactionId, Hop, Waiting)>,
+    movable: Seldom<(TransactionId, Hop, Waiting)>,
     /// Those that could not be sent, until they are tried again.
-    pub(super) resting: Vec<Resting>,
+    pub(super) resting: Seldom<Resting>,
     /// A BYE of ours has found nobody.
     pub(super) is_cut_off: bool,
 }
@@ -174,11 +175,11 @@ impl Link {
             held_ack: None,
             bye: None,
             open: Vec::new(),
-            detours: Vec::new(),
+            detours: Seldom::default(),
             has_no_stream: false,
             others: None,
-            movable: Vec::new(),
-            resting: Vec::new(),
+            movable: Seldom::default(),
+            resting: Seldom::default(),
             is_cut_off: false,
         }
     }
@@ -449,10 +450,10 @@ impl Link {
         style: &LegStyle,
         id: TransactionId,
     ) -> bool {
-        let Some(at) = self.detours.iter().position(|(own, _)| *own == id) else {
+        let at = self.detours.iter().position(|(own, _)| *own == id);
+        let Some((_, waiting)) = at.and_then(|at| self.detours.remove(at)) else {
             return false;
         };
-        let (_, waiting) = self.detours.swap_remove(at);
         self.has_no_stream = true;
         self.close(id);
         self.send_again(cx, style, waiting.wanted, waiting.tries);
@@ -485,7 +486,9 @@ impl Link {
             };
             *current = other;
         }
-        let (.., mut waiting) = self.movable.swap_remove(at);
+        let Some((.., mut waiting)) = self.movable.remove(at) else {
+            return false;
+        };
         waiting.has_waited |= was_silent;
         self.ended(id);
         self.put(cx, style, [waiting]);
@@ -506,7 +509,7 @@ impl Link {
     /// Takes a request back that nobody has got.
     pub(super) fn take_back(&mut self, id: TransactionId) -> Option<Waiting> {
         let at = self.movable.iter().position(|(own, ..)| *own == id)?;
-        let (.., waiting) = self.movable.swap_remove(at);
+        let (.., waiting) = self.movable.remove(at)?;
         self.ended(id);
         Some(waiting)
     }

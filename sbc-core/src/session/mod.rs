@@ -72,6 +72,7 @@ use crate::plane::Cx;
 use crate::policy::identity::our_host;
 use crate::query::Outcome;
 use crate::record::GivenUp;
+use crate::seldom::Seldom;
 use crate::sip::header::{Reason, SessionId};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, SipUri, Status, Token};
 use crate::time::Timestamp;
@@ -284,7 +285,7 @@ pub struct Session {
     /// The early dialog on which an offer of ours has no answer yet.
     asking: Option<Bytes>,
     /// Early dialogs of a caller that sees those of the called side one by one.
-    forks: Vec<fork::Fork>,
+    forks: Seldom<fork::Fork>,
     facts: PeerFacts,
     phase: Phase,
     timers: Timers,
@@ -294,7 +295,7 @@ pub struct Session {
     /// Tries that were given up but whose transactions may still bring an answer.
     unfinished: BTreeMap<TransactionId, Try>,
     /// Dialogs that are not the call's and have to be ended: late and second answers.
-    strays: Vec<Link>,
+    strays: Seldom<Link>,
     /// Requests of the peer that the other party is to answer.
     crossing: crossing::Waiting,
     referral: Referral,
@@ -417,14 +418,14 @@ impl Session {
             style,
             local_tag,
             asking: None,
-            forks: Vec::new(),
+            forks: Seldom::default(),
             facts,
             phase: Phase::Incoming(Box::new(Incoming::new(id, flow, request))),
             timers,
             timer: SessionTimer::new(policy),
             refreshed: None,
             unfinished: BTreeMap::new(),
-            strays: Vec::new(),
+            strays: Seldom::default(),
             spared_until: None,
             examined: None,
             refuses_bye: false,
@@ -463,14 +464,14 @@ impl Session {
             style,
             local_tag,
             asking: None,
-            forks: Vec::new(),
+            forks: Seldom::default(),
             facts,
             phase: Phase::Outgoing(Box::new(outgoing)),
             timers: Timers::default(),
             timer,
             refreshed: None,
             unfinished: BTreeMap::new(),
-            strays: Vec::new(),
+            strays: Seldom::default(),
             spared_until: None,
             examined: None,
             refuses_bye: false,

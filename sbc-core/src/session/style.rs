@@ -241,10 +241,18 @@ impl LegStyle {
     }
 
     /// What requests of this leg's peer may ask of us.
-    pub fn capabilities(&self, method: &Method) -> &Capabilities {
-        match method {
-            Method::Invite | Method::Update => &self.trunk.able().inviting,
-            _ => &self.trunk.able().capabilities,
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.trunk.able().capabilities
+    }
+
+    /// What a request of its peer may that makes a call, or changes one. ISUP goes on with an offer; what changes nothing
+    /// that the other party hears of has to be understood here.
+    pub fn capabilities_inviting(&self, request: &Message) -> &Capabilities {
+        let invites = *request.method() == Method::Invite && request.to_tag().is_none();
+        let offers = || super::description(request).is_some();
+        match invites || offers() {
+            true => &self.trunk.able().inviting,
+            false => self.capabilities(),
         }
     }
 

@@ -17,10 +17,7 @@ use std::time::Duration;
 impl Session {
     /// Serves a request that needs nothing of the dialog, or refuses it with 400 to 501 (SIP-013).
     pub(super) fn serve(&self, cx: &mut Cx<'_>, id: TransactionId, flow: &Flow, message: &Message) {
-        match (
-            message.method(),
-            self.style.capabilities(message.method()).check(message),
-        ) {
+        match (message.method(), self.style.capabilities().check(message)) {
             // We subscribe to nothing (RFC 6665 §4.1.3).
             (Method::Notify, _) => {
                 let status = Status::CALL_DOES_NOT_EXIST;
@@ -91,7 +88,7 @@ impl Session {
         let Some(head) = RequestHead::of(message) else {
             return;
         };
-        let can = self.style.capabilities(message.method());
+        let can = self.style.capabilities();
         let response = can.refuse(&head, rejection, Some(&self.local_tag));
         let bytes = self.style.sign_response(response).build();
         cx.plane
@@ -138,7 +135,7 @@ impl Session {
                 if early.asked.is_some() {
                     return self.reply_retry_after(cx, id, message);
                 }
-                if let Err(rejection) = self.style.capabilities(message.method()).check(message) {
+                if let Err(rejection) = self.style.capabilities().check(message) {
                     return self.reject(cx, id, message, &rejection);
                 }
                 early.link.dialog.refresh_target(message);

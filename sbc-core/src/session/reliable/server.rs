@@ -377,7 +377,7 @@ impl Session {
             // Its own offer is unanswered until our 2xx, or an earlier UPDATE is.
             return self.reply_retry_after(cx, id, message);
         }
-        if let Err(rejection) = self.style.capabilities(message.method()).check(message) {
+        if let Err(rejection) = self.style.capabilities().check(message) {
             return self.reject(cx, id, message, &rejection);
         }
         incoming.moves(message);
@@ -445,7 +445,7 @@ impl Session {
 
     /// The RAck of a PRACK; one without is refused.
     fn rack_of(&self, cx: &mut Cx<'_>, id: TransactionId, message: &Message) -> Option<RAck> {
-        if let Err(rejection) = self.style.capabilities(message.method()).check(message) {
+        if let Err(rejection) = self.style.capabilities().check(message) {
             self.reject(cx, id, message, &rejection);
             return None;
         }
