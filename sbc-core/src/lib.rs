@@ -46,6 +46,7 @@ pub mod locate;
 pub mod overload;
 pub mod query;
 pub mod record;
+mod seldom;
 
 pub mod dialog;
 

@@ -6,7 +6,7 @@ use crate::dialog::{Aliases, DialogTable};
 use crate::effect::{Effect, Effects};
 use crate::expiring::Expiring;
 use crate::hashed::Secret;
-use crate::id::{CallId, LegId, QueryId, ShardId, TransactionId};
+use crate::id::{CallId, LegId, QueryId, ShardId, TransactionId, TrunkName};
 use crate::letter::{Content, Letter};
 use crate::locate::LocateSpec;
 use crate::mint::{Mint, shard_of};
@@ -73,6 +73,9 @@ pub(crate) struct Plane {
     pub(crate) relief: Relief,
     pub(crate) health: Health,
     pub(crate) nonces: Nonces,
+    /// The shortest session intervals, in seconds, that peers take with proofs of callers, where they have said so: a proof
+    /// that counts once must not be spent on a shorter one.
+    pub(crate) intervals: BTreeMap<TrunkName, u32>,
     pub(crate) standings: Standings,
     pub(crate) bindings: Bindings,
     /// What was heard of users.
@@ -122,6 +125,7 @@ impl Plane {
             relief: Relief::default(),
             health: Health::default(),
             nonces: Nonces::default(),
+            intervals: BTreeMap::new(),
             standings: Standings::default(),
             bindings: Bindings::default(),
             presences: Presences::default(),

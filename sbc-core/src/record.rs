@@ -103,7 +103,7 @@ pub struct Record {
     pub emergency: bool,
     /// What is known of the place that it came from.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub place: Option<PlaceRecord>,
+    pub place: Option<Box<PlaceRecord>>,
     /// The A leg.
     pub ingress: LegRecord,
     /// Every attempt towards the called side, in order.

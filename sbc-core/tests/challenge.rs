@@ -10,6 +10,7 @@ use sbc_core::sip::header::{AuthParams, Authorization, Header, ProxyAuthorizatio
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
 use world::call::{Call, VIA, header};
+use world::two::Two;
 use world::*;
 
 /// The carrier knows us by name and password. `Assumed` facts say that every password is "assumed".
@@ -460,6 +461,48 @@ fn a_reinvite_whose_proof_is_refused_leaves_the_call_as_it_was() {
     assert!(shard.sent.is_empty());
     assert!(shard.records.is_empty(), "the call goes on");
     ends(call);
+}
+
+/// A call to a carrier that knows us by name and password, and which may ask for it whenever it likes.
+#[test]
+fn words_that_are_challenged_within_a_call_go_out_again_with_our_proof() {
+    let account = "digest = { username = \"contoso\", password = { credential = \"b\" }, \
+                   realms = [\"carrier.example\"] }\nisup = \"pass\"\n\
+                   session_timer = { expires = \"1800s\", refresher = \"self\" }";
+    let mut two = Two::with("isup = \"pass\"", account, "", CARRIER_SDP);
+    let lines = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, INFO\nSupported: timer\n\
+                 Require: timer\nSession-Expires: 1800;refresher=uac\n";
+    two.says("200 OK", "b1", lines, CARRIER_SDP);
+    two.shard.next_request(Method::Ack);
+    let ok = two.shard.next_response(200).message;
+    two.ack(&ok);
+    let challenged = |two: &mut Two, first: Message, nonce: &str| {
+        assert!(!first.has(HeaderName::Authorization));
+        let lines = asks(nonce).replace("Proxy-Authenticate", "WWW-Authenticate");
+        two.hear(&response(&first, "401 Unauthorized", "", &lines, ""));
+        let again = two.shard.next_request(first.method().clone()).message;
+        let params = again.list::<Authorization>().unwrap().remove(0).0;
+        let shown = params.value("response").unwrap();
+        assert_eq!(*shown, expected(&params, &again).as_bytes());
+        assert_eq!(first.body(), again.body());
+        two.hear(&response(&again, "200 OK", "", "", ""));
+    };
+    let body = "sus";
+    let kind = "Content-Type: application/isup;version=itu-t92+\n";
+    let length = body.replace('\n', "\r\n").len();
+    let said = format!("{kind}Content-Length: {length}\n\n{body}");
+    let bare = in_dialog(&ok, "INFO", 11, &format!("{VIA}info"));
+    two.shard
+        .carrier_says(&bare.replace("Content-Length: 0\n\n", &said));
+    let info = two.shard.next_request(Method::Info).message;
+    challenged(&mut two, info, "i1");
+    two.shard.next_response(200);
+    // What was asked last is shown unasked from then on.
+    let bye = in_dialog(&ok, "BYE", 12, &format!("{VIA}bye"));
+    two.shard.carrier_says(&bye);
+    two.shard.next_response(200);
+    let bye = two.shard.next_request(Method::Bye).message;
+    assert!(bye.has(HeaderName::Authorization));
 }
 
 /// The call is there, and BYE ends both sides.

@@ -140,21 +140,108 @@ fn what_each_side_says_in_isup_reaches_the_other_octet_by_octet() {
     assert_eq!(header(&bye, HeaderName::ContentDisposition), required);
 }
 
+/// RFC 3204 §3.1 and RFC 3372 §5: whatever changes a call may bring ISUP along (Q.1912.5 has CPG in the re-INVITE of a hold), and
+/// so may its answer, whatever that is.
 #[test]
-fn a_call_is_not_changed_by_what_must_be_understood_and_stays_behind() {
+fn isup_goes_with_a_change_of_the_call_and_comes_with_its_answer() {
     let iam = beside(CARRIER_SDP, &part("required", "iam"));
     let mut two = reaches(called(PASS, PASS, &iam));
     let ok = two.answered("b1", CARRIER_SDP);
     two.ack(&ok);
-    let again = in_dialog(&ok, "INVITE", 11, &format!("{VIA}again"));
-    let again = with(&again, &iam);
-    two.shard.carrier_says(&again);
-    two.shard.next_response(100);
+    let held = CARRIER_SDP.replace("t=0 0\n", "t=0 0\na=sendonly\n");
+    let contact = "Contact: <sip:gw@198.51.100.40:5060>\n";
+    for (cseq, method, status) in [
+        (11, "INVITE", "200 OK"),
+        (12, "UPDATE", "200 OK"),
+        (13, "INVITE", "488 Not Acceptable Here"),
+    ] {
+        let sdp = if cseq == 11 {
+            held.as_str()
+        } else {
+            CARRIER_SDP
+        };
+        let via = format!("{VIA}{method}{cseq}");
+        let again = in_dialog(&ok, method, cseq, &via);
+        let told = part("required", &format!("cpg{cseq}"));
+        two.shard.carrier_says(&with(&again, &beside(sdp, &told)));
+        if method == "INVITE" {
+            two.shard.next_response(100);
+        }
+        let asked = two.shard.next_request(Method::Invite).message;
+        assert!(body(&asked).contains(&told), "{}", body(&asked));
+        let ours = description(&asked);
+        assert!(
+            ours.contains("c=IN IP4 192.0.2.10"),
+            "our description: {ours}"
+        );
+        let answer = response(&asked, status, "", contact, "");
+        let is_taken = status.starts_with('2');
+        let back = match is_taken {
+            true => beside(CARRIER_SDP, &part("optional", "back")),
+            false => alone("back"),
+        };
+        two.hear(&with(&answer, &back));
+        two.shard.next_request(Method::Ack);
+        let code = status[..3].parse().unwrap();
+        let answered = two.shard.next_response(code).message;
+        assert!(
+            body(&answered).contains("\u{1}\u{11}back"),
+            "{}",
+            body(&answered)
+        );
+        if method == "INVITE" {
+            let via = if is_taken {
+                format!("{VIA}ack{cseq}")
+            } else {
+                via
+            };
+            two.shard.carrier_says(&in_dialog(&ok, "ACK", cseq, &via));
+        }
+    }
+}
+
+#[test]
+fn a_change_of_the_call_leaves_isup_behind_where_the_other_side_does_not_speak_it() {
+    let iam = beside(CARRIER_SDP, &part("required", "iam"));
+    let again = |two: &mut Two, ok: &Message| {
+        let again = in_dialog(ok, "INVITE", 11, &format!("{VIA}again"));
+        two.shard.carrier_says(&with(&again, &iam));
+        two.shard.next_response(100);
+    };
+    let mut two = reaches(called(PASS, "", &iam));
+    let ok = two.answered("b1", CARRIER_SDP);
+    two.ack(&ok);
+    again(&mut two, &ok);
+    let answered = two.shard.next_response(200).message;
+    assert_eq!(
+        header(&answered, HeaderName::ContentType),
+        "application/sdp"
+    );
+    // Who is not known to speak it is told that it is not understood.
+    let mut two = reaches(called("", PASS, &typed("application/sdp", "", CARRIER_SDP)));
+    let ok = two.answered("b1", CARRIER_SDP);
+    two.ack(&ok);
+    again(&mut two, &ok);
     let refused = two.shard.next_response(415).message;
     assert_eq!(
         header(&refused, HeaderName::Accept),
         "application/sdp, application/pidf+xml"
     );
+}
+
+/// RFC 3398 §8.2.2.3 gives the release in CANCEL as Reason: CANCEL is answered hop by hop, by whom its body means nothing.
+#[test]
+fn a_cancel_takes_no_isup_along() {
+    let iam = beside(CARRIER_SDP, &part("required", "iam"));
+    let mut two = reaches(called(PASS, PASS, &iam));
+    two.says("180 Ringing", "b1", "", "");
+    two.shard.next_response(180);
+    let cancel = carrier_invite("isup", "").replace("INVITE", "CANCEL");
+    two.shard.carrier_says(&with(&cancel, &alone("rel")));
+    two.shard.next_response(200);
+    two.shard.next_response(487);
+    let ours = two.shard.next_request(Method::Cancel).message;
+    assert!(ours.body().is_empty() && !ours.has(HeaderName::ContentType));
 }
 
 #[test]

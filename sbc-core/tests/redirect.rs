@@ -126,6 +126,55 @@ fn the_target_may_say_why_it_is_one() {
     assert!(told[0].contains("reason=user-busy"), "{told:?}");
 }
 
+/// RFC 3261 §8.1.3.4, SIP-808: headers of the target's URI replace those of the call, where the trunk of the new INVITE lists
+/// them; none is part of the Request-URI, and those of an earlier redirection stay.
+#[test]
+fn headers_of_the_target_go_into_the_new_invite_where_its_trunk_lists_them() {
+    let config = telling().replace(
+        "codecs = [\"PCMA\", \"PCMU\"]",
+        "codecs = [\"PCMA\", \"PCMU\"]\nheaders = { pass = [\"X-Ticket\", \"X-Desk\", \"Subject\"] }",
+    );
+    let mut shard = Shard::with(config_of(&config));
+    let text = carrier_invite("out", CARRIER_SDP);
+    shard.carrier_says(&text.replace("Contact:", "X-Ticket: 1\nX-Desk: 3\nContact:"));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let contact = "<sip:+498999998777@h.example?X-Ticket=7&X-Other=1&Reason=SIP%3Bcause%3D486&Via=x&From=x\
+                   &Route=x&Authorization=x&P-Asserted-Identity=%3Csip%3Aboss%40example.com%3E>";
+    shard.teams_says(&moved(&invite, "302 Moved", contact));
+    let onward = next_invite(&mut shard);
+    assert_eq!(uri(&onward), "sip:+498999998777@198.51.100.20");
+    let of =
+        |message: &Message, name: &str| lines(message, HeaderName::parse(name.to_owned()).unwrap());
+    assert_eq!(of(&onward, "X-Ticket"), ["7"], "instead of the caller's");
+    assert_eq!(of(&onward, "X-Desk"), ["3"], "which nobody replaces");
+    assert_eq!(lines(&onward, HeaderName::Reason), ["SIP;cause=486"]);
+    let told = String::from_utf8_lossy(onward.bytes()).into_owned();
+    for absent in [
+        "X-Other",
+        "boss",
+        "Route: x",
+        "Via: x",
+        "Authorization",
+        "?X",
+    ] {
+        assert!(!told.contains(absent), "{absent}: {told}");
+    }
+    let contact = "<sip:+498999998777@198.51.100.29:5080?X-Desk=4>";
+    shard.carrier_says(&moved(&onward, "302 Moved", contact));
+    let again = next_invite(&mut shard);
+    assert_eq!(
+        (of(&again, "X-Ticket"), of(&again, "X-Desk")),
+        (vec!["7".to_owned()], vec!["4".to_owned()])
+    );
+    // Where nothing is listed, nothing of it goes out.
+    let (mut shard, invite) = to_teams(&telling());
+    let contact = "<sip:+498999998777@h.example?X-Ticket=7>";
+    shard.teams_says(&moved(&invite, "302 Moved", contact));
+    let onward = next_invite(&mut shard);
+    assert!(!String::from_utf8_lossy(onward.bytes()).contains("X-Ticket"));
+}
+
 #[test]
 fn a_carrier_cannot_make_us_call_what_it_may_not_call_itself() {
     for number in ["+15550100", "+494012345678901", "00881234567", "anna"] {

@@ -3,8 +3,8 @@
 
 use crate::world;
 
-use sbc_core::sip::{HeaderName, Method};
-use world::call::header;
+use sbc_core::sip::{HeaderName, Message, Method};
+use world::call::{VIA, header};
 use world::two::{Two, two_carriers};
 use world::*;
 
@@ -30,7 +30,7 @@ registrar = { aor = \"sip:pbx1@sip.example.com\" }
 
 /// A call from one carrier to the other, of whose trunk this is said.
 fn called(of_b: &str, lines: &str) -> Two {
-    let text = format!("{}{PBX}", two_carriers("", of_b));
+    let text = format!("{}{PBX}", two_carriers("isup = \"pass\"", of_b));
     let mut shard = Shard::with(config_of(&text));
     invites(&mut shard, 10, lines);
     let invite = shard.next_request(Method::Invite).message;
@@ -149,27 +149,163 @@ fn a_challenge_in_another_realm_is_no_question_to_the_caller() {
 #[test]
 fn what_a_caller_has_shown_is_not_shown_again_otherwise() {
     for (status, line, code) in [
-        ("422 Session Interval Too Small", "Min-SE: 3600", 422),
+        ("420 Bad Extension", "Unsupported: 100rel", 420),
         ("488 Not Acceptable Here", "Warning: 304 h \"x\"", 488),
     ] {
-        for (shows, again) in [
-            (format!("Authorization: {SHOWS}\n"), false),
-            (String::new(), true),
-        ] {
-            let keys = format!("{RELAYS}\nsession_timer = {{ expires = \"1800s\" }}");
-            let mut two = called(&keys, &shows);
-            assert_eq!(two.invite.has(HeaderName::Authorization), !again);
-            two.says(status, "b1", &format!("{line}\n"), "");
-            two.shard.next_request(Method::Ack);
-            if again && code == 422 {
-                two.shard.next_request(Method::Invite);
-                continue;
-            }
-            let refused = two.shard.next_response(code).message;
-            if code == 422 {
-                assert_eq!(header(&refused, HeaderName::MinSe), "3600");
-            }
+        let keys = format!("{RELAYS}\nrel100 = \"required\"");
+        let mut two = called(&keys, &format!("Authorization: {SHOWS}\n"));
+        assert!(two.invite.has(HeaderName::Authorization));
+        two.says(status, "b1", &format!("{line}\n"), "");
+        two.shard.next_request(Method::Ack);
+        two.shard.next_response(code);
+    }
+}
+
+/// SIP-706: the interval is that of our leg, which the caller knows nothing of, and no proof says anything of it.
+#[test]
+fn a_longer_session_interval_is_offered_with_the_same_proof_and_remembered_for_the_next() {
+    let keys = format!("{RELAYS}\nsession_timer = {{ expires = \"1800s\" }}");
+    let mut two = called(&keys, &format!("Authorization: {SHOWS}\n"));
+    assert!(header(&two.invite, HeaderName::SessionExpires).starts_with("1800"));
+    two.says("422 Session Interval Too Small", "b1", "Min-SE: 3600\n", "");
+    two.shard.next_request(Method::Ack);
+    two.invite = two.shard.next_request(Method::Invite).message;
+    assert!(header(&two.invite, HeaderName::CSeq).starts_with("2 "));
+    assert!(header(&two.invite, HeaderName::SessionExpires).starts_with("3600"));
+    assert_eq!(header(&two.invite, HeaderName::MinSe), "3600");
+    assert_eq!(header(&two.invite, HeaderName::Authorization), SHOWS);
+    // A peer that takes a proof once asks anew: the caller, whose next one finds the longer interval.
+    asks(&mut two, "401 Unauthorized", "WWW-Authenticate");
+    two.shard.next_response(401);
+    invites(&mut two.shard, 11, &format!("Authorization: {SHOWS}\n"));
+    two.invite = two.shard.next_request(Method::Invite).message;
+    assert!(header(&two.invite, HeaderName::SessionExpires).starts_with("3600"));
+    two.says("200 OK", "b2", "", CARRIER_SDP);
+    two.shard.next_request(Method::Ack);
+    two.shard.next_response(200);
+}
+
+/// A call that is up, with challenges relayed; our 200 to the caller.
+fn talking(of_b: &str) -> (Two, Message) {
+    let mut two = called(of_b, "");
+    let ok = two.answered("b1", CARRIER_SDP);
+    two.ack(&ok);
+    (two, ok)
+}
+
+/// A request of the caller within the call, with these lines and this description.
+fn within(two: &mut Two, ok: &Message, method: &str, cseq: u32, lines: &str, sdp: &str) {
+    let bare = in_dialog(ok, method, cseq, &format!("{VIA}{method}{cseq}"));
+    let head = bare.replace("Content-Length: 0\n\n", lines);
+    two.shard.carrier_says(&with_body(&head, sdp));
+}
+
+#[test]
+fn a_challenge_to_a_change_of_the_call_reaches_whoever_wants_it_and_so_does_the_answer() {
+    let (mut two, ok) = talking(RELAYS);
+    for (method, cseq) in [("INVITE", 11), ("UPDATE", 14)] {
+        let hold = CARRIER_SDP.replace("t=0 0\n", "t=0 0\na=sendonly\n");
+        let sdp = if method == "INVITE" {
+            hold.as_str()
+        } else {
+            CARRIER_SDP
+        };
+        within(&mut two, &ok, method, cseq, "", sdp);
+        if method == "INVITE" {
+            two.shard.next_response(100);
         }
+        let asked = two.shard.next_request(Method::Invite).message;
+        let lines = format!("Proxy-Authenticate: {ASKS}\n");
+        let status = "407 Proxy Authentication Required";
+        two.hear(&response(&asked, status, "", &lines, ""));
+        two.shard.next_request(Method::Ack);
+        let refused = two.shard.next_response(407).message;
+        assert_eq!(header(&refused, HeaderName::ProxyAuthenticate), ASKS);
+        if method == "INVITE" {
+            two.shard.carrier_says(&in_dialog(
+                &ok,
+                "ACK",
+                cseq,
+                &format!("{VIA}{method}{cseq}"),
+            ));
+        }
+        let lines = format!("Proxy-Authorization: {SHOWS}\nProxy-Authorization: {OURS}\n");
+        within(&mut two, &ok, method, cseq + 1, &lines, sdp);
+        if method == "INVITE" {
+            two.shard.next_response(100);
+        }
+        let shown = two.shard.next_request(Method::Invite).message;
+        assert_eq!(header(&shown, HeaderName::ProxyAuthorization), SHOWS);
+        let contact = "Contact: <sip:gw@198.51.100.40:5060>\n";
+        two.hear(&response(&shown, "200 OK", "", contact, CARRIER_SDP));
+        let ack = two.shard.next_request(Method::Ack).message;
+        assert_eq!(
+            header(&ack, HeaderName::ProxyAuthorization),
+            SHOWS,
+            "SIP-212"
+        );
+        let done = two.shard.next_response(200).message;
+        if method == "INVITE" {
+            assert!(header(&done, HeaderName::CSeq).starts_with("12 "));
+            two.shard
+                .carrier_says(&in_dialog(&ok, "ACK", cseq + 1, &format!("{VIA}ack2")));
+        }
+    }
+}
+
+#[test]
+fn a_challenge_to_words_of_a_party_reaches_it_and_so_does_the_answer() {
+    let (mut two, ok) = talking(&format!("{RELAYS}\nisup = \"pass\""));
+    let body = "sus";
+    let kind = "Content-Type: application/isup;version=itu-t92+\n";
+    let says = |two: &mut Two, cseq: u32, lines: &str| {
+        let bare = in_dialog(&ok, "INFO", cseq, &format!("{VIA}info{cseq}"));
+        let length = body.replace('\n', "\r\n").len();
+        let text = format!("{lines}{kind}Content-Length: {length}\n\n{body}");
+        two.shard
+            .carrier_says(&bare.replace("Content-Length: 0\n\n", &text));
+    };
+    says(&mut two, 11, "");
+    let info = two.shard.next_request(Method::Info).message;
+    let lines = format!("WWW-Authenticate: {ASKS}\n");
+    two.hear(&response(&info, "401 Unauthorized", "", &lines, ""));
+    let refused = two.shard.next_response(401).message;
+    assert_eq!(header(&refused, HeaderName::WwwAuthenticate), ASKS);
+    says(&mut two, 12, &format!("Authorization: {SHOWS}\n"));
+    let info = two.shard.next_request(Method::Info).message;
+    assert_eq!(header(&info, HeaderName::Authorization), SHOWS);
+    two.hear(&response(&info, "200 OK", "", "", ""));
+    two.shard.next_response(200);
+    // In another realm it is no question to the party, and it has nothing to answer it with.
+    says(&mut two, 13, "");
+    let info = two.shard.next_request(Method::Info).message;
+    let lines = lines.replace("b.example", "c.example");
+    two.hear(&response(&info, "401 Unauthorized", "", &lines, ""));
+    let refused = two.shard.next_response(403).message;
+    assert!(!refused.has(HeaderName::WwwAuthenticate));
+}
+
+#[test]
+fn what_a_party_shows_with_its_bye_goes_with_ours_to_the_peer_that_asks_and_nowhere_else() {
+    for (keys, contact, is_shown) in [
+        (RELAYS, "198.51.100.40", true),
+        ("", "198.51.100.40", false),
+        // A Contact can name any host (SIP-1610).
+        (RELAYS, "203.0.113.66", false),
+    ] {
+        let mut two = called(keys, "");
+        let lines = format!("Contact: <sip:gw@{contact}:5060>\n");
+        two.says("200 OK", "b1", &lines, CARRIER_SDP);
+        two.shard.next_request(Method::Ack);
+        let ok = two.shard.next_response(200).message;
+        two.ack(&ok);
+        let lines = format!("Proxy-Authorization: {SHOWS}\nProxy-Authorization: {OURS}\n");
+        within(&mut two, &ok, "BYE", 11, &lines, "");
+        two.shard.next_response(200);
+        let bye = two.shard.next_request(Method::Bye).message;
+        let shown: Vec<_> = bye.raw_all(&HeaderName::ProxyAuthorization).collect();
+        let expected: &[&[u8]] = if is_shown { &[SHOWS.as_bytes()] } else { &[] };
+        assert_eq!(shown, expected, "{keys} {contact}");
     }
 }
 

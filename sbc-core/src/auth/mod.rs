@@ -23,4 +23,5 @@ pub use challenge::{Asker, Challenge};
 pub use digest::{Algorithm, Digest, Proof, Qop};
 pub(crate) use guard::{Guard, Judged, asker_of};
 pub use guard::{Refused, Unproven};
+pub(crate) use nonces::is_proof;
 pub use nonces::{Asked, Credentials, Nonces, Peer, Taken, Tries, Unanswered};

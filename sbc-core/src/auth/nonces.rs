@@ -65,10 +65,24 @@ impl Credentials {
         Self(lines.collect())
     }
 
+    /// Those among the lines of a request.
+    pub(crate) fn among(lines: &[(HeaderName, Bytes)]) -> Self {
+        let own = lines.iter().filter(|(name, _)| is_proof(name));
+        Self(own.cloned().collect())
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// Whether a header shows credentials.
+pub(crate) fn is_proof(name: &HeaderName) -> bool {
+    matches!(
+        name,
+        HeaderName::Authorization | HeaderName::ProxyAuthorization
+    )
 }
 
 impl fmt::Debug for Credentials {

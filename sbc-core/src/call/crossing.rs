@@ -4,7 +4,8 @@ use super::{Call, Timer};
 use crate::id::{LegId, TransactionId};
 use crate::plane::Cx;
 use crate::policy::crossing::{Fate, Pressed, crosses, fate};
-use crate::session::Conveyed;
+use crate::policy::relayed_auth;
+use crate::session::{Conveyed, Said};
 use crate::sip::header::MaxForwards;
 use crate::sip::{Method, Status};
 use crate::time::Timestamp;
@@ -92,8 +93,9 @@ impl Call {
                 let Some(hops) = MaxForwards::onward(&request) else {
                     return self.answer(cx, leg, id, Status::TOO_MANY_HOPS);
                 };
+                let shown = relayed_auth::proofs(&request, &own, &trunk);
                 let what = Destined {
-                    what: Conveyed::Words(request),
+                    what: Conveyed::Words(request, shown),
                     hops,
                     target: None,
                 };
@@ -158,6 +160,7 @@ impl Call {
         let Some(to) = self.legs.get_mut(&leg) else {
             return;
         };
+        let heard = to.session.take_reply();
         let Some(Crossing { of, what: done, .. }) = to.crossings.0.pop_front() else {
             return;
         };
@@ -181,7 +184,7 @@ impl Call {
             if let (Some(target), true) = (done.target, status.is_success()) {
                 self.relayed(cx, from, leg, target);
             }
-            self.answer(cx, from, id, status);
+            self.answer_as(cx, (from, leg), id, status, heard.as_deref());
         }
         for (from, id) in unsent {
             self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
@@ -208,6 +211,33 @@ impl Call {
         self.wait_for_crossings();
         for (from, id) in unanswered {
             self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
+        }
+    }
+
+    /// Tells who has sent a request how the other party has answered. A challenge is told to whom that party's trunk names; to
+    /// others it is a refusal, for they have nothing to show (SIP-1610).
+    fn answer_as(
+        &mut self,
+        cx: &mut Cx<'_>,
+        (from, of): (LegId, LegId),
+        id: TransactionId,
+        status: Status,
+        heard: Option<&Said>,
+    ) {
+        if !status.is_challenge() {
+            return self.answer(cx, from, id, status);
+        }
+        let challenges = match (heard, self.trunk_of(from), self.trunk_of(of)) {
+            (Some(heard), Some(from), Some(of)) => relayed_auth::challenges(heard, &from, &of),
+            _ => Vec::new(),
+        };
+        let status = match challenges.is_empty() {
+            true => Status::FORBIDDEN,
+            false => status,
+        };
+        if let Some(from) = self.legs.get_mut(&from) {
+            let session = &mut from.session;
+            session.answer_crossing_with(cx, id, status, &challenges);
         }
     }
 

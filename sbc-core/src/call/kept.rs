@@ -22,6 +22,7 @@ use crate::policy::local_media::{self, Side};
 use crate::policy::session_id::Ends;
 use crate::record::{Disposition, Growing, Record};
 use crate::sdp::Direction;
+use crate::seldom::Seldom;
 use crate::session::{KeptSession, Session};
 use crate::sip::Status;
 use crate::sip::header::Reason;
@@ -136,7 +137,7 @@ impl Call {
                 session: leg.session.written_down(now)?,
                 image: leg.image.kept()?,
                 telling: leg.telling.kept()?,
-                fresh_key: leg.fresh_key.clone(),
+                fresh_key: leg.fresh_key.as_deref().cloned(),
                 keys: leg.keys.kept(),
                 side: leg.local.kept()?,
                 caller: self.parties.get(id).cloned(),
@@ -187,7 +188,7 @@ impl Call {
             let image = MediaImage::of_kept(kept.image, profile);
             let leg = Leg {
                 telling: Telling::of_kept(kept.telling),
-                fresh_key: kept.fresh_key,
+                fresh_key: kept.fresh_key.map(Box::new),
                 keys: keys::Keys::of_kept(kept.keys),
                 local: LocalSide::on(&trunk, side),
                 ..Leg::new(session, image)
@@ -234,16 +235,16 @@ impl Call {
             newcomer: kept.newcomer,
             parting: None,
             timers: Default::default(),
-            nameless: Vec::new(),
-            relayed: Vec::new(),
-            leaving: Vec::new(),
+            nameless: Seldom::default(),
+            relayed: Seldom::default(),
+            leaving: Seldom::default(),
             unvouched: None,
             declined: None,
             seeks_help: kept.seeks_help,
             held_since: None,
             is_recorded: false,
-            asking: Vec::new(),
-            doubts: Vec::new(),
+            asking: Seldom::default(),
+            doubts: Seldom::default(),
             talk: Default::default(),
             on_hold_since: None,
             config,

@@ -28,7 +28,7 @@ pub(super) struct LocalSide {
     /// Where they are, or will be once the present move is over.
     side: Option<Side>,
     is_due: bool,
-    moving: Option<Moving>,
+    moving: Option<Box<Moving>>,
     /// Ports that the relay was asked for and that nobody wants any more.
     unwanted: Vec<EndpointId>,
     /// Where the leg still is while its peer is being told of another place.
@@ -446,7 +446,7 @@ impl Call {
     ) {
         let spec = image.spec();
         if let Some(own) = self.leg(leg) {
-            own.local.moving = Some(Moving { image, from, offer });
+            own.local.moving = Some(Box::new(Moving { image, from, offer }));
             self.media.allocate_beside(cx, spec);
         }
     }
@@ -481,14 +481,14 @@ impl Call {
             return true;
         };
         let is_quiet = self.operation.is_none() && !leg.session.is_over();
-        let Some(Moving {
+        let Some(moving) = leg.local.moving.take() else {
+            return true;
+        };
+        let Moving {
             mut image,
             from,
             offer,
-        }) = leg.local.moving.take()
-        else {
-            return true;
-        };
+        } = *moving;
         let refused = match event {
             // The offer of the stream was taken back, so the stream stays off.
             MediaEvent::Allocated { .. } if from == Before::Off && offer.is_none() => {

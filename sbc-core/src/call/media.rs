@@ -5,6 +5,7 @@ use crate::effect::Effect;
 use crate::id::LegId;
 use crate::media::{Formats, Ice, MediaImage, Profile, Srtp};
 use crate::plane::Cx;
+use crate::seldom::Seldom;
 use media_api::{
     BridgePlan, Command, Dialled, EndpointId, EndpointSpec, Event, ForkId, Intake, Negotiated,
     Playing, SessionId, SessionStats, Stage,
@@ -59,7 +60,7 @@ pub(crate) struct CallMedia {
     moved: Vec<(EndpointId, EndpointId)>,
     /// Legs whose peer is being told of another endpoint, and of which: the present one goes on until that
     /// is agreed.
-    moving: Vec<(EndpointId, EndpointId)>,
+    moving: Seldom<(EndpointId, EndpointId)>,
 }
 
 #[derive(Debug)]
@@ -84,7 +85,7 @@ impl CallMedia {
             playing: Vec::new(),
             deaf: Vec::new(),
             moved: Vec::new(),
-            moving: Vec::new(),
+            moving: Seldom::default(),
         }
     }
 
@@ -148,7 +149,7 @@ impl CallMedia {
 
     fn take_prepared(&mut self, own: EndpointId) -> Option<EndpointId> {
         let at = self.moving.iter().position(|(leg, _)| *leg == own)?;
-        Some(self.moving.swap_remove(at).1)
+        Some(self.moving.remove(at)?.1)
     }
 
     /// A leg's media go on at another endpoint; its present one is given back.

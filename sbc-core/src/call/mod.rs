@@ -59,6 +59,7 @@ use crate::policy::response;
 use crate::policy::session_id::Ends;
 use crate::query::Outcome;
 use crate::record::{Growing, PlaceRecord};
+use crate::seldom::Seldom;
 use crate::session::{Ending, LegStyle, Said, Session, SessionEvent};
 use crate::sip::header::Reason;
 use crate::sip::{Message, Status};
@@ -136,15 +137,15 @@ pub(crate) struct Call {
     parting: Option<(LegId, Said)>,
     timers: Timers,
     /// REFERs that wait for the name of a dialog.
-    nameless: Vec<Nameless>,
+    nameless: Seldom<Nameless>,
     /// REFERs that the other party carries out.
-    relayed: Vec<Relayed>,
+    relayed: Seldom<Relayed>,
     /// Legs whose transfer is done and that should leave.
-    leaving: Vec<(LegId, Timestamp)>,
+    leaving: Seldom<(LegId, Timestamp)>,
     /// Why nobody vouches for the caller, if it is to be told (RFC 9410).
     unvouched: Option<crate::stir::Fault>,
     /// The last transfer that was refused at once, which the record tells of at the end.
-    declined: Option<crate::record::TransferRecord>,
+    declined: Option<Box<crate::record::TransferRecord>>,
     /// The side of who calls for help, where the call is one for help.
     seeks_help: EndedBy,
     /// When the caller for help has hung up, and those who help have not.
@@ -152,8 +153,8 @@ pub(crate) struct Call {
     /// Its record is written, and what it took is given back.
     is_recorded: bool,
     /// Operators that wait for the relay's figures.
-    asking: Vec<CommandId>,
-    doubts: Vec<unheard::Doubt>,
+    asking: Seldom<CommandId>,
+    doubts: Seldom<unheard::Doubt>,
     talk: talk::Talk,
     /// Since when one of those who talk has the other on hold.
     on_hold_since: Option<Timestamp>,
@@ -162,11 +163,11 @@ pub(crate) struct Call {
 /// One party's side of a call.
 #[derive(Debug)]
 struct Leg {
-    session: Session,
+    session: Box<Session>,
     image: MediaImage,
     telling: Telling,
     /// A new key of ours that its peer has not been offered yet.
-    fresh_key: Option<CryptoKey>,
+    fresh_key: Option<Box<CryptoKey>>,
     identity: Identity,
     crossings: Crossings,
     keys: Keys,
@@ -176,7 +177,7 @@ struct Leg {
 impl Leg {
     fn new(session: Session, image: MediaImage) -> Self {
         Self {
-            session,
+            session: Box::new(session),
             image,
             telling: Telling::default(),
             fresh_key: None,
@@ -340,16 +341,16 @@ impl Call {
             newcomer: None,
             parting: None,
             timers: Timers::default(),
-            nameless: Vec::new(),
-            relayed: Vec::new(),
-            leaving: Vec::new(),
+            nameless: Seldom::default(),
+            relayed: Seldom::default(),
+            leaving: Seldom::default(),
             unvouched: None,
             declined: None,
             seeks_help: EndedBy::A,
             held_since: None,
             is_recorded: false,
-            asking: Vec::new(),
-            doubts: Vec::new(),
+            asking: Seldom::default(),
+            doubts: Seldom::default(),
             talk: talk::Talk::default(),
             on_hold_since: None,
             config,

@@ -12,6 +12,7 @@ use crate::config::Preset;
 use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
+use crate::policy::relayed_auth;
 use crate::sdp::{Description, Limits};
 use crate::sip::Status;
 use crate::sip::header::Reason;
@@ -87,13 +88,15 @@ impl Call {
         let asked = self.legs.get(&other).map(|leg| leg.session.style());
         let is_to_teams = asked.is_some_and(|style| style.trunk.preset == Preset::Teams);
         let is_direct = self.is_direct(leg);
+        let goes_along = self.goes_along(leg, other);
         let formats = &mut self.media.formats;
         let (x, y) = images(&mut self.legs, leg, other).ok_or(unusable(Unusable::OutOfOrder))?;
         let facts = read(&description, x.profile());
         let concerns_other =
             is_direct && !(x.is_sent_past_us() && interwork::says_nothing_new(&facts, x));
         // Teams never hears of a refresh (TDR-TMR-003).
-        let always = relays && !(is_to_teams && interwork::says_nothing_new(&facts, x));
+        let always = relays || goes_along;
+        let always = always && !(is_to_teams && interwork::says_nothing_new(&facts, x));
         let is_media = facts.main().is_ok() || facts.fax().is_some();
         if is_media && (always || concerns_other || !interwork::keeps_codec(&facts, x, y)) {
             return self.ask(cx, leg, other, &description);
@@ -113,6 +116,19 @@ impl Call {
         self.media.agreed(cx, to, fork, answered.x, Stage::Final);
         self.reply_with(cx, leg, answered.body);
         Ok(())
+    }
+
+    /// Whether the other leg has to be asked for more than its media: it hears ISUP of the request, or asks parties behind us
+    /// itself to prove who they are.
+    fn goes_along(&self, leg: LegId, other: LegId) -> bool {
+        let request = self
+            .legs
+            .get(&leg)
+            .and_then(|own| own.session.peer_offer_request());
+        let (_, parts) = self.along(leg, other, request);
+        let trunks = (self.trunk_of(leg), self.trunk_of(other));
+        let asks = matches!(&trunks, (Some(from), Some(to)) if relayed_auth::asks(from, to));
+        !parts.is_empty() || asks
     }
 
     fn reply_with(&mut self, cx: &mut Cx<'_>, leg: LegId, body: Bytes) {

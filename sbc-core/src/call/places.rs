@@ -58,6 +58,12 @@ impl From<Entrance> for Places {
 }
 
 impl Places {
+    /// Most calls have few, for as long as they last.
+    fn enter(&mut self, leg: Option<LegId>, place: Place) {
+        self.taken.reserve_exact(1);
+        self.taken.push((leg, place));
+    }
+
     /// Whether the call goes before others.
     pub(super) fn are_urgent(&self) -> bool {
         self.standing != Standing::Usual
@@ -215,7 +221,7 @@ impl Call {
             let taken = admission.take(cx.now.mono, claims, kbits, Standing::Help);
             for mut place in taken.unwrap_or_default() {
                 admission.answered(&mut place);
-                self.places.taken.push((leg, place));
+                self.places.enter(leg, place);
             }
         }
     }
@@ -290,7 +296,7 @@ impl Call {
             if self.answered.is_some() {
                 admission.answered(&mut place);
             }
-            self.places.taken.push((Some(leg), place));
+            self.places.enter(Some(leg), place);
         }
         Ok(())
     }

@@ -67,7 +67,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
             false => user_to_user(&admitted.request),
         },
         emergency: admitted.is_emergency,
-        place: admitted.place.clone(),
+        place: admitted.place.clone().map(Box::new),
         ingress: LegRecord {
             trunk: admitted.trunk.name.clone(),
             protocol: admitted.flow.protocol,
@@ -297,7 +297,7 @@ pub(super) fn transfer_declined(
         return;
     };
     let (status, because) = refused;
-    call.declined = Some(TransferRecord {
+    call.declined = Some(Box::new(TransferRecord {
         at_ms: call.elapsed_ms(now),
         kind: TransferKind::Blind,
         by: leg,
@@ -309,7 +309,7 @@ pub(super) fn transfer_declined(
         outcome: TransferOutcome::Refused,
         status: Some(status.code()),
         because: because.clone(),
-    });
+    }));
 }
 
 /// Tells how the call has ended, for who keeps a journal: its media drain and its peers are heard for a while, and
@@ -335,7 +335,7 @@ pub(super) fn close(call: &mut Call) {
     if let Some(declined) = call.declined.take() {
         let all = &mut call.record.transfers;
         let at = all.partition_point(|own| own.at_ms <= declined.at_ms);
-        all.insert(at, declined);
+        all.insert(at, *declined);
     }
     let media = call.media.stats().map(|stats| call.media_records(stats));
     call.record.media = media.unwrap_or_default();

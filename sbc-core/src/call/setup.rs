@@ -40,6 +40,7 @@ use crate::media::{Facts, Incompatible, MediaImage, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::policy::circle::Reach;
 use crate::policy::diversion;
+use crate::policy::embedded::Embedded;
 use crate::policy::identity::Caller;
 use crate::policy::local_media::Choice;
 use crate::policy::number::{self, Number};
@@ -133,6 +134,8 @@ pub(super) struct Attempt {
     pub(super) caller: Arc<Caller>,
     /// How many redirections led here.
     pub(super) level: u8,
+    /// What the URIs of those want in the INVITE, and whose peer named them, the latest last.
+    asked_for: Vec<(Arc<Trunk>, Arc<Embedded>)>,
     /// The way there, where a redirection has chosen another one.
     way: Option<Arc<OtherWay>>,
     /// What a call for help has left for later of its trunk: nothing else is tried.
@@ -265,6 +268,7 @@ impl Setup {
             called: admitted.called.clone(),
             caller: Arc::clone(&caller),
             level: 0,
+            asked_for: Vec::new(),
             way: None,
             untried: Vec::new(),
         });
@@ -626,6 +630,10 @@ impl Setup {
             None => interwork::open(&mut image, a.image.profile()).map(Some),
         };
         let offer = offer?;
+        let mut passed = self.passed(&attempt.trunk);
+        for (by, embedded) in &attempt.asked_for {
+            embedded.overwrite(&mut passed, by, &attempt.trunk);
+        }
         let Attempt {
             trunk,
             called,
@@ -657,7 +665,7 @@ impl Setup {
             caller,
             called: called.changed(changed.value),
             from: Arc::clone(&self.trunk),
-            passed: self.passed(&trunk),
+            passed,
             reach,
             keyless: offer.as_ref().and_then(|_| image.without_keys()),
             offer,

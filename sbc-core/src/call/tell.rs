@@ -12,10 +12,12 @@ use crate::event::Happened;
 use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
+use crate::policy::emergency::Parts;
+use crate::policy::{isup, relayed_auth};
 use crate::sdp::{Description, Direction, Limits};
 use crate::session::{TIMER_EXPIRED, is_gone};
 use crate::sip::header::{MaxForwards, Reason};
-use crate::sip::{Method, Status};
+use crate::sip::{HeaderName, Message, Method, Status};
 use crate::time::Timestamp;
 use crate::trouble::Trouble;
 use bytes::Bytes;
@@ -220,7 +222,7 @@ impl Call {
             return;
         }
         if let Some(fresh) = told.fresh_key.take_if(|_| is_renewal) {
-            told.image.renew(fresh);
+            told.image.renew(*fresh);
         }
         if !is_due && told.session.refreshes_by_update() {
             let lines = told.identity.take();
@@ -270,7 +272,7 @@ impl Call {
         let before = leg.telling.worn_at;
         if before.is_none_or(|before| now.since(before) >= RENEWALS_APART) {
             leg.telling.worn_at = Some(now);
-            leg.fresh_key = Some(fresh.clone());
+            leg.fresh_key = Some(Box::new(fresh.clone()));
         }
     }
 
@@ -302,13 +304,14 @@ impl Call {
         let request = request.and_then(|leg| leg.session.peer_offer_request());
         let hops = request.map_or(Some(MaxForwards::DEFAULT), MaxForwards::onward);
         let hops = hops.ok_or(Status::TOO_MANY_HOPS)?;
+        let (shown, parts) = self.along(asker, asked, request);
         let written = images(&mut self.legs, asker, asked)
             .ok_or(Unusable::OutOfOrder.into())
             .and_then(|(x, y)| interwork::offer(read(offer, x.profile()), x, y));
         let body = written.map_err(|why| status_of(&why))?;
         if let Some(leg) = self.legs.get_mut(&asked) {
             leg.telling.change = Some(Change::Ask { asker });
-            leg.session.offer_onward(cx, body, hops);
+            leg.session.offer_onward(cx, body, hops, (shown, &parts));
         }
         self.expect_answer(cx, asked);
         let limit = cx.now.mono + ASK_LIMIT;
@@ -323,6 +326,34 @@ impl Call {
         }
     }
 
+    /// What of a request of one leg goes with the offer that it makes us make on another.
+    pub(super) fn along(
+        &self,
+        from: LegId,
+        to: LegId,
+        request: Option<&Message>,
+    ) -> (Vec<(HeaderName, Bytes)>, Parts) {
+        let trunks = (self.trunk_of(from), self.trunk_of(to));
+        let (Some(request), (Some(from), Some(to))) = (request, trunks) else {
+            return Default::default();
+        };
+        let parts = isup::parts(request, &from, &to);
+        (relayed_auth::proofs(request, &from, &to), parts)
+    }
+
+    /// Has the answer to the leg that asked say what the one that was asked has said beside. Gives the status of a challenge
+    /// that is for the asker.
+    fn answers_along(&mut self, asked: LegId, asker: LegId) -> Option<Status> {
+        let heard = self.legs.get_mut(&asked)?.session.take_reply()?;
+        let (from, to) = (self.trunk_of(asked)?, self.trunk_of(asker)?);
+        let parts = isup::parts(&heard, &from, &to);
+        let lines = relayed_auth::challenges(&heard, &to, &from);
+        let status = heard.status().filter(|_| !lines.is_empty());
+        let asker = self.legs.get_mut(&asker)?;
+        asker.session.attach_to_answer(lines, parts);
+        status
+    }
+
     /// A leg accepted our offer.
     pub(super) fn offer_answered(&mut self, cx: &mut Cx<'_>, leg: LegId, answer: Option<Bytes>) {
         let Some(change) = self.take_change(leg) else {
@@ -330,6 +361,9 @@ impl Call {
         };
         let answer = answer.and_then(|text| Description::parse(text, &Limits::default()).ok());
         let answer = answer.ok_or(Incompatible::from(Unusable::AnswerMismatch));
+        if let Change::Ask { asker } = change {
+            self.answers_along(leg, asker);
+        }
         let outcome = match change {
             Change::Tell(..) => answer.and_then(|answer| self.told(cx, leg, &answer)),
             Change::Ask { asker } => answer.and_then(|answer| self.asked(cx, leg, asker, &answer)),
@@ -428,7 +462,11 @@ impl Call {
                     }
                 }
             }
-            Change::Ask { asker } => self.unchanged(cx, leg, Some(asker), passed_on(status)),
+            Change::Ask { asker } => {
+                let asks = self.answers_along(leg, asker);
+                let status = asks.unwrap_or_else(|| passed_on(status));
+                self.unchanged(cx, leg, Some(asker), status);
+            }
             Change::Forgotten => self.unchanged(cx, leg, None, status),
         }
     }

@@ -12,8 +12,8 @@ use std::sync::OnceLock;
 pub struct Able {
     /// What requests of the peer may ask of us.
     pub capabilities: Capabilities,
-    /// What its INVITEs that make calls may: ISUP goes along with them, and with none that change a call.
-    pub opening: Capabilities,
+    /// What those may that make a call, or offer a change of one: ISUP goes along with them.
+    pub inviting: Capabilities,
     /// Value of our Allow header.
     pub allow: String,
     /// Value of our Supported header where somebody asks what we can do (RFC 3261 §11.2).
@@ -53,8 +53,8 @@ impl Trunk {
             Box::new(Able {
                 allow: methods.join(", "),
                 supported,
-                opening: Capabilities {
-                    media: self.opening_types(),
+                inviting: Capabilities {
+                    media: self.inviting_types(),
                     ..capabilities.clone()
                 },
                 capabilities,
@@ -62,8 +62,8 @@ impl Trunk {
         })
     }
 
-    /// Bodies that its peer may require us to understand where it begins a call.
-    fn opening_types(&self) -> Vec<ContentType> {
+    /// Bodies that its peer may require us to understand where it begins or changes a call.
+    fn inviting_types(&self) -> Vec<ContentType> {
         let mut types = Capabilities::default().media;
         if self.habits.isup == Isup::Pass {
             let own = isup::TYPES

@@ -374,6 +374,9 @@ impl Core {
             let trunk = config.trunks.get(name);
             trunk.is_some_and(|trunk| trunk.digest.is_some()) || registrations.takes_back(name)
         });
+        let relays = |trunk: &Trunk| !trunk.habits.relay_auth.is_empty();
+        let intervals = &mut self.plane.intervals;
+        intervals.retain(|name, _| config.trunks.get(name).is_some_and(|own| relays(own)));
         self.plane.bindings.keep(|trunk| {
             let trunk = config.trunks.get(trunk);
             trunk.is_some_and(|trunk| trunk.registrar.is_some())
@@ -810,7 +813,7 @@ impl Core {
         if let (Method::Register, Some(own)) = (message.method(), &ingress.trunk.registrar) {
             return self.registering(now, id, flow, &message, &style, own, out);
         }
-        let capabilities = style.capabilities_outside(message.method());
+        let capabilities = style.capabilities_inviting(&message);
         let is_unheard_of = |rejection: &Rejection| {
             let config = &self.plane.config;
             rejection.why != Objection::MediaType || !emergency::seems(config, &ingress, &message)

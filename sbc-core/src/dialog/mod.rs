@@ -2,11 +2,13 @@
 //! relation between us and a peer. A dialog does not know SDP, timers or calls.
 
 mod alias;
+mod party;
 mod route_set;
 mod table;
 mod takes;
 
 pub(crate) use alias::{Alias, Aliases};
+pub use party::Party;
 pub use route_set::NextHop;
 pub(crate) use table::names;
 pub use table::{DialogTable, Lookup};
@@ -17,15 +19,15 @@ use crate::sip::{Address, Essential, HeaderName, Message, Method, RequestBuilder
 use media_api::wire_layout;
 use std::net::IpAddr;
 
-/// One dialog, early or confirmed.
+/// One dialog, early or confirmed. It outlives the messages that made it, and keeps none of them: what it says is its own.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Dialog {
     /// Call-ID.
     pub call_id: CallId,
     /// Our side with our tag, as From of our requests.
-    pub local: Address,
+    pub local: Party,
     /// The peer's side with its tag (if it gave one), as To of our requests.
-    pub remote: Address,
+    pub remote: Party,
     /// Last sequence number that we used.
     pub local_cseq: u32,
     /// Highest sequence number seen from the peer.
@@ -64,12 +66,12 @@ impl Dialog {
         let remote = required::<To>(response)?.0;
         let route_set = routes_back(response, proxy)?;
         Ok(Self {
-            call_id: required(response)?,
-            local,
-            remote,
+            call_id: required::<CallId>(response)?.detached(),
+            local: Party::of(local),
+            remote: Party::of(remote),
             local_cseq: cseq,
             remote_cseq: None,
-            remote_target: contact(response)?,
+            remote_target: contact(response)?.detached(),
             route_set,
             takes: Takes::of(response),
         })
@@ -86,10 +88,10 @@ impl Dialog {
         let remote = required::<To>(response)?.0;
         let route_set = routes_back(response, proxy).unwrap_or_default();
         Ok(Self {
-            call_id: required(response)?,
-            local,
-            remote_target: remote.uri().clone(),
-            remote,
+            call_id: required::<CallId>(response)?.detached(),
+            local: Party::of(local),
+            remote_target: remote.uri().clone().detached(),
+            remote: Party::of(remote),
             local_cseq: cseq,
             remote_cseq: None,
             route_set,
@@ -103,12 +105,12 @@ impl Dialog {
     pub fn from_request(local: Address, request: &Message) -> Result<Self, DialogFault> {
         let remote = required::<From>(request)?.0;
         Ok(Self {
-            call_id: required(request)?,
-            local,
-            remote,
+            call_id: required::<CallId>(request)?.detached(),
+            local: Party::of(local),
+            remote: Party::of(remote),
             local_cseq: 0,
             remote_cseq: Some(required::<CSeq>(request)?.number),
-            remote_target: contact(request)?,
+            remote_target: contact(request)?.detached(),
             route_set: record_routes(request)?,
             takes: Takes::of(request),
         })
@@ -125,10 +127,7 @@ impl Dialog {
 
     /// Our tag.
     pub fn local_tag(&self) -> &[u8] {
-        self.local
-            .params
-            .value("tag")
-            .map_or(&[], |tag| tag.as_ref())
+        self.local.tag()
     }
 
     /// A digest of what it is called beside our tag.
@@ -138,10 +137,7 @@ impl Dialog {
 
     /// The peer's tag; empty if it gave none (RFC 2543).
     pub fn remote_tag(&self) -> &[u8] {
-        self.remote
-            .params
-            .value("tag")
-            .map_or(&[], |tag| tag.as_ref())
+        self.remote.tag()
     }
 
     /// Checks and notes the sequence number of a request from the peer (§12.2.2). A gap is fine.
@@ -162,7 +158,7 @@ impl Dialog {
     pub fn refresh_target(&mut self, message: &Message) {
         self.takes.note(message);
         if let Ok(target) = contact(message) {
-            self.remote_target = target;
+            self.remote_target = target.detached();
         }
     }
 
@@ -190,8 +186,8 @@ impl Dialog {
         RequestBuilder::new(method.clone(), request_uri)
             .headers(&routes)
             .header(&hops)
-            .address(HeaderName::From, &self.local)
-            .address(HeaderName::To, &self.remote)
+            .raw_if_valid(HeaderName::From, self.local.text())
+            .raw_if_valid(HeaderName::To, self.remote.text())
             .header(&self.call_id)
             .header(&CSeq {
                 number: cseq,
@@ -271,7 +267,8 @@ fn record_routes(message: &Message) -> Result<Vec<Address>, DialogFault> {
     let routes = message
         .list::<RecordRoute>()
         .map_err(|_| DialogFault::Incomplete)?;
-    Ok(routes.into_iter().map(|route| route.0).collect())
+    let routes = routes.into_iter().map(|route| route.0.detached());
+    Ok(routes.collect())
 }
 
 wire_layout! {

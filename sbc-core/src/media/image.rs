@@ -34,7 +34,7 @@ pub struct MediaImage {
     session_id: u64,
     local: Option<LocalStream>,
     /// The key of ours that a new one is to replace, as long as the peer has not agreed to that.
-    replaced: Option<CryptoKey>,
+    replaced: Option<Box<CryptoKey>>,
     /// Whether that is because of the peer's offer that is outstanding.
     is_for_offer: bool,
     /// Where later keys of ours come from.
@@ -77,7 +77,16 @@ pub(super) struct FaxAgreement {
 struct Written {
     draft: Arc<Draft>,
     origin: OriginLine,
-    body: Bytes,
+    /// As it went out, while the exchange lasts: it is said again with every 18x. Afterwards it is written anew where that
+    /// is wanted, which gives the same octets.
+    body: Option<Bytes>,
+}
+
+impl Written {
+    fn body(&self) -> Bytes {
+        let body = self.body.clone();
+        body.unwrap_or_else(|| self.draft.write(&self.origin))
+    }
 }
 
 /// Without the body, which has our keys in it.
@@ -96,11 +105,11 @@ pub(super) enum Exchange {
     /// None.
     Idle,
     /// We offered.
-    Offered(OurOffer),
+    Offered(Box<OurOffer>),
     /// We offered a switch to T.38.
-    OfferedFax(OurFax),
+    OfferedFax(Box<OurFax>),
     /// The peer offered.
-    Received(Facts),
+    Received(Box<Facts>),
 }
 
 /// An offer of ours.
@@ -403,7 +412,7 @@ impl MediaImage {
         if let Some(key) = of_suite.next() {
             let before = std::mem::replace(key, fresh);
             // What is in force is the oldest of those that nobody agreed to replace.
-            self.replaced.get_or_insert(before);
+            self.replaced.get_or_insert(Box::new(before));
         }
     }
 
@@ -451,7 +460,7 @@ impl MediaImage {
         let keys = self.local.iter_mut().flat_map(|local| &mut local.keys);
         let mut of_suite = keys.filter(|key| key.suite() == before.suite());
         if let Some(key) = of_suite.next() {
-            *key = before;
+            *key = *before;
         }
     }
 
@@ -476,8 +485,8 @@ impl MediaImage {
     }
 
     /// The description we wrote last, for repetition in 18x and 2xx.
-    pub fn last_written(&self) -> Option<&Bytes> {
-        self.written.as_ref().map(|written| &written.body)
+    pub fn last_written(&self) -> Option<Bytes> {
+        self.written.as_ref().map(Written::body)
     }
 
     /// Puts the pending agreement in force and ends the exchange. Returns what the relay is to be
@@ -488,7 +497,10 @@ impl MediaImage {
         }
         self.exchange = Exchange::Idle;
         self.before = None;
-        self.in_force = self.written.as_ref().map(|ours| Arc::clone(&ours.draft));
+        if let Some(written) = &mut self.written {
+            written.body = None;
+            self.in_force = Some(Arc::clone(&written.draft));
+        }
         self.fax = self.pending_fax.take();
         if self.fax.is_some() {
             return self.fax.as_ref().map(|fax| &fax.negotiated);
@@ -559,19 +571,19 @@ impl MediaImage {
         let agreed = self.committed.as_ref()?;
         let draft = dtls::as_offer(Arc::clone(self.in_force.as_ref()?), agreed.main);
         let exchange = match &self.fax {
-            Some(fax) => Exchange::OfferedFax(OurFax {
+            Some(fax) => Exchange::OfferedFax(Box::new(OurFax {
                 slots: fax.slots.clone(),
                 main: fax.main,
-            }),
+            })),
             None => {
                 let DraftMedia::Stream(stream) = draft.media.get(agreed.main)? else {
                     return None;
                 };
-                Exchange::Offered(OurOffer {
+                Exchange::Offered(Box::new(OurOffer {
                     slots: agreed.slots.clone(),
                     main: agreed.main,
                     stream: stream.clone(),
-                })
+                }))
             }
         };
         let body = self.write_shared(draft);
@@ -757,7 +769,7 @@ impl MediaImage {
         if let Some(written) = &self.written
             && written.draft == draft
         {
-            return written.body.clone();
+            return written.body();
         }
         for media in &draft.media {
             if let DraftMedia::Stream(stream) = media {
@@ -779,7 +791,7 @@ impl MediaImage {
         self.written = Some(Written {
             draft,
             origin,
-            body: body.clone(),
+            body: Some(body.clone()),
         });
         body
     }
@@ -824,7 +836,7 @@ mod tests {
         image.rollback();
         let second = interwork::open(&mut image, &other).unwrap();
         assert_eq!(first, second);
-        assert_eq!(image.last_written(), Some(&first));
+        assert_eq!(image.last_written(), Some(first.clone()));
         let text = std::str::from_utf8(&first).unwrap();
         // The session id keeps clear of the sign bit.
         assert!(text.contains("o=- 9223372036854775807 1 IN IP4 203.0.113.1\r\n"));

@@ -6,7 +6,7 @@
 use crate::cause::Because;
 use crate::config::{Preset, Trunk};
 use crate::policy::identity::Wishes;
-use crate::policy::{alert, emergency, uui};
+use crate::policy::{alert, emergency, relayed_auth, uui};
 use crate::sip::{HeaderName, Message, Status};
 use bytes::Bytes;
 
@@ -147,12 +147,13 @@ pub fn passed_back(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderNa
     lines
 }
 
-/// Header lines of a BYE that the BYE to another leg carries (SIP-1300).
+/// Header lines of a BYE that the BYE to another leg carries (SIP-1300), with what its sender shows to that peer.
 pub fn parting(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
-    match passes(&HeaderName::UserToUser, from, to) {
-        true => uui::passed(message, to),
-        false => Vec::new(),
+    let mut lines = relayed_auth::proofs(message, from, to);
+    if passes(&HeaderName::UserToUser, from, to) {
+        lines.extend(uui::passed(message, to));
     }
+    lines
 }
 
 const GEOLOCATION_ERROR: &str = "Geolocation-Error";

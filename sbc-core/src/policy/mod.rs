@@ -14,6 +14,7 @@ pub mod crossing;
 pub mod dialled;
 pub mod diversion;
 pub mod elin;
+pub mod embedded;
 pub mod emergency;
 pub mod header;
 pub mod identity;

@@ -1,6 +1,7 @@
-//! Challenges of a called side that its caller answers, where the trunk to it names their realms (`relay_auth`): they reach
-//! the caller as they are, and what the caller shows for one of these realms reaches the peer that asks in it. Nothing else
-//! does: a proof for one realm is a gift to every other peer that wants to guess the password.
+//! Challenges of a peer that the other party of its call answers, where the peer's trunk names their realms (`relay_auth`): they
+//! reach that party as they are, and what it shows for one of these realms reaches the peer that asks in it. Nothing else does:
+//! a proof for one realm is a gift to every other peer that wants to guess the password. That is so for INVITEs that make
+//! calls and for what one party asks of the other within them.
 
 use crate::auth::{Asker, Credentials};
 use crate::config::{Preset, Trunk};
@@ -8,10 +9,15 @@ use crate::policy::header::is_passable;
 use crate::sip::header::{
     AuthParams, Authorization, Header, ProxyAuthenticate, ProxyAuthorization, WwwAuthenticate,
 };
-use crate::sip::{HeaderName, Message};
+use crate::sip::{HeaderName, Message, Status};
 use bytes::Bytes;
 
-/// The realms in which the peer of a trunk asks callers of another itself. Teams answers no challenges, and where we have an
+/// Whether the peer of a trunk asks parties behind another itself.
+pub fn asks(from: &Trunk, to: &Trunk) -> bool {
+    !realms(from, to).is_empty()
+}
+
+/// The realms in which the peer of a trunk asks parties behind another itself. Teams answers no challenges, and where we have an
 /// account it is ours that is asked for.
 fn realms<'t>(from: &Trunk, to: &'t Trunk) -> &'t [String] {
     match to.digest.is_none() && from.preset == Preset::Carrier {
@@ -22,16 +28,18 @@ fn realms<'t>(from: &Trunk, to: &'t Trunk) -> &'t [String] {
 
 /// What a caller shows to the peer of a trunk.
 pub fn credentials(request: &Message, from: &Trunk, to: &Trunk) -> Credentials {
-    let names = [Asker::Server, Asker::Proxy].map(Asker::credentials);
-    Credentials::shown(lines(request, names, realms(from, to)))
+    Credentials::shown(proofs(request, from, to))
 }
 
-/// The challenges of a response that the caller is to answer.
+/// The lines of a request that show something to the peer of a trunk.
+pub fn proofs(request: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
+    let names = [Asker::Server, Asker::Proxy].map(Asker::credentials);
+    lines(request, names, realms(from, to))
+}
+
+/// The challenges of a response that the party behind `from` is to answer.
 pub fn challenges(response: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
-    let asks = response
-        .status()
-        .is_some_and(|status| matches!(status.code(), 401 | 407));
-    if !asks {
+    if !response.status().is_some_and(Status::is_challenge) {
         return Vec::new();
     }
     let names = [HeaderName::WwwAuthenticate, HeaderName::ProxyAuthenticate];
@@ -74,7 +82,6 @@ fn params(name: &HeaderName, value: &Bytes) -> Option<AuthParams> {
 pub fn asked_otherwise(response: &Message) -> Option<Vec<(HeaderName, Bytes)>> {
     let name = match response.status()?.code() {
         420 => HeaderName::Unsupported,
-        422 => HeaderName::MinSe,
         _ => return None,
     };
     let values = response.raw_all(&name);

@@ -45,7 +45,7 @@ pub fn screen(
     if let Some(wanted) = caller.preferred.take().filter(|_| !trunk.trusted) {
         let is_heard = is_own(&wanted.number);
         match (is_heard, pilot) {
-            (true, _) => show(caller, wanted),
+            (true, _) => show(caller, *wanted),
             (false, Some(pilot)) => show(caller, plain(pilot)),
             (false, None) => {}
         }

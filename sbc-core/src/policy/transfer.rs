@@ -10,15 +10,14 @@ use crate::config::{Config, Preset, TransformScope, Trunk};
 use crate::id::{RouteName, TenantName};
 use crate::mint::Mint;
 use crate::policy::diversion::Trail;
+use crate::policy::embedded::Embedded;
 use crate::policy::emergency;
 use crate::policy::ingress::{Ingress, KnownBy};
 use crate::policy::number::{self, Number};
-use crate::policy::{header, response, route, secure, uui};
+use crate::policy::{route, secure};
 use crate::sip::body;
-use crate::sip::header::{
-    Header, HistoryInfo, Reason, ReferTo, ReferredBy, Replaces, Require, UserToUser, readable,
-};
-use crate::sip::{HeaderName, MAX_URI, Message, SipUri, Status, Uri, WrittenUri, unescape};
+use crate::sip::header::{Header, ReferTo, ReferredBy, Replaces, Require};
+use crate::sip::{HeaderName, MAX_URI, Message, SipUri, Status, Uri, WrittenUri};
 use crate::time::UnixTime;
 use crate::trunk::{Closed, Closing};
 use bytes::Bytes;
@@ -29,11 +28,8 @@ use std::sync::Arc;
 pub struct Wish {
     /// Whom to call.
     pub target: WrittenUri,
-    /// Headers that the URI wants in the new INVITE, unescaped.
-    headers: Vec<(HeaderName, Bytes)>,
-    /// Why it wants it, and who was called before, both as values of their headers.
-    reasons: Vec<Reason>,
-    history: Vec<HistoryInfo>,
+    /// Headers that the URI wants in the new INVITE.
+    embedded: Embedded,
     /// The dialog that the new call shall replace; never of Teams.
     pub replaces: Option<Replaces>,
     /// Whether Teams named one, read or not: it takes no Replaces itself (TDR-SIP-014).
@@ -78,9 +74,6 @@ const LONGEST_NUMBER: usize = 64;
 
 /// Longest proof of who refers that is passed on, octets.
 const LONGEST_TOKEN: usize = 8_192;
-
-/// Most headers that a URI may bring along.
-const MOST_HEADERS: usize = 16;
 
 impl Wish {
     /// Reads a REFER of such a peer (SIP-800).
@@ -144,12 +137,9 @@ impl Wish {
             let why = "the part of the body that proves who refers is above 8,192 octets";
             return Err(refused(Status::MESSAGE_TOO_LARGE, why));
         }
-        let headers = headers_of(refer_to.uri());
         Ok(Self {
             target: WrittenUri::of_refer_to(&raw).map_err(malformed)?,
-            reasons: values_in(&headers, &HeaderName::Reason),
-            history: values_in(&headers, &HeaderName::HistoryInfo),
-            headers,
+            embedded: Embedded::of(refer_to.uri()),
             replaces,
             drops_replaces,
             token,
@@ -172,9 +162,7 @@ impl Wish {
         let target = WrittenUri::of_refer_to(&target);
         Ok(Self {
             target: target.map_err(|_| refused(()))?,
-            headers: Vec::new(),
-            reasons: Vec::new(),
-            history: Vec::new(),
+            embedded: Embedded::default(),
             replaces: None,
             drops_replaces: false,
             referred_by: None,
@@ -380,38 +368,14 @@ impl Wish {
 
     /// Who was called before, as the URI tells it (SIP-808): the new INVITE tells it as its trunk does.
     pub fn trail(&self) -> Trail {
-        Trail::of(&self.history, Vec::new(), self.target.uri())
+        Trail::of(self.embedded.history(), Vec::new(), self.target.uri())
     }
 
     /// Lines of the new INVITE: of the headers in the URI those that the new party's trunk lists, and why it is called
     /// (SIP-808); and who refers, where both sides trust each other (SIP-807).
     /// With Replaces where the target itself is to look for the dialog.
     pub fn lines(&self, by: &Trunk, to: &Trunk, replays: bool) -> Vec<(HeaderName, Bytes)> {
-        // What Teams says to itself is none of our business (TDR-XFR-012).
-        let is_its_own = by.name == to.name && by.preset == Preset::Teams;
-        let goes = |name: &HeaderName| {
-            header::is_listed(name, by, to) || (is_its_own && header::goes_back(name, to))
-        };
-        let mut lines: Vec<(HeaderName, Bytes)> = self
-            .headers
-            .iter()
-            .filter(|(name, _)| *name != HeaderName::UserToUser && goes(name))
-            .cloned()
-            .collect();
-        if header::passes(&HeaderName::UserToUser, by, to) {
-            let values = self
-                .headers
-                .iter()
-                .filter(|(name, _)| *name == HeaderName::UserToUser)
-                .filter_map(|(_, value)| UserToUser::parse(value).ok());
-            lines.extend(uui::of_values(&values.collect::<Vec<_>>(), to));
-        }
-        let reasons = response::reasons_for_call(&self.reasons, to);
-        lines.extend(
-            reasons
-                .iter()
-                .map(|own| (HeaderName::Reason, own.to_bytes())),
-        );
+        let mut lines = self.embedded.lines(by, to);
         if let Some(replaces) = self.replaces.as_ref().filter(|_| replays) {
             lines.push((HeaderName::Replaces, replaces.to_bytes()));
         }
@@ -451,26 +415,6 @@ fn escaped(text: &[u8], out: &mut Vec<u8>) {
             _ => out.extend_from_slice(format!("%{octet:02X}").as_bytes()),
         }
     }
-}
-
-/// The headers part of a URI, escapes resolved. What breaks a line is left out, and so is what has
-/// a meaning of its own there.
-fn headers_of(uri: &Uri) -> Vec<(HeaderName, Bytes)> {
-    let headers = uri.as_sip().map_or(&[][..], |sip| sip.headers());
-    let readable = headers.iter().filter_map(|(name, value)| {
-        let text = |octets: &[u8]| Bytes::from(unescape(octets).into_owned());
-        Some((HeaderName::parse(text(name)).ok()?, text(value)))
-    });
-    readable
-        .filter(|(name, value)| *name != HeaderName::Replaces && header::is_passable(value))
-        .take(MOST_HEADERS)
-        .collect()
-}
-
-/// The values of a header among those of a URI. One that cannot be read says nothing.
-fn values_in<H: Header>(headers: &[(HeaderName, Bytes)], name: &HeaderName) -> Vec<H> {
-    let values = headers.iter().filter(|(own, _)| own == name);
-    values.flat_map(|(_, value)| readable(value)).collect()
 }
 
 /// The plan without trunks that are disabled. One that drains is there for transfers of its calls, as a node is, and help
@@ -554,15 +498,6 @@ mod tests {
             assert_eq!(refused.status.code(), 513);
             assert_eq!(refused.because, Because::of(cause));
         }
-    }
-
-    #[test]
-    fn headers_of_the_uri_are_unescaped_and_cannot_break_a_line() {
-        let uri = "Refer-To: <sip:a@example.com?X-One=a%20b&X-Two=a%0d%0aVia:%20x&Replaces=c%3Bto-tag%3D1%3Bfrom-tag%3D2>\r\n";
-        let wish = Wish::of(&refer(uri), Preset::Carrier).expect("a wish");
-        let expected = [(HeaderName::parse("X-One").unwrap(), Bytes::from("a b"))];
-        assert_eq!(wish.headers, expected);
-        assert_eq!(wish.replaces.expect("a dialog").call_id.as_str(), "c");
     }
 
     /// TDR-XFR-012.

@@ -76,6 +76,9 @@ impl AckStore {
             return;
         };
         self.last += 1;
+        if copies.is_empty() {
+            copies = VecDeque::new();
+        }
         let ack = Ack {
             number: self.last,
             remote_tag,

@@ -4,22 +4,28 @@
 //! use, the refusal is what it would have been anyway, with the reason in words.
 
 use super::link::Wanted;
+use super::timer::SessionTimer;
 use super::uac::{Outgoing, Try};
 use super::{LegStyle, Link, Phase, Session, link_where};
-use crate::auth::{Credentials, Tries, Unanswered};
+use crate::auth::{Credentials, Tries, Unanswered, is_proof};
+use crate::config::Trunk;
 use crate::id::TransactionId;
 use crate::plane::Cx;
 use crate::policy::ingress::accepts_source;
-use crate::sip::{Message, Method, RequestBuilder, Status};
+use crate::sip::{HeaderName, Message, Method, RequestBuilder};
 use crate::transport::Hop;
+use bytes::Bytes;
 use std::net::SocketAddr;
 
 /// Most requests of one dialog that are remembered, answered or not.
 const MOST: usize = 8;
 
-/// What a dialog has shown of our account.
+/// What a dialog has shown of our account; most dialogs never show anything.
 #[derive(Debug, Default)]
-pub(crate) struct Proofs {
+pub(crate) struct Proofs(Option<Box<Shown>>);
+
+#[derive(Debug, Default)]
+struct Shown {
     /// What our INVITEs carried, for their ACKs (RFC 3261 §22.1); the one that made the dialog
     /// first.
     invites: Vec<(TransactionId, Credentials)>,
@@ -56,15 +62,17 @@ impl Proofs {
         if shown.is_empty() {
             return;
         }
-        if self.invites.len() == MOST {
-            self.invites.remove(1);
+        let invites = &mut self.0.get_or_insert_default().invites;
+        if invites.len() == MOST {
+            invites.remove(1);
         }
-        self.invites.push((invite, shown));
+        invites.push((invite, shown));
     }
 
     /// What an INVITE carried.
     pub(crate) fn shown(&self, invite: TransactionId) -> Credentials {
-        let shown = self.invites.iter().find(|(id, _)| *id == invite);
+        let mut invites = self.0.iter().flat_map(|own| &own.invites);
+        let shown = invites.find(|(id, _)| *id == invite);
         shown.map(|(_, shown)| shown.clone()).unwrap_or_default()
     }
 
@@ -103,21 +111,31 @@ impl Proofs {
 
     /// Remembers a request, should it be challenged.
     pub(crate) fn sent(&mut self, id: TransactionId, proof: Option<Proof>, wanted: Wanted) {
+        let invite = match &wanted {
+            Wanted::Request(errand) if errand.method == Method::Invite => Some(errand),
+            Wanted::Request(_) | Wanted::Ack { .. } | Wanted::Bye(_) => None,
+        };
         let Some(proof) = proof else {
+            // What another party shows goes with the ACK as well.
+            if let Some(invite) = invite {
+                self.remember(id, Credentials::among(&invite.headers));
+            }
             return;
         };
-        if matches!(&wanted, Wanted::Request(errand) if errand.method == Method::Invite) {
+        if invite.is_some() {
             self.remember(id, proof.shown.clone());
         }
-        if self.sent.len() == MOST {
-            self.sent.remove(0);
+        let all = &mut self.0.get_or_insert_default().sent;
+        if all.len() == MOST {
+            all.remove(0);
         }
-        self.sent.push(Sent { id, proof, wanted });
+        all.push(Sent { id, proof, wanted });
     }
 
     fn take(&mut self, id: TransactionId) -> Option<Sent> {
-        let at = self.sent.iter().position(|sent| sent.id == id)?;
-        Some(self.sent.swap_remove(at))
+        let all = &mut self.0.as_mut()?.sent;
+        let at = all.iter().position(|sent| sent.id == id)?;
+        Some(all.swap_remove(at))
     }
 }
 
@@ -128,6 +146,20 @@ impl Link {
         remote == self.heard_at()
             || accepts_source(trunk, source)
             || cx.plane.standings.has_source(&trunk.name, source)
+    }
+
+    /// Takes what another party shows out of a request that does not go to the trunk's peer.
+    pub(super) fn keeps_proofs(
+        &self,
+        cx: &Cx<'_>,
+        style: &LegStyle,
+        remote: SocketAddr,
+        lines: &mut Vec<(HeaderName, Bytes)>,
+    ) {
+        let is_proof = |(name, _): &(HeaderName, Bytes)| is_proof(name);
+        if lines.iter().any(is_proof) && !self.is_peer(cx, style, remote) {
+            lines.retain(|line| !is_proof(line));
+        }
     }
 
     /// Sends a request again with credentials. `false` if its refusal stands.
@@ -183,7 +215,7 @@ impl Session {
             return false;
         };
         let is_wanted = !is_ending || link.bye == Some(id);
-        if is_challenge(status) && is_wanted {
+        if status.is_challenge() && is_wanted {
             return link.answer_challenge(cx, &self.style, id, response);
         }
         if let Some(sent) = link.proofs.take(id)
@@ -211,7 +243,19 @@ impl Outgoing {
     }
 }
 
-/// Whether a status asks for credentials.
-pub(super) fn is_challenge(status: Status) -> bool {
-    matches!(status.code(), 401 | 407)
+/// Takes a 422 to an INVITE: whether to ask again, with a longer interval (SIP-706). What a caller shows is shown again with it:
+/// the interval of the leg is ours, and no proof says anything of it (RFC 7616 §3.4.3). A peer that takes a proof only once
+/// asks the caller anew, and then finds the interval that it wants.
+pub(super) fn lengthens(
+    cx: &mut Cx<'_>,
+    trunk: &Trunk,
+    timer: &mut SessionTimer,
+    response: &Message,
+) -> bool {
+    let is_longer = timer.lengthens(response);
+    if is_longer && !trunk.habits.relay_auth.is_empty() {
+        let known = cx.plane.intervals.entry(trunk.name.clone()).or_default();
+        *known = timer.least_s().max(*known);
+    }
+    is_longer
 }

@@ -3,13 +3,16 @@
 use super::Said;
 use super::link::{Parting, Wanted, patience};
 use super::offering::Offering;
+use super::timer::Lines;
 use super::within::is_of;
 use super::{Ending, Link, Phase, Session, SessionEvent, Timer, reasons_of};
 use crate::id::TransactionId;
+use crate::mint::MAGIC_COOKIE;
 use crate::plane::Cx;
+use crate::policy::emergency::Parts;
 use crate::session::LegStyle;
-use crate::sip::header::{CSeq, ContentType, From, RAck};
-use crate::sip::{HeaderName, Message, Method, Status};
+use crate::sip::header::{CSeq, From, RAck};
+use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status};
 use crate::tally::{Direction, Missed, Repeated};
 use crate::transport::Flow;
 use bytes::Bytes;
@@ -25,11 +28,11 @@ pub(crate) struct Confirmed {
     /// The peer's re-INVITE or UPDATE that waits for our answer.
     offer: Option<Box<PeerOffer>>,
     /// A BYE that is held: a called party may send one only after the ACK (RFC 3261 §15).
-    held_bye: Option<Parting>,
+    held_bye: Option<Box<Parting>>,
     /// What becomes of offers of ours.
     pub(super) ours: Offering,
     /// A reliable provisional of ours without PRACK, which the answer has overtaken.
-    pub(super) unconfirmed: Option<RAck>,
+    pub(super) unconfirmed: Option<Box<RAck>>,
 }
 
 /// A 2xx of ours, repeated until it is acknowledged.
@@ -48,6 +51,9 @@ pub(crate) struct PeerOffer {
     id: TransactionId,
     flow: Flow,
     request: Message,
+    /// What the other party says beside: lines of a refusal, parts of any answer.
+    lines: Lines,
+    parts: Parts,
 }
 
 impl Confirmed {
@@ -102,7 +108,7 @@ impl Confirmed {
         self.drop_offer(cx);
         self.link.release_ack(cx, style, None);
         if self.ok.is_some() {
-            self.held_bye = Some(said);
+            self.held_bye = Some(Box::new(said));
         } else {
             self.link.send(cx, style, Wanted::Bye(said));
         }
@@ -115,26 +121,49 @@ impl PeerOffer {
             id,
             flow: flow.clone(),
             request: request.clone(),
+            lines: Lines::new(),
+            parts: Parts::default(),
         }
     }
 
     pub(super) fn refuse(&self, cx: &mut Cx<'_>, style: &LegStyle, status: Status) {
-        let mut response = crate::sip::ResponseBuilder::to(&self.request, status, None);
+        let mut response = ResponseBuilder::to(&self.request, status, None);
         if let (Status::NOT_ACCEPTABLE_HERE, Some(agent)) = (status, style.name_on(&self.flow)) {
             let warning = format!("305 {agent} \"Incompatible media format\"");
             response = response.raw_if_valid(HeaderName::Warning, warning);
         }
-        let bytes = style.sign_response(response).build();
+        let response = style.sign_response(response.lines_if_valid(&self.lines));
+        let bytes = self.with_body(cx, response, None).build();
         cx.plane
             .transactions
             .respond(cx.now.mono, self.id, status, bytes, cx.out);
+    }
+
+    /// A response with our description, if there is one, and what goes along.
+    fn with_body(
+        &self,
+        cx: &mut Cx<'_>,
+        response: ResponseBuilder,
+        description: Option<Bytes>,
+    ) -> ResponseBuilder {
+        let boundary = match self.parts.is_empty() {
+            true => String::new(),
+            false => cx.plane.mint.branch(),
+        };
+        let boundary = boundary.trim_start_matches(MAGIC_COOKIE);
+        match self.parts.with(description, boundary) {
+            Some(body) => response
+                .lines_if_valid(&body.lines)
+                .body(&body.kind, body.octets),
+            None => response,
+        }
     }
 }
 
 impl PeerOffer {
     /// 200 to an UPDATE or PRACK.
     fn accept(&self, cx: &mut Cx<'_>, style: &LegStyle, description: Bytes) {
-        let mut response = crate::sip::ResponseBuilder::to(&self.request, Status::OK, None);
+        let mut response = ResponseBuilder::to(&self.request, Status::OK, None);
         if *self.request.method() == Method::Update {
             if let Some(listener) = style.listener_of(&self.flow) {
                 response = response.header(&style.contact(listener));
@@ -142,7 +171,7 @@ impl PeerOffer {
             response = response.raw_if_valid(HeaderName::Allow, style.allow());
         }
         let response = style.sign_response(response);
-        let bytes = response.body(&ContentType::sdp(), description).build();
+        let bytes = self.with_body(cx, response, Some(description)).build();
         cx.plane
             .transactions
             .respond(cx.now.mono, self.id, Status::OK, bytes, cx.out);
@@ -224,8 +253,8 @@ impl Session {
             Phase::Closing(mut closing) => {
                 closing.ok = None;
                 self.stop_awaiting_ack();
-                if let Some(lines) = closing.held_bye.take() {
-                    closing.hang_up(cx, &self.style, lines);
+                if let Some(said) = closing.held_bye.take() {
+                    closing.hang_up(cx, &self.style, *said);
                 }
                 self.phase = Phase::Closing(closing);
             }
@@ -251,9 +280,13 @@ impl Session {
         if !is_answer || !confirmed.is_with(message) {
             return;
         }
-        let offers = confirmed.ok.take().is_some_and(|ok| ok.offers);
-        if let Some(lines) = confirmed.held_bye.take() {
-            confirmed.hang_up(cx, &self.style, lines);
+        let Some(ok) = confirmed.ok.take() else {
+            return;
+        };
+        cx.plane.transactions.acknowledged(ok.invite);
+        let offers = ok.offers;
+        if let Some(said) = confirmed.held_bye.take() {
+            confirmed.hang_up(cx, &self.style, *said);
             self.stop_awaiting_ack();
         } else {
             confirmed.ours.settled();
@@ -298,11 +331,11 @@ impl Session {
             Method::Invite | Method::Update if self.is_too_short(message) => {
                 self.reply_too_short(cx, id, message);
             }
-            Method::Invite => match self.style.capabilities().check(message) {
+            Method::Invite => match self.style.capabilities_inviting(message).check(message) {
                 Ok(()) => self.peer_offer(cx, id, flow, message, up),
                 Err(rejection) => self.reject(cx, id, message, &rejection),
             },
-            Method::Update => match self.style.capabilities().check(message) {
+            Method::Update => match self.style.capabilities_inviting(message).check(message) {
                 Ok(()) => self.peer_update(cx, id, flow, message, up),
                 Err(rejection) => self.reject(cx, id, message, &rejection),
             },
@@ -423,6 +456,15 @@ impl Session {
         }
     }
 
+    /// What the other party says to the peer's offer, which goes with our answer.
+    pub(crate) fn attach_to_answer(&mut self, lines: Lines, parts: Parts) {
+        if let Phase::Confirmed(confirmed) = &mut self.phase
+            && let Some(offer) = &mut confirmed.offer
+        {
+            (offer.lines, offer.parts) = (lines, parts);
+        }
+    }
+
     /// Answers the peer's re-INVITE, UPDATE or PRACK with this description.
     pub(crate) fn answer_offer(&mut self, cx: &mut Cx<'_>, description: Bytes) {
         if let Some(asked) = self.take_early_offer() {
@@ -440,7 +482,7 @@ impl Session {
         }
         // Its own number: other requests may have come since.
         let cseq = cseq_of(&offer.request).unwrap_or_default();
-        let mut response = crate::sip::ResponseBuilder::to(&offer.request, Status::OK, None);
+        let mut response = ResponseBuilder::to(&offer.request, Status::OK, None);
         if let Some(listener) = self.style.listener_of(&offer.flow) {
             response = response.header(&self.style.contact(listener));
         }
@@ -448,11 +490,8 @@ impl Session {
         for (name, value) in self.timer.answers(&offer.request) {
             response = response.raw_if_valid(name, value);
         }
-        let bytes = self
-            .style
-            .sign_response(response)
-            .body(&ContentType::sdp(), description)
-            .build();
+        let response = self.style.sign_response(response);
+        let bytes = offer.with_body(cx, response, Some(description)).build();
         let (now, invite) = (cx.now.mono, offer.id);
         cx.plane
             .transactions

@@ -25,13 +25,13 @@ const MOST: usize = 8;
 
 /// Requests of the peer that have no answer yet, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Waiting(VecDeque<Asked>);
+pub(super) struct Waiting(Option<Box<VecDeque<Asked>>>);
 
 /// What is carried to a peer.
 #[derive(Debug)]
 pub(crate) enum Conveyed {
-    /// Words of the other party, as they are.
-    Words(Message),
+    /// Words of the other party, as they are, and what it shows to the peer.
+    Words(Message, Vec<(HeaderName, Bytes)>),
     /// A REFER with these lines, and parts of its body with their headers.
     Refer(Vec<(HeaderName, Bytes)>, Vec<Bytes>),
     /// INFO with a key that the other party has pressed.
@@ -46,32 +46,50 @@ impl Session {
         flow: &Flow,
         request: &Message,
     ) -> bool {
-        let has_room = self.crossing.0.len() < MOST;
+        let waiting = self.crossing.0.as_ref().map_or(0, |own| own.len());
+        let has_room = waiting < MOST;
         if has_room {
-            self.crossing.0.push_back(Asked::new(id, flow, request));
+            let waiting = self.crossing.0.get_or_insert_default();
+            waiting.push_back(Asked::new(id, flow, request));
         }
         has_room
     }
 
     /// A request of the peer that is kept.
     pub(crate) fn kept(&self, id: TransactionId) -> Option<&Message> {
-        let mut waiting = self.crossing.0.iter();
+        let mut waiting = self.crossing.0.iter().flat_map(|own| own.iter());
         Some(&waiting.find(|asked| asked.id() == id)?.request)
     }
 
     /// Takes out a request of the peer that was kept: whoever takes it answers it.
     pub(crate) fn take_kept(&mut self, id: TransactionId) -> Option<Asked> {
-        let waiting = &mut self.crossing.0;
+        let waiting = self.crossing.0.as_mut()?;
         let at = waiting.iter().position(|asked| asked.id() == id)?;
         waiting.remove(at)
     }
 
     /// Answers a request of the peer that was kept.
     pub(crate) fn answer_crossing(&mut self, cx: &mut Cx<'_>, id: TransactionId, status: Status) {
+        self.answer_crossing_with(cx, id, status, &[]);
+    }
+
+    /// As [`Self::answer_crossing`], with these challenges of the other party.
+    pub(crate) fn answer_crossing_with(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        status: Status,
+        challenges: &[(HeaderName, Bytes)],
+    ) {
         let Some(asked) = self.take_kept(id) else {
             return;
         };
         let request = &asked.request;
+        if !challenges.is_empty() {
+            return self.reply(cx, id, request, status, |response| {
+                response.lines_if_valid(challenges)
+            });
+        }
         if *request.method() == Method::Refer {
             return match status.is_success() {
                 true => self.accept_relayed(cx, &asked),
@@ -100,7 +118,7 @@ impl Session {
 
     /// The session ends: what waits is answered, whatever becomes of it.
     pub(crate) fn end_crossings(&mut self, cx: &mut Cx<'_>) {
-        while let Some(asked) = self.crossing.0.front() {
+        while let Some(asked) = self.crossing.0.as_ref().and_then(|own| own.front()) {
             let id = asked.id();
             self.answer_crossing(cx, id, Status::REQUEST_TERMINATED);
         }
@@ -109,7 +127,7 @@ impl Session {
     /// Carries a request of the other party to the peer. Says whether it is on its way.
     pub(crate) fn bring(&mut self, cx: &mut Cx<'_>, what: &Conveyed, hops: MaxForwards) -> bool {
         let errand = match what {
-            Conveyed::Words(request) => {
+            Conveyed::Words(request, shown) => {
                 let kind = request.get::<ContentType>().ok().flatten();
                 Errand {
                     method: request.method().clone(),
@@ -117,6 +135,7 @@ impl Session {
                     headers: body::said_of(request)
                         .into_iter()
                         .filter(|(_, value)| is_passable(value))
+                        .chain(shown.iter().cloned())
                         .collect(),
                     body: kind.map(|kind| (kind, request.body())),
                 }

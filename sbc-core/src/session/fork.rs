@@ -127,7 +127,7 @@ impl Session {
     /// their place free.
     pub(crate) fn forks_end(&mut self, cx: &mut Cx<'_>, leg: LegId, why: u16) {
         self.end_where(cx, |fork| fork.of.leg == leg, why);
-        for fork in self.forks.extract_if(.., |fork| fork.of.leg == leg) {
+        for fork in self.forks.extract(|fork| fork.of.leg == leg) {
             cx.plane
                 .dialog_ended(cx.now.mono, fork.tag.as_bytes(), None);
         }

@@ -14,6 +14,7 @@ use crate::mint::MAGIC_COOKIE;
 use crate::plane::{Asker, Cx};
 use crate::policy::emergency::Parts;
 use crate::query::{Outcome, ResolveSpec};
+use crate::seldom::Seldom;
 use crate::session::challenge::Proofs;
 use crate::session::style::LegStyle;
 use crate::sip::header::{ContentType, MaxForwards, Via};
@@ -39,21 +40,21 @@ pub(crate) struct Link {
     /// What the dialog has shown of our account.
     pub(crate) proofs: Proofs,
     /// The ACK for the 2xx that made the dialog, while the answer in it is awaited.
-    held_ack: Option<HeldAck>,
+    held_ack: Option<Box<HeldAck>>,
     /// Our BYE, while it is unanswered.
     pub(crate) bye: Option<TransactionId>,
     /// Our other requests without a final response.
     open: Vec<Open>,
     /// Those of them that went over TCP only because of their size.
-    detours: Vec<(TransactionId, Waiting)>,
+    detours: Seldom<(TransactionId, Waiting)>,
     /// The peer does not take over TCP what is too large for UDP.
     has_no_stream: bool,
     /// Other addresses of the next hop's name, for when the one in use fails (TDR-DNS-006, RFC 3263 §4.3).
-    others: VecDeque<Hop>,
+    others: Option<Box<VecDeque<Hop>>>,
     /// Requests without a final response that could go to one of them, and those that must arrive.
-    movable: Vec<(TransactionId, Hop, Waiting)>,
+    movable: Seldom<(TransactionId, Hop, Waiting)>,
     /// Those that could not be sent, until they are tried again.
-    pub(super) resting: Vec<Resting>,
+    pub(super) resting: Seldom<Resting>,
     /// A BYE of ours has found nobody.
     pub(super) is_cut_off: bool,
 }
@@ -174,11 +175,11 @@ impl Link {
             held_ack: None,
             bye: None,
             open: Vec::new(),
-            detours: Vec::new(),
+            detours: Seldom::default(),
             has_no_stream: false,
-            others: VecDeque::new(),
-            movable: Vec::new(),
-            resting: Vec::new(),
+            others: None,
+            movable: Seldom::default(),
+            resting: Seldom::default(),
             is_cut_off: false,
         }
     }
@@ -296,9 +297,13 @@ impl Link {
             let is_down = footing == Footing::Bad;
             (is_down, hop.remote.ip() != heard)
         });
-        let mut hops = VecDeque::from(hops);
-        let hop = hops.pop_front().unwrap_or_else(|| self.fallback.clone());
-        self.others = hops;
+        let mut hops = hops.into_iter();
+        let hop = hops.next().unwrap_or_else(|| self.fallback.clone());
+        self.others = match hops.len() {
+            // Nearly always, and what a list takes it takes for the whole call.
+            0 => None,
+            _ => Some(Box::new(hops.collect())),
+        };
         self.way = Way::Known(next, hop);
         self.flush(cx, style);
     }
@@ -338,7 +343,7 @@ impl Link {
 
     /// The peer is where it was last heard, whatever its name leads to.
     pub(crate) fn stays_where_heard(&mut self) {
-        self.others.clear();
+        self.others = None;
         self.way = Way::Known(self.dialog.next_hop(), self.fallback.clone());
     }
 
@@ -348,18 +353,18 @@ impl Link {
     }
 
     /// Our address on this dialog, and where the peer was last heard.
-    pub(crate) fn local_party(&self) -> (crate::sip::Address, Hop) {
-        (self.dialog.local.clone(), self.fallback.clone())
+    pub(crate) fn local_party(&self) -> (Option<crate::sip::Address>, Hop) {
+        (self.dialog.local.address(), self.fallback.clone())
     }
 
     /// Keeps the ACK for the 2xx back until there is an answer to what it offers; this one if there is
     /// no other in the end.
     pub(crate) fn hold_ack(&mut self, cseq: u32, invite: TransactionId, refusal: Option<Bytes>) {
-        self.held_ack = Some(HeldAck {
+        self.held_ack = Some(Box::new(HeldAck {
             cseq,
             invite,
             refusal,
-        });
+        }));
     }
 
     /// Whether the ACK is kept back.
@@ -445,10 +450,10 @@ impl Link {
         style: &LegStyle,
         id: TransactionId,
     ) -> bool {
-        let Some(at) = self.detours.iter().position(|(own, _)| *own == id) else {
+        let at = self.detours.iter().position(|(own, _)| *own == id);
+        let Some((_, waiting)) = at.and_then(|at| self.detours.remove(at)) else {
             return false;
         };
-        let (_, waiting) = self.detours.swap_remove(at);
         self.has_no_stream = true;
         self.close(id);
         self.send_again(cx, style, waiting.wanted, waiting.tries);
@@ -476,12 +481,14 @@ impl Link {
         };
         let is_current = self.movable.get(at).is_some_and(|own| own.1 == *current);
         if is_current {
-            let Some(other) = self.others.pop_front() else {
+            let Some(other) = self.others.as_mut().and_then(|own| own.pop_front()) else {
                 return false;
             };
             *current = other;
         }
-        let (.., mut waiting) = self.movable.swap_remove(at);
+        let Some((.., mut waiting)) = self.movable.remove(at) else {
+            return false;
+        };
         waiting.has_waited |= was_silent;
         self.ended(id);
         self.put(cx, style, [waiting]);
@@ -502,7 +509,7 @@ impl Link {
     /// Takes a request back that nobody has got.
     pub(super) fn take_back(&mut self, id: TransactionId) -> Option<Waiting> {
         let at = self.movable.iter().position(|(own, ..)| *own == id)?;
-        let (.., waiting) = self.movable.swap_remove(at);
+        let (.., waiting) = self.movable.remove(at)?;
         self.ended(id);
         Some(waiting)
     }
@@ -552,7 +559,7 @@ impl Link {
         if matches!(&self.way, Way::Known(known, _) if *known == next) {
             return self.flush(cx, style);
         }
-        self.others.clear();
+        self.others = None;
         if style.trunk.registrar.is_some() {
             // What its Contact names may lie behind NAT: requests go where its registration came
             // from, or where it was heard (SIP-107).
@@ -654,10 +661,11 @@ impl Link {
                 invite,
                 answer,
             } => self.transmit_ack(cx, style, hop, (cseq, invite), answer.as_ref()),
-            Wanted::Bye(said) => {
+            Wanted::Bye(mut said) => {
                 let Some((branch, _, via)) = leaving(cx, style, hop) else {
                     return;
                 };
+                self.keeps_proofs(cx, style, hop.remote, &mut said.lines);
                 let cseq = self.dialog.next_cseq();
                 let mut request = self.dialog.request(Method::Bye, cseq).header(&via);
                 for (name, value) in &said.lines {
@@ -680,10 +688,11 @@ impl Link {
                 self.may_move(id, hop, wanted, again, (since, has_waited));
                 self.proofs.sent(id, proof, Wanted::Bye(said));
             }
-            Wanted::Request(errand) => {
+            Wanted::Request(mut errand) => {
                 let Some((branch, listener, via)) = leaving(cx, style, hop) else {
                     return;
                 };
+                self.keeps_proofs(cx, style, hop.remote, &mut errand.headers);
                 let cseq = self.dialog.next_cseq();
                 let request =
                     self.written(style, listener, &via, &errand, cseq, LegStyle::sign_request);
@@ -744,8 +753,9 @@ impl Link {
         answer: Option<&Bytes>,
     ) {
         // A repeated 2xx says that the ACK was not seen: it then goes to another address (SIP-212).
-        let ways = std::iter::once(hop).chain(&self.others).take(ACK_COPIES);
-        let mut copies = VecDeque::new();
+        let others = self.others.iter().flat_map(|own| own.iter());
+        let ways = std::iter::once(hop).chain(others).take(ACK_COPIES);
+        let mut copies = VecDeque::with_capacity(1);
         for hop in ways {
             self.ack_copies(cx, style, hop, (cseq, invite), answer, &mut copies);
         }
@@ -774,7 +784,8 @@ impl Link {
             since: Some(since),
             has_waited,
         };
-        if !self.others.is_empty() || waiting.must_arrive() {
+        let has_others = self.others.as_ref().is_some_and(|own| !own.is_empty());
+        if has_others || waiting.must_arrive() {
             self.movable.push((id, hop.clone(), waiting));
         }
     }

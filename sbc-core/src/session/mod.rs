@@ -72,6 +72,7 @@ use crate::plane::Cx;
 use crate::policy::identity::our_host;
 use crate::query::Outcome;
 use crate::record::GivenUp;
+use crate::seldom::Seldom;
 use crate::sip::header::{Reason, SessionId};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, SipUri, Status, Token};
 use crate::time::Timestamp;
@@ -284,7 +285,7 @@ pub struct Session {
     /// The early dialog on which an offer of ours has no answer yet.
     asking: Option<Bytes>,
     /// Early dialogs of a caller that sees those of the called side one by one.
-    forks: Vec<fork::Fork>,
+    forks: Seldom<fork::Fork>,
     facts: PeerFacts,
     phase: Phase,
     timers: Timers,
@@ -294,7 +295,7 @@ pub struct Session {
     /// Tries that were given up but whose transactions may still bring an answer.
     unfinished: BTreeMap<TransactionId, Try>,
     /// Dialogs that are not the call's and have to be ended: late and second answers.
-    strays: Vec<Link>,
+    strays: Seldom<Link>,
     /// Requests of the peer that the other party is to answer.
     crossing: crossing::Waiting,
     referral: Referral,
@@ -307,11 +308,13 @@ pub struct Session {
     /// The peer's BYE is refused: those who help have not hung up yet (SIP-1405).
     refuses_bye: bool,
     /// A REFER of ours.
-    referring: Option<referring::Referring>,
+    referring: Option<Box<referring::Referring>>,
     news: News,
     paces: Paces,
     /// Whether our INVITE has left the offer to whoever answers it.
     leaves_offer: bool,
+    /// What the peer has answered that another party may have to know.
+    reply_heard: Option<Box<Said>>,
 }
 
 #[derive(Debug)]
@@ -415,14 +418,14 @@ impl Session {
             style,
             local_tag,
             asking: None,
-            forks: Vec::new(),
+            forks: Seldom::default(),
             facts,
             phase: Phase::Incoming(Box::new(Incoming::new(id, flow, request))),
             timers,
             timer: SessionTimer::new(policy),
             refreshed: None,
             unfinished: BTreeMap::new(),
-            strays: Vec::new(),
+            strays: Seldom::default(),
             spared_until: None,
             examined: None,
             refuses_bye: false,
@@ -433,6 +436,7 @@ impl Session {
             news: News::default(),
             paces: Paces::default(),
             leaves_offer: false,
+            reply_heard: None,
         }
     }
 
@@ -451,20 +455,23 @@ impl Session {
         let leaves_offer = outset.offer.is_none();
         let outgoing = Outgoing::new(cx, &style, outset);
         let facts = outgoing.first_facts(&style);
-        let policy = style.trunk.session_timer;
+        let mut timer = SessionTimer::new(style.trunk.session_timer);
+        if let Some(least_s) = cx.plane.intervals.get(&style.trunk.name) {
+            timer.lasts_at_least(*least_s);
+        }
         let mut session = Self {
             owner,
             style,
             local_tag,
             asking: None,
-            forks: Vec::new(),
+            forks: Seldom::default(),
             facts,
             phase: Phase::Outgoing(Box::new(outgoing)),
             timers: Timers::default(),
-            timer: SessionTimer::new(policy),
+            timer,
             refreshed: None,
             unfinished: BTreeMap::new(),
-            strays: Vec::new(),
+            strays: Seldom::default(),
             spared_until: None,
             examined: None,
             refuses_bye: false,
@@ -475,6 +482,7 @@ impl Session {
             news: News::default(),
             paces: Paces::default(),
             leaves_offer,
+            reply_heard: None,
         };
         session.next_target(cx, None, up);
         session

@@ -9,8 +9,8 @@ use bytes::Bytes;
 #[derive(Debug, Default)]
 pub(super) struct News {
     /// What a request of ours says that has no final response yet: one at a time.
-    saying: Option<(Method, Vec<(HeaderName, Bytes)>)>,
-    unsaid: Option<Unsaid>,
+    saying: Option<Box<(Method, Vec<(HeaderName, Bytes)>)>>,
+    unsaid: Option<Box<Unsaid>>,
     /// The peer's last request with such lines that was accepted.
     heard: Option<Box<Message>>,
 }
@@ -27,26 +27,29 @@ impl News {
     /// A request says this.
     pub(super) fn says(&mut self, method: Method, lines: &[(HeaderName, Bytes)]) {
         if !lines.is_empty() {
-            self.saying = Some((method, lines.to_vec()));
+            self.saying = Some(Box::new((method, lines.to_vec())));
         }
     }
 
     /// Whether a request under way says something.
     pub(super) fn is_saying(&self, method: &Method) -> bool {
-        self.saying.as_ref().is_some_and(|(own, _)| own == method)
+        self.saying
+            .as_ref()
+            .is_some_and(|saying| saying.0 == *method)
     }
 
     /// A request was accepted.
     pub(super) fn accepted(&mut self, method: &Method) {
-        self.saying.take_if(|(own, _)| own == method);
+        self.saying.take_if(|saying| saying.0 == *method);
     }
 
     /// A request was refused, or could not be sent.
     pub(super) fn refused(&mut self, method: &Method, again: bool) {
-        if let Some((_, lines)) = self.saying.take_if(|(own, _)| own == method)
+        let saying = self.saying.take_if(|saying| saying.0 == *method);
+        if let Some((_, lines)) = saying.map(|saying| *saying)
             && !lines.is_empty()
         {
-            self.unsaid = Some(Unsaid { lines, again });
+            self.unsaid = Some(Box::new(Unsaid { lines, again }));
         }
     }
 
@@ -61,7 +64,7 @@ impl News {
 impl Session {
     /// What was not accepted of what we said.
     pub(crate) fn take_unsaid(&mut self) -> Option<Unsaid> {
-        self.news.unsaid.take()
+        self.news.unsaid.take().map(|unsaid| *unsaid)
     }
 
     /// The peer's request that said who is there and was accepted.
@@ -77,7 +80,7 @@ impl Session {
     /// What is under way is not true any more: it is not said again.
     pub(crate) fn forget_telling(&mut self) {
         self.news.unsaid = None;
-        if let Some((_, lines)) = &mut self.news.saying {
+        if let Some((_, lines)) = self.news.saying.as_deref_mut() {
             lines.clear();
         }
     }

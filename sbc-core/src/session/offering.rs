@@ -6,10 +6,13 @@
 
 use super::confirmed::Confirmed;
 use super::link::{Errand, Open, Wanted, is_target_refresh, patience};
-use super::{Ending, Link, Phase, Session, SessionEvent, Timer, link_where};
+use super::timer::Lines;
+use super::{Ending, Link, Phase, Said, Session, SessionEvent, Timer, link_where};
 use crate::dialog::Damage;
 use crate::id::TransactionId;
+use crate::mint::MAGIC_COOKIE;
 use crate::plane::Cx;
+use crate::policy::emergency::Parts;
 use crate::sip::header::{ContentType, Header, MaxForwards, Reason, RetryAfter};
 use crate::sip::{HeaderName, Message, Method, Status};
 use crate::transport::FlowFault;
@@ -130,9 +133,22 @@ impl Session {
         self.offer_with(cx, description, Vec::new());
     }
 
-    /// As [`Self::offer`], on behalf of another party, whose own request has so many hops left.
-    pub(crate) fn offer_onward(&mut self, cx: &mut Cx<'_>, description: Bytes, hops: MaxForwards) {
-        self.offer_as(cx, description, Vec::new(), hops);
+    /// As [`Self::offer`], on behalf of another party, whose own request has so many hops left and brings these lines and
+    /// parts along.
+    pub(crate) fn offer_onward(
+        &mut self,
+        cx: &mut Cx<'_>,
+        description: Bytes,
+        hops: MaxForwards,
+        (lines, parts): (Lines, &Parts),
+    ) {
+        let boundary = match parts.is_empty() {
+            true => String::new(),
+            false => cx.plane.mint.branch(),
+        };
+        let boundary = boundary.trim_start_matches(MAGIC_COOKIE);
+        let body = parts.with(Some(description), boundary);
+        self.offer_as(cx, body.map(|body| (body.kind, body.octets)), lines, hops);
         if let Phase::Confirmed(confirmed) = &mut self.phase {
             confirmed.ours.is_onward = true;
         }
@@ -145,14 +161,15 @@ impl Session {
         description: Bytes,
         lines: Vec<(HeaderName, Bytes)>,
     ) {
-        self.offer_as(cx, description, lines, MaxForwards::DEFAULT);
+        let body = Some((ContentType::sdp(), description));
+        self.offer_as(cx, body, lines, MaxForwards::DEFAULT);
     }
 
     fn offer_as(
         &mut self,
         cx: &mut Cx<'_>,
-        description: Bytes,
-        lines: Vec<(HeaderName, Bytes)>,
+        body: Option<(ContentType, Bytes)>,
+        lines: Lines,
         hops: MaxForwards,
     ) {
         let Phase::Confirmed(confirmed) = &mut self.phase else {
@@ -172,7 +189,7 @@ impl Session {
                 .into_iter()
                 .chain(lines)
                 .collect(),
-            body: Some((ContentType::sdp(), description)),
+            body,
         };
         let wanted = Wanted::Request(Box::new(invite));
         if let Phase::Confirmed(confirmed) = &mut self.phase {
@@ -237,6 +254,7 @@ impl Session {
             self.tidy_referral(cx);
             return true;
         }
+        self.hears(status, message);
         if status.is_success() && matches!(method, Method::Invite | Method::Update) {
             self.timer.answered(message);
             self.restart_session_timer(cx);
@@ -253,6 +271,21 @@ impl Session {
             _ => {}
         }
         true
+    }
+
+    /// Keeps a final response that may concern another party, for as long as it takes to tell that.
+    fn hears(&mut self, status: Status, message: &Message) {
+        let Phase::Confirmed(confirmed) = &self.phase else {
+            return;
+        };
+        let may_say = confirmed.ours.is_onward && !message.body().is_empty();
+        let concerns = may_say || status.is_challenge();
+        self.reply_heard = concerns.then(|| Box::new(Said::new(message)));
+    }
+
+    /// The last response to what another party has asked of the peer, if it may say something to that one.
+    pub(crate) fn take_reply(&mut self) -> Option<Box<Said>> {
+        self.reply_heard.take()
     }
 
     fn offer_ended(

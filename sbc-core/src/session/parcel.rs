@@ -13,6 +13,7 @@ use super::{LegStyle, Link, PeerFacts, Phase, Session, Timers};
 use crate::dialog::Dialog;
 use crate::id::{CallId, LegId};
 use crate::plane::Cx;
+use crate::seldom::Seldom;
 use crate::sip::Token;
 use crate::transport::Hop;
 use std::collections::BTreeMap;
@@ -85,14 +86,14 @@ impl Session {
             style: parcel.style.clone(),
             local_tag: parcel.local_tag.clone(),
             asking: None,
-            forks: Vec::new(),
+            forks: Seldom::default(),
             facts: parcel.facts.clone(),
             phase: Phase::Confirmed(Box::new(Confirmed::new(link, offering))),
             timers: Timers::default(),
             timer: parcel.timer,
             refreshed: None,
             unfinished: BTreeMap::new(),
-            strays: Vec::new(),
+            strays: Seldom::default(),
             spared_until: None,
             examined: None,
             refuses_bye: false,
@@ -103,6 +104,7 @@ impl Session {
             news: News::default(),
             paces: super::Paces::default(),
             leaves_offer: false,
+            reply_heard: None,
         }
     }
 

@@ -67,7 +67,7 @@ impl Session {
         };
         let wanted = Wanted::Request(Box::new(errand));
         confirmed.link.send(cx, &self.style, wanted);
-        self.referring = Some(Referring::default());
+        self.referring = Some(Box::default());
         true
     }
 

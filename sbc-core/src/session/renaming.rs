@@ -4,7 +4,7 @@
 use super::{PeerFacts, Phase, Session};
 use crate::config::Trunk;
 use crate::sip::header::{From, Header, OptionTag, Supported};
-use crate::sip::{Address, HeaderName, Message, NameAddr, Uri};
+use crate::sip::{HeaderName, Message, NameAddr, Uri};
 use bytes::Bytes;
 
 impl PeerFacts {
@@ -28,9 +28,18 @@ impl Session {
         let Phase::Confirmed(confirmed) = &self.phase else {
             return self.may_rename();
         };
-        let own = &confirmed.link.dialog.local.addr;
+        let Some(own) = confirmed
+            .link
+            .dialog
+            .local
+            .address()
+            .filter(|_| self.may_rename())
+        else {
+            return false;
+        };
+        let own = own.addr;
         let is_same = at_host_of(&own.uri, &name.uri).is_none_or(|uri| uri == own.uri);
-        self.may_rename() && !(is_same && own.display == name.display)
+        !(is_same && own.display == name.display)
     }
 
     /// What a request of ours says of who is there, without the From among it: that is the From of our
@@ -42,10 +51,13 @@ impl Session {
         if let (Phase::Confirmed(confirmed), Some((_, name))) = (&mut self.phase, names.first())
             && let Ok(From(name)) = From::parse(name)
         {
-            let own = &mut confirmed.link.dialog.local.addr;
-            if let Some(uri) = at_host_of(&own.uri, name.uri()) {
-                own.uri = uri;
-                own.display = name.addr.display;
+            let local = &mut confirmed.link.dialog.local;
+            let uri = local
+                .address()
+                .and_then(|own| at_host_of(own.uri(), name.uri()));
+            if let Some(uri) = uri {
+                let display = name.addr.display;
+                local.rename(NameAddr { display, uri });
             }
         }
         others
@@ -60,10 +72,10 @@ impl Session {
         let Ok(Some(From(said))) = request.essential::<From>() else {
             return false;
         };
-        let known: &mut Address = &mut confirmed.link.dialog.remote;
-        let is_new = known.addr != said.addr;
+        let known = &mut confirmed.link.dialog.remote;
+        let is_new = known.address().is_none_or(|own| own.addr != said.addr);
         if is_new {
-            known.addr = said.addr.clone();
+            known.rename(said.addr.clone());
         }
         is_new
     }

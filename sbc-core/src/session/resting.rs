@@ -144,8 +144,8 @@ impl Link {
             return;
         }
         let is_due = |resting: &mut Resting| resting.at <= now;
-        let due = self.resting.extract_if(.., is_due);
-        let due = due.map(|resting| resting.waiting).collect();
+        let due = self.resting.extract(is_due);
+        let due = due.into_iter().map(|resting| resting.waiting).collect();
         self.put_anew(cx, style, due);
     }
 

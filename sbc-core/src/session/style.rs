@@ -245,11 +245,14 @@ impl LegStyle {
         &self.trunk.able().capabilities
     }
 
-    /// What its requests outside of calls may.
-    pub fn capabilities_outside(&self, method: &Method) -> &Capabilities {
-        match method {
-            Method::Invite => &self.trunk.able().opening,
-            _ => self.capabilities(),
+    /// What a request of its peer may that makes a call, or changes one. ISUP goes on with an offer; what changes nothing
+    /// that the other party hears of has to be understood here.
+    pub fn capabilities_inviting(&self, request: &Message) -> &Capabilities {
+        let invites = *request.method() == Method::Invite && request.to_tag().is_none();
+        let offers = || super::description(request).is_some();
+        match invites || offers() {
+            true => &self.trunk.able().inviting,
+            false => self.capabilities(),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::dialog::Dialog;
 use crate::id::{CallId, LegId, TransactionId};
 use crate::plane::Cx;
 use crate::policy::transfer::Wish;
+use crate::seldom::Seldom;
 use crate::sip::header::{CSeq, ContentType, Event, Expires, Header, MaxForwards, To};
 use crate::sip::{HeaderName, Message, Method, Status, Token, body};
 use crate::time::Timestamp;
@@ -166,14 +167,14 @@ impl Session {
             style,
             local_tag,
             asking: None,
-            forks: Vec::new(),
+            forks: Seldom::default(),
             facts,
             phase: Phase::Over,
             timers: Timers::default(),
             timer: SessionTimer::new(policy),
             refreshed: None,
             unfinished: BTreeMap::new(),
-            strays: Vec::new(),
+            strays: Seldom::default(),
             spared_until: None,
             examined: None,
             refuses_bye: false,
@@ -188,6 +189,7 @@ impl Session {
             news: News::default(),
             paces: super::Paces::default(),
             leaves_offer: false,
+            reply_heard: None,
         })
     }
 

@@ -182,19 +182,32 @@ impl SessionTimer {
     /// Takes a 422: whether to ask again, with a longer interval (SIP-706).
     pub(super) fn lengthens(&mut self, response: &Message) -> bool {
         let least = response.get::<MinSe>().ok().flatten();
-        let (Some(least), Some(policy)) = (least, &mut self.policy) else {
+        let (Some(least), Some(_)) = (least, self.policy) else {
             return false;
         };
         self.rounds = self.rounds.saturating_add(1);
         if self.rounds > MOST_ROUNDS || least.seconds <= self.min_se_s {
             return false;
         }
-        self.min_se_s = least.seconds;
-        policy.expires_s = policy.expires_s.max(least.seconds);
-        if let Some(agreed) = &mut self.agreed {
-            agreed.interval_s = agreed.interval_s.max(least.seconds);
-        }
+        self.lasts_at_least(least.seconds);
         true
+    }
+
+    /// The peer is known to want no shorter interval.
+    pub(super) fn lasts_at_least(&mut self, least_s: u32) {
+        let Some(policy) = &mut self.policy else {
+            return;
+        };
+        self.min_se_s = self.min_se_s.max(least_s);
+        policy.expires_s = policy.expires_s.max(least_s);
+        if let Some(agreed) = &mut self.agreed {
+            agreed.interval_s = agreed.interval_s.max(least_s);
+        }
+    }
+
+    /// The largest Min-SE that the peer has named, 0 for none.
+    pub(super) fn least_s(&self) -> u32 {
+        self.min_se_s
     }
 
     /// What is to be done when, counted from the last exchange (SIP-705).

@@ -6,7 +6,7 @@ mod left;
 mod ringing;
 mod targets;
 
-use super::challenge::is_challenge;
+use super::challenge::lengthens;
 use super::offering::Offering;
 use super::reliable::{self, Early};
 use super::{
@@ -749,8 +749,8 @@ impl Session {
         // What the caller shows proves one request: what is wanted otherwise is for the caller to say.
         let shows = outgoing.outset.credentials.as_ref();
         let is_final = is_cancelled || shows.is_some_and(|shown| !shown.is_empty());
-        let is_too_small = status == Status::SESSION_INTERVAL_TOO_SMALL && !is_final;
-        if is_too_small && self.timer.lengthens(message) {
+        let is_too_small = status == Status::SESSION_INTERVAL_TOO_SMALL && !is_cancelled;
+        if is_too_small && lengthens(cx, &self.style.trunk, &mut self.timer, message) {
             // The same request to the same address, with the interval that is wanted (SIP-706).
             outgoing.again_otherwise(&current);
             return self.next_target(cx, None, up);
@@ -779,7 +779,7 @@ impl Session {
         let (from, to) = (&outgoing.outset.from, &self.style.trunk);
         let is_callers = outgoing.outset.credentials.is_some()
             && !relayed_auth::challenges(message, from, to).is_empty();
-        if is_challenge(status) && !is_cancelled && !is_callers {
+        if status.is_challenge() && !is_cancelled && !is_callers {
             match outgoing.answer_challenge(cx, &self.style, &current, message) {
                 Ok(()) => return self.next_target(cx, None, up),
                 Err(why) => {
@@ -848,7 +848,9 @@ impl Session {
             let (Phase::Confirmed(winner) | Phase::Closing(winner)) = &self.phase else {
                 return orphan::end(cx, id, message);
             };
-            let (from, hop) = winner.link.local_party();
+            let (Some(from), hop) = winner.link.local_party() else {
+                return orphan::end(cx, id, message);
+            };
             let shown = winner.link.proofs.shown(id);
             let why = Reason::sip(200, None);
             return self.end_answer(cx, id, message, from, hop, shown, why);

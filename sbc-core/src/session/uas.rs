@@ -362,7 +362,7 @@ impl Session {
         self.forks.clear();
         self.timers.clear();
         let mut confirmed = Confirmed::new(link, Offering::of_guest());
-        confirmed.unconfirmed = unconfirmed;
+        confirmed.unconfirmed = unconfirmed.map(Box::new);
         self.phase = Phase::Confirmed(Box::new(confirmed));
         self.await_ack(cx, ok);
         self.restart_session_timer(cx);

@@ -224,6 +224,13 @@ impl Address {
         Ok(Self { addr, params })
     }
 
+    /// The same, without the message that it stands in.
+    pub(crate) fn detached(self) -> Self {
+        let mut text = Vec::with_capacity(64);
+        self.emit(&mut text);
+        Self::parse("address", &Bytes::from(text)).unwrap_or(self)
+    }
+
     /// Writes address and parameters.
     pub(super) fn emit(&self, out: &mut Vec<u8>) {
         self.addr.emit(out);

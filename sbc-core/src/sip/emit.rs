@@ -24,7 +24,7 @@ use bytes::Bytes;
 use super::grammar::push_number;
 use super::head::RequestHead;
 use super::header::{ContentType, Header, HeaderName, To};
-use super::{Address, Message, Method, Status, Token, Uri, WrittenUri};
+use super::{Message, Method, Status, Token, Uri, WrittenUri};
 
 /// Why a text cannot stand in a header (SIP-017). Nothing was added.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -154,12 +154,6 @@ macro_rules! builder_methods {
 }
 
 impl RequestBuilder {
-    /// Adds a header that is an address and nothing else, such as From.
-    pub(crate) fn address(mut self, name: HeaderName, address: &Address) -> Self {
-        self.0.address(&name, address);
-        self
-    }
-
     /// Begins a request. A headers part of the URI is left out (RFC 3261 §19.1.1).
     pub fn new(method: Method, uri: &Uri) -> Self {
         let mut lines = Lines::new();
@@ -308,13 +302,6 @@ impl Lines {
             "a typed header emits only what may stand in a line"
         );
         self.end(rank(&H::NAME), begin);
-    }
-
-    fn address(&mut self, name: &HeaderName, address: &Address) {
-        let begin = self.out.len();
-        name.begin_line(&mut self.out);
-        address.emit(&mut self.out);
-        self.end(rank(name), begin);
     }
 
     fn list<'a, H: Header + 'a>(&mut self, headers: impl IntoIterator<Item = &'a H>) {

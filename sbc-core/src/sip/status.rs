@@ -151,6 +151,11 @@ impl Status {
         self.0 >= 200
     }
 
+    /// Whether it asks for credentials.
+    pub const fn is_challenge(self) -> bool {
+        matches!(self.0, 401 | 407)
+    }
+
     /// Whether this is a 2xx.
     pub const fn is_success(self) -> bool {
         matches!(self.class(), Class::Success)

@@ -29,13 +29,20 @@ pub struct SipUri {
     /// Whether the scheme is `sips`.
     pub is_sips: bool,
     user: Option<Bytes>,
-    password: Option<Bytes>,
     /// Where the resource is.
     pub host: Host,
     /// Explicit port, 1–65535.
     pub port: Option<u16>,
     /// URI parameters in order.
     pub params: UriParams,
+    /// Nothing instead of nothing but empty ones.
+    seldom: Option<Box<Seldom>>,
+}
+
+/// Parts of a URI that hardly any has: URIs are many and last long.
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+struct Seldom {
+    password: Option<Bytes>,
     headers: Vec<(Bytes, Bytes)>,
 }
 
@@ -202,13 +209,18 @@ impl Uri {
         Bytes::from(out)
     }
 
+    /// The same, without the message that it stands in.
+    pub(crate) fn detached(self) -> Self {
+        Self::parse(self.to_bytes()).unwrap_or(self)
+    }
+
     /// The URI as people may see it: whoever writes a password into it has written it for the peer,
     /// not for logs and tables (SEC-005).
     pub fn shown(&self) -> String {
         let octets = match self {
-            Self::Sip(uri) if uri.password.is_some() => {
+            Self::Sip(uri) if uri.password().is_some() => {
                 let mut open = uri.clone();
-                open.password = None;
+                open.clear_password();
                 Self::Sip(open).to_bytes()
             }
             uri => uri.to_bytes(),
@@ -242,11 +254,10 @@ impl SipUri {
         Self {
             is_sips: false,
             user: None,
-            password: None,
             host,
             port: None,
             params: UriParams(Vec::new()),
-            headers: Vec::new(),
+            seldom: None,
         }
     }
 
@@ -257,17 +268,27 @@ impl SipUri {
 
     /// The password part as written.
     pub fn password(&self) -> Option<&Bytes> {
-        self.password.as_ref()
+        self.seldom.as_ref()?.password.as_ref()
+    }
+
+    fn clear_password(&mut self) {
+        if let Some(mut seldom) = self.seldom.take() {
+            seldom.password = None;
+            self.seldom = Some(seldom).filter(|seldom| !seldom.headers.is_empty());
+        }
     }
 
     /// The headers part as written: names and values with their escapes.
     pub fn headers(&self) -> &[(Bytes, Bytes)] {
-        &self.headers
+        self.seldom.as_ref().map_or(&[], |seldom| &seldom.headers)
     }
 
     /// Removes the headers part, which may not stand in a Request-URI (RFC 3261 §19.1.1).
     pub fn clear_headers(&mut self) {
-        self.headers.clear();
+        if let Some(mut seldom) = self.seldom.take() {
+            seldom.headers.clear();
+            self.seldom = Some(seldom).filter(|seldom| seldom.password.is_some());
+        }
     }
 
     /// Sets the user part; it must already be escaped where the grammar asks for it.
@@ -279,7 +300,7 @@ impl SipUri {
             check_escaped("user", user, is_user_octet)?;
         }
         if user.is_none() {
-            self.password = None;
+            self.clear_password();
         }
         self.user = user;
         Ok(())
@@ -308,7 +329,7 @@ impl SipUri {
     /// port is not the default port; some parameters must be on both sides, the others only agree
     /// where they are.
     fn is_equivalent(&self, other: &Self) -> bool {
-        let same_text = |one: &Option<Bytes>, two: &Option<Bytes>| match (one, two) {
+        let same_text = |one: Option<&Bytes>, two: Option<&Bytes>| match (one, two) {
             (Some(one), Some(two)) => normal_escapes(one) == normal_escapes(two),
             (one, two) => one.is_none() && two.is_none(),
         };
@@ -321,22 +342,22 @@ impl SipUri {
             !other.params.has(name) || same_or_both_absent(value, other.params.value(name))
         });
         let covers = |one: &Self, two: &Self| {
-            one.headers.iter().all(|(name, value)| {
-                two.headers.iter().any(|(other, other_value)| {
+            one.headers().iter().all(|(name, value)| {
+                two.headers().iter().any(|(other, other_value)| {
                     is_same(name, other) && normal_escapes(value) == normal_escapes(other_value)
                 })
             })
         };
         self.is_sips == other.is_sips
-            && same_text(&self.user, &other.user)
-            && same_text(&self.password, &other.password)
+            && same_text(self.user(), other.user())
+            && same_text(self.password(), other.password())
             && self.host.is(&other.host)
             && self.port == other.port
             && ["transport", "user", "ttl", "method", "maddr"]
                 .into_iter()
                 .all(param)
             && common_agree
-            && self.headers.len() == other.headers.len()
+            && self.headers().len() == other.headers().len()
             && covers(self, other)
             && covers(other, self)
     }
@@ -356,7 +377,7 @@ impl SipUri {
                         ..fault
                     }
                 })?;
-                uri.password = Some(password);
+                uri.seldom.get_or_insert_default().password = Some(password);
             }
             begin = at + 1;
         }
@@ -377,11 +398,14 @@ impl SipUri {
                 ..fault
             })?;
         if headers_at < text.len() {
-            uri.headers =
+            let headers =
                 parse_headers(&text.slice(headers_at + 1..)).map_err(|fault| ParseFault {
                     at: fault.at + headers_at + 1,
                     ..fault
                 })?;
+            if !headers.is_empty() {
+                uri.seldom.get_or_insert_default().headers = headers;
+            }
         }
         Ok(uri)
     }
@@ -391,7 +415,7 @@ impl SipUri {
         out.extend_from_slice(if self.is_sips { b"sips:" } else { b"sip:" });
         if let Some(user) = &self.user {
             out.extend_from_slice(user);
-            if let Some(password) = &self.password {
+            if let Some(password) = self.password() {
                 out.push(b':');
                 out.extend_from_slice(password);
             }
@@ -403,7 +427,7 @@ impl SipUri {
             push_number(out, u64::from(port));
         }
         self.params.emit(out);
-        for (index, (name, value)) in self.headers.iter().enumerate() {
+        for (index, (name, value)) in self.headers().iter().enumerate() {
             out.push(if index == 0 { b'?' } else { b'&' });
             out.extend_from_slice(name);
             out.push(b'=');

@@ -25,6 +25,7 @@ pub(super) struct Client {
     set: TimerSet,
     is_reliable: bool,
     interval: Duration,
+    /// Nothing once there is a final response: it is not sent again.
     request: Bytes,
 }
 
@@ -76,6 +77,7 @@ impl Client {
             }
             (State::Trying | State::Proceeding, Class::Success | Class::Failure) => {
                 self.timers.clear();
+                self.request = Bytes::new();
                 let linger = self.set.absorb_repeats(self.is_reliable);
                 self.state = match linger.is_zero() {
                     true => State::Terminated,

@@ -31,6 +31,7 @@ pub(super) struct InviteClient {
     pub(super) set: TimerSet,
     is_reliable: bool,
     interval: Duration,
+    /// Nothing once there is a final response: neither it nor a CANCEL is sent any more.
     request: Bytes,
     ack: Option<Bytes>,
     cancel: Cancel,
@@ -114,6 +115,7 @@ impl InviteClient {
             (State::Calling | State::Proceeding, Class::Success) => {
                 self.timers.clear();
                 self.timers.set(M, now + self.set.patience());
+                self.request = Bytes::new();
                 self.state = State::Accepted;
                 (Verdict::Tell, None)
             }
@@ -122,6 +124,7 @@ impl InviteClient {
             (State::Calling | State::Proceeding, Class::Failure) => {
                 self.timers.clear();
                 self.ack = self.build_ack(response);
+                self.request = Bytes::new();
                 if let Some(ack) = &self.ack {
                     to.send(ack);
                 }

@@ -149,9 +149,19 @@ impl InviteServer {
         }
     }
 
+    /// The 2xx has found its way: no other one is looked for.
+    pub(super) fn acknowledged(&mut self) {
+        if self.state == State::Accepted {
+            self.last = Bytes::new();
+        }
+    }
+
     pub(super) fn ack(&mut self, now: Timestamp) -> Verdict {
         match self.state {
-            State::Accepted => Verdict::Tell,
+            State::Accepted => {
+                self.acknowledged();
+                Verdict::Tell
+            }
             State::Completed => {
                 self.timers.clear();
                 let linger = self.set.absorb_repeats(self.is_reliable);

@@ -418,6 +418,15 @@ impl Table {
         self.look_after(id);
     }
 
+    /// The peer has acknowledged the 2xx to its INVITE, by an ACK that is of no transaction (RFC 3261 §13.2.2.4): what is kept of
+    /// it until its end is only what repetitions are known by.
+    pub(crate) fn acknowledged(&mut self, invite: TransactionId) {
+        let entry = self.entries.get_mut(&invite);
+        if let Some(Machine::InviteServer(machine)) = entry.map(|entry| &mut entry.machine) {
+            machine.acknowledged();
+        }
+    }
+
     /// A message from the network.
     pub fn received(
         &mut self,

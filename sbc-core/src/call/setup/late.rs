@@ -141,7 +141,7 @@ impl Setup {
         *b = own;
         let body = match self.is_offered {
             // It has answered what it was offered early.
-            true => a.last_written().ok_or(Unusable::OutOfOrder)?.clone(),
+            true => a.last_written().ok_or(Unusable::OutOfOrder)?,
             false => interwork::join(a, b)?,
         };
         // Its ACK, if it brings an answer, concerns the caller alone.
@@ -174,7 +174,7 @@ impl Setup {
             }
         };
         b.commit();
-        let body = a.last_written().ok_or(Unusable::OutOfOrder)?.clone();
+        let body = a.last_written().ok_or(Unusable::OutOfOrder)?;
         self.is_late = false;
         call.media
             .agreed(cx, endpoint(leg), fork, answered.x, Stage::Final);

@@ -74,7 +74,7 @@ impl Setup {
         presumed(Some(&offer), &mut own, &other, None, formats).ok()?;
         own.pending().filter(|agreed| agreed.codec().is_g711())?;
         own.commit();
-        let written = own.last_written().cloned();
+        let written = own.last_written();
         call.legs.get_mut(&A_LEG)?.image = own;
         written
     }

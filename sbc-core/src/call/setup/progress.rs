@@ -360,7 +360,7 @@ impl Setup {
 /// What the caller was told.
 pub(super) fn told(call: &Call) -> Result<Bytes, Incompatible> {
     let a = call.legs.get(&A_LEG).ok_or(Unusable::OutOfOrder)?;
-    Ok(a.image.last_written().ok_or(Unusable::OutOfOrder)?.clone())
+    Ok(a.image.last_written().ok_or(Unusable::OutOfOrder)?)
 }
 
 /// Refuses a caller that cannot confirm provisionals where its trunk demands it (RFC 3261 §21.4.16).

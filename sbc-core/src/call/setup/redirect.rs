@@ -18,6 +18,7 @@ use crate::id::{LegId, TenantName, TrunkName};
 use crate::mint::Mint;
 use crate::plane::Cx;
 use crate::policy::diversion::{at, reason_of_cause};
+use crate::policy::embedded::Embedded;
 use crate::policy::identity::our_host;
 use crate::policy::ingress::{self, Ingress, KnownBy};
 use crate::policy::number::{self, Number};
@@ -183,11 +184,17 @@ impl Redirects {
                     Arc::new(caller)
                 }
             };
+            let mut asked_for = attempt.asked_for.clone();
+            let embedded = Embedded::of(&uri);
+            if !embedded.is_empty() {
+                asked_for.push((Arc::clone(trunk), Arc::new(embedded)));
+            }
             attempts.extend(trunks.into_iter().map(|trunk| Attempt {
                 trunk,
                 called: number.clone(),
                 caller: Arc::clone(&caller),
                 level: attempt.level + 1,
+                asked_for: asked_for.clone(),
                 way: way.clone(),
                 untried: Vec::new(),
             }));

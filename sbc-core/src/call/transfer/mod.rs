@@ -867,7 +867,7 @@ impl Call {
     /// conversation may be about to get one: the target of the next transfer, or who replaces a party.
     pub(super) fn release_others(&mut self, cx: &mut Cx<'_>) {
         let now = cx.now.mono;
-        let due: Vec<_> = self.leaving.extract_if(.., |own| own.1 <= now).collect();
+        let due = self.leaving.extract(|own| own.1 <= now);
         self.wait_for_leaving();
         for (leg, _) in due {
             if self.is_apart(leg)

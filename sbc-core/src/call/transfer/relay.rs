@@ -18,8 +18,8 @@ use crate::id::{LegId, ShardId, TransactionId};
 use crate::letter::{Content, Letter, Naming};
 use crate::mint::shard_of;
 use crate::plane::Cx;
-use crate::policy::number;
 use crate::policy::transfer::{Refused, Wish};
+use crate::policy::{number, relayed_auth};
 use crate::record::{TransferKind, TransferOutcome, TransferRecord};
 use crate::session::{Conveyed, SessionEvent};
 use crate::sip::header::{MaxForwards, Replaces};
@@ -124,7 +124,9 @@ impl Call {
             let letter = Letter::new(Content::Name(own.naming.clone()));
             return cx.plane.letters.push_back((home, letter));
         }
-        let own = self.nameless.remove(at);
+        let Some(own) = self.nameless.remove(at) else {
+            return;
+        };
         let by = self.legs.get(&own.from);
         let may = by.is_some_and(|by| by.session.style().trunk.transfers.names_unknown);
         match may {
@@ -149,8 +151,8 @@ impl Call {
             self.ask_for_name(cx, id);
             return self.settle(cx);
         };
-        if let Some(at) = self.nameless.iter().position(|own| own.id == id) {
-            let own = self.nameless.remove(at);
+        let at = self.nameless.iter().position(|own| own.id == id);
+        if let Some(own) = at.and_then(|at| self.nameless.remove(at)) {
             self.send_refer(cx, own.from, id, own.came, &own.wish, Some(name));
         }
         self.settle(cx);
@@ -166,10 +168,8 @@ impl Call {
         &mut self,
         now: Timestamp,
     ) -> Vec<(LegId, TransactionId)> {
-        let late = self
-            .nameless
-            .extract_if(.., |own| own.came + PATIENCE <= now);
-        late.map(|own| (own.from, own.id)).collect()
+        let late = self.nameless.extract(|own| own.came + PATIENCE <= now);
+        late.into_iter().map(|own| (own.from, own.id)).collect()
     }
 
     fn may_relay(&self, leg: LegId, request: &Message) -> Result<(Wish, LegId), Refused> {
@@ -240,6 +240,8 @@ impl Call {
             if declines {
                 lines.extend(Wish::unobserved());
             }
+            lines
+                .extend(refer.map_or_else(Vec::new, |refer| relayed_auth::proofs(refer, by, user)));
             lines
         });
         match lines {

@@ -57,7 +57,7 @@ impl MediaImage {
             signalling: self.signalling,
             session_id: self.session_id,
             local: self.local.clone(),
-            replaced: self.replaced.clone(),
+            replaced: self.replaced.as_deref().cloned(),
             keys: self.keys.clone(),
             written: written.map(|own| (Arc::clone(&own.draft), own.origin)),
             numbers: self.numbers.clone(),
@@ -73,13 +73,13 @@ impl MediaImage {
     /// Takes up a leg that was written down, under the media policy of its trunk.
     pub(crate) fn of_kept(kept: KeptImage, profile: Arc<Profile>) -> Self {
         let written = kept.written.map(|(draft, origin)| Written {
-            body: draft.write(&origin),
+            body: None,
             draft,
             origin,
         });
         let image = Self {
             local: kept.local,
-            replaced: kept.replaced,
+            replaced: kept.replaced.map(Box::new),
             keys: kept.keys,
             written,
             numbers: kept.numbers,

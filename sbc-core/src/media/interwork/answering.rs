@@ -83,7 +83,9 @@ pub(super) fn write_answer(
         })
         .cloned()
         .ok_or(Unusable::NoCommonCodec)?;
-    let mut answered = vec![chosen.clone()];
+    // They last as long as the call.
+    let mut answered = Vec::with_capacity(common.len());
+    answered.push(chosen.clone());
     if profile.answers_all {
         let others = common
             .iter()

@@ -299,11 +299,11 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
         address: stream.rtp.ip(),
         media,
     });
-    leg.begin(Exchange::Offered(OurOffer {
+    leg.begin(Exchange::Offered(Box::new(OurOffer {
         slots,
         main,
         stream,
-    }));
+    })));
     Ok(body)
 }
 

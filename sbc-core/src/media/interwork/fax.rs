@@ -38,7 +38,7 @@ pub(super) fn offer_fax(
     let mut slots = slots.to_vec();
     *slots.get_mut(main).ok_or(Unusable::OutOfOrder)? = RefusedLine::of_fax(&ours);
     let body = y.write(draft(address, &slots, main, ours));
-    y.begin(Exchange::OfferedFax(OurFax { slots, main }));
+    y.begin(Exchange::OfferedFax(Box::new(OurFax { slots, main })));
     Ok(body)
 }
 

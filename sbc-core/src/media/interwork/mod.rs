@@ -118,7 +118,7 @@ fn passes((number, codec): &(Option<u8>, Codec)) -> bool {
 pub fn offer(offer: Facts, x: &mut MediaImage, y: &mut MediaImage) -> Result<Bytes, Incompatible> {
     if let Some((_, fax)) = offer.fax() {
         let body = offer_fax(fax, x, y)?;
-        x.begin(Exchange::Received(offer));
+        x.begin(Exchange::Received(Box::new(offer)));
         return Ok(body);
     }
     let (_, audio) = offer.main()?;
@@ -144,7 +144,7 @@ pub fn offer(offer: Facts, x: &mut MediaImage, y: &mut MediaImage) -> Result<Byt
         lent,
     };
     let body = write_offer(y, ask)?;
-    x.begin(Exchange::Received(offer));
+    x.begin(Exchange::Received(Box::new(offer)));
     Ok(body)
 }
 
@@ -389,7 +389,7 @@ pub fn answer_alone(
     if let Some(other) = y.fax().filter(|_| offer.fax().is_some()) {
         let (body, ours) = answer_fax(&offer, x, &other.theirs)?;
         let negotiated = ours.negotiated.clone();
-        x.begin(Exchange::Received(offer));
+        x.begin(Exchange::Received(Box::new(offer)));
         x.agree_fax(ours);
         return Ok(AnsweredAlone {
             body,
@@ -397,7 +397,7 @@ pub fn answer_alone(
         });
     }
     let other = y.latest().ok_or(Unusable::OutOfOrder)?;
-    x.begin(Exchange::Received(offer));
+    x.begin(Exchange::Received(Box::new(offer)));
     let Exchange::Received(offer) = x.exchange() else {
         return Err(Unusable::OutOfOrder.into());
     };
@@ -429,7 +429,7 @@ pub fn switch_off(offer: &Facts, x: &mut MediaImage) -> Option<AnsweredAlone> {
     ours.negotiated.streams.fill(None);
     let negotiated = ours.negotiated.clone();
     let body = decline(offer, x)?;
-    x.begin(Exchange::Received(offer.clone()));
+    x.begin(Exchange::Received(Box::new(offer.clone())));
     x.agree(ours);
     Some(AnsweredAlone {
         body,

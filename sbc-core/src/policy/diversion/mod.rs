@@ -32,7 +32,7 @@ pub struct Trail {
     /// The diversions as they came, latest first, if that header was Diversion.
     pub diversion: Vec<Diversion>,
     /// The target that the call came with: the Request-URI.
-    pub called: Option<Uri>,
+    pub called: Option<Box<Uri>>,
     /// How many of the targets came with the call; the others are redirections that we followed.
     pub read: usize,
     /// How many of the last ones are ways to one target, each tried after the other.
@@ -164,7 +164,8 @@ impl Trail {
             _ => Self::of_diversions(diversion, called),
         };
         Self {
-            called: Some(bare(called)),
+            // It lasts as long as the call, the INVITE does not.
+            called: Some(Box::new(bare(called).detached())),
             ..trail
         }
     }
@@ -314,7 +315,7 @@ impl Trail {
     #[must_use]
     pub fn left_by_its_last(mut self) -> Self {
         let number = |uri: &Uri| Number::of(uri).map(|number| number.number);
-        let called = self.called.as_ref().and_then(number);
+        let called = self.called.as_deref().and_then(number);
         if self.source == Told::HistoryInfo
             && let Some(last) = self.steps.last_mut()
             && last.cause.is_none()
@@ -346,7 +347,7 @@ impl Trail {
             None => vec![1],
         };
         self.steps.push(Step {
-            uri: called,
+            uri: *called,
             index,
             cause: None,
             change: None,
@@ -371,13 +372,13 @@ impl Trail {
     /// The service number that was called stands for this one.
     pub fn translate(&mut self, number: &str) {
         self.reach();
-        let Some(to) = self.called.as_ref().map(|called| at(number, called)) else {
+        let Some(to) = self.called.as_deref().map(|called| at(number, called)) else {
             return;
         };
         self.extend(&to, ChangeKind::User, Some(SERVICE), |last| {
             [last.as_slice(), &[1]].concat()
         });
-        self.called = Some(to);
+        self.called = Some(Box::new(to));
     }
 
     /// Whether the target is what we have translated a service number to.
@@ -460,7 +461,7 @@ impl Trail {
     /// is none of the new party's business.
     pub fn of_transfer(by: Uri, to: &Uri) -> Self {
         let mut trail = Self {
-            called: Some(by),
+            called: Some(Box::new(by)),
             ..Self::default()
         };
         trail.reach();

@@ -38,13 +38,13 @@ pub struct Caller {
     /// The number that decides about routes, screening and the record (SIP-1000).
     pub selected: Number,
     /// Number that the caller would like to show (P-Preferred-Identity): a hint, nothing more.
-    pub preferred: Option<Number>,
+    pub preferred: Option<Box<Number>>,
     /// What the caller wants hidden.
     pub privacy: Wishes,
     /// Earlier targets of the call.
     pub trail: Trail,
     /// Who has transferred the call to us, as a trusted peer says (Referred-By).
-    pub referred_by: Option<Number>,
+    pub referred_by: Option<Box<Number>>,
     /// Whether a trusted peer says that somebody has transferred the call to us, whoever that is.
     pub is_referred: bool,
 }
@@ -214,11 +214,11 @@ pub fn caller(message: &Message, trunk: &Trunk) -> Caller {
         selected: selected.unwrap_or_else(|| calling.number.clone()),
         calling,
         asserted,
-        preferred,
+        preferred: preferred.map(Box::new),
         privacy,
         trail,
         is_referred: referred_by.is_some(),
-        referred_by: referred_by.and_then(|value| Number::of(value.uri())),
+        referred_by: referred_by.and_then(|value| Number::of(value.uri()).map(Box::new)),
     }
 }
 

@@ -288,7 +288,7 @@ fn party(caller: &Caller, party: Party, to: &Trunk) -> Option<Number> {
         // A transfer is told by Referred-By alone (TDR-FWD-004).
         Party::Diverting => match caller.trail.last_diversion() {
             Some(last) => Number::of(&last.uri),
-            None => caller.referred_by.clone(),
+            None => caller.referred_by.as_deref().cloned(),
         },
         Party::Pilot => to.identity.pilot.as_ref().map(|number| Number {
             raw: number.clone(),

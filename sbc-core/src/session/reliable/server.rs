@@ -427,7 +427,10 @@ impl Session {
         let (Phase::Confirmed(confirmed) | Phase::Closing(confirmed)) = &mut self.phase else {
             return;
         };
-        let is_expected = confirmed.unconfirmed.take_if(|own| *own == given).is_some();
+        let is_expected = confirmed
+            .unconfirmed
+            .take_if(|own| **own == given)
+            .is_some();
         let offer = description(message).filter(|_| is_expected && !is_closing);
         let status = match (is_expected, &offer) {
             (false, _) => Status::CALL_DOES_NOT_EXIST,

@@ -36,6 +36,11 @@ impl CallId {
         Self(Bytes::from(text))
     }
 
+    /// The same, without the message that it stands in.
+    pub(crate) fn detached(self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
     /// The octets, all of them visible ASCII.
     pub fn as_bytes(&self) -> &Bytes {
         &self.0
