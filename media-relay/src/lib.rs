@@ -19,8 +19,6 @@ mod control;
 pub mod dtls;
 mod e_model;
 mod entropy;
-#[allow(unsafe_code)] // JUSTIFICATION: std cannot ask the processor for a line of memory.
-mod fetch;
 pub mod g711;
 mod io;
 mod noise;

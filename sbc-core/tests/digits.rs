@@ -587,7 +587,7 @@ fn a_key_before_anybody_hears_is_refused_and_ends_nothing() {
         cseq: 10,
     };
     call.says("INFO", RELAY, "Signal=5\nDuration=100\n");
-    call.refused(500);
+    assert!(call.refused(500).has(HeaderName::RetryAfter));
     assert!(dialled(&call).is_empty());
 }
 

@@ -143,6 +143,20 @@ fn four_targets_become_three_diversions() {
 }
 
 #[test]
+fn a_target_that_was_left_for_a_reason_comes_after_how_it_was_reached() {
+    let lines = "History-Info: <sip:+491@10.9.8.7>;index=1,\
+         <sip:+492@10.9.8.7;cause=302?Reason=SIP%3Bcause%3D486>;index=1.1;mp=1,\
+         <sip:+493023125001@10.9.8.7>;index=1.1.1\r\n";
+    assert_eq!(
+        diversion(lines, "diversion-trusted"),
+        [
+            "<sip:+492@192.0.2.10>;reason=user-busy;counter=1;privacy=off",
+            "<sip:+491@192.0.2.10>;reason=unconditional;counter=1;privacy=off",
+        ]
+    );
+}
+
+#[test]
 fn a_private_diverting_party_is_nobody_outside_the_trust_domain() {
     assert_eq!(
         history(THREE, "history-info")[1],
@@ -174,6 +188,15 @@ fn a_private_diverting_party_is_nobody_outside_the_trust_domain() {
             .privacy
             .is_some_and(|privacy| privacy.has("history"))
     );
+    // Who is told the other way hears of the wish with each entry (RFC 7544 §6).
+    for lines in [HISTORY, THREE] {
+        let told = diversion(&format!("Privacy: history\r\n{lines}"), "diversion-trusted");
+        assert_eq!(told.len(), 3);
+        for value in told {
+            let is_shown = !value.contains("anonymous") && value.ends_with(";privacy=full");
+            assert!(is_shown, "{value}");
+        }
+    }
 }
 
 #[test]

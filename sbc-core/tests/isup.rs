@@ -225,7 +225,7 @@ fn a_change_of_the_call_leaves_isup_behind_where_the_other_side_does_not_speak_i
     let refused = two.shard.next_response(415).message;
     assert_eq!(
         header(&refused, HeaderName::Accept),
-        "application/sdp, application/pidf+xml"
+        "application/sdp, application/pidf+xml, multipart/mixed"
     );
 }
 
@@ -326,7 +326,7 @@ fn it_stays_behind_where_one_of_the_two_does_not_say_that_it_speaks_it() {
     let refused = refused.next_response(415).message;
     assert_eq!(
         header(&refused, HeaderName::Accept),
-        "application/sdp, application/pidf+xml"
+        "application/sdp, application/pidf+xml, multipart/mixed"
     );
     let two = reaches(called(PASS, "", &required));
     assert_eq!(

@@ -149,10 +149,10 @@ fn a_peer_that_refuses_to_be_required_is_asked_again_without() {
     // The caller gets everything reliably all the same.
     two.says("180 Ringing", "b1", "", "");
     assert!(two.shard.next_response(180).message.has(HeaderName::RSeq));
-    // A second refusal is the peer's answer.
+    // A second refusal is the peer's answer, and nothing that the caller could change.
     two.says("420 Bad Extension", "b1", "Unsupported: 100rel\n", "");
     two.shard.next_request(Method::Ack);
-    two.shard.next_response(420);
+    two.shard.next_response(500);
 }
 
 #[test]

@@ -263,6 +263,78 @@ fn targets_are_called_in_the_order_of_their_preference_and_five_at_most() {
     assert_eq!(told.message.status().map(|status| status.code()), Some(500));
 }
 
+/// Three numbers of the telephone network, by preference.
+const SEVERAL: &str = "<sip:+498999998101@h.example>, <sip:+498999998102@h.example>;q=0.5, \
+                       <sip:+498999998103@h.example>;q=0.2";
+
+/// SIP-314: told is what says most, whoever has said it, and what says as much by whoever said it last.
+#[test]
+fn whoever_refuses_the_call_is_followed_by_the_next_target() {
+    for (statuses, told) in [
+        (["486 Busy Here", "403 Forbidden", "404 Not Found"], 404),
+        (["486 Busy Here", "403 Forbidden", "500 Trouble"], 403),
+        (["415 Bad Type", "486 Busy Here", "404 Not Found"], 488),
+        (["486 Busy Here", "302 Moved", "480 Not There"], 480),
+    ] {
+        let (mut shard, mut invite) = to_teams(CONFIG);
+        shard.teams_says(&moved(&invite, "300 Multiple Choices", SEVERAL));
+        for (at, status) in statuses.into_iter().enumerate() {
+            invite = next_invite(&mut shard);
+            let number = format!("sip:+49899999810{}@198.51.100.20", at + 1);
+            assert_eq!(uri(&invite), number, "{statuses:?}");
+            // Who redirects the call to where it has been is none to call, and others are left.
+            let lines = match status.starts_with('3') {
+                true => "Contact: <sip:+493023125456@198.51.100.20>\n",
+                false => "",
+            };
+            shard.carrier_says(&response(&invite, status, "x", lines, ""));
+        }
+        refused(&mut shard, told);
+        shard.pass(std::time::Duration::from_secs(40));
+        assert_eq!(shard.records[0].egress.len(), 4);
+        shard.settles();
+    }
+}
+
+#[test]
+fn who_speaks_for_all_places_of_the_callee_has_the_last_word() {
+    let (mut shard, invite) = to_teams(CONFIG);
+    shard.teams_says(&moved(&invite, "300 Multiple Choices", SEVERAL));
+    let invite = next_invite(&mut shard);
+    shard.carrier_says(&response(&invite, "486 Busy Here", "x", "", ""));
+    let invite = next_invite(&mut shard);
+    shard.carrier_says(&response(&invite, "603 Decline", "x", "", ""));
+    refused(&mut shard, 603);
+    shard.settles();
+}
+
+#[test]
+fn another_way_to_who_has_refused_is_none_to_the_next_target() {
+    let more = "
+[[trunk]]
+name = \"carrier-b\"
+tenant = \"*\"
+realm = \"carrier\"
+targets = [\"198.51.100.40:5060;udp\"]
+";
+    let to = "match = { from_trunk = \"teams-contoso\" }\nto = [{ trunk = \"carrier-a\" }";
+    let both = format!("{to}, {{ trunk = \"carrier-b\" }}");
+    let config = CONFIG.replace(to, &both) + more;
+    assert!(config.contains(&both));
+    let (mut shard, invite) = to_teams(&config);
+    shard.teams_says(&moved(&invite, "300 Multiple Choices", SEVERAL));
+    let first = next_invite(&mut shard);
+    shard.carrier_says(&response(&first, "486 Busy Here", "x", "", ""));
+    let second = next_invite(&mut shard);
+    assert_eq!(uri(&second), "sip:+498999998102@198.51.100.20");
+    // A trunk that fails is another matter.
+    shard.carrier_says(&response(&second, "503 No", "x", "", ""));
+    shard.next_request(Method::Ack);
+    let other = std::iter::from_fn(|| shard.sent.pop_front()).last();
+    let other = other.expect("an INVITE").message;
+    assert!(uri(&other).starts_with("sip:+498999998102@198.51.100."));
+}
+
 #[test]
 fn a_chain_of_redirections_ends_after_five() {
     // Both sides forward to ever new numbers that they may call.
@@ -314,14 +386,16 @@ fn a_trunk_may_pass_redirections_to_the_caller_in_our_name() {
         "preset = \"teams\"\nredirect = \"pass\"",
     );
     let (mut shard, invite) = to_teams(&passing);
-    let contacts = "<sip:+498999998777@sip.pstnhub.microsoft.com>,<sip:+498999998778@10.0.0.1>";
+    let contacts = "<sip:+498999998777@sip.pstnhub.microsoft.com>;expires=300;x=y,\
+                    <sip:+498999998778@10.0.0.1>;q=0.5;expires=never,<sip:+498999998779@h>;q=0.75";
     shard.teams_says(&moved(&invite, "302 Moved", contacts));
     let told = refused(&mut shard, 302);
     assert_eq!(
         lines(&told, HeaderName::Contact),
         [
-            "<sip:+498999998777@192.0.2.11>",
-            "<sip:+498999998778@192.0.2.11>"
+            "<sip:+498999998777@192.0.2.11>;expires=300",
+            "<sip:+498999998779@192.0.2.11>;q=0.75",
+            "<sip:+498999998778@192.0.2.11>;q=0.5"
         ]
     );
     shard.settles();

@@ -394,7 +394,7 @@ fn a_codec_that_the_other_side_does_not_use_is_asked_of_it_first() {
 #[test]
 fn a_codec_that_the_other_side_refuses_is_refused_and_nothing_has_changed() {
     let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
-    for (theirs, ours) in [(488, 488), (491, 491), (603, 488), (503, 488)] {
+    for (theirs, ours) in [(488, 488), (491, 491), (603, 488), (503, 500)] {
         let mut call = Call::new();
         let media = changes(&call);
         call.says("INVITE", &format!("{CONTACT}{SDP}"), &pcmu);
@@ -448,6 +448,91 @@ fn nothing_takes_effect_within_a_reinvite_that_may_still_be_refused() {
     assert_eq!(changes(&call), media, "what was in force is in force");
     // Both are told the same as before.
     call.shard.pass(Duration::from_secs(11));
+    assert!(call.shard.sent.is_empty());
+    call.lives();
+}
+
+#[test]
+fn a_refusal_for_the_moment_stays_one_for_whoever_asked() {
+    let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
+    for (theirs, lines, after) in [
+        ("500 Busy", "Retry-After: 4\n", "4"),
+        // Of one trunk's trouble the other is not told by 503 (RFC 3261 §16.7).
+        ("503 Service Unavailable", "", "10"),
+    ] {
+        let mut call = Call::new();
+        call.says("INVITE", &format!("{CONTACT}{SDP}"), &pcmu);
+        call.shard.next_response(100);
+        let asked = reinvite(&mut call);
+        let refusal = response(&asked, theirs, "", lines, "");
+        call.shard.teams_says(&refusal);
+        call.shard.next_request(Method::Ack);
+        let refused = call.refused(500);
+        assert_eq!(header(&refused, HeaderName::RetryAfter), after);
+        acknowledges_refusal(&mut call);
+        call.lives();
+    }
+}
+
+#[test]
+fn an_offer_that_is_relayed_is_made_anew_with_the_session_interval_that_is_wanted() {
+    let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
+    let mut call = Call::new();
+    call.says("INVITE", &format!("{CONTACT}{SDP}"), &pcmu);
+    call.shard.next_response(100);
+    let mut asked = reinvite(&mut call);
+    let offer = body(&asked);
+    for least in ["2000", "2500", "3000"] {
+        let lines = format!("Min-SE: {least}\n");
+        let refusal = response(&asked, "422 Session Interval Too Small", "", &lines, "");
+        call.shard.teams_says(&refusal);
+        call.shard.next_request(Method::Ack);
+        asked = reinvite(&mut call);
+        assert!(header(&asked, HeaderName::SessionExpires).starts_with(least));
+        assert_eq!(header(&asked, HeaderName::MinSe), least);
+        assert_eq!(body(&asked), offer, "the same is offered");
+        assert!(call.shard.sent.is_empty(), "the caller waits (SIP-706)");
+    }
+    let answer = TEAMS_SDP.replace("RTP/SAVP 8 0", "RTP/SAVP 0");
+    answers(&mut call, &asked, "200 OK", &answer);
+    call.shard.next_request(Method::Ack);
+    let ok = call.shard.next_response(200).message;
+    assert!(body(&ok).contains("RTP/AVP 0 101"), "{}", body(&ok));
+    acknowledges(&mut call);
+
+    // A peer that is never content is left alone, and never is its 422 relayed.
+    let pcma = CARRIER_SDP.replace("8 0 101", "8 101");
+    call.says("INVITE", &format!("{CONTACT}{SDP}"), &pcma);
+    call.shard.next_response(100);
+    for round in 0..4 {
+        let asked = reinvite(&mut call);
+        let lines = format!("Min-SE: {}\n", 4_000 + round);
+        let refusal = response(&asked, "422 Session Interval Too Small", "", &lines, "");
+        call.shard.teams_says(&refusal);
+        call.shard.next_request(Method::Ack);
+    }
+    call.refused(488);
+    acknowledges_refusal(&mut call);
+    call.shard.pass(Duration::from_secs(11));
+    assert!(call.shard.sent.is_empty());
+}
+
+#[test]
+fn nobody_is_asked_anew_for_whoever_waits_no_more() {
+    let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
+    let mut call = Call::new();
+    call.says("INVITE", &format!("{CONTACT}{SDP}"), &pcmu);
+    call.shard.next_response(100);
+    let asked = reinvite(&mut call);
+    answers(&mut call, &asked, "100 Trying", "");
+    // The caller waits no longer than SIP-530 says.
+    call.shard.pass(Duration::from_secs(10));
+    call.shard.next_response(504);
+    acknowledges_refusal(&mut call);
+    let lines = "Min-SE: 2000\n";
+    let refusal = response(&asked, "422 Session Interval Too Small", "", lines, "");
+    call.shard.teams_says(&refusal);
+    call.shard.next_request(Method::Ack);
     assert!(call.shard.sent.is_empty());
     call.lives();
 }

@@ -4,7 +4,7 @@ use super::who::{Besides, Who};
 use super::{Access, Problem, records, trunks};
 use crate::daemon::Daemon;
 use crate::daemon::stop::ANSWER;
-use crate::misspelt::unknown;
+use crate::misspelt;
 use crate::sink::capture::call::{Kept, file};
 use crate::sink::log::wall_clock;
 use crate::sink::trace::{Digits, Trace};
@@ -57,7 +57,7 @@ impl CallWish {
         if let Some(state) = &self.state
             && !STATES.contains(&state.as_str())
         {
-            return bad(unknown("no call is in a state", state, STATES));
+            return bad(misspelt::unknown("no call is in a state", state, STATES));
         }
         if let Some(number) = &self.number
             && !may_be_of_number(number)
@@ -70,7 +70,7 @@ impl CallWish {
         match &self.trunk {
             // Calls of one that a reload has taken away go on.
             Some(trunk) if !calls.iter().any(|call| touches(call, trunk)) => {
-                trunks::named(config, trunk).map(drop)
+                trunks::named(config, trunk).map(|_| ())
             }
             Some(_) | None => Ok(()),
         }

@@ -174,7 +174,7 @@ pub(super) async fn search(
     State(access): State<Access>,
     wish: Result<Query<Wish>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(wish) = wish.map_err(|why| Problem::query(&why))?;
     let asked = Asked::of(wish)?;
     let daemon = access.daemon()?;
     let Some(found) = found(&access, &daemon, asked).await? else {

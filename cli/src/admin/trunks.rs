@@ -34,9 +34,10 @@ pub(super) async fn list(
     ConnectInfo(who): ConnectInfo<Who>,
     wish: Result<Query<Wish>, QueryRejection>,
 ) -> Result<Json<Vec<Value>>, Problem> {
-    let Query(wish) = wish.map_err(|why| Problem::new(why.status(), why.body_text()))?;
+    let Query(wish) = wish.map_err(|why| Problem::query(&why))?;
     if let Some(name) = &wish.trunk {
-        known(&access.daemon()?, name)?;
+        let daemon = access.daemon()?;
+        known(&daemon, name)?;
     }
     let mut rows = rows(&access, &who).await?;
     if let Some(name) = wish.trunk {

@@ -312,6 +312,6 @@ mod tests {
     #[test]
     fn a_codec_that_is_none_is_told_with_those_that_are() {
         let why = Undescribed::UnknownCodec("foo".to_owned()).to_string();
-        assert!(why.contains(""foo"; there are PCMA, PCMU, "), "{why}");
+        assert!(why.contains("\"foo\"; there are PCMA, PCMU, "), "{why}");
     }
 }

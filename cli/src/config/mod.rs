@@ -63,7 +63,10 @@ pub fn load_with(
 fn further_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        // A link that leads nowhere is none that nobody has made.
+        Err(fault) if fault.kind() == io::ErrorKind::NotFound && !folder.is_symlink() => {
+            return Ok(Vec::new());
+        }
         Err(fault) => return Err(fault),
     };
     let mut paths = Vec::new();

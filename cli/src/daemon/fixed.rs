@@ -209,17 +209,18 @@ targets = ["198.51.100.20:5060;udp"]
 accept_from = ["198.51.100.16/28"]
 "#;
 
-    fn loaded(text: &str) -> Loaded {
+    fn loaded(text: &str, before: Option<&Loaded>) -> Loaded {
         let facts = Assumed::with_names(["sbc1.example"]);
-        let loaded = load(&[Source::new("causeway.toml", text)], &facts, None);
+        let before = before.map(|own| &own.config);
+        let loaded = load(&[Source::new("causeway.toml", text)], &facts, before);
         loaded.unwrap_or_else(|findings| panic!("{}", findings.to_text()))
     }
 
     #[test]
     fn what_needs_a_restart_is_named_with_its_key_and_what_it_was() {
-        let running = loaded(CONFIG);
+        let running = loaded(CONFIG, None);
         let told = |text: &str| {
-            let new = loaded(text);
+            let new = loaded(text, Some(&running));
             changed(&running, &new, &changes(&running, &new))
         };
         assert_eq!(told(CONFIG), [""; 0]);

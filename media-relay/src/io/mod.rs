@@ -7,6 +7,8 @@
 //! [`Mmsg`] works everywhere. [`Xdp`] has the same sockets, and packets go past them where the interface
 //! and the process's rights allow.
 
+#[allow(unsafe_code)] // JUSTIFICATION: std cannot ask the processor for a line of memory.
+pub(crate) mod fetch;
 mod inside;
 #[allow(unsafe_code)] // JUSTIFICATION: std and rustix have no recvmmsg and sendmmsg.
 mod mmsg;

@@ -2,7 +2,7 @@
 
 use super::MediaSession;
 use super::stream::Stream;
-use crate::fetch;
+use crate::io::fetch;
 
 /// Streams of a session that are fetched before their packets are judged: those of a plain call.
 const FETCHED: usize = 2;

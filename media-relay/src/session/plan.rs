@@ -7,8 +7,8 @@ use super::change::{self, Change};
 use super::repack::Packing;
 use super::stream::{Face, Stream};
 use crate::codec::Coding;
-use crate::fetch;
 use crate::g711::Law;
+use crate::io::fetch;
 use media_api::{DropReason, FormatId, PayloadBinding, TelephoneEvent};
 
 /// Where the packets of a stream go.

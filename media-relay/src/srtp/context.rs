@@ -17,7 +17,7 @@ use super::replay::ReplayWindow;
 use super::transform::{Place, Transform};
 use super::wear::Wear;
 use super::{RTCP_CLEAR_BYTES, SrtpFault};
-use crate::fetch;
+use crate::io::fetch;
 use crate::packet::rtcp::SENDER_REPORT;
 use crate::packet::rtp::{MAX_PACKET_BYTES, RtpHeader};
 use crate::packet::u32_at;

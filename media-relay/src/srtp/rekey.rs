@@ -14,7 +14,7 @@
 
 use super::context::Counted;
 use super::{HmacSha1, Protocol, Receiver, SrtpFault};
-use crate::fetch;
+use crate::io::fetch;
 use crate::session::Depth;
 use crate::time::Timestamp;
 use media_api::{CryptoKey, Suite};

@@ -5,7 +5,7 @@ use super::counter::CounterMode;
 use super::galois::GaloisMode;
 use super::kdf::Labels;
 use super::{Protocol, SrtpFault};
-use crate::fetch;
+use crate::io::fetch;
 use media_api::CryptoKey;
 use std::fmt;
 

@@ -7,8 +7,8 @@ use crate::control::realm::{RealmPorts, reached_at};
 use crate::control::totals::{Published, RealmCounters};
 use crate::dtls::{Identities, Identity, show};
 use crate::entropy::Entropy;
-use crate::fetch;
 use crate::io::Batch;
+use crate::io::fetch;
 use crate::session::{
     Depth, Handed, Made, MediaSession, Outcome, Output, SocketId, Worn, fresh_key, local_endpoints,
 };

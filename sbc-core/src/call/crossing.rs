@@ -7,7 +7,7 @@ use crate::policy::crossing::{Fate, Pressed, crosses, fate};
 use crate::policy::relayed_auth;
 use crate::session::{Conveyed, Said};
 use crate::sip::header::MaxForwards;
-use crate::sip::{Method, Status};
+use crate::sip::{HeaderName, Method, Status};
 use crate::time::Timestamp;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl Call {
             let to = self.legs.get(&other)?;
             Some((other, to))
         }) else {
-            return self.answer(cx, leg, id, Status::SERVER_INTERNAL_ERROR);
+            return self.ask_again(cx, leg, id);
         };
         let trunk = Arc::clone(&to.session.style().trunk);
         let own = self
@@ -115,7 +115,12 @@ impl Call {
         came: Timestamp,
         what: Destined,
     ) {
+        let mut status = Status::SERVER_INTERNAL_ERROR;
         if let Some(to) = self.legs.get_mut(&to) {
+            // Who has not answered takes nothing by a request, and what the media can carry has been told there.
+            if matches!(what.what, Conveyed::Words(..)) && !to.session.is_confirmed() {
+                status = Status::NOT_ACCEPTABLE_HERE;
+            }
             let waiting = to.crossings.0.len();
             let has_room = of.is_some() || waiting < MOST_DIGITS;
             let is_first = waiting == 0;
@@ -126,7 +131,7 @@ impl Call {
             }
         }
         if let Some((from, id)) = of {
-            self.answer(cx, from, id, Status::SERVER_INTERNAL_ERROR);
+            self.answer(cx, from, id, status);
         }
     }
 
@@ -238,6 +243,16 @@ impl Call {
         if let Some(from) = self.legs.get_mut(&from) {
             let session = &mut from.session;
             session.answer_crossing_with(cx, id, status, &challenges);
+        }
+    }
+
+    /// Nobody is there yet who could be told: it may be said again (RFC 3261 §21.5.1).
+    fn ask_again(&mut self, cx: &mut Cx<'_>, leg: LegId, id: TransactionId) {
+        let seconds = cx.plane.mint.between(1, 10).to_string();
+        let lines = [(HeaderName::RetryAfter, seconds.into())];
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            let (session, status) = (&mut leg.session, Status::SERVER_INTERNAL_ERROR);
+            session.answer_crossing_with(cx, id, status, &lines);
         }
     }
 

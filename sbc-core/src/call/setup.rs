@@ -132,8 +132,8 @@ pub(super) struct Attempt {
     pub(super) called: Number,
     /// The caller, with the earlier targets of this attempt.
     pub(super) caller: Arc<Caller>,
-    /// How many redirections led here.
-    pub(super) level: u8,
+    /// The redirections that led here, each by the number of its target that was followed.
+    path: Vec<u16>,
     /// What the URIs of those want in the INVITE, and whose peer named them, the latest last.
     asked_for: Vec<(Arc<Trunk>, Arc<Embedded>)>,
     /// The way there, where a redirection has chosen another one.
@@ -267,7 +267,7 @@ impl Setup {
             trunk,
             called: admitted.called.clone(),
             caller: Arc::clone(&caller),
-            level: 0,
+            path: Vec::new(),
             asked_for: Vec::new(),
             way: None,
             untried: Vec::new(),

@@ -443,6 +443,9 @@ impl Call {
         status: Status,
         again: bool,
     ) {
+        if again && self.asks_anew(cx, leg, status) {
+            return;
+        }
         let Some(change) = self.take_change(leg) else {
             return;
         };
@@ -464,11 +467,38 @@ impl Call {
             }
             Change::Ask { asker } => {
                 let asks = self.answers_along(leg, asker);
-                let status = asks.unwrap_or_else(|| passed_on(status));
+                let asked = self.legs.get(&leg);
+                let after = asked.and_then(|asked| asked.session.may_ask_after());
+                let after = after.filter(|_| asks.is_none());
+                if let (Some(after), Some(asker)) = (after, self.legs.get_mut(&asker)) {
+                    asker.session.may_offer_after(after);
+                }
+                let status = match (asks, after) {
+                    (Some(status), _) => status,
+                    // It could not now, and may later: 503 would be about us (RFC 3261 §16.7).
+                    (None, Some(_)) => Status::SERVER_INTERNAL_ERROR,
+                    // Only something else that is under way has kept us from asking anew.
+                    (None, None) if again => Status::REQUEST_PENDING,
+                    (None, None) => passed_on(status),
+                };
                 self.unchanged(cx, leg, Some(asker), status);
             }
             Change::Forgotten => self.unchanged(cx, leg, None, status),
         }
+    }
+
+    /// A leg was asked for the other one and wants nothing but a longer session interval (SIP-706): it is asked anew, and
+    /// the one that waits goes on waiting.
+    fn asks_anew(&mut self, cx: &mut Cx<'_>, id: LegId, status: Status) -> bool {
+        let asked = self.legs.get_mut(&id);
+        let asked = asked.filter(|leg| matches!(leg.telling.change, Some(Change::Ask { .. })));
+        let is_asked = asked.is_some_and(|leg| leg.session.offer_anew(cx));
+        if is_asked {
+            let again = true;
+            let what = Happened::OfferRefused { status, again };
+            cx.out.emit(Some(self.id), Some(id), what);
+        }
+        is_asked
     }
 
     /// A leg refuses for good what it was told. If that was the codec of a newcomer, the two cannot

@@ -862,6 +862,11 @@ impl Core {
                 self.answer_options(now, id, flow, &message, &style, out);
             }
             Method::Refer => self.referred(now, id, flow, &message, &style, out),
+            Method::Message => {
+                arrived(None, None, flow, &message, out);
+                dropped(DropCode::MethodNotAllowed, flow, out);
+                self.refuse_page(now, id, &message, &style, out);
+            }
             _ => {
                 // Every other method that we allow lives in a dialog.
                 arrived(None, None, flow, &message, out);

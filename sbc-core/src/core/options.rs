@@ -1,4 +1,4 @@
-//! OPTIONS of peers outside of dialogs: whether we are there, and for new calls.
+//! OPTIONS of peers outside of dialogs: whether we are there, and for new calls; and MESSAGE, which is for nobody there.
 
 use super::Core;
 use crate::config::Preset;
@@ -34,7 +34,7 @@ impl Core {
         let tag = Token::from_minted(self.plane.mint.tag());
         let mut response = ResponseBuilder::to(message, status, Some(&tag))
             .raw_if_valid(HeaderName::Allow, style.allow())
-            .raw_if_valid(HeaderName::Accept, "application/sdp")
+            .raw_if_valid(HeaderName::Accept, "application/sdp, multipart/mixed")
             .raw_if_valid(HeaderName::Supported, style.supported());
         let pause = style.trunk.habits.drain_pause_s.filter(|_| sends_away);
         if let Some(seconds) = pause {
@@ -50,6 +50,25 @@ impl Core {
         if style.trunk.preset == Preset::Teams {
             out.emit(None, None, asked_by_teams(style, flow, message, status));
         }
+    }
+
+    /// 405 to MESSAGE outside a dialog: where it is allowed it is taken within calls alone, and 481 would be about a
+    /// dialog that nobody has named (SIP-013).
+    pub(super) fn refuse_page(
+        &mut self,
+        now: Now,
+        id: TransactionId,
+        message: &Message,
+        style: &LegStyle,
+        out: &mut Effects,
+    ) {
+        let methods = style.trunk.allow.iter();
+        let others = methods.filter(|method| **method != Method::Message);
+        let allow = others.map(Method::as_str).collect::<Vec<_>>().join(", ");
+        let status = Status::METHOD_NOT_ALLOWED;
+        self.reply_with(now, id, message, style, status, out, |response| {
+            response.raw_if_valid(HeaderName::Allow, allow)
+        });
     }
 }
 

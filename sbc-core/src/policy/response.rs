@@ -350,6 +350,8 @@ pub const fn ended_by_us(why: CauseCode) -> u8 {
         CauseCode::MediaTimeout | CauseCode::InternalError => 41,
         // The bearer is not possible.
         CauseCode::HandshakeFailed => 65,
+        // Recovery on timer expiry.
+        CauseCode::NoAck => 102,
         _ => 16,
     }
 }
@@ -456,28 +458,14 @@ fn from_peer(status: Status, q850: Option<u8>, to: Preset) -> Status {
         406 | 415 => Status::NOT_ACCEPTABLE_HERE,
         // Without a CANCEL of ours the call was not terminated by its caller.
         487 => Status::TEMPORARILY_UNAVAILABLE,
-        403
-        | 404
-        | 408
-        | 410
-        | 413
-        | 414
-        | 416
-        | 420
-        | 421
-        | 423
-        | 424
-        | 480
-        | 482..=486
-        | 488
-        | 493
-        | 494 => status,
+        403 | 404 | 408 | 410 | 413 | 414 | 416 | 423 | 424 | 480 | 482..=486 | 488 | 493 => status,
         // Whatever it is about, it is the number.
         400..=499 if q850 == Some(1) => Status::NOT_FOUND,
         400..=499 if q850 == Some(28) => Status::ADDRESS_INCOMPLETE,
         // Teams says so of a number of a wrong form, and nobody else says it of a call (TDR-SIP-023).
         412 if to == Preset::Carrier => Status::ADDRESS_INCOMPLETE,
-        // The peer refuses the form of our request; the caller's was another one.
+        // The peer refuses the form of our request; the caller's was another one. So do 420, 421 and 494: they are
+        // about extensions of one leg, and say nothing without the header that names these (RFC 3261 §21.4.15).
         400..=499 => Status::SERVER_INTERNAL_ERROR,
         // About one carrier; the A side must not take it as a word about us (RFC 3261 §16.7).
         503 if to == Preset::Carrier => Status::SERVER_INTERNAL_ERROR,
@@ -641,6 +629,9 @@ mod tests {
         assert_eq!(of(412, Some(1)), 404);
         assert_eq!(of(412, None), 484);
         assert_eq!(of(405, None), 500);
+        for of_one_leg in [420, 421, 494] {
+            assert_eq!(of(of_one_leg, None), 500);
+        }
         assert_eq!(of(486, Some(28)), 486);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Said;
 use super::link::{Parting, Wanted, patience};
-use super::offering::Offering;
+use super::offering::{Offering, TIMER_EXPIRED};
 use super::timer::Lines;
 use super::within::is_of;
 use super::{Ending, Link, Phase, Session, SessionEvent, Timer, reasons_of};
@@ -11,7 +11,7 @@ use crate::mint::MAGIC_COOKIE;
 use crate::plane::Cx;
 use crate::policy::emergency::Parts;
 use crate::session::LegStyle;
-use crate::sip::header::{CSeq, From, RAck};
+use crate::sip::header::{CSeq, From, Header, RAck, Reason};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status};
 use crate::tally::{Direction, Missed, Repeated};
 use crate::transport::Flow;
@@ -246,7 +246,12 @@ impl Session {
             Phase::Confirmed(mut confirmed) => {
                 confirmed.ok = None;
                 self.stop_awaiting_ack();
-                confirmed.hang_up(cx, &self.style, Parting::default());
+                let reason = Reason::q850(TIMER_EXPIRED, None).to_bytes();
+                let said = Parting {
+                    lines: vec![(HeaderName::Reason, reason)],
+                    ..Parting::default()
+                };
+                confirmed.hang_up(cx, &self.style, said);
                 self.phase = Phase::Closing(confirmed);
                 up.push(SessionEvent::Ended(Ending::NoAck));
             }
@@ -340,10 +345,7 @@ impl Session {
                 Err(rejection) => self.reject(cx, id, message, &rejection),
             },
             Method::Info | Method::Message if self.style.trunk.allow.contains(message.method()) => {
-                match self.keep_crossing(id, flow, message) {
-                    true => up.push(SessionEvent::Crossing { id }),
-                    false => self.reply_retry_after(cx, id, message),
-                }
+                self.peer_words(cx, id, flow, message, up);
             }
             Method::Refer => self.peer_refer(cx, id, flow, message, up),
             Method::Subscribe => self.peer_subscribe(cx, id, flow, message),
@@ -462,6 +464,16 @@ impl Session {
             && let Some(offer) = &mut confirmed.offer
         {
             (offer.lines, offer.parts) = (lines, parts);
+        }
+    }
+
+    /// The refusal of the peer's offer says when it may be made again.
+    pub(crate) fn may_offer_after(&mut self, after: Duration) {
+        if let Phase::Confirmed(confirmed) = &mut self.phase
+            && let Some(offer) = &mut confirmed.offer
+        {
+            let seconds = after.as_secs().to_string();
+            offer.lines.push((HeaderName::RetryAfter, seconds.into()));
         }
     }
 

@@ -5,7 +5,7 @@
 //! they came: digits must not overtake each other.
 
 use super::link::{Errand, Wanted};
-use super::{Asked, Phase, Session};
+use super::{Asked, Phase, Session, SessionEvent};
 use crate::config::Isup;
 use crate::dialog::Damage;
 use crate::id::TransactionId;
@@ -55,6 +55,25 @@ impl Session {
         has_room
     }
 
+    /// INFO or MESSAGE of the peer, which the other party may get: nothing goes on that requires of its receiver what
+    /// nobody here knows (RFC 3261 §8.2.2.3).
+    pub(super) fn peer_words(
+        &mut self,
+        cx: &mut Cx<'_>,
+        id: TransactionId,
+        flow: &Flow,
+        message: &Message,
+        up: &mut Vec<SessionEvent>,
+    ) {
+        if let Err(rejection) = self.style.capabilities().check(message) {
+            return self.reject(cx, id, message, &rejection);
+        }
+        match self.keep_crossing(id, flow, message) {
+            true => up.push(SessionEvent::Crossing { id }),
+            false => self.reply_retry_after(cx, id, message),
+        }
+    }
+
     /// A request of the peer that is kept.
     pub(crate) fn kept(&self, id: TransactionId) -> Option<&Message> {
         let mut waiting = self.crossing.0.iter().flat_map(|own| own.iter());
@@ -73,21 +92,21 @@ impl Session {
         self.answer_crossing_with(cx, id, status, &[]);
     }
 
-    /// As [`Self::answer_crossing`], with these challenges of the other party.
+    /// As [`Self::answer_crossing`], with these lines: challenges of the other party, or when to ask again.
     pub(crate) fn answer_crossing_with(
         &mut self,
         cx: &mut Cx<'_>,
         id: TransactionId,
         status: Status,
-        challenges: &[(HeaderName, Bytes)],
+        lines: &[(HeaderName, Bytes)],
     ) {
         let Some(asked) = self.take_kept(id) else {
             return;
         };
         let request = &asked.request;
-        if !challenges.is_empty() {
+        if !lines.is_empty() {
             return self.reply(cx, id, request, status, |response| {
-                response.lines_if_valid(challenges)
+                response.lines_if_valid(lines)
             });
         }
         if *request.method() == Method::Refer {

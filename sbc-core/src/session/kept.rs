@@ -68,9 +68,15 @@ impl Session {
             facts,
             dialog,
             fallback,
+            home: _,
             owns_call_id,
             timer,
         } = self.export()?;
+        let fallback = match &self.phase {
+            // No connection outlives its process.
+            Phase::Confirmed(confirmed) => confirmed.link.lasting(&style),
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Closing(_) | Phase::Over => fallback,
+        };
         let due = LASTING.into_iter().filter_map(|timer| {
             let at = self.timers.at(timer as usize)?;
             Some((timer as u8, wall_of(now, at)))
@@ -82,11 +88,7 @@ impl Session {
             local_tag,
             facts,
             dialog,
-            // No connection outlives its process.
-            fallback: Hop {
-                flow: None,
-                ..fallback
-            },
+            fallback,
             owns_call_id,
             timer,
             due: due.collect(),
@@ -132,6 +134,7 @@ impl KeptSession {
             facts: self.facts,
             dialog,
             fallback: self.fallback,
+            home: None,
             owns_call_id: self.owns_call_id,
             timer: self.timer,
         };

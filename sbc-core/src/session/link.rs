@@ -3,9 +3,11 @@
 //! Finding the hop may need a DNS answer. Until it is there, requests wait in order; when the name
 //! cannot be resolved, they go where the peer was last heard, which is better than nowhere.
 
+mod heard;
+
 use super::resting::Resting;
 use crate::auth::Tries;
-use crate::config::{Listener, Preset, Symmetric, TargetAddress, UdpOversize};
+use crate::config::{Listener, TargetAddress, UdpOversize};
 use crate::dialog::{Dialog, NextHop};
 use crate::event::{Happened, OversizeAction};
 use crate::id::{CallId, LegId, QueryId, TransactionId};
@@ -21,7 +23,7 @@ use crate::sip::header::{ContentType, MaxForwards, Via};
 use crate::sip::{HeaderName, Method, RequestBuilder};
 use crate::time::Timestamp;
 use crate::transaction::Owner;
-use crate::transport::{Flow, Hop, Protocol, nat};
+use crate::transport::{Hop, Protocol};
 use crate::trunk::{Footing, Place};
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -35,6 +37,8 @@ pub(crate) struct Link {
     owner: (CallId, LegId),
     /// Where the peer was last heard.
     fallback: Hop,
+    /// Where we have dialled it before it came by a connection of its own.
+    home: Option<Box<Hop>>,
     way: Way,
     waiting: Vec<Waiting>,
     /// What the dialog has shown of our account.
@@ -169,6 +173,7 @@ impl Link {
             dialog,
             owner,
             fallback,
+            home: None,
             way: Way::Unknown,
             waiting: Vec::new(),
             proofs: Proofs::default(),
@@ -306,55 +311,6 @@ impl Link {
         };
         self.way = Way::Known(next, hop);
         self.flush(cx, style);
-    }
-
-    /// The peer has sent a request in the dialog: where it comes from is where a peer behind a NAT is
-    /// reached, which may change while a call lasts (SIP-107).
-    pub(crate) fn heard_from(&mut self, style: &LegStyle, flow: &Flow) {
-        let is_learnt = flow.protocol == Protocol::Udp && self.is_symmetric(style);
-        if is_learnt && self.fallback.protocol == Protocol::Udp {
-            self.fallback.remote = flow.remote;
-            self.fallback.listener = flow.listener.clone();
-            self.way = Way::Unknown;
-        }
-    }
-
-    /// Whether a NAT stands before the peer, which forgets it if nothing passes: it is reached by datagrams
-    /// where it is heard, and that is not where it says it is (SIP-107).
-    pub(crate) fn is_behind_nat(&self, style: &LegStyle) -> bool {
-        let said = || self.dialog.next_hop().literal(Protocol::Udp);
-        self.fallback.protocol == Protocol::Udp
-            && self.is_symmetric(style)
-            && said() != Some(self.fallback.remote)
-    }
-
-    /// Whether the peer is reached where it is heard, whatever it says of itself.
-    fn is_symmetric(&self, style: &LegStyle) -> bool {
-        match style.trunk.habits.symmetric_signalling {
-            Symmetric::Always => true,
-            Symmetric::Never => false,
-            Symmetric::Auto => {
-                let heard = self.fallback.remote.ip();
-                let said = self.dialog.next_address();
-                said.is_some_and(|said| nat::hides(said, heard))
-            }
-        }
-    }
-
-    /// The peer is where it was last heard, whatever its name leads to.
-    pub(crate) fn stays_where_heard(&mut self) {
-        self.others = None;
-        self.way = Way::Known(self.dialog.next_hop(), self.fallback.clone());
-    }
-
-    /// Where the peer was last heard.
-    pub(super) fn heard_at(&self) -> SocketAddr {
-        self.fallback.remote
-    }
-
-    /// Our address on this dialog, and where the peer was last heard.
-    pub(crate) fn local_party(&self) -> (Option<crate::sip::Address>, Hop) {
-        (self.dialog.local.address(), self.fallback.clone())
     }
 
     /// Keeps the ACK for the 2xx back until there is an answer to what it offers; this one if there is
@@ -573,8 +529,9 @@ impl Link {
             self.way = Way::Unknown;
             return;
         }
-        if self.is_symmetric(style) || self.names_no_proxy(style) {
+        if self.is_reached_where_heard(style) {
             // What a peer behind a NAT calls itself, nobody outside can reach (SIP-107).
+            self.others = self.ways_but_heard(style);
             self.way = Way::Known(next, self.fallback.clone());
             return self.flush(cx, style);
         }
@@ -608,12 +565,6 @@ impl Link {
                 self.way = Way::Asking(query, next);
             }
         }
-    }
-
-    /// Whether the dialog has no route although its peer is Teams: its Contact names a port where no SIP is
-    /// spoken (TDR-SIP-040).
-    fn names_no_proxy(&self, style: &LegStyle) -> bool {
-        style.trunk.preset == Preset::Teams && self.dialog.route_set.is_empty()
     }
 
     /// The protocol a peer names; without one the leg's own. A TLS leg never leaves TLS.

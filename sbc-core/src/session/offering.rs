@@ -46,10 +46,21 @@ pub(super) struct Offering {
     owns_call_id: bool,
     is_open: bool,
     is_pausing: bool,
-    /// Whether the open one is another party's wish, who waits by itself before it tries again.
-    is_onward: bool,
+    /// The open one where it is another party's wish, who waits by itself before it tries again; after its refusal
+    /// only as long as nothing but a longer session interval is needed.
+    onward: Option<Box<Onward>>,
+    /// When another party may wish the same again, if the last refusal was for the moment only.
+    may_ask_after: Option<Duration>,
     /// Refusals in a row that only asked for another try.
     tries: u8,
+}
+
+/// What another party offers by a request of ours.
+#[derive(Debug)]
+struct Onward {
+    body: Option<(ContentType, Bytes)>,
+    lines: Lines,
+    hops: MaxForwards,
 }
 
 impl Offering {
@@ -59,7 +70,8 @@ impl Offering {
             owns_call_id: true,
             is_open: false,
             is_pausing: false,
-            is_onward: false,
+            onward: None,
+            may_ask_after: None,
             tries: 0,
         }
     }
@@ -148,9 +160,40 @@ impl Session {
         };
         let boundary = boundary.trim_start_matches(MAGIC_COOKIE);
         let body = parts.with(Some(description), boundary);
-        self.offer_as(cx, body.map(|body| (body.kind, body.octets)), lines, hops);
+        let body = body.map(|body| (body.kind, body.octets));
+        self.offer_for(cx, Onward { body, lines, hops });
+    }
+
+    /// Offers for another party once more what was refused for the length of the session interval alone (SIP-706). Says
+    /// whether the request is on its way.
+    pub(crate) fn offer_anew(&mut self, cx: &mut Cx<'_>) -> bool {
+        if !self.may_offer() {
+            return false;
+        }
+        let onward = match &mut self.phase {
+            Phase::Confirmed(confirmed) => confirmed.ours.onward.take(),
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Closing(_) | Phase::Over => None,
+        };
+        let is_wanted = onward.is_some();
+        if let Some(onward) = onward {
+            self.offer_for(cx, *onward);
+        }
+        is_wanted
+    }
+
+    fn offer_for(&mut self, cx: &mut Cx<'_>, onward: Onward) {
+        let (body, lines) = (onward.body.clone(), onward.lines.clone());
+        self.offer_as(cx, body, lines, onward.hops);
         if let Phase::Confirmed(confirmed) = &mut self.phase {
-            confirmed.ours.is_onward = true;
+            confirmed.ours.onward = Some(Box::new(onward));
+        }
+    }
+
+    /// When another party may wish again what the peer has just refused; nothing if that was its last word.
+    pub(crate) fn may_ask_after(&self) -> Option<Duration> {
+        match &self.phase {
+            Phase::Confirmed(confirmed) => confirmed.ours.may_ask_after,
+            Phase::Incoming(_) | Phase::Outgoing(_) | Phase::Closing(_) | Phase::Over => None,
         }
     }
 
@@ -162,6 +205,9 @@ impl Session {
         lines: Vec<(HeaderName, Bytes)>,
     ) {
         let body = Some((ContentType::sdp(), description));
+        if self.is_confirmed() {
+            self.news.says(Method::Invite, &lines);
+        }
         self.offer_as(cx, body, lines, MaxForwards::DEFAULT);
     }
 
@@ -176,9 +222,9 @@ impl Session {
             return;
         };
         confirmed.ours.is_open = true;
-        confirmed.ours.is_onward = false;
+        confirmed.ours.onward = None;
+        confirmed.ours.may_ask_after = None;
         self.timer.set_due(false);
-        self.news.says(Method::Invite, &lines);
         let lines = self.renamed(lines);
         let invite = Errand {
             method: Method::Invite,
@@ -278,7 +324,7 @@ impl Session {
         let Phase::Confirmed(confirmed) = &self.phase else {
             return;
         };
-        let may_say = confirmed.ours.is_onward && !message.body().is_empty();
+        let may_say = confirmed.ours.onward.is_some() && !message.body().is_empty();
         let concerns = may_say || status.is_challenge();
         self.reply_heard = concerns.then(|| Box::new(Said::new(message)));
     }
@@ -301,9 +347,10 @@ impl Session {
         self.timers.stop(Timer::Offer as usize);
         confirmed.ours.is_open = false;
         // Who wanted it is told, and a pause of ours beside its own would only refuse its next try.
-        let is_onward = confirmed.ours.is_onward;
+        let is_onward = confirmed.ours.onward.is_some();
         if status.is_success() {
             confirmed.ours.settled();
+            confirmed.ours.onward = None;
             self.news.accepted(&Method::Invite);
             let description = super::description(message);
             return up.push(SessionEvent::OfferAnswered { description });
@@ -316,6 +363,11 @@ impl Session {
             _ => None,
         };
         // What the peer cannot do now it may do later; what it does not want is its last word.
+        if is_onward && status == Status::SERVICE_UNAVAILABLE {
+            confirmed.ours.may_ask_after = Some(LONGEST_PAUSE);
+        } else if is_onward {
+            confirmed.ours.may_ask_after = asked_for;
+        }
         let passes = status == Status::REQUEST_TERMINATED || (500..600).contains(&status.code());
         let asked_for = asked_for.or(passes.then_some(LONGEST_PAUSE));
         let mut again = false;
@@ -324,6 +376,9 @@ impl Session {
         }
         let is_longer =
             status == Status::SESSION_INTERVAL_TOO_SMALL && self.timer.lengthens(message);
+        if let (false, Phase::Confirmed(confirmed)) = (is_longer, &mut self.phase) {
+            confirmed.ours.onward = None;
+        }
         if self.survives(cx, Method::Invite, status, up) {
             let again = again || is_longer;
             self.news.refused(&Method::Invite, again);
@@ -408,9 +463,12 @@ impl Session {
             return true;
         }
         let is_silence = why.is_none();
+        let mut is_onward = false;
         if let (Phase::Confirmed(confirmed), Method::Invite) = (&mut self.phase, &open.method) {
             self.timers.stop(Timer::Offer as usize);
             confirmed.ours.is_open = false;
+            is_onward = confirmed.ours.onward.take().is_some();
+            confirmed.ours.may_ask_after = (is_onward && !is_silence).then_some(LONGEST_PAUSE);
         }
         match (is_silence, open.method) {
             // Something later has its answer, so the peer is there and has the dialog.
@@ -439,7 +497,7 @@ impl Session {
             // A connection that is lost is no call that is lost (SIP-708).
             (false, Method::Invite) => {
                 self.refresh_failed(cx, false);
-                let again = self.pauses(cx, LONGEST_PAUSE);
+                let again = !is_onward && self.pauses(cx, LONGEST_PAUSE);
                 self.news.refused(&Method::Invite, again);
                 up.push(SessionEvent::OfferRefused {
                     status: Status::SERVICE_UNAVAILABLE,

@@ -10,7 +10,7 @@ use crate::session::LegStyle;
 use crate::session::description;
 use crate::session::link::Link;
 use crate::sip::header::{CSeq, From};
-use crate::sip::{Address, Message};
+use crate::sip::{Address, Message, header};
 use crate::transport::Hop;
 use bytes::Bytes;
 
@@ -48,11 +48,12 @@ pub(crate) fn end_nameless(
     style: &LegStyle,
     owner: (CallId, LegId),
     (invite, cseq): (TransactionId, u32),
-    (from, hop): (Address, Hop),
+    ((call_id, from), hop): ((header::CallId, Address), Hop),
     answer: &Message,
     refusal: Option<Bytes>,
 ) {
     if let Ok(mut dialog) = Dialog::nameless(from, cseq, answer, style.trunk.proxy()) {
+        dialog.call_id = call_id;
         dialog.skip_early_requests();
         Link::new(dialog, owner, hop).end_at_once(cx, style, (cseq, invite), refusal);
     }

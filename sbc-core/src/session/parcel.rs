@@ -26,6 +26,8 @@ pub(crate) struct Parcel {
     pub(super) facts: PeerFacts,
     pub(super) dialog: Dialog,
     pub(super) fallback: Hop,
+    /// Where the peer was dialled before it came by a connection of its own.
+    pub(super) home: Option<Hop>,
     pub(super) owns_call_id: bool,
     pub(super) timer: SessionTimer,
 }
@@ -67,6 +69,7 @@ impl Session {
             facts: self.facts.clone(),
             dialog: confirmed.link.dialog.clone(),
             fallback,
+            home: confirmed.link.home().cloned(),
             owns_call_id: confirmed.ours.owns_call_id(),
             timer: self.timer,
         })
@@ -77,6 +80,7 @@ impl Session {
         let tag = parcel.local_tag.as_bytes().clone();
         cx.plane.dialogs.insert(tag, owner.0, owner.1);
         let link = Link::new(parcel.dialog.clone(), owner, parcel.fallback.clone());
+        let link = link.at_home(parcel.home.clone());
         let offering = match parcel.owns_call_id {
             true => Offering::of_owner(),
             false => Offering::of_guest(),

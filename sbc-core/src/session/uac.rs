@@ -5,18 +5,17 @@ mod early;
 mod left;
 mod ringing;
 mod targets;
+mod unwanted;
 
 use super::challenge::lengthens;
 use super::offering::Offering;
 use super::reliable::{self, Early};
 use super::{
-    Confirmed, Link, Phase, Rejection, Said, Session, SessionEvent, Timer, description,
-    link::Wanted,
+    Confirmed, Phase, Rejection, Said, Session, SessionEvent, Timer, description, link::Wanted,
 };
 use crate::auth::{Credentials, Tries};
 use crate::cause::{Because, Decision};
 use crate::config::{Preset, Rel100, TargetAddress, Trunk};
-use crate::dialog::Dialog;
 use crate::event::TargetFault;
 use crate::few::Few;
 use crate::id::{QueryId, TransactionId};
@@ -864,19 +863,15 @@ impl Session {
         let relax = self.style.trunk.progress.sdp_relax;
         let known = outgoing.early.remove(&tag);
         let settled = known.as_ref().and_then(|early| early.settled.clone());
-        let Some(mut link) = established(
-            known,
-            current,
-            self.owner,
-            message,
-            self.style.trunk.proxy(),
-        ) else {
+        let (call_id, proxy) = (&outgoing.call_id, self.style.trunk.proxy());
+        let Some(mut link) = established(known, (call_id, current), self.owner, message, proxy)
+        else {
             // Without Contact it is nothing that we can keep, but it has to be told.
             let (from, hop) = (current.from.clone(), current.hop.clone());
-            let invite = (id, current.cseq);
+            let (invite, ours) = ((id, current.cseq), (call_id.clone(), from));
             let refusal = self.refusal_of(cx, &hop, message);
             let (style, owner) = (&self.style, self.owner);
-            orphan::end_nameless(cx, style, owner, invite, (from, hop), message, refusal);
+            orphan::end_nameless(cx, style, owner, invite, (ours, hop), message, refusal);
             let fault = TargetFault::Status(Status::BAD_GATEWAY.code());
             return self.target_failed(cx, id, fault, up);
         };
@@ -909,49 +904,6 @@ impl Session {
             description,
             said: Said::new(message),
         });
-    }
-
-    /// ACK and BYE for an answer that nobody wants any more.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "facts of one answer, used in one place"
-    )]
-    fn end_answer(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: TransactionId,
-        message: &Message,
-        from: Address,
-        hop: Hop,
-        shown: Credentials,
-        why: Reason,
-    ) {
-        let Some(cseq) = message.essential::<CSeq>().ok().flatten() else {
-            return;
-        };
-        let proxy = self.style.trunk.proxy();
-        let Ok(mut dialog) = Dialog::from_response(from.clone(), cseq.number, message, proxy)
-        else {
-            let invite = (id, cseq.number);
-            let refusal = self.refusal_of(cx, &hop, message);
-            let (style, owner) = (&self.style, self.owner);
-            return orphan::end_nameless(cx, style, owner, invite, (from, hop), message, refusal);
-        };
-        dialog.skip_early_requests();
-        // A callee may answer on many phones, but it may not fill our memory with them.
-        if self.strays.len() >= MAX_EARLY_DIALOGS {
-            return;
-        }
-        let refusal = self.refusal_of(cx, &hop, message);
-        let mut link = Link::new(dialog, self.owner, hop);
-        link.proofs.remember(id, shown);
-        self.discard(cx, link, (cseq.number, id), refusal, why);
-    }
-
-    /// What the ACK for a 2xx says that nobody wants: an answer, if our INVITE has left the offer to it.
-    fn refusal_of(&self, cx: &mut Cx<'_>, hop: &Hop, answer: &Message) -> Option<Bytes> {
-        let offers = self.leaves_offer;
-        offers.then(|| orphan::refusal_of(cx, &self.style, hop, answer))?
     }
 
     fn give_up(&mut self, cx: &mut Cx<'_>, up: &mut Vec<SessionEvent>) {

@@ -455,10 +455,7 @@ impl Session {
             }
             // Keys for a mailbox that has not answered yet (TDR-MED-024).
             Method::Info if self.style.trunk.allow.contains(&Method::Info) => {
-                match self.keep_crossing(id, flow, message) {
-                    true => up.push(SessionEvent::Crossing { id }),
-                    false => self.reply_retry_after(cx, id, message),
-                }
+                self.peer_words(cx, id, flow, message, up);
             }
             _ => self.serve(cx, id, flow, message),
         }

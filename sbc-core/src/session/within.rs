@@ -29,8 +29,10 @@ impl Session {
                     response.raw_if_valid(HeaderName::AllowEvents, "refer")
                 });
             }
-            // There is no call yet that could be transferred.
-            (Method::Refer, Ok(())) => self.reply_retry_after(cx, id, message),
+            // There is no call yet that could be transferred, nor anybody who would be told anything.
+            (Method::Refer | Method::Info | Method::Message, Ok(())) => {
+                self.reply_retry_after(cx, id, message);
+            }
             (_, Err(rejection)) => self.reject(cx, id, message, &rejection),
             // None of ours waits for it (RFC 3262 §3).
             (Method::Prack, Ok(())) => {
@@ -158,7 +160,7 @@ impl Session {
         self.reply(cx, id, message, Status::OK, |response| {
             let response = response
                 .raw_if_valid(HeaderName::Allow, self.style.allow())
-                .raw_if_valid(HeaderName::Accept, "application/sdp")
+                .raw_if_valid(HeaderName::Accept, "application/sdp, multipart/mixed")
                 .raw_if_valid(HeaderName::Supported, self.style.supported());
             match self.style.listener_of(flow) {
                 Some(listener) => response.header(&self.style.contact(listener)),

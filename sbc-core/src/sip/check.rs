@@ -296,7 +296,9 @@ impl Capabilities {
                 response.list(&self.methods.iter().cloned().map(Allow).collect::<Vec<_>>())
             }
             Objection::MediaType => {
-                response.list(&self.media.iter().map(accept).collect::<Vec<_>>())
+                let mixed = ContentType::mixed();
+                let all = self.media.iter().chain([&mixed]);
+                response.list(&all.map(accept).collect::<Vec<_>>())
             }
             Objection::Coding => response.raw_if_valid(HeaderName::AcceptEncoding, "identity"),
             Objection::Extension(tags) => {
@@ -340,10 +342,13 @@ impl Capabilities {
 
     fn understands(&self, part: &body::Part, all: &[body::Part]) -> bool {
         let is_known = |part: &body::Part| {
+            // A description that is none of the session would not be heard (RFC 3261 §20.11).
             part.content_type.as_ref().is_some_and(|own| {
-                self.media
-                    .iter()
-                    .any(|media| own.is(media.kind.as_str(), media.subtype.as_str()))
+                (!own.is_sdp() || part.is_session_description())
+                    && self
+                        .media
+                        .iter()
+                        .any(|media| own.is(media.kind.as_str(), media.subtype.as_str()))
             })
         };
         is_known(part)

@@ -24,7 +24,7 @@
 
 use super::{Sender, TimerSet, Verdict};
 use crate::deadline::Timers;
-use crate::sip::{Class, Status};
+use crate::sip::{Class, Limits, Message, Status, Token};
 use crate::time::Timestamp;
 use bytes::Bytes;
 use std::time::Duration;
@@ -93,6 +93,12 @@ impl InviteServer {
     /// What was said last before a 2xx.
     pub(super) fn said(&self) -> Bytes {
         self.last.clone()
+    }
+
+    /// The To tag of what was said last, if that has one.
+    pub(super) fn to_tag(&self) -> Option<Token> {
+        let said = Message::parse(self.last.clone(), &Limits::default()).ok()?;
+        Token::parse(said.to_tag()?.clone()).ok()
     }
 
     /// The INVITE again.

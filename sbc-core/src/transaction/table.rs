@@ -721,7 +721,12 @@ impl Table {
             None if self.has_another(&message) => Status::OK,
             None => Status::CALL_DOES_NOT_EXIST,
         };
-        let tag = Token::from_minted(mint.tag());
+        // The same as in what answers the INVITE (RFC 3261 §9.2).
+        let said = invite.and_then(|(_, entry)| match &entry.machine {
+            Machine::InviteServer(machine) => machine.to_tag(),
+            _ => None,
+        });
+        let tag = said.unwrap_or_else(|| Token::from_minted(mint.tag()));
         let response = ResponseBuilder::to(&message, status, Some(&tag));
         let bytes = response.lines_if_valid(lines).build();
         let told = match invite {

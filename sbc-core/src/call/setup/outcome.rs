@@ -206,6 +206,8 @@ impl Setup {
                 Onward::Caller(contacts) => {
                     return redirect::tell_caller(call, cx, &rejection, contacts, because);
                 }
+                // Another target was named before.
+                Onward::Loop if self.next_target(leg).is_some() => {}
                 Onward::Loop => {
                     let mapped = response::own(CauseCode::LoopDetected, &self.trunk);
                     let because = because.named(Trouble::RedirectLoop);
@@ -230,6 +232,7 @@ impl Setup {
             EndedBy::Us
         };
         let mut mapped = mapped.value;
+        let mut is_for_caller = false;
         if let (Some(said), Some(trunk)) = (&rejection.said, &b_trunk) {
             mapped.headers = header::passed_back(said, trunk, &self.trunk);
             mapped.parts = isup::parts(said, trunk, &self.trunk);
@@ -238,6 +241,7 @@ impl Setup {
                 // Whoever has the account is on the other leg.
                 mapped.status = status;
                 mapped.headers.extend(asked);
+                is_for_caller = true;
                 because = because.and(format!(
                     "the caller is asked itself, as relay_auth of trunk \"{}\" says",
                     trunk.name
@@ -249,6 +253,7 @@ impl Setup {
             {
                 mapped.status = status;
                 mapped.headers.extend(lines);
+                is_for_caller = true;
                 because = because.and("only the caller can prove another request".to_owned());
             }
         }
@@ -269,8 +274,14 @@ impl Setup {
         self.note_history(call, leg, rejection.said.as_deref(), last);
         let is_last = matches!(failure, Failure::Cancelled)
             || matches!(failure, Failure::Status(status) if status.code() >= 600);
+        // Of the targets of a redirection each may be the one where the callee is.
+        let is_told = tries_next || is_last || is_for_caller || self.at_once;
+        let tries_next = tries_next || (!is_told && self.turns_to_next_target(leg));
         if !tries_next && (is_last || !self.at_once) {
-            let mut failed = failed;
+            let mut failed = match is_last || is_for_caller {
+                true => failed,
+                false => self.best_of_targets(leg, failed),
+            };
             failed.mapped.headers.append(&mut self.been);
             return self.is_refused(call, cx, failed);
         }

@@ -8,7 +8,7 @@
 use super::super::places::OtherWay;
 use super::super::teardown::Teardown;
 use super::super::{A_LEG, Call, Operation, endpoint};
-use super::{Attempt, Setup};
+use super::{Attempt, Failed, Setup};
 use crate::cause::{Because, Cause, CauseCode, Decision, EndedBy};
 use crate::config::{
     Config, Lookup, Preset, Redirect, TargetAddress, TransformScope, Trunk, UriScheme, UserPhone,
@@ -25,7 +25,7 @@ use crate::policy::number::{self, Number};
 use crate::policy::{emergency, route, secure};
 use crate::session::{Refusal, Rejection};
 use crate::sip::header::Contact;
-use crate::sip::{Message, SipUri, Status, Uri};
+use crate::sip::{Address, Message, SipUri, Status, Token, Uri};
 use crate::time::UnixTime;
 use bytes::Bytes;
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ use std::sync::Arc;
 const MOST_TARGETS: usize = 5;
 
 /// Most redirections that lead to one attempt.
-const MOST_LEVELS: u8 = 5;
+const MOST_LEVELS: usize = 5;
 
 /// Most attempts of one call that redirections may cause.
 const MOST_ATTEMPTS: usize = 25;
@@ -52,6 +52,8 @@ pub(super) struct Redirects {
     /// Numbers and places that the call has been sent to.
     seen: BTreeSet<String>,
     made: usize,
+    /// How many targets have been followed.
+    named: u16,
     /// What it leads to that calls for help.
     help: Option<Number>,
 }
@@ -83,6 +85,7 @@ impl Redirects {
             is_secure,
             seen: BTreeSet::from([called.number.clone()]),
             made: 0,
+            named: 0,
             help: None,
         }
     }
@@ -97,7 +100,7 @@ impl Redirects {
     ) -> (Followed, Because) {
         let trunk = &attempt.trunk;
         let mut because = Because::default();
-        if attempt.level >= MOST_LEVELS {
+        if attempt.path.len() >= MOST_LEVELS {
             return (
                 Followed::Nowhere,
                 because.and("the call has been redirected too often"),
@@ -106,7 +109,10 @@ impl Redirects {
         let mut attempts = Vec::new();
         let mut is_loop = false;
         self.help = None;
-        for uri in targets(response) {
+        for contact in targets(response) {
+            let Some(uri) = contact.uri().cloned() else {
+                continue;
+            };
             // Nobody is led from a secure way to another (RFC 5630 §5.3).
             if self.is_secure && !secure::is_sips(&uri) {
                 because =
@@ -189,11 +195,14 @@ impl Redirects {
             if !embedded.is_empty() {
                 asked_for.push((Arc::clone(trunk), Arc::new(embedded)));
             }
+            self.named += 1;
+            let mut path = attempt.path.clone();
+            path.push(self.named);
             attempts.extend(trunks.into_iter().map(|trunk| Attempt {
                 trunk,
                 called: number.clone(),
                 caller: Arc::clone(&caller),
-                level: attempt.level + 1,
+                path: path.clone(),
                 asked_for: asked_for.clone(),
                 way: way.clone(),
                 untried: Vec::new(),
@@ -275,6 +284,32 @@ pub(super) enum Onward {
 }
 
 impl Setup {
+    /// Where in the plan the next target stands that a redirection has named beside the one of this attempt.
+    pub(super) fn next_target(&self, leg: LegId) -> Option<usize> {
+        let path = &self.attempt_of(leg)?.path;
+        let is_other = |own: &Attempt| !path.starts_with(&own.path);
+        self.attempts.iter().position(is_other)
+    }
+
+    /// That target is next (RFC 3261 §8.1.3.4): what else would lead to the one that was not reached is left out. Says
+    /// whether there is one.
+    pub(super) fn turns_to_next_target(&mut self, leg: LegId) -> bool {
+        let next = self.next_target(leg);
+        if let Some(next) = next {
+            self.attempts.drain(..next);
+            self.tried.clear();
+        }
+        next.is_some()
+    }
+
+    /// What the caller is told after the last target of a redirection, if this attempt was one (SIP-314).
+    pub(super) fn best_of_targets(&mut self, leg: LegId, last: Failed) -> Failed {
+        let attempt = self.attempt_of(leg);
+        let is_target = attempt.is_some_and(|own| !own.path.is_empty());
+        let says_more = |own: &mut Failed| is_target && own.rank < last.rank;
+        self.failure.take_if(says_more).unwrap_or(last)
+    }
+
     /// The trunks that are still to be tried.
     fn planned(&self) -> Vec<TrunkName> {
         let trunks = self.attempts.iter().map(|attempt| &attempt.trunk.name);
@@ -448,20 +483,20 @@ fn place_of(trunk: &Trunk, uri: &Uri) -> String {
 
 /// Targets of a redirection that can be called, by preference. 305 asks for a proxy that the peer
 /// chooses, and 380 for another service: neither is a place to call.
-fn targets(response: &Message) -> Vec<Uri> {
+fn targets(response: &Message) -> Vec<Contact> {
     let mut contacts = contacts(response);
     if matches!(response.status().map(Status::code), Some(305 | 380)) {
         return Vec::new();
     }
     contacts.sort_by_key(|contact| std::cmp::Reverse(contact.q_milli()));
     // What has expired is no place any more (RFC 3261 §20.10).
-    let valid = contacts
-        .iter()
-        .filter(|contact| contact.expires_s() != Some(0));
-    let uris = valid.filter_map(|contact| contact.uri().cloned());
-    uris.filter(|uri| !matches!(uri, Uri::Other(_)))
-        .take(MOST_TARGETS)
-        .collect()
+    let is_place = |contact: &Contact| {
+        let is_called = !matches!(contact.uri(), Some(Uri::Other(_)) | None);
+        is_called && contact.expires_s() != Some(0)
+    };
+    contacts.retain(is_place);
+    contacts.truncate(MOST_TARGETS);
+    contacts
 }
 
 fn contacts(response: &Message) -> Vec<Contact> {
@@ -495,8 +530,8 @@ fn in_our_name(config: &Config, a: &Trunk, by: &Trunk, response: &Message) -> Ve
         5060 => None,
         port => Some(port),
     };
-    let own = |uri: Uri| {
-        let number = Number::of(&uri)?;
+    let own = |contact: Contact| {
+        let number = Number::of(contact.uri()?)?;
         let scope = TransformScope::In(by.name.clone());
         let inside = number::transform_called(config, &scope, &number.number).value;
         let mut own = SipUri::new(our_host(a, listener));
@@ -513,7 +548,25 @@ fn in_our_name(config: &Config, a: &Trunk, by: &Trunk, response: &Message) -> Ve
                 .set("user", Some(Bytes::from_static(b"phone")))
                 .ok()?;
         }
-        Some(Contact::from(Uri::from(own)))
+        Some(valued_as(&contact, own.into()))
     };
     targets(response).into_iter().filter_map(own).collect()
+}
+
+/// A place of ours for one that the peer has named: preferred as much among the others, and valid as long.
+fn valued_as(named: &Contact, own: Uri) -> Contact {
+    let mut own = Address::new(own);
+    let is_number = |text: &Bytes| {
+        let mut octets = text.iter();
+        text.len() <= 10 && octets.all(|octet| octet.is_ascii_digit() || *octet == b'.')
+    };
+    for name in ["q", "expires"] {
+        let value = named.address().and_then(|own| own.params.get(name));
+        if let (Some(value), Ok(name)) = (value, Token::parse(name))
+            && is_number(value.content())
+        {
+            own.params.set(name, Some(value.clone()));
+        }
+    }
+    own.into()
 }

@@ -264,6 +264,21 @@ impl Trail {
     pub(in crate::policy) fn diversions_after(&self, first: usize) -> Vec<Diverted> {
         let mut found = Vec::new();
         for (at, step) in self.steps.iter().enumerate().skip(first) {
+            // How it was reached comes before how it was left.
+            let cause = step.cause.filter(|cause| reason_of_cause(*cause).is_some());
+            let named = step
+                .change
+                .as_ref()
+                .filter(|change| change.kind == ChangeKind::User)
+                .and_then(|change| self.steps.iter().find(|own| own.index == change.from));
+            let before = at.checked_sub(1).and_then(|before| self.steps.get(before));
+            if let Some((by, cause)) = named.or(before).zip(cause) {
+                found.push(Diverted {
+                    uri: by.uri.clone(),
+                    cause,
+                    is_private: by.is_private,
+                });
+            }
             let next = self.steps.get(at + 1);
             let by_reason = step.left.filter(|_| {
                 let is_told_by_next = next.is_some_and(|next| next.cause.is_some());
@@ -279,22 +294,6 @@ impl Trail {
                     uri: step.uri.clone(),
                     cause: reason_of_cause(left).map_or(UNKNOWN, |_| left),
                     is_private: step.is_private,
-                });
-            }
-            let Some(cause) = step.cause.filter(|cause| reason_of_cause(*cause).is_some()) else {
-                continue;
-            };
-            let named = step
-                .change
-                .as_ref()
-                .filter(|change| change.kind == ChangeKind::User)
-                .and_then(|change| self.steps.iter().find(|own| own.index == change.from));
-            let before = at.checked_sub(1).and_then(|before| self.steps.get(before));
-            if let Some(by) = named.or(before) {
-                found.push(Diverted {
-                    uri: by.uri.clone(),
-                    cause,
-                    is_private: by.is_private,
                 });
             }
         }

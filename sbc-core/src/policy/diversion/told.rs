@@ -88,7 +88,7 @@ impl Teller<'_> {
                 false => self.target(&diverted.uri)?,
             };
             let mut value = Diversion(Address::new(uri));
-            let is_hidden = diverted.is_private || self.hides_all();
+            let is_hidden = diverted.is_private || self.wants_all_hidden();
             let privacy = if is_hidden { "full" } else { "off" };
             for (name, text) in [
                 (
@@ -110,8 +110,13 @@ impl Teller<'_> {
     /// Whether the caller wants all earlier targets hidden here, in whatever form they are told (RFC 7044 §10.1,
     /// RFC 7544 §6). `user` is about the caller alone, who is none of them.
     fn hides_all(&self) -> bool {
+        self.leaves_trust && self.wants_all_hidden()
+    }
+
+    /// The same anywhere: within the trust domain whoever is told must know of it.
+    fn wants_all_hidden(&self) -> bool {
         let is_asked = self.privacy.history || self.privacy.header;
-        self.leaves_trust && is_asked && !self.privacy.none
+        is_asked && !self.privacy.none
     }
 
     fn kept(&self, entry: &Diversion) -> Option<Diversion> {
@@ -123,7 +128,7 @@ impl Teller<'_> {
         };
         let mut value = Diversion(Address::new(uri));
         for kind in ["reason", "counter", "limit", "privacy", "screen"] {
-            if kind == "privacy" && self.hides_all() {
+            if kind == "privacy" && self.wants_all_hidden() {
                 let full = PlainValue::parse(Bytes::from_static(b"full")).ok()?;
                 value.params.set(token(kind)?, Some(Value::Plain(full)));
             } else if let Some(text) = entry.params.get(kind) {

@@ -9,7 +9,7 @@ use crate::id::{CallId, LegId};
 use crate::plane::Cx;
 use crate::sdp::Difference;
 use crate::session::LegStyle;
-use crate::sip::{Message, Status};
+use crate::sip::{Message, Status, header};
 use bytes::Bytes;
 
 impl Session {
@@ -36,7 +36,9 @@ impl Session {
         if is_new && !tag.is_empty() && outgoing.early.len() < MAX_EARLY_DIALOGS {
             let (from, cseq) = (current.from.clone(), current.cseq);
             let proxy = self.style.trunk.proxy();
-            if let Ok(dialog) = Dialog::from_response(from, cseq, message, proxy) {
+            if let Ok(mut dialog) = Dialog::from_response(from, cseq, message, proxy) {
+                // What it is called is for us to say (RFC 3261 §12.1.2).
+                dialog.call_id = outgoing.call_id.clone();
                 let mut link = Link::new(dialog, self.owner, current.hop.clone());
                 link.proofs.remember(current.id, current.shown.clone());
                 outgoing.early.insert(tag.clone(), Early::new(link));
@@ -76,7 +78,7 @@ impl Session {
 /// The dialog of a 2xx: the early one that it confirms, or a new one.
 pub(super) fn established(
     early: Option<Early>,
-    current: &Try,
+    (call_id, current): (&header::CallId, &Try),
     owner: (CallId, LegId),
     message: &Message,
     proxy: Option<&str>,
@@ -85,7 +87,9 @@ pub(super) fn established(
         link.dialog.confirm(message, proxy);
         return Some(link);
     }
-    let dialog = Dialog::from_response(current.from.clone(), current.cseq, message, proxy).ok()?;
+    let (from, cseq) = (current.from.clone(), current.cseq);
+    let mut dialog = Dialog::from_response(from, cseq, message, proxy).ok()?;
+    dialog.call_id.clone_from(call_id);
     let mut link = Link::new(dialog, owner, current.hop.clone());
     link.proofs.remember(current.id, current.shown.clone());
     Some(link)

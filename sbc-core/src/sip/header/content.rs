@@ -76,9 +76,14 @@ impl ContentType {
         Self::of("application", "pidf+xml")
     }
 
+    /// `multipart/mixed`, as what is understood; a body has a boundary besides.
+    pub fn mixed() -> Self {
+        Self::of("multipart", "mixed")
+    }
+
     /// `multipart/mixed` with this boundary; nothing if it cannot be one (RFC 2046 §5.1.1).
     pub fn multipart(boundary: &str) -> Option<Self> {
-        let mut mixed = Self::of("multipart", "mixed");
+        let mut mixed = Self::mixed();
         let value = PlainValue::parse(boundary.to_owned()).ok()?;
         let name = Token::recognised(Bytes::from_static(b"boundary"));
         mixed.params.set(name, Some(Value::Plain(value)));
