@@ -4,6 +4,10 @@ use std::ops::{Deref, DerefMut};
 
 /// Entries in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(
+    clippy::box_collection,
+    reason = "a word, where there is nearly always nothing"
+)]
 pub(crate) struct Seldom<T>(Option<Box<Vec<T>>>);
 
 impl<T> Default for Seldom<T> {

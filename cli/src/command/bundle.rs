@@ -246,6 +246,6 @@ mod tests {
         }
         assert!(String::from_utf8(out).unwrap().contains("left out: "));
         // What is there is not overwritten.
-        assert!(run(&wish, &mut io::sink()).is_err());
+        assert_eq!(run(&wish, &mut io::sink()).unwrap(), exit::REFUSED);
     }
 }

@@ -181,6 +181,10 @@ struct Failed {
 const MOST_FORKS: usize = 64;
 
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly every call that is set up is inviting"
+)]
 enum Step {
     /// It is found out whether anybody vouches for the caller.
     Verifying(Box<Verifying>),

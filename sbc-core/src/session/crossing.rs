@@ -25,6 +25,10 @@ const MOST: usize = 8;
 
 /// Requests of the peer that have no answer yet, oldest first.
 #[derive(Debug, Default)]
+#[allow(
+    clippy::box_collection,
+    reason = "a word, where there is nearly always nothing"
+)]
 pub(super) struct Waiting(Option<Box<VecDeque<Asked>>>);
 
 /// What is carried to a peer.

@@ -54,6 +54,10 @@ pub(crate) struct Link {
     /// The peer does not take over TCP what is too large for UDP.
     has_no_stream: bool,
     /// Other addresses of the next hop's name, for when the one in use fails (TDR-DNS-006, RFC 3263 §4.3).
+    #[allow(
+        clippy::box_collection,
+        reason = "a word, where there is nearly always nothing"
+    )]
     others: Option<Box<VecDeque<Hop>>>,
     /// Requests without a final response that could go to one of them, and those that must arrive.
     movable: Seldom<(TransactionId, Hop, Waiting)>,

@@ -5,11 +5,14 @@ use super::Session;
 use crate::sip::{HeaderName, Message, Method};
 use bytes::Bytes;
 
+/// A request of ours and what it says.
+type Saying = (Method, Vec<(HeaderName, Bytes)>);
+
 /// What is under way and what is left to be looked at.
 #[derive(Debug, Default)]
 pub(super) struct News {
     /// What a request of ours says that has no final response yet: one at a time.
-    saying: Option<Box<(Method, Vec<(HeaderName, Bytes)>)>>,
+    saying: Option<Box<Saying>>,
     unsaid: Option<Box<Unsaid>>,
     /// The peer's last request with such lines that was accepted.
     heard: Option<Box<Message>>,

@@ -74,6 +74,7 @@ impl Link {
     /// Other ways to a peer that is reached where it is heard, for when its connection is gone: where we have
     /// dialled it, else where the trunk says that it listens. The port that its connection came from is no place
     /// to dial.
+    #[allow(clippy::box_collection, reason = "as it is kept")]
     pub(super) fn ways_but_heard(&self, style: &LegStyle) -> Option<Box<VecDeque<Hop>>> {
         if self.fallback.protocol == Protocol::Udp {
             return None;
