@@ -8,8 +8,6 @@ use causeway::client::{Answer, send};
 use causeway::daemon::Daemon;
 use causeway::sink::audit;
 use serde_json::{Value, json};
-use std::io::Write as _;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -382,27 +380,6 @@ async fn what_an_operation_would_pass_over_is_refused() {
     }
     assert_eq!(bench.get("/status").await["config_generation"], 1);
     bench.daemon.shutdown().await;
-}
-
-/// As where a daemon that hung goes on: what was asked meanwhile, by somebody who has given up, is not done.
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn who_has_gone_before_the_daemon_looks_has_nothing_done() {
-    let bench = Bench::start().await;
-    let socket = bench.socket();
-    // There is no other worker that could look at the socket before this one has hung up.
-    let asked = tokio::spawn(async move {
-        let mut stream = UnixStream::connect(&socket).unwrap();
-        let request = "POST /api/v1/drain/now HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
-        stream.write_all(request.as_bytes()).unwrap();
-    });
-    asked.await.unwrap();
-    // Whoever comes later is served later.
-    assert_eq!(bench.send("POST", "/undrain", &[], "").await.status, 200);
-    let folder = bench.directory.path().to_owned();
-    bench.daemon.shutdown().await;
-    let (entries, _) = written(&folder);
-    let mut deeds = entries.iter().map(|one| one.what.as_str());
-    assert!(!deeds.any(|deed| deed.contains("drain/now")), "{entries:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -517,7 +517,7 @@ async fn what_an_operator_did_wrong_is_told_in_whole_sentences() {
     let (_, told, _) = types(&node, &["call", "list"]).await;
     assert_eq!(told, "no calls in progress\n");
     let (_, told, _) = types(&node, &["call", "recent"]).await;
-    assert_eq!(told, "no call has ended within the last 15 minutes\n");
+    assert!(told.starts_with("since the start "), "{told}");
     types(&node, &["drain"]).await;
     let (_, told, _) = types(&node, &["status"]).await;
     let lines: Vec<&str> = told.lines().collect();

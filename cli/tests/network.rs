@@ -539,7 +539,8 @@ async fn a_reload_that_takes_long_holds_up_no_other_question_and_the_next_one_is
     assert_eq!(
         done,
         json!({
-            "config_generation": 2, "kept": [], "not_read_anew": [], "confirm_within": null
+            "config_generation": 2, "kept": [], "not_read_anew": [], "confirm_within": null,
+            "same_as": null,
         })
     );
     desk.daemon.shutdown().await;
