@@ -149,7 +149,7 @@ fn a_challenge_in_another_realm_is_no_question_to_the_caller() {
 #[test]
 fn what_a_caller_has_shown_is_not_shown_again_otherwise() {
     for (status, line, code) in [
-        ("420 Bad Extension", "Unsupported: 100rel", 500),
+        ("420 Bad Extension", "Unsupported: 100rel", 420),
         ("488 Not Acceptable Here", "Warning: 304 h \"x\"", 488),
     ] {
         let keys = format!("{RELAYS}\nrel100 = \"required\"");
