@@ -506,7 +506,7 @@ fn an_offer_that_is_relayed_is_made_anew_with_the_session_interval_that_is_wante
     call.shard.next_response(100);
     for round in 0..4 {
         let asked = reinvite(&mut call);
-        let lines = format!("Min-SE: {}\n", 4_000 + round);
+        let lines = format!("Min-SE: {}\n", 5_000 + round);
         let refusal = response(&asked, "422 Session Interval Too Small", "", &lines, "");
         call.shard.teams_says(&refusal);
         call.shard.next_request(Method::Ack);
