@@ -378,8 +378,28 @@ async fn what_an_operation_would_pass_over_is_refused() {
         assert_eq!(refused.status, 400, "{path}: {}", refused.body);
         assert!(refused.body.contains(why), "{path}: {}", refused.body);
     }
+    const REASON: &[(&str, &str)] = &[("Causeway-Reason", "a%0Ab")];
+    let refused = bench.send("POST", "/undrain", REASON, "").await;
+    assert_eq!(refused.status, 400, "{}", refused.body);
     assert_eq!(bench.get("/status").await["config_generation"], 1);
+    let folder = bench.directory.path().to_owned();
     bench.daemon.shutdown().await;
+    // Whoever tried is written down, whatever it was refused for; who only looks is not.
+    let told: Vec<_> = written(&folder).0;
+    let told: Vec<_> = told
+        .iter()
+        .map(|one| (one.what.as_str(), one.status, one.change.as_deref()))
+        .filter(|(what, ..)| what.starts_with("POST") || what.starts_with("GET"))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("POST /reload", 400, None),
+            ("POST /reload", 400, Some("confirm_within=5m")),
+            ("POST /security/bans", 400, None),
+            ("POST /undrain", 400, None)
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

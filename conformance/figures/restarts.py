@@ -5,8 +5,9 @@
 (default 1). Then the callers hang up.
 
 What it prints is judged: it fails where a call ended, where the longest silence of 99 % of all directions was longer than
-500 ms, where more than 10 packets in a row of one direction could not be opened, where something else than the tone was
-heard, and where a call has not exactly one record, as its caller knows it. Sent, opened and counted is by
+500 ms or that of any other longer than 5 s, where a direction heard no more than half of what was sent, be it in all or
+in the last second, where more than 10 packets in a row of one direction could not be opened, where something else than the
+tone was heard, and where a call has not exactly one record, as its caller knows it. Sent, opened and counted is by
 media-relay/examples/tones.rs, in steps of 20 ms."""
 
 import asyncio
@@ -36,10 +37,12 @@ from sbc import Daemon, binary, free_port, own_addresses
 IS_SHORT = bool(os.environ.get("SHORT"))
 CALLS = int(os.environ.get("CALLS", "40" if IS_SHORT else "500"))
 DOWN_S = float(os.environ.get("DOWN", "1"))
-# How many calls are placed a second, and how long it is listened before and after each end.
-RATE, BEFORE_S, AFTER_S = 50, 1, 3
+# How many calls are placed a second, how long it is listened before and after each end, and then once more.
+RATE, BEFORE_S, AFTER_S, THEN_S = 50, 1, 3, 1
 # What the requirement asks for.
 MOST_SILENCE_MS, MOST_UNOPENED = 500, 10
+# What nobody may miss, not even one in a hundred.
+LONGEST_SILENCE_MS = 5_000
 # What the clocks of both sides may differ by on a busy machine.
 TOLERANCE_S = 0.5
 PACKETS_PER_S = 50
@@ -305,8 +308,13 @@ class Tones:
 Heard = collections.namedtuple("Heard", "sent heard wrong unopened longest_unopened longest_us")
 
 
-def judge_round(what, late_ms, heard, seconds, wrong):
-    """What was heard while a daemon went and came."""
+def deaf(heard):
+    """How many directions lack most of what was sent."""
+    return sum(one.heard <= one.sent // 2 for one in heard)
+
+
+def judge_round(what, late_ms, heard, then, seconds, wrong):
+    """What was heard while a daemon went and came, and right behind that: whoever is cut off late is silent then."""
     silences = sorted(one.longest_us / 1000 for one in heard)
     p99 = silences[int(len(silences) * 0.99)]
     burst, unopened = max(one.longest_unopened for one in heard), sum(one.unopened for one in heard)
@@ -314,11 +322,18 @@ def judge_round(what, late_ms, heard, seconds, wrong):
     sent = sum(one.sent for one in heard)
     print(f"{what}: longest silence of {len(heard)} directions: median {statistics.median(silences):.0f} ms, p99 {p99:.0f} "
           f"ms, most {silences[-1]:.0f} ms; {count} of {sent} packets heard, {others} were something else, {unopened} could "
-          f"not be opened, at most {burst} in a row; sent late by {late_ms:.0f} ms at most", flush=True)
+          f"not be opened, at most {burst} in a row; {sum(one.heard for one in then)} of "
+          f"{sum(one.sent for one in then)} right behind that; sent late by {late_ms:.0f} ms at most", flush=True)
     if sent < len(heard) * seconds * PACKETS_PER_S // 2:
         wrong.append(f"{what}: this machine does not send so many packets")
     if p99 > MOST_SILENCE_MS:
         wrong.append(f"{what}: silence of {p99:.0f} ms")
+    if silences[-1] > LONGEST_SILENCE_MS:
+        wrong.append(f"{what}: silence of {silences[-1]:.0f} ms in one direction")
+    if missed := deaf(heard):
+        wrong.append(f"{what}: {missed} directions heard no more than half of what was sent")
+    if missed := deaf(then):
+        wrong.append(f"{what}: {missed} directions hear nothing, or next to nothing, any more")
     if burst > MOST_UNOPENED:
         wrong.append(f"{what}: {burst} packets in a row could not be opened")
     if others:
@@ -390,8 +405,11 @@ def measure(sbc):
             started = time.monotonic() - again
             time.sleep(AFTER_S)
             late_ms, heard = tones.report()
+            lasted = time.monotonic() - begun
+            time.sleep(THEN_S)
+            _, then = tones.report()
             judge_round(f"{what} (gone after {1000 * took:.0f} ms, ready {1000 * started:.0f} ms after its start)", late_ms,
-                        heard, time.monotonic() - begun, wrong)
+                        heard, then, lasted, wrong)
             ended = [call for call in speaking.calls if call.state != "talking"]
             if ended:
                 wrong.append(f"{what}: {len(ended)} calls ended: {collections.Counter(call.fault for call in ended)}")

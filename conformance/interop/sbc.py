@@ -79,6 +79,9 @@ class Daemon:
         """Starts it, and waits until it takes calls."""
         self.log = open(self.path / "log", "ab")
         command = [binary(), "run", "--config", str(self.path / "causeway.toml"), "--state", str(self.path / "state")]
+        # Where many suites share two processors: calls are refused where their requests wait, as in an overload.
+        if ahead := os.environ.get("AHEAD"):
+            command = ["nice", "-n", f"-{ahead}", *command]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
         self.await_ready()
 

@@ -254,6 +254,37 @@ fn who_knows_the_names_of_many_calls_is_answered_no_more_for_that() {
     assert_eq!(answered, 500);
 }
 
+/// A peer nominates a pair for an offer that its side then refuses: the call goes on as it was agreed.
+#[test]
+fn an_offer_that_is_rolled_back_leaves_the_credentials_of_before_in_use() {
+    let (fragment, password) = ("b9kP2+/w", "Zg01asd88fgpdd777uzjYhag");
+    for rolls_back_late in [false, true] {
+        let mut bench = bench();
+        bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
+        checked(&mut bench, direct(), &Check::nominating());
+        let preview = full(credentials(fragment, password), "mpmpmp", &[]);
+        bench.answer_as(B, preview, ForkId(3), Stage::Preview);
+        let check = Check {
+            username: format!("{fragment}:mpmpmp"),
+            password,
+            ..Check::nominating()
+        };
+        checked(&mut bench, relayed(), &check);
+        if rolls_back_late {
+            bench.run_ms(2_000);
+            checked(&mut bench, relayed(), &check);
+            let old = knock(&mut bench, 2, direct(), &Check::default().bytes());
+            assert_eq!(old.unwrap_err(), DropReason::CheckName);
+        }
+        bench.command(Command::Rollback {
+            session: SESSION,
+            endpoint: B,
+        });
+        bench.run_ms(2_000);
+        checked(&mut bench, direct(), &Check::default());
+    }
+}
+
 #[test]
 fn nothing_is_answered_after_the_end() {
     let mut bench = bench();

@@ -74,8 +74,8 @@ pub(crate) struct Plane {
     pub(crate) health: Health,
     pub(crate) nonces: Nonces,
     /// The shortest session intervals, in seconds, that peers take with proofs of callers, where they have said so: a proof
-    /// that counts once must not be spent on a shorter one.
-    pub(crate) intervals: BTreeMap<TrunkName, u32>,
+    /// that counts once must not be spent on a shorter one. And until when that is believed.
+    pub(crate) intervals: BTreeMap<TrunkName, (u32, Timestamp)>,
     pub(crate) standings: Standings,
     pub(crate) bindings: Bindings,
     /// What was heard of users.

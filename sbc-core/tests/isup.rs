@@ -200,6 +200,44 @@ fn isup_goes_with_a_change_of_the_call_and_comes_with_its_answer() {
     }
 }
 
+/// What is asked of nobody brings nothing to anybody.
+#[test]
+fn what_has_to_be_understood_and_comes_with_a_stream_that_is_switched_off_is_refused() {
+    let off = CARRIER_SDP.replace("m=audio 6000", "m=audio 0");
+    for (handling, code) in [("required", 488), ("optional", 200)] {
+        let iam = beside(CARRIER_SDP, &part("required", "iam"));
+        let mut two = reaches(called(PASS, PASS, &iam));
+        let ok = two.answered("b1", CARRIER_SDP);
+        two.ack(&ok);
+        let again = in_dialog(&ok, "INVITE", 11, &format!("{VIA}off"));
+        let told = beside(&off, &part(handling, "sus"));
+        two.shard.carrier_says(&with(&again, &told));
+        two.shard.next_response(100);
+        two.shard.next_response(code);
+    }
+}
+
+#[test]
+fn who_wanted_to_stay_unknown_is_not_named_by_a_change_of_the_call_either() {
+    let trusted = "isup = \"pass\"\ntrusted = true";
+    for (keys, passes) in [(PASS, false), (trusted, true)] {
+        let mut shard = Shard::with(config_of(&two_carriers(keys, keys)));
+        let text = carrier_invite("isup", CARRIER_SDP);
+        shard.carrier_says(&text.replace("Contact:", "Privacy: id\nContact:"));
+        let mut two = reaches(shard);
+        let ok = two.answered("b1", CARRIER_SDP);
+        two.ack(&ok);
+        // Another codec has to be asked of the other side.
+        let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
+        let again = in_dialog(&ok, "INVITE", 11, &format!("{VIA}again"));
+        let told = beside(&pcmu, &part("optional", "cpg"));
+        two.shard.carrier_says(&with(&again, &told));
+        two.shard.next_response(100);
+        let asked = two.shard.next_request(Method::Invite).message;
+        assert_eq!(body(&asked).contains("cpg"), passes, "{}", body(&asked));
+    }
+}
+
 #[test]
 fn a_change_of_the_call_leaves_isup_behind_where_the_other_side_does_not_speak_it() {
     let iam = beside(CARRIER_SDP, &part("required", "iam"));

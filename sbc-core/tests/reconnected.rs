@@ -43,8 +43,14 @@ fn connection(number: u16) -> Flow {
 
 /// A call of the carrier to Teams on its connection 9: our INVITE, and our 200.
 fn calls() -> (Shard, Message, Message) {
+    calls_with("")
+}
+
+/// The same, with these lines in the INVITE of the carrier.
+fn calls_with(lines: &str) -> (Shard, Message, Message) {
     let mut shard = Shard::with(config_of(&over_tcp()));
     let invite = carrier_invite("call", CARRIER_SDP)
+        .replace("Max-Forwards", &format!("{lines}Max-Forwards"))
         .replace(
             "SIP/2.0/UDP 198.51.100.20:5060",
             "SIP/2.0/TCP 10.0.0.5:5070",
@@ -116,6 +122,43 @@ fn a_caller_whose_connection_is_gone_is_dialled_where_its_trunk_listens() {
     let again = shard.next_request(Method::Bye);
     assert_eq!(again.hop.remote.to_string(), CARRIER);
     assert_eq!((again.hop.protocol, again.hop.flow), (Protocol::Tcp, None));
+    // The other host of the trunk does not have the call.
+    not_sent(&mut shard, &again);
+    assert!(shard.sent.is_empty());
+}
+
+#[test]
+fn a_refresh_whose_connection_is_gone_follows_a_caller_that_was_heard_on_another_since() {
+    let asks = "Supported: timer\nSession-Expires: 200;refresher=uas\nAllow: INVITE, UPDATE\n";
+    for is_silent in [true, false] {
+        let (mut shard, invite, ok) = calls_with(asks);
+        shard.pass(Duration::from_secs(100));
+        let update = shard.next_request(Method::Update);
+        assert_eq!(update.hop.flow, Some(FlowId(9)));
+        shard.receive(
+            connection(10),
+            &in_dialog(&ok, "OPTIONS", 11, &format!("{VIA}11")),
+        );
+        shard.next_response(200);
+        match is_silent {
+            true => shard.pass(Duration::from_millis(32_050)),
+            false => not_sent(&mut shard, &update),
+        }
+        let again = shard.next_request(Method::Update);
+        assert_eq!(again.hop.flow, Some(FlowId(10)), "{is_silent}");
+        let refreshed = "Session-Expires: 200;refresher=uac\nRequire: timer\n";
+        let answer = response(&again.message, "200 OK", "", refreshed, "");
+        shard.receive(connection(10), &answer);
+        assert!(shard.sent.is_empty() && shard.records.is_empty());
+        // What is heard where it is reached changes nothing of the way.
+        shard.receive(
+            connection(10),
+            &in_dialog(&ok, "OPTIONS", 12, &format!("{VIA}12")),
+        );
+        shard.next_response(200);
+        let bye = ends(&mut shard, &invite, 1);
+        assert_eq!(bye.hop.flow, Some(FlowId(10)));
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 use crate::world;
 
+use sbc_core::input::Input;
 use sbc_core::sip::{HeaderName, Message, Method};
+use sbc_core::transport::FlowFault;
 use world::call::{VIA, header};
 use world::two::{Two, two_carriers};
 use world::*;
@@ -185,6 +187,35 @@ fn a_longer_session_interval_is_offered_with_the_same_proof_and_remembered_for_t
     two.shard.next_response(200);
 }
 
+/// Behind one trunk are many: what one of them wants must not change the sessions of all others for good.
+#[test]
+fn a_longer_session_interval_is_remembered_for_an_hour_and_an_unusual_one_not_at_all() {
+    for (least, remembered) in [("3600", "3600"), ("90000", "1800")] {
+        let keys = format!("{RELAYS}\nsession_timer = {{ expires = \"1800s\" }}");
+        let mut two = called(&keys, "");
+        let lines = format!("Min-SE: {least}\n");
+        two.says("422 Session Interval Too Small", "b1", &lines, "");
+        two.shard.next_request(Method::Ack);
+        let wanted = |two: &mut Two| {
+            two.invite = two.shard.next_request(Method::Invite).message;
+            let wanted = header(&two.invite, HeaderName::SessionExpires);
+            two.says("486 Busy Here", "b2", "", "");
+            two.shard.next_request(Method::Ack);
+            two.shard.next_response(486);
+            two.shard.pass(std::time::Duration::from_secs(60));
+            two.shard.sent.clear();
+            wanted
+        };
+        assert_eq!(wanted(&mut two), least, "the call itself gets it");
+        invites(&mut two.shard, 11, "");
+        assert_eq!(wanted(&mut two), remembered);
+        two.shard.pass(std::time::Duration::from_secs(3_600));
+        two.shard.sent.clear();
+        invites(&mut two.shard, 12, "");
+        assert_eq!(wanted(&mut two), "1800", "{least}");
+    }
+}
+
 /// A call that is up, with challenges relayed; our 200 to the caller.
 fn talking(of_b: &str) -> (Two, Message) {
     let mut two = called(of_b, "");
@@ -203,54 +234,76 @@ fn within(two: &mut Two, ok: &Message, method: &str, cseq: u32, lines: &str, sdp
 #[test]
 fn a_challenge_to_a_change_of_the_call_reaches_whoever_wants_it_and_so_does_the_answer() {
     let (mut two, ok) = talking(RELAYS);
-    for (method, cseq) in [("INVITE", 11), ("UPDATE", 14)] {
-        let hold = CARRIER_SDP.replace("t=0 0\n", "t=0 0\na=sendonly\n");
-        let sdp = if method == "INVITE" {
-            hold.as_str()
-        } else {
-            CARRIER_SDP
-        };
-        within(&mut two, &ok, method, cseq, "", sdp);
-        if method == "INVITE" {
-            two.shard.next_response(100);
-        }
-        let asked = two.shard.next_request(Method::Invite).message;
-        let lines = format!("Proxy-Authenticate: {ASKS}\n");
-        let status = "407 Proxy Authentication Required";
-        two.hear(&response(&asked, status, "", &lines, ""));
-        two.shard.next_request(Method::Ack);
-        let refused = two.shard.next_response(407).message;
-        assert_eq!(header(&refused, HeaderName::ProxyAuthenticate), ASKS);
-        if method == "INVITE" {
-            two.shard.carrier_says(&in_dialog(
-                &ok,
-                "ACK",
-                cseq,
-                &format!("{VIA}{method}{cseq}"),
-            ));
-        }
-        let lines = format!("Proxy-Authorization: {SHOWS}\nProxy-Authorization: {OURS}\n");
-        within(&mut two, &ok, method, cseq + 1, &lines, sdp);
-        if method == "INVITE" {
-            two.shard.next_response(100);
-        }
-        let shown = two.shard.next_request(Method::Invite).message;
-        assert_eq!(header(&shown, HeaderName::ProxyAuthorization), SHOWS);
-        let contact = "Contact: <sip:gw@198.51.100.40:5060>\n";
-        two.hear(&response(&shown, "200 OK", "", contact, CARRIER_SDP));
-        let ack = two.shard.next_request(Method::Ack).message;
-        assert_eq!(
-            header(&ack, HeaderName::ProxyAuthorization),
-            SHOWS,
-            "SIP-212"
-        );
-        let done = two.shard.next_response(200).message;
-        if method == "INVITE" {
-            assert!(header(&done, HeaderName::CSeq).starts_with("12 "));
-            two.shard
-                .carrier_says(&in_dialog(&ok, "ACK", cseq + 1, &format!("{VIA}ack2")));
-        }
-    }
+    let hold = CARRIER_SDP.replace("t=0 0\n", "t=0 0\na=sendonly\n");
+    within(&mut two, &ok, "INVITE", 11, "", &hold);
+    two.shard.next_response(100);
+    let asked = two.shard.next_request(Method::Invite).message;
+    let lines = format!("Proxy-Authenticate: {ASKS}\n");
+    let status = "407 Proxy Authentication Required";
+    two.hear(&response(&asked, status, "", &lines, ""));
+    two.shard.next_request(Method::Ack);
+    let refused = two.shard.next_response(407).message;
+    assert_eq!(header(&refused, HeaderName::ProxyAuthenticate), ASKS);
+    let ack = in_dialog(&ok, "ACK", 11, &format!("{VIA}INVITE11"));
+    two.shard.carrier_says(&ack);
+    let lines = format!("Proxy-Authorization: {SHOWS}\nProxy-Authorization: {OURS}\n");
+    within(&mut two, &ok, "INVITE", 12, &lines, &hold);
+    two.shard.next_response(100);
+    let shown = two.shard.next_request(Method::Invite).message;
+    assert_eq!(header(&shown, HeaderName::ProxyAuthorization), SHOWS);
+    let contact = "Contact: <sip:gw@198.51.100.40:5060>\n";
+    two.hear(&response(&shown, "200 OK", "", contact, CARRIER_SDP));
+    let ack = two.shard.next_request(Method::Ack).message;
+    let shown = header(&ack, HeaderName::ProxyAuthorization);
+    assert_eq!(shown, SHOWS, "SIP-212");
+    let done = two.shard.next_response(200).message;
+    assert!(header(&done, HeaderName::CSeq).starts_with("12 "));
+}
+
+/// RFC 7616 §3.4.3: a proof is one of its method, and what is asked for an UPDATE is an INVITE.
+#[test]
+fn a_challenge_to_what_an_update_makes_us_ask_is_a_refusal_and_no_proof_goes_with_it() {
+    let (mut two, ok) = talking(RELAYS);
+    let shows = format!("Proxy-Authorization: {SHOWS}\n");
+    // What changes nothing for the other side is answered here.
+    within(&mut two, &ok, "UPDATE", 11, &shows, CARRIER_SDP);
+    two.shard.next_response(200);
+    assert!(two.shard.sent.is_empty());
+    let pcmu = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 0 101");
+    within(&mut two, &ok, "UPDATE", 12, &shows, &pcmu);
+    let asked = two.shard.next_request(Method::Invite).message;
+    assert!(!asked.has(HeaderName::ProxyAuthorization));
+    let lines = format!("Proxy-Authenticate: {ASKS}\n");
+    let status = "407 Proxy Authentication Required";
+    two.hear(&response(&asked, status, "", &lines, ""));
+    two.shard.next_request(Method::Ack);
+    let refused = two.shard.next_response(403).message;
+    assert!(!refused.has(HeaderName::ProxyAuthenticate));
+}
+
+#[test]
+fn what_was_asked_of_a_refresh_of_ours_is_not_told_for_a_change_that_nobody_answers() {
+    let mut two = called(RELAYS, "");
+    let lines = "Allow: INVITE, ACK, BYE, UPDATE\nRequire: timer\n\
+                 Session-Expires: 200;refresher=uac\n";
+    two.says("200 OK", "b1", lines, CARRIER_SDP);
+    two.shard.next_request(Method::Ack);
+    let ok = two.shard.next_response(200).message;
+    two.ack(&ok);
+    two.shard.pass(std::time::Duration::from_secs(100));
+    let update = two.shard.next_request(Method::Update).message;
+    let asks = format!("WWW-Authenticate: {ASKS}\n");
+    two.hear(&response(&update, "401 Unauthorized", "", &asks, ""));
+    let hold = CARRIER_SDP.replace("t=0 0\n", "t=0 0\na=sendonly\n");
+    within(&mut two, &ok, "INVITE", 11, "", &hold);
+    two.shard.next_response(100);
+    let asked = two.shard.next_request(Method::Invite);
+    two.shard.apply(Input::SendFailed {
+        transaction: asked.transaction.expect("of a transaction"),
+        why: FlowFault::Connect("refused".to_owned()),
+    });
+    let refused = two.shard.next_response(500).message;
+    assert!(!refused.has(HeaderName::WwwAuthenticate));
 }
 
 #[test]

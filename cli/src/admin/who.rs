@@ -302,17 +302,30 @@ pub(super) async fn guard(
         return Problem::new(StatusCode::FORBIDDEN, why).into_response();
     }
     // Of another method the router says that there is none.
-    if request.method().as_str() == method.as_str()
-        && let Err(why) = is_known(operation, &request)
-    {
-        return Problem::new(StatusCode::BAD_REQUEST, why).into_response();
-    }
-    if method == Method::Get && !operation.is_noted() {
-        return next.run(request).await;
-    }
-    match reason(request.headers()) {
+    let known = match request.method().as_str() == method.as_str() {
+        true => is_known(operation, &request),
+        false => Ok(()),
+    };
+    let is_looked_at = method == Method::Get && !operation.is_noted();
+    let told = known.and_then(|()| match is_looked_at {
+        true => Ok(None),
+        false => reason(request.headers()),
+    });
+    match told {
         Ok(reason) => deed.reason = reason,
-        Err(why) => return Problem::new(StatusCode::BAD_REQUEST, why).into_response(),
+        Err(why) => {
+            // As what is refused for its body: somebody has tried.
+            if operation.is_written_down()
+                && let Some(audit) = audit
+            {
+                deed.status = StatusCode::BAD_REQUEST.as_u16();
+                audit.refused(deed);
+            }
+            return Problem::new(StatusCode::BAD_REQUEST, why).into_response();
+        }
+    }
+    if is_looked_at {
+        return next.run(request).await;
     }
     let (head, body) = request.into_parts();
     if method == Method::Ask {

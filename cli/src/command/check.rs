@@ -25,14 +25,14 @@ pub struct Check {
 }
 
 /// Checks with the same code that start and reload use (OPS-112), for the user of the service where root asks. Returns 0 for a configuration
-/// that would be accepted, 3 for one that would be refused, 2 when there is no such file or it is a directory, 5 when this user may not read it.
+/// that would be accepted, 3 for one that would be refused, 2 when there is no such file or it is a directory, 5 when this user may not read all of it.
 pub fn run(arguments: &Check, out: &mut dyn Write) -> io::Result<u8> {
     let user = User::of_service();
     let sources = match read_sources(&arguments.config) {
         Ok(sources) => sources,
         Err(findings) => {
             report(None, &findings, arguments.output, out)?;
-            return Ok(exit::of_refused(&arguments.config));
+            return Ok(exit::of_refused(&arguments.config, &findings));
         }
     };
     let closed = closed(&sources, user.as_ref());

@@ -137,7 +137,7 @@ pub fn run(command: &Configuration, out: &mut dyn Write) -> io::Result<u8> {
         Ok(sources) => sources,
         Err(findings) => {
             refused(&findings);
-            return Ok(exit::of_refused(&arguments.config));
+            return Ok(exit::of_refused(&arguments.config, &findings));
         }
     };
     if !arguments.effective && !arguments.output.is_table() {
@@ -180,7 +180,7 @@ fn table_of_records(config: &Path, out: &mut dyn Write) -> io::Result<u8> {
         Ok(loaded) => loaded,
         Err(findings) => {
             refused(&findings);
-            return Ok(exit::of_refused(config));
+            return Ok(exit::of_refused(config, &findings));
         }
     };
     let ship = loaded.shell.cdr.and_then(|spool| spool.ship);

@@ -98,7 +98,7 @@ pub fn run(command: &Import, out: &mut dyn Write) -> io::Result<u8> {
         Ok(sources) => sources.unwrap_or_default(),
         Err(findings) => {
             eprintln!("{}", findings.to_text());
-            return Ok(exit::of_refused(beside.unwrap_or(Path::new(""))));
+            return Ok(exit::of_refused(beside.unwrap_or(Path::new("")), &findings));
         }
     };
     let imported = match converted(command, &path.to_string(), &octets, sources.is_empty()) {

@@ -45,7 +45,8 @@ pub mod trunk;
 
 /// Exit codes of every command (OPS-090).
 pub mod exit {
-    use std::fs::File;
+    use crate::config::is_denied;
+    use sbc_core::config::Findings;
     use std::io::{self, ErrorKind};
     use std::path::Path;
 
@@ -60,15 +61,13 @@ pub mod exit {
     /// Refused, because it would destroy something, is not possible now, or not allowed to this user.
     pub const REFUSED: u8 = 5;
 
-    /// Of a configuration that is refused: the file that was named must be one, else the use is
-    /// wrong, and one that this user may read. The same for the check, and for the daemon that does not start.
-    pub fn of_refused(main: &Path) -> u8 {
+    /// Of a configuration that is refused for these findings: the file that was named must be one, else the use is
+    /// wrong, and this user must be allowed to read it and all that belongs to it. The same for the check, and for the
+    /// daemon that does not start.
+    pub fn of_refused(main: &Path, findings: &Findings) -> u8 {
         match main.metadata() {
             Ok(facts) if facts.is_dir() => USAGE,
-            // To open a pipe would wait for somebody who writes into it.
-            Ok(facts) if facts.is_file() => {
-                File::open(main).map_or_else(|why| of(&why), |_| INVALID)
-            }
+            Ok(_) if is_denied(findings) => REFUSED,
             Ok(_) => INVALID,
             Err(why) => of(&why),
         }
@@ -85,16 +84,26 @@ pub mod exit {
     #[cfg(test)]
     mod tests {
         use super::*;
+        use crate::config::unreadable;
 
         #[test]
         fn whoever_may_not_read_the_configuration_is_refused() {
             let folder = tempfile::tempdir().unwrap();
             let main = folder.path().join("causeway.toml");
-            assert_eq!(of_refused(&main), USAGE);
-            assert_eq!(of_refused(folder.path()), USAGE);
+            let mut findings = Findings::default();
+            assert_eq!(of_refused(&main, &findings), USAGE);
+            assert_eq!(of_refused(folder.path(), &findings), USAGE);
             std::fs::write(&main, "").unwrap();
-            assert_eq!(of_refused(&main), INVALID);
+            assert_eq!(of_refused(&main, &findings), INVALID);
             assert_eq!(of(&ErrorKind::PermissionDenied.into()), REFUSED);
+            // Which of its files that is, or its folder, is all the same.
+            let beside = folder.path().join("conf.d");
+            let mut told = |kind: ErrorKind| {
+                findings.errors.push(unreadable(&beside, &kind.into()));
+                of_refused(&main, &findings)
+            };
+            assert_eq!(told(ErrorKind::InvalidData), INVALID);
+            assert_eq!(told(ErrorKind::PermissionDenied), REFUSED);
         }
     }
 }

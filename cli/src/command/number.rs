@@ -57,7 +57,7 @@ pub fn run(command: &Numbers, out: &mut dyn Write) -> io::Result<u8> {
         Ok(loaded) => loaded.config,
         Err(findings) => {
             eprintln!("{}", findings.to_text());
-            return Ok(exit::of_refused(&arguments.config));
+            return Ok(exit::of_refused(&arguments.config, &findings));
         }
     };
     let Some(read) = read(&arguments.number) else {

@@ -86,7 +86,7 @@ pub fn run(arguments: &Records, output: Output, out: &mut dyn Write) -> io::Resu
         Ok(loaded) => loaded,
         Err(findings) => {
             eprintln!("{}", findings.to_text());
-            return Ok(exit::of_refused(&arguments.config));
+            return Ok(exit::of_refused(&arguments.config, &findings));
         }
     };
     let tenants = match wanted(arguments, &loaded) {

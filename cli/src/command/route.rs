@@ -71,7 +71,7 @@ pub fn test(arguments: &Test, out: &mut dyn Write) -> io::Result<u8> {
         Ok(loaded) => loaded,
         Err(findings) => {
             refused_configuration(&findings, arguments.output, out)?;
-            return Ok(exit::of_refused(&arguments.config));
+            return Ok(exit::of_refused(&arguments.config, &findings));
         }
     };
     let more = match arguments.headers_file.as_deref().map(lines_of).transpose() {

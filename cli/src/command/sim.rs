@@ -84,7 +84,7 @@ pub fn run(command: &Simulated, out: &mut dyn Write) -> io::Result<u8> {
         Ok(loaded) => (Arc::new(loaded.config), PathBuf::from(loaded.shell.api)),
         Err(findings) => {
             eprintln!("{}", findings.to_text());
-            return Ok(exit::of_refused(&wish.config));
+            return Ok(exit::of_refused(&wish.config, &findings));
         }
     };
     let plan = match Plan::new(&config, wish) {

@@ -210,7 +210,7 @@ fn gateways(arguments: &Gateways, output: Output, out: &mut dyn Write) -> io::Re
         Ok(loaded) => loaded,
         Err(findings) => {
             eprintln!("{}", findings.to_text());
-            return Ok(exit::of_refused(&arguments.config));
+            return Ok(exit::of_refused(&arguments.config, &findings));
         }
     };
     let of = arguments.tenant.as_deref().map(TenantName::new);
@@ -287,7 +287,7 @@ fn probe(arguments: &Probe, out: &mut dyn Write) -> io::Result<u8> {
         Ok(loaded) => loaded,
         Err(findings) => {
             eprintln!("{}", findings.to_text());
-            return Ok(exit::of_refused(&arguments.config));
+            return Ok(exit::of_refused(&arguments.config, &findings));
         }
     };
     let Some(trunk) = asking(arguments, &loaded.config) else {

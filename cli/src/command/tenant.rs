@@ -157,7 +157,7 @@ fn rules(arguments: &Rules, out: &mut dyn Write) -> io::Result<u8> {
         Ok(loaded) => loaded.config,
         Err(findings) => {
             eprintln!("{}", findings.to_text());
-            return Ok(exit::of_refused(&arguments.config));
+            return Ok(exit::of_refused(&arguments.config, &findings));
         }
     };
     let trunks = config.trunks.values();
@@ -205,7 +205,7 @@ pub fn run(command: &Tenants, out: &mut dyn Write) -> io::Result<u8> {
         Ok(before) => before,
         Err(findings) => {
             eprintln!("{}", findings.to_text());
-            return Ok(exit::of_refused(&arguments.config));
+            return Ok(exit::of_refused(&arguments.config, &findings));
         }
     };
     let customer = match customer(arguments, &before.config) {

@@ -20,6 +20,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// What is said of a file that somebody else may read.
+const DENIED: &str = "may not be read by this user";
+
 /// Reads the main file and `conf.d/*.toml` beside it, in the order of their names.
 ///
 /// `Err` names every file that cannot be read.
@@ -83,7 +86,13 @@ fn further_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn unreadable(path: &Path, fault: &io::Error) -> Finding {
+/// Whether a configuration is refused because this user may not read all of it.
+pub fn is_denied(findings: &Findings) -> bool {
+    let mut errors = findings.errors.iter();
+    errors.any(|one| one.code == Code::Unreadable && one.cause.ends_with(DENIED))
+}
+
+pub(crate) fn unreadable(path: &Path, fault: &io::Error) -> Finding {
     if fault.kind() == io::ErrorKind::PermissionDenied
         && let Some(why) = confine::in_force().and_then(|own| own.hides(path))
     {
@@ -100,7 +109,7 @@ fn unreadable(path: &Path, fault: &io::Error) -> Finding {
     }
     let why = match fault.kind() {
         io::ErrorKind::NotFound => "does not exist".to_owned(),
-        io::ErrorKind::PermissionDenied => "may not be read by this user".to_owned(),
+        io::ErrorKind::PermissionDenied => DENIED.to_owned(),
         io::ErrorKind::InvalidData => "is not UTF-8".to_owned(),
         io::ErrorKind::IsADirectory => "is a directory".to_owned(),
         _ => format!("cannot be read: {fault}"),
@@ -130,14 +139,18 @@ mod tests {
         fs::write(&main, "").unwrap();
         fs::create_dir(folder.path().join("conf.d")).unwrap();
         symlink("/nowhere/x.toml", folder.path().join("conf.d/x.toml")).unwrap();
-        let text = read_sources(&main).unwrap_err().to_text();
+        let mut findings = read_sources(&main).unwrap_err();
+        let text = findings.to_text();
         assert!(
             text.contains("conf.d/x.toml is a link to /nowhere/x.toml, which does not exist")
                 && !text.contains("causeway init"),
             "{text}"
         );
         let denied = unreadable(&main, &io::ErrorKind::PermissionDenied.into());
-        let help = denied.help.unwrap();
+        let help = denied.help.as_deref().unwrap();
         assert!(help.contains("root:causeway, mode 640"), "{help}");
+        assert!(!is_denied(&findings));
+        findings.errors.push(denied);
+        assert!(is_denied(&findings));
     }
 }

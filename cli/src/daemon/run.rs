@@ -98,7 +98,7 @@ fn refused(fault: &StartFault, config: &Path) -> u8 {
     // Many lines for a person; the log's form would make one of them.
     eprintln!("causeway: cannot start\n{fault}");
     match fault {
-        StartFault::Config(ReloadFault::Invalid(_)) => exit::of_refused(config),
+        StartFault::Config(ReloadFault::Invalid(findings)) => exit::of_refused(config, findings),
         StartFault::Config(ReloadFault::Material(_)) => exit::INVALID,
         _ => FAILED,
     }

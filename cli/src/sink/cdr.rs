@@ -583,23 +583,20 @@ impl Writer {
 
     /// A call is over.
     fn take(&mut self, lines: &dyn Lines) {
-        if lines
-            .call()
-            .is_some_and(|call| self.has_record.remove(&call))
-        {
-            return;
-        }
-        match lines.json(self.wanted.pairs) {
-            Ok(lines) => self.unwritten.extend(lines.into_iter().map(Into::into)),
-            Err(why) => self.shared.count(1, &why),
+        let call = lines.call();
+        // The journal hears of its end all the same: it may have been told that the call goes on.
+        if !call.is_some_and(|call| self.has_record.remove(&call)) {
+            match lines.json(self.wanted.pairs) {
+                Ok(lines) => self.unwritten.extend(lines.into_iter().map(Into::into)),
+                Err(why) => self.shared.count(1, &why),
+            }
         }
         // Whom the journal does not know has no end there: nothing gathers while the disk refuses all.
         let journal = self.files.as_ref().map(|(_, journal)| journal);
         let is_known = |call: &CallId| {
             self.noted.contains(call) || journal.is_some_and(|journal| journal.has(*call))
         };
-        let ended = lines.call().filter(is_known);
-        self.ended.extend(ended);
+        self.ended.extend(call.filter(is_known));
     }
 
     /// A call has begun, or something has changed in it.
@@ -777,6 +774,7 @@ mod crashes;
 
 #[cfg(test)]
 mod tests {
+    use super::crashes::up;
     use super::spool::CURRENT;
     use super::*;
     use crate::sink::fixture;
@@ -847,11 +845,7 @@ mod tests {
         let [folder, after, third_start] = [0; 3].map(|_| tempfile::tempdir().unwrap());
         let (cdr, writer, _) = started(folder.path());
         for call in 1..=3 {
-            let goes_on = Record {
-                end: None,
-                ..fixture::record(call)
-            };
-            cdr.open(&Arc::new(goes_on));
+            cdr.open(&up(call));
         }
         cdr.record(&Arc::new(fixture::record(2)));
         // The disk as a crash leaves it: what was written, and no more.
@@ -927,16 +921,9 @@ mod tests {
             Ok(())
         };
         let (cdr, writer) = Cdr::start_on(&spool(folder.path()), metrics, log, force).unwrap();
-        let goes_on = |call| {
-            let record = Record {
-                end: None,
-                ..fixture::record(call)
-            };
-            cdr.open(&Arc::new(record));
-        };
-        goes_on(1);
+        cdr.open(&up(1));
         has_begun.recv_timeout(Duration::from_secs(30)).unwrap();
-        goes_on(2);
+        cdr.open(&up(2));
         cdr.record(&Arc::new(fixture::record(1)));
         let has = |name: &str, call: u128| {
             let text = fs::read_to_string(folder.path().join(name)).unwrap_or_default();

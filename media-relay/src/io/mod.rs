@@ -86,7 +86,7 @@ pub struct AddressReport {
     /// Packets that the interface has taken to forward by itself, over all of its addresses; also those that its driver
     /// had no room for then.
     pub forwarded: u64,
-    /// Why it forwards none by itself, where packets go past the kernel's network stack.
+    /// Why it forwards none by itself, or none out of another interface, where packets go past the kernel's network stack.
     pub not_by_itself: Option<String>,
     /// Directions of streams that come to the relay now because all entries of the table of those that interfaces forward
     /// by themselves are taken, over all of the interface's addresses.
@@ -162,6 +162,17 @@ pub(crate) trait Batch {
     fn end_express(&mut self, _socket: SocketId) -> Option<Passed> {
         None
     }
+
+    /// The packets of a socket are not to be forwarded so at the moment: it is none that lacks room for that.
+    fn want_no_express(&mut self, _socket: SocketId) {}
+
+    /// Whether it has not begun because as many have as there is room for.
+    fn is_crowded_out(&self, _socket: SocketId) -> bool {
+        false
+    }
+
+    /// A socket is nobody's until it is used again: nothing but the socket itself is kept for it.
+    fn rest(&mut self, _socket: SocketId) {}
 
     /// Packets that have passed so far, and their octets of header and payload, where it goes on.
     fn passing(&self, _socket: SocketId) -> (u64, u64) {

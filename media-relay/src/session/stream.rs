@@ -404,6 +404,10 @@ impl Stream {
         self.remember();
         self.early.answered();
         self.faces.retain(|face| face.stage == Stage::Final);
+        for ice in self.faces.iter().filter_map(|face| face.terms.ice.as_ref()) {
+            // They were about to go if a pair was nominated for a preview.
+            self.agent.serve(&ice.local);
+        }
         self.forget_keys();
     }
 

@@ -66,9 +66,13 @@ impl Sessions {
         let session = &entry.session;
         entry.express.retain(|socket| {
             let express = catch_unwind(AssertUnwindSafe(|| session.express(*socket, now)));
-            let express = express.ok().flatten();
+            let Some(express) = express.ok().flatten() else {
+                batch.want_no_express(*socket);
+                return false;
+            };
             let is_seen = next == Some(*socket);
-            express.is_some_and(|express| batch.begin_express(*socket, &express, is_seen))
+            // One for which there is no room is asked again, to be told when it wants none any more.
+            batch.begin_express(*socket, &express, is_seen) || batch.is_crowded_out(*socket)
         });
     }
 

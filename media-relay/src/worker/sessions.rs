@@ -810,10 +810,13 @@ impl Sessions {
             return;
         };
         let lease = entry.leases.swap_remove(over);
-        let ports = &self.realms[lease.realm];
+        let (ports, sockets) = (&self.realms[lease.realm], lease.sockets);
         if let Err(lease) = self.resting.begin(lease, ports, now) {
             self.return_leases(vec![lease], now, batch);
             self.trim(false, now, batch);
+        } else {
+            batch.rest(sockets.rtp);
+            batch.rest(sockets.rtcp);
         }
     }
 }

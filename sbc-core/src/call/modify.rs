@@ -6,13 +6,13 @@
 //! fax, is asked of it first; and everything where a trunk wants it so, or where media go past us and what
 //! one party says is what the other one has to know ([`super::direct`]).
 
-use super::tell::status_of;
+use super::tell::{may_show, status_of};
 use super::{Call, endpoint, images};
 use crate::config::Preset;
 use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
-use crate::policy::relayed_auth;
+use crate::policy::{isup, relayed_auth};
 use crate::sdp::{Description, Limits};
 use crate::sip::Status;
 use crate::sip::header::Reason;
@@ -89,6 +89,7 @@ impl Call {
         let is_to_teams = asked.is_some_and(|style| style.trunk.preset == Preset::Teams);
         let is_direct = self.is_direct(leg);
         let goes_along = self.goes_along(leg, other);
+        let must_go_along = goes_along && self.must_go_along(leg, other);
         let formats = &mut self.media.formats;
         let (x, y) = images(&mut self.legs, leg, other).ok_or(unusable(Unusable::OutOfOrder))?;
         let facts = read(&description, x.profile());
@@ -100,6 +101,10 @@ impl Call {
         let is_media = facts.main().is_ok() || facts.fax().is_some();
         if is_media && (always || concerns_other || !interwork::keeps_codec(&facts, x, y)) {
             return self.ask(cx, leg, other, &description);
+        }
+        if must_go_along && !is_media {
+            // Nothing is asked of the other side, and what that has to understand would be lost (RFC 3204 §6).
+            return Err(Status::NOT_ACCEPTABLE_HERE);
         }
         let answered = match interwork::switch_off(&facts, x) {
             Some(answered) => answered,
@@ -119,7 +124,7 @@ impl Call {
     }
 
     /// Whether the other leg has to be asked for more than its media: it hears ISUP of the request, or asks parties behind us
-    /// itself to prove who they are.
+    /// itself to prove who they are, which is of use to a request that can show it.
     fn goes_along(&self, leg: LegId, other: LegId) -> bool {
         let request = self
             .legs
@@ -128,7 +133,17 @@ impl Call {
         let (_, parts) = self.along(leg, other, request);
         let trunks = (self.trunk_of(leg), self.trunk_of(other));
         let asks = matches!(&trunks, (Some(from), Some(to)) if relayed_auth::asks(from, to));
-        !parts.is_empty() || asks
+        !parts.is_empty() || (asks && request.is_some_and(may_show))
+    }
+
+    /// Whether the other leg hears ISUP of the request that has to be understood.
+    fn must_go_along(&self, leg: LegId, other: LegId) -> bool {
+        let request = self
+            .legs
+            .get(&leg)
+            .and_then(|own| own.session.peer_offer_request());
+        let (_, parts) = self.along(leg, other, request);
+        !parts.is_empty() && request.is_some_and(isup::is_required)
     }
 
     fn reply_with(&mut self, cx: &mut Cx<'_>, leg: LegId, body: Bytes) {

@@ -8,6 +8,7 @@
 use super::sound::Interlude;
 use super::{Call, Operation, endpoint, images};
 use crate::cause::{Because, CauseCode, EndedBy};
+use crate::config::Trunk;
 use crate::event::Happened;
 use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
@@ -334,11 +335,23 @@ impl Call {
         request: Option<&Message>,
     ) -> (Vec<(HeaderName, Bytes)>, Parts) {
         let trunks = (self.trunk_of(from), self.trunk_of(to));
-        let (Some(request), (Some(from), Some(to))) = (request, trunks) else {
+        let (Some(request), (Some(own), Some(other))) = (request, trunks) else {
             return Default::default();
         };
-        let parts = isup::parts(request, &from, &to);
-        (relayed_auth::proofs(request, &from, &to), parts)
+        let shown = match may_show(request) {
+            true => relayed_auth::proofs(request, &own, &other),
+            false => Vec::new(),
+        };
+        (shown, self.isup_of(from, request, &own, &other))
+    }
+
+    /// The ISUP that a party says within the call; nothing of one that wanted to stay unknown when it called.
+    fn isup_of(&self, leg: LegId, said: &Message, from: &Trunk, to: &Trunk) -> Parts {
+        let party = self.parties.get(&leg);
+        match party.is_some_and(|party| isup::hides(party.privacy, from, to)) {
+            true => Parts::default(),
+            false => isup::parts(said, from, to),
+        }
     }
 
     /// Has the answer to the leg that asked say what the one that was asked has said beside. Gives the status of a challenge
@@ -346,12 +359,23 @@ impl Call {
     fn answers_along(&mut self, asked: LegId, asker: LegId) -> Option<Status> {
         let heard = self.legs.get_mut(&asked)?.session.take_reply()?;
         let (from, to) = (self.trunk_of(asked)?, self.trunk_of(asker)?);
-        let parts = isup::parts(&heard, &from, &to);
-        let lines = relayed_auth::challenges(&heard, &to, &from);
+        let parts = self.isup_of(asked, &heard, &from, &to);
+        let request = self.legs.get(&asker)?.session.peer_offer_request();
+        let lines = match request.is_some_and(may_show) {
+            true => relayed_auth::challenges(&heard, &to, &from),
+            false => Vec::new(),
+        };
         let status = heard.status().filter(|_| !lines.is_empty());
         let asker = self.legs.get_mut(&asker)?;
         asker.session.attach_to_answer(lines, parts);
         status
+    }
+
+    /// Nobody waits for what a leg has said to our offer.
+    fn forget_reply(&mut self, leg: LegId) {
+        if let Some(own) = self.legs.get_mut(&leg) {
+            drop(own.session.take_reply());
+        }
     }
 
     /// A leg accepted our offer.
@@ -361,8 +385,11 @@ impl Call {
         };
         let answer = answer.and_then(|text| Description::parse(text, &Limits::default()).ok());
         let answer = answer.ok_or(Incompatible::from(Unusable::AnswerMismatch));
-        if let Change::Ask { asker } = change {
-            self.answers_along(leg, asker);
+        match change {
+            Change::Ask { asker } => {
+                self.answers_along(leg, asker);
+            }
+            Change::Tell(..) | Change::Forgotten => self.forget_reply(leg),
         }
         let outcome = match change {
             Change::Tell(..) => answer.and_then(|answer| self.told(cx, leg, &answer)),
@@ -453,6 +480,7 @@ impl Call {
         cx.out.emit(Some(self.id), Some(leg), what);
         match change {
             Change::Tell(wanted, of) => {
+                self.forget_reply(leg);
                 self.unchanged(cx, leg, None, status);
                 match again {
                     true => self.move_again(leg),
@@ -483,7 +511,10 @@ impl Call {
                 };
                 self.unchanged(cx, leg, Some(asker), status);
             }
-            Change::Forgotten => self.unchanged(cx, leg, None, status),
+            Change::Forgotten => {
+                self.forget_reply(leg);
+                self.unchanged(cx, leg, None, status);
+            }
         }
     }
 
@@ -635,11 +666,19 @@ impl Call {
     }
 }
 
+/// Whether what is asked of the re-INVITE that we make of a peer's request can be shown with that request: a proof is one of its
+/// method too (RFC 7616 §3.4.3), and so none for an UPDATE holds.
+pub(super) fn may_show(request: &Message) -> bool {
+    *request.method() == Method::Invite
+}
+
 /// Status for the leg that asked. What the other leg has to say about us is nothing to it, except
-/// that both offered at once: then it has to wait (SIP-542).
+/// that both offered at once: then it has to wait (SIP-542). A challenge that it is not told is a refusal, as of what
+/// crosses (SIP-1610).
 fn passed_on(status: Status) -> Status {
     match status {
         Status::REQUEST_PENDING => Status::REQUEST_PENDING,
+        own if own.is_challenge() => Status::FORBIDDEN,
         _ => Status::NOT_ACCEPTABLE_HERE,
     }
 }

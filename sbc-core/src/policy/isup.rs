@@ -4,7 +4,7 @@
 use crate::config::{Isup, Trunk};
 use crate::policy::emergency::Parts;
 use crate::policy::identity::Wishes;
-use crate::sip::header::ContentType;
+use crate::sip::header::{ContentType, Handling};
 use crate::sip::{Message, body};
 
 /// Media types of it, as `type/subtype`.
@@ -25,7 +25,7 @@ pub fn passes(from: &Trunk, to: &Trunk) -> bool {
 
 /// What of a message's body goes to a trunk. Parts of a body that cannot be taken apart do not.
 pub fn parts(message: &Message, from: &Trunk, to: &Trunk) -> Parts {
-    if !passes(from, to) || message.body().is_empty() || hides(message, from, to) {
+    if !passes(from, to) || message.body().is_empty() || hides(Wishes::of(message), from, to) {
         return Parts::default();
     }
     let (mut sections, before) = body::sections_of(message, is_isup).unwrap_or_default();
@@ -33,10 +33,18 @@ pub fn parts(message: &Message, from: &Trunk, to: &Trunk) -> Parts {
     Parts { sections, before }
 }
 
-/// Whether somebody who wants to stay unknown is named to a side that would show him: ISUP holds numbers, and we do not
-/// take them out.
-fn hides(message: &Message, from: &Trunk, to: &Trunk) -> bool {
-    let wishes = Wishes::of(message);
+/// Whether a message brings any that has to be understood.
+pub fn is_required(message: &Message) -> bool {
+    let parts = body::parts(message).unwrap_or_default();
+    let mut own = parts
+        .iter()
+        .filter(|part| part.content_type.as_ref().is_some_and(is_isup));
+    own.any(|part| part.handling() == Handling::Required)
+}
+
+/// Whether somebody with these wishes, who wants to stay unknown, is named to a side that would show him: ISUP holds numbers,
+/// and we do not take them out.
+pub fn hides(wishes: Wishes, from: &Trunk, to: &Trunk) -> bool {
     (wishes.hides_caller() || wishes.id) && !wishes.none && !(from.trusted && to.trusted)
 }
 

@@ -16,9 +16,17 @@ use crate::sip::{HeaderName, Message, Method, RequestBuilder};
 use crate::transport::Hop;
 use bytes::Bytes;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Most requests of one dialog that are remembered, answered or not.
 const MOST: usize = 8;
+
+/// Longest session interval in seconds that is remembered for the calls to come, where the trunk itself wants no longer one:
+/// behind it are many, and what one of them wants must not leave the sessions of all others without a timer.
+const LONGEST_S: u32 = 7_200;
+
+/// For how long it is.
+const REMEMBERED: Duration = Duration::from_secs(3_600);
 
 /// What a dialog has shown of our account; most dialogs never show anything.
 #[derive(Debug, Default)]
@@ -253,9 +261,16 @@ pub(super) fn lengthens(
     response: &Message,
 ) -> bool {
     let is_longer = timer.lengthens(response);
-    if is_longer && !trunk.habits.relay_auth.is_empty() {
-        let known = cx.plane.intervals.entry(trunk.name.clone()).or_default();
-        *known = timer.least_s().max(*known);
+    let ours = trunk.session_timer.map_or(0, |own| own.expires_s);
+    let (least_s, now) = (timer.least_s(), cx.now.mono);
+    if is_longer && !trunk.habits.relay_auth.is_empty() && least_s <= ours.max(LONGEST_S) {
+        let known = cx.plane.intervals.entry(trunk.name.clone());
+        let (known_s, until) = known.or_insert((0, now));
+        *known_s = match *until > now {
+            true => least_s.max(*known_s),
+            false => least_s,
+        };
+        *until = now + REMEMBERED;
     }
     is_longer
 }

@@ -420,8 +420,8 @@ impl Link {
         true
     }
 
-    /// A request of ours found nobody at its address: it goes to another one of the same name, as all that come
-    /// after it. Says whether there is one.
+    /// A request of ours found nobody at its address: it goes to another one of the same name, or where the peer was
+    /// heard since, as all that come after it. Says whether there is one.
     pub(super) fn another_way(
         &mut self,
         cx: &mut Cx<'_>,
@@ -436,15 +436,20 @@ impl Link {
         if self.movable.get(at).is_none_or(|own| waits_enough(&own.2)) {
             return false;
         }
-        let Way::Known(_, current) = &mut self.way else {
-            return false;
-        };
-        let is_current = self.movable.get(at).is_some_and(|own| own.1 == *current);
-        if is_current {
-            let Some(other) = self.others.as_mut().and_then(|own| own.pop_front()) else {
-                return false;
-            };
-            *current = other;
+        match &mut self.way {
+            Way::Asking(..) => return false,
+            // No way to who registers is kept, and so it would lead where it has just led.
+            Way::Unknown if style.trunk.registrar.is_some() => return false,
+            // The peer was heard elsewhere since: it goes where that leads.
+            Way::Unknown => {}
+            Way::Known(_, current) => {
+                if self.movable.get(at).is_some_and(|own| own.1 == *current) {
+                    let Some(other) = self.others.as_mut().and_then(|own| own.pop_front()) else {
+                        return false;
+                    };
+                    *current = other;
+                }
+            }
         }
         let Some((.., mut waiting)) = self.movable.remove(at) else {
             return false;

@@ -456,7 +456,8 @@ impl Session {
         let outgoing = Outgoing::new(cx, &style, outset);
         let facts = outgoing.first_facts(&style);
         let mut timer = SessionTimer::new(style.trunk.session_timer);
-        if let Some(least_s) = cx.plane.intervals.get(&style.trunk.name) {
+        let known = cx.plane.intervals.get(&style.trunk.name);
+        if let Some((least_s, _)) = known.filter(|(_, until)| *until > cx.now.mono) {
             timer.lasts_at_least(*least_s);
         }
         let mut session = Self {

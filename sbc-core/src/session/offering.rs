@@ -224,6 +224,8 @@ impl Session {
         confirmed.ours.is_open = true;
         confirmed.ours.onward = None;
         confirmed.ours.may_ask_after = None;
+        // What was said to something else is no answer to this.
+        self.reply_heard = None;
         self.timer.set_due(false);
         let lines = self.renamed(lines);
         let invite = Errand {
@@ -462,6 +464,8 @@ impl Session {
             self.tidy_referral(cx);
             return true;
         }
+        // Nothing was said to this one.
+        self.reply_heard = None;
         let is_silence = why.is_none();
         let mut is_onward = false;
         if let (Phase::Confirmed(confirmed), Method::Invite) = (&mut self.phase, &open.method) {

@@ -34,7 +34,8 @@ fn held_back(directory: &Path) -> (Cdr, CdrWriter, mpsc::Sender<()>, Asked) {
     (cdr, writer, release, asked)
 }
 
-fn up(call: u128) -> Arc<Record> {
+/// A call that goes on.
+pub(super) fn up(call: u128) -> Arc<Record> {
     Arc::new(Record {
         end: None,
         ..fixture::record(call)
@@ -185,35 +186,42 @@ fn a_spool_that_opens_late_has_no_second_record_of_a_call_that_had_ended() {
         (cdr, writer)
     };
     let (cdr, writer) = start(HashSet::new());
-    for call in 1..=4 {
+    for call in 1..=5 {
         cdr.open(&up(call));
     }
-    wait_for(&place.join("open.journal"), &CallId(4).to_string());
-    for call in 1..=2 {
+    wait_for(&place.join("open.journal"), &CallId(5).to_string());
+    for call in [1, 5, 2] {
         cdr.record(&Arc::new(fixture::record(call)));
     }
-    // As a kill leaves it: the two have their records, and of one the journal says so.
+    // As a kill leaves it: the three have their records, and of two the journal says so.
     wait_for(&place.join(CURRENT), &CallId(2).to_string());
     let mut left = fs::read_to_string(place.join("open.journal")).unwrap();
-    let over = format!("{{\"end\":\"{}\"}}", CallId(1));
-    if !left.contains(&over) {
-        left = left + &over + "\n";
+    for call in [1, 5].map(CallId) {
+        let over = format!("{{\"end\":\"{call}\"}}");
+        if !left.contains(&over) {
+            left = left + &over + "\n";
+        }
     }
     writer.finish();
     fs::write(place.join("open.journal"), left).unwrap();
 
-    // The next one cannot read it, and the relay has three of the calls.
+    // The next one cannot read it, and the relay has four of the calls.
     let away = folder.path().join("away");
     fs::rename(&place, &away).unwrap();
     fs::write(&place, "in the way").unwrap();
-    let (cdr, writer) = start(HashSet::from([1, 2, 3].map(CallId)));
+    let (cdr, writer) = start(HashSet::from([1, 2, 3, 5].map(CallId)));
     assert!(cdr.trouble().is_some());
-    // One ends before the disk is there, and two behind.
+    // One ends before the disk is there, and three behind.
     cdr.record(&Arc::new(fixture::record(1)));
     fs::remove_file(&place).unwrap();
     fs::rename(&away, &place).unwrap();
     wait_for(&place.join(CURRENT), &CallId(4).to_string());
-    cdr.record(&Arc::new(fixture::record(2)));
+    // The core tells of two that they go on and end, as of any other, before their records come.
+    for call in [2, 5] {
+        cdr.taken_up(&up(call));
+        cdr.open(&Arc::new(fixture::record(call)));
+        cdr.record(&Arc::new(fixture::record(call)));
+    }
     cdr.record(&Arc::new(fixture::record(3)));
     writer.finish();
     let told = fs::read_to_string(place.join(CURRENT)).unwrap();
@@ -228,5 +236,7 @@ fn a_spool_that_opens_late_has_no_second_record_of_a_call_that_had_ended() {
     });
     let mut calls: Vec<u128> = calls.collect();
     calls.sort_unstable();
-    assert_eq!(calls, [1, 2, 3, 4]);
+    assert_eq!(calls, [1, 2, 3, 4, 5]);
+    // Nothing is left of which the next start would make a second one.
+    assert_eq!(fs::metadata(place.join("open.journal")).unwrap().len(), 0);
 }

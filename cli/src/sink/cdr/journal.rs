@@ -2,13 +2,14 @@
 //! makes their records (OPS-060, OPS-151).
 //!
 //! One line of JSON for each call that is taken, answered, transferred or ended, with its record as it stands, or with
-//! what has changed in it since its first line in this run: most of a record is known when a call begins; one when
-//! it is over, written after its record; and each second one that says that the daemon lives. Between its end and its
-//! record a call's media drain and its peers are waited for: what is lost then has an end and a cause, and but for the
-//! figures of its media its record is whole. The file is written anew when most of it is about calls that are over. How
-//! long a call was is told by a clock that nobody sets: lines say when they were written by that of their run, which is
-//! one opening of the file. Of a call that goes on in the next run the clock of the host tells once how long it has been
-//! answered, and its line is written anew by the clock of that run.
+//! what has changed in it since its first line in this run: most of a record is known when a call begins; one when it
+//! is over, written after its record, or when what was known of it cannot be read any more; and each second one that
+//! says that the daemon lives. Between its end and its record a call's media drain and its peers are waited for: what
+//! is lost then has an end and a cause, and but for the figures of its media its record is whole. The file is written
+//! anew when most of it is about calls that are over. How long a call was is told by a clock that nobody sets: lines
+//! say when they were written by that of their run, which is one opening of the file. Of a call that goes on in the
+//! next run the clock of the host tells once how long it has been answered, and its line is written anew by the clock
+//! of that run.
 
 mod lines;
 mod said;
@@ -61,7 +62,7 @@ pub(super) struct Journal {
     /// Calls that have their records in the spool, of which nothing says here that they are over.
     recorded: Vec<CallId>,
     /// Calls of which the file said that they are over when it was opened.
-    pub(super) over: Vec<CallId>,
+    pub(super) over: HashSet<CallId>,
     /// What could not be read or removed, for the operator.
     unread: Vec<String>,
     /// Makes numbers of what is known of a call.
@@ -160,7 +161,7 @@ impl Journal {
             begun: Instant::now(),
             runs: HashMap::new(),
             recorded: Vec::new(),
-            over: Vec::new(),
+            over: HashSet::new(),
             unread: Vec::new(),
             teller: Teller::new(),
         };
@@ -198,8 +199,13 @@ impl Journal {
             if let Some(call) = call(&told["end"]) {
                 last.remove(&call);
                 self.forget(call);
-                self.over.push(call);
+                self.over.insert(call);
+            } else if let Some(call) = call(&told["unknown"]) {
+                last.remove(&call);
+                self.forget(call);
             } else if let Some(call) = call(&told["open"]["call"]) {
+                // Whatever was said of it before, it is up again.
+                self.over.remove(&call);
                 let place = Place {
                     lines: Lines::begin(begin, length),
                     run: told["run"].as_u64().unwrap_or_default(),

@@ -15,6 +15,40 @@ const REDIRECTS: u64 = 1 << 1;
 /// Frames that programs send out of it reach the other end.
 const TAKES: u64 = 1 << 2;
 
+/// Queues of an interface, receiving or sending ones, whichever are fewer: drivers count one or the other. Those of
+/// interfaces below it, which send for it, count as its own. `None` where the host does not show them.
+pub(super) fn queues(name: &str) -> Option<u32> {
+    let folder = |rest: &str| std::fs::read_dir(format!("/sys/class/net/{name}{rest}")).ok();
+    let (mut receiving, mut sending) = (0, 0);
+    for queue in folder("/queues")? {
+        let queue = queue.ok()?.file_name();
+        let queue = queue.to_str()?;
+        receiving += u32::from(queue.starts_with("rx-"));
+        sending += u32::from(queue.starts_with("tx-"));
+    }
+    let mut fewest = receiving.min(sending);
+    for entry in folder("")? {
+        let entry = entry.ok()?.file_name();
+        if let Some(below) = entry.to_str()?.strip_prefix("lower_") {
+            fewest = fewest.min(queues(below)?);
+        }
+    }
+    Some(fewest)
+}
+
+/// Processors that the host can have: one more than the highest number of any.
+pub(super) fn processors() -> Option<u32> {
+    behind_the_highest(&std::fs::read_to_string("/sys/devices/system/cpu/possible").ok()?)
+}
+
+/// Of a list of numbers and ranges of them, the number behind the highest.
+fn behind_the_highest(list: &str) -> Option<u32> {
+    let numbers = list.trim().split([',', '-']);
+    let numbers = numbers.map(|number| number.parse::<u32>().ok());
+    let highest = numbers.collect::<Option<Vec<_>>>()?.into_iter().max()?;
+    highest.checked_add(1)
+}
+
 /// A connection to that part of the kernel.
 pub(super) struct Features {
     kernel: Kernel,
@@ -62,5 +96,30 @@ impl Features {
             redirects: features & REDIRECTS != 0,
             takes: features & TAKES != 0,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_are_counted_to_the_highest_number() {
+        for (list, count) in [
+            ("0\n", Some(1)),
+            ("0-7\n", Some(8)),
+            ("0-3,8-11", Some(12)),
+            ("0,2", Some(3)),
+            ("", None),
+            ("0-x", None),
+            ("4294967295", None),
+        ] {
+            assert_eq!(behind_the_highest(list), count, "{list}");
+        }
+    }
+
+    #[test]
+    fn an_interface_that_is_not_there_shows_no_queues() {
+        assert_eq!(queues("no such one"), None);
     }
 }

@@ -1,7 +1,7 @@
 //! One interface that has the program: its ports, and how it is at the moment.
 
 use super::bpf::{self, Mode};
-use super::features::Features;
+use super::features::{self, Features, Known};
 use super::kernel::{Kernel, Link};
 use super::lane::Lane;
 use super::memory::Mapping;
@@ -24,6 +24,8 @@ const SENDS: u8 = 2;
 const REDIRECTS: u8 = 4;
 /// Those that another one's program sends out of this one arrive.
 const TAKES: u8 = 8;
+/// They would, had it a queue for each processor.
+const LACKS_QUEUES: u8 = 16;
 
 /// Whether packets pass by AF_XDP.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +52,8 @@ pub(super) struct Interface {
     express: Result<(), String>,
     /// Whether what its program sends arrives, and what others' programs send out of it.
     sends: AtomicU8,
+    /// Its queues, and the host's processors, where the former are too few; zero where they are not known.
+    lacking: [AtomicU32; 2],
     /// Packets that its program has taken to forward; also those that the driver had no room for.
     forwarded: AtomicU64,
     /// Directions of streams that it could forward, were there an entry for them.
@@ -117,6 +121,7 @@ impl Interface {
                 Mode::Generic => Err("the program runs behind the driver".to_owned()),
             },
             sends: AtomicU8::new(0),
+            lacking: Default::default(),
             forwarded: AtomicU64::new(0),
             crowded_out: AtomicU64::new(0),
             ports: Mapping::of(&ports, entries * ENTRY_BYTES, 0)?,
@@ -185,6 +190,20 @@ impl Interface {
             && self.sends.load(Ordering::Relaxed) & TAKES != 0
     }
 
+    /// Why what another interface forwards out of this one does not arrive, if queues are all that it lacks.
+    pub(super) fn lacks_queues(&self) -> Option<String> {
+        let sends = self.sends.load(Ordering::Relaxed);
+        if self.mode != Mode::Native || sends & LACKS_QUEUES == 0 {
+            return None;
+        }
+        let count = |at: usize| self.lacking[at].load(Ordering::Relaxed);
+        let has = match (count(0), count(1)) {
+            (0, _) | (_, 0) => "does not show its queues".to_owned(),
+            (queues, processors) => format!("has {queues} queues for {processors} processors"),
+        };
+        Some(format!("the interface to send by, {}, {has}", self.name))
+    }
+
     /// It has forwarded so many packets by itself.
     pub(super) fn count_forwarded(&self, packets: u32) {
         // Ordering: a figure for people.
@@ -236,14 +255,17 @@ impl Interface {
     /// What the program sends out of one end of a pair arrives only where the other end has a receiver for it.
     pub(super) fn note_sending(&self, link: &Link, features: Option<&mut Features>) {
         let known = features.and_then(|features| features.of(self.index).ok());
-        // Where nothing is told, an interface that is no end of a pair still sends back what it got.
-        let back = if link.is_pair { 0 } else { SENDS };
-        let sends = known.map_or(back, |known| {
-            let redirects = if known.redirects { REDIRECTS } else { 0 };
-            let takes = if known.takes { SENDS | TAKES } else { back };
-            KNOWN | redirects | takes
-        });
+        let (queues, processors) = match known {
+            Some(Known { takes: true, .. }) if !link.is_pair => {
+                (features::queues(&link.name), features::processors())
+            }
+            Some(_) | None => (None, None),
+        };
         // Ordering: as below.
+        for (place, count) in self.lacking.iter().zip([queues, processors]) {
+            place.store(count.unwrap_or(0), Ordering::Relaxed);
+        }
+        let sends = sending(known, link.is_pair, queues, processors);
         self.sends.store(sends, Ordering::Relaxed);
     }
 
@@ -298,10 +320,66 @@ impl Interface {
     }
 }
 
+/// What becomes of frames that programs send, of what the kernel tells of an interface.
+fn sending(
+    known: Option<Known>,
+    is_pair: bool,
+    queues: Option<u32>,
+    processors: Option<u32>,
+) -> u8 {
+    // Where nothing is told, an interface that is no end of a pair still sends back what it got.
+    let back = if is_pair { 0 } else { SENDS };
+    let Some(known) = known else {
+        return back;
+    };
+    // The processor that a packet comes to sends it by the queue of its own number. Where there is none, some drivers
+    // refuse it, after the program has counted it. A pair has receivers, which processors share.
+    let both = queues.zip(processors);
+    let has_queues = is_pair || both.is_some_and(|(queues, processors)| queues >= processors);
+    let takes = match (known.takes, has_queues) {
+        (true, true) => SENDS | TAKES,
+        (true, false) => back | LACKS_QUEUES,
+        (false, _) => back,
+    };
+    let redirects = if known.redirects { REDIRECTS } else { 0 };
+    KNOWN | redirects | takes
+}
+
 /// Whether another way of attaching would fail as well: no right to it, or another program is there.
 fn is_final(fault: &io::Error) -> bool {
     let codes = [libc::EPERM, libc::EACCES, libc::EBUSY, libc::EEXIST];
     fault
         .raw_os_error()
         .is_some_and(|code| codes.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_other_interfaces_are_taken_only_with_a_queue_for_each_processor() {
+        let known = |takes| {
+            Some(Known {
+                redirects: true,
+                takes,
+            })
+        };
+        let all = KNOWN | REDIRECTS | SENDS;
+        for (queues, processors, more) in [
+            (Some(8), Some(8), TAKES),
+            (Some(9), Some(8), TAKES),
+            (Some(7), Some(8), LACKS_QUEUES),
+            (None, Some(8), LACKS_QUEUES),
+            (Some(8), None, LACKS_QUEUES),
+        ] {
+            assert_eq!(sending(known(true), false, queues, processors), all | more);
+            assert_eq!(sending(known(false), false, queues, processors), all);
+            assert_eq!(sending(None, false, queues, processors), SENDS);
+        }
+        // The ends of a pair need a receiver and nothing else.
+        assert_eq!(sending(known(true), true, None, None), all | TAKES);
+        assert_eq!(sending(known(false), true, None, None), KNOWN | REDIRECTS);
+        assert_eq!(sending(None, true, None, None), 0);
+    }
 }

@@ -288,6 +288,19 @@ impl Bound {
             shared.interfaces[self.interface].count_crowded_out(is_crowded_out);
         }
     }
+
+    /// Ends what it has of the express, for others to have; it is not crowded out any more.
+    fn give_back(&mut self, shared: &Shared, entries: Option<&mut Entries>) {
+        if let (Some(mut entry), Some(table), Some(entries)) =
+            (self.entry.take(), &shared.express, entries)
+        {
+            if let Some(passed) = table.end(&mut entry) {
+                shared.interfaces[self.interface].count_forwarded(passed.packets);
+            }
+            entries.give_back(entry);
+        }
+        self.crowd_out(shared, false);
+    }
 }
 
 impl Outlet {
@@ -436,15 +449,7 @@ impl Batch for Xdp {
     fn close(&mut self, socket: SocketId) {
         let bound = self.bound.get_mut(socket.0 as usize).and_then(Option::take);
         if let Some(mut bound) = bound {
-            if let (Some(mut entry), Some(table), Some(entries)) = (
-                bound.entry.take(),
-                &self.outlet.shared.express,
-                &mut self.entries,
-            ) {
-                table.end(&mut entry);
-                entries.give_back(entry);
-            }
-            bound.crowd_out(&self.outlet.shared, false);
+            bound.give_back(&self.outlet.shared, self.entries.as_mut());
             let port = bound.local.port();
             self.outlet.shared.interfaces[bound.interface].set_port(bound.at, port, None);
             self.by_port[bound.interface][bound.at][usize::from(port)] = NONE;
@@ -559,6 +564,7 @@ impl Batch for Xdp {
 
     fn begin_express(&mut self, socket: SocketId, express: &Express, is_seen: bool) -> bool {
         let Some(headers) = self.headers(socket, express) else {
+            self.want_no_express(socket);
             return false;
         };
         let (Some(table), Some(entries)) = (&self.outlet.shared.express, &mut self.entries) else {
@@ -567,7 +573,8 @@ impl Batch for Xdp {
         let Some(Some(bound)) = self.bound.get_mut(socket.0 as usize) else {
             return false;
         };
-        if bound.entry.is_none() {
+        // One that is idle takes none: it may pass only behind a packet that was seen.
+        if bound.entry.is_none() && is_seen {
             bound.entry = entries.take();
             bound.crowd_out(&self.outlet.shared, bound.entry.is_none());
             if let Some(entry) = &bound.entry {
@@ -593,6 +600,27 @@ impl Batch for Xdp {
         Some(passed)
     }
 
+    fn want_no_express(&mut self, socket: SocketId) {
+        if let Some(Some(bound)) = self.bound.get_mut(socket.0 as usize) {
+            bound.crowd_out(&self.outlet.shared, false);
+        }
+    }
+
+    fn is_crowded_out(&self, socket: SocketId) -> bool {
+        let bound = self.bound.get(socket.0 as usize).and_then(Option::as_ref);
+        bound.is_some_and(|bound| bound.is_crowded_out)
+    }
+
+    fn rest(&mut self, socket: SocketId) {
+        let shared = &self.outlet.shared;
+        if let Some(Some(bound)) = self.bound.get_mut(socket.0 as usize) {
+            bound.give_back(shared, self.entries.as_mut());
+            // The entry that the port had is another's from now on.
+            let (interface, worker) = (&shared.interfaces[bound.interface], self.outlet.worker);
+            interface.set_port(bound.at, bound.local.port(), Some(worker));
+        }
+    }
+
     fn passing(&self, socket: SocketId) -> (u64, u64) {
         let bound = self.bound.get(socket.0 as usize).and_then(Option::as_ref);
         let entry = bound.and_then(|bound| bound.entry.as_ref());
@@ -615,6 +643,8 @@ impl Xdp {
         let is_elsewhere = path.interface != own.interface;
         let may_pass = own.local.is_ipv4() == target.local.is_ipv4()
             && express.to.port() != 0
+            // What one of ours sends to another never comes by an interface.
+            && !self.sockets.is_own(express.from)
             && interface.state() == State::Works
             && interface.express().is_ok()
             && (!is_elsewhere || (interface.redirects() && exit.takes()));

@@ -53,6 +53,22 @@ pub(super) struct Shared {
     pub(super) depot: Mutex<Depot>,
 }
 
+impl Shared {
+    /// Why an interface forwards nothing by itself, or does so only what leaves by itself again.
+    fn not_by_itself(&self, at: usize) -> Option<String> {
+        let interface = &self.interfaces[at];
+        if let Err(why) = interface.express() {
+            return Some(why.to_owned());
+        }
+        if !interface.redirects() {
+            return None;
+        }
+        let others = self.interfaces.iter();
+        let mut others = others.filter(|other| other.index != interface.index);
+        others.find_map(Interface::lacks_queues)
+    }
+}
+
 /// Ports of a realm's address that are ours.
 #[derive(Debug)]
 pub(super) struct Diverted {
@@ -328,7 +344,7 @@ impl Setup {
                 },
                 dropped: 0,
                 forwarded: 0,
-                not_by_itself: interface.express().err().map(str::to_owned),
+                not_by_itself: shared.not_by_itself(at),
                 crowded_out: 0,
                 because: None,
             };
@@ -542,13 +558,14 @@ impl Watch {
     pub(crate) fn reports(&self) -> Vec<AddressReport> {
         let now = self.reports.iter().map(|(report, at)| {
             let mut report = report.clone();
-            let Some(interface) = at.map(|at| &self.shared.interfaces[at]) else {
+            let Some(at) = *at else {
                 return report;
             };
+            let interface = &self.shared.interfaces[at];
             report.dropped = interface.dropped();
             report.forwarded = interface.forwarded();
             report.crowded_out = interface.crowded_out();
-            report.not_by_itself = interface.express().err().map(str::to_owned);
+            report.not_by_itself = self.shared.not_by_itself(at);
             let why = match interface.state() {
                 State::Works => return report,
                 State::Down => "the interface is down",

@@ -117,8 +117,10 @@ pub(in crate::session) struct Judged<'a> {
 impl Agent {
     /// Answers checks under these credentials from now on, beside those of before.
     pub(in crate::session) fn serve(&mut self, credentials: &IceCredentials) {
-        let mut known = self.generations.iter();
-        if known.any(|known| known.credentials == *credentials) {
+        let mut known = self.generations.iter_mut();
+        if let Some(known) = known.find(|known| known.credentials == *credentials) {
+            // They may have been about to go, for others that come to nothing.
+            known.until = None;
             return;
         }
         if self.generations.len() == MAX_GENERATIONS {

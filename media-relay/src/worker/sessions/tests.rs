@@ -3,6 +3,7 @@
 use super::*;
 use crate::control::realm::{LocalAddress, Realm};
 use crate::io::{Backend, Received};
+use crate::session::Express;
 use media_api::{
     BridgePlan, Content, Direction, EndpointId, ForkId, Format, FormatId, Negotiated,
     NegotiatedStream, PayloadBinding, Protection, ProtectionWanted, SourcePolicy, Stage,
@@ -27,6 +28,11 @@ struct FakeSockets {
     queued: Vec<(usize, Range<usize>)>,
     /// What has left, in order.
     left: Vec<Vec<u8>>,
+    /// Those that are open and nobody's.
+    resting: BTreeSet<u32>,
+    /// An interface forwards by itself, and has no room for more; who has asked for some.
+    is_full: bool,
+    crowded_out: BTreeSet<u32>,
 }
 
 impl Batch for FakeSockets {
@@ -79,6 +85,30 @@ impl Batch for FakeSockets {
     }
 
     fn wake(&self) {}
+
+    fn rest(&mut self, socket: SocketId) {
+        assert!(self.open.contains(&socket.0), "it is closed");
+        self.resting.insert(socket.0);
+    }
+
+    fn has_express(&self) -> bool {
+        self.is_full
+    }
+
+    fn begin_express(&mut self, socket: SocketId, _: &Express, is_seen: bool) -> bool {
+        if is_seen {
+            self.crowded_out.insert(socket.0);
+        }
+        false
+    }
+
+    fn want_no_express(&mut self, socket: SocketId) {
+        self.crowded_out.remove(&socket.0);
+    }
+
+    fn is_crowded_out(&self, socket: SocketId) -> bool {
+        self.crowded_out.contains(&socket.0)
+    }
 }
 
 fn sessions(last_port: u16) -> (Sessions, Arc<Mutex<Vec<Event>>>) {
@@ -278,6 +308,51 @@ fn what_a_batch_brings_leaves_in_its_order_and_all_of_it_is_counted() {
     assert_eq!(counters.sent_packets, 5);
 }
 
+#[test]
+fn a_stream_that_the_interface_has_no_room_for_is_told_when_it_wants_none_any_more() {
+    let (mut sessions, _) = sessions(10_099);
+    let mut sockets = FakeSockets {
+        is_full: true,
+        ..FakeSockets::default()
+    };
+    allocate(&mut sessions, &mut sockets, 1, 2);
+    let session = SessionId(1);
+    for endpoint in 0..2 {
+        let command = Command::Answer {
+            session,
+            endpoint: EndpointId(endpoint),
+            fork: ForkId(0),
+            negotiated: agreed(4_000 + u16::from(endpoint) * 2, (8, 1, "PCMA")),
+            stage: Stage::Final,
+        };
+        sessions.command(command, Timestamp(0), &mut sockets);
+    }
+    let join = |sessions: &mut Sessions, sockets: &mut FakeSockets, joined, at| {
+        let plan = BridgePlan {
+            joined,
+            silence_ms: 0,
+        };
+        sessions.command(Command::Update { session, plan }, Timestamp(at), sockets);
+    };
+    let both = Some((EndpointId(0), EndpointId(1)));
+    join(&mut sessions, &mut sockets, both, 0);
+    let from = SocketAddr::from(([192, 0, 2, 1], 4_000));
+    for number in 1..=5u8 {
+        let [high, low] = (u16::from(number) * 160).to_be_bytes();
+        let mut packet = vec![0x80, 8, 0, number, 0, 0, high, low, 0, 0, 0, 7];
+        packet.extend((0..160u8).map(|octet| octet ^ number));
+        let length = packet.len();
+        packet.resize(2_048, 0);
+        sockets.slots = vec![(from, length, packet)];
+        let now = Timestamp(20_000 * u64::from(number));
+        sessions.deliver(SocketId(1), 1, now, &mut sockets);
+    }
+    assert_eq!(sockets.crowded_out, BTreeSet::from([1]));
+    // A hold, though none of its packets comes any more.
+    join(&mut sessions, &mut sockets, None, 110_000);
+    assert_eq!(sockets.crowded_out, BTreeSet::new());
+}
+
 fn release(sessions: &mut Sessions, sockets: &mut FakeSockets, number: u64, now: Timestamp) {
     let command = Command::Release {
         session: SessionId(number),
@@ -338,6 +413,7 @@ fn sockets_stay_bound_while_their_ports_rest_and_serve_a_later_call() {
         release(&mut sessions, &mut sockets, number, Timestamp(0));
     }
     assert_eq!((sockets.open.len(), sessions.realms[0].usage().0), (200, 0));
+    assert_eq!(sockets.resting, sockets.open, "the backend is told");
 
     // Nothing has rested yet: another call gets sockets of its own.
     let rested = Timestamp(10_000_000);

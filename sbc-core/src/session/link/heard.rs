@@ -32,8 +32,10 @@ impl Link {
             }
             Protocol::Udp | Protocol::Tcp | Protocol::Tls => return,
         }
-        // What waits for an answer of DNS goes where that leads.
-        if !matches!(self.way, Way::Asking(..)) {
+        // What waits for an answer of DNS goes where that leads, and what goes there already goes on so.
+        if let Way::Known(_, hop) = &self.way
+            && *hop != self.fallback
+        {
             self.way = Way::Unknown;
         }
     }
@@ -72,8 +74,8 @@ impl Link {
     }
 
     /// Other ways to a peer that is reached where it is heard, for when its connection is gone: where we have
-    /// dialled it, else where the trunk says that it listens. The port that its connection came from is no place
-    /// to dial.
+    /// dialled it, else where the trunk says that it listens at the address where it is heard. The port that its
+    /// connection came from is no place to dial.
     #[allow(clippy::box_collection, reason = "as it is kept")]
     pub(super) fn ways_but_heard(&self, style: &LegStyle) -> Option<Box<VecDeque<Hop>>> {
         if self.fallback.protocol == Protocol::Udp {
@@ -83,6 +85,8 @@ impl Link {
             return Some(Box::new(VecDeque::from([Hop::clone(home)])));
         }
         let mut listening = self.listening(style);
+        // Another host of the trunk answers that it has no such dialog, which would end the call (SIP-545).
+        listening.retain(|hop| hop.remote.ip() == self.fallback.remote.ip());
         listening.truncate(MAX_ADDRESSES);
         (!listening.is_empty()).then(|| Box::new(listening.into()))
     }

@@ -1,6 +1,5 @@
 //! The lines of one call in the journal: where they are, how they are read together, and how those of many are copied.
 
-use super::end_line;
 use sbc_core::id::CallId;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -148,7 +147,8 @@ impl<'a> Window<'a> {
 }
 
 /// Copies the lines of these calls to where so many octets are, in their order; says where they are then, and where
-/// what is copied ends. Calls are left out of which something cannot be read.
+/// what is copied ends. Calls are left out of which something cannot be read; a line says so, for what is there of them
+/// already tells what they were once.
 ///
 /// # Errors
 /// What whoever takes them says.
@@ -172,12 +172,10 @@ pub(super) fn copied(
         };
         let Ok(octets) = window.line(line) else {
             copies.remove(&call);
-            if which > 0 {
-                // Its first line alone would be told as a call that a crash has ended.
-                let end = end_line(call);
-                writeln!(out, "{end}")?;
-                at += end.len() as u64 + 1;
-            }
+            // That it is over would not be true: it may be up, and then has its record at its end.
+            let unknown = format!("{{\"unknown\":\"{call}\"}}\n");
+            out.write_all(unknown.as_bytes())?;
+            at += unknown.len() as u64;
             continue;
         };
         out.write_all(octets)?;

@@ -418,3 +418,36 @@ fn a_change_whose_beginning_is_lost_is_no_call() {
     assert_eq!(left[0].call, CallId(2));
     assert_eq!(left[0].record["disposition"], "answered");
 }
+
+/// A line that the disk has lost says nothing about its call, which goes on and has its record at its end.
+#[test]
+fn a_call_of_which_a_line_cannot_be_read_is_neither_lost_nor_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(folder.path());
+    let calls = [1, 2, 3, 4, 5];
+    journal.write(&calls.map(rings)).unwrap();
+    journal.write(&calls.map(up)).unwrap();
+    // Of two the last line cannot be read when a copy is made, but the first; of a third nothing can be behind that.
+    for call in [1, 2].map(CallId) {
+        let place = journal.open.get_mut(&call).unwrap();
+        place.lines = place.lines.and(1 << 20, 100, false);
+    }
+    let copy = journal.copied(folder.path()).unwrap();
+    let place = journal.open.get_mut(&CallId(3)).unwrap();
+    place.lines = Lines::begin(1 << 20, 100);
+    journal.adopt(copy, folder.path(), at(2)).unwrap();
+    assert_eq!(
+        calls.map(|call| journal.has(CallId(call))),
+        [false, false, false, true, true]
+    );
+    let length = fs::metadata(folder.path().join(FILE)).unwrap().len();
+    assert_eq!(length, journal.bytes);
+    // What changes in one is told whole, and so it is of one that is told to be over and goes on.
+    journal.write(&[up(2), Note::End(CallId(4))]).unwrap();
+    journal.write(&[up(4), Note::End(CallId(5))]).unwrap();
+    drop(journal);
+    let (journal, left) = open(folder.path());
+    let left: Vec<u128> = left.iter().map(|one| one.call.0).collect();
+    assert_eq!(left, [2, 4]);
+    assert_eq!(journal.over, HashSet::from([CallId(5)]));
+}

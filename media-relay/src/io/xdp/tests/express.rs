@@ -368,4 +368,28 @@ fn a_stream_without_an_entry_is_told_as_crowded_out_until_it_has_one_or_ends() {
     assert_eq!(again.unwrap(), sockets[0]);
     assert!(begin(&mut batch, 1));
     assert_eq!(told(), 0);
+    // It wants none any more, and asks for none as long as nothing of it was seen.
+    assert!(!begin(&mut batch, 0) && batch.is_crowded_out(sockets[0]));
+    assert_eq!(told(), 1);
+    batch.want_no_express(sockets[0]);
+    assert!(!batch.begin_express(sockets[0], &express(sockets[1]), false));
+    assert!(!batch.is_crowded_out(sockets[0]));
+    assert_eq!(told(), 0);
+    // What comes from a socket of ours does not come by an interface, and needs no entry.
+    assert!(!begin(&mut batch, 0));
+    assert_eq!(told(), 1);
+    let from_ours = Express {
+        from: SocketAddr::new(OURS[0].parse().unwrap(), 20_002),
+        ..express(sockets[1])
+    };
+    assert!(!batch.begin_express(sockets[0], &from_ours, true));
+    assert_eq!(told(), 0);
+    // Neither does a socket need one whose call has ended, though it stays open; others have what it had.
+    assert!(!begin(&mut batch, 0));
+    assert_eq!(told(), 1);
+    batch.rest(sockets[0]);
+    assert_eq!(told(), 0);
+    batch.rest(sockets[1]);
+    assert!(begin(&mut batch, 0));
+    assert_eq!(told(), 0);
 }
