@@ -368,6 +368,8 @@ pub fn served(config: &Config, plane: &Plane) -> Vec<Served> {
             dropped: report.dropped,
             forwards: match (report.runs, &report.not_by_itself) {
                 (Runs::Xdp { .. }, None) => "in the interface",
+                // What leaves by another interface alone takes the other way.
+                (Runs::Xdp { .. }, Some(_)) if report.forwarded > 0 => "in the interface",
                 (Runs::Xdp { .. } | Runs::Sockets, _) => "in the relay",
             },
             forwarded: report.forwarded,
