@@ -105,10 +105,14 @@ class Phone(asyncio.DatagramProtocol):
         due = loop.time()
         first = self.sent + self.left_out
         number = first
+        left_out = 0
         while True:
             if leave_out and number > first and number % leave_out == 0:
-                self.left_out += 1
+                left_out += 1
             else:
+                # That one is missing is known by the next.
+                self.left_out += left_out
+                left_out = 0
                 payload = bytes(map(to_alaw, tone(self.hertz, number * FRAME, FRAME)))
                 header = struct.pack("!BBHII", 0x80, PCMA, number & 0xFFFF, number * FRAME, 0x5EED)
                 self.transport.sendto(header + payload, to)
