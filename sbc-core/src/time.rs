@@ -81,22 +81,24 @@ impl UnixTime {
             return format!("{year}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{milli:03}Z");
         }
         // Each record has several of these, and each line of the log one.
-        let mut text = *b"0000-00-00T00:00:00.000Z";
-        let mut put = |end: usize, mut value: u64| {
-            let digits = text.iter_mut().take(end).rev();
-            for digit in digits.take_while(|own| own.is_ascii_digit()) {
-                *digit = b'0' + (value % 10) as u8;
-                value /= 10;
-            }
+        let mut text = String::with_capacity(24);
+        let mut put = |value: u64, after: &str| {
+            let digit = |of: u64| char::from(b'0' + (of % 10) as u8);
+            text.push(digit(value / 10));
+            text.push(digit(value));
+            text.push_str(after);
         };
-        put(4, year);
-        put(7, month);
-        put(10, day);
-        put(13, h);
-        put(16, m);
-        put(19, s);
-        put(23, milli);
-        String::from_utf8_lossy(&text).into_owned()
+        put(year / 100, "");
+        put(year, "-");
+        put(month, "-");
+        put(day, "T");
+        put(h, ":");
+        put(m, ":");
+        put(s, ".");
+        put(milli / 10, "");
+        text.push(char::from(b'0' + (milli % 10) as u8));
+        text.push('Z');
+        text
     }
 
     /// The day, `2026-08-01`, in UTC.

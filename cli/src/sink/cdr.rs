@@ -22,6 +22,7 @@ use super::ending::end;
 use super::json;
 use crate::sink::log::{Log, wall_clock};
 use crate::sink::metrics::Metrics;
+use foldhash::fast::RandomState;
 use force::Forcer;
 use held::Held;
 use journal::{Journal, Note};
@@ -332,7 +333,7 @@ struct Writer {
     /// What the journal does not have yet.
     notes: Vec<Note>,
     /// Calls that these tell of.
-    noted: HashSet<CallId>,
+    noted: HashSet<CallId, RandomState>,
     next_retire: Instant,
     clock: Steady,
     /// Where records are to go, as long as they cannot.
@@ -356,7 +357,7 @@ impl Writer {
             goes_on: None,
             has_record: HashSet::new(),
             notes: Vec::new(),
-            noted: HashSet::new(),
+            noted: HashSet::default(),
             next_retire: Instant::now(),
             clock: Steady::new(Instant::now(), wall_clock()),
             moving: None,
@@ -631,7 +632,7 @@ impl Writer {
         }
         // What has begun and ended in between is not mentioned.
         let unknown = self.ended.extract_if(.., |call| !journal.has(*call));
-        let unknown: HashSet<CallId> = unknown.collect();
+        let unknown: HashSet<CallId, RandomState> = unknown.collect();
         self.notes.retain(|note| !unknown.contains(&note.call()));
         for call in &self.ended {
             journal.over(*call);

@@ -48,16 +48,16 @@ impl fmt::Write for Escaped<'_> {
     }
 }
 
-/// Whether any octet of these eight needs an escape: a control character, a quotation mark or a backslash. An octet
-/// behind one that does may be told wrongly, which only costs time.
-const fn has_special(word: u64) -> bool {
+/// The highest bit of each of these eight octets that needs an escape: a control character, a quotation mark or a backslash.
+/// An octet above one that does may be told wrongly.
+const fn specials(word: u64) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
     const fn zeros(word: u64) -> u64 {
         word.wrapping_sub(ONES) & !word & HIGH
     }
     let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-    (control | zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64))) != 0
+    control | zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64))
 }
 
 const fn is_special(octet: u8) -> bool {
@@ -65,7 +65,7 @@ const fn is_special(octet: u8) -> bool {
 }
 
 fn is_plain(text: &str) -> bool {
-    let is_special_word = |word: &[u8; 8]| has_special(u64::from_ne_bytes(*word));
+    let is_special_word = |word: &[u8; 8]| specials(u64::from_le_bytes(*word)) != 0;
     let octets = text.as_bytes();
     // The last eight may have been among those before.
     match octets.last_chunk() {
@@ -78,13 +78,16 @@ fn is_plain(text: &str) -> bool {
 
 /// Where the first octet is that needs an escape.
 fn special_at(octets: &[u8]) -> Option<usize> {
-    let (words, _) = octets.as_chunks::<8>();
-    let plain = words
-        .iter()
-        .take_while(|word| !has_special(u64::from_ne_bytes(**word)));
-    let begin = 8 * plain.count();
-    let (_, rest) = octets.split_at_checked(begin)?;
-    Some(begin + rest.iter().position(|octet| is_special(*octet))?)
+    let (words, rest) = octets.as_chunks::<8>();
+    for (count, word) in words.iter().enumerate() {
+        // Of the octets that are told the first one is right.
+        let told = specials(u64::from_le_bytes(*word));
+        if told != 0 {
+            return Some(8 * count + (told.trailing_zeros() / 8) as usize);
+        }
+    }
+    let at = rest.iter().position(|octet| is_special(*octet))?;
+    Some(8 * words.len() + at)
 }
 
 /// Adds a text with its escapes (RFC 8259 §7).
@@ -184,7 +187,11 @@ impl<'a> Serializer for Writer<'a> {
     }
 
     fn serialize_bool(self, value: bool) -> Result<()> {
-        self.0.push_str(if value { "true" } else { "false" });
+        // Each by itself: a text of a length that is known is written without a call.
+        match value {
+            true => self.0.push_str("true"),
+            false => self.0.push_str("false"),
+        }
         Ok(())
     }
 
@@ -306,10 +313,10 @@ impl Inside<'_> {
     /// The key is a name of our own sources, which needs no escapes.
     fn entry<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<()> {
         debug_assert!(is_plain(key), "{key}");
-        self.out.push_str(match std::mem::take(&mut self.is_first) {
-            true => "\"",
-            false => ",\"",
-        });
+        match std::mem::take(&mut self.is_first) {
+            true => self.out.push('"'),
+            false => self.out.push_str(",\""),
+        }
         self.out.push_str(key);
         self.out.push_str("\":");
         value.serialize(Writer(self.out))

@@ -1,7 +1,8 @@
 //! Hides secrets in SDP text before it reaches a log, a ladder or a capture (MED-103, TDR-SEC-004).
 
-use memchr::{memchr, memchr_iter, memchr2_iter};
+use memchr::{memchr, memchr_iter, memchr2_iter, memchr3_iter};
 use std::borrow::Cow;
+use std::ops::Range;
 
 const SECRET: &str = "<secret>";
 
@@ -12,6 +13,7 @@ const SECRET: &str = "<secret>";
 /// UTF-8 come out as the replacement character. What has no secret is lent as it is.
 pub fn redact(text: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(text) {
+        Ok(shown) if !may_hide(text) => Cow::Borrowed(shown),
         Ok(text) => hidden(text).map_or(Cow::Borrowed(text), Cow::Owned),
         Err(_) => {
             let text = String::from_utf8_lossy(text).into_owned();
@@ -20,9 +22,83 @@ pub fn redact(text: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The text without its secrets; nothing if it has none. A collector gets every message through here: most lines are
-/// known by their first letter to be none of those that are hidden whole, and what may hide within a line is looked for
-/// once in all of them.
+/// Whether there may be something to hide, by one quick look: a collector gets every message through here, and nearly all
+/// of them have nothing.
+fn may_hide(octets: &[u8]) -> bool {
+    let begins = memchr_iter(b'\n', octets).map(|at| at + 1);
+    let mut lines = std::iter::once(0).chain(begins);
+    lines.any(|begin| may_hide_line(octets.get(begin..).unwrap_or_default()))
+        || memchr3_iter(b'@', b':', b'-', octets).any(|at| may_be_mark(octets, at))
+}
+
+/// Whether a line that begins here may be one that is hidden, or that says of others that they are: by its name.
+fn may_hide_line(rest: &[u8]) -> bool {
+    let begins = |name: &[u8]| {
+        let begin = rest.get(..name.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(name))
+    };
+    match rest {
+        [] | [b'\n', ..] | [b'\r', b'\n', ..] => false,
+        [b'a' | b'A', b'=', ..] => begins(ICE_PASSWORD.as_bytes()),
+        [b'a' | b'A', ..] => begins(b"authorization"),
+        [b'c' | b'C', b'=', ..] => false,
+        [b'c' | b'C', b'o' | b'O', ..] => {
+            begins(b"content-type") && !begins(b"content-type: application/sdp\r\n")
+        }
+        [b'c' | b'C', next, ..] if next.is_ascii_alphabetic() => false,
+        [b'c' | b'C', ..] => !begins(b"c: application/sdp\r\n"),
+        [b'g' | b'G', ..] => begins(b"geolocation"),
+        [b'k' | b'K', ..] => begins(b"k="),
+        [b'p' | b'P', ..] => begins(b"proxy-authorization"),
+        [b's' | b'S', ..] => begins(b"signal"),
+        // With blanks in front of its name, or what goes on with the line before.
+        [first, ..] => *first <= b' ' || !first.is_ascii(),
+    }
+}
+
+/// Whether what is hidden within a line may have this octet: the password of a URI its `@`, a key its `:`, what replaces a
+/// call its `-`.
+fn may_be_mark(octets: &[u8], at: usize) -> bool {
+    let (before, rest) = octets.split_at(at);
+    let follows = |name: &[u8]| {
+        let end = before.len().checked_sub(name.len());
+        end.is_some_and(|end| before[end..].eq_ignore_ascii_case(name))
+    };
+    match (rest, before) {
+        ([b':', ..], [.., b'e' | b'E']) => follows(b"inline"),
+        ([b'-', b't' | b'T', b't' | b'T', ..], [.., b'x' | b'X']) => true,
+        ([b'@', ..], _) => may_end_user(before),
+        _ => false,
+    }
+}
+
+/// Whether there may be a password at the end of this, in front of an `@`. There is none where a blank or bracket stands
+/// before the user, or before a scheme with nothing else but the user behind it.
+fn may_end_user(octets: &[u8]) -> bool {
+    // Neither user nor password has these.
+    let is_end = |octet: u8| {
+        matches!(octet, b'<' | b'>' | b'"' | b',' | b'@') || octet.is_ascii_whitespace()
+    };
+    let ended = |octets: &[u8]| octets.last().is_none_or(|last| is_end(*last));
+    let is_colon_or_end = |octet: &u8| *octet == b':' || is_end(*octet);
+    let before = octets.iter().rposition(is_colon_or_end);
+    let Some(colon) = before.filter(|at| octets[*at] == b':') else {
+        return false;
+    };
+    let scheme = &octets[..colon];
+    let without = |name: &[u8]| {
+        let begin = scheme.len().checked_sub(name.len())?;
+        scheme[begin..]
+            .eq_ignore_ascii_case(name)
+            .then_some(&scheme[..begin])
+    };
+    !without(b"sip")
+        .or_else(|| without(b"sips"))
+        .is_some_and(ended)
+}
+
+/// The text without its secrets; nothing if it has none. Most lines are known by their first letter to be none of those
+/// that are hidden whole, and what may hide within a line is looked for once in all of them.
 fn hidden(text: &str) -> Option<String> {
     let mut out: Option<String> = None;
     // What is in front of it is written, or left out.
@@ -81,7 +157,6 @@ fn hidden(text: &str) -> Option<String> {
 
 /// Adds a line without what is secret in it.
 fn hide(content: &str, is_place: bool, is_key: bool, out: &mut String) {
-    let at = out.len();
     if is_place {
         let name = content.find(':').filter(|_| !is_folded(content));
         out.push_str(&content[..name.map_or(0, |at| at + 1)]);
@@ -99,13 +174,16 @@ fn hide(content: &str, is_place: bool, is_key: bool, out: &mut String) {
         out.push_str(&content[..ICE_PASSWORD.len()]);
         out.push_str(SECRET);
     } else if has_credentials(content) {
-        hide_response(content, out);
+        let mut line = String::with_capacity(content.len());
+        hide_response(content, &mut line);
         // The URI that the digest is about.
-        hide_passwords(out, at);
+        hide_passwords(&line, out);
     } else {
-        hide_inline(content, out);
-        hide_passwords(out, at);
-        hide_tokens(out, at);
+        let mut line = String::with_capacity(content.len());
+        hide_inline(content, &mut line);
+        let mut open = String::with_capacity(line.len());
+        hide_passwords(&line, &mut open);
+        hide_tokens(&open, out);
     }
 }
 
@@ -155,9 +233,9 @@ fn next_mark(octets: &[u8], from: usize) -> usize {
         match (rest[*at], before.last().map(u8::to_ascii_lowercase)) {
             (b':', Some(b'p' | b's')) if is_named(b"sip") || is_named(b"sips") => {
                 *at >= clear && {
-                    let (has_password, length) = password(behind);
+                    let (found, length) = password(behind);
                     clear = at + length;
-                    has_password
+                    found.is_some()
                 }
             }
             (b':', Some(b'e')) => is_named(b"inline"),
@@ -171,20 +249,20 @@ fn next_mark(octets: &[u8], from: usize) -> usize {
     found.map_or(octets.len(), |at| from + at)
 }
 
-/// Whether what stands behind the scheme of a URI has a password, and how far that was looked for: neither it nor the
+/// Where the password is in what stands behind the scheme of a URI, and how far that was looked for: neither it nor the
 /// user has a `:` or an `@` of its own.
-fn password(octets: &[u8]) -> (bool, usize) {
-    let mut is_behind = false;
+fn password(octets: &[u8]) -> (Option<Range<usize>>, usize) {
+    let mut begin = None;
     for (at, octet) in octets.iter().enumerate() {
         match octet {
-            b'@' => return (is_behind, at),
-            b':' => is_behind = true,
-            b'<' | b'>' | b'"' | b',' => return (false, at),
-            other if other.is_ascii_whitespace() => return (false, at),
+            b'@' => return (begin.map(|begin| begin..at), at),
+            b':' => begin = begin.or(Some(at + 1)),
+            b'<' | b'>' | b'"' | b',' => return (None, at),
+            other if other.is_ascii_whitespace() => return (None, at),
             _ => {}
         }
     }
-    (false, octets.len())
+    (None, octets.len())
 }
 
 /// Where a location is (RFC 6442): a body, or a part of one, of its own type.
@@ -239,11 +317,11 @@ fn is_folded(line: &str) -> bool {
     line.starts_with([' ', '\t'])
 }
 
-/// Hides what replaces a call of Teams: `;x-tt=…` in a URI, or the same escaped in a header of a URI.
-fn hide_tokens(out: &mut String, from: usize) {
-    let mut at = from;
-    while let Some((begin, is_escaped)) = next_token(out, at) {
-        let rest = &out[begin..];
+/// Adds a line without what replaces a call of Teams: `;x-tt=…` in a URI, or the same escaped in a header of a URI.
+fn hide_tokens(line: &str, out: &mut String) {
+    let mut done = 0;
+    while let Some((begin, is_escaped)) = next_token(line, done) {
+        let rest = &line[begin..];
         // What ends it is escaped with it.
         let is_end = |(at, letter): &(usize, char)| {
             let escape = rest.as_bytes().get(at + 1..at + 3).unwrap_or_default();
@@ -255,10 +333,11 @@ fn hide_tokens(out: &mut String, from: usize) {
                     && ends.iter().any(|end| escape.eq_ignore_ascii_case(*end))
         };
         let end = rest.char_indices().find(is_end);
-        let end = begin + end.map_or(rest.len(), |(at, _)| at);
-        out.replace_range(begin..end, SECRET);
-        at = begin + SECRET.len();
+        out.push_str(&line[done..begin]);
+        out.push_str(SECRET);
+        done = begin + end.map_or(rest.len(), |(at, _)| at);
     }
+    out.push_str(&line[done..]);
 }
 
 /// Where the value of the next `x-tt` begins, and whether the URI that it belongs to is escaped.
@@ -352,32 +431,29 @@ fn hide_inline(mut line: &str, out: &mut String) {
     out.push_str(line);
 }
 
-/// Hides the passwords of SIP URIs in what was written from there on: `sip:user:password@host`.
-fn hide_passwords(out: &mut String, from: usize) {
-    let mut at = from;
-    while let Some(begin) = next_scheme(out, at) {
-        at = begin;
-        let rest = &out[begin..];
-        let is_end = |letter: char| letter.is_ascii_whitespace() || "<>\",".contains(letter);
-        let uri = &rest[..rest.find(is_end).unwrap_or(rest.len())];
-        // Neither user nor password has a `:` or an `@` of its own.
-        let Some((user_info, _)) = uri.split_once('@') else {
-            continue;
+/// Adds a line without the passwords of its SIP URIs: `sip:user:password@host`.
+fn hide_passwords(line: &str, out: &mut String) {
+    let octets = line.as_bytes();
+    // What is in front of these is written, or has no URI with a password that begins there.
+    let (mut done, mut clear) = (0, 0);
+    for colon in memchr_iter(b':', octets) {
+        let is_named = |name: &[u8]| {
+            let begin = colon.checked_sub(name.len());
+            begin.is_some_and(|begin| octets[begin..colon].eq_ignore_ascii_case(name))
         };
-        if let Some((user, password)) = user_info.split_once(':') {
-            let password_at = begin + user.len() + 1;
-            out.replace_range(password_at..password_at + password.len(), SECRET);
-            at = password_at + SECRET.len();
+        if colon < clear || !is_named(b"sip") && !is_named(b"sips") {
+            continue;
+        }
+        let begin = colon + 1;
+        let (found, length) = password(&octets[begin..]);
+        clear = begin + length;
+        if let Some(own) = found {
+            out.push_str(&line[done..begin + own.start]);
+            out.push_str(SECRET);
+            done = begin + own.end;
         }
     }
-}
-
-/// Where the next URI goes on behind its scheme.
-fn next_scheme(text: &str, from: usize) -> Option<usize> {
-    let octets = text.as_bytes().get(from..)?;
-    let found = [behind(octets, b"sip"), behind(octets, b"sips")];
-    let first = found.into_iter().flatten().min()?;
-    Some(from + first)
+    out.push_str(&line[done..]);
 }
 
 /// What follows the first `:` in front of which this name stands, in any mixture of upper and lower case.
@@ -460,6 +536,42 @@ mod tests {
             ("sip:u:\u{e9}@h", "sip:u:<secret>@h"),
         ] {
             assert_eq!(redact(text.as_bytes()), shown);
+        }
+    }
+
+    #[test]
+    fn passwords_are_found_wherever_they_would_be_if_each_uri_were_looked_at_by_itself() {
+        fn one_by_one(line: &str) -> String {
+            let mut out = line.to_owned();
+            let mut at = 0;
+            while let Some(begin) = [&b"sip"[..], b"sips"]
+                .into_iter()
+                .filter_map(|name| behind(&out.as_bytes()[at..], name))
+                .min()
+            {
+                at += begin;
+                let is_end =
+                    |letter: char| letter.is_ascii_whitespace() || "<>\",".contains(letter);
+                let uri = out[at..].split(is_end).next().unwrap();
+                let user_info = uri.split_once('@').map(|(user_info, _)| user_info);
+                if let Some((user, password)) = user_info.and_then(|own| own.split_once(':')) {
+                    let password_at = at + user.len() + 1;
+                    let end = password_at + password.len();
+                    out.replace_range(password_at..end, SECRET);
+                    at = password_at + SECRET.len();
+                }
+            }
+            out
+        }
+        const PARTS: [&str; 12] = [
+            "sip:", "SIPS:", "sip", "s", ":", "@", "u", "p", "<", " ", "\"", "\u{e9}",
+        ];
+        for number in 0..12_u32.pow(5) {
+            let part = |place| PARTS[usize::try_from(number / 12_u32.pow(place) % 12).unwrap()];
+            let line: String = (0..5).map(part).collect();
+            let mut out = String::new();
+            hide_passwords(&line, &mut out);
+            assert_eq!(out, one_by_one(&line), "{line:?}");
         }
     }
 

@@ -20,6 +20,7 @@ use super::spool::{MODE, mend};
 use super::told::written;
 use crate::sink::json;
 use crate::sink::log::wall_clock;
+use foldhash::fast::RandomState;
 use lines::{Lines, copied, laid_over};
 use said::{Said, Teller};
 use sbc_core::id::CallId;
@@ -41,6 +42,8 @@ const FILE: &str = "open.journal";
 const BESIDE: &str = "open.journal.new";
 /// What the file may have before it is written anew.
 const USUAL_BYTES: u64 = 4 << 20;
+/// What a line usually takes.
+const USUAL_LINE: usize = 1024;
 /// Bytes of a copy that are written at once.
 const WRITTEN_AT_ONCE: usize = 256 * 1024;
 
@@ -50,7 +53,7 @@ pub(super) struct Journal {
     file: File,
     bytes: u64,
     open_bytes: u64,
-    open: HashMap<CallId, Place>,
+    open: HashMap<CallId, Place, RandomState>,
     is_dirty: bool,
     /// What is to take its place, once it is on the disk.
     copy: Option<Copied>,
@@ -154,7 +157,7 @@ impl Journal {
             bytes: file.metadata()?.len(),
             file,
             open_bytes: 0,
-            open: HashMap::new(),
+            open: HashMap::default(),
             is_dirty: false,
             copy: None,
             run: 1,
@@ -306,18 +309,18 @@ impl Journal {
     /// What the operating system says; nothing of it is written then.
     pub(super) fn write(&mut self, notes: &[Note]) -> io::Result<()> {
         // The last word about each is enough.
-        let last: HashMap<CallId, usize> = notes
+        let last: HashMap<CallId, usize, RandomState> = notes
             .iter()
             .enumerate()
             .map(|(at, note)| (note.call(), at))
             .collect();
         // Whatever else is told of them, they were answered before.
-        let before: HashSet<CallId> = notes
+        let before: HashSet<CallId, RandomState> = notes
             .iter()
             .filter(|note| matches!(note, Note::Open { goes_on: true, .. }))
             .map(Note::call)
             .collect();
-        let mut text = String::new();
+        let mut text = String::with_capacity(notes.len() * USUAL_LINE);
         let (mut opened, mut ended) = (Vec::new(), Vec::new());
         for (at, note) in notes.iter().enumerate() {
             if last.get(&note.call()) != Some(&at) {

@@ -2,9 +2,9 @@
 
 use super::super::log::Log;
 use super::super::metrics::{CollectorMetrics, HepMetrics};
+use super::batch::{AT_ONCE, Batch};
 use crate::daemon::resolver::Resolver;
 use crate::https;
-use bytes::Bytes;
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 use rustls::pki_types::ServerName;
 use sbc_core::config::HepCollector;
@@ -20,7 +20,6 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
@@ -29,8 +28,6 @@ use tokio_rustls::TlsConnector;
 const QUEUE: usize = 8_192;
 /// Their octets in all.
 const QUEUE_BYTES: usize = 16 << 20;
-/// Frames queued and written at once.
-pub(super) const AT_ONCE: usize = 64;
 /// Datagrams of which one would have been sent back, if nobody took them.
 const RETURNED: usize = 4;
 /// Longest time for a connection, a handshake and one write.
@@ -52,7 +49,7 @@ pub(super) struct Reach {
 
 /// The queue of one collector.
 pub(super) struct Post {
-    frames: mpsc::Sender<Vec<Bytes>>,
+    frames: mpsc::Sender<Batch>,
     waiting: Arc<Waiting>,
     task: JoinHandle<()>,
 }
@@ -75,10 +72,11 @@ impl Waiting {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn taken(&self, frame: &Bytes) {
+    fn taken(&self, frames: &Batch) {
         // Ordering: only the sums matter.
-        self.frames.fetch_sub(1, Ordering::Relaxed);
-        self.bytes.fetch_sub(frame.len(), Ordering::Relaxed);
+        self.frames.fetch_sub(frames.len(), Ordering::Relaxed);
+        let octets = frames.octets().len();
+        self.bytes.fetch_sub(octets, Ordering::Relaxed);
     }
 }
 
@@ -93,7 +91,7 @@ impl Post {
             collector,
             reach: reach.clone(),
             waiting: Arc::clone(&waiting),
-            unsent: Vec::new(),
+            unsent: None,
             is_down: false,
         };
         let task = reach.runtime.spawn(sender.run(queue));
@@ -104,32 +102,18 @@ impl Post {
         }
     }
 
-    /// Queues frames, all at once: each time wakes the task. Says for how many there is no room.
-    pub(super) fn offer(&self, frames: &[Bytes]) -> usize {
-        let mut taken = Vec::with_capacity(frames.len());
-        for frame in frames {
-            // Ordering: only the sums matter.
-            let bytes = self.waiting.bytes.fetch_add(frame.len(), Ordering::Relaxed);
-            let before = self.waiting.frames.fetch_add(1, Ordering::Relaxed);
-            if bytes + frame.len() <= QUEUE_BYTES && before < QUEUE {
-                taken.push(frame.clone());
-            } else {
-                self.waiting.taken(frame);
-            }
+    /// Queues frames, all at once: each time wakes the task. `false` if there is no room for them.
+    pub(super) fn offer(&self, frames: &Batch) -> bool {
+        let (count, octets) = (frames.len(), frames.octets().len());
+        // Ordering: only the sums matter.
+        let bytes = self.waiting.bytes.fetch_add(octets, Ordering::Relaxed);
+        let before = self.waiting.frames.fetch_add(count, Ordering::Relaxed);
+        let has_room = bytes + octets <= QUEUE_BYTES && before + count <= QUEUE;
+        let is_taken = has_room && self.frames.try_send(frames.clone()).is_ok();
+        if !is_taken {
+            self.waiting.taken(frames);
         }
-        if taken.is_empty() {
-            return frames.len();
-        }
-        let lost = frames.len() - taken.len();
-        match self.frames.try_send(taken) {
-            Ok(()) => lost,
-            Err(TrySendError::Full(taken) | TrySendError::Closed(taken)) => {
-                for frame in &taken {
-                    self.waiting.taken(frame);
-                }
-                frames.len()
-            }
-        }
+        is_taken
     }
 
     /// Frames that wait.
@@ -172,12 +156,12 @@ struct Sender {
     metrics: CollectorMetrics,
     waiting: Arc<Waiting>,
     /// Taken from the queue, and not known to have gone.
-    unsent: Vec<Bytes>,
+    unsent: Option<Batch>,
     is_down: bool,
 }
 
 impl Sender {
-    async fn run(mut self, mut queue: mpsc::Receiver<Vec<Bytes>>) {
+    async fn run(mut self, mut queue: mpsc::Receiver<Batch>) {
         let mut pause = FIRST_PAUSE;
         loop {
             let why = match self.connect().await {
@@ -284,42 +268,46 @@ impl Sender {
     }
 
     /// Takes frames out of the queue.
-    fn takes(&mut self, frames: Vec<Bytes>) {
-        for frame in &frames {
-            self.waiting.taken(frame);
-        }
-        self.unsent = frames;
+    fn takes(&mut self, frames: Batch) {
+        self.waiting.taken(&frames);
+        self.unsent = Some(frames);
     }
 
-    async fn datagrams(&mut self, to: &UdpSocket, queue: &mut mpsc::Receiver<Vec<Bytes>>) -> End {
+    async fn datagrams(&mut self, to: &UdpSocket, queue: &mut mpsc::Receiver<Batch>) -> End {
         let mut sent = 0;
         // So many go one by one: of several at once the kernel does not tell that one was sent back.
         let mut singly = if self.is_down { RETURNED } else { 0 };
         loop {
-            if self.unsent.is_empty() {
+            let Some(unsent) = &mut self.unsent else {
                 match queue.recv().await {
                     Some(frames) => self.takes(frames),
                     None => return End::Over,
                 }
-            }
+                continue;
+            };
             let most = if singly > 0 { 1 } else { AT_ONCE };
-            let frames = &self.unsent[..self.unsent.len().min(most)];
+            let frames: Vec<&[u8]> = unsent.frames().take(most).collect();
             let done = to
-                .async_io(Interest::WRITABLE, || send_together(to, frames))
+                .async_io(Interest::WRITABLE, || send_together(to, &frames))
                 .await;
-            let gone = match done {
-                Ok(gone) => gone,
+            let (gone, end) = match done {
+                Ok(gone) => (gone, None),
                 Err(why) => {
-                    self.unsent.remove(0);
                     self.reach.metrics.lost(1);
-                    return End::Lost(why.to_string());
+                    (1, Some(End::Lost(why.to_string())))
                 }
             };
             singly = match gone < frames.len() {
                 true => RETURNED,
                 false => singly.saturating_sub(1),
             };
-            self.unsent.drain(..gone);
+            unsent.went(gone);
+            if unsent.len() == 0 {
+                self.unsent = None;
+            }
+            if let Some(end) = end {
+                return end;
+            }
             self.metrics
                 .sent
                 .inc_by(u64::try_from(gone).unwrap_or(u64::MAX));
@@ -330,12 +318,12 @@ impl Sender {
         }
     }
 
-    async fn stream(&mut self, to: Box<dyn Both>, queue: &mut mpsc::Receiver<Vec<Bytes>>) -> End {
+    async fn stream(&mut self, to: Box<dyn Both>, queue: &mut mpsc::Receiver<Batch>) -> End {
         let (mut reader, mut writer) = tokio::io::split(to);
         // Collectors say nothing; whatever one says is not kept.
         let mut said = [0; 512];
         loop {
-            if self.unsent.is_empty() {
+            let Some(unsent) = &self.unsent else {
                 tokio::select! {
                     taken = queue.recv() => match taken {
                         Some(frames) => self.takes(frames),
@@ -346,14 +334,14 @@ impl Sender {
                     },
                     read = reader.read(&mut said) => match read {
                         Ok(0) => return End::Lost("it has closed the connection".to_owned()),
-                        Ok(_) => continue,
+                        Ok(_) => {}
                         Err(why) => return End::Lost(why.to_string()),
                     },
                 }
-            }
-            let all = self.unsent.concat();
+                continue;
+            };
             let written = timeout(PATIENCE, async {
-                writer.write_all(&all).await?;
+                writer.write_all(unsent.octets()).await?;
                 writer.flush().await
             });
             match written.await {
@@ -361,15 +349,15 @@ impl Sender {
                 Ok(Err(why)) => return End::Lost(why.to_string()),
                 Ok(Ok(())) => {}
             }
-            let sent = u64::try_from(self.unsent.len()).unwrap_or(u64::MAX);
+            let sent = u64::try_from(unsent.len()).unwrap_or(u64::MAX);
             self.metrics.sent.inc_by(sent);
-            self.unsent.clear();
+            self.unsent = None;
         }
     }
 }
 
 /// Sends datagrams with one call of the kernel; says how many of them it took.
-fn send_together(to: &UdpSocket, frames: &[Bytes]) -> io::Result<usize> {
+fn send_together(to: &UdpSocket, frames: &[&[u8]]) -> io::Result<usize> {
     let octets: Vec<[IoSlice<'_>; 1]> = frames.iter().map(|own| [IoSlice::new(own)]).collect();
     let mut nothing: Vec<SendAncillaryBuffer<'_, '_, '_>> = Vec::new();
     nothing.resize_with(frames.len(), Default::default);
@@ -395,15 +383,15 @@ mod tests {
         let there = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let here = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         here.connect(there.local_addr().unwrap()).await.unwrap();
-        let frames: Vec<Bytes> = ["a", "bc", "", "def"].map(Bytes::from).into();
+        let frames = [&b"a"[..], b"bc", b"", b"def"];
         let sent = here
             .async_io(Interest::WRITABLE, || send_together(&here, &frames))
             .await;
         assert_eq!(sent.unwrap(), frames.len());
         let mut octets = [0; 16];
-        for frame in &frames {
+        for frame in frames {
             let length = there.recv(&mut octets).await.unwrap();
-            assert_eq!(&octets[..length], &frame[..]);
+            assert_eq!(&octets[..length], frame);
         }
     }
 }

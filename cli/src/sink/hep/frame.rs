@@ -71,65 +71,75 @@ pub(super) struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// Its octets, [`MOST`] at most.
-    pub(super) fn write(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(160 + self.payload.len());
-        out.extend(b"HEP3\0\0");
+    /// Adds its octets, [`MOST`] at most.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let begin = out.len();
+        out.reserve(160 + self.payload.len());
+        out.extend_from_slice(b"HEP3\0\0");
         let source = self.source.ip().to_canonical();
         let target = self.target.ip().to_canonical();
         match (source, target) {
             (IpAddr::V4(source), IpAddr::V4(target)) => {
-                chunk(&mut out, 0x0001, &[2]);
-                chunk(&mut out, 0x0003, &source.octets());
-                chunk(&mut out, 0x0004, &target.octets());
+                fixed(out, 0x0001, [2]);
+                fixed(out, 0x0003, source.octets());
+                fixed(out, 0x0004, target.octets());
             }
             (source, target) => {
-                chunk(&mut out, 0x0001, &[10]);
-                chunk(&mut out, 0x0005, &six(source));
-                chunk(&mut out, 0x0006, &six(target));
+                fixed(out, 0x0001, [10]);
+                fixed(out, 0x0005, six(source));
+                fixed(out, 0x0006, six(target));
             }
         }
         let protocol = match self.protocol {
             Protocol::Udp => 17,
             Protocol::Tcp | Protocol::Tls => 6,
         };
-        chunk(&mut out, 0x0002, &[protocol]);
-        chunk(&mut out, 0x0007, &self.source.port().to_be_bytes());
-        chunk(&mut out, 0x0008, &self.target.port().to_be_bytes());
+        fixed(out, 0x0002, [protocol]);
+        fixed(out, 0x0007, self.source.port().to_be_bytes());
+        fixed(out, 0x0008, self.target.port().to_be_bytes());
         let micros = self.at.as_micros();
         let seconds = u32::try_from(micros / 1_000_000).unwrap_or(u32::MAX);
         let rest = u32::try_from(micros % 1_000_000).unwrap_or(0);
-        chunk(&mut out, 0x0009, &seconds.to_be_bytes());
-        chunk(&mut out, 0x000a, &rest.to_be_bytes());
-        chunk(&mut out, 0x000b, &[self.kind.number()]);
-        chunk(&mut out, 0x000c, &self.agent.to_be_bytes());
+        fixed(out, 0x0009, seconds.to_be_bytes());
+        fixed(out, 0x000a, rest.to_be_bytes());
+        fixed(out, 0x000b, [self.kind.number()]);
+        fixed(out, 0x000c, self.agent.to_be_bytes());
         if let Some(key) = self.key {
-            chunk(&mut out, 0x000e, key);
+            chunk(out, 0x000e, key);
         }
         if let Some(correlation) = self.correlation {
-            chunk(&mut out, 0x0011, correlation.as_bytes());
+            chunk(out, 0x0011, correlation.as_bytes());
         }
-        chunk(&mut out, 0x0013, self.node.as_bytes());
+        chunk(out, 0x0013, self.node.as_bytes());
         if let Some(score) = self.score {
-            chunk(&mut out, 0x0020, &hundredths(score.mos).to_be_bytes());
-            chunk(&mut out, 0x0021, &hundredths(score.r).to_be_bytes());
+            fixed(out, 0x0020, hundredths(score.mos).to_be_bytes());
+            fixed(out, 0x0021, hundredths(score.r).to_be_bytes());
         }
         // Last, so that it can be cut: names and passwords are short.
-        let room = MOST.saturating_sub(out.len() + HEAD);
+        let room = MOST.saturating_sub(out.len() - begin + HEAD);
         let payload = &self.payload[..self.payload.len().min(room)];
-        chunk(&mut out, 0x000f, payload);
-        let length = u16::try_from(out.len()).unwrap_or(u16::MAX);
-        out[4..6].copy_from_slice(&length.to_be_bytes());
-        out
+        chunk(out, 0x000f, payload);
+        let length = u16::try_from(out.len() - begin).unwrap_or(u16::MAX);
+        out[begin + 4..begin + 6].copy_from_slice(&length.to_be_bytes());
     }
 }
 
 fn chunk(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
     let length = u16::try_from(HEAD + value.len()).unwrap_or(u16::MAX);
-    out.extend([0, 0]);
-    out.extend(kind.to_be_bytes());
-    out.extend(length.to_be_bytes());
-    out.extend(&value[..usize::from(length) - HEAD]);
+    head(out, kind, length);
+    out.extend_from_slice(&value[..usize::from(length) - HEAD]);
+}
+
+/// A chunk whose length is known by its kind.
+fn fixed<const LENGTH: usize>(out: &mut Vec<u8>, kind: u16, value: [u8; LENGTH]) {
+    const { assert!(LENGTH <= 16) };
+    head(out, kind, (HEAD + LENGTH) as u16);
+    out.extend_from_slice(&value);
+}
+
+fn head(out: &mut Vec<u8>, kind: u16, length: u16) {
+    let ([kind, of_kind], [octets, of_octets]) = (kind.to_be_bytes(), length.to_be_bytes());
+    out.extend_from_slice(&[0, 0, kind, of_kind, octets, of_octets]);
 }
 
 fn six(address: IpAddr) -> [u8; 16] {
@@ -150,19 +160,33 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
-    fn frame<'a>(payload: &'a [u8]) -> Frame<'a> {
-        Frame {
-            source: "212.202.0.1:12010".parse().unwrap(),
-            target: "82.116.0.211:5060".parse().unwrap(),
-            protocol: Protocol::Udp,
-            at: UnixTime::from_micros(1_313_440_459_000_000 + 120_000),
-            kind: Kind::Sip,
-            agent: 228,
-            key: None,
-            correlation: None,
-            node: "n",
-            score: None,
-            payload,
+    fn frame(payload: &[u8]) -> Frame<'_> {
+        Frame::of(payload)
+    }
+
+    impl<'a> Frame<'a> {
+        /// That of the specification's example, around another payload.
+        pub(in super::super) fn of(payload: &'a [u8]) -> Self {
+            Self {
+                source: "212.202.0.1:12010".parse().unwrap(),
+                target: "82.116.0.211:5060".parse().unwrap(),
+                protocol: Protocol::Udp,
+                at: UnixTime::from_micros(1_313_440_459_000_000 + 120_000),
+                kind: Kind::Sip,
+                agent: 228,
+                key: None,
+                correlation: None,
+                node: "n",
+                score: None,
+                payload,
+            }
+        }
+
+        /// By itself.
+        fn octets(&self) -> Vec<u8> {
+            let mut before = b"before".to_vec();
+            self.write(&mut before);
+            before.split_off(6)
         }
     }
 
@@ -208,7 +232,7 @@ mod tests {
                     .map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()),
             );
         }
-        assert_eq!(frame(b"INVITE sip:bob").write(), wanted);
+        assert_eq!(frame(b"INVITE sip:bob").octets(), wanted);
     }
 
     #[test]
@@ -224,7 +248,7 @@ mod tests {
                 score: Some(Score { mos: 4.37, r: 92.1 }),
                 ..frame(b"{}")
             }
-            .write(),
+            .octets(),
         );
         let has = |kind: u16| chunks.get(&kind).map(Vec::as_slice);
         assert_eq!(has(0x0001), Some(&[10][..]));
@@ -245,12 +269,12 @@ mod tests {
             source: "[::ffff:192.0.2.1]:5060".parse().unwrap(),
             ..frame(b"")
         };
-        assert_eq!(read(&mapped.write())[&0x0003], [192, 0, 2, 1]);
+        assert_eq!(read(&mapped.octets())[&0x0003], [192, 0, 2, 1]);
         let mixed = Frame {
             source: "[2001:db8::1]:5060".parse().unwrap(),
             ..frame(b"")
         };
-        let chunks = read(&mixed.write());
+        let chunks = read(&mixed.octets());
         assert_eq!(chunks[&0x0001], [10]);
         assert_eq!(&chunks[&0x0006][10..], [255, 255, 82, 116, 0, 211]);
     }
@@ -258,7 +282,7 @@ mod tests {
     /// Whatever a payload says, and however long it is, it is read back; what is too long is cut, and the frame whole.
     #[test]
     fn what_is_written_is_read_back_whatever_it_is_and_up_to_the_limit() {
-        let overhead = frame(b"").write().len();
+        let overhead = frame(b"").octets().len();
         let mut seed = 0x2545_f491_4f6c_dd1d_u64;
         let mut next = || {
             seed ^= seed << 13;
@@ -271,7 +295,7 @@ mod tests {
         lengths.extend((0..300).map(|_| usize::try_from(next() % 70_000).unwrap()));
         for length in lengths {
             let payload: Vec<u8> = (0..length).map(|_| next().to_le_bytes()[3]).collect();
-            let octets = frame(&payload).write();
+            let octets = frame(&payload).octets();
             assert!(octets.len() <= MOST, "{length}");
             let kept = length.min(limit);
             let chunks = read(&octets);

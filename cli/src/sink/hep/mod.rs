@@ -8,6 +8,7 @@
 //! as lost (`sbc_queue_dropped_total{queue="hep"}`), and nobody waits (OPS-001). While any shard is loaded nothing is
 //! taken at all: this is the first that goes (SIP-1722, REL-011).
 
+mod batch;
 mod chosen;
 mod collector;
 mod frame;
@@ -20,9 +21,10 @@ use super::shown::shown;
 use crate::daemon::resolver::Resolver;
 use crate::{config, https};
 use arc_swap::ArcSwapOption;
+use batch::Growing;
 use bytes::Bytes;
 use chosen::Chosen;
-use collector::{AT_ONCE, Post, Reach, Waiting};
+use collector::{Post, Reach, Waiting};
 use frame::{Frame, Kind};
 use media_api::{RtcpReport, Teller};
 use sbc_core::config::{FileFault, Hep as Wanted, HepCollector, HepLogs, Loaded};
@@ -379,7 +381,7 @@ impl Hep {
             },
             places,
             posts,
-            frames: Vec::new(),
+            frames: Growing::default(),
             load: Arc::clone(&load),
             metrics: self.shared.metrics.clone(),
             node: Arc::clone(&self.shared.metrics_of_node),
@@ -469,7 +471,7 @@ struct Writer {
     places: Places,
     posts: Vec<Post>,
     /// Made, and not queued for collectors yet.
-    frames: Vec<Bytes>,
+    frames: Growing,
     load: Arc<Load>,
     metrics: HepMetrics,
     node: Arc<Metrics>,
@@ -546,10 +548,10 @@ impl Writer {
                     correlation: correlation.as_deref(),
                     score: None,
                     payload: text.as_bytes(),
-                    ..self.frame()
+                    ..frame(&self.settings)
                 };
-                let octets = frame.write();
-                self.post(octets);
+                self.frames.add(&frame);
+                self.hand_over_many();
             }
             Entry::Trunk(..) => {}
             Entry::Ended(..) if !self.settings.wanted.quality => {}
@@ -566,10 +568,10 @@ impl Writer {
                         correlation: Some(&correlation),
                         score: report.score,
                         payload: payload.as_bytes(),
-                        ..self.frame()
+                        ..frame(&self.settings)
                     };
-                    let octets = frame.write();
-                    self.post(octets);
+                    self.frames.add(&frame);
+                    self.hand_over_many();
                 }
             }
             Entry::Line { at, call, text } => {
@@ -580,10 +582,10 @@ impl Writer {
                     kind: Kind::Log,
                     correlation: call.as_deref(),
                     payload: text.as_bytes(),
-                    ..self.frame()
+                    ..frame(&self.settings)
                 };
-                let octets = frame.write();
-                self.post(octets);
+                self.frames.add(&frame);
+                self.hand_over_many();
             }
             Entry::Report(at, call, report) => {
                 let (source, target) = match report.teller {
@@ -598,48 +600,49 @@ impl Writer {
                     kind: Kind::Rtcp,
                     correlation: Some(&correlation),
                     payload: payload.as_bytes(),
-                    ..self.frame()
+                    ..frame(&self.settings)
                 };
-                let octets = frame.write();
-                self.post(octets);
+                self.frames.add(&frame);
+                self.hand_over_many();
             }
         }
     }
 
-    /// What all frames say.
-    fn frame(&self) -> Frame<'_> {
-        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        Frame {
-            source: nowhere,
-            target: nowhere,
-            protocol: Protocol::Udp,
-            at: UnixTime::default(),
-            kind: Kind::Sip,
-            agent: self.settings.wanted.agent,
-            key: self.settings.key.as_deref(),
-            correlation: None,
-            node: &self.settings.node,
-            score: None,
-            payload: &[],
-        }
-    }
-
-    fn post(&mut self, octets: Vec<u8>) {
-        self.frames.push(Bytes::from(octets));
-        if self.frames.len() == AT_ONCE {
+    fn hand_over_many(&mut self) {
+        if self.frames.is_full() {
             self.hand_over();
         }
     }
 
     /// Queues what was made for every collector.
     fn hand_over(&mut self) {
-        for post in self.posts.iter().filter(|_| !self.frames.is_empty()) {
-            let lost = post.offer(&self.frames);
-            if lost > 0 {
-                self.metrics.lost(u64::try_from(lost).unwrap_or(u64::MAX));
+        let Some(frames) = self.frames.take() else {
+            return;
+        };
+        for post in &self.posts {
+            if !post.offer(&frames) {
+                let lost = u64::try_from(frames.len()).unwrap_or(u64::MAX);
+                self.metrics.lost(lost);
             }
         }
-        self.frames.clear();
+    }
+}
+
+/// What all frames say.
+fn frame(settings: &Settings) -> Frame<'_> {
+    let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    Frame {
+        source: nowhere,
+        target: nowhere,
+        protocol: Protocol::Udp,
+        at: UnixTime::default(),
+        kind: Kind::Sip,
+        agent: settings.wanted.agent,
+        key: settings.key.as_deref(),
+        correlation: None,
+        node: &settings.node,
+        score: None,
+        payload: &[],
     }
 }
 
