@@ -41,7 +41,7 @@ use crate::plane::Cx;
 use crate::policy::circle::Reach;
 use crate::policy::diversion;
 use crate::policy::embedded::Embedded;
-use crate::policy::identity::Caller;
+use crate::policy::identity::{Caller, Wishes};
 use crate::policy::local_media::Choice;
 use crate::policy::number::{self, Number};
 use crate::policy::response::{self, Mapped};
@@ -477,14 +477,14 @@ impl Setup {
         passed
     }
 
-    /// Parts of its body that do.
-    fn parts(&self, to: &Trunk) -> emergency::Parts {
+    /// Parts of its body that do, of a caller with these wishes.
+    fn parts(&self, wishes: Wishes, to: &Trunk) -> emergency::Parts {
         let of_help = match self.is_emergency {
             true => emergency::parts(&self.request, &self.trunk, to),
             false => emergency::Parts::default(),
         };
         match of_help.is_empty() {
-            true => isup::parts(&self.request, &self.trunk, to),
+            true => isup::parts(&self.request, wishes, &self.trunk, to),
             false => of_help,
         }
     }
@@ -645,7 +645,7 @@ impl Setup {
             untried,
             ..
         } = attempt;
-        let is_help = self.is_emergency;
+        let (is_help, wishes) = (self.is_emergency, caller.privacy);
         call.tells_what_stays(cx, &self.request, &self.trunk, &trunk, is_help);
         let dialled = called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
@@ -680,7 +680,7 @@ impl Setup {
             hears_ends: call.leg(A_LEG).is_some_and(|a| a.session.sees_forks()),
             verbatim: None,
             vouched: self.vouched.clone(),
-            parts: self.parts(&trunk),
+            parts: self.parts(wishes, &trunk),
             credentials: Some(relayed_auth::credentials(
                 &self.request,
                 &self.trunk,
