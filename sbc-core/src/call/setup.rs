@@ -58,6 +58,7 @@ use authorised::Authority;
 use bytes::Bytes;
 use early::AskedEarly;
 use early_media::EarlyMedia;
+use history::Tried;
 use media_api::{EndpointSpec, Event as MediaEvent, ForkId, LocalEndpoint};
 use progress::{Heard, ended_for};
 use redirect::Redirects;
@@ -86,8 +87,8 @@ pub(super) struct Setup {
     redirects: Redirects,
     is_emergency: bool,
     step: Step,
-    /// Statuses with which ways to the same target have failed.
-    tried: Vec<u16>,
+    /// Ways to the present target that have failed.
+    tried: Tried,
     /// Where the call has been by the word of those who were asked before.
     heard: Vec<diversion::Step>,
     /// The same with what we have done, as a refusal tells the caller.
@@ -145,7 +146,8 @@ pub(super) struct Attempt {
 impl Attempt {
     /// The attempt, which tells of the ways to its target that have failed before, where its trunk keeps
     /// such lists.
-    fn after(self, tried: &[u16]) -> Self {
+    fn after(self, tried: &Tried) -> Self {
+        let tried = tried.to(&self.path);
         if tried.is_empty() || !self.trunk.history.is_kept() {
             return self;
         }
@@ -292,7 +294,7 @@ impl Setup {
             redirects,
             is_emergency: admitted.is_emergency,
             step: Step::Waiting,
-            tried: Vec::new(),
+            tried: Tried::default(),
             heard: Vec::new(),
             been: Vec::new(),
             failure,

@@ -199,8 +199,6 @@ impl Setup {
                     return Some(Operation::Setup(self));
                 }
                 Onward::Attempts => {
-                    // Another target, with ways of its own.
-                    self.tried.clear();
                     self.early_dialogs_end(call, cx, leg, rejection.status);
                     return self.next_attempt(call, cx);
                 }
@@ -210,9 +208,21 @@ impl Setup {
                 // Another target was named before.
                 Onward::Loop if self.next_target(leg).is_some() => {}
                 Onward::Loop => {
-                    let mapped = response::own(CauseCode::LoopDetected, &self.trunk);
-                    let because = because.named(Trouble::RedirectLoop);
-                    return refuse(call, cx, mapped, EndedBy::B, because, None);
+                    if let Some(a) = call.leg(A_LEG) {
+                        a.image.rollback();
+                    }
+                    let failed = Failed {
+                        mapped: response::own(CauseCode::LoopDetected, &self.trunk),
+                        by: EndedBy::B,
+                        because: because.named(Trouble::RedirectLoop),
+                        rank: response::rank(failure, self.trunk.overlap),
+                    };
+                    // What another target has said may say more.
+                    let mut failed = self.best_of_targets(leg, failed);
+                    let status = rejection.status.code();
+                    self.note_history(call, leg, rejection.said.as_deref(), status);
+                    failed.mapped.headers.append(&mut self.been);
+                    return self.is_refused(call, cx, failed);
                 }
                 Onward::Nowhere => {}
             }
