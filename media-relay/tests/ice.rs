@@ -6,6 +6,7 @@ use media_api::*;
 use media_relay::session::Output;
 use media_relay::session::{Outcome, SocketId};
 use rtc_stun::message::BINDING_SUCCESS;
+use std::net::SocketAddr;
 
 #[test]
 fn a_check_is_answered_before_anything_is_agreed_and_on_both_ports() {
@@ -254,35 +255,79 @@ fn who_knows_the_names_of_many_calls_is_answered_no_more_for_that() {
     assert_eq!(answered, 500);
 }
 
+/// A call on a pair that the peer has nominated and not announced, beside a better one that it has only checked; then an
+/// offer of ours under other credentials, for which it has nominated a third one early. Also what nominates that.
+fn offered_anew() -> (Bench, Check, NegotiatedStream) {
+    let mut bench = bench();
+    bench.answer(B, full(ours(), THEIRS, &[]));
+    checked(&mut bench, other(), &better());
+    checked(&mut bench, direct(), &Check::nominating());
+    assert_eq!(voice_to_b(&mut bench, 1), Ok(direct()));
+    assert_eq!(voice_from_b(&mut bench, direct(), 1), Ok(peer_a()));
+    let (fragment, password) = ("b9kP2+/w", "Zg01asd88fgpdd777uzjYhag");
+    let offered = full(credentials(fragment, password), "mpmpmp", &[]);
+    bench.answer_as(B, offered.clone(), ForkId(3), Stage::Preview);
+    let check = Check {
+        username: format!("{fragment}:mpmpmp"),
+        password,
+        ..Check::nominating()
+    };
+    checked(&mut bench, relayed(), &check);
+    (bench, check, offered)
+}
+
+fn other() -> SocketAddr {
+    address("198.51.100.78:50006")
+}
+
+/// A check that says more of its pair than the usual one.
+fn better() -> Check {
+    Check {
+        priority: u32::MAX >> 1,
+        ..Check::default()
+    }
+}
+
 /// A peer nominates a pair for an offer that its side then refuses: the call goes on as it was agreed.
 #[test]
-fn an_offer_that_is_rolled_back_leaves_the_credentials_of_before_in_use() {
-    let (fragment, password) = ("b9kP2+/w", "Zg01asd88fgpdd777uzjYhag");
+fn an_offer_that_is_rolled_back_leaves_what_was_learnt_before_in_use() {
     for rolls_back_late in [false, true] {
-        let mut bench = bench();
-        bench.answer(B, full(ours(), THEIRS, &[candidate(direct(), 5)]));
-        checked(&mut bench, direct(), &Check::nominating());
-        let preview = full(credentials(fragment, password), "mpmpmp", &[]);
-        bench.answer_as(B, preview, ForkId(3), Stage::Preview);
-        let check = Check {
-            username: format!("{fragment}:mpmpmp"),
-            password,
-            ..Check::nominating()
-        };
-        checked(&mut bench, relayed(), &check);
+        let (mut bench, check, _) = offered_anew();
         if rolls_back_late {
             bench.run_ms(2_000);
             checked(&mut bench, relayed(), &check);
-            let old = knock(&mut bench, 2, direct(), &Check::default().bytes());
-            assert_eq!(old.unwrap_err(), DropReason::CheckName);
+            checked(&mut bench, direct(), &Check::default());
         }
         bench.command(Command::Rollback {
             session: SESSION,
             endpoint: B,
         });
         bench.run_ms(2_000);
+        // Whatever is learnt now is learnt beside that.
+        checked(&mut bench, other(), &better());
+        checked(&mut bench, address("198.51.100.79:50008"), &better());
+        assert_eq!(voice_to_b(&mut bench, 2), Ok(direct()));
+        assert_eq!(voice_from_b(&mut bench, direct(), 2), Ok(peer_a()));
         checked(&mut bench, direct(), &Check::default());
     }
+}
+
+/// What was agreed before has served a moment after something else is agreed of which a pair is nominated, also where that
+/// came first.
+#[test]
+fn an_offer_that_is_accepted_after_its_nomination_ends_the_credentials_of_before() {
+    let (mut bench, check, offered) = offered_anew();
+    bench.run_ms(2_000);
+    checked(&mut bench, direct(), &Check::default());
+    bench.answer(B, offered);
+    bench.run_ms(900);
+    checked(&mut bench, direct(), &Check::default());
+    bench.run_ms(200);
+    let old = knock(&mut bench, 2, direct(), &Check::default().bytes());
+    assert_eq!(old.unwrap_err(), DropReason::CheckName);
+    checked(&mut bench, relayed(), &check);
+    assert_eq!(voice_to_b(&mut bench, 2), Ok(relayed()));
+    assert_eq!(voice_from_b(&mut bench, relayed(), 2), Ok(peer_a()));
 }
 
 #[test]

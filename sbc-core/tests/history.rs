@@ -214,6 +214,26 @@ fn a_third_forwarding_that_we_follow_is_told_whole_too() {
     assert_eq!(heard(&mut shard, 180), all);
 }
 
+/// RFC 7044 §10.4: a branch is another way to the same target.
+#[test]
+fn a_way_to_one_target_that_failed_is_none_to_the_next() {
+    let (mut shard, first) = calls(ASKS);
+    let to =
+        "Contact: <sip:+493023125331@198.51.100.40>, <sip:+493023125332@198.51.100.40>;q=0.5\n";
+    says(&mut shard, &first, "300 Multiple Choices", to, "");
+    let one = next_invite(&mut shard);
+    let told = history(&one.message);
+    assert!(told.last().is_some_and(|last| last.contains("125331")));
+    // The way fails, not the target: what follows follows as another way would.
+    says(&mut shard, &one, "503 Busy", "", "");
+    let two = next_invite(&mut shard);
+    let other: Vec<String> = told
+        .iter()
+        .map(|line| line.replace("125331", "125332"))
+        .collect();
+    assert_eq!(history(&two.message), other);
+}
+
 #[test]
 fn who_does_not_ask_is_told_nothing_of_all_that() {
     let (mut shard, first) = calls("");

@@ -4,7 +4,7 @@ use crate::world;
 
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
-use world::call::{VIA, header};
+use world::call::{VIA, callee_request, header};
 use world::two::{Two, two_carriers};
 use world::*;
 
@@ -236,6 +236,65 @@ fn who_wanted_to_stay_unknown_is_not_named_by_a_change_of_the_call_either() {
         let asked = two.shard.next_request(Method::Invite).message;
         assert_eq!(body(&asked).contains("cpg"), passes, "{}", body(&asked));
     }
+}
+
+/// What a caller has wished in its INVITE holds for all that it says in the call, in whichever header it wished it.
+#[test]
+fn who_wanted_to_stay_unknown_is_not_named_by_what_says_nothing_of_that() {
+    let trusted = "isup = \"pass\"\ntrusted = true";
+    let asserted = "Remote-Party-ID: <sip:+498999998001@198.51.100.20>;party=calling";
+    for (wish, keys, passes) in [
+        ("Privacy: id", PASS, false),
+        ("Privacy: id", trusted, true),
+        (&format!("{asserted};privacy=full"), PASS, false),
+        (&format!("{asserted};privacy=full"), trusted, true),
+        (&format!("{asserted};privacy=off"), PASS, true),
+    ] {
+        let iam = beside(CARRIER_SDP, &part("optional", "iam"));
+        let mut shard = Shard::with(config_of(&two_carriers(keys, keys)));
+        let text = with(&carrier_invite("isup", ""), &iam);
+        shard.carrier_says(&text.replace("Contact:", &format!("{wish}\nContact:")));
+        let mut two = reaches(shard);
+        let told = body(&two.invite);
+        assert_eq!(told.contains("iam"), passes, "{wish}: {told}");
+        let ok = two.answered("b1", CARRIER_SDP);
+        two.ack(&ok);
+        let info = in_dialog(&ok, "INFO", 11, &format!("{VIA}info"));
+        two.shard.carrier_says(&with(&info, &alone("sus")));
+        if passes {
+            let info = two.shard.next_request(Method::Info).message;
+            assert_eq!(&info.body()[..], b"\x01\x11sus");
+            two.hear(&response(&info, "200 OK", "", "", ""));
+            two.shard.next_response(200);
+        } else {
+            two.shard.next_response(415);
+        }
+        let bye = in_dialog(&ok, "BYE", 12, &format!("{VIA}bye"));
+        two.shard.carrier_says(&with(&bye, &alone("rel")));
+        two.shard.next_response(200);
+        let bye = two.shard.next_request(Method::Bye).message;
+        assert_eq!(body(&bye).contains("rel"), passes, "{wish}: {bye:?}");
+        two.hear(&response(&bye, "200 OK", "", "", ""));
+    }
+}
+
+/// Who was called has wished nothing, whoever called.
+#[test]
+fn who_is_called_by_somebody_unknown_tells_its_own_isup() {
+    let mut shard = Shard::with(config_of(&two_carriers(PASS, PASS)));
+    let text = carrier_invite("isup", CARRIER_SDP);
+    shard.carrier_says(&text.replace("Contact:", "Privacy: id\nContact:"));
+    let mut two = reaches(shard);
+    let ok = two.answered("b1", CARRIER_SDP);
+    two.ack(&ok);
+    let bye = callee_request(&two.invite, "b1", "BYE", 1, "").replace(
+        "SIP/2.0/TLS 203.0.113.1:5061",
+        "SIP/2.0/UDP 198.51.100.40:5060",
+    );
+    two.hear(&with(&bye, &alone("rel")));
+    two.shard.next_response(200);
+    let bye = two.shard.next_request(Method::Bye).message;
+    assert_eq!(&bye.body()[..], b"\x01\x11rel");
 }
 
 #[test]

@@ -53,6 +53,39 @@ fn an_answer_without_contact_is_ended_in_the_name_that_was_called() {
     }
 }
 
+/// SIP-221: a response is told by the branch that we gave its request, and what else it says need not be ours.
+#[test]
+fn a_second_phone_that_answers_late_in_another_name_is_let_go_in_ours() {
+    let mut two = Two::new("");
+    let ok = two.answered("b1", CARRIER_SDP);
+    two.ack(&ok);
+    let bye = in_dialog(&ok, "BYE", 11, &format!("{VIA}bye"));
+    two.shard.carrier_says(&bye);
+    two.shard.next_response(200);
+    let bye = two.shard.next_request(Method::Bye).message;
+    two.hear(&response(&bye, "200 OK", "", "", ""));
+    two.shard.pass(Duration::from_secs(6));
+    assert_eq!(two.shard.records.len(), 1, "the call is over");
+    let ours = |name| header(&two.invite, name);
+    let (call_id, from) = (ours(HeaderName::CallId), ours(HeaderName::From));
+    let contact = "Contact: <sip:gw@198.51.100.40:5060>\n";
+    let late = response(&two.invite, "200 OK", "b2", contact, CARRIER_SDP)
+        .replace(&call_id, "another@198.51.100.40")
+        .replace(&from, "<sip:another@198.51.100.40>;tag=another");
+    assert!(late.contains("Call-ID: another@") && late.contains("From: <sip:another@"));
+    two.hear(&late);
+    for method in [Method::Ack, Method::Bye] {
+        let sent = two.shard.next_request(method.clone()).message;
+        assert_eq!(header(&sent, HeaderName::CallId), call_id, "{method:?}");
+        assert_eq!(header(&sent, HeaderName::From), from, "{method:?}");
+        assert!(header(&sent, HeaderName::To).ends_with("tag=b2"));
+        if method == Method::Bye {
+            two.hear(&response(&sent, "200 OK", "", "", ""));
+        }
+    }
+    two.shard.settles();
+}
+
 /// The ACK of Teams for a refusal.
 fn teams_ack(call_id: &str) -> String {
     let invite = teams_invite(call_id);

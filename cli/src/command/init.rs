@@ -32,28 +32,7 @@ pub fn run(arguments: &Init, out: &mut dyn Write) -> io::Result<u8> {
     let path = arguments.file.display();
     let is_new = !folder(&arguments.file).exists();
     if let Err(fault) = write_file(&arguments.file, starter(), arguments.force) {
-        match fault.kind() {
-            ErrorKind::PermissionDenied => eprintln!(
-                "causeway: this user may not write {path}: run it as root (sudo causeway init), or name a file of                  your own"
-            ),
-            _ if arguments.file.is_dir() => {
-                eprintln!("causeway: {path} is a directory: name the file to write in it");
-            }
-            _ if !folder(&arguments.file).is_dir() => match folder(&arguments.file).exists() {
-                true => eprintln!(
-                    "causeway: {} is no directory",
-                    folder(&arguments.file).display()
-                ),
-                false => eprintln!(
-                    "causeway: there is no directory {0}; if the path is as you meant it: mkdir -p {0}",
-                    folder(&arguments.file).display()
-                ),
-            },
-            ErrorKind::AlreadyExists => {
-                eprintln!("causeway: {path} exists and was left as it is; --force replaces it");
-            }
-            _ => eprintln!("causeway: {path} cannot be written: {fault}"),
-        }
+        eprintln!("causeway: {}", unwritten(&arguments.file, &fault));
         return Ok(exit::REFUSED);
     }
     if is_new {
@@ -67,6 +46,28 @@ pub fn run(arguments: &Init, out: &mut dyn Write) -> io::Result<u8> {
     }
     writeln!(out, "\nThen: causeway check --config {path}")?;
     Ok(exit::OK)
+}
+
+/// Why a file is not written, and what to do about it.
+fn unwritten(file: &Path, fault: &io::Error) -> String {
+    let (path, folder) = (file.display(), folder(file));
+    match fault.kind() {
+        ErrorKind::PermissionDenied => format!(
+            "this user may not write {path}: run it as root (sudo causeway init), or name a file of your own"
+        ),
+        _ if file.is_dir() => format!("{path} is a directory: name the file to write in it"),
+        _ if !folder.is_dir() => match folder.exists() {
+            true => format!("{} is no directory", folder.display()),
+            false => format!(
+                "there is no directory {0}; if the path is as you meant it: mkdir -p {0}",
+                folder.display()
+            ),
+        },
+        ErrorKind::AlreadyExists => {
+            format!("{path} exists and was left as it is; --force replaces it")
+        }
+        _ => format!("{path} cannot be written: {fault}"),
+    }
 }
 
 /// Where the file goes.
@@ -111,4 +112,19 @@ pub(super) fn write_file(file: &Path, text: &str, replaces: bool) -> io::Result<
         let _ = fs::remove_file(&draft);
     }
     written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_write_is_told_what_to_do_in_one_line() {
+        let fault = ErrorKind::PermissionDenied.into();
+        assert_eq!(
+            unwritten(Path::new("/etc/causeway/causeway.toml"), &fault),
+            "this user may not write /etc/causeway/causeway.toml: run it as root (sudo causeway init), \
+             or name a file of your own"
+        );
+    }
 }

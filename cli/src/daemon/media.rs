@@ -328,7 +328,7 @@ pub struct Served {
     pub forwards: &'static str,
     /// Packets that the interface has forwarded by itself.
     pub forwarded: u64,
-    /// Why it forwards none by itself, where packets go past the kernel's network stack.
+    /// Why it forwards none by itself, or none out of another interface, where packets go past the kernel's network stack.
     pub not_by_itself: Option<String>,
     /// Directions of streams that are forwarded in the relay nevertheless, because all entries of the table of those that
     /// interfaces forward by themselves are taken.
@@ -366,11 +366,9 @@ pub fn served(config: &Config, plane: &Plane) -> Vec<Served> {
             address: report.address,
             interface: report.interface,
             dropped: report.dropped,
-            forwards: match (report.runs, &report.not_by_itself) {
-                (Runs::Xdp { .. }, None) => "in the interface",
-                // What leaves by another interface alone takes the other way.
-                (Runs::Xdp { .. }, Some(_)) if report.forwarded > 0 => "in the interface",
-                (Runs::Xdp { .. } | Runs::Sockets, _) => "in the relay",
+            forwards: match report.forwards {
+                true => "in the interface",
+                false => "in the relay",
             },
             forwarded: report.forwarded,
             not_by_itself: report.not_by_itself,

@@ -86,6 +86,8 @@ pub struct AddressReport {
     /// Packets that the interface has taken to forward by itself, over all of its addresses; also those that its driver
     /// had no room for then.
     pub forwarded: u64,
+    /// Whether the interface forwards by itself now, at least what leaves by it again.
+    pub forwards: bool,
     /// Why it forwards none by itself, or none out of another interface, where packets go past the kernel's network stack.
     pub not_by_itself: Option<String>,
     /// Directions of streams that come to the relay now because all entries of the table of those that interfaces forward

@@ -213,7 +213,7 @@ wire_layout! {
         jitter_samples, ports_used, ports_total,
     }
 
-    struct AddressReport { realm, address, interface, runs, dropped, forwarded, not_by_itself, crowded_out, because }
+    struct AddressReport { realm, address, interface, runs, dropped, forwarded, forwards, not_by_itself, crowded_out, because }
 
     enum Runs {
         0: Sockets,

@@ -368,7 +368,10 @@ impl Stream {
         };
         face.expect_handshake(now);
         match stage {
-            Stage::Final => self.faces.clear(),
+            Stage::Final => {
+                self.faces.clear();
+                face.settles(&mut self.agent, now);
+            }
             Stage::Preview => {
                 let has_checks = face.terms.ice.is_some();
                 let most = match has_checks {
@@ -404,10 +407,6 @@ impl Stream {
         self.remember();
         self.early.answered();
         self.faces.retain(|face| face.stage == Stage::Final);
-        for ice in self.faces.iter().filter_map(|face| face.terms.ice.as_ref()) {
-            // They were about to go if a pair was nominated for a preview.
-            self.agent.serve(&ice.local);
-        }
         self.forget_keys();
     }
 

@@ -41,7 +41,7 @@ use crate::plane::Cx;
 use crate::policy::circle::Reach;
 use crate::policy::diversion;
 use crate::policy::embedded::Embedded;
-use crate::policy::identity::Caller;
+use crate::policy::identity::{Caller, Wishes};
 use crate::policy::local_media::Choice;
 use crate::policy::number::{self, Number};
 use crate::policy::response::{self, Mapped};
@@ -58,6 +58,7 @@ use authorised::Authority;
 use bytes::Bytes;
 use early::AskedEarly;
 use early_media::EarlyMedia;
+use history::Tried;
 use media_api::{EndpointSpec, Event as MediaEvent, ForkId, LocalEndpoint};
 use progress::{Heard, ended_for};
 use redirect::Redirects;
@@ -86,8 +87,8 @@ pub(super) struct Setup {
     redirects: Redirects,
     is_emergency: bool,
     step: Step,
-    /// Statuses with which ways to the same target have failed.
-    tried: Vec<u16>,
+    /// Ways to the present target that have failed.
+    tried: Tried,
     /// Where the call has been by the word of those who were asked before.
     heard: Vec<diversion::Step>,
     /// The same with what we have done, as a refusal tells the caller.
@@ -145,7 +146,8 @@ pub(super) struct Attempt {
 impl Attempt {
     /// The attempt, which tells of the ways to its target that have failed before, where its trunk keeps
     /// such lists.
-    fn after(self, tried: &[u16]) -> Self {
+    fn after(self, tried: &Tried) -> Self {
+        let tried = tried.to(&self.path);
         if tried.is_empty() || !self.trunk.history.is_kept() {
             return self;
         }
@@ -292,7 +294,7 @@ impl Setup {
             redirects,
             is_emergency: admitted.is_emergency,
             step: Step::Waiting,
-            tried: Vec::new(),
+            tried: Tried::default(),
             heard: Vec::new(),
             been: Vec::new(),
             failure,
@@ -477,14 +479,14 @@ impl Setup {
         passed
     }
 
-    /// Parts of its body that do.
-    fn parts(&self, to: &Trunk) -> emergency::Parts {
+    /// Parts of its body that do, of a caller with these wishes.
+    fn parts(&self, wishes: Wishes, to: &Trunk) -> emergency::Parts {
         let of_help = match self.is_emergency {
             true => emergency::parts(&self.request, &self.trunk, to),
             false => emergency::Parts::default(),
         };
         match of_help.is_empty() {
-            true => isup::parts(&self.request, &self.trunk, to),
+            true => isup::parts(&self.request, wishes, &self.trunk, to),
             false => of_help,
         }
     }
@@ -645,7 +647,7 @@ impl Setup {
             untried,
             ..
         } = attempt;
-        let is_help = self.is_emergency;
+        let (is_help, wishes) = (self.is_emergency, caller.privacy);
         call.tells_what_stays(cx, &self.request, &self.trunk, &trunk, is_help);
         let dialled = called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
@@ -680,7 +682,7 @@ impl Setup {
             hears_ends: call.leg(A_LEG).is_some_and(|a| a.session.sees_forks()),
             verbatim: None,
             vouched: self.vouched.clone(),
-            parts: self.parts(&trunk),
+            parts: self.parts(wishes, &trunk),
             credentials: Some(relayed_auth::credentials(
                 &self.request,
                 &self.trunk,

@@ -14,6 +14,7 @@ use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::policy::emergency::Parts;
+use crate::policy::identity::Wishes;
 use crate::policy::{isup, relayed_auth};
 use crate::sdp::{Description, Direction, Limits};
 use crate::session::{TIMER_EXPIRED, is_gone};
@@ -347,11 +348,13 @@ impl Call {
 
     /// The ISUP that a party says within the call; nothing of one that wanted to stay unknown when it called.
     fn isup_of(&self, leg: LegId, said: &Message, from: &Trunk, to: &Trunk) -> Parts {
+        isup::parts(said, self.wishes_of(leg), from, to)
+    }
+
+    /// What a party has wished when it called; nothing of one that was called.
+    pub(super) fn wishes_of(&self, leg: LegId) -> Wishes {
         let party = self.parties.get(&leg);
-        match party.is_some_and(|party| isup::hides(party.privacy, from, to)) {
-            true => Parts::default(),
-            false => isup::parts(said, from, to),
-        }
+        party.map(|party| party.privacy).unwrap_or_default()
     }
 
     /// Has the answer to the leg that asked say what the one that was asked has said beside. Gives the status of a challenge

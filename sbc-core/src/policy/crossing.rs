@@ -4,6 +4,7 @@
 //! What becomes of digits depends on how the two parties are told them, which the call knows.
 
 use crate::config::Trunk;
+use crate::policy::identity::Wishes;
 use crate::policy::isup;
 use crate::sip::header::ContentType;
 use crate::sip::{HeaderName, Message, Method, Status};
@@ -46,8 +47,9 @@ const LONGEST: usize = 1024;
 /// How long a key was pressed of which that is not said, in milliseconds.
 const USUAL_MS: u16 = 100;
 
-/// Decides about a request of a leg of trunk `from` for one of trunk `to`.
-pub fn fate(request: &Message, from: &Trunk, to: &Trunk) -> Fate {
+/// Decides about a request of a leg of trunk `from`, whose party has had these wishes when it called, for a leg of trunk
+/// `to`.
+pub fn fate(request: &Message, wishes: Wishes, from: &Trunk, to: &Trunk) -> Fate {
     let kind = request.get::<ContentType>().ok().flatten();
     let body = request.body();
     if *request.method() == Method::Message {
@@ -65,7 +67,10 @@ pub fn fate(request: &Message, from: &Trunk, to: &Trunk) -> Fate {
         return Fate::Answered(Status::OK);
     };
     if isup::passes(from, to) && isup::is_isup(&kind) && body.len() <= LONGEST {
-        return crosses(request, to);
+        return match isup::stays(request, wishes, from, to) {
+            true => Fate::UnknownBody,
+            false => crosses(request, to),
+        };
     }
     if !is_one_of(&kind, &INFO_BODIES) || body.len() > LONGEST {
         return Fate::UnknownBody;

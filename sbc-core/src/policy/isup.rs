@@ -23,9 +23,10 @@ pub fn passes(from: &Trunk, to: &Trunk) -> bool {
     from.habits.isup == Isup::Pass && to.habits.isup == Isup::Pass
 }
 
-/// What of a message's body goes to a trunk. Parts of a body that cannot be taken apart do not.
-pub fn parts(message: &Message, from: &Trunk, to: &Trunk) -> Parts {
-    if !passes(from, to) || message.body().is_empty() || hides(Wishes::of(message), from, to) {
+/// What of a message's body goes to a trunk, where its sender has had these wishes when it called. Parts of a body that
+/// cannot be taken apart do not.
+pub fn parts(message: &Message, wishes: Wishes, from: &Trunk, to: &Trunk) -> Parts {
+    if !passes(from, to) || message.body().is_empty() || stays(message, wishes, from, to) {
         return Parts::default();
     }
     let (mut sections, before) = body::sections_of(message, is_isup).unwrap_or_default();
@@ -42,9 +43,14 @@ pub fn is_required(message: &Message) -> bool {
     own.any(|part| part.handling() == Handling::Required)
 }
 
+/// Whether a message of somebody who has had these wishes when he called, or has them now, leaves its ISUP behind.
+pub fn stays(message: &Message, wishes: Wishes, from: &Trunk, to: &Trunk) -> bool {
+    hides(wishes, from, to) || hides(Wishes::of(message), from, to)
+}
+
 /// Whether somebody with these wishes, who wants to stay unknown, is named to a side that would show him: ISUP holds numbers,
 /// and we do not take them out.
-pub fn hides(wishes: Wishes, from: &Trunk, to: &Trunk) -> bool {
+fn hides(wishes: Wishes, from: &Trunk, to: &Trunk) -> bool {
     (wishes.hides_caller() || wishes.id) && !wishes.none && !(from.trusted && to.trusted)
 }
 

@@ -8,7 +8,8 @@ use crate::effect::{Effect, Effects};
 use crate::hashed::Minted;
 use crate::id::{CallId, LegId, TransactionId};
 use crate::session::style::LegStyle;
-use crate::sip::{Limits, Message, Method};
+use crate::sip::header::{self, CSeq, From};
+use crate::sip::{Address, Limits, Message, Method};
 use crate::tally::{Direction, Repeated, TrunkTally};
 use crate::time::Timestamp;
 use crate::transport::Hop;
@@ -32,6 +33,10 @@ const MOST: usize = 64;
 
 /// An ACK for another 2xx of the same INVITE.
 pub(crate) struct Sibling {
+    /// What we called the dialog by: an answer is not believed to say another name.
+    pub(crate) call_id: header::CallId,
+    pub(crate) from: Address,
+    pub(crate) cseq: u32,
     pub(crate) style: LegStyle,
     pub(crate) hop: Hop,
     pub(crate) owner: (CallId, LegId),
@@ -130,14 +135,18 @@ impl AckStore {
     /// How and where an ACK for another 2xx of this INVITE was sent, and for which leg.
     pub(crate) fn sibling(&self, invite: TransactionId) -> Option<Sibling> {
         let ack = self.sent.get(&invite)?.first()?;
-        let written = Message::parse(ack.bytes.clone(), &Limits::default()).ok();
-        let written = written.as_ref();
+        let written = Message::parse(ack.bytes.clone(), &Limits::default()).ok()?;
+        let call_id = written.essential::<header::CallId>().ok()??;
+        let From(from) = written.essential::<From>().ok()??;
         Some(Sibling {
+            call_id: call_id.clone().detached(),
+            from: from.clone(),
+            cseq: written.essential::<CSeq>().ok()??.number,
             style: ack.style.clone(),
             hop: ack.hop.clone(),
             owner: ack.owner,
-            shown: written.map(Credentials::of).unwrap_or_default(),
-            is_answer: written.is_some_and(|ack| !ack.body().is_empty()),
+            shown: Credentials::of(&written),
+            is_answer: !written.body().is_empty(),
         })
     }
 

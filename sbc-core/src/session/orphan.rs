@@ -9,7 +9,6 @@ use crate::sdp::{Description, Draft, DraftMedia, Limits, OriginLine, RefusedLine
 use crate::session::LegStyle;
 use crate::session::description;
 use crate::session::link::Link;
-use crate::sip::header::{CSeq, From};
 use crate::sip::{Address, Message, header};
 use crate::transport::Hop;
 use bytes::Bytes;
@@ -20,24 +19,17 @@ pub(crate) fn end(cx: &mut Cx<'_>, invite: TransactionId, answer: &Message) {
     let Some(sibling) = cx.plane.acks.sibling(invite) else {
         return;
     };
-    let (Ok(Some(from)), Ok(Some(cseq))) = (answer.essential::<From>(), answer.essential::<CSeq>())
-    else {
-        return;
-    };
-    let proxy = sibling.style.trunk.proxy();
-    let dialog = match Dialog::from_response(from.0.clone(), cseq.number, answer, proxy) {
-        Ok(dialog) => dialog,
-        Err(_) => match Dialog::nameless(from.0.clone(), cseq.number, answer, proxy) {
-            Ok(dialog) => dialog,
-            Err(_) => return,
-        },
-    };
+    let (cseq, proxy) = (sibling.cseq, sibling.style.trunk.proxy());
+    let dialog = Dialog::from_response(sibling.from.clone(), cseq, answer, proxy);
+    let dialog = dialog.or_else(|_| Dialog::nameless(sibling.from, cseq, answer, proxy));
+    let Ok(mut dialog) = dialog else { return };
+    dialog.call_id = sibling.call_id;
     let refusal = sibling.is_answer;
     let refusal = refusal.then(|| refusal_of(cx, &sibling.style, &sibling.hop, answer));
     let mut link = Link::new(dialog, sibling.owner, sibling.hop);
     link.dialog.skip_early_requests();
     link.proofs.remember(invite, sibling.shown);
-    let invite = (cseq.number, invite);
+    let invite = (cseq, invite);
     link.end_at_once(cx, &sibling.style, invite, refusal.flatten());
 }
 

@@ -36,9 +36,9 @@ pub(super) fn queues(name: &str) -> Option<u32> {
     Some(fewest)
 }
 
-/// Processors that the host can have: one more than the highest number of any.
+/// Processors that run programs now: one more than the highest number of any.
 pub(super) fn processors() -> Option<u32> {
-    behind_the_highest(&std::fs::read_to_string("/sys/devices/system/cpu/possible").ok()?)
+    behind_the_highest(&std::fs::read_to_string("/sys/devices/system/cpu/online").ok()?)
 }
 
 /// Of a list of numbers and ranges of them, the number behind the highest.

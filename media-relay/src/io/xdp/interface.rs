@@ -52,7 +52,7 @@ pub(super) struct Interface {
     express: Result<(), String>,
     /// Whether what its program sends arrives, and what others' programs send out of it.
     sends: AtomicU8,
-    /// Its queues, and the host's processors, where the former are too few; zero where they are not known.
+    /// Its queues, and the host's processors up to the last one that is online, where the former are too few; zero where they are not known.
     lacking: [AtomicU32; 2],
     /// Packets that its program has taken to forward; also those that the driver had no room for.
     forwarded: AtomicU64,

@@ -424,10 +424,7 @@ impl Batch for Xdp {
             self.bound.resize_with(number + 1, || None);
         }
         let shared = &self.outlet.shared;
-        let diverted = shared.diverted.iter().find(|diverted| {
-            diverted.address == local.ip() && diverted.ports.contains(&local.port())
-        });
-        self.bound[number] = diverted.map(|diverted| {
+        self.bound[number] = shared.diverted_at(local).map(|diverted| {
             let (interface, at) = (diverted.interface, diverted.at);
             self.by_port[interface][at][usize::from(local.port())] = socket.0;
             let worker = Some(self.outlet.worker);
@@ -643,8 +640,9 @@ impl Xdp {
         let is_elsewhere = path.interface != own.interface;
         let may_pass = own.local.is_ipv4() == target.local.is_ipv4()
             && express.to.port() != 0
-            // What one of ours sends to another never comes by an interface.
+            // What one of ours sends to another, of whichever worker, never comes by an interface.
             && !self.sockets.is_own(express.from)
+            && outlet.shared.diverted_at(express.from).is_none()
             && interface.state() == State::Works
             && interface.express().is_ok()
             && (!is_elsewhere || (interface.redirects() && exit.takes()));

@@ -15,7 +15,7 @@ use crate::control::realm::Realm;
 use crate::io::{AddressReport, Backend, Runs};
 use std::collections::BTreeMap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -54,6 +54,13 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// The realm's ports that one is of, if its packets go by AF_XDP: a socket of some worker's, or of none yet.
+    pub(super) fn diverted_at(&self, local: SocketAddr) -> Option<&Diverted> {
+        let is_there =
+            |own: &&Diverted| own.address == local.ip() && own.ports.contains(&local.port());
+        self.diverted.iter().find(is_there)
+    }
+
     /// Why an interface forwards nothing by itself, or does so only what leaves by itself again.
     fn not_by_itself(&self, at: usize) -> Option<String> {
         let interface = &self.interfaces[at];
@@ -128,6 +135,7 @@ pub(crate) fn start(realms: &[Realm], workers: usize) -> Started {
                     runs: Runs::Sockets,
                     dropped: 0,
                     forwarded: 0,
+                    forwards: false,
                     not_by_itself: None,
                     crowded_out: 0,
                     because: Some("AF_XDP is not asked for".to_owned()),
@@ -344,6 +352,7 @@ impl Setup {
                 },
                 dropped: 0,
                 forwarded: 0,
+                forwards: interface.express().is_ok(),
                 not_by_itself: shared.not_by_itself(at),
                 crowded_out: 0,
                 because: None,
@@ -384,6 +393,7 @@ impl Setup {
             runs: Runs::Sockets,
             dropped: 0,
             forwarded: 0,
+            forwards: false,
             not_by_itself: None,
             crowded_out: 0,
             because: Some(why.to_owned()),
@@ -565,6 +575,7 @@ impl Watch {
             report.dropped = interface.dropped();
             report.forwarded = interface.forwarded();
             report.crowded_out = interface.crowded_out();
+            report.forwards = interface.express().is_ok();
             report.not_by_itself = self.shared.not_by_itself(at);
             let why = match interface.state() {
                 State::Works => return report,
@@ -575,6 +586,7 @@ impl Watch {
                 }
             };
             report.runs = Runs::Sockets;
+            report.forwards = false;
             report.not_by_itself = None;
             report.because = Some(why.to_owned());
             report

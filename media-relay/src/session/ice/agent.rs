@@ -119,7 +119,7 @@ impl Agent {
     pub(in crate::session) fn serve(&mut self, credentials: &IceCredentials) {
         let mut known = self.generations.iter_mut();
         if let Some(known) = known.find(|known| known.credentials == *credentials) {
-            // They may have been about to go, for others that come to nothing.
+            // They may have been about to go.
             known.until = None;
             return;
         }

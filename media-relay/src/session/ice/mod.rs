@@ -120,15 +120,13 @@ impl Stream {
             let before = earlier.and_then(Checked::before);
             let (at, pairs) = (face.terms.remote_rtp, agent.pairs(terms));
             let checked = Checked::new(terms, at, pairs, before, now).after(earlier);
-            if checked.is_nominated() {
-                agent.settled(&terms.local, now);
-            }
             let is_held = checked.holds_before();
             if !is_held && let Some(next) = face.own.next.take() {
                 face.own.now = Some(next);
                 outgoing.begin_key();
             }
             face.guard.follow(checked);
+            face.settles(agent, now);
             // Whoever is at the pair of before has the key of before until then (TDR-ICE-009).
             for keys in face.all_keys_mut().filter(|_| !is_held) {
                 keys.release(now);
@@ -150,6 +148,18 @@ impl Stream {
 }
 
 impl Face {
+    /// What was before goes once a pair is nominated for what is agreed. A preview may come to nothing: then all
+    /// that was learnt under the credentials of before is needed again.
+    pub(super) fn settles(&self, agent: &mut Agent, now: Timestamp) {
+        let is_nominated = self.guard.checked().is_some_and(Checked::is_nominated);
+        if let Some(ice) = self.terms.ice.as_ref()
+            && self.stage == Stage::Final
+            && is_nominated
+        {
+            agent.settled(&ice.local, now);
+        }
+    }
+
     /// Whether this fork stays the one that is spoken to beside another one.
     pub(super) fn keeps_place(&self, other: &Self) -> bool {
         let is_early = |face: &Self| face.stage == Stage::Preview && face.terms.ice.is_some();

@@ -6,7 +6,7 @@ use super::Setup;
 use super::vouch::told;
 use crate::id::LegId;
 use crate::plane::Cx;
-use crate::policy::identity::Towards;
+use crate::policy::identity::{Towards, Wishes};
 use crate::policy::{connected, header, isup};
 use crate::sip::{HeaderName, Message};
 use bytes::Bytes;
@@ -69,7 +69,8 @@ impl Setup {
         }
         if let Some(a) = call.leg(A_LEG) {
             a.session.carry(lines);
-            a.session.attach(isup::parts(said, &from, &self.trunk));
+            let parts = isup::parts(said, Wishes::default(), &from, &self.trunk);
+            a.session.attach(parts);
             a.session.name_ends(to_caller);
         }
     }

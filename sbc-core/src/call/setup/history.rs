@@ -8,6 +8,34 @@ use crate::policy::identity::Towards;
 use crate::sip::{HeaderName, Message};
 use bytes::Bytes;
 
+/// Ways to one target that have failed: of another target they are none.
+#[derive(Debug, Default)]
+pub(super) struct Tried {
+    /// The target, as in [`Attempt::path`].
+    path: Vec<u16>,
+    /// The statuses with which they have failed.
+    statuses: Vec<u16>,
+}
+
+impl Tried {
+    /// Ways to the target of this path have failed.
+    fn note(&mut self, path: Vec<u16>, statuses: Vec<u16>) {
+        if self.path != path {
+            self.path = path;
+            self.statuses.clear();
+        }
+        self.statuses.extend(statuses);
+    }
+
+    /// Statuses of the ways to the target of this path.
+    pub(super) fn to(&self, path: &[u16]) -> &[u16] {
+        match self.path == path {
+            true => &self.statuses,
+            false => &[],
+        }
+    }
+}
+
 impl Setup {
     /// As the attempt of a leg was made, if the caller wants to be told.
     pub(super) fn as_asked(&self, call: &Call, leg: LegId) -> Option<Trail> {
@@ -15,7 +43,7 @@ impl Setup {
         let ways = &call.legs.get(&leg)?.session.facts().ways;
         let trail = &attempt.caller.trail;
         let keeps = attempt.trunk.history.is_kept();
-        Some(trail.as_asked(keeps, &self.since(trail, ways)))
+        Some(trail.as_asked(keeps, &self.since(attempt, ways)))
     }
 
     /// The attempt of a leg has failed: what it told is kept for what the caller is told at last. `last` is
@@ -32,11 +60,12 @@ impl Setup {
             Some(ways) if !ways.is_empty() => ways.clone(),
             Some(_) | None => vec![last],
         };
-        if self.is_told()
-            && let Some(attempt) = self.attempt_of(leg)
-        {
-            let trail = &attempt.caller.trail;
-            let failed = trail.as_failed(&self.since(trail, &ways));
+        let Some(attempt) = self.attempt_of(leg) else {
+            return;
+        };
+        let path = attempt.path.clone();
+        if self.is_told() {
+            let failed = attempt.caller.trail.as_failed(&self.since(attempt, &ways));
             let been = self.told_of(call, leg, |towards| {
                 self.history(call, said, towards, Some(&failed))
             });
@@ -45,7 +74,7 @@ impl Setup {
             self.heard.extend(told.unwrap_or_default());
             self.heard.truncate(diversion::MOST_STEPS);
         }
-        self.tried.extend(ways);
+        self.tried.note(path, ways);
     }
 
     /// The lines for the caller, with what an answer told.
@@ -71,10 +100,10 @@ impl Setup {
         self.trunk.history.is_kept() && diversion::is_told_back(&self.request)
     }
 
-    /// Ways that have failed and that a trail does not have yet.
-    fn since(&self, trail: &Trail, ways: &[u16]) -> Vec<u16> {
-        match trail.ways {
-            0 => [self.tried.as_slice(), ways].concat(),
+    /// Ways that have failed and that the trail of an attempt does not have yet.
+    fn since(&self, attempt: &Attempt, ways: &[u16]) -> Vec<u16> {
+        match attempt.caller.trail.ways {
+            0 => [self.tried.to(&attempt.path), ways].concat(),
             _ => ways.to_vec(),
         }
     }

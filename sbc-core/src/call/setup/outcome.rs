@@ -12,6 +12,7 @@ use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
+use crate::policy::identity::Wishes;
 use crate::policy::response::{self, Failure};
 use crate::policy::{header, isup, relayed_auth};
 use crate::session::{Rejection, Source};
@@ -198,8 +199,6 @@ impl Setup {
                     return Some(Operation::Setup(self));
                 }
                 Onward::Attempts => {
-                    // Another target, with ways of its own.
-                    self.tried.clear();
                     self.early_dialogs_end(call, cx, leg, rejection.status);
                     return self.next_attempt(call, cx);
                 }
@@ -209,9 +208,21 @@ impl Setup {
                 // Another target was named before.
                 Onward::Loop if self.next_target(leg).is_some() => {}
                 Onward::Loop => {
-                    let mapped = response::own(CauseCode::LoopDetected, &self.trunk);
-                    let because = because.named(Trouble::RedirectLoop);
-                    return refuse(call, cx, mapped, EndedBy::B, because, None);
+                    if let Some(a) = call.leg(A_LEG) {
+                        a.image.rollback();
+                    }
+                    let failed = Failed {
+                        mapped: response::own(CauseCode::LoopDetected, &self.trunk),
+                        by: EndedBy::B,
+                        because: because.named(Trouble::RedirectLoop),
+                        rank: response::rank(failure, self.trunk.overlap),
+                    };
+                    // What another target has said may say more.
+                    let mut failed = self.best_of_targets(leg, failed);
+                    let status = rejection.status.code();
+                    self.note_history(call, leg, rejection.said.as_deref(), status);
+                    failed.mapped.headers.append(&mut self.been);
+                    return self.is_refused(call, cx, failed);
                 }
                 Onward::Nowhere => {}
             }
@@ -235,7 +246,7 @@ impl Setup {
         let mut is_for_caller = false;
         if let (Some(said), Some(trunk)) = (&rejection.said, &b_trunk) {
             mapped.headers = header::passed_back(said, trunk, &self.trunk);
-            mapped.parts = isup::parts(said, trunk, &self.trunk);
+            mapped.parts = isup::parts(said, Wishes::default(), trunk, &self.trunk);
             let asked = relayed_auth::challenges(said, &self.trunk, trunk);
             if let (false, Failure::Status(status)) = (asked.is_empty(), failure) {
                 // Whoever has the account is on the other leg.

@@ -297,7 +297,6 @@ impl Setup {
         let next = self.next_target(leg);
         if let Some(next) = next {
             self.attempts.drain(..next);
-            self.tried.clear();
         }
         next.is_some()
     }

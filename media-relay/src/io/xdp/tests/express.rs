@@ -263,6 +263,7 @@ fn without_a_receiver_at_the_other_end_nothing_is_lost_and_it_is_said() {
     diverts(&relay).unwrap();
     let why = by_itself(&relay).unwrap();
     assert!(why.contains("GRO"), "{why}");
+    assert!(!relay.backend().addresses[0].forwards);
     let mut calls = [Call::new(&world, &relay, &events, 1, ([0; 2], false))];
     until_diverted(&world, &mut calls);
     assert_eq!(talk(&mut calls, 100), 200);
@@ -270,9 +271,13 @@ fn without_a_receiver_at_the_other_end_nothing_is_lost_and_it_is_said() {
     // Once there is one it begins, and ends with it.
     let receivers = receivers(&world);
     until("it is noticed", || by_itself(&relay).is_none());
+    assert!(relay.backend().addresses[0].forwards);
     until_by_itself(&relay, &mut calls);
     drop(receivers);
     until("it is noticed", || by_itself(&relay).is_some());
+    // It has, and does not any more.
+    let told = relay.backend().addresses.swap_remove(0);
+    assert!(!told.forwards && told.forwarded > 0, "{told:?}");
     talk(&mut calls, 50);
     assert_eq!(talk(&mut calls, 100), 200);
     relay.shutdown();
@@ -375,15 +380,17 @@ fn a_stream_without_an_entry_is_told_as_crowded_out_until_it_has_one_or_ends() {
     assert!(!batch.begin_express(sockets[0], &express(sockets[1]), false));
     assert!(!batch.is_crowded_out(sockets[0]));
     assert_eq!(told(), 0);
-    // What comes from a socket of ours does not come by an interface, and needs no entry.
-    assert!(!begin(&mut batch, 0));
-    assert_eq!(told(), 1);
-    let from_ours = Express {
-        from: SocketAddr::new(OURS[0].parse().unwrap(), 20_002),
-        ..express(sockets[1])
-    };
-    assert!(!batch.begin_express(sockets[0], &from_ours, true));
-    assert_eq!(told(), 0);
+    // What comes from a socket of ours does not come by an interface, and needs no entry; also from another worker's.
+    for (host, port) in [(0, 20_002), (0, 20_998), (1, 20_998)] {
+        assert!(!begin(&mut batch, 0));
+        assert_eq!(told(), 1);
+        let from_ours = Express {
+            from: SocketAddr::new(OURS[host].parse().unwrap(), port),
+            ..express(sockets[1])
+        };
+        assert!(!batch.begin_express(sockets[0], &from_ours, true));
+        assert_eq!(told(), 0, "{port} of {host}");
+    }
     // Neither does a socket need one whose call has ended, though it stays open; others have what it had.
     assert!(!begin(&mut batch, 0));
     assert_eq!(told(), 1);
