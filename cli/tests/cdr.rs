@@ -120,6 +120,26 @@ impl Node {
         }
     }
 
+    /// A call that is answered and ends.
+    async fn carries(&self, id: &str, caller: &Phone, callee: &Phone) {
+        let to = self.udp();
+        let uri = format!("sip:+15550100@{to}");
+        let invite = request("INVITE", &uri, caller.address, &caller.description());
+        caller.send(&invite.replace("test1", id), to).await;
+        let (request, ours) = callee.hears("INVITE ").await;
+        callee.accepts(&request, ours, &callee.description()).await;
+        let (answer, _) = caller.hears("SIP/2.0 200").await;
+        let ack = within(&answer, "ACK", 1, caller.address);
+        caller.send(&ack, to).await;
+        callee.hears("ACK ").await;
+        let bye = within(&answer, "BYE", 2, caller.address);
+        caller.send(&bye, to).await;
+        let (bye, ours) = callee.hears("BYE ").await;
+        callee.accepts(&bye, ours, "").await;
+        caller.hears("SIP/2.0 200").await;
+        assert!(self.daemon.wait_until_idle(PATIENCE).await);
+    }
+
     /// Waits until it is written down that everything is there.
     async fn has_sent_all(&self, url: &str) {
         self.shows(&format!("sbc_cdr_ship_waiting_bytes{{url=\"{url}\"}} 0\n"))
@@ -287,31 +307,13 @@ async fn while_records_that_must_be_written_cannot_be_each_new_call_is_refused()
 async fn pairs_of_legs_have_records_of_their_own_from_when_that_is_asked_for() {
     let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
     let node = Node::start_with(|text| text + &exit_to(callee.address)).await;
-    let to = node.udp();
-    let uri = format!("sip:+15550100@{to}");
-    let call = async |id: &str| {
-        let invite = request("INVITE", &uri, caller.address, &caller.description());
-        caller.send(&invite.replace("test1", id), to).await;
-        let (request, ours) = callee.hears("INVITE ").await;
-        callee.accepts(&request, ours, &callee.description()).await;
-        let (answer, _) = caller.hears("SIP/2.0 200").await;
-        let ack = within(&answer, "ACK", 1, caller.address);
-        caller.send(&ack, to).await;
-        callee.hears("ACK ").await;
-        let bye = within(&answer, "BYE", 2, caller.address);
-        caller.send(&bye, to).await;
-        let (bye, ours) = callee.hears("BYE ").await;
-        callee.accepts(&bye, ours, "").await;
-        caller.hears("SIP/2.0 200").await;
-        assert!(node.daemon.wait_until_idle(PATIENCE).await);
-    };
-    call("first").await;
+    node.carries("first", &caller, &callee).await;
     let path = node.directory.path().join("causeway.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("[cdr]\n", "[cdr]\npairs = true\n")).unwrap();
     let done = node.ask("POST", "/reload").await;
     assert_eq!(done.status, 200, "{}", done.body);
-    call("second").await;
+    node.carries("second", &caller, &callee).await;
     let spool = node.directory.path().join("cdr/current.jsonl");
     node.daemon.shutdown().await;
     let text = std::fs::read_to_string(spool).unwrap();
@@ -327,6 +329,58 @@ async fn pairs_of_legs_have_records_of_their_own_from_when_that_is_asked_for() {
     assert_eq!(pair["billed_to"], second["ingress"]["trunk"]);
     assert_eq!(pair["b"]["trunk"], second["egress"][0]["trunk"]);
     assert_eq!(pair["a"]["number"], second["calling"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_beginning_of_a_call_has_a_record_when_that_is_asked_for() {
+    let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
+    let exit = exit_to(callee.address);
+    let node =
+        Node::start_with(|text| text.replace("[cdr]\n", "[cdr]\nstart = \"invite\"\n") + &exit);
+    let node = node.await;
+    node.carries("first", &caller, &callee).await;
+    let path = node.directory.path().join("causeway.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"invite\"", "\"answer\"")).unwrap();
+    let done = node.ask("POST", "/reload").await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    node.carries("second", &caller, &callee).await;
+    // Whoever lists records sees each call once, and its beginning where that is asked for.
+    let listed = async |path: &str| {
+        let found: Value = serde_json::from_str(&node.ask("GET", path).await.body).unwrap();
+        found["records"].as_array().unwrap().len()
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while listed("/records?interim=true").await < 4 {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(listed("/records").await, 2);
+    let spool = node.directory.path().join("cdr/current.jsonl");
+    node.daemon.shutdown().await;
+    let text = std::fs::read_to_string(spool).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<Value> = lines.collect();
+    let [invite, first, answer, second] = &lines[..] else {
+        panic!("{text}");
+    };
+    for (begun, whole) in [(invite, first), (answer, second)] {
+        assert_eq!(
+            (&begun["call"], &begun["start"]),
+            (&whole["call"], &whole["start"])
+        );
+        assert_eq!(
+            (&begun["interim"], &begun["cause"]),
+            (&0.into(), &Value::Null)
+        );
+        assert!(whole["interim"].is_null() && whole["cause"].is_object());
+        assert_eq!(begun["country_to"], "+1");
+    }
+    assert!(invite["setup_ms"].is_null() && invite["disposition"].is_null());
+    assert_eq!(
+        (&answer["setup_ms"], &answer["disposition"]),
+        (&second["setup_ms"], &"answered".into())
+    );
 }
 
 #[test]

@@ -82,9 +82,17 @@ async fn a_ladder_is_drawn_for_terminals_programs_wikis_and_browsers() {
         "{told}"
     );
     assert!(told.contains("who:"), "{told}");
+    for wanted in [
+        "peer A  127.0.0.1:",
+        "SBC-A   127.0.0.",
+        "SBC-B   127.0.0.",
+        "peer B  127.0.0.2:",
+    ] {
+        assert!(told.contains(wanted), "{wanted}: {told}");
+    }
     let (_, told, _) = types(&node, &["call", "trace", id, "--mermaid"]).await;
     assert!(told.starts_with("sequenceDiagram\n"), "{told}");
-    for wanted in ["P0->>SBC: 0.000 s INVITE", "SBC->>P1: ", "P1->>SBC: "] {
+    for wanted in ["P0->>SA: 0.000 s INVITE", "SB->>P1: ", "P1->>SB: "] {
         assert!(told.contains(wanted), "{wanted}: {told}");
     }
     let (_, told, _) = types(&node, &["call", "trace", id, "--html"]).await;
@@ -105,7 +113,18 @@ async fn a_ladder_is_drawn_for_terminals_programs_wikis_and_browsers() {
     let (peers, rows) = (&told["peers"], told["rows"].as_array().unwrap());
     assert_eq!(peers[0]["address"], caller.address.to_string().as_str());
     assert_eq!(peers[1]["address"], callee.address.to_string().as_str());
+    let names = |key: &str| [0, 1].map(|at| peers[at][key].as_str().unwrap().to_owned());
+    assert_eq!(names("name"), ["peer A", "peer B"]);
+    assert_eq!(names("side"), ["SBC-A", "SBC-B"]);
+    assert_eq!(
+        names("ours"),
+        [node.udp().to_string(), node.udp().to_string()]
+    );
     assert_eq!(rows[0]["title"], "INVITE");
+    assert_eq!(
+        (&rows[0]["from"], &rows[0]["to"]),
+        (&json!("peer A"), &json!("SBC-A"))
+    );
     assert_eq!(
         (&rows[0]["kind"], &rows[0]["from_peer"]),
         (&json!("message"), &json!(true))

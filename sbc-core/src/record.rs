@@ -1,6 +1,7 @@
 //! The call detail record (OPS-060), and the summary of a call in progress.
 
 mod change;
+mod custom;
 mod hidden;
 mod kept;
 mod pair;
@@ -9,6 +10,7 @@ mod shared;
 mod targets;
 
 pub use change::Change;
+pub use custom::{Custom, CustomValue};
 pub use hidden::{KeptNumbers, RecordNumbers};
 pub use pair::{PairEnd, PairRecord};
 pub use quality::{
@@ -70,6 +72,13 @@ pub struct Record {
     pub calling: String,
     /// Called number after transforms.
     pub called: String,
+    /// Country of the called number (ISO 3166-1), or its code with + where that is nobody's country; nothing unless it is
+    /// E.164.
+    pub country_to: Option<&'static str>,
+    /// The longest prefix of a `[[rate]]` that the called number begins with: the name of the rate, else the prefix.
+    pub prefix_id: Option<String>,
+    /// Number that pays, as a trusted peer says: that of P-Charge-Info (RFC 8496).
+    pub charged_party: Option<String>,
     /// Number that a trusted peer asserted for the caller.
     pub asserted: Option<String>,
     /// Whether the caller withholds its number, or wants it hidden.
@@ -99,6 +108,9 @@ pub struct Record {
     pub icid: Option<String>,
     /// User-to-User data of the INVITE, bounded and printable.
     pub user_to_user: Option<String>,
+    /// What the transforms of calls that arrive add to it.
+    #[serde(skip_serializing_if = "Custom::is_empty")]
+    pub custom: Custom,
     /// Whether it was a call for help.
     pub emergency: bool,
     /// What is known of the place that it came from.
@@ -351,6 +363,9 @@ pub struct AttemptRecord {
     /// Called number, before the transforms of the trunk: another one than the call's after a
     /// redirection.
     pub called: String,
+    /// What the transforms of calls that leave on the trunk add to it.
+    #[serde(skip_serializing_if = "Custom::is_empty")]
+    pub custom: Custom,
     /// Host as configured.
     pub host: String,
     /// Transport.

@@ -6,8 +6,9 @@ use crate::world::cpu_time;
 use media_api::Suite;
 use proptest::prelude::*;
 use sbc_core::config::{
-    Assumed, CdrSpool, Certificate, Change, Code, Exposure, Facts, FileFault, Finding, Findings,
-    Key, Loaded, Password, Preset, Secret, Source, Validity, changes, effective, load, starter,
+    Assumed, CdrSpool, CdrStart, Certificate, Change, Code, Exposure, Facts, FileFault, Finding,
+    Findings, Key, Loaded, Password, Preset, Secret, Source, Validity, changes, effective, load,
+    starter,
 };
 use sbc_core::media::{FaxMode, Srtp};
 use sbc_core::time::UnixTime;
@@ -755,7 +756,7 @@ fn records_are_kept_as_long_and_closed_as_often_as_is_written() {
     let all = shell(
         "[limits]\nladders = \"1GiB\"\n[cdr]\nspool = \"/cdr\"\nrotate = \"1MiB\"\nrotate_every = \"1h\"\n\
          retention = \"90d\"\nretention_size = \"20GiB\"\nsync_each = true\ninterim = \"15m\"\n\
-         mandatory = true\npairs = true\n",
+         mandatory = true\npairs = true\nstart = \"answer\"\n",
     );
     let seconds = |seconds| Some(std::time::Duration::from_secs(seconds));
     let wanted = CdrSpool {
@@ -768,6 +769,7 @@ fn records_are_kept_as_long_and_closed_as_often_as_is_written() {
         interim: seconds(900),
         is_mandatory: true,
         pairs: true,
+        start: Some(CdrStart::Answer),
         ship: None,
     };
     assert_eq!((all.cdr, all.ladders_bytes), (Some(wanted), 1 << 30));

@@ -20,6 +20,7 @@ mod common_name;
 mod connected;
 mod counted;
 mod crossing;
+mod custom;
 mod dialogs;
 mod digits;
 mod diversion;

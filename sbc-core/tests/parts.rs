@@ -4,6 +4,7 @@ mod acme;
 mod config;
 mod config_cases;
 mod config_files;
+mod config_records;
 mod config_seeded;
 mod golden_sdp;
 mod legs;

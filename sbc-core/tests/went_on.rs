@@ -451,7 +451,7 @@ fn octets_that_are_no_call_are_refused_in_words_and_keys_are_never_printed() {
     later[8] += 1;
     let why = Found::read(&later, true).unwrap_err();
     assert!(matches!(why, Unreadable::Version { .. }));
-    assert!(why.to_string().contains("form 2"), "{why}");
+    assert!(why.to_string().contains("form 3"), "{why}");
     // Whatever is changed in it: it is read as something, or refused.
     let config = config();
     for at in (12..octets.len()).step_by(3) {

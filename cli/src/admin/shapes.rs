@@ -100,9 +100,12 @@ pub(super) const LADDER: Shape = Object(&[
     (
         "peers",
         List(&Object(&[
+            ("name", Text),
             ("leg", Integer),
             ("address", Text),
             ("protocol", Text),
+            ("side", Text),
+            ("ours", Text),
         ])),
     ),
     (
@@ -113,6 +116,8 @@ pub(super) const LADDER: Shape = Object(&[
             ("leg", Maybe(&Integer)),
             ("kind", Text),
             ("from_peer", Maybe(&Flag)),
+            ("from", Maybe(&Text)),
+            ("to", Maybe(&Text)),
             ("title", Maybe(&Text)),
             ("description", Maybe(&Text)),
             ("lines", Maybe(&List(&Text))),

@@ -22,7 +22,7 @@ pub enum Layout {
 }
 
 /// Our columns: name and place in the record.
-const COLUMNS: [(&str, &str); 26] = [
+const COLUMNS: [(&str, &str); 30] = [
     ("call", "/call"),
     ("node", "/node"),
     ("tenant", "/tenant"),
@@ -49,6 +49,10 @@ const COLUMNS: [(&str, &str); 26] = [
     ("from_call_id", "/ingress/call_id"),
     ("to_call_id", "/egress/-/call_id"),
     ("user_agent", "/ingress/user_agent"),
+    ("country_to", "/country_to"),
+    ("prefix_id", "/prefix_id"),
+    ("charged_party", "/charged_party"),
+    ("custom", "/custom"),
 ];
 
 /// Writes records, each as a line.
@@ -92,7 +96,8 @@ fn cell(text: &str) -> String {
     cell
 }
 
-/// What stands there in the record; `-` is the last of a list. Nothing where there is nothing.
+/// What stands there in the record; `-` is the last of a list. Nothing where there is nothing, and `name=value;…` of names
+/// with values.
 fn at(record: &Value, place: &str) -> String {
     let mut steps = place.split('/').skip(1);
     let found = steps.try_fold(record, |value, step| match step {
@@ -102,6 +107,14 @@ fn at(record: &Value, place: &str) -> String {
     match found {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
+        Some(Value::Object(all)) => {
+            let named = all.iter();
+            let named = named.map(|(name, value)| match value.as_str() {
+                Some(text) => format!("{name}={text}"),
+                None => format!("{name}={value}"),
+            });
+            named.collect::<Vec<String>>().join(";")
+        }
         Some(other) => other.to_string(),
     }
 }
@@ -149,6 +162,14 @@ fn stamp(at: UnixTime) -> String {
     text.split('.').next().unwrap_or_default().to_owned()
 }
 
+/// Who is billed: what the operator calls so, else the customer.
+fn account(record: &Value) -> String {
+    match at(record, "/custom/account") {
+        own if own.is_empty() => at(record, "/tenant"),
+        own => own,
+    }
+}
+
 fn asterisk(record: &Value) -> [String; 18] {
     let times = Times::of(record);
     let channel = |trunk: String| match trunk.is_empty() {
@@ -164,7 +185,7 @@ fn asterisk(record: &Value) -> [String; 18] {
         _ => "FAILED",
     };
     [
-        at(record, "/tenant"),
+        account(record),
         calling.clone(),
         called.clone(),
         at(record, "/ingress/trunk"),
@@ -209,7 +230,7 @@ fn freeswitch(record: &Value) -> [String; 13] {
         cause.to_owned(),
         at(record, "/call"),
         at(record, "/egress/-/call_id"),
-        at(record, "/tenant"),
+        account(record),
     ]
 }
 
@@ -277,10 +298,23 @@ mod tests {
             "{text}"
         );
         assert!(
-            lines[1].ends_with("\"'=HYPERLINK(\"\"http://example.com\"\")\""),
+            lines[1].contains("\"'=HYPERLINK(\"\"http://example.com\"\")\""),
             "{text}"
         );
         assert!(lines[2].contains("\"404\""), "{text}");
+    }
+
+    #[test]
+    fn values_of_the_operators_own_are_a_cell_and_say_who_is_billed() {
+        let mut own = answered();
+        own["country_to"] = "DE".into();
+        own["prefix_id"] = "+4930".into();
+        own["custom"] = json!({ "account": "30-4711", "area": "=1" });
+        let text = written(Layout::Causeway, &[own.clone()]);
+        let end = "\"DE\",\"'+4930\",\"\",\"account=30-4711;area==1\"\r\n";
+        assert!(text.ends_with(end), "{text}");
+        assert!(written(Layout::Asterisk, &[own.clone()]).starts_with("\"30-4711\","));
+        assert!(written(Layout::Freeswitch, &[own]).ends_with(",\"30-4711\"\r\n"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod pace;
 pub mod ship;
 pub mod shipped;
 mod spool;
+mod started;
 mod told;
 
 pub(crate) use spool::{CURRENT, closed_files};
@@ -603,6 +604,7 @@ impl Writer {
     /// A call has begun, or something has changed in it.
     fn note(&mut self, record: Arc<Record>, goes_on: bool) {
         self.shared.opening.fetch_sub(1, Ordering::Relaxed);
+        (self.unwritten).extend(started::line(&record, goes_on, self.wanted.start));
         // A disk that refuses so many refuses the records themselves.
         if self.notes.len() < OPEN_QUEUE {
             self.noted.insert(record.call);

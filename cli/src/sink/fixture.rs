@@ -3,7 +3,7 @@
 use sbc_core::cause::{Because, Cause, CauseCode, EndedBy};
 use sbc_core::id::{CallId, LegId, TenantName, TrunkName};
 use sbc_core::record::{
-    AttemptRecord, Disposition, KeptNumbers, LegRecord, MediaRecord, ReceivedRecord, Record,
+    AttemptRecord, Custom, Disposition, KeptNumbers, LegRecord, MediaRecord, ReceivedRecord, Record,
 };
 use sbc_core::time::UnixTime;
 use sbc_core::transport::Protocol;
@@ -28,6 +28,9 @@ pub(crate) fn record(call: u128) -> Record {
         called_raw: "+441632960002".to_owned(),
         calling: "+441632960001".to_owned(),
         called: "+441632960002".to_owned(),
+        country_to: None,
+        prefix_id: None,
+        charged_party: None,
         asserted: None,
         withheld: false,
         screening: None,
@@ -41,6 +44,7 @@ pub(crate) fn record(call: u128) -> Record {
         session_id: "0".repeat(32),
         icid: None,
         user_to_user: None,
+        custom: Custom::default(),
         emergency: false,
         place: None,
         ingress: LegRecord {
@@ -86,6 +90,7 @@ pub(crate) fn attempt(leg: u8, trunk: &str, status: Option<u16>) -> AttemptRecor
         leg: LegId(leg),
         trunk: TrunkName::new(trunk),
         called: "+441632960002".to_owned(),
+        custom: Custom::default(),
         host: "sip.example.com".to_owned(),
         protocol: Protocol::Tls,
         remote: None,

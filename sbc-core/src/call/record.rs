@@ -2,12 +2,15 @@
 
 use super::{A_LEG, Admitted, Call};
 use crate::cause::{Because, Cause, CauseCode, EndedBy};
-use crate::config::{Config, Preset, StirMode, Trunk};
+use crate::config::{Config, Preset, StirMode, TransformScope, Trunk};
 use crate::event::Happened;
-use crate::id::LegId;
+use crate::id::{LegId, TrunkName};
 use crate::plane::Cx;
+use crate::policy::country;
 use crate::policy::diversion::reason_of_cause;
 use crate::policy::identity::Caller;
+use crate::policy::number::Number;
+use crate::policy::recorded::{self, Numbers};
 use crate::policy::response;
 use crate::policy::session_id::Ends;
 use crate::record::{
@@ -16,7 +19,7 @@ use crate::record::{
 };
 use crate::report::{name_in_contact, said_by_microsoft};
 use crate::session::{Rejection, Session, printable};
-use crate::sip::header::{From, Reason, UserToUser};
+use crate::sip::header::{From, Header, Reason, To, UserToUser};
 use crate::sip::{HeaderName, Message, Status};
 use crate::stir::{Level, Standing, level, origin_id};
 use crate::time::Now;
@@ -32,6 +35,16 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
     let (attest, origid) = standing(admitted).unzip();
     let attest = attest.flatten();
     let diversions = caller.trail.diversions();
+    let diverting = caller.trail.diverting().map(|number| number.number);
+    let custom = recorded::values(
+        config,
+        &TransformScope::In(admitted.trunk.name.clone()),
+        Numbers {
+            called: &admitted.called.number,
+            calling: &admitted.calling,
+            diverting: diverting.as_deref(),
+        },
+    );
     Growing::new(Record {
         version: VERSION,
         call: admitted.id,
@@ -50,6 +63,9 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         called_raw: admitted.called_raw.clone(),
         calling: admitted.calling.clone(),
         called: admitted.called.number.clone(),
+        country_to: country::of(&admitted.called.number),
+        prefix_id: prefix_id(config, &admitted.called.number),
+        charged_party: charged_party(admitted),
         asserted: caller.asserted.first().map(|own| own.number.number.clone()),
         withheld: caller.calling.is_withheld || caller.privacy.id || caller.privacy.hides_caller(),
         screening: admitted.screening,
@@ -57,7 +73,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         signed: admitted.request.has(HeaderName::Identity),
         attest,
         origid,
-        diverting: caller.trail.diverting().map(|number| number.number),
+        diverting,
         divert_reason: diversions.last().and_then(|own| reason_of_cause(own.cause)),
         diversions: diversions.len(),
         session_id: ends.caller.as_str().to_owned(),
@@ -66,6 +82,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
             true => None,
             false => user_to_user(&admitted.request),
         },
+        custom,
         emergency: admitted.is_emergency,
         place: admitted.place.clone().map(Box::new),
         ingress: LegRecord {
@@ -150,6 +167,22 @@ fn standing(admitted: &Admitted) -> Option<(Option<&'static str>, String)> {
     Some((level, origin_id(tenant, trunk.name.as_str())))
 }
 
+/// What the rate of a number is called.
+fn prefix_id(config: &Config, called: &str) -> Option<String> {
+    config.rates.prefix_of(called).map(str::to_owned)
+}
+
+/// The number that pays, as a peer says that we believe (RFC 8496 §6).
+fn charged_party(admitted: &Admitted) -> Option<String> {
+    let said = admitted.trunk.trusted;
+    let value = said.then(|| admitted.request.raw_named("P-Charge-Info"))??;
+    // An address with parameters, as To is.
+    let party = To::parse(&value).ok()?;
+    let number = Number::of(party.0.uri())?;
+    let text = printable(number.number.as_bytes());
+    (!text.is_empty()).then_some(text)
+}
+
 /// The name that charging gives the call, the first if there are several, if it is well formed (RFC 7315 §5.6).
 fn icid(message: &Message) -> Option<String> {
     let value = message.raw(HeaderName::PChargingVector)?;
@@ -189,16 +222,20 @@ fn user_to_user(message: &Message) -> Option<String> {
 
 /// A new attempt, so long after the call began.
 pub(super) fn attempt(
+    call: &Call,
     leg: LegId,
     called: String,
     session: &Session,
     started_ms: u64,
 ) -> AttemptRecord {
     let facts = session.facts();
+    let trunk = &session.style().trunk.name;
+    let custom = leaving(call, trunk, &called, recorded::values);
     AttemptRecord {
         leg,
-        trunk: session.style().trunk.name.clone(),
+        trunk: trunk.clone(),
         called,
+        custom,
         host: facts.host.clone(),
         protocol: facts.protocol,
         remote: facts.remote,
@@ -219,6 +256,21 @@ pub(super) fn attempt(
         given_up: Vec::new(),
         teams_call: None,
     }
+}
+
+/// What the transforms of calls that leave on a trunk add to the attempt.
+pub(super) fn leaving<T>(
+    call: &Call,
+    trunk: &TrunkName,
+    called: &str,
+    add: impl Fn(&Config, &TransformScope, Numbers<'_>) -> T,
+) -> T {
+    let numbers = Numbers {
+        called,
+        calling: &call.record.calling,
+        diverting: call.record.diverting.as_deref(),
+    };
+    add(&call.config, &TransformScope::Out(trunk.clone()), numbers)
 }
 
 /// A party came for another one, or from another call.

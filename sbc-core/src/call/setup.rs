@@ -44,6 +44,7 @@ use crate::policy::embedded::Embedded;
 use crate::policy::identity::{Caller, Wishes};
 use crate::policy::local_media::Choice;
 use crate::policy::number::{self, Number};
+use crate::policy::recorded;
 use crate::policy::response::{self, Mapped};
 use crate::policy::{
     Refusal as PolicyRefusal, emergency, header, isup, relayed_auth, route, secure,
@@ -664,6 +665,8 @@ impl Setup {
             because
                 .0
                 .extend(header::told(&self.request, &self.trunk, &trunk, self.is_emergency).0);
+            let values = record::leaving(call, &trunk.name, &called.number, recorded::told);
+            because.0.extend(values);
             let what = Happened::Explained { because };
             cx.out.emit(Some(call.id), Some(leg), what);
         }
@@ -699,7 +702,7 @@ impl Setup {
         let session = Session::outgoing(cx, (call.id, leg), style, outset, &mut up);
         // Most calls have one attempt, and they are large.
         call.record.egress.reserve_exact(1);
-        let attempt = record::attempt(leg, dialled, &session, call.elapsed_ms(cx.now));
+        let attempt = record::attempt(call, leg, dialled, &session, call.elapsed_ms(cx.now));
         call.record.egress.push(attempt);
         call.legs.insert(leg, Leg::new(session, image));
         call.guesses(cx, leg);

@@ -17,7 +17,7 @@ use super::source::{At, Source, Span};
 use super::user;
 use super::value;
 use super::written::*;
-use super::{MediaBackend, VerifyClient};
+use super::{CdrStart, MediaBackend, VerifyClient};
 use crate::record::KeptNumbers;
 use crate::transport::Protocol;
 use toml::Spanned;
@@ -162,6 +162,12 @@ fn read_single(name: &str, mut section: Section<'_>, file: &mut File, out: &mut 
                 interim: section.parsed("interim", value::duration, out),
                 mandatory: section.boolean("mandatory", out),
                 pairs: section.boolean("pairs", out),
+                start: section.choice(
+                    "start",
+                    &[("invite", CdrStart::Invite), ("answer", CdrStart::Answer)],
+                    &[],
+                    out,
+                ),
                 number_key: secret(&mut section, "number_key", out),
                 ship: ship(&mut section, out),
             });
@@ -600,6 +606,7 @@ fn transform(name: At<String>, mut section: Section<'_>, out: &mut Collector) ->
         calling: rules(&mut section, "calling", out),
         called: rules(&mut section, "called", out),
         redirecting: rules(&mut section, "redirecting", out),
+        record: super::recorded::records(&mut section, out),
         plan: plan(&mut section, out),
     };
     section.finish(&["headers", "display", "tests"], out);

@@ -183,6 +183,7 @@ pub(super) fn of_table(path: &str) -> &'static str {
         "transform.called" | "transform.calling" | "transform.redirecting" => {
             "write { match = '^0(\\d+)$', set = '+49$1' }"
         }
+        "transform.record" => "write { name = \"account\", set = \"30-4711\" }",
         "transform.when" => "write { trunk = \"…\", dir = \"in\" }",
         _ => "write { key = value }",
     }

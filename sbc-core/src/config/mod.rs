@@ -43,6 +43,7 @@ mod preset;
 pub(crate) use preset::teams::OPTIONS_SECONDS;
 mod progress;
 mod read;
+mod recorded;
 mod reference;
 mod registrar;
 mod route;
@@ -92,6 +93,7 @@ pub use listen::{Belief, Listener, MediaBackend, Realm, TlsContext, VerifyClient
 pub use load::{Loaded, load};
 pub use local_media::LocalMedia;
 pub use metrics::{MOST_SERIES, MetricsListen};
+pub(crate) use money::is_prefix;
 pub use money::{Money, Price, Rates};
 pub use msgraph::{GraphAccess, GraphProof, PresenceAccess};
 pub use name::{covers, is_same_name};
@@ -100,6 +102,8 @@ pub use oidc::{ANY_TENANT, Oidc, OidcRole};
 pub use progress::{
     EarlyDialogs, EarlyMedia, LateOffer, PROVISIONALS, ProgressPolicy, Rel100, Ringback, Ringing,
 };
+pub(crate) use recorded::MOST_RECORDED;
+pub use recorded::{RecordRule, RecordedNumber};
 pub use reference::{KeyReference, TableReference, reference};
 pub use registrar::{Authenticate, CalledAs, Registrar};
 pub use route::{
@@ -110,8 +114,8 @@ pub use schedule::Schedule;
 pub use secrets::secrets;
 pub use security::Confinement;
 pub use shell::{
-    CdrShip, CdrSpool, CdrTable, CdrTarget, MICROSOFT_ROOTS, MICROSOFT_ROOTS_OF, RevokedFiles,
-    Shell, StirFiles, TlsFiles,
+    CdrShip, CdrSpool, CdrStart, CdrTable, CdrTarget, MICROSOFT_ROOTS, MICROSOFT_ROOTS_OF,
+    RevokedFiles, Shell, StirFiles, TlsFiles,
 };
 pub use sound::{
     Announcement, LONGEST_ANNOUNCEMENT, LONGEST_RECORDING, MOST_SAMPLES, Music, Recording,

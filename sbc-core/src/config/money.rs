@@ -5,6 +5,7 @@
 //! prefix = "+49900"      # the longest one that a called number begins with counts
 //! per_minute = 1.99      # or "1.99"; for each started microsecond its part
 //! per_call = "0.50"      # once, when somebody answers
+//! name = "premium"       # what records call such numbers; the prefix without it
 //! ```
 //!
 //! The currency is the operator's: all amounts are of one. Decimals are read digit by digit and never
@@ -89,8 +90,15 @@ impl Price {
 /// What calls cost, by beginnings of called numbers.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Rates {
-    prices: BTreeMap<String, Price>,
+    prices: BTreeMap<String, Rate>,
     longest: usize,
+}
+
+/// What calls to one beginning of numbers cost, and what records call it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Rate {
+    price: Price,
+    name: Option<String>,
 }
 
 impl Rates {
@@ -101,17 +109,33 @@ impl Rates {
 
     /// The price of a call to a number: that of the longest beginning; nothing where none is one.
     pub fn of(&self, number: &str) -> Option<Price> {
+        self.found(number).map(|(_, rate)| rate.price)
+    }
+
+    /// What records call the beginning that says the price of a number: the rate's name, else the beginning itself.
+    pub fn prefix_of(&self, number: &str) -> Option<&str> {
+        let (prefix, rate) = self.found(number)?;
+        Some(rate.name.as_deref().unwrap_or(prefix))
+    }
+
+    fn found(&self, number: &str) -> Option<(&str, &Rate)> {
         let longest = self.longest.min(number.len());
         let starts = (1..=longest).rev().filter_map(|end| number.get(..end));
-        let mut prices = starts.filter_map(|start| self.prices.get(start));
-        prices.next().copied()
+        let mut rates = starts.filter_map(|start| self.prices.get_key_value(start));
+        rates.next().map(|(prefix, rate)| (prefix.as_str(), rate))
     }
+}
+
+/// Whether what a record calls a beginning of numbers is that itself, and no name.
+pub(crate) fn is_prefix(prefix_id: &str) -> bool {
+    is_number_start(prefix_id)
 }
 
 /// What was written as `[[rate]]`.
 pub(super) struct WrittenRate {
     prefix: At<String>,
     price: Price,
+    name: Option<String>,
 }
 
 /// Reads a `[[rate]]`.
@@ -134,7 +158,21 @@ pub(super) fn rate(mut section: Section<'_>, out: &mut Collector) -> Option<Writ
     if !section.has("per_minute") && !section.has("per_call") {
         section.missing("per_minute", "\"0.25\"", out);
     }
-    section.finish(&["name", "currency", "increment"], out);
+    let name = section.text("name", out);
+    if let Some(at) = name.as_ref().filter(|at| !is_destination(&at.value)) {
+        out.add(
+            Code::BadForm,
+            &at.span,
+            format!(
+                "rate: name \"{}\" is no name of a destination",
+                at.value.escape_debug()
+            ),
+            Some(format!(
+                "begin with a letter, and write {LONGEST_NAME} characters at most, none of them a control character"
+            )),
+        );
+    }
+    section.finish(&["currency", "increment"], out);
     let of = |at: Option<At<Money>>| at.map_or(Money::default(), |at| at.value);
     Some(WrittenRate {
         prefix: prefix?,
@@ -142,7 +180,18 @@ pub(super) fn rate(mut section: Section<'_>, out: &mut Collector) -> Option<Writ
             per_minute: of(per_minute),
             per_call: of(per_call),
         },
+        name: name.map(|at| at.value),
     })
+}
+
+/// Most characters of the name of a rate.
+const LONGEST_NAME: usize = 64;
+
+/// Whether this may be the name of a rate: it must not be taken for a beginning of numbers.
+fn is_destination(name: &str) -> bool {
+    name.starts_with(char::is_alphabetic)
+        && name.chars().count() <= LONGEST_NAME
+        && !name.chars().any(char::is_control)
 }
 
 /// Reads an amount: a decimal in quotes or without.
@@ -181,9 +230,18 @@ pub(super) fn amount(
 /// The rates, once every beginning that is there twice has been told.
 pub(super) fn rates(written: &[WrittenRate], out: &mut Collector) -> Rates {
     let mut rates = Rates::default();
-    for WrittenRate { prefix, price } in written {
+    for WrittenRate {
+        prefix,
+        price,
+        name,
+    } in written
+    {
         rates.longest = rates.longest.max(prefix.value.len());
-        if rates.prices.insert(prefix.value.clone(), *price).is_some() {
+        let rate = Rate {
+            price: *price,
+            name: name.clone(),
+        };
+        if rates.prices.insert(prefix.value.clone(), rate).is_some() {
             out.add(
                 Code::DuplicateName,
                 &prefix.span,
@@ -250,13 +308,27 @@ mod tests {
             per_minute: Money(micros),
             per_call: Money::default(),
         };
-        let prices = [("+4", 1), ("+49", 2), ("+49900", 3)];
-        let prices = prices.map(|(start, micros)| (start.to_owned(), price(micros)));
+        let prices = [
+            ("+4", 1, None),
+            ("+49", 2, None),
+            ("+49900", 3, Some("premium")),
+        ];
+        let prices = prices.map(|(start, micros, name)| {
+            let rate = Rate {
+                price: price(micros),
+                name: name.map(str::to_owned),
+            };
+            (start.to_owned(), rate)
+        });
         let rates = Rates {
             prices: prices.into(),
             longest: 6,
         };
         assert_eq!(rates.of("+49900123"), Some(price(3)));
+        assert_eq!(rates.prefix_of("+49900123"), Some("premium"));
+        assert_eq!(rates.prefix_of("+4990"), Some("+49"));
+        assert_eq!(rates.prefix_of("+1"), None);
+        assert!(is_prefix("+49") && is_prefix("0900") && !is_prefix("premium"));
         assert_eq!(rates.of("+4990"), Some(price(2)));
         assert_eq!(rates.of("+43"), Some(price(1)));
         assert_eq!(rates.of("+1"), None);

@@ -1,5 +1,6 @@
 //! Routing rules and number transforms.
 
+use crate::config::recorded::RecordRule;
 use crate::config::{CallLimits, Schedule};
 use crate::id::{RouteName, TenantName, TransformName, TrunkName};
 use regex::Regex;
@@ -111,6 +112,8 @@ pub struct Transform {
     pub called: Vec<NumberRule>,
     /// Rules for numbers that forwarded the call; without any, those for the calling number.
     pub redirecting: Vec<NumberRule>,
+    /// What it adds to records: of calls that arrive to that of the call, of those that leave to that of the attempt.
+    pub record: Vec<RecordRule>,
 }
 
 /// When a transform applies.
@@ -167,14 +170,34 @@ impl NumberRule {
                 digits_only,
             } => {
                 let rest = number.strip_prefix(start.as_str())?;
-                let is_digits = || rest.bytes().all(|octet| octet.is_ascii_digit());
-                let fits =
-                    length.contains(&number.chars().count()) && (!digits_only || is_digits());
-                fits.then(|| format!("{}{rest}", self.set))
+                is_whole(number, rest, length, *digits_only).then(|| format!("{}{rest}", self.set))
             }
             NumberMatch::Number(own) => (own == number).then(|| self.set.clone()),
         }
     }
+}
+
+impl NumberMatch {
+    /// Whether it is about a number.
+    pub fn holds(&self, number: &str) -> bool {
+        match self {
+            Self::Pattern(pattern) => pattern.is_match(number),
+            Self::Start {
+                start,
+                length,
+                digits_only,
+            } => number
+                .strip_prefix(start.as_str())
+                .is_some_and(|rest| is_whole(number, rest, length, *digits_only)),
+            Self::Number(own) => own == number,
+        }
+    }
+}
+
+/// Whether a number that begins as is wanted is one in whole.
+fn is_whole(number: &str, rest: &str, length: &RangeInclusive<usize>, digits_only: bool) -> bool {
+    let is_digits = || rest.bytes().all(|octet| octet.is_ascii_digit());
+    length.contains(&number.chars().count()) && (!digits_only || is_digits())
 }
 
 impl PartialEq for NumberMatch {

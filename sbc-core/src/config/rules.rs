@@ -56,6 +56,33 @@ pub(super) fn rules(
 
 fn rule(mut section: Section<'_>, key: &str, out: &mut Collector) -> Option<WrittenRule> {
     let span = section.span.clone();
+    let when = kind_of_rule(&mut section, false, out);
+    let set = match section.has("replace") && !section.has("set") {
+        true => section.text("replace", out),
+        false => section.required_text("set", "\"+49$1\"", out),
+    };
+    // Who calls or has forwarded a call is not translated.
+    let service = match key {
+        "called" => section.boolean("service", out),
+        _ => None,
+    };
+    section.finish(&["when"], out);
+    Some(WrittenRule {
+        span,
+        when: when.ok().flatten()?,
+        set: set?,
+        service,
+    })
+}
+
+/// Which numbers a rule is about, by the keys of all rules; an error where that was told to be wrong, or cannot be read.
+/// A rule that `is_free` needs none of them.
+pub(super) fn kind_of_rule(
+    section: &mut Section<'_>,
+    is_free: bool,
+    out: &mut Collector,
+) -> Result<Option<WrittenMatch>, ()> {
+    let span = section.span.clone();
     let pattern = section.text("match", out);
     let start = section.text("prefix", out);
     let length = section.text("length", out);
@@ -68,7 +95,7 @@ fn rule(mut section: Section<'_>, key: &str, out: &mut Collector) -> Option<Writ
     let said = kinds.iter().filter(|is_said| **is_said).count();
     let wanted = ["match", "prefix", "length", "number"];
     let was_tried = wanted.iter().any(|key| section.has(key));
-    if said != 1 && (said > 1 || !was_tried) {
+    if said > 1 || (said == 0 && !was_tried && !is_free) {
         let title = &section.title;
         out.add(
             Code::Contradiction,
@@ -80,30 +107,15 @@ fn rule(mut section: Section<'_>, key: &str, out: &mut Collector) -> Option<Writ
             Some("write one of match = '^00', prefix = \"00\" and number = \"112\"".to_owned()),
         );
     }
-    let set = match section.has("replace") && !section.has("set") {
-        true => section.text("replace", out),
-        false => section.required_text("set", "\"+49$1\"", out),
-    };
-    // Who calls or has forwarded a call is not translated.
-    let service = match key {
-        "called" => section.boolean("service", out),
-        _ => None,
-    };
-    section.finish(&["when"], out);
-    let when = match (pattern, start, length, number) {
-        (Some(pattern), None, None, None) => WrittenMatch::Pattern(pattern),
-        (None, None, None, Some(number)) => WrittenMatch::Number(number),
+    match (pattern, start, length, number) {
+        (Some(pattern), None, None, None) => Ok(Some(WrittenMatch::Pattern(pattern))),
+        (None, None, None, Some(number)) => Ok(Some(WrittenMatch::Number(number))),
         (None, start, length, None) if start.is_some() || length.is_some() => {
-            WrittenMatch::Start { start, length }
+            Ok(Some(WrittenMatch::Start { start, length }))
         }
-        _ => return None,
-    };
-    Some(WrittenRule {
-        span,
-        when,
-        set: set?,
-        service,
-    })
+        (None, None, None, None) if is_free && !was_tried => Ok(None),
+        _ => Err(()),
+    }
 }
 
 /// Reads the dialling plan of a transform.

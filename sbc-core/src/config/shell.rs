@@ -141,8 +141,19 @@ pub struct CdrSpool {
     /// Whether each pair of legs that talked to each other has a record of its own beside that of the call
     /// (SIP-811); not by default.
     pub pairs: bool,
+    /// When a call has a record of its beginning, as an interim one; never by default (OPS-060).
+    pub start: Option<CdrStart>,
     /// To whom records are sent besides (OPS-060); to nobody by default.
     pub ship: Option<CdrShip>,
+}
+
+/// When a call has a record of its beginning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CdrStart {
+    /// When its INVITE was taken.
+    Invite,
+    /// When it is answered.
+    Answer,
 }
 
 /// Who is sent call records.
@@ -214,6 +225,7 @@ impl CdrSpool {
             interim: None,
             is_mandatory: false,
             pairs: false,
+            start: None,
             ship: None,
         }
     }

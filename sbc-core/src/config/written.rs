@@ -358,6 +358,7 @@ pub(super) struct WrittenTransform {
     pub(super) calling: Vec<WrittenRule>,
     pub(super) called: Vec<WrittenRule>,
     pub(super) redirecting: Vec<WrittenRule>,
+    pub(super) record: Vec<super::recorded::WrittenRecord>,
     pub(super) plan: Option<WrittenPlan>,
 }
 
@@ -409,6 +410,7 @@ pub(super) struct WrittenCdr {
     pub(super) interim: Option<At<Duration>>,
     pub(super) mandatory: Option<At<bool>>,
     pub(super) pairs: Option<At<bool>>,
+    pub(super) start: Option<At<super::CdrStart>>,
     /// What makes names of numbers, for those who want no others kept.
     pub(super) number_key: Option<At<Secret>>,
     pub(super) ship: Option<WrittenShip>,

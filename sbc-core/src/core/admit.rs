@@ -14,6 +14,7 @@ use crate::policy::elin::Lent;
 use crate::policy::emergency::Emergency;
 use crate::policy::ingress::{self, Ingress};
 use crate::policy::number::{self, Number};
+use crate::policy::recorded::{self, Numbers};
 use crate::policy::route::{Asked, Plan};
 use crate::policy::{
     Refusal, bound, dialled, emergency, identity, presence, route, screening, secure, spend,
@@ -260,6 +261,15 @@ impl Core {
                 false => admission::told(&config, &subject),
             };
             because.0.extend(limits);
+        }
+        if self.plane.explains {
+            let diverting = caller.trail.diverting().map(|number| number.number);
+            let numbers = Numbers {
+                called: &called.number,
+                calling: &calling.value,
+                diverting: diverting.as_deref(),
+            };
+            because.0.extend(recorded::told(&config, &scope, numbers));
         }
         if ingress.trunk.overlap {
             self.plane.dialling.insert(call_id);

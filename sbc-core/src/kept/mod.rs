@@ -23,7 +23,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Form of what is written. To be raised with any change of a part, here and in all that is named in layouts.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 
 /// How it begins, whatever the version.
 const MAGIC: [u8; 8] = *b"cwcall\r\n";

@@ -93,6 +93,9 @@ impl Record {
             calling_name,
             calling,
             called,
+            country_to,
+            prefix_id,
+            charged_party,
             asserted,
             withheld,
             screening,
@@ -106,6 +109,7 @@ impl Record {
             session_id,
             icid,
             user_to_user,
+            custom,
             emergency,
             place,
             ingress: _,
@@ -130,6 +134,7 @@ impl Record {
         (calling_raw, called_raw, calling_name, calling, called).hash(&mut all);
         (asserted, withheld, screening, verstat, signed, attest).hash(&mut all);
         (origid, diverting, divert_reason, diversions).hash(&mut all);
+        (country_to, prefix_id, charged_party, custom).hash(&mut all);
         (session_id, icid, user_to_user, emergency, place).hash(&mut all);
         (route_name, &route.0).hash(&mut all);
         all.finish()

@@ -1,9 +1,9 @@
 //! Numbers that nobody is to learn from a record: cut, or each under a name that a key makes (OPS-062).
 
-use super::Record;
+use super::{Custom, Record};
 use crate::auth::Password;
 use crate::cause::Because;
-use crate::config::Config;
+use crate::config::{Config, is_prefix};
 use crate::report::is_guid;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -74,14 +74,27 @@ impl RecordNumbers {
             _ if digits <= CUT => number.to_owned(),
             Self::Full => number.to_owned(),
             Self::Cut => cut(user) + host,
-            Self::Hashed(key) => {
-                let sum = key.authenticates(user.as_bytes());
-                let mut name = String::from("hmac:");
-                for octet in sum.iter().take(NAME) {
-                    name.push_str(&format!("{octet:02x}"));
-                }
-                name + host
-            }
+            Self::Hashed(key) => named(key, user) + host,
+        }
+    }
+
+    /// What stands in the place of a part of a number, which may be any: nothing where its last digits are to be missing.
+    fn instead_of_part(&self, part: &str) -> Option<String> {
+        match self {
+            Self::Full => Some(part.to_owned()),
+            Self::Cut => None,
+            Self::Hashed(key) => Some(named(key, part)),
+        }
+    }
+
+    /// What is told of the beginning of this number that a rate has, unless it is a name: where digits are to be missing,
+    /// one that has none of those.
+    fn of_prefix(&self, prefix: &str, number: &str) -> bool {
+        match self {
+            _ if !is_prefix(prefix) => true,
+            Self::Full => true,
+            Self::Cut => prefix.len() + CUT <= number.len(),
+            Self::Hashed(_) => false,
         }
     }
 
@@ -96,6 +109,22 @@ impl RecordNumbers {
             }
             _ => self.instead_of(written),
         }
+    }
+
+    /// Takes the numbers out of the operator's own values. One with digits of a number may have any part of it; any other is
+    /// the operator's own word, in which only a number of this very call is one.
+    fn hide_custom(&self, custom: &mut Custom, known: &[String]) {
+        custom.0.retain_mut(|own| {
+            if own.has_digits {
+                let instead = self.instead_of_part(&own.value);
+                own.value = instead.unwrap_or_default();
+                return !own.value.is_empty();
+            }
+            if known.iter().any(|digits| own.value.contains(digits)) {
+                own.value = self.in_text(&own.value, known);
+            }
+            true
+        });
     }
 
     /// A text in which others stand in the place of all numbers: of these, whatever their form, and of what looks
@@ -124,6 +153,16 @@ impl RecordNumbers {
         }
         out
     }
+}
+
+/// The name that a key makes of a text.
+fn named(key: &Password, text: &str) -> String {
+    let sum = key.authenticates(text.as_bytes());
+    let mut name = String::from("hmac:");
+    for octet in sum.iter().take(NAME) {
+        name.push_str(&format!("{octet:02x}"));
+    }
+    name
 }
 
 /// What is written between the digits of a number (RFC 3966), or is put there by hand.
@@ -314,7 +353,11 @@ impl Record {
             &self.calling,
             &self.called,
         ];
-        let told = [self.asserted.as_ref(), self.diverting.as_ref()];
+        let told = [
+            self.asserted.as_ref(),
+            self.diverting.as_ref(),
+            self.charged_party.as_ref(),
+        ];
         let elin = self.place.as_ref().and_then(|place| place.elin.as_ref());
         let all = own
             .into_iter()
@@ -347,13 +390,24 @@ impl Record {
         self.calling_name = None;
         // It may say anything of anybody, in any form.
         self.user_to_user = None;
+        let called = &self.called;
+        self.prefix_id
+            .take_if(|prefix| !numbers.of_prefix(prefix, called));
+        numbers.hide_custom(&mut self.custom, &known);
+        for attempt in &mut self.egress {
+            numbers.hide_custom(&mut attempt.custom, &known);
+        }
         let own = [
             &mut self.calling_raw,
             &mut self.called_raw,
             &mut self.calling,
             &mut self.called,
         ];
-        let told = [self.asserted.as_mut(), self.diverting.as_mut()];
+        let told = [
+            self.asserted.as_mut(),
+            self.diverting.as_mut(),
+            self.charged_party.as_mut(),
+        ];
         let elin = self.place.as_mut().and_then(|place| place.elin.as_mut());
         let called = self.egress.iter_mut().map(|own| &mut own.called);
         let came = self.parties.iter_mut().map(|own| &mut own.number);

@@ -2,11 +2,12 @@
 //! in it yet.
 
 use super::{
-    AttemptRecord, ConversationRecord, Disposition, GivenUp, KeptNumbers, LegRecord,
-    LocalMediaRecord, OneWayRecord, PartyRecord, PlaceRecord, Record, TranscodedRecord,
+    AttemptRecord, ConversationRecord, Custom, CustomValue, Disposition, GivenUp, KeptNumbers,
+    LegRecord, LocalMediaRecord, OneWayRecord, PartyRecord, PlaceRecord, Record, TranscodedRecord,
     TransferKind, TransferOutcome, TransferRecord,
 };
 use crate::kept::known;
+use crate::policy::country;
 use media_api::wire::{Reader, Wire, WireFault, Writer};
 use media_api::wire_layout;
 
@@ -37,6 +38,9 @@ impl Wire for Record {
             calling_name,
             calling,
             called,
+            country_to,
+            prefix_id,
+            charged_party,
             asserted,
             withheld,
             screening,
@@ -50,6 +54,7 @@ impl Wire for Record {
             session_id,
             icid,
             user_to_user,
+            custom,
             emergency,
             place,
             ingress,
@@ -86,6 +91,9 @@ impl Wire for Record {
         calling_name.put(out);
         calling.put(out);
         called.put(out);
+        country_to.map(str::to_owned).put(out);
+        prefix_id.put(out);
+        charged_party.put(out);
         asserted.put(out);
         withheld.put(out);
         screening.map(str::to_owned).put(out);
@@ -99,6 +107,7 @@ impl Wire for Record {
         session_id.put(out);
         icid.put(out);
         user_to_user.put(out);
+        custom.put(out);
         emergency.put(out);
         place.put(out);
         ingress.put(out);
@@ -137,6 +146,11 @@ impl Wire for Record {
             calling_name: Wire::take(from)?,
             calling: Wire::take(from)?,
             called: Wire::take(from)?,
+            country_to: <Option<String> as Wire>::take(from)?
+                .as_deref()
+                .and_then(country::named),
+            prefix_id: Wire::take(from)?,
+            charged_party: Wire::take(from)?,
             asserted: Wire::take(from)?,
             withheld: Wire::take(from)?,
             screening: word(from)?,
@@ -150,6 +164,7 @@ impl Wire for Record {
             session_id: Wire::take(from)?,
             icid: Wire::take(from)?,
             user_to_user: Wire::take(from)?,
+            custom: Wire::take(from)?,
             emergency: Wire::take(from)?,
             place: Wire::take(from)?,
             ingress: Wire::take(from)?,
@@ -169,6 +184,16 @@ impl Wire for Record {
             answered_by: Wire::take(from)?,
             parties: Wire::take(from)?,
         })
+    }
+}
+
+impl Wire for Custom {
+    fn put(&self, out: &mut Writer) {
+        self.0.put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
+        Wire::take(from).map(Self)
     }
 }
 
@@ -205,9 +230,10 @@ wire_layout! {
         trunk, protocol, local, remote, tls, peer_names, call_id, from_tag, to_tag, user_agent, teams_call,
     }
     struct AttemptRecord {
-        leg, trunk, called, host, protocol, remote, tls, call_id, user_agent, started_ms, ended_ms, status, phrase, q850,
+        leg, trunk, called, custom, host, protocol, remote, tls, call_id, user_agent, started_ms, ended_ms, status, phrase, q850,
         q850_location, warning, reason, fault, first_response_ms, first_progress_ms, given_up, teams_call,
     }
+    struct CustomValue { name, value, has_digits }
     struct GivenUp { host, why }
     struct OneWayRecord { leg, kind, at_ms, lasted_ms }
     struct TranscodedRecord { leg, heard_by, from, to, at_ms }

@@ -2,7 +2,7 @@
 //!
 //! Secrets are hidden here, so that no form shows any.
 
-use super::{Entry, Seen};
+use super::{Entry, Ours, Seen};
 use crate::id::LegId;
 use crate::record::{MediaRecord, RatingRecord};
 use crate::sdp::Description;
@@ -36,12 +36,46 @@ pub struct Exchange {
 /// The peer of a leg.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Peer {
+    /// What its column is called: `peer A` that of the A leg, `peer B` and so on the others.
+    pub name: String,
     /// Leg.
     pub leg: LegId,
     /// Where its first message came from or went to.
     pub address: SocketAddr,
     /// How.
     pub protocol: Protocol,
+    /// The side of us that it sees.
+    pub side: Side,
+    /// Our end: the address that its first message came to, else the listener by which ours left.
+    pub ours: String,
+}
+
+/// A side of ours: each has a column of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+pub enum Side {
+    /// Towards who called first.
+    #[serde(rename = "SBC-A")]
+    A,
+    /// Towards all others.
+    #[serde(rename = "SBC-B")]
+    B,
+}
+
+impl Side {
+    /// What its column is called.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::A => "SBC-A",
+            Self::B => "SBC-B",
+        }
+    }
+
+    const fn of(leg: LegId) -> Self {
+        match leg {
+            LegId(0) => Self::A,
+            LegId(_) => Self::B,
+        }
+    }
 }
 
 /// One thing that was seen.
@@ -67,6 +101,10 @@ pub enum Shown {
     Message {
         /// Whether the peer sent it.
         from_peer: bool,
+        /// The column that it leaves.
+        from: String,
+        /// The column that it comes to.
+        to: String,
         /// Method, or status with its phrase.
         title: String,
         /// The description in it, in one line.
@@ -102,6 +140,7 @@ impl Exchange {
     /// Of what was kept of a call and what is known of its media.
     pub fn of(entries: &[Entry], media: &[MediaRecord], detail: Detail) -> Self {
         let mut peers: Vec<Peer> = Vec::new();
+        let mut heard: Vec<LegId> = Vec::new();
         let mut rows = Vec::with_capacity(entries.len());
         let mut before: Option<UnixTime> = None;
         for entry in entries {
@@ -113,19 +152,40 @@ impl Exchange {
                     is_received,
                     protocol,
                     remote,
+                    ours,
                     bytes,
-                    ..
                 } => {
                     let leg = leg_of(entry.leg);
-                    if !peers.iter().any(|peer| peer.leg == leg) {
-                        peers.push(Peer {
+                    let place = peers.iter().position(|peer| peer.leg == leg);
+                    match (place, ours) {
+                        (None, _) => peers.push(Peer {
+                            name: peer_name(leg, &peers),
                             leg,
                             address: *remote,
                             protocol: *protocol,
-                        });
+                            side: Side::of(leg),
+                            ours: ours.told(),
+                        }),
+                        // What is known only now is where exactly its messages come to.
+                        (Some(place), Ours::At(_)) if !heard.contains(&leg) => {
+                            peers[place].ours = ours.told();
+                        }
+                        (Some(_), _) => {}
                     }
+                    if matches!(ours, Ours::At(_)) && !heard.contains(&leg) {
+                        heard.push(leg);
+                    }
+                    let peer = peers.iter().find(|peer| peer.leg == leg);
+                    let peer = peer.map(|peer| peer.name.clone()).unwrap_or_default();
+                    let us = Side::of(leg).name().to_owned();
+                    let (from, to) = match is_received {
+                        true => (peer, us),
+                        false => (us, peer),
+                    };
                     Shown::Message {
                         from_peer: *is_received,
+                        from,
+                        to,
                         title: title(bytes),
                         description: description(bytes),
                         lines: (detail == Detail::Messages).then(|| lines(bytes)),
@@ -158,30 +218,115 @@ impl Exchange {
         }
     }
 
-    /// What stands above the peer at each place; at least two of them.
-    pub(super) fn labels(&self) -> Vec<String> {
-        let mut peers = self.peers.iter().peekable();
-        let has_several = self.peers.len() > 2;
-        let told = |peer: &Peer| match has_several && peer.leg != LegId(0) {
-            true => format!("{} leg {}", peer.address, peer.leg.0),
-            false => peer.address.to_string(),
+    /// What the peer of a leg is called.
+    pub(super) fn name(&self, leg: LegId) -> &str {
+        let mut peers = self.peers.iter();
+        let own = peers.find(|peer| peer.leg == leg);
+        own.map_or(NAME_B, |peer| &peer.name)
+    }
+
+    /// What stands above each column, in order: the peer of the A leg, our two sides, and the peer of each other leg, at least
+    /// one; with what is known of who or where that is.
+    pub(super) fn columns(&self) -> Vec<Column> {
+        let (a, others): (Vec<&Peer>, Vec<&Peer>) =
+            self.peers.iter().partition(|peer| peer.leg == LegId(0));
+        let peers = |peers: Vec<&Peer>, unknown: &str| match peers.is_empty() {
+            true => vec![Column::named(unknown)],
+            false => peers.into_iter().map(Column::of).collect(),
         };
-        let a = peers.next_if(|peer| peer.leg == LegId(0)).map(told);
-        let mut labels = vec![a.unwrap_or_else(|| "peer A".to_owned())];
-        labels.extend(peers.map(told));
-        if labels.len() < 2 {
-            labels.push("peer B".to_owned());
+        let mut columns = peers(a, NAME_A);
+        columns.extend([Side::A, Side::B].map(|side| self.side(side)));
+        columns.extend(peers(others, NAME_B));
+        columns
+    }
+
+    /// One of our sides, with each end of it that is known.
+    fn side(&self, side: Side) -> Column {
+        let mut ends: Vec<&str> = Vec::new();
+        for peer in self.peers.iter().filter(|peer| peer.side == side) {
+            if !ends.contains(&peer.ours.as_str()) {
+                ends.push(&peer.ours);
+            }
         }
-        labels
+        Column {
+            name: side.name().to_owned(),
+            about: ends.join(", "),
+        }
     }
 }
+
+/// What stands above a column.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Column {
+    /// Its name.
+    pub(super) name: String,
+    /// Who or where that is, as far as it is known.
+    pub(super) about: String,
+}
+
+impl Column {
+    fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            about: String::new(),
+        }
+    }
+
+    fn of(peer: &Peer) -> Self {
+        let (address, protocol) = (peer.address, peer.protocol);
+        let leg = match peer.leg {
+            LegId(0) => String::new(),
+            LegId(leg) => format!(", leg {leg}"),
+        };
+        Self {
+            name: peer.name.clone(),
+            about: format!("{address} over {protocol}{leg}"),
+        }
+    }
+}
+
+/// Places of the columns: those of other peers follow.
+pub(super) const PEER_A: usize = 0;
+pub(super) const SBC_A: usize = 1;
+pub(super) const SBC_B: usize = 2;
+
+/// The columns between which the messages of a peer go: that of our side, and its own. `place` is that of the peer among
+/// the peers.
+pub(super) const fn ends(place: usize) -> (usize, usize) {
+    match place {
+        0 => (SBC_A, PEER_A),
+        place => (SBC_B, SBC_B + place),
+    }
+}
+
+/// What the peer of the A leg is called, and the first of all others.
+const NAME_A: &str = "peer A";
+const NAME_B: &str = "peer B";
+
+/// What the next peer is called.
+fn peer_name(leg: LegId, before: &[Peer]) -> String {
+    if leg == LegId(0) {
+        return NAME_A.to_owned();
+    }
+    let others = before.iter().filter(|peer| peer.leg != LegId(0)).count();
+    match u8::try_from(others).ok().filter(|others| *others < 25) {
+        Some(others) => format!("peer {}", char::from(b'B' + others)),
+        None => format!("peer {}", others + 2),
+    }
+}
+
+/// Seconds of which nobody wants to know the thousandths.
+const LONG: f64 = 10_000.0;
 
 impl Row {
     /// The time since the row before, and a sign where there is one: `+0.001 s`.
     pub(super) fn delta(&self, is_first: bool) -> String {
         let seconds = self.after_us as f64 / 1e6;
         let sign = if is_first { "" } else { "+" };
-        format!("{sign}{seconds:.3} s")
+        match seconds < LONG {
+            true => format!("{sign}{seconds:.3} s"),
+            false => format!("{sign}{seconds:.0} s"),
+        }
     }
 }
 

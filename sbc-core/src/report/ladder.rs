@@ -1,50 +1,50 @@
-//! A ladder as text.
+//! A ladder as text, on a terminal of 100 columns.
 //!
-//! A column for each peer: that of the A leg, then us, then those of the other legs. Every line has the time since the
-//! one before it, so that a pause is seen at once. Media are drawn below, with double lines.
+//! A column for each peer and for each of our sides: that of the A leg, us towards it, us towards all others, and those.
+//! Every line has the time since the one before it, so that a pause is seen at once. Media are drawn below, with double
+//! lines. Who is who stands above.
 //!
 //! ```text
-//!               192.0.2.10:5060             SBC             198.51.100.9:5061
-//!    0.000 s          │ INVITE ───────────────►│                        │
-//!   +0.001 s          │◄─────────── 100 Trying │                        │
-//!   +0.004 s          │                        │ INVITE ───────────────►│
+//!          peer A                   SBC-A      SBC-B                   peer B
+//!  0.000 s   │ INVITE ────────────────►│         │                        │
+//! +0.001 s   │◄──────────── 100 Trying │         │                        │
+//! +0.004 s   │                         │         │ INVITE ───────────────►│
 //! ```
 
-use super::exchange::{Exchange, Shown};
-use crate::id::LegId;
+use super::exchange::{Column, Exchange, SBC_B, Shown, ends};
 use std::fmt::Write as _;
 
-/// Characters between two of the vertical lines.
-const SPAN: usize = 30;
 /// Characters before the first vertical line.
-const MARGIN: usize = 14;
-/// Peers right of us with a column of their own; all that come later share the last one.
-const MOST: usize = 4;
+const MARGIN: usize = 12;
+/// Peers right of us with a column of their own; all that come later share the last one, and are named.
+const MOST: usize = 3;
 
 /// Draws a ladder. Keys of SRTP are never printed.
 pub fn ladder(exchange: &Exchange) -> String {
-    let mut labels = exchange.labels();
-    labels.truncate(1 + MOST);
-    let right = labels.len() - 1;
+    let mut columns = exchange.columns();
     let mut out = String::new();
-    header(&labels, &mut out);
+    for Column { name, about } in columns.iter().filter(|own| !own.about.is_empty()) {
+        let _ = writeln!(out, "{name:8}{about}");
+    }
+    columns.truncate(SBC_B + 1 + MOST);
+    let places = Places::of(columns.len());
+    out.push('\n');
+    places.header(&columns, &mut out);
     for (number, row) in exchange.rows.iter().enumerate() {
         let time = format!("{} ", row.delta(number == 0));
         match &row.what {
             Shown::Message {
                 from_peer,
+                from,
+                to,
                 title,
                 description,
                 lines,
             } => {
+                let peer = if *from_peer { from } else { to };
                 let place = exchange.place(row.leg);
-                let line = across(title, place.min(right), right, *from_peer, '─');
-                // In a column of its own the head says whose it is.
-                let leg = match row.leg {
-                    Some(LegId(leg)) if place > right => format!("  leg {leg}"),
-                    _ => String::new(),
-                };
-                let _ = writeln!(out, "{time:>MARGIN$}{line}{leg}");
+                let line = places.across(place, peer, title, *from_peer, '─');
+                let _ = writeln!(out, "{time:>MARGIN$}{line}");
                 if let Some(summary) = description {
                     let _ = writeln!(out, "{:MARGIN$}·   {summary}", "");
                 }
@@ -58,77 +58,95 @@ pub fn ladder(exchange: &Exchange) -> String {
         }
     }
     for stream in &exchange.media {
-        let place = exchange.place(Some(stream.leg)).min(right);
-        let line = across(&stream.title(), place, right, stream.from_peer, '═');
+        let place = exchange.place(Some(stream.leg));
+        let peer = exchange.name(stream.leg);
+        let line = places.across(place, peer, &stream.title(), stream.from_peer, '═');
         let _ = writeln!(out, "{:>MARGIN$}{line}", "media ");
     }
     out
 }
 
-/// Names of the columns, each in the middle of its line as far as there is room.
-fn header(labels: &[String], out: &mut String) {
-    let names = labels[..1].iter().map(String::as_str);
-    let names = names.chain(["SBC"]);
-    let names = names.chain(labels[1..].iter().map(String::as_str));
-    let mut width = 0;
-    for (column, name) in names.enumerate() {
-        let long = name.chars().count();
-        let from = (MARGIN + column * (SPAN + 1)).saturating_sub(long / 2);
-        let gap = from.saturating_sub(width).max(usize::from(column > 0));
-        let _ = write!(out, "{:gap$}{name}", "");
-        width += gap + long;
-    }
-    out.push('\n');
-}
+/// Where the vertical lines are, counted from the first one.
+struct Places(Vec<usize>);
 
-/// A line with an arrow between us and the peer at this place: 0 is left of us, all others right.
-fn across(title: &str, place: usize, right: usize, from_peer: bool, dash: char) -> String {
-    let empty = " ".repeat(SPAN);
-    let mut line = String::from("│");
-    if place == 0 {
-        line.push_str(&arrow(title, 1, from_peer, dash));
-        line.push('│');
-        for _ in 0..right {
-            line.push_str(&empty);
-            line.push('│');
+impl Places {
+    /// Of so many columns, all of them within 100 characters.
+    fn of(columns: usize) -> Self {
+        // Between two lines, and between our two sides.
+        let (span, gap) = match columns - SBC_B - 1 {
+            0 | 1 => (36, 12),
+            2 => (25, 8),
+            _ => (19, 6),
+        };
+        let widths = (1..columns).map(|column| if column == SBC_B { gap } else { span });
+        let lines = widths.scan(0, |at, width| {
+            *at += width + 1;
+            Some(*at)
+        });
+        Self(std::iter::once(0).chain(lines).collect())
+    }
+
+    fn last(&self) -> usize {
+        self.0.last().copied().unwrap_or_default()
+    }
+
+    /// Names of the columns, each above its line.
+    fn header(&self, columns: &[Column], out: &mut String) {
+        let mut width = 0;
+        for (at, Column { name, .. }) in self.0.iter().zip(columns) {
+            let long = name.chars().count();
+            let most = MARGIN + self.last() + 1 - long;
+            let from = (MARGIN + at).saturating_sub(long / 2).min(most);
+            let gap = from.saturating_sub(width);
+            let _ = write!(out, "{:gap$}{name}", "");
+            width += gap + long;
         }
-        return line;
+        out.push('\n');
     }
-    line.push_str(&empty);
-    line.push('│');
-    line.push_str(&arrow(title, place, !from_peer, dash));
-    line.push('│');
-    for _ in place..right {
-        line.push_str(&empty);
-        line.push('│');
+
+    /// A line with an arrow between a peer and our side towards it. It crosses the lines in between; its title is named
+    /// after the peer where others have the same column.
+    fn across(&self, place: usize, peer: &str, title: &str, from_peer: bool, dash: char) -> String {
+        let mut line = vec![' '; self.last() + 1];
+        for at in &self.0 {
+            line[*at] = '│';
+        }
+        let (us, column) = ends(place);
+        let shared = column.min(self.0.len() - 1);
+        let title = match shared == column {
+            true => title.to_owned(),
+            false => format!("{peer}: {title}"),
+        };
+        let (us, column) = (self.0[us], self.0[shared]);
+        let (left, right) = (us.min(column), us.max(column));
+        let drawn = arrow(&title, right - left - 1, from_peer == (column < us), dash);
+        let crossing = if dash == '═' { '╪' } else { '┼' };
+        for (own, drawn) in line[left + 1..right].iter_mut().zip(drawn.chars()) {
+            *own = match *own == '│' && drawn == dash {
+                true => crossing,
+                false => drawn,
+            };
+        }
+        line.into_iter().collect()
     }
-    line
 }
 
-/// An arrow over so many spans with its title: to the right or to the left. It crosses the lines in between.
-fn arrow(title: &str, spans: usize, is_right: bool, dash: char) -> String {
-    let width = spans * (SPAN + 1) - 1;
-    let title: String = title.chars().take(SPAN - 4).collect();
-    let dashes: String = std::iter::repeat_n(dash, width - 3 - title.chars().count()).collect();
-    let arrow = match is_right {
+/// An arrow of this width with its title: to the right or to the left.
+fn arrow(title: &str, width: usize, is_right: bool, dash: char) -> String {
+    let title: String = title.chars().take(width.saturating_sub(4)).collect();
+    let dashes = width.saturating_sub(3 + title.chars().count());
+    let dashes: String = std::iter::repeat_n(dash, dashes).collect();
+    match is_right {
         true => format!(" {title} {dashes}►"),
         false => format!("◄{dashes} {title} "),
-    };
-    let is_crossed = |at: usize| (at + 1).is_multiple_of(SPAN + 1);
-    let crossing = if dash == '═' { '╪' } else { '┼' };
-    let drawn = arrow.chars().enumerate();
-    let drawn = drawn.map(|(at, drawn)| match drawn == dash && is_crossed(at) {
-        true => crossing,
-        false => drawn,
-    });
-    drawn.collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Detail, Entry, Ours, Seen};
+    use super::super::{Detail, Entry, Ours, Seen, Stream};
     use super::*;
-    use crate::id::ListenerName;
+    use crate::id::{LegId, ListenerName};
     use crate::time::UnixTime;
     use crate::transport::Protocol;
 
@@ -171,59 +189,138 @@ mod tests {
         ];
         let text = ladder(&entries, Detail::Lines);
         let expected = [
-            "            192.0.2.10:5060             SBC              198.51.100.9:5060",
-            "      0.000 s │ INVITE ─────────────────────►│                              │",
-            "     +0.001 s │◄───────────────── 100 Trying │                              │",
-            "     +0.003 s │                              │ INVITE ─────────────────────►│",
-            "     +1.500 s │                              │◄───────────────────── 200 OK │",
-            "     +7.496 s │                              │◄──────────────────────── BYE │",
-            "     +0.001 s │                              │ 200 OK (BYE) ───────────────►│",
+            "peer A  192.0.2.10:5060 over udp",
+            "SBC-A   udp",
+            "SBC-B   udp",
+            "peer B  198.51.100.9:5060 over udp, leg 1",
+            "",
+            "         peer A                                SBC-A        SBC-B                             peer B",
+            "    0.000 s │ INVITE ───────────────────────────►│            │                                    │",
+            "   +0.001 s │◄─────────────────────── 100 Trying │            │                                    │",
+            "   +0.003 s │                                    │            │ INVITE ───────────────────────────►│",
+            "   +1.500 s │                                    │            │◄─────────────────────────── 200 OK │",
+            "   +7.496 s │                                    │            │◄────────────────────────────── BYE │",
+            "   +0.001 s │                                    │            │ 200 OK (BYE) ─────────────────────►│",
         ];
         let lines: Vec<&str> = text.lines().collect();
-        for (line, expected) in lines.iter().zip(expected) {
-            let squeeze = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-            assert_eq!(squeeze(line), squeeze(expected), "\n{text}");
-        }
-        assert_eq!(lines.len(), expected.len());
+        assert_eq!(lines, expected, "\n{text}");
+    }
+
+    /// Columns of the lines that stand or are crossed.
+    fn columns(line: &str) -> Vec<usize> {
+        let places = line.chars().enumerate();
+        let bars = places.filter(|(_, drawn)| "│┼╪".contains(*drawn));
+        bars.map(|(at, _)| at).collect()
     }
 
     #[test]
     fn each_peer_has_a_column_and_arrows_cross_those_between() {
         let request = |m: &str| format!("{m} sip:b@example.com SIP/2.0\n{HEAD}CSeq: 1 {m}\n\n");
-        let entries: Vec<Entry> = (1..=6)
-            .flat_map(|leg| {
-                let at = u64::from(leg);
-                [
-                    message(at, leg, false, &request("INVITE")),
-                    message(at, leg, true, &request("BYE")),
-                ]
-            })
-            .collect();
-        let text = ladder(&entries, Detail::Lines);
-        let lines: Vec<&str> = text.lines().collect();
-        for wanted in [
-            "peer A",
-            "SBC",
-            "198.51.100.9:5060 leg 1",
-            "198.51.100.12:5060 leg 4",
-        ] {
-            assert!(lines[0].contains(wanted), "{text}");
-        }
-        assert!(!lines[0].contains("leg 5"), "{text}");
-        let columns = |line: &str| {
-            let places = line.chars().enumerate();
-            let bars = places.filter(|(_, drawn)| "│┼".contains(*drawn));
-            bars.map(|(at, _)| at).collect::<Vec<_>>()
+        let of_legs = |legs: u8| {
+            let entries: Vec<Entry> = (1..=legs)
+                .flat_map(|leg| {
+                    let at = u64::from(leg);
+                    [
+                        message(at, leg, false, &request("INVITE")),
+                        message(at, leg, true, &request("BYE")),
+                    ]
+                })
+                .collect();
+            ladder(&entries, Detail::Lines)
         };
+        let text = of_legs(5);
+        let (above, below) = text.split_once("\n\n").unwrap();
+        assert!(
+            above.contains("peer C  198.51.100.10:5060 over udp, leg 2"),
+            "{text}"
+        );
+        assert!(
+            above.contains("peer F  198.51.100.13:5060 over udp, leg 5"),
+            "{text}"
+        );
+        let lines: Vec<&str> = below.lines().collect();
+        let names: Vec<&str> = lines[0]
+            .split("  ")
+            .map(str::trim)
+            .filter(|own| !own.is_empty())
+            .collect();
+        assert_eq!(
+            names,
+            ["peer A", "SBC-A", "SBC-B", "peer B", "peer C", "peer D"]
+        );
         for line in &lines[1..] {
-            assert_eq!(columns(line), [14, 45, 76, 107, 138, 169], "{text}");
+            assert_eq!(columns(line), [12, 32, 39, 59, 79, 99], "{text}");
         }
         let end = |line: &str| line.chars().position(|drawn| drawn == '►').unwrap();
-        assert_eq!(end(lines[1]), 75);
-        assert_eq!(end(lines[3]), 106);
+        assert_eq!((end(lines[1]), end(lines[3]), end(lines[5])), (58, 78, 98));
         // Who comes later shares the last column, and is named.
-        assert_eq!(end(lines[11]), 168);
-        assert!(lines[11].ends_with("leg 6") && !lines[7].ends_with("leg 4"));
+        assert_eq!(end(lines[9]), 98);
+        assert!(
+            lines[9].contains("│ peer F: INVITE ──") && lines[5].contains("│ INVITE ──"),
+            "{text}"
+        );
+        // Whatever there is fits on a terminal.
+        for legs in 0..=5 {
+            let text = of_legs(legs);
+            let (_, below) = text.split_once('\n').unwrap();
+            let most = below.lines().map(|line| line.chars().count()).max();
+            assert!(most <= Some(100), "{text}");
+            if legs > 0 {
+                assert_eq!(most, Some(100), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn our_end_is_where_messages_came_to_or_the_listener_that_they_left_by() {
+        let text = format!("BYE sip:b@example.com SIP/2.0\n{HEAD}CSeq: 1 BYE\n\n");
+        let ends = |ours: [Option<&str>; 3]| {
+            let entries = ours.into_iter().enumerate().map(|(leg, at)| {
+                let mut entry = message(1, leg as u8 + 1, at.is_some(), &text);
+                if let (Seen::Message { ours, .. }, Some(at)) = (&mut entry.what, at) {
+                    *ours = Ours::At(at.parse().unwrap());
+                }
+                entry
+            });
+            let sent = message(0, 1, false, &text);
+            let all: Vec<Entry> = std::iter::once(sent).chain(entries).collect();
+            let text = ladder(&all, Detail::Lines);
+            let side = text.lines().find_map(|line| line.strip_prefix("SBC-B   "));
+            side.unwrap().to_owned()
+        };
+        assert_eq!(ends([None, None, None]), "udp");
+        let one = Some("192.0.2.1:5060");
+        assert_eq!(ends([one, one, one]), "192.0.2.1:5060");
+        let other = Some("192.0.2.2:5060");
+        assert_eq!(
+            ends([one, None, other]),
+            "192.0.2.1:5060, udp, 192.0.2.2:5060"
+        );
+    }
+
+    #[test]
+    fn media_are_drawn_over_the_columns_between() {
+        let request = |m: &str| format!("{m} sip:b@example.com SIP/2.0\n{HEAD}CSeq: 1 {m}\n\n");
+        let mut exchange = Exchange::of(
+            &[1, 2].map(|leg| message(1, leg, false, &request("INVITE"))),
+            &[],
+            Detail::Lines,
+        );
+        exchange.media.push(Stream {
+            leg: LegId(2),
+            from_peer: true,
+            codec: Some("PCMA".to_owned()),
+            packets: 1_000,
+            loss_percent: Some(1.5),
+            mos_estimate: Some(4.2),
+        });
+        let text = super::ladder(&exchange);
+        let line = text.lines().last().unwrap();
+        assert_eq!(columns(line), [12, 38, 47, 73, 99], "{text}");
+        assert!(
+            line.ends_with("◄════════════════════════╪ PCMA 1.5 % lost MOS 4.2 │"),
+            "{text}"
+        );
     }
 
     #[test]

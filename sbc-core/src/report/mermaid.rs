@@ -1,15 +1,24 @@
 //! A ladder as a sequence diagram of Mermaid, which wikis and trackers draw by themselves.
 
-use super::exchange::{Exchange, Shown};
+use super::exchange::{Exchange, PEER_A, SBC_A, SBC_B, Shown, ends};
 use std::fmt::Write as _;
 
 /// Draws it. Messages in full have no place in it.
 pub fn mermaid(exchange: &Exchange) -> String {
     let mut out = String::from("sequenceDiagram\n");
-    for (place, label) in exchange.labels().iter().enumerate() {
-        let _ = writeln!(out, "    participant P{place} as {}", escaped(label));
-        if place == 0 {
-            out.push_str("    participant SBC\n");
+    for (column, head) in exchange.columns().iter().enumerate() {
+        let (id, name, about) = (id(column), &head.name, escaped(&head.about));
+        // Both sides are in one box.
+        if column == SBC_A {
+            out.push_str("    box SBC\n");
+        }
+        let _ = writeln!(
+            out,
+            "    participant {id} as {}",
+            format!("{name} {about}").trim_end()
+        );
+        if column == SBC_B {
+            out.push_str("    end\n");
         }
     }
     for (number, row) in exchange.rows.iter().enumerate() {
@@ -25,13 +34,14 @@ pub fn mermaid(exchange: &Exchange) -> String {
                 let text = format!("{time} {}", escaped(title));
                 arrow(place, *from_peer, "->>", &text, &mut out);
                 if let Some(summary) = description {
-                    let (first, second) = ends(place);
+                    let (us, peer) = ends(place);
+                    let (first, second) = (id(us.min(peer)), id(us.max(peer)));
                     let summary = escaped(summary);
                     let _ = writeln!(out, "    Note over {first},{second}: {summary}");
                 }
             }
             Shown::Note { text } => {
-                let _ = writeln!(out, "    Note over SBC: {time} {}", escaped(text));
+                let _ = writeln!(out, "    Note over SA,SB: {time} {}", escaped(text));
             }
         }
     }
@@ -44,17 +54,21 @@ pub fn mermaid(exchange: &Exchange) -> String {
 }
 
 fn arrow(place: usize, from_peer: bool, line: &str, text: &str, out: &mut String) {
+    let (us, peer) = ends(place);
+    let (us, peer) = (id(us), id(peer));
     let _ = match from_peer {
-        true => writeln!(out, "    P{place}{line}SBC: {text}"),
-        false => writeln!(out, "    SBC{line}P{place}: {text}"),
+        true => writeln!(out, "    {peer}{line}{us}: {text}"),
+        false => writeln!(out, "    {us}{line}{peer}: {text}"),
     };
 }
 
-/// The two ends of an arrow, the left one first.
-fn ends(place: usize) -> (String, String) {
-    match place {
-        0 => ("P0".to_owned(), "SBC".to_owned()),
-        place => ("SBC".to_owned(), format!("P{place}")),
+/// What a column is called in the diagram.
+fn id(column: usize) -> String {
+    match column {
+        PEER_A => "P0".to_owned(),
+        SBC_A => "SA".to_owned(),
+        SBC_B => "SB".to_owned(),
+        column => format!("P{}", column - SBC_B),
     }
 }
 
@@ -105,10 +119,11 @@ mod tests {
             message(9, 2, true, "SIP/2.0 486 Busy;end\r\n\r\n"),
         ];
         let exchange = Exchange::of(&entries, &[], Detail::Lines);
-        let wanted = "sequenceDiagram\n    participant P0 as 192.0.2.0:5060\n    participant SBC\n    \
-                      participant P1 as 192.0.2.2:5060\n    P0->>SBC: 0.000 s INVITE\n    \
-                      Note over SBC: +0.007 s goes to #60;b#62;#59; #35;1\n    SBC->>P1: +0.001 s INVITE\n    \
-                      P1->>SBC: +0.001 s 486 Busy#59;end\n";
+        let wanted = "sequenceDiagram\n    participant P0 as peer A 192.0.2.0:5060 over udp\n    box SBC\n    \
+                      participant SA as SBC-A udp\n    participant SB as SBC-B udp\n    end\n    \
+                      participant P1 as peer B 192.0.2.2:5060 over udp, leg 2\n    P0->>SA: 0.000 s INVITE\n    \
+                      Note over SA,SB: +0.007 s goes to #60;b#62;#59; #35;1\n    SB->>P1: +0.001 s INVITE\n    \
+                      P1->>SB: +0.001 s 486 Busy#59;end\n";
         assert_eq!(mermaid(&exchange), wanted);
     }
 }

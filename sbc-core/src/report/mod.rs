@@ -13,7 +13,7 @@ mod page;
 mod quality;
 
 pub use dropped::dropped;
-pub use exchange::{Detail, Exchange, Peer, Row, Shown, Stream};
+pub use exchange::{Detail, Exchange, Peer, Row, Shown, Side, Stream};
 pub use explain::{Explanation, explain};
 pub use ladder::ladder;
 pub use mermaid::mermaid;
@@ -68,4 +68,13 @@ pub enum Ours {
     At(SocketAddr),
     /// It left by this listener of ours: where exactly is known to the sockets alone.
     By(ListenerName),
+}
+
+impl Ours {
+    fn told(&self) -> String {
+        match self {
+            Self::At(address) => address.to_string(),
+            Self::By(listener) => listener.as_str().to_owned(),
+        }
+    }
 }

@@ -1,11 +1,14 @@
 //! A ladder as a page of its own: one file without scripts, for whoever has nothing but a browser.
 
-use super::exchange::{Exchange, Shown};
+use super::exchange::{Exchange, SBC_A, SBC_B, Shown, ends};
 use std::fmt::Write as _;
 
-/// Between two lines, and from one row to the next.
+/// Between two lines, between our two sides, and from one row to the next.
 const SPAN: usize = 240;
+const GAP: usize = 120;
 const ROW: usize = 26;
+/// Where the lines begin, below what stands above them.
+const TOP: usize = 40;
 /// Before the first line, and after the last one.
 const LEFT: usize = 200;
 const RIGHT: usize = 160;
@@ -32,29 +35,34 @@ const STYLE: &str = "body{font:14px sans-serif;margin:2em}pre{white-space:pre-wr
                      .n{fill:#666}";
 
 fn drawing(exchange: &Exchange, out: &mut String) {
-    let labels = exchange.labels();
+    let columns = exchange.columns();
     let notes = exchange.rows.iter().map(|row| match &row.what {
         Shown::Message { description, .. } => 1 + usize::from(description.is_some()),
         Shown::Note { .. } => 1,
     });
-    let height = ROW * (2 + notes.sum::<usize>() + exchange.media.len());
-    let width = LEFT + labels.len() * SPAN + RIGHT;
+    let height = TOP + ROW * (1 + notes.sum::<usize>() + exchange.media.len());
+    let width = at(columns.len() - 1) + RIGHT;
     let _ = writeln!(
         out,
         "<svg width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"ladder\">"
     );
-    let names = std::iter::once(labels[0].as_str()).chain(["SBC"]);
-    let names = names.chain(labels[1..].iter().map(String::as_str));
-    for (column, name) in names.enumerate() {
-        let x = LEFT + column * SPAN;
-        let name = escaped(name);
+    for (column, head) in columns.iter().enumerate() {
+        let x = at(column);
+        let (name, about) = (escaped(&head.name), escaped(&head.about));
+        // Our two sides are close to each other: what is known of them goes outwards.
+        let anchor = match column {
+            SBC_A => "end",
+            SBC_B => "start",
+            _ => "middle",
+        };
         let _ = writeln!(
             out,
             "<text x=\"{x}\" y=\"14\" text-anchor=\"middle\">{name}</text>\
-             <line x1=\"{x}\" y1=\"20\" x2=\"{x}\" y2=\"{height}\"/>"
+             <text x=\"{x}\" y=\"30\" text-anchor=\"{anchor}\" class=\"n\">{about}</text>\
+             <line x1=\"{x}\" y1=\"{TOP}\" x2=\"{x}\" y2=\"{height}\"/>"
         );
     }
-    let mut y = 20;
+    let mut y = TOP;
     for (number, row) in exchange.rows.iter().enumerate() {
         y += ROW;
         let time = row.delta(number == 0);
@@ -84,17 +92,22 @@ fn drawing(exchange: &Exchange, out: &mut String) {
     out.push_str("</svg>\n");
 }
 
+/// Where a column is.
+fn at(column: usize) -> usize {
+    match column {
+        0 | SBC_A => LEFT + column * SPAN,
+        column => LEFT + SPAN + GAP + (column - SBC_B) * SPAN,
+    }
+}
+
 fn text(x: usize, y: usize, words: &str, out: &mut String) {
     let words = escaped(words);
     let _ = writeln!(out, "<text x=\"{x}\" y=\"{y}\" class=\"n\">{words}</text>");
 }
 
 fn arrow(place: usize, from_peer: bool, class: &str, title: &str, y: usize, out: &mut String) {
-    let us = LEFT + SPAN;
-    let peer = match place {
-        0 => LEFT,
-        place => LEFT + (1 + place) * SPAN,
-    };
+    let (us, peer) = ends(place);
+    let (us, peer) = (at(us), at(peer));
     let (from, to) = match from_peer {
         true => (peer, us),
         false => (us, peer),
@@ -121,7 +134,8 @@ fn arrow(place: usize, from_peer: bool, class: &str, title: &str, y: usize, out:
 fn messages(exchange: &Exchange, out: &mut String) {
     for row in &exchange.rows {
         let Shown::Message {
-            from_peer,
+            from,
+            to,
             title,
             lines: Some(lines),
             ..
@@ -129,13 +143,11 @@ fn messages(exchange: &Exchange, out: &mut String) {
         else {
             continue;
         };
-        let leg = row.leg.map_or(0, |leg| leg.0);
-        let way = if *from_peer { "from" } else { "to" };
         let title = escaped(title);
         let at = row.at.rfc3339();
         let _ = writeln!(
             out,
-            "<details><summary>{at} {title} {way} leg {leg}</summary><pre>{}</pre></details>",
+            "<details><summary>{at} {title} from {from} to {to}</summary><pre>{}</pre></details>",
             escaped(&lines.join("\n"))
         );
     }
@@ -184,7 +196,12 @@ mod tests {
         assert!(!page.contains("<script"), "{page}");
         for wanted in [
             "<title>Call &lt;1&gt;</title>",
-            "192.0.2.10:5060",
+            ">peer A</text>",
+            ">SBC-A</text>",
+            ">SBC-B</text>",
+            ">peer B</text>",
+            "192.0.2.10:5060 over udp",
+            " INVITE&lt;script&gt; from peer A to SBC-A<",
             "INVITE&lt;script&gt;",
             "Subject: &lt;/pre&gt;",
             "who &amp; why",

@@ -234,7 +234,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 Text,
             ),
             ("pairs", "also lines of pairs of legs", Flag),
-            ("interim", "also interim records of long calls", Flag),
+            (
+                "interim",
+                "also records of the beginning of calls, and interim ones of long calls",
+                Flag,
+            ),
             ("limit", "so many at most: 100, and 1000 at most", Integer),
         ],
         body: None,

@@ -346,7 +346,7 @@ impl Transfer {
         };
         let mut up = Vec::new();
         let session = Session::outgoing(cx, (call.id, leg), style, outset, &mut up);
-        let attempt = record::attempt(leg, dialled, &session, call.elapsed_ms(cx.now));
+        let attempt = record::attempt(call, leg, dialled, &session, call.elapsed_ms(cx.now));
         call.record.egress.push(attempt);
         call.legs.insert(leg, Leg::new(session, image));
         call.guesses(cx, leg);

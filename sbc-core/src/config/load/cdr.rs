@@ -83,6 +83,7 @@ impl Load<'_> {
             syncs_each: spool.sync_each.as_ref().is_some_and(|at| at.value),
             is_mandatory: spool.mandatory.as_ref().is_some_and(|at| at.value),
             pairs: spool.pairs.as_ref().is_some_and(|at| at.value),
+            start: spool.start.as_ref().map(|at| at.value),
             ship,
             ..usual
         })

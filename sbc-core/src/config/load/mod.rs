@@ -25,6 +25,7 @@ mod network;
 mod notices;
 mod oidc;
 mod progress;
+mod recorded;
 mod registrar;
 mod routing;
 mod rules;

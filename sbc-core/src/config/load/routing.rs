@@ -246,6 +246,7 @@ impl Load<'_> {
 
     pub(super) fn build_transforms(&mut self, file: &File) -> Vec<Transform> {
         let mut names = BTreeSet::new();
+        self.check_recorded(&file.transforms);
         file.transforms
             .iter()
             .filter_map(|written| {
@@ -290,6 +291,7 @@ impl Load<'_> {
             calling.extend(rules.iter().cloned());
             called.extend(rules);
         }
+        let record = self.records(&title, &written.record);
         let trunk = TrunkName::new(&trunk?.value);
         Some(Transform {
             name: TransformName::new(&written.name.value),
@@ -300,6 +302,7 @@ impl Load<'_> {
             calling,
             called,
             redirecting,
+            record,
         })
     }
 
@@ -502,7 +505,7 @@ const PATTERN_BYTES: usize = 1 << 20;
 
 /// Groups that a replacement refers to, by the rules of the regex crate: `$name` takes the longest
 /// run of word characters, `${name}` what is between the braces, `$$` is a dollar sign.
-fn groups(set: &str) -> Vec<&str> {
+pub(super) fn groups(set: &str) -> Vec<&str> {
     let mut groups = Vec::new();
     let mut rest = set;
     while let Some(at) = rest.find('$') {

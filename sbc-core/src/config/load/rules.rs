@@ -70,7 +70,32 @@ impl Load<'_> {
                 Some("write it without blanks and control characters".to_owned()),
             );
         }
-        let when = match &written.when {
+        if let WrittenMatch::Start { start: None, .. } = &written.when
+            && set.value.is_empty()
+        {
+            self.out.add(
+                Code::BadReplacement,
+                &written.span,
+                format!("{title}: the rule changes nothing"),
+                Some("write what is put before the number, or a prefix".to_owned()),
+            );
+        }
+        let when = self.number_match(title, &written.when, set)?;
+        Some(NumberRule {
+            when,
+            set: set.value.clone(),
+            is_service: written.service.as_ref().is_some_and(|at| at.value),
+        })
+    }
+
+    /// Which numbers a rule is about, and whether it has what `set` refers to.
+    pub(super) fn number_match(
+        &mut self,
+        title: &str,
+        written: &WrittenMatch,
+        set: &At<String>,
+    ) -> Option<NumberMatch> {
+        Some(match written {
             WrittenMatch::Pattern(pattern) => {
                 let pattern = self.pattern(title, pattern)?;
                 self.replacement(title, &pattern, set);
@@ -79,14 +104,6 @@ impl Load<'_> {
             WrittenMatch::Start { start, length } => {
                 if let Some(at) = start {
                     self.is_start(title, at);
-                }
-                if start.is_none() && set.value.is_empty() {
-                    self.out.add(
-                        Code::BadReplacement,
-                        &written.span,
-                        format!("{title}: the rule changes nothing"),
-                        Some("write what is put before the number, or a prefix".to_owned()),
-                    );
                 }
                 NumberMatch::Start {
                     start: start
@@ -101,11 +118,6 @@ impl Load<'_> {
                 self.is_start(title, at);
                 NumberMatch::Number(at.value.clone())
             }
-        };
-        Some(NumberRule {
-            when,
-            set: set.value.clone(),
-            is_service: written.service.as_ref().is_some_and(|at| at.value),
         })
     }
 

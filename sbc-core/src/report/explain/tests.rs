@@ -6,7 +6,7 @@ use crate::event::TargetFault;
 use crate::id::{CallId, RealmName, TenantName, TrunkName};
 use crate::policy::local_media::Told;
 use crate::record::OneWayRecord;
-use crate::record::{GivenUp, LegRecord};
+use crate::record::{Custom, GivenUp, LegRecord};
 use crate::time::UnixTime;
 use crate::transport::{CertificateFault, CertificateRefusal, FlowFault, Protocol};
 use media_api::OneWayKind;
@@ -30,6 +30,9 @@ fn record(code: CauseCode, fault: Option<TargetFault>, status: Option<u16>) -> R
         called_raw: "+15550199".to_owned(),
         calling: "+15550100".to_owned(),
         called: "+15550199".to_owned(),
+        country_to: None,
+        prefix_id: None,
+        charged_party: None,
         asserted: None,
         withheld: false,
         screening: None,
@@ -43,6 +46,7 @@ fn record(code: CauseCode, fault: Option<TargetFault>, status: Option<u16>) -> R
         session_id: "0".repeat(32),
         icid: None,
         user_to_user: None,
+        custom: Custom::default(),
         emergency: false,
         place: None,
         ingress: LegRecord {
@@ -62,6 +66,7 @@ fn record(code: CauseCode, fault: Option<TargetFault>, status: Option<u16>) -> R
             leg: LegId(1),
             trunk: TrunkName::new("teams"),
             called: "+15550199".to_owned(),
+            custom: Custom::default(),
             host: "sip.example.com".to_owned(),
             protocol: Protocol::Tls,
             remote: None,

@@ -34,7 +34,7 @@ const COLUMNS: [Column; 16] = [
         "id",
         "text PRIMARY KEY",
         "coalesce(r->>'pair', (r->>'call') || coalesce('/' || (r->>'interim'), ''))",
-        "the call's; with -0, -1 … of a pair of legs, with /1, /2 … of an interim record",
+        "the call's; with -0, -1 … of a pair of legs, with /0 of the beginning of a call, with /1, /2 … of an interim record",
     ),
     column(
         "kind",
