@@ -35,6 +35,7 @@ mod fax;
 mod flood;
 mod forks;
 mod forms;
+mod four_eyes;
 mod glare;
 mod guard;
 mod hep;

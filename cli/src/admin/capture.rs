@@ -1,16 +1,19 @@
 //! Captures of calls (OPS-085).
 
+use super::approvals::{self, Pass};
 use super::log::{about, seconds};
 use super::who::{Besides, Who};
 use super::{Access, Problem, trunks};
+use crate::daemon::Daemon;
 use crate::sink::capture::{
-    Captures, LONGEST, MOST_CALLS, MOST_CALLS_WITH_MEDIA, USUAL, USUAL_CALLS, Wish, name,
+    Captures, GoesOn, LONGEST, MOST_CALLS, MOST_CALLS_WITH_MEDIA, USUAL, USUAL_CALLS, Wish, name,
 };
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use media_api::Tap;
+use sbc_core::config::FourEyes;
 use sbc_core::id::TrunkName;
 use sbc_core::sdp::base64_encode;
 use serde::Deserialize;
@@ -61,15 +64,62 @@ pub(super) async fn start(
         return Err(bad(why));
     }
     let captures = &daemon.sinks().captures;
+    let goes_on = |why: GoesOn| Problem::new(StatusCode::CONFLICT, why.to_string());
+    if captures.standing().is_some_and(|own| own.left.is_some()) {
+        // Nobody is to be asked for what cannot be done.
+        return Err(goes_on(GoesOn));
+    }
     let wish = Wish {
         trunk: wanted.trunk.map(|name| TrunkName::new(&name)),
         number: wanted.number,
         calls,
         media,
     };
-    let begun = captures.begin(wish, lasts);
-    begun.map_err(|why| Problem::new(StatusCode::CONFLICT, why.to_string()))?;
-    Ok((besides(media), Json(told(captures))))
+    let what = format!(
+        "capture with media of {} calls in {} s{}{}",
+        wish.calls,
+        lasts.as_secs(),
+        of(
+            "from or to trunk",
+            wish.trunk.as_ref().map(TrunkName::as_str)
+        ),
+        of("from or to numbers that begin with", wish.number.as_deref()),
+    );
+    let pass = pass(&access, &daemon, (&who, media), what)?;
+    // Nobody else hears it without another word.
+    let hears = who.identity().filter(|_| media == Some(Tap::Whole));
+    let begun = access
+        .approvals
+        .capturing(hears, || captures.begin(wish, lasts));
+    begun.map_err(goes_on)?;
+    Ok((besides(media, pass.used()), Json(told(captures))))
+}
+
+fn of(what: &str, value: Option<&str>) -> String {
+    value.map_or_else(String::new, |value| format!(", {what} {value}"))
+}
+
+/// Leave to hear what callers say: by another person, too, where that is wanted.
+fn pass(
+    access: &Access,
+    daemon: &Daemon,
+    (who, media): (&Who, Option<Tap>),
+    what: String,
+) -> Result<Pass, Problem> {
+    let is_wanted = daemon.loaded().shell.four_eyes.contains(&FourEyes::Media);
+    if !is_wanted || media != Some(Tap::Whole) {
+        return Ok(access.approvals.free());
+    }
+    access.approvals.pass(
+        who,
+        approvals::Wish {
+            kind: FourEyes::Media,
+            exactly: what.clone(),
+            what,
+            because: vec!["what callers say is heard".to_owned()],
+            difference: String::new(),
+        },
+    )
 }
 
 /// Ends it.
@@ -85,15 +135,23 @@ pub(super) async fn fetch(
     State(access): State<Access>,
     ConnectInfo(who): ConnectInfo<Who>,
 ) -> Result<(Extension<Besides>, Json<Value>), Problem> {
-    let captures = access.daemon()?.sinks().captures.clone();
+    let daemon = access.daemon()?;
+    let captures = daemon.sinks().captures.clone();
     let media = captures.standing().and_then(|own| own.wish.media);
     may_hear(&who, media)?;
+    let pass = match access.approvals.hears(&who) {
+        (_, true) => access.approvals.free(),
+        (number, false) => {
+            let what = format!("fetch what capture {number} since the start of the daemon has");
+            pass(&access, &daemon, (&who, media), what)?
+        }
+    };
     let file = access.desk.work(move || {
         let file = captures.file()?;
         Some(base64_encode(&file))
     });
     match file.await? {
-        Some(file) => Ok((besides(media), Json(json!({ "pcapng": file })))),
+        Some(file) => Ok((besides(media, pass.used()), Json(json!({ "pcapng": file })))),
         None => Err(Problem::new(
             StatusCode::NOT_FOUND,
             "nothing was captured since the start of the daemon (causeway capture start)",
@@ -102,9 +160,10 @@ pub(super) async fn fetch(
 }
 
 /// For the audit log.
-fn besides(media: Option<Tap>) -> Extension<Besides> {
+fn besides(media: Option<Tap>, agreed: Option<String>) -> Extension<Besides> {
     let media = media.map_or("none", name);
-    Extension(Besides::more(format!("rtp={media}")))
+    let agreed = agreed.map_or_else(String::new, |told| format!(" ({told})"));
+    Extension(Besides::more(format!("rtp={media}{agreed}")))
 }
 
 /// What callers say is for those alone who may hear it.

@@ -1,12 +1,14 @@
 //! Taking configurations into use, trying whether they could be, and going back to those that were (OPS-120, OPS-123).
 
-use super::who::Besides;
+use super::approvals::Pass;
+use super::sensitive::{self, Taking};
+use super::who::{Besides, Who};
 use super::{Access, Problem};
 use crate::config::{difference, read_sources};
 use crate::daemon::generations::Generation;
 use crate::daemon::reload::{Meant, ReloadFault, Reloaded, Trial, Wanted};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::header::IF_MATCH;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
@@ -35,6 +37,7 @@ pub(super) struct Wait {
 /// Takes the files into use.
 pub(super) async fn reload(
     State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
     wait: Result<Query<Wait>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Taken, Problem> {
@@ -48,19 +51,29 @@ pub(super) async fn reload(
         true => meant.sparing(),
         false => meant,
     };
+    if wait
+        .confirm_within
+        .is_some_and(|seconds| !WAIT.contains(&seconds))
+    {
+        let why = "confirm_within is a number of seconds from 1 to 86400";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, why));
+    }
+    // Whoever agrees to it agrees to the calls that it ends, too.
+    let what = match (wait.confirm_within, wait.force) {
+        (Some(seconds), _) => format!("reload, to be confirmed within {seconds} s"),
+        (None, true) => "reload, also of files that were taken back".to_owned(),
+        (None, false) => "reload".to_owned(),
+    };
     let _place = access.desk.reload()?;
+    let (pass, meant) = sensitive::pass(&access, &who, (Taking::Files, &what), meant).await?;
     let done = match wait.confirm_within {
         None => daemon.reload_if(&meant).await,
-        Some(seconds) if WAIT.contains(&seconds) => {
+        Some(seconds) => {
             let time = Duration::from_secs(seconds);
             daemon.reload_within(time, &meant).await
         }
-        Some(_) => {
-            let why = "confirm_within is a number of seconds from 1 to 86400";
-            return Err(Problem::new(StatusCode::BAD_REQUEST, why));
-        }
     };
-    let (besides, Json(mut told)) = told(done)?;
+    let (besides, Json(mut told)) = told(done, pass)?;
     told["confirm_within"] = json!(daemon.generations().left().map(|left| left.as_secs()));
     Ok((besides, Json(told)))
 }
@@ -169,23 +182,37 @@ pub(super) async fn diff(
 /// Puts the one before that in use into use again.
 pub(super) async fn before(
     State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
     headers: HeaderMap,
 ) -> Result<Taken, Problem> {
     let _place = access.desk.reload()?;
-    let done = access.daemon()?.roll_back(None, &meant(&headers)).await;
-    told(done)
+    back(&access, &who, None, meant(&headers)).await
 }
 
 /// Puts a certain one into use again.
 pub(super) async fn again(
     State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
     Path(number): Path<u64>,
     headers: HeaderMap,
 ) -> Result<Taken, Problem> {
-    let daemon = access.daemon()?;
     let _place = access.desk.reload()?;
-    let done = daemon.roll_back(Some(number), &meant(&headers)).await;
-    told(done)
+    back(&access, &who, Some(number), meant(&headers)).await
+}
+
+async fn back(
+    access: &Access,
+    who: &Who,
+    number: Option<u64>,
+    meant: Meant,
+) -> Result<Taken, Problem> {
+    let what = match number {
+        Some(number) => format!("rollback to generation {number}"),
+        None => "rollback to the generation before".to_owned(),
+    };
+    let taking = (Taking::Earlier(number), what.as_str());
+    let (pass, meant) = sensitive::pass(access, who, taking, meant).await?;
+    told(access.daemon()?.roll_back(number, &meant).await, pass)
 }
 
 /// Says that what was taken for a time is good.
@@ -219,8 +246,9 @@ fn meant(headers: &HeaderMap) -> Meant {
 /// What was taken into use, and what that has changed.
 type Taken = (Extension<Besides>, Json<Value>);
 
-fn told(done: Result<Reloaded, ReloadFault>) -> Result<Taken, Problem> {
+fn told(done: Result<Reloaded, ReloadFault>, pass: Pass) -> Result<Taken, Problem> {
     let done = done.map_err(problem)?;
+    let agreed = pass.used().map(|told| format!("({told})"));
     let kept = done.kept.iter();
     let kept = kept.map(|kept| json!({ "context": kept.context, "because": kept.because }));
     let told = json!({
@@ -229,7 +257,11 @@ fn told(done: Result<Reloaded, ReloadFault>) -> Result<Taken, Problem> {
         "not_read_anew": done.not_read_anew,
         "same_as": done.same_as.map(|own| json!({ "generation": own.last, "taken": own.taken })),
     });
-    Ok((Extension(Besides::change(done.difference)), Json(told)))
+    let besides = Besides {
+        more: agreed.unwrap_or_default(),
+        ..Besides::change(done.difference)
+    };
+    Ok((Extension(besides), Json(told)))
 }
 
 pub(super) fn problem(fault: ReloadFault) -> Problem {

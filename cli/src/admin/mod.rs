@@ -15,6 +15,7 @@
 //! (`gate.rs`). What they change is written into the audit log (`who.rs`).
 
 mod alarms;
+mod approvals;
 pub(crate) mod bounded;
 mod bundle;
 mod calls;
@@ -40,10 +41,12 @@ mod relations;
 pub(crate) mod revoked;
 pub(crate) mod routes;
 mod security;
+mod sensitive;
 mod shape;
 mod shapes;
 mod sign_in;
 mod teams;
+mod threads;
 mod tls;
 mod tokens;
 mod transfer;
@@ -74,7 +77,9 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use threads::Threads;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -96,6 +101,9 @@ pub enum AdminFault {
         /// What the operating system said, or that another daemon runs.
         why: io::Error,
     },
+    /// Its threads.
+    #[error("threads of the interface: {0}")]
+    Threads(io::Error),
     /// The TCP listener.
     #[error(
         "metrics listener {address}: {why}{}; or choose another address in [metrics]",
@@ -127,6 +135,8 @@ pub struct Admin {
     socket: Option<PathBuf>,
     metrics: Option<SocketAddr>,
     network: Option<SocketAddr>,
+    /// The last to go.
+    threads: Threads,
 }
 
 /// What request handlers work on. The daemon may be gone while a request is still open.
@@ -134,6 +144,10 @@ pub struct Admin {
 pub(crate) struct Access {
     daemon: Weak<Daemon>,
     desk: Arc<desk::Desk>,
+    approvals: Arc<approvals::Approvals>,
+    /// Threads of the daemon, where its own work is done, and where what stays of that belongs: new sockets are served
+    /// there.
+    deeds: Handle,
 }
 
 impl Access {
@@ -152,6 +166,10 @@ pub(crate) struct Problem {
     reasons: Vec<String>,
     /// Whether the same may be asked again in a second.
     is_for_now: bool,
+    /// What another person has to agree to before.
+    approval: Option<String>,
+    /// What the audit log says besides.
+    besides: Option<who::Besides>,
 }
 
 impl Problem {
@@ -161,7 +179,21 @@ impl Problem {
             detail: detail.into(),
             reasons: Vec::new(),
             is_for_now: false,
+            approval: None,
+            besides: None,
         }
+    }
+
+    /// Another person has to agree first.
+    fn waiting_for(self, approval: &str) -> Self {
+        let approval = Some(approval.to_owned());
+        Self { approval, ..self }
+    }
+
+    /// The same, with what the audit log says besides.
+    fn with(self, besides: who::Besides) -> Self {
+        let besides = Some(besides);
+        Self { besides, ..self }
     }
 
     /// There is no room for this at the moment.
@@ -199,7 +231,7 @@ impl Problem {
             status,
             detail: reasons.join("; "),
             reasons,
-            is_for_now: false,
+            ..Self::new(status, "")
         }
     }
 
@@ -221,8 +253,14 @@ impl IntoResponse for Problem {
         if !self.reasons.is_empty() {
             body["reasons"] = self.reasons.into();
         }
+        if let Some(approval) = self.approval {
+            body["approval"] = approval.into();
+        }
         let form = [(CONTENT_TYPE, "application/problem+json")];
         let mut response = (self.status, form, body.to_string()).into_response();
+        if let Some(besides) = self.besides {
+            response.extensions_mut().insert(besides);
+        }
         if self.is_for_now {
             let second = HeaderValue::from_static("1");
             response.headers_mut().insert(RETRY_AFTER, second);
@@ -233,6 +271,13 @@ impl IntoResponse for Problem {
 
 /// Socket and listener, open but not served yet. Dropped like this they leave nothing behind.
 pub struct Doors {
+    opened: Opened,
+    /// Which serve them; the last to go.
+    threads: Threads,
+}
+
+/// What is open.
+struct Opened {
     unix: OperatorSocket,
     metrics: Option<FigureDoor>,
     network: Option<(TcpListener, TlsContextName)>,
@@ -266,6 +311,27 @@ impl Doors {
     /// # Errors
     /// Everything that cannot be opened; nothing is open then.
     pub async fn open(
+        socket: &Path,
+        metrics: Option<&MetricsListen>,
+        network: Option<&ApiListen>,
+        log: &Log,
+    ) -> Result<Self, Vec<AdminFault>> {
+        let threads = Threads::start(log).map_err(|why| vec![AdminFault::Threads(why)])?;
+        let (socket, log) = (socket.to_owned(), log.clone());
+        let (metrics, network) = (metrics.cloned(), network.cloned());
+        let handle = threads.handle();
+        // Who opens a socket is woken for it.
+        let opening = handle.spawn(async move {
+            Opened::all(&socket, metrics.as_ref(), network.as_ref(), &log).await
+        });
+        let failed = |why| Err(vec![AdminFault::Threads(io::Error::other(why))]);
+        let opened = opening.await.unwrap_or_else(failed)?;
+        Ok(Self { opened, threads })
+    }
+}
+
+impl Opened {
+    async fn all(
         socket: &Path,
         metrics: Option<&MetricsListen>,
         network: Option<&ApiListen>,
@@ -312,17 +378,21 @@ impl Doors {
 }
 
 impl Admin {
-    /// Serves what is open.
+    /// Serves what is open, by threads of its own. Call where the daemon's own work is to be done.
     pub fn start(daemon: &Arc<Daemon>, doors: Doors) -> Self {
-        let access = Access {
-            daemon: Arc::downgrade(daemon),
-            desk: Arc::default(),
-        };
-        let Doors {
+        let Doors { opened, threads } = doors;
+        let Opened {
             unix,
             metrics,
             network,
-        } = doors;
+        } = opened;
+        let handle = threads.handle();
+        let access = Access {
+            daemon: Arc::downgrade(daemon),
+            desk: Arc::new(desk::Desk::on(handle.clone())),
+            approvals: Arc::default(),
+            deeds: Handle::current(),
+        };
         let (unix, socket) = unix.keep();
         let address = metrics.as_ref().and_then(|own| own.tcp.local_addr().ok());
         let (stop, stopped) = watch::channel(false);
@@ -337,7 +407,7 @@ impl Admin {
             .with_state(access.clone());
         let everything = everything.into_make_service_with_connect_info::<who::Who>();
         let ends = until(stopped.clone());
-        tasks.push(tokio::spawn(async move {
+        tasks.push(handle.spawn(async move {
             let _ = axum::serve(unix, everything)
                 .with_graceful_shutdown(ends)
                 .await;
@@ -358,7 +428,7 @@ impl Admin {
                 identities.get(&context)?.serve(clients).ok()
             };
             let serving = network::run(tcp, identity, believes, told, router, ends);
-            tasks.push(tokio::spawn(serving));
+            tasks.push(handle.spawn(serving));
         }
         if let Some(FigureDoor { tcp, tls }) = metrics {
             let figures = or_problem(readable()).with_state(access);
@@ -377,9 +447,9 @@ impl Admin {
                         let context = identities.get(&context)?;
                         context.serve(clients.clone()).ok()
                     };
-                    tokio::spawn(network::run(tcp, identity, believes, told, figures, ends))
+                    handle.spawn(network::run(tcp, identity, believes, told, figures, ends))
                 }
-                None => tokio::spawn(async move {
+                None => handle.spawn(async move {
                     let tcp = bounded::Bounded::new(tcp);
                     let serving = axum::serve(tcp, figures);
                     let _ = serving.with_graceful_shutdown(until(ends)).await;
@@ -392,6 +462,7 @@ impl Admin {
             socket,
             metrics: address,
             network: at_network,
+            threads,
         }
     }
 
@@ -419,6 +490,7 @@ impl Admin {
         if let Some(socket) = self.socket {
             let _ = std::fs::remove_file(socket);
         }
+        drop(self.threads);
     }
 }
 

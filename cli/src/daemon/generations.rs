@@ -421,6 +421,11 @@ impl Generations {
         newest.is_some_and(|newest| newest.instead_of.as_deref() == Some(sum))
     }
 
+    /// Whether a start leaves files alone, as an earlier configuration is in use instead of them.
+    pub fn leaves(&self, files: &[Source]) -> bool {
+        self.were_taken_back(&sum(files))
+    }
+
     /// From now on what is taken has to be confirmed; the time counts from now. What is gone back to is what was in
     /// use when it began.
     pub(super) fn await_word(&self, within: Duration) {

@@ -184,6 +184,8 @@ pub struct Meant {
     generation: Option<u64>,
     /// Sum of the files on disk.
     files: Option<String>,
+    /// The same, of those that were looked at on the way: nobody has said by it that they are meant.
+    looked_at: Option<String>,
     /// Also files that were taken back.
     is_forced: bool,
     /// Nothing that ends calls at once.
@@ -221,6 +223,7 @@ impl Meant {
         Self {
             generation: Some(number.parse().unwrap_or(0)),
             files,
+            looked_at: None,
             is_forced: false,
             spares_calls: false,
         }
@@ -231,9 +234,27 @@ impl Meant {
         format!("\"{generation}-{}\"", generations::sum(files))
     }
 
+    /// Only if this number is in use and these are the files, unless it is about others already.
+    ///
+    /// # Errors
+    /// [`ReloadFault::Other`] or [`ReloadFault::OtherFiles`].
+    pub fn bound(self, generation: u64, files: &[Source]) -> Result<Self, ReloadFault> {
+        if self.generation.is_some_and(|meant| meant != generation) {
+            return Err(ReloadFault::Other(generation));
+        }
+        if !self.is(files) {
+            return Err(ReloadFault::OtherFiles);
+        }
+        Ok(Self {
+            generation: Some(generation),
+            looked_at: Some(generations::sum(files)),
+            ..self
+        })
+    }
+
     fn is(&self, files: &[Source]) -> bool {
-        let sum = self.files.as_ref();
-        sum.is_none_or(|sum| *sum == generations::sum(files))
+        let mut sums = [&self.files, &self.looked_at].into_iter().flatten();
+        sums.all(|sum| *sum == generations::sum(files))
     }
 }
 

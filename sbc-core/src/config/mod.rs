@@ -21,6 +21,7 @@ mod expression;
 mod facts;
 mod file;
 mod finding;
+mod four_eyes;
 mod guests;
 mod habits;
 mod header;
@@ -75,6 +76,7 @@ pub use effective::{Effective, Setting, effective};
 pub use elin::Elin;
 pub use facts::{Assumed, Certificate, Exposure, Facts, FileFault, Key, Password, Validity};
 pub use finding::{Code, Finding, Findings, Severity, nearest};
+pub use four_eyes::{FourEyes, sensitive_changes};
 pub use habits::{
     EmergencyHold, Habits, Isup, LostConnection, Merged, ReasonForm, Symmetric, UriScheme,
 };

@@ -2,8 +2,8 @@
 
 use super::written::{Secret, TlsVersion};
 use super::{
-    AcmeAccount, ApiClients, ApiListen, ApiUser, Confinement, GraphAccess, Hep, MetricsListen,
-    NoticeListen, Oidc, VerifyClient,
+    AcmeAccount, ApiClients, ApiListen, ApiUser, Confinement, FourEyes, GraphAccess, Hep,
+    MetricsListen, NoticeListen, Oidc, VerifyClient,
 };
 use crate::id::{TenantName, TlsContextName};
 use std::collections::BTreeMap;
@@ -31,6 +31,8 @@ pub struct Shell {
     pub api_clients: ApiClients,
     /// Whether nothing is changed there or at the socket while what is done cannot be written down (SEC-154).
     pub is_audit_mandatory: bool,
+    /// For what another person has to agree there and at the socket, each once (SEC-151).
+    pub four_eyes: Vec<FourEyes>,
     /// Who signs operators in there; `None` nobody.
     pub oidc: Option<Oidc>,
     /// Path of the socket of a media relay in a process of its own; `None` has it in the daemon's.
