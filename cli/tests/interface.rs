@@ -115,11 +115,12 @@ async fn heavy_requests_are_served_by_threads_that_give_way_to_those_of_calls() 
     assert!(others < 15, "{others}: {:?}", threads(daemon.id()));
     let usual = threads(daemon.id()).iter().map(|own| own.1).min().unwrap();
     for (name, nice, _) in threads(daemon.id()) {
-        let wanted = if name == "interface" {
-            (usual + 10).min(19)
-        } else {
-            usual
+        let lower = match name.as_str() {
+            "interface" => 10,
+            // Those that transcode give way to those that pass packets on.
+            own if own.starts_with("transcode-") => continue,
+            _ => 0,
         };
-        assert_eq!(nice, wanted, "{name}");
+        assert_eq!(nice, (usual + lower).min(19), "{name}");
     }
 }

@@ -484,7 +484,7 @@ fn a_number_is_changed_as_on_calls_of_a_trunk_or_by_one_plan() {
     );
     let (code, _, errors) = normalize(&["1", "--plan", "nothing"]);
     assert!(
-        code == Some(5) && errors.contains("there is from-carrier"),
+        code == Some(5) && errors.contains("there are from-carrier, to-carrier"),
         "{errors}"
     );
     let (code, _, errors) = normalize(&["1"]);
