@@ -775,7 +775,7 @@ async fn what_the_tenant_exports_is_compared_with_the_configuration() {
     assert_eq!(code, exit::INVALID);
     let all: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(all[0]["parameter"], "SipSignalingPort");
-    assert_eq!(compared("nothing", false).0, exit::REFUSED);
+    assert_eq!(compared("nothing", false).0, exit::USAGE);
 }
 
 #[tokio::test]

@@ -362,9 +362,7 @@ fn waits(own: &Asked, now: Instant) -> Problem {
         own.until.0.saturating_duration_since(now).as_secs(),
     );
     let besides = Besides::more(format!("(waits for another person: approval {id})"));
-    Problem::new(StatusCode::FORBIDDEN, why)
-        .waiting_for(id)
-        .with(besides)
+    Problem::new(StatusCode::FORBIDDEN, why).waiting_for(id, besides)
 }
 
 /// Cuts at the end of a line.
@@ -467,7 +465,7 @@ mod tests {
         fn waits(&self, who: &Who, exactly: &str, second: u64) -> String {
             let problem = self.ask(who, exactly, second).err().expect("it waits");
             assert_eq!(problem.status, StatusCode::FORBIDDEN);
-            problem.approval.expect("a number")
+            problem.waits.expect("a number").approval
         }
 
         fn agree(&self, id: &str, who: &Who, second: u64) -> Result<Value, String> {

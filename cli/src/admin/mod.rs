@@ -167,9 +167,15 @@ pub(crate) struct Problem {
     /// Whether the same may be asked again in a second.
     is_for_now: bool,
     /// What another person has to agree to before.
-    approval: Option<String>,
+    waits: Option<Box<Waits>>,
+}
+
+/// What waits for another person.
+#[derive(Debug)]
+struct Waits {
+    approval: String,
     /// What the audit log says besides.
-    besides: Option<who::Besides>,
+    besides: who::Besides,
 }
 
 impl Problem {
@@ -179,21 +185,15 @@ impl Problem {
             detail: detail.into(),
             reasons: Vec::new(),
             is_for_now: false,
-            approval: None,
-            besides: None,
+            waits: None,
         }
     }
 
-    /// Another person has to agree first.
-    fn waiting_for(self, approval: &str) -> Self {
-        let approval = Some(approval.to_owned());
-        Self { approval, ..self }
-    }
-
-    /// The same, with what the audit log says besides.
-    fn with(self, besides: who::Besides) -> Self {
-        let besides = Some(besides);
-        Self { besides, ..self }
+    /// Another person has to agree first; with what the audit log says of that.
+    fn waiting_for(self, approval: &str, besides: who::Besides) -> Self {
+        let approval = approval.to_owned();
+        let waits = Some(Box::new(Waits { approval, besides }));
+        Self { waits, ..self }
     }
 
     /// There is no room for this at the moment.
@@ -253,13 +253,14 @@ impl IntoResponse for Problem {
         if !self.reasons.is_empty() {
             body["reasons"] = self.reasons.into();
         }
-        if let Some(approval) = self.approval {
-            body["approval"] = approval.into();
+        let waits = self.waits.map(|own| *own);
+        if let Some(waits) = &waits {
+            body["approval"] = waits.approval.as_str().into();
         }
         let form = [(CONTENT_TYPE, "application/problem+json")];
         let mut response = (self.status, form, body.to_string()).into_response();
-        if let Some(besides) = self.besides {
-            response.extensions_mut().insert(besides);
+        if let Some(waits) = waits {
+            response.extensions_mut().insert(waits.besides);
         }
         if self.is_for_now {
             let second = HeaderValue::from_static("1");
