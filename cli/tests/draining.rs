@@ -290,11 +290,8 @@ async fn sigterm_gives_calls_the_time_that_is_written_and_has_the_manager_wait()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_graceful_restart_ends_calls_in_time_and_has_the_manager_start_the_daemon_anew() {
     let (caller, callee) = (Phone::new("127.0.0.1").await, Phone::new("127.0.0.2").await);
-    let eyes = "[api]\nfour_eyes = [\"emergency\"]\n";
-    let (directory, config) =
-        configured(|text| text.replace("[api]\n", eyes) + &exit_to(callee.address));
-    let text = std::fs::read_to_string(&config).unwrap();
-    let to = udp_port(&text);
+    let (directory, config) = configured(|text| text + &exit_to(callee.address));
+    let to = udp_port(&std::fs::read_to_string(config).unwrap());
     let folder = directory.path().to_owned();
     let started = tokio::task::spawn_blocking(move || Service::start(&folder));
     let mut service = started.await.unwrap();
@@ -320,16 +317,6 @@ async fn a_graceful_restart_ends_calls_in_time_and_has_the_manager_start_the_dae
         code == Some(5) && errors.contains("repeat with --yes"),
         "{errors}"
     );
-    // SEC-151: a start takes the files as a reload does.
-    let help =
-        "\n[[route]]\nname = \"help\"\nmatch = { emergency = true }\nto = [{ trunk = \"exit\" }]\n";
-    std::fs::write(&config, format!("{text}{help}")).unwrap();
-    let (code, _, errors) = restart(&["--graceful", "--now", "--yes"]).await.unwrap();
-    assert!(
-        code == Some(5) && errors.contains("causeway approvals agree"),
-        "{errors}"
-    );
-    std::fs::write(&config, text).unwrap();
     let restarted = restart(&["--graceful", "--now", "--timeout", "2s", "--yes"]);
     both_hear_bye(&caller, &callee).await;
     let folder = directory.path().to_owned();

@@ -1,13 +1,11 @@
-//! What one person alone may not do, where `[api] four_eyes` says so (SEC-151).
+//! What one person alone may not do, where `[api]` has `four_eyes` (SEC-151).
 
 use crate::network::{Desk, Page};
+use crate::restart::started;
 
 use causeway::client::Answer;
 use serde_json::{Value, json};
 use std::path::PathBuf;
-
-const HELP: &str =
-    "[[route]]\nname = \"help\"\nmatch = { emergency = true }\nto = [{ trunk = \"carrier\" }]\n";
 
 fn read(body: &str) -> Value {
     serde_json::from_str(body).unwrap_or_else(|why| panic!("{why}: {body}"))
@@ -27,13 +25,28 @@ fn waiting(status: u16, body: &str) -> String {
     id
 }
 
+const SWITCH: &str = "four_eyes = true";
+
 struct Eyes(Desk);
 
 impl Eyes {
-    async fn with(words: &str) -> Self {
-        let words = words.to_owned();
-        let desk = Desk::with(move |_, _| format!("#api four_eyes = [{words}]\n{HELP}")).await;
-        Self(desk)
+    async fn start() -> Self {
+        Self(Desk::with(|_, _| format!("#api {SWITCH}\n")).await)
+    }
+
+    /// Its daemon starts anew.
+    async fn again(mut self) -> Self {
+        self.0.daemon.shutdown().await;
+        self.0.daemon = started(self.0.directory.path()).await;
+        self
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.daemon.loaded().config.generation
+    }
+
+    fn has_switch(&self) -> bool {
+        self.0.daemon.loaded().shell.has_four_eyes
     }
 
     async fn asks(&self, role: &str, path: &str) -> Page {
@@ -75,7 +88,7 @@ impl Eyes {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn media_are_captured_once_another_person_has_agreed_and_fetched_by_nobody_else() {
-    let eyes = Eyes::with("\"media\"").await;
+    let eyes = Eyes::start().await;
     let full = "/capture?rtp=full&calls=1";
     // What nobody hears needs nobody.
     assert_eq!(eyes.asks("admin", "/capture?rtp=headers").await.status, 200);
@@ -161,89 +174,98 @@ async fn media_are_captured_once_another_person_has_agreed_and_fetched_by_nobody
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_for_help_go_another_way_once_another_person_has_agreed_to_exactly_that() {
-    let eyes = Eyes::with("\"emergency\"").await;
-    let generation = || eyes.0.daemon.loaded().config.generation;
-    // What is not about them needs nobody.
+async fn nobody_alone_goes_back_past_the_switch_by_the_interface() {
+    let eyes = Eyes::start().await;
+    let with = std::fs::read_to_string(eyes.file()).unwrap();
+    let write = |text: &str| std::fs::write(eyes.file(), text).unwrap();
+    // Without it, and with another user; what the files say is taken whoever asks.
+    write(&with.replace(SWITCH, "four_eyes = false"));
+    assert_eq!(eyes.asks("engineer", "/reload").await.status, 200);
+    write(&with.replace("name = \"viewer\"", "name = \"vera\""));
+    assert_eq!(eyes.asks("engineer", "/reload").await.status, 200);
+    write(&with);
+    assert_eq!(eyes.asks("engineer", "/reload").await.status, 200);
     eyes.rewrite("[node]\n", "[node]\n# once more\n");
     assert_eq!(eyes.asks("engineer", "/reload").await.status, 200);
-    assert_eq!(generation(), 2);
-
-    let other = HELP.replace(
-        "{ emergency = true }",
-        "{ emergency = true, from_trunk = \"carrier\" }",
-    );
-    eyes.rewrite(HELP, &other);
-    let page = eyes.asks("engineer", "/reload?spare_calls=true").await;
-    let id = waiting(page.status, &page.body);
+    assert_eq!(eyes.generation(), 5);
+    for number in [2, 3] {
+        let path = format!("/config/history/{number}/rollback");
+        for page in [
+            eyes.asks("admin", &path).await,
+            eyes.asks("engineer", &path).await,
+        ] {
+            assert_eq!(page.status, 403, "{page:?}");
+            assert!(page.body.contains("systemctl reload causeway"), "{page:?}");
+        }
+        assert_eq!(eyes.here("POST", path).await.status, 403);
+    }
+    assert_eq!((eyes.generation(), eyes.has_switch()), (5, true));
+    // The same persons: back once, and to where it led before.
+    let page = eyes.asks("engineer", "/config/rollback").await;
+    assert_eq!((page.status, eyes.generation()), (200, 6), "{page:?}");
+    let page = eyes.asks("engineer", "/config/rollback").await;
+    assert_eq!(page.status, 403, "{page:?}");
+    // What cannot be loaded is not known to be the same.
+    let gone = eyes.0.directory.path().join("engineer.hash");
+    let hash = std::fs::read(&gone).unwrap();
+    std::fs::remove_file(&gone).unwrap();
+    let page = eyes.asks("engineer", "/config/history/5/rollback").await;
     assert!(
-        page.body.contains("route \\\"help\\\" is another"),
+        page.status == 403 && page.body.contains("engineer.hash"),
         "{page:?}"
     );
-    assert_eq!(generation(), 2);
-    let list = read(&eyes.here("GET", "/approvals".to_owned()).await.body);
-    let difference = list[0]["difference"].as_str().unwrap();
-    assert!(
-        difference.contains("+match = { emergency = true, from_trunk = \"carrier\" }"),
-        "{difference}"
-    );
-    let operator = eyes
-        .asks("operator", &format!("/approvals/{id}/agree"))
-        .await;
-    assert!(
-        operator.status == 403 && operator.body.contains("the right to configure"),
-        "{operator:?}"
-    );
-    let agreed = eyes.asks("admin", &format!("/approvals/{id}/agree")).await;
-    assert_eq!(agreed.status, 200, "{agreed:?}");
-
-    // To these files: with others it is another wish.
-    eyes.rewrite("# once more\n", "# twice more\n");
-    let page = eyes.asks("engineer", "/reload").await;
-    let second = waiting(page.status, &page.body);
-    assert_ne!(second, id);
-    eyes.rewrite("# twice more\n", "# once more\n");
-    // Nor is it anybody else's.
-    let here = eyes.here("POST", "/reload".to_owned()).await;
-    waiting(here.status, &here.body);
-    // Whether calls are spared is no other wish.
-    let done = eyes.asks("engineer", "/reload").await;
-    assert_eq!((done.status, generation()), (200, 3), "{done:?}");
-
-    // There is no way back past it, and none past the rule itself.
-    for path in ["/config/rollback", "/config/history/2/rollback"] {
-        let page = eyes.asks("engineer", path).await;
-        waiting(page.status, &page.body);
-    }
-    eyes.rewrite("\nfour_eyes = [\"emergency\"]\n", "\n");
-    let page = eyes.asks("admin", "/reload").await;
-    let id = waiting(page.status, &page.body);
-    assert!(page.body.contains("four_eyes is another list"), "{page:?}");
-    let refused = eyes.here("POST", format!("/approvals/{id}/refuse")).await;
-    assert_eq!(refused.status, 200);
-    let late = eyes
-        .asks("engineer", &format!("/approvals/{id}/agree"))
-        .await;
-    assert!(
-        late.status == 409 && late.body.contains("has refused"),
-        "{late:?}"
-    );
-    // The signal is that of the host's own administrator, who is not held by it.
+    std::fs::write(&gone, hash).unwrap();
+    // Where nothing has the switch any more, it is as without it.
+    write(&with.replace(SWITCH, "four_eyes = false"));
     eyes.0.daemon.reload().await.unwrap();
-    assert_eq!(generation(), 4);
-    assert_eq!(eyes.asks("engineer", "/config/rollback").await.status, 200);
+    let page = eyes.asks("engineer", "/config/history/3/rollback").await;
+    assert_eq!(page.status, 200, "{page:?}");
     eyes.0.daemon.shutdown().await;
+}
 
-    let done = eyes.noted("POST /reload (agreed by admin (admin), approval ");
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_to_be_confirmed_does_not_lead_back_past_the_switch() {
+    let eyes = Eyes::start().await;
+    let with = std::fs::read_to_string(eyes.file()).unwrap();
+    let without = with.replace(SWITCH, "four_eyes = false");
+    std::fs::write(eyes.file(), &without).unwrap();
+    eyes.0.daemon.reload().await.unwrap();
+    // It waits; then somebody with the files has the switch again.
+    std::fs::write(eyes.file(), without.replace("[node]\n", "[node]\n# once\n")).unwrap();
+    let waits = eyes.asks("engineer", "/reload?confirm_within=600").await;
+    assert_eq!(waits.status, 200, "{waits:?}");
+    assert!(read(&waits.body)["confirm_within"].as_u64() > Some(500));
+    std::fs::write(eyes.file(), &with).unwrap();
+    eyes.0.daemon.reload().await.unwrap();
+    let left = |eyes: &Eyes| eyes.0.daemon.generations().left();
+    assert!(eyes.has_switch() && left(&eyes).is_none());
+    assert_eq!(eyes.asks("engineer", "/config/confirm").await.status, 409);
+    // Nor does the reload wait that has it itself, or another user.
+    let other = with.replace("name = \"viewer\"", "name = \"vera\"");
+    std::fs::write(eyes.file(), &other).unwrap();
+    let page = eyes.asks("engineer", "/reload?confirm_within=600").await;
+    assert_eq!(page.status, 200, "{page:?}");
+    assert_eq!(read(&page.body)["confirm_within"], Value::Null);
+    // A start stays with it.
+    let number = eyes.generation();
+    let eyes = eyes.again().await;
+    assert_eq!(eyes.generation(), number + 1);
+    let users = &eyes.0.daemon.loaded().shell.api_users;
+    assert!(eyes.has_switch() && users.iter().any(|user| user.name == "vera"));
+    // What has the same persons waits as ever, and is gone back from.
+    eyes.rewrite("[node]\n", "[node]\n# twice\n");
+    let page = eyes.asks("engineer", "/reload?confirm_within=600").await;
     assert!(
-        matches!(done.as_slice(), [(who, 200, _)] if who == "engineer (engineer)"),
-        "{done:?}"
+        read(&page.body)["confirm_within"].as_u64() > Some(500),
+        "{page:?}"
     );
+    assert!(left(&eyes).is_some());
+    eyes.0.daemon.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_is_shown_agreed_to_and_refused_by_commands() {
-    let eyes = Eyes::with("\"emergency\"").await;
+    let eyes = Eyes::start().await;
     let types = async |words: &[&str]| {
         let socket = eyes.0.directory.path().join("run/api.sock");
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"));
@@ -253,49 +275,62 @@ async fn what_waits_is_shown_agreed_to_and_refused_by_commands() {
         let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
         (done.status.code(), text(&done.stdout), text(&done.stderr))
     };
+    let full = "/capture?rtp=full&calls=1";
     let (code, told, _) = types(&["approvals"]).await;
     assert_eq!(
         (code, told.trim()),
         (Some(0), "nothing waits for another person")
     );
-    eyes.rewrite(
-        "emergency = true",
-        "emergency = true, from_trunk = \"carrier\"",
-    );
-    let page = eyes.asks("engineer", "/reload").await;
+    let page = eyes.asks("admin", full).await;
     let id = waiting(page.status, &page.body);
     // Who types is another person.
-    let (code, _, errors) = types(&["reload", "--yes"]).await;
+    let typed = ["capture", "start", "--rtp", "full", "--max-calls", "1"];
+    let (code, _, errors) = types(&typed).await;
     assert!(
         code == Some(5) && errors.contains("causeway approvals agree"),
         "{errors}"
     );
     let (code, told, _) = types(&["approvals", "list"]).await;
     assert!(
-        code == Some(0) && told.contains(&id) && told.contains("engineer (engineer)"),
+        code == Some(0) && told.contains(&id) && told.contains("admin (admin)"),
         "{told}"
     );
     let (code, told, errors) = types(&["approvals", "show", &id]).await;
     assert_eq!(code, Some(0), "{errors}");
     assert!(
-        told.contains("route \"help\" is another") && told.contains("+match = {"),
+        told.contains("capture with media of 1 calls")
+            && told.contains("what callers say is heard"),
         "{told}"
     );
     let (code, _, errors) = types(&["approvals", "show", "0"]).await;
     assert!(code == Some(5) && errors.contains(&id), "{errors}");
     let (code, told, errors) = types(&["approvals", "agree", &id]).await;
     assert!(
-        code == Some(0) && told.contains("engineer (engineer) may do it now"),
+        code == Some(0) && told.contains("admin (admin) may do it now"),
         "{told}{errors}"
     );
     let (code, _, errors) = types(&["approvals", "agree", &id]).await;
     assert!(code == Some(5) && errors.contains("has agreed"), "{errors}");
     let (code, told, _) = types(&["approvals", "refuse", &id]).await;
     assert!(
-        code == Some(0) && told.contains("refused: reload of engineer"),
+        code == Some(0) && told.contains("refused: capture with media"),
         "{told}"
     );
-    let page = eyes.asks("engineer", "/reload").await;
-    assert_ne!(waiting(page.status, &page.body), id);
+    let page = eyes.asks("admin", full).await;
+    let next = waiting(page.status, &page.body);
+    assert_ne!(next, id);
+    // Whose token is taken away has nothing done.
+    assert_eq!(eyes.agrees_here(&next).await.status, 200);
+    let revoked = eyes.here("POST", "/tokens/admin/revoke".to_owned()).await;
+    assert_eq!(revoked.status, 200, "{}", revoked.body);
+    let list = read(&eyes.here("GET", "/approvals".to_owned()).await.body);
+    let states: Vec<&str> = list
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|own| own["asked_by"] == "admin (admin)")
+        .map(|own| own["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["refused", "refused"]);
     eyes.0.daemon.shutdown().await;
 }

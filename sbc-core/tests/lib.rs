@@ -35,7 +35,6 @@ mod fax;
 mod flood;
 mod forks;
 mod forms;
-mod four_eyes;
 mod glare;
 mod guard;
 mod hep;

@@ -9,7 +9,6 @@ use crate::sink::log::wall_clock;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use sbc_core::config::FourEyes;
 use sbc_core::time::UnixTime;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,31 +21,19 @@ const MOST: usize = 32;
 const MOST_OF_ONE: usize = 8;
 /// Those that are known altogether: who agrees to one that is over is told what became of it.
 const KNOWN: usize = 128;
-/// Octets of what would change that are kept to be looked at.
-const MOST_SHOWN: usize = 16 * 1024;
 
-/// What somebody wants to do.
-#[derive(Clone, Debug)]
-pub(super) struct Wish {
-    pub(super) kind: FourEyes,
-    /// As it was asked for, in one line.
-    pub(super) what: String,
-    /// What it is done to, exactly: another one is another wish. Not shown.
-    pub(super) exactly: String,
-    /// Why it is not theirs alone.
-    pub(super) because: Vec<String>,
-    /// What would become another.
-    pub(super) difference: String,
-}
+/// What both have to be allowed.
+const NEEDED: [Right; 2] = [Right::Calls, Right::Media];
+/// Why it is not theirs alone.
+const BECAUSE: &str = "what callers say is heard";
 
-impl Wish {
-    /// What both have to be allowed.
-    const fn needs(&self) -> &'static [Right] {
-        match self.kind {
-            FourEyes::Media => &[Right::Calls, Right::Media],
-            FourEyes::Emergency => &[Right::Configure],
-        }
-    }
+/// Somebody.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Person {
+    /// As what they are known.
+    identity: String,
+    /// As the audit log calls them.
+    name: String,
 }
 
 /// How it stands with one.
@@ -54,9 +41,9 @@ impl Wish {
 enum Standing {
     Waits,
     /// Another person has agreed, and it may be done.
-    Agreed(String),
+    Agreed(Person),
     /// It is being done, or was.
-    Used(String),
+    Used(Person),
     /// Somebody has said no.
     Refused(String),
 }
@@ -64,9 +51,9 @@ enum Standing {
 #[derive(Clone, Debug)]
 struct Asked {
     id: String,
-    wish: Wish,
-    /// Who has asked: as what they are known, and as the audit log calls them.
-    by: (String, String),
+    /// What for, in one line: exactly that, and nothing else.
+    what: String,
+    by: Person,
     at: UnixTime,
     until: (Instant, UnixTime),
     standing: Standing,
@@ -91,17 +78,15 @@ impl Asked {
         let (state, by) = match &self.standing {
             _ if self.is_over(now) => ("expired", None),
             Standing::Waits => ("waits", None),
-            Standing::Agreed(by) => ("agreed", Some(by)),
-            Standing::Used(by) => ("used", Some(by)),
+            Standing::Agreed(by) => ("agreed", Some(&by.name)),
+            Standing::Used(by) => ("used", Some(&by.name)),
             Standing::Refused(by) => ("refused", Some(by)),
         };
         json!({
             "id": self.id,
-            "kind": self.wish.kind.as_str(),
-            "what": self.wish.what,
-            "because": self.wish.because,
-            "difference": self.wish.difference,
-            "asked_by": self.by.1,
+            "what": self.what,
+            "because": BECAUSE,
+            "asked_by": self.by.name,
             "asked": self.at.rfc3339(),
             "until": self.until.1.rfc3339(),
             "seconds_left": self.until.0.saturating_duration_since(now).as_secs(),
@@ -119,23 +104,22 @@ pub(super) struct Approvals(Mutex<Book>);
 struct Book {
     /// In the order in which they were asked for.
     asked: Vec<Asked>,
-    /// Captures that were begun, and who may have what the last one has heard without another word.
-    captures: u64,
-    hears: Option<String>,
+    /// Who may have what the capture of this number has heard without another word.
+    hears: Option<(u64, String)>,
 }
 
 /// Leave to do something once. Dropped without having been used, it is there again.
 pub(super) struct Pass {
     book: Arc<Approvals>,
     /// The one that it is of, and who has agreed; nothing where nobody had to.
-    of: Option<(String, String)>,
+    of: Option<(String, Person)>,
 }
 
 impl Pass {
     /// It is done; what the audit log says of it.
     pub(super) fn used(mut self) -> Option<String> {
         let (id, by) = self.of.take()?;
-        Some(format!("agreed by {by}, approval {id}"))
+        Some(format!("agreed by {}, approval {id}", by.name))
     }
 }
 
@@ -145,7 +129,8 @@ impl Drop for Pass {
             return;
         };
         let mut book = self.book.lock();
-        if let Some(own) = book.asked.iter_mut().find(|own| own.id == id) {
+        let is_own = |own: &&mut Asked| own.id == id && matches!(own.standing, Standing::Used(_));
+        if let Some(own) = book.asked.iter_mut().find(is_own) {
             own.standing = Standing::Agreed(by);
         }
     }
@@ -161,25 +146,23 @@ impl Approvals {
     }
 
     /// Leave to do this, if another person has agreed; else it is asked for, and whoever wants it is told so.
-    pub(super) fn pass(self: &Arc<Self>, who: &Who, wish: Wish) -> Result<Pass, Problem> {
+    pub(super) fn pass(self: &Arc<Self>, who: &Who, what: String) -> Result<Pass, Problem> {
         let times = (Instant::now(), wall_clock());
-        self.pass_at(who.identity(), who.name(), wish, times)
+        self.pass_at(who.identity(), who.name(), what, times)
     }
 
     fn pass_at(
         self: &Arc<Self>,
         identity: Option<&str>,
         name: &str,
-        wish: Wish,
+        what: String,
         (now, wall): (Instant, UnixTime),
     ) -> Result<Pass, Problem> {
         let identity = identity.ok_or_else(nameless)?;
         let mut book = self.lock();
-        let is_own = |own: &&mut Asked| own.by.0 == identity && own.is_open(now);
+        let is_own = |own: &&mut Asked| own.by.identity == identity && own.is_open(now);
         let mut open = book.asked.iter_mut().filter(is_own);
-        let known =
-            open.find(|own| (own.wish.kind, &own.wish.exactly) == (wish.kind, &wish.exactly));
-        if let Some(own) = known {
+        if let Some(own) = open.find(|own| own.what == what) {
             let Standing::Agreed(by) = &own.standing else {
                 return Err(waits(own, now));
             };
@@ -192,7 +175,7 @@ impl Approvals {
         }
         let all = book.asked.iter().filter(|own| own.is_open(now));
         let (all, own) = all.fold((0, 0), |(all, own), one| {
-            (all + 1, own + usize::from(one.by.0 == identity))
+            (all + 1, own + usize::from(one.by.identity == identity))
         });
         if all >= MOST || own >= MOST_OF_ONE {
             let why = format!(
@@ -206,12 +189,13 @@ impl Approvals {
             let why = "the system has no random numbers";
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why)
         })?;
-        let mut wish = wish;
-        shorten(&mut wish.difference);
         let mut asked = Asked {
             id: octets.iter().map(|octet| format!("{octet:02x}")).collect(),
-            wish,
-            by: (identity.to_owned(), name.to_owned()),
+            what,
+            by: Person {
+                identity: identity.to_owned(),
+                name: name.to_owned(),
+            },
             at: wall,
             until: (now, wall),
             standing: Standing::Waits,
@@ -233,27 +217,28 @@ impl Approvals {
         let own = book.find(id)?;
         let conflict = |why: String| Err(Problem::new(StatusCode::CONFLICT, why));
         let identity = who.identity().ok_or_else(nameless)?;
-        may(who, &own.wish)?;
+        may(who)?;
         if own.is_over(now) {
             return conflict(format!(
                 "approval {id} has expired: nobody has agreed, or it was not used, within 15 minutes; who wants it asks again"
             ));
         }
-        if own.by.0 == identity {
+        if own.by.identity == identity {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 format!(
                     "{} has asked for this: somebody else has to agree",
-                    own.by.1
+                    own.by.name
                 ),
             ));
         }
         match &own.standing {
             Standing::Waits => {}
             Standing::Agreed(by) => {
-                return conflict(format!("{by} has agreed to approval {id} already"));
+                return conflict(format!("{} has agreed to approval {id} already", by.name));
             }
             Standing::Used(by) => {
+                let by = &by.name;
                 return conflict(format!("approval {id}, to which {by} has agreed, was used"));
             }
             Standing::Refused(by) => {
@@ -262,7 +247,10 @@ impl Approvals {
                 ));
             }
         }
-        own.standing = Standing::Agreed(who.name().to_owned());
+        own.standing = Standing::Agreed(Person {
+            identity: identity.to_owned(),
+            name: who.name().to_owned(),
+        });
         own.lasts(now, wall);
         Ok(own.row(now))
     }
@@ -271,7 +259,7 @@ impl Approvals {
     fn refuse(&self, id: &str, who: &Who, now: Instant) -> Result<Value, Problem> {
         let mut book = self.lock();
         let own = book.find(id)?;
-        may(who, &own.wish)?;
+        may(who)?;
         if !own.is_open(now) {
             let why =
                 format!("approval {id} waits no more: it has expired, was refused, or was used");
@@ -287,24 +275,42 @@ impl Approvals {
         book.asked.iter().rev().map(|own| own.row(now)).collect()
     }
 
-    /// Begins a capture, of whose media this person may have all that it hears, or nobody.
-    pub(super) fn capturing<T, E>(
-        &self,
-        hears: Option<&str>,
-        begin: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, E> {
+    /// The token of somebody was taken away: what they have asked for or agreed to, and was not done yet, is not done.
+    /// Whose word that was is told.
+    pub(super) fn revoked(&self, identity: &str, by: &str) {
         let mut book = self.lock();
-        let begun = begin()?;
-        book.captures += 1;
-        book.hears = hears.map(str::to_owned);
-        Ok(begun)
+        for own in &mut book.asked {
+            let is_theirs = match &own.standing {
+                Standing::Waits => own.by.identity == identity,
+                Standing::Agreed(agreed) | Standing::Used(agreed) => {
+                    own.by.identity == identity || agreed.identity == identity
+                }
+                Standing::Refused(_) => false,
+            };
+            if is_theirs {
+                own.standing = Standing::Refused(by.to_owned());
+            }
+        }
+        book.hears.take_if(|(_, own)| own == identity);
     }
 
-    /// The number of the last capture, and whether another person has agreed that this one hears it.
-    pub(super) fn hears(&self, who: &Who) -> (u64, bool) {
+    /// Begins a capture, of whose media this person may have all that it hears, or nobody.
+    pub(super) fn capturing<E>(
+        &self,
+        hears: Option<&str>,
+        begin: impl FnOnce() -> Result<u64, E>,
+    ) -> Result<(), E> {
+        let mut book = self.lock();
+        let number = begin()?;
+        book.hears = hears.map(|own| (number, own.to_owned()));
+        Ok(())
+    }
+
+    /// Whether another person has agreed that this one hears the capture of this number.
+    pub(super) fn hears(&self, who: &Who, number: u64) -> bool {
         let book = self.lock();
-        let is_own = book.hears.is_some() && book.hears.as_deref() == who.identity();
-        (book.captures, is_own)
+        let own = book.hears.as_ref();
+        own.is_some_and(|(of, own)| *of == number && Some(own.as_str()) == who.identity())
     }
 
     fn lock(&self) -> MutexGuard<'_, Book> {
@@ -335,8 +341,8 @@ impl Book {
 }
 
 /// Whether somebody could do it, so that they may agree that another one does.
-fn may(who: &Who, wish: &Wish) -> Result<(), Problem> {
-    let lacking = wish.needs().iter().find(|right| !who.may(**right));
+fn may(who: &Who) -> Result<(), Problem> {
+    let lacking = NEEDED.iter().find(|right| !who.may(**right));
     lacking.map_or(Ok(()), |right| {
         let why = format!(
             "{} may not decide on this: it needs the right to {}",
@@ -356,26 +362,12 @@ fn nameless() -> Problem {
 fn waits(own: &Asked, now: Instant) -> Problem {
     let id = &own.id;
     let why = format!(
-        "another person has to agree to this ([api] four_eyes): {}; it waits as approval {id} for {} s. Have somebody type \
+        "another person has to agree to this ([api] four_eyes): {BECAUSE}; it waits as approval {id} for {} s. Have somebody type \
          causeway approvals agree {id}, then ask again",
-        own.wish.because.join("; "),
         own.until.0.saturating_duration_since(now).as_secs(),
     );
     let besides = Besides::more(format!("(waits for another person: approval {id})"));
     Problem::new(StatusCode::FORBIDDEN, why).waiting_for(id, besides)
-}
-
-/// Cuts at the end of a line.
-fn shorten(text: &mut String) {
-    if text.len() > MOST_SHOWN {
-        let mut end = MOST_SHOWN;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-        text.truncate(text.rfind('\n').map_or(end, |at| at + 1));
-        text.push_str("... (causeway config diff shows all of it)\n");
-    }
 }
 
 /// What waits, and what became of others.
@@ -386,13 +378,7 @@ pub(super) async fn list(State(access): State<Access>) -> Json<Vec<Value>> {
 /// What was decided, for the audit log.
 fn decided(row: Value) -> (Extension<Besides>, Json<Value>) {
     let text = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
-    let besides = Besides {
-        change: Some(row["because"].as_array().map_or_else(String::new, |all| {
-            let all: Vec<&str> = all.iter().filter_map(Value::as_str).collect();
-            all.join("; ")
-        })),
-        ..Besides::more(format!("({} of {})", text("what"), text("asked_by")))
-    };
+    let besides = Besides::more(format!("({} of {})", text("what"), text("asked_by")));
     (Extension(besides), Json(row))
 }
 
@@ -433,16 +419,6 @@ mod tests {
         Who::of_user(&user, "127.0.0.1:4000".parse().unwrap())
     }
 
-    fn wish(exactly: &str) -> Wish {
-        Wish {
-            kind: FourEyes::Emergency,
-            what: "reload".to_owned(),
-            exactly: exactly.to_owned(),
-            because: vec!["route \"help\" is another".to_owned()],
-            difference: String::new(),
-        }
-    }
-
     struct Node(Arc<Approvals>, Instant);
 
     impl Node {
@@ -455,15 +431,15 @@ mod tests {
             (self.1 + Duration::from_secs(seconds), wall)
         }
 
-        fn ask(&self, who: &Who, exactly: &str, second: u64) -> Result<Pass, Problem> {
+        fn ask(&self, who: &Who, what: &str, second: u64) -> Result<Pass, Problem> {
             let times = self.at(second);
             self.0
-                .pass_at(who.identity(), who.name(), wish(exactly), times)
+                .pass_at(who.identity(), who.name(), what.to_owned(), times)
         }
 
         /// Asks for something that waits then; its number.
-        fn waits(&self, who: &Who, exactly: &str, second: u64) -> String {
-            let problem = self.ask(who, exactly, second).err().expect("it waits");
+        fn waits(&self, who: &Who, what: &str, second: u64) -> String {
+            let problem = self.ask(who, what, second).err().expect("it waits");
             assert_eq!(problem.status, StatusCode::FORBIDDEN);
             problem.waits.expect("a number").approval
         }
@@ -477,10 +453,7 @@ mod tests {
     #[test]
     fn what_one_asks_for_waits_until_another_who_may_do_it_agrees_and_is_done_once() {
         let node = Node::new();
-        let (anna, ben) = (
-            who("anna", ApiRole::Engineer),
-            who("ben", ApiRole::Engineer),
-        );
+        let (anna, ben) = (who("anna", ApiRole::Admin), who("ben", ApiRole::Admin));
         let id = node.waits(&anna, "files", 0);
         assert_eq!(node.waits(&anna, "files", 1), id, "the same");
         let own = node.agree(&id, &anna, 2).unwrap_err();
@@ -488,18 +461,18 @@ mod tests {
         let no = node
             .agree(&id, &who("olga", ApiRole::Operator), 2)
             .unwrap_err();
-        assert!(no.contains("needs the right to configure"), "{no}");
+        assert!(no.contains("needs the right to media"), "{no}");
         let agreed = node.agree(&id, &ben, 2).unwrap();
         assert_eq!(agreed["state"], "agreed");
         let twice = node
             .agree(&id, &who("carl", ApiRole::Admin), 3)
             .unwrap_err();
-        assert!(twice.contains("ben (engineer) has agreed"), "{twice}");
+        assert!(twice.contains("ben (admin) has agreed"), "{twice}");
         // Neither for somebody else nor for anything else.
         assert_ne!(node.waits(&ben, "files", 3), id);
         assert_ne!(node.waits(&anna, "other files", 3), id);
         let told = node.ask(&anna, "files", 4).ok().unwrap().used().unwrap();
-        assert_eq!(told, format!("agreed by ben (engineer), approval {id}"));
+        assert_eq!(told, format!("agreed by ben (admin), approval {id}"));
         let used = node.agree(&id, &ben, 5).unwrap_err();
         assert!(used.contains("was used"), "{used}");
         assert_ne!(node.waits(&anna, "files", 5), id, "once");
@@ -567,13 +540,25 @@ mod tests {
     }
 
     #[test]
-    fn a_long_difference_is_cut_at_the_end_of_a_line() {
-        let mut text = "+ numéro\n".repeat(4_000);
-        shorten(&mut text);
-        assert!(text.len() < MOST_SHOWN + 100);
-        assert!(text.ends_with("+ numéro\n... (causeway config diff shows all of it)\n"));
-        let mut short = "+ a\n".to_owned();
-        shorten(&mut short);
-        assert_eq!(short, "+ a\n");
+    fn what_somebody_has_asked_for_or_agreed_to_is_not_done_once_their_token_is_revoked() {
+        let node = Node::new();
+        let (anna, ben) = (who("anna", ApiRole::Admin), who("ben", ApiRole::Admin));
+        let (waits, agreed) = (node.waits(&anna, "one", 0), node.waits(&anna, "two", 0));
+        let of_ben = node.waits(&ben, "three", 0);
+        node.agree(&agreed, &ben, 1).unwrap();
+        node.agree(&of_ben, &anna, 1).unwrap();
+        let other = node.waits(&ben, "four", 1);
+        let begun = node.0.capturing(Some("anna"), || Ok::<_, ()>(7));
+        assert!(begun.is_ok() && node.0.hears(&anna, 7) && !node.0.hears(&anna, 8));
+        // That which is tried at that moment is not tried again.
+        let tried = node.ask(&anna, "two", 2).ok().unwrap();
+        node.0.revoked("anna", "carl (admin)");
+        drop(tried);
+        assert!(!node.0.hears(&anna, 7));
+        let late = node.agree(&waits, &ben, 3).unwrap_err();
+        assert!(late.contains("carl (admin) has refused"), "{late}");
+        assert_ne!(node.waits(&anna, "two", 3), agreed);
+        assert_ne!(node.waits(&ben, "three", 3), of_ben);
+        assert_eq!(node.waits(&ben, "four", 3), other, "nothing of hers");
     }
 }

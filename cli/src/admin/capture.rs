@@ -1,23 +1,23 @@
 //! Captures of calls (OPS-085).
 
-use super::approvals::{self, Pass};
+use super::approvals::{Approvals, Pass};
 use super::log::{about, seconds};
 use super::who::{Besides, Who};
 use super::{Access, Problem, trunks};
-use crate::daemon::Daemon;
 use crate::sink::capture::{
-    Captures, GoesOn, LONGEST, MOST_CALLS, MOST_CALLS_WITH_MEDIA, USUAL, USUAL_CALLS, Wish, name,
+    Captures, GoesOn, LONGEST, MOST_CALLS, MOST_CALLS_WITH_MEDIA, Taken, USUAL, USUAL_CALLS, Wish,
+    name,
 };
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use media_api::Tap;
-use sbc_core::config::FourEyes;
 use sbc_core::id::TrunkName;
 use sbc_core::sdp::base64_encode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,7 +85,8 @@ pub(super) async fn start(
         ),
         of("from or to numbers that begin with", wish.number.as_deref()),
     );
-    let pass = pass(&access, &daemon, (&who, media), what)?;
+    let ear = Ear::of(&access, &who)?;
+    let pass = ear.pass(media, what)?;
     // Nobody else hears it without another word.
     let hears = who.identity().filter(|_| media == Some(Tap::Whole));
     let begun = access
@@ -99,27 +100,61 @@ fn of(what: &str, value: Option<&str>) -> String {
     value.map_or_else(String::new, |value| format!(", {what} {value}"))
 }
 
-/// Leave to hear what callers say: by another person, too, where that is wanted.
-fn pass(
-    access: &Access,
-    daemon: &Daemon,
-    (who, media): (&Who, Option<Tap>),
-    what: String,
-) -> Result<Pass, Problem> {
-    let is_wanted = daemon.loaded().shell.four_eyes.contains(&FourEyes::Media);
-    if !is_wanted || media != Some(Tap::Whole) {
-        return Ok(access.approvals.free());
+/// Somebody who may have to ask another person before they hear callers.
+struct Ear<'a> {
+    approvals: &'a Arc<Approvals>,
+    who: &'a Who,
+    is_held: bool,
+}
+
+impl<'a> Ear<'a> {
+    fn of(access: &'a Access, who: &'a Who) -> Result<Self, Problem> {
+        Ok(Self {
+            approvals: &access.approvals,
+            who,
+            is_held: access.daemon()?.loaded().shell.has_four_eyes,
+        })
     }
-    access.approvals.pass(
-        who,
-        approvals::Wish {
-            kind: FourEyes::Media,
-            exactly: what.clone(),
-            what,
-            because: vec!["what callers say is heard".to_owned()],
-            difference: String::new(),
-        },
-    )
+
+    /// Leave to hear what callers say: by another person, too, where that is wanted.
+    fn pass(&self, media: Option<Tap>, what: String) -> Result<Pass, Problem> {
+        match self.is_held && media == Some(Tap::Whole) {
+            true => self.approvals.pass(self.who, what),
+            false => Ok(self.approvals.free()),
+        }
+    }
+
+    /// Leave to have what the capture of this number has.
+    fn fetches(&self, number: u64, media: Option<Tap>) -> Result<Pass, Problem> {
+        may_hear(self.who, media)?;
+        if self.approvals.hears(self.who, number) {
+            return Ok(self.approvals.free());
+        }
+        let what = format!("fetch what capture {number} since the start of the daemon has");
+        self.pass(media, what)
+    }
+
+    /// What there is, made by this, with leave to have it. Leave is asked for before that, as it takes a while; and again
+    /// where another capture has begun in between.
+    async fn taken(
+        &self,
+        captures: &Captures,
+        file: impl Future<Output = Result<Option<Taken>, Problem>>,
+    ) -> Result<(Taken, Pass), Problem> {
+        let nothing = || {
+            let why = "nothing was captured since the start of the daemon (causeway capture start)";
+            Problem::new(StatusCode::NOT_FOUND, why)
+        };
+        let looked = captures.standing().ok_or_else(nothing)?;
+        let pass = self.fetches(looked.number, looked.wish.media)?;
+        let taken = file.await?.ok_or_else(nothing)?;
+        if taken.number == looked.number {
+            return Ok((taken, pass));
+        }
+        drop(pass);
+        let pass = self.fetches(taken.number, taken.wish.media)?;
+        Ok((taken, pass))
+    }
 }
 
 /// Ends it.
@@ -135,28 +170,16 @@ pub(super) async fn fetch(
     State(access): State<Access>,
     ConnectInfo(who): ConnectInfo<Who>,
 ) -> Result<(Extension<Besides>, Json<Value>), Problem> {
-    let daemon = access.daemon()?;
-    let captures = daemon.sinks().captures.clone();
-    let media = captures.standing().and_then(|own| own.wish.media);
-    may_hear(&who, media)?;
-    let pass = match access.approvals.hears(&who) {
-        (_, true) => access.approvals.free(),
-        (number, false) => {
-            let what = format!("fetch what capture {number} since the start of the daemon has");
-            pass(&access, &daemon, (&who, media), what)?
-        }
-    };
-    let file = access.desk.work(move || {
-        let file = captures.file()?;
-        Some(base64_encode(&file))
-    });
-    match file.await? {
-        Some(file) => Ok((besides(media, pass.used()), Json(json!({ "pcapng": file })))),
-        None => Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "nothing was captured since the start of the daemon (causeway capture start)",
-        )),
-    }
+    let captures = access.daemon()?.sinks().captures.clone();
+    let ear = Ear::of(&access, &who)?;
+    let own = captures.clone();
+    let file = access.desk.work(move || own.file());
+    let (Taken { wish, file, .. }, pass) = ear.taken(&captures, file).await?;
+    let file = access.desk.work(move || base64_encode(&file)).await?;
+    Ok((
+        besides(wish.media, pass.used()),
+        Json(json!({ "pcapng": file })),
+    ))
 }
 
 /// For the audit log.
@@ -197,4 +220,75 @@ fn told(captures: &Captures) -> Value {
         "bytes": own.bytes,
         "left_out": own.left_out,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sbc_core::config::{ApiRole, ApiUser, TokenHash};
+
+    fn admin() -> Who {
+        let user = ApiUser {
+            name: "anna".to_owned(),
+            role: ApiRole::Admin,
+            numbers: true,
+            token: TokenHash::parse(&format!("sha256:{}", "00".repeat(32))).unwrap(),
+            expires: None,
+            accept_from: Vec::new(),
+        };
+        Who::of_user(&user, "127.0.0.1:4000".parse().unwrap())
+    }
+
+    /// SEC-151.
+    #[tokio::test]
+    async fn what_is_fetched_is_judged_by_itself_and_not_by_what_stood_there_before() {
+        let (captures, approvals, who) = (Captures::default(), Arc::default(), admin());
+        let begin = |media| {
+            captures.stop();
+            let wish = Wish {
+                trunk: None,
+                number: None,
+                calls: 1,
+                media,
+            };
+            captures.begin(wish, USUAL).unwrap()
+        };
+        let file = |captures: &Captures| Ok(captures.file());
+        let ear = Ear {
+            approvals: &approvals,
+            who: &who,
+            is_held: true,
+        };
+        let of_nothing = ear.taken(&captures, async { file(&captures) }).await;
+        assert_eq!(of_nothing.err().unwrap().status, StatusCode::NOT_FOUND);
+        begin(None);
+        let (taken, _) = ear
+            .taken(&captures, async { file(&captures) })
+            .await
+            .unwrap();
+        assert_eq!((taken.number, taken.wish.media), (1, None));
+        // Somebody else begins one with media in between.
+        let replaced = ear.taken(&captures, async {
+            begin(Some(Tap::Whole));
+            file(&captures)
+        });
+        let refused = replaced.await.err().expect("it waits for another person");
+        assert_eq!(refused.status, StatusCode::FORBIDDEN);
+        assert!(refused.waits.is_some(), "{refused:?}");
+        assert!(refused.detail.contains("another person"), "{refused:?}");
+        // What one may have does not lead to the next one, either.
+        approvals
+            .capturing(who.identity(), || Ok::<_, GoesOn>(begin(Some(Tap::Whole))))
+            .unwrap();
+        assert!(
+            ear.taken(&captures, async { file(&captures) })
+                .await
+                .is_ok()
+        );
+        let replaced = ear.taken(&captures, async {
+            begin(Some(Tap::Whole));
+            file(&captures)
+        });
+        assert!(replaced.await.err().unwrap().waits.is_some());
+    }
 }

@@ -27,16 +27,19 @@ const FRESH: Duration = Duration::from_millis(500);
 pub(super) struct Desk {
     /// Whose work it is.
     threads: Handle,
+    /// Those of the daemon, for what others of it wait for.
+    deeds: Handle,
     turns: Arc<Semaphore>,
     reloads: Arc<Semaphore>,
     calls: Mutex<Option<(Instant, Arc<Vec<CallSummary>>)>>,
 }
 
 impl Desk {
-    /// One whose work these threads do.
-    pub(super) fn on(threads: Handle) -> Self {
+    /// One whose work these threads do, and those of the daemon.
+    pub(super) fn on(threads: Handle, deeds: Handle) -> Self {
         Self {
             threads,
+            deeds,
             turns: Arc::new(Semaphore::new(TURNS)),
             reloads: Arc::new(Semaphore::new(RELOADS)),
             calls: Mutex::default(),
@@ -58,7 +61,8 @@ impl Desk {
         done.map_err(failed)
     }
 
-    /// The same for work that waits for others in between.
+    /// The same for work that waits for others in between, by threads of the daemon: it may have the turn of reloads, which
+    /// is not kept until calls leave time for it.
     pub(super) async fn task<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -68,7 +72,7 @@ impl Desk {
             let _turn = turn;
             work.await
         };
-        self.threads.spawn(working).await.map_err(failed)
+        self.deeds.spawn(working).await.map_err(failed)
     }
 
     /// A turn of such work.
@@ -126,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_keeps_its_turn_though_nobody_waits_for_it() {
-        let desk = Arc::new(Desk::on(Handle::current()));
+        let desk = Arc::new(Desk::on(Handle::current(), Handle::current()));
         let (end, is_over) = tokio::sync::oneshot::channel::<()>();
         let (begun, has_begun) = tokio::sync::oneshot::channel();
         let own = Arc::clone(&desk);
@@ -148,7 +152,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn work_keeps_its_turn_though_nobody_waits_for_it() {
-        let desk = Arc::new(Desk::on(Handle::current()));
+        let desk = Arc::new(Desk::on(Handle::current(), Handle::current()));
         let mut ends = Vec::new();
         for _ in 0..TURNS {
             let (end, is_over) = mpsc::channel::<()>();
@@ -176,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn reloads_that_wait_are_bounded() {
-        let desk = Desk::on(Handle::current());
+        let desk = Desk::on(Handle::current(), Handle::current());
         let places: Vec<_> = (0..RELOADS).map(|_| desk.reload().unwrap()).collect();
         assert!(desk.reload().is_err());
         drop(places);

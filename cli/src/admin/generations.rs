@@ -1,14 +1,12 @@
 //! Taking configurations into use, trying whether they could be, and going back to those that were (OPS-120, OPS-123).
 
-use super::approvals::Pass;
-use super::sensitive::{self, Taking};
-use super::who::{Besides, Who};
+use super::who::Besides;
 use super::{Access, Problem};
 use crate::config::{difference, read_sources};
 use crate::daemon::generations::Generation;
 use crate::daemon::reload::{Meant, ReloadFault, Reloaded, Trial, Wanted};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::extract::{Path, Query, State};
 use axum::http::header::IF_MATCH;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
@@ -37,7 +35,6 @@ pub(super) struct Wait {
 /// Takes the files into use.
 pub(super) async fn reload(
     State(access): State<Access>,
-    ConnectInfo(who): ConnectInfo<Who>,
     wait: Result<Query<Wait>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Taken, Problem> {
@@ -51,29 +48,19 @@ pub(super) async fn reload(
         true => meant.sparing(),
         false => meant,
     };
-    if wait
-        .confirm_within
-        .is_some_and(|seconds| !WAIT.contains(&seconds))
-    {
-        let why = "confirm_within is a number of seconds from 1 to 86400";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, why));
-    }
-    // Whoever agrees to it agrees to the calls that it ends, too.
-    let what = match (wait.confirm_within, wait.force) {
-        (Some(seconds), _) => format!("reload, to be confirmed within {seconds} s"),
-        (None, true) => "reload, also of files that were taken back".to_owned(),
-        (None, false) => "reload".to_owned(),
-    };
     let _place = access.desk.reload()?;
-    let (pass, meant) = sensitive::pass(&access, &who, (Taking::Files, &what), meant).await?;
     let done = match wait.confirm_within {
         None => daemon.reload_if(&meant).await,
-        Some(seconds) => {
+        Some(seconds) if WAIT.contains(&seconds) => {
             let time = Duration::from_secs(seconds);
             daemon.reload_within(time, &meant).await
         }
+        Some(_) => {
+            let why = "confirm_within is a number of seconds from 1 to 86400";
+            return Err(Problem::new(StatusCode::BAD_REQUEST, why));
+        }
     };
-    let (besides, Json(mut told)) = told(done, pass)?;
+    let (besides, Json(mut told)) = told(done)?;
     told["confirm_within"] = json!(daemon.generations().left().map(|left| left.as_secs()));
     Ok((besides, Json(told)))
 }
@@ -182,37 +169,23 @@ pub(super) async fn diff(
 /// Puts the one before that in use into use again.
 pub(super) async fn before(
     State(access): State<Access>,
-    ConnectInfo(who): ConnectInfo<Who>,
     headers: HeaderMap,
 ) -> Result<Taken, Problem> {
     let _place = access.desk.reload()?;
-    back(&access, &who, None, meant(&headers)).await
+    let done = access.daemon()?.roll_back(None, &meant(&headers)).await;
+    told(done)
 }
 
 /// Puts a certain one into use again.
 pub(super) async fn again(
     State(access): State<Access>,
-    ConnectInfo(who): ConnectInfo<Who>,
     Path(number): Path<u64>,
     headers: HeaderMap,
 ) -> Result<Taken, Problem> {
+    let daemon = access.daemon()?;
     let _place = access.desk.reload()?;
-    back(&access, &who, Some(number), meant(&headers)).await
-}
-
-async fn back(
-    access: &Access,
-    who: &Who,
-    number: Option<u64>,
-    meant: Meant,
-) -> Result<Taken, Problem> {
-    let what = match number {
-        Some(number) => format!("rollback to generation {number}"),
-        None => "rollback to the generation before".to_owned(),
-    };
-    let taking = (Taking::Earlier(number), what.as_str());
-    let (pass, meant) = sensitive::pass(access, who, taking, meant).await?;
-    told(access.daemon()?.roll_back(number, &meant).await, pass)
+    let done = daemon.roll_back(Some(number), &meant(&headers)).await;
+    told(done)
 }
 
 /// Says that what was taken for a time is good.
@@ -246,9 +219,8 @@ fn meant(headers: &HeaderMap) -> Meant {
 /// What was taken into use, and what that has changed.
 type Taken = (Extension<Besides>, Json<Value>);
 
-fn told(done: Result<Reloaded, ReloadFault>, pass: Pass) -> Result<Taken, Problem> {
+fn told(done: Result<Reloaded, ReloadFault>) -> Result<Taken, Problem> {
     let done = done.map_err(problem)?;
-    let agreed = pass.used().map(|told| format!("({told})"));
     let kept = done.kept.iter();
     let kept = kept.map(|kept| json!({ "context": kept.context, "because": kept.because }));
     let told = json!({
@@ -257,11 +229,7 @@ fn told(done: Result<Reloaded, ReloadFault>, pass: Pass) -> Result<Taken, Proble
         "not_read_anew": done.not_read_anew,
         "same_as": done.same_as.map(|own| json!({ "generation": own.last, "taken": own.taken })),
     });
-    let besides = Besides {
-        more: agreed.unwrap_or_default(),
-        ..Besides::change(done.difference)
-    };
-    Ok((Extension(besides), Json(told)))
+    Ok((Extension(Besides::change(done.difference)), Json(told)))
 }
 
 pub(super) fn problem(fault: ReloadFault) -> Problem {
@@ -272,6 +240,7 @@ pub(super) fn problem(fault: ReloadFault) -> Problem {
         }
         ReloadFault::OtherFiles => StatusCode::PRECONDITION_FAILED,
         ReloadFault::NotKept(_) => StatusCode::NOT_FOUND,
+        ReloadFault::OtherAccess(..) => StatusCode::FORBIDDEN,
         ReloadFault::TakenBack => StatusCode::CONFLICT,
         ReloadFault::EndsCalls(_) => StatusCode::PRECONDITION_REQUIRED,
         ReloadFault::Unwritten(_) => StatusCode::INTERNAL_SERVER_ERROR,

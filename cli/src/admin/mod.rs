@@ -41,7 +41,6 @@ mod relations;
 pub(crate) mod revoked;
 pub(crate) mod routes;
 mod security;
-mod sensitive;
 mod shape;
 mod shapes;
 mod sign_in;
@@ -273,6 +272,8 @@ impl IntoResponse for Problem {
 /// Socket and listener, open but not served yet. Dropped like this they leave nothing behind.
 pub struct Doors {
     opened: Opened,
+    /// Whoever watches calls must not wait for them: no door of those threads.
+    metrics: Option<FigureDoor>,
     /// Which serve them; the last to go.
     threads: Threads,
 }
@@ -280,7 +281,6 @@ pub struct Doors {
 /// What is open.
 struct Opened {
     unix: OperatorSocket,
-    metrics: Option<FigureDoor>,
     network: Option<(TcpListener, TlsContextName)>,
 }
 
@@ -318,39 +318,40 @@ impl Doors {
         log: &Log,
     ) -> Result<Self, Vec<AdminFault>> {
         let threads = Threads::start(log).map_err(|why| vec![AdminFault::Threads(why)])?;
-        let (socket, log) = (socket.to_owned(), log.clone());
-        let (metrics, network) = (metrics.cloned(), network.cloned());
+        let (socket, network) = (socket.to_owned(), network.cloned());
         let handle = threads.handle();
         // Who opens a socket is woken for it.
-        let opening = handle.spawn(async move {
-            Opened::all(&socket, metrics.as_ref(), network.as_ref(), &log).await
-        });
+        let opening = handle.spawn(async move { Opened::all(&socket, network.as_ref()).await });
         let failed = |why| Err(vec![AdminFault::Threads(io::Error::other(why))]);
-        let opened = opening.await.unwrap_or_else(failed)?;
-        Ok(Self { opened, threads })
+        let opened = opening.await.unwrap_or_else(failed);
+        let metrics = match metrics {
+            Some(wanted) => FigureDoor::open(wanted, log)
+                .await
+                .map(Some)
+                .map_err(|why| {
+                    let address = wanted.address;
+                    AdminFault::Metrics { address, why }
+                }),
+            None => Ok(None),
+        };
+        match (opened, metrics) {
+            (Ok(opened), Ok(metrics)) => Ok(Self {
+                opened,
+                metrics,
+                threads,
+            }),
+            (opened, metrics) => {
+                let faults = opened.err().into_iter().flatten();
+                Err(faults.chain(metrics.err()).collect())
+            }
+        }
     }
 }
 
 impl Opened {
-    async fn all(
-        socket: &Path,
-        metrics: Option<&MetricsListen>,
-        network: Option<&ApiListen>,
-        log: &Log,
-    ) -> Result<Self, Vec<AdminFault>> {
+    async fn all(socket: &Path, network: Option<&ApiListen>) -> Result<Self, Vec<AdminFault>> {
         let mut faults = Vec::new();
         let unix = OperatorSocket::bind(socket).await;
-        let metrics = match metrics {
-            Some(wanted) => match FigureDoor::open(wanted, log).await {
-                Ok(door) => Some(door),
-                Err(why) => {
-                    let address = wanted.address;
-                    faults.push(AdminFault::Metrics { address, why });
-                    None
-                }
-            },
-            None => None,
-        };
         let network = match network {
             Some(ApiListen { address, tls }) => match TcpListener::bind(address).await {
                 Ok(bound) => Some((bound, tls.clone())),
@@ -363,11 +364,7 @@ impl Opened {
             None => None,
         };
         match unix {
-            Ok(unix) if faults.is_empty() => Ok(Self {
-                unix,
-                metrics,
-                network,
-            }),
+            Ok(unix) if faults.is_empty() => Ok(Self { unix, network }),
             Ok(_) => Err(faults),
             Err(why) => {
                 let path = socket.to_owned();
@@ -381,16 +378,16 @@ impl Opened {
 impl Admin {
     /// Serves what is open, by threads of its own. Call where the daemon's own work is to be done.
     pub fn start(daemon: &Arc<Daemon>, doors: Doors) -> Self {
-        let Doors { opened, threads } = doors;
-        let Opened {
-            unix,
+        let Doors {
+            opened,
             metrics,
-            network,
-        } = opened;
+            threads,
+        } = doors;
+        let Opened { unix, network } = opened;
         let handle = threads.handle();
         let access = Access {
             daemon: Arc::downgrade(daemon),
-            desk: Arc::new(desk::Desk::on(handle.clone())),
+            desk: Arc::new(desk::Desk::on(handle.clone(), Handle::current())),
             approvals: Arc::default(),
             deeds: Handle::current(),
         };
@@ -448,9 +445,9 @@ impl Admin {
                         let context = identities.get(&context)?;
                         context.serve(clients.clone()).ok()
                     };
-                    handle.spawn(network::run(tcp, identity, believes, told, figures, ends))
+                    tokio::spawn(network::run(tcp, identity, believes, told, figures, ends))
                 }
-                None => handle.spawn(async move {
+                None => tokio::spawn(async move {
                     let tcp = bounded::Bounded::new(tcp);
                     let serving = axum::serve(tcp, figures);
                     let _ = serving.with_graceful_shutdown(until(ends)).await;

@@ -1,19 +1,17 @@
 //! The node as a whole: metrics, health, status, reload, drain.
 
-use super::sensitive::{self, Taking};
-use super::who::{Besides, Who};
+use super::who::Who;
 use super::{Access, Problem};
 use crate::daemon::Daemon;
 use crate::daemon::confine::{self, Held};
 use crate::daemon::generations::Origin;
-use crate::daemon::reload::Meant;
 use crate::sink::metrics::{Metrics, PeerHealth, open};
+use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Query, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use sbc_core::config::{Config, Preset, Trunk};
 use sbc_core::trunk::{RegistrationState, TargetState};
 use serde::Deserialize;
@@ -482,9 +480,8 @@ pub(super) struct Anew {
 /// Drains, and has the service manager start us anew.
 pub(super) async fn restart(
     State(access): State<Access>,
-    ConnectInfo(who): ConnectInfo<Who>,
     wish: Result<Query<Anew>, QueryRejection>,
-) -> Result<(Extension<Besides>, Json<Value>), Problem> {
+) -> Result<Json<Value>, Problem> {
     let Query(Anew {
         timeout: seconds,
         now,
@@ -503,20 +500,12 @@ pub(super) async fn restart(
              and start it anew once \"causeway status\" says drained",
         );
     }
-    // A start reads the files as a reload does.
-    let taking = (Taking::Restart, "restart");
-    let (pass, _) = sensitive::pass(&access, &who, taking, Meant::default()).await?;
     let calls = daemon.restart(now, time).await;
-    let agreed = pass.used().map(|told| format!("({told})"));
-    let told = json!({
+    Ok(Json(json!({
         "state": "draining",
         "calls": calls,
         "calls_end_seconds": time.map(|time| time.as_secs()),
-    });
-    Ok((
-        Extension(Besides::more(agreed.unwrap_or_default())),
-        Json(told),
-    ))
+    })))
 }
 
 fn draining(daemon: &Arc<Daemon>, calls: Option<usize>, time: Option<Duration>) -> Json<Value> {

@@ -399,7 +399,7 @@ const OPERATIONS: &[Operation] = &[
         query: &[],
         body: None,
         answer: Answer::Json(RELOADED),
-        refusals: &[NOT_KEPT, NOT_MEANT, REFUSED, WAITING],
+        refusals: &[NOT_KEPT, NOT_MEANT, REFUSED],
         handler: || post(generations::before),
     },
     Operation {
@@ -410,7 +410,7 @@ const OPERATIONS: &[Operation] = &[
         query: &[],
         body: None,
         answer: Answer::Json(RELOADED),
-        refusals: &[NOT_KEPT, NOT_MEANT, REFUSED, WAITING],
+        refusals: &[NOT_KEPT, NOT_MEANT, REFUSED],
         handler: || post(generations::again),
     },
     Operation {
@@ -467,7 +467,6 @@ const OPERATIONS: &[Operation] = &[
             NOT_MEANT,
             REFUSED,
             (428, "it would end calls, and spare_calls is said"),
-            WAITING,
         ],
         handler: || post(generations::reload),
     },
@@ -581,7 +580,6 @@ const OPERATIONS: &[Operation] = &[
                 409,
                 "the daemon is stopping, or no service manager would start it again",
             ),
-            WAITING,
         ],
         handler: || post(node::restart),
     },

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 pub enum Approvals {
     /// List what waits for another person, and what became of others of late
     List,
-    /// Show one: who asks for what, why that is not theirs alone, and what it would change
+    /// Show one: who asks for what, and why that is not theirs alone
     Show {
         /// As it is listed
         id: String,
@@ -87,20 +87,10 @@ fn show(id: &str, to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
         to.output.print(own, out)?;
         return Ok(exit::OK);
     }
-    for name in ["id", "state", "asked_by", "asked", "until", "what", "by"] {
+    for name in [
+        "id", "state", "asked_by", "asked", "until", "what", "because", "by",
+    ] {
         writeln!(out, "{:10} {}", name.replace('_', " "), plain(&own[name]))?;
-    }
-    for why in own["because"].as_array().into_iter().flatten() {
-        writeln!(out, "{:10} {}", "because", plain(why))?;
-    }
-    match own["difference"].as_str() {
-        None | Some("") => {}
-        Some(difference) => {
-            writeln!(out)?;
-            for line in difference.lines() {
-                writeln!(out, "{}", plain(&Value::from(line.replace('\t', "    "))))?;
-            }
-        }
     }
     Ok(exit::OK)
 }

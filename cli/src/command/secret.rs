@@ -11,10 +11,15 @@ use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 /// What encrypts.
 const PROGRAM: &str = "systemd-creds";
+/// Exit code where whoever was asked does not want to any more.
+const FAILED: u8 = 1;
 /// Octets of a secret.
 const LONGEST: usize = 64 * 1024;
 
@@ -65,21 +70,22 @@ fn encrypt(arguments: &Encrypt, program: &Path, out: &mut dyn Write) -> io::Resu
     let secret = match &arguments.from {
         Some(path) => File::open(path)
             .and_then(|mut file| bounded(&mut file))
-            .map_err(|why| format!("{}: {why}", path.display())),
-        None => typed().map_err(|why| format!("standard input: {why}")),
+            .map_err(|why| (code_of(&why), format!("{}: {why}", path.display()))),
+        None => typed().map_err(|why| (code_of(&why), format!("standard input: {why}"))),
     };
+    let wrong = |why: String| Err((exit::USAGE, why));
     let secret = match secret {
-        Ok(secret) if secret.is_empty() => Err("there is no secret: nothing was read".to_owned()),
+        Ok(secret) if secret.is_empty() => wrong("there is no secret: nothing was read".to_owned()),
         Ok(secret) if secret.len() > LONGEST => {
-            Err(format!("a secret has {LONGEST} octets at most"))
+            wrong(format!("a secret has {LONGEST} octets at most"))
         }
         other => other,
     };
     let secret = match secret {
         Ok(secret) => secret,
-        Err(why) => {
+        Err((code, why)) => {
             eprintln!("causeway: {why}");
-            return Ok(exit::USAGE);
+            return Ok(code);
         }
     };
     let line = match sealed(program, &arguments.name, &secret) {
@@ -91,6 +97,15 @@ fn encrypt(arguments: &Encrypt, program: &Path, out: &mut dyn Write) -> io::Resu
     };
     tell(arguments, &line, out)?;
     Ok(exit::OK)
+}
+
+/// What is not there, and what one may not read, are not the same.
+fn code_of(why: &io::Error) -> u8 {
+    match why.kind() {
+        io::ErrorKind::PermissionDenied => exit::REFUSED,
+        io::ErrorKind::Interrupted => FAILED,
+        _ => exit::USAGE,
+    }
 }
 
 /// Prints where the two parts belong.
@@ -194,17 +209,55 @@ fn typed() -> io::Result<Zeroizing<Vec<u8>>> {
     let shown = tcgetattr(&input)?;
     let mut hidden = shown.clone();
     hidden.local_modes.remove(LocalModes::ECHO);
-    tcsetattr(&input, OptionalActions::Flush, &hidden)?;
-    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST + 2));
-    let read = input
-        .lock()
-        .take(LONGEST as u64 + 2)
-        .read_until(b'\n', &mut line);
-    tcsetattr(&input, OptionalActions::Flush, &shown)?;
+    // Heard before nothing is shown: a signal in between would end us, and leave the terminal like that.
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let line = runtime.block_on(async {
+        let mut ends = Ends::new()?;
+        tcsetattr(&input, OptionalActions::Flush, &hidden)?;
+        let (tell, told) = oneshot::channel();
+        // One of its own, which nobody waits for where it is not wanted any more.
+        std::thread::spawn(move || tell.send(line()));
+        let read = tokio::select! {
+            line = told => line.unwrap_or_else(|_| Err(io::ErrorKind::UnexpectedEof.into())),
+            () = ends.come() => Err(io::ErrorKind::Interrupted.into()),
+        };
+        tcsetattr(&input, OptionalActions::Flush, &shown)?;
+        read
+    });
     eprintln!();
-    read?;
+    line
+}
+
+fn line() -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(LONGEST + 2));
+    let mut input = io::stdin().lock().take(LONGEST as u64 + 2);
+    input.read_until(b'\n', &mut line)?;
     without_end(&mut line);
     Ok(line)
+}
+
+/// Signals that end us.
+struct Ends([Signal; 4]);
+
+impl Ends {
+    fn new() -> io::Result<Self> {
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+            signal(SignalKind::quit())?,
+        ]))
+    }
+
+    async fn come(&mut self) {
+        let [interrupt, terminate, hangup, quit] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+            _ = quit.recv() => {}
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //!
 //! A token is 256 random bits. The configuration refers to a place that holds its SHA-256, never the token.
 
+use super::IpNet;
 use super::client::{self, WrittenClient};
 use super::file::secret;
 use super::finding::{Code, Collector};
@@ -10,7 +11,6 @@ use super::read::Section;
 use super::source::{At, Span};
 use super::value;
 use super::written::Secret;
-use super::{FourEyes, IpNet};
 use crate::id::TlsContextName;
 use crate::time::UnixTime;
 use std::fmt;
@@ -114,7 +114,7 @@ pub(super) struct WrittenApi {
     pub(super) listen: Option<At<SocketAddr>>,
     pub(super) tls: Option<At<String>>,
     pub(super) audit_mandatory: Option<At<bool>>,
-    pub(super) four_eyes: Vec<At<FourEyes>>,
+    pub(super) four_eyes: Option<At<bool>>,
     pub(super) users: Vec<WrittenUser>,
     pub(super) client_ca: Option<At<String>>,
     pub(super) crl: Option<At<String>>,
@@ -142,7 +142,7 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Collector) -> WrittenApi 
     };
     let tls = section.text("tls", out);
     let audit_mandatory = section.boolean("audit_mandatory", out);
-    let four_eyes = section.choices("four_eyes", &FourEyes::ALL, out);
+    let four_eyes = section.boolean("four_eyes", out);
     let mut users = Vec::new();
     if let Some(list) = section.list("user", out) {
         for item in list.value {
@@ -162,7 +162,7 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Collector) -> WrittenApi 
         listen,
         tls,
         audit_mandatory,
-        four_eyes: four_eyes.unwrap_or_default(),
+        four_eyes,
         users,
         client_ca,
         crl,

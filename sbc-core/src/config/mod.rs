@@ -21,7 +21,6 @@ mod expression;
 mod facts;
 mod file;
 mod finding;
-mod four_eyes;
 mod guests;
 mod habits;
 mod header;
@@ -76,7 +75,6 @@ pub use effective::{Effective, Setting, effective};
 pub use elin::Elin;
 pub use facts::{Assumed, Certificate, Exposure, Facts, FileFault, Key, Password, Validity};
 pub use finding::{Code, Finding, Findings, Severity, nearest};
-pub use four_eyes::{FourEyes, sensitive_changes};
 pub use habits::{
     EmergencyHold, Habits, Isup, LostConnection, Merged, ReasonForm, Symmetric, UriScheme,
 };

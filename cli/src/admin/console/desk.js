@@ -77,10 +77,10 @@ function findings(judged) {
   return [make('p', {}, words, ` ${judged.findings.length} findings.`), refusal, make('ul', { class: 'findings' }, judged.findings.map(line))];
 }
 
-function differences(lines, id = 'diff') {
+function differences(lines) {
   if (lines.trim() === '') return make('p', { class: 'soft' }, 'The files are those that are in use.');
   const kind = (line) => (/^(---|\+\+\+|@@)/.test(line) ? 'soft' : { '+': 'added', '-': 'taken' }[line[0]] || '');
-  return make('pre', { id, tabindex: 0, 'aria-label': 'What differs' },
+  return make('pre', { id: 'diff', tabindex: 0, 'aria-label': 'What differs' },
     lines.replace(/\n$/, '').split('\n').map((line) => make('span', { class: kind(line) }, `${line}\n`)));
 }
 
@@ -129,7 +129,7 @@ async function approvals(me) {
   return rows.length === 0 ? [] : [section('Waits for another person', table('Approvals', [
     ['what', (row) => row.what],
     ['asked by', (row) => row.asked_by],
-    ['because', (row) => make('details', {}, make('summary', {}, row.because.join('; ')), row.difference ? differences(row.difference, `diff-${row.id}`) : '')],
+    ['because', (row) => row.because],
     ['until', (row) => moment(row.until)],
     ['state', (row) => (row.state === 'agreed' ? `agreed by ${row.by}: ask for it again` : 'waits')],
     ['', (row) => (may && row.state === 'waits' ? make('span', {}, decide(row, 'agree'), ' ', decide(row, 'refuse')) : ' ')],

@@ -51,10 +51,8 @@ const NO_APPROVAL: (u16, &str) = (404, "there is no such approval");
 
 const APPROVAL: Shape = Object(&[
     ("id", Text),
-    ("kind", Text),
     ("what", Text),
-    ("because", List(&Text)),
-    ("difference", Text),
+    ("because", Text),
     ("asked_by", Text),
     ("asked", Text),
     ("until", Text),

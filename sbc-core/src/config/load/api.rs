@@ -9,8 +9,8 @@ use crate::config::source::At;
 use crate::config::value::is_object_name;
 use crate::config::written::File;
 use crate::config::{
-    ApiClient, ApiClients, ApiListen, ApiRole, ApiUser, FourEyes, IpNet, Listener, MICROSOFT_ROOTS,
-    Oidc, Subject, TokenHash,
+    ApiClient, ApiClients, ApiListen, ApiRole, ApiUser, IpNet, Listener, MICROSOFT_ROOTS, Oidc,
+    Subject, TokenHash,
 };
 use crate::id::TlsContextName;
 use crate::transport::Protocol;
@@ -31,7 +31,7 @@ pub(super) struct ApiAccess {
     pub(super) clients: ApiClients,
     pub(super) oidc: Option<Oidc>,
     pub(super) is_audit_mandatory: bool,
-    pub(super) four_eyes: Vec<FourEyes>,
+    pub(super) has_four_eyes: bool,
 }
 
 /// Ranges as they are written.
@@ -87,12 +87,7 @@ impl Load<'_> {
             clients,
             oidc,
             is_audit_mandatory: written.audit_mandatory.as_ref().is_some_and(|at| at.value),
-            four_eyes: {
-                let mut all: Vec<FourEyes> = written.four_eyes.iter().map(|at| at.value).collect();
-                all.sort();
-                all.dedup();
-                all
-            },
+            has_four_eyes: written.four_eyes.as_ref().is_some_and(|at| at.value),
         }
     }
 
