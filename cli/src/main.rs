@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod drift;
 
+use causeway::command::approvals::Approvals;
 use causeway::command::capture::Capture;
 use causeway::command::cert::Certs;
 use causeway::command::config::Configuration;
@@ -17,15 +18,16 @@ use causeway::command::parse::Parse;
 use causeway::command::progress::Wish;
 use causeway::command::protection::{Acl, Bans, Tokens};
 use causeway::command::registration::Registrations;
+use causeway::command::secret::Secrets;
 use causeway::command::sim::Simulated;
 use causeway::command::teams::Teams;
 use causeway::command::tenant::Tenants;
 use causeway::command::tls::Tls;
 use causeway::command::trunk::{Peers, Trunks};
 use causeway::command::{
-    audit, bundle, capture, cert, certify, check, config, dns, documents, exit, import, init, lab,
-    log, media, monitoring, node, number, parse, protection, reference, registration, restart,
-    route, sim, stats, tail, teams, tenant, tls, token, top, trunk,
+    approvals, audit, bundle, capture, cert, certify, check, config, dns, documents, exit, import,
+    init, lab, log, media, monitoring, node, number, parse, protection, reference, registration,
+    restart, route, secret, sim, stats, tail, teams, tenant, tls, token, top, trunk,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -262,6 +264,14 @@ enum Command {
     },
     /// Who changed what on this node, and whether the log of it is whole
     Audit(audit::Audit),
+    /// What waits for another person before it is done ([api] four_eyes): list, agree, refuse
+    #[command(visible_alias = "approval")]
+    Approvals {
+        #[command(subcommand)]
+        command: Option<Approvals>,
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Gather what somebody needs who is to help, as one archive without secrets
     Bundle(bundle::Bundle),
     /// Make a token for somebody who uses the interface over the network; list tokens, and take one away
@@ -272,6 +282,11 @@ enum Command {
         command: Option<Tokens>,
         #[command(flatten)]
         made: Option<token::Made>,
+    },
+    /// Secrets: encrypt one for the service on this machine
+    Secret {
+        #[command(subcommand)]
+        command: Secrets,
     },
     /// The document of the operator's interface (OpenAPI 3.1)
     Api,
@@ -517,6 +532,10 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             connection,
         } => capture::run(&command, &connection, out),
         Command::Audit(arguments) => audit::run(&arguments, out),
+        Command::Approvals {
+            command,
+            connection,
+        } => approvals::run(&command.unwrap_or(Approvals::List), &connection, out),
         Command::Bundle(arguments) => bundle::run(&arguments, out),
         Command::Token {
             command: Some(command),
@@ -535,6 +554,7 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             command,
             connection,
         } => protection::acl(&command.unwrap_or(Acl::List), &connection, out),
+        Command::Secret { command } => secret::run(&command, out),
         Command::Api => {
             writeln!(out, "{:#}", causeway::admin::document())?;
             Ok(exit::OK)

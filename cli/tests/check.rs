@@ -658,7 +658,7 @@ fn route_test_prints_every_rule_and_the_invite_or_the_refusal() {
     let (code, _) = route_test(&folder, "1", "2", |arguments| {
         arguments.trunk = Some("carrier-b".to_owned());
     });
-    assert_eq!(code, exit::USAGE);
+    assert_eq!(code, exit::REFUSED);
     let (code, _) = route_test(&folder, "1", "2", |arguments| {
         arguments.headers.push("no header".to_owned());
     });
@@ -707,5 +707,5 @@ fn a_configuration_is_shown_with_the_reason_for_every_setting() {
     let (code, text) = shown(false, None);
     assert_eq!(code, exit::OK);
     assert!(text.contains(derived) && text.contains(&main));
-    assert_eq!(shown(true, Some("nobody")).0, exit::USAGE);
+    assert_eq!(shown(true, Some("nobody")).0, exit::REFUSED);
 }

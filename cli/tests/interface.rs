@@ -63,3 +63,64 @@ async fn the_socket_of_the_operator_is_for_its_group_alone() {
     assert_eq!(mode & 0o007, 0, "{mode:o}");
     daemon.shutdown().await;
 }
+
+/// Each thread of a process: its name, how much less its priority is than usual, and what it has computed so far, in ticks.
+fn threads(process: u32) -> Vec<(String, i64, u64)> {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let read = tasks.filter_map(|task| {
+        // It may have ended.
+        let stat = std::fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
+        let (before, after) = stat.rsplit_once(')')?;
+        let name = before.split_once('(')?.1.to_owned();
+        let fields: Vec<&str> = after.split_whitespace().collect();
+        // Fields 14, 15 and 19 of proc(5), of which the third is the first here.
+        let number = |field: usize| fields.get(field - 3)?.parse::<i64>().ok();
+        let ticks = u64::try_from(number(14)? + number(15)?).ok()?;
+        Some((name, number(19)?, ticks))
+    });
+    read.collect()
+}
+
+/// SEC-153.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heavy_requests_are_served_by_threads_that_give_way_to_those_of_calls() {
+    let (directory, _) = configured(|text| text);
+    let daemon = crate::crash::started(directory.path()).await;
+    let socket: PathBuf = directory.path().join("run/api.sock");
+    let deadline = std::time::Instant::now() + 3 * PATIENCE;
+    let spent = |name: &str| -> u64 {
+        let all = threads(daemon.id());
+        all.iter()
+            .filter(|(own, ..)| own == name)
+            .map(|own| own.2)
+            .sum()
+    };
+    let before = (spent("interface"), spent("io"));
+    // The configuration with all its defaults is read and judged anew each time.
+    while spent("interface") < before.0 + 30 {
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{:?}",
+            threads(daemon.id())
+        );
+        let own = socket.clone();
+        let asking = tokio::task::spawn_blocking(move || {
+            for path in ["/config", "/metrics", "/status"] {
+                assert_eq!(ask(&own, "GET", path).unwrap().status, 200);
+            }
+        });
+        asking.await.unwrap();
+    }
+    let others = spent("io") - before.1;
+    assert!(others < 15, "{others}: {:?}", threads(daemon.id()));
+    let usual = threads(daemon.id()).iter().map(|own| own.1).min().unwrap();
+    for (name, nice, _) in threads(daemon.id()) {
+        let lower = match name.as_str() {
+            "interface" => 10,
+            // Those that transcode give way to those that pass packets on.
+            own if own.starts_with("transcode-") => continue,
+            _ => 0,
+        };
+        assert_eq!(nice, (usual + lower).min(19), "{name}");
+    }
+}

@@ -21,6 +21,7 @@ mod datagram;
 mod dns;
 mod draining;
 mod foreign;
+mod four_eyes;
 mod generations;
 mod guides;
 mod handshake;

@@ -479,12 +479,12 @@ fn a_number_is_changed_as_on_calls_of_a_trunk_or_by_one_plan() {
     assert!(told.contains("  - no transform changes it"), "{told}");
     let (code, _, errors) = normalize(&["1", "--trunk", "nobody"]);
     assert!(
-        code == Some(2) && errors.contains("trunks: carrier"),
+        code == Some(5) && errors.contains("there is no trunk \"nobody\""),
         "{errors}"
     );
     let (code, _, errors) = normalize(&["1", "--plan", "nothing"]);
     assert!(
-        code == Some(2) && errors.contains("transforms: from-carrier"),
+        code == Some(5) && errors.contains("there are from-carrier, to-carrier"),
         "{errors}"
     );
     let (code, _, errors) = normalize(&["1"]);
@@ -544,7 +544,7 @@ async fn a_simulated_call_goes_through_the_daemon_and_is_heard_at_both_ends() {
         .await
         .unwrap();
     assert!(
-        code == Some(2) && errors.contains("trunks: carrier"),
+        code == Some(5) && errors.contains("there is no trunk \"nobody\""),
         "{errors}"
     );
     let (code, _, errors) = simulate(&[

@@ -548,15 +548,20 @@ async fn tokens_of_two_customers_never_meet() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_has_no_access_is_told_what_to_write() {
     let bench = Bench::new(Script::default()).await;
-    for (tenant, why) in [
-        ("nobody", "there is no tenant \"nobody\""),
+    for (tenant, code, why) in [
+        (
+            "nobody",
+            exit::REFUSED,
+            "there is no tenant \"nobody\"; there are contoso, fabrikam",
+        ),
         (
             "fabrikam",
+            exit::USAGE,
             "tenant \"fabrikam\" has no access to Microsoft Graph: write graph = {",
         ),
     ] {
         let told = bench.records(&["--from", DAY, "--tenant", tenant]).await;
-        assert_eq!(told.code, i32::from(exit::USAGE));
+        assert_eq!(told.code, i32::from(code));
         assert!(told.errors.contains(why), "{}", told.errors);
     }
     // A secret that is not there is missed when the configuration is read.

@@ -9,6 +9,7 @@ use sbc_core::input::{Answered, Command};
 use sbc_core::record::CallSummary;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
 use tokio::time::timeout;
@@ -24,22 +25,27 @@ const FRESH: Duration = Duration::from_millis(500);
 
 /// One for all who ask, whatever the door.
 pub(super) struct Desk {
+    /// Whose work it is.
+    threads: Handle,
+    /// Those of the daemon, for what others of it wait for.
+    deeds: Handle,
     turns: Arc<Semaphore>,
     reloads: Arc<Semaphore>,
     calls: Mutex<Option<(Instant, Arc<Vec<CallSummary>>)>>,
 }
 
-impl Default for Desk {
-    fn default() -> Self {
+impl Desk {
+    /// One whose work these threads do, and those of the daemon.
+    pub(super) fn on(threads: Handle, deeds: Handle) -> Self {
         Self {
+            threads,
+            deeds,
             turns: Arc::new(Semaphore::new(TURNS)),
             reloads: Arc::new(Semaphore::new(RELOADS)),
             calls: Mutex::default(),
         }
     }
-}
 
-impl Desk {
     /// Work that reads files or takes long: not on a thread that serves calls, and not beside much of its kind. The
     /// turn ends with the work: who hangs up makes no room for the next one.
     pub(super) async fn work<T: Send + 'static>(
@@ -51,10 +57,12 @@ impl Desk {
             let _turn = turn;
             work()
         };
-        tokio::task::spawn_blocking(working).await.map_err(failed)
+        let done = self.threads.spawn_blocking(working).await;
+        done.map_err(failed)
     }
 
-    /// The same for work that waits for others in between.
+    /// The same for work that waits for others in between, by threads of the daemon: it may have the turn of reloads, which
+    /// is not kept until calls leave time for it.
     pub(super) async fn task<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
@@ -64,7 +72,7 @@ impl Desk {
             let _turn = turn;
             work.await
         };
-        tokio::spawn(working).await.map_err(failed)
+        self.deeds.spawn(working).await.map_err(failed)
     }
 
     /// A turn of such work.
@@ -122,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_keeps_its_turn_though_nobody_waits_for_it() {
-        let desk = Arc::new(Desk::default());
+        let desk = Arc::new(Desk::on(Handle::current(), Handle::current()));
         let (end, is_over) = tokio::sync::oneshot::channel::<()>();
         let (begun, has_begun) = tokio::sync::oneshot::channel();
         let own = Arc::clone(&desk);
@@ -144,7 +152,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn work_keeps_its_turn_though_nobody_waits_for_it() {
-        let desk = Arc::new(Desk::default());
+        let desk = Arc::new(Desk::on(Handle::current(), Handle::current()));
         let mut ends = Vec::new();
         for _ in 0..TURNS {
             let (end, is_over) = mpsc::channel::<()>();
@@ -170,9 +178,9 @@ mod tests {
         timeout(Duration::from_secs(20), waits).await.unwrap();
     }
 
-    #[test]
-    fn reloads_that_wait_are_bounded() {
-        let desk = Desk::default();
+    #[tokio::test]
+    async fn reloads_that_wait_are_bounded() {
+        let desk = Desk::on(Handle::current(), Handle::current());
         let places: Vec<_> = (0..RELOADS).map(|_| desk.reload().unwrap()).collect();
         assert!(desk.reload().is_err());
         drop(places);

@@ -240,6 +240,7 @@ pub(super) fn problem(fault: ReloadFault) -> Problem {
         }
         ReloadFault::OtherFiles => StatusCode::PRECONDITION_FAILED,
         ReloadFault::NotKept(_) => StatusCode::NOT_FOUND,
+        ReloadFault::OtherAccess(..) => StatusCode::FORBIDDEN,
         ReloadFault::TakenBack => StatusCode::CONFLICT,
         ReloadFault::EndsCalls(_) => StatusCode::PRECONDITION_REQUIRED,
         ReloadFault::Unwritten(_) => StatusCode::INTERNAL_SERVER_ERROR,

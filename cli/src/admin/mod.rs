@@ -15,6 +15,7 @@
 //! (`gate.rs`). What they change is written into the audit log (`who.rs`).
 
 mod alarms;
+mod approvals;
 pub(crate) mod bounded;
 mod bundle;
 mod calls;
@@ -44,6 +45,7 @@ mod shape;
 mod shapes;
 mod sign_in;
 mod teams;
+mod threads;
 mod tls;
 mod tokens;
 mod transfer;
@@ -74,7 +76,9 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use threads::Threads;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -96,6 +100,9 @@ pub enum AdminFault {
         /// What the operating system said, or that another daemon runs.
         why: io::Error,
     },
+    /// Its threads.
+    #[error("threads of the interface: {0}")]
+    Threads(io::Error),
     /// The TCP listener.
     #[error(
         "metrics listener {address}: {why}{}; or choose another address in [metrics]",
@@ -127,6 +134,8 @@ pub struct Admin {
     socket: Option<PathBuf>,
     metrics: Option<SocketAddr>,
     network: Option<SocketAddr>,
+    /// The last to go.
+    threads: Threads,
 }
 
 /// What request handlers work on. The daemon may be gone while a request is still open.
@@ -134,6 +143,10 @@ pub struct Admin {
 pub(crate) struct Access {
     daemon: Weak<Daemon>,
     desk: Arc<desk::Desk>,
+    approvals: Arc<approvals::Approvals>,
+    /// Threads of the daemon, where its own work is done, and where what stays of that belongs: new sockets are served
+    /// there.
+    deeds: Handle,
 }
 
 impl Access {
@@ -152,6 +165,16 @@ pub(crate) struct Problem {
     reasons: Vec<String>,
     /// Whether the same may be asked again in a second.
     is_for_now: bool,
+    /// What another person has to agree to before.
+    waits: Option<Box<Waits>>,
+}
+
+/// What waits for another person.
+#[derive(Debug)]
+struct Waits {
+    approval: String,
+    /// What the audit log says besides.
+    besides: who::Besides,
 }
 
 impl Problem {
@@ -161,7 +184,15 @@ impl Problem {
             detail: detail.into(),
             reasons: Vec::new(),
             is_for_now: false,
+            waits: None,
         }
+    }
+
+    /// Another person has to agree first; with what the audit log says of that.
+    fn waiting_for(self, approval: &str, besides: who::Besides) -> Self {
+        let approval = approval.to_owned();
+        let waits = Some(Box::new(Waits { approval, besides }));
+        Self { waits, ..self }
     }
 
     /// There is no room for this at the moment.
@@ -199,7 +230,7 @@ impl Problem {
             status,
             detail: reasons.join("; "),
             reasons,
-            is_for_now: false,
+            ..Self::new(status, "")
         }
     }
 
@@ -221,8 +252,15 @@ impl IntoResponse for Problem {
         if !self.reasons.is_empty() {
             body["reasons"] = self.reasons.into();
         }
+        let waits = self.waits.map(|own| *own);
+        if let Some(waits) = &waits {
+            body["approval"] = waits.approval.as_str().into();
+        }
         let form = [(CONTENT_TYPE, "application/problem+json")];
         let mut response = (self.status, form, body.to_string()).into_response();
+        if let Some(waits) = waits {
+            response.extensions_mut().insert(waits.besides);
+        }
         if self.is_for_now {
             let second = HeaderValue::from_static("1");
             response.headers_mut().insert(RETRY_AFTER, second);
@@ -233,8 +271,16 @@ impl IntoResponse for Problem {
 
 /// Socket and listener, open but not served yet. Dropped like this they leave nothing behind.
 pub struct Doors {
-    unix: OperatorSocket,
+    opened: Opened,
+    /// Whoever watches calls must not wait for them: no door of those threads.
     metrics: Option<FigureDoor>,
+    /// Which serve them; the last to go.
+    threads: Threads,
+}
+
+/// What is open.
+struct Opened {
+    unix: OperatorSocket,
     network: Option<(TcpListener, TlsContextName)>,
 }
 
@@ -271,19 +317,41 @@ impl Doors {
         network: Option<&ApiListen>,
         log: &Log,
     ) -> Result<Self, Vec<AdminFault>> {
+        let threads = Threads::start(log).map_err(|why| vec![AdminFault::Threads(why)])?;
+        let (socket, network) = (socket.to_owned(), network.cloned());
+        let handle = threads.handle();
+        // Who opens a socket is woken for it.
+        let opening = handle.spawn(async move { Opened::all(&socket, network.as_ref()).await });
+        let failed = |why| Err(vec![AdminFault::Threads(io::Error::other(why))]);
+        let opened = opening.await.unwrap_or_else(failed);
+        let metrics = match metrics {
+            Some(wanted) => FigureDoor::open(wanted, log)
+                .await
+                .map(Some)
+                .map_err(|why| {
+                    let address = wanted.address;
+                    AdminFault::Metrics { address, why }
+                }),
+            None => Ok(None),
+        };
+        match (opened, metrics) {
+            (Ok(opened), Ok(metrics)) => Ok(Self {
+                opened,
+                metrics,
+                threads,
+            }),
+            (opened, metrics) => {
+                let faults = opened.err().into_iter().flatten();
+                Err(faults.chain(metrics.err()).collect())
+            }
+        }
+    }
+}
+
+impl Opened {
+    async fn all(socket: &Path, network: Option<&ApiListen>) -> Result<Self, Vec<AdminFault>> {
         let mut faults = Vec::new();
         let unix = OperatorSocket::bind(socket).await;
-        let metrics = match metrics {
-            Some(wanted) => match FigureDoor::open(wanted, log).await {
-                Ok(door) => Some(door),
-                Err(why) => {
-                    let address = wanted.address;
-                    faults.push(AdminFault::Metrics { address, why });
-                    None
-                }
-            },
-            None => None,
-        };
         let network = match network {
             Some(ApiListen { address, tls }) => match TcpListener::bind(address).await {
                 Ok(bound) => Some((bound, tls.clone())),
@@ -296,11 +364,7 @@ impl Doors {
             None => None,
         };
         match unix {
-            Ok(unix) if faults.is_empty() => Ok(Self {
-                unix,
-                metrics,
-                network,
-            }),
+            Ok(unix) if faults.is_empty() => Ok(Self { unix, network }),
             Ok(_) => Err(faults),
             Err(why) => {
                 let path = socket.to_owned();
@@ -312,17 +376,21 @@ impl Doors {
 }
 
 impl Admin {
-    /// Serves what is open.
+    /// Serves what is open, by threads of its own. Call where the daemon's own work is to be done.
     pub fn start(daemon: &Arc<Daemon>, doors: Doors) -> Self {
+        let Doors {
+            opened,
+            metrics,
+            threads,
+        } = doors;
+        let Opened { unix, network } = opened;
+        let handle = threads.handle();
         let access = Access {
             daemon: Arc::downgrade(daemon),
-            desk: Arc::default(),
+            desk: Arc::new(desk::Desk::on(handle.clone(), Handle::current())),
+            approvals: Arc::default(),
+            deeds: Handle::current(),
         };
-        let Doors {
-            unix,
-            metrics,
-            network,
-        } = doors;
         let (unix, socket) = unix.keep();
         let address = metrics.as_ref().and_then(|own| own.tcp.local_addr().ok());
         let (stop, stopped) = watch::channel(false);
@@ -337,7 +405,7 @@ impl Admin {
             .with_state(access.clone());
         let everything = everything.into_make_service_with_connect_info::<who::Who>();
         let ends = until(stopped.clone());
-        tasks.push(tokio::spawn(async move {
+        tasks.push(handle.spawn(async move {
             let _ = axum::serve(unix, everything)
                 .with_graceful_shutdown(ends)
                 .await;
@@ -358,7 +426,7 @@ impl Admin {
                 identities.get(&context)?.serve(clients).ok()
             };
             let serving = network::run(tcp, identity, believes, told, router, ends);
-            tasks.push(tokio::spawn(serving));
+            tasks.push(handle.spawn(serving));
         }
         if let Some(FigureDoor { tcp, tls }) = metrics {
             let figures = or_problem(readable()).with_state(access);
@@ -392,6 +460,7 @@ impl Admin {
             socket,
             metrics: address,
             network: at_network,
+            threads,
         }
     }
 
@@ -419,6 +488,7 @@ impl Admin {
         if let Some(socket) = self.socket {
             let _ = std::fs::remove_file(socket);
         }
+        drop(self.threads);
     }
 }
 

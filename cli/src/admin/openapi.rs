@@ -58,6 +58,7 @@ pub(super) fn document() -> Value {
                 "title": { "type": "string" },
                 "detail": { "type": "string" },
                 "reasons": { "type": "array", "items": { "type": "string" } },
+                "approval": { "type": "string", "description": "what another person has to agree to before: [api] four_eyes" },
             },
             "required": ["status", "title", "detail"],
         } } },
@@ -144,7 +145,10 @@ fn described(operation: &Operation) -> Value {
             401,
             "over the network: no token, or one that is nobody's or has expired",
         ),
-        (403, "whoever asks may not do this"),
+        (
+            403,
+            "whoever asks may not do this, or another person has to agree before",
+        ),
         (
             429,
             "over the network: too many requests, or too many wrong tokens",
@@ -193,6 +197,13 @@ fn described(operation: &Operation) -> Value {
             "schema": { "type": "string" },
         })
     });
+    let of_approval = operation.path.contains("{approval}").then(|| {
+        json!({
+            "name": "approval", "in": "path", "required": true,
+            "description": "the id of a request that waits for another person",
+            "schema": { "type": "string", "pattern": "^[0-9a-f]{8}$" },
+        })
+    });
     let of_trunk = operation.path.contains("{trunk}").then(|| {
         json!({
             "name": "trunk", "in": "path", "required": true,
@@ -212,6 +223,7 @@ fn described(operation: &Operation) -> Value {
         of_context,
         of_generation,
         of_user,
+        of_approval,
         of_trunk,
         of_peer,
     ];

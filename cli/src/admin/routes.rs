@@ -40,6 +40,12 @@ impl Operation {
         matches!(self.method, Method::Post | Method::Delete) || self.is_noted()
     }
 
+    /// Whether the daemon does something for it, other than to gather what it knows.
+    pub(super) fn is_of_the_daemon(&self) -> bool {
+        let gathers = ["/bundle", "/capture/fetch"].contains(&self.path);
+        matches!(self.method, Method::Post | Method::Delete) && !gathers
+    }
+
     /// Whether it is written down who looks: what parties have said to each other leaves the node.
     pub(super) fn is_noted(&self) -> bool {
         self.path.ends_with("/pcap")
@@ -86,6 +92,7 @@ const NOT_MEANT: (u16, &str) = (
     412,
     "If-Match names another generation than the one in use, or other files than those on disk",
 );
+const WAITING: (u16, &str) = (507, "too many requests wait for another person already");
 const REFUSED: (u16, &str) = (422, "the configuration has errors; nothing has changed");
 
 /// All of them, in the order of the document.
@@ -686,6 +693,7 @@ const OPERATIONS: &[Operation] = &[
             (400, "a value out of its range"),
             UNKNOWN_TRUNK,
             (409, "a capture goes on already"),
+            WAITING,
         ],
         handler: || post(capture::start),
     },
@@ -708,7 +716,10 @@ const OPERATIONS: &[Operation] = &[
         query: &[],
         body: None,
         answer: Answer::Json(Object(&[("pcapng", Text)])),
-        refusals: &[(404, "nothing was captured since the start of the daemon")],
+        refusals: &[
+            (404, "nothing was captured since the start of the daemon"),
+            WAITING,
+        ],
         handler: || post(capture::fetch),
     },
     Operation {

@@ -1,10 +1,10 @@
 //! Who has a token for the interface, and taking one away at once (SEC-134).
 
-use super::who::Besides;
+use super::who::{Besides, Who};
 use super::{Access, Problem};
 use crate::misspelt::unknown;
 use crate::sink::log::wall_clock;
-use axum::extract::{Path, State};
+use axum::extract::{ConnectInfo, Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use serde_json::{Value, json};
@@ -34,6 +34,7 @@ pub(super) async fn list(State(access): State<Access>) -> Result<Json<Vec<Value>
 /// Takes the token of a user away. One of another hash, which a reload brings, is good.
 pub(super) async fn revoke(
     State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
     Path(name): Path<String>,
 ) -> Result<(Extension<Besides>, Json<Value>), Problem> {
     let daemon = access.daemon()?;
@@ -45,6 +46,8 @@ pub(super) async fn revoke(
         Problem::new(StatusCode::NOT_FOUND, detail)
     })?;
     let is_kept = daemon.revoke(&user.name, &user.token).await;
+    // Nobody asks or agrees with it any more.
+    access.approvals.revoked(&user.name, who.name());
     let told = json!({ "name": user.name, "revoked": true, "kept": is_kept });
     Ok((Extension(Besides::more(user.role.as_str())), Json(told)))
 }

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::UnixListener;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 /// How long a body may take.
@@ -117,6 +118,9 @@ pub(super) struct Who {
     /// Where they are.
     source: String,
     role: Option<ApiRole>,
+    /// As what they are known, whatever their role: the same for all that one person does. Nothing if the system does
+    /// not say.
+    identity: Option<String>,
     /// The token that they have shown.
     token: Option<TokenHash>,
     /// What they may do; whoever may open the socket may do everything.
@@ -159,6 +163,7 @@ impl Who {
     pub(super) fn of_user(user: &ApiUser, remote: SocketAddr) -> Self {
         Self {
             name: format!("{} ({})", user.name, user.role.as_str()),
+            identity: Some(user.name.clone()),
             called: None,
             source: remote.to_string(),
             role: Some(user.role),
@@ -171,6 +176,7 @@ impl Who {
     pub(super) fn of_client(client: &ApiClient, remote: SocketAddr) -> Self {
         Self {
             name: format!("{} ({})", client.name, client.role.as_str()),
+            identity: Some(client.name.clone()),
             called: None,
             source: remote.to_string(),
             role: Some(client.role),
@@ -187,6 +193,7 @@ impl Who {
     ) -> Self {
         Self {
             name: format!("{} ({})", person.name, role.as_str()),
+            identity: Some(person.name.clone()),
             called: person.called.clone(),
             source: remote.to_string(),
             role: Some(role),
@@ -203,6 +210,11 @@ impl Who {
     /// What the audit log calls them.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// As what they are known, whatever their role.
+    pub(super) fn identity(&self) -> Option<&str> {
+        self.identity.as_deref()
     }
 
     /// The token that they have shown, where it is of a user of the configuration.
@@ -228,17 +240,21 @@ impl Who {
 
 impl Connected<IncomingStream<'_, UnixListener>> for Who {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        let (name, source) = match stream.io().peer_cred() {
+        let (name, identity, source) = match stream.io().peer_cred() {
             Ok(peer) => {
                 let process = peer
                     .pid()
                     .map_or_else(String::new, |pid| format!(", process {pid}"));
-                (user(peer.uid()), format!("this host{process}"))
+                // No user of the configuration has a blank in the name.
+                let identity = format!("uid {}", peer.uid());
+                let source = format!("this host{process}");
+                (user(peer.uid()), Some(identity), source)
             }
-            Err(_) => ("unknown".to_owned(), "this host".to_owned()),
+            Err(_) => ("unknown".to_owned(), None, "this host".to_owned()),
         };
         Self {
             name,
+            identity,
             called: None,
             source,
             role: None,
@@ -346,8 +362,13 @@ pub(super) async fn guard(
             format!("nothing is changed that cannot be written down (audit_mandatory), and {why}");
         return Problem::new(StatusCode::SERVICE_UNAVAILABLE, why).into_response();
     }
-    // On its own: who hangs up ends the wait, and neither the deed nor its entry.
-    let done = tokio::spawn(async move {
+    // On its own: who hangs up ends the wait, and neither the deed nor its entry. What the daemon does for it is done by
+    // its threads, and lasts longer than those of the interface.
+    let threads = match operation.is_of_the_daemon() {
+        true => access.deeds,
+        false => Handle::current(),
+    };
+    let done = threads.spawn(async move {
         let response = match whole(operation, head, body).await {
             Ok(request) => next.run(request).await,
             Err(problem) => problem.into_response(),

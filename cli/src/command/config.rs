@@ -5,10 +5,12 @@ use super::node::{Connection, get, post, reloaded, table, text};
 use super::sure::{Stake, is_meant};
 use crate::command::exit;
 use crate::config::{load, read_sources};
+use crate::misspelt::unknown;
 use crate::sink::cdr::ship::sql;
 use clap::Subcommand;
 use sbc_core::config::{CdrTarget, Effective, Findings, Source, effective};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -158,10 +160,13 @@ pub fn run(command: &Configuration, out: &mut dyn Write) -> io::Result<u8> {
     };
     let mut objects = effective(&sources, &loaded);
     if let Some(name) = &arguments.name {
+        let all: BTreeSet<String> = objects.iter().filter_map(|own| own.name.clone()).collect();
         objects.retain(|object| object.name.as_ref() == Some(name));
         if objects.is_empty() {
-            eprintln!("causeway: nothing in this configuration is called {name:?}");
-            return Ok(exit::USAGE);
+            let lacks = "nothing in this configuration is called";
+            let all = all.iter().map(String::as_str);
+            eprintln!("causeway: {}", unknown(lacks, name, all));
+            return Ok(exit::REFUSED);
         }
     }
     match arguments.output.is_table() {

@@ -76,7 +76,7 @@ impl Document {
     }
 }
 
-/// `causeway runbook`. Returns 2 where there is none for what was asked.
+/// `causeway runbook`. Returns 5 where there is none for what was asked.
 ///
 /// # Errors
 /// If it cannot be printed.
@@ -106,7 +106,7 @@ pub fn runbook(wish: &Runbook, out: &mut dyn Write) -> io::Result<u8> {
                     near => eprintln!("  did you mean {}?", near.join(", ")),
                 }
                 eprintln!("  runbooks: {}", all(RUNBOOKS));
-                Ok(exit::USAGE)
+                Ok(exit::REFUSED)
             }
         },
         [one] => print(one, out),
@@ -123,7 +123,7 @@ pub fn runbook(wish: &Runbook, out: &mut dyn Write) -> io::Result<u8> {
     }
 }
 
-/// `causeway guide`. Returns 2 where there is none of this name.
+/// `causeway guide`. Returns 5 where there is none of this name.
 ///
 /// # Errors
 /// If it cannot be printed.
@@ -141,7 +141,7 @@ pub fn guide(wish: &Guide, out: &mut dyn Write) -> io::Result<u8> {
         None => {
             eprintln!("causeway: there is no guide \"{wanted}\"");
             eprintln!("  guides: {}", all(GUIDES));
-            Ok(exit::USAGE)
+            Ok(exit::REFUSED)
         }
     }
 }
@@ -267,7 +267,7 @@ mod tests {
             text.contains("registration ") && text.contains("calls-fail"),
             "{text}"
         );
-        assert_eq!(asked("SbcNothing"), (exit::USAGE, String::new()));
+        assert_eq!(asked("SbcNothing"), (exit::REFUSED, String::new()));
     }
 
     #[test]
@@ -335,7 +335,7 @@ mod tests {
         let name = Some("cooking".to_owned());
         assert_eq!(
             guide(&Guide { name }, &mut io::sink()).unwrap(),
-            exit::USAGE
+            exit::REFUSED
         );
     }
 

@@ -1,5 +1,6 @@
 //! Operator commands. Each takes its arguments and where to print, and returns an exit code.
 
+pub mod approvals;
 pub mod audit;
 pub mod bundle;
 pub mod capture;
@@ -31,6 +32,7 @@ pub mod reference;
 pub mod registration;
 pub mod restart;
 pub mod route;
+pub mod secret;
 pub mod sim;
 pub mod stats;
 mod sure;
@@ -52,13 +54,15 @@ pub mod exit {
 
     /// Done, or valid.
     pub const OK: u8 = 0;
-    /// Wrong use: arguments, or a file named there that does not exist.
+    /// Wrong use: arguments, or a file named there that does not exist. A name of none of what a configuration, a node or
+    /// this program has is no wrong use, but refused.
     pub const USAGE: u8 = 2;
     /// What was checked is not valid.
     pub const INVALID: u8 = 3;
     /// The daemon cannot be reached.
     pub const UNREACHABLE: u8 = 4;
-    /// Refused, because it would destroy something, is not possible now, or not allowed to this user.
+    /// Refused, because it would destroy something, is not possible now, or not allowed to this user; or there is nothing of
+    /// this name.
     pub const REFUSED: u8 = 5;
 
     /// Of a configuration that is refused for these findings: the file that was named must be one, else the use is

@@ -1,6 +1,7 @@
 //! `causeway monitoring`: alerts for Prometheus, dashboards for Grafana, and what every metric means.
 
 use crate::command::exit;
+use crate::misspelt::unknown;
 use crate::sink::metrics::{self, Metric};
 use std::io::{self, Write};
 
@@ -34,7 +35,7 @@ pub enum Monitoring {
     Metrics,
 }
 
-/// Prints it. Returns 2 for a dashboard that there is not.
+/// Prints it. Returns 5 for a dashboard that there is not.
 ///
 /// # Errors
 /// If it cannot be printed.
@@ -49,9 +50,12 @@ pub fn run(wanted: &Monitoring, out: &mut dyn Write) -> io::Result<u8> {
         }
         Monitoring::Dashboard { name: Some(wanted) } => {
             let Some((_, text)) = DASHBOARDS.iter().find(|(name, _)| name == wanted) else {
-                let names = DASHBOARDS.map(|(name, _)| name).join(", ");
-                eprintln!("causeway: there is no dashboard \"{wanted}\"; there are {names}");
-                return Ok(exit::USAGE);
+                let names = DASHBOARDS.map(|(name, _)| name);
+                eprintln!(
+                    "causeway: {}",
+                    unknown("there is no dashboard", wanted, names)
+                );
+                return Ok(exit::REFUSED);
             };
             out.write_all(text.as_bytes())?;
         }
@@ -182,7 +186,7 @@ mod tests {
         let wanted = Monitoring::Dashboard {
             name: Some("calls".to_owned()),
         };
-        assert_eq!(run(&wanted, &mut out).unwrap(), exit::USAGE);
+        assert_eq!(run(&wanted, &mut out).unwrap(), exit::REFUSED);
         assert!(out.is_empty());
         assert_eq!(
             run(&Monitoring::Dashboard { name: None }, &mut out).unwrap(),

@@ -484,6 +484,17 @@ pub fn reload(wish: &Reload, out: &mut dyn Write) -> io::Result<u8> {
         (false, Some(seconds)) => format!("confirm_within={seconds}"),
         (false, None) => format!("force={}", wish.force),
     };
+    let is_to_wait = wish.confirm_timeout.is_some();
+    let in_use = |answer: &Value, out: &mut dyn Write| {
+        in_use(answer, out)?;
+        match is_to_wait && answer["confirm_within"].is_null() {
+            true => writeln!(
+                out,
+                "it stays: [api] is another than before, and four_eyes is said, so that nothing is gone back to"
+            ),
+            false => Ok(()),
+        }
+    };
     if !wish.yes {
         let sparing = format!("/reload?{query}&spare_calls=true");
         match told(to, "POST", &sparing) {
@@ -496,7 +507,7 @@ pub fn reload(wish: &Reload, out: &mut dyn Write) -> io::Result<u8> {
             Err(fault) => return judged(to, Err(unheard(&to.socket, &fault)), out, in_use),
         }
     }
-    reloaded(to, &format!("/reload?{query}"), out)
+    answered(to, &format!("/reload?{query}"), out, in_use)
 }
 
 /// Status of a reload that would end calls, where it was to spare them (RFC 6585 §3).

@@ -4,6 +4,7 @@ use super::form::Output;
 use super::node::plain;
 use crate::command::exit;
 use crate::config::{Host as OwnHost, read_sources};
+use crate::misspelt::unknown;
 use clap::{Args, Subcommand};
 use sbc_core::cause::Decision;
 use sbc_core::config::{Config, TransformScope};
@@ -44,8 +45,8 @@ pub struct Normalize {
     pub output: Output,
 }
 
-/// Prints the number as called and as calling one. Returns 0 if the called one is E.164 in the end, 5 if it is not, 3 if
-/// the configuration is not valid, 2 if there is no such trunk or transform, or this is no number.
+/// Prints the number as called and as calling one. Returns 0 if the called one is E.164 in the end, 5 if it is not, or
+/// there is no such trunk or transform, 3 if the configuration is not valid, 2 if this is no number.
 ///
 /// # Errors
 /// If the output cannot be written.
@@ -71,7 +72,7 @@ pub fn run(command: &Numbers, out: &mut dyn Write) -> io::Result<u8> {
         Ok(scope) => scope,
         Err(why) => {
             eprintln!("causeway: {why}");
-            return Ok(exit::USAGE);
+            return Ok(exit::REFUSED);
         }
     };
     let called = number::transform_called(&config, &scope, &read.number);
@@ -108,10 +109,7 @@ fn scope(config: &mut Config, arguments: &Normalize) -> Result<TransformScope, S
             .iter()
             .map(|own| own.name.as_str())
             .collect();
-        let lacking = format!(
-            "there is no transform \"{name}\"\n  transforms: {}",
-            all.join(", ")
-        );
+        let lacking = unknown("there is no transform", name, all);
         config.transforms.retain(|own| own.name.as_str() == name);
         let own = config.transforms.first().ok_or(lacking)?;
         return Ok(own.scope.clone());
@@ -119,10 +117,7 @@ fn scope(config: &mut Config, arguments: &Normalize) -> Result<TransformScope, S
     let name = TrunkName::new(arguments.trunk.as_deref().unwrap_or_default());
     if !config.trunks.contains_key(&name) {
         let all: Vec<&str> = config.trunks.keys().map(|own| own.as_str()).collect();
-        return Err(format!(
-            "there is no trunk \"{name}\"\n  trunks: {}",
-            all.join(", ")
-        ));
+        return Err(unknown("there is no trunk", name.as_str(), all));
     }
     Ok(match arguments.out {
         true => TransformScope::Out(name),

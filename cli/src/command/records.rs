@@ -6,6 +6,7 @@ use crate::config::{load, read_sources};
 use crate::daemon::resolver::Resolver;
 use crate::graph::reach::{Reach, now};
 use crate::graph::{DAY, Graph, GraphFault, Report, Row};
+use crate::misspelt::unknown;
 use crate::reports::own::{self, OwnCall};
 use crate::reports::pairing::{Pairing, TOLERANCE_US, pair};
 use crate::reports::words;
@@ -91,9 +92,9 @@ pub fn run(arguments: &Records, output: Output, out: &mut dyn Write) -> io::Resu
     };
     let tenants = match wanted(arguments, &loaded) {
         Ok(tenants) => tenants,
-        Err(why) => {
+        Err((why, code)) => {
             eprintln!("causeway: {why}");
-            return Ok(exit::USAGE);
+            return Ok(code);
         }
     };
     let mut values = Vec::new();
@@ -147,7 +148,8 @@ fn without(loaded: &Loaded) -> Option<String> {
 }
 
 /// The tenants that are compared.
-fn wanted(arguments: &Records, loaded: &Loaded) -> Result<Vec<TenantName>, String> {
+fn wanted(arguments: &Records, loaded: &Loaded) -> Result<Vec<TenantName>, (String, u8)> {
+    let wrong = |why: String| (why, exit::USAGE);
     const WRITE: &str = "write graph = { tenant_id = \"…\", client_id = \"…\", secret = { file = \"…\" } } \
                          in its [[tenant]]";
     let able = &loaded.shell.graph;
@@ -155,12 +157,14 @@ fn wanted(arguments: &Records, loaded: &Loaded) -> Result<Vec<TenantName>, Strin
         Some(name) => {
             let name = TenantName::new(name);
             if !loaded.config.tenants.contains_key(&name) {
-                return Err(format!("there is no tenant \"{name}\""));
+                let all = loaded.config.tenants.keys().map(|own| own.as_str());
+                let why = unknown("there is no tenant", name.as_str(), all);
+                return Err((why, exit::REFUSED));
             }
             if !able.contains_key(&name) {
                 let lacking =
                     format!("tenant \"{name}\" has no access to Microsoft Graph: {WRITE}");
-                return Err(without(loaded).unwrap_or(lacking));
+                return Err(wrong(without(loaded).unwrap_or(lacking)));
             }
             vec![name]
         }
@@ -168,13 +172,13 @@ fn wanted(arguments: &Records, loaded: &Loaded) -> Result<Vec<TenantName>, Strin
     };
     if all.is_empty() {
         let lacking = format!("no tenant has access to Microsoft Graph: {WRITE}");
-        return Err(without(loaded).unwrap_or(lacking));
+        return Err(wrong(without(loaded).unwrap_or(lacking)));
     }
     if loaded.shell.cdr.is_none() {
-        return Err(
+        return Err(wrong(
             "no call records are written, so nothing can be compared: write [cdr] with spool = \"…\""
                 .to_owned(),
-        );
+        ));
     }
     Ok(all)
 }

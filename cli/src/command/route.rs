@@ -3,6 +3,7 @@
 use super::form::Output;
 use crate::command::exit;
 use crate::config::{Host, read_sources};
+use crate::misspelt::unknown;
 use sbc_core::config::{CallIn, Findings, parse_header};
 use sbc_core::id::{ListenerName, TrunkName};
 use sbc_core::rehearsal::{self, Played, Tried, Undescribed};
@@ -59,7 +60,7 @@ pub struct Test {
 }
 
 /// Plays the call with the core that serves calls. Returns 0 if it would go out, 5 if it would be
-/// refused or dropped, 3 if the configuration is not valid, 2 if no call can be made of the arguments.
+/// refused or dropped, or there is no such trunk, 3 if the configuration is not valid, 2 if no call can be made of the arguments.
 ///
 /// # Errors
 /// If the output cannot be written.
@@ -95,12 +96,21 @@ pub fn test(arguments: &Test, out: &mut dyn Write) -> io::Result<u8> {
     let played = match rehearsal::play(&config, &call) {
         Ok(played) => played,
         Err(why) => {
-            eprintln!("causeway: {why}");
-            if let Undescribed::UnknownTrunk(_) = why {
-                let trunks: Vec<&str> = config.trunks.keys().map(|name| name.as_str()).collect();
-                eprintln!("  trunks: {}", trunks.join(", "));
-            }
-            return Ok(exit::USAGE);
+            return Ok(match &why {
+                Undescribed::UnknownTrunk(name) => {
+                    let trunks = config.trunks.keys().map(|own| own.as_str());
+                    eprintln!("causeway: {}", unknown("there is no trunk", name, trunks));
+                    exit::REFUSED
+                }
+                Undescribed::UnknownListener(_) => {
+                    eprintln!("causeway: {why}");
+                    exit::REFUSED
+                }
+                _ => {
+                    eprintln!("causeway: {why}");
+                    exit::USAGE
+                }
+            });
         }
     };
     match arguments.output.is_table() {

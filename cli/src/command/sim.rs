@@ -6,6 +6,7 @@ use super::form::Output;
 use super::node::{code_of, plain};
 use crate::client::{ClientFault, ask};
 use crate::config::{Host, read_sources};
+use crate::misspelt::unknown;
 use clap::{Args, Subcommand};
 use conformance::media::endpoint::{Session, Sockets};
 use conformance::media::figures::{Figures, Ledger};
@@ -71,7 +72,7 @@ pub struct SimCall {
     pub output: Output,
 }
 
-/// Places the call. Returns 0 if it was answered and heard, 1 if not, 5 if the configuration refuses it, 3 if that is not
+/// Places the call. Returns 0 if it was answered and heard, 1 if not, 5 if the configuration refuses it or has no such trunk, 3 if that is not
 /// valid, 2 if it cannot be placed from here, 4 if no daemon answers at the socket that the configuration names.
 ///
 /// # Errors
@@ -89,9 +90,9 @@ pub fn run(command: &Simulated, out: &mut dyn Write) -> io::Result<u8> {
     };
     let plan = match Plan::new(&config, wish) {
         Ok(plan) => plan,
-        Err(why) => {
+        Err((why, code)) => {
             eprintln!("causeway: {why}");
-            return Ok(exit::USAGE);
+            return Ok(code);
         }
     };
     if plan.played.tries.is_empty() {
@@ -144,28 +145,23 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(config: &Arc<Config>, wish: &SimCall) -> Result<Self, String> {
+    fn new(config: &Arc<Config>, wish: &SimCall) -> Result<Self, (String, u8)> {
+        let wrong = |why: String| (why, exit::USAGE);
         let name = TrunkName::new(&wish.from_trunk);
-        let all = || {
-            config
-                .trunks
-                .keys()
-                .map(|own| own.as_str())
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        let trunk = config.trunks.get(&name);
-        let trunk =
-            trunk.ok_or_else(|| format!("there is no trunk \"{name}\"\n  trunks: {}", all()))?;
+        let trunk = config.trunks.get(&name).ok_or_else(|| {
+            let all = config.trunks.keys().map(|own| own.as_str());
+            let why = unknown("there is no trunk", name.as_str(), all);
+            (why, exit::REFUSED)
+        })?;
         let here = wish.address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let is_from = |net: &IpNet| {
             net.address.is_ipv4() == here.is_ipv4() && (net.first()..=net.last()).contains(&here)
         };
         if !trunk.accept_from.iter().any(is_from) {
-            return Err(format!(
+            return Err(wrong(format!(
                 "trunk \"{name}\" takes no calls from {here}: name an address of this machine in its accept_from by \
                  --address, or add a trunk with accept_from = [\"127.0.0.1\"] for such calls"
-            ));
+            )));
         }
         let mut listeners = trunk
             .listeners
@@ -174,7 +170,9 @@ impl Plan {
         let listener = listeners
             .find(|own| own.protocol == Protocol::Udp && own.bind.is_ipv4() == here.is_ipv4())
             .ok_or_else(|| {
-                format!("trunk \"{name}\" has no listener for UDP that {here} can reach")
+                wrong(format!(
+                    "trunk \"{name}\" has no listener for UDP that {here} can reach"
+                ))
             })?;
         let call = CallIn {
             trunk: Some(name),
@@ -185,7 +183,7 @@ impl Plan {
             time: Some(super::route::now()),
             ..CallIn::default()
         };
-        let played = rehearsal::play(config, &call).map_err(|why| why.to_string())?;
+        let played = rehearsal::play(config, &call).map_err(|why| wrong(why.to_string()))?;
         Ok(Self {
             caller: here,
             daemon: listener.bind,

@@ -6,6 +6,7 @@ use super::records::{self, Records};
 use crate::command::exit;
 use crate::config::{load, read_sources};
 use crate::daemon::resolver::Resolver;
+use crate::misspelt::unknown;
 use crate::onboarding::teams::Speaker;
 use crate::onboarding::{Outcome, gateways, steps};
 use crate::sink::metrics::Metrics;
@@ -138,7 +139,7 @@ fn presence(arguments: &Presence, to: &Connection, out: &mut dyn Write) -> io::R
     let path = match &arguments.tenant {
         Some(tenant) if !tenant.bytes().all(is_plain) => {
             eprintln!("causeway: there is no tenant \"{}\"", tenant.escape_debug());
-            return Ok(exit::USAGE);
+            return Ok(exit::REFUSED);
         }
         Some(tenant) => format!("/presence?tenant={tenant}"),
         None => "/presence".to_owned(),
@@ -218,8 +219,12 @@ fn gateways(arguments: &Gateways, output: Output, out: &mut dyn Write) -> io::Re
         .as_ref()
         .filter(|name| !loaded.config.tenants.contains_key(*name))
     {
-        eprintln!("causeway: there is no tenant \"{name}\"");
-        return Ok(exit::USAGE);
+        let all = loaded.config.tenants.keys().map(|own| own.as_str());
+        eprintln!(
+            "causeway: {}",
+            unknown("there is no tenant", name.as_str(), all)
+        );
+        return Ok(exit::REFUSED);
     }
     let export = std::fs::read(&arguments.export).map_err(|why| why.to_string());
     let tenant = match export.and_then(|bytes| gateways::read(&bytes)) {
@@ -291,8 +296,17 @@ fn probe(arguments: &Probe, out: &mut dyn Write) -> io::Result<u8> {
         }
     };
     let Some(trunk) = asking(arguments, &loaded.config) else {
-        eprintln!("causeway: there is no such trunk with preset = \"teams\"");
-        return Ok(exit::USAGE);
+        let all = loaded.config.trunks.values();
+        let all = all.filter(|own| own.preset == Preset::Teams);
+        let why = match &arguments.trunk {
+            Some(name) => {
+                let lacks = "there is no trunk with preset = \"teams\" called";
+                unknown(lacks, name, all.map(|own| own.name.as_str()))
+            }
+            None => "there is no trunk with preset = \"teams\"".to_owned(),
+        };
+        eprintln!("causeway: {why}");
+        return Ok(exit::REFUSED);
     };
     let own = |host: &str, port| TargetAddress {
         host: host.to_owned(),

@@ -3,9 +3,14 @@
 
 use super::media::Plane;
 use crate::sink::log::Log;
+use media_relay::BackendReport;
 use sbc_core::config::{Config, Loaded, NodeLimits};
 use sbc_core::id::RealmName;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Sockets of a call: RTP and RTCP on either side.
 const SOCKETS: u64 = 4;
@@ -14,10 +19,19 @@ const OTHERS: u64 = 1_024;
 /// One pair of ports of so many is kept for calls for help (SIP-1730).
 const KEPT: u64 = 20;
 
+/// What the kernel, and the credential, call how many connections are followed.
+const TRACKED: &str = "nf_conntrack_max";
+
+/// How often is looked whether a relay of its own has said what it may have, and how many times.
+const LOOK: Duration = Duration::from_millis(200);
+const LOOKS: u32 = 50;
+
 /// What there is.
 struct Allowed {
-    /// Descriptors that this process may have, where media are its own.
+    /// Descriptors that the process may have whose media are, where that is known.
     descriptors: Option<u64>,
+    /// Whether that is another process than this one.
+    is_elsewhere: bool,
     /// Legs that the ports of each realm with a trunk allow.
     legs: Vec<(RealmName, u64)>,
     /// Connections that the kernel follows, where it follows any.
@@ -28,42 +42,50 @@ struct Allowed {
     limit: u64,
 }
 
-/// Tells what this machine allows, and what to change where that is less than the configuration does.
-pub(super) fn tell(log: &Log, loaded: &Loaded, relay: &Plane) {
-    let is_here = loaded.shell.relay.is_none();
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let report = relay.backend();
-    let table = std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_max").ok();
-    let allowed = Allowed {
-        descriptors: limit.current.filter(|_| is_here),
+/// Tells what this machine allows, and what to change where that is less than the configuration does. A relay of its own
+/// has said nothing of itself yet, and is waited for.
+pub(super) fn tell(log: &Log, loaded: &Loaded, relay: &Arc<Plane>) {
+    let mut allowed = Allowed {
+        descriptors: None,
+        is_elsewhere: loaded.shell.relay.is_some(),
         legs: legs(&loaded.config),
-        tracked: table.and_then(|text| text.trim().parse().ok()),
-        buffer: report.map(|own| {
-            // The kernel counts twice what was asked for.
-            let granted = own.receive_buffer_bytes / 2;
-            (granted, own.wanted_receive_buffer_bytes)
-        }),
+        tracked: tracked(std::env::var_os("CREDENTIALS_DIRECTORY").as_deref()),
+        buffer: None,
         limit: loaded.config.limits.calls.into(),
     };
-    let told = |calls: Option<u64>| calls.map_or_else(|| "any".to_owned(), |n| n.to_string());
-    let legs: Vec<String> = allowed
-        .legs
-        .iter()
-        .map(|(realm, legs)| format!("{realm} {legs}"))
-        .collect();
-    log.info(
-        "capacity",
-        "calls at the same time that this machine allows",
-    )
-    .with("limit", allowed.limit)
-    .with("by_descriptors", told(allowed.by_descriptors()))
-    .with("by_ports", told(allowed.by_ports()))
-    .with("by_tracking", told(allowed.by_tracking()))
-    .with("legs", legs.join(", "))
-    .send();
-    for warning in allowed.warnings() {
-        log.warn("capacity", warning).send();
+    let (report, log) = (relay.backend(), log.clone());
+    if report.is_some() || !allowed.is_elsewhere {
+        allowed.reported(report.as_ref());
+        return allowed.tell(&log);
     }
+    let relay = Arc::downgrade(relay);
+    tokio::spawn(async move {
+        for _ in 0..LOOKS {
+            tokio::time::sleep(LOOK).await;
+            let Some(relay) = relay.upgrade() else {
+                return;
+            };
+            let report = relay.backend();
+            if report.is_some() {
+                allowed.reported(report.as_ref());
+                break;
+            }
+        }
+        allowed.tell(&log);
+    });
+}
+
+/// Connections that the kernel follows at most. The unit's sandbox hides the kernel's own word, and has the service manager
+/// hand it over as a credential.
+fn tracked(credentials: Option<&OsStr>) -> Option<u64> {
+    let kernel = Path::new("/proc/sys/net/netfilter").join(TRACKED);
+    let handed = credentials.map(|folder| Path::new(folder).join(TRACKED));
+    let mut places = [Some(kernel), handed].into_iter().flatten();
+    places.find_map(|place| number(&std::fs::read_to_string(place).ok()?))
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.trim().parse().ok()
 }
 
 /// Legs that each realm has ports for, among those that have a trunk.
@@ -85,6 +107,39 @@ fn legs(config: &Config) -> Vec<(RealmName, u64)> {
 }
 
 impl Allowed {
+    /// What the relay says of its process.
+    fn reported(&mut self, report: Option<&BackendReport>) {
+        self.descriptors = report.and_then(|own| own.descriptors);
+        // The kernel counts twice what was asked for.
+        self.buffer = report.map(|own| {
+            (
+                own.receive_buffer_bytes / 2,
+                own.wanted_receive_buffer_bytes,
+            )
+        });
+    }
+
+    fn tell(&self, log: &Log) {
+        let told = |calls: Option<u64>| calls.map_or_else(|| "any".to_owned(), |n| n.to_string());
+        let legs = self.legs.iter();
+        let legs: Vec<String> = legs
+            .map(|(realm, legs)| format!("{realm} {legs}"))
+            .collect();
+        log.info(
+            "capacity",
+            "calls at the same time that this machine allows",
+        )
+        .with("limit", self.limit)
+        .with("by_descriptors", told(self.by_descriptors()))
+        .with("by_ports", told(self.by_ports()))
+        .with("by_tracking", told(self.by_tracking()))
+        .with("legs", legs.join(", "))
+        .send();
+        for warning in self.warnings() {
+            log.warn("capacity", warning).send();
+        }
+    }
+
     fn by_descriptors(&self) -> Option<u64> {
         let own = self.descriptors?;
         Some(own.saturating_sub(OTHERS) / SOCKETS)
@@ -109,9 +164,13 @@ impl Allowed {
         let wanted = self.by_ports().map_or(self.limit, |n| n.min(self.limit));
         if let Some(calls) = self.by_descriptors().filter(|calls| *calls < wanted) {
             let needed = wanted * SOCKETS + OTHERS;
+            let (whose, unit) = match self.is_elsewhere {
+                true => ("descriptors of the relay", "causeway-media"),
+                false => ("descriptors", "causeway"),
+            };
             all.push(format!(
-                "descriptors are enough for {calls} calls, ports and [limits] calls for {wanted}: raise LimitNOFILE of the \
-                 unit (ulimit -n elsewhere) to {needed}, or lower calls"
+                "{whose} are enough for {calls} calls, ports and [limits] calls for {wanted}: raise LimitNOFILE of the unit \
+                 {unit} (ulimit -n elsewhere) to {needed}, or lower calls"
             ));
         }
         // What nobody has written is no wish.
@@ -152,6 +211,7 @@ mod tests {
     fn allowed() -> Allowed {
         Allowed {
             descriptors: Some(262_144),
+            is_elsewhere: false,
             legs: vec![("teams".into(), 4_750), ("carrier".into(), 4_750)],
             tracked: None,
             buffer: Some((524_288, 524_288)),
@@ -177,6 +237,14 @@ mod tests {
         );
         assert!(few.contains("20024"), "{few}");
         let few = told(|own| {
+            own.descriptors = Some(1_024 + 400);
+            own.is_elsewhere = true;
+        });
+        assert!(
+            few.starts_with("descriptors of the relay") && few.contains("unit causeway-media"),
+            "{few}"
+        );
+        let few = told(|own| {
             own.limit = 3_000;
             own.legs[1].1 = 95;
         });
@@ -193,5 +261,20 @@ mod tests {
         assert!(few.contains("nf_conntrack_max to 19000"), "{few}");
         let small = told(|own| own.buffer = Some((212_992, 524_288)));
         assert!(small.contains("net.core.rmem_max to 524288"), "{small}");
+    }
+    #[test]
+    fn what_the_sandbox_hides_is_read_from_what_the_service_manager_hands_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let kernel = Path::new("/proc/sys/net/netfilter").join(TRACKED);
+        let file = folder.path().join(TRACKED);
+        let read = || tracked(Some(folder.path().as_os_str()));
+        let of_kernel = std::fs::read_to_string(kernel).ok();
+        let of_kernel = of_kernel.and_then(|text| number(&text));
+        assert_eq!(read(), of_kernel);
+        std::fs::write(&file, "262144\n").unwrap();
+        assert_eq!(read(), of_kernel.or(Some(262_144)));
+        // Where no connection is followed, the unit's own word stands there.
+        std::fs::write(&file, "none").unwrap();
+        assert_eq!(read(), of_kernel);
     }
 }

@@ -203,7 +203,12 @@ impl Generations {
             .as_ref()
             .and_then(|newest| self.instead(newest, sum.as_ref()?));
         if let Some((earlier, by)) = earlier {
-            match usable(&earlier.sources()) {
+            let back = usable(&earlier.sources());
+            match back {
+                Ok(back) if by == By::Unconfirmed && !leads_back(newest.as_deref(), &back) => {
+                    let text = "what nobody has confirmed stays, as [api] of the one before is another and four_eyes is said";
+                    self.log.warn("config_stays", text).send();
+                }
                 Ok(loaded) => {
                     let text = "the files on disk are those that were left behind, and have not changed since: an earlier \
                                 configuration is in use; \"causeway config diff\" shows the difference, and \"causeway reload --force\" \
@@ -465,12 +470,17 @@ impl Generations {
     /// What the operating system says: it stays in use, and a restart would take it back.
     pub fn confirm(&self) -> io::Result<bool> {
         let waited = self.settle();
-        let mut state = self.state();
-        if !waited && !state.is_owed {
+        if !waited && !self.is_owed() {
             return Ok(false);
         }
+        self.stay().map(|()| true)
+    }
+
+    /// What is in use is gone back from by no start.
+    pub(super) fn stay(&self) -> io::Result<()> {
+        let mut state = self.state();
         let Some(newest) = state.kept.pop() else {
-            return Ok(true);
+            return Ok(());
         };
         let newest = Arc::new(Generation {
             returns_to: None,
@@ -478,12 +488,19 @@ impl Generations {
         });
         state.kept.push(Arc::clone(&newest));
         drop(state);
-        self.write(&newest).map(|()| true)
+        self.write(&newest)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether an earlier one can be gone back to without the word of somebody who writes files: not to another `[api]`, from
+/// one with `four_eyes` (SEC-151).
+fn leads_back(from: Option<&Generation>, to: &Loaded) -> bool {
+    let from = from.and_then(|own| crate::config::load(&own.sources(), None).ok());
+    from.is_none_or(|from| !from.shell.has_four_eyes || from.shell.has_access_of(&to.shell))
 }
 
 /// Where the text of one stood among older ones when it was new there.

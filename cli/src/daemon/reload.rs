@@ -60,6 +60,9 @@ pub enum ReloadFault {
     Unwritten(std::io::Error),
     /// No configuration of this number is kept, or none that was in use before.
     NotKept(Option<u64>),
+    /// An earlier one, of this number, has another `[api]` than the one in use, which has `four_eyes`; or it cannot be
+    /// loaded, for this reason.
+    OtherAccess(u64, Option<Findings>),
 }
 
 impl fmt::Display for ReloadFault {
@@ -109,6 +112,17 @@ impl fmt::Display for ReloadFault {
             Self::NotKept(None) => f.write_str(
                 "no older configuration is kept, so there is none to go back to; \"causeway config history\" lists those that are",
             ),
+            Self::OtherAccess(number, findings) => {
+                match findings {
+                    None => write!(f, "generation {number} has another [api]")?,
+                    Some(_) => write!(f, "whether generation {number} has the same [api] cannot be said")?,
+                }
+                f.write_str(
+                    ", and the one in use has four_eyes: nobody goes back to it by the interface; on the host, put its text \
+                     (\"causeway config diff\" shows it) into the files and type \"systemctl reload causeway\"",
+                )?;
+                findings.as_ref().map_or(Ok(()), |all| write!(f, "\n{}", all.to_text()))
+            }
             Self::Sounds(fault) => writeln!(f, "{fault}"),
             Self::NeedsRestart(what) => write!(
                 f,
@@ -298,7 +312,7 @@ impl Daemon {
     }
 
     /// The same; unless it is confirmed in time, what was in use before is put into use again. A reload in between
-    /// confirms nothing.
+    /// confirms nothing. Where it takes another `[api]`, and either has `four_eyes`, nothing is gone back to.
     ///
     /// # Errors
     /// [`ReloadFault`]; the running configuration stays.
@@ -316,6 +330,8 @@ impl Daemon {
         // They go back by themselves if they are no better than before.
         let done = self.put(Wanted::Files, &meant.clone().forced()).await;
         match (&done, was_awaited) {
+            // It has ended what waits.
+            (Ok(_), _) if self.generations().until().is_none() => {}
             (Ok(_), _) => {
                 // It counts from when there is something to look at: new certificates are tried before.
                 self.generations().await_word(time);
@@ -383,6 +399,15 @@ impl Daemon {
                 log.warn("config_reverted", text)
                     .with("before", number)
                     .send();
+                true
+            }
+            Err(ReloadFault::OtherAccess(..)) => {
+                self.generations().settle();
+                self.tell_kept_access();
+                let generations = Arc::clone(self.generations());
+                // A start does not go back to it, either. That it cannot be written is told.
+                let written = aside(move || Ok(generations.stay()));
+                let _ = written.await;
                 true
             }
             Err(_) => {
@@ -481,6 +506,13 @@ impl Daemon {
             }
         }
         let sources = prepared.sources.clone();
+        let (before, after) = (self.loaded(), &prepared.loaded.shell);
+        let is_held = before.shell.has_four_eyes || after.has_four_eyes;
+        let is_other = matches!(wanted, Wanted::Files) && !before.shell.has_access_of(after);
+        if is_held && is_other && self.generations().settle() {
+            // To go back would undo what somebody with the files has said of persons.
+            self.tell_kept_access();
+        }
         let mut done = self.apply(prepared);
         let (by, origin) = match wanted {
             Wanted::Files | Wanted::Text(_) => (By::Reload, Origin::Files),
@@ -495,6 +527,12 @@ impl Daemon {
         let told = serde_json::json!({ "generation": done.generation });
         self.sinks().news.tell(Kind::ConfigReload, told);
         Ok(done)
+    }
+
+    fn tell_kept_access(&self) {
+        let text = "[api] is another than that of the configuration before, and four_eyes is said: nothing waits to be confirmed \
+                    any more, and the one in use stays";
+        self.sinks().log.warn("config_stays", text).send();
     }
 
     /// Trunks whose calls would end with this, and how many each has.
@@ -599,6 +637,11 @@ impl Daemon {
         let running = self.loaded();
         let path = self.config_path().to_owned();
         let (before, wanted) = (Arc::clone(&running), wanted.clone());
+        // Who goes back, or lets time do that, has not written it: it leads past no switch (SEC-151).
+        let held = match &wanted {
+            Wanted::Earlier(earlier, _) if running.shell.has_four_eyes => Some(earlier.last),
+            _ => None,
+        };
         let (sources, loaded) = aside(move || {
             let sources = match wanted {
                 Wanted::Files => {
@@ -608,7 +651,14 @@ impl Daemon {
                 Wanted::Earlier(generation, _) => generation.sources(),
             };
             let loaded = crate::config::load(&sources, Some(&before.config));
-            Ok((sources, loaded.map_err(ReloadFault::Invalid)?))
+            let Some(number) = held else {
+                return Ok((sources, loaded.map_err(ReloadFault::Invalid)?));
+            };
+            let loaded = loaded.map_err(|why| ReloadFault::OtherAccess(number, Some(why)))?;
+            match loaded.shell.has_access_of(&before.shell) {
+                true => Ok((sources, loaded)),
+                false => Err(ReloadFault::OtherAccess(number, None)),
+            }
         })
         .await?;
         let changes = changes(&running, &loaded);
@@ -841,7 +891,8 @@ pub(super) fn tell_reasons(log: &Log, fault: &ReloadFault) -> usize {
             }
             text.lines().count()
         }
-        ReloadFault::NeedsRestart(_)
+        ReloadFault::OtherAccess(..)
+        | ReloadFault::NeedsRestart(_)
         | ReloadFault::Other(_)
         | ReloadFault::OtherFiles
         | ReloadFault::TakenBack

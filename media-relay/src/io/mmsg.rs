@@ -136,6 +136,7 @@ impl Mmsg {
             batch: BATCH,
             receive_buffer_bytes: self.receive_buffer_bytes,
             wanted_receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+            descriptors: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
             addresses: Vec::new(),
         }
     }

@@ -65,6 +65,8 @@ pub struct BackendReport {
     pub receive_buffer_bytes: usize,
     /// Receive buffer that was asked for, in bytes.
     pub wanted_receive_buffer_bytes: usize,
+    /// Descriptors that the process of the relay may have; without a bound if that is not there.
+    pub descriptors: Option<u64>,
     /// How each address of each realm is served.
     pub addresses: Vec<AddressReport>,
 }

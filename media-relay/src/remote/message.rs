@@ -227,11 +227,13 @@ impl Wire for BackendReport {
             batch,
             receive_buffer_bytes,
             wanted_receive_buffer_bytes,
+            descriptors,
             addresses,
         } = self;
         for number in [batch, receive_buffer_bytes, wanted_receive_buffer_bytes] {
             (*number as u64).put(out);
         }
+        descriptors.put(out);
         addresses.put(out);
     }
 
@@ -244,6 +246,7 @@ impl Wire for BackendReport {
             batch: number()?,
             receive_buffer_bytes: number()?,
             wanted_receive_buffer_bytes: number()?,
+            descriptors: <Option<u64> as Wire>::take(from)?,
             addresses: Vec::take(from)?,
         })
     }

@@ -114,6 +114,7 @@ pub(super) struct WrittenApi {
     pub(super) listen: Option<At<SocketAddr>>,
     pub(super) tls: Option<At<String>>,
     pub(super) audit_mandatory: Option<At<bool>>,
+    pub(super) four_eyes: Option<At<bool>>,
     pub(super) users: Vec<WrittenUser>,
     pub(super) client_ca: Option<At<String>>,
     pub(super) crl: Option<At<String>>,
@@ -141,6 +142,7 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Collector) -> WrittenApi 
     };
     let tls = section.text("tls", out);
     let audit_mandatory = section.boolean("audit_mandatory", out);
+    let four_eyes = section.boolean("four_eyes", out);
     let mut users = Vec::new();
     if let Some(list) = section.list("user", out) {
         for item in list.value {
@@ -160,6 +162,7 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Collector) -> WrittenApi 
         listen,
         tls,
         audit_mandatory,
+        four_eyes,
         users,
         client_ca,
         crl,

@@ -464,7 +464,11 @@ pub(super) fn secret(
             Code::WrongType,
             &item.span,
             format!("{title}: secrets are never written into the configuration"),
-            Some("write { file = \"…\" }, { env = \"…\" } or { credential = \"…\" }".to_owned()),
+            Some(
+                "write { file = \"…\" }, { env = \"…\" } or { credential = \"…\" }; \"causeway secret encrypt NAME\" makes a \
+                 credential of it"
+                    .to_owned(),
+            ),
         );
         return None;
     }

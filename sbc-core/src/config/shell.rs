@@ -31,6 +31,8 @@ pub struct Shell {
     pub api_clients: ApiClients,
     /// Whether nothing is changed there or at the socket while what is done cannot be written down (SEC-154).
     pub is_audit_mandatory: bool,
+    /// Whether another person has to agree, there and at the socket, before somebody hears callers (SEC-151).
+    pub has_four_eyes: bool,
     /// Who signs operators in there; `None` nobody.
     pub oidc: Option<Oidc>,
     /// Path of the socket of a media relay in a process of its own; `None` has it in the daemon's.
@@ -58,6 +60,18 @@ pub struct Shell {
     /// What has a secret that the service manager reads at the start of the daemon, as titles of findings name it: a new
     /// one counts after a restart, not after a reload.
     pub credentials: Vec<String>,
+}
+
+impl Shell {
+    /// Whether the same persons may use the API in the same way and at the same places: all of `[api]`.
+    pub fn has_access_of(&self, other: &Self) -> bool {
+        (&self.api, &self.api_listen) == (&other.api, &other.api_listen)
+            && self.api_users == other.api_users
+            && self.api_clients == other.api_clients
+            && self.oidc == other.oidc
+            && self.is_audit_mandatory == other.is_audit_mandatory
+            && self.has_four_eyes == other.has_four_eyes
+    }
 }
 
 /// What `client_ca` says for the roots of Microsoft's certificates, which are part of the program

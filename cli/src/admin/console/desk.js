@@ -115,6 +115,27 @@ async function compared(place) {
       make('button', { id: 'reload', class: 'main' }, 'Take them into use')))];
 }
 
+// What waits for a second pair of eyes, with a word for whoever may say it.
+async function approvals(me) {
+  const rows = (await get('/approvals')).filter((row) => ['waits', 'agreed'].includes(row.state));
+  const decide = (row, word) => make('button', {
+    type: 'button',
+    onclick: async (event) => {
+      event.target.disabled = true;
+      try { await post(`/approvals/${quoted(row.id)}/${word}`); event.target.textContent = 'done'; } catch (fault) { event.target.textContent = fault.message; }
+    },
+  }, word === 'agree' ? 'Agree' : 'Refuse');
+  const may = me.rights.includes('calls');
+  return rows.length === 0 ? [] : [section('Waits for another person', table('Approvals', [
+    ['what', (row) => row.what],
+    ['asked by', (row) => row.asked_by],
+    ['because', (row) => row.because],
+    ['until', (row) => moment(row.until)],
+    ['state', (row) => (row.state === 'agreed' ? `agreed by ${row.by}: ask for it again` : 'waits')],
+    ['', (row) => (may && row.state === 'waits' ? make('span', {}, decide(row, 'agree'), ' ', decide(row, 'refuse')) : ' ')],
+  ], rows))];
+}
+
 export async function configuration(me) {
   const mayChange = me.rights.includes('configure');
   const [disk, inForce, judged, reloaded] = [result(), result(), result(), result()];
@@ -130,7 +151,7 @@ export async function configuration(me) {
     if (!(fault instanceof Refused) || fault.status !== 422) throw fault;
     inForce.replaceChildren(make('p', { class: 'bad' }, fault.message), ...fault.reasons.map((why) => make('pre', {}, why)));
   }
-  const parts = [title('Configuration')];
+  const parts = [title('Configuration'), ...await approvals(me)];
   if (mayChange) {
     parts.push(
       section('On disk', make('form', { onsubmit: asking(disk, async () => { reloaded.replaceChildren(); return compared(reloaded); }) },

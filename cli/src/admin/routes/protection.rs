@@ -1,9 +1,9 @@
-//! Operations about who is let in: bans, addresses of trunks, tokens.
+//! Operations about who is let in and what one alone may not do: bans, addresses of trunks, tokens, approvals.
 
 use super::super::shape::Shape;
 use super::super::shape::Shape::{Flag, Integer, List, Maybe, Object, Text};
 use super::super::who::Right;
-use super::super::{security, tokens};
+use super::super::{approvals, security, tokens};
 use super::{Answer, Method, Operation};
 use axum::routing::{delete, get, post};
 
@@ -45,6 +45,20 @@ pub(in crate::admin) const ALLOWED: Shape = Object(&[
     ("seconds_left", Maybe(&Integer)),
     ("by", Maybe(&Text)),
     ("reason", Text),
+]);
+
+const NO_APPROVAL: (u16, &str) = (404, "there is no such approval");
+
+const APPROVAL: Shape = Object(&[
+    ("id", Text),
+    ("what", Text),
+    ("because", Text),
+    ("asked_by", Text),
+    ("asked", Text),
+    ("until", Text),
+    ("seconds_left", Integer),
+    ("state", Text),
+    ("by", Maybe(&Text)),
 ]);
 
 /// All of them, in the order of the document.
@@ -174,5 +188,45 @@ pub(super) const OPERATIONS: &[Operation] = &[
         answer: Answer::Json(Object(&[("name", Text), ("revoked", Flag), ("kept", Flag)])),
         refusals: &[(404, "there is no such user")],
         handler: || post(tokens::revoke),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/approvals",
+        right: Right::Numbers,
+        summary: "What waits for another person ([api] four_eyes), and what became of others of late; latest first",
+        query: &[],
+        body: None,
+        answer: Answer::Json(List(&APPROVAL)),
+        refusals: &[],
+        handler: || get(approvals::list),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/approvals/{approval}/agree",
+        right: Right::Calls,
+        summary: "Agrees that somebody else does what they have asked for: by asking again within 15 minutes, once. For whoever \
+                  may do the same, and has not asked",
+        query: &[],
+        body: None,
+        answer: Answer::Json(APPROVAL),
+        refusals: &[
+            NO_APPROVAL,
+            (
+                409,
+                "it has expired, was refused or used, or somebody has agreed already",
+            ),
+        ],
+        handler: || post(approvals::agree),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/approvals/{approval}/refuse",
+        right: Right::Calls,
+        summary: "Says no to it; whoever has asked may take it back so, too",
+        query: &[],
+        body: None,
+        answer: Answer::Json(APPROVAL),
+        refusals: &[NO_APPROVAL, (409, "it waits no more")],
+        handler: || post(approvals::refuse),
     },
 ];

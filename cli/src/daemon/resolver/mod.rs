@@ -18,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -57,6 +58,8 @@ struct Shared {
     turns: Semaphore,
     foreign_turns: Semaphore,
     metrics: Arc<Metrics>,
+    /// Which look names up, whoever asks: one question serves a call and the interface.
+    threads: Option<Handle>,
 }
 
 #[derive(Default)]
@@ -109,23 +112,25 @@ fn told(answer: &Answer) -> Vec<String> {
 impl Resolver {
     /// A resolver that asks as this host does: `/etc/hosts`, and the servers of `/etc/resolv.conf`.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self::with(Upstream::system(), metrics)
+        Self::with(Upstream::system(), metrics, None)
     }
 
     /// A resolver that asks these servers and nobody else.
     pub fn asking(servers: &[SocketAddr], metrics: Arc<Metrics>) -> Self {
-        Self::with(Upstream::servers(servers), metrics)
+        Self::with(Upstream::servers(servers), metrics, None)
     }
 
-    /// A resolver that asks the configured servers, or as this host does if none are.
+    /// A resolver that asks the configured servers, or as this host does if none are; by the threads on which it is made,
+    /// if they are of a runtime.
     pub fn configured(servers: &[SocketAddr], metrics: Arc<Metrics>) -> Self {
-        match servers {
-            [] => Self::new(metrics),
-            servers => Self::asking(servers, metrics),
-        }
+        let upstream = match servers {
+            [] => Upstream::system(),
+            servers => Upstream::servers(servers),
+        };
+        Self::with(upstream, metrics, Handle::try_current().ok())
     }
 
-    fn with(upstream: Upstream, metrics: Arc<Metrics>) -> Self {
+    fn with(upstream: Upstream, metrics: Arc<Metrics>, threads: Option<Handle>) -> Self {
         Self {
             shared: Arc::new(Shared {
                 upstream,
@@ -134,6 +139,7 @@ impl Resolver {
                 turns: Semaphore::new(MAX_RUNNING),
                 foreign_turns: Semaphore::new(MAX_RUNNING_FOREIGN),
                 metrics,
+                threads,
             }),
             namer: Namer::Operator,
         }
@@ -310,7 +316,9 @@ impl Resolver {
         let key = (self.namer, question.clone());
         if !state.running.contains_key(&key) {
             let (resolver, question) = (self.clone(), question.clone());
-            tokio::spawn(async move { resolver.look_up(question).await });
+            let threads = self.shared.threads.clone();
+            let threads = threads.unwrap_or_else(Handle::current);
+            threads.spawn(async move { resolver.look_up(question).await });
             state.foreign += usize::from(self.namer == Namer::Peer);
         }
         state.running.entry(key).or_default()

@@ -37,6 +37,8 @@ const ROOM: usize = 16 << 20;
 pub const MOST_CALLS_WITH_MEDIA: usize = 50;
 /// Octets of media that one takes.
 const MEDIA_ROOM: usize = 64 << 20;
+/// Packets that are copied at a time: shards wait for it.
+const AT_ONCE: usize = 1_000;
 /// Media sessions that are known, and calls whose records are to say that they were captured.
 const SESSIONS: usize = 2_048;
 /// What a message takes besides its text.
@@ -62,6 +64,8 @@ pub struct Wish {
 /// A capture.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Standing {
+    /// Which one since the start of the daemon.
+    pub number: u64,
     /// What was wanted.
     pub wish: Wish,
     /// How much longer; nothing if it is over.
@@ -76,6 +80,17 @@ pub struct Standing {
     pub bytes: usize,
     /// Messages and packets for which there was no room or no time.
     pub left_out: u64,
+}
+
+/// What one has taken, as a file of pcapng without secrets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Taken {
+    /// Which one, as [`Captures::begin`] has numbered it.
+    pub number: u64,
+    /// What was wanted of it.
+    pub wish: Wish,
+    /// The file.
+    pub file: Vec<u8>,
 }
 
 /// A capture goes on already.
@@ -102,6 +117,7 @@ struct Shared {
 }
 
 struct Capture {
+    number: u64,
     wish: Wish,
     until: Instant,
     is_over: bool,
@@ -164,16 +180,18 @@ impl Captures {
         self.0.is_paused.store(is_paused, Ordering::Relaxed);
     }
 
-    /// Begins; what an earlier capture has taken is forgotten.
+    /// Begins; what an earlier capture has taken is forgotten. Which one it is since the start of the daemon.
     ///
     /// # Errors
     /// If one goes on.
-    pub fn begin(&self, wish: Wish, lasts: Duration) -> Result<(), GoesOn> {
+    pub fn begin(&self, wish: Wish, lasts: Duration) -> Result<u64, GoesOn> {
         let mut capture = self.lock();
         if capture.as_mut().is_some_and(|own| !own.is_over()) {
             return Err(GoesOn);
         }
+        let number = capture.as_ref().map_or(0, |before| before.number) + 1;
         *capture = Some(Capture {
+            number,
             wish,
             until: Instant::now() + lasts.min(LONGEST),
             is_over: false,
@@ -190,7 +208,7 @@ impl Captures {
         });
         // Ordering: the lock publishes the rest.
         self.0.is_on.store(true, Ordering::Relaxed);
-        Ok(())
+        Ok(number)
     }
 
     /// Ends; what was taken stays until another one begins.
@@ -212,19 +230,44 @@ impl Captures {
         let own = capture.as_mut()?;
         let left = (!own.is_over()).then(|| own.until.saturating_duration_since(Instant::now()));
         Some(Standing {
+            number: own.number,
             wish: own.wish.clone(),
             left,
             calls: own.calls.len(),
             messages: own.packets.len() - own.media_packets,
             media_packets: own.media_packets,
-            bytes: own.packets.iter().map(|packet| packet.bytes.len()).sum(),
+            bytes: own.bytes + own.media_bytes - own.packets.len() * PACKET_BYTES,
             left_out: own.left_out,
         })
     }
 
     /// What was taken so far, as a file of pcapng without secrets; nothing if there was no capture. Takes a while.
-    pub fn file(&self) -> Option<Vec<u8>> {
-        let mut packets = self.lock().as_ref()?.packets.clone();
+    pub fn file(&self) -> Option<Taken> {
+        self.file_by(|| ())
+    }
+
+    /// The same, with something that is done after each piece.
+    fn file_by(&self, mut between: impl FnMut()) -> Option<Taken> {
+        let (mut number, mut packets) = (0, Vec::new());
+        let wish = loop {
+            let held = self.lock();
+            let own = held.as_ref()?;
+            if own.number != number {
+                // Nothing of one that was is told as of another.
+                (number, packets) = (own.number, Vec::new());
+            }
+            // Nothing goes before another one begins.
+            let rest = own.packets.get(packets.len()..).unwrap_or_default();
+            packets.extend(rest.iter().take(AT_ONCE).cloned());
+            if rest.len() <= AT_ONCE {
+                break own.wish.clone();
+            }
+            // Room for them is made without it.
+            let missing = rest.len() - AT_ONCE;
+            drop(held);
+            packets.reserve(missing);
+            between();
+        };
         // Those that waited came in behind.
         packets.sort_by_key(|packet| packet.at);
         let mut file = pcapng::File::new(concat!("causeway ", env!("CARGO_PKG_VERSION")));
@@ -247,7 +290,8 @@ impl Captures {
                 comment: &comment,
             });
         }
-        Some(file.end())
+        let file = file.end();
+        Some(Taken { number, wish, file })
     }
 
     /// Takes what an event shows.
@@ -658,7 +702,7 @@ mod tests {
         }
         let now = standing(&captures);
         assert_eq!((now.calls, now.messages, now.left_out), (1, 3, 0));
-        let file = captures.file().unwrap();
+        let file = captures.file().unwrap().file;
         let has = |text: &[u8]| file.windows(text.len()).any(|part| part == text);
         assert!(has(format!("call {} leg 0", CallId(1)).as_bytes()));
         assert!(has(b"inline:<secret>") && !has(b"QUJD"));
@@ -788,6 +832,31 @@ mod tests {
             "told once"
         );
         assert!(captures.file().is_some());
+    }
+
+    #[test]
+    fn a_file_is_of_one_capture_though_another_begins_while_it_is_made() {
+        let captures = captures();
+        captures.begin(wish(None, None, 1), USUAL).unwrap();
+        came(&captures, 1, KEY);
+        admitted(&captures, 1, "carrier", "+1");
+        for _ in 0..2 * AT_ONCE {
+            came(&captures, 1, "OPTIONS sip:old SIP/2.0\r\n\r\n");
+        }
+        let mut pieces = 0;
+        let whole = captures.file_by(|| pieces += 1).unwrap();
+        assert_eq!((whole.number, pieces), (1, 2));
+        let count =
+            |file: &[u8], text: &[u8]| file.windows(text.len()).filter(|own| own == &text).count();
+        assert_eq!(count(&whole.file, b"sip:old"), 2 * AT_ONCE);
+        let taken = captures.file_by(|| {
+            captures.stop();
+            let number = captures.begin(wish(Some("teams"), None, 1), USUAL);
+            assert_eq!(number, Ok(2));
+        });
+        let taken = taken.unwrap();
+        assert_eq!(taken.wish, wish(Some("teams"), None, 1));
+        assert_eq!((taken.number, count(&taken.file, b"sip:old")), (2, 0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The codes that lines of the log have: a beginning of none of them finds nothing, ever.
 
 /// All of them, by the alphabet.
-pub const CODES: [&str; 156] = [
+pub const CODES: [&str; 158] = [
     "abandoned",
     "accept",
     "admitted",
@@ -60,6 +60,7 @@ pub const CODES: [&str; 156] = [
     "config_fallback",
     "config_history",
     "config_reverted",
+    "config_stays",
     "confinement",
     "connect_failed",
     "connection_refused",
@@ -76,6 +77,7 @@ pub const CODES: [&str; 156] = [
     "hep_down",
     "hep_key",
     "hep_up",
+    "interface",
     "key_lost",
     "key_unusable",
     "leaving",

@@ -31,6 +31,7 @@ pub(super) struct ApiAccess {
     pub(super) clients: ApiClients,
     pub(super) oidc: Option<Oidc>,
     pub(super) is_audit_mandatory: bool,
+    pub(super) has_four_eyes: bool,
 }
 
 /// Ranges as they are written.
@@ -86,6 +87,7 @@ impl Load<'_> {
             clients,
             oidc,
             is_audit_mandatory: written.audit_mandatory.as_ref().is_some_and(|at| at.value),
+            has_four_eyes: written.four_eyes.as_ref().is_some_and(|at| at.value),
         }
     }
 

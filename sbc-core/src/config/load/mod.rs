@@ -299,6 +299,7 @@ impl Load<'_> {
             api_listen: access.listen,
             api_users: access.users,
             is_audit_mandatory: access.is_audit_mandatory,
+            has_four_eyes: access.has_four_eyes,
             api_clients: access.clients,
             oidc: access.oidc,
             dns: file
