@@ -12,6 +12,7 @@ mod targets;
 pub use change::Change;
 pub use custom::{Custom, CustomValue};
 pub use hidden::{KeptNumbers, RecordNumbers};
+pub(crate) use kept::Added;
 pub use pair::{PairEnd, PairRecord};
 pub use quality::{
     BurstRecord, ExtendedRecord, RatingRecord, ReceivedRecord, SentRecord, SrtpFailures,

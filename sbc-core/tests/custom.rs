@@ -109,6 +109,88 @@ fn who_pays_is_known_from_a_trusted_peer_alone() {
     }
 }
 
+/// Who belongs to one customer makes no other one pay, whatever it is trusted with; numbers are as others in records.
+#[test]
+fn who_pays_is_a_number_of_the_customer_that_the_trunk_belongs_to() {
+    let full = r#"
+[[transform]]
+name = "full"
+when = { trunk = "carrier-a", dir = "in" }
+calling = [{ match = '^0([1-9]\d+)$', set = '+49$1' }]
+"#;
+    let shared = CONFIG.replace("codecs = [\"PCMA\"", "trusted = true\ncodecs = [\"PCMA\"");
+    let shared = format!("{shared}{full}");
+    let own = shared.replace("tenant = \"*\"", "tenant = \"contoso\"");
+    for (number, of_own, of_shared) in [
+        ("+493023125002", Some("+493023125002"), "+493023125002"),
+        ("03023125002", Some("+493023125002"), "+493023125002"),
+        ("0555550142", None, "+49555550142"),
+        ("+15550142", None, "+15550142"),
+    ] {
+        let lines = format!(
+            "P-Asserted-Identity: <sip:+493023125001@example.com>\n\
+             P-Charge-Info: <sip:{number}@example.com>\n"
+        );
+        let record = refused(&own, &lines);
+        assert_eq!(record.screening, Some("owned"));
+        assert_eq!(record.charged_party.as_deref(), of_own, "{number}");
+        let record = refused(&shared, &lines);
+        assert_eq!(record.screening, None);
+        assert_eq!(record.charged_party.as_deref(), Some(of_shared));
+    }
+}
+
+#[test]
+fn who_forwarded_a_call_is_looked_at_after_the_transforms_of_its_trunk() {
+    let rules = r#"
+[[transform]]
+name = "full"
+when = { trunk = "carrier-a", dir = "in" }
+redirecting = [{ match = '^0([1-9]\d+)$', set = '+49$1' }]
+record = [
+    { name = "by", of = "diverting", number = "+493023125900", set = "reception" },
+    { name = "written", of = "diverting", number = "+493023125900", set = "for +49 30 23125900" },
+]
+[[transform]]
+name = "exit"
+when = { trunk = "teams-contoso", dir = "out" }
+record = [{ name = "by", of = "diverting", prefix = "+4930", set = "ours" }]
+"#;
+    let config = format!("{CONFIG}{rules}");
+    let diversion = "<sip:03023125900@example.com>;reason=unconditional";
+    let line = format!("Diversion: {diversion}\n");
+    let record = refused(&config, &line);
+    assert_eq!(record.diverting.as_deref(), Some("03023125900"));
+    assert_eq!(record.custom.get("by"), Some("reception"));
+    assert_eq!(record.custom.get("written"), Some("for +49 30 23125900"));
+    assert_eq!(record.egress[0].custom.get("by"), Some("ours"));
+    let played = play(
+        &config_of(&config),
+        &CallIn {
+            trunk: Some(TrunkName::new("carrier-a")),
+            from: "+498999998001".to_owned(),
+            to: "+493023125456".to_owned(),
+            headers: vec![("Diversion".to_owned(), diversion.to_owned())],
+            ..CallIn::default()
+        },
+    );
+    let played = played.unwrap();
+    let told = |rules: &[String], wanted: &str| rules.iter().any(|rule| rule == wanted);
+    let wanted = "transform \"full\" records by = \"reception\"";
+    assert!(told(&played.rules, wanted), "{:?}", played.rules);
+    let (wanted, rules) = (
+        "transform \"exit\" records by = \"ours\"",
+        &played.tries[0].rules,
+    );
+    assert!(told(rules, wanted), "{rules:?}");
+    // The record has the number as it came alone, and what became of it is hidden all the same.
+    let tenant = "numbers = [";
+    let cut = config.replacen(tenant, &format!("record_numbers = \"cut\"\n{tenant}"), 1);
+    let record = refused(&cut, &line);
+    assert_eq!(record.custom.get("by"), Some("reception"));
+    assert!(!format!("{record:?}").contains("23125900"), "{record:?}");
+}
+
 /// OPS-062: values with digits of a number are as that would be, and no prefix says what is cut.
 #[test]
 fn where_no_numbers_are_kept_none_is_in_what_was_added() {

@@ -2,6 +2,7 @@
 
 use crate::world;
 
+use sbc_core::event::Happened;
 use sbc_core::record::Disposition;
 use sbc_core::sip::header::{CSeq, RSeq};
 use sbc_core::sip::{HeaderName, Message, Method};
@@ -142,6 +143,13 @@ fn a_prack_that_fits_nothing_gets_481_and_one_without_rack_400() {
     assert!(shard.sent.is_empty(), "nothing is repeated");
 }
 
+/// How often a journal has heard that the call is answered.
+fn told_as_answered(shard: &Shard) -> usize {
+    let answered =
+        |what: &&Happened| matches!(what, Happened::Recorded(record) if record.setup_ms.is_some());
+    shard.happened.iter().filter(answered).count()
+}
+
 #[test]
 fn the_answer_waits_for_the_prack_of_a_description() {
     let (mut shard, invite) = required();
@@ -153,7 +161,9 @@ fn the_answer_waits_for_the_prack_of_a_description() {
     assert!(shard.sent.is_empty(), "SIP-522");
     shard.pass(ms(100));
     assert_eq!(shard.next_response(183).message.bytes(), early.bytes());
+    assert_eq!(told_as_answered(&shard), 0, "the caller has no answer");
     confirm(&mut shard, &early, 11);
+    assert_eq!(told_as_answered(&shard), 1);
     let ok = shard.next_response(200).message;
     assert!(ok.body().is_empty());
     shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{VIA}ack")));
@@ -248,6 +258,7 @@ fn who_gives_up_while_the_answer_waits_for_the_prack_ends_the_call_on_both_sides
         };
         assert_ne!(record.disposition, Disposition::Answered);
         assert_eq!(record.duration_ms, 0, "the caller was never told");
+        assert_eq!(told_as_answered(&shard), 0, "nor anybody else");
         shard.settles();
     }
 }

@@ -451,7 +451,7 @@ fn octets_that_are_no_call_are_refused_in_words_and_keys_are_never_printed() {
     later[8] += 1;
     let why = Found::read(&later, true).unwrap_err();
     assert!(matches!(why, Unreadable::Version { .. }));
-    assert!(why.to_string().contains("form 3"), "{why}");
+    assert!(why.to_string().contains("reads forms 2 and 3"), "{why}");
     // Whatever is changed in it: it is read as something, or refused.
     let config = config();
     for at in (12..octets.len()).step_by(3) {
@@ -461,5 +461,62 @@ fn octets_that_are_no_call_are_refused_in_words_and_keys_are_never_printed() {
             let mut shard = Shard::with(Arc::clone(&config));
             shard.apply(Input::Found(Box::new(found)));
         }
+    }
+}
+
+/// What a program that wrote form 2 has kept of [`Call::new`], in hexadecimal digits.
+const FORM_2: &str = include_str!("golden/kept_form_2.hex");
+
+/// OPS-151: an upgrade by one form ends no call.
+#[test]
+fn a_call_that_the_form_before_has_kept_goes_on_and_has_its_record() {
+    let digits: String = FORM_2.split_whitespace().collect();
+    let octet = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    let octets: Vec<u8> = (0..digits.len()).step_by(2).map(octet).collect();
+    assert_eq!(octets[8..10], [2, 0]);
+    let mut shard = Shard::new();
+    shard.restart(config(), GONE, true);
+    let found = Found::read(&octets, true).expect("a call");
+    shard.apply(Input::Found(Box::new(found)));
+    assert_eq!(shard.core.census().calls, 1);
+    shard.pass(seconds(5));
+    shard.carrier_says(
+        "BYE sip:+493023125456@192.0.2.11:5060 SIP/2.0
+Via: SIP/2.0/UDP 198.51.100.20:5060;branch=z9hG4bKbye
+Max-Forwards: 70
+From: \"Ada\" <sip:+498999998001@198.51.100.20>;tag=c1
+To: <sip:+493023125456@192.0.2.11>;tag=an4rmtsudrkkko4m5xwbo
+Call-ID: call
+CSeq: 11 BYE
+Content-Length: 0
+
+",
+    );
+    shard.next_response(200);
+    let bye = shard.next_request(Method::Bye).message;
+    shard.teams_says(&response(&bye, "200 OK", "", "", ""));
+    shard.pass(seconds(60));
+    let [record] = &shard.records[..] else {
+        panic!("one record");
+    };
+    assert_eq!(record.disposition, Disposition::Answered);
+    assert_eq!(record.cause.code, CauseCode::NormalClearing);
+    assert_eq!(record.duration_ms, 5_700);
+    assert_eq!(record.called, "+493023125456");
+    assert_eq!(record.egress[0].trunk.as_str(), "teams-contoso");
+    // What that form did not have.
+    let added = (record.country_to, &record.prefix_id, &record.charged_party);
+    assert_eq!(added, (None, &None, &None));
+    assert!(record.custom.is_empty() && record.egress[0].custom.is_empty());
+    // Nothing is guessed, of this form either.
+    for length in 0..octets.len() {
+        assert!(Found::read(&octets[..length], true).is_err());
+    }
+    for form in [1, 4] {
+        let mut other = octets.clone();
+        other[8] = form;
+        let why = Found::read(&other, true).map(|_| ());
+        let found = u16::from(form);
+        assert_eq!(why, Err(Unreadable::Version { found }));
     }
 }

@@ -16,11 +16,11 @@ pub mod shipped;
 mod spool;
 mod started;
 mod told;
+mod written;
 
 pub(crate) use spool::{CURRENT, closed_files};
 
 use super::ending::end;
-use super::json;
 use crate::sink::log::{Log, wall_clock};
 use crate::sink::metrics::Metrics;
 use foldhash::fast::RandomState;
@@ -34,6 +34,7 @@ use sbc_core::id::CallId;
 use sbc_core::record::Record;
 use shipped::Owed;
 use spool::{Spool, Steady};
+use started::Starts;
 use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -44,6 +45,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use written::Lines;
 
 /// Records that may wait for the writer, and that it keeps while the disk refuses them.
 const QUEUE: usize = 100_000;
@@ -83,31 +85,8 @@ struct Shared {
     over: Arc<Mutex<HashSet<CallId>>>,
     /// Whether nothing is written although it must be.
     refuses: Arc<watch::Sender<bool>>,
-}
-
-/// What is written as lines of JSON, by the writer's thread.
-trait Lines: Send + Sync {
-    /// With those of pairs of legs, if they are wanted.
-    fn json(&self, pairs: bool) -> serde_json::Result<Vec<String>>;
-
-    /// The call that is over with it.
-    fn call(&self) -> Option<CallId>;
-}
-
-impl Lines for Record {
-    fn json(&self, pairs: bool) -> serde_json::Result<Vec<String>> {
-        let mut lines = vec![json::text(self)?];
-        if pairs {
-            for pair in self.pairs() {
-                lines.push(json::text(&pair)?);
-            }
-        }
-        Ok(lines)
-    }
-
-    fn call(&self) -> Option<CallId> {
-        Some(self.call)
-    }
+    /// Which calls have a record of their beginning.
+    starts: Starts,
 }
 
 enum Order {
@@ -160,6 +139,7 @@ impl Cdr {
             owed: Owed::default(),
             over: Arc::default(),
             refuses: Arc::default(),
+            starts: Starts::of(spool),
         };
         let mut writer = Writer::new(spool.clone(), shared.clone(), forcer);
         if let Err(why) = writer.open() {
@@ -225,9 +205,11 @@ impl Cdr {
     /// nothing else has to be, so that a daemon that is killed leaves it behind; of an answer a few milliseconds of the
     /// call are lost at most, which are not worth to be woken for.
     pub fn open(&self, record: &Arc<Record>) {
-        if self.entry(Order::Open(Arc::clone(record)))
-            && (record.setup_ms.is_none() || record.end.is_some())
-        {
+        if !self.entry(Order::Open(Arc::clone(record))) {
+            if self.shared.starts.begins(record) {
+                self.shared.count(1, &"the disk does not keep up");
+            }
+        } else if record.setup_ms.is_none() || record.end.is_some() {
             self.shared.urgent.tell(&self.writer);
         }
     }
@@ -604,7 +586,13 @@ impl Writer {
     /// A call has begun, or something has changed in it.
     fn note(&mut self, record: Arc<Record>, goes_on: bool) {
         self.shared.opening.fetch_sub(1, Ordering::Relaxed);
-        (self.unwritten).extend(started::line(&record, goes_on, self.wanted.start));
+        if !goes_on && self.shared.starts.begins(&record) {
+            // What waits in memory is whole records: no beginning is to take the place of one.
+            match self.shared.trouble().is_some() {
+                true => self.shared.count(1, &"the disk refuses records"),
+                false => self.unwritten.extend(started::line(&record)),
+            }
+        }
         // A disk that refuses so many refuses the records themselves.
         if self.notes.len() < OPEN_QUEUE {
             self.noted.insert(record.call);
@@ -756,6 +744,7 @@ impl Writer {
                 for one in &lost {
                     self.lost(one);
                 }
+                self.shared.starts.become_those_of(&to);
                 self.wanted = *to;
                 self.next_retire = Instant::now();
                 match self.files {

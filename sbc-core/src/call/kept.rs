@@ -20,13 +20,14 @@ use crate::policy::admission::Standing;
 use crate::policy::identity::Caller;
 use crate::policy::local_media::{self, Side};
 use crate::policy::session_id::Ends;
-use crate::record::{Disposition, Growing, Record};
+use crate::record::{Added, Disposition, Growing, Record};
 use crate::sdp::Direction;
 use crate::seldom::Seldom;
 use crate::session::{KeptSession, Session};
 use crate::sip::Status;
 use crate::sip::header::Reason;
 use crate::time::{Now, UnixTime};
+use media_api::wire::WireFault;
 use media_api::{CryptoKey, Intake, SessionId, wire_layout};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -96,6 +97,18 @@ wire_layout! {
         0: Usual,
         1: Priority,
         2: Help,
+    }
+}
+
+impl KeptCall {
+    /// What its record has got since form 2.
+    pub(crate) fn added(&self) -> Added {
+        self.record.added()
+    }
+
+    /// Takes that as it was read.
+    pub(crate) fn add(&mut self, added: Added) -> Result<(), WireFault> {
+        self.record.add(added)
     }
 }
 

@@ -746,7 +746,7 @@ impl Call {
             let Some((leg, event)) = self.events.pop_front() else {
                 // Between its messages a call needs no room for what its sessions say.
                 self.events = VecDeque::new();
-                self.is_answer_told |= self.caller_has_answer();
+                record::tell_answer(self, cx);
                 self.proceed(cx);
                 self.conclude_moves(cx);
                 self.direct_digits(cx);

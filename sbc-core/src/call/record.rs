@@ -9,7 +9,7 @@ use crate::plane::Cx;
 use crate::policy::country;
 use crate::policy::diversion::reason_of_cause;
 use crate::policy::identity::Caller;
-use crate::policy::number::Number;
+use crate::policy::number::{self, Number};
 use crate::policy::recorded::{self, Numbers};
 use crate::policy::response;
 use crate::policy::session_id::Ends;
@@ -36,15 +36,15 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
     let attest = attest.flatten();
     let diversions = caller.trail.diversions();
     let diverting = caller.trail.diverting().map(|number| number.number);
-    let custom = recorded::values(
-        config,
-        &TransformScope::In(admitted.trunk.name.clone()),
-        Numbers {
-            called: &admitted.called.number,
-            calling: &admitted.calling,
-            diverting: diverting.as_deref(),
-        },
-    );
+    let scope = TransformScope::In(admitted.trunk.name.clone());
+    let inside = diverting.as_deref();
+    let inside = inside.map(|own| number::transform_redirecting(config, &scope, own).value);
+    let numbers = Numbers {
+        called: &admitted.called.number,
+        calling: &admitted.calling,
+        diverting: inside.as_deref(),
+    };
+    let custom = recorded::values(config, &scope, numbers);
     Growing::new(Record {
         version: VERSION,
         call: admitted.id,
@@ -65,7 +65,7 @@ pub(super) fn open(config: &Config, admitted: &Admitted, ends: &Ends, now: Now) 
         called: admitted.called.number.clone(),
         country_to: country::of(&admitted.called.number),
         prefix_id: prefix_id(config, &admitted.called.number),
-        charged_party: charged_party(admitted),
+        charged_party: charged_party(config, admitted),
         asserted: caller.asserted.first().map(|own| own.number.number.clone()),
         withheld: caller.calling.is_withheld || caller.privacy.id || caller.privacy.hides_caller(),
         screening: admitted.screening,
@@ -172,14 +172,22 @@ fn prefix_id(config: &Config, called: &str) -> Option<String> {
     config.rates.prefix_of(called).map(str::to_owned)
 }
 
-/// The number that pays, as a peer says that we believe (RFC 8496 §6).
-fn charged_party(admitted: &Admitted) -> Option<String> {
+/// The number that pays, as a peer says that we believe (RFC 8496 §6), after its transforms. Who belongs to one customer
+/// makes no other one pay.
+fn charged_party(config: &Config, admitted: &Admitted) -> Option<String> {
     let said = admitted.trunk.trusted;
     let value = said.then(|| admitted.request.raw_named("P-Charge-Info"))??;
     // An address with parameters, as To is.
     let party = To::parse(&value).ok()?;
     let number = Number::of(party.0.uri())?;
-    let text = printable(number.number.as_bytes());
+    let scope = TransformScope::In(admitted.trunk.name.clone());
+    let number = number::transform_calling(config, &scope, &number.number).value;
+    let tenant = admitted.trunk.tenant.as_ref();
+    let tenant = tenant.and_then(|name| config.tenants.get(name));
+    if tenant.is_some_and(|tenant| !tenant.has(&number)) {
+        return None;
+    }
+    let text = printable(number.as_bytes());
     (!text.is_empty()).then_some(text)
 }
 
@@ -265,10 +273,14 @@ pub(super) fn leaving<T>(
     called: &str,
     add: impl Fn(&Config, &TransformScope, Numbers<'_>) -> T,
 ) -> T {
+    // The record has it as it came.
+    let scope = TransformScope::In(call.record.ingress.trunk.clone());
+    let inside = |own: &str| number::transform_redirecting(&call.config, &scope, own).value;
+    let diverting = call.record.diverting.as_deref().map(inside);
     let numbers = Numbers {
         called,
         calling: &call.record.calling,
-        diverting: call.record.diverting.as_deref(),
+        diverting: diverting.as_deref(),
     };
     add(&call.config, &TransformScope::Out(trunk.clone()), numbers)
 }
@@ -408,6 +420,17 @@ pub(super) fn tell(call: &mut Call, cx: &mut Cx<'_>) {
     }
     let record = call.record.now().kept(&cx.plane.config);
     cx.out.emit(Some(call.id), None, Happened::Recorded(record));
+}
+
+/// Tells that somebody has answered once the caller has that: it may wait for a PRACK, and the caller give up meanwhile.
+pub(super) fn tell_answer(call: &mut Call, cx: &mut Cx<'_>) {
+    if call.is_answer_told {
+        return;
+    }
+    call.is_answer_told = call.caller_has_answer();
+    if call.is_answer_told && call.record.setup_ms.is_some() {
+        tell(call, cx);
+    }
 }
 
 /// A peer has ended the call, with these reasons.

@@ -263,7 +263,9 @@ impl Core {
             because.0.extend(limits);
         }
         if self.plane.explains {
-            let diverting = caller.trail.diverting().map(|number| number.number);
+            let diverting = caller.trail.diverting();
+            let diverting = diverting
+                .map(|number| number::transform_redirecting(&config, &scope, &number.number).value);
             let numbers = Numbers {
                 called: &called.number,
                 calling: &calling.value,

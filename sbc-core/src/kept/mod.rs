@@ -6,7 +6,8 @@
 //! where it was, under the configuration of now. What is under way is not written down: a call that is found with an
 //! older value has lost an exchange, which its peers repeat or give up.
 //!
-//! The form has a version. What is written with another one cannot be read, and its call is lost: nothing is guessed.
+//! The form has a version, and the one before it is read as well: an upgrade by one step loses no call. What is written
+//! with any other cannot be read, and its call is lost: nothing is guessed.
 //! There are keys in it, so it is zeroised, never printed, and not for any disk.
 
 mod words;
@@ -25,6 +26,9 @@ use zeroize::Zeroizing;
 /// Form of what is written. To be raised with any change of a part, here and in all that is named in layouts.
 const VERSION: u16 = 3;
 
+/// The form before, which has all but what records have got since: that stands behind the call.
+const BEFORE: u16 = 2;
+
 /// How it begins, whatever the version.
 const MAGIC: [u8; 8] = *b"cwcall\r\n";
 
@@ -42,6 +46,7 @@ impl Snapshot {
         VERSION.put(&mut out);
         WIRE_VERSION.put(&mut out);
         call.put(&mut out);
+        call.added().put(&mut out);
         Self {
             octets: Arc::new(Zeroizing::new(out.octets().to_vec())),
         }
@@ -90,7 +95,7 @@ impl fmt::Display for Unreadable {
             Self::Foreign => f.write_str("it is not a call that was written down"),
             Self::Version { found } => write!(
                 f,
-                "it was written in form {found}, and this program reads form {VERSION}"
+                "it was written in form {found}, and this program reads forms {BEFORE} and {VERSION}"
             ),
             Self::Damaged(why) => write!(f, "it is damaged: {why}"),
         }
@@ -112,10 +117,16 @@ impl Found {
         let damaged = |fault: media_api::wire::WireFault| Unreadable::Damaged(fault.to_string());
         let found = u16::take(&mut from).map_err(damaged)?;
         let wire = u16::take(&mut from).map_err(damaged)?;
-        if (found, wire) != (VERSION, WIRE_VERSION) {
-            return Err(Unreadable::Version { found });
-        }
-        let call = from.rest::<KeptCall>().map_err(damaged)?;
+        let call = match (found, wire) {
+            (VERSION, WIRE_VERSION) => {
+                let mut call = KeptCall::take(&mut from).map_err(damaged)?;
+                let added = from.rest().map_err(damaged)?;
+                call.add(added).map_err(damaged)?;
+                call
+            }
+            (BEFORE, WIRE_VERSION) => from.rest::<KeptCall>().map_err(damaged)?,
+            _ => return Err(Unreadable::Version { found }),
+        };
         Ok(Self {
             call: Box::new(call),
             has_media,

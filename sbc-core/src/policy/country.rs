@@ -2,8 +2,11 @@
 //!
 //! Countries are those of ISO 3166-1, and XK for Kosovo, which has none there. A code that is nobody's country, such as
 //! that of satellites, stands for itself (`+881`); so does one that several countries share where the number does not
-//! tell whose it is (`+1` for numbers without a charge). Territories whose numbers are ranges within those of a country
-//! that no plan keeps apart count as that country.
+//! tell whose it is (`+1` for numbers without a charge, `+262` for those of services on Réunion and Mayotte).
+//!
+//! Territories whose numbers are ranges within those of a country that no plan keeps apart count as that country: Åland
+//! (+358 18) as FI, Svalbard and Jan Mayen (+47 79) as NO, the Cocos Islands and Christmas Island (+61 8 9162, 9164) as
+//! AU, Western Sahara (+212 5288, 5289) as MA.
 
 mod codes;
 
@@ -153,6 +156,13 @@ mod tests {
             ("+441632960000", Some("GB")),
             ("+262269000000", Some("YT")),
             ("+262692000000", Some("RE")),
+            ("+262800000000", Some("+262")),
+            ("+3581812345", Some("FI")),
+            ("+4779020000", Some("NO")),
+            ("+61891620000", Some("AU")),
+            ("+61891640000", Some("AU")),
+            ("+212528800000", Some("MA")),
+            ("+212528900000", Some("MA")),
             ("+5999000000", Some("CW")),
             ("+5997000000", Some("BQ")),
             ("+8812000000", Some("+881")),

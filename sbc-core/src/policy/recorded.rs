@@ -67,12 +67,27 @@ fn find<'c>(
                 continue;
             };
             names.push(&rule.name);
+            // Records have this one as it came, and whoever hides numbers there does not know what became of it.
+            let diverting = numbers
+                .diverting
+                .filter(|_| rule.of == RecordedNumber::Diverting);
+            let has_digits = rule.takes_digits || diverting.is_some_and(|own| says(&value, own));
             let own = CustomValue {
                 name: rule.name.clone(),
                 value,
-                has_digits: rule.takes_digits,
+                has_digits,
             };
             found(transform.name.as_str(), &rule.name, own);
         }
     }
+}
+
+/// Whether a value says all digits of a number, whatever stands between them.
+fn says(value: &str, number: &str) -> bool {
+    let digits = |text: &str| -> String {
+        let digits = text.chars().filter(char::is_ascii_digit);
+        digits.collect()
+    };
+    let own = digits(number);
+    !own.is_empty() && digits(value).contains(&own)
 }

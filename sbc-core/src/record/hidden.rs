@@ -93,7 +93,7 @@ impl RecordNumbers {
         match self {
             _ if !is_prefix(prefix) => true,
             Self::Full => true,
-            Self::Cut => prefix.len() + CUT <= number.len(),
+            Self::Cut => self.instead_of(number).starts_with(prefix),
             Self::Hashed(_) => false,
         }
     }
@@ -120,10 +120,16 @@ impl RecordNumbers {
                 own.value = instead.unwrap_or_default();
                 return !own.value.is_empty();
             }
-            if known.iter().any(|digits| own.value.contains(digits)) {
+            let is_there = known.iter().any(|digits| own.value.contains(digits));
+            if is_there || is_written_in(&own.value, known) {
                 own.value = self.in_text(&own.value, known);
+                // With something between its digits that no text has there.
+                if is_written_in(&own.value, known) {
+                    let instead = self.instead_of_part(&own.value);
+                    own.value = instead.unwrap_or_default();
+                }
             }
-            true
+            !own.value.is_empty()
         });
     }
 
@@ -163,6 +169,13 @@ fn named(key: &Password, text: &str) -> String {
         name.push_str(&format!("{octet:02x}"));
     }
     name
+}
+
+/// Whether one of these numbers stands in a text, if it is a long one, whatever is between its digits.
+fn is_written_in(text: &str, known: &[String]) -> bool {
+    let digits: String = text.chars().filter(|c| c.is_alphanumeric()).collect();
+    let mut long = known.iter().filter(|own| own.len() >= SHORTEST_IN_TEXT);
+    long.any(|own| digits.contains(own.as_str()))
 }
 
 /// What is written between the digits of a number (RFC 3966), or is put there by hand.
@@ -448,6 +461,7 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
+    use super::super::CustomValue;
     use super::*;
 
     fn hashed() -> RecordNumbers {
@@ -540,5 +554,49 @@ mod tests {
         assert_eq!(user_of("tel:+15550100"), Some("+15550100"));
         assert_eq!(user_of("sip:192.0.2.1:5060"), None);
         assert_eq!(user_of("00000000000000000000000000012345"), None);
+    }
+
+    #[test]
+    fn a_beginning_is_told_where_it_has_no_digit_that_is_cut() {
+        let told = |prefix: &str, number: &str| RecordNumbers::Cut.of_prefix(prefix, number);
+        assert!(told("+4930", "+493023125456"));
+        assert!(told("+493023125", "+493023125456"));
+        assert!(!told("+4930231254", "+493023125456"));
+        // Each part of a number is cut, and a number of three digits is not.
+        assert!(!told("1234", "1234;ext=12345678"));
+        assert!(told("1", "1234;ext=12345678"));
+        assert!(told("112", "112"));
+        assert!(told("berlin", "+493023125456"));
+        assert!(!hashed().of_prefix("+4930", "+493023125456"));
+    }
+
+    #[test]
+    fn values_of_the_operators_own_have_no_number_of_the_call_however_it_is_written() {
+        let known = ["493023125456", "1234"].map(str::to_owned);
+        let hide = |numbers: &RecordNumbers, value: &str| {
+            let own = CustomValue {
+                name: "own".to_owned(),
+                value: value.to_owned(),
+                has_digits: false,
+            };
+            let mut custom = Custom(vec![own]);
+            numbers.hide_custom(&mut custom, &known);
+            custom.get("own").map(str::to_owned)
+        };
+        let cut = |value: &str| hide(&RecordNumbers::Cut, value);
+        let told = |value: &str| Some(value.to_owned());
+        assert_eq!(cut("for +49 30 23125456"), told("for +49 30 23125xxx"));
+        assert_eq!(cut("+49-(30)-2312.5456"), told("+49-(30)-2312.5xxx"));
+        assert_eq!(cut("ext 1234"), told("ext 1xxx"));
+        // What no number has between its digits is no reason to show it.
+        assert_eq!(cut("49/3023/125456"), None);
+        let name = hide(&hashed(), "49/3023/125456").unwrap();
+        assert!(name.starts_with("hmac:"), "{name}");
+        let name = hide(&hashed(), "for +49 30 23125456").unwrap();
+        let wanted = format!("for {}", hashed().instead_of("+493023125456"));
+        assert_eq!(name, wanted);
+        for same in ["987654321", "30-4711", "51234 at 12:34", "4930 a 23125456"] {
+            assert_eq!(cut(same), told(same), "{same}");
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! The record of a call that talks, for the process after this one. Figures of media come at the end of all and are not
-//! in it yet.
+//! in it yet; what records have got since form 2 stands behind the call ([`Added`]).
 
 use super::{
     AttemptRecord, ConversationRecord, Custom, CustomValue, Disposition, GivenUp, KeptNumbers,
@@ -38,9 +38,9 @@ impl Wire for Record {
             calling_name,
             calling,
             called,
-            country_to,
-            prefix_id,
-            charged_party,
+            country_to: _,
+            prefix_id: _,
+            charged_party: _,
             asserted,
             withheld,
             screening,
@@ -54,7 +54,7 @@ impl Wire for Record {
             session_id,
             icid,
             user_to_user,
-            custom,
+            custom: _,
             emergency,
             place,
             ingress,
@@ -91,9 +91,6 @@ impl Wire for Record {
         calling_name.put(out);
         calling.put(out);
         called.put(out);
-        country_to.map(str::to_owned).put(out);
-        prefix_id.put(out);
-        charged_party.put(out);
         asserted.put(out);
         withheld.put(out);
         screening.map(str::to_owned).put(out);
@@ -107,7 +104,6 @@ impl Wire for Record {
         session_id.put(out);
         icid.put(out);
         user_to_user.put(out);
-        custom.put(out);
         emergency.put(out);
         place.put(out);
         ingress.put(out);
@@ -146,11 +142,9 @@ impl Wire for Record {
             calling_name: Wire::take(from)?,
             calling: Wire::take(from)?,
             called: Wire::take(from)?,
-            country_to: <Option<String> as Wire>::take(from)?
-                .as_deref()
-                .and_then(country::named),
-            prefix_id: Wire::take(from)?,
-            charged_party: Wire::take(from)?,
+            country_to: None,
+            prefix_id: None,
+            charged_party: None,
             asserted: Wire::take(from)?,
             withheld: Wire::take(from)?,
             screening: word(from)?,
@@ -164,7 +158,7 @@ impl Wire for Record {
             session_id: Wire::take(from)?,
             icid: Wire::take(from)?,
             user_to_user: Wire::take(from)?,
-            custom: Wire::take(from)?,
+            custom: Custom::default(),
             emergency: Wire::take(from)?,
             place: Wire::take(from)?,
             ingress: Wire::take(from)?,
@@ -187,6 +181,46 @@ impl Wire for Record {
     }
 }
 
+/// What records have got since form 2, which is left as it was and so can still be read.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Added {
+    country_to: Option<String>,
+    prefix_id: Option<String>,
+    charged_party: Option<String>,
+    custom: Custom,
+    /// Of each attempt, in order.
+    of_attempts: Vec<Custom>,
+}
+
+impl Record {
+    /// What stands behind it.
+    pub(crate) fn added(&self) -> Added {
+        let attempts = self.egress.iter();
+        Added {
+            country_to: self.country_to.map(str::to_owned),
+            prefix_id: self.prefix_id.clone(),
+            charged_party: self.charged_party.clone(),
+            custom: self.custom.clone(),
+            of_attempts: attempts.map(|own| own.custom.clone()).collect(),
+        }
+    }
+
+    /// Takes what stood behind it.
+    pub(crate) fn add(&mut self, added: Added) -> Result<(), WireFault> {
+        if added.of_attempts.len() != self.egress.len() {
+            return Err(WireFault::Value("attempts"));
+        }
+        self.country_to = added.country_to.as_deref().and_then(country::named);
+        self.prefix_id = added.prefix_id;
+        self.charged_party = added.charged_party;
+        self.custom = added.custom;
+        for (own, custom) in self.egress.iter_mut().zip(added.of_attempts) {
+            own.custom = custom;
+        }
+        Ok(())
+    }
+}
+
 impl Wire for Custom {
     fn put(&self, out: &mut Writer) {
         self.0.put(out);
@@ -194,6 +228,86 @@ impl Wire for Custom {
 
     fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
         Wire::take(from).map(Self)
+    }
+}
+
+impl Wire for AttemptRecord {
+    fn put(&self, out: &mut Writer) {
+        let Self {
+            leg,
+            trunk,
+            called,
+            custom: _,
+            host,
+            protocol,
+            remote,
+            tls,
+            call_id,
+            user_agent,
+            started_ms,
+            ended_ms,
+            status,
+            phrase,
+            q850,
+            q850_location,
+            warning,
+            reason,
+            fault,
+            first_response_ms,
+            first_progress_ms,
+            given_up,
+            teams_call,
+        } = self;
+        leg.put(out);
+        trunk.put(out);
+        called.put(out);
+        host.put(out);
+        protocol.put(out);
+        remote.put(out);
+        tls.put(out);
+        call_id.put(out);
+        user_agent.put(out);
+        started_ms.put(out);
+        ended_ms.put(out);
+        status.put(out);
+        phrase.put(out);
+        q850.put(out);
+        q850_location.put(out);
+        warning.put(out);
+        reason.put(out);
+        fault.put(out);
+        first_response_ms.put(out);
+        first_progress_ms.put(out);
+        given_up.put(out);
+        teams_call.put(out);
+    }
+
+    fn take(from: &mut Reader<'_>) -> Result<Self, WireFault> {
+        Ok(Self {
+            leg: Wire::take(from)?,
+            trunk: Wire::take(from)?,
+            called: Wire::take(from)?,
+            custom: Custom::default(),
+            host: Wire::take(from)?,
+            protocol: Wire::take(from)?,
+            remote: Wire::take(from)?,
+            tls: Wire::take(from)?,
+            call_id: Wire::take(from)?,
+            user_agent: Wire::take(from)?,
+            started_ms: Wire::take(from)?,
+            ended_ms: Wire::take(from)?,
+            status: Wire::take(from)?,
+            phrase: Wire::take(from)?,
+            q850: Wire::take(from)?,
+            q850_location: Wire::take(from)?,
+            warning: Wire::take(from)?,
+            reason: Wire::take(from)?,
+            fault: Wire::take(from)?,
+            first_response_ms: Wire::take(from)?,
+            first_progress_ms: Wire::take(from)?,
+            given_up: Wire::take(from)?,
+            teams_call: Wire::take(from)?,
+        })
     }
 }
 
@@ -229,10 +343,7 @@ wire_layout! {
     struct LegRecord {
         trunk, protocol, local, remote, tls, peer_names, call_id, from_tag, to_tag, user_agent, teams_call,
     }
-    struct AttemptRecord {
-        leg, trunk, called, custom, host, protocol, remote, tls, call_id, user_agent, started_ms, ended_ms, status, phrase, q850,
-        q850_location, warning, reason, fault, first_response_ms, first_progress_ms, given_up, teams_call,
-    }
+    struct Added { country_to, prefix_id, charged_party, custom, of_attempts }
     struct CustomValue { name, value, has_digits }
     struct GivenUp { host, why }
     struct OneWayRecord { leg, kind, at_ms, lasted_ms }

@@ -14,6 +14,8 @@
 use super::exchange::{Column, Exchange, SBC_B, Shown, ends};
 use std::fmt::Write as _;
 
+/// Columns of a terminal.
+const WIDTH: usize = 100;
 /// Characters before the first vertical line.
 const MARGIN: usize = 12;
 /// Peers right of us with a column of their own; all that come later share the last one, and are named.
@@ -24,7 +26,7 @@ pub fn ladder(exchange: &Exchange) -> String {
     let mut columns = exchange.columns();
     let mut out = String::new();
     for Column { name, about } in columns.iter().filter(|own| !own.about.is_empty()) {
-        let _ = writeln!(out, "{name:8}{about}");
+        wrapped(&format!("{name:8}"), about, &mut out);
     }
     columns.truncate(SBC_B + 1 + MOST);
     let places = Places::of(columns.len());
@@ -46,14 +48,14 @@ pub fn ladder(exchange: &Exchange) -> String {
                 let line = places.across(place, peer, title, *from_peer, '─');
                 let _ = writeln!(out, "{time:>MARGIN$}{line}");
                 if let Some(summary) = description {
-                    let _ = writeln!(out, "{:MARGIN$}·   {summary}", "");
+                    wrapped(&format!("{:MARGIN$}·   ", ""), summary, &mut out);
                 }
                 for line in lines.iter().flatten() {
                     let _ = writeln!(out, "{:MARGIN$}    {line}", "");
                 }
             }
             Shown::Note { text } => {
-                let _ = writeln!(out, "{time:>MARGIN$}· {text}");
+                wrapped(&format!("{time:>MARGIN$}· "), text, &mut out);
             }
         }
     }
@@ -64,6 +66,40 @@ pub fn ladder(exchange: &Exchange) -> String {
         let _ = writeln!(out, "{:>MARGIN$}{line}", "media ");
     }
     out
+}
+
+/// A text behind what its first line begins with, in as many lines of the terminal as it takes. A word that has more
+/// than a line is broken.
+fn wrapped(begin: &str, text: &str, out: &mut String) {
+    let margin = begin.chars().count();
+    let most = WIDTH.saturating_sub(margin).max(1);
+    out.push_str(begin);
+    let mut width = 0;
+    for word in text.split(' ') {
+        let mut rest = word;
+        let mut long = rest.chars().count();
+        let space = usize::from(width > 0);
+        if width > 0 && width + space + long > most {
+            let _ = write!(out, "\n{:margin$}", "");
+            width = 0;
+        } else if space > 0 {
+            out.push(' ');
+            width += space;
+        }
+        while long > most {
+            let at = rest
+                .char_indices()
+                .nth(most)
+                .map_or(rest.len(), |(at, _)| at);
+            let (line, after) = rest.split_at(at);
+            let _ = write!(out, "{line}\n{:margin$}", "");
+            rest = after;
+            long -= most;
+        }
+        out.push_str(rest);
+        width += long;
+    }
+    out.push('\n');
 }
 
 /// Where the vertical lines are, counted from the first one.
@@ -262,13 +298,66 @@ mod tests {
         // Whatever there is fits on a terminal.
         for legs in 0..=5 {
             let text = of_legs(legs);
-            let (_, below) = text.split_once('\n').unwrap();
-            let most = below.lines().map(|line| line.chars().count()).max();
+            let most = text.lines().map(|line| line.chars().count()).max();
             assert!(most <= Some(100), "{text}");
             if legs > 0 {
                 assert_eq!(most, Some(100), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_told_of_messages_and_decisions_is_as_wide_as_the_terminal() {
+        let formats: Vec<String> = (96..128).map(|format| format.to_string()).collect();
+        let formats = formats.join(" ");
+        let sdp = format!(
+            "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\n\
+             m=audio 4000 RTP/AVP 8 {formats}\nm=video 4002 RTP/AVP {formats}\n"
+        );
+        let length = sdp.replace('\n', "\r\n").len();
+        let invite = format!(
+            "INVITE sip:b@example.com SIP/2.0\n{HEAD}CSeq: 1 INVITE\nContent-Type: application/sdp\n\
+             Content-Length: {length}\n\n{sdp}"
+        );
+        let words = "route \"a\" leads nowhere, ".repeat(12);
+        let long = "é".repeat(250);
+        let note = |text: &str| Entry {
+            at: UnixTime::from_micros(0),
+            leg: None,
+            what: Seen::Note(text.to_owned()),
+        };
+        let mut entries = vec![message(0, 0, true, &invite), note(&words), note(&long)];
+        // Each end of ours is told above.
+        for leg in 1..=9 {
+            let mut entry = message(1, leg, true, &invite);
+            if let Seen::Message { ours, .. } = &mut entry.what {
+                *ours = Ours::At(format!("192.0.2.{leg}:5060").parse().unwrap());
+            }
+            entries.push(entry);
+        }
+        let text = ladder(&entries, Detail::Lines);
+        for line in text.lines() {
+            assert!(line.chars().count() <= 100, "{line}\n{text}");
+        }
+        // Nothing is left out, and what goes on stands below where it began.
+        let plain = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let video = format!("| video 4002 RTP/AVP {formats}");
+        assert!(
+            plain.contains(&video) && plain.contains(words.trim()),
+            "{text}"
+        );
+        assert!(plain.contains("192.0.2.8:5060, 192.0.2.9:5060"), "{text}");
+        assert_eq!(text.matches('é').count(), 250, "{text}");
+        let at = |start: &str| {
+            let line = text.lines().position(|line| line.contains(start)).unwrap();
+            let below = text.lines().nth(line + 1).unwrap();
+            below.len() - below.trim_start().len()
+        };
+        assert_eq!(
+            (at("SBC-B   "), at("· route"), at("·   SDP")),
+            (8, 14, 16),
+            "{text}"
+        );
     }
 
     #[test]

@@ -100,7 +100,11 @@ impl Setup {
         }
         let setup_ms = call.elapsed_ms(cx.now);
         call.record.setup_ms = Some(setup_ms);
-        record::tell(call, cx);
+        match call.is_answer_told {
+            // It was answered for announcements, or a tone.
+            true => record::tell(call, cx),
+            false => record::tell_answer(call, cx),
+        }
         cx.out
             .emit(Some(call.id), Some(leg), Happened::Answered { setup_ms });
         call.timers.stop(Timer::Limit as usize);
