@@ -87,8 +87,8 @@ pub(super) async fn start(
     );
     let ear = Ear::of(&access, &who)?;
     let pass = ear.pass(media, what)?;
-    // Nobody else hears it without another word.
-    let hears = who.identity().filter(|_| media == Some(Tap::Whole));
+    // Nobody else hears it without another word; and nobody at all, where it was begun without one.
+    let hears = who.identity().filter(|_| ear.is_asked(media));
     let begun = access
         .approvals
         .capturing(hears, || captures.begin(wish, lasts));
@@ -116,9 +116,13 @@ impl<'a> Ear<'a> {
         })
     }
 
+    fn is_asked(&self, media: Option<Tap>) -> bool {
+        self.is_held && media == Some(Tap::Whole)
+    }
+
     /// Leave to hear what callers say: by another person, too, where that is wanted.
     fn pass(&self, media: Option<Tap>, what: String) -> Result<Pass, Problem> {
-        match self.is_held && media == Some(Tap::Whole) {
+        match self.is_asked(media) {
             true => self.approvals.pass(self.who, what),
             false => Ok(self.approvals.free()),
         }

@@ -395,7 +395,7 @@ const OPERATIONS: &[Operation] = &[
         path: "/config/rollback",
         right: Right::Configure,
         summary: "Takes the configuration into use again that was before the one in use, each time an older one; the files on \
-                  disk stay as they are",
+                  disk stay as they are. Not to another [api] from one with four_eyes",
         query: &[],
         body: None,
         answer: Answer::Json(RELOADED),
@@ -406,7 +406,8 @@ const OPERATIONS: &[Operation] = &[
         method: Method::Post,
         path: "/config/history/{generation}/rollback",
         right: Right::Configure,
-        summary: "Takes this configuration into use again; the files on disk stay as they are",
+        summary: "Takes this configuration into use again; the files on disk stay as they are. Not to another [api] from one with \
+                  four_eyes",
         query: &[],
         body: None,
         answer: Answer::Json(RELOADED),

@@ -342,6 +342,12 @@ mod tests {
         let told = sealed(&refusing, "a", b"x").unwrap_err().to_string();
         assert!(told.contains("no key (it needs root"), "{told}");
         assert_eq!(code(&refusing, "\n"), exit::USAGE);
+        // Who may not read it is refused; who names none has mistyped.
+        assert_eq!(
+            code_of(&io::ErrorKind::PermissionDenied.into()),
+            exit::REFUSED
+        );
+        assert_eq!(code_of(&io::ErrorKind::NotFound.into()), exit::USAGE);
         assert_eq!(code(&refusing, &"x".repeat(LONGEST + 1)), exit::USAGE);
         for wrong in ["", ".hidden", "a/b", "a b", "ä"] {
             assert!(name(wrong).is_err(), "{wrong}");

@@ -402,12 +402,12 @@ impl Daemon {
                 true
             }
             Err(ReloadFault::OtherAccess(..)) => {
-                self.generations().settle();
-                self.tell_kept_access();
                 let generations = Arc::clone(self.generations());
                 // A start does not go back to it, either. That it cannot be written is told.
                 let written = aside(move || Ok(generations.stay()));
                 let _ = written.await;
+                self.generations().settle();
+                self.tell_kept_access();
                 true
             }
             Err(_) => {
