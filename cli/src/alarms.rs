@@ -1,6 +1,6 @@
 //! What is wrong with a node now, in words: what "causeway top" and the console show, of what the interface tells.
 
-use crate::command::node::{duration, plain};
+use crate::command::readable::{duration, plain};
 use serde_json::Value;
 
 /// A certificate that ends within so many days is one.

@@ -1,7 +1,8 @@
 //! `causeway approvals`: what waits for another person, and a word of theirs (SEC-151).
 
 use super::exit;
-use super::node::{Connection, answered, get, plain, segment, table};
+use super::node::{Connection, answered, get, segment};
+use super::readable::{plain, table};
 use clap::Subcommand;
 use serde_json::Value;
 use std::io::{self, Write};

@@ -1,7 +1,8 @@
 //! `causeway audit`: who changed what on this node, and whether the log of it is whole.
 
 use super::exit;
-use super::node::{Connection, get, plain, table};
+use super::node::{Connection, get};
+use super::readable::{plain, table};
 use crate::sink::audit;
 use clap::{Args, Subcommand};
 use serde_json::Value;

@@ -1,7 +1,8 @@
 //! `causeway capture`: messages and media of calls as a file of packets.
 
 use super::exit;
-use super::node::{Connection, asked, get, plain, post, quoted, wait};
+use super::node::{Connection, asked, get, post, quoted, wait};
+use super::readable::plain;
 use clap::{Args, Subcommand};
 use sbc_core::sdp::base64_decode;
 use serde_json::Value;

@@ -1,6 +1,7 @@
 //! `causeway cert`: certificates of ours.
 
-use super::node::{Connection, get, post, quoted, table};
+use super::node::{Connection, get, post, quoted};
+use super::readable::table;
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::io::{self, Write};

@@ -1,8 +1,8 @@
 //! `causeway check`: everything that is wrong with a configuration, with line and remedy.
 
 use super::form::Output;
-use super::node::plain;
 use super::online;
+use super::readable::plain;
 use crate::command::exit;
 use crate::config::{Service, User, load, load_with, read_sources};
 use sbc_core::config::{Code, FileFault, Finding, Findings, Loaded, Source};

@@ -1,7 +1,8 @@
 //! `causeway config`: what a configuration comes to, and why.
 
 use super::form::Output;
-use super::node::{Connection, get, post, reloaded, table, text};
+use super::node::{Connection, get, post, reloaded, text};
+use super::readable::table;
 use super::sure::{Stake, is_meant};
 use crate::command::exit;
 use crate::config::{load, read_sources};

@@ -1,6 +1,7 @@
 //! `causeway dns`: what is remembered of DNS.
 
-use super::node::{Connection, answered, duration, get, plain, quoted, table};
+use super::node::{Connection, answered, get, quoted};
+use super::readable::{duration, plain, table};
 use super::sure::{Stake, is_meant};
 use crate::command::exit;
 use clap::Subcommand;

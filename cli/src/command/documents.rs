@@ -2,7 +2,7 @@
 //! else is.
 
 use super::exit;
-use super::node::table;
+use super::readable::table;
 use crate::sink::news::Kind;
 use clap::Args;
 use sbc_core::config::{Code, nearest};

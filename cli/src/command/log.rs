@@ -1,7 +1,8 @@
 //! `causeway log`: what the log of a running daemon shows besides, for a while.
 
 use super::exit;
-use super::node::{Connection, answered, get, plain, quoted, table, text, wait};
+use super::node::{Connection, answered, get, quoted, text, wait};
+use super::readable::{plain, table};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::io::{self, Write};

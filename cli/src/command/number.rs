@@ -1,7 +1,7 @@
 //! `causeway number normalize`: what becomes of a number, as messages of a trunk have it, before it is routed.
 
 use super::form::Output;
-use super::node::plain;
+use super::readable::plain;
 use crate::command::exit;
 use crate::config::{Host as OwnHost, read_sources};
 use crate::misspelt::unknown;

@@ -1,6 +1,7 @@
 //! `causeway call list`: calls in progress, all or those that are looked for.
 
-use super::node::{Connection, detail, duration, get, look, quoted, table, wait};
+use super::node::{Connection, detail, get, look, quoted, wait};
+use super::readable::{duration, table};
 use super::trunk::one;
 use crate::client::ask;
 use clap::Args;

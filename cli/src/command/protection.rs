@@ -1,7 +1,8 @@
 //! `causeway ban`, `causeway acl` and the tokens of a running node: who is kept out and let in.
 
 use super::exit;
-use super::node::{Connection, again, get, plain, quoted, remove, table};
+use super::node::{Connection, again, get, quoted, remove};
+use super::readable::{plain, table};
 use super::sure::{Stake, is_meant};
 use super::token::Made;
 use clap::{Args, Subcommand};

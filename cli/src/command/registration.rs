@@ -1,6 +1,7 @@
 //! `causeway reg`: registrations of ours at registrars, and those of peers with us.
 
-use super::node::{Connection, get, post, quoted, table};
+use super::node::{Connection, get, post, quoted};
+use super::readable::table;
 use super::sure::{Stake, is_meant};
 use crate::command::exit;
 use clap::Subcommand;

@@ -2,7 +2,8 @@
 
 use super::counters::Counters;
 use super::exit;
-use super::node::{Connection, asked, duration, look, plain, wait};
+use super::node::{Connection, asked, look, wait};
+use super::readable::{duration, plain};
 use super::sure::{Stake, is_meant};
 use clap::{ArgAction, Args};
 use sbc_core::core::FADING;

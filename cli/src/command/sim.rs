@@ -3,7 +3,8 @@
 
 use super::exit;
 use super::form::Output;
-use super::node::{code_of, plain};
+use super::node::code_of;
+use super::readable::plain;
 use crate::client::{ClientFault, ask};
 use crate::config::{Host, read_sources};
 use crate::misspelt::unknown;

@@ -1,9 +1,8 @@
 //! `causeway tail` and `causeway cdr tail`: what happens, as it happens.
 
 use super::exit;
-use super::node::{
-    Connection, code_of, duration, look, plain, recent_row, segment, text, told_refusal,
-};
+use super::node::{Connection, code_of, look, recent_row, segment, text, told_refusal};
+use super::readable::{duration, plain};
 use super::trunk;
 use crate::client::{Events, EventsFault, events};
 use crate::sink::log::wall_clock;

@@ -1,7 +1,8 @@
 //! `causeway teams`: what Teams makes of this node.
 
 use super::form::Output;
-use super::node::{Connection, duration, get, table};
+use super::node::{Connection, get};
+use super::readable::{duration, table};
 use super::records::{self, Records};
 use crate::command::exit;
 use crate::config::{load, read_sources};

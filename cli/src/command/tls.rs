@@ -1,6 +1,7 @@
 //! `causeway tls`: identities and connections in use, handshakes on trial, certificates read anew.
 
-use super::node::{Connection, asked, get, plain, quoted, table};
+use super::node::{Connection, asked, get, quoted};
+use super::readable::{plain, table};
 use super::trunk;
 use crate::command::exit;
 use clap::Subcommand;

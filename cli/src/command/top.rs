@@ -4,7 +4,8 @@ mod screen;
 
 use super::counters::{Between, Counters};
 use super::exit;
-use super::node::{Connection, duration, look, plain, text};
+use super::node::{Connection, look, text};
+use super::readable::{duration, plain};
 use crate::alarms;
 use clap::Args;
 use screen::{Key, Screen};

@@ -1,7 +1,8 @@
 //! `causeway call transfer`: somebody else in the place of a party of a call.
 
 use super::exit;
-use super::node::{Connection, asked, plain, quoted, segment};
+use super::node::{Connection, asked, quoted, segment};
+use super::readable::plain;
 use super::sure::{Stake, is_meant};
 use clap::{Args, ValueEnum};
 use serde_json::Value;

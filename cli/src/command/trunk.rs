@@ -1,6 +1,7 @@
 //! `causeway trunk` and `causeway peer`: relations to peers, one by one.
 
-use super::node::{Connection, answered, asked, get, plain, post, quoted, table, text};
+use super::node::{Connection, answered, asked, get, post, quoted, text};
+use super::readable::{plain, table};
 use super::sure::{Stake, is_meant};
 use crate::command::exit;
 use clap::Subcommand;
