@@ -180,13 +180,22 @@ impl Scene {
         }
     }
 
-    /// What a daemon that is started now tells of all calls.
-    async fn records(&self) -> Vec<Value> {
+    /// What a daemon that is started now tells of all calls, once there are so many: those that a crash has ended are
+    /// written a moment after it serves.
+    async fn records(&self, least: usize) -> Vec<Value> {
         let daemon = started(self.folder()).await;
-        let found = told(self.folder().join("run/api.sock"), "/records?limit=1000").await;
-        let found: Value = serde_json::from_str(&found.unwrap()).unwrap();
-        drop(daemon);
-        found["records"].as_array().unwrap().clone()
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = told(self.folder().join("run/api.sock"), "/records?limit=1000").await;
+            let found: Value = serde_json::from_str(&found.unwrap()).unwrap();
+            let found = found["records"].as_array().unwrap();
+            if found.len() >= least {
+                drop(daemon);
+                return found.clone();
+            }
+            assert!(Instant::now() < deadline, "{found:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 
@@ -218,7 +227,7 @@ async fn every_call_that_was_up_has_one_record_after_kill_9() {
 
     // However often it ends so.
     for _ in 0..2 {
-        let records = scene.records().await;
+        let records = scene.records(8).await;
         let calls: BTreeSet<&str> = records
             .iter()
             .map(|record| record["call"].as_str().unwrap())
@@ -258,7 +267,7 @@ async fn a_call_that_ended_just_before_kill_9_has_its_own_end_and_cause() {
         if scene.spool().contains_key(&id) {
             continue;
         }
-        let records = scene.records().await;
+        let records = scene.records(round + 1).await;
         let mut own = records.iter().filter(|one| one["ingress"]["call_id"] == id);
         let record = own.next().unwrap();
         assert_eq!(own.next(), None);
