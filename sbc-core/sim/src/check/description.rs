@@ -16,7 +16,8 @@ pub(super) struct Descriptions {
     offers: BTreeMap<(String, u32), String>,
     /// What we answered to each of them.
     answers: BTreeMap<(String, u32), String>,
-    /// Last description that we sent on each leg.
+    /// Last description that we sent in each dialog, and in an INVITE that begins some: each phone that answers it has heard
+    /// that one and none of another's.
     last: BTreeMap<String, String>,
     /// Messages already looked at: what is repeated says nothing new.
     said: BTreeSet<String>,
@@ -199,13 +200,15 @@ impl Descriptions {
         if !self.said.insert(said) {
             return;
         }
-        let own_tag = if wire.status().is_some() {
-            wire.tag("To")
-        } else {
-            wire.tag("From")
+        let (own_tag, peer_tag) = match wire.status() {
+            Some(_) => (wire.tag("To"), wire.tag("From")),
+            None => (wire.tag("From"), wire.tag("To")),
         };
         let leg = format!("{} {}", wire.call_id(), own_tag.unwrap_or_default());
-        if let Some(last) = self.last.insert(leg, wire.body.clone()) {
+        let begun = self.last.get(&format!("{leg} ")).cloned();
+        let dialog = format!("{leg} {}", peer_tag.unwrap_or_default());
+        let last = self.last.insert(dialog, wire.body.clone());
+        if let Some(last) = last.or(begun) {
             let (before, after) = (origin(&last), origin(&wire.body));
             let same = last == wire.body;
             let fits = match (before, after) {
