@@ -16,7 +16,7 @@ use causeway::command::node::{Calls, Cdr, Connection, Drain, Reload};
 use causeway::command::number::Numbers;
 use causeway::command::parse::Parse;
 use causeway::command::progress::Wish;
-use causeway::command::protection::{Acl, Bans, Tokens};
+use causeway::command::protection::{Acl, Bans, Fraud, Tokens};
 use causeway::command::registration::Registrations;
 use causeway::command::secret::Secrets;
 use causeway::command::sim::Simulated;
@@ -167,6 +167,13 @@ enum Command {
     Acl {
         #[command(subcommand)]
         command: Option<Acl>,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// What calls have cost where money is limited, and who may call again
+    Fraud {
+        #[command(subcommand)]
+        command: Option<Fraud>,
         #[command(flatten)]
         connection: Connection,
     },
@@ -554,6 +561,10 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             command,
             connection,
         } => protection::acl(&command.unwrap_or(Acl::List), &connection, out),
+        Command::Fraud {
+            command,
+            connection,
+        } => protection::fraud(&command.unwrap_or(Fraud::Status), &connection, out),
         Command::Secret { command } => secret::run(&command, out),
         Command::Api => {
             writeln!(out, "{:#}", causeway::admin::document())?;

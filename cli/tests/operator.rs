@@ -632,11 +632,8 @@ async fn the_media_of_a_call_are_observed_while_it_goes_on() {
         let metrics = node.ask("GET", "/metrics").await.body;
         let [incoming, outgoing] =
             ["carrier", "exit"].map(|trunk| observations(&metrics, "sbc_rtp_loss_ratio", trunk));
-        if incoming > 0 && outgoing > 0 {
-            assert!(
-                observations(&metrics, "sbc_rtp_jitter_seconds", "exit") > 0,
-                "{metrics}"
-            );
+        let jitter = observations(&metrics, "sbc_rtp_jitter_seconds", "exit");
+        if incoming > 0 && outgoing > 0 && jitter > 0 {
             // The call goes on: this is none of its end.
             assert_eq!(node.daemon.live_calls().await, Some(1));
             break;

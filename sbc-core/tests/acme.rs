@@ -140,7 +140,7 @@ fn what_cannot_come_to_a_certificate_is_found_before_anybody_is_asked() {
         ("external_account = { key_id = \"k\" }", "E0005"),
         (
             "external_account = { key_id = \"k\", key = { env = \"K\" } }",
-            "E0047 acme: external_account",
+            "W0119 acme: external_account: key in",
         ),
         (
             "external_account = { key_id = \"k\", key = { file = \"/canary\" } }",

@@ -9,6 +9,7 @@ use crate::sink::log::wall_clock;
 use axum::extract::{ConnectInfo, Path, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
+use sbc_core::config::Loaded;
 use sbc_core::time::UnixTime;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,8 +43,10 @@ enum Standing {
     Waits,
     /// Another person has agreed, and it may be done.
     Agreed(Person),
-    /// It is being done, or was.
+    /// It is being done.
     Used(Person),
+    /// It was done.
+    Done(Person),
     /// Somebody has said no.
     Refused(String),
 }
@@ -79,7 +82,7 @@ impl Asked {
             _ if self.is_over(now) => ("expired", None),
             Standing::Waits => ("waits", None),
             Standing::Agreed(by) => ("agreed", Some(&by.name)),
-            Standing::Used(by) => ("used", Some(&by.name)),
+            Standing::Used(by) | Standing::Done(by) => ("used", Some(&by.name)),
             Standing::Refused(by) => ("refused", Some(by)),
         };
         json!({
@@ -106,6 +109,8 @@ struct Book {
     asked: Vec<Asked>,
     /// Who may have what the capture of this number has heard without another word.
     hears: Option<(u64, String)>,
+    /// Of which configuration those were that have agreed.
+    access: Option<Arc<Loaded>>,
 }
 
 /// Leave to do something once. Dropped without having been used, it is there again.
@@ -119,6 +124,10 @@ impl Pass {
     /// It is done; what the audit log says of it.
     pub(super) fn used(mut self) -> Option<String> {
         let (id, by) = self.of.take()?;
+        let mut book = self.book.lock();
+        if let Ok(own) = book.find(&id) {
+            own.standing = Standing::Done(by.clone());
+        }
         Some(format!("agreed by {}, approval {id}", by.name))
     }
 }
@@ -142,6 +151,21 @@ impl Approvals {
         Pass {
             book: Arc::clone(self),
             of: None,
+        }
+    }
+
+    /// The configuration in use says who may agree. What was agreed to under one that said otherwise waits again: whoever
+    /// has agreed may be nobody now.
+    pub(super) fn under(&self, loaded: &Arc<Loaded>) {
+        let mut book = self.lock();
+        let before = book.access.replace(Arc::clone(loaded));
+        if before.is_none_or(|own| own.shell.has_access_of(&loaded.shell)) {
+            return;
+        }
+        for own in &mut book.asked {
+            if let Standing::Agreed(_) = own.standing {
+                own.standing = Standing::Waits;
+            }
         }
     }
 
@@ -237,7 +261,7 @@ impl Approvals {
             Standing::Agreed(by) => {
                 return conflict(format!("{} has agreed to approval {id} already", by.name));
             }
-            Standing::Used(by) => {
+            Standing::Used(by) | Standing::Done(by) => {
                 let by = &by.name;
                 return conflict(format!("approval {id}, to which {by} has agreed, was used"));
             }
@@ -285,7 +309,7 @@ impl Approvals {
                 Standing::Agreed(agreed) | Standing::Used(agreed) => {
                     own.by.identity == identity || agreed.identity == identity
                 }
-                Standing::Refused(_) => false,
+                Standing::Done(_) | Standing::Refused(_) => false,
             };
             if is_theirs {
                 own.standing = Standing::Refused(by.to_owned());
@@ -388,6 +412,7 @@ pub(super) async fn agree(
     ConnectInfo(who): ConnectInfo<Who>,
     Path(id): Path<String>,
 ) -> Result<(Extension<Besides>, Json<Value>), Problem> {
+    access.approvals.under(&access.daemon()?.loaded());
     let times = (Instant::now(), wall_clock());
     access.approvals.agree(&id, &who, times).map(decided)
 }
@@ -511,6 +536,48 @@ mod tests {
         let again = node.0.refuse(&id, &ben, node.at(2).0).unwrap_err();
         assert_eq!(again.status, StatusCode::CONFLICT);
         assert_eq!(node.0.rows(node.at(2).0)[0]["state"], "refused");
+    }
+
+    #[test]
+    fn another_configuration_of_access_has_what_was_agreed_to_wait_again() {
+        use sbc_core::config::{Assumed, Source, load};
+        let of = |more: &str| {
+            let text = format!("[api]\nunix = \"/run/api.sock\"\nfour_eyes = true\n{more}");
+            let facts = Assumed::default();
+            let loaded = load(&[Source::new("a.toml", &*text)], &facts, None);
+            Arc::new(loaded.unwrap_or_else(|why| panic!("{}", why.to_text())))
+        };
+        let node = Node::new();
+        let (anna, ben) = (who("anna", ApiRole::Admin), who("ben", ApiRole::Admin));
+        node.0.under(&of(""));
+        let id = node.waits(&anna, "files", 0);
+        node.agree(&id, &ben, 1).unwrap();
+        // Ben is there no more, as far as anybody knows.
+        let hash = "00".repeat(32);
+        node.0.under(&of(&format!(
+            "[[api.user]]\nname = \"anna\"\nrole = \"admin\"\ntoken = \"sha256:{hash}\"\n"
+        )));
+        assert_eq!(node.waits(&anna, "files", 2), id);
+        node.agree(&id, &who("carl", ApiRole::Admin), 3).unwrap();
+        node.0.under(&of(&format!(
+            "[[api.user]]\nname = \"anna\"\nrole = \"admin\"\ntoken = \"sha256:{hash}\"\n[limits]\nladders = \"1MiB\"\n"
+        )));
+        assert!(node.ask(&anna, "files", 4).is_ok(), "nothing of access");
+    }
+
+    #[test]
+    fn what_was_done_stays_so_whoever_loses_a_token() {
+        let node = Node::new();
+        let (anna, ben) = (who("anna", ApiRole::Admin), who("ben", ApiRole::Admin));
+        let id = node.waits(&anna, "files", 0);
+        node.agree(&id, &ben, 1).unwrap();
+        node.ask(&anna, "files", 2).ok().unwrap().used();
+        node.0.revoked(ben.identity().unwrap(), "carl (admin)");
+        let row = &node.0.rows(node.at(3).0)[0];
+        assert_eq!(
+            (&row["state"], &row["by"]),
+            (&"used".into(), &"ben (admin)".into())
+        );
     }
 
     #[test]

@@ -13,6 +13,7 @@ use axum::extract::{ConnectInfo, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use media_api::Tap;
+use sbc_core::config::Loaded;
 use sbc_core::id::TrunkName;
 use sbc_core::sdp::base64_encode;
 use serde::Deserialize;
@@ -104,7 +105,7 @@ fn of(what: &str, value: Option<&str>) -> String {
 struct Ear<'a> {
     approvals: &'a Arc<Approvals>,
     who: &'a Who,
-    is_held: bool,
+    loaded: Arc<Loaded>,
 }
 
 impl<'a> Ear<'a> {
@@ -112,18 +113,21 @@ impl<'a> Ear<'a> {
         Ok(Self {
             approvals: &access.approvals,
             who,
-            is_held: access.daemon()?.loaded().shell.has_four_eyes,
+            loaded: access.daemon()?.loaded(),
         })
     }
 
     fn is_asked(&self, media: Option<Tap>) -> bool {
-        self.is_held && media == Some(Tap::Whole)
+        self.loaded.shell.has_four_eyes && media == Some(Tap::Whole)
     }
 
     /// Leave to hear what callers say: by another person, too, where that is wanted.
     fn pass(&self, media: Option<Tap>, what: String) -> Result<Pass, Problem> {
         match self.is_asked(media) {
-            true => self.approvals.pass(self.who, what),
+            true => {
+                self.approvals.under(&self.loaded);
+                self.approvals.pass(self.who, what)
+            }
             false => Ok(self.approvals.free()),
         }
     }
@@ -229,7 +233,7 @@ fn told(captures: &Captures) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sbc_core::config::{ApiRole, ApiUser, TokenHash};
+    use sbc_core::config::{ApiRole, ApiUser, Assumed, Source, TokenHash, load};
 
     fn admin() -> Who {
         let user = ApiUser {
@@ -258,10 +262,12 @@ mod tests {
             captures.begin(wish, USUAL).unwrap()
         };
         let file = |captures: &Captures| Ok(captures.file());
+        let text = "[api]\nunix = \"/run/api.sock\"\nfour_eyes = true\n";
+        let loaded = load(&[Source::new("a.toml", text)], &Assumed::default(), None);
         let ear = Ear {
             approvals: &approvals,
             who: &who,
-            is_held: true,
+            loaded: Arc::new(loaded.unwrap_or_else(|why| panic!("{}", why.to_text()))),
         };
         let of_nothing = ear.taken(&captures, async { file(&captures) }).await;
         assert_eq!(of_nothing.err().unwrap().status, StatusCode::NOT_FOUND);

@@ -44,6 +44,7 @@ mod security;
 mod shape;
 mod shapes;
 mod sign_in;
+mod spending;
 mod teams;
 mod threads;
 mod tls;

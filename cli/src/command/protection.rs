@@ -1,11 +1,12 @@
-//! `causeway ban`, `causeway acl` and the tokens of a running node: who is kept out and let in.
+//! `causeway ban`, `causeway acl`, `causeway fraud` and the tokens of a running node: who is kept out and let in, and what may
+//! be spent.
 
 use super::exit;
 use super::node::{Connection, again, get, quoted, remove};
 use super::readable::{plain, table};
 use super::sure::{Stake, is_meant};
 use super::token::Made;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -51,6 +52,42 @@ pub enum Acl {
         /// As it is listed
         address: String,
     },
+}
+
+/// What to do with what calls cost.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Fraud {
+    /// List what calls have cost in the last hour and day where money is limited: where a limit is reached first
+    Status,
+    /// Forget what was spent, so that the limit begins anew
+    Reset {
+        /// Name of the tenant, or of what --of says
+        name: Option<String>,
+        /// What it is the name of
+        #[arg(long, value_enum, default_value = "tenant")]
+        of: Payer,
+        /// Of a [[limit]] that counts each number by itself, this number alone
+        #[arg(long)]
+        number: Option<String>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// Whose money it is.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Payer {
+    /// A customer.
+    Tenant,
+    /// A trunk.
+    Trunk,
+    /// A route.
+    Route,
+    /// A [[limit]].
+    Limit,
+    /// All of them together.
+    Node,
 }
 
 /// For how long.
@@ -179,6 +216,59 @@ pub fn acl(command: &Acl, to: &Connection, out: &mut dyn Write) -> io::Result<u8
         } => begin(to, &of(trunk, address), how, out),
         Acl::Del { trunk, address } => remove(to, &of(trunk, address), out),
     }
+}
+
+/// `causeway fraud`.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn fraud(command: &Fraud, to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
+    let Fraud::Reset {
+        name,
+        of,
+        number,
+        yes,
+    } = command
+    else {
+        return get(to, "/fraud", out, |answer, out| match rows(answer) {
+            [] => writeln!(out, "nothing was spent within a day where money is limited"),
+            all => {
+                let columns = [
+                    "of",
+                    "name",
+                    "direction",
+                    "number",
+                    "hour",
+                    "per_hour",
+                    "day",
+                    "per_day",
+                    "reached",
+                    "action",
+                ];
+                table(all, &columns, out)
+            }
+        });
+    };
+    let of = of.to_possible_value();
+    let of = of.as_ref().map_or("", |own| own.get_name());
+    let name = name.as_deref().unwrap_or_default();
+    let what = format!(
+        "calls that {of} {name} pays for are let in again, until as much is spent once more"
+    );
+    if !is_meant(&what, Stake::Calls, *yes) {
+        return Ok(exit::REFUSED);
+    }
+    let mut path = format!("/fraud/reset?of={of}&name={}", quoted(name));
+    if let Some(number) = number {
+        path.push_str(&format!("&number={}", quoted(number)));
+    }
+    super::node::answered(to, &path, out, |answer, out| {
+        let accounts = &answer["accounts"];
+        writeln!(
+            out,
+            "what {of} {name} has spent is forgotten; accounts with anything on them: {accounts}"
+        )
+    })
 }
 
 /// `causeway token list` and `causeway token revoke`.

@@ -20,6 +20,8 @@ use zeroize::Zeroizing;
 const PROGRAM: &str = "systemd-creds";
 /// Exit code where whoever was asked does not want to any more.
 const FAILED: u8 = 1;
+/// Octets of a line that a terminal may have cut (N_TTY).
+const LONGEST_TYPED: usize = 4095;
 /// Octets of a secret.
 const LONGEST: usize = 64 * 1024;
 
@@ -233,7 +235,19 @@ fn line() -> io::Result<Zeroizing<Vec<u8>>> {
     let mut input = io::stdin().lock().take(LONGEST as u64 + 2);
     input.read_until(b'\n', &mut line)?;
     without_end(&mut line);
+    whole(&line)?;
     Ok(line)
+}
+
+/// A terminal throws away what a line has too much, without a word.
+fn whole(line: &[u8]) -> io::Result<()> {
+    match line.len() < LONGEST_TYPED {
+        true => Ok(()),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a terminal takes no longer line, and cuts it: write the secret into a file, and use --from FILE",
+        )),
+    }
 }
 
 /// Signals that end us.
@@ -322,6 +336,14 @@ mod tests {
         let plain: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         assert_eq!(plain[0], "[Service]");
         assert!(text.contains("causeway.service.d/credential-contoso-digest.conf"));
+    }
+
+    #[test]
+    fn a_line_that_a_terminal_may_have_cut_is_no_secret() {
+        assert!(whole(&[b'x'; LONGEST_TYPED - 1]).is_ok());
+        let why = whole(&[b'x'; LONGEST_TYPED]).unwrap_err();
+        assert!(why.to_string().contains("--from FILE"), "{why}");
+        assert_eq!(code_of(&why), exit::USAGE);
     }
 
     #[test]

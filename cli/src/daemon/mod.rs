@@ -58,7 +58,7 @@ use crate::sink::lent::{Bell, LentWriter};
 use crate::sink::log::Log;
 use crate::sink::metrics::{MediaCollector, Metrics, SignallingCollector, SpendCollector, UpState};
 use crate::sink::news::News;
-use crate::sink::spending::SpendWriter;
+use crate::sink::spending::{Ledger, SpendWriter};
 use crate::sink::trace::Traces;
 use acme::Acme;
 use arc_swap::ArcSwap;
@@ -203,6 +203,7 @@ pub struct Daemon {
     ends_calls_at: Mutex<Option<tokio::time::Instant>>,
     /// Whether it is to be started anew.
     anew: anew::Anew,
+    ledger: Ledger,
     parts: Mutex<Option<Parts>>,
     /// What cannot be kept over a restart, and why.
     without: Vec<String>,
@@ -326,7 +327,7 @@ impl Daemon {
         for (trunk, closing) in closed.all() {
             metrics.calls.trunk_closed(&trunk, Some(closing));
         }
-        let spending = state.spending(&together, &metrics)?;
+        let (ledger, spending) = state.spending(&together, &metrics)?;
         let sinks = Sinks {
             audit: audited(&mut state, &loaded, &log)?,
             news: News::default(),
@@ -456,6 +457,7 @@ impl Daemon {
             is_stopping: AtomicBool::new(false),
             fades_until: Mutex::default(),
             ends_calls_at: Mutex::default(),
+            ledger,
             anew: anew::Anew::default(),
             parts: Mutex::new(None),
             without: state.without,
@@ -744,6 +746,11 @@ impl Daemon {
         self.loaded.load_full()
     }
 
+    /// What was spent.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// Configurations that were in use, and the one that is.
     pub fn generations(&self) -> &Arc<Generations> {
         &self.generations
@@ -900,7 +907,7 @@ impl State<'_> {
         &mut self,
         together: &Together,
         metrics: &Metrics,
-    ) -> Result<Option<SpendWriter>, StartFault> {
+    ) -> Result<(Ledger, Option<SpendWriter>), StartFault> {
         // The shards' clocks begin within a moment from now.
         let (books, started) = (together.books(), Instant::now());
         let collector = SpendCollector::new(books.clone(), started);
@@ -910,9 +917,11 @@ impl State<'_> {
             .and(signalling)
             .and_then(|signalling| metrics.add_collector(Box::new(signalling)))
             .map_err(|fault| StartFault::System(fault.to_string()))?;
-        Ok(self.keeping("what was spent", |directory, log| {
+        let ledger = Ledger::new(books.clone(), started);
+        let writer = self.keeping("what was spent", |directory, log| {
             SpendWriter::start(directory, books, started, log)
-        }))
+        });
+        Ok((ledger, writer))
     }
 }
 

@@ -401,7 +401,8 @@ impl Daemon {
                     .send();
                 true
             }
-            Err(ReloadFault::OtherAccess(..)) => {
+            // One that cannot be read now says nothing of who may do what: it is tried again.
+            Err(ReloadFault::OtherAccess(_, None)) => {
                 let generations = Arc::clone(self.generations());
                 // A start does not go back to it, either. That it cannot be written is told.
                 let written = aside(move || Ok(generations.stay()));

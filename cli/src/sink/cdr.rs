@@ -207,7 +207,7 @@ impl Cdr {
     pub fn open(&self, record: &Arc<Record>) {
         if !self.entry(Order::Open(Arc::clone(record))) {
             if self.shared.starts.begins(record) {
-                self.shared.count(1, &"the disk does not keep up");
+                self.shared.has_no_start(&"the disk does not keep up");
             }
         } else if record.setup_ms.is_none() || record.end.is_some() {
             self.shared.urgent.tell(&self.writer);
@@ -275,6 +275,17 @@ impl Shared {
             .with("records", records)
             .with("why", why)
             .send();
+    }
+
+    /// Its record comes when the call is over.
+    fn has_no_start(&self, why: &dyn std::fmt::Display) {
+        self.metrics
+            .queue_dropped
+            .with_label_values(&["cdr_start"])
+            .inc();
+        let text = "the beginning of a call has no record; the call has one when it is over";
+        let line = self.log.warn("cdr_start_lost", text);
+        line.with("why", why).send();
     }
 
     fn trouble(&self) -> MutexGuard<'_, Option<String>> {
@@ -589,7 +600,7 @@ impl Writer {
         if !goes_on && self.shared.starts.begins(&record) {
             // What waits in memory is whole records: no beginning is to take the place of one.
             match self.shared.trouble().is_some() {
-                true => self.shared.count(1, &"the disk refuses records"),
+                true => self.shared.has_no_start(&"the disk refuses records"),
                 false => self.unwritten.extend(started::line(&record)),
             }
         }

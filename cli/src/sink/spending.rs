@@ -9,6 +9,8 @@
 
 use crate::sink::log::{Log, wall_clock};
 use crate::sink::whole;
+use sbc_core::policy::admission::Counted;
+use sbc_core::policy::spend::accounts::Standing;
 use sbc_core::policy::spend::books::{Books, MOST_ACCOUNTS, Written};
 use sbc_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,6 +27,30 @@ const FILE: &str = "spending.json";
 const VERSION: u32 = 1;
 /// Time between two looks at what was spent.
 const INTERVAL: Duration = Duration::from_secs(10);
+
+/// What was spent, for an operator. Cheap to clone.
+#[derive(Clone)]
+pub struct Ledger {
+    books: Books,
+    started: Instant,
+}
+
+impl Ledger {
+    /// Of a table whose clock began at `started`.
+    pub const fn new(books: Books, started: Instant) -> Self {
+        Self { books, started }
+    }
+
+    /// See [`Books::standings`].
+    pub fn standings(&self, most: usize) -> Vec<Standing> {
+        self.books.standings(since(self.started), most)
+    }
+
+    /// See [`Books::forgive`]. A restart within ten seconds does not know of it.
+    pub fn forgive(&self, is_meant: impl Fn(&Counted) -> bool) -> usize {
+        self.books.forgive(since(self.started), is_meant)
+    }
+}
 
 /// What the file says.
 #[derive(Serialize, Deserialize)]

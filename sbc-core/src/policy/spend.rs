@@ -5,6 +5,7 @@
 //! answer and its end. Amounts are whole numbers: a millionth of the currency's unit per minute, times
 //! microseconds. All shards of a node count in one table, whose clock goes on over a restart ([`books`]).
 
+pub mod accounts;
 pub mod books;
 
 use super::Refusal;

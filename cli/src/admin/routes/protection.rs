@@ -1,9 +1,10 @@
-//! Operations about who is let in and what one alone may not do: bans, addresses of trunks, tokens, approvals.
+//! Operations about who is let in, what may be spent and what one alone may not do: bans, addresses of trunks, money,
+//! tokens, approvals.
 
 use super::super::shape::Shape;
 use super::super::shape::Shape::{Flag, Integer, List, Maybe, Object, Text};
 use super::super::who::Right;
-use super::super::{approvals, security, tokens};
+use super::super::{approvals, security, spending, tokens};
 use super::{Answer, Method, Operation};
 use axum::routing::{delete, get, post};
 
@@ -160,6 +161,55 @@ pub(super) const OPERATIONS: &[Operation] = &[
         answer: Answer::Json(ENDED),
         refusals: &[NO_ADDRESS, (404, "they are not let in by an operator")],
         handler: || delete(security::disallow),
+    },
+    Operation {
+        method: Method::Get,
+        path: "/fraud",
+        right: Right::Read,
+        summary: "What calls have cost in the last hour and day where money is limited: those whose limits are reached first, \
+                  then those with most; 100 at most. Numbers only for who may see them",
+        query: &[],
+        body: None,
+        answer: Answer::Json(List(&Object(&[
+            ("of", Text),
+            ("name", Text),
+            ("direction", Text),
+            ("number", Maybe(&Text)),
+            ("hour", Text),
+            ("per_hour", Maybe(&Text)),
+            ("day", Text),
+            ("per_day", Maybe(&Text)),
+            ("reached", List(&Text)),
+            ("action", Text),
+        ]))),
+        refusals: &[],
+        handler: || get(spending::list),
+    },
+    Operation {
+        method: Method::Post,
+        path: "/fraud/reset",
+        right: Right::Protect,
+        summary: "Forgets what was spent there, so that its limit begins anew; calls that go on cost from now on",
+        query: &[
+            ("of", "tenant, trunk, route, limit or node", Text),
+            ("name", "its name; none of the node", Text),
+            (
+                "number",
+                "of a limit that counts each number: that one alone",
+                Text,
+            ),
+        ],
+        body: None,
+        answer: Answer::Json(Object(&[
+            ("of", Text),
+            ("name", Text),
+            ("accounts", Integer),
+        ])),
+        refusals: &[
+            (400, "of is none of these, or number is not of a limit"),
+            (404, "the configuration in use has nothing of that name"),
+        ],
+        handler: || post(spending::reset),
     },
     Operation {
         method: Method::Get,

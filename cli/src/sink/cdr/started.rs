@@ -141,7 +141,12 @@ mod tests {
         let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
         let (cdr, writer) = Cdr::start(&spool, Arc::clone(&metrics), log).unwrap();
         cdr.goes_on(HashSet::new());
-        let lost = || metrics.queue_dropped.with_label_values(&["cdr"]).get();
+        let lost = || {
+            metrics
+                .queue_dropped
+                .with_label_values(&["cdr_start"])
+                .get()
+        };
         let wait = |what: &dyn Fn() -> bool| {
             let deadline = Instant::now() + Duration::from_secs(30);
             while !what() {
@@ -177,7 +182,12 @@ mod tests {
         let metrics = Arc::new(Metrics::new().unwrap());
         let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
         let (cdr, writer) = Cdr::start(&spool, Arc::clone(&metrics), log).unwrap();
-        let lost = || metrics.queue_dropped.with_label_values(&["cdr"]).get();
+        let lost = || {
+            metrics
+                .queue_dropped
+                .with_label_values(&["cdr_start"])
+                .get()
+        };
         cdr.shared.opening.fetch_add(OPEN_QUEUE, Ordering::Relaxed);
         cdr.open(&Arc::new(up(false)));
         assert_eq!(lost(), 1);

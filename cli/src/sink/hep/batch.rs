@@ -11,6 +11,9 @@ const ENOUGH_BYTES: usize = 1 << 20;
 /// Octets of as many frames as usually go together.
 const USUAL_BYTES: usize = 64 * 1024;
 
+/// Octets of one or two frames.
+const LEAST_BYTES: usize = 2 * 1024;
+
 /// Frames that are being made.
 #[derive(Default)]
 pub(super) struct Growing {
@@ -35,7 +38,12 @@ impl Growing {
         if self.ends.is_empty() {
             return None;
         }
-        let octets = Vec::with_capacity(USUAL_BYTES);
+        // They may wait for long, and many of them: none keeps room that it does not need.
+        let usual = self.octets.len().next_power_of_two();
+        let octets = Vec::with_capacity(usual.clamp(LEAST_BYTES, USUAL_BYTES));
+        if 2 * self.octets.len() < self.octets.capacity() {
+            self.octets.shrink_to_fit();
+        }
         let ends = Vec::with_capacity(AT_ONCE);
         Some(Batch {
             octets: std::mem::replace(&mut self.octets, octets).into(),
@@ -110,6 +118,18 @@ mod tests {
         assert!(batch.frames().eq(all[1..].iter().map(Vec::as_slice)));
         batch.went(5);
         assert_eq!((batch.len(), batch.octets()), (0, &[][..]));
+    }
+
+    #[test]
+    fn what_waits_has_no_room_that_it_does_not_need() {
+        let mut growing = Growing::default();
+        for _ in 0..AT_ONCE {
+            growing.add(&Frame::of(&[0; 1000]));
+        }
+        growing.take();
+        growing.add(&Frame::of(b"alone"));
+        growing.take();
+        assert_eq!(growing.octets.capacity(), LEAST_BYTES);
     }
 
     #[test]

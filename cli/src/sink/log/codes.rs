@@ -1,7 +1,7 @@
 //! The codes that lines of the log have: a beginning of none of them finds nothing, ever.
 
 /// All of them, by the alphabet.
-pub const CODES: [&str; 158] = [
+pub const CODES: [&str; 159] = [
     "abandoned",
     "accept",
     "admitted",
@@ -38,6 +38,7 @@ pub const CODES: [&str; 158] = [
     "cdr_ship_secret",
     "cdr_ship_unwritten",
     "cdr_ship_up",
+    "cdr_start_lost",
     "cdr_sync",
     "cdr_unread",
     "cdr_write",

@@ -337,7 +337,7 @@ impl Metrics {
             metrics.panics.with_label_values(&[component]);
         }
         // A counter that appears with its first loss hides that loss from rate().
-        for queue in ["cdr", "hep", "log", "media_reports"] {
+        for queue in ["cdr", "cdr_start", "hep", "log", "media_reports"] {
             metrics.queue_dropped.with_label_values(&[queue]);
         }
         metrics.set_state(UpState::Starting);
