@@ -422,13 +422,13 @@ async fn a_call_that_fails_leaves_a_record_a_ladder_and_an_explanation() {
     let shown = node.ask("GET", &format!("/calls/{id}")).await.body;
     let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
     let told = &shown["explanation"];
-    assert_eq!(told["name"], "no_route", "{shown}");
+    assert_eq!(told["name"], "no_matching_route", "{shown}");
     let has = |text: &serde_json::Value, words: &str| text.to_string().contains(words);
     assert!(has(&told["change"], "[[route]]") && !told["why"].as_str().unwrap().is_empty());
     assert_eq!(told["attempts"], serde_json::json!([]));
     let words = node.ask("GET", &format!("/calls/{id}/trace")).await.body;
     assert!(
-        words.contains("called: no_route") && words.contains("change: "),
+        words.contains("called: no_matching_route") && words.contains("change: "),
         "{words}"
     );
     node.daemon.shutdown().await;

@@ -60,7 +60,9 @@ mod tests {
         record.cause.status = Some(404);
         let failed = told(&record);
         let own = &failed["explanation"];
-        assert_eq!(own["name"], "no_route");
+        let name = sbc_core::report::explain(&record).name;
+        assert_eq!(own["name"], name.as_str());
+        assert_eq!(name.code(), CauseCode::NoRoute);
         for text in ["who", "place", "why"] {
             assert!(!own[text].as_str().unwrap().is_empty(), "{own}");
         }
