@@ -344,6 +344,9 @@ enum OfMedia {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Whether calls that talk go on when the daemon is restarted as this program while its relay runs on, as a package
+    /// asks that upgrades; 5 if they end
+    Keeps(media::Keeps),
 }
 
 #[derive(Subcommand)]
@@ -499,6 +502,10 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             command: Some(OfMedia::Status { connection }),
             ..
         } => node::media(&connection, out),
+        Command::Media {
+            command: Some(OfMedia::Keeps(wish)),
+            ..
+        } => media::keeps(&wish, out),
         Command::Media {
             alone: Some(arguments),
             ..

@@ -417,6 +417,21 @@ async fn a_call_that_fails_leaves_a_record_a_ladder_and_an_explanation() {
     let spool = std::fs::read_to_string(node.directory.path().join("cdr/current.jsonl")).unwrap();
     assert_eq!(spool.lines().count(), 1, "one record per call");
     assert!(spool.contains(id));
+    // The next process has no ladder of it, and knows why it failed all the same.
+    let node = Node::again(node.directory).await;
+    let shown = node.ask("GET", &format!("/calls/{id}")).await.body;
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let told = &shown["explanation"];
+    assert_eq!(told["name"], "no_matching_route", "{shown}");
+    let has = |text: &serde_json::Value, words: &str| text.to_string().contains(words);
+    assert!(has(&told["change"], "[[route]]") && !told["why"].as_str().unwrap().is_empty());
+    assert_eq!(told["attempts"], serde_json::json!([]));
+    let words = node.ask("GET", &format!("/calls/{id}/trace")).await.body;
+    assert!(
+        words.contains("called: no_matching_route") && words.contains("change: "),
+        "{words}"
+    );
+    node.daemon.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

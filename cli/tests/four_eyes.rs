@@ -33,7 +33,7 @@ struct Eyes(Desk);
 
 impl Eyes {
     async fn start() -> Self {
-        Self(Desk::with(|_, _| format!("#api {SWITCH}\n")).await)
+        Self(Desk::with(|_, _| format!("#api {SWITCH}\n#admin hears\n")).await)
     }
 
     /// Its daemon starts anew.

@@ -35,6 +35,7 @@ mod notices;
 mod onboarding;
 mod one_way;
 mod operator;
+mod packaged;
 mod patience;
 mod presence;
 mod preserved;

@@ -66,6 +66,9 @@ impl Desk {
                 ));
             }
             text.push_str(&format!(
+                "[[api.user]]\nname = \"ear\"\nrole = \"operator\"\nmedia = true\ntoken = {{ file = \"{folder}/ear.hash\" }}\n"
+            ));
+            text.push_str(&format!(
                 "[[api.user]]\nname = \"gone\"\nrole = \"admin\"\nexpires = \"2020-01-01\"\ntoken = {{ file = \"{folder}/gone.hash\" }}\n"
             ));
             let more = more(&folder, own);
@@ -73,10 +76,15 @@ impl Desk {
             for key in more.lines().filter_map(|line| line.strip_prefix("#api ")) {
                 text = text.replace("[api]\n", &format!("[api]\n{key}\n"));
             }
+            // Which no role implies.
+            if more.contains("#admin hears\n") {
+                let (bare, hears) = ("role = \"admin\"\n", "role = \"admin\"\nmedia = true\n");
+                text = text.replace(bare, hears);
+            }
             text.push_str(&more);
             text
         });
-        for name in ROLES.iter().chain(&["gone"]) {
+        for name in ROLES.iter().chain(&["gone", "ear"]) {
             write_hash(directory.path(), name, &format!("token-{name}"));
         }
         let daemon = started(directory.path()).await;
@@ -210,7 +218,6 @@ async fn every_operation_is_for_those_roles_that_have_its_right() {
                 "calls",
                 "configure",
                 "audit",
-                "media",
                 "protect",
                 "users",
             ],
@@ -266,9 +273,17 @@ async fn every_operation_is_for_those_roles_that_have_its_right() {
     captures("?rtp=headers", "operator", 200).await;
     captures("/fetch", "operator", 200).await;
     captures("/stop", "operator", 200).await;
-    captures("?rtp=full", "admin", 200).await;
+    // SEC-151: not the highest role either, but whoever is told to.
+    captures("?rtp=full", "admin", 403).await;
+    captures("?rtp=full", "ear", 200).await;
     captures("/fetch", "engineer", 403).await;
-    captures("/fetch", "admin", 200).await;
+    captures("/fetch", "admin", 403).await;
+    captures("/fetch", "ear", 200).await;
+    let me = desk.ask("GET", "/api/v1/me", Some("token-ear"), "").await;
+    let me: Value = serde_json::from_str(&me.body).unwrap();
+    assert_eq!(me["rights"], json!(["read", "numbers", "calls", "media"]));
+    let refused = desk.ask("POST", "/api/v1/capture?rtp=full", Some("token-admin"), "");
+    assert!(refused.await.body.contains("media = true"));
     let entries = desk.entries();
     let is_known = |what: &str, status| {
         let mut all = entries.iter();

@@ -417,3 +417,36 @@ async fn a_call_that_was_over_on_the_disk_and_not_yet_at_the_relay_has_one_recor
         assert_eq!(codes, ["normal_clearing"], "{id}");
     }
 }
+
+/// OPS-151: what a package asks before it restarts the daemon.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_package_hears_whether_calls_go_on_under_the_relay_that_runs_and_ends_none_by_asking() {
+    let (scene, relay) = scene().await;
+    let config = scene.folder().join("causeway.toml");
+    let keeps = || {
+        let asked = std::process::Command::new(env!("CARGO_BIN_EXE_causeway"))
+            .args(["media", "keeps", "--config"])
+            .arg(&config)
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&asked.stdout).into_owned();
+        (asked.status.code(), told)
+    };
+    let (code, told) = keeps();
+    assert_eq!(code, Some(5), "{told}");
+    assert!(told.contains("[media] restart is \"end\""), "{told}");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replace("\n[media]\n", "\n[media]\nrestart = \"preserve\"\n");
+    std::fs::write(&config, text).unwrap();
+    assert_eq!(keeps().0, Some(0));
+    let daemon = started(scene.folder()).await;
+    let answer = scene.talks("asked").await;
+    let (code, told) = keeps();
+    assert_eq!(code, Some(0), "{told}");
+    scene.hangs_up(&answer).await;
+    drop(daemon);
+    relay.kill();
+    let (code, told) = keeps();
+    assert_eq!(code, Some(5), "{told}");
+    assert!(told.contains("media.sock"), "{told}");
+}

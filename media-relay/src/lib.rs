@@ -38,6 +38,8 @@ pub use entropy::{Entropy, NoEntropy};
 pub use io::{AddressReport, Backend, BackendReport, Runs};
 #[doc(hidden)]
 pub use remote::Said;
-pub use remote::{Host, HostHandle, HostOptions, Kept, Met, Remote, RemoteFault};
+pub use remote::{
+    FormFault, Host, HostHandle, HostOptions, Kept, Met, Remote, RemoteFault, same_form,
+};
 pub use sound::{Recordings, RecordingsFault};
 pub use time::{Timestamp, WallOffset};

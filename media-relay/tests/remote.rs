@@ -3,7 +3,10 @@
 use crate::common::{A, B, realm, terms};
 use media_api::wire::{Frames, Writer};
 use media_api::*;
-use media_relay::{Host, HostHandle, HostOptions, Met, Realm, RealmTotals, Recordings, Remote};
+use media_relay::{
+    FormFault, Host, HostHandle, HostOptions, Met, Realm, RealmTotals, Recordings, Remote,
+    same_form,
+};
 use std::io::{Read, Write};
 use std::net::UdpSocket;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -583,4 +586,59 @@ fn what_cannot_be_read_ends_the_connection_and_its_sessions_in_words() {
         std::fs::remove_file(&own).unwrap();
     }
     running.end();
+}
+
+#[test]
+fn whether_a_relay_speaks_our_form_is_told_beside_its_daemon_which_hears_nothing() {
+    let path = path();
+    let absent = same_form(&path).unwrap_err();
+    assert!(matches!(absent, FormFault::Absent(_)), "{absent}");
+    let running = host(&path);
+    assert_eq!(same_form(&path), Ok(()));
+    // The place is free again once that is over.
+    running.says("asked for the form");
+    let daemon = daemon(&path, vec![realm(60)]);
+    daemon.reserve(SESSION);
+    assert_eq!(same_form(&path), Ok(()));
+    daemon.remote.command(Command::Stats { session: SESSION });
+    assert!(matches!(daemon.next(), Event::Stats { .. }));
+    assert!(daemon.met.try_recv().is_err(), "the daemon was disturbed");
+    daemon.remote.shutdown();
+    running.end();
+}
+
+#[test]
+fn a_relay_of_another_form_or_of_a_version_that_tells_none_is_no_relay_of_ours() {
+    let path = path();
+    let answers = |frames: Vec<Vec<u8>>| {
+        let listener = UnixListener::bind(&path).unwrap();
+        let answering = std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            for frame in frames {
+                let length = u32::try_from(frame.len()).unwrap();
+                socket.write_all(&length.to_le_bytes()).unwrap();
+                socket.write_all(&frame).unwrap();
+            }
+        });
+        let told = same_form(&path);
+        answering.join().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        told
+    };
+    // "No" with an empty text; a form of two numbers.
+    let no = [&[1_u8][..], &[0; 4]].concat();
+    for (frames, words) in [
+        (
+            vec![no.clone(), vec![0; 10]],
+            "speaks form 0/0000000000000000",
+        ),
+        (vec![no.clone()], "does not tell"),
+        (vec![no.clone(), vec![7; 3]], "does not tell"),
+        (vec![b"HTTP/1.1".to_vec()], "is no media relay"),
+    ] {
+        match answers(frames) {
+            Err(FormFault::Other(why)) => assert!(why.contains(words), "{why}"),
+            other => panic!("{words}: {other:?}"),
+        }
+    }
 }

@@ -58,6 +58,7 @@ fn a_directory_of_entra_or_any_issuer_signs_operators_in() {
             value: "Causeway.Viewer".to_owned(),
             role: ApiRole::Viewer,
             numbers: true,
+            media: false,
         }],
         session: Duration::from_secs(8 * 3_600),
         idle: Duration::from_secs(1_800),
@@ -291,5 +292,46 @@ fn what_is_wrong_with_clients_is_said() {
     assert!(
         nowhere.contains("\"client\" is for an interface over the network"),
         "{nowhere}"
+    );
+}
+
+/// SEC-151.
+#[test]
+fn only_who_captures_calls_may_be_told_to_hear_them() {
+    let table = usual("");
+    let hears = ROLE.replace("numbers = true", "media = true");
+    let cause = "media = true, and nobody with the role viewer captures calls";
+    let text = loaded(&with(&table, &hears)).expect_err(cause).to_text();
+    assert!(text.contains(cause), "{text}");
+    // No role has it by itself, and those that capture calls may.
+    for role in ["operator", "engineer", "admin"] {
+        let written = hears.replace("viewer", role);
+        assert!(oidc(&with(&table, &written)).roles[0].media, "{role}");
+        let bare = written.replace("media = true\n", "");
+        assert!(!oidc(&with(&table, &bare)).roles[0].media, "{role}");
+    }
+    let client = |keys: &str, role: &str| {
+        let client = CLIENT.replace("security", role);
+        loaded(&with_clients(CA, &format!("{client}{keys}")))
+    };
+    let text = client("media = true\n", "security")
+        .expect_err(cause)
+        .to_text();
+    assert!(
+        text.contains("nobody with the role security captures calls"),
+        "{text}"
+    );
+    let found =
+        client("media = true\n", "engineer").unwrap_or_else(|found| panic!("{}", found.to_text()));
+    assert!(found.shell.api_clients.known[0].media);
+    let users =
+        with(&table, ROLE).replace("[api]\n", "[api]\nmedia_users = [\"anna\", \"1000\"]\n");
+    let found = loaded(&users).unwrap_or_else(|found| panic!("{}", found.to_text()));
+    assert_eq!(found.shell.media_users, ["anna", "1000"]);
+    let wrong = users.replace("\"anna\"", "\"an na\"");
+    let text = loaded(&wrong).expect_err("no user").to_text();
+    assert!(
+        text.contains("media_users: \"an na\" is no user of this machine"),
+        "{text}"
     );
 }

@@ -437,6 +437,7 @@ mod tests {
             name: name.to_owned(),
             role,
             numbers: false,
+            media: role == ApiRole::Admin,
             token: TokenHash::parse(&format!("sha256:{}", "00".repeat(32))).unwrap(),
             expires: None,
             accept_from: Vec::new(),

@@ -166,7 +166,7 @@ pub(super) async fn show(
                 "live": null,
                 "heard": [],
                 "record": who.sees_numbers().then_some(&record),
-                "explanation": null,
+                "explanation": who.sees_numbers().then(|| kept_explanation(&record)),
             })));
         }
     };
@@ -456,13 +456,47 @@ async fn messages(
     }
 }
 
-/// The record of a call whose ladder is not kept any more, in words.
-fn recorded(record: &Value) -> String {
-    let text = |at: &str| match record.pointer(at) {
+/// The explanation that a record has kept, as of a call whose ladder is there; null for a call that ended as it should, and
+/// for records of versions before there was one.
+fn kept_explanation(record: &Value) -> Value {
+    let mut told = record["explanation"].clone();
+    if let Some(told) = told.as_object_mut() {
+        told.insert("attempts".to_owned(), attempts(record).into());
+    }
+    told
+}
+
+/// What was tried towards the called side, by the record alone.
+fn attempts(record: &Value) -> Vec<String> {
+    let all = record["egress"].as_array().into_iter().flatten();
+    let line = |own: &Value| {
+        let of = |name: &str| in_record(own, &format!("/{name}"));
+        format!(
+            "{} at {} ({} {}, Call-ID {}): {} {}",
+            of("called"),
+            of("trunk"),
+            of("host"),
+            of("remote"),
+            of("call_id"),
+            of("status"),
+            of("reason")
+        )
+    };
+    all.map(line).collect()
+}
+
+/// A value of a record, as it is shown.
+fn in_record(record: &Value, at: &str) -> String {
+    match record.pointer(at) {
         Some(Value::String(text)) => text.chars().map(shown).collect(),
         Some(Value::Null) | None => "-".to_owned(),
         Some(other) => other.to_string(),
-    };
+    }
+}
+
+/// The record of a call whose ladder is not kept any more, in words.
+fn recorded(record: &Value) -> String {
+    let text = |at: &str| in_record(record, at);
     let mut lines = vec![
         format!("call {}", text("/call")),
         String::new(),
@@ -478,20 +512,10 @@ fn recorded(record: &Value) -> String {
         ),
         format!("to:     {}", text("/called")),
     ];
-    let attempts = record["egress"].as_array().map_or(0, Vec::len);
-    lines.extend((0..attempts).map(|at| {
-        let of = |name: &str| text(&format!("/egress/{at}/{name}"));
+    let tried = attempts(record).into_iter().enumerate();
+    lines.extend(tried.map(|(at, line)| {
         let title = if at == 0 { "tried:" } else { "" };
-        format!(
-            "{title:7} {} at {} ({} {}, Call-ID {}): {} {}",
-            of("called"),
-            of("trunk"),
-            of("host"),
-            of("remote"),
-            of("call_id"),
-            of("status"),
-            of("reason")
-        )
+        format!("{title:7} {line}")
     }));
     let seconds = record["duration_ms"].as_u64().unwrap_or_default() as f64 / 1_000.0;
     lines.push(format!("what:   {}, {seconds:.1} s", text("/disposition")));
@@ -507,6 +531,21 @@ fn recorded(record: &Value) -> String {
         text("/cause/q850"),
         because.join("; ")
     ));
+    let told = &record["explanation"];
+    if told.is_object() {
+        lines.push(String::new());
+        for (name, word) in [
+            ("/name", "called:"),
+            ("/who", "who:"),
+            ("/place", "where:"),
+            ("/why", "why:"),
+        ] {
+            lines.push(format!("{word:7} {}", in_record(told, name)));
+        }
+        let changes = told["change"].as_array().map_or(0, Vec::len);
+        let change = |at| format!("change: {}", in_record(told, &format!("/change/{at}")));
+        lines.extend((0..changes).map(change));
+    }
     lines.join("\n") + "\n"
 }
 

@@ -202,7 +202,8 @@ fn may_hear(who: &Who, media: Option<Tap>) -> Result<(), Problem> {
     match media {
         Some(Tap::Whole) if !who.hears_media() => Err(Problem::new(
             StatusCode::FORBIDDEN,
-            "what callers say is for the role admin and for the socket of this host: ask for rtp=headers",
+            "what callers say is for whoever has media = true at [[api.user]], [[api.client]] or [[api.oidc.role]], and over the \
+             socket of this host for root and [api] media_users: no role implies it; ask for rtp=headers",
         )),
         _ => Ok(()),
     }
@@ -240,6 +241,7 @@ mod tests {
             name: "anna".to_owned(),
             role: ApiRole::Admin,
             numbers: true,
+            media: true,
             token: TokenHash::parse(&format!("sha256:{}", "00".repeat(32))).unwrap(),
             expires: None,
             accept_from: Vec::new(),

@@ -344,6 +344,7 @@ mod tests {
             name: name.to_owned(),
             role: ApiRole::Viewer,
             numbers: false,
+            media: false,
             token: TokenHash::parse(&format!("sha256:{digits}")).unwrap(),
             expires: expires.map(|second| UnixTime::from_micros(second * 1_000_000)),
             accept_from: Vec::new(),

@@ -402,6 +402,7 @@ impl Admin {
         let mut tasks = Vec::new();
         let operable = readable().merge(routes::operations(&access));
         let everything = or_problem(readable().nest(routes::ROOT, operable))
+            .layer(from_fn_with_state(access.clone(), who::hear_here))
             .layer(DefaultBodyLimit::max(MOST_SENT))
             .with_state(access.clone());
         let everything = everything.into_make_service_with_connect_info::<who::Who>();

@@ -50,6 +50,8 @@ fn scraped_as(daemon: &Daemon, text: fn(&Metrics) -> String) -> String {
     }
     let audit = i64::try_from(daemon.sinks().audit.waiting()).unwrap_or(i64::MAX);
     metrics.queue_depth.with_label_values(&["audit"]).set(audit);
+    let lines = i64::try_from(daemon.sinks().log.waiting_lines()).unwrap_or(i64::MAX);
+    metrics.queue_depth.with_label_values(&["log"]).set(lines);
     let log = metrics.queue_dropped.with_label_values(&["log"]);
     log.inc_by(daemon.sinks().log.dropped().saturating_sub(log.get()));
     let before = metrics.dropped_series();

@@ -22,6 +22,7 @@ pub(super) const RECORD: Shape = Object(&[
 ]);
 
 pub(super) const EXPLANATION: Shape = Object(&[
+    ("name", Text),
     ("who", Text),
     ("place", Text),
     ("why", Text),

@@ -15,7 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::serve::IncomingStream;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use sbc_core::config::{ApiClient, ApiRole, ApiUser, TokenHash};
+use sbc_core::config::{ApiClient, ApiRole, ApiUser, OidcRole, TokenHash};
 use sbc_core::display::shown;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -123,8 +123,12 @@ pub(super) struct Who {
     identity: Option<String>,
     /// The token that they have shown.
     token: Option<TokenHash>,
-    /// What they may do; whoever may open the socket may do everything.
+    /// The number of their user, where they have opened the socket and the system tells it.
+    uid: Option<u32>,
+    /// What they may do, but for hearing callers; whoever may open the socket may do everything else.
     rights: &'static [Right],
+    /// Whether they may hear what callers say, which no role implies (SEC-151).
+    hears: bool,
 }
 
 const EVERYTHING: &[Right] = &[
@@ -133,12 +137,11 @@ const EVERYTHING: &[Right] = &[
     Right::Calls,
     Right::Configure,
     Right::Audit,
-    Right::Media,
     Right::Protect,
     Right::Users,
 ];
 
-/// What a role may do.
+/// What a role may do; to hear callers is granted by itself.
 const fn rights(role: ApiRole, sees_numbers: bool) -> &'static [Right] {
     match role {
         ApiRole::Viewer if sees_numbers => &[Right::Read, Right::Numbers],
@@ -168,7 +171,9 @@ impl Who {
             source: remote.to_string(),
             role: Some(user.role),
             token: Some(user.token.clone()),
+            uid: None,
             rights: rights(user.role, user.numbers),
+            hears: user.media,
         }
     }
 
@@ -181,24 +186,24 @@ impl Who {
             source: remote.to_string(),
             role: Some(client.role),
             token: None,
+            uid: None,
             rights: rights(client.role, client.numbers),
+            hears: client.media,
         }
     }
 
     /// Somebody who has signed in.
-    pub(super) fn of_person(
-        person: &Person,
-        (role, sees_numbers): (ApiRole, bool),
-        remote: SocketAddr,
-    ) -> Self {
+    pub(super) fn of_person(person: &Person, role: &OidcRole, remote: SocketAddr) -> Self {
         Self {
-            name: format!("{} ({})", person.name, role.as_str()),
+            name: format!("{} ({})", person.name, role.role.as_str()),
             identity: Some(person.name.clone()),
             called: person.called.clone(),
             source: remote.to_string(),
-            role: Some(role),
+            role: Some(role.role),
             token: None,
-            rights: rights(role, sees_numbers),
+            uid: None,
+            rights: rights(role.role, role.numbers),
+            hears: role.media,
         }
     }
 
@@ -224,12 +229,21 @@ impl Who {
 
     /// Whether they have this right.
     pub(super) fn may(&self, right: Right) -> bool {
-        self.rights.contains(&right)
+        match right {
+            Right::Media => self.hears,
+            other => self.rights.contains(&other),
+        }
+    }
+
+    /// What they may do.
+    fn all_rights(&self) -> impl Iterator<Item = Right> {
+        let media = self.hears.then_some(Right::Media);
+        self.rights.iter().copied().chain(media)
     }
 
     /// Whether they may hear what callers say.
     pub(super) fn hears_media(&self) -> bool {
-        self.rights.contains(&Right::Media)
+        self.hears
     }
 
     /// Whether they may see who calls whom.
@@ -240,7 +254,9 @@ impl Who {
 
 impl Connected<IncomingStream<'_, UnixListener>> for Who {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        let (name, identity, source) = match stream.io().peer_cred() {
+        let credentials = stream.io().peer_cred();
+        let uid = credentials.as_ref().ok().map(|peer| peer.uid());
+        let (name, identity, source) = match credentials {
             Ok(peer) => {
                 let process = peer
                     .pid()
@@ -259,28 +275,60 @@ impl Connected<IncomingStream<'_, UnixListener>> for Who {
             source,
             role: None,
             token: None,
+            uid,
             rights: EVERYTHING,
+            hears: uid == Some(ROOT),
         }
     }
 }
 
 /// Who asks.
 pub(super) async fn me(ConnectInfo(who): ConnectInfo<Who>) -> Json<Value> {
-    let rights: Vec<&str> = who.rights.iter().map(|right| right.as_str()).collect();
+    let rights: Vec<&str> = who.all_rights().map(Right::as_str).collect();
     Json(
         json!({ "name": who.name, "called": who.called, "role": who.role.map(ApiRole::as_str), "rights": rights }),
     )
 }
 
+/// The number of the user who may do everything on a machine in any case.
+const ROOT: u32 = 0;
+
+/// Lets those hear callers over the socket whom the configuration of now names for it.
+pub(super) async fn hear_here(
+    State(access): State<Access>,
+    ConnectInfo(mut who): ConnectInfo<Who>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if let (Some(uid), false, Ok(daemon)) = (who.uid, who.hears, access.daemon())
+        && is_named(&daemon.loaded().shell.media_users, uid, name_of)
+    {
+        who.hears = true;
+        request.extensions_mut().insert(ConnectInfo(who));
+    }
+    next.run(request).await
+}
+
+/// Whether a user is one of these, by number or by name.
+fn is_named(users: &[String], uid: u32, name_of: impl Fn(u32) -> Option<String>) -> bool {
+    let number = uid.to_string();
+    let is_one = |name: &String| users.contains(name);
+    !users.is_empty() && (is_one(&number) || name_of(uid).as_ref().is_some_and(is_one))
+}
+
 /// A user's name, as far as the system's own file tells it.
-fn user(uid: u32) -> String {
+fn name_of(uid: u32) -> Option<String> {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = users.lines().find_map(|line| {
+    users.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
         (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    match name {
+    })
+}
+
+/// A user as the audit log tells it.
+fn user(uid: u32) -> String {
+    match name_of(uid) {
         Some(name) => format!("{name} (uid {uid})"),
         None => format!("uid {uid}"),
     }
@@ -306,7 +354,7 @@ pub(super) async fn guard(
         change: request.uri().query().map(str::to_owned),
         reason: None,
     };
-    if !who.rights.contains(&right) {
+    if !who.may(right) {
         let why = format!(
             "{} may not do this: it needs the right to {}",
             who.name,
@@ -594,6 +642,20 @@ mod tests {
         ] {
             assert_eq!(object(of, path), wanted);
         }
+    }
+
+    /// SEC-151.
+    #[test]
+    fn over_the_socket_root_hears_callers_and_else_whoever_is_named_by_name_or_number() {
+        let name_of = |uid: u32| (uid == 1000).then(|| "anna".to_owned());
+        let named = |users: &[&str], uid| {
+            let users: Vec<String> = users.iter().map(|own| (*own).to_owned()).collect();
+            is_named(&users, uid, name_of)
+        };
+        assert!(named(&["ben", "anna"], 1000) && named(&["1000"], 1000));
+        assert!(!named(&[], 1000) && !named(&["ben"], 1000));
+        // Nobody is called so, and number 1001 has no name.
+        assert!(!named(&["anna"], 1001) && !named(&["100"], 1000));
     }
 
     #[test]

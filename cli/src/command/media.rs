@@ -1,6 +1,7 @@
 //! `causeway media`: the relay as a process of its own, for the daemon or for a SIP proxy that speaks the ng protocol.
 
 use crate::command::exit;
+use crate::config::{self, User, load, load_with, read_sources};
 use crate::daemon::confine::Plan;
 use crate::daemon::health::{Stuck, stuck_media};
 use crate::daemon::notify;
@@ -8,7 +9,7 @@ use crate::daemon::run::FAILED;
 use crate::daemon::secrecy;
 use crate::ng::{Fault, Interface, Options, Service};
 use clap::{Args, ValueEnum};
-use media_relay::{Backend, Host, HostOptions, RelayConfig, Runs};
+use media_relay::{Backend, Host, HostOptions, RelayConfig, Runs, same_form};
 use sbc_core::config::Confinement;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -57,6 +58,50 @@ pub struct Alone {
     /// the kernel alone, for calls; or nothing
     #[arg(long, value_enum, default_value_t = Confined::On)]
     confinement: Confined,
+}
+
+/// Arguments of `causeway media keeps`.
+#[derive(Args, Clone, PartialEq, Eq, Debug)]
+pub struct Keeps {
+    /// Main file; conf.d/*.toml beside it belong to it
+    #[arg(short = 'f', long, default_value = "/etc/causeway/causeway.toml")]
+    config: PathBuf,
+}
+
+/// Whether calls that talk go on when the daemon is restarted as this program and its relay is not, and if not why not.
+/// Returns 0 if they do, 5 if they end, 3 for a configuration that would be refused.
+pub fn keeps(arguments: &Keeps, out: &mut dyn Write) -> io::Result<u8> {
+    let user = User::of_service();
+    let loaded = read_sources(&arguments.config).and_then(|sources| match user {
+        Some(user) => load_with(&sources, &config::Service(user), None),
+        None => load(&sources, None),
+    });
+    let shell = match loaded {
+        Ok(loaded) => loaded.shell,
+        Err(findings) => {
+            let file = arguments.config.display();
+            eprintln!("causeway media keeps: {file} is refused; see causeway check -f {file}");
+            return Ok(exit::of_refused(&arguments.config, &findings));
+        }
+    };
+    let why = match shell.relay.as_deref() {
+        None => "the media relay is in the daemon's own process ([media] relay)".to_owned(),
+        Some(_) if !shell.preserves_calls => {
+            "[media] restart is \"end\", and not \"preserve\"".to_owned()
+        }
+        Some(path) => match same_form(Path::new(path)) {
+            Ok(()) => {
+                writeln!(
+                    out,
+                    "calls go on: the media relay at {path} runs on, and this program can command it"
+                )?;
+                return Ok(exit::OK);
+            }
+            Err(why) => why.to_string(),
+        },
+    };
+    writeln!(out, "calls end with a restart: {why}")?;
+    Ok(exit::REFUSED)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

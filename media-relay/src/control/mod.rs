@@ -361,12 +361,14 @@ impl Relay {
         totals
     }
 
-    /// For how long the worker that is worst off has not come round. Each does so several times a
-    /// second, with or without work; one that is stuck, or whose thread is gone, does not.
+    /// For how long the worker or transcoding thread that is worst off has not come round. Each does so every second at
+    /// least, with or without work; one that is stuck, or whose thread is gone, does not.
     pub fn longest_silence(&self) -> Duration {
         let now = self.clock.now();
         let silence = |worker: &WorkerHandle| now.since(worker.published.last_seen());
-        self.workers.iter().map(silence).max().unwrap_or_default()
+        let workers = self.workers.iter().map(silence).max().unwrap_or_default();
+        let recoding = self.recoding.as_ref();
+        workers.max(recoding.map_or(Duration::ZERO, |class| class.longest_silence(now)))
     }
 
     /// What runs now on each address and why nothing faster, and what the kernel granted the sockets.

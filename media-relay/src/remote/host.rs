@@ -1,6 +1,6 @@
 //! The side of the relay: listens on the socket, and runs a relay for whoever is welcome.
 
-use super::message::{Hello, Report, ToDaemon, ToHost, Verdict};
+use super::message::{Form, Hello, Report, ToDaemon, ToHost, Verdict};
 use super::queue::Queue;
 use super::waiting::{Estate, Keepsakes, Outlet, WaitingRoom};
 use crate::control::totals::RelayTotals;
@@ -285,6 +285,7 @@ fn admitted(socket: &UnixStream) -> Result<String, String> {
 fn refuse(mut socket: UnixStream, verdict: Verdict) {
     let mut out = Writer::default();
     out.frame(&verdict);
+    out.frame(&Form::OWN);
     let _ = socket.set_write_timeout(Some(GREETING));
     let _ = socket.write_all(out.octets());
 }
@@ -431,7 +432,10 @@ fn greeting(mut socket: &UnixStream, frames: &mut Frames) -> Result<Hello, Strin
     let fault = |why: io::Error| format!("no greeting came: {why}");
     loop {
         if let Some(octets) = frames.next_frame().map_err(|why| why.to_string())? {
-            return Hello::read(octets);
+            return match Form::is_asked(octets) {
+                true => Err("it has asked for the form of the socket".into()),
+                false => Hello::read(octets),
+            };
         }
         // However slowly it comes.
         let left = until.saturating_duration_since(Instant::now());

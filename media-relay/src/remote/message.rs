@@ -12,6 +12,9 @@ use zeroize::{Zeroize, Zeroizing};
 /// How a conversation begins, whatever the version.
 const MAGIC: [u8; 8] = *b"cwmedia\n";
 
+/// How somebody begins who only asks which form the relay speaks, whatever the version.
+const QUESTION: [u8; 8] = *b"cwform?\n";
+
 /// Digest of the parts of commands, events and what is beside them.
 const OWN_LAYOUT: u64 = digest(
     include_bytes!("message.rs"),
@@ -20,6 +23,38 @@ const OWN_LAYOUT: u64 = digest(
 
 /// Most samples of one [`ToHost::Samples`].
 pub(super) const SAMPLES: usize = 32 * 1024;
+
+/// What both sides must have alike. Told behind each verdict that is no welcome, in a frame of its own, which who began
+/// before there was one never reads; its form is that of every version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Form {
+    version: u16,
+    layout: u64,
+}
+
+impl Form {
+    /// Ours.
+    pub(super) const OWN: Self = Self {
+        version: VERSION,
+        layout: OWN_LAYOUT,
+    };
+
+    /// Writes the frame that asks for that of the other side.
+    pub(super) fn ask(out: &mut Writer) {
+        out.frame(&QUESTION);
+    }
+
+    /// Whether these octets ask for it.
+    pub(super) fn is_asked(octets: &[u8]) -> bool {
+        octets == QUESTION
+    }
+}
+
+impl std::fmt::Display for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{:016x}", self.version, self.layout)
+    }
+}
 
 /// The daemon's first word.
 #[derive(PartialEq, Debug)]
@@ -175,6 +210,8 @@ wire_layout! {
         1: No(why),
         2: Busy(why),
     }
+
+    struct Form { version, layout }
 
     enum ToHost {
         0: Command(command),

@@ -14,12 +14,14 @@
 //! tells events.
 
 mod client;
+mod form;
 mod host;
 mod message;
 mod queue;
 mod waiting;
 
 pub use client::{Met, Remote, RemoteFault};
+pub use form::{FormFault, same_form};
 pub use host::{Host, HostHandle, HostOptions};
 pub use message::Kept;
 #[doc(hidden)]

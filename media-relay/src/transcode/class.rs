@@ -6,6 +6,7 @@
 
 use super::{Errand, Job, Pipe, Recoded};
 use crate::io::Waker;
+use crate::time::Timestamp;
 use crate::worker::Clock;
 use crate::worker::neighbours::place;
 use media_api::SessionId;
@@ -60,6 +61,8 @@ pub(crate) struct Recoders {
 struct Bell {
     is_asleep: AtomicBool,
     thread: OnceLock<Thread>,
+    /// When the thread last came round, by the clock of the relay.
+    seen_us: AtomicU64,
 }
 
 /// The threads before they begin.
@@ -132,6 +135,11 @@ impl Recoders {
 }
 
 impl Bell {
+    fn is_seen(&self, now: Timestamp) {
+        // Ordering: a figure for itself.
+        self.seen_us.store(now.0, Ordering::Relaxed);
+    }
+
     fn ring(&self) {
         // Either this sees that the thread sleeps, or the thread sees the payload before it does.
         fence(Ordering::SeqCst);
@@ -155,6 +163,9 @@ impl Ready {
             panics: Arc::default(),
             threads: Vec::new(),
         };
+        for bell in self.bells.iter() {
+            bell.is_seen(clock.now());
+        }
         for (number, errands) in self.errands.into_iter().enumerate() {
             let back = self.back.iter().cloned().zip(wakers.iter().cloned());
             let turner = Turner {
@@ -182,6 +193,13 @@ impl Class {
     /// Pipes of all threads.
     pub(crate) fn pipes(&self) -> u64 {
         self.pipes.load(Ordering::Relaxed)
+    }
+
+    /// For how long the thread that is worst off has not come round: each does within [`LONGEST_SLEEP`], with or without
+    /// work.
+    pub(crate) fn longest_silence(&self, now: Timestamp) -> Duration {
+        let silence = |bell: &Bell| now.since(Timestamp(bell.seen_us.load(Ordering::Relaxed)));
+        self.bells.iter().map(silence).max().unwrap_or_default()
     }
 
     /// Pipes that ended by a panic.
@@ -246,6 +264,9 @@ impl Turner {
                 return;
             };
             let now = self.clock.now();
+            if let Some(bell) = self.bells.get(self.number) {
+                bell.is_seen(now);
+            }
             self.pipes.retain(|_, (job, pipe)| {
                 while pipe.due() <= now {
                     if !guarded(&self.panics, || pipe.next(now, job, &mut recoded)).unwrap_or(false)
@@ -350,9 +371,44 @@ mod tests {
     use crate::codec::Coding;
     use crate::g711::Law;
     use crate::session::Recode;
-    use crate::time::Timestamp;
     use crate::transcode::Recipe;
     use std::time::Instant;
+
+    /// As one that hangs, a thread that is gone comes round no more.
+    #[test]
+    fn a_thread_that_does_not_come_round_is_seen() {
+        let clock = Clock::new(Instant::now());
+        let (doors, ready) = prepare(1, 2);
+        let class = ready.begin(Vec::new(), clock).unwrap();
+        assert!(class.longest_silence(clock.now()) < Duration::from_secs(60));
+        // Nobody gives them anything any more, so they end.
+        drop(doors);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // One that has nothing to do is never away for so long.
+        while class.longest_silence(clock.now()) < 3 * LONGEST_SLEEP {
+            assert!(Instant::now() < deadline, "they come round");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    #[test]
+    fn threads_that_have_nothing_to_do_come_round() {
+        let clock = Clock::new(Instant::now());
+        let (_doors, ready) = prepare(1, 2);
+        let class = ready.begin(Vec::new(), clock).unwrap();
+        let seen = || {
+            class
+                .bells
+                .iter()
+                .map(|bell| bell.seen_us.load(Ordering::Relaxed))
+        };
+        let first: Vec<u64> = seen().collect();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while seen().zip(&first).any(|(now, first)| now <= *first) {
+            assert!(Instant::now() < deadline, "one does not come round");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
 
     #[test]
     fn a_pipe_that_nobody_hears_ends_and_no_other() {

@@ -34,6 +34,8 @@ pub struct ApiUser {
     pub role: ApiRole,
     /// Whether a viewer sees telephone numbers; every other role does.
     pub numbers: bool,
+    /// Whether they may hear what callers say: no role implies it (SEC-151).
+    pub media: bool,
     /// SHA-256 of the token.
     pub token: TokenHash,
     /// When the token ends; `None` never.
@@ -115,6 +117,7 @@ pub(super) struct WrittenApi {
     pub(super) tls: Option<At<String>>,
     pub(super) audit_mandatory: Option<At<bool>>,
     pub(super) four_eyes: Option<At<bool>>,
+    pub(super) media_users: Option<At<Vec<At<String>>>>,
     pub(super) users: Vec<WrittenUser>,
     pub(super) client_ca: Option<At<String>>,
     pub(super) crl: Option<At<String>>,
@@ -128,6 +131,7 @@ pub(super) struct WrittenUser {
     pub(super) name: Option<At<String>>,
     pub(super) role: Option<At<ApiRole>>,
     pub(super) numbers: Option<At<bool>>,
+    pub(super) media: Option<At<bool>>,
     pub(super) token: Option<At<Secret>>,
     pub(super) expires: Option<At<UnixTime>>,
     pub(super) accept_from: Option<At<Vec<At<IpNet>>>>,
@@ -143,6 +147,7 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Collector) -> WrittenApi 
     let tls = section.text("tls", out);
     let audit_mandatory = section.boolean("audit_mandatory", out);
     let four_eyes = section.boolean("four_eyes", out);
+    let media_users = section.texts("media_users", out);
     let mut users = Vec::new();
     if let Some(list) = section.list("user", out) {
         for item in list.value {
@@ -163,6 +168,7 @@ pub(super) fn read(mut section: Section<'_>, out: &mut Collector) -> WrittenApi 
         tls,
         audit_mandatory,
         four_eyes,
+        media_users,
         users,
         client_ca,
         crl,
@@ -204,6 +210,7 @@ fn read_user(mut section: Section<'_>, out: &mut Collector) -> WrittenUser {
         name,
         role,
         numbers: section.boolean("numbers", out),
+        media: section.boolean("media", out),
         token,
         expires,
         accept_from: section.parsed_list("accept_from", value::network, out),

@@ -38,6 +38,8 @@ pub struct ApiClient {
     pub role: ApiRole,
     /// Whether a viewer sees telephone numbers; every other role does.
     pub numbers: bool,
+    /// Whether they may hear what callers say: no role implies it (SEC-151).
+    pub media: bool,
     /// Where it counts; none everywhere.
     pub accept_from: Vec<IpNet>,
 }
@@ -100,6 +102,7 @@ pub(super) struct WrittenClient {
     pub(super) subject: Option<At<String>>,
     pub(super) role: Option<At<ApiRole>>,
     pub(super) numbers: Option<At<bool>>,
+    pub(super) media: Option<At<bool>>,
     pub(super) accept_from: Option<At<Vec<At<IpNet>>>>,
 }
 
@@ -125,6 +128,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Vec<Writte
             subject: one.required_text("subject", "\"CN=automation,O=Contoso\"", out),
             role: one.choice("role", &ApiRole::ALL, &[], out),
             numbers: one.boolean("numbers", out),
+            media: one.boolean("media", out),
             accept_from: one.parsed_list("accept_from", value::network, out),
         });
         one.finish(&["sources"], out);

@@ -53,6 +53,8 @@ pub struct OidcRole {
     pub role: ApiRole,
     /// Whether a viewer sees telephone numbers.
     pub numbers: bool,
+    /// Whether they may hear what callers say: no role implies it (SEC-151).
+    pub media: bool,
 }
 
 impl Oidc {
@@ -83,6 +85,7 @@ pub(super) struct WrittenOidcRole {
     pub(super) value: Option<At<String>>,
     pub(super) role: Option<At<ApiRole>>,
     pub(super) numbers: Option<At<bool>>,
+    pub(super) media: Option<At<bool>>,
 }
 
 /// Reads the table.
@@ -102,6 +105,7 @@ pub(super) fn read(section: &mut Section<'_>, out: &mut Collector) -> Option<Wri
                 value: one.required_text("value", "\"Causeway.Operator\"", out),
                 role: one.choice("role", &ApiRole::ALL, &[], out),
                 numbers: one.boolean("numbers", out),
+                media: one.boolean("media", out),
             });
             one.finish(&[], out);
         }

@@ -33,6 +33,8 @@ pub struct Shell {
     pub is_audit_mandatory: bool,
     /// Whether another person has to agree, there and at the socket, before somebody hears callers (SEC-151).
     pub has_four_eyes: bool,
+    /// Users of this machine, by name or number, who may hear what callers say over the socket; root may in any case.
+    pub media_users: Vec<String>,
     /// Who signs operators in there; `None` nobody.
     pub oidc: Option<Oidc>,
     /// Path of the socket of a media relay in a process of its own; `None` has it in the daemon's.
@@ -71,6 +73,7 @@ impl Shell {
             && self.oidc == other.oidc
             && self.is_audit_mandatory == other.is_audit_mandatory
             && self.has_four_eyes == other.has_four_eyes
+            && self.media_users == other.media_users
     }
 }
 

@@ -14,7 +14,7 @@ mod quality;
 
 pub use dropped::dropped;
 pub use exchange::{Detail, Exchange, Peer, Row, Shown, Side, Stream};
-pub use explain::{Explanation, explain};
+pub use explain::{Explanation, KeptExplanation, explain};
 pub use ladder::ladder;
 pub use mermaid::mermaid;
 pub(crate) use microsoft::said as said_by_microsoft;

@@ -8,8 +8,8 @@ const SECRET: &str = "<secret>";
 
 /// Text with every `inline:` key, every `a=ice-pwd` value, every `k=` line, the digest of every pair of
 /// credentials, the password of every SIP URI (RFC 3261 §19.1.1), the `x-tt` of every URI of Teams (escaped
-/// within another one, too), every location, in a body as in a Geolocation header (RFC 6442), and the key that an INFO names (which may be one of a card number, MED-226) replaced by
-/// `<secret>`. Works on a bare description as well as on a whole SIP message around it; bytes that are not
+/// within another one, too), every location, in a body as in a Geolocation header (RFC 6442), the key that an INFO names (which may be one of a card number, MED-226), and what people write to each other: bodies
+/// of MESSAGE (RFC 3428) and those of type `text/…` or `message/cpim`, replaced by `<secret>`. Works on a bare description as well as on a whole SIP message around it; bytes that are not
 /// UTF-8 come out as the replacement character. What has no secret is lent as it is.
 pub fn redact(text: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(text) {
@@ -49,6 +49,7 @@ fn may_hide_line(rest: &[u8]) -> bool {
         [b'c' | b'C', ..] => !begins(b"c: application/sdp\r\n"),
         [b'g' | b'G', ..] => begins(b"geolocation"),
         [b'k' | b'K', ..] => begins(b"k="),
+        [b'm' | b'M', b'e' | b'E', ..] => begins(MESSAGE.as_bytes()),
         [b'p' | b'P', ..] => begins(b"proxy-authorization"),
         [b's' | b'S', ..] => begins(b"signal"),
         // With blanks in front of its name, or what goes on with the line before.
@@ -105,8 +106,7 @@ fn hidden(text: &str) -> Option<String> {
     let mut done = 0;
     let mut location = Location::None;
     let mut is_place = false;
-    // In `application/dtmf` the body is the key.
-    let (mut is_body, mut is_key) = (false, false);
+    let mut body = Body::of(text);
     let octets = text.as_bytes();
     let mut mark = next_mark(octets, 0);
     let mut begin = 0;
@@ -127,12 +127,13 @@ fn hidden(text: &str) -> Option<String> {
             location,
             Location::None | Location::Typed | Location::Announced
         );
+        let mut is_written = false;
         if is_shown {
-            is_body |= content.is_empty();
-            is_place = !is_body && (is_geolocation(content) || is_place && is_folded(content));
-            is_key |= !is_body && is_key_type(content);
+            is_written = body.hides(content);
+            is_place =
+                !body.has_begun && (is_geolocation(content) || is_place && is_folded(content));
         }
-        let is_hidden = !is_shown || is_marked || is_place || is_key && is_body;
+        let is_hidden = !is_shown || is_marked || is_place || is_written;
         if !is_hidden && !may_be_secret(content) {
             continue;
         }
@@ -140,7 +141,7 @@ fn hidden(text: &str) -> Option<String> {
         out.push_str(&text[done..whole]);
         match location {
             Location::None | Location::Typed | Location::Announced => {
-                hide(content, is_place, is_key && is_body, out);
+                hide(content, is_place, is_written, out);
                 done = whole + content.len();
             }
             Location::Begins => {
@@ -155,20 +156,116 @@ fn hidden(text: &str) -> Option<String> {
     Some(out)
 }
 
+/// How a request begins with which people write to each other.
+const MESSAGE: &str = "MESSAGE ";
+
+/// The body, or the part of one, that nobody is to read: a key alone, or what people write.
+struct Body<'a> {
+    /// Something has come in front of it.
+    has_head: bool,
+    /// The empty line in front of it has come.
+    has_begun: bool,
+    /// The header line before this one names a type, and may go on.
+    is_typed: bool,
+    /// All of it is hidden.
+    is_hidden: bool,
+    /// The line in front of the last part, with which the next one begins as well.
+    boundary: &'a str,
+    /// What is known of that part.
+    part: Part,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Its headers go on; whether it is hidden by what they say so far.
+    Head(bool),
+    /// Its lines go on.
+    Shown,
+    Hidden,
+}
+
+impl<'a> Body<'a> {
+    fn of(text: &str) -> Self {
+        Self {
+            has_head: false,
+            has_begun: false,
+            is_typed: false,
+            is_hidden: text.trim_start().starts_with(MESSAGE),
+            boundary: "",
+            part: Part::Shown,
+        }
+    }
+
+    /// Takes the next line; whether it is one of those that are hidden whole.
+    fn hides(&mut self, line: &'a str) -> bool {
+        if !self.has_begun {
+            let value = self.kind(line);
+            self.is_hidden |= value.is_some_and(is_hidden_type);
+            self.has_head |= !line.is_empty();
+            // Line ends in front of a message are none of its own (RFC 3261 §7.5).
+            self.has_begun = self.has_head && line.is_empty();
+            return false;
+        }
+        if self.is_hidden {
+            return true;
+        }
+        let is_next = line.starts_with("--")
+            && (self.part != Part::Hidden || line.starts_with(self.boundary));
+        if is_next {
+            (self.boundary, self.part) = (line.trim_end(), Part::Head(false));
+            return false;
+        }
+        match self.part {
+            Part::Head(is_hidden) if line.is_empty() => {
+                self.part = if is_hidden { Part::Hidden } else { Part::Shown };
+                false
+            }
+            Part::Head(is_hidden) => {
+                let value = self.kind(line);
+                self.part = Part::Head(is_hidden || value.is_some_and(is_hidden_type));
+                false
+            }
+            Part::Shown => false,
+            Part::Hidden => true,
+        }
+    }
+
+    /// What this header line says of the type, if it does.
+    fn kind(&mut self, line: &'a str) -> Option<&'a str> {
+        let own = may_begin(line, b'c').then(|| split_header(line)).flatten();
+        let own = own.filter(|(name, _)| {
+            let name = name.trim();
+            name.eq_ignore_ascii_case("content-type") || name.eq_ignore_ascii_case("c")
+        });
+        let goes_on = (self.is_typed && is_folded(line)).then_some(line);
+        let value = own.map(|(_, value)| value).or(goes_on);
+        self.is_typed = value.is_some();
+        value
+    }
+}
+
+/// Whether what is of this type is hidden: a key alone, or what people write (RFC 3428, RFC 3862).
+fn is_hidden_type(value: &str) -> bool {
+    let kind = value.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/dtmf")
+        || kind.eq_ignore_ascii_case("message/cpim")
+        || starts_with(kind, "text/")
+}
+
 /// Adds a line without what is secret in it.
-fn hide(content: &str, is_place: bool, is_key: bool, out: &mut String) {
+fn hide(content: &str, is_place: bool, is_written: bool, out: &mut String) {
     if is_place {
         let name = content.find(':').filter(|_| !is_folded(content));
         out.push_str(&content[..name.map_or(0, |at| at + 1)]);
         out.push(' ');
+        out.push_str(SECRET);
+    } else if is_written && !content.trim().is_empty() {
         out.push_str(SECRET);
     } else if starts_with(content, "k=") {
         out.push_str(&content[..2]);
         out.push_str(SECRET);
     } else if let Some(at) = key_at(content) {
         out.push_str(&content[..at]);
-        out.push_str(SECRET);
-    } else if is_key && !content.trim().is_empty() {
         out.push_str(SECRET);
     } else if starts_with(content, ICE_PASSWORD) {
         out.push_str(&content[..ICE_PASSWORD.len()]);
@@ -384,18 +481,6 @@ fn key_at(line: &str) -> Option<usize> {
     is_key.then_some(name.len() + 1)
 }
 
-/// Whether this header line says that the body is nothing but a key.
-fn is_key_type(line: &str) -> bool {
-    may_begin(line, b'c')
-        && split_header(line).is_some_and(|(name, value)| {
-            let name = name.trim();
-            let is_type =
-                name.eq_ignore_ascii_case("content-type") || name.eq_ignore_ascii_case("c");
-            let kind = value.split(';').next().unwrap_or_default();
-            is_type && kind.trim().eq_ignore_ascii_case("application/dtmf")
-        })
-}
-
 fn starts_with(text: &str, prefix: &str) -> bool {
     text.as_bytes()
         .get(..prefix.len())
@@ -485,6 +570,45 @@ mod tests {
             shown.ends_with("CSeq: 5 INFO\r\n\r\n<secret>\r\n"),
             "{shown}"
         );
+    }
+
+    #[test]
+    fn what_people_write_to_each_other_is_hidden_whatever_its_type() {
+        for head in [
+            "MESSAGE sip:a SIP/2.0\r\nCSeq: 5 MESSAGE\r\nContent-Type: text/plain\r\n",
+            "MESSAGE sip:a SIP/2.0\r\nc: application/im-iscomposing+xml\r\n",
+            "\r\nMESSAGE sip:a SIP/2.0\r\nTo: <sip:a>\r\n",
+            "INFO sip:a SIP/2.0\r\nCONTENT-TYPE : Text/HTML;charset=utf-8\r\n",
+            "SIP/2.0 200 OK\r\nc: Message/CPIM\r\n",
+            "INFO sip:a SIP/2.0\r\nContent-Type:\r\n text/plain\r\n",
+        ] {
+            let text = format!("{head}\r\nmeet me\r\n\r\n--\r\nk=at noon\r\n");
+            let shown = super::redact(text.as_bytes());
+            let wanted = format!("{head}\r\n<secret>\r\n\r\n<secret>\r\n<secret>\r\n");
+            assert_eq!(shown, wanted);
+        }
+    }
+
+    #[test]
+    fn a_part_that_people_write_is_hidden_up_to_the_next_and_no_line_of_its_own_ends_it() {
+        let text = "INVITE sip:a SIP/2.0\r\nContent-Type: multipart/mixed;boundary=b\r\n\r\n--b\r\n\
+                    c: text/plain\r\nContent-ID: <1@h>\r\n\r\nmeet me\r\n-- \r\nAda\r\n--b\r\n\
+                    Content-Type: application/sdp\r\n\r\nv=0\r\n--b--\r\n";
+        let wanted = text
+            .replace("meet me", "<secret>")
+            .replace("-- \r\nAda", "<secret>\r\n<secret>");
+        assert_eq!(super::redact(text.as_bytes()), wanted);
+    }
+
+    #[test]
+    fn what_only_looks_like_a_message_stays_as_it_is() {
+        for text in [
+            "INFO sip:a SIP/2.0\r\nAllow: MESSAGE\r\nCSeq: 1 INFO\r\n\r\nMESSAGE and all\r\n",
+            "NOTIFY sip:a SIP/2.0\r\nContent-Type: message/sipfrag\r\n\r\nSIP/2.0 200 OK\r\n",
+            "INVITE sip:a SIP/2.0\r\nContent-Type: application/sdp\r\n\r\nv=0\r\nm=message 9 TCP/MSRP *\r\n",
+        ] {
+            assert_eq!(super::redact(text.as_bytes()), text);
+        }
     }
 
     #[test]
@@ -656,17 +780,16 @@ mod tests {
         let text = String::from_utf8_lossy(text);
         let mut out = String::new();
         let (mut location, mut is_place) = (Location::None, false);
-        let (mut is_body, mut is_key) = (false, false);
+        let mut body = Body::of(&text);
         for line in text.split_inclusive('\n') {
             let content = line.trim_end_matches(['\r', '\n']);
             location = location.after(content);
             match location {
                 Location::None | Location::Typed | Location::Announced => {
-                    is_body |= content.is_empty();
-                    is_place =
-                        !is_body && (is_geolocation(content) || is_place && is_folded(content));
-                    is_key |= !is_body && is_key_type(content);
-                    hide(content, is_place, is_key && is_body, &mut out);
+                    let is_written = body.hides(content);
+                    is_place = !body.has_begun
+                        && (is_geolocation(content) || is_place && is_folded(content));
+                    hide(content, is_place, is_written, &mut out);
                 }
                 Location::Begins => out.push_str(SECRET),
                 Location::GoesOn => continue,
@@ -718,6 +841,10 @@ mod tests {
             "C :",
             "application/dtmf",
             "application/pidf+xml",
+            "text/plain",
+            "message/CPIM",
+            "MESSAGE ",
+            "\r\n\r\n",
             "Geolocation:",
             "g",
             "Authorization: Digest response=\"",

@@ -84,6 +84,19 @@ function differences(lines) {
     lines.replace(/\n$/, '').split('\n').map((line) => make('span', { class: kind(line) }, `${line}\n`)));
 }
 
+// As the command does: where it would end calls, or take what was taken back, a person says yes or no first.
+async function reload(within, headers) {
+  const wish = { spare_calls: true, ...(within ? { confirm_within: Math.round(within * 60) } : { force: false }) };
+  const meant = { 428: ['spare_calls', false], 409: ['force', true] };
+  for (;;) {
+    try { return await post(`/reload?${new URLSearchParams(wish)}`, undefined, headers); } catch (fault) {
+      const [key, value] = meant[fault.status] || [];
+      if (wish[key] !== !value || !confirm(`${fault.message}. Take them into use all the same?`)) throw fault;
+      wish[key] = value;
+    }
+  }
+}
+
 // Findings and differences first; only what was looked at can then be taken into use.
 async function compared(place) {
   const judged = await post('/config/validate');
@@ -92,9 +105,7 @@ async function compared(place) {
   if (!judged.valid) return parts;
   const [, tag] = await tagged('/config');
   const taken = asking(place, async (form) => {
-    const within = form.get('within');
-    const query = within ? `?confirm_within=${Math.round(within * 60)}` : '?force=true';
-    const done = await post(`/reload${query}`, undefined, { 'If-Match': tag, ...because(form.get('reason')) });
+    const done = await reload(form.get('within'), { 'If-Match': tag, ...because(form.get('reason')) });
     const confirmed = make('div', {});
     const confirm = async (event) => {
       event.target.disabled = true;

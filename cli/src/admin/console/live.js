@@ -93,7 +93,7 @@ export async function calls(me) {
 }
 
 function explained(told) {
-  const lines = [['who', [told.who]], ['where', [told.place]], ['why', [told.why]], ['what to change', told.change],
+  const lines = [['called', [told.name]], ['who', [told.who]], ['where', [told.place]], ['why', [told.why]], ['what to change', told.change],
     ['tried', told.attempts], ['transfers', told.transfers], ['media', told.media || []], ['heard', told.quality || []]];
   return make('dl', {}, lines.filter(([, all]) => all && all.length > 0).map(([word, all]) => [
     make('dt', {}, word), ...all.map((line) => make('dd', {}, line))]).flat());

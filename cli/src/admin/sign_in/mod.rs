@@ -33,7 +33,7 @@ use axum::extract::{DefaultBodyLimit, Extension, Json, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{get, post};
 use axum::{Router, extract::rejection::JsonRejection};
-use sbc_core::config::{FileFault, Oidc};
+use sbc_core::config::{FileFault, Oidc, OidcRole};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -93,12 +93,12 @@ pub(super) fn doors(access: &Access, sign_in: &Arc<SignIn>) -> Router<Access> {
 
 impl SignIn {
     /// Who has this token, and what they may be now. It was used so long ago.
-    pub(super) fn person(
+    pub(super) fn person<'a>(
         &self,
         token: &[u8],
-        oidc: &Oidc,
+        oidc: &'a Oidc,
         (now, ago): (Instant, Duration),
-    ) -> Option<(Person, (sbc_core::config::ApiRole, bool))> {
+    ) -> Option<(Person, &'a OidcRole)> {
         let person = self.store.find(token, oidc, (now, ago))?;
         let role = person.role(oidc)?;
         Some((person, role))
@@ -245,7 +245,7 @@ async fn finish(
         }
     };
     let name = person.name.clone();
-    let Some((role, _)) = person.role(&oidc) else {
+    let Some(role) = person.role(&oidc).map(|own| own.role) else {
         let why = format!(
             "{name} has none of the application's roles that [[api.oidc.role]] names: its administrator gives them"
         );

@@ -2,7 +2,7 @@
 
 use crate::admin::rates::{Sources, source};
 use crate::daemon::net::tls::random;
-use sbc_core::config::{ApiRole, Oidc, OidcRole};
+use sbc_core::config::{Oidc, OidcRole};
 use sbc_core::sdp::base64_encode;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -83,18 +83,13 @@ pub(in crate::admin) struct Person {
 
 impl Person {
     /// What they may be by this configuration, which need not be that of their sign-in.
-    pub(super) fn role(&self, oidc: &Oidc) -> Option<(ApiRole, bool)> {
+    pub(super) fn role<'a>(&self, oidc: &'a Oidc) -> Option<&'a OidcRole> {
         let tenant = self.tenant.as_ref();
         let may_come =
             oidc.tenants.is_empty() || tenant.is_some_and(|tenant| oidc.tenants.contains(tenant));
         let is_same = self.issuer == oidc.issuer && self.client_id == oidc.client_id;
         let has = |role: &&OidcRole| self.values.contains(&role.value);
-        let role = oidc
-            .roles
-            .iter()
-            .find(has)
-            .filter(|_| may_come && is_same)?;
-        Some((role.role, role.numbers))
+        oidc.roles.iter().find(has).filter(|_| may_come && is_same)
     }
 }
 
@@ -257,13 +252,14 @@ fn url_safe(octets: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sbc_core::config::{GraphProof, Secret};
+    use sbc_core::config::{ApiRole, GraphProof, Secret};
 
     fn oidc() -> Oidc {
         let role = |value: &str, role| OidcRole {
             value: value.to_owned(),
             role,
             numbers: false,
+            media: false,
         };
         Oidc {
             issuer: "https://login.example.com/t/v2.0".to_owned(),
@@ -401,9 +397,12 @@ mod tests {
     #[test]
     fn what_somebody_may_do_is_said_by_the_configuration_of_now() {
         let (mut now, person) = (oidc(), person("p"));
-        assert_eq!(person.role(&now), Some((ApiRole::Operator, false)));
+        assert_eq!(
+            person.role(&now).map(|own| own.role),
+            Some(ApiRole::Operator)
+        );
         now.roles.remove(0);
-        assert_eq!(person.role(&now), Some((ApiRole::Viewer, false)));
+        assert_eq!(person.role(&now).map(|own| own.role), Some(ApiRole::Viewer));
         now.tenants = vec!["u".to_owned()];
         assert_eq!(person.role(&now), None);
         now = oidc();

@@ -3,6 +3,7 @@
 use sbc_core::cause::CauseCode;
 use sbc_core::id::CallId;
 use sbc_core::time::UnixTime;
+use sbc_core::trouble::Trouble;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -57,6 +58,13 @@ impl Lost {
                 "the daemon ended without a word while the call was up; it was seen last at {}",
                 alive.rfc3339()
             )],
+        });
+        record["explanation"] = json!({
+            "name": Trouble::RestartLost,
+            "who": format!("this SBC ({})", record["node"].as_str().unwrap_or_default()),
+            "place": "this SBC",
+            "why": "the daemon ended while the call was up",
+            "change": ["look in the journal of the system for what ended the daemon: a crash, the watchdog, no memory"],
         });
         Self {
             call,

@@ -124,6 +124,8 @@ struct Shared {
     is_brief: AtomicBool,
     form: Form,
     dropped: AtomicU64,
+    /// Lines that were given and are not written yet.
+    waiting: AtomicU64,
     limits: Mutex<Limits>,
     /// The last grave lines.
     kept: Kept,
@@ -240,6 +242,7 @@ impl Log {
             is_brief: AtomicBool::new(false),
             form,
             dropped: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
             limits: Mutex::default(),
             kept: Kept::default(),
             aside: ArcSwapOption::empty(),
@@ -319,6 +322,12 @@ impl Log {
     pub fn dropped(&self) -> u64 {
         // Ordering: a counter that stands for itself.
         self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Lines that wait to be written.
+    pub fn waiting_lines(&self) -> u64 {
+        // Ordering: a figure for people.
+        self.shared.waiting.load(Ordering::Relaxed)
     }
 
     /// The last warnings and errors, oldest first, whoever reads the log itself.
@@ -579,11 +588,14 @@ impl Line<'_> {
             };
             open.log.shared.kept.keep(at, told);
         }
+        let shared = &open.log.shared;
+        // Before it can be written. Ordering: counters that stand for themselves.
+        shared.waiting.fetch_add(1, Ordering::Relaxed);
         match open.log.queue.try_send(Order::Line(text)) {
             Ok(()) => {}
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                // Ordering: a counter that stands for itself.
-                open.log.shared.dropped.fetch_add(1, Ordering::Relaxed);
+                shared.waiting.fetch_sub(1, Ordering::Relaxed);
+                shared.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
@@ -610,9 +622,13 @@ fn write_lines(orders: &mpsc::Receiver<Order>, mut to: impl Write, shared: &Shar
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => break,
         };
+        let mut taken = 0;
         for order in first.into_iter().chain(orders.try_iter()) {
             match order {
-                Order::Line(line) => lines.push_str(&line),
+                Order::Line(line) => {
+                    taken += 1;
+                    lines.push_str(&line);
+                }
                 Order::Wake => is_left = true,
                 Order::Stop => is_stopping = true,
             }
@@ -627,6 +643,8 @@ fn write_lines(orders: &mpsc::Receiver<Order>, mut to: impl Write, shared: &Shar
         // Nobody could be told that the log cannot be written.
         let _ = to.write_all(lines.as_bytes());
         lines.clear();
+        // Ordering: a figure for people.
+        shared.waiting.fetch_sub(taken, Ordering::Relaxed);
         if !is_stopping && !more_wait {
             thread::sleep(PAUSE);
         }
@@ -812,7 +830,9 @@ mod tests {
         }
         // What the queue does not hold is lost, but for what the writer has in its hands.
         assert!(log.dropped() >= QUEUE as u64 / 2);
+        assert_eq!(log.waiting_lines() + log.dropped(), 2 * QUEUE as u64);
         drop(release);
         writer.finish();
+        assert_eq!(log.waiting_lines(), 0);
     }
 }

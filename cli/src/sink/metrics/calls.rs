@@ -46,6 +46,7 @@ pub struct CallMetrics {
     spent: IntCounterVec,
     limited: IntCounterVec,
     peer_up: GaugeVec,
+    peer_addresses: IntGaugeVec,
     peer_changes: IntCounterVec,
     trunk_closed: IntGaugeVec,
     bugs: IntCounterVec,
@@ -63,6 +64,14 @@ pub struct CallMetrics {
     overload: IntGaugeVec,
     stages: Mutex<BTreeMap<ShardId, Stage>>,
 }
+
+/// How an address that is watched may be. Label values.
+const WATCHED: [TargetState; 4] = [
+    TargetState::Up,
+    TargetState::Busy,
+    TargetState::Refuses,
+    TargetState::Down,
+];
 
 /// How many targets a call has tried. Label values.
 const ATTEMPTS: [&str; 6] = ["1", "2", "3", "4", "5", "6"];
@@ -206,8 +215,13 @@ impl CallMetrics {
             )?,
             peer_up: maker.float_gauges(
                 "sbc_peer_up",
-                "1 if the address answers and takes calls, 0.5 if it answers that it is busy or does not know us, 0 if it does not answer.",
-                &["trunk", "peer", "address"],
+                "1 if an address of the target answers and takes calls, 0.5 if the best one answers that it is busy or does not know us, 0 if none answers.",
+                &["trunk", "peer"],
+            )?,
+            peer_addresses: maker.gauges(
+                "sbc_peer_addresses",
+                "Addresses of the target that are watched, by how they are: up, busy or refuses (it answers, and takes no calls or does not know us), down.",
+                &["trunk", "peer", "state"],
             )?,
             peer_changes: maker.counters(
                 "sbc_peer_state_changes_total",
@@ -438,28 +452,48 @@ impl CallMetrics {
         }
     }
 
+    /// Names of targets are those of the configuration, and few; addresses come and go with DNS, and label nothing.
     fn health(&self, target: &TargetId, state: TargetState) {
-        let address = target.remote.map(|at| at.to_string()).unwrap_or_default();
-        let labels = [target.trunk.as_str(), target.host.as_str(), &address];
+        let labels = [target.trunk.as_str(), target.host.as_str()];
         let mut peers = self.lock_peers();
-        if state == TargetState::Gone {
-            peers.remove(target);
-            // It may never have been there.
-            let _ = self.peer_up.remove_label_values(&labels);
-            return;
+        match state {
+            TargetState::Gone => drop(peers.remove(target)),
+            known => drop(peers.insert(target.clone(), known)),
         }
-        peers.insert(target.clone(), state);
-        let gauge = self.peer_up.with_label_values(&labels);
-        gauge.set(match state {
+        let is_same = |(own, _): &(&TargetId, &TargetState)| {
+            (&own.trunk, &own.host) == (&target.trunk, &target.host)
+        };
+        let states: Vec<TargetState> = peers
+            .iter()
+            .filter(is_same)
+            .map(|(_, state)| *state)
+            .collect();
+        for one in WATCHED {
+            let count = states.iter().filter(|own| **own == one).count();
+            let labels = [labels[0], labels[1], one.as_str()];
+            match states.is_empty() {
+                // It may never have been there.
+                true => drop(self.peer_addresses.remove_label_values(&labels)),
+                false => {
+                    let count = i64::try_from(count).unwrap_or(i64::MAX);
+                    self.peer_addresses.with_label_values(&labels).set(count);
+                }
+            }
+        }
+        let up = |state: &TargetState| match state {
             TargetState::Up => 1.0,
             // It answers, and may get calls.
             TargetState::Busy | TargetState::Refuses => 0.5,
             TargetState::Down | TargetState::Gone => 0.0,
-        });
-        let [trunk, host, _] = labels;
-        self.peer_changes
-            .with_label_values(&[trunk, host, state.as_str()])
-            .inc();
+        };
+        match states.iter().map(up).reduce(f64::max) {
+            Some(best) => self.peer_up.with_label_values(&labels).set(best),
+            None => drop(self.peer_up.remove_label_values(&labels)),
+        }
+        if state != TargetState::Gone {
+            let labels = [labels[0], labels[1], state.as_str()];
+            self.peer_changes.with_label_values(&labels).inc();
+        }
     }
 
     /// Watched addresses of which something is known, by trunk and host.

@@ -32,6 +32,7 @@ pub(super) struct ApiAccess {
     pub(super) oidc: Option<Oidc>,
     pub(super) is_audit_mandatory: bool,
     pub(super) has_four_eyes: bool,
+    pub(super) media_users: Vec<String>,
 }
 
 /// Ranges as they are written.
@@ -88,6 +89,7 @@ impl Load<'_> {
             oidc,
             is_audit_mandatory: written.audit_mandatory.as_ref().is_some_and(|at| at.value),
             has_four_eyes: written.four_eyes.as_ref().is_some_and(|at| at.value),
+            media_users: self.media_users(written.media_users.as_ref()),
         }
     }
 
@@ -193,11 +195,13 @@ impl Load<'_> {
         }
         let role = written.role.as_ref()?.value;
         self.only_a_viewer(&title, role, written.numbers.as_ref());
+        self.only_who_captures(&title, role, written.media.as_ref());
         Some(ApiClient {
             name: name.value.clone(),
             subject,
             role,
             numbers: written.numbers.as_ref().is_some_and(|at| at.value),
+            media: written.media.as_ref().is_some_and(|at| at.value),
             accept_from: networks(written.accept_from.as_ref()),
         })
     }
@@ -210,6 +214,56 @@ impl Load<'_> {
                 &name.span,
                 format!("{title}: this cannot be a name"),
                 Some("use 1 to 64 letters, digits, \"-\", \"_\" and \".\"".to_owned()),
+            );
+        }
+    }
+
+    /// Users of this machine who may hear callers over the socket.
+    fn media_users(&mut self, written: Option<&At<Vec<At<String>>>>) -> Vec<String> {
+        let mut users = Vec::new();
+        for at in written.into_iter().flat_map(|list| &list.value) {
+            // What useradd takes, and numbers of users.
+            let is_name = !at.value.is_empty()
+                && at.value.len() <= 32
+                && at.value.bytes().all(|octet| {
+                    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.' | b'$')
+                });
+            match is_name {
+                true => users.push(at.value.clone()),
+                false => self.out.add(
+                    Code::BadForm,
+                    &at.span,
+                    format!(
+                        "api: media_users: \"{}\" is no user of this machine",
+                        at.value.escape_debug()
+                    ),
+                    Some("write names or numbers of users of the system, such as media_users = [\"anna\"]; root need not be there".to_owned()),
+                ),
+            }
+        }
+        users
+    }
+
+    /// Whether this is said of somebody who may begin a capture at all.
+    pub(super) fn only_who_captures(
+        &mut self,
+        title: &str,
+        role: ApiRole,
+        media: Option<&At<bool>>,
+    ) {
+        let captures = matches!(role, ApiRole::Operator | ApiRole::Engineer | ApiRole::Admin);
+        if let Some(at) = media.filter(|at| at.value && !captures) {
+            self.out.add(
+                Code::Contradiction,
+                &at.span,
+                format!(
+                    "{title}: media = true, and nobody with the role {} captures calls",
+                    role.as_str()
+                ),
+                Some(
+                    "remove media, or write role = \"operator\", \"engineer\" or \"admin\""
+                        .to_owned(),
+                ),
             );
         }
     }
@@ -338,6 +392,7 @@ impl Load<'_> {
         }
         let role = written.role.as_ref()?.value;
         self.only_a_viewer(&title, role, written.numbers.as_ref());
+        self.only_who_captures(&title, role, written.media.as_ref());
         let validity = written
             .expires
             .as_ref()
@@ -369,6 +424,7 @@ impl Load<'_> {
             name: name.value.clone(),
             role,
             numbers: written.numbers.as_ref().is_some_and(|at| at.value),
+            media: written.media.as_ref().is_some_and(|at| at.value),
             token,
             expires: written.expires.as_ref().map(|at| at.value),
             accept_from: networks(written.accept_from.as_ref()),

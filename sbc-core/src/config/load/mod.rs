@@ -300,6 +300,7 @@ impl Load<'_> {
             api_users: access.users,
             is_audit_mandatory: access.is_audit_mandatory,
             has_four_eyes: access.has_four_eyes,
+            media_users: access.media_users,
             api_clients: access.clients,
             oidc: access.oidc,
             dns: file

@@ -173,10 +173,12 @@ impl Load<'_> {
                     Some("remove numbers, or write role = \"viewer\"".to_owned()),
                 );
             }
+            self.only_who_captures(&format!("{TITLE}: role"), role.value, one.media.as_ref());
             roles.push(OidcRole {
                 value: text,
                 role: role.value,
                 numbers: one.numbers.as_ref().is_some_and(|at| at.value),
+                media: one.media.as_ref().is_some_and(|at| at.value),
             });
         }
         let fault = match written.roles.get(MOST) {

@@ -63,6 +63,39 @@ pub fn explain(record: &Record) -> Explanation {
     }
 }
 
+/// What a record keeps of its explanation, for whoever reads it when nothing else of the call is left: all that the record
+/// does not say elsewhere.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct KeptExplanation {
+    /// What it is called.
+    pub name: Trouble,
+    /// Who ended it.
+    pub who: String,
+    /// On which side of us, and at which equipment.
+    pub place: String,
+    /// What happened.
+    pub why: String,
+    /// What to change, most promising first.
+    pub change: Vec<String>,
+}
+
+impl KeptExplanation {
+    /// Of a finished call; nothing of one that ended as it should, with nothing wrong.
+    pub fn of(record: &Record) -> Option<Self> {
+        if name::name(record) == Trouble::NormalEnd {
+            return None;
+        }
+        let told = explain(record);
+        Some(Self {
+            name: told.name,
+            who: told.who,
+            place: told.place,
+            why: told.why,
+            change: told.change,
+        })
+    }
+}
+
 /// A record under the name that it is told as, with what sentences say of it.
 struct Case<'a> {
     record: &'a Record,

@@ -130,6 +130,7 @@ fn calls_that_were_up_have_a_record_until_the_daemon_was_seen_last() {
     let [answered, ringing] = [&lost[0].record, &lost[1].record];
     assert_eq!(answered["call"], CallId(1).to_string());
     assert_eq!(answered["cause"]["code"], "restart_lost");
+    assert_eq!(answered["explanation"]["name"], "daemon_lost");
     assert_eq!(answered["disposition"], "answered");
     let is_right = |told: &Value| (98_000..99_000).contains(&told["duration_ms"].as_u64().unwrap());
     assert!(is_right(answered), "{answered}");
