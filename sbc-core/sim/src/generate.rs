@@ -188,6 +188,10 @@ fn transfers(mut scenario: Scenario, dice: &mut Dice) -> Scenario {
             plan.scripts = callees
                 .map(|callee| (callee, script(call, callee, dice)))
                 .into();
+            for (_, script) in &mut plan.scripts {
+                // Two parties of different calls that talk for ever would look like halves of calls.
+                script.hang_up.get_or_insert(Duration::from_secs(10));
+            }
             plan
         });
     }
