@@ -284,3 +284,90 @@ fn it_may_agree_even_after_the_answer() {
     two.shard.next_request(Method::Ack);
     assert!(two.shard.records.is_empty());
 }
+
+/// Where the relay is told last that the called side is.
+fn place_of_b(two: &Two) -> Option<String> {
+    let mut commands = two.shard.media.iter().rev();
+    commands.find_map(|command| match command {
+        media_api::Command::Answer {
+            endpoint: media_api::EndpointId(1),
+            negotiated,
+            ..
+        } => Some(negotiated.streams[0].as_ref()?.remote_rtp.ip().to_string()),
+        _ => None,
+    })
+}
+
+/// How often a description was told that came after the answer, and whether it was taken.
+fn later_answers(two: &Two) -> Vec<bool> {
+    let told = two.shard.happened.iter().filter_map(|what| match what {
+        sbc_core::event::Happened::LaterAnswer { is_taken, .. } => Some(*is_taken),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn an_answer_that_says_what_was_agreed_last_or_moves_goes_on_with_that_dialog() {
+    let first = moved("198.51.100.41");
+    let second = moved("198.51.100.43");
+    let third = moved("198.51.100.44");
+    let relaxed = "sdp_relax = true";
+    for (relax, answer, place, told) in [
+        ("", second.as_str(), "198.51.100.43", &[][..]),
+        ("", third.as_str(), "198.51.100.43", &[false]),
+        (relaxed, first.as_str(), "198.51.100.43", &[]),
+        (relaxed, second.as_str(), "198.51.100.43", &[]),
+        (relaxed, third.as_str(), "198.51.100.44", &[true]),
+    ] {
+        let mut two = Two::with("", relax, "", CARRIER_SDP);
+        two.reliably("183 Session Progress", "b1", 1, &first);
+        two.pracks(1);
+        two.shard.next_response(183);
+        two.callee_says("b1", "UPDATE", 1, &second);
+        let changed = two.shard.next_response(200).message;
+        assert_eq!(version(&changed), version(&two.invite) + 1);
+        let ok = two.answered("b1", answer);
+        assert_eq!(place_of_b(&two).as_deref(), Some(place));
+        assert_eq!(later_answers(&two), told, "{relax} {place}");
+        two.ack(&ok);
+        assert!(two.shard.sent.is_empty());
+        // A hold of the caller: what B is told follows what it was told in its UPDATE.
+        let hold = CARRIER_SDP.replace("sendrecv", "sendonly");
+        two.caller_says(&ok, "INVITE", 11, CONTACT, &hold);
+        two.shard.next_response(100);
+        two.shard.next_response(200);
+        let told = two.shard.next_request(Method::Invite).message;
+        assert_eq!(version(&told), version(&changed) + 1);
+        let lines = |message: &sbc_core::sip::Message| {
+            let body = String::from_utf8_lossy(&message.body()).into_owned();
+            let kept = body.lines().filter(|line| !line.starts_with("o="));
+            let kept = kept.map(|line| line.replace("sendonly", "sendrecv"));
+            kept.collect::<Vec<_>>()
+        };
+        assert_eq!(lines(&told), lines(&changed), "place, numbers and all");
+    }
+}
+
+#[test]
+fn what_the_called_side_agrees_to_in_an_update_of_ours_may_be_said_again_in_its_answer() {
+    for relax in ["", "sdp_relax = true"] {
+        let mut two = Two::with("", relax, RELIABLE, CARRIER_SDP);
+        let lines = "Require: 100rel\nRSeq: 1\nAllow: INVITE, ACK, BYE, CANCEL, PRACK, UPDATE\n";
+        two.says("183 Session Progress", "b1", lines, &only("8"));
+        two.pracks(1);
+        let early = two.shard.next_response(183).message;
+        two.confirms(&early, 11);
+        two.caller_says(&early, "UPDATE", 12, CONTACT, &only("0"));
+        asked(&mut two, "200 OK", &only("0"));
+        two.shard.next_response(200);
+        let media = two.shard.media.len();
+        let ok = two.answered("b1", &only("0"));
+        assert_eq!(later_answers(&two), [] as [bool; 0], "{relax}");
+        let agreed = format!("{:?}", two.shard.media.split_off(media));
+        assert!(agreed.contains("PCMU"), "{agreed}");
+        two.ack(&ok);
+        two.shard.pass(Duration::from_secs(2));
+        assert!(two.shard.sent.is_empty() && two.shard.records.is_empty());
+    }
+}

@@ -465,6 +465,32 @@ fn a_call_for_help_takes_its_isup_only_where_it_is_spoken() {
 }
 
 #[test]
+fn isup_names_who_calls_for_help_unless_the_law_keeps_him_hidden() {
+    let place = "Content-Type: application/pidf+xml\nContent-ID: <1@h>\n\n<presence/>";
+    let iam = part("optional", "iam");
+    let placed = beside(CARRIER_SDP, &format!("{iam}\n--x1\n{place}"));
+    for (form, is_named) in [("override", true), ("keep", false)] {
+        for (body_in, location) in [
+            (&placed, ""),
+            (&alone("iam"), ""),
+            (&placed, "location = false"),
+            (&alone("iam"), "location = false"),
+        ] {
+            let keys =
+                format!("{PASS}\n{location}\nidentity = {{ emergency_privacy = \"{form}\" }}");
+            let mut shard = Shard::with(config_of(&helping(&keys)));
+            let text = with(&carrier_invite("isup", ""), body_in);
+            let text = text.replace("sip:+493023125456@", "sip:112@");
+            shard.carrier_says(&text.replace("Contact:", "Privacy: id\nContact:"));
+            let told = body(&reaches(shard).invite);
+            assert_eq!(told.contains("iam"), is_named, "{form} {location}: {told}");
+            let is_placed = location.is_empty() && body_in == &placed;
+            assert_eq!(told.contains(place), is_placed, "{form} {location}: {told}");
+        }
+    }
+}
+
+#[test]
 fn who_wants_to_stay_unknown_is_not_named_in_isup() {
     let trusted = "isup = \"pass\"\ntrusted = true";
     for (wish, keys, passes) in [

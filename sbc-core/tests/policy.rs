@@ -630,6 +630,26 @@ fn nothing_of_the_a_leg_but_listed_headers_reaches_the_b_leg() {
     assert!(own.len() == 1 && own[0].0.as_str() == "X-MS-SBC");
 }
 
+#[test]
+fn what_is_shown_to_people_is_bounded_and_what_names_the_other_side_stays_there() {
+    let config = config();
+    let trunk = |name: &str| &config.trunks[&name.into()];
+    let names = |length: usize| {
+        let message = invite(&format!(
+            "Subject: {0}\r\nPriority: {0}\r\nOrganization: {0}\r\n\
+             Reply-To: <sip:a@10.9.8.7>\r\nIn-Reply-To: 1@10.9.8.7\r\n",
+            "x".repeat(length)
+        ));
+        let passed = passed(&message, trunk("carrier-a"), trunk("teams-contoso"));
+        let names = passed.into_iter().map(|(name, _)| name.as_str().to_owned());
+        names.collect::<BTreeSet<_>>()
+    };
+    let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    assert_eq!(names(256), set(&["Organization", "Priority", "Subject"]));
+    assert_eq!(names(257), set(&["Organization"]));
+    assert_eq!(names(1_025), BTreeSet::new());
+}
+
 fn reason(text: &'static str) -> Vec<Reason> {
     vec![Reason::parse(&text.into()).unwrap()]
 }

@@ -498,15 +498,75 @@ fn no_spelling_of_a_length_makes_two_messages_of_one() {
         framer.push(second.as_bytes());
         assert_eq!(framer.next_frame(), None, "nothing follows");
     }
-    // Line ends that are none: nothing of the second is ever taken for a message.
-    for odd in ["l: 4\n\n", "l: 4\r\r", "X: \rl: 4\r\n\r\n"] {
-        let stream = format!("OPTIONS sip:a@example.com SIP/2.0\r\n{odd}body{second}");
+}
+
+/// What comes of a stream, cut at these places: how its only fault is answered, and that nothing follows.
+fn refused(stream: &[u8], segment: usize) -> Option<u16> {
+    let mut framer = Framer::new(Limits::default());
+    let mut frames = Vec::new();
+    for octets in stream.chunks(segment) {
+        framer.push(octets);
+        frames.extend(std::iter::from_fn(|| framer.next_frame()));
+    }
+    match frames.as_slice() {
+        [Frame::Fault(rejected)] => rejected.status().map(|status| status.code()),
+        other => panic!("{:?}: {other:?}", String::from_utf8_lossy(stream)),
+    }
+}
+
+#[test]
+fn line_ends_that_are_none_and_nul_are_refused_at_once_and_end_the_stream() {
+    let proper = "OPTIONS sip:a@example.com SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bK1\r\n\
+                  From: <sip:a@example.com>;tag=1\r\nSubject: one\r\n two\r\nl: 4\r\n\r\n";
+    let second = "OPTIONS sip:b@example.com SIP/2.0\r\nl: 0\r\n\r\n";
+    let replaced = [
+        ("\r\n", "\n"),
+        ("\r\n", "\r"),
+        ("\r\n\r\n", "\n\n"),
+        ("\r\n\r\n", "\r\r"),
+        ("\r\n\r\n", "\r\n\n"),
+        ("\r\n\r\n", "\n\r\n"),
+        ("\r\n\r\n", "\r\n\rx\n\n"),
+        ("\r\n\r\n", "\r\r\n"),
+        ("SIP/2.0\r\n", "SIP/2.0\n"),
+        ("SIP/2.0\r\n", "SIP/2.0\r"),
+        ("tag=1\r\n", "tag=1\n"),
+        ("tag=1\r\n", "tag=1\r"),
+        ("tag=1\r\n", "tag=1\n\r\n"),
+        ("one\r\n two", "one\n two"),
+        ("one", "on\re"),
+        ("one", "on\0e"),
+        ("one", "\\\\\0"),
+        ("Subject:", "Sub\0ject:"),
+        ("a@example", "a\0@example"),
+    ];
+    for (was, is) in replaced {
+        let stream = proper.replace(was, is);
+        assert_ne!(stream, proper);
+        // Whoever ends its lines so does not wait for more, and whatever follows is none of ours to read.
+        for tail in ["", "body", &format!("body{second}")] {
+            let stream = format!("{stream}{tail}");
+            for segment in [1, 2, 3, 7, 4_096] {
+                let status = refused(stream.as_bytes(), segment);
+                assert_eq!(status, Some(400), "{is:?} in {segment}, then {tail:?}");
+            }
+        }
+    }
+    // What is right goes on: line ends between messages, and the NUL that a quoted string may have.
+    let escaped = proper.replace("From: <", "From: \"\\\0\" <");
+    let stream = format!("{proper}body\r\n\r\n{escaped}body\r\n");
+    for segment in [1, 2, 4_096] {
         let mut framer = Framer::new(Limits::default());
-        framer.push(stream.as_bytes());
-        let messages = std::iter::from_fn(|| framer.next_frame()).filter(
-            |frame| matches!(frame, Frame::Message(octets) if octets.starts_with(b"OPTIONS sip:b")),
-        );
-        assert_eq!(messages.count(), 0, "{odd:?}");
+        let mut frames = Vec::new();
+        for octets in stream.as_bytes().chunks(segment) {
+            framer.push(octets);
+            frames.extend(std::iter::from_fn(|| framer.next_frame()));
+        }
+        let kinds: Vec<bool> = frames
+            .iter()
+            .map(|frame| matches!(frame, Frame::Message(_)))
+            .collect();
+        assert_eq!(kinds, [true, false, false, true, false], "{frames:?}");
     }
 }
 

@@ -61,8 +61,12 @@ pub(crate) fn referred_by_teams() -> (Call, Message) {
 
 /// The carrier has asked to transfer Teams: the call, and the INVITE to the target.
 pub(crate) fn referred_by_carrier() -> (Call, Message) {
-    let mut call = Call::new();
-    call.says("REFER", REFER, "");
+    referred_by(Call::new(), REFER)
+}
+
+/// The carrier has asked for a transfer with these lines: the call, and the INVITE to the target.
+pub(crate) fn referred_by(mut call: Call, refer: &str) -> (Call, Message) {
+    call.says("REFER", refer, "");
     call.shard.next_response(202);
     let notify = notified(&mut call, ACTIVE, "100 Trying");
     ok(&mut call, &notify);

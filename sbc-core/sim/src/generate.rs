@@ -43,9 +43,10 @@ pub fn generate(seed: u64) -> Scenario {
     }
     let zones = [Zone::Ranked, Zone::Weighted, Zone::Plain];
     scenario.zone = *Dice::new(seed, "zone").pick(&zones);
-    reliability(&mut scenario, &mut Dice::new(seed, "reliability"));
-    early_offers(&mut scenario, &mut Dice::new(seed, "early offers"));
+    reliability(&mut scenario.calls, &mut Dice::new(seed, "reliability"));
+    early_offers(&mut scenario.calls, &mut Dice::new(seed, "early offers"));
     setting(&mut scenario, &mut Dice::new(seed, "setting"));
+    scenario = transfers(scenario, &mut Dice::new(seed, "transfers"));
     if scenario.setting.has_limits {
         let mut dice = Dice::new(seed, "more calls");
         for _ in 0..3 + dice.below(5) {
@@ -56,8 +57,8 @@ pub fn generate(seed: u64) -> Scenario {
 }
 
 /// Who speaks of reliable provisionals: Teams never, the others now and then.
-fn reliability(scenario: &mut Scenario, dice: &mut Dice) {
-    for call in &mut scenario.calls {
+fn reliability(calls: &mut [PlannedCall], dice: &mut Dice) {
+    for call in calls {
         let is_teams = call.caller < NORTH_1;
         let lost = |dice: &mut Dice| u8::from(dice.chance(20));
         call.dial.requires_reliable = !is_teams && dice.chance(25);
@@ -71,7 +72,7 @@ fn reliability(scenario: &mut Scenario, dice: &mut Dice) {
 }
 
 /// Who offers again before the answer, where the first exchange is made reliably.
-fn early_offers(scenario: &mut Scenario, dice: &mut Dice) {
+fn early_offers(calls: &mut [PlannedCall], dice: &mut Dice) {
     let mut offer = |is_reliable: bool| {
         let wanted = match dice.below(6) {
             0 | 1 => Wanted::Move,
@@ -81,7 +82,7 @@ fn early_offers(scenario: &mut Scenario, dice: &mut Dice) {
         };
         (dice.chance(40) && is_reliable).then_some(wanted)
     };
-    for call in &mut scenario.calls {
+    for call in calls {
         call.dial.early_offer = offer(call.dial.requires_reliable);
         for (_, script) in &mut call.scripts {
             script.early_offer = offer(script.is_reliable);
@@ -123,13 +124,7 @@ fn setting(scenario: &mut Scenario, dice: &mut Dice) {
         return;
     }
     for call in &mut scenario.calls {
-        let leave = match dice.below(4) {
-            0 => Leave::After(dice.between(ms(0), Duration::from_secs(2))),
-            1 => Leave::Never,
-            _ => Leave::WhenDone,
-        };
-        let after = dice.between(ms(50), Duration::from_secs(3));
-        let transfer = Change::new(after, Wanted::Transfer(leave));
+        let transfer = transfer(dice, Wanted::Transfer);
         if dice.chance(30) {
             continue;
         }
@@ -141,6 +136,69 @@ fn setting(scenario: &mut Scenario, dice: &mut Dice) {
             script.changes.push(transfer);
         }
     }
+}
+
+/// A transfer, and when its transferor leaves.
+fn transfer(dice: &mut Dice, wanted: fn(Leave) -> Wanted) -> Change {
+    let leave = match dice.below(4) {
+        0 => Leave::After(dice.between(ms(0), Duration::from_secs(2))),
+        1 => Leave::Never,
+        _ => Leave::WhenDone,
+    };
+    let after = dice.between(ms(50), Duration::from_secs(3));
+    Change::new(after, wanted(leave))
+}
+
+/// Where REFER is carried out by us, called parties transfer blindly, and carriers that call join the parties of two
+/// calls. Targets are at Teams, on whichever of its addresses.
+fn transfers(mut scenario: Scenario, dice: &mut Dice) -> Scenario {
+    let setting = &scenario.setting;
+    let is_usual = !setting.relays_transfers && !setting.registers && !setting.has_limits;
+    if !is_usual || !dice.chance(25) {
+        return scenario;
+    }
+    let mut consulted = Vec::new();
+    for call in &mut scenario.calls {
+        if dice.chance(30) {
+            continue;
+        }
+        if call.caller >= NORTH_1 && dice.chance(40) {
+            call.dial.changes.push(transfer(dice, Wanted::Attended));
+            let first = call.at.saturating_sub(Duration::from_secs(1));
+            consulted.push((call.tenant, call.caller, first));
+            continue;
+        }
+        let blind = transfer(dice, Wanted::Transfer);
+        for (_, script) in &mut call.scripts {
+            script.changes.push(blind);
+        }
+        let number = call.dial.call;
+        let targets = [TEAMS_1, TEAMS_2, TEAMS_3];
+        call.targets = targets
+            .map(|target| (target, script(number, target, dice)))
+            .into();
+    }
+    let before = scenario.calls.len();
+    for (tenant, caller, first) in consulted {
+        scenario = scenario.call(|call| {
+            let mut plan = PlannedCall::between(call, tenant, caller, TEAMS_1);
+            plan.dial.hang_up = Some(dice.between(ms(0), Duration::from_secs(8)));
+            plan.at = first + dice.between(ms(0), Duration::from_secs(3));
+            let callees = [TEAMS_1, TEAMS_2, TEAMS_3];
+            plan.scripts = callees
+                .map(|callee| (callee, script(call, callee, dice)))
+                .into();
+            for (_, script) in &mut plan.scripts {
+                // Two parties of different calls that talk for ever would look like halves of calls.
+                script.hang_up.get_or_insert(Duration::from_secs(10));
+            }
+            plan
+        });
+    }
+    let joining = scenario.calls.get_mut(before..).unwrap_or_default();
+    reliability(joining, dice);
+    early_offers(joining, dice);
+    scenario
 }
 
 fn ms(ms: u64) -> Duration {

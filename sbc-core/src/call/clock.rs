@@ -87,9 +87,9 @@ impl Call {
         }
     }
 
-    /// Early media are free of charge, so they must not last for ever (SIP-562).
-    fn early_media_is_over(&mut self, cx: &mut Cx<'_>) {
-        if self.answered.is_none() && !self.record.emergency {
+    /// Nobody has answered while the caller heard early media for as long as it may.
+    pub(super) fn set_up_with_media_is_over(&mut self, cx: &mut Cx<'_>) {
+        if self.answered.is_none() {
             let because = Because::of("the longest time of media before the answer is over")
                 .named(Trouble::EarlyMediaTooLong);
             let status = crate::sip::Status::REQUEST_TERMINATED;

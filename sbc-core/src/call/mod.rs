@@ -11,6 +11,7 @@ mod connected;
 mod crossing;
 mod digit;
 mod direct;
+mod early_media;
 mod figures;
 mod forsaken;
 mod from_here;
@@ -877,9 +878,7 @@ impl Call {
                     &[],
                 );
             }
-            SessionEvent::EarlyOffer { description, .. } => {
-                self.peer_offer(cx, leg, Some(description));
-            }
+            SessionEvent::EarlyOffer { .. } => self.refuse_early_offer(cx, leg),
             // The caller has waited for it before the answer, but not so long (SIP-530).
             SessionEvent::EarlyAnswered {
                 description: Some(_),

@@ -78,6 +78,13 @@ impl Call {
         }
     }
 
+    /// Refuses an offer on an early dialog that nothing waits for. What we have offered on it stays open.
+    pub(super) fn refuse_early_offer(&mut self, cx: &mut Cx<'_>, leg: LegId) {
+        if let Some(own) = self.leg(leg) {
+            own.session.refuse_offer(cx, Status::REQUEST_PENDING);
+        }
+    }
+
     fn change(&mut self, cx: &mut Cx<'_>, leg: LegId, offer: Bytes) -> Result<(), Status> {
         let unusable = |why: Unusable| status_of(&why.into());
         let other = self.other(leg).ok_or(unusable(Unusable::OutOfOrder))?;

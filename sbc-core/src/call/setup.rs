@@ -9,7 +9,6 @@
 //! Whatever ends it without an answer refuses the A leg and starts the teardown.
 
 mod announcing;
-mod authorised;
 mod carry;
 mod early;
 mod early_media;
@@ -20,12 +19,13 @@ mod outcome;
 mod pickup;
 mod plan;
 mod progress;
-mod redirect;
+pub(super) mod redirect;
 mod refusal;
 mod ringback;
 mod room;
 mod vouch;
 
+use super::early_media::{EarlyMedia, MOST_FORKS, ended_for, parse};
 use super::local::profile_of;
 use super::media::image_of;
 use super::names::MOST_NAMES;
@@ -49,19 +49,16 @@ use crate::policy::response::{self, Mapped};
 use crate::policy::{
     Refusal as PolicyRefusal, emergency, header, isup, relayed_auth, route, secure,
 };
-use crate::sdp::{Description, Limits};
 use crate::session::{LegStyle, Outset, Session, SessionEvent};
 use crate::sip::header::{Expires, MaxForwards};
 use crate::sip::{HeaderName, Message, Status};
 use crate::stir::Vouched;
 use crate::trouble::Trouble;
-use authorised::Authority;
 use bytes::Bytes;
 use early::AskedEarly;
-use early_media::EarlyMedia;
 use history::Tried;
 use media_api::{EndpointSpec, Event as MediaEvent, ForkId, LocalEndpoint};
-use progress::{Heard, ended_for};
+use progress::Heard;
 use redirect::Redirects;
 use refusal::{refuse, refuse_interval, refuse_offer, refuse_with};
 use ringback::Ringback;
@@ -109,8 +106,6 @@ pub(super) struct Setup {
     ringback: Ringback,
     /// Our offer to a caller that made none went out in a reliable provisional.
     is_offered: bool,
-    /// What early dialogs of a trusted called side may do.
-    authority: Authority,
     /// Neither the caller nor we have made an offer to the called side of the present attempt.
     is_late: bool,
     /// The early dialog whose offer the caller was made then.
@@ -135,13 +130,13 @@ pub(super) struct Attempt {
     /// The caller, with the earlier targets of this attempt.
     pub(super) caller: Arc<Caller>,
     /// The redirections that led here, each by the number of its target that was followed.
-    path: Vec<u16>,
+    pub(super) path: Vec<u16>,
     /// What the URIs of those want in the INVITE, and whose peer named them, the latest last.
-    asked_for: Vec<(Arc<Trunk>, Arc<Embedded>)>,
+    pub(super) asked_for: Vec<(Arc<Trunk>, Arc<Embedded>)>,
     /// The way there, where a redirection has chosen another one.
-    way: Option<Arc<OtherWay>>,
+    pub(super) way: Option<Arc<OtherWay>>,
     /// What a call for help has left for later of its trunk: nothing else is tried.
-    untried: Vec<(TargetAddress, SocketAddr)>,
+    pub(super) untried: Vec<(TargetAddress, SocketAddr)>,
 }
 
 impl Attempt {
@@ -178,10 +173,6 @@ struct Failed {
     /// See [`response::rank`].
     rank: u16,
 }
-
-/// Most early dialogs of one attempt whose media is listened to; Teams alone may ring 32 endpoints
-/// (TDR-SIP-016).
-const MOST_FORKS: usize = 64;
 
 #[derive(Debug)]
 #[allow(
@@ -303,11 +294,10 @@ impl Setup {
             early_answers: BTreeMap::new(),
             previews: BTreeMap::new(),
             complete: BTreeMap::new(),
-            early_media: EarlyMedia::default(),
+            early_media: EarlyMedia::of(A_LEG),
             ringback: Ringback::default(),
             is_offered: false,
             is_late: false,
-            authority: Authority::default(),
             passed: None,
             asked: None,
             pickup: None,
@@ -326,9 +316,8 @@ impl Setup {
         call.anchor();
         self.forks.clear();
         self.previews.clear();
-        self.authority.clear();
         self.complete.clear();
-        self.early_media = EarlyMedia::default();
+        self.early_media = EarlyMedia::of(A_LEG);
         self.passed = None;
         call.timers.stop(Timer::EarlyMedia as usize);
         self.ringback_ends(call, cx);
@@ -483,10 +472,12 @@ impl Setup {
     /// Parts of its body that do, of a caller with these wishes.
     fn parts(&self, wishes: Wishes, to: &Trunk) -> emergency::Parts {
         let of_help = match self.is_emergency {
-            true => emergency::parts(&self.request, &self.trunk, to),
+            true => emergency::parts(&self.request, wishes, &self.trunk, to),
             false => emergency::Parts::default(),
         };
+        let is_known = self.is_emergency && !to.identity.hides_in_need;
         match of_help.is_empty() {
+            true if is_known => isup::parts_of_help(&self.request, &self.trunk, to),
             true => isup::parts(&self.request, wishes, &self.trunk, to),
             false => of_help,
         }
@@ -926,10 +917,6 @@ fn offer_of(request: &Message, trunk: &Trunk) -> Result<Option<Facts>, Incompati
     let facts = read(&parse(&body)?, &trunk.media.profile);
     facts.main()?;
     Ok(Some(facts))
-}
-
-fn parse(body: &Bytes) -> Result<Description, Incompatible> {
-    Description::parse(body.clone(), &Limits::default()).map_err(|_| Unusable::Malformed.into())
 }
 
 /// Takes B's answer and writes ours to A; nothing is committed yet.

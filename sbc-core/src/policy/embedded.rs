@@ -28,7 +28,9 @@ impl Embedded {
             Some((HeaderName::parse(text(name)).ok()?, text(value)))
         });
         let headers: Vec<_> = readable
-            .filter(|(name, value)| *name != HeaderName::Replaces && header::is_passable(value))
+            .filter(|(name, value)| {
+                *name != HeaderName::Replaces && header::is_passable_as(name, value)
+            })
             .take(MOST)
             .collect();
         Self {

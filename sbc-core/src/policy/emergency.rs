@@ -7,7 +7,7 @@
 use crate::cause::Because;
 use crate::config::{Config, Preset, Route, Tenant, Trunk};
 use crate::id::TenantName;
-use crate::policy::identity::Caller;
+use crate::policy::identity::{Caller, Wishes};
 use crate::policy::ingress::Ingress;
 use crate::policy::isup;
 use crate::policy::number::Number;
@@ -377,12 +377,15 @@ pub struct Parts {
 
 /// Parts of the body that pass unchanged: all but the description, because Geolocation and Call-Info refer to
 /// their Content-ID, and who helps may know more of them than we do (TDR-EMG-002, RFC 7852). ISUP goes only where it is
-/// spoken, as in every call: elsewhere it is understood by nobody, and may say who calls.
-pub fn parts(message: &Message, from: &Trunk, to: &Trunk) -> Parts {
+/// spoken, as in every call: elsewhere it is understood by nobody, and may say who calls. Where the law of the trunk keeps
+/// hidden who calls for help, it stays behind with what else would name him, as it does of a caller with these wishes in
+/// any call (SIP-1011).
+pub fn parts(message: &Message, wishes: Wishes, from: &Trunk, to: &Trunk) -> Parts {
     if !to.send_location {
         return Parts::default();
     }
-    let stays: fn(&ContentType) -> bool = match isup::passes(from, to) {
+    let is_kept_hidden = to.identity.hides_in_need && isup::stays(message, wishes, from, to);
+    let stays: fn(&ContentType) -> bool = match isup::passes(from, to) && !is_kept_hidden {
         true => |_| false,
         false => isup::is_isup,
     };

@@ -49,7 +49,7 @@ pub fn goes_back(name: &HeaderName, to: &Trunk) -> bool {
 }
 
 /// The header lines of a message that go unchanged to a leg of another trunk, in order. Lines that
-/// are longer than [`LONGEST`] or hold control octets stay behind.
+/// are longer than [`LONGEST`], or than people are shown, or hold control octets stay behind.
 pub fn passed(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
     let hides = Wishes::of(message);
     let hides = hides.hides_caller() && !hides.none && !(from.trusted && to.trusted);
@@ -63,7 +63,7 @@ pub fn passed(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, B
                 && !(hides && reveals(&name));
             goes.then(|| (name, line.value()))
         })
-        .filter(|(_, value)| is_passable(value))
+        .filter(|(name, value)| is_passable_as(name, value))
         .take(MOST)
         .collect();
     if passes(&HeaderName::UserToUser, from, to) {
@@ -176,6 +176,12 @@ pub fn is_passable(value: &[u8]) -> bool {
     value.len() <= LONGEST && has_no_controls(value)
 }
 
+/// As [`is_passable`], of this header: a line that is shown to people is bounded further.
+pub fn is_passable_as(name: &HeaderName, value: &[u8]) -> bool {
+    let is_shown = matches!(name, HeaderName::Priority | HeaderName::Subject);
+    is_passable(value) && (!is_shown || value.len() <= LONGEST_SHOWN)
+}
+
 /// Whether a value has no control octets.
 pub(super) fn has_no_controls(value: &[u8]) -> bool {
     let is_control = |octet: &u8| octet.is_ascii_control() && *octet != b'\t';
@@ -192,6 +198,9 @@ pub fn fixed(trunk: &Trunk) -> impl Iterator<Item = (HeaderName, &str)> {
 
 /// Longest header value that is passed on, octets.
 pub const LONGEST: usize = 1024;
+
+/// Longest Subject and Priority that are passed on, octets.
+const LONGEST_SHOWN: usize = 256;
 
 /// Most header lines that are passed on.
 pub const MOST: usize = 32;

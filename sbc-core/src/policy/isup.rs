@@ -26,7 +26,15 @@ pub fn passes(from: &Trunk, to: &Trunk) -> bool {
 /// What of a message's body goes to a trunk, where its sender has had these wishes when it called. Parts of a body that
 /// cannot be taken apart do not.
 pub fn parts(message: &Message, wishes: Wishes, from: &Trunk, to: &Trunk) -> Parts {
-    if !passes(from, to) || message.body().is_empty() || stays(message, wishes, from, to) {
+    match stays(message, wishes, from, to) {
+        true => Parts::default(),
+        false => parts_of_help(message, from, to),
+    }
+}
+
+/// As [`parts`], of somebody who calls for help and is known to those who help, whatever his wishes (SIP-1011).
+pub fn parts_of_help(message: &Message, from: &Trunk, to: &Trunk) -> Parts {
+    if !passes(from, to) || message.body().is_empty() {
         return Parts::default();
     }
     let (mut sections, before) = body::sections_of(message, is_isup).unwrap_or_default();

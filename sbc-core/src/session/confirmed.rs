@@ -480,6 +480,7 @@ impl Session {
     /// Answers the peer's re-INVITE, UPDATE or PRACK with this description.
     pub(crate) fn answer_offer(&mut self, cx: &mut Cx<'_>, description: Bytes) {
         if let Some(asked) = self.take_early_offer() {
+            self.early_moved(&asked.request);
             asked.accept(cx, &self.style, description);
             return self.go_on(cx);
         }

@@ -862,7 +862,7 @@ impl Session {
         }
         let relax = self.style.trunk.progress.sdp_relax;
         let known = outgoing.early.remove(&tag);
-        let settled = known.as_ref().and_then(|early| early.settled.clone());
+        let before = known.as_ref().and_then(Early::described);
         let (call_id, proxy) = (&outgoing.call_id, self.style.trunk.proxy());
         let Some(mut link) = established(known, (call_id, current), self.owner, message, proxy)
         else {
@@ -877,8 +877,8 @@ impl Session {
         };
         let cseq = current.cseq;
         // What was said reliably before is not said again (SIP-501).
-        let description = description(message).filter(|later| match &settled {
-            Some(settled) => differs(cx, &self.style, self.owner, settled, later, relax),
+        let description = description(message).filter(|later| match &before {
+            Some(before) => differs(cx, &self.style, self.owner, before, later, relax),
             None => true,
         });
         cx.authenticated(&self.style.trunk, current.hop.remote, message);

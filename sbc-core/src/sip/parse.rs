@@ -396,11 +396,7 @@ fn line_value(bytes: &Bytes, line: &Line) -> Bytes {
 /// addressed, drop everything else.
 pub(crate) fn reject(bytes: &Bytes, limits: &Limits, fault: ParseFault) -> Rejected {
     let section = bytes.get(..limits.header_section).unwrap_or(bytes);
-    let first = section
-        .split(|&octet| octet == b'\n')
-        .next()
-        .unwrap_or_default();
-    let first = first.strip_suffix(b"\r").unwrap_or(first);
+    let first = broken_lines(section).next().unwrap_or_default();
     let Some(version) = request_version(first) else {
         return Rejected {
             fault,
@@ -442,7 +438,7 @@ impl RequestHead {
     fn salvage(section: &Bytes) -> Option<Self> {
         let mut head = Self::default();
         let mut vias = Vec::new();
-        let mut lines = section.split(|&octet| octet == b'\n').peekable();
+        let mut lines = broken_lines(section).peekable();
         let first = lines.next()?;
         let method = first.split(|&octet| octet == b' ').next()?;
         head.method = Method::parse(section.slice_ref(method)).ok();
@@ -456,7 +452,7 @@ impl RequestHead {
             {
                 end = fold;
             }
-            if line.is_empty() || line == b"\r" {
+            if line.is_empty() {
                 break;
             }
             let Some(colon) = memchr::memchr(b':', line) else {
@@ -485,6 +481,14 @@ impl RequestHead {
         }
         head.take_vias(vias).then_some(head)
     }
+}
+
+/// The lines of a broken message, whatever ends them: CR LF, or one of both alone.
+fn broken_lines(section: &[u8]) -> impl Iterator<Item = &[u8]> {
+    section.split(|&octet| octet == b'\n').flat_map(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        line.split(|&octet| octet == b'\r')
+    })
 }
 
 /// Stands in the index of a response until its CSeq line is reached; no token is empty.

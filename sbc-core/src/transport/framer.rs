@@ -106,6 +106,7 @@ impl Framer {
                 State::StartLine { scanned } => {
                     let fresh = pending.get(scanned..).unwrap_or_default();
                     let end = memchr::memchr(b'\n', fresh).map(|at| scanned + at);
+                    let end = odd_start_end(pending, end).or(end);
                     if end.unwrap_or(pending.len()) > self.limits.start_line + 2 {
                         let fault = ParseFault::new("start line", Rule::TooLong, 0);
                         return Some(self.drop_all(fault));
@@ -128,6 +129,12 @@ impl Framer {
                 State::Headers { scanned } => {
                     let fresh = pending.get(scanned..).unwrap_or_default();
                     let Some(at) = memmem::find(fresh, b"\r\n\r\n") else {
+                        // With other line ends it is none that can be followed: whoever waits for the right
+                        // ones is never told so (SEC-095).
+                        let most = self.limits.header_section + 2;
+                        if let Some(end) = odd_end(pending, scanned).filter(|end| *end <= most) {
+                            return Some(self.fail_odd(end));
+                        }
                         if pending.len() > self.limits.header_section + 2 {
                             let fault = ParseFault::new("header section", Rule::TooLong, 0);
                             return Some(self.fail(fault));
@@ -143,13 +150,21 @@ impl Framer {
                         return Some(self.fail(fault));
                     }
                     let head = pending.get(..head_len).unwrap_or_default();
-                    match announced_body(head, &self.limits) {
-                        Ok(body) => {
+                    let body = announced_body(head, &self.limits);
+                    match (body, unescaped_nul(head)) {
+                        (Ok(body), None) => {
                             self.state = State::Body {
                                 total: head_len + body,
                             }
                         }
-                        Err(fault) => return Some(self.fail(fault)),
+                        (Ok(_), Some(at)) => {
+                            let fault = ParseFault::new("header section", Rule::Control, at);
+                            return Some(self.fail(fault));
+                        }
+                        (Err(fault), _) => match odd_end(head, 0) {
+                            Some(end) => return Some(self.fail_odd(end)),
+                            None => return Some(self.fail(fault)),
+                        },
                     }
                 }
                 State::Body { total } => {
@@ -199,6 +214,15 @@ impl Framer {
         Frame::Fault(rejected)
     }
 
+    /// The header section ends here, and has line ends that are none.
+    fn fail_odd(&mut self, end: usize) -> Frame {
+        self.buffer.truncate(self.begin + end);
+        let head = self.buffer.get(self.begin..).unwrap_or_default();
+        let odd = ParseFault::new("header section", Rule::LineEnd, end);
+        let fault = announced_body(head, &self.limits).err().unwrap_or(odd);
+        self.fail(fault)
+    }
+
     fn close(&mut self) {
         self.state = State::Closed;
         self.buffer = Vec::new();
@@ -220,6 +244,44 @@ pub fn is_keep_alive(datagram: &[u8]) -> bool {
     datagram
         .iter()
         .all(|octet| matches!(octet, b'\r' | b'\n' | 0))
+}
+
+/// Where a start line ends with CR alone, before `end` if that is known already: only what would be one of SIP
+/// is looked at further.
+fn odd_start_end(pending: &[u8], end: Option<usize>) -> Option<usize> {
+    let line = pending.get(..end.unwrap_or(pending.len()))?;
+    let at = memchr::memchr(b'\r', line)?;
+    let is_alone = pending.get(at + 1).is_some_and(|next| *next != b'\n');
+    let start = pending.get(..at)?;
+    (is_alone && is_sip_start(start)).then_some(at)
+}
+
+/// Where an empty line ends that is none of two CR LF: CR or LF alone stands before it, or ends it. What stands before
+/// `from` has none.
+fn odd_end(octets: &[u8], from: usize) -> Option<usize> {
+    let fresh = octets.get(from..)?;
+    memchr::memchr2_iter(b'\r', b'\n', fresh).find_map(|at| {
+        let at = from + at;
+        let before = at.checked_sub(1).and_then(|before| octets.get(before));
+        let (own, next) = (octets.get(at)?, octets.get(at + 1)?);
+        let is_odd = match (own, next) {
+            (b'\n', b'\n') | (b'\r', b'\r') => true,
+            (b'\n', b'\r') if before != Some(&b'\r') => true,
+            // Of a whole CR LF it is the second half that is seen next.
+            (b'\n', b'\r') => *octets.get(at + 2)? != b'\n',
+            _ => false,
+        };
+        is_odd.then_some(at + 2)
+    })
+}
+
+/// Where a NUL stands that no backslash escapes, as one in a quoted string may be (RFC 3261 §25.1).
+fn unescaped_nul(head: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(0, head).find(|at| {
+        let before = head.get(..*at).unwrap_or_default();
+        let escapes = before.iter().rev().take_while(|octet| **octet == b'\\');
+        escapes.count() % 2 == 0
+    })
 }
 
 fn is_start_octet(octet: u8) -> bool {

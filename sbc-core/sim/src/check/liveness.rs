@@ -123,9 +123,9 @@ fn has_shown_itself(end: &End<'_>, view: &PartyView) -> bool {
             .iter()
             .any(|(_, act)| matches!(act, Act::Trying | Act::Progress { .. }))
     };
-    !lossy
-        && call
-            .scripts
-            .iter()
-            .any(|(actor, script)| topology::name(*actor) == view.actor && shown(script))
+    // Which of its scripts it has played, as a callee or as the target of a transfer, its view does not say.
+    let all = call.scripts.iter().chain(&call.targets);
+    let own = all.filter(|(actor, _)| topology::name(*actor) == view.actor);
+    let mut own = own.peekable();
+    !lossy && own.peek().is_some() && own.all(|(_, script)| shown(script))
 }

@@ -30,6 +30,8 @@ struct Dialog {
     unanswered: Option<u32>,
     /// When one left before the last had its answer: allowed if our BYE leaves then too.
     hasty: Option<(Timestamp, u32)>,
+    /// Our answer to an INVITE has no ACK yet, for which our BYE waits (RFC 3261 §15).
+    is_unconfirmed: bool,
     /// NOTIFYs that were refused or found no way, or whose sender may think so: nothing follows them.
     is_refused: bool,
 }
@@ -63,7 +65,7 @@ impl Checker for Notifies {
         let text = match is_sent {
             true => self.sent(at, wire),
             false => {
-                self.heard(wire);
+                self.heard(at, wire);
                 None
             }
         };
@@ -109,9 +111,14 @@ impl Notifies {
                 dialog.accepted.insert(number);
                 None
             }
+            (Some(status), "INVITE") if (200..300).contains(&status) => {
+                self.dialogs.entry(call_id).or_default().is_unconfirmed = true;
+                None
+            }
             (None, "NOTIFY") => {
                 let state = wire.get("Subscription-State").unwrap_or_default();
-                let Some(dialog) = self.dialogs.get_mut(&call_id) else {
+                let dialog = self.dialogs.get_mut(&call_id);
+                let Some(dialog) = dialog.filter(|own| !own.accepted.is_empty()) else {
                     return Some(format!("{call_id}: NOTIFY before any 202"));
                 };
                 if !dialog.told.insert(number) {
@@ -143,10 +150,15 @@ impl Notifies {
         }
     }
 
-    fn heard(&mut self, wire: &Wire) {
+    fn heard(&mut self, at: Timestamp, wire: &Wire) {
         let Some(dialog) = self.dialogs.get_mut(wire.call_id()) else {
             return;
         };
+        if wire.method() == Some("ACK") && std::mem::take(&mut dialog.is_unconfirmed) {
+            // Our BYE may leave now.
+            let hasty = dialog.hasty.iter_mut();
+            hasty.for_each(|(then, _)| *then = at);
+        }
         if let (Some((number, "NOTIFY")), Some(status @ 200..)) = (wire.cseq(), wire.status()) {
             dialog.is_refused |= status >= 300;
             dialog.unanswered.take_if(|waiting| *waiting == number);

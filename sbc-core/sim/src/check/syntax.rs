@@ -6,12 +6,14 @@ use crate::topology::{self, NORTH_1, TENANTS};
 use crate::wire::{Wire, host_of};
 use sbc_core::sip::{Limits, Message};
 use sbc_core::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
 pub(super) struct Syntax {
     /// Max-Forwards of the INVITE of each call as it arrived.
     hops: BTreeMap<usize, u32>,
+    /// Calls that a party has asked to transfer: a target is called on behalf of its REFER, which has hops of its own.
+    referred: BTreeSet<usize>,
 }
 
 impl Checker for Syntax {
@@ -33,6 +35,9 @@ impl Checker for Syntax {
                     self.hops.entry(call).or_insert(hops);
                 }
             }
+            Seen::Heard {
+                wire: Some(wire), ..
+            } if wire.method() == Some("REFER") => self.referred.extend(call_of(wire)),
             Seen::Sent {
                 actor, wire, bytes, ..
             } => {
@@ -98,7 +103,8 @@ impl Syntax {
             }
             let hops = wire.get("Max-Forwards").and_then(|v| v.parse::<u32>().ok());
             let is_initial = wire.method() == Some("INVITE") && wire.tag("To").is_none();
-            let allowed = call_of(wire).and_then(|call| self.hops.get(&call)).copied();
+            let call = call_of(wire).filter(|call| !self.referred.contains(call));
+            let allowed = call.and_then(|call| self.hops.get(&call)).copied();
             match (hops, allowed) {
                 (None, _) => miss("Max-Forwards is missing"),
                 (Some(hops), Some(allowed)) if is_initial && hops + 1 != allowed => {

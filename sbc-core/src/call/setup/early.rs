@@ -5,10 +5,11 @@
 //! not hear of it. What would need another codec there is asked of a called side that takes UPDATE, where
 //! only one of its phones has answered early (SIP-523); anything else is refused (SIP-532).
 
+use super::super::early_media::answer;
 use super::super::{A_LEG, Call, Operation, Timer, endpoint};
 use super::{Setup, Step, parse, refuse_offer};
 use crate::id::LegId;
-use crate::media::{Incompatible, MediaImage, Unusable, interwork, read};
+use crate::media::{Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::session::SessionEvent;
 use crate::sip::Status;
@@ -162,7 +163,7 @@ impl Setup {
         let done = interwork::answer(&facts, own, &mut a.image, formats)?;
         own.commit();
         a.image.commit();
-        let may_flow = self.is_let_through(early);
+        let may_flow = self.early_media.is_let_through(early);
         self.agreed_early(call, cx, (early, may_flow), (leg, fork), done.y);
         let (to_a, fork) = (endpoint(A_LEG), ForkId::default());
         call.media.agreed(cx, to_a, fork, done.x, Stage::Final);
@@ -258,7 +259,7 @@ impl Setup {
         let done = match answered {
             Ok((body, negotiated)) => {
                 self.moved(call, cx, (leg, early), &offer);
-                let may_flow = self.is_let_through(early);
+                let may_flow = self.early_media.is_let_through(early);
                 self.agreed_early(call, cx, (early, may_flow), (leg, fork), negotiated);
                 Ok(body)
             }
@@ -275,23 +276,6 @@ impl Setup {
             Err(why) => b.session.refuse_offer(cx, status_of(&why)),
         }
     }
-}
-
-/// Our answer to an offer on `x`, from what is agreed on `y`; it is in force then.
-fn answer(
-    offer: &Bytes,
-    x: &mut MediaImage,
-    y: &MediaImage,
-    formats: &mut crate::media::Formats,
-) -> Result<(Bytes, Negotiated), Incompatible> {
-    let facts = read(&parse(offer)?, x.profile());
-    facts.main()?;
-    if !interwork::keeps_codec(&facts, x, y) {
-        return Err(Unusable::NoCommonCodec.into());
-    }
-    let answered = interwork::answer_alone(facts, x, y, formats)?;
-    x.commit();
-    Ok((answered.body, answered.x))
 }
 
 fn status_of(why: &Incompatible) -> Status {

@@ -1,134 +1,16 @@
-//! Whose media may flow before the answer, and as which status ringing is told (SIP-562, SIP-564).
-//!
-//! What may not flow is told neither to the relay nor to the caller, so that it flows in neither
-//! direction: nobody talks for nothing by never answering.
+//! What early media mean for the caller: as which status ringing is told, and what it is told of them
+//! (SIP-563, SIP-564).
 
-use super::super::{A_LEG, Call, endpoint};
+use super::super::{A_LEG, Call};
 use super::Setup;
-use super::authorised::Authority;
-use crate::config::{EarlyMedia as Policy, ProgressPolicy, Ringing};
+use crate::config::Ringing;
 use crate::id::LegId;
 use crate::media::MediaImage;
 use crate::plane::Cx;
-use crate::sip::Status;
+use crate::session::Said;
+use crate::sip::{HeaderName, Status};
 use bytes::Bytes;
-use media_api::{Direction, ForkId, Negotiated, Stage};
-
-/// Media of one early dialog, as the relay knows them.
-#[derive(Debug)]
-struct Flow {
-    leg: LegId,
-    fork: ForkId,
-    agreed: Negotiated,
-}
-
-/// Early media of one attempt, or of those that are made at once.
-#[derive(Debug, Default)]
-pub(super) struct EarlyMedia {
-    has_rung: bool,
-    /// Early dialogs whose media flow, the newest last, with what the relay knows of them.
-    flowing: Vec<(Bytes, Flow)>,
-}
-
-impl EarlyMedia {
-    /// Takes a provisional. Says as which status it is told, and whether media of its early dialog
-    /// may flow.
-    pub(super) fn heard(
-        &mut self,
-        policy: ProgressPolicy,
-        status: Status,
-        early: &Bytes,
-    ) -> (Status, bool) {
-        self.has_rung |= status == Status::RINGING;
-        match policy.early_media {
-            Policy::Pass => (status, true),
-            Policy::First => {
-                let is_first = self.flowing.first().is_none_or(|(tag, _)| tag == early);
-                (status, is_first)
-            }
-            Policy::AfterRinging => (status, self.has_rung),
-            Policy::Block if status == Status::SESSION_PROGRESS => (Status::RINGING, false),
-            Policy::Block => (status, false),
-        }
-    }
-
-    /// The relay is told of an early dialog's media.
-    pub(super) fn flows(
-        &mut self,
-        early: &Bytes,
-        (leg, fork): (LegId, ForkId),
-        agreed: &Negotiated,
-    ) {
-        let agreed = agreed.clone();
-        self.flowing.retain(|(tag, _)| tag != early);
-        self.flowing
-            .push((early.clone(), Flow { leg, fork, agreed }));
-    }
-
-    /// Whether media of this early dialog have been let through.
-    pub(super) fn has_flowed(&self, early: &Bytes) -> bool {
-        self.flowing.iter().any(|(tag, _)| tag == early)
-    }
-
-    /// What may flow of an early dialog has changed without a new description.
-    pub(super) fn changes(
-        &self,
-        call: &mut Call,
-        cx: &mut Cx<'_>,
-        early: &Bytes,
-        authority: &Authority,
-    ) {
-        let flowing = self.flowing.iter().find(|(tag, _)| tag == early);
-        if let Some((_, own)) = flowing {
-            let agreed = authority.limits(early, own.agreed.clone());
-            let to = endpoint(own.leg);
-            call.media.agreed(cx, to, own.fork, agreed, Stage::Preview);
-        }
-    }
-
-    /// An early dialog has ended (199): nothing more is heard of it, and the newest of the others is
-    /// the one that is spoken to (SIP-313).
-    pub(super) fn closes(
-        &mut self,
-        call: &mut Call,
-        cx: &mut Cx<'_>,
-        early: &Bytes,
-        authority: &Authority,
-    ) {
-        let Some(at) = self.flowing.iter().position(|(tag, _)| tag == early) else {
-            return;
-        };
-        let (_, own) = self.flowing.remove(at);
-        let to = endpoint(own.leg);
-        call.media
-            .agreed(cx, to, own.fork, silent(own.agreed), Stage::Preview);
-        self.newest_is_spoken_to(call, cx, authority);
-    }
-
-    /// A leg is not called any more, others are.
-    pub(super) fn leaves(
-        &mut self,
-        call: &mut Call,
-        cx: &mut Cx<'_>,
-        leg: LegId,
-        authority: &Authority,
-    ) {
-        let before = self.flowing.len();
-        self.flowing.retain(|(_, own)| own.leg != leg);
-        if self.flowing.len() != before {
-            self.newest_is_spoken_to(call, cx, authority);
-        }
-    }
-
-    fn newest_is_spoken_to(&self, call: &mut Call, cx: &mut Cx<'_>, authority: &Authority) {
-        if let Some((newest, own)) = self.flowing.last() {
-            let agreed = authority.limits(newest, own.agreed.clone());
-            let to = endpoint(own.leg);
-            call.media.agreed(cx, to, own.fork, agreed, Stage::Preview);
-            call.media.join(cx, endpoint(A_LEG), to, 0);
-        }
-    }
-}
+use media_api::{ForkId, Negotiated};
 
 impl Setup {
     /// Something is agreed with an early dialog: the relay hears of what is authorised of it, and of
@@ -142,16 +24,8 @@ impl Setup {
         agreed: Negotiated,
     ) {
         if may_flow {
-            self.early_media.flows(early, (leg, fork), &agreed);
-            let agreed = self.authority.limits(early, agreed);
-            call.media
-                .agreed(cx, endpoint(leg), fork, agreed, Stage::Preview);
+            self.early_media.flows(call, cx, early, (leg, fork), agreed);
         }
-    }
-
-    /// Whether media of an early dialog flow already.
-    pub(super) fn is_let_through(&self, early: &Bytes) -> bool {
-        self.is_authorised(early) && self.early_media.has_flowed(early)
     }
 
     /// An early dialog whose first exchange is made may be heard now, and nothing else would tell so: no
@@ -170,23 +44,67 @@ impl Setup {
         if !self.early_media.has_flowed(early) {
             let fork = self.fork(early);
             self.agreed_early(call, cx, (early, true), (leg, fork), agreed);
-            call.media.join(cx, endpoint(A_LEG), endpoint(leg), 0);
+            self.early_media.join(call, cx, leg);
         }
     }
-}
 
-/// The same, but nothing flows.
-fn silent(mut agreed: Negotiated) -> Negotiated {
-    for stream in agreed.streams.iter_mut().flatten() {
-        stream.direction = Direction::Inactive;
+    /// Takes note of what a provisional says about its media, and of where they come from. Says whether it may
+    /// do something else now.
+    pub(super) fn note_authority(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        of: (LegId, &Bytes),
+        said: Option<&Said>,
+        description: Option<&Bytes>,
+    ) -> bool {
+        let noted = self.early_media.note(call, cx, of, said, description);
+        self.are_heard_again(call, cx, noted.freed);
+        noted.is_redirected
     }
-    agreed
-}
 
-/// How the calls of a leg's trunk make progress.
-pub(super) fn policy_of(call: &Call, leg: LegId) -> ProgressPolicy {
-    let style = call.legs.get(&leg).map(|leg| leg.session.style());
-    style.map_or_else(ProgressPolicy::default, |style| style.trunk.progress)
+    /// The called side has moved the media of an early dialog.
+    pub(super) fn moved(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        of: (LegId, &Bytes),
+        description: &Bytes,
+    ) {
+        let freed = self.early_media.moved(call, cx, of, description);
+        self.are_heard_again(call, cx, freed);
+    }
+
+    /// Early dialogs that were silenced on behalf of another one may be heard again.
+    pub(super) fn are_heard_again(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        freed: Vec<(Bytes, LegId)>,
+    ) {
+        for (early, leg) in freed {
+            self.goes_on(call, cx, leg, &early);
+        }
+    }
+
+    /// What the caller is told of what an early dialog may do: the same, if its trunk is trusted with it and
+    /// its INVITE asks.
+    pub(super) fn authority_told(&self, call: &Call, early: &Bytes) -> Option<(HeaderName, Bytes)> {
+        let a = call.legs.get(&A_LEG)?;
+        let asks = self
+            .request
+            .raw(HeaderName::PEarlyMedia)
+            .is_some_and(|value| {
+                let mut words = value.split(|octet| *octet == b',');
+                words.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"supported"))
+            });
+        let direction = self.early_media.authorised(early)?;
+        let may = asks && a.session.style().trunk.progress.p_early_media;
+        may.then(|| {
+            let value = Bytes::from_static(direction.as_bytes());
+            (HeaderName::PEarlyMedia, value)
+        })
+    }
 }
 
 /// As which status ringing or progress is told to a caller.

@@ -108,7 +108,7 @@ impl Setup {
                 let own = call.leg(leg)?.image.clone();
                 self.complete.insert(early.clone(), own);
                 // It may have been silenced since it was offered to the caller.
-                let may_flow = self.is_authorised(&early);
+                let may_flow = self.early_media.is_authorised(&early);
                 self.agreed_early(call, cx, (&early, may_flow), (leg, fork), agreed);
                 if may_flow {
                     call.media.join(cx, endpoint(A_LEG), endpoint(leg), 0);

@@ -93,6 +93,7 @@ impl Setup {
         if let Some(lap) = call.lap.take() {
             cx.plane.circles.leave(cx.now.mono, lap);
         }
+        call.timers.stop(Timer::EarlyMedia as usize);
         call.places_answered(cx);
         if self.is_emergency {
             call.spare_all(cx);
@@ -334,7 +335,7 @@ impl Setup {
             self.step = Step::Inviting { leg, attempt };
         }
         self.beside.retain(|(own, _)| *own != leg);
-        self.early_media.leaves(call, cx, leg, &self.authority);
+        self.early_media.leaves(call, cx, leg);
         self.rings_no_more(call, cx, |phone| phone.leg == leg);
         call.media.drop_endpoint(cx, endpoint(leg));
     }
@@ -350,7 +351,7 @@ impl Setup {
         self.others_are_silenced(call, cx, Some(leg));
         for other in others {
             self.early_dialogs_end(call, cx, other, Status::REQUEST_TERMINATED);
-            self.early_media.leaves(call, cx, other, &self.authority);
+            self.early_media.leaves(call, cx, other);
             self.rings_no_more(call, cx, |phone| phone.leg == other);
             call.leave_places(cx, other);
         }

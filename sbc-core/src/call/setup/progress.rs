@@ -4,8 +4,9 @@
 //! phone or another trunk says later changes only the called side, and where that is something else
 //! the caller is told after its ACK.
 
+use super::super::early_media::{Verdict, as_progress, takes_over};
 use super::super::{A_LEG, Call, Operation, Timer, endpoint, images, teardown_reason};
-use super::early_media::{self, policy_of};
+use super::early_media;
 use super::{MOST_FORKS, Setup, agree, parse, refuse};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::Trunk;
@@ -16,7 +17,7 @@ use crate::policy::response::{self, Mapped};
 use crate::session::Source;
 use crate::session::reliable::Provisional;
 use crate::sip::header::{OptionTag, Reason};
-use crate::sip::{HeaderName, Message, Status};
+use crate::sip::{HeaderName, Status};
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use media_api::{ForkId, Negotiated, Stage};
@@ -34,17 +35,6 @@ pub(super) struct Heard {
     pub(super) is_redirected: bool,
 }
 
-/// Why an early dialog has ended, if this status says that it has (RFC 6228 §4). What its Reason does not
-/// tell is told as nobody's being there.
-pub(super) fn ended_for(status: Status, said: &Message) -> Option<u16> {
-    (status.code() == 199).then(|| {
-        let reasons = said.list::<Reason>().unwrap_or_default();
-        let own = reasons.iter().find(|reason| reason.is("SIP"));
-        let cause = own.and_then(Reason::cause);
-        cause.unwrap_or(Status::TEMPORARILY_UNAVAILABLE.code())
-    })
-}
-
 impl Setup {
     /// Tells the caller of a provisional of the called side.
     pub(super) fn progress(&mut self, call: &mut Call, cx: &mut Cx<'_>, leg: LegId, heard: Heard) {
@@ -58,9 +48,8 @@ impl Setup {
         } = heard;
         if let Some(why) = why {
             // A caller that has only one early dialog for all of them goes on with that.
-            let authority = &self.authority;
-            self.early_media.closes(call, cx, &early, authority);
-            self.forget_authority(call, cx, &early);
+            let freed = self.early_media.ends(call, cx, &early);
+            self.are_heard_again(call, cx, freed);
             let phone = Source::new(leg, &early);
             self.rings_no_more(call, cx, |own| *own == phone);
             if let Some(a) = call.leg(A_LEG) {
@@ -68,21 +57,10 @@ impl Setup {
             }
             return;
         }
-        let status = match status.code() {
-            180..=183 => status,
-            // Nobody knows what it means but that the call makes progress (SIP-008).
-            _ => Status::SESSION_PROGRESS,
-        };
-        let policy = policy_of(call, leg);
-        let (status, may_flow) = self.early_media.heard(policy, status, &early);
-        if may_flow && !self.is_authorised(&early) {
-            self.silences(call, cx, &early);
-        }
-        let may_flow = may_flow && self.is_authorised(&early);
-        if is_redirected && may_flow {
-            let authority = &self.authority;
-            self.early_media.changes(call, cx, &early, authority);
-        }
+        let status = as_progress(status);
+        let of = (leg, &early);
+        let Verdict { status, may_flow } =
+            self.early_media.heard(call, cx, of, status, is_redirected);
         if self.is_late && may_flow {
             self.opens_late(call, cx, leg, &early);
         }
@@ -141,8 +119,8 @@ impl Setup {
         early: &Bytes,
         reasons: &[Reason],
     ) {
-        self.early_media.closes(call, cx, early, &self.authority);
-        self.forget_authority(call, cx, early);
+        let freed = self.early_media.ends(call, cx, early);
+        self.are_heard_again(call, cx, freed);
         self.rings_no_more(call, cx, |own| own.leg == leg && own.tag == *early);
         if let Some(b) = call.leg(leg) {
             let reason =
@@ -196,10 +174,6 @@ impl Setup {
         if let Some(agreed) = self.complete.get(early).and_then(MediaImage::committed) {
             // What was held back may have gone on since.
             y = agreed.negotiated().clone();
-        }
-        let longest = cx.now.mono + policy_of(call, leg).early_media_max;
-        if !call.timers.is_set(Timer::EarlyMedia as usize) {
-            call.timers.set(Timer::EarlyMedia as usize, longest);
         }
         self.agreed_early(call, cx, (early, true), (leg, fork), y);
         if let Some(x) = x {
@@ -310,13 +284,17 @@ impl Setup {
         description: &Bytes,
     ) -> Result<Bytes, Incompatible> {
         let is_last_word = self.previews.get(early) == Some(description);
-        let own = self.complete.remove(early).filter(|_| is_last_word);
+        let mut own = self.complete.remove(early);
+        // What moves it in the answer moves what the dialog has come to, not what was offered first.
+        if let Some(own) = own.take_if(|_| !is_last_word) {
+            let image = &mut call.leg(leg).ok_or(Unusable::OutOfOrder)?.image;
+            takes_over(image, own, false)?;
+        }
         let (body, _, mut y) = self.both(call, leg, description)?;
         if let Some(own) = own {
             // It may have gone on since its first exchange.
-            let agreed = own.committed().ok_or(Unusable::OutOfOrder)?;
-            y = agreed.negotiated().clone();
-            call.leg(leg).ok_or(Unusable::OutOfOrder)?.image = own;
+            let image = &mut call.leg(leg).ok_or(Unusable::OutOfOrder)?.image;
+            y = takes_over(image, own, true)?.ok_or(Unusable::OutOfOrder)?;
         }
         call.timers.stop(Timer::EarlyMedia as usize);
         if let Some((a, b)) = images(&mut call.legs, A_LEG, leg) {

@@ -28,7 +28,7 @@ use crate::sip::header::Contact;
 use crate::sip::{Address, Message, SipUri, Status, Token, Uri};
 use crate::time::UnixTime;
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Most targets that one redirection is followed to.
@@ -42,7 +42,7 @@ const MOST_ATTEMPTS: usize = 25;
 
 /// What one call knows of its redirections.
 #[derive(Debug)]
-pub(super) struct Redirects {
+pub(in crate::call) struct Redirects {
     /// The customer that the call belongs to.
     tenant: Option<TenantName>,
     /// Calling number after transforms, for the conditions of routes.
@@ -63,7 +63,7 @@ type Led = (Vec<Arc<Trunk>>, Option<Arc<OtherWay>>);
 
 /// Where a redirection leads.
 #[derive(Debug)]
-enum Followed {
+pub(in crate::call) enum Followed {
     /// To these attempts, in order.
     To(Vec<Attempt>),
     /// Only to where the call has been already.
@@ -73,7 +73,7 @@ enum Followed {
 }
 
 impl Redirects {
-    pub(super) fn new(
+    pub(in crate::call) fn new(
         tenant: Option<TenantName>,
         calling: String,
         called: &Number,
@@ -90,8 +90,13 @@ impl Redirects {
         }
     }
 
+    /// What the last redirection leads to that calls for help.
+    pub(in crate::call) fn take_help(&mut self) -> Option<Number> {
+        self.help.take()
+    }
+
     /// The attempts that a redirection asks for, and why not others.
-    fn follow(
+    pub(in crate::call) fn follow(
         &mut self,
         config: &Config,
         (mint, wall): (&mut Mint, UnixTime),
@@ -286,9 +291,7 @@ pub(super) enum Onward {
 impl Setup {
     /// Where in the plan the next target stands that a redirection has named beside the one of this attempt.
     pub(super) fn next_target(&self, leg: LegId) -> Option<usize> {
-        let path = &self.attempt_of(leg)?.path;
-        let is_other = |own: &Attempt| !path.starts_with(&own.path);
-        self.attempts.iter().position(is_other)
+        next_target(&self.attempts, &self.attempt_of(leg)?.path)
     }
 
     /// That target is next (RFC 3261 §8.1.3.4): what else would lead to the one that was not reached is left out. Says
@@ -328,7 +331,7 @@ impl Setup {
         let response = rejection.said.as_ref().filter(|_| is_redirection)?;
         let onward = self.redirected(call, cx, leg, response);
         if matches!(onward.value, Onward::Attempts) {
-            if let Some(called) = self.redirects.help.take() {
+            if let Some(called) = self.redirects.take_help() {
                 self.is_emergency = true;
                 call.becomes_help(cx, EndedBy::A);
                 call.tells_of_help(cx, leg, &called);
@@ -399,6 +402,12 @@ impl Setup {
         };
         Decision { value, because }
     }
+}
+
+/// Where among attempts the next target stands that a redirection has named beside the one that this path has led to.
+pub(in crate::call) fn next_target(attempts: &VecDeque<Attempt>, path: &[u16]) -> Option<usize> {
+    let is_other = |own: &Attempt| !path.starts_with(&own.path);
+    attempts.iter().position(is_other)
 }
 
 /// Tells the caller of a redirection.

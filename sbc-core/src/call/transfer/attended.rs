@@ -98,10 +98,11 @@ impl Transfer {
     fn call_anew(mut self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
         let by = call.legs.get(&self.transferor)?.session.style();
         if !by.trunk.transfers.names_unknown {
-            self.trunks.clear();
+            self.attempts.clear();
         }
-        self.trunks.retain(|trunk| trunk.preset != Preset::Teams);
-        if self.trunks.is_empty() {
+        self.attempts
+            .retain(|own| own.trunk.preset != Preset::Teams);
+        if self.attempts.is_empty() {
             let because = "the dialog that should be replaced is not known".to_owned();
             self.failed_because(call, Status::CALL_DOES_NOT_EXIST, because);
             return self.failed(call, cx);

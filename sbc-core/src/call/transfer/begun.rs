@@ -1,16 +1,19 @@
 //! A transfer that is allowed: its record is opened, and its target asked for.
 
 use super::super::{Call, Operation, Timer};
+use super::early::Early;
 use super::{Step, Transfer};
+use crate::call::setup::redirect::Redirects;
 use crate::cause::Decision;
 use crate::id::{CommandId, LegId};
 use crate::plane::Cx;
 use crate::policy::circle::Reach;
+use crate::policy::secure;
 use crate::policy::transfer::{Plan, Wish};
 use crate::record::{TransferKind, TransferOutcome, TransferRecord};
 use crate::sip::Status;
 use crate::sip::header::MaxForwards;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// A transfer that may begin.
 pub(super) struct Begun {
@@ -61,12 +64,19 @@ impl Begun {
         }
         let limit = cx.now.mono + call.longest_setup();
         call.timers.set(Timer::Transfer as usize, limit);
-        let transfer = Transfer {
+        let mut transfer = Transfer {
             transferor,
             observer: self.observer,
             command: self.command,
             transferee,
-            trunks: plan.value.trunks.iter().cloned().collect(),
+            attempts: VecDeque::new(),
+            current: None,
+            redirects: Redirects::new(
+                call.tenant.clone(),
+                call.party(transferee).selected.number.clone(),
+                &plan.value.called,
+                secure::is_sips(wish.target.uri()),
+            ),
             wish,
             plan: plan.value,
             reach: Reach {
@@ -80,10 +90,10 @@ impl Begun {
             tries: 0,
             replays: false,
             has_rung: false,
-            forks: Vec::new(),
-            early_answers: BTreeMap::new(),
+            early: Early::of(transferee),
             pickup: None,
         };
+        transfer.attempts = transfer.planned(call);
         Box::new(transfer).fetch(call, cx)
     }
 }

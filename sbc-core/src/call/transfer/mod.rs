@@ -14,20 +14,24 @@
 
 mod attended;
 mod begun;
+mod early;
 mod operated;
 mod pickup;
+mod redirect;
 mod relay;
 
 pub(super) use relay::{Nameless, Relayed};
 
 use begun::Begun;
+use early::{Early, Heard};
 
+use super::early_media::parse;
 use super::local::profile_of;
 use super::media::image_of;
 use super::names::MOST_NAMES;
 use super::pickup::Pickup;
-use super::places::OtherWay;
-use super::sound::Interlude;
+use super::setup::Attempt;
+use super::setup::redirect::Redirects;
 use super::{Call, Leg, Operation, Timer, endpoint, images, record};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::{Preset, TransformScope, Trunk};
@@ -45,17 +49,18 @@ use crate::policy::identity::{Caller, Wishes};
 use crate::policy::local_media::Choice;
 use crate::policy::number::{self, Calling, Number};
 use crate::policy::response;
+use crate::policy::route;
 use crate::policy::transfer::{self, Plan, Refused, Wish};
 use crate::record::{TransferKind, TransferOutcome};
 use crate::report::name_in_referred_by;
-use crate::sdp::{Description, Limits};
 use crate::session::{Asked, LegStyle, Outset, Rejection, Session, SessionEvent, Standing};
 use crate::sip::header::Replaces;
-use crate::sip::{HeaderName, Message, ResponseBuilder, Status, Token, Uri};
+use crate::sip::{HeaderName, Message, ResponseBuilder, Status, Token};
 use crate::transport::Flow;
+use crate::trunk::Closing;
 use bytes::Bytes;
 use media_api::{Event as MediaEvent, ForkId, LocalEndpoint, Negotiated, Stage};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,9 +77,6 @@ const TEAMS_LEAVES_WITHIN: Duration = Duration::from_secs(32);
 /// Most transfers that are tried of a call, those counted that came to nothing: its record has all of them.
 const MOST_TRIES: usize = 32;
 
-/// Most early dialogs whose media is listened to.
-const MOST_FORKS: usize = 64;
-
 /// A transfer that is under way.
 #[derive(Debug)]
 pub(super) struct Transfer {
@@ -89,7 +91,11 @@ pub(super) struct Transfer {
     wish: Wish,
     /// Where to call; for a dialog of ours nobody need be called.
     plan: Plan,
-    trunks: VecDeque<Arc<Trunk>>,
+    /// What is still to be tried.
+    attempts: VecDeque<Attempt>,
+    /// What is tried.
+    current: Option<Attempt>,
+    redirects: Redirects,
     reach: Reach,
     /// Position of its record.
     record: usize,
@@ -103,10 +109,8 @@ pub(super) struct Transfer {
     replays: bool,
     /// The target of the present attempt has said that it rings.
     has_rung: bool,
-    /// Peer's tags of the present attempt: their positions name forks.
-    forks: Vec<Bytes>,
-    /// Early answers, for a 2xx that repeats no SDP.
-    early_answers: BTreeMap<Bytes, Bytes>,
+    /// Early dialogs of the present attempt.
+    early: Early,
     /// Who picks the ringing target up.
     pickup: Option<Pickup>,
 }
@@ -191,10 +195,18 @@ impl Transfer {
     /// Moves to the next trunk; without one, the transfer has failed.
     fn next_trunk(mut self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
         self.has_rung = false;
-        self.forks.clear();
-        self.early_answers.clear();
-        let way = self.way(call);
-        while let Some(trunk) = self.trunks.pop_front() {
+        self.early = Early::of(self.transferee);
+        call.timers.stop(Timer::EarlyMedia as usize);
+        while let Some(attempt) = self.attempts.pop_front() {
+            let trunk = Arc::clone(&attempt.trunk);
+            // It may have been disabled since, or a redirection leads there. Where calls drain transfers go on.
+            let is_disabled = cx.plane.closed.of(&trunk) == Some(Closing::Disabled);
+            if is_disabled && !self.plan.is_emergency {
+                let because = route::closed(&trunk, Closing::Disabled);
+                self.failed_because(call, Status::SERVICE_UNAVAILABLE, because);
+                continue;
+            }
+            let way = attempt.way.as_deref();
             let Some(leg) = call.next_name() else {
                 let because = MOST_NAMES.to_owned();
                 self.failed_because(call, Status::SERVER_INTERNAL_ERROR, because);
@@ -204,14 +216,12 @@ impl Transfer {
             let image = image_of(cx, profile_of(&trunk, guess.as_ref()), leg, None);
             let transcodes = call.would_transcode(self.transferee, &image);
             let leaves = Some(self.transferor);
-            if let Err(full) =
-                call.take_places(cx, (leg, leaves), &trunk, (way.as_ref(), transcodes))
-            {
+            if let Err(full) = call.take_places(cx, (leg, leaves), &trunk, (way, transcodes)) {
                 self.failed_because(call, Status::SERVICE_UNAVAILABLE, full.to_string());
                 continue;
             }
-            let called = &self.plan.called.number;
-            if let Err(spent) = call.open_bill(cx, leg, &trunk, called, way.as_ref()) {
+            let called = &attempt.called.number;
+            if let Err(spent) = call.open_bill(cx, leg, &trunk, called, way) {
                 call.leave_places(cx, leg);
                 self.failed_because(call, spent.refused().status, spent.to_string());
                 continue;
@@ -219,20 +229,11 @@ impl Transfer {
             call.take_name();
             call.media.allocate(cx, vec![image.spec()]);
             let image = Box::new(image);
+            self.current = Some(attempt);
             self.step = Step::Allocating { leg, trunk, image };
             return Some(Operation::Transfer(self));
         }
         self.failed(call, cx)
-    }
-
-    /// The way to the target, for the limits on it.
-    fn way(&self, call: &Call) -> Option<OtherWay> {
-        Some(OtherWay {
-            by: call.trunk_of(self.transferor)?,
-            route: self.plan.route.clone()?,
-            called: self.plan.called.number.clone(),
-            calling: call.party(self.transferee).selected.number.clone(),
-        })
     }
 
     /// A report of the relay.
@@ -307,27 +308,33 @@ impl Transfer {
         };
         let by = call.legs.get(&self.transferor)?.session.style();
         let by = Arc::clone(&by.trunk);
-        let dialled = self.plan.called.number.clone();
+        let attempt = self.current.as_ref()?;
+        let dialled = attempt.called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
         let translate = match self.plan.is_emergency {
             true => number::translate_help,
             false => number::translate_called,
         };
         let (changed, _) = translate(&call.config, &scope, &dialled);
+        let mut passed = self.wish.lines(&by, &trunk, self.replays);
+        for (by, embedded) in &attempt.asked_for {
+            embedded.overwrite(&mut passed, by, &trunk);
+        }
+        let is_verbatim = self.plan.is_verbatim && attempt.path.is_empty();
         let outset = Outset {
-            caller: self.presented(call, &trunk),
-            called: self.plan.called.changed(changed.value),
+            caller: Arc::clone(&attempt.caller),
+            called: attempt.called.changed(changed.value),
             from,
-            passed: self.wish.lines(&by, &trunk, self.replays),
+            passed,
             reach: self.reach,
             keyless: image.without_keys(),
             offer: Some(offer),
             is_emergency: self.plan.is_emergency,
             is_urgent: call.places.are_urgent(),
-            is_last: self.trunks.is_empty(),
+            is_last: self.attempts.is_empty(),
             untried: Vec::new(),
             hears_ends: false,
-            verbatim: self.plan.is_verbatim.then(|| self.wish.target.clone()),
+            verbatim: is_verbatim.then(|| self.wish.target.clone()),
             vouched: None,
             parts: emergency::Parts {
                 sections: self.wish.parts(&by, &trunk),
@@ -353,29 +360,6 @@ impl Transfer {
         call.events.extend(up.into_iter().map(|event| (leg, event)));
         self.step = Step::Inviting { leg };
         Some(Operation::Transfer(self))
-    }
-
-    /// The transferee as the new party sees it: with who transferred it, where the trunk wants that.
-    fn presented(&self, call: &Call, trunk: &Trunk) -> Arc<Caller> {
-        let caller = call.party(self.transferee);
-        let by = &call.party(self.transferor).selected.number;
-        let uri = |number: &str| Uri::parse(format!("tel:{number}"));
-        match (uri(by), uri(&self.plan.called.number)) {
-            (Ok(by), Ok(to)) if trunk.transfers.is_diversion => Arc::new(Caller {
-                trail: Trail::of_transfer(by, &to),
-                ..Caller::clone(&caller)
-            }),
-            _ if !self.wish.trail().steps.is_empty() => Arc::new(Caller {
-                trail: self.wish.trail(),
-                ..Caller::clone(&caller)
-            }),
-            _ if caller.trail.steps.is_empty() => caller,
-            // What the call went through before is none of the new party's business (TDR-FWD-001).
-            _ => Arc::new(Caller {
-                trail: Trail::default(),
-                ..Caller::clone(&caller)
-            }),
-        }
     }
 
     /// An event of one of the legs.
@@ -408,8 +392,23 @@ impl Transfer {
                 status,
                 early,
                 description,
-                ..
-            } if is_target => self.progress(call, cx, leg, status, &early, description),
+                is_reliable,
+                said,
+            } if is_target => {
+                let heard = Heard {
+                    status,
+                    early: &early,
+                    description,
+                    is_reliable,
+                    said: &said,
+                };
+                self.progress(call, cx, leg, heard);
+                Some(Operation::Transfer(self))
+            }
+            SessionEvent::EarlyOffer { early, description } if is_target => {
+                self.target_offers(call, cx, leg, &early, &description);
+                Some(Operation::Transfer(self))
+            }
             SessionEvent::Answered {
                 early,
                 description,
@@ -460,65 +459,6 @@ impl Transfer {
         }
     }
 
-    /// The target makes progress; the transferee hears its early media.
-    fn progress(
-        mut self: Box<Self>,
-        call: &mut Call,
-        cx: &mut Cx<'_>,
-        leg: LegId,
-        status: Status,
-        early: &Bytes,
-        description: Option<Bytes>,
-    ) -> Option<Operation> {
-        let is_progress = (180..=183).contains(&status.code());
-        let observer = self.observer.and_then(|observer| call.leg(observer));
-        if let Some(observer) = observer.filter(|_| is_progress) {
-            observer.session.refer_progress(cx, status);
-        }
-        // Teams sends no ringing of its own, and need not say 180 (TDR-XFR-016).
-        self.has_rung |= is_progress;
-        let Some(description) = description else {
-            return Some(Operation::Transfer(self));
-        };
-        let is_known = self.forks.contains(early);
-        if !is_known && self.forks.len() >= MOST_FORKS {
-            return Some(Operation::Transfer(self));
-        }
-        if let Ok(negotiated) = settle(call, leg, &description) {
-            let fork = self.fork(early);
-            call.media
-                .agreed(cx, endpoint(leg), fork, negotiated, Stage::Preview);
-            self.join(call, cx, leg, 0);
-            self.early_answers.insert(early.clone(), description);
-        }
-        Some(Operation::Transfer(self))
-    }
-
-    /// What the transferee waits for, if somebody is called for it.
-    pub(super) fn interlude(&self) -> Option<Interlude> {
-        match self.step {
-            Step::Waiting | Step::Allocating { .. } | Step::Inviting { .. } => Some(Interlude {
-                transferee: self.transferee,
-                has_rung: self.has_rung,
-                is_described: !self.early_answers.is_empty(),
-            }),
-            // The other party is asked for or offered something without any ringing.
-            Step::Fetching { .. }
-            | Step::Pausing
-            | Step::Adopting { .. }
-            | Step::Offering { .. } => None,
-        }
-    }
-
-    fn fork(&mut self, early: &Bytes) -> ForkId {
-        let known = self.forks.iter().position(|tag| tag == early);
-        let position = known.unwrap_or_else(|| {
-            self.forks.push(early.clone());
-            self.forks.len() - 1
-        });
-        ForkId(u8::try_from(position).unwrap_or(u8::MAX))
-    }
-
     /// Joins the media of the transferee with that of `leg`, each on its side of the call.
     fn join(&self, call: &mut Call, cx: &mut Cx<'_>, leg: LegId, silence_ms: u32) {
         let (a, b) = match call.side(self.transferee) {
@@ -538,11 +478,7 @@ impl Transfer {
         description: Option<Bytes>,
     ) -> Option<Operation> {
         record::attempt_answered(call, cx.now, leg);
-        let description = description.or_else(|| self.early_answers.remove(early));
-        let settled = description
-            .ok_or(Unusable::AnswerMismatch.into())
-            .and_then(|description| settle(call, leg, &description));
-        let negotiated = match settled {
+        let negotiated = match self.early.answered(call, leg, early, description) {
             Ok(negotiated) => negotiated,
             Err(incompatible) => {
                 call.media_refused(cx, leg, &incompatible);
@@ -558,7 +494,7 @@ impl Transfer {
                 return self.failed(call, cx);
             }
         };
-        let fork = self.fork(early);
+        let fork = self.early.fork(early);
         self.complete(call, cx, leg, fork, negotiated)
     }
 
@@ -597,6 +533,7 @@ impl Transfer {
         call.keeps_caller();
         call.tell_of_newcomer(self.transferee);
         call.timers.stop(Timer::Transfer as usize);
+        call.timers.stop(Timer::EarlyMedia as usize);
         if let Some(record) = call.record.transfers.get_mut(self.record) {
             record.leg = Some(leg);
         }
@@ -630,6 +567,9 @@ impl Transfer {
         let because = format!("the target gave {} {because}", rejection.status.code());
         self.failed_because(call, rejection.status, because.trim_end().to_owned());
         call.media.drop_endpoint(cx, endpoint(leg));
+        if self.is_redirected(call, cx, leg, rejection) {
+            return self.next_trunk(call, cx);
+        }
         let trunk = call.legs.get(&leg).map(|leg| &leg.session.style().trunk);
         let goes_on = !rejection.is_from_peer
             || self.plan.is_emergency
@@ -637,7 +577,7 @@ impl Transfer {
                 let status = response::softened(rejection.status, trunk);
                 response::tries_next(status, &rejection.reasons, trunk)
             });
-        match goes_on {
+        match goes_on || self.turns_to_next_target(rejection.status) {
             true => self.next_trunk(call, cx),
             false => self.failed(call, cx),
         }
@@ -677,6 +617,7 @@ impl Transfer {
     /// The transfer came to nothing: the old conversation goes on, if both are still there.
     fn failed(self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
         call.timers.stop(Timer::Transfer as usize);
+        call.timers.stop(Timer::EarlyMedia as usize);
         let status = match self.failure {
             status if status.code() < 300 => Status::TEMPORARILY_UNAVAILABLE,
             status => status,
@@ -960,8 +901,7 @@ fn permitted(
 
 /// Takes the target's answer to our offer; nothing is committed yet.
 fn settle(call: &mut Call, leg: LegId, text: &Bytes) -> Result<Negotiated, Incompatible> {
-    let description =
-        Description::parse(text.clone(), &Limits::default()).map_err(|_| Unusable::Malformed)?;
+    let description = parse(text)?;
     let formats = &mut call.media.formats;
     let leg = call.legs.get_mut(&leg).ok_or(Unusable::OutOfOrder)?;
     let facts = read(&description, leg.image.profile());

@@ -8,6 +8,7 @@ use super::server::rack_value;
 use crate::plane::Cx;
 use crate::session::LegStyle;
 use crate::session::confirmed::PeerOffer;
+use crate::session::confirmed::from_tag;
 use crate::session::link::{Errand, Link, Wanted};
 use crate::session::{Phase, Session, SessionEvent, description};
 use crate::sip::header::{ContentType, MaxForwards};
@@ -23,10 +24,18 @@ pub(crate) struct Early {
     /// The answer to our offer in a reliable response: later descriptions of the dialog mean
     /// nothing, and either side may offer again (SIP-501).
     pub(in crate::session) settled: Option<Bytes>,
+    /// What the called party has described in the last exchange after that one: a 2xx may say it again.
+    pub(in crate::session) latest: Option<Bytes>,
     /// An offer of the called party that waits for our answer.
     pub(in crate::session) asked: Option<PeerOffer>,
     /// The called party has made the first offer, and its PRACK waits for our answer to it.
     held: Option<Bytes>,
+}
+
+/// What a called party has described of itself before its 2xx.
+pub(in crate::session) struct Described {
+    pub(in crate::session) answer: Bytes,
+    pub(in crate::session) latest: Bytes,
 }
 
 /// What a provisional of an early dialog is to us.
@@ -45,6 +54,7 @@ impl Early {
             link,
             last: None,
             settled: None,
+            latest: None,
             asked: None,
             held: None,
         }
@@ -78,6 +88,13 @@ impl Early {
             false => self.prack(cx, style, rack, None),
         }
         Heard::Reliable
+    }
+
+    /// What the called party has described of itself so far: in its answer, and in the last exchange.
+    pub(in crate::session) fn described(&self) -> Option<Described> {
+        let answer = self.settled.clone()?;
+        let latest = self.latest.clone().unwrap_or_else(|| answer.clone());
+        Some(Described { answer, latest })
     }
 
     fn prack(&mut self, cx: &mut Cx<'_>, style: &LegStyle, rack: Bytes, answer: Option<Bytes>) {
@@ -137,6 +154,15 @@ impl Session {
         true
     }
 
+    /// We accept the offer of a called party on one of its early dialogs.
+    pub(in crate::session) fn early_moved(&mut self, offer: &Message) {
+        if let Phase::Outgoing(outgoing) = &mut self.phase
+            && let Some(early) = from_tag(offer).and_then(|tag| outgoing.early.get_mut(&tag))
+        {
+            early.latest = description(offer);
+        }
+    }
+
     /// An UPDATE of ours has its final response, or will never get one. Says whether it was one on an
     /// early dialog.
     pub(in crate::session) fn early_offer_ended(
@@ -149,6 +175,11 @@ impl Session {
         };
         let taken = got.filter(|(status, _)| status.is_success());
         let description = taken.and_then(|(_, message)| description(message));
+        if let (Phase::Outgoing(outgoing), Some(answer)) = (&mut self.phase, &description)
+            && let Some(early) = outgoing.early.get_mut(&early)
+        {
+            early.latest = Some(answer.clone());
+        }
         up.push(SessionEvent::EarlyAnswered { early, description });
         true
     }

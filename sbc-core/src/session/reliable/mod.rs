@@ -4,7 +4,7 @@
 mod client;
 mod server;
 
-pub(super) use client::{Early, Heard};
+pub(super) use client::{Described, Early, Heard};
 pub(crate) use server::Provisional;
 pub(super) use server::Sending;
 

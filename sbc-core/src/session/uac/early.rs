@@ -1,6 +1,6 @@
 //! Early dialogs of an INVITE of ours: begun by provisionals, one of them confirmed by the 2xx.
 
-use super::super::reliable::{Early, Heard};
+use super::super::reliable::{Described, Early, Heard};
 use super::super::{Link, Phase, Said, Session, SessionEvent, description};
 use super::{MAX_EARLY_DIALOGS, Try, to_tag};
 use crate::dialog::Dialog;
@@ -56,10 +56,10 @@ impl Session {
                 Heard::Unreliable => {}
                 Heard::Reliable => is_reliable = true,
             }
-            if let Some(settled) = &early.settled {
+            if let Some(before) = early.described() {
                 // The first reliable one was the last word (SIP-501).
                 if let Some(later) = description.take() {
-                    differs(cx, &self.style, self.owner, settled, &later, false);
+                    differs(cx, &self.style, self.owner, &before, &later, false);
                 }
             } else if is_reliable {
                 early.settled.clone_from(&description);
@@ -96,16 +96,21 @@ pub(super) fn established(
 }
 
 /// Whether a description counts that comes after the answer: never, unless the trunk lets its peer
-/// move its media so. One that says something else than the answer is told to people (SIP-501).
+/// move its media so. One that says something else than the answer and the last exchange is told to people
+/// (SIP-501).
 pub(super) fn differs(
     cx: &mut Cx<'_>,
     style: &LegStyle,
     owner: (CallId, LegId),
-    settled: &Bytes,
+    before: &Described,
     later: &Bytes,
     may_move: bool,
 ) -> bool {
-    let difference = Difference::between(settled, later);
+    let repeats_answer = Difference::between(&before.answer, later) == Difference::Nothing;
+    let difference = match repeats_answer {
+        true => Difference::Nothing,
+        false => Difference::between(&before.latest, later),
+    };
     let is_taken = may_move && difference == Difference::Place;
     if difference != Difference::Nothing {
         let trunk = style.trunk.name.clone();

@@ -5,8 +5,8 @@
 //! send, nobody talks to an announcement free of charge. Those whose media cannot be told apart may all do
 //! what the least trusted of them may.
 
-use super::{Setup, parse};
-use crate::call::{A_LEG, Call};
+use super::{EarlyMedia, MOST_FORKS, parse};
+use crate::call::Call;
 use crate::id::LegId;
 use crate::media::{Secured, read};
 use crate::plane::Cx;
@@ -21,7 +21,7 @@ use std::net::IpAddr;
 const DIRECTIONS: [&str; 4] = ["sendrecv", "sendonly", "recvonly", "inactive"];
 
 /// Most early dialogs that are remembered.
-const MOST: usize = super::MOST_FORKS;
+const MOST: usize = MOST_FORKS;
 
 /// What early dialogs may do, as they said last.
 #[derive(Debug, Default)]
@@ -48,10 +48,6 @@ struct Origin {
 }
 
 impl Authority {
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
     /// What an early dialog may do: where its media cannot be told from those of others, no more than each
     /// of them (RFC 5009 §8).
     fn of(&self, early: &Bytes) -> Option<&'static str> {
@@ -90,31 +86,40 @@ impl Authority {
     }
 }
 
-impl Setup {
+/// What a provisional or an offer says about the media of an early dialog.
+#[derive(Debug, Default)]
+pub(in crate::call) struct Noted {
+    /// It may do something else now.
+    pub(in crate::call) is_redirected: bool,
+    /// Early dialogs that were silenced and may be heard again.
+    pub(in crate::call) freed: Vec<(Bytes, LegId)>,
+}
+
+impl EarlyMedia {
     /// Takes note of what a provisional of the called side says about its media, and of where they come
-    /// from. Says whether it may do something else now.
-    pub(super) fn note_authority(
+    /// from.
+    pub(in crate::call) fn note(
         &mut self,
         call: &mut Call,
         cx: &mut Cx<'_>,
         (leg, early): (LegId, &Bytes),
         said: Option<&Said>,
         description: Option<&Bytes>,
-    ) -> bool {
+    ) -> Noted {
         let trunk = call.legs.get(&leg).map(|leg| &leg.session.style().trunk);
         if !trunk.is_some_and(|trunk| trunk.progress.p_early_media) {
-            return false;
+            return Noted::default();
         }
         let before = self.authority.of(early);
         let mut alike = self.authority.alike(early);
         let said = said.and_then(|said| direction(said.raw(HeaderName::PEarlyMedia)));
         let origin = description.and_then(|description| origin(call, leg, description));
         if said.is_none() && origin.is_none() {
-            return false;
+            return Noted::default();
         }
         let known = &mut self.authority.0;
         if known.len() >= MOST && !known.contains_key(early) {
-            return false;
+            return Noted::default();
         }
         let entry = known.entry(early.clone()).or_insert(Entry {
             leg,
@@ -127,7 +132,7 @@ impl Setup {
                 .as_ref()
                 .is_none_or(|origin| entry.origin.as_ref() == Some(origin));
         if is_known {
-            return false;
+            return Noted::default();
         }
         entry.direction = said.or(entry.direction);
         entry.origin = origin.or(entry.origin.take());
@@ -136,34 +141,44 @@ impl Setup {
                 alike.push(other);
             }
         }
-        self.others_follow(call, cx, alike);
-        self.authority.of(early) != before
+        let freed = self.others_follow(call, cx, alike);
+        Noted {
+            is_redirected: self.authority.of(early) != before,
+            freed,
+        }
     }
 
-    /// An early dialog has ended: it limits no other one any more.
-    pub(super) fn forget_authority(&mut self, call: &mut Call, cx: &mut Cx<'_>, early: &Bytes) {
+    /// An early dialog has ended: it limits no other one any more. Returns those that may be heard again.
+    pub(super) fn forget(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        early: &Bytes,
+    ) -> Vec<(Bytes, LegId)> {
         let alike = self.authority.alike(early);
         self.authority.0.remove(early);
-        self.others_follow(call, cx, alike);
+        self.others_follow(call, cx, alike)
     }
 
     /// What one early dialog may do, or where its media come from, is not what it was: others are heard, or
-    /// not, as follows from that.
-    fn others_follow(&mut self, call: &mut Call, cx: &mut Cx<'_>, alike: Vec<(Bytes, LegId)>) {
+    /// not, as follows from that. Returns those that may be heard again.
+    fn others_follow(
+        &mut self,
+        call: &mut Call,
+        cx: &mut Cx<'_>,
+        alike: Vec<(Bytes, LegId)>,
+    ) -> Vec<(Bytes, LegId)> {
+        let mut freed = Vec::new();
         for (early, leg) in alike {
             let may_flow = self.is_authorised(&early);
-            match self.early_media.has_flowed(&early) {
-                true if may_flow => {
-                    let authority = &self.authority;
-                    self.early_media.changes(call, cx, &early, authority);
-                }
+            match self.has_flowed(&early) {
+                true if may_flow => self.changes(call, cx, &early),
                 true => self.silences(call, cx, &early),
-                false if may_flow && self.authority.is_silenced(&early) => {
-                    self.goes_on(call, cx, leg, &early);
-                }
+                false if may_flow && self.authority.is_silenced(&early) => freed.push((early, leg)),
                 false => {}
             }
         }
+        freed
     }
 
     /// An early dialog that could be heard is not authorised: the newest of the others takes over, if there
@@ -172,53 +187,36 @@ impl Setup {
         if let Some(entry) = self.authority.0.get_mut(early) {
             entry.is_silenced = true;
         }
-        self.early_media.closes(call, cx, early, &self.authority);
+        self.closes(call, cx, early);
     }
 
     /// The called side has moved the media of an early dialog: what that means for them and for others.
-    pub(super) fn moved(
+    /// Returns those that may be heard again.
+    pub(in crate::call) fn moved(
         &mut self,
         call: &mut Call,
         cx: &mut Cx<'_>,
         (leg, early): (LegId, &Bytes),
         description: &Bytes,
-    ) {
-        self.note_authority(call, cx, (leg, early), None, Some(description));
-        match self.is_authorised(early) {
-            true if self.early_media.has_flowed(early) => {}
-            true if self.authority.is_silenced(early) => self.goes_on(call, cx, leg, early),
-            true => {}
-            false => self.silences_if_heard(call, cx, early),
+    ) -> Vec<(Bytes, LegId)> {
+        let noted = self.note(call, cx, (leg, early), None, Some(description));
+        let mut freed = noted.freed;
+        match (self.is_authorised(early), self.has_flowed(early)) {
+            (true, false) if self.authority.is_silenced(early) => freed.push((early.clone(), leg)),
+            (false, true) => self.silences(call, cx, early),
+            (true, _) | (false, false) => {}
         }
-    }
-
-    fn silences_if_heard(&mut self, call: &mut Call, cx: &mut Cx<'_>, early: &Bytes) {
-        if self.early_media.has_flowed(early) {
-            self.silences(call, cx, early);
-        }
+        freed
     }
 
     /// Whether an early dialog may be heard.
-    pub(super) fn is_authorised(&self, early: &Bytes) -> bool {
+    pub(in crate::call) fn is_authorised(&self, early: &Bytes) -> bool {
         !matches!(self.authority.of(early), Some("recvonly" | "inactive"))
     }
 
-    /// What the caller is told: the same, if its trunk is trusted with it and its INVITE asks.
-    pub(super) fn authority_told(&self, call: &Call, early: &Bytes) -> Option<(HeaderName, Bytes)> {
-        let a = call.legs.get(&A_LEG)?;
-        let asks = self
-            .request
-            .raw(HeaderName::PEarlyMedia)
-            .is_some_and(|value| {
-                let mut words = value.split(|octet| *octet == b',');
-                words.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"supported"))
-            });
-        let direction = self.authority.of(early)?;
-        let may = asks && a.session.style().trunk.progress.p_early_media;
-        may.then(|| {
-            let value = Bytes::from_static(direction.as_bytes());
-            (HeaderName::PEarlyMedia, value)
-        })
+    /// What an early dialog may do, if it has said so.
+    pub(in crate::call) fn authorised(&self, early: &Bytes) -> Option<&'static str> {
+        self.authority.of(early)
     }
 }
 
