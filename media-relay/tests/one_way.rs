@@ -269,16 +269,10 @@ fn a_peer_that_counts_packets_which_do_not_come_is_told_with_its_next_report() {
             report(bench, Some(u32::from(n) + 1));
         }
     });
-    let [
-        Told::Unheard(B, unheard),
-        Told::Fault(B, OneWayKind::NoPackets, at),
-    ] = call.told[..]
-    else {
-        panic!("{:?}", call.told);
-    };
     assert!(
-        unheard <= 20_000 + PROMISE_MS && at < 28_500,
-        "{unheard} {at}"
+        matches!(call.told[..], [Told::Fault(B, OneWayKind::NoPackets, at)] if at < 28_500),
+        "{:?}",
+        call.told
     );
 }
 

@@ -355,7 +355,7 @@ fn faults_of_media_are_noted_and_each_call_has_a_line_at_its_end() {
     assert_eq!(ended.faults, 1_003);
     let [one, other] = ended.parties;
     assert_eq!((one.packets, one.lost, one.jitter_us), (500, 10, 12_400));
-    assert_eq!(one.mos, Some((4.2, 3.2)));
+    assert_eq!(one.mos, Some((4.2, 4.2 - 1.0)));
     assert_eq!((other.packets, other.mos), (0, None));
     // What nobody answers has a line, too.
     let mut site = Site::new();

@@ -453,7 +453,8 @@ impl OneWay {
         if seen.lacks_keys {
             return Missing::Fault(OneWayKind::NoHandshake);
         }
-        let may_report = was_heard
+        let may_report = !has_ceased
+            && was_heard
             && !reported_since
             && life.at.is_some()
             && now < missed_since + life.patience();
