@@ -200,7 +200,8 @@ const fn advice(kind: OneWayKind) -> &'static str {
             "no packet of the party arrives; look at the firewall before the media ports and at the address that is advertised"
         }
         OneWayKind::WrongSource => {
-            "packets come from an address that the party has not announced, and are dropped; if it is the party's, give              --media-from its range"
+            "packets come from an address that the party has not announced, and are dropped; if it is the party's, give \
+             --media-from its range"
         }
         OneWayKind::DecryptFailures => {
             "packets of the party cannot be decrypted; look at the a=crypto line of its last description"
