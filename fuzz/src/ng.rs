@@ -87,6 +87,7 @@ impl Site {
             silence_ms: 60_000,
             unanswered_ms: 3_600_000,
             calls: 4,
+            media_from: media_api::AddressRanges::default(),
             secret: [7; 16],
         };
         Self {
@@ -139,6 +140,7 @@ impl Site {
                     check_answer(&octets);
                 }
                 Output::Command(command) => self.held.push_back(command),
+                Output::Note(note) => assert!(!note.what.to_string().is_empty()),
                 Output::Fetch { ticket, recording } => {
                     let found = match recording {
                         Recording::File(name) if name.len() > 64 => Err(name),

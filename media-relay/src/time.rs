@@ -55,6 +55,11 @@ impl WallOffset {
     /// Seconds between the NTP epoch (1900) and the Unix epoch.
     const NTP_TO_UNIX_S: u64 = 2_208_988_800;
 
+    /// A time in milliseconds since 1970.
+    pub(crate) const fn unix_ms(self, at: Timestamp) -> u64 {
+        self.unix_us.wrapping_add(at.0) / 1_000
+    }
+
     /// `now` as a 64-bit NTP timestamp: seconds since 1900, binary fraction below.
     pub const fn ntp(self, now: Timestamp) -> u64 {
         let us = self.unix_us.wrapping_add(now.0);

@@ -57,6 +57,54 @@ fn sizes_strangers_and_floods_are_stopped() {
 }
 
 #[test]
+fn numbers_of_a_fax_are_counted_and_none_keeps_a_datagram_back() {
+    let mut bench = faxing();
+    let send = |bench: &mut Bench, number: u16| {
+        bench.wait_ms(20);
+        let [high, low] = number.to_be_bytes();
+        let packet = vec![high, low, 1, 2, 3];
+        let passed = bench.send(A, peer_a(), &packet).unwrap();
+        assert_eq!(passed, (peer_b(), packet), "{number}");
+    };
+    let figures = |bench: &Bench| {
+        let stats = bench.stats(A);
+        (
+            stats.lost_packets,
+            stats.reordered_packets,
+            stats.repeated_packets,
+        )
+    };
+    // 2 comes late, 4 and 5 do not come, 6 comes three times, 3 once more.
+    for number in [0, 1, 3, 2, 6, 6, 3, 6] {
+        send(&mut bench, number);
+    }
+    assert_eq!(figures(&bench), (2, 1, 3));
+    // One that is far away is none of them; two in a row are a new beginning, of which nothing is lost.
+    send(&mut bench, 40_000);
+    send(&mut bench, 7);
+    assert_eq!(figures(&bench), (2, 1, 3));
+    for number in [40_000, 40_001, 40_003] {
+        send(&mut bench, number);
+    }
+    assert_eq!(figures(&bench), (3, 1, 3));
+    // Past the end, with what is left out there.
+    let before = 65_534;
+    for number in [before, before + 1, 1] {
+        send(&mut bench, number);
+    }
+    assert_eq!(figures(&bench).0, 4);
+    // The next fax begins at 0 again: none of its numbers was there before.
+    bench.answer(A, terms(peer_a()));
+    bench.answer(B, terms(peer_b()));
+    bench.answer(A, fax(peer_a()));
+    bench.answer(B, fax(peer_b()));
+    for number in 0..5 {
+        send(&mut bench, number);
+    }
+    assert_eq!(figures(&bench), (4, 1, 3));
+}
+
+#[test]
 fn another_port_of_the_peer_is_learnt() {
     let mut bench = faxing();
     let moved = address("192.0.2.10:4100");

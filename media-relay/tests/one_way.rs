@@ -13,6 +13,7 @@ const PROMISE_MS: u64 = 3_000;
 enum Told {
     Fault(EndpointId, OneWayKind, u64),
     Over(EndpointId, OneWayKind, u64),
+    Unheard(EndpointId, u64),
 }
 
 /// Two parties that talk as a test says.
@@ -21,6 +22,8 @@ struct Call {
     told: Vec<Told>,
     began_us: u64,
     sequence: u16,
+    /// Where packets came from that were dropped for it, as the last fault had it.
+    refused: Option<std::net::SocketAddr>,
 }
 
 /// A packet of B that is not dead air.
@@ -37,6 +40,7 @@ impl Call {
             told: Vec::new(),
             began_us,
             sequence: 0,
+            refused: None,
         }
     }
 
@@ -68,7 +72,13 @@ impl Call {
         let now_ms = self.now_ms();
         for event in self.bench.events() {
             match event {
-                Event::OneWay { endpoint, kind, .. } => {
+                Event::OneWay {
+                    endpoint,
+                    kind,
+                    refused,
+                    ..
+                } => {
+                    self.refused = refused;
                     self.told.push(Told::Fault(endpoint, kind, now_ms));
                 }
                 Event::OneWayOver {
@@ -77,6 +87,9 @@ impl Call {
                     lasted_ms,
                     ..
                 } => self.told.push(Told::Over(endpoint, kind, lasted_ms.into())),
+                Event::Unheard { endpoint, .. } => {
+                    self.told.push(Told::Unheard(endpoint, now_ms));
+                }
                 _ => {}
             }
         }
@@ -131,6 +144,7 @@ fn each_fault_from_the_answer_on_is_told_with_its_kind_in_three_seconds() {
         assert_eq!(bench.send(B, elsewhere, &sound(n)), Err(DropReason::Source));
     });
     call.assert_told(OneWayKind::WrongSource, 0);
+    assert_eq!(call.refused, Some(elsewhere));
 
     let mut call = Call::new();
     call.run_ms(20_000, |bench, n| {
@@ -272,11 +286,15 @@ fn a_peer_of_which_neither_media_nor_reports_come_any_more_is_told_when_a_report
         }
     });
     call.run_ms(20_000, nothing);
-    assert!(
-        matches!(call.told[..], [Told::Fault(B, OneWayKind::NoPackets, at)] if at <= 28_000),
-        "{:?}",
-        call.told
-    );
+    let [
+        Told::Unheard(B, unheard),
+        Told::Fault(B, OneWayKind::NoPackets, at),
+    ] = call.told[..]
+    else {
+        panic!("{:?}", call.told);
+    };
+    assert!(unheard <= 20_000 + PROMISE_MS, "{unheard}");
+    assert!(at <= 28_000, "{at}");
 }
 
 #[test]
@@ -295,8 +313,97 @@ fn a_muted_peer_that_reports_is_no_fault_however_it_reports() {
                 report(bench, is_sender.then_some(800));
             }
         });
-        call.assert_silent("muted");
+        // That nothing comes is true, and told once; it is no fault.
+        let [Told::Unheard(B, at)] = call.told[..] else {
+            panic!("{:?}", call.told);
+        };
+        assert!((16_000..=16_000 + PROMISE_MS).contains(&at), "{at}");
     }
+}
+
+#[test]
+fn a_peer_whose_next_report_comes_in_time_to_say_that_it_is_muted_is_not_told_of() {
+    let mut call = Call::new();
+    let reports = |bench: &mut Bench, n: u16| {
+        if n.is_multiple_of(100) {
+            report(bench, None);
+        }
+    };
+    call.run_ms(16_000, |bench, n| {
+        speak(bench, n);
+        reports(bench, n);
+    });
+    call.run_ms(60_000, reports);
+    call.assert_silent("muted, and said so");
+}
+
+#[test]
+fn no_excuse_outlasts_the_reports_of_a_peer_that_did_report() {
+    let reports = |bench: &mut Bench, n: u16| {
+        if n.is_multiple_of(200) {
+            report(bench, None);
+        }
+    };
+    let paused = |call: &mut Call| {
+        call.run_ms(5_000, |bench, n| {
+            speak(bench, n);
+            reports(bench, n);
+        });
+        call.run_ms(1_000, reports);
+        call.run_ms(5_000, |bench, n| {
+            let packet = rtp(8, n - 50, u32::from(n) * 160, 0x1001, &[1, 2, 3, 4]);
+            bench.send(B, peer_b(), &packet).unwrap();
+            reports(bench, n);
+        });
+    };
+    // It has paused before, and goes on reporting.
+    let mut call = Call::new();
+    paused(&mut call);
+    call.run_ms(60_000, reports);
+    call.assert_silent("it pauses by its own choice");
+    // One report is lost.
+    let mut call = Call::new();
+    paused(&mut call);
+    call.run_ms(60_000, |bench, n| {
+        if n % 400 != 200 {
+            reports(bench, n);
+        }
+    });
+    call.assert_silent("every other report is lost");
+    // Then neither comes any more: at once, or after it has said that it is muted.
+    for goes_on_ms in [0, 8_000] {
+        let mut call = Call::new();
+        paused(&mut call);
+        call.run_ms(goes_on_ms, reports);
+        call.assert_silent("until here");
+        let since = call.now_ms();
+        call.run_ms(30_000, nothing);
+        let [Told::Fault(B, OneWayKind::NoPackets, at)] = call.told[..] else {
+            panic!("{goes_on_ms}: {:?}", call.told);
+        };
+        assert!(at <= since + 12_500, "{goes_on_ms}: {at}");
+    }
+}
+
+#[test]
+fn somebody_else_in_place_of_a_peer_that_paused_has_no_excuse_of_its() {
+    let mut call = Call::new();
+    call.run_ms(5_000, speak);
+    call.run_ms(1_000, nothing);
+    call.run_ms(5_000, |bench, n| {
+        let packet = rtp(8, n - 50, u32::from(n) * 160, 0x1001, &[1, 2, 3, 4]);
+        bench.send(B, peer_b(), &packet).unwrap();
+    });
+    // Another SSRC, as after a transfer behind the peer.
+    call.run_ms(5_000, |bench, n| {
+        let payload: Vec<u8> = (0..160u16).map(|at| (at * 7 + n) as u8).collect();
+        let packet = rtp(8, n, u32::from(n) * 160, 0x1002, &payload);
+        let _ = bench.send(B, peer_b(), &packet);
+    });
+    call.assert_silent("all are heard");
+    let since = call.now_ms();
+    call.run_ms(20_000, nothing);
+    call.assert_told(OneWayKind::NoPackets, since);
 }
 
 #[test]

@@ -82,6 +82,13 @@ fn the_worst_interval_is_named_with_its_time_and_what_was_wrong() {
         "{:?}",
         worst.score
     );
+    let best = quality.best.unwrap();
+    assert_eq!((best.lost, best.score.r), (0, 93.2));
+    assert_eq!(quality.intervals, 6);
+    let stats = bench.stats(A);
+    assert_eq!(stats.ssrc, Some(0x1000));
+    let heard_ms = stats.heard_unix_ms.unwrap();
+    assert!(heard_ms.abs_diff(START_MS + 30_000) <= 20, "{heard_ms}");
     let rating = quality.listening.unwrap();
     assert_eq!(rating.least, worst.score);
     let mean = (93.2 * 5.0 + worst.score.r) / 6.0;

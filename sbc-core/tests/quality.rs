@@ -93,6 +93,7 @@ fn one_way(call: &mut Call) {
         session,
         endpoint: TEAMS_LEG,
         kind: OneWayKind::DecryptFailures,
+        refused: None,
     }));
 }
 

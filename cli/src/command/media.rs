@@ -8,9 +8,11 @@ use crate::daemon::notify;
 use crate::daemon::run::FAILED;
 use crate::daemon::secrecy;
 use crate::ng::{Fault, Interface, Options, Service};
+use crate::sink::log::{Level, Log};
 use clap::{Args, ValueEnum};
+use media_api::AddressRanges;
 use media_relay::{Backend, Host, HostOptions, RelayConfig, Runs, same_form};
-use sbc_core::config::Confinement;
+use sbc_core::config::{Confinement, IpNet};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -54,6 +56,11 @@ pub struct Alone {
     /// Seconds after which a call ends whose parties have both sent nothing; 0 keeps it
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     timeout: u32,
+    /// Where media of parties may come from besides the addresses that they announce, such as the range of a carrier that
+    /// sends from another machine than it names: 198.51.100.0/24, or one address; may be given several times. Of a packet
+    /// from there nothing else is known, so name only what is the party's own
+    #[arg(long, value_name = "RANGE", value_parser = IpNet::parse, requires = "ng")]
+    media_from: Vec<IpNet>,
     /// What the relay takes from itself at its start: files and calls of the kernel that it never needs; to the log of
     /// the kernel alone, for calls; or nothing
     #[arg(long, value_enum, default_value_t = Confined::On)]
@@ -278,14 +285,22 @@ fn serve_proxy(
         },
         is_backend_needed: arguments.backend == Wanted::Xdp,
         silence: Duration::from_secs(arguments.timeout.into()),
+        media_from: AddressRanges::of(
+            arguments
+                .media_from
+                .iter()
+                .map(|net| (net.first(), net.last())),
+        ),
     };
+    let (log, waiting) = Log::to_stderr(Level::Info, None);
+    let writer = waiting.begin()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let service = match Service::start(&options).await {
+        let service = match Service::start(&options, &log).await {
             Ok(service) => service,
             Err(fault) => {
                 eprintln!("causeway media: {fault}");
@@ -318,7 +333,9 @@ fn serve_proxy(
         };
         service.serve(stop).await;
         Ok(exit::OK)
-    })
+    });
+    writer.finish();
+    served
 }
 
 #[cfg(test)]

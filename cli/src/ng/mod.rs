@@ -1,10 +1,12 @@
 //! `causeway media`: the relay alone, told by a SIP proxy over the ng protocol what to do.
 
 mod connection;
+mod notes;
 mod sounds;
 
+use crate::sink::log::Log;
 use connection::{Connections, Heard};
-use media_api::{Event, RealmId};
+use media_api::{AddressRanges, Event, RealmId};
 use media_ng::{Input, Now, Origin, Output, Server, Settings, Side};
 use media_relay::{
     AddressReport, Backend, EXPEDITED_FORWARDING, Entropy, LocalAddress, Realm, Relay, RelayConfig,
@@ -87,6 +89,8 @@ pub struct Options {
     pub is_backend_needed: bool,
     /// See [`Settings::silence_ms`].
     pub silence: Duration,
+    /// See [`Settings::media_from`].
+    pub media_from: AddressRanges,
 }
 
 /// Why the relay does not serve.
@@ -122,14 +126,15 @@ pub struct Service {
     read: mpsc::UnboundedReceiver<(u64, Result<Read, String>)>,
     reads: mpsc::UnboundedSender<(u64, Result<Read, String>)>,
     started: Instant,
+    log: Log,
 }
 
 impl Service {
-    /// Starts the relay and opens the control address.
+    /// Starts the relay and opens the control address. Lines about calls go to the log.
     ///
     /// # Errors
     /// [`Fault`]; nothing runs then.
-    pub async fn start(options: &Options) -> Result<Self, Fault> {
+    pub async fn start(options: &Options, log: &Log) -> Result<Self, Fault> {
         let (sides, realms) = sides(&options.interfaces, &options.ports, options.backend)?;
         let (sink, events) = mpsc::unbounded_channel();
         let config = RelayConfig {
@@ -169,6 +174,7 @@ impl Service {
             unanswered_ms: 3_600_000,
             // What the ports allow, and a margin for calls that only begin.
             calls: 64 * 1024,
+            media_from: options.media_from.clone(),
             secret,
         };
         // The server bounds how many are under way.
@@ -184,6 +190,7 @@ impl Service {
             read,
             reads,
             started,
+            log: log.clone(),
         })
     }
 
@@ -267,6 +274,7 @@ impl Service {
                         let _ = reads.send((ticket, sounds::read(&recording, &known)));
                     });
                 }
+                Output::Note(note) => notes::write(&self.log, &note),
                 Output::Answer { to, octets } => match to {
                     // What cannot be sent at once is asked for again.
                     Origin::Datagram(to) => drop(self.datagrams.try_send_to(&octets, to)),
@@ -402,6 +410,12 @@ mod tests {
         }
     }
 
+    /// A log that nobody reads.
+    fn quiet() -> Log {
+        use crate::sink::log::{Form, Level};
+        Log::waiting(Level::Info, Form::Json, io::sink()).0
+    }
+
     fn options() -> Options {
         Options {
             ng: "127.0.0.1:0".parse().unwrap(),
@@ -412,6 +426,7 @@ mod tests {
             backend: Backend::Sockets,
             is_backend_needed: false,
             silence: Duration::from_secs(60),
+            media_from: AddressRanges::default(),
         }
     }
 
@@ -419,20 +434,20 @@ mod tests {
     async fn both_transports_are_answered_until_the_service_stops() {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let options = options();
-        let service = Service::start(&options).await.unwrap();
+        let service = Service::start(&options, &quiet()).await.unwrap();
         let address = service.address().unwrap();
         let taken = Options {
             ng: address,
             ..options.clone()
         };
-        let taken = Service::start(&taken).await.err().unwrap();
+        let taken = Service::start(&taken, &quiet()).await.err().unwrap();
         assert!(taken.to_string().contains(&address.to_string()), "{taken}");
         let fast = Options {
             backend: Backend::Xdp,
             is_backend_needed: true,
             ..options
         };
-        let fast = Service::start(&fast).await.err().unwrap();
+        let fast = Service::start(&fast, &quiet()).await.err().unwrap();
         assert!(fast.to_string().contains("loopback"), "{fast}");
 
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -477,7 +492,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_party_hears_a_recording_that_the_proxy_sends_or_names() {
-        let service = Service::start(&options()).await.unwrap();
+        let service = Service::start(&options(), &quiet()).await.unwrap();
         let control = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         control.connect(service.address().unwrap()).await.unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

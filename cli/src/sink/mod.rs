@@ -334,7 +334,9 @@ fn level_of(what: &Happened) -> Option<(Level, &'static str)> {
             | media_api::Event::Silent { .. }
             | media_api::Event::HandshakeFailed { .. },
         ) => (Level::Warn, "media"),
-        Happened::Media(media_api::Event::OneWayOver { .. }) => (Level::Info, "media"),
+        Happened::Media(media_api::Event::OneWayOver { .. } | media_api::Event::Unheard { .. }) => {
+            (Level::Info, "media")
+        }
         Happened::Media(_) => (Level::Debug, "media"),
         _ => return None,
     })

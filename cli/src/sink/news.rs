@@ -336,6 +336,7 @@ mod tests {
             session: SessionId(7),
             endpoint: EndpointId(1),
             kind: OneWayKind::NoPackets,
+            refused: None,
         }))
         .unwrap();
         assert_eq!(

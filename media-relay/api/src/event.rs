@@ -76,6 +76,19 @@ pub enum Event {
         endpoint: EndpointId,
         /// What is seen.
         kind: OneWayKind,
+        /// Where the last packet came from that was dropped for its source, if any was.
+        refused: Option<SocketAddr>,
+    },
+    /// Nothing has come of an endpoint's peer for a while although both sides should be heard, and nothing says yet
+    /// whether that is its own choice: it reports, and its next report can still tell. Raised once per silence;
+    /// [`Self::OneWay`] follows unless a report or a packet comes in its time.
+    Unheard {
+        /// The session.
+        session: SessionId,
+        /// Who is not heard.
+        endpoint: EndpointId,
+        /// For how long, from the first packet that was missed.
+        silent_ms: u32,
     },
     /// What [`Self::OneWay`] said is over: the media get through, or nobody expects them any more because of a
     /// hold or another agreement.
@@ -189,6 +202,7 @@ impl Event {
             | Self::HandshakeFailed { endpoint, .. }
             | Self::Silent { endpoint, .. }
             | Self::OneWay { endpoint, .. }
+            | Self::Unheard { endpoint, .. }
             | Self::OneWayOver { endpoint, .. }
             | Self::KeyWorn { endpoint, .. }
             | Self::DigitBegun { endpoint, .. }
@@ -214,6 +228,7 @@ impl Event {
             | Self::HandshakeFailed { session, .. }
             | Self::Silent { session, .. }
             | Self::OneWay { session, .. }
+            | Self::Unheard { session, .. }
             | Self::OneWayOver { session, .. }
             | Self::KeyWorn { session, .. }
             | Self::DigitBegun { session, .. }

@@ -57,8 +57,8 @@ pub use event::{AllocateError, Event, OneWayKind};
 pub use ice::{IceCandidate, IceComponent, IceCredentials, IceTerms, is_ice_char};
 pub use id::{EndpointId, ForkId, RealmId, SessionId, StreamIndex};
 pub use quality::{
-    BurstStats, LATE_US, QualityStats, Rating, ReportedStats, Scale, Score, VoipMetrics,
-    WorstInterval, percent,
+    BurstStats, LATE_US, QualityStats, RatedInterval, Rating, ReportedStats, Scale, Score,
+    VoipMetrics, percent,
 };
 pub use report::{ReceptionFigures, RtcpReport, SenderFigures, Teller};
 pub use sound::{Beside, Playing, Sound, SoundId, Tone, TonePhase};

@@ -28,7 +28,11 @@ pub struct QualityStats {
     /// Conversational quality, of the time in which the round trip was known.
     pub conversational: Option<Rating>,
     /// The interval with the lowest listening quality, and among equals the one with the most jitter.
-    pub worst: Option<WorstInterval>,
+    pub worst: Option<RatedInterval>,
+    /// The one with the highest, and among equals the one with the least jitter.
+    pub best: Option<RatedInterval>,
+    /// Intervals that were rated.
+    pub intervals: u32,
     /// Largest share of packets lost within 15 s, in percent.
     pub loss_15s_percent: f32,
     /// Largest share of packets lost within 200 ms, in percent; a single lost packet is none.
@@ -122,7 +126,7 @@ pub struct Rating {
 
 /// One interval of some 5 s.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct WorstInterval {
+pub struct RatedInterval {
     /// When it began, in milliseconds since 1970.
     pub unix_ms: u64,
     /// How long it was.
@@ -137,6 +141,8 @@ pub struct WorstInterval {
     pub max_jitter_us: u32,
     /// Longest gap in it, in microseconds.
     pub longest_gap_us: u64,
+    /// Mean of the round trips that came in it, or in the newest one before that had some, in microseconds.
+    pub round_trip_us: Option<u32>,
     /// Listening quality.
     pub score: Score,
 }

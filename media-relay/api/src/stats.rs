@@ -44,10 +44,13 @@ pub struct StreamStats {
     pub received_rtcp: u64,
     /// RTCP packets sent.
     pub sent_rtcp: u64,
-    /// Packets lost on the way to us: expected by sequence number minus received (RFC 3550 A.3).
+    /// Packets lost on the way to us: expected by sequence number minus received (RFC 3550 A.3). Datagrams of a fax are
+    /// counted by their numbers as well.
     pub lost_packets: i64,
     /// Packets that arrived behind a later one.
     pub reordered_packets: u64,
+    /// Datagrams of a fax whose number had come before. They pass, as they may be there for redundancy.
+    pub repeated_packets: u64,
     /// Interarrival jitter in microseconds, RFC 3550 A.8.
     pub jitter_us: u32,
     /// Largest jitter seen, in microseconds.
@@ -61,6 +64,10 @@ pub struct StreamStats {
     pub answered_checks: u64,
     /// Packets dropped, by reason, in the order of [`DropReason::ALL`].
     pub dropped: [u64; DropReason::ALL.len()],
+    /// SSRC that the peer's latest packets have had, if any came.
+    pub ssrc: Option<u32>,
+    /// When its last packet of RTP came, in milliseconds since 1970.
+    pub heard_unix_ms: Option<u64>,
     /// Pinned source of the peer's media.
     pub source: Option<SocketAddr>,
     /// Encoding last forwarded, as in `a=rtpmap`.

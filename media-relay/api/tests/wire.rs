@@ -204,11 +204,16 @@ fn stats() -> SessionStats {
         loss_15s_percent: 1.5,
         scale: Some(Scale::Wideband),
         listening: Some(rating),
-        worst: Some(WorstInterval {
+        worst: Some(RatedInterval {
             unix_ms: u64::MAX,
             score,
-            ..WorstInterval::default()
+            ..RatedInterval::default()
         }),
+        best: Some(RatedInterval {
+            round_trip_us: Some(7),
+            ..RatedInterval::default()
+        }),
+        intervals: 12,
         round_trip_us: Some((1, 2)),
         reported: Some(ReportedStats {
             lost: -3,
@@ -227,6 +232,8 @@ fn stats() -> SessionStats {
         received_packets: 1 << 40,
         lost_packets: -1,
         dropped,
+        ssrc: Some(u32::MAX),
+        heard_unix_ms: Some(9),
         source: Some(address("192.0.2.1:5")),
         codec: Some(Cow::Borrowed("opus")),
         suite: Some(Suite::AeadAes128Gcm),
@@ -399,6 +406,12 @@ fn events() -> Vec<Event> {
             session,
             endpoint,
             kind,
+            refused: Some(address("203.0.113.9:4000")),
+        });
+        all.push(Event::Unheard {
+            session,
+            endpoint,
+            silent_ms: 2_500,
         });
         all.push(Event::OneWayOver {
             session,

@@ -87,6 +87,7 @@ fn serve(relay: &Relay, control: &UdpSocket, address: IpAddr, arrivals: &Receive
         silence_ms: 60_000,
         unanswered_ms: 3_600_000,
         calls: 1_000,
+        media_from: media_api::AddressRanges::default(),
         secret: [7; 16],
     };
     let mut server = Server::new(settings, now());
@@ -107,6 +108,7 @@ fn serve(relay: &Relay, control: &UdpSocket, address: IpAddr, arrivals: &Receive
                     to: Origin::Datagram(to),
                     octets,
                 } => drop(control.send_to(&octets, to)),
+                Output::Note(_) => {}
                 other => panic!("{other:?}"),
             }
         }

@@ -10,9 +10,9 @@ use crate::running::Held;
 use crate::server::{Now, Settings, Side};
 use bytes::Bytes;
 use media_api::{
-    BridgePlan, Command, CryptoKey, Direction, EndpointId, EndpointSpec, Family, ForkId,
-    LocalEndpoint, LocalStream, Negotiated, NegotiatedStream, PayloadBinding, ProtectionWanted,
-    SessionId, SourcePolicy, Stage, StreamKind, StreamSpec,
+    AddressRanges, BridgePlan, Command, CryptoKey, Direction, EndpointId, EndpointSpec, Family,
+    ForkId, LocalEndpoint, LocalStream, Negotiated, NegotiatedStream, PayloadBinding,
+    ProtectionWanted, SessionId, SourcePolicy, Stage, StreamKind, StreamSpec,
 };
 use sbc_core::sdp::{Description, Limits, Media, base64_encode};
 use std::net::IpAddr;
@@ -43,6 +43,8 @@ pub(crate) struct Call {
     /// An offer that was not answered yet, or whose answer may still change.
     offer: Option<Offer>,
     pub(crate) is_answered: bool,
+    /// Where media of either may come from besides.
+    media_from: AddressRanges,
     /// What the parties hear beside what they have agreed on.
     pub(crate) ears: Ears,
 }
@@ -130,6 +132,7 @@ impl Call {
             answered_by: None,
             offer: None,
             is_answered: false,
+            media_from: settings.media_from.clone(),
             ears: Ears::default(),
         };
         let mut why = None;
@@ -315,7 +318,6 @@ impl Call {
                     .then_some(local.rtcp.port()),
                 is_muxed: is_mux_offered,
                 transport: goes_out.map(|transport| transport.name().to_owned()),
-                has_feedback: goes_out.is_some_and(Transport::has_feedback),
                 cryptos: keys.iter().map(|(key, tag)| crypto(*tag, key)).collect(),
                 mid: to.mid(at),
                 agents,
@@ -345,7 +347,7 @@ impl Call {
         self.offer = Some(Offer {
             by,
             lines: offered,
-            source: Line::source(wishes),
+            source: Line::source(wishes, &self.media_from),
         });
         // What is offered within a dialog has no other branch beside it.
         if exchange.answerer.is_none() {
@@ -451,7 +453,6 @@ impl Call {
                     .then_some(own.rtcp.port()),
                 is_muxed,
                 transport: Some(offered.transport.clone()),
-                has_feedback: offered.transport.to_ascii_uppercase().ends_with('F'),
                 cryptos,
                 mid: offerer.mid(at),
                 agents,
@@ -472,7 +473,7 @@ impl Call {
                 )
             });
             let is_muxed = offered.is_mux_offered && answer.is_muxed;
-            let source = Line::source(wishes);
+            let source = Line::source(wishes, &self.media_from);
             let agent = answerer.agent(slot)?;
             let checks = answer.ice.as_ref().filter(|_| offered.is_checked);
             let ice = checks.and_then(|peer| agent.terms(peer));

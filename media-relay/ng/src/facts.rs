@@ -3,7 +3,8 @@
 use crate::formats::Payload;
 use crate::request::{Transport as Wanted, Wishes};
 use media_api::{
-    Content, CryptoKey, Direction, Family, Nearby, ReportBandwidth, SourcePolicy, Suite,
+    AddressRanges, Content, CryptoKey, Direction, Family, Nearby, ReportBandwidth, SourcePolicy,
+    Suite,
 };
 use sbc_core::media::{PeerDtls, PeerIce, is_reached};
 use sbc_core::sdp::{Direction as Written, Media, MediaKind, Transport};
@@ -150,12 +151,12 @@ impl Line {
     }
 
     /// From where its media may come.
-    pub(crate) fn source(wishes: &Wishes) -> SourcePolicy {
+    pub(crate) fn source(wishes: &Wishes, anywhere: &AddressRanges) -> SourcePolicy {
         match wishes.is_asymmetric {
             true => SourcePolicy::Signalled,
             false => SourcePolicy::Restricted(Nearby {
+                ranges: anywhere.clone(),
                 signalling: wishes.received_from,
-                ..Nearby::default()
             }),
         }
     }

@@ -90,6 +90,11 @@ impl Ears {
         own.addresses = addresses.collect();
     }
 
+    /// What a party calls itself.
+    pub(crate) fn label(&self, party: usize) -> Option<&str> {
+        self.both.get(party)?.label.as_deref()
+    }
+
     /// What was agreed with a party.
     pub(crate) fn agree(&mut self, party: usize, streams: &[Option<NegotiatedStream>]) {
         let Some(own) = self.both.get_mut(party) else {

@@ -20,6 +20,8 @@ mod formats;
 mod heard;
 mod json;
 mod message;
+mod note;
+mod quality;
 mod reply;
 mod request;
 mod rewrite;
@@ -29,4 +31,5 @@ mod spoken;
 mod value;
 
 pub use message::{Frame, Message, Unreadable, first_message};
+pub use note::{Ended, Ending, Heard, Note, Noted};
 pub use server::{Found, Input, Now, Origin, Output, Recording, Server, Settings, Side};

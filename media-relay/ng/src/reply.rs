@@ -1,6 +1,7 @@
 //! What is answered, as values.
 
 use crate::call::Call;
+use crate::quality;
 use crate::server::{Figures, Now};
 use crate::value::Value;
 use media_api::{AllocateError, DropReason, SessionStats, StreamStats};
@@ -78,6 +79,7 @@ pub(crate) fn list(calls: impl Iterator<Item = String>) -> Value<'static> {
 pub(crate) fn figures(call: &Call, stats: &SessionStats) -> Value<'static> {
     let mut totals = [Sums::default(); 2];
     let mut tags = Vec::new();
+    let mut sources: Vec<(Cow<'static, [u8]>, Value<'static>)> = Vec::new();
     let both = [(0, 1), (1, 0)];
     for (party, other) in both.map(|(at, other)| (at, &call.parties[other])) {
         let own = &call.parties[party];
@@ -91,13 +93,19 @@ pub(crate) fn figures(call: &Call, stats: &SessionStats) -> Value<'static> {
         for stream in streams {
             totals[0].add(Sums::rtp(stream));
             totals[1].add(Sums::rtcp(stream));
+            if let Some((name, source)) = quality::of(stream)
+                // Two parties of one number are told of once: no key is there twice.
+                && sources.iter().all(|(known, _)| **known != *name.as_bytes())
+            {
+                sources.push((Cow::Owned(name.into_bytes()), source));
+            }
         }
         let medias = own.medias.iter().zip(1..).map(|(media, index)| {
             let figures = streams.get(media.stream).cloned().unwrap_or_default();
             let ports = own.local.get(media.stream);
             let rtp = stream(
                 ports.map(|own| own.rtp),
-                figures.source,
+                Some(&figures),
                 Sums::rtp(&figures),
             );
             let rtcp = stream(ports.map(|own| own.rtcp), None, Sums::rtcp(&figures));
@@ -112,6 +120,9 @@ pub(crate) fn figures(call: &Call, stats: &SessionStats) -> Value<'static> {
             ("tag", Value::text(tag.clone())),
             ("created", Value::count(call.created.unix_ms / 1_000)),
         ];
+        if let Some(label) = call.ears.label(party) {
+            entries.push(("label", Value::text(label.to_owned())));
+        }
         if let Some(other) = &other.tag {
             entries.push(("in dialogue with", Value::text(other.clone())));
         }
@@ -136,6 +147,7 @@ pub(crate) fn figures(call: &Call, stats: &SessionStats) -> Value<'static> {
             "last signal",
             Value::count(call.last_signal.unix_ms / 1_000),
         ),
+        ("SSRC", Value::Map(sources)),
         ("tags", Value::Map(tags)),
         (
             "totals",
@@ -184,14 +196,14 @@ impl Sums {
     }
 }
 
-fn stream(local: Option<SocketAddr>, source: Option<SocketAddr>, sums: Sums) -> Value<'static> {
+fn stream(local: Option<SocketAddr>, heard: Option<&StreamStats>, sums: Sums) -> Value<'static> {
     let mut entries = Vec::new();
     if let Some(local) = local {
         entries.push(("local port", Value::Integer(local.port().into())));
         entries.push(("local address", Value::text(local.ip().to_string())));
         entries.push(("family", Value::text(family(local))));
     }
-    if let Some(source) = source {
+    if let Some(source) = heard.and_then(|heard| heard.source) {
         entries.push((
             "endpoint",
             Value::map([
@@ -200,6 +212,12 @@ fn stream(local: Option<SocketAddr>, source: Option<SocketAddr>, sums: Sums) -> 
                 ("port", Value::Integer(source.port().into())),
             ]),
         ));
+    }
+    if let Some(ssrc) = heard.and_then(|heard| heard.ssrc) {
+        entries.push(("SSRC", Value::Integer(ssrc.into())));
+    }
+    if let Some(last_ms) = heard.and_then(|heard| heard.heard_unix_ms) {
+        entries.push(("last packet", Value::count(last_ms / 1_000)));
     }
     entries.push(("stats", sums.value()));
     let entries = entries.into_iter();

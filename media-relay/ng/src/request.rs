@@ -152,10 +152,6 @@ impl Transport {
             Self::DtlsSavpf => "UDP/TLS/RTP/SAVPF",
         }
     }
-
-    pub(crate) const fn has_feedback(self) -> bool {
-        matches!(self, Self::Avpf | Self::Savpf | Self::DtlsSavpf)
-    }
 }
 
 /// With which suites SRTP is offered on: all that are spoken, unless there is a wish.

@@ -21,8 +21,6 @@ pub(crate) struct Stream {
     pub(crate) is_muxed: bool,
     /// Transport protocol, if not as its author wrote it.
     pub(crate) transport: Option<String>,
-    /// Whether the one that goes out has early feedback.
-    pub(crate) has_feedback: bool,
     /// Values of `a=crypto`.
     pub(crate) cryptos: Vec<String>,
     /// What the party that this goes to calls the line (RFC 5888).
@@ -35,8 +33,10 @@ pub(crate) struct Stream {
 
 /// Attributes of media that speak of the connection between its author and us alone. Keys among them never reach
 /// another leg (MED-103), nor does a `k=` line.
-const OWN: [&str; 22] = [
+const OWN: [&str; 23] = [
     "rtcp",
+    // Reports end here, and feedback with them: who asks for it would wait in vain (MED-060).
+    "rtcp-fb",
     "rtcp-mux",
     "rtcp-mux-only",
     "rtcp-rsize",
@@ -148,9 +148,7 @@ pub(crate) fn rewrite(
         for (letter, value) in rest {
             let is_dropped = match letter {
                 b'c' | b'k' => true,
-                b'a' => {
-                    is_named(value, &OWN) || (is_named(value, &["rtcp-fb"]) && !stream.has_feedback)
-                }
+                b'a' => is_named(value, &OWN),
                 _ => false,
             };
             if !is_dropped {

@@ -4,12 +4,14 @@ use crate::call::Call;
 use crate::cookies::{Cookies, Known};
 use crate::heard::Picked;
 use crate::message::{self, Form, Message};
+use crate::note::{Ended, Ending, Faults, Note, Noted};
 use crate::reply;
 use crate::request::{Exchange, Request, Which};
 use crate::running::{Deed, Order, Playback, Times, Wanted};
 use crate::value::Value;
 use media_api::{
-    AllocateError, Command, EndpointId, Event, RealmId, SessionId, SessionStats, SoundId,
+    AddressRanges, AllocateError, Command, EndpointId, Event, RealmId, SessionId, SessionStats,
+    SoundId,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -59,6 +61,8 @@ pub struct Settings {
     pub unanswered_ms: u64,
     /// Calls at the same time.
     pub calls: usize,
+    /// Addresses that media of any party may come from besides those that it has announced.
+    pub media_from: AddressRanges,
     /// Random octets, from which what our agents are called is drawn; another row after each start.
     pub secret: [u8; 16],
 }
@@ -71,6 +75,7 @@ impl fmt::Debug for Settings {
             .field("silence_ms", &self.silence_ms)
             .field("unanswered_ms", &self.unanswered_ms)
             .field("calls", &self.calls)
+            .field("media_from", &self.media_from)
             .finish_non_exhaustive()
     }
 }
@@ -154,6 +159,8 @@ pub enum Output {
         /// Where it is.
         recording: Recording,
     },
+    /// Write this down for operators.
+    Note(Note),
     /// Send this.
     Answer {
         /// Where to.
@@ -224,6 +231,19 @@ struct Session {
     look: Look,
     /// When it is deleted, if a proxy has said that this is to come later.
     ends_at_ms: Option<u64>,
+    ending: Ending,
+    faults: Faults,
+}
+
+impl Session {
+    fn note(&self, what: Noted) -> Output {
+        let tags = self.call.tags();
+        Output::Note(Note {
+            call: self.name.clone(),
+            tags: tags.map(|tag| tag.map(str::to_owned)),
+            what,
+        })
+    }
 }
 
 /// The last look at what a call has brought.
@@ -412,6 +432,8 @@ impl Server {
                         is_open: false,
                     },
                     ends_at_ms: None,
+                    ending: Ending::Deleted,
+                    faults: Faults::default(),
                 };
                 self.sessions.insert(id, session);
                 out.push(Output::Command(command));
@@ -471,7 +493,7 @@ impl Server {
             return out.push(Output::Command(Command::Stats { session: id }));
         }
         self.figures.deleted += 1;
-        self.release(id, vec![asker], out);
+        self.release(id, Ending::Deleted, vec![asker], out);
     }
 
     /// What is asked of media that flow already.
@@ -665,11 +687,12 @@ impl Server {
         None
     }
 
-    fn release(&mut self, id: SessionId, askers: Vec<Asker>, out: &mut Vec<Output>) {
+    fn release(&mut self, id: SessionId, why: Ending, askers: Vec<Asker>, out: &mut Vec<Output>) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
         session.stage = Stage::Ends(askers);
+        session.ending = why;
         // The next call with this name is another one.
         self.names.remove(&session.name);
         out.push(Output::Command(Command::Release {
@@ -735,6 +758,9 @@ impl Server {
                     self.names.remove(&session.name);
                 }
                 self.figures.end(&session.call, &stats, now);
+                let (why, faults) = (session.ending, session.faults);
+                let ended = Ended::of(why, &session.call, faults, &stats, now);
+                out.push(session.note(Noted::Ended(ended)));
                 let body = reply::figures(&session.call, &stats);
                 if let Stage::Ends(askers) = &session.stage {
                     for asker in askers.iter().chain(&session.queries) {
@@ -742,12 +768,20 @@ impl Server {
                     }
                 }
             }
+            Event::HandshakeFailed { .. }
+            | Event::OneWay { .. }
+            | Event::OneWayOver { .. }
+            | Event::Unheard { .. } => {
+                if let (Some(session), Some(what)) =
+                    (self.sessions.get_mut(&id), Noted::of(&event))
+                    && session.faults.admit(&what)
+                {
+                    out.push(session.note(what));
+                }
+            }
             Event::Lost { .. }
             | Event::FirstMedia { .. }
             | Event::SourcePinned { .. }
-            | Event::HandshakeFailed { .. }
-            | Event::OneWay { .. }
-            | Event::OneWayOver { .. }
             // A proxy in front of us cannot be told; keys end with the lifetimes of RFC 3711 at the earliest.
             | Event::KeyWorn { .. }
             | Event::DigitBegun { .. }
@@ -821,7 +855,7 @@ impl Server {
         // Somebody may have ended it meanwhile.
         if is_dead && is_live {
             self.figures.silent += 1;
-            self.release(id, Vec::new(), out);
+            self.release(id, Ending::Silent, Vec::new(), out);
         }
     }
 
@@ -851,7 +885,7 @@ impl Server {
         let deleted: Vec<SessionId> = deleted.map(|(id, _)| *id).collect();
         for id in deleted {
             self.figures.deleted += 1;
-            self.release(id, Vec::new(), out);
+            self.release(id, Ending::Deleted, Vec::new(), out);
         }
         let most = self.settings.unanswered_ms;
         let is_over = |session: &Session| {
@@ -864,7 +898,7 @@ impl Server {
         let over: Vec<SessionId> = over.map(|(id, _)| *id).collect();
         for id in over {
             self.figures.unanswered += 1;
-            self.release(id, Vec::new(), out);
+            self.release(id, Ending::Unanswered, Vec::new(), out);
         }
         if self.settings.silence_ms == 0 {
             return;

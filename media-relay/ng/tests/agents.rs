@@ -96,6 +96,17 @@ fn a_browser_is_called_with_an_agent_and_a_certificate() {
 }
 
 #[test]
+fn feedback_is_asked_of_nobody_as_none_is_passed_on() {
+    let mut site = Site::new();
+    let offer = sdp(&site.offer(&browser("actpass"), json!({})));
+    assert!(offer.contains("RTP/SAVPF"), "{offer}");
+    assert!(!offer.contains("rtcp-fb"), "{offer}");
+    let answer = sdp(&site.answer(&browser("active"), json!({})));
+    assert!(answer.contains("RTP/SAVPF"), "{answer}");
+    assert!(!answer.contains("rtcp-fb"), "{answer}");
+}
+
+#[test]
 fn a_browser_that_calls_is_answered_as_it_has_offered() {
     for (setup, wish, ours, role) in [
         ("actpass", json!({}), "active", DtlsRole::Active),

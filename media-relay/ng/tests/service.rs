@@ -2,9 +2,13 @@
 
 mod support;
 
-use media_api::{AllocateError, Command, EndpointId, Event, SessionId};
-use media_ng::{Input, Now, Origin, Server, Settings};
+use media_api::{
+    AddressRanges, AllocateError, Command, EndpointId, Event, HandshakeFault, Nearby, OneWayKind,
+    QualityStats, RatedInterval, Rating, Score, SessionId, SourcePolicy, StreamIndex, StreamStats,
+};
+use media_ng::{Ending, Input, Note, Noted, Now, Origin, Server, Settings};
 use serde_json::json;
+use std::net::IpAddr;
 use support::{Site, request};
 
 const SDP: &str = "v=0\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 8\r\n";
@@ -203,6 +207,194 @@ fn figures_are_told_by_query_and_at_the_end() {
     );
     assert_eq!(all["statistics"]["controlstatistics"]["querycount"], 2);
     assert_eq!(site.ask(json!({"command": "list"}))["calls"], json!([]));
+}
+
+/// A stream under this SSRC, with a rating unless it is none.
+fn rated(ssrc: u32, mos: Option<f32>) -> StreamStats {
+    let score = |mos: f32| Score { r: 90.0, mos };
+    let interval = |mos: f32, round_trip_us| RatedInterval {
+        unix_ms: 1_700_000_010_600,
+        length_ms: 5_000,
+        expected: 250,
+        lost: 25,
+        max_jitter_us: 12_400,
+        round_trip_us,
+        score: score(mos),
+        ..RatedInterval::default()
+    };
+    let mut quality = QualityStats::default();
+    if let Some(mos) = mos {
+        quality = QualityStats {
+            mean_jitter_us: 3_600,
+            listening: Some(Rating {
+                mean: score(mos),
+                least: score(mos - 1.0),
+            }),
+            worst: Some(interval(mos - 1.0, Some(40_000))),
+            best: Some(interval(mos + 0.2, None)),
+            intervals: 12,
+            round_trip_us: Some((30_000, 40_000)),
+            ..QualityStats::default()
+        };
+    }
+    StreamStats {
+        ssrc: Some(ssrc),
+        heard_unix_ms: Some(1_700_000_060_900),
+        lost_packets: 10,
+        max_jitter_us: 12_400,
+        quality,
+        ..StreamStats::default()
+    }
+}
+
+#[test]
+fn how_good_each_party_was_is_told_under_its_ssrc() {
+    let mut site = Site::new();
+    let labelled = |label: &str| json!({ "label": label });
+    assert_eq!(site.offer(SDP, labelled("A"))["result"], "ok");
+    assert_eq!(site.answer(SDP, labelled("B"))["result"], "ok");
+    site.received = [90, 20];
+    site.heard = [rated(u32::MAX, Some(4.12)), rated(7, None)];
+    for command in ["query", "delete"] {
+        let figures = site.ask(json!({"command": command, "call-id": "1@example.net"}));
+        assert_eq!(
+            figures["SSRC"],
+            json!({
+                "4294967295": {
+                    "bytes": 15_480, "packets": 90, "cumulative loss": 10,
+                    "average MOS": {"MOS": 41, "round-trip time": 30_000, "round-trip time leg": 30_000,
+                                    "jitter": 4, "packet loss": 10, "samples": 12},
+                    "lowest MOS": {"MOS": 31, "round-trip time": 40_000, "round-trip time leg": 40_000,
+                                   "jitter": 12, "packet loss": 10, "reported at": 1_700_000_015},
+                    "highest MOS": {"MOS": 43, "jitter": 12, "packet loss": 10, "reported at": 1_700_000_015},
+                },
+                "7": {"bytes": 3_440, "packets": 20, "cumulative loss": 10},
+            })
+        );
+        for (tag, label, ssrc) in [("a", "A", u32::MAX), ("b", "B", 7)] {
+            let party = &figures["tags"][tag];
+            assert_eq!(party["label"], label);
+            let stream = &party["medias"][0]["streams"][0];
+            assert_eq!(stream["SSRC"], ssrc);
+            assert_eq!(stream["last packet"], 1_700_000_060);
+        }
+    }
+    // Two parties of one number: a key is not there twice.
+    let mut site = answered();
+    site.heard = [rated(7, None), rated(7, Some(4.0))];
+    let figures = site.ask(json!({"command": "query", "call-id": "1@example.net"}));
+    assert_eq!(figures["SSRC"].as_object().unwrap().len(), 1);
+    // Nothing has come.
+    let mut site = answered();
+    let figures = site.ask(json!({"command": "query", "call-id": "1@example.net"}));
+    assert_eq!(figures["SSRC"], json!({}));
+}
+
+#[test]
+fn faults_of_media_are_noted_and_each_call_has_a_line_at_its_end() {
+    let mut site = answered();
+    let (session, endpoint) = (SessionId(0), EndpointId(1));
+    let source = "203.0.113.9:4000".parse().unwrap();
+    let wrong = |kind| Event::OneWay {
+        session,
+        endpoint,
+        kind,
+        refused: Some(source),
+    };
+    site.input(Input::Event(wrong(OneWayKind::WrongSource)));
+    site.input(Input::Event(Event::OneWayOver {
+        session,
+        endpoint,
+        kind: OneWayKind::WrongSource,
+        lasted_ms: 4_000,
+    }));
+    site.input(Input::Event(wrong(OneWayKind::NoPackets)));
+    site.input(Input::Event(Event::Unheard {
+        session,
+        endpoint,
+        silent_ms: 2_500,
+    }));
+    site.input(Input::Event(Event::HandshakeFailed {
+        session,
+        endpoint,
+        stream: StreamIndex(0),
+        why: HandshakeFault::Timeout,
+    }));
+    let notes = std::mem::take(&mut site.notes);
+    let tags = [Some("a".to_owned()), Some("b".to_owned())];
+    let texts: Vec<_> = notes.iter().map(|note| note.what.to_string()).collect();
+    for (note, text) in notes.iter().zip(&texts) {
+        assert_eq!(
+            (note.call.as_str(), &note.tags),
+            ("1@example.net", &tags),
+            "{text}"
+        );
+        assert_eq!(note.what.party(), Some(1));
+    }
+    assert!(texts[0].ends_with("they come from 203.0.113.9:4000"));
+    assert!(texts[1].contains("over after 4000 ms"));
+    assert!(!texts[2].contains("203.0.113.9"), "no packet is there");
+    assert_eq!(notes.len(), 5);
+    // A call that breaks all the time does not fill the log.
+    for _ in 0..1_000 {
+        site.input(Input::Event(wrong(OneWayKind::NoPackets)));
+    }
+    assert_eq!(site.notes.len(), 11);
+    site.notes.clear();
+    site.now = 61_000;
+    site.received = [500, 0];
+    site.heard[0] = rated(7, Some(4.2));
+    site.ask(json!({"command": "delete", "call-id": "1@example.net"}));
+    let [note] = &site.notes[..] else {
+        panic!("{:?}", site.notes)
+    };
+    let Noted::Ended(ended) = &note.what else {
+        panic!("{note:?}")
+    };
+    assert_eq!((ended.why, ended.lasted_ms), (Ending::Deleted, 61_000));
+    assert_eq!(ended.faults, 1_003);
+    let [one, other] = ended.parties;
+    assert_eq!((one.packets, one.lost, one.jitter_us), (500, 10, 12_400));
+    assert_eq!(one.mos, Some((4.2, 4.2 - 1.0)));
+    assert_eq!((other.packets, other.mos), (0, None));
+    // What nobody answers has a line, too.
+    let mut site = Site::new();
+    site.offer(SDP, json!({}));
+    site.now = 3_600_001;
+    site.input(Input::Tick);
+    assert!(
+        matches!(&site.notes[..], [Note { what: Noted::Ended(ended), .. }] if ended.why == Ending::Unanswered)
+    );
+}
+
+#[test]
+fn media_may_come_from_the_ranges_that_the_operator_gives_besides() {
+    let range = || ["203.0.113.0", "203.0.113.255"].map(|ip| ip.parse::<IpAddr>().unwrap());
+    let ranges = AddressRanges::of([range().into()]);
+    let mut site = Site::new();
+    let now = Now {
+        monotonic_ms: 0,
+        unix_ms: 0,
+    };
+    let settings = Settings {
+        media_from: ranges.clone(),
+        ..support::settings()
+    };
+    site.server = Server::new(settings, now);
+    site.offer(SDP, json!({}));
+    site.answer(SDP, json!({"received-from": ["IP4", "192.0.2.77"]}));
+    let [a, b] = site.agreed().map(|agreed| agreed.source);
+    let nearby = |signalling: &str| {
+        SourcePolicy::Restricted(Nearby {
+            ranges: ranges.clone(),
+            signalling: signalling.parse().ok(),
+        })
+    };
+    assert_eq!((a, b), (nearby("192.0.2.9"), nearby("192.0.2.77")));
+    // Who asks for a source as described is asked for nothing else.
+    site.offer(SDP, json!({"flags": ["asymmetric"]}));
+    site.answer(SDP, json!({}));
+    assert_eq!(site.agreed()[0].source, SourcePolicy::Signalled);
 }
 
 #[test]

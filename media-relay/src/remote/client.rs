@@ -722,6 +722,7 @@ impl State {
             | Event::Silent { .. }
             | Event::OneWay { .. }
             | Event::OneWayOver { .. }
+            | Event::Unheard { .. }
             | Event::KeyWorn { .. }
             | Event::HandshakeFailed { .. }
             | Event::DigitBegun { .. }

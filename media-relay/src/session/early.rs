@@ -182,7 +182,7 @@ impl Stream {
         while self.early_deadline().is_some_and(|due| due <= now)
             && let Some(old) = self.early.packets.pop_front()
         {
-            self.drop_for(old.why);
+            self.refuse(old.from, old.why);
         }
     }
 
@@ -249,7 +249,7 @@ impl Stream {
             let mut kept = self.early.packets.iter();
             let oldest = kept.position(|kept| kept.from == from);
             if let Some(kept) = oldest.and_then(|at| self.early.packets.remove(at)) {
-                self.drop_for(kept.why);
+                self.refuse(kept.from, kept.why);
             }
         }
     }

@@ -1,5 +1,8 @@
-//! Fax over UDPTL (ITU-T T.38): datagrams pass as they are, source and size are checked
+//! Fax over UDPTL (ITU-T T.38): datagrams pass as they are, source and size are checked, and their numbers are counted
 //! (MED-330, MED-331).
+//!
+//! No number keeps a datagram back. Machines send one again for redundancy, and what comes late has the packets before it
+//! inside (T.38 §9.1): the one that is dropped may be the one that saves a page.
 
 use super::MediaSession;
 use super::output::{Forward, Outcome, Output};
@@ -90,6 +93,7 @@ impl Stream {
         if !face.terms.direction.receives() {
             return Err(DropReason::Direction);
         }
+        self.fax.note(sequence);
         Ok(self.count_received(packet.len(), now))
     }
 
@@ -98,5 +102,68 @@ impl Stream {
         let to = self.faces.last()?.guard.destination();
         self.count_sent(length);
         Some(to)
+    }
+}
+
+/// How far a number may be ahead, and behind, before it is another beginning: as with RTP (RFC 3550 A.1).
+const AHEAD: u16 = 3_000;
+const BEHIND: u16 = 100;
+
+/// What the numbers of a fax's datagrams say.
+#[derive(Debug, Default)]
+pub(super) struct FaxNumbers {
+    highest: Option<u16>,
+    /// Bit n: `highest - n` has come.
+    seen: u128,
+    /// The number that would confirm another beginning.
+    confirms: Option<u16>,
+    /// Numbers that have been left out and have not come since.
+    pub(super) lost: i64,
+    /// Datagrams that came behind a later one.
+    pub(super) late: u64,
+    /// Datagrams whose number had come before.
+    pub(super) repeated: u64,
+}
+
+impl FaxNumbers {
+    /// Another fax may begin: numbers are those of a new row.
+    pub(super) fn begin(&mut self) {
+        self.highest = None;
+        self.confirms = None;
+    }
+
+    fn note(&mut self, number: u16) {
+        let Some(highest) = self.highest else {
+            return self.go_on_at(number);
+        };
+        let (ahead, behind) = (number.wrapping_sub(highest), highest.wrapping_sub(number));
+        let confirms = self.confirms.take();
+        if ahead == 0 {
+            self.repeated += 1;
+        } else if ahead < AHEAD {
+            self.lost += i64::from(ahead - 1);
+            self.seen = self.seen.checked_shl(ahead.into()).unwrap_or(0) | 1;
+            self.highest = Some(number);
+        } else if behind <= BEHIND {
+            let bit = 1 << behind;
+            match self.seen & bit {
+                0 => {
+                    self.late += 1;
+                    self.lost -= 1;
+                    self.seen |= bit;
+                }
+                _ => self.repeated += 1,
+            }
+        } else if confirms == Some(number) {
+            self.go_on_at(number);
+        } else {
+            self.confirms = Some(number.wrapping_add(1));
+        }
+    }
+
+    /// What came before the first number of a row was not lost.
+    fn go_on_at(&mut self, number: u16) {
+        self.highest = Some(number);
+        self.seen = u128::MAX;
     }
 }

@@ -235,7 +235,7 @@ impl MediaSession {
                 false => Err(DropReason::Malformed),
             };
             return outcome.unwrap_or_else(|reason| {
-                self.streams[at].drop_for(reason);
+                self.streams[at].refuse(from, reason);
                 Outcome::Dropped(reason)
             });
         }
@@ -267,7 +267,7 @@ impl MediaSession {
                 if self.keep_early(at, socket, from, packet, (reason, now), out) {
                     return Outcome::Kept;
                 }
-                self.streams[at].drop_for(reason);
+                self.streams[at].refuse(from, reason);
                 Outcome::Dropped(reason)
             }
         }

@@ -9,6 +9,7 @@
 //! | Watching | its media come                                   |       | Watching |
 //! | Watching | none for the limit, and packets are dropped      | fault | Told     |
 //! | Watching | none for the limit, no excuse, the other side's come | fault | Told |
+//! | Watching | the same, but a report may still bring the excuse | unheard | Watching |
 //! | Watching | digital silence and nothing else for ten seconds | fault | Told     |
 //! | Watching | it says that ours do not come                    | fault | Told     |
 //! | Watching | more of its packets are forged than are not      | fault | Told     |
@@ -17,13 +18,15 @@
 //!
 //! Excuses are comfort noise, a peer that has paused before, and reports that count no packets which have not come: whoever
 //! is muted may send nothing (MED-281). Of a peer that reports the next report is waited for, so that this one verdict can
-//! take longer.
+//! take longer; that nothing comes meanwhile is told as what it is. An excuse ends when a peer that did report has ceased
+//! to: whoever is muted goes on with that.
 
 use super::rtcp::Life;
 use super::stream::{Accepted, Face, Stream};
 use super::{MediaSession, Output};
 use crate::time::Timestamp;
 use media_api::{DropReason, Event, OneWayKind};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long a party may not be heard.
@@ -35,9 +38,6 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// For how long what may be a fault is looked at so often, and how often afterwards: it is none, mostly.
 const STILL_NEW: Duration = Duration::from_secs(10);
 const SELDOM: Duration = Duration::from_secs(2);
-/// A peer that reports is given this long to say that it sends nothing: the longest time between reports,
-/// RFC 3550 §6.2.
-const REPORT_PATIENCE: Duration = Duration::from_millis(7_500);
 /// How long nothing but digital silence may come at the beginning. Longer than the limit, because echo cancellers
 /// and muted microphones make it while somebody only listens.
 const DEAD_AIR: Duration = Duration::from_secs(10);
@@ -56,6 +56,8 @@ pub(super) struct OneWay {
     before: Suspects,
     /// When to look next.
     due: Option<Timestamp>,
+    /// That nothing comes has been told, while a report is waited for.
+    is_unheard: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -85,6 +87,10 @@ struct Seen {
     pauses: bool,
     /// Its reports.
     life: Life,
+    /// Whether they are of who was heard last, so that one which does not come says something.
+    has_own_life: bool,
+    /// Where the last packet came from that was dropped for its source.
+    refused: Option<SocketAddr>,
     /// It says that nothing of ours has reached it lately.
     is_deaf: bool,
     /// Whether its handshake is not complete (RFC 5764).
@@ -194,6 +200,8 @@ impl Suspects {
 enum Verdict {
     /// Its media do not get through.
     Fault(OneWayKind),
+    /// Nothing has come for so long, and a report may still say why.
+    Unheard(Duration),
     /// They do again, or nobody expects them any more.
     Over {
         kind: OneWayKind,
@@ -238,12 +246,18 @@ impl MediaSession {
                     session,
                     endpoint,
                     kind,
+                    refused: seen.refused,
+                },
+                Verdict::Unheard(silent) => Event::Unheard {
+                    session,
+                    endpoint,
+                    silent_ms: milliseconds(silent),
                 },
                 Verdict::Over { kind, lasted } => Event::OneWayOver {
                     session,
                     endpoint,
                     kind,
-                    lasted_ms: u32::try_from(lasted.as_millis()).unwrap_or(u32::MAX),
+                    lasted_ms: milliseconds(lasted),
                 },
             }));
         }
@@ -260,12 +274,14 @@ impl MediaSession {
             seen.count.forged = seen.count.forged.wrapping_add(forged);
             let received = stream.received_packets as u32;
             seen.count.received = seen.count.received.wrapping_add(received);
+            seen.refused = stream.refused.or(seen.refused);
             seen.pauses |= stream.pauses();
             seen.is_deaf |= stream.reports.hearing.is_deaf();
             seen.lacks_checks |= stream.lacks_checks();
             seen.lacks_keys |= stream.active().is_some_and(Face::is_shut);
             if stream.reports.life.at >= seen.life.at {
                 seen.life = stream.reports.life;
+                seen.has_own_life = seen.life.is_of(stream.reception.ssrc());
             }
             seen.air.dead += stream.air.dead;
             seen.air.has_sound |= stream.air.has_sound;
@@ -339,6 +355,7 @@ impl OneWay {
                         self.before = seen.suspects;
                     }
                     self.due = Some(overdue_at);
+                    self.is_unheard = false;
                     let came = seen.count.since(&self.counted);
                     self.counted = seen.count;
                     let is_dead = is_dead(since, seen, other, now);
@@ -351,7 +368,15 @@ impl OneWay {
                 } else {
                     let is_new = now < overdue_at + STILL_NEW;
                     self.due = Some(now + if is_new { AGAIN } else { SELDOM });
-                    self.missing(since, missed_since, seen, other, now)
+                    match self.missing(since, missed_since, seen, other, now) {
+                        Missing::Excused => None,
+                        Missing::Fault(kind) => Some(kind),
+                        Missing::Open => {
+                            let is_told = std::mem::replace(&mut self.is_unheard, true);
+                            let silent = now.since(missed_since);
+                            return (!is_told).then_some(Verdict::Unheard(silent));
+                        }
+                    }
                 };
                 let kind = kind?;
                 self.state = State::Told {
@@ -392,7 +417,7 @@ impl OneWay {
         }
     }
 
-    /// Why nothing has come since then, if that is a fault.
+    /// Why nothing has come since then.
     fn missing(
         &self,
         expected_since: Timestamp,
@@ -400,37 +425,58 @@ impl OneWay {
         seen: &Seen,
         other: &Seen,
         now: Timestamp,
-    ) -> Option<OneWayKind> {
-        let reported_since = seen.life.at.is_some_and(|at| at > missed_since);
+    ) -> Missing {
+        let life = &seen.life;
+        let reported_since = life.at.is_some_and(|at| at > missed_since);
         let was_heard = missed_since > expected_since;
-        let has_excuse = match reported_since {
-            true => !seen.life.claims_unheard,
-            false => was_heard && seen.pauses,
-        };
+        let has_ceased = seen.has_own_life && life.is_overdue(now);
+        let has_excuse = !has_ceased
+            && match reported_since {
+                true => !life.claims_unheard,
+                false => was_heard && seen.pauses,
+            };
         match seen.suspects.since(&self.before) {
             // Anybody can send from elsewhere: of a peer that sends nothing it says nothing.
             Some(OneWayKind::WrongSource) if has_excuse => {}
-            Some(kind) => return Some(kind),
+            Some(kind) => return Missing::Fault(kind),
             None => {}
         }
         if other
             .heard_at
             .is_none_or(|heard| heard < missed_since + LEAD)
         {
-            return None;
+            return Missing::Excused;
         }
         if seen.lacks_checks {
-            return Some(OneWayKind::NoChecks);
+            return Missing::Fault(OneWayKind::NoChecks);
         }
         if seen.lacks_keys {
-            return Some(OneWayKind::NoHandshake);
+            return Missing::Fault(OneWayKind::NoHandshake);
         }
-        let may_report = was_heard
+        let may_report = !has_ceased
+            && was_heard
             && !reported_since
-            && seen.life.at.is_some()
-            && now < missed_since + REPORT_PATIENCE;
-        (!has_excuse && !may_report).then_some(OneWayKind::NoPackets)
+            && life.at.is_some()
+            && now < missed_since + life.patience();
+        match (has_excuse, may_report) {
+            (true, _) => Missing::Excused,
+            (false, true) => Missing::Open,
+            (false, false) => Missing::Fault(OneWayKind::NoPackets),
+        }
     }
+}
+
+/// What it means that nothing comes.
+enum Missing {
+    /// It is the peer's own choice, or nothing at all.
+    Excused,
+    /// Its next report may say that it is.
+    Open,
+    Fault(OneWayKind),
+}
+
+fn milliseconds(time: Duration) -> u32 {
+    u32::try_from(time.as_millis()).unwrap_or(u32::MAX)
 }
 
 /// Whether one side is nothing but digital silence while there is something to be heard from the other.

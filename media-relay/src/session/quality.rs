@@ -219,6 +219,8 @@ impl Reception {
                 }
                 self.change_expected_until = None;
                 self.ssrc_changes += 1;
+                // This one may be somebody else, who does not pause.
+                self.has_paused = false;
                 self.begin((party, ssrc), sequence, now);
             }
             None => {

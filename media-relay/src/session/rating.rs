@@ -3,9 +3,10 @@
 
 use super::quality::{Reception, Totals};
 use super::rtcp::RoundTrips;
+use super::stream::Stream;
 use crate::e_model::{Codec, Loss};
 use crate::time::{Timestamp, WallOffset};
-use media_api::{Rating, Score, WorstInterval, percent};
+use media_api::{QualityStats, RatedInterval, Rating, Score, percent};
 use std::time::Duration;
 
 /// Length of an interval.
@@ -31,7 +32,8 @@ pub(super) struct Ratings {
     round_trips: (RoundTrips, Option<u32>),
     listening: Sum,
     conversational: Sum,
-    worst: Option<Worst>,
+    worst: Option<Begun>,
+    best: Option<Begun>,
 }
 
 /// Mean and least of scores.
@@ -43,10 +45,11 @@ pub(super) struct Sum {
     least: Score,
 }
 
+/// An interval, and when it began.
 #[derive(Clone, Copy, Debug)]
-struct Worst {
+struct Begun {
     at: Timestamp,
-    interval: WorstInterval,
+    interval: RatedInterval,
 }
 
 /// What an interval is rated with besides what was received.
@@ -126,7 +129,7 @@ impl Ratings {
                 + buffer_ms;
             self.conversational.add(codec.rate(loss, delay_ms));
         }
-        let interval = WorstInterval {
+        let interval = RatedInterval {
             unix_ms: 0,
             length_ms: u32::try_from(now.since_us(began) / 1_000).unwrap_or(u32::MAX),
             expected,
@@ -134,17 +137,29 @@ impl Ratings {
             late,
             max_jitter_us: jitter_us,
             longest_gap_us: gap_us,
+            round_trip_us: self.round_trips.1,
             score,
         };
-        let is_worse = self.worst.is_none_or(|worst| {
-            let (r, jitter_us) = (worst.interval.score.r, worst.interval.max_jitter_us);
-            score.r < r || (score.r == r && interval.max_jitter_us > jitter_us)
-        });
-        if is_worse {
-            self.worst = Some(Worst {
+        let before = |kept: Option<Begun>| {
+            let kept = kept.map(|kept| kept.interval)?;
+            Some((kept.score.r, kept.max_jitter_us))
+        };
+        let (r, began) = (
+            score.r,
+            Begun {
                 at: began,
                 interval,
-            });
+            },
+        );
+        if before(self.worst)
+            .is_none_or(|(least, most_us)| r < least || (r == least && jitter_us > most_us))
+        {
+            self.worst = Some(began);
+        }
+        if before(self.best)
+            .is_none_or(|(most, least_us)| r > most || (r == most && jitter_us < least_us))
+        {
+            self.best = Some(began);
         }
     }
 
@@ -170,10 +185,61 @@ impl Ratings {
         self.loss_15s_percent
     }
 
-    pub(super) fn worst(&self, wall: WallOffset) -> Option<WorstInterval> {
-        self.worst.map(|worst| WorstInterval {
-            unix_ms: wall.unix_us.wrapping_add(worst.at.0) / 1_000,
-            ..worst.interval
-        })
+    /// Intervals that were rated.
+    pub(super) fn intervals(&self) -> u32 {
+        self.listening.count
+    }
+
+    pub(super) fn worst(&self, wall: WallOffset) -> Option<RatedInterval> {
+        self.worst.map(|worst| worst.told(wall))
+    }
+
+    pub(super) fn best(&self, wall: WallOffset) -> Option<RatedInterval> {
+        self.best.map(|best| best.told(wall))
+    }
+}
+
+impl Stream {
+    /// How good it was so far.
+    pub(super) fn quality(&self, wall: WallOffset) -> QualityStats {
+        let (bursts, loss_200ms_percent) = self.reception.bursts();
+        QualityStats {
+            mean_jitter_us: self.reception.mean_jitter_us(),
+            longest_gap_us: self.reception.longest_gap_us(),
+            late_packets: self.reception.totals().late,
+            ssrc_changes: self.reception.ssrc_changes(),
+            codec_switches: self.codec_switches,
+            bursts,
+            scale: self.rated_codec().map(|codec| codec.scale),
+            listening: self.ratings.listening(),
+            conversational: self.ratings.conversational(),
+            worst: self.ratings.worst(wall),
+            best: self.ratings.best(wall),
+            intervals: self.ratings.intervals(),
+            loss_15s_percent: self.ratings.loss_15s_percent(),
+            loss_200ms_percent,
+            round_trip_us: self.reports.round_trips.mean_and_largest(),
+            reported: self.reports.reported.stats(),
+            extended: self.reports.extended,
+        }
+    }
+
+    /// Rates what came since this was done last.
+    pub(super) fn rate_interval(&mut self, now: Timestamp) {
+        let conditions = Conditions {
+            codec: self.rated_codec(),
+            round_trips: self.reports.round_trips,
+            packet_ms: self.active().map_or(20, |face| face.terms.ptime_ms),
+        };
+        self.ratings.close(&mut self.reception, &conditions, now);
+    }
+}
+
+impl Begun {
+    fn told(self, wall: WallOffset) -> RatedInterval {
+        RatedInterval {
+            unix_ms: wall.unix_ms(self.at),
+            ..self.interval
+        }
     }
 }

@@ -16,6 +16,7 @@ use media_api::{
 };
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::time::Duration;
 
 /// The time between reports that a small bandwidth prolongs, in microseconds (RFC 3550 §6.2).
 const USUAL_US: u64 = 5_000_000;
@@ -36,6 +37,12 @@ const MAX_ROUND_TRIP: u32 = 10 << 16;
 const UNHEARD_PACKETS: u64 = 25;
 /// Packets of ours, two seconds' worth, that a report must have had to tell of.
 const UNRECEIVED_PACKETS: u64 = 100;
+/// The longest time between two reports, RFC 3550 §6.2, for peers that have not shown that theirs is longer; and the
+/// most that is believed of those.
+const USUAL_PATIENCE: Duration = Duration::from_millis(7_500);
+const MOST_PATIENCE: Duration = Duration::from_secs(60);
+/// Two intervals as most peers have them: one report may have been lost.
+const TWO_REPORTS: Duration = Duration::from_secs(10);
 /// Least time between two reports of a peer that are told, in microseconds: usual ones come every few seconds.
 const TOLD_US: u64 = 500_000;
 /// Room for SR, SDES, VoIP metrics, BYE and the SRTCP trailer.
@@ -153,12 +160,20 @@ pub(super) struct Life {
     pub(super) claims_unheard: bool,
     /// Packets that its last sender report counts, and that we expected then.
     counted: Option<(u32, u64)>,
+    /// Whose reports these are.
+    ssrc: Option<u32>,
+    /// The longest time between two of them, in microseconds; 0 before there were two.
+    longest_us: u64,
 }
 
 impl Life {
     /// A report of the peer, which counts so many packets if it says that it sends. `expected` are ours.
-    fn note(&mut self, counted: Option<u32>, expected: u64, now: Timestamp) {
-        self.at = Some(now);
+    fn note(&mut self, ssrc: u32, counted: Option<u32>, expected: u64, now: Timestamp) {
+        let before = self.at.replace(now);
+        match before.filter(|_| self.ssrc == Some(ssrc)) {
+            Some(before) => self.longest_us = self.longest_us.max(now.since_us(before)),
+            None => (self.ssrc, self.longest_us) = (Some(ssrc), 0),
+        }
         self.claims_unheard = match (counted, self.counted) {
             (Some(counted), Some((before, expected_before))) => {
                 let sent = u64::from(counted.wrapping_sub(before));
@@ -172,6 +187,27 @@ impl Life {
         if let Some(counted) = counted {
             self.counted = Some((counted, expected));
         }
+    }
+
+    /// Whether these are reports of this source.
+    pub(super) fn is_of(&self, ssrc: Option<u32>) -> bool {
+        self.ssrc.is_some() && self.ssrc == ssrc
+    }
+
+    /// How long the next report may take at most, by the times between those before.
+    pub(super) fn patience(&self) -> Duration {
+        let longest = Duration::from_micros(self.longest_us);
+        (longest * 3 / 2).clamp(USUAL_PATIENCE, MOST_PATIENCE)
+    }
+
+    /// Whether a peer that did report has ceased to: at least two reports are missing, as one may have been lost.
+    pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
+        let between = match self.longest_us {
+            0 => USUAL_PATIENCE,
+            longest => Duration::from_micros(longest),
+        };
+        let least = between.saturating_mul(2).clamp(TWO_REPORTS, MOST_PATIENCE);
+        self.at.is_some_and(|at| now > at + least)
     }
 }
 
@@ -331,12 +367,12 @@ impl Stream {
                         packets,
                         octets,
                     });
-                    self.reports.life.note(Some(packets), expected, now);
+                    self.reports.life.note(ssrc, Some(packets), expected, now);
                     self.reports.last_sr = Some((ssrc, middle(ntp), now));
                     blocks
                 }
-                Packet::ReceiverReport { blocks, .. } => {
-                    self.reports.life.note(None, expected, now);
+                Packet::ReceiverReport { ssrc, blocks } => {
+                    self.reports.life.note(ssrc, None, expected, now);
                     blocks
                 }
                 Packet::Extended { mut blocks, .. } => {

@@ -9,13 +9,14 @@ use super::digit::dial::Part as Own;
 use super::digits::Digits;
 use super::early::Early;
 use super::express::Plain;
+use super::fax::FaxNumbers;
 use super::ice::{Agent, Checked};
 use super::one_way::Air;
 use super::party::Party;
 use super::plan::{Path, Rule, Rules};
 use super::quality::{Position, Reception};
 use super::rate::RateLimit;
-use super::rating::{Conditions, Ratings};
+use super::rating::Ratings;
 use super::repack::{Packing, Repack};
 use super::retired::Retired;
 use super::rtcp::Reports;
@@ -33,8 +34,8 @@ use crate::packet::rtp::{self, RtpHeader};
 use crate::srtp::{Agreed, KeyRing, PeerKeys, Protocol, SrtpFault};
 use crate::time::{Timestamp, WallOffset};
 use media_api::{
-    Content, Direction, DropReason, ForkId, Format, FormatId, NegotiatedStream, Protection,
-    QualityStats, Stage, StreamIndex, StreamStats, Suite,
+    Content, Direction, DropReason, ForkId, Format, FormatId, NegotiatedStream, Protection, Stage,
+    StreamIndex, StreamStats, Suite,
 };
 use std::borrow::Cow;
 use std::net::SocketAddr;
@@ -61,6 +62,8 @@ pub(super) struct Stream {
     pub(super) reception: Reception,
     pub(super) reports: Reports,
     pub(super) ratings: Ratings,
+    /// Numbers of what came while this was a fax.
+    pub(super) fax: FaxNumbers,
     pub(super) path: Path,
     pub(super) ring: KeyRing,
     pub(super) last_party: Party,
@@ -89,10 +92,12 @@ pub(super) struct Stream {
     pub(super) is_muted: bool,
     /// Whether the joined peer hears nothing of this one but its keys.
     pub(super) is_blocked: bool,
+    /// Where the last packet came from that was dropped for its source.
+    pub(super) refused: Option<SocketAddr>,
     /// Packets of our sounds.
     pub(super) generated_packets: u64,
     format: Option<FormatId>,
-    codec_switches: u32,
+    pub(super) codec_switches: u32,
     /// Whether comfort noise was the last audio that came: of RFC 3389, or a frame that is too short for
     /// sound.
     pub(super) is_quiet: bool,
@@ -215,6 +220,7 @@ impl Stream {
             reception: Reception::default(),
             reports: Reports::new(entropy),
             ratings: Ratings::default(),
+            fax: FaxNumbers::default(),
             path: Path::Blocked(DropReason::NoPath),
             ring: KeyRing::default(),
             last_party: Party::default(),
@@ -231,6 +237,7 @@ impl Stream {
             forwarded_at: None,
             is_muted: false,
             is_blocked: false,
+            refused: None,
             generated_packets: 0,
             format: None,
             codec_switches: 0,
@@ -321,6 +328,7 @@ impl Stream {
             self.grace_until = Some(now + DIRECTION_GRACE);
         }
         self.reception.expect_change(now);
+        self.fax.begin();
         if stage == Stage::Final {
             self.early.answered();
         }
@@ -879,6 +887,14 @@ impl Stream {
         self.dropped[reason as usize] += 1;
     }
 
+    /// Drops a packet from there.
+    pub(super) fn refuse(&mut self, from: SocketAddr, reason: DropReason) {
+        if reason == DropReason::Source {
+            self.refused = Some(from);
+        }
+        self.drop_for(reason);
+    }
+
     /// The suite of a key, ours or the peer's, of which a new one has become due since this was asked last.
     pub(super) fn take_worn(&mut self) -> Option<Suite> {
         let ours = self.worn.take();
@@ -895,50 +911,22 @@ impl Stream {
             generated_packets: self.generated_packets,
             received_rtcp: self.reports.received,
             sent_rtcp: self.reports.sent,
-            lost_packets: self.reception.lost(),
-            reordered_packets: self.reception.reordered(),
+            lost_packets: self.reception.lost() + self.fax.lost,
+            reordered_packets: self.reception.reordered() + self.fax.late,
+            repeated_packets: self.fax.repeated,
             jitter_us: self.reception.jitter_us(),
             max_jitter_us: self.reception.max_jitter_us(),
             resynchronised: self.ring.resyncs(),
             round_trip_us: self.reports.round_trip_us,
             answered_checks: self.agent.answered,
             dropped: self.dropped,
+            ssrc: self.reception.ssrc(),
+            heard_unix_ms: self.rtp_at.map(|at| wall.unix_ms(at)),
             source: self.pinned_source(),
             codec: self.codec_name(),
             suite: self.sends_under().or(self.suite),
             quality: self.quality(wall),
         }
-    }
-
-    pub(super) fn quality(&self, wall: WallOffset) -> QualityStats {
-        let (bursts, loss_200ms_percent) = self.reception.bursts();
-        QualityStats {
-            mean_jitter_us: self.reception.mean_jitter_us(),
-            longest_gap_us: self.reception.longest_gap_us(),
-            late_packets: self.reception.totals().late,
-            ssrc_changes: self.reception.ssrc_changes(),
-            codec_switches: self.codec_switches,
-            bursts,
-            scale: self.rated_codec().map(|codec| codec.scale),
-            listening: self.ratings.listening(),
-            conversational: self.ratings.conversational(),
-            worst: self.ratings.worst(wall),
-            loss_15s_percent: self.ratings.loss_15s_percent(),
-            loss_200ms_percent,
-            round_trip_us: self.reports.round_trips.mean_and_largest(),
-            reported: self.reports.reported.stats(),
-            extended: self.reports.extended,
-        }
-    }
-
-    /// Rates what came since this was done last.
-    pub(super) fn rate_interval(&mut self, now: Timestamp) {
-        let conditions = Conditions {
-            codec: self.rated_codec(),
-            round_trips: self.reports.round_trips,
-            packet_ms: self.active().map_or(20, |face| face.terms.ptime_ms),
-        };
-        self.ratings.close(&mut self.reception, &conditions, now);
     }
 
     /// What the E-model knows of the codec that was received last.

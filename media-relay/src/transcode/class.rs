@@ -9,6 +9,7 @@ use crate::io::Waker;
 use crate::time::Timestamp;
 use crate::worker::Clock;
 use crate::worker::neighbours::place;
+use crate::worker::priority;
 use media_api::SessionId;
 use std::collections::HashMap;
 use std::io;
@@ -27,8 +28,6 @@ const TURN: Duration = Duration::from_millis(5);
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// Pipes are numbered up to this, and then from zero again: their origins have two bits more.
 const MOST_EPOCHS: u32 = u32::MAX >> 2;
-/// How much less a share of the processor these threads get than those that forward.
-const NICE: i32 = 5;
 
 /// All transcoding threads, which end with it.
 #[derive(Debug)]
@@ -255,8 +254,7 @@ impl Turner {
         if let Some(bell) = self.bells.get(self.number) {
             let _ = bell.thread.set(thread::current());
         }
-        // Without the right to it they are as important as others.
-        let _ = rustix::process::setpriority_process(None, NICE);
+        priority::transcode();
         let mut recoded = Recoded::default();
         let mut woken = vec![false; self.back.len()];
         while !self.is_over.load(Ordering::SeqCst) {

@@ -2,6 +2,7 @@
 
 use super::cores;
 use super::neighbours::Neighbours;
+use super::priority;
 use super::resting::Resting;
 use super::stock::Stock;
 use super::{Clock, Order, Worker};
@@ -51,6 +52,7 @@ impl Beginning {
         // The first calls find it full.
         worker.restock(usize::MAX);
         let thread = thread::Builder::new().name(name).spawn(move || {
+            priority::forward();
             if let Some(core) = core {
                 cores::stay_on(core);
             }

@@ -5,6 +5,7 @@ pub(crate) mod cores;
 mod express;
 pub(crate) mod neighbours;
 mod pair;
+pub(crate) mod priority;
 pub(crate) mod resting;
 mod sessions;
 pub(crate) mod stock;

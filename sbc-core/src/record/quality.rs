@@ -268,17 +268,17 @@ fn rounded(value: f32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media_api::{QualityStats, WorstInterval};
+    use media_api::{QualityStats, RatedInterval};
 
     #[test]
     fn the_worst_interval_says_what_was_wrong_and_when() {
         let of = |lost, late| {
-            let worst = WorstInterval {
+            let worst = RatedInterval {
                 unix_ms: 1_700_000_000_000,
                 expected: 250,
                 lost,
                 late,
-                ..WorstInterval::default()
+                ..RatedInterval::default()
             };
             let stats = StreamStats {
                 quality: QualityStats {

@@ -9,6 +9,7 @@ use crate::event::{Happened, OversizeAction, TargetFault};
 use crate::overload::Stage;
 use crate::record::TransferOutcome;
 use crate::trunk::{Closing, TargetState};
+use media_api::OneWayKind;
 use std::fmt;
 
 /// What an event means, in one line; `None` for events that a ladder shows otherwise: messages, and
@@ -335,14 +336,29 @@ fn media(event: &media_api::Event) -> Option<String> {
                 endpoint.0
             )
         }
-        Event::OneWay { endpoint, kind, .. } => {
+        Event::OneWay {
+            endpoint,
+            kind,
+            refused,
+            ..
+        } => {
             let Advice { seen, cause, fix } = advice(*kind);
+            let from = refused.filter(|_| *kind == OneWayKind::WrongSource);
+            let from = from.map_or_else(String::new, |from| format!(" (the last from {from})"));
             format!(
-                "one-way audio: leg {} {}: {seen}; likely {cause}; to change: {fix}",
+                "one-way audio: leg {} {}: {seen}{from}; likely {cause}; to change: {fix}",
                 endpoint.0,
                 whom(*kind, false)
             )
         }
+        Event::Unheard {
+            endpoint,
+            silent_ms,
+            ..
+        } => format!(
+            "nothing has come from leg {} for {silent_ms} ms: its next report, which may still come, says whether it is muted",
+            endpoint.0
+        ),
         Event::OneWayOver {
             endpoint,
             kind,

@@ -41,6 +41,7 @@ fn unheard(kind: OneWayKind) -> Record {
         session,
         endpoint: TEAMS_LEG,
         kind,
+        refused: None,
     }));
     call.shard.pass(Duration::from_secs(10));
     hung_up(call)

@@ -43,7 +43,7 @@ wire_layout! {
         2: FirstMedia { session, endpoint, stream },
         3: SourcePinned { session, endpoint, stream, source },
         4: Silent { session, endpoint, silent_ms },
-        5: OneWay { session, endpoint, kind },
+        5: OneWay { session, endpoint, kind, refused },
         6: OneWayOver { session, endpoint, kind, lasted_ms },
         7: DigitBegun { session, endpoint, digit },
         8: Digit { session, endpoint, digit, duration_ms },
@@ -55,6 +55,7 @@ wire_layout! {
         14: HandshakeFailed { session, endpoint, stream, why },
         15: Reported { session, endpoint, stream, report },
         16: Tapped { session, endpoint, packet },
+        17: Unheard { session, endpoint, silent_ms },
     }
 
     enum AllocateError {
@@ -226,13 +227,13 @@ wire_layout! {
 
     struct StreamStats {
         received_packets, received_bytes, sent_packets, sent_bytes, generated_packets, received_rtcp, sent_rtcp,
-        lost_packets, reordered_packets, jitter_us, max_jitter_us, resynchronised, round_trip_us, answered_checks, dropped, source,
-        codec, suite, quality,
+        lost_packets, reordered_packets, repeated_packets, jitter_us, max_jitter_us, resynchronised, round_trip_us, answered_checks, dropped, ssrc,
+        heard_unix_ms, source, codec, suite, quality,
     }
 
     struct QualityStats {
         mean_jitter_us, longest_gap_us, late_packets, ssrc_changes, codec_switches, bursts, scale, listening,
-        conversational, worst, loss_15s_percent, loss_200ms_percent, round_trip_us, reported, extended,
+        conversational, worst, best, intervals, loss_15s_percent, loss_200ms_percent, round_trip_us, reported, extended,
     }
 
     struct BurstStats { bursts, burst_lost, burst_packets, gap_lost, gap_packets }
@@ -246,8 +247,8 @@ wire_layout! {
     struct Score { r, mos }
     struct Rating { mean, least }
 
-    struct WorstInterval {
-        unix_ms, length_ms, expected, lost, late, max_jitter_us, longest_gap_us, score,
+    struct RatedInterval {
+        unix_ms, length_ms, expected, lost, late, max_jitter_us, longest_gap_us, round_trip_us, score,
     }
 
     struct RtcpReport { teller, local, remote, ssrc, sender, reception, extended }

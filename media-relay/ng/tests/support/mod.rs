@@ -6,7 +6,7 @@ use media_api::{
     LocalEndpoint, LocalStream, Negotiated, NegotiatedStream, RealmId, SessionStats, SoundId,
     StreamStats, Suite,
 };
-use media_ng::{Found, Input, Now, Origin, Output, Recording, Server, Settings, Side};
+use media_ng::{Found, Input, Note, Now, Origin, Output, Recording, Server, Settings, Side};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr};
 
@@ -27,6 +27,10 @@ pub(crate) struct Site {
     /// Packets that each endpoint's peer is said to have sent.
     pub(crate) received: [u64; 2],
     answers: Vec<(Origin, Vec<u8>)>,
+    /// What was noted for operators.
+    pub(crate) notes: Vec<Note>,
+    /// What each stream is said to have been like besides.
+    pub(crate) heard: [StreamStats; 2],
     /// Recordings that were looked for and not found yet.
     pub(crate) fetches: Vec<(u64, Recording)>,
     /// Whether they are found at once, and how long they are then.
@@ -49,6 +53,7 @@ pub(crate) fn settings() -> Settings {
         silence_ms: 60_000,
         unanswered_ms: 3_600_000,
         calls: 10,
+        media_from: media_api::AddressRanges::default(),
         secret: [7; 16],
     }
 }
@@ -69,6 +74,8 @@ impl Site {
             held: Vec::new(),
             received: [0, 0],
             answers: Vec::new(),
+            notes: Vec::new(),
+            heard: [StreamStats::default(), StreamStats::default()],
             fetches: Vec::new(),
             finds_ms: Some(1_000),
         }
@@ -84,6 +91,7 @@ impl Site {
         for output in out {
             match output {
                 Output::Answer { to, octets } => self.answers.push((to, octets)),
+                Output::Note(note) => self.notes.push(note),
                 Output::Fetch { ticket, recording } => match self.finds_ms {
                     Some(length_ms) => self.find(ticket, Ok(length_ms)),
                     None => self.fetches.push((ticket, recording)),
@@ -145,7 +153,7 @@ impl Site {
                 received_packets: self.received[usize::from(at)],
                 received_bytes: 172 * self.received[usize::from(at)],
                 received_rtcp: 2,
-                ..StreamStats::default()
+                ..self.heard[usize::from(at)].clone()
             }],
         };
         SessionStats {

@@ -186,6 +186,7 @@ fn a_call_whose_checks_fail_counts_once_however_often_they_do() {
             session: media_api::SessionId(1),
             endpoint: media_api::EndpointId(0),
             kind,
+            refused: None,
         })
     };
     for call in [1, 2, 3] {
@@ -268,6 +269,7 @@ fn one_way_audio_counts_for_the_trunk_of_the_leg_that_it_is_about() {
             session: media_api::SessionId::new(0, 1),
             endpoint: media_api::EndpointId(endpoint),
             kind,
+            refused: None,
         })
     };
     tell(
