@@ -103,6 +103,6 @@ fn known(config: &Config, of: &str, name: &str) -> Result<(), Problem> {
         return Ok(());
     }
     let what = format!("the configuration in use has no {of}");
-    let detail = unknown(&what, name, names.into_iter());
+    let detail = unknown(&what, name, names);
     Err(Problem::new(StatusCode::NOT_FOUND, detail))
 }
