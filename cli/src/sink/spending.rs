@@ -77,14 +77,14 @@ impl SpendWriter {
     pub fn start(directory: &Path, books: Books, started: Instant, log: Log) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let path = directory.join(FILE);
-        restore(&path, &books, &log);
+        let last = restore(&path, &books, &log);
         let (going_on, is_over) = mpsc::channel();
         let keeping = Keeping {
             path,
             books,
             started,
             log,
-            last: Written::default(),
+            last,
         };
         let thread = thread::Builder::new()
             .name("spending".to_owned())
@@ -168,7 +168,8 @@ impl Keeping {
     }
 }
 
-fn restore(path: &Path, books: &Books, log: &Log) {
+/// What the file says, and counts now; nothing if there is none, or none that can be believed.
+fn restore(path: &Path, books: &Books, log: &Log) -> Written {
     let refused = |why: String| {
         log.warn(
             "spending_read",
@@ -181,19 +182,21 @@ fn restore(path: &Path, books: &Books, log: &Log) {
     match whole::read(path, VERSION, |whole: &Whole| whole.version) {
         Ok(None) => {}
         Ok(Some(whole)) => match books.restore(&whole.spending, wall_clock()) {
-            Ok(restored) if restored.is_from_the_future => log
-                .warn(
-                    "spending_from_the_future",
-                    "what was spent was written down later than it is now: it counts as spent just \
-                     now; look whether the clock is right",
-                )
-                .with("file", path.display())
-                .send(),
-            Ok(_) => {}
+            Ok(restored) => {
+                if restored.is_from_the_future {
+                    let text = "what was spent was written down later than it is now: it counts as spent just now; look \
+                                whether the clock is right";
+                    log.warn("spending_from_the_future", text)
+                        .with("file", path.display())
+                        .send();
+                }
+                return whole.spending;
+            }
             Err(why) => refused(why.to_string()),
         },
         Err(why) => refused(why.to_string()),
     }
+    Written::default()
 }
 
 #[cfg(test)]

@@ -117,8 +117,10 @@ impl Audio {
 
     fn heard(&mut self, wire: &Wire) {
         if wire.method() == Some("REFER") {
-            // Who asks for a transfer before its ACK arrives may have been replaced by then.
-            self.late.insert(wire.call_id().to_owned());
+            // Who asks for a transfer before the caller's ACK arrives may have been replaced by then.
+            let call = self.legs.get(wire.call_id()).map(|(call, _)| *call);
+            let of_call = self.legs.iter().filter(|(_, (own, _))| Some(*own) == call);
+            self.late.extend(of_call.map(|(id, _)| id.clone()));
         }
         let is_request = wire.status().is_none();
         let is_invite = wire

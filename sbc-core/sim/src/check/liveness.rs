@@ -1,7 +1,8 @@
 //! When faults stop everything settles: a call is up on both sides or gone on both.
 
 use super::{Checker, End, Rules, Violation};
-use crate::actor::{Act, Ending, Oddity, PartyView};
+use crate::actor::{Act, Ending, Oddity, PartyView, Wanted};
+use crate::scenario::PlannedCall;
 use crate::topology;
 use std::collections::BTreeMap;
 
@@ -44,9 +45,23 @@ impl Checker for Liveness {
                 }
             }
         }
+        // Two parties of different calls that talk with each other are one of two callees each.
+        let mut joined: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         for (call, (callers, callees, is_excused)) in up {
+            if let Some(party) = who_joins(end, call) {
+                *joined.entry(party).or_default() += callers + callees;
+                continue;
+            }
             if !is_excused && !contradicts_itself(end, call) && callers != callees {
                 let text = format!("call {call} is up for {callers} callers and {callees} callees");
+                fail("liveness-half-call", text);
+            }
+        }
+        let excused = |view: &&PartyView| self.is_excused(view);
+        if !end.inspected.iter().any(|view| excused(&view)) {
+            for ((_, caller), sides) in joined.iter().filter(|(_, sides)| *sides % 2 > 0) {
+                let who = topology::name(*caller);
+                let text = format!("calls that {who} has joined are up for {sides} parties");
                 fail("liveness-half-call", text);
             }
         }
@@ -97,6 +112,21 @@ impl Checker for Liveness {
             }
         }
     }
+}
+
+/// The customer and the caller of a call, if that caller joins parties of its calls.
+fn who_joins(end: &End<'_>, call: usize) -> Option<(usize, usize)> {
+    let calls = &end.scenario.calls;
+    let own = calls.iter().find(|own| own.dial.call == call)?;
+    let is_attended = |own: &PlannedCall| {
+        let changes = own.dial.changes.iter();
+        changes
+            .map(|change| change.wanted)
+            .any(|wanted| matches!(wanted, Wanted::Attended(_)))
+    };
+    let party = |own: &PlannedCall| (own.tenant, own.caller);
+    let mut alike = calls.iter().filter(|other| party(other) == party(own));
+    alike.any(is_attended).then(|| party(own))
 }
 
 /// Whether a callee gives two final answers: where the first is lost, the second one counts, and the

@@ -20,6 +20,8 @@ pub(super) struct Notifies {
 /// One dialog with a transferor, by Call-ID.
 #[derive(Default)]
 struct Dialog {
+    /// The transferor's tag: phones that answer the same INVITE have others, and dialogs of their own.
+    peer: Option<String>,
     /// REFERs that we have accepted, by sequence number.
     accepted: BTreeSet<u32>,
     /// NOTIFYs, by sequence number: the network repeats what we repeat.
@@ -109,6 +111,7 @@ impl Notifies {
             (Some(status), "REFER") if (200..300).contains(&status) => {
                 let dialog = self.dialogs.entry(call_id).or_default();
                 dialog.accepted.insert(number);
+                dialog.peer = wire.tag("From").map(str::to_owned);
                 None
             }
             (Some(status), "INVITE") if (200..300).contains(&status) => {
@@ -139,6 +142,9 @@ impl Notifies {
             }
             (None, "BYE") => {
                 let dialog = self.dialogs.get_mut(&call_id)?;
+                if dialog.peer.as_deref() != wire.tag("To") {
+                    return None;
+                }
                 dialog.hasty.take_if(|(then, _)| *then == at);
                 if self.are_relayed {
                     return None;

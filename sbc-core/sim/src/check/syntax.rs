@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Syntax {
     /// Max-Forwards of the INVITE of each call as it arrived.
     hops: BTreeMap<usize, u32>,
-    /// Calls that a party has asked to transfer: a target is called on behalf of its REFER, which has hops of its own.
-    referred: BTreeSet<usize>,
+    /// Max-Forwards of the REFERs of each call: a target is called on behalf of one.
+    referred: BTreeMap<usize, BTreeSet<u32>>,
 }
 
 impl Checker for Syntax {
@@ -26,18 +26,18 @@ impl Checker for Syntax {
             } => {}
             Seen::Heard {
                 wire: Some(wire), ..
-            } if wire.method() == Some("INVITE") => {
+            } if matches!(wire.method(), Some("INVITE" | "REFER")) => {
                 let hops = wire
                     .get("Max-Forwards")
                     .and_then(|v| v.parse().ok())
                     .unwrap_or(70);
                 if let Some(call) = call_of(wire) {
-                    self.hops.entry(call).or_insert(hops);
+                    match wire.method() {
+                        Some("REFER") => drop(self.referred.entry(call).or_default().insert(hops)),
+                        _ => drop(self.hops.entry(call).or_insert(hops)),
+                    }
                 }
             }
-            Seen::Heard {
-                wire: Some(wire), ..
-            } if wire.method() == Some("REFER") => self.referred.extend(call_of(wire)),
             Seen::Sent {
                 actor, wire, bytes, ..
             } => {
@@ -103,11 +103,15 @@ impl Syntax {
             }
             let hops = wire.get("Max-Forwards").and_then(|v| v.parse::<u32>().ok());
             let is_initial = wire.method() == Some("INVITE") && wire.tag("To").is_none();
-            let call = call_of(wire).filter(|call| !self.referred.contains(call));
+            let call = call_of(wire);
             let allowed = call.and_then(|call| self.hops.get(&call)).copied();
+            let referred = call.and_then(|call| self.referred.get(&call));
+            let is_referred = |hops: u32| referred.is_some_and(|all| all.contains(&(hops + 1)));
             match (hops, allowed) {
                 (None, _) => miss("Max-Forwards is missing"),
-                (Some(hops), Some(allowed)) if is_initial && hops + 1 != allowed => {
+                (Some(hops), Some(allowed))
+                    if is_initial && hops + 1 != allowed && !is_referred(hops) =>
+                {
                     miss(&format!(
                         "Max-Forwards {hops} on the way out of {allowed} (SIP-403)"
                     ));

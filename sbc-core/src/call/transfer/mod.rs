@@ -309,6 +309,8 @@ impl Transfer {
         let by = call.legs.get(&self.transferor)?.session.style();
         let by = Arc::clone(&by.trunk);
         let attempt = self.current.as_ref()?;
+        // Where a redirection leads nobody has the dialog that is to be replaced.
+        let replays = self.replays && attempt.path.is_empty();
         let dialled = attempt.called.number.clone();
         let scope = TransformScope::Out(trunk.name.clone());
         let translate = match self.plan.is_emergency {
@@ -316,7 +318,7 @@ impl Transfer {
             false => number::translate_called,
         };
         let (changed, _) = translate(&call.config, &scope, &dialled);
-        let mut passed = self.wish.lines(&by, &trunk, self.replays);
+        let mut passed = self.wish.lines(&by, &trunk, replays);
         for (by, embedded) in &attempt.asked_for {
             embedded.overwrite(&mut passed, by, &trunk);
         }

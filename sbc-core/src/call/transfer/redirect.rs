@@ -5,10 +5,10 @@
 //! status, as of any other. So is Teams of a target of its own.
 
 use super::Transfer;
-use crate::call::Call;
 use crate::call::places::OtherWay;
 use crate::call::setup::Attempt;
 use crate::call::setup::redirect::{Followed, next_target};
+use crate::call::{Call, Timer};
 use crate::config::{Redirect, Trunk};
 use crate::event::Happened;
 use crate::id::LegId;
@@ -60,10 +60,13 @@ impl Transfer {
                 trail: self.wish.trail(),
                 ..Caller::clone(&caller)
             }),
-            _ if caller.trail.steps.is_empty() => caller,
-            // What the call went through before is none of the new party's business (TDR-FWD-001).
-            _ => Arc::new(Caller {
-                trail: Trail::default(),
+            // What the call went through before is none of the new party's business (TDR-FWD-001); who is called now is who
+            // diverts it if it goes on.
+            (_, to) => Arc::new(Caller {
+                trail: Trail {
+                    called: to.ok().map(Box::new),
+                    ..Trail::default()
+                },
                 ..Caller::clone(&caller)
             }),
         }
@@ -100,6 +103,9 @@ impl Transfer {
             self.plan.is_emergency = true;
             call.becomes_help(cx, call.side(self.transferee));
             call.tells_of_help(cx, leg, &called);
+            // Who calls for help waits for as long as it takes.
+            let limit = cx.now.mono + call.longest_setup();
+            call.timers.set(Timer::Transfer as usize, limit);
         }
         for attempt in attempts.into_iter().rev() {
             self.attempts.push_front(attempt);
