@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -471,6 +472,20 @@ async fn a_token_is_replaced_by_a_reload_and_a_body_is_bounded() {
     assert_eq!(ask("token-engineer", candidate.clone()).await.status, 401);
     assert_eq!(ask("another", candidate).await.status, 200);
     desk.daemon.shutdown().await;
+}
+
+/// SEC-151. As root this tells little: it hears callers in any case.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_the_socket_of_the_host_whoever_is_named_hears_callers() {
+    let uid = std::fs::metadata("/proc/self").unwrap().uid();
+    for (named, wanted) in [(uid, true), (uid ^ 1, uid == 0)] {
+        let desk = Desk::with(|_, _| format!("#api media_users = [\"{named}\"]\n")).await;
+        let me = desk.local("GET", "/me", false).await;
+        let me: Value = serde_json::from_str(&me.body).unwrap();
+        let rights = me["rights"].as_array().unwrap();
+        assert_eq!(rights.contains(&json!("media")), wanted, "{me}");
+        desk.daemon.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

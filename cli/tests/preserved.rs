@@ -437,10 +437,21 @@ async fn a_package_hears_whether_calls_go_on_under_the_relay_that_runs_and_ends_
     assert!(told.contains("[media] restart is \"end\""), "{told}");
     let text = std::fs::read_to_string(&config).unwrap();
     let text = text.replace("\n[media]\n", "\n[media]\nrestart = \"preserve\"\n");
-    std::fs::write(&config, text).unwrap();
-    assert_eq!(keeps().0, Some(0));
+    std::fs::write(&config, &text).unwrap();
+    // Where no daemon is served there is none to restart, or the file names another relay than it uses.
+    let (code, told) = keeps();
+    assert_eq!(code, Some(5), "{told}");
+    assert!(told.contains("serves no daemon"), "{told}");
     let daemon = started(scene.folder()).await;
     let answer = scene.talks("asked").await;
+    // A daemon that starts with these would not get what the relay has.
+    let other = text.replace("20000-31999", "20000-31997");
+    assert_ne!(other, text);
+    std::fs::write(&config, other).unwrap();
+    let (code, told) = keeps();
+    assert_eq!(code, Some(5), "{told}");
+    assert!(told.contains("serves other realms"), "{told}");
+    std::fs::write(&config, text).unwrap();
     let (code, told) = keeps();
     assert_eq!(code, Some(0), "{told}");
     scene.hangs_up(&answer).await;

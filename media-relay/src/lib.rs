@@ -39,7 +39,7 @@ pub use io::{AddressReport, Backend, BackendReport, Runs};
 #[doc(hidden)]
 pub use remote::Said;
 pub use remote::{
-    FormFault, Host, HostHandle, HostOptions, Kept, Met, Remote, RemoteFault, same_form,
+    FormFault, Host, HostHandle, HostOptions, Kept, Met, Remote, RemoteFault, goes_on,
 };
 pub use sound::{Recordings, RecordingsFault};
 pub use time::{Timestamp, WallOffset};

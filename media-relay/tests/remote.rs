@@ -4,8 +4,7 @@ use crate::common::{A, B, realm, terms};
 use media_api::wire::{Frames, Writer};
 use media_api::*;
 use media_relay::{
-    FormFault, Host, HostHandle, HostOptions, Met, Realm, RealmTotals, Recordings, Remote,
-    same_form,
+    FormFault, Host, HostHandle, HostOptions, Met, Realm, RealmTotals, Recordings, Remote, goes_on,
 };
 use std::io::{Read, Write};
 use std::net::UdpSocket;
@@ -591,15 +590,22 @@ fn what_cannot_be_read_ends_the_connection_and_its_sessions_in_words() {
 #[test]
 fn whether_a_relay_speaks_our_form_is_told_beside_its_daemon_which_hears_nothing() {
     let path = path();
-    let absent = same_form(&path).unwrap_err();
+    let (own, other) = ([realm(60)], [realm(60)]);
+    let absent = goes_on(&path, &own).unwrap_err();
     assert!(matches!(absent, FormFault::Absent(_)), "{absent}");
     let running = host(&path);
-    assert_eq!(same_form(&path), Ok(()));
+    let refuses = |realms: &[Realm], words: &str| match goes_on(&path, realms) {
+        Err(FormFault::Other(why)) => assert!(why.contains(words), "{why}"),
+        other => panic!("{words}: {other:?}"),
+    };
+    refuses(&own, "serves no daemon");
     // The place is free again once that is over.
     running.says("asked for the form");
-    let daemon = daemon(&path, vec![realm(60)]);
+    let daemon = daemon(&path, own.to_vec());
     daemon.reserve(SESSION);
-    assert_eq!(same_form(&path), Ok(()));
+    assert_eq!(goes_on(&path, &own), Ok(()));
+    // A daemon that comes with these gets no session of this one.
+    refuses(&other, "serves other realms");
     daemon.remote.command(Command::Stats { session: SESSION });
     assert!(matches!(daemon.next(), Event::Stats { .. }));
     assert!(daemon.met.try_recv().is_err(), "the daemon was disturbed");
@@ -620,11 +626,20 @@ fn a_relay_of_another_form_or_of_a_version_that_tells_none_is_no_relay_of_ours()
                 socket.write_all(&frame).unwrap();
             }
         });
-        let told = same_form(&path);
+        let told = goes_on(&path, &[]);
         answering.join().unwrap();
         std::fs::remove_file(&path).unwrap();
         told
     };
+    // What a relay of ours tells, behind "no" and before its realms.
+    let running = host(&path);
+    let mut asks = UnixStream::connect(&path).unwrap();
+    asks.write_all(b"\x08\0\0\0cwform?\n").unwrap();
+    let mut told = Vec::new();
+    asks.read_to_end(&mut told).unwrap();
+    running.end();
+    let length = usize::try_from(u32::from_le_bytes(told[..4].try_into().unwrap())).unwrap();
+    let form = told[4 + length + 4..][..10].to_vec();
     // "No" with an empty text; a form of two numbers.
     let no = [&[1_u8][..], &[0; 4]].concat();
     for (frames, words) in [
@@ -634,6 +649,12 @@ fn a_relay_of_another_form_or_of_a_version_that_tells_none_is_no_relay_of_ours()
         ),
         (vec![no.clone()], "does not tell"),
         (vec![no.clone(), vec![7; 3]], "does not tell"),
+        // Versions between: whether it would go on is not known.
+        (vec![no.clone(), form.clone()], "does not tell which realms"),
+        (
+            vec![no.clone(), form, vec![7]],
+            "does not tell which realms",
+        ),
         (vec![b"HTTP/1.1".to_vec()], "is no media relay"),
     ] {
         match answers(frames) {

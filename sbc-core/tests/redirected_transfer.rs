@@ -142,3 +142,37 @@ fn a_chain_of_targets_ends_after_five_and_none_is_called_twice() {
     ended(&mut call, "302 Moved Temporarily");
     call.lives();
 }
+
+/// SIP-900: whoever is called by a redirection hears who has sent the call on.
+#[test]
+fn who_diverts_is_the_target_and_not_who_was_called_before() {
+    let codecs = "codecs = [\"PCMA\", \"PCMU\"]";
+    let config = CONFIG.replace(
+        codecs,
+        &format!("{codecs}\nidentity = {{ diversion = \"both\" }}"),
+    );
+    let (mut call, invite) = referred(&config);
+    redirects(&mut call, &invite, &["+498999998777"]);
+    let (_, moved) = onward(&mut call);
+    let diversion = header(&moved, HeaderName::Diversion);
+    assert!(diversion.contains("+493023125999"), "{diversion}");
+    assert_eq!(diversion.matches('<').count(), 1, "{diversion}");
+}
+
+/// SIP-1400.
+#[test]
+fn a_target_that_leads_to_help_is_waited_for_as_long_as_a_call_for_help() {
+    let numbers = "numbers = [\"+493023125000-+493023125999\"]";
+    let help = "[[route]]\nname = \"help\"\nmatch = { emergency = true }\nto = [{ trunk = \"carrier-a\" }]\n";
+    let config = CONFIG.replace(numbers, &format!("{numbers}\nemergency = [\"112\"]")) + help;
+    let (mut call, invite) = referred(&config);
+    let contact = "Contact: <sip:112@sip.pstnhub.microsoft.com:5061;user=phone>\n";
+    says(&mut call, &invite, "302 Moved Temporarily", contact, "");
+    let (uri, onward) = onward(&mut call);
+    assert!(uri.starts_with("sip:112@198.51.100."), "{uri}");
+    let rings = response(&onward, "180 Ringing", "z2", CARRIER_CONTACT, "");
+    call.shard.carrier_says(&rings);
+    call.shard.pass(std::time::Duration::from_secs(300));
+    let is_given_up = |sent: &Sent| *sent.message.method() == Method::Cancel;
+    assert!(!call.shard.sent.iter().any(is_given_up));
+}

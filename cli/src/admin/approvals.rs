@@ -111,13 +111,18 @@ struct Book {
     hears: Option<(u64, String)>,
     /// Of which configuration those were that have agreed.
     access: Option<Arc<Loaded>>,
+    /// How often that has said something else of who may do what.
+    changes: u64,
 }
 
-/// Leave to do something once. Dropped without having been used, it is there again.
+/// Leave to do something once. Dropped without having been used, it is there again; or waits again, if who may agree has
+/// become another matter since.
 pub(super) struct Pass {
     book: Arc<Approvals>,
     /// The one that it is of, and who has agreed; nothing where nobody had to.
     of: Option<(String, Person)>,
+    /// How often the access had changed when it was taken.
+    changes: u64,
 }
 
 impl Pass {
@@ -138,9 +143,13 @@ impl Drop for Pass {
             return;
         };
         let mut book = self.book.lock();
+        let is_same = book.changes == self.changes;
         let is_own = |own: &&mut Asked| own.id == id && matches!(own.standing, Standing::Used(_));
         if let Some(own) = book.asked.iter_mut().find(is_own) {
-            own.standing = Standing::Agreed(by);
+            own.standing = match is_same {
+                true => Standing::Agreed(by),
+                false => Standing::Waits,
+            };
         }
     }
 }
@@ -151,6 +160,7 @@ impl Approvals {
         Pass {
             book: Arc::clone(self),
             of: None,
+            changes: 0,
         }
     }
 
@@ -162,6 +172,8 @@ impl Approvals {
         if before.is_none_or(|own| own.shell.has_access_of(&loaded.shell)) {
             return;
         }
+        // What is tried at this moment says itself how it stands with that, once it was in vain.
+        book.changes += 1;
         for own in &mut book.asked {
             if let Standing::Agreed(_) = own.standing {
                 own.standing = Standing::Waits;
@@ -184,6 +196,7 @@ impl Approvals {
     ) -> Result<Pass, Problem> {
         let identity = identity.ok_or_else(nameless)?;
         let mut book = self.lock();
+        let changes = book.changes;
         let is_own = |own: &&mut Asked| own.by.identity == identity && own.is_open(now);
         let mut open = book.asked.iter_mut().filter(is_own);
         if let Some(own) = open.find(|own| own.what == what) {
@@ -195,6 +208,7 @@ impl Approvals {
             return Ok(Pass {
                 book: Arc::clone(self),
                 of: Some((own.id.clone(), by)),
+                changes,
             });
         }
         let all = book.asked.iter().filter(|own| own.is_open(now));
@@ -445,6 +459,14 @@ mod tests {
         Who::of_user(&user, "127.0.0.1:4000".parse().unwrap())
     }
 
+    fn loaded(more: &str) -> Arc<Loaded> {
+        use sbc_core::config::{Assumed, Source, load};
+        let text = format!("[api]\nunix = \"/run/api.sock\"\nfour_eyes = true\n{more}");
+        let facts = Assumed::default();
+        let loaded = load(&[Source::new("a.toml", &*text)], &facts, None);
+        Arc::new(loaded.unwrap_or_else(|why| panic!("{}", why.to_text())))
+    }
+
     struct Node(Arc<Approvals>, Instant);
 
     impl Node {
@@ -541,29 +563,43 @@ mod tests {
 
     #[test]
     fn another_configuration_of_access_has_what_was_agreed_to_wait_again() {
-        use sbc_core::config::{Assumed, Source, load};
-        let of = |more: &str| {
-            let text = format!("[api]\nunix = \"/run/api.sock\"\nfour_eyes = true\n{more}");
-            let facts = Assumed::default();
-            let loaded = load(&[Source::new("a.toml", &*text)], &facts, None);
-            Arc::new(loaded.unwrap_or_else(|why| panic!("{}", why.to_text())))
-        };
         let node = Node::new();
         let (anna, ben) = (who("anna", ApiRole::Admin), who("ben", ApiRole::Admin));
-        node.0.under(&of(""));
+        node.0.under(&loaded(""));
         let id = node.waits(&anna, "files", 0);
         node.agree(&id, &ben, 1).unwrap();
         // Ben is there no more, as far as anybody knows.
         let hash = "00".repeat(32);
-        node.0.under(&of(&format!(
+        node.0.under(&loaded(&format!(
             "[[api.user]]\nname = \"anna\"\nrole = \"admin\"\ntoken = \"sha256:{hash}\"\n"
         )));
         assert_eq!(node.waits(&anna, "files", 2), id);
         node.agree(&id, &who("carl", ApiRole::Admin), 3).unwrap();
-        node.0.under(&of(&format!(
+        node.0.under(&loaded(&format!(
             "[[api.user]]\nname = \"anna\"\nrole = \"admin\"\ntoken = \"sha256:{hash}\"\n[limits]\nladders = \"1MiB\"\n"
         )));
         assert!(node.ask(&anna, "files", 4).is_ok(), "nothing of access");
+    }
+
+    /// SEC-151.
+    #[test]
+    fn what_was_tried_in_vain_while_the_access_changed_waits_again() {
+        let node = Node::new();
+        let (anna, ben) = (who("anna", ApiRole::Admin), who("ben", ApiRole::Admin));
+        node.0.under(&loaded(""));
+        let id = node.waits(&anna, "files", 0);
+        node.agree(&id, &ben, 1).unwrap();
+        let tried = node.ask(&anna, "files", 2).ok().unwrap();
+        // Nothing of access has changed by this.
+        node.0.under(&loaded("[limits]\nladders = \"1MiB\"\n"));
+        drop(tried);
+        let tried = node.ask(&anna, "files", 3).ok().expect("still agreed to");
+        node.0.under(&loaded("media_users = [\"anna\"]\n"));
+        drop(tried);
+        assert_eq!(node.waits(&anna, "files", 4), id);
+        node.agree(&id, &who("carl", ApiRole::Admin), 5).unwrap();
+        let told = node.ask(&anna, "files", 6).ok().unwrap().used().unwrap();
+        assert_eq!(told, format!("agreed by carl (admin), approval {id}"));
     }
 
     #[test]

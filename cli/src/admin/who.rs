@@ -296,17 +296,24 @@ const ROOT: u32 = 0;
 /// Lets those hear callers over the socket whom the configuration of now names for it.
 pub(super) async fn hear_here(
     State(access): State<Access>,
-    ConnectInfo(mut who): ConnectInfo<Who>,
+    ConnectInfo(who): ConnectInfo<Who>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    if let (Some(uid), false, Ok(daemon)) = (who.uid, who.hears, access.daemon())
-        && is_named(&daemon.loaded().shell.media_users, uid, name_of)
+    if let Ok(daemon) = access.daemon() {
+        hear_if_named(&daemon.loaded().shell.media_users, who, &mut request);
+    }
+    next.run(request).await
+}
+
+/// Tells all that follows that whoever asks hears callers, if they are one of these.
+fn hear_if_named(users: &[String], mut who: Who, request: &mut Request) {
+    if let (Some(uid), false) = (who.uid, who.hears)
+        && is_named(users, uid, name_of)
     {
         who.hears = true;
         request.extensions_mut().insert(ConnectInfo(who));
     }
-    next.run(request).await
 }
 
 /// Whether a user is one of these, by number or by name.
@@ -656,6 +663,56 @@ mod tests {
         assert!(!named(&[], 1000) && !named(&["ben"], 1000));
         // Nobody is called so, and number 1001 has no name.
         assert!(!named(&["anna"], 1001) && !named(&["100"], 1000));
+    }
+
+    /// SEC-151. Over a socket, and as somebody else than root, who hears callers in any case.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_answers_knows_that_somebody_who_is_named_hears_callers() {
+        use crate::client::send;
+        use axum::Router;
+        use axum::middleware::from_fn;
+        use axum::routing::get;
+        let folder = tempfile::tempdir().unwrap();
+        for (users, wanted) in [(vec!["4000000001"], true), (vec!["4000000002"], false)] {
+            let users: Vec<String> = users.into_iter().map(str::to_owned).collect();
+            let named = move |ConnectInfo(who): ConnectInfo<Who>, request: Request, next: Next| {
+                let (users, mut request) = (users.clone(), request);
+                async move {
+                    hear_if_named(&users, who, &mut request);
+                    next.run(request).await
+                }
+            };
+            // In place of what the system tells.
+            let peer = |mut request: Request, next: Next| async move {
+                let who = Who {
+                    name: "uid 4000000001".to_owned(),
+                    called: None,
+                    source: "this host".to_owned(),
+                    role: None,
+                    identity: Some("uid 4000000001".to_owned()),
+                    token: None,
+                    uid: Some(4_000_000_001),
+                    rights: EVERYTHING,
+                    hears: false,
+                };
+                request.extensions_mut().insert(ConnectInfo(who));
+                next.run(request).await
+            };
+            let path = format!("{}/me", super::super::routes::ROOT);
+            let router = Router::new()
+                .route(&path, get(me))
+                .layer(from_fn(named))
+                .layer(from_fn(peer));
+            let socket = folder.path().join(format!("{wanted}.sock"));
+            let listener = UnixListener::bind(&socket).unwrap();
+            let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+            let asking = tokio::task::spawn_blocking(move || send(&socket, "GET", "/me", &[], ""));
+            let told = asking.await.unwrap().unwrap();
+            serving.abort();
+            let told: Value = serde_json::from_str(&told.body).unwrap();
+            let rights = told["rights"].as_array().unwrap();
+            assert_eq!(rights.contains(&json!("media")), wanted, "{told}");
+        }
     }
 
     #[test]

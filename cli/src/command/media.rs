@@ -4,6 +4,7 @@ use crate::command::exit;
 use crate::config::{self, User, load, load_with, read_sources};
 use crate::daemon::confine::Plan;
 use crate::daemon::health::{Stuck, stuck_media};
+use crate::daemon::media::realms;
 use crate::daemon::notify;
 use crate::daemon::run::FAILED;
 use crate::daemon::secrecy;
@@ -11,7 +12,7 @@ use crate::ng::{Fault, Interface, Options, Service};
 use crate::sink::log::{Level, Log};
 use clap::{Args, ValueEnum};
 use media_api::AddressRanges;
-use media_relay::{Backend, Host, HostOptions, RelayConfig, Runs, same_form};
+use media_relay::{Backend, Host, HostOptions, RelayConfig, Runs, goes_on};
 use sbc_core::config::{Confinement, IpNet};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -76,6 +77,7 @@ pub struct Keeps {
 }
 
 /// Whether calls that talk go on when the daemon is restarted as this program and its relay is not, and if not why not.
+/// What cannot be told is a no: whoever hears one drains, so that parties hear BYE.
 /// Returns 0 if they do, 5 if they end, 3 for a configuration that would be refused.
 pub fn keeps(arguments: &Keeps, out: &mut dyn Write) -> io::Result<u8> {
     let user = User::of_service();
@@ -83,20 +85,21 @@ pub fn keeps(arguments: &Keeps, out: &mut dyn Write) -> io::Result<u8> {
         Some(user) => load_with(&sources, &config::Service(user), None),
         None => load(&sources, None),
     });
-    let shell = match loaded {
-        Ok(loaded) => loaded.shell,
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
         Err(findings) => {
             let file = arguments.config.display();
             eprintln!("causeway media keeps: {file} is refused; see causeway check -f {file}");
             return Ok(exit::of_refused(&arguments.config, &findings));
         }
     };
+    let shell = &loaded.shell;
     let why = match shell.relay.as_deref() {
         None => "the media relay is in the daemon's own process ([media] relay)".to_owned(),
         Some(_) if !shell.preserves_calls => {
             "[media] restart is \"end\", and not \"preserve\"".to_owned()
         }
-        Some(path) => match same_form(Path::new(path)) {
+        Some(path) => match goes_on(Path::new(path), &realms(&loaded.config)) {
             Ok(()) => {
                 writeln!(
                     out,

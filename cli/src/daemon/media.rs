@@ -209,8 +209,7 @@ pub fn start(
     log: Log,
 ) -> Result<Plane, MediaFault> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let realms = config.realms.values();
-    let realms: Vec<Realm> = realms.map(|realm| realm_of(realm)).collect();
+    let realms = realms(config);
     let recordings = recordings(config).map_err(MediaFault::Sounds)?;
     let sink: EventSink = Box::new(move |event| {
         let shard = ShardId(u8::try_from(event.session().shard()).unwrap_or(u8::MAX));
@@ -286,6 +285,12 @@ fn tell_met(log: &Log, path: &str, met: Met) {
 pub fn recordings(config: &Config) -> Result<Recordings, RecordingsFault> {
     let sounds = config.sounds.values();
     Recordings::new(sounds.map(|own| (own.id, Arc::clone(&own.samples))))
+}
+
+/// What the relay has to know of the realms of a configuration.
+pub fn realms(config: &Config) -> Vec<Realm> {
+    let realms = config.realms.values();
+    realms.map(|realm| realm_of(realm)).collect()
 }
 
 fn realm_of(realm: &sbc_core::config::Realm) -> Realm {

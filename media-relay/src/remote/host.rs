@@ -1,8 +1,10 @@
 //! The side of the relay: listens on the socket, and runs a relay for whoever is welcome.
 
+use super::form::digest_of;
 use super::message::{Form, Hello, Report, ToDaemon, ToHost, Verdict};
 use super::queue::Queue;
 use super::waiting::{Estate, Keepsakes, Outlet, WaitingRoom};
+use crate::control::realm::Realm;
 use crate::control::totals::RelayTotals;
 use crate::control::{EventSink, Relay, RelayConfig};
 use crate::entropy::Entropy;
@@ -73,8 +75,9 @@ struct Served {
     socket: UnixStream,
     /// Process of the daemon, in words.
     process: String,
-    /// What runs for it, once it has said for which realms.
+    /// What runs for it, once it has said for which realms, and their digest.
     relay: Weak<Relay>,
+    realms: Option<u64>,
 }
 
 /// A [`Host`] as other threads see it.
@@ -141,12 +144,12 @@ impl Host {
                 Ok(process) => process,
                 Err(why) => {
                     tell(&why);
-                    refuse(socket, Verdict::No(why));
+                    refuse(socket, Verdict::No(why), None);
                     continue;
                 }
             };
             if let Some(why) = self.shared.occupy(&socket, &process) {
-                refuse(socket, Verdict::Busy(why));
+                refuse(socket, Verdict::Busy(why), self.shared.realms());
                 continue;
             }
             let (shared, options, tell) = (
@@ -240,6 +243,7 @@ impl Shared {
                     socket,
                     process: process.to_owned(),
                     relay: Weak::new(),
+                    realms: None,
                 });
             }
             Err(why) => return Some(format!("the relay has no descriptors left: {why}")),
@@ -248,10 +252,17 @@ impl Shared {
     }
 
     /// Notes what runs for the daemon. Who looks at it holds the lock while it does.
-    fn runs(&self, relay: Weak<Relay>) {
+    fn runs(&self, relay: Weak<Relay>, realms: &[Realm]) {
         if let Some(served) = &mut *self.lock() {
             served.relay = relay;
+            served.realms = Some(digest_of(realms));
         }
+    }
+
+    /// Digest of the realms of which there may be sessions: those of the daemon, or of one that has vanished.
+    fn realms(&self) -> Option<u64> {
+        let served = self.lock().as_ref().and_then(|served| served.realms);
+        served.or_else(|| self.waiting.realms())
     }
 
     fn vacate(&self) {
@@ -282,10 +293,13 @@ fn admitted(socket: &UnixStream) -> Result<String, String> {
     }
 }
 
-fn refuse(mut socket: UnixStream, verdict: Verdict) {
+/// Says why not, then our form, and which realms there may be sessions of: whoever only asks needs these two, and nobody
+/// else reads them.
+fn refuse(mut socket: UnixStream, verdict: Verdict, realms: Option<u64>) {
     let mut out = Writer::default();
     out.frame(&verdict);
     out.frame(&Form::OWN);
+    out.frame(&realms);
     let _ = socket.set_write_timeout(Some(GREETING));
     let _ = socket.write_all(out.octets());
 }
@@ -307,13 +321,13 @@ fn talk(
         Ok(begun) => begun,
         Err(why) => {
             if let Ok(socket) = socket.try_clone() {
-                refuse(socket, Verdict::No(why.clone()));
+                refuse(socket, Verdict::No(why.clone()), shared.realms());
             }
             return (why, None);
         }
     };
     let realms = estate.realms.len();
-    shared.runs(Arc::downgrade(&estate.relay));
+    shared.runs(Arc::downgrade(&estate.relay), &estate.realms);
     let ended = converse(socket, shared, &mut estate, &mut frames, || {
         tell(&format!(
             "daemon, {process}: media of {realms} realms are served"
@@ -321,7 +335,7 @@ fn talk(
     });
     let _ = socket.shutdown(Shutdown::Both);
     // From here on nobody else has it, so it ends with us, before the place is free.
-    shared.runs(Weak::new());
+    shared.runs(Weak::new(), &estate.realms);
     match ended {
         Ended::Vanished(why) if keeps && !shared.is_over() => match estate.is_left() {
             0 => (format!("{why}; its sessions have ended"), None),

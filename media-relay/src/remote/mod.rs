@@ -21,7 +21,7 @@ mod queue;
 mod waiting;
 
 pub use client::{Met, Remote, RemoteFault};
-pub use form::{FormFault, same_form};
+pub use form::{FormFault, goes_on};
 pub use host::{Host, HostHandle, HostOptions};
 pub use message::Kept;
 #[doc(hidden)]

@@ -5,6 +5,7 @@
 //! kept were those of calls that nobody could go on with, and end with their daemon. What is kept stays in memory:
 //! there are keys in it.
 
+use super::form::digest_of;
 use super::message::{Kept, ToDaemon};
 use super::queue::{MOST, Pushed, Queue};
 use crate::control::Relay;
@@ -272,6 +273,13 @@ impl WaitingRoom {
         let (_, estate) = self.lock().waiting.take()?;
         self.changed.notify_all();
         (adopts && estate.realms == realms).then_some(estate)
+    }
+
+    /// Digest of the realms of what waits.
+    pub(super) fn realms(&self) -> Option<u64> {
+        let room = self.lock();
+        let waiting = room.waiting.as_ref();
+        waiting.map(|(_, estate)| digest_of(&estate.realms))
     }
 
     /// Nobody comes any more.

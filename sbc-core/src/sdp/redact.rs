@@ -9,7 +9,7 @@ const SECRET: &str = "<secret>";
 /// Text with every `inline:` key, every `a=ice-pwd` value, every `k=` line, the digest of every pair of
 /// credentials, the password of every SIP URI (RFC 3261 §19.1.1), the `x-tt` of every URI of Teams (escaped
 /// within another one, too), every location, in a body as in a Geolocation header (RFC 6442), the key that an INFO names (which may be one of a card number, MED-226), and what people write to each other: bodies
-/// of MESSAGE (RFC 3428) and those of type `text/…` or `message/cpim`, replaced by `<secret>`. Works on a bare description as well as on a whole SIP message around it; bytes that are not
+/// of MESSAGE (RFC 3428), those of type `text/…` or `message/cpim`, and parts that name no type, replaced by `<secret>`. Works on a bare description as well as on a whole SIP message around it; bytes that are not
 /// UTF-8 come out as the replacement character. What has no secret is lent as it is.
 pub fn redact(text: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(text) {
@@ -122,7 +122,7 @@ fn hidden(text: &str) -> Option<String> {
         if is_marked {
             mark = next_mark(octets, next);
         }
-        location = location.after(content);
+        location = location.after(content, &body);
         let is_shown = matches!(
             location,
             Location::None | Location::Typed | Location::Announced
@@ -132,6 +132,9 @@ fn hidden(text: &str) -> Option<String> {
             is_written = body.hides(content);
             is_place =
                 !body.has_begun && (is_geolocation(content) || is_place && is_folded(content));
+        } else if matches!(location, Location::Begins) {
+            // It ends the headers, whatever is hidden behind them.
+            body.hides(content);
         }
         let is_hidden = !is_shown || is_marked || is_place || is_written;
         if !is_hidden && !may_be_secret(content) {
@@ -169,6 +172,8 @@ struct Body<'a> {
     is_typed: bool,
     /// All of it is hidden.
     is_hidden: bool,
+    /// It, or a part of it, has parts.
+    is_multipart: bool,
     /// The line in front of the last part, with which the next one begins as well.
     boundary: &'a str,
     /// What is known of that part.
@@ -177,8 +182,8 @@ struct Body<'a> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// Its headers go on; whether it is hidden by what they say so far.
-    Head(bool),
+    /// Its headers go on; whether it is hidden by what they say so far, if that is anything of its type.
+    Head(Option<bool>),
     /// Its lines go on.
     Shown,
     Hidden,
@@ -191,6 +196,7 @@ impl<'a> Body<'a> {
             has_begun: false,
             is_typed: false,
             is_hidden: text.trim_start().starts_with(MESSAGE),
+            is_multipart: false,
             boundary: "",
             part: Part::Shown,
         }
@@ -209,20 +215,26 @@ impl<'a> Body<'a> {
         if self.is_hidden {
             return true;
         }
-        let is_next = line.starts_with("--")
-            && (self.part != Part::Hidden || line.starts_with(self.boundary));
-        if is_next {
-            (self.boundary, self.part) = (line.trim_end(), Part::Head(false));
+        if line.starts_with("--") && (self.part != Part::Hidden || self.ends(line)) {
+            // No text without a type stands behind the last part, nor behind a comment of XML.
+            let is_none = behind_boundary(line, self.boundary) == Some("--");
+            let is_none = is_none || line.starts_with("-->");
+            (self.boundary, self.part) = (line.trim_end(), Part::Head(is_none.then_some(false)));
+            self.is_typed = false;
             return false;
         }
         match self.part {
-            Part::Head(is_hidden) if line.is_empty() => {
+            Part::Head(seen) if line.is_empty() => {
+                // What names no type is text (RFC 2046 §5.1).
+                let is_hidden = seen.unwrap_or(self.is_multipart);
                 self.part = if is_hidden { Part::Hidden } else { Part::Shown };
                 false
             }
-            Part::Head(is_hidden) => {
+            Part::Head(seen) => {
                 let value = self.kind(line);
-                self.part = Part::Head(is_hidden || value.is_some_and(is_hidden_type));
+                let value = value.filter(|value| !type_of(value).0.is_empty());
+                let is_hidden = |value| seen == Some(true) || is_hidden_type(value);
+                self.part = Part::Head(value.map(is_hidden).or(seen));
                 false
             }
             Part::Shown => false,
@@ -230,26 +242,55 @@ impl<'a> Body<'a> {
         }
     }
 
+    /// Whether what is hidden of a part, or of what stands in front of the first one, ends with this line.
+    fn ends(&self, line: &str) -> bool {
+        match self.boundary {
+            "" => self.is_multipart && line.starts_with("--"),
+            own => behind_boundary(line, own).is_some(),
+        }
+    }
+
     /// What this header line says of the type, if it does.
     fn kind(&mut self, line: &'a str) -> Option<&'a str> {
-        let own = may_begin(line, b'c').then(|| split_header(line)).flatten();
-        let own = own.filter(|(name, _)| {
-            let name = name.trim();
-            name.eq_ignore_ascii_case("content-type") || name.eq_ignore_ascii_case("c")
-        });
-        let goes_on = (self.is_typed && is_folded(line)).then_some(line);
-        let value = own.map(|(_, value)| value).or(goes_on);
+        let value = match is_folded(line) {
+            // Whatever it looks like, it is of the header before it.
+            true => self.is_typed.then_some(line),
+            false => {
+                let own = may_begin(line, b'c').then(|| split_header(line)).flatten();
+                let own = own.filter(|(name, _)| {
+                    let name = name.trim();
+                    name.eq_ignore_ascii_case("content-type") || name.eq_ignore_ascii_case("c")
+                });
+                own.map(|(_, value)| value)
+            }
+        };
         self.is_typed = value.is_some();
+        self.is_multipart |=
+            value.is_some_and(|value| type_of(value).0.eq_ignore_ascii_case("multipart"));
         value
     }
 }
 
+/// What stands behind the boundary in a line that begins with it and is one: nothing, or `--` behind the last part (RFC
+/// 2046 §5.1.1).
+fn behind_boundary<'a>(line: &'a str, boundary: &str) -> Option<&'a str> {
+    let rest = line.trim_end().strip_prefix(boundary)?;
+    (!boundary.is_empty() && matches!(rest, "" | "--")).then_some(rest)
+}
+
+/// Type and subtype; blanks may stand around what is between them (RFC 3261 §25.1).
+fn type_of(value: &str) -> (&str, &str) {
+    let own = value.split(';').next().unwrap_or_default();
+    let (kind, subtype) = own.split_once('/').unwrap_or((own, ""));
+    (kind.trim(), subtype.trim())
+}
+
 /// Whether what is of this type is hidden: a key alone, or what people write (RFC 3428, RFC 3862).
 fn is_hidden_type(value: &str) -> bool {
-    let kind = value.split(';').next().unwrap_or_default().trim();
-    kind.eq_ignore_ascii_case("application/dtmf")
-        || kind.eq_ignore_ascii_case("message/cpim")
-        || starts_with(kind, "text/")
+    let (kind, subtype) = type_of(value);
+    let is =
+        |own: &str, of: &str| kind.eq_ignore_ascii_case(own) && subtype.eq_ignore_ascii_case(of);
+    kind.eq_ignore_ascii_case("text") || is("application", "dtmf") || is("message", "cpim")
 }
 
 /// Adds a line without what is secret in it.
@@ -378,7 +419,7 @@ enum Location {
 }
 
 impl Location {
-    fn after(self, line: &str) -> Self {
+    fn after(self, line: &str, body: &Body<'_>) -> Self {
         let is_type = may_begin(line, b'c')
             && split_header(line).is_some_and(|(name, _)| {
                 let name = name.trim_end();
@@ -396,7 +437,7 @@ impl Location {
             Self::None | Self::Typed => Self::None,
             Self::Announced if line.is_empty() => Self::Begins,
             Self::Announced => Self::Announced,
-            Self::Begins | Self::GoesOn if line.starts_with("--") => Self::None,
+            Self::Begins | Self::GoesOn if body.ends(line) => Self::None,
             Self::Begins | Self::GoesOn => Self::GoesOn,
         }
     }
@@ -601,6 +642,66 @@ mod tests {
     }
 
     #[test]
+    fn only_the_boundary_itself_ends_a_part_that_is_hidden() {
+        let head = "INVITE sip:a SIP/2.0\r\nc: multipart/mixed;boundary=b\r\n\r\n--b\r\n";
+        let text = format!(
+            "{head}Content-Type: text / plain\r\n\r\n--bob: meet me\r\n--b-- at\r\n--b-\r\nnoon\r\n--b \t\r\n\
+             Content-Type: application/sdp\r\n\r\nv=0\r\n--b--\r\n"
+        );
+        let mut wanted = text.clone();
+        for own in ["--bob: meet me\r", "--b-- at\r", "--b-\r", "noon\r"] {
+            wanted = wanted.replace(own, "<secret>\r");
+        }
+        assert_eq!(super::redact(text.as_bytes()), wanted);
+        // A location, too, is not over with a comment.
+        let text = format!(
+            "{head}Content-Type: application/pidf+xml\r\n\r\n<!--\r\n-->\r\n<A3>Redmond</A3>\r\n--b--\r\n"
+        );
+        let shown = super::redact(text.as_bytes());
+        let wanted = format!("{head}Content-Type: application/pidf+xml\r\n<secret>\r\n--b--\r\n");
+        assert_eq!(shown, wanted);
+        let whole = super::redact(b"c: application/pidf+xml\r\n\r\n<!--\r\n-->\r\n--<A3/>");
+        assert_eq!(whole, "c: application/pidf+xml\r\n<secret>\r\n");
+    }
+
+    /// RFC 2046 §5.1.
+    #[test]
+    fn a_part_that_names_no_type_is_hidden_as_text_and_what_is_no_part_is_not() {
+        let text = "INVITE sip:a SIP/2.0\r\nContent-Type:\r\n Multipart/Mixed;boundary=b\r\n\r\n\
+                    --b\r\n\r\nmeet me\r\n\
+                    --b\r\nContent-ID: <1@h>\r\nContent-Type:\r\n\r\nat noon\r\n\
+                    --b\r\nContent-Type: multipart/alternative;boundary=in\r\n\r\n\
+                    --in\r\n\r\nin town\r\n--in--\r\n\r\n\
+                    --b\r\n c: application/sdp\r\n\r\nby the river\r\n\
+                    --b\r\nContent-Type: application/x+xml\r\n\r\n<!--\r\n-->\r\n\r\n<x/>\r\n\
+                    --b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b--\r\n\r\nthe end\r\n";
+        let mut wanted = text.to_owned();
+        for own in ["meet me", "at noon", "in town", "by the river"] {
+            wanted = wanted.replace(own, "<secret>");
+        }
+        assert_eq!(super::redact(text.as_bytes()), wanted);
+        // No part of anything.
+        let text = "INFO sip:a SIP/2.0\r\nContent-Type: application/x\r\n\r\n--x\r\n\r\nx\r\n";
+        assert_eq!(super::redact(text.as_bytes()), text);
+        // What has parts may name a location as the type of its first one.
+        let text = "INVITE sip:a SIP/2.0\r\n\
+                    Content-Type: multipart/related;type=\"application/pidf+xml\";boundary=b\r\n\r\n\
+                    --b\r\n\r\nmeet me\r\n--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b--\r\n";
+        let shown = super::redact(text.as_bytes());
+        assert!(
+            !shown.contains("meet me") && shown.contains("sdp\r\n\r\nv=0\r\n--b--\r\n"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn a_folded_line_is_no_header_of_its_own() {
+        let text = "INVITE sip:a SIP/2.0\r\nSubject:\r\n c: text/plain\r\n\tContent-Type: text/plain\r\n\
+                    Content-Type: application/sdp\r\n\r\nv=0\r\n";
+        assert_eq!(super::redact(text.as_bytes()), text);
+    }
+
+    #[test]
     fn what_only_looks_like_a_message_stays_as_it_is() {
         for text in [
             "INFO sip:a SIP/2.0\r\nAllow: MESSAGE\r\nCSeq: 1 INFO\r\n\r\nMESSAGE and all\r\n",
@@ -783,7 +884,7 @@ mod tests {
         let mut body = Body::of(&text);
         for line in text.split_inclusive('\n') {
             let content = line.trim_end_matches(['\r', '\n']);
-            location = location.after(content);
+            location = location.after(content, &body);
             match location {
                 Location::None | Location::Typed | Location::Announced => {
                     let is_written = body.hides(content);
@@ -791,7 +892,10 @@ mod tests {
                         && (is_geolocation(content) || is_place && is_folded(content));
                     hide(content, is_place, is_written, &mut out);
                 }
-                Location::Begins => out.push_str(SECRET),
+                Location::Begins => {
+                    body.hides(content);
+                    out.push_str(SECRET);
+                }
                 Location::GoesOn => continue,
             }
             out.push_str(&line[content.len()..]);
@@ -812,6 +916,13 @@ mod tests {
             "=",
             "-",
             "--b",
+            "--b\r\n",
+            "\r\n--b--\r\n",
+            "--bob: x",
+            "-->",
+            "multipart/mixed",
+            "\r\nc: multipart/mixed\r\n\r\n--b\r\n",
+            "Subject:\r\n c: ",
             "<",
             ">",
             ",",
