@@ -386,6 +386,48 @@ fn no_excuse_outlasts_the_reports_of_a_peer_that_did_report() {
 }
 
 #[test]
+fn a_hold_is_no_time_in_which_reports_are_missing() {
+    let reports = |bench: &mut Bench, n: u16| {
+        if n.is_multiple_of(250) {
+            report(bench, None);
+        }
+    };
+    let speaks = |bench: &mut Bench, n: u16| {
+        speak(bench, n);
+        reports(bench, n);
+    };
+    let pauses = |call: &mut Call| {
+        call.run_ms(1_000, reports);
+        call.run_ms(5_000, |bench, n| {
+            let packet = rtp(8, n - 50, u32::from(n) * 160, 0x1001, &[1, 2, 3, 4]);
+            bench.send(B, peer_b(), &packet).unwrap();
+            reports(bench, n);
+        });
+    };
+    let mut call = Call::new();
+    call.run_ms(20_000, speaks);
+    pauses(&mut call);
+    let held = NegotiatedStream {
+        direction: Direction::Inactive,
+        ..terms(peer_b())
+    };
+    call.bench.answer(B, held);
+    call.run_ms(40_000, nothing);
+    call.bench.answer(B, terms(peer_b()));
+    call.run_ms(1_500, speak);
+    call.run_ms(4_000, nothing);
+    call.run_ms(20_000, speaks);
+    call.assert_silent("it pauses as before, and its next report is on its way");
+    // Nor is it how long its reports usually take.
+    let since = call.now_ms();
+    call.run_ms(40_000, nothing);
+    let Some(Told::Fault(B, OneWayKind::NoPackets, at)) = call.told.last() else {
+        panic!("{:?}", call.told);
+    };
+    assert!(*at <= since + 15_500, "{at}");
+}
+
+#[test]
 fn somebody_else_in_place_of_a_peer_that_paused_has_no_excuse_of_its() {
     let mut call = Call::new();
     call.run_ms(5_000, speak);

@@ -461,7 +461,9 @@ mod tests {
 
     fn loaded(more: &str) -> Arc<Loaded> {
         use sbc_core::config::{Assumed, Source, load};
-        let text = format!("[api]\nunix = \"/run/api.sock\"\nfour_eyes = true\n{more}");
+        let text = format!(
+            "[node]\nid = \"sbc1\"\n[api]\nunix = \"/run/api.sock\"\nfour_eyes = true\n{more}"
+        );
         let facts = Assumed::default();
         let loaded = load(&[Source::new("a.toml", &*text)], &facts, None);
         Arc::new(loaded.unwrap_or_else(|why| panic!("{}", why.to_text())))

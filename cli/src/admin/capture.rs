@@ -264,7 +264,7 @@ mod tests {
             captures.begin(wish, USUAL).unwrap()
         };
         let file = |captures: &Captures| Ok(captures.file());
-        let text = "[api]\nunix = \"/run/api.sock\"\nfour_eyes = true\n";
+        let text = "[node]\nid = \"sbc1\"\n[api]\nunix = \"/run/api.sock\"\nfour_eyes = true\n";
         let loaded = load(&[Source::new("a.toml", text)], &Assumed::default(), None);
         let ear = Ear {
             approvals: &approvals,

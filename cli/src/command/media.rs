@@ -59,8 +59,9 @@ pub struct Alone {
     timeout: u32,
     /// Where media of parties may come from besides the addresses that they announce, such as the range of a carrier that
     /// sends from another machine than it names: 198.51.100.0/24, or one address; may be given several times. Of a packet
-    /// from there nothing else is known, so name only what is the party's own
-    #[arg(long, value_name = "RANGE", value_parser = IpNet::parse, requires = "ng")]
+    /// from there nothing else is known, so name only what is the party's own: it is believed of every party, of telephones
+    /// as well
+    #[arg(long, value_name = "RANGE", value_parser = range, requires = "ng")]
     media_from: Vec<IpNet>,
     /// What the relay takes from itself at its start: files and calls of the kernel that it never needs; to the log of
     /// the kernel alone, for calls; or nothing
@@ -112,6 +113,17 @@ pub fn keeps(arguments: &Keeps, out: &mut dyn Write) -> io::Result<u8> {
     };
     writeln!(out, "calls end with a restart: {why}")?;
     Ok(exit::REFUSED)
+}
+
+/// Addresses that are somebody's.
+fn range(text: &str) -> Result<IpNet, String> {
+    let net = IpNet::parse(text)?;
+    match net.admits_strangers() {
+        true => Err(format!(
+            "{net} is everybody's: name a range of the carrier, /8 at most, of IPv6 /16"
+        )),
+        false => Ok(net),
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

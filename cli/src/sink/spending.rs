@@ -77,7 +77,8 @@ impl SpendWriter {
     pub fn start(directory: &Path, books: Books, started: Instant, log: Log) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let path = directory.join(FILE);
-        let last = restore(&path, &books, &log);
+        // What is forgiven at once must not come back with the next restart.
+        let last = (!restore(&path, &books, &log)).then(Written::default);
         let (going_on, is_over) = mpsc::channel();
         let keeping = Keeping {
             path,
@@ -131,15 +132,16 @@ struct Keeping {
     books: Books,
     started: Instant,
     log: Log,
-    /// What was written last, or nothing.
-    last: Written,
+    /// What was written last, or nothing; `None` where the file is of the run before.
+    last: Option<Written>,
 }
 
 impl Keeping {
     fn write(&mut self) {
         let spending = self.books.write(since(self.started), wall_clock());
         // Time alone is no reason: it goes on while nothing runs as well.
-        if spending.accounts == self.last.accounts {
+        let last = self.last.as_ref();
+        if last.is_some_and(|last| last.accounts == spending.accounts) {
             return;
         }
         if spending.left_out > 0 {
@@ -157,7 +159,7 @@ impl Keeping {
             spending,
         };
         match whole::write(&self.path, &whole) {
-            Ok(()) => self.last = whole.spending,
+            Ok(()) => self.last = Some(whole.spending),
             Err(why) => self
                 .log
                 .error("spending_write", "what is spent is not kept")
@@ -168,8 +170,8 @@ impl Keeping {
     }
 }
 
-/// What the file says, and counts now; nothing if there is none, or none that can be believed.
-fn restore(path: &Path, books: &Books, log: &Log) -> Written {
+/// Takes over what the file says, if it can be believed. Says whether it says anything now.
+fn restore(path: &Path, books: &Books, log: &Log) -> bool {
     let refused = |why: String| {
         log.warn(
             "spending_read",
@@ -190,13 +192,13 @@ fn restore(path: &Path, books: &Books, log: &Log) -> Written {
                         .with("file", path.display())
                         .send();
                 }
-                return whole.spending;
+                return true;
             }
             Err(why) => refused(why.to_string()),
         },
         Err(why) => refused(why.to_string()),
     }
-    Written::default()
+    false
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 
 /// Faults of one call that are told; how many there were is told at its end.
 const FAULTS: u32 = 16;
+/// How often it is told that nothing comes, which is none.
+const UNHEARD: u32 = 4;
 
 /// Something that is told of a call.
 #[derive(Clone, PartialEq, Debug)]
@@ -236,15 +238,19 @@ const fn advice(kind: OneWayKind) -> &'static str {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
     seen: u32,
-    told: u32,
+    unheard: u32,
 }
 
 impl Faults {
     /// Counts what is to be told; whether it may be.
     pub(crate) fn admit(&mut self, what: &Noted) -> bool {
         self.seen += u32::from(what.is_fault());
-        self.told += 1;
-        self.told <= FAULTS
+        if let Noted::Unheard { .. } = what {
+            self.unheard += 1;
+            return self.unheard <= UNHEARD;
+        }
+        // The end of each is told as well.
+        self.seen <= FAULTS
     }
 
     pub(crate) const fn seen(self) -> u32 {

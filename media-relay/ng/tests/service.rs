@@ -339,7 +339,7 @@ fn faults_of_media_are_noted_and_each_call_has_a_line_at_its_end() {
     for _ in 0..1_000 {
         site.input(Input::Event(wrong(OneWayKind::NoPackets)));
     }
-    assert_eq!(site.notes.len(), 11);
+    assert_eq!(site.notes.len(), 13);
     site.notes.clear();
     site.now = 61_000;
     site.received = [500, 0];

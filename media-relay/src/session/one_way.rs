@@ -429,7 +429,7 @@ impl OneWay {
         let life = &seen.life;
         let reported_since = life.at.is_some_and(|at| at > missed_since);
         let was_heard = missed_since > expected_since;
-        let has_ceased = seen.has_own_life && life.is_overdue(now);
+        let has_ceased = seen.has_own_life && life.is_overdue(expected_since, now);
         let has_excuse = !has_ceased
             && match reported_since {
                 true => !life.claims_unheard,

@@ -162,8 +162,9 @@ pub(super) struct Life {
     counted: Option<(u32, u64)>,
     /// Whose reports these are.
     ssrc: Option<u32>,
-    /// The longest time between two of them, in microseconds; 0 before there were two.
-    longest_us: u64,
+    /// The last two times between two of them, in microseconds; 0 before there were as many. What lies longer ago, as a
+    /// hold, says nothing of when the next one comes.
+    between_us: [u64; 2],
 }
 
 impl Life {
@@ -171,8 +172,8 @@ impl Life {
     fn note(&mut self, ssrc: u32, counted: Option<u32>, expected: u64, now: Timestamp) {
         let before = self.at.replace(now);
         match before.filter(|_| self.ssrc == Some(ssrc)) {
-            Some(before) => self.longest_us = self.longest_us.max(now.since_us(before)),
-            None => (self.ssrc, self.longest_us) = (Some(ssrc), 0),
+            Some(before) => self.between_us = [self.between_us[1], now.since_us(before)],
+            None => (self.ssrc, self.between_us) = (Some(ssrc), [0; 2]),
         }
         self.claims_unheard = match (counted, self.counted) {
             (Some(counted), Some((before, expected_before))) => {
@@ -196,18 +197,25 @@ impl Life {
 
     /// How long the next report may take at most, by the times between those before.
     pub(super) fn patience(&self) -> Duration {
-        let longest = Duration::from_micros(self.longest_us);
-        (longest * 3 / 2).clamp(USUAL_PATIENCE, MOST_PATIENCE)
+        (self.longest() * 3 / 2).clamp(USUAL_PATIENCE, MOST_PATIENCE)
     }
 
-    /// Whether a peer that did report has ceased to: at least two reports are missing, as one may have been lost.
-    pub(super) fn is_overdue(&self, now: Timestamp) -> bool {
-        let between = match self.longest_us {
-            0 => USUAL_PATIENCE,
-            longest => Duration::from_micros(longest),
+    /// The longer one of the last two times between reports.
+    fn longest(&self) -> Duration {
+        let [before, last] = self.between_us;
+        Duration::from_micros(before.max(last))
+    }
+
+    /// Whether a peer that did report has ceased to: at least two reports are missing, as one may have been lost. Before
+    /// that time nobody was expected to send any.
+    pub(super) fn is_overdue(&self, expected_since: Timestamp, now: Timestamp) -> bool {
+        let between = match self.longest() {
+            Duration::ZERO => USUAL_PATIENCE,
+            longest => longest,
         };
         let least = between.saturating_mul(2).clamp(TWO_REPORTS, MOST_PATIENCE);
-        self.at.is_some_and(|at| now > at + least)
+        self.at
+            .is_some_and(|at| now > at.max(expected_since) + least)
     }
 }
 
