@@ -93,7 +93,8 @@ impl Stream {
         if !face.terms.direction.receives() {
             return Err(DropReason::Direction);
         }
-        self.fax.note(sequence);
+        // Once for each fax: calls without one have no room for it.
+        self.fax.get_or_insert_default().note(sequence);
         Ok(self.count_received(packet.len(), now))
     }
 

@@ -26,14 +26,14 @@ pub(super) struct Ratings {
     /// Sums when the present interval began.
     at_begin: Totals,
     /// Packets expected and lost in the two intervals before.
-    recent: [(u64, u64); 2],
+    recent: [(u32, u32); 2],
     loss_15s_percent: f32,
     /// Those of all intervals before, and their newest mean.
     round_trips: (RoundTrips, Option<u32>),
     listening: Sum,
     conversational: Sum,
-    worst: Option<Begun>,
-    best: Option<Begun>,
+    /// The worst interval and the best one.
+    extremes: Option<[Begun; 2]>,
 }
 
 /// Mean and least of scores.
@@ -45,11 +45,18 @@ pub(super) struct Sum {
     least: Score,
 }
 
-/// An interval, and when it began.
+/// A rated interval, as it is kept: each stream of each call has two.
 #[derive(Clone, Copy, Debug)]
 struct Begun {
     at: Timestamp,
-    interval: RatedInterval,
+    length_ms: u32,
+    expected: u32,
+    lost: u32,
+    late: u32,
+    max_jitter_us: u32,
+    longest_gap_us: u32,
+    round_trip_us: Option<u32>,
+    score: Score,
 }
 
 /// What an interval is rated with besides what was received.
@@ -129,48 +136,37 @@ impl Ratings {
                 + buffer_ms;
             self.conversational.add(codec.rate(loss, delay_ms));
         }
-        let interval = RatedInterval {
-            unix_ms: 0,
-            length_ms: u32::try_from(now.since_us(began) / 1_000).unwrap_or(u32::MAX),
-            expected,
-            lost,
-            late,
+        let interval = Begun {
+            at: began,
+            length_ms: few(now.since_us(began) / 1_000),
+            expected: few(expected),
+            lost: few(lost),
+            late: few(late),
             max_jitter_us: jitter_us,
-            longest_gap_us: gap_us,
+            longest_gap_us: few(gap_us),
             round_trip_us: self.round_trips.1,
             score,
         };
-        let before = |kept: Option<Begun>| {
-            let kept = kept.map(|kept| kept.interval)?;
-            Some((kept.score.r, kept.max_jitter_us))
-        };
-        let (r, began) = (
-            score.r,
-            Begun {
-                at: began,
-                interval,
-            },
-        );
-        if before(self.worst)
-            .is_none_or(|(least, most_us)| r < least || (r == least && jitter_us > most_us))
-        {
-            self.worst = Some(began);
+        let [worst, best] = self.extremes.get_or_insert([interval; 2]);
+        let by = |own: &Begun| (own.score.r, own.max_jitter_us);
+        let ((least, most_us), (most, least_us)) = (by(worst), by(best));
+        if score.r < least || (score.r == least && jitter_us > most_us) {
+            *worst = interval;
         }
-        if before(self.best)
-            .is_none_or(|(most, least_us)| r > most || (r == most && jitter_us < least_us))
-        {
-            self.best = Some(began);
+        if score.r > most || (score.r == most && jitter_us < least_us) {
+            *best = interval;
         }
     }
 
     fn note_loss(&mut self, expected: u64, lost: u64) {
         let [older, newer] = self.recent;
-        let of_all = older.0 + newer.0 + expected;
+        let sum = |one: u32, other: u32, last: u64| u64::from(one) + u64::from(other) + last;
+        let of_all = sum(older.0, newer.0, expected);
         if of_all >= LEAST_PACKETS_15S {
-            let share = percent(older.1 + newer.1 + lost, of_all);
+            let share = percent(sum(older.1, newer.1, lost), of_all);
             self.loss_15s_percent = self.loss_15s_percent.max(share);
         }
-        self.recent = [newer, (expected, lost)];
+        self.recent = [newer, (few(expected), few(lost))];
     }
 
     pub(super) fn listening(&self) -> Option<Rating> {
@@ -191,11 +187,11 @@ impl Ratings {
     }
 
     pub(super) fn worst(&self, wall: WallOffset) -> Option<RatedInterval> {
-        self.worst.map(|worst| worst.told(wall))
+        self.extremes.map(|[worst, _]| worst.told(wall))
     }
 
     pub(super) fn best(&self, wall: WallOffset) -> Option<RatedInterval> {
-        self.best.map(|best| best.told(wall))
+        self.extremes.map(|[_, best]| best.told(wall))
     }
 }
 
@@ -239,7 +235,19 @@ impl Begun {
     fn told(self, wall: WallOffset) -> RatedInterval {
         RatedInterval {
             unix_ms: wall.unix_ms(self.at),
-            ..self.interval
+            length_ms: self.length_ms,
+            expected: self.expected.into(),
+            lost: self.lost.into(),
+            late: self.late.into(),
+            max_jitter_us: self.max_jitter_us,
+            longest_gap_us: self.longest_gap_us.into(),
+            round_trip_us: self.round_trip_us,
+            score: self.score,
         }
     }
+}
+
+/// What an interval of some seconds has of something.
+fn few(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

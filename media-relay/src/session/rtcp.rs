@@ -164,7 +164,7 @@ pub(super) struct Life {
     ssrc: Option<u32>,
     /// The last two times between two of them, in microseconds; 0 before there were as many. What lies longer ago, as a
     /// hold, says nothing of when the next one comes.
-    between_us: [u64; 2],
+    between_us: [u32; 2],
 }
 
 impl Life {
@@ -172,7 +172,10 @@ impl Life {
     fn note(&mut self, ssrc: u32, counted: Option<u32>, expected: u64, now: Timestamp) {
         let before = self.at.replace(now);
         match before.filter(|_| self.ssrc == Some(ssrc)) {
-            Some(before) => self.between_us = [self.between_us[1], now.since_us(before)],
+            Some(before) => {
+                let between_us = u32::try_from(now.since_us(before)).unwrap_or(u32::MAX);
+                self.between_us = [self.between_us[1], between_us];
+            }
             None => (self.ssrc, self.between_us) = (Some(ssrc), [0; 2]),
         }
         self.claims_unheard = match (counted, self.counted) {
@@ -203,7 +206,7 @@ impl Life {
     /// The longer one of the last two times between reports.
     fn longest(&self) -> Duration {
         let [before, last] = self.between_us;
-        Duration::from_micros(before.max(last))
+        Duration::from_micros(before.max(last).into())
     }
 
     /// Whether a peer that did report has ceased to: at least two reports are missing, as one may have been lost. Before

@@ -63,7 +63,7 @@ pub(super) struct Stream {
     pub(super) reports: Reports,
     pub(super) ratings: Ratings,
     /// Numbers of what came while this was a fax.
-    pub(super) fax: FaxNumbers,
+    pub(super) fax: Option<Box<FaxNumbers>>,
     pub(super) path: Path,
     pub(super) ring: KeyRing,
     pub(super) last_party: Party,
@@ -220,7 +220,7 @@ impl Stream {
             reception: Reception::default(),
             reports: Reports::new(entropy),
             ratings: Ratings::default(),
-            fax: FaxNumbers::default(),
+            fax: None,
             path: Path::Blocked(DropReason::NoPath),
             ring: KeyRing::default(),
             last_party: Party::default(),
@@ -328,7 +328,9 @@ impl Stream {
             self.grace_until = Some(now + DIRECTION_GRACE);
         }
         self.reception.expect_change(now);
-        self.fax.begin();
+        if let Some(fax) = &mut self.fax {
+            fax.begin();
+        }
         if stage == Stage::Final {
             self.early.answered();
         }
@@ -903,6 +905,10 @@ impl Stream {
 
     /// Figures so far.
     pub(super) fn stats(&self, wall: WallOffset) -> StreamStats {
+        let (fax_lost, fax_late, fax_repeated) = self
+            .fax
+            .as_ref()
+            .map_or((0, 0, 0), |fax| (fax.lost, fax.late, fax.repeated));
         StreamStats {
             received_packets: self.received_packets,
             received_bytes: self.received_bytes,
@@ -911,9 +917,9 @@ impl Stream {
             generated_packets: self.generated_packets,
             received_rtcp: self.reports.received,
             sent_rtcp: self.reports.sent,
-            lost_packets: self.reception.lost() + self.fax.lost,
-            reordered_packets: self.reception.reordered() + self.fax.late,
-            repeated_packets: self.fax.repeated,
+            lost_packets: self.reception.lost() + fax_lost,
+            reordered_packets: self.reception.reordered() + fax_late,
+            repeated_packets: fax_repeated,
             jitter_us: self.reception.jitter_us(),
             max_jitter_us: self.reception.max_jitter_us(),
             resynchronised: self.ring.resyncs(),

@@ -145,7 +145,13 @@ impl Framer {
                         return None;
                     };
                     let head_len = scanned + at + 4;
-                    if head_len > self.limits.header_section + 2 {
+                    let most = self.limits.header_section + 2;
+                    if head_len > most {
+                        // As when it comes octet by octet.
+                        let odd = odd_end(pending.get(..head_len).unwrap_or_default(), 0);
+                        if let Some(end) = odd.filter(|end| *end <= most) {
+                            return Some(self.fail_odd(end));
+                        }
                         let fault = ParseFault::new("header section", Rule::TooLong, 0);
                         return Some(self.fail(fault));
                     }
