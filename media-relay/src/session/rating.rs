@@ -7,6 +7,7 @@ use super::stream::Stream;
 use crate::e_model::{Codec, Loss};
 use crate::time::{Timestamp, WallOffset};
 use media_api::{QualityStats, RatedInterval, Rating, Score, percent};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Length of an interval.
@@ -26,14 +27,14 @@ pub(super) struct Ratings {
     /// Sums when the present interval began.
     at_begin: Totals,
     /// Packets expected and lost in the two intervals before.
-    recent: [(u32, u32); 2],
+    recent: [(u16, u16); 2],
     loss_15s_percent: f32,
     /// Those of all intervals before, and their newest mean.
     round_trips: (RoundTrips, Option<u32>),
     listening: Sum,
     conversational: Sum,
-    /// The worst interval and the best one.
-    extremes: Option<[Begun; 2]>,
+    /// The worst interval and the best one, from the first on.
+    extremes: Option<Box<[Begun; 2]>>,
 }
 
 /// Mean and least of scores.
@@ -50,12 +51,12 @@ pub(super) struct Sum {
 struct Begun {
     at: Timestamp,
     length_ms: u32,
-    expected: u32,
-    lost: u32,
-    late: u32,
     max_jitter_us: u32,
     longest_gap_us: u32,
-    round_trip_us: Option<u32>,
+    round_trip_us: Option<NonZeroU32>,
+    expected: u16,
+    lost: u16,
+    late: u16,
     score: Score,
 }
 
@@ -138,16 +139,16 @@ impl Ratings {
         }
         let interval = Begun {
             at: began,
-            length_ms: few(now.since_us(began) / 1_000),
+            length_ms: some(now.since_us(began) / 1_000),
             expected: few(expected),
             lost: few(lost),
             late: few(late),
             max_jitter_us: jitter_us,
-            longest_gap_us: few(gap_us),
-            round_trip_us: self.round_trips.1,
+            longest_gap_us: some(gap_us),
+            round_trip_us: self.round_trips.1.and_then(NonZeroU32::new),
             score,
         };
-        let [worst, best] = self.extremes.get_or_insert([interval; 2]);
+        let [worst, best] = &mut **self.extremes.get_or_insert_with(|| Box::new([interval; 2]));
         let by = |own: &Begun| (own.score.r, own.max_jitter_us);
         let ((least, most_us), (most, least_us)) = (by(worst), by(best));
         if score.r < least || (score.r == least && jitter_us > most_us) {
@@ -160,7 +161,7 @@ impl Ratings {
 
     fn note_loss(&mut self, expected: u64, lost: u64) {
         let [older, newer] = self.recent;
-        let sum = |one: u32, other: u32, last: u64| u64::from(one) + u64::from(other) + last;
+        let sum = |one: u16, other: u16, last: u64| u64::from(one) + u64::from(other) + last;
         let of_all = sum(older.0, newer.0, expected);
         if of_all >= LEAST_PACKETS_15S {
             let share = percent(sum(older.1, newer.1, lost), of_all);
@@ -187,11 +188,13 @@ impl Ratings {
     }
 
     pub(super) fn worst(&self, wall: WallOffset) -> Option<RatedInterval> {
-        self.extremes.map(|[worst, _]| worst.told(wall))
+        let [worst, _] = **self.extremes.as_ref()?;
+        Some(worst.told(wall))
     }
 
     pub(super) fn best(&self, wall: WallOffset) -> Option<RatedInterval> {
-        self.extremes.map(|[_, best]| best.told(wall))
+        let [_, best] = **self.extremes.as_ref()?;
+        Some(best.told(wall))
     }
 }
 
@@ -241,13 +244,18 @@ impl Begun {
             late: self.late.into(),
             max_jitter_us: self.max_jitter_us,
             longest_gap_us: self.longest_gap_us.into(),
-            round_trip_us: self.round_trip_us,
+            round_trip_us: self.round_trip_us.map(NonZeroU32::get),
             score: self.score,
         }
     }
 }
 
-/// What an interval of some seconds has of something.
-fn few(count: u64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
+/// Microseconds or milliseconds of an interval.
+fn some(time: u64) -> u32 {
+    u32::try_from(time).unwrap_or(u32::MAX)
+}
+
+/// Packets of an interval: at the rate that is let through they are never more.
+fn few(packets: u64) -> u16 {
+    u16::try_from(packets).unwrap_or(u16::MAX)
 }
