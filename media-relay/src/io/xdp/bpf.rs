@@ -63,6 +63,10 @@ pub(super) fn put(map: &OwnedFd, key: u32, socket: RawFd) -> io::Result<()> {
     call(MAP_UPDATE, &mut words).map(drop)
 }
 
+/// How often a program is loaded while something disturbs that: the kernel leaves off looking at it where a signal waits
+/// (EAGAIN), which says nothing of the program.
+const LOADS: usize = 10;
+
 /// Loads a program.
 pub(super) fn load(code: &[Instruction]) -> io::Result<OwnedFd> {
     let license = c"Apache-2.0";
@@ -75,7 +79,15 @@ pub(super) fn load(code: &[Instruction]) -> io::Result<OwnedFd> {
         *word = u32::from_ne_bytes(*octets);
     }
     words[17] = ATTACH_XDP;
-    descriptor(PROGRAM_LOAD, &mut words)
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let loaded = descriptor(PROGRAM_LOAD, &mut words);
+        let is_disturbed = |why: &io::Error| why.kind() == io::ErrorKind::WouldBlock;
+        if tries == LOADS || !loaded.as_ref().err().is_some_and(is_disturbed) {
+            return loaded;
+        }
+    }
 }
 
 /// Attaches a program to an interface until the descriptor is closed, at the latest when the process ends.
