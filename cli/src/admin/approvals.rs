@@ -592,7 +592,7 @@ mod tests {
         // Nothing of access has changed by this.
         node.0.under(&loaded("[limits]\nladders = \"1MiB\"\n"));
         drop(tried);
-        let tried = node.ask(&anna, "files", 3).ok().expect("still agreed to");
+        let tried = node.ask(&anna, "files", 3).ok().unwrap();
         node.0.under(&loaded("media_users = [\"anna\"]\n"));
         drop(tried);
         assert_eq!(node.waits(&anna, "files", 4), id);
