@@ -66,7 +66,7 @@ pub enum Fraud {
         /// What it is the name of
         #[arg(long, value_enum, default_value = "tenant")]
         of: Payer,
-        /// Of a [[limit]] that counts each number by itself, this number alone
+        /// Of a limit that counts each number by itself, this number alone
         #[arg(long)]
         number: Option<String>,
         /// Do not ask
@@ -84,7 +84,7 @@ pub enum Payer {
     Trunk,
     /// A route.
     Route,
-    /// A [[limit]].
+    /// A limit of the operator's choice.
     Limit,
     /// All of them together.
     Node,
