@@ -63,7 +63,7 @@ fn run(script: &str, arguments: &[&str], found: Found) -> (Vec<String>, String) 
         "systemctl",
         &format!(
             "case \"$*\" in *is-active*causeway-media*) exit {};; *is-active*) ! grep -q '^stop causeway.service' $done 2>/dev/null;; \
-             daemon-reload) ;; *) echo \"$*\" >>$done;; esac",
+             daemon-reload) ;; show*MainPID*) grep -c '^restart causeway.service' $done 2>/dev/null;; *) echo \"$*\" >>$done;; esac",
             code(found.has_relay)
         ),
     );
@@ -203,6 +203,20 @@ fn a_daemon_that_must_not_be_ended_takes_calls_as_before() {
     }) {
         assert_eq!(did, [DRAIN], "{told}");
     }
+}
+
+#[test]
+fn a_daemon_that_must_not_be_restarted_is_told_to_be_the_former_one() {
+    let (did, told) = upgraded(Found {
+        invoke: FORBIDDEN,
+        ..FINE
+    });
+    assert!(did.is_empty(), "{did:?}");
+    assert!(
+        told.contains("NOT restarted: policy-rc.d forbids it"),
+        "{told}"
+    );
+    assert!(!told.contains("of the former version"), "{told}");
 }
 
 #[test]

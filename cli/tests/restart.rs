@@ -239,9 +239,12 @@ async fn called(carrier: &UdpSocket, daemon: &Daemon, restart: u8) -> u16 {
         let answer = tokio::time::timeout(PATIENCE, carrier.recv(&mut buffer));
         let length = answer.await.expect("an answer").unwrap();
         let octets = Bytes::copy_from_slice(&buffer[..length]);
+        let told = String::from_utf8_lossy(&octets).into_owned();
         let answer = Message::parse(octets, &Limits::default()).unwrap();
         let status = answer.status().map_or(0, |status| status.code());
-        if status >= 200 {
+        // The one before may be repeated, as nobody acknowledges it.
+        let is_own = told.contains(&format!("Call-ID: m{restart}\r\n"));
+        if is_own && status >= 200 {
             return status;
         }
     }

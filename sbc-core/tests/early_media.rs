@@ -117,6 +117,22 @@ fn early_media_do_not_last_for_ever() {
     assert!(two.shard.sent.is_empty() && two.shard.records.is_empty());
 }
 
+/// What has a limit is what is heard: silence counts for nothing, and whoever begins again has what is left.
+#[test]
+fn the_limit_of_early_media_stands_still_while_none_flow() {
+    let mut two = with("early_media_max = \"30s\"");
+    two.says("183 Session Progress", "b1", "", CARRIER_SDP);
+    two.shard.pass(Duration::from_secs(20));
+    two.says("199 Early Dialog Terminated", "b1", "", "");
+    two.shard.pass(Duration::from_secs(20));
+    two.says("183 Session Progress", "b2", "", CARRIER_SDP);
+    two.shard.pass(Duration::from_secs(9));
+    let is_over = |two: &mut Two| bodies(two).into_iter().any(|(code, _)| code == 487);
+    assert!(!is_over(&mut two));
+    two.shard.pass(Duration::from_secs(2));
+    assert!(is_over(&mut two));
+}
+
 #[test]
 fn an_early_dialog_that_ends_is_neither_heard_nor_spoken_to() {
     let mut two = with("");

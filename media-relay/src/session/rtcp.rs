@@ -41,8 +41,8 @@ const UNRECEIVED_PACKETS: u64 = 100;
 /// most that is believed of those.
 const USUAL_PATIENCE: Duration = Duration::from_millis(7_500);
 const MOST_PATIENCE: Duration = Duration::from_secs(60);
-/// Two intervals as most peers have them: one report may have been lost.
-const TWO_REPORTS: Duration = Duration::from_secs(10);
+/// Twice the longest time between two reports: one may have been lost.
+const TWO_REPORTS: Duration = USUAL_PATIENCE.saturating_mul(2);
 /// Least time between two reports of a peer that are told, in microseconds: usual ones come every few seconds.
 const TOLD_US: u64 = 500_000;
 /// Room for SR, SDES, VoIP metrics, BYE and the SRTCP trailer.
@@ -216,7 +216,9 @@ impl Life {
             Duration::ZERO => USUAL_PATIENCE,
             longest => longest,
         };
-        let least = between.saturating_mul(2).clamp(TWO_REPORTS, MOST_PATIENCE);
+        let least = between
+            .saturating_mul(2)
+            .clamp(TWO_REPORTS, 2 * MOST_PATIENCE);
         self.at
             .is_some_and(|at| now > at.max(expected_since) + least)
     }

@@ -447,13 +447,11 @@ fn rfc3339<S: Serializer>(at: &UnixTime, to: S) -> Result<S::Ok, S::Error> {
 
 /// Digest answers can be attacked off-line; nobody reading a ladder needs them.
 fn without_credentials(line: &str) -> &str {
-    let is = |name: &str| {
-        line.get(..name.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(name))
-    };
-    if is("authorization:") {
+    let name = line.split_once(':').map(|(name, _)| name.trim_end());
+    let is = |own: &str| name.is_some_and(|name| name.eq_ignore_ascii_case(own));
+    if is("authorization") {
         "Authorization: <secret>"
-    } else if is("proxy-authorization:") {
+    } else if is("proxy-authorization") {
         "Proxy-Authorization: <secret>"
     } else {
         line

@@ -7,7 +7,7 @@ use std::ops::Range;
 const SECRET: &str = "<secret>";
 
 /// Text with every `inline:` key, every `a=ice-pwd` value, every `k=` line, the digest of every pair of
-/// credentials, the password of every SIP URI (RFC 3261 §19.1.1), the `x-tt` of every URI of Teams (escaped
+/// credentials and of every answer to them, credentials of other kinds and folded ones whole, the password of every SIP URI (RFC 3261 §19.1.1), the `x-tt` of every URI of Teams (escaped
 /// within another one, too), every location, in a body as in a Geolocation header (RFC 6442), the key that an INFO names (which may be one of a card number, MED-226), and what people write to each other: bodies
 /// of MESSAGE (RFC 3428), those of type `text/…` or `message/cpim`, and parts that name no type, replaced by `<secret>`. Works on a bare description as well as on a whole SIP message around it; bytes that are not
 /// UTF-8 come out as the replacement character. What has no secret is lent as it is.
@@ -40,7 +40,7 @@ fn may_hide_line(rest: &[u8]) -> bool {
     match rest {
         [] | [b'\n', ..] | [b'\r', b'\n', ..] => false,
         [b'a' | b'A', b'=', ..] => begins(ICE_PASSWORD.as_bytes()),
-        [b'a' | b'A', ..] => begins(b"authorization"),
+        [b'a' | b'A', ..] => begins(b"authorization") || begins(b"authentication-info"),
         [b'c' | b'C', b'=', ..] => false,
         [b'c' | b'C', b'o' | b'O', ..] => {
             begins(b"content-type") && !begins(b"content-type: application/sdp\r\n")
@@ -50,7 +50,7 @@ fn may_hide_line(rest: &[u8]) -> bool {
         [b'g' | b'G', ..] => begins(b"geolocation"),
         [b'k' | b'K', ..] => begins(b"k="),
         [b'm' | b'M', b'e' | b'E', ..] => begins(MESSAGE.as_bytes()),
-        [b'p' | b'P', ..] => begins(b"proxy-authorization"),
+        [b'p' | b'P', ..] => begins(b"proxy-authorization") || begins(b"proxy-authentication-info"),
         [b's' | b'S', ..] => begins(b"signal"),
         // With blanks in front of its name, or what goes on with the line before.
         [first, ..] => *first <= b' ' || !first.is_ascii(),
@@ -106,6 +106,7 @@ fn hidden(text: &str) -> Option<String> {
     let mut done = 0;
     let mut location = Location::None;
     let mut is_place = false;
+    let mut has_credentials = false;
     let mut body = Body::of(text);
     let octets = text.as_bytes();
     let mut mark = next_mark(octets, 0);
@@ -123,28 +124,27 @@ fn hidden(text: &str) -> Option<String> {
             mark = next_mark(octets, next);
         }
         location = location.after(content, &body);
-        let is_shown = matches!(
-            location,
-            Location::None | Location::Typed | Location::Announced
-        );
+        let is_shown = !matches!(location, Location::Begins | Location::GoesOn);
         let mut is_written = false;
+        let mut is_value = false;
         if is_shown {
             is_written = body.hides(content);
             is_place =
                 !body.has_begun && (is_geolocation(content) || is_place && is_folded(content));
-        } else if matches!(location, Location::Begins) {
-            // It ends the headers, whatever is hidden behind them.
-            body.hides(content);
+            let goes_on = has_credentials && is_folded(content);
+            let credentials = credentials(content);
+            has_credentials = credentials.is_some() || goes_on;
+            is_value = is_place || goes_on || credentials == Some(Credentials::Whole);
         }
-        let is_hidden = !is_shown || is_marked || is_place || is_written;
+        let is_hidden = !is_shown || is_marked || is_value || is_written;
         if !is_hidden && !may_be_secret(content) {
             continue;
         }
         let out = out.get_or_insert_with(|| String::with_capacity(text.len() + SECRET.len()));
         out.push_str(&text[done..whole]);
         match location {
-            Location::None | Location::Typed | Location::Announced => {
-                hide(content, is_place, is_written, out);
+            Location::None | Location::Typed | Location::Announced | Location::Ahead => {
+                hide(content, is_value, is_written, out);
                 done = whole + content.len();
             }
             Location::Begins => {
@@ -293,9 +293,9 @@ fn is_hidden_type(value: &str) -> bool {
     kind.eq_ignore_ascii_case("text") || is("application", "dtmf") || is("message", "cpim")
 }
 
-/// Adds a line without what is secret in it.
-fn hide(content: &str, is_place: bool, is_written: bool, out: &mut String) {
-    if is_place {
+/// Adds a line without what is secret in it: that may be all of the value of a header, or what is written.
+fn hide(content: &str, is_value: bool, is_written: bool, out: &mut String) {
+    if is_value {
         let name = content.find(':').filter(|_| !is_folded(content));
         out.push_str(&content[..name.map_or(0, |at| at + 1)]);
         out.push(' ');
@@ -311,9 +311,9 @@ fn hide(content: &str, is_place: bool, is_written: bool, out: &mut String) {
     } else if starts_with(content, ICE_PASSWORD) {
         out.push_str(&content[..ICE_PASSWORD.len()]);
         out.push_str(SECRET);
-    } else if has_credentials(content) {
+    } else if credentials(content).is_some() {
         let mut line = String::with_capacity(content.len());
-        hide_response(content, &mut line);
+        hide_digests(content, &mut line);
         // The URI that the digest is about.
         hide_passwords(&line, out);
     } else {
@@ -329,8 +329,8 @@ fn hide(content: &str, is_place: bool, is_written: bool, out: &mut String) {
 fn may_be_secret(line: &str) -> bool {
     match line.as_bytes().first().map(u8::to_ascii_lowercase) {
         Some(b'k') => starts_with(line, "k="),
-        Some(b'a') => starts_with(line, ICE_PASSWORD) || has_credentials(line),
-        Some(b'p') => has_credentials(line),
+        Some(b'a') => starts_with(line, ICE_PASSWORD) || credentials(line).is_some(),
+        Some(b'p') => credentials(line).is_some(),
         Some(_) => key_at(line).is_some(),
         None => false,
     }
@@ -338,8 +338,35 @@ fn may_be_secret(line: &str) -> bool {
 
 const ICE_PASSWORD: &str = "a=ice-pwd:";
 
-fn has_credentials(line: &str) -> bool {
-    starts_with(line, "authorization:") || starts_with(line, "proxy-authorization:")
+/// What is hidden of a header line of credentials.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Credentials {
+    /// The digests: what they are about may be read.
+    Digests,
+    /// All: passwords and tokens (RFC 7617, RFC 8898) stand there as they are.
+    Whole,
+}
+
+/// What is hidden of a header line, if it is one of credentials or of the answer to them.
+fn credentials(line: &str) -> Option<Credentials> {
+    if !matches!(line.as_bytes().first(), Some(b'a' | b'A' | b'p' | b'P')) {
+        return None;
+    }
+    let (name, value) = split_header(line)?;
+    let name = name.trim_end();
+    let is = |own: &str| name.eq_ignore_ascii_case(own);
+    if is("authentication-info") || is("proxy-authentication-info") {
+        return Some(Credentials::Digests);
+    }
+    if !is("authorization") && !is("proxy-authorization") {
+        return None;
+    }
+    let scheme = value.split_ascii_whitespace().next();
+    let is_digest = scheme.is_none_or(|scheme| scheme.eq_ignore_ascii_case("digest"));
+    Some(match is_digest {
+        true => Credentials::Digests,
+        false => Credentials::Whole,
+    })
 }
 
 /// Whether a line may begin with this name, with blanks before it or not; said quickly of most that do not.
@@ -412,6 +439,8 @@ enum Location {
     Typed,
     /// Its type was named, and its headers go on.
     Announced,
+    /// The empty line in front of it.
+    Ahead,
     /// Its first line.
     Begins,
     /// A later line.
@@ -435,9 +464,10 @@ impl Location {
                 }
             }
             Self::None | Self::Typed => Self::None,
-            Self::Announced if line.is_empty() => Self::Begins,
+            Self::Announced if line.is_empty() => Self::Ahead,
             Self::Announced => Self::Announced,
-            Self::Begins | Self::GoesOn if body.ends(line) => Self::None,
+            Self::Ahead | Self::Begins | Self::GoesOn if body.ends(line) => Self::None,
+            Self::Ahead => Self::Begins,
             Self::Begins | Self::GoesOn => Self::GoesOn,
         }
     }
@@ -528,18 +558,34 @@ fn starts_with(text: &str, prefix: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
-/// A digest is enough to search for the password at leisure.
-fn hide_response(line: &str, out: &mut String) {
-    const MARK: &str = "response=\"";
+/// Adds a line without its digests: one is enough to search for the password at leisure, ours as well as the peer's.
+fn hide_digests(line: &str, out: &mut String) {
     let lower = line.to_ascii_lowercase();
-    let Some(at) = lower.find(MARK).map(|at| at + MARK.len()) else {
-        return out.push_str(line);
-    };
-    out.push_str(&line[..at]);
-    out.push_str(SECRET);
-    if let Some(end) = line[at..].find('"') {
-        out.push_str(&line[at + end..]);
+    let mut done = 0;
+    while let Some(begin) = next_digest(&lower, done) {
+        out.push_str(&line[done..begin]);
+        out.push_str(SECRET);
+        let rest = &line[begin..];
+        let end = rest.find(|letter: char| "\",".contains(letter) || letter.is_ascii_whitespace());
+        done = begin + end.unwrap_or(rest.len());
     }
+    out.push_str(&line[done..]);
+}
+
+/// Where the next value of `response` or `rspauth` begins, behind its quotation mark.
+fn next_digest(lower: &str, from: usize) -> Option<usize> {
+    let begins = |name: &str| {
+        let found = lower[from..].match_indices(name);
+        let mut values = found.filter_map(|(at, _)| {
+            let behind = &lower[from + at + name.len()..];
+            let value = behind.trim_start().strip_prefix('=')?.trim_start();
+            let value = value.strip_prefix('"').unwrap_or(value);
+            Some(lower.len() - value.len())
+        });
+        values.next()
+    };
+    let (response, rspauth) = (begins("response"), begins("rspauth"));
+    response.into_iter().chain(rspauth).min()
 }
 
 fn hide_inline(mut line: &str, out: &mut String) {
@@ -658,10 +704,11 @@ mod tests {
             "{head}Content-Type: application/pidf+xml\r\n\r\n<!--\r\n-->\r\n<A3>Redmond</A3>\r\n--b--\r\n"
         );
         let shown = super::redact(text.as_bytes());
-        let wanted = format!("{head}Content-Type: application/pidf+xml\r\n<secret>\r\n--b--\r\n");
+        let wanted =
+            format!("{head}Content-Type: application/pidf+xml\r\n\r\n<secret>\r\n--b--\r\n");
         assert_eq!(shown, wanted);
         let whole = super::redact(b"c: application/pidf+xml\r\n\r\n<!--\r\n-->\r\n--<A3/>");
-        assert_eq!(whole, "c: application/pidf+xml\r\n<secret>\r\n");
+        assert_eq!(whole, "c: application/pidf+xml\r\n\r\n<secret>\r\n");
     }
 
     /// RFC 2046 §5.1.
@@ -729,6 +776,38 @@ mod tests {
         assert_eq!(shown, line.replace("0123abcd", "<secret>"));
         let cut = super::redact(b"AUTHORIZATION: Digest RESPONSE=\"0123");
         assert_eq!(cut, "AUTHORIZATION: Digest RESPONSE=\"<secret>");
+    }
+
+    #[test]
+    fn credentials_are_hidden_in_every_form_that_is_read() {
+        for (text, shown) in [
+            (
+                "Authorization : Digest response = \"ab\", response=cd, qop=auth\r\n",
+                "Authorization : Digest response = \"<secret>\", response=<secret>, qop=auth\r\n",
+            ),
+            (
+                "Proxy-Authorization: Digest realm=\"r\",\r\n response=\"ab\"\r\n\tnc=1\r\nTo: <sip:h>\r\n",
+                "Proxy-Authorization: Digest realm=\"r\",\r\n <secret>\r\n <secret>\r\nTo: <sip:h>\r\n",
+            ),
+            (
+                "Authorization:\r\n Bearer abc\r\n",
+                "Authorization:\r\n <secret>\r\n",
+            ),
+            (
+                "authorization: Basic dTpw\r\n",
+                "authorization: <secret>\r\n",
+            ),
+            (
+                "Authentication-Info: nextnonce=\"n\", rspauth=\"ab\"\r\n",
+                "Authentication-Info: nextnonce=\"n\", rspauth=\"<secret>\"\r\n",
+            ),
+            (
+                "Proxy-Authentication-Info: rspauth=\"ab\"\r\n",
+                "Proxy-Authentication-Info: rspauth=\"<secret>\"\r\n",
+            ),
+        ] {
+            assert_eq!(super::redact(text.as_bytes()), shown);
+        }
     }
 
     use super::*;
@@ -838,7 +917,7 @@ mod tests {
             ),
             (
                 "Content-Type :\r\n application/pidf+xml\r\n\r\n<presence/>",
-                "Content-Type :\r\n application/pidf+xml\r\n<secret>\r\n",
+                "Content-Type :\r\n application/pidf+xml\r\n\r\n<secret>",
             ),
         ] {
             assert_eq!(redact(text.as_bytes()), shown);
@@ -855,11 +934,10 @@ mod tests {
         for hidden in ["Redmond", "presence", "xml?"] {
             assert!(!shown.contains(hidden), "{shown}");
         }
-        let stays =
-            "Content-ID: <1@h>\r\n<secret>\r\n--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n";
+        let stays = "Content-ID: <1@h>\r\n\r\n<secret>\r\n--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n";
         assert!(shown.contains(stays), "{shown}");
         let whole = redact(b"c: application/PIDF+xml\r\n\r\n<presence/>");
-        assert_eq!(whole, "c: application/PIDF+xml\r\n<secret>\r\n");
+        assert_eq!(whole, "c: application/PIDF+xml\r\n\r\n<secret>");
     }
 
     #[test]
@@ -881,21 +959,27 @@ mod tests {
         let text = String::from_utf8_lossy(text);
         let mut out = String::new();
         let (mut location, mut is_place) = (Location::None, false);
+        let mut has_credentials = false;
         let mut body = Body::of(&text);
         for line in text.split_inclusive('\n') {
             let content = line.trim_end_matches(['\r', '\n']);
             location = location.after(content, &body);
             match location {
-                Location::None | Location::Typed | Location::Announced => {
+                Location::None | Location::Typed | Location::Announced | Location::Ahead => {
                     let is_written = body.hides(content);
                     is_place = !body.has_begun
                         && (is_geolocation(content) || is_place && is_folded(content));
-                    hide(content, is_place, is_written, &mut out);
+                    let goes_on = has_credentials && is_folded(content);
+                    has_credentials = credentials(content).is_some() || goes_on;
+                    let is_whole = credentials(content) == Some(Credentials::Whole);
+                    hide(
+                        content,
+                        is_place || goes_on || is_whole,
+                        is_written,
+                        &mut out,
+                    );
                 }
-                Location::Begins => {
-                    body.hides(content);
-                    out.push_str(SECRET);
-                }
+                Location::Begins => out.push_str(SECRET),
                 Location::GoesOn => continue,
             }
             out.push_str(&line[content.len()..]);
@@ -960,6 +1044,9 @@ mod tests {
             "g",
             "Authorization: Digest response=\"",
             "proxy-authorization:",
+            "\r\nAuthorization :\r\n ",
+            "Authentication-Info: rspauth =",
+            "Basic x",
             "To: ",
             "v=0",
             "c=IN",

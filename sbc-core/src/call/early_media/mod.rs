@@ -15,9 +15,11 @@ use crate::plane::Cx;
 use crate::sdp::{Description, Limits};
 use crate::sip::header::Reason;
 use crate::sip::{Message, Status};
+use crate::time::Timestamp;
 use authority::Authority;
 use bytes::Bytes;
 use media_api::{Direction, ForkId, Negotiated, Stage};
+use std::time::Duration;
 
 /// Most early dialogs of one attempt whose media is listened to; Teams alone may ring 32 endpoints
 /// (TDR-SIP-016).
@@ -41,6 +43,9 @@ pub(super) struct EarlyMedia {
     flowing: Vec<(Bytes, Flow)>,
     /// What early dialogs of a trusted side may do.
     authority: Authority,
+    /// For how long media flowed before, and since when they do now: what has a limit is what is heard.
+    heard: Duration,
+    since: Option<Timestamp>,
 }
 
 /// What a provisional means for the media.
@@ -60,6 +65,8 @@ impl EarlyMedia {
             has_rung: false,
             flowing: Vec::new(),
             authority: Authority::default(),
+            heard: Duration::ZERO,
+            since: None,
         }
     }
 
@@ -109,8 +116,11 @@ impl EarlyMedia {
         agreed: Negotiated,
     ) {
         if !call.timers.is_set(Timer::EarlyMedia as usize) {
-            let longest = cx.now.mono + policy_of(call, leg).early_media_max;
-            call.timers.set(Timer::EarlyMedia as usize, longest);
+            let left = policy_of(call, leg).early_media_max;
+            let left = left.saturating_sub(self.heard);
+            self.since = Some(cx.now.mono);
+            call.timers
+                .set(Timer::EarlyMedia as usize, cx.now.mono + left);
         }
         let flow = Flow {
             leg,
@@ -190,12 +200,16 @@ impl EarlyMedia {
         }
     }
 
-    fn newest_is_spoken_to(&self, call: &mut Call, cx: &mut Cx<'_>) {
+    fn newest_is_spoken_to(&mut self, call: &mut Call, cx: &mut Cx<'_>) {
         if let Some((newest, own)) = self.flowing.last() {
             let agreed = self.authority.limits(newest, own.agreed.clone());
             let to = endpoint(own.leg);
             call.media.agreed(cx, to, own.fork, agreed, Stage::Preview);
             self.join(call, cx, own.leg);
+        } else if let Some(since) = self.since.take() {
+            // Whoever begins again has what is left.
+            self.heard += cx.now.mono.since(since);
+            call.timers.stop(Timer::EarlyMedia as usize);
         }
     }
 }

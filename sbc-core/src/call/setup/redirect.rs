@@ -178,7 +178,7 @@ impl Redirects {
                 continue;
             }
             if is_help {
-                self.help = Some(number.clone());
+                self.help.get_or_insert_with(|| number.clone());
             }
             because = because.and(format!(
                 "trunk \"{}\" redirects to {}",
@@ -212,6 +212,14 @@ impl Redirects {
                 way: way.clone(),
                 untried: Vec::new(),
             }));
+        }
+        // Whoever asks for help is led to help: limits and bills that do not hold for it hold for what stands beside it.
+        if let Some(help) = &self.help {
+            let before = attempts.len();
+            attempts.retain(|own: &Attempt| own.called.number == help.number);
+            if attempts.len() < before {
+                because = because.and("only where the redirection leads to help is followed");
+            }
         }
         attempts.truncate(MOST_ATTEMPTS.saturating_sub(self.made));
         self.made += attempts.len();

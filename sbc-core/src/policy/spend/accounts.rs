@@ -1,11 +1,16 @@
 //! What stands on each account, for an operator who looks at it and forgives it (SIP-406).
 
 use super::books::Books;
-use super::{Period, locked, money};
+use super::{Account, Period, locked, money};
 use crate::config::{Money, SpendLimits};
 use crate::policy::admission::Counted;
 use crate::time::Timestamp;
 use std::cmp::Reverse;
+use std::ops::Bound;
+
+/// Accounts that are looked at before shards, which want them for each call, may look again: callers choose numbers, so
+/// that there may be very many.
+const AT_ONCE: usize = 500;
 
 /// One account on which anything was spent within a day.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,45 +31,78 @@ impl Books {
     /// The accounts whose limits are reached, then those on which most was spent: so many at most, as callers choose
     /// numbers.
     pub fn standings(&self, now: Timestamp, most: usize) -> Vec<Standing> {
-        let (accounts, clock) = self.copied(now);
         let mut all: Vec<Standing> = Vec::new();
-        for (counted, mut account) in accounts {
-            account.settle(clock);
-            let [hour, day] = Period::ALL.map(|period| money(account.spent(clock, period)));
-            let reached = account.reached(clock, &counted).map(|own| own.period);
-            let reached: Vec<Period> = reached.collect();
-            if day > Money(0) || !reached.is_empty() {
-                all.push(Standing {
-                    hour,
-                    day,
-                    limits: account.limits,
-                    reached,
-                    counted,
-                });
-            }
+        let mut from = Bound::Unbounded;
+        loop {
+            let (accounts, clock) = self.copied(now, &from);
+            let Some((last, _)) = accounts.last() else {
+                return all;
+            };
+            from = Bound::Excluded(last.clone());
+            all.extend(accounts.into_iter().filter_map(|own| standing(own, clock)));
+            all.sort_by_key(|own| (own.reached.is_empty(), Reverse(own.day)));
+            all.truncate(most);
         }
-        all.sort_by_key(|own| (own.reached.is_empty(), Reverse(own.day)));
-        all.truncate(most);
-        all
+    }
+
+    /// The next accounts as they are now, and the clock that all of them are behind.
+    fn copied(
+        &self,
+        now: Timestamp,
+        from: &Bound<Counted>,
+    ) -> (Vec<(Counted, Account)>, Timestamp) {
+        let table = locked(self.table());
+        let next = table.accounts.range((from.as_ref(), Bound::Unbounded));
+        let next = next.map(|(counted, account)| (counted.clone(), account.clone()));
+        let accounts: Vec<_> = next.take(AT_ONCE).collect();
+        // The clock of a shard may be a little ahead.
+        let settled = accounts.iter().map(|(_, account)| account.settled);
+        let clock = settled.fold(table.clock(now), Timestamp::max);
+        (accounts, clock)
     }
 
     /// Forgets what was spent on these accounts: their limits begin anew, and calls that go on cost from now on. Says on
     /// how many of them anything was.
     pub fn forgive(&self, now: Timestamp, is_meant: impl Fn(&Counted) -> bool) -> usize {
-        let mut table = locked(self.table());
-        let clock = table.clock(now);
         let mut count = 0;
-        for (counted, account) in &mut table.accounts {
-            if !is_meant(counted) {
-                continue;
+        let mut from = Bound::Unbounded;
+        loop {
+            let mut table = locked(self.table());
+            let clock = table.clock(now);
+            let next = table.accounts.range_mut((from.as_ref(), Bound::Unbounded));
+            let mut last = None;
+            for (counted, account) in next.take(AT_ONCE) {
+                last = Some(counted);
+                if !is_meant(counted) {
+                    continue;
+                }
+                account.settle(clock);
+                count += usize::from(account.spent(clock, Period::Day) > 0);
+                (account.hour, account.day) = Default::default();
+                account.told.clear();
             }
-            account.settle(clock);
-            count += usize::from(account.spent(clock, Period::Day) > 0);
-            (account.hour, account.day) = Default::default();
-            account.told.clear();
+            let Some(last) = last else {
+                return count;
+            };
+            from = Bound::Excluded(last.clone());
         }
-        count
     }
+}
+
+/// How an account stands, if anything was spent on it.
+fn standing((counted, mut account): (Counted, Account), clock: Timestamp) -> Option<Standing> {
+    account.settle(clock);
+    let [hour, day] = Period::ALL.map(|period| money(account.spent(clock, period)));
+    let reached = account.reached(clock, &counted).map(|own| own.period);
+    let reached: Vec<Period> = reached.collect();
+    let is_of_interest = day > Money(0) || !reached.is_empty();
+    is_of_interest.then(|| Standing {
+        hour,
+        day,
+        limits: account.limits,
+        reached,
+        counted,
+    })
 }
 
 #[cfg(test)]

@@ -192,12 +192,6 @@ impl Books {
         &self.0
     }
 
-    /// All accounts as they are at a moment, and that on the table's clock.
-    pub(super) fn copied(&self, now: Timestamp) -> (Vec<(Counted, Account)>, Timestamp) {
-        let Snapshot { accounts, clock } = self.snapshot(now);
-        (accounts, clock)
-    }
-
     fn snapshot(&self, now: Timestamp) -> Snapshot {
         let table = locked(&self.0);
         // The clock of a shard may be a little ahead.
