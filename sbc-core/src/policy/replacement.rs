@@ -71,7 +71,7 @@ mod tests {
         let found = of(named).unwrap().expect("a dialog");
         assert_eq!(found.replaces.to_bytes(), "c@h;to-tag=1;from-tag=2");
         assert!(!found.is_required && found.lines().len() == 1);
-        let escaped = format!("{named}&%52equire=timer,replaces");
+        let escaped = format!("{named}&%52equire=timer%2Creplaces");
         let found = of(&escaped).unwrap().expect("a dialog");
         let line = (HeaderName::Require, Bytes::from("replaces"));
         assert!(found.is_required && found.lines().contains(&line));
