@@ -30,7 +30,7 @@ impl Mint {
 
     /// A dialog tag: shard character and 100 random bits.
     pub fn tag(&mut self) -> String {
-        self.identifier("", 20)
+        self.identifier("", TAG_CHARACTERS)
     }
 
     /// A Via branch: magic cookie, shard character and 100 random bits.
@@ -117,6 +117,9 @@ impl Mint {
 /// Random characters of the longest identifier.
 const LONGEST: usize = 26;
 
+/// Characters of a tag behind that of its shard.
+const TAG_CHARACTERS: usize = 20;
+
 /// Characters of our identifiers: lower case only, because Call-ID and tags are compared with case
 /// but some peers change it.
 const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -137,6 +140,11 @@ pub fn shard_of(identifier: &[u8]) -> Option<ShardId> {
     u8::try_from(position).ok().map(ShardId)
 }
 
+/// Whether this may be one of our dialog tags, of whatever shard.
+pub fn may_be_tag(tag: &[u8]) -> bool {
+    tag.len() == 1 + TAG_CHARACTERS && tag.iter().all(|octet| BASE32.contains(octet))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,6 +155,8 @@ mod tests {
         let mut mint = Mint::new(ShardId(3), [7; 32]);
         let (one, two) = (mint.tag(), mint.tag());
         assert_ne!(one, two);
+        assert!(may_be_tag(one.as_bytes()) && !may_be_tag(mint.call_id().as_bytes()));
+        assert!(!may_be_tag(one.replace(&one[..1], "-").as_bytes()));
         assert_eq!(shard_of(one.as_bytes()), Some(ShardId(3)));
         let branch = mint.branch();
         assert_eq!(

@@ -234,8 +234,8 @@ to = [{ trunk = "carrier-a" }]
 "#;
     let mut shard = Shard::with(config_of(&format!("{config}{route}")));
     let first = up(&mut shard, "first", "y1");
-    let lines =
-        "Refer-To: <sip:+88216123456@192.0.2.11?Replaces=other%3Bto-tag%3Da%3Bfrom-tag%3Db>\n";
+    let lines = "Refer-To: <sip:+88216123456@192.0.2.11?Replaces=other%3Bto-tag%3Da%3Bfrom-tag%3Db\
+                 &Require=replaces>\n";
     shard.carrier_says(&refer(&first, lines));
     shard.next_response(202);
     notified(&mut shard, "100 Trying");
@@ -249,6 +249,7 @@ to = [{ trunk = "carrier-a" }]
         header(&invite, HeaderName::Replaces),
         "other;to-tag=a;from-tag=b"
     );
+    assert_eq!(header(&invite, HeaderName::Require), "replaces");
 }
 
 #[test]

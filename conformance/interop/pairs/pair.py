@@ -20,6 +20,8 @@ class Pair:
     left_keys: str = ""
     right_keys: str = ""
     third_keys: str = ""
+    # Sections of the configuration that its trunks need beside; "[n]" is the number behind their names.
+    rules: str = ""
     # Who stands at the targets of the right trunk; "gone" is where nobody is.
     targets: tuple = ("right",)
     # Whether the right trunk has a domain instead, whose servers they are.

@@ -104,7 +104,8 @@ port = {port}
 
     def of_place(self, place, secret):
         """Trunks and routes of one pair."""
-        n, pair, text = place.number, place.pair, ""
+        n, pair = place.number, place.pair
+        text = pair.rules.replace("[n]", str(n))
         sides = {*pair.parties(), *(["third"] if pair.goes_on else [])} - ({*pair.targets} - {"right"})
         for side in sides:
             at = pair.targets if side == "right" else (side,)

@@ -21,6 +21,7 @@ mod plan;
 mod progress;
 pub(super) mod redirect;
 mod refusal;
+mod replacing;
 mod ringback;
 mod room;
 mod vouch;

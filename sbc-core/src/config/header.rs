@@ -16,6 +16,11 @@ pub enum Action {
     PassToCore,
     /// Copied if both trunks are in our trust domain, or if it is listed.
     Trust,
+    /// Copied towards carriers if both trunks are in our trust domain, or if it is listed: who pays, and where somebody
+    /// is, is told within a trust domain alone (RFC 7315 §6, RFC 3325 §5), and the core has no use for it.
+    TrustOut,
+    /// As that, but neither a list nor a value of configuration can say it: it is the word of a trust domain.
+    Guarded,
     /// Left out unless it is listed.
     Strip,
 }
@@ -101,14 +106,15 @@ pub fn action(name: &HeaderName) -> Action {
 
         HeaderName::CallInfo | HeaderName::ResourcePriority => Action::Trust,
 
+        HeaderName::PAccessNetworkInfo
+        | HeaderName::PAssociatedUri
+        | HeaderName::PChargingVector => Action::TrustOut,
+
         HeaderName::AcceptContact
         | HeaderName::AlertInfo
         | HeaderName::ErrorInfo
         | HeaderName::Geolocation
         | HeaderName::MediaPath
-        | HeaderName::PAccessNetworkInfo
-        | HeaderName::PAssociatedUri
-        | HeaderName::PChargingVector
         | HeaderName::PEarlyMedia
         | HeaderName::RejectContact
         | HeaderName::ReplyTo
@@ -117,10 +123,22 @@ pub fn action(name: &HeaderName) -> Action {
         | HeaderName::UserSite
         | HeaderName::UserToUser => Action::Strip,
 
-        HeaderName::Other(name) => match is_guarded_extension(name.as_str()) {
-            true => Action::Own,
-            false => Action::Strip,
-        },
+        HeaderName::Other(name) => extension(name.as_str()),
+    }
+}
+
+/// The row of a header that has no name of its own here.
+fn extension(name: &str) -> Action {
+    let is_one_of = |names: &[&str]| names.iter().any(|own| own.eq_ignore_ascii_case(name));
+    let begins_with = |start: &&str| {
+        let own = name.get(..start.len());
+        own.is_some_and(|own| own.eq_ignore_ascii_case(start))
+    };
+    match () {
+        () if is_one_of(&OURS_TO_SAY) => Action::Own,
+        () if is_one_of(&GUARDED) => Action::Guarded,
+        () if OF_MAKERS.iter().any(begins_with) => Action::TrustOut,
+        () => Action::Strip,
     }
 }
 
@@ -128,27 +146,38 @@ pub fn action(name: &HeaderName) -> Action {
 /// routing, authentication and identity: neither a list nor a routing answer can forge those.
 pub fn is_configurable(name: &HeaderName) -> bool {
     match action(name) {
-        Action::Own | Action::Map => false,
-        Action::Pass | Action::PassToCore | Action::Trust | Action::Strip => true,
+        Action::Own | Action::Map | Action::Guarded => false,
+        Action::Pass | Action::PassToCore | Action::Trust | Action::TrustOut | Action::Strip => {
+            true
+        }
     }
 }
 
-/// Extension headers that carry identity or verdicts of a trust domain: only we may say these.
-fn is_guarded_extension(name: &str) -> bool {
-    const GUARDED: [&str; 13] = [
-        "Attestation-Info",
-        "Feature-Caps",
-        "Origination-Id",
-        "P-Asserted-Service",
-        "P-Attestation-Indicator",
-        "P-Called-Party-ID",
-        "P-Charging-Function-Addresses",
-        "P-Origination-Id",
-        "P-Profile-Key",
-        "P-Served-User",
-        "P-User-Database",
-        "P-Visited-Network-ID",
-        "Security-Verify",
-    ];
-    GUARDED.iter().any(|own| own.eq_ignore_ascii_case(name))
+/// Whether configuration may keep the header back.
+pub fn may_be_stripped(name: &HeaderName) -> bool {
+    is_configurable(name) || action(name) == Action::Guarded
 }
+
+/// Extension headers that carry identity or verdicts: only we may say these.
+const OURS_TO_SAY: [&str; 5] = [
+    "Attestation-Info",
+    "Origination-Id",
+    "P-Attestation-Indicator",
+    "P-Origination-Id",
+    "Security-Verify",
+];
+
+/// Extension headers of a trust domain (RFC 5502, RFC 6050, RFC 6809, RFC 7315).
+const GUARDED: [&str; 8] = [
+    "Feature-Caps",
+    "P-Asserted-Service",
+    "P-Called-Party-ID",
+    "P-Charging-Function-Addresses",
+    "P-Profile-Key",
+    "P-Served-User",
+    "P-User-Database",
+    "P-Visited-Network-ID",
+];
+
+/// How headers begin that makers of exchanges have for their own trust domain.
+const OF_MAKERS: [&str; 2] = ["P-Com.", "P-NokiaSiemens"];

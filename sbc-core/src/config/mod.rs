@@ -79,7 +79,7 @@ pub use finding::{Code, Finding, Findings, Severity, nearest};
 pub use habits::{
     EmergencyHold, Habits, Isup, LostConnection, Merged, ReasonForm, Symmetric, UriScheme,
 };
-pub use header::{Action, action, is_configurable};
+pub use header::{Action, action, is_configurable, may_be_stripped};
 pub use hep::{Hep, HepCollector, HepLogs};
 pub use hosting::Hosting;
 pub use identity::{

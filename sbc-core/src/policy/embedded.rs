@@ -2,6 +2,7 @@
 //! a new INVITE carries is the same for both (SIP-808).
 
 use crate::config::{Preset, Trunk};
+use crate::policy::replacement::{self, Replacement};
 use crate::policy::{header, response, uui};
 use crate::sip::header::{Header, HistoryInfo, Reason, UserToUser, readable};
 use crate::sip::{HeaderName, Uri, unescape};
@@ -17,6 +18,8 @@ pub struct Embedded {
     /// Why it is called, and who was called before, both as values of their headers.
     reasons: Vec<Reason>,
     history: Vec<HistoryInfo>,
+    /// The dialog that is to be replaced.
+    replacement: Option<Replacement>,
 }
 
 impl Embedded {
@@ -37,12 +40,26 @@ impl Embedded {
             reasons: values_in(&headers, &HeaderName::Reason),
             history: values_in(&headers, &HeaderName::HistoryInfo),
             headers,
+            replacement: None,
         }
+    }
+
+    /// The same, with this dialog to be replaced, or with none.
+    pub fn replacing(self, replacement: Option<Replacement>) -> Self {
+        Self {
+            replacement,
+            ..self
+        }
+    }
+
+    /// Whether a dialog is to be replaced.
+    pub fn replaces(&self) -> bool {
+        self.replacement.is_some()
     }
 
     /// Whether the URI has none.
     pub fn is_empty(&self) -> bool {
-        self.headers.is_empty()
+        self.headers.is_empty() && self.replacement.is_none()
     }
 
     /// Who was called before.
@@ -50,7 +67,8 @@ impl Embedded {
         &self.history
     }
 
-    /// Lines of an INVITE over trunk `to` that the peer of trunk `by` wants: those that `to` lists, and why it is called.
+    /// Lines of an INVITE over trunk `to` that the peer of trunk `by` wants: those that `to` lists, why it is called, and
+    /// the dialog to be replaced, where that goes back to its peer.
     pub fn lines(&self, by: &Trunk, to: &Trunk) -> Vec<(HeaderName, Bytes)> {
         // What Teams says to itself is none of our business (TDR-XFR-012).
         let is_its_own = by.name == to.name && by.preset == Preset::Teams;
@@ -77,6 +95,9 @@ impl Embedded {
                 .iter()
                 .map(|own| (HeaderName::Reason, own.to_bytes())),
         );
+        let replacement = self.replacement.iter();
+        let replacement = replacement.filter(|_| replacement::goes_back(by, to));
+        lines.extend(replacement.flat_map(Replacement::lines));
         lines
     }
 

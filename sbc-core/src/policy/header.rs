@@ -10,7 +10,7 @@ use crate::policy::{alert, emergency, relayed_auth, uui};
 use crate::sip::{HeaderName, Message, Status};
 use bytes::Bytes;
 
-pub use crate::config::{Action, action, is_configurable};
+pub use crate::config::{Action, action, is_configurable, may_be_stripped};
 
 /// Whether a header goes unchanged from a leg of one trunk to a leg of another.
 pub fn passes(name: &HeaderName, from: &Trunk, to: &Trunk) -> bool {
@@ -18,10 +18,10 @@ pub fn passes(name: &HeaderName, from: &Trunk, to: &Trunk) -> bool {
         list.iter()
             .any(|own| own.eq_ignore_ascii_case(name.as_str()))
     };
-    if !is_configurable(name) || is_listed(&to.strip_headers) {
+    if !may_be_stripped(name) || is_listed(&to.strip_headers) {
         return false;
     }
-    if is_listed(&to.pass_headers) {
+    if is_configurable(name) && is_listed(&to.pass_headers) {
         return true;
     }
     match action(name) {
@@ -29,6 +29,9 @@ pub fn passes(name: &HeaderName, from: &Trunk, to: &Trunk) -> bool {
         Action::Pass => true,
         Action::PassToCore => to.preset == Preset::Teams,
         Action::Trust => from.trusted && to.trusted,
+        Action::TrustOut | Action::Guarded => {
+            from.trusted && to.trusted && to.preset != Preset::Teams
+        }
     }
 }
 
@@ -109,13 +112,18 @@ pub fn told(message: &Message, from: &Trunk, to: &Trunk, is_help: bool) -> Becau
                 ),
                 false => format!("{} passes by the built-in table", name.as_str()),
             },
-            Action::Trust if !(from.trusted && to.trusted) => {
+            Action::Trust | Action::TrustOut | Action::Guarded if !(from.trusted && to.trusted) => {
                 format!(
                     "{} stays behind: not both trunks are trusted",
                     name.as_str()
                 )
             }
-            Action::Pass | Action::PassToCore | Action::Trust | Action::Strip => {
+            Action::Guarded => format!("{} stays behind: it is for carriers", name.as_str()),
+            Action::Pass
+            | Action::PassToCore
+            | Action::Trust
+            | Action::TrustOut
+            | Action::Strip => {
                 format!(
                     "{} stays behind: it is not in \"pass\" of trunk \"{}\"",
                     name.as_str(),

@@ -29,6 +29,7 @@ pub mod preempt;
 pub mod presence;
 pub mod recorded;
 pub mod relayed_auth;
+pub mod replacement;
 pub mod response;
 pub mod route;
 pub mod screening;

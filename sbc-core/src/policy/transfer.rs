@@ -14,9 +14,10 @@ use crate::policy::embedded::Embedded;
 use crate::policy::emergency;
 use crate::policy::ingress::{Ingress, KnownBy};
 use crate::policy::number::{self, Number};
+use crate::policy::replacement::Replacement;
 use crate::policy::{route, secure};
 use crate::sip::body;
-use crate::sip::header::{Header, ReferTo, ReferredBy, Replaces, Require};
+use crate::sip::header::{ReferTo, ReferredBy, Replaces, Require};
 use crate::sip::{HeaderName, MAX_URI, Message, SipUri, Status, Uri, WrittenUri};
 use crate::time::UnixTime;
 use crate::trunk::{Closed, Closing};
@@ -32,6 +33,8 @@ pub struct Wish {
     embedded: Embedded,
     /// The dialog that the new call shall replace; never of Teams.
     pub replaces: Option<Replaces>,
+    /// Whether no call is wanted that does not replace it.
+    requires_replaces: bool,
     /// Whether Teams named one, read or not: it takes no Replaces itself (TDR-SIP-014).
     drops_replaces: bool,
     /// Referred-By, octet by octet.
@@ -117,7 +120,7 @@ impl Wish {
                 "Refer-To asks for another method than INVITE",
             ));
         }
-        let (replaces, drops_replaces) = match (by, refer_to.replaces()) {
+        let (replacement, drops_replaces) = match (by, Replacement::of(refer_to.uri())) {
             (Preset::Teams, found) => (None, !matches!(found, Ok(None))),
             (Preset::Carrier, found) => (found.map_err(malformed)?, false),
         };
@@ -140,7 +143,8 @@ impl Wish {
         Ok(Self {
             target: WrittenUri::of_refer_to(&raw).map_err(malformed)?,
             embedded: Embedded::of(refer_to.uri()),
-            replaces,
+            requires_replaces: replacement.as_ref().is_some_and(|own| own.is_required),
+            replaces: replacement.map(|own| own.replaces),
             drops_replaces,
             token,
             referred_by,
@@ -164,6 +168,7 @@ impl Wish {
             target: target.map_err(|_| refused(()))?,
             embedded: Embedded::default(),
             replaces: None,
+            requires_replaces: false,
             drops_replaces: false,
             referred_by: None,
             token: None,
@@ -332,14 +337,20 @@ impl Wish {
         target: &SipUri,
         replaces: Option<&Replaces>,
     ) -> Vec<(HeaderName, Bytes)> {
-        let named = replaces.map(|replaces| (HeaderName::Replaces, replaces.to_bytes()));
+        let named = replaces.map(|replaces| {
+            let replacement = Replacement {
+                replaces: replaces.clone(),
+                is_required: self.requires_replaces,
+            };
+            replacement.lines()
+        });
         let (own, about): (Vec<_>, Vec<_>) = self
             .lines(by, to, false)
             .into_iter()
             .partition(|(name, _)| *name != HeaderName::ReferredBy);
         let mut refer_to = vec![b'<'];
         refer_to.extend_from_slice(&Uri::from(target.clone()).to_bytes());
-        for (at, (name, value)) in named.into_iter().chain(own).enumerate() {
+        for (at, (name, value)) in named.into_iter().flatten().chain(own).enumerate() {
             refer_to.push(if at == 0 { b'?' } else { b'&' });
             escaped(name.as_str().as_bytes(), &mut refer_to);
             refer_to.push(b'=');
@@ -376,8 +387,13 @@ impl Wish {
     /// With Replaces where the target itself is to look for the dialog.
     pub fn lines(&self, by: &Trunk, to: &Trunk, replays: bool) -> Vec<(HeaderName, Bytes)> {
         let mut lines = self.embedded.lines(by, to);
-        if let Some(replaces) = self.replaces.as_ref().filter(|_| replays) {
-            lines.push((HeaderName::Replaces, replaces.to_bytes()));
+        if let Some(replaces) = self.replaces.clone().filter(|_| replays) {
+            let is_required = self.requires_replaces;
+            let replacement = Replacement {
+                replaces,
+                is_required,
+            };
+            lines.extend(replacement.lines());
         }
         if let Some(referred_by) = self.referred_by.clone().filter(|_| tells_referrer(by, to)) {
             lines.push((HeaderName::ReferredBy, referred_by));

@@ -3,11 +3,13 @@
 //! Whoever redirects a call may reach with it what he could have called himself, and nothing else:
 //! a new number is routed as a call that arrives from the redirecting trunk, for the same customer.
 //! The hosts that a Contact names are never called, with one exception: the same number at another
-//! server of the redirecting peer, which its trunk must know by name or address.
+//! server of the redirecting peer, which its trunk must know by name or address. What a Contact wants replaced is a matter
+//! of its own ([`super::replacing`]).
 
 use super::super::places::OtherWay;
 use super::super::teardown::Teardown;
 use super::super::{A_LEG, Call, Operation, endpoint};
+use super::replacing::Replacing;
 use super::{Attempt, Failed, Setup};
 use crate::cause::{Because, Cause, CauseCode, Decision, EndedBy};
 use crate::config::{
@@ -99,7 +101,7 @@ impl Redirects {
     pub(in crate::call) fn follow(
         &mut self,
         config: &Config,
-        (mint, wall): (&mut Mint, UnixTime),
+        cx: &mut Cx<'_>,
         attempt: &Attempt,
         response: &Message,
     ) -> (Followed, Because) {
@@ -160,12 +162,19 @@ impl Redirects {
                     same_number(attempt, &uri).map(|trunk| (vec![trunk], attempt.way.clone()))
                 }
                 (false, Some(trunks)) => Ok((trunks, None)),
-                (false, None) => self.other_number(config, (mint, wall), trunk, (&uri, &number)),
+                (false, None) => {
+                    let drawn = (&mut cx.plane.mint, cx.now.wall);
+                    self.other_number(config, drawn, trunk, (&uri, &number))
+                }
             };
-            let (trunks, way, place) = match found {
-                Ok((trunks, way)) => match is_same {
-                    true => (trunks, way, place_of(trunk, &uri)),
-                    false => (trunks, way, number.number.clone()),
+            let found = found.and_then(|(trunks, way)| {
+                let replacing = Replacing::of(cx.plane, trunk, &uri, trunks)?;
+                Ok((replacing, way))
+            });
+            let (replacing, way, place) = match found {
+                Ok((replacing, way)) => match is_same {
+                    true => (replacing, way, place_of(trunk, &uri)),
+                    false => (replacing, way, number.number.clone()),
                 },
                 Err(why) => {
                     because = because.and(why);
@@ -184,6 +193,7 @@ impl Redirects {
                 "trunk \"{}\" redirects to {}",
                 trunk.name, number.number
             ));
+            because.0.extend(replacing.left_out.map(str::to_owned));
             let caller = match is_same {
                 true => Arc::clone(&attempt.caller),
                 false => {
@@ -196,14 +206,18 @@ impl Redirects {
                 }
             };
             let mut asked_for = attempt.asked_for.clone();
-            let embedded = Embedded::of(&uri);
+            // Where the next redirection leads nobody has the dialog that the last one named.
+            for (_, before) in asked_for.iter_mut().filter(|(_, own)| own.replaces()) {
+                *before = Arc::new(Embedded::clone(before).replacing(None));
+            }
+            let embedded = Embedded::of(&uri).replacing(replacing.replacement);
             if !embedded.is_empty() {
                 asked_for.push((Arc::clone(trunk), Arc::new(embedded)));
             }
             self.named += 1;
             let mut path = attempt.path.clone();
             path.push(self.named);
-            attempts.extend(trunks.into_iter().map(|trunk| Attempt {
+            attempts.extend(replacing.trunks.into_iter().map(|trunk| Attempt {
                 trunk,
                 called: number.clone(),
                 caller: Arc::clone(&caller),
@@ -393,10 +407,8 @@ impl Setup {
                 },
             };
         }
-        let drawn = (&mut cx.plane.mint, cx.now.wall);
-        let (followed, because) = self
-            .redirects
-            .follow(&call.config, drawn, &attempt, response);
+        let redirects = &mut self.redirects;
+        let (followed, because) = redirects.follow(&call.config, cx, &attempt, response);
         let value = match followed {
             Followed::To(attempts) => {
                 for attempt in attempts.into_iter().rev() {

@@ -90,9 +90,8 @@ impl Transfer {
         if is_its_own || attempt.trunk.redirect != Redirect::Follow {
             return false;
         }
-        let drawn = (&mut cx.plane.mint, cx.now.wall);
         let redirects = &mut self.redirects;
-        let (followed, because) = redirects.follow(&call.config, drawn, attempt, said);
+        let (followed, because) = redirects.follow(&call.config, cx, attempt, said);
         if let Some(record) = call.record.transfers.get_mut(self.record) {
             record.because.0.extend(because.0.iter().cloned());
         }

@@ -5,7 +5,7 @@ use super::progress::methods;
 use super::registrar::is_reached_by_binding;
 use super::{Load, chosen, is_header_text, titled};
 use crate::config::finding::Code;
-use crate::config::header::is_configurable;
+use crate::config::header::{is_configurable, may_be_stripped};
 use crate::config::name::is_proper_pattern;
 use crate::config::preset::{self, Defaults};
 use crate::config::source::{At, Span};
@@ -818,6 +818,7 @@ impl Load<'_> {
     fn may_configure(&mut self, title: &str, key: &str, name: &At<String>) -> bool {
         let fault = match HeaderName::parse(name.value.clone()) {
             Err(_) => "is no name of a header",
+            Ok(header) if key == "strip" && may_be_stripped(&header) => return true,
             Ok(header) if !is_configurable(&header) => "belongs to us or to the call",
             Ok(_) => return true,
         };
