@@ -1,10 +1,11 @@
-//! Talks to a running daemon over its Unix socket.
+//! Talks to a running daemon over its Unix socket, and to a relay of a proxy.
 
 use crate::admin::routes::ROOT;
 use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt};
 use std::os::unix::net::UnixStream;
@@ -262,6 +263,21 @@ fn send_within(
         return Err(ClientFault::Closed);
     }
     parse(&bytes).ok_or_else(|| ClientFault::Broken("not HTTP".to_owned()))
+}
+
+/// Asks for a path of an HTTP listener without TLS.
+///
+/// # Errors
+/// What the operating system says, or that the answer is no HTTP.
+pub fn get_at(address: SocketAddr, path: &str) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    stream.set_write_timeout(Some(LIMIT))?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut bytes = Vec::new();
+    stream.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    parse(&bytes).ok_or_else(|| io::Error::other("what answers there is not HTTP"))
 }
 
 /// Why events cannot be had.

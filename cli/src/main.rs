@@ -26,8 +26,8 @@ use causeway::command::tls::Tls;
 use causeway::command::trunk::{Peers, Trunks};
 use causeway::command::{
     approvals, audit, bundle, capture, cert, certify, check, config, dns, documents, exit, import,
-    init, lab, log, media, monitoring, node, number, parse, protection, reference, registration,
-    restart, route, secret, sim, stats, tail, teams, tenant, tls, token, top, trunk,
+    init, lab, log, media, monitoring, node, number, parse, protection, proxied, reference,
+    registration, restart, route, secret, sim, stats, tail, teams, tenant, tls, token, top, trunk,
 };
 use causeway::daemon::Options;
 use causeway::daemon::run::{self, Holder};
@@ -36,6 +36,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use sbc_core::config::MICROSOFT_ROOTS_OF;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -341,6 +342,9 @@ enum Routes {
 enum OfMedia {
     /// Which backend serves each address of media, and why nothing faster does
     Status {
+        /// Of a relay that serves a proxy, and what it has besides: calls, streams, ports that are free
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        metrics: Option<SocketAddr>,
         #[command(flatten)]
         connection: Connection,
     },
@@ -499,9 +503,16 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             connection,
         } => tls::run(&command, &connection, out),
         Command::Media {
-            command: Some(OfMedia::Status { connection }),
+            command:
+                Some(OfMedia::Status {
+                    metrics,
+                    connection,
+                }),
             ..
-        } => node::media(&connection, out),
+        } => match metrics {
+            Some(at) => proxied::status(at, connection.output, out),
+            None => node::media(&connection, out),
+        },
         Command::Media {
             command: Some(OfMedia::Keeps(wish)),
             ..
@@ -758,6 +769,14 @@ mod tests {
                 command: Some(OfMedia::Status { .. }),
                 ..
             })
+        ));
+        let at: SocketAddr = "127.0.0.1:9092".parse().unwrap();
+        assert!(matches!(
+            read("causeway media status --metrics 127.0.0.1:9092"),
+            Ok(Command::Media {
+                command: Some(OfMedia::Status { metrics: Some(own), .. }),
+                ..
+            }) if own == at
         ));
         assert!(
             read("causeway media").is_err() && read("causeway media --ng 127.0.0.1:2223").is_err()

@@ -531,7 +531,7 @@ fn readable() -> Router<Access> {
 }
 
 /// What is not there, and what cannot be done so, as a problem too.
-fn or_problem(router: Router<Access>) -> Router<Access> {
+pub(crate) fn or_problem<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     let absent = async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path");
     let otherwise = async || {
         let why = "this path knows other methods, which Allow tells";

@@ -4,7 +4,7 @@ use crate::command::exit;
 use crate::config::{self, User, load, load_with, read_sources};
 use crate::daemon::confine::Plan;
 use crate::daemon::health::{Stuck, stuck_media};
-use crate::daemon::media::realms;
+use crate::daemon::media::{backend_name, realms};
 use crate::daemon::notify;
 use crate::daemon::run::FAILED;
 use crate::daemon::secrecy;
@@ -12,7 +12,7 @@ use crate::ng::{Fault, Interface, Options, Service};
 use crate::sink::log::{Level, Log};
 use clap::{Args, ValueEnum};
 use media_api::AddressRanges;
-use media_relay::{Backend, Host, HostOptions, RelayConfig, Runs, goes_on};
+use media_relay::{Backend, Host, HostOptions, RelayConfig, goes_on};
 use sbc_core::config::{Confinement, IpNet};
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -63,6 +63,10 @@ pub struct Alone {
     /// as well
     #[arg(long, value_name = "RANGE", value_parser = range, requires = "ng")]
     media_from: Vec<IpNet>,
+    /// Where figures are shown over HTTP, such as 127.0.0.1:9092: /metrics for Prometheus, /healthz, and /status, which
+    /// "causeway media status --metrics" prints. Whoever reaches it sees them
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = place, requires = "ng")]
+    metrics: Option<SocketAddr>,
     /// What the relay takes from itself at its start: files and calls of the kernel that it never needs; to the log of
     /// the kernel alone, for calls; or nothing
     #[arg(long, value_enum, default_value_t = Confined::On)]
@@ -288,6 +292,12 @@ fn serve_proxy(
              hears keys; listen on a loopback or private address, or let a firewall admit the proxy alone"
         );
     }
+    if let Some(at) = arguments.metrics.filter(|at| is_public(at.ip())) {
+        eprintln!(
+            "causeway media: warning: {at} can be reached from outside, and whoever reaches it sees addresses and figures; \
+             listen on a loopback or private address, or let a firewall admit whoever scrapes alone"
+        );
+    }
     let options = Options {
         ng,
         interfaces: arguments.interfaces.clone(),
@@ -306,6 +316,7 @@ fn serve_proxy(
                 .iter()
                 .map(|net| (net.first(), net.last())),
         ),
+        metrics: arguments.metrics,
     };
     let (log, waiting) = Log::to_stderr(Level::Info, None);
     let writer = waiting.begin()?;
@@ -321,21 +332,23 @@ fn serve_proxy(
                 eprintln!("causeway media: {fault}");
                 return Ok(match fault {
                     Fault::Interfaces(_) => exit::USAGE,
-                    Fault::Entropy | Fault::Relay(_) | Fault::Backend(..) | Fault::Listen(..) => {
-                        FAILED
-                    }
+                    Fault::Entropy
+                    | Fault::Relay(_)
+                    | Fault::Backend(..)
+                    | Fault::Listen(..)
+                    | Fault::Metrics(..) => FAILED,
                 });
             }
         };
         for report in service.backends() {
-            let runs = match report.runs {
-                Runs::Sockets => "sockets",
-                Runs::Xdp { .. } => "AF_XDP",
-            };
+            let runs = backend_name(report.runs);
             let because = report
                 .because
                 .map_or_else(String::new, |why| format!(" ({why})"));
             writeln!(out, "media of {}: {runs}{because}", report.address)?;
+        }
+        if let Some(at) = service.metrics_address() {
+            writeln!(out, "figures are shown on {at}")?;
         }
         writeln!(out, "requests are heard on {}", service.address()?)?;
         out.flush()?;

@@ -27,6 +27,7 @@ mod online;
 pub mod parse;
 pub mod progress;
 pub mod protection;
+pub mod proxied;
 pub(crate) mod readable;
 pub mod records;
 pub mod reference;

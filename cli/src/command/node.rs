@@ -320,17 +320,19 @@ pub fn status(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
 pub fn media(to: &Connection, out: &mut dyn Write) -> io::Result<u8> {
     get(to, "/media", out, |answer, out| {
         let rows = answer.as_array().cloned().unwrap_or_default();
-        let columns = [
-            "realm",
-            "address",
-            "interface",
-            "backend",
-            "dropped",
-            "because",
-        ];
-        table(&rows, &columns, out)
+        table(&rows, &SERVED, out)
     })
 }
+
+/// What is shown of how an address of media is served.
+pub(super) const SERVED: [&str; 6] = [
+    "realm",
+    "address",
+    "interface",
+    "backend",
+    "dropped",
+    "because",
+];
 
 /// What the node is, in the order in which it is asked for when something is wrong.
 fn facts(fields: &Map<String, Value>) -> Vec<(&'static str, String)> {

@@ -6,10 +6,10 @@ use crate::sink::capture::Captures;
 use crate::sink::hep::Hep;
 use crate::sink::log::Log;
 use crate::sink::metrics::{MediaFigures, RealmFigures};
-use media_api::SessionId;
+use media_api::{RealmId, SessionId};
 use media_relay::{
-    Backend, BackendReport, Entropy, EventSink, Kept, LocalAddress, Met, Realm, Recordings,
-    RecordingsFault, Relay, RelayConfig, RelayTotals, Remote, RemoteFault, Runs,
+    AddressReport, Backend, BackendReport, Entropy, EventSink, Kept, LocalAddress, Met, Realm,
+    Recordings, RecordingsFault, Relay, RelayConfig, RelayTotals, Remote, RemoteFault, Runs,
 };
 use sbc_core::config::{Config, Loaded, MediaBackend};
 use sbc_core::id::{RealmName, ShardId};
@@ -352,22 +352,25 @@ pub fn served(config: &Config, plane: &Plane) -> Vec<Served> {
         let realm = realms.find(|realm| realm.id == id);
         realm.map(|realm| realm.name.clone())
     };
-    let served = report.addresses.into_iter().filter_map(|report| {
-        let (backend, zero_copy, moderated) = match report.runs {
-            Runs::Sockets => ("socket", false, false),
-            Runs::Xdp {
-                is_native: true,
-                is_zero_copy,
-                is_moderated,
-            } => ("xdp in the driver", is_zero_copy, is_moderated),
+    let served = report.addresses.into_iter();
+    served
+        .filter_map(|report| Some(Served::of(name(report.realm)?, report)))
+        .collect()
+}
+
+impl Served {
+    /// What is told of an address of this realm.
+    pub fn of(realm: RealmName, report: AddressReport) -> Self {
+        let (zero_copy, moderated) = match report.runs {
+            Runs::Sockets => (false, false),
             Runs::Xdp {
                 is_zero_copy,
                 is_moderated,
                 ..
-            } => ("xdp behind the driver", is_zero_copy, is_moderated),
+            } => (is_zero_copy, is_moderated),
         };
-        Some(Served {
-            realm: name(report.realm)?,
+        Self {
+            realm,
             address: report.address,
             interface: report.interface,
             dropped: report.dropped,
@@ -378,13 +381,23 @@ pub fn served(config: &Config, plane: &Plane) -> Vec<Served> {
             forwarded: report.forwarded,
             not_by_itself: report.not_by_itself,
             crowded_out: report.crowded_out,
-            backend,
+            backend: backend_name(report.runs),
             zero_copy,
             moderated,
             because: report.because,
-        })
-    });
-    served.collect()
+        }
+    }
+}
+
+/// What runs, in the words of [`Served::backend`].
+pub const fn backend_name(runs: Runs) -> &'static str {
+    match runs {
+        Runs::Sockets => "socket",
+        Runs::Xdp {
+            is_native: true, ..
+        } => "xdp in the driver",
+        Runs::Xdp { .. } => "xdp behind the driver",
+    }
 }
 
 /// What is said of every address while there is no relay.
@@ -468,40 +481,59 @@ pub fn figures(
         let Some(relay) = relay.upgrade() else {
             return MediaFigures::default();
         };
-        let RelayTotals {
-            realms,
-            sessions,
-            transcodes,
-            panics,
-            reports_lost,
-            handshakes,
-            nominated,
-            delays,
-            delay_us,
-        } = relay.totals();
-        let realms = realms.into_iter().filter_map(|totals| {
-            Some(RealmFigures {
-                realm: names.get(&totals.realm.0)?.clone(),
-                received: (totals.received_packets, totals.received_bytes),
-                sent: (totals.sent_packets, totals.sent_bytes),
-                lost: totals.lost_packets,
-                dropped: totals.dropped,
-                jitter_seconds: totals.mean_jitter_us() as f64 / 1e6,
-                ports: (totals.ports_used, totals.ports_total),
-            })
-        });
+        let name = |realm: RealmId| names.get(&realm.0).cloned();
+        let addresses = relay.backend().map(|own| own.addresses);
         MediaFigures {
-            realms: realms.collect(),
-            sessions,
-            transcodes,
-            panics,
-            reports_lost,
-            handshakes,
-            nominated,
-            delays,
-            delay_us,
             has_relay: relay.trouble().is_none(),
             relays_lost: relay.lost(),
+            ..figures_of(relay.totals(), &addresses.unwrap_or_default(), name)
         }
+    }
+}
+
+/// A relay's totals, with the names of its realms.
+pub fn figures_of(
+    totals: RelayTotals,
+    addresses: &[AddressReport],
+    name: impl Fn(RealmId) -> Option<RealmName>,
+) -> MediaFigures {
+    let RelayTotals {
+        realms,
+        sessions,
+        transcodes,
+        panics,
+        reports_lost,
+        handshakes,
+        nominated,
+        delays,
+        delay_us,
+    } = totals;
+    let realms = realms.into_iter().filter_map(|totals| {
+        Some(RealmFigures {
+            realm: name(totals.realm)?,
+            received: (totals.received_packets, totals.received_bytes),
+            sent: (totals.sent_packets, totals.sent_bytes),
+            lost: totals.lost_packets,
+            dropped: totals.dropped,
+            jitter_seconds: totals.mean_jitter_us() as f64 / 1e6,
+            ports: (totals.ports_used, totals.ports_total),
+        })
+    });
+    let backends = addresses.iter();
+    let backends =
+        backends.filter_map(|own| Some((name(own.realm)?, own.address, backend_name(own.runs))));
+    MediaFigures {
+        realms: realms.collect(),
+        sessions,
+        transcodes,
+        panics,
+        reports_lost,
+        handshakes,
+        nominated,
+        delays,
+        delay_us,
+        has_relay: true,
+        relays_lost: 0,
+        backends: backends.collect(),
     }
 }

@@ -1,11 +1,14 @@
 //! `causeway media`: the relay alone, told by a SIP proxy over the ng protocol what to do.
 
 mod connection;
+mod door;
 mod notes;
 mod sounds;
 
+use crate::daemon::net::bind_advice;
 use crate::sink::log::Log;
 use connection::{Connections, Heard};
+use door::{Door, Question, Seen};
 use media_api::{AddressRanges, Event, RealmId};
 use media_ng::{Input, Now, Origin, Output, Server, Settings, Side};
 use media_relay::{
@@ -91,6 +94,8 @@ pub struct Options {
     pub silence: Duration,
     /// See [`Settings::media_from`].
     pub media_from: AddressRanges,
+    /// Where figures are shown, if anywhere.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Why the relay does not serve.
@@ -111,6 +116,9 @@ pub enum Fault {
     /// The control address cannot be opened.
     #[error("cannot listen for requests on {0}: {1}")]
     Listen(SocketAddr, io::Error),
+    /// The listener for figures cannot be opened.
+    #[error("cannot show figures on {0}: {1}{advice}", advice = bind_advice(.1))]
+    Metrics(SocketAddr, io::Error),
 }
 
 /// A relay under a server, with its sockets open.
@@ -127,6 +135,11 @@ pub struct Service {
     reads: mpsc::UnboundedSender<(u64, Result<Read, String>)>,
     started: Instant,
     log: Log,
+    door: Option<Door>,
+    /// Who wants to see how it is.
+    questions: mpsc::Receiver<Question>,
+    /// Names of the sides, by their realms.
+    names: Vec<String>,
 }
 
 impl Service {
@@ -154,6 +167,15 @@ impl Service {
         let at = datagrams.local_addr().map_err(fault)?;
         let listener = TcpListener::bind(at).await.map_err(fault)?;
         let (connections, heard) = Connections::accept(listener);
+        let (door, questions) = match options.metrics {
+            Some(at) => {
+                let opened = Door::open(at, log).await;
+                let (door, questions) = opened.map_err(|why| Fault::Metrics(at, why))?;
+                (Some(door), questions)
+            }
+            // Nobody comes.
+            None => (None, mpsc::channel(1).1),
+        };
         let relay = Relay::start(config, report)?;
         if options.is_backend_needed {
             let slow = |report: &&AddressReport| report.runs == Runs::Sockets;
@@ -168,6 +190,7 @@ impl Service {
             .fill_secret(&mut secret)
             .map_err(|_| Fault::Entropy)?;
         let started = Instant::now();
+        let names = sides.iter().map(|side| side.name.clone()).collect();
         let settings = Settings {
             sides,
             silence_ms: u32::try_from(options.silence.as_millis()).unwrap_or(u32::MAX),
@@ -191,7 +214,15 @@ impl Service {
             reads,
             started,
             log: log.clone(),
+            door,
+            questions,
+            names,
         })
+    }
+
+    /// Where figures are shown, if anywhere.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.door.as_ref().map(Door::address)
     }
 
     /// Where requests are heard.
@@ -221,6 +252,12 @@ impl Service {
                 Some(event) = self.events.recv() => {
                     self.input(Input::Event(event), &mut out);
                 }
+                Some(question) = self.questions.recv() => {
+                    let uptime = self.started.elapsed();
+                    let seen = Seen::of(&self.relay, &self.names, self.server.counters(), uptime);
+                    // Who asked may be gone.
+                    let _ = question.send(seen);
+                }
                 Some(Heard { from, octets }) = self.heard.recv() => {
                     let from = Origin::Connection(from);
                     self.input(Input::Message { from, octets: &octets }, &mut out);
@@ -243,6 +280,7 @@ impl Service {
                 _ = ticks.tick() => self.input(Input::Tick, &mut out),
             }
         }
+        drop(self.door);
         self.relay.shutdown();
     }
 
@@ -355,6 +393,7 @@ fn sides(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
     use std::sync::atomic::{AtomicU32, Ordering};
 
     #[test]
@@ -411,12 +450,12 @@ mod tests {
     }
 
     /// A log that nobody reads.
-    fn quiet() -> Log {
+    pub(super) fn quiet() -> Log {
         use crate::sink::log::{Form, Level};
         Log::waiting(Level::Info, Form::Json, io::sink()).0
     }
 
-    fn options() -> Options {
+    pub(super) fn options() -> Options {
         Options {
             ng: "127.0.0.1:0".parse().unwrap(),
             interfaces: vec!["127.0.0.1".parse().unwrap()],
@@ -427,6 +466,7 @@ mod tests {
             is_backend_needed: false,
             silence: Duration::from_secs(60),
             media_from: AddressRanges::default(),
+            metrics: None,
         }
     }
 
@@ -490,6 +530,90 @@ mod tests {
         file
     }
 
+    fn described(party: &UdpSocket, format: u8) -> String {
+        let port = party.local_addr().unwrap().port();
+        format!("v=0\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nm=audio {port} RTP/AVP {format}\r\n")
+    }
+
+    /// Asks about the call of two parties; the answer, which is no error.
+    async fn ask(control: &UdpSocket, number: u32, more: Value) -> Value {
+        let mut body = json!({"call-id": "1", "from-tag": "a", "to-tag": "b"});
+        for (key, value) in more.as_object().unwrap() {
+            body[key] = value.clone();
+        }
+        let request = format!("{number} {body}");
+        control.send(request.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 65_536];
+        let length = control.recv(&mut answer).await.unwrap();
+        let start = format!("{number} ").len();
+        let answer: Value = serde_json::from_slice(&answer[start..length]).unwrap();
+        assert_eq!(answer["result"], "ok", "{answer}");
+        answer
+    }
+
+    /// Where a description sends media.
+    fn media_of(answer: &Value) -> SocketAddr {
+        let sdp = answer["sdp"].as_str().unwrap();
+        let port = sdp.split("m=audio ").nth(1).unwrap();
+        let port = port.split(' ').next().unwrap().parse().unwrap();
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    #[tokio::test]
+    async fn parties_without_a_common_codec_hear_each_other_where_a_proxy_puts_one_in() {
+        const G722: u8 = 9;
+        const PCMA: u8 = 8;
+        let service = Service::start(&options(), &quiet()).await.unwrap();
+        let control = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        control.connect(service.address().unwrap()).await.unwrap();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = tokio::spawn(service.serve(async {
+            let _ = stopped.await;
+        }));
+        let caller = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let called = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let mut offer = json!({"command": "offer", "sdp": described(&caller, G722)});
+        offer["flags"] = json!(["codec-mask-G722", "codec-transcode-PCMA"]);
+        let offered = ask(&control, 1, offer).await;
+        let sdp = offered["sdp"].as_str().unwrap();
+        assert!(sdp.contains(" RTP/AVP 8\r\n"), "{sdp}");
+        let answer = json!({"command": "answer", "sdp": described(&called, PCMA)});
+        let answered = ask(&control, 2, answer).await;
+        let sdp = answered["sdp"].as_str().unwrap();
+        assert!(sdp.contains(" RTP/AVP 9\r\n"), "{sdp}");
+        let packet = |format: u8, number: u16| {
+            let mut packet = vec![0x80, format];
+            packet.extend(number.to_be_bytes());
+            packet.extend((u32::from(number) * 160).to_be_bytes());
+            packet.extend([0, 0, 0, format]);
+            packet.extend((0..160u8).map(|at| at ^ 0x55));
+            packet
+        };
+        let (to_caller, to_called) = (media_of(&offered), media_of(&answered));
+        let (mut heard, mut pace) = ([0, 0], tokio::time::interval(Duration::from_millis(20)));
+        let (mut number, mut one, mut other) = (0, [0; 2_048], [0; 2_048]);
+        while heard.iter().any(|count| *count < 5) {
+            tokio::select! {
+                _ = pace.tick() => {
+                    number += 1;
+                    assert!(number < 1_000, "{heard:?}");
+                    caller.send_to(&packet(G722, number), to_called).await.unwrap();
+                    called.send_to(&packet(PCMA, number), to_caller).await.unwrap();
+                }
+                length = caller.recv(&mut one) => {
+                    assert_eq!((length.unwrap(), one[1] & 0x7f), (172, G722));
+                    heard[0] += 1;
+                }
+                length = called.recv(&mut other) => {
+                    assert_eq!((length.unwrap(), other[1] & 0x7f), (172, PCMA));
+                    heard[1] += 1;
+                }
+            }
+        }
+        stop.send(()).unwrap();
+        serving.await.unwrap();
+    }
+
     #[tokio::test]
     async fn a_party_hears_a_recording_that_the_proxy_sends_or_names() {
         let service = Service::start(&options(), &quiet()).await.unwrap();
@@ -503,37 +627,20 @@ mod tests {
             UdpSocket::bind("127.0.0.1:0").await.unwrap(),
             UdpSocket::bind("127.0.0.1:0").await.unwrap(),
         ];
-        let described = |party: &UdpSocket| {
-            let port = party.local_addr().unwrap().port();
-            format!("v=0\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nm=audio {port} RTP/AVP 8\r\n")
-        };
-        let ask = async |number: u32, more: serde_json::Value| {
-            let mut body = serde_json::json!({"call-id": "1", "from-tag": "a", "to-tag": "b"});
-            for (key, value) in more.as_object().unwrap() {
-                body[key] = value.clone();
-            }
-            let request = format!("{number} {body}");
-            control.send(request.as_bytes()).await.unwrap();
-            let mut answer = vec![0; 65_536];
-            let length = control.recv(&mut answer).await.unwrap();
-            let start = format!("{number} ").len();
-            let answer: serde_json::Value = serde_json::from_slice(&answer[start..length]).unwrap();
-            assert_eq!(answer["result"], "ok", "{answer}");
-            answer
-        };
-        let offer = serde_json::json!({"command": "offer", "sdp": described(&parties[0])});
+        let ask = async |number, more| ask(&control, number, more).await;
+        let offer = json!({"command": "offer", "sdp": described(&parties[0], 8)});
         ask(1, offer).await;
-        let answer = serde_json::json!({"command": "answer", "sdp": described(&parties[1])});
+        let answer = json!({"command": "answer", "sdp": described(&parties[1], 8)});
         ask(2, answer).await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("hello.wav");
         std::fs::write(&file, recording(1_600)).unwrap();
         let blob = sbc_core::sdp::base64_encode(&recording(1_600));
         for (number, source) in [
-            (3, serde_json::json!({"blob64": blob})),
-            (4, serde_json::json!({"file": file})),
+            (3, json!({"blob64": blob})),
+            (4, json!({"file": file})),
             // This one is kept.
-            (5, serde_json::json!({"file": file})),
+            (5, json!({"file": file})),
         ] {
             let mut play = source;
             play["command"] = "play media".into();
@@ -546,7 +653,7 @@ mod tests {
                 assert!(is_loud, "packet {packet} of {number}");
             }
         }
-        let stats = ask(6, serde_json::json!({"command": "delete"})).await;
+        let stats = ask(6, json!({"command": "delete"})).await;
         assert!(stats["totals"].is_object());
         stop.send(()).unwrap();
         serving.await.unwrap();

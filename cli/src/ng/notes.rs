@@ -4,11 +4,13 @@ use crate::sink::log::{Level, Log};
 use media_ng::{Note, Noted};
 
 /// The same as keys, for each party: they are told apart by who made the first offer.
-const PARTIES: [[&str; 6]; 2] = [
+const PARTIES: [[&str; 8]; 2] = [
     [
         "offerer_packets",
         "offerer_lost",
         "offerer_dropped",
+        "offerer_repeated",
+        "offerer_reordered",
         "offerer_jitter_ms",
         "offerer_mos",
         "offerer_round_trip_ms",
@@ -17,6 +19,8 @@ const PARTIES: [[&str; 6]; 2] = [
         "answerer_packets",
         "answerer_lost",
         "answerer_dropped",
+        "answerer_repeated",
+        "answerer_reordered",
         "answerer_jitter_ms",
         "answerer_mos",
         "answerer_round_trip_ms",
@@ -60,11 +64,22 @@ pub(super) fn write(log: &Log, note: &Note) {
                 .with("lasted_ms", ended.lasted_ms)
                 .with("faults", ended.faults);
             for (keys, own) in PARTIES.iter().zip(&ended.parties) {
-                let [packets, lost, dropped, jitter, mos, round_trip] = *keys;
+                let [
+                    packets,
+                    lost,
+                    dropped,
+                    repeated,
+                    reordered,
+                    jitter,
+                    mos,
+                    round_trip,
+                ] = *keys;
                 line = line
                     .with(packets, own.packets)
                     .with(lost, own.lost)
                     .with(dropped, own.dropped)
+                    .with(repeated, own.repeated)
+                    .with(reordered, own.reordered)
                     .with(jitter, own.jitter_us / 1_000);
                 if let Some((mean, least)) = own.mos {
                     line = line.with(mos, format_args!("{mean:.2} least {least:.2}"));
@@ -145,6 +160,8 @@ mod tests {
             packets: 500,
             lost: 3,
             dropped: 2,
+            repeated: 1,
+            reordered: 4,
             jitter_us: 4_900,
             mos: Some((4.38, 3.9)),
             round_trip_us: Some(21_000),
@@ -167,7 +184,13 @@ mod tests {
             (&"info".into(), &"call".into())
         );
         let text = line.to_string();
-        for part in ["4.38 least 3.90", "deleted", "answerer_packets", "\"b\""] {
+        for part in [
+            "4.38 least 3.90",
+            "deleted",
+            "answerer_packets",
+            "\"offerer_reordered\":\"4\"",
+            "\"b\"",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert!(!text.contains("answerer_mos"), "{text}");

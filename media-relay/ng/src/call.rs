@@ -1,8 +1,9 @@
 //! One call: two parties, what each has said, and what the relay is told of it.
 
 use crate::agent::Agent;
+use crate::codecs::{Agreed, Outgoing, agree};
 use crate::facts::{Kind, Line, Protection, SUITES, Unused, transport_of};
-use crate::formats::{Common, Formats};
+use crate::formats::{Common, Formats, Payload};
 use crate::heard::{Ears, Picked};
 use crate::request::{Exchange, IceWish, Reason, RtcpMux, Transport, Wishes};
 use crate::rewrite::{Placed, Stream, rewrite};
@@ -10,10 +11,11 @@ use crate::running::Held;
 use crate::server::{Now, Settings, Side};
 use bytes::Bytes;
 use media_api::{
-    AddressRanges, BridgePlan, Command, CryptoKey, Direction, EndpointId, EndpointSpec, Family,
-    ForkId, LocalEndpoint, LocalStream, Negotiated, NegotiatedStream, PayloadBinding,
+    AddressRanges, BridgePlan, Command, Content, CryptoKey, Direction, EndpointId, EndpointSpec,
+    Family, ForkId, LocalEndpoint, LocalStream, Negotiated, NegotiatedStream, PayloadBinding,
     ProtectionWanted, SessionId, SourcePolicy, Stage, StreamKind, StreamSpec,
 };
+use sbc_core::media::Codec;
 use sbc_core::sdp::{Description, Limits, Media, base64_encode};
 use std::net::IpAddr;
 
@@ -43,6 +45,8 @@ pub(crate) struct Call {
     /// An offer that was not answered yet, or whose answer may still change.
     offer: Option<Offer>,
     pub(crate) is_answered: bool,
+    /// Streams that are transcoded.
+    pub(crate) transcoded: usize,
     /// Where media of either may come from besides.
     media_from: AddressRanges,
     /// What the parties hear beside what they have agreed on.
@@ -63,6 +67,8 @@ pub(crate) struct Party {
     pub(crate) medias: Vec<Described>,
     /// What it calls each line, or was told that it is called.
     mids: Vec<Option<String>>,
+    /// Numbers of codecs that were offered to it by us alone, by stream.
+    numbers: Vec<(usize, Codec, u8)>,
 }
 
 /// A line of a party as statistics name it.
@@ -79,13 +85,19 @@ struct Offer {
     by: usize,
     lines: Vec<Offered>,
     source: SourcePolicy,
+    /// Packet times that a proxy wants: towards who gets the offer, and towards who has made it.
+    ptimes_ms: (Option<u8>, Option<u8>),
 }
 
 /// One `m=` line of an offer.
 #[derive(Debug)]
 struct Offered {
-    /// What it says, if it has a stream.
+    /// What it says, if it has a stream, with the payload types that are believed.
     line: Option<Line>,
+    /// Payload types that were offered on.
+    sent: Vec<Payload>,
+    /// Whether those are others than its author wrote, so that an answer may name none beside them.
+    is_listed: bool,
     transport: String,
     /// Where keys were offered to come from.
     kind: Kind,
@@ -132,6 +144,7 @@ impl Call {
             answered_by: None,
             offer: None,
             is_answered: false,
+            transcoded: 0,
             media_from: settings.media_from.clone(),
             ears: Ears::default(),
         };
@@ -226,6 +239,16 @@ impl Call {
         true
     }
 
+    /// Whether anything was ever offered in it.
+    pub(crate) const fn is_offered(&self) -> bool {
+        self.offer.is_some()
+    }
+
+    /// Lines that it has streams for.
+    pub(crate) const fn streams(&self) -> usize {
+        self.streams
+    }
+
     /// Whether a party has this tag.
     pub(crate) fn has(&self, tag: &str) -> bool {
         let of = |party: &Party| party.tag.as_deref() == Some(tag);
@@ -260,12 +283,15 @@ impl Call {
         self.parties[1 - by].call_lines(&names_of(&description));
         let to = &self.parties[1 - by];
         let (mut offered, mut placed, mut begun) = (Vec::new(), Vec::new(), Vec::new());
+        let mut numbers = Vec::new();
         for (at, (media, line)) in description.media().zip(lines).enumerate() {
             let transport = String::from_utf8_lossy(media.transport_text()).into_owned();
             let Some((slot, mut line)) = line else {
                 placed.push(Placed::Refused(None));
                 offered.push(Offered {
                     line: None,
+                    sent: Vec::new(),
+                    is_listed: false,
                     transport,
                     kind: Kind::Plain,
                     is_checked: false,
@@ -311,6 +337,26 @@ impl Call {
             if kind == Kind::Dtls {
                 agents += &agent.certificate_of_offer(local)?;
             }
+            let wishes_of_codecs = (line.content == Content::Rtp).then_some(&wishes.codecs);
+            let out = match wishes_of_codecs {
+                Some(wishes) => {
+                    wishes.outgoing(&line.payloads, |codec, taken| to.number(slot, codec, taken))?
+                }
+                None => None,
+            };
+            let listed = out.as_ref().map(Outgoing::listed);
+            let is_listed = out.is_some();
+            let sent = match out {
+                Some(out) => {
+                    let added = out.added.into_iter();
+                    numbers.extend(added.map(|(number, codec)| (slot, codec, number)));
+                    out.payloads
+                }
+                None => line.payloads.clone(),
+            };
+            if let Some(wishes) = wishes_of_codecs {
+                line.payloads = wishes.believed(&line.payloads);
+            }
             begun.push((slot, line.clone()));
             placed.push(Placed::Stream(Stream {
                 rtp: local.rtp,
@@ -322,9 +368,13 @@ impl Call {
                 mid: to.mid(at),
                 agents,
                 is_checked,
+                listed,
+                ptime_ms: wishes.ptime_ms.filter(|_| wishes_of_codecs.is_some()),
             }));
             offered.push(Offered {
                 line: Some(line),
+                sent,
+                is_listed,
                 transport,
                 kind,
                 is_checked,
@@ -342,12 +392,14 @@ impl Call {
                 }
             }
         }
+        self.parties[1 - by].keep_numbers(numbers);
         self.parties[by].tag = Some(exchange.offerer.to_owned());
         self.parties[by].describe(&description, &self.slots);
         self.offer = Some(Offer {
             by,
             lines: offered,
             source: Line::source(wishes, &self.media_from),
+            ptimes_ms: (wishes.ptime_ms, wishes.ptime_back_ms),
         });
         // What is offered within a dialog has no other branch beside it.
         if exchange.answerer.is_none() {
@@ -398,6 +450,8 @@ impl Call {
         let mut towards_offerer = vec![None; self.streams];
         let mut towards_answerer = vec![None; self.streams];
         let mut settled = Vec::new();
+        let of_answer = wishes.codecs.of_answer();
+        let mut transcoded = 0;
         for (at, (offered, answer)) in offer.lines.iter().zip(answers).enumerate() {
             let agreed = match (&offered.line, answer) {
                 (Some(line), Some((slot, answer))) if line.content == answer.content => {
@@ -405,7 +459,7 @@ impl Call {
                 }
                 _ => None,
             };
-            let Some((line, slot, answer)) = agreed else {
+            let Some((line, slot, mut answer)) = agreed else {
                 // With the transport that was offered (RFC 3264 §6).
                 placed.push(Placed::Refused(Some(offered.transport.clone())));
                 continue;
@@ -439,6 +493,22 @@ impl Call {
                     (protection, vec![crypto(tag, local)])
                 }
             };
+            let out = match line.content {
+                Content::Rtp => of_answer.outgoing(&answer.payloads, |_, _| None)?,
+                Content::Udptl => None,
+            };
+            let is_listed = offered.is_listed || out.is_some();
+            if let Some(out) = out {
+                answer.payloads = out.payloads;
+            }
+            let common = self.formats.common(&offered.sent, &answer.payloads);
+            let Agreed {
+                to_offerer,
+                to_answerer,
+                listed,
+                is_transcoded,
+            } = agree(&line.payloads, common, is_listed, &mut self.formats)?;
+            transcoded += usize::from(is_transcoded);
             let is_muxed = line.is_muxed && wishes.rtcp_mux != RtcpMux::Demux;
             let checks = line.ice.as_ref().filter(|_| wishes.ice != IceWish::Remove);
             if checks.is_some() {
@@ -457,18 +527,19 @@ impl Call {
                 mid: offerer.mid(at),
                 agents,
                 is_checked: checks.is_some(),
+                listed,
+                ptime_ms: offer.ptimes_ms.1.filter(|_| line.content == Content::Rtp),
             }));
-            let common = self.formats.common(&line.payloads, &answer.payloads);
             settled.push((by, slot, line.ice.clone(), protection.clone()));
             towards_offerer[slot] = Some(NegotiatedStream {
                 protection,
                 ice,
                 ..agreed_with(
-                    line,
+                    (line, offer.ptimes_ms.1),
                     &answer,
                     is_muxed,
                     offer.source.clone(),
-                    &common,
+                    &to_offerer,
                     false,
                 )
             });
@@ -482,7 +553,14 @@ impl Call {
             towards_answerer[slot] = Some(NegotiatedStream {
                 protection,
                 ice,
-                ..agreed_with(&answer, line, is_muxed, source, &common, true)
+                ..agreed_with(
+                    (&answer, offer.ptimes_ms.0),
+                    line,
+                    is_muxed,
+                    source,
+                    &to_answerer,
+                    true,
+                )
             });
         }
         let out = rewrite(
@@ -520,6 +598,7 @@ impl Call {
         self.parties[1 - by].tag = exchange.answerer.map(str::to_owned);
         self.parties[1 - by].describe(&description, &self.slots);
         self.is_answered = true;
+        self.transcoded = transcoded;
         self.answered_by = exchange.which.branch.map(str::to_owned);
         self.last_signal = now;
         Ok((out, commands))
@@ -582,6 +661,27 @@ impl Party {
             agents: Vec::new(),
             medias: Vec::new(),
             mids: Vec::new(),
+            numbers: Vec::new(),
+        }
+    }
+
+    /// A payload type under which it can be offered a codec of ours: the one that it had before, if it had one (RFC 3264
+    /// §8.3.2).
+    fn number(&self, slot: usize, codec: &Codec, taken: &[u8]) -> Option<u8> {
+        let is_free = |number: &u8| !taken.contains(number);
+        let known = |own: &&(usize, Codec, u8)| own.0 == slot;
+        let before = self.numbers.iter().filter(known);
+        let own = before.clone().find(|own| own.1 == *codec);
+        let is_new = |number: &u8| is_free(number) && !before.clone().any(|own| own.2 == *number);
+        let own = own.map(|own| own.2).or(codec.static_number());
+        own.filter(is_free).or_else(|| (96..=127).find(is_new))
+    }
+
+    /// Codecs of ours that it has been offered; their number is that of what the relay can make.
+    fn keep_numbers(&mut self, numbers: Vec<(usize, Codec, u8)>) {
+        for (slot, codec, number) in numbers {
+            self.numbers.retain(|own| own.0 != slot || own.1 != codec);
+            self.numbers.push((slot, codec, number));
         }
     }
 
@@ -679,9 +779,9 @@ impl Unused {
     }
 }
 
-/// What was agreed with `party`, whose bridge leads to `other`.
+/// What was agreed with `party`, whose bridge leads to `other`; a packet time comes before that of its description.
 fn agreed_with(
-    party: &Line,
+    (party, ptime_ms): (&Line, Option<u8>),
     other: &Line,
     is_muxed: bool,
     source: SourcePolicy,
@@ -722,7 +822,7 @@ fn agreed_with(
             .collect(),
         source,
         ice: None,
-        ptime_ms: party.ptime_ms,
+        ptime_ms: ptime_ms.unwrap_or(party.ptime_ms),
         reports: party.reports,
         voip_metrics: party.voip_metrics,
     }

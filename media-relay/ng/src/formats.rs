@@ -1,6 +1,7 @@
 //! Which payload types of two parties mean the same, for the life of a call.
 
 use media_api::{Format, FormatId, TelephoneEvent};
+use sbc_core::media::Codec;
 use sbc_core::sdp::{Media, static_payload};
 
 /// One payload type that a party has written.
@@ -14,9 +15,9 @@ pub(crate) struct Payload {
 /// What a payload type means. Names are in capitals.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Encoding {
-    name: String,
-    clock_hz: u32,
-    channels: u8,
+    pub(crate) name: String,
+    pub(crate) clock_hz: u32,
+    pub(crate) channels: u8,
 }
 
 impl Payload {
@@ -42,9 +43,49 @@ impl Payload {
         }
         payloads
     }
+
+    /// Whether it is `telephone-event`.
+    pub(crate) fn is_event(&self) -> bool {
+        let encoding = self.encoding.as_ref();
+        encoding.is_some_and(|own| own.name == EVENT)
+    }
+
+    /// Whether it is speech, and nothing that goes along with that.
+    pub(crate) fn is_audio(&self) -> bool {
+        let encoding = self.encoding.as_ref();
+        encoding.is_none_or(|own| is_audio(&own.name))
+    }
+
+    pub(crate) fn clock_hz(&self) -> Option<u32> {
+        self.encoding.as_ref().map(|own| own.clock_hz)
+    }
+
+    /// The codec that it is, if it is one that the relay can decode and encode.
+    pub(crate) fn made(&self) -> Option<Codec> {
+        let own = self.encoding.as_ref()?;
+        let known = Codec::known(&own.name)?;
+        let codec = Codec::named(&known.name, own.clock_hz).with_channels(own.channels);
+        codec.is_made().then_some(codec)
+    }
+}
+
+const EVENT: &str = "TELEPHONE-EVENT";
+
+fn is_audio(name: &str) -> bool {
+    let others = [EVENT, "CN", "RED"];
+    !others.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 impl Encoding {
+    /// That of a codec.
+    pub(crate) fn of_codec(codec: &Codec) -> Self {
+        Self {
+            name: codec.name.to_ascii_uppercase(),
+            clock_hz: codec.clock_hz,
+            channels: codec.channels,
+        }
+    }
+
     fn of_static(number: u8) -> Option<Self> {
         static_payload(number).map(|entry| Self {
             name: entry.name.to_owned(),
@@ -63,7 +104,7 @@ impl Encoding {
     }
 
     fn format(&self) -> Format {
-        let is_event = self.name == "TELEPHONE-EVENT";
+        let is_event = self.name == EVENT;
         Format {
             name: self.name.clone().into(),
             clock_hz: self.clock_hz,
@@ -84,6 +125,16 @@ pub(crate) struct Common {
     pub(crate) offered: u8,
     /// The number that the answerer has written.
     pub(crate) answered: u8,
+}
+
+impl Common {
+    pub(crate) fn is_event(&self) -> bool {
+        self.format.telephone_event == TelephoneEvent::Yes
+    }
+
+    pub(crate) fn is_audio(&self) -> bool {
+        is_audio(&self.format.name)
+    }
 }
 
 /// Formats that a call has had, so that each keeps its identity over its exchanges.
@@ -129,6 +180,16 @@ impl Formats {
             }
         }
         common
+    }
+
+    /// A payload type that one party alone has, under one number in both directions.
+    pub(crate) fn of_one(&mut self, encoding: &Encoding, number: u8) -> Option<Common> {
+        Some(Common {
+            id: self.id(encoding, 0)?,
+            format: encoding.format(),
+            offered: number,
+            answered: number,
+        })
     }
 
     fn id(&mut self, encoding: &Encoding, ordinal: usize) -> Option<FormatId> {

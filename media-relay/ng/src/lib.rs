@@ -5,7 +5,7 @@
 //! Here is everything but the sockets: [`Server`] takes messages and events of the relay, and gives
 //! answers and commands. Nothing in it waits, reads a clock or draws random numbers.
 //!
-//! What is not done is refused by name and never half done, such as transcoding and recording. Which commands, keys and
+//! What is not done is refused by name and never half done, such as recording. Which commands, keys and
 //! flags of the protocol count is below.
 //!
 #![doc = include_str!("../FLAGS.md")]
@@ -14,8 +14,10 @@
 mod agent;
 mod bencode;
 mod call;
+mod codecs;
 mod cookies;
 mod facts;
+mod figures;
 mod formats;
 mod heard;
 mod json;
@@ -30,6 +32,7 @@ mod server;
 mod spoken;
 mod value;
 
+pub use figures::{Asked, Counters, ONE_WAY, Refusal};
 pub use message::{Frame, Message, Unreadable, first_message};
 pub use note::{Ended, Ending, Heard, Note, Noted};
 pub use server::{Found, Input, Now, Origin, Output, Recording, Server, Settings, Side};

@@ -2,7 +2,7 @@
 
 use crate::call::Call;
 use crate::server::Now;
-use media_api::{EndpointId, Event, HandshakeFault, OneWayKind, SessionStats};
+use media_api::{DropReason, EndpointId, Event, HandshakeFault, OneWayKind, SessionStats};
 use std::fmt;
 use std::net::SocketAddr;
 
@@ -83,6 +83,10 @@ pub struct Heard {
     pub lost: u64,
     /// Those that came and were dropped.
     pub dropped: u64,
+    /// Those of them that had come before.
+    pub repeated: u64,
+    /// Packets that came behind a later one.
+    pub reordered: u64,
     /// Largest jitter in microseconds.
     pub jitter_us: u32,
     /// Mean and least MOS of listening, if any was rated.
@@ -100,15 +104,21 @@ pub enum Ending {
     Silent,
     /// Nobody has answered.
     Unanswered,
+    /// Its first description could not go on.
+    Refused,
 }
 
 impl Ending {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Deleted, Self::Silent, Self::Unanswered, Self::Refused];
+
     /// In a word.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Deleted => "deleted",
             Self::Silent => "silent",
             Self::Unanswered => "unanswered",
+            Self::Refused => "refused",
         }
     }
 }
@@ -275,6 +285,8 @@ impl Ended {
                 own.packets += stream.received_packets;
                 own.lost += u64::try_from(stream.lost_packets).unwrap_or(0);
                 own.dropped += stream.dropped_total();
+                own.repeated += stream.dropped(DropReason::Duplicate);
+                own.reordered += stream.reordered_packets;
                 own.jitter_us = own.jitter_us.max(stream.max_jitter_us);
                 let rating = stream.quality.listening;
                 own.mos = own

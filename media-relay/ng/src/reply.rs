@@ -1,8 +1,10 @@
 //! What is answered, as values.
 
 use crate::call::Call;
+use crate::figures::{Asked, Figures};
+use crate::note::Ending;
 use crate::quality;
-use crate::server::{Figures, Now};
+use crate::server::Now;
 use crate::value::Value;
 use media_api::{AllocateError, DropReason, SessionStats, StreamStats};
 use std::borrow::Cow;
@@ -156,15 +158,16 @@ pub(crate) fn figures(call: &Call, stats: &SessionStats) -> Value<'static> {
     ])
 }
 
+/// What of a stream is added up.
 #[derive(Clone, Copy, Default)]
-struct Sums {
-    packets: u64,
-    bytes: u64,
-    errors: u64,
+pub(crate) struct Sums {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) errors: u64,
 }
 
 impl Sums {
-    fn rtp(stream: &StreamStats) -> Self {
+    pub(crate) fn rtp(stream: &StreamStats) -> Self {
         Self {
             packets: stream.received_packets,
             bytes: stream.received_bytes,
@@ -238,12 +241,12 @@ const fn family(address: SocketAddr) -> &'static str {
 /// What the whole server has done.
 pub(crate) fn statistics(
     figures: &Figures,
-    calls: usize,
+    (calls, transcoded): (usize, usize),
     started: Now,
     now: Now,
 ) -> Value<'static> {
     let uptime = now.monotonic_ms.saturating_sub(started.monotonic_ms) / 1_000;
-    let ended = figures.ended.max(1);
+    let ended = figures.closed.max(1);
     let count = Value::count;
     Value::map([
         ("result", Value::text("ok")),
@@ -256,18 +259,24 @@ pub(crate) fn statistics(
                         ("sessionsown", count(calls as u64)),
                         ("sessionsforeign", count(0)),
                         ("sessionstotal", count(calls as u64)),
-                        ("transcodedmedia", count(0)),
+                        ("transcodedmedia", count(transcoded as u64)),
                     ]),
                 ),
                 (
                     "totalstatistics",
                     Value::map([
                         ("uptime", Value::text(uptime.to_string())),
-                        ("managedsessions", count(figures.begun)),
-                        ("rejectedsessions", count(figures.refused)),
-                        ("timeoutsessions", count(figures.unanswered)),
-                        ("silenttimeoutsessions", count(figures.silent)),
-                        ("regularterminatedsessions", count(figures.deleted)),
+                        ("managedsessions", count(figures.counters().begun)),
+                        ("rejectedsessions", count(figures.counters().turned_away)),
+                        ("timeoutsessions", count(figures.ended(Ending::Unanswered))),
+                        (
+                            "silenttimeoutsessions",
+                            count(figures.ended(Ending::Silent)),
+                        ),
+                        (
+                            "regularterminatedsessions",
+                            count(figures.ended(Ending::Deleted)),
+                        ),
                         ("relayedpackets", count(figures.packets)),
                         ("relayedbytes", count(figures.bytes)),
                         ("relayedpacketerrors", count(figures.errors)),
@@ -283,32 +292,18 @@ pub(crate) fn statistics(
                 (
                     "controlstatistics",
                     Value::map([
-                        ("pingcount", count(figures.pings)),
-                        ("offercount", count(figures.offers)),
-                        ("answercount", count(figures.answers)),
-                        ("deletecount", count(figures.deletes)),
-                        ("querycount", count(figures.queries)),
-                        ("listcount", count(figures.lists)),
-                        ("ordercount", count(figures.orders)),
-                        ("errorcount", count(figures.faults)),
-                        ("unreadable", count(figures.unreadable)),
+                        ("pingcount", count(figures.asked(Asked::Ping))),
+                        ("offercount", count(figures.asked(Asked::Offer))),
+                        ("answercount", count(figures.asked(Asked::Answer))),
+                        ("deletecount", count(figures.asked(Asked::Delete))),
+                        ("querycount", count(figures.asked(Asked::Query))),
+                        ("listcount", count(figures.asked(Asked::List))),
+                        ("ordercount", count(figures.asked(Asked::Order))),
+                        ("errorcount", count(figures.faults())),
+                        ("unreadable", count(figures.unreadable())),
                     ]),
                 ),
             ]),
         ),
     ])
-}
-
-impl Figures {
-    /// Adds what a call that is over has had.
-    pub(crate) fn end(&mut self, call: &Call, stats: &SessionStats, now: Now) {
-        self.ended += 1;
-        self.lasted_ms += now.monotonic_ms.saturating_sub(call.created.monotonic_ms);
-        for stream in stats.endpoints.iter().flat_map(|own| &own.streams) {
-            let sums = Sums::rtp(stream);
-            self.packets += sums.packets;
-            self.bytes += sums.bytes;
-            self.errors += sums.errors;
-        }
-    }
 }

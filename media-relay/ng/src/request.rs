@@ -1,5 +1,6 @@
 //! What is asked, read from the values of a message.
 
+use crate::codecs::CodecWishes;
 use crate::running::Order;
 use crate::value::Value;
 use media_api::{Family, Suite};
@@ -8,17 +9,11 @@ use std::net::IpAddr;
 /// Longest name of a call or party in octets.
 const NAME: usize = 512;
 
-const NO_CODECS: &str = "codecs are neither transcoded nor taken out";
 const NO_FAX: &str = "faxes pass as they are, and are not turned into audio or out of it";
-const NO_PACKET_TIME: &str =
-    "each party gets packets as long as its own description asks for, and no other";
 const NO_RECORDING: &str = "nothing is recorded";
 /// Keys that ask for what is not done.
-const UNSERVED: [(&str, &str); 8] = [
-    ("codec", NO_CODECS),
+const UNSERVED: [(&str, &str); 5] = [
     ("T.38", NO_FAX),
-    ("ptime", NO_PACKET_TIME),
-    ("ptime-reverse", NO_PACKET_TIME),
     ("record-call", NO_RECORDING),
     ("delay-buffer", "media are not delayed"),
     ("media-echo", "nobody is sent their own media"),
@@ -98,6 +93,11 @@ pub(crate) struct Wishes {
     pub(crate) blocks_digits: bool,
     /// Whether media of the call are blocked from now on, or not any more.
     pub(crate) drops: Option<bool>,
+    pub(crate) codecs: CodecWishes,
+    /// Packet time towards who gets an offer, in milliseconds.
+    pub(crate) ptime_ms: Option<u8>,
+    /// The same towards who makes it.
+    pub(crate) ptime_back_ms: Option<u8>,
 }
 
 /// What is wanted of ICE in the description that goes out.
@@ -259,6 +259,18 @@ fn delay_ms(body: &Value<'_>) -> u64 {
     u64::try_from(seconds.unwrap_or(0)).unwrap_or(0).min(3_600) * 1_000
 }
 
+/// A packet time that the relay can make.
+fn packet_time(body: &Value<'_>, key: &str) -> Result<Option<u8>, Reason> {
+    let Some(value) = body.get(key) else {
+        return Ok(None);
+    };
+    match value.integer() {
+        Some(0) => Ok(None),
+        Some(ms @ 10..=60) => Ok(u8::try_from(ms).ok()),
+        _ => Err(format!("\"{key}\" is 10 to 60 ms")),
+    }
+}
+
 /// Its flags: blanks and underscores are hyphens in some senders.
 pub(crate) fn flags(body: &Value<'_>) -> impl Iterator<Item = String> {
     let words = body.get("flags").into_iter().flat_map(Value::words);
@@ -397,6 +409,9 @@ impl Wishes {
                 wishes.suites.wish(wish);
             }
         }
+        wishes.codecs = CodecWishes::read(body)?;
+        wishes.ptime_ms = packet_time(body, "ptime")?;
+        wishes.ptime_back_ms = packet_time(body, "ptime-reverse")?;
         for flag in flags(body) {
             match flag.as_str() {
                 "SIP-source-address" => wishes.is_behind_nat = true,
@@ -424,13 +439,6 @@ impl Wishes {
                     .any(|start| flag.starts_with(start)) =>
                 {
                     return Err(format!("the flag {}: {NO_FAX}", flag.escape_debug()));
-                }
-                flag if ["codec-", "transcode-", "always-transcode"]
-                    .iter()
-                    .any(|start| flag.starts_with(start)) =>
-                {
-                    let shown: String = flag.chars().take(40).collect();
-                    return Err(format!("the flag {}: {NO_CODECS}", shown.escape_debug()));
                 }
                 // Others wish for what happens anyway, or for what changes nothing of the call.
                 _ => {}
@@ -505,22 +513,26 @@ mod tests {
         assert!(of(r#""ICE":["force-relay"]"#).contains("beside ours"));
         assert!(of(r#""direction":["one"]"#).contains("two sides"));
         for (key, value) in [
-            ("codec", r#"{"transcode":["PCMU"]}"#),
+            ("codec", r#"{"remove":["PCMU"]}"#),
+            ("codec", r#""PCMU""#),
             ("record call", r#""yes""#),
             ("media address", r#""192.0.2.1""#),
             ("T.38", r#"["decode"]"#),
-            ("ptime", "30"),
-            ("flags", r#"["codec-strip-opus"]"#),
+            ("ptime", "5"),
+            ("ptime-reverse", "\"x\""),
+            ("flags", r#"["codec-remove-opus"]"#),
+            ("flags", r#"["codec-strip-"]"#),
             ("flags", r#"["T.38 decode"]"#),
-            ("flags", r#"["transcode-PCMU"]"#),
             ("flags", r#"["record call"]"#),
         ] {
             let why = of(&format!(r#""{key}":{value}"#));
             assert!(
-                why.contains("codecs are")
+                why.contains("are known")
+                    || why.contains("dictionary of lists")
+                    || why.contains("names no codec")
+                    || why.contains("10 to 60 ms")
                     || why.contains("recorded")
                     || why.contains("faxes pass")
-                    || why.contains("its own description")
                     || why.contains("of the side"),
                 "{key}: {why}"
             );

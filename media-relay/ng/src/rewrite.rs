@@ -1,6 +1,7 @@
 //! A description as it goes out: every line as its author wrote it, except what says where media go and
-//! how they are protected.
+//! how they are protected; and codecs, where a proxy wants others.
 
+use crate::codecs::Listed;
 use sbc_core::sdp::{Description, Origin};
 use std::net::{IpAddr, SocketAddr};
 
@@ -29,6 +30,10 @@ pub(crate) struct Stream {
     pub(crate) agents: String,
     /// Whether that is an agent of ICE.
     pub(crate) is_checked: bool,
+    /// Its payload types, if not as its author wrote them.
+    pub(crate) listed: Option<Listed>,
+    /// Packet time, if not as its author wrote it.
+    pub(crate) ptime_ms: Option<u8>,
 }
 
 /// Attributes of media that speak of the connection between its author and us alone. Keys among them never reach
@@ -120,13 +125,9 @@ pub(crate) fn rewrite(
             continue;
         };
         let port = format!(" {} ", stream.rtp.port());
-        let parts: [&[u8]; 5] = [
-            media.kind_text(),
-            port.as_bytes(),
-            transport,
-            b" ",
-            &formats,
-        ];
+        let numbers = stream.listed.as_ref().map(|own| numbers(&own.numbers));
+        let formats = numbers.as_deref().map_or(&formats[..], str::as_bytes);
+        let parts: [&[u8]; 5] = [media.kind_text(), port.as_bytes(), transport, b" ", formats];
         push(&mut out, b'm', &parts);
         let (titles, rest): (Vec<_>, Vec<_>) =
             rest.into_iter().partition(|(letter, _)| *letter == b'i');
@@ -148,12 +149,18 @@ pub(crate) fn rewrite(
         for (letter, value) in rest {
             let is_dropped = match letter {
                 b'c' | b'k' => true,
-                b'a' => is_named(value, &OWN),
+                b'a' => is_named(value, &OWN) || is_other(value, stream),
                 _ => false,
             };
             if !is_dropped {
                 push(&mut out, letter, &[value]);
             }
+        }
+        if let Some(listed) = &stream.listed {
+            out.extend_from_slice(listed.lines.as_bytes());
+        }
+        if let Some(ptime) = stream.ptime_ms {
+            push(&mut out, b'a', &[format!("ptime:{ptime}").as_bytes()]);
         }
         if let Some(mid) = &stream.mid {
             push(&mut out, b'a', &[b"mid:", mid.as_bytes()]);
@@ -189,6 +196,33 @@ fn sections(description: &Description) -> Vec<Vec<(u8, &[u8])>> {
         }
     }
     sections
+}
+
+fn numbers(all: &[u8]) -> String {
+    let all: Vec<String> = all.iter().map(u8::to_string).collect();
+    all.join(" ")
+}
+
+/// Whether an attribute is of a payload type that is not passed on as it was, or of another packet time than is wished.
+fn is_other(attribute: &[u8], stream: &Stream) -> bool {
+    let mut parts = attribute.splitn(2, |octet| *octet == b':');
+    let name = parts.next().unwrap_or_default();
+    let value = parts.next().unwrap_or_default().trim_ascii_start();
+    let digits = value.iter().take_while(|octet| octet.is_ascii_digit());
+    let number = std::str::from_utf8(&value[..digits.count()]);
+    let number: Option<u32> = number.ok().and_then(|text| text.parse().ok());
+    let is = |names: &[&str]| is_named(name, names);
+    let is_dropped = |listed: &Listed| {
+        is(&["rtpmap", "fmtp"])
+            && !listed
+                .kept
+                .iter()
+                .any(|own| Some(u32::from(*own)) == number)
+    };
+    let is_late = |wished: u8| {
+        is(&["ptime"]) || is(&["maxptime"]) && number.is_none_or(|most| most < u32::from(wished))
+    };
+    stream.listed.as_ref().is_some_and(is_dropped) || stream.ptime_ms.is_some_and(is_late)
 }
 
 fn is_named(attribute: &[u8], names: &[&str]) -> bool {

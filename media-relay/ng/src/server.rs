@@ -2,6 +2,7 @@
 
 use crate::call::Call;
 use crate::cookies::{Cookies, Known};
+use crate::figures::{Asked, Counters, Figures, Refusal};
 use crate::heard::Picked;
 use crate::message::{self, Form, Message};
 use crate::note::{Ended, Ending, Faults, Note, Noted};
@@ -170,30 +171,6 @@ pub enum Output {
     },
 }
 
-/// Counters of the server.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Figures {
-    pub(crate) pings: u64,
-    pub(crate) offers: u64,
-    pub(crate) answers: u64,
-    pub(crate) deletes: u64,
-    pub(crate) queries: u64,
-    pub(crate) lists: u64,
-    pub(crate) orders: u64,
-    pub(crate) faults: u64,
-    pub(crate) unreadable: u64,
-    pub(crate) begun: u64,
-    pub(crate) refused: u64,
-    pub(crate) unanswered: u64,
-    pub(crate) silent: u64,
-    pub(crate) deleted: u64,
-    pub(crate) ended: u64,
-    pub(crate) lasted_ms: u64,
-    pub(crate) packets: u64,
-    pub(crate) bytes: u64,
-    pub(crate) errors: u64,
-}
-
 /// All calls.
 #[derive(Debug)]
 pub struct Server {
@@ -300,6 +277,17 @@ impl Server {
         self.names.len()
     }
 
+    /// What it has done, and has now.
+    pub fn counters(&self) -> Counters {
+        let live = self.names.values().filter_map(|id| self.sessions.get(id));
+        let streams: usize = live.map(|session| 2 * session.call.streams()).sum();
+        Counters {
+            calls: self.names.len() as u64,
+            streams: streams as u64,
+            ..self.figures.counters().clone()
+        }
+    }
+
     /// Takes one input.
     pub fn handle(&mut self, input: Input<'_>, now: Now, out: &mut Vec<Output>) {
         match input {
@@ -312,7 +300,7 @@ impl Server {
 
     fn message(&mut self, from: Origin, octets: &[u8], now: Now, out: &mut Vec<Output>) {
         let Ok(message) = Message::read(octets) else {
-            self.figures.unreadable += 1;
+            self.figures.refuse(Refusal::Unreadable);
             return;
         };
         let asker = Asker {
@@ -340,42 +328,45 @@ impl Server {
     ) {
         let request = match Request::read(&message.body) {
             Ok(request) => request,
-            Err(why) => return self.fail(&asker, why, out),
+            Err(why) => return self.fail(&asker, (Refusal::Request, why), out),
         };
         match request {
             Request::Ping => {
-                self.figures.pings += 1;
+                self.figures.ask(Asked::Ping);
                 self.tell(&asker, &reply::pong(), out);
             }
             Request::Offer(exchange) => {
-                self.figures.offers += 1;
+                self.figures.ask(Asked::Offer);
                 self.offer(asker, &exchange, octets, now, out);
             }
             Request::Answer(exchange) => {
-                self.figures.answers += 1;
+                self.figures.ask(Asked::Answer);
                 self.answer(asker, &exchange, octets, now, out);
             }
             Request::Delete(which, delay_ms) => {
-                self.figures.deletes += 1;
+                self.figures.ask(Asked::Delete);
                 self.delete(asker, &which, delay_ms, (octets, now), out);
             }
             Request::Order(order) => {
-                self.figures.orders += 1;
+                self.figures.ask(Asked::Order);
                 self.order(asker, &order, octets, out);
             }
             Request::Query(which) => {
-                self.figures.queries += 1;
+                self.figures.ask(Asked::Query);
                 self.query(asker, &which, octets, out);
             }
             Request::List { most } => {
-                self.figures.lists += 1;
+                self.figures.ask(Asked::List);
                 let names = self.names.keys().take(most.min(1_024)).cloned();
                 let list = reply::list(names);
                 self.tell(&asker, &list, out);
             }
             Request::Statistics => {
-                let calls = self.names.len();
-                let body = reply::statistics(&self.figures, calls, self.started, now);
+                self.figures.ask(Asked::Statistics);
+                let live = self.names.values().filter_map(|id| self.sessions.get(id));
+                let transcoded = live.map(|session| session.call.transcoded).sum();
+                let now_there = (self.names.len(), transcoded);
+                let body = reply::statistics(&self.figures, now_there, self.started, now);
                 self.tell(&asker, &body, out);
             }
         }
@@ -401,23 +392,30 @@ impl Server {
                     out.extend(due.map(Output::Command));
                     self.tell(&asker, &reply::sdp(sdp), out);
                 }
-                Err(why) => self.fail(&asker, why, out),
+                Err(why) => {
+                    let (id, is_offered) = (session.call.session, session.call.is_offered());
+                    self.fail(&asker, (Refusal::Description, why), out);
+                    // Nobody will end what has not begun for them.
+                    if !is_offered {
+                        self.release(id, Ending::Refused, Vec::new(), out);
+                    }
+                }
             }
             return;
         }
         if self.names.len() >= self.settings.calls {
-            self.figures.refused += 1;
+            self.figures.turn_away();
             let why = "as many calls as allowed are under way";
             return match exchange.tells_limit {
-                true => self.tell(&asker, &reply::load_limit(why), out),
-                false => self.fail(&asker, why.into(), out),
+                true => self.limit(&asker, (Refusal::Limit, why), out),
+                false => self.fail(&asker, (Refusal::Limit, why.into()), out),
             };
         }
         let id = SessionId::new(0, self.next);
         match Call::begin(id, exchange, &self.settings, now) {
             Ok((call, command)) => {
                 self.next += 1;
-                self.figures.begun += 1;
+                self.figures.begin();
                 let name = exchange.which.call.to_owned();
                 self.names.insert(name.clone(), id);
                 let session = Session {
@@ -439,8 +437,8 @@ impl Server {
                 out.push(Output::Command(command));
             }
             Err(why) => {
-                self.figures.refused += 1;
-                self.fail(&asker, why, out);
+                self.figures.turn_away();
+                self.fail(&asker, (Refusal::Description, why), out);
             }
         }
     }
@@ -463,7 +461,7 @@ impl Server {
                 out.extend(commands.into_iter().map(Output::Command));
                 self.tell(&asker, &reply::sdp(sdp), out);
             }
-            Err(why) => self.fail(&asker, why, out),
+            Err(why) => self.fail(&asker, (Refusal::Description, why), out),
         }
     }
 
@@ -492,7 +490,6 @@ impl Server {
             session.queries.push(asker);
             return out.push(Output::Command(Command::Stats { session: id }));
         }
-        self.figures.deleted += 1;
         self.release(id, Ending::Deleted, vec![asker], out);
     }
 
@@ -513,7 +510,7 @@ impl Server {
         };
         let named = match named {
             Ok(named) => named,
-            Err(why) => return self.fail(&asker, why, out),
+            Err(why) => return self.fail(&asker, (Refusal::Party, why), out),
         };
         let parties = match (named, order.pick.is_all) {
             (_, true) => vec![0, 1],
@@ -536,7 +533,7 @@ impl Server {
         }
         if parties.is_empty() {
             let why = "nobody is named: give \"from-tag\", \"address\", \"label\", or the flag all";
-            return self.fail(&asker, why.into(), out);
+            return self.fail(&asker, (Refusal::Party, why.into()), out);
         }
         match &order.deed {
             Deed::Hold { .. } => {}
@@ -560,7 +557,7 @@ impl Server {
                         out.extend(commands.into_iter().map(Output::Command));
                         self.tell(&asker, &reply::ok(), out);
                     }
-                    Err(why) => self.fail(&asker, why, out),
+                    Err(why) => self.fail(&asker, (Refusal::Party, why), out),
                 }
             }
         }
@@ -580,10 +577,11 @@ impl Server {
             .iter()
             .find_map(|party| ears?.can_hear(*party).err());
         if let Some(why) = unheard {
-            return self.fail(&asker, why, out);
+            return self.fail(&asker, (Refusal::Party, why), out);
         }
         if self.fetches.len() >= FETCHES {
-            return self.fail(&asker, "too many recordings are being read".into(), out);
+            let why = "too many recordings are being read".to_owned();
+            return self.fail(&asker, (Refusal::Limit, why), out);
         }
         self.stop_fetching(id, &parties, out);
         let ticket = self.tickets;
@@ -614,7 +612,7 @@ impl Server {
         for ticket in meant {
             if let Some(fetch) = self.fetches.remove(&ticket) {
                 let why = "another order came before the recording was read";
-                self.fail(&fetch.asker, why.into(), out);
+                self.fail(&fetch.asker, (Refusal::Recording, why.into()), out);
             }
         }
     }
@@ -640,7 +638,7 @@ impl Server {
         };
         match found {
             Ok(found) => self.tell(&fetch.asker, &reply::playing(found.length_ms), out),
-            Err(why) => self.fail(&fetch.asker, why, out),
+            Err(why) => self.fail(&fetch.asker, (Refusal::Recording, why), out),
         }
     }
 
@@ -649,11 +647,8 @@ impl Server {
             return;
         };
         if session.queries.len() >= WAITING {
-            return self.fail(
-                &asker,
-                "too many ask for the figures of this call".into(),
-                out,
-            );
+            let why = "too many ask for the figures of this call".to_owned();
+            return self.fail(&asker, (Refusal::Limit, why), out);
         }
         let ask = Command::Stats {
             session: session.call.session,
@@ -671,19 +666,22 @@ impl Server {
         out: &mut Vec<Output>,
     ) -> Option<&mut Session> {
         let id = self.names.get(call).copied();
-        let why = match id.and_then(|id| self.sessions.get_mut(&id)) {
-            None => "unknown call-id",
+        let (kind, why) = match id.and_then(|id| self.sessions.get_mut(&id)) {
+            None => (Refusal::UnknownCall, "unknown call-id"),
             Some(session) => match &mut session.stage {
                 Stage::Lives => return id.and_then(|id| self.sessions.get_mut(&id)),
                 Stage::Begins(waiting) if waiting.len() < WAITING => {
                     waiting.push((asker.clone(), octets.to_vec()));
                     return None;
                 }
-                Stage::Begins(_) => "too many requests wait for the ports of this call",
-                Stage::Ends(_) => "unknown call-id",
+                Stage::Begins(_) => (
+                    Refusal::Limit,
+                    "too many requests wait for the ports of this call",
+                ),
+                Stage::Ends(_) => (Refusal::UnknownCall, "unknown call-id"),
             },
         };
-        self.fail(asker, why.into(), out);
+        self.fail(asker, (kind, why.into()), out);
         None
     }
 
@@ -691,6 +689,7 @@ impl Server {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
+        self.figures.end(why);
         session.stage = Stage::Ends(askers);
         session.ending = why;
         // The next call with this name is another one.
@@ -728,14 +727,14 @@ impl Server {
                 if self.names.get(&session.name) == Some(&id) {
                     self.names.remove(&session.name);
                 }
-                self.figures.refused += 1;
+                self.figures.turn_away();
                 let askers = match session.stage {
                     Stage::Begins(waiting) => {
                         let is_full = why == AllocateError::PortsExhausted;
                         let mut others = Vec::new();
                         for (asker, octets) in waiting {
                             match is_full && tells_limit(&octets) {
-                                true => self.tell(&asker, &reply::load_limit("no free media ports"), out),
+                                true => self.limit(&asker, (Refusal::Ports, "no free media ports"), out),
                                 false => others.push(asker),
                             }
                         }
@@ -757,7 +756,7 @@ impl Server {
                 if self.names.get(&session.name) == Some(&id) {
                     self.names.remove(&session.name);
                 }
-                self.figures.end(&session.call, &stats, now);
+                self.figures.close(&session.call, &stats, now);
                 let (why, faults) = (session.ending, session.faults);
                 let ended = Ended::of(why, &session.call, faults, &stats, now);
                 out.push(session.note(Noted::Ended(ended)));
@@ -772,6 +771,11 @@ impl Server {
             | Event::OneWay { .. }
             | Event::OneWayOver { .. }
             | Event::Unheard { .. } => {
+                if let Event::OneWay { kind, .. } = &event
+                    && self.sessions.contains_key(&id)
+                {
+                    self.figures.hear_one_way(*kind);
+                }
                 if let (Some(session), Some(what)) =
                     (self.sessions.get_mut(&id), Noted::of(&event))
                     && session.faults.admit(&what)
@@ -854,7 +858,6 @@ impl Server {
         }
         // Somebody may have ended it meanwhile.
         if is_dead && is_live {
-            self.figures.silent += 1;
             self.release(id, Ending::Silent, Vec::new(), out);
         }
     }
@@ -884,7 +887,6 @@ impl Server {
         let deleted = self.sessions.iter().filter(|(_, own)| is_deleted(own));
         let deleted: Vec<SessionId> = deleted.map(|(id, _)| *id).collect();
         for id in deleted {
-            self.figures.deleted += 1;
             self.release(id, Ending::Deleted, Vec::new(), out);
         }
         let most = self.settings.unanswered_ms;
@@ -897,7 +899,6 @@ impl Server {
         let over = self.sessions.iter().filter(|(_, session)| is_over(session));
         let over: Vec<SessionId> = over.map(|(id, _)| *id).collect();
         for id in over {
-            self.figures.unanswered += 1;
             self.release(id, Ending::Unanswered, Vec::new(), out);
         }
         if self.settings.silence_ms == 0 {
@@ -913,20 +914,34 @@ impl Server {
         }
     }
 
-    fn fail(&mut self, asker: &Asker, why: String, out: &mut Vec<Output>) {
-        self.figures.faults += 1;
+    fn fail(&mut self, asker: &Asker, (kind, why): (Refusal, String), out: &mut Vec<Output>) {
+        self.figures.refuse(kind);
         self.tell(asker, &reply::error(why), out);
     }
 
+    /// There is no room, and whoever asks wants that told apart.
+    fn limit(
+        &mut self,
+        asker: &Asker,
+        (kind, why): (Refusal, &'static str),
+        out: &mut Vec<Output>,
+    ) {
+        self.figures.refuse(kind);
+        self.tell(asker, &reply::load_limit(why), out);
+    }
+
     fn refuse(&mut self, asker: &Asker, why: AllocateError, out: &mut Vec<Output>) {
-        self.figures.faults += 1;
+        self.figures.refuse(match why {
+            AllocateError::PortsExhausted => Refusal::Ports,
+            _ => Refusal::Relay,
+        });
         self.tell(asker, &reply::refused(why), out);
     }
 
     fn tell(&mut self, asker: &Asker, body: &Value<'_>, out: &mut Vec<Output>) {
         let mut octets = message::answer(&asker.cookie, asker.form, body);
         if matches!(asker.origin, Origin::Datagram(_)) && octets.len() > DATAGRAM {
-            self.figures.faults += 1;
+            self.figures.refuse(Refusal::TooLong);
             let error =
                 reply::error("the answer is too long for a datagram: ask for less, or over TCP");
             octets = message::answer(&asker.cookie, asker.form, &error);

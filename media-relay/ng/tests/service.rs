@@ -497,3 +497,61 @@ fn hostile_messages_get_no_answer_or_a_reason_and_leave_nothing() {
     assert_eq!(site.server.calls(), 0);
     assert!(site.told.is_empty());
 }
+
+#[test]
+fn what_was_asked_refused_and_ended_is_counted_by_kind() {
+    use media_ng::{Asked, ONE_WAY, Refusal};
+    let mut site = answered();
+    let counters = site.server.counters();
+    assert_eq!(
+        (counters.calls, counters.streams, counters.begun),
+        (1, 2, 1)
+    );
+    let refused = |site: &Site| {
+        let counters = site.server.counters();
+        let all = Refusal::ALL.iter().zip(counters.refused);
+        let some = all.filter(|(_, count)| *count > 0);
+        some.map(|(why, count)| (why.as_str(), count))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(refused(&site), []);
+    assert!(site.send(b"x d7:command").is_empty());
+    site.ask(json!({"command": "start recording"}));
+    site.ask(json!({"command": "query", "call-id": "nobody"}));
+    site.offer("x", json!({}));
+    site.ask(json!({"command": "stop media", "call-id": "1@example.net", "from-tag": "x"}));
+    site.refuses = Some(AllocateError::PortsExhausted);
+    site.offer(SDP, json!({"call-id": "2"}));
+    site.offer(SDP, json!({"call-id": "3", "supports": ["load limit"]}));
+    site.refuses = Some(AllocateError::Socket);
+    site.offer(SDP, json!({"call-id": "4"}));
+    assert_eq!(
+        refused(&site),
+        [
+            ("unreadable", 1),
+            ("request", 1),
+            ("unknown_call", 1),
+            ("description", 1),
+            ("party", 1),
+            ("ports", 2),
+            ("relay", 1)
+        ]
+    );
+    site.input(Input::Event(Event::OneWay {
+        session: SessionId::new(0, 0),
+        endpoint: EndpointId(1),
+        kind: OneWayKind::WrongSource,
+        refused: None,
+    }));
+    site.ask(json!({"command": "delete", "call-id": "1@example.net", "from-tag": "a"}));
+    let counters = site.server.counters();
+    let heard = ONE_WAY
+        .iter()
+        .zip(counters.one_way)
+        .find(|(_, count)| *count > 0);
+    assert_eq!(heard, Some((&OneWayKind::WrongSource, 1)));
+    assert_eq!(counters.ended[Ending::Deleted as usize], 1);
+    assert_eq!(counters.asked[Asked::Offer as usize], 5);
+    assert_eq!((counters.calls, counters.streams), (0, 0));
+    assert_eq!(counters.turned_away, 3);
+}

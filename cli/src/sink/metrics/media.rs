@@ -11,6 +11,7 @@ use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 use sbc_core::id::RealmName;
 use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
@@ -55,6 +56,8 @@ pub struct MediaFigures {
     pub has_relay: bool,
     /// Relays in a process of their own that have ended under the daemon.
     pub relays_lost: u64,
+    /// What serves each address: realm, address, and the backend as `causeway media status` has it.
+    pub backends: Vec<(RealmName, IpAddr, &'static str)>,
 }
 
 /// Totals of one network side; counters since the start.
@@ -94,6 +97,7 @@ pub struct MediaCollector {
     transcodes: IntGauge,
     relay_up: IntGauge,
     relays_lost: IntCounter,
+    backend: IntGaugeVec,
     panics: IntCounter,
     reports_lost: IntCounter,
     /// Two scrapes at a time would each add the same difference.
@@ -185,6 +189,14 @@ impl MediaCollector {
                 "sbc_media_relays_lost_total",
                 "Media relays in a process of their own that have ended, and calls with them.",
             )?,
+            backend: IntGaugeVec::new(
+                Opts::new(
+                    "sbc_media_backend",
+                    "Always 1; the labels tell what serves media of each address now: socket, xdp in the driver, or xdp \
+                     behind the driver.",
+                ),
+                &["realm", "address", "backend"],
+            )?,
             panics,
             reports_lost,
             turn: Mutex::new(()),
@@ -241,6 +253,12 @@ impl MediaCollector {
         self.transcodes.set(signed(figures.transcodes));
         self.relay_up.set(i64::from(figures.has_relay));
         raise(&self.relays_lost, figures.relays_lost);
+        self.backend.reset();
+        for (realm, address, backend) in &figures.backends {
+            let address = address.to_string();
+            let labels = [realm.as_str(), address.as_str(), backend];
+            self.backend.with_label_values(&labels).set(1);
+        }
         raise(&self.panics, figures.panics);
         raise(&self.reports_lost, figures.reports_lost);
     }
@@ -263,6 +281,7 @@ impl Collector for MediaCollector {
         all.extend(self.transcodes.desc());
         all.extend(self.relay_up.desc());
         all.extend(self.relays_lost.desc());
+        all.extend(self.backend.desc());
         all
     }
 
@@ -284,6 +303,7 @@ impl Collector for MediaCollector {
         all.extend(self.transcodes.collect());
         all.extend(self.relay_up.collect());
         all.extend(self.relays_lost.collect());
+        all.extend(self.backend.collect());
         all
     }
 }
@@ -341,14 +361,14 @@ impl DelayShown {
 }
 
 /// Brings a counter up to a total that somebody else counts.
-fn raise(counter: &IntCounter, total: u64) {
+pub(super) fn raise(counter: &IntCounter, total: u64) {
     let difference = total.saturating_sub(counter.get());
     if difference > 0 {
         counter.inc_by(difference);
     }
 }
 
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
@@ -385,6 +405,11 @@ mod tests {
                 reports_lost: 6,
                 has_relay: true,
                 relays_lost: 2,
+                backends: vec![(
+                    RealmName::new("core"),
+                    "192.0.2.1".parse().unwrap(),
+                    "socket",
+                )],
                 handshakes: [3, 0, 1, 0, 0],
                 nominated: 4,
                 delays: [5, 0, 2, 0, 0, 0, 0, 0, 1],
@@ -413,6 +438,7 @@ mod tests {
             "sbc_media_forward_delay_seconds_bucket{le=\"0.002\"} 7",
             "sbc_media_forward_delay_seconds_bucket{le=\"+Inf\"} 8",
             "sbc_media_forward_delay_seconds_sum 0.25",
+            "sbc_media_backend{address=\"192.0.2.1\",backend=\"socket\",realm=\"core\"} 1",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

@@ -15,12 +15,14 @@ mod help;
 mod hep;
 mod media;
 mod net;
+mod ng;
 mod notices;
 pub(crate) mod open;
 mod options;
 mod presence;
 mod process;
 mod protection;
+mod proxied;
 mod registrations;
 #[cfg(test)]
 mod scrape;
@@ -40,17 +42,21 @@ pub use help::HelpMetrics;
 pub use hep::{CollectorMetrics, HepMetrics};
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
 pub use net::{AskedName, Direction, ListenerMetrics, NetMetrics};
+pub use ng::NgCollector;
 pub use notices::NoticeMetrics;
 pub use options::OptionsMetrics;
 pub use presence::PresenceMetrics;
 pub(crate) use process::{cpu_seconds, resident_bytes};
 pub use protection::ProtectionMetrics;
+pub use proxied::ProxiedMetrics;
 pub use registrations::RegistrationMetrics;
 pub use ship::ShipMetrics;
 pub use signalling::SignallingCollector;
 pub use spending::SpendCollector;
 
+use media_ng::Counters;
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -134,7 +140,7 @@ pub struct Metric {
     pub help: String,
 }
 
-/// Every metric that a daemon can have, by name.
+/// Every metric that a daemon can have, and those of a relay that serves a proxy, by name.
 ///
 /// # Errors
 /// If two metrics have one name, which a test excludes.
@@ -150,6 +156,8 @@ pub fn catalogue() -> Result<Vec<Metric>, prometheus::Error> {
     metrics.add_collector(Box::new(signalling))?;
     let spending = SpendCollector::new(Spending::default().books(), Instant::now())?;
     metrics.add_collector(Box::new(spending))?;
+    let ng = NgCollector::new(Box::new(Counters::default))?;
+    metrics.add_collector(Box::new(ng))?;
     let mut known = metrics
         .known
         .into_inner()
@@ -231,20 +239,7 @@ impl Metrics {
             registry: &registry,
             known: &known,
         };
-        maker
-            .gauges(
-                "sbc_build_info",
-                "Always 1; the labels tell what runs: commit is that of the build, where that was told, \
-                 and rustc the compiler.",
-                &["version", "commit", "rustc"],
-            )?
-            .with_label_values(&[
-                env!("CARGO_PKG_VERSION"),
-                option_env!("CAUSEWAY_COMMIT").unwrap_or("unknown"),
-                env!("CAUSEWAY_RUSTC"),
-            ])
-            .set(1);
-        maker.collector(Box::new(process::ProcessCollector::new()?))?;
+        process_and_build(&maker)?;
         maker.collector(Box::new(workers::WorkerCollector::new()?))?;
         let mut metrics = Self {
             net: NetMetrics::new(&maker)?,
@@ -261,16 +256,8 @@ impl Metrics {
             ship: ShipMetrics::new(&maker)?,
             presence: PresenceMetrics::new(&maker)?,
             protection: ProtectionMetrics::new(&maker)?,
-            panics: maker.counters(
-                "sbc_panics_total",
-                "Panics that were caught; must be 0.",
-                &["component"],
-            )?,
-            queue_dropped: maker.counters(
-                "sbc_queue_dropped_total",
-                "Entries lost because a queue was full.",
-                &["queue"],
-            )?,
+            panics: maker.panics()?,
+            queue_dropped: maker.queue_dropped()?,
             queue_depth: maker.gauges(
                 "sbc_queue_depth",
                 "Entries waiting in a queue.",
@@ -366,7 +353,6 @@ impl Metrics {
     }
 
     fn text_of(&self, most: usize) -> String {
-        let mut buffer = Vec::new();
         let mut families = self.registry.gather();
         let dropped = cap::cap(&mut families, most);
         if dropped > 0 {
@@ -376,11 +362,7 @@ impl Metrics {
             let more = dropped.saturating_sub(self.dropped_series.get());
             self.dropped_series.inc_by(more);
         }
-        match TextEncoder::new().encode(&families, &mut buffer) {
-            Ok(()) => String::from_utf8_lossy(&buffer).into_owned(),
-            // Only a sample without a value cannot be written; none of ours is.
-            Err(_) => String::new(),
-        }
+        text_of(&families)
     }
 
     /// Adds figures that are read at scrape time.
@@ -453,6 +435,33 @@ impl Metrics {
     }
 }
 
+fn text_of(families: &[MetricFamily]) -> String {
+    let mut buffer = Vec::new();
+    match TextEncoder::new().encode(families, &mut buffer) {
+        Ok(()) => String::from_utf8_lossy(&buffer).into_owned(),
+        // Only a sample without a value cannot be written; none of ours is.
+        Err(_) => String::new(),
+    }
+}
+
+/// What the process is, and what it takes.
+fn process_and_build(maker: &Maker<'_>) -> Result<(), prometheus::Error> {
+    maker
+        .gauges(
+            "sbc_build_info",
+            "Always 1; the labels tell what runs: commit is that of the build, where that was told, \
+             and rustc the compiler.",
+            &["version", "commit", "rustc"],
+        )?
+        .with_label_values(&[
+            env!("CARGO_PKG_VERSION"),
+            option_env!("CAUSEWAY_COMMIT").unwrap_or("unknown"),
+            env!("CAUSEWAY_RUSTC"),
+        ])
+        .set(1);
+    maker.collector(Box::new(process::ProcessCollector::new()?))
+}
+
 /// Makes metrics and registers them.
 pub(super) struct Maker<'r> {
     registry: &'r Registry,
@@ -463,6 +472,16 @@ impl Maker<'_> {
     fn add(&self, made: Box<dyn Collector>, kind: &'static str) -> Result<(), prometheus::Error> {
         note(self.known, made.as_ref(), |_| kind);
         self.registry.register(made)
+    }
+
+    fn panics(&self) -> Result<IntCounterVec, prometheus::Error> {
+        let help = "Panics that were caught; must be 0.";
+        self.counters("sbc_panics_total", help, &["component"])
+    }
+
+    fn queue_dropped(&self) -> Result<IntCounterVec, prometheus::Error> {
+        let help = "Entries lost because a queue was full.";
+        self.counters("sbc_queue_dropped_total", help, &["queue"])
     }
 
     /// Figures that are read at scrape time.

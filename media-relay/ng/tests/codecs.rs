@@ -1,0 +1,403 @@
+//! Codecs and packet times that a proxy wants other than a party wrote them: what goes out, and what the relay is told.
+
+mod support;
+
+use media_api::NegotiatedStream;
+use serde_json::{Value, json};
+use support::Site;
+
+/// A description of audio in these payload types, with the usual lines of those that are dynamic.
+fn described(formats: &str) -> String {
+    let known = [
+        ("96", "opus/48000/2"),
+        ("97", "AMR/8000"),
+        ("98", "AMR/8000"),
+        ("101", "telephone-event/8000"),
+        ("102", "telephone-event/48000"),
+        ("111", "opus/48000/2"),
+        ("120", "telephone-event/8000"),
+    ];
+    let mut sdp = format!("v=0\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP {formats}\r\n");
+    for format in formats.split(' ') {
+        for (number, codec) in known.iter().filter(|(number, _)| *number == format) {
+            sdp += &format!("a=rtpmap:{number} {codec}\r\na=fmtp:{number} own={number}\r\n");
+        }
+    }
+    sdp + "a=ptime:20\r\na=maxptime:30\r\n"
+}
+
+fn sdp(answer: &Value) -> String {
+    assert_eq!(answer["result"], "ok", "{answer}");
+    answer["sdp"].as_str().expect("a description").to_owned()
+}
+
+/// The formats of a description.
+fn formats(sdp: &str) -> &str {
+    let line = sdp.lines().find_map(|line| line.strip_prefix("m=audio "));
+    let mut words = line.expect("a line").splitn(3, ' ');
+    words.nth(2).expect("formats")
+}
+
+fn flags(words: &[&str]) -> Value {
+    json!({ "flags": words })
+}
+
+/// Numbers of a party: that it sends, and that it is sent.
+fn numbers(stream: &NegotiatedStream) -> Vec<(u8, u8)> {
+    let both = stream.payloads.iter();
+    both.map(|own| (own.receive, own.send)).collect()
+}
+
+#[test]
+fn an_offer_goes_on_with_the_codecs_that_are_wanted() {
+    for (offered, wishes, wanted) in [
+        // What is stripped is not there; names are of any case, and numbers are names, too.
+        ("8 0 9 101", &["codec-strip-PCMU"][..], "8 9 101"),
+        ("8 0 9 101", &["codec-strip-pcmu", "codec-strip-9"], "8 101"),
+        ("8 0 9 101", &["codec-strip-G729"], "8 0 9 101"),
+        ("8 0 101", &["codec-strip-telephone-event"], "8 0"),
+        // A form is one channel unless it says two.
+        ("96 8", &["codec-strip-opus/48000"], "96 8"),
+        ("96 8", &["codec-strip-opus/48000/2"], "8"),
+        ("97 98 8", &["codec-strip-AMR"], "8"),
+        // Of all but some, in the order of the offer, or of the wishes.
+        (
+            "8 0 9 101",
+            &["codec-strip-all", "codec-except-G722", "codec-except-PCMA"],
+            "8 9",
+        ),
+        (
+            "8 0 9 101",
+            &["codec-strip-all", "codec-offer-G722", "codec-offer-PCMA"],
+            "9 8",
+        ),
+        (
+            "8 0 101",
+            &[
+                "codec-strip-all",
+                "codec-offer-telephone-event",
+                "codec-offer-PCMU",
+            ],
+            "0 101",
+        ),
+        ("8 0", &["codec-strip-full", "codec-except-PCMU"], "0"),
+        // What is named is taken out whatever is excepted.
+        ("8 0", &["codec-strip-PCMU", "codec-except-PCMU"], "8"),
+        // Who would leave nothing leaves all.
+        ("8 0", &["codec-strip-all"], "8 0"),
+        ("8 0", &["codec-mask-PCMA", "codec-consume-PCMU"], "8 0"),
+        ("8 0", &["codec-offer-PCMU"], "8 0"),
+        (
+            "8 0",
+            &["codec-except-PCMU", "codec-accept-all", "always-transcode"],
+            "8 0",
+        ),
+        ("8 0", &["codec-set-opus/48000/2/16000"], "8 0"),
+        // What is there is not made anew, and what is masked comes back as it was.
+        ("8 0", &["codec-transcode-PCMU"], "8 0"),
+        (
+            "8 0 101",
+            &[
+                "codec-mask-all",
+                "codec-transcode-PCMU",
+                "codec-offer-telephone-event",
+            ],
+            "0 101",
+        ),
+        ("8 97", &["codec-transcode-AMR"], "8 97"),
+        // What is not there is made, in front of what goes along with it, under a number that nobody has.
+        (
+            "8 101",
+            &["transcode-PCMU", "codec-transcode-G722"],
+            "8 0 9 101",
+        ),
+        ("96 8", &["codec-mask-opus", "codec-transcode-PCMU"], "8 0"),
+        ("8 0", &["codec-transcode-opus"], "8 0 96"),
+        (
+            "8 96 98",
+            &["codec-mask-opus", "codec-transcode-OPUS/48000/2/24000//x=y"],
+            "8 98 96",
+        ),
+        ("97 8", &["codec-transcode-opus"], "97 8 96"),
+        // With events of its clock (RFC 4733).
+        ("8 101", &["codec-transcode-opus"], "8 96 101 97"),
+        (
+            "8 101 102",
+            &[
+                "codec-strip-all",
+                "codec-transcode-opus",
+                "codec-except-telephone-event",
+            ],
+            "96 102",
+        ),
+        (
+            "96 101 102",
+            &["codec-mask-opus", "codec-transcode-PCMA"],
+            "8 101",
+        ),
+        // One of several is enough.
+        (
+            "8",
+            &["codec-transcode-G729", "codec-transcode-PCMU"],
+            "8 0",
+        ),
+        ("8", &["codec-transcode-G729", "codec-transcode-PCMA"], "8"),
+    ] {
+        let mut site = Site::new();
+        let out = sdp(&site.offer(&described(offered), flags(wishes)));
+        assert_eq!(formats(&out), wanted, "{offered}: {wishes:?}");
+        // Each number is told once at most, and none that is not there.
+        for number in 0..128u8 {
+            let is_there = wanted.split(' ').any(|own| own == number.to_string());
+            let maps = out.matches(&format!("a=rtpmap:{number} ")).count();
+            assert!(maps <= usize::from(is_there), "{number}: {out}");
+            assert!(
+                number < 96 || maps == usize::from(is_there),
+                "{number}: {out}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_dictionary_says_what_flags_say_in_whatever_form_it_comes() {
+    for wishes in [
+        json!({"codec": {"strip": ["all"], "offer": ["G722"], "transcode": ["opus"]}}),
+        json!({"codec": {"mask": "all", "offer": ["G722"], "transcode": ["opus"]}}),
+        json!({"rtpp_flags": "codec=[strip=[all] offer=[G722] transcode=[opus]]"}),
+        json!({"rtpp_flags": "codec-strip-all codec-offer-G722 transcode-opus"}),
+        json!({"rtpp_flags": "codec-strip=all codec-offer=[G722] transcode=opus"}),
+        json!({"flags": ["codec-strip=all", "codec-offer=G722", "transcode=opus"]}),
+        json!({"flags": ["codec strip all", "codec_offer_G722", "codec-transcode-opus"]}),
+    ] {
+        let mut site = Site::new();
+        let out = sdp(&site.offer(&described("8 0 9 101"), wishes.clone()));
+        assert_eq!(formats(&out), "9 96", "{wishes}");
+        assert!(out.contains("a=rtpmap:96 opus/48000/2\r\na=fmtp:96 useinbandfec=1\r\n"));
+    }
+    for (wishes, word) in [
+        (flags(&["codec-transcode-G729"]), "can be transcoded"),
+        (
+            flags(&["codec-transcode-telephone-event"]),
+            "can be transcoded",
+        ),
+        (flags(&["codec-transcode-opus/16000"]), "can be transcoded"),
+        (flags(&["codec-move-PCMA"]), "are known"),
+        (json!({"codec": {"strip": [""]}}), "names no codec"),
+        (json!({"codec": "PCMA"}), "dictionary"),
+    ] {
+        let mut site = Site::new();
+        let refused = site.offer(&described("8"), wishes.clone());
+        let why = refused["error-reason"].as_str().expect("a reason");
+        assert!(why.contains(word), "{wishes}: {why}");
+        // No port stays behind.
+        assert_eq!(site.server.calls(), 0);
+    }
+}
+
+#[test]
+fn an_answer_brings_the_offerer_what_it_has() {
+    for (offered, wishes, answered, told, towards_offerer, towards_answerer) in [
+        // What was stripped cannot be answered, whatever the answer says.
+        (
+            "8 0",
+            &["codec-strip-PCMA"][..],
+            "0 8",
+            "0",
+            &[(0, 0)][..],
+            &[(0, 0)][..],
+        ),
+        // Both have it: nothing is transcoded.
+        (
+            "8 101",
+            &["codec-transcode-G722"],
+            "8 9 101",
+            "8 101",
+            &[(8, 8), (101, 101)],
+            &[(8, 8), (101, 101)],
+        ),
+        (
+            "111 8",
+            &["codec-mask-opus"],
+            "8",
+            "8",
+            &[(8, 8)],
+            &[(8, 8)],
+        ),
+        // The first codec of the answer decides.
+        (
+            "8 101",
+            &["codec-transcode-G722"],
+            "9 8 101",
+            "8 101",
+            &[(8, 8), (101, 101)],
+            &[(9, 9), (101, 101)],
+        ),
+        (
+            "97 0",
+            &["codec-transcode-PCMA"],
+            "8",
+            "0",
+            &[(0, 0)],
+            &[(8, 8)],
+        ),
+        (
+            "0 101",
+            &[
+                "codec-mask-all",
+                "codec-transcode-PCMA",
+                "codec-offer-telephone-event",
+            ],
+            "8 120",
+            "0 101",
+            &[(0, 0), (101, 101)],
+            &[(8, 8), (101, 120)],
+        ),
+        // Events of the clock of the audio that is left; none if none were answered.
+        (
+            "111 101 102",
+            &["codec-mask-opus", "codec-transcode-PCMA"],
+            "8 101",
+            "111 102",
+            &[(111, 111), (102, 102)],
+            &[(8, 8), (101, 101)],
+        ),
+        (
+            "111 101",
+            &["codec-mask-opus", "codec-transcode-PCMA"],
+            "8",
+            "111",
+            &[(111, 111)],
+            &[(8, 8)],
+        ),
+        // Numbers of the answerer's own.
+        (
+            "8",
+            &["codec-transcode-opus"],
+            "111",
+            "8",
+            &[(8, 8)],
+            &[(96, 111)],
+        ),
+        // Who is not believed to have it hears it in another.
+        (
+            "8 0",
+            &["codec-ignore-PCMA"],
+            "8",
+            "0",
+            &[(0, 0)],
+            &[(8, 8)],
+        ),
+    ] {
+        let mut site = Site::new();
+        sdp(&site.offer(&described(offered), flags(wishes)));
+        let answer = sdp(&site.answer(&described(answered), json!({})));
+        assert_eq!(
+            formats(&answer),
+            told,
+            "{offered} {wishes:?} {answered}\n{answer}"
+        );
+        let [a, b] = site.agreed();
+        assert_eq!(
+            numbers(&a),
+            towards_offerer,
+            "{offered} {wishes:?} {answered}"
+        );
+        assert_eq!(
+            numbers(&b),
+            towards_answerer,
+            "{offered} {wishes:?} {answered}"
+        );
+        for number in told.split(' ').filter(|own| own.len() > 1) {
+            assert!(answer.contains(&format!("a=rtpmap:{number} ")), "{answer}");
+        }
+    }
+}
+
+#[test]
+fn codecs_are_taken_out_of_an_answer_as_well_and_none_are_put_in() {
+    let mut site = Site::new();
+    sdp(&site.offer(&described("8 0 9 101"), json!({})));
+    let wishes = [
+        "codec-strip-all",
+        "codec-offer-G722",
+        "codec-except-telephone-event",
+        "codec-transcode-opus",
+    ];
+    let answer = sdp(&site.answer(&described("8 0 9 101"), flags(&wishes)));
+    assert_eq!(formats(&answer), "9 101");
+    assert_eq!(numbers(&site.agreed()[0]), [(9, 9), (101, 101)]);
+    let mut site = Site::new();
+    sdp(&site.offer(&described("8 0"), json!({})));
+    let answer = sdp(&site.answer(&described("8 0"), flags(&["codec-mask-PCMA"])));
+    assert_eq!(formats(&answer), "8 0");
+}
+
+#[test]
+fn an_answer_that_nothing_can_be_made_of_is_refused_and_changes_nothing() {
+    let mut site = Site::new();
+    sdp(&site.offer(&described("97"), flags(&["codec-transcode-PCMA"])));
+    site.told.clear();
+    let refused = site.answer(&described("8"), json!({}));
+    let why = refused["error-reason"].as_str().expect("a reason");
+    assert!(why.contains("can be transcoded into"), "{why}");
+    assert!(site.told.is_empty());
+    assert_eq!(
+        formats(&sdp(&site.answer(&described("97"), json!({})))),
+        "97"
+    );
+}
+
+#[test]
+fn a_codec_of_ours_keeps_its_number_and_its_identity_over_offers() {
+    let mut site = Site::new();
+    let wishes = flags(&["codec-transcode-opus"]);
+    let out = sdp(&site.offer(&described("8 101"), wishes.clone()));
+    assert_eq!(formats(&out), "8 96 101 97");
+    sdp(&site.answer(&described("96"), json!({})));
+    let [a, b] = site.agreed();
+    let (first, made) = (a.payloads[0].id, b.payloads[0].id);
+    assert_ne!(first, made);
+    // Numbers that the offer has are not taken.
+    let out = sdp(&site.offer(&described("8 97 98"), wishes.clone()));
+    assert_eq!(formats(&out), "8 97 98 96");
+    let out = sdp(&site.offer(&described("8 101"), wishes));
+    assert_eq!(formats(&out), "8 96 101 97");
+    sdp(&site.answer(&described("96"), json!({})));
+    let [a, b] = site.agreed();
+    assert_eq!((a.payloads[0].id, b.payloads[0].id), (first, made));
+    let statistics = site.ask(json!({"command": "statistics"}));
+    assert_eq!(
+        statistics["statistics"]["currentstatistics"]["transcodedmedia"],
+        1
+    );
+}
+
+#[test]
+fn packet_times_are_those_that_are_wished_for_whatever_a_description_says() {
+    let mut site = Site::new();
+    let wishes = json!({"ptime": 40, "ptime-reverse": "30"});
+    let out = sdp(&site.offer(&described("8"), wishes));
+    assert!(
+        out.contains("a=ptime:40\r\n") && !out.contains("a=ptime:20"),
+        "{out}"
+    );
+    assert!(!out.contains("maxptime"), "{out}");
+    // Of an answer they mean nothing.
+    let answer = sdp(&site.answer(&described("8"), json!({"ptime": 60, "ptime-reverse": 60})));
+    assert!(
+        answer.contains("a=ptime:30\r\n") && !answer.contains("a=ptime:20"),
+        "{answer}"
+    );
+    assert!(answer.contains("a=maxptime:30\r\n"));
+    let [a, b] = site.agreed();
+    assert_eq!((a.ptime_ms, b.ptime_ms), (30, 40));
+    let refused = Site::new().offer(&described("8"), json!({"ptime": 90}));
+    assert!(
+        refused["error-reason"]
+            .as_str()
+            .is_some_and(|why| why.contains("10 to 60 ms"))
+    );
+    let out = sdp(&Site::new().offer(&described("8"), json!({"ptime": 0})));
+    assert!(out.contains("a=ptime:20\r\n"));
+}
