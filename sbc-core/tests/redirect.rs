@@ -526,9 +526,11 @@ fn a_redirection_to_a_number_of_help_is_a_call_for_help() {
     let numbers = "numbers = [\"+493023125000-+493023125999\"]";
     let config = CONFIG.replace(numbers, &format!("{numbers}\nemergency = [\"112\"]"));
     let (mut shard, invite) = to_teams(&format!("{config}{help}"));
-    // What stands beside it would be called without the limits that do not hold for help.
+    // What stands beside it would be called without the limits that do not hold for help, and what is to be replaced
+    // there keeps nobody from being called.
     let host = "sip.pstnhub.microsoft.com:5061;user=phone";
-    let contact = format!("<sip:+4930990055@{host}>;q=1, <sip:112@{host}>;q=0.1");
+    let replaces = "?Replaces=c%3Bto-tag%3Da%3Bfrom-tag%3Db&Require=replaces";
+    let contact = format!("<sip:+4930990055@{host}>;q=1, <sip:112@{host}{replaces}>;q=0.1");
     let contact = contact.as_str();
     shard.teams_says(&moved(&invite, "302 Moved Temporarily", contact));
     let onward = next_invite(&mut shard);

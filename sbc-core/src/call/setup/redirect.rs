@@ -168,7 +168,10 @@ impl Redirects {
                 }
             };
             let found = found.and_then(|(trunks, way)| {
-                let replacing = Replacing::of(cx.plane, trunk, &uri, trunks)?;
+                let replacing = match is_help {
+                    true => Replacing::nothing(trunks),
+                    false => Replacing::of(cx.plane, trunk, &uri, trunks)?,
+                };
                 Ok((replacing, way))
             });
             let (replacing, way, place) = match found {

@@ -1,13 +1,14 @@
 //! The dialog that a redirected call is to take over: Replaces in a Contact of a 3xx (SIP-808, SIP-422).
 //!
-//! | what the Contact has                                 | what becomes of it                                 |
-//! |------------------------------------------------------|----------------------------------------------------|
-//! | two of them, one that cannot be read, or Join as well | it is not followed: no valid INVITE is made of it  |
-//! | one of the peer's own, and the call goes back there   | the new INVITE names it                            |
-//! | one of ours, or the call goes to somebody else        | it is called as if nothing were to be replaced     |
-//! | the same, with `Require: replaces`                    | it is not followed                                 |
+//! | what the Contact has                                  | what becomes of it                                |
+//! |-------------------------------------------------------|---------------------------------------------------|
+//! | two of them, one that cannot be read, or Join as well | it is not followed: no valid INVITE is made of it |
+//! | one of the peer's own, and the call goes back there   | the new INVITE names it                           |
+//! | one of ours, or the call goes to somebody else        | it is called as if nothing were to be replaced    |
+//! | the same, with `Require: replaces`                    | it is not followed                                |
 //!
-//! An identifier of ours means nothing to the target: it belongs to the redirecting peer's own leg.
+//! An identifier of ours means nothing to the target: it belongs to the redirecting peer's own leg. Who calls for help is
+//! called whatever is to be replaced.
 
 use crate::config::Trunk;
 use crate::dialog::Lookup;
@@ -29,6 +30,15 @@ pub(super) struct Replacing {
 }
 
 impl Replacing {
+    /// Nothing is replaced.
+    pub(super) fn nothing(trunks: Vec<Arc<Trunk>>) -> Self {
+        Self {
+            trunks,
+            replacement: None,
+            left_out: None,
+        }
+    }
+
     /// That of a target of the peer of trunk `by`, which these trunks lead to; or why it is not followed.
     pub(super) fn of(
         plane: &Plane,
@@ -39,11 +49,7 @@ impl Replacing {
         let wanted = Replacement::of(uri)
             .map_err(|_| "not followed: no INVITE can be made of what it wants replaced")?;
         let Some(wanted) = wanted else {
-            return Ok(Self {
-                trunks,
-                replacement: None,
-                left_out: None,
-            });
+            return Ok(Self::nothing(trunks));
         };
         let is_ours = is_ours(plane, &wanted.replaces);
         let goes = |to: &Arc<Trunk>| !is_ours && goes_back(by, to);
