@@ -131,7 +131,7 @@ impl Node {
         (done.status, done.body)
     }
 
-    async fn shows(&self, line: &str) {
+    async fn has_series(&self, line: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.daemon.sinks().metrics.text().contains(line) {
             let shown = self.daemon.sinks().metrics.text();
@@ -157,7 +157,7 @@ async fn realms_change(node: &Node, caller: &Party, callee: &Party) {
     let first = call(node, caller, callee, "first").await;
     assert!(!is_new(first.to_caller) && !is_new(first.to_callee));
     node.takes(|text| text.replace(BEFORE, AFTER)).await;
-    node.shows("sbc_media_ports_limit{realm=\"core\"} 100\n")
+    node.has_series("sbc_media_ports_limit{realm=\"core\"} 100\n")
         .await;
     first.talks(caller, callee).await;
     let second = call(node, caller, callee, "second").await;
@@ -204,7 +204,8 @@ async fn realms_change(node: &Node, caller: &Party, callee: &Party) {
         call.ends(node, caller, callee).await;
     }
     assert!(node.daemon.wait_until_idle(PATIENCE).await);
-    node.shows("sbc_media_ports_used{realm=\"core\"} 0\n").await;
+    node.has_series("sbc_media_ports_used{realm=\"core\"} 0\n")
+        .await;
     assert!(
         !node
             .daemon
