@@ -69,6 +69,25 @@ pub(crate) fn of(status: &Value, trunks: &Value, certs: &Value) -> Vec<String> {
     alarms
 }
 
+/// What an alarm is about, whatever it counts: its words without numbers, and without the units behind them.
+pub(crate) fn about(alarm: &str) -> String {
+    let is_number = |word: &str| {
+        word.bytes()
+            .all(|octet| octet.is_ascii_digit() || octet == b'.')
+    };
+    let mut words = Vec::new();
+    let mut is_behind = false;
+    for word in alarm.split(' ') {
+        let is_unit = is_behind && ["h", "min", "s", "ms", "days"].contains(&word);
+        // An address has more than one point.
+        is_behind = is_number(word) && word.matches('.').count() < 2;
+        if !is_unit && !is_behind {
+            words.push(word);
+        }
+    }
+    words.join(" ")
+}
+
 /// The elements of a list; none of what is no list.
 fn each(value: &Value) -> &[Value] {
     value.as_array().map_or(&[][..], Vec::as_slice)
@@ -78,6 +97,25 @@ fn each(value: &Value) -> &[Value] {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_only_counts_otherwise_is_the_same_alarm() {
+        let waits = |left: &str| {
+            about(&format!(
+                "the configuration waits to be confirmed: {left} left"
+            ))
+        };
+        assert_eq!(waits("1 min 1 s"), waits("59 s"));
+        assert_eq!(
+            about("certificate c: 14 days left"),
+            about("certificate c: 3 days left")
+        );
+        assert_ne!(
+            about("trunk a: 192.0.2.1 is down"),
+            about("trunk a: 192.0.2.2 is down")
+        );
+        assert_ne!(about("trunk a: p is down"), about("trunk a: p is busy"));
+    }
 
     #[test]
     fn what_nobody_needs_to_look_at_is_no_alarm() {

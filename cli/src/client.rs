@@ -26,8 +26,19 @@ const MAX_BYTES: u64 = 64 * 1024 * 1024;
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
+    /// Lines of its head.
+    pub head: String,
     /// Body.
     pub body: String,
+}
+
+impl Answer {
+    /// What a header says.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let lines = self.head.lines().filter_map(|line| line.split_once(':'));
+        let mut own = lines.filter(|(own, _)| own.eq_ignore_ascii_case(name));
+        own.next().map(|(_, value)| value.trim())
+    }
 }
 
 /// Why there is no answer.
@@ -364,7 +375,8 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     let head = std::str::from_utf8(bytes.get(..end)?).ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
     let body = String::from_utf8_lossy(bytes.get(end + 4..)?).into_owned();
-    Some(Answer { status, body })
+    let head = head.to_owned();
+    Some(Answer { status, head, body })
 }
 
 #[cfg(test)]
@@ -376,6 +388,7 @@ mod tests {
     fn an_answer_is_read_and_noise_is_not() {
         let answer = parse(b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}").unwrap();
         assert_eq!((answer.status, answer.body.as_str()), (404, "{}"));
+        assert_eq!(answer.header("Content-Length"), Some("2"));
         assert_eq!(parse(b"SSH-2.0-x\r\n"), None);
         assert_eq!(parse(b""), None);
     }

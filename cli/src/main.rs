@@ -25,8 +25,8 @@ use causeway::command::tenant::Tenants;
 use causeway::command::tls::Tls;
 use causeway::command::trunk::{Peers, Trunks};
 use causeway::command::{
-    approvals, audit, bundle, capture, cert, certify, check, config, dns, documents, exit, import,
-    init, lab, log, media, monitoring, node, number, parse, protection, proxied, reference,
+    approvals, audit, bundle, capture, cert, certify, check, config, dns, documents, exit, export,
+    import, init, lab, log, media, monitoring, node, number, parse, protection, proxied, reference,
     registration, restart, route, secret, sim, stats, tail, teams, tenant, tls, token, top, trunk,
 };
 use causeway::daemon::Options;
@@ -478,6 +478,10 @@ fn perform(command: Command, out: &mut dyn Write) -> io::Result<u8> {
             command: Cdr::Search(wish),
             connection,
         } => node::calls(&Calls::Search(wish), &connection, out),
+        Command::Cdr {
+            command: Cdr::Export(wanted),
+            connection,
+        } => export::run(&wanted, &connection, out),
         Command::Cdr {
             command: Cdr::Tail,
             connection,

@@ -28,6 +28,7 @@ mod handshake;
 mod import;
 mod interface;
 mod lab;
+mod live;
 mod logs;
 mod nameserver;
 mod network;

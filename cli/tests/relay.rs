@@ -212,49 +212,6 @@ async fn a_call_ends_with_the_relay_that_was_killed_and_the_next_relay_carries_t
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn other_ports_are_refused_until_a_restart_of_the_daemon_takes_them_to_the_relay() {
-    let callee = Phone::new("127.0.0.2").await;
-    let (node, relay, _) = node(&callee).await;
-    relay.says("media of 1 realms");
-    let limit = |body: &str| -> Option<u64> {
-        let line = body
-            .lines()
-            .find(|line| line.starts_with("sbc_media_ports_limit{"))?;
-        line.rsplit(' ').next()?.parse().ok()
-    };
-    let before = becomes(&node, "/metrics", |_, body| limit(body).is_some()).await;
-    let config = node.directory.path().join("causeway.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    let line = text.lines().find(|line| line.starts_with("ports = "));
-    std::fs::write(
-        &config,
-        text.replace(line.unwrap(), "ports = \"24000-24009\""),
-    )
-    .unwrap();
-    let refused = node.ask("POST", "/reload").await;
-    assert_ne!(refused.status, 200);
-    for words in [
-        "ports 24000-24009, was ",
-        "can only be changed by a restart",
-    ] {
-        assert!(refused.body.contains(words), "{}", refused.body);
-    }
-    // Neither side has anything of it.
-    let now = node.ask("GET", "/metrics").await.body;
-    assert_eq!(limit(&now), limit(&before));
-
-    node.daemon.shutdown().await;
-    relay.says("its sessions have ended");
-    let Node { directory, .. } = node;
-    let node = Node::again(directory).await;
-    relay.says("media of 1 realms");
-    becomes(&node, "/metrics", |_, body| {
-        limit(body) == Some(5) && limit(&before) != Some(5)
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_daemon_that_is_killed_leaves_the_relay_without_sessions() {
     let callee = Phone::new("127.0.0.2").await;
     let (node, relay, path) = node(&callee).await;

@@ -69,7 +69,7 @@ pub(super) async fn gather(
     pack.add("version.txt", version());
     let status = node::status(here(), ConnectInfo(who.clone())).await;
     pack.json("status.json", status);
-    let alarms = alarms::list(here(), ConnectInfo(who.clone())).await;
+    let alarms = alarms::list(here()).await;
     pack.json("alarms.json", alarms);
     pack.add("metrics.txt", node::scraped(&daemon));
     let log = daemon.sinks().log.kept();

@@ -10,7 +10,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
-use sbc_core::config::{CallIn, Findings, effective};
+use sbc_core::config::{CallIn, Findings, effective, parse_header};
 use sbc_core::id::TrunkName;
 use sbc_core::rehearsal;
 use serde::Deserialize;
@@ -100,6 +100,8 @@ pub(super) struct Wished {
     from: String,
     to: String,
     time: Option<String>,
+    /// Further headers of the call, each a line.
+    headers: Option<Vec<String>>,
 }
 
 /// Plays a call with the configuration in use.
@@ -115,8 +117,21 @@ pub(super) async fn route(
             route::moment(text).map_err(why)?
         }
     };
+    let read = |line: &String| {
+        let why = || {
+            format!(
+                "headers: \"{}\" is none: write NAME: VALUE",
+                line.escape_debug()
+            )
+        };
+        let header = parse_header(line);
+        header.ok_or_else(|| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, why()))
+    };
+    let headers = wished.headers.iter().flatten().map(read);
+    let headers = headers.collect::<Result<Vec<_>, _>>()?;
     let running = access.daemon()?.loaded();
     let call = CallIn {
+        headers,
         trunk: wished.trunk.as_deref().map(TrunkName::new),
         from: wished.from,
         to: wished.to,

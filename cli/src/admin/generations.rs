@@ -95,8 +95,13 @@ fn changes(changes: &Changes) -> Vec<String> {
     let mut all = Vec::new();
     each("listen", &changes.listeners, &mut all);
     each("tls", &changes.tls, &mut all);
-    if changes.cdr {
-        all.push("call records go elsewhere".to_owned());
+    each("realm", &changes.realms, &mut all);
+    for (is_changed, text) in [
+        (changes.cdr, "call records are written in another way"),
+        (changes.metrics, "metrics are served in another way"),
+        (changes.dns, "other servers of DNS are asked"),
+    ] {
+        all.extend(is_changed.then(|| text.to_owned()));
     }
     all
 }

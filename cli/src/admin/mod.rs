@@ -26,6 +26,8 @@ mod config;
 mod console;
 mod desk;
 mod events;
+mod export;
+mod figures;
 pub(crate) mod gate;
 mod generations;
 mod log;
@@ -68,7 +70,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use certificate::{Believed, believed};
+pub(crate) use figures::FigureDoor;
+use figures::Figures;
 use sbc_core::config::{ApiListen, MetricsListen};
 use sbc_core::id::TlsContextName;
 use std::io;
@@ -133,7 +136,9 @@ pub struct Admin {
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     socket: Option<PathBuf>,
-    metrics: Option<SocketAddr>,
+    /// For who serves figures.
+    access: Access,
+    figures: Option<Figures>,
     network: Option<SocketAddr>,
     /// The last to go.
     threads: Threads,
@@ -285,28 +290,6 @@ struct Opened {
     network: Option<(TcpListener, TlsContextName)>,
 }
 
-/// The listener for figures.
-struct FigureDoor {
-    tcp: TcpListener,
-    /// Whose certificate it shows, and whose it wants to see.
-    tls: Option<(TlsContextName, Option<Believed>)>,
-}
-
-impl FigureDoor {
-    async fn open(wanted: &MetricsListen, log: &Log) -> io::Result<Self> {
-        let clients = match &wanted.client_ca {
-            Some(path) => {
-                let believed = believed(path, wanted.revoked.as_ref(), false, log);
-                Some(believed.map_err(io::Error::other)?)
-            }
-            None => None,
-        };
-        let tls = wanted.tls.clone().map(|context| (context, clients));
-        let tcp = TcpListener::bind(wanted.address).await?;
-        Ok(Self { tcp, tls })
-    }
-}
-
 impl Doors {
     /// Opens all.
     ///
@@ -326,7 +309,7 @@ impl Doors {
         let failed = |why| Err(vec![AdminFault::Threads(io::Error::other(why))]);
         let opened = opening.await.unwrap_or_else(failed);
         let metrics = match metrics {
-            Some(wanted) => FigureDoor::open(wanted, log)
+            Some(wanted) => FigureDoor::open(wanted, None, log)
                 .await
                 .map(Some)
                 .map_err(|why| {
@@ -393,7 +376,6 @@ impl Admin {
             deeds: Handle::current(),
         };
         let (unix, socket) = unix.keep();
-        let address = metrics.as_ref().and_then(|own| own.tcp.local_addr().ok());
         let (stop, stopped) = watch::channel(false);
         let until = |mut stopped: watch::Receiver<bool>| async move {
             // A sender that is gone means the same.
@@ -430,45 +412,44 @@ impl Admin {
             let serving = network::run(tcp, identity, believes, told, router, ends);
             tasks.push(handle.spawn(serving));
         }
-        if let Some(FigureDoor { tcp, tls }) = metrics {
-            let figures = or_problem(readable()).with_state(access);
-            let ends = stopped.clone();
-            tasks.push(match tls {
-                Some((context, clients)) => {
-                    let (clients, lists) = clients.unzip();
-                    let lists = lists.flatten();
-                    daemon.client_lists().set("metrics", lists.as_ref());
-                    let daemon = Arc::downgrade(daemon);
-                    let told = is_not_believed(Weak::clone(&daemon));
-                    let own = clients.clone();
-                    let believes = move || own.clone();
-                    let identity = move || {
-                        let identities = daemon.upgrade()?.net().identities();
-                        let context = identities.get(&context)?;
-                        context.serve(clients.clone()).ok()
-                    };
-                    tokio::spawn(network::run(tcp, identity, believes, told, figures, ends))
-                }
-                None => tokio::spawn(async move {
-                    let tcp = bounded::Bounded::new(tcp);
-                    let serving = axum::serve(tcp, figures);
-                    let _ = serving.with_graceful_shutdown(until(ends)).await;
-                }),
-            });
-        }
-        Self {
+        let mut stopping = stopped;
+        let watched = alarms::watch(access.clone());
+        tasks.push(handle.spawn(async move {
+            tokio::select! {
+                () = watched => {}
+                _ = stopping.wait_for(|stop| *stop) => {}
+            }
+        }));
+        let mut admin = Self {
             stop,
             tasks,
             socket,
-            metrics: address,
+            access,
+            figures: None,
             network: at_network,
             threads,
+        };
+        admin.serve_figures(daemon, metrics);
+        admin
+    }
+
+    /// Serves figures there from now on, or nowhere, and no more where they were: what was asked there is answered.
+    pub(crate) fn serve_figures(&mut self, daemon: &Daemon, door: Option<FigureDoor>) {
+        if let Some(before) = self.figures.take() {
+            tokio::spawn(before.stop());
         }
+        let access = &self.access;
+        self.figures = door.map(|door| Figures::serve(daemon, access, door));
+    }
+
+    /// The socket on which figures are served, to be shared.
+    pub(crate) fn figures_socket(&self) -> Option<std::net::TcpListener> {
+        self.figures.as_ref().and_then(Figures::socket)
     }
 
     /// Address of the TCP listener, if there is one.
     pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics
+        self.figures.as_ref()?.address()
     }
 
     /// Address of the listener for whoever has a token, if there is one.
@@ -486,6 +467,9 @@ impl Admin {
             {
                 task.abort();
             }
+        }
+        if let Some(figures) = self.figures {
+            figures.stop().await;
         }
         if let Some(socket) = self.socket {
             let _ = std::fs::remove_file(socket);

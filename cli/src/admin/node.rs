@@ -88,7 +88,7 @@ pub(super) async fn ready(State(access): State<Access>) -> Result<Json<Value>, P
 }
 
 /// Why new calls cannot be put through.
-fn not_ready(daemon: &Daemon) -> Vec<String> {
+pub(super) fn not_ready(daemon: &Daemon) -> Vec<String> {
     let mut reasons = Vec::new();
     if !daemon.is_serving() {
         reasons.push("the sockets are not served".to_owned());
@@ -96,8 +96,7 @@ fn not_ready(daemon: &Daemon) -> Vec<String> {
     if daemon.is_draining() {
         reasons.push("draining: no new calls are taken".to_owned());
     }
-    let cdr = daemon.sinks().cdr.as_ref();
-    if cdr.is_some_and(|cdr| *cdr.refuses().borrow()) {
+    if *daemon.sinks().cdr.refuses().borrow() {
         reasons.push("no new calls are taken, as their records could not be written".to_owned());
     }
     reasons.extend(daemon.health().stuck().map(|stuck| stuck.to_string()));
@@ -235,7 +234,7 @@ fn confinement() -> Value {
 }
 
 /// What lacks its secret.
-fn out_of_service(config: &Config) -> Vec<String> {
+pub(super) fn out_of_service(config: &Config) -> Vec<String> {
     let trunks = config
         .trunks
         .values()

@@ -1,5 +1,6 @@
 //! The document of the interface (OpenAPI 3.1), made from the table of its operations.
 
+use super::export::{MORE, NEXT};
 use super::routes::{Answer, Operation, ROOT, all};
 use serde_json::{Map, Value, json};
 
@@ -132,13 +133,19 @@ fn described(operation: &Operation) -> Value {
     let answer = match &operation.answer {
         Answer::Json(shape) => json!({ "application/json": { "schema": shape.schema() } }),
         Answer::Lines => json!({ "text/plain": { "schema": { "type": "string" } } }),
+        Answer::Pages => json!({
+            "application/jsonl": { "schema": { "type": "string" } },
+            "text/csv": { "schema": { "type": "string" } },
+        }),
         Answer::Events => json!({ "text/event-stream": { "schema": { "type": "string" } } }),
     };
     let mut answers = Map::new();
-    answers.insert(
-        "200".to_owned(),
-        json!({ "description": operation.summary, "content": answer }),
-    );
+    let mut done = json!({ "description": operation.summary, "content": answer });
+    let headers = headers(operation);
+    if !headers.is_empty() {
+        done["headers"] = headers.into();
+    }
+    answers.insert("200".to_owned(), done);
     let usual = [
         (400, "the request cannot be read"),
         (
@@ -240,11 +247,20 @@ fn described(operation: &Operation) -> Value {
             "schema": { "type": "string", "pattern": "^[A-Za-z0-9._~-]{0,200}$" },
         })
     });
+    let if_match = operation.refusals.iter().any(|(status, _)| *status == 412);
+    let if_match = if_match.then(|| {
+        json!({
+            "name": "If-Match", "in": "header", "required": false,
+            "description": "the ETag of /config, or a generation in quotes: only if these are still in use; * for any \
+                            (RFC 9110 §13.1.1)",
+            "schema": { "type": "string" },
+        })
+    });
     let mut described = json!({
         "operationId": name(operation),
         "summary": operation.summary,
         "description": format!("Needs the right `{}`.", operation.right.as_str()),
-        "parameters": in_path.into_iter().flatten().chain(in_query).chain(reason).collect::<Vec<Value>>(),
+        "parameters": in_path.into_iter().flatten().chain(in_query).chain(reason).chain(if_match).collect::<Vec<Value>>(),
         "responses": answers,
     });
     if let Some(body) = &operation.body {
@@ -254,6 +270,24 @@ fn described(operation: &Operation) -> Value {
         });
     }
     described
+}
+
+/// Headers of what comes back with 200.
+fn headers(operation: &Operation) -> Map<String, Value> {
+    let header =
+        |meaning: &str, kind: &str| json!({ "description": meaning, "schema": { "type": kind } });
+    let mut headers = Map::new();
+    if operation.path == "/config" {
+        let tag = "the generation in use together with the files on disk, for If-Match of what changes them (RFC 9110 §8.8.3)";
+        headers.insert("ETag".to_owned(), header(tag, "string"));
+    }
+    if matches!(operation.answer, Answer::Pages) {
+        let next = "cursor of what comes behind this page, also of what is written later";
+        headers.insert(NEXT.to_owned(), header(next, "string"));
+        let more = "whether there is more already";
+        headers.insert(MORE.to_owned(), header(more, "boolean"));
+    }
+    headers
 }
 
 fn problem(why: &str) -> Value {
@@ -267,4 +301,71 @@ fn name(operation: &Operation) -> String {
     let words = operation.path.split(['/', '{', '}']);
     let words = words.filter(|word| !word.is_empty());
     words.fold(method, |name, word| format!("{name}_{word}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether something in a schema may be anything.
+    fn is_open(schema: &Value) -> bool {
+        let Some(fields) = schema.as_object() else {
+            return true;
+        };
+        if let Some(either) = fields.get("anyOf") {
+            return either.as_array().is_none_or(|all| all.iter().any(is_open));
+        }
+        if fields.contains_key("$ref") {
+            return false;
+        }
+        match fields.get("type").and_then(Value::as_str) {
+            None => true,
+            Some("array") => fields.get("items").is_none_or(is_open),
+            Some(_) => {
+                let inner = fields.get("properties").and_then(Value::as_object);
+                inner.is_some_and(|inner| inner.values().any(is_open))
+            }
+        }
+    }
+
+    #[test]
+    fn no_operation_answers_or_is_sent_what_may_be_anything() {
+        assert!(is_open(&json!({ "type": "array", "items": {} })));
+        let document = document();
+        let mut seen = 0;
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            for operation in operations.as_object().unwrap().values() {
+                let answers = operation["responses"].as_object().unwrap().values();
+                for content in answers.chain([&operation["requestBody"]]) {
+                    let kinds = content["content"].as_object();
+                    for (kind, content) in kinds.into_iter().flatten() {
+                        // Doors of the sign-in have texts that may be null.
+                        let is_door = path.starts_with("/sign-in/");
+                        assert!(is_door || !is_open(&content["schema"]), "{path}: {kind}");
+                        seen += 1;
+                    }
+                }
+            }
+        }
+        assert!(seen > 100, "{seen}");
+    }
+
+    #[test]
+    fn what_may_be_meant_is_told_where_it_counts() {
+        let document = document();
+        let of = |path: &str| document["paths"][format!("{ROOT}{path}")].clone();
+        assert!(of("/config")["get"]["responses"]["200"]["headers"]["ETag"].is_object());
+        for path in ["/reload", "/config/rollback"] {
+            let parameters = of(path)["post"]["parameters"].clone();
+            let mut all = parameters.as_array().unwrap().iter();
+            assert!(
+                all.any(|own| own["name"] == "If-Match" && own["in"] == "header"),
+                "{path}"
+            );
+        }
+        let body = &of("/route/test")["post"]["requestBody"]["content"]["application/json"];
+        assert!(body["schema"]["properties"]["headers"].is_object());
+        let export = of("/records/export")["get"]["responses"]["200"].clone();
+        assert!(export["headers"][NEXT].is_object() && export["content"]["text/csv"].is_object());
+    }
 }

@@ -22,48 +22,48 @@ use std::time::Duration;
 const MOST_READ: u64 = 256 * 1024 * 1024;
 
 /// A day.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Which records are meant; all that is said has to hold (OPS-087).
 #[derive(Deserialize, Default)]
 pub(super) struct Wish {
-    number: Option<String>,
-    trunk: Option<String>,
-    call: Option<String>,
+    pub(super) number: Option<String>,
+    pub(super) trunk: Option<String>,
+    pub(super) call: Option<String>,
     /// Call-ID of any of its legs.
-    call_id: Option<String>,
+    pub(super) call_id: Option<String>,
     /// Session-ID, or one of its two parts.
-    session_id: Option<String>,
-    since: Option<String>,
-    until: Option<String>,
+    pub(super) session_id: Option<String>,
+    pub(super) since: Option<String>,
+    pub(super) until: Option<String>,
     /// Whether lines of pairs of legs are meant, too.
     #[serde(default)]
-    pairs: bool,
+    pub(super) pairs: bool,
     /// Whether interim records are meant, too.
     #[serde(default)]
-    interim: bool,
-    limit: Option<usize>,
+    pub(super) interim: bool,
+    pub(super) limit: Option<usize>,
 }
 
 /// A wish, understood.
 #[derive(Default)]
-struct Asked {
+pub(super) struct Asked {
     number: Option<String>,
     trunk: Option<String>,
     call: Option<Digits>,
     call_id: Option<String>,
     session_id: Vec<String>,
-    since: Option<UnixTime>,
+    pub(super) since: Option<UnixTime>,
     until: Option<UnixTime>,
     pairs: bool,
     interim: bool,
     most: usize,
     /// What a line of JSON must have in it to be worth reading: any of each.
-    near: Vec<Vec<String>>,
+    pub(super) near: Vec<Vec<String>>,
 }
 
 impl Asked {
-    fn of(wish: Wish) -> Result<Self, Problem> {
+    pub(super) fn of(wish: Wish) -> Result<Self, Problem> {
         let bad = |why: String| Problem::new(StatusCode::BAD_REQUEST, why);
         let time = |name: &str, text: Option<&String>, of_day: Duration| {
             let Some(text) = text else { return Ok(None) };
@@ -118,12 +118,12 @@ impl Asked {
     }
 
     /// Most lines need not be taken apart to see that they are not meant.
-    fn is_near(&self, line: &[u8]) -> bool {
+    pub(super) fn is_near(&self, line: &[u8]) -> bool {
         let has = |text: &String| memchr::memmem::find(line, text.as_bytes()).is_some();
         self.near.iter().all(|any| any.iter().any(has))
     }
 
-    fn means(&self, record: &Value) -> bool {
+    pub(super) fn means(&self, record: &Value) -> bool {
         let is_pair = !record["pair"].is_null();
         if (is_pair && !self.pairs) || (!record["interim"].is_null() && !self.interim) {
             return false;
@@ -165,7 +165,7 @@ impl Asked {
 }
 
 /// A text as it is written within a string of JSON.
-fn in_json(text: &str) -> String {
+pub(super) fn in_json(text: &str) -> String {
     let written = Value::from(text).to_string();
     written.trim_matches('"').to_owned()
 }
@@ -305,7 +305,7 @@ fn of_file(
 }
 
 /// `None` if there is no such file.
-fn opened(path: &Path) -> io::Result<Option<File>> {
+pub(super) fn opened(path: &Path) -> io::Result<Option<File>> {
     match File::open(path) {
         Ok(file) => Ok(Some(file)),
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -314,7 +314,7 @@ fn opened(path: &Path) -> io::Result<Option<File>> {
 }
 
 /// What a file is, whatever its name.
-fn identity(file: &File) -> io::Result<(u64, u64)> {
+pub(super) fn identity(file: &File) -> io::Result<(u64, u64)> {
     let found = file.metadata()?;
     Ok((found.dev(), found.ino()))
 }

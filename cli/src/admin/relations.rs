@@ -2,8 +2,8 @@
 
 use super::routes::protection::ALLOWED;
 use super::routes::{Answer, Method, Operation};
-use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Object, Text};
-use super::shapes::CLOSED;
+use super::shape::Shape::{self, Flag, Integer, List, Maybe, Object, Text};
+use super::shapes::{BINDING, CLOSED, PEER, REGISTRATION};
 use super::who::Right;
 use super::{names, peers, tls, trunks};
 use axum::routing::{get, post};
@@ -43,9 +43,9 @@ pub(super) const RELATIONS: &[Operation] = &[
             ("calls_in", Integer),
             ("calls_out", Integer),
             ("most_calls", Maybe(&Integer)),
-            ("peers", List(&Any)),
-            ("registrations", List(&Any)),
-            ("bindings", List(&Any)),
+            ("peers", List(&PEER)),
+            ("registrations", List(&REGISTRATION)),
+            ("bindings", List(&BINDING)),
             ("allowed", List(&ALLOWED)),
         ]))),
         refusals: &[UNKNOWN_TRUNK],

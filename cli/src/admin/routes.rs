@@ -5,8 +5,11 @@ mod calls;
 pub(super) mod protection;
 
 use super::relations::{RELATIONS, UNKNOWN_TRUNK};
-use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
-use super::shapes::{CAPTURED, DRAINED, JUDGED, RELOADED, SHOWN};
+use super::shape::Shape::{self, Flag, Integer, List, Maybe, Number, Object, Text};
+use super::shapes::{
+    BINDING, CAPTURED, DRAINED, EFFECTIVE, ENTRY, FINDING, JUDGED, PEER, PLAYED, PROXY,
+    REGISTRATION, RELOADED, SERVED, SHOWN,
+};
 use super::who::{Right, guard};
 use super::{
     Access, alarms, bundle, capture, certs, config, events, generations, log, node, openapi,
@@ -77,6 +80,8 @@ pub(super) enum Answer {
     Lines,
     /// Server-sent events.
     Events,
+    /// Records, as lines of JSON or as CSV, with headers that say from where to go on.
+    Pages,
 }
 
 const LAST_CALLS: (&str, &str, Shape) = (
@@ -143,17 +148,9 @@ const OPERATIONS: &[Operation] = &[
                     ("address", Maybe(&Text)),
                 ])),
             ),
-            (
-                "peers",
-                List(&Object(&[
-                    ("trunk", Text),
-                    ("peer", Text),
-                    ("state", Text),
-                    ("addresses", List(&Any)),
-                ])),
-            ),
-            ("registrations", List(&Any)),
-            ("bindings", List(&Any)),
+            ("peers", List(&PEER)),
+            ("registrations", List(&REGISTRATION)),
+            ("bindings", List(&BINDING)),
         ])),
         refusals: &[],
         handler: || get(node::status),
@@ -192,7 +189,7 @@ const OPERATIONS: &[Operation] = &[
         summary: "What serves the media of each address, and why nothing faster",
         query: &[],
         body: None,
-        answer: Answer::Json(List(&Any)),
+        answer: Answer::Json(List(&SERVED)),
         refusals: &[],
         handler: || get(node::media),
     },
@@ -244,7 +241,7 @@ const OPERATIONS: &[Operation] = &[
         summary: "Every proxy of Teams in both directions, with a verdict in words",
         query: &[],
         body: None,
-        answer: Answer::Json(List(&Any)),
+        answer: Answer::Json(List(&PROXY)),
         refusals: &[],
         handler: || get(teams::teams),
     },
@@ -317,7 +314,7 @@ const OPERATIONS: &[Operation] = &[
         answer: Answer::Json(Object(&[
             ("generation", Integer),
             ("is_in_use", Flag),
-            ("objects", List(&Any)),
+            ("objects", List(&EFFECTIVE)),
         ])),
         refusals: &[(
             422,
@@ -481,7 +478,7 @@ const OPERATIONS: &[Operation] = &[
         answer: Answer::Json(Object(&[
             ("config_generation", Integer),
             ("changes", List(&Text)),
-            ("warnings", List(&Any)),
+            ("warnings", List(&FINDING)),
             (
                 "kept",
                 List(&Object(&[("context", Text), ("because", Text)])),
@@ -501,26 +498,9 @@ const OPERATIONS: &[Operation] = &[
             ("from", Text),
             ("to", Text),
             ("time", Maybe(&Text)),
+            ("headers", Maybe(&List(&Text))),
         ])),
-        answer: Answer::Json(Object(&[
-            ("source", Text),
-            ("protocol", Text),
-            ("received", Text),
-            ("rules", List(&Text)),
-            (
-                "tries",
-                List(&Object(&[
-                    ("trunk", Text),
-                    ("host", Text),
-                    ("remote", Text),
-                    ("protocol", Text),
-                    ("rules", List(&Text)),
-                    ("invite", Text),
-                ])),
-            ),
-            ("refusal", Maybe(&Any)),
-            ("refused", Flag),
-        ])),
+        answer: Answer::Json(PLAYED),
         refusals: &[(
             422,
             "the call cannot be played, such as from a trunk that is not there",
@@ -757,7 +737,10 @@ const OPERATIONS: &[Operation] = &[
         summary: "Who changed what: the last entries, and whether the chain of them is whole",
         query: &[("limit", "so many at most: 100, and 1000 at most", Integer)],
         body: None,
-        answer: Answer::Json(Object(&[("entries", List(&Any)), ("fault", Maybe(&Text))])),
+        answer: Answer::Json(Object(&[
+            ("entries", List(&ENTRY)),
+            ("fault", Maybe(&Text)),
+        ])),
         refusals: &[(404, "nothing is audited without a directory for state")],
         handler: || get(config::audit),
     },

@@ -1,6 +1,6 @@
 //! Shapes of answers that several operations have, or that are long.
 
-use super::shape::Shape::{self, Any, Flag, Integer, List, Maybe, Number, Object, Text};
+use super::shape::Shape::{self, Flag, Integer, List, Maybe, Number, Object, Text};
 
 pub(super) const CALL: Shape = Object(&[
     ("call", Text),
@@ -13,12 +13,167 @@ pub(super) const CALL: Shape = Object(&[
     ("seconds", Integer),
 ]);
 
-pub(super) const RECORD: Shape = Object(&[
+pub(super) const RECORD: Shape = Shape::Record;
+
+/// What one call in progress is doing.
+pub(super) const SUMMARY: Shape = Object(&[
     ("call", Text),
+    ("tenant", Maybe(&Text)),
+    ("from_trunk", Text),
+    ("to_trunk", Maybe(&Text)),
+    ("calling", Text),
+    ("called", Text),
+    ("state", Text),
     ("start", Text),
-    ("disposition", Text),
-    ("ingress", Any),
-    ("cause", Any),
+    ("answered", Maybe(&Text)),
+]);
+
+/// Its media so far.
+pub(super) const LIVE: Shape = Shape::Part(&["media", "one_way"]);
+
+/// A target of a trunk.
+pub(super) const PEER: Shape = Object(&[
+    ("trunk", Text),
+    ("peer", Text),
+    ("state", Text),
+    (
+        "addresses",
+        List(&Object(&[("address", Text), ("state", Text)])),
+    ),
+]);
+
+/// A registration of ours.
+pub(super) const REGISTRATION: Shape = Object(&[
+    ("trunk", Text),
+    ("address_of_record", Text),
+    ("state", Text),
+    ("server", Maybe(&Text)),
+    ("until", Maybe(&Text)),
+    ("identities", Maybe(&List(&Text))),
+    ("because", Maybe(&Text)),
+]);
+
+/// A contact that a peer has registered with us.
+pub(super) const BINDING: Shape = Object(&[
+    ("trunk", Text),
+    ("address_of_record", Text),
+    ("contact", Maybe(&Text)),
+    ("reached_at", Maybe(&Text)),
+    ("protocol", Maybe(&Text)),
+    ("all_numbers", Maybe(&Flag)),
+    ("preference", Maybe(&Number)),
+    ("until", Maybe(&Text)),
+    ("because", Maybe(&Text)),
+]);
+
+/// How an address is served with media.
+pub(super) const SERVED: Shape = Object(&[
+    ("realm", Text),
+    ("address", Text),
+    ("interface", Maybe(&Text)),
+    ("backend", Text),
+    ("zero_copy", Flag),
+    ("moderated", Flag),
+    ("dropped", Integer),
+    ("forwards", Text),
+    ("forwarded", Integer),
+    ("not_by_itself", Maybe(&Text)),
+    ("crowded_out", Integer),
+    ("because", Maybe(&Text)),
+]);
+
+/// A proxy of Teams in one direction, or what is known of its authorities.
+pub(super) const PROXY: Shape = Object(&[
+    ("trunk", Maybe(&Text)),
+    ("fqdn", Maybe(&Text)),
+    ("direction", Text),
+    ("way", Maybe(&Text)),
+    ("proxy", Maybe(&Text)),
+    ("address", Maybe(&Text)),
+    ("result", Maybe(&Text)),
+    ("status", Maybe(&Integer)),
+    ("age_seconds", Maybe(&Integer)),
+    ("demoted_in_seconds", Maybe(&Integer)),
+    ("verdict", Text),
+]);
+
+/// What the configuration says of one object.
+pub(super) const EFFECTIVE: Shape = Object(&[
+    ("kind", Text),
+    ("name", Maybe(&Text)),
+    (
+        "settings",
+        List(&Object(&[
+            ("key", Text),
+            ("value", Text),
+            ("because", Text),
+        ])),
+    ),
+]);
+
+/// Something that is wrong with a configuration, or deserves a look.
+pub(super) const FINDING: Shape = Object(&[
+    ("code", Text),
+    ("severity", Text),
+    (
+        "place",
+        Maybe(&Object(&[
+            ("file", Text),
+            ("line", Integer),
+            ("column", Integer),
+            ("length", Integer),
+        ])),
+    ),
+    ("cause", Text),
+    ("help", Maybe(&Text)),
+]);
+
+/// An entry of the audit log.
+pub(super) const ENTRY: Shape = Object(&[
+    ("number", Integer),
+    ("at", Text),
+    ("monotonic_us", Maybe(&Integer)),
+    ("who", Text),
+    ("source", Text),
+    ("what", Text),
+    ("object", Maybe(&Text)),
+    ("change", Maybe(&Text)),
+    ("status", Integer),
+    ("reason", Maybe(&Text)),
+    ("generation", Maybe(&Integer)),
+    ("previous", Text),
+    ("hash", Text),
+]);
+
+/// What becomes of a call that is described.
+pub(super) const PLAYED: Shape = Object(&[
+    ("source", Text),
+    ("protocol", Text),
+    ("received", Text),
+    ("trunk", Maybe(&Text)),
+    ("tenant", Maybe(&Text)),
+    ("rules", List(&Text)),
+    (
+        "tries",
+        List(&Object(&[
+            ("trunk", Text),
+            ("host", Text),
+            ("remote", Text),
+            ("protocol", Text),
+            ("rules", List(&Text)),
+            ("invite", Text),
+        ])),
+    ),
+    (
+        "refusal",
+        Maybe(&Object(&[
+            ("status", Maybe(&Integer)),
+            ("cause", Maybe(&Text)),
+            ("because", List(&Text)),
+        ])),
+    ),
+    ("dropped", Maybe(&Text)),
+    ("refused", Flag),
 ]);
 
 pub(super) const EXPLANATION: Shape = Object(&[
@@ -46,7 +201,7 @@ pub(super) const CLOSED: Shape = Object(&[
 
 pub(super) const JUDGED: Shape = Object(&[
     ("valid", Flag),
-    ("findings", List(&Any)),
+    ("findings", List(&FINDING)),
     ("refusal", Maybe(&Text)),
 ]);
 

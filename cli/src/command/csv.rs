@@ -63,6 +63,14 @@ pub fn write(layout: Layout, records: &[Value], out: &mut dyn Write) -> io::Resu
     if layout == Layout::Causeway {
         line(COLUMNS.iter().map(|(name, _)| (*name).to_owned()), out)?;
     }
+    rows(layout, records, out)
+}
+
+/// The same without names of columns, for what comes behind.
+///
+/// # Errors
+/// If the output cannot be written.
+pub fn rows(layout: Layout, records: &[Value], out: &mut dyn Write) -> io::Result<()> {
     for record in records {
         match layout {
             Layout::Causeway => line(COLUMNS.iter().map(|(_, place)| at(record, place)), out)?,

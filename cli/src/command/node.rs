@@ -3,6 +3,7 @@
 use super::capture::packets;
 use super::check;
 use super::csv::{self, Layout};
+use super::export::Export;
 use super::form::Output;
 use super::progress;
 use super::readable::{duration, plain, table};
@@ -126,6 +127,8 @@ pub struct Search {
 pub enum Cdr {
     /// Find records of calls in the spool, latest first: the same as call search
     Search(Search),
+    /// Print all records of the spool, oldest first, as lines of JSON or CSV
+    Export(Export),
     /// Print the record of each call that ends, as it ends
     Tail,
 }
@@ -772,7 +775,7 @@ pub(super) fn look(to: &Connection, path: &str) -> Option<String> {
 
 /// Asks; a refusal is told on standard error, so that whoever reads the output gets an answer or
 /// nothing, and becomes an exit code.
-fn request(to: &Connection, method: &str, path: &str) -> Result<Answer, u8> {
+pub(super) fn request(to: &Connection, method: &str, path: &str) -> Result<Answer, u8> {
     match told(to, method, path) {
         Ok(answer) => heard(answer),
         Err(fault) => Err(unheard(&to.socket, &fault)),
@@ -787,7 +790,7 @@ fn told(to: &Connection, method: &str, path: &str) -> Result<Answer, ClientFault
     send(&to.socket, method, path, headers.as_slice(), "")
 }
 
-fn unheard(socket: &Path, fault: &ClientFault) -> u8 {
+pub(super) fn unheard(socket: &Path, fault: &ClientFault) -> u8 {
     eprintln!("causeway: {} ({})", fault, socket.display());
     code_of(fault)
 }

@@ -3,6 +3,8 @@
 
 use super::exit;
 use super::monitoring::print_metrics;
+use super::record_fields::{self, RecordField};
+use crate::sink::log::codes::MEANINGS;
 use crate::sink::metrics::KEY_FIGURES;
 use crate::sink::news::Kind;
 use clap::ValueEnum;
@@ -26,6 +28,10 @@ pub enum Part {
     Events,
     /// Causes of an end
     Causes,
+    /// Fields of call records
+    Records,
+    /// Codes of lines of the log
+    Log,
 }
 
 /// Prints a part, or all of them.
@@ -68,7 +74,32 @@ pub fn run(part: Option<Part>, out: &mut dyn Write) -> io::Result<u8> {
         list(out, "Causes", "Cause", &causes)?;
         explanations(out)?;
     }
+    if wants(Part::Records) {
+        fields(out, "Fields of call records", &record_fields::of_calls())?;
+        let pairs = "Fields of records of pairs of legs, with `[cdr] pairs = true`";
+        fields(out, pairs, &record_fields::of_pairs())?;
+    }
+    if wants(Part::Log) {
+        list(out, "Codes of the log", "Code", &MEANINGS)?;
+    }
     Ok(exit::OK)
+}
+
+/// Fields of a record, in the order in which they are written.
+fn fields(out: &mut dyn Write, title: &str, all: &[RecordField]) -> io::Result<()> {
+    writeln!(
+        out,
+        "\n## {title}\n\n| Field | Value | Meaning |\n|---|---|---|"
+    )?;
+    for own in all {
+        let RecordField {
+            path,
+            kind,
+            meaning,
+        } = own;
+        writeln!(out, "| `{path}` | {kind} | {} |", cell(meaning))?;
+    }
+    Ok(())
 }
 
 /// What a call is explained as, finer than its cause.
@@ -157,7 +188,14 @@ mod tests {
         assert_eq!(run(None, &mut out).unwrap(), exit::OK);
         let text = String::from_utf8(out).unwrap();
         let findings = text.find("\n## Findings\n").unwrap();
-        let text = &text[findings..];
+        // Names of fields and of the log are names of other things, too.
+        let records = text.find("\n## Fields of call records\n").unwrap();
+        let codes = text.find("\n## Codes of the log\n").unwrap();
+        for (code, meaning) in MEANINGS {
+            assert!(text[codes..].contains(&format!("| `{code}` | {meaning} |")));
+        }
+        assert!(text[records..codes].contains("| `egress[].started_ms` | integer | "));
+        let text = &text[findings..records];
         let metrics = catalogue().unwrap();
         let names = metrics.iter().map(|metric| metric.name.as_str());
         let names = names.chain(Kind::ALL.map(Kind::as_str));

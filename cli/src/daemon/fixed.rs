@@ -1,8 +1,9 @@
 //! What is only set up at the start: a reload that changes it is refused, and says what it is and what it was.
 
 use super::confine;
-use sbc_core::config::{Change, Changes, Loaded, MediaBackend, Realm, RevokedFiles};
+use sbc_core::config::{Changes, Loaded, MediaBackend, Realm};
 use std::fmt::Display;
+use std::sync::Arc;
 
 /// Settings that differ: key, value, and what it was.
 #[derive(Default)]
@@ -39,16 +40,20 @@ impl Differences {
 pub(super) fn changed(running: &Loaded, loaded: &Loaded, changes: &Changes) -> Vec<String> {
     let (old, new) = (&running.shell, &loaded.shell);
     let mut all = Vec::new();
-    for (name, change) in &changes.realms {
+    for name in changes.realms.keys() {
         let (before, after) = (
             running.config.realms.get(name),
             loaded.config.realms.get(name),
         );
-        let told = match (change, before, after) {
-            (Change::Changed, Some(before), Some(after)) => realm(before, after),
-            (Change::Added, ..) => " is new".to_owned(),
-            (Change::Removed, ..) => " is gone".to_owned(),
-            (Change::Changed, ..) => " is another".to_owned(),
+        // An interface is only set up for packets that go past the kernel at the start.
+        let is_past = |realm: &Arc<Realm>| realm.media_backend != MediaBackend::Socket;
+        if !before.is_some_and(is_past) && !after.is_some_and(is_past) {
+            continue;
+        }
+        let told = match (before, after) {
+            (Some(before), Some(after)) => realm(before, after),
+            (None, _) => " is new, and its media go past the kernel (media_backend)".to_owned(),
+            (_, None) => " is gone, and its media go past the kernel (media_backend)".to_owned(),
         };
         all.push(format!("realm \"{name}\"{told}"));
     }
@@ -61,28 +66,6 @@ pub(super) fn changed(running: &Loaded, loaded: &Loaded, changes: &Changes) -> V
         let tls = (before.map(|own| &own.tls), after.map(|own| &own.tls));
         own.of_option("tls", tls, quoted);
         all.extend(own.within("[api]"));
-    }
-    if changes.metrics {
-        let mut own = Differences::default();
-        let (before, after) = (old.metrics.as_ref(), new.metrics.as_ref());
-        let address = (before.map(|own| own.address), after.map(|own| own.address));
-        own.of_option("listen", address, quoted);
-        let tls = (
-            before.and_then(|own| own.tls.as_ref()),
-            after.and_then(|own| own.tls.as_ref()),
-        );
-        own.of_option("tls", tls, quoted);
-        let roots = (
-            before.and_then(|own| own.client_ca.as_ref()),
-            after.and_then(|own| own.client_ca.as_ref()),
-        );
-        own.of_option("client_ca", roots, quoted);
-        let lists = (
-            before.and_then(|own| own.revoked.as_ref()),
-            after.and_then(|own| own.revoked.as_ref()),
-        );
-        own.of_option("crl", lists, |own| revoked(own));
-        all.extend(own.within("[metrics]"));
     }
     if changes.notices {
         let mut own = Differences::default();
@@ -99,24 +82,11 @@ pub(super) fn changed(running: &Loaded, loaded: &Loaded, changes: &Changes) -> V
         own.of("pin_workers", pinned, ToString::to_string);
         all.extend(own.within("[media]"));
     }
-    if changes.dns {
-        let mut own = Differences::default();
-        own.of("servers", (&old.dns, &new.dns), |all| match &all[..] {
-            [] => "those of the system".to_owned(),
-            all => all.iter().map(quoted).collect::<Vec<_>>().join(", "),
-        });
-        all.extend(own.within("[dns]"));
-    }
     if changes.confinement {
         let mut own = Differences::default();
         let held = (&old.confinement, &new.confinement);
         own.of("confinement", held, |own| quoted(&own.as_str()));
         all.extend(own.within("[security]"));
-    }
-    match (old.cdr.is_some(), new.cdr.is_some()) {
-        (false, true) => all.push("[cdr] is new".to_owned()),
-        (true, false) => all.push("[cdr] is gone".to_owned()),
-        (true, true) | (false, false) => {}
     }
     // It follows from what is told already, if anything is.
     if all.is_empty() {
@@ -168,10 +138,6 @@ fn realm(before: &Realm, after: &Realm) -> String {
         true => " is another".to_owned(),
         false => format!(": {}", own.0.join("; ")),
     }
-}
-
-fn revoked(own: &RevokedFiles) -> String {
-    format!("\"{}\" by \"{}\"", own.lists, own.issuers)
 }
 
 fn quoted(value: &impl Display) -> String {
@@ -227,18 +193,21 @@ accept_from = ["198.51.100.16/28"]
         let other = CONFIG
             .replace("20000-29999", "30000-39999")
             .replace("causeway/api.sock", "api.sock");
+        let api = "[api]: unix \"/run/api.sock\", was \"/run/causeway/api.sock\"";
+        let more = "\n[[realm]]\nname = \"inside\"\naddresses = [\"192.0.2.12\"]\nports = \"20000-29999\"\n";
+        let elsewhere = "\n[dns]\nservers = [\"192.0.2.53:53\"]\n[cdr]\nspool = \"/tmp/cdr\"\n";
+        assert_eq!(told(&format!("{other}{elsewhere}{more}")), [api]);
+        let past = |text: &str| text.replace("ports =", "media_backend = \"xdp\"\nports =");
         assert_eq!(
-            told(&format!("{other}\n[dns]\nservers = [\"192.0.2.53:53\"]\n")),
+            told(&past(&other)),
             [
-                "realm \"outside\": ports 30000-39999, was 20000-29999",
-                "[api]: unix \"/run/api.sock\", was \"/run/causeway/api.sock\"",
-                "[dns]: servers \"192.0.2.53:53\", was those of the system",
+                "realm \"outside\": ports 30000-39999, was 20000-29999; media_backend \"xdp\", was \"socket\"",
+                api,
             ]
         );
-        let more = "\n[[realm]]\nname = \"inside\"\naddresses = [\"192.0.2.12\"]\nports = \"20000-29999\"\n";
         assert_eq!(
-            told(&format!("{CONFIG}{more}")),
-            ["realm \"inside\" is new"]
+            told(&format!("{CONFIG}{}", past(more))),
+            ["realm \"inside\" is new, and its media go past the kernel (media_backend)"]
         );
     }
 }

@@ -3,7 +3,6 @@
 use super::inbox::Inboxes;
 use super::media::Plane;
 use crate::sink::Sinks;
-use crate::sink::cdr::Cdr;
 use media_api::Command;
 use sbc_core::id::{CallId, ShardId};
 use sbc_core::input::Input;
@@ -16,7 +15,12 @@ pub fn take_up(relay: &Plane, inboxes: &Inboxes, sinks: &Sinks) -> HashSet<CallI
     let mut all = HashSet::new();
     let (mut lost, mut ended) = (0_u64, 0_u64);
     // Whoever is killed may have told the journal, and not yet the relay.
-    let over = sinks.cdr.as_ref().map(Cdr::over).unwrap_or_default();
+    let over = sinks
+        .cdr
+        .get()
+        .as_ref()
+        .map(|cdr| cdr.over())
+        .unwrap_or_default();
     for kept in relay.take_up() {
         let session = kept.session;
         let shard = ShardId(u8::try_from(session.shard()).unwrap_or(u8::MAX));

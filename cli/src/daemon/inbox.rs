@@ -251,6 +251,7 @@ fn lane(input: &Input) -> Lane {
         | Input::Lag(_)
         | Input::Strain(_)
         | Input::Unrecorded(_)
+        | Input::Journal(_)
         | Input::Letter(_)
         | Input::Found(_)
         | Input::Tick => Lane::Own,

@@ -1,11 +1,13 @@
 //! The media relay, in this process or in one of its own: its events find their shard, its totals become metrics.
 
+use crate::daemon::Daemon;
 use crate::daemon::inbox::Inboxes;
 use crate::daemon::net::bind_advice;
 use crate::sink::capture::Captures;
 use crate::sink::hep::Hep;
 use crate::sink::log::Log;
 use crate::sink::metrics::{MediaFigures, RealmFigures};
+use arc_swap::ArcSwap;
 use media_api::{RealmId, SessionId};
 use media_relay::{
     AddressReport, Backend, BackendReport, Entropy, EventSink, Kept, LocalAddress, Met, Realm,
@@ -144,6 +146,25 @@ impl Plane {
         match self {
             Self::Here(relay) => relay.set_recordings(recordings),
             Self::There(remote) => remote.set_recordings(recordings),
+        }
+    }
+
+    /// Whether these realms could be served from now on. May wait.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn try_realms(&self, wanted: &[Realm]) -> Result<(), String> {
+        match self {
+            Self::Here(relay) => relay.try_realms(wanted).map_err(|why| why.to_string()),
+            Self::There(remote) => remote.try_realms(wanted),
+        }
+    }
+
+    /// See [`Relay::set_realms`].
+    pub fn set_realms(&self, wanted: Vec<Realm>) {
+        match self {
+            Self::Here(relay) => relay.set_realms(wanted),
+            Self::There(remote) => remote.set_realms(wanted),
         }
     }
 
@@ -425,11 +446,13 @@ fn unserved(config: &Config, why: &str) -> Vec<Served> {
 }
 
 /// Tells how media is served, and again whenever that changes, for as long as there is a relay.
-pub async fn tell(config: Arc<Config>, relay: Weak<Plane>, log: Log) {
+pub async fn tell(daemon: Weak<Daemon>, log: Log) {
     let mut told: Vec<Served> = Vec::new();
-    while let Some(relay) = relay.upgrade() {
-        let now = served(&config, &relay);
-        drop(relay);
+    while let Some(daemon) = daemon.upgrade() {
+        let loaded = daemon.loaded();
+        let config = &loaded.config;
+        let now = daemon.media_served();
+        drop(daemon);
         let told_of = |one: &&Served| {
             let same = |before: &Served| {
                 (
@@ -466,21 +489,28 @@ pub async fn tell(config: Arc<Config>, relay: Weak<Plane>, log: Log) {
     }
 }
 
+/// Names of the realms in use, by their numbers.
+pub type Names = ArcSwap<BTreeMap<u16, RealmName>>;
+
+/// The names of a configuration.
+pub fn names(config: &Config) -> BTreeMap<u16, RealmName> {
+    let realms = config.realms.values();
+    realms
+        .map(|realm| (realm.id.0, realm.name.clone()))
+        .collect()
+}
+
 /// Reads the relay's totals, with the configured names of its realms. Metrics may outlive the daemon's calls, and must
 /// not keep the relay alive.
 pub fn figures(
-    config: &Config,
+    names: Arc<Names>,
     relay: Weak<Plane>,
 ) -> impl Fn() -> MediaFigures + Send + Sync + use<> {
-    let names: BTreeMap<_, RealmName> = config
-        .realms
-        .values()
-        .map(|realm| (realm.id.0, realm.name.clone()))
-        .collect();
     move || {
         let Some(relay) = relay.upgrade() else {
             return MediaFigures::default();
         };
+        let names = names.load();
         let name = |realm: RealmId| names.get(&realm.0).cloned();
         let addresses = relay.backend().map(|own| own.addresses);
         MediaFigures {

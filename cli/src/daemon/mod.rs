@@ -22,6 +22,7 @@ pub mod health;
 pub mod heard;
 pub mod inbox;
 mod keys;
+mod live;
 pub mod media;
 pub mod net;
 pub mod notify;
@@ -51,8 +52,9 @@ use crate::sink::asked::AskedWriter;
 use crate::sink::audit::Audit;
 use crate::sink::bindings::{Keeper, KeeperWriter};
 use crate::sink::capture::Captures;
+use crate::sink::cdr::Cdr;
 use crate::sink::cdr::ship::Shipper;
-use crate::sink::cdr::{Cdr, CdrWriter};
+use crate::sink::cdr::switch::Records;
 use crate::sink::hep::Hep;
 use crate::sink::lent::{Bell, LentWriter};
 use crate::sink::log::Log;
@@ -195,6 +197,7 @@ pub struct Daemon {
     resolver: Resolver,
     health: Health,
     relay: Weak<media::Plane>,
+    media_names: Arc<media::Names>,
     is_draining: AtomicBool,
     is_stopping: AtomicBool,
     /// Until then Teams may call although the node drains.
@@ -216,7 +219,6 @@ const SHOWN_NO_MORE: Duration = Duration::from_secs(3);
 struct Parts {
     shards: Vec<Shard>,
     relay: Arc<media::Plane>,
-    records: Option<CdrWriter>,
     keeper: Option<KeeperWriter>,
     spending: Option<SpendWriter>,
     lent: Option<(LentWriter, Bell)>,
@@ -226,7 +228,7 @@ struct Parts {
     media: JoinHandle<()>,
     strain: JoinHandle<()>,
     heard: JoinHandle<()>,
-    unrecorded: Option<JoinHandle<()>>,
+    unrecorded: JoinHandle<()>,
     expiry: JoinHandle<()>,
     renewed: JoinHandle<()>,
     protection: JoinHandle<()>,
@@ -307,7 +309,7 @@ impl Daemon {
         // Everything is tried before anything is told: one start shows all that is to be mended.
         let places = open(&net, &loaded, &log).await;
         let (opened, doors, door) = places.map_err(StartFault::Places)?;
-        let (cdr, records) = records(&loaded, &metrics, &log)?;
+        let cdr = records(&loaded, &metrics, &log)?;
         let kept = state.keeping("what peers have registered", Keeper::start);
         let kept = kept.unwrap_or_default();
         let together = Together::default();
@@ -333,11 +335,7 @@ impl Daemon {
             news: News::default(),
             captures: Captures::default(),
             hep: Hep::new(Arc::clone(&metrics), log.clone()),
-            ship: Shipper::new(
-                metrics.ship.clone(),
-                log.clone(),
-                cdr.as_ref().map(Cdr::owed).unwrap_or_default(),
-            ),
+            ship: Shipper::new(metrics.ship.clone(), log.clone(), cdr.owed()),
             log,
             metrics: Arc::clone(&metrics),
             proxies: Arc::default(),
@@ -366,8 +364,12 @@ impl Daemon {
                 relay.command(order);
             }
         }));
+        let media_names = Arc::new(media::Names::from_pointee(media::names(&config)));
         let collector = MediaCollector::new(
-            Box::new(media::figures(&config, Arc::downgrade(&relay))),
+            Box::new(media::figures(
+                Arc::clone(&media_names),
+                Arc::downgrade(&relay),
+            )),
             metrics.panics.with_label_values(&["media"]),
             metrics.queue_dropped.with_label_values(&["media_reports"]),
         );
@@ -396,9 +398,9 @@ impl Daemon {
             };
             let core = Core::new(inbox.shard(), Arc::clone(&config), mint(inbox.shard())?);
             let core = core.among(inboxes.count()).counting(&together);
-            let core = match &sinks.cdr {
-                Some(_) => core.for_journal(),
-                None => core,
+            let core = match loaded.shell.cdr.is_some() {
+                true => core.for_journal(),
+                false => core,
             };
             let core = match relay.keeps() {
                 true => core.for_restart(),
@@ -409,7 +411,7 @@ impl Daemon {
         // Before anything can arrive for them; and whom there is no call with any more must hear that.
         net.send_through(&opened);
         let goes_on = found::take_up(&relay, &inboxes, &sinks);
-        if let Some(cdr) = &sinks.cdr {
+        if let Some(cdr) = &*sinks.cdr.get() {
             cdr.goes_on(goes_on);
         }
         let presence = presence::Watch::new(
@@ -453,6 +455,7 @@ impl Daemon {
                 &relay,
             ),
             relay: Arc::downgrade(&relay),
+            media_names,
             is_draining: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             fades_until: Mutex::default(),
@@ -483,7 +486,6 @@ impl Daemon {
         *daemon.parts() = Some(Parts {
             shards,
             relay,
-            records,
             keeper: kept.writer,
             spending,
             lent,
@@ -491,20 +493,16 @@ impl Daemon {
             admin,
             notices: door,
             media: tokio::spawn(media::tell(
-                Arc::clone(&config),
-                daemon.relay.clone(),
+                Arc::downgrade(&daemon),
                 daemon.sinks.log.clone(),
             )),
             strain: tokio::spawn(strain::watch(daemon.inboxes.clone())),
             heard: tokio::spawn(heard::watch(Arc::downgrade(&daemon))),
-            unrecorded: daemon.sinks.cdr.as_ref().map(|cdr| {
-                let (refuses, inboxes) = (cdr.refuses(), daemon.inboxes.clone());
-                tokio::spawn(unrecorded::watch(
-                    refuses,
-                    inboxes,
-                    daemon.sinks.log.clone(),
-                ))
-            }),
+            unrecorded: tokio::spawn(unrecorded::watch(
+                daemon.sinks.cdr.refuses(),
+                daemon.inboxes.clone(),
+                daemon.sinks.log.clone(),
+            )),
             expiry: {
                 let log = &daemon.sinks.log;
                 let own = expiry::watch(daemon.net.clone(), log.clone(), expiry::AGAIN);
@@ -549,9 +547,7 @@ impl Daemon {
         parts.media.abort();
         parts.strain.abort();
         parts.heard.abort();
-        if let Some(unrecorded) = parts.unrecorded {
-            unrecorded.abort();
-        }
+        parts.unrecorded.abort();
         parts.expiry.abort();
         parts.renewed.abort();
         parts.protection.abort();
@@ -567,15 +563,14 @@ impl Daemon {
         self.sinks.ship.finish();
         // These wait for threads, which must not hold up the runtime's own.
         let hep = self.sinks.hep.clone();
+        let records = self.sinks.cdr.clone();
         let ending = tokio::task::spawn_blocking(move || {
             for shard in parts.shards {
                 shard.stop();
             }
             drop(parts.relay);
             hep.finish();
-            if let Some(records) = parts.records {
-                records.finish();
-            }
+            records.finish();
             if let Some(keeper) = parts.keeper {
                 keeper.finish();
             }
@@ -590,6 +585,7 @@ impl Daemon {
             }
         });
         let _ = ending.await;
+        self.sinks.cdr.ended().await;
         self.sinks.audit.finish().await;
     }
 
@@ -633,7 +629,7 @@ impl Daemon {
     /// What is wrong although calls go on: records wait, the last reload was refused, something will not outlive a
     /// restart, or lists of revoked certificates are too old.
     pub fn degraded(&self) -> Vec<String> {
-        let records = self.sinks.cdr.as_ref().and_then(Cdr::trouble);
+        let records = self.sinks.cdr.get().as_ref().and_then(|cdr| cdr.trouble());
         let all = records.into_iter().chain(self.generations.refusal());
         let all = all.chain(self.without.clone());
         let all = all.chain(self.sinks.ship.trouble());
@@ -853,19 +849,14 @@ async fn open(
     Err(faults)
 }
 
-fn records(
-    loaded: &Loaded,
-    metrics: &Arc<Metrics>,
-    log: &Log,
-) -> Result<(Option<Cdr>, Option<CdrWriter>), StartFault> {
-    let Some(spool) = &loaded.shell.cdr else {
-        return Ok((None, None));
-    };
-    let directory = PathBuf::from(&spool.directory);
-    let started = Cdr::start(spool, Arc::clone(metrics), log.clone());
-    let (cdr, writer) =
-        started.map_err(|why| StartFault::Places(vec![PlaceFault::Records { directory, why }]))?;
-    Ok((Some(cdr), Some(writer)))
+fn records(loaded: &Loaded, metrics: &Arc<Metrics>, log: &Log) -> Result<Records, StartFault> {
+    let records = Records::default();
+    if let Some(spool) = &loaded.shell.cdr {
+        let directory = PathBuf::from(&spool.directory);
+        let begun = records.begin(spool, Arc::clone(metrics), log.clone());
+        begun.map_err(|why| StartFault::Places(vec![PlaceFault::Records { directory, why }]))?;
+    }
+    Ok(records)
 }
 
 /// What is to outlive a restart: where it is kept, and what of it cannot be.

@@ -4,14 +4,14 @@
 
 use crate::config::difference;
 use crate::daemon::generations::{self, By, Generation, Origin, Taken};
+use crate::daemon::live::Places;
 use crate::daemon::net::tls::{MaterialFault, TlsStore};
 use crate::daemon::net::{BindFault, Kept, Opened};
 use crate::daemon::stir::{Trust, TrustFault};
 use crate::daemon::stop::ANSWER;
 use crate::daemon::{Daemon, PlaceFault, expiry, fixed, media};
 use crate::sink::audit::Deed;
-use crate::sink::cdr::Cdr;
-use crate::sink::hep::Places;
+use crate::sink::hep::Places as LocalPlaces;
 use crate::sink::log::{Level, Log, wall_clock};
 use crate::sink::news::Kind;
 use media_relay::Recordings;
@@ -22,7 +22,7 @@ use sbc_core::id::{TlsContextName, TrunkName};
 use sbc_core::input::{Answered, Command, Input};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -42,8 +42,10 @@ pub enum ReloadFault {
     Trust(TrustFault),
     /// The relay cannot keep all recordings.
     Sounds(media_relay::RecordingsFault),
-    /// The directory of call records cannot be used.
-    Place(PlaceFault),
+    /// The directory of call records, addresses for media or that for metrics cannot be used.
+    Places(Vec<PlaceFault>),
+    /// The relay cannot serve these realms, for this reason.
+    Realms(String),
     /// New sockets cannot be opened.
     Bind(Vec<BindFault>),
     /// Something that is only set up at start was changed.
@@ -82,7 +84,13 @@ impl fmt::Display for ReloadFault {
                 Ok(())
             }
             Self::Trust(fault) => writeln!(f, "{fault}"),
-            Self::Place(fault) => writeln!(f, "{fault}"),
+            Self::Places(faults) => {
+                for fault in faults {
+                    writeln!(f, "{fault}")?;
+                }
+                Ok(())
+            }
+            Self::Realms(why) => writeln!(f, "media of these realms cannot be served: {why}"),
             Self::Other(generation) => write!(f, "generation {generation} is in use"),
             Self::OtherFiles => {
                 f.write_str("the files on disk have changed since they were looked at")
@@ -134,6 +142,16 @@ impl fmt::Display for ReloadFault {
 }
 
 impl std::error::Error for ReloadFault {}
+
+impl ReloadFault {
+    /// How many things are wrong.
+    fn count(&self) -> usize {
+        match self {
+            Self::Invalid(findings) => findings.errors.len() + findings.omitted,
+            _ => self.to_string().lines().count(),
+        }
+    }
+}
 
 /// Reads and checks a configuration.
 ///
@@ -261,6 +279,7 @@ pub struct Prepared {
     trust: Option<Trust>,
     recordings: Recordings,
     opened: Opened,
+    places: Places,
 }
 
 impl Prepared {
@@ -497,6 +516,7 @@ impl Daemon {
                 self.sinks().metrics.config_refused();
                 self.generations().refuse(in_short(&wanted, &fault));
                 self.tell_refusal(&fault);
+                self.tell_listeners(&wanted, &fault);
                 return Err(fault);
             }
         };
@@ -514,7 +534,11 @@ impl Daemon {
             // To go back would undo what somebody with the files has said of persons.
             self.tell_kept_access();
         }
+        let begins_records = before.shell.cdr.is_none();
         let mut done = self.apply(prepared);
+        if begins_records {
+            self.settle_records().await;
+        }
         let (by, origin) = match wanted {
             Wanted::Files | Wanted::Text(_) => (By::Reload, Origin::Files),
             Wanted::Earlier(_, by) => (by, Origin::Earlier(by)),
@@ -528,6 +552,22 @@ impl Daemon {
         let told = serde_json::json!({ "generation": done.generation });
         self.sinks().news.tell(Kind::ConfigReload, told);
         Ok(done)
+    }
+
+    /// Whoever follows what happens hears of a refusal, too (OPS-120).
+    fn tell_listeners(&self, wanted: &Wanted, fault: &ReloadFault) {
+        let why = fault.to_string();
+        let by = match wanted {
+            Wanted::Files | Wanted::Text(_) => By::Reload,
+            Wanted::Earlier(_, by) => *by,
+        };
+        let told = serde_json::json!({
+            "generation": self.loaded().config.generation,
+            "by": by.as_str(),
+            "why": why.lines().next().unwrap_or_default(),
+            "errors": fault.count(),
+        });
+        self.sinks().news.tell(Kind::ConfigRefused, told);
     }
 
     fn tell_kept_access(&self) {
@@ -673,16 +713,7 @@ impl Daemon {
             Ok((loaded, tls, trust, recordings))
         })
         .await?;
-        if changes.cdr
-            && let Some(spool) = &loaded.shell.cdr
-        {
-            let directory = PathBuf::from(&spool.directory);
-            aside(move || {
-                let tried = Cdr::try_directory(&directory);
-                tried.map_err(|why| ReloadFault::Place(PlaceFault::Records { directory, why }))
-            })
-            .await?;
-        }
+        let places = self.try_places(&running, &loaded, &changes).await?;
         let config = Arc::new(loaded.config.clone());
         let (tls, kept) = match trial {
             Trial::Held => self.proven(&config, tls, &self.words()).await,
@@ -703,6 +734,7 @@ impl Daemon {
             trust,
             recordings,
             opened,
+            places,
         })
     }
 
@@ -713,6 +745,7 @@ impl Daemon {
         let tls = Arc::new(prepared.tls);
         self.signers().trust(prepared.trust);
         // Before any call asks for them.
+        self.take_places(&prepared.changes, &loaded, prepared.places);
         if let Some(parts) = self.parts().as_ref() {
             parts.relay.set_recordings(prepared.recordings);
         }
@@ -721,11 +754,6 @@ impl Daemon {
         for inbox in self.inboxes().all() {
             // Reports of our own side are always taken.
             let _ = inbox.push(Input::Config(Arc::clone(&config)));
-        }
-        if prepared.changes.cdr
-            && let (Some(cdr), Some(spool)) = (&self.sinks().cdr, &loaded.shell.cdr)
-        {
-            cdr.relocate(spool);
         }
         self.configure_clients(&loaded);
         // All was read a moment ago.
@@ -767,7 +795,7 @@ impl Daemon {
         self.publish_certificates(tls);
         self.acme().configure(loaded, tls);
         let net = self.net().clone();
-        let places: Places = Arc::new(move |hop| net.local_of(hop));
+        let places: LocalPlaces = Arc::new(move |hop| net.local_of(hop));
         self.sinks().captures.set_places(Arc::clone(&places));
         self.sinks().hep.configure(loaded, self.resolver(), places);
         if let Some(relay) = self.relay.upgrade() {
@@ -883,7 +911,8 @@ pub(super) fn tell_reasons(log: &Log, fault: &ReloadFault) -> usize {
         }
         ReloadFault::Material(_)
         | ReloadFault::Bind(_)
-        | ReloadFault::Place(_)
+        | ReloadFault::Places(_)
+        | ReloadFault::Realms(_)
         | ReloadFault::Trust(_)
         | ReloadFault::Sounds(_) => {
             let text = fault.to_string();
@@ -907,7 +936,7 @@ pub(super) fn tell_reasons(log: &Log, fault: &ReloadFault) -> usize {
 }
 
 /// Does what reads files or takes long where no call waits for it.
-async fn aside<T: Send + 'static>(
+pub(super) async fn aside<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ReloadFault> + Send + 'static,
 ) -> Result<T, ReloadFault> {
     match tokio::task::spawn_blocking(work).await {

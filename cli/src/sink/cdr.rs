@@ -15,10 +15,11 @@ pub mod ship;
 pub mod shipped;
 mod spool;
 mod started;
+pub mod switch;
 mod told;
 mod written;
 
-pub(crate) use spool::{CURRENT, closed_files};
+pub(crate) use spool::{CURRENT, closed_files, place_in_time};
 
 use super::ending::end;
 use crate::sink::log::{Log, wall_clock};
@@ -98,6 +99,8 @@ enum Order {
     /// Of the calls that were up when the last daemon ended these go on, and no others.
     GoOn(HashSet<CallId>),
     Move(Box<CdrSpool>),
+    /// No records are wanted any more: those of calls that are up are none that a crash has ended.
+    Forget,
     Stop,
 }
 
@@ -121,12 +124,32 @@ impl Cdr {
         Self::start_on(spool, metrics, log, File::sync_data)
     }
 
+    /// As [`Self::start`], for who has this in common with those before and after it.
+    fn start_among(
+        spool: &CdrSpool,
+        metrics: Arc<Metrics>,
+        log: Log,
+        among: (Owed, Arc<watch::Sender<bool>>),
+    ) -> io::Result<(Self, CdrWriter)> {
+        Self::start_as(spool, metrics, log, File::sync_data, among)
+    }
+
     /// As [`Self::start`], with what forces a file to the disk.
     fn start_on(
         spool: &CdrSpool,
         metrics: Arc<Metrics>,
         log: Log,
         force: impl Fn(&File) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<(Self, CdrWriter)> {
+        Self::start_as(spool, metrics, log, force, Default::default())
+    }
+
+    fn start_as(
+        spool: &CdrSpool,
+        metrics: Arc<Metrics>,
+        log: Log,
+        force: impl Fn(&File) -> io::Result<()> + Send + 'static,
+        (owed, refuses): (Owed, Arc<watch::Sender<bool>>),
     ) -> io::Result<(Self, CdrWriter)> {
         let forcer = Forcer::start(log.clone(), force)?;
         let (queue, orders) = mpsc::sync_channel(QUEUE);
@@ -136,9 +159,9 @@ impl Cdr {
             opening: Arc::default(),
             urgent: Arc::default(),
             trouble: Arc::default(),
-            owed: Owed::default(),
+            owed,
             over: Arc::default(),
-            refuses: Arc::default(),
+            refuses,
             starts: Starts::of(spool),
         };
         let mut writer = Writer::new(spool.clone(), shared.clone(), forcer);
@@ -177,11 +200,6 @@ impl Cdr {
                 .open(&probe)?,
         );
         fs::remove_file(probe)
-    }
-
-    /// What was sent of the spool and could not be written down: for whoever sends.
-    pub fn owed(&self) -> Owed {
-        self.shared.owed.clone()
     }
 
     /// Calls that had ended in the run before: they have their records, or get them now, whatever else is left of them.
@@ -239,11 +257,6 @@ impl Cdr {
         self.shared.trouble().clone()
     }
 
-    /// Whether new calls would leave no record on the disk although they must (OPS-060).
-    pub fn refuses(&self) -> watch::Receiver<bool> {
-        self.shared.refuses.subscribe()
-    }
-
     fn lines(&self, lines: Arc<dyn Lines>) {
         match self.queue.try_send(Order::Lines(lines)) {
             Ok(()) => {}
@@ -298,6 +311,12 @@ impl Shared {
 }
 
 impl CdrWriter {
+    /// The same, where records are not wanted any more, which holds for those of calls that are up, too.
+    pub fn forget(self) {
+        let _ = self.queue.try_send(Order::Forget);
+        self.finish();
+    }
+
     /// Writes what is queued, forces it to the disk and ends the thread; gives up after five
     /// seconds if the disk does not answer.
     pub fn finish(self) {
@@ -488,7 +507,9 @@ impl Writer {
                     Ok(Order::Lines(lines)) => self.take(&*lines),
                     Ok(Order::Open(record)) => self.note(record, false),
                     Ok(Order::TakenUp(record)) => self.note(record, true),
-                    Ok(Order::GoOn(_) | Order::Move(_) | Order::Stop) | Err(_) => break,
+                    Ok(Order::GoOn(_) | Order::Move(_) | Order::Forget | Order::Stop) | Err(_) => {
+                        break;
+                    }
                 }
                 gathered += 1;
                 order = match gathered < RECORDS_AT_ONCE {
@@ -513,6 +534,7 @@ impl Writer {
                     self.settle_found();
                     self.write();
                 }
+                Ok(Order::Forget) => self.forget(),
                 Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => is_stopping = true,
             }
             let surplus = self.unwritten.len().saturating_sub(QUEUE);
@@ -544,6 +566,14 @@ impl Writer {
         }
         self.force();
         self.forcer.finish();
+    }
+
+    /// No call that is up has a record, whatever becomes of it.
+    fn forget(&mut self) {
+        let open = self.files.as_ref().map(|(_, journal)| journal.known());
+        let noted = self.noted.iter().copied();
+        let all: Vec<CallId> = open.into_iter().flatten().chain(noted).collect();
+        self.notes.extend(all.into_iter().map(Note::End));
     }
 
     /// Gives what was written to whoever forces it to the disk, and does not wait for that.
@@ -776,224 +806,4 @@ impl Writer {
 mod crashes;
 
 #[cfg(test)]
-mod tests {
-    use super::crashes::up;
-    use super::spool::CURRENT;
-    use super::*;
-    use crate::sink::fixture;
-    use crate::sink::log::{Form, Level};
-    use serde_json::{Value, json};
-
-    fn lines(directory: &Path) -> Vec<String> {
-        let text = fs::read_to_string(directory.join(CURRENT)).unwrap();
-        text.lines().map(str::to_owned).collect()
-    }
-
-    impl Lines for Value {
-        fn json(&self, _: bool) -> serde_json::Result<Vec<String>> {
-            Ok(vec![self.to_string()])
-        }
-
-        fn call(&self) -> Option<CallId> {
-            None
-        }
-    }
-
-    fn spool(directory: &Path) -> CdrSpool {
-        CdrSpool::at(directory.to_str().unwrap())
-    }
-
-    fn start(spool: &CdrSpool) -> io::Result<(Cdr, CdrWriter, Arc<Metrics>)> {
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
-        let (cdr, writer) = Cdr::start(spool, Arc::clone(&metrics), log)?;
-        cdr.goes_on(HashSet::new());
-        Ok((cdr, writer, metrics))
-    }
-
-    fn started(directory: &Path) -> (Cdr, CdrWriter, Arc<Metrics>) {
-        start(&spool(directory)).unwrap()
-    }
-
-    /// A spool whose file is on a disk that is always full.
-    fn full_disk() -> tempfile::TempDir {
-        let directory = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink("/dev/full", directory.path().join(CURRENT)).unwrap();
-        directory
-    }
-
-    #[test]
-    fn a_spool_that_cannot_be_opened_at_the_start_keeps_records_waiting_and_says_so() {
-        let folder = tempfile::tempdir().unwrap();
-        let place = folder.path().join("cdr");
-        fs::write(&place, "in the way").unwrap();
-        let must = CdrSpool {
-            is_mandatory: true,
-            ..spool(&place)
-        };
-        assert!(start(&must).is_err());
-        let (cdr, writer, metrics) = started(&place);
-        let told = cdr.trouble().unwrap();
-        assert!(told.contains(place.to_str().unwrap()), "{told}");
-        cdr.lines(Arc::new(json!({ "n": 1 })));
-        fs::remove_file(&place).unwrap();
-        writer.finish();
-        assert_eq!(lines(&place), ["{\"n\":1}"]);
-        assert_eq!(cdr.trouble(), None);
-        assert_eq!(metrics.queue_dropped.with_label_values(&["cdr"]).get(), 0);
-    }
-
-    #[test]
-    fn each_call_has_one_record_whether_it_ended_or_the_daemon_did() {
-        let [folder, after, third_start] = [0; 3].map(|_| tempfile::tempdir().unwrap());
-        let (cdr, writer, _) = started(folder.path());
-        for call in 1..=3 {
-            cdr.open(&up(call));
-        }
-        cdr.record(&Arc::new(fixture::record(2)));
-        // The disk as a crash leaves it: what was written, and no more.
-        let has = |name: &str, text: &str| {
-            let text_there = fs::read_to_string(folder.path().join(name)).unwrap_or_default();
-            text_there.contains(text)
-        };
-        let (third, second) = (CallId(3).to_string(), format!("end\":\"{}", CallId(2)));
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !has("open.journal", &third)
-            || (!has("open.journal", &second) && has("open.journal", &CallId(2).to_string()))
-            || !has(CURRENT, &CallId(2).to_string())
-        {
-            assert!(Instant::now() < deadline);
-            thread::yield_now();
-        }
-        for (name, to) in [&after, &third_start]
-            .into_iter()
-            .flat_map(|to| [(CURRENT, to), ("open.journal", to)])
-        {
-            fs::copy(folder.path().join(name), to.path().join(name)).unwrap();
-        }
-        writer.finish();
-        let (again, writer, metrics) = started(after.path());
-        writer.finish();
-        drop((cdr, again));
-        let told = lines(after.path()).into_iter().map(|line| {
-            let told: Value = serde_json::from_str(&line).unwrap();
-            let text = |value: &Value| value.as_str().unwrap().to_owned();
-            (text(&told["call"]), text(&told["cause"]["code"]))
-        });
-        let told: Vec<(String, String)> = told.collect();
-        let one = |call, code: &str| (CallId(call).to_string(), code.to_owned());
-        let lost = "restart_lost";
-        let wanted = [one(2, "normal_clearing"), one(1, lost), one(3, lost)];
-        assert_eq!(told, wanted);
-        let text = metrics.text();
-        let counted = "cause=\"restart_lost\",dir=\"in\",side=\"local\",trunk=\"carrier\"} 2";
-        assert!(text.contains(counted), "{text}");
-        // One that goes on has no record before its end, and one then.
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
-        let (cdr, writer) = Cdr::start(&spool(third_start.path()), metrics, log).unwrap();
-        cdr.goes_on(HashSet::from([CallId(3)]));
-        cdr.record(&Arc::new(fixture::record(3)));
-        writer.finish();
-        let told = lines(third_start.path());
-        let code =
-            |line: &String| serde_json::from_str::<Value>(line).unwrap()["cause"]["code"].clone();
-        let codes: Vec<Value> = told.iter().map(code).collect();
-        assert_eq!(codes, ["normal_clearing", lost, "normal_clearing"]);
-        let (_, writer, _) = started(third_start.path());
-        writer.finish();
-        assert_eq!(lines(third_start.path()).len(), 3);
-        // And once more: nothing is left to tell.
-        let (_, writer, _) = started(after.path());
-        writer.finish();
-        assert_eq!(lines(after.path()).len(), 3);
-    }
-
-    /// OPS-060: a disk takes seconds to be sure of what it has, and whoever is killed meanwhile has told all the same.
-    #[test]
-    fn what_happens_while_the_disk_is_forced_is_written_all_the_same() {
-        let folder = tempfile::tempdir().unwrap();
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let (log, _) = Log::start(Level::Error, Form::Text, io::sink()).unwrap();
-        let (release, held) = mpsc::channel::<()>();
-        let (begins, has_begun) = mpsc::channel();
-        let force = move |_: &File| {
-            let _ = begins.send(());
-            // It ends once nobody holds it any more.
-            let _ = held.recv();
-            Ok(())
-        };
-        let (cdr, writer) = Cdr::start_on(&spool(folder.path()), metrics, log, force).unwrap();
-        cdr.open(&up(1));
-        has_begun.recv_timeout(Duration::from_secs(30)).unwrap();
-        cdr.open(&up(2));
-        cdr.record(&Arc::new(fixture::record(1)));
-        let has = |name: &str, call: u128| {
-            let text = fs::read_to_string(folder.path().join(name)).unwrap_or_default();
-            text.contains(&CallId(call).to_string())
-        };
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !has("open.journal", 2) || !has(CURRENT, 1) {
-            assert!(Instant::now() < deadline);
-            thread::yield_now();
-        }
-        drop(release);
-        writer.finish();
-    }
-
-    #[test]
-    fn records_that_a_full_disk_refuses_wait_and_are_written_elsewhere_in_order() {
-        let (full, free) = (full_disk(), tempfile::tempdir().unwrap());
-        let (cdr, writer, metrics) = started(full.path());
-        for number in 0..3 {
-            cdr.lines(Arc::new(serde_json::json!({ "n": number })));
-        }
-        cdr.relocate(&spool(free.path()));
-        writer.finish();
-        assert_eq!(lines(free.path()), ["{\"n\":0}", "{\"n\":1}", "{\"n\":2}"]);
-        assert_eq!(metrics.queue_dropped.with_label_values(&["cdr"]).get(), 0);
-    }
-
-    #[test]
-    fn where_records_are_mandatory_whoever_takes_calls_hears_when_they_cannot_be_written() {
-        let full = full_disk();
-        let must = CdrSpool {
-            is_mandatory: true,
-            ..spool(full.path())
-        };
-        let (cdr, writer, _) = start(&must).unwrap();
-        let refuses = cdr.refuses();
-        assert!(!*refuses.borrow());
-        let wait = |wanted| {
-            let deadline = Instant::now() + Duration::from_secs(30);
-            while *refuses.borrow() != wanted {
-                assert!(Instant::now() < deadline);
-                thread::yield_now();
-            }
-        };
-        cdr.lines(Arc::new(json!({ "n": 1 })));
-        wait(true);
-        assert!(cdr.trouble().unwrap().contains("new calls are refused"));
-        // Somebody says that they need not be.
-        cdr.relocate(&spool(full.path()));
-        wait(false);
-        cdr.relocate(&must);
-        wait(true);
-        // There is room again.
-        fs::remove_file(full.path().join(CURRENT)).unwrap();
-        wait(false);
-        writer.finish();
-        assert_eq!(lines(full.path()), ["{\"n\":1}"]);
-    }
-
-    #[test]
-    fn records_that_the_disk_refused_until_the_end_are_counted_as_lost() {
-        let full = full_disk();
-        let (cdr, writer, metrics) = started(full.path());
-        for number in 0..3 {
-            cdr.lines(Arc::new(serde_json::json!({ "n": number })));
-        }
-        writer.finish();
-        assert_eq!(metrics.queue_dropped.with_label_values(&["cdr"]).get(), 3);
-    }
-}
+mod tests;

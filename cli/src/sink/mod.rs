@@ -26,8 +26,8 @@ use audit::Audit;
 use bindings::Keeper;
 use bytes::Bytes;
 use capture::Captures;
-use cdr::Cdr;
 use cdr::ship::Shipper;
+use cdr::switch::Records;
 use hep::Hep;
 use lent::Bell;
 use log::{Level, Log};
@@ -58,8 +58,8 @@ pub struct Sinks {
     pub proxies: Arc<Proxies>,
     /// Recent calls.
     pub traces: Traces,
-    /// Call records; `None` writes none.
-    pub cdr: Option<Cdr>,
+    /// Call records.
+    pub cdr: Records,
     /// What is registered, for after a restart; `None` keeps nothing.
     pub keeper: Option<Keeper>,
     /// Who changed what.
@@ -111,13 +111,17 @@ impl Sinks {
         if let (Happened::Received { remote, bytes, .. }, Some(call)) = (&event.what, event.call) {
             self.message("sip_received", call, event.leg, *remote, bytes);
         }
-        match (&event.what, &self.cdr) {
-            (Happened::Recorded(record), Some(cdr)) => cdr.open(record),
-            (Happened::Restored(record), Some(cdr)) => cdr.taken_up(record),
+        match &event.what {
+            Happened::Recorded(record) => {
+                self.cdr.get().iter().for_each(|cdr| cdr.open(record));
+            }
+            Happened::Restored(record) => {
+                self.cdr.get().iter().for_each(|cdr| cdr.taken_up(record));
+            }
             _ => {}
         }
         if let Happened::Ended(record) = &event.what {
-            if let Some(cdr) = &self.cdr {
+            if let Some(cdr) = &*self.cdr.get() {
                 cdr.record(&self.captures.marked(record));
             }
             self.summary(record);
@@ -365,7 +369,7 @@ mod tests {
             metrics,
             proxies: Arc::default(),
             traces: Traces::default(),
-            cdr: None,
+            cdr: Records::default(),
             keeper: None,
             lent: None,
         };
@@ -451,7 +455,7 @@ mod tests {
             metrics,
             proxies: Arc::default(),
             traces: Traces::default(),
-            cdr: None,
+            cdr: Records::default(),
             keeper: None,
             lent: None,
         };

@@ -31,8 +31,14 @@ pub enum Kind {
     MediaOneWay,
     /// A shard is loaded more or less than before: shard, stage, lag_ms, cpu_per_mille, memory_per_mille.
     OverloadStage,
-    /// A configuration was taken into use or refused.
+    /// A configuration was taken into use: generation.
     ConfigReload,
+    /// One was refused, and nothing has changed: generation, by, why, errors.
+    ConfigRefused,
+    /// Something is wrong with the node: alarm.
+    AlarmRaised,
+    /// It is not any more: alarm.
+    AlarmCleared,
     /// The node drains, or takes calls again: state.
     NodeState,
     /// An authority has issued a certificate: context, until.
@@ -55,7 +61,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::CallStart,
         Self::CallAnswer,
         Self::CallEnd,
@@ -65,6 +71,9 @@ impl Kind {
         Self::MediaOneWay,
         Self::OverloadStage,
         Self::ConfigReload,
+        Self::ConfigRefused,
+        Self::AlarmRaised,
+        Self::AlarmCleared,
         Self::NodeState,
         Self::CertificateIssued,
         Self::CertificateFailed,
@@ -112,6 +121,15 @@ impl Kind {
                 "config.reload",
                 "a configuration was taken into use: generation",
             ),
+            Self::ConfigRefused => (
+                "config.refused",
+                "a reload or a rollback was refused, and nothing has changed: generation, by, why, errors",
+            ),
+            Self::AlarmRaised => (
+                "alarm.raised",
+                "something is wrong with the node, as /alarms tells it: alarm",
+            ),
+            Self::AlarmCleared => ("alarm.cleared", "what was wrong is not any more: alarm"),
             Self::NodeState => ("node.state", "the node drains, or takes calls again: state"),
             Self::CertificateIssued => (
                 "certificate.issued",

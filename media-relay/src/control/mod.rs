@@ -6,7 +6,10 @@ pub(crate) mod totals;
 
 use crate::dtls::{Identities, show};
 use crate::entropy::Entropy;
-use crate::io::{self as backends, BackendReport, Batch, Mmsg, Started, Waker, Watch, Xdp};
+use crate::io::{
+    self as backends, AddressReport, Backend, BackendReport, Batch, Mmsg, Started, Waker, Watch,
+    Xdp,
+};
 use crate::session::local_endpoints;
 use crate::sound::Recordings;
 use crate::time::WallOffset;
@@ -78,6 +81,8 @@ pub enum StartError {
     Ports(RealmId),
     /// A DSCP above 63.
     Dscp(RealmId),
+    /// One whose packets go past the kernel, or are to: its interface is only set up at the start.
+    Backend(RealmId),
     /// An address that this machine cannot bind.
     Bind {
         /// The realm.
@@ -100,6 +105,11 @@ impl fmt::Display for StartError {
             }
             Self::Ports(realm) => write!(f, "media realm {} has no whole port pair", realm.0),
             Self::Dscp(realm) => write!(f, "media realm {} has a DSCP above 63", realm.0),
+            Self::Backend(realm) => write!(
+                f,
+                "media realm {} goes past the kernel, or is to: from a restart on",
+                realm.0
+            ),
             Self::Bind {
                 realm,
                 address,
@@ -117,7 +127,9 @@ impl std::error::Error for StartError {}
 /// A running media relay.
 pub struct Relay {
     workers: Vec<WorkerHandle>,
-    realms: Arc<[RealmPorts]>,
+    realms: Mutex<Arc<[RealmPorts]>>,
+    /// How long a freed port pair rests.
+    quarantine: Duration,
     sink: Arc<EventSink>,
     report: BackendReport,
     /// Interfaces whose packets go past the kernel. It comes behind the workers, and so ends after them.
@@ -177,7 +189,8 @@ impl Relay {
         let mut parts = parts.unwrap_or_default().into_iter();
         let mut relay = Self {
             workers: Vec::with_capacity(workers),
-            realms: Arc::clone(&realms),
+            realms: Mutex::new(Arc::clone(&realms)),
+            quarantine,
             sink: Arc::new(sink),
             report,
             watch: None,
@@ -312,7 +325,14 @@ impl Relay {
                 return (work, Some(event));
             }
             // The worker finds the fault again, and tells it.
-            leases.into_iter().for_each(|lease| worker.stock.put(lease));
+            let left = leases.into_iter();
+            let left: Vec<_> = left
+                .filter_map(|lease| worker.stock.put(lease).err())
+                .collect();
+            if !left.is_empty() {
+                // One that is gone has closed all.
+                let _ = worker.inbox.send(Order::Unwanted(left));
+            }
         }
         worker.stock.left_to_worker(session);
         (
@@ -341,10 +361,52 @@ impl Relay {
         }
     }
 
+    /// Whether these realms could be served from now on, in place of those that are.
+    ///
+    /// # Errors
+    /// As [`Self::start`], and [`StartError::Backend`] if one is another whose packets go past the kernel, or are to.
+    pub fn try_realms(&self, wanted: &[Realm]) -> Result<(), StartError> {
+        check(wanted)?;
+        let serves = self.realms();
+        let is_past = |realm: &Realm| realm.backend != Backend::Sockets;
+        let is_served = |realm: &Realm| serves.iter().any(|own| own.realm == *realm);
+        let arrives = wanted
+            .iter()
+            .find(|realm| is_past(realm) && !is_served(realm));
+        let leaves = || {
+            let mut all = serves.iter().map(|own| &own.realm);
+            all.find(|realm| is_past(realm) && realm.has_address() && !wanted.contains(realm))
+        };
+        match arrives.or_else(leaves) {
+            Some(realm) => Err(StartError::Backend(realm.id)),
+            None => Ok(()),
+        }
+    }
+
+    /// Serves these realms from now on (OPS-121): whoever asks for ports after this has returned gets those of these, and
+    /// sessions go on with the ports that they have. What [`Self::try_realms`] would refuse is served as far as it goes.
+    pub fn set_realms(&self, wanted: Vec<Realm>) {
+        let mut realms = self.realms.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        *realms = realm::following(&realms, wanted, self.quarantine, now);
+        for worker in &self.workers {
+            let ahead = worker.stock.take_realms(Arc::clone(&realms));
+            let order = Order::Realms(Arc::clone(&realms), ahead);
+            if worker.inbox.send(order).is_ok() {
+                worker.waker.wake();
+            }
+        }
+    }
+
+    fn realms(&self) -> Arc<[RealmPorts]> {
+        let realms = self.realms.lock();
+        Arc::clone(&realms.unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Live totals; cheap enough for every scrape.
     pub fn totals(&self) -> RelayTotals {
         let mut totals = RelayTotals::default();
-        totals.realms.extend(self.realms.iter().map(|ports| {
+        totals.realms.extend(self.realms().iter().map(|ports| {
             let (ports_used, ports_total) = ports.usage();
             RealmTotals {
                 realm: ports.realm.id,
@@ -377,6 +439,19 @@ impl Relay {
         if let Some(watch) = &self.watch {
             report.addresses = watch.reports();
         }
+        // What goes past the kernel is as it was at the start.
+        let realms = self.realms();
+        let is_past = |id: RealmId| {
+            let own = realms.iter().find(|own| own.realm.id == id);
+            own.is_some_and(|own| own.realm.backend != Backend::Sockets)
+        };
+        report.addresses.retain(|one| is_past(one.realm));
+        let sockets = realms.iter().filter(|own| !is_past(own.realm.id));
+        let sockets = sockets.flat_map(|own| {
+            let all = [own.realm.v4, own.realm.v6].into_iter().flatten();
+            all.map(|local| AddressReport::of_sockets(own.realm.id, local.bind))
+        });
+        report.addresses.extend(sockets);
         report
             .addresses
             .sort_by_key(|address| (address.realm.0, address.address));
@@ -528,7 +603,6 @@ fn check(realms: &[Realm]) -> Result<BackendReport, StartError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::Backend;
     use media_api::{EndpointSpec, Family, ProtectionWanted, StreamKind, StreamSpec};
     use realm::LocalAddress;
     use std::sync::mpsc::Receiver;
@@ -560,7 +634,8 @@ mod tests {
         };
         let relay = Relay {
             workers: vec![worker],
-            realms,
+            realms: Mutex::new(realms),
+            quarantine: Duration::ZERO,
             sink: Arc::new(sink),
             report: batch.report(),
             watch: None,

@@ -3,7 +3,7 @@
 
 use crate::entropy::Entropy;
 use crate::time::Timestamp;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Even ports whose odd neighbour belongs to them.
@@ -14,9 +14,14 @@ pub(crate) struct PortPool {
     /// Freed pairs and when they may be used again; later ones behind.
     quarantine: VecDeque<(Timestamp, u16)>,
     rest: Duration,
+    /// The range, as it is written.
+    first: u16,
+    last: u16,
     total: usize,
     /// Pairs that stay free for what goes before usual calls.
     kept: usize,
+    /// Pairs of an earlier range that are not of this one: in use, or resting until then.
+    outside: BTreeMap<u16, Option<Timestamp>>,
 }
 
 /// One of so many pairs is kept free of usual calls (SIP-1730).
@@ -33,17 +38,64 @@ const BRIEF: Duration = Duration::from_millis(150);
 impl PortPool {
     /// The pairs that lie within `first..=last` as a whole.
     pub(crate) fn new(first: u16, last: u16, rest: Duration) -> Self {
-        let free: VecDeque<u16> = (first..=last)
-            .filter(|port| port % 2 == 0 && *port < last)
-            .collect();
+        let free: VecDeque<u16> = pairs(first, last).collect();
         let total = free.len();
         Self {
             free,
             quarantine: VecDeque::new(),
             rest,
+            first,
+            last,
             total,
             kept: total / KEPT,
+            outside: BTreeMap::new(),
         }
+    }
+
+    /// Takes another range. Who has a pair of the old one keeps it, and what rests goes on resting, whichever of them it
+    /// is of (OPS-121).
+    pub(crate) fn take_range(&mut self, first: u16, last: u16, now: Timestamp) {
+        let idle: BTreeSet<u16> = self.free.iter().copied().collect();
+        let resting = self.quarantine.drain(..).map(|(ends, port)| (port, ends));
+        let mut resting: BTreeMap<u16, Timestamp> = resting.collect();
+        let own = pairs(self.first, self.last);
+        let mut in_use: BTreeSet<u16> = own
+            .filter(|port| !idle.contains(port) && !resting.contains_key(port))
+            .collect();
+        for (port, ends) in std::mem::take(&mut self.outside) {
+            match ends {
+                None => drop(in_use.insert(port)),
+                Some(ends) if ends > now => drop(resting.insert(port, ends)),
+                Some(_) => {}
+            }
+        }
+        (self.first, self.last) = (first, last);
+        let wanted: BTreeSet<u16> = pairs(first, last).collect();
+        self.total = wanted.len();
+        self.kept = self.total / KEPT;
+        self.free.retain(|port| wanted.contains(port));
+        let is_taken =
+            |port: &u16| idle.contains(port) || in_use.contains(port) || resting.contains_key(port);
+        self.free
+            .extend(wanted.iter().filter(|port| !is_taken(port)));
+        let (within, beyond): (BTreeMap<_, _>, BTreeMap<_, _>) = resting
+            .into_iter()
+            .partition(|(port, _)| wanted.contains(port));
+        let mut within: Vec<_> = within
+            .into_iter()
+            .map(|(port, ends)| (ends, port))
+            .collect();
+        within.sort();
+        self.quarantine = within.into();
+        let in_use = in_use.into_iter().filter(|port| !wanted.contains(port));
+        self.outside = in_use.map(|port| (port, None)).collect();
+        self.outside
+            .extend(beyond.into_iter().map(|(port, ends)| (port, Some(ends))));
+    }
+
+    /// Whether a pair is of the range.
+    pub(crate) fn holds(&self, port: u16) -> bool {
+        (self.first..self.last).contains(&port)
     }
 
     /// A pair to use, by its even port; `None` if all are in use or in quarantine, or if only those are
@@ -90,10 +142,14 @@ impl PortPool {
 
     /// Gives a pair back that still has to rest for a while, at most as long as any.
     pub(crate) fn give_back_resting(&mut self, port: u16, now: Timestamp, rest: Duration) {
+        let ends = now + rest.min(self.rest);
+        if !self.holds(port) {
+            self.outside.insert(port, Some(ends));
+            return;
+        }
         if rest.is_zero() {
             return self.free.push_back(port);
         }
-        let ends = now + rest.min(self.rest);
         let behind = |other: &&(Timestamp, u16)| other.0 > ends;
         let later = self.quarantine.iter().rev().take_while(behind).count();
         let at = self.quarantine.len() - later;
@@ -110,7 +166,7 @@ impl PortPool {
         self.rest
     }
 
-    /// Pairs in use.
+    /// Pairs of the range that are in use.
     pub(crate) fn used(&self) -> usize {
         self.total - self.free.len() - self.quarantine.len()
     }
@@ -121,10 +177,14 @@ impl PortPool {
     }
 }
 
+/// Even ports of a range whose odd neighbour is of it, too.
+fn pairs(first: u16, last: u16) -> impl Iterator<Item = u16> {
+    (first..=last).filter(move |port| port % 2 == 0 && *port < last)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     fn entropy() -> Entropy {
         Entropy::from_seed([5; 32])
@@ -246,6 +306,38 @@ mod tests {
         let rested = Timestamp(10_000_000);
         assert_eq!(pool.take(&mut entropy, rested, false), None);
         assert_eq!(pool.take(&mut entropy, rested, true), Some(10_000));
+    }
+
+    #[test]
+    fn another_range_takes_no_pair_from_its_call_and_none_from_its_rest() {
+        let mut pool = PortPool::new(10_000, 10_007, Duration::from_secs(10));
+        let mut entropy = entropy();
+        while pool.take(&mut entropy, Timestamp(0), true).is_some() {}
+        pool.give_back(10_000, Timestamp(0));
+        pool.give_back(10_006, Timestamp(1));
+        // In use: 10,002 beyond the new range, 10,004 within it. Resting: 10,000 beyond, 10,006 within.
+        pool.take_range(10_004, 10_011, Timestamp(2));
+        assert_eq!((pool.used(), pool.total()), (1, 4));
+        let mut taken: Vec<_> =
+            std::iter::from_fn(|| pool.take(&mut entropy, Timestamp(3), false)).collect();
+        taken.sort_unstable();
+        assert_eq!(taken, [10_008, 10_010]);
+        let rested = Timestamp(10_000_001);
+        assert_eq!(pool.take(&mut entropy, rested, false), Some(10_006));
+        pool.give_back(10_002, rested);
+        assert_eq!(
+            pool.take(&mut entropy, Timestamp(u64::MAX / 2), false),
+            None
+        );
+        // Back again: what rests of the first range has not rested yet, all else is as it was.
+        pool.take_range(10_000, 10_007, rested + Duration::from_secs(1));
+        assert_eq!((pool.used(), pool.total()), (2, 4));
+        let soon = rested + Duration::from_secs(2);
+        assert_eq!(pool.take(&mut entropy, soon, true), Some(10_000));
+        assert_eq!(pool.take(&mut entropy, soon, false), None);
+        let later = rested + Duration::from_secs(10);
+        assert_eq!(pool.take(&mut entropy, later, false), Some(10_002));
+        assert_eq!(pool.used(), 4);
     }
 
     #[test]

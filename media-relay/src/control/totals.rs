@@ -2,7 +2,8 @@
 
 use crate::time::Timestamp;
 use media_api::{DropReason, RealmId};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Figures of the whole relay at one moment.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -150,7 +151,8 @@ impl RealmCounters {
 /// What one worker has published.
 #[derive(Debug)]
 pub(crate) struct Published {
-    realms: Vec<PublishedRealm>,
+    /// All of a worker's at one moment.
+    realms: Mutex<Vec<RealmCounters>>,
     sessions: AtomicU64,
     panics: AtomicU64,
     handshakes: [AtomicU64; 5],
@@ -161,13 +163,6 @@ pub(crate) struct Published {
     seen_us: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-struct PublishedRealm {
-    numbers: [AtomicU64; 6],
-    lost: AtomicI64,
-    dropped: [AtomicU64; DropReason::ALL.len()],
-}
-
 // Ordering: every number stands for itself and is written by one worker only; a reader that sees
 // some of them a moment earlier than others has the same picture as one that came a moment earlier.
 const ORDER: Ordering = Ordering::Relaxed;
@@ -175,7 +170,7 @@ const ORDER: Ordering = Ordering::Relaxed;
 impl Published {
     pub(crate) fn new(realms: usize) -> Self {
         Self {
-            realms: (0..realms).map(|_| PublishedRealm::default()).collect(),
+            realms: Mutex::new(vec![RealmCounters::default(); realms]),
             sessions: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             handshakes: Default::default(),
@@ -212,44 +207,28 @@ impl Published {
     }
 
     pub(crate) fn store(&self, realms: &[RealmCounters], sessions: u64, panics: u64) {
-        for (to, from) in self.realms.iter().zip(realms) {
-            let numbers = [
-                from.received_packets,
-                from.received_bytes,
-                from.sent_packets,
-                from.sent_bytes,
-                from.jitter_us_sum,
-                from.jitter_samples,
-            ];
-            to.numbers
-                .iter()
-                .zip(numbers)
-                .for_each(|(to, from)| to.store(from, ORDER));
-            to.dropped
-                .iter()
-                .zip(from.dropped)
-                .for_each(|(to, from)| to.store(from, ORDER));
-            to.lost.store(from.lost_packets, ORDER);
-        }
+        let mut published = self.realms();
+        // A reload brings others behind them.
+        published.resize(realms.len(), RealmCounters::default());
+        published.clone_from_slice(realms);
+        drop(published);
         self.sessions.store(sessions, ORDER);
         self.panics.store(panics, ORDER);
     }
 
     pub(crate) fn add_to(&self, totals: &mut RelayTotals) {
-        for (to, from) in totals.realms.iter_mut().zip(&self.realms) {
-            let [received, received_bytes, sent, sent_bytes, jitter, samples] =
-                from.numbers.each_ref().map(|number| number.load(ORDER));
-            to.received_packets += received;
-            to.received_bytes += received_bytes;
-            to.sent_packets += sent;
-            to.sent_bytes += sent_bytes;
-            to.jitter_us_sum += jitter;
-            to.jitter_samples += samples;
-            to.lost_packets += from.lost.load(ORDER);
+        for (to, from) in totals.realms.iter_mut().zip(&*self.realms()) {
+            to.received_packets += from.received_packets;
+            to.received_bytes += from.received_bytes;
+            to.sent_packets += from.sent_packets;
+            to.sent_bytes += from.sent_bytes;
+            to.jitter_us_sum += from.jitter_us_sum;
+            to.jitter_samples += from.jitter_samples;
+            to.lost_packets += from.lost_packets;
             to.dropped
                 .iter_mut()
-                .zip(&from.dropped)
-                .for_each(|(to, from)| *to += from.load(ORDER));
+                .zip(from.dropped)
+                .for_each(|(to, from)| *to += from);
         }
         totals.sessions += self.sessions.load(ORDER);
         totals.panics += self.panics.load(ORDER);
@@ -261,5 +240,10 @@ impl Published {
         for (to, from) in totals.delays.iter_mut().zip(&self.delays) {
             *to += from.load(ORDER);
         }
+    }
+
+    /// Held by the worker four times a second, and by whoever asks for totals, for as long as it takes to copy them.
+    fn realms(&self) -> MutexGuard<'_, Vec<RealmCounters>> {
+        self.realms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

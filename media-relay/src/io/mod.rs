@@ -99,6 +99,24 @@ pub struct AddressReport {
     pub because: Option<String>,
 }
 
+impl AddressReport {
+    /// One that nothing but sockets was asked for.
+    pub(crate) fn of_sockets(realm: RealmId, address: IpAddr) -> Self {
+        Self {
+            realm,
+            address,
+            interface: None,
+            runs: Runs::Sockets,
+            dropped: 0,
+            forwarded: 0,
+            forwards: false,
+            not_by_itself: None,
+            crowded_out: 0,
+            because: Some("AF_XDP is not asked for".to_owned()),
+        }
+    }
+}
+
 /// What runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Runs {

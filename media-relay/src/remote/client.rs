@@ -80,7 +80,6 @@ pub struct Remote {
 
 struct Shared {
     path: PathBuf,
-    realms: Vec<Realm>,
     /// Whether sessions are to outlive us.
     keeps: bool,
     sink: EventSink,
@@ -91,6 +90,10 @@ struct Shared {
 #[derive(Default)]
 struct State {
     link: Option<Link>,
+    /// What each relay is told to serve.
+    realms: Vec<Realm>,
+    /// What it says of those that it was asked about.
+    judged: Option<Option<String>>,
     /// Why there is none.
     why: String,
     sessions: HashMap<SessionId, Tracked>,
@@ -179,10 +182,10 @@ impl Remote {
     ) -> Result<Self, RemoteFault> {
         let shared = Arc::new(Shared {
             path,
-            realms,
             keeps,
             sink,
             state: Mutex::new(State {
+                realms,
                 before: match keeps {
                     true => Before::Unheard,
                     false => Before::Taken,
@@ -348,6 +351,48 @@ impl Remote {
         }
     }
 
+    /// As [`crate::Relay::try_realms`]. May wait for as long as a relay may say nothing; asked one at a time.
+    ///
+    /// # Errors
+    /// Why not, in words; also where there is no relay that could tell.
+    pub fn try_realms(&self, wanted: &[Realm]) -> Result<(), String> {
+        let mut state = self.shared.lock();
+        state.judged = None;
+        let pushed = match &state.link {
+            Some(link) => link.queue.push(&ToHost::Try(wanted.to_vec()), BUSY),
+            None => Pushed::Full,
+        };
+        if pushed == Pushed::Taken {
+            let waited = self
+                .shared
+                .changed
+                .wait_timeout_while(state, STUCK, |state| {
+                    state.judged.is_none() && state.link.is_some()
+                });
+            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+        match state.judged.take() {
+            Some(None) => Ok(()),
+            Some(Some(why)) => Err(why),
+            None => Err(format!(
+                "the media relay at {} does not answer",
+                self.shared.path.display()
+            )),
+        }
+    }
+
+    /// As [`crate::Relay::set_realms`]; the next relay begins with them.
+    pub fn set_realms(&self, wanted: Vec<Realm>) {
+        let mut state = self.shared.lock();
+        state.realms.clone_from(&wanted);
+        if let Some(link) = &state.link
+            && link.queue.push(&ToHost::Realms(wanted), MOST) == Pushed::Full
+        {
+            // As with a command that it has missed.
+            let _ = link.socket.shutdown(Shutdown::Both);
+        }
+    }
+
     /// The relay's totals by its last report, with what the relays before it have counted.
     pub fn totals(&self) -> RelayTotals {
         let state = self.shared.lock();
@@ -455,7 +500,7 @@ impl Shared {
         socket.set_write_timeout(Some(STUCK)).map_err(absent)?;
         let hello = Hello {
             program: env!("CARGO_PKG_VERSION").to_owned(),
-            realms: self.realms.clone(),
+            realms: self.lock().realms.clone(),
             adopts,
             keeps: self.keeps,
         };
@@ -542,6 +587,8 @@ impl Shared {
             if state.wants_reports {
                 let _ = queue.push(&ToHost::Reports(true), MOST);
             }
+            // They may have become others since the greeting.
+            let _ = queue.push(&ToHost::Realms(state.realms.clone()), MOST);
             if state.is_stopping {
                 queue.close();
             }
@@ -585,6 +632,10 @@ impl Shared {
                     }
                     Ok(ToDaemon::Report(report)) => {
                         self.lock().report = Some((report, Instant::now()));
+                        self.changed.notify_all();
+                    }
+                    Ok(ToDaemon::Judged(why)) => {
+                        self.lock().judged = Some(why);
                         self.changed.notify_all();
                     }
                     Ok(ToDaemon::Farewell(why)) => return why,

@@ -2,7 +2,7 @@
 
 use super::form::digest_of;
 use super::message::{Form, Hello, Report, ToDaemon, ToHost, Verdict};
-use super::queue::Queue;
+use super::queue::{MOST, Queue};
 use super::waiting::{Estate, Keepsakes, Outlet, WaitingRoom};
 use crate::control::realm::Realm;
 use crate::control::totals::RelayTotals;
@@ -415,6 +415,12 @@ fn converse(
     let queue = Arc::new(Queue::default());
     estate.outlet.link(&queue, ending, &estate.kept);
     let (relay, outlet) = (Arc::clone(&estate.relay), Arc::clone(&estate.outlet));
+    let (kept, realms) = (&mut estate.kept, &mut estate.realms);
+    let serve = |wanted: Vec<Realm>| {
+        relay.set_realms(wanted.clone());
+        shared.runs(Arc::downgrade(&relay), &wanted);
+        *realms = wanted;
+    };
     thread::scope(|scope| {
         let writing = scope.spawn(|| {
             let report = |out: &mut Writer| {
@@ -425,7 +431,7 @@ fn converse(
             let _ = socket.shutdown(Shutdown::Read);
             written
         });
-        let mut ended = obey(socket, (&relay, &outlet), &mut estate.kept, frames);
+        let mut ended = obey(socket, (&relay, &outlet, &queue), kept, serve, frames);
         if shared.is_over() {
             ended = Ended::Over("the relay was told to end".into());
         }
@@ -479,8 +485,9 @@ fn reported(relay: &Relay, reports_lost: u64) -> Report {
 /// Does what the daemon says until it says no more; tells in words why.
 fn obey(
     mut socket: &UnixStream,
-    (relay, outlet): (&Relay, &Outlet),
+    (relay, outlet, queue): (&Relay, &Outlet, &Queue),
     kept: &mut Keepsakes,
+    mut serve: impl FnMut(Vec<Realm>),
     frames: &mut Frames,
 ) -> Ended {
     let mut samples: BTreeMap<SoundId, Vec<i16>> = BTreeMap::new();
@@ -515,6 +522,13 @@ fn obey(
                     }
                 }
                 Ok(ToHost::Keep(session, octets)) => kept.keep(session, octets),
+                Ok(ToHost::Try(realms)) => {
+                    let judged = relay.try_realms(&realms).err();
+                    let judged = judged.map(|fault| fault.to_string());
+                    // One that has no room for this hears nothing, and takes it for a no.
+                    let _ = queue.push(&ToDaemon::Judged(judged), MOST);
+                }
+                Ok(ToHost::Realms(realms)) => serve(realms),
                 Ok(ToHost::Leave) => return Ended::Over("gone".into()),
                 Err(fault) => return Ended::Over(format!("what came cannot be read: {fault}")),
             }

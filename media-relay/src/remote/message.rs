@@ -154,6 +154,10 @@ pub(super) enum ToHost {
     Keep(SessionId, Zeroizing<Vec<u8>>),
     /// It ends, and nobody is to go on with its sessions.
     Leave,
+    /// Whether these realms could be served; answered by [`ToDaemon::Judged`].
+    Try(Vec<Realm>),
+    /// What is served from now on.
+    Realms(Vec<Realm>),
 }
 
 /// What the host says.
@@ -167,6 +171,8 @@ pub(super) enum ToDaemon {
     Kept(Kept),
     /// That was all of it.
     AllKept,
+    /// Why realms could not be served, in words; nothing if they could.
+    Judged(Option<String>),
 }
 
 /// A session of a daemon that has vanished, with what it had kept of its call.
@@ -220,6 +226,8 @@ wire_layout! {
         3: Reports(wanted),
         4: Keep(session, octets),
         5: Leave,
+        6: Try(realms),
+        7: Realms(realms),
     }
 
     enum ToDaemon {
@@ -228,6 +236,7 @@ wire_layout! {
         2: Farewell(why),
         3: Kept(kept),
         4: AllKept,
+        5: Judged(why),
     }
 
     struct Kept { session, octets, is_live }

@@ -3,7 +3,7 @@
 //! ```text
 //! daemon   Remote ── Hello: version, layout, realms ─►  Host   one relay per connection
 //!                 ◄─ Verdict: welcome, or why not ───
-//!                 ── commands, recordings ──────────►
+//!                 ── commands, recordings, realms ──►
 //!                 ◄─ events, a report every half second
 //! ```
 //!

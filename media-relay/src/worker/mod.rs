@@ -10,6 +10,7 @@ pub(crate) mod resting;
 mod sessions;
 pub(crate) mod stock;
 
+use crate::control::realm::RealmPorts;
 use crate::control::session_of;
 use crate::control::totals::Published;
 use crate::dtls::Identity;
@@ -52,6 +53,10 @@ pub(crate) enum Order {
     Recordings(Arc<Recordings>),
     /// Whether reports of RTCP are told from now on.
     Reports(bool),
+    /// What is served from now on, and pairs that were bound ahead for what was before.
+    Realms(Arc<[RealmPorts]>, Vec<Lease>),
+    /// Pairs of the stock that nobody wants.
+    Unwanted(Vec<Lease>),
     Stop,
 }
 
@@ -226,7 +231,12 @@ impl<B: Batch> Worker<B> {
         if self.stock.is_wanted() {
             self.restock(RESTOCK_AT_ONCE);
         }
-        if self.stock.is_wanted() || !self.postponed.is_empty() {
+        if self.sessions.has_outgrown() {
+            let now = self.clock.now();
+            self.sessions.trim(false, now, &mut self.batch);
+        }
+        let has_more = !self.postponed.is_empty() || self.sessions.has_outgrown();
+        if self.stock.is_wanted() || has_more {
             // The next turn must not sleep on that.
             self.batch.wake();
         }
@@ -285,6 +295,12 @@ impl<B: Batch> Worker<B> {
                 }
                 Ok(Order::Recordings(recordings)) => self.sessions.take_recordings(recordings),
                 Ok(Order::Reports(wanted)) => self.sessions.want_reports(wanted),
+                Ok(Order::Realms(realms, ahead)) => {
+                    self.sessions.take_realms(realms, ahead, self.clock.now());
+                }
+                Ok(Order::Unwanted(leases)) => {
+                    self.sessions.want_no_more(leases, self.clock.now());
+                }
                 Err(TryRecvError::Empty) => return ControlFlow::Continue(()),
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => {
                     self.open_and_close(usize::MAX);
@@ -350,7 +366,7 @@ impl<B: Batch> Worker<B> {
 mod tests {
     use super::*;
     use crate::control::EventSink;
-    use crate::control::realm::{LocalAddress, Realm, RealmPorts};
+    use crate::control::realm::{LocalAddress, Realm};
     use crate::control::totals::Published;
     use crate::entropy::Entropy;
     use crate::io::{Backend, Received, SLOT_BYTES};

@@ -9,6 +9,7 @@ use crate::worker::stock::Lease;
 use media_api::{AllocateError, Family};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// Pairs tried when the operating system says that one is taken.
 const ATTEMPTS: usize = 8;
@@ -50,7 +51,7 @@ impl Wanted {
     /// Takes a free pair of the realm and binds both of its ports.
     pub(super) fn bind(
         self,
-        ports: &RealmPorts,
+        realm_ports: &RealmPorts,
         entropy: &mut Entropy,
         now: Timestamp,
         batch: &mut impl Batch,
@@ -60,19 +61,23 @@ impl Wanted {
             family,
             takes_last,
         } = self;
-        let address = ports.address(family).ok_or(Unbound::NoAddress)?;
+        let address = realm_ports.address(family).ok_or(Unbound::NoAddress)?;
+        let ports = realm_ports.ports(family).ok_or(Unbound::NoAddress)?;
+        let dscp = realm_ports.realm.dscp;
         for _ in 0..ATTEMPTS {
             let port = ports
-                .take(family, entropy, now, takes_last)
+                .take(entropy, now, takes_last)
                 .ok_or(Unbound::NoPorts)?;
-            match open_pair(address.bind, port, ports.realm.dscp, batch) {
+            match open_pair(address.bind, port, dscp, batch) {
                 Ok((rtp, rtcp)) => {
                     return Ok(Lease {
                         realm,
                         family,
                         port,
+                        ports: Arc::clone(ports),
+                        dscp,
                         sockets: StreamSockets {
-                            realm: ports.realm.id,
+                            realm: realm_ports.realm.id,
                             rtp,
                             rtcp,
                             advertised_rtp: SocketAddr::new(address.advertised, port),
@@ -82,7 +87,7 @@ impl Wanted {
                 }
                 Err(why) => {
                     // One that somebody else has may be free after a rest.
-                    ports.give_back(family, port, now);
+                    ports.give_back(port, now);
                     if why.kind() != io::ErrorKind::AddrInUse {
                         return Err(Unbound::NoSocket);
                     }

@@ -11,6 +11,7 @@ use crate::time::Timestamp;
 use crate::worker::stock::Lease;
 use media_api::Family;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a pair rests at least (MED-011).
@@ -31,6 +32,8 @@ pub(crate) struct Resting {
     /// Pairs that it may keep, and that it keeps.
     room: usize,
     kept: usize,
+    /// Pairs of realms that have become others, to be closed, and when they have rested.
+    stale: VecDeque<(Timestamp, Lease)>,
 }
 
 #[derive(Debug)]
@@ -48,6 +51,7 @@ impl Resting {
             shelves: Vec::new(),
             room,
             kept: 0,
+            stale: VecDeque::new(),
         }
     }
 
@@ -61,10 +65,12 @@ impl Resting {
     pub(super) fn begin(
         &mut self,
         lease: Lease,
-        ports: &RealmPorts,
+        realm: &RealmPorts,
         now: Timestamp,
     ) -> Result<(), Lease> {
-        if self.kept >= self.room || ports.rest().is_zero() || ports.are_scarce(lease.family) {
+        let ports = Arc::clone(&lease.ports);
+        let is_wanted = !ports.rest().is_zero() && !ports.are_scarce() && realm.is_current(&lease);
+        if self.kept >= self.room || !is_wanted {
             return Err(lease);
         }
         self.kept += 1;
@@ -90,7 +96,6 @@ impl Resting {
         &mut self,
         realm: usize,
         family: Family,
-        ports: &RealmPorts,
         entropy: &mut Entropy,
         now: Timestamp,
     ) -> Option<Lease> {
@@ -98,15 +103,40 @@ impl Resting {
         let pairs = &mut self.shelves.get_mut(at)?.pairs;
         let mut rested = rested(pairs, now);
         if rested == 0 && pairs.len() >= MANY {
-            rested = self::rested(pairs, now + ports.rest().saturating_sub(LEAST));
+            let rest = pairs.front()?.1.ports.rest();
+            rested = self::rested(pairs, now + rest.saturating_sub(LEAST));
         }
         if rested == 0 {
             return None;
         }
         let (_, lease) = pairs.remove(entropy.below(rested.div_ceil(2)))?;
         self.kept = self.kept.saturating_sub(1);
-        ports.unshelved();
+        lease.ports.unshelved();
         Some(lease)
+    }
+
+    /// Pairs that would be bound otherwise now, and those that were bound ahead, are to be closed.
+    pub(super) fn outgrow(&mut self, realms: &[RealmPorts], ahead: Vec<Lease>, now: Timestamp) {
+        for shelf in &mut self.shelves {
+            let is_stale = |lease: &Lease| {
+                let realm = realms.get(lease.realm);
+                realm.is_none_or(|realm| !realm.is_current(lease))
+            };
+            let (stale, left) = std::mem::take(&mut shelf.pairs)
+                .into_iter()
+                .partition(|(_, lease)| is_stale(lease));
+            shelf.pairs = left;
+            self.stale.append(&mut { stale });
+        }
+        self.kept += ahead.len();
+        let ahead = ahead.into_iter().map(|lease| (now, lease));
+        self.stale
+            .extend(ahead.inspect(|(_, lease)| lease.ports.shelved()));
+    }
+
+    /// Whether some are to be closed that would be bound otherwise now.
+    pub(super) fn has_outgrown(&self) -> bool {
+        !self.stale.is_empty()
     }
 
     /// Gives to `close` what need not stay bound, with the rest that it still has to have: pairs that
@@ -115,16 +145,25 @@ impl Resting {
     pub(super) fn trim(
         &mut self,
         any: bool,
-        realms: &[RealmPorts],
         now: Timestamp,
         mut close: impl FnMut(Lease, Duration),
     ) {
         let mut left = MOST_CLOSED;
+        let mut close = |ends: Timestamp, lease: Lease| {
+            lease.ports.unshelved();
+            close(lease, ends.since(now));
+        };
+        let outgrown = self.stale.len().min(left);
+        left -= outgrown;
+        self.kept = self.kept.saturating_sub(outgrown);
+        self.stale
+            .drain(..outgrown)
+            .for_each(|(ends, lease)| close(ends, lease));
         for shelf in &mut self.shelves {
-            let Some(ports) = realms.get(shelf.realm) else {
+            let Some((_, first)) = shelf.pairs.front() else {
                 continue;
             };
-            let surplus = match any || ports.are_scarce(shelf.family) {
+            let surplus = match any || first.ports.are_scarce() {
                 true => shelf.pairs.len(),
                 false => rested(&shelf.pairs, now).saturating_sub(MOST_RESTED),
             };
@@ -132,8 +171,7 @@ impl Resting {
             left -= closed;
             for (ends, lease) in shelf.pairs.drain(..closed) {
                 self.kept = self.kept.saturating_sub(1);
-                ports.unshelved();
-                close(lease, ends.since(now));
+                close(ends, lease);
             }
         }
     }
@@ -171,13 +209,12 @@ mod tests {
             dscp: 46,
             backend: Backend::Sockets,
         };
-        let ports = RealmPorts::new(realm, Duration::from_secs(10));
+        let realm = RealmPorts::new(realm, Duration::from_secs(10));
+        let ports = realm.ports(Family::V4).unwrap();
         let mut entropy = Entropy::from_seed([3; 32]);
         let mut resting = Resting::with_room(2 * MANY);
         let mut rest = |resting: &mut Resting, at| {
-            let port = ports
-                .take(Family::V4, &mut entropy, at, false)
-                .expect("a port");
+            let port = ports.take(&mut entropy, at, false).expect("a port");
             let sockets = StreamSockets {
                 realm: RealmId(0),
                 rtp: SocketId(port.into()),
@@ -189,9 +226,11 @@ mod tests {
                 realm: 0,
                 family: Family::V4,
                 port,
+                ports: Arc::clone(ports),
+                dscp: 46,
                 sockets,
             };
-            resting.begin(lease, &ports, at).expect("room");
+            resting.begin(lease, &realm, at).expect("room");
             port
         };
         let first: Vec<u16> = (0..10).map(|_| rest(&mut resting, Timestamp(0))).collect();
@@ -201,7 +240,7 @@ mod tests {
         let mut entropy = Entropy::from_seed([4; 32]);
         let least = Timestamp(2_000_000);
         let mut take = |resting: &mut Resting, now| {
-            let lease = resting.take(0, Family::V4, &ports, &mut entropy, now)?;
+            let lease = resting.take(0, Family::V4, &mut entropy, now)?;
             Some(lease.port)
         };
         assert_eq!(take(&mut resting, least), None, "few rest");

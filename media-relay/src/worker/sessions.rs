@@ -741,20 +741,41 @@ impl Sessions {
         now: Timestamp,
         batch: &mut impl Batch,
     ) {
-        stock.fill(most, |realm, family| {
+        let left = stock.fill(most, |realm, family| {
             self.bind(realm, family, false, now, batch).ok()
         });
+        self.return_leases(left, now, batch);
+    }
+
+    /// Serves these realms from now on: each session goes on with the ports that it has (OPS-121). Pairs that were bound
+    /// ahead and would be bound otherwise now are closed by and by, as those that rest.
+    pub(super) fn take_realms(
+        &mut self,
+        realms: Arc<[RealmPorts]>,
+        ahead: Vec<Lease>,
+        now: Timestamp,
+    ) {
+        self.counters.resize(realms.len(), RealmCounters::default());
+        self.resting.outgrow(&realms, ahead, now);
+        self.realms = realms;
+    }
+
+    /// The same of pairs that nobody has taken.
+    pub(super) fn want_no_more(&mut self, leases: Vec<Lease>, now: Timestamp) {
+        self.resting.outgrow(&self.realms, leases, now);
+    }
+
+    /// Whether there are such pairs still.
+    pub(super) fn has_outgrown(&self) -> bool {
+        self.resting.has_outgrown()
     }
 
     /// Closes some of what need not rest with its sockets bound, or of `any` that does.
     pub(super) fn trim(&mut self, any: bool, now: Timestamp, batch: &mut impl Batch) {
-        let realms = &self.realms;
-        self.resting.trim(any, realms, now, |lease, rest| {
+        self.resting.trim(any, now, |lease, rest| {
             batch.close(lease.sockets.rtp);
             batch.close(lease.sockets.rtcp);
-            if let Some(ports) = realms.get(lease.realm) {
-                ports.give_back_resting(lease.family, lease.port, now, rest);
-            }
+            lease.ports.give_back_resting(lease.port, now, rest);
         });
     }
 
@@ -768,9 +789,9 @@ impl Sessions {
         now: Timestamp,
         batch: &mut impl Batch,
     ) -> Result<Lease, AllocateError> {
-        let ports = &self.realms[at];
+        let realm = self.realms.get(at).ok_or(AllocateError::NoAddress)?;
         let entropy = &mut self.entropy;
-        if let Some(lease) = self.resting.take(at, family, ports, entropy, now) {
+        if let Some(lease) = self.resting.take(at, family, entropy, now) {
             return Ok(lease);
         }
         let wanted = Wanted {
@@ -778,7 +799,7 @@ impl Sessions {
             family,
             takes_last,
         };
-        let mut bound = wanted.bind(&self.realms[at], &mut self.entropy, now, batch);
+        let mut bound = wanted.bind(realm, entropy, now, batch);
         if matches!(bound, Err(Unbound::NoSocket)) && !self.resting.is_empty() {
             self.trim(true, now, batch);
             bound = wanted.bind(&self.realms[at], &mut self.entropy, now, batch);
@@ -790,7 +811,7 @@ impl Sessions {
         for lease in leases {
             batch.close(lease.sockets.rtp);
             batch.close(lease.sockets.rtcp);
-            self.realms[lease.realm].give_back(lease.family, lease.port, now);
+            lease.ports.give_back(lease.port, now);
         }
     }
 
@@ -810,8 +831,8 @@ impl Sessions {
             return;
         };
         let lease = entry.leases.swap_remove(over);
-        let (ports, sockets) = (&self.realms[lease.realm], lease.sockets);
-        if let Err(lease) = self.resting.begin(lease, ports, now) {
+        let (realm, sockets) = (&self.realms[lease.realm], lease.sockets);
+        if let Err(lease) = self.resting.begin(lease, realm, now) {
             self.return_leases(vec![lease], now, batch);
             self.trim(false, now, batch);
         } else {

@@ -38,7 +38,7 @@ pub struct Changes {
     pub notices: bool,
     /// Whether media are relayed by another process, or workers stay elsewhere; from a restart on.
     pub relay: bool,
-    /// Whether other servers of DNS are asked; from a restart on.
+    /// Whether other servers of DNS are asked.
     pub dns: bool,
     /// Whether the daemon takes more or less from itself; from a restart on.
     pub confinement: bool,

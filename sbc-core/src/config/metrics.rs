@@ -23,7 +23,7 @@ pub struct MetricsListen {
 }
 
 impl MetricsListen {
-    /// Whether it is served in another way than this one, for which a restart is needed.
+    /// Whether it is served in another way than this one.
     pub(super) fn is_elsewhere(&self, other: &Self) -> bool {
         let place = |own: &Self| {
             let Self {

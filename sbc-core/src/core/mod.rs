@@ -247,6 +247,7 @@ impl Core {
                 self.tell_stage(news, out);
             }
             Input::Unrecorded(is_unrecorded) => self.is_unrecorded = is_unrecorded,
+            Input::Journal(is_kept) => self.plane.keeps_journal = is_kept,
             Input::Registration(standing) => self.plane.standings.note(&standing),
             Input::Bindings(bound) => self.plane.bindings.note(&bound),
             Input::Restored(all) => {

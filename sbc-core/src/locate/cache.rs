@@ -118,6 +118,15 @@ impl Cache {
         before - self.entries.len()
     }
 
+    /// Others are asked from now on: what was said by those before is only used where these do not answer.
+    pub fn outdate(&mut self, now: Timestamp) {
+        for entry in self.entries.values_mut() {
+            entry.refresh_at = entry.refresh_at.min(now);
+            entry.until = entry.until.min(now);
+            entry.failed = None;
+        }
+    }
+
     /// Answers remembered.
     pub fn len(&self) -> usize {
         self.entries.len()
@@ -243,6 +252,18 @@ mod tests {
     }
 
     const FAILED: Answer = Answer::Failed(ResolveFault::Timeout);
+
+    #[test]
+    fn what_others_have_said_is_used_where_those_who_are_asked_now_do_not_answer() {
+        let mut cache = Cache::default();
+        cache.note(at(0), question("a"), records(1), secs(100));
+        cache.note(at(0), question("b"), FAILED, secs(0));
+        cache.outdate(at(1));
+        assert_eq!(cache.find(at(1), &question("a")), Found::Nothing);
+        assert_eq!(cache.find(at(1), &question("b")), Found::Nothing);
+        let (used, is_stale) = cache.note(at(2), question("a"), FAILED, secs(0));
+        assert_eq!((used, is_stale), (records(1), true));
+    }
 
     #[test]
     fn an_answer_holds_for_its_lifetime_and_is_asked_anew_near_its_end() {

@@ -1,10 +1,10 @@
 //! Operations about calls: those in progress, those that have ended, and their records.
 
 use super::super::relations::UNKNOWN_TRUNK;
-use super::super::shape::Shape::{Any, Flag, Integer, List, Maybe, Object, Text};
-use super::super::shapes::{CALL, EXPLANATION, LADDER, RECORD};
+use super::super::shape::Shape::{Flag, Integer, List, Maybe, Object, Text};
+use super::super::shapes::{CALL, EXPLANATION, LADDER, LIVE, RECORD, SUMMARY};
 use super::super::who::Right;
-use super::super::{calls, records, transfer};
+use super::super::{calls, export, records, transfer};
 use super::{Answer, Method, Operation};
 use axum::routing::{get, post};
 
@@ -82,10 +82,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
         body: None,
         answer: Answer::Json(Object(&[
             ("call", Text),
-            ("summary", Maybe(&Any)),
-            ("live", Maybe(&Any)),
+            ("summary", Maybe(&SUMMARY)),
+            ("live", Maybe(&LIVE)),
             ("heard", List(&Text)),
-            ("record", Maybe(&Any)),
+            ("record", Maybe(&RECORD)),
             ("explanation", Maybe(&EXPLANATION)),
         ])),
         refusals: &[CALL_NAME, UNKNOWN_CALL, SEVERAL],
@@ -202,6 +202,66 @@ pub(super) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         method: Method::Get,
+        path: "/records/export",
+        right: Right::Numbers,
+        summary: "Records of the spool in the order in which they were written, page by page: each once, for who goes on from \
+                  the cursor of the page before, at once or a day later",
+        query: &[
+            (
+                "since",
+                "only calls that began then or later: a day, or a time in UTC",
+                Text,
+            ),
+            (
+                "until",
+                "only calls that began before that time, or on that day or before",
+                Text,
+            ),
+            ("trunk", "only calls of this trunk", Text),
+            (
+                "direction",
+                "with trunk: in for calls that came from it, out for calls that led to it",
+                Text,
+            ),
+            ("tenant", "only calls of this tenant", Text),
+            ("cause", "only calls that ended with this cause", Text),
+            (
+                "pairs",
+                "whether lines of pairs of legs are wanted, too",
+                Flag,
+            ),
+            ("interim", "whether interim records are wanted, too", Flag),
+            (
+                "form",
+                "jsonl, lines as they stand in the spool, or csv; jsonl without it",
+                Text,
+            ),
+            (
+                "cursor",
+                "what the header Causeway-Next of another answer said; from the oldest on without it",
+                Text,
+            ),
+            (
+                "limit",
+                "records of a page at most: 1000, from 1 to 10000; fewer where they are long",
+                Integer,
+            ),
+        ],
+        body: None,
+        answer: Answer::Pages,
+        refusals: &[
+            (400, "no such time, direction, cause, form or cursor"),
+            (
+                404,
+                "no records are written, or there is no such trunk or tenant",
+            ),
+            (410, "the file is gone that the cursor stands in"),
+            (500, "the spool cannot be read"),
+        ],
+        handler: || get(export::records),
+    },
+    Operation {
+        method: Method::Get,
         path: "/records",
         right: Right::Numbers,
         summary: "Call records of the spool, newest first",
@@ -243,7 +303,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ],
         body: None,
         answer: Answer::Json(Object(&[
-            ("records", List(&Any)),
+            ("records", List(&RECORD)),
             ("is_whole", Flag),
             ("has_more", Flag),
             ("is_read", Flag),

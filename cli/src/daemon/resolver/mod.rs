@@ -8,6 +8,7 @@
 mod upstream;
 
 use crate::sink::metrics::Metrics;
+use arc_swap::ArcSwap;
 use sbc_core::locate::{
     Answer, Cache, Families, Found, Kind, LocateSpec, Question, Record, State as Known, Step, Walk,
 };
@@ -52,7 +53,7 @@ pub struct Resolver {
 }
 
 struct Shared {
-    upstream: Upstream,
+    upstream: ArcSwap<Upstream>,
     started: Instant,
     state: Mutex<State>,
     turns: Semaphore,
@@ -123,17 +124,21 @@ impl Resolver {
     /// A resolver that asks the configured servers, or as this host does if none are; by the threads on which it is made,
     /// if they are of a runtime.
     pub fn configured(servers: &[SocketAddr], metrics: Arc<Metrics>) -> Self {
-        let upstream = match servers {
-            [] => Upstream::system(),
-            servers => Upstream::servers(servers),
-        };
-        Self::with(upstream, metrics, Handle::try_current().ok())
+        Self::with(Upstream::of(servers), metrics, Handle::try_current().ok())
+    }
+
+    /// Asks these servers from now on, or as this host does if there are none (OPS-121). What is under way is asked again;
+    /// what was said before is only used where they do not answer.
+    pub fn ask_from_now_on(&self, servers: &[SocketAddr]) {
+        let mut state = self.lock();
+        self.shared.upstream.store(Arc::new(Upstream::of(servers)));
+        state.cache.outdate(self.now());
     }
 
     fn with(upstream: Upstream, metrics: Arc<Metrics>, threads: Option<Handle>) -> Self {
         Self {
             shared: Arc::new(Shared {
-                upstream,
+                upstream: ArcSwap::from_pointee(upstream),
                 started: Instant::now(),
                 state: Mutex::default(),
                 turns: Semaphore::new(MAX_RUNNING),
@@ -331,8 +336,15 @@ impl Resolver {
     }
 
     async fn look_up(&self, question: Question) {
-        let (answer, lifetime) = self.found(&question).await;
-        let mut state = self.lock();
+        let (answer, lifetime, mut state) = loop {
+            let asked = self.shared.upstream.load_full();
+            let (answer, lifetime) = self.found(&question).await;
+            let state = self.lock();
+            // What others have said is nothing that those who are asked now say.
+            if Arc::ptr_eq(&asked, &self.shared.upstream.load()) {
+                break (answer, lifetime, state);
+            }
+        };
         let now = self.now();
         let (used, is_stale) = state.cache.note(now, question.clone(), answer, lifetime);
         let waiting = state.running.remove(&(self.namer, question));
@@ -369,7 +381,8 @@ impl Resolver {
         };
         let begun = Instant::now();
         let late = (Answer::Failed(ResolveFault::Timeout), Duration::ZERO);
-        let found = timeout(LIMIT, self.shared.upstream.ask(question)).await;
+        let upstream = self.shared.upstream.load_full();
+        let found = timeout(LIMIT, upstream.ask(question)).await;
         let found = found.unwrap_or(late);
         self.count(question.kind, begun.elapsed(), &found.0);
         found

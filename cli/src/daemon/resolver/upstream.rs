@@ -37,6 +37,14 @@ pub(super) struct System {
 }
 
 impl Upstream {
+    /// These servers, or whom the system asks if there are none.
+    pub(super) fn of(servers: &[SocketAddr]) -> Self {
+        match servers {
+            [] => Self::system(),
+            servers => Self::servers(servers),
+        }
+    }
+
     pub(super) fn servers(servers: &[SocketAddr]) -> Self {
         let server = |at: &SocketAddr| {
             let on = |mut connection: ConnectionConfig| {

@@ -538,6 +538,11 @@ impl Journal {
         self.open.contains_key(&call)
     }
 
+    /// Calls of which something is known.
+    pub(super) fn known(&self) -> impl Iterator<Item = CallId> {
+        self.open.keys().copied()
+    }
+
     /// The record of the call is written: it talks no more.
     pub(super) fn over(&mut self, call: CallId) {
         if let Some(place) = self.open.get_mut(&call) {

@@ -321,7 +321,7 @@ pub(super) fn closed_at(name: &str) -> Option<UnixTime> {
 }
 
 /// When a file was closed by the name that we gave it, and which of those of one moment it is.
-pub(super) fn place_in_time(path: &Path) -> Option<(UnixTime, u64)> {
+pub(crate) fn place_in_time(path: &Path) -> Option<(UnixTime, u64)> {
     let name = path.file_name()?.to_str()?;
     let at = closed_at(name)?;
     let (_, number) = name.strip_suffix(".jsonl")?.split_once('Z')?;

@@ -5,7 +5,7 @@
 //! What does not fit into the queue is counted, and so are lines of one code beyond the rate limit:
 //! nothing an attacker sends can produce an unlimited number of lines (OPS-081).
 
-mod codes;
+pub(crate) mod codes;
 mod journal;
 mod kept;
 pub mod look;

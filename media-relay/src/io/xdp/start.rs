@@ -128,18 +128,9 @@ pub(crate) fn start(realms: &[Realm], workers: usize) -> Started {
     for realm in realms {
         for local in [realm.v4, realm.v6].into_iter().flatten() {
             match realm.backend {
-                Backend::Sockets => reports.push(AddressReport {
-                    realm: realm.id,
-                    address: local.bind,
-                    interface: None,
-                    runs: Runs::Sockets,
-                    dropped: 0,
-                    forwarded: 0,
-                    forwards: false,
-                    not_by_itself: None,
-                    crowded_out: 0,
-                    because: Some("AF_XDP is not asked for".to_owned()),
-                }),
+                Backend::Sockets => {
+                    reports.push(AddressReport::of_sockets(realm.id, local.bind));
+                }
                 Backend::Xdp => wanted.push(Wanted {
                     realm: realm.id,
                     address: local.bind,

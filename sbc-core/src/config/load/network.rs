@@ -16,6 +16,7 @@ use crate::id::{ListenerName, RealmName, TlsContextName};
 use crate::media::OwnPlaces;
 use crate::transport::Protocol;
 use media_api::RealmId;
+use media_api::wire::{DIGEST_OF_NOTHING, digest};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -83,7 +84,7 @@ impl Load<'_> {
             let name = RealmName::new(&written.name.value);
             let known = previous.and_then(|config| config.realms.get(&name));
             let id = known.map(|realm| realm.id).unwrap_or_else(|| {
-                let free = (0..=u16::MAX).find(|id| !taken.contains(id)).unwrap_or(0);
+                let free = number_of(&name, &taken);
                 taken.insert(free);
                 RealmId(free)
             });
@@ -768,4 +769,14 @@ fn place_of(written: &WrittenListener) -> Span {
     let port = written.port.as_ref().map(|at| &at.span);
     let protocol = written.protocol.as_ref().map(|at| &at.span);
     port.or(protocol).unwrap_or(&written.span).clone()
+}
+
+/// The number of a realm towards the relay. It follows from the name, so that a relay that outlives the daemon knows the
+/// same realm by it whatever realms have come and gone meanwhile; where another has it, from the next one on.
+fn number_of(name: &RealmName, taken: &BTreeSet<u16>) -> u16 {
+    let sum = digest(name.as_str().as_bytes(), DIGEST_OF_NOTHING);
+    let [first, second, ..] = sum.to_le_bytes();
+    let first = u16::from_le_bytes([first, second]);
+    let mut all = (first..=u16::MAX).chain(0..first);
+    all.find(|id| !taken.contains(id)).unwrap_or(first)
 }
