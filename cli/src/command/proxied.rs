@@ -24,7 +24,10 @@ pub fn status(at: SocketAddr, output: Output, out: &mut dyn Write) -> io::Result
         }
     };
     let told: Option<Value> = serde_json::from_str(&answer.body).ok();
-    let Answer { status: 200, body } = &answer else {
+    let Answer {
+        status: 200, body, ..
+    } = &answer
+    else {
         let detail = told.as_ref().and_then(|told| told["detail"].as_str());
         eprintln!(
             "causeway media status: {}",
