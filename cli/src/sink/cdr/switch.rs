@@ -78,14 +78,21 @@ impl Records {
 
     /// Waits until one that was to end has ended.
     pub async fn ended(&self) {
-        let ending = match std::mem::take(&mut *self.writer()) {
-            Writer::Ends(ending) => ending,
-            other => {
-                *self.writer() = other;
-                return;
-            }
+        let Some(ending) = self.ending() else {
+            return;
         };
         let _ = ending.await;
+    }
+
+    fn ending(&self) -> Option<JoinHandle<()>> {
+        let mut writer = self.writer();
+        match std::mem::take(&mut *writer) {
+            Writer::Ends(ending) => Some(ending),
+            other => {
+                *writer = other;
+                None
+            }
+        }
     }
 
     /// The end of the program: writes what there is. Call where waiting is allowed.
