@@ -272,6 +272,8 @@ async fn records_end_and_begin_with_a_reload() {
         .await
         .ends(&node, &caller, &callee)
         .await;
+    // A call is over once its media have drained.
+    assert!(node.daemon.wait_until_idle(PATIENCE).await);
     let across = call(&node, &caller, &callee, "across").await;
     let path = node.directory.path().join("causeway.toml");
     let with = std::fs::read_to_string(&path).unwrap();
