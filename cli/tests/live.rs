@@ -181,11 +181,16 @@ async fn realms_change(node: &Node, caller: &Party, callee: &Party) {
     for call in [&first, &second, &third, &fourth] {
         call.talks(caller, callee).await;
     }
-    let served = node.ask("GET", "/media").await.body;
-    assert!(
-        served.contains("127.0.0.4") && !served.contains("127.0.0.3"),
-        "{served}"
-    );
+    // A relay of its own tells twice a second how it serves.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let served = node.ask("GET", "/media").await.body;
+        if served.contains("127.0.0.4") && !served.contains("127.0.0.3") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{served}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     // One that cannot be bound changes nothing.
     let (status, why) = node
         .asks_for(|text| text.replace("127.0.0.4", "192.0.2.4"))
@@ -245,7 +250,18 @@ async fn records_end_and_begin_with_a_reload() {
     let node = Node::start_with(|text| text + &exit_to(callee.phone.address)).await;
     let spool = node.directory.path().join("cdr");
     let records = || {
-        let text = std::fs::read_to_string(spool.join("current.jsonl")).unwrap();
+        // What was written before it ended is a file that was closed when it began again.
+        let files = std::fs::read_dir(&spool).unwrap();
+        let files = files.map(|own| own.unwrap().path());
+        let mut files: Vec<_> = files
+            .filter(|own| own.extension().is_some_and(|end| end == "jsonl"))
+            .collect();
+        // The one that is written last has a name that comes behind digits.
+        files.sort();
+        let text = files
+            .iter()
+            .map(|own| std::fs::read_to_string(own).unwrap());
+        let text: String = text.collect();
         let lines = text
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -256,6 +272,8 @@ async fn records_end_and_begin_with_a_reload() {
         .await
         .ends(&node, &caller, &callee)
         .await;
+    // A call is over once its media have drained.
+    assert!(node.daemon.wait_until_idle(PATIENCE).await);
     let across = call(&node, &caller, &callee, "across").await;
     let path = node.directory.path().join("causeway.toml");
     let with = std::fs::read_to_string(&path).unwrap();
