@@ -317,6 +317,8 @@ pub enum Happened {
     /// The record so far of a call that goes on: when its parties change, and, for who keeps a journal, when it is
     /// taken, answered and ended. What is left of it if we end without a word (OPS-151).
     Recorded(Arc<Record>),
+    /// The record so far of a call that was up before anybody kept a journal, once somebody does.
+    Known(Arc<Record>),
     /// An address of a trunk's target changed its health.
     TargetHealth {
         /// Which.

@@ -97,7 +97,8 @@ pub enum Input {
     /// Records of calls cannot be written although they must be, so no new calls are taken (`true`); or they can
     /// again. Told whenever that changes.
     Unrecorded(bool),
-    /// Whether somebody keeps a journal of calls from now on ([`crate::event::Happened::Recorded`]).
+    /// Whether somebody keeps a journal of calls from now on ([`crate::event::Happened::Recorded`]). Of those that are up it
+    /// hears within moments ([`crate::event::Happened::Known`]).
     Journal(bool),
     /// The registration of a trunk has changed, as the shard that registers has told
     /// ([`crate::event::Happened::Registration`]). For all other shards.

@@ -5,6 +5,7 @@ use crate::world;
 use media_api::Command;
 use sbc_core::cause::CauseCode;
 use sbc_core::event::Happened;
+use sbc_core::input::Input;
 use sbc_core::record::Disposition;
 use sbc_core::sip::{HeaderName, Method};
 use sbc_core::time::UnixTime;
@@ -68,6 +69,28 @@ fn when_and_why_a_call_has_ended_is_told_while_its_media_drain() {
     let record = &call.shard.records[0];
     assert_eq!((record.end, &record.cause), (told.end, &told.cause));
     assert_eq!((record.duration_ms, record.billsec), (1_001, 2));
+}
+
+/// OPS-121
+#[test]
+fn who_keeps_a_journal_from_now_on_hears_of_calls_that_are_up() {
+    let mut call = Call::new();
+    call.shard.apply(Input::Journal(false));
+    for _ in 0..2 {
+        // It hears so once.
+        call.shard.apply(Input::Journal(true));
+        let told = call.shard.happened.iter();
+        let told = told.filter_map(|what| match what {
+            Happened::Known(record) => Some((record.setup_ms.is_some(), record.end)),
+            _ => None,
+        });
+        assert_eq!(told.collect::<Vec<_>>(), [(true, None)]);
+    }
+    call.says("BYE", "", "");
+    call.shard.next_response(200);
+    let told = call.shard.happened.iter().rev();
+    let mut told = told.filter(|what| matches!(what, Happened::Recorded(_)));
+    assert!(told.next().is_some());
 }
 
 #[test]

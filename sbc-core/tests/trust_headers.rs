@@ -26,7 +26,7 @@ to = [{ trunk = "carrier-b" }]
 "#;
 
 /// One of each row, whose values tell where they come from.
-const LINES: [(&str, &str); 13] = [
+const LINES: [(&str, &str); 11] = [
     (
         "P-Access-Network-Info",
         "3GPP-UTRAN-TDD;utran-cell-id-3gpp=23415",
@@ -34,9 +34,8 @@ const LINES: [(&str, &str); 13] = [
     ("P-Visited-Network-ID", "\"visited.example\""),
     (
         "P-Charging-Vector",
-        "icid-value=1234;icid-generated-at=198.51.100.7",
+        "icid-value=\"12;34\";orig-ioi=telco.example",
     ),
-    ("P-Charging-Function-Addresses", "ccf=198.51.100.8"),
     ("P-Called-Party-ID", "<sip:+88216123456@telco.example>"),
     ("P-Associated-URI", "<sip:+498999998777@telco.example>"),
     (
@@ -47,7 +46,6 @@ const LINES: [(&str, &str); 13] = [
         "P-Served-User",
         "<sip:+498999998777@telco.example>;sescase=orig",
     ),
-    ("P-User-Database", "<aaa://hss.telco.example>"),
     ("P-Profile-Key", "<sip:chatroom@telco.example>"),
     ("Feature-Caps", "*;+g.3gpp.srvcc"),
     ("P-NokiaSiemens.Session-Info", "a"),
@@ -112,6 +110,30 @@ fn what_a_trust_domain_tells_stays_within_it_and_goes_on_there() {
     let ringing = response(&invite, "180 Ringing", "b1", CARRIER_CONTACT, "");
     shard.carrier_says(&telling(&ringing));
     assert_eq!(found(&shard.next_response(180).message), [""; 0]);
+}
+
+/// SIP-420.
+#[test]
+fn addresses_of_the_other_side_stay_there_also_within_a_trust_domain() {
+    let trusted = "trusted = true";
+    let own = format!("tenant = \"contoso\"\n{trusted}");
+    let config = CONFIG.replace("tenant = \"*\"", &own) + &ONWARD.replace("KEYS", trusted);
+    let mut shard = Shard::with(config_of(&config));
+    let lines = "P-Charging-Vector: icid-value=\"a\\\";b\"; ICID-generated-at =198.51.100.7;term-ioi=x\n\
+                 P-Charging-Function-Addresses: ccf=198.51.100.8\nP-User-Database: <aaa://hss.telco.example>\n";
+    let invite = carrier_invite("out", CARRIER_SDP).replace("+493023125456", "+88216123456");
+    let invite = invite.replacen("Call-ID:", &format!("{lines}Call-ID:"), 1);
+    shard.carrier_says(&invite);
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let vector = invite.raw_named("P-Charging-Vector");
+    assert_eq!(
+        vector.as_deref(),
+        Some(&b"icid-value=\"a\\\";b\";term-ioi=x"[..])
+    );
+    for name in ["P-Charging-Function-Addresses", "P-User-Database"] {
+        assert!(invite.raw_named(name).is_none(), "{name}");
+    }
 }
 
 #[test]

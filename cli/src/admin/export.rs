@@ -2,7 +2,9 @@
 //!
 //! A page ends with a cursor, a place in a file of the spool: what is written meanwhile comes behind it, and a file that is
 //! closed keeps its place under its new name. So whoever goes on from a cursor, at once or the next night, gets each record
-//! once. A page is bounded by records, by octets, and by how much is read for it.
+//! once: files follow each other by their names, which say when they were closed, and whoever closes them sees to it that
+//! they do so where the clock is set back by up to a day. A page is bounded by records, by octets, and by how much is read
+//! for it; of the files, which may be thousands, one is open at a time beside the one that is written.
 
 use super::records::{Asked, DAY, Wish, identity, in_json, opened};
 use super::{Access, Problem};
@@ -16,13 +18,12 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use media_api::wire::{DIGEST_OF_NOTHING, digest};
 use sbc_core::cause::CauseCode;
-use sbc_core::id::{TenantName, TrunkName};
 use sbc_core::time::UnixTime;
 use serde::Deserialize;
 use serde_json::Value;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Records of one page, if nothing else is said, and at most.
@@ -207,19 +208,7 @@ pub(super) async fn records(
         return Err(Problem::new(StatusCode::NOT_FOUND, why));
     };
     let filter = Filter::of(&wanted)?;
-    let absent = |why| Err(Problem::new(StatusCode::NOT_FOUND, why));
-    if let Some(name) = &wanted.tenant
-        && !loaded.config.tenants.contains_key(&TenantName::new(name))
-    {
-        let all = loaded.config.tenants.keys().map(|own| own.as_str());
-        return absent(unknown("there is no tenant", name, all));
-    }
-    if let Some(name) = &wanted.trunk
-        && !loaded.config.trunks.contains_key(&TrunkName::new(name))
-    {
-        let all = loaded.config.trunks.keys().map(|own| own.as_str());
-        return absent(unknown("there is no trunk", name, all));
-    }
+    // The names of trunks and tenants are those of records: the configuration may not have them any more.
     let cursor = match &wanted.cursor {
         None => None,
         Some(text) => Some(Cursor::read(text).ok_or_else(|| {
@@ -293,23 +282,34 @@ impl IntoResponse for Sent {
     }
 }
 
-/// The files of the spool, oldest first, the one that is written last.
-fn files(directory: &Path) -> io::Result<Vec<File>> {
-    // It is opened before the others are listed: it may be closed, and have another name, meanwhile.
-    let current = opened(&directory.join(CURRENT))?;
-    let written_to = current.as_ref().map(identity).transpose()?;
-    let mut closed = closed_files(directory)?;
-    closed.sort_by_cached_key(|path| (place_in_time(path), path.clone()));
-    let mut all = Vec::new();
-    for path in closed {
-        // One that was listed may have been taken away.
-        let Some(file) = opened(&path)? else { continue };
-        if Some(identity(&file)?) != written_to {
-            all.push(file);
+/// The files of the spool that are closed, oldest first, and the one that is written, which comes behind them.
+fn files(directory: &Path) -> io::Result<(Vec<PathBuf>, Option<File>)> {
+    let path = directory.join(CURRENT);
+    loop {
+        let current = opened(&path)?;
+        let written_to = current.as_ref().map(identity).transpose()?;
+        let mut closed = closed_files(directory)?;
+        // One that was closed meanwhile may be among these, and others behind it: it is looked again, as nobody closes
+        // files all the time.
+        let now = opened(&path)?.as_ref().map(identity).transpose()?;
+        if now == written_to {
+            closed.sort_by_cached_key(|path| (place_in_time(path), path.clone()));
+            return Ok((closed, current));
         }
     }
-    all.extend(current);
-    Ok(all)
+}
+
+/// Opens a file that was closed, unless it is gone, or is none of this number where one is looked for: that is seen without.
+fn closed_file(path: &Path, looked_for: Option<Cursor>) -> io::Result<Option<File>> {
+    let Some(cursor) = looked_for else {
+        return opened(path);
+    };
+    match fs::metadata(path) {
+        Ok(found) if found.ino() == cursor.file => opened(path),
+        Ok(_) => Ok(None),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(why) => Err(why),
+    }
 }
 
 /// What was closed on an earlier day has only calls that had ended by then.
@@ -334,7 +334,6 @@ fn page(
     cursor: Option<Cursor>,
     most: usize,
 ) -> Result<Page, Fault> {
-    use std::os::unix::fs::MetadataExt as _;
     let mut page = Page {
         lines: Vec::new(),
         next: None,
@@ -342,7 +341,13 @@ fn page(
     };
     let (mut octets, mut left) = (0, MOST_READ);
     let mut is_reached = cursor.is_none();
-    for mut file in files(directory)? {
+    let (closed, mut current) = files(directory)?;
+    for path in closed.iter().map(Some).chain([None]) {
+        let file = match path {
+            Some(path) => closed_file(path, cursor.filter(|_| !is_reached))?,
+            None => current.take(),
+        };
+        let Some(mut file) = file else { continue };
         // A file of no line is no place: whoever goes on begins it.
         let Some(sum) = sum_of(&file)? else { continue };
         let number = file.metadata()?.ino();
@@ -409,7 +414,6 @@ fn page(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
     use std::io::Write as _;
 
     fn record(id: &str, from: &str, to: &str, cause: &str) -> String {
@@ -480,6 +484,34 @@ mod tests {
             Err(Fault::Gone)
         ));
         assert_eq!(Cursor::read("1-2"), None);
+    }
+
+    /// OPS-063
+    #[test]
+    fn files_are_followed_in_their_order_from_where_a_cursor_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path();
+        let line = |id: &str| record(id, "carrier", "teams", "normal_clearing") + "\n";
+        for (name, id) in [
+            ("2026-08-01T09-00-00-000Z-10.jsonl", "a4"),
+            ("2026-08-01T09-00-00-000Z-2.jsonl", "a3"),
+            ("2026-08-01T09-00-00-000Z.jsonl", "a2"),
+            ("2026-07-31T09-00-00-000Z.jsonl", "a1"),
+            (CURRENT, "a5"),
+        ] {
+            add(place, name, &line(id));
+        }
+        let all = Filter::of(&Wanted::default()).unwrap();
+        let (mut cursor, mut seen) = (None, Vec::new());
+        loop {
+            let page = page(place, &all, cursor, 1).unwrap();
+            seen.extend(ids(&page));
+            cursor = page.next;
+            if !page.has_more {
+                break;
+            }
+        }
+        assert_eq!(seen, ["a1", "a2", "a3", "a4", "a5"]);
     }
 
     #[test]

@@ -6,12 +6,26 @@ use crate::daemon::Daemon;
 use crate::sink::log::Log;
 use sbc_core::config::MetricsListen;
 use sbc_core::id::TlsContextName;
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Weak;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+/// Connections that may wait to be accepted: few are served at a time.
+const BACKLOG: i32 = 128;
+
+/// The socket of the listener that is served at the moment.
+pub(crate) enum FormerFigures {
+    /// There is none.
+    None,
+    /// It is served in another way from now on.
+    Stays(std::net::TcpListener),
+    /// It goes, and may have the port of the new one until then, at another address.
+    Goes(std::net::TcpListener),
+}
 
 /// The listener for figures, open and not served yet.
 pub(crate) struct FigureDoor {
@@ -26,7 +40,7 @@ impl FigureDoor {
     /// Opens it, or shares the socket that is there.
     pub(crate) async fn open(
         wanted: &MetricsListen,
-        shared: Option<std::net::TcpListener>,
+        former: FormerFigures,
         log: &Log,
     ) -> io::Result<Self> {
         let clients = match &wanted.client_ca {
@@ -37,13 +51,58 @@ impl FigureDoor {
             None => None,
         };
         let tls = wanted.tls.clone().map(|context| (context, clients));
-        let own = match shared {
-            Some(shared) => shared,
-            None => TcpListener::bind(wanted.address).await?.into_std()?,
+        let own = match former {
+            FormerFigures::Stays(socket) => socket,
+            FormerFigures::None => bound(wanted.address).await?,
+            FormerFigures::Goes(socket) => match bound(wanted.address).await {
+                Err(why) if is_in_the_way(&why, &socket, wanted.address) => {
+                    // What is told of another program is what was found without it.
+                    bound_beside(wanted.address, &socket).map_err(|_| why)?
+                }
+                found => found?,
+            },
         };
         let tcp = TcpListener::from_std(own.try_clone()?)?;
         Ok(Self { tcp, own, tls })
     }
+}
+
+async fn bound(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    TcpListener::bind(address).await?.into_std()
+}
+
+/// Whether an address may be taken by nobody else than our own listener: one of all addresses has the port of each.
+fn is_in_the_way(why: &io::Error, former: &std::net::TcpListener, address: SocketAddr) -> bool {
+    let port = former.local_addr().map(|own| own.port());
+    why.kind() == io::ErrorKind::AddrInUse && port.is_ok_and(|own| own == address.port())
+}
+
+/// Binds an address of which our own listener has the port at another one, which goes on meanwhile: nothing has to be given
+/// back if the reload fails. The kernel lets no other program in by this, unless that is of our user and says itself that it
+/// shares its port; nor do we come before it, as the socket whose address is the narrower one is connected to.
+fn bound_beside(
+    address: SocketAddr,
+    former: &std::net::TcpListener,
+) -> io::Result<std::net::TcpListener> {
+    let former = SockRef::from(former);
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // As a listener that is bound without this.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_port(true)?;
+    former.set_reuse_port(true)?;
+    let bound = socket
+        .bind(&address.into())
+        .and_then(|()| socket.listen(BACKLOG));
+    // Both are to be alone from now on.
+    former.set_reuse_port(false)?;
+    bound?;
+    socket.set_reuse_port(false)?;
+    Ok(socket.into())
 }
 
 /// The listener while it is served.
@@ -100,11 +159,18 @@ impl Figures {
     }
 
     /// Finishes open requests and closes it.
-    pub(super) async fn stop(mut self) {
-        let _ = self.stop.send(true);
-        let finished = tokio::time::timeout(LAST_REQUESTS, &mut self.task).await;
+    pub(super) async fn stop(self) {
+        let Self {
+            own,
+            stop,
+            mut task,
+        } = self;
+        // As long as it is open whoever connects to its address waits here, and not where another one serves it.
+        drop(own);
+        let _ = stop.send(true);
+        let finished = tokio::time::timeout(LAST_REQUESTS, &mut task).await;
         if finished.is_err() {
-            self.task.abort();
+            task.abort();
         }
     }
 }

@@ -70,8 +70,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-pub(crate) use figures::FigureDoor;
 use figures::Figures;
+pub(crate) use figures::{FigureDoor, FormerFigures};
 use sbc_core::config::{ApiListen, MetricsListen};
 use sbc_core::id::TlsContextName;
 use std::io;
@@ -309,7 +309,7 @@ impl Doors {
         let failed = |why| Err(vec![AdminFault::Threads(io::Error::other(why))]);
         let opened = opening.await.unwrap_or_else(failed);
         let metrics = match metrics {
-            Some(wanted) => FigureDoor::open(wanted, None, log)
+            Some(wanted) => FigureDoor::open(wanted, FormerFigures::None, log)
                 .await
                 .map(Some)
                 .map_err(|why| {
@@ -439,7 +439,14 @@ impl Admin {
             tokio::spawn(before.stop());
         }
         let access = &self.access;
-        self.figures = door.map(|door| Figures::serve(daemon, access, door));
+        self.figures = match door {
+            Some(door) => Some(Figures::serve(daemon, access, door)),
+            None => {
+                // Of lists that nobody looks at any more nothing is wrong.
+                daemon.client_lists().set("metrics", None);
+                None
+            }
+        };
     }
 
     /// The socket on which figures are served, to be shared.

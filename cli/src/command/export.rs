@@ -80,6 +80,7 @@ pub fn run(wanted: &Export, to: &Connection, out: &mut dyn Write) -> io::Result<
     };
     let mut names = wanted.csv.filter(|_| cursor.is_empty());
     let path = path_of(wanted);
+    let (begins, mut has_some) = (cursor.is_empty(), false);
     loop {
         let place = match cursor.as_str() {
             "" => path.clone(),
@@ -89,6 +90,7 @@ pub fn run(wanted: &Export, to: &Connection, out: &mut dyn Write) -> io::Result<
             Ok(answer) => answer,
             Err(code) => return Ok(code),
         };
+        has_some |= !answer.body.is_empty();
         match wanted.csv {
             None => out.write_all(answer.body.as_bytes())?,
             Some(layout) => {
@@ -114,7 +116,19 @@ pub fn run(wanted: &Export, to: &Connection, out: &mut dyn Write) -> io::Result<
             note(path, &cursor)?;
         }
         if answer.header("Causeway-More") != Some("true") {
+            if begins && !has_some {
+                doubt(wanted);
+            }
             return Ok(exit::OK);
+        }
+    }
+}
+
+/// Nothing was found: a name may be misspelt, which nobody can say for certain, as records outlive what they name.
+fn doubt(wanted: &Export) {
+    for (what, name) in [("trunk", &wanted.trunk), ("tenant", &wanted.tenant)] {
+        if let Some(name) = name {
+            eprintln!("causeway: there is no such record; was there ever a {what} {name:?}?");
         }
     }
 }

@@ -4,16 +4,16 @@
 //! | what            | tried before                       | then                                                     |
 //! |-----------------|------------------------------------|----------------------------------------------------------|
 //! | realms          | each address is bound once         | new calls have the new ports, calls in progress theirs    |
-//! | `[cdr]`         | a file is made there               | begun, moved, or ended once what waits is written         |
+//! | `[cdr]`         | a file is made there, and a thread | begun, moved, or ended once what waits is written         |
 //! | `[metrics]`     | the new address is bound           | the old one is closed once its last request is answered   |
 //! | `[dns]`         | nothing: servers may come and go   | the next question goes to the new servers                 |
 
 use super::reload::{ReloadFault, aside};
 use super::stop::ANSWER;
 use super::{Daemon, PlaceFault, media};
-use crate::admin::{AdminFault, FigureDoor};
-use crate::sink::cdr::Cdr;
-use sbc_core::config::{Changes, Loaded};
+use crate::admin::{AdminFault, FigureDoor, FormerFigures};
+use crate::sink::cdr::{Cdr, Ready};
+use sbc_core::config::{CdrSpool, Changes, Loaded};
 use sbc_core::input::{Answered, Command, Input};
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ use std::sync::Arc;
 pub(super) struct Places {
     /// Where metrics are served from now on, if that changes.
     figures: Option<Option<FigureDoor>>,
+    /// Who writes call records from now on, where nobody did.
+    records: Option<Ready>,
 }
 
 impl Daemon {
@@ -51,6 +53,15 @@ impl Daemon {
             faults.extend(fault.map(|(why, directory)| PlaceFault::Records { directory, why }));
         }
         let mut places = Places::default();
+        let begins_records = changes.cdr && self.sinks().cdr.get().is_none();
+        if let Some(spool) = &loaded.shell.cdr
+            && begins_records
+        {
+            match self.ready_records(spool.clone()).await? {
+                Ok(ready) => places.records = Some(ready),
+                Err(fault) => faults.push(fault),
+            }
+        }
         if changes.metrics {
             match self.try_figures(running, loaded).await {
                 Ok(door) => places.figures = Some(door),
@@ -64,11 +75,29 @@ impl Daemon {
             && let Some(relay) = self.relay.upgrade()
         {
             let realms = media::realms(&loaded.config);
-            aside(move || relay.try_realms(&realms).map_err(ReloadFault::Realms)).await?;
+            let names = media::names(&loaded.config);
+            let named = move |why: String| ReloadFault::Realms(media::named(why, &names));
+            aside(move || relay.try_realms(&realms).map_err(named)).await?;
         }
-        // One that was ended a moment ago may write still.
-        self.sinks().cdr.ended().await;
         Ok(places)
+    }
+
+    /// Makes ready who is to write call records: once it is taken nothing waits for a disk, and no thread can be missing.
+    async fn ready_records(
+        &self,
+        spool: CdrSpool,
+    ) -> Result<Result<Ready, PlaceFault>, ReloadFault> {
+        // One that was ended a moment ago may write still.
+        if !self.sinks().cdr.ended().await {
+            return Ok(Err(PlaceFault::RecordsStillWritten));
+        }
+        let (records, log) = (self.sinks().cdr.clone(), self.sinks().log.clone());
+        let metrics = Arc::clone(&self.sinks().metrics);
+        aside(move || {
+            let ready = records.ready(&spool, metrics, log);
+            Ok(ready.map_err(PlaceFault::RecordsThread))
+        })
+        .await
     }
 
     /// Opens the new address of metrics, if there is one; one that stays is shared with who serves it now.
@@ -82,8 +111,12 @@ impl Daemon {
         };
         let before = running.shell.metrics.as_ref();
         let stays = before.is_some_and(|before| before.address == wanted.address);
-        let shared = if stays { self.figures_socket() } else { None };
-        let door = FigureDoor::open(wanted, shared, &self.sinks().log).await;
+        let former = match self.figures_socket() {
+            None => FormerFigures::None,
+            Some(socket) if stays => FormerFigures::Stays(socket),
+            Some(socket) => FormerFigures::Goes(socket),
+        };
+        let door = FigureDoor::open(wanted, former, &self.sinks().log).await;
         let address = wanted.address;
         door.map(Some)
             .map_err(|why| AdminFault::Metrics { address, why })
@@ -106,7 +139,7 @@ impl Daemon {
             self.resolver().ask_from_now_on(&loaded.shell.dns);
         }
         if changes.cdr {
-            self.take_records(loaded);
+            self.take_records(loaded, places.records);
         }
         if let Some(door) = places.figures
             && let Some(parts) = self.parts().as_mut()
@@ -115,7 +148,7 @@ impl Daemon {
         }
     }
 
-    fn take_records(&self, loaded: &Loaded) {
+    fn take_records(&self, loaded: &Loaded, ready: Option<Ready>) {
         let sinks = self.sinks();
         let Some(spool) = &loaded.shell.cdr else {
             self.keep_journal(false);
@@ -128,24 +161,15 @@ impl Daemon {
             cdr.relocate(spool);
             return;
         }
-        // What cannot be opened now is tried again each second; the directory could be written to a moment ago.
-        let lenient = sbc_core::config::CdrSpool {
-            is_mandatory: false,
-            ..spool.clone()
+        // Where nobody writes, somebody was made ready when all was tried.
+        let Some(ready) = ready else {
+            return;
         };
-        let metrics = Arc::clone(&sinks.metrics);
-        match sinks.cdr.begin(&lenient, metrics, sinks.log.clone()) {
-            Ok(()) => {
-                if let Some(cdr) = &*sinks.cdr.get() {
-                    cdr.relocate(spool);
-                }
-                self.keep_journal(true);
-                let text = "call records are written from now on";
-                let line = sinks.log.info("cdr_begun", text);
-                line.with("directory", &spool.directory).send();
-            }
-            Err(why) => sinks.log.error("cdr_write", why).send(),
-        }
+        sinks.cdr.begin_with(ready);
+        self.keep_journal(true);
+        let text = "call records are written from now on";
+        let line = sinks.log.info("cdr_begun", text);
+        line.with("directory", &spool.directory).send();
     }
 
     fn keep_journal(&self, is_kept: bool) {

@@ -500,6 +500,19 @@ pub fn names(config: &Config) -> BTreeMap<u16, RealmName> {
         .collect()
 }
 
+/// What a relay says of a realm, by the name that it has for people.
+pub fn named(why: String, names: &BTreeMap<u16, RealmName>) -> String {
+    let is_told = |(id, _): &(&u16, &RealmName)| why.starts_with(&format!("media realm {id} "));
+    match names.iter().find(is_told) {
+        Some((id, name)) => why.replacen(
+            &format!("media realm {id} "),
+            &format!("realm \"{name}\" "),
+            1,
+        ),
+        None => why,
+    }
+}
+
 /// Reads the relay's totals, with the configured names of its realms. Metrics may outlive the daemon's calls, and must
 /// not keep the relay alive.
 pub fn figures(

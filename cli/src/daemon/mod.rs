@@ -159,6 +159,17 @@ pub enum PlaceFault {
         /// What the operating system said.
         why: io::Error,
     },
+    /// Call records, as who wrote them before has not ended, and two would write the same files.
+    #[error(
+        "call records cannot begin again yet: who wrote them until [cdr] was taken out waits for a disk that does not \
+         answer, and two would write the same files; see to that disk and reload again, or restart"
+    )]
+    RecordsStillWritten,
+    /// The threads that write call records.
+    #[error(
+        "call records cannot be written: no thread can be made for them: {0}; see TasksMax and ulimit -u"
+    )]
+    RecordsThread(io::Error),
 }
 
 fn lines(faults: &[PlaceFault]) -> String {

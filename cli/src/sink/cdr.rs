@@ -40,9 +40,9 @@ use std::collections::{HashSet, VecDeque};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -86,6 +86,8 @@ struct Shared {
     over: Arc<Mutex<HashSet<CallId>>>,
     /// Whether nothing is written although it must be.
     refuses: Arc<watch::Sender<bool>>,
+    /// No records are wanted of this writer any more, so what it cannot write keeps no call away.
+    is_unwanted: Arc<AtomicBool>,
     /// Which calls have a record of their beginning.
     starts: Starts,
 }
@@ -108,6 +110,16 @@ enum Order {
 pub struct CdrWriter {
     queue: SyncSender<Order>,
     thread: JoinHandle<()>,
+    shared: Shared,
+    /// Gone once the thread has ended, and has closed its files.
+    lives: Weak<()>,
+}
+
+/// A writer that waits for the word, and has touched no disk yet. Dropped, it ends.
+pub struct Ready {
+    cdr: Cdr,
+    writer: CdrWriter,
+    begins: SyncSender<()>,
 }
 
 impl Cdr {
@@ -151,35 +163,70 @@ impl Cdr {
         force: impl Fn(&File) -> io::Result<()> + Send + 'static,
         (owed, refuses): (Owed, Arc<watch::Sender<bool>>),
     ) -> io::Result<(Self, CdrWriter)> {
-        let forcer = Forcer::start(log.clone(), force)?;
-        let (queue, orders) = mpsc::sync_channel(QUEUE);
-        let shared = Shared {
-            metrics,
-            log,
-            opening: Arc::default(),
-            urgent: Arc::default(),
-            trouble: Arc::default(),
-            owed,
-            over: Arc::default(),
-            refuses,
-            starts: Starts::of(spool),
-        };
-        let mut writer = Writer::new(spool.clone(), shared.clone(), forcer);
+        let mut writer = Writer::on(spool, metrics, log, force, (owed, refuses))?;
         if let Err(why) = writer.open() {
             if spool.is_mandatory {
                 return Err(why);
             }
             writer.troubled(&why);
         }
+        Self::with(writer, |writer, orders| writer.run(orders))
+    }
+
+    /// As [`Self::start_among`], but for all that the disk has to do: that is done by the thread, and not before the word.
+    /// What cannot be opened then is tried again each second, and meanwhile is as any other trouble with the disk.
+    fn ready_among(
+        spool: &CdrSpool,
+        metrics: Arc<Metrics>,
+        log: Log,
+        among: (Owed, Arc<watch::Sender<bool>>),
+    ) -> io::Result<Ready> {
+        let writer = Writer::on(spool, metrics, log, File::sync_data, among)?;
+        let (begins, begun) = mpsc::sync_channel(1);
+        let (cdr, writer) = Self::with(writer, move |mut writer, orders| {
+            if begun.recv().is_err() {
+                return;
+            }
+            if let Err(why) = writer.open() {
+                writer.troubled(&why);
+            }
+            writer.tell();
+            writer.run(orders);
+        })?;
+        Ok(Ready {
+            cdr,
+            writer,
+            begins,
+        })
+    }
+
+    /// Has a thread do this with a writer.
+    fn with(
+        writer: Writer,
+        does: impl FnOnce(Writer, &Receiver<Order>) + Send + 'static,
+    ) -> io::Result<(Self, CdrWriter)> {
+        let (queue, orders) = mpsc::sync_channel(QUEUE);
+        let shared = writer.shared.clone();
+        let own = Arc::new(());
+        let lives = Arc::downgrade(&own);
         let thread = thread::Builder::new()
             .name("cdr".to_owned())
-            .spawn(move || writer.run(&orders))?;
+            .spawn(move || {
+                // It goes when all else has gone.
+                let _own = own;
+                does(writer, &orders);
+            })?;
         let cdr = Self {
             queue: queue.clone(),
             writer: thread.thread().clone(),
-            shared,
+            shared: shared.clone(),
         };
-        let writer = CdrWriter { queue, thread };
+        let writer = CdrWriter {
+            queue,
+            thread,
+            shared,
+            lives,
+        };
         Ok((cdr, writer))
     }
 
@@ -322,6 +369,13 @@ impl CdrWriter {
     pub fn finish(self) {
         end(&self.queue, Order::Stop, self.thread, LAST_WRITES);
     }
+
+    /// From now on no new call is refused for what it does not write, however long it takes to end.
+    fn detach(&self) {
+        // Ordering: the lock of the channel comes behind it here, and before whoever reads it.
+        self.shared.is_unwanted.store(true, Ordering::Relaxed);
+        self.shared.refuses.send_replace(false);
+    }
 }
 
 /// The files, and what is not in them yet.
@@ -356,6 +410,30 @@ struct Writer {
 }
 
 impl Writer {
+    /// One that has opened nothing yet.
+    fn on(
+        spool: &CdrSpool,
+        metrics: Arc<Metrics>,
+        log: Log,
+        force: impl Fn(&File) -> io::Result<()> + Send + 'static,
+        (owed, refuses): (Owed, Arc<watch::Sender<bool>>),
+    ) -> io::Result<Self> {
+        let forcer = Forcer::start(log.clone(), force)?;
+        let shared = Shared {
+            metrics,
+            log,
+            opening: Arc::default(),
+            urgent: Arc::default(),
+            trouble: Arc::default(),
+            owed,
+            over: Arc::default(),
+            refuses,
+            is_unwanted: Arc::default(),
+            starts: Starts::of(spool),
+        };
+        Ok(Self::new(spool.clone(), shared, forcer))
+    }
+
     fn new(wanted: CdrSpool, shared: Shared, forcer: Forcer) -> Self {
         Self {
             wanted,
@@ -568,8 +646,12 @@ impl Writer {
         self.forcer.finish();
     }
 
-    /// No call that is up has a record, whatever becomes of it.
+    /// No call that is up has a record, whatever becomes of it, and none has to have one.
     fn forget(&mut self) {
+        self.wanted.is_mandatory = false;
+        if let Some(to) = &mut self.moving {
+            to.is_mandatory = false;
+        }
         let open = self.files.as_ref().map(|(_, journal)| journal.known());
         let noted = self.noted.iter().copied();
         let all: Vec<CallId> = open.into_iter().flatten().chain(noted).collect();
@@ -602,7 +684,11 @@ impl Writer {
     /// Tells whoever takes calls, whenever that changes.
     fn tell(&self) {
         let refuses = self.wanted.is_mandatory && self.shared.trouble().is_some();
-        let change = |told: &mut bool| std::mem::replace(told, refuses) != refuses;
+        let is_unwanted = &self.shared.is_unwanted;
+        // One that ends late says nothing of those that come after it.
+        let change = |told: &mut bool| {
+            !is_unwanted.load(Ordering::Relaxed) && std::mem::replace(told, refuses) != refuses
+        };
         self.shared.refuses.send_if_modified(change);
     }
 

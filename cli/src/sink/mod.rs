@@ -115,7 +115,8 @@ impl Sinks {
             Happened::Recorded(record) => {
                 self.cdr.get().iter().for_each(|cdr| cdr.open(record));
             }
-            Happened::Restored(record) => {
+            // How long it has been answered only the clock of the host can tell.
+            Happened::Restored(record) | Happened::Known(record) => {
                 self.cdr.get().iter().for_each(|cdr| cdr.taken_up(record));
             }
             _ => {}

@@ -83,6 +83,8 @@ pub enum StartError {
     Dscp(RealmId),
     /// One whose packets go past the kernel, or are to: its interface is only set up at the start.
     Backend(RealmId),
+    /// One whose ports were those of another realm of the same address, which stays: calls may have them still.
+    Moved(RealmId),
     /// An address that this machine cannot bind.
     Bind {
         /// The realm.
@@ -108,6 +110,11 @@ impl fmt::Display for StartError {
             Self::Backend(realm) => write!(
                 f,
                 "media realm {} goes past the kernel, or is to: from a restart on",
+                realm.0
+            ),
+            Self::Moved(realm) => write!(
+                f,
+                "media realm {} has ports that were those of another realm of this address: from a restart on",
                 realm.0
             ),
             Self::Bind {
@@ -364,7 +371,8 @@ impl Relay {
     /// Whether these realms could be served from now on, in place of those that are.
     ///
     /// # Errors
-    /// As [`Self::start`], and [`StartError::Backend`] if one is another whose packets go past the kernel, or are to.
+    /// As [`Self::start`], [`StartError::Backend`] if one is another whose packets go past the kernel, or are to, and
+    /// [`StartError::Moved`] if ports would move from one realm to another.
     pub fn try_realms(&self, wanted: &[Realm]) -> Result<(), StartError> {
         check(wanted)?;
         let serves = self.realms();
@@ -379,7 +387,8 @@ impl Relay {
         };
         match arrives.or_else(leaves) {
             Some(realm) => Err(StartError::Backend(realm.id)),
-            None => Ok(()),
+            None => realm::in_the_way(&serves, wanted)
+                .map_or(Ok(()), |realm| Err(StartError::Moved(realm))),
         }
     }
 
@@ -446,7 +455,8 @@ impl Relay {
             own.is_some_and(|own| own.realm.backend != Backend::Sockets)
         };
         report.addresses.retain(|one| is_past(one.realm));
-        let sockets = realms.iter().filter(|own| !is_past(own.realm.id));
+        let sockets = realms.iter().filter(|own| !own.is_gone());
+        let sockets = sockets.filter(|own| !is_past(own.realm.id));
         let sockets = sockets.flat_map(|own| {
             let all = [own.realm.v4, own.realm.v6].into_iter().flatten();
             all.map(|local| AddressReport::of_sockets(own.realm.id, local.bind))

@@ -93,6 +93,12 @@ impl PortPool {
             .extend(beyond.into_iter().map(|(port, ends)| (port, Some(ends))));
     }
 
+    /// Whether any pair of this range is of the pool's, or was and is not free yet.
+    pub(crate) fn reaches(&self, first: u16, last: u16) -> bool {
+        first <= self.last && self.first <= last
+            || self.outside.range(first..=last).next().is_some()
+    }
+
     /// Whether a pair is of the range.
     pub(crate) fn holds(&self, port: u16) -> bool {
         (self.first..self.last).contains(&port)

@@ -95,10 +95,14 @@ pub(crate) struct RealmPorts {
     v4: Option<Arc<Ports>>,
     v6: Option<Arc<Ports>>,
     former: Vec<Realm>,
+    /// Ports of addresses that it had before: sessions have some of them still, and others rest.
+    kept: Vec<Arc<Ports>>,
+    /// No configuration has it any more; calls that began with one that had go on asking for ports.
+    is_gone: bool,
 }
 
 /// The ports of one address. Shared by all workers; the lock is held for a few instructions, when a session begins or
-/// ends, never while packets are handled.
+/// ends, and for longer when the range changes; never while packets are handled.
 #[derive(Debug)]
 pub(crate) struct Ports {
     address: IpAddr,
@@ -107,27 +111,67 @@ pub(crate) struct Ports {
     shelved: AtomicU64,
 }
 
+/// Ports that each of these realms, by family, is to have of those that are there, so that what is in use or rests is
+/// known: its own at that address, of whatever time, or those of a realm that is gone.
+fn chosen(before: &[RealmPorts], wanted: &[Realm]) -> Vec<[Option<Arc<Ports>>; 2]> {
+    let is_wanted = |own: &&RealmPorts| wanted.iter().any(|realm| realm.id == own.realm.id);
+    let mut taken: Vec<Arc<Ports>> = Vec::new();
+    let mut of_realm = |realm: &Realm| {
+        let own = before.iter().filter(|own| own.realm.id == realm.id);
+        let gone = before.iter().filter(|own| !is_wanted(own));
+        let others = before.iter().filter(is_wanted);
+        let others = others.filter(|own| own.realm.id != realm.id && !own.is_gone);
+        let others: Vec<_> = others.flat_map(RealmPorts::current).collect();
+        let all: Vec<_> = own.chain(gone).flat_map(RealmPorts::known).collect();
+        [realm.v4, realm.v6].map(|address| {
+            let bind = address?.bind;
+            let is_free = |ports: &&&Arc<Ports>| {
+                ports.address == bind
+                    && !taken.iter().any(|own| Arc::ptr_eq(own, ports))
+                    && !others.iter().any(|own| Arc::ptr_eq(own, ports))
+            };
+            let found = Arc::clone(all.iter().find(is_free)?);
+            taken.push(Arc::clone(&found));
+            Some(found)
+        })
+    };
+    wanted.iter().map(&mut of_realm).collect()
+}
+
+/// The first of these realms that would have ports of which sessions of another one may have some, or which rest.
+pub(crate) fn in_the_way(before: &[RealmPorts], wanted: &[Realm]) -> Option<RealmId> {
+    let conflicts = |(realm, pools): &(&Realm, [Option<Arc<Ports>>; 2])| {
+        let mut all = [realm.v4, realm.v6].into_iter().zip(pools);
+        all.any(|(address, own)| {
+            let mut known = before.iter().flat_map(RealmPorts::known);
+            known.any(|other| {
+                address.is_some_and(|address| address.bind == other.address)
+                    && own.as_ref().is_none_or(|own| !Arc::ptr_eq(own, other))
+                    && other.with(|pool| pool.reaches(realm.first_port, realm.last_port))
+            })
+        })
+    };
+    let mut all = wanted.iter().zip(chosen(before, wanted));
+    all.find(conflicts).map(|(realm, _)| realm.id)
+}
+
 /// The realms that come behind these: each in the place of the one with its name, new ones behind all, and those that are
-/// gone without addresses, as there are counters and pairs of them.
+/// gone where they are, as there are counters, pairs and calls of them.
 pub(crate) fn following(
     before: &[RealmPorts],
     wanted: Vec<Realm>,
     rest: Duration,
     now: Timestamp,
 ) -> Arc<[RealmPorts]> {
+    let chosen = chosen(before, &wanted);
     let mut all: Vec<RealmPorts> = before.to_vec();
     for own in &mut all {
-        let next = wanted.iter().find(|realm| realm.id == own.realm.id);
-        let next = next.cloned().unwrap_or_else(|| Realm {
-            v4: None,
-            v6: None,
-            ..own.realm.clone()
-        });
-        own.become_of(next, rest, now);
+        own.is_gone = wanted.iter().all(|realm| realm.id != own.realm.id);
     }
-    for realm in wanted {
-        if all.iter().all(|own| own.realm.id != realm.id) {
-            all.push(RealmPorts::new(realm, rest));
+    for (realm, pools) in wanted.into_iter().zip(chosen) {
+        match all.iter_mut().find(|own| own.realm.id == realm.id) {
+            Some(own) => own.become_of(realm, pools, rest, now),
+            None => all.push(RealmPorts::over(realm, pools, rest, now)),
         }
     }
     all.into()
@@ -135,36 +179,71 @@ pub(crate) fn following(
 
 impl RealmPorts {
     pub(crate) fn new(realm: Realm, rest: Duration) -> Self {
-        let ports = |address: Option<LocalAddress>| {
-            address.map(|own| Arc::new(Ports::new(own.bind, &realm, rest)))
+        Self::over(realm, [None, None], rest, Timestamp(0))
+    }
+
+    /// With these ports, where some are there already.
+    fn over(realm: Realm, pools: [Option<Arc<Ports>>; 2], rest: Duration, now: Timestamp) -> Self {
+        let [v4, v6] = pools;
+        let ports = |address: Option<LocalAddress>, known: Option<Arc<Ports>>| {
+            let bind = address?.bind;
+            let (first, last) = (realm.first_port, realm.last_port);
+            let known = known.inspect(|own| own.with(|pool| pool.take_range(first, last, now)));
+            Some(known.unwrap_or_else(|| Arc::new(Ports::new(bind, &realm, rest))))
         };
         Self {
-            v4: ports(realm.v4),
-            v6: ports(realm.v6),
+            v4: ports(realm.v4, v4),
+            v6: ports(realm.v6, v6),
             former: Vec::new(),
+            kept: Vec::new(),
+            is_gone: false,
             realm,
         }
     }
 
-    fn become_of(&mut self, realm: Realm, rest: Duration, now: Timestamp) {
-        if realm == self.realm {
+    fn become_of(
+        &mut self,
+        realm: Realm,
+        pools: [Option<Arc<Ports>>; 2],
+        rest: Duration,
+        now: Timestamp,
+    ) {
+        let has = |own: &Option<Arc<Ports>>, other: &Option<Arc<Ports>>| match (own, other) {
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            (own, other) => own.is_none() && other.is_none(),
+        };
+        if realm == self.realm && has(&self.v4, &pools[0]) && has(&self.v6, &pools[1]) {
+            // While it was gone another one may have had them.
+            let (first, last) = (realm.first_port, realm.last_port);
+            let all = self.current();
+            all.for_each(|own| own.with(|pool| pool.take_range(first, last, now)));
             return;
         }
-        let next = |before: &Option<Arc<Ports>>, address: Option<LocalAddress>| {
-            let address = address?;
-            match before {
-                Some(ports) if ports.address == address.bind => {
-                    ports.with(|pool| pool.take_range(realm.first_port, realm.last_port, now));
-                    Some(Arc::clone(ports))
-                }
-                Some(_) | None => Some(Arc::new(Ports::new(address.bind, &realm, rest))),
-            }
-        };
-        (self.v4, self.v6) = (next(&self.v4, realm.v4), next(&self.v6, realm.v6));
-        self.former.push(std::mem::replace(&mut self.realm, realm));
+        let next = Self::over(realm, pools, rest, now);
+        let before = std::mem::replace(self, next);
+        let mut kept: Vec<Arc<Ports>> = before.known().cloned().collect();
+        kept.retain(|own| self.current().all(|other| !Arc::ptr_eq(own, other)));
+        self.kept = kept;
+        self.former = before.former;
+        self.former.push(before.realm);
         if self.former.len() > MOST_FORMER {
             self.former.remove(0);
         }
+    }
+
+    /// The ports that it has.
+    fn current(&self) -> impl Iterator<Item = &Arc<Ports>> {
+        self.v4.iter().chain(&self.v6)
+    }
+
+    /// Those, and the ones that it had.
+    fn known(&self) -> impl Iterator<Item = &Arc<Ports>> {
+        self.current().chain(&self.kept)
+    }
+
+    /// Whether no configuration has it any more.
+    pub(crate) const fn is_gone(&self) -> bool {
+        self.is_gone
     }
 
     pub(crate) fn address(&self, family: Family) -> Option<LocalAddress> {
@@ -185,7 +264,8 @@ impl RealmPorts {
     /// Whether a pair would be bound as it is if it were bound now.
     pub(crate) fn is_current(&self, lease: &Lease) -> bool {
         let has_ports = self.ports(lease.family);
-        has_ports.is_some_and(|own| Arc::ptr_eq(own, &lease.ports) && own.holds(lease.port))
+        !self.is_gone
+            && has_ports.is_some_and(|own| Arc::ptr_eq(own, &lease.ports) && own.holds(lease.port))
             && self.realm.dscp == lease.dscp
             && self
                 .address(lease.family)
@@ -194,14 +274,14 @@ impl RealmPorts {
 
     /// Pairs in use and pairs in all.
     pub(crate) fn usage(&self) -> (u64, u64) {
-        let all = self.v4.iter().chain(&self.v6).map(|own| own.usage());
+        let all = self.current().map(|own| own.usage());
         all.fold((0, 0), |sum, own| (sum.0 + own.0, sum.1 + own.1))
     }
 
-    /// Pairs of one family in all.
+    /// Pairs of one family in all that new calls may have.
     pub(crate) fn pairs(&self, family: Family) -> usize {
-        self.ports(family)
-            .map_or(0, |own| own.with(|pool| pool.total()))
+        let ports = self.ports(family).filter(|_| !self.is_gone);
+        ports.map_or(0, |own| own.with(|pool| pool.total()))
     }
 }
 
@@ -317,9 +397,59 @@ mod tests {
         assert_eq!(ids(&third), [7, 3]);
         assert!(Arc::ptr_eq(new, third[0].ports(V4).unwrap()));
         assert_eq!((third[0].pairs(V4), third[0].usage()), (5, (0, 5)));
+        assert_eq!((third[1].is_gone(), third[1].pairs(V4)), (true, 0));
         assert!(
-            third[1].ports(V4).is_none() && third[1].address(V4).is_none(),
-            "it is gone"
+            third[1].address(V4).is_some(),
+            "calls that began there go on asking"
         );
+    }
+
+    /// What is in use or rests at an address is known whichever realm has it next, as after a rollback (MED-011).
+    #[test]
+    fn an_address_that_comes_back_has_its_ports_of_before() {
+        let now = Timestamp(0);
+        let one = |id, address| vec![realm(id, address, (10_000, 10_099))];
+        let first = [RealmPorts::new(one(7, 1).remove(0), Duration::ZERO)];
+        let own = Arc::clone(first[0].ports(V4).unwrap());
+        let mut entropy = Entropy::from_seed([1; 32]);
+        own.take(&mut entropy, now, true).unwrap();
+        let second = following(&first, one(7, 2), Duration::ZERO, now);
+        let third = following(&second, one(7, 1), Duration::ZERO, now);
+        assert!(Arc::ptr_eq(&own, third[0].ports(V4).unwrap()));
+        assert_eq!(third[0].usage(), (1, 50));
+        // A realm with another name, in place of this one.
+        assert_eq!(in_the_way(&third, &one(8, 1)), None);
+        let renamed = following(&third, one(8, 1), Duration::ZERO, now);
+        assert!(renamed[0].is_gone() && !renamed[1].is_gone());
+        assert!(Arc::ptr_eq(&own, renamed[1].ports(V4).unwrap()));
+        // And back: each has its own again, and never two that are there the same.
+        let back = following(&renamed, one(7, 1), Duration::ZERO, now);
+        assert!(Arc::ptr_eq(&own, back[0].ports(V4).unwrap()));
+        let both = vec![realm(7, 1, (10_000, 10_099)), realm(8, 1, (20_000, 20_099))];
+        let both = following(&back, both, Duration::ZERO, now);
+        assert!(!Arc::ptr_eq(
+            both[0].ports(V4).unwrap(),
+            both[1].ports(V4).unwrap()
+        ));
+    }
+
+    #[test]
+    fn ports_do_not_move_from_one_realm_to_another_that_both_stay() {
+        let first = [
+            RealmPorts::new(realm(7, 1, (10_000, 14_999)), Duration::ZERO),
+            RealmPorts::new(realm(8, 1, (15_000, 19_999)), Duration::ZERO),
+        ];
+        let with = |middle| {
+            [
+                realm(7, 1, (10_000, middle)),
+                realm(8, 1, (middle + 1, 19_999)),
+            ]
+        };
+        assert_eq!(in_the_way(&first, &with(14_999)), None);
+        assert_eq!(in_the_way(&first, &with(12_999)), Some(RealmId(8)));
+        let less = [realm(7, 1, (10_000, 12_999)), realm(8, 1, (15_000, 19_999))];
+        assert_eq!(in_the_way(&first, &less), None);
+        let swapped = [realm(7, 1, (15_000, 19_999)), realm(8, 1, (10_000, 14_999))];
+        assert_eq!(in_the_way(&first, &swapped), Some(RealmId(7)));
     }
 }

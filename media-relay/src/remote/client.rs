@@ -351,17 +351,18 @@ impl Remote {
         }
     }
 
-    /// As [`crate::Relay::try_realms`]. May wait for as long as a relay may say nothing; asked one at a time.
+    /// As [`crate::Relay::try_realms`]. May wait for as long as a relay may say nothing; asked one at a time. Where there is
+    /// none the next begins with them: it may be for want of these that there is none.
     ///
     /// # Errors
-    /// Why not, in words; also where there is no relay that could tell.
+    /// Why not, in words; also where a relay does not tell.
     pub fn try_realms(&self, wanted: &[Realm]) -> Result<(), String> {
         let mut state = self.shared.lock();
         state.judged = None;
-        let pushed = match &state.link {
-            Some(link) => link.queue.push(&ToHost::Try(wanted.to_vec()), BUSY),
-            None => Pushed::Full,
+        let Some(link) = &state.link else {
+            return Ok(());
         };
+        let pushed = link.queue.push(&ToHost::Try(wanted.to_vec()), BUSY);
         if pushed == Pushed::Taken {
             let waited = self
                 .shared

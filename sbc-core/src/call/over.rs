@@ -2,7 +2,7 @@
 //! to arrive has arrived or was tried for long enough (SIP-126).
 
 use super::{Call, Operation, record};
-use crate::plane::Plane;
+use crate::plane::{Cx, Plane};
 use crate::record::Record;
 use crate::time::Now;
 use std::sync::Arc;
@@ -45,6 +45,11 @@ impl Call {
         self.close(now, plane);
         self.is_recorded = true;
         Some(self.record.now())
+    }
+
+    /// Tells its record so far to somebody who keeps a journal from now on.
+    pub(crate) fn tell_known(&mut self, cx: &mut Cx<'_>) {
+        record::tell_known(self, cx);
     }
 
     /// Whether its record is written.

@@ -23,6 +23,7 @@ use crate::sip::header::{From, Header, Reason, To, UserToUser};
 use crate::sip::{HeaderName, Message, Status};
 use crate::stir::{Level, Standing, level, origin_id};
 use crate::time::Now;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Version of the record's layout.
@@ -414,12 +415,31 @@ pub(super) fn tell(call: &mut Call, cx: &mut Cx<'_>) {
     if !cx.plane.keeps_journal && call.record.conversations.is_empty() {
         return;
     }
+    let record = so_far(call, &cx.plane.config);
+    cx.out.emit(Some(call.id), None, Happened::Recorded(record));
+}
+
+/// Tells the record as it stands of a call that was up before anybody kept a journal.
+pub(super) fn tell_known(call: &mut Call, cx: &mut Cx<'_>) {
+    // An answer that the caller does not have yet is told once it has.
+    let has_untold_answer = call.record.setup_ms.is_some() && !call.is_answer_told;
+    if call.is_recorded || has_untold_answer {
+        return;
+    }
+    if !call.is_live() {
+        call.record.disposition = disposition(call);
+    }
+    let record = so_far(call, &cx.plane.config);
+    cx.out.emit(Some(call.id), None, Happened::Known(record));
+}
+
+/// The record as it stands, with what its tenant wants of it.
+fn so_far(call: &mut Call, config: &Config) -> Arc<Record> {
     let legs: Vec<LegId> = call.record.egress.iter().map(|own| own.leg).collect();
     for leg in legs {
         refreshed(call, leg);
     }
-    let record = call.record.now().kept(&cx.plane.config);
-    cx.out.emit(Some(call.id), None, Happened::Recorded(record));
+    call.record.now().kept(config)
 }
 
 /// Tells that somebody has answered once the caller has that: it may wait for a PRACK, and the caller give up meanwhile.

@@ -318,7 +318,7 @@ impl Setup {
         self.forks.clear();
         self.previews.clear();
         self.complete.clear();
-        self.early_media = EarlyMedia::of(A_LEG);
+        self.early_media = self.early_media.anew(cx.now.mono);
         self.passed = None;
         call.timers.stop(Timer::EarlyMedia as usize);
         self.ringback_ends(call, cx);

@@ -158,24 +158,25 @@ pub fn may_be_stripped(name: &HeaderName) -> bool {
     is_configurable(name) || action(name) == Action::Guarded
 }
 
-/// Extension headers that carry identity or verdicts: only we may say these.
-const OURS_TO_SAY: [&str; 5] = [
+/// Extension headers that carry identity or verdicts: only we may say these. And those that name servers of the other
+/// side, which are nobody's business beyond it (SIP-420).
+const OURS_TO_SAY: [&str; 7] = [
     "Attestation-Info",
     "Origination-Id",
     "P-Attestation-Indicator",
+    "P-Charging-Function-Addresses",
     "P-Origination-Id",
+    "P-User-Database",
     "Security-Verify",
 ];
 
 /// Extension headers of a trust domain (RFC 5502, RFC 6050, RFC 6809, RFC 7315).
-const GUARDED: [&str; 8] = [
+const GUARDED: [&str; 6] = [
     "Feature-Caps",
     "P-Asserted-Service",
     "P-Called-Party-ID",
-    "P-Charging-Function-Addresses",
     "P-Profile-Key",
     "P-Served-User",
-    "P-User-Database",
     "P-Visited-Network-ID",
 ];
 

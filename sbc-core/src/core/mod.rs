@@ -5,6 +5,7 @@ mod adrift;
 mod command;
 mod drain;
 mod kept;
+mod known;
 mod letter;
 mod load;
 mod options;
@@ -77,6 +78,7 @@ pub struct Core {
     live: Live,
     adrift: Adrift,
     removed: removed::Removed,
+    untold: known::Untold,
     /// The call whose input is being applied: the one to end after a panic.
     current: Option<CallId>,
     /// One of the process before this one that is being taken up.
@@ -141,6 +143,7 @@ impl Core {
             live: Live::default(),
             adrift: Adrift::default(),
             removed: Default::default(),
+            untold: Default::default(),
             current: None,
             taking: None,
             epoch: None,
@@ -247,7 +250,7 @@ impl Core {
                 self.tell_stage(news, out);
             }
             Input::Unrecorded(is_unrecorded) => self.is_unrecorded = is_unrecorded,
-            Input::Journal(is_kept) => self.plane.keeps_journal = is_kept,
+            Input::Journal(is_kept) => self.keep_journal(now, is_kept, out),
             Input::Registration(standing) => self.plane.standings.note(&standing),
             Input::Bindings(bound) => self.plane.bindings.note(&bound),
             Input::Restored(all) => {
@@ -280,6 +283,7 @@ impl Core {
             self.sweeper.next_deadline(),
             self.deadlines.next(),
             self.removed.next_deadline(),
+            self.untold.next_deadline(),
             self.upkeep.probes.next_deadline(),
             self.upkeep.registrations.next_deadline(),
             self.upkeep.registrars.next_deadline(),
@@ -418,6 +422,7 @@ impl Core {
         self.plane.circles.tick(now.mono);
         self.sweep(now, out);
         self.end_removed(now, out);
+        self.tell_untold(now, out);
         let mut up = Vec::new();
         self.plane.transactions.tick(now.mono, out, &mut up);
         self.indicate(now, up, None, out);

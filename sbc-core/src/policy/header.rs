@@ -64,8 +64,13 @@ pub fn passed(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, B
                 && name != HeaderName::UserToUser
                 && (name != HeaderName::AlertInfo || to.habits.alerts.is_empty())
                 && !(hides && reveals(&name));
-            goes.then(|| (name, line.value()))
+            let value = |name: &HeaderName| match name {
+                HeaderName::PChargingVector => without_origin(&line.value()),
+                _ => line.value(),
+            };
+            goes.then(|| (value(&name), name))
         })
+        .map(|(value, name)| (name, value))
         .filter(|(name, value)| is_passable_as(name, value))
         .take(MOST)
         .collect();
@@ -74,6 +79,23 @@ pub fn passed(message: &Message, from: &Trunk, to: &Trunk) -> Vec<(HeaderName, B
     }
     lines.extend(alert::passed(message, to));
     lines
+}
+
+/// A charging vector without where it was made, an address of the other side (SIP-420).
+fn without_origin(vector: &[u8]) -> Bytes {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let parts = vector.split(|octet| {
+        let is_mark = !std::mem::replace(&mut is_escaped, is_quoted && *octet == b'\\');
+        is_quoted ^= is_mark && *octet == b'"';
+        *octet == b';' && !is_quoted
+    });
+    let is_origin = |part: &&[u8]| {
+        let name = part.split(|octet| *octet == b'=').next();
+        let name = name.unwrap_or_default().trim_ascii();
+        name.eq_ignore_ascii_case(b"icid-generated-at")
+    };
+    let stays: Vec<&[u8]> = parts.filter(|part| !is_origin(part)).collect();
+    stays.join(&b';').into()
 }
 
 /// What becomes of every header that a message brings, in a call for help or another one, for whoever asks.

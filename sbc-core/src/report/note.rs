@@ -19,6 +19,7 @@ pub fn note(what: &Happened) -> Option<String> {
         Happened::Received { .. }
         | Happened::Answered { .. }
         | Happened::Recorded(_)
+        | Happened::Known(_)
         | Happened::Explained { .. }
         | Happened::Options { .. }
         | Happened::StateChanged { .. } => {

@@ -560,32 +560,31 @@ fn starts_with(text: &str, prefix: &str) -> bool {
 
 /// Adds a line without its digests: one is enough to search for the password at leisure, ours as well as the peer's.
 fn hide_digests(line: &str, out: &mut String) {
-    let lower = line.to_ascii_lowercase();
+    let octets = line.as_bytes();
     let mut done = 0;
-    while let Some(begin) = next_digest(&lower, done) {
+    for at in memchr_iter(b'=', octets) {
+        let name = octets[..at].trim_ascii_end();
+        let is = |own: &[u8]| {
+            let begin = name.len().checked_sub(own.len());
+            begin.is_some_and(|begin| name[begin..].eq_ignore_ascii_case(own))
+        };
+        if at < done || !is(b"response") && !is(b"rspauth") {
+            continue;
+        }
+        let value = line[at + 1..].trim_ascii_start();
+        let (value, end) = match value.strip_prefix('"') {
+            Some(quoted) => (quoted, quoted.find('"')),
+            None => {
+                let is_end = |letter: char| letter == ',' || letter.is_ascii_whitespace();
+                (value, value.find(is_end))
+            }
+        };
+        let begin = line.len() - value.len();
         out.push_str(&line[done..begin]);
         out.push_str(SECRET);
-        let rest = &line[begin..];
-        let end = rest.find(|letter: char| "\",".contains(letter) || letter.is_ascii_whitespace());
-        done = begin + end.unwrap_or(rest.len());
+        done = begin + end.unwrap_or(value.len());
     }
     out.push_str(&line[done..]);
-}
-
-/// Where the next value of `response` or `rspauth` begins, behind its quotation mark.
-fn next_digest(lower: &str, from: usize) -> Option<usize> {
-    let begins = |name: &str| {
-        let found = lower[from..].match_indices(name);
-        let mut values = found.filter_map(|(at, _)| {
-            let behind = &lower[from + at + name.len()..];
-            let value = behind.trim_start().strip_prefix('=')?.trim_start();
-            let value = value.strip_prefix('"').unwrap_or(value);
-            Some(lower.len() - value.len())
-        });
-        values.next()
-    };
-    let (response, rspauth) = (begins("response"), begins("rspauth"));
-    response.into_iter().chain(rspauth).min()
 }
 
 fn hide_inline(mut line: &str, out: &mut String) {
@@ -781,6 +780,10 @@ mod tests {
     #[test]
     fn credentials_are_hidden_in_every_form_that_is_read() {
         for (text, shown) in [
+            (
+                "Authorization: Digest response=response=\"ab\", nc=1\r\n",
+                "Authorization: Digest response=<secret>, nc=1\r\n",
+            ),
             (
                 "Authorization : Digest response = \"ab\", response=cd, qop=auth\r\n",
                 "Authorization : Digest response = \"<secret>\", response=<secret>, qop=auth\r\n",

@@ -205,7 +205,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         path: "/records/export",
         right: Right::Numbers,
         summary: "Records of the spool in the order in which they were written, page by page: each once, for who goes on from \
-                  the cursor of the page before, at once or a day later",
+                  the cursor of the page before, at once or a day later, unless the clock of the node was set back by \
+                  more than a day",
         query: &[
             (
                 "since",
@@ -217,7 +218,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 "only calls that began before that time, or on that day or before",
                 Text,
             ),
-            ("trunk", "only calls of this trunk", Text),
+            (
+                "trunk",
+                "only calls of this trunk, which the configuration need not have any more",
+                Text,
+            ),
             (
                 "direction",
                 "with trunk: in for calls that came from it, out for calls that led to it",
@@ -251,10 +256,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         answer: Answer::Pages,
         refusals: &[
             (400, "no such time, direction, cause, form or cursor"),
-            (
-                404,
-                "no records are written, or there is no such trunk or tenant",
-            ),
+            (404, "no records are written"),
             (410, "the file is gone that the cursor stands in"),
             (500, "the spool cannot be read"),
         ],

@@ -16,6 +16,9 @@ const TRUSTED: Duration = Duration::from_secs(3_600);
 /// A step of the clock is more than this between two looks.
 const STEP: Duration = Duration::from_secs(60);
 
+/// By so much a clock may be set back while files are closed, and their names are in the order in which they were.
+const SET_BACK: Duration = Duration::from_secs(24 * 3_600);
+
 /// Closed files that may wait for a disk that forces none; each further one is waited for.
 const MOST_CLOSED: usize = 64;
 /// Bytes that are written at once.
@@ -127,18 +130,35 @@ impl Spool {
         if self.bytes == 0 {
             return Ok(());
         }
-        let stamp = now.rfc3339().replace([':', '.'], "-");
-        let mut name = self.directory.join(format!("{stamp}.jsonl"));
-        let mut number = 1;
+        let (at, mut number) = self.next_place(now)?;
+        let stamp = at.rfc3339().replace([':', '.'], "-");
+        let name_of = |number: u64| match number {
+            0 => format!("{stamp}.jsonl"),
+            _ => format!("{stamp}-{number}.jsonl"),
+        };
+        let mut name = self.directory.join(name_of(number));
         while name.exists() {
-            name = self.directory.join(format!("{stamp}-{number}.jsonl"));
             number += 1;
+            name = self.directory.join(name_of(number));
         }
         fs::rename(self.directory.join(CURRENT), name)?;
         self.reopen()?;
         // After a loss of power the file has the name that whoever ships it has seen.
         self.closed.extend(File::open(&self.directory));
         Ok(())
+    }
+
+    /// By which time the file is called that is closed now, and which of those of that time it is: behind all that were
+    /// closed, also where the clock was set back, as whoever reads them goes by their names. Not behind one that the clock
+    /// of a host without a battery has called by a time to come: all would be called so for as long.
+    fn next_place(&self, now: UnixTime) -> io::Result<(UnixTime, u64)> {
+        let closed = closed_files(&self.directory)?;
+        let places = closed.iter().filter_map(|path| place_in_time(path));
+        let last = places.filter(|(at, _)| *at <= now + SET_BACK).max();
+        Ok(match last {
+            Some((at, number)) if at > now => (at, number + 1),
+            Some(_) | None => (now, 0),
+        })
     }
 
     /// Opens the file of that name, which is another one than before.
@@ -575,6 +595,26 @@ mod tests {
         }
         first.sort_unstable();
         assert_eq!(first, ('0'..='9').collect::<Vec<_>>());
+    }
+
+    /// OPS-063
+    #[test]
+    fn names_of_closed_files_keep_their_order_where_the_clock_is_set_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut spool = opened(directory.path(), 10);
+        let ahead = "2027-01-15T10-00-00-000Z.jsonl";
+        fs::write(directory.path().join(ahead), "x\n").unwrap();
+        for (line, minute) in [("1", 60), ("2", 120), ("3", 30), ("4", 31), ("5", 180)] {
+            let line = format!("{line}234567");
+            spool
+                .append(&VecDeque::from([line.as_str().into()]), at(minute))
+                .unwrap();
+        }
+        let mut closed = closed_files(directory.path()).unwrap();
+        closed.sort_by_cached_key(|path| (place_in_time(path), path.clone()));
+        let first = |path: &PathBuf| fs::read_to_string(path).unwrap()[..1].to_owned();
+        let firsts: Vec<String> = closed.iter().map(first).collect();
+        assert_eq!(firsts, ["1", "2", "3", "4", "x"]);
     }
 
     #[test]

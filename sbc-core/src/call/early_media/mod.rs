@@ -70,6 +70,20 @@ impl EarlyMedia {
         }
     }
 
+    /// Who waits for the answer.
+    pub(super) fn listener(&self) -> LegId {
+        self.listener
+    }
+
+    /// Of the next attempt: what was heard so far counts.
+    pub(super) fn anew(&self, now: Timestamp) -> Self {
+        let since = self.since.map(|since| now.since(since));
+        Self {
+            heard: self.heard + since.unwrap_or_default(),
+            ..Self::of(self.listener)
+        }
+    }
+
     /// Takes a provisional of 180 to 183. Media that flow already follow what is authorised now.
     pub(super) fn heard(
         &mut self,

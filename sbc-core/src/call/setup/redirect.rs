@@ -156,7 +156,8 @@ impl Redirects {
                 ));
                 continue;
             }
-            let is_help = !is_same && help.is_some();
+            let calls_help = help.is_some();
+            let is_help = !is_same && calls_help;
             let found = match (is_same, help) {
                 (true, _) => {
                     same_number(attempt, &uri).map(|trunk| (vec![trunk], attempt.way.clone()))
@@ -168,7 +169,7 @@ impl Redirects {
                 }
             };
             let found = found.and_then(|(trunks, way)| {
-                let replacing = match is_help {
+                let replacing = match calls_help {
                     true => Replacing::nothing(trunks),
                     false => Replacing::of(cx.plane, trunk, &uri, trunks)?,
                 };
@@ -220,7 +221,7 @@ impl Redirects {
             self.named += 1;
             let mut path = attempt.path.clone();
             path.push(self.named);
-            attempts.extend(replacing.trunks.into_iter().map(|trunk| Attempt {
+            let of_trunk = |trunk| Attempt {
                 trunk,
                 called: number.clone(),
                 caller: Arc::clone(&caller),
@@ -228,16 +229,19 @@ impl Redirects {
                 asked_for: asked_for.clone(),
                 way: way.clone(),
                 untried: Vec::new(),
-            }));
+            };
+            let trunks = replacing.trunks.into_iter();
+            attempts.extend(trunks.map(|trunk| (calls_help, of_trunk(trunk))));
         }
         // Whoever asks for help is led to help: limits and bills that do not hold for it hold for what stands beside it.
-        if let Some(help) = &self.help {
+        if attempts.iter().any(|(calls_help, _)| *calls_help) {
             let before = attempts.len();
-            attempts.retain(|own: &Attempt| own.called.number == help.number);
+            attempts.retain(|(calls_help, _)| *calls_help);
             if attempts.len() < before {
                 because = because.and("only where the redirection leads to help is followed");
             }
         }
+        let mut attempts: Vec<Attempt> = attempts.into_iter().map(|(_, own)| own).collect();
         attempts.truncate(MOST_ATTEMPTS.saturating_sub(self.made));
         self.made += attempts.len();
         let followed = match (attempts.is_empty(), is_loop) {

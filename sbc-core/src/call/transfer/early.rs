@@ -15,6 +15,7 @@ use crate::media::{Incompatible, MediaImage, Unusable};
 use crate::plane::Cx;
 use crate::session::Said;
 use crate::sip::Status;
+use crate::time::Timestamp;
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use media_api::{ForkId, Negotiated};
@@ -51,6 +52,13 @@ impl Early {
             complete: BTreeMap::new(),
             media: EarlyMedia::of(transferee),
         }
+    }
+
+    /// Of the next target: what was heard so far counts.
+    pub(super) fn anew(&self, now: Timestamp) -> Self {
+        let mut next = Self::of(self.media.listener());
+        next.media = self.media.anew(now);
+        next
     }
 
     pub(super) fn fork(&mut self, early: &Bytes) -> ForkId {

@@ -195,7 +195,7 @@ impl Transfer {
     /// Moves to the next trunk; without one, the transfer has failed.
     fn next_trunk(mut self: Box<Self>, call: &mut Call, cx: &mut Cx<'_>) -> Option<Operation> {
         self.has_rung = false;
-        self.early = Early::of(self.transferee);
+        self.early = self.early.anew(cx.now.mono);
         call.timers.stop(Timer::EarlyMedia as usize);
         while let Some(attempt) = self.attempts.pop_front() {
             let trunk = Arc::clone(&attempt.trunk);
