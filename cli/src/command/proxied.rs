@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-/// Prints what serves media of each address and why nothing faster, calls, and ports that are free.
+/// Prints what serves media of each address and why nothing faster, calls, and pairs of ports that are free.
 ///
 /// # Errors
 /// If the output cannot be written.
@@ -53,7 +53,9 @@ pub fn status(at: SocketAddr, output: Output, out: &mut dyn Write) -> io::Result
     }
     let rows = |name: &str| told[name].as_array().cloned().unwrap_or_default();
     writeln!(out)?;
-    table(&rows("realms"), &["realm", "ports_used", "ports_free"], out)?;
+    // A stream has a pair of them, also where RTP and RTCP share one.
+    let pairs = ["realm", "port_pairs_used", "port_pairs_free"];
+    table(&rows("realms"), &pairs, out)?;
     writeln!(out)?;
     table(&rows("addresses"), &SERVED, out).map(|()| exit::OK)
 }

@@ -1,6 +1,6 @@
 //! What an operator sees of a relay that serves a proxy: `GET /metrics`, `/healthz` and `/status` over plain HTTP.
 //!
-//! The service answers between two requests of proxies, so whoever hears nothing for a while knows that it hangs.
+//! The service answers between requests of proxies and behind them, so whoever hears nothing for a while knows that it hangs.
 
 use crate::admin::bounded::Bounded;
 use crate::admin::{Problem, or_problem};
@@ -33,7 +33,13 @@ const QUESTIONS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Somebody who wants to see what there is.
-pub(super) type Question = oneshot::Sender<Seen>;
+#[derive(Debug)]
+pub(super) enum Question {
+    /// For how long the media thread that is worst off has not come round.
+    Silence(oneshot::Sender<Duration>),
+    /// Everything.
+    All(oneshot::Sender<Seen>),
+}
 
 /// What there is at one moment.
 #[derive(Debug)]
@@ -41,8 +47,6 @@ pub(super) struct Seen {
     media: MediaFigures,
     served: Vec<Served>,
     ng: Counters,
-    /// Of the media thread that is worst off.
-    silence: Duration,
     uptime: Duration,
 }
 
@@ -55,9 +59,8 @@ impl Seen {
                 .map(|own| RealmName::new(own))
         };
         let addresses = relay.backend().addresses;
-        let silence = relay.longest_silence();
         let media = MediaFigures {
-            has_relay: stuck_media(silence).is_none(),
+            has_relay: stuck_media(relay.longest_silence()).is_none(),
             ..figures_of(relay.totals(), &addresses, name)
         };
         let served = addresses.into_iter();
@@ -66,7 +69,6 @@ impl Seen {
             media,
             served: served.collect(),
             ng,
-            silence,
             uptime,
         }
     }
@@ -124,8 +126,12 @@ impl Drop for Door {
 }
 
 impl Desk {
-    async fn look(&self) -> Result<Seen, Problem> {
-        let (question, answer) = oneshot::channel();
+    async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> Question,
+    ) -> Result<T, Problem> {
+        let (sender, answer) = oneshot::channel();
+        let question = question(sender);
         let asked = async {
             self.questions.send(question).await.ok()?;
             answer.await.ok()
@@ -140,14 +146,14 @@ impl Desk {
 }
 
 async fn metrics(State(desk): State<Desk>) -> Result<Response, Problem> {
-    let Seen { media, ng, .. } = desk.look().await?;
+    let Seen { media, ng, .. } = desk.ask(Question::All).await?;
     let text = desk.metrics.text(media, ng, desk.log.dropped());
     let form = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((form, text).into_response())
 }
 
 async fn health(State(desk): State<Desk>) -> Result<Json<Value>, Problem> {
-    match stuck_media(desk.look().await?.silence) {
+    match stuck_media(desk.ask(Question::Silence).await?) {
         None => Ok(Json(json!({ "alive": true }))),
         Some(stuck) => Err(Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -157,13 +163,13 @@ async fn health(State(desk): State<Desk>) -> Result<Json<Value>, Problem> {
 }
 
 async fn status(State(desk): State<Desk>) -> Result<Json<Value>, Problem> {
-    let seen = desk.look().await?;
+    let seen = desk.ask(Question::All).await?;
     let realms = seen.media.realms.iter().map(|own| {
         let (used, all) = own.ports;
         json!({
             "realm": own.realm,
-            "ports_used": used,
-            "ports_free": all.saturating_sub(used),
+            "port_pairs_used": used,
+            "port_pairs_free": all.saturating_sub(used),
         })
     });
     Ok(Json(json!({
@@ -202,6 +208,24 @@ mod tests {
             (code, String::from_utf8(out).unwrap())
         });
         printing.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn who_asks_whether_it_is_alive_has_nothing_counted() {
+        let (questions, mut asked) = mpsc::channel(1);
+        let desk = Desk {
+            questions,
+            metrics: Arc::new(ProxiedMetrics::new().unwrap()),
+            log: quiet(),
+        };
+        let answering = tokio::spawn(async move {
+            match asked.recv().await {
+                Some(Question::Silence(answer)) => answer.send(Duration::ZERO).is_ok(),
+                other => panic!("{other:?}"),
+            }
+        });
+        assert!(health(State(desk)).await.is_ok());
+        assert!(answering.await.unwrap());
     }
 
     #[tokio::test]
@@ -245,6 +269,7 @@ mod tests {
             "sbc_ng_requests_total{command=\"offer\"} 1",
             "sbc_ng_refused_total{why=\"unknown_call\"} 1",
             "sbc_ng_calls 1",
+            "sbc_ng_calls_begun_total 1",
             "sbc_ng_streams 2",
             "sbc_media_ports_used{realm=\"default\"} 2",
             "sbc_media_ports_limit{realm=\"default\"} 20",
@@ -277,6 +302,7 @@ mod tests {
         let (_, text) = printed(at, json).await;
         let told: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(told["addresses"][0]["backend"], "socket");
+        assert_eq!(told["realms"][0]["port_pairs_free"], 18);
         stop.send(()).unwrap();
         serving.await.unwrap();
         assert_eq!(printed(at, Output::default()).await.0, exit::UNREACHABLE);

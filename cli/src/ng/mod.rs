@@ -27,6 +27,8 @@ use tokio::sync::mpsc;
 const DATAGRAM: usize = 64 * 1024 + 1;
 /// Datagrams read in a row before others get their turn.
 const DATAGRAMS_AT_ONCE: usize = 64;
+/// Turns of others after which somebody who asks how the relay is has one, however much there is to do.
+const TURNS: usize = 64;
 /// How often the server is told that time passes.
 const TICK: Duration = Duration::from_secs(5);
 
@@ -244,19 +246,21 @@ impl Service {
         let mut ticks = tokio::time::interval(TICK);
         let mut buffer = vec![0; DATAGRAM];
         let mut out = Vec::new();
+        let mut turns = 0;
         loop {
+            turns += 1;
+            if turns >= TURNS {
+                turns = 0;
+                if let Ok(question) = self.questions.try_recv() {
+                    self.show(question);
+                }
+            }
             tokio::select! {
                 // Events first: answers wait for them.
                 biased;
                 () = &mut stop => break,
                 Some(event) = self.events.recv() => {
                     self.input(Input::Event(event), &mut out);
-                }
-                Some(question) = self.questions.recv() => {
-                    let uptime = self.started.elapsed();
-                    let seen = Seen::of(&self.relay, &self.names, self.server.counters(), uptime);
-                    // Who asked may be gone.
-                    let _ = question.send(seen);
                 }
                 Some(Heard { from, octets }) = self.heard.recv() => {
                     let from = Origin::Connection(from);
@@ -278,10 +282,26 @@ impl Service {
                     self.input(Input::Fetched { ticket, found }, &mut out);
                 }
                 _ = ticks.tick() => self.input(Input::Tick, &mut out),
+                // Who looks on waits for those who set up calls.
+                Some(question) = self.questions.recv() => self.show(question),
             }
         }
         drop(self.door);
         self.relay.shutdown();
+    }
+
+    fn show(&self, question: Question) {
+        // Who asked may be gone.
+        match question {
+            Question::Silence(answer) => {
+                let _ = answer.send(self.relay.longest_silence());
+            }
+            Question::All(answer) => {
+                let uptime = self.started.elapsed();
+                let ng = self.server.counters();
+                let _ = answer.send(Seen::of(&self.relay, &self.names, ng, uptime));
+            }
+        }
     }
 
     fn read_datagrams(&mut self, buffer: &mut [u8], out: &mut Vec<Output>) {

@@ -1,9 +1,9 @@
 //! One call: two parties, what each has said, and what the relay is told of it.
 
 use crate::agent::Agent;
-use crate::codecs::{Agreed, Outgoing, agree};
+use crate::codecs::{Agreed, Codecs, Outgoing, agree};
 use crate::facts::{Kind, Line, Protection, SUITES, Unused, transport_of};
-use crate::formats::{Common, Formats, Payload};
+use crate::formats::{Common, Formats};
 use crate::heard::{Ears, Picked};
 use crate::request::{Exchange, IceWish, Reason, RtcpMux, Transport, Wishes};
 use crate::rewrite::{Placed, Stream, rewrite};
@@ -92,12 +92,9 @@ struct Offer {
 /// One `m=` line of an offer.
 #[derive(Debug)]
 struct Offered {
-    /// What it says, if it has a stream, with the payload types that are believed.
+    /// What it says, if it has a stream.
     line: Option<Line>,
-    /// Payload types that were offered on.
-    sent: Vec<Payload>,
-    /// Whether those are others than its author wrote, so that an answer may name none beside them.
-    is_listed: bool,
+    codecs: Codecs,
     transport: String,
     /// Where keys were offered to come from.
     kind: Kind,
@@ -290,8 +287,7 @@ impl Call {
                 placed.push(Placed::Refused(None));
                 offered.push(Offered {
                     line: None,
-                    sent: Vec::new(),
-                    is_listed: false,
+                    codecs: Codecs::default(),
                     transport,
                     kind: Kind::Plain,
                     is_checked: false,
@@ -354,9 +350,16 @@ impl Call {
                 }
                 None => line.payloads.clone(),
             };
-            if let Some(wishes) = wishes_of_codecs {
-                line.payloads = wishes.believed(&line.payloads);
-            }
+            let believed = match wishes_of_codecs {
+                Some(wishes) => wishes.believed(&line.payloads, &sent),
+                None => line.payloads.clone(),
+            };
+            let codecs = Codecs {
+                written: line.payloads.clone(),
+                believed,
+                sent,
+                is_listed,
+            };
             begun.push((slot, line.clone()));
             placed.push(Placed::Stream(Stream {
                 rtp: local.rtp,
@@ -373,8 +376,7 @@ impl Call {
             }));
             offered.push(Offered {
                 line: Some(line),
-                sent,
-                is_listed,
+                codecs,
                 transport,
                 kind,
                 is_checked,
@@ -459,7 +461,7 @@ impl Call {
                 }
                 _ => None,
             };
-            let Some((line, slot, mut answer)) = agreed else {
+            let Some((line, slot, answer)) = agreed else {
                 // With the transport that was offered (RFC 3264 §6).
                 placed.push(Placed::Refused(Some(offered.transport.clone())));
                 continue;
@@ -493,21 +495,27 @@ impl Call {
                     (protection, vec![crypto(tag, local)])
                 }
             };
-            let out = match line.content {
-                Content::Rtp => of_answer.outgoing(&answer.payloads, |_, _| None)?,
-                Content::Udptl => None,
-            };
-            let is_listed = offered.is_listed || out.is_some();
-            if let Some(out) = out {
-                answer.payloads = out.payloads;
-            }
-            let common = self.formats.common(&offered.sent, &answer.payloads);
             let Agreed {
                 to_offerer,
                 to_answerer,
                 listed,
                 is_transcoded,
-            } = agree(&line.payloads, common, is_listed, &mut self.formats)?;
+            } = match line.content {
+                Content::Rtp => {
+                    // What is wished for is of the description that goes out: whoever answers is told nothing of it, and
+                    // sends what it has answered (RFC 3264 §6.1).
+                    let out = of_answer.outgoing(&answer.payloads, |_, _| None)?;
+                    let wished: Option<Vec<u8>> =
+                        out.map(|out| out.payloads.iter().map(|own| own.number).collect());
+                    agree(
+                        &offered.codecs,
+                        &answer.payloads,
+                        wished.as_deref(),
+                        &mut self.formats,
+                    )?
+                }
+                Content::Udptl => Agreed::default(),
+            };
             transcoded += usize::from(is_transcoded);
             let is_muxed = line.is_muxed && wishes.rtcp_mux != RtcpMux::Demux;
             let checks = line.ice.as_ref().filter(|_| wishes.ice != IceWish::Remove);

@@ -43,6 +43,19 @@ pub(crate) struct Outgoing {
     pub(crate) added: Vec<(u8, Codec)>,
 }
 
+/// Payload types of an `m=` line that was offered on.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Codecs {
+    /// Those that its author wrote.
+    pub(crate) written: Vec<Payload>,
+    /// Those of them that it is believed to have; those that were taken out for good come last.
+    pub(crate) believed: Vec<Payload>,
+    /// Those that went on.
+    pub(crate) sent: Vec<Payload>,
+    /// Whether those are others than its author wrote, so that an answer may name none beside them.
+    pub(crate) is_listed: bool,
+}
+
 /// What `m=` and the attributes of its formats say in place of what their author wrote.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Listed {
@@ -176,15 +189,29 @@ impl CodecWishes {
         lists.into_iter().all(Vec::is_empty)
     }
 
-    /// What its author is believed to have.
-    pub(crate) fn believed(&self, payloads: &[Payload]) -> Vec<Payload> {
+    /// What its author is believed to have, where these of it went on. What was stripped comes last: it is no more than
+    /// what is left if nothing else will do.
+    pub(crate) fn believed(&self, payloads: &[Payload], sent: &[Payload]) -> Vec<Payload> {
         let is_ignored = |own: &&Payload| named(&self.ignore, own) && !named(&self.except, own);
         let all = payloads.iter().filter(|own| !is_ignored(own));
-        let all: Vec<Payload> = all.cloned().collect();
-        match all.is_empty() {
-            true => payloads.to_vec(),
-            false => all,
+        let mut all: Vec<Payload> = all.cloned().collect();
+        if all.is_empty() {
+            all = payloads.to_vec();
         }
+        all.sort_by_key(|own| self.strips(own) && !has(sent, own.number));
+        all
+    }
+
+    fn strips(&self, payload: &Payload) -> bool {
+        self.takes_out(&self.strip, payload)
+    }
+
+    /// Whether one of these wishes takes it out. What is named is taken out whatever is excepted.
+    fn takes_out(&self, wishes: &[Named], payload: &Payload) -> bool {
+        wishes.iter().any(|wish| match wish {
+            Named::All => !named(&self.except, payload),
+            wish => wish.is(payload),
+        })
     }
 
     /// The payload types that go out in place of these; `None` if nothing is wished for. `number` has a number for what is
@@ -197,14 +224,7 @@ impl CodecWishes {
         if self.is_none() {
             return Ok(None);
         }
-        let stays = |own: &&Payload| {
-            let mut wishes = self.strip.iter().chain(&self.mask);
-            // What is named is taken out whatever is excepted.
-            !wishes.any(|wish| match wish {
-                Named::All => !named(&self.except, own),
-                wish => wish.is(own),
-            })
-        };
+        let stays = |own: &&Payload| !self.strips(own) && !self.takes_out(&self.mask, own);
         let mut list: Vec<Payload> = payloads.iter().filter(stays).cloned().collect();
         let mut added: Vec<(u8, Codec)> = Vec::new();
         let mut lacking = Vec::new();
@@ -218,8 +238,8 @@ impl CodecWishes {
             let back: Vec<&Payload> = back.collect();
             is_had |= is_made && !back.is_empty();
             for own in &back {
-                if !list.iter().any(|known| known.number == own.number) {
-                    put(&mut list, (*own).clone());
+                if !has(&list, own.number) {
+                    put(&mut list, (*own).clone(), &added);
                 }
             }
             if !is_made || !back.is_empty() {
@@ -265,10 +285,17 @@ fn named(wishes: &[Named], payload: &Payload) -> bool {
     wishes.iter().any(|wish| wish.is(payload))
 }
 
-/// Audio comes before what goes along with it.
-fn put(list: &mut Vec<Payload>, payload: Payload) {
+fn has(list: &[Payload], number: u8) -> bool {
+    list.iter().any(|own| own.number == number)
+}
+
+/// Audio comes before what goes along with it, and before what was added: whoever answers sends what comes first in the
+/// offer (RFC 3264 §6.1), and what both have is to pass.
+fn put(list: &mut Vec<Payload>, payload: Payload, added: &[(u8, Codec)]) {
+    let is_added = |own: &Payload| added.iter().any(|(number, _)| *number == own.number);
+    let is_behind = |own: &Payload| !own.is_audio() || is_added(own);
     let at = match payload.is_audio() {
-        true => list.iter().position(|own| !own.is_audio()),
+        true => list.iter().position(is_behind),
         false => None,
     };
     list.insert(at.unwrap_or(list.len()), payload);
@@ -284,7 +311,8 @@ fn add(
     let taken: Vec<u8> = taken.chain(added.iter().map(|(own, _)| *own)).collect();
     let number = number(&codec, &taken).ok_or("no payload type is free for another codec")?;
     let encoding = Some(Encoding::of_codec(&codec));
-    put(list, Payload { number, encoding });
+    // Behind those that were added before.
+    put(list, Payload { number, encoding }, &[]);
     added.push((number, codec));
     Ok(())
 }
@@ -306,7 +334,7 @@ fn fit_events(
             continue;
         }
         match payloads.iter().find(|own| has(own)) {
-            Some(own) => put(list, own.clone()),
+            Some(own) => put(list, own.clone(), &[]),
             None => add(
                 events(clock_hz),
                 payloads,
@@ -342,7 +370,7 @@ fn described(codec: Codec) -> Codec {
 }
 
 /// What an offer and its answer come to.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Agreed {
     pub(crate) to_offerer: Vec<Common>,
     pub(crate) to_answerer: Vec<Common>,
@@ -351,60 +379,136 @@ pub(crate) struct Agreed {
     pub(crate) is_transcoded: bool,
 }
 
-/// Joins what the offerer has with what both descriptions beyond us have in `common`, in the order of the answer: the first
-/// codec of that decides. If the offerer has it, what both have passes; else all is transcoded into the first codec of the
-/// offerer that can be.
+/// Joins what the offerer has with what was answered of what went on to the other party; `wished` are the numbers of the
+/// answer that are to go on in it, if not all.
+///
+/// | what was answered of audio                            | what comes of it                                  |
+/// |-------------------------------------------------------|---------------------------------------------------|
+/// | something that the offerer is believed to have        | that passes, and nothing is transcoded beside it  |
+/// | else something that we make, and the offerer has such | all is transcoded                                 |
+/// | else something that the offerer wrote                 | that passes: it is believed again                 |
+/// | else                                                  | an error                                          |
 pub(crate) fn agree(
-    offerer: &[Payload],
-    common: Vec<Common>,
-    is_listed: bool,
+    offer: &Codecs,
+    answered: &[Payload],
+    wished: Option<&[u8]>,
     formats: &mut Formats,
 ) -> Result<Agreed, Reason> {
-    let is_had = |one: &Common| offerer.iter().any(|own| own.number == one.offered);
-    let first = common.iter().find(|one| one.is_audio());
-    if first.is_none_or(is_had) {
-        let all = common.len();
-        let both: Vec<Common> = common.into_iter().filter(is_had).collect();
-        let numbers: Vec<u8> = both.iter().map(|one| one.answered).collect();
-        let listed = (is_listed || both.len() < all).then(|| Listed {
-            kept: numbers.clone(),
-            numbers,
-            lines: String::new(),
-        });
-        return Ok(Agreed {
-            to_offerer: both.clone(),
-            to_answerer: both,
-            listed,
-            is_transcoded: false,
-        });
+    let mut common = formats.common(&offer.sent, answered);
+    if common.is_empty() || answered.iter().any(Payload::is_audio) && !has_audio(&common) {
+        return Err("the answer has no codec that was offered".into());
     }
-    let audio = offerer.iter().find_map(|own| Some((own, own.made()?)));
-    let audio =
-        audio.ok_or("the offer has no codec that what was answered can be transcoded into")?;
+    // What goes on in the answer comes first, in its order there: what we send of our own is that.
+    common.sort_by_key(|one| {
+        let place = wished.and_then(|wished| wished.iter().position(|own| *own == one.answered));
+        place.unwrap_or(usize::MAX)
+    });
+    let is_shared = |one: &Common| one.is_audio() && has(&offer.believed, one.offered);
+    // A common format has no channels: whether it can be made is told by what went on.
+    let is_made = |one: &Common| {
+        let mut sent = offer.sent.iter();
+        sent.any(|own| own.number == one.offered && own.made().is_some())
+    };
+    let target = offer
+        .believed
+        .iter()
+        .find_map(|own| Some((own, own.made()?)));
+    match target {
+        Some(target) if !common.iter().any(is_shared) && common.iter().any(is_made) => {
+            common.retain(|one| one.is_event() || is_made(one));
+            transcoded(offer, target, common, wished, formats)
+        }
+        _ => passed(offer, common, wished),
+    }
+}
+
+fn has_audio(list: &[Common]) -> bool {
+    list.iter().any(Common::is_audio)
+}
+
+/// What both have passes, and is taken of either. What a wish keeps out of the answer passes as well, as its author may
+/// send what it has answered, and the offerer has offered it.
+fn passed(offer: &Codecs, common: Vec<Common>, wished: Option<&[u8]>) -> Result<Agreed, Reason> {
+    let (all, needs_audio) = (common.len(), has_audio(&common));
+    let mut both = common;
+    both.retain(|one| has(&offer.written, one.offered));
+    if both.is_empty() || needs_audio && !has_audio(&both) {
+        return Err("the offer has no codec that what was answered can be transcoded into".into());
+    }
+    let is_believed = |one: &Common| has(&offer.believed, one.offered);
+    let is_wished = |one: &Common| wished.is_none_or(|wished| wished.contains(&one.answered));
+    // If no audio were left everything stays.
+    let is_any_believed = both.iter().any(|one| one.is_audio() && is_believed(one));
+    let may_be_told = |one: &Common| is_believed(one) || one.is_audio() && !is_any_believed;
+    let is_any_wished = both
+        .iter()
+        .any(|one| one.is_audio() && may_be_told(one) && is_wished(one));
+    let is_told =
+        |one: &Common| may_be_told(one) && (is_wished(one) || one.is_audio() && !is_any_wished);
+    if !is_any_wished {
+        // Events that are wished for have come before audio that stays all the same.
+        both.sort_by_key(|one| !one.is_audio());
+    }
+    let told = both.iter().filter(|one| is_told(one));
+    let mut numbers: Vec<u8> = told.map(|one| one.answered).collect();
+    if numbers.is_empty() {
+        numbers = both.iter().map(|one| one.answered).collect();
+    }
+    both.sort_by_key(|one| !numbers.contains(&one.answered));
+    let is_listed = offer.is_listed || wished.is_some() || numbers.len() < all;
+    let listed = is_listed.then(|| Listed {
+        kept: numbers.clone(),
+        numbers,
+        lines: String::new(),
+    });
+    Ok(Agreed {
+        to_offerer: both.clone(),
+        to_answerer: both,
+        listed,
+        is_transcoded: false,
+    })
+}
+
+/// All audio is brought into `target` for the offerer, and the answer goes on with that; `common` is what we make of the
+/// answer, and events.
+fn transcoded(
+    offer: &Codecs,
+    target: (&Payload, Codec),
+    common: Vec<Common>,
+    wished: Option<&[u8]>,
+    formats: &mut Formats,
+) -> Result<Agreed, Reason> {
+    let is_wished = |one: &&Common| wished.is_none_or(|wished| wished.contains(&one.answered));
     let answers_events = common.iter().any(Common::is_event);
-    let mut all = offerer
+    let tells_events = common.iter().filter(is_wished).any(Common::is_event);
+    let mut all = offer
+        .believed
         .iter()
         .filter(|own| own.is_event() && answers_events);
-    let fitting = |own: &&Payload| own.clock_hz() == Some(audio.1.clock_hz);
+    let fitting = |own: &&Payload| own.clock_hz() == Some(target.1.clock_hz);
     let event = all.clone().find(fitting).or_else(|| all.next());
     let event = event.and_then(|own| Some((own, events(own.clock_hz()?))));
     let mut listed = Listed::default();
     let mut to_offerer = Vec::new();
-    for (own, codec) in [Some(audio), event].into_iter().flatten() {
+    for (own, codec) in [Some(target), event].into_iter().flatten() {
         let (Some(encoding), number) = (&own.encoding, own.number) else {
             continue;
         };
         let Some(one) = formats.of_one(encoding, number) else {
             continue;
         };
-        listed.lines += &attributes(number, &codec);
-        listed.numbers.push(number);
+        if tells_events || !one.is_event() {
+            listed.lines += &attributes(number, &codec);
+            listed.numbers.push(number);
+        }
         to_offerer.push(one);
     }
-    let belongs = |one: &Common| one.is_event() || one.is_audio() && !is_had(one);
+    if !has_audio(&to_offerer) {
+        return Err("the call has had too many formats".into());
+    }
     Ok(Agreed {
         to_offerer,
-        to_answerer: common.into_iter().filter(belongs).collect(),
+        to_answerer: common,
         listed: Some(listed),
         is_transcoded: true,
     })

@@ -13,15 +13,15 @@ pub struct Counters {
     pub asked: [u64; Asked::ALL.len()],
     /// Requests that were not served, in the order of [`Refusal::ALL`].
     pub refused: [u64; Refusal::ALL.len()],
-    /// Calls that have begun.
+    /// Calls that have had ports. Those that are over are in `ended`, all others in `calls`.
     pub begun: u64,
-    /// First offers that came to no call.
+    /// First offers that came to no call: before there were ports, or of those that ended as [`Ending::Refused`].
     pub turned_away: u64,
     /// Calls that are over, in the order of [`Ending::ALL`].
     pub ended: [u64; Ending::ALL.len()],
     /// Times that media did not get through, in the order of [`ONE_WAY`].
     pub one_way: [u64; ONE_WAY.len()],
-    /// Calls that are not over.
+    /// Calls that have ports and are not over.
     pub calls: u64,
     /// Their streams, one for each party and `m=` line.
     pub streams: u64,
@@ -151,6 +151,8 @@ pub const ONE_WAY: [OneWayKind; 10] = [
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Figures {
     counters: Counters,
+    /// Streams that are transcoded, of calls that are not over.
+    pub(crate) transcoded: usize,
     /// Calls that are over, whose figures came.
     pub(crate) closed: u64,
     pub(crate) lasted_ms: u64,
@@ -168,16 +170,31 @@ impl Figures {
         self.counters.refused[why as usize] += 1;
     }
 
-    pub(crate) fn begin(&mut self) {
+    /// A call has its ports. What there is at the moment is counted as it comes and goes: whoever asks for it must not make
+    /// all calls wait while they are gone through.
+    pub(crate) fn begin(&mut self, call: &Call) {
         self.counters.begun += 1;
+        self.counters.calls += 1;
+        self.counters.streams += streams(call);
+        self.transcoded += call.transcoded;
     }
 
     pub(crate) fn turn_away(&mut self) {
         self.counters.turned_away += 1;
     }
 
-    pub(crate) fn end(&mut self, why: Ending) {
-        self.counters.ended[why as usize] += 1;
+    /// A call that has begun is over.
+    pub(crate) fn end(&mut self, why: Ending, call: &Call) {
+        let own = &mut self.counters;
+        own.ended[why as usize] += 1;
+        own.calls = own.calls.saturating_sub(1);
+        own.streams = own.streams.saturating_sub(streams(call));
+        self.transcode(call.transcoded, 0);
+    }
+
+    /// A call that transcoded so many streams has come to transcode others.
+    pub(crate) fn transcode(&mut self, before: usize, after: usize) {
+        self.transcoded = self.transcoded.saturating_sub(before) + after;
     }
 
     pub(crate) fn hear_one_way(&mut self, kind: OneWayKind) {
@@ -219,6 +236,11 @@ impl Figures {
     pub(crate) const fn unreadable(&self) -> u64 {
         self.counters.refused[Refusal::Unreadable as usize]
     }
+}
+
+/// Its streams, one for each party and line.
+const fn streams(call: &Call) -> u64 {
+    2 * call.streams() as u64
 }
 
 #[cfg(test)]

@@ -259,15 +259,15 @@ fn delay_ms(body: &Value<'_>) -> u64 {
     u64::try_from(seconds.unwrap_or(0)).unwrap_or(0).min(3_600) * 1_000
 }
 
-/// A packet time that the relay can make.
+/// A packet time that the relay can make (MED-027).
 fn packet_time(body: &Value<'_>, key: &str) -> Result<Option<u8>, Reason> {
     let Some(value) = body.get(key) else {
         return Ok(None);
     };
     match value.integer() {
         Some(0) => Ok(None),
-        Some(ms @ 10..=60) => Ok(u8::try_from(ms).ok()),
-        _ => Err(format!("\"{key}\" is 10 to 60 ms")),
+        Some(ms @ (10 | 20 | 30 | 40 | 60)) => Ok(u8::try_from(ms).ok()),
+        _ => Err(format!("\"{key}\" is 10, 20, 30, 40 or 60 ms")),
     }
 }
 
@@ -519,6 +519,8 @@ mod tests {
             ("media address", r#""192.0.2.1""#),
             ("T.38", r#"["decode"]"#),
             ("ptime", "5"),
+            ("ptime", "33"),
+            ("ptime-reverse", "25"),
             ("ptime-reverse", "\"x\""),
             ("flags", r#"["codec-remove-opus"]"#),
             ("flags", r#"["codec-strip-"]"#),
@@ -530,7 +532,7 @@ mod tests {
                 why.contains("are known")
                     || why.contains("dictionary of lists")
                     || why.contains("names no codec")
-                    || why.contains("10 to 60 ms")
+                    || why.contains("10, 20, 30, 40 or 60 ms")
                     || why.contains("recorded")
                     || why.contains("faxes pass")
                     || why.contains("of the side"),

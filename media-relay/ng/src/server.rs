@@ -279,13 +279,7 @@ impl Server {
 
     /// What it has done, and has now.
     pub fn counters(&self) -> Counters {
-        let live = self.names.values().filter_map(|id| self.sessions.get(id));
-        let streams: usize = live.map(|session| 2 * session.call.streams()).sum();
-        Counters {
-            calls: self.names.len() as u64,
-            streams: streams as u64,
-            ..self.figures.counters().clone()
-        }
+        self.figures.counters().clone()
     }
 
     /// Takes one input.
@@ -363,9 +357,7 @@ impl Server {
             }
             Request::Statistics => {
                 self.figures.ask(Asked::Statistics);
-                let live = self.names.values().filter_map(|id| self.sessions.get(id));
-                let transcoded = live.map(|session| session.call.transcoded).sum();
-                let now_there = (self.names.len(), transcoded);
+                let now_there = (self.names.len(), self.figures.transcoded);
                 let body = reply::statistics(&self.figures, now_there, self.started, now);
                 self.tell(&asker, &body, out);
             }
@@ -397,6 +389,7 @@ impl Server {
                     self.fail(&asker, (Refusal::Description, why), out);
                     // Nobody will end what has not begun for them.
                     if !is_offered {
+                        self.figures.turn_away();
                         self.release(id, Ending::Refused, Vec::new(), out);
                     }
                 }
@@ -415,7 +408,6 @@ impl Server {
         match Call::begin(id, exchange, &self.settings, now) {
             Ok((call, command)) => {
                 self.next += 1;
-                self.figures.begin();
                 let name = exchange.which.call.to_owned();
                 self.names.insert(name.clone(), id);
                 let session = Session {
@@ -455,9 +447,12 @@ impl Server {
         let Some(session) = self.live(&asker, exchange.which.call, octets, out) else {
             return;
         };
+        let before = session.call.transcoded;
         match session.call.answer(exchange, silence_ms, now) {
             Ok((sdp, commands)) => {
                 session.ends_at_ms = None;
+                let after = session.call.transcoded;
+                self.figures.transcode(before, after);
                 out.extend(commands.into_iter().map(Output::Command));
                 self.tell(&asker, &reply::sdp(sdp), out);
             }
@@ -689,7 +684,7 @@ impl Server {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        self.figures.end(why);
+        self.figures.end(why, &session.call);
         session.stage = Stage::Ends(askers);
         session.ending = why;
         // The next call with this name is another one.
@@ -714,6 +709,7 @@ impl Server {
                     session.stage = before;
                     return;
                 };
+                self.figures.begin(&session.call);
                 for (asker, octets) in waiting {
                     if let Ok(message) = Message::read(&octets) {
                         self.perform_again(asker, &message, &octets, now, out);
@@ -727,9 +723,9 @@ impl Server {
                 if self.names.get(&session.name) == Some(&id) {
                     self.names.remove(&session.name);
                 }
-                self.figures.turn_away();
                 let askers = match session.stage {
                     Stage::Begins(waiting) => {
+                        self.figures.turn_away();
                         let is_full = why == AllocateError::PortsExhausted;
                         let mut others = Vec::new();
                         for (asker, octets) in waiting {
@@ -741,7 +737,10 @@ impl Server {
                         others
                     }
                     Stage::Ends(askers) => askers,
-                    Stage::Lives => Vec::new(),
+                    Stage::Lives => {
+                        self.figures.end(Ending::Refused, &session.call);
+                        Vec::new()
+                    }
                 };
                 for asker in askers.iter().chain(&session.queries) {
                     self.refuse(asker, why, out);
@@ -755,6 +754,9 @@ impl Server {
                 };
                 if self.names.get(&session.name) == Some(&id) {
                     self.names.remove(&session.name);
+                }
+                if matches!(session.stage, Stage::Lives) {
+                    self.figures.end(session.ending, &session.call);
                 }
                 self.figures.close(&session.call, &stats, now);
                 let (why, faults) = (session.ending, session.faults);

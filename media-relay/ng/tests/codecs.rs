@@ -119,6 +119,17 @@ fn an_offer_goes_on_with_the_codecs_that_are_wanted() {
             "8 98 96",
         ),
         ("97 8", &["codec-transcode-opus"], "97 8 96"),
+        // What comes back stands in front of what was added: who answers sends what is first.
+        (
+            "8 0 101",
+            &[
+                "codec-mask-PCMA",
+                "codec-strip-PCMU",
+                "codec-transcode-G722",
+                "codec-transcode-PCMA",
+            ],
+            "8 9 101",
+        ),
         // With events of its clock (RFC 4733).
         ("8 101", &["codec-transcode-opus"], "8 96 101 97"),
         (
@@ -224,14 +235,48 @@ fn an_answer_brings_the_offerer_what_it_has() {
             &[(8, 8)],
             &[(8, 8)],
         ),
-        // The first codec of the answer decides.
+        // Wherever in the answer that is.
         (
             "8 101",
             &["codec-transcode-G722"],
             "9 8 101",
             "8 101",
             &[(8, 8), (101, 101)],
-            &[(9, 9), (101, 101)],
+            &[(8, 8), (101, 101)],
+        ),
+        // Of two that have been added both are taken, and the first is sent.
+        (
+            "8",
+            &["codec-transcode-G722", "codec-transcode-opus"],
+            "111 9",
+            "8",
+            &[(8, 8)],
+            &[(96, 111), (9, 9)],
+        ),
+        // What was taken out for good is for where there is nothing else; what is masked is not taken out for good.
+        (
+            "96 0",
+            &["codec-strip-opus", "codec-transcode-PCMA"],
+            "8",
+            "0",
+            &[(0, 0)],
+            &[(8, 8)],
+        ),
+        (
+            "96 97",
+            &["codec-strip-opus", "codec-transcode-PCMA"],
+            "8",
+            "96",
+            &[(96, 96)],
+            &[(8, 8)],
+        ),
+        (
+            "96 0",
+            &["codec-mask-opus", "codec-transcode-PCMA"],
+            "8",
+            "96",
+            &[(96, 96)],
+            &[(8, 8)],
         ),
         (
             "97 0",
@@ -288,6 +333,33 @@ fn an_answer_brings_the_offerer_what_it_has() {
             &[(0, 0)],
             &[(8, 8)],
         ),
+        // It is told what it is believed to have, and what else was answered passes as it may be sent.
+        (
+            "8 0",
+            &["codec-ignore-PCMA"],
+            "8 0",
+            "0",
+            &[(0, 0), (8, 8)],
+            &[(0, 0), (8, 8)],
+        ),
+        // It is believed again where nothing could be made of what was answered.
+        (
+            "97 0",
+            &["codec-ignore-AMR"],
+            "97",
+            "97",
+            &[(97, 97)],
+            &[(97, 97)],
+        ),
+        // What is not made is no part of what is transcoded.
+        (
+            "97 8 0",
+            &["codec-ignore-AMR", "codec-ignore-PCMA"],
+            "97 8",
+            "0",
+            &[(0, 0)],
+            &[(8, 8)],
+        ),
     ] {
         let mut site = Site::new();
         sdp(&site.offer(&described(offered), flags(wishes)));
@@ -326,7 +398,67 @@ fn codecs_are_taken_out_of_an_answer_as_well_and_none_are_put_in() {
     ];
     let answer = sdp(&site.answer(&described("8 0 9 101"), flags(&wishes)));
     assert_eq!(formats(&answer), "9 101");
-    assert_eq!(numbers(&site.agreed()[0]), [(9, 9), (101, 101)]);
+    // Who has answered is told nothing of it, and may send what it has answered (RFC 3264 §6.1).
+    let taken = [(9, 9), (101, 101), (8, 8), (0, 0)];
+    let [a, b] = site.agreed();
+    assert_eq!((numbers(&a), numbers(&b)), (taken.to_vec(), taken.to_vec()));
+    for (offered, wished, answered, wishes, told, towards_offerer, towards_answerer) in [
+        // What cannot pass is no use to whoever made the offer: what would pass stays.
+        (
+            "8 101",
+            &["codec-transcode-G722"][..],
+            "8 9 101",
+            &["codec-strip-PCMA"][..],
+            "8 101",
+            &[(8, 8), (101, 101)][..],
+            &[(8, 8), (101, 101)][..],
+        ),
+        (
+            "8 0",
+            &[],
+            "8 0",
+            &["codec-strip-PCMA"],
+            "0",
+            &[(0, 0), (8, 8)],
+            &[(0, 0), (8, 8)],
+        ),
+        // Events that are not told of pass, too.
+        (
+            "8 101",
+            &[],
+            "8 101",
+            &["codec-strip-telephone-event"],
+            "8",
+            &[(8, 8), (101, 101)],
+            &[(8, 8), (101, 101)],
+        ),
+        // Of what is transcoded that is sent which is wished for, and all is taken.
+        (
+            "0 101",
+            &["codec-mask-PCMU", "transcode-PCMA", "transcode-G722"],
+            "8 9 101",
+            &["codec-strip-PCMA", "codec-strip-telephone-event"],
+            "0",
+            &[(0, 0), (101, 101)],
+            &[(9, 9), (8, 8), (101, 101)],
+        ),
+    ] {
+        let mut site = Site::new();
+        sdp(&site.offer(&described(offered), flags(wished)));
+        let answer = sdp(&site.answer(&described(answered), flags(wishes)));
+        assert_eq!(formats(&answer), told, "{offered} {wishes:?}\n{answer}");
+        let [a, b] = site.agreed();
+        let sorted = |numbers: &[(u8, u8)]| {
+            let mut numbers = numbers.to_vec();
+            numbers.sort_unstable();
+            numbers
+        };
+        assert_eq!(sorted(&numbers(&a)), sorted(towards_offerer), "{wishes:?}");
+        assert_eq!(sorted(&numbers(&b)), sorted(towards_answerer), "{wishes:?}");
+        // What we send of our own is what was told.
+        let first = numbers(&a)[0].1.to_string();
+        assert!(told.split(' ').any(|own| own == first), "{told}: {first}");
+    }
     let mut site = Site::new();
     sdp(&site.offer(&described("8 0"), json!({})));
     let answer = sdp(&site.answer(&described("8 0"), flags(&["codec-mask-PCMA"])));
@@ -346,6 +478,22 @@ fn an_answer_that_nothing_can_be_made_of_is_refused_and_changes_nothing() {
         formats(&sdp(&site.answer(&described("97"), json!({})))),
         "97"
     );
+    // An m= line names one format at least (RFC 8866 §9), and one that nothing comes of would be silent.
+    for (wishes, answered) in [
+        (&["codec-strip-PCMA"][..], "8"),
+        (&["codec-strip-PCMA"], "18"),
+        (&["codec-strip-PCMA"], "18 101"),
+        (&[], "18"),
+    ] {
+        let mut site = Site::new();
+        sdp(&site.offer(&described("8 0 101"), flags(wishes)));
+        site.told.clear();
+        let refused = site.answer(&described(answered), json!({}));
+        let why = refused["error-reason"].as_str().expect("a reason");
+        assert!(why.contains("no codec that was offered"), "{why}");
+        assert!(site.told.is_empty());
+        assert_eq!(formats(&sdp(&site.answer(&described("0"), json!({})))), "0");
+    }
 }
 
 #[test]
@@ -392,12 +540,12 @@ fn packet_times_are_those_that_are_wished_for_whatever_a_description_says() {
     assert!(answer.contains("a=maxptime:30\r\n"));
     let [a, b] = site.agreed();
     assert_eq!((a.ptime_ms, b.ptime_ms), (30, 40));
-    let refused = Site::new().offer(&described("8"), json!({"ptime": 90}));
-    assert!(
-        refused["error-reason"]
-            .as_str()
-            .is_some_and(|why| why.contains("10 to 60 ms"))
-    );
+    // What lies between would be written, and not be kept to.
+    for (key, ms) in [("ptime", 90), ("ptime", 33), ("ptime-reverse", 25)] {
+        let refused = Site::new().offer(&described("8"), json!({ key: ms }));
+        let why = refused["error-reason"].as_str().expect("a reason");
+        assert!(why.contains("10, 20, 30, 40 or 60 ms"), "{key}: {why}");
+    }
     let out = sdp(&Site::new().offer(&described("8"), json!({"ptime": 0})));
     assert!(out.contains("a=ptime:20\r\n"));
 }

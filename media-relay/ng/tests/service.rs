@@ -555,3 +555,83 @@ fn what_was_asked_refused_and_ended_is_counted_by_kind() {
     assert_eq!((counters.calls, counters.streams), (0, 0));
     assert_eq!(counters.turned_away, 3);
 }
+
+/// Calls that have begun are over or there; first offers, of which there were so many, have come to a call or been
+/// turned away.
+fn assert_nobody_is_lost(site: &Site, first_offers: u64) {
+    let own = site.server.counters();
+    let ended: u64 = own.ended.iter().sum();
+    assert_eq!(own.begun - ended, own.calls, "{own:?}");
+    let refused = own.ended[Ending::Refused as usize];
+    assert_eq!(
+        own.begun - refused + own.turned_away,
+        first_offers,
+        "{own:?}"
+    );
+    assert!(own.calls > 0 || own.streams == 0, "{own:?}");
+}
+
+#[test]
+fn every_first_offer_is_a_call_or_turned_away_and_every_call_is_there_or_over() {
+    let mut site = Site::new();
+    let delete = |call: &str| json!({"command": "delete", "call-id": call, "from-tag": "a"});
+    // Without ports.
+    site.refuses = Some(AllocateError::PortsExhausted);
+    site.offer(SDP, json!({"call-id": "1"}));
+    assert_nobody_is_lost(&site, 1);
+    site.refuses = None;
+    // With a description, or a wish, that nothing comes of: the one before there are ports, the other behind.
+    site.offer("v=0\r\n", json!({"call-id": "2"}));
+    assert_nobody_is_lost(&site, 2);
+    let wish = json!({"call-id": "3", "flags": ["codec-transcode-G729"]});
+    assert_eq!(site.offer(SDP, wish)["result"], "error");
+    assert_nobody_is_lost(&site, 3);
+    assert_eq!(site.server.counters().ended[Ending::Refused as usize], 1);
+    // More than are allowed.
+    for number in 10..21 {
+        site.offer(SDP, json!({"call-id": number.to_string()}));
+    }
+    assert_nobody_is_lost(&site, 14);
+    let own = site.server.counters();
+    assert_eq!((own.calls, own.streams, own.turned_away), (10, 20, 4));
+    for number in 10..19 {
+        site.ask(delete(&number.to_string()));
+        assert_nobody_is_lost(&site, 14);
+    }
+    // One that waits for its ports has not begun; a second branch is no second call.
+    site.is_slow = true;
+    for (cookie, branch) in [("x", "z1"), ("y", "z2")] {
+        let more = json!({"call-id": "30", "via-branch": branch});
+        let offer = request("offer", None, SDP, more);
+        assert!(site.send(format!("{cookie} {offer}").as_bytes()).is_empty());
+    }
+    assert_nobody_is_lost(&site, 14);
+    site.catch_up();
+    assert_nobody_is_lost(&site, 15);
+    // What nobody answers is over.
+    site.now = 3_600_001;
+    site.input(Input::Tick);
+    assert_nobody_is_lost(&site, 15);
+    let own = site.server.counters();
+    assert_eq!((own.calls, own.streams), (0, 0));
+    // An offer within a call is no first one.
+    let mut site = answered();
+    site.offer(SDP, json!({"to-tag": "b"}));
+    site.offer("x", json!({"to-tag": "b"}));
+    assert_nobody_is_lost(&site, 1);
+    // What is transcoded is gone with its call.
+    let transcoded = |site: &mut Site| {
+        let all = site.ask(json!({"command": "statistics"}));
+        all["statistics"]["currentstatistics"]["transcodedmedia"].clone()
+    };
+    let wish = json!({"to-tag": "b", "flags": ["codec-mask-PCMA", "codec-transcode-PCMU"]});
+    assert_eq!(site.offer(SDP, wish)["result"], "ok");
+    let other = SDP.replace(" 8\r\n", " 0\r\n");
+    for _ in 0..2 {
+        assert_eq!(site.answer(&other, json!({}))["result"], "ok");
+        assert_eq!(transcoded(&mut site), 1);
+    }
+    site.ask(delete("1@example.net"));
+    assert_eq!(transcoded(&mut site), 0);
+    assert_nobody_is_lost(&site, 1);
+}

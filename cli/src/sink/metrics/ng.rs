@@ -45,18 +45,22 @@ impl NgCollector {
                  limit, relay, or too_long an answer for a datagram.",
                 "why",
             )?,
-            calls: IntGauge::new("sbc_ng_calls", "Calls of proxies that are not over.")?,
+            calls: IntGauge::new(
+                "sbc_ng_calls",
+                "Calls of proxies that have ports and are not over.",
+            )?,
             streams: IntGauge::new(
                 "sbc_ng_streams",
                 "Streams of those calls, one for each party and line of its description.",
             )?,
             begun: IntCounter::new(
                 "sbc_ng_calls_begun_total",
-                "Calls of proxies that have begun.",
+                "Calls of proxies that have had ports; without those that have ended, those that there are.",
             )?,
             turned_away: IntCounter::new(
                 "sbc_ng_calls_turned_away_total",
-                "First offers of proxies that came to no call.",
+                "First offers of proxies that came to no call: no room, no ports, or a description that could not go on, \
+                 where that was seen after there were ports also among those that ended as refused.",
             )?,
             ended: counters(
                 "sbc_ng_calls_ended_total",
