@@ -2,6 +2,7 @@
 
 mod admit;
 mod adrift;
+mod arrival;
 mod command;
 mod drain;
 mod kept;
@@ -49,6 +50,7 @@ use crate::transaction::{Indication, Manners, Owner, TimerSet};
 use crate::transport::{Flow, Protocol};
 use crate::trunk::{Probes, Registrars, Registrations};
 use adrift::Adrift;
+use arrival::{arrived, arrived_in_transaction, dropped, to_tag, to_tag_of};
 pub use drain::{FADING, notices_silence};
 use media_api::SessionId;
 use options::asks_for_pause;
@@ -952,50 +954,4 @@ impl Core {
             .transactions
             .respond(now.mono, id, rejection.status, bytes, out);
     }
-}
-
-fn to_tag(message: &Message) -> Option<bytes::Bytes> {
-    message.to_tag().cloned()
-}
-
-fn to_tag_of(message: &Message) -> bytes::Bytes {
-    to_tag(message).unwrap_or_default()
-}
-
-fn dropped(why: DropCode, flow: &Flow, out: &mut Effects) {
-    let what = Happened::Dropped {
-        why,
-        protocol: flow.protocol,
-        remote: flow.remote,
-        listener: flow.listener.clone(),
-    };
-    out.emit(None, None, what);
-}
-
-/// Shows a message of a transaction that a call has already, before it has any effect: in a
-/// ladder what came stands above what it caused. The call may have ended by then, as one has
-/// whose refusal is acknowledged. Answers to our probes and registrations are shown as well; all others
-/// where it is found out what they are.
-fn arrived_in_transaction(owner: Owner, flow: &Flow, message: &Message, out: &mut Effects) {
-    match owner {
-        Owner::Leg(call, leg) => arrived(Some(call), Some(leg), flow, message, out),
-        Owner::Probe(_) | Owner::Registration(_) => arrived(None, None, flow, message, out),
-        Owner::Nobody => {}
-    }
-}
-
-fn arrived(
-    call: Option<CallId>,
-    leg: Option<LegId>,
-    flow: &Flow,
-    message: &Message,
-    out: &mut Effects,
-) {
-    let what = Happened::Received {
-        protocol: flow.protocol,
-        local: flow.local,
-        remote: flow.remote,
-        bytes: message.bytes().clone(),
-    };
-    out.emit(call, leg, what);
 }
