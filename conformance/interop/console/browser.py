@@ -63,6 +63,16 @@ class Browser:
     def click(self, element):
         self.send("POST", f"/element/{element}/click")
 
+    def click_named(self, css, text):
+        """Clicks such an element as soon as it is there: what the page shows anew meanwhile is another one."""
+        for _ in range(20):
+            try:
+                return self.click(wait_until(lambda: self.named(css, text)))
+            except RuntimeError as fault:
+                if "stale element" not in str(fault):
+                    raise
+        raise RuntimeError(f"{css} with {text} never stays")
+
     def type(self, element, text):
         self.send("POST", f"/element/{element}/clear")
         self.send("POST", f"/element/{element}/value", {"text": text})

@@ -97,20 +97,33 @@ class Caller:
         self.here(again)
         self.steps.append(f'<recv request="NOTIFY"><action><ereg regexp="{last}" search_in="msg" assign_to="last"/>'
                           "</action></recv>")
-        self.steps.append("<send><![CDATA[\nSIP/2.0 200 OK\n[last_Via:]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\n"
-                          "[last_CSeq:]\nContent-Length: 0\n\n]]></send>")
+        self.answers()
         self.steps.append(f'<nop test="last" next="{done}"/>')
         self.steps.append(f'<nop next="{again}"/>')
         self.here(done)
+
+    def answers(self):
+        """200 to what came last."""
+        self.steps.append("<send><![CDATA[\nSIP/2.0 200 OK\n[last_Via:]\n[last_From:]\n[last_To:]\n[last_Call-ID:]\n"
+                          "[last_CSeq:]\nContent-Length: 0\n\n]]></send>")
 
     def pauses(self, milliseconds):
         """Says nothing for a while."""
         self.steps.append(f'<pause milliseconds="{milliseconds}"/>')
 
-    def ends(self):
-        """Hangs up."""
+    def ends(self, is_told=False):
+        """Hangs up. Where it was told something the answer to that may have been lost, and it is told again."""
         self.asks("BYE")
-        self.hears(200, "BYE")
+        if not is_told:
+            return self.hears(200, "BYE")
+        again, late, done = self.label(), self.label(), self.label()
+        self.here(again)
+        self.steps.append(f'<recv request="NOTIFY" optional="true" next="{late}"/>')
+        self.hears(200, "BYE", more=f'next="{done}"')
+        self.here(late)
+        self.answers()
+        self.steps.append(f'<nop next="{again}"/>')
+        self.here(done)
 
 
 def dialogs():
@@ -158,5 +171,5 @@ def transferor():
     one.hears(202, "REFER", more='optional="global"')
     one.is_told_until("terminated;reason=noresource.*SIP/2.0 200")
     one.pauses(200)
-    one.ends()
+    one.ends(is_told=True)
     return one.xml("transferor")
