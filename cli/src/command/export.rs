@@ -190,7 +190,8 @@ fn noted(path: &Path) -> io::Result<String> {
 
 /// Whole or not at all: half a cursor would be none.
 fn note(path: &Path, cursor: &str) -> io::Result<()> {
-    let beside = path.with_added_extension("new");
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
     let written = fs::write(&beside, format!("{cursor}\n"));
     let written = written.and_then(|()| fs::rename(&beside, path));
     written.map_err(|why| about(path, &why))

@@ -28,7 +28,7 @@ use crate::config::{Config, Trunk};
 use crate::deadline::DeadlineQueue;
 use crate::dialog::{Lookup, contact};
 use crate::effect::{Effect, Effects};
-use crate::event::{DropCode, Happened};
+use crate::event::DropCode;
 use crate::hashed::Minted;
 use crate::id::{CallId, LegId, ShardId, TransactionId};
 use crate::input::Input;

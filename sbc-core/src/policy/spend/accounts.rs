@@ -96,7 +96,7 @@ fn standing((counted, mut account): (Counted, Account), clock: Timestamp) -> Opt
     let reached = account.reached(clock, &counted).map(|own| own.period);
     let reached: Vec<Period> = reached.collect();
     let is_of_interest = day > Money(0) || !reached.is_empty();
-    is_of_interest.then(|| Standing {
+    is_of_interest.then_some(Standing {
         hour,
         day,
         limits: account.limits,
