@@ -153,7 +153,7 @@ impl Core {
     }
 
     /// The same shard, which also tells why what was not chosen was not
-    /// ([`Happened::Explained`]): for rehearsals, where a call may take its time.
+    /// ([`crate::event::Happened::Explained`]): for rehearsals, where a call may take its time.
     #[must_use]
     pub fn explaining(mut self) -> Self {
         self.plane.explains = true;
