@@ -305,7 +305,7 @@ enum Command {
     },
     /// What to do when something is wrong: for an alert, a cause of a call's end, a status
     Runbook(documents::Runbook),
-    /// How to begin, and how to go on: getting started, tenants, routing, security, upgrade
+    /// How to begin, and how to go on: getting started, tenants, routing, security, capacity, upgrade
     Guide(documents::Guide),
     /// SIP messages
     Sip {

@@ -1,6 +1,7 @@
 //! The guides as somebody follows them: every command typed in order, every line of configuration written where the guide
 //! says, on addresses of this machine that nobody else has.
 
+use crate::relay::RelayProcess;
 use crate::support::{Authority, PATIENCE};
 use causeway::command::documents::{Document, GUIDES};
 use std::fs;
@@ -8,10 +9,16 @@ use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+
+/// Machines of this process so far: each looks for a net where no other one does.
+static MACHINES: AtomicU32 = AtomicU32::new(0);
+
+/// Where the relay is told to listen for the daemon.
+const RELAY: &str = "/run/causeway-media/media.sock";
 
 /// A machine as the guide assumes it: a folder in place of /, and a program `causeway` that looks there.
 struct Machine {
@@ -19,6 +26,7 @@ struct Machine {
     /// In place of `127.0.0`.
     net: String,
     daemon: Option<Child>,
+    relay: Option<RelayProcess>,
     /// The file that was opened last, whose lines follow.
     open: Option<PathBuf>,
     _carrier: Carrier,
@@ -93,7 +101,8 @@ impl Machine {
     fn new() -> Self {
         // Nobody else is there, so that ports can be those of the guide; a net in use is left for another one.
         let process = std::process::id();
-        let nets = (0..200u32).map(|n| {
+        let first = 200 * MACHINES.fetch_add(1, Ordering::Relaxed);
+        let nets = (first..first + 200).map(|n| {
             let number = process.wrapping_mul(7).wrapping_add(n * 11);
             format!("127.{}.{}", 1 + number % 250, number / 250 % 250)
         });
@@ -129,8 +138,13 @@ impl Machine {
              case $1 in\n\
              init) exec '{program}' init '{at}/etc/causeway/causeway.toml' ;;\n\
              tenant) exec '{program}' \"$@\" --config '{at}/etc/causeway/causeway.toml' --state '{at}/var/state' ;;\n\
-             check|sim|route) exec '{program}' \"$@\" --config '{at}/etc/causeway/causeway.toml' ;;\n\
-             status|trunk|call|teams|reload) exec '{program}' \"$@\" --socket '{at}/run/api.sock' ;;\n\
+             check|sim|route|media|number) exec '{program}' \"$@\" --config '{at}/etc/causeway/causeway.toml' ;;\n\
+             audit) [ \"$2\" != verify ] || exec '{program}' audit verify '{at}/var/state'\n\
+             exec '{program}' \"$@\" --socket '{at}/run/api.sock' ;;\n\
+             token) [ \"$2\" = list ] || exec '{program}' \"$@\"\n\
+             exec '{program}' \"$@\" --socket '{at}/run/api.sock' ;;\n\
+             status|trunk|call|teams|reload|config|acl|ban|approvals|log|drain|undrain)\n\
+             exec '{program}' \"$@\" --socket '{at}/run/api.sock' ;;\n\
              *) exec '{program}' \"$@\" ;;\n\
              esac\n"
         );
@@ -142,6 +156,7 @@ impl Machine {
             folder,
             net,
             daemon: None,
+            relay: None,
             open: None,
         }
     }
@@ -153,6 +168,7 @@ impl Machine {
             .replace("/etc/causeway", &format!("{root}/etc/causeway"))
             .replace("/var/lib/causeway/cdr", &format!("{root}/var/cdr"))
             .replace("/run/causeway/api.sock", &format!("{root}/run/api.sock"))
+            .replace(RELAY, &format!("{root}/run/media.sock"))
             .replace("-o root -g causeway ", "");
         [
             ("203.0.113.10", "10"),
@@ -193,13 +209,29 @@ impl Machine {
         typed
     }
 
+    /// Types the commands of a guide alone, where its lines of configuration are examples of several ways.
+    fn types_all(&mut self, guide: &Document) -> usize {
+        let (mut typed, all) = (0, blocks(guide.text).into_iter());
+        for (_, block) in all.filter(|(language, _)| *language == "sh") {
+            let own = block.lines().filter(|line| line.starts_with("causeway "));
+            for command in own.filter(|line| !ELSEWHERE.contains(line)) {
+                self.types(command);
+                typed += 1;
+            }
+        }
+        typed
+    }
+
     fn types(&mut self, command: &str) {
         let mut words = command.split_whitespace();
         match (words.next(), words.next()) {
             // The package has tests of its own, in a machine of their own.
             (Some("apt"), Some("install")) => {}
             (Some("sudoedit"), Some(file)) => self.open = Some(self.here(file).into()),
-            (Some("systemctl"), Some("enable")) => self.starts(),
+            (Some("systemctl"), Some("enable")) => match command.ends_with(" causeway-media") {
+                true => self.relay = Some(RelayProcess::start(&self.here(RELAY).into())),
+                false => self.starts(),
+            },
             (Some("causeway" | "install" | "rm"), _) => {
                 let done = self.run(command);
                 let told = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
@@ -242,6 +274,7 @@ impl Machine {
             _ if command.starts_with("causeway route test") => {
                 has("goes out (1) on trunk \"teams-")
             }
+            "causeway media keeps" => has("calls go on: "),
             _ if command.starts_with("causeway monitoring alerts") => has("runbook: "),
             _ if command.starts_with("causeway tenant add") => has("routes         ok"),
             "causeway status" => has("loop-out"),
@@ -287,6 +320,12 @@ impl Machine {
         fs::read_to_string(file).unwrap()
     }
 }
+
+/// What needs more than there is: a token that the configuration has, and somebody who starts the daemon anew.
+const ELSEWHERE: [&str; 2] = [
+    "causeway token revoke noc",
+    "causeway restart --graceful --timeout 1h --yes",
+];
 
 /// Language and text of each block of a document.
 fn blocks(text: &str) -> Vec<(&str, String)> {
@@ -384,6 +423,18 @@ fn whoever_follows_getting_started_and_tenants_has_calls_and_a_configuration_tha
             .any(|own| own.starts_with("causeway tenant add") && own.contains("--write"))
     );
     machine.types("causeway check");
+}
+
+#[test]
+fn commands_of_the_guides_to_routing_security_and_upgrades_do_what_they_say() {
+    let mut machine = Machine::new();
+    machine.follow(guide("getting-started"));
+    for (name, least) in [("routing", 7), ("security", 9), ("upgrade", 13)] {
+        let typed = machine.types_all(guide(name));
+        assert!(typed >= least, "{name}: {typed}");
+        // Whoever goes on takes calls again.
+        machine.types("causeway undrain");
+    }
 }
 
 #[test]

@@ -3,9 +3,9 @@
 
 use media_api::{
     BridgePlan, Command, Content, CryptoKey, Direction, EndpointId, EndpointSpec, Event, Family,
-    ForkId, Format, FormatId, LocalStream, Negotiated, NegotiatedStream, OneWayKind,
+    ForkId, Format, FormatId, FormatKind, LocalStream, Negotiated, NegotiatedStream, OneWayKind,
     PayloadBinding, Protection, ProtectionWanted, RealmId, SessionId, SourcePolicy, Stage,
-    StreamKind, StreamSpec, Suite, TelephoneEvent,
+    StreamKind, StreamSpec, Suite,
 };
 use media_relay::srtp::Sender;
 use media_relay::{Entropy, LocalAddress, Realm, Relay, RelayConfig};
@@ -125,7 +125,7 @@ fn terms(peer: &UdpSocket, local: &LocalStream) -> NegotiatedStream {
             format: Format {
                 name: "PCMA".into(),
                 clock_hz: 8_000,
-                telephone_event: TelephoneEvent::No,
+                kind: FormatKind::Audio,
             },
         }],
         source: SourcePolicy::Signalled,

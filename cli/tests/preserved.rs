@@ -451,9 +451,19 @@ async fn a_package_hears_whether_calls_go_on_under_the_relay_that_runs_and_ends_
     let (code, told) = keeps();
     assert_eq!(code, Some(5), "{told}");
     assert!(told.contains("serves other realms"), "{told}");
-    std::fs::write(&config, text).unwrap();
+    std::fs::write(&config, &text).unwrap();
     let (code, told) = keeps();
     assert_eq!(code, Some(0), "{told}");
+    // Whoever does not tell in which form calls are kept may keep them in any.
+    let silent = text.replace("/run/api.sock", "/run/other.sock");
+    assert_ne!(silent, text);
+    std::fs::write(&config, silent).unwrap();
+    let (code, told) = keeps();
+    assert_eq!(code, Some(5), "{told}");
+    assert!(
+        told.contains("in which form it keeps them") && told.contains("/run/other.sock"),
+        "{told}"
+    );
     scene.hangs_up(&answer).await;
     drop(daemon);
     relay.kill();

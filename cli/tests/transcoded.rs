@@ -308,7 +308,10 @@ async fn a_tone_crosses_from_a_law_to_g722_over_srtp_and_back() {
         let (other, _) = talker.amplitude_of(hz + 333.0);
         assert!(other < amplitude / 10.0);
     }
-    assert!(metrics.contains("sbc_transcodes_active 2"), "{metrics}");
+    for pair in [r#"from="PCMA",to="G722""#, r#"from="G722",to="PCMA""#] {
+        let line = format!("sbc_transcodes_active{{{pair}}} 1");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
     caller
         .send(&within(&ok, "BYE", 2, caller.address), ours)
         .await;

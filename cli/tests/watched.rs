@@ -139,12 +139,31 @@ async fn a_ladder_is_drawn_for_terminals_programs_wikis_and_browsers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_start_tells_how_many_calls_the_machine_allows() {
+async fn the_start_and_a_reload_that_changes_it_tell_how_many_calls_the_machine_allows() {
     let node = Node::start_with(|text| format!("{text}\n[limits]\ncalls = 900000\n")).await;
     node.logged("capacity: calls at the same time that this machine allows limit=900000")
         .await;
     // The ports of the realm are far from enough for that.
     node.logged("ports of realm \"core\" are enough for").await;
+    // So does a reload that changes it, and no other one.
+    let path = node.directory.path().join("causeway.toml");
+    let takes = async |from: &str, to: &str| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(&path, text.replace(from, to)).unwrap();
+        let done = node.ask("POST", "/reload").await;
+        assert_eq!(done.status, 200, "{}", done.body);
+    };
+    takes("calls = 900000", "calls = 800000").await;
+    node.logged("capacity: calls at the same time that this machine allows limit=800000")
+        .await;
+    takes("calls = 800000", "calls = 800000 # as before").await;
+    // What it says of itself comes behind all that it has to say.
+    node.logged("reload: configuration is in use generation=3")
+        .await;
+    let told = node.lines.text();
+    let told = told.matches("capacity: calls at the same time").count();
+    assert_eq!(told, 2, "{}", node.lines.text());
     node.daemon.shutdown().await;
 }
 

@@ -27,7 +27,7 @@ class Small(Causeway):
     """With room for hardly any ladder."""
 
     def config(self):
-        return super().config() + '\n[limits]\nladders = "1MiB"\n'
+        return super().config() + '\n[limits]\nladders = "1MiB"\nmedia_timeout = "0s"\n'
 
 
 def held(sbc):

@@ -69,6 +69,7 @@ class Node(Reloaded, Sbc):
         return super().node() + f"""
 [limits]
 ladders = "1MiB"
+media_timeout = "0s"
 
 [[realm]]
 name = "guests"

@@ -125,7 +125,7 @@ to = [{{ trunk = "{other}" }}]
         return made
 
     def node(self):
-        return super().node() + f'\n[media]\nrelay = "{self.path}/media.sock"\nrestart = "preserve"\n'
+        return super().node() + f'\n[media]\nrelay = "{self.path}/media.sock"\nrestart = "preserve"\n[limits]\nmedia_timeout = "0s"\n'
 
     def start(self):
         if not self.relay:

@@ -136,6 +136,8 @@ class Node:
         folder = self.folder
         text = [f"""[node]
 id = "figures"
+[limits]
+media_timeout = "0s"
 [api]
 unix = "{folder}/api.sock"
 [metrics]

@@ -82,7 +82,7 @@ class Seeing(Causeway):
                 "records": f'[cdr]\nspool = "{self.path}/cdr"',
                 "hep": f'[hep]\ncollectors = ["{self.collector_at}"]'}
         ladders = "64MiB" if len(self.parts) == len(text) else "1MiB"
-        return "\n".join(["", '[node]\nid = "interop"', f'[limits]\nladders = "{ladders}"',
+        return "\n".join(["", '[node]\nid = "interop"', f'[limits]\nladders = "{ladders}"\nmedia_timeout = "0s"',
                           f'[api]\nunix = "{self.path}/api.sock"', *(text[part] for part in self.parts), ""])
 
     def is_ready(self):

@@ -110,7 +110,9 @@ class Capture:
             names = set(protocols.split(":"))
             sip += "sip" in names
             rtp += "rtp" in names
-            if broken or str(EXPERT_ERROR) in severities.split(","):
+            # By the number of a port that the kernel has chosen, tshark takes a segment for what it is not at times.
+            is_ours = "udp" in names or names & {"sip", "tls"}
+            if is_ours and (broken or str(EXPERT_ERROR) in severities.split(",")):
                 malformed.append((number, info))
             # Encrypted RTCP that comes before the description of its stream is known by its type alone.
             is_early = "80" <= payload[:2] <= "bf" and "c8" <= payload[2:4] <= "cf"

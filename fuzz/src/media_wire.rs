@@ -86,6 +86,7 @@ mod tests {
             "allocate",
             "answer",
             "events",
+            "judged",
             "play",
             "realms",
             "recordings",

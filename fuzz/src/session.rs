@@ -7,10 +7,9 @@
 use crate::reader::Reader;
 use media_api::{
     Beside, BridgePlan, Command, Content, CryptoKey, Dialled, Digit, Direction, EndpointId,
-    EndpointSpec, Event, Family, ForkId, Format, FormatId, Intake, Nearby, Negotiated,
+    EndpointSpec, Event, Family, ForkId, Format, FormatId, FormatKind, Intake, Nearby, Negotiated,
     NegotiatedStream, PayloadBinding, Playing, Protection, ProtectionWanted, RealmId, SessionId,
-    Signal, Sound, SoundId, SourcePolicy, Stage, StreamKind, StreamSpec, Suite, TelephoneEvent,
-    Tone, TonePhase,
+    Signal, Sound, SoundId, SourcePolicy, Stage, StreamKind, StreamSpec, Suite, Tone, TonePhase,
 };
 use media_relay::packet::rtcp::Compound;
 use media_relay::packet::rtp::RtpHeader;
@@ -462,7 +461,8 @@ impl Bench {
         }
         // What was kept, and is part of packets of ours now, or will be.
         let late = self.out.received.iter().filter(|(_, bytes)| *bytes == 0);
-        self.taken += (late.count() + self.out.recodes().count()) as u64;
+        let recodes = self.out.recodes().filter(|(_, realm, ..)| realm.is_some());
+        self.taken += (late.count() + recodes.count()) as u64;
         self.out.clear();
         self.count();
     }
@@ -638,9 +638,9 @@ fn payloads(choice: u8) -> Vec<PayloadBinding> {
             format: Format {
                 name: name.into(),
                 clock_hz,
-                telephone_event: match name {
-                    "telephone-event" => TelephoneEvent::Yes,
-                    _ => TelephoneEvent::No,
+                kind: match name {
+                    "telephone-event" => FormatKind::Event,
+                    _ => FormatKind::Audio,
                 },
             },
         })

@@ -93,7 +93,7 @@ fn call(relay: &Relay, events: &mpsc::Receiver<Event>, number: u64, secure: bool
                         format: Format {
                             name: "PCMA".into(),
                             clock_hz: 8000,
-                            telephone_event: TelephoneEvent::No,
+                            kind: FormatKind::Audio,
                         },
                     }],
                     source: SourcePolicy::Signalled,

@@ -72,7 +72,7 @@ fn answer(session: SessionId, endpoint: EndpointId, local: &LocalStream) -> Comm
             format: Format {
                 name: "PCMA".into(),
                 clock_hz: 8000,
-                telephone_event: TelephoneEvent::No,
+                kind: FormatKind::Audio,
             },
         }],
         source: SourcePolicy::Signalled,

@@ -66,7 +66,7 @@ fn go_on(session: SessionId, local: &[LocalEndpoint], command: &dyn Fn(Command))
         let format = Format {
             name: "PCMA".into(),
             clock_hz: 8_000,
-            telephone_event: TelephoneEvent::No,
+            kind: FormatKind::Audio,
         };
         let stream = NegotiatedStream {
             content: Content::Rtp,

@@ -9,9 +9,9 @@
 
 use media_api::{
     BridgePlan, Command, Content, CryptoKey, Direction, EndpointId, EndpointSpec, Event, Family,
-    ForkId, Format, FormatId, LocalStream, Negotiated, NegotiatedStream, PayloadBinding,
-    Protection, ProtectionWanted, RealmId, SessionId, SourcePolicy, Stage, StreamKind, StreamSpec,
-    Suite, TelephoneEvent,
+    ForkId, Format, FormatId, FormatKind, LocalStream, Negotiated, NegotiatedStream,
+    PayloadBinding, Protection, ProtectionWanted, RealmId, SessionId, SourcePolicy, Stage,
+    StreamKind, StreamSpec, Suite,
 };
 use media_relay::{Backend, Entropy, LocalAddress, Realm, Relay, RelayConfig};
 use std::error::Error;
@@ -153,7 +153,7 @@ fn answer(
                 // Of a codec that is never packed anew: what comes is longer than what is agreed below.
                 name: "G726-32".into(),
                 clock_hz: 8000,
-                telephone_event: TelephoneEvent::No,
+                kind: FormatKind::Audio,
             },
         }],
         source: SourcePolicy::Signalled,

@@ -383,6 +383,44 @@ fn a_repeated_agreement_keeps_the_keys_and_another_certificate_makes_new_ones() 
     assert!(failures(&bench).is_empty());
 }
 
+/// Our description tells of the same association before and after: the peer begins none anew (MED-134).
+#[test]
+fn audio_after_a_fax_has_the_keys_of_before() {
+    for is_mux in [true, false] {
+        let (mut bench, mut peer) = half_secure(is_mux);
+        bench.answer(A, peer.terms(DtlsRole::Active));
+        peer.begin(DtlsRole::Active, bench.now);
+        peer.run(&mut bench, 100);
+        assert_talks(&mut bench, &peer, 1);
+        let fax = |remote: SocketAddr| NegotiatedStream {
+            content: Content::Udptl,
+            remote_rtcp: SocketAddr::new(remote.ip(), 0),
+            payloads: Vec::new(),
+            ptime_ms: 10,
+            ..terms(remote)
+        };
+        bench.answer(A, fax(peer_a()));
+        bench.answer(B, fax(peer_b()));
+        bench.wait_ms(20);
+        // In the clear, both ways.
+        let datagram = vec![0, 0, 1, 2, 3];
+        let passed = bench.send(A, peer_a(), &datagram).unwrap();
+        assert_eq!(passed, (peer_b(), datagram.clone()));
+        let passed = bench.send(B, peer_b(), &datagram).unwrap();
+        assert_eq!(passed, (peer_a(), datagram));
+        bench.answer(A, peer.terms(DtlsRole::Active));
+        bench.answer(B, terms(peer_b()));
+        let sent = bench.run_ms(100);
+        assert!(
+            sent.iter()
+                .all(|(_, packet)| !(20..64).contains(&packet[0])),
+            "no handshake"
+        );
+        assert_talks(&mut bench, &peer, 100);
+        assert!(failures(&bench).is_empty());
+    }
+}
+
 #[test]
 fn a_preview_that_fails_is_tried_again_when_it_is_committed() {
     let (mut bench, mut peer) = half_secure(true);

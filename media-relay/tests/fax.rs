@@ -116,6 +116,49 @@ fn another_port_of_the_peer_is_learnt() {
     assert_eq!(bench.send(B, peer_b(), &[0, 0, 0]).unwrap().0, moved);
 }
 
+/// Behind a NAT the gateway of a fax hears nothing until it is sent to where its audio came from; neither side may wait
+/// for the other to begin.
+#[test]
+fn a_fax_goes_at_once_to_where_the_audio_came_from() {
+    let private = address("198.51.100.7:4000");
+    let near = SourcePolicy::Restricted(Nearby {
+        signalling: Some(peer_a().ip()),
+        ..Nearby::default()
+    });
+    let behind_nat = |terms: NegotiatedStream| NegotiatedStream {
+        source: near.clone(),
+        ..terms
+    };
+    let mut bench = Bench::joined();
+    bench.answer(A, behind_nat(terms(private)));
+    for sequence in 1..4 {
+        bench.wait_ms(20);
+        assert_eq!(bench.voice(A, sequence).is_ok(), sequence == 3);
+    }
+    bench.answer(A, behind_nat(fax(private)));
+    bench.answer(B, fax(peer_b()));
+    bench.wait_ms(20);
+    assert_eq!(bench.send(B, peer_b(), &[0, 0, 0]).unwrap().0, peer_a());
+    // It is known: the first that it sends counts.
+    bench.send(A, peer_a(), &[0, 0, 0]).unwrap();
+    // And so the way back to audio.
+    bench.answer(A, behind_nat(terms(private)));
+    bench.answer(B, terms(peer_b()));
+    bench.wait_ms(20);
+    bench.voice(A, 4).unwrap();
+}
+
+#[test]
+fn datagrams_that_are_repeated_are_learnt_as_well() {
+    let mut bench = faxing();
+    let moved = address("192.0.2.10:4100");
+    for (sequence, is_learnt) in [(0u8, false), (0, false), (1, false), (1, false), (2, true)] {
+        bench.wait_ms(20);
+        let passed = bench.send(A, moved, &[0, sequence, 0, 0]);
+        assert_eq!(passed.is_ok(), is_learnt, "{sequence}");
+    }
+}
+
 #[test]
 fn nothing_passes_while_one_side_still_has_audio() {
     let mut bench = Bench::joined();

@@ -2,11 +2,11 @@
 //! ten seconds at most (SIP-506).
 
 use crate::common::{
-    A, B, Bench, Rtp, SESSION, codec, endless, pcma, peer_b, read, rtp, terms, tone,
+    A, B, Bench, Rtp, SESSION, codec, endless, pcma, peer_a, peer_b, read, rtp, terms, tone,
 };
 use media_api::{
-    Command, Dialled, Digit, DropReason, Event, HANDED_OVER_MS, Intake, NegotiatedStream,
-    SessionId, Signal,
+    Command, Dialled, Digit, DropReason, Event, FormatKind, HANDED_OVER_MS, Intake,
+    NegotiatedStream, OpusWishes, SessionId, Signal,
 };
 use media_relay::session::{Handed, Outcome, SocketId};
 
@@ -77,6 +77,35 @@ fn leaves(new: &mut Bench, mut handed: Handed) -> Result<Rtp, DropReason> {
         Outcome::Dropped(reason) => Err(reason),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_party_may_want_something_else_of_its_codec_in_the_new_call() {
+    let opus = |peer, max_kbps| {
+        let mut binding = codec(111, 111, 4, "opus", 48_000);
+        binding.format.kind = FormatKind::Opus(OpusWishes {
+            max_kbps,
+            ..OpusWishes::default()
+        });
+        NegotiatedStream {
+            payloads: vec![binding],
+            ..terms(peer)
+        }
+    };
+    let mut old = Bench::joined();
+    old.answer(B, opus(peer_b(), 0));
+    old.command(Command::HandOver {
+        session: SESSION,
+        endpoint: B,
+        to: NEXT,
+    });
+    let mut new = joined(opus(peer_b(), 20));
+    new.answer(A, opus(peer_a(), 0));
+    let Outcome::Handed(handed) = arrives(&mut old, rtp(111, 2, 960, 0x1001, &[7; 40])) else {
+        panic!("it is handed over");
+    };
+    let heard = leaves(&mut new, *handed).expect("it is heard");
+    assert_eq!(heard.payload, [7; 40]);
 }
 
 #[test]

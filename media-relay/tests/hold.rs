@@ -82,6 +82,33 @@ fn silence_is_told_once_after_its_time_and_again_after_a_sign_of_life() {
 }
 
 #[test]
+fn silence_is_told_again_once_a_longer_limit_is_over() {
+    let mut bench = Bench::joined();
+    bench.join(30_000);
+    bench.run_ms(30_100);
+    assert_eq!(silences(&mut bench), [A, B]);
+    bench.join(300_000);
+    bench.run_ms(269_000);
+    assert_eq!(silences(&mut bench), []);
+    bench.run_ms(1_000);
+    assert_eq!(silences(&mut bench), [A, B]);
+}
+
+#[test]
+fn who_was_agreed_with_later_is_told_to_be_silent_together_with_the_other_one() {
+    let mut bench = Bench::allocated([ProtectionWanted::None, ProtectionWanted::None]);
+    bench.answer(B, terms(peer_b()));
+    bench.join(30_000);
+    bench.run_ms(1_000);
+    // The caller's ACK has its answer.
+    bench.answer(A, terms(peer_a()));
+    bench.run_ms(29_900);
+    assert_eq!(silences(&mut bench), []);
+    bench.run_ms(200);
+    assert_eq!(silences(&mut bench), [A, B]);
+}
+
+#[test]
 fn reports_count_as_life_and_hold_is_not_silence() {
     let mut bench = Bench::joined();
     bench.join(10_000);
@@ -98,6 +125,20 @@ fn reports_count_as_life_and_hold_is_not_silence() {
     assert_eq!(silences(&mut bench), []);
     bench.run_ms(200);
     assert!(silences(&mut bench).contains(&B));
+}
+
+#[test]
+fn a_hold_of_the_other_party_gives_no_more_time_to_who_was_heard_before() {
+    let mut bench = Bench::joined();
+    bench.join(10_000);
+    bench.voice(A, 1).unwrap();
+    bench.run_ms(6_000);
+    bench.answer(B, held(peer_b()));
+    bench.answer(B, terms(peer_b()));
+    bench.run_ms(3_900);
+    assert_eq!(silences(&mut bench), []);
+    bench.run_ms(200);
+    assert_eq!(silences(&mut bench), [A]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod bad_packets;
 mod blocked;
+mod coded;
 mod comfort;
 mod common;
 mod digits;

@@ -742,6 +742,13 @@ fn a_peer_that_moves_with_its_key_is_heard_whether_or_not_it_restarts_its_counte
             bench.send(A, peer_a(), &peer.voice(index + 2)),
             Err(DropReason::Source)
         );
+        // The totals have it at the end at the latest, once.
+        bench.command(Command::Release {
+            session: SESSION,
+            endpoint: None,
+            drain_ms: 0,
+        });
+        assert_eq!(bench.out.resynchronised, u64::from(restarts));
     }
 }
 

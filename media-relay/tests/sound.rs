@@ -423,7 +423,10 @@ fn the_first_format_that_can_be_made_is_sent_by_the_number_of_the_peer() {
     bench.answer(
         B,
         NegotiatedStream {
-            payloads: vec![codec(96, 96, 1, "L16", 44_100), all[0].clone()],
+            payloads: vec![
+                codec(96, 96, 1, "L16", 44_100),
+                codec(18, 18, 6, "G729", 8_000),
+            ],
             ..terms(peer_b())
         },
     );
@@ -546,7 +549,7 @@ fn a_new_agreement_keeps_the_sound_by_the_new_terms() {
     bench.answer(
         B,
         NegotiatedStream {
-            payloads: vec![codec(9, 9, 3, "G722", 8_000)],
+            payloads: vec![codec(18, 18, 3, "G729", 8_000)],
             ..terms(moved)
         },
     );

@@ -630,7 +630,7 @@ fn speech_before_its_key_is_transcoded_when_that_comes() {
     let recodes = bench.out.recodes();
     let all: Vec<(u64, u32, Vec<u8>)> = recodes
         .map(|(recode, realm, bytes, buffer)| {
-            assert_eq!((realm, bytes), (RealmId(0), 172));
+            assert_eq!((realm, bytes), (Some(RealmId(0)), 172));
             let payload = buffer[recode.payload.clone()].to_vec();
             (recode.extended & 0xffff, recode.timestamp, payload)
         })

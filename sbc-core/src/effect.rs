@@ -122,6 +122,11 @@ impl Effects {
         self.list.drain(..)
     }
 
+    /// Takes back what came behind so many.
+    pub fn truncate(&mut self, length: usize) {
+        self.list.truncate(length);
+    }
+
     /// Effects collected so far.
     pub fn as_slice(&self) -> &[Effect] {
         &self.list

@@ -8,7 +8,7 @@ use crate::letter::Letter;
 use crate::overload::Strain;
 use crate::policy::presence::Presence;
 use crate::query::Outcome;
-use crate::record::{CallSummary, LiveMedia, TransferOutcome};
+use crate::record::{CallPhase, CallSummary, LiveMedia, TransferOutcome};
 use crate::sip::{Message, Rejected, Status};
 use crate::transport::{Flow, FlowFault};
 use crate::trunk::{Bound, Closing, PeerName, Standing, Stored, TargetId, TargetState};
@@ -133,6 +133,8 @@ pub struct Heard {
 pub enum Command {
     /// List the calls of this shard.
     Calls,
+    /// List those of them of which there is more to say than whether they were answered.
+    Phases,
     /// Ask for the media figures of one call.
     Media(CallId),
     /// End one call; with a cause of Q.850 for its parties, 1 to 127, if somebody says one.
@@ -178,6 +180,8 @@ pub enum Command {
 pub enum Answered {
     /// Calls of this shard, oldest first.
     Calls(Vec<CallSummary>),
+    /// Calls of this shard that are in such a phase, in any order.
+    Phases(Vec<(CallId, CallPhase)>),
     /// Media figures of a call.
     Media(Box<LiveMedia>),
     /// Done; for how many calls.

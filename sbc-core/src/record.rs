@@ -547,6 +547,25 @@ pub struct CallSummary {
     pub answered: Option<UnixTime>,
 }
 
+/// What a call is beyond set up and answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CallPhase {
+    /// It was not answered, and its caller was told that somebody is called: by ringing or early media.
+    Early,
+    /// It was answered, and one of those who talk has the other on hold.
+    Held,
+}
+
+impl CallPhase {
+    /// The word for it in lists and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Early => "early",
+            Self::Held => "held",
+        }
+    }
+}
+
 impl CallSummary {
     /// Takes out what is nobody's business who may not see numbers.
     pub fn hide_numbers(&mut self) {

@@ -220,10 +220,10 @@ fn who_cannot_hear_it_is_refused_at_once() {
     is_over(&mut two.shard, false);
     two.shard.next_response(404);
     // There is no codec for it, or nothing was offered.
-    let wide = text(ANNOUNCED).replace("[\"PCMA\", \"PCMU\"]", "[\"G722\", \"PCMA\"]");
-    let only = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 9 101");
+    let relayed = text(ANNOUNCED).replace("[\"PCMA\", \"PCMU\"]", "[\"G729\", \"PCMA\"]");
+    let only = CARRIER_SDP.replace("RTP/AVP 8 0 101", "RTP/AVP 18 101");
     for sdp in [only.as_str(), ""] {
-        let mut two = called(&wide, sdp);
+        let mut two = called(&relayed, sdp);
         two.says("404 Not Found", "b1", "", "");
         two.shard.next_request(Method::Ack);
         two.shard.next_response(404);

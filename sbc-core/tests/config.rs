@@ -6,11 +6,11 @@ use crate::world::cpu_time;
 use media_api::Suite;
 use proptest::prelude::*;
 use sbc_core::config::{
-    Assumed, CdrSpool, CdrStart, Certificate, Change, Code, Exposure, Facts, FileFault, Finding,
-    Findings, Key, Loaded, Password, Preset, Secret, Source, Validity, changes, effective, load,
-    starter,
+    Assumed, CdrSpool, CdrStart, Certificate, Change, Code, ExposedAt, Exposure, Facts, FileFault,
+    Finding, Findings, Key, Loaded, Password, Preset, Secret, Source, Validity, changes, effective,
+    load, starter,
 };
-use sbc_core::media::{FaxMode, Srtp};
+use sbc_core::media::{FaxMode, Ice, RtpProfile, Srtp};
 use sbc_core::time::UnixTime;
 use sbc_core::transport::Protocol;
 use std::collections::BTreeSet;
@@ -96,7 +96,10 @@ pub(crate) struct Machine;
 
 fn exposed(is_exposed: bool) -> Exposure {
     match is_exposed {
-        true => Exposure::File,
+        true => Exposure::File(ExposedAt {
+            path: "/exposed".into(),
+            owner: "kim".into(),
+        }),
         false => Exposure::None,
     }
 }
@@ -344,6 +347,20 @@ fn a_carrier_with_srtp_has_faxes_in_the_audio_unless_it_is_written_otherwise() {
     assert_eq!(asked, (Srtp::Required, FaxMode::T38, usual));
     let handshaking = carrier("srtp = \"dtls\"\n");
     assert_eq!(handshaking, (Srtp::Dtls, FaxMode::G711, vec![]));
+}
+
+/// MED-021, MED-023, MED-150.
+#[test]
+fn a_carrier_may_be_offered_what_webrtc_wants() {
+    let keys = "rtcp_mux = true\nrtp_profile = \"avpf\"\nice = \"lite\"\nsrtp = \"dtls\"\n";
+    let loaded = |keys: &str| {
+        let loaded = valid(&BASE.replacen("codecs =", &format!("{keys}codecs ="), 1));
+        let trunk = &loaded.config.trunks[&sbc_core::id::TrunkName::new("carrier")];
+        let profile = &trunk.media.profile;
+        (profile.rtcp_mux, profile.rtp, profile.ice)
+    };
+    assert_eq!(loaded(""), (false, RtpProfile::Avp, Ice::Off));
+    assert_eq!(loaded(keys), (true, RtpProfile::Avpf, Ice::Lite));
 }
 
 /// A fingerprint is no secret, so DTLS-SRTP asks for no TLS (MED-130).

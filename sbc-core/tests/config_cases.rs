@@ -51,7 +51,7 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
     ),
     (Code::UnknownKey, "codecs =", "§codex ="),
     (Code::UnknownKey, "[metrics]\n", "[§metrix]\n"),
-    (Code::NotSupported, "codecs =", "§ice = \"full\"\ncodecs ="),
+    (Code::UnknownValue, "codecs =", "ice = §\"full\"\ncodecs ="),
     (
         Code::Contradiction,
         "codecs =",
@@ -211,6 +211,9 @@ pub(crate) const CASES: &[(Code, &str, &str)] = &[
         "fqdn = \"sbc1.contoso.example\"",
         "fqdn = \"sbc1.contoso.example\"\nrel100 = §\"auto\"",
     ),
+    (Code::TeamsRule, "fqdn =", "ice = §\"lite\"\nfqdn ="),
+    (Code::TeamsRule, "fqdn =", "rtcp_mux = §false\nfqdn ="),
+    (Code::TeamsRule, "fqdn =", "rtp_profile = §\"avpf\"\nfqdn ="),
     (Code::TeamsRule, "fqdn =", "dtmf = §\"inband\"\nfqdn ="),
     (Code::TeamsRule, "fqdn =", "dtmf = §\"auto\"\nfqdn ="),
     (Code::TeamsRule, "fqdn =", "hold = §\"zero\"\nfqdn ="),

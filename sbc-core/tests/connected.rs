@@ -355,8 +355,11 @@ fn a_new_from_is_taken_and_not_told_where_it_is_not_negotiated_or_not_trusted() 
 
 #[test]
 fn who_wants_to_be_hidden_has_no_new_name() {
-    let (mut two, ok) = up(RENAMES, RENAMES, BOTH);
-    renamed(&mut two, &ok, "UPDATE", 11, "Privacy: id\n", "");
-    two.shard.next_response(200);
-    assert!(two.shard.sent.is_empty());
+    for wish in ["id", "user", "header"] {
+        let (mut two, ok) = up(RENAMES, RENAMES, BOTH);
+        let lines = format!("Privacy: {wish}\n");
+        renamed(&mut two, &ok, "UPDATE", 11, &lines, "");
+        two.shard.next_response(200);
+        assert!(two.shard.sent.is_empty(), "{wish}");
+    }
 }

@@ -307,6 +307,33 @@ fn auto_is_events_else_info_else_tones() {
 }
 
 #[test]
+fn a_leg_with_wideband_alone_has_its_digits_in_the_audio_too() {
+    let g711 = "codecs = [\"PCMA\", \"PCMU\"]\n";
+    let text = CONFIG.replace(g711, "codecs = [\"G722\"]\ndtmf = \"inband\"\n");
+    let mut shard = Shard::with(with_digits_of_teams(&text, Dtmf::Rfc4733));
+    let sdp = CARRIER_SDP.replace(" 8 0 101\n", " 9\n");
+    let sdp = sdp.replace("a=rtpmap:101 telephone-event/8000\na=fmtp:101 0-15\n", "");
+    shard.carrier_says(&carrier_invite("wide", &sdp));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    let sdp = TEAMS_SDP.replace("SAVP 8 0 101", "SAVP 9 101");
+    let answer = response(&invite, "200 OK", "x1", TEAMS_CONTACT, &sdp);
+    shard.teams_says(&answer);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{VIA}ack")));
+    let mut call = Call {
+        shard,
+        invite,
+        ok,
+        cseq: 10,
+    };
+    assert_eq!(intakes(&call), [Intake::Tones, Intake::Events]);
+    heard(&mut call, TEAMS, '6', 100);
+    assert_eq!(dialled(&call), [(CARRIER, '6', 100, Signal::Tone)]);
+}
+
+#[test]
 fn a_key_told_by_tone_and_by_info_reaches_the_other_leg_once() {
     let mut call = up("inband\"\ninfo = \"relay", "rfc4733");
     let info = |call: &mut Call| {

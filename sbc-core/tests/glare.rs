@@ -3,6 +3,7 @@
 use crate::world;
 
 use sbc_core::sip::{HeaderName, Message, Method};
+use std::time::Duration;
 use world::call::*;
 use world::*;
 
@@ -54,4 +55,43 @@ fn a_second_offer_before_the_first_is_answered_is_asked_to_come_again() {
             call.lives();
         }
     }
+}
+
+/// SIP-542: on the leg that called us the peer owns the Call-ID, so we wait for two seconds at most.
+#[test]
+fn who_does_not_own_the_call_id_makes_its_offer_again_within_two_seconds() {
+    let mut call = Call::new();
+    let contact = "Contact: <sip:api-du-b.pstnhub.example:443;x-i=moved>\n";
+    let hold = callee_request(&call.invite, "x1", "INVITE", 1, contact);
+    let held = TEAMS_SDP.replace("sendrecv", "inactive");
+    let hold = with_body(&hold.replace("Content-Length: 0\n\n", ""), &held);
+    call.shard.teams_says(&hold);
+    call.shard.next_response(100);
+    call.shard.next_response(200);
+    let mut told = call.shard.next_request(Method::Invite).message;
+    let ack = callee_request(&call.invite, "x1", "ACK", 1, "");
+    call.shard.teams_says(&ack);
+    let mut pauses = Vec::new();
+    for _ in 0..5 {
+        let refusal = response(&told, "491 Request Pending", "", "", "");
+        call.shard.carrier_says(&refusal);
+        call.shard.next_request(Method::Ack);
+        let mut waited = 0;
+        while call.shard.sent.is_empty() {
+            call.shard.pass(Duration::from_millis(10));
+            waited += 10;
+            assert!(waited <= 2_010, "after {pauses:?}");
+        }
+        pauses.push(waited);
+        told = call.shard.next_request(Method::Invite).message;
+    }
+    pauses.sort_unstable();
+    pauses.dedup();
+    assert!(pauses.len() > 1, "at random: {pauses:?}");
+    // Five times, and no more.
+    let refusal = response(&told, "491 Request Pending", "", "", "");
+    call.shard.carrier_says(&refusal);
+    call.shard.next_request(Method::Ack);
+    call.shard.pass(Duration::from_secs(20));
+    assert!(call.shard.sent.is_empty());
 }

@@ -10,10 +10,10 @@
 use crate::legs;
 
 use bytes::Bytes;
-use media_api::{CryptoKey, Family, Negotiated, Protection, RealmId, Suite};
+use media_api::{CryptoKey, Family, Negotiated, OpusWishes, Protection, RealmId, Suite};
 use sbc_core::media::{
-    Codec, Facts, Formats, HoldForm, Ice, Incompatible, MediaImage, Profile, Srtp, Transcode,
-    interwork, read,
+    Codec, Facts, Formats, HoldForm, Ice, Incompatible, MediaImage, Profile, RtpProfile, Srtp,
+    Transcode, interwork, read,
 };
 use sbc_core::sdp::{Description, Limits};
 use std::fmt::Write as _;
@@ -42,7 +42,10 @@ fn profile(words: &str) -> Profile {
             "hold=hidden" => profile.hold = HoldForm::Hidden,
             "srtp" => profile.srtp = Srtp::Required,
             "dtls" => profile.srtp = Srtp::Dtls,
-            "bypass" => profile.ice = Ice::Lite,
+            "bypass" => profile.ice = Ice::Bypass,
+            "ice" => profile.ice = Ice::Lite,
+            "mux" => profile.rtcp_mux = true,
+            "avpf" => profile.rtp = RtpProfile::Avpf,
             "suites=80,32" => {
                 profile.suites = vec![Suite::AesCm128HmacSha1_80, Suite::AesCm128HmacSha1_32];
             }
@@ -142,6 +145,9 @@ impl Stage {
                 ice.local.fragment(),
                 ice.remote_fragment
             );
+            if !ice.is_sent_early {
+                self.out.push_str(" nominated");
+            }
             for candidate in &ice.candidates {
                 let _ = write!(self.out, " {:?} {}", candidate.component, candidate.address);
             }
@@ -156,6 +162,12 @@ impl Stage {
                 binding.receive,
                 binding.send
             );
+            if let Some(wishes) = binding.format.opus_wishes()
+                && wishes != OpusWishes::default()
+            {
+                self.out.pop();
+                let _ = write!(self.out, " wants {wishes:?}]");
+            }
         }
         self.out.push('\n');
     }

@@ -34,6 +34,25 @@ fn a_challenge_names_the_algorithms_in_order_and_costs_no_memory() {
     assert_eq!(shard.core.deadline(), None);
 }
 
+/// SIP-219: nobody could prove anything in a CANCEL, which cannot be sent again (RFC 3261 §22.1), and an ACK gets no answer.
+#[test]
+fn a_cancel_and_an_ack_are_not_challenged() {
+    let mut shard = started(&with_pbx("", ""));
+    let invite = invite_of_pbx("gone");
+    challenged(&mut shard, &udp(), &invite, 401);
+    let as_method = |method: &str| {
+        invite
+            .replace("INVITE sip", &format!("{method} sip"))
+            .replace("10 INVITE", &format!("10 {method}"))
+    };
+    shard.receive(udp(), &as_method("CANCEL"));
+    let refusal = shard.next_response(481).message;
+    assert!(!refusal.has(HeaderName::WwwAuthenticate));
+    shard.receive(udp(), &as_method("ACK"));
+    assert!(shard.sent.is_empty());
+    assert_eq!(shard.core.census(), Default::default());
+}
+
 #[test]
 fn every_algorithm_and_both_protections_prove_who_is_there() {
     let algorithms = ", algorithms = [\"SHA-512-256\", \"SHA-256\", \"MD5\"]";

@@ -266,6 +266,11 @@ fn a_remote_party_id_of_a_trusted_peer_is_an_asserted_identity() {
     let (_, invite) = inward(&config, &format!("{rpid};privacy=name\n"));
     let told = value(&invite, "P-Asserted-Identity").expect("asserted");
     assert!(!told.contains("Bob"), "{told}");
+    let shown = from(&invite);
+    assert!(!shown.contains("Ada"), "{shown}");
+    let (_, invite) = inward(&config, &format!("{rpid};privacy=off\n"));
+    let shown = from(&invite);
+    assert!(shown.contains("Ada"), "{shown}");
     let called = rpid.replace("party=calling", "party=called");
     let (_, invite) = inward(&config, &format!("{called}\n"));
     assert_eq!(value(&invite, "P-Asserted-Identity"), None);

@@ -166,28 +166,6 @@ fn an_offer_of_ours_that_gets_no_answer_in_the_ack_ends_the_call() {
 }
 
 #[test]
-fn a_second_reinvite_before_the_ack_of_the_first_gets_491() {
-    let mut call = Call::new();
-    let lines = "Contact: <sip:gw@198.51.100.20:5060>\nContent-Type: application/sdp\n";
-    call.says("INVITE", lines, CARRIER_SDP);
-    call.shard.next_response(100);
-    call.shard.next_response(200);
-    call.says("INVITE", lines, CARRIER_SDP);
-    call.shard.next_response(100);
-    call.shard.next_response(491);
-    let refusal = in_dialog(&call.ok, "ACK", call.cseq, &format!("{VIA}{}", call.cseq));
-    call.shard.carrier_says(&refusal);
-    let ack = in_dialog(
-        &call.ok,
-        "ACK",
-        call.cseq - 1,
-        &format!("{VIA}ack{}", call.cseq),
-    );
-    call.shard.carrier_says(&ack);
-    call.lives();
-}
-
-#[test]
 fn a_reinvite_whose_answer_is_never_acknowledged_ends_the_call() {
     let mut call = Call::new();
     let lines = "Contact: <sip:gw@198.51.100.20:5060>\nContent-Type: application/sdp\n";
@@ -265,6 +243,32 @@ fn requests_in_the_early_dialog_of_a_caller_are_judged_by_their_method() {
         shard.carrier_says(&in_dialog(&ringing, method, 11, &format!("{VIA}e")));
         shard.next_response(code);
     }
+}
+
+/// A dialog is Call-ID and both tags (RFC 3261 §12): who knows one of them less is not in it.
+#[test]
+fn a_request_in_the_early_dialog_of_a_caller_names_its_call() {
+    let (mut shard, invite) = called_out("early4");
+    let ringing = response(&invite.message, "180 Ringing", "x1", TEAMS_CONTACT, "");
+    shard.teams_says(&ringing);
+    let ringing = shard.next_response(180).message;
+    for (n, (from, into)) in [
+        ("Call-ID: early4", "Call-ID: another"),
+        ("tag=c1", "tag=c9"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let bye = in_dialog(&ringing, "BYE", 11, &format!("{VIA}not{n}"));
+        assert!(bye.contains(from));
+        shard.carrier_says(&bye.replace(from, into));
+        shard.next_response(481);
+        assert!(shard.sent.is_empty(), "{into}");
+    }
+    shard.carrier_says(&in_dialog(&ringing, "BYE", 11, &format!("{VIA}its")));
+    shard.next_response(200);
+    shard.next_response(487);
+    shard.next_request(Method::Cancel);
 }
 
 #[test]

@@ -490,6 +490,66 @@ fn isup_names_who_calls_for_help_unless_the_law_keeps_him_hidden() {
     }
 }
 
+/// What it says later in the call, with or without a wish in the message itself, is told as its INVITE was (SIP-1011).
+#[test]
+fn who_calls_for_help_is_named_by_all_that_it_says_in_the_call() {
+    for (form, is_named) in [("override", true), ("keep", false)] {
+        for wish in ["", "Privacy: id\n"] {
+            let keys = format!("{PASS}\nidentity = {{ emergency_privacy = \"{form}\" }}");
+            let mut shard = Shard::with(config_of(&helping(&keys)));
+            let iam = beside(CARRIER_SDP, &part("optional", "iam"));
+            let text = with(&carrier_invite("isup", ""), &iam);
+            let text = text.replace("sip:+493023125456@", "sip:112@");
+            shard.carrier_says(&text.replace("Contact:", "Privacy: id\nContact:"));
+            let mut two = reaches(shard);
+            let ok = two.answered("b1", CARRIER_SDP);
+            two.ack(&ok);
+            let wishing =
+                |text: String| text.replace("Max-Forwards:", &format!("{wish}Max-Forwards:"));
+            let info = wishing(in_dialog(&ok, "INFO", 11, &format!("{VIA}info")));
+            two.shard.carrier_says(&with(&info, &alone("sus")));
+            if is_named {
+                let info = two.shard.next_request(Method::Info).message;
+                assert_eq!(&info.body()[..], b"\x01\x11sus", "{wish}");
+                two.hear(&response(&info, "200 OK", "", "", ""));
+                two.shard.next_response(200);
+            } else {
+                two.shard.next_response(415);
+            }
+            let bye = wishing(in_dialog(&ok, "BYE", 12, &format!("{VIA}bye")));
+            two.shard.carrier_says(&with(&bye, &alone("rel")));
+            two.shard.next_response(200);
+            let bye = two.shard.next_request(Method::Bye).message;
+            assert_eq!(
+                body(&bye).contains("rel"),
+                is_named,
+                "{form} {wish}: {bye:?}"
+            );
+        }
+    }
+}
+
+/// Those who help may want to stay unknown themselves.
+#[test]
+fn who_helps_is_not_named_where_it_wishes_so() {
+    for (wish, passes) in [("", true), ("Privacy: id\n", false)] {
+        let mut shard = Shard::with(config_of(&helping(PASS)));
+        let text = carrier_invite("isup", CARRIER_SDP);
+        shard.carrier_says(&text.replace("sip:+493023125456@", "sip:112@"));
+        let mut two = reaches(shard);
+        let ok = two.answered("b1", CARRIER_SDP);
+        two.ack(&ok);
+        let bye = callee_request(&two.invite, "b1", "BYE", 1, wish).replace(
+            "SIP/2.0/TLS 203.0.113.1:5061",
+            "SIP/2.0/UDP 198.51.100.40:5060",
+        );
+        two.hear(&with(&bye, &alone("rel")));
+        two.shard.next_response(200);
+        let bye = two.shard.next_request(Method::Bye).message;
+        assert_eq!(body(&bye).contains("rel"), passes, "{wish}");
+    }
+}
+
 #[test]
 fn who_wants_to_stay_unknown_is_not_named_in_isup() {
     let trusted = "isup = \"pass\"\ntrusted = true";

@@ -4,7 +4,7 @@ use crate::world;
 
 use sbc_core::id::{CallId, CommandId, TrunkName};
 use sbc_core::input::{Answered, Command, Input, Stays, TransferOrder};
-use sbc_core::record::TransferOutcome;
+use sbc_core::record::{CallPhase, TransferOutcome};
 use sbc_core::sip::{HeaderName, Message, Method};
 use world::call::*;
 use world::*;
@@ -24,6 +24,38 @@ fn id(call: &mut Call) -> CallId {
         Some((_, Answered::Calls(calls))) => calls[0].call,
         other => panic!("{other:?}"),
     }
+}
+
+/// In which phases calls are, and what lists say of them.
+pub(crate) fn states(shard: &mut Shard) -> (Vec<CallPhase>, Vec<&'static str>) {
+    for command in [Command::Phases, Command::Calls] {
+        shard.apply(Input::Command(CommandId(1), command));
+    }
+    match (shard.replies.pop(), shard.replies.pop()) {
+        (Some((_, Answered::Calls(calls))), Some((_, Answered::Phases(phases)))) => (
+            phases.iter().map(|(_, phase)| *phase).collect(),
+            calls.iter().map(|call| call.state).collect(),
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_call_is_early_from_the_ringing_that_its_caller_is_told_to_the_answer() {
+    let mut shard = Shard::with(config_of(CONFIG));
+    shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    assert_eq!(states(&mut shard), (vec![], vec!["setup"]));
+    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+    shard.next_response(180);
+    assert_eq!(states(&mut shard), (vec![CallPhase::Early], vec!["early"]));
+    let answer = response(&invite, "200 OK", "x1", TEAMS_CONTACT, TEAMS_SDP);
+    shard.teams_says(&answer);
+    shard.next_request(Method::Ack);
+    let ok = shard.next_response(200).message;
+    shard.carrier_says(&in_dialog(&ok, "ACK", 10, &format!("{VIA}ack")));
+    assert_eq!(states(&mut shard), (vec![], vec!["established"]));
 }
 
 fn wants(call: &mut Call, order: TransferOrder) {

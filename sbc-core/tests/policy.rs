@@ -884,7 +884,7 @@ fn of_several_reasons_the_first_of_each_protocol_counts() {
     let own = |why| response::reasons_for_teardown(&[], why, carrier)[0].to_bytes();
     assert_eq!(own(CauseCode::NormalClearing), "Q.850;cause=16");
     assert_eq!(own(CauseCode::Operator), "Q.850;cause=31");
-    assert_eq!(own(CauseCode::MediaTimeout), "Q.850;cause=41");
+    assert_eq!(own(CauseCode::MediaTimeout), "Q.850;cause=102");
     assert_eq!(own(CauseCode::HandshakeFailed), "Q.850;cause=65");
     let odd = reason("Q.850;cause=16;location=192.0.2.1");
     let told = response::reasons_for_teardown(&odd, CauseCode::NormalClearing, carrier);

@@ -1,9 +1,11 @@
 //! Offers of ours within a call, by hand: hold that is told, codecs that are asked for, glare, and
 //! what a refusal ends.
 
+use crate::operated::states;
 use crate::world;
 
 use sbc_core::cause::{CauseCode, EndedBy};
+use sbc_core::record::CallPhase;
 use sbc_core::sip::{HeaderName, Message, Method};
 use std::time::Duration;
 use world::call::*;
@@ -128,6 +130,11 @@ fn how_long_a_line_was_on_hold_is_in_the_record() {
         let told = told_of(&mut call, direction);
         answered(&mut call, &told, "200 OK", &teams(answer));
         call.shard.pass(Duration::from_secs(seconds));
+        let is_held = direction == "sendonly";
+        let state = if is_held { "held" } else { "established" };
+        let (phases, listed) = states(&mut call.shard);
+        assert_eq!(phases, vec![CallPhase::Held; usize::from(is_held)]);
+        assert_eq!(listed, [state]);
     }
     call.says("BYE", "", "");
     call.shard.next_response(200);

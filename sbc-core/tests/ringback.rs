@@ -25,8 +25,13 @@ fn only(codec: &str) -> String {
 
 /// Two trunks that talk G.722 rather than anything else.
 fn wideband(of_a: &str, sdp: &str) -> Two {
+    talking("G722", of_a, sdp)
+}
+
+/// Two trunks that talk this codec rather than G.711.
+fn talking(codec: &str, of_a: &str, sdp: &str) -> Two {
     let text = two_carriers(of_a, "");
-    let text = text.replace("[\"PCMA\", \"PCMU\"]", "[\"G722\", \"PCMA\"]");
+    let text = text.replace("[\"PCMA\", \"PCMU\"]", &format!("[\"{codec}\", \"PCMA\"]"));
     let mut shard = Shard::with(config_of(&text));
     shard.carrier_says(&carrier_invite("two", sdp));
     shard.next_response(100);
@@ -149,9 +154,23 @@ fn the_tone_is_that_of_a_country_and_g711_is_taken_for_it() {
 }
 
 #[test]
+fn a_caller_with_wideband_alone_hears_the_tone_in_that() {
+    let mut two = wideband("ringback = \"local\"", &only("9"));
+    two.says("180 Ringing", "b1", "", "");
+    two.shard.next_response(180);
+    let ours = two.shard.next_response(183).message;
+    assert!(
+        audio_line(&ours).contains(" RTP/AVP 9"),
+        "{}",
+        audio_line(&ours)
+    );
+    assert_eq!(orders(&two), [true]);
+}
+
+#[test]
 fn nothing_is_described_that_no_tone_can_be_played_in() {
-    for sdp in [only("9"), String::new()] {
-        let mut two = wideband("ringback = \"auto\"", &sdp);
+    for sdp in [only("18"), String::new()] {
+        let mut two = talking("G729", "ringback = \"auto\"", &sdp);
         two.says("180 Ringing", "b1", "", "");
         two.shard.next_response(180);
         assert!(two.shard.sent.is_empty() && played(&two).is_empty());
@@ -159,7 +178,7 @@ fn nothing_is_described_that_no_tone_can_be_played_in() {
         if !sdp.is_empty() {
             // And the call goes on as if nobody had tried.
             let ok = two.answered("b1", &sdp);
-            assert!(audio_line(&ok).ends_with(" 9 101"), "{}", audio_line(&ok));
+            assert!(audio_line(&ok).ends_with(" 18 101"), "{}", audio_line(&ok));
         }
     }
     // Where the called side plays or the phone does it itself.

@@ -291,6 +291,27 @@ fn a_response_to_somebody_elses_via_is_dropped_and_counted() {
     assert_eq!(bench.up.len(), 1);
 }
 
+/// RFC 3261 §8.1.3.3: whoever adds no Via gets no response with two.
+#[test]
+fn a_response_with_a_second_via_is_dropped_and_counted() {
+    let mut bench = Bench::over(Protocol::Udp);
+    bench.request(Method::Invite, "z9hG4bKx");
+    let ok = answer(200, "INVITE", "z9hG4bKx", "t");
+    let line = "Via: SIP/2.0/UDP 192.0.2.11;branch=z9hG4bKx\n";
+    assert!(ok.contains(line));
+    let another = "SIP/2.0/UDP 192.0.2.99;branch=z9hG4bKother";
+    for two in [
+        format!("{line}Via: {another}\n"),
+        line.replace('\n', &format!(", {another}\n")),
+    ] {
+        bench.receive(&ok.replace(line, &two));
+        assert!(bench.up.is_empty(), "{two}");
+    }
+    assert_eq!(bench.drops, 2);
+    bench.receive(&ok);
+    assert_eq!(bench.up.len(), 1);
+}
+
 #[test]
 fn an_invite_gets_100_at_once_without_to_tag_and_its_repetition_the_same() {
     let mut bench = Bench::over(Protocol::Udp);

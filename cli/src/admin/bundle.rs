@@ -71,7 +71,7 @@ pub(super) async fn gather(
     pack.json("status.json", status);
     let alarms = alarms::list(here()).await;
     pack.json("alarms.json", alarms);
-    pack.add("metrics.txt", node::scraped(&daemon));
+    pack.add("metrics.txt", node::scraped(&daemon).await);
     let log = daemon.sinks().log.kept();
     pack.add(
         "log.txt",
@@ -92,8 +92,11 @@ pub(super) async fn gather(
     let in_progress = access.desk.calls(&daemon, &who).await;
     let in_progress = in_progress.map(|calls| Json(calls.iter().cloned().collect::<Vec<_>>()));
     pack.json("calls.json", in_progress);
-    pack.json("calls-recent.json", calls::recent(here()).await);
-    pack.json("calls-failed.json", calls::failed(here()).await);
+    let traces = &daemon.sinks().traces;
+    let records = calls::views(traces.recent(calls::RECENT));
+    pack.json("calls-recent.json", Ok(records));
+    let records = calls::views(traces.failed(calls::RECENT));
+    pack.json("calls-failed.json", Ok(records));
     let packed = access
         .desk
         .work(move || {
@@ -125,8 +128,8 @@ async fn audited(access: &Access, who: &Who, pack: &mut Pack) {
         let why = "audit.json: who fetches the bundle may not read the audit log";
         return pack.left_out.push(why.to_owned());
     }
-    let entries = config::entries(access, ENTRIES).await;
-    pack.json("audit.json", entries);
+    let entries = config::entries(access, ENTRIES, u64::MAX).await;
+    pack.json("audit.json", entries.map(|(entries, _)| entries));
 }
 
 /// What the kernel says of this process.

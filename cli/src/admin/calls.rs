@@ -1,7 +1,7 @@
 //! Calls: in progress, recent, one of them with its ladder, and ending one.
 
 use super::who::{Besides, Who};
-use super::{Access, Problem, records, trunks};
+use super::{Access, Problem, cursor, records, trunks};
 use crate::daemon::Daemon;
 use crate::daemon::stop::ANSWER;
 use crate::misspelt;
@@ -11,6 +11,7 @@ use crate::sink::trace::{Digits, Trace};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::{Extension, Json};
 use sbc_core::config::Config;
 use sbc_core::display::shown;
@@ -23,11 +24,24 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Records listed at most.
-const RECENT: usize = 100;
+/// Records of a page.
+pub(super) const RECENT: usize = 100;
+
+/// Lists, in their cursors.
+const CALLS: &str = "calls";
+const ENDED: &str = "ended";
+const FAILED: &str = "failed";
 
 /// States of calls, as a summary has them.
-const STATES: [&str; 5] = ["setup", "transfer", "ending", "established", "unanswered"];
+const STATES: [&str; 7] = [
+    "setup",
+    "early",
+    "transfer",
+    "ending",
+    "established",
+    "held",
+    "unanswered",
+];
 
 /// Whether a call came from this trunk, or leads to it.
 fn touches(call: &CallSummary, trunk: &str) -> bool {
@@ -48,6 +62,8 @@ pub(super) struct CallWish {
     number: Option<String>,
     state: Option<String>,
     longer: Option<u64>,
+    limit: Option<usize>,
+    cursor: Option<String>,
 }
 
 impl CallWish {
@@ -94,8 +110,10 @@ pub(super) async fn list(
     State(access): State<Access>,
     ConnectInfo(who): ConnectInfo<Who>,
     wish: Result<Query<CallWish>, QueryRejection>,
-) -> Result<Json<Vec<CallView>>, Problem> {
+) -> Result<Response, Problem> {
     let Query(wish) = wish.map_err(|why| Problem::query(&why))?;
+    let behind = cursor::read::<2>(CALLS, wish.cursor.as_deref())?;
+    let most = wish.limit.unwrap_or(usize::MAX).max(1);
     if wish.number.is_some() && !who.sees_numbers() {
         let why = "who may not see numbers cannot look for them";
         return Err(Problem::new(StatusCode::FORBIDDEN, why));
@@ -111,14 +129,21 @@ pub(super) async fn list(
     };
     let calls = access.desk.calls(&daemon, &who).await?;
     wish.is_of_something(&daemon.loaded().config, &calls)?;
-    let all = calls.iter().cloned().map(view);
+    // In the order of their beginnings: those that come meanwhile are behind all others.
+    let key = |call: &CallSummary| [u128::from(call.start.as_micros()), call.call.0];
+    let is_behind = |call: &&CallSummary| behind.is_none_or(|behind| key(call) > behind);
+    let all = calls.iter().filter(is_behind).cloned().map(view);
     let hide = |mut one: CallView| {
         if !who.sees_numbers() {
             one.call.hide_numbers();
         }
         one
     };
-    Ok(Json(all.filter(|one| wish.is_for(one)).map(hide).collect()))
+    let mut all = all.filter(|one| wish.is_for(one)).map(hide);
+    let page: Vec<CallView> = all.by_ref().take(most).collect();
+    let last = page.last().filter(|_| all.next().is_some());
+    let next = last.map(|one| cursor::text(CALLS, &key(&one.call)));
+    Ok(cursor::page(Json(page), next))
 }
 
 /// A call in progress and its age.
@@ -130,16 +155,53 @@ pub(super) struct CallView {
     seconds: u64,
 }
 
-pub(super) async fn recent(State(access): State<Access>) -> Result<Json<Vec<RecordView>>, Problem> {
-    let daemon = access.daemon()?;
-    let records = daemon.sinks().traces.recent(RECENT);
-    Ok(Json(records.into_iter().map(RecordView).collect()))
+/// From where a list of records goes on.
+#[derive(Deserialize)]
+pub(super) struct Behind {
+    cursor: Option<String>,
 }
 
-pub(super) async fn failed(State(access): State<Access>) -> Result<Json<Vec<RecordView>>, Problem> {
+type Further = Result<Query<Behind>, QueryRejection>;
+
+pub(super) async fn recent(
+    State(access): State<Access>,
+    behind: Further,
+) -> Result<Response, Problem> {
+    let Query(behind) = behind.map_err(|why| Problem::query(&why))?;
+    let before = cursor::read::<1>(ENDED, behind.cursor.as_deref())?;
+    let before = before.map(|[call]| CallId(call));
     let daemon = access.daemon()?;
-    let records = daemon.sinks().traces.failed(RECENT);
-    Ok(Json(records.into_iter().map(RecordView).collect()))
+    // One more tells that there are more.
+    let mut records = daemon.sinks().traces.recent_before(RECENT + 1, before);
+    let has_more = records.len() > RECENT;
+    records.truncate(RECENT);
+    let last = records.last().filter(|_| has_more);
+    let next = last.map(|last| cursor::text(ENDED, &[last.call.0]));
+    Ok(cursor::page(views(records), next))
+}
+
+pub(super) async fn failed(
+    State(access): State<Access>,
+    behind: Further,
+) -> Result<Response, Problem> {
+    let Query(behind) = behind.map_err(|why| Problem::query(&why))?;
+    let before = match cursor::read::<1>(FAILED, behind.cursor.as_deref())? {
+        None => u64::MAX,
+        Some([number]) => u64::try_from(number).map_err(|_| cursor::unknown())?,
+    };
+    let daemon = access.daemon()?;
+    let mut records = daemon.sinks().traces.failed_before(RECENT + 1, before);
+    let has_more = records.len() > RECENT;
+    records.truncate(RECENT);
+    let last = records.last().filter(|_| has_more);
+    let next = last.map(|(number, _)| cursor::text(FAILED, &[(*number).into()]));
+    let records = records.into_iter().map(|(_, record)| record);
+    Ok(cursor::page(views(records.collect()), next))
+}
+
+/// Records as they are listed.
+pub(super) fn views(records: Vec<Arc<Record>>) -> Json<Vec<RecordView>> {
+    Json(records.into_iter().map(RecordView).collect())
 }
 
 /// A shared record, serialised as the record itself.

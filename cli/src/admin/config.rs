@@ -1,6 +1,6 @@
 //! The configuration: what is in use, what is on disk, what would become of a call; and who changed what.
 
-use super::{Access, Problem};
+use super::{Access, Problem, cursor};
 use crate::command::route;
 use crate::config::{load, read_sources};
 use crate::daemon::reload::{Meant, Prepared, ReloadFault, Trial, Wanted};
@@ -156,28 +156,47 @@ pub(super) async fn route(
 #[derive(Deserialize)]
 pub(super) struct Few {
     limit: Option<usize>,
+    cursor: Option<String>,
 }
 
-/// The last entries of the audit log.
+/// The list of the audit log, in its cursors.
+const AUDIT: &str = "audit";
+
+/// The last entries of the audit log, or those before the ones of another page.
 pub(super) async fn audit(
     State(access): State<Access>,
     few: Result<Query<Few>, axum::extract::rejection::QueryRejection>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let Query(few) = few.map_err(|why| Problem::query(&why))?;
-    entries(&access, few.limit.unwrap_or(100).min(1_000)).await
+    let before = cursor::read::<1>(AUDIT, few.cursor.as_deref())?;
+    let before = match before {
+        None => u64::MAX,
+        Some([number]) => u64::try_from(number).map_err(|_| cursor::unknown())?,
+    };
+    let most = few.limit.unwrap_or(100).clamp(1, 1_000);
+    let (entries, next) = entries(&access, most, before).await?;
+    let next = next.map(|number| cursor::text(AUDIT, &[number.into()]));
+    Ok(cursor::page(entries, next))
 }
 
-/// So many of them.
-pub(super) async fn entries(access: &Access, most: usize) -> Result<Json<Value>, Problem> {
+/// So many of them, and the number of the oldest if there are older ones.
+pub(super) async fn entries(
+    access: &Access,
+    most: usize,
+    before: u64,
+) -> Result<(Json<Value>, Option<u64>), Problem> {
     let audit = access.daemon()?.sinks().audit.clone();
     if !audit.is_kept() {
         let why = "nothing is audited without a directory for state: causeway run --state";
         return Err(Problem::new(StatusCode::NOT_FOUND, why));
     }
-    let read = access.desk.work(move || audit.read(most)).await?;
+    let read = access
+        .desk
+        .work(move || audit.read_before(most, before))
+        .await?;
     let read =
         read.map_err(|why| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why.to_string()))?;
-    Ok(Json(
-        json!({ "entries": read.entries, "fault": read.fault }),
-    ))
+    let next = read.goes_on_before();
+    let told = json!({ "entries": read.entries, "fault": read.fault });
+    Ok((Json(told), next))
 }

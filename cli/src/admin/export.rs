@@ -7,7 +7,8 @@
 //! for it; of the files, which may be thousands, one is open at a time beside the one that is written.
 
 use super::records::{Asked, DAY, Wish, identity, in_json, opened};
-use super::{Access, Problem};
+use super::spool::{Cursor, Fault, sum_of};
+use super::{Access, Problem, cursor};
 use crate::command::csv::{self, Layout};
 use crate::misspelt::unknown;
 use crate::sink::cdr::{CURRENT, closed_files, place_in_time};
@@ -16,14 +17,13 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use media_api::wire::{DIGEST_OF_NOTHING, digest};
 use sbc_core::cause::CauseCode;
 use sbc_core::time::UnixTime;
 use serde::Deserialize;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Records of one page, if nothing else is said, and at most.
@@ -34,8 +34,6 @@ const MOST_SENT: usize = 8 << 20;
 const MOST_READ: u64 = 64 << 20;
 /// Longest line that is a record: one of a call has a few kilobytes.
 const MOST_LINE: u64 = 1 << 20;
-/// Octets at the beginning of a file by which it is known again.
-const BEGINNING: usize = 64;
 
 /// The header that says from where to go on, and the one that says whether there is more already.
 pub(super) const NEXT: &str = "causeway-next";
@@ -145,34 +143,6 @@ impl Filter {
     }
 }
 
-/// A place in a file of the spool.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Cursor {
-    /// Number of the file on its disk.
-    file: u64,
-    /// What it begins with, as numbers are given out again.
-    sum: u32,
-    offset: u64,
-}
-
-impl Cursor {
-    fn read(text: &str) -> Option<Self> {
-        let mut parts = text
-            .splitn(3, '-')
-            .map(|part| u64::from_str_radix(part, 16).ok());
-        let mut part = || parts.next().flatten();
-        Some(Self {
-            file: part()?,
-            sum: u32::try_from(part()?).ok()?,
-            offset: part()?,
-        })
-    }
-
-    fn text(self) -> String {
-        format!("{:x}-{:x}-{:x}", self.file, self.sum, self.offset)
-    }
-}
-
 /// One page.
 #[derive(Debug, PartialEq)]
 struct Page {
@@ -180,20 +150,6 @@ struct Page {
     lines: Vec<String>,
     next: Option<Cursor>,
     has_more: bool,
-}
-
-/// Why there is none.
-#[derive(Debug)]
-enum Fault {
-    /// The file is gone that the cursor is in.
-    Gone,
-    Read(io::Error),
-}
-
-impl From<io::Error> for Fault {
-    fn from(why: io::Error) -> Self {
-        Self::Read(why)
-    }
 }
 
 pub(super) async fn records(
@@ -211,10 +167,7 @@ pub(super) async fn records(
     // The names of trunks and tenants are those of records: the configuration may not have them any more.
     let cursor = match &wanted.cursor {
         None => None,
-        Some(text) => Some(Cursor::read(text).ok_or_else(|| {
-            let why = "cursor: this is none that an answer had";
-            Problem::new(StatusCode::BAD_REQUEST, why)
-        })?),
+        Some(text) => Some(Cursor::read(text).ok_or_else(cursor::unknown)?),
     };
     let most = wanted.limit.unwrap_or(USUAL).clamp(1, MOST);
     let (place, form) = (PathBuf::from(&spool.directory), wanted.form);
@@ -222,14 +175,7 @@ pub(super) async fn records(
     let work = move || page(&place, &filter, cursor, most).map(|page| Sent::of(page, cursor, form));
     match access.desk.work(work).await? {
         Ok(sent) => Ok(sent.into_response()),
-        Err(Fault::Gone) => {
-            let why = "the file that this cursor is in has been removed: begin without one, or with since";
-            Err(Problem::new(StatusCode::GONE, why))
-        }
-        Err(Fault::Read(why)) => {
-            let why = format!("the spool in {told} cannot be read: {why}");
-            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why))
-        }
+        Err(fault) => Err(fault.problem(&told)),
     }
 }
 
@@ -318,14 +264,6 @@ fn is_early(file: &File, since: UnixTime) -> bool {
     let changed = changed.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let changed = changed.and_then(|at| u64::try_from(at.as_micros()).ok());
     changed.is_some_and(|us| UnixTime::from_micros(us) + DAY <= since)
-}
-
-/// What a file begins with; nothing while it has no line.
-fn sum_of(file: &File) -> io::Result<Option<u32>> {
-    let mut beginning = [0; BEGINNING];
-    let read = file.read_at(&mut beginning, 0)?;
-    let is_whole = read == BEGINNING;
-    Ok(is_whole.then(|| digest(&beginning, DIGEST_OF_NOTHING) as u32))
 }
 
 fn page(

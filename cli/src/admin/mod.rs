@@ -24,12 +24,14 @@ pub(crate) mod certificate;
 mod certs;
 mod config;
 mod console;
+mod cursor;
 mod desk;
 mod events;
 mod export;
 mod figures;
 pub(crate) mod gate;
 mod generations;
+mod idempotency;
 mod log;
 mod names;
 pub(crate) mod network;
@@ -47,6 +49,7 @@ mod shape;
 mod shapes;
 mod sign_in;
 mod spending;
+mod spool;
 mod teams;
 mod threads;
 mod tls;
@@ -150,6 +153,7 @@ pub(crate) struct Access {
     daemon: Weak<Daemon>,
     desk: Arc<desk::Desk>,
     approvals: Arc<approvals::Approvals>,
+    repeats: Arc<idempotency::Repeats>,
     /// Threads of the daemon, where its own work is done, and where what stays of that belongs: new sockets are served
     /// there.
     deeds: Handle,
@@ -373,6 +377,7 @@ impl Admin {
             daemon: Arc::downgrade(daemon),
             desk: Arc::new(desk::Desk::on(handle.clone(), Handle::current())),
             approvals: Arc::default(),
+            repeats: Arc::default(),
             deeds: Handle::current(),
         };
         let (unix, socket) = unix.keep();

@@ -13,12 +13,17 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sbc_core::config::{Config, Preset, Trunk};
+use sbc_core::input::{Answered, Command};
 use sbc_core::trunk::{RegistrationState, TargetState};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long a scrape waits for a shard that has no time.
+const PHASES: Duration = Duration::from_millis(500);
 
 pub(super) async fn metrics(
     State(access): State<Access>,
@@ -28,18 +33,36 @@ pub(super) async fn metrics(
     let asked = headers.get_all(ACCEPT).iter();
     let mut asked = asked.filter_map(|value| value.to_str().ok());
     let (form, text) = match asked.any(|value| value.contains(open::NAME)) {
-        true => (open::FORM, scraped_as(&daemon, Metrics::open_text)),
-        false => ("text/plain; version=0.0.4; charset=utf-8", scraped(&daemon)),
+        true => (open::FORM, scraped_as(&daemon, Metrics::open_text).await),
+        false => (
+            "text/plain; version=0.0.4; charset=utf-8",
+            scraped(&daemon).await,
+        ),
     };
     Ok(([(CONTENT_TYPE, form)], text).into_response())
 }
 
-/// Every metric as it is now.
-pub(super) fn scraped(daemon: &Daemon) -> String {
-    scraped_as(daemon, Metrics::text)
+/// Has the shards say which calls are early and held. Where one has no time for it, all stay as they were: what is
+/// scraped does not wait longer than that.
+async fn phases(daemon: &Daemon) {
+    let mut all = HashMap::new();
+    for inbox in daemon.inboxes().all() {
+        let asked = daemon.replies().ask(inbox, Command::Phases, PHASES).await;
+        let Some(Answered::Phases(told)) = asked else {
+            return;
+        };
+        all.extend(told);
+    }
+    daemon.sinks().metrics.calls.in_phases(&all);
 }
 
-fn scraped_as(daemon: &Daemon, text: fn(&Metrics) -> String) -> String {
+/// Every metric as it is now.
+pub(super) async fn scraped(daemon: &Daemon) -> String {
+    scraped_as(daemon, Metrics::text).await
+}
+
+async fn scraped_as(daemon: &Daemon, text: fn(&Metrics) -> String) -> String {
+    phases(daemon).await;
     let metrics = &daemon.sinks().metrics;
     for inbox in daemon.inboxes().all() {
         let queue = format!("shard{}", inbox.shard().0);
@@ -182,6 +205,7 @@ pub(super) async fn status(
     Ok(Json(json!({
         "node": loaded.config.node.id,
         "version": env!("CARGO_PKG_VERSION"),
+        "kept_form": sbc_core::kept::FORM,
         "state": match (daemon.is_stopping(), daemon.is_draining()) {
             (true, _) => "stopping",
             (false, true) if is_drained => "drained",

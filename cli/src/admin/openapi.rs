@@ -1,6 +1,7 @@
 //! The document of the interface (OpenAPI 3.1), made from the table of its operations.
 
 use super::export::{MORE, NEXT};
+use super::idempotency::{KEY, LONGEST_KEY, REPLAYED};
 use super::routes::{Answer, Operation, ROOT, all};
 use serde_json::{Map, Value, json};
 
@@ -176,6 +177,15 @@ fn described(operation: &Operation) -> Value {
         answers.insert("413".to_owned(), problem("the body is longer than 1 MiB"));
         answers.insert("415".to_owned(), problem("the body is not said to be JSON"));
     }
+    if operation.is_done_once() {
+        for (status, why) in OF_KEYS {
+            let before = answers
+                .get(*status)
+                .and_then(|own| own["description"].as_str());
+            let why = before.map_or_else(|| (*why).to_owned(), |own| format!("{own}; or {why}"));
+            answers.insert((*status).to_owned(), problem(&why));
+        }
+    }
     let in_path = operation.path.contains("{id}").then(|| {
         json!({
             "name": "id", "in": "path", "required": true,
@@ -247,6 +257,14 @@ fn described(operation: &Operation) -> Value {
             "schema": { "type": "string", "pattern": "^[A-Za-z0-9._~-]{0,200}$" },
         })
     });
+    let key = operation.is_done_once().then(|| {
+        json!({
+            "name": KEY, "in": "header", "required": false,
+            "description": "whoever repeats a request with the key that it had within a day gets the first answer again, \
+                            and nothing is done twice; a restart of the node forgets keys",
+            "schema": { "type": "string", "pattern": format!("^[!-~]{{1,{LONGEST_KEY}}}$") },
+        })
+    });
     let if_match = operation.refusals.iter().any(|(status, _)| *status == 412);
     let if_match = if_match.then(|| {
         json!({
@@ -260,7 +278,7 @@ fn described(operation: &Operation) -> Value {
         "operationId": name(operation),
         "summary": operation.summary,
         "description": format!("Needs the right `{}`.", operation.right.as_str()),
-        "parameters": in_path.into_iter().flatten().chain(in_query).chain(reason).chain(if_match).collect::<Vec<Value>>(),
+        "parameters": in_path.into_iter().flatten().chain(in_query).chain(reason).chain(key).chain(if_match).collect::<Vec<Value>>(),
         "responses": answers,
     });
     if let Some(body) = &operation.body {
@@ -272,6 +290,18 @@ fn described(operation: &Operation) -> Value {
     described
 }
 
+/// What is answered to requests with an `Idempotency-Key` besides.
+const OF_KEYS: &[(&str, &str)] = &[
+    (
+        "409",
+        "the request that came first with this Idempotency-Key is still being done",
+    ),
+    (
+        "422",
+        "this Idempotency-Key came before with another query, If-Match or body",
+    ),
+];
+
 /// Headers of what comes back with 200.
 fn headers(operation: &Operation) -> Map<String, Value> {
     let header =
@@ -280,6 +310,15 @@ fn headers(operation: &Operation) -> Map<String, Value> {
     if operation.path == "/config" {
         let tag = "the generation in use together with the files on disk, for If-Match of what changes them (RFC 9110 §8.8.3)";
         headers.insert("ETag".to_owned(), header(tag, "string"));
+    }
+    if operation.is_done_once() {
+        let replayed = "true on an answer that was given before to the same Idempotency-Key";
+        headers.insert(REPLAYED.to_owned(), header(replayed, "boolean"));
+    }
+    let is_paged = operation.query.iter().any(|(own, ..)| *own == "cursor");
+    if is_paged && matches!(operation.answer, Answer::Json(_)) {
+        let next = "cursor of what comes behind this page, where there is more";
+        headers.insert(NEXT.to_owned(), header(next, "string"));
     }
     if matches!(operation.answer, Answer::Pages) {
         let next = "cursor of what comes behind this page, also of what is written later";
@@ -363,6 +402,18 @@ mod tests {
                 "{path}"
             );
         }
+        for (path, is_there) in [("/drain", true), ("/bundle", false), ("/route/test", false)] {
+            let post = of(path)["post"].clone();
+            let mut all = post["parameters"].as_array().unwrap().iter();
+            assert_eq!(all.any(|own| own["name"] == KEY), is_there, "{path}");
+            let replayed = &post["responses"]["200"]["headers"][REPLAYED];
+            assert_eq!(replayed.is_object(), is_there, "{path}");
+        }
+        let undrain = of("/undrain")["post"]["responses"]["409"]["description"].clone();
+        assert_eq!(
+            undrain,
+            "the daemon is stopping; or the request that came first with this Idempotency-Key is still being done"
+        );
         let body = &of("/route/test")["post"]["requestBody"]["content"]["application/json"];
         assert!(body["schema"]["properties"]["headers"].is_object());
         let export = of("/records/export")["get"]["responses"]["200"].clone();

@@ -57,6 +57,7 @@ async fn done(daemon: &Daemon, command: Command) -> Result<usize, Problem> {
         Some(
             Answered::Calls(_)
             | Answered::Media(_)
+            | Answered::Phases(_)
             | Answered::Silenced(_)
             | Answered::Transferred { .. }
             | Answered::NoSuchCall,

@@ -1,6 +1,7 @@
 //! Call records of the spool, found by what they say.
 
-use super::{Access, Problem};
+use super::spool::{Cursor, Fault, sum_of};
+use super::{Access, Problem, cursor};
 use crate::daemon::Daemon;
 use crate::sink::cdr::{CURRENT, closed_files};
 use crate::sink::trace::Digits;
@@ -8,6 +9,7 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use sbc_core::time::UnixTime;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,6 +22,9 @@ use std::time::Duration;
 
 /// Octets of records that one search reads at most.
 const MOST_READ: u64 = 256 * 1024 * 1024;
+
+/// What cursors of a search begin with: those of the export go the other way.
+const LIST: &str = "records-";
 
 /// A day.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,6 +48,8 @@ pub(super) struct Wish {
     #[serde(default)]
     pub(super) interim: bool,
     pub(super) limit: Option<usize>,
+    /// Behind which record of another page.
+    pub(super) cursor: Option<String>,
 }
 
 /// A wish, understood.
@@ -58,6 +65,8 @@ pub(super) struct Asked {
     pairs: bool,
     interim: bool,
     most: usize,
+    /// The last record of the page before.
+    behind: Option<Cursor>,
     /// What a line of JSON must have in it to be worth reading: any of each.
     pub(super) near: Vec<Vec<String>>,
 }
@@ -102,6 +111,13 @@ impl Asked {
                 "since is not before until: no call can be between".to_owned()
             ));
         }
+        let behind = match wish.cursor {
+            None => None,
+            Some(text) => {
+                let place = text.strip_prefix(LIST).and_then(Cursor::read);
+                Some(place.ok_or_else(cursor::unknown)?)
+            }
+        };
         Ok(Self {
             since,
             until,
@@ -112,7 +128,8 @@ impl Asked {
             session_id,
             pairs: wish.pairs,
             interim: wish.interim,
-            most: wish.limit.unwrap_or(100).min(1_000),
+            most: wish.limit.unwrap_or(100).clamp(1, 1_000),
+            behind,
             near,
         })
     }
@@ -173,7 +190,7 @@ pub(super) fn in_json(text: &str) -> String {
 pub(super) async fn search(
     State(access): State<Access>,
     wish: Result<Query<Wish>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let Query(wish) = wish.map_err(|why| Problem::query(&why))?;
     let asked = Asked::of(wish)?;
     let daemon = access.daemon()?;
@@ -181,12 +198,14 @@ pub(super) async fn search(
         let why = "no records are written: there is no [cdr] in the configuration";
         return Err(Problem::new(StatusCode::NOT_FOUND, why));
     };
-    Ok(Json(json!({
+    let told = json!({
         "records": found.records,
         "is_whole": !found.has_more && found.is_read,
         "has_more": found.has_more,
         "is_read": found.is_read,
-    })))
+    });
+    let next = found.next.map(|place| format!("{LIST}{}", place.text()));
+    Ok(cursor::page(Json(told), next))
 }
 
 /// Records of the calls that these digits name, two at most: whoever asks wants one.
@@ -214,10 +233,7 @@ async fn found(access: &Access, daemon: &Daemon, asked: Asked) -> Result<Option<
         .desk
         .work(move || find(Path::new(&spool.directory), &asked, MOST_READ))
         .await?;
-    found.map(Some).map_err(|why| {
-        let why = format!("the spool in {place} cannot be read: {why}");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why)
-    })
+    found.map(Some).map_err(|fault| fault.problem(&place))
 }
 
 /// What a search has found.
@@ -228,13 +244,18 @@ struct Found {
     has_more: bool,
     /// Whether all that was written has been read.
     is_read: bool,
+    /// What the next page is behind, if there is more or not all was read.
+    next: Option<Cursor>,
 }
 
-fn find(directory: &Path, asked: &Asked, most_read: u64) -> io::Result<Found> {
+fn find(directory: &Path, asked: &Asked, most_read: u64) -> Result<Found, Fault> {
     let most = asked.most;
-    let mut records = Vec::new();
+    let mut records: Vec<(Cursor, Value)> = Vec::new();
     let mut left = most_read;
     let mut is_read = true;
+    let mut next = None;
+    // Files that are newer than that of the page before have nothing that is behind it.
+    let mut behind = asked.behind;
     // The open file is opened before the others are listed: it may be closed, and have another name, meanwhile.
     let open = opened(&directory.join(CURRENT))?;
     let written_to = open.as_ref().map(identity).transpose()?;
@@ -251,9 +272,22 @@ fn find(directory: &Path, asked: &Asked, most_read: u64) -> io::Result<Found> {
         // One that was listed may have been taken away.
         let Some(mut file) = file? else { continue };
         let is_again = written_to == Some(identity(&file)?) && left < most_read;
-        let length = file.metadata()?.len();
+        let facts = file.metadata()?;
         if is_again {
             continue;
+        }
+        let mut place = Cursor {
+            file: facts.ino(),
+            sum: sum_of(&file)?.unwrap_or_default(),
+            offset: 0,
+        };
+        let mut length = facts.len();
+        if let Some(own) = behind {
+            if (own.file, own.sum) != (place.file, place.sum) {
+                continue;
+            }
+            length = length.min(own.offset);
+            behind = None;
         }
         if records.len() > most {
             break;
@@ -266,42 +300,62 @@ fn find(directory: &Path, asked: &Asked, most_read: u64) -> io::Result<Found> {
         }
         left -= part;
         let wanted = most + 1 - records.len();
-        records.extend(of_file(file.take(part), asked, wanted, !is_read)?);
+        place.offset = length - part;
+        let (found, first) = of_file(file.take(part), asked, wanted, place, !is_read)?;
+        records.extend(found);
         if !is_read {
+            // The line that it begins within is the last one of what comes next.
+            next = Some(first);
             break;
         }
     }
+    if behind.is_some() {
+        return Err(Fault::Gone);
+    }
     let has_more = records.len() > most;
     records.truncate(most);
+    if has_more {
+        next = records.last().map(|(place, _)| *place);
+    }
     Ok(Found {
-        records,
+        records: records.into_iter().map(|(_, record)| record).collect(),
         has_more,
         is_read,
+        next,
     })
 }
 
-/// The last records of a file that are meant, newest first, at most so many.
+/// The last records of a file from this place on that are meant, newest first, at most so many, each with its own place;
+/// and that of the first whole line.
 fn of_file(
     file: impl Read,
     asked: &Asked,
     most: usize,
+    mut place: Cursor,
     begins_within: bool,
-) -> io::Result<VecDeque<Value>> {
+) -> io::Result<(VecDeque<(Cursor, Value)>, Cursor)> {
     let mut found = VecDeque::new();
+    let mut first = place;
     let lines = BufReader::new(file).split(b'\n');
-    for line in lines.skip(usize::from(begins_within)) {
+    for (number, line) in lines.enumerate() {
         let line = line?;
+        let own = place;
+        place.offset += line.len() as u64 + 1;
+        if begins_within && number == 0 {
+            first = place;
+            continue;
+        }
         if !asked.is_near(&line) {
             continue;
         }
         if let Ok(record) = serde_json::from_slice::<Value>(&line)
             && asked.means(&record)
         {
-            found.push_front(record);
+            found.push_front((own, record));
             found.truncate(most);
         }
     }
-    Ok(found)
+    Ok((found, first))
 }
 
 /// `None` if there is no such file.
@@ -344,7 +398,7 @@ mod tests {
         })
     }
 
-    fn find(directory: &Path, asked: &Asked) -> io::Result<Found> {
+    fn find(directory: &Path, asked: &Asked) -> Result<Found, Fault> {
         super::find(directory, asked, MOST_READ)
     }
 
@@ -395,6 +449,71 @@ mod tests {
         fs::remove_file(folder.path().join("current.jsonl")).unwrap();
         fs::write(folder.path().join("notes.txt"), "+44").unwrap();
         assert_eq!(calls(&find(folder.path(), &wish(2)).unwrap()), [5, 4]);
+    }
+
+    /// All pages of a search, each of so many, and the files that are there in between.
+    fn pages(directory: &Path, most: usize, most_read: u64, meanwhile: impl Fn()) -> Vec<i64> {
+        let mut asked = wish(most);
+        let mut all = Vec::new();
+        for _ in 0..100 {
+            let found = super::find(directory, &asked, most_read).unwrap();
+            all.extend(calls(&found));
+            match found.next {
+                Some(next) => asked.behind = Some(next),
+                None => return all,
+            }
+            meanwhile();
+        }
+        panic!("it does not end: {all:?}");
+    }
+
+    #[test]
+    fn who_goes_on_from_page_to_page_gets_each_record_once_whatever_is_written_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let line = |n: i64| json!({ "n": n, "calling": "+441632960000" }).to_string() + "\n";
+        let text = |numbers: std::ops::Range<i64>| numbers.map(line).collect::<String>();
+        fs::write(at("20260101.jsonl"), text(0..5)).unwrap();
+        fs::write(at("20260102.jsonl"), text(5..10)).unwrap();
+        fs::write(at("current.jsonl"), text(10..15)).unwrap();
+        let wanted: Vec<i64> = (0..15).rev().collect();
+        for most in [1, 2, 3, 5, 14, 15, 16] {
+            assert_eq!(
+                pages(folder.path(), most, MOST_READ, || ()),
+                wanted,
+                "{most}"
+            );
+        }
+        // Pages that end because enough was read go on there, within lines and between them.
+        let long = line(10).len() as u64;
+        for most_read in [2 * long, 2 * long + 7, 5 * long] {
+            assert_eq!(
+                pages(folder.path(), 100, most_read, || ()),
+                wanted,
+                "{most_read}"
+            );
+        }
+        // The file is closed, and more is written.
+        let closed = pages(folder.path(), 2, MOST_READ, || {
+            if !at("20260103.jsonl").exists() {
+                fs::rename(at("current.jsonl"), at("20260103.jsonl")).unwrap();
+                fs::write(at("current.jsonl"), text(15..20)).unwrap();
+            }
+        });
+        assert_eq!(closed, wanted);
+        let mut asked = wish(1);
+        asked.behind = find(folder.path(), &asked).unwrap().next;
+        assert_eq!(calls(&find(folder.path(), &asked).unwrap()), [18]);
+        fs::remove_file(at("current.jsonl")).unwrap();
+        assert!(matches!(find(folder.path(), &asked), Err(Fault::Gone)));
+        for bad in ["", "records-", "1-2-3", "records-1-2"] {
+            let wish = Wish {
+                cursor: Some(bad.to_owned()),
+                ..Wish::default()
+            };
+            let why = Asked::of(wish).err().unwrap();
+            assert!(why.detail.starts_with("cursor: "), "{bad}");
+        }
     }
 
     #[test]

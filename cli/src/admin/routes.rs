@@ -49,6 +49,11 @@ impl Operation {
         matches!(self.method, Method::Post | Method::Delete) && !gathers
     }
 
+    /// Whether it does something that whoever gets no answer must be able to ask for again without having it done twice.
+    pub(super) fn is_done_once(&self) -> bool {
+        self.method == Method::Post && self.is_of_the_daemon()
+    }
+
     /// Whether it is written down who looks: what parties have said to each other leaves the node.
     pub(super) fn is_noted(&self) -> bool {
         self.path.ends_with("/pcap")
@@ -84,6 +89,13 @@ pub(super) enum Answer {
     Pages,
 }
 
+/// Of lists that are given page by page.
+pub(super) const CURSOR: (&str, &str, Shape) = (
+    "cursor",
+    "what the header Causeway-Next of another answer said: what is behind that page; from the beginning without it",
+    Text,
+);
+
 const LAST_CALLS: (&str, &str, Shape) = (
     "timeout",
     "seconds, 1 to 86400: calls that are left then are ended, but those for help; without it, calls go on",
@@ -118,6 +130,7 @@ const OPERATIONS: &[Operation] = &[
         answer: Answer::Json(Object(&[
             ("node", Text),
             ("version", Text),
+            ("kept_form", Integer),
             ("state", Text),
             ("calls_end_seconds", Maybe(&Integer)),
             ("restarts", Flag),
@@ -734,8 +747,11 @@ const OPERATIONS: &[Operation] = &[
         method: Method::Get,
         path: "/audit",
         right: Right::Audit,
-        summary: "Who changed what: the last entries, and whether the chain of them is whole",
-        query: &[("limit", "so many at most: 100, and 1000 at most", Integer)],
+        summary: "Who changed what: the last entries, or with a cursor those before, and whether the chain of them is whole",
+        query: &[
+            ("limit", "so many at most: 100, and 1000 at most", Integer),
+            CURSOR,
+        ],
         body: None,
         answer: Answer::Json(Object(&[
             ("entries", List(&ENTRY)),

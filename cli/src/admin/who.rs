@@ -1,5 +1,6 @@
 //! Who asks, what they may do, and the entry in the audit log for what they have done (SEC-150, SEC-151, SEC-154).
 
+use super::idempotency::{self, Once, Repeat};
 use super::routes::{Method, Operation};
 use super::shape::Shape;
 use super::sign_in::Person;
@@ -373,7 +374,8 @@ pub(super) async fn guard(
         return Problem::new(StatusCode::FORBIDDEN, why).into_response();
     }
     // Of another method the router says that there is none.
-    let known = match request.method().as_str() == method.as_str() {
+    let is_of_method = request.method().as_str() == method.as_str();
+    let known = match is_of_method {
         true => is_known(operation, &request),
         false => Ok(()),
     };
@@ -382,8 +384,15 @@ pub(super) async fn guard(
         true => Ok(None),
         false => reason(request.headers()),
     });
-    match told {
-        Ok(reason) => deed.reason = reason,
+    let told = told.and_then(|reason| match is_of_method && operation.is_done_once() {
+        true => Ok((reason, idempotency::key(request.headers())?)),
+        false => Ok((reason, None)),
+    });
+    let key = match told {
+        Ok((reason, key)) => {
+            deed.reason = reason;
+            key
+        }
         Err(why) => {
             // As what is refused for its body: somebody has tried.
             if operation.is_written_down()
@@ -394,7 +403,7 @@ pub(super) async fn guard(
             }
             return Problem::new(StatusCode::BAD_REQUEST, why).into_response();
         }
-    }
+    };
     if is_looked_at {
         return next.run(request).await;
     }
@@ -419,16 +428,23 @@ pub(super) async fn guard(
     }
     // On its own: who hangs up ends the wait, and neither the deed nor its entry. What the daemon does for it is done by
     // its threads, and lasts longer than those of the interface.
+    let caller = who.identity.as_deref().unwrap_or(&who.name);
+    let once = key.map(|key| Once::new(&access.repeats, caller, key));
     let threads = match operation.is_of_the_daemon() {
         true => access.deeds,
         false => Handle::current(),
     };
     let done = threads.spawn(async move {
-        let response = match whole(operation, head, body).await {
-            Ok(request) => next.run(request).await,
-            Err(problem) => problem.into_response(),
+        let response = match (whole(operation, head, body).await, once) {
+            (Ok(request), Some(once)) => once.answer(request, next).await,
+            (Ok(request), None) => next.run(request).await,
+            (Err(problem), _) => problem.into_response(),
         };
-        if let Some(audit) = audit {
+        let repeat = response.extensions().get::<Repeat>().copied();
+        // What was answered before was written down then.
+        if let Some(audit) = audit
+            && repeat != Some(Repeat::Replayed)
+        {
             deed.status = response.status().as_u16();
             if let Some(besides) = response.extensions().get::<Besides>().cloned() {
                 if !besides.more.is_empty() {
@@ -438,7 +454,10 @@ pub(super) async fn guard(
                 deed.change = besides.change.or(deed.change);
                 deed.reason = deed.reason.or(besides.reason);
             }
-            audit.write(deed).await;
+            match repeat {
+                Some(_) => audit.refused(deed),
+                None => audit.write(deed).await,
+            }
         }
         response
     });

@@ -35,7 +35,7 @@ pub const RUNBOOKS: &[Document] = documents!("runbook":
 
 /// How to get somewhere, from the beginning.
 pub const GUIDES: &[Document] =
-    documents!("guide": "getting-started" "tenants" "routing" "security" "upgrade");
+    documents!("guide": "getting-started" "tenants" "routing" "security" "capacity" "upgrade");
 
 /// Which one.
 #[derive(Args, Clone, PartialEq, Eq, Debug)]

@@ -1,6 +1,6 @@
 //! `causeway media`: the relay as a process of its own, for the daemon or for a SIP proxy that speaks the ng protocol.
 
-use crate::command::exit;
+use crate::command::{exit, kept_form};
 use crate::config::{self, User, load, load_with, read_sources};
 use crate::daemon::confine::Plan;
 use crate::daemon::health::{Stuck, stuck_media};
@@ -104,16 +104,21 @@ pub fn keeps(arguments: &Keeps, out: &mut dyn Write) -> io::Result<u8> {
         Some(_) if !shell.preserves_calls => {
             "[media] restart is \"end\", and not \"preserve\"".to_owned()
         }
-        Some(path) => match goes_on(Path::new(path), &realms(&loaded.config)) {
-            Ok(()) => {
-                writeln!(
-                    out,
-                    "calls go on: the media relay at {path} runs on, and this program can command it"
-                )?;
-                return Ok(exit::OK);
+        Some(path) => {
+            let fits = goes_on(Path::new(path), &realms(&loaded.config));
+            let fits = fits.map_err(|why| why.to_string());
+            match fits.and_then(|()| kept_form::is_read(Path::new(&shell.api))) {
+                Ok(()) => {
+                    writeln!(
+                        out,
+                        "calls go on: the media relay at {path} runs on, this program can command it and reads what the \
+                         daemon keeps of its calls"
+                    )?;
+                    return Ok(exit::OK);
+                }
+                Err(why) => why,
             }
-            Err(why) => why.to_string(),
-        },
+        }
     };
     writeln!(out, "calls end with a restart: {why}")?;
     Ok(exit::REFUSED)
@@ -353,13 +358,19 @@ fn serve_proxy(
         writeln!(out, "requests are heard on {}", service.address()?)?;
         out.flush()?;
         notify::ready("serving");
+        let stuck = service.watch();
         let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            notify::stopping("ending the calls of the proxy");
         };
-        service.serve(stop).await;
+        // On the thread that answers requests: it is fed only as long as that goes round, too.
+        tokio::select! {
+            () = service.serve(stop) => {}
+            () = notify::watchdog(stuck, |stuck| notify::log_stuck(&log, stuck)) => {}
+        }
         Ok(exit::OK)
     });
     writer.finish();

@@ -88,6 +88,9 @@ pub(super) fn print_metrics(out: &mut dyn Write) -> io::Result<()> {
 }
 
 #[cfg(test)]
+mod grafana;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::BTreeMap;

@@ -5,6 +5,7 @@ use super::check;
 use super::csv::{self, Layout};
 use super::export::Export;
 use super::form::Output;
+use super::pages::{Listed, get_all, get_so_many};
 use super::progress;
 use super::readable::{duration, plain, table};
 use super::registration::books;
@@ -113,7 +114,7 @@ pub struct Search {
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
     /// So many at most
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     pub limit: u16,
     /// Print CSV for spreadsheets, in our columns or those of others; numbers with + have ' before them, so that
     /// nothing is a formula
@@ -148,7 +149,7 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
             let rows: Vec<Value> = rows.iter().map(recent_row).collect();
             table(&rows, &RECORD_COLUMNS, out)
         }),
-        Calls::Failed => get(to, "/calls/failed", out, |answer, out| {
+        Calls::Failed => get_all(to, "/calls/failed", out, |answer, out| {
             let rows = answer.as_array().map(Vec::as_slice).unwrap_or_default();
             if rows.is_empty() {
                 return writeln!(out, "no call has failed since the daemon was started");
@@ -171,7 +172,7 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
                 eprintln!("causeway: write --output, --json or --csv, not two of them");
                 return Ok(exit::USAGE);
             }
-            let mut path = format!("/records?limit={limit}");
+            let mut path = "/records?".to_owned();
             for (name, value) in [
                 ("number", number),
                 ("trunk", trunk),
@@ -181,13 +182,18 @@ pub fn calls(command: &Calls, to: &Connection, out: &mut dyn Write) -> io::Resul
                 ("until", until),
             ] {
                 if let Some(value) = value {
-                    path.push_str(&format!("&{name}={}", quoted(value)));
+                    path.push_str(&format!("{name}={}&", quoted(value)));
                 }
             }
             if let Some(trunk) = trunk {
                 progress::remark(to, trunk);
             }
-            get(to, &path, out, |answer, out| {
+            let list = Listed {
+                path: &path,
+                field: "records",
+                is_turned: false,
+            };
+            get_so_many(to, &list, *limit, out, |answer, out| {
                 let rows = answer["records"].as_array().map_or(&[][..], Vec::as_slice);
                 let is_read = answer["is_read"].as_bool() != Some(false);
                 if let Some(layout) = csv {

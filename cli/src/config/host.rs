@@ -1,5 +1,6 @@
 //! Facts of this host: files, certificates, keys, addresses, ports.
 
+use super::exposure::{exposure, trusted};
 use super::revoked::read_revocations;
 use super::roots;
 use crate::daemon::confine;
@@ -17,7 +18,6 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, UdpSocket};
 use std::ops::RangeInclusive;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -357,24 +357,9 @@ pub(super) fn reason(path: &Path, fault: &io::Error) -> String {
 
 fn exposure_of(secret: &Secret) -> Exposure {
     match secret {
-        Secret::File(path) => exposure(Path::new(path)),
+        Secret::File(path) => exposure(Path::new(path), &trusted()),
         // Environment and credentials are readable for the service's user only.
         Secret::Env(_) | Secret::Credential(_) => Exposure::None,
-    }
-}
-
-/// Who can get at a file by its modes and those of the folders above it. In a folder with the sticky bit nobody puts
-/// another file in the place of one that is not theirs.
-fn exposure(path: &Path) -> Exposure {
-    let has = |path: &Path, bits: u32| fs::metadata(path).is_ok_and(|own| own.mode() & bits != 0);
-    if has(path, 0o006) {
-        return Exposure::File;
-    }
-    let real = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut folders = real.ancestors().skip(1);
-    match folders.any(|folder| has(folder, 0o002) && !has(folder, 0o1000)) {
-        true => Exposure::Folder,
-        false => Exposure::None,
     }
 }
 
@@ -401,36 +386,6 @@ fn validity(not_before: i64, not_after: i64, now: i64) -> Validity {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_is_exposed_by_its_own_mode_and_by_that_of_a_folder_that_all_may_write() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let inner = folder.path().join("private");
-        fs::create_dir(&inner).unwrap();
-        let key = inner.join("key");
-        fs::write(&key, "secret").unwrap();
-        let mode = |path: &Path, mode| {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-        };
-        mode(folder.path(), 0o755);
-        for (of_folder, of_key, wanted) in [
-            (0o750, 0o600, Exposure::None),
-            (0o755, 0o640, Exposure::None),
-            (0o755, 0o644, Exposure::File),
-            (0o755, 0o602, Exposure::File),
-            (0o777, 0o600, Exposure::Folder),
-            (0o1777, 0o600, Exposure::None),
-        ] {
-            mode(&inner, of_folder);
-            mode(&key, of_key);
-            assert_eq!(exposure(&key), wanted, "{of_folder:o} {of_key:o}");
-        }
-        // Also by a folder further up.
-        mode(&inner, 0o700);
-        mode(folder.path(), 0o777);
-        assert_eq!(exposure(&key), Exposure::Folder);
-    }
 
     #[test]
     fn what_is_reserved_is_not_given_to_outgoing_connections() {

@@ -1,6 +1,7 @@
 //! Configuration from disk: which files belong to it, and the facts of this host it depends on.
 
 mod difference;
+mod exposure;
 mod host;
 mod revoked;
 mod roots;

@@ -35,6 +35,23 @@ pub struct User {
     groups: Vec<u32>,
 }
 
+/// The number of the user of the packaged service, where there is one.
+pub(super) fn id() -> Option<u32> {
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    User::read(NAME, &users, "").map(|user| user.id)
+}
+
+/// The name of the user with this number, where it has one here.
+pub(super) fn name_of(id: u32) -> Option<String> {
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    let mut lines = users.lines().map(|line| line.split(':'));
+    lines.find_map(|mut line| {
+        let name = line.next()?;
+        let own: u32 = line.nth(1)?.parse().ok()?;
+        (own == id).then(|| name.to_owned())
+    })
+}
+
 impl User {
     /// The one that the service runs as, if it is another one than who asks, who is root.
     pub fn of_service() -> Option<Self> {

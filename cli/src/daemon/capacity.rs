@@ -1,5 +1,6 @@
-//! How many calls this machine allows, told at the start (OPS-190): by descriptors, ports of media, the kernel's table of
-//! connections and its buffers. Processors and bandwidth are another matter, which `causeway certify` measures.
+//! How many calls this machine allows, told at the start and with each reload that changes it (OPS-190): by descriptors,
+//! ports of media, the kernel's table of connections and its buffers. Processors and bandwidth are another matter, which
+//! `causeway certify` measures.
 
 use super::media::Plane;
 use crate::sink::log::Log;
@@ -45,13 +46,14 @@ struct Allowed {
 /// Tells what this machine allows, and what to change where that is less than the configuration does. A relay of its own
 /// has said nothing of itself yet, and is waited for.
 pub(super) fn tell(log: &Log, loaded: &Loaded, relay: &Arc<Plane>) {
+    let (legs, limit) = wanted(&loaded.config);
     let mut allowed = Allowed {
         descriptors: None,
         is_elsewhere: loaded.shell.relay.is_some(),
-        legs: legs(&loaded.config),
+        legs,
         tracked: tracked(std::env::var_os("CREDENTIALS_DIRECTORY").as_deref()),
         buffer: None,
-        limit: loaded.config.limits.calls.into(),
+        limit,
     };
     let (report, log) = (relay.backend(), log.clone());
     if report.is_some() || !allowed.is_elsewhere {
@@ -73,6 +75,18 @@ pub(super) fn tell(log: &Log, loaded: &Loaded, relay: &Arc<Plane>) {
         }
         allowed.tell(&log);
     });
+}
+
+/// The same for a reload, where the configuration's share of it is another one: nobody hears the same twice.
+pub(super) fn tell_change(log: &Log, before: &Loaded, after: &Loaded, relay: &Arc<Plane>) {
+    if wanted(&before.config) != wanted(&after.config) {
+        tell(log, after, relay);
+    }
+}
+
+/// What a configuration has to do with it: legs that each realm has ports for, and `[limits] calls`.
+fn wanted(config: &Config) -> (Vec<(RealmName, u64)>, u64) {
+    (legs(config), config.limits.calls.into())
 }
 
 /// Connections that the kernel follows at most. The unit's sandbox hides the kernel's own word, and has the service manager
@@ -207,6 +221,7 @@ impl Allowed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sbc_core::config::{Assumed, Source, load, starter};
 
     fn allowed() -> Allowed {
         Allowed {
@@ -262,6 +277,33 @@ mod tests {
         let small = told(|own| own.buffer = Some((212_992, 524_288)));
         assert!(small.contains("net.core.rmem_max to 524288"), "{small}");
     }
+
+    #[test]
+    fn what_a_reload_changes_of_ports_and_calls_is_another_capacity_and_nothing_else_is() {
+        let of = |text: &str| {
+            let facts = Assumed::with_names(["sbc1.contoso.example"]);
+            let loaded = load(&[Source::new("causeway.toml", text)], &facts, None);
+            let loaded = loaded.unwrap_or_else(|findings| panic!("{}", findings.to_text()));
+            wanted(&loaded.config)
+        };
+        let text = starter();
+        let before = of(text);
+        let other = |from: &str, to: &str| {
+            let changed = text.replace(from, to);
+            assert_ne!(changed, text, "{from}");
+            of(&changed)
+        };
+        assert_eq!(
+            other("user_agent = \"Causeway\"", "user_agent = \"\""),
+            before
+        );
+        assert_ne!(
+            other("ports = \"20000-29999\"", "ports = \"20000-20999\""),
+            before
+        );
+        assert_eq!(other("\ncalls = 500\n", "\ncalls = 400\n"), (before.0, 400));
+    }
+
     #[test]
     fn what_the_sandbox_hides_is_read_from_what_the_service_manager_hands_over() {
         let folder = tempfile::tempdir().unwrap();

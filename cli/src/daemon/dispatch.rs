@@ -1,4 +1,5 @@
-//! Effects of one shard to the outside, in order, without ever waiting.
+//! Effects of one shard to the outside, in order, without ever waiting: first what peers and the relay wait for, then
+//! what is told of it.
 
 use crate::daemon::inbox::{Inbox, Inboxes};
 use crate::daemon::media::Plane;
@@ -6,12 +7,14 @@ use crate::daemon::net::{Net, Order};
 use crate::daemon::resolver::Resolver;
 use crate::daemon::stir::Signers;
 use crate::sink::Sinks;
+use bytes::Bytes;
 use sbc_core::effect::{Effect, Effects, KeepAlive};
-use sbc_core::event::Happened;
-use sbc_core::id::{CommandId, QueryId, ShardId};
+use sbc_core::event::{Event, Happened};
+use sbc_core::id::{CallId, CommandId, LegId, QueryId, ShardId};
 use sbc_core::input::{Answered, Command, Input};
 use sbc_core::letter::Letter;
 use sbc_core::query::{Outcome, Query};
+use sbc_core::transport::Hop;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,11 +44,41 @@ pub struct Dispatch {
     pub sinks: Sinks,
     /// Operators who wait for an answer.
     pub replies: Arc<Replies>,
+    /// What is to be told once all is done.
+    pub told: Vec<Told>,
+}
+
+/// What somebody is told behind everything that has to be done.
+pub enum Told {
+    /// A message has left.
+    Sent {
+        /// Call and leg that it belongs to.
+        call: Option<(CallId, LegId)>,
+        /// Where to.
+        hop: Hop,
+        /// The message.
+        bytes: Bytes,
+    },
+    /// Something has happened.
+    Event(Event),
+    /// An operator's command has been carried out: what it led to is seen by whoever has the answer.
+    Answer(CommandId, Answered),
 }
 
 impl Dispatch {
     /// Empties the buffer.
     pub fn run(&mut self, effects: &mut Effects) {
+        self.carry_out(effects);
+        for told in self.told.drain(..) {
+            match told {
+                Told::Sent { call, hop, bytes } => self.sinks.sent(call, &hop, &bytes),
+                Told::Event(event) => self.sinks.event(&event),
+                Told::Answer(id, answer) => self.replies.answer(id, answer),
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effects: &mut Effects) {
         for effect in effects.drain() {
             match effect {
                 Effect::Send {
@@ -54,10 +87,10 @@ impl Dispatch {
                     transaction,
                     call,
                 } => {
-                    self.sinks.sent(call, &hop, &bytes);
                     let from = (self.inbox.shard(), call);
                     self.net
-                        .send_in_order(&mut self.order, from, &hop, bytes, transaction);
+                        .send_in_order(&mut self.order, from, &hop, bytes.clone(), transaction);
+                    self.told.push(Told::Sent { call, hop, bytes });
                 }
                 Effect::Withdraw { hop, transaction } => {
                     self.net.withdraw(self.inbox.shard(), &hop, transaction);
@@ -81,10 +114,10 @@ impl Dispatch {
                 Effect::Media(command) => self.relay.command(command),
                 Effect::Letter(to, letter) => self.deliver(to, letter),
                 Effect::Keep(session, kept) => self.relay.keep(session, kept.as_ref()),
-                Effect::Reply(id, answer) => self.replies.answer(id, answer),
+                Effect::Reply(id, answer) => self.told.push(Told::Answer(id, answer)),
                 Effect::Emit(event) => {
-                    self.sinks.event(&event);
                     self.share(&event.what);
+                    self.told.push(Told::Event(event));
                 }
             }
         }

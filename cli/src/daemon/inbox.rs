@@ -133,7 +133,7 @@ impl Inbox {
         let deadline = Instant::now() + wait;
         loop {
             let mut lanes = self.lock();
-            if lanes.since_look >= INPUTS_PER_LOOK && lanes.first.len() < ENOUGH {
+            if lanes.is_to_look() {
                 drop(lanes);
                 self.look(Duration::ZERO);
                 lanes = self.lock();
@@ -184,10 +184,16 @@ impl Inbox {
         self.poller.wake();
     }
 
+    /// Whether [`Self::next`] would come back at once with an input: not where it looks at the sockets first, which takes
+    /// as long as there is to read.
+    pub fn has_input(&self) -> bool {
+        let lanes = self.lock();
+        lanes.depth() > 0 && !lanes.is_to_look()
+    }
+
     /// Inputs waiting in all lanes.
     pub fn depth(&self) -> usize {
-        let lanes = self.lock();
-        lanes.first.len() + lanes.help.len() + lanes.second.len()
+        self.lock().depth()
     }
 
     fn lock(&self) -> MutexGuard<'_, Lanes> {
@@ -201,6 +207,15 @@ impl Lanes {
         let next = self.first.pop_front();
         let next = next.or_else(|| self.help.pop_front());
         next.or_else(|| self.second.pop_front())
+    }
+
+    fn depth(&self) -> usize {
+        self.first.len() + self.help.len() + self.second.len()
+    }
+
+    /// Whether the sockets come before the next input.
+    fn is_to_look(&self) -> bool {
+        self.since_look >= INPUTS_PER_LOOK && self.first.len() < ENOUGH
     }
 
     /// Whether this is a call for help that its own lane takes.
@@ -506,6 +521,22 @@ to = [{ trunk = "carrier-a" }]
         unread(&inbox);
         let before = (0..1000).take_while(|_| method(inbox.next(Duration::ZERO)) != "BYE");
         assert!(before.count() < 100);
+    }
+
+    #[test]
+    fn whoever_is_to_look_at_its_sockets_first_has_no_input_yet() {
+        let inbox = Inbox::new(ShardId(0)).unwrap();
+        assert!(!inbox.has_input());
+        (0..INPUTS_PER_LOOK + 2).for_each(|_| inbox.push(Input::Tick).unwrap());
+        for _ in 0..INPUTS_PER_LOOK {
+            assert!(inbox.has_input());
+            assert_eq!(method(inbox.next(Duration::ZERO)), "Tick");
+        }
+        assert!(!inbox.has_input());
+        assert_eq!(inbox.depth(), 2);
+        // It has looked.
+        assert_eq!(method(inbox.next(Duration::ZERO)), "Tick");
+        assert!(inbox.has_input());
     }
 
     #[test]

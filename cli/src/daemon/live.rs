@@ -10,7 +10,7 @@
 
 use super::reload::{ReloadFault, aside};
 use super::stop::ANSWER;
-use super::{Daemon, PlaceFault, media};
+use super::{Daemon, PlaceFault, capacity, media};
 use crate::admin::{AdminFault, FigureDoor, FormerFigures};
 use crate::sink::cdr::{Cdr, Ready};
 use sbc_core::config::{CdrSpool, Changes, Loaded};
@@ -134,6 +134,9 @@ impl Daemon {
             self.media_names
                 .store(Arc::new(media::names(&loaded.config)));
             relay.set_realms(media::realms(&loaded.config));
+        }
+        if let Some(relay) = self.relay.upgrade() {
+            capacity::tell_change(&self.sinks().log, &self.loaded(), loaded, &relay);
         }
         if changes.dns {
             self.resolver().ask_from_now_on(&loaded.shell.dns);

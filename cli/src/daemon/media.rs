@@ -548,6 +548,7 @@ pub fn figures_of(
         reports_lost,
         handshakes,
         nominated,
+        resynchronised,
         delays,
         delay_us,
     } = totals;
@@ -573,6 +574,7 @@ pub fn figures_of(
         reports_lost,
         handshakes,
         nominated,
+        resynchronised,
         delays,
         delay_us,
         has_relay: true,

@@ -406,6 +406,7 @@ impl Daemon {
                 relay: Arc::clone(&relay),
                 sinks: sinks.clone(),
                 replies: Arc::clone(&replies),
+                told: Vec::new(),
             };
             let core = Core::new(inbox.shard(), Arc::clone(&config), mint(inbox.shard())?);
             let core = core.among(inboxes.count()).counting(&together);

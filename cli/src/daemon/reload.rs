@@ -792,6 +792,7 @@ impl Daemon {
         metrics.calls.set_limits(&loaded.config);
         metrics.delivery.set_teams(&loaded.config);
         metrics.options.keep(&loaded.config);
+        metrics.certificates.keep(&loaded.config);
         self.publish_certificates(tls);
         self.acme().configure(loaded, tls);
         let net = self.net().clone();
@@ -827,7 +828,7 @@ impl Daemon {
             self.sinks().audit.note(deed);
         }
         let metrics = &self.sinks().metrics;
-        metrics.set_certificates(tls.iter().flat_map(|context| {
+        metrics.certificates.set(tls.iter().flat_map(|context| {
             let own = std::iter::once((context.facts(), "own"));
             let cas = context.cas().iter().map(|ca| (ca, "ca"));
             own.chain(cas).map(|(facts, kind)| {

@@ -5,6 +5,9 @@
 //!   ▲ or Tick when the core's deadline comes first
 //! ```
 //!
+//! Where several inputs wait, a few are applied before their effects are carried out: the code of the core and that of
+//! the system do not fit into the caches of a processor together, and each is faster several times in a row.
+//!
 //! A panic inside one step ends that step's call, not the process: it is caught here, the core
 //! sweeps its tables, and the shard goes on.
 
@@ -31,6 +34,10 @@ const SLACK: Duration = Duration::from_millis(10);
 
 /// Waits shorter than this are nothing that the core need know of.
 const LAG_MATTERS: Duration = Duration::from_millis(10);
+
+/// Inputs that are applied before their effects are carried out, as long as more wait. What the first of them sends is
+/// late by the turns of the others, of some 50 us each.
+const TOGETHER: u32 = 8;
 
 /// What the driver asks of the core.
 pub enum Turn {
@@ -138,6 +145,7 @@ impl Driver {
         let mut deadline = None;
         // What the core was last told of its lag.
         let mut told = Duration::ZERO;
+        let mut applied = 0;
         loop {
             self.heartbeat.beat();
             let (input, lag) = match self.inbox.next(self.wait(deadline)) {
@@ -158,17 +166,18 @@ impl Driver {
             if let Some(lag) = lag {
                 told = lag;
                 deadline = self.turn(Turn::Apply(Input::Lag(lag)), &mut step, &mut effects);
-                carry_out(&mut effects);
             }
-            let Some(input) = input else {
-                continue;
-            };
-            deadline = self.turn(Turn::Apply(input), &mut step, &mut effects);
-            carry_out(&mut effects);
-            // Under load the inbox is never empty, and timers must come all the same.
-            if self.is_due(deadline) {
-                deadline = self.turn(Turn::Apply(Input::Tick), &mut step, &mut effects);
+            if let Some(input) = input {
+                deadline = self.turn(Turn::Apply(input), &mut step, &mut effects);
+                // Under load the inbox is never empty, and timers must come all the same.
+                if self.is_due(deadline) {
+                    deadline = self.turn(Turn::Apply(Input::Tick), &mut step, &mut effects);
+                }
+            }
+            applied += 1;
+            if applied >= TOGETHER || !self.inbox.has_input() {
                 carry_out(&mut effects);
+                applied = 0;
             }
         }
     }
@@ -180,12 +189,13 @@ impl Driver {
         effects: &mut Effects,
     ) -> Option<Timestamp> {
         // The core is left as the panic found it; the two further turns make it whole again.
+        let before = effects.as_slice().len();
         let mut attempt = |turn| {
             let done = catch_unwind(AssertUnwindSafe(|| step(self.now(), turn, effects)));
             if done.is_err() {
                 self.metrics.panics.with_label_values(&["shard"]).inc();
                 // Half of a step is worse than none of it.
-                drop(effects.drain());
+                effects.truncate(before);
             }
             done
         };
@@ -229,6 +239,7 @@ impl Driver {
 mod tests {
     use super::*;
     use crate::sink::log::{Form, Level};
+    use sbc_core::effect::Effect;
     use sbc_core::id::{FlowId, ShardId};
     use sbc_core::transport::FlowFault;
     use std::sync::mpsc;
@@ -302,6 +313,35 @@ mod tests {
         let last = std::iter::from_fn(|| saw.recv_timeout(limit).ok());
         assert!(last.take(5).any(|lag| lag.is_zero()));
         shard.stop();
+    }
+
+    #[test]
+    fn what_waits_is_applied_a_few_at_a_time_and_a_panic_takes_nothing_of_the_others() {
+        let inbox = Inbox::new(ShardId(0)).unwrap();
+        let count = u64::from(TOGETHER) + 3;
+        (1..=count).for_each(|flow| inbox.push(lost(flow)).unwrap());
+        let step = move |_: Now, turn: Turn, out: &mut Effects| {
+            if let Turn::Apply(Input::FlowLost { flow, .. }) = turn {
+                out.push(Effect::RetireFlow(flow));
+                assert!(flow.0 != 2, "expected in this test");
+            }
+            None
+        };
+        let (seen, saw) = mpsc::channel();
+        let carry_out = move |effects: &mut Effects| {
+            let flows = effects.drain().map(|effect| match effect {
+                Effect::RetireFlow(flow) => flow.0,
+                other => panic!("{other:?} was asked for by nobody"),
+            });
+            let _ = seen.send(flows.collect::<Vec<_>>());
+        };
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let shard = Shard::start(inbox, metrics, log(), step, carry_out).unwrap();
+        shard.stop();
+        let all: Vec<Vec<u64>> = saw.iter().filter(|some| !some.is_empty()).collect();
+        let wanted = |from: u64, to: u64| (from..=to).filter(|flow| *flow != 2).collect::<Vec<_>>();
+        let first = u64::from(TOGETHER);
+        assert_eq!(all, [wanted(1, first), wanted(first + 1, count)]);
     }
 
     #[test]

@@ -178,7 +178,7 @@ async fn status(State(desk): State<Desk>) -> Result<Json<Value>, Problem> {
         "calls": seen.ng.calls,
         "streams": seen.ng.streams,
         "sessions": seen.media.sessions,
-        "transcodes": seen.media.transcodes,
+        "transcodes": seen.media.transcodes.iter().flatten().sum::<u64>(),
         "realms": realms.collect::<Vec<_>>(),
         "addresses": seen.served,
     })))

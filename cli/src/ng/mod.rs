@@ -5,6 +5,7 @@ mod door;
 mod notes;
 mod sounds;
 
+use crate::daemon::health::{Stuck, stuck_media};
 use crate::daemon::net::bind_advice;
 use crate::sink::log::Log;
 use connection::{Connections, Heard};
@@ -19,6 +20,7 @@ use sounds::{Read, Sounds};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
@@ -126,7 +128,7 @@ pub enum Fault {
 /// A relay under a server, with its sockets open.
 pub struct Service {
     server: Server,
-    relay: Relay,
+    relay: Arc<Relay>,
     events: mpsc::UnboundedReceiver<Event>,
     datagrams: UdpSocket,
     connections: Connections,
@@ -206,7 +208,7 @@ impl Service {
         let (reads, read) = mpsc::unbounded_channel();
         Ok(Self {
             server: Server::new(settings, now(started)),
-            relay,
+            relay: Arc::new(relay),
             events,
             datagrams,
             connections,
@@ -238,6 +240,12 @@ impl Service {
     /// What serves each address of media, and why nothing faster does.
     pub fn backends(&self) -> Vec<AddressReport> {
         self.relay.backend().addresses
+    }
+
+    /// Tells of the thread that forwards or transcodes media and is stuck, as long as the relay is there.
+    pub fn watch(&self) -> impl Fn() -> Option<Stuck> + use<> {
+        let relay = Arc::downgrade(&self.relay);
+        move || stuck_media(relay.upgrade()?.longest_silence())
     }
 
     /// Serves until `stop` comes; then all calls end.
@@ -287,7 +295,10 @@ impl Service {
             }
         }
         drop(self.door);
-        self.relay.shutdown();
+        // Whoever watches holds it for a moment only, and never while we are here.
+        if let Some(relay) = Arc::into_inner(self.relay) {
+            relay.shutdown();
+        }
     }
 
     fn show(&self, question: Question) {

@@ -20,7 +20,7 @@ const PORTS: usize = 64;
 
 /// Tries it for a trunk with media bypass; nothing for others.
 pub async fn check(config: &Config, trunk: &Trunk) -> Option<Outcome> {
-    let bypasses = trunk.media.profile.ice == Ice::Lite;
+    let bypasses = trunk.media.profile.ice == Ice::Bypass;
     let realm = config.realms.get(&trunk.realm).filter(|_| bypasses)?;
     let local = realm.v4?;
     let Some(public) = realm.advertise_v4.filter(|public| *public != local) else {

@@ -280,10 +280,18 @@ impl Traces {
 
     /// Records of calls that ended, latest first.
     pub fn recent(&self, most: usize) -> Vec<Arc<Record>> {
+        self.recent_before(most, None)
+    }
+
+    /// The same, of those that ended before this call: none once it is forgotten, as those are then, too.
+    pub fn recent_before(&self, most: usize, before: Option<CallId>) -> Vec<Arc<Record>> {
         let ring = self.lock();
-        ring.ended
-            .iter()
-            .rev()
+        let mut latest = ring.ended.iter().rev();
+        if let Some(before) = before {
+            // It and what ended later are passed over.
+            latest.by_ref().find(|(_, call)| *call == before);
+        }
+        latest
             .filter_map(|(_, call)| ring.calls.get(call)?.record.clone())
             .take(most)
             .collect()
@@ -291,10 +299,18 @@ impl Traces {
 
     /// Calls that failed and are kept for that, latest first, with their records.
     pub fn failed(&self, most: usize) -> Vec<Arc<Record>> {
+        let found = self.failed_before(most, u64::MAX);
+        found.into_iter().map(|(_, record)| record).collect()
+    }
+
+    /// The same with their numbers, of those whose number is less than this one.
+    pub fn failed_before(&self, most: usize, before: u64) -> Vec<(u64, Arc<Record>)> {
         let ring = self.lock();
-        let latest = ring.failures.values().rev();
+        let latest = ring.failures.range(..before).rev();
         latest
-            .filter_map(|(call, _)| ring.calls.get(call)?.record.clone())
+            .filter_map(|(number, (call, _))| {
+                Some((*number, ring.calls.get(call)?.record.clone()?))
+            })
             .take(most)
             .collect()
     }
@@ -548,6 +564,28 @@ mod tests {
         assert_eq!(ring.failures.len(), ring.failures_of.len());
         let sum: usize = ring.calls.values().map(|trace| trace.bytes).sum();
         assert_eq!(ring.bytes, sum);
+    }
+
+    #[test]
+    fn records_go_on_behind_a_call_or_a_failure_whatever_ends_meanwhile() {
+        let traces = Traces::default();
+        for call in 0..5 {
+            ends(&traces, call, "a", Disposition::Failed);
+        }
+        let ids = |records: Vec<Arc<Record>>| -> Vec<u128> {
+            records.iter().map(|record| record.call.0).collect()
+        };
+        assert_eq!(ids(traces.recent_before(2, None)), [4, 3]);
+        let failed = traces.failed_before(2, u64::MAX);
+        let (last, record) = failed.last().unwrap();
+        assert_eq!(record.call, CallId(3));
+        ends(&traces, 9, "a", Disposition::Failed);
+        assert_eq!(ids(traces.recent_before(2, Some(CallId(3)))), [2, 1]);
+        assert_eq!(ids(traces.recent_before(9, Some(CallId(1)))), [0]);
+        assert_eq!(ids(traces.recent_before(9, Some(CallId(7)))), [0_u128; 0]);
+        let behind = traces.failed_before(9, *last);
+        let behind = behind.into_iter().map(|(_, record)| record);
+        assert_eq!(ids(behind.collect()), [2, 1, 0]);
     }
 
     #[test]

@@ -221,6 +221,17 @@ def never_acknowledged():
                    but=("udp",) if is_stream else ("tcp", "tls"))
 
 
+def overtaken():
+    """A change that overtakes the ACK of an answer, which was lost or is late (RFC 5407 section 3.1.4)."""
+    left, right, one, other = ringing()
+    other.answers()
+    one.answered(is_acked=False)
+    one.asks("INVITE", sdp=left.describe(), expected=["CSeq:[ ]*2 INVITE", "a=sendrecv"])
+    one.acknowledges(cseq=1)
+    hung_up(one, other)
+    yield Pair("a re-INVITE that overtakes the ACK of the answer is answered", left, right)
+
+
 def times(heard, wanted):
     """What is wrong with how often the answer to the first INVITE came."""
     answers = [message for message in heard if message.startswith("SIP/2.0 200") and "CSeq: 1 INVITE" in message]
@@ -285,4 +296,4 @@ def forks():
     yield Pair("199 is nobody else's business where phones are told as one", left, right)
 
 
-KINDS = (glare, overlapping, offers_taken_back, byes, cancelled, never_acknowledged, forks)
+KINDS = (glare, overlapping, offers_taken_back, byes, cancelled, never_acknowledged, overtaken, forks)

@@ -53,6 +53,10 @@ class Places(Daemon):
         secret.touch(mode=0o600)
         secret.write_text("open sesame\n")
         text = f"""
+# SIPp sends no media.
+[limits]
+media_timeout = "0s"
+
 [dns]
 servers = ["{self.names.at}"]
 

@@ -342,9 +342,13 @@ fn configuration(
     over: Over,
 ) -> String {
     let at = folder.display();
+    // Its parties send no media, also while they are held.
     let mut text = format!(
         r#"[node]
 id = "load"
+
+[limits]
+media_timeout = "0s"
 
 [cdr]
 spool = "{at}/cdr"

@@ -64,7 +64,7 @@ pub struct Dialled {
 pub enum Signal {
     /// As an event of RFC 4733.
     Event,
-    /// As two tones in G.711 audio.
+    /// As two tones in the audio: in G.711, or where only G.722 or Opus is agreed in that.
     Tone,
 }
 
@@ -79,9 +79,10 @@ pub enum Intake {
     Watch,
     /// Events are taken out and reported ([`crate::Event::Digit`]).
     Events,
-    /// As [`Self::Pass`], and tones in G.711 audio are reported as events are by [`Self::Watch`].
+    /// As [`Self::Pass`], and tones in the audio (G.711, G.722, Opus) are reported as events are by [`Self::Watch`].
     Listen,
-    /// Tones are looked for in G.711 audio, made silent and reported.
+    /// Tones are looked for in the audio, made silent and reported. Audio of G.722 and Opus is decoded elsewhere, and what
+    /// has gone on of a tone before it is found there stays heard.
     Tones,
 }
 

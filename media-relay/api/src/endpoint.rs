@@ -233,17 +233,76 @@ pub struct Format {
     pub name: Cow<'static, str>,
     /// RTP clock rate in Hz.
     pub clock_hz: u32,
-    /// Set for `telephone-event`, which shares the SSRC and timestamps of the audio (RFC 4733).
-    pub telephone_event: TelephoneEvent,
+    /// What else it is.
+    pub kind: FormatKind,
 }
 
-/// Whether a format is `telephone-event`.
+/// What a format is beside its name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum TelephoneEvent {
+pub enum FormatKind {
     /// A codec, or comfort noise.
-    No,
-    /// RFC 4733 events.
-    Yes,
+    Audio,
+    /// Events of RFC 4733, which share the SSRC and timestamps of the audio.
+    Event,
+    /// Opus, and what its receiver wants of it.
+    Opus(OpusWishes),
+}
+
+/// What the receiver of Opus wants (RFC 7587 §6.1). All of it is heeded where the relay encodes; what passes is its sender's.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct OpusWishes {
+    /// Thousand bits a second on average at most (`maxaveragebitrate`); 0 without a limit.
+    pub max_kbps: u16,
+    /// Whether it plays no more than 8,000 samples a second (`maxplaybackrate`).
+    pub is_narrow: bool,
+    /// How its packets are made.
+    pub packets: OpusPackets,
+}
+
+/// How packets of Opus are made. One value, as every call keeps several.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum OpusPackets {
+    /// As the encoder likes.
+    #[default]
+    Plain,
+    /// With what repeats the one before, if that was lost (`useinbandfec`).
+    Fec,
+    /// All of one length (`cbr`).
+    Cbr,
+    /// Both.
+    FecCbr,
+}
+
+impl OpusPackets {
+    /// The one with these.
+    pub const fn of(has_fec: bool, is_cbr: bool) -> Self {
+        match (has_fec, is_cbr) {
+            (false, false) => Self::Plain,
+            (true, false) => Self::Fec,
+            (false, true) => Self::Cbr,
+            (true, true) => Self::FecCbr,
+        }
+    }
+
+    /// Whether each repeats the one before.
+    pub const fn has_fec(self) -> bool {
+        matches!(self, Self::Fec | Self::FecCbr)
+    }
+
+    /// Whether all have one length.
+    pub const fn is_cbr(self) -> bool {
+        matches!(self, Self::Cbr | Self::FecCbr)
+    }
+}
+
+impl Format {
+    /// What its receiver wants, if it is Opus and that is known.
+    pub const fn opus_wishes(&self) -> Option<OpusWishes> {
+        match self.kind {
+            FormatKind::Opus(wishes) => Some(wishes),
+            FormatKind::Audio | FormatKind::Event => None,
+        }
+    }
 }
 
 /// One payload type agreed with a peer.

@@ -140,7 +140,7 @@ pub enum Event {
         duration_ms: u16,
     },
     /// What was to be played a number of times has been, or cannot be played (any more): neither
-    /// G.711 nor linear audio at 8 kHz is agreed, there is no such recording, or the tone has no
+    /// G.711 nor linear audio at 8 kHz, G.722 nor Opus is agreed, there is no such recording, or the tone has no
     /// length. Time passes for a sound also while the peer takes no media.
     Played {
         /// The session.

@@ -49,9 +49,10 @@ pub use crypto::{CryptoKey, LONGEST_LIFETIME, Suite};
 pub use digit::{Dialled, Digit, Intake, Signal};
 pub use dtls::{DtlsRole, DtlsTerms, Fingerprint, HandshakeFault, HashFunction};
 pub use endpoint::{
-    AddressRanges, Content, Direction, EndpointSpec, Family, Format, FormatId, LocalEndpoint,
-    LocalStream, Nearby, Negotiated, NegotiatedStream, PayloadBinding, Protection,
-    ProtectionWanted, ReportBandwidth, SourcePolicy, StreamKind, StreamSpec, TelephoneEvent,
+    AddressRanges, Content, Direction, EndpointSpec, Family, Format, FormatId, FormatKind,
+    LocalEndpoint, LocalStream, Nearby, Negotiated, NegotiatedStream, OpusPackets, OpusWishes,
+    PayloadBinding, Protection, ProtectionWanted, ReportBandwidth, SourcePolicy, StreamKind,
+    StreamSpec,
 };
 pub use event::{AllocateError, Event, OneWayKind};
 pub use ice::{IceCandidate, IceComponent, IceCredentials, IceTerms, is_ice_char};

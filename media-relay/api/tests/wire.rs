@@ -36,16 +36,32 @@ fn stream() -> NegotiatedStream {
             local: key(Suite::AeadAes256Gcm, 1),
             remote: key(Suite::AesCm128HmacSha1_32, 9).with_identifier(vec![1, 2, 3]),
         },
-        payloads: vec![PayloadBinding {
-            receive: 101,
-            send: 96,
-            id: FormatId(3),
-            format: Format {
-                name: Cow::Borrowed("telephone-event"),
-                clock_hz: 8_000,
-                telephone_event: TelephoneEvent::Yes,
+        payloads: vec![
+            PayloadBinding {
+                receive: 101,
+                send: 96,
+                id: FormatId(3),
+                format: Format {
+                    name: Cow::Borrowed("telephone-event"),
+                    clock_hz: 8_000,
+                    kind: FormatKind::Event,
+                },
             },
-        }],
+            PayloadBinding {
+                receive: 111,
+                send: 109,
+                id: FormatId(4),
+                format: Format {
+                    name: Cow::Borrowed("opus"),
+                    clock_hz: 48_000,
+                    kind: FormatKind::Opus(OpusWishes {
+                        max_kbps: 20,
+                        is_narrow: true,
+                        packets: OpusPackets::Fec,
+                    }),
+                },
+            },
+        ],
         source: SourcePolicy::Restricted(Nearby {
             ranges: AddressRanges::of([(
                 "192.0.2.0".parse().unwrap(),

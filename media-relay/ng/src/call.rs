@@ -12,8 +12,8 @@ use crate::server::{Now, Settings, Side};
 use bytes::Bytes;
 use media_api::{
     AddressRanges, BridgePlan, Command, Content, CryptoKey, Direction, EndpointId, EndpointSpec,
-    Family, ForkId, LocalEndpoint, LocalStream, Negotiated, NegotiatedStream, PayloadBinding,
-    ProtectionWanted, SessionId, SourcePolicy, Stage, StreamKind, StreamSpec,
+    Family, ForkId, Format, FormatKind, LocalEndpoint, LocalStream, Negotiated, NegotiatedStream,
+    PayloadBinding, ProtectionWanted, SessionId, SourcePolicy, Stage, StreamKind, StreamSpec,
 };
 use sbc_core::media::Codec;
 use sbc_core::sdp::{Description, Limits, Media, base64_encode};
@@ -820,17 +820,30 @@ fn agreed_with(
                     true => (one.offered, one.answered),
                     false => (one.answered, one.offered),
                 };
+                let mut theirs = party.payloads.iter();
+                let wishes = theirs
+                    .find(|own| own.number == send)
+                    .and_then(|own| own.wishes);
+                let kind = wishes.map_or(one.format.kind, FormatKind::Opus);
+                let format = Format {
+                    kind,
+                    ..one.format.clone()
+                };
                 PayloadBinding {
                     receive,
                     send,
                     id: one.id,
-                    format: one.format.clone(),
+                    format,
                 }
             })
             .collect(),
         source,
         ice: None,
-        ptime_ms: ptime_ms.unwrap_or(party.ptime_ms),
+        ptime_ms: match party.content {
+            Content::Rtp => ptime_ms.unwrap_or(party.ptime_ms),
+            // Datagrams of a fax have no packet time: that of the highest rate (MED-331).
+            Content::Udptl => 10,
+        },
         reports: party.reports,
         voip_metrics: party.voip_metrics,
     }

@@ -312,7 +312,12 @@ fn add(
     let number = number(&codec, &taken).ok_or("no payload type is free for another codec")?;
     let encoding = Some(Encoding::of_codec(&codec));
     // Behind those that were added before.
-    put(list, Payload { number, encoding }, &[]);
+    let payload = Payload {
+        number,
+        encoding,
+        wishes: None,
+    };
+    put(list, payload, &[]);
     added.push((number, codec));
     Ok(())
 }
@@ -384,6 +389,7 @@ pub(crate) struct Agreed {
 ///
 /// | what was answered of audio                            | what comes of it                                  |
 /// |-------------------------------------------------------|---------------------------------------------------|
+/// | first what we have added, and the offerer has such    | all is transcoded: who answers sends what is first |
 /// | something that the offerer is believed to have        | that passes, and nothing is transcoded beside it  |
 /// | else something that we make, and the offerer has such | all is transcoded                                 |
 /// | else something that the offerer wrote                 | that passes: it is believed again                 |
@@ -409,12 +415,17 @@ pub(crate) fn agree(
         let mut sent = offer.sent.iter();
         sent.any(|own| own.number == one.offered && own.made().is_some())
     };
+    let first = answered.iter().find(|own| own.is_audio());
+    let first = first.and_then(|own| common.iter().find(|one| one.answered == own.number));
+    let is_first_added = first.is_some_and(|one| is_made(one) && !has(&offer.written, one.offered));
     let target = offer
         .believed
         .iter()
         .find_map(|own| Some((own, own.made()?)));
     match target {
-        Some(target) if !common.iter().any(is_shared) && common.iter().any(is_made) => {
+        Some(target)
+            if is_first_added || !common.iter().any(is_shared) && common.iter().any(is_made) =>
+        {
             common.retain(|one| one.is_event() || is_made(one));
             transcoded(offer, target, common, wished, formats)
         }

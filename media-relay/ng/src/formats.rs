@@ -1,6 +1,6 @@
 //! Which payload types of two parties mean the same, for the life of a call.
 
-use media_api::{Format, FormatId, TelephoneEvent};
+use media_api::{Format, FormatId, FormatKind, OpusWishes};
 use sbc_core::media::Codec;
 use sbc_core::sdp::{Media, static_payload};
 
@@ -10,6 +10,8 @@ pub(crate) struct Payload {
     pub(crate) number: u8,
     /// `None` for a number of no fixed meaning without `a=rtpmap`.
     pub(crate) encoding: Option<Encoding>,
+    /// What who has written it wants to receive, if it is Opus.
+    pub(crate) wishes: Option<OpusWishes>,
 }
 
 /// What a payload type means. Names are in capitals.
@@ -36,9 +38,13 @@ impl Payload {
                 clock_hz: map.clock_hz,
                 channels: map.channels,
             });
+            // All others want nothing that is read here.
+            let opus = encoding.as_ref().filter(|own| own.name == "OPUS");
+            let wishes = opus.and_then(|_| Codec::of(media, number)?.format().opus_wishes());
             payloads.push(Self {
                 number,
                 encoding: encoding.or_else(|| Encoding::of_static(number)),
+                wishes,
             });
         }
         payloads
@@ -108,9 +114,9 @@ impl Encoding {
         Format {
             name: self.name.clone().into(),
             clock_hz: self.clock_hz,
-            telephone_event: match is_event {
-                true => TelephoneEvent::Yes,
-                false => TelephoneEvent::No,
+            kind: match is_event {
+                true => FormatKind::Event,
+                false => FormatKind::Audio,
             },
         }
     }
@@ -129,7 +135,7 @@ pub(crate) struct Common {
 
 impl Common {
     pub(crate) fn is_event(&self) -> bool {
-        self.format.telephone_event == TelephoneEvent::Yes
+        self.format.kind == FormatKind::Event
     }
 
     pub(crate) fn is_audio(&self) -> bool {
@@ -239,7 +245,7 @@ mod tests {
         let mut formats = Formats::default();
         let first = formats.common(&offer, &answer);
         assert_eq!(numbers(&first), [(96, 111, 0), (8, 8, 1), (101, 100, 2)]);
-        assert_eq!(first[2].format.telephone_event, TelephoneEvent::Yes);
+        assert_eq!(first[2].format.kind, FormatKind::Event);
         // The other party offers later, in another order.
         let second = formats.common(&answer, &offer);
         assert_eq!(numbers(&second), [(8, 8, 1), (111, 96, 0), (100, 101, 2)]);

@@ -6,8 +6,8 @@
 use crate::request::Reason;
 use crate::running::{Held, Pick};
 use media_api::{
-    Beside, Command, Content, Dialled, Digit, EndpointId, Intake, NegotiatedStream, Playing,
-    SessionId, Signal, Sound, SoundId, TelephoneEvent,
+    Beside, Command, Content, Dialled, Digit, EndpointId, FormatKind, Intake, NegotiatedStream,
+    Playing, SessionId, Signal, Sound, SoundId,
 };
 use std::net::IpAddr;
 
@@ -56,8 +56,8 @@ pub(crate) struct Ear {
     recording: Option<SoundId>,
     /// Whether it has agreed to a format that we can make.
     can_hear: bool,
-    /// Whether that is G.711, in which keys can sound.
-    has_law: bool,
+    /// Whether that is one in which keys can sound.
+    has_tones: bool,
     /// Whether it has agreed to events.
     has_events: bool,
     holds: Holds,
@@ -105,12 +105,12 @@ impl Ears {
             let audio = streams.filter(|stream| stream.content == Content::Rtp);
             audio.flat_map(|stream| &stream.payloads)
         };
-        let has = |names: &[&str]| {
-            audio().any(|one| one.format.clock_hz == 8_000 && names.contains(&&*one.format.name))
+        let has = |names: &[&str], clock_hz| {
+            audio().any(|one| one.format.clock_hz == clock_hz && names.contains(&&*one.format.name))
         };
-        own.can_hear = has(&["PCMA", "PCMU", "L16"]);
-        own.has_law = has(&["PCMA", "PCMU"]);
-        own.has_events = audio().any(|one| one.format.telephone_event == TelephoneEvent::Yes);
+        own.has_tones = has(&["PCMA", "PCMU", "G722"], 8_000) || has(&["OPUS"], 48_000);
+        own.can_hear = own.has_tones || has(&["L16"], 8_000);
+        own.has_events = audio().any(|one| one.format.kind == FormatKind::Event);
     }
 
     /// The party that is meant by name, if any is named.
@@ -155,7 +155,7 @@ impl Ears {
         match self.both.get(party).is_some_and(|own| own.can_hear) {
             true => Ok(()),
             false => Err(
-                "a recording is heard in PCMA, PCMU or L16 at 8 kHz, and this party has agreed on none of them"
+                "a recording is heard in PCMA, PCMU, L16 at 8 kHz, G722 or opus, and this party has agreed on none of them"
                     .into(),
             ),
         }
@@ -203,10 +203,11 @@ impl Ears {
         let other = self.both.get(1 - party.min(1));
         let signal = match other {
             Some(own) if own.has_events => Signal::Event,
-            Some(own) if own.has_law => Signal::Tone,
+            Some(own) if own.has_tones => Signal::Tone,
             _ => {
                 return Err(
-                    "the other party has agreed neither on telephone-event nor on G.711".into(),
+                    "the other party has agreed on none of telephone-event, PCMA, PCMU, G722 and opus"
+                        .into(),
                 );
             }
         };

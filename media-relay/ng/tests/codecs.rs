@@ -2,7 +2,7 @@
 
 mod support;
 
-use media_api::NegotiatedStream;
+use media_api::{NegotiatedStream, OpusPackets, OpusWishes};
 use serde_json::{Value, json};
 use support::Site;
 
@@ -235,14 +235,14 @@ fn an_answer_brings_the_offerer_what_it_has() {
             &[(8, 8)],
             &[(8, 8)],
         ),
-        // Wherever in the answer that is.
+        // Who answers sends what is first in its answer: of what was added, that is made, and the other is taken as well.
         (
             "8 101",
             &["codec-transcode-G722"],
             "9 8 101",
             "8 101",
             &[(8, 8), (101, 101)],
-            &[(8, 8), (101, 101)],
+            &[(9, 9), (8, 8), (101, 101)],
         ),
         // Of two that have been added both are taken, and the first is sent.
         (
@@ -384,6 +384,22 @@ fn an_answer_brings_the_offerer_what_it_has() {
             assert!(answer.contains(&format!("a=rtpmap:{number} ")), "{answer}");
         }
     }
+}
+
+#[test]
+fn what_a_receiver_of_opus_wants_is_told_to_the_relay() {
+    let mut site = Site::new();
+    sdp(&site.offer(&described("8"), flags(&["codec-transcode-opus"])));
+    let answer = described("111").replace("own=111", "maxaveragebitrate=20000;useinbandfec=1");
+    sdp(&site.answer(&answer, json!({})));
+    let [a, b] = site.agreed();
+    assert_eq!(a.payloads[0].format.opus_wishes(), None);
+    let wanted = OpusWishes {
+        max_kbps: 20,
+        packets: OpusPackets::Fec,
+        ..OpusWishes::default()
+    };
+    assert_eq!(b.payloads[0].format.opus_wishes(), Some(wanted));
 }
 
 #[test]

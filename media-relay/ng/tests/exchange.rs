@@ -331,6 +331,8 @@ fn a_fax_takes_the_place_of_the_audio() {
     assert!(answer.contains("m=image 20000 udptl t38\r\n"));
     let [a, b] = site.agreed();
     assert_eq!((a.content, b.content), (Content::Udptl, Content::Udptl));
+    // 200 datagrams a second.
+    assert_eq!((a.ptime_ms, b.ptime_ms), (10, 10));
     assert_eq!(b.remote_rtp.to_string(), "192.0.2.2:5100");
 }
 

@@ -229,13 +229,31 @@ fn nobody_is_played_what_they_cannot_hear() {
     let mut site = answered();
     let nobody = json!({"command": "play media", "call-id": "1@example.net", "file": "a"});
     assert!(why(&site.ask(nobody)).contains("nobody is named"));
-    let wide = "v=0\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 9\r\n";
-    assert_eq!(site.offer(wide, json!({"to-tag": "b"}))["result"], "ok");
-    assert_eq!(site.answer(wide, json!({}))["result"], "ok");
-    let other = order(&mut site, "play media", json!({"file": "a"}));
-    assert!(why(&other).contains("PCMA"));
+    let other = "v=0\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 18\r\n";
+    assert_eq!(site.offer(other, json!({"to-tag": "b"}))["result"], "ok");
+    assert_eq!(site.answer(other, json!({}))["result"], "ok");
+    let sound = order(&mut site, "play media", json!({"file": "a"}));
+    assert!(why(&sound).contains("PCMA"));
     let key = order(&mut site, "play DTMF", json!({"code": "5"}));
     assert!(why(&key).contains("telephone-event"));
+}
+
+#[test]
+fn sounds_and_keys_are_heard_in_codecs_that_have_to_be_made() {
+    for line in [
+        "m=audio 4000 RTP/AVP 9\r\n",
+        "m=audio 4000 RTP/AVP 96\r\na=rtpmap:96 opus/48000/2\r\n",
+    ] {
+        let wide = format!("v=0\r\ns=-\r\nc=IN IP4 192.0.2.1\r\n{line}");
+        let mut site = answered();
+        assert_eq!(site.offer(&wide, json!({"to-tag": "b"}))["result"], "ok");
+        assert_eq!(site.answer(&wide, json!({}))["result"], "ok");
+        site.told.clear();
+        ok(&mut site, "play media", json!({"blob64": "UklGRg=="}));
+        assert_eq!(all(&told(&mut site)), [(0, "recording 0 1 times")]);
+        ok(&mut site, "play DTMF", json!({"code": "5"}));
+        assert_eq!(all(&told(&mut site)), [(1, "tone 5 of 250 ms")]);
+    }
 }
 
 #[test]

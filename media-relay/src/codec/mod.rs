@@ -13,7 +13,7 @@ pub use conceal::Concealer;
 pub use resample::{Doubler, Halver};
 
 use crate::g711::Law;
-use media_api::Format;
+use media_api::{Format, OpusWishes};
 
 /// A codec that can be decoded and encoded here.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -44,6 +44,14 @@ impl Coding {
             return Some(Self::Opus);
         }
         Law::of(&format.name, format.clock_hz).map(Self::G711)
+    }
+
+    /// As [`Self::of`], but for G.711, which is made and read anywhere by a table.
+    pub fn beyond_g711(format: &Format) -> Option<Self> {
+        match Self::of(format)? {
+            Self::G711(_) => None,
+            coding @ (Self::G722 | Self::Opus) => Some(coding),
+        }
     }
 
     /// Its RTP clock in Hz.
@@ -178,6 +186,11 @@ enum EncoderKind {
 impl Encoder {
     /// An encoder of `rate` samples a second, 8,000 or 16,000. G.711 has 8,000 whatever is wanted.
     pub fn new(coding: Coding, rate: u32) -> Self {
+        Self::wished(coding, rate, None)
+    }
+
+    /// The same for a receiver of Opus that says what it wants.
+    pub fn wished(coding: Coding, rate: u32, wishes: Option<OpusWishes>) -> Self {
         let rate = match (coding, rate) {
             (Coding::G711(_), _) | (_, ..16_000) => 8_000,
             _ => 16_000,
@@ -188,7 +201,7 @@ impl Encoder {
                 let doubler = (rate == 8_000).then(Box::default);
                 EncoderKind::G722(Box::default(), doubler)
             }
-            Coding::Opus => EncoderKind::Opus(Box::new(opus::Encoder::new(rate))),
+            Coding::Opus => EncoderKind::Opus(Box::new(opus::Encoder::new(rate, wishes))),
         };
         Self { kind, rate }
     }

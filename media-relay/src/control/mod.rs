@@ -427,7 +427,7 @@ impl Relay {
         for worker in &self.workers {
             worker.published.add_to(&mut totals);
         }
-        totals.transcodes = self.recoding.as_ref().map_or(0, Class::pipes);
+        totals.transcodes = self.recoding.as_ref().map(Class::pipes).unwrap_or_default();
         totals.panics += self.recoding.as_ref().map_or(0, Class::panics);
         totals
     }

@@ -1,9 +1,10 @@
 //! Live totals: counted by workers as plain numbers, published for whoever scrapes.
 
 use crate::time::Timestamp;
+use crate::transcode::Transcoded;
 use media_api::{DropReason, RealmId};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Figures of the whole relay at one moment.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -12,8 +13,8 @@ pub struct RelayTotals {
     pub realms: Vec<RealmTotals>,
     /// Media sessions that exist.
     pub sessions: u64,
-    /// Directions of streams that are transcoded.
-    pub transcodes: u64,
+    /// Directions of streams that are transcoded, by what comes in and what goes out.
+    pub transcodes: Transcoded,
     /// Panics caught; each ended one session. Must be zero.
     pub panics: u64,
     /// Reports of RTCP that a relay in a process of its own had no room to tell.
@@ -23,6 +24,8 @@ pub struct RelayTotals {
     pub handshakes: [u64; 5],
     /// Pairs of ICE that peers have nominated.
     pub nominated: u64,
+    /// Roll-over counters of SRTP that were found anew where that was not to be expected (MED-114).
+    pub resynchronised: u64,
     /// Measured turns of workers by how long their packets took, up to each of [`DELAY_US`]; the last took longer.
     pub delays: [u64; DELAY_US.len() + 1],
     /// Microseconds of all measured turns together.
@@ -38,6 +41,7 @@ impl RelayTotals {
         self.panics += past.panics;
         self.reports_lost += past.reports_lost;
         self.nominated += past.nominated;
+        self.resynchronised += past.resynchronised;
         self.delay_us += past.delay_us;
         for (own, before) in self.handshakes.iter_mut().zip(past.handshakes) {
             *own += before;
@@ -157,6 +161,7 @@ pub(crate) struct Published {
     panics: AtomicU64,
     handshakes: [AtomicU64; 5],
     nominated: AtomicU64,
+    resynchronised: AtomicU64,
     delays: [AtomicU64; DELAY_US.len() + 1],
     delay_us: AtomicU64,
     /// When the worker last came round, in microseconds of its clock.
@@ -175,6 +180,7 @@ impl Published {
             panics: AtomicU64::new(0),
             handshakes: Default::default(),
             nominated: AtomicU64::new(0),
+            resynchronised: AtomicU64::new(0),
             delays: Default::default(),
             delay_us: AtomicU64::new(0),
             seen_us: AtomicU64::new(0),
@@ -206,12 +212,24 @@ impl Published {
         self.nominated.store(nominated, ORDER);
     }
 
-    pub(crate) fn store(&self, realms: &[RealmCounters], sessions: u64, panics: u64) {
-        let mut published = self.realms();
-        // A reload brings others behind them.
-        published.resize(realms.len(), RealmCounters::default());
-        published.clone_from_slice(realms);
-        drop(published);
+    /// So many roll-over counters were found anew since the start.
+    pub(crate) fn resynchronised(&self, count: u64) {
+        self.resynchronised.store(count, ORDER);
+    }
+
+    /// Publishes what a worker has counted. While somebody copies what was published before, that stays: packets do not
+    /// wait, and a quarter of a second later all of it is there. Only the `last` time waits.
+    pub(crate) fn store(&self, realms: &[RealmCounters], sessions: u64, panics: u64, last: bool) {
+        let published = match self.realms.try_lock() {
+            Ok(published) => Some(published),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => last.then(|| self.realms()),
+        };
+        if let Some(mut published) = published {
+            // A reload brings others behind them.
+            published.resize(realms.len(), RealmCounters::default());
+            published.clone_from_slice(realms);
+        }
         self.sessions.store(sessions, ORDER);
         self.panics.store(panics, ORDER);
     }
@@ -233,6 +251,7 @@ impl Published {
         totals.sessions += self.sessions.load(ORDER);
         totals.panics += self.panics.load(ORDER);
         totals.nominated += self.nominated.load(ORDER);
+        totals.resynchronised += self.resynchronised.load(ORDER);
         totals.delay_us += self.delay_us.load(ORDER);
         for (to, from) in totals.handshakes.iter_mut().zip(&self.handshakes) {
             *to += from.load(ORDER);
@@ -242,8 +261,40 @@ impl Published {
         }
     }
 
-    /// Held by the worker four times a second, and by whoever asks for totals, for as long as it takes to copy them.
+    /// Held by whoever asks for totals, for as long as it takes to copy them.
     fn realms(&self) -> MutexGuard<'_, Vec<RealmCounters>> {
         self.realms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_waits_for_nobody_who_copies_its_totals() {
+        let published = Published::new(1);
+        let counted = |received_packets| {
+            vec![RealmCounters {
+                received_packets,
+                ..RealmCounters::default()
+            }]
+        };
+        let received = || {
+            let mut totals = RelayTotals {
+                realms: vec![RealmTotals::default()],
+                ..RelayTotals::default()
+            };
+            published.add_to(&mut totals);
+            (totals.realms[0].received_packets, totals.sessions)
+        };
+        published.store(&counted(7), 1, 0, false);
+        assert_eq!(received(), (7, 1));
+        let copying = published.realms();
+        published.store(&counted(9), 2, 0, false);
+        drop(copying);
+        assert_eq!(received(), (7, 2), "the rest is told the next time");
+        published.store(&counted(9), 2, 0, true);
+        assert_eq!(received(), (9, 2));
     }
 }

@@ -92,8 +92,8 @@ struct State {
     link: Option<Link>,
     /// What each relay is told to serve.
     realms: Vec<Realm>,
-    /// What it says of those that it was asked about.
-    judged: Option<Option<String>>,
+    /// Realms that a relay is asked about.
+    question: Question,
     /// Why there is none.
     why: String,
     sessions: HashMap<SessionId, Tracked>,
@@ -111,6 +111,33 @@ struct State {
     /// Sessions wait for the next daemon although we end in order.
     leaves_behind: bool,
     before: Before,
+}
+
+/// A question to the relay whether it could serve realms. Its number keeps an answer that comes after nobody waits for it
+/// any more from being taken for that to the next one.
+#[derive(Default)]
+struct Question {
+    number: u32,
+    /// Why not, in words, once that is told.
+    verdict: Option<Option<String>>,
+}
+
+impl Question {
+    /// The next one, which nobody has answered; returns its number.
+    fn next(&mut self) -> u32 {
+        *self = Self {
+            number: self.number.wrapping_add(1),
+            verdict: None,
+        };
+        self.number
+    }
+
+    /// The relay has answered the question with this number.
+    fn answered(&mut self, number: u32, verdict: Option<String>) {
+        if number == self.number {
+            self.verdict = Some(verdict);
+        }
+    }
 }
 
 /// What a daemon before us has left.
@@ -358,21 +385,21 @@ impl Remote {
     /// Why not, in words; also where a relay does not tell.
     pub fn try_realms(&self, wanted: &[Realm]) -> Result<(), String> {
         let mut state = self.shared.lock();
-        state.judged = None;
+        let number = state.question.next();
         let Some(link) = &state.link else {
             return Ok(());
         };
-        let pushed = link.queue.push(&ToHost::Try(wanted.to_vec()), BUSY);
+        let pushed = link.queue.push(&ToHost::Try(number, wanted.to_vec()), BUSY);
         if pushed == Pushed::Taken {
             let waited = self
                 .shared
                 .changed
                 .wait_timeout_while(state, STUCK, |state| {
-                    state.judged.is_none() && state.link.is_some()
+                    state.question.verdict.is_none() && state.link.is_some()
                 });
             (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
-        match state.judged.take() {
+        match state.question.verdict.take() {
             Some(None) => Ok(()),
             Some(Some(why)) => Err(why),
             None => Err(format!(
@@ -632,11 +659,11 @@ impl Shared {
                         self.changed.notify_all();
                     }
                     Ok(ToDaemon::Report(report)) => {
-                        self.lock().report = Some((report, Instant::now()));
+                        self.lock().report = Some((*report, Instant::now()));
                         self.changed.notify_all();
                     }
-                    Ok(ToDaemon::Judged(why)) => {
-                        self.lock().judged = Some(why);
+                    Ok(ToDaemon::Judged(number, why)) => {
+                        self.lock().question.answered(number, why);
                         self.changed.notify_all();
                     }
                     Ok(ToDaemon::Farewell(why)) => return why,
@@ -797,4 +824,23 @@ fn written(recordings: &Recordings) -> Writer {
     }
     out.frame(&ToHost::Recordings);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_comes_too_late_is_none_to_the_next_question() {
+        let mut question = Question::default();
+        let first = question.next();
+        let second = question.next();
+        question.answered(first, None);
+        assert_eq!(question.verdict, None);
+        question.answered(second, Some("no".into()));
+        assert_eq!(question.verdict, Some(Some("no".into())));
+        // What was said of one is not said of the next.
+        question.next();
+        assert_eq!(question.verdict, None);
+    }
 }

@@ -424,7 +424,8 @@ fn converse(
     thread::scope(|scope| {
         let writing = scope.spawn(|| {
             let report = |out: &mut Writer| {
-                out.frame(&ToDaemon::Report(reported(&relay, outlet.unsaid())));
+                let report = reported(&relay, outlet.unsaid());
+                out.frame(&ToDaemon::Report(Box::new(report)));
             };
             let written = queue.write_to(socket, REPORT, report);
             // The reader has nothing to wait for any more.
@@ -522,11 +523,11 @@ fn obey(
                     }
                 }
                 Ok(ToHost::Keep(session, octets)) => kept.keep(session, octets),
-                Ok(ToHost::Try(realms)) => {
+                Ok(ToHost::Try(number, realms)) => {
                     let judged = relay.try_realms(&realms).err();
                     let judged = judged.map(|fault| fault.to_string());
                     // One that has no room for this hears nothing, and takes it for a no.
-                    let _ = queue.push(&ToDaemon::Judged(judged), MOST);
+                    let _ = queue.push(&ToDaemon::Judged(number, judged), MOST);
                 }
                 Ok(ToHost::Realms(realms)) => serve(realms),
                 Ok(ToHost::Leave) => return Ended::Over("gone".into()),

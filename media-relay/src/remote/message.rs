@@ -154,8 +154,8 @@ pub(super) enum ToHost {
     Keep(SessionId, Zeroizing<Vec<u8>>),
     /// It ends, and nobody is to go on with its sessions.
     Leave,
-    /// Whether these realms could be served; answered by [`ToDaemon::Judged`].
-    Try(Vec<Realm>),
+    /// Whether these realms could be served; answered by [`ToDaemon::Judged`] with the number of the question.
+    Try(u32, Vec<Realm>),
     /// What is served from now on.
     Realms(Vec<Realm>),
 }
@@ -164,15 +164,15 @@ pub(super) enum ToHost {
 #[derive(PartialEq, Debug)]
 pub(super) enum ToDaemon {
     Event(Event),
-    Report(Report),
+    Report(Box<Report>),
     /// Why nothing more comes, in words.
     Farewell(String),
     /// What was kept of a session. First of all, and only for who adopts.
     Kept(Kept),
     /// That was all of it.
     AllKept,
-    /// Why realms could not be served, in words; nothing if they could.
-    Judged(Option<String>),
+    /// Why the realms of the question with this number could not be served, in words; nothing if they could.
+    Judged(u32, Option<String>),
 }
 
 /// A session of a daemon that has vanished, with what it had kept of its call.
@@ -226,7 +226,7 @@ wire_layout! {
         3: Reports(wanted),
         4: Keep(session, octets),
         5: Leave,
-        6: Try(realms),
+        6: Try(number, realms),
         7: Realms(realms),
     }
 
@@ -236,7 +236,7 @@ wire_layout! {
         2: Farewell(why),
         3: Kept(kept),
         4: AllKept,
-        5: Judged(why),
+        5: Judged(number, why),
     }
 
     struct Kept { session, octets, is_live }
@@ -251,7 +251,8 @@ wire_layout! {
     }
 
     struct RelayTotals {
-        realms, sessions, transcodes, panics, reports_lost, handshakes, nominated, delays, delay_us,
+        realms, sessions, transcodes, panics, reports_lost, handshakes, nominated, resynchronised, delays,
+        delay_us,
     }
 
     struct RealmTotals {

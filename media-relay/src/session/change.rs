@@ -22,7 +22,7 @@ use crate::packet::rtp::HEADER_BYTES;
 use crate::srtp::MAX_TRAILER_BYTES;
 use crate::time::Timestamp;
 use crate::transcode::{Recipe, Recoded};
-use media_api::{DropReason, PayloadBinding, RealmId, TelephoneEvent};
+use media_api::{DropReason, FormatKind, OpusWishes, PayloadBinding, RealmId};
 use std::ops::Range;
 use std::time::Duration;
 
@@ -61,6 +61,8 @@ pub struct Recode {
     pub(crate) stream: usize,
     /// What is to be done.
     pub recipe: Recipe,
+    /// What its receiver wants, where that is Opus and it has said so.
+    pub wishes: Option<OpusWishes>,
     /// Sequence space of the stream.
     pub generation: u32,
     /// Extended sequence number.
@@ -159,7 +161,7 @@ pub(super) fn of(
 }
 
 fn is_event(binding: &PayloadBinding) -> bool {
-    binding.format.telephone_event == TelephoneEvent::Yes
+    binding.format.kind == FormatKind::Event
 }
 
 fn is_noise(binding: &PayloadBinding) -> bool {
@@ -190,6 +192,7 @@ impl MediaSession {
             Change::Recode(recipe) => Ok(Outcome::Recode(Recode {
                 stream: at,
                 recipe,
+                wishes: self.streams.get(to).and_then(|to| to.wishes_of(recipe.to)),
                 generation: accepted.position.generation,
                 extended: accepted.position.extended,
                 timestamp: accepted.timestamp,
@@ -221,9 +224,13 @@ impl MediaSession {
     /// that the session made. False if nobody can hear it, and what else that pipe makes. Does not allocate
     /// once `out` has its memory.
     pub fn recoded(&mut self, recoded: &mut Recoded, now: Timestamp, out: &mut Output) -> bool {
+        if let Some(is_heard) = self.own_recoded(recoded, now, out) {
+            return is_heard;
+        }
         let Some(own) = self.streams.get(recoded.stream) else {
             return false;
         };
+        let is_shut = own.digits.are_shut(now);
         let Path::Forward { to } = own.path else {
             return false;
         };
@@ -252,7 +259,7 @@ impl MediaSession {
             generation: RECODED | recoded.epoch << 1 | has_wide_clock,
         };
         let is_beside = target.passing.is_some_and(|event| now < event.until);
-        if is_beside || target.is_muted || target.digits.are_sent() {
+        if is_shut || is_beside || target.is_muted || target.digits.are_sent() {
             target.outgoing.pass_over(origin, recoded.number);
             return true;
         }

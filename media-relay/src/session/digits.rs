@@ -1,16 +1,19 @@
 //! Digits of a stream's peer: taken out of what it sends, and put into what it is sent.
 
 use super::MediaSession;
+use super::coded::Use;
 use super::digit::dial::{Dialler, LONGEST, Way};
 use super::digit::heard::{Ended, Heard, News, Place, Told};
 use super::digit::listen::{Found, Listener, Piece};
 use super::output::Output;
 use super::stream::{Accepted, Face, Stream};
+use crate::codec::Coding;
 use crate::g711::Law;
 use crate::packet::rtp::HEADER_BYTES;
 use crate::srtp::MAX_TRAILER_BYTES;
 use crate::time::Timestamp;
-use media_api::{Dialled, Digit, EndpointId, Event, Intake, Signal, TelephoneEvent};
+use media_api::{Dialled, Digit, EndpointId, Event, FormatKind, Intake, Signal};
+use std::time::Duration;
 
 /// What a stream has to do with digits.
 #[derive(Debug, Default)]
@@ -22,6 +25,9 @@ pub(super) struct Digits {
     /// Only once something was dialled.
     dialler: Option<Box<Dialler>>,
 }
+
+/// How long after a tone was found in audio that others decode its sender stays unheard: until the next piece is back.
+const TONE_LASTS: Duration = Duration::from_millis(80);
 
 /// What digits make of a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +44,38 @@ impl Digits {
     /// Whether the peer is being sent a digit.
     pub(super) fn are_sent(&self) -> bool {
         self.dialler.as_ref().is_some_and(|own| own.is_busy())
+    }
+
+    /// The payload type and codec in which the peer is being sent a tone, if only those who transcode have it.
+    pub(super) fn dialled_in(&self) -> Option<(u8, Coding)> {
+        self.dialler.as_ref()?.coded()
+    }
+
+    /// Whether a tone that must not pass was found in audio of the peer that others decode, and may last.
+    pub(super) fn are_shut(&self, now: Timestamp) -> bool {
+        let listener = self.listener.as_ref();
+        listener.is_some_and(|own| now < own.shut_until)
+    }
+
+    /// Looks for tones in audio of the peer that others have decoded; `None` if nobody looks any more. Where they must not
+    /// pass the peer is not heard while there is one; what passed before it was found cannot be called back.
+    pub(super) fn overhear(
+        &mut self,
+        payload: &[u8],
+        piece: Piece,
+        now: Timestamp,
+        out: &mut Output,
+    ) -> Option<Found> {
+        let was_due = self.deadline().is_some();
+        let intake = self.intake;
+        let listener = self.listener.as_mut()?;
+        let mut found = listener.hear(Law::A, payload, piece, now);
+        if found.is_tone && !intake.lets_pass() {
+            listener.shut_until = now + TONE_LASTS;
+        }
+        found.begun = found.begun.filter(|_| intake.tells_begin());
+        out.is_sooner |= !was_due && self.deadline().is_some();
+        Some(found)
     }
 
     /// Whether audio of the peer may not pass unseen: tones are looked for, or an event lasts.
@@ -198,9 +236,19 @@ impl MediaSession {
                     }
                     (Taken::Not, News::default())
                 }
-                _ => (Taken::Not, News::default()),
+                (Some(_), None) => {
+                    // Where it is in a codec of those who transcode they tell what was in it.
+                    let taken = match digits.are_shut(now) {
+                        true => Taken::Beside,
+                        false => Taken::Not,
+                    };
+                    stream.overhear(at, accepted, payload, out);
+                    (taken, News::default())
+                }
+                (None, _) => (Taken::Not, News::default()),
             },
         };
+        let digits = &stream.digits;
         out.is_sooner |= !was_due && digits.deadline().is_some();
         self.report(news.ended.into_iter().chain(found.ended), at, out);
         // Flash is no digit.
@@ -215,7 +263,12 @@ impl MediaSession {
         taken
     }
 
-    fn report(&self, ended: impl IntoIterator<Item = Option<Ended>>, at: usize, out: &mut Output) {
+    pub(super) fn report(
+        &self,
+        ended: impl IntoIterator<Item = Option<Ended>>,
+        at: usize,
+        out: &mut Output,
+    ) {
         for ended in ended.into_iter().flatten() {
             // Flash is no digit.
             if let Some(digit) = Digit::from_event(ended.event) {
@@ -274,7 +327,14 @@ impl Stream {
                 .get_mut(HEADER_BYTES..)
                 .and_then(<[u8]>::first_chunk_mut);
             match place.and_then(|place| dialler.part(place, now)) {
-                Some(part) => self.emit_own(at, &part, &mut room, out),
+                Some(part) => match dialler.coded_piece() {
+                    None => self.emit_own(at, &part, &mut room, out),
+                    Some((to, piece)) => {
+                        let payload = room.get(HEADER_BYTES..HEADER_BYTES + part.length);
+                        let payload = payload.unwrap_or_default();
+                        self.have_made((Use::Digit, at), to, piece, payload, out);
+                    }
+                },
                 None if dialler.end(now) => {}
                 None if dialler.next().is_some() => {}
                 None => break,
@@ -287,7 +347,7 @@ impl Stream {
     fn way(&self, signal: Signal) -> Option<Way> {
         let face = self.active().filter(|_| self.sends() && !self.is_fax())?;
         let payloads = &face.terms.payloads;
-        let is_event = |format: &media_api::Format| format.telephone_event == TelephoneEvent::Yes;
+        let is_event = |format: &media_api::Format| format.kind == FormatKind::Event;
         match signal {
             Signal::Event => {
                 // Of the audio's clock if there is one (MED-220).
@@ -303,12 +363,22 @@ impl Stream {
                     clock_hz: own.format.clock_hz,
                 })
             }
-            Signal::Tone => payloads.iter().find_map(|own| {
-                Some(Way::Tone {
-                    payload_type: own.send,
-                    law: Law::of(&own.format.name, own.format.clock_hz)?,
+            Signal::Tone => {
+                let plain = payloads.iter().find_map(|own| {
+                    Some(Way::Tone {
+                        payload_type: own.send,
+                        law: Law::of(&own.format.name, own.format.clock_hz)?,
+                    })
+                });
+                plain.or_else(|| {
+                    payloads.iter().find_map(|own| {
+                        Some(Way::Coded {
+                            payload_type: own.send,
+                            coding: Coding::beyond_g711(&own.format)?,
+                        })
+                    })
                 })
-            }),
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod burst;
 mod change;
+mod coded;
 mod comfort;
 mod digit;
 mod digits;
@@ -514,9 +515,11 @@ impl MediaSession {
                     self.watch(None, now);
                 }
                 if plan != self.plan {
-                    // Time that passed under another plan, ringing for instance, is not silence.
+                    // Time that nobody looked at, ringing for instance, is not silence; under another limit it goes on.
+                    let begins = plan.joined != self.plan.joined || self.plan.silence_ms == 0;
                     for endpoint in &mut self.endpoints {
-                        endpoint.liveness.expected_since = None;
+                        endpoint.liveness.silent = false;
+                        endpoint.liveness.expected_since.take_if(|_| begins);
                     }
                 }
                 self.plan = plan;
@@ -655,9 +658,10 @@ impl MediaSession {
     /// Reports, observations, and the end.
     fn patient_deadline(&self) -> Option<Timestamp> {
         let limit = self.silence_limit();
+        let expected_since = self.both_expected_since();
         let silence = self.joined().into_iter().flatten().filter_map(|at| {
             let endpoint = &self.endpoints[at];
-            let heard_at = self.heard_at(endpoint);
+            let heard_at = self.heard_at(endpoint).max(expected_since);
             // While silence lasts there is nothing to wait for but its end, looked at once a limit.
             let since = if endpoint.liveness.silent {
                 None
@@ -833,10 +837,26 @@ impl MediaSession {
             .max()
     }
 
+    /// Since when both that are joined should be heard, or the one that should be, as long as neither ever was. Who was agreed
+    /// with a moment later, by an ACK for instance, is as silent as the other one at the same time: a call in which nobody is
+    /// heard is told as one.
+    fn both_expected_since(&self) -> Option<Timestamp> {
+        let pair = self.joined()?;
+        if pair
+            .iter()
+            .any(|at| self.heard_at(&self.endpoints[*at]).is_some())
+        {
+            return None;
+        }
+        let since = pair.map(|at| self.endpoints[at].liveness.expected_since);
+        since.into_iter().flatten().max()
+    }
+
     fn check_silence(&mut self, now: Timestamp, out: &mut Output) {
         let limit = self.silence_limit();
+        let expected_since = self.both_expected_since();
         for at in self.joined().into_iter().flatten() {
-            let heard_at = self.heard_at(&self.endpoints[at]);
+            let heard_at = self.heard_at(&self.endpoints[at]).max(expected_since);
             let endpoint = &mut self.endpoints[at];
             let Some(deadline) = endpoint.liveness.silence_deadline(heard_at, limit) else {
                 continue;
@@ -864,6 +884,7 @@ impl Stream {
         let lost = self.reception.lost();
         let change = lost - self.lost_published;
         self.lost_published = lost;
+        out.resynchronised += self.ring.take_resyncs();
         if self.received_packets > 0 {
             let jitter_us = self.reception.jitter_us();
             out.samples.push(Sample {

@@ -112,14 +112,17 @@ pub struct Output {
     pub worn: Vec<Worn>,
     /// Whether reports of RTCP are told ([`Event::Reported`]); not emptied.
     pub wants_reports: bool,
-    /// Audio that was kept and is to be transcoded now, with places in `bytes`; its realm and its bytes, for totals.
-    recodes: Vec<(super::Recode, RealmId, usize)>,
+    /// Audio that was kept and is to be transcoded now, and such of ours, with places in `bytes`; the realm of what was
+    /// received and its bytes, for totals.
+    recodes: Vec<(super::Recode, Option<RealmId>, usize)>,
     bytes: Vec<u8>,
     made: Vec<MadeAt>,
     /// Handshakes of DTLS-SRTP that came to keys, and those that failed by fault; not emptied.
     pub handshakes: [u64; 5],
     /// Pairs that peers have nominated; not emptied.
     pub nominated: u64,
+    /// Roll-over counters of peers that were found anew; not emptied.
+    pub resynchronised: u64,
     /// Who checks without a password; not emptied.
     pub(super) strangers: Strangers,
     /// Something is due sooner than before, although no command and no tick was given.
@@ -156,8 +159,8 @@ impl Output {
     }
 
     /// Audio for whoever transcodes, the realm in which it was received and the bytes of its packet, for totals, and
-    /// the buffer that it lies in.
-    pub fn recodes(&self) -> impl Iterator<Item = (&super::Recode, RealmId, usize, &[u8])> {
+    /// the buffer that it lies in. What is ours, and what is counted already, has no realm.
+    pub fn recodes(&self) -> impl Iterator<Item = (&super::Recode, Option<RealmId>, usize, &[u8])> {
         let all = self.recodes.iter();
         all.map(|(recode, realm, bytes)| (recode, *realm, *bytes, &self.bytes[..]))
     }
@@ -256,7 +259,15 @@ impl Output {
         let payload = slot.get(recode.payload.clone()).unwrap_or_default();
         self.bytes.extend_from_slice(payload);
         recode.payload = start..self.bytes.len();
-        self.recodes.push((recode, realm, received));
+        self.recodes.push((recode, Some(realm), received));
+    }
+
+    /// Adds audio of ours, or a copy of a peer's, for whoever transcodes.
+    pub(super) fn push_own_recode(&mut self, mut recode: super::Recode, payload: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(payload);
+        recode.payload = start..self.bytes.len();
+        self.recodes.push((recode, None, 0));
     }
 
     fn push(

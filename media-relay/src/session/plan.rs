@@ -9,7 +9,7 @@ use super::stream::{Face, Stream};
 use crate::codec::Coding;
 use crate::g711::Law;
 use crate::io::fetch;
-use media_api::{DropReason, FormatId, PayloadBinding, TelephoneEvent};
+use media_api::{DropReason, FormatId, FormatKind, PayloadBinding};
 
 /// Where the packets of a stream go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,7 +105,7 @@ impl Rules {
             rules.list.push(Rule {
                 format: binding.id,
                 clock_hz: binding.format.clock_hz,
-                is_event: binding.format.telephone_event == TelephoneEvent::Yes,
+                is_event: binding.format.kind == FormatKind::Event,
                 is_noise: binding.format.name.eq_ignore_ascii_case("CN"),
                 law: Law::of(&binding.format.name, binding.format.clock_hz),
                 send_as,

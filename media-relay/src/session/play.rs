@@ -12,10 +12,12 @@
 //! | agreed on no format  | any                    | the sound ends, and this is told        |
 
 use super::MediaSession;
+use super::coded::{Piecewise, Use};
 use super::output::Output;
 use super::quality::Position;
 use super::sequence::Origin;
 use super::stream::{Accepted, Stream};
+use crate::codec::Coding;
 use crate::packet::rtp;
 use crate::sound::{CLOCK_HZ, Encoding, Recordings, SAMPLES_PER_MS, Source};
 use crate::srtp::MAX_TRAILER_BYTES;
@@ -39,6 +41,9 @@ const MAX_LATE_US: u64 = 60_000;
 /// sound must not come between two of them.
 pub(super) const MIN_QUIET: Duration = Duration::from_millis(100);
 
+/// How much silence follows a sound to those who transcode, so that its end has come back when it is over.
+const TAIL_US: u64 = 100_000;
+
 /// Sounds begin at multiples of this, so that many of them are due in the same turns of a worker.
 const GRID_US: u64 = 5_000;
 
@@ -59,6 +64,10 @@ pub(super) struct Playback {
     after_gap: bool,
     /// Whether what was played last was sent.
     is_heard: bool,
+    /// Which run of numbers it has with those who transcode.
+    generation: u32,
+    /// Silence that was sent to them behind its end, in microseconds.
+    tail_us: u64,
 }
 
 /// The stream of an endpoint that carries its sound, and how.
@@ -143,6 +152,8 @@ impl MediaSession {
             samples: 0,
             after_gap: false,
             is_heard: true,
+            generation: (now.0 / GRID_US) as u32,
+            tail_us: 0,
         })
     }
 
@@ -192,6 +203,19 @@ impl MediaSession {
                     packet_ms: terms.ptime_ms.clamp(least, most),
                 })
             });
+            // What those who transcode have to make costs more.
+            let coded = || {
+                terms.payloads.iter().find_map(|binding| {
+                    let encoding = Encoding::of_coded(&binding.format)?;
+                    Some(Outlet {
+                        stream: at,
+                        payload_type: binding.send,
+                        encoding,
+                        packet_ms: encoding.packet_ms(terms.ptime_ms.clamp(least, most)),
+                    })
+                })
+            };
+            let audio = audio.or_else(coded);
             comfort.filter(|_| source.is_noise()).or(audio)
         })
     }
@@ -239,6 +263,17 @@ impl Playback {
         self.due
     }
 
+    /// The payload type under which it goes to the peer of a stream in a codec of those who transcode.
+    pub(super) fn sent_as(&self, stream: usize, coding: Coding) -> Option<u8> {
+        let is_it = |own: &Outlet| own.stream == stream && own.encoding == Encoding::Coded(coding);
+        Some(self.outlet.filter(is_it)?.payload_type)
+    }
+
+    /// Whether media that comes first has not been quiet for long enough.
+    pub(super) fn waits(&self, stream: &Stream, now: Timestamp) -> bool {
+        self.quiet_at(stream).is_some_and(|quiet_at| quiet_at > now)
+    }
+
     fn advance(&mut self, streams: &mut [Stream], now: Timestamp, out: &mut Output) -> Course {
         while self.due <= now {
             let found = self
@@ -247,7 +282,7 @@ impl Playback {
             let Some((outlet, stream)) = found else {
                 return Course::Ends { heard: false };
             };
-            if self.source.is_over() {
+            if self.source.is_over() && (!outlet.is_coded() || self.tail_us >= TAIL_US) {
                 return Course::Ends {
                     heard: self.is_heard,
                 };
@@ -284,6 +319,22 @@ impl Playback {
         let mut slot = [0; PACKET_BYTES];
         let start = rtp::HEADER_BYTES;
         let end = start + outlet.encoding.write(samples, &mut slot[start..]);
+        if let Encoding::Coded(coding) = outlet.encoding {
+            let piece = Piecewise {
+                generation: self.generation,
+                number: self.packets,
+                timestamp: self.samples as u32,
+            };
+            let what = (Use::Sound, outlet.stream);
+            stream.have_made(
+                what,
+                (coding, outlet.packet_ms),
+                piece,
+                &slot[start..end],
+                out,
+            );
+            return self.sent(outlet);
+        }
         let packet = Accepted {
             marker: self.after_gap,
             timestamp: self.samples as u32,
@@ -309,6 +360,10 @@ impl Playback {
         stream.generated_packets += 1;
         stream.outgoing.covers(outlet.packet_time());
         out.push_generated(stream.sockets.realm, outlet.stream, &ready, &slot);
+        self.sent(outlet);
+    }
+
+    fn sent(&mut self, outlet: Outlet) {
         self.packets += 1;
         self.is_heard = true;
         self.after_gap = false;
@@ -332,6 +387,9 @@ impl Playback {
         let samples = packets.saturating_mul(outlet.samples() as u64);
         self.samples = self.samples.wrapping_add(samples);
         let passed_us = packets.saturating_mul(outlet.packet_us());
+        if self.source.is_over() {
+            self.tail_us = self.tail_us.saturating_add(passed_us);
+        }
         self.due += Duration::from_micros(passed_us);
     }
 }
@@ -339,6 +397,10 @@ impl Playback {
 impl Outlet {
     fn packet_us(self) -> u64 {
         1_000 * u64::from(self.packet_ms)
+    }
+
+    fn is_coded(self) -> bool {
+        matches!(self.encoding, Encoding::Coded(_))
     }
 
     fn packet_time(self) -> Duration {

@@ -56,7 +56,7 @@ impl Retired {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media_api::{Format, FormatId, TelephoneEvent};
+    use media_api::{Format, FormatId, FormatKind};
 
     fn bindings(numbers: &[u8]) -> Vec<PayloadBinding> {
         let one = |number: &u8| PayloadBinding {
@@ -66,7 +66,7 @@ mod tests {
             format: Format {
                 name: "PCMA".into(),
                 clock_hz: 8_000,
-                telephone_event: TelephoneEvent::No,
+                kind: FormatKind::Audio,
             },
         };
         numbers.iter().map(one).collect()

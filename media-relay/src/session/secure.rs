@@ -13,7 +13,7 @@ use crate::dtls::{self, Association, Identity};
 use crate::srtp::{Agreed, PeerKeys, Protocol};
 use crate::time::Timestamp;
 use media_api::{
-    CryptoKey, DropReason, DtlsRole, EndpointId, Event, HandshakeFault, NegotiatedStream,
+    Content, CryptoKey, DropReason, DtlsRole, EndpointId, Event, HandshakeFault, NegotiatedStream,
     Protection, Stage,
 };
 use std::net::SocketAddr;
@@ -80,13 +80,25 @@ impl Secure {
             patience: now + PATIENCE,
             state: State::Open,
         };
-        let has_reports = !terms.rtcp_mux && terms.remote_rtcp.port() != 0;
         Some(Box::new(Self {
             rtp: channel(),
-            rtcp: has_reports.then(channel),
+            rtcp: has_report_port(terms).then(channel),
             report_keys: None,
             report_sender: None,
         }))
+    }
+
+    /// Whether all keys are made.
+    fn is_keyed(&self) -> bool {
+        let mut channels = [Some(&self.rtp), self.rtcp.as_ref()].into_iter().flatten();
+        channels.all(|channel| channel.state == State::Keyed)
+    }
+
+    /// Whether these are the terms that the handshakes were made for, whatever was agreed in between.
+    fn is_for(&self, terms: &NegotiatedStream) -> bool {
+        let made_for = self.rtp.association.terms();
+        matches!(&terms.protection, Protection::Dtls(agreed) if agreed == made_for)
+            && self.rtcp.is_some() == has_report_port(terms)
     }
 
     fn part(&mut self, part: Part) -> Option<&mut Channel> {
@@ -95,6 +107,11 @@ impl Secure {
             Part::Rtcp => self.rtcp.as_mut(),
         }
     }
+}
+
+/// Whether reports have a port of their own.
+fn has_report_port(terms: &NegotiatedStream) -> bool {
+    !terms.rtcp_mux && terms.remote_rtcp.port() != 0
 }
 
 /// Whether the peer tells its associations apart.
@@ -205,13 +222,24 @@ impl Face {
     /// Whether the association goes on under these terms: nothing of what it was made for is another, and it has
     /// not failed (MED-134).
     pub(super) fn keeps_handshake(&self, terms: &NegotiatedStream, moved: bool) -> bool {
-        let is_same = self.terms.protection == terms.protection
-            && self.terms.rtcp_mux == terms.rtcp_mux
+        let secure = self.secure.as_deref();
+        if terms.content == Content::Udptl {
+            // A fax is clear, and audio comes back to the keys of before. Handshakes that are not over end.
+            let is_at_home = !moved || self.terms.ice.is_some();
+            return is_at_home && secure.is_some_and(Secure::is_keyed);
+        }
+        let is_same = match self.terms.content {
+            Content::Udptl => secure.is_some_and(|secure| secure.is_for(terms)),
+            Content::Rtp => {
+                self.terms.protection == terms.protection && self.terms.rtcp_mux == terms.rtcp_mux
+            }
+        };
+        let is_same = is_same
             // Checks find the peer wherever it is, and its restart is no other party. One that has named its
             // association names another where it moves and begins anew (RFC 8842 §4).
             && (terms.ice.is_some() || !moved || is_named(&terms.protection));
         let is_sound = |secure: &Secure| !matches!(secure.rtp.state, State::Failed);
-        is_same && self.secure.as_deref().is_some_and(is_sound)
+        is_same && secure.is_some_and(is_sound)
     }
 
     /// A new agreement: whoever is to begin has its time from now.

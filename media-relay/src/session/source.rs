@@ -95,7 +95,8 @@ struct Pin {
     address: SocketAddr,
     rank: Rank,
     heard_at: Timestamp,
-    last: Evidence,
+    /// Nothing, if only another kind of packets has been heard from it: those say nothing of these.
+    last: Option<Evidence>,
 }
 
 #[derive(Debug)]
@@ -121,10 +122,19 @@ impl SourceGuard {
     }
 
     /// The peer has described itself again, as before: who has not been heard yet is waited for anew.
-    pub(super) fn described(&mut self, now: Timestamp) {
-        if self.pinned.is_none() {
-            self.window_until = now + WINDOW;
+    ///
+    /// Packets of another kind are most likely at home where those before came from, and behind a NAT nowhere else: the
+    /// pin stays what is sent to. Whoever may be heard first may take its place until it is heard with them.
+    pub(super) fn described(&mut self, same_kind: bool, now: Timestamp) {
+        if !same_kind {
+            self.candidate = None;
         }
+        match &mut self.pinned {
+            Some(pin) if !same_kind => pin.last = None,
+            Some(_) => return,
+            None => {}
+        }
+        self.window_until = now + WINDOW;
     }
 
     /// From now on checks decide.
@@ -155,13 +165,15 @@ impl SourceGuard {
 
     /// The pinned source, if nobody else than that is listened to by what checks of ICE say.
     pub(super) fn only_source(&self) -> Option<SocketAddr> {
-        self.pinned().filter(|_| self.checked.is_none())
+        let pin = self.pinned.as_ref().filter(|pin| pin.last.is_some());
+        pin.map(|pin| pin.address)
+            .filter(|_| self.checked.is_none())
     }
 
     /// The pinned source was heard.
     pub(super) fn heard(&mut self, last: Evidence, at: Timestamp) {
         if let Some(pin) = &mut self.pinned {
-            (pin.heard_at, pin.last) = (at, last);
+            (pin.heard_at, pin.last) = (at, Some(last));
         }
     }
 
@@ -185,8 +197,10 @@ impl SourceGuard {
         match &self.pinned {
             None => (rank < Rank::Stranger || self.is_open(now)).then_some(rank),
             Some(pin) if pin.address == from => Some(Rank::Exact),
-            Some(pin) => (self.may_improve(pin, rank, now) || self.may_rebind(pin, rank, now))
-                .then_some(rank),
+            Some(pin) => (self.may_improve(pin, rank, now)
+                || self.may_rebind(pin, rank, now)
+                || self.may_replace(pin, rank, now))
+            .then_some(rank),
         }
     }
 
@@ -217,12 +231,13 @@ impl SourceGuard {
             && pin.address == from
         {
             pin.heard_at = now;
-            pin.last = evidence;
+            pin.last = Some(evidence);
             return Learned::Known;
         }
         if let Some(pin) = &self.pinned
             && !self.may_improve(pin, rank, now)
-            && !(self.may_rebind(pin, rank, now) && continues(&pin.last, &evidence))
+            && !self.may_replace(pin, rank, now)
+            && !(self.may_rebind(pin, rank, now) && continues(pin.last.as_ref(), &evidence))
         {
             return Learned::NotYet;
         }
@@ -240,14 +255,14 @@ impl SourceGuard {
                 self.rebinds = 0;
                 self.rebinds_since = now;
             }
-            self.rebinds += 1;
+            self.rebinds = self.rebinds.saturating_add(1);
         }
         self.candidate = None;
         self.pinned = Some(Pin {
             address: from,
             rank,
             heard_at: now,
-            last: evidence,
+            last: Some(evidence),
         });
         Learned::Pinned
     }
@@ -286,7 +301,7 @@ impl SourceGuard {
             address: from,
             rank: Rank::Exact,
             heard_at: now,
-            last,
+            last: Some(last),
         });
         match is_known {
             true => Learned::Known,
@@ -331,20 +346,24 @@ impl SourceGuard {
         allowed && rank <= Rank::SameHost && now.since_us(pin.heard_at) >= REBIND_SILENCE_US
     }
 
+    /// Whether somebody may be pinned as if nobody were: who is has only sent another kind of packets.
+    fn may_replace(&self, pin: &Pin, rank: Rank, now: Timestamp) -> bool {
+        pin.last.is_none() && (rank < Rank::Stranger || self.is_open(now))
+    }
+
     /// Collects evidence for one candidate at a time.
     fn proven(&mut self, from: SocketAddr, rank: Rank, evidence: Evidence) -> bool {
         if rank == Rank::Exact || evidence.authentic {
             return true;
         }
-        let proofs = match &self.candidate {
-            Some(candidate)
-                if candidate.address == from
-                    && candidate.ssrc == evidence.ssrc
-                    && candidate.next_sequence == evidence.sequence =>
-            {
-                candidate.proofs.saturating_add(1)
-            }
-            Some(_) | None => 1,
+        let own = self.candidate.as_ref();
+        let own = own.filter(|own| own.address == from && own.ssrc == evidence.ssrc);
+        let ahead = own.map(|own| evidence.sequence.wrapping_sub(own.next_sequence));
+        let proofs = match (own, ahead) {
+            (Some(candidate), Some(0)) => candidate.proofs.saturating_add(1),
+            // Once more the same: fax machines repeat what they say. That shows nothing, for it or against it.
+            (Some(_), Some(u16::MAX)) => return false,
+            (Some(_) | None, _) => 1,
         };
         self.candidate = Some(Candidate {
             address: from,
@@ -360,7 +379,10 @@ impl SourceGuard {
 const NOWHERE: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
 
 /// Whether `next` can be the same stream going on from another address.
-fn continues(last: &Evidence, next: &Evidence) -> bool {
+fn continues(last: Option<&Evidence>, next: &Evidence) -> bool {
+    let Some(last) = last else {
+        return false;
+    };
     let gap = next.sequence.wrapping_sub(last.sequence);
     let forward = (next.timestamp.wrapping_sub(last.timestamp) as i32) >= 0;
     last.ssrc == next.ssrc && (1..=REBIND_GAP).contains(&gap) && forward
@@ -440,6 +462,17 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_that_comes_again_shows_nothing() {
+        let mut guard = restricted();
+        let from = address("192.0.2.1:9999");
+        for sequence in [0, 0, 0, 1, 1] {
+            let learned = guard.learn(from, plain(sequence), T0);
+            assert_eq!(learned, Learned::NotYet, "{sequence}");
+        }
+        assert_eq!(guard.learn(from, plain(2), T0), Learned::Pinned);
+    }
+
+    #[test]
     fn strangers_have_no_standing_in_either_mode() {
         let stranger = address("203.0.113.66:4000");
         assert_eq!(restricted().standing(stranger, Timestamp(0)), None);
@@ -502,7 +535,7 @@ mod tests {
         let mut guard = open();
         assert!(!is_learnt(&mut guard, stranger, after));
         // The same description once more, such as that of the answer after ringing.
-        guard.described(after);
+        guard.described(true, after);
         assert!(is_learnt(&mut guard, stranger, Timestamp(5_900_000)));
         // One stranger is as good as another, and whoever has a rank is better.
         assert!(!is_learnt(

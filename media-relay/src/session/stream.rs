@@ -478,8 +478,9 @@ impl Stream {
     fn revised(&mut self, mut face: Face, terms: NegotiatedStream, now: Timestamp) -> Face {
         let (before, after) = (&face.terms.payloads, &terms.payloads);
         face.retired.follow(before, after, now);
-        // The evidence of one kind of packets says nothing about the other.
-        let same_guard = face.terms.content == terms.content
+        // The evidence of one kind of packets says nothing about the other; the place is the best guess.
+        let same_kind = face.terms.content == terms.content;
+        let same_guard = (same_kind || face.guard.checked().is_none())
             && face.terms.ice == terms.ice
             && face.guard.guards(terms.remote_rtp, &terms.source);
         // With ICE another default address means nothing, and other fragments mean another party.
@@ -500,9 +501,12 @@ impl Stream {
             Some(secure) if keeps => Some(secure),
             Some(_) | None => Secure::new(self.identity.as_ref(), &terms, now),
         };
-        let was_secure = matches!(face.terms.protection, Protection::Dtls(_));
+        // What a fax has of keys is kept for the audio after it.
+        let was_fax = face.terms.content == Content::Udptl;
+        let was_secure = was_fax || matches!(face.terms.protection, Protection::Dtls(_));
+        let is_pause = keeps && terms.content == Content::Udptl;
         let guard = if same_guard {
-            face.guard.described(now);
+            face.guard.described(same_kind, now);
             face.guard
         } else {
             // What was sent to goes on until checks say better (MED-157).
@@ -511,6 +515,7 @@ impl Stream {
         };
         let is_kept = guard.checked().is_some_and(Checked::holds_before);
         let (keys, own) = match (&terms.protection, face.keys) {
+            (Protection::None, keys) if is_pause => (keys, face.own),
             (Protection::None, _) => (None, SendsWith::default()),
             (Protection::Dtls(_), keys) if was_secure => (keys, face.own),
             (Protection::Dtls(_), _) => (None, SendsWith::default()),
@@ -690,7 +695,9 @@ impl Stream {
         let payload = header.payload(packet).map_err(|_| DropReason::Malformed)?;
         let face = self.faces.last().ok_or(DropReason::NoPath)?;
         let mut bindings = face.terms.payloads.iter();
-        let binding = bindings.find(|binding| binding.format == *format);
+        // What either party wants to receive is nothing that a codec is known by.
+        let is_it = |own: &Format| own.name == format.name && own.clock_hz == format.clock_hz;
+        let binding = bindings.find(|binding| is_it(&binding.format));
         let binding = binding.ok_or(DropReason::PayloadType)?;
         let rule = face.rules.of(binding.receive);
         let rule = rule.ok_or(DropReason::PayloadType)?;

@@ -8,6 +8,7 @@ mod tone;
 
 pub use recordings::{Recordings, RecordingsFault};
 
+use crate::codec::Coding;
 use crate::noise::Noise;
 use media_api::{Format, Sound};
 use std::sync::Arc;
@@ -134,6 +135,8 @@ pub(crate) enum Encoding {
     Linear,
     /// The level of noise, whatever the samples are (RFC 3389).
     Comfort,
+    /// A codec of those who transcode. What is written is A-law, for them.
+    Coded(Coding),
 }
 
 impl Encoding {
@@ -154,17 +157,30 @@ impl Encoding {
         ALL.iter().find(is_named).map(|(_, encoding)| *encoding)
     }
 
+    /// How this format is made, if it is by those who transcode.
+    pub(crate) fn of_coded(format: &Format) -> Option<Self> {
+        Coding::beyond_g711(format).map(Self::Coded)
+    }
+
     /// How noise is told without samples, if this format does that.
     pub(crate) fn of_noise(format: &Format) -> Option<Self> {
         let is_it = format.clock_hz == CLOCK_HZ && format.name.eq_ignore_ascii_case("CN");
         is_it.then_some(Self::Comfort)
     }
 
+    /// The packet time nearest to the wished one that it has, in milliseconds.
+    pub(crate) fn packet_ms(self, wished: u8) -> u8 {
+        match self {
+            Self::Coded(coding) => coding.packet_ms(wished),
+            Self::ALaw | Self::MuLaw | Self::Linear | Self::Comfort => wished,
+        }
+    }
+
     /// Writes samples to the start of `payload`, as many as fit; returns the bytes written.
     pub(crate) fn write(self, samples: &[i16], payload: &mut [u8]) -> usize {
         let octets = payload.iter_mut().zip(samples);
         match self {
-            Self::ALaw => octets
+            Self::ALaw | Self::Coded(_) => octets
                 .map(|(to, sample)| *to = g711::a_law(*sample))
                 .count(),
             Self::MuLaw => octets
@@ -187,7 +203,7 @@ impl Encoding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use media_api::{SoundId, TelephoneEvent, Tone, TonePhase};
+    use media_api::{FormatKind, SoundId, Tone, TonePhase};
 
     const NAME: SoundId = SoundId(3);
 
@@ -247,7 +263,7 @@ mod tests {
             Encoding::of(&Format {
                 name: name.into(),
                 clock_hz,
-                telephone_event: TelephoneEvent::No,
+                kind: FormatKind::Audio,
             })
         };
         assert_eq!(named("pcma", 8_000), Some(Encoding::ALaw));
@@ -256,6 +272,17 @@ mod tests {
         assert_eq!(named("L16", 44_100), None);
         assert_eq!(named("PCMU", 16_000), None);
         assert_eq!(named("G722", 8_000), None);
+        let coded = |name: &'static str, clock_hz| {
+            Encoding::of_coded(&Format {
+                name: name.into(),
+                clock_hz,
+                kind: FormatKind::Audio,
+            })
+        };
+        assert_eq!(coded("g722", 8_000), Some(Encoding::Coded(Coding::G722)));
+        assert_eq!(coded("opus", 48_000), Some(Encoding::Coded(Coding::Opus)));
+        assert_eq!(coded("PCMA", 8_000), None);
+        assert_eq!(coded("G729", 8_000), None);
     }
 
     #[test]

@@ -40,7 +40,9 @@ pub(crate) struct KeyRing {
     gone: Vec<(Print, Counted)>,
     made: u32,
     /// What contexts that are gone have counted.
-    resyncs: u64,
+    resyncs: u32,
+    /// How much of it, and of what present ones have counted, totals have been told of; of it differences count alone.
+    told_resyncs: u32,
     /// The suite of a key that its peer has nearly used up.
     worn: Option<Suite>,
 }
@@ -105,7 +107,8 @@ impl KeyRing {
     /// Zeroises and forgets every context that `in_use` does not name, but for what it has counted.
     pub(crate) fn retain(&mut self, in_use: impl Fn(KeyId) -> bool) {
         for gone in self.entries.extract_if(.., |entry| !in_use(entry.id)) {
-            self.resyncs += gone.receiver.resyncs();
+            let resyncs = u32::try_from(gone.receiver.resyncs());
+            self.resyncs = self.resyncs.saturating_add(resyncs.unwrap_or(u32::MAX));
             if let Some(counted) = gone.receiver.into_counted() {
                 if self.gone.len() == MAX_GONE {
                     self.gone.remove(0);
@@ -118,7 +121,14 @@ impl KeyRing {
     /// How often a roll-over counter was found anew (MED-114).
     pub(crate) fn resyncs(&self) -> u64 {
         let present = self.entries.iter().map(|entry| entry.receiver.resyncs());
-        self.resyncs + present.sum::<u64>()
+        u64::from(self.resyncs) + present.sum::<u64>()
+    }
+
+    /// The same since this was asked last.
+    pub(crate) fn take_resyncs(&mut self) -> u64 {
+        let all = self.resyncs() as u32;
+        let told = std::mem::replace(&mut self.told_resyncs, all);
+        u64::from(all.wrapping_sub(told))
     }
 
     /// The suite of a key of which a new one has become due (MED-107).

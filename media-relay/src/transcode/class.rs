@@ -4,7 +4,7 @@
 //! that sleeps because it has no pipe at all has to be woken. A thread that has pipes comes round at least every
 //! five milliseconds.
 
-use super::{Errand, Job, Pipe, Recoded};
+use super::{Errand, Job, Pipe, Recoded, TRANSCODED_FROM, TRANSCODED_INTO, Transcoded};
 use crate::io::Waker;
 use crate::time::Timestamp;
 use crate::worker::Clock;
@@ -34,9 +34,21 @@ const MOST_EPOCHS: u32 = u32::MAX >> 2;
 pub(crate) struct Class {
     bells: Arc<[Bell]>,
     is_over: Arc<AtomicBool>,
-    pipes: Arc<AtomicU64>,
+    pipes: Arc<Tally>,
     panics: Arc<AtomicU64>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// Pipes of all threads.
+#[derive(Debug, Default)]
+struct Tally([[AtomicU64; TRANSCODED_INTO.len()]; TRANSCODED_FROM.len()]);
+
+impl Tally {
+    fn read(&self) -> Transcoded {
+        // Ordering: figures for people.
+        let read = |own: &AtomicU64| own.load(Ordering::Relaxed);
+        self.0.each_ref().map(|row| row.each_ref().map(read))
+    }
 }
 
 /// What a worker has of the class.
@@ -175,7 +187,7 @@ impl Ready {
                 is_over: Arc::clone(&is_over),
                 clock,
                 pipes: HashMap::new(),
-                counted: 0,
+                counted: Transcoded::default(),
                 all: Arc::clone(&class.pipes),
                 panics: Arc::clone(&class.panics),
                 epoch: 0,
@@ -190,8 +202,8 @@ impl Ready {
 
 impl Class {
     /// Pipes of all threads.
-    pub(crate) fn pipes(&self) -> u64 {
-        self.pipes.load(Ordering::Relaxed)
+    pub(crate) fn pipes(&self) -> Transcoded {
+        self.pipes.read()
     }
 
     /// For how long the thread that is worst off has not come round: each does within [`LONGEST_SLEEP`], with or without
@@ -231,9 +243,9 @@ struct Turner {
     is_over: Arc<AtomicBool>,
     clock: Clock,
     pipes: HashMap<(SessionId, usize), (Job, Pipe)>,
-    /// How many of them are counted among those of all threads.
-    counted: u64,
-    all: Arc<AtomicU64>,
+    /// Which of them are counted among those of all threads.
+    counted: Transcoded,
+    all: Arc<Tally>,
     panics: Arc<AtomicU64>,
     epoch: u32,
 }
@@ -292,13 +304,21 @@ impl Turner {
 
     /// Counts the pipes among those of all threads.
     fn count(&mut self) {
-        let pipes = self.pipes.len() as u64;
-        let more = pipes.wrapping_sub(self.counted);
-        if more != 0 {
-            // What has become less wraps round, and so does the sum.
-            self.all.fetch_add(more, Ordering::Relaxed);
-            self.counted = pipes;
+        let mut pipes = Transcoded::default();
+        for (_, pipe) in self.pipes.values() {
+            let (from, to) = pipe.recipe().place();
+            pipes[from][to] += 1;
         }
+        if pipes == self.counted {
+            return;
+        }
+        let all = self.all.0.iter().flatten();
+        let now = pipes.iter().flatten();
+        for ((all, now), before) in all.zip(now).zip(self.counted.iter().flatten()) {
+            // What has become less wraps round, and so does the sum.
+            all.fetch_add(now.wrapping_sub(*before), Ordering::Relaxed);
+        }
+        self.counted = pipes;
     }
 
     /// Takes what waits in; whether that was nothing. `None` if nobody gives anything any more.
@@ -420,7 +440,7 @@ mod tests {
             is_over: Arc::default(),
             clock: Clock::new(Instant::now()),
             pipes: HashMap::new(),
-            counted: 0,
+            counted: Transcoded::default(),
             all: Arc::default(),
             panics: Arc::default(),
             epoch: 0,
@@ -435,6 +455,7 @@ mod tests {
                 to: Coding::G722,
                 packet_ms: 20,
             },
+            wishes: None,
             generation: 0,
             extended: 7,
             timestamp: 0,
@@ -457,12 +478,14 @@ mod tests {
         recoders.end(&other);
         assert_eq!((turner.take(), turner.pipes.len()), (Some(false), 2));
         turner.count();
-        assert_eq!(turner.all.load(Ordering::Relaxed), 2);
+        // Comfort noise into G.722.
+        assert_eq!(turner.all.read()[4], [0, 0, 2, 0]);
         recoders.end(&made);
         assert_eq!(turner.take(), Some(false));
         let left: Vec<_> = turner.pipes.keys().collect();
         assert_eq!(left, [&(session, 1)]);
         turner.count();
-        assert_eq!(turner.all.load(Ordering::Relaxed), 1);
+        assert_eq!(turner.all.read()[4], [0, 0, 1, 0]);
+        assert_eq!(turner.all.read()[..4], [[0; 4]; 4]);
     }
 }

@@ -24,7 +24,7 @@ use crate::packet::rtp::HEADER_BYTES;
 use crate::session::Recode;
 use crate::srtp::MAX_TRAILER_BYTES;
 use crate::time::Timestamp;
-use media_api::SessionId;
+use media_api::{OpusWishes, SessionId};
 
 /// Room for what is encoded: 60 ms of G.711.
 pub(crate) const ENCODED_BYTES: usize = 480;
@@ -44,6 +44,28 @@ impl Recipe {
     /// Clock of what is decoded, in Hz.
     fn clock_hz(self) -> u32 {
         self.from.map_or(8_000, Coding::clock_hz)
+    }
+}
+
+/// How many directions of streams are transcoded: by what comes in, as [`TRANSCODED_FROM`] has it, and by what goes out, as
+/// [`TRANSCODED_INTO`] has it.
+pub type Transcoded = [[u64; TRANSCODED_INTO.len()]; TRANSCODED_FROM.len()];
+
+/// What may come out of transcoding.
+pub const TRANSCODED_INTO: [&str; 4] = ["PCMA", "PCMU", "G722", "opus"];
+/// What may come in: also a stream of which there was nothing but comfort noise yet.
+pub const TRANSCODED_FROM: [&str; 5] = ["PCMA", "PCMU", "G722", "opus", "CN"];
+
+impl Recipe {
+    /// Where it is counted in [`Transcoded`].
+    fn place(self) -> (usize, usize) {
+        let place = |coding| match coding {
+            Coding::G711(Law::A) => 0,
+            Coding::G711(Law::Mu) => 1,
+            Coding::G722 => 2,
+            Coding::Opus => 3,
+        };
+        (self.from.map_or(4, place), place(self.to))
     }
 }
 
@@ -73,6 +95,8 @@ pub struct Job {
     pub(crate) session: SessionId,
     pub(crate) stream: usize,
     pub(crate) recipe: Recipe,
+    /// What the receiver wants of it, where that is Opus and it has said so.
+    pub(crate) wishes: Option<OpusWishes>,
     pub(crate) generation: u32,
     pub(crate) extended: u64,
     pub(crate) timestamp: u32,
@@ -99,6 +123,7 @@ impl Job {
             session,
             stream: recode.stream,
             recipe: recode.recipe,
+            wishes: recode.wishes,
             generation: recode.generation,
             extended: recode.extended,
             timestamp: recode.timestamp,

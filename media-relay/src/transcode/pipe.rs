@@ -18,6 +18,7 @@ use crate::codec::{Coding, Decoder, Doubler, Encoder, Halver};
 use crate::noise::{Noise, USUAL_LEVEL};
 use crate::packet::rtp::HEADER_BYTES;
 use crate::time::Timestamp;
+use media_api::OpusWishes;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -44,6 +45,7 @@ const QUIET_SAMPLE: i32 = 200;
 #[derive(Debug)]
 pub struct Pipe {
     recipe: Recipe,
+    wishes: Option<OpusWishes>,
     /// What is decoded; known with the first packet that is no comfort noise.
     decoder: Option<(Coding, Decoder)>,
     encoder: Encoder,
@@ -95,9 +97,10 @@ impl Pipe {
     pub fn new(job: &Job, epoch: u32) -> Self {
         let recipe = job.recipe;
         let rate = joint_rate(recipe);
-        let encoder = Encoder::new(recipe.to, rate);
+        let encoder = Encoder::wished(recipe.to, rate, job.wishes);
         let mut pipe = Self {
             recipe,
+            wishes: job.wishes,
             decoder: None,
             encoder,
             jitter: Jitter::default(),
@@ -127,6 +130,11 @@ impl Pipe {
         };
         pipe.due = on_grid(job.arrived + pipe.target());
         pipe
+    }
+
+    /// From which codec into which it goes now.
+    pub(crate) fn recipe(&self) -> Recipe {
+        self.recipe
     }
 
     /// Whether this is what has made a payload, and would make more like it.
@@ -250,8 +258,10 @@ impl Pipe {
             self.jitter = Jitter::default();
         }
         let rate_before = self.encoder.rate();
-        if before.to != recipe.to || rate_before != rate {
-            self.encoder = Encoder::new(recipe.to, rate);
+        let is_other = (before.to, self.wishes) != (recipe.to, job.wishes);
+        if is_other || rate_before != rate {
+            self.wishes = job.wishes;
+            self.encoder = Encoder::wished(recipe.to, rate, job.wishes);
             self.stretched = self.stretched * rate as usize / rate_before as usize;
             self.frame = rate as usize / 50;
             match rate_before.cmp(&rate) {

@@ -14,6 +14,7 @@ fn job(recipe: Recipe, number: u64, timestamp: u32, payload: &[u8], arrived: u64
     let recode = Recode {
         stream: 0,
         recipe,
+        wishes: None,
         generation: 0,
         extended: number,
         timestamp,

@@ -193,7 +193,7 @@ impl<B: Batch> Worker<B> {
             let now = self.clock.now();
             if now >= publish_at {
                 publish_at = now + PUBLISH_INTERVAL;
-                self.sessions.publish(&self.published, &self.batch);
+                self.sessions.publish(&self.published, &self.batch, false);
                 self.sessions.trim(false, now, &mut self.batch);
                 // What could not be bound before may be free by now.
                 self.restock(RESTOCK_AT_ONCE);
@@ -306,7 +306,7 @@ impl<B: Batch> Worker<B> {
                     self.open_and_close(usize::MAX);
                     let now = self.clock.now();
                     self.sessions.release_all(now, &mut self.batch);
-                    self.sessions.publish(&self.published, &self.batch);
+                    self.sessions.publish(&self.published, &self.batch, true);
                     return ControlFlow::Break(());
                 }
             }
@@ -374,9 +374,9 @@ mod tests {
     use crate::worker::resting::Resting;
     use media_api::{
         AllocateError, Beside, BridgePlan, Content, Direction, DropReason, EndpointId,
-        EndpointSpec, Event, Family, ForkId, Format, FormatId, Negotiated, NegotiatedStream,
-        PayloadBinding, Playing, Protection, ProtectionWanted, RealmId, Sound, SourcePolicy, Stage,
-        StreamKind, StreamSpec, TelephoneEvent, Tone, TonePhase,
+        EndpointSpec, Event, Family, ForkId, Format, FormatId, FormatKind, Negotiated,
+        NegotiatedStream, PayloadBinding, Playing, Protection, ProtectionWanted, RealmId, Sound,
+        SourcePolicy, Stage, StreamKind, StreamSpec, Tone, TonePhase,
     };
     use std::io;
     use std::net::SocketAddr;
@@ -541,7 +541,7 @@ mod tests {
                 format: Format {
                     name: "PCMA".into(),
                     clock_hz: 8000,
-                    telephone_event: TelephoneEvent::No,
+                    kind: FormatKind::Audio,
                 },
             }],
             source: SourcePolicy::Signalled,

@@ -408,13 +408,15 @@ impl Sessions {
         }
     }
 
-    pub(super) fn publish(&self, published: &Published, batch: &impl Batch) {
+    /// Publishes what was counted; the `last` time it is waited for whoever copies what was published before.
+    pub(super) fn publish(&self, published: &Published, batch: &impl Batch, last: bool) {
         let sessions = self.by_id.len() as u64;
         match batch.has_express() {
-            true => published.store(&self.with_express(batch), sessions, self.panics),
-            false => published.store(&self.counters, sessions, self.panics),
+            true => published.store(&self.with_express(batch), sessions, self.panics, last),
+            false => published.store(&self.counters, sessions, self.panics, last),
         }
         published.set_up(self.out.handshakes, self.out.nominated);
+        published.resynchronised(self.out.resynchronised);
     }
 
     /// Runs `work` on a session and does what it wants done.
@@ -458,7 +460,7 @@ impl Sessions {
             for (recode, realm, bytes, buffer) in out.recodes() {
                 let job = Job::new(worker, session, recode, buffer, now);
                 let is_given = job.is_some_and(|job| self.recoders.give(job));
-                if let Some(realm) = self.realm_index(realm) {
+                if let Some(realm) = realm.and_then(|realm| self.realm_index(realm)) {
                     self.counters[realm].count(is_given, bytes);
                 }
             }
@@ -515,10 +517,12 @@ impl Sessions {
     pub(super) fn bury(&mut self, at: usize, now: Timestamp, batch: &mut impl Batch) {
         self.panics += 1;
         let (handshakes, nominated) = (self.out.handshakes, self.out.nominated);
+        let resynchronised = self.out.resynchronised;
         let wants_reports = self.out.wants_reports;
         self.out = Output::new();
         self.out.wants_reports = wants_reports;
         (self.out.handshakes, self.out.nominated) = (handshakes, nominated);
+        self.out.resynchronised = resynchronised;
         let Some(Some(entry)) = self.entries.get(at) else {
             return;
         };

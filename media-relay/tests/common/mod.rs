@@ -22,10 +22,10 @@ pub fn address(text: &str) -> SocketAddr {
 }
 
 pub fn codec(receive: u8, send: u8, id: u16, name: &str, clock_hz: u32) -> PayloadBinding {
-    let telephone_event = if name == "telephone-event" {
-        TelephoneEvent::Yes
+    let kind = if name == "telephone-event" {
+        FormatKind::Event
     } else {
-        TelephoneEvent::No
+        FormatKind::Audio
     };
     PayloadBinding {
         receive,
@@ -34,7 +34,7 @@ pub fn codec(receive: u8, send: u8, id: u16, name: &str, clock_hz: u32) -> Paylo
         format: Format {
             name: name.to_owned().into(),
             clock_hz,
-            telephone_event,
+            kind,
         },
     }
 }

@@ -1,7 +1,7 @@
 //! Seed → scenario.
 
 use crate::actor::{
-    Ack, Act, Cancel, Change, Codecs, HOLDS, Leave, Oddity, Reaction, Script, Wanted,
+    Ack, Act, Cancel, Change, Codecs, HABITS, HOLDS, Leave, Oddity, Reaction, Script, Wanted,
 };
 use crate::dice::Dice;
 use crate::fault::{ActorIndex, Fault, Trouble};
@@ -45,8 +45,16 @@ pub fn generate(seed: u64) -> Scenario {
     scenario.zone = *Dice::new(seed, "zone").pick(&zones);
     reliability(&mut scenario.calls, &mut Dice::new(seed, "reliability"));
     early_offers(&mut scenario.calls, &mut Dice::new(seed, "early offers"));
+    let mut dice = Dice::new(seed, "lost acks");
+    for call in &mut scenario.calls {
+        if dice.chance(12) {
+            call.dial.lost_acks = 1 + dice.below(3) as u8;
+        }
+    }
     setting(&mut scenario, &mut Dice::new(seed, "setting"));
     scenario = transfers(scenario, &mut Dice::new(seed, "transfers"));
+    onward(&mut scenario, &mut Dice::new(seed, "onward"));
+    habits(&mut scenario.calls, &mut Dice::new(seed, "habits"));
     if scenario.setting.has_limits {
         let mut dice = Dice::new(seed, "more calls");
         for _ in 0..3 + dice.below(5) {
@@ -100,6 +108,7 @@ fn setting(scenario: &mut Scenario, dice: &mut Dice) {
         moves_media: false,
         past_us: None,
         has_limits: false,
+        is_terse: Dice::new(scenario.seed, "short forms").chance(15),
         dtmf: dice.chance(8).then(|| {
             let of_teams = *dice.pick(&[Dtmf::Rfc4733, Dtmf::Inband, Dtmf::Auto]);
             let all = [Dtmf::Rfc4733, Dtmf::Info, Dtmf::Inband, Dtmf::Auto];
@@ -199,6 +208,81 @@ fn transfers(mut scenario: Scenario, dice: &mut Dice) -> Scenario {
     reliability(joining, dice);
     early_offers(joining, dice);
     scenario
+}
+
+/// Whom the carrier of one customer alone leads to the public network: to targets of its transfers, who ring, offer and
+/// confirm as called parties do, and to where those are reached that it redirects.
+fn onward(scenario: &mut Scenario, dice: &mut Dice) {
+    let setting = &scenario.setting;
+    if setting.relays_transfers || setting.registers || setting.has_limits {
+        return;
+    }
+    let carriers = [SOUTH, NORTH_1, NORTH_2];
+    for call in &mut scenario.calls {
+        if call.caller >= NORTH_1 || !call.scripts.iter().any(is_of_south) {
+            continue;
+        }
+        let number = call.dial.call;
+        if dice.chance(35) {
+            let change = transfer(dice, Wanted::TransferOut);
+            for (_, script) in call.scripts.iter_mut().filter(|own| is_of_south(own)) {
+                let is_transfer = |own: &Change| matches!(own.wanted, Wanted::Transfer(_));
+                script.changes.retain(|own| !is_transfer(own));
+                script.changes.push(change);
+            }
+            let targets = carriers.map(|target| (target, outside(number, target, dice)));
+            call.targets.extend(targets);
+        }
+        if !dice.chance(25) {
+            continue;
+        }
+        call.moved = carriers
+            .map(|place| (place, outside(number, place, dice)))
+            .into();
+        let parties = call.scripts.iter_mut().chain(&mut call.targets);
+        for (_, script) in parties.filter(|own| is_of_south(own)) {
+            if dice.chance(60)
+                && let Some((_, last)) = script.acts.last_mut()
+            {
+                *last = Act::Redirect;
+            }
+        }
+    }
+}
+
+fn is_of_south((callee, _): &(ActorIndex, Script)) -> bool {
+    *callee == SOUTH
+}
+
+/// Somebody of the public network, who may confirm, be confirmed, and offer while it rings. Its offers number formats in
+/// its own way, which may be a number that we have given to another one (SIP-505).
+fn outside(call: usize, callee: ActorIndex, dice: &mut Dice) -> Script {
+    let mut script = script(call, callee, dice);
+    script.is_reliable = dice.chance(40);
+    script.lost_pracks = u8::from(dice.chance(20));
+    if script.is_reliable && dice.chance(40) {
+        let wanted = [
+            Wanted::Move,
+            Wanted::Codecs(Codecs::A),
+            Wanted::Codecs(Codecs::U),
+            Wanted::Hold(*dice.pick(&HOLDS)),
+            Wanted::Nothing,
+        ];
+        script.early_offer = Some(*dice.pick(&wanted));
+    }
+    script
+}
+
+/// Who does something in its own way.
+fn habits(calls: &mut [PlannedCall], dice: &mut Dice) {
+    let mut habit = || dice.chance(12).then(|| *dice.pick(&HABITS));
+    for call in calls {
+        call.dial.habit = habit();
+        let others = call.scripts.iter_mut().chain(&mut call.targets);
+        for (_, script) in others.chain(&mut call.moved) {
+            script.habit = habit();
+        }
+    }
 }
 
 fn ms(ms: u64) -> Duration {

@@ -226,7 +226,7 @@ impl FakeRelay {
         Some((*session, [from, to], intake))
     }
 
-    /// Silence on every session that has supervision.
+    /// Silence for an hour on every session that has supervision.
     pub fn silence(&self) -> Vec<Event> {
         let silent = self.sessions.iter().filter(|(_, s)| s.silence_ms > 0);
         silent
@@ -234,7 +234,7 @@ impl FakeRelay {
                 Some(Event::Silent {
                     session: *session,
                     endpoint: known.joined?.0,
-                    silent_ms: known.silence_ms,
+                    silent_ms: known.silence_ms.max(3_600_000),
                 })
             })
             .collect()
@@ -414,11 +414,17 @@ fn can_hear(negotiated: &Negotiated) -> bool {
     let streams = negotiated.streams.iter().flatten();
     streams.flat_map(|stream| &stream.payloads).any(|binding| {
         let format = &binding.format;
-        let names = ["PCMA", "PCMU", "L16"];
-        format.clock_hz == 8_000
-            && names
-                .iter()
-                .any(|name| format.name.eq_ignore_ascii_case(name))
+        let names = [
+            ("PCMA", 8_000),
+            ("PCMU", 8_000),
+            ("L16", 8_000),
+            ("G722", 8_000),
+            ("opus", 48_000),
+        ];
+        let is_it = |(name, clock_hz): &(&str, u32)| {
+            format.clock_hz == *clock_hz && format.name.eq_ignore_ascii_case(name)
+        };
+        names.iter().any(is_it)
     })
 }
 
@@ -426,8 +432,8 @@ fn can_hear(negotiated: &Negotiated) -> bool {
 mod tests {
     use super::*;
     use media_api::{
-        Beside, Content, Direction, Family, ForkId, Format, FormatId, NegotiatedStream,
-        PayloadBinding, Protection, RealmId, SourcePolicy, TelephoneEvent, Tone, TonePhase,
+        Beside, Content, Direction, Family, ForkId, Format, FormatId, FormatKind, NegotiatedStream,
+        PayloadBinding, Protection, RealmId, SourcePolicy, Tone, TonePhase,
     };
 
     const SESSION: SessionId = SessionId(7);
@@ -458,7 +464,7 @@ mod tests {
                 format: Format {
                     name: codec.into(),
                     clock_hz: 8_000,
-                    telephone_event: TelephoneEvent::No,
+                    kind: FormatKind::Audio,
                 },
             }],
             source: SourcePolicy::Signalled,
@@ -517,7 +523,7 @@ mod tests {
 
     #[test]
     fn what_no_agreed_format_can_carry_is_told_at_once() {
-        let mut relay = relay("G722");
+        let mut relay = relay("G729");
         let (after, event) = play(&mut relay, Duration::ZERO, None).remove(0);
         assert!(!is_heard(&event) && after < Duration::from_millis(5));
         assert!(relay.still_says(after, &event));

@@ -28,7 +28,7 @@ pub struct Scenario {
     pub setting: Setting,
 }
 
-/// What the operator has configured otherwise than usual.
+/// What the operator has configured otherwise than usual, and how carriers write.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Setting {
     /// The trunks of a route ring all at once.
@@ -48,6 +48,8 @@ pub struct Setting {
     pub past_us: Option<User>,
     /// Node, tenants and trunks take few calls, and none too fast.
     pub has_limits: bool,
+    /// Carriers, and whoever registers, write headers in their short forms.
+    pub is_terse: bool,
     /// How digits travel on the trunks of Teams and on those of carriers, if not as usual.
     pub dtmf: Option<[Dtmf; 2]>,
 }
@@ -92,6 +94,8 @@ pub struct PlannedCall {
     pub scripts: Vec<(ActorIndex, Script)>,
     /// What those do that it may be transferred to.
     pub targets: Vec<(ActorIndex, Script)>,
+    /// What those do that are reached elsewhere than where they were called ([`crate::actor::Act::Redirect`]).
+    pub moved: Vec<(ActorIndex, Script)>,
 }
 
 /// Something that belongs to no call.
@@ -213,14 +217,17 @@ impl PlannedCall {
                 late_offer: false,
                 requires_reliable: false,
                 lost_provisionals: 0,
+                lost_acks: 0,
                 offers_in_prack: false,
                 early_offer: None,
                 replaces: false,
+                habit: None,
                 expires: None,
                 oddity: None,
             },
             scripts: vec![(callee, Script::answering(call, Duration::from_secs(2)))],
             targets: Vec::new(),
+            moved: Vec::new(),
         }
     }
 
@@ -252,12 +259,17 @@ impl PlannedCall {
         self
     }
 
+    /// Adds a party that is reached where a redirection leads.
+    #[must_use]
+    pub fn moved_to(mut self, place: ActorIndex, script: Script) -> Self {
+        self.moved.push((place, script));
+        self
+    }
+
     /// Whether caller or callees break rules that the SBC need not survive politely.
     pub fn has_oddity(&self, wanted: Oddity) -> bool {
-        self.dial.oddity == Some(wanted)
-            || self
-                .scripts
-                .iter()
-                .any(|(_, script)| script.oddity == Some(wanted))
+        let called = self.scripts.iter().chain(&self.targets);
+        let mut called = called.chain(&self.moved);
+        self.dial.oddity == Some(wanted) || called.any(|(_, script)| script.oddity == Some(wanted))
     }
 }

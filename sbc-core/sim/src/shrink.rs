@@ -53,6 +53,10 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
         offer(&mut |s| s.calls[n].dial.oddity = None);
         offer(&mut |s| s.calls[n].dial.early_offer = None);
         offer(&mut |s| s.calls[n].dial.ack = crate::actor::Ack::Prompt);
+        offer(&mut |s| s.calls[n].dial.lost_acks = 0);
+        offer(&mut |s| s.calls[n].dial.habit = None);
+        offer(&mut |s| s.calls[n].targets.clear());
+        offer(&mut |s| s.calls[n].moved.clear());
         offer(&mut |s| s.calls[n].dial.max_forwards = Some(70));
         for m in 0..scenario.calls[n].scripts.len() {
             offer(&mut |s| s.calls[n].scripts[m].1.hang_up = None);
@@ -63,6 +67,7 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
             }
             offer(&mut |s| s.calls[n].scripts[m].1.reactions.clear());
             offer(&mut |s| s.calls[n].scripts[m].1.oddity = None);
+            offer(&mut |s| s.calls[n].scripts[m].1.habit = None);
             offer(&mut |s| s.calls[n].scripts[m].1.early_offer = None);
             offer(&mut |s| s.calls[n].scripts[m].1.answers_on_cancel = false);
             offer(&mut |s| {
@@ -79,6 +84,7 @@ fn candidates(scenario: &Scenario) -> Vec<Scenario> {
     offer(&mut |s| s.setting.relays_transfers = false);
     offer(&mut |s| s.setting.registers = false);
     offer(&mut |s| s.setting.plays_sounds = false);
+    offer(&mut |s| s.setting.is_terse = false);
     offer(&mut |s| s.setting.moves_media = false);
     offer(&mut |s| s.setting.past_us = None);
     offer(&mut |s| s.jitter = std::time::Duration::ZERO);

@@ -112,11 +112,25 @@ pub fn outside_number(call: usize) -> String {
     format!("{OUTSIDE}{call:06}")
 }
 
+/// A number in the public network that somebody is transferred to, one per call.
+pub fn further_number(call: usize) -> String {
+    outside_number(call + 5 * MOST_CALLS)
+}
+
+/// A number in the public network where somebody is reached who is not where it was called, one per call.
+pub fn moved_number(call: usize) -> String {
+    outside_number(call + 7 * MOST_CALLS)
+}
+
+/// Calls of a scenario have lower numbers than this.
+const MOST_CALLS: usize = 100_000;
+
 /// The call that a number belongs to.
 pub fn call_of_number(number: &str) -> Option<usize> {
     let inside = || number.strip_prefix(INSIDE)?.get(1..);
     let call = number.strip_prefix(OUTSIDE).or_else(inside)?;
-    call.parse().ok()
+    let call: usize = call.parse().ok()?;
+    Some(call % MOST_CALLS)
 }
 
 /// Address of an actor.
@@ -186,6 +200,7 @@ pub(crate) fn place(actor: ActorIndex, setting: Setting) -> Place {
     let plain = |domain| Dialect::Carrier {
         domain,
         has_keys: false,
+        is_terse: setting.is_terse,
     };
     let (name, dialect, probes) = match actor {
         TEAMS_1 | TEAMS_2 | TEAMS_3 => {
@@ -212,6 +227,7 @@ pub(crate) fn place(actor: ActorIndex, setting: Setting) -> Place {
                 Dialect::Carrier {
                     domain,
                     has_keys: setting.past_us.is_some(),
+                    is_terse: setting.is_terse,
                 },
                 None,
             )
@@ -687,7 +703,7 @@ fn teams_trunk(index: usize) -> Trunk {
         media: TrunkMedia {
             profile: Arc::new(Profile {
                 ice: match index == BYPASS_TENANT {
-                    true => Ice::Lite,
+                    true => Ice::Bypass,
                     false => Ice::Off,
                 },
                 ..Profile::teams(TEAMS_REALM, Family::V4)
@@ -939,6 +955,8 @@ fn routes(setting: Setting) -> Vec<Arc<Route>> {
         },
         route("contoso-in", towards(0), &["contoso-teams"]),
         route("fabrikam-in", towards(1), &["fabrikam-teams"]),
+        // Where the carrier of one customer alone transfers and redirects to: of a shared one nobody knows for whom.
+        route("fabrikam-onward", from("south"), &["south", "north"]),
     ]
 }
 
@@ -951,6 +969,8 @@ mod tests {
         for call in [0, 7, 12_345] {
             assert_eq!(call_of_number(&inside_number(1, call)), Some(call));
             assert_eq!(call_of_number(&outside_number(call)), Some(call));
+            assert_eq!(call_of_number(&further_number(call)), Some(call));
+            assert_eq!(call_of_number(&moved_number(call)), Some(call));
         }
         assert_eq!(call_of_number("+1555"), None);
     }

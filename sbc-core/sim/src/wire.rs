@@ -94,6 +94,17 @@ impl Wire {
         self
     }
 
+    /// Writes headers by their short names, and a blank before the colon of From (RFC 3261 §7.3.1 and §7.3.3).
+    #[must_use]
+    pub fn terse(mut self) -> Self {
+        for (name, _) in &mut self.headers {
+            if let Some(short) = short_name(name) {
+                short.clone_into(name);
+            }
+        }
+        self
+    }
+
     /// Status code of a response.
     pub fn status(&self) -> Option<u16> {
         self.first.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
@@ -299,8 +310,30 @@ fn long_name(written: &str) -> &str {
         "l" | "L" => "Content-Length",
         "c" | "C" => "Content-Type",
         "k" | "K" => "Supported",
+        "b" | "B" => "Referred-By",
+        "o" | "O" => "Event",
+        "r" | "R" => "Refer-To",
+        "x" | "X" => "Session-Expires",
         other => other,
     }
+}
+
+/// The short form of a header name; that of Content-Length is written by nobody here.
+fn short_name(long: &str) -> Option<&'static str> {
+    Some(match long {
+        "Via" => "v",
+        "From" => "f ",
+        "To" => "t",
+        "Call-ID" => "i",
+        "Contact" => "m",
+        "Content-Type" => "c",
+        "Supported" => "k",
+        "Referred-By" => "b",
+        "Event" => "o",
+        "Refer-To" => "r",
+        "Session-Expires" => "x",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -325,6 +358,27 @@ mod tests {
         assert_eq!(wire.contact().unwrap(), "sip:a@192.0.2.1;x=1");
         assert_eq!(host_of(wire.request_uri()), ("sbc.example.com", Some(5061)));
         assert_eq!(user_of(wire.request_uri()), "+4930");
+    }
+
+    #[test]
+    fn what_is_written_in_short_forms_reads_the_same() {
+        let wire = Wire::read(REQUEST.as_bytes()).unwrap();
+        let short = Wire::begin(wire.first.clone())
+            .with("Via", wire.get("Via").unwrap())
+            .with("From", wire.get("From").unwrap())
+            .with("To", wire.get("To").unwrap())
+            .with("Call-ID", wire.call_id())
+            .with("CSeq", "3 INVITE")
+            .with("Refer-To", "<sip:c@example.com>")
+            .with_body("application/sdp", "v=0".to_owned())
+            .terse();
+        let text = String::from_utf8(short.emit()).unwrap();
+        assert!(text.contains("\r\nf : ") && text.contains("\r\nr: <sip:c@"));
+        let read = Wire::read(text.as_bytes()).unwrap();
+        assert!(read.has_sdp());
+        for name in ["Via", "From", "To", "Call-ID", "CSeq"] {
+            assert_eq!(read.get(name), wire.get(name), "{name}");
+        }
     }
 
     #[test]

@@ -181,11 +181,20 @@ impl<'a> World<'a> {
                 self.agenda.note(Timestamp::ZERO, Due::Told(*actor, expect));
             }
             for (actor, script) in &call.targets {
-                // Teams calls itself by the number that was called, a carrier the one that calls.
-                for number in [target_of(&call.dial.to), call.dial.from.clone()] {
+                // Teams calls itself by the number that was called, a carrier the one that calls, or another one outside.
+                let numbers = match *actor < topology::NORTH_1 {
+                    true => vec![target_of(&call.dial.to), call.dial.from.clone()],
+                    false => vec![topology::further_number(call.dial.call)],
+                };
+                for number in numbers {
                     let expect = Intent::Expect(number, script.clone());
                     self.agenda.note(Timestamp::ZERO, Due::Told(*actor, expect));
                 }
+            }
+            for (actor, script) in &call.moved {
+                let number = topology::moved_number(call.dial.call);
+                let expect = Intent::Expect(number, script.clone());
+                self.agenda.note(Timestamp::ZERO, Due::Told(*actor, expect));
             }
             let dial = Intent::Dial(call.dial.clone());
             self.agenda.note(at(call.at), Due::Told(call.caller, dial));

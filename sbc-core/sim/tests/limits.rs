@@ -19,6 +19,7 @@ const LIMITED: Setting = Setting {
     moves_media: false,
     past_us: None,
     has_limits: true,
+    is_terse: false,
     dtmf: None,
 };
 

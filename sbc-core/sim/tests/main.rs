@@ -6,6 +6,8 @@ mod common;
 mod digits;
 mod enumerated;
 mod limits;
+mod lost_acks;
+mod onward;
 mod planted;
 mod planted_transfers;
 mod registering;

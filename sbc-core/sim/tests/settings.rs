@@ -255,3 +255,39 @@ fn one_party_that_is_told_our_place_while_the_other_is_not_is_found() {
         wrong,
     );
 }
+
+#[test]
+fn short_forms_of_headers_are_headers() {
+    for from_teams in [false, true] {
+        let mut scenario = Scenario::quiet(7).call(|n| {
+            let hold = Change::new(secs(1), Wanted::Hold(Hold::SendOnly));
+            let resume = Change::new(secs(2), Wanted::Resume);
+            let transfer = Change::new(secs(4), Wanted::Transfer(Leave::WhenDone));
+            let call = match from_teams {
+                true => PlannedCall::from_teams(n),
+                false => PlannedCall::to_teams(n),
+            };
+            call.dialing(|dial| {
+                dial.hang_up = Some(secs(20));
+                dial.requires_reliable = !from_teams;
+                if !from_teams {
+                    dial.changes = vec![hold, resume];
+                }
+            })
+            .answering(|script| {
+                script.is_reliable = from_teams;
+                if from_teams {
+                    script.changes = vec![hold, resume, transfer];
+                }
+            })
+            .transferred_to(TEAMS_1, Script::answering(n, ms(700)))
+        });
+        scenario.setting.is_terse = true;
+        let run = clean(&scenario);
+        assert!(run.caller(0).was_up, "{from_teams}");
+        assert_eq!(run.caller(0).ending, Some(sbc_sim::actor::Ending::HungUp));
+        let done = run.records[0].transfers.iter().map(|own| own.outcome);
+        let expected = from_teams.then_some(TransferOutcome::Completed);
+        assert_eq!(done.collect::<Vec<_>>(), Vec::from_iter(expected));
+    }
+}

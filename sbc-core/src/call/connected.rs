@@ -179,7 +179,7 @@ impl Call {
         };
         Some(Shown {
             asserted,
-            hides: Wishes::of(said).id,
+            hides: Wishes::of(said).hides_connected(),
         })
     }
 
@@ -192,7 +192,7 @@ impl Call {
         let party = self.parties.get(&leg).map(Arc::as_ref);
         party.map_or_else(Shown::default, |party| Shown {
             asserted: party.asserted.clone(),
-            hides: party.privacy.id,
+            hides: party.privacy.hides_connected(),
         })
     }
 }

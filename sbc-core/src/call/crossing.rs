@@ -67,7 +67,7 @@ impl Call {
             .get(&leg)
             .map(|own| Arc::clone(&own.session.style().trunk));
         let own = own.unwrap_or_else(|| Arc::clone(&trunk));
-        let fate = match fate(&request, self.wishes_of(leg), &own, &trunk) {
+        let fate = match fate(&request, self.speaker(leg), &own, &trunk) {
             // Whoever is heard early is told of it, and nobody else, though the call is with another one still.
             Fate::Digit(pressed) => {
                 let listener = self.listener(leg).unwrap_or(other);

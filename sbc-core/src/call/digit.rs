@@ -26,9 +26,9 @@ enum Means {
     Events,
     /// In INFO.
     Info,
-    /// As tones in G.711 audio.
+    /// As tones in audio that the relay makes.
     Tones,
-    /// By nothing that we could make or find: events were not agreed, or the audio is no G.711. Tones
+    /// By nothing that we could make or find: events were not agreed, or the relay has not the codec. Tones
     /// pass with the audio, INFO crosses as far as the trunks let it.
     Other,
 }

@@ -1,6 +1,7 @@
 //! A call's media session: what was asked of the relay and what came back.
 
 use super::endpoint;
+use super::patience::NOBODY;
 use crate::effect::Effect;
 use crate::id::LegId;
 use crate::media::{Formats, Ice, MediaImage, Profile, Srtp};
@@ -26,7 +27,7 @@ pub(super) fn image_of(
     let image = MediaImage::new(profile, endpoint(leg), mint.number(), signalling);
     let image = match ice {
         Ice::Off => image,
-        Ice::Lite => image.with_ice(mint.leg_secret()),
+        Ice::Lite | Ice::Bypass => image.with_ice(mint.leg_secret()),
     };
     match srtp {
         Srtp::Off => image,
@@ -61,6 +62,11 @@ pub(crate) struct CallMedia {
     /// Legs whose peer is being told of another endpoint, and of which: the present one goes on until that
     /// is agreed.
     moving: Seldom<(EndpointId, EndpointId)>,
+    /// Whether anybody has been heard.
+    has_been_heard: bool,
+    /// Who was silent for the short limit first ([`super::patience`]); from then on the long one holds.
+    silent: Option<EndpointId>,
+    is_patient: bool,
 }
 
 #[derive(Debug)]
@@ -86,6 +92,9 @@ impl CallMedia {
             deaf: Vec::new(),
             moved: Vec::new(),
             moving: Seldom::default(),
+            has_been_heard: false,
+            silent: None,
+            is_patient: false,
         }
     }
 
@@ -249,6 +258,23 @@ impl CallMedia {
         }
     }
 
+    /// Whether the long limit of silence holds.
+    pub(super) fn is_patient(&self) -> bool {
+        self.is_patient
+    }
+
+    /// Somebody is heard.
+    pub(super) fn is_heard(&mut self) {
+        self.has_been_heard = true;
+    }
+
+    /// A party was silent for the short limit. Says whether another one was before it, and nobody was ever heard.
+    pub(super) fn falls_silent(&mut self, endpoint: EndpointId) -> bool {
+        self.is_patient = true;
+        let first = *self.silent.get_or_insert(endpoint);
+        first != endpoint && !self.has_been_heard
+    }
+
     /// Says what becomes of the digits that an endpoint's peer sends.
     pub(crate) fn take(&self, cx: &mut Cx<'_>, endpoint: EndpointId, intake: Intake) {
         let session = self.session;
@@ -326,8 +352,13 @@ impl CallMedia {
 
     /// Nobody hears anything of ours any more.
     fn silence(&mut self, cx: &mut Cx<'_>) {
+        self.silence_but(cx, []);
+    }
+
+    /// Nobody but these hears anything of ours any more.
+    pub(crate) fn silence_but<const N: usize>(&mut self, cx: &mut Cx<'_>, but: [EndpointId; N]) {
         let playing = self.playing.iter().map(|(endpoint, _)| *endpoint);
-        for endpoint in playing.collect::<Vec<_>>() {
+        for endpoint in playing.filter(|own| !but.contains(own)).collect::<Vec<_>>() {
             self.play(cx, endpoint, None);
         }
     }
@@ -495,6 +526,8 @@ impl CallMedia {
             asked_last: kept.asked_last,
             held: kept.held,
             plan: kept.plan,
+            has_been_heard: true,
+            is_patient: u128::from(kept.plan.silence_ms) > NOBODY.as_millis(),
             playing: kept.playing,
             deaf: kept.deaf,
             moved: kept.moved,

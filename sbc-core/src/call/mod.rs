@@ -25,6 +25,7 @@ mod modify;
 mod names;
 mod on_hold;
 mod over;
+mod patience;
 mod pickup;
 mod places;
 mod record;
@@ -604,6 +605,9 @@ impl Call {
             self.digit_begins(cx, LegId(endpoint.0), digit);
             return self.settle(cx);
         }
+        if self.waits_for_media(cx, &event) {
+            return self.settle(cx);
+        }
         match &event {
             MediaEvent::Allocated { .. } => self.media.reserved(),
             MediaEvent::KeyWorn {
@@ -952,11 +956,6 @@ impl Call {
 
     fn leg(&mut self, id: LegId) -> Option<&mut Leg> {
         self.legs.get_mut(&id)
-    }
-
-    /// Silence on a leg that is reported, in milliseconds; 0 is never.
-    fn silence_ms(&self) -> u32 {
-        u32::try_from(self.config.limits.media_timeout.as_millis()).unwrap_or(u32::MAX)
     }
 
     fn elapsed_ms(&self, now: Now) -> u64 {

@@ -472,14 +472,14 @@ impl Setup {
 
     /// Parts of its body that do, of a caller with these wishes.
     fn parts(&self, wishes: Wishes, to: &Trunk) -> emergency::Parts {
-        let of_help = match self.is_emergency {
-            true => emergency::parts(&self.request, wishes, &self.trunk, to),
+        let is_in_need = self.is_emergency;
+        let speaker = isup::Speaker { wishes, is_in_need };
+        let of_help = match is_in_need {
+            true => emergency::parts(&self.request, speaker, &self.trunk, to),
             false => emergency::Parts::default(),
         };
-        let is_known = self.is_emergency && !to.identity.hides_in_need;
         match of_help.is_empty() {
-            true if is_known => isup::parts_of_help(&self.request, &self.trunk, to),
-            true => isup::parts(&self.request, wishes, &self.trunk, to),
+            true => isup::parts(&self.request, speaker, &self.trunk, to),
             false => of_help,
         }
     }

@@ -51,6 +51,8 @@ impl Call {
             Some(Operation::Replace(_)) | None => None,
         };
         if let Some((a, b)) = self.bridge {
+            // Who has been transferred away, or waits to leave, waits for nobody here.
+            self.media.silence_but(cx, [endpoint(a), endpoint(b)]);
             for leg in [a, b] {
                 let playing = self.heard_by(leg, interlude);
                 self.media.play(cx, endpoint(leg), playing);

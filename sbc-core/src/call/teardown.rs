@@ -37,7 +37,7 @@ impl Teardown {
         call.timers.clear();
         let parting = call.parting.take().and_then(|(by, said)| {
             let trunk = &call.legs.get(&by)?.session.style().trunk;
-            Some((by, said, Arc::clone(trunk), call.wishes_of(by)))
+            Some((by, said, Arc::clone(trunk), call.speaker(by)))
         });
         for (id, leg) in call.legs.iter_mut() {
             let trunk = Arc::clone(&leg.session.style().trunk);
@@ -48,9 +48,9 @@ impl Teardown {
                 false => teardown_reason(reasons, call.record.cause.code, &trunk),
             };
             let said = match &parting {
-                Some((by, said, from, wishes)) if by != id => Parting {
+                Some((by, said, from, speaker)) if by != id => Parting {
                     lines: header::parting(said, from, &trunk),
-                    parts: isup::parts(said, *wishes, from, &trunk),
+                    parts: isup::parts(said, *speaker, from, &trunk),
                 },
                 Some(_) | None => Parting::default(),
             };

@@ -6,7 +6,7 @@
 //! cross, and a glare only delays: when a leg is free again, what it still has to know is offered.
 
 use super::sound::Interlude;
-use super::{Call, Operation, endpoint, images};
+use super::{Call, Leg, Operation, endpoint, images};
 use crate::cause::{Because, CauseCode, EndedBy};
 use crate::config::Trunk;
 use crate::event::Happened;
@@ -14,7 +14,6 @@ use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
 use crate::policy::emergency::Parts;
-use crate::policy::identity::Wishes;
 use crate::policy::{isup, relayed_auth};
 use crate::sdp::{Description, Direction, Limits};
 use crate::session::{TIMER_EXPIRED, is_gone};
@@ -101,8 +100,8 @@ impl Call {
                 }
             }
             Some(Operation::Transfer(transfer)) => {
-                if let Some(own) = transfer.interlude().filter(Interlude::has_sound) {
-                    self.tell_of_ringing(cx, own.transferee);
+                if let Some(own) = transfer.interlude() {
+                    self.tell_meanwhile(cx, own);
                 }
                 self.refresh_legs(cx);
             }
@@ -132,6 +131,30 @@ impl Call {
                 own.session.offer(cx, offer);
                 self.expect_answer(cx, leg);
             }
+        }
+    }
+
+    /// While the target is called, both that talk still are told what the other one does, as long as that has not left
+    /// (SIP-551); but whoever is transferred hears the target as soon as there is anything to hear of it.
+    fn tell_meanwhile(&mut self, cx: &mut Cx<'_>, interlude: Interlude) {
+        let transferee = interlude.transferee;
+        let has_sound = interlude.has_sound();
+        if has_sound {
+            self.tell_of_ringing(cx, transferee);
+        }
+        let Some(transferor) = self.other(transferee) else {
+            return;
+        };
+        let is_up = |leg| {
+            let leg: Option<&Leg> = self.legs.get(&leg);
+            leg.is_some_and(|own| own.session.is_confirmed())
+        };
+        if !is_up(transferor) || !is_up(transferee) {
+            return;
+        }
+        self.tell_leg(cx, transferor, transferee);
+        if !has_sound {
+            self.tell_leg(cx, transferee, transferor);
         }
     }
 
@@ -348,13 +371,16 @@ impl Call {
 
     /// The ISUP that a party says within the call; nothing of one that wanted to stay unknown when it called.
     fn isup_of(&self, leg: LegId, said: &Message, from: &Trunk, to: &Trunk) -> Parts {
-        isup::parts(said, self.wishes_of(leg), from, to)
+        isup::parts(said, self.speaker(leg), from, to)
     }
 
-    /// What a party has wished when it called; nothing of one that was called.
-    pub(super) fn wishes_of(&self, leg: LegId) -> Wishes {
+    /// A party as one that says something in ISUP: what it has wished when it called, nothing of one that was called.
+    pub(super) fn speaker(&self, leg: LegId) -> isup::Speaker {
         let party = self.parties.get(&leg);
-        party.map(|party| party.privacy).unwrap_or_default()
+        isup::Speaker {
+            wishes: party.map(|party| party.privacy).unwrap_or_default(),
+            is_in_need: self.record.emergency && self.seeks_help == self.side(leg),
+        }
     }
 
     /// Has the answer to the leg that asked say what the one that was asked has said beside. Gives the status of a challenge

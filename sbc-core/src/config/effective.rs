@@ -446,10 +446,22 @@ fn of_preset(trunk: &Trunk) -> Vec<Setting> {
         "offered where the other side has it; no key changes it",
     );
     add(
-        "fixed.rtcp_mux",
+        "rtcp_mux",
         profile.rtcp_mux.to_string(),
-        "Teams may have RTCP on the port of RTP; no key changes it",
-        "RTCP has a port of its own, unless the peer asks for one; no key changes it",
+        "Teams may have RTCP on the port of RTP",
+        "RTCP has a port of its own, unless the peer asks for one",
+    );
+    add(
+        "rtp_profile",
+        word(&profile.rtp),
+        "Teams offers RTP/SAVP itself",
+        "what carriers have; an answer has the profile of its offer",
+    );
+    add(
+        "ice",
+        word(&profile.ice),
+        "media_bypass says whether it is spoken",
+        "media go where descriptions say, as carriers have it",
     );
     add(
         "fixed.rtcp_line",

@@ -111,32 +111,57 @@ pub enum Validity {
 }
 
 /// Who else can get at a secret (SEC-130).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Exposure {
     /// Nobody but whom its modes name.
     None,
     /// Every user of the machine can read it, or write another one.
-    File,
-    /// Every user of the machine can put another file in its place: a folder above it is writable for all.
-    Folder,
+    File(ExposedAt),
+    /// It belongs to a user who is neither root nor the service, and may read it or write another one at any time,
+    /// whatever its mode says.
+    Owner(ExposedAt),
+    /// Every user of the machine can put another file in its place: this folder above it is writable for all.
+    Folder(ExposedAt),
+}
+
+/// A file or folder, and whose it is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ExposedAt {
+    /// Its path.
+    pub path: String,
+    /// The name of its owner, or the number of one that has no name.
+    pub owner: String,
 }
 
 impl Exposure {
-    /// What that means for a secret of this name, and what to do; nothing where all is well.
-    pub fn finding(self, what: &str) -> Option<(String, &'static str)> {
-        match self {
-            Self::None => None,
-            Self::File => Some((
-                format!("every user of this machine can read or write the {what}"),
-                "chmod 640, and let its group be that of the daemon",
-            )),
-            Self::Folder => Some((
+    /// What that means for a secret of this name, and the command that mends it; nothing where all is well.
+    pub fn finding(&self, what: &str) -> Option<(String, String)> {
+        let (Self::File(place) | Self::Owner(place) | Self::Folder(place)) = self else {
+            return None;
+        };
+        let (path, owner) = (place.path.escape_debug(), place.owner.escape_debug());
+        Some(match self {
+            Self::None => return None,
+            Self::File(_) => (
                 format!(
-                    "every user of this machine can put another {what} in the place of this one"
+                    "every user of this machine can read or write the {what} {path}, which belongs to {owner}"
                 ),
-                "chmod o-w its folder, and those above it",
-            )),
-        }
+                format!("chmod 640 {path}, and let its group be that of the daemon"),
+            ),
+            Self::Owner(_) => (
+                format!(
+                    "the {what} {path} belongs to {owner}, who is neither root nor the user of the service"
+                ),
+                format!("chown root {path}, and let its group be that of the daemon"),
+            ),
+            Self::Folder(_) => (
+                format!(
+                    "every user of this machine can put another {what} in the place of this one: all may write the \
+                     folder {path}, which belongs to {owner}"
+                ),
+                format!("chmod o-w {path}"),
+            ),
+        })
     }
 }
 
@@ -150,7 +175,7 @@ pub struct Password {
 }
 
 /// What is known about a private key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Key {
     /// Whether it belongs to the certificate.
     pub matches: bool,

@@ -75,7 +75,7 @@ codes! {
     ListenerTls = "E0034",
     /// A file that is named does not exist or cannot be read.
     FileUnreadable = "E0040",
-    /// A private key or secret can be read by every user of the machine.
+    /// A private key or secret can be read or replaced by every user of the machine, or belongs to a stranger.
     SecretExposed = "E0041",
     /// A certificate or key file holds nothing usable.
     BadCertificate = "E0042",

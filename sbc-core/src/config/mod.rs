@@ -74,7 +74,9 @@ pub use cloud::Cloud;
 pub use diff::{Change, Changes, changes};
 pub use effective::{Effective, Setting, effective};
 pub use elin::Elin;
-pub use facts::{Assumed, Certificate, Exposure, Facts, FileFault, Key, Password, Validity};
+pub use facts::{
+    Assumed, Certificate, ExposedAt, Exposure, Facts, FileFault, Key, Password, Validity,
+};
 pub use finding::{Code, Finding, Findings, Severity, nearest};
 pub use habits::{
     EmergencyHold, Habits, Isup, LostConnection, Merged, ReasonForm, Symmetric, UriScheme,

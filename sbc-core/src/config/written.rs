@@ -24,7 +24,7 @@ use super::{
     UdpOversize, UserPhone, VerifyClient,
 };
 use crate::locate::FamilyOrder;
-use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
+use crate::media::{Dtmf, FaxMode, HoldForm, Ice, RtpProfile, SourceMode, Srtp};
 use crate::record::KeptNumbers;
 use crate::transport::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -197,6 +197,9 @@ pub(super) struct WrittenTrunk {
     pub(super) allow_sha1: Option<At<bool>>,
     pub(super) best_effort_srtp: Option<At<bool>>,
     pub(super) srtp_suites: Option<At<Vec<At<String>>>>,
+    pub(super) rtcp_mux: Option<At<bool>>,
+    pub(super) rtp_profile: Option<At<RtpProfile>>,
+    pub(super) ice: Option<At<Ice>>,
     pub(super) dtmf: Option<At<Dtmf>>,
     pub(super) hold: Option<At<HoldForm>>,
     pub(super) fax: Option<At<FaxMode>>,

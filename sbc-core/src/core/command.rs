@@ -18,6 +18,11 @@ impl Core {
                 let summaries = calls.filter_map(|id| Some(self.calls.get(&id)?.call.summary()));
                 Answered::Calls(summaries.collect())
             }
+            Command::Phases => {
+                let calls = self.calls.iter();
+                let phases = calls.filter_map(|(id, own)| Some((*id, own.call.phase()?)));
+                Answered::Phases(phases.collect())
+            }
             Command::HangUp(call, cause) if self.calls.contains_key(&call) => {
                 self.with_call(now, call, out, |call, cx| {
                     let because = match cause {

@@ -195,10 +195,17 @@ impl Core {
             Input::Returned { start, why } => {
                 let mut up = Vec::new();
                 let table = &mut self.plane.transactions;
-                if let Some(transaction) = table.request_of_ours(&start) {
+                let transaction = table.request_of_ours(&start);
+                let remote = transaction.and_then(|own| table.remote(own));
+                if let Some(transaction) = transaction {
                     table.send_failed(now.mono, transaction, why, out, &mut up);
                 }
                 self.indicate(now, up, None, out);
+                self.keep_up(now, out, |upkeep, cx| {
+                    if let Some(remote) = remote {
+                        upkeep.registrations.unreachable(cx, remote);
+                    }
+                });
             }
             Input::Leaves {
                 transaction,

@@ -29,6 +29,12 @@ const VERSION: u16 = 3;
 /// The form before, which has all but what records have got since: that stands behind the call.
 const BEFORE: u16 = 2;
 
+/// In which form this program writes calls down: what a daemon tells the program that is to come after it.
+pub const FORM: u16 = VERSION;
+
+/// Forms that this program reads, the older one first.
+pub const READS: [u16; 2] = [BEFORE, VERSION];
+
 /// How it begins, whatever the version.
 const MAGIC: [u8; 8] = *b"cwcall\r\n";
 

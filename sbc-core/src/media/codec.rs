@@ -3,7 +3,7 @@
 
 use crate::octets::is_same_word;
 use crate::sdp::{Media, STATIC_PAYLOADS, static_payload};
-use media_api::{Format, FormatId, TelephoneEvent, wire_layout};
+use media_api::{Format, FormatId, FormatKind, OpusPackets, OpusWishes, wire_layout};
 use std::borrow::Cow;
 
 /// One encoding as described in SDP.
@@ -23,7 +23,7 @@ pub struct Codec {
 }
 
 /// What most peers write; a copy of it costs nothing.
-const USUAL: [&str; 14] = [
+const USUAL: [&str; 15] = [
     "PCMA",
     "PCMU",
     "telephone-event",
@@ -38,7 +38,12 @@ const USUAL: [&str; 14] = [
     "opus",
     "iLBC",
     "red",
+    OPUS_HERE,
 ];
+
+/// What the relay wants of Opus that it decodes itself (RFC 7587 §6.1): it hears no more than 16 kHz and one channel, and
+/// takes what was lost from the next packet, where that repeats it.
+const OPUS_HERE: &str = "maxplaybackrate=16000;useinbandfec=1";
 
 fn word(text: &str) -> Cow<'static, str> {
     match USUAL.iter().find(|usual| **usual == text) {
@@ -161,10 +166,17 @@ impl Codec {
     /// (MED-200).
     pub fn is_made(&self) -> bool {
         let is_plain = |name| self.is_called(name) && self.clock_hz == 8_000 && self.channels <= 1;
-        is_plain("PCMA")
-            || is_plain("PCMU")
-            || is_plain("G722")
-            || (self.is_called("opus") && self.clock_hz == 48_000)
+        is_plain("PCMA") || is_plain("PCMU") || is_plain("G722") || self.is_opus()
+    }
+
+    /// The codec as we describe it where the relay decodes it itself. What the other side of the line wants to receive, and
+    /// has written beside it, is nothing that we want.
+    #[must_use]
+    pub fn made_here(mut self) -> Self {
+        if self.is_opus() {
+            self.fmtp = Some(Cow::Borrowed(OPUS_HERE));
+        }
+        self
     }
 
     /// Whether name, clock and channels agree.
@@ -270,11 +282,35 @@ impl Codec {
         Format {
             name: self.name.clone(),
             clock_hz: self.clock_hz,
-            telephone_event: if self.is_telephone_event() {
-                TelephoneEvent::Yes
+            kind: if self.is_telephone_event() {
+                FormatKind::Event
+            } else if self.is_opus() {
+                FormatKind::Opus(self.opus_wishes())
             } else {
-                TelephoneEvent::No
+                FormatKind::Audio
             },
+        }
+    }
+
+    fn is_opus(&self) -> bool {
+        self.clock_hz == 48_000 && self.is_called("opus")
+    }
+
+    /// What who has written the parameters wants of Opus (RFC 7587 §6.1). What is no number is as good as missing.
+    fn opus_wishes(&self) -> OpusWishes {
+        let number = |name| {
+            self.parameter(name)
+                .and_then(|value| value.parse::<u32>().ok())
+        };
+        let is_set = |name| self.parameter(name) == Some("1");
+        // Other limits are ignored.
+        let max_bps = number("maxaveragebitrate").filter(|bps| (6_000..=510_000).contains(bps));
+        OpusWishes {
+            max_kbps: max_bps
+                .and_then(|bps| u16::try_from(bps / 1_000).ok())
+                .unwrap_or(0),
+            is_narrow: number("maxplaybackrate").is_some_and(|hz| (1..=8_000).contains(&hz)),
+            packets: OpusPackets::of(is_set("useinbandfec"), is_set("cbr")),
         }
     }
 }
@@ -496,6 +532,29 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_relay_is_told_what_a_receiver_wants_of_opus() {
+        let wishes = |fmtp: &str| {
+            let codec = Codec::named("OPUS", 48_000).with_channels(2);
+            codec.with_fmtp(fmtp).format().opus_wishes()
+        };
+        let all = "maxplaybackrate=8000; maxaveragebitrate=20000;useinbandfec=1;stereo=1;cbr=1";
+        let wanted = OpusWishes {
+            max_kbps: 20,
+            is_narrow: true,
+            packets: OpusPackets::FecCbr,
+        };
+        assert_eq!(wishes(all), Some(wanted));
+        for odd in [
+            "maxaveragebitrate=-1;useinbandfec=0;cbr=yes",
+            "maxaveragebitrate=100;maxplaybackrate=0",
+            "maxaveragebitrate=510001;maxplaybackrate=16000",
+        ] {
+            assert_eq!(wishes(odd), Some(OpusWishes::default()), "{odd}");
+        }
+        assert_eq!(Codec::named("PCMA", 8_000).format().opus_wishes(), None);
     }
 
     #[test]

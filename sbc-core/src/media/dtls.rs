@@ -14,7 +14,7 @@
 //! written as often as it is needed.
 
 use super::incompatible::Unusable;
-use crate::sdp::{self, Draft, DraftDtls, DraftMedia, DraftStream, Media, Setup};
+use crate::sdp::{self, Draft, DraftDtls, DraftIce, DraftMedia, DraftStream, Media, Setup};
 use media_api::{DtlsRole, DtlsTerms, Fingerprint, HashFunction, Protection, wire_layout};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -129,14 +129,20 @@ pub(super) fn protocol_of_keys(agreed: &str) -> &str {
 
 /// Our description that is in force as an offer: octet by octet, but for what only an answer may say.
 pub(super) fn as_offer(draft: Arc<Draft>, main: usize) -> Arc<Draft> {
+    let is_mismatch = |ice: &DraftIce| ice.candidates.is_empty();
     let is_answer = |stream: &DraftStream| {
-        !stream.cryptos.is_empty() && protocol_of_keys(&stream.transport) != stream.transport
+        let has_keys = !stream.cryptos.is_empty();
+        has_keys && protocol_of_keys(&stream.transport) != stream.transport
+            || stream.ice.as_deref().is_some_and(is_mismatch)
     };
     match draft.media.get(main) {
         Some(DraftMedia::Stream(stream)) if is_answer(stream) => {
             let mut offer = Draft::clone(&draft);
             if let Some(DraftMedia::Stream(stream)) = offer.media.get_mut(main) {
-                stream.transport = protocol_of_keys(&stream.transport).to_owned();
+                if !stream.cryptos.is_empty() {
+                    stream.transport = protocol_of_keys(&stream.transport).to_owned();
+                }
+                stream.ice.take_if(|own| is_mismatch(own));
             }
             Arc::new(offer)
         }

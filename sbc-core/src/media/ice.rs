@@ -6,7 +6,7 @@
 //! has other ones (TDR-ICE-009).
 
 use super::profile::{Ice, Profile};
-use super::read::{is_sendable, is_served};
+use super::read::{DISCARD, is_sendable, is_served};
 use crate::sdp::{self, Candidate, DraftCandidate, DraftIce, Media};
 use media_api::{
     Family, IceCandidate, IceComponent, IceCredentials, IceTerms, LocalStream, is_ice_char,
@@ -88,6 +88,15 @@ impl PeerIce {
     /// to at some place of its candidates.
     pub fn is_found_by_checks(&self) -> bool {
         !self.is_lite && !self.candidates.is_empty()
+    }
+
+    /// Whether media go, as the description has it, where none of the agent's candidates is. A blank address and port 9
+    /// are there for want of a better place, and so is a name, which was read as a blank address.
+    pub(super) fn is_mismatched(&self, rtp: SocketAddr) -> bool {
+        let is_named =
+            |own: &IceCandidate| own.component == IceComponent::Rtp && own.address == rtp;
+        let is_a_place = !rtp.ip().is_unspecified() && rtp.port() != DISCARD;
+        is_a_place && !self.candidates.iter().any(is_named)
     }
 
     /// Whether an agent with these credentials is another one, or has begun anew (RFC 8839 §4.4.1.1.1):
@@ -310,6 +319,33 @@ mod tests {
         // What a refused offer would have been told is never told to anybody else.
         own.offered(Some(&peer("cccc", "p3")));
         assert_ne!(*own.credentials(), second);
+    }
+
+    #[test]
+    fn a_place_that_is_no_candidate_is_a_mismatch_unless_it_is_none() {
+        let at = |text: &str| -> SocketAddr { text.parse().unwrap() };
+        let named = |component, address: &str| IceCandidate {
+            component,
+            address: at(address),
+            priority: 1,
+        };
+        let peer = PeerIce {
+            candidates: vec![
+                named(IceComponent::Rtp, "198.51.100.77:50010"),
+                named(IceComponent::Rtcp, "198.51.100.77:50011"),
+            ],
+            ..peer("aaaa", "p1")
+        };
+        for (place, is_mismatched) in [
+            ("198.51.100.77:50010", false),
+            ("198.51.100.77:50011", true),
+            ("192.0.2.30:50010", true),
+            ("192.0.2.30:9", false),
+            ("0.0.0.0:50010", false),
+            ("[::]:50010", false),
+        ] {
+            assert_eq!(peer.is_mismatched(at(place)), is_mismatched, "{place}");
+        }
     }
 
     #[test]

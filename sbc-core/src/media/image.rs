@@ -6,6 +6,7 @@
 //! octet by octet (SIP-312).
 
 mod kept;
+mod numbers;
 
 use super::codec::Codec;
 use super::dtls::{self, OwnDtls};
@@ -185,9 +186,9 @@ impl Agreement {
         formats.any(|(_, codec)| codec.is_comfort_noise())
     }
 
-    /// Whether digits can be heard in the audio, and put into it: it is G.711.
+    /// Whether digits can be heard in the audio, and put into it: the relay decodes and encodes it.
     pub fn has_tones(&self) -> bool {
-        self.codec.is_called("PCMA") || self.codec.is_called("PCMU")
+        self.codec.is_made()
     }
 
     /// Whether events of the other leg reach this one although it has agreed to none.
@@ -440,7 +441,7 @@ impl MediaImage {
             .and_then(|own| own.stream())
             .cloned();
         if let (Some(agreed), Ok((_, audio)), None) = (agreed, offer.main(), &self.replaced)
-            && is_newcomer(&agreed, audio)
+            && is_newcomer(&agreed, audio, self.profile.ice)
         {
             self.renew_after(&agreed);
             self.is_for_offer = self.replaced.is_some();
@@ -534,7 +535,7 @@ impl MediaImage {
         else {
             return;
         };
-        if used == local && is_newcomer(&before, &agreed.theirs) {
+        if used == local && is_newcomer(&before, &agreed.theirs, self.profile.ice) {
             self.renew_after(now);
         }
     }
@@ -658,7 +659,7 @@ impl MediaImage {
             return None;
         }
         let mut offer = offer.clone();
-        offer.stream.transport = "RTP/AVP".to_owned();
+        offer.stream.transport = self.profile.rtp.transport(Srtp::Off).to_owned();
         offer.stream.cryptos.clear();
         *offer.slots.get_mut(offer.main)? = RefusedLine::of_stream(&offer.stream);
         let mut draft = Draft::clone(&self.written.as_ref()?.draft);
@@ -703,61 +704,6 @@ impl MediaImage {
     /// How the media of the peer are found, which describes itself at this address.
     pub(super) fn source_policy(&self, described: IpAddr) -> SourcePolicy {
         self.profile.source_policy(described, self.signalling)
-    }
-
-    /// The number that an offer of ours uses for `codec`: the one bound before, its static one,
-    /// `wanted` if that is free, else the lowest free dynamic one. `None` if all are taken.
-    pub(super) fn number_for(
-        &self,
-        codec: &Codec,
-        wanted: Option<u8>,
-        taken: &[(u8, Codec)],
-    ) -> Option<u8> {
-        let bound = |number: u8| {
-            self.numbers
-                .iter()
-                .chain(taken)
-                .any(|(bound, _)| *bound == number)
-        };
-        // Two entries of one encoding with different parameters (AMR) must not share a number.
-        let known = self.numbers.iter().find(|(number, known)| {
-            known.joins(codec) && !taken.iter().any(|(bound, _)| bound == number)
-        });
-        if let Some((number, _)) = known {
-            return Some(*number);
-        }
-        let is_free = |number: &u8| !bound(*number);
-        let usual = (codec.is_telephone_event() && codec.clock_hz == 8000).then_some(101);
-        codec
-            .static_number()
-            .into_iter()
-            .filter(is_free)
-            .chain(
-                wanted
-                    .into_iter()
-                    .filter(|number| (96..=127).contains(number))
-                    .filter(is_free),
-            )
-            .chain(usual.into_iter().filter(is_free))
-            .chain((96..=127).filter(is_free))
-            .next()
-    }
-
-    /// Remembers what our numbers mean.
-    fn bind(&mut self, stream: &DraftStream) {
-        for format in &stream.formats {
-            let codec = Codec {
-                name: format.name.clone(),
-                clock_hz: format.clock_hz,
-                channels: format.channels,
-                fmtp: format.fmtp.clone(),
-            };
-            // The peer chose the number where we answered: its latest meaning counts.
-            self.numbers
-                .retain(|(number, _)| *number != format.payload_type);
-            self.numbers.reserve_exact(1);
-            self.numbers.push((format.payload_type, codec));
-        }
     }
 
     /// Writes `draft`: the same octets as last time if nothing changed, else one version more.
@@ -988,5 +934,24 @@ mod tests {
         assert_eq!(number(&events, Some(8), &[(101, silk.clone())]), Some(96));
         let all: Vec<_> = (96..=127).map(|number| (number, silk.clone())).collect();
         assert_eq!(number(&events, Some(96), &all), None);
+    }
+
+    #[test]
+    fn an_answer_has_the_numbers_of_the_offer_but_those_that_we_gave_to_others() {
+        let mut image = image();
+        let events = Codec::telephone_event(8000);
+        let noise = Codec::named("CN", 16000);
+        let silk = Codec::named("SILK", 16000);
+        assert!(!image.has_numbers());
+        assert_eq!(image.answering_number(96, &events, &[]), Some(96));
+        image.numbers = vec![(96, noise.clone()), (101, events.clone())];
+        let number = |offered, codec: &Codec, taken: &[(u8, Codec)]| {
+            image.answering_number(offered, codec, taken)
+        };
+        assert_eq!(number(96, &noise, &[]), Some(96));
+        assert_eq!(number(96, &events, &[]), Some(101));
+        assert_eq!(number(96, &silk, &[]), Some(97));
+        assert_eq!(number(101, &silk, &[(97, noise.clone())]), Some(98));
+        assert_eq!(number(110, &events, &[]), Some(110));
     }
 }

@@ -4,6 +4,7 @@
 //! counted: its roll-over counter begins at 0 (RFC 3711 §3.3.1). What goes on under the key of before cannot be opened
 //! there once that has wrapped, so a peer that comes with another key from another place gets another key of ours.
 
+use super::profile::Ice;
 use super::read::{AudioFacts, Secured};
 use hmac::{Hmac, KeyInit, Mac};
 use media_api::{CryptoKey, NegotiatedStream, Protection, wire_layout};
@@ -58,14 +59,14 @@ impl OwnKeys {
 }
 
 /// Whether who describes itself so is another one than was agreed with: it has another key, and it is elsewhere.
-pub(super) fn is_newcomer(agreed: &NegotiatedStream, peer: &AudioFacts) -> bool {
+pub(super) fn is_newcomer(agreed: &NegotiatedStream, peer: &AudioFacts, ice: Ice) -> bool {
     let (Protection::Sdes { remote, .. }, Secured::Sdes(keys)) =
         (&agreed.protection, &peer.secured)
     else {
         return false;
     };
     let is_known = keys.iter().any(|own| own.key.is_same_secret(remote));
-    let is_there = match (&agreed.ice, &peer.ice) {
+    let is_there = match (&agreed.ice, peer.agent(ice)) {
         // With ICE the fragment says who somebody is, and the address means nothing. The relay sends with the key of
         // before towards the pair of before (TDR-ICE-009).
         (Some(before), Some(now)) => before.remote_fragment == now.fragment,

@@ -30,7 +30,8 @@ pub use image::{Agreement, MediaImage};
 pub use incompatible::{Incompatible, Unusable, Warning};
 pub use own::OwnPlaces;
 pub use profile::{
-    Dtmf, FaxMode, HoldForm, Ice, Lends, OneWay, Profile, RtcpLine, SourceMode, Srtp, Transcode,
+    Dtmf, FaxMode, HoldForm, Ice, Lends, OneWay, Profile, RtcpLine, RtpProfile, SourceMode, Srtp,
+    Transcode,
 };
 pub use read::{
     AudioFacts, Facts, FaxFacts, LineFacts, OfferedKey, Payload, Secured, is_sendable, read,

@@ -54,6 +54,8 @@ pub struct Profile {
     pub dtmf: Dtmf,
     /// Whether our offers carry `a=rtcp-mux`. An offered one is always accepted (MED-023).
     pub rtcp_mux: bool,
+    /// The RTP profile of our offers. An answer has that of the offer (MED-022).
+    pub rtp: RtpProfile,
     /// When `a=rtcp` is written.
     pub rtcp_line: RtcpLine,
     /// How this peer is told that it is on hold (SIP-551).
@@ -75,7 +77,7 @@ pub struct Profile {
     pub fax: FaxMode,
     /// Whether `a=rtpmap` is written of payload types that RFC 3551 has given a meaning.
     pub maps_static: bool,
-    /// Whether we are a lite ICE agent for this peer.
+    /// Whether we are a lite ICE agent for this peer, and under whose rules.
     pub ice: Ice,
     /// Whether others may be told where this peer's media are, to reach it without us (MED-312).
     pub lends: Lends,
@@ -129,8 +131,37 @@ impl Srtp {
 pub enum Ice {
     /// Candidates of the peer are ignored and none written (TDR-ICE-015).
     Off,
-    /// Offers have ICE lines of a lite agent, answers where the offer has ICE (TDR-ICE-001).
+    /// Offers have ICE lines of a lite agent, answers where the offer has ICE. Nothing is sent before the peer has
+    /// nominated a pair (RFC 8445 §12.1.1), and a description that names another place than its candidates makes the
+    /// line one without ICE (MED-151).
     Lite,
+    /// As `Lite` with the habits of Teams (TDR-ICE-001): media go to the best pair that a check has proven, and
+    /// candidates count whatever the `c=` line says.
+    Bypass,
+}
+
+/// The RTP profile that our offers name (MED-021).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RtpProfile {
+    /// `RTP/AVP`, or `RTP/SAVP` and its like where there are keys.
+    Avp,
+    /// `RTP/AVPF` (RFC 4585), or `RTP/SAVPF` (RFC 5124) where there are keys, as WebRTC has it. No feedback is agreed
+    /// with it: none passes the relay.
+    Avpf,
+}
+
+impl RtpProfile {
+    /// The transport protocol of a line of ours with this protection.
+    pub(super) const fn transport(self, srtp: Srtp) -> &'static str {
+        match (srtp, self) {
+            (Srtp::Off, Self::Avp) => "RTP/AVP",
+            (Srtp::Off, Self::Avpf) => "RTP/AVPF",
+            (Srtp::Optional | Srtp::Required, Self::Avp) => "RTP/SAVP",
+            (Srtp::Optional | Srtp::Required, Self::Avpf) => "RTP/SAVPF",
+            (Srtp::Dtls, Self::Avp) => "UDP/TLS/RTP/SAVP",
+            (Srtp::Dtls, Self::Avpf) => "UDP/TLS/RTP/SAVPF",
+        }
+    }
 }
 
 /// How DTMF digits travel on a trunk (MED-225).
@@ -241,6 +272,7 @@ impl Profile {
             offers_noise: false,
             dtmf: Dtmf::Rfc4733,
             rtcp_mux: false,
+            rtp: RtpProfile::Avp,
             rtcp_line: RtcpLine::WhenNeeded,
             hold: HoldForm::SendOnly,
             plays_music: false,
@@ -335,13 +367,14 @@ impl Profile {
 
     /// Codecs that this peer can be offered although the other one, to whom `has_common` applies, has
     /// none of them.
-    pub(super) fn made_for(&self, has_common: bool) -> impl Iterator<Item = &Codec> {
+    pub(super) fn made_for(&self, has_common: bool) -> impl Iterator<Item = Codec> {
         let always = |codec: &Codec| match &self.transcode {
             Transcode::Never | Transcode::OnDemand => false,
             Transcode::Offered(list) => list.iter().any(|own| own.joins(codec)),
         };
         let codecs = self.codecs.iter().filter(|codec| codec.is_made());
-        codecs.filter(move |codec| !has_common || always(codec))
+        let codecs = codecs.filter(move |codec| !has_common || always(codec));
+        codecs.cloned().map(Codec::made_here)
     }
 
     /// How the media of a peer are found that describes itself at `described`, and whose signalling comes

@@ -4,7 +4,7 @@ use super::codec::Codec;
 use super::dtls::PeerDtls;
 use super::ice::PeerIce;
 use super::incompatible::{Incompatible, Unusable};
-use super::profile::{Lends, Profile, Srtp};
+use super::profile::{Ice, Lends, Profile, Srtp};
 use crate::sdp::{
     Description, Direction, Fax, Lent, Lifetime, Media, MediaKind, RefusedLine, Transport,
 };
@@ -72,6 +72,20 @@ pub struct AudioFacts {
     pub ice: Option<Box<PeerIce>>,
     /// Its place in its own words, where somebody else may be told of it and there is one.
     pub lent: Option<Arc<Lent>>,
+}
+
+impl AudioFacts {
+    /// The peer's agent, where a trunk with this ICE deals with it: whoever names another place than its candidates was
+    /// changed on the way by somebody that knows no ICE, and is dealt with as if it had none (RFC 8839 §4.2.5, MED-151).
+    pub fn agent(&self, ice: Ice) -> Option<&PeerIce> {
+        let peer = self.ice.as_deref()?;
+        let is_known = match ice {
+            Ice::Off => false,
+            Ice::Bypass => true,
+            Ice::Lite => !peer.is_mismatched(self.rtp),
+        };
+        is_known.then_some(peer)
+    }
 }
 
 /// One payload type of a peer.
@@ -368,7 +382,7 @@ fn is_low(at: SocketAddr, profile: &Profile) -> bool {
 const LEAST_PORT: u16 = 1024;
 
 /// Who does not know its port yet writes this one, where nobody listens (RFC 8840 §4.1.1).
-const DISCARD: u16 = 9;
+pub(super) const DISCARD: u16 = 9;
 
 fn read_address(media: &Media<'_>, profile: &Profile) -> Result<IpAddr, Unusable> {
     let family = profile.family;

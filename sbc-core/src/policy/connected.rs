@@ -19,7 +19,12 @@ pub fn carried(
         return Vec::new();
     }
     let asserted = identity::asserted_by(message);
-    lines(&asserted, Wishes::of(message).id, config, towards)
+    lines(
+        &asserted,
+        Wishes::of(message).hides_connected(),
+        config,
+        towards,
+    )
 }
 
 /// Who a party is, for From within the dialog of another party that reads it there (RFC 4916): in the

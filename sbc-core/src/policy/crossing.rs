@@ -4,7 +4,6 @@
 //! What becomes of digits depends on how the two parties are told them, which the call knows.
 
 use crate::config::Trunk;
-use crate::policy::identity::Wishes;
 use crate::policy::isup;
 use crate::sip::header::ContentType;
 use crate::sip::{HeaderName, Message, Method, Status};
@@ -47,9 +46,9 @@ const LONGEST: usize = 1024;
 /// How long a key was pressed of which that is not said, in milliseconds.
 const USUAL_MS: u16 = 100;
 
-/// Decides about a request of a leg of trunk `from`, whose party has had these wishes when it called, for a leg of trunk
+/// Decides about a request of a leg of trunk `from`, whose party is this one, for a leg of trunk
 /// `to`.
-pub fn fate(request: &Message, wishes: Wishes, from: &Trunk, to: &Trunk) -> Fate {
+pub fn fate(request: &Message, speaker: isup::Speaker, from: &Trunk, to: &Trunk) -> Fate {
     let kind = request.get::<ContentType>().ok().flatten();
     let body = request.body();
     if *request.method() == Method::Message {
@@ -67,7 +66,7 @@ pub fn fate(request: &Message, wishes: Wishes, from: &Trunk, to: &Trunk) -> Fate
         return Fate::Answered(Status::OK);
     };
     if isup::passes(from, to) && isup::is_isup(&kind) && body.len() <= LONGEST {
-        return match isup::stays(request, wishes, from, to) {
+        return match isup::stays(request, speaker, from, to) {
             true => Fate::UnknownBody,
             false => crosses(request, to),
         };

@@ -7,7 +7,7 @@
 use crate::cause::Because;
 use crate::config::{Config, Preset, Route, Tenant, Trunk};
 use crate::id::TenantName;
-use crate::policy::identity::{Caller, Wishes};
+use crate::policy::identity::Caller;
 use crate::policy::ingress::Ingress;
 use crate::policy::isup;
 use crate::policy::number::Number;
@@ -380,11 +380,11 @@ pub struct Parts {
 /// spoken, as in every call: elsewhere it is understood by nobody, and may say who calls. Where the law of the trunk keeps
 /// hidden who calls for help, it stays behind with what else would name him, as it does of a caller with these wishes in
 /// any call (SIP-1011).
-pub fn parts(message: &Message, wishes: Wishes, from: &Trunk, to: &Trunk) -> Parts {
+pub fn parts(message: &Message, speaker: isup::Speaker, from: &Trunk, to: &Trunk) -> Parts {
     if !to.send_location {
         return Parts::default();
     }
-    let is_kept_hidden = to.identity.hides_in_need && isup::stays(message, wishes, from, to);
+    let is_kept_hidden = isup::stays(message, speaker, from, to);
     let stays: fn(&ContentType) -> bool = match isup::passes(from, to) && !is_kept_hidden {
         true => |_| false,
         false => isup::is_isup,

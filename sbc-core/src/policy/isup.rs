@@ -23,18 +23,19 @@ pub fn passes(from: &Trunk, to: &Trunk) -> bool {
     from.habits.isup == Isup::Pass && to.habits.isup == Isup::Pass
 }
 
-/// What of a message's body goes to a trunk, where its sender has had these wishes when it called. Parts of a body that
-/// cannot be taken apart do not.
-pub fn parts(message: &Message, wishes: Wishes, from: &Trunk, to: &Trunk) -> Parts {
-    match stays(message, wishes, from, to) {
-        true => Parts::default(),
-        false => parts_of_help(message, from, to),
-    }
+/// Who says something in a message: nobody that has wished anything, unless it is said.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Speaker {
+    /// What it has wished when it called.
+    pub wishes: Wishes,
+    /// It has called for help.
+    pub is_in_need: bool,
 }
 
-/// As [`parts`], of somebody who calls for help and is known to those who help, whatever his wishes (SIP-1011).
-pub fn parts_of_help(message: &Message, from: &Trunk, to: &Trunk) -> Parts {
-    if !passes(from, to) || message.body().is_empty() {
+/// What of a message's body goes to a trunk. Parts of a body that cannot be taken apart do not.
+pub fn parts(message: &Message, speaker: Speaker, from: &Trunk, to: &Trunk) -> Parts {
+    let is_empty = message.body().is_empty();
+    if is_empty || !passes(from, to) || stays(message, speaker, from, to) {
         return Parts::default();
     }
     let (mut sections, before) = body::sections_of(message, is_isup).unwrap_or_default();
@@ -51,9 +52,12 @@ pub fn is_required(message: &Message) -> bool {
     own.any(|part| part.handling() == Handling::Required)
 }
 
-/// Whether a message of somebody who has had these wishes when he called, or has them now, leaves its ISUP behind.
-pub fn stays(message: &Message, wishes: Wishes, from: &Trunk, to: &Trunk) -> bool {
-    hides(wishes, from, to) || hides(Wishes::of(message), from, to)
+/// Whether a message leaves its ISUP behind, for what its sender has wished when it called or wishes now. Who calls for help
+/// is known to those who help, whatever it wishes, unless the law of their trunk keeps it hidden (SIP-1011).
+pub fn stays(message: &Message, speaker: Speaker, from: &Trunk, to: &Trunk) -> bool {
+    let is_known = speaker.is_in_need && !to.identity.hides_in_need;
+    let is_hidden = |wishes| hides(wishes, from, to);
+    !is_known && (is_hidden(speaker.wishes) || is_hidden(Wishes::of(message)))
 }
 
 /// Whether somebody with these wishes, who wants to stay unknown, is named to a side that would show him: ISUP holds numbers,

@@ -347,11 +347,11 @@ pub const fn ended_by_us(why: CauseCode) -> u8 {
         // Normal, unspecified: nobody hung up.
         CauseCode::Operator | CauseCode::LimitReached | CauseCode::SpendReached => 31,
         // Temporary failure.
-        CauseCode::MediaTimeout | CauseCode::InternalError => 41,
+        CauseCode::InternalError => 41,
         // The bearer is not possible.
         CauseCode::HandshakeFailed => 65,
         // Recovery on timer expiry.
-        CauseCode::NoAck => 102,
+        CauseCode::MediaTimeout | CauseCode::NoAck => 102,
         _ => 16,
     }
 }

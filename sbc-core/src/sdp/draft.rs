@@ -172,7 +172,7 @@ pub struct DraftDtls {
     pub tls_id: Option<String>,
 }
 
-/// The ICE lines of a stream of ours (RFC 8839 §5).
+/// The ICE lines of a stream of ours (RFC 8839 §5); without candidates it is `a=ice-mismatch` alone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DraftIce {
     /// `a=ice-ufrag`.
@@ -226,7 +226,10 @@ impl Draft {
         let has_ice = |media: &DraftMedia| match media {
             DraftMedia::Stream(stream) => match &stream.lent {
                 Some(lent) => lent.is_lite,
-                None => stream.ice.is_some(),
+                None => stream
+                    .ice
+                    .as_ref()
+                    .is_some_and(|own| !own.candidates.is_empty()),
             },
             DraftMedia::Fax(_) | DraftMedia::Refused(_) => false,
         };
@@ -367,8 +370,21 @@ impl DraftDtls {
 }
 
 impl DraftIce {
+    /// What an answer says to an agent that could not be dealt with: its description names another place than its
+    /// candidates (RFC 8839 §4.2.5). Then there are no candidates, and nothing else is said of our agent.
+    pub const fn mismatch() -> Self {
+        Self {
+            fragment: String::new(),
+            password: String::new(),
+            candidates: Vec::new(),
+        }
+    }
+
     /// Its lines, each with its end.
     pub fn to_text(&self) -> String {
+        if self.candidates.is_empty() {
+            return "a=ice-mismatch\r\n".to_owned();
+        }
         let mut text = format!(
             "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n",
             self.fragment, self.password

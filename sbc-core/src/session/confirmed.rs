@@ -14,6 +14,7 @@ use crate::session::LegStyle;
 use crate::sip::header::{CSeq, From, Header, RAck, Reason};
 use crate::sip::{HeaderName, Message, Method, ResponseBuilder, Status};
 use crate::tally::{Direction, Missed, Repeated};
+use crate::time::Timestamp;
 use crate::transport::Flow;
 use bytes::Bytes;
 use std::time::Duration;
@@ -43,6 +44,11 @@ pub(super) struct RepeatedOk {
     pub(super) bytes: Bytes,
     /// It offers, because the INVITE did not: its ACK brings the answer.
     pub(super) offers: bool,
+    /// When it is given up: 64·T1 after it was made.
+    pub(super) until: Timestamp,
+    /// The one before, whose ACK the peer's next INVITE has overtaken (RFC 5407 §3.1.4): its ACK may have been lost, so
+    /// it is repeated, too. There is none before that one.
+    pub(super) before: Option<Box<RepeatedOk>>,
 }
 
 /// A request of the peer with an offer, or that asks for one.
@@ -74,10 +80,15 @@ impl Confirmed {
         self.offer.is_some() || self.ok.is_some() || self.link.holds_ack()
     }
 
+    /// Whether an offer of ours has no answer yet: that of a request, or that of a 2xx, which its ACK answers. An ACK that
+    /// answers nothing keeps nobody from the next offer (RFC 5407 §3.1.4 and §3.1.5).
+    fn has_offered(&self) -> bool {
+        self.ours.is_open() || self.ok.as_ref().is_some_and(|ok| ok.offers)
+    }
+
     /// Keeps a PRACK that offers until it is answered. Says whether there is room for it.
     pub(super) fn takes(&mut self, id: TransactionId, flow: &Flow, prack: &Message) -> bool {
-        let offers = self.ok.as_ref().is_some_and(|ok| ok.offers);
-        let has_room = self.offer.is_none() && !self.ours.is_open() && !offers;
+        let has_room = self.offer.is_none() && !self.has_offered();
         if has_room {
             self.offer = Some(Box::new(PeerOffer::new(id, flow, prack)));
         }
@@ -202,19 +213,30 @@ pub(super) fn from_tag(message: &Message) -> Option<Bytes> {
 }
 
 impl Session {
+    /// Whether a 2xx of ours has no ACK yet.
+    pub(crate) fn awaits_ack(&self) -> bool {
+        matches!(&self.phase, Phase::Confirmed(confirmed) if confirmed.ok.is_some())
+    }
+
     /// Repeats our 2xx until the ACK comes: T1, doubling up to T2, for 64·T1 (SIP-211).
-    pub(super) fn await_ack(&mut self, cx: &mut Cx<'_>, ok: RepeatedOk) {
+    pub(super) fn await_ack(&mut self, cx: &mut Cx<'_>, mut ok: RepeatedOk) {
         let Phase::Confirmed(confirmed) = &mut self.phase else {
             return;
         };
+        let mut until = ok.until;
+        if let Some(mut before) = confirmed.ok.take() {
+            // Two at most: whoever has gone on twice from an answer has it.
+            if let Some(first) = before.before.take() {
+                cx.plane.transactions.acknowledged(first.invite);
+            }
+            until = before.until;
+            ok.before = Some(Box::new(before));
+        }
         confirmed.ok = Some(ok);
         confirmed.interval = self.style.trunk.timers.t1;
         self.timers
             .set(Timer::RepeatOk as usize, cx.now.mono + confirmed.interval);
-        self.timers.set(
-            Timer::AwaitAck as usize,
-            cx.now.mono + patience(&self.style),
-        );
+        self.timers.set(Timer::AwaitAck as usize, until);
     }
 
     fn stop_awaiting_ack(&mut self) {
@@ -227,12 +249,15 @@ impl Session {
             return;
         };
         let Some(ok) = &confirmed.ok else { return };
-        let (now, bytes) = (cx.now.mono, ok.bytes.clone());
-        cx.plane
-            .transactions
-            .respond(now, ok.invite, Status::OK, bytes, cx.out);
-        let tally = cx.plane.tally.of(&self.style.trunk.name);
-        tally.repeated(Direction::Out, Repeated::Response);
+        let now = cx.now.mono;
+        for ok in ok.before.as_deref().into_iter().chain([ok]) {
+            let bytes = ok.bytes.clone();
+            cx.plane
+                .transactions
+                .respond(now, ok.invite, Status::OK, bytes, cx.out);
+            let tally = cx.plane.tally.of(&self.style.trunk.name);
+            tally.repeated(Direction::Out, Repeated::Response);
+        }
         confirmed.interval = (confirmed.interval * 2).min(self.style.trunk.timers.t2);
         self.timers
             .set(Timer::RepeatOk as usize, now + confirmed.interval);
@@ -278,17 +303,24 @@ impl Session {
             return;
         };
         let number = cseq_of(message);
-        let is_answer = confirmed
-            .ok
-            .as_ref()
-            .is_some_and(|ok| Some(ok.cseq) == number);
-        if !is_answer || !confirmed.is_with(message) {
+        if !confirmed.is_with(message) {
             return;
         }
-        let Some(ok) = confirmed.ok.take() else {
+        if let Some(ok) = &mut confirmed.ok
+            && let Some(before) = ok.before.take_if(|own| Some(own.cseq) == number)
+        {
+            // Nobody waits for it any more: the later one is what counts.
+            cx.plane.transactions.acknowledged(before.invite);
+            return self.timers.set(Timer::AwaitAck as usize, ok.until);
+        }
+        let is_of = |ok: &mut RepeatedOk| Some(ok.cseq) == number;
+        let Some(ok) = confirmed.ok.take_if(is_of) else {
             return;
         };
         cx.plane.transactions.acknowledged(ok.invite);
+        if let Some(before) = &ok.before {
+            cx.plane.transactions.acknowledged(before.invite);
+        }
         let offers = ok.offers;
         if let Some(said) = confirmed.held_bye.take() {
             confirmed.hang_up(cx, &self.style, *said);
@@ -403,8 +435,8 @@ impl Session {
             // A second INVITE before the first is answered (RFC 3261 §14.2).
             return self.reply_retry_after(cx, id, message);
         }
-        // Ours is open, or the ACK of the last one is not here yet (SIP-541).
-        if confirmed.ok.is_some() || confirmed.ours.is_open() {
+        if confirmed.has_offered() {
+            // Ours has no answer yet (SIP-541).
             return self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r);
         }
         confirmed.link.dialog.refresh_target(message);
@@ -429,8 +461,7 @@ impl Session {
             if confirmed.offer.is_some() {
                 return self.reply_retry_after(cx, id, message);
             }
-            let is_ours_open = confirmed.ok.as_ref().is_some_and(|ok| ok.offers);
-            if is_ours_open || confirmed.ours.is_open() {
+            if confirmed.has_offered() {
                 return self.reply(cx, id, message, Status::REQUEST_PENDING, |r| r);
             }
         }
@@ -513,6 +544,7 @@ impl Session {
         self.news.hears(&offer.request, is_renamed);
         if *offer.request.method() == Method::Invite {
             let offers = super::description(&offer.request).is_none();
+            let until = now + patience(&self.style);
             self.await_ack(
                 cx,
                 RepeatedOk {
@@ -520,6 +552,8 @@ impl Session {
                     cseq,
                     bytes,
                     offers,
+                    until,
+                    before: None,
                 },
             );
         }

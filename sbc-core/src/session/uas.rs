@@ -2,6 +2,7 @@
 
 use super::confirmed::{Confirmed, PeerOffer, RepeatedOk};
 use super::fork::{Seat, Source};
+use super::link::patience;
 use super::offering::Offering;
 use super::reliable::{Provisional, Sending};
 use super::{Link, Phase, Refusal, Session, SessionEvent, Timer, fork, reasons_of};
@@ -356,6 +357,8 @@ impl Session {
             cseq,
             bytes,
             offers: incoming.offers() && !is_described,
+            until: cx.now.mono + patience(&self.style),
+            before: None,
         };
         let unconfirmed = incoming.sending.unconfirmed(cseq);
         self.end_forks(cx);
@@ -418,10 +421,13 @@ impl Session {
         let Phase::Incoming(incoming) = &mut self.phase else {
             return;
         };
-        let same_caller =
-            super::confirmed::from_tag(message) == super::confirmed::from_tag(&incoming.request);
+        let names = |message: &Message| {
+            let call_id = message.raw(HeaderName::CallId);
+            (call_id, super::confirmed::from_tag(message))
+        };
+        let is_of_caller = names(message) == names(&incoming.request);
         match message.method() {
-            _ if !same_caller => {
+            _ if !is_of_caller => {
                 let status = Status::CALL_DOES_NOT_EXIST;
                 self.reply(cx, id, message, status, |response| response);
             }

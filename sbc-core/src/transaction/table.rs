@@ -30,7 +30,7 @@ use crate::transport::via::{ResponseTarget, datagram_target, reconnect_target, w
 use crate::transport::{Flow, FlowFault, Hop, Protocol, TlsHop};
 use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use way_back::OtherWays;
 
@@ -794,6 +794,11 @@ impl Table {
     /// The transaction of a request that we have sent, of which this is the start.
     pub fn request_of_ours(&self, start: &Bytes) -> Option<TransactionId> {
         self.clients.get(&own_key(start)?).copied()
+    }
+
+    /// Where its messages go.
+    pub fn remote(&self, id: TransactionId) -> Option<SocketAddr> {
+        self.entries.get(&id).map(|entry| entry.hop.remote)
     }
 
     /// A connection is gone: requests that were to use exactly this one fail at once (SIP-126), and

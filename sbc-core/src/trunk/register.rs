@@ -8,6 +8,7 @@
 mod alive;
 mod by_hand;
 mod redirect;
+mod sources;
 
 use super::keep_alive::{self, Wanted};
 use super::request::{self, Form};
@@ -28,6 +29,7 @@ use crate::time::Timestamp;
 use crate::transaction::Owner;
 use crate::transport::stun::StunId;
 use crate::transport::{FlowFault, Protocol};
+use sources::Siblings;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -103,6 +105,7 @@ struct Registering {
     /// The configuration knows it no more: it is there until it is taken back, and tells nobody.
     is_gone: bool,
     sources: BTreeMap<IpAddr, Timestamp>,
+    siblings: Siblings,
     /// When something is to be done next; earlier entries of the queue are void.
     due: Timestamp,
     has_slot: bool,
@@ -128,6 +131,8 @@ struct Held {
     target: TargetAddress,
     remote: SocketAddr,
     flow: FlowId,
+    /// The network has said that there is no way to it.
+    is_unreachable: bool,
 }
 
 enum Step {
@@ -323,6 +328,9 @@ impl Registrations {
         let Some(one) = self.all.get_mut(&id) else {
             return;
         };
+        if one.is_looked_for(cx, id, query, outcome) {
+            return;
+        }
         let Step::Name(asked, target) = &one.step else {
             return;
         };
@@ -348,14 +356,8 @@ impl Registrations {
                 if one.strangers.contains(&target.host) {
                     found.retain(|(_, remote)| one.is_peer(remote.ip()));
                 }
-                one.note_sources(cx, found.iter().map(|(_, remote)| remote.ip()));
-                // The sockets must let them in before they can answer.
-                let known = &one.standing.sources;
-                if one.sources.keys().any(|source| !known.contains(source)) {
-                    let state = one.standing.state;
-                    let because = format!("{} has been found", target.host);
-                    one.tell(cx, state, None, &because);
-                }
+                let places = found.iter().map(|(_, remote)| remote.ip());
+                one.found(cx, &target.host, places.collect());
                 one.addresses
                     .extend(found.into_iter().map(|(protocol, remote)| {
                         let target = TargetAddress {
@@ -497,6 +499,7 @@ impl Registering {
             expires_s: u32::try_from(wanted.expires.as_secs()).unwrap_or(u32::MAX),
             asked_s: 0,
             step: Step::Idle,
+            siblings: Siblings::default(),
             names: VecDeque::new(),
             addresses: VecDeque::new(),
             asked: Vec::new(),
@@ -563,6 +566,7 @@ impl Registering {
         self.addresses.clear();
         self.asked.clear();
         self.names = trunk.targets.iter().cloned().collect();
+        self.siblings = Siblings::default();
         self.corrected.clear();
         self.strangers.clear();
         self.retry_after = Duration::ZERO;
@@ -728,7 +732,7 @@ impl Registering {
                     self.tries = Tries::default();
                     self.send(cx, id, target, remote);
                 }
-                (_, false) => self.registered(cx, (target, remote), flow, message),
+                (_, false) => self.registered(cx, id, (target, remote), flow, message),
             }
             return;
         }
@@ -814,6 +818,7 @@ impl Registering {
     fn registered(
         &mut self,
         cx: &mut Cx<'_>,
+        id: u32,
         server: (TargetAddress, SocketAddr),
         flow: FlowId,
         message: &Message,
@@ -827,7 +832,6 @@ impl Registering {
         let granted = granted.min(self.expires_s.max(LONGEST_LIFE_S));
         let life = Duration::from_secs(u64::from(granted));
         self.failures = 0;
-        self.names.clear();
         self.addresses.clear();
         self.due = cx.now.mono + refresh_after(cx, life, self.style.trunk.timers.t1);
         let (target, remote) = server;
@@ -844,6 +848,7 @@ impl Registering {
             target: target.clone(),
             remote,
             flow,
+            is_unreachable: false,
         });
         self.agree_on_keep_alives(cx, flow, message);
         let mut standing = Standing::clone(&self.standing);
@@ -855,6 +860,7 @@ impl Registering {
         self.standing = Arc::new(standing);
         let because = format!("{remote} grants {granted} s");
         self.tell(cx, RegistrationState::Registered, None, &because);
+        self.look_around(cx, id);
     }
 
     /// No server is left in this round.

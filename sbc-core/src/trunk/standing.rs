@@ -4,8 +4,8 @@
 
 use crate::config::TargetAddress;
 use crate::id::TrunkName;
-use crate::sip::Message;
 use crate::sip::header::{Contact, Expires, PAssociatedUri, Route, ServiceRoute};
+use crate::sip::{HeaderName, Message};
 use crate::time::UnixTime;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -126,13 +126,20 @@ pub(super) fn identities(response: &Message) -> Vec<String> {
         .collect()
 }
 
-/// The life that a 200 grants to our contact, in seconds: of the contact itself, else of all.
+/// The life that a 200 grants to our contact, in seconds: of the contact itself, else of all. A registrar that lists no
+/// contact at all, against RFC 3261 §10.3, has taken what it was asked for; one that lists others alone has not.
 pub(super) fn granted(response: &Message, is_ours: impl Fn(&Contact) -> bool) -> Option<u32> {
     let contacts = response.list::<Contact>().unwrap_or_default();
-    let own = contacts.iter().find(|contact| is_ours(contact))?;
     let of_all = || {
         let expires = response.get::<Expires>();
         expires.ok().flatten().map(|expires| expires.0)
     };
-    Some(own.expires_s().or_else(of_all).unwrap_or(3_600))
+    let own = match response.raw(HeaderName::Contact) {
+        None => None,
+        Some(_) => contacts
+            .iter()
+            .find(|contact| is_ours(contact))?
+            .expires_s(),
+    };
+    Some(own.or_else(of_all).unwrap_or(3_600))
 }

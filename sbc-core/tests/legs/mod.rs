@@ -19,7 +19,7 @@ pub(crate) fn leg(profile: Profile, number: u8) -> MediaImage {
         session_id,
         signalling,
     );
-    if ice == Ice::Lite {
+    if ice != Ice::Off {
         image = image.with_ice([number * 17; 16]);
     }
     if srtp == Srtp::Dtls {

@@ -45,6 +45,12 @@ export async function tagged(path) {
   return [await answer.json(), answer.headers.get('ETag')];
 }
 
+// With what is behind it, if there is more.
+export async function paged(path) {
+  const answer = await send('GET', path);
+  return [await answer.json(), answer.headers.get('Causeway-Next')];
+}
+
 // Signing in by an issuer: this tab alone can end what it has begun.
 const door = async (method, path, body) => (await send(method, path, body, '/sign-in')).json();
 export const issuer = async () => (await door('GET', '/with')).name;

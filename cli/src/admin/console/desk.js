@@ -1,6 +1,6 @@
 // What an operator looks up and tries: trunks, certificates, configuration, routes, records.
 
-import { Refused, because, get, post, quoted, tagged, text } from './client.js';
+import { Refused, because, get, paged, post, quoted, tagged, text } from './client.js';
 import { duration, field, make, moment, section, table, title, toned } from './dom.js';
 import { WAYS, tone } from './tenants.js';
 
@@ -213,11 +213,13 @@ export async function records(me) {
     return [title('Records'), make('p', { class: 'soft' }, 'Your role does not see who called whom.')];
   }
   const place = result();
-  const ask = asking(place, async (form) => {
-    const query = new URLSearchParams([...form].filter(([, value]) => value !== ''));
-    const found = await get(`/records?${query}`);
-    const more = found.has_more || !found.is_read;
-    return [section(`Found (${found.records.length})`, table('Records', [
+  // One more page below those that are shown.
+  const further = async (query, before) => {
+    const [found, next] = await paged(`/records?${query}`);
+    const rows = [...before, ...found.records];
+    const behind = new URLSearchParams(query);
+    if (next) behind.set('cursor', next);
+    return [section(`Found (${rows.length})`, table('Records', [
       ['call', (one) => make('a', { href: `#/call/${one.call}` }, String(one.call).slice(-8))],
       ['start', (one) => moment(one.start)],
       ['from', (one) => one.calling],
@@ -226,9 +228,11 @@ export async function records(me) {
       ['out', (one) => (one.egress || []).map((leg) => leg.trunk).join(', ')],
       ['outcome', (one) => one.disposition],
       ['length', (one) => duration((one.duration_ms || 0) / 1000)],
-    ], found.records, 'no record is of such a call'),
-    more ? make('p', { class: 'warn' }, 'There may be more: say more of them, or raise the limit.') : '')];
-  });
+    ], rows, 'no record is of such a call'),
+    next ? make('form', { onsubmit: asking(place, () => further(behind, rows)) },
+      make('button', {}, found.has_more ? 'Show older ones' : 'Look for older ones')) : '')];
+  };
+  const ask = asking(place, (form) => further(new URLSearchParams([...form].filter(([, value]) => value !== '')), []));
   return [title('Records'),
     make('form', { class: 'card', onsubmit: ask },
       make('div', { class: 'fields' },

@@ -5,7 +5,7 @@ use super::super::shape::Shape::{Flag, Integer, List, Maybe, Object, Text};
 use super::super::shapes::{CALL, EXPLANATION, LADDER, LIVE, RECORD, SUMMARY};
 use super::super::who::Right;
 use super::super::{calls, export, records, transfer};
-use super::{Answer, Method, Operation};
+use super::{Answer, CURSOR, Method, Operation};
 use axum::routing::{get, post};
 
 const UNKNOWN_CALL: (u16, &str) = (404, "there is no such call");
@@ -31,7 +31,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
             ),
             (
                 "state",
-                "only those in this state: setup, transfer, ending, established or unanswered",
+                "only those in this state: setup, early, transfer, ending, established, held or unanswered",
                 Text,
             ),
             (
@@ -39,13 +39,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 "only those that are at least so many seconds old",
                 Integer,
             ),
+            ("limit", "so many at most; all without it", Integer),
+            CURSOR,
         ],
         body: None,
         answer: Answer::Json(List(&CALL)),
         refusals: &[
             (
                 400,
-                "no call is ever in such a state, or no number like this",
+                "no call is ever in such a state, no number like this, or no such cursor",
             ),
             UNKNOWN_TRUNK,
         ],
@@ -55,8 +57,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         method: Method::Get,
         path: "/calls/recent",
         right: Right::Numbers,
-        summary: "Records of the last hundred calls that have ended",
-        query: &[],
+        summary: "Records of calls that have ended, latest first: a hundred on a page",
+        query: &[CURSOR],
         body: None,
         answer: Answer::Json(List(&RECORD)),
         refusals: &[],
@@ -66,8 +68,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         method: Method::Get,
         path: "/calls/failed",
         right: Right::Numbers,
-        summary: "Records of the last hundred of those calls that failed and are kept for that: the last 50 of each trunk",
-        query: &[],
+        summary: "Records of calls that failed and are kept for that, latest first: the last 50 of each trunk, a hundred on a page",
+        query: &[CURSOR],
         body: None,
         answer: Answer::Json(List(&RECORD)),
         refusals: &[],
@@ -302,6 +304,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
                 Flag,
             ),
             ("limit", "so many at most: 100, and 1000 at most", Integer),
+            CURSOR,
         ],
         body: None,
         answer: Answer::Json(Object(&[
@@ -310,7 +313,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
             ("has_more", Flag),
             ("is_read", Flag),
         ])),
-        refusals: &[(404, "no records are written: there is no [cdr]")],
+        refusals: &[
+            (400, "no such time, call or cursor"),
+            (404, "no records are written: there is no [cdr]"),
+            (410, "the file is gone that the cursor stands in"),
+            (500, "the spool cannot be read"),
+        ],
         handler: || get(records::search),
     },
 ];

@@ -216,6 +216,12 @@ impl Plan {
         }
         // For whoever wants to know where in it something went wrong.
         plan.read.extend(std::env::current_exe());
+        // A program that counts what it passes writes that down at its end (.ci/train).
+        if option_env!("CAUSEWAY_COUNTED").is_some() {
+            let counts = std::env::var_os("LLVM_PROFILE_FILE").map(PathBuf::from);
+            plan.written
+                .extend(counts.and_then(|file| file.parent().map(Path::to_owned)));
+        }
         plan
     }
 

@@ -8,7 +8,7 @@ use super::admission::Room;
 use super::stream::{self, Connection};
 use super::tls::{Chain, Proven, Refusal, Shown, TlsContext, Verdict, shown, suite_of, turns_away};
 use super::{Shared, State, options};
-use crate::sink::metrics::{AskedName, Direction};
+use crate::sink::metrics::{AskedName, ConnectionState, Direction};
 use sbc_core::config::{Config, Listener, Preset, Trunk};
 use sbc_core::id::{ListenerName, TlsContextName};
 use sbc_core::transport::{Flow, PeerIdentity, Protocol, TlsSuite};
@@ -151,10 +151,10 @@ async fn serve(
         .listener(&peer.listener.name, peer.listener.protocol);
     shared.pool.established(&line, None, &flow);
     shared.look_again(state, line.flow);
-    metrics.opened(Direction::In);
+    let counted = metrics.connection(Direction::In, ConnectionState::Open);
     let connection = Connection::new(shared, &flow, &line, Direction::In, &metrics);
     let fault = connection.run(io, &mut queue).await;
-    metrics.closed(Direction::In);
+    drop(counted);
     shared.pool.remove(&line, None);
     stream::refuse_rest(shared, &line, &mut queue, &fault).await;
     shared.flow_lost(&flow, &fault);
@@ -167,6 +167,9 @@ async fn handshake(
     peer: &Peer,
     stream: TcpStream,
 ) -> Option<(TlsStream<TcpStream>, Option<Arc<PeerIdentity>>)> {
+    let (figures, listener) = (&shared.metrics.net, &peer.listener);
+    let metrics = figures.listener(&listener.name, listener.protocol);
+    let _counted = metrics.connection(Direction::In, ConnectionState::Handshake);
     let mut context_name = peer.listener.tls.clone();
     let work = shake(shared, state, peer, stream, &mut context_name);
     let shaken = match timeout(shared.patience.handshake, work).await {
@@ -225,6 +228,12 @@ async fn shake(
             let identity = match verdict.take() {
                 Some(Ok(Proven { names, chain })) => {
                     if let Some(chain) = chain {
+                        shared.metrics.certificates.shown(
+                            &shared.state.load().config,
+                            context.name(),
+                            names.iter().map(String::as_str),
+                            chain.leaf.until,
+                        );
                         proven(shared, state, peer, context, chain);
                     }
                     Some(PeerIdentity {

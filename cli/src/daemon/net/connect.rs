@@ -6,7 +6,7 @@ use super::pool::{self, Found, Line, Queue};
 use super::stream::{self, Connection};
 use super::tls::{Proven, Refusal, TlsContext, Verdict, shown, suite_of};
 use super::{Shared, State, options};
-use crate::sink::metrics::Direction;
+use crate::sink::metrics::{ConnectionState, Direction};
 use rustls::pki_types::ServerName;
 use sbc_core::config::{Config, Preset, Trunk};
 use sbc_core::policy::ingress::accepts_source;
@@ -139,7 +139,7 @@ async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue
     let metrics = shared.metrics.net.listener(&hop.listener, hop.protocol);
     shared.pool.established(line, Some(&key), &flow);
     shared.look_again(&state, line.flow);
-    metrics.opened(Direction::Out);
+    let counted = metrics.connection(Direction::Out, ConnectionState::Open);
     if answers_pings(shared, hop) {
         line.ping(Pings {
             between: shared.patience.ping,
@@ -153,7 +153,7 @@ async fn run(shared: &Arc<Shared>, hop: &Hop, line: &Arc<Line>, mut queue: Queue
         Io::Tls(io) => connection.run(io, &mut queue).await,
     };
     let had_history = connection.has_history();
-    metrics.closed(Direction::Out);
+    drop(counted);
     shared.pool.remove(line, Some(&key));
     if !had_history {
         // A peer that accepts and then closes at once is down for our purposes; one that closes what nobody
@@ -337,12 +337,16 @@ async fn open(shared: &Shared, hop: &Hop) -> Result<Open, FlowFault> {
     if let Some(tls) = &hop.tls {
         context_of(&state, tls)?;
     }
+    let metrics = shared.metrics.net.listener(&hop.listener, hop.protocol);
+    let counted = metrics.connection(Direction::Out, ConnectionState::Connecting);
     let (stream, local, to_shake) = dial(shared, &state.config, hop).await?;
+    drop(counted);
     // To connect may have taken long.
     let state = shared.state.load_full();
     let (io, identity) = match (&hop.tls, hop.protocol) {
         (Some(tls), Protocol::Tls) => {
             let context = context_of(&state, tls)?;
+            let _counted = metrics.connection(Direction::Out, ConnectionState::Handshake);
             let (stream, identity) = shake(shared, hop, tls, context, (stream, to_shake)).await?;
             (Io::Tls(Box::new(stream)), Some(identity))
         }
@@ -471,6 +475,15 @@ pub(super) async fn shake(
                 .metrics
                 .net
                 .handshake(&tls.context, Direction::Out, "ok");
+            if let Some(chain) = &chain {
+                let own = std::iter::once(&tls.server_name).chain(&names);
+                shared.metrics.certificates.shown(
+                    &shared.state.load().config,
+                    &tls.context,
+                    own.map(String::as_str),
+                    chain.leaf.until,
+                );
+            }
             if let Some(chain) = chain.filter(|_| is_teams(shared, hop)) {
                 let server = Direction::Out;
                 shared.presented(server, &tls.server_name, hop.remote, chain);

@@ -129,7 +129,7 @@ fn of_trunk(
         let cause = "Teams makes no calls over it".to_owned();
         differs(false, "Enabled", cause, set("-Enabled $true"));
     }
-    let bypass = trunk.media.profile.ice == Ice::Lite;
+    let bypass = trunk.media.profile.ice == Ice::Bypass;
     match (gateway.bypass, bypass) {
         (true, false) => differs(
             true,

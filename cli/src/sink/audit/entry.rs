@@ -54,6 +54,15 @@ pub struct Entry {
     pub hash: String,
 }
 
+impl Ledger {
+    /// The number of the oldest of these entries, if the file has older ones.
+    pub fn goes_on_before(&self) -> Option<u64> {
+        let oldest = self.entries.front()?.number;
+        let first = self.first.as_ref()?.number;
+        (oldest > first).then_some(oldest)
+    }
+}
+
 impl Entry {
     pub(super) fn sealed(mut self) -> Self {
         self.hash = self.seal();
@@ -107,6 +116,8 @@ impl Entry {
 pub struct Ledger {
     /// The last entries that can be read.
     pub entries: VecDeque<Entry>,
+    /// The first entry of the file.
+    pub(super) first: Option<Entry>,
     /// The first place where the chain is broken.
     pub fault: Option<String>,
     /// Octets up to the end of the last line that has one.
@@ -136,14 +147,23 @@ fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option
     }
 }
 
-/// Reads a file and follows its chain; keeps no more than so many entries.
+/// Reads a file and follows its chain; keeps the last entries, and no more than so many.
 ///
 /// # Errors
 /// If it cannot be read.
 pub fn read(path: &Path, most: usize) -> io::Result<Ledger> {
+    read_before(path, most, u64::MAX)
+}
+
+/// The same, with the last entries before the one of this number.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_before(path: &Path, most: usize, before: u64) -> io::Result<Ledger> {
     let mut reader = BufReader::new(File::open(path)?);
     let mut read = Ledger {
         entries: VecDeque::new(),
+        first: None,
         fault: None,
         whole: 0,
     };
@@ -186,6 +206,12 @@ pub fn read(path: &Path, most: usize) -> io::Result<Ledger> {
             read.fault.get_or_insert(broken);
         }
         (number, last) = (entry.number, entry.hash.clone());
+        if read.first.is_none() {
+            read.first = Some(entry.clone());
+        }
+        if entry.number >= before {
+            continue;
+        }
         read.entries.push_back(entry);
         if read.entries.len() > most {
             read.entries.pop_front();

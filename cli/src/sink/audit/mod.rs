@@ -4,12 +4,14 @@
 
 mod entry;
 mod refusals;
+mod shelf;
 
 use crate::sink::log::{Log, wall_clock};
 use entry::BEGINNING;
-pub use entry::{Entry, Ledger, read};
+pub use entry::{Entry, Ledger, read, read_before};
 use refusals::Refusals;
 use rustix::time::{ClockId, clock_gettime};
+pub use shelf::{Shelf, Volume, look_through};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::IpAddr;
@@ -247,13 +249,13 @@ impl Audit {
         let _ = tokio::time::timeout(FAREWELL, done).await;
     }
 
-    /// The last entries of the file, and whether its chain is whole.
+    /// The last entries of the file before the one of this number, and whether its chain is whole.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub fn read(&self, most: usize) -> io::Result<Ledger> {
+    pub fn read_before(&self, most: usize, before: u64) -> io::Result<Ledger> {
         let none = || io::Error::new(io::ErrorKind::NotFound, "there is no file");
-        read(self.path.as_deref().ok_or_else(none)?, most)
+        read_before(self.path.as_deref().ok_or_else(none)?, most, before)
     }
 
     fn lock(&self) -> MutexGuard<'_, Refusals> {
@@ -756,7 +758,7 @@ mod tests {
         }
         audit.write(deed("POST /reload")).await;
         audit.finish().await;
-        let read = audit.read(10).unwrap();
+        let read = audit.read_before(10, u64::MAX).unwrap();
         let told: Vec<_> = read.entries.iter().map(|one| one.what.as_str()).collect();
         assert_eq!(
             told,
@@ -766,6 +768,27 @@ mod tests {
             ]
         );
         assert_eq!(read.entries[1].source, "192.0.2.7");
+    }
+
+    #[tokio::test]
+    async fn entries_before_one_are_read_and_it_is_told_whether_there_are_older_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let audit = Audit::open(Some(folder.path()), log()).unwrap();
+        for what in ["one", "two", "three", "four", "five"] {
+            audit.write(deed(what)).await;
+        }
+        let read = |before: u64| {
+            let read = audit.read_before(2, before).unwrap();
+            assert_eq!(read.fault, None);
+            let entries = read.entries.iter().map(|one| one.what.clone());
+            (entries.collect::<Vec<_>>().join(" "), read.goes_on_before())
+        };
+        assert_eq!(read(u64::MAX), ("four five".to_owned(), Some(4)));
+        audit.write(deed("six")).await;
+        assert_eq!(read(4), ("two three".to_owned(), Some(2)));
+        assert_eq!(read(2), ("one".to_owned(), None));
+        assert_eq!(read(1), (String::new(), None));
+        audit.finish().await;
     }
 
     /// A writer that takes nothing, as one that waits for its disk.
@@ -809,7 +832,7 @@ mod tests {
         let (log, writer) = Log::start(Level::Info, Form::Text, lines.clone()).unwrap();
         let audit = Audit::open(None, log).unwrap();
         audit.write(deed("POST /drain")).await;
-        assert!(!audit.is_kept() && audit.read(1).is_err());
+        assert!(!audit.is_kept() && audit.read_before(1, u64::MAX).is_err());
         drop(audit);
         drop(writer);
         let deadline = Instant::now() + Duration::from_secs(20);

@@ -1,6 +1,7 @@
 //! Calls in figures: a fold over events.
 
 mod minute;
+mod phase;
 
 pub use minute::SoFar;
 
@@ -13,7 +14,7 @@ use sbc_core::config::Config;
 use sbc_core::event::{Event, Happened, TargetFault};
 use sbc_core::id::{CallId, LegId, RouteName, ShardId, TenantName, TrunkName};
 use sbc_core::overload::Stage;
-use sbc_core::record::{Disposition, MediaRecord, Record};
+use sbc_core::record::{CallPhase, Disposition, MediaRecord, Record};
 use sbc_core::time::UnixTime;
 use sbc_core::trunk::{Closing, TargetId, TargetState};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -98,6 +99,8 @@ struct Open {
     route: Option<RouteName>,
     tried: usize,
     is_answered: bool,
+    /// As it was when somebody scraped last.
+    phase: Option<CallPhase>,
     has_failed_checks: bool,
 }
 
@@ -124,7 +127,8 @@ impl CallMetrics {
             active: maker.gauges(
                 "sbc_calls_active",
                 "Calls in progress by the trunk they came from (in), and legs of theirs by the trunk they were \
-                 called over (out).",
+                 called over (out): setup, early once the caller was told of ringing or has early media, connected, and \
+                 held while one party has the other on hold; early and held are as of this scrape.",
                 &["trunk", "tenant", "dir", "state"],
             )?,
             limits: maker.gauges(
@@ -160,9 +164,9 @@ impl CallMetrics {
             exemplars: Exemplars::default(),
             setup: maker.histograms(
                 SETUP,
-                "From our INVITE to the first response of a target, by the trunk that it is called over (trying), and from \
-                 the caller's INVITE to the first ringing or progress (ringing) and to the answer (answer), by the \
-                 trunk that the call came from.",
+                "From our INVITE to the first response of a target (trying) and to its first ringing or progress (ringing), by \
+                 the trunk that it is called over; to the answer (answer) from where the trunk was tried, so that targets of \
+                 it that did not answer before are in it.",
                 &["trunk", "phase"],
                 &SETUP_SECONDS,
             )?,
@@ -534,6 +538,7 @@ impl CallMetrics {
             route: None,
             tried: 0,
             is_answered: false,
+            phase: None,
             has_failed_checks: false,
         };
         self.gauge(&open).inc();
@@ -553,6 +558,7 @@ impl CallMetrics {
             route: record.route_name.clone(),
             tried: record.egress.len(),
             is_answered: true,
+            phase: None,
             has_failed_checks: false,
         };
         self.gauge(&open).inc();
@@ -711,10 +717,13 @@ impl CallMetrics {
                 .observe(took);
             self.exemplars.note(trunk, phase, took, (record.call, at));
         };
-        set_up(&record.ingress.trunk, "ringing", record.first_progress_ms);
-        set_up(&record.ingress.trunk, "answer", record.setup_ms);
         for attempt in &record.egress {
+            let is_answered = attempt.status == Some(200);
+            let answer = attempt.ended_ms.filter(|_| is_answered);
+            let answer = answer.map(|ended| ended.saturating_sub(attempt.started_ms));
             set_up(&attempt.trunk, "trying", attempt.first_response_ms);
+            set_up(&attempt.trunk, "ringing", attempt.first_progress_ms);
+            set_up(&attempt.trunk, "answer", answer);
         }
         if record.disposition == Disposition::Answered {
             self.duration
@@ -781,21 +790,14 @@ impl CallMetrics {
     }
 
     fn out_gauge(&self, open: &Open, called: &Called) -> prometheus::IntGauge {
-        let state = match called.is_answered {
-            true => "connected",
-            false => "setup",
-        };
+        let state = phase::word(called.is_answered, open.phase);
         let tenant = label(open.tenant.as_ref());
         self.active
             .with_label_values(&[called.trunk.as_str(), tenant, "out", state])
     }
 
     fn gauge(&self, open: &Open) -> prometheus::IntGauge {
-        let state = if open.is_answered {
-            "connected"
-        } else {
-            "setup"
-        };
+        let state = phase::word(open.is_answered, open.phase);
         self.active.with_label_values(&[
             open.trunk.as_str(),
             label(open.tenant.as_ref()),

@@ -6,6 +6,7 @@
 
 use media_api::DropReason;
 use media_relay::DELAY_US;
+use media_relay::transcode::{TRANSCODED_FROM, TRANSCODED_INTO, Transcoded};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Histogram, Metric, MetricFamily, MetricType};
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
@@ -38,8 +39,8 @@ pub struct MediaFigures {
     pub realms: Vec<RealmFigures>,
     /// Media sessions that exist.
     pub sessions: u64,
-    /// Directions of streams that are transcoded.
-    pub transcodes: u64,
+    /// Directions of streams that are transcoded, by what comes in and what goes out.
+    pub transcodes: Transcoded,
     /// Panics caught in workers.
     pub panics: u64,
     /// Reports of RTCP that a relay in a process of its own had no room to tell.
@@ -48,6 +49,8 @@ pub struct MediaFigures {
     pub handshakes: [u64; 5],
     /// Pairs of ICE that peers have nominated.
     pub nominated: u64,
+    /// Roll-over counters of SRTP that were found anew.
+    pub resynchronised: u64,
     /// Measured packets by how long they took, as [`DELAY_US`] has it; the last took longer.
     pub delays: [u64; DELAY_US.len() + 1],
     /// Microseconds of all measured packets together.
@@ -94,7 +97,7 @@ pub struct MediaCollector {
     ports_used: IntGaugeVec,
     ports_total: IntGaugeVec,
     sessions: IntGauge,
-    transcodes: IntGauge,
+    transcodes: IntGaugeVec,
     relay_up: IntGauge,
     relays_lost: IntCounter,
     backend: IntGaugeVec,
@@ -134,7 +137,8 @@ impl MediaCollector {
                 Opts::new(
                     "sbc_srtp_errors_total",
                     "SRTP packets that were dropped: authentication failed (auth), came before or are too old (replay), \
-                     or came before there was a key (no_key).",
+                     or came before there was a key (no_key); and how often a peer's roll-over counter was found to be \
+                     another than expected, after which its packets pass again (roc_resync).",
                 ),
                 &["kind"],
             )?,
@@ -177,9 +181,13 @@ impl MediaCollector {
                 &["realm"],
             )?,
             sessions: IntGauge::new("sbc_media_sessions", "Media sessions that exist.")?,
-            transcodes: IntGauge::new(
-                "sbc_transcodes_active",
-                "Streams that are transcoded now, each direction by itself.",
+            transcodes: IntGaugeVec::new(
+                Opts::new(
+                    "sbc_transcodes_active",
+                    "Streams that are transcoded now, each direction by itself, by the codec that comes in (CN: nothing but \
+                     comfort noise yet) and the one that goes out.",
+                ),
+                &["from", "to"],
             )?,
             relay_up: IntGauge::new(
                 "sbc_media_relay_up",
@@ -205,7 +213,7 @@ impl MediaCollector {
 
     fn refresh(&self) {
         let figures = (self.read)();
-        let mut errors = BTreeMap::new();
+        let mut errors = BTreeMap::from([("roc_resync", figures.resynchronised)]);
         let mut checks = BTreeMap::from([("nominated", figures.nominated)]);
         for each in &figures.realms {
             let realm = each.realm.as_str();
@@ -250,7 +258,12 @@ impl MediaCollector {
         }
         self.delay.set(&figures.delays, figures.delay_us);
         self.sessions.set(signed(figures.sessions));
-        self.transcodes.set(signed(figures.transcodes));
+        for (from, row) in TRANSCODED_FROM.iter().zip(figures.transcodes) {
+            for (to, count) in TRANSCODED_INTO.iter().zip(row) {
+                let active = self.transcodes.with_label_values(&[from, to]);
+                active.set(signed(count));
+            }
+        }
         self.relay_up.set(i64::from(figures.has_relay));
         raise(&self.relays_lost, figures.relays_lost);
         self.backend.reset();
@@ -400,7 +413,11 @@ mod tests {
                     ports: (2, 50),
                 }],
                 sessions: 1,
-                transcodes: 2,
+                transcodes: {
+                    let mut transcodes = Transcoded::default();
+                    (transcodes[0][3], transcodes[3][0]) = (2, 1);
+                    transcodes
+                },
                 panics: 0,
                 reports_lost: 6,
                 has_relay: true,
@@ -412,6 +429,7 @@ mod tests {
                 )],
                 handshakes: [3, 0, 1, 0, 0],
                 nominated: 4,
+                resynchronised: 5,
                 delays: [5, 0, 2, 0, 0, 0, 0, 0, 1],
                 delay_us: 250_000,
             }
@@ -426,11 +444,14 @@ mod tests {
         let text = metrics.text();
         assert!(text.contains(&format!("{series} 9")));
         assert!(text.contains("sbc_rtp_lost_packets{realm=\"core\"} -1"));
-        assert!(text.contains("sbc_transcodes_active 2"));
         assert!(text.contains("sbc_media_ports_used{realm=\"core\"} 2"));
         for line in [
+            "sbc_transcodes_active{from=\"PCMA\",to=\"opus\"} 2",
+            "sbc_transcodes_active{from=\"opus\",to=\"PCMA\"} 1",
+            "sbc_transcodes_active{from=\"CN\",to=\"G722\"} 0",
             "sbc_srtp_errors_total{kind=\"replay\"} 7",
             "sbc_srtp_errors_total{kind=\"auth\"} 0",
+            "sbc_srtp_errors_total{kind=\"roc_resync\"} 5",
             "sbc_dtls_handshakes_total{result=\"ok\"} 3",
             "sbc_dtls_handshakes_total{result=\"timeout\"} 1",
             "sbc_ice_events_total{result=\"nominated\"} 4",

@@ -7,6 +7,7 @@ mod acme;
 mod bindings;
 mod calls;
 mod cap;
+mod certificates;
 mod chains;
 mod defined;
 mod delivery;
@@ -34,6 +35,7 @@ mod workers;
 pub use acme::AcmeMetrics;
 pub use bindings::BindingMetrics;
 pub use calls::{CallMetrics, PeerHealth, SoFar};
+pub use certificates::CertificateMetrics;
 pub use chains::{ChainMetrics, Shown};
 pub use defined::{KEY_FIGURES, KeyFigure, key_figures};
 pub use delivery::DeliveryMetrics;
@@ -41,7 +43,7 @@ pub use figures::{Figure, Figures, Sum, Way};
 pub use help::HelpMetrics;
 pub use hep::{CollectorMetrics, HepMetrics};
 pub use media::{MediaCollector, MediaFigures, RealmFigures};
-pub use net::{AskedName, Direction, ListenerMetrics, NetMetrics};
+pub use net::{AskedName, ConnectionState, Direction, ListenerMetrics, NetMetrics};
 pub use ng::NgCollector;
 pub use notices::NoticeMetrics;
 pub use options::OptionsMetrics;
@@ -62,7 +64,7 @@ use prometheus::{
     IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 use sbc_core::config::MOST_SERIES;
-use sbc_core::id::{TenantName, TlsContextName};
+use sbc_core::id::TenantName;
 use sbc_core::policy::spend::Spending;
 use sbc_core::tally::Tally;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -90,6 +92,8 @@ pub struct Metrics {
     pub acme: AcmeMetrics,
     /// OPTIONS between us and the proxies of Teams.
     pub options: OptionsMetrics,
+    /// Ends of certificates.
+    pub certificates: CertificateMetrics,
     /// What Teams shows of its authorities.
     pub chains: ChainMetrics,
     /// Notices of Microsoft.
@@ -121,7 +125,6 @@ pub struct Metrics {
     config_reloaded: Gauge,
     config_fallback: IntGauge,
     up_state: IntGaugeVec,
-    certificates: GaugeVec,
     lists: GaugeVec,
     dropped_series: IntCounter,
     most_series: AtomicUsize,
@@ -250,6 +253,7 @@ impl Metrics {
             bindings: BindingMetrics::new(&maker)?,
             acme: AcmeMetrics::new(&maker)?,
             options: OptionsMetrics::new(&maker)?,
+            certificates: CertificateMetrics::new(&maker)?,
             chains: ChainMetrics::new(&maker)?,
             notices: NoticeMetrics::new(&maker)?,
             hep: HepMetrics::new(&maker)?,
@@ -299,11 +303,6 @@ impl Metrics {
                 "When the configuration was last loaded with success.",
             )?,
             up_state: maker.gauges("sbc_up_state", "1 for what the node is doing.", &["state"])?,
-            certificates: maker.float_gauges(
-                "sbc_tls_certificate_not_after_timestamp_seconds",
-                "End of validity; days left are (x - time()) / 86400.",
-                &["context", "subject_cn", "kind"],
-            )?,
             lists: maker.float_gauges(
                 "sbc_stir_crl_next_update_timestamp_seconds",
                 "When the first list of revoked credentials should be replaced by a newer one.",
@@ -412,25 +411,6 @@ impl Metrics {
         if let Some(until) = until {
             let none: [&str; 0] = [];
             self.lists.with_label_values(&none).set(until as f64);
-        }
-    }
-
-    /// Replaces what is known about certificates of ours: context, subject, kind (`own` or `ca`)
-    /// and end of validity in seconds since 1970.
-    pub fn set_certificates<'c>(
-        &self,
-        certificates: impl IntoIterator<Item = (&'c TlsContextName, &'c str, &'c str, i64)>,
-    ) {
-        self.certificates.reset();
-        for (context, subject, kind, not_after) in certificates {
-            let series = self
-                .certificates
-                .with_label_values(&[context.as_str(), subject, kind]);
-            // Of several with one name, such as a root and its renewal, the first to end counts.
-            let other = series.get();
-            if other == 0.0 || (not_after as f64) < other {
-                series.set(not_after as f64);
-            }
         }
     }
 }
@@ -589,26 +569,5 @@ mod tests {
             assert!(text.contains(&format!("# TYPE {family} ")), "{name}");
             assert!(text.contains(&format!("# HELP {family} ")), "{name}");
         }
-    }
-
-    #[test]
-    fn a_certificate_that_is_gone_leaves_no_series() {
-        let metrics = Metrics::new().unwrap();
-        let context = TlsContextName::new("teams");
-        metrics.set_certificates([(&context, "sbc.contoso.example", "own", 1_900_000_000)]);
-        assert!(
-            metrics
-                .text()
-                .contains("subject_cn=\"sbc.contoso.example\"} 1900000000")
-        );
-        let twice = [1_950_000_000, 1_800_000_000, 1_900_000_000];
-        metrics.set_certificates(twice.map(|end| (&context, "Some Root", "ca", end)));
-        assert!(
-            metrics
-                .text()
-                .contains("subject_cn=\"Some Root\"} 1800000000")
-        );
-        metrics.set_certificates([]);
-        assert!(!metrics.text().contains("subject_cn"));
     }
 }

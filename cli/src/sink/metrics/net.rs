@@ -56,7 +56,41 @@ pub struct ListenerMetrics {
     /// By direction, responses before requests.
     messages: [[IntCounter; 2]; 2],
     bytes: [Histogram; 2],
-    connections: [IntGauge; 2],
+    /// By direction and state.
+    connections: [[IntGauge; ConnectionState::ALL.len()]; 2],
+}
+
+/// What a connection is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConnectionState {
+    /// We open it.
+    Connecting,
+    /// TLS is being agreed on it.
+    Handshake,
+    /// Messages go over it.
+    Open,
+}
+
+impl ConnectionState {
+    const ALL: [Self; 3] = [Self::Connecting, Self::Handshake, Self::Open];
+
+    /// Label value.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Handshake => "handshake",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// A connection in one state; counted until it is dropped.
+pub struct CountedConnection(IntGauge);
+
+impl Drop for CountedConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl NetMetrics {
@@ -99,8 +133,9 @@ impl NetMetrics {
             )?,
             connections: maker.gauges(
                 "sbc_sip_connections",
-                "Open signalling connections.",
-                &["transport", "dir"],
+                "Signalling connections: those that we open and nobody has taken yet (connecting), on which TLS is being agreed \
+                 (handshake), and those that messages go over (open).",
+                &["transport", "dir", "state"],
             )?,
             refused: maker.counters(
                 "sbc_sip_connections_refused_total",
@@ -144,8 +179,10 @@ impl NetMetrics {
             }),
             bytes: both.map(|dir| self.message_bytes.with_label_values(&[dir.as_str()])),
             connections: both.map(|dir| {
-                self.connections
-                    .with_label_values(&[protocol.uri_name(), dir.as_str()])
+                ConnectionState::ALL.map(|state| {
+                    let of = [protocol.uri_name(), dir.as_str(), state.as_str()];
+                    self.connections.with_label_values(&of)
+                })
             }),
         }
     }
@@ -218,14 +255,12 @@ impl ListenerMetrics {
         self.bytes[dir as usize].observe(bytes as f64);
     }
 
-    /// A connection was opened.
-    pub fn opened(&self, dir: Direction) {
-        self.connections[dir as usize].inc();
-    }
-
-    /// A connection is gone.
-    pub fn closed(&self, dir: Direction) {
-        self.connections[dir as usize].dec();
+    /// A connection is in this state for as long as what is returned lives.
+    #[must_use]
+    pub fn connection(&self, dir: Direction, state: ConnectionState) -> CountedConnection {
+        let gauge = self.connections[dir as usize][state as usize].clone();
+        gauge.inc();
+        CountedConnection(gauge)
     }
 
     /// Protocol of the listener.
@@ -249,6 +284,34 @@ fn snake_case(name: &str) -> String {
 mod tests {
     use super::*;
     use crate::sink::metrics::Metrics;
+
+    #[test]
+    fn a_connection_counts_in_one_state_until_it_leaves_it_however_that_ends() {
+        let metrics = Metrics::new().unwrap();
+        let listener = metrics
+            .net
+            .listener(&ListenerName::new("teams"), Protocol::Tls);
+        let now = |state: &str| {
+            let text = metrics.text();
+            let of =
+                format!("sbc_sip_connections{{dir=\"out\",state=\"{state}\",transport=\"tls\"}} ");
+            let found = text.lines().find_map(|line| line.strip_prefix(&of));
+            found.map(str::to_owned)
+        };
+        let first = listener.connection(Direction::Out, ConnectionState::Open);
+        let fails = || {
+            let _shaking = listener.connection(Direction::Out, ConnectionState::Handshake);
+            assert_eq!(now("handshake").as_deref(), Some("1"));
+            Err::<(), ()>(())
+        };
+        assert_eq!(fails(), Err(()));
+        assert_eq!(now("handshake").as_deref(), Some("0"));
+        assert_eq!(now("connecting").as_deref(), Some("0"));
+        assert_eq!(now("open").as_deref(), Some("1"));
+        drop(first);
+        assert_eq!(now("open").as_deref(), Some("0"));
+    }
+
     #[test]
     fn what_goes_over_a_listener_is_counted_whoever_it_is_of() {
         let metrics = Metrics::new().unwrap();

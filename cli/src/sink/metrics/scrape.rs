@@ -1,7 +1,7 @@
 //! What a scrape costs, and whom it holds up (OPS-001, OPS-010).
 
 use super::{Metrics, SignallingCollector};
-use crate::sink::fixture::{media, record};
+use crate::sink::fixture::{attempt, media, record};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use sbc_core::config::{Assumed, Source, load};
@@ -25,6 +25,10 @@ fn call(metrics: &Metrics, number: u128, trunk: &str) {
     let mut ended = record(number);
     ended.ingress.trunk = TrunkName::new(trunk);
     ended.media = vec![media(0)];
+    // What it called was of the same trunk.
+    let mut attempt = attempt(1, trunk, Some(200));
+    (attempt.first_progress_ms, attempt.ended_ms) = (Some(500), Some(2_000));
+    ended.egress = vec![attempt];
     let started = Happened::Admitted {
         tenant: ended.tenant.clone(),
         trunk: TrunkName::new(trunk),

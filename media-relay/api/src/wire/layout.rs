@@ -127,11 +127,21 @@ wire_layout! {
         2: Dtls(terms),
     }
 
-    struct Format { name, clock_hz, telephone_event }
+    struct Format { name, clock_hz, kind }
 
-    enum TelephoneEvent {
-        0: No,
-        1: Yes,
+    enum FormatKind {
+        0: Audio,
+        1: Event,
+        2: Opus(wishes),
+    }
+
+    struct OpusWishes { max_kbps, is_narrow, packets }
+
+    enum OpusPackets {
+        0: Plain,
+        1: Fec,
+        2: Cbr,
+        3: FecCbr,
     }
 
     struct PayloadBinding { receive, send, id, format }

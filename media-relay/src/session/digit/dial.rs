@@ -4,7 +4,9 @@
 //! An event has a packet every packet time, with its duration so far, and its last one three times. A
 //! tone has audio, and silence after it.
 
+use super::super::coded::Piecewise;
 use super::tone::Tones;
+use crate::codec::Coding;
 use crate::g711::Law;
 use crate::time::Timestamp;
 use media_api::{Dialled, Digit, Signal};
@@ -68,6 +70,8 @@ struct Sending {
     lasts: u32,
     /// Packets until the next one may begin.
     pause: u32,
+    /// Segments of an event that have been told in full.
+    full_segments: u32,
     tones: Tones,
 }
 
@@ -88,20 +92,27 @@ pub(in crate::session) enum Way {
         /// Its encoding.
         law: Law,
     },
+    /// As audio in a codec that only those who transcode have: its parts are A-law on their way to them.
+    Coded {
+        /// Payload type.
+        payload_type: u8,
+        /// What is made of it.
+        coding: Coding,
+    },
 }
 
 impl Way {
     pub(in crate::session) fn clock_hz(self) -> u32 {
         match self {
             Self::Event { clock_hz, .. } => clock_hz,
-            Self::Tone { .. } => super::tone::SAMPLES_PER_SECOND,
+            Self::Tone { .. } | Self::Coded { .. } => super::tone::SAMPLES_PER_SECOND,
         }
     }
 
     fn signal(self) -> Signal {
         match self {
             Self::Event { .. } => Signal::Event,
-            Self::Tone { .. } => Signal::Tone,
+            Self::Tone { .. } | Self::Coded { .. } => Signal::Tone,
         }
     }
 }
@@ -166,7 +177,7 @@ impl Dialler {
         let packet_ms = u32::from(packet_ms.clamp(10, 60));
         let (least, greatest) = match way {
             Way::Event { .. } => EVENT_MS,
-            Way::Tone { .. } => TONE_MS,
+            Way::Tone { .. } | Way::Coded { .. } => TONE_MS,
         };
         let lasts_ms = u32::from(next.duration_ms).clamp(least, greatest);
         let pause_ms = match self.waiting.len() > MANY {
@@ -189,6 +200,7 @@ impl Dialler {
             sent: 0,
             lasts,
             pause: pause_ms.div_ceil(packet_ms),
+            full_segments: 0,
             tones: Tones::new(next.digit),
         });
     }
@@ -226,8 +238,36 @@ impl Dialler {
         }
         match sending.way {
             Way::Event { .. } => sending.event(to),
-            Way::Tone { .. } => sending.tone(to),
+            Way::Tone { .. } | Way::Coded { .. } => sending.tone(to),
         }
+    }
+
+    /// The payload type and codec of a digit that is being sent in one of those who transcode.
+    pub(in crate::session) fn coded(&self) -> Option<(u8, Coding)> {
+        match self.now.as_ref()?.way {
+            Way::Coded {
+                payload_type,
+                coding,
+            } => Some((payload_type, coding)),
+            Way::Event { .. } | Way::Tone { .. } => None,
+        }
+    }
+
+    /// For such a digit the codec and the packet time in milliseconds, and the place of the part that was made last: each
+    /// digit is a stream of its own.
+    pub(in crate::session) fn coded_piece(&self) -> Option<((Coding, u8), Piecewise)> {
+        let (_, coding) = self.coded()?;
+        let sending = self.now.as_ref()?;
+        let number = sending.sent.saturating_sub(1);
+        let samples = sending.packet_ms * (sending.way.clock_hz() / 1_000);
+        let piece = Piecewise {
+            generation: sending.timestamp,
+            number: number.into(),
+            timestamp: sending.timestamp.wrapping_add(number * samples),
+        };
+        // 10 to 60 fits.
+        let packet_ms = u8::try_from(sending.packet_ms).unwrap_or(20);
+        Some(((coding, packet_ms), piece))
     }
 
     /// Ends a digit that has had its time and its pause; says whether it did.
@@ -264,16 +304,34 @@ impl Sending {
         let so_far = units((self.sent + 1).min(self.lasts));
         // What one field cannot say is said in segments, each from where the one before is full.
         let segment = so_far.saturating_sub(1) / SEGMENT;
+        if self.full_segments < segment {
+            // The one before is told in full first, at the same time: the next begins where it ends (RFC 4733 §2.5.1.3).
+            let filled = self.full_segments;
+            self.full_segments += 1;
+            return self.event_part(to, payload_type, clock_hz, (filled, SEGMENT as u16, false));
+        }
         let duration = (so_far - segment * SEGMENT) as u16;
         let is_end = self.sent + 1 >= self.lasts;
+        let part = self.event_part(to, payload_type, clock_hz, (segment, duration, is_end));
+        self.sent += 1;
+        part
+    }
+
+    /// A packet that tells so many units of a segment.
+    fn event_part(
+        &self,
+        to: &mut [u8; LONGEST],
+        payload_type: u8,
+        clock_hz: u32,
+        (segment, duration, is_end): (u32, u16, bool),
+    ) -> Option<Part> {
         let [high, low] = duration.to_be_bytes();
         let end = if is_end { 0x80 } else { 0 };
         let payload = [self.digit.event(), end | VOLUME, high, low];
         to.first_chunk_mut().map(|place| *place = payload)?;
-        self.sent += 1;
         Some(Part {
             payload_type,
-            marker: self.sent == 1,
+            marker: self.sent == 0,
             timestamp: self.timestamp.wrapping_add(segment * SEGMENT),
             since: self.started,
             clock_hz,
@@ -283,8 +341,10 @@ impl Sending {
 
     /// A tone's packet, or one of the silence after it.
     fn tone(&mut self, to: &mut [u8; LONGEST]) -> Option<Part> {
-        let Way::Tone { payload_type, law } = self.way else {
-            return None;
+        let (payload_type, law) = match self.way {
+            Way::Tone { payload_type, law } => (payload_type, law),
+            Way::Coded { payload_type, .. } => (payload_type, Law::A),
+            Way::Event { .. } => return None,
         };
         let clock_hz = self.way.clock_hz();
         let samples = self.packet_ms * (clock_hz / 1_000);
@@ -423,10 +483,10 @@ mod tests {
         };
         assert_eq!(
             last(0),
-            (10, 65_280),
-            "a segment that is continued has no end"
+            (10, 0xffff),
+            "a segment that is continued is told in full, without an end"
         );
-        assert_eq!(last(0xffff), (10, 65_025));
+        assert_eq!(last(0xffff), (10, 0xffff));
         assert_eq!(last(2 * 0xffff), (0x8a, (144_000u32 - 2 * 0xffff) as u16));
         assert_eq!(sent.iter().filter(|(_, part, _)| part.marker).count(), 1);
     }

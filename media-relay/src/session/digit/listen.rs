@@ -56,6 +56,8 @@ pub(in crate::session) struct Listener {
     next: Option<(u32, u64, u32)>,
     run: Run,
     heard_at: Timestamp,
+    /// Until when a tone in audio that others decode keeps its sender from being heard.
+    pub(in crate::session) shut_until: Timestamp,
 }
 
 /// What a hop has at each frequency.

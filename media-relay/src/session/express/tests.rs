@@ -27,9 +27,9 @@ fn codec(receive: u8, send: u8, id: u16, name: &str, clock_hz: u32) -> PayloadBi
         format: Format {
             name: name.to_owned().into(),
             clock_hz,
-            telephone_event: match name {
-                "telephone-event" => TelephoneEvent::Yes,
-                _ => TelephoneEvent::No,
+            kind: match name {
+                "telephone-event" => FormatKind::Event,
+                _ => FormatKind::Audio,
             },
         },
     }

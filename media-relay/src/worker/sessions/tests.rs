@@ -5,9 +5,9 @@ use crate::control::realm::{LocalAddress, Realm};
 use crate::io::{Backend, Received};
 use crate::session::Express;
 use media_api::{
-    BridgePlan, Content, Direction, EndpointId, ForkId, Format, FormatId, Negotiated,
+    BridgePlan, Content, Direction, EndpointId, ForkId, Format, FormatId, FormatKind, Negotiated,
     NegotiatedStream, PayloadBinding, Protection, ProtectionWanted, SourcePolicy, Stage,
-    StreamKind, StreamSpec, TelephoneEvent,
+    StreamKind, StreamSpec,
 };
 use std::collections::BTreeSet;
 use std::io;
@@ -198,14 +198,14 @@ fn a_panic_ends_its_session_and_no_other() {
 /// What was agreed with a peer at this port, with audio of this type and events.
 fn agreed(port: u16, audio: (u8, u16, &'static str)) -> Negotiated {
     let (number, id, name) = audio;
-    let binding = |number: u8, id: u16, name: &'static str, telephone_event| PayloadBinding {
+    let binding = |number: u8, id: u16, name: &'static str, kind| PayloadBinding {
         receive: number,
         send: number,
         id: FormatId(id),
         format: Format {
             name: name.into(),
             clock_hz: 8_000,
-            telephone_event,
+            kind,
         },
     };
     let peer = SocketAddr::from(([192, 0, 2, 1], port));
@@ -218,8 +218,8 @@ fn agreed(port: u16, audio: (u8, u16, &'static str)) -> Negotiated {
             direction: Direction::SendReceive,
             protection: Protection::None,
             payloads: vec![
-                binding(number, id, name, TelephoneEvent::No),
-                binding(101, 9, "telephone-event", TelephoneEvent::Yes),
+                binding(number, id, name, FormatKind::Audio),
+                binding(101, 9, "telephone-event", FormatKind::Event),
             ],
             source: SourcePolicy::Signalled,
             ice: None,

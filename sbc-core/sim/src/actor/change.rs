@@ -30,6 +30,8 @@ pub enum Wanted {
     Nothing,
     /// Somebody else in its own place, by REFER.
     Transfer(Leave),
+    /// Somebody of the public network in its own place, by REFER; Teams knows only its own.
+    TransferOut(Leave),
     /// The party of its other call in its own place, by REFER.
     Attended(Leave),
 }

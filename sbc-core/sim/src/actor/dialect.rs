@@ -29,6 +29,8 @@ pub enum Dialect {
         domain: String,
         /// Whether its media have keys.
         has_keys: bool,
+        /// Whether it writes headers in their short forms.
+        is_terse: bool,
     },
 }
 
@@ -95,13 +97,21 @@ impl Dialect {
                 .with(token, "Microsoft.PSTNHub.SIPProxy v.2024.2.12.3 i.EUNO.7")
                 .with("Allow", "INVITE,ACK,OPTIONS,CANCEL,BYE,NOTIFY")
                 .shouted(),
-            Self::Carrier { domain, .. } => wire
-                .with(token, format!("softswitch.{domain}/7.3"))
-                .with("X-Trunk-Secret", format!("secret.{domain}"))
-                .with(
-                    "Allow",
-                    "INVITE, ACK, OPTIONS, CANCEL, BYE, UPDATE, PRACK, REFER, INFO",
-                ),
+            Self::Carrier {
+                domain, is_terse, ..
+            } => {
+                let wire = wire
+                    .with(token, format!("softswitch.{domain}/7.3"))
+                    .with("X-Trunk-Secret", format!("secret.{domain}"))
+                    .with(
+                        "Allow",
+                        "INVITE, ACK, OPTIONS, CANCEL, BYE, UPDATE, PRACK, REFER, INFO",
+                    );
+                match is_terse {
+                    true => wire.terse(),
+                    false => wire,
+                }
+            }
         }
     }
 

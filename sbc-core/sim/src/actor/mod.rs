@@ -4,6 +4,7 @@
 mod agent;
 mod change;
 mod dialect;
+mod habit;
 mod plan;
 mod view;
 mod voice;
@@ -13,6 +14,7 @@ pub(crate) use agent::target_of;
 pub(crate) use agent::{Membership, Place};
 pub use change::{By, Change, Codecs, HOLDS, Hold, Leave, Reaction, Wanted};
 pub use dialect::Dialect;
+pub use habit::{HABITS, Habit};
 pub use plan::{Ack, Act, Cancel, Dial, Oddity, Script};
 pub use view::{Ending, PartyView};
 pub use voice::Wish;

@@ -1,6 +1,7 @@
 //! What an actor does in one call, as data.
 
 use super::change::{Change, Reaction, Wanted};
+use super::habit::Habit;
 use std::time::Duration;
 
 /// A call to place.
@@ -32,6 +33,8 @@ pub struct Dial {
     pub requires_reliable: bool,
     /// How many reliable provisionals of a call get lost on their way to it.
     pub lost_provisionals: u8,
+    /// How many of its ACKs for a 2xx get lost on their way from it.
+    pub lost_acks: u8,
     /// Whether its PRACK of a description offers again.
     pub offers_in_prack: bool,
     /// What it offers by UPDATE before the answer, once the first exchange is made reliably.
@@ -40,6 +43,8 @@ pub struct Dial {
     pub expires: Option<u32>,
     /// Whether it takes the place of a party of its own peer that is in a call already.
     pub replaces: bool,
+    /// What this caller does in its own way.
+    pub habit: Option<Habit>,
     /// What this caller does wrong.
     pub oddity: Option<Oddity>,
 }
@@ -110,6 +115,8 @@ pub struct Script {
     pub lost_pracks: u8,
     /// What it offers by UPDATE before its answer, once that was given reliably.
     pub early_offer: Option<Wanted>,
+    /// What this callee does in its own way.
+    pub habit: Option<Habit>,
     /// What this callee does wrong.
     pub oddity: Option<Oddity>,
 }
@@ -135,6 +142,8 @@ pub enum Act {
     },
     /// A final refusal.
     Refuse(u16),
+    /// 302: whoever is called is reached at the number of the call that stands for somewhere else.
+    Redirect,
 }
 
 impl Script {
@@ -178,6 +187,7 @@ impl Script {
             is_reliable: false,
             lost_pracks: 0,
             early_offer: None,
+            habit: None,
             oddity: None,
         }
     }
@@ -186,7 +196,7 @@ impl Script {
     pub fn answers_as(&self, number: u8) -> bool {
         let answer = self.acts.iter().find_map(|(_, act)| match act {
             Act::Answer { fork } => Some(*fork),
-            Act::Trying | Act::Progress { .. } | Act::Refuse(_) => None,
+            Act::Trying | Act::Progress { .. } | Act::Refuse(_) | Act::Redirect => None,
         });
         answer == Some(number)
     }

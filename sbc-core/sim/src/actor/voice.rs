@@ -21,6 +21,8 @@ pub(crate) struct Voice {
     /// has begun anew.
     agent: Option<u32>,
     version: u64,
+    /// Whether it goes by its own order of codecs where it answers.
+    pub(crate) likes_last: bool,
     /// The last description without its `o=` line.
     last: String,
     /// What the party wants now.
@@ -51,6 +53,7 @@ impl Voice {
             keys,
             agent: has_agent.then_some(0),
             version: 0,
+            likes_last: false,
             last: String::new(),
             wish: Wish {
                 media,
@@ -72,7 +75,11 @@ impl Voice {
                 self.agent = self.agent.map(|begun| begun + 1);
             }
             Wanted::Codecs(codecs) => self.wish.codecs = codecs,
-            Wanted::Press(_) | Wanted::Nothing | Wanted::Transfer(_) | Wanted::Attended(_) => {}
+            Wanted::Press(_)
+            | Wanted::Nothing
+            | Wanted::Transfer(_)
+            | Wanted::TransferOut(_)
+            | Wanted::Attended(_) => {}
         }
     }
 
@@ -129,7 +136,11 @@ impl Voice {
         if profile != wanted {
             return None;
         }
-        let codec = words.find(|format| self.wish.codecs.has(format))?;
+        let mut common = words.filter(|format| self.wish.codecs.has(format));
+        let codec = match self.likes_last {
+            true => common.last(),
+            false => common.next(),
+        }?;
         let name = if codec == "8" { "PCMA" } else { "PCMU" };
         let event = offer.lines().find_map(|line| {
             let (payload, encoding) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
@@ -167,6 +178,23 @@ impl Voice {
         let direction = self.direction_towards(attribute_direction(offer));
         let _ = write!(rest, "a=ptime:20\r\na={direction}\r\n");
         Some(self.written(rest))
+    }
+
+    /// A description of its own once more, with another version and nothing else changed.
+    pub(crate) fn written_anew(&mut self, said: &str) -> String {
+        self.version += 1;
+        let version = self.version.to_string();
+        let lines = said.split("\r\n").map(|line| match line.starts_with("o=") {
+            true => {
+                let mut words: Vec<&str> = line.split(' ').collect();
+                if let Some(own) = words.get_mut(2) {
+                    *own = &version;
+                }
+                words.join(" ")
+            }
+            false => line.to_owned(),
+        });
+        lines.collect::<Vec<_>>().join("\r\n")
     }
 
     /// What it says of its agent, if it has one.
@@ -254,6 +282,7 @@ mod tests {
         let dialect = Dialect::Carrier {
             domain,
             has_keys: false,
+            is_terse: false,
         };
         Voice::new(&dialect, media, &mut Dice::new(1, "x"))
     }
@@ -272,6 +301,25 @@ mod tests {
         assert!(held.contains("o=switch 30000 2 ") && held.contains("a=sendonly"));
         want(&mut voice, Wanted::Resume);
         assert_eq!(voice.offer(), first.replace(" 1 IN", " 3 IN"));
+    }
+
+    #[test]
+    fn what_is_written_anew_has_another_version_and_says_the_same() {
+        let mut voice = voice();
+        let first = voice.offer();
+        let again = voice.written_anew(&first);
+        assert_eq!(again, first.replace(" 1 IN", " 2 IN"));
+        want(&mut voice, Wanted::Hold(Hold::SendOnly));
+        assert!(voice.offer().contains("o=switch 30000 3 "));
+    }
+
+    #[test]
+    fn who_goes_by_its_own_order_takes_the_last_codec_that_both_have() {
+        let mut voice = voice();
+        let offer = voice.offer();
+        assert!(voice.answer(&offer).unwrap().contains("RTP/AVP 8 96\r\n"));
+        voice.likes_last = true;
+        assert!(voice.answer(&offer).unwrap().contains("RTP/AVP 0 96\r\n"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Offers and answers of the SBC: right profile per side, answers that fit their offers, one
 //! description per early and final response (SIP-312), origin lines that count (SIP-504).
 
+use super::spoken::Spoken;
 use super::{Checker, Seen, Violation};
 use crate::fault::ActorIndex;
 use crate::scenario::Setting;
@@ -19,6 +20,8 @@ pub(super) struct Descriptions {
     /// Last description that we sent in each dialog, and in an INVITE that begins some: each phone that answers it has heard
     /// that one and none of another's.
     last: BTreeMap<String, String>,
+    /// What each payload type of ours means, by Call-ID.
+    numbers: BTreeMap<String, BTreeMap<String, String>>,
     /// Messages already looked at: what is repeated says nothing new.
     said: BTreeSet<String>,
     /// Whether parties are told where media of the others are.
@@ -113,6 +116,10 @@ impl Descriptions {
         if wire.status().is_some() {
             self.answered(wire, &media, fail);
         }
+        if let Some(spoken) = Spoken::read(sdp) {
+            let numbers = self.numbers.entry(wire.call_id().to_owned()).or_default();
+            numbers.extend(spoken.payloads);
+        }
         self.origin(wire, fail);
     }
 
@@ -147,7 +154,7 @@ impl Descriptions {
             .flat_map(|line| line.split(' ').skip(3))
             .collect();
         for chosen in media.iter().flat_map(|line| line.split(' ').skip(3)) {
-            if !payloads.contains(&chosen) {
+            if !payloads.contains(&chosen) && !self.is_renumbered(wire, offer, chosen) {
                 fail(
                     "answer",
                     format!("{}: payload type {chosen} was not offered", wire.first),
@@ -189,6 +196,25 @@ impl Descriptions {
                 format!("{}: another answer than before (SIP-312)", wire.first),
             );
         }
+    }
+
+    /// Whether an answer has a number of its own for an offered format because the one of the offer is another format's, as we
+    /// have said before (SIP-505).
+    fn is_renumbered(&self, wire: &Wire, offer: &str, chosen: &str) -> bool {
+        let (answered, offered) = (Spoken::read(&wire.body), Spoken::read(offer));
+        let (Some(answered), Some(offered)) = (answered, offered) else {
+            return false;
+        };
+        let Some(meaning) = answered.payloads.get(chosen) else {
+            return false;
+        };
+        let known = self.numbers.get(wire.call_id());
+        let is_anothers = |number: &String| {
+            let before = known.and_then(|known| known.get(number));
+            before.is_some_and(|before| before != meaning)
+        };
+        let mut numbers = offered.payloads.iter().filter(|own| own.1 == meaning);
+        numbers.any(|(number, _)| is_anothers(number))
     }
 
     fn origin(&mut self, wire: &Wire, fail: &mut impl FnMut(&'static str, String)) {

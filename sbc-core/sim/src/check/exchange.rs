@@ -30,8 +30,10 @@ struct Dialog {
     own: Option<String>,
     /// The peer's requests by sequence number.
     asked: BTreeMap<u32, Asked>,
-    /// Sequence number of our 2xx without ACK.
-    unacknowledged: Option<u32>,
+    /// The highest sequence number heard: what comes later with a lower one is out of order (RFC 3261 §12.2.2).
+    highest: u32,
+    /// Sequence number of our last 2xx without ACK, and whether that must bring an answer.
+    unacknowledged: Option<(u32, bool)>,
     is_over: bool,
 }
 
@@ -64,7 +66,7 @@ struct Calling {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Must {
     Anything,
-    /// 491: an offer of ours is open, or our 2xx waits for its ACK.
+    /// 491: an offer of ours is open, be it in a 2xx that waits for its ACK.
     Pend,
     /// 500 with Retry-After: an earlier one of the peer has no answer.
     ComeAgain,
@@ -174,7 +176,7 @@ impl Exchanges {
             "PRACK" if !dialog.asked.contains_key(&number) => dialog.confirmed(wire, number),
             "BYE" => dialog.is_over = true,
             "ACK" => {
-                dialog.unacknowledged.take_if(|open| *open == number);
+                dialog.unacknowledged.take_if(|(open, _)| *open == number);
             }
             "INVITE" | "UPDATE" if !dialog.asked.contains_key(&number) => {
                 let (is_invite, offers) = (method == "INVITE", wire.has_sdp());
@@ -183,12 +185,14 @@ impl Exchanges {
                     .asked
                     .values()
                     .any(|asked| asked.is_invite && !asked.is_answered);
-                let is_stale = dialog.asked.keys().any(|last| *last > number);
+                let is_stale = dialog.highest > number;
                 let must = if !matters || is_stale || dialog.is_over {
                     Must::Anything
                 } else if dialog.asked.values().any(Asked::is_open) {
                     Must::ComeAgain
-                } else if dialog.own.is_some() || (is_invite && dialog.unacknowledged.is_some()) {
+                } else if dialog.own.is_some()
+                    || dialog.unacknowledged.is_some_and(|(_, offers)| offers)
+                {
                     Must::Pend
                 } else {
                     match calling {
@@ -202,6 +206,7 @@ impl Exchanges {
             }
             _ => {}
         }
+        dialog.highest = dialog.highest.max(number);
     }
 
     fn response_sent(
@@ -233,7 +238,8 @@ impl Exchanges {
         }
         asked.is_answered = true;
         if status < 300 && asked.is_invite {
-            dialog.unacknowledged = Some(number);
+            let offers = !asked.offers && asked.described.is_none();
+            dialog.unacknowledged = Some((number, offers));
         }
         let has_part =
             (asked.is_invite && asked.described.is_none()) || (!asked.is_invite && asked.offers);

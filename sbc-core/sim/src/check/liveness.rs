@@ -2,7 +2,7 @@
 
 use super::{Checker, End, Rules, Violation};
 use crate::actor::{Act, Ending, Oddity, PartyView, Wanted};
-use crate::scenario::PlannedCall;
+use crate::fault::ActorIndex;
 use crate::topology;
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ impl Checker for Liveness {
             }
         }
         // Two parties of different calls that talk with each other are one of two callees each.
-        let mut joined: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+        let mut joined: BTreeMap<ActorIndex, usize> = BTreeMap::new();
         for (call, (callers, callees, is_excused)) in up {
             if let Some(party) = who_joins(end, call) {
                 *joined.entry(party).or_default() += callers + callees;
@@ -59,8 +59,8 @@ impl Checker for Liveness {
         }
         let excused = |view: &&PartyView| self.is_excused(view);
         if !end.inspected.iter().any(|view| excused(&view)) {
-            for ((_, caller), sides) in joined.iter().filter(|(_, sides)| *sides % 2 > 0) {
-                let who = topology::name(*caller);
+            for (party, sides) in joined.iter().filter(|(_, sides)| *sides % 2 > 0) {
+                let who = topology::name(*party);
                 let text = format!("calls that {who} has joined are up for {sides} parties");
                 fail("liveness-half-call", text);
             }
@@ -114,19 +114,18 @@ impl Checker for Liveness {
     }
 }
 
-/// The customer and the caller of a call, if that caller joins parties of its calls.
-fn who_joins(end: &End<'_>, call: usize) -> Option<(usize, usize)> {
+/// Who may join a party of this call with that of another one of its own, be it the caller or called.
+fn who_joins(end: &End<'_>, call: usize) -> Option<ActorIndex> {
     let calls = &end.scenario.calls;
     let own = calls.iter().find(|own| own.dial.call == call)?;
-    let is_attended = |own: &PlannedCall| {
-        let changes = own.dial.changes.iter();
-        changes
-            .map(|change| change.wanted)
-            .any(|wanted| matches!(wanted, Wanted::Attended(_)))
+    let joins = |actor: &ActorIndex| {
+        let theirs = calls.iter().filter(|plan| plan.caller == *actor);
+        let mut changes = theirs.flat_map(|plan| &plan.dial.changes);
+        changes.any(|change| matches!(change.wanted, Wanted::Attended(_)))
     };
-    let party = |own: &PlannedCall| (own.tenant, own.caller);
-    let mut alike = calls.iter().filter(|other| party(other) == party(own));
-    alike.any(is_attended).then(|| party(own))
+    let called = own.scripts.iter().chain(&own.targets).chain(&own.moved);
+    let mut parties = std::iter::once(own.caller).chain(called.map(|(actor, _)| *actor));
+    parties.find(joins)
 }
 
 /// Whether a callee gives two final answers: where the first is lost, the second one counts, and the
@@ -154,7 +153,7 @@ fn has_shown_itself(end: &End<'_>, view: &PartyView) -> bool {
             .any(|(_, act)| matches!(act, Act::Trying | Act::Progress { .. }))
     };
     // Which of its scripts it has played, as a callee or as the target of a transfer, its view does not say.
-    let all = call.scripts.iter().chain(&call.targets);
+    let all = call.scripts.iter().chain(&call.targets).chain(&call.moved);
     let own = all.filter(|(actor, _)| topology::name(*actor) == view.actor);
     let mut own = own.peekable();
     !lossy && own.peek().is_some() && own.all(|(_, script)| shown(script))

@@ -12,7 +12,7 @@ use media_api::{Command, EndpointId, NegotiatedStream, Stage};
 use sbc_core::effect::Effect;
 use sbc_core::id::{CallId, LegId, ShardId};
 use sbc_core::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Without any message of an exchange for so long, nothing is on its way any more: longer than
@@ -36,6 +36,8 @@ struct Call {
     last: Timestamp,
     is_judged: bool,
     relay: BTreeMap<EndpointId, NegotiatedStream>,
+    /// Who hears something of ours.
+    entertained: BTreeSet<EndpointId>,
 }
 
 #[derive(Default)]
@@ -151,6 +153,19 @@ impl Checker for Told {
                 let call = self.calls.entry(call).or_default();
                 call.relay.insert(*endpoint, stream.clone());
             }
+        }
+        if let Effect::Media(Command::Play {
+            session,
+            endpoint,
+            playing,
+        }) = effect
+            && let Some(call) = self.media_of.of(*session)
+        {
+            let heard = &mut self.calls.entry(call).or_default().entertained;
+            match playing {
+                Some(_) => heard.insert(*endpoint),
+                None => heard.remove(endpoint),
+            };
         }
     }
 
@@ -377,7 +392,20 @@ impl Told {
         if is_excused(a) || is_excused(b) {
             return;
         }
+        // Whoever is transferred hears that the target rings, and so it is not told of a hold (SIP-804).
+        let rings = self
+            .legs
+            .iter()
+            .any(|(call_id, leg)| is_own(&call_id) && !leg.is_up && !leg.is_over && leg.is_open());
+        let hears = |call_id: &String| {
+            let owner = self.owners.get(call_id);
+            let call = owner.and_then(|(call, leg)| Some((self.calls.get(call)?, leg)));
+            call.is_some_and(|(call, leg)| call.entertained.contains(&EndpointId(leg.0)))
+        };
         for (id, leg, other) in [(a_id, a, b), (b_id, b, a)] {
+            if rings && hears(id) {
+                continue;
+            }
             if let Some(text) = unknown_to(leg, other, self.rules.setting).filter(|_| !leg.is_deaf)
             {
                 out.push(Violation {

@@ -6,8 +6,9 @@ use super::Setup;
 use super::vouch::told;
 use crate::id::LegId;
 use crate::plane::Cx;
-use crate::policy::identity::{Towards, Wishes};
-use crate::policy::{connected, header, isup};
+use crate::policy::identity::Towards;
+use crate::policy::isup::{self, Speaker};
+use crate::policy::{connected, header};
 use crate::sip::{HeaderName, Message};
 use bytes::Bytes;
 
@@ -69,7 +70,7 @@ impl Setup {
         }
         if let Some(a) = call.leg(A_LEG) {
             a.session.carry(lines);
-            let parts = isup::parts(said, Wishes::default(), &from, &self.trunk);
+            let parts = isup::parts(said, Speaker::default(), &from, &self.trunk);
             a.session.attach(parts);
             a.session.name_ends(to_caller);
         }

@@ -1,6 +1,6 @@
 //! A description of ours for a caller that nobody has described anything to, so that it can be played
 //! something before the answer: a 183 with what the called side would agree if it took everything,
-//! G.711 before all else because that is what we play.
+//! G.711 before all else because that costs nothing to play.
 //!
 //! It is the caller's answer for good (SIP-312): what the called side says later changes only that side, and
 //! where it is something else the caller is told after its ACK.
@@ -27,10 +27,10 @@ impl Setup {
         }
         let agreed = |call: &Call| {
             let a = call.legs.get(&A_LEG)?.image.committed()?;
-            Some(a.codec().is_g711())
+            Some(a.codec().is_made())
         };
-        if let Some(is_g711) = agreed(call) {
-            return is_g711;
+        if let Some(is_made) = agreed(call) {
+            return is_made;
         }
         let Some(body) = self.answer_by_ourselves(call) else {
             return false;
@@ -55,7 +55,7 @@ impl Setup {
         true
     }
 
-    /// Our answer to the caller's offer, if it is in G.711; it is in force then. Where nobody is called its
+    /// Our answer to the caller's offer, if it is in a codec that something can be played in; it is in force then. Where nobody is called its
     /// own trunk alone says what is allowed.
     fn answer_by_ourselves(&self, call: &mut Call) -> Option<Bytes> {
         let offer = self.offer.as_ref().map(Facts::with_g711_first)?;
@@ -72,7 +72,7 @@ impl Setup {
         // Where it comes to nothing the caller's offer still waits for the answer of the called side.
         let mut own = call.legs.get(&A_LEG)?.image.clone();
         presumed(Some(&offer), &mut own, &other, None, formats).ok()?;
-        own.pending().filter(|agreed| agreed.codec().is_g711())?;
+        own.pending().filter(|agreed| agreed.codec().is_made())?;
         own.commit();
         let written = own.last_written();
         call.legs.get_mut(&A_LEG)?.image = own;

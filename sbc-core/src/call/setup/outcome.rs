@@ -12,9 +12,9 @@ use crate::event::{Happened, TargetFault};
 use crate::id::LegId;
 use crate::media::{Incompatible, Unusable, interwork, read};
 use crate::plane::Cx;
-use crate::policy::identity::Wishes;
+use crate::policy::isup::{self, Speaker};
 use crate::policy::response::{self, Failure};
-use crate::policy::{header, isup, relayed_auth};
+use crate::policy::{header, relayed_auth};
 use crate::session::{Rejection, Source};
 use crate::sip::header::Reason;
 use crate::sip::{HeaderName, Message, Status};
@@ -251,7 +251,7 @@ impl Setup {
         let mut is_for_caller = false;
         if let (Some(said), Some(trunk)) = (&rejection.said, &b_trunk) {
             mapped.headers = header::passed_back(said, trunk, &self.trunk);
-            mapped.parts = isup::parts(said, Wishes::default(), trunk, &self.trunk);
+            mapped.parts = isup::parts(said, Speaker::default(), trunk, &self.trunk);
             let asked = relayed_auth::challenges(said, &self.trunk, trunk);
             if let (false, Failure::Status(status)) = (asked.is_empty(), failure) {
                 // Whoever has the account is on the other leg.

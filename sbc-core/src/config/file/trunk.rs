@@ -12,7 +12,7 @@ use crate::config::{
     crossing, habits, limit, local_media, progress, registrar, sound, stir, transfer, value,
 };
 use crate::locate::FamilyOrder;
-use crate::media::{Dtmf, FaxMode, HoldForm, SourceMode, Srtp};
+use crate::media::{Dtmf, FaxMode, HoldForm, Ice, RtpProfile, SourceMode, Srtp};
 use toml::de::DeValue;
 
 pub(super) fn trunk(
@@ -123,6 +123,14 @@ pub(super) fn trunk(
         allow_sha1: section.boolean("allow_sha1", out),
         best_effort_srtp: section.boolean("best_effort_srtp", out),
         srtp_suites: section.texts("srtp_suites", out),
+        rtcp_mux: section.boolean("rtcp_mux", out),
+        rtp_profile: section.choice(
+            "rtp_profile",
+            &[("avp", RtpProfile::Avp), ("avpf", RtpProfile::Avpf)],
+            &[],
+            out,
+        ),
+        ice: section.choice("ice", &[("off", Ice::Off), ("lite", Ice::Lite)], &[], out),
         dtmf: section.choice(
             "dtmf",
             &[

@@ -107,7 +107,7 @@ impl Load<'_> {
         };
         if let Some((cause, help)) = found.exposure.finding(word) {
             let cause = format!("{title}: {cause}");
-            let help = Some(help.to_owned());
+            let help = Some(help);
             self.out
                 .add(Code::SecretExposed, &password.span, cause, help);
         }

@@ -23,7 +23,7 @@ impl Load<'_> {
         let Some(at) = written.media_bypass.as_ref().filter(|at| at.value) else {
             return;
         };
-        profile.ice = Ice::Lite;
+        profile.ice = Ice::Bypass;
         let mut add = |code, cause: String, help: &str| {
             let cause = format!("{title}: {cause}");
             self.out.add(code, &at.span, cause, Some(help.to_owned()));

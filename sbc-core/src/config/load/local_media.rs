@@ -24,7 +24,7 @@ impl Load<'_> {
     ) -> Option<LocalMedia> {
         let (written, (external, profile)) = (written?, own);
         let title = format!("{title}: local_media");
-        if profile.ice == Ice::Off {
+        if profile.ice != Ice::Bypass {
             self.out.add(
                 Code::Contradiction,
                 &written.span,

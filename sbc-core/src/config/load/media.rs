@@ -147,6 +147,9 @@ pub(super) fn media(
     }
     profile.takes_sha1 = chosen(&written.allow_sha1, profile.takes_sha1);
     profile.keys_on_plain = chosen(&written.best_effort_srtp, profile.keys_on_plain);
+    profile.rtcp_mux = chosen(&written.rtcp_mux, profile.rtcp_mux);
+    profile.rtp = chosen(&written.rtp_profile, profile.rtp);
+    profile.ice = chosen(&written.ice, profile.ice);
     profile.dtmf = chosen(&written.dtmf, profile.dtmf);
     profile.hold = chosen(&written.hold, profile.hold);
     profile.fax = chosen(&written.fax, profile.fax);

@@ -598,7 +598,7 @@ impl Load<'_> {
                 }
                 if let Some((cause, help)) = facts.exposure.finding("key") {
                     let cause = format!("{title}: {cause}");
-                    let help = Some(help.to_owned());
+                    let help = Some(help);
                     self.out.add(Code::SecretExposed, &key.span, cause, help);
                 }
             }

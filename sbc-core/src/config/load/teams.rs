@@ -12,7 +12,7 @@ use crate::config::{
     VerifyClient,
 };
 use crate::id::ListenerName;
-use crate::media::{Dtmf, FaxMode, HoldForm, Ice, Srtp};
+use crate::media::{Dtmf, FaxMode, HoldForm, Ice, RtpProfile, Srtp};
 use crate::transport::Protocol;
 use media_api::Suite;
 use std::sync::Arc;
@@ -224,7 +224,7 @@ impl Load<'_> {
             let own = all.filter(|trunk| trunk.preset == Preset::Teams);
             own.cloned().collect()
         };
-        let is_bypass = |trunk: &Trunk| trunk.media.profile.ice == Ice::Lite;
+        let is_bypass = |trunk: &Trunk| trunk.media.profile.ice == Ice::Bypass;
         for bypass in trunks.iter().filter(|trunk| is_bypass(trunk)) {
             let rival = trunks.iter().find(|other| {
                 let shares = |name| bypass.listeners.contains(name);
@@ -561,6 +561,21 @@ fn wrong_keys(written: &WrittenTrunk) -> impl Iterator<Item = (&Span, &'static s
             spot(&written.hold, |hold| *hold == HoldForm::Zero),
             // TDR-HLD-001
             "Teams knows no hold by c=0.0.0.0",
+        ),
+        (
+            spot(&written.ice, |_| true),
+            // TDR-ICE-001
+            "ICE with Teams is media_bypass, and there is none without",
+        ),
+        (
+            spot(&written.rtcp_mux, |is_offered| !is_offered),
+            // TDR-MED-040
+            "Teams is offered RTCP on the port of RTP",
+        ),
+        (
+            spot(&written.rtp_profile, |own| *own == RtpProfile::Avpf),
+            // TDR-MED-001
+            "Teams is offered RTP/SAVP",
         ),
         (
             written.crossing.asks_update(),

@@ -7,7 +7,7 @@ use super::super::profile::Profile;
 use super::super::read::{Facts, OfferedKey, Secured};
 use super::asking::{admitted, allowed, number_of, told_to};
 use super::parts::{Outcome, complete, draft_crypto, draft_format, packet_time, rtcp_line, sdes};
-use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, RefusedLine};
+use crate::sdp::{Direction, Draft, DraftIce, DraftMedia, DraftStream, RefusedLine};
 use media_api::{FormatId, PayloadBinding, Protection, Suite};
 
 /// Writes our answer to an offer, given what is agreed on the other leg, under which profile, and what this
@@ -57,7 +57,7 @@ pub(super) fn write_answer(
                 && let Some(id) = formats.id(&codec)
                 && !common.iter().any(|(_, known, _)| *known == id)
             {
-                common.push((number, id, codec));
+                common.push((number, id, codec.made_here()));
             }
         }
     }
@@ -107,20 +107,26 @@ pub(super) fn write_answer(
         });
         answered = numbered.collect();
     }
+    let mut numbered = numbered(leg, answered, lent.is_some())?;
     let wanted = other.theirs.ptime_ms.or(audio.ptime_ms);
     let most = other.theirs.maxptime_ms;
     let (mut ptime_ms, mut maxptime_ms) = packet_time(profile, wanted, most, lent.is_some());
     if let Some((told, stream)) = told {
         // 18x and 2xx carry the same description (SIP-312), so what another fork would have
         // worded otherwise stays as it was told.
-        answered = told
+        numbered = told
             .negotiated
             .streams
             .iter()
             .flatten()
             .flat_map(|stream| &stream.payloads)
             .zip(&told.formats)
-            .map(|(binding, (id, codec))| (binding.receive, *id, codec.clone()))
+            .map(|(binding, (id, codec))| Numbered {
+                ours: binding.receive,
+                theirs: binding.send,
+                id: *id,
+                codec: codec.clone(),
+            })
             .collect();
         ptime_ms = stream.ptime_ms.unwrap_or(ptime_ms);
         maxptime_ms = stream.maxptime_ms;
@@ -157,16 +163,12 @@ pub(super) fn write_answer(
     };
     // The other leg may go over to another codec of its answer at any time (MED-203). This peer is
     // told one only, but it offered the others too, and hearing them beats silence.
-    let untold: Vec<_> = common
-        .iter()
-        .filter(|(number, id, codec)| {
-            codec.is_audio()
-                && !answered
-                    .iter()
-                    .any(|(told, known, _)| told == number || known == id)
-        })
-        .cloned()
-        .collect();
+    let untold = common.into_iter().filter(|(number, id, codec)| {
+        let is_told =
+            |own: &Numbered| own.ours == *number || own.theirs == *number || own.id == *id;
+        codec.is_audio() && !numbered.iter().any(is_told)
+    });
+    let untold: Vec<_> = untold.map(Numbered::as_offered).collect();
     let direction = answer_direction(profile, audio.direction, other);
     let stream = DraftStream {
         // An answer has the offer's, whatever is chosen of it; an offer of ours may not (`protocol_of_keys`).
@@ -175,9 +177,9 @@ pub(super) fn write_answer(
         rtcp: rtcp_line(profile, local, audio.rtcp_mux),
         rtcp_mux: audio.rtcp_mux,
         connection_zero: false,
-        formats: answered
+        formats: numbered
             .iter()
-            .map(|(number, _, codec)| draft_format(profile, *number, codec))
+            .map(|own| draft_format(profile, own.ours, &own.codec))
             .collect(),
         direction,
         ptime_ms: Some(ptime_ms),
@@ -188,7 +190,10 @@ pub(super) fn write_answer(
         ice: leg
             .ice()
             .filter(|_| audio.ice.is_some())
-            .map(|own| own.draft(local, audio.rtcp_mux)),
+            .map(|own| match audio.agent(profile.ice) {
+                Some(_) => own.draft(local, audio.rtcp_mux),
+                None => Box::new(DraftIce::mismatch()),
+            }),
         lent,
     };
     let (address, is_past_us) = (stream.rtp.ip(), stream.lent.is_some());
@@ -203,19 +208,14 @@ pub(super) fn write_answer(
         leg,
         slots,
         main,
-        bindings: answered
+        bindings: numbered
             .iter()
             .chain(&untold)
-            .map(|(number, id, codec)| PayloadBinding {
-                receive: *number,
-                send: *number,
-                id: *id,
-                format: codec.format(),
-            })
+            .map(Numbered::binding)
             .collect(),
-        agreed: answered
+        agreed: numbered
             .into_iter()
-            .map(|(_, id, codec)| (id, codec))
+            .map(|own| (own.id, own.codec))
             .collect(),
         ours: direction,
         peer_wish: audio.direction,
@@ -226,6 +226,55 @@ pub(super) fn write_answer(
     })?;
     let draft = Draft { address, media };
     Ok((draft, agreement))
+}
+
+/// A format of our answer.
+struct Numbered {
+    /// What we call it, and the peer's packets therefore.
+    ours: u8,
+    /// What the offer called it, and our packets therefore.
+    theirs: u8,
+    id: FormatId,
+    codec: Codec,
+}
+
+impl Numbered {
+    fn as_offered((number, id, codec): (u8, FormatId, Codec)) -> Self {
+        Self {
+            ours: number,
+            theirs: number,
+            id,
+            codec,
+        }
+    }
+
+    fn binding(&self) -> PayloadBinding {
+        PayloadBinding {
+            receive: self.ours,
+            send: self.theirs,
+            id: self.id,
+            format: self.codec.format(),
+        }
+    }
+}
+
+/// The formats of our answer by the numbers that they have in it. Where nobody stands between the two, they have them already.
+fn numbered(
+    leg: &MediaImage,
+    answered: Vec<(u8, FormatId, Codec)>,
+    is_past_us: bool,
+) -> Result<Vec<Numbered>, Incompatible> {
+    let mut all: Vec<Numbered> = answered.into_iter().map(Numbered::as_offered).collect();
+    if is_past_us || !leg.has_numbers() {
+        return Ok(all);
+    }
+    let mut taken: Vec<(u8, Codec)> = Vec::with_capacity(all.len());
+    for own in &mut all {
+        let number = leg.answering_number(own.theirs, &own.codec, &taken);
+        own.ours = number.ok_or(Unusable::NoCommonCodec)?;
+        taken.push((own.ours, own.codec.clone()));
+    }
+    Ok(all)
 }
 
 /// Direction of our answer to X. A peer that only sends hears `recvonly` (SIP-550), whether or not

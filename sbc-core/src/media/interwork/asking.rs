@@ -4,7 +4,7 @@ use super::super::codec::Codec;
 use super::super::dtls::protocol_of_keys;
 use super::super::image::{Exchange, MediaImage, OurOffer};
 use super::super::incompatible::{Incompatible, Unusable};
-use super::super::profile::{HoldForm, OneWay, Profile, Srtp};
+use super::super::profile::{HoldForm, Ice, OneWay, Profile, Srtp};
 use super::super::read::{AudioFacts, Secured};
 use super::parts::{draft_crypto, draft_format, packet_time, rtcp_line};
 use crate::sdp::{Direction, Draft, DraftMedia, DraftStream, Lent, RefusedLine};
@@ -104,7 +104,7 @@ pub(super) fn transcoded(
     if !x.may_transcode_with(y) {
         return Vec::new();
     }
-    let made: Vec<Codec> = y.made_for(has_common).cloned().collect();
+    let made: Vec<Codec> = y.made_for(has_common).collect();
     // Where nothing is to be made, nobody need know whether it could.
     match !made.is_empty() && admitted(audio, x).any(|(_, codec)| codec.is_made()) {
         true => made,
@@ -235,9 +235,7 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
             protocol_of_keys(&before.theirs.transport)
         }
         (Some(before), Srtp::Dtls) => before.theirs.transport.as_str(),
-        (None, Srtp::Off) => "RTP/AVP",
-        (None, Srtp::Optional | Srtp::Required) => "RTP/SAVP",
-        (None, Srtp::Dtls) => "UDP/TLS/RTP/SAVP",
+        (None, srtp) => profile.rtp.transport(srtp),
     };
     // What is agreed stays: a leg without keys is not asked for them again.
     let has_keys = match before {
@@ -247,13 +245,15 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
     let rtcp_mux = profile.rtcp_mux || before.is_some_and(|before| before.theirs.rtcp_mux);
     // Who has declined to share the port has reports at their own, whatever is asked again.
     let is_shared = rtcp_mux && before.is_none_or(|before| before.theirs.rtcp_mux);
+    // Who may still decline has a candidate for each port, but for Teams, which is told of one (TDR-ICE-002).
+    let is_alone = is_shared && (profile.ice != Ice::Lite || before.is_some());
     let (ptime_ms, maxptime_ms) =
         packet_time(profile, ask.ptime_ms, ask.maxptime_ms, ask.lent.is_some());
     let stream = DraftStream {
         transport: transport.to_owned(),
         rtp: ask.lent.as_ref().map_or(local.rtp, |lent| lent.rtp),
         // With ICE it is one of the candidates (RFC 8839 §4.2.1.2), and those are one where the port is shared.
-        rtcp: rtcp_line(profile, &local, is_shared && leg.ice().is_some()),
+        rtcp: rtcp_line(profile, &local, is_alone && leg.ice().is_some()),
         rtcp_mux,
         connection_zero: ask.zero,
         formats: taken
@@ -275,7 +275,7 @@ pub(super) fn write_offer(leg: &mut MediaImage, ask: Ask) -> Result<Bytes, Incom
             .dtls()
             .zip(local.fingerprint.as_ref())
             .map(|(own, fingerprint)| own.offer(fingerprint)),
-        ice: leg.ice().map(|own| own.draft(&local, is_shared)),
+        ice: leg.ice().map(|own| own.draft(&local, is_alone)),
         lent: ask.lent,
     };
     let (mut slots, main) = match leg.slots() {

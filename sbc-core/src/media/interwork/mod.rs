@@ -477,7 +477,7 @@ pub fn open(y: &mut MediaImage, x: &Profile) -> Result<Bytes, Incompatible> {
         .collect();
     if formats.is_empty() && y.profile().may_transcode_with(x) && x.made_for(false).next().is_some()
     {
-        let made = y.profile().made_for(false).cloned();
+        let made = y.profile().made_for(false);
         formats.extend(made.map(|codec| (None, codec)));
     }
     if formats.is_empty() {
@@ -582,11 +582,7 @@ fn offer_of<'c>(
     let may_transcode = x.profile().may_transcode_with(other_profile) && other.codec.is_made();
     if !formats.iter().any(has_audio) && may_transcode && lent.is_none() {
         // Nothing in common: what X has is made of what Y has (MED-200).
-        let made = x
-            .profile()
-            .made_for(false)
-            .cloned()
-            .map(|codec| (None, codec));
+        let made = x.profile().made_for(false).map(|codec| (None, codec));
         formats.splice(0..0, made.collect::<Vec<_>>());
     }
     if !formats.iter().any(has_audio) {

@@ -3,7 +3,7 @@
 use super::super::codec::Codec;
 use super::super::image::{Agreement, MediaImage};
 use super::super::incompatible::{Incompatible, Unusable};
-use super::super::profile::{Profile, RtcpLine};
+use super::super::profile::{Ice, Profile, RtcpLine};
 use super::super::read::{AudioFacts, OfferedKey};
 use crate::sdp::{self, Direction, DraftCrypto, DraftFormat, RefusedLine};
 use media_api::{
@@ -34,7 +34,7 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
         slots,
         main,
         mut agreed,
-        bindings,
+        mut bindings,
         ours,
         peer_wish,
         audio,
@@ -49,6 +49,17 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
     let entry = agreed.remove(first_audio);
     agreed.insert(0, entry.clone());
     let (format, codec) = entry;
+    // What we send of Opus is as the peer wants it, whatever we have written ourselves.
+    for binding in bindings
+        .iter_mut()
+        .filter(|own| own.format.clock_hz == 48_000)
+    {
+        let mut theirs = audio.payloads.iter();
+        let theirs = theirs.find(|own| own.number == binding.send);
+        if let Some(codec) = theirs.and_then(|own| own.codec.as_ref()) {
+            binding.format.kind = codec.format().kind;
+        }
+    }
     let ptime_ms = audio
         .ptime_ms
         .unwrap_or(20)
@@ -72,9 +83,9 @@ pub(super) fn complete(outcome: Outcome<'_>) -> Result<Agreement, Incompatible> 
         source: leg.source_policy(audio.rtp.ip()),
         ice: leg
             .ice()
-            .zip(audio.ice.as_deref())
+            .zip(audio.agent(leg.profile().ice))
             // Digits of ours may be sent before Teams has nominated (TDR-ICE-006).
-            .and_then(|(own, peer)| own.terms(peer, true)),
+            .and_then(|(own, peer)| own.terms(peer, leg.profile().ice == Ice::Bypass)),
         // 10 to 60 fits.
         ptime_ms: u8::try_from(ptime_ms).unwrap_or(20),
         reports: audio.reports,

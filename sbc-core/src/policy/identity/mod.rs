@@ -149,6 +149,11 @@ impl Wishes {
         })
     }
 
+    /// Whether who is connected is not to be shown to strangers, however that is said.
+    pub const fn hides_connected(self) -> bool {
+        self.id || (self.hides_caller() && !self.none)
+    }
+
     /// Whether the caller asked to be made anonymous in From.
     pub const fn hides_caller(self) -> bool {
         self.user || self.header
@@ -160,11 +165,15 @@ pub fn caller(message: &Message, trunk: &Trunk) -> Caller {
     let mut privacy = Wishes::of(message);
     let mut asserted = Vec::new();
     let mut rpid = None;
+    let mut calling = number::calling(message);
     if let Some(party) = remote_party(message) {
         // Who wants to be hidden need not be believed anything else.
         let hides = wants_hiding(&party);
         privacy.id |= hides;
         privacy.user |= hides;
+        if says(&party, "privacy", "name") {
+            calling.display = None;
+        }
         rpid = party_of(&party).filter(|_| trunk.trusted);
     }
     if trunk.trusted {
@@ -173,7 +182,6 @@ pub fn caller(message: &Message, trunk: &Trunk) -> Caller {
     if asserted.is_empty() {
         asserted.extend(rpid.clone());
     }
-    let calling = number::calling(message);
     let number = |is_tel: bool| {
         asserted
             .iter()

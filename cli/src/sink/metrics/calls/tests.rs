@@ -114,10 +114,33 @@ fn calls_are_counted_at_both_trunks_as_they_are_set_up_answered_and_transferred(
     tries(3, 2, "carrier");
     has(["out", "setup", "full"], 0);
     has(["out", "setup", "carrier"], 1);
+    let is_in = |phase| {
+        metrics
+            .calls
+            .in_phases(&HashMap::from([(CallId(7), phase)]))
+    };
+    is_in(CallPhase::Early);
+    for (state, count) in [("early", 1), ("setup", 0)] {
+        has(["out", state, "carrier"], count);
+        has(["in", state, "teams"], count);
+    }
+    // It is answered before anybody scrapes again.
     tell(4, 2, Happened::Answered { setup_ms: 1 });
     has(["out", "setup", "carrier"], 0);
+    has(["out", "early", "carrier"], 0);
+    has(["in", "early", "teams"], 0);
     has(["out", "connected", "carrier"], 1);
     has(["in", "connected", "teams"], 1);
+    is_in(CallPhase::Held);
+    for (state, count) in [("held", 1), ("connected", 0)] {
+        has(["out", state, "carrier"], count);
+        has(["in", state, "teams"], count);
+    }
+    metrics.calls.in_phases(&HashMap::new());
+    for (state, count) in [("held", 0), ("connected", 1)] {
+        has(["out", state, "carrier"], count);
+        has(["in", state, "teams"], count);
+    }
     assert_eq!(
         (answered("in", "teams"), answered("out", "carrier")),
         (1, 1)
@@ -146,11 +169,16 @@ fn calls_are_counted_at_both_trunks_as_they_are_set_up_answered_and_transferred(
         (answered("out", "branch"), answered("out", "carrier")),
         (1, 1)
     );
+    // It ends on hold.
+    is_in(CallPhase::Held);
+    has(["out", "held", "branch"], 1);
     tell(7, 0, Happened::Ended(std::sync::Arc::new(record)));
-    for trunk in ["carrier", "branch"] {
-        has(["out", "connected", trunk], 0);
+    for state in ["connected", "held"] {
+        for trunk in ["carrier", "branch"] {
+            has(["out", state, trunk], 0);
+        }
+        has(["in", state, "teams"], 0);
     }
-    has(["in", "connected", "teams"], 0);
 }
 
 #[test]
@@ -303,7 +331,7 @@ fn one_way_audio_counts_for_the_trunk_of_the_leg_that_it_is_about() {
 }
 
 #[test]
-fn targets_count_by_the_route_that_led_there_and_by_how_many_came_before() {
+fn targets_count_by_the_route_that_led_there_and_by_how_long_each_took_to_answer() {
     let metrics = Metrics::new().unwrap();
     let tell = |leg: u8, what| {
         metrics.calls.apply(&Event {
@@ -339,7 +367,14 @@ fn targets_count_by_the_route_that_led_there_and_by_how_many_came_before() {
     }
     let mut record = crate::sink::fixture::record(7);
     record.egress = vec![crate::sink::fixture::attempt(1, "carrier", Some(200))];
+    record.ingress.trunk = TrunkName::new("teams");
     record.egress[0].first_response_ms = Some(150);
+    record.egress[0].first_progress_ms = Some(300);
+    // It was called after another one had been given up.
+    (record.egress[0].started_ms, record.egress[0].ended_ms) = (4_000, Some(5_500));
+    let mut refused = crate::sink::fixture::attempt(2, "other", Some(486));
+    refused.ended_ms = Some(3_000);
+    record.egress.push(refused);
     tell(0, Happened::Ended(std::sync::Arc::new(record)));
     let text = metrics.text();
     for line in [
@@ -348,7 +383,16 @@ fn targets_count_by_the_route_that_led_there_and_by_how_many_came_before() {
         "sbc_route_selected_total{attempt=\"6\",route=\"abroad\",trunk=\"carrier\"} 3",
         "sbc_call_setup_seconds_bucket{phase=\"trying\",trunk=\"carrier\",le=\"0.1\"} 0",
         "sbc_call_setup_seconds_bucket{phase=\"trying\",trunk=\"carrier\",le=\"0.2\"} 1",
+        "sbc_call_setup_seconds_bucket{phase=\"ringing\",trunk=\"carrier\",le=\"0.2\"} 0",
+        "sbc_call_setup_seconds_bucket{phase=\"ringing\",trunk=\"carrier\",le=\"0.5\"} 1",
+        "sbc_call_setup_seconds_bucket{phase=\"answer\",trunk=\"carrier\",le=\"1\"} 0",
+        "sbc_call_setup_seconds_bucket{phase=\"answer\",trunk=\"carrier\",le=\"2\"} 1",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
+    }
+    // Who refuses has not answered, and who called has no set-up of ours.
+    for trunk in ["other", "teams"] {
+        let line = format!("sbc_call_setup_seconds_count{{phase=\"answer\",trunk=\"{trunk}\"}}");
+        assert!(!text.contains(&line), "{line}\n{text}");
     }
 }

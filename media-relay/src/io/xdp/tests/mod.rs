@@ -213,7 +213,7 @@ fn plain(remote: SocketAddr) -> NegotiatedStream {
                 // What comes is longer than what is agreed, and this is never packed anew.
                 name: "G726-32".into(),
                 clock_hz: 8000,
-                telephone_event: TelephoneEvent::No,
+                kind: FormatKind::Audio,
             },
         }],
         source: SourcePolicy::Signalled,

@@ -1,6 +1,7 @@
 //! The called side of an agent: server transactions, scripts, and requests within a dialog.
 
 use super::*;
+use crate::topology;
 
 impl Agent {
     pub(super) fn reply(
@@ -104,7 +105,8 @@ impl Agent {
             None => Script::refusing(usize::MAX, 404),
         };
         let media = self.next_media();
-        let voice = Voice::new(&self.dialect, media, &mut self.dice);
+        let mut voice = Voice::new(&self.dialect, media, &mut self.dice);
+        voice.likes_last = script.habit == Some(Habit::OwnOrder);
         let index = self.legs.len();
         for (after, act) in &script.acts {
             self.agenda.note(now + *after, Timer::Act(index, *act));
@@ -172,10 +174,26 @@ impl Agent {
             }
             Act::Answer { fork } => self.answer(now, index, fork, out),
             Act::Refuse(status) => self.refuse(now, index, status, out),
+            Act::Redirect => {
+                let number = topology::moved_number(self.legs[index].view.call);
+                let contact = format!("<sip:{number}@{}>", self.dialect.domain());
+                self.refuse_with(now, index, 302, Some(contact), out);
+            }
         }
     }
 
     pub(super) fn refuse(&mut self, now: Timestamp, index: usize, status: u16, out: &mut Vec<Say>) {
+        self.refuse_with(now, index, status, None, out);
+    }
+
+    fn refuse_with(
+        &mut self,
+        now: Timestamp,
+        index: usize,
+        status: u16,
+        contact: Option<String>,
+        out: &mut Vec<Say>,
+    ) {
         let phrase = self.dialect.phrase(status, self.address);
         let tag = self.fork_tag(index, 0);
         let leg = &mut self.legs[index];
@@ -187,7 +205,10 @@ impl Agent {
         }
         let (line, invite) = (leg.line.clone(), leg.invite.clone());
         let oddity = leg.script.as_ref().and_then(|s| s.oddity);
-        let response = invite.answer(status, &phrase, Some(&tag));
+        let mut response = invite.answer(status, &phrase, Some(&tag));
+        if let Some(contact) = contact {
+            response = response.with("Contact", contact);
+        }
         self.reply(now, &line, &invite, response, out);
         let late = match oddity {
             Some(Oddity::TwoFinals) => {
@@ -426,6 +447,7 @@ impl Agent {
     ) {
         let leg = &mut self.legs[index];
         let line = leg.line.clone();
+        let is_written_anew = leg.habit() == Some(Habit::NewVersion);
         let Some(fork) = leg.forks.iter_mut().find(|f| f.number == number) else {
             return;
         };
@@ -438,6 +460,9 @@ impl Agent {
             self.agenda.note(now, Timer::HangUp(index));
             return;
         }
+        if let Some(answer) = fork.answer.as_mut().filter(|_| is_written_anew) {
+            *answer = written_anew(answer, &mut leg.voice);
+        }
         out.extend(fork.answer.clone().map(|bytes| Say { line, bytes }));
         let double = (interval * 2).min(T2);
         self.agenda.note(
@@ -445,6 +470,17 @@ impl Agent {
             Timer::ResendAnswer(index, number, double, until),
         );
     }
+}
+
+/// An answer that is written anew, if it describes anything.
+fn written_anew(answer: &[u8], voice: &mut Voice) -> Vec<u8> {
+    let Some(mut wire) = Wire::read(answer).filter(Wire::has_sdp) else {
+        return answer.to_vec();
+    };
+    wire.body = voice.written_anew(&wire.body);
+    let is_length = |name: &str| name.eq_ignore_ascii_case("Content-Length");
+    wire.headers.retain(|(name, _)| !is_length(name));
+    wire.emit()
 }
 
 fn server_key(wire: &Wire) -> Key {

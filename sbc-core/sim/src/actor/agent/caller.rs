@@ -6,6 +6,7 @@ impl Agent {
     pub(super) fn dial(&mut self, now: Timestamp, dial: Dial, out: &mut Vec<Say>) {
         let media = self.next_media();
         let mut voice = Voice::new(&self.dialect, media, &mut self.dice);
+        voice.likes_last = dial.habit == Some(Habit::OwnOrder);
         let (tag, branch) = (self.dice.word(14), self.branch());
         let call_id = format!("{}@{}", self.dice.word(24), self.address.ip());
         let contact = self
@@ -230,7 +231,7 @@ impl Agent {
         if was_done && leg.is_final && leg.forks[0].remote_tag == tag {
             if let Some(bytes) = leg.forks[0].ack.clone() {
                 let line = leg.line.clone();
-                out.push(Say { line, bytes });
+                self.acknowledge(index, line, bytes, out);
             }
             return;
         }
@@ -316,7 +317,7 @@ impl Agent {
             fork.state = State::Up;
         }
         leg.view.was_up = true;
-        out.push(Say { line, bytes });
+        self.acknowledge(index, line, bytes, out);
     }
 
     pub(super) fn give_up(&mut self, now: Timestamp, key: &Key) {

@@ -13,6 +13,7 @@ mod within;
 
 use super::change::{Change, Leave};
 use super::dialect::Dialect;
+use super::habit::Habit;
 use super::plan::{Ack, Act, Cancel, Dial, Oddity, Script};
 use super::view::{Ending, PartyView};
 use super::voice::Voice;
@@ -94,6 +95,12 @@ struct Leg {
 }
 
 impl Leg {
+    /// What this party does in its own way.
+    fn habit(&self) -> Option<Habit> {
+        let of_callee = || self.script.as_ref().and_then(|script| script.habit);
+        self.dial.as_ref().map_or_else(of_callee, |dial| dial.habit)
+    }
+
     fn fork_mut(&mut self, number: u8) -> Option<&mut Fork> {
         self.forks.iter_mut().find(|fork| fork.number == number)
     }

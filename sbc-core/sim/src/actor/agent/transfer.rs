@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::actor::change::Leave;
+use crate::topology;
 
 impl Agent {
     /// Asks for the other party to be transferred. Teams names itself, in strings of its own; a
@@ -32,6 +33,24 @@ impl Agent {
             }
         };
         self.send_refer(now, index, number, &target, leave, out);
+    }
+
+    /// Asks for the other party to be transferred to somebody of the public network.
+    pub(super) fn refer_out(
+        &mut self,
+        now: Timestamp,
+        index: usize,
+        leave: Leave,
+        out: &mut Vec<Say>,
+    ) {
+        let leg = &self.legs[index];
+        let Some(fork) = leg.forks.iter().find(|f| f.state == State::Up) else {
+            return;
+        };
+        let by = fork.number;
+        let number = topology::further_number(leg.view.call);
+        let target = format!("sip:{number}@sbc.example");
+        self.send_refer(now, index, by, &target, leave, out);
     }
 
     /// Asks for the other party to be joined with that of another call of this peer, if there is one.

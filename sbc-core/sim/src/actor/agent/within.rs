@@ -27,6 +27,8 @@ pub(super) struct Talk {
     ok: Option<Unacknowledged>,
     /// How many re-INVITEs have come.
     count: usize,
+    /// ACKs of 2xx that got lost so far.
+    lost_acks: u8,
 }
 
 struct Open {
@@ -72,6 +74,9 @@ impl Agent {
     ) {
         if let Wanted::Transfer(leave) = change.wanted {
             return self.refer(now, index, leave, out);
+        }
+        if let Wanted::TransferOut(leave) = change.wanted {
+            return self.refer_out(now, index, leave, out);
         }
         if let Wanted::Attended(leave) = change.wanted {
             return self.refer_to_other(now, index, leave, out);
@@ -139,7 +144,7 @@ impl Agent {
             let leg = &self.legs[index];
             if let Some(bytes) = leg.talk.acks.get(&cseq).filter(|_| status < 300) {
                 let (line, bytes) = (leg.line.clone(), bytes.clone());
-                out.push(Say { line, bytes });
+                self.acknowledge(index, line, bytes, out);
             }
             return;
         }
@@ -176,6 +181,7 @@ impl Agent {
             let ms = Duration::from_millis;
             // RFC 3261 §14.1: the owner of the Call-ID waits longer.
             let pause = match (status, self.legs[index].dial.is_some()) {
+                (491, _) if self.legs[index].habit() == Some(Habit::Impatient) => ms(1),
                 (491, true) => self.dice.between(ms(2_100), ms(4_000)),
                 (491, false) => self.dice.between(ms(0), ms(2_000)),
                 _ => Duration::from_secs(asked_for.unwrap_or_default()),
@@ -210,7 +216,23 @@ impl Agent {
         }
         let bytes = self.dialect.finish(ack).emit();
         self.legs[index].talk.acks.insert(cseq, bytes.clone());
-        out.push(Say { line, bytes });
+        self.acknowledge(index, line, bytes, out);
+    }
+
+    /// Sends an ACK of a 2xx, unless it gets lost.
+    pub(super) fn acknowledge(
+        &mut self,
+        index: usize,
+        line: Line,
+        bytes: Vec<u8>,
+        out: &mut Vec<Say>,
+    ) {
+        let leg = &mut self.legs[index];
+        let most = leg.dial.as_ref().map_or(0, |dial| dial.lost_acks);
+        match leg.talk.lost_acks < most {
+            true => leg.talk.lost_acks += 1,
+            false => out.push(Say { line, bytes }),
+        }
     }
 
     /// Nobody answered a change of ours: the call is lost.
