@@ -5,7 +5,7 @@ use crate::world;
 use media_api::{Command, EndpointId, Event as MediaEvent, SessionId, StreamIndex};
 use sbc_core::cause::{CauseCode, EndedBy};
 use sbc_core::input::Input;
-use sbc_core::sip::Method;
+use sbc_core::sip::{HeaderName, Method};
 use std::time::Duration;
 use world::call::*;
 use world::*;
@@ -90,10 +90,62 @@ fn whoever_only_pauses_has_the_usual_time() {
     for endpoint in [CARRIER, TEAMS_LEG] {
         silent(&mut call, endpoint, 30_000);
         assert!(call.shard.sent.is_empty());
-        assert_eq!(limit(&call), 300_000);
+        assert_eq!(limit(&call), 60_000);
     }
     silent(&mut call, CARRIER, 300_000);
     ends(&mut call);
+}
+
+/// A call whose carrier was heard, and has been silent since the answer.
+fn paused() -> Call {
+    let mut call = answered();
+    let session = session(&call);
+    call.shard.apply(Input::Media(MediaEvent::FirstMedia {
+        session,
+        endpoint: CARRIER,
+        stream: StreamIndex(0),
+    }));
+    silent(&mut call, CARRIER, 30_000);
+    call
+}
+
+#[test]
+fn whoever_pauses_is_asked_each_minute_whether_the_call_is_still_there() {
+    let mut call = paused();
+    for silent_ms in [60_000, 120_000, 180_000, 240_000] {
+        silent(&mut call, CARRIER, silent_ms);
+        let probe = call.shard.next_request(Method::Invite);
+        assert_eq!(probe.hop.remote.to_string(), world::CARRIER);
+        let answer = response(&probe.message, "200 OK", "", CARRIER_CONTACT, CARRIER_SDP);
+        call.shard.carrier_says(&answer);
+        call.shard.next_request(Method::Ack);
+        assert!(call.shard.sent.is_empty());
+    }
+    assert!(call.shard.records.is_empty());
+}
+
+#[test]
+fn a_party_that_pauses_and_has_lost_the_call_ends_it() {
+    let mut call = paused();
+    silent(&mut call, CARRIER, 60_000);
+    let probe = call.shard.next_request(Method::Invite);
+    let gone = response(
+        &probe.message,
+        "481 Call/Transaction Does Not Exist",
+        "",
+        "",
+        "",
+    );
+    call.shard.carrier_says(&gone);
+    call.shard.next_request(Method::Ack);
+    let bye = loop {
+        let bye = call.shard.next_request(Method::Bye);
+        if bye.hop.remote.to_string() == TEAMS {
+            break bye;
+        }
+    };
+    let reason = bye.message.raw(HeaderName::Reason);
+    assert!(reason.is_some_and(|reason| reason.starts_with(b"Q.850;cause=102")));
 }
 
 #[test]
@@ -105,5 +157,9 @@ fn silence_that_lasted_until_soon_after_the_answer_ends_no_call() {
         silent(&mut call, endpoint, 30_000);
     }
     assert!(call.shard.sent.is_empty(), "the usual time is theirs");
-    assert_eq!(limit(&call), 300_000);
+    assert_eq!(limit(&call), 60_000);
+    assert!(call.shard.records.is_empty());
+    call.shard.pass(Duration::from_secs(30));
+    silent(&mut call, CARRIER, 60_000);
+    ends(&mut call);
 }

@@ -57,7 +57,7 @@ pub enum Event {
         why: HandshakeFault,
     },
     /// No RTP or RTCP for the time of the bridge plan, although the endpoint should send.
-    /// Raised once per silence.
+    /// Raised again whenever it has lasted for that time once more.
     Silent {
         /// The session.
         session: SessionId,

@@ -518,7 +518,7 @@ impl MediaSession {
                     // Time that nobody looked at, ringing for instance, is not silence; under another limit it goes on.
                     let begins = plan.joined != self.plan.joined || self.plan.silence_ms == 0;
                     for endpoint in &mut self.endpoints {
-                        endpoint.liveness.silent = false;
+                        endpoint.liveness.told = 0;
                         endpoint.liveness.expected_since.take_if(|_| begins);
                     }
                 }
@@ -662,13 +662,7 @@ impl MediaSession {
         let silence = self.joined().into_iter().flatten().filter_map(|at| {
             let endpoint = &self.endpoints[at];
             let heard_at = self.heard_at(endpoint).max(expected_since);
-            // While silence lasts there is nothing to wait for but its end, looked at once a limit.
-            let since = if endpoint.liveness.silent {
-                None
-            } else {
-                Some(heard_at)
-            };
-            endpoint.liveness.silence_deadline(since?, limit)
+            endpoint.liveness.silence_deadline(heard_at, limit)
         });
         self.streams
             .iter()
@@ -858,15 +852,7 @@ impl MediaSession {
         for at in self.joined().into_iter().flatten() {
             let heard_at = self.heard_at(&self.endpoints[at]).max(expected_since);
             let endpoint = &mut self.endpoints[at];
-            let Some(deadline) = endpoint.liveness.silence_deadline(heard_at, limit) else {
-                continue;
-            };
-            if deadline > now {
-                endpoint.liveness.silent = false;
-            } else if !endpoint.liveness.silent {
-                endpoint.liveness.silent = true;
-                let since = Timestamp(deadline.0.saturating_sub(limit.as_micros() as u64));
-                let silent_ms = u32::try_from(now.since_us(since) / 1000).unwrap_or(u32::MAX);
+            if let Some(silent_ms) = endpoint.liveness.silence_ms(heard_at, limit, now) {
                 let endpoint = endpoint.id;
                 out.events.push(Event::Silent {
                     session: self.id,

@@ -530,7 +530,8 @@ fn extra(dice: &mut Dice) -> Extra {
     let at = dice.between(ms(0), Duration::from_secs(30));
     let what = match dice.below(10) {
         0 => Happening::HangUpAll,
-        1 => Happening::Silence,
+        // Soon after the answer, for a while, and for an hour.
+        1 => Happening::Silence(*dice.pick(&[1, 1, 2, 120])),
         2 | 3 => Happening::Reload,
         4..=6 => {
             let actor = *dice.pick(&[NORTH_1, NORTH_2, STRANGER]);

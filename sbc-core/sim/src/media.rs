@@ -226,15 +226,16 @@ impl FakeRelay {
         Some((*session, [from, to], intake))
     }
 
-    /// Silence for an hour on every session that has supervision.
-    pub fn silence(&self) -> Vec<Event> {
+    /// Silence of both sides of every session that has supervision, for as many times its limit.
+    pub fn silence(&self, times: u32) -> Vec<Event> {
         let silent = self.sessions.iter().filter(|(_, s)| s.silence_ms > 0);
         silent
-            .filter_map(|(session, known)| {
-                Some(Event::Silent {
-                    session: *session,
-                    endpoint: known.joined?.0,
-                    silent_ms: known.silence_ms.max(3_600_000),
+            .filter_map(|(session, known)| Some((*session, known.joined?, known.silence_ms)))
+            .flat_map(|(session, (a, b), limit_ms)| {
+                [a, b].map(|endpoint| Event::Silent {
+                    session,
+                    endpoint,
+                    silent_ms: limit_ms.saturating_mul(times),
                 })
             })
             .collect()

@@ -116,8 +116,8 @@ pub enum Happening {
     HangUpAll,
     /// The same configuration is loaded again.
     Reload,
-    /// All media stops arriving.
-    Silence,
+    /// No media has arrived for as many times the time that the relay tells it after.
+    Silence(u32),
     /// The caller of the only call, or else who is called, presses a key and tells of it in its media.
     Press(bool, Digit),
 }

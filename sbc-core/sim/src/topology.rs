@@ -423,7 +423,7 @@ pub fn config(generation: u64, setting: Setting) -> Config {
             new_calls: CallLimits::default(),
             max_setup: Duration::from_secs(60),
             max_duration: Duration::from_secs(3_600),
-            media_timeout: Duration::from_secs(30),
+            media_timeout: Duration::from_secs(90),
             preempt: true,
             preempt_per_minute: 10,
             unusual_calls: 30,

@@ -554,8 +554,8 @@ impl<'a> World<'a> {
                 self.every_shard(&Input::Config(config));
             }
             Due::Other(Happening::Press(is_caller, digit)) => self.press(is_caller, digit),
-            Due::Other(Happening::Silence) => {
-                for event in self.relay.silence() {
+            Due::Other(Happening::Silence(times)) => {
+                for event in self.relay.silence(times) {
                     let shard = ShardId(event.session().shard() as u8);
                     self.apply(shard, Input::Media(event));
                 }

@@ -373,7 +373,7 @@ fn a_call_without_media_is_ended() {
         let run = clean(
             &Scenario::quiet(19)
                 .call(long)
-                .extra(secs(10), Happening::Silence),
+                .extra(secs(10), Happening::Silence(120)),
         );
         assert_eq!(run.records[0].cause.code, CauseCode::MediaTimeout);
         assert_eq!(run.caller(0).ending, Some(Ending::WasHungUp));

@@ -113,7 +113,7 @@ impl Call {
             return;
         }
         if self.record.emergency {
-            // It may hold a receiver that sends nothing.
+            // It may hold a receiver that sends nothing: it is asked each minute of that.
             if let Some(silent) = self.leg(leg) {
                 silent.session.asks_whether_there(cx);
             }

@@ -66,6 +66,8 @@ pub(crate) struct CallMedia {
     has_been_heard: bool,
     /// Who was silent for the short limit first ([`super::patience`]); from then on the long one holds.
     silent: Option<EndpointId>,
+    /// Whether another one was so as well.
+    are_both_silent: bool,
     is_patient: bool,
 }
 
@@ -94,6 +96,7 @@ impl CallMedia {
             moving: Seldom::default(),
             has_been_heard: false,
             silent: None,
+            are_both_silent: false,
             is_patient: false,
         }
     }
@@ -268,11 +271,12 @@ impl CallMedia {
         self.has_been_heard = true;
     }
 
-    /// A party was silent for the short limit. Says whether another one was before it, and nobody was ever heard.
+    /// A party is silent. Says whether another one was as well, and nobody was ever heard.
     pub(super) fn falls_silent(&mut self, endpoint: EndpointId) -> bool {
         self.is_patient = true;
         let first = *self.silent.get_or_insert(endpoint);
-        first != endpoint && !self.has_been_heard
+        self.are_both_silent |= first != endpoint;
+        self.are_both_silent && !self.has_been_heard
     }
 
     /// Says what becomes of the digits that an endpoint's peer sends.

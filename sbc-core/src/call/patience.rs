@@ -1,12 +1,14 @@
 //! How long a call waits for media (section 14 of the media requirements).
 //!
-//! | who is silent                        | for             | then             |
-//! |--------------------------------------|-----------------|------------------|
-//! | both, since before the answer        | 30 s            | the call ends    |
-//! | a leg that should send               | `media_timeout` | the call ends    |
+//! | who is silent                        | for             | then                                           |
+//! |--------------------------------------|-----------------|------------------------------------------------|
+//! | both, since before the answer        | 30 s            | the call ends                                  |
+//! | a leg that should send               | each minute     | its session is refreshed: has it the call yet? |
+//! | a leg that should send               | `media_timeout` | the call ends                                  |
 //!
-//! The relay tells of either by one limit. It is the short one until somebody has been silent for so long: most calls never
-//! hear of it, and those who only pause have the long one from then on.
+//! The relay tells of all of them by one limit, whenever silence has lasted for it once more. It is the short one until
+//! somebody has been silent for so long: most calls never hear of it, and those who only pause have parts of the long one
+//! from then on.
 
 use super::Call;
 use crate::cause::{Because, CauseCode, EndedBy};
@@ -18,12 +20,22 @@ use std::time::Duration;
 /// How long nobody may be heard from the answer on.
 pub(super) const NOBODY: Duration = Duration::from_secs(30);
 
+/// The longest time between two questions to a party that is silent, in milliseconds.
+const PAUSE_MS: u128 = 60_000;
+
+/// The longest part of at most [`PAUSE_MS`] that this time has a whole number of, or a moment more.
+fn part_of(usual: Duration) -> Duration {
+    let whole = usual.as_millis();
+    let part = whole.div_ceil(whole.div_ceil(PAUSE_MS).max(1));
+    Duration::from_millis(u64::try_from(part).unwrap_or(u64::MAX))
+}
+
 impl Call {
     /// Silence on a leg that is reported, in milliseconds; 0 is never.
     pub(super) fn silence_ms(&self) -> u32 {
         let usual = self.config.limits.media_timeout;
         let limit = match self.media.is_patient() {
-            true => usual,
+            true => part_of(usual),
             false => usual.min(NOBODY),
         };
         u32::try_from(limit.as_millis()).unwrap_or(u32::MAX)
@@ -52,10 +64,23 @@ impl Call {
                     let because =
                         Because::of("neither side has sent any media in the 30 s since the answer");
                     self.end(cx, EndedBy::Us, CauseCode::MediaTimeout, because, &[]);
+                } else if Duration::from_millis((*silent_ms).into()) >= part_of(usual) {
+                    self.probes(LegId(endpoint.0));
                 }
                 true
             }
             _ => false,
+        }
+    }
+
+    /// A party of which nothing is heard is asked whether it still has the call, unless that could end a call for help.
+    fn probes(&mut self, leg: LegId) {
+        let is_spared = self.record.emergency || self.is_theirs_to_end();
+        if is_spared || self.operation.is_some() || self.is_apart(leg) {
+            return;
+        }
+        if let Some(silent) = self.legs.get_mut(&leg) {
+            silent.session.refreshes_soon();
         }
     }
 

@@ -227,7 +227,8 @@ pub struct NodeLimits {
     pub max_setup: Duration,
     /// Longest call after answer; zero is unlimited, 14 400 s by default.
     pub max_duration: Duration,
-    /// Silence on a leg that should send before the call is ended; zero is never, 300 s by default.
+    /// Silence on a leg that should send before the call is ended; zero is never, 300 s by default. Each minute before
+    /// that, the session of the leg is refreshed: whoever has lost the call says so.
     pub media_timeout: Duration,
     /// Whether an ordinary call is ended where a call for help finds no room: the calls of the node,
     /// of a trunk or of a customer, its kbit/s, or the media ports (SIP-1401). Calls for help pass limits

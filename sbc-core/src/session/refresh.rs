@@ -40,6 +40,13 @@ impl Session {
         self.timers.stop(Timer::Expiry as usize);
     }
 
+    /// The session is to be refreshed though no timer says so: whoever has lost the call answers that, or not at all.
+    pub(crate) fn refreshes_soon(&mut self) {
+        if self.is_confirmed() {
+            self.timer.set_due(true);
+        }
+    }
+
     /// Whether our refresh waits to be sent.
     pub(crate) fn refresh_is_due(&self) -> bool {
         self.timer.is_due()
