@@ -73,6 +73,32 @@ fn the_two_laws_are_exchanged_where_the_packet_lies() {
 }
 
 #[test]
+fn a_peer_that_changes_to_the_law_that_the_other_one_has_not_is_heard() {
+    let mut bench = joined(vec![pcma(), pcmu()], vec![pcma()]);
+    let mut heard = |payload_type, sequence: u16, octet| {
+        let packet = rtp(
+            payload_type,
+            sequence,
+            u32::from(sequence) * 160,
+            9,
+            &[octet; 160],
+        );
+        read(&bench.send(A, peer_a(), &packet).unwrap().1)
+    };
+    let first = heard(8, 1, 0xd5);
+    let other = heard(0, 2, 0x7e);
+    let law = Law::A.encode(Law::Mu.decode(0x7e));
+    assert_eq!((first.payload_type, first.payload), (8, vec![0xd5; 160]));
+    assert_eq!((other.payload_type, other.payload), (8, vec![law; 160]));
+    assert_eq!(other.sequence, first.sequence.wrapping_add(1));
+    assert_eq!(other.timestamp, first.timestamp.wrapping_add(160));
+    // Who has both hears either as it is.
+    let back = rtp(8, 1, 160, 7, &[0x55; 160]);
+    let back = read(&bench.send(B, peer_b(), &back).unwrap().1);
+    assert_eq!((back.payload_type, back.payload), (8, vec![0x55; 160]));
+}
+
+#[test]
 fn who_has_one_codec_in_common_is_never_transcoded() {
     let mut bench = joined(vec![pcma(), g722()], vec![opus(), g722()]);
     let mut slot = [0; 2048];

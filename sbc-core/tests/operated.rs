@@ -41,6 +41,21 @@ pub(crate) fn states(shard: &mut Shard) -> (Vec<CallPhase>, Vec<&'static str>) {
 }
 
 #[test]
+fn a_call_that_ends_while_it_rings_is_in_no_phase_any_more() {
+    let mut shard = Shard::with(config_of(CONFIG));
+    shard.carrier_says(&carrier_invite("call", CARRIER_SDP));
+    shard.next_response(100);
+    let invite = shard.next_request(Method::Invite).message;
+    shard.teams_says(&response(&invite, "180 Ringing", "x1", TEAMS_CONTACT, ""));
+    shard.next_response(180);
+    assert_eq!(states(&mut shard).0, [CallPhase::Early]);
+    shard.teams_says(&response(&invite, "603 Decline", "x1", "", ""));
+    shard.next_request(Method::Ack);
+    shard.next_response(603);
+    assert_eq!(states(&mut shard).0, []);
+}
+
+#[test]
 fn a_call_is_early_from_the_ringing_that_its_caller_is_told_to_the_answer() {
     let mut shard = Shard::with(config_of(CONFIG));
     shard.carrier_says(&carrier_invite("call", CARRIER_SDP));

@@ -2,7 +2,7 @@
 //! clock (MED-200, MED-220).
 //!
 //! Only where two peers have no audio format in common is anything transcoded. Between the two laws of
-//! G.711 a table does it where the packet lies. Everything else leaves the session as it came
+//! G.711 a table does it where the packet lies, also for a peer that has the common format as well. Everything else leaves the session as it came
 //! ([`Recode`]), and comes back from those who transcode under numbers of its own
 //! ([`MediaSession::recoded`]): one more origin of the outgoing stream, like a sound. So protection, reports,
 //! digits and sounds know nothing of it.
@@ -136,6 +136,14 @@ pub(super) fn of(
         return (None, change.unwrap_or(Change::None));
     }
     let Some((to, packet_ms)) = needed else {
+        if let (None, Some(Coding::G711(law))) = (passes, Coding::of(&binding.format)) {
+            // It has agreed to both laws, and the other one to one of them alone (MED-203).
+            let is_other =
+                |own: &&PayloadBinding| matches!(Coding::of(&own.format), Some(Coding::G711(_)));
+            if let Some(other) = sent.iter().find(is_other) {
+                return (Some(other.send), Change::Law(law));
+            }
+        }
         let is_made = passes.is_none() && is_noise(binding) && sent.iter().any(is_filled);
         let change = match is_made {
             true => Change::Noise,

@@ -311,6 +311,7 @@ impl Core {
         self.sessions.insert(call.media_session(), call_id);
         let entry = Entry {
             call,
+            phase: None,
             kept: None,
             queued: None,
         };

@@ -19,8 +19,7 @@ impl Core {
                 Answered::Calls(summaries.collect())
             }
             Command::Phases => {
-                let calls = self.calls.iter();
-                let phases = calls.filter_map(|(id, own)| Some((*id, own.call.phase()?)));
+                let phases = self.phases.iter().map(|(id, phase)| (*id, *phase));
                 Answered::Phases(phases.collect())
             }
             Command::HangUp(call, cause) if self.calls.contains_key(&call) => {

@@ -109,6 +109,7 @@ impl Core {
                 self.sessions.insert(session, id);
                 let entry = Entry {
                     call,
+                    phase: None,
                     // Whatever was kept of it, it is to be kept as it is now.
                     kept: Some(0),
                     queued: None,

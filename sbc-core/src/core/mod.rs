@@ -38,6 +38,7 @@ use crate::plane::{Asker, Cx, Plane};
 use crate::policy::ingress::{self, Addressed, Ingress};
 use crate::policy::presence::Presence;
 use crate::policy::{bound, emergency, secure};
+use crate::record::CallPhase;
 use crate::session::{LegStyle, hop_back, orphan};
 use crate::sip::header::Replaces;
 use crate::sip::{
@@ -68,6 +69,8 @@ pub struct Core {
     plane: Plane,
     calls: Minted<CallId, Box<Entry>>,
     sessions: Minted<SessionId, CallId>,
+    /// Calls in a phase that no event tells, for who counts them.
+    phases: Minted<CallId, CallPhase>,
     deadlines: DeadlineQueue<CallId>,
     upkeep: Upkeep,
     is_draining: bool,
@@ -99,6 +102,8 @@ struct Upkeep {
 
 struct Entry {
     call: Call,
+    /// As the shard's list of phases has it.
+    phase: Option<CallPhase>,
     /// Digest of what is kept of it for the process after this one.
     kept: Option<u128>,
     /// Earliest entry of this call in the deadline queue.
@@ -135,6 +140,7 @@ impl Core {
             plane: Plane::new(shard, config, mint),
             calls: Minted::default(),
             sessions: Minted::default(),
+            phases: Minted::default(),
             deadlines: DeadlineQueue::default(),
             upkeep: Upkeep::default(),
             is_draining: false,

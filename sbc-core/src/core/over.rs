@@ -1,6 +1,6 @@
 //! The end of a call as the shard sees it: its record, and what it had of the tables.
 
-use super::Core;
+use super::{Core, Entry};
 use crate::call::Call;
 use crate::effect::{Effect, Effects};
 use crate::event::Happened;
@@ -17,11 +17,20 @@ impl Core {
         };
         if entry.call.is_over() {
             if let Some(entry) = self.calls.remove(&id) {
+                self.count_no_more(id, &entry);
                 Self::keep_no_more(&entry, out);
                 self.sessions.remove(&entry.call.media_session());
                 self.ended(now, id, entry.call, out);
             }
             return;
+        }
+        let phase = entry.call.phase();
+        if phase != entry.phase {
+            entry.phase = phase;
+            match phase {
+                Some(phase) => self.phases.insert(id, phase),
+                None => self.phases.remove(&id),
+            };
         }
         let next = entry.call.next_deadline();
         if let Some(at) = next.filter(|at| entry.queued.is_none_or(|queued| *at < queued)) {
@@ -44,6 +53,7 @@ impl Core {
             return;
         };
         let session = entry.call.media_session();
+        self.count_no_more(id, &entry);
         Self::keep_no_more(&entry, out);
         self.sessions.remove(&session);
         out.push(Effect::Media(media_api::Command::Release {
@@ -58,6 +68,13 @@ impl Core {
     pub(super) fn unrecorded(&self) -> usize {
         let calls = self.calls.values();
         calls.filter(|entry| !entry.call.is_recorded()).count()
+    }
+
+    /// A call that is gone is in no phase.
+    fn count_no_more(&mut self, id: CallId, entry: &Entry) {
+        if entry.phase.is_some() {
+            self.phases.remove(&id);
+        }
     }
 
     fn ended(&mut self, now: Now, id: CallId, call: Call, out: &mut Effects) {

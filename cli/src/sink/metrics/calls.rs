@@ -17,7 +17,7 @@ use sbc_core::overload::Stage;
 use sbc_core::record::{CallPhase, Disposition, MediaRecord, Record};
 use sbc_core::time::UnixTime;
 use sbc_core::trunk::{Closing, TargetId, TargetState};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
 
@@ -61,6 +61,8 @@ pub struct CallMetrics {
     one_way: IntCounterVec,
     ice_failed: IntCounterVec,
     calls: Mutex<OpenCalls>,
+    /// Those of them that were in a phase at the last scrape.
+    in_phases: Mutex<HashSet<CallId>>,
     peers: Mutex<BTreeMap<TargetId, TargetState>>,
     overload: IntGaugeVec,
     stages: Mutex<BTreeMap<ShardId, Stage>>,
@@ -299,6 +301,7 @@ impl CallMetrics {
                 &["trunk", "kind"],
             )?,
             calls: Mutex::new(OpenCalls::default()),
+            in_phases: Mutex::default(),
             peers: Mutex::new(BTreeMap::new()),
             stages: Mutex::new(BTreeMap::new()),
         })

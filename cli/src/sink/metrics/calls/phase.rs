@@ -6,6 +6,7 @@ use super::CallMetrics;
 use sbc_core::id::CallId;
 use sbc_core::record::CallPhase;
 use std::collections::HashMap;
+use std::sync::PoisonError;
 
 /// The label of a call or leg. What was known at the last scrape and does not fit any more is not shown.
 pub(super) fn word(is_answered: bool, phase: Option<CallPhase>) -> &'static str {
@@ -19,13 +20,21 @@ pub(super) fn word(is_answered: bool, phase: Option<CallPhase>) -> &'static str 
 }
 
 impl CallMetrics {
-    /// These calls are in a phase, and no others are.
+    /// These calls are in a phase, and no others are. Shards wait for the lock: nobody else is looked at but those that
+    /// were in one before.
     pub fn in_phases(&self, phases: &HashMap<CallId, CallPhase>) {
-        for (call, open) in self.lock().iter_mut() {
+        let mut known = self
+            .in_phases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *known, phases.keys().copied().collect());
+        let mut calls = self.lock();
+        for call in before.union(&known) {
             let phase = phases.get(call).copied();
-            if phase == open.phase {
+            let open = calls.get_mut(call);
+            let Some(open) = open.filter(|own| own.phase != phase) else {
                 continue;
-            }
+            };
             self.gauge(open).dec();
             for called in &open.called {
                 self.out_gauge(open, called).dec();
