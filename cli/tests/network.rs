@@ -224,6 +224,10 @@ async fn every_operation_is_for_those_roles_that_have_its_right() {
             ],
         ),
     ];
+    // Whose calls somebody looks at is not for everybody, either (SEC-151).
+    let look = "/api/v1/log?level=trace&number=%2B15550100";
+    let begun = desk.ask("POST", look, Some("token-admin"), "").await;
+    assert!(begun.body.contains("15550100"), "{begun:?}");
     for (role, rights) in rights {
         let token = format!("token-{role}");
         let me = desk.ask("GET", "/api/v1/me", Some(&token), "").await;

@@ -19,7 +19,6 @@ import socket
 import statistics
 import subprocess
 import sys
-import termios
 import threading
 import time
 
@@ -191,7 +190,7 @@ class Blocked(Seeing):
 
     name = "blocked log"
     level = "debug"
-    least = SMALL_PIPE // 2
+    least = 100
 
     def outlet(self):
         self.unread, written = os.pipe()
@@ -202,8 +201,8 @@ class Blocked(Seeing):
         return ""
 
     def trouble(self):
-        waiting = fcntl.ioctl(self.unread, termios.FIONREAD, bytes(4))
-        return f"octets in a pipe of {SMALL_PIPE}", int.from_bytes(waiting, sys.byteorder)
+        return "lines that wait or are lost", (self.metric('sbc_queue_depth{queue="log"}')
+                                               + self.metric('sbc_queue_dropped_total{queue="log"}'))
 
     def stop(self):
         super().stop()

@@ -59,13 +59,13 @@ const METHODS: [&str; 14] = [
 ];
 const ANY_METHOD: usize = METHODS.len() + 1;
 
-/// Statuses with a label value of their own are those of RFC 3261 and its common extensions; a
-/// peer that makes up codes must not make up series.
-const CODES: [u16; 68] = [
+/// Statuses with a label value of their own are those that are registered; a peer that makes up codes must not make up
+/// series.
+const CODES: [u16; 75] = [
     100, 180, 181, 182, 183, 199, 200, 202, 204, 300, 301, 302, 305, 380, 400, 401, 402, 403, 404,
-    405, 406, 407, 408, 410, 412, 413, 414, 415, 416, 417, 420, 421, 422, 423, 424, 428, 429, 430,
-    433, 436, 437, 438, 439, 480, 481, 482, 483, 484, 485, 486, 487, 488, 489, 491, 493, 500, 501,
-    502, 503, 504, 505, 513, 580, 600, 603, 604, 606, 607,
+    405, 406, 407, 408, 410, 412, 413, 414, 415, 416, 417, 420, 421, 422, 423, 424, 425, 428, 429,
+    430, 433, 436, 437, 438, 439, 440, 469, 470, 480, 481, 482, 483, 484, 485, 486, 487, 488, 489,
+    491, 493, 494, 500, 501, 502, 503, 504, 505, 513, 555, 580, 600, 603, 604, 606, 607, 608,
 ];
 const ANY_CODE: usize = CODES.len() + 1;
 

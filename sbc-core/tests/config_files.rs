@@ -90,6 +90,21 @@ fn metrics_on_every_address_make_every_address_ours() {
 }
 
 #[test]
+fn the_interface_over_the_network_makes_its_address_ours() {
+    let table = "[api]\nlisten = \"203.0.113.77:8443\"\ntls = \"teams\"\n[[api.user]]\nname = \"noc\"\n\
+                 role = \"viewer\"\ntoken = { file = \"/sha256/1\" }\n[metrics]\n";
+    let text = BASE.replace("[metrics]\n", table);
+    let is_forbidden = |text: &str| {
+        let loaded = valid(text);
+        let mut trunks = loaded.config.trunks.values();
+        let at = "203.0.113.77:161".parse().expect("an address");
+        trunks.all(|trunk| trunk.media.profile.own.forbid(at))
+    };
+    assert!(is_forbidden(&text));
+    assert!(!is_forbidden(BASE));
+}
+
+#[test]
 fn lists_of_revoked_credentials_are_signed_and_of_now() {
     let with = |keys: &str| {
         let text = format!("{BASE}\n[stir]\nroots = \"/roots\"\nhttps_roots = \"/web\"\n{keys}\n");

@@ -40,6 +40,16 @@ fn an_operator_says_where_notices_come_in_and_a_restart_moves_it() {
     assert!(!changes(&found, &elsewhere).notices);
 }
 
+/// SEC-102.
+#[test]
+fn nobody_has_media_sent_to_where_notices_come_in() {
+    let elsewhere = GOOD.replace("192.0.2.10", "203.0.113.77");
+    let found = loaded(&with_table(&elsewhere)).expect("a good table");
+    let mut trunks = found.config.trunks.values();
+    let at = "203.0.113.77:161".parse().expect("an address");
+    assert!(trunks.all(|trunk| trunk.media.profile.own.forbid(at)));
+}
+
 #[test]
 fn what_is_wrong_with_the_place_for_notices_is_said() {
     for (text, cause) in [

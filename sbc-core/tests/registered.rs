@@ -7,7 +7,7 @@ use crate::registrar::{
 use crate::world::call::header;
 use crate::world::*;
 use sbc_core::auth::Password;
-use sbc_core::config::Config;
+use sbc_core::config::{Assumed, Code, Config, Source, load};
 use sbc_core::event::Happened;
 use sbc_core::input::Input;
 use sbc_core::sip::{HeaderName, Method};
@@ -30,6 +30,25 @@ authenticate = { username = \"pbx2\", password = { credential = \"pbx2\" }, real
 registrar = { aor = \"sip:pbx2@sip.example.com\" }
 
 ";
+
+/// SIP-1400: a customer of an exchange alone has users, too.
+#[test]
+fn an_operator_is_asked_by_which_numbers_users_of_an_exchange_call_for_help() {
+    let asked = |list: &str| {
+        let route = "[[route]]\nname = \"to-pbx\"\n";
+        let stranger = STRANGER.replace("numbers = ", &format!("{list}numbers = "));
+        let text = with_pbx("", "").replace(route, &format!("{stranger}{route}"));
+        let facts = Assumed::with_names(["sbc1.contoso.example"]);
+        let loaded = load(&[Source::new("test.toml", &text)], &facts, None);
+        let warnings = loaded.map(|own| own.findings.warnings);
+        let warnings = warnings.unwrap_or_else(|findings| panic!("{}", findings.to_text()));
+        let mut asked = warnings.iter().filter(|own| own.code == Code::NoEmergency);
+        asked.any(|own| own.cause.contains("fabrikam"))
+    };
+    assert!(asked(""));
+    assert!(!asked("emergency = [\"112\"]\n"));
+    assert!(!asked("emergency = []\n"));
+}
 
 #[test]
 fn the_password_of_one_customer_transfers_no_call_of_another_from_the_same_network() {

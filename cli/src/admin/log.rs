@@ -1,12 +1,13 @@
 //! What the log shows besides, for a while (OPS-080).
 
+use super::who::Who;
 use super::{Access, Problem, trunks};
 use crate::misspelt::unknown;
 use crate::sink::log::look::{LONGEST, Look, USUAL, Wish};
 use crate::sink::log::{CODES, Level, Log, beginnings};
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{ConnectInfo, Query, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,8 +26,11 @@ pub(super) struct Wanted {
     seconds: Option<u64>,
 }
 
-pub(super) async fn show(State(access): State<Access>) -> Result<Json<Value>, Problem> {
-    Ok(Json(told(&access.daemon()?.sinks().log)))
+pub(super) async fn show(
+    State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(told(&access.daemon()?.sinks().log, &who)))
 }
 
 /// The last warnings and errors.
@@ -38,6 +42,7 @@ pub(super) async fn recent(State(access): State<Access>) -> Result<String, Probl
 /// Begins a look, or lets one go on that is there already.
 pub(super) async fn look(
     State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
     wanted: Result<Query<Wanted>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(wanted) = wanted.map_err(|why| Problem::query(&why))?;
@@ -50,15 +55,18 @@ pub(super) async fn look(
         wish(wanted, log.level()).map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
     let begun = log.looks().begin(wish, lasts);
     begun.map_err(|why| Problem::new(StatusCode::CONFLICT, why.to_string()))?;
-    Ok(Json(told(log)))
+    Ok(Json(told(log, &who)))
 }
 
 /// Ends all of them.
-pub(super) async fn reset(State(access): State<Access>) -> Result<Json<Value>, Problem> {
+pub(super) async fn reset(
+    State(access): State<Access>,
+    ConnectInfo(who): ConnectInfo<Who>,
+) -> Result<Json<Value>, Problem> {
     let daemon = access.daemon()?;
     let log = &daemon.sinks().log;
     let ended = log.looks().end();
-    let mut told = told(log);
+    let mut told = told(log, &who);
     told["ended"] = json!(ended);
     Ok(Json(told))
 }
@@ -122,13 +130,13 @@ pub(super) fn seconds(
     }
 }
 
-fn told(log: &Log) -> Value {
+fn told(log: &Log, who: &Who) -> Value {
     let look = |look: &Look| {
         let wish = &look.wish;
         json!({
             "level": wish.level.as_str(),
             "trunk": wish.trunk,
-            "number": wish.number,
+            "number": wish.number.as_ref().filter(|_| who.sees_numbers()),
             "code": wish.code,
             "seconds_left": look.left.as_secs(),
         })

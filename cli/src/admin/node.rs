@@ -12,6 +12,7 @@ use axum::extract::{ConnectInfo, Query, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::join_all;
 use sbc_core::config::{Config, Preset, Trunk};
 use sbc_core::input::{Answered, Command};
 use sbc_core::trunk::{RegistrationState, TargetState};
@@ -22,8 +23,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a scrape waits for a shard that has no time.
-const PHASES: Duration = Duration::from_millis(500);
+/// How long a scrape waits for shards that have no time.
+const PHASES: Duration = Duration::from_millis(100);
 
 pub(super) async fn metrics(
     State(access): State<Access>,
@@ -45,10 +46,11 @@ pub(super) async fn metrics(
 /// Has the shards say which calls are early and held. Where one has no time for it, all stay as they were: what is
 /// scraped does not wait longer than that.
 async fn phases(daemon: &Daemon) {
+    let shards = daemon.inboxes().all().iter();
+    let asked = shards.map(|inbox| daemon.replies().ask(inbox, Command::Phases, PHASES));
     let mut all = HashMap::new();
-    for inbox in daemon.inboxes().all() {
-        let asked = daemon.replies().ask(inbox, Command::Phases, PHASES).await;
-        let Some(Answered::Phases(told)) = asked else {
+    for told in join_all(asked).await {
+        let Some(Answered::Phases(told)) = told else {
             return;
         };
         all.extend(told);

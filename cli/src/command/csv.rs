@@ -74,8 +74,8 @@ pub fn rows(layout: Layout, records: &[Value], out: &mut dyn Write) -> io::Resul
     for record in records {
         match layout {
             Layout::Causeway => line(COLUMNS.iter().map(|(_, place)| at(record, place)), out)?,
-            Layout::Asterisk => line(asterisk(record).into_iter(), out)?,
-            Layout::Freeswitch => line(freeswitch(record).into_iter(), out)?,
+            Layout::Asterisk => line_for_programs(&asterisk(record), out)?,
+            Layout::Freeswitch => line_for_programs(&freeswitch(record), out)?,
         }
     }
     Ok(())
@@ -84,6 +84,22 @@ pub fn rows(layout: Layout, records: &[Value], out: &mut dyn Write) -> io::Resul
 fn line(cells: impl Iterator<Item = String>, out: &mut dyn Write) -> io::Result<()> {
     let cells: Vec<String> = cells.map(|text| cell(&text)).collect();
     write!(out, "{}\r\n", cells.join(","))
+}
+
+/// The same for programs that read numbers: of those no spreadsheet makes a formula that does something.
+fn line_for_programs(cells: &[String], out: &mut dyn Write) -> io::Result<()> {
+    let cell = |text: &String| match is_number(text) {
+        true => format!("\"{text}\""),
+        false => cell(text),
+    };
+    let cells: Vec<String> = cells.iter().map(cell).collect();
+    write!(out, "{}\r\n", cells.join(","))
+}
+
+/// Whether a text is a number as E.164 has it, and nothing else.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or_default();
+    (1..=15).contains(&digits.len()) && digits.bytes().all(|octet| octet.is_ascii_digit())
 }
 
 /// A text as a cell (RFC 4180) that is a text in every spreadsheet.
@@ -335,7 +351,7 @@ mod tests {
         let text = written(Layout::Asterisk, &both);
         assert_eq!(
             text,
-            "\"contoso\",\"'+441632960001\",\"'+493023125001\",\"carrier\",\"<+441632960001>\",\"SIP/carrier\",\
+            "\"contoso\",\"+441632960001\",\"+493023125001\",\"carrier\",\"<+441632960001>\",\"SIP/carrier\",\
              \"SIP/teams\",\"Dial\",\"SIP/teams/+493023125001\",\"2026-01-15 23:59:58\",\"2026-01-15 23:59:59\",\
              \"2026-01-16 00:00:41\",\"42\",\"41\",\"ANSWERED\",\"DOCUMENTATION\",\"019b\",\"ab\"\r\n\
              \"\",\"x\",\"y\",\"carrier\",\"<x>\",\"SIP/carrier\",\"\",\"Dial\",\"/y\",\"2026-01-15 10:00:00\",\"\",\"\",\
@@ -349,7 +365,7 @@ mod tests {
         let text = written(Layout::Freeswitch, &both);
         assert_eq!(
             text,
-            "\"\",\"'+441632960001\",\"'+493023125001\",\"carrier\",\"2026-01-15 23:59:58\",\"2026-01-15 23:59:59\",\
+            "\"\",\"+441632960001\",\"+493023125001\",\"carrier\",\"2026-01-15 23:59:58\",\"2026-01-15 23:59:59\",\
              \"2026-01-16 00:00:41\",\"42\",\"41\",\"NORMAL_CLEARING\",\"019b\",\"b2\",\"contoso\"\r\n\
              \"\",\"x\",\"y\",\"carrier\",\"2026-01-15 10:00:00\",\"\",\"\",\"0\",\"0\",\"ORIGINATOR_CANCEL\",\"019d\",\
              \"\",\"\"\r\n"

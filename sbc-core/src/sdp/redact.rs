@@ -39,7 +39,7 @@ fn may_hide_line(rest: &[u8]) -> bool {
     };
     match rest {
         [] | [b'\n', ..] | [b'\r', b'\n', ..] => false,
-        [b'a' | b'A', b'=', ..] => begins(ICE_PASSWORD.as_bytes()),
+        [b'a' | b'A', b'=', ..] => SECRET_ATTRIBUTES.iter().any(|own| begins(own.as_bytes())),
         [b'a' | b'A', ..] => begins(b"authorization") || begins(b"authentication-info"),
         [b'c' | b'C', b'=', ..] => false,
         [b'c' | b'C', b'o' | b'O', ..] => {
@@ -285,12 +285,16 @@ fn type_of(value: &str) -> (&str, &str) {
     (kind.trim(), subtype.trim())
 }
 
-/// Whether what is of this type is hidden: a key alone, or what people write (RFC 3428, RFC 3862).
+/// Whether what is of this type is hidden: keys that were pressed (RFC 4730 is KPML), or what people write (RFC 3428,
+/// RFC 3862).
 fn is_hidden_type(value: &str) -> bool {
     let (kind, subtype) = type_of(value);
     let is =
         |own: &str, of: &str| kind.eq_ignore_ascii_case(own) && subtype.eq_ignore_ascii_case(of);
-    kind.eq_ignore_ascii_case("text") || is("application", "dtmf") || is("message", "cpim")
+    let is_keys = ["dtmf", "vnd.nortelnetworks.digits", "kpml-response+xml"]
+        .iter()
+        .any(|own| is("application", own));
+    kind.eq_ignore_ascii_case("text") || is_keys || is("message", "cpim")
 }
 
 /// Adds a line without what is secret in it: that may be all of the value of a header, or what is written.
@@ -308,8 +312,8 @@ fn hide(content: &str, is_value: bool, is_written: bool, out: &mut String) {
     } else if let Some(at) = key_at(content) {
         out.push_str(&content[..at]);
         out.push_str(SECRET);
-    } else if starts_with(content, ICE_PASSWORD) {
-        out.push_str(&content[..ICE_PASSWORD.len()]);
+    } else if let Some(name) = secret_attribute(content) {
+        out.push_str(&content[..name.len()]);
         out.push_str(SECRET);
     } else if credentials(content).is_some() {
         let mut line = String::with_capacity(content.len());
@@ -329,14 +333,21 @@ fn hide(content: &str, is_value: bool, is_written: bool, out: &mut String) {
 fn may_be_secret(line: &str) -> bool {
     match line.as_bytes().first().map(u8::to_ascii_lowercase) {
         Some(b'k') => starts_with(line, "k="),
-        Some(b'a') => starts_with(line, ICE_PASSWORD) || credentials(line).is_some(),
+        Some(b'a') => secret_attribute(line).is_some() || credentials(line).is_some(),
         Some(b'p') => credentials(line).is_some(),
         Some(_) => key_at(line).is_some(),
         None => false,
     }
 }
 
-const ICE_PASSWORD: &str = "a=ice-pwd:";
+/// Attributes of which all is hidden: passwords of ICE, and keys that MIKEY carries (RFC 4567), in the clear if it wants.
+const SECRET_ATTRIBUTES: [&str; 2] = ["a=ice-pwd:", "a=key-mgmt:"];
+
+/// The one of them that a line begins with.
+fn secret_attribute(line: &str) -> Option<&'static str> {
+    let mut all = SECRET_ATTRIBUTES.into_iter();
+    all.find(|own| starts_with(line, own))
+}
 
 /// What is hidden of a header line of credentials.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -966,7 +966,7 @@ fn way_back(flow: &Flow, message: &Message) -> Option<Hop> {
     };
     let remote = match target {
         ResponseTarget::Address(remote) => remote,
-        // A name in maddr or sent-by without received: nobody that we talk to writes that.
+        // A name in sent-by without received: nobody that we talk to writes that.
         ResponseTarget::Resolve { .. } => flow.remote,
     };
     let (listener, protocol) = (flow.listener.clone(), flow.protocol);

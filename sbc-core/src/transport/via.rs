@@ -13,7 +13,7 @@ pub enum ResponseTarget {
     Address(SocketAddr),
     /// To what RFC 3263 §5 finds for this name. Without a port, SRV records count.
     Resolve {
-        /// Host of `maddr` or `sent-by`.
+        /// Host of `sent-by`.
         host: Host,
         /// Port that was written.
         port: Option<u16>,
@@ -50,26 +50,12 @@ pub fn with_source(request: Message, source: SocketAddr) -> Message {
     }
 }
 
-/// Where a response goes over UDP: `maddr`, else `received` with `rport`, else `received` with the
-/// port of `sent-by`, else `sent-by` (SIP-103). `via` is the topmost of the request, after
-/// [`note_source`].
+/// Where a response goes over UDP: `received` with `rport`, else `received` with the port of
+/// `sent-by`, else `sent-by` (SIP-103). `via` is the topmost of the request, after [`note_source`].
 ///
-/// An `maddr` that is multicast, broadcast or unspecified is passed over: we are nobody's amplifier.
+/// An `maddr` is for multicast, which nobody sends us, and passed over: who writes one would have our answers, and
+/// their repetitions, sent to whomever he names (SEC-001).
 pub fn datagram_target(via: &Via) -> ResponseTarget {
-    match via.maddr() {
-        Some(Host::Name(name)) => {
-            return ResponseTarget::Resolve {
-                host: Host::Name(name),
-                port: via.port,
-            };
-        }
-        Some(host) => {
-            if let Some(address) = host.ip().filter(|address| is_unicast(*address)) {
-                return ResponseTarget::Address(SocketAddr::new(address, via.sent_by_port()));
-            }
-        }
-        None => {}
-    }
     match (via.received(), via.rport()) {
         (Some(address), Some(port)) => ResponseTarget::Address(SocketAddr::new(address, port)),
         (Some(address), None) => {
@@ -102,11 +88,6 @@ pub fn sent_by(via: &Via) -> ResponseTarget {
 /// An IPv4 address that a dual-stack socket shows as IPv6 is the IPv4 address.
 fn plain(address: IpAddr) -> IpAddr {
     address.to_canonical()
-}
-
-fn is_unicast(address: IpAddr) -> bool {
-    let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
-    !address.is_multicast() && !address.is_unspecified() && !is_broadcast
 }
 
 #[cfg(test)]
@@ -182,16 +163,23 @@ mod tests {
     }
 
     #[test]
-    fn maddr_goes_first_unless_it_is_no_single_host() {
-        let via = noted(
-            "SIP/2.0/UDP 192.0.2.1:5070;maddr=192.0.2.8",
-            "192.0.2.1:9999",
-        );
-        assert_eq!(target(&via), "192.0.2.8:5070");
-        for nobody in ["255.255.255.255", "224.0.1.75", "0.0.0.0"] {
-            let text = format!("SIP/2.0/UDP 192.0.2.1:5070;maddr={nobody}");
-            let via = Via::parse(&text.into()).unwrap();
+    fn an_answer_goes_to_where_its_request_came_from_whatever_maddr_says() {
+        for other in [
+            "192.0.2.8",
+            "127.0.0.1",
+            "224.0.1.75",
+            "255.255.255.255",
+            "0.0.0.0",
+            "victim.example.com",
+        ] {
+            let text = format!("SIP/2.0/UDP 192.0.2.1:5070;maddr={other}");
+            let mut via = Via::parse(&text.into()).unwrap();
+            note_source(&mut via, "192.0.2.1:9999".parse().unwrap());
             assert_eq!(target(&via), "192.0.2.1:5070");
+            let text = format!("SIP/2.0/UDP 192.0.2.7:53;rport;maddr={other}");
+            let mut via = Via::parse(&text.into()).unwrap();
+            note_source(&mut via, "192.0.2.1:9999".parse().unwrap());
+            assert_eq!(target(&via), "192.0.2.1:9999");
         }
     }
 

@@ -57,19 +57,22 @@ impl Load<'_> {
         OwnPlaces::new(places.filter(|(ip, _)| !shared.contains(ip)))
     }
 
-    /// The addresses at which metrics are served. The API has none: it is a socket in the file system.
+    /// The addresses at which metrics, the API and its console are served, and notices are taken.
     pub(super) fn interfaces(&self, file: &File) -> Vec<IpAddr> {
-        let Some(at) = &file.metrics else {
-            return Vec::new();
-        };
-        let ip = at.value.ip();
-        if !ip.is_unspecified() {
-            return vec![ip];
-        }
-        // "[::]" serves both families.
-        let mut all = self.facts.addresses();
-        all.retain(|own| ip.is_ipv6() || own.is_ipv4());
-        all
+        let notices = file.notices.as_ref();
+        let notices = notices.and_then(|own| own.listen.as_ref());
+        let served = [file.metrics.as_ref(), file.api.listen.as_ref(), notices];
+        let places = served.into_iter().flatten().flat_map(|at| {
+            let ip = at.value.ip();
+            if !ip.is_unspecified() {
+                return vec![ip];
+            }
+            // "[::]" serves both families.
+            let mut all = self.facts.addresses();
+            all.retain(|own| ip.is_ipv6() || own.is_ipv4());
+            all
+        });
+        places.collect()
     }
 
     pub(super) fn build_realms(&mut self, file: &File, previous: Option<&Config>) {

@@ -121,14 +121,14 @@ impl Load<'_> {
         numbers.iter().map(|at| at.value.clone()).collect()
     }
 
-    /// A customer whose users are at Teams can call for help, and its operator should have said by which
-    /// numbers, or that nobody does (TDR-EMG-001).
+    /// A customer whose users are at Teams, or register with us, can call for help, and its operator should have said by
+    /// which numbers, or that nobody does (TDR-EMG-001, SIP-1400).
     pub(super) fn unheard_help(&mut self, file: &File) {
         for written in file.tenants.iter().filter(|own| own.emergency.is_none()) {
             let is_its = |trunk: &Trunk| {
                 let tenant = trunk.tenant.as_ref();
-                trunk.preset == Preset::Teams
-                    && tenant.is_some_and(|own| own.as_str() == written.name.value)
+                let has_users = trunk.preset == Preset::Teams || trunk.registrar.is_some();
+                has_users && tenant.is_some_and(|own| own.as_str() == written.name.value)
             };
             let mut trunks = self.trunks.valid.values();
             if trunks.any(|(trunk, _)| is_its(trunk)) {
@@ -136,8 +136,8 @@ impl Load<'_> {
                     Code::NoEmergency,
                     &written.name.span,
                     format!(
-                        "{}: it has users at Teams and no numbers that call for help: their calls to 112 or 911 are \
-                         like all others",
+                        "{}: it has users and no numbers that call for help: their calls to 112 or 911 are like all \
+                         others",
                         titled("tenant", &written.name.value)
                     ),
                     Some(

@@ -21,6 +21,24 @@ fn keys_that_an_info_names_are_hidden() {
 }
 
 #[test]
+fn keys_in_bodies_of_other_makers_are_hidden_whole() {
+    for head in [
+        "INFO sip:a SIP/2.0\r\nContent-Type: application/vnd.nortelnetworks.digits\r\n",
+        "NOTIFY sip:a SIP/2.0\r\nc: application/kpml-response+xml\r\n",
+    ] {
+        let text = format!("{head}\r\np=Digit-Collection\r\nd=Digits=4111\r\n");
+        let wanted = format!("{head}\r\n<secret>\r\n<secret>\r\n");
+        assert_eq!(redact(text.as_bytes()), wanted);
+    }
+}
+
+#[test]
+fn keys_that_mikey_carries_are_hidden() {
+    let shown = redact(b"\r\na=key-mgmt:mikey AQAFgM0XflABAAAA\r\na=sendrecv\r\n");
+    assert_eq!(shown, "\r\na=key-mgmt:<secret>\r\na=sendrecv\r\n");
+}
+
+#[test]
 fn what_people_write_to_each_other_is_hidden_whatever_its_type() {
     for head in [
         "MESSAGE sip:a SIP/2.0\r\nCSeq: 5 MESSAGE\r\nContent-Type: text/plain\r\n",
@@ -390,12 +408,14 @@ fn quickly_and_slowly_hide_the_same() {
         "a=",
         "a=ice-pwd:",
         "A=ICE-PWD:x",
+        "a=key-mgmt:mikey AQ",
         "Signal=5",
         " signal = 5",
         "c:",
         "Content-Type: ",
         "C :",
         "application/dtmf",
+        "application/kpml-response+xml",
         "application/pidf+xml",
         "text/plain",
         "message/CPIM",

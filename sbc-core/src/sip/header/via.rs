@@ -149,11 +149,6 @@ impl Via {
             .ip()
     }
 
-    /// The host in `maddr`.
-    pub fn maddr(&self) -> Option<Host> {
-        Host::parse(self.params.value("maddr")?.clone()).ok()
-    }
-
     /// Adds `rport` without a value: an answer shall come back to where this was sent from.
     pub fn ask_rport(&mut self) {
         self.params.set(token("rport"), None);
